@@ -1,0 +1,5 @@
+"""`python -m orchboard` is the same program as `orchboard`."""
+
+from orchboard.cli import main
+
+main()

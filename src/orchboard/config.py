@@ -1,0 +1,163 @@
+"""The SETTINGS table: every environment variable, its default, unit and meaning. Read once, at start."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from orchboard.errors import SetupError
+
+LOG_LEVELS = ("trace", "debug", "info", "warn", "error")
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What the environment said; the fields are described in SETTINGS, one each."""
+
+    postgres: str
+    secret: str
+    start_time_window: timedelta
+    db_timeout_s: float
+    log_level: str
+    regions_cache_s: float
+    pipelines_cache_s: float
+    catalyst_region_url: str
+    host: str
+    port: int
+    workers: int
+    orchboard_data: str
+    postgres_bin: str
+    max_body_bytes: int
+    db_connections: int
+
+
+class Setting(Struct, frozen=True):
+    """One row of the table.
+
+    name -- the environment variable
+    field -- of Settings
+    default -- as it would be written in the environment
+    unit -- for people; empty for text
+    parse -- raises ValueError saying what is wanted
+    """
+
+    name: str
+    field: str
+    default: str
+    unit: str
+    parse: Callable[[str], Any]
+    help: str
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _seconds(value: str) -> float:
+    return _duration(value, unit="s").total_seconds()
+
+
+def _hours(value: str) -> timedelta:
+    return _duration(value, unit="h")
+
+
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhd])?")
+
+
+def _duration(value: str, unit: str) -> timedelta:
+    found = [match.groups() for match in _DURATION.finditer(value)]
+    whole = "".join(number + (written or "") for number, written in found) == value
+    bare = [number for number, written in found if not written]
+    if not found or not whole or (bare and len(found) > 1):
+        raise ValueError(f"a duration such as 24{unit}, 90m or 1h30m (a bare number counts in {unit})")
+    seconds = sum(float(number) * _UNITS_S[written or unit] for number, written in found)
+    if not 0 < seconds <= 100 * 365 * 86400:
+        raise ValueError("a duration above 0 and below a hundred years")
+    return timedelta(seconds=seconds)
+
+
+def _between(low: int, high: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,18}", value) or not low <= int(value) <= high:
+            raise ValueError(f"a whole number from {low} to {high}")
+        return int(value)
+
+    return parse
+
+
+def _mebibytes(value: str) -> int:
+    return _between(1, 1024)(value) * 1024 * 1024
+
+
+def _log_level(value: str) -> str:
+    if value.lower() not in LOG_LEVELS:
+        raise ValueError("one of " + ", ".join(LOG_LEVELS))
+    return value.lower()
+
+
+def _postgres_url(value: str) -> str:
+    if value and urlsplit(value).scheme not in ("postgres", "postgresql"):
+        raise ValueError("a URL that begins with postgres:// or postgresql://")
+    return value
+
+
+def _http_url(value: str) -> str:
+    if value and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc):
+        raise ValueError("a URL that begins with http:// or https://")
+    return value
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("POSTGRES", "postgres", "", "URL", _postgres_url,
+            "The database, PostgreSQL 15 or newer. Several hosts, TLS options and a transaction-mode pooler are fine. "
+            "Not set: the embedded database."),
+    Setting("SECRET", "secret", "", "text", _text,
+            "The key that job testers sign their results with. Not set: every POST is refused."),
+    Setting("START_TIME_WINDOW", "start_time_window", "24", "hours", _hours,
+            "How far back an answer reaches when neither since nor until is asked for. 24, 24h and 90m are the same kind of thing."),
+    Setting("DB_TIMEOUT", "db_timeout_s", "20", "seconds", _seconds,
+            "How long one request may wait for the database before it is answered 503."),
+    Setting("LOG_LEVEL", "log_level", "info", "", _log_level,
+            "trace, debug, info, warn or error. Requests are logged at info."),
+    Setting("REGIONS_CACHE_TIMEOUT", "regions_cache_s", "60", "seconds", _seconds,
+            "How old the list of regions may get before it is read again; also how often CATALYST_REGION_URL is fetched."),
+    Setting("PIPELINES_CACHE_TIMEOUT", "pipelines_cache_s", "60", "seconds", _seconds,
+            "How old the list of pipelines of the default window may get; a result posted here ends it at once."),
+    Setting("CATALYST_REGION_URL", "catalyst_region_url", "", "URL", _http_url,
+            "A Catalyst document whose regions are added to the transcoding regions. Fetched in the background."),
+    Setting("HOST", "host", "127.0.0.1", "address", _text,
+            "The address to listen on; 0.0.0.0 for all."),
+    Setting("PORT", "port", "8080", "", _between(0, 65535),
+            "The TCP port to listen on; 0 picks a free one."),
+    Setting("WORKERS", "workers", "1", "processes", _between(1, 64),
+            "Server processes. One takes in as many results as two; more serve more readers."),
+    Setting("ORCHBOARD_DATA", "orchboard_data", "", "directory", _text,
+            "Where the embedded database lives. Not set: the user's data directory of this system."),
+    Setting("POSTGRES_BIN", "postgres_bin", "", "directory", _text,
+            "The binaries for the embedded database (pg_config --bindir of PostgreSQL 15 or newer). Not set: those that came with orchboard."),
+    Setting("MAX_BODY_MB", "max_body_bytes", "16", "MiB", _mebibytes,
+            "The largest request body that is read."),
+    Setting("DB_CONNECTIONS", "db_connections", "10", "connections", _between(1, 1000),
+            "Connections to the database, at most, of each worker."),
+)  # fmt: skip
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """The settings that an environment holds; an empty variable counts as not set.
+
+    Raises SetupError naming the variable that can't be read, and what it wants. The value itself is
+    not repeated: it may be a secret.
+    """
+    fields: dict[str, Any] = {}
+    for setting in SETTINGS:
+        try:
+            fields[setting.field] = setting.parse(environ.get(setting.name, "").strip() or setting.default)
+        except ValueError as error:
+            raise SetupError(f"{setting.name} can't be read: it must be {error}") from None
+    return Settings(**fields)
+
+
+assert {setting.field for setting in SETTINGS} == set(Settings.__struct_fields__)  # noqa: S101 - one row per field

@@ -1,0 +1,35 @@
+"""The closed set of refusals. `api/refusals.py` gives each its HTTP status, `cli.py` its exit code."""
+
+
+class Refusal(Exception):
+    """Something was refused; the message is written for whoever asked and holds no internals."""
+
+
+class BadInputError(Refusal):
+    """What was sent can't be read or may not be stored; the message names the field or parameter."""
+
+
+class NotAuthenticatedError(Refusal):
+    """The signature is missing or wrong, or the server has no secret to check it with."""
+
+    def __init__(self) -> None:
+        super().__init__("request can not be authenticated")
+
+
+class BodyTooLargeError(Refusal):
+    """A request body over the limit."""
+
+
+class KeyReusedError(Refusal):
+    """An Idempotency-Key came back with another body."""
+
+
+class DatabaseUnavailableError(Refusal):
+    """The database did not answer in time; nothing was acknowledged. Worth trying again.
+
+    The cause travels as `__cause__` and goes to the log, never to the client.
+    """
+
+
+class SetupError(Refusal):
+    """The program can't start or go on as it is set up: a setting, a directory, a schema."""

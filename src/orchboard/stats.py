@@ -1,0 +1,119 @@
+"""The nouns: what a job tester sends, what a reader asks for, what a score is."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class JobType(StrEnum):
+    """Two kinds of test job. A stored result has the job type of its region's row."""
+
+    TRANSCODING = "transcoding"
+    AI = "ai"
+
+
+class ErrorCount(Struct, frozen=True):
+    """How often one error happened during a job.
+
+    message -- empty when the tester gave none
+    count -- may be negative: a known tester miscounts
+    """
+
+    error_code: str = ""
+    message: str = ""
+    count: int = 0
+
+
+class Stats(Struct, frozen=True, kw_only=True):
+    """One job tester's verdict on one job, with zeros for what it left out.
+
+    region -- upper-case region code
+    orchestrator -- Ethereum address in lower case, at most 56 characters
+    success_rate -- fraction 0..1 (not enforced: a known tester sends more)
+    round_trip_time, seg_duration, upload_time, download_time, transcode_time -- seconds
+    timestamp -- Unix seconds on the tester's clock; windows never use it
+    input_parameters, response_payload -- any text, up to megabytes
+    """
+
+    region: str = ""
+    orchestrator: str = ""
+    success_rate: float = 0.0
+    round_trip_time: float = 0.0
+    errors: tuple[ErrorCount, ...] = ()
+    timestamp: int = 0
+    seg_duration: float = 0.0
+    segments_sent: int = 0
+    segments_received: int = 0
+    upload_time: float = 0.0
+    download_time: float = 0.0
+    transcode_time: float = 0.0
+    model: str = ""
+    model_is_warm: bool = False
+    pipeline: str = ""
+    input_parameters: str = ""
+    response_payload: str = ""
+
+    @property
+    def job_type(self) -> JobType:
+        """AI when both pipeline and model are given, transcoding otherwise."""
+        return JobType.AI if self.pipeline and self.model else JobType.TRANSCODING
+
+
+class Region(Struct, frozen=True):
+    """A place that job testers test from, for one job type. The wire's names."""
+
+    id: str
+    name: str
+    type: JobType
+
+
+class Pipeline(Struct, frozen=True):
+    """An AI pipeline seen in a window, with the models and regions it was seen with, all sorted."""
+
+    id: str
+    models: tuple[str, ...]
+    regions: tuple[str, ...]
+
+
+class Window(Struct, frozen=True):
+    """A closed interval of receipt time. `since` after `until` holds nothing.
+
+    since, until -- aware datetimes in UTC
+    """
+
+    since: datetime
+    until: datetime
+
+
+class StatsQuery(Struct, frozen=True, kw_only=True):
+    """Which results a reader asks about. None means "any".
+
+    region -- upper case
+    orchestrator -- lower case
+    """
+
+    job_type: JobType
+    window: Window
+    orchestrator: str | None = None
+    region: str | None = None
+    pipeline: str | None = None
+    model: str | None = None
+
+
+class Score(Struct, frozen=True):
+    """The mean verdict on one orchestrator in one region; each number 0..1 for inputs in range."""
+
+    success_rate: float
+    round_trip_score: float
+    score: float
+
+
+class TopScore(Struct, frozen=True):
+    """The best AI result group; `value` is its score. The wire's names."""
+
+    region: str
+    orchestrator: str
+    value: float
+    model: str
+    pipeline: str

@@ -1,0 +1,42 @@
+"""`since` and `until` in Unix seconds, as the aware interval they mean."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from orchboard.errors import BadInputError
+from orchboard.stats import Window
+
+# Python's float() also reads `1_000`, `inf`, `nan` and every script's digits; the wire's numbers are plain.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
+
+# Inside both Postgres's and Python's range, with room for a time zone.
+EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
+LATEST = datetime(9999, 12, 30, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def parse_window(since: str, until: str, *, now: datetime, default: timedelta) -> Window:
+    """The window a reader asked for; an empty parameter is an absent one.
+
+    Neither: the last `default`. Only `since`: until now. Only `until`: everything before it.
+    Raises BadInputError naming the parameter that is no finite number; any finite one is clamped
+    to what a database can hold.
+    """
+    first = parse_moment("since", since) if since else None
+    last = parse_moment("until", until) if until else None
+    if first is None:
+        first = EARLIEST if last is not None else now - default
+    return Window(first, last if last is not None else now)
+
+
+def parse_moment(name: str, text: str) -> datetime:
+    """One moment from Unix seconds, fractions allowed, clamped to EARLIEST..LATEST.
+
+    >>> parse_moment("since", "1e9").isoformat()
+    '2001-09-09T01:46:40+00:00'
+    """
+    seconds = float(text) if len(text) <= 400 and _NUMBER.match(text) else float("nan")
+    if not float("-inf") < seconds < float("inf"):
+        raise BadInputError(f"{name} must be a finite number of Unix seconds, not {text[:40]!r}")
+    low, high = ((moment - _EPOCH).total_seconds() for moment in (EARLIEST, LATEST))
+    return _EPOCH + timedelta(seconds=max(low, min(high, seconds)))
