@@ -1,0 +1,1 @@
+"""The wire: parameters in, responses out. Nothing else knows HTTP status numbers."""

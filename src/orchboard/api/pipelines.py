@@ -1,0 +1,18 @@
+"""GET /api/pipelines"""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from orchboard.api.params import Params, check_model_has_pipeline
+from orchboard.api.responses import json_answer
+from orchboard.leaderboard import Leaderboard
+
+
+async def pipelines(request: Request, board: Leaderboard) -> Response:
+    """The pipelines seen in the window, with their models and regions."""
+    params = Params(request.scope["query_string"])
+    board.window(params.get("since"), params.get("until"))  # a bad time is reported before a missing model
+    check_model_has_pipeline(params)
+    return json_answer(
+        {"pipelines": await board.pipelines(params.get("since"), params.get("until"), params.region)}
+    )

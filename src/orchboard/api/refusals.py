@@ -1,0 +1,44 @@
+"""Refusals in HTTP: each error's status, in one place; one JSON shape for all of them."""
+
+from collections.abc import Mapping
+
+from starlette.responses import Response
+
+from orchboard.api.responses import json_now
+from orchboard.errors import (
+    BadInputError,
+    BodyTooLargeError,
+    DatabaseUnavailableError,
+    KeyReusedError,
+    NotAuthenticatedError,
+    Refusal,
+    SetupError,
+)
+
+STATUS: dict[type[Refusal], int] = {
+    BadInputError: 400,
+    NotAuthenticatedError: 403,
+    BodyTooLargeError: 413,
+    KeyReusedError: 422,
+    DatabaseUnavailableError: 503,
+    SetupError: 503,
+}
+
+RETRY_AFTER_S = 5
+
+_HEADERS: dict[int, dict[str, str]] = {
+    413: {"Connection": "close"},
+    503: {"Retry-After": str(RETRY_AFTER_S)},
+}
+
+
+def refusal_response(refusal: Refusal) -> Response:
+    """The refusal as its sender sees it."""
+    if isinstance(refusal, SetupError):
+        return error_response(503, "the server is not ready: its operator has to look at it")
+    return error_response(STATUS[type(refusal)], str(refusal))
+
+
+def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Any error: `{"error": message}`, never cached."""
+    return json_now({"error": message}, status, {**_HEADERS.get(status, {}), **(headers or {})})

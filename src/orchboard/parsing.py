@@ -1,0 +1,269 @@
+"""Results in JSON: strict from a job tester, lenient from the database."""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from orchboard.errors import BadInputError
+from orchboard.stats import ErrorCount, Stats
+
+MAX_ORCHESTRATOR = 56
+MAX_NAME = 256
+
+_Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+
+# What the reference always writes; the rest of a stored payload is left out when it is zero,
+# so that its `payload ? 'pipeline'` and GROUP BY payload->>'model' see the same rows as ever.
+_ALWAYS_STORED = frozenset(("region", "orchestrator", "success_rate", "round_trip_time", "errors", "timestamp"))
+
+
+class ParsedStats(Struct, frozen=True):
+    """A result that may be stored.
+
+    payload -- its JSON for the database: normalised, zeros left out as the reference does,
+    members of its own kept as they came
+    """
+
+    stats: Stats
+    payload: bytes
+
+
+class _SentError(Struct):
+    error_code: str | None = None
+    message: str | None = None
+    count: _Int64 | None = None
+
+
+class _SentStats(Struct):
+    region: str | None = None
+    orchestrator: str | None = None
+    success_rate: float | None = None
+    round_trip_time: float | None = None
+    errors: list[_SentError | None] | None = None
+    timestamp: _Int64 | None = None
+    seg_duration: float | None = None
+    segments_sent: _Int64 | None = None
+    segments_received: _Int64 | None = None
+    upload_time: float | None = None
+    download_time: float | None = None
+    transcode_time: float | None = None
+    model: str | None = None
+    model_is_warm: bool | None = None
+    pipeline: str | None = None
+    input_parameters: str | None = None
+    response_payload: str | None = None
+
+
+_FIELDS = _SentStats.__struct_fields__
+_decode_sent = msgspec.json.Decoder(_SentStats | None).decode
+_decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
+_decode_any = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+def parse_stats(body: bytes) -> ParsedStats:
+    """One job tester's result, from the raw body of its POST.
+
+    Missing and null members count as zero, false or empty; members outside the contract are kept.
+    Invalid UTF-8 and lone surrogates become U+FFFD, as in the reference.
+    Raises BadInputError naming the field; "invalid region" only when the region is missing or
+    empty: whether it is known is the store's to say.
+    """
+    try:
+        try:
+            body.decode()
+            return _parse(body)
+        except (UnicodeDecodeError, msgspec.DecodeError) as error:
+            if isinstance(error, msgspec.ValidationError) or (repaired := _repaired(body)) == body:
+                raise
+            return _parse(repaired)
+    except msgspec.ValidationError as error:
+        raise BadInputError(_naming_the_field(str(error))) from None
+    except msgspec.DecodeError as error:
+        raise BadInputError(f"the body is not valid JSON: {error}") from None
+    except RecursionError:
+        parse_stats(_without_nesting(body))  # what else is wrong goes first
+        raise BadInputError("the body is not valid JSON: nested too deeply") from None
+
+
+def _parse(body: bytes) -> ParsedStats:
+    sent = _decode_sent(body) or _SentStats()
+    if not sent.region:
+        raise BadInputError("invalid region")
+    stats = Stats(
+        region=sent.region.upper(),
+        orchestrator=(sent.orchestrator or "").lower(),
+        success_rate=sent.success_rate or 0.0,
+        round_trip_time=sent.round_trip_time or 0.0,
+        errors=tuple(
+            ErrorCount(e.error_code or "", e.message or "", e.count or 0) if e else ErrorCount()
+            for e in sent.errors or ()
+        ),
+        timestamp=sent.timestamp or 0,
+        seg_duration=sent.seg_duration or 0.0,
+        segments_sent=sent.segments_sent or 0,
+        segments_received=sent.segments_received or 0,
+        upload_time=sent.upload_time or 0.0,
+        download_time=sent.download_time or 0.0,
+        transcode_time=sent.transcode_time or 0.0,
+        model=sent.model or "",
+        model_is_warm=sent.model_is_warm or False,
+        pipeline=sent.pipeline or "",
+        input_parameters=sent.input_parameters or "",
+        response_payload=sent.response_payload or "",
+    )
+    _check_lengths(stats)
+    extras = {name: raw for name, raw in _decode_members(body).items() if name not in _FIELDS}
+    if b"\\u0000" in body:
+        _refuse_nul({name: getattr(stats, name) for name in _FIELDS} | extras)
+    stored = {
+        name: value for name in _FIELDS if (value := getattr(stats, name)) or name in _ALWAYS_STORED
+    }
+    stored["errors"] = [_error_row(error) for error in stats.errors]
+    return ParsedStats(stats, _encode(stored | {name: _checked(name, raw) for name, raw in extras.items()}))
+
+
+def _check_lengths(stats: Stats) -> None:
+    if not stats.orchestrator.strip():
+        raise BadInputError("orchestrator must not be blank")
+    if len(stats.orchestrator) > MAX_ORCHESTRATOR:
+        raise BadInputError(f"orchestrator is longer than {MAX_ORCHESTRATOR} characters")
+    for name in ("pipeline", "model"):
+        if len(getattr(stats, name)) > MAX_NAME:
+            raise BadInputError(f"{name} is longer than {MAX_NAME} characters")
+
+
+# Numbers that a double holds but that Postgres would write with thousands of digits, or refuse.
+_UNUSUAL_NUMBER = re.compile(rb"[eE][+-]?[0-9]{3}|[0-9]{300}")
+
+
+def _checked(name: str, raw: Raw) -> Raw:
+    """A member of the tester's own, refused when no reader could read it back."""
+    try:
+        value = _decode_any(raw)
+    except msgspec.ValidationError as error:
+        raise BadInputError(f"{name}: {error}") from None
+    return Raw(_encode(value)) if _UNUSUAL_NUMBER.search(raw) else raw
+
+
+def _refuse_nul(members: dict[str, Any]) -> None:
+    for name, value in members.items():
+        plain = _decode_any(value) if isinstance(value, Raw) else msgspec.to_builtins(value)
+        if any("\x00" in text for text in _texts({name: plain})):
+            shown = name.replace("\x00", "")
+            raise BadInputError(f"{shown} holds the character U+0000, which can't be stored")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            yield key
+            yield from _texts(member)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
+
+
+_SURROGATES = re.compile(
+    r"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
+
+
+def _repaired(body: bytes) -> bytes:
+    text = body.decode(errors="replace")
+    return _SURROGATES.sub(lambda match: match[1] or r"\ufffd", text).encode()
+
+
+_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+
+
+def _without_nesting(body: bytes) -> bytes:
+    """The top-level object with null for every array and object in it."""
+    kept, depth, start = b"", 0, 0
+    for match in _STRING_OR_BRACKET.finditer(body):
+        if match[0] in (b"[", b"{"):
+            depth += 1
+            if depth == 2:
+                kept += body[start : match.start()] + b"null"
+        elif match[0] in (b"]", b"}"):
+            depth -= 1
+            start = match.end() if depth == 1 else start
+    return kept + (body[start:] if depth <= 1 else b"")
+
+
+def _naming_the_field(message: str) -> str:
+    what, _, path = message.partition(" - at `$")
+    what = what.replace(" | null", "").replace("`", "")
+    field = path.rstrip("`").lstrip(".")
+    return f"{field}: {what}" if field else f"the body: {what}"
+
+
+# --- from the database -------------------------------------------------------------------------
+
+
+def read_stored(payload: str, *, region: str, orchestrator: str) -> dict[str, Any]:
+    """One stored payload as the row that raw_stats gives: every field of the contract, then the rest.
+
+    Anyone may have written it: a member of the wrong type gives its zero, a number in a string its
+    number, and a payload that is no object a row of zeros.
+
+    region, orchestrator -- of the `events` row; used when the payload is no object at all
+    """
+    try:
+        members = _decode_any(payload)
+    except (msgspec.DecodeError, RecursionError):
+        members = None
+    if not isinstance(members, dict):
+        members = {"region": region, "orchestrator": orchestrator}
+    row = {name: _read(members.pop(name, None), zero) for name, zero in _ZEROS.items()}
+    row["orchestrator"] = row["orchestrator"].lower()
+    return row | members
+
+
+_ZEROS: dict[str, Any] = dict(zip(Stats.__struct_fields__, Stats.__struct_defaults__, strict=True))
+
+
+def _read(value: Any, zero: Any) -> Any:
+    if isinstance(zero, tuple):
+        return [_error_row(error) for error in _read_errors(value)]
+    if isinstance(zero, bool) or isinstance(zero, str):
+        return value if isinstance(value, type(zero)) else zero
+    if isinstance(value, str):
+        value = _number(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return zero
+    if isinstance(zero, int):
+        return int(value) if abs(value) < 2**63 else zero
+    return float(value)
+
+
+def _number(text: str) -> float | int | None:
+    try:
+        value = _decode_any(text)
+    except msgspec.DecodeError:
+        return None
+    return value if isinstance(value, int | float) else None
+
+
+def _read_errors(value: Any) -> Iterator[ErrorCount]:
+    for item in value if isinstance(value, list) else ():
+        members = item if isinstance(item, dict) else {}
+        yield ErrorCount(
+            _read(members.get("error_code"), ""),
+            _read(members.get("message"), ""),
+            _read(members.get("count"), 0),
+        )
+
+
+def _error_row(error: ErrorCount) -> dict[str, str | int]:
+    """As the reference writes it: no message when there is none."""
+    row: dict[str, str | int] = {"error_code": error.error_code, "count": error.count}
+    if error.message:
+        row["message"] = error.message
+    return row
+

@@ -1,0 +1,87 @@
+"""The regions, kept in memory: which there are, and the id a result of each is stored under."""
+
+import asyncio
+import time
+
+import structlog
+
+from orchboard.errors import DatabaseUnavailableError
+from orchboard.stats import JobType, Region
+from orchboard.store.database import Database
+from orchboard.store.queries import sql
+
+log = structlog.get_logger(__name__)
+
+
+class RegionDirectory:
+    """What `regions` holds, at most `cache_s` seconds old, or older while the database is away."""
+
+    def __init__(self, database: Database, *, cache_s: float) -> None:
+        self._database = database
+        self._cache_s = cache_s
+        self._regions: tuple[Region, ...] = ()
+        self._ids: dict[tuple[str, JobType], int] = {}
+        self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
+
+    async def current(self) -> tuple[Region, ...]:
+        """The regions, sorted by type, then GLOBAL first, then name."""
+        asked_at = time.monotonic()
+        if asked_at - self._read_at > self._cache_s:
+            try:
+                await self._refresh(asked_at)
+            except DatabaseUnavailableError:
+                if not self._regions:
+                    raise
+                log.warning("regions are older than they should be", age_s=round(asked_at - self._read_at))
+        return self._regions
+
+    async def id_of(self, region: str, job_type: JobType) -> int | None:
+        """The id to store a result under; None when the region is unknown for both job types.
+
+        A region known only for the other job type is registered for this one. An unknown one is looked
+        up again first: it may have been added a moment ago.
+        """
+        await self.current()
+        found = self._ids.get((region, job_type))
+        if found is None:
+            await self._refresh(time.monotonic())
+            found = self._ids.get((region, job_type))
+        if found is None and (known := self._named(region)):
+            await self.add(region, known.name, job_type)
+            found = self._ids.get((region, job_type))
+        return found
+
+    async def add(self, region: str, display_name: str, job_type: JobType) -> bool:
+        """Add a region for a job type; False when it was there."""
+        rows = await self._database.fetch(sql("insert_region"), region, display_name, job_type)
+        await self._refresh(time.monotonic())
+        return bool(rows)
+
+    async def rename(self, region: str, display_name: str) -> bool:
+        """Give a region another display name; False when it is unknown."""
+        rows = await self._database.fetch(sql("rename_region"), region, display_name)
+        await self._refresh(time.monotonic())
+        return bool(rows)
+
+    def forget(self) -> None:
+        """Read the regions again when they are asked for next."""
+        self._read_at = float("-inf")
+
+    def _named(self, region: str) -> Region | None:
+        return next((known for known in self._regions if known.id == region), None)
+
+    async def _refresh(self, asked_at: float) -> None:
+        """Read again, unless somebody did since `asked_at`."""
+        async with self._reading:
+            if self._read_at >= asked_at:
+                return
+            began_at = time.monotonic()
+            rows = await self._database.fetch(sql("regions"))
+            self._regions = tuple(
+                Region(row["region"], row["display_name"], JobType(row["job_type"]))
+                for row in rows
+                if row["job_type"] in set(JobType)
+            )
+            self._ids = {(row["region"], row["job_type"]): row["id"] for row in rows}
+            self._read_at = began_at
