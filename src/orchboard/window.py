@@ -12,20 +12,26 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
 # Inside both Postgres's and Python's range, with room for a time zone.
 EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 LATEST = datetime(9999, 12, 30, tzinfo=UTC)
+
+# A reader's clock may be ahead of ours without its `until=now` meaning the future.
+CLOCK_SKEW = timedelta(hours=1)
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_window(since: str, until: str, *, now: datetime, default: timedelta) -> Window:
     """The window a reader asked for; an empty parameter is an absent one.
 
-    Neither: the last `default`. Only `since`: until now. Only `until`: everything before it.
+    Neither: the last `default`. Only `since`: until now. Only `until`: everything before it, unless it is
+    over an hour ahead: that bounds nothing yet, and the last `default` is meant, as it is in the reference.
     Raises BadInputError naming the parameter that is no finite number; any finite one is clamped
     to what a database can hold.
     """
     first = parse_moment("since", since) if since else None
     last = parse_moment("until", until) if until else None
     if first is None:
-        first = EARLIEST if last is not None else now - default
+        only_before = last is not None and last <= now + CLOCK_SKEW
+        first = EARLIEST if only_before else now - default
     return Window(first, last if last is not None else now)
 
 

@@ -1,5 +1,7 @@
 """Connections to Postgres: a pool that works behind a pooler, with one deadline a request."""
 
+from __future__ import annotations
+
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable

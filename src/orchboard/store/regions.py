@@ -39,14 +39,11 @@ class RegionDirectory:
     async def id_of(self, region: str, job_type: JobType) -> int | None:
         """The id to store a result under; None when the region is unknown for both job types.
 
-        A region known only for the other job type is registered for this one. An unknown one is looked
-        up again first: it may have been added a moment ago.
+        A region known only for the other job type is registered for this one. One that was added to the
+        database by somebody else a moment ago is unknown until the list is read again, as in the reference.
         """
         await self.current()
         found = self._ids.get((region, job_type))
-        if found is None:
-            await self._refresh(time.monotonic())
-            found = self._ids.get((region, job_type))
         if found is None and (known := self._named(region)):
             await self.add(region, known.name, job_type)
             found = self._ids.get((region, job_type))
