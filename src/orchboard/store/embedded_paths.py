@@ -1,5 +1,6 @@
 """Where an embedded cluster lives, who it belongs to, and the URL it answers on."""
 
+import contextlib
 import hashlib
 import os
 import re
@@ -67,13 +68,18 @@ class Cluster(Struct, frozen=True):
         return self.directory / "postmaster.pid"
 
     @property
+    def staging_prefix(self) -> str:
+        """How names begin of what is being made under the lock; whoever has the lock next removes them."""
+        return f"pg{self.major}.new-"
+
+    @property
     def socket_directory(self) -> Path:
         """The cluster itself, which is 0700; or a short stand-in when a socket can't have that path."""
         socket = str(self.directory / SOCKET)
         if len(os.fsencode(socket)) <= _SOCKET_PATH_BYTES and _PLAIN_PATH.fullmatch(socket):
             return self.directory
         digest = hashlib.sha256(os.fsencode(self.directory)).hexdigest()[:16]
-        # Not TMPDIR: processes that share the cluster must agree, and as root it may be out of Postgres's reach.
+        # Not TMPDIR: all who share the cluster must agree, and root's may be out of Postgres's reach.
         return Path("/tmp") / f"orchboard-{digest}"
 
     @property
@@ -114,32 +120,34 @@ def postgres_account(cluster: Cluster) -> Account:
     import pwd  # not on Windows
 
     directory = cluster.directory
-    owner = directory.stat().st_uid if directory.exists() else None
+    owner = directory.stat() if directory.exists() else None
     if not _is_root():
-        if owner not in (None, os.geteuid()):
+        if owner is not None and owner.st_uid != os.geteuid():
             raise SetupError(
-                f"{directory} belongs to another user (id {owner}): run as that user, or set ORCHBOARD_DATA"
+                f"{directory} is another user's (id {owner.st_uid}): run as that one, or set ORCHBOARD_DATA"
             )
-        names = [entry.pw_name for entry in pwd.getpwall() if entry.pw_uid == os.geteuid()]
-        return Account(names[0] if names else "", os.geteuid(), os.getegid())
-    if owner == 0:
-        raise SetupError(
-            f"{directory} belongs to root, whom Postgres refuses to serve: chown -R it to another user"
-        )
-    for entry in pwd.getpwall():
-        if entry.pw_uid == owner:
-            return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+        return _account_of(os.geteuid(), os.getegid())
     if owner is not None:
-        return Account("", owner, directory.stat().st_gid)
+        if owner.st_uid == 0:
+            raise SetupError(
+                f"{directory} is root's, and Postgres refuses to run as root: chown -R it to another user"
+            )
+        return _account_of(owner.st_uid, owner.st_gid)
     for name in ("postgres", "nobody"):
-        try:
+        with contextlib.suppress(KeyError):
             entry = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+            return Account(name, entry.pw_uid, entry.pw_gid)
     raise SetupError(
         "Postgres refuses to run as root, and there is neither a user postgres nor nobody: add one"
     )
+
+
+def _account_of(uid: int, gid: int) -> Account:
+    import pwd
+
+    with contextlib.suppress(KeyError):
+        return Account(pwd.getpwuid(uid).pw_name, uid, gid)
+    return Account("", uid, gid)
 
 
 def prepare_data(data: Path) -> Path:
@@ -156,11 +164,12 @@ def prepare_data(data: Path) -> Path:
 
 def blocked_at(path: Path, account: Account) -> Path | None:
     """The first part of a path that the account may not pass through (or execute), None when it may."""
+    if account.uid == os.geteuid():
+        return None
     for part in reversed((path, *path.parents)):
         status = part.stat()
-        who = stat.S_IXUSR if status.st_uid == account.uid else (
-            stat.S_IXGRP if status.st_gid == account.gid else stat.S_IXOTH)  # fmt: skip
-        if account.uid != os.geteuid() and not status.st_mode & who:
+        others = stat.S_IXGRP if status.st_gid == account.gid else stat.S_IXOTH
+        if not status.st_mode & (stat.S_IXUSR if status.st_uid == account.uid else others):
             return part
     return None
 
@@ -177,8 +186,8 @@ def prepare_socket_directory(cluster: Cluster, account: Account) -> None:
         status = directory.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != account.uid or status.st_mode & 0o077:
             raise SetupError(
-                f"{directory}, where the database's socket would go, is not a directory of {account.name or account.uid} "
-                "alone: remove it, or set ORCHBOARD_DATA to a shorter path"
+                f"{directory}, where the database's socket would go, is not a directory of "
+                f"{account.name or account.uid} alone: remove it, or set ORCHBOARD_DATA to a shorter path"
             ) from None
 
 
