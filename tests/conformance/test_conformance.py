@@ -33,7 +33,16 @@ def test_every_recorded_exchange_is_answered_as_the_contract_asks(
     environment = {"POSTGRES": settings.postgres, "SECRET": settings.secret, **PROFILES[profile]}
     server = start_server(read_settings(environment))
     replayed = subprocess.run(
-        [sys.executable, HERE / "replay.py", "--base", server.url, "--dsn", settings.postgres, "--profile", profile],
+        [
+            sys.executable,
+            HERE / "replay.py",
+            "--base",
+            server.url,
+            "--dsn",
+            settings.postgres,
+            "--profile",
+            profile,
+        ],
         capture_output=True,
         text=True,
         env=os.environ | {"PATH": f"{find_binaries(None).directory}:{os.environ['PATH']}"},

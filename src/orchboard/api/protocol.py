@@ -11,7 +11,7 @@ from orchboard.api.refusals import error_response
 class Protocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol; a request the parser rejects is answered in JSON, and an unknown method with 405."""
 
-    def send_400_response(self, msg: str) -> None:
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's wording is not ours
         """Answer what is no HTTP request and close the connection."""
         if isinstance(sys.exc_info()[1], httptools.HttpParserInvalidMethodError):
             response = error_response(405, "unknown method", {"Allow": "GET, HEAD, POST, OPTIONS"})
