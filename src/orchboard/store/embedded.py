@@ -227,5 +227,6 @@ def _refuse_out_of_reach(cluster: Cluster, account: Account) -> None:
     if barrier is not None:
         raise SetupError(
             f"{account.name}, as whom Postgres runs because root may not, can't pass through {barrier}: "
-            f"set ORCHBOARD_DATA to a directory outside it (the default is {default_data_directory()}), or chmod a+x {barrier}"
+            f"set ORCHBOARD_DATA to a directory outside it (the default is {default_data_directory()}), "
+            f"or chmod a+x {barrier}"
         )

@@ -166,7 +166,7 @@ def blocked_at(path: Path, account: Account) -> Path | None:
     """The first part of a path that the account may not pass through (or execute), None when it may."""
     if account.uid == os.geteuid():
         return None
-    for part in reversed((path, *path.parents)):
+    for part in reversed((path.resolve(), *path.resolve().parents)):
         status = part.stat()
         others = stat.S_IXGRP if status.st_gid == account.gid else stat.S_IXOTH
         if not status.st_mode & (stat.S_IXUSR if status.st_uid == account.uid else others):
