@@ -23,7 +23,6 @@ from orchboard.store.embedded_paths import (
     SOCKET,
     Account,
     Cluster,
-    blocked_at,
     default_data_directory,
     existing_url,
     postgres_account,
@@ -84,9 +83,9 @@ class EmbeddedPostgres:
             )
         try:
             binaries = find_binaries(postgres_bin)
-            cluster = Cluster(prepare_data(data), binaries.major)
+            cluster = Cluster(data.expanduser().resolve(), binaries.major)
             account = postgres_account(cluster)
-            _refuse_out_of_reach(cluster, account)
+            prepare_data(cluster, account)
             server = cls(cluster, binaries, account)
             server._start_or_attach()
         except OSError as error:
@@ -220,13 +219,3 @@ class EmbeddedPostgres:
             except (SetupError, OSError) as error:
                 _log.error("embedded_postgres_down", error=str(error))
                 self._stopping.wait(RETRY_INTERVAL_S)
-
-
-def _refuse_out_of_reach(cluster: Cluster, account: Account) -> None:
-    barrier = blocked_at(cluster.data, account)
-    if barrier is not None:
-        raise SetupError(
-            f"{account.name}, as whom Postgres runs because root may not, can't pass through {barrier}: "
-            f"set ORCHBOARD_DATA to a directory outside it (the default is {default_data_directory()}), "
-            f"or chmod a+x {barrier}"
-        )
