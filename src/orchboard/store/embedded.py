@@ -6,6 +6,7 @@ long as one of them lives, whoever started it and however that one ended. Whoeve
 Postgres, at once or, in the watcher of a process that was attached, when the owner has left.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -139,15 +140,16 @@ class EmbeddedPostgres:
         import fcntl  # not on Windows
 
         lock = os.open(self._cluster.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        free = False
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            return None
-        if is_postmaster(read_pid(self._cluster), self.directory):  # started by hand, without our lock
-            os.close(lock)
-            return None
-        return lock
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # One that was started by hand has no lock, and its pid file must stay.
+                free = not is_postmaster(read_pid(self._cluster), self.directory)
+        finally:
+            if not free:
+                os.close(lock)
+        return lock if free else None
 
     def _run(self, lock: int, *, new: bool) -> None:
         """Start Postgres with the lock, which is closed here, and wait until it answers."""
@@ -214,7 +216,7 @@ class EmbeddedPostgres:
                     continue
                 lock = self._take_lock()
                 if lock is not None:
-                    _log.warning("embedded_postgres_taken_over", directory=str(self.directory))
+                    _log.warning("embedded_postgres_started_again", directory=str(self.directory))
                     self._run(lock, new=False)
             except (SetupError, OSError) as error:
                 _log.error("embedded_postgres_down", error=str(error))
