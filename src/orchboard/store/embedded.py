@@ -196,8 +196,10 @@ class EmbeddedPostgres:
             if self._stopping.wait(_POLL_S):
                 return
         words = last_words(read_log(self._cluster, said_before), self._cluster.data)
+        code = process.returncode
+        ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else "ended"
         raise SetupError(
-            f"The embedded Postgres ended at its start: {words}. All it said: {self._cluster.log}"
+            f"The embedded Postgres {ended} at its start: {words}. All it said: {self._cluster.log}"
         )
 
     def _answers(self) -> bool:
