@@ -239,7 +239,10 @@ def _read(value: Any, zero: Any) -> Any:
         return zero
     if isinstance(zero, int):
         return int(value) if abs(value) < 2**63 else zero
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond a double, which jsonb holds
+        return zero
 
 
 def _number(text: str) -> float | int | None:

@@ -34,9 +34,7 @@ def test_slashes_are_forgiven_without_a_redirect(client: Client, path: str) -> N
     assert client.get(path).json() == client.get("/api/regions").json()
 
 
-@pytest.mark.parametrize(
-    "path", ["/api/nope", "/api", "/API/REGIONS", "/api/regions;x=1"]
-)
+@pytest.mark.parametrize("path", ["/api/nope", "/api", "/API/REGIONS", "/api/regions;x=1"])
 def test_an_unknown_path_is_404_in_json(client: Client, path: str) -> None:
     answer = client.get(path)
     assert (answer.status, answer.headers["Content-Type"]) == (404, "application/json")
@@ -87,7 +85,8 @@ def test_too_many_parameters_are_refused(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_line", "status"), [(b"FOO /api/regions HTTP/1.1", 405), (b"HELLO", 400), (b"GET /api/regions HTTP/9.9", 400)]
+    ("request_line", "status"),
+    [(b"FOO /api/regions HTTP/1.1", 405), (b"HELLO", 400), (b"GET /api/regions HTTP/9.9", 400)],
 )
 def test_what_is_no_http_is_answered_in_the_one_shape(
     server: RunningServer, request_line: bytes, status: int
