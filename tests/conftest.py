@@ -26,6 +26,7 @@ from orchboard.config import Settings, read_settings
 from orchboard.signing import sign
 from orchboard.store.database import Database
 from orchboard.store.embedded import EmbeddedPostgres
+from tests.places import in_memory
 
 SECRET = "testsecret"
 TEMPLATE = "orchboard_template"
@@ -40,7 +41,7 @@ class Cluster:
     def pytest_configure(self, config: pytest.Config) -> None:
         if hasattr(config, "workerinput"):
             return
-        self._directory = Path(tempfile.mkdtemp(prefix="orchboard-test-", dir=_roomy_memory()))
+        self._directory = Path(tempfile.mkdtemp(prefix="orchboard-test-", dir=in_memory()))
         self._directory.chmod(0o755)
         self._postgres = EmbeddedPostgres.start(self._directory / "data", watch=False)
         os.environ[_SERVER_URL] = self._postgres.url
@@ -50,12 +51,6 @@ class Cluster:
         if not hasattr(config, "workerinput"):
             self._postgres.stop()
             shutil.rmtree(self._directory, ignore_errors=True)
-
-
-def _roomy_memory() -> str | None:
-    """A file system in memory with room for the cluster: a clone takes 20 ms there, up to 500 on a busy disk."""
-    memory = Path("/dev/shm")
-    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > 2**31 else None
 
 
 _cluster = Cluster()

@@ -8,7 +8,9 @@ ROOT = Path(__file__).parent.parent
 LINES = [json.loads(line) for line in (ROOT / "tests/conformance/exchanges.jsonl").read_bytes().splitlines()]
 PAGE = (ROOT / "docs/compatibility.md").read_text("utf-8")
 TABLE = [
-    [cell.strip() for cell in line.strip("|").split(" | ")] for line in PAGE.splitlines() if line.startswith("| ")
+    [cell.strip() for cell in line.strip("|").split(" | ")]
+    for line in PAGE.splitlines()
+    if line.startswith("| ")
 ][2:]
 
 
