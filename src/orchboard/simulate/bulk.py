@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
-from multiprocessing import connection as pipes
 from multiprocessing import get_context, parent_process
 
 import asyncpg
@@ -172,7 +171,11 @@ def _live_with_parent() -> None:
     A pool's workers wait on a queue whose other end they hold themselves, so they would never notice.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def _exit_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
-        sentinel = parent.sentinel
-        threading.Thread(target=lambda: (pipes.wait([sentinel]), os._exit(1)), daemon=True).start()
+        parent.join()
+        os._exit(1)

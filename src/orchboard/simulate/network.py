@@ -225,7 +225,7 @@ def make_network(seed: int, *, orchestrators: int = 100) -> Network:
     """
     if orchestrators < 1:
         raise ValueError("a network needs at least one orchestrator")
-    rng = Random(f"{seed}/network")
+    rng = Random(f"{seed}/network/{orchestrators}")
     shares = [traits.share for traits in TRAITS.values()]
     characters = [
         *TRAITS,

@@ -11,15 +11,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from orchboard.simulate.network import (
-    DAY_S,
-    TRAITS,
-    Model,
-    Network,
-    Offer,
-    Orchestrator,
-    Outage,
-)
+from orchboard.simulate.network import DAY_S, TRAITS, Model, Network, Offer, Orchestrator, Outage
 from orchboard.stats import JobType
 
 # A batch has a random generator of its own, so that several processes can make several at once.
@@ -36,11 +28,22 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Span(Struct, frozen=True):
-    """Which results: `count` of them, spread evenly over since..until (aware datetimes)."""
+    """Which results: `count` of them, spread evenly over since..until.
+
+    Raises ValueError when a moment has no time zone, until is before since, or count is negative.
+    """
 
     since: datetime
     until: datetime
     count: int
+
+    def __post_init__(self) -> None:
+        if self.since.tzinfo is None or self.until.tzinfo is None:
+            raise ValueError("since and until need a time zone")
+        if self.until < self.since:
+            raise ValueError("until must not be before since")
+        if self.count < 0:
+            raise ValueError("count must not be negative")
 
     @property
     def batches(self) -> int:
@@ -61,6 +64,8 @@ def results(
     today's AI tester sends besides. Newcomers, leavers and the dying live their lives within since..until.
 
     since, until -- aware datetimes
+
+    Raises ValueError as Span does.
     """
     span = Span(since, until, count)
     for batch in range(span.batches):
@@ -73,7 +78,7 @@ def batch_results(network: Network, span: Span, batch: int) -> Iterator[tuple[da
     size = span.size(batch)
     total = (span.until - span.since) // _MICROSECOND
     start, end = total * first // span.count, total * (first + size) // span.count
-    testers = Testers(
+    testers = JobTesters(
         network,
         f"{span.since.timestamp()}/{span.until.timestamp()}/{span.count}/{batch}",
     )
@@ -166,7 +171,7 @@ _AI_FAILURES = (
 )
 
 
-class Testers:
+class JobTesters:
     """The job testers of a network, one stream of chance; the same key draws the same results."""
 
     def __init__(self, network: Network, key: str) -> None:
@@ -177,8 +182,9 @@ class Testers:
         self._orchestrators = network.orchestrators
         self._ai_orchestrators = [one for one in network.orchestrators if one.offers]
         self._outages: dict[tuple[str, int], Outage | None] = {}
-        ai_possible = self._ai_regions and self._ai_orchestrators
-        self._ai_share = (AI_SHARE if self._transcoding_regions else 1.0) if ai_possible else 0.0
+        self._ai_share = AI_SHARE if self._transcoding_regions else 1.0
+        if not (self._ai_regions and self._ai_orchestrators):
+            self._ai_share = 0.0
 
     def moments(self, start: int, end: int, size: int) -> list[int]:
         """`size` whole numbers from start to before end, in no order."""
@@ -307,7 +313,7 @@ class Testers:
         elif round_trip_s > AI_TIMEOUT_S:
             outcome, errors = (
                 "failed",
-                [{"error_code": "timeout", "message": "no answer in 90 s", "count": 1}],
+                [{"error_code": "timeout", "message": f"no answer in {AI_TIMEOUT_S:.0f} s", "count": 1}],
             )
             round_trip_s = AI_TIMEOUT_S + random() / 10
         else:
