@@ -51,21 +51,9 @@ class Traits(Struct, frozen=True):
     codes: tuple[str, ...]
 
 
-_ANY_CODE = (
-    "OrchestratorBusy",
-    "Timeout",
-    "TranscodeFailed",
-    "OrchestratorCapped",
-    "DownloadFailed",
-)
+_ANY_CODE = ("OrchestratorBusy", "Timeout", "TranscodeFailed", "OrchestratorCapped", "DownloadFailed")
 _SLOW_CODES = ("Timeout", "Timeout", "Timeout", "OrchestratorBusy", "SessionEnded")
-_FLAKY_CODES = (
-    "TranscodeFailed",
-    "TranscodeFailed",
-    "Timeout",
-    "SessionEnded",
-    "UnknownResponse",
-)
+_FLAKY_CODES = ("TranscodeFailed", "TranscodeFailed", "Timeout", "SessionEnded", "UnknownResponse")
 TRAITS: Mapping[Character, Traits] = {
     Character.GREAT: Traits(26, 0.998, (0.10, 0.20), (0.60, 0.85), 0.01, (0.1, 0.5), 0.15, 0.97, _ANY_CODE),
     Character.FAIR: Traits(38, 0.985, (0.25, 0.70), (0.85, 1.30), 0.06, (0.2, 2.0), 0.40, 0.80, _ANY_CODE),
@@ -123,12 +111,7 @@ MODELS = (
     Model("text-to-image", "black-forest-labs/FLUX.1-dev", 9.5, 55.0),
     Model("image-to-image", "timbrooks/instruct-pix2pix", 3.1, 18.0),
     Model("image-to-image", "ByteDance/SDXL-Lightning", 2.4, 22.0),
-    Model(
-        "Image to video",
-        "stabilityai/stable-video-diffusion-img2vid-xt-1-1",
-        21.0,
-        45.0,
-    ),
+    Model("Image to video", "stabilityai/stable-video-diffusion-img2vid-xt-1-1", 21.0, 45.0),
     Model("upscale", "stabilityai/stable-diffusion-x4-upscaler", 7.4, 20.0),
     Model("audio-to-text", "openai/whisper-large-v3", 3.3, 16.0),
     Model("llm", "meta-llama/Meta-Llama-3.1-8B-Instruct", 4.2, 35.0),
@@ -227,10 +210,7 @@ def make_network(seed: int, *, orchestrators: int = 100) -> Network:
         raise ValueError("a network needs at least one orchestrator")
     rng = Random(f"{seed}/network/{orchestrators}")
     shares = [traits.share for traits in TRAITS.values()]
-    characters = [
-        *TRAITS,
-        *rng.choices([*TRAITS], shares, k=max(0, orchestrators - len(TRAITS))),
-    ]
+    characters = [*TRAITS, *rng.choices([*TRAITS], shares, k=max(0, orchestrators - len(TRAITS)))]
     return Network(
         seed,
         tuple(_make_orchestrator(rng, character) for character in characters[:orchestrators]),

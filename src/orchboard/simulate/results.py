@@ -78,17 +78,11 @@ def batch_results(network: Network, span: Span, batch: int) -> Iterator[tuple[da
     size = span.size(batch)
     total = (span.until - span.since) // _MICROSECOND
     start, end = total * first // span.count, total * (first + size) // span.count
-    testers = JobTesters(
-        network,
-        f"{span.since.timestamp()}/{span.until.timestamp()}/{span.count}/{batch}",
-    )
+    testers = JobTesters(network, f"{span.since.timestamp()}/{span.until.timestamp()}/{span.count}/{batch}")
     epoch = span.since.timestamp()
     for offset in sorted(testers.moments(start, end, size)):
         event_time = span.since + offset * _MICROSECOND
-        yield (
-            event_time,
-            testers.run(epoch + offset / 1e6, offset / total if total else 1.0),
-        )
+        yield (event_time, testers.run(epoch + offset / 1e6, offset / total if total else 1.0))
 
 
 class Prompt(NamedTuple):
@@ -101,11 +95,7 @@ class Prompt(NamedTuple):
 
 _PROMPTS = (
     Prompt("harbour-low", "low", "a small harbour at dawn"),
-    Prompt(
-        "market-medium",
-        "medium",
-        "a covered market in the rain, lamps reflected in wet cobblestones",
-    ),
+    Prompt("market-medium", "medium", "a covered market in the rain, lamps reflected in wet cobblestones"),
     Prompt(
         "regatta-high",
         "high",
@@ -148,26 +138,10 @@ _RESPONSES = {
     ),
 }
 _AI_FAILURES = (
-    (
-        "HTTP-STATUS-503",
-        "Service Unavailable Error",
-        '{"error":{"message":"Service Unavailable Error"}}\n',
-    ),
-    (
-        "HTTP-STATUS-503",
-        "insufficient capacity",
-        '{"error":{"message":"insufficient capacity"}}\n',
-    ),
-    (
-        "HTTP-STATUS-500",
-        "Internal Server Error",
-        '{"error":{"message":"Internal Server Error"}}\n',
-    ),
-    (
-        "HTTP-STATUS-400",
-        "no orchestrators available",
-        '{"error":{"message":"no orchestrators available"}}\n',
-    ),
+    ("HTTP-STATUS-503", "Service Unavailable Error", '{"error":{"message":"Service Unavailable Error"}}\n'),
+    ("HTTP-STATUS-503", "insufficient capacity", '{"error":{"message":"insufficient capacity"}}\n'),
+    ("HTTP-STATUS-500", "Internal Server Error", '{"error":{"message":"Internal Server Error"}}\n'),
+    ("HTTP-STATUS-400", "no orchestrators available", '{"error":{"message":"no orchestrators available"}}\n'),
 )
 
 
@@ -227,10 +201,8 @@ class JobTesters:
             failure_rate = 1 - orchestrator.success_rate_at(age)
             bad_runs = min(1.0, 6 * failure_rate)
             if random() < bad_runs:
-                lost = min(
-                    SEGMENTS_SENT,
-                    ceil(SEGMENTS_SENT * 2 * random() * failure_rate / bad_runs),
-                )
+                # u^k has the mean 1 / (k + 1), which is to be failure_rate / bad_runs; all are lost at 1.
+                lost = ceil(SEGMENTS_SENT * random() ** (bad_runs / failure_rate - 1))
         received = SEGMENTS_SENT - lost
         return {
             "region": region,
@@ -259,30 +231,16 @@ class JobTesters:
         if not lost:
             return []
         if is_out:
-            return [
-                {
-                    "error_code": "OrchestratorUnavailable",
-                    "message": "connection refused",
-                    "count": lost,
-                }
-            ]
+            return [{"error_code": "OrchestratorUnavailable", "message": "connection refused", "count": lost}]
         codes = TRAITS[orchestrator.character].codes
         first, second = (codes[int(self._rng.random() * len(codes))] for _ in range(2))
         if first == second or lost == 1:
             return [{"error_code": first, "count": lost}]
         part = 1 + int(self._rng.random() * (lost - 1))
-        return [
-            {"error_code": first, "count": part},
-            {"error_code": second, "count": lost - part},
-        ]
+        return [{"error_code": first, "count": part}, {"error_code": second, "count": lost - part}]
 
     def _run_ai(
-        self,
-        orchestrator: Orchestrator,
-        offer: Offer,
-        region: str,
-        moment: float,
-        age: float,
+        self, orchestrator: Orchestrator, offer: Offer, region: str, moment: float, age: float
     ) -> dict[str, object]:
         """One job of one model: it passes, fails with an error, or says nothing about the orchestrator."""
         random = self._rng.random
@@ -305,10 +263,7 @@ class JobTesters:
             response = f'{{"message":"not scored","test_outcome":"{outcome}","params_hash":"{params_hash}"}}'
         elif self._is_out(orchestrator, region, moment) or random() > orchestrator.success_rate_at(age):
             code, message, response = _AI_FAILURES[int(random() * len(_AI_FAILURES))]
-            outcome, errors = (
-                "failed",
-                [{"error_code": code, "message": message, "count": 1}],
-            )
+            outcome, errors = ("failed", [{"error_code": code, "message": message, "count": 1}])
             round_trip_s = 0.15 + 2 * random()
         elif round_trip_s > AI_TIMEOUT_S:
             outcome, errors = (
@@ -317,15 +272,8 @@ class JobTesters:
             )
             round_trip_s = AI_TIMEOUT_S + random() / 10
         else:
-            numbers = {
-                "seed": self._rng.getrandbits(31),
-                "number": 380 + int(random() * 60),
-            }
-            response = _RESPONSES[model.pipeline] % {
-                "token": token,
-                "seconds": job_s,
-                **numbers,
-            }
+            numbers = {"seed": self._rng.getrandbits(31), "number": 380 + int(random() * 60)}
+            response = _RESPONSES[model.pipeline] % {"token": token, "seconds": job_s, **numbers}
 
         body: dict[str, object] = {
             "region": region,
@@ -413,19 +361,9 @@ def _parameters(model: Model, prompt: Prompt) -> tuple[str, str]:
                 "image": "harbour.png",
             }
         case "live-video-to-video":
-            parameters |= {
-                "prompt": prompt.text,
-                "width": 512,
-                "height": 512,
-                "target_fps": 12,
-            }
+            parameters |= {"prompt": prompt.text, "width": 512, "height": 512, "target_fps": 12}
         case _:
-            parameters |= {
-                "prompt": prompt.text,
-                "width": 512,
-                "height": 512,
-                "num_images_per_prompt": 1,
-            }
+            parameters |= {"prompt": prompt.text, "width": 512, "height": 512, "num_images_per_prompt": 1}
             parameters |= {"num_inference_steps": 20, "guidance_scale": 2}
     text = json.dumps(parameters, sort_keys=True, separators=(",", ":"))
     return text, md5(text.encode(), usedforsecurity=False).hexdigest()
