@@ -24,6 +24,9 @@ RegionIds = Mapping[tuple[str, JobType], int]
 _REGIONS = "select r.name, t.name, r.id from regions r join job_types t on t.id = r.job_type_id"
 _IS_LOADED = "select exists (select from events where event_time = $1 and orchestrator = $2)"
 
+# Without it the planner knows nothing of the rows until autovacuum comes by, a minute later.
+_ANALYZE = "analyze events"
+
 _COLUMNS = ("event_time", "orchestrator", "region_id", "payload")
 _POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -66,6 +69,8 @@ async def load(
         raise SetupError("the database has none of the regions that the simulated network is tested from")
     loading = _Loading(connect, network, Span(since, until, count), region_ids, on_progress)
     await loading.run()
+    if loading.stored:
+        await _analyze(connect)
     return loading.stored
 
 
@@ -90,6 +95,7 @@ class _Loading:
         self.present = 0
 
     async def run(self) -> None:
+        """Store every batch that is not there yet."""
         workers = min(os.cpu_count() or 1, 4, self._span.batches)
         # Spawned, not forked: the caller has an event loop and threads. One batch is not worth 0.3 s of start.
         if workers <= 1:
@@ -144,6 +150,14 @@ async def _fetch_region_ids(connect: Callable[[], Awaitable[asyncpg.Connection]]
         await connection.close()
     known = set(JobType)
     return {(code, JobType(job_type)): id_ for code, job_type, id_ in rows if job_type in known}
+
+
+async def _analyze(connect: Callable[[], Awaitable[asyncpg.Connection]]) -> None:
+    connection = await connect()
+    try:
+        await connection.execute(_ANALYZE)
+    finally:
+        await connection.close()
 
 
 def encode_batch(network: Network, span: Span, batch: int, region_ids: RegionIds) -> bytes:

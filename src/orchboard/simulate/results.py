@@ -20,6 +20,7 @@ RESULTS_A_BATCH = 10_000
 AI_SHARE = 0.25
 UNSCORED_RATE = 0.015
 UNSCORED_RATE_WHEN_BUSY = 0.03
+BUSY_LOAD = 1.2
 AI_TIMEOUT_S = 90.0
 SEGMENTS_SENT = 30
 SEG_DURATION_S = 2.0088571428571425
@@ -144,6 +145,31 @@ _AI_FAILURES = (
     ("HTTP-STATUS-400", "no orchestrators available", '{"error":{"message":"no orchestrators available"}}\n'),
 )
 
+_NO_AI: dict[str, object] = {
+    "model": "",
+    "model_is_warm": False,
+    "pipeline": "",
+    "input_parameters": "",
+    "response_payload": "",
+}
+_NO_TRANSCODING: dict[str, object] = {
+    "seg_duration": 0.0,
+    "segments_sent": 0,
+    "segments_received": 0,
+    "upload_time": 0.0,
+    "download_time": 0.0,
+    "transcode_time": 0.0,
+}
+
+
+class Verdict(NamedTuple):
+    """How an AI job ended; outcome -- passed, failed, unscored_busy or unscored_indeterminate."""
+
+    outcome: str
+    round_trip_s: float
+    errors: list[dict[str, object]]
+    response_payload: str
+
 
 class JobTesters:
     """The job testers of a network, one stream of chance; the same key draws the same results."""
@@ -187,22 +213,14 @@ class JobTesters:
     def _run_transcoding(
         self, orchestrator: Orchestrator, region: str, moment: float, age: float
     ) -> dict[str, object]:
-        """One stream of segments. Lost segments come in runs: few streams lose many, most lose none."""
+        """One stream of segments."""
         random = self._rng.random
         network_s = orchestrator.round_trips_s[region]
         transcode_s = orchestrator.transcode_s * orchestrator.load(moment) * self._noise()
         upload_s = 0.03 + 1.5 * network_s * (0.8 + 0.4 * random())
         download_s = 0.04 + 1.5 * network_s * (0.8 + 0.4 * random())
-        lost = 0
         is_out = self._is_out(orchestrator, region, moment)
-        if is_out:
-            lost = SEGMENTS_SENT
-        else:
-            failure_rate = 1 - orchestrator.success_rate_at(age)
-            bad_runs = min(1.0, 6 * failure_rate)
-            if random() < bad_runs:
-                # u^k has the mean 1 / (k + 1), which is to be failure_rate / bad_runs; all are lost at 1.
-                lost = ceil(SEGMENTS_SENT * random() ** (bad_runs / failure_rate - 1))
+        lost = SEGMENTS_SENT if is_out else self._lost_segments(1 - orchestrator.success_rate_at(age))
         received = SEGMENTS_SENT - lost
         return {
             "region": region,
@@ -217,12 +235,17 @@ class JobTesters:
             "upload_time": round(upload_s, 6),
             "download_time": round(download_s, 6) if received else 0.0,
             "transcode_time": round(transcode_s, 6) if received else 0.0,
-            "model": "",
-            "model_is_warm": False,
-            "pipeline": "",
-            "input_parameters": "",
-            "response_payload": "",
+            **_NO_AI,
         }
+
+    def _lost_segments(self, failure_rate: float) -> int:
+        """How many of a stream's segments are lost: few streams lose many, most lose none."""
+        bad_streams = min(1.0, 6 * failure_rate)
+        if self._rng.random() >= bad_streams:
+            return 0
+        # u^k has the mean 1 / (k + 1), which is to be failure_rate / bad_streams; all are lost at 1.
+        share: float = self._rng.random() ** (bad_streams / failure_rate - 1)
+        return ceil(SEGMENTS_SENT * share)
 
     def _transcoding_errors(
         self, orchestrator: Orchestrator, lost: int, *, is_out: bool
@@ -242,68 +265,58 @@ class JobTesters:
     def _run_ai(
         self, orchestrator: Orchestrator, offer: Offer, region: str, moment: float, age: float
     ) -> dict[str, object]:
-        """One job of one model: it passes, fails with an error, or says nothing about the orchestrator."""
+        """One job of one model."""
         random = self._rng.random
         model = offer.model
         prompt = _PROMPTS[int(random() * len(_PROMPTS))]
         input_parameters, params_hash = _parameters(model, prompt)
-        token = f"{self._rng.getrandbits(128):032x}"
         is_warm = random() < offer.warm_rate
         load = orchestrator.load(moment)
         job_s = model.warm_s * orchestrator.pace * load * self._noise()
         if not is_warm:
             job_s += model.cold_s * orchestrator.pace * (0.7 + 0.6 * random())
-        round_trip_s = job_s + 2 * orchestrator.round_trips_s[region]
-
-        outcome, errors, response = "passed", [], ""
-        unscored_rate = UNSCORED_RATE if load < 1.2 else UNSCORED_RATE_WHEN_BUSY
-        if random() < unscored_rate:
-            outcome = "unscored_busy" if load >= 1.2 or random() < 0.5 else "unscored_indeterminate"
-            round_trip_s = 0.0
-            response = f'{{"message":"not scored","test_outcome":"{outcome}","params_hash":"{params_hash}"}}'
+        token = f"{self._rng.getrandbits(128):032x}"
+        if random() < (UNSCORED_RATE_WHEN_BUSY if load > BUSY_LOAD else UNSCORED_RATE):
+            verdict = _unscored(is_busy=load > BUSY_LOAD or random() < 0.5)
         elif self._is_out(orchestrator, region, moment) or random() > orchestrator.success_rate_at(age):
-            code, message, response = _AI_FAILURES[int(random() * len(_AI_FAILURES))]
-            outcome, errors = ("failed", [{"error_code": code, "message": message, "count": 1}])
-            round_trip_s = 0.15 + 2 * random()
-        elif round_trip_s > AI_TIMEOUT_S:
-            outcome, errors = (
-                "failed",
-                [{"error_code": "timeout", "message": f"no answer in {AI_TIMEOUT_S:.0f} s", "count": 1}],
-            )
-            round_trip_s = AI_TIMEOUT_S + random() / 10
+            verdict = self._failed()
         else:
-            numbers = {"seed": self._rng.getrandbits(31), "number": 380 + int(random() * 60)}
-            response = _RESPONSES[model.pipeline] % {"token": token, "seconds": job_s, **numbers}
-
-        body: dict[str, object] = {
+            verdict = self._answered(model, token, job_s, 2 * orchestrator.round_trips_s[region])
+        return {
             "region": region,
             "orchestrator": orchestrator.address,
-            "success_rate": 1 if outcome == "passed" else 0,
-            "round_trip_time": round(round_trip_s, 6),
-            "errors": errors,
+            "success_rate": 1 if verdict.outcome == "passed" else 0,
+            "round_trip_time": round(verdict.round_trip_s, 6),
+            "errors": verdict.errors,
             "timestamp": int(moment),
-            "seg_duration": 0.0,
-            "segments_sent": 0,
-            "segments_received": 0,
-            "upload_time": 0.0,
-            "download_time": 0.0,
-            "transcode_time": 0.0,
+            **_NO_TRANSCODING,
             "model": model.name,
             "model_is_warm": is_warm,
             "pipeline": model.pipeline,
             "input_parameters": input_parameters,
-            "response_payload": response,
-            "test_outcome": outcome,
+            "response_payload": verdict.response_payload,
+            "test_outcome": verdict.outcome,
             "prompt_id": prompt.id,
             "prompt_complexity": prompt.complexity,
             "params_hash": params_hash,
+            **_outcome_fields(verdict.outcome, model, token),
         }
-        if outcome.startswith("unscored_"):
-            body["unscored_reason"] = outcome.removeprefix("unscored_")
-            body["defer_attempts"] = 3
-        elif model.pipeline == "live-video-to-video":
-            body.update(_stream_fields(token, has_passed=outcome == "passed"))
-        return body
+
+    def _failed(self) -> Verdict:
+        """An error, and soon."""
+        code, message, response = _AI_FAILURES[int(self._rng.random() * len(_AI_FAILURES))]
+        errors: list[dict[str, object]] = [{"error_code": code, "message": message, "count": 1}]
+        return Verdict("failed", 0.15 + 2 * self._rng.random(), errors, response)
+
+    def _answered(self, model: Model, token: str, job_s: float, network_s: float) -> Verdict:
+        """What the model made, if the tester was still there."""
+        if job_s + network_s > AI_TIMEOUT_S:
+            message = f"no answer in {AI_TIMEOUT_S:.0f} s"
+            errors: list[dict[str, object]] = [{"error_code": "timeout", "message": message, "count": 1}]
+            return Verdict("failed", AI_TIMEOUT_S + self._rng.random() / 10, errors, "")
+        numbers = {"seed": self._rng.getrandbits(31), "number": 380 + int(self._rng.random() * 60)}
+        response = _RESPONSES[model.pipeline] % {"token": token, "seconds": job_s, **numbers}
+        return Verdict("passed", job_s + network_s, [], response)
 
     def _noise(self) -> float:
         """Around 1, never below 0.85, now and then far above, as response times are."""
@@ -317,8 +330,19 @@ class JobTesters:
         return outage is not None and outage.since <= moment < outage.until and outage.region in ("", region)
 
 
-def _stream_fields(stream_id: str, *, has_passed: bool) -> dict[str, object]:
-    """What the tester adds for live video; it keeps frames of the streams that failed."""
+def _unscored(*, is_busy: bool) -> Verdict:
+    """A run that says nothing about the orchestrator; its tester gave up before there was a number."""
+    outcome = "unscored_busy" if is_busy else "unscored_indeterminate"
+    return Verdict(outcome, 0.0, [], f'{{"message":"not scored","test_outcome":"{outcome}"}}')
+
+
+def _outcome_fields(outcome: str, model: Model, stream_id: str) -> dict[str, object]:
+    """What the tester adds to an unscored run, and to one of live video, whose frames it keeps on failure."""
+    if outcome.startswith("unscored_"):
+        return {"unscored_reason": outcome.removeprefix("unscored_"), "defer_attempts": 3}
+    if model.pipeline != "live-video-to-video":
+        return {}
+    has_passed = outcome == "passed"
     return {
         "stream_id": stream_id,
         "stream_valid": has_passed,
