@@ -114,7 +114,7 @@ def test_nesting_beyond_what_can_be_read_is_refused() -> None:
 def test_broken_text_is_repaired_not_refused() -> None:
     sent = (
         rb'{"region":"MDW","orchestrator":"o","a":"x\ud800y","b":"\\ud800","c":"\ud83d\ude00","d":"'
-        + b'\xff"}'
+        b'\xff"}'
     )
     stored = json.loads(parse_stats(sent).payload)
     assert {name: stored[name] for name in "abcd"} == {"a": "x�y", "b": "\\ud800", "c": "😀", "d": "�"}

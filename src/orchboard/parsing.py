@@ -15,11 +15,11 @@ MAX_NAME = 256
 
 _Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
-# What the reference always writes; the rest of a stored payload is left out when it is zero,
-# so that its `payload ? 'pipeline'` and GROUP BY payload->>'model' see the same rows as ever.
-_ALWAYS_STORED = frozenset(
-    ("region", "orchestrator", "success_rate", "round_trip_time", "errors", "timestamp")
-)
+# Left out of a stored payload when it is zero, as the reference does: its `payload ? 'pipeline'` and
+# GROUP BY payload->>'model' must see the same rows as ever.
+LEFT_OUT_AT_ZERO = frozenset(Stats.__struct_fields__) - {
+    "region", "orchestrator", "success_rate", "round_trip_time", "errors", "timestamp"
+}  # fmt: skip
 
 
 class ParsedStats(Struct, frozen=True):
@@ -121,7 +121,9 @@ def _parse(body: bytes) -> ParsedStats:
     extras = {name: raw for name, raw in _decode_members(body).items() if name not in _FIELDS}
     if b"\\u0000" in body:
         _refuse_nul({name: getattr(stats, name) for name in _FIELDS} | extras)
-    stored = {name: value for name in _FIELDS if (value := getattr(stats, name)) or name in _ALWAYS_STORED}
+    stored = {
+        name: value for name in _FIELDS if (value := getattr(stats, name)) or name not in LEFT_OUT_AT_ZERO
+    }
     stored["errors"] = [_error_row(error) for error in stats.errors]
     return ParsedStats(stats, _encode(stored | {name: _checked(name, raw) for name, raw in extras.items()}))
 

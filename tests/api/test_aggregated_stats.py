@@ -115,7 +115,7 @@ def test_an_unreadable_stored_payload_takes_nobody_down(
     client.post_stats(ai(orchestrator="good"))
     before = scores(client)["good"]
     execute(
-        f"INSERT INTO events (orchestrator, region_id, payload) SELECT 'bad', id, '{payload}'::jsonb FROM regions"  # noqa: S608
+        f"INSERT INTO events (orchestrator, region_id, payload) SELECT 'bad', id, '{payload}'::jsonb FROM regions"
     )
     assert scores(client)["good"] == before
     for path in (

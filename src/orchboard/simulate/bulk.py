@@ -15,17 +15,13 @@ import asyncpg
 import msgspec
 
 from orchboard.errors import SetupError
+from orchboard.parsing import LEFT_OUT_AT_ZERO
 from orchboard.simulate.network import Network
 from orchboard.simulate.results import Span, batch_results
 from orchboard.stats import JobType
+from orchboard.store.queries import sql
 
 RegionIds = Mapping[tuple[str, JobType], int]
-
-_REGIONS = "select r.name, t.name, r.id from regions r join job_types t on t.id = r.job_type_id"
-_IS_LOADED = "select exists (select from events where event_time = $1 and orchestrator = $2)"
-
-# Without it the planner knows nothing of the rows until autovacuum comes by, a minute later.
-_ANALYZE = "analyze events"
 
 _COLUMNS = ("event_time", "orchestrator", "region_id", "payload")
 _POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -129,14 +125,14 @@ class _Loading:
     ) -> int:
         """Store a batch; the rows stored, 0 when it was there. Its first row stands for all of it."""
         event_time, first = next(batch_results(self._network, self._span, batch))
-        if await connection.fetchval(_IS_LOADED, event_time, first["orchestrator"]):
+        if await connection.fetchval(sql("is_stored"), event_time, first["orchestrator"]):
             return 0
         copy = await asyncio.get_running_loop().run_in_executor(
             pool, encode_batch, self._network, self._span, batch, self._region_ids
         )
         async with connection.transaction():
             # A crash of the server may cost the last batches; loading again brings them back.
-            await connection.execute("set local synchronous_commit = off")
+            await connection.execute("SET LOCAL synchronous_commit = off")
             await connection.copy_to_table("events", source=BytesIO(copy), columns=_COLUMNS, format="binary")
         return self._span.size(batch)
 
@@ -145,17 +141,17 @@ async def _fetch_region_ids(connect: Callable[[], Awaitable[asyncpg.Connection]]
     """The id of each region that the database knows, by code and job type."""
     connection = await connect()
     try:
-        rows = await connection.fetch(_REGIONS)
+        rows = await connection.fetch(sql("regions"))
     finally:
         await connection.close()
     known = set(JobType)
-    return {(code, JobType(job_type)): id_ for code, job_type, id_ in rows if job_type in known}
+    return {(row["region"], JobType(row["job_type"])): row["id"] for row in rows if row["job_type"] in known}
 
 
 async def _analyze(connect: Callable[[], Awaitable[asyncpg.Connection]]) -> None:
     connection = await connect()
     try:
-        await connection.execute(_ANALYZE)
+        await connection.execute(sql("analyze_events"))
     finally:
         await connection.close()
 
@@ -171,7 +167,9 @@ def _encode_rows(network: Network, span: Span, batch: int, region_ids: RegionIds
     for event_time, body in batch_results(network, span, batch):
         orchestrator = str(body["orchestrator"]).encode()
         region_id = region_ids[str(body["region"]), JobType.AI if body["pipeline"] else JobType.TRANSCODING]
-        payload = encode(body)
+        payload = encode(
+            {name: value for name, value in body.items() if value or name not in LEFT_OUT_AT_ZERO}
+        )
         yield _HEAD.pack(len(_COLUMNS), 8, (event_time - _POSTGRES_EPOCH) // _MICROSECOND, len(orchestrator))
         yield orchestrator
         yield _MIDDLE.pack(4, region_id, len(payload) + 1, _JSONB_VERSION)

@@ -23,7 +23,7 @@ async def ensure_database(url: str, *, timeout_s: float = 20) -> bool:
         await (await asyncpg.connect(url, timeout=timeout_s, statement_cache_size=0)).close()
         return False
     except asyncpg.InvalidCatalogNameError as error:
-        missing = error
+        missing: asyncpg.PostgresError = error
     name = _database_name(url)
     if not name:
         raise SetupError(f"the database's URL names no database, and {missing}") from missing

@@ -71,7 +71,7 @@ class Database:
                 return self._pool
             await ensure_database(self._url)
             await migrate_to(self.connect)
-            pool = asyncpg.create_pool(
+            pool: asyncpg.Pool[asyncpg.Record] = asyncpg.create_pool(
                 min_size=0, max_size=self._size, connect=self._connect_pooled, reset=_nothing_to_reset
             )
             await pool
@@ -93,7 +93,9 @@ class Database:
     async def _connection(self, patience_s: float) -> AsyncIterator[PoolConnectionProxy[asyncpg.Record]]:
         try:
             async with asyncio.timeout(self._timeout_s):
-                pool = self._pool or await _patiently(self.open, patience_s)
+                pool = self._pool
+                if pool is None:
+                    pool = await _patiently(self.open, patience_s)
                 connection = await _patiently(pool.acquire, patience_s)
                 try:
                     yield connection

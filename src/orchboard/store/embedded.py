@@ -189,7 +189,7 @@ class EmbeddedPostgres:
     def _wait_until_ready(self, said_before: int) -> None:
         """Wait as long as the postmaster lives: after a crash it may have a lot to recover."""
         process = self._process
-        assert process is not None
+        assert process is not None  # noqa: S101 - called after the spawn
         while process.poll() is None:
             if read_pid(self._cluster) == process.pid and self._answers():
                 return

@@ -27,7 +27,7 @@ def become(uid: int, gid: int, starter: int, program: list[str]) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGINT), 0, 0, 0)
         if os.getppid() != starter:
             sys.exit("the process that started this one is gone already")
-    os.execv(program[0], program)
+    os.execv(program[0], program)  # noqa: S606 - a Postgres program by full path
 
 
 if __name__ == "__main__":

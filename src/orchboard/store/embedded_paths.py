@@ -80,7 +80,7 @@ class Cluster(Struct, frozen=True):
             return self.directory
         digest = hashlib.sha256(os.fsencode(self.directory)).hexdigest()[:16]
         # Not TMPDIR: all who share the cluster must agree, and root's may be out of Postgres's reach.
-        return Path("/tmp") / f"orchboard-{digest}"
+        return Path("/tmp") / f"orchboard-{digest}"  # noqa: S108 - 0700, and refused when somebody else owns it
 
     @property
     def url(self) -> str:
