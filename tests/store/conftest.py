@@ -52,7 +52,7 @@ def server_url() -> Iterator[str]:
         "listen_addresses": "", "unix_socket_directories": str(directory), "max_connections": "100",
         "fsync": "off", "deadlock_timeout": "100ms", "log_min_messages": "fatal",
     }  # fmt: skip
-    command = [binaries / "postgres", "-D", directory / "data"]
+    command: list[str | Path] = [binaries / "postgres", "-D", directory / "data"]
     command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     with open(directory / "log", "wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, user=uid, env=environ, cwd=directory)

@@ -20,10 +20,12 @@ async def ensure_database(url: str, *, timeout_s: float = 20) -> bool:
     Raises SetupError when it is missing and may not be created; what a connection raises otherwise.
     """
     try:
-        await (await asyncpg.connect(url, timeout=timeout_s, statement_cache_size=0)).close()
-        return False
+        connection = await asyncpg.connect(url, timeout=timeout_s, statement_cache_size=0)
     except asyncpg.InvalidCatalogNameError as error:
         missing: asyncpg.PostgresError = error
+    else:
+        await connection.close()
+        return False
     name = _database_name(url)
     if not name:
         raise SetupError(f"the database's URL names no database, and {missing}") from missing
@@ -43,20 +45,19 @@ async def ensure_database(url: str, *, timeout_s: float = 20) -> bool:
 
 
 async def _create(connection: "asyncpg.Connection[asyncpg.Record]", name: str) -> bool:
-    quoted = '"' + name.replace('"', '""') + '"'
-    for attempt in range(10):
+    statement = 'CREATE DATABASE "' + name.replace('"', '""') + '"'
+    for pause_s in (0.1, 0.2, 0.4, 0.8, 1.6, None):
         try:
-            await connection.execute(f"CREATE DATABASE {quoted}")
-            return True
+            await connection.execute(statement)
         except (asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
             return False
-        except asyncpg.ObjectInUseError as error:
-            # Someone is connected to the template, for as long as another creator's hello takes.
-            if attempt == 9:
-                raise SetupError(_cannot_create(name, error)) from error
-            await asyncio.sleep(0.1 * (attempt + 1))
         except asyncpg.PostgresError as error:
-            raise SetupError(_cannot_create(name, error)) from error
+            # In use: someone is connected to the template, for as long as another creator's hello takes.
+            if pause_s is None or not isinstance(error, asyncpg.ObjectInUseError):
+                raise SetupError(_cannot_create(name, error)) from error
+            await asyncio.sleep(pause_s)
+        else:
+            return True
     raise AssertionError("the last attempt returned or raised")
 
 

@@ -85,16 +85,17 @@ async def _fetch(connection: Connection, ledger: str) -> SchemaVersion | None:
 async def record(connection: Connection, version: int, *, dirty: bool) -> None:
     """Write where the schema stands now. Below 4 our ledger goes; at 0 the reference's is left empty.
 
-    From 4 on the reference's is only touched if it isn't clean or says less than 3.
+    The reference's is left as it is where it says so already, or is cleanly beyond 3.
     """
     before = await fetch_ledgers(connection)
-    if version <= LAST_SHARED:
-        await _write(connection, REFERENCE, version, dirty=dirty)
-        await connection.execute(f"DROP TABLE IF EXISTS {OURS}")
-    else:
-        if before.shared < LAST_SHARED or (before.reference and before.reference.dirty):
-            await _write(connection, REFERENCE, LAST_SHARED, dirty=False)
+    shared, shared_dirty = min(version, LAST_SHARED), dirty and version <= LAST_SHARED
+    was_dirty = before.reference is not None and before.reference.dirty
+    if (before.shared, was_dirty) != (shared, shared_dirty):
+        await _write(connection, REFERENCE, shared, dirty=shared_dirty)
+    if version > LAST_SHARED:
         await _write(connection, OURS, version, dirty=dirty)
+    else:
+        await connection.execute(f"DROP TABLE IF EXISTS {OURS}")
 
 
 async def _write(connection: Connection, ledger: str, version: int, *, dirty: bool) -> None:

