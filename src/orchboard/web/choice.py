@@ -10,10 +10,18 @@ from msgspec.structs import replace
 from starlette.datastructures import QueryParams
 
 from orchboard.errors import BadInputError
+from orchboard.parsing import MAX_NAME, MAX_ORCHESTRATOR
 from orchboard.stats import JobType, Pipeline, StatsQuery, Window
 from orchboard.window import EARLIEST
 
 DEFAULT_SORT = "score"
+
+_LONGEST = {
+    "orchestrator": MAX_ORCHESTRATOR,
+    "region": MAX_ORCHESTRATOR,  # as wide in the database
+    "pipeline": MAX_NAME,
+    "model": MAX_NAME,
+}
 
 
 class Span(Struct, frozen=True):
@@ -26,6 +34,11 @@ class Span(Struct, frozen=True):
     label: str
     length: timedelta | None
     is_default: bool = False
+
+    @property
+    def words(self) -> str:
+        """For the middle of a sentence: "over …"."""
+        return self.label if self.length is None else f"the {self.label}"
 
 
 _SPANS = (
@@ -107,7 +120,7 @@ def parse_choice(params: QueryParams, default: timedelta) -> Choice:
     Naming a pipeline or model means AI, unless job_type says otherwise: then they are left aside.
     Raises BadInputError naming the parameter.
     """
-    asked = {name: _first(params, name) for name in ("orchestrator", "region", "pipeline", "model")}
+    asked = {name: _text(params, name, longest) for name, longest in _LONGEST.items()}
     named = asked["pipeline"] or asked["model"]
     job_type = JobType(
         _one_of(params, "job_type", tuple(JobType)) or (JobType.AI if named else JobType.TRANSCODING)
@@ -144,12 +157,21 @@ def model_options(choice: Choice, seen: Sequence[Pipeline]) -> list[tuple[str, l
             for model in pipeline.models:
                 pipelines_of.setdefault(model, []).append(pipeline.id)
     groups: dict[str, list[str]] = {}
-    for model in sorted(pipelines_of, key=lambda model: (len(pipelines_of[model]) > 1, pipelines_of[model], model)):
+    for model in sorted(
+        pipelines_of, key=lambda model: (len(pipelines_of[model]) > 1, pipelines_of[model], model)
+    ):
         first, *others = pipelines_of[model]
         groups.setdefault("several pipelines" if others else first, []).append(model)
     if choice.model and choice.model not in pipelines_of:
         groups.setdefault("not seen here", []).append(choice.model)
     return list(groups.items())
+
+
+def _text(params: QueryParams, name: str, longest: int) -> str:
+    value = _first(params, name)
+    if len(value) > longest:
+        raise BadInputError(f"{name} is longer than {longest} characters")
+    return value
 
 
 def _first(params: QueryParams, name: str) -> str:
