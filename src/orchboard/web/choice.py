@@ -58,12 +58,12 @@ def spans(default: timedelta) -> tuple[Span, ...]:
 
 
 def _span(length: timedelta) -> Span:
-    seconds = round(length.total_seconds())
-    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds % size == 0:
-            count = seconds // size
+    for unit in ("day", "hour", "minute", "second"):
+        count, rest = divmod(length, timedelta(**{f"{unit}s": 1}))
+        if not rest:
             return Span(f"{count}{unit[0]}", f"last {count} {unit}s" if count > 1 else f"last {unit}", length)
-    return Span(f"{seconds}s", f"last {seconds} seconds", length)
+    milliseconds = length / timedelta(milliseconds=1)
+    return Span(f"{milliseconds:.0f}ms", f"last {milliseconds / 1000:g} seconds", length)
 
 
 class Choice(Struct, frozen=True, kw_only=True):
@@ -92,7 +92,7 @@ class Choice(Struct, frozen=True, kw_only=True):
             "pipeline": state.pipeline,
             "model": state.model,
             "window": None if state.span.is_default else state.span.id,
-            "sort": state.sort if (state.sort, order) != (DEFAULT_SORT, None) else None,
+            "sort": None if state.sort == DEFAULT_SORT else state.sort,
             "order": order,
         }
         query = urlencode({name: value for name, value in fields.items() if value})
