@@ -137,7 +137,7 @@ def test_the_link_of_the_sorted_column_turns_it_round(board: Client) -> None:
 
 
 def test_sorting_survives_the_form(board: Client) -> None:
-    hidden = {i["name"]: i["value"] for i in page(board, sort="best", order="asc").all("input")}
+    hidden = {str(i["name"]): i["value"] for i in page(board, sort="best", order="asc").all("input")}
     assert hidden == {"job_type": "transcoding", "sort": "best", "order": "asc"}
     assert page(board, region="FRA", **hidden).cells
 
@@ -180,7 +180,12 @@ def page_at(client: Client, link: str | None) -> Document:
 
 
 def test_every_link_of_the_page_leads_somewhere(board: Client) -> None:
-    for start in ("/", "/?job_type=ai", "/?pipeline=text-to-image&window=7d", f"/?orchestrator={ORCHESTRATOR}"):
+    for start in (
+        "/",
+        "/?job_type=ai",
+        "/?pipeline=text-to-image&window=7d",
+        f"/?orchestrator={ORCHESTRATOR}",
+    ):
         links = {a["href"] or "" for a in page_at(board, start).all("a")}
         for link in sorted(links):
             if not link.startswith(("#", "/docs")):
@@ -205,14 +210,14 @@ def test_a_long_board_is_cut_and_says_so(client: Client, execute: Callable[[str]
 
 # In one test, because each would start a server of its own.
 WRONG = (
-        ("job_type=video", "job_type must be one of transcoding, ai"),
-        ("window=yesterday", "window must be one of 1h, 24h, 7d, 30d, all"),
-        ("sort=shoe", "sort must be one of rank, orchestrator, score"),
-        ("orchestrator=0xb0b&sort=shoe", "sort must be one of region, score"),
-        ("order=up", "order must be one of asc, desc"),
-        ("region=XYZ", "is not known for transcoding jobs"),
-        ("region=LON&job_type=ai", "is not known for ai jobs"),
-        ("model=%00", "model holds the character U+0000"),
+    ("job_type=video", "job_type must be one of transcoding, ai"),
+    ("window=yesterday", "window must be one of 1h, 24h, 7d, 30d, all"),
+    ("sort=shoe", "sort must be one of rank, orchestrator, score"),
+    ("orchestrator=0xb0b&sort=shoe", "sort must be one of region, score"),
+    ("order=up", "order must be one of asc, desc"),
+    ("region=XYZ", "is not known for transcoding jobs"),
+    ("region=LON&job_type=ai", "is not known for ai jobs"),
+    ("model=%00", "model holds the character U+0000"),
 )
 
 

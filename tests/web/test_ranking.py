@@ -39,8 +39,8 @@ def test_an_orchestrator_is_ranked_by_the_mean_over_its_regions() -> None:
 
 
 def test_a_region_counts_once_however_the_others_do() -> None:
-    [row] = rank_orchestrators({A: {"FRA": Score(1.0, 0.2, 0.6), "LON": Score(0.0, 0.4, 0.0)}})
-    assert row.mean == Score(0.5, pytest.approx(0.3), 0.3)
+    [row] = rank_orchestrators({A: {"FRA": Score(1.0, 0.25, 0.6), "LON": Score(0.0, 0.5, 0.0)}})
+    assert row.mean == Score(0.5, 0.375, 0.3)
     assert (row.regions, row.best, row.best_score, row.worst, row.worst_score) == (2, "FRA", 0.6, "LON", 0.0)
 
 
@@ -181,8 +181,8 @@ def test_what_was_chosen_is_offered_even_when_it_was_not_seen() -> None:
 
 
 def test_numbers_out_of_all_range_stay_short() -> None:
-    assert [format_score(x) for x in (0.0, 1.0, -0.25, 1e300)] == ["0.000", "1.000", "-0.250", "1.0e+300"]
-    assert [format_percent(x) for x in (0.0, 0.9999, 1.0, 1e308)] == ["0.0%", "99.9%", "100.0%", "1.0e+308"]
+    assert [format_score(x) for x in (0.0, 1.0, -0.25, 1e300)] == ["0.000", "1.000", "-0.250", ">9"]
+    assert [format_percent(x) for x in (0.0, 0.9999, 1.0, 1e308)] == ["0.0%", "99.9%", "100.0%", ">900%"]
     assert [bar_length(x) for x in (-3.0, 0.5, 1e308)] == ["0.0", "50.0", "100.0"]
 
 

@@ -29,12 +29,14 @@ def render_page(template: str, status: int, headers: Mapping[str, str], **contex
 
 
 def format_score(value: float) -> str:
-    """Three decimals; a value out of all range in powers of ten.
+    """Three decimals; of a value out of all range only that it is.
 
     >>> format_score(0.8949131045632943), format_score(-1e300)
-    ('0.895', '-1.0e+300')
+    ('0.895', '<-9')
     """
-    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.1e}"
+    if abs(value) >= 9:
+        return ">9" if value > 0 else "<-9"
+    return f"{value:.3f}"
 
 
 def format_percent(value: float) -> str:
@@ -45,7 +47,9 @@ def format_percent(value: float) -> str:
     """
     if 0.999 < value < 1:
         return "99.9%"
-    return f"{value * 100:.1f}%" if abs(value) < 1000 else f"{value:.1e}"
+    if abs(value) >= 9:
+        return ">900%" if value > 0 else "<-900%"
+    return f"{value * 100:.1f}%"
 
 
 def bar_length(value: float) -> str:
