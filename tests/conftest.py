@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -83,12 +84,13 @@ def with_database(url: str, name: str) -> str:
 
 
 def run(work: Awaitable[Any]) -> Any:
-    """Run a coroutine to its end on a loop of its own."""
+    """Run a coroutine to its end on a loop and thread of its own: playwright keeps one running in ours."""
 
     async def main() -> Any:
         return await work
 
-    return asyncio.run(main())
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(main())).result()
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from orchboard.logs import configure_logs
 from orchboard.store.database import Database
 from orchboard.store.regions import RegionDirectory
 from orchboard.store.store import Store
+from orchboard.web.routes import web_routes
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +43,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> 
     )
     by_name = handlers(PostStats(secret=settings.secret, max_body_bytes=settings.max_body_bytes))
     routes = [api_route(endpoint, by_name[endpoint.name], board) for endpoint in ROUTES]
+    routes += web_routes(board)
     return Application(routes, Starlette(lifespan=lambda _: _lifespan(settings, database, board)))
 
 

@@ -1,0 +1,48 @@
+"""The few static files, each at a URL that changes with its content, so that it may be kept for a year."""
+
+from hashlib import sha256
+from importlib.resources import files
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+_HEADERS = {
+    "Cache-Control": "public, max-age=31536000, immutable",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Asset(Struct, frozen=True):
+    """One static file: its URL path and what is served there."""
+
+    path: str
+    media_type: str
+    body: bytes
+
+
+def _load(name: str, media_type: str) -> Asset:
+    body = files("orchboard.web").joinpath("static", name).read_bytes()
+    stem, _, ending = name.rpartition(".")
+    return Asset(f"/static/{stem}.{sha256(body).hexdigest()[:16]}.{ending}", media_type, body)
+
+
+ASSETS = {
+    name: _load(name, media_type)
+    for name, media_type in {"orchboard.css": "text/css", "favicon.svg": "image/svg+xml"}.items()
+}
+
+
+def asset_url(name: str) -> str:
+    """Where a static file is to be found, for templates."""
+    return ASSETS[name].path
+
+
+def asset_route(asset: Asset) -> Route:
+    """GET and HEAD of one static file."""
+
+    async def answer(_: Request) -> Response:
+        return Response(asset.body, media_type=asset.media_type, headers=_HEADERS)
+
+    return Route(asset.path, answer, methods=["GET"])

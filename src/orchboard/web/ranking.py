@@ -1,0 +1,163 @@
+"""Scores into the rows that a page shows: means over regions, ranks, orders. Pure."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
+
+from orchboard.errors import BadInputError
+from orchboard.leaderboard import Scores
+from orchboard.stats import Score
+
+Row = TypeVar("Row")
+
+
+class Standing(Struct, frozen=True):
+    """One orchestrator among all.
+
+    rank -- from 1, by score; equal scores share one
+    mean -- over its regions, each counting the same
+    best, worst -- regions by score; of equals the first in the alphabet
+    """
+
+    rank: int
+    orchestrator: str
+    mean: Score
+    regions: int
+    best: str
+    best_score: float
+    worst: str
+    worst_score: float
+
+
+class RegionStanding(Struct, frozen=True):
+    """One orchestrator in one region: its `rank` by score among `of`."""
+
+    region: str
+    score: Score
+    rank: int
+    of: int
+
+
+class Column(Struct, frozen=True):
+    """One column that a table can be sorted by.
+
+    key -- the `sort` parameter
+    value -- of a row, to compare
+    descending -- which way round a reader wants it first
+    over_regions -- compares an orchestrator's regions: says nothing of a single one, and gives way on a
+    narrow screen
+    """
+
+    key: str
+    label: str
+    value: Callable[[Any], Any]
+    descending: bool = True
+    over_regions: bool = False
+
+
+class Sorted(Struct, Generic[Row], frozen=True):
+    """Rows in a column's order."""
+
+    rows: list[Row]
+    column: Column
+    descending: bool
+
+
+COLUMNS = (
+    Column("rank", "Rank", lambda row: row.rank, descending=False),
+    Column("orchestrator", "Orchestrator", lambda row: row.orchestrator, descending=False),
+    Column("score", "Score", lambda row: row.mean.score),
+    Column("success_rate", "Success rate", lambda row: row.mean.success_rate),
+    Column("round_trip_score", "Round trip", lambda row: row.mean.round_trip_score),
+    Column("regions", "Regions", lambda row: row.regions, over_regions=True),
+    Column("best", "Best region", lambda row: row.best_score, over_regions=True),
+    Column("worst", "Worst region", lambda row: row.worst_score, over_regions=True),
+)
+
+REGION_COLUMNS = (
+    Column("region", "Region", lambda row: row.region, descending=False),
+    Column("score", "Score", lambda row: row.score.score),
+    Column("success_rate", "Success rate", lambda row: row.score.success_rate),
+    Column("round_trip_score", "Round trip", lambda row: row.score.round_trip_score),
+    Column("rank", "Rank", lambda row: row.rank, descending=False),
+)
+
+
+def rank_orchestrators(scores: Scores) -> list[Standing]:
+    """Every orchestrator with its means over regions: best score first, equal scores by name."""
+    means = {orchestrator: mean_score(regions.values()) for orchestrator, regions in scores.items()}
+    ranks = ranks_by_score(means)
+    standings = []
+    for orchestrator in sorted(means, key=lambda name: (ranks[name], name)):
+        regions = scores[orchestrator]
+        best = min(regions, key=lambda region: (-regions[region].score, region))
+        worst = min(regions, key=lambda region: (regions[region].score, region))
+        standings.append(
+            Standing(
+                ranks[orchestrator],
+                orchestrator,
+                means[orchestrator],
+                len(regions),
+                best,
+                regions[best].score,
+                worst,
+                regions[worst].score,
+            )
+        )
+    return standings
+
+
+def rank_in_regions(scores: Scores, orchestrator: str) -> list[RegionStanding]:
+    """One orchestrator's regions, best score first; none when it has no result."""
+    standings = []
+    for region, score in scores.get(orchestrator, {}).items():
+        there = {name: regions[region] for name, regions in scores.items() if region in regions}
+        standings.append(RegionStanding(region, score, ranks_by_score(there)[orchestrator], len(there)))
+    return sorted(standings, key=lambda row: (-row.score.score, row.region))
+
+
+def mean_score(scores: Iterable[Score]) -> Score:
+    """The mean of each number; at least one score.
+
+    >>> mean_score([Score(1.0, 0.8, 0.9), Score(0.0, 0.4, 0.0)]).score
+    0.45
+    """
+    parts = list(scores)
+    return Score(
+        math.fsum(score.success_rate for score in parts) / len(parts),
+        math.fsum(score.round_trip_score for score in parts) / len(parts),
+        math.fsum(score.score for score in parts) / len(parts),
+    )
+
+
+def ranks_by_score(scores: Mapping[str, Score]) -> dict[str, int]:
+    """Each name's rank from 1; equal scores share a rank and the next one is as many lower.
+
+    >>> ranks_by_score({"a": Score(1, 1, 0.5), "b": Score(1, 1, 0.9), "c": Score(1, 1, 0.5)})
+    {'b': 1, 'a': 2, 'c': 2}
+    """
+    ranks: dict[str, int] = {}
+    previous, rank = math.nan, 0
+    for place, name in enumerate(sorted(scores, key=lambda name: (-scores[name].score, name)), start=1):
+        if scores[name].score != previous:
+            previous, rank = scores[name].score, place
+        ranks[name] = rank
+    return ranks
+
+
+def sort_rows(
+    rows: Iterable[Row], columns: Sequence[Column], key: str, *, descending: bool | None
+) -> Sorted[Row]:
+    """The rows by one column; equal ones stay in the order they came in.
+
+    descending -- None: the column's own first order
+    Raises BadInputError when there is no such column.
+    """
+    column = next((column for column in columns if column.key == key), None)
+    if column is None:
+        allowed = ", ".join(column.key for column in columns)
+        raise BadInputError(f"sort must be one of {allowed}, not {key[:40]!r}")
+    down = column.descending if descending is None else descending
+    return Sorted(sorted(rows, key=column.value, reverse=down), column, down)

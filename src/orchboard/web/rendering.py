@@ -1,0 +1,94 @@
+"""Templates into responses: numbers as people read them, and the headers every page carries."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import Response
+
+from orchboard.web.assets import asset_url
+
+# No script, no frame, nothing from elsewhere: all that a page loads is its own style sheet and icon.
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def render_page(template: str, status: int, headers: Mapping[str, str], **context: Any) -> Response:
+    """The template as a whole answer in HTML."""
+    return Response(
+        _environment.get_template(template).render(context),
+        status,
+        media_type="text/html",
+        headers={**SECURITY_HEADERS, **headers},
+    )
+
+
+def format_score(value: float) -> str:
+    """Three decimals; of a value out of all range only that it is.
+
+    >>> format_score(0.8949131045632943), format_score(-1e300)
+    ('0.895', '<-9')
+    """
+    if abs(value) >= 9:
+        return ">9" if value > 0 else "<-9"
+    return f"{value:.3f}"
+
+
+def format_percent(value: float) -> str:
+    """A fraction in percent with one decimal; 100.0 is said only of what is whole.
+
+    >>> format_percent(0.5), format_percent(0.99999), format_percent(1.0)
+    ('50.0%', '99.9%', '100.0%')
+    """
+    if 0.999 < value < 1:
+        return "99.9%"
+    if abs(value) >= 9:
+        return ">900%" if value > 0 else "<-900%"
+    return f"{value * 100:.1f}%"
+
+
+def bar_length(value: float) -> str:
+    """How long a bar of a hundred units is for a fraction; what is out of range stops at the ends."""
+    return f"{max(0.0, min(1.0, value)) * 100:.1f}"
+
+
+def format_moment(moment: datetime) -> str:
+    """To the minute, in UTC."""
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def split_address(address: str) -> tuple[str, str, str]:
+    """Start, middle and end of an orchestrator's address; the middle is what can be left unseen.
+
+    >>> split_address("0x22a48674a6fdf9335d89b6dbc05c38e2dc181475")
+    ('0x22a4', '8674a6fdf9335d89b6dbc05c38e2dc18', '1475')
+    """
+    return (address[:6], address[6:-4], address[-4:]) if len(address) > 13 else (address, "", "")
+
+
+def _make_environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("orchboard.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.globals["asset_url"] = asset_url
+    environment.filters |= {
+        "score": format_score,
+        "percent": format_percent,
+        "bar_length": bar_length,
+        "moment": format_moment,
+        "split_address": split_address,
+    }
+    return environment
+
+
+_environment = _make_environment()

@@ -1,0 +1,18 @@
+"""The routes of the pages and their static files."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from orchboard.leaderboard import Leaderboard
+from orchboard.web.assets import ASSETS, asset_route
+from orchboard.web.page import leaderboard_page
+
+
+def web_routes(board: Leaderboard) -> list[Route]:
+    """`/` and what it needs."""
+
+    async def answer(request: Request) -> Response:
+        return await leaderboard_page(request, board)
+
+    return [Route("/", answer, methods=["GET"], name="leaderboard"), *map(asset_route, ASSETS.values())]

@@ -1,0 +1,217 @@
+"""The page in a real browser: Debian's chromium, headless. What must hold there and nowhere else can be seen."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.conftest import ORCHESTRATOR, Client, ai, transcoding
+
+PHONE = {"width": 390, "height": 844}
+DESKTOP = {"width": 1280, "height": 900}
+
+# The lowest contrast of any text with what is behind it, with that text (WCAG 2: (L1 + .05) / (L2 + .05)).
+LOWEST_CONTRAST = """() => {
+  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+  const rgba = color => {
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const luminance = color => {
+    const [r, g, b] = rgba(color).map(c => (c /= 255) <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4);
+    return .2126 * r + .7152 * g + .0722 * b;
+  };
+  const behind = element => {
+    for (; element; element = element.parentElement) {
+      const color = getComputedStyle(element).backgroundColor;
+      if (rgba(color)[3] === 255) return color;
+    }
+  };
+  let lowest = [Infinity, 'no text'];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const text = walker.currentNode.textContent.trim(), element = walker.currentNode.parentElement;
+    if (!text || !element.checkVisibility() || element.matches('.middle')) continue;
+    const pair = [getComputedStyle(element).color, behind(element)].map(luminance).sort((a, b) => a - b);
+    const contrast = (pair[1] + .05) / (pair[0] + .05);
+    if (contrast < lowest[0]) lowest = [contrast, text];
+  }
+  return lowest;
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium")
+    assert path, "chromium is not installed: apt-get install chromium"
+    arguments = [
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+        *(["--no-sandbox"] if os.geteuid() == 0 else []),
+    ]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """One tab that keeps what it asked for and what it complained of."""
+
+    def __init__(self, browser: Browser, url: str, **options: Any) -> None:
+        self.page: Page = browser.new_page(base_url=url, **options)
+        self.page.set_default_timeout(10_000)
+        self.requested: set[str] = set()
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.requested.add(request.url))
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def __enter__(self) -> Page:
+        return self.page
+
+    def __exit__(self, *_: object) -> None:
+        self.page.close()
+
+
+@pytest.fixture
+def board(client: Client) -> Client:
+    """A small board with names as ugly as they are allowed to be."""
+    names = [
+        ORCHESTRATOR,
+        "ünïcödé-漢字-🎥 " * 4,
+        "W" * 56,
+        "<script>alert(1)</script>",
+        "\u202egnp.exe",
+        "0xB0b",
+    ]
+    for number, name in enumerate(names):
+        for region in ("FRA", "MDW", "NYC")[: number % 3 + 1]:
+            result = transcoding(orchestrator=name, region=region, round_trip_time=0.5 + number)
+            assert client.post_stats(result).status == 200
+        result = ai(
+            orchestrator=name,
+            pipeline="p " * 100,
+            model="a/very-long-model-name-" * 10,
+            success_rate=number % 2,
+        )
+        assert client.post_stats(result).status == 200
+    assert client.post_stats(transcoding(orchestrator="0xmiscounted", success_rate=-1e300)).status == 200
+    return client
+
+
+STATES = (
+    "/",
+    "/?job_type=ai",
+    "/?region=FRA",
+    f"/?orchestrator={ORCHESTRATOR}",
+    "/?region=LON",
+    "/?window=x",
+)
+
+
+def test_the_page_complains_of_nothing_and_asks_nobody_else(browser: Browser, board: Client) -> None:
+    visit = Visit(browser, board.url)
+    with visit as page:
+        for state in STATES[:-1]:
+            page.goto(state)
+    assert visit.complaints == []
+    assert all(url.startswith(board.url + "/") for url in visit.requested)
+    assert {url.rpartition(".")[2] for url in visit.requested if "/static/" in url} == {"css", "svg"}
+
+
+def test_nothing_is_wider_than_the_screen(browser: Browser, board: Client) -> None:
+    with Visit(browser, board.url) as page:
+        for state in STATES:
+            page.goto(state)
+            for width in (320, 390, 768, 1060, 1280):
+                page.set_viewport_size({"width": width, "height": 800})
+                assert page.evaluate("document.documentElement.scrollWidth") <= width, (width, state)
+
+
+@pytest.mark.parametrize(("scheme", "ground"), [("light", "rgb(251, 251, 249)"), ("dark", "rgb(16, 20, 18)")])
+def test_light_or_dark_all_text_stands_out(browser: Browser, board: Client, scheme: str, ground: str) -> None:
+    with Visit(browser, board.url, color_scheme=scheme) as page:
+        for state in STATES:
+            page.goto(state)
+            assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == ground
+            contrast, text = page.evaluate(LOWEST_CONTRAST)
+            assert 4.5 <= contrast <= 21, (state, text)
+
+
+def test_a_reader_chooses_sorts_and_looks_closer_without_scripts(browser: Browser, board: Client) -> None:
+    with Visit(browser, board.url, java_script_enabled=False) as page:
+        page.goto("/")
+        page.get_by_label("Region").select_option("FRA")
+        page.get_by_label("Window").select_option("7d")
+        page.get_by_role("button", name="Show").click()
+        assert page.get_by_role("columnheader").all_inner_texts() == [
+            "Rank", "Orchestrator", "Score", "Success rate", "Round trip",
+        ]  # fmt: skip
+        page.get_by_role("link", name="Orchestrator", exact=True).click()
+        assert page.locator("th[aria-sort=ascending]").inner_text() == "Orchestrator"
+        assert page.get_by_label("Region").input_value() == "FRA"
+        page.get_by_role("link", name=ORCHESTRATOR).click()
+        assert page.get_by_role("heading", level=1).inner_text() == ORCHESTRATOR
+        assert page.get_by_label("Window").input_value() == "7d"
+        page.get_by_role("link", name="AI", exact=True).click()
+        assert "job_type=ai" in page.url
+        assert page.get_by_role("row").count() == 2
+
+
+def test_a_shortened_address_is_copied_whole(browser: Browser, board: Client) -> None:
+    with Visit(browser, board.url) as page:
+        page.goto("/")
+        link = page.get_by_role("link", name=ORCHESTRATOR)
+        assert link.bounding_box()["width"] < 110  # type: ignore[index] # it is visible
+        copied = page.evaluate(
+            "link => { getSelection().selectAllChildren(link); return getSelection().toString() }",
+            link.element_handle(),
+        )
+        assert copied.strip() == ORCHESTRATOR
+
+
+def test_bars_are_as_long_as_their_numbers(browser: Browser, board: Client) -> None:
+    with Visit(browser, board.url, viewport=DESKTOP) as page:
+        page.goto("/?region=FRA&sort=success_rate&order=asc")
+        shares = page.evaluate(
+            "[...document.querySelectorAll('td.score svg')].map(svg => svg.querySelector('.fill')"
+            ".getBoundingClientRect().width / svg.getBoundingClientRect().width)"
+        )
+        numbers = [float(text) for text in page.locator("td.score .number").all_inner_texts()]
+    assert len(shares) == 6
+    assert shares == pytest.approx(numbers, abs=0.01)
+
+
+def test_the_head_of_the_table_stays_in_sight(browser: Browser, board: Client) -> None:
+    with Visit(browser, board.url, viewport={"width": 1280, "height": 320}) as page:
+        page.goto("/")
+        page.mouse.wheel(0, 400)
+        page.wait_for_function("scrollY > 200")
+        assert page.evaluate("document.querySelector('thead th').getBoundingClientRect().top") == 0
+
+
+def test_a_keyboard_sees_where_it_is(browser: Browser, board: Client) -> None:
+    with Visit(browser, board.url) as page:
+        page.goto("/")
+        for _ in range(12):
+            page.keyboard.press("Tab")
+            focused = page.evaluate(
+                "(({outlineStyle, outlineWidth}) => [outlineStyle, outlineWidth])(getComputedStyle(document.activeElement))"
+            )
+            assert focused == ["solid", "2px"]
+
+
+def test_a_phone_has_room_to_touch(browser: Browser, board: Client) -> None:
+    with Visit(browser, board.url, viewport=PHONE, has_touch=True) as page:
+        page.goto("/?job_type=ai")
+        for control in page.locator("select, button").all():
+            box = control.bounding_box()
+            assert box is not None
+            assert box["height"] >= 44
