@@ -23,7 +23,7 @@ _DIRECTORY = Path(__file__).with_name("docs")
 
 _PAGE_HEADERS = {
     "Cache-Control": CACHE_CONTROL,
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -72,6 +72,15 @@ def api_markdown() -> str:
 
 
 def _render(template: str, origin: str) -> str:
+    return (
+        _environment()
+        .get_template(template)
+        .render(document=_document(), settings=SETTINGS, example_origin=ORIGIN, origin=origin)
+    )
+
+
+@functools.cache
+def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_DIRECTORY),
         autoescape=select_autoescape(["html"]),
@@ -87,10 +96,9 @@ def _render(template: str, origin: str) -> str:
         "highlight": _highlight,
         "refs": lambda schema: type_text(schema, _html_link),
         "md_refs": lambda schema: type_text(schema, _markdown_link),
-        "from_origin": lambda text: text.replace(ORIGIN, origin),
         "resolved": _resolved,
     }
-    return environment.get_template(template).render(document=_document(), settings=SETTINGS)
+    return environment
 
 
 @functools.cache

@@ -16,6 +16,8 @@ from orchboard.errors import Refusal
 
 SIGNATURE = "Signature"
 
+SUMMARY = "The orchestrator leaderboard of the Livepeer network: results in, scores out, on Postgres."
+
 CONVENTIONS = (
     "Job testers run a job on an orchestrator from a region and POST one signed result. Anyone may read: no GET needs "
     "authentication, and every answer may be read from any origin.",
@@ -46,7 +48,7 @@ def openapi_document() -> dict[str, Any]:
         "info": {
             "title": "orchboard",
             "version": orchboard.__version__,
-            "summary": (orchboard.__doc__ or "").strip(),
+            "summary": SUMMARY,
             "description": "\n\n".join(CONVENTIONS),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
