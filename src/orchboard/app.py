@@ -75,10 +75,11 @@ async def _open_when_it_answers(database: Database) -> None:
     pause_s = 0.1
     while True:
         try:
-            return await database.open()
+            await database.open()
+            return
         except SetupError as error:
-            log.error("the database needs a person", error=str(error))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt may do
+            log.error("the database needs a person", error=str(error))  # noqa: TRY400 - the message says it all
+        except Exception as error:
             log.warning("no database yet", error=f"{type(error).__name__}: {error}")
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 2, 5.0)

@@ -49,5 +49,7 @@ def parse_catalyst_regions(body: bytes) -> tuple[Region, ...]:
     return tuple(
         Region(code.strip().upper(), name, JobType.TRANSCODING)
         for code, name in named.items()
-        if 0 < len(code.strip()) <= MAX_REGION and 0 < len(name) <= MAX_DISPLAY_NAME and "\x00" not in code + name
+        if 0 < len(code.strip()) <= MAX_REGION
+        and 0 < len(name) <= MAX_DISPLAY_NAME
+        and "\x00" not in code + name
     )

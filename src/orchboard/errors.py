@@ -1,7 +1,7 @@
 """The closed set of refusals. `api/refusals.py` gives each its HTTP status, `cli.py` its exit code."""
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 - the family name; its members end in Error
     """Something was refused; the message is written for whoever asked and holds no internals."""
 
 

@@ -78,9 +78,9 @@ class Leaderboard:
                     )
             return scores
         groups: dict[tuple[str, str], list[tuple[int, Score]]] = {}
-        for means in await self.store.fetch_ai_means(query):
-            group = groups.setdefault((means.orchestrator, means.region), [])
-            group.append((means.results, _score_group(means)))
+        for of_model in await self.store.fetch_ai_means(query):
+            group = groups.setdefault((of_model.orchestrator, of_model.region), [])
+            group.append((of_model.results, _score_group(of_model)))
         for (orchestrator, region), parts in groups.items():
             score = parts[0][1] if len(parts) == 1 else weighted_mean(parts)
             scores.setdefault(orchestrator, {})[region] = score
@@ -94,7 +94,9 @@ class Leaderboard:
             rows.setdefault(row["region"], []).append(row)
         return dict(sorted(rows.items()))
 
-    async def pipelines(self, since: str = "", until: str = "", region: str | None = None) -> tuple[Pipeline, ...]:
+    async def pipelines(
+        self, since: str = "", until: str = "", region: str | None = None
+    ) -> tuple[Pipeline, ...]:
         """The pipelines seen in the window. Those of the default window come from memory when they can."""
         window = self.window(since, until)
         if since or until:

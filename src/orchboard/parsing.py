@@ -17,7 +17,9 @@ _Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 # What the reference always writes; the rest of a stored payload is left out when it is zero,
 # so that its `payload ? 'pipeline'` and GROUP BY payload->>'model' see the same rows as ever.
-_ALWAYS_STORED = frozenset(("region", "orchestrator", "success_rate", "round_trip_time", "errors", "timestamp"))
+_ALWAYS_STORED = frozenset(
+    ("region", "orchestrator", "success_rate", "round_trip_time", "errors", "timestamp")
+)
 
 
 class ParsedStats(Struct, frozen=True):
@@ -129,9 +131,7 @@ def _parse(body: bytes) -> ParsedStats:
     extras = {name: raw for name, raw in _decode_members(body).items() if name not in _FIELDS}
     if b"\\u0000" in body:
         _refuse_nul({name: getattr(stats, name) for name in _FIELDS} | extras)
-    stored = {
-        name: value for name in _FIELDS if (value := getattr(stats, name)) or name in _ALWAYS_STORED
-    }
+    stored = {name: value for name in _FIELDS if (value := getattr(stats, name)) or name in _ALWAYS_STORED}
     stored["errors"] = [_error_row(error) for error in stats.errors]
     return ParsedStats(stats, _encode(stored | {name: _checked(name, raw) for name, raw in extras.items()}))
 
@@ -241,7 +241,7 @@ _ZEROS: dict[str, Any] = dict(zip(Stats.__struct_fields__, Stats.__struct_defaul
 def _read(value: Any, zero: Any) -> Any:
     if isinstance(zero, tuple):
         return [_error_row(error) for error in _read_errors(value)]
-    if isinstance(zero, bool) or isinstance(zero, str):
+    if isinstance(zero, bool | str):
         return value if isinstance(value, type(zero)) else zero
     if isinstance(value, str):
         value = _number(value)
@@ -249,7 +249,10 @@ def _read(value: Any, zero: Any) -> Any:
         return zero
     if isinstance(zero, int):
         return int(value) if abs(value) < 2**63 else zero
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond a double, which jsonb holds
+        return zero
 
 
 def _number(text: str) -> float | int | None:
@@ -276,4 +279,3 @@ def _error_row(error: ErrorCount) -> dict[str, str | int]:
     if error.message:
         row["message"] = error.message
     return row
-

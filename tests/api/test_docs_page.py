@@ -100,7 +100,10 @@ def test_a_host_that_a_shell_would_read_is_not_repeated(host: str, client: Any) 
 @pytest.mark.parametrize(
     ("schema", "text"),
     [
-        ({"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "null"}]}}, "list of (string or null)"),
+        (
+            {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "null"}]}},
+            "list of (string or null)",
+        ),
         ({"type": "object", "additionalProperties": {"type": "number"}}, "{…: number}"),
         ({"enum": ["ok"]}, '"ok"'),
         ({"$ref": "#/components/schemas/Cell"}, "Cell"),

@@ -111,7 +111,10 @@ def test_every_route_of_the_app_is_documented_and_no_other(settings: Settings) -
         for method in route.methods or ()
     }
     documented = {
-        (path, method.upper()) for path, item in DOCUMENT["paths"].items() for method in item if method != "parameters"
+        (path, method.upper())
+        for path, item in DOCUMENT["paths"].items()
+        for method in item
+        if method != "parameters"
     }
     assert documented == routed
 
@@ -147,7 +150,9 @@ def _names_asked_for(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         match node:
             case ast.Call(
-                func=ast.Attribute(value=ast.Name(id="params" | "self") | ast.Attribute(attr="headers"), attr="get"),
+                func=ast.Attribute(
+                    value=ast.Name(id="params" | "self") | ast.Attribute(attr="headers"), attr="get"
+                ),
                 args=[ast.Constant(value=str(name)), *_],
             ):
                 yield name
@@ -191,7 +196,9 @@ def test_the_example_request_gets_the_example_answer(endpoint: Endpoint, example
     assert answer.status == 200
     if endpoint.name == "regions":  # the example is an extract
         listed = answer.json()["regions"]
-        assert [region for region in listed if region in content["example"]["regions"]] == content["example"]["regions"]
+        assert [region for region in listed if region in content["example"]["regions"]] == content["example"][
+            "regions"
+        ]
     else:
         assert answer.json() == content["example"]
 
@@ -271,7 +278,9 @@ def test_a_database_that_is_away_is_told_as_documented(settings: Settings, start
             response = operation(endpoint)["responses"]["503"]
             assert answer.status == 503
             assert schema_errors(answer.json(), answer_schema(endpoint, 503), closed=True) == []
-            assert answer.headers["Retry-After"] == str(resolved(response["headers"]["Retry-After"])["example"])
+            assert answer.headers["Retry-After"] == str(
+                resolved(response["headers"]["Retry-After"])["example"]
+            )
 
 
 @EACH_ENDPOINT
@@ -290,7 +299,11 @@ def test_the_pasted_lines_work_in_a_shell(server: Any) -> None:
     for endpoint in ROUTES:
         lines = curl(endpoint).replace(ORIGIN, server.url)
         done = subprocess.run(
-            ["sh", "-c", lines], env={**os.environ, "SECRET": SECRET}, capture_output=True, timeout=20, check=True
+            ["sh", "-c", lines],
+            env={**os.environ, "SECRET": SECRET},
+            capture_output=True,
+            timeout=20,
+            check=True,
         )
         (content,) = operation(endpoint)["responses"]["200"]["content"].values()
         if endpoint.media_type == "text/plain":

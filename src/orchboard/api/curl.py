@@ -25,7 +25,7 @@ def curl(endpoint: Endpoint) -> str:
             "body=" + shlex.quote(body),
             # openssl says `(stdin)= …` or `SHA2-256(stdin)= …`, by version
             'signature=$(printf %s "$body" |',
-            '  openssl dgst -sha256 -hmac "$SECRET" | sed \'s/.* //\')',
+            "  openssl dgst -sha256 -hmac \"$SECRET\" | sed 's/.* //')",
             f"curl -fsS {shlex.quote(url)} \\",
             '  -H "Authorization: $signature" \\',
             '  -H "Content-Type: application/json" \\',

@@ -4,7 +4,7 @@ from msgspec import UNSET, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orchboard.api.refusals import STATUS
+from orchboard.api.refusals import RETRY_AFTER, STATUS
 from orchboard.api.responses import json_now
 from orchboard.errors import DatabaseUnavailableError, SetupError
 from orchboard.leaderboard import Leaderboard
@@ -35,5 +35,5 @@ async def health(_: Request, board: Leaderboard) -> Response:
     try:
         await board.store.ping()
     except (DatabaseUnavailableError, SetupError) as error:
-        return json_now(Health(DatabaseHealth(False, str(error))), STATUS[type(error)])
+        return json_now(Health(DatabaseHealth(False, str(error))), STATUS[type(error)], RETRY_AFTER)
     return json_now(Health(DatabaseHealth(True)))

@@ -8,7 +8,7 @@ import msgspec
 
 import orchboard
 from orchboard.api.curl import curl
-from orchboard.api.refusals import RETRY_AFTER_S, STATUS, Error
+from orchboard.api.refusals import RETRY_AFTER, STATUS, Error
 from orchboard.api.responses import CACHE_CONTROL
 from orchboard.api.routes import ROUTES, Endpoint, Param
 from orchboard.api.schemas import schemas_of
@@ -84,7 +84,7 @@ _HEADERS: dict[str, Any] = {
     "Retry-After": {
         "description": "Seconds after which another attempt makes sense.",
         "schema": {"type": "integer"},
-        "example": RETRY_AFTER_S,
+        "example": int(RETRY_AFTER["Retry-After"]),
     },
 }
 

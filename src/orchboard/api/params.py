@@ -15,7 +15,10 @@ class Params:
     def __init__(self, query_string: bytes) -> None:
         try:
             pairs = parse_qsl(
-                query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="replace"
+                query_string.decode("latin-1"),
+                keep_blank_values=True,
+                max_num_fields=MAX_FIELDS,
+                errors="replace",
             )
         except ValueError:
             raise BadInputError(f"more than {MAX_FIELDS} query parameters") from None

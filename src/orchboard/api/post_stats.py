@@ -23,6 +23,7 @@ class PostStats:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, request: Request, board: Leaderboard) -> Response:
+        """Read, check the signature on the raw bytes, store, acknowledge."""
         body = await self._read(request)
         if not is_signed(body, request.headers.get("authorization", "").strip(), self._secret):
             raise NotAuthenticatedError

@@ -1,5 +1,6 @@
 """HTTP as uvicorn speaks it, with the answers to unreadable requests in the API's own shape."""
 
+import re
 import sys
 
 import httptools
@@ -7,13 +8,23 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from orchboard.api.refusals import error_response
 
+_REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r?\n")
+
 
 class Protocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol; a request the parser rejects is answered in JSON, and an unknown method with 405."""
 
-    def send_400_response(self, msg: str) -> None:
+    _received = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came in, remembering how it began for an answer to what can't be parsed."""
+        self._received = data
+        super().data_received(data)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's wording is not ours
         """Answer what is no HTTP request and close the connection."""
-        if isinstance(sys.exc_info()[1], httptools.HttpParserInvalidMethodError):
+        invalid_method = isinstance(sys.exc_info()[1], httptools.HttpParserInvalidMethodError)
+        if invalid_method and _REQUEST_LINE.match(self._received):
             response = error_response(405, "unknown method", {"Allow": "GET, HEAD, POST, OPTIONS"})
         else:
             response = error_response(400, "this is not a valid HTTP/1.1 request")

@@ -25,7 +25,7 @@ STATUS: dict[type[Refusal], int] = {
     SetupError: 503,
 }
 
-RETRY_AFTER_S = 5
+RETRY_AFTER = {"Retry-After": "5"}
 
 
 class Error(Struct, frozen=True):
@@ -39,7 +39,7 @@ class Error(Struct, frozen=True):
 
 _HEADERS: dict[int, dict[str, str]] = {
     413: {"Connection": "close"},
-    503: {"Retry-After": str(RETRY_AFTER_S)},
+    503: RETRY_AFTER,
 }
 
 

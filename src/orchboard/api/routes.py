@@ -70,14 +70,21 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
 
 _ORCHESTRATOR = "0x22a48674a6fdf9335d89b6dbc05c38e2dc181475"
-_SINCE = Param("since", "Unix seconds, fractions allowed, inclusive, on receipt time. Alone: until now.", "1727000000")
-_UNTIL = Param("until", "Unix seconds, likewise. Alone: everything before it. Neither: the last START_TIME_WINDOW.",
-               "4102444800")
+_SINCE = Param(
+    "since", "Unix seconds, fractions allowed, inclusive, on receipt time. Alone: until now.", "1727000000"
+)
+_UNTIL = Param(
+    "until",
+    "Unix seconds, likewise. Alone: everything before it. Neither: the last START_TIME_WINDOW.",
+    "4102444800",
+)
 _REGION = Param("region", "Region code, in any case.", "FRA")
 _PIPELINE = Param("pipeline", "AI pipeline, exactly as posted; needs `model`.", "text-to-image")
 _PIPELINE_ALONE = Param("pipeline", "AI pipeline, exactly as posted. Alone: all its models.", "text-to-image")
 _MODEL = Param("model", "AI model, exactly as posted; needs `pipeline`.", "ByteDance/SDXL-Lightning")
-_JOB_TYPE = Param("job_type", "`transcoding` or `ai`; anything else is ignored. Not given: ai when a pipeline is.", "ai")
+_JOB_TYPE = Param(
+    "job_type", "`transcoding` or `ai`; anything else is ignored. Not given: ai when a pipeline is.", "ai"
+)
 _UNAVAILABLE = Error("the database did not answer; try again")
 
 _RESULT = {

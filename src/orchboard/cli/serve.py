@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import shlex
 import socket
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import asyncpg
@@ -11,6 +13,7 @@ import structlog
 import uvicorn
 from cyclopts import Parameter
 from msgspec.structs import replace
+from uvicorn.supervisors import Multiprocess
 
 from orchboard.api.protocol import Protocol
 from orchboard.app import create_app
@@ -96,9 +99,13 @@ def _run(settings: Settings, listener: socket.socket) -> None:
         os.environ["POSTGRES"] = settings.postgres
         os.environ["SECRET"] = settings.secret
         config = uvicorn.Config(
-            "orchboard.app:app_from_environment", factory=True, lifespan="on", workers=settings.workers, **options
+            "orchboard.app:app_from_environment",
+            factory=True,
+            lifespan="on",
+            workers=settings.workers,
+            **options,
         )
-        uvicorn.supervisors.Multiprocess(config, uvicorn.Server(config).run, [listener]).run()
+        Multiprocess(config, sockets=[listener]).run()
 
 
 def _print_banner(settings: Settings, port: int, *, embedded: bool) -> None:
@@ -116,7 +123,11 @@ def _print_banner(settings: Settings, port: int, *, embedded: bool) -> None:
 
 def _command() -> str:
     """How this program was called, so that the line can be pasted."""
-    name = sys.argv[0]
-    if name.endswith("__main__.py"):
-        return f"{sys.executable} -m orchboard"
-    return f"'{name}'" if " " in name else name
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        program = Path(sys.executable).with_name("orchboard")
+        if not program.exists():
+            return f"{shlex.quote(sys.executable)} -m orchboard"
+    if program.is_relative_to(Path.cwd()):
+        program = program.relative_to(Path.cwd())
+    return shlex.quote(str(program))

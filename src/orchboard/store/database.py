@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 import structlog
+from asyncpg.pool import PoolConnectionProxy
 
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.store.migrate import ensure_database, migrate_to
@@ -58,20 +59,24 @@ class Database:
     async def connect(self) -> asyncpg.Connection[asyncpg.Record]:
         """A fresh connection outside the pool, for migrations and bulk work; the caller closes it."""
         if self._pooler is None:
-            self._pooler = await _is_pooler(self._url)
+            self._pooler = await _is_pooler(self._url, self._timeout_s)
         if self._pooler:
-            return await asyncpg.connect(self._url, statement_cache_size=0)
-        return await asyncpg.connect(self._url, server_settings=_SESSION_SETTINGS)
+            return await asyncpg.connect(self._url, timeout=self._timeout_s, statement_cache_size=0)
+        return await asyncpg.connect(self._url, timeout=self._timeout_s, server_settings=_SESSION_SETTINGS)
 
-    async def open(self) -> None:
-        """Create the database when it is missing, migrate it, make the pool. At once when that is done."""
+    async def open(self) -> asyncpg.Pool[asyncpg.Record]:
+        """The pool; made, with the database created and migrated, by whoever asks first."""
         async with self._opening:
-            if self._pool is None:
-                await ensure_database(self._url)
-                await migrate_to(self.connect)
-                self._pool = await asyncpg.create_pool(
-                    min_size=0, max_size=self._size, connect=self._connect_pooled, reset=_nothing_to_reset
-                )
+            if self._pool is not None:
+                return self._pool
+            await ensure_database(self._url)
+            await migrate_to(self.connect)
+            pool = asyncpg.create_pool(
+                min_size=0, max_size=self._size, connect=self._connect_pooled, reset=_nothing_to_reset
+            )
+            await pool
+            self._pool = pool
+            return pool
 
     async def close(self) -> None:
         """Close every connection, within two seconds."""
@@ -85,17 +90,15 @@ class Database:
         return await self.connect()
 
     @asynccontextmanager
-    async def _connection(self, patience_s: float) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    async def _connection(self, patience_s: float) -> AsyncIterator[PoolConnectionProxy[asyncpg.Record]]:
         try:
             async with asyncio.timeout(self._timeout_s):
-                if self._pool is None:
-                    await _patiently(self.open, patience_s)
-                assert self._pool is not None
-                connection = await _patiently(self._pool.acquire, patience_s)
+                pool = self._pool or await _patiently(self.open, patience_s)
+                connection = await _patiently(pool.acquire, patience_s)
                 try:
                     yield connection
                 finally:
-                    await self._pool.release(connection)
+                    await pool.release(connection)
         except (OSError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
             if isinstance(error, asyncpg.DataError | asyncpg.IntegrityConstraintViolationError):
                 raise
@@ -120,13 +123,15 @@ async def _nothing_to_reset(_: Any) -> None:
     """No statement leaves session state behind, so asyncpg's RESET (55 us) is spared."""
 
 
-async def _is_pooler(url: str) -> bool:
+async def _is_pooler(url: str, timeout_s: float) -> bool:
     """Whether something between us and Postgres drops or refuses session settings: pgbouncer and kin.
 
     Behind one, no statement may be prepared by name, and settings can't be relied on.
     """
     try:
-        connection = await asyncpg.connect(url, server_settings=_SESSION_SETTINGS, statement_cache_size=0)
+        connection = await asyncpg.connect(
+            url, timeout=timeout_s, server_settings=_SESSION_SETTINGS, statement_cache_size=0
+        )
     except asyncpg.ProtocolViolationError as error:
         if "startup parameter" not in str(error):
             raise
@@ -136,4 +141,3 @@ async def _is_pooler(url: str) -> bool:
     finally:
         await connection.close()
     return bool(mode != _SESSION_SETTINGS["plan_cache_mode"])
-

@@ -6,6 +6,7 @@ long as one of them lives, whoever started it and however that one ended. Whoeve
 Postgres, at once or, in the watcher of a process that was attached, when the owner has left.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -23,7 +24,6 @@ from orchboard.store.embedded_paths import (
     SOCKET,
     Account,
     Cluster,
-    blocked_at,
     default_data_directory,
     existing_url,
     postgres_account,
@@ -84,9 +84,9 @@ class EmbeddedPostgres:
             )
         try:
             binaries = find_binaries(postgres_bin)
-            cluster = Cluster(prepare_data(data), binaries.major)
+            cluster = Cluster(data.expanduser().resolve(), binaries.major)
             account = postgres_account(cluster)
-            _refuse_out_of_reach(cluster, account)
+            prepare_data(cluster, account)
             server = cls(cluster, binaries, account)
             server._start_or_attach()
         except OSError as error:
@@ -140,15 +140,16 @@ class EmbeddedPostgres:
         import fcntl  # not on Windows
 
         lock = os.open(self._cluster.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        free = False
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            return None
-        if is_postmaster(read_pid(self._cluster), self.directory):  # started by hand, without our lock
-            os.close(lock)
-            return None
-        return lock
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # One that was started by hand has no lock, and its pid file must stay.
+                free = not is_postmaster(read_pid(self._cluster), self.directory)
+        finally:
+            if not free:
+                os.close(lock)
+        return lock if free else None
 
     def _run(self, lock: int, *, new: bool) -> None:
         """Start Postgres with the lock, which is closed here, and wait until it answers."""
@@ -195,8 +196,10 @@ class EmbeddedPostgres:
             if self._stopping.wait(_POLL_S):
                 return
         words = last_words(read_log(self._cluster, said_before), self._cluster.data)
+        code = process.returncode
+        ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else "ended"
         raise SetupError(
-            f"The embedded Postgres ended at its start: {words}. All it said: {self._cluster.log}"
+            f"The embedded Postgres {ended} at its start: {words}. All it said: {self._cluster.log}"
         )
 
     def _answers(self) -> bool:
@@ -215,17 +218,8 @@ class EmbeddedPostgres:
                     continue
                 lock = self._take_lock()
                 if lock is not None:
-                    _log.warning("embedded_postgres_taken_over", directory=str(self.directory))
+                    _log.warning("embedded_postgres_started_again", directory=str(self.directory))
                     self._run(lock, new=False)
             except (SetupError, OSError) as error:
                 _log.error("embedded_postgres_down", error=str(error))
                 self._stopping.wait(RETRY_INTERVAL_S)
-
-
-def _refuse_out_of_reach(cluster: Cluster, account: Account) -> None:
-    barrier = blocked_at(cluster.data, account)
-    if barrier is not None:
-        raise SetupError(
-            f"{account.name}, as whom Postgres runs because root may not, can't pass through {barrier}: "
-            f"set ORCHBOARD_DATA to a directory outside it (the default is {default_data_directory()}), or chmod a+x {barrier}"
-        )

@@ -85,9 +85,9 @@ def _refuse_another_major(cluster: Cluster) -> None:
     others = existing_clusters(cluster.data)
     if others:
         raise SetupError(
-            f"{cluster.data} holds a database of PostgreSQL {others[0].major}, but these programs are PostgreSQL "
-            f"{cluster.major}. To keep its results: start orchboard with POSTGRES_BIN set to the programs of "
-            f'PostgreSQL {others[0].major}, save them with pg_dump "$(orchboard url)", stop it, move '
+            f"{cluster.data} holds a database of PostgreSQL {others[0].major}, but these programs are "
+            f"PostgreSQL {cluster.major}. To keep its results, start orchboard with POSTGRES_BIN for those "
+            f'of PostgreSQL {others[0].major}, save them with pg_dump "$(orchboard url)", stop it, move '
             f"{others[0].directory} away, start without POSTGRES_BIN, and load them with orchboard psql. "
             "To begin anew: set ORCHBOARD_DATA to another directory"
         )

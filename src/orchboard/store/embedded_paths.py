@@ -150,23 +150,33 @@ def _account_of(uid: int, gid: int) -> Account:
     return Account("", uid, gid)
 
 
-def prepare_data(data: Path) -> Path:
-    """Make the data directory where it is missing; its resolved path.
+def prepare_data(cluster: Cluster, account: Account) -> None:
+    """Make the data directory where it is missing; raises SetupError when the account can't reach it.
 
     For a plain user it is 0700. Root's directories are 0755 and stay root's; the clusters in them are not.
     """
-    data = data.expanduser().resolve()
+    data = cluster.data
+    if data.exists() and not data.is_dir():
+        raise SetupError(f"{data} is not a directory: set ORCHBOARD_DATA to another path")
+    barrier = blocked_at(data, account)
+    if barrier is not None:
+        raise SetupError(
+            f"{account.name}, as whom Postgres runs because root may not, can't pass through {barrier}: "
+            f"set ORCHBOARD_DATA to a directory outside it (the default is {default_data_directory()}), "
+            f"or chmod a+x {barrier}"
+        )
     for missing in reversed([path for path in (data, *data.parents) if not path.exists()]):
         missing.mkdir(exist_ok=True)
         missing.chmod(0o755 if _is_root() else 0o700)
-    return data
 
 
 def blocked_at(path: Path, account: Account) -> Path | None:
-    """The first part of a path that the account may not pass through (or execute), None when it may."""
+    """The first part of a path, as far as it exists, that the account may not pass through or execute."""
     if account.uid == os.geteuid():
         return None
-    for part in reversed((path, *path.parents)):
+    for part in reversed((path.resolve(), *path.resolve().parents)):
+        if not part.exists():
+            break
         status = part.stat()
         others = stat.S_IXGRP if status.st_gid == account.gid else stat.S_IXOTH
         if not status.st_mode & (stat.S_IXUSR if status.st_uid == account.uid else others):

@@ -1,6 +1,7 @@
 """What a cluster's postmaster shows from outside: its pid file, its process, its log."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from orchboard.store.embedded_paths import Account, Cluster
 
 LOG_BYTES = 8 * 1024 * 1024
 _FULL_BYTES = 64 * 1024
+_TELLING = re.compile("FATAL:|PANIC:|ERROR:|error:|HINT:|DETAIL:|invalid|unrecognized|could not|syntax error")
+_PREFIX = re.compile("^.*?(?=(?:FATAL|PANIC|ERROR|error|HINT|DETAIL|LOG):)")
 
 
 def read_pid(cluster: Cluster) -> int | None:
@@ -69,8 +72,7 @@ def last_words(said: str, data: Path) -> str:
     data -- where it was writing: on a full disk it may not even have been able to say so
     """
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    marks = ("FATAL:", "PANIC:", "ERROR:", "error:", "HINT:", "DETAIL:")
-    telling = [line[line.index(mark) :] for line in lines for mark in marks if mark in line]
+    telling = [_PREFIX.sub("", line) for line in lines if _TELLING.search(line)]
     words = "; ".join((telling or lines)[-3:]) or "it said nothing"
     disk = os.statvfs(data)
     full = "no space left on device" in said.lower() or disk.f_bavail * disk.f_frsize < _FULL_BYTES

@@ -1,16 +1,275 @@
-"""Placeholder until the migrations' branch is merged: lays the schema of a file named in the environment."""
+"""The migration runner: one run at a time, each version once, up or down."""
 
-import os
-from pathlib import Path
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+import asyncpg
+from msgspec import Struct
+
+from orchboard.errors import SetupError
+from orchboard.store.create_database import ensure_database
+from orchboard.store.ledgers import (
+    LAST_SHARED,
+    OURS,
+    REFERENCE,
+    Connection,
+    Ledgers,
+    SchemaVersion,
+    fetch_ledgers,
+    record,
+)
+from orchboard.store.migration_files import Direction, Migration, load_migrations, new_migration
+
+__all__ = [
+    "Migration",
+    "SchemaVersion",
+    "Step",
+    "ensure_database",
+    "fetch_schema_version",
+    "force_version",
+    "load_migrations",
+    "migrate_to",
+    "new_migration",
+]
+
+Connect: TypeAlias = Callable[[], Awaitable[Connection]]
+
+# A role may have time limits meant for requests. They must end neither a long version nor the idle
+# transaction that holds the lock. (`transaction_timeout` exists from PostgreSQL 17 on.)
+_NO_TIMEOUTS = """
+SELECT set_config(name, '0', true) FROM pg_settings
+WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')
+"""
+_LOCK_ATTEMPTS = 5
+_QUEUED_TOO_LONG = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 
 
-async def ensure_database(url):
-    return False
+class Step(Struct, frozen=True):
+    """One version that was applied ("up") or taken back ("down"), and how long it took."""
+
+    version: int
+    name: str
+    direction: Direction
+    duration_s: float
 
 
-async def migrate_to(connect, version=None, **_):
+class _Move(Struct, frozen=True):
+    """What to run next, and the version that the schema has after it."""
+
+    migration: Migration
+    direction: Direction
+    after: int
+
+
+class _Run(Struct, frozen=True):
+    """What stays the same during one run. `goal` None: the latest version, or where a newer orchboard left it."""
+
+    connection: Connection
+    known: tuple[Migration, ...]
+    goal: int | None
+    lock_wait_s: float
+    lock_timeout_s: float
+
+
+async def fetch_schema_version(connect: Connect) -> SchemaVersion:
+    """Where this database stands. Takes no lock, changes nothing."""
+    async with _connected(connect) as connection, connection.transaction():
+        return (await fetch_ledgers(connection)).current
+
+
+async def migrate_to(
+    connect: Connect,
+    version: int | None = None,
+    *,
+    on_step: Callable[[Step], None] | None = None,
+    lock_wait_s: float = 60,
+    lock_timeout_s: float = 5,
+    migrations: tuple[Migration, ...] | None = None,
+) -> tuple[Step, ...]:
+    """Bring the schema to a version, up or down, and return the steps that this call took.
+
+    However many do this at once, each version runs once. A schema newer than this program is left
+    as it is when no version is asked for.
+
+    connect -- opens a fresh connection; two at a time are used
+    version -- None: the latest; 0: nothing left
+    on_step -- called after each step
+    lock_wait_s -- how long to wait for another run
+    lock_timeout_s -- how long a statement may queue for a table before it lets others pass and tries again
+    migrations -- None: those of the package
+
+    Raises SetupError saying what stands in the way; the steps taken by then are recorded.
+    """
+    known = load_migrations() if migrations is None else migrations
+    _refuse_unknown(version, known)
+    steps: list[Step] = []
+    async with _connected(connect) as connection:
+        run = _Run(connection, known, version, lock_wait_s, lock_timeout_s)
+        async with connection.transaction():
+            ledgers = await fetch_ledgers(connection)
+        if not ledgers.current.dirty and _next_move(ledgers, run) is None:
+            return ()
+        async with (
+            _connected(connect) as holder,
+            _locked(holder, ledgers.key(OURS), wait_s=lock_wait_s, lock_timeout_s=lock_timeout_s),
+        ):
+            while step := await _advance(run):
+                steps.append(step)
+                if on_step is not None:
+                    on_step(step)
+    return tuple(steps)
+
+
+async def force_version(connect: Connect, version: int) -> None:
+    """Write into the ledgers that the schema stands at a version, finished. Runs nothing else.
+
+    Raises SetupError for a number that is no version, or while a run is under way.
+    """
+    _refuse_unknown(version, load_migrations())
+    async with _connected(connect) as connection:
+        async with connection.transaction():
+            ledgers = await fetch_ledgers(connection)
+        keys = ledgers.key(OURS), ledgers.key(REFERENCE)
+        async with _locked(connection, *keys, wait_s=5, lock_timeout_s=5):
+            await record(connection, version, dirty=False)
+
+
+def _refuse_unknown(version: int | None, known: tuple[Migration, ...]) -> None:
+    if version is not None and not 0 <= version <= len(known):
+        raise SetupError(
+            f"there is no migration {version}: they go from 0, which is nothing, to {len(known)}"
+        )
+
+
+def _next_move(ledgers: Ledgers, run: _Run) -> _Move | None:
+    current, known = ledgers.current.version, run.known
+    if ledgers.ours and ledgers.shared < LAST_SHARED:
+        raise SetupError(
+            f"the ledgers disagree: {OURS} says {current}, {REFERENCE} says {ledgers.shared}; "
+            "look which tables there are, then `orchboard migrate force V`"
+        )
+    goal = max(current, len(known)) if run.goal is None else run.goal
+    if current == goal:
+        return None
+    if current < goal:
+        if current == 0 and ledgers.has_events:
+            raise SetupError(
+                f"this database has a table `events`, but {REFERENCE} has no row to say who made it: use another "
+                "database or, if the table is a leaderboard's, `orchboard migrate force V`"
+            )
+        return _Move(known[current], "up", current + 1)
+    if current > len(known):
+        raise SetupError(
+            f"the schema is at version {current}, of a newer orchboard: this one only knows {len(known)}"
+        )
+    if current <= LAST_SHARED and ledgers.reference and ledgers.reference.version > LAST_SHARED:
+        raise SetupError(
+            f"{REFERENCE} is at {ledgers.reference.version}, of a newer reference server: go down with it"
+        )
+    return _Move(known[current - 1], "down", current - 1)
+
+
+async def _advance(run: _Run) -> Step | None:
+    for _ in range(_LOCK_ATTEMPTS - 1):
+        try:
+            return await _take_step(run)
+        except _QUEUED_TOO_LONG:
+            await asyncio.sleep(random.uniform(0.1, 0.5))  # noqa: S311 - jitter
+    try:
+        return await _take_step(run)
+    except _QUEUED_TOO_LONG as error:
+        raise SetupError(
+            f"a table stayed locked by others through {_LOCK_ATTEMPTS} attempts of {run.lock_timeout_s:g} s each; "
+            "nothing of this version was done: try again when it is quieter"
+        ) from error
+
+
+async def _take_step(run: _Run) -> Step | None:
+    """The next step, taken; None when there is none left."""
+    started, connection = time.perf_counter(), run.connection
+    async with connection.transaction():
+        ledgers = await fetch_ledgers(connection)
+    move = _next_move(ledgers, run)
+    # While the reference server runs one of its versions its ledger says dirty; only its lock tells.
+    shared = ledgers.current.dirty or (move is not None and move.migration.version <= LAST_SHARED)
+    keys = (ledgers.key(REFERENCE),) if shared else ()
+    async with _locked(connection, *keys, wait_s=run.lock_wait_s, lock_timeout_s=run.lock_timeout_s):
+        ledgers = await fetch_ledgers(connection)
+        if ledgers.current.dirty:
+            raise SetupError(_dirty_message(ledgers.current.version))
+        move = _next_move(ledgers, run)
+        if move is None:
+            return None
+        migration = move.migration
+        if migration.transactional:
+            await _execute(connection, move)
+        await record(
+            connection,
+            move.after if migration.transactional else migration.version,
+            dirty=not migration.transactional,
+        )
+    if not migration.transactional:
+        await _execute(connection, move)
+        async with connection.transaction():
+            await record(connection, move.after, dirty=False)
+    return Step(migration.version, migration.name, move.direction, time.perf_counter() - started)
+
+
+async def _execute(connection: Connection, move: _Move) -> None:
+    migration = move.migration
+    try:
+        for statement in migration.statements(move.direction):
+            await connection.execute(statement)
+    except asyncpg.PostgresError as error:
+        if migration.transactional and isinstance(error, _QUEUED_TOO_LONG):
+            raise
+        ending = (
+            "and was undone" if migration.transactional else f"half-way; {_dirty_message(migration.version)}"
+        )
+        raise SetupError(
+            f"migration {migration.version} {migration.name} ({move.direction}) failed {ending}: {error}"
+        ) from error
+
+
+def _dirty_message(version: int) -> str:
+    return (
+        f"version {version} was begun and never finished. Look whether its objects are there: "
+        f"`orchboard migrate force {version}` if they are, `orchboard migrate force {max(version - 1, 0)}` if not"
+    )
+
+
+@asynccontextmanager
+async def _locked(
+    connection: Connection, *keys: int, wait_s: float, lock_timeout_s: float
+) -> AsyncIterator[None]:
+    """A transaction that holds these advisory locks, if any.
+
+    Polled: a session that waits inside `pg_advisory_lock` holds a snapshot, and CREATE INDEX
+    CONCURRENTLY would wait for it for ever. So the holder must have none either: READ COMMITTED, and
+    the bare `execute` comes last because it closes the portal that a fetch leaves open, snapshot and all.
+    """
+    deadline = time.monotonic() + wait_s
+    while True:
+        async with connection.transaction(isolation="read_committed"):
+            if all([await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", key) for key in keys]):
+                await connection.execute(
+                    f"{_NO_TIMEOUTS}; SET LOCAL lock_timeout = {round(lock_timeout_s * 1000)}"
+                )
+                yield
+                return
+        if time.monotonic() > deadline:
+            raise SetupError(f"another migration run has held the lock for more than {wait_s:g} s")
+        await asyncio.sleep(random.uniform(0.02, 0.2))  # noqa: S311 - jitter
+
+
+@asynccontextmanager
+async def _connected(connect: Connect) -> AsyncIterator[Connection]:
     connection = await connect()
-    if not await connection.fetchval("select to_regclass('events') is not null"):
-        await connection.execute(Path(os.environ["ORCHBOARD_SCHEMA"]).read_text())
-    await connection.close()
-    return ()
+    try:
+        yield connection
+    finally:
+        await connection.close()

@@ -133,9 +133,7 @@ class Store:
     async def fetch_pipelines(self, window: Window, region: str | None) -> tuple[Pipeline, ...]:
         """The pipelines with models and regions, all sorted."""
         rows = await self._database.fetch(sql("pipelines"), window.since, window.until, region)
-        return tuple(
-            Pipeline(row["pipeline"], tuple(row["models"]), tuple(row["regions"])) for row in rows
-        )
+        return tuple(Pipeline(row["pipeline"], tuple(row["models"]), tuple(row["regions"])) for row in rows)
 
     async def ping(self) -> None:
         """A real round trip; raises DatabaseUnavailableError when there is none."""
@@ -146,4 +144,3 @@ class Store:
     async def close(self) -> None:
         """Close the connections."""
         await self._database.close()
-

@@ -1,0 +1,68 @@
+# `make serve`, `make demo`, `make test`: each makes what it needs, once. `make help` lists the rest.
+# No target has an absolute path in it, so a checkout in a directory with spaces works.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+RUN_STAMP := .venv/run.stamp
+DEV_STAMP := .venv/dev.stamp
+
+.DEFAULT_GOAL := help
+.PHONY: help env serve demo test check format lint types imports docs lock wheel clean
+
+help:  ## these lines
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 10
+
+$(RUN_STAMP): requirements/run.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("orchboard needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	@echo "making the environment in .venv ..."
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install --require-hashes --requirement requirements/run.lock
+	@$(BIN)/python -c 'import pathlib, site, sys; pathlib.Path(site.getsitepackages()[0], "orchboard-source.pth").write_text(str(pathlib.Path("src").resolve()) + "\n")'
+	@printf '#!/bin/sh\nexec "$$(dirname "$$0")/python" -m orchboard "$$@"\n' > $(BIN)/orchboard && chmod +x $(BIN)/orchboard
+	@touch $@
+
+$(DEV_STAMP): $(RUN_STAMP) requirements/dev.lock
+	@echo "adding the tools of development ..."
+	@$(PIP) install --require-hashes --requirement requirements/dev.lock
+	@touch $@
+
+env: $(DEV_STAMP)  ## the environment for development, in .venv
+
+serve: $(RUN_STAMP)  ## serve on port 8080 with a database of its own
+	@$(BIN)/python -m orchboard serve --generate-secret
+
+demo: $(RUN_STAMP)  ## serve a believable network: a week of simulated results
+	@$(BIN)/python -m orchboard demo
+
+check: format lint types imports test  ## everything that CI runs
+
+test: $(DEV_STAMP)  ## the tests
+	@$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
+
+format: $(DEV_STAMP)  ## is the code formatted?
+	@$(BIN)/ruff format --check .
+
+lint: $(DEV_STAMP)  ## ruff over the code, squawk over our own migrations
+	@$(BIN)/ruff check .
+	@$(BIN)/squawk --config .squawk.toml $(filter-out $(wildcard src/orchboard/store/migrations/[123]_*),$(wildcard src/orchboard/store/migrations/*.up.sql))
+
+types: $(DEV_STAMP)  ## strict types
+	@$(BIN)/mypy
+
+imports: $(DEV_STAMP)  ## imports go down only
+	@$(BIN)/lint-imports --no-logo
+
+docs: $(DEV_STAMP)  ## write docs/openapi.json and docs/api.md again
+	@$(BIN)/python -m orchboard openapi > docs/openapi.json
+	@$(BIN)/python -m orchboard openapi --markdown > docs/api.md
+
+lock: $(DEV_STAMP)  ## newest versions into the lock files
+	@$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml --output-file requirements/run.lock
+	@$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group dev pyproject.toml --constraint requirements/run.lock --output-file requirements/dev.lock
+
+wheel: $(DEV_STAMP)  ## the wheel, in dist/
+	@$(BIN)/python -m build --no-isolation --outdir dist .
+
+clean:  ## forget the environment and what was built
+	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

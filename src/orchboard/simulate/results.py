@@ -1,0 +1,393 @@
+"""What the network's job testers report: every field a tester sends, in time order. Pure."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import lru_cache
+from hashlib import md5
+from math import ceil, log
+from random import Random
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from orchboard.simulate.network import DAY_S, TRAITS, Model, Network, Offer, Orchestrator, Outage
+from orchboard.stats import JobType
+
+# A batch has a random generator of its own, so that several processes can make several at once.
+RESULTS_A_BATCH = 10_000
+
+AI_SHARE = 0.25
+UNSCORED_RATE = 0.015
+UNSCORED_RATE_WHEN_BUSY = 0.03
+BUSY_LOAD = 1.2
+AI_TIMEOUT_S = 90.0
+SEGMENTS_SENT = 30
+SEG_DURATION_S = 2.0088571428571425
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Span(Struct, frozen=True):
+    """Which results: `count` of them, spread evenly over since..until.
+
+    Raises ValueError when a moment has no time zone, until is before since, or count is negative.
+    """
+
+    since: datetime
+    until: datetime
+    count: int
+
+    def __post_init__(self) -> None:
+        if self.since.tzinfo is None or self.until.tzinfo is None:
+            raise ValueError("since and until need a time zone")
+        if self.until < self.since:
+            raise ValueError("until must not be before since")
+        if self.count < 0:
+            raise ValueError("count must not be negative")
+
+    @property
+    def batches(self) -> int:
+        """How many batches the span is made of; the last may be short."""
+        return ceil(self.count / RESULTS_A_BATCH)
+
+    def size(self, batch: int) -> int:
+        """How many results a batch holds."""
+        return min(RESULTS_A_BATCH, self.count - batch * RESULTS_A_BATCH)
+
+
+def results(
+    network: Network, *, since: datetime, until: datetime, count: int
+) -> Iterator[tuple[datetime, dict[str, object]]]:
+    """`count` results from since to until in time order: (event_time, body).
+
+    The same for the same network and arguments. A body has every field that the server stores, and what
+    today's AI tester sends besides. Newcomers, leavers and the dying live their lives within since..until.
+
+    since, until -- aware datetimes
+
+    Raises ValueError as Span does.
+    """
+    span = Span(since, until, count)
+    for batch in range(span.batches):
+        yield from batch_results(network, span, batch)
+
+
+def batch_results(network: Network, span: Span, batch: int) -> Iterator[tuple[datetime, dict[str, object]]]:
+    """One batch of what `results` gives for the span; batches follow each other in time."""
+    first = batch * RESULTS_A_BATCH
+    size = span.size(batch)
+    total = (span.until - span.since) // _MICROSECOND
+    start, end = total * first // span.count, total * (first + size) // span.count
+    testers = JobTesters(network, f"{span.since.timestamp()}/{span.until.timestamp()}/{span.count}/{batch}")
+    epoch = span.since.timestamp()
+    for offset in sorted(testers.moments(start, end, size)):
+        event_time = span.since + offset * _MICROSECOND
+        yield (event_time, testers.run(epoch + offset / 1e6, offset / total if total else 1.0))
+
+
+class Prompt(NamedTuple):
+    """What a tester asks a model for."""
+
+    id: str
+    complexity: str
+    text: str
+
+
+_PROMPTS = (
+    Prompt("harbour-low", "low", "a small harbour at dawn"),
+    Prompt("market-medium", "medium", "a covered market in the rain, lamps reflected in wet cobblestones"),
+    Prompt(
+        "regatta-high",
+        "high",
+        "a crowded regatta under storm clouds, torn sails, spray catching the last light, oil on canvas",
+    ),
+)
+
+# What answers look like; %(token)s is 32 hex digits, %(seed)d and %(number)d integers, %(seconds).3f the job's.
+_IMAGE = (
+    '{"images":[{"nsfw":false,"seed":%(seed)d,"url":"/stream/%(token)s/%(number)08x.png"}],'
+    '"metadata":{"queue_seconds":0.004,"inference_seconds":%(seconds).3f,"output_format":"png"}}\n'
+)
+_RESPONSES = {
+    "text-to-image": _IMAGE,
+    "image-to-image": _IMAGE,
+    "upscale": _IMAGE,
+    "Image to video": (
+        '{"images":[{"nsfw":false,"seed":%(seed)d,"url":"/stream/%(token)s/%(number)08x.mp4"}],'
+        '"metadata":{"frames":25,"fps":8,"inference_seconds":%(seconds).3f}}\n'
+    ),
+    "audio-to-text": (
+        '{"text":" The tide turns at seven and the boats go out with it.","chunks":['
+        '{"timestamp":[0,2.84],"text":" The tide turns at seven"},'
+        '{"timestamp":[2.84,5.12],"text":" and the boats go out with it."}],"seconds":%(seconds).3f}\n'
+    ),
+    "llm": (
+        '{"id":"chatcmpl-%(token)s","object":"chat.completion","choices":[{"index":0,"message":'
+        '{"role":"assistant","content":"An Ethereum address has 42 characters: the prefix 0x and\\n'
+        '40 hexadecimal digits."},"finish_reason":"stop"}],"usage":{"prompt_tokens":38,"completion_tokens":'
+        '24,"total_tokens":62},"seconds":%(seconds).3f}\n'
+    ),
+    "segment-anything-2": (
+        '{"scores":"[0.9312, 0.8847, 0.7105]","masks":"sha256:%(token)s","seconds":%(seconds).3f}\n'
+    ),
+    "live-video-to-video": (
+        '{"message":"live video test ended","stream_id":"%(token)s","playback_url":"/live/%(token)s/out",'
+        '"total_frames":%(number)d,"average_fps":14.2,"test_duration":30.0,"initial_latency":%(seconds).3f,'
+        '"terminal_status":{"state":"ONLINE","inference_status":{"fps":14.6,"restart_count":0,'
+        '"last_error":null},"input_status":{"fps":24.0}}}\n'
+    ),
+}
+_AI_FAILURES = (
+    ("HTTP-STATUS-503", "Service Unavailable Error", '{"error":{"message":"Service Unavailable Error"}}\n'),
+    ("HTTP-STATUS-503", "insufficient capacity", '{"error":{"message":"insufficient capacity"}}\n'),
+    ("HTTP-STATUS-500", "Internal Server Error", '{"error":{"message":"Internal Server Error"}}\n'),
+    ("HTTP-STATUS-400", "no orchestrators available", '{"error":{"message":"no orchestrators available"}}\n'),
+)
+
+_NO_AI: dict[str, object] = {
+    "model": "",
+    "model_is_warm": False,
+    "pipeline": "",
+    "input_parameters": "",
+    "response_payload": "",
+}
+_NO_TRANSCODING: dict[str, object] = {
+    "seg_duration": 0.0,
+    "segments_sent": 0,
+    "segments_received": 0,
+    "upload_time": 0.0,
+    "download_time": 0.0,
+    "transcode_time": 0.0,
+}
+
+
+class Verdict(NamedTuple):
+    """How an AI job ended; outcome -- passed, failed, unscored_busy or unscored_indeterminate."""
+
+    outcome: str
+    round_trip_s: float
+    errors: list[dict[str, object]]
+    response_payload: str
+
+
+class JobTesters:
+    """The job testers of a network, one stream of chance; the same key draws the same results."""
+
+    def __init__(self, network: Network, key: str) -> None:
+        self._network = network
+        self._rng = Random(f"{network.seed}/{key}")
+        self._ai_regions = network.regions[JobType.AI]
+        self._transcoding_regions = network.regions[JobType.TRANSCODING]
+        self._orchestrators = network.orchestrators
+        self._ai_orchestrators = [one for one in network.orchestrators if one.offers]
+        self._outages: dict[tuple[str, int], Outage | None] = {}
+        self._ai_share = AI_SHARE if self._transcoding_regions else 1.0
+        if not (self._ai_regions and self._ai_orchestrators):
+            self._ai_share = 0.0
+
+    def moments(self, start: int, end: int, size: int) -> list[int]:
+        """`size` whole numbers from start to before end, in no order."""
+        random, width = self._rng.random, end - start
+        return [start + int(random() * width) for _ in range(size)]
+
+    def run(self, moment: float, age: float) -> dict[str, object]:
+        """The body that a tester posts for one job.
+
+        moment -- Unix seconds
+        age -- how much of the simulated window has passed, 0..1
+        """
+        random = self._rng.random
+        is_ai = random() < self._ai_share
+        orchestrators = self._ai_orchestrators if is_ai else self._orchestrators
+        orchestrator = orchestrators[int(random() * len(orchestrators))]
+        while not orchestrator.is_member(age):
+            orchestrator = orchestrators[int(random() * len(orchestrators))]
+        regions = self._ai_regions if is_ai else self._transcoding_regions
+        region = regions[int(random() * len(regions))]
+        if not is_ai:
+            return self._run_transcoding(orchestrator, region, moment, age)
+        offer = orchestrator.offers[int(random() * len(orchestrator.offers))]
+        return self._run_ai(orchestrator, offer, region, moment, age)
+
+    def _run_transcoding(
+        self, orchestrator: Orchestrator, region: str, moment: float, age: float
+    ) -> dict[str, object]:
+        """One stream of segments."""
+        random = self._rng.random
+        network_s = orchestrator.round_trips_s[region]
+        transcode_s = orchestrator.transcode_s * orchestrator.load(moment) * self._noise()
+        upload_s = 0.03 + 1.5 * network_s * (0.8 + 0.4 * random())
+        download_s = 0.04 + 1.5 * network_s * (0.8 + 0.4 * random())
+        is_out = self._is_out(orchestrator, region, moment)
+        lost = SEGMENTS_SENT if is_out else self._lost_segments(1 - orchestrator.success_rate_at(age))
+        received = SEGMENTS_SENT - lost
+        return {
+            "region": region,
+            "orchestrator": orchestrator.address,
+            "success_rate": round(received / SEGMENTS_SENT, 6),
+            "round_trip_time": round(upload_s + transcode_s + download_s, 6) if received else 0.0,
+            "errors": self._transcoding_errors(orchestrator, lost, is_out=is_out),
+            "timestamp": int(moment),
+            "seg_duration": SEG_DURATION_S if received else 0.0,
+            "segments_sent": SEGMENTS_SENT,
+            "segments_received": received,
+            "upload_time": round(upload_s, 6),
+            "download_time": round(download_s, 6) if received else 0.0,
+            "transcode_time": round(transcode_s, 6) if received else 0.0,
+            **_NO_AI,
+        }
+
+    def _lost_segments(self, failure_rate: float) -> int:
+        """How many of a stream's segments are lost: few streams lose many, most lose none."""
+        bad_streams = min(1.0, 6 * failure_rate)
+        if self._rng.random() >= bad_streams:
+            return 0
+        # u^k has the mean 1 / (k + 1), which is to be failure_rate / bad_streams; all are lost at 1.
+        share: float = self._rng.random() ** (bad_streams / failure_rate - 1)
+        return ceil(SEGMENTS_SENT * share)
+
+    def _transcoding_errors(
+        self, orchestrator: Orchestrator, lost: int, *, is_out: bool
+    ) -> list[dict[str, object]]:
+        """The lost segments by code; an outage has one code, a bad stream up to two."""
+        if not lost:
+            return []
+        if is_out:
+            return [{"error_code": "OrchestratorUnavailable", "message": "connection refused", "count": lost}]
+        codes = TRAITS[orchestrator.character].codes
+        first, second = (codes[int(self._rng.random() * len(codes))] for _ in range(2))
+        if first == second or lost == 1:
+            return [{"error_code": first, "count": lost}]
+        part = 1 + int(self._rng.random() * (lost - 1))
+        return [{"error_code": first, "count": part}, {"error_code": second, "count": lost - part}]
+
+    def _run_ai(
+        self, orchestrator: Orchestrator, offer: Offer, region: str, moment: float, age: float
+    ) -> dict[str, object]:
+        """One job of one model."""
+        random = self._rng.random
+        model = offer.model
+        prompt = _PROMPTS[int(random() * len(_PROMPTS))]
+        input_parameters, params_hash = _parameters(model, prompt)
+        is_warm = random() < offer.warm_rate
+        load = orchestrator.load(moment)
+        job_s = model.warm_s * orchestrator.pace * load * self._noise()
+        if not is_warm:
+            job_s += model.cold_s * orchestrator.pace * (0.7 + 0.6 * random())
+        token = f"{self._rng.getrandbits(128):032x}"
+        if random() < (UNSCORED_RATE_WHEN_BUSY if load > BUSY_LOAD else UNSCORED_RATE):
+            verdict = _unscored(is_busy=load > BUSY_LOAD or random() < 0.5)
+        elif self._is_out(orchestrator, region, moment) or random() > orchestrator.success_rate_at(age):
+            verdict = self._failed()
+        else:
+            verdict = self._answered(model, token, job_s, 2 * orchestrator.round_trips_s[region])
+        return {
+            "region": region,
+            "orchestrator": orchestrator.address,
+            "success_rate": 1 if verdict.outcome == "passed" else 0,
+            "round_trip_time": round(verdict.round_trip_s, 6),
+            "errors": verdict.errors,
+            "timestamp": int(moment),
+            **_NO_TRANSCODING,
+            "model": model.name,
+            "model_is_warm": is_warm,
+            "pipeline": model.pipeline,
+            "input_parameters": input_parameters,
+            "response_payload": verdict.response_payload,
+            "test_outcome": verdict.outcome,
+            "prompt_id": prompt.id,
+            "prompt_complexity": prompt.complexity,
+            "params_hash": params_hash,
+            **_outcome_fields(verdict.outcome, model, token),
+        }
+
+    def _failed(self) -> Verdict:
+        """An error, and soon."""
+        code, message, response = _AI_FAILURES[int(self._rng.random() * len(_AI_FAILURES))]
+        errors: list[dict[str, object]] = [{"error_code": code, "message": message, "count": 1}]
+        return Verdict("failed", 0.15 + 2 * self._rng.random(), errors, response)
+
+    def _answered(self, model: Model, token: str, job_s: float, network_s: float) -> Verdict:
+        """What the model made, if the tester was still there."""
+        if job_s + network_s > AI_TIMEOUT_S:
+            message = f"no answer in {AI_TIMEOUT_S:.0f} s"
+            errors: list[dict[str, object]] = [{"error_code": "timeout", "message": message, "count": 1}]
+            return Verdict("failed", AI_TIMEOUT_S + self._rng.random() / 10, errors, "")
+        numbers = {"seed": self._rng.getrandbits(31), "number": 380 + int(self._rng.random() * 60)}
+        response = _RESPONSES[model.pipeline] % {"token": token, "seconds": job_s, **numbers}
+        return Verdict("passed", job_s + network_s, [], response)
+
+    def _noise(self) -> float:
+        """Around 1, never below 0.85, now and then far above, as response times are."""
+        return 0.85 - 0.12 * log(1 - self._rng.random())
+
+    def _is_out(self, orchestrator: Orchestrator, region: str, moment: float) -> bool:
+        key = (orchestrator.address, int(moment // DAY_S))
+        if key not in self._outages:
+            self._outages[key] = self._network.outage(orchestrator, key[1])
+        outage = self._outages[key]
+        return outage is not None and outage.since <= moment < outage.until and outage.region in ("", region)
+
+
+def _unscored(*, is_busy: bool) -> Verdict:
+    """A run that says nothing about the orchestrator; its tester gave up before there was a number."""
+    outcome = "unscored_busy" if is_busy else "unscored_indeterminate"
+    return Verdict(outcome, 0.0, [], f'{{"message":"not scored","test_outcome":"{outcome}"}}')
+
+
+def _outcome_fields(outcome: str, model: Model, stream_id: str) -> dict[str, object]:
+    """What the tester adds to an unscored run, and to one of live video, whose frames it keeps on failure."""
+    if outcome.startswith("unscored_"):
+        return {"unscored_reason": outcome.removeprefix("unscored_"), "defer_attempts": 3}
+    if model.pipeline != "live-video-to-video":
+        return {}
+    has_passed = outcome == "passed"
+    return {
+        "stream_id": stream_id,
+        "stream_valid": has_passed,
+        "prompt_verification": "confirmed" if has_passed else "unverified",
+        "prompt_confirmed": has_passed,
+        "debug_artifacts": []
+        if has_passed
+        else [f"artifacts/{stream_id}/frame-{n:03}.jpg" for n in (1, 2, 3)],
+    }
+
+
+@lru_cache
+def _parameters(model: Model, prompt: Prompt) -> tuple[str, str]:
+    """The JSON text of a job's parameters, and its hash as testers make it."""
+    parameters: dict[str, object] = {"model_id": model.name, "safety_check": False}
+    match model.pipeline:
+        case "llm":
+            messages = [
+                {"role": "system", "content": "Answer in one sentence."},
+                {
+                    "role": "user",
+                    "content": f"How many characters has an Ethereum address? Describe {prompt.text}.",
+                },
+            ]
+            parameters |= {"messages": messages, "max_tokens": 256, "stream": False}
+        case "audio-to-text":
+            parameters |= {"audio": "tide.mp3", "return_timestamps": "true"}
+        case "segment-anything-2":
+            parameters |= {
+                "box": "[380.5, 130.0, 651.5, 479.0]",
+                "multimask_output": True,
+                "image": "harbour.png",
+            }
+        case "Image to video":
+            parameters |= {
+                "width": 1024,
+                "height": 576,
+                "fps": 8,
+                "motion_bucket_id": 127,
+                "image": "harbour.png",
+            }
+        case "live-video-to-video":
+            parameters |= {"prompt": prompt.text, "width": 512, "height": 512, "target_fps": 12}
+        case _:
+            parameters |= {"prompt": prompt.text, "width": 512, "height": 512, "num_images_per_prompt": 1}
+            parameters |= {"num_inference_steps": 20, "guidance_scale": 2}
+    text = json.dumps(parameters, sort_keys=True, separators=(",", ":"))
+    return text, md5(text.encode(), usedforsecurity=False).hexdigest()

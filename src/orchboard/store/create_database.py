@@ -1,0 +1,72 @@
+"""The database named in a URL, made when it is missing."""
+
+import asyncio
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import asyncpg
+
+from orchboard.errors import SetupError
+
+# Each is only connected to in order to send one CREATE DATABASE.
+_MAINTENANCE = ("postgres", "template1")
+
+
+async def ensure_database(url: str, *, timeout_s: float = 20) -> bool:
+    """Create the database that a URL names if it doesn't exist; True when this call created it.
+
+    No other database is changed. A server that only lets this role see its own database is never
+    asked for another one: that happens only after it said that the named one is missing.
+
+    Raises SetupError when it is missing and may not be created; what a connection raises otherwise.
+    """
+    try:
+        await (await asyncpg.connect(url, timeout=timeout_s, statement_cache_size=0)).close()
+        return False
+    except asyncpg.InvalidCatalogNameError as error:
+        missing = error
+    name = _database_name(url)
+    if not name:
+        raise SetupError(f"the database's URL names no database, and {missing}") from missing
+    for maintenance in _MAINTENANCE:
+        try:
+            connection = await asyncpg.connect(
+                url, database=maintenance, timeout=timeout_s, statement_cache_size=0
+            )
+        except asyncpg.PostgresError as error:
+            missing = error
+            continue
+        try:
+            return await _create(connection, name)
+        finally:
+            await connection.close()
+    raise SetupError(_cannot_create(name, missing)) from missing
+
+
+async def _create(connection: "asyncpg.Connection[asyncpg.Record]", name: str) -> bool:
+    quoted = '"' + name.replace('"', '""') + '"'
+    for attempt in range(10):
+        try:
+            await connection.execute(f"CREATE DATABASE {quoted}")
+            return True
+        except (asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
+            return False
+        except asyncpg.ObjectInUseError as error:
+            # Someone is connected to the template, for as long as another creator's hello takes.
+            if attempt == 9:
+                raise SetupError(_cannot_create(name, error)) from error
+            await asyncio.sleep(0.1 * (attempt + 1))
+        except asyncpg.PostgresError as error:
+            raise SetupError(_cannot_create(name, error)) from error
+    raise AssertionError("the last attempt returned or raised")
+
+
+def _cannot_create(name: str, error: Exception | None) -> str:
+    return (
+        f"the database {name!r} does not exist and could not be created ({error}): have its owner create it"
+    )
+
+
+def _database_name(url: str) -> str:
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    return unquote(parts.path.removeprefix("/")) or (query.get("dbname") or query.get("database") or [""])[-1]

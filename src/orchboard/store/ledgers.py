@@ -1,0 +1,107 @@
+"""The two ledgers of migrations: the reference server's, up to version 3, and ours from 4 on.
+
+The reference server can't start when its ledger, `schema_migrations`, holds a number that it doesn't
+know, and both servers must run on one database during a move (docs/decisions/0003-migrations.md).
+
+Everything here wants to be inside the caller's transaction: behind a pooler in transaction mode a
+statement's parse and its execution would otherwise reach two different servers.
+"""
+
+import zlib
+from typing import TypeAlias
+
+import asyncpg
+from msgspec import Struct
+
+from orchboard.errors import SetupError
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+LAST_SHARED = 3
+REFERENCE = "schema_migrations"
+OURS = "orchboard_migrations"
+
+# `events` first: each is looked up at its own moment, and a version that commits in between must not
+# look like an `events` without a ledger.
+_FOUND = """
+SELECT current_schema() AS schema, current_database() AS database,
+       to_regclass(quote_ident(current_schema()) || '.events') IS NOT NULL AS events,
+       to_regclass(quote_ident(current_schema()) || '.schema_migrations') IS NOT NULL AS reference,
+       to_regclass(quote_ident(current_schema()) || '.orchboard_migrations') IS NOT NULL AS ours
+"""
+
+
+class SchemaVersion(Struct, frozen=True):
+    """Where the schema stands; 0 is nothing. `dirty`: that version was begun and never finished."""
+
+    version: int
+    dirty: bool
+
+
+class Ledgers(Struct, frozen=True):
+    """What both ledgers say; None where there is no row. `has_events`: whoever made that table."""
+
+    schema: str
+    database: str
+    has_events: bool
+    reference: SchemaVersion | None
+    ours: SchemaVersion | None
+
+    @property
+    def shared(self) -> int:
+        """The reference's version, at most 3: a newer reference server's 4 is not our 4."""
+        return max(0, min(self.reference.version, LAST_SHARED)) if self.reference else 0
+
+    @property
+    def current(self) -> SchemaVersion:
+        """The version that counts: ours if there is one; dirty if either is."""
+        dirty = any(ledger.dirty for ledger in (self.reference, self.ours) if ledger)
+        return SchemaVersion(self.ours.version if self.ours else self.shared, dirty)
+
+    def key(self, ledger: str) -> int:
+        """The advisory lock that golang-migrate takes for this ledger, if its database came by URL.
+
+        The slash is there because it hashes the path of the URL as it stands.
+        """
+        return zlib.crc32(f"{self.schema}\0{ledger}\0/{self.database}".encode()) * 1486364155 % 2**32
+
+
+async def fetch_ledgers(connection: Connection) -> Ledgers:
+    """Both ledgers. Raises SetupError when the search_path leads nowhere."""
+    found = await connection.fetchrow(_FOUND)
+    assert found is not None  # noqa: S101 - a SELECT without FROM has one row
+    if found["schema"] is None:
+        raise SetupError("the search_path of this database and role names no schema that exists")
+    reference = await _fetch(connection, REFERENCE) if found["reference"] else None
+    ours = await _fetch(connection, OURS) if found["ours"] else None
+    return Ledgers(found["schema"], found["database"], found["events"], reference, ours)
+
+
+async def _fetch(connection: Connection, ledger: str) -> SchemaVersion | None:
+    row = await connection.fetchrow(f"SELECT version, dirty FROM {ledger}")  # noqa: S608 - one of two names
+    return None if row is None else SchemaVersion(row["version"], row["dirty"])
+
+
+async def record(connection: Connection, version: int, *, dirty: bool) -> None:
+    """Write where the schema stands now. Below 4 our ledger goes; at 0 the reference's is left empty.
+
+    From 4 on the reference's is only touched if it isn't clean or says less than 3.
+    """
+    before = await fetch_ledgers(connection)
+    if version <= LAST_SHARED:
+        await _write(connection, REFERENCE, version, dirty=dirty)
+        await connection.execute(f"DROP TABLE IF EXISTS {OURS}")
+    else:
+        if before.shared < LAST_SHARED or (before.reference and before.reference.dirty):
+            await _write(connection, REFERENCE, LAST_SHARED, dirty=False)
+        await _write(connection, OURS, version, dirty=dirty)
+
+
+async def _write(connection: Connection, ledger: str, version: int, *, dirty: bool) -> None:
+    await connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {ledger} (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)"
+    )
+    # golang-migrate TRUNCATEs; a DELETE leaves the same row and doesn't queue behind readers.
+    await connection.execute(f"DELETE FROM {ledger}")  # noqa: S608 - one of two names
+    if version or dirty:
+        await connection.execute(f"INSERT INTO {ledger} VALUES ($1, $2)", version, dirty)  # noqa: S608 - as above

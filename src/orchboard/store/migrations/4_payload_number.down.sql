@@ -1,0 +1,4 @@
+-- Takes back 4. Keys that are still remembered are forgotten.
+
+DROP TABLE idempotency_keys;
+DROP FUNCTION payload_number(jsonb, text);
