@@ -43,7 +43,9 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> 
     )
     by_name = handlers(PostStats(secret=settings.secret, max_body_bytes=settings.max_body_bytes))
     routes = [api_route(endpoint, by_name[endpoint.name], board) for endpoint in ROUTES]
-    return Application([*routes, *documentation_routes()], Starlette(lifespan=lambda _: _lifespan(settings, database, board)))
+    return Application(
+        [*routes, *documentation_routes()], Starlette(lifespan=lambda _: _lifespan(settings, database, board))
+    )
 
 
 def app_from_environment() -> ASGIApp:

@@ -89,7 +89,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
+    filters: dict[str, Callable[..., Any]] = {
         "code": _code,
         "json": pretty_json,
         "json_line": _json_line,
@@ -98,6 +98,7 @@ def _environment() -> Environment:
         "md_refs": lambda schema: type_text(schema, _markdown_link),
         "resolved": _resolved,
     }
+    environment.filters |= filters
     return environment
 
 
@@ -186,5 +187,5 @@ def _one_type(type_: str, schema: dict[str, Any], within: Callable[[dict[str, An
 def _joined(separator: str, parts: list[str]) -> str:
     """Joined, as markup if one of the parts is; the others are escaped then."""
     if any(isinstance(part, Markup) for part in parts):
-        return Markup(separator).join(parts)
+        return escape(separator).join(parts)
     return separator.join(parts)

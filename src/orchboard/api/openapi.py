@@ -18,17 +18,20 @@ SIGNATURE = "Signature"
 
 SUMMARY = "The orchestrator leaderboard of the Livepeer network: results in, scores out, on Postgres."
 
-CONVENTIONS = (
-    "Job testers run a job on an orchestrator from a region and POST one signed result. Anyone may read: no GET needs "
-    "authentication, and every answer may be read from any origin.",
-    "Paths take a trailing slash and doubled slashes, without a redirect. An empty parameter counts as an absent one, "
-    "and the first of a repeated parameter wins. Every GET also answers HEAD, and every path OPTIONS.",
-    "Two clocks: `timestamp` is the tester's; windows (`since`, `until`) are on the time of receipt. `since` after "
-    "`until` is an empty answer, not an error.",
-    f"Answers to GET may be cached (`{CACHE_CONTROL}`), except those of health. Every refusal has its true status, "
-    'the body `{"error": "…"}` and `Cache-Control: no-store`; a 503 says in `Retry-After` when to try again. Every '
-    "answer has an `X-Request-Id`, which the server's log has too.",
-)
+CONVENTIONS = f"""
+Job testers run a job on an orchestrator from a region and POST one signed result. Anyone may read: no GET needs
+authentication, and every answer may be read from any origin.
+
+Paths take a trailing slash and doubled slashes, without a redirect. An empty parameter counts as an absent one, and
+the first of a repeated parameter wins. Every GET also answers HEAD, and every path OPTIONS.
+
+Two clocks: `timestamp` is the tester's; windows (`since`, `until`) are on the time of receipt. `since` after `until`
+is an empty answer, not an error.
+
+Answers to GET may be cached (`{CACHE_CONTROL}`), except those of health. Every refusal has its true status and
+`Cache-Control: no-store`; a 503 says in `Retry-After` when to try again. Every answer has an `X-Request-Id`, which
+the server's log has too.
+"""
 """What holds for every endpoint; paragraphs with `code` in backticks."""
 
 
@@ -49,7 +52,7 @@ def openapi_document() -> dict[str, Any]:
             "title": "orchboard",
             "version": orchboard.__version__,
             "summary": SUMMARY,
-            "description": "\n\n".join(CONVENTIONS),
+            "description": "\n\n".join(" ".join(part.split()) for part in CONVENTIONS.split("\n\n")),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/", "description": "This server"}],
@@ -168,5 +171,6 @@ def refusal_meaning(refusal: type[Refusal]) -> str:
 def _response(
     description: str, schema: dict[str, Any], example: Any, media_type: str = "application/json"
 ) -> dict[str, Any]:
-    content = {media_type: {"schema": schema, "example": msgspec.to_builtins(example)}}
+    plain = msgspec.json.decode(msgspec.json.encode(example))
+    content = {media_type: {"schema": schema, "example": plain}}
     return {"description": description, "content": content}
