@@ -75,7 +75,7 @@ _SINCE = Param(
 )
 _UNTIL = Param(
     "until",
-    "Unix seconds, likewise. Alone: everything before it. Neither: the last START_TIME_WINDOW.",
+    "Unix seconds, likewise. Alone: everything before it (over an hour ahead it bounds nothing). Neither: the last START_TIME_WINDOW.",
     "4102444800",
 )
 _REGION = Param("region", "Region code, in any case.", "FRA")
