@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from orchboard.api.asgi import Application, api_route
+from orchboard.api.docs_page import documentation_routes
 from orchboard.api.post_stats import PostStats
 from orchboard.api.routes import ROUTES, handlers
 from orchboard.catalyst import fetch_catalyst_regions
@@ -43,7 +44,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> 
     )
     by_name = handlers(PostStats(secret=settings.secret, max_body_bytes=settings.max_body_bytes))
     routes = [api_route(endpoint, by_name[endpoint.name], board) for endpoint in ROUTES]
-    routes += web_routes(board)
+    routes += [*documentation_routes(), *web_routes(board)]
     return Application(routes, Starlette(lifespan=lambda _: _lifespan(settings, database, board)))
 
 

@@ -33,18 +33,28 @@ class ParsedStats(Struct, frozen=True):
     payload: bytes
 
 
-class _SentError(Struct):
+class SentError(Struct):
+    """One of a result's errors, as testers send it."""
+
     error_code: str | None = None
     message: str | None = None
     count: _Int64 | None = None
 
 
-class _SentStats(Struct):
+class SentStats(Struct):
+    """One result as testers send it: a missing or null member counts as zero, false or empty.
+
+    Members of the tester's own are kept, and given back by raw_stats.
+
+    region -- region code, in any case
+    orchestrator -- Ethereum address, at most 56 characters; kept in lower case
+    """
+
     region: str | None = None
     orchestrator: str | None = None
     success_rate: float | None = None
     round_trip_time: float | None = None
-    errors: list[_SentError | None] | None = None
+    errors: list[SentError | None] | None = None
     timestamp: _Int64 | None = None
     seg_duration: float | None = None
     segments_sent: _Int64 | None = None
@@ -59,8 +69,8 @@ class _SentStats(Struct):
     response_payload: str | None = None
 
 
-_FIELDS = _SentStats.__struct_fields__
-_decode_sent = msgspec.json.Decoder(_SentStats | None).decode
+_FIELDS = SentStats.__struct_fields__
+_decode_sent = msgspec.json.Decoder(SentStats | None).decode
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -92,7 +102,7 @@ def parse_stats(body: bytes) -> ParsedStats:
 
 
 def _parse(body: bytes) -> ParsedStats:
-    sent = _decode_sent(body) or _SentStats()
+    sent = _decode_sent(body) or SentStats()
     if not sent.region:
         raise BadInputError("invalid region")
     stats = Stats(

@@ -16,7 +16,8 @@ class JobType(StrEnum):
 class ErrorCount(Struct, frozen=True):
     """How often one error happened during a job.
 
-    message -- empty when the tester gave none
+    error_code -- the tester's own word for it
+    message -- more about it; left out when the tester gave none
     count -- may be negative: a known tester miscounts
     """
 
@@ -31,9 +32,15 @@ class Stats(Struct, frozen=True, kw_only=True):
     region -- upper-case region code
     orchestrator -- Ethereum address in lower case, at most 56 characters
     success_rate -- fraction 0..1 (not enforced: a known tester sends more)
-    round_trip_time, seg_duration, upload_time, download_time, transcode_time -- seconds
+    round_trip_time -- seconds until the job's result was back
+    errors -- what went wrong, by error
     timestamp -- Unix seconds on the tester's clock; windows never use it
-    input_parameters, response_payload -- any text, up to megabytes
+    seg_duration -- seconds of video in a segment; transcoding
+    segments_sent, segments_received -- number of segments; transcoding
+    upload_time, download_time, transcode_time -- seconds; transcoding
+    model, pipeline -- at most 256 characters, spaces and `/` included; empty for transcoding
+    model_is_warm -- whether the model was loaded before the job; AI
+    input_parameters, response_payload -- any text, up to megabytes; AI
     """
 
     region: str = ""
@@ -61,7 +68,12 @@ class Stats(Struct, frozen=True, kw_only=True):
 
 
 class Region(Struct, frozen=True):
-    """A place that job testers test from, for one job type. The wire's names."""
+    """A place that job testers test from, for one job type. The wire's names.
+
+    id -- upper-case region code
+    name -- for people
+    type -- of the jobs that are tested from there
+    """
 
     id: str
     name: str
@@ -69,7 +81,12 @@ class Region(Struct, frozen=True):
 
 
 class Pipeline(Struct, frozen=True):
-    """An AI pipeline seen in a window, with the models and regions it was seen with, all sorted."""
+    """An AI pipeline seen in a window, with the models and regions it was seen with, all sorted.
+
+    id -- the pipeline, as posted
+    models -- as posted
+    regions -- upper-case region codes
+    """
 
     id: str
     models: tuple[str, ...]
@@ -110,7 +127,13 @@ class Score(Struct, frozen=True):
 
 
 class TopScore(Struct, frozen=True):
-    """The best AI result group; `value` is its score. The wire's names."""
+    """The best AI result group. The wire's names.
+
+    region -- upper-case region code
+    orchestrator -- Ethereum address in lower case
+    value -- the group's score, 0..1 for inputs in range
+    model, pipeline -- as posted
+    """
 
     region: str
     orchestrator: str

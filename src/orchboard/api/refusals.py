@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from orchboard.api.responses import json_now
@@ -26,6 +27,16 @@ STATUS: dict[type[Refusal], int] = {
 
 RETRY_AFTER = {"Retry-After": "5"}
 
+
+class Error(Struct, frozen=True):
+    """What every refusal answers.
+
+    error -- what is wrong, for people; it names the field or parameter
+    """
+
+    error: str
+
+
 _HEADERS: dict[int, dict[str, str]] = {
     413: {"Connection": "close"},
     503: RETRY_AFTER,
@@ -41,4 +52,4 @@ def refusal_response(refusal: Refusal) -> Response:
 
 def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
     """Any error: `{"error": message}`, never cached."""
-    return json_now({"error": message}, status, {**_HEADERS.get(status, {}), **(headers or {})})
+    return json_now(Error(message), status, {**_HEADERS.get(status, {}), **(headers or {})})

@@ -1,18 +1,19 @@
 """ROUTES: every endpoint of the API with what is written about it. `openapi.py` and docs/api.md are made from it."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal
 
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orchboard.api.aggregated_stats import aggregated_stats
-from orchboard.api.health import health
-from orchboard.api.pipelines import pipelines
-from orchboard.api.post_stats import PostStats
+from orchboard.api.aggregated_stats import Cell, aggregated_stats
+from orchboard.api.health import DatabaseHealth, Health, health
+from orchboard.api.pipelines import Pipelines, pipelines
+from orchboard.api.post_stats import MAX_KEY, PostStats
 from orchboard.api.raw_stats import raw_stats
-from orchboard.api.regions import regions
+from orchboard.api.refusals import Error
+from orchboard.api.regions import Regions, regions
 from orchboard.api.top_ai_score import top_ai_score
 from orchboard.errors import (
     BadInputError,
@@ -23,6 +24,8 @@ from orchboard.errors import (
     Refusal,
 )
 from orchboard.leaderboard import Leaderboard
+from orchboard.parsing import SentStats
+from orchboard.stats import JobType, Pipeline, Region, Stats, TopScore
 
 Handler = Callable[[Request, Leaderboard], Awaitable[Response]]
 
@@ -41,8 +44,12 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """One route.
 
     name -- the stem: api/<name>.py, store/sql/<name>.sql, tests/api/test_<name>.py
-    answer -- an example of a 200's body
-    refusals -- what it may answer instead
+    asked -- the query parameters of the example request
+    body, bodies -- the type of a request's body, and examples of it by name
+    answer, answer_type -- an example of a 200's body, which answers `asked` once `bodies` are stored, and its type
+    cached -- whether a 200 may be
+    or_empty -- whether it answers `{}` when there is nothing, and its type does not say so
+    refusals -- what it may answer instead, with examples
     """
 
     name: str
@@ -51,8 +58,15 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     summary: str
     help: str
     params: tuple[Param, ...] = ()
+    asked: tuple[str, ...] = ()
+    body: type[Struct] | None = None
+    bodies: Mapping[str, Mapping[str, Any]] = {}
     answer: Any
-    refusals: tuple[type[Refusal], ...] = (DatabaseUnavailableError,)
+    answer_type: Any
+    cached: bool = True
+    or_empty: bool = False
+    media_type: str = "application/json"
+    refusals: Mapping[type[Refusal], Struct]
 
 
 _ORCHESTRATOR = "0x22a48674a6fdf9335d89b6dbc05c38e2dc181475"
@@ -60,15 +74,18 @@ _SINCE = Param(
     "since", "Unix seconds, fractions allowed, inclusive, on receipt time. Alone: until now.", "1727000000"
 )
 _UNTIL = Param(
-    "until", "Unix seconds, likewise. Alone: everything before it. Neither: the last START_TIME_WINDOW."
+    "until",
+    "Unix seconds, likewise. Alone: everything before it (over an hour ahead it bounds nothing). Neither: the last START_TIME_WINDOW.",
+    "4102444800",
 )
 _REGION = Param("region", "Region code, in any case.", "FRA")
-_PIPELINE = Param("pipeline", "AI pipeline, exactly as posted.", "text-to-image")
+_PIPELINE = Param("pipeline", "AI pipeline, exactly as posted; needs `model`.", "text-to-image")
+_PIPELINE_ALONE = Param("pipeline", "AI pipeline, exactly as posted. Alone: all its models.", "text-to-image")
 _MODEL = Param("model", "AI model, exactly as posted; needs `pipeline`.", "ByteDance/SDXL-Lightning")
 _JOB_TYPE = Param(
     "job_type", "`transcoding` or `ai`; anything else is ignored. Not given: ai when a pipeline is.", "ai"
 )
-_READ_REFUSALS = (BadInputError, DatabaseUnavailableError)
+_UNAVAILABLE = Error("the database did not answer; try again")
 
 _RESULT = {
     "region": "FRA",
@@ -77,17 +94,26 @@ _RESULT = {
     "round_trip_time": 2.2,
     "errors": [],
     "timestamp": 1727000000,
-    "seg_duration": 0.0,
-    "segments_sent": 0,
-    "segments_received": 0,
-    "upload_time": 0.0,
-    "download_time": 0.0,
-    "transcode_time": 0.0,
     "model": "ByteDance/SDXL-Lightning",
     "model_is_warm": True,
     "pipeline": "text-to-image",
     "input_parameters": '{"prompt":"a bear"}',
     "response_payload": '{"images":[]}',
+    "prompt_id": "bear-1",
+}
+_TRANSCODING_RESULT = {
+    "region": "MDW",
+    "orchestrator": _ORCHESTRATOR,
+    "success_rate": 0.5,
+    "round_trip_time": 1.5,
+    "errors": [{"error_code": "DOWNLOAD", "message": "segment 7 timed out", "count": 1}],
+    "timestamp": 1727000000,
+    "seg_duration": 2.0,
+    "segments_sent": 2,
+    "segments_received": 1,
+    "upload_time": 0.3,
+    "download_time": 0.2,
+    "transcode_time": 1.0,
 }
 
 ROUTES: tuple[Endpoint, ...] = (
@@ -96,15 +122,27 @@ ROUTES: tuple[Endpoint, ...] = (
         method="POST",
         path="/api/post_stats",
         summary="Store one result",
-        help="Sent by a job tester: one result, signed. Answered `ok` after the commit, and never otherwise.",
+        help="Sent by a job tester: one result, signed. Answered `ok` after the commit, and never otherwise. A result "
+        "that names both `pipeline` and `model` is an AI result, any other a transcoding result.",
         params=(
             Param("Authorization", "HMAC-SHA256 of the raw body with the shared secret, 64 lower-case hex digits.",
                   required=True, place="header"),
-            Param("Idempotency-Key", "At most 255 characters. The same key with the same body stores once.",
-                  place="header"),
+            Param("Idempotency-Key", f"At most {MAX_KEY} characters. The same key with the same body stores once, so a "
+                  "POST may be repeated.", "tester-7-job-1042", place="header"),
         ),
+        body=SentStats,
+        bodies={JobType.AI: _RESULT, JobType.TRANSCODING: _TRANSCODING_RESULT},
         answer="ok",
-        refusals=(BadInputError, NotAuthenticatedError, BodyTooLargeError, KeyReusedError, DatabaseUnavailableError),
+        answer_type=Literal["ok"],
+        media_type="text/plain",
+        cached=False,
+        refusals={
+            BadInputError: Error("invalid region"),
+            NotAuthenticatedError: Error("request can not be authenticated"),
+            BodyTooLargeError: Error("the body is over 16777216 bytes"),
+            KeyReusedError: Error("this Idempotency-Key was used for another body"),
+            DatabaseUnavailableError: _UNAVAILABLE,
+        },
     ),
     Endpoint(
         name="aggregated_stats",
@@ -113,23 +151,51 @@ ROUTES: tuple[Endpoint, ...] = (
         summary="Scores by orchestrator and region",
         help="The document gateways choose by. AI scores are against the median of their pipeline and model over all "
         "orchestrators; without a model they are averaged, weighted by results. Transcoding cells carry "
-        "`latency_score` and `total_score` too, other names of the same values.",
+        "`latency_score` and `total_score` too, other names of the same values. `{}` when there is nothing.",
         params=(Param("orchestrator", "Address, in any case; filters after scoring.", _ORCHESTRATOR), _REGION, _SINCE,
                 _UNTIL, _PIPELINE, _MODEL, _JOB_TYPE),
+        asked=("pipeline", "model"),
         answer={_ORCHESTRATOR: {"FRA": {"success_rate": 1.0, "round_trip_score": 0.8, "score": 0.93}}},
-        refusals=_READ_REFUSALS,
+        answer_type=dict[str, dict[str, Cell]],
+        refusals={BadInputError: Error("pipeline required"), DatabaseUnavailableError: _UNAVAILABLE},
     ),
     Endpoint(
         name="raw_stats",
         method="GET",
         path="/api/raw_stats",
         summary="Stored results of one orchestrator",
-        help="Every result in the window, newest first by receipt, by region. Each row carries every field of the "
-        "contract and whatever else its tester sent.",
+        help="Every result in the window by region, newest first by receipt. Each row carries every field of the "
+        "contract and whatever else its tester sent. `{}` when there is nothing.",
         params=(Param("orchestrator", "Address, in any case.", _ORCHESTRATOR, required=True), _REGION, _SINCE, _UNTIL,
-                _PIPELINE, _MODEL, _JOB_TYPE),
-        answer={"FRA": [_RESULT]},
-        refusals=_READ_REFUSALS,
+                _PIPELINE_ALONE, _MODEL, _JOB_TYPE),
+        asked=("orchestrator", "job_type"),
+        answer={"FRA": [
+            {
+                "region": "FRA",
+                "orchestrator": _ORCHESTRATOR,
+                "success_rate": 1.0,
+                "round_trip_time": 2.2,
+                "errors": [],
+                "timestamp": 1727000000,
+                "seg_duration": 0.0,
+                "segments_sent": 0,
+                "segments_received": 0,
+                "upload_time": 0.0,
+                "download_time": 0.0,
+                "transcode_time": 0.0,
+                "model": "ByteDance/SDXL-Lightning",
+                "model_is_warm": True,
+                "pipeline": "text-to-image",
+                "input_parameters": '{"prompt":"a bear"}',
+                "response_payload": '{"images":[]}',
+                "prompt_id": "bear-1",
+            }
+        ]},
+        answer_type=dict[str, list[Stats]],
+        refusals={
+            BadInputError: Error("orchestrator is a required parameter"),
+            DatabaseUnavailableError: _UNAVAILABLE,
+        },
     ),
     Endpoint(
         name="pipelines",
@@ -137,9 +203,16 @@ ROUTES: tuple[Endpoint, ...] = (
         path="/api/pipelines",
         summary="AI pipelines seen",
         help="With the models and regions they were seen with; everything sorted.",
-        params=(_REGION, _SINCE, _UNTIL),
-        answer={"pipelines": [{"id": "text-to-image", "models": ["ByteDance/SDXL-Lightning"], "regions": ["FRA"]}]},
-        refusals=_READ_REFUSALS,
+        params=(_REGION, _SINCE, _UNTIL,
+                Param("pipeline", "Filters nothing here; refused without `model`.", "text-to-image"),
+                Param("model", "Filters nothing here; refused without `pipeline`.", "ByteDance/SDXL-Lightning")),
+        asked=("region",),
+        answer=Pipelines((Pipeline("text-to-image", ("ByteDance/SDXL-Lightning",), ("FRA",)),)),
+        answer_type=Pipelines,
+        refusals={
+            BadInputError: Error("since must be a finite number of Unix seconds, not 'yesterday'"),
+            DatabaseUnavailableError: _UNAVAILABLE,
+        },
     ),
     Endpoint(
         name="regions",
@@ -147,7 +220,13 @@ ROUTES: tuple[Endpoint, ...] = (
         path="/api/regions",
         summary="Regions by job type",
         help="Sorted by type, then GLOBAL first, then name.",
-        answer={"regions": [{"id": "FRA", "name": "Frankfurt", "type": "ai"}]},
+        answer=Regions((
+            Region("GLOBAL", "Global", JobType.AI),
+            Region("FRA", "Frankfurt", JobType.AI),
+            Region("GLOBAL", "Global", JobType.TRANSCODING),
+        )),
+        answer_type=Regions,
+        refusals={DatabaseUnavailableError: _UNAVAILABLE},
     ),
     Endpoint(
         name="top_ai_score",
@@ -156,9 +235,14 @@ ROUTES: tuple[Endpoint, ...] = (
         summary="The best AI result group",
         help="By highest mean success rate, then lowest mean round trip, in the default window. `{}` when there is none.",
         params=(Param("orchestrator", "Address, in any case; not given: the best of all.", _ORCHESTRATOR),),
-        answer={"region": "FRA", "orchestrator": _ORCHESTRATOR, "value": 0.93, "model": "ByteDance/SDXL-Lightning",
-                "pipeline": "text-to-image"},
-        refusals=_READ_REFUSALS,
+        asked=("orchestrator",),
+        answer=TopScore("FRA", _ORCHESTRATOR, 0.93, "ByteDance/SDXL-Lightning", "text-to-image"),
+        answer_type=TopScore,
+        or_empty=True,
+        refusals={
+            BadInputError: Error("orchestrator holds the character U+0000"),
+            DatabaseUnavailableError: _UNAVAILABLE,
+        },
     ),
     Endpoint(
         name="health",
@@ -166,7 +250,10 @@ ROUTES: tuple[Endpoint, ...] = (
         path="/api/health",
         summary="Whether the database answers",
         help="From a real round trip, never cached. 503 with `ok` false and a reason when it does not.",
-        answer={"postgres": {"ok": True}},
+        answer=Health(DatabaseHealth(True)),
+        answer_type=Health,
+        cached=False,
+        refusals={DatabaseUnavailableError: Health(DatabaseHealth(False, _UNAVAILABLE.error))},
     ),
 )  # fmt: skip
 

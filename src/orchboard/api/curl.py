@@ -1,0 +1,34 @@
+"""Example requests as lines to paste into a shell."""
+
+import shlex
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from orchboard.api.routes import Endpoint
+
+ORIGIN = "http://127.0.0.1:8080"
+"""Where the examples ask; whoever shows them on a server of its own puts that one's address in its place."""
+
+
+def curl(endpoint: Endpoint) -> str:
+    """The example request of an endpoint: its `asked` parameters, or its first body, signed with $SECRET."""
+    url = ORIGIN + endpoint.path
+    if not endpoint.bodies:
+        example = {param.name: param.example for param in endpoint.params}
+        asked = {name: example[name] for name in endpoint.asked}
+        query = "?" + urlencode(asked, quote_via=quote, safe="/") if asked else ""
+        return f"curl -fsS {shlex.quote(url + query)}"
+    body = msgspec.json.format(msgspec.json.encode(next(iter(endpoint.bodies.values()))), indent=2).decode()
+    return "\n".join(
+        (
+            "body=" + shlex.quote(body),
+            # openssl says `(stdin)= …` or `SHA2-256(stdin)= …`, by version
+            'signature=$(printf %s "$body" |',
+            "  openssl dgst -sha256 -hmac \"$SECRET\" | sed 's/.* //')",
+            f"curl -fsS {shlex.quote(url)} \\",
+            '  -H "Authorization: $signature" \\',
+            '  -H "Content-Type: application/json" \\',
+            '  --data-binary "$body"',
+        )
+    )

@@ -1,0 +1,191 @@
+"""The documentation for people, made from the OpenAPI document: the page at /docs, and docs/api.md."""
+
+import functools
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from orchboard.api.curl import ORIGIN
+from orchboard.api.openapi import openapi_document, openapi_json
+from orchboard.api.responses import CACHE_CONTROL, json_text
+from orchboard.api.schemas import REF
+from orchboard.config import SETTINGS
+
+_DIRECTORY = Path(__file__).with_name("docs")
+
+_PAGE_HEADERS = {
+    "Cache-Control": CACHE_CONTROL,
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+# A Host header goes into lines that people paste into a shell.
+_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
+
+
+def documentation_routes() -> list[Route]:
+    """/openapi.json, /docs and its style sheet."""
+    return [Route("/openapi.json", _openapi), Route("/docs", _page), Route("/docs/page.css", _style)]
+
+
+async def _openapi(_: Request) -> Response:
+    return json_text(openapi_json())
+
+
+async def _page(request: Request) -> Response:
+    return Response(docs_html(origin_of(request)), media_type="text/html", headers=_PAGE_HEADERS)
+
+
+async def _style(_: Request) -> Response:
+    css = (_DIRECTORY / "page.css").read_bytes()
+    return Response(css, media_type="text/css", headers=_PAGE_HEADERS)
+
+
+def origin_of(request: Request) -> str:
+    """The address that the request came to, as its sender and a proxy before us say; ORIGIN when that is no host."""
+    host = request.headers.get("host", "")
+    if not _HOST.fullmatch(host):
+        return ORIGIN
+    forwarded = request.headers.get("x-forwarded-proto", "").lower()
+    return f"{'https' if 'https' in (forwarded, request.url.scheme) else 'http'}://{host}"
+
+
+@functools.lru_cache(maxsize=8)
+def docs_html(origin: str) -> str:
+    """The page, with examples that ask `origin`."""
+    return _render("page.html", origin)
+
+
+def api_markdown() -> str:
+    """docs/api.md: the same and the settings, for people who read on a code host."""
+    return _render("api.md", ORIGIN)
+
+
+def _render(template: str, origin: str) -> str:
+    return (
+        _environment()
+        .get_template(template)
+        .render(document=_document(), settings=SETTINGS, example_origin=ORIGIN, origin=origin)
+    )
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_DIRECTORY),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    filters: dict[str, Callable[..., Any]] = {
+        "code": _code,
+        "json": pretty_json,
+        "json_line": _json_line,
+        "highlight": _highlight,
+        "refs": lambda schema: type_text(schema, _html_link),
+        "md_refs": lambda schema: type_text(schema, _markdown_link),
+        "resolved": _resolved,
+    }
+    environment.filters |= filters
+    return environment
+
+
+@functools.cache
+def _document() -> dict[str, Any]:
+    return openapi_document()
+
+
+def _resolved(part: dict[str, Any]) -> dict[str, Any]:
+    """A part of the document, or the one it refers to."""
+    target: dict[str, Any] = _document()
+    if "$ref" not in part:
+        return part
+    for step in part["$ref"].removeprefix("#/").split("/"):
+        target = target[step]
+    return target
+
+
+def _code(text: str) -> Markup:
+    """Text with its `backticks` as code elements."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
+
+
+def pretty_json(value: Any) -> str:
+    """A value in JSON, indented."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def _json_line(value: Any) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
+
+
+_TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|(\btrue\b|\bfalse\b|\bnull\b|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)')
+
+
+def _highlight(json: str) -> Markup:
+    """JSON with its keys, strings and other values in spans of their own."""
+    parts, end = [], 0
+    for match in _TOKEN.finditer(json):
+        kind = "key" if match[2] else "string" if match[1] else "value"
+        parts += [
+            escape(json[end : match.start()]),
+            Markup('<span class="{}">{}</span>').format(kind, match[1] or match[3]),
+        ]
+        parts.append(escape(match[2] or ""))
+        end = match.end()
+    return Markup("").join([*parts, escape(json[end:])])
+
+
+def _html_link(name: str) -> Markup:
+    return Markup('<a href="#{0}">{0}</a>').format(name)
+
+
+def _markdown_link(name: str) -> str:
+    return f"[{name}](#{name.lower()})"
+
+
+def type_text(schema: dict[str, Any], link: Callable[[str], str]) -> Markup | str:
+    """A schema in a few words, its named parts linked.
+
+    >>> type_text({"type": "array", "items": {"type": ["string", "null"]}}, str)
+    'list of string or null'
+    """
+    within = functools.partial(type_text, link=link)
+    if "$ref" in schema:
+        return link(schema["$ref"].removeprefix(REF))
+    if "anyOf" in schema:
+        return _joined(" or ", [within(part) for part in schema["anyOf"]])
+    if "enum" in schema:
+        return _joined(" or ", [f'"{value}"' for value in schema["enum"]])
+    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    return _joined(" or ", [_one_type(type_, schema, within) for type_ in types])
+
+
+def _one_type(type_: str, schema: dict[str, Any], within: Callable[[dict[str, Any]], str]) -> str:
+    if type_ == "array":
+        items = within(schema["items"])
+        return _joined("", ["list of (", items, ")"] if " or " in items else ["list of ", items])
+    if type_ == "object" and schema.get("maxProperties") == 0:
+        return "{}"
+    if type_ == "object":
+        return _joined("", ["{…: ", within(schema["additionalProperties"]), "}"])
+    return type_
+
+
+def _joined(separator: str, parts: list[str]) -> str:
+    """Joined, as markup if one of the parts is; the others are escaped then."""
+    if any(isinstance(part, Markup) for part in parts):
+        return escape(separator).join(parts)
+    return separator.join(parts)
