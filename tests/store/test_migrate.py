@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import asyncpg
 import pytest
@@ -24,6 +25,7 @@ from orchboard.store.migrate import (
     migrate_to,
     new_migration,
 )
+from tests.conftest import with_database
 
 T = TypeVar("T")
 LATEST = len(load_migrations())
@@ -478,7 +480,7 @@ def test_squawk_finds_nothing_to_say_about_our_versions() -> None:
 
 def test_a_missing_database_is_created_once_by_sixteen_at_once(server_url: str) -> None:
     name = f"made_{os.getpid()} with \"quotes'"
-    url = server_url.replace("/postgres?", "/" + name.replace(" ", "%20").replace('"', "%22") + "?")
+    url = with_database(server_url, quote(name))
 
     async def create() -> list[bool]:
         return await asyncio.gather(*(ensure_database(url) for _ in range(16)))
@@ -493,8 +495,9 @@ def test_a_missing_database_is_created_once_by_sixteen_at_once(server_url: str) 
 
 def test_a_role_that_may_not_create_is_told_so(server_url: str) -> None:
     role = f"plain_{os.getpid()}"
-    run(sql(server_url, f"CREATE ROLE {role} LOGIN"))
-    url = server_url.replace("postgres@", f"{role}@").replace("/postgres?", "/missing_one?")
+    run(sql(server_url, f"CREATE ROLE {role} LOGIN PASSWORD 'plain'"))
+    owner = server_url.split("://")[1].split("@")[0]
+    url = with_database(server_url.replace(owner, f"{role}:plain"), "missing_one")
     try:
         with pytest.raises(SetupError, match="'missing_one' does not exist and could not be created"):
             run(ensure_database(url))
