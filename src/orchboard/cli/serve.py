@@ -19,6 +19,7 @@ from orchboard.api.protocol import Protocol
 from orchboard.app import create_app
 from orchboard.cli.database import data_directory, database_url, keep_secret
 from orchboard.config import Settings, read_settings
+from orchboard.errors import DatabaseUnavailableError
 from orchboard.logs import configure_logs
 from orchboard.store.database import Database
 
@@ -76,7 +77,7 @@ async def _migrate(settings: Settings) -> None:
     database = Database(settings.postgres, connections=1, timeout_s=settings.db_timeout_s)
     try:
         await database.open()
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseUnavailableError) as error:
         log.warning("no database yet: serving 503 until it answers", error=f"{type(error).__name__}: {error}")
     finally:
         await database.close()

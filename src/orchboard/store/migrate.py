@@ -98,7 +98,10 @@ async def migrate_to(
     lock_timeout_s -- how long a statement may queue for a table before it lets others pass and tries again
     migrations -- None: those of the package
 
-    Raises SetupError saying what stands in the way; the steps taken by then are recorded.
+    A version that runs outside a transaction and broke off is run again; any other `dirty` is refused.
+
+    Raises SetupError saying what stands in the way, DatabaseUnavailableError when another run takes too long;
+    the steps taken by then are recorded.
     """
     known = load_migrations() if migrations is None else migrations
     _refuse_unknown(version, known)
@@ -149,6 +152,8 @@ def _next_move(ledgers: Ledgers, run: _Run) -> _Move | None:
             "look which tables there are, then `orchboard migrate force V`"
         )
     goal = max(current, len(known)) if run.goal is None else run.goal
+    if _can_be_run_again(ledgers, run) and goal >= current:
+        current -= 1
     if current == goal:
         return None
     if current < goal:
@@ -167,6 +172,17 @@ def _next_move(ledgers: Ledgers, run: _Run) -> _Move | None:
             f"{REFERENCE} is at {ledgers.reference.version}, of a newer reference server: go down with it"
         )
     return _Move(known[current - 1], "down", current - 1)
+
+
+def _can_be_run_again(ledgers: Ledgers, run: _Run) -> bool:
+    """Whether the version that broke off is one of ours outside a transaction: those are written to be repeated.
+
+    Nobody can be running it now: the caller holds the lock of the run.
+    """
+    ours = ledgers.ours
+    if ours is None or not ours.dirty or (ledgers.reference and ledgers.reference.dirty):
+        return False
+    return ours.version <= len(run.known) and not run.known[ours.version - 1].transactional
 
 
 async def _advance(run: _Run) -> Step | None:
@@ -195,7 +211,7 @@ async def _take_step(run: _Run) -> Step | None:
     keys = (ledgers.key(REFERENCE),) if shared else ()
     async with locked(connection, *keys, wait_s=run.lock_wait_s, lock_timeout_s=run.lock_timeout_s):
         ledgers = await fetch_ledgers(connection)
-        if ledgers.current.dirty:
+        if ledgers.current.dirty and not _can_be_run_again(ledgers, run):
             raise SetupError(_dirty_message(ledgers.current.version))
         move = _next_move(ledgers, run)
         if move is None:
@@ -222,7 +238,7 @@ async def _execute(connection: Connection, move: _Move) -> None:
         if isinstance(error, _LOST) or (migration.transactional and isinstance(error, _QUEUED_TOO_LONG)):
             raise
         ending = (
-            "and was undone" if migration.transactional else f"half-way; {_dirty_message(migration.version)}"
+            "and was undone" if migration.transactional else "half-way; `orchboard migrate up` runs it again"
         )
         raise SetupError(
             f"migration {migration.version} {migration.name} ({move.direction}) failed {ending}: {error}"

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from orchboard.errors import SetupError
+from orchboard.errors import DatabaseUnavailableError
 from orchboard.store.ledgers import Connection
 
 # A role may have time limits meant for requests. They must end neither a long version nor the idle
@@ -30,7 +30,7 @@ async def locked(
     wait_s -- how long to try
     lock_timeout_s -- how long a statement of the transaction may queue for a table; nothing else limits it
 
-    Raises SetupError when another session kept one of the locks all that time.
+    Raises DatabaseUnavailableError when another session kept one of the locks all that time.
     """
     deadline = time.monotonic() + wait_s
     while True:
@@ -42,5 +42,7 @@ async def locked(
                 yield
                 return
         if time.monotonic() > deadline:
-            raise SetupError(f"another migration run has held the lock for more than {wait_s:g} s")
+            raise DatabaseUnavailableError(
+                f"another migration run has held the lock for more than {wait_s:g} s"
+            )
         await asyncio.sleep(random.uniform(0.02, 0.2))  # noqa: S311 - jitter
