@@ -31,6 +31,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     postgres_bin: str
     max_body_bytes: int
     db_connections: int
+    orchboard_url: str
 
 
 class Setting(Struct, frozen=True):
@@ -142,6 +143,8 @@ SETTINGS: tuple[Setting, ...] = (
             "The largest request body that is read."),
     Setting("DB_CONNECTIONS", "db_connections", "10", "connections", _between(1, 1000),
             "Connections to the database, at most, of each worker."),
+    Setting("ORCHBOARD_URL", "orchboard_url", "http://127.0.0.1:8080", "URL", _http_url,
+            "Where `post`, `get` and `simulate live` find the server, unless --url says so."),
 )  # fmt: skip
 
 
