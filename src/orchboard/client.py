@@ -3,7 +3,7 @@
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -79,8 +79,19 @@ class Client:
         query = urlencode({name: value for name, value in params.items() if value})
         return self._send("GET", f"/api/{endpoint}" + (f"?{query}" if query else "")).data
 
+    def health(self) -> bytes:
+        """What the server says about its database, well or not; asked once, since that is the question."""
+        return self._send("GET", "/api/health", answers=(200, 503), patient=False).data
+
     def _send(
-        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        *,
+        answers: Container[int] = (200,),
+        patient: bool = True,
     ) -> urllib3.BaseHTTPResponse:
         deadline = time.monotonic() + self._timeout_s
         pause_s = FIRST_PAUSE_S
@@ -98,13 +109,13 @@ class Client:
                 problem: Refusal = ServerUnreachableError(f"no answer from {self.url}: {_words(error)}")
                 wait_s = pause_s
             else:
-                if response.status == 200:
+                if response.status in answers:
                     return response
                 problem = ServerRefusedError(response.status, _reason(response))
                 if response.status not in RETRIED:
                     raise problem
                 wait_s = _retry_after_s(response) or pause_s
-            if time.monotonic() + wait_s >= deadline:
+            if not patient or time.monotonic() + wait_s >= deadline:
                 raise problem
             time.sleep(wait_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
@@ -173,11 +184,16 @@ def _retry_after_s(response: urllib3.BaseHTTPResponse) -> float | None:
 # --- results in files --------------------------------------------------------------------------
 
 
-def read_results(source: str, text: bytes) -> Iterator[Result]:
+def read_results(source: str, text: bytes) -> tuple[Result, ...]:
     """The results in a file: one JSON object, an array of objects, or an object a line.
 
-    Each keeps the bytes it was written with. Raises BadInputError saying where the file can't be read.
+    Each keeps the bytes it was written with. All or nothing: raises BadInputError saying where the file
+    can't be read.
     """
+    return tuple(_results(source, text))
+
+
+def _results(source: str, text: bytes) -> Iterator[Result]:
     whole = text.strip()
     if not whole:
         raise BadInputError("it is empty")

@@ -155,6 +155,7 @@ def _data_directory(settings: Settings) -> Iterator[Finding]:
 
 def _port(settings: Settings) -> Finding:
     import errno
+    import os
     import socket
 
     from orchboard.store.diagnosis import Finding, Level
@@ -166,7 +167,7 @@ def _port(settings: Settings) -> Finding:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             return _neighbour(settings, place)
-        says = f"can't listen on {place}: {error.strerror}"
+        says = f"can't listen on {place}: {os.strerror(error.errno or 0)}"
         return Finding(
             Level.ERROR, "port", says, "Set HOST to an address of this machine and PORT to one above 1023."
         )

@@ -7,15 +7,14 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-Endpoint = Literal["scores", "raw", "pipelines", "regions", "top", "health"]
+Endpoint = Literal[
+    "scores", "raw", "pipelines", "regions", "top", "health", "aggregated_stats", "raw_stats", "top_ai_score"
+]
 _ROUTES = {"scores": "aggregated_stats", "raw": "raw_stats", "top": "top_ai_score"}
 
 
 def get(
-    endpoint: Annotated[
-        Endpoint | Literal["aggregated_stats", "raw_stats", "top_ai_score"],
-        Parameter(help="What to ask for; the API's own names are understood too."),
-    ],
+    endpoint: Annotated[Endpoint, Parameter(help="What to ask for; the API's own names are understood too.")],
     *,
     orchestrator: Annotated[str | None, Parameter(help="Its address, in any case. raw needs one.")] = None,
     region: Annotated[str | None, Parameter(help="Region code, such as FRA.")] = None,
@@ -31,11 +30,12 @@ def get(
     ] = None,
     json: Annotated[bool, Parameter(help="The server's answer as it came.", negative="")] = False,
     timeout: Annotated[float, Parameter(help="Seconds, retries included.")] = 30.0,
-) -> None:
+) -> int:
     """Ask a running server, and read its answer as a table.
 
     *scores* are sorted by score; *raw* is every result of one orchestrator, newest first; *top* is the
-    best AI result group. Without --since and --until the server's default window holds.
+    best AI result group. Without --since and --until the server's default window holds. Exit status of
+    *health*: 0 when it is well.
 
     `orchboard get scores --region FRA --since 7d`; `orchboard get raw --orchestrator 0x… --job-type ai`;
     `orchboard get pipelines --json | jq` for programs.
@@ -47,21 +47,27 @@ def get(
 
     settings = read_environment()
     now = datetime.now(UTC)
-    answer = Client(url or settings.orchboard_url, timeout_s=timeout).get(
-        _ROUTES.get(endpoint, endpoint),
-        orchestrator=orchestrator,
-        region=region,
-        since=parse_moment_for_people("since", since or "", now=now),
-        until=parse_moment_for_people("until", until or "", now=now),
-        pipeline=pipeline,
-        model=model,
-        job_type=job_type,
-    )
+    client = Client(url or settings.orchboard_url, timeout_s=timeout)
+    route = _ROUTES.get(endpoint, endpoint)
+    if route == "health":
+        answer = client.health()
+    else:
+        answer = client.get(
+            route,
+            orchestrator=orchestrator,
+            region=region,
+            since=parse_moment_for_people("since", since or "", now=now),
+            until=parse_moment_for_people("until", until or "", now=now),
+            pipeline=pipeline,
+            model=model,
+            job_type=job_type,
+        )
     if json:
         sys.stdout.buffer.write(answer.rstrip(b"\n") + b"\n")
         sys.stdout.flush()
-        return
-    _print_answer(_ROUTES.get(endpoint, endpoint), answer)
+    else:
+        _print_answer(route, answer)
+    return 1 if route == "health" and not _is_well(answer) else 0
 
 
 def _print_answer(route: str, answer: bytes) -> None:
@@ -130,7 +136,17 @@ def _top_rows(document: Any) -> list[list[object]]:
 
 
 def _health_rows(document: Any) -> list[list[object]]:
-    return [["postgres", bool(document["postgres"]["ok"])]]
+    postgres = document["postgres"]
+    return [["postgres", bool(postgres["ok"]), postgres.get("error", "")]]
+
+
+def _is_well(answer: bytes) -> bool:
+    import msgspec
+
+    try:
+        return msgspec.json.decode(answer)["postgres"]["ok"] is True
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return False
 
 
 _NONE = "no results in this window"
@@ -142,5 +158,5 @@ _TABLES: dict[str, tuple[tuple[str, ...], str, Any]] = {
     "pipelines": (("pipeline", "models", "regions"), "no pipelines in this window", _pipeline_rows),
     "regions": (("job type", "region", "name"), "no regions", _region_rows),
     "top_ai_score": (("orchestrator", "region", "pipeline", "model", "score"), "no AI results yet", _top_rows),
-    "health": (("part", "ok"), "nothing", _health_rows),
+    "health": (("part", "ok", "error"), "nothing", _health_rows),
 }  # fmt: skip

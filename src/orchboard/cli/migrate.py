@@ -11,8 +11,8 @@ from cyclopts import App, Parameter
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchboard.store.ledgers import Connect, SchemaVersion
-    from orchboard.store.migrate import Step
+    from orchboard.store.ledgers import SchemaVersion
+    from orchboard.store.migrate import Connect, Step
 
 LOCK_WAIT_S = 600.0
 

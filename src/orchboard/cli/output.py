@@ -28,7 +28,7 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, em
         print(empty, file=sys.stderr)
         return
     numeric = [all(isinstance(row[i], _Number) for row in lines) for i in range(len(headings))]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading, is_number in zip(headings, numeric, strict=True):
         table.add_column(
             heading, justify="right" if is_number else "left", overflow="fold", no_wrap=is_number

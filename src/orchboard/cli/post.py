@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -10,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchboard.client import Client, Result
+
+NOT_AUTHENTICATED = 403
 
 
 def post(
@@ -37,89 +41,91 @@ def post(
     `orchboard post --example` sends a first result; `orchboard post results/*.json` sends a directory;
     `my-tester | orchboard post --url https://leaderboard.example` sends what a tester prints.
     """
-    import os
-    import sys
+    from datetime import UTC, datetime
 
     from orchboard.cli.database import read_environment, signing_secret
     from orchboard.cli.output import print_json, printable
-    from orchboard.client import Client
+    from orchboard.client import Client, example_result
 
     settings = read_environment()
     secret = signing_secret(settings)
     client = Client(url or settings.orchboard_url, timeout_s=timeout)
     if not example and not files and sys.stdin.isatty():
         print("orchboard: reading results from the terminal; end with Ctrl-D", file=sys.stderr)
-    results, refused = _example() if example else _read(files or ("-",))
-    stored = _send(client, results, refused, secret=secret, with_key=key)
+    tally = Tally()
+    results = [example_result(datetime.now(UTC))] if example else _read(files or ("-",), tally)
+    _send(client, results, tally, secret=secret, with_key=key)
     if json:
-        print_json({"stored": stored, "refused": [{"source": s, "error": why} for s, why in refused]})
+        print_json(asdict(tally))
     else:
-        for source, why in refused:
-            print(f"orchboard: {printable(source)}: {printable(why)}", file=sys.stderr)
-        print(f"stored {stored} of {stored + len(refused)}" if refused or stored > 1 else "stored")
-        if example and stored:
+        for refusal in tally.refused:
+            print(
+                f"orchboard: {printable(refusal['source'])}: {printable(refusal['error'])}", file=sys.stderr
+            )
+        print(tally)
+        if example and tally.stored:
             _print_where_to_look(client.url)
-    sys.stdout.flush()
-    return os.EX_OK if not refused else 1
+    return 0 if not tally.refused else 1
 
 
-def _example() -> tuple[list[Result], list[tuple[str, str]]]:
-    from datetime import UTC, datetime
+@dataclass
+class Tally:
+    """What became of the results; a file that can't be read counts as one refused."""
 
-    from orchboard.client import example_result
+    stored: int = 0
+    refused: list[dict[str, str]] = field(default_factory=list)
+    not_sent: int = 0
 
-    return [example_result(datetime.now(UTC))], []
+    def refuse(self, source: str, error: object) -> None:
+        """Note one that was refused, and why."""
+        self.refused.append({"source": source, "error": str(error)})
+
+    def __str__(self) -> str:
+        refused = f", refused {len(self.refused):,}" if self.refused else ""
+        return f"stored {self.stored:,}{refused}" + (f", not sent {self.not_sent:,}" if self.not_sent else "")
 
 
-def _read(files: Sequence[str]) -> tuple[list[Result], list[tuple[str, str]]]:
-    """The results of all files, and the files that can't be read, each with the reason."""
-    import sys
+def _read(files: Sequence[str], tally: Tally) -> list[Result]:
+    """The results of all files that can be read."""
     from pathlib import Path
 
     from orchboard.client import read_results
     from orchboard.errors import BadInputError
 
     results: list[Result] = []
-    refused: list[tuple[str, str]] = []
     for file in files:
         name = "standard input" if file == "-" else file
         try:
             text = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
             results += read_results(name, text)
         except OSError as error:
-            refused.append((name, error.strerror or str(error)))
+            tally.refuse(name, error.strerror)
         except BadInputError as error:
-            refused.append((name, str(error)))
-    return results, refused
+            tally.refuse(name, error)
+    return results
 
 
-def _send(
-    client: Client, results: Sequence[Result], refused: list[tuple[str, str]], *, secret: str, with_key: bool
-) -> int:
-    """How many were stored; the others are added to `refused`. Stops when going on is no use."""
+def _send(client: Client, results: Sequence[Result], tally: Tally, *, secret: str, with_key: bool) -> None:
+    """Send them in order; stops when the server is away or knows another secret."""
     from orchboard.cli.output import progress_bar
     from orchboard.client import ServerRefusedError, ServerUnreachableError, new_key
 
-    stored = 0
     with progress_bar(shown=len(results) > 1) as bar:
         task = bar.add_task("sending", total=len(results))
-        for sent, result in enumerate(results, start=1):
-            hopeless = False
+        for position, result in enumerate(results, start=1):
+            tally.not_sent = len(results) - position
             try:
                 client.post(result.body, secret, key=new_key() if with_key else None)
-                stored += 1
-            except ServerRefusedError as error:
-                hopeless = error.status == 403
-                why = " (is SECRET the same here and there?)" if hopeless else ""
-                refused.append((result.source, f"{error}{why}"))
             except ServerUnreachableError as error:
-                hopeless = True
-                refused.append((result.source, str(error)))
-            if hopeless:
-                refused += [(left.source, "not sent, after the failure before") for left in results[sent:]]
-                break
+                return tally.refuse(result.source, error)
+            except ServerRefusedError as error:
+                if error.status == NOT_AUTHENTICATED:
+                    return tally.refuse(result.source, f"{error}: is SECRET the same here and there?")
+                tally.refuse(result.source, error)
+            else:
+                tally.stored += 1
             bar.advance(task)
-    return stored
+    return None
 
 
 def _print_where_to_look(url: str) -> None:

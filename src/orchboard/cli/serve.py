@@ -82,7 +82,7 @@ def _listen(settings: Settings) -> socket.socket:
             errno.EACCES: "take a port above 1023",
             errno.EADDRNOTAVAIL: "--host must be an address of this machine, or 0.0.0.0 for all",
         }.get(error.errno or 0, "see --host and --port")
-        raise SetupError(f"can't listen on {place}, {error.strerror}: {remedy}") from None
+        raise SetupError(f"can't listen on {place}, {os.strerror(error.errno or 0)}: {remedy}") from None
 
 
 async def _migrate(settings: Settings) -> None:
