@@ -102,6 +102,11 @@ def _log_level(value: str) -> str:
 def _postgres_url(value: str) -> str:
     if value and urlsplit(value).scheme not in ("postgres", "postgresql"):
         raise ValueError("a URL that begins with postgres:// or postgresql://")
+    for host in urlsplit(value).netloc.rpartition("@")[2].split(","):
+        try:
+            _ = urlsplit(f"//{host}").port
+        except ValueError:
+            raise ValueError("a URL whose ports are numbers up to 65535") from None
     return value
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -174,5 +174,7 @@ def _confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise BadInputError("this may lose data, and nobody can be asked here: say --yes")
-    if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
-        raise BadInputError("left as it was")
+    with suppress(EOFError):
+        if input(f"{question} [y/N] ").strip().lower() in ("y", "yes"):
+            return
+    raise BadInputError("left as it was")

@@ -68,7 +68,7 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], str, str, str], ...] = (
     ((ssl.SSLCertVerificationError,), "", "the server's certificate is not trusted: {text}",
      "Name its authority with sslrootcert=… in POSTGRES, or use sslmode=require, which does not check."),
     ((ssl.SSLError,), "", "the TLS handshake failed: {text}", "Check sslmode and the certificates in POSTGRES."),
-    ((ConnectionError,), "rejected SSL", "the server does not speak TLS", "Drop sslmode from POSTGRES, or turn ssl on there."),
+    ((ConnectionError,), "rejected SSL", "what answers there is a Postgres without TLS, or no Postgres", "Check the port; drop sslmode from POSTGRES, or turn ssl on there."),
     ((FileNotFoundError,), "", "there is no socket where POSTGRES says: {text}", "Is Postgres running, and is the path right?"),
     ((OSError,), "Errno 111|Errno 61|refused", "the connection was refused: nothing listens there",
      "Is Postgres running, and are host and port right?"),
