@@ -134,9 +134,8 @@ def parse_base_url(url: str) -> str:
 
     Raises BadInputError.
     """
-    text = re.sub(r"/api(/.*)?$", "", url.strip()).rstrip("/")
-    if "://" not in text:
-        text = f"http://{text}"
+    text = url.strip() if "://" in url else f"http://{url.strip()}"
+    text = re.sub(r"/api(/.*)?$", "", text).rstrip("/")
     try:
         parts = urllib3.util.parse_url(text)
     except urllib3.exceptions.LocationParseError:

@@ -17,7 +17,8 @@ def openapi(
     """
     import sys
 
-    from orchboard.api.openapi import api_markdown, openapi_json
+    from orchboard.api.docs_page import api_markdown
+    from orchboard.api.openapi import openapi_json
 
     if markdown:
         sys.stdout.write(api_markdown())
