@@ -31,6 +31,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     postgres_bin: str
     max_body_bytes: int
     db_connections: int
+    orchboard_url: str
 
 
 class Setting(Struct, frozen=True):
@@ -101,6 +102,11 @@ def _log_level(value: str) -> str:
 def _postgres_url(value: str) -> str:
     if value and urlsplit(value).scheme not in ("postgres", "postgresql"):
         raise ValueError("a URL that begins with postgres:// or postgresql://")
+    for host in urlsplit(value).netloc.rpartition("@")[2].split(","):
+        try:
+            _ = urlsplit(f"//{host}").port
+        except ValueError:
+            raise ValueError("a URL whose ports are numbers up to 65535") from None
     return value
 
 
@@ -142,6 +148,8 @@ SETTINGS: tuple[Setting, ...] = (
             "The largest request body that is read."),
     Setting("DB_CONNECTIONS", "db_connections", "10", "connections", _between(1, 1000),
             "Connections to the database, at most, of each worker."),
+    Setting("ORCHBOARD_URL", "orchboard_url", "http://127.0.0.1:8080", "URL", _http_url,
+            "Where `post`, `get` and `simulate live` find the server, unless --url says so."),
 )  # fmt: skip
 
 

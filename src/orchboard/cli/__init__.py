@@ -1,34 +1,64 @@
-"""The command line: parses, calls, prints. One file a command."""
+"""The command line: parses, calls, prints. One file a command, loaded when it is called."""
 
 import sys
+from collections.abc import Sequence
 
 from cyclopts import App
 
 from orchboard import __version__
-from orchboard.cli.serve import serve
 from orchboard.errors import DatabaseUnavailableError, Refusal, SetupError
 
 HELP = """The orchestrator leaderboard of the Livepeer network: results in, scores out, on Postgres.
 
 First time here? `orchboard serve --generate-secret` starts a server with a database of its own;
-`orchboard post --example` stores a first result in it.
+`orchboard post --example` stores a first result in it, `orchboard doctor` says what is wrong.
 """
+
+# Name of the command, of its module and of what is in it; the first line of its help.
+COMMANDS = {
+    "serve": "Serve the leaderboard.",
+    "post": "Sign and send results to a server.",
+    "get": "Ask a running server, and read its answer as a table.",
+    "region": "List, add and rename the regions.",
+    "migrate": "Move the database's schema up and down.",
+    "doctor": "Say what is wrong with the settings and the database.",
+    "simulate": "Make a believable network: loaded in bulk, or posted live.",
+    "psql": "Open psql on the database.",
+    "url": "Print the URL of the database.",
+    "openapi": "Print the API's OpenAPI document.",
+}
 
 EXIT_CODES: dict[type[Refusal], int] = {SetupError: 3, DatabaseUnavailableError: 4}
 
-app = App(name="orchboard", help=HELP, version=__version__, help_format="markdown")
-app.command(serve)
+
+def make_app(named: str = "") -> App:
+    """The program. `named` is the command that is being called, whose own help then speaks."""
+    app = App(name="orchboard", help=HELP, version=__version__, help_format="markdown")
+    for position, (name, summary) in enumerate(COMMANDS.items()):
+        # A summary given here would replace the longer help in the command's module.
+        help_text = None if name == named else summary
+        app.command(f"orchboard.cli.{name}:{name}", name=name, help=help_text, sort_key=position)
+    return app
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Exit status: 0 done, 1 refused, 2 usage, 3 setup, 4 database away, 130 interrupted."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app()
+        make_app(words[0] if words else "")(words)
     except Refusal as refusal:
-        print(f"orchboard: {refusal}", file=sys.stderr)
+        print(f"orchboard: {_sentence(refusal)}", file=sys.stderr)
         sys.exit(EXIT_CODES.get(type(refusal), 1))
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+
+
+def _sentence(refusal: Refusal) -> str:
+    if isinstance(refusal, DatabaseUnavailableError) and refusal.__cause__:
+        from orchboard.store.diagnosis import describe_failure
+
+        return f"the database did not answer: {describe_failure(refusal.__cause__)}"
+    return str(refusal)

@@ -2,12 +2,21 @@
 
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
-from orchboard.config import Settings
-from orchboard.store.embedded import EmbeddedPostgres, default_data_directory
+import asyncpg
+
+from orchboard.config import Settings, read_settings
+from orchboard.errors import DatabaseUnavailableError, SetupError
+from orchboard.logs import configure_logs
+from orchboard.store.database import Database
+from orchboard.store.embedded import EmbeddedPostgres, default_data_directory, existing_url
+from orchboard.store.embedded_binaries import find_binaries
+from orchboard.store.regions import RegionDirectory
 
 
 def data_directory(settings: Settings) -> Path:
@@ -52,3 +61,81 @@ def keep_secret(settings: Settings) -> str:
         finally:
             fresh.unlink()
     return kept_secret(settings)
+
+
+def read_environment(*, log_level: str = "error") -> Settings:
+    """The settings, for a command that speaks for itself: only errors are logged. Raises SetupError."""
+    configure_logs(log_level)
+    return read_settings(os.environ)
+
+
+def signing_secret(settings: Settings) -> str:
+    """The secret to sign with: SECRET, else the kept one. Raises SetupError when there is neither."""
+    secret = settings.secret or kept_secret(settings)
+    if not secret:
+        raise SetupError(
+            f"SECRET is not set, and none is kept in {data_directory(settings)}: "
+            "export SECRET with the value that the server has"
+        )
+    return secret
+
+
+def known_url(settings: Settings) -> str:
+    """The URL of the database, which may not be running. Raises SetupError when there is none yet."""
+    url = settings.postgres or existing_url(data_directory(settings))
+    if not url:
+        raise SetupError(
+            f"there is no database yet: POSTGRES is not set, and {data_directory(settings)} holds no "
+            "embedded one; `orchboard serve` makes it"
+        )
+    return url
+
+
+def without_password(url: str) -> tuple[str, str]:
+    """A database's URL without its password, and the password, unquoted; empty when there is none."""
+    parts = urlsplit(url)
+    login, at, hosts = parts.netloc.rpartition("@")
+    user, _, password = login.partition(":")
+    options = [pair for pair in parts.query.split("&") if pair]
+    in_query = [pair.partition("=")[2] for pair in options if pair.startswith("password=")]
+    kept = "&".join(pair for pair in options if not pair.startswith("password="))
+    bare = f"{parts.scheme}://{user}{at}{hosts}{parts.path}{'?' + kept if kept else ''}"
+    return bare, unquote(in_query[-1] if in_query else password)
+
+
+def find_psql(settings: Settings) -> str:
+    """The psql of POSTGRES_BIN, of the embedded database, or on the PATH. Raises SetupError."""
+    binaries = Path(settings.postgres_bin) if settings.postgres_bin else None
+    with suppress(SetupError):
+        program = find_binaries(binaries).directory / "psql"
+        if os.access(program, os.X_OK):
+            return str(program)
+    if found := shutil.which("psql"):
+        return found
+    raise SetupError("there is no psql on this machine: install postgresql-client, or set POSTGRES_BIN")
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Turns what the driver raises into a DatabaseUnavailableError, whose cause is explained at the end."""
+    try:
+        yield
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise DatabaseUnavailableError("the database did not answer") from error
+
+
+@asynccontextmanager
+async def open_regions(settings: Settings, url: str) -> AsyncIterator[RegionDirectory]:
+    """The regions of a database, which is migrated first."""
+    database = Database(url, connections=1, timeout_s=settings.db_timeout_s)
+    try:
+        yield RegionDirectory(database, cache_s=0)
+    finally:
+        await database.close()
+
+
+def reachable_host(host: str) -> str:
+    """The host for a URL of a server that listens on `host`: this machine, when that is every address."""
+    if host in ("0.0.0.0", "::", ""):  # noqa: S104 - compared, not listened on
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

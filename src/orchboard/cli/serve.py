@@ -1,29 +1,19 @@
 """orchboard serve"""
 
-import asyncio
+from __future__ import annotations
+
 import os
-import shlex
-import socket
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated, Any
 
-import asyncpg
-import structlog
-import uvicorn
 from cyclopts import Parameter
-from msgspec.structs import replace
-from uvicorn.supervisors import Multiprocess
 
-from orchboard.api.protocol import Protocol
-from orchboard.app import create_app
-from orchboard.cli.database import data_directory, database_url, keep_secret
-from orchboard.config import Settings, read_settings
-from orchboard.errors import DatabaseUnavailableError
-from orchboard.logs import configure_logs
-from orchboard.store.database import Database
+if TYPE_CHECKING:
+    import socket
 
-log = structlog.get_logger(__name__)
+    from orchboard.config import Settings
 
 GRACE_S = 10
 
@@ -40,20 +30,23 @@ def serve(
     """Serve the leaderboard.
 
     On the database of POSTGRES; without it, on an embedded one, which is started and stopped with the
-    server. Migrates the database first. Settings come from the environment: see the README's table.
+    server. Migrates the database first. Settings come from the environment (see the README's table);
+    a flag given here goes before its variable.
+
+    `orchboard serve --generate-secret --port 8081`; `POSTGRES=postgresql://… SECRET=… orchboard serve`
     """
-    settings = read_settings(os.environ)
-    settings = replace(
-        settings,
-        host=host if host is not None else settings.host,
-        port=port if port is not None else settings.port,
-        workers=workers if workers is not None else settings.workers,
-    )
+    import asyncio
+
+    from msgspec.structs import replace
+
+    from orchboard.cli.database import database_url, keep_secret
+    from orchboard.logs import configure_logs
+
+    settings = _settings(host=host, port=port, workers=workers)
     if generate_secret and not settings.secret:
         settings = replace(settings, secret=keep_secret(settings))
     configure_logs(settings.log_level)
-    listener = _listen(settings)
-    with database_url(settings) as url:
+    with _listen(settings) as listener, database_url(settings) as url:
         embedded = not settings.postgres
         settings = replace(settings, postgres=url)
         asyncio.run(_migrate(settings))
@@ -61,29 +54,63 @@ def serve(
         _run(settings, listener)
 
 
+def _settings(**flags: object) -> Settings:
+    """The environment's settings, with the flags that were given in the place of their variables."""
+    from orchboard.config import read_settings
+
+    given = {name.upper(): str(value) for name, value in flags.items() if value is not None}
+    return read_settings({**os.environ, **given})
+
+
 def _listen(settings: Settings) -> socket.socket:
+    import errno
+    import socket
+
+    from orchboard.errors import SetupError
+
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server(
-            (settings.host, settings.port),
-            family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET,
-            backlog=2048,
-        )
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as error:
-        sys.exit(f"orchboard: can't listen on {settings.host} port {settings.port}: {error.strerror}")
+        place = f"{settings.host} port {settings.port}"
+        if error.errno == errno.EADDRINUSE:
+            raise SetupError(
+                f"{place} is in use: choose another with --port (0 takes a free one), or stop what is there; "
+                "`orchboard doctor` says whether it is an orchboard"
+            ) from None
+        remedy = {
+            errno.EACCES: "take a port above 1023",
+            errno.EADDRNOTAVAIL: "--host must be an address of this machine, or 0.0.0.0 for all",
+        }.get(error.errno or 0, "see --host and --port")
+        raise SetupError(f"can't listen on {place}, {os.strerror(error.errno or 0)}: {remedy}") from None
 
 
 async def _migrate(settings: Settings) -> None:
     """Bring the schema up to date before the first answer; a database that is away is waited for later."""
+    import asyncpg
+    import structlog
+
+    from orchboard.errors import DatabaseUnavailableError
+    from orchboard.store.database import Database
+    from orchboard.store.diagnosis import describe_failure
+
     database = Database(settings.postgres, connections=1, timeout_s=settings.db_timeout_s)
     try:
         await database.open()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseUnavailableError) as error:
-        log.warning("no database yet: serving 503 until it answers", error=f"{type(error).__name__}: {error}")
+        log = structlog.get_logger(__name__)
+        log.warning("no database yet: serving 503 until it answers", error=describe_failure(error))
     finally:
         await database.close()
 
 
 def _run(settings: Settings, listener: socket.socket) -> None:
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    from orchboard.api.protocol import Protocol
+    from orchboard.app import create_app
+
     options: dict[str, Any] = {
         "http": Protocol,
         "ws": "none",
@@ -110,16 +137,25 @@ def _run(settings: Settings, listener: socket.socket) -> None:
 
 
 def _print_banner(settings: Settings, port: int, *, embedded: bool) -> None:
-    address = f"http://{'127.0.0.1' if settings.host in ('0.0.0.0', '::') else settings.host}:{port}"  # noqa: S104
-    lines = [
-        f"orchboard is at   {address}",
-        f"its data is in    {data_directory(settings) if embedded else 'the database of POSTGRES'}",
-    ]
-    if settings.secret:
-        lines.append(f"a first result    {_command()} post --example --url {address}")
+    from orchboard.cli.database import data_directory, reachable_host, without_password
+
+    address = f"http://{reachable_host(settings.host)}:{port}"
+    place = data_directory(settings) if embedded else without_password(settings.postgres)[0]
+    lines = [f"orchboard is at   {address}", f"its data is in    {place}"]
+    if not settings.secret:
+        lines.append("no SECRET is set, so every POST will be refused: set it, or add --generate-secret")
     else:
-        lines.append("no SECRET is set, so every POST will be refused")
+        lines.append(f"a first result    {_variables(settings)}{_command()} post --example --url {address}")
     print("\n".join(lines), flush=True)
+
+
+def _variables(settings: Settings) -> str:
+    """What a shell that lacks our environment has to set in front of a command."""
+    from orchboard.cli.database import kept_secret
+
+    if settings.secret != kept_secret(settings):
+        return "SECRET=… "
+    return f"ORCHBOARD_DATA={quote(settings.orchboard_data)} " if settings.orchboard_data else ""
 
 
 def _command() -> str:
@@ -128,7 +164,7 @@ def _command() -> str:
     if program.name == "__main__.py":
         program = Path(sys.executable).with_name("orchboard")
         if not program.exists():
-            return f"{shlex.quote(sys.executable)} -m orchboard"
+            return f"{quote(sys.executable)} -m orchboard"
     if program.is_relative_to(Path.cwd()):
         program = program.relative_to(Path.cwd())
-    return shlex.quote(str(program))
+    return quote(str(program))

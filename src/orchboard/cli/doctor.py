@@ -1,0 +1,198 @@
+"""orchboard doctor"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from orchboard.config import Settings
+    from orchboard.store.diagnosis import Finding
+
+SHORT_SECRET_BYTES = 16
+LOW_SPACE_BYTES = 1024**3
+NO_SPACE_BYTES = 100 * 1024**2
+PATIENCE_S = 10.0
+
+_MARKS = {"ok": "✓", "warning": "!", "error": "✗"}
+
+
+def doctor(*, json: Annotated[bool, Parameter(help="As JSON.", negative="")] = False) -> int:
+    """Say what is wrong with the settings and the database.
+
+    Looks at every setting, the database and what it holds, the data directory and the port, each in a line:
+    ✓ fine, ! may surprise, ✗ keeps the server from working, with the remedy under it. Changes nothing.
+    Exit status 0: there was no ✗.
+
+    `orchboard doctor` in the environment that the server has.
+    """
+    import os
+    import sys
+
+    from orchboard.cli.output import print_json, printable
+    from orchboard.logs import configure_logs
+    from orchboard.store.diagnosis import Level
+
+    configure_logs("error")
+    findings = []
+    for finding in _examine(os.environ):
+        findings.append(finding)
+        if not json:
+            print(f"{_MARKS[finding.level]} {finding.about}: {printable(finding.says)}")
+            if finding.remedy:
+                print(f"    {finding.remedy}")
+            sys.stdout.flush()
+    is_well = all(finding.level is not Level.ERROR for finding in findings)
+    if json:
+        print_json({"ok": is_well, "findings": findings})
+    return 0 if is_well else 1
+
+
+def _examine(environ: Mapping[str, str]) -> Iterator[Finding]:
+    from orchboard.config import SETTINGS, read_settings
+    from orchboard.errors import SetupError
+    from orchboard.store.diagnosis import Finding, Level
+
+    readable = dict(environ)
+    for setting in SETTINGS:
+        try:
+            read_settings({setting.name: environ.get(setting.name, "")})
+        except SetupError as error:
+            del readable[setting.name]
+            yield Finding(
+                Level.ERROR, "settings", str(error), f"{setting.help} Default: {setting.default or 'none'}."
+            )
+    names = [setting.name for setting in SETTINGS if readable.get(setting.name, "").strip()]
+    yield Finding(Level.OK, "settings", f"{', '.join(names) or 'none'} set; the rest is at its default")
+    settings = read_settings(readable)
+    yield _secret(settings)
+    if settings.postgres or environ.get("POSTGRES", "").strip() == "":
+        yield from _database(settings)
+    yield _port(settings)
+
+
+def _secret(settings: Settings) -> Finding:
+    from orchboard.cli.database import data_directory, kept_secret
+    from orchboard.store.diagnosis import Finding, Level
+
+    secret, kept = settings.secret, kept_secret(settings)
+    if kept and not secret:
+        path = data_directory(settings) / "secret"
+        if path.stat().st_mode & 0o077:
+            return Finding(Level.WARNING, "secret", f"{path} can be read by others", f"chmod 600 '{path}'")
+        says = "SECRET is not set; `serve --generate-secret` and `post` use the kept one"
+        return Finding(Level.OK, "secret", says)
+    if not secret:
+        return Finding(
+            Level.WARNING, "secret", "SECRET is not set, so every POST is refused",
+            "Set SECRET to what the job testers sign with, or use `orchboard serve --generate-secret`.",
+        )  # fmt: skip
+    length = len(secret.encode())
+    if length < SHORT_SECRET_BYTES:
+        return Finding(
+            Level.WARNING, "secret", f"SECRET is short ({length} bytes): it can be guessed from one signed result",
+            f"Take {SHORT_SECRET_BYTES} bytes or more, here and at the job testers.",
+        )  # fmt: skip
+    return Finding(Level.OK, "secret", f"SECRET is set ({length} bytes)")
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    import asyncio
+
+    from orchboard.cli.database import data_directory, database_url
+    from orchboard.errors import SetupError
+    from orchboard.store.database import Database
+    from orchboard.store.diagnosis import Finding, Level, diagnose
+    from orchboard.store.embedded import existing_url
+
+    if not settings.postgres:
+        yield from _data_directory(settings)
+        try:
+            if existing_url(data_directory(settings)) is None:
+                says = "there is no embedded one yet, and POSTGRES is not set"
+                yield Finding(Level.WARNING, "database", says, "`orchboard serve` makes it.")
+                return
+        except SetupError as error:
+            yield Finding(Level.ERROR, "database", str(error))
+            return
+    patience_s = min(settings.db_timeout_s, PATIENCE_S)
+    try:
+        with database_url(settings) as url:
+            database = Database(url, connections=1, timeout_s=patience_s)
+            yield from asyncio.run(diagnose(database, url, timeout_s=patience_s))
+    except SetupError as error:
+        yield Finding(Level.ERROR, "database", str(error))
+
+
+def _data_directory(settings: Settings) -> Iterator[Finding]:
+    import os
+    import shutil
+
+    from orchboard.cli.database import data_directory
+    from orchboard.store.diagnosis import Finding, Level
+
+    directory = data_directory(settings)
+    there = next(path for path in (directory, *directory.parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        says = (
+            f"{directory} can't be written to"
+            if there == directory
+            else f"{there} lets nobody make {directory}"
+        )
+        yield Finding(Level.ERROR, "data", says, "Set ORCHBOARD_DATA to a directory of yours.")
+        return
+    free = shutil.disk_usage(there).free
+    says = f"{directory}, with {free / 1024**3:.1f} GiB of room"
+    if free < LOW_SPACE_BYTES:
+        level = Level.ERROR if free < NO_SPACE_BYTES else Level.WARNING
+        yield Finding(level, "data", says, "Make room there, or set ORCHBOARD_DATA to a larger disk.")
+    else:
+        yield Finding(Level.OK, "data", says)
+
+
+def _port(settings: Settings) -> Finding:
+    import errno
+    import os
+    import socket
+
+    from orchboard.store.diagnosis import Finding, Level
+
+    place = f"{settings.host} port {settings.port}"
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        socket.create_server((settings.host, settings.port), family=family).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return _neighbour(settings, place)
+        says = f"can't listen on {place}: {os.strerror(error.errno or 0)}"
+        return Finding(
+            Level.ERROR, "port", says, "Set HOST to an address of this machine and PORT to one above 1023."
+        )
+    return Finding(Level.OK, "port", f"{place} is free")
+
+
+def _neighbour(settings: Settings, place: str) -> Finding:
+    """Who holds the port: a leaderboard server says so in its /api/health, well or not."""
+    import urllib3
+
+    from orchboard.cli.database import reachable_host
+    from orchboard.store.diagnosis import Finding, Level
+
+    url = f"http://{reachable_host(settings.host)}:{settings.port}/api/health"
+    try:
+        answer = urllib3.request("GET", url, timeout=PATIENCE_S, retries=False, redirect=False)
+        is_ours, is_well = b'"postgres"' in answer.data, answer.status == 200
+    except urllib3.exceptions.HTTPError:
+        is_ours = is_well = False
+    if not is_ours:
+        return Finding(
+            Level.ERROR, "port", f"{place} is held by another program", "Set PORT to another one, or stop it."
+        )
+    if not is_well:
+        return Finding(
+            Level.WARNING, "port", f"an orchboard serves on {place}, but without its database", f"See {url}"
+        )
+    return Finding(Level.OK, "port", f"an orchboard serves on {place}, and is well")

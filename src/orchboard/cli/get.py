@@ -1,0 +1,162 @@
+"""orchboard get"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+Endpoint = Literal[
+    "scores", "raw", "pipelines", "regions", "top", "health", "aggregated_stats", "raw_stats", "top_ai_score"
+]
+_ROUTES = {"scores": "aggregated_stats", "raw": "raw_stats", "top": "top_ai_score"}
+
+
+def get(
+    endpoint: Annotated[Endpoint, Parameter(help="What to ask for; the API's own names are understood too.")],
+    *,
+    orchestrator: Annotated[str | None, Parameter(help="Its address, in any case. raw needs one.")] = None,
+    region: Annotated[str | None, Parameter(help="Region code, such as FRA.")] = None,
+    since: Annotated[str | None, Parameter(help="24h, 7d, a date (UTC), or Unix seconds.")] = None,
+    until: Annotated[str | None, Parameter(help="Likewise.")] = None,
+    pipeline: Annotated[str | None, Parameter(help="AI pipeline, exactly as posted.")] = None,
+    model: Annotated[str | None, Parameter(help="AI model, exactly as posted.")] = None,
+    job_type: Annotated[
+        Literal["transcoding", "ai"] | None, Parameter(help="Which scores or results.")
+    ] = None,
+    url: Annotated[
+        str | None, Parameter(help="The server. [ORCHBOARD_URL, else http://127.0.0.1:8080]")
+    ] = None,
+    json: Annotated[bool, Parameter(help="The server's answer as it came.", negative="")] = False,
+    timeout: Annotated[float, Parameter(help="Seconds, retries included.")] = 30.0,
+) -> int:
+    """Ask a running server, and read its answer as a table.
+
+    *scores* are sorted by score; *raw* is every result of one orchestrator, newest first; *top* is the
+    best AI result group. Without --since and --until the server's default window holds. Exit status of
+    *health*: 0 when it is well.
+
+    `orchboard get scores --region FRA --since 7d`; `orchboard get raw --orchestrator 0x… --job-type ai`;
+    `orchboard get pipelines --json | jq` for programs.
+    """
+    import sys
+
+    from orchboard.cli.database import read_environment
+    from orchboard.client import Client, parse_moment_for_people
+
+    settings = read_environment()
+    now = datetime.now(UTC)
+    client = Client(url or settings.orchboard_url, timeout_s=timeout)
+    route = _ROUTES.get(endpoint, endpoint)
+    if route == "health":
+        answer = client.health()
+    else:
+        answer = client.get(
+            route,
+            orchestrator=orchestrator,
+            region=region,
+            since=parse_moment_for_people("since", since or "", now=now),
+            until=parse_moment_for_people("until", until or "", now=now),
+            pipeline=pipeline,
+            model=model,
+            job_type=job_type,
+        )
+    if json:
+        sys.stdout.buffer.write(answer.rstrip(b"\n") + b"\n")
+        sys.stdout.flush()
+    else:
+        _print_answer(route, answer)
+    return 1 if route == "health" and not _is_well(answer) else 0
+
+
+def _print_answer(route: str, answer: bytes) -> None:
+    import msgspec
+
+    from orchboard.cli.output import print_table
+    from orchboard.client import ServerRefusedError
+
+    headings, empty, rows_of = _TABLES[route]
+    try:
+        rows = rows_of(msgspec.json.decode(answer))
+    except (msgspec.DecodeError, AttributeError, KeyError, TypeError, ValueError):
+        raise ServerRefusedError(
+            200, "the answer is not that of a leaderboard server; see it with --json"
+        ) from None
+    print_table(headings, rows, empty=empty)
+
+
+def _score_rows(document: Any) -> list[list[object]]:
+    rows = [
+        [
+            orchestrator,
+            region,
+            *(float(score[name]) for name in ("success_rate", "round_trip_score", "score")),
+        ]
+        for orchestrator, regions in document.items()
+        for region, score in regions.items()
+    ]
+    return sorted(rows, key=lambda row: (-row[4], *row[:2]))
+
+
+def _raw_rows(document: Any) -> list[list[object]]:
+    rows = [row for results in document.values() for row in results]
+    return [
+        [
+            _moment(row.get("timestamp", 0)),
+            row.get("region", ""),
+            float(row.get("success_rate", 0)),
+            float(row.get("round_trip_time", 0)),
+            row.get("pipeline", "") or "-",
+            row.get("model", "") or "-",
+            ", ".join(str(error.get("error_code", "")) for error in row.get("errors") or ()) or "-",
+        ]
+        for row in rows
+    ]
+
+
+def _moment(timestamp: float) -> str:
+    try:
+        return f"{datetime.fromtimestamp(timestamp, UTC):%Y-%m-%d %H:%M:%S}"
+    except (OverflowError, ValueError, OSError):
+        return str(timestamp)
+
+
+def _pipeline_rows(document: Any) -> list[list[object]]:
+    return [[one["id"], ", ".join(one["models"]), ", ".join(one["regions"])] for one in document["pipelines"]]
+
+
+def _region_rows(document: Any) -> list[list[object]]:
+    return [[one["type"], one["id"], one["name"]] for one in document["regions"]]
+
+
+def _top_rows(document: Any) -> list[list[object]]:
+    names = ("orchestrator", "region", "pipeline", "model")
+    return [[*(document[name] for name in names), float(document["value"])]] if document else []
+
+
+def _health_rows(document: Any) -> list[list[object]]:
+    postgres = document["postgres"]
+    return [["postgres", bool(postgres["ok"]), postgres.get("error", "")]]
+
+
+def _is_well(answer: bytes) -> bool:
+    import msgspec
+
+    try:
+        return msgspec.json.decode(answer)["postgres"]["ok"] is True
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return False
+
+
+_NONE = "no results in this window"
+_TABLES: dict[str, tuple[tuple[str, ...], str, Any]] = {
+    "aggregated_stats": (("orchestrator", "region", "success", "round trip", "score"), _NONE, _score_rows),
+    "raw_stats": (
+        ("tested (UTC)", "region", "success", "seconds", "pipeline", "model", "errors"), _NONE, _raw_rows,
+    ),
+    "pipelines": (("pipeline", "models", "regions"), "no pipelines in this window", _pipeline_rows),
+    "regions": (("job type", "region", "name"), "no regions", _region_rows),
+    "top_ai_score": (("orchestrator", "region", "pipeline", "model", "score"), "no AI results yet", _top_rows),
+    "health": (("part", "ok", "error"), "nothing", _health_rows),
+}  # fmt: skip

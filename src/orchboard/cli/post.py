@@ -1,0 +1,135 @@
+"""orchboard post"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchboard.client import Client, Result
+
+NOT_AUTHENTICATED = 403
+
+
+def post(
+    *files: Annotated[
+        str, Parameter(allow_leading_hyphen=True, help="Files to read; - or none: standard input.")
+    ],
+    url: Annotated[
+        str | None, Parameter(help="The server. [ORCHBOARD_URL, else http://127.0.0.1:8080]")
+    ] = None,
+    example: Annotated[
+        bool, Parameter(help="Send one made-up transcoding result instead.", negative="")
+    ] = False,
+    key: Annotated[
+        bool, Parameter(help="Send an Idempotency-Key, so that a retry stores nothing twice.")
+    ] = True,
+    json: Annotated[bool, Parameter(help="Say what became of them as JSON.", negative="")] = False,
+    timeout: Annotated[float, Parameter(help="Seconds for each result, retries included.")] = 30.0,
+) -> int:
+    """Sign and send results to a server.
+
+    A file holds one result (a JSON object), an array of them, or one a line. Each is signed with SECRET,
+    or with the secret that `orchboard serve --generate-secret` keeps. While the server is away or busy it
+    is asked again; what it refuses is reported and not sent again. Exit status 0: all were stored.
+
+    `orchboard post --example` sends a first result; `orchboard post results/*.json` sends a directory;
+    `my-tester | orchboard post --url https://leaderboard.example` sends what a tester prints.
+    """
+    from datetime import UTC, datetime
+
+    from orchboard.cli.database import read_environment, signing_secret
+    from orchboard.cli.output import print_json, printable
+    from orchboard.client import Client, example_result
+
+    settings = read_environment()
+    secret = signing_secret(settings)
+    client = Client(url or settings.orchboard_url, timeout_s=timeout)
+    if not example and not files and sys.stdin.isatty():
+        print("orchboard: reading results from the terminal; end with Ctrl-D", file=sys.stderr)
+    tally = Tally()
+    results = [example_result(datetime.now(UTC))] if example else _read(files or ("-",), tally)
+    _send(client, results, tally, secret=secret, with_key=key)
+    if json:
+        print_json(asdict(tally))
+    else:
+        for refusal in tally.refused:
+            print(
+                f"orchboard: {printable(refusal['source'])}: {printable(refusal['error'])}", file=sys.stderr
+            )
+        print(tally)
+        if example and tally.stored:
+            _print_where_to_look(client.url)
+    return 0 if not tally.refused else 1
+
+
+@dataclass
+class Tally:
+    """What became of the results; a file that can't be read counts as one refused."""
+
+    stored: int = 0
+    refused: list[dict[str, str]] = field(default_factory=list)
+    not_sent: int = 0
+
+    def refuse(self, source: str, error: object) -> None:
+        """Note one that was refused, and why."""
+        self.refused.append({"source": source, "error": str(error)})
+
+    def __str__(self) -> str:
+        refused = f", refused {len(self.refused):,}" if self.refused else ""
+        return f"stored {self.stored:,}{refused}" + (f", not sent {self.not_sent:,}" if self.not_sent else "")
+
+
+def _read(files: Sequence[str], tally: Tally) -> list[Result]:
+    """The results of all files that can be read."""
+    from pathlib import Path
+
+    from orchboard.client import read_results
+    from orchboard.errors import BadInputError
+
+    results: list[Result] = []
+    for file in files:
+        name = "standard input" if file == "-" else file
+        try:
+            text = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+            results += read_results(name, text)
+        except OSError as error:
+            tally.refuse(name, error.strerror)
+        except BadInputError as error:
+            tally.refuse(name, error)
+    return results
+
+
+def _send(client: Client, results: Sequence[Result], tally: Tally, *, secret: str, with_key: bool) -> None:
+    """Send them in order; stops when the server is away or knows another secret."""
+    from orchboard.cli.output import progress_bar
+    from orchboard.client import ServerRefusedError, ServerUnreachableError, new_key
+
+    with progress_bar(shown=len(results) > 1) as bar:
+        task = bar.add_task("sending", total=len(results))
+        for position, result in enumerate(results, start=1):
+            tally.not_sent = len(results) - position
+            try:
+                client.post(result.body, secret, key=new_key() if with_key else None)
+            except ServerUnreachableError as error:
+                return tally.refuse(result.source, error)
+            except ServerRefusedError as error:
+                if error.status == NOT_AUTHENTICATED:
+                    return tally.refuse(result.source, f"{error}: is SECRET the same here and there?")
+                tally.refuse(result.source, error)
+            else:
+                tally.stored += 1
+            bar.advance(task)
+    return None
+
+
+def _print_where_to_look(url: str) -> None:
+    from orchboard.client import EXAMPLE_ORCHESTRATOR
+
+    print(f"its page:   {url}/?orchestrator={EXAMPLE_ORCHESTRATOR}")
+    print(f"as stored:  {url}/api/raw_stats?orchestrator={EXAMPLE_ORCHESTRATOR}")

@@ -1,0 +1,127 @@
+"""orchboard region"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+MAX_CODE = 56
+MAX_NAME = 128
+
+region = App(
+    name="region",
+    help="""List, add and rename the regions.
+
+    A result is accepted only from a region that is known here. These commands work on the database
+    itself (POSTGRES, or the embedded one); a running server knows what they changed within
+    REGIONS_CACHE_TIMEOUT.
+
+    `orchboard region add MUC Munich`
+    """,
+)
+
+
+@region.command(name="list")
+def list_regions(
+    *, json: Annotated[bool, Parameter(help="As the API gives them.", negative="")] = False
+) -> None:
+    """List the regions by job type.
+
+    `orchboard region list`
+    """
+    import asyncio
+
+    from orchboard.cli.database import database_url, open_regions, read_environment
+    from orchboard.cli.output import print_json, print_table
+
+    settings = read_environment()
+
+    async def fetch(url: str) -> None:
+        async with open_regions(settings, url) as regions:
+            found = await regions.current()
+        if json:
+            print_json({"regions": found})
+        else:
+            rows = [[one.type, one.id, one.name] for one in found]
+            print_table(("job type", "region", "name"), rows, empty="no regions")
+
+    with database_url(settings) as url:
+        asyncio.run(fetch(url))
+
+
+@region.command
+def add(
+    code: Annotated[str, Parameter(help="What results name it by; written in upper case.")],
+    name: Annotated[str, Parameter(help="What people read.")],
+    *,
+    job_type: Annotated[
+        Literal["transcoding", "ai", "both"], Parameter(help="Whose testers report from it.")
+    ] = "both",
+) -> None:
+    """Add a region. One that is there already is left as it is.
+
+    `orchboard region add MUC Munich --job-type ai`
+    """
+    import asyncio
+
+    from orchboard.cli.database import database_url, open_regions, read_environment
+    from orchboard.stats import JobType
+
+    code, name = _parse_code(code), _parse_name(name)
+    settings = read_environment()
+
+    async def insert(url: str) -> None:
+        async with open_regions(settings, url) as regions:
+            for one in JobType if job_type == "both" else (JobType(job_type),):
+                is_new = await regions.add(code, name, one)
+                print(f"{code} {'added' if is_new else 'was there already'} for {one}")
+
+    with database_url(settings) as url:
+        asyncio.run(insert(url))
+
+
+@region.command
+def rename(
+    code: Annotated[str, Parameter(help="The region's code, in any case.")],
+    name: Annotated[str, Parameter(help="What people read from now on.")],
+) -> None:
+    """Give a region another name, for every job type. Its code, and with it its results, stays.
+
+    `orchboard region rename MUC "Munich, Germany"`
+    """
+    import asyncio
+
+    from orchboard.cli.database import database_url, open_regions, read_environment
+    from orchboard.errors import BadInputError
+
+    code, name = _parse_code(code), _parse_name(name)
+    settings = read_environment()
+
+    async def update(url: str) -> None:
+        async with open_regions(settings, url) as regions:
+            if not await regions.rename(code, name):
+                raise BadInputError(f"there is no region {code}: `orchboard region list` shows them")
+        print(f"{code} is now {name}")
+
+    with database_url(settings) as url:
+        asyncio.run(update(url))
+
+
+def _parse_code(text: str) -> str:
+    return _parse("a region's code", text.upper(), MAX_CODE)
+
+
+def _parse_name(text: str) -> str:
+    return _parse("a region's name", text, MAX_NAME)
+
+
+def _parse(what: str, text: str, longest: int) -> str:
+    from orchboard.errors import BadInputError
+
+    text = text.strip()
+    if not text or not text.isprintable():
+        raise BadInputError(f"{what} must be readable text")
+    if len(text) > longest:
+        raise BadInputError(f"{what} has at most {longest} characters, not {len(text)}")
+    return text

@@ -1,0 +1,142 @@
+"""orchboard simulate"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Self
+
+from cyclopts import App, Parameter
+
+if TYPE_CHECKING:
+    from orchboard.simulate.live import PostOutcome
+
+MOST_TOLD = 20
+
+Seed = Annotated[
+    int, Parameter(help="The same seed makes the same network and, in `load`, the same results.")
+]
+Orchestrators = Annotated[int, Parameter(help="How many; eight or more show every character.")]
+
+simulate = App(
+    name="simulate",
+    help="""Make a believable network: loaded in bulk, or posted live.
+
+    Orchestrators good and bad, regions near and far, busy evenings, outages, models cold and warm. For
+    trying orchboard out, for load tests, for demonstrations; not for a database with real results in it.
+
+    `orchboard simulate load --days 7`, then `orchboard simulate live --rate 5`
+    """,
+)
+
+
+@simulate.command
+def load(
+    *,
+    days: Annotated[float, Parameter(help="How many days back the results reach.")] = 7.0,
+    results: Annotated[int, Parameter(help="How many results.")] = 200_000,
+    orchestrators: Orchestrators = 100,
+    seed: Seed = 1,
+) -> None:
+    """Load results of the last days into the database, past the API.
+
+    `orchboard simulate load --days 30 --results 1000000`
+    """
+    import asyncio
+    import time
+    from datetime import UTC, datetime, timedelta
+
+    from orchboard.cli.database import database_url, in_words, open_regions, read_environment
+    from orchboard.cli.output import progress_bar
+    from orchboard.errors import BadInputError
+    from orchboard.simulate.bulk import load as load_results
+    from orchboard.simulate.network import make_network
+    from orchboard.store.database import Database
+
+    if days <= 0 or results < 1 or orchestrators < 1:
+        raise BadInputError("--days, --results and --orchestrators must be above 0")
+    settings = read_environment()
+    network = make_network(seed, orchestrators=orchestrators)
+
+    async def run(url: str) -> int:
+        async with open_regions(settings, url) as regions:
+            await regions.current()  # migrates a new database
+        database = Database(url, connections=1, timeout_s=settings.db_timeout_s)
+        until = datetime.now(UTC)
+        with progress_bar() as bar:
+            task = bar.add_task("loading", total=results)
+            return await load_results(
+                database.connect,
+                network,
+                since=until - timedelta(days=days),
+                until=until,
+                count=results,
+                on_progress=lambda done: bar.update(task, completed=done),
+            )
+
+    began_at = time.monotonic()
+    with database_url(settings) as url, in_words():
+        loaded = asyncio.run(run(url))
+    took_s = time.monotonic() - began_at
+    print(f"loaded {loaded:,} results in {took_s:.1f} s, {loaded / took_s:,.0f} a second")
+
+
+@simulate.command
+def live(
+    *,
+    rate: Annotated[float, Parameter(help="Results a second.")] = 5.0,
+    seconds: Annotated[float | None, Parameter(help="When to end; not given: at Ctrl-C.")] = None,
+    url: Annotated[
+        str | None, Parameter(help="The server. [ORCHBOARD_URL, else http://127.0.0.1:8080]")
+    ] = None,
+    orchestrators: Orchestrators = 100,
+    seed: Seed = 1,
+) -> int:
+    """Post results to a server as job testers would, signed with SECRET or the kept secret.
+
+    `orchboard simulate live --rate 50 --seconds 60`
+    """
+    from orchboard.cli.database import read_environment, signing_secret
+    from orchboard.client import parse_base_url
+    from orchboard.errors import BadInputError
+    from orchboard.simulate.live import post_live
+    from orchboard.simulate.network import make_network
+
+    if rate <= 0 or orchestrators < 1 or (seconds is not None and seconds <= 0):
+        raise BadInputError("--rate, --seconds and --orchestrators must be above 0")
+    settings = read_environment()
+    secret = signing_secret(settings)
+    base = parse_base_url(url or settings.orchboard_url)
+    network = make_network(seed, orchestrators=orchestrators)
+    with _Watch(seconds and rate * seconds) as watch:
+        tally = post_live(base, secret, network, rate=rate, seconds=seconds, on_result=watch)
+    print(
+        f"stored {tally.stored:,} of {tally.posted:,} in {tally.elapsed_s:.1f} s; "
+        f"{tally.refused:,} refused, {tally.unanswered:,} unanswered"
+    )
+    return 0 if tally.stored == tally.posted else 1
+
+
+class _Watch:
+    """Shows a run of posts on a terminal, and says each new kind of failure once."""
+
+    def __init__(self, total: float | None) -> None:
+        from orchboard.cli.output import progress_bar
+
+        self._bar = progress_bar()
+        self._task = self._bar.add_task("posting", total=total and round(total))
+        self._told: set[str] = set()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, outcome: PostOutcome) -> None:
+        from orchboard.cli.output import printable
+
+        self._bar.advance(self._task)
+        if not outcome.is_stored and outcome.message not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(outcome.message)
+            print(f"orchboard: {printable(outcome.message)}", file=sys.stderr)

@@ -1,0 +1,281 @@
+"""A client of any leaderboard server: reads results from files, signs them, sends each until it is sure."""
+
+import re
+import time
+import uuid
+from collections.abc import Container, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+import urllib3
+from msgspec import Raw, Struct
+
+from orchboard.errors import BadInputError, Refusal
+from orchboard.signing import sign
+
+POST_PATH = "/api/post_stats"
+
+# A server that restarts, a proxy in front of it that finds nobody behind, a limit on the rate.
+RETRIED = frozenset((429, 502, 503, 504))
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 5.0
+
+EXAMPLE_ORCHESTRATOR = "0x00000000000000000000000000000000000e3a90"
+
+
+class ServerRefusedError(Refusal):
+    """The server answered, and not with what was asked for. `status` is HTTP's."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class ServerUnreachableError(Refusal):
+    """No answer in the time there was. A result that was being sent may be stored or not."""
+
+
+class Result(Struct, frozen=True):
+    """One result as it will be sent.
+
+    source -- for people: `a.json`, `a.json[3]` (third of an array), `a.json:7` (line)
+    body -- the bytes as they were written
+    """
+
+    source: str
+    body: bytes
+
+
+class Client:
+    """A client of the server at `url`: its base, without a path.
+
+    timeout_s -- how long one call may take, retries included
+    """
+
+    def __init__(self, url: str, *, timeout_s: float = 30.0) -> None:
+        self.url = parse_base_url(url)
+        self._timeout_s = timeout_s
+        self._http = urllib3.PoolManager(retries=False)
+
+    def post(self, body: bytes, secret: str, *, key: str | None = None) -> None:
+        """Store one result; returns when the server has said `ok`.
+
+        key -- an Idempotency-Key, which makes sending it again harmless on servers that know it
+        Raises ServerRefusedError, ServerUnreachableError.
+        """
+        headers = {"Content-Type": "application/json", "Authorization": sign(body, secret)}
+        if key:
+            headers["Idempotency-Key"] = key
+        response = self._send("POST", POST_PATH, headers=headers, body=body)
+        if response.data.strip() != b"ok":
+            raise ServerRefusedError(
+                response.status, f"{self.url} did not say ok: is it a leaderboard server?"
+            )
+
+    def get(self, endpoint: str, **params: str | None) -> bytes:
+        """The document of an endpoint, by its name (`raw_stats`); None and empty parameters are left out."""
+        query = urlencode({name: value for name, value in params.items() if value})
+        return self._send("GET", f"/api/{endpoint}" + (f"?{query}" if query else "")).data
+
+    def health(self) -> bytes:
+        """What the server says about its database, well or not; asked once, since that is the question."""
+        return self._send("GET", "/api/health", answers=(200, 503), patient=False).data
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        *,
+        answers: Container[int] = (200,),
+        patient: bool = True,
+    ) -> urllib3.BaseHTTPResponse:
+        deadline = time.monotonic() + self._timeout_s
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                response = self._http.request(
+                    method,
+                    self.url + path,
+                    headers=headers,
+                    body=body,
+                    redirect=False,
+                    timeout=max(0.01, deadline - time.monotonic()),
+                )
+            except urllib3.exceptions.HTTPError as error:
+                problem: Refusal = ServerUnreachableError(f"no answer from {self.url}: {_words(error)}")
+                wait_s = pause_s
+            else:
+                if response.status in answers:
+                    return response
+                problem = ServerRefusedError(response.status, _reason(response))
+                if response.status not in RETRIED:
+                    raise problem
+                wait_s = _retry_after_s(response) or pause_s
+            if not patient or time.monotonic() + wait_s >= deadline:
+                raise problem
+            time.sleep(wait_s)
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+
+def new_key() -> str:
+    """A fresh Idempotency-Key."""
+    return str(uuid.uuid4())
+
+
+def parse_base_url(url: str) -> str:
+    """The base of a server's URL: `http://` may be missing, a path of the API may be there.
+
+    >>> parse_base_url("localhost:8080/api/post_stats/")
+    'http://localhost:8080'
+
+    Raises BadInputError.
+    """
+    text = url.strip() if "://" in url else f"http://{url.strip()}"
+    text = re.sub(r"/api(/.*)?$", "", text).rstrip("/")
+    try:
+        parts = urllib3.util.parse_url(text)
+    except urllib3.exceptions.LocationParseError:
+        parts = urllib3.util.Url()
+    if parts.scheme not in ("http", "https") or not parts.host or parts.query or parts.fragment:
+        raise BadInputError(f"{url!r} is not the URL of a server, such as http://127.0.0.1:8080")
+    return text
+
+
+def _words(error: urllib3.exceptions.HTTPError) -> str:
+    """What went wrong, without the objects that urllib3 prints."""
+    cause = error.__cause__ or error.__context__
+    if isinstance(error, urllib3.exceptions.NameResolutionError):
+        return "its host name is unknown"
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        return str(getattr(cause, "strerror", None) or "can't connect").lower()
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return "out of time"
+    if isinstance(error, urllib3.exceptions.ProtocolError):
+        return "the connection was closed"
+    return str(error)
+
+
+def _reason(response: urllib3.BaseHTTPResponse) -> str:
+    """The server's own words, else its status."""
+    try:
+        said = msgspec.json.decode(response.data, type=dict[str, Any])
+    except msgspec.DecodeError:
+        said = {}
+    error = said.get("error")
+    if isinstance(error, str) and error:
+        return error
+    if 300 <= response.status < 400:
+        return f"the server redirects to {response.headers.get('Location')}: give that as the URL"
+    return f"the server answered {response.status} {response.reason or ''}".rstrip()
+
+
+def _retry_after_s(response: urllib3.BaseHTTPResponse) -> float | None:
+    try:
+        return urllib3.Retry().get_retry_after(response)
+    except urllib3.exceptions.InvalidHeader:
+        return None
+
+
+# --- results in files --------------------------------------------------------------------------
+
+
+def read_results(source: str, text: bytes) -> tuple[Result, ...]:
+    """The results in a file: one JSON object, an array of objects, or an object a line.
+
+    Each keeps the bytes it was written with. All or nothing: raises BadInputError saying where the file
+    can't be read.
+    """
+    return tuple(_results(source, text))
+
+
+def _results(source: str, text: bytes) -> Iterator[Result]:
+    whole = text.strip()
+    if not whole:
+        raise BadInputError("it is empty")
+    if whole.startswith(b"["):
+        items = _decode(whole, list[Raw])
+        for number, item in enumerate(items, start=1):
+            yield _result(f"{source}[{number}]", bytes(item), f"item {number}")
+        return
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    if len(lines) > 1 and _is_object(lines[0][1]):
+        for number, line in lines:
+            _decode(line, Raw, f"line {number}: ")
+            yield _result(f"{source}:{number}", line, f"line {number}")
+        return
+    _decode(whole, Raw)
+    yield _result(source, whole, "it")
+
+
+def _decode(text: bytes, wanted: Any, where: str = "") -> Any:
+    try:
+        return msgspec.json.decode(text, type=wanted)
+    except msgspec.DecodeError as error:
+        raise BadInputError(f"{where}not JSON: {error}") from None
+
+
+def _is_object(text: bytes) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(text), dict)
+    except msgspec.DecodeError:
+        return False
+
+
+def _result(source: str, body: bytes, what: str) -> Result:
+    if not body.startswith(b"{"):
+        raise BadInputError(f"{what} is no JSON object")
+    return Result(source, body)
+
+
+def example_result(now: datetime) -> Result:
+    """One believable transcoding result, of an orchestrator that is nobody's."""
+    stats = {
+        "region": "MDW",
+        "orchestrator": EXAMPLE_ORCHESTRATOR,
+        "success_rate": 1,
+        "round_trip_time": 0.873,
+        "errors": [],
+        "timestamp": int(now.timestamp()),
+        "seg_duration": 2.0,
+        "segments_sent": 15,
+        "segments_received": 15,
+        "upload_time": 0.112,
+        "download_time": 0.146,
+        "transcode_time": 0.615,
+    }
+    return Result("example", msgspec.json.encode(stats))
+
+
+# --- moments as people write them --------------------------------------------------------------
+
+_AGO = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhdw])")
+_AGO_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_NUMBER = re.compile(r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?")
+
+
+def parse_moment_for_people(name: str, text: str, *, now: datetime) -> str:
+    """Unix seconds from `24h` or `7d` (that long ago), an ISO date or time, or Unix seconds.
+
+    A time without a zone is UTC. Raises BadInputError naming the parameter.
+
+    >>> parse_moment_for_people("since", "2024-09-22", now=datetime.now(UTC))
+    '1726963200'
+    """
+    text = text.strip()
+    if not text or _NUMBER.fullmatch(text):
+        return text
+    try:
+        if ago := _AGO.fullmatch(text):
+            moment = now - timedelta(**{_AGO_UNITS[ago[2]]: float(ago[1])})
+        else:
+            moment = datetime.fromisoformat(text)
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return f"{moment.timestamp():f}".rstrip("0").rstrip(".")
+    except (ValueError, OverflowError):
+        raise BadInputError(
+            f"{name} can't be read: write 24h, 7d, a date such as 2026-01-31, or Unix seconds, not {text[:40]!r}"
+        ) from None
