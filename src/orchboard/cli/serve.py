@@ -43,10 +43,10 @@ def serve(
     from orchboard.logs import configure_logs
 
     settings = _settings(host=host, port=port, workers=workers)
-    if generate_secret and not settings.secret:
-        settings = replace(settings, secret=keep_secret(settings))
     configure_logs(settings.log_level)
     with _listen(settings) as listener, database_url(settings) as url:
+        if generate_secret and not settings.secret:
+            settings = replace(settings, secret=keep_secret(settings))
         embedded = not settings.postgres
         settings = replace(settings, postgres=url)
         asyncio.run(_migrate(settings))
