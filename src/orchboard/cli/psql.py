@@ -29,4 +29,4 @@ def psql(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, help="F
             os.execve(program, [program, *arguments, address], environment)  # noqa: S606 - psql is meant to run
         signal.signal(signal.SIGINT, lambda *_: None)  # psql handles it; we stay for the database
         command = [program, *arguments, address]
-        return subprocess.run(command, env=environment, check=False).returncode  # noqa: S603 - as above
+        return subprocess.run(command, env=environment, check=False).returncode
