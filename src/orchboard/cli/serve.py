@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,6 +44,8 @@ def serve(
     from orchboard.cli.database import database_url, keep_secret
     from orchboard.logs import configure_logs
 
+    # uvicorn shuts down in order and then lets the signal be what it was: the end, by way of our own ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = _settings(host=host, port=port, workers=workers)
     configure_logs(settings.log_level)
     with _listen(settings) as listener, database_url(settings) as url:
@@ -51,7 +55,8 @@ def serve(
         settings = replace(settings, postgres=url)
         asyncio.run(_migrate(settings))
         _print_banner(settings, listener.getsockname()[1], embedded=embedded)
-        _run(settings, listener)
+        with suppress(KeyboardInterrupt):  # Ctrl-C is how a person stops it
+            _run(settings, listener)
 
 
 def _settings(**flags: object) -> Settings:
