@@ -7,7 +7,7 @@ import structlog
 
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.stats import JobType, Region
-from orchboard.store.database import Database
+from orchboard.store.database import READ_PATIENCE_S, WRITE_PATIENCE_S, Database
 from orchboard.store.queries import sql
 
 log = structlog.get_logger(__name__)
@@ -24,12 +24,12 @@ class RegionDirectory:
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
 
-    async def current(self) -> tuple[Region, ...]:
+    async def current(self, *, patience_s: float = READ_PATIENCE_S) -> tuple[Region, ...]:
         """The regions, sorted by type, then GLOBAL first, then name."""
         asked_at = time.monotonic()
         if asked_at - self._read_at > self._cache_s:
             try:
-                await self._refresh(asked_at)
+                await self._refresh(asked_at, patience_s)
             except DatabaseUnavailableError:
                 if not self._regions:
                     raise
@@ -42,7 +42,7 @@ class RegionDirectory:
         A region known only for the other job type is registered for this one. One that was added to the
         database by somebody else a moment ago is unknown until the list is read again, as in the reference.
         """
-        await self.current()
+        await self.current(patience_s=WRITE_PATIENCE_S)
         found = self._ids.get((region, job_type))
         if found is None and (known := self._named(region)):
             await self.add(region, known.name, job_type)
@@ -68,13 +68,13 @@ class RegionDirectory:
     def _named(self, region: str) -> Region | None:
         return next((known for known in self._regions if known.id == region), None)
 
-    async def _refresh(self, asked_at: float) -> None:
+    async def _refresh(self, asked_at: float, patience_s: float = READ_PATIENCE_S) -> None:
         """Read again, unless somebody did since `asked_at`."""
         async with self._reading:
             if self._read_at >= asked_at:
                 return
             began_at = time.monotonic()
-            rows = await self._database.fetch(sql("regions"))
+            rows = await self._database.fetch(sql("regions"), patience_s=patience_s)
             self._regions = tuple(
                 Region(row["region"], row["display_name"], JobType(row["job_type"]))
                 for row in rows
