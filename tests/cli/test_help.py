@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +56,8 @@ def test_wrong_usage_is_exit_status_2(words: tuple[str, ...], capsys: pytest.Cap
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert ended.value.code == 2, capsys.readouterr()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_in_the_documentation(name: str) -> None:
+    assert f"\n## orchboard {name}\n" in (Path(__file__).parents[2] / "docs/cli.md").read_text()

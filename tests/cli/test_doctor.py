@@ -1,0 +1,146 @@
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Done, Orchboard
+from tests.conftest import Client, RunningServer, transcoding
+
+
+def findings(done: Done, about: str) -> list[tuple[str, str]]:
+    return [(one["level"], one["says"]) for one in done.json()["findings"] if one["about"] == about]
+
+
+def test_a_sound_setup_has_no_complaint(
+    orchboard: Orchboard, database_url: str, client: Client, server: RunningServer
+) -> None:
+    client.post_stats(transcoding())
+    done = orchboard("doctor", POSTGRES=database_url, PORT=str(server.port), SECRET="sixteen bytes or more")
+    assert (done.status, done.err) == (0, "")
+    assert all(line.startswith("✓ ") for line in done.out.splitlines()), done.out
+    for words in (
+        "POSTGRES, SECRET, PORT",
+        "answers",
+        "PostgreSQL 18",
+        "the latest",
+        "22 regions",
+        "an orchboard serves on",
+    ):
+        assert words in done.out
+
+
+def test_every_setting_that_cant_be_read_is_named_with_its_meaning(
+    orchboard: Orchboard, database_url: str
+) -> None:
+    done = orchboard("doctor", POSTGRES=database_url, WORKERS="many", DB_TIMEOUT="soon", SECRET="short")
+    assert done.status == 1
+    for words in (
+        "✗ settings: WORKERS can't be read: it must be a whole number from 1 to 64",
+        "✗ settings: DB_TIMEOUT can't be read",
+        "    How long one request may wait for the database",
+        "! secret: SECRET is short (5 bytes)",
+        "✓ database: answers",
+    ):
+        assert words in done.out
+
+
+def one_reply(reply: bytes) -> Callable[[socket.socket], None]:
+    def answer(listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(1024)
+                connection.sendall(reply)
+
+    return answer
+
+
+@pytest.fixture
+def no_tls() -> Iterator[int]:
+    """The port of something that refuses TLS as Postgres does."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=one_reply(b"N"), args=(listener,), daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("url", "level", "words"),
+    [
+        ("postgresql://u:hush@nosuch.invalid/x", "error", "the host name is unknown"),
+        ("postgresql://u:hush@127.0.0.1:1/x", "error", "the connection was refused"),
+        ("postgresql://u:hush@/x?host=/nosuch", "error", "there is no socket"),
+        ("postgresql://u:hush@127.0.0.1:{no_tls}/x?sslmode=require", "error", "a Postgres without TLS"),
+        ("{wrong_password}", "error", "the user or the password is wrong"),
+        ("{missing}", "warning", "the database does not exist"),
+    ],
+)
+def test_why_a_database_cant_be_reached_is_said_in_words(
+    orchboard: Orchboard, server_url: str, no_tls: int, url: str, level: str, words: str
+) -> None:
+    login, tail = server_url.split("@")
+    url = url.format(
+        no_tls=no_tls,
+        wrong_password=f"{login.rpartition(':')[0]}:hush@{tail}",
+        missing=f"{login}@/nosuch?{tail.partition('?')[2]}",
+    )
+    done = orchboard("doctor", "--json", POSTGRES=url, DB_TIMEOUT="5")
+    [(said_level, said)] = findings(done, "database")
+    assert (said_level, words in said) == (level, True), said
+    assert done.status == (1 if level == "error" else 0)
+    assert "hush" not in done.out
+
+
+def test_what_is_wrong_inside_the_database_is_said(
+    orchboard: Orchboard, database_url: str, execute: Callable[..., None]
+) -> None:
+    execute(
+        "INSERT INTO events (orchestrator, region_id, payload, event_time)"
+        " VALUES ('0xABC', 1, '{}', now() - interval '3 days'), ('0xabc', 1, '{}', now() - interval '4 days')",
+        "CREATE INDEX half_made ON events (id)",
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'half_made'::regclass",
+        "UPDATE schema_migrations SET dirty = true",
+    )
+    done = orchboard("doctor", "--json", POSTGRES=database_url)
+    assert done.status == 1
+    assert findings(done, "schema")[0][0] == "error"
+    assert "never finished" in findings(done, "schema")[0][1]
+    assert findings(done, "index") == [("warning", "half_made is invalid: building it was interrupted")]
+    newest, mixed = findings(done, "results")
+    assert newest == ("warning", "the newest came 3 days ago")
+    assert mixed[1].startswith("1 have an orchestrator in mixed case")
+
+
+def test_a_port_held_by_another_program_is_told_from_one_of_ours(
+    orchboard: Orchboard, database_url: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=one_reply(b"220 mail\r\n"), args=(listener,), daemon=True).start()
+        port = listener.getsockname()[1]
+        done = orchboard("doctor", POSTGRES=database_url, PORT=str(port))
+        listener.shutdown(socket.SHUT_RDWR)
+    assert done.status == 1
+    assert f"✗ port: 127.0.0.1 port {port} is held by another program" in done.out
+
+
+def test_nothing_is_made_where_there_is_nothing_yet(orchboard: Orchboard, tmp_path: Path) -> None:
+    done = orchboard("doctor", "--json", SECRET="", PORT="0")
+    assert done.status == 0
+    assert findings(done, "database") == [
+        ("warning", "there is no embedded one yet, and POSTGRES is not set")
+    ]
+    assert "every POST is refused" in findings(done, "secret")[0][1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kept_secret_that_others_can_read_is_found(orchboard: Orchboard, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/secret").write_text("0123456789abcdef0123456789abcdef")
+    (tmp_path / "data/secret").chmod(0o644)
+    [(level, says)] = findings(orchboard("doctor", "--json", SECRET="", PORT="0"), "secret")
+    assert (level, says.endswith("can be read by others")) == ("warning", True)
