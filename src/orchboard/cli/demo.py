@@ -17,9 +17,9 @@ def demo(
     *,
     port: Annotated[int | None, Parameter(help="Port to listen on; 0 picks a free one. [PORT]")] = None,
 ) -> None:
-    """Serve a simulated network: a week of results, in a database of its own.
+    """Serve a simulated network: a week of results.
 
-    The database is beside the one of `orchboard serve`, in the directory `demo`; never that of POSTGRES. Called
+    The database is its own, beside the one of `orchboard serve`, in the directory `demo`; never that of POSTGRES. Called
     again later, it is brought up to now.
 
     `orchboard demo`, then look at the page it names
