@@ -21,10 +21,19 @@ ROOT = Path(__file__).parent.parent
 def unpacked() -> Iterator[Path]:
     """The wheel, built from this tree and unpacked by pip in a directory of its own."""
     with reachable_directory() as place:
-        build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", place / "dist", ROOT]
+        build: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "build",
+            "--wheel",
+            "--no-isolation",
+            "--outdir",
+            place / "dist",
+            ROOT,
+        ]
         subprocess.run(build, check=True, capture_output=True)
         [wheel] = (place / "dist").glob("*.whl")
-        pip = [
+        pip: list[str | Path] = [
             sys.executable,
             "-m",
             "pip",

@@ -61,7 +61,7 @@ def tls_server() -> Iterator[TLSServer]:
             "ssl": "on",
             "unix_socket_directories": "",
         }
-        command = [binaries / "postgres", "-D", cluster.directory]
+        command: list[str | Path] = [binaries / "postgres", "-D", cluster.directory]
         for name, value in options.items():
             command += ["-c", f"{name}={value}"]
         with (cluster.directory / "hba").open("w") as hba:

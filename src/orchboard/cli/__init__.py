@@ -17,7 +17,7 @@ First time here? `orchboard serve --generate-secret` starts a server with a data
 # Name of the command, of its module and of what is in it; the first line of its help.
 COMMANDS = {
     "serve": "Serve the leaderboard.",
-    "demo": "Serve a simulated network: a week of results, in a database of its own.",
+    "demo": "Serve a simulated network: a week of results.",
     "post": "Sign and send results to a server.",
     "get": "Ask a running server, and read its answer as a table.",
     "region": "List, add and rename the regions.",

@@ -19,7 +19,7 @@ def demo(
 ) -> None:
     """Serve a simulated network: a week of results.
 
-    In a database of its own beside the one of `orchboard serve`, in the directory `demo`; never that of POSTGRES. Called
+    The database is its own, beside the one of `orchboard serve`, in the directory `demo`; never that of POSTGRES. Called
     again later, it is brought up to now.
 
     `orchboard demo`, then look at the page it names
