@@ -1,12 +1,12 @@
 # Two stages: a wheel and its locked dependencies, then nothing but them.
 FROM python:3.13-slim AS build
 WORKDIR /src
-COPY requirements/run.lock requirements/run.lock
-RUN python -m venv /app && /app/bin/pip install --no-cache-dir --require-hashes -r requirements/run.lock
+COPY requirements requirements
+RUN python -m venv /app && /app/bin/pip install --no-cache-dir --require-hashes -r requirements/run.lock \
+    && pip install --no-cache-dir --require-hashes -r requirements/build.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
-RUN pip install --no-cache-dir build hatchling \
-    && python -m build --wheel --no-isolation --outdir /dist . \
+RUN python -m build --wheel --no-isolation --outdir /dist . \
     && /app/bin/pip install --no-cache-dir --no-deps /dist/*.whl
 
 FROM python:3.13-slim

@@ -57,9 +57,12 @@ docs: $(DEV_STAMP)  ## write docs/openapi.json and docs/api.md again
 	@$(BIN)/python -m orchboard openapi > docs/openapi.json
 	@$(BIN)/python -m orchboard openapi --markdown > docs/api.md
 
+LOCK := $(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml
+
 lock: $(DEV_STAMP)  ## newest versions into the lock files
-	@$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml --output-file requirements/run.lock
-	@$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group dev pyproject.toml --constraint requirements/run.lock --output-file requirements/dev.lock
+	@$(LOCK) --output-file requirements/run.lock
+	@$(LOCK) --group dev --constraint requirements/run.lock --output-file requirements/dev.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group build --constraint requirements/dev.lock --output-file requirements/build.lock
 
 wheel: $(DEV_STAMP)  ## the wheel, in dist/
 	@$(BIN)/python -m build --no-isolation --outdir dist .

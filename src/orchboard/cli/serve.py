@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 GRACE_S = 10
 
+# A database that does not even refuse must not keep the server from answering 503 meanwhile.
+PREFLIGHT_S = 3.0
+
 
 def serve(
     *,
@@ -99,7 +102,7 @@ async def _migrate(settings: Settings) -> None:
     from orchboard.store.database import Database
     from orchboard.store.diagnosis import describe_failure
 
-    database = Database(settings.postgres, connections=1, timeout_s=settings.db_timeout_s)
+    database = Database(settings.postgres, connections=1, timeout_s=min(PREFLIGHT_S, settings.db_timeout_s))
     try:
         await database.open()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseUnavailableError) as error:
