@@ -1,0 +1,95 @@
+"""The log: one line of JSON a request, words on a terminal, nothing secret."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchboard.signing import sign
+from tests.conftest import SECRET, Client, transcoding
+
+ROOT = Path(__file__).parent.parent
+
+
+def logged(database_url: str, *, stderr: int, log_level: str = "info") -> None:
+    """Serve, ask a few things, stop; the log goes to `stderr`."""
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT / "src"),
+        "POSTGRES": database_url,
+        "SECRET": SECRET,
+        "LOG_LEVEL": log_level,
+    }
+    program = [sys.executable, "-m", "orchboard", "serve", "--port", "0"]
+    with subprocess.Popen(
+        program, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True
+    ) as server:
+        assert server.stdout is not None
+        client = Client(server.stdout.readline().split()[-1])
+        assert client.post_stats(transcoding()).status == 200
+        assert client.post_stats(transcoding(region="XXX")).status == 400
+        assert client.get("/api/raw_stats", orchestrator="o", model="hunter2").status == 400
+        assert client.get("/no\nsuch\x1b[31mpath").status == 404
+        server.terminate()
+
+
+def lines(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def test_each_request_is_one_line_of_json(database_url: str, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        logged(database_url, stderr=file.fileno())
+    requests = [line for line in lines(log) if line["event"] == "request"]
+    assert [(line["method"], line["route"], line["status"]) for line in requests] == [
+        ("POST", "/api/post_stats", 200),
+        ("POST", "/api/post_stats", 400),
+        ("GET", "/api/raw_stats", 400),
+        ("GET", "-", 404),
+    ]
+    assert all(
+        {"timestamp", "level", "path", "ms", "bytes", "request_id"} <= line.keys() for line in requests
+    )
+    assert [line.get("refused") for line in requests][1:3] == ["invalid region", "pipeline required"]
+
+
+@pytest.mark.parametrize("log_level", ["warn", "error"])
+def test_a_higher_level_leaves_requests_out(database_url: str, tmp_path: Path, log_level: str) -> None:
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        logged(database_url, stderr=file.fileno(), log_level=log_level)
+    assert log.read_text() == ""
+
+
+@pytest.mark.parametrize("log_level", ["trace", "debug", "info"])
+def test_no_secret_signature_or_query_is_ever_logged(
+    database_url: str, tmp_path: Path, log_level: str
+) -> None:
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        logged(database_url, stderr=file.fileno(), log_level=log_level)
+    written = log.read_text()
+    signature = sign(json.dumps(transcoding()).encode(), SECRET)
+    password = database_url.split(":")[2].split("@")[0]
+    for secret in (SECRET, signature, password, "hunter2", "INSERT", "SELECT"):
+        assert secret not in written
+
+
+def test_a_terminal_gets_words_and_no_control_characters_of_strangers(database_url: str) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        logged(database_url, stderr=theirs)
+        time.sleep(0.1)
+        written = os.read(ours, 65536).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert "request" in written
+    assert '{"' not in written
+    assert "\x1b[31mpath" not in written
