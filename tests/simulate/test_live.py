@@ -114,7 +114,10 @@ def test_a_url_or_rate_that_is_none_is_refused(url: str, rate: float) -> None:
 
 def test_ctrl_c_ends_it_with_a_tally(server: Server) -> None:
     server.delay_s = 0.2
+    # A shell that starts the tests in the background has them ignore Ctrl-C.
     program = f"""
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from orchboard.simulate.live import post_live
 from orchboard.simulate.network import make_network
 network = make_network(2, orchestrators=8)
