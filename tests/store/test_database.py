@@ -1,5 +1,6 @@
 """The database when it answers late or never: no request waits much longer than DB_TIMEOUT."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -94,3 +95,31 @@ def test_a_post_to_a_frozen_database_is_refused_in_time(
             assert client.post_stats(transcoding()).data == b"ok"
         finally:
             postgres.stop()
+
+
+def test_a_connection_lost_at_any_moment_is_no_fault_of_ours(client: Client, settings: Settings) -> None:
+    async def end_every_connection() -> None:
+        connection = await asyncpg.connect(settings.postgres)
+        for _ in range(60):
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            await asyncio.sleep(0.005)
+        await connection.close()
+
+    ended = threading.Event()
+
+    def post_until_ended(_: int) -> set[int]:
+        seen = set()
+        while not ended.is_set():
+            seen.add(client.post_stats(transcoding()).status)
+        return seen
+
+    with ThreadPoolExecutor(AT_ONCE) as crowd:
+        posting = [crowd.submit(post_until_ended, number) for number in range(AT_ONCE)]
+        try:
+            run(end_every_connection())
+        finally:
+            ended.set()
+        assert set().union(*(post.result() for post in posting)) <= {200, 503}
