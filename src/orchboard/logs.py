@@ -1,11 +1,27 @@
 """Logs: one JSON object a line, or words and colours when a person watches."""
 
 import logging
+import os
+import re
 import sys
 
 import structlog
 
 _LEVELS = {"trace": 5, "debug": 10, "info": 20, "warn": 30, "error": 40}
+
+
+# What a stranger writes into a path must not command the terminal it is shown on.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def _without_controls(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The event with its texts' control characters written out as escapes."""
+    return {
+        name: _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], value)
+        if isinstance(value, str) and name != "exception"
+        else value
+        for name, value in event.items()
+    }
 
 
 def configure_logs(level: str) -> None:
@@ -16,9 +32,14 @@ def configure_logs(level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
+    if sys.stderr is None:  # closed: by `2>&-`, some supervisors
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as long as the process
     for_people = sys.stderr.isatty()
     renderer: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        [
+            _without_controls,
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+        ]
         if for_people
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
