@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,8 @@ from cyclopts import Parameter
 
 if TYPE_CHECKING:
     import socket
+
+    from starlette.types import ASGIApp
 
     from orchboard.config import Settings
 
@@ -36,6 +39,7 @@ def serve(
     `orchboard serve --generate-secret --port 8081`; `POSTGRES=postgresql://… SECRET=… orchboard serve`
     """
     import asyncio
+    import signal
 
     from msgspec.structs import replace
 
@@ -44,6 +48,8 @@ def serve(
 
     settings = _settings(host=host, port=port, workers=workers)
     configure_logs(settings.log_level)
+    # uvicorn raises SIGTERM again when it has stopped: that must not end us before Postgres is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with _listen(settings) as listener, database_url(settings) as url:
         if generate_secret and not settings.secret:
             settings = replace(settings, secret=keep_secret(settings))
@@ -127,13 +133,33 @@ def _run(settings: Settings, listener: socket.socket) -> None:
         os.environ["POSTGRES"] = settings.postgres
         os.environ["SECRET"] = settings.secret
         config = uvicorn.Config(
-            "orchboard.app:app_from_environment",
+            "orchboard.cli.serve:worker_app",
             factory=True,
             lifespan="on",
             workers=settings.workers,
             **options,
         )
         Multiprocess(config, sockets=[listener]).run()
+
+
+def worker_app() -> ASGIApp:
+    """The application in a worker process; the worker ends with the process that started it.
+
+    Killed, that one can't tell its workers; left alone they would hold the port without their database.
+    """
+    import multiprocessing
+    import signal
+    import threading
+
+    from orchboard.app import app_from_environment
+
+    def end_with_parent() -> None:
+        if (parent := multiprocessing.parent_process()) is not None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end_with_parent, name="end-with-parent", daemon=True).start()
+    return app_from_environment()
 
 
 def _print_banner(settings: Settings, port: int, *, embedded: bool) -> None:
@@ -146,7 +172,8 @@ def _print_banner(settings: Settings, port: int, *, embedded: bool) -> None:
         lines.append("no SECRET is set, so every POST will be refused: set it, or add --generate-secret")
     else:
         lines.append(f"a first result    {_variables(settings)}{_command()} post --example --url {address}")
-    print("\n".join(lines), flush=True)
+    with suppress(OSError):  # a full disk behind standard output stops nobody
+        print("\n".join(lines), flush=True)
 
 
 def _variables(settings: Settings) -> str:
