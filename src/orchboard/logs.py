@@ -1,6 +1,8 @@
 """Logs: one JSON object a line, or words and colours when a person watches."""
 
 import logging
+import os
+import re
 import sys
 
 import structlog
@@ -8,8 +10,24 @@ import structlog
 _LEVELS = {"trace": 5, "debug": 10, "info": 20, "warn": 30, "error": 40}
 
 
+# What a stranger writes into a path must not command the terminal it is shown on.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def _without_controls(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The event with its texts' control characters written out as escapes."""
+    return {
+        name: _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], value)
+        if isinstance(value, str) and name != "exception"
+        else value
+        for name, value in event.items()
+    }
+
+
 def configure_logs(level: str) -> None:
     """Send structlog's and the standard library's events to standard error, at `level` and above."""
+    if sys.stderr is None:  # closed: by `2>&-`, some supervisors
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as long as the process
     for_people = sys.stderr.isatty()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -19,9 +37,10 @@ def configure_logs(level: str) -> None:
     ]
     renderer: list[structlog.typing.Processor] = (
         [
+            _without_controls,
             structlog.dev.ConsoleRenderer(
                 sort_keys=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
-            )
+            ),
         ]
         if for_people
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

@@ -114,3 +114,19 @@ def test_a_database_that_is_away_is_503_with_retry_after_and_no_internals(
 def test_every_answer_has_a_request_id_of_its_own(client: Client) -> None:
     ids = {client.get("/api/regions").headers["X-Request-Id"] for _ in range(3)}
     assert len(ids) == 3
+
+
+def test_a_client_that_closed_its_side_after_the_request_is_answered(server: RunningServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        connection.sendall(b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b'{"postgres":{"ok":true}}')
+
+
+def test_a_client_that_closed_its_side_within_the_request_is_let_go(server: RunningServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        connection.sendall(b"POST /api/post_stats HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(65536) == b""

@@ -21,6 +21,15 @@ class Protocol(HttpToolsProtocol):
         self._received = data
         super().data_received(data)
 
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio reads the answer, uvicorn gives none
+        """Answer a client that has sent its whole request and closed its side, as `nc -N` does."""
+        cycle = self.cycle
+        if cycle is None or cycle.more_body or cycle.response_complete:
+            return False
+        if not self.pipeline:
+            cycle.keep_alive = False
+        return True
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's wording is not ours
         """Answer what is no HTTP request and close the connection."""
         invalid_method = isinstance(sys.exc_info()[1], httptools.HttpParserInvalidMethodError)

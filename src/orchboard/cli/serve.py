@@ -15,6 +15,8 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     import socket
 
+    from starlette.types import ASGIApp
+
     from orchboard.config import Settings
 
 GRACE_S = 10
@@ -47,7 +49,7 @@ def serve(
     from orchboard.cli.database import database_url, keep_secret
     from orchboard.logs import configure_logs
 
-    # uvicorn shuts down in order and then lets the signal be what it was: the end, by way of our own ends.
+    # uvicorn raises SIGTERM again when it has stopped: that must not end us before Postgres is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = _settings(host=host, port=port, workers=workers)
     configure_logs(settings.log_level)
@@ -135,13 +137,32 @@ def _run(settings: Settings, listener: socket.socket) -> None:
         os.environ["POSTGRES"] = settings.postgres
         os.environ["SECRET"] = settings.secret
         config = uvicorn.Config(
-            "orchboard.app:app_from_environment",
+            "orchboard.cli.serve:worker_app",
             factory=True,
             lifespan="on",
             workers=settings.workers,
             **options,
         )
         Multiprocess(config, sockets=[listener]).run()
+
+
+def worker_app() -> ASGIApp:
+    """The application in a worker process; the worker ends with the process that started it.
+
+    Killed, that one can't tell its workers; left alone they would hold the port without their database.
+    """
+    import multiprocessing
+    import threading
+
+    from orchboard.app import app_from_environment
+
+    def end_with_parent() -> None:
+        if (parent := multiprocessing.parent_process()) is not None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end_with_parent, name="end-with-parent", daemon=True).start()
+    return app_from_environment()
 
 
 def _print_banner(settings: Settings, port: int, *, embedded: bool) -> None:
@@ -154,7 +175,8 @@ def _print_banner(settings: Settings, port: int, *, embedded: bool) -> None:
         lines.append("no SECRET is set, so every POST will be refused: set it, or add --generate-secret")
     else:
         lines.append(f"a first result    {_variables(settings)}{_command()} post --example --url {address}")
-    print("\n".join(lines), flush=True)
+    with suppress(OSError):  # a full disk behind standard output stops nobody
+        print("\n".join(lines), flush=True)
 
 
 def _variables(settings: Settings) -> str:

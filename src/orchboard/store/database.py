@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import asyncpg
@@ -23,9 +23,15 @@ log = structlog.get_logger(__name__)
 READ_PATIENCE_S = 1.0
 WRITE_PATIENCE_S = 5.0
 
+# How long a statement that ran out of time may take to be cancelled, before its connection is dropped:
+# a frozen server takes the cancellation and never answers it.
+_RELEASE_TIMEOUT_S = 1.0
+
 # The generic plan of a static text with optional filters measured 50.8 ms where the custom one took 3.0.
 # A role's own limit would end a long migration; requests have DB_TIMEOUT.
 _SESSION_SETTINGS = {"plan_cache_mode": "force_custom_plan", "jit": "off", "statement_timeout": "0"}
+
+_LOST = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError)
 
 _CANT_CONNECT = (
     OSError,
@@ -54,6 +60,11 @@ class Database:
         self, statement: str, *arguments: Any, patience_s: float = READ_PATIENCE_S
     ) -> list[asyncpg.Record]:
         """The rows of one statement, in a transaction of its own."""
+        # As many connections as the pool may hold can be lost without having said so.
+        for _ in range(self._size):
+            with suppress(asyncpg.InternalClientError):
+                async with self._connection(patience_s) as connection:
+                    return await _send(connection, statement, *arguments)
         async with self._connection(patience_s) as connection:
             return await connection.fetch(statement, *arguments)
 
@@ -109,12 +120,26 @@ class Database:
                 try:
                     yield connection
                 finally:
-                    await pool.release(connection)
-        except (OSError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+                    # Lost now, it takes nothing back: what the statement did stands. asyncpg raises
+                    # InternalClientError when the loss comes in the midst of the release.
+                    with suppress(*_LOST, asyncpg.InternalClientError):
+                        await pool.release(connection, timeout=_RELEASE_TIMEOUT_S)
+        except _LOST as error:
             if isinstance(error, asyncpg.DataError | asyncpg.IntegrityConstraintViolationError):
                 raise
             log.warning("database unavailable", error=f"{type(error).__name__}: {error}")
             raise DatabaseUnavailableError("the database did not answer; try again") from error
+
+
+async def _send(
+    connection: PoolConnectionProxy[asyncpg.Record], statement: str, *arguments: Any
+) -> list[asyncpg.Record]:
+    """The rows of a statement. InternalClientError: the server has ended the connection, and nothing was sent."""
+    try:
+        return await connection.fetch(statement, *arguments)
+    except asyncpg.InternalClientError:
+        connection.terminate()
+        raise
 
 
 async def _patiently(attempt: Callable[[], Awaitable[T]], patience_s: float) -> T:

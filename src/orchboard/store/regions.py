@@ -22,15 +22,16 @@ class RegionDirectory:
         self._regions: tuple[Region, ...] = ()
         self._ids: dict[tuple[str, JobType], int] = {}
         self._read_at = float("-inf")
-        self._reading = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
 
     async def current(self, *, patience_s: float = READ_PATIENCE_S) -> tuple[Region, ...]:
         """The regions, sorted by type, then GLOBAL first, then name."""
         asked_at = time.monotonic()
         if asked_at - self._read_at > self._cache_s:
             try:
-                await self._refresh(asked_at, patience_s)
-            except DatabaseUnavailableError:
+                async with asyncio.timeout(READ_PATIENCE_S if self._regions else None):
+                    await self._refresh(asked_at, patience_s)
+            except (DatabaseUnavailableError, TimeoutError):
                 if not self._regions:
                     raise
                 log.warning("regions are older than they should be", age_s=round(asked_at - self._read_at))
@@ -69,16 +70,35 @@ class RegionDirectory:
         return next((known for known in self._regions if known.id == region), None)
 
     async def _refresh(self, asked_at: float, patience_s: float = READ_PATIENCE_S) -> None:
-        """Read again, unless somebody did since `asked_at`."""
-        async with self._reading:
-            if self._read_at >= asked_at:
-                return
-            began_at = time.monotonic()
-            rows = await self._database.fetch(sql("regions"), patience_s=patience_s)
-            self._regions = tuple(
-                Region(row["region"], row["display_name"], JobType(row["job_type"]))
-                for row in rows
-                if row["job_type"] in set(JobType)
-            )
-            self._ids = {(row["region"], row["job_type"]): row["id"] for row in rows}
-            self._read_at = began_at
+        """Read again, unless somebody did since `asked_at`.
+
+        Whoever asks meanwhile shares the reading and its failure: in a queue each would wait for the
+        database in turn.
+        """
+        deadline = time.monotonic() + patience_s
+        while self._read_at < asked_at:
+            if self._reading is None:
+                self._reading = asyncio.create_task(self._read())
+                self._reading.add_done_callback(self._has_read)
+            try:
+                await asyncio.shield(self._reading)
+            except DatabaseUnavailableError:
+                if time.monotonic() + READ_PATIENCE_S > deadline:
+                    raise
+                await asyncio.sleep(0.1)
+
+    def _has_read(self, reading: asyncio.Task[None]) -> None:
+        self._reading = None
+        if not reading.cancelled():
+            reading.exception()  # those who waited have it; nobody may have
+
+    async def _read(self) -> None:
+        began_at = time.monotonic()
+        rows = await self._database.fetch(sql("regions"))
+        self._regions = tuple(
+            Region(row["region"], row["display_name"], JobType(row["job_type"]))
+            for row in rows
+            if row["job_type"] in set(JobType)
+        )
+        self._ids = {(row["region"], row["job_type"]): row["id"] for row in rows}
+        self._read_at = began_at

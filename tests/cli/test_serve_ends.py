@@ -1,0 +1,60 @@
+"""orchboard serve, as a process: how it ends."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.places import reachable_directory
+
+
+@contextmanager
+def serving(data: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A server with its embedded database, and its port."""
+    command = [sys.executable, "-m", "orchboard", "serve", "--port", "0", *flags]
+    environment = {**os.environ, "ORCHBOARD_DATA": str(data), "SECRET": "testsecret", "POSTGRES": ""}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            found = re.search(r":([0-9]+)$", process.stdout.readline().strip())
+            assert found is not None
+            yield process, int(found[1])
+        finally:
+            process.kill()
+
+
+def answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def test_a_server_that_is_told_to_stop_stops_its_database_before_it_ends() -> None:
+    with reachable_directory() as place, serving(place / "data") as (process, port):
+        deadline = time.monotonic() + 10
+        while not answers(port) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
+        assert not list((place / "data").glob("pg*/postmaster.pid"))
+
+
+def test_the_workers_of_a_killed_server_end_and_free_its_port() -> None:
+    with reachable_directory() as place, serving(place / "data", "--workers", "2") as (process, port):
+        time.sleep(1.5)  # the workers start after the address is printed
+        process.kill()
+        process.wait()
+        deadline = time.monotonic() + 10
+        while answers(port) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not answers(port)

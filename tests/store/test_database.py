@@ -1,0 +1,125 @@
+"""The database when it answers late or never: no request waits much longer than DB_TIMEOUT."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import asyncpg
+from msgspec.structs import replace
+
+from orchboard.config import Settings
+from orchboard.store.embedded import EmbeddedPostgres
+from tests.conftest import Client, StartServer, run, transcoding
+from tests.places import reachable_directory
+
+AT_ONCE = 12
+
+
+@contextmanager
+def locked(url: str, table: str) -> Iterator[None]:
+    """Nobody else can read the table, as while it is being altered."""
+    held, done = threading.Event(), threading.Event()
+
+    async def hold() -> None:
+        connection = await asyncpg.connect(url)
+        async with connection.transaction():
+            await connection.execute(f"LOCK TABLE {table}")
+            held.set()
+            while not done.is_set():
+                time.sleep(0.01)
+        await connection.close()
+
+    with ThreadPoolExecutor(1) as holder:
+        holding = holder.submit(run, hold())
+        try:
+            assert held.wait(10)
+            yield
+        finally:
+            done.set()
+            holding.result()
+
+
+@contextmanager
+def frozen(directory: Path) -> Iterator[None]:
+    """A server that the kernel still takes connections for, and that does nothing."""
+    postmaster = (directory / "postmaster.pid").read_text().split()[0]
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], check=True, capture_output=True, text=True)
+    pairs = [line.split() for line in listed.stdout.splitlines()]
+    pids = [int(pid) for pid, parent in pairs if postmaster in (pid, parent)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_all_who_ask_for_stale_regions_at_once_wait_no_longer_than_one(
+    settings: Settings, start_server: StartServer
+) -> None:
+    client = Client(start_server(replace(settings, db_timeout_s=0.4, regions_cache_s=0.01)).url)
+    assert client.get("/api/regions").status == 200
+    with locked(settings.postgres, "regions"), ThreadPoolExecutor(AT_ONCE) as crowd:
+        began_at = time.monotonic()
+        answers = list(crowd.map(lambda _: client.get("/api/regions").status, range(AT_ONCE)))
+        took_s = time.monotonic() - began_at
+    assert answers == [200] * AT_ONCE, "regions are kept while they can't be read"
+    assert took_s < 2.5, "in a queue they take 12 times 0.4 s"
+
+
+def test_a_post_to_a_frozen_database_is_refused_in_time(
+    settings: Settings, start_server: StartServer
+) -> None:
+    with reachable_directory() as place:
+        postgres = EmbeddedPostgres.start(place / "data", watch=False)
+        try:
+            client = Client(start_server(replace(settings, postgres=postgres.url, db_timeout_s=0.4)).url)
+            with ThreadPoolExecutor(AT_ONCE) as crowd:
+                list(crowd.map(lambda _: client.post_stats(transcoding()), range(AT_ONCE)))
+                with frozen(postgres.directory):
+                    began_at = time.monotonic()
+                    answers = list(
+                        crowd.map(lambda _: client.post_stats(transcoding()).status, range(AT_ONCE))
+                    )
+                    took_s = time.monotonic() - began_at
+            assert answers == [503] * AT_ONCE
+            assert took_s < 6, "cancelling a statement there is never confirmed"
+            assert client.post_stats(transcoding()).data == b"ok"
+        finally:
+            postgres.stop()
+
+
+def test_a_connection_lost_at_any_moment_is_no_fault_of_ours(client: Client, settings: Settings) -> None:
+    async def end_every_connection() -> None:
+        connection = await asyncpg.connect(settings.postgres)
+        for _ in range(60):
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            await asyncio.sleep(0.005)
+        await connection.close()
+
+    ended = threading.Event()
+
+    def post_until_ended(_: int) -> set[int]:
+        seen = set()
+        while not ended.is_set():
+            seen.add(client.post_stats(transcoding()).status)
+        return seen
+
+    with ThreadPoolExecutor(AT_ONCE) as crowd:
+        posting = [crowd.submit(post_until_ended, number) for number in range(AT_ONCE)]
+        try:
+            run(end_every_connection())
+        finally:
+            ended.set()
+        assert set().union(*(post.result() for post in posting)) <= {200, 503}
