@@ -1,6 +1,7 @@
 """The database when it answers late or never: no request waits much longer than DB_TIMEOUT."""
 
 import asyncio
+import itertools
 import os
 import signal
 import subprocess
@@ -97,7 +98,9 @@ def test_a_post_to_a_frozen_database_is_refused_in_time(
             postgres.stop()
 
 
-def test_a_connection_lost_at_any_moment_is_no_fault_of_ours(client: Client, settings: Settings) -> None:
+def test_connections_lost_at_any_moment_lose_nothing_acknowledged_and_store_nothing_twice(
+    client: Client, settings: Settings
+) -> None:
     async def end_every_connection() -> None:
         connection = await asyncpg.connect(settings.postgres)
         for _ in range(60):
@@ -108,13 +111,14 @@ def test_a_connection_lost_at_any_moment_is_no_fault_of_ours(client: Client, set
             await asyncio.sleep(0.005)
         await connection.close()
 
-    ended = threading.Event()
+    ended, numbers = threading.Event(), itertools.count()
 
-    def post_until_ended(_: int) -> set[int]:
-        seen = set()
+    def post_until_ended(_: int) -> dict[int, int]:
+        statuses = {}
         while not ended.is_set():
-            seen.add(client.post_stats(transcoding()).status)
-        return seen
+            number = next(numbers)
+            statuses[number] = client.post_stats(transcoding(timestamp=number)).status
+        return statuses
 
     with ThreadPoolExecutor(AT_ONCE) as crowd:
         posting = [crowd.submit(post_until_ended, number) for number in range(AT_ONCE)]
@@ -122,4 +126,9 @@ def test_a_connection_lost_at_any_moment_is_no_fault_of_ours(client: Client, set
             run(end_every_connection())
         finally:
             ended.set()
-        assert set().union(*(post.result() for post in posting)) <= {200, 503}
+        statuses = {number: status for post in posting for number, status in post.result().items()}
+    assert set(statuses.values()) <= {200, 503}
+    regions = client.get("/api/raw_stats", orchestrator=transcoding()["orchestrator"]).json()
+    stored = [row["timestamp"] for rows in regions.values() for row in rows]
+    assert len(stored) == len(set(stored)), "stored twice"
+    assert {number for number, status in statuses.items() if status == 200} <= set(stored), "lost"
