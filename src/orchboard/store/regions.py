@@ -76,15 +76,10 @@ class RegionDirectory:
         database in turn.
         """
         while self._read_at < asked_at:
-            if self._reading is None:
+            if self._reading is None or self._reading.done():
                 self._reading = asyncio.create_task(self._read())
-                self._reading.add_done_callback(self._has_read)
+                self._reading.add_done_callback(_be_seen)
             await asyncio.shield(self._reading)
-
-    def _has_read(self, reading: asyncio.Task[None]) -> None:
-        self._reading = None
-        if not reading.cancelled():
-            reading.exception()  # those who waited have it; nobody may have
 
     async def _read(self) -> None:
         began_at = time.monotonic()
@@ -96,3 +91,9 @@ class RegionDirectory:
         )
         self._ids = {(row["region"], row["job_type"]): row["id"] for row in rows}
         self._read_at = began_at
+
+
+def _be_seen(reading: asyncio.Task[None]) -> None:
+    """Take note of a failure that all who waited for it may have left behind, or asyncio logs it."""
+    if not reading.cancelled():
+        reading.exception()
