@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Struct
 
@@ -99,8 +99,15 @@ def _log_level(value: str) -> str:
     return value.lower()
 
 
+def _parts(value: str) -> SplitResult:
+    try:
+        return urlsplit(value)
+    except ValueError:
+        raise ValueError("a URL; what stands there can't be read as one") from None
+
+
 def _postgres_url(value: str) -> str:
-    if value and urlsplit(value).scheme not in ("postgres", "postgresql"):
+    if value and _parts(value).scheme not in ("postgres", "postgresql"):
         raise ValueError("a URL that begins with postgres:// or postgresql://")
     for host in urlsplit(value).netloc.rpartition("@")[2].split(","):
         try:
@@ -111,7 +118,7 @@ def _postgres_url(value: str) -> str:
 
 
 def _http_url(value: str) -> str:
-    if value and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc):
+    if value and (_parts(value).scheme not in ("http", "https") or not _parts(value).netloc):
         raise ValueError("a URL that begins with http:// or https://")
     return value
 

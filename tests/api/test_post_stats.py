@@ -1,5 +1,6 @@
 """POST /api/post_stats"""
 
+import http.client
 import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -103,10 +104,18 @@ def test_a_body_over_the_limit_is_refused_before_it_is_read(
     assert exchange(server, head.encode()).startswith(b"HTTP/1.1 413 ")
 
 
+def test_a_sender_that_reads_only_at_the_end_sees_the_413(server: RunningServer) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.request("POST", "/api/post_stats", body=b"x" * (16 * 1024 * 1024 + 1))
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
 def test_a_chunked_body_over_the_limit_is_refused(settings: Settings, start_server: StartServer) -> None:
     server = start_server(replace(settings, max_body_bytes=1000))
     head = b"POST /api/post_stats HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert exchange(server, head + b"7d0\r\n" + b"x" * 2000 + b"\r\n").startswith(b"HTTP/1.1 413 ")
+    body = b"7d0\r\n" + b"x" * 2000 + b"\r\n0\r\n\r\n"
+    assert exchange(server, head + body).startswith(b"HTTP/1.1 413 ")
 
 
 def test_a_client_that_leaves_halfway_stores_nothing(server: RunningServer, client: Client) -> None:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from orchboard.config import Settings
 from orchboard.store.embedded import EmbeddedPostgres
-from tests.conftest import Client, StartServer, run, transcoding
+from tests.conftest import Client, StartServer, ai, run, transcoding
 from tests.places import reachable_directory
 
 AT_ONCE = 12
@@ -74,6 +74,18 @@ def test_all_who_ask_for_stale_regions_at_once_wait_no_longer_than_one(
         took_s = time.monotonic() - began_at
     assert answers == [200] * AT_ONCE, "regions are kept while they can't be read"
     assert took_s < 2.5, "in a queue they take 12 times 0.4 s"
+
+
+def test_many_results_at_once_from_a_region_new_to_their_job_type_are_all_stored(client: Client) -> None:
+    listed = client.get("/api/regions").json()["regions"]
+    of = {
+        kind: {region["id"] for region in listed if region["type"] == kind} for kind in ("transcoding", "ai")
+    }
+    for region in sorted(of["transcoding"] - of["ai"])[:5]:
+        with ThreadPoolExecutor(AT_ONCE) as crowd:
+            result = ai(region=region)
+            answers = [crowd.submit(client.post_stats, result).result for _ in range(4 * AT_ONCE)]
+            assert {answer().data for answer in answers} == {b"ok"}
 
 
 def test_a_post_to_a_frozen_database_is_refused_in_time(

@@ -10,12 +10,15 @@ from orchboard.signing import is_signed
 
 MAX_KEY = 255
 
+# How much beyond the limit is read, and forgotten, so that its sender sees the answer.
+DRAINED_BYTES = 32 * 1024 * 1024
+
 
 class PostStats:
     """Stores one signed result; `ok` is answered after the commit and never otherwise.
 
     secret -- empty: every POST is refused
-    max_body_bytes -- a longer body is refused before it is read to its end
+    max_body_bytes -- a longer body is refused, and never held in memory
     """
 
     def __init__(self, *, secret: str, max_body_bytes: int) -> None:
@@ -31,18 +34,26 @@ class PostStats:
         return ok()
 
     async def _read(self, request: Request) -> bytes:
-        announced = request.headers.get("content-length", "0")
-        if announced.isdigit() and int(announced) > self._max_body_bytes:
-            raise self._too_large()
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > self._max_body_bytes:
-                raise self._too_large()
-        return bytes(body)
+        """The body. One over the limit is thrown away as it comes, as far as that is worth it.
 
-    def _too_large(self) -> BodyTooLargeError:
-        return BodyTooLargeError(f"the body is over {self._max_body_bytes} bytes")
+        A simple client sends everything before it reads: cut off in the middle, it never sees the 413.
+        """
+        announced = request.headers.get("content-length", "0")
+        expected = int(announced) if announced.isdigit() else 0
+        waits = request.headers.get("expect", "").lower() == "100-continue"
+        refusal = BodyTooLargeError(f"the body is over {self._max_body_bytes} bytes")
+        if expected > self._max_body_bytes + DRAINED_BYTES or (waits and expected > self._max_body_bytes):
+            raise refusal
+        body, size = bytearray(), 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size <= self._max_body_bytes:
+                body += chunk
+            elif size > self._max_body_bytes + DRAINED_BYTES:
+                raise refusal
+        if size > self._max_body_bytes:
+            raise refusal
+        return bytes(body)
 
 
 def parse_key(header: str) -> str | None:

@@ -77,20 +77,15 @@ class RegionDirectory:
         """
         deadline = time.monotonic() + patience_s
         while self._read_at < asked_at:
-            if self._reading is None:
+            if self._reading is None or self._reading.done():
                 self._reading = asyncio.create_task(self._read())
-                self._reading.add_done_callback(self._has_read)
+                self._reading.add_done_callback(_be_seen)
             try:
                 await asyncio.shield(self._reading)
             except DatabaseUnavailableError:
                 if time.monotonic() + READ_PATIENCE_S > deadline:
                     raise
                 await asyncio.sleep(0.1)
-
-    def _has_read(self, reading: asyncio.Task[None]) -> None:
-        self._reading = None
-        if not reading.cancelled():
-            reading.exception()  # those who waited have it; nobody may have
 
     async def _read(self) -> None:
         began_at = time.monotonic()
@@ -102,3 +97,9 @@ class RegionDirectory:
         )
         self._ids = {(row["region"], row["job_type"]): row["id"] for row in rows}
         self._read_at = began_at
+
+
+def _be_seen(reading: asyncio.Task[None]) -> None:
+    """Take note of a failure that all who waited for it may have left behind, or asyncio logs it."""
+    if not reading.cancelled():
+        reading.exception()
