@@ -19,7 +19,7 @@ $(RUN_STAMP): requirements/run.lock pyproject.toml
 	@$(PYTHON) -m venv .venv
 	@$(PIP) install --require-hashes --requirement requirements/run.lock
 	@$(BIN)/python -c 'import pathlib, site, sys; pathlib.Path(site.getsitepackages()[0], "orchboard-source.pth").write_text(str(pathlib.Path("src").resolve()) + "\n")'
-	@printf '#!/bin/sh\nexec "$$(dirname "$$0")/python" -m orchboard "$$@"\n' > $(BIN)/orchboard && chmod +x $(BIN)/orchboard
+	@printf '#!/bin/sh\nexec "$$(dirname "$$(readlink -f "$$0")")/python" -m orchboard "$$@"\n' > $(BIN)/orchboard && chmod +x $(BIN)/orchboard
 	@touch $@
 
 $(DEV_STAMP): $(RUN_STAMP) requirements/dev.lock
@@ -38,7 +38,7 @@ demo: $(RUN_STAMP)  ## serve a believable network: a week of simulated results
 check: format lint types imports test  ## everything that CI runs
 
 test: $(DEV_STAMP)  ## the tests
-	@$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
+	@$(BIN)/python -m pytest --numprocesses=auto
 
 format: $(DEV_STAMP)  ## is the code formatted?
 	@$(BIN)/ruff format --check .

@@ -3,7 +3,7 @@
 import re
 import time
 import uuid
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -52,11 +52,15 @@ class Client:
     """A client of the server at `url`: its base, without a path.
 
     timeout_s -- how long one call may take, retries included
+    on_wait -- told why before the first of a call's retries
     """
 
-    def __init__(self, url: str, *, timeout_s: float = 30.0) -> None:
+    def __init__(
+        self, url: str, *, timeout_s: float = 30.0, on_wait: Callable[[Refusal], None] | None = None
+    ) -> None:
         self.url = parse_base_url(url)
         self._timeout_s = timeout_s
+        self._on_wait = on_wait
         self._http = urllib3.PoolManager(retries=False)
 
     def post(self, body: bytes, secret: str, *, key: str | None = None) -> None:
@@ -117,6 +121,8 @@ class Client:
                 wait_s = _retry_after_s(response) or pause_s
             if not patient or time.monotonic() + wait_s >= deadline:
                 raise problem
+            if self._on_wait is not None and pause_s == FIRST_PAUSE_S:
+                self._on_wait(problem)
             time.sleep(wait_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 

@@ -155,7 +155,7 @@ SETTINGS: tuple[Setting, ...] = (
             "The largest request body that is read."),
     Setting("DB_CONNECTIONS", "db_connections", "10", "connections", _between(1, 1000),
             "Connections to the database, at most, of each worker."),
-    Setting("ORCHBOARD_URL", "orchboard_url", "http://127.0.0.1:8080", "URL", _http_url,
+    Setting("ORCHBOARD_URL", "orchboard_url", "http://127.0.0.1:8080", "URL", _text,
             "Where `post`, `get` and `simulate live` find the server, unless --url says so."),
 )  # fmt: skip
 

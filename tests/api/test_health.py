@@ -1,5 +1,7 @@
 """GET /api/health"""
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
 from orchboard.config import Settings
@@ -19,3 +21,16 @@ def test_one_that_does_not_is_not(settings: Settings, start_server: StartServer)
     assert answer.json()["postgres"]["ok"] is False
     assert "hunter2" not in answer.data.decode()
     assert "127.0.0.1" not in answer.data.decode()
+
+
+def test_a_schema_taken_back_under_the_server_is_told_by_name(
+    client: Client, execute: Callable[[str], None]
+) -> None:
+    execute("DROP TABLE idempotency_keys")
+    health = client.get("/api/health")
+    assert (health.status, health.json()["postgres"]["ok"]) == (503, False)
+    assert "schema was taken back" in health.json()["postgres"]["error"]
+    execute("DROP FUNCTION payload_number(jsonb, text)")
+    answer = client.get("/api/aggregated_stats")
+    assert answer.status == 503
+    assert "schema was taken back" in answer.json()["error"]

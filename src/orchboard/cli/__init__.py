@@ -55,6 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        place = f": {error.filename}" if error.filename else ""
+        print(f"orchboard: {error.strerror or error}{place}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _sentence(refusal: Refusal) -> str:

@@ -72,6 +72,11 @@ def read_environment(*, log_level: str = "error") -> Settings:
 def signing_secret(settings: Settings) -> str:
     """The secret to sign with: SECRET, else the kept one. Raises SetupError when there is neither."""
     secret = settings.secret or kept_secret(settings)
+    if not secret and (data_directory(settings) / "secret").exists():
+        raise SetupError(
+            f"SECRET is not set, and the one kept in {data_directory(settings)} is another user's: "
+            "run as that user, or export SECRET with the value that the server has"
+        )
     if not secret:
         raise SetupError(
             f"SECRET is not set, and none is kept in {data_directory(settings)}: "

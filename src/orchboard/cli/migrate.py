@@ -55,7 +55,7 @@ def down(versions: Annotated[int, Parameter(help="How many versions.")] = 1, *, 
     if current == 0:
         print("the schema is at version 0 already")
         return
-    _confirm(f"Take the schema back from version {current} to {target}?", yes=yes)
+    _confirm(_taking_back(current, target), yes=yes)
     _move(target)
 
 
@@ -67,7 +67,7 @@ def goto(version: Annotated[int, Parameter(help="0 to the latest.")], *, yes: Ye
     """
     current = _current().version
     if version < current:
-        _confirm(f"Take the schema back from version {current} to {version}?", yes=yes)
+        _confirm(_taking_back(current, version), yes=yes)
     _move(version)
 
 
@@ -162,6 +162,10 @@ def _connectable() -> Iterator[tuple[str, Connect]]:
     settings = read_environment()
     with database_url(settings) as url, in_words():
         yield url, Database(url, connections=1, timeout_s=settings.db_timeout_s).connect
+
+
+def _taking_back(current: int, version: int) -> str:
+    return f"Servers of this version must be stopped first. Take the schema back from version {current} to {version}?"
 
 
 def _confirm(question: str, *, yes: bool) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchboard.client import Client, Result
+    from orchboard.errors import Refusal
 
 NOT_AUTHENTICATED = 403
 
@@ -49,7 +50,7 @@ def post(
 
     settings = read_environment()
     secret = signing_secret(settings)
-    client = Client(url or settings.orchboard_url, timeout_s=timeout)
+    client = Client(url or settings.orchboard_url, timeout_s=timeout, on_wait=_say_waiting)
     if not example and not files and sys.stdin.isatty():
         print("orchboard: reading results from the terminal; end with Ctrl-D", file=sys.stderr)
     tally = Tally()
@@ -66,6 +67,10 @@ def post(
         if example and tally.stored:
             _print_where_to_look(client.url)
     return 0 if not tally.refused else 1
+
+
+def _say_waiting(problem: Refusal) -> None:
+    print(f"orchboard: {problem}; trying again until --timeout", file=sys.stderr)
 
 
 @dataclass

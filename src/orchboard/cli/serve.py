@@ -195,6 +195,4 @@ def _command() -> str:
         program = Path(sys.executable).with_name("orchboard")
         if not program.exists():
             return f"{quote(sys.executable)} -m orchboard"
-    if program.is_relative_to(Path.cwd()):
-        program = program.relative_to(Path.cwd())
-    return quote(str(program))
+    return quote(str(program.absolute()))

@@ -13,7 +13,7 @@ import structlog
 from asyncpg.pool import PoolConnectionProxy
 
 from orchboard.errors import DatabaseUnavailableError
-from orchboard.store.migrate import ensure_database, migrate_to
+from orchboard.store.migrate import Step, ensure_database, migrate_to
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -30,6 +30,8 @@ _RELEASE_TIMEOUT_S = 1.0
 # The generic plan of a static text with optional filters measured 50.8 ms where the custom one took 3.0.
 # A role's own limit would end a long migration; requests have DB_TIMEOUT.
 _SESSION_SETTINGS = {"plan_cache_mode": "force_custom_plan", "jit": "off", "statement_timeout": "0"}
+
+SCHEMA_TOO_OLD = "the database's schema was taken back under the server; its operator has to look at it"
 
 _LOST = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError)
 
@@ -89,7 +91,7 @@ class Database:
 
     async def _open(self) -> asyncpg.Pool[asyncpg.Record]:
         await ensure_database(self._url, timeout_s=self._timeout_s)
-        await migrate_to(self.connect)
+        await migrate_to(self.connect, on_step=_log_step)
         pool: asyncpg.Pool[asyncpg.Record] = asyncpg.create_pool(
             min_size=0, max_size=self._size, connect=self._connect_pooled, reset=_nothing_to_reset
         )
@@ -128,7 +130,9 @@ class Database:
             if isinstance(error, asyncpg.DataError | asyncpg.IntegrityConstraintViolationError):
                 raise
             log.warning("database unavailable", error=f"{type(error).__name__}: {error}")
-            raise DatabaseUnavailableError("the database did not answer; try again") from error
+            taken_back = isinstance(error, asyncpg.UndefinedTableError | asyncpg.UndefinedFunctionError)
+            message = SCHEMA_TOO_OLD if taken_back else "the database did not answer; try again"
+            raise DatabaseUnavailableError(message) from error
 
 
 async def _send(
@@ -153,6 +157,16 @@ async def _patiently(attempt: Callable[[], Awaitable[T]], patience_s: float) -> 
                 raise
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 2, 0.5)
+
+
+def _log_step(step: Step) -> None:
+    log.info(
+        "schema migrated",
+        version=step.version,
+        name=step.name,
+        direction=step.direction,
+        s=round(step.duration_s, 3),
+    )
 
 
 async def _nothing_to_reset(_: Any) -> None:

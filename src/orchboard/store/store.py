@@ -10,7 +10,7 @@ from msgspec import Struct
 from orchboard.errors import BadInputError, DatabaseUnavailableError, KeyReusedError
 from orchboard.parsing import ParsedStats
 from orchboard.stats import Pipeline, StatsQuery, Window
-from orchboard.store.database import WRITE_PATIENCE_S, Database
+from orchboard.store.database import SCHEMA_TOO_OLD, WRITE_PATIENCE_S, Database
 from orchboard.store.queries import sql
 from orchboard.store.regions import RegionDirectory
 
@@ -139,7 +139,7 @@ class Store:
         """A real round trip; raises DatabaseUnavailableError when there is none."""
         rows = await self._database.fetch(sql("ping"))
         if not rows[0]["ready"]:
-            raise DatabaseUnavailableError("the database has no results table")
+            raise DatabaseUnavailableError(SCHEMA_TOO_OLD)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -1,2 +1,5 @@
--- A round trip that touches the schema: one row, true when the results' table is there.
-SELECT to_regclass('events') IS NOT NULL AS ready;
+-- A round trip that touches the schema: one row, true when what results are stored in and read with is there.
+SELECT
+    to_regclass('events') IS NOT NULL
+    AND to_regclass('idempotency_keys') IS NOT NULL
+    AND to_regprocedure('payload_number(jsonb, text)') IS NOT NULL AS ready;
