@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from urllib.parse import urlencode
 
 import asyncpg
 import pytest
+import structlog
 import urllib3
 import uvicorn
 from msgspec.structs import replace
@@ -40,6 +42,7 @@ class Cluster:
     """The run's Postgres, owned by the process that the xdist workers are children of."""
 
     def pytest_configure(self, config: pytest.Config) -> None:
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
         if hasattr(config, "workerinput"):
             return
         self._directory = Path(tempfile.mkdtemp(prefix="orchboard-test-", dir=in_memory()))

@@ -1,12 +1,15 @@
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from orchboard.store.migrate import fetch_schema_version, migrate_to
 from tests.cli.conftest import Done, Orchboard
-from tests.conftest import Client, RunningServer, transcoding
+from tests.conftest import Client, RunningServer, run, transcoding
 
 
 def findings(done: Done, about: str) -> list[tuple[str, str]]:
@@ -144,3 +147,55 @@ def test_a_kept_secret_that_others_can_read_is_found(orchboard: Orchboard, tmp_p
     (tmp_path / "data/secret").chmod(0o644)
     [(level, says)] = findings(orchboard("doctor", "--json", SECRET="", PORT="0"), "secret")
     assert (level, says.endswith("can be read by others")) == ("warning", True)
+
+
+def migrate(url: str, version: int) -> None:
+    run(migrate_to(lambda: asyncpg.connect(url), version))
+
+
+def execute(url: str, *statements: str) -> None:
+    async def work() -> None:
+        connection = await asyncpg.connect(url)
+        for statement in statements:
+            await connection.execute(statement)
+        await connection.close()
+
+    run(work())
+
+
+def test_the_references_database_is_described_before_anything_is_changed(
+    orchboard: Orchboard, empty_database: str
+) -> None:
+    migrate(empty_database, 3)
+    execute(
+        empty_database,
+        "INSERT INTO events (orchestrator, region_id, payload) SELECT '0xAB', min(id), '{}' FROM regions",
+    )
+    done = orchboard("doctor", POSTGRES=empty_database, SECRET="sixteen bytes or more")
+    assert done.status == 0, done.out
+    assert "! schema: at version 3" in done.out
+    assert "1 have an orchestrator in mixed case" in done.out
+    assert run(fetch_schema_version(lambda: asyncpg.connect(empty_database))).version == 3
+
+
+def test_a_role_that_cant_move_the_schema_is_told_what_it_lacks(
+    orchboard: Orchboard, empty_database: str
+) -> None:
+    migrate(empty_database, 3)
+    role = f"reader_{os.getpid()}"
+    execute(
+        empty_database,
+        f"CREATE ROLE {role} LOGIN PASSWORD 'plain'",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}",
+    )
+    owner = empty_database.split("://")[1].split("@")[0]
+    try:
+        url = empty_database.replace(owner, f"{role}:plain")
+        done = orchboard("doctor", POSTGRES=url, SECRET="sixteen bytes or more")
+        assert done.status == 1
+        assert [
+            level for level, _ in findings(orchboard("doctor", "--json", POSTGRES=url), "privileges")
+        ] == ["error"] * 2
+        assert f'GRANT CREATE ON SCHEMA "public" TO "{role}"' in done.out
+    finally:
+        execute(empty_database, f"DROP OWNED BY {role}", f"DROP ROLE {role}")

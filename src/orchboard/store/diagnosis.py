@@ -176,6 +176,11 @@ async def _ask_schema(database: Database, connection: Connection, _: str) -> lis
     schema, latest = (await fetch_schema_version(database.connect), len(load_migrations()))
     invalid = [row["name"] for row in await connection.fetch(sql("diagnosis_indexes"))]
     found = [_schema(schema.version, latest, dirty=schema.dirty)]
+    if schema.version < latest:
+        [rights] = await connection.fetch(sql("diagnosis_privileges"))
+        found += _missing_rights(
+            rights["role"], rights["schema"], rights["may_create"], rights["owns_events"]
+        )
     if invalid:
         says = f"{', '.join(invalid)} is invalid: building it was interrupted"
         found.append(Finding(Level.WARNING, "index", says, f"REINDEX INDEX CONCURRENTLY {invalid[0]};"))
@@ -196,8 +201,26 @@ def _schema(version: int, latest: int, *, dirty: bool) -> Finding:
     return Finding(Level.OK, "schema", f"at version {version}, the latest")
 
 
+def _missing_rights(role: str, schema: str | None, may_create: bool, owns_events: bool) -> list[Finding]:
+    """What keeps this role from moving the schema."""
+    if schema is None:
+        return [Finding(Level.ERROR, "privileges", "the search_path names no schema that exists",
+                        f'ALTER ROLE "{role}" SET search_path = public;')]  # fmt: skip
+    found = []
+    if not may_create:
+        says = f"role {role} may not create anything in the schema {schema}, so it can't be brought up"
+        found.append(
+            Finding(Level.ERROR, "privileges", says, f'GRANT CREATE ON SCHEMA "{schema}" TO "{role}";')
+        )
+    if not owns_events:
+        says = f"role {role} does not own the table events, so it can't add an index to it"
+        found.append(Finding(Level.ERROR, "privileges", says, "Let POSTGRES name the table's owner."))
+    return found
+
+
 async def _ask_contents(_: Database, connection: Connection, __: str) -> list[Finding]:
-    if not await connection.fetchval(sql("ping")):
+    [rights] = await connection.fetch(sql("diagnosis_privileges"))
+    if not rights["has_events"]:
         return []
     [row] = await connection.fetch(sql("diagnosis_contents"))
     found = [

@@ -1,0 +1,11 @@
+-- Whether this role may bring the schema up to date.
+-- Returns one row: role, schema (null: the search_path leads nowhere), may_create there, owns_events (true
+-- without that table), has_events.
+SELECT
+    current_user AS role,
+    current_schema() AS schema,
+    coalesce(has_schema_privilege(current_schema(), 'CREATE'), FALSE) AS may_create,
+    coalesce(
+        (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('events')), TRUE
+    ) AS owns_events,
+    to_regclass('events') IS NOT NULL AS has_events;
