@@ -118,6 +118,24 @@ def test_a_chunked_body_over_the_limit_is_refused(settings: Settings, start_serv
     assert exchange(server, head + body).startswith(b"HTTP/1.1 413 ")
 
 
+@pytest.mark.parametrize("upgrade", ["Upgrade: h2c", "upgrade: h2c", "UPGRADE: websocket"])
+def test_an_offer_to_upgrade_is_ignored_and_the_result_stored(
+    server: RunningServer, client: Client, upgrade: str
+) -> None:
+    body = json.dumps(transcoding(extra="\r\nUpgrade: h2c\r\n")).encode()
+    head = (
+        f"POST /api/post_stats HTTP/1.1\r\nHost: x\r\nAuthorization: {sign(body, SECRET)}\r\n"
+        f"Connection: Upgrade, HTTP2-Settings\r\n{upgrade}\r\nHTTP2-Settings: AAEAAEAA\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    second = f"GET /api/health HTTP/1.1\r\nHost: x\r\nConnection: close, Upgrade\r\n{upgrade}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        connection.sendall(head.encode() + body)
+        assert connection.recv(65536).endswith(b"\r\n\r\nok")
+        connection.sendall(second.encode())
+        assert b'{"postgres":{"ok":true}}' in connection.recv(65536)
+    assert len(stored(client)) == 1
+
+
 def test_a_client_that_leaves_halfway_stores_nothing(server: RunningServer, client: Client) -> None:
     body = json.dumps(transcoding()).encode()
     head = f"POST /api/post_stats HTTP/1.1\r\nHost: x\r\nAuthorization: {sign(body, SECRET)}\r\nContent-Length: {len(body)}\r\n\r\n"
