@@ -31,6 +31,10 @@ _RELEASE_TIMEOUT_S = 1.0
 # A role's own limit would end a long migration; requests have DB_TIMEOUT.
 _SESSION_SETTINGS = {"plan_cache_mode": "force_custom_plan", "jit": "off", "statement_timeout": "0"}
 
+# What asyncpg (0.32, coreproto.pyx) says before it writes anything to the connection.
+_NOT_SENT = ("cannot switch to state", "not connected")
+
+NO_ANSWER = "the database did not answer; try again"
 SCHEMA_TOO_OLD = "the database's schema was taken back under the server; its operator has to look at it"
 
 _LOST = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError)
@@ -67,8 +71,7 @@ class Database:
             with suppress(asyncpg.InternalClientError):
                 async with self._connection(patience_s) as connection:
                     return await _send(connection, statement, *arguments)
-        async with self._connection(patience_s) as connection:
-            return await connection.fetch(statement, *arguments)
+        raise DatabaseUnavailableError(NO_ANSWER)
 
     async def connect(self) -> asyncpg.Connection[asyncpg.Record]:
         """A fresh connection outside the pool, for migrations and bulk work; the caller closes it."""
@@ -131,19 +134,25 @@ class Database:
                 raise
             log.warning("database unavailable", error=f"{type(error).__name__}: {error}")
             taken_back = isinstance(error, asyncpg.UndefinedTableError | asyncpg.UndefinedFunctionError)
-            message = SCHEMA_TOO_OLD if taken_back else "the database did not answer; try again"
+            message = SCHEMA_TOO_OLD if taken_back else NO_ANSWER
             raise DatabaseUnavailableError(message) from error
 
 
 async def _send(
     connection: PoolConnectionProxy[asyncpg.Record], statement: str, *arguments: Any
 ) -> list[asyncpg.Record]:
-    """The rows of a statement. InternalClientError: the server has ended the connection, and nothing was sent."""
+    """The rows of a statement.
+
+    Raises InternalClientError when the server has ended the connection and nothing was sent: it may be tried on
+    another. asyncpg has no error of its own for that; any other of this class may have been executed.
+    """
     try:
         return await connection.fetch(statement, *arguments)
-    except asyncpg.InternalClientError:
+    except asyncpg.InternalClientError as error:
         connection.terminate()
-        raise
+        if str(error).startswith(_NOT_SENT):
+            raise
+        raise DatabaseUnavailableError(NO_ANSWER) from error
 
 
 async def _patiently(attempt: Callable[[], Awaitable[T]], patience_s: float) -> T:
