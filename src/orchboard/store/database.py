@@ -94,7 +94,8 @@ class Database:
 
     async def _open(self) -> asyncpg.Pool[asyncpg.Record]:
         await ensure_database(self._url, timeout_s=self._timeout_s)
-        await migrate_to(self.connect, on_step=_log_step)
+        steps: list[Step] = []
+        await migrate_to(self.connect, on_step=lambda step: _log_step(step, steps))
         pool: asyncpg.Pool[asyncpg.Record] = asyncpg.create_pool(
             min_size=0, max_size=self._size, connect=self._connect_pooled, reset=_nothing_to_reset
         )
@@ -168,8 +169,11 @@ async def _patiently(attempt: Callable[[], Awaitable[T]], patience_s: float) -> 
         pause_s = min(pause_s * 2, 0.5)
 
 
-def _log_step(step: Step) -> None:
-    log.info(
+def _log_step(step: Step, steps: list[Step]) -> None:
+    """Log a step: at info when it changes a schema that somebody has, at debug when a new one is made."""
+    steps.append(step)
+    tell = log.debug if steps[0].version == 1 else log.info
+    tell(
         "schema migrated",
         version=step.version,
         name=step.name,
