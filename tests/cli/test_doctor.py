@@ -199,3 +199,13 @@ def test_a_role_that_cant_move_the_schema_is_told_what_it_lacks(
         assert f'GRANT CREATE ON SCHEMA "public" TO "{role}"' in done.out
     finally:
         execute(empty_database, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+def test_a_kept_secret_is_no_secret_of_a_server_on_postgres(
+    orchboard: Orchboard, database_url: str, tmp_path: Path
+) -> None:
+    kept = tmp_path / "secret"
+    kept.write_text("0" * 64)
+    kept.chmod(0o600)
+    done = orchboard("doctor", POSTGRES=database_url, ORCHBOARD_DATA=str(tmp_path))
+    assert "! secret: SECRET is not set, so `serve` refuses every POST" in done.out

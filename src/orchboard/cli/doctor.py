@@ -83,6 +83,11 @@ def _secret(settings: Settings) -> Finding:
         path = data_directory(settings) / "secret"
         if path.stat().st_mode & 0o077:
             return Finding(Level.WARNING, "secret", f"{path} can be read by others", f"chmod 600 '{path}'")
+        if settings.postgres:
+            return Finding(
+                Level.WARNING, "secret", "SECRET is not set, so `serve` refuses every POST",
+                "Set SECRET to what the job testers sign with; `--generate-secret` takes the one kept here.",
+            )  # fmt: skip
         says = "SECRET is not set; `serve --generate-secret` and `post` use the kept one"
         return Finding(Level.OK, "secret", says)
     if not secret:
