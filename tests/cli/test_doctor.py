@@ -207,5 +207,5 @@ def test_a_kept_secret_is_no_secret_of_a_server_on_postgres(
     kept = tmp_path / "secret"
     kept.write_text("0" * 64)
     kept.chmod(0o600)
-    done = orchboard("doctor", POSTGRES=database_url, ORCHBOARD_DATA=str(tmp_path))
+    done = orchboard("doctor", POSTGRES=database_url, ORCHBOARD_DATA=str(tmp_path), SECRET="")
     assert "! secret: SECRET is not set, so `serve` refuses every POST" in done.out
