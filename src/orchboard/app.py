@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from importlib import import_module
 
 import structlog
 from starlette.applications import Starlette
@@ -22,6 +23,7 @@ from orchboard.logs import configure_logs
 from orchboard.store.database import Database
 from orchboard.store.regions import RegionDirectory
 from orchboard.store.store import Store
+from orchboard.store.upkeep import Upkeep
 from orchboard.web.routes import web_routes
 
 log = structlog.get_logger(__name__)
@@ -63,7 +65,7 @@ async def _lifespan(settings: Settings, database: Database, board: Leaderboard) 
     tasks = [asyncio.create_task(_open_when_it_answers(database))]
     if settings.catalyst_region_url:
         tasks.append(asyncio.create_task(_add_catalyst_regions(settings, board.store)))
-    tasks.append(asyncio.create_task(_expire_keys(board)))
+    tasks += [asyncio.create_task(task) for task in (_expire_keys(board), Upkeep(database).run(), _warm_up())]
     try:
         yield
     finally:
@@ -85,6 +87,12 @@ async def _open_when_it_answers(database: Database) -> None:
             log.warning("no database yet", error=f"{type(error).__name__}: {error}")
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 2, 5.0)
+
+
+async def _warm_up() -> None:
+    """Import what only the scores need, so that no request waits for it; the first 200 does not either."""
+    await asyncio.sleep(0.1)
+    await asyncio.to_thread(import_module, "orchboard.rating")
 
 
 async def _add_catalyst_regions(settings: Settings, store: Store) -> None:

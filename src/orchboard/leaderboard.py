@@ -1,19 +1,17 @@
 """The questions that the API, the pages and the command line all ask: fetch, then score."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from msgspec import structs
+
 from orchboard.parsing import ParsedStats, parse_stats, read_stored
-from orchboard.scoring import score_ai, score_transcoding, weighted_mean
-from orchboard.stats import JobType, Pipeline, Region, Score, StatsQuery, TopScore, Window
-from orchboard.store.store import AIMeans, Store
+from orchboard.stats import JobType, Pipeline, Region, ScoresByCell, StatsQuery, TopScore, Window
+from orchboard.store.store import Store
 from orchboard.window import parse_window
-
-Scores = dict[str, dict[str, Score]]
-"""{orchestrator: {region: score}}, both sorted; an orchestrator has at least one region."""
-
 
 # More than there are regions; what strangers ask for beyond that is answered, not kept.
 _PIPELINES_KEPT = 200
@@ -63,34 +61,27 @@ class Leaderboard:
             self._pipelines.clear()
         return parsed
 
-    async def aggregated_stats(self, query: StatsQuery) -> Scores:
+    async def aggregated_stats(self, query: StatsQuery) -> ScoresByCell:
         """Scores of every orchestrator and region the query asks for.
 
         Each AI pipeline and model is scored against its own median over all orchestrators; when the query
         names none, their scores are averaged, weighted by results.
         """
-        scores: Scores = {}
-        if query.job_type is JobType.TRANSCODING:
-            if query.pipeline is None and query.model is None:
-                for means in await self.store.fetch_transcoding_means(query):
-                    scores.setdefault(means.orchestrator, {})[means.region] = score_transcoding(
-                        means.success_rate, means.seg_duration, means.round_trip_time
-                    )
-            return scores
-        groups: dict[tuple[str, str], list[tuple[int, Score]]] = {}
-        for of_model in await self.store.fetch_ai_means(query):
-            group = groups.setdefault((of_model.orchestrator, of_model.region), [])
-            group.append((of_model.results, _score_group(of_model)))
-        for (orchestrator, region), parts in groups.items():
-            score = parts[0][1] if len(parts) == 1 else weighted_mean(parts)
-            scores.setdefault(orchestrator, {})[region] = score
-        return scores
+        from orchboard import rating  # numpy takes 0.2 s to import: when first asked
+
+        reader = self.store.means
+        if query.job_type is JobType.AI:
+            means, medians = await asyncio.gather(reader.fetch_means(query), reader.fetch_medians(query))
+            return rating.rate_ai(means, medians)
+        if query.pipeline is not None or query.model is not None:
+            return {}
+        return rating.rate_transcoding(await reader.fetch_means(query))
 
     async def raw_stats(self, query: StatsQuery) -> dict[str, list[dict[str, Any]]]:
         """The stored results of one orchestrator by region (sorted), each newest first by receipt."""
         rows: dict[str, list[dict[str, Any]]] = {}
         for stored in await self.store.fetch_raw_stats(query):
-            row = read_stored(stored.payload, region=stored.region, orchestrator=stored.orchestrator)
+            row = read_stored(stored.payload, region=stored.region, orchestrator=query.orchestrator or "")
             rows.setdefault(row["region"], []).append(row)
         return dict(sorted(rows.items()))
 
@@ -119,14 +110,13 @@ class Leaderboard:
 
         Best: highest mean success rate, then lowest mean round trip, then the names in order.
         """
+        from orchboard import rating  # numpy takes 0.2 s to import: when first asked
+
         query = StatsQuery(job_type=JobType.AI, window=self.window(), orchestrator=orchestrator)
-        groups = await self.store.fetch_ai_means(query)
-        if not groups:
+        means = await self.store.means.fetch_means(query)
+        best = rating.find_best(means)
+        if best is None:
             return None
-        best = min(groups, key=lambda means: (-means.success_rate, means.round_trip_time))
-        score = _score_group(best).score
-        return TopScore(best.region, best.orchestrator, score, best.model, best.pipeline)
-
-
-def _score_group(means: AIMeans) -> Score:
-    return score_ai(means.success_rate, means.round_trip_time, means.median_rtt)
+        pipeline, model = means.models[means.model[best]]
+        of_best = structs.replace(query, pipeline=pipeline, model=model)
+        return rating.rate_group(means, best, await self.store.means.fetch_medians(of_best))

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -124,6 +125,10 @@ class Score(Struct, frozen=True):
     success_rate: float
     round_trip_score: float
     score: float
+
+
+ScoresByCell: TypeAlias = dict[str, dict[str, Score]]
+"""{orchestrator: {region: score}}, both sorted; an orchestrator has at least one region."""
 
 
 class TopScore(Struct, frozen=True):

@@ -225,7 +225,7 @@ def test_sixteen_starts_at_once_run_each_version_once(empty_database: str, from_
         return sorted(step.version for steps in results for step in steps)
 
     assert run(start()) == list(range(LAST_SHARED + 1 if from_reference else 1, LATEST + 1))
-    assert run(sql(empty_database, "SELECT count(*) FROM events")) == [(2000 if from_reference else 0,)]
+    assert run(sql(empty_database, "SELECT count(*) FROM results")) == [(2000 if from_reference else 0,)]
     assert run(sql(empty_database, "SELECT count(*) FROM pg_index WHERE NOT indisvalid")) == [(0,)]
 
 
@@ -354,7 +354,7 @@ def test_an_index_left_invalid_is_built_again(empty_database: str) -> None:
         f"SELECT indisvalid, pg_get_indexdef(indexrelid) FROM pg_index WHERE indexrelid = '{index}'::regclass"
     )
     assert run(sql(empty_database, valid))[0][0] is False
-    run(migrate_to(connect))
+    run(migrate_to(connect, 5))
     [(is_valid, definition)] = run(sql(empty_database, valid))
     assert is_valid
     assert definition.endswith("(lower((orchestrator)::text), event_time)")

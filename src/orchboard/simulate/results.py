@@ -53,6 +53,13 @@ class Span(Struct, frozen=True):
         """How many results a batch holds."""
         return min(RESULTS_A_BATCH, self.count - batch * RESULTS_A_BATCH)
 
+    def bounds(self, batch: int) -> tuple[datetime, datetime]:
+        """Between which moments the results of a batch are."""
+        first, total = batch * RESULTS_A_BATCH, (self.until - self.since) // _MICROSECOND
+        ends = (first, first + self.size(batch))
+        start, end = (self.since + total * end // self.count * _MICROSECOND for end in ends)
+        return start, end
+
 
 def results(
     network: Network, *, since: datetime, until: datetime, count: int
@@ -73,10 +80,9 @@ def results(
 
 def batch_results(network: Network, span: Span, batch: int) -> Iterator[tuple[datetime, dict[str, object]]]:
     """One batch of what `results` gives for the span; batches follow each other in time."""
-    first = batch * RESULTS_A_BATCH
     size = span.size(batch)
     total = (span.until - span.since) // _MICROSECOND
-    start, end = total * first // span.count, total * (first + size) // span.count
+    start, end = ((bound - span.since) // _MICROSECOND for bound in span.bounds(batch))
     testers = JobTesters(network, f"{span.since.timestamp()}/{span.until.timestamp()}/{span.count}/{batch}")
     epoch = span.since.timestamp()
     for offset in sorted(testers.moments(start, end, size)):

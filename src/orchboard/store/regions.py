@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping, Set
 
 import structlog
 
@@ -21,6 +22,7 @@ class RegionDirectory:
         self._cache_s = cache_s
         self._regions: tuple[Region, ...] = ()
         self._ids: dict[tuple[str, JobType], int] = {}
+        self._codes: dict[int, str] = {}
         self._read_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
 
@@ -49,6 +51,13 @@ class RegionDirectory:
             await self.add(region, known.name, job_type)
             found = self._ids.get((region, job_type))
         return found
+
+    async def codes_of(self, ids: Set[int]) -> Mapping[int, str]:
+        """The region code for at least these ids, read again when there is a new one among them."""
+        if not ids <= self._codes.keys():
+            self.forget()
+            await self.current()
+        return self._codes
 
     async def add(self, region: str, display_name: str, job_type: JobType) -> bool:
         """Add a region for a job type; False when it was there."""
@@ -96,6 +105,7 @@ class RegionDirectory:
             if row["job_type"] in set(JobType)
         )
         self._ids = {(row["region"], row["job_type"]): row["id"] for row in rows}
+        self._codes = {row["id"]: row["region"] for row in rows}
         self._read_at = began_at
 
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import asyncpg
 from msgspec import Struct
@@ -14,41 +16,16 @@ from orchboard.store.database import SCHEMA_TOO_OLD, WRITE_PATIENCE_S, Database
 from orchboard.store.queries import sql
 from orchboard.store.regions import RegionDirectory
 
+if TYPE_CHECKING:
+    from orchboard.store.means import MeansReader
+
 KEY_LIFETIME = timedelta(hours=24)
 
 
-class TranscodingMeans(Struct, frozen=True):
-    """Means over one orchestrator's results in one region; times in seconds."""
-
-    orchestrator: str
-    region: str
-    success_rate: float
-    seg_duration: float
-    round_trip_time: float
-
-
-class AIMeans(Struct, frozen=True):
-    """Means over one orchestrator's results in one region for one pipeline and model.
-
-    results -- how many they are over
-    median_rtt -- seconds, of the pipeline and model over all orchestrators; None without a success
-    """
-
-    orchestrator: str
-    region: str
-    pipeline: str
-    model: str
-    results: int
-    success_rate: float
-    round_trip_time: float
-    median_rtt: float | None
-
-
 class StoredPayload(Struct, frozen=True):
-    """One stored result as it is in the database: the row's region and orchestrator, the payload's text."""
+    """One stored result as it is in the database: the row's region, the payload's text."""
 
     region: str
-    orchestrator: str
     payload: str
 
 
@@ -106,29 +83,12 @@ class Store:
         )
         return [StoredPayload(*row) for row in rows]
 
-    async def fetch_transcoding_means(self, query: StatsQuery) -> Sequence[TranscodingMeans]:
-        """Means of each orchestrator and region, sorted."""
-        rows = await self._database.fetch(
-            sql("transcoding_means"),
-            query.window.since,
-            query.window.until,
-            query.region,
-            query.orchestrator,
-        )
-        return [TranscodingMeans(*row) for row in rows]
+    @cached_property
+    def means(self) -> "MeansReader":
+        """Means and medians. Imported when first asked for: numpy takes 0.2 s."""
+        from orchboard.store.means import MeansReader
 
-    async def fetch_ai_means(self, query: StatsQuery) -> Sequence[AIMeans]:
-        """Means of each orchestrator, region, pipeline and model, sorted; medians over all orchestrators."""
-        rows = await self._database.fetch(
-            sql("ai_means"),
-            query.window.since,
-            query.window.until,
-            query.region,
-            query.orchestrator,
-            query.pipeline,
-            query.model,
-        )
-        return [AIMeans(*row) for row in rows]
+        return MeansReader(self._database, self.regions)
 
     async def fetch_pipelines(self, window: Window, region: str | None) -> tuple[Pipeline, ...]:
         """The pipelines with models and regions, all sorted."""

@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchboard.errors import BadInputError, Refusal, SetupError
-from orchboard.leaderboard import Leaderboard, Scores
-from orchboard.stats import JobType, Pipeline, Region, Window
+from orchboard.leaderboard import Leaderboard
+from orchboard.stats import JobType, Pipeline, Region, ScoresByCell, Window
 from orchboard.web.choice import Choice, model_options, parse_choice, pipeline_options, spans
 from orchboard.web.ranking import COLUMNS, REGION_COLUMNS, rank_in_regions, rank_orchestrators, sort_rows
 from orchboard.web.rendering import render_page
@@ -60,14 +60,16 @@ async def _answer(request: Request, board: Leaderboard) -> Response:
     return _orchestrator(scores, choice, choice.orchestrator, context)
 
 
-def _leaderboard(scores: Scores, choice: Choice, context: dict[str, Any]) -> Response:
+def _leaderboard(scores: ScoresByCell, choice: Choice, context: dict[str, Any]) -> Response:
     table = sort_rows(rank_orchestrators(scores), COLUMNS, choice.sort, descending=choice.descending)
     columns = [column for column in COLUMNS if not (choice.region and column.over_regions)]
     context |= {"table": table, "columns": columns, "rows": table.rows[:MAX_ROWS]}
     return render_page("leaderboard.html", 200, _CACHED, **context)
 
 
-def _orchestrator(scores: Scores, choice: Choice, orchestrator: str, context: dict[str, Any]) -> Response:
+def _orchestrator(
+    scores: ScoresByCell, choice: Choice, orchestrator: str, context: dict[str, Any]
+) -> Response:
     rows = rank_in_regions(scores, orchestrator)
     table = sort_rows(rows, REGION_COLUMNS, choice.sort, descending=choice.descending)
     overall = next((row for row in rank_orchestrators(scores) if row.orchestrator == orchestrator), None)

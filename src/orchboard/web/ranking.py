@@ -7,8 +7,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 
 from orchboard.errors import BadInputError
-from orchboard.leaderboard import Scores
-from orchboard.stats import Score
+from orchboard.stats import Score, ScoresByCell
 
 Row = TypeVar("Row")
 
@@ -85,7 +84,7 @@ REGION_COLUMNS = (
 )
 
 
-def rank_orchestrators(scores: Scores) -> list[Standing]:
+def rank_orchestrators(scores: ScoresByCell) -> list[Standing]:
     """Every orchestrator with its means over regions: best score first, equal scores by name."""
     means = {orchestrator: mean_score(regions.values()) for orchestrator, regions in scores.items()}
     ranks = ranks_by_score(means)
@@ -109,7 +108,7 @@ def rank_orchestrators(scores: Scores) -> list[Standing]:
     return standings
 
 
-def rank_in_regions(scores: Scores, orchestrator: str) -> list[RegionStanding]:
+def rank_in_regions(scores: ScoresByCell, orchestrator: str) -> list[RegionStanding]:
     """One orchestrator's regions, best score first; none when it has no result."""
     standings = []
     for region, score in scores.get(orchestrator, {}).items():

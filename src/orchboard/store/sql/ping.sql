@@ -1,5 +1,5 @@
 -- A round trip that touches the schema: one row, true when what results are stored in and read with is there.
 SELECT
-    to_regclass('events') IS NOT NULL
+    to_regclass('results') IS NOT NULL
     AND to_regclass('idempotency_keys') IS NOT NULL
-    AND to_regprocedure('payload_number(jsonb, text)') IS NOT NULL AS ready;
+    AND to_regclass('pipelines_seen') IS NOT NULL AS ready;

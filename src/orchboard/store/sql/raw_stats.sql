@@ -1,14 +1,14 @@
 -- The stored results of one orchestrator in a window, newest first by receipt.
 -- $1 orchestrator (lower case), $2 since, $3 until, $4 job type, $5 region, $6 pipeline, $7 model (null: any)
--- Returns region, orchestrator (lower case), payload (text). None when there is nothing.
-SELECT r.name AS region, lower(e.orchestrator) AS orchestrator, e.payload::text AS payload
-FROM events e
+-- Returns region, payload (text). None when there is nothing.
+SELECT r.name AS region, e.payload::text AS payload
+FROM results e
 JOIN regions r ON r.id = e.region_id
 JOIN job_types j ON j.id = r.job_type_id
-WHERE lower(e.orchestrator) = $1::text
+WHERE (e.orchestrator = $1::text OR (lower(e.orchestrator) = $1::text AND e.orchestrator <> lower(e.orchestrator)))
   AND e.event_time BETWEEN $2 AND $3
   AND j.name = $4::text
   AND ($5::text IS NULL OR r.name = $5)
-  AND ($6::text IS NULL OR e.payload ->> 'pipeline' = $6)
-  AND ($7::text IS NULL OR e.payload ->> 'model' = $7)
+  AND ($6::text IS NULL OR e.pipeline = $6)
+  AND ($7::text IS NULL OR e.model = $7)
 ORDER BY e.event_time DESC, e.id DESC;

@@ -1,0 +1,63 @@
+"""Rating: the means of groups of results become the scores of orchestrators in regions."""
+
+import numpy as np
+
+from orchboard.scoring import Doubles, Scores, score_ai, score_transcoding, weighted_mean
+from orchboard.stats import ScoresByCell, TopScore
+from orchboard.store.means import Means, Medians
+
+
+def rate_transcoding(means: Means) -> ScoresByCell:
+    """The score of each orchestrator in each region."""
+    return _by_cell(means, score_transcoding(means.success_rate, means.seg_duration, means.round_trip_time))
+
+
+def rate_ai(means: Means, medians: Medians) -> ScoresByCell:
+    """The score of each orchestrator in each region: of several pipelines and models the mean.
+
+    Each is scored against its own median; the mean is weighted by results.
+    """
+    return _by_cell(
+        means, score_ai(means.success_rate, means.round_trip_time, _medians_of_groups(means, medians))
+    )
+
+
+def find_best(means: Means) -> int | None:
+    """Which group is best; None when there is none.
+
+    Best: highest mean success rate, then lowest mean round trip, then the names in order.
+    """
+    if not len(means.cell):
+        return None
+    most = np.flatnonzero(means.success_rate == means.success_rate.max())
+    fastest = most[means.round_trip_time[most] == means.round_trip_time[most].min()]
+    return int(
+        min(fastest, key=lambda group: (means.cells[means.cell[group]], means.models[means.model[group]]))
+    )
+
+
+def rate_group(means: Means, group: int, medians: Medians) -> TopScore:
+    """The score of one group of AI results."""
+    scores = score_ai(means.success_rate, means.round_trip_time, _medians_of_groups(means, medians))
+    orchestrator, region = means.cells[means.cell[group]]
+    pipeline, model = means.models[means.model[group]]
+    return TopScore(region, orchestrator, float(scores.score[group]), model, pipeline)
+
+
+def _medians_of_groups(means: Means, medians: Medians) -> Doubles:
+    """The median of each group's pipeline and model; 0 without a success."""
+    return np.array([medians.get(model, 0.0) for model in means.models])[means.model]
+
+
+def _by_cell(means: Means, scores: Scores) -> ScoresByCell:
+    found: ScoresByCell = {}
+    for (orchestrator, region), score in zip(means.cells, _one_a_cell(means, scores).each(), strict=True):
+        found.setdefault(orchestrator, {})[region] = score
+    return found
+
+
+def _one_a_cell(means: Means, scores: Scores) -> Scores:
+    if len(means.cell) > len(means.cells):
+        return weighted_mean(scores, means.results, means.cell)
+    order = np.argsort(means.cell)
+    return Scores(scores.success_rate[order], scores.round_trip_score[order], scores.score[order])

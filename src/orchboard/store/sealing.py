@@ -1,0 +1,120 @@
+"""Sealing: a span of receipt time that is over is summed up once; what long windows are answered from."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+import asyncpg
+
+from orchboard.store.queries import sql
+from orchboard.store.spans import LEVELS, Level, Span, spans_between
+from orchboard.window import EARLIEST
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+GRACE = timedelta(seconds=60)
+"""How long after its end a span is left open: longer than a statement that stores a result can take."""
+
+READ_WHOLE = 256
+"""So many round trips are read as they are; of more, counts in buckets are read first."""
+
+
+async def unseal(connection: Connection, since: datetime, until: datetime) -> None:
+    """Have the spans summed up again in which results were received.
+
+    To be called in the transaction that stores the results, after them.
+    since, until -- when the first and the last of them were
+    """
+    spans = spans_between(since, until, now=await connection.fetchval(sql("now")))
+    await connection.execute(
+        sql("unseal"),
+        [span.level for span in spans],
+        [span.start for span in spans],
+        [span.end for span in spans],
+    )
+
+
+class Sealer:
+    """Sums up what is due, a span a transaction. Killed, it loses the span it was at and goes on with that.
+
+    connection -- of its own
+    downward -- whether to go back in time too: not worth it while old results are still moved
+    """
+
+    def __init__(self, connection: Connection, *, downward: bool = True) -> None:
+        self._connection = connection
+        self._downward = downward
+
+    async def run(self, on_span: Callable[[Span], None] | None = None) -> int:
+        """Sum up everything that is due, and forget short spans that are old; how many spans it were.
+
+        A level that another process is at is left to it.
+        """
+        now = await self._connection.fetchval(sql("now"))
+        number = 0
+        for level in LEVELS:
+            await self._connection.execute(sql("sealing_begin"), level.number, level.start_of(now))
+            while span := await self._seal_next(level):
+                number += 1
+                if on_span is not None:
+                    on_span(span)
+            if level.kept is not None:
+                await self._connection.execute(sql("prune_spans"), level.number, now - level.kept)
+        return number
+
+    async def check(self, since: datetime, until: datetime, level: Level) -> list[Span]:
+        """Count again what the spans of a level that start in [since, until) hold; those that were wrong.
+
+        They are unsealed, and so is every longer one around them.
+        """
+        rows = await self._connection.fetch(sql("miscounted_spans"), level.number, since, until)
+        for row in rows:
+            await unseal(self._connection, row["span_start"], row["span_start"])
+        return [Span(level.number, row["span_start"], row["span_end"]) for row in rows]
+
+    async def _seal_next(self, level: Level) -> Span | None:
+        async with self._connection.transaction():
+            reach = await self._connection.fetchrow(sql("sealing_lock"), level.number)
+            if reach is None:
+                return None
+            span = await self._next_due(level, reach)
+            if span is None:
+                return None
+            await self._connection.execute(
+                sql("sealing_reach"),
+                level.number,
+                min(reach["sealed_since"], span.start),
+                max(reach["sealed_until"], span.end),
+            )
+            await self._seal(span)
+        return span
+
+    async def _next_due(self, level: Level, reach: asyncpg.Record) -> Span | None:
+        """What to sum up next: what was unsealed, then what has ended, then what was before."""
+        ended_by = reach["now"] - GRACE
+        again = await self._connection.fetchval(sql("next_unsealed"), level.number, ended_by)
+        if again is not None:
+            return Span(level.number, again, level.end_of(again))
+        after = await self._connection.fetchval(sql("first_result"), reach["sealed_until"])
+        if after is not None and level.end_of(start := level.start_of(after)) <= ended_by:
+            return Span(level.number, start, level.end_of(start))
+        if not self._downward:
+            return None
+        earliest = EARLIEST if level.kept is None else reach["now"] - level.kept
+        before = await self._connection.fetchval(sql("last_result"), reach["sealed_since"], earliest)
+        if before is None:
+            return None
+        start = level.start_of(before)
+        return Span(level.number, start, level.end_of(start))
+
+    async def _seal(self, span: Span) -> None:
+        """Sum up one span. The order matters: `seal_span` makes late results wait or be waited for."""
+        level_start, whole = (span.level, span.start), (span.level, span.start, span.end)
+        execute = self._connection.execute
+        await execute(sql("seal_span"), *whole)
+        await execute(sql("seal_clear"), *level_start)
+        await execute(sql("seal_series"), span.start, span.end)
+        await execute(sql("seal_segments"), *whole)
+        await execute(sql("seal_round_trips"), *whole, READ_WHOLE)
+        await execute(sql("seal_pipelines"), *whole)
+        await execute(sql("seal_count"), *whole)

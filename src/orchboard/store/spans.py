@@ -1,0 +1,75 @@
+"""Spans of receipt time: ten minutes, an hour, six hours, a day, a calendar month, in UTC."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
+
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class Level(Struct, frozen=True):
+    """One length of span.
+
+    number -- as in the table `spans`; larger ones are longer
+    kept -- how long its spans are kept, None for ever: an old window's ragged edges need no short ones
+    start_of -- the start of the span that a moment lies in
+    end_of -- the end of the span that starts at a moment
+    """
+
+    number: int
+    kept: timedelta | None
+    start_of: Callable[[datetime], datetime]
+    end_of: Callable[[datetime], datetime]
+
+
+class Span(Struct, frozen=True, order=True):
+    """[start, end) on one level."""
+
+    level: int
+    start: datetime
+    end: datetime
+
+
+def _fixed(number: int, length: timedelta, kept: timedelta | None) -> Level:
+    return Level(
+        number,
+        kept,
+        lambda moment: _EPOCH + (moment - _EPOCH) // length * length,
+        lambda start: start + length,
+    )
+
+
+def _start_of_month(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def _end_of_month(start: datetime) -> datetime:
+    return _start_of_month(start + timedelta(days=31))
+
+
+# The default window is the last day: its edges are where minutes count. Six hours is where a window that
+# begins at midnight in another time zone ends.
+LEVELS = (
+    _fixed(0, timedelta(minutes=10), kept=timedelta(days=2)),
+    _fixed(1, timedelta(hours=1), kept=timedelta(days=8)),
+    _fixed(2, timedelta(hours=6), kept=None),
+    _fixed(3, timedelta(days=1), kept=None),
+    Level(4, None, _start_of_month, _end_of_month),
+)
+
+
+def spans_between(since: datetime, until: datetime, *, now: datetime) -> list[Span]:
+    """The spans that hold a moment of since..until, on every level that is still kept there; sorted.
+
+    >>> january = [datetime(2000, 1, day, tzinfo=UTC) for day in (1, 2, 5)]
+    >>> [span.level for span in spans_between(january[0], january[1], now=january[2])]
+    [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 4]
+    """
+    found = []
+    for level in LEVELS:
+        start = level.start_of(since if level.kept is None else max(since, now - level.kept))
+        while start <= until:
+            found.append(Span(level.number, start, level.end_of(start)))
+            start = level.end_of(start)
+    return found

@@ -1,0 +1,5 @@
+-- Notes how many results a span holds.
+-- $1 level, $2 start, $3 end
+UPDATE spans
+SET results = (SELECT count(*) FROM results e WHERE e.event_time >= $2 AND e.event_time < $3)
+WHERE level = $1 AND span_start = $2;
