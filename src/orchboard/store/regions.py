@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import structlog
 
@@ -50,6 +51,12 @@ class RegionDirectory:
             found = self._ids.get((region, job_type))
         return found
 
+    def known_id_of(self, region: str, job_type: JobType) -> int | None:
+        """The id to store a result under, if it is known and fresh; None: `id_of` may know more."""
+        if time.monotonic() - self._read_at > self._cache_s:
+            return None
+        return self._ids.get((region, job_type))
+
     async def add(self, region: str, display_name: str, job_type: JobType) -> bool:
         """Add a region for a job type; False when it was there."""
         rows = await self._database.fetch(sql("insert_region"), region, display_name, job_type)
@@ -79,7 +86,7 @@ class RegionDirectory:
         while self._read_at < asked_at:
             if self._reading is None or self._reading.done():
                 self._reading = asyncio.create_task(self._read())
-                self._reading.add_done_callback(_be_seen)
+                self._reading.add_done_callback(be_seen)
             try:
                 await asyncio.shield(self._reading)
             except DatabaseUnavailableError:
@@ -99,7 +106,7 @@ class RegionDirectory:
         self._read_at = began_at
 
 
-def _be_seen(reading: asyncio.Task[None]) -> None:
+def be_seen(ended: asyncio.Future[Any]) -> None:
     """Take note of a failure that all who waited for it may have left behind, or asyncio logs it."""
-    if not reading.cancelled():
-        reading.exception()
+    if not ended.cancelled():
+        ended.exception()
