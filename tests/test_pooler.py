@@ -12,8 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.config import Settings
-from tests.conftest import Client, StartServer, ai, transcoding
+from tests.conftest import Client, StartServer, ai, run, transcoding
 from tests.places import reachable_directory
+from tests.store.writing import held_up, opened, outcomes, query, submit
 
 CONFIG = """
 [databases]
@@ -99,3 +100,15 @@ def test_migrations_run_through_it(pooled: Settings, empty_database: str, start_
     client = Client(start_server(replace(pooled, postgres=pooled.postgres.replace(path, name, 1))).url)
     assert client.post_stats(ai()).data == b"ok"
     assert client.get("/api/pipelines").json()["pipelines"][0]["id"] == "text-to-image"
+
+
+def test_results_that_come_at_once_are_one_commit_through_it(pooled: Settings, settings: Settings) -> None:
+    async def work() -> None:
+        async with opened(pooled.postgres) as store:
+            async with held_up(settings.postgres, store) as first:
+                group = [submit(store, 1, key=f"k{number}" if number % 2 else None) for number in range(50)]
+            assert await outcomes([first, *group]) == [None] * 51
+        commits = "SELECT count(DISTINCT xmin::text) FROM events WHERE (payload->>'timestamp')::int = 1"
+        assert await query(settings.postgres, commits) == 1
+
+    run(work())

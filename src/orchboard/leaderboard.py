@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -43,23 +43,30 @@ class Leaderboard:
         self._now = now
         self._pipelines: dict[str | None, tuple[float, tuple[Pipeline, ...]]] = {}
         self._ai_results = 0
+        store.when_stored(self._note_stored)
 
     def window(self, since: str = "", until: str = "") -> Window:
         """The window that `since` and `until` mean now. Raises BadInputError."""
         return parse_window(since, until, now=self._now(), default=self._default_window)
 
-    async def post(self, body: bytes, *, key: str | None) -> ParsedStats:
-        """Store one signed body, received now; returns after the commit.
+    def submit(self, body: bytes, *, key: str | None) -> asyncio.Future[ParsedStats]:
+        """Store one signed body, received now; done after the commit. Needs a running loop.
 
-        Raises BadInputError, KeyReusedError, DatabaseUnavailableError; then nothing is stored, or, after the
-        last, nothing is known to be.
+        Raises BadInputError, DatabaseUnavailableError at once when nothing is to be stored; the future raises
+        them and KeyReusedError. Then nothing is stored, or, after DatabaseUnavailableError, nothing is known to be.
         """
-        parsed = parse_stats(body)
-        await self.store.insert_stats(parsed, key=key, body=body)
-        if parsed.stats.job_type is JobType.AI:
-            self._ai_results += 1
+        return self.store.submit_stats(parse_stats(body), key=key, body=body)
+
+    async def post(self, body: bytes, *, key: str | None) -> ParsedStats:
+        """As `submit`, waited for."""
+        return await self.submit(body, key=key)
+
+    def _note_stored(self, stored: Sequence[ParsedStats]) -> None:
+        """What has to be known of new results before anybody is told that they are stored."""
+        ai_results = sum(parsed.stats.job_type is JobType.AI for parsed in stored)
+        if ai_results:
+            self._ai_results += ai_results
             self._pipelines.clear()
-        return parsed
 
     async def aggregated_stats(self, query: StatsQuery) -> ScoresByCell:
         """Scores of every orchestrator and region the query asks for.

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping, Set
+from typing import Any
 
 import structlog
 
@@ -59,6 +60,12 @@ class RegionDirectory:
             await self.current()
         return self._codes
 
+    def known_id_of(self, region: str, job_type: JobType) -> int | None:
+        """The id to store a result under, if it is known and fresh; None: `id_of` may know more."""
+        if time.monotonic() - self._read_at > self._cache_s:
+            return None
+        return self._ids.get((region, job_type))
+
     async def add(self, region: str, display_name: str, job_type: JobType) -> bool:
         """Add a region for a job type; False when it was there."""
         rows = await self._database.fetch(sql("insert_region"), region, display_name, job_type)
@@ -88,7 +95,7 @@ class RegionDirectory:
         while self._read_at < asked_at:
             if self._reading is None or self._reading.done():
                 self._reading = asyncio.create_task(self._read())
-                self._reading.add_done_callback(_be_seen)
+                self._reading.add_done_callback(be_seen)
             try:
                 await asyncio.shield(self._reading)
             except DatabaseUnavailableError:
@@ -109,7 +116,7 @@ class RegionDirectory:
         self._read_at = began_at
 
 
-def _be_seen(reading: asyncio.Task[None]) -> None:
+def be_seen(ended: asyncio.Future[Any]) -> None:
     """Take note of a failure that all who waited for it may have left behind, or asyncio logs it."""
-    if not reading.cancelled():
-        reading.exception()
+    if not ended.cancelled():
+        ended.exception()

@@ -1,20 +1,21 @@
 """The store: one method for each question, results in the nouns of `stats`. SQL is in `sql/`, by the method's name."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-import asyncpg
 from msgspec import Struct
 
-from orchboard.errors import BadInputError, DatabaseUnavailableError, KeyReusedError
+from orchboard.errors import BadInputError, DatabaseUnavailableError
 from orchboard.parsing import ParsedStats
 from orchboard.stats import Pipeline, StatsQuery, Window
-from orchboard.store.database import SCHEMA_TOO_OLD, WRITE_PATIENCE_S, Database
+from orchboard.store.database import SCHEMA_TOO_OLD, Database
 from orchboard.store.queries import sql
-from orchboard.store.regions import RegionDirectory
+from orchboard.store.regions import RegionDirectory, be_seen
+from orchboard.store.writer import Writer
 
 if TYPE_CHECKING:
     from orchboard.store.means import MeansReader
@@ -34,36 +35,40 @@ class Store:
 
     def __init__(self, database: Database, regions: RegionDirectory) -> None:
         self._database = database
+        self._writer = Writer(database, on_region_gone=regions.forget)
         self.regions = regions
 
-    async def insert_stats(self, parsed: ParsedStats, *, key: str | None, body: bytes) -> None:
-        """Store one result, received now; returns after the commit.
+    def when_stored(self, tell: Callable[[Sequence[ParsedStats]], None]) -> None:
+        """Have `tell` called with what a commit stored, before anybody is told that it was."""
+        self._writer.tell_stored = tell
+
+    def submit_stats(
+        self, parsed: ParsedStats, *, key: str | None, body: bytes
+    ) -> asyncio.Future[ParsedStats]:
+        """Store one result, received now; done, with what was stored, after the commit.
+
+        Needs a running loop. Whoever stops waiting, even by cancelling it, does not end the storing.
 
         key -- an Idempotency-Key: the same key with the same body stores once; body -- as it was signed
-        Raises BadInputError("invalid region"), KeyReusedError.
+        The future raises BadInputError, KeyReusedError, DatabaseUnavailableError; the last is raised here
+        when too much is waiting to be stored.
         """
         stats = parsed.stats
-        region_id = await self.regions.id_of(stats.region, stats.job_type)
+        digest = None if key is None else sha256(body).digest()
+        region_id = self.regions.known_id_of(stats.region, stats.job_type)
+        if region_id is not None:
+            return self._writer.submit(parsed, region_id, key, digest)
+        submitting = asyncio.create_task(self._submit_when_known(parsed, key, digest))
+        submitting.add_done_callback(be_seen)
+        return submitting
+
+    async def _submit_when_known(
+        self, parsed: ParsedStats, key: str | None, digest: bytes | None
+    ) -> ParsedStats:
+        region_id = await self.regions.id_of(parsed.stats.region, parsed.stats.job_type)
         if region_id is None:
             raise BadInputError("invalid region")
-        row = (stats.orchestrator, region_id, parsed.payload.decode())
-        try:
-            if key is None:
-                await self._database.fetch(sql("insert_stats"), *row, patience_s=WRITE_PATIENCE_S)
-            else:
-                await self._insert_once(row, key, sha256(body).digest())
-        except asyncpg.ForeignKeyViolationError as error:
-            self.regions.forget()
-            raise DatabaseUnavailableError("the region was removed just now; try again") from error
-
-    async def _insert_once(self, row: tuple[str, int, str], key: str, digest: bytes) -> None:
-        stored = await self._database.fetch(
-            sql("insert_stats_once"), *row, key, digest, patience_s=WRITE_PATIENCE_S
-        )
-        if not stored:
-            first = await self._database.fetch(sql("idempotency_key"), key)
-            if first and first[0]["body_digest"] != digest:
-                raise KeyReusedError("this Idempotency-Key was used for another body")
+        return await self._writer.submit(parsed, region_id, key, digest)
 
     async def expire_idempotency_keys(self, now: datetime) -> None:
         """Forget the keys older than KEY_LIFETIME."""
@@ -102,5 +107,6 @@ class Store:
             raise DatabaseUnavailableError(SCHEMA_TOO_OLD)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Store what waits to be stored, if that is soon done, and close the connections."""
+        await self._writer.close()
         await self._database.close()

@@ -1,6 +1,24 @@
--- Stores one result, received now.
--- $1 orchestrator (lower case), $2 region id, $3 payload (JSON text)
--- Returns one row (id).
-INSERT INTO events (orchestrator, region_id, payload)
-VALUES ($1, $2, $3::text::jsonb)
-RETURNING id;
+-- Stores results, received now, all or none. One under an Idempotency-Key only when the key is new: a key
+-- that another transaction is just storing is waited for. Keys are claimed in order, so that two such
+-- statements wait for each other in one direction only.
+-- Arrays with an item a result; a key occurs once:
+-- $1 orchestrator (lower case), $2 region id, $3 payload (JSON text), $4 key or null, $5 digest of the body or null
+-- Returns one row (key) for each key that was new. None when there was none.
+WITH given AS (
+    SELECT *
+    FROM unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::bytea[])
+        AS given (orchestrator, region_id, payload, key, body_digest)
+),
+claimed AS (
+    INSERT INTO idempotency_keys (key, body_digest)
+    SELECT key, body_digest FROM given WHERE key IS NOT NULL ORDER BY key
+    ON CONFLICT (key) DO NOTHING
+    RETURNING key
+),
+stored AS (
+    INSERT INTO events (orchestrator, region_id, payload)
+    SELECT orchestrator, region_id, payload::jsonb
+    FROM given
+    WHERE key IS NULL OR key IN (SELECT key FROM claimed)
+)
+SELECT key FROM claimed;

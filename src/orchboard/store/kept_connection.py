@@ -1,0 +1,84 @@
+"""One connection that is kept, outside the pool, for a user that sends one statement after the other."""
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+
+from orchboard.store.database import BAD_ROW, LOST, Database, send
+
+# What lies between may forget a silent connection and say so to nobody: an old one is not trusted.
+_MAX_IDLE_S = 60.0
+
+# How long the end of a connection is waited for; a frozen server confirms nothing.
+_CLOSE_TIMEOUT_S = 1.0
+
+# Undone by Postgres through no fault of the statement: another transaction was in its way.
+_UNDONE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_ATTEMPTS = 4
+
+
+class NotSentError(Exception):
+    """The connection was lost before the statement was sent: it may be sent again."""
+
+
+class KeptConnection:
+    """A connection with its statements prepared and planned once; made anew when it was lost."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._used_at = 0.0
+
+    async def open(self) -> None:
+        """Connect, unless connected. Raises what connecting and migrating raise."""
+        if self._is_lost() or time.monotonic() - self._used_at > _MAX_IDLE_S:
+            await self.close()
+        if self._connection is None:
+            await self._database.open()
+            self._connection = await self._database.connect(planned_once=True)
+            self._used_at = time.monotonic()
+
+    async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        """The rows of one statement, in a transaction of its own.
+
+        Raises NotSentError when it was surely not sent, one of BAD_ROW when it was refused and undone; after
+        anything else nobody knows whether it was carried out.
+        """
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            try:
+                rows = await self._send(statement, *arguments)
+            except BAD_ROW:
+                raise
+            except _UNDONE:
+                if not attempts_left:
+                    raise
+            except BaseException:
+                await self.close()
+                raise
+            else:
+                self._used_at = time.monotonic()
+                return rows
+        raise AssertionError("the last attempt returned or raised")
+
+    async def _send(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        if self._connection is None or self._is_lost():
+            raise NotSentError
+        try:
+            return await send(self._connection, statement, *arguments)
+        except asyncpg.InternalClientError as error:
+            raise NotSentError from error
+
+    def _is_lost(self) -> bool:
+        return self._connection is not None and self._connection.is_closed()
+
+    async def close(self) -> None:
+        """Close it, and have the server break off a statement that is still running; within a second."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(*LOST, asyncpg.InternalClientError):
+                async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                    await connection.close()
+            connection.terminate()

@@ -1,0 +1,102 @@
+"""What waits to be stored: in the order it came, bounded in bytes, taken out in groups."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec import Struct
+
+from orchboard.errors import DatabaseUnavailableError
+from orchboard.parsing import ParsedStats
+
+MAX_GROUP_ROWS = 1000
+MAX_GROUP_BYTES = 4 * 1024 * 1024
+
+# What may wait in memory for a database that is slow or away.
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+
+# About what a waiting result takes beside its payload.
+_ROW_BYTES = 2048
+
+
+class QueuedRow(Struct, eq=False):
+    """One result on its way. `stored` is done with it after the commit.
+
+    key, digest -- an Idempotency-Key and the digest of the body it came with; both or neither
+    submitted_at -- by the loop's clock, in seconds
+    lost -- it was sent once, and the connection lost before the answer
+    """
+
+    parsed: ParsedStats
+    region_id: int
+    key: str | None
+    digest: bytes | None
+    submitted_at: float
+    stored: asyncio.Future[ParsedStats]
+    lost: bool = False
+
+    @property
+    def size(self) -> int:
+        """About how many bytes of memory it takes."""
+        return len(self.parsed.payload) + _ROW_BYTES
+
+    def settle(self, refusal: Exception | None = None) -> None:
+        """Tell whoever waits, unless they were told, or left."""
+        if self.stored.done():
+            return
+        if refusal is None:
+            self.stored.set_result(self.parsed)
+        else:
+            self.stored.set_exception(refusal)
+            self.stored.exception()  # nobody may be waiting, which asyncio would log
+
+
+class WriteQueue:
+    """First in, first out. A row that is settled, or whose sender left, is not given out any more."""
+
+    def __init__(self) -> None:
+        self._rows: deque[QueuedRow] = deque()
+        self._bytes = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def __iter__(self) -> Iterator[QueuedRow]:
+        return iter(self._rows)
+
+    def append(self, row: QueuedRow) -> None:
+        """Queue a row. Raises DatabaseUnavailableError when MAX_WAITING_BYTES wait."""
+        if self._bytes > MAX_WAITING_BYTES:
+            raise DatabaseUnavailableError("too many results are waiting to be stored; try again")
+        self._rows.append(row)
+        self._bytes += row.size
+
+    def put_back(self, rows: Sequence[QueuedRow]) -> None:
+        """Queue rows again, first of all and in their order."""
+        self._rows.extendleft(reversed(rows))
+        self._bytes += sum(row.size for row in rows)
+
+    def next_group(self) -> list[QueuedRow]:
+        """The oldest rows, as far as they fit: one at least, unless all are settled. A key occurs once."""
+        group: list[QueuedRow] = []
+        keys: set[str] = set()
+        room = MAX_GROUP_BYTES
+        while self._rows and len(group) < MAX_GROUP_ROWS:
+            row = self._rows[0]
+            if group and (row.size > room or row.key in keys):
+                break
+            self._rows.popleft()
+            self._bytes -= row.size
+            if not row.stored.done():
+                group.append(row)
+                room -= row.size
+                if row.key is not None:
+                    keys.add(row.key)
+        return group
+
+    def refuse(self, rows: Iterable[QueuedRow], refusal: Exception) -> None:
+        """Settle rows and forget those that are in the queue."""
+        for row in list(rows):
+            row.settle(refusal)
+        self._rows = deque(row for row in self._rows if not row.stored.done())
+        self._bytes = sum(row.size for row in self._rows)

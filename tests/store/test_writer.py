@@ -1,0 +1,335 @@
+"""The writer: groups in one commit, each result with an outcome of its own."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+
+import asyncpg
+import pytest
+
+from orchboard.errors import BadInputError, DatabaseUnavailableError, KeyReusedError
+from orchboard.parsing import ParsedStats, parse_stats
+from orchboard.store.store import Store
+from tests.conftest import run, transcoding
+from tests.store.writing import (
+    WAITING,
+    Stored,
+    held_up,
+    opened,
+    outcomes,
+    query,
+    stored_numbers,
+    submit,
+    until_waiting,
+)
+
+
+def submit_refused_by_postgres(store: Store) -> Stored:
+    """What parsing would never let through."""
+    good = parse_stats(json.dumps(transcoding()).encode())
+    return store.submit_stats(ParsedStats(good.stats, b'{"a":"\\u0000"}'), key=None, body=b"")
+
+
+def test_a_lone_result_is_sent_without_waiting_for_another(database_url: str) -> None:
+    async def work() -> None:
+        async with opened(database_url) as store:
+            async with held_up(database_url, store) as first:  # it is at the server, and nothing else came
+                assert not first.done()
+            assert await outcomes([first]) == [None]
+
+    run(work())
+
+
+def test_what_came_while_one_was_under_way_is_one_commit(database_url: str) -> None:
+    async def work() -> None:
+        async with opened(database_url) as store:
+            async with held_up(database_url, store) as first:
+                group = [submit(store, number) for number in range(1, 101)]
+            assert await outcomes([first, *group]) == [None] * 101
+        transactions = (
+            "SELECT array_agg(DISTINCT xmin::text) FROM events WHERE (payload->>'timestamp')::int {} 0"
+        )
+        assert len(await query(database_url, transactions.format(">"))) == 1
+        assert await query(database_url, transactions.format(">")) != await query(
+            database_url, transactions.format("=")
+        )
+        assert await stored_numbers(database_url) == list(range(101)), "in the order they came"
+
+    run(work())
+
+
+def test_a_group_is_bounded_in_rows_and_in_bytes(database_url: str) -> None:
+    async def work() -> None:
+        async with opened(database_url) as store:
+            async with held_up(database_url, store):
+                many = [submit(store, 1) for _ in range(2500)]
+                big = [submit(store, 2, response_payload="x" * 3_000_000) for _ in range(3)]
+            assert await outcomes([*many, *big]) == [None] * 2503
+        commits = "SELECT count(DISTINCT xmin::text) FROM events WHERE (payload->>'timestamp')::int = $1"
+        assert await query(database_url, commits, 1) == 3
+        assert await query(database_url, commits, 2) == 3
+
+    run(work())
+
+
+def test_what_postgres_refuses_fails_alone(database_url: str) -> None:
+    async def work() -> None:
+        async with opened(database_url) as store:
+            async with held_up(database_url, store) as first:
+                group = [
+                    submit_refused_by_postgres(store) if number in (1, 17, 18, 40) else submit(store, number)
+                    for number in range(1, 41)
+                ]
+            refused = await outcomes(group)
+            assert [n for n, outcome in enumerate(refused, 1) if outcome is BadInputError] == [1, 17, 18, 40]
+            assert refused.count(None) == 36
+            await first
+        good = set(range(41)) - {1, 17, 18, 40}
+        assert sorted(await stored_numbers(database_url)) == sorted(good)
+
+    run(work())
+
+
+def test_a_region_removed_meanwhile_fails_only_its_own_results(database_url: str) -> None:
+    async def work() -> None:
+        async with opened(database_url) as store:
+            async with held_up(database_url, store):
+                await query(database_url, "DELETE FROM regions WHERE name = 'SIN'")
+                gone, neighbour = submit(store, 1, region="SIN"), submit(store, 2)
+            assert await outcomes([gone, neighbour]) == [DatabaseUnavailableError, None]
+            assert await outcomes([submit(store, 3, region="SIN")]) == [BadInputError]
+        assert await stored_numbers(database_url) == [0, 2]
+
+    run(work())
+
+
+def test_a_key_many_times_at_once_stores_once(database_url: str) -> None:
+    async def work() -> None:
+        async with opened(database_url) as store:
+            async with held_up(database_url, store):
+                repeated = [submit(store, 1, key="k") for _ in range(50)]
+                others = [submit(store, number, key=f"k{number}") for number in range(2, 20)]
+            assert set(await outcomes([*repeated, *others])) == {None}
+            assert await outcomes([submit(store, 1, key="k"), submit(store, 99, key="k")]) == [
+                None,
+                KeyReusedError,
+            ]
+        assert sorted(await stored_numbers(database_url)) == list(range(20))
+
+    run(work())
+
+
+def test_a_key_twice_in_a_group_with_two_bodies_stores_the_first(database_url: str) -> None:
+    async def work() -> None:
+        async with opened(database_url) as store:
+            async with held_up(database_url, store):
+                both = [submit(store, 1, key="k"), submit(store, 2, key="k")]
+            assert await outcomes(both) == [None, KeyReusedError]
+        assert await stored_numbers(database_url) == [0, 1]
+
+    run(work())
+
+
+def test_a_key_that_came_first_with_a_refused_result_is_free_for_the_next(database_url: str) -> None:
+    async def work() -> None:
+        async with opened(database_url) as store:
+            async with held_up(database_url, store):
+                bad = parse_stats(json.dumps(transcoding()).encode())
+                refused = store.submit_stats(ParsedStats(bad.stats, b"not json"), key="k", body=b"bad")
+                good = submit(store, 1, key="k")
+            assert await outcomes([refused, good]) == [BadInputError, None]
+
+    run(work())
+
+
+def test_two_servers_with_the_same_keys_store_each_once(database_url: str) -> None:
+    async def work() -> None:
+        async with opened(database_url) as one, opened(database_url) as other:
+            futures = []
+            for start in range(0, 300, 30):
+                keys = range(start, start + 30)
+                futures += [submit(one, number, key=f"k{number}") for number in keys]
+                futures += [submit(other, number, key=f"k{number}") for number in reversed(keys)]
+                await asyncio.sleep(0.003)
+            assert set(await outcomes(futures)) == {None}
+        assert sorted(await stored_numbers(database_url)) == list(range(300))
+
+    run(work())
+
+
+def test_a_deadlock_with_somebody_else_is_survived(database_url: str) -> None:
+    claim = "INSERT INTO idempotency_keys (key, body_digest) VALUES ($1, '')"
+
+    async def work() -> None:
+        connection = await asyncpg.connect(database_url)
+        async with opened(database_url) as store:
+            transaction = connection.transaction()
+            await transaction.start()
+            await connection.execute("SET LOCAL deadlock_timeout = '1min'")  # it is the writer that is undone
+            await connection.execute(claim, "b")
+            futures = [submit(store, 0, key="z")]
+            futures += [submit(store, 1, key="a"), submit(store, 2, key="b")]
+            await until_waiting(database_url)
+            await connection.execute(claim, "a")
+            await transaction.rollback()
+            assert await outcomes(futures) == [None] * 3
+        await connection.close()
+        assert sorted(await stored_numbers(database_url)) == [0, 1, 2]
+
+    run(work())
+
+
+END_THE_WAITING = f"SELECT pg_terminate_backend(pid) {WAITING}"
+END_ALL_OTHERS = (  # and see them gone
+    "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+
+
+def test_a_connection_lost_in_the_middle_fails_what_was_sent_and_has_no_key(database_url: str) -> None:
+    async def work() -> None:
+        async with opened(database_url) as store:
+            connection = await asyncpg.connect(database_url)
+            async with connection.transaction():
+                await connection.execute("LOCK TABLE events IN SHARE MODE")
+                sent = [submit(store, 1), submit(store, 2, key="k")]
+                await until_waiting(database_url)
+                later = submit(store, 3)
+                await query(database_url, END_THE_WAITING)
+                assert await outcomes(sent[:1]) == [DatabaseUnavailableError]
+            await connection.close()
+            assert await outcomes([sent[1], later]) == [None, None]
+        assert await stored_numbers(database_url) == [2, 3]
+
+    run(work())
+
+
+def test_a_connection_lost_in_silence_costs_no_result(database_url: str) -> None:
+    async def work() -> None:
+        async with opened(database_url) as store:
+            for number in range(20):
+                assert await outcomes([submit(store, number)]) == [None]
+                await query(database_url, END_ALL_OTHERS)
+        assert await stored_numbers(database_url) == list(range(20))
+
+    run(work())
+
+
+def test_connections_lost_under_load_lose_nothing_acknowledged_and_store_nothing_twice(
+    database_url: str,
+) -> None:
+    async def work() -> None:
+        acknowledged: set[int] = set()
+        refused: set[type] = set()
+        async with opened(database_url) as store:
+
+            async def post(first: int) -> None:
+                for number in range(first, first + 100):
+                    key = f"k{number}" if number % 2 else None
+                    (outcome,) = await outcomes([submit(store, number, key=key)])
+                    if outcome is None:
+                        acknowledged.add(number)
+                    else:
+                        refused.add(outcome)
+
+            async def end_connections() -> None:
+                while True:
+                    await query(database_url, END_ALL_OTHERS)
+                    await asyncio.sleep(0.005)
+
+            ending = asyncio.create_task(end_connections())
+            await asyncio.gather(*(post(poster * 1000) for poster in range(12)))
+            ending.cancel()
+            await asyncio.gather(ending, return_exceptions=True)
+        stored = await stored_numbers(database_url)
+        assert refused <= {DatabaseUnavailableError}
+        assert len(stored) == len(set(stored)), "stored twice"
+        assert acknowledged <= set(stored), "lost"
+        assert acknowledged, "some got through"
+
+    run(work())
+
+
+def test_what_waits_is_bounded_and_freed_when_its_time_runs_out(database_url: str) -> None:
+    async def work() -> None:
+        async with opened(database_url, timeout_s=0.7) as store:
+            async with held_up(database_url, store) as first:
+                big = json.dumps(transcoding(response_payload="x" * 15_000_000)).encode()
+                parsed = parse_stats(big)
+                waiting = [store.submit_stats(parsed, key=None, body=big) for _ in range(5)]
+                with pytest.raises(DatabaseUnavailableError, match="too many"):
+                    submit(store, 1)
+                assert set(await outcomes([first, *waiting])) == {DatabaseUnavailableError}
+            assert await outcomes([submit(store, 2)]) == [None]
+        assert await stored_numbers(database_url) == [2]
+
+    run(work())
+
+
+def test_a_sender_that_stops_waiting_harms_no_neighbour(database_url: str) -> None:
+    async def work() -> None:
+        async with opened(database_url) as store:
+            async with held_up(database_url, store) as first:
+                left, stays = submit(store, 1), submit(store, 2)
+                first.cancel()
+                left.cancel()
+            assert await outcomes([stays]) == [None]
+        assert (await stored_numbers(database_url))[-1] == 2
+
+    run(work())
+
+
+def test_closing_stores_what_waits(database_url: str) -> None:
+    async def work() -> None:
+        async with opened(database_url) as store:
+            async with held_up(database_url, store) as first:
+                waiting = [submit(store, number) for number in range(1, 50)]
+                closing = asyncio.create_task(store.close())
+                await asyncio.sleep(0)
+                with pytest.raises(DatabaseUnavailableError, match="stopping"):
+                    submit(store, 50)
+            await closing
+            assert all(future.done() for future in [first, *waiting])
+            assert set(await outcomes([first, *waiting])) == {None}
+        assert await stored_numbers(database_url) == list(range(50))
+
+    run(work())
+
+
+def test_closing_refuses_what_can_not_be_stored_any_more(database_url: str) -> None:
+    async def work() -> None:
+        async with opened(database_url) as store, held_up(database_url, store) as first:
+            waiting = submit(store, 1)
+            await store.close()
+            assert await outcomes([first, waiting]) == [DatabaseUnavailableError] * 2
+
+    run(work())
+
+
+def test_who_keeps_what_is_derived_is_told_before_the_sender(database_url: str) -> None:
+    async def work() -> None:
+        async with opened(database_url) as store:
+            told: list[int] = []
+
+            def tell(stored: Sequence[ParsedStats]) -> None:
+                assert not any(future.done() for future in group)
+                told.extend(parsed.stats.timestamp for parsed in stored)
+
+            group: list[Stored] = []
+            async with held_up(database_url, store) as first:
+                pass
+            await first
+            store.when_stored(tell)
+            group += [submit(store, number) for number in (1, 2, 3)]
+            await outcomes(group)
+            assert told == [1, 2, 3]
+
+    run(work())
+
+
+def test_an_unknown_region_is_the_senders_fault(database_url: str) -> None:
+    async def work() -> None:
+        async with opened(database_url) as store:
+            assert await outcomes([submit(store, 1, region="XXX"), submit(store, 2)]) == [BadInputError, None]
+
+    run(work())
