@@ -1,6 +1,5 @@
 """The questions that the API, the pages and the command line all ask: fetch, then score."""
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,15 +7,12 @@ from typing import Any
 from orchboard.parsing import ParsedStats, parse_stats, read_stored
 from orchboard.scoring import score_ai, score_transcoding, weighted_mean
 from orchboard.stats import JobType, Pipeline, Region, Score, StatsQuery, TopScore, Window
+from orchboard.store.changes import Changes
 from orchboard.store.store import AIMeans, Store
-from orchboard.window import parse_window
+from orchboard.window import ANY_TIME, Bounds
 
 Scores = dict[str, dict[str, Score]]
 """{orchestrator: {region: score}}, both sorted; an orchestrator has at least one region."""
-
-
-# More than there are regions; what strangers ask for beyond that is answered, not kept.
-_PIPELINES_KEPT = 200
 
 
 def utc_now() -> datetime:
@@ -28,7 +24,8 @@ class Leaderboard:
     """Every answer of the leaderboard.
 
     default_window -- how far back a question without since and until reaches
-    pipelines_cache_s -- how old the pipelines of the default window may get
+    pipelines_cache_s -- how old an answer about pipelines may get
+    changes -- told of every result that is stored
     """
 
     def __init__(
@@ -37,18 +34,18 @@ class Leaderboard:
         *,
         default_window: timedelta,
         pipelines_cache_s: float,
+        changes: Changes | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.store = store
         self._default_window = default_window
-        self._pipelines_cache_s = pipelines_cache_s
-        self._now = now
-        self._pipelines: dict[str | None, tuple[float, tuple[Pipeline, ...]]] = {}
-        self._ai_results = 0
+        self.pipelines_cache_s = pipelines_cache_s
+        self._changes = changes or Changes.alone()
+        self.now = now
 
-    def window(self, since: str = "", until: str = "") -> Window:
-        """The window that `since` and `until` mean now. Raises BadInputError."""
-        return parse_window(since, until, now=self._now(), default=self._default_window)
+    def window(self, bounds: Bounds = ANY_TIME) -> Window:
+        """The window that the bounds mean now."""
+        return bounds.window(now=self.now(), default=self._default_window)
 
     async def post(self, body: bytes, *, key: str | None) -> ParsedStats:
         """Store one signed body, received now; returns after the commit.
@@ -57,10 +54,10 @@ class Leaderboard:
         last, nothing is known to be.
         """
         parsed = parse_stats(body)
-        await self.store.insert_stats(parsed, key=key, body=body)
-        if parsed.stats.job_type is JobType.AI:
-            self._ai_results += 1
-            self._pipelines.clear()
+        try:
+            await self.store.insert_stats(parsed, key=key, body=body)
+        finally:  # what failed may have been committed all the same
+            self._changes.note(parsed.stats)
         return parsed
 
     async def aggregated_stats(self, query: StatsQuery) -> Scores:
@@ -94,21 +91,9 @@ class Leaderboard:
             rows.setdefault(row["region"], []).append(row)
         return dict(sorted(rows.items()))
 
-    async def pipelines(
-        self, since: str = "", until: str = "", region: str | None = None
-    ) -> tuple[Pipeline, ...]:
-        """The pipelines seen in the window. Those of the default window come from memory when they can."""
-        window = self.window(since, until)
-        if since or until:
-            return await self.store.fetch_pipelines(window, region)
-        asked_at = time.monotonic()
-        read_at, known = self._pipelines.get(region, (float("-inf"), ()))
-        if asked_at - read_at > self._pipelines_cache_s:
-            posted = self._ai_results
-            known = await self.store.fetch_pipelines(window, region)
-            if posted == self._ai_results and len(self._pipelines) < _PIPELINES_KEPT:
-                self._pipelines[region] = (asked_at, known)
-        return known
+    async def pipelines(self, window: Window, region: str | None = None) -> tuple[Pipeline, ...]:
+        """The pipelines seen in the window."""
+        return await self.store.fetch_pipelines(window, region)
 
     async def regions(self) -> tuple[Region, ...]:
         """Every region with its job type: sorted by type, then GLOBAL first, then name."""
