@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from typing import Any
 
 import structlog
 from starlette.applications import Starlette
@@ -17,6 +18,7 @@ from orchboard.api.asgi import Application, api_route, kept_route
 from orchboard.api.docs_page import documentation_routes
 from orchboard.api.post_stats import PostStats
 from orchboard.api.routes import ASKERS, ROUTES, handlers
+from orchboard.api.short_way import ShortWay
 from orchboard.catalyst import fetch_catalyst_regions
 from orchboard.config import Settings, read_settings
 from orchboard.errors import Refusal, SetupError
@@ -55,8 +57,11 @@ def create_app(
         now=now,
     )
     answers = Answers(changes, Lookout(store.fetch_snapshot), max_bytes=settings.answer_cache_bytes)
-    replies, access_log, request_ids = Replies(answers), AccessLog(), RequestIds()
-    by_name = handlers(PostStats(secret=settings.secret, max_body_bytes=settings.max_body_bytes))
+    access_log, request_ids = AccessLog(), RequestIds()
+    post_stats = PostStats(secret=settings.secret, max_body_bytes=settings.max_body_bytes)
+    short_way = ShortWay(answers, post_stats, board, access_log, request_ids) if settings.short_way else None
+    replies = Replies(answers, short_way.remember if short_way else None)
+    by_name = handlers(post_stats)
     routes = [
         kept_route(endpoint, ASKERS[endpoint.name], board, replies)
         if endpoint.cached
@@ -64,7 +69,7 @@ def create_app(
         for endpoint in ROUTES
     ]
     routes += [*documentation_routes(replies), *web_routes(board, replies)]
-    lifespan = Starlette(lifespan=lambda _: _lifespan(settings, database, board, access_log))
+    lifespan = Starlette(lifespan=lambda _: _lifespan(settings, database, board, access_log, short_way))
     return Application(routes, lifespan, access_log, request_ids)
 
 
@@ -82,16 +87,23 @@ def app_from_environment(changes: Changes | None = None) -> ASGIApp:
 
 @asynccontextmanager
 async def _lifespan(
-    settings: Settings, database: Database, board: Leaderboard, access_log: AccessLog
-) -> AsyncIterator[None]:
-    """Open the database early and keep house, both in the background; close at the end."""
+    settings: Settings,
+    database: Database,
+    board: Leaderboard,
+    access_log: AccessLog,
+    short_way: ShortWay | None,
+) -> AsyncIterator[dict[str, Any]]:
+    """Open the database early and keep house, both in the background; close at the end.
+
+    What it yields reaches our protocol, when it is that which serves.
+    """
     access_log.start_buffering()
     tasks = [asyncio.create_task(_open_when_it_answers(database))]
     if settings.catalyst_region_url:
         tasks.append(asyncio.create_task(_add_catalyst_regions(settings, board.store)))
     tasks.append(asyncio.create_task(_expire_keys(board)))
     try:
-        yield
+        yield {"short_way": short_way}
     finally:
         for task in tasks:
             task.cancel()

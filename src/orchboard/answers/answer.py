@@ -30,19 +30,18 @@ class Variant:
 
 
 class Answer:
-    """A 200: its body as computed, under `headers` that say what it is and how long it may be kept."""
+    """A 200: its body as computed, under `headers` that say what it is and how long it may be kept.
+
+    is_small -- whether encoding it is not worth while
+    """
 
     def __init__(self, body: bytes, headers: Headers) -> None:
         self.body = body
+        self.is_small = len(body) < WORTH_ENCODING_BYTES
         self._headers = headers
         self._digest = blake2b(body, digest_size=12).hexdigest()
         self._variants = {IDENTITY: self._variant(body, IDENTITY)}
         self._encoding: dict[str, asyncio.Task[bytes]] = {}
-
-    @property
-    def is_small(self) -> bool:
-        """Whether encoding it is not worth while."""
-        return len(self.body) < WORTH_ENCODING_BYTES
 
     @property
     def size(self) -> int:
