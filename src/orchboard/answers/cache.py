@@ -25,15 +25,15 @@ class Entry:
     """
 
     __slots__ = (
-        "answer", "computation", "epoch", "fresh_until", "key", "size", "slots", "token", "true_until", "used",
+        "answer", "computation", "epoch", "fresh_until", "key", "size", "token", "token_now", "true_until", "used",
     )  # fmt: skip
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: Question, changes: Changes) -> None:
         self.key = question.key
-        self.slots = (EVERYTHING, *question.slots)
+        self.token_now = changes.token_of(EVERYTHING, *question.slots)
         self.answer: Answer | None = None
         self.computation: Computation | None = None
-        self.token = b""
+        self.token: object = None
         self.epoch = 0
         self.fresh_until = self.true_until = -math.inf
         self.size = 0
@@ -43,7 +43,7 @@ class Entry:
 class Computation:
     """An answer in the making, and what was known when it began."""
 
-    def __init__(self, question: Question, token: bytes, epoch: int) -> None:
+    def __init__(self, question: Question, token: object, epoch: int) -> None:
         self.began_at = time.monotonic()
         self.token = token
         self.epoch = epoch
@@ -74,7 +74,7 @@ class Answers:
             await self._lookout.look()
         if entry.answer is not None and self.is_true(entry, time.monotonic()):
             return entry.answer
-        token = self._changes.token(*entry.slots)
+        token = entry.token_now()
         while (running := entry.computation) is not None:
             if running.began_at >= came_at or (running.token, running.epoch) == (token, self._lookout.epoch):
                 return await asyncio.shield(running.task)
@@ -91,7 +91,7 @@ class Answers:
             now < entry.true_until
             and (now < lookout.seen_until or now < entry.fresh_until)
             and entry.epoch == lookout.epoch
-            and entry.token == self._changes.token(*entry.slots)
+            and entry.token == entry.token_now()
         )
 
     def find(self, question: Question) -> Entry | None:
@@ -111,12 +111,12 @@ class Answers:
     def _entry(self, question: Question) -> Entry:
         entry = self._entries.get(question.key)
         if entry is None:
-            entry = self._entries[question.key] = Entry(question)
+            entry = self._entries[question.key] = Entry(question, self._changes)
             self._weigh(entry)
         return entry
 
     def _compute(self, entry: Entry, question: Question) -> Computation:
-        computation = Computation(question, self._changes.token(*entry.slots), self._lookout.epoch)
+        computation = Computation(question, entry.token_now(), self._lookout.epoch)
         computation.task = asyncio.create_task(self._answer(entry, computation))
         computation.task.add_done_callback(_be_seen)
         entry.computation = computation

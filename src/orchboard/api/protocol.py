@@ -10,7 +10,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from orchboard.api.refusals import error_response
-from orchboard.api.short_way import POST_TARGET, ShortWay, header_lines
+from orchboard.api.short_way import POST_TARGET, Known, ShortWay, header_lines
 
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 _REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r?\n")
@@ -48,7 +48,8 @@ class Protocol(HttpToolsProtocol):
 
     _received = b""
     _expects_head = True
-    _answered = False
+    _answered: tuple[Known, bytes, bytes | None] | None = None
+    _heads = 0
     _posting: Posting | None = None
     _idle_since: float | None = None
 
@@ -57,6 +58,8 @@ class Protocol(HttpToolsProtocol):
         self._short_way: ShortWay | None = self.app_state.get("short_way")
         self._noted: dict[bytes, bytes] = {}
         self._is_odd = False
+        self._preamble_of: list[tuple[bytes, bytes]] | None = None
+        self._preamble_lines = b""
 
     def data_received(self, data: bytes) -> None:
         """Parse what came in, remembering how it began for an answer to what can't be parsed.
@@ -64,9 +67,17 @@ class Protocol(HttpToolsProtocol):
         An offer to upgrade is not taken up, as HTTP allows; the parser would, and lose the body: Java's
         client offers h2c with every POST.
         """
+        way = self._short_way
+        if way is not None and self._expects_head and (seen := way.requests.get(data)) and self._is_free():
+            answer = way.answer(*seen, self._preamble())
+            if answer is not None:
+                self._write(answer)
+                return
         self._received = data
         self._idle_since = None
-        if self._expects_head:
+        begins = self._expects_head
+        self._heads = 0
+        if begins:
             head_end = data.find(b"\r\n\r\n")
             if head_end > 0 and _UPGRADE.search(data, 0, head_end):
                 data = _UPGRADE.sub(b"\r\nX-Upgrd:", data[:head_end]) + data[head_end:]
@@ -77,11 +88,14 @@ class Protocol(HttpToolsProtocol):
             self.send_400_response("")
         except httptools.HttpParserUpgrade:
             self._unsupported_upgrade_warning()
+        if self._answered and begins and self._heads == 1 and self._expects_head and way is not None:
+            way.recognise(self._received, *self._answered)
 
     def on_message_begin(self) -> None:
         """A head has begun. uvicorn's scope is made when it is known to be wanted."""
         self._expects_head = False
-        self._answered = False
+        self._answered = None
+        self._heads += 1
         self._is_odd = False
         self._noted = {}
         self.url = b""
@@ -102,13 +116,10 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Answer at once, begin to take a result in, or make an ASGI request of it."""
-        cycle = self.cycle
         if (
             self._short_way is not None
             and not self._is_odd
-            and (cycle is None or cycle.response_complete)
-            and not self.flow.write_paused
-            and not self.transport.is_closing()
+            and self._is_free()
             and self.parser.should_keep_alive()
             and self.parser.get_http_version() == "1.1"
             and self._goes_short(self._short_way, self.parser.get_method())
@@ -126,19 +137,37 @@ class Protocol(HttpToolsProtocol):
             return True
         if method not in (b"GET", b"HEAD") or not _BODY.isdisjoint(noted):
             return False
-        answer = way.answer(
-            method,
-            self.url,
-            noted.get(_ACCEPT_ENCODING, b""),
-            noted.get(_IF_NONE_MATCH, b""),
-            self._preamble(),
-        )
+        known = way.find(self.url, noted.get(_ACCEPT_ENCODING, b""))
+        if known is None:
+            return False
+        if_none_match = noted.get(_IF_NONE_MATCH)
+        answer = way.answer(known, method, if_none_match, self._preamble())
         if answer is None:
             return False
-        self.transport.writelines(answer)
-        self._answered = True
-        self._wait_for_the_next()
+        self._answered = known, method, if_none_match
+        self._write(answer)
         return True
+
+    def _is_free(self) -> bool:
+        """Whether nothing is being answered, and what is written now goes out."""
+        cycle = self.cycle
+        return (
+            (cycle is None or cycle.response_complete)
+            and not self.flow.write_paused
+            and not self.transport.is_closing()
+        )
+
+    def _write(self, answer: tuple[bytes, bytes]) -> None:
+        """Write a whole answer, and wait for the next request.
+
+        One timer is re-armed when it fires; a new one for each answer would cost 1 us.
+        """
+        self.transport.writelines(answer)
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def _to_application(self) -> None:
         """Make an ASGI request of what was parsed so far of this one."""
@@ -177,8 +206,8 @@ class Protocol(HttpToolsProtocol):
             super().on_message_complete()
             return
         self._posting = None
-        self.tasks.add(stored)  # a future that a server that ends waits for
-        stored.add_done_callback(self.tasks.discard)  # type: ignore[arg-type]
+        self.tasks.add(stored)  # type: ignore[arg-type] # a future: a server that ends waits for it
+        stored.add_done_callback(self.tasks.discard)
         stored.add_done_callback(lambda stored: self._acknowledge(posting, stored))
 
     def _give_up(self) -> None:
@@ -203,15 +232,12 @@ class Protocol(HttpToolsProtocol):
         self.on_response_complete()
 
     def _preamble(self) -> bytes:
-        return header_lines(tuple(self.server_state.default_headers))
-
-    def _wait_for_the_next(self) -> None:
-        """Close the connection when nothing comes for a while. One timer is re-armed: a new one costs 1 us."""
-        self._idle_since = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+        """What the server adds to every head: the date, another list each second."""
+        headers = self.server_state.default_headers
+        if headers is not self._preamble_of:
+            self._preamble_of = headers
+            self._preamble_lines = header_lines(tuple(headers))
+        return self._preamble_lines
 
     def on_response_complete(self) -> None:
         """An ASGI request was answered."""

@@ -24,6 +24,10 @@ log = structlog.get_logger(__name__)
 _TARGETS = 4096
 _TARGET_BYTES = 1024
 
+# The requests that are recognised as they stand, and how long one may be.
+_REQUESTS = 2048
+_REQUEST_BYTES = 1024
+
 POST_TARGET = b"/api/post_stats"
 
 
@@ -66,7 +70,11 @@ class Known:
 
 
 class ShortWay:
-    """What the connections of one process share."""
+    """What the connections of one process share.
+
+    requests -- whole requests, byte for byte, with what parsing them led to: what to answer, method, If-None-Match
+    max_body_bytes -- of a result
+    """
 
     def __init__(
         self,
@@ -82,6 +90,7 @@ class ShortWay:
         self._log = access_log
         self._ids = request_ids
         self._known: dict[tuple[bytes, bytes], Known] = {}
+        self.requests: dict[bytes, tuple[Known, bytes, bytes | None]] = {}
         self._stored = Outcome.of("POST", POST_TARGET.decode(), POST_TARGET.decode(), 200, 2)
         self._acknowledgement = header_lines(tuple(ok().raw_headers)) + b"\r\nok"
         self.max_body_bytes = post_stats.max_body_bytes
@@ -100,32 +109,41 @@ class ShortWay:
         if entry.answer is not None and known.prepare(entry.answer):
             self._known[target, accepted.encode("latin-1")] = known
 
+    def recognise(self, request: bytes, known: Known, method: bytes, if_none_match: bytes | None) -> None:
+        """Spare the parser this request the next time."""
+        if len(request) <= _REQUEST_BYTES:
+            if len(self.requests) >= _REQUESTS:
+                self.requests.clear()
+            self.requests[request] = known, method, if_none_match
+
+    def find(self, target: bytes, accept_encoding: bytes) -> Known | None:
+        """What a way of asking led to, None when it is new."""
+        return self._known.get((target, accept_encoding))
+
     def answer(
-        self, method: bytes, target: bytes, accept_encoding: bytes, if_none_match: bytes, preamble: bytes
+        self, known: Known, method: bytes, if_none_match: bytes | None, preamble: bytes
     ) -> tuple[bytes, bytes] | None:
         """Head and body of the answer to a GET or HEAD, logged; None when it takes more to find it.
 
         preamble -- the headers that the server itself adds
         """
-        known = self._known.get((target, accept_encoding))
-        if known is None:
-            return None
         began_at = time.monotonic()
         answer = known.entry.answer
         if answer is None or not self._answers.is_true(known.entry, began_at):
             return None
         if answer is not known.answer and not known.prepare(answer):
             return None
-        request_id = self._ids.next()
-        if not if_none_match:
-            status, head = 200, known.head
+        if if_none_match is None:
+            status, line, rest = 200, b"HTTP/1.1 200 OK\r\n", known.head
         elif if_none_match == known.variant.etag:
-            status, head = 304, header_lines(known.variant.unchanged_headers) + b"\r\n"
+            status, line = 304, STATUS_LINE[304]
+            rest = header_lines(known.variant.unchanged_headers) + b"\r\n"
         else:
             return None
-        head = b"%b%bx-request-id: %b\r\n%b" % (STATUS_LINE[status], preamble, request_id.encode(), head)
+        request_id = self._ids.next()
         if self._log.is_on:
             self._log.write(known.outcome(method, status), request_id, (time.monotonic() - began_at) * 1000)
+        head = b"%b%bx-request-id: %b\r\n%b" % (line, preamble, request_id.encode(), rest)
         return head, known.variant.body if status == 200 and method == b"GET" else b""
 
     def begin_post(self, body: bytes, authorization: bytes, key: bytes) -> "asyncio.Future[Any] | None":

@@ -6,8 +6,10 @@ import os
 import struct
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from operator import itemgetter
 
 from orchboard.errors import SetupError
 from orchboard.stats import JobType, Stats
@@ -58,7 +60,6 @@ class Changes:
         self._width = len(memory) // SLOTS
         self._offset = lane * _COUNTER.size
         self._lock = lock  # open as long as we live: closing it would free the lane
-        self._slices = [slice(slot * self._width, (slot + 1) * self._width) for slot in range(SLOTS)]
 
     @classmethod
     def alone(cls) -> "Changes":
@@ -76,9 +77,14 @@ class Changes:
                 return cls(memory, lane, file)
         raise SetupError("more workers than the server was started for")
 
-    def token(self, *slots: int) -> bytes:
-        """What the slots stand at. Read before an answer is computed, and compared before it is given again."""
-        return b"".join([self._memory[self._slices[slot]] for slot in slots])
+    def token_of(self, *slots: int) -> Callable[[], object]:
+        """A function that reads what the slots stand at, as something to compare.
+
+        Read before an answer is computed, and again before it is given another time.
+        """
+        width = self._width
+        read = itemgetter(*(slice(slot * width, (slot + 1) * width) for slot in slots))
+        return partial(read, self._memory)
 
     def note(self, stats: Stats) -> None:
         """Count one result. After its commit and before anybody is told of it."""

@@ -24,7 +24,8 @@ class RegionDirectory:
         self._database = database
         self._cache_s = cache_s
         self._changes = changes or Changes.alone()
-        self._token = b""
+        self._token_now = self._changes.token_of(EVERYTHING)
+        self._token: object = None
         self._regions: tuple[Region, ...] = ()
         self._ids: dict[tuple[str, JobType], int] = {}
         self._read_at = float("-inf")
@@ -33,7 +34,7 @@ class RegionDirectory:
     async def current(self, *, patience_s: float = READ_PATIENCE_S) -> tuple[Region, ...]:
         """The regions, sorted by type, then GLOBAL first, then name."""
         asked_at = time.monotonic()
-        changed = self._token != self._changes.token(EVERYTHING)
+        changed = self._token != self._token_now()
         if changed or asked_at - self._read_at > self._cache_s:
             try:
                 async with asyncio.timeout(READ_PATIENCE_S if self._regions else None):
@@ -97,7 +98,7 @@ class RegionDirectory:
                 await asyncio.sleep(0.1)
 
     async def _read(self) -> None:
-        began_at, token = time.monotonic(), self._changes.token(EVERYTHING)
+        began_at, token = time.monotonic(), self._token_now()
         rows = await self._database.fetch(sql("regions"))
         self._regions = tuple(
             Region(row["region"], row["display_name"], JobType(row["job_type"]))
