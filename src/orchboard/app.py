@@ -6,21 +6,28 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from importlib import import_module
+from typing import Any
 
 import structlog
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from orchboard.api.asgi import Application, api_route
+from orchboard.answers.cache import Answers
+from orchboard.answers.replies import Replies
+from orchboard.api.access_log import AccessLog, RequestIds
+from orchboard.api.asgi import Application, api_route, kept_route
 from orchboard.api.docs_page import documentation_routes
 from orchboard.api.post_stats import PostStats
-from orchboard.api.routes import ROUTES, handlers
+from orchboard.api.routes import ASKERS, ROUTES, handlers
+from orchboard.api.short_way import ShortWay
 from orchboard.catalyst import fetch_catalyst_regions
 from orchboard.config import Settings, read_settings
 from orchboard.errors import Refusal, SetupError
 from orchboard.leaderboard import Leaderboard, utc_now
 from orchboard.logs import configure_logs
+from orchboard.store.changes import Changes
 from orchboard.store.database import Database
+from orchboard.store.lookout import Lookout
 from orchboard.store.regions import RegionDirectory
 from orchboard.store.store import Store
 from orchboard.store.upkeep import Upkeep
@@ -32,47 +39,79 @@ CATALYST_TIMEOUT_S = 10.0
 KEY_EXPIRY_EVERY_S = 3600.0
 
 
-def create_app(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> ASGIApp:
-    """The application on the database of `settings.postgres`, connected to when it is first asked."""
+def create_app(
+    settings: Settings, *, changes: Changes | None = None, now: Callable[[], datetime] = utc_now
+) -> ASGIApp:
+    """The application on the database of `settings.postgres`, connected to when it is first asked.
+
+    changes -- the counters that it shares with other workers; None: it has none
+    """
+    changes = changes or Changes.alone()
     database = Database(
         settings.postgres, connections=settings.db_connections, timeout_s=settings.db_timeout_s
     )
-    store = Store(database, RegionDirectory(database, cache_s=settings.regions_cache_s))
+    store = Store(database, RegionDirectory(database, cache_s=settings.regions_cache_s, changes=changes))
     board = Leaderboard(
         store,
         default_window=settings.start_time_window,
         pipelines_cache_s=settings.pipelines_cache_s,
+        changes=changes,
         now=now,
     )
-    by_name = handlers(PostStats(secret=settings.secret, max_body_bytes=settings.max_body_bytes))
-    routes = [api_route(endpoint, by_name[endpoint.name], board) for endpoint in ROUTES]
-    routes += [*documentation_routes(), *web_routes(board)]
-    return Application(routes, Starlette(lifespan=lambda _: _lifespan(settings, database, board)))
+    answers = Answers(changes, Lookout(store.fetch_snapshot), max_bytes=settings.answer_cache_bytes)
+    access_log, request_ids = AccessLog(), RequestIds()
+    post_stats = PostStats(secret=settings.secret, max_body_bytes=settings.max_body_bytes)
+    short_way = ShortWay(answers, post_stats, board, access_log, request_ids) if settings.short_way else None
+    replies = Replies(answers, short_way.remember if short_way else None)
+    by_name = handlers(post_stats)
+    routes = [
+        kept_route(endpoint, ASKERS[endpoint.name], board, replies)
+        if endpoint.cached
+        else api_route(endpoint, by_name[endpoint.name], board)
+        for endpoint in ROUTES
+    ]
+    routes += [*documentation_routes(replies), *web_routes(board, replies)]
+    lifespan = Starlette(lifespan=lambda _: _lifespan(settings, database, board, access_log, short_way))
+    return Application(routes, lifespan, access_log, request_ids)
 
 
-def app_from_environment() -> ASGIApp:
-    """The application for servers that want a factory; POSTGRES must be set."""
+def app_from_environment(changes: Changes | None = None) -> ASGIApp:
+    """The application for servers that want a factory; POSTGRES must be set.
+
+    changes -- as `create_app`
+    """
     settings = read_settings(os.environ)
     if not settings.postgres:
         raise SetupError("POSTGRES must be set: the embedded database is started by `orchboard serve` only")
     configure_logs(settings.log_level)
-    return create_app(settings)
+    return create_app(settings, changes=changes)
 
 
 @asynccontextmanager
-async def _lifespan(settings: Settings, database: Database, board: Leaderboard) -> AsyncIterator[None]:
-    """Open the database early and keep house, both in the background; close at the end."""
+async def _lifespan(
+    settings: Settings,
+    database: Database,
+    board: Leaderboard,
+    access_log: AccessLog,
+    short_way: ShortWay | None,
+) -> AsyncIterator[dict[str, Any]]:
+    """Open the database early and keep house, both in the background; close at the end.
+
+    What it yields reaches our protocol, when it is that which serves.
+    """
+    access_log.start_buffering()
     tasks = [asyncio.create_task(_open_when_it_answers(database))]
     if settings.catalyst_region_url:
         tasks.append(asyncio.create_task(_add_catalyst_regions(settings, board.store)))
     tasks += [asyncio.create_task(task) for task in (_expire_keys(board), Upkeep(database).run(), _warm_up())]
     try:
-        yield
+        yield {"short_way": short_way}
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await board.store.close()
+        access_log.close()
 
 
 async def _open_when_it_answers(database: Database) -> None:

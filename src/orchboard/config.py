@@ -31,6 +31,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     postgres_bin: str
     max_body_bytes: int
     db_connections: int
+    answer_cache_bytes: int
+    short_way: bool
     orchboard_url: str
 
 
@@ -93,6 +95,12 @@ def _mebibytes(value: str) -> int:
     return _between(1, 1024)(value) * 1024 * 1024
 
 
+def _on_or_off(value: str) -> bool:
+    if value.lower() not in ("on", "off"):
+        raise ValueError("on or off")
+    return value.lower() == "on"
+
+
 def _log_level(value: str) -> str:
     if value.lower() not in LOG_LEVELS:
         raise ValueError("one of " + ", ".join(LOG_LEVELS))
@@ -138,7 +146,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("REGIONS_CACHE_TIMEOUT", "regions_cache_s", "60", "seconds", _seconds,
             "How old the list of regions may get before it is read again; also how often CATALYST_REGION_URL is fetched."),
     Setting("PIPELINES_CACHE_TIMEOUT", "pipelines_cache_s", "60", "seconds", _seconds,
-            "How old the list of pipelines of the default window may get; a result posted here ends it at once."),
+            "How old an answer of /api/pipelines may get at most; a new AI result ends it at once, and one over a window that moves ends after 10 s."),
     Setting("CATALYST_REGION_URL", "catalyst_region_url", "", "URL", _http_url,
             "A Catalyst document whose regions are added to the transcoding regions. Fetched in the background."),
     Setting("HOST", "host", "127.0.0.1", "address", _text,
@@ -155,6 +163,10 @@ SETTINGS: tuple[Setting, ...] = (
             "The largest request body that is read."),
     Setting("DB_CONNECTIONS", "db_connections", "10", "connections", _between(1, 1000),
             "Connections to the database, at most, of each worker."),
+    Setting("ANSWER_CACHE_MB", "answer_cache_bytes", "32", "MiB", _mebibytes,
+            "How much memory each worker may use for answers that it has given and that are still true."),
+    Setting("SHORT_WAY", "short_way", "on", "", _on_or_off,
+            "Whether answers that are known, and results, bypass the application's stack. off only costs speed."),
     Setting("ORCHBOARD_URL", "orchboard_url", "http://127.0.0.1:8080", "URL", _text,
             "Where `post`, `get` and `simulate live` find the server, unless --url says so."),
 )  # fmt: skip

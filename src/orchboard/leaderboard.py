@@ -1,7 +1,6 @@
 """The questions that the API, the pages and the command line all ask: fetch, then score."""
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,11 +9,9 @@ from msgspec import structs
 
 from orchboard.parsing import ParsedStats, parse_stats, read_stored
 from orchboard.stats import JobType, Pipeline, Region, ScoresByCell, StatsQuery, TopScore, Window
+from orchboard.store.changes import Changes
 from orchboard.store.store import Store
-from orchboard.window import parse_window
-
-# More than there are regions; what strangers ask for beyond that is answered, not kept.
-_PIPELINES_KEPT = 200
+from orchboard.window import ANY_TIME, Bounds
 
 
 def utc_now() -> datetime:
@@ -26,7 +23,8 @@ class Leaderboard:
     """Every answer of the leaderboard.
 
     default_window -- how far back a question without since and until reaches
-    pipelines_cache_s -- how old the pipelines of the default window may get
+    pipelines_cache_s -- how old an answer about pipelines may get
+    changes -- told of every result that is stored
     """
 
     def __init__(
@@ -35,19 +33,19 @@ class Leaderboard:
         *,
         default_window: timedelta,
         pipelines_cache_s: float,
+        changes: Changes | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.store = store
         self._default_window = default_window
-        self._pipelines_cache_s = pipelines_cache_s
-        self._now = now
-        self._pipelines: dict[str | None, tuple[float, tuple[Pipeline, ...]]] = {}
-        self._ai_results = 0
+        self.pipelines_cache_s = pipelines_cache_s
+        self._changes = changes or Changes.alone()
+        self.now = now
         store.when_stored(self._note_stored)
 
-    def window(self, since: str = "", until: str = "") -> Window:
-        """The window that `since` and `until` mean now. Raises BadInputError."""
-        return parse_window(since, until, now=self._now(), default=self._default_window)
+    def window(self, bounds: Bounds = ANY_TIME) -> Window:
+        """The window that the bounds mean now."""
+        return bounds.window(now=self.now(), default=self._default_window)
 
     def submit(self, body: bytes, *, key: str | None) -> asyncio.Future[ParsedStats]:
         """Store one signed body, received now; done after the commit. Needs a running loop.
@@ -63,10 +61,8 @@ class Leaderboard:
 
     def _note_stored(self, stored: Sequence[ParsedStats]) -> None:
         """What has to be known of new results before anybody is told that they are stored."""
-        ai_results = sum(parsed.stats.job_type is JobType.AI for parsed in stored)
-        if ai_results:
-            self._ai_results += ai_results
-            self._pipelines.clear()
+        for parsed in stored:
+            self._changes.note(parsed.stats)
 
     async def aggregated_stats(self, query: StatsQuery) -> ScoresByCell:
         """Scores of every orchestrator and region the query asks for.
@@ -92,21 +88,9 @@ class Leaderboard:
             rows.setdefault(row["region"], []).append(row)
         return dict(sorted(rows.items()))
 
-    async def pipelines(
-        self, since: str = "", until: str = "", region: str | None = None
-    ) -> tuple[Pipeline, ...]:
-        """The pipelines seen in the window. Those of the default window come from memory when they can."""
-        window = self.window(since, until)
-        if since or until:
-            return await self.store.fetch_pipelines(window, region)
-        asked_at = time.monotonic()
-        read_at, known = self._pipelines.get(region, (float("-inf"), ()))
-        if asked_at - read_at > self._pipelines_cache_s:
-            posted = self._ai_results
-            known = await self.store.fetch_pipelines(window, region)
-            if posted == self._ai_results and len(self._pipelines) < _PIPELINES_KEPT:
-                self._pipelines[region] = (asked_at, known)
-        return known
+    async def pipelines(self, window: Window, region: str | None = None) -> tuple[Pipeline, ...]:
+        """The pipelines seen in the window."""
+        return await self.store.fetch_pipelines(window, region)
 
     async def regions(self) -> tuple[Region, ...]:
         """Every region with its job type: sorted by type, then GLOBAL first, then name."""

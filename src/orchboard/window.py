@@ -3,6 +3,8 @@
 import re
 from datetime import UTC, datetime, timedelta
 
+from msgspec import Struct
+
 from orchboard.errors import BadInputError
 from orchboard.stats import Window
 
@@ -19,6 +21,35 @@ CLOCK_SKEW = timedelta(hours=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class Bounds(Struct, frozen=True):
+    """What a reader asked of time, whenever that was; None is what was left open."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def window(self, *, now: datetime, default: timedelta) -> Window:
+        """The window they mean at `now`; see `parse_window`."""
+        first = self.since
+        if first is None:
+            only_before = self.until is not None and self.until <= now + CLOCK_SKEW
+            first = EARLIEST if only_before else now - default
+        return Window(first, self.until if self.until is not None else now)
+
+    def moves(self, now: datetime) -> bool:
+        """Whether the same bounds mean another window later."""
+        return self.until is None or self.until > now
+
+
+ANY_TIME = Bounds()
+
+
+def parse_bounds(since: str, until: str) -> Bounds:
+    """The bounds of two parameters, an empty one being absent. Raises BadInputError, as `parse_window`."""
+    return Bounds(
+        parse_moment("since", since) if since else None, parse_moment("until", until) if until else None
+    )
+
+
 def parse_window(since: str, until: str, *, now: datetime, default: timedelta) -> Window:
     """The window a reader asked for; an empty parameter is an absent one.
 
@@ -27,12 +58,7 @@ def parse_window(since: str, until: str, *, now: datetime, default: timedelta) -
     Raises BadInputError naming the parameter that is no finite number; any finite one is clamped
     to what a database can hold.
     """
-    first = parse_moment("since", since) if since else None
-    last = parse_moment("until", until) if until else None
-    if first is None:
-        only_before = last is not None and last <= now + CLOCK_SKEW
-        first = EARLIEST if only_before else now - default
-    return Window(first, last if last is not None else now)
+    return parse_bounds(since, until).window(now=now, default=default)
 
 
 def parse_moment(name: str, text: str) -> datetime:

@@ -1,11 +1,10 @@
 """GET /api/aggregated_stats"""
 
 from msgspec import UNSET, Struct, UnsetType
-from starlette.requests import Request
-from starlette.responses import Response
 
-from orchboard.api.params import Params, parse_stats_query
-from orchboard.api.responses import json_answer
+from orchboard.answers.question import Question, score_slots
+from orchboard.api.params import Params, max_age_s, parse_stats_query
+from orchboard.api.responses import JSON_HEADERS, encode_json
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType, Score
 
@@ -27,16 +26,26 @@ class Cell(Struct, frozen=True):
     total_score: float | UnsetType = UNSET
 
 
-async def aggregated_stats(request: Request, board: Leaderboard) -> Response:
+def aggregated_stats(params: Params, board: Leaderboard) -> Question:
     """Scores by orchestrator and region; the document that gateways choose by."""
-    query = parse_stats_query(Params(request.scope["query_string"]), board)
-    scores = await board.aggregated_stats(query)
-    cell = transcoding_cell if query.job_type is JobType.TRANSCODING else ai_cell
-    return json_answer(
-        {
-            orchestrator: {region: cell(score) for region, score in regions.items()}
-            for orchestrator, regions in scores.items()
-        }
+    asked = parse_stats_query(params)
+    cell = transcoding_cell if asked.job_type is JobType.TRANSCODING else ai_cell
+
+    async def compute() -> bytes:
+        scores = await board.aggregated_stats(asked.query(board))
+        return encode_json(
+            {
+                orchestrator: {region: cell(score) for region, score in regions.items()}
+                for orchestrator, regions in scores.items()
+            }
+        )
+
+    return Question(
+        ("aggregated_stats", asked),
+        compute,
+        JSON_HEADERS,
+        slots=score_slots(asked.job_type, asked.pipeline, asked.model),
+        max_age_s=max_age_s(asked.bounds, board),
     )
 
 

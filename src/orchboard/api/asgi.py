@@ -2,7 +2,6 @@
 
 import re
 import time
-import uuid
 from collections.abc import Sequence
 
 import structlog
@@ -12,23 +11,35 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orchboard.answers.replies import Replies
+from orchboard.api.access_log import AccessLog, Outcome, RequestIds
+from orchboard.api.params import Params
 from orchboard.api.refusals import error_response, refusal_response
 from orchboard.api.responses import preflight
-from orchboard.api.routes import Endpoint, Handler
+from orchboard.api.routes import Asker, Endpoint, Handler
 from orchboard.errors import Refusal
 from orchboard.leaderboard import Leaderboard
 
-log = structlog.get_logger("orchboard.access")
+log = structlog.get_logger(__name__)
 
 _SLASHES = re.compile("//+")
 _EVERY_METHOD = "GET, HEAD, POST, OPTIONS"
 
 
 def api_route(endpoint: Endpoint, handler: Handler, board: Leaderboard) -> Route:
-    """A route that answers GET with HEAD, and whose handler is given the leaderboard."""
+    """A route whose handler is given the leaderboard."""
 
     async def answer(request: Request) -> Response:
         return await handler(request, board)
+
+    return Route(endpoint.path, answer, methods=[endpoint.method], name=endpoint.name)
+
+
+def kept_route(endpoint: Endpoint, ask: Asker, board: Leaderboard, replies: Replies) -> Route:
+    """A route that answers GET and HEAD from the answers that are kept."""
+
+    async def answer(request: Request) -> Response:
+        return await replies.reply(request, ask(Params(request.scope["query_string"]), board))
 
     return Route(endpoint.path, answer, methods=[endpoint.method], name=endpoint.name)
 
@@ -40,16 +51,20 @@ class Application:
     refusal has its status and the JSON shape, a fault is logged and says nothing of itself.
     """
 
-    def __init__(self, routes: Sequence[BaseRoute], lifespan: ASGIApp) -> None:
+    def __init__(
+        self, routes: Sequence[BaseRoute], lifespan: ASGIApp, access_log: AccessLog, request_ids: RequestIds
+    ) -> None:
         self._router = Router(routes, redirect_slashes=False)
         self._lifespan = lifespan
+        self._access_log = access_log
+        self._request_ids = request_ids
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI. Scopes other than HTTP go to `lifespan`."""
         if scope["type"] != "http":
             await self._lifespan(scope, receive, send)
             return
-        line = AccessLine(scope, send)
+        line = AccessLine(scope, send, self._request_ids.next())
         scope["path"] = _SLASHES.sub("/", scope["path"]).rstrip("/") or "/"
         scope["app"] = self  # the router then raises HTTPException instead of answering in plain text
         try:
@@ -65,7 +80,7 @@ class Application:
                 raise
             await self._refused(error, line)(scope, receive, line.send)
         finally:
-            line.write()
+            line.write(self._access_log)
 
     def _refused(self, error: Exception, line: "AccessLine") -> Response:
         if isinstance(error, Refusal):
@@ -82,8 +97,8 @@ class Application:
 class AccessLine:
     """One request's line in the log, filled in as its answer goes by."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
-        self.request_id = uuid.uuid4().hex[:16]
+    def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
+        self.request_id = request_id
         self.status = 0
         self.refused = ""
         self._scope = scope
@@ -96,24 +111,17 @@ class AccessLine:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message["headers"], (b"x-request-id", self.request_id.encode())]
-        else:
+        elif self._scope["method"] != "HEAD":
             self._bytes += len(message.get("body", b""))
         await self._send(message)
 
-    def write(self) -> None:
+    def write(self, access_log: AccessLog) -> None:
         """Log it, at info."""
-        fields = {"refused": self.refused} if self.refused else {}
-        log.info(
-            "request",
-            method=self._scope["method"],
-            route=getattr(self._scope.get("route"), "path", "-"),
-            path=self._scope["path"],
-            status=self.status,
-            ms=round((time.perf_counter() - self._began_at) * 1000, 2),
-            bytes=self._bytes,
-            request_id=self.request_id,
-            **fields,
-        )
+        if access_log.is_on:
+            route = getattr(self._scope.get("route"), "path", "-")
+            outcome = Outcome.of(self._scope["method"], route, self._scope["path"], self.status, self._bytes)
+            ms = (time.perf_counter() - self._began_at) * 1000
+            access_log.write(outcome, self.request_id, ms, self.refused)
 
 
 def _methods_of(router: Router, scope: Scope) -> str:

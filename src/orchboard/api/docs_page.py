@@ -13,9 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from orchboard.answers.answer import Headers
+from orchboard.answers.question import Question
+from orchboard.answers.replies import Replies
 from orchboard.api.curl import ORIGIN
 from orchboard.api.openapi import openapi_document, openapi_json
-from orchboard.api.responses import CACHE_CONTROL, json_text
+from orchboard.api.responses import CACHE_CONTROL, CDN_CACHE_CONTROL, JSON_HEADERS
 from orchboard.api.schemas import REF
 from orchboard.config import SETTINGS
 
@@ -29,21 +32,36 @@ _PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+_PAGE_ANSWER_HEADERS: Headers = (
+    *((name.lower().encode(), value.encode()) for name, value in _PAGE_HEADERS.items()),
+    (b"cdn-cache-control", CDN_CACHE_CONTROL.encode()),
+    (b"content-type", b"text/html; charset=utf-8"),
+)
+
 # A Host header goes into lines that people paste into a shell.
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
 
 
-def documentation_routes() -> list[Route]:
+def documentation_routes(replies: Replies) -> list[Route]:
     """/openapi.json, /docs and its style sheet."""
-    return [Route("/openapi.json", _openapi), Route("/docs", _page), Route("/docs/page.css", _style)]
+
+    async def openapi(request: Request) -> Response:
+        return await replies.reply(request, Question(("openapi",), _openapi, JSON_HEADERS, is_stored=False))
+
+    async def page(request: Request) -> Response:
+        origin = origin_of(request)
+
+        async def compute() -> bytes:
+            return docs_html(origin).encode()
+
+        question = Question(("docs", origin), compute, _PAGE_ANSWER_HEADERS, is_stored=False)
+        return await replies.reply(request, question, by_target=False)
+
+    return [Route("/openapi.json", openapi), Route("/docs", page), Route("/docs/page.css", _style)]
 
 
-async def _openapi(_: Request) -> Response:
-    return json_text(openapi_json())
-
-
-async def _page(request: Request) -> Response:
-    return Response(docs_html(origin_of(request)), media_type="text/html", headers=_PAGE_HEADERS)
+async def _openapi() -> bytes:
+    return openapi_json()
 
 
 async def _style(_: Request) -> Response:
@@ -60,7 +78,6 @@ def origin_of(request: Request) -> str:
     return f"{'https' if 'https' in (forwarded, request.url.scheme) else 'http'}://{host}"
 
 
-@functools.lru_cache(maxsize=8)
 def docs_html(origin: str) -> str:
     """The page, with examples that ask `origin`."""
     return _render("page.html", origin)

@@ -1,10 +1,15 @@
 """Query parameters, as real clients send them, into a question."""
 
+import math
 from urllib.parse import parse_qsl
 
+from msgspec import Struct
+
+from orchboard.answers.question import MOVING_S
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType, StatsQuery
+from orchboard.window import Bounds, parse_bounds
 
 MAX_FIELDS = 100
 
@@ -41,6 +46,11 @@ class Params:
         """Upper case."""
         return self.get("region").upper() or None
 
+    @property
+    def bounds(self) -> Bounds:
+        """`since` and `until`. Raises BadInputError naming the one that can't be read."""
+        return parse_bounds(self.get("since"), self.get("until"))
+
 
 def check_model_has_pipeline(params: Params, *, pipeline_alone: bool = False) -> None:
     """Raise BadInputError for a model without a pipeline, and the other way round unless that is allowed."""
@@ -50,20 +60,47 @@ def check_model_has_pipeline(params: Params, *, pipeline_alone: bool = False) ->
         raise BadInputError("model required")
 
 
-def parse_stats_query(params: Params, board: Leaderboard, *, pipeline_alone: bool = False) -> StatsQuery:
+class StatsQuestion(Struct, frozen=True, kw_only=True):
+    """What aggregated_stats and raw_stats are asked: a StatsQuery whose window is still in the reader's words."""
+
+    job_type: JobType
+    bounds: Bounds
+    orchestrator: str | None
+    region: str | None
+    pipeline: str | None
+    model: str | None
+
+    def query(self, board: Leaderboard) -> StatsQuery:
+        """The question as of now."""
+        return StatsQuery(
+            job_type=self.job_type,
+            window=board.window(self.bounds),
+            orchestrator=self.orchestrator,
+            region=self.region,
+            pipeline=self.pipeline,
+            model=self.model,
+        )
+
+
+def parse_stats_query(params: Params, *, pipeline_alone: bool = False) -> StatsQuestion:
     """The question of aggregated_stats and raw_stats.
 
     An unknown job_type is ignored; without one, naming a pipeline means AI.
     """
-    window = board.window(params.get("since"), params.get("until"))
+    bounds = params.bounds
     check_model_has_pipeline(params, pipeline_alone=pipeline_alone)
     asked = params.get("job_type")
     job_type = JobType(asked) if asked in set(JobType) else None
-    return StatsQuery(
+    return StatsQuestion(
         job_type=job_type or (JobType.AI if params.get("pipeline") else JobType.TRANSCODING),
-        window=window,
+        bounds=bounds,
         orchestrator=params.orchestrator,
         region=params.region,
         pipeline=params.get("pipeline") or None,
         model=params.get("model") or None,
     )
+
+
+def max_age_s(bounds: Bounds, board: Leaderboard) -> float:
+    """How long an answer over these bounds stays true when nothing new comes in: a window moves on."""
+    return MOVING_S if bounds.moves(board.now()) else math.inf

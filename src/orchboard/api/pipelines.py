@@ -1,13 +1,13 @@
 """GET /api/pipelines"""
 
 from msgspec import Struct
-from starlette.requests import Request
-from starlette.responses import Response
 
-from orchboard.api.params import Params, check_model_has_pipeline
-from orchboard.api.responses import json_answer
+from orchboard.answers.question import Question
+from orchboard.api.params import Params, check_model_has_pipeline, max_age_s
+from orchboard.api.responses import JSON_HEADERS, encode_json
 from orchboard.leaderboard import Leaderboard
-from orchboard.stats import Pipeline
+from orchboard.stats import JobType, Pipeline
+from orchboard.store.changes import job_type_slot
 
 
 class Pipelines(Struct, frozen=True):
@@ -19,11 +19,18 @@ class Pipelines(Struct, frozen=True):
     pipelines: tuple[Pipeline, ...]
 
 
-async def pipelines(request: Request, board: Leaderboard) -> Response:
+def pipelines(params: Params, board: Leaderboard) -> Question:
     """The pipelines seen in the window, with their models and regions."""
-    params = Params(request.scope["query_string"])
-    board.window(params.get("since"), params.get("until"))  # a bad time is reported before a missing model
+    bounds, region = params.bounds, params.region  # a bad time is reported before a missing model
     check_model_has_pipeline(params)
-    return json_answer(
-        Pipelines(await board.pipelines(params.get("since"), params.get("until"), params.region))
+
+    async def compute() -> bytes:
+        return encode_json(Pipelines(await board.pipelines(board.window(bounds), region)))
+
+    return Question(
+        ("pipelines", bounds, region),
+        compute,
+        JSON_HEADERS,
+        slots=(job_type_slot(JobType.AI),),
+        max_age_s=min(max_age_s(bounds, board), board.pipelines_cache_s),
     )

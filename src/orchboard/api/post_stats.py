@@ -1,5 +1,8 @@
 """POST /api/post_stats"""
 
+import asyncio
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,7 +26,7 @@ class PostStats:
 
     def __init__(self, *, secret: str, max_body_bytes: int) -> None:
         self._secret = secret
-        self._max_body_bytes = max_body_bytes
+        self.max_body_bytes = max_body_bytes
 
     async def __call__(self, request: Request, board: Leaderboard) -> Response:
         """Read, check the signature on the raw bytes, store, acknowledge."""
@@ -33,6 +36,17 @@ class PostStats:
         await board.post(body, key=parse_key(request.headers.get("idempotency-key", "")))
         return ok()
 
+    def begin(
+        self, body: bytes, authorization: str, key: str, board: Leaderboard
+    ) -> "asyncio.Future[Any] | None":
+        """Begin to store a body; None when it is to be refused, and nothing was begun."""
+        if not is_signed(body, authorization.strip(), self._secret):
+            return None
+        try:
+            return asyncio.ensure_future(board.post(body, key=parse_key(key)))
+        except BadInputError:
+            return None
+
     async def _read(self, request: Request) -> bytes:
         """The body. One over the limit is thrown away as it comes, as far as that is worth it.
 
@@ -41,17 +55,17 @@ class PostStats:
         announced = request.headers.get("content-length", "0")
         expected = int(announced) if announced.isdigit() else 0
         waits = request.headers.get("expect", "").lower() == "100-continue"
-        refusal = BodyTooLargeError(f"the body is over {self._max_body_bytes} bytes")
-        if expected > self._max_body_bytes + DRAINED_BYTES or (waits and expected > self._max_body_bytes):
+        refusal = BodyTooLargeError(f"the body is over {self.max_body_bytes} bytes")
+        if expected > self.max_body_bytes + DRAINED_BYTES or (waits and expected > self.max_body_bytes):
             raise refusal
         body, size = bytearray(), 0
         async for chunk in request.stream():
             size += len(chunk)
-            if size <= self._max_body_bytes:
+            if size <= self.max_body_bytes:
                 body += chunk
-            elif size > self._max_body_bytes + DRAINED_BYTES:
+            elif size > self.max_body_bytes + DRAINED_BYTES:
                 raise refusal
-        if size > self._max_body_bytes:
+        if size > self.max_body_bytes:
             raise refusal
         return bytes(body)
 

@@ -1,18 +1,26 @@
 """GET /api/raw_stats"""
 
-from starlette.requests import Request
-from starlette.responses import Response
-
-from orchboard.api.params import Params, parse_stats_query
-from orchboard.api.responses import json_answer
+from orchboard.answers.question import Question
+from orchboard.api.params import Params, max_age_s, parse_stats_query
+from orchboard.api.responses import JSON_HEADERS, encode_json
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
+from orchboard.store.changes import orchestrator_slot
 
 
-async def raw_stats(request: Request, board: Leaderboard) -> Response:
+def raw_stats(params: Params, board: Leaderboard) -> Question:
     """Every stored result of one orchestrator in the window, by region, newest first."""
-    params = Params(request.scope["query_string"])
     if params.orchestrator is None:
         raise BadInputError("orchestrator is a required parameter")
-    query = parse_stats_query(params, board, pipeline_alone=True)
-    return json_answer(await board.raw_stats(query))
+    asked = parse_stats_query(params, pipeline_alone=True)
+
+    async def compute() -> bytes:
+        return encode_json(await board.raw_stats(asked.query(board)))
+
+    return Question(
+        ("raw_stats", asked),
+        compute,
+        JSON_HEADERS,
+        slots=(orchestrator_slot(params.orchestrator),),
+        max_age_s=max_age_s(asked.bounds, board),
+    )

@@ -6,31 +6,31 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
+from orchboard.answers.answer import Headers
+
 ALLOWED_HEADERS = "Content-Type, Authorization, Idempotency-Key"
 
 CACHE_CONTROL = "public, max-age=30, stale-while-revalidate=15"
+CDN_CACHE_CONTROL = "public, s-maxage=30, stale-while-revalidate=15"
 
 _CORS = {"Access-Control-Allow-Origin": "*"}
-_CACHED = {"Cache-Control": CACHE_CONTROL, **_CORS}
 _NOT_CACHED = {"Cache-Control": "no-store", **_CORS}
 
-_encode = msgspec.json.Encoder().encode
+JSON_HEADERS: Headers = (
+    (b"cache-control", CACHE_CONTROL.encode()),
+    (b"cdn-cache-control", CDN_CACHE_CONTROL.encode()),
+    (b"access-control-allow-origin", b"*"),
+    (b"content-type", b"application/json"),
+)
+"""What the contract asks of every 200 to a GET that may be cached."""
 
-
-def json_answer(value: Any) -> Response:
-    """200 with the value, to be cached as long as the contract says."""
-    return json_text(_encode(value))
-
-
-def json_text(text: bytes) -> Response:
-    """The same, of JSON made already."""
-    return Response(text, media_type="application/json", headers=_CACHED)
+encode_json = msgspec.json.Encoder().encode
 
 
 def json_now(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """An answer about this moment, never cached."""
     return Response(
-        _encode(value), status, media_type="application/json", headers={**_NOT_CACHED, **(headers or {})}
+        encode_json(value), status, media_type="application/json", headers={**_NOT_CACHED, **(headers or {})}
     )
 
 

@@ -7,8 +7,10 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from orchboard.answers.question import Question
 from orchboard.api.aggregated_stats import Cell, aggregated_stats
 from orchboard.api.health import DatabaseHealth, Health, health
+from orchboard.api.params import Params
 from orchboard.api.pipelines import Pipelines, pipelines
 from orchboard.api.post_stats import MAX_KEY, PostStats
 from orchboard.api.raw_stats import raw_stats
@@ -28,6 +30,10 @@ from orchboard.parsing import SentStats
 from orchboard.stats import JobType, Pipeline, Region, Stats, TopScore
 
 Handler = Callable[[Request, Leaderboard], Awaitable[Response]]
+"""Answers a request itself."""
+
+Asker = Callable[[Params, Leaderboard], Question]
+"""Reads a question out of the parameters; its answer is made, kept and sent elsewhere. Raises BadInputError."""
 
 
 class Param(Struct, frozen=True):
@@ -258,14 +264,16 @@ ROUTES: tuple[Endpoint, ...] = (
 )  # fmt: skip
 
 
+ASKERS: Mapping[str, Asker] = {
+    "aggregated_stats": aggregated_stats,
+    "raw_stats": raw_stats,
+    "pipelines": pipelines,
+    "regions": regions,
+    "top_ai_score": top_ai_score,
+}
+"""The function behind the name of each route whose answers are kept."""
+
+
 def handlers(post_stats: PostStats) -> dict[str, Handler]:
-    """The function behind each route's name."""
-    return {
-        "post_stats": post_stats,
-        "aggregated_stats": aggregated_stats,
-        "raw_stats": raw_stats,
-        "pipelines": pipelines,
-        "regions": regions,
-        "top_ai_score": top_ai_score,
-        "health": health,
-    }
+    """The functions behind the other routes."""
+    return {"post_stats": post_stats, "health": health}

@@ -1,15 +1,25 @@
 """GET /api/top_ai_score"""
 
-from starlette.requests import Request
-from starlette.responses import Response
-
+from orchboard.answers.question import MOVING_S, Question
 from orchboard.api.params import Params
-from orchboard.api.responses import json_answer
+from orchboard.api.responses import JSON_HEADERS, encode_json
 from orchboard.leaderboard import Leaderboard
+from orchboard.stats import JobType
+from orchboard.store.changes import job_type_slot
 
 
-async def top_ai_score(request: Request, board: Leaderboard) -> Response:
+def top_ai_score(params: Params, board: Leaderboard) -> Question:
     """The best AI result group of one orchestrator, or of all."""
-    params = Params(request.scope["query_string"])
-    top = await board.top_ai_score(params.orchestrator)
-    return json_answer(top if top is not None else {})
+    orchestrator = params.orchestrator
+
+    async def compute() -> bytes:
+        top = await board.top_ai_score(orchestrator)
+        return encode_json(top if top is not None else {})
+
+    return Question(
+        ("top_ai_score", orchestrator),
+        compute,
+        JSON_HEADERS,
+        slots=(job_type_slot(JobType.AI),),
+        max_age_s=MOVING_S,
+    )

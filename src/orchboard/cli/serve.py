@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 GRACE_S = 10
 
+# Tells workers where the counters are that they share.
+CHANGES_FILE = "ORCHBOARD_CHANGES_FILE"
+
 # A database that does not even refuse must not keep the server from answering 503 meanwhile.
 PREFLIGHT_S = 3.0
 
@@ -120,6 +123,7 @@ def _run(settings: Settings, listener: socket.socket) -> None:
 
     from orchboard.api.protocol import Protocol
     from orchboard.app import create_app
+    from orchboard.store.changes import shared_file
 
     options: dict[str, Any] = {
         "http": Protocol,
@@ -143,7 +147,9 @@ def _run(settings: Settings, listener: socket.socket) -> None:
             workers=settings.workers,
             **options,
         )
-        Multiprocess(config, sockets=[listener]).run()
+        with shared_file(settings.workers) as path:
+            os.environ[CHANGES_FILE] = path
+            Multiprocess(config, sockets=[listener]).run()
 
 
 def worker_app() -> ASGIApp:
@@ -155,6 +161,7 @@ def worker_app() -> ASGIApp:
     import threading
 
     from orchboard.app import app_from_environment
+    from orchboard.store.changes import Changes
 
     def end_with_parent() -> None:
         if (parent := multiprocessing.parent_process()) is not None:
@@ -162,7 +169,7 @@ def worker_app() -> ASGIApp:
             os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=end_with_parent, name="end-with-parent", daemon=True).start()
-    return app_from_environment()
+    return app_from_environment(Changes.shared(os.environ[CHANGES_FILE]))
 
 
 def _print_banner(settings: Settings, port: int, *, embedded: bool) -> None:

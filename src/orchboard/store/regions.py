@@ -9,6 +9,7 @@ import structlog
 
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.stats import JobType, Region
+from orchboard.store.changes import EVERYTHING, Changes
 from orchboard.store.database import READ_PATIENCE_S, WRITE_PATIENCE_S, Database
 from orchboard.store.queries import sql
 
@@ -16,11 +17,17 @@ log = structlog.get_logger(__name__)
 
 
 class RegionDirectory:
-    """What `regions` holds, at most `cache_s` seconds old, or older while the database is away."""
+    """What `regions` holds, at most `cache_s` seconds old, or older while the database is away.
 
-    def __init__(self, database: Database, *, cache_s: float) -> None:
+    A region that another worker of this server added is there at once.
+    """
+
+    def __init__(self, database: Database, *, cache_s: float, changes: Changes | None = None) -> None:
         self._database = database
         self._cache_s = cache_s
+        self._changes = changes or Changes.alone()
+        self._token_now = self._changes.token_of(EVERYTHING)
+        self._token: object = None
         self._regions: tuple[Region, ...] = ()
         self._ids: dict[tuple[str, JobType], int] = {}
         self._codes: dict[int, str] = {}
@@ -30,7 +37,8 @@ class RegionDirectory:
     async def current(self, *, patience_s: float = READ_PATIENCE_S) -> tuple[Region, ...]:
         """The regions, sorted by type, then GLOBAL first, then name."""
         asked_at = time.monotonic()
-        if asked_at - self._read_at > self._cache_s:
+        changed = self._token != self._token_now()
+        if changed or asked_at - self._read_at > self._cache_s:
             try:
                 async with asyncio.timeout(READ_PATIENCE_S if self._regions else None):
                     await self._refresh(asked_at, patience_s)
@@ -69,12 +77,14 @@ class RegionDirectory:
     async def add(self, region: str, display_name: str, job_type: JobType) -> bool:
         """Add a region for a job type; False when it was there."""
         rows = await self._database.fetch(sql("insert_region"), region, display_name, job_type)
+        self._changes.note_everything()
         await self._refresh(time.monotonic())
         return bool(rows)
 
     async def rename(self, region: str, display_name: str) -> bool:
         """Give a region another display name; False when it is unknown."""
         rows = await self._database.fetch(sql("rename_region"), region, display_name)
+        self._changes.note_everything()
         await self._refresh(time.monotonic())
         return bool(rows)
 
@@ -104,7 +114,7 @@ class RegionDirectory:
                 await asyncio.sleep(0.1)
 
     async def _read(self) -> None:
-        began_at = time.monotonic()
+        began_at, token = time.monotonic(), self._token_now()
         rows = await self._database.fetch(sql("regions"))
         self._regions = tuple(
             Region(row["region"], row["display_name"], JobType(row["job_type"]))
@@ -113,7 +123,7 @@ class RegionDirectory:
         )
         self._ids = {(row["region"], row["job_type"]): row["id"] for row in rows}
         self._codes = {row["id"]: row["region"] for row in rows}
-        self._read_at = began_at
+        self._read_at, self._token = began_at, token
 
 
 def be_seen(ended: asyncio.Future[Any]) -> None:

@@ -100,6 +100,11 @@ class Store:
         rows = await self._database.fetch(sql("pipelines"), window.since, window.until, region)
         return tuple(Pipeline(row["pipeline"], tuple(row["models"]), tuple(row["regions"])) for row in rows)
 
+    async def fetch_snapshot(self) -> str:
+        """Another text whenever a transaction that writes has ended; not tried for long."""
+        rows = await self._database.fetch(sql("snapshot"), patience_s=0)
+        return str(rows[0]["snapshot"])
+
     async def ping(self) -> None:
         """A real round trip; raises DatabaseUnavailableError when there is none."""
         rows = await self._database.fetch(sql("ping"))

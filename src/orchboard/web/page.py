@@ -7,12 +7,16 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
+from orchboard.answers.answer import Headers
+from orchboard.answers.question import MOVING_S, Question, score_slots
+from orchboard.answers.replies import Replies
 from orchboard.errors import BadInputError, Refusal, SetupError
 from orchboard.leaderboard import Leaderboard
-from orchboard.stats import JobType, Pipeline, Region, ScoresByCell, Window
+from orchboard.stats import JobType, Region, ScoresByCell, Window
+from orchboard.store.changes import job_type_slot
 from orchboard.web.choice import Choice, model_options, parse_choice, pipeline_options, spans
 from orchboard.web.ranking import COLUMNS, REGION_COLUMNS, rank_in_regions, rank_orchestrators, sort_rows
-from orchboard.web.rendering import render_page
+from orchboard.web.rendering import SECURITY_HEADERS, render_page, render_text
 
 log = structlog.get_logger(__name__)
 
@@ -21,36 +25,53 @@ MAX_ROWS = 500
 
 RETRY_AFTER_S = 5
 
-_CACHED = {"Cache-Control": "public, max-age=30"}
 _NOT_CACHED = {"Cache-Control": "no-store"}
+_HEADERS: Headers = (
+    (b"cache-control", b"public, max-age=30"),
+    (b"cdn-cache-control", b"public, s-maxage=30, stale-while-revalidate=15"),
+    *((name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()),
+    (b"content-type", b"text/html; charset=utf-8"),
+)
 
 
-async def leaderboard_page(request: Request, board: Leaderboard) -> Response:
+async def leaderboard_page(request: Request, board: Leaderboard, replies: Replies) -> Response:
     """The leaderboard, or one orchestrator's regions; a refusal is a page of the same layout."""
     try:
-        return await _answer(request, board)
+        return await replies.reply(request, page_question(request, board))
     except Refusal as refusal:
         return _refused(refusal, request)
 
 
-async def _answer(request: Request, board: Leaderboard) -> Response:
+def page_question(request: Request, board: Leaderboard) -> Question:
+    """What the page is asked, and how it is made. Raises BadInputError."""
     latest = board.window()
-    default = latest.until - latest.since
-    choice = parse_choice(request.query_params, default)
+    choice = parse_choice(request.query_params, latest.until - latest.since)
+
+    async def compute() -> bytes:
+        return await _render(choice, board)
+
+    slots = set(score_slots(choice.job_type, choice.pipeline, choice.model))
+    if choice.job_type is JobType.AI:
+        slots.add(job_type_slot(JobType.AI))  # the pipelines to choose from
+    return Question(("page", choice), compute, _HEADERS, slots=tuple(slots), max_age_s=MOVING_S)
+
+
+async def _render(choice: Choice, board: Leaderboard) -> bytes:
+    latest = board.window()
     window = choice.window(latest)
     regions = await board.regions()
     names = {region.id: region.name for region in regions if region.type is choice.job_type}
     if choice.region is not None and choice.region not in names:
         raise BadInputError(f"region {choice.region[:40]!r} is not known for {choice.job_type} jobs")
     scores = await board.aggregated_stats(choice.query(window))
-    seen = await _pipelines(board, choice, window)
+    seen = await board.pipelines(window, choice.region) if choice.job_type is JobType.AI else ()
     context = {
         "choice": choice,
         "tabs": [_tab(job_type, choice, regions) for job_type in JobType],
         "names": names,
         "pipeline_options": pipeline_options(choice, seen),
         "model_options": model_options(choice, seen),
-        "spans": spans(default),
+        "spans": spans(latest.until - latest.since),
         "window": window,
         "json_url": _json_url(choice, window),
         "orchestrators": len(scores),
@@ -60,21 +81,26 @@ async def _answer(request: Request, board: Leaderboard) -> Response:
     return _orchestrator(scores, choice, choice.orchestrator, context)
 
 
-def _leaderboard(scores: ScoresByCell, choice: Choice, context: dict[str, Any]) -> Response:
+def _leaderboard(scores: ScoresByCell, choice: Choice, context: dict[str, Any]) -> bytes:
     table = sort_rows(rank_orchestrators(scores), COLUMNS, choice.sort, descending=choice.descending)
     columns = [column for column in COLUMNS if not (choice.region and column.over_regions)]
-    context |= {"table": table, "columns": columns, "rows": table.rows[:MAX_ROWS]}
-    return render_page("leaderboard.html", 200, _CACHED, **context)
+    return render_text(
+        "leaderboard.html", **context, table=table, columns=columns, rows=table.rows[:MAX_ROWS]
+    )
 
 
-def _orchestrator(
-    scores: ScoresByCell, choice: Choice, orchestrator: str, context: dict[str, Any]
-) -> Response:
+def _orchestrator(scores: ScoresByCell, choice: Choice, orchestrator: str, context: dict[str, Any]) -> bytes:
     rows = rank_in_regions(scores, orchestrator)
     table = sort_rows(rows, REGION_COLUMNS, choice.sort, descending=choice.descending)
     overall = next((row for row in rank_orchestrators(scores) if row.orchestrator == orchestrator), None)
-    context |= {"table": table, "columns": REGION_COLUMNS, "rows": table.rows, "overall": overall}
-    return render_page("orchestrator.html", 200, _CACHED, **context)
+    return render_text(
+        "orchestrator.html",
+        **context,
+        table=table,
+        columns=REGION_COLUMNS,
+        rows=table.rows,
+        overall=overall,
+    )
 
 
 def _refused(refusal: Refusal, request: Request) -> Response:
@@ -93,14 +119,6 @@ def _tab(job_type: JobType, choice: Choice, regions: tuple[Region, ...]) -> tupl
     there = any(region.id == choice.region and region.type is job_type for region in regions)
     region = choice.region if there else None
     return job_type, choice.link(job_type=job_type, region=region, pipeline=None, model=None)
-
-
-async def _pipelines(board: Leaderboard, choice: Choice, window: Window) -> tuple[Pipeline, ...]:
-    """The pipelines to choose from: those with results in the window."""
-    if choice.job_type is not JobType.AI:
-        return ()
-    since = "" if choice.span.is_default else repr(window.since.timestamp())
-    return await board.pipelines(since, region=choice.region)
 
 
 def _json_url(choice: Choice, window: Window) -> str | None:

@@ -20,12 +20,13 @@ SECURITY_HEADERS = {
 
 def render_page(template: str, status: int, headers: Mapping[str, str], **context: Any) -> Response:
     """The template as a whole answer in HTML."""
-    return Response(
-        _environment.get_template(template).render(context),
-        status,
-        media_type="text/html",
-        headers={**SECURITY_HEADERS, **headers},
-    )
+    text = render_text(template, **context)
+    return Response(text, status, media_type="text/html", headers={**SECURITY_HEADERS, **headers})
+
+
+def render_text(template: str, **context: Any) -> bytes:
+    """The template's text."""
+    return _environment.get_template(template).render(context).encode()
 
 
 def format_score(value: float) -> str:

@@ -1,0 +1,175 @@
+"""The answers that are still true: one computation however many ask, within a bound of memory."""
+
+import asyncio
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Hashable
+
+from orchboard.answers.answer import Answer, Variant
+from orchboard.answers.question import Question
+from orchboard.store.changes import EVERYTHING, Changes
+from orchboard.store.lookout import SIGHT_S, Lookout
+
+# What an entry weighs beside its bodies.
+_ENTRY_BYTES = 2000
+
+# An answer bigger than this part of the cache would push out everything else.
+_LARGEST_PART = 4
+
+
+class Entry:
+    """A question's place in the cache. Gone from the cache, it has no answer any more.
+
+    used -- whether somebody asked since the cache last looked for what it can do without
+    """
+
+    __slots__ = (
+        "answer", "computation", "epoch", "fresh_until", "key", "size", "token", "token_now", "true_until", "used",
+    )  # fmt: skip
+
+    def __init__(self, question: Question, changes: Changes) -> None:
+        self.key = question.key
+        self.token_now = changes.token_of(EVERYTHING, *question.slots)
+        self.answer: Answer | None = None
+        self.computation: Computation | None = None
+        self.token: object = None
+        self.epoch = 0
+        self.fresh_until = self.true_until = -math.inf
+        self.size = 0
+        self.used = True
+
+
+class Computation:
+    """An answer in the making, and what was known when it began."""
+
+    def __init__(self, question: Question, token: object, epoch: int) -> None:
+        self.began_at = time.monotonic()
+        self.token = token
+        self.epoch = epoch
+        self.question = question
+        self.task: asyncio.Task[Answer]
+
+
+class Answers:
+    """The cache of one process.
+
+    max_bytes -- of all bodies in all their encodings
+    computed -- how many answers were computed so far
+    """
+
+    def __init__(self, changes: Changes, lookout: Lookout, *, max_bytes: int) -> None:
+        self._changes = changes
+        self._lookout = lookout
+        self._max_bytes = max_bytes
+        self._entries: OrderedDict[Hashable, Entry] = OrderedDict()
+        self.size = 0
+        self.computed = 0
+
+    async def get(self, question: Question) -> Answer:
+        """The answer, from memory if it is true. Raises the Refusal that the computation ends in."""
+        came_at, entry = time.monotonic(), self._entry(question)
+        seen_until = max(entry.fresh_until, self._lookout.seen_until)
+        if entry.answer is not None and seen_until <= came_at < entry.true_until:
+            await self._lookout.look()
+        if entry.answer is not None and self.is_true(entry, time.monotonic()):
+            return entry.answer
+        token = entry.token_now()
+        while (running := entry.computation) is not None:
+            if running.began_at >= came_at or (running.token, running.epoch) == (token, self._lookout.epoch):
+                return await asyncio.shield(running.task)
+            await asyncio.wait([running.task])  # what it finds may be older than who asks now
+        return await asyncio.shield(self._compute(entry, question).task)
+
+    def is_true(self, entry: Entry, now: float) -> bool:
+        """Whether an entry's answer may be given again at `now`, on time.monotonic's clock."""
+        lookout = self._lookout
+        if now > lookout.due_at:
+            lookout.begin()
+        entry.used = True
+        return (
+            now < entry.true_until
+            and (now < lookout.seen_until or now < entry.fresh_until)
+            and entry.epoch == lookout.epoch
+            and entry.token == entry.token_now()
+        )
+
+    def find(self, question: Question) -> Entry | None:
+        """A question's entry, when its answer is kept."""
+        return self._entries.get(question.key)
+
+    async def variant(self, question: Question, answer: Answer, encoding: str) -> Variant:
+        """The answer in an encoding, which is kept with it."""
+        made = answer.made(encoding)
+        if made is None:
+            made = await answer.variant(encoding)
+            entry = self.find(question)
+            if entry is not None and entry.answer is answer:
+                self._weigh(entry)
+        return made
+
+    def _entry(self, question: Question) -> Entry:
+        entry = self._entries.get(question.key)
+        if entry is None:
+            entry = self._entries[question.key] = Entry(question, self._changes)
+            self._weigh(entry)
+        return entry
+
+    def _compute(self, entry: Entry, question: Question) -> Computation:
+        computation = Computation(question, entry.token_now(), self._lookout.epoch)
+        computation.task = asyncio.create_task(self._answer(entry, computation))
+        computation.task.add_done_callback(_be_seen)
+        entry.computation = computation
+        return computation
+
+    async def _answer(self, entry: Entry, computation: Computation) -> Answer:
+        question = computation.question
+        self.computed += 1
+        try:
+            body = await question.compute()
+        except BaseException:
+            if entry.answer is None:
+                self._remove(entry)
+            raise
+        finally:
+            entry.computation = None
+        before = entry.answer
+        answer = before if before is not None and before.body == body else Answer(body, question.headers)
+        if self._entries.get(entry.key) is entry:
+            self._keep(entry, computation, answer)
+        return answer
+
+    def _keep(self, entry: Entry, computation: Computation, answer: Answer) -> None:
+        entry.answer, entry.token, entry.epoch = answer, computation.token, computation.epoch
+        entry.true_until = computation.began_at + computation.question.max_age_s
+        entry.fresh_until = computation.began_at + SIGHT_S if computation.question.is_stored else math.inf
+        self._weigh(entry)
+
+    def _weigh(self, entry: Entry) -> None:
+        """Count an entry anew, and make room for it."""
+        size = _ENTRY_BYTES + sum(len(part) for part in entry.key if isinstance(part, str))
+        if entry.answer is not None:
+            size += entry.answer.size
+        self.size += size - entry.size
+        entry.size = size
+        if size > self._max_bytes // _LARGEST_PART:
+            self._remove(entry)
+        while self.size > self._max_bytes:
+            oldest = next(iter(self._entries.values()))
+            if oldest.used:
+                oldest.used = False
+                self._entries.move_to_end(oldest.key)
+            else:
+                self._remove(oldest)
+
+    def _remove(self, entry: Entry) -> None:
+        if self._entries.get(entry.key) is entry:
+            del self._entries[entry.key]
+            self.size -= entry.size
+        entry.answer = None
+
+
+def _be_seen(task: asyncio.Task[Answer]) -> None:
+    """Take note of a failure that all who waited for it may have left behind, or asyncio logs it."""
+    if not task.cancelled():
+        task.exception()

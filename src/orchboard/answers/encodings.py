@@ -1,0 +1,66 @@
+"""Content codings: which one a reader wants, and its bytes."""
+
+import gzip
+import re
+from functools import lru_cache
+
+import brotli  # type: ignore[import-untyped] # it has no types
+import zstandard
+
+# Below this a coding saves less than its header and the reader's work cost.
+WORTH_ENCODING_BYTES = 1024
+
+IDENTITY = "identity"
+
+# Cheapest to make and smallest first: of a realistic 57 kB answer zstd-1 makes 15.0 kB in 0.10 ms, brotli-4
+# 15.7 kB in 0.63 ms, gzip-6 17.3 kB in 1.35 ms.
+_BY_PREFERENCE = ("zstd", "br", "gzip", IDENTITY)
+
+_LEVELS = {"zstd": 1, "br": 4, "gzip": 6}
+
+# Where nothing is said of it, identity may be sent, but anything that was named goes first.
+_UNNAMED_IDENTITY = 0.0001
+
+_ITEM = re.compile(r"\s*([!#$%&'*+.^_`|~0-9a-z-]+)\s*(?:;\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*)?")
+
+
+@lru_cache(maxsize=256)
+def choose_encoding(accept_encoding: str, *, is_small: bool) -> str:
+    """The coding to answer an Accept-Encoding header with; identity when it forbids all that there are.
+
+    `*` stands for gzip and identity: whoever writes it may not know the newer ones. Something small is
+    encoded only for a reader that refuses it as it is.
+
+    >>> choose_encoding("gzip, br;q=0.5", is_small=False)
+    'gzip'
+    """
+    weights = _parse(accept_encoding.lower())
+    if is_small and weights[IDENTITY] > 0:
+        return IDENTITY
+    best = max(_BY_PREFERENCE, key=lambda coding: weights[coding])
+    return best if weights[best] > 0 else IDENTITY
+
+
+def _parse(header: str) -> dict[str, float]:
+    named: dict[str, float] = {}
+    for item in header.split(","):
+        if match := _ITEM.fullmatch(item):
+            coding = {"x-gzip": "gzip"}.get(match[1], match[1])
+            named.setdefault(coding, min(1.0, float(match[2] or 1)))
+    others = named.get("*", 0.0)
+    return {
+        "zstd": named.get("zstd", 0.0),
+        "br": named.get("br", 0.0),
+        "gzip": named.get("gzip", others),
+        IDENTITY: named.get(IDENTITY, others if "*" in named else _UNNAMED_IDENTITY),
+    }
+
+
+def encode(body: bytes, encoding: str) -> bytes:
+    """The body in a coding other than identity; the same bytes give the same bytes."""
+    level = _LEVELS[encoding]
+    if encoding == "zstd":
+        return zstandard.ZstdCompressor(level).compress(body)
+    if encoding == "br":
+        return bytes(brotli.compress(body, quality=level))
+    return gzip.compress(body, level, mtime=0)

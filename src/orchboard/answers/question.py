@@ -1,0 +1,39 @@
+"""What a reader asks, in a form that can be compared: equal questions have one answer."""
+
+import math
+from collections.abc import Awaitable, Callable, Hashable
+
+from msgspec import Struct
+
+from orchboard.answers.answer import Headers
+from orchboard.stats import JobType
+from orchboard.store.changes import job_type_slot, model_slot
+
+# A window that ends now is another one a moment later; so much of a reader's patience is ours.
+MOVING_S = 10.0
+
+
+class Question(Struct, frozen=True):
+    """A question and the way to its answer.
+
+    key -- equal for all spellings of the question
+    compute -- makes the body of a 200; raises a Refusal for any other status
+    headers -- what is sent beside it: see Answer
+    slots -- of Changes: what the answer depends on
+    max_age_s -- how long the answer stays true when nothing changes
+    is_stored -- whether the answer is in the database, where others may change it unseen
+    """
+
+    key: tuple[Hashable, ...]
+    compute: Callable[[], Awaitable[bytes]]
+    headers: Headers
+    slots: tuple[int, ...] = ()
+    max_age_s: float = math.inf
+    is_stored: bool = True
+
+
+def score_slots(job_type: JobType, pipeline: str | None, model: str | None) -> tuple[int, ...]:
+    """What the scores of a job type depend on; of one AI pipeline and model, when both are named."""
+    if job_type is JobType.AI and pipeline and model:
+        return (model_slot(pipeline, model),)
+    return (job_type_slot(job_type),)

@@ -1,0 +1,188 @@
+"""The short way: answers that are known, and results, without ASGI, a router or a task between."""
+
+import asyncio
+import time
+from typing import Any
+
+import structlog
+from starlette.responses import Response
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from orchboard.answers.answer import Answer, Headers, Variant
+from orchboard.answers.cache import Answers, Entry
+from orchboard.api.access_log import AccessLog, Outcome, RequestIds
+from orchboard.api.post_stats import PostStats
+from orchboard.api.refusals import error_response, refusal_response
+from orchboard.api.responses import ok
+from orchboard.errors import Refusal
+from orchboard.leaderboard import Leaderboard
+
+log = structlog.get_logger(__name__)
+
+# The ways of asking that are remembered, and how long one may be.
+_TARGETS = 4096
+_TARGET_BYTES = 1024
+
+# The requests that are recognised as they stand, and how long one may be.
+_REQUESTS = 2048
+_REQUEST_BYTES = 1024
+
+POST_TARGET = b"/api/post_stats"
+
+
+class Known:
+    """A way of asking: where it leads, and what goes out for the answer that it led to last.
+
+    head -- of that answer's 200, from behind the request id to the body
+    """
+
+    __slots__ = ("_outcomes", "_path", "_route", "answer", "encoding", "entry", "head", "variant")
+
+    def __init__(self, entry: Entry, encoding: str, route: str, path: str) -> None:
+        self.entry = entry
+        self.encoding = encoding
+        self.answer: Answer | None = None
+        self.variant: Variant
+        self.head = b""
+        self._route = route
+        self._path = path
+        self._outcomes: dict[tuple[bytes, int], Outcome] = {}
+
+    def prepare(self, answer: Answer) -> bool:
+        """Make ready for another answer; False when it was not made in our encoding."""
+        variant = answer.made(self.encoding)
+        if variant is None or (self.answer is not None and self.answer.is_small != answer.is_small):
+            return False
+        self.answer, self.variant = answer, variant
+        self.head = header_lines(variant.headers) + b"\r\n"
+        self._outcomes.clear()
+        return True
+
+    def outcome(self, method: bytes, status: int) -> Outcome:
+        """For the log."""
+        known = self._outcomes.get((method, status))
+        if known is None:
+            size = len(self.variant.body) if (method, status) == (b"GET", 200) else 0
+            known = Outcome.of(method.decode(), self._route, self._path, status, size)
+            self._outcomes[method, status] = known
+        return known
+
+
+class ShortWay:
+    """What the connections of one process share.
+
+    requests -- whole requests, byte for byte, with what parsing them led to: what to answer, method, If-None-Match
+    max_body_bytes -- of a result
+    """
+
+    def __init__(
+        self,
+        answers: Answers,
+        post_stats: PostStats,
+        board: Leaderboard,
+        access_log: AccessLog,
+        request_ids: RequestIds,
+    ) -> None:
+        self._answers = answers
+        self._post_stats = post_stats
+        self._board = board
+        self._log = access_log
+        self._ids = request_ids
+        self._known: dict[tuple[bytes, bytes], Known] = {}
+        self.requests: dict[bytes, tuple[Known, bytes, bytes | None]] = {}
+        self._stored = Outcome.of("POST", POST_TARGET.decode(), POST_TARGET.decode(), 200, 2)
+        self._acknowledgement = header_lines(tuple(ok().raw_headers)) + b"\r\nok"
+        self.max_body_bytes = post_stats.max_body_bytes
+
+    def remember(self, scope: Scope, accepted: str, entry: Entry, encoding: str) -> None:
+        """Keep in mind what a request led to."""
+        target = scope.get("raw_path") or b""
+        if scope["query_string"]:
+            target += b"?" + scope["query_string"]
+        if not target or len(target) + len(accepted) > _TARGET_BYTES:
+            return
+        if len(self._known) >= _TARGETS:
+            self._known.clear()
+        route = getattr(scope.get("route"), "path", "-")
+        known = Known(entry, encoding, route, scope["path"])
+        if entry.answer is not None and known.prepare(entry.answer):
+            self._known[target, accepted.encode("latin-1")] = known
+
+    def recognise(self, request: bytes, known: Known, method: bytes, if_none_match: bytes | None) -> None:
+        """Spare the parser this request the next time."""
+        if len(request) <= _REQUEST_BYTES:
+            if len(self.requests) >= _REQUESTS:
+                self.requests.clear()
+            self.requests[request] = known, method, if_none_match
+
+    def find(self, target: bytes, accept_encoding: bytes) -> Known | None:
+        """What a way of asking led to, None when it is new."""
+        return self._known.get((target, accept_encoding))
+
+    def answer(
+        self, known: Known, method: bytes, if_none_match: bytes | None, preamble: bytes
+    ) -> tuple[bytes, bytes] | None:
+        """Head and body of the answer to a GET or HEAD, logged; None when it takes more to find it.
+
+        preamble -- the headers that the server itself adds
+        """
+        began_at = time.monotonic()
+        answer = known.entry.answer
+        if answer is None or not self._answers.is_true(known.entry, began_at):
+            return None
+        if answer is not known.answer and not known.prepare(answer):
+            return None
+        if if_none_match is None:
+            status, line, rest = 200, b"HTTP/1.1 200 OK\r\n", known.head
+        elif if_none_match == known.variant.etag:
+            status, line = 304, STATUS_LINE[304]
+            rest = header_lines(known.variant.unchanged_headers) + b"\r\n"
+        else:
+            return None
+        request_id = self._ids.next()
+        if self._log.is_on:
+            self._log.write(known.outcome(method, status), request_id, (time.monotonic() - began_at) * 1000)
+        head = b"%b%bx-request-id: %b\r\n%b" % (line, preamble, request_id.encode(), rest)
+        return head, known.variant.body if status == 200 and method == b"GET" else b""
+
+    def begin_post(self, body: bytes, authorization: bytes, key: bytes) -> "asyncio.Future[Any] | None":
+        """Begin to store a result; None when it is to be refused: by the application, which knows how."""
+        return self._post_stats.begin(
+            body, authorization.decode("latin-1"), key.decode("latin-1"), self._board
+        )
+
+    def acknowledge(self, stored: "asyncio.Future[Any]", began_at: float, preamble: bytes) -> bytes:
+        """The whole answer to a result, from the future that has ended; logged.
+
+        began_at -- on time.monotonic's clock
+        """
+        request_id, refused = self._ids.next(), ""
+        error = asyncio.CancelledError() if stored.cancelled() else stored.exception()
+        if error is None:
+            outcome, rest = self._stored, self._acknowledgement
+        else:
+            response = self._refuse(error, request_id)
+            body = bytes(response.body)
+            refused = str(error) if isinstance(error, Refusal) else ""
+            path = self._stored.path
+            outcome = Outcome.of("POST", path, path, response.status_code, len(body))
+            rest = header_lines(tuple(response.raw_headers)) + b"\r\n" + body
+        self._log.write(outcome, request_id, (time.monotonic() - began_at) * 1000, refused)
+        return b"%b%bx-request-id: %b\r\n%b" % (
+            STATUS_LINE[outcome.status],
+            preamble,
+            request_id.encode(),
+            rest,
+        )
+
+    def _refuse(self, error: BaseException, request_id: str) -> Response:
+        if isinstance(error, Refusal):
+            return refusal_response(error)
+        log.error("fault", request_id=request_id, exc_info=error)
+        return error_response(500, "internal error")
+
+
+def header_lines(headers: Headers) -> bytes:
+    """Headers as they are written, without the empty line behind them."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])

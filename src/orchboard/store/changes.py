@@ -1,0 +1,111 @@
+"""Which stored results have changed, as counters that all workers of one server share."""
+
+import fcntl
+import mmap
+import os
+import struct
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from operator import itemgetter
+
+from orchboard.errors import SetupError
+from orchboard.stats import JobType, Stats
+
+# What an answer may depend on is hashed to one of these; two that meet cost a needless computation.
+SLOTS = 4096
+
+EVERYTHING = 0
+"""Every answer depends on it: regions were added, or results arrived by another way than a post."""
+
+_JOB_TYPES = {JobType.TRANSCODING: 1, JobType.AI: 2}
+_NAMED = 3
+
+# A restarted worker overlaps with the one it replaces, and SIGTTIN adds some.
+_SPARE_LANES = 8
+
+_COUNTER = struct.Struct("=Q")
+
+
+def job_type_slot(job_type: JobType) -> int:
+    """Counts every result of a job type."""
+    return _JOB_TYPES[job_type]
+
+
+def model_slot(pipeline: str, model: str) -> int:
+    """Counts the results of one pipeline and model."""
+    return _named("model", pipeline, model)
+
+
+def orchestrator_slot(orchestrator: str) -> int:
+    """Counts the results of one orchestrator, written in lower case."""
+    return _named("orchestrator", orchestrator)
+
+
+def _named(*names: str) -> int:
+    return _NAMED + zlib.crc32("\0".join(names).encode("utf-8", "surrogatepass")) % (SLOTS - _NAMED)
+
+
+class Changes:
+    """Counters of stored results; an answer is true as long as the counters it was made under stand still.
+
+    Processes have no atomic addition, so each counts in a lane of its own; a slot's lanes lie side by side,
+    so that one slice reads them all. Counters only grow: whoever inherits a lane goes on in it.
+    """
+
+    def __init__(self, memory: mmap.mmap, lane: int = 0, lock: int | None = None) -> None:
+        self._memory = memory
+        self._width = len(memory) // SLOTS
+        self._offset = lane * _COUNTER.size
+        self._lock = lock  # open as long as we live: closing it would free the lane
+
+    @classmethod
+    def alone(cls) -> "Changes":
+        """Counters of a server with one worker."""
+        return cls(mmap.mmap(-1, SLOTS * _COUNTER.size))
+
+    @classmethod
+    def shared(cls, path: str) -> "Changes":
+        """Those in a file of `shared_file`, with a free lane taken. Raises SetupError when there is none."""
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        memory = mmap.mmap(file, 0)
+        for lane in range(len(memory) // SLOTS // _COUNTER.size):
+            with suppress(OSError):
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, lane)
+                return cls(memory, lane, file)
+        raise SetupError("more workers than the server was started for")
+
+    def token_of(self, *slots: int) -> Callable[[], object]:
+        """A function that reads what the slots stand at, as something to compare.
+
+        Read before an answer is computed, and again before it is given another time.
+        """
+        width = self._width
+        read = itemgetter(*(slice(slot * width, (slot + 1) * width) for slot in slots))
+        return partial(read, self._memory)
+
+    def note(self, stats: Stats) -> None:
+        """Count one result. After its commit and before anybody is told of it."""
+        slots = {job_type_slot(stats.job_type), orchestrator_slot(stats.orchestrator)}
+        if stats.job_type is JobType.AI:
+            slots.add(model_slot(stats.pipeline, stats.model))
+        for slot in slots:
+            self._count(slot)
+
+    def note_everything(self) -> None:
+        """Make every answer untrue."""
+        self._count(EVERYTHING)
+
+    def _count(self, slot: int) -> None:
+        place = slot * self._width + self._offset
+        _COUNTER.pack_into(self._memory, place, _COUNTER.unpack_from(self._memory, place)[0] + 1)
+
+
+@contextmanager
+def shared_file(workers: int) -> Iterator[str]:
+    """The path of a file of counters for so many workers; removed at the end."""
+    with tempfile.NamedTemporaryFile(prefix="orchboard-changes-") as file:
+        file.truncate((workers + _SPARE_LANES) * _COUNTER.size * SLOTS)
+        yield file.name
