@@ -1,4 +1,4 @@
-"""Results in JSON, both ways."""
+"""Results in JSON from job testers."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchboard.errors import BadInputError
-from orchboard.parsing import parse_stats, read_stored
+from orchboard.parsing import parse_stats
 from orchboard.stats import JobType, Stats
 from tests.conftest import ai, transcoding
 
@@ -122,38 +122,6 @@ def test_broken_text_is_repaired_not_refused() -> None:
 
 def test_a_backslash_before_u0000_is_not_the_character() -> None:
     assert parse(ai(response_payload='"\\u0000"'))["response_payload"] == '"\\u0000"'
-
-
-def test_a_stored_row_has_every_field_and_its_own_members() -> None:
-    row = read_stored('{"region":"MDW","orchestrator":"0xAB","zzz":1}', region="MDW", orchestrator="0xab")
-    assert row.keys() == {*Stats.__struct_fields__, "zzz"}
-    assert (row["orchestrator"], row["errors"], row["model_is_warm"], row["timestamp"]) == (
-        "0xab",
-        [],
-        False,
-        0,
-    )
-
-
-def test_a_payload_that_is_no_object_is_a_row_of_zeros() -> None:
-    row = read_stored("[1]", region="TOR", orchestrator="o")
-    assert (row["region"], row["orchestrator"], row["success_rate"]) == ("TOR", "o", 0.0)
-
-
-def test_members_of_the_wrong_type_are_zero_and_numbers_in_strings_are_read() -> None:
-    row = read_stored(
-        '{"success_rate":"0.5","timestamp":1.5,"model":7,"model_is_warm":"yes","errors":["x",{"count":"2"}]}',
-        region="", orchestrator="",
-    )  # fmt: skip
-    assert (row["success_rate"], row["timestamp"], row["model"], row["model_is_warm"]) == (0.5, 1, "", False)
-    assert row["errors"] == [{"error_code": "", "count": 0}, {"error_code": "", "count": 2}]
-
-
-@given(st.dictionaries(st.text(), json_values) | json_values)
-def test_no_stored_json_breaks_a_row(payload: Any) -> None:
-    row = read_stored(json.dumps(payload), region="R", orchestrator="o")
-    assert row.keys() >= set(Stats.__struct_fields__)
-    json.loads(json.dumps(row, allow_nan=False))
 
 
 @given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))

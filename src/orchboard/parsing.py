@@ -1,4 +1,4 @@
-"""Results in JSON: strict from a job tester, lenient from the database."""
+"""Results in JSON from a job tester: strict."""
 
 import re
 from collections.abc import Iterator
@@ -255,71 +255,3 @@ def _naming_the_field(message: str) -> str:
     what = what.replace(" | null", "").replace("`", "")
     field = path.rstrip("`").lstrip(".")
     return f"{field}: {what}" if field else f"the body: {what}"
-
-
-# --- from the database -------------------------------------------------------------------------
-
-
-def read_stored(payload: str, *, region: str, orchestrator: str) -> dict[str, Any]:
-    """One stored payload as the row that raw_stats gives: every field of the contract, then the rest.
-
-    Anyone may have written it: a member of the wrong type gives its zero, a number in a string its
-    number, and a payload that is no object a row of zeros.
-
-    region, orchestrator -- of the `events` row; used when the payload is no object at all
-    """
-    try:
-        members = _decode_any(payload)
-    except (msgspec.DecodeError, RecursionError):
-        members = None
-    if not isinstance(members, dict):
-        members = {"region": region, "orchestrator": orchestrator}
-    row = {name: _read(members.pop(name, None), zero) for name, zero in _ZEROS.items()}
-    row["orchestrator"] = row["orchestrator"].lower()
-    return row | members
-
-
-_ZEROS: dict[str, Any] = dict(zip(Stats.__struct_fields__, Stats.__struct_defaults__, strict=True))
-
-
-def _read(value: Any, zero: Any) -> Any:
-    if isinstance(zero, tuple):
-        return [_error_row(error) for error in _read_errors(value)]
-    if isinstance(zero, bool | str):
-        return value if isinstance(value, type(zero)) else zero
-    if isinstance(value, str):
-        value = _number(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return zero
-    if isinstance(zero, int):
-        return int(value) if abs(value) < 2**63 else zero
-    try:
-        return float(value)
-    except OverflowError:  # an integer beyond a double, which jsonb holds
-        return zero
-
-
-def _number(text: str) -> float | int | None:
-    try:
-        value = _decode_any(text)
-    except msgspec.DecodeError:
-        return None
-    return value if isinstance(value, int | float) else None
-
-
-def _read_errors(value: Any) -> Iterator[ErrorCount]:
-    for item in value if isinstance(value, list) else ():
-        members = item if isinstance(item, dict) else {}
-        yield ErrorCount(
-            _read(members.get("error_code"), ""),
-            _read(members.get("message"), ""),
-            _read(members.get("count"), 0),
-        )
-
-
-def _error_row(error: ErrorCount) -> dict[str, str | int]:
-    """As the reference writes it: no message when there is none."""
-    row: dict[str, str | int] = {"error_code": error.error_code, "count": error.count}
-    if error.message:
-        row["message"] = error.message
-    return row

@@ -7,8 +7,6 @@ from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from orchboard.errors import BadInputError, DatabaseUnavailableError
 from orchboard.parsing import ParsedStats
 from orchboard.stats import Pipeline, StatsQuery, Window
@@ -16,18 +14,12 @@ from orchboard.store.database import SCHEMA_TOO_OLD, Database
 from orchboard.store.queries import sql
 from orchboard.store.regions import RegionDirectory, be_seen
 from orchboard.store.writer import Writer
+from orchboard.stored import StoredPayload
 
 if TYPE_CHECKING:
     from orchboard.store.means import MeansReader
 
 KEY_LIFETIME = timedelta(hours=24)
-
-
-class StoredPayload(Struct, frozen=True):
-    """One stored result as it is in the database: the row's region, the payload's text."""
-
-    region: str
-    payload: str
 
 
 class Store:

@@ -1,5 +1,5 @@
 -- 7: what long windows are answered from. Receipt time only moves on, so a span of it that is over is
--- summed up once and kept; docs/decisions/0005-summaries.md.
+-- summed up once and kept; docs/decisions/0007-summaries.md.
 -- squawk-ignore-file prefer-bigint-over-int, prefer-bigint-over-smallint -- levels, regions, series: small numbers
 
 -- A span of receipt time, [span_start, span_end). `level` is its length: 0 ten minutes, 1 an hour, 2 six

@@ -1,0 +1,156 @@
+"""Results in JSON from the database, where anyone may have written them: lenient, and fast for those that need not be."""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from orchboard.stats import ErrorCount, Stats
+
+_Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+
+
+class StoredPayload(Struct, frozen=True):
+    """One stored result as it is in the database: the row's region, the payload's text."""
+
+    region: str
+    payload: str
+
+
+class StoredError(Struct, forbid_unknown_fields=True):
+    """One of a result's errors, as it is given back."""
+
+    error_code: str
+    count: _Int64
+    message: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
+
+
+class StoredStats(Struct, forbid_unknown_fields=True):
+    """A result with nothing unusual in it: every field of the contract, then what today's AI testers add."""
+
+    region: str
+    orchestrator: str
+    success_rate: float = 0.0
+    round_trip_time: float = 0.0
+    errors: list[StoredError] = []
+    timestamp: _Int64 = 0
+    seg_duration: float = 0.0
+    segments_sent: _Int64 = 0
+    segments_received: _Int64 = 0
+    upload_time: float = 0.0
+    download_time: float = 0.0
+    transcode_time: float = 0.0
+    model: str = ""
+    model_is_warm: bool = False
+    pipeline: str = ""
+    input_parameters: str = ""
+    response_payload: str = ""
+    test_outcome: Raw | UnsetType = UNSET
+    unscored_reason: Raw | UnsetType = UNSET
+    prompt_id: Raw | UnsetType = UNSET
+    prompt_complexity: Raw | UnsetType = UNSET
+    stream_valid: Raw | UnsetType = UNSET
+    params_hash: Raw | UnsetType = UNSET
+    debug_artifacts: Raw | UnsetType = UNSET
+
+
+StoredRow: TypeAlias = StoredStats | dict[str, Any]
+"""A result as raw_stats gives it; a dictionary when there is something unusual in it."""
+
+_decode_usual = msgspec.json.Decoder(StoredStats).decode
+_decode_all_usual = msgspec.json.Decoder(list[StoredStats]).decode
+_decode_any = msgspec.json.Decoder().decode
+
+
+def read_stored(stored: Sequence[StoredPayload], *, orchestrator: str) -> dict[str, list[StoredRow]]:
+    """Stored results as the rows that raw_stats gives, by region (not sorted), in the order they came in.
+
+    orchestrator -- lower case; whose they are
+    """
+    rows: dict[str, list[StoredRow]] = {}
+    try:
+        for row in _decode_all_usual(f"[{','.join([each.payload for each in stored])}]"):
+            row.orchestrator = row.orchestrator.lower()
+            rows.setdefault(row.region, []).append(row)
+    except (msgspec.DecodeError, RecursionError):
+        rows.clear()
+        for each in stored:
+            region, unusual = _read_one(each, orchestrator)
+            rows.setdefault(region, []).append(unusual)
+    return rows
+
+
+def _read_one(stored: StoredPayload, orchestrator: str) -> tuple[str, StoredRow]:
+    try:
+        row = _decode_usual(stored.payload)
+    except (msgspec.DecodeError, RecursionError):
+        members = read_leniently(stored.payload, region=stored.region, orchestrator=orchestrator)
+        return members["region"], members
+    row.orchestrator = row.orchestrator.lower()
+    return row.region, row
+
+
+def read_leniently(payload: str, *, region: str, orchestrator: str) -> dict[str, Any]:
+    """One stored payload as the row that raw_stats gives: every field of the contract, then the rest.
+
+    Anyone may have written it: a member of the wrong type gives its zero, a number in a string its
+    number, and a payload that is no object a row of zeros.
+
+    region, orchestrator -- of the `events` row; used when the payload is no object at all
+    """
+    try:
+        members = _decode_any(payload)
+    except (msgspec.DecodeError, RecursionError):
+        members = None
+    if not isinstance(members, dict):
+        members = {"region": region, "orchestrator": orchestrator}
+    row = {name: _read(members.pop(name, None), zero) for name, zero in _ZEROS.items()}
+    row["orchestrator"] = row["orchestrator"].lower()
+    return row | members
+
+
+_ZEROS: dict[str, Any] = dict(zip(Stats.__struct_fields__, Stats.__struct_defaults__, strict=True))
+
+
+def _read(value: Any, zero: Any) -> Any:
+    if isinstance(zero, tuple):
+        return [_error_row(error) for error in _read_errors(value)]
+    if isinstance(zero, bool | str):
+        return value if isinstance(value, type(zero)) else zero
+    if isinstance(value, str):
+        value = _number(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return zero
+    if isinstance(zero, int):
+        return int(value) if abs(value) < 2**63 else zero
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond a double, which jsonb holds
+        return zero
+
+
+def _number(text: str) -> float | int | None:
+    try:
+        value = _decode_any(text)
+    except msgspec.DecodeError:
+        return None
+    return value if isinstance(value, int | float) else None
+
+
+def _read_errors(value: Any) -> Iterator[ErrorCount]:
+    for item in value if isinstance(value, list) else ():
+        members = item if isinstance(item, dict) else {}
+        yield ErrorCount(
+            _read(members.get("error_code"), ""),
+            _read(members.get("message"), ""),
+            _read(members.get("count"), 0),
+        )
+
+
+def _error_row(error: ErrorCount) -> dict[str, str | int]:
+    """As the reference writes it: no message when there is none."""
+    row: dict[str, str | int] = {"error_code": error.error_code, "count": error.count}
+    if error.message:
+        row["message"] = error.message
+    return row
