@@ -65,11 +65,12 @@ class Sealer:
     async def check(self, since: datetime, until: datetime, level: Level) -> list[Span]:
         """Count again what the spans of a level that start in [since, until) hold; those that were wrong.
 
-        They are unsealed, and so is every longer one around them.
+        They are unsealed, and so is every shorter one in them and every longer one around them.
         """
         rows = await self._connection.fetch(sql("miscounted_spans"), level.number, since, until)
         for row in rows:
-            await unseal(self._connection, row["span_start"], row["span_start"])
+            last = row["span_end"] - timedelta(microseconds=1)
+            await unseal(self._connection, row["span_start"], last)
         return [Span(level.number, row["span_start"], row["span_end"]) for row in rows]
 
     async def _seal_next(self, level: Level) -> Span | None:
