@@ -50,12 +50,12 @@ def create_app(
     database = Database(
         settings.postgres, connections=settings.db_connections, timeout_s=settings.db_timeout_s
     )
-    store = Store(database, RegionDirectory(database, cache_s=settings.regions_cache_s, changes=changes))
+    regions = RegionDirectory(database, cache_s=settings.regions_cache_s, changes=changes)
+    store = Store(database, regions, changes)
     board = Leaderboard(
         store,
         default_window=settings.start_time_window,
         pipelines_cache_s=settings.pipelines_cache_s,
-        changes=changes,
         now=now,
     )
     answers = Answers(changes, Lookout(store.fetch_snapshot), max_bytes=settings.answer_cache_bytes)

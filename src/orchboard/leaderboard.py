@@ -1,20 +1,19 @@
 """The questions that the API, the pages and the command line all ask: fetch, then score."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from msgspec import structs
 
 from orchboard.parsing import ParsedStats, parse_stats
 from orchboard.stats import JobType, Pipeline, Region, ScoresByCell, StatsQuery, TopScore, Window
-from orchboard.store.changes import Changes
 from orchboard.store.store import Store
-from orchboard.stored import StoredRow, read_stored
+from orchboard.stored import read_stored, render_rows
 from orchboard.window import ANY_TIME, Bounds
 
-# How many stored results are read before others have their turn: some 5 ms.
-_READ_AT_ONCE = 2000
+# How many stored results are read before others have their turn: some 2 ms.
+_READ_AT_ONCE = 5000
 
 
 def utc_now() -> datetime:
@@ -27,7 +26,6 @@ class Leaderboard:
 
     default_window -- how far back a question without since and until reaches
     pipelines_cache_s -- how old an answer about pipelines may get
-    changes -- told of every result that is stored
     """
 
     def __init__(
@@ -36,15 +34,12 @@ class Leaderboard:
         *,
         default_window: timedelta,
         pipelines_cache_s: float,
-        changes: Changes | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.store = store
         self._default_window = default_window
         self.pipelines_cache_s = pipelines_cache_s
-        self._changes = changes or Changes.alone()
         self.now = now
-        store.when_stored(self._note_stored)
 
     def window(self, bounds: Bounds = ANY_TIME) -> Window:
         """The window that the bounds mean now."""
@@ -62,11 +57,6 @@ class Leaderboard:
         """As `submit`, waited for."""
         return await self.submit(body, key=key)
 
-    def _note_stored(self, stored: Sequence[ParsedStats]) -> None:
-        """What has to be known of new results before anybody is told that they are stored."""
-        for parsed in stored:
-            self._changes.note(parsed.stats)
-
     async def aggregated_stats(self, query: StatsQuery) -> ScoresByCell:
         """Scores of every orchestrator and region the query asks for.
 
@@ -83,20 +73,22 @@ class Leaderboard:
             return {}
         return rating.rate_transcoding(await reader.fetch_means(query))
 
-    async def raw_stats(self, query: StatsQuery) -> dict[str, list[StoredRow]]:
-        """The stored results of one orchestrator by region (sorted), each newest first by receipt."""
+    async def raw_stats(self, query: StatsQuery) -> bytes:
+        """The stored results of one orchestrator by region (sorted), each newest first by receipt: as JSON.
+
+        Their text goes out as it is stored, with what it lacks added.
+        """
         stored = await self.store.fetch_raw_stats(query)
-        rows: dict[str, list[StoredRow]] = {}
+        rows: dict[str, list[str]] = {}
         for first in range(0, len(stored), _READ_AT_ONCE):
-            part = read_stored(stored[first : first + _READ_AT_ONCE], orchestrator=query.orchestrator or "")
-            for region, of_region in part.items():
-                rows.setdefault(region, []).extend(of_region)
+            for region, row in read_stored(stored[first : first + _READ_AT_ONCE], query.orchestrator or ""):
+                rows.setdefault(region, []).append(row)
             await asyncio.sleep(0)
-        return dict(sorted(rows.items()))
+        return render_rows(rows)
 
     async def pipelines(self, window: Window, region: str | None = None) -> tuple[Pipeline, ...]:
-        """The pipelines seen in the window."""
-        return await self.store.fetch_pipelines(window, region)
+        """The pipelines seen in the window, with models and regions, all sorted."""
+        return await self.store.means.fetch_pipelines(window, region)
 
     async def regions(self) -> tuple[Region, ...]:
         """Every region with its job type: sorted by type, then GLOBAL first, then name."""

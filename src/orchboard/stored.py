@@ -1,94 +1,51 @@
 """Results in JSON from the database, where anyone may have written them: lenient, and fast for those that need not be."""
 
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, TypeAlias
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from orchboard.stats import ErrorCount, Stats
 
-_Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+StoredPayload: TypeAlias = tuple[str, str | None, str, int]
+"""One stored result: its region's code, the payload's own region, the payload's text, and what that lacks.
 
+The last is a bit for each of OPTIONAL, from the first on; -1 for a payload with something unusual in it: a member of the
+wrong type, a number that no double holds, no object at all. The database says so (`payload_lacks` in its schema).
+"""
 
-class StoredPayload(Struct, frozen=True):
-    """One stored result as it is in the database: the row's region, the payload's text."""
+OPTIONAL = tuple(name for name in Stats.__struct_fields__ if name not in ("region", "orchestrator"))
+"""What a usual payload may lack; each counts as zero then."""
 
-    region: str
-    payload: str
-
-
-class StoredError(Struct, forbid_unknown_fields=True):
-    """One of a result's errors, as it is given back."""
-
-    error_code: str
-    count: _Int64
-    message: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
-
-
-class StoredStats(Struct, forbid_unknown_fields=True):
-    """A result with nothing unusual in it: every field of the contract, then what today's AI testers add."""
-
-    region: str
-    orchestrator: str
-    success_rate: float = 0.0
-    round_trip_time: float = 0.0
-    errors: list[StoredError] = []
-    timestamp: _Int64 = 0
-    seg_duration: float = 0.0
-    segments_sent: _Int64 = 0
-    segments_received: _Int64 = 0
-    upload_time: float = 0.0
-    download_time: float = 0.0
-    transcode_time: float = 0.0
-    model: str = ""
-    model_is_warm: bool = False
-    pipeline: str = ""
-    input_parameters: str = ""
-    response_payload: str = ""
-    test_outcome: Raw | UnsetType = UNSET
-    unscored_reason: Raw | UnsetType = UNSET
-    prompt_id: Raw | UnsetType = UNSET
-    prompt_complexity: Raw | UnsetType = UNSET
-    stream_valid: Raw | UnsetType = UNSET
-    params_hash: Raw | UnsetType = UNSET
-    debug_artifacts: Raw | UnsetType = UNSET
-
-
-StoredRow: TypeAlias = StoredStats | dict[str, Any]
-"""A result as raw_stats gives it; a dictionary when there is something unusual in it."""
-
-_decode_usual = msgspec.json.Decoder(StoredStats).decode
-_decode_all_usual = msgspec.json.Decoder(list[StoredStats]).decode
 _decode_any = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
 
 
-def read_stored(stored: Sequence[StoredPayload], *, orchestrator: str) -> dict[str, list[StoredRow]]:
-    """Stored results as the rows that raw_stats gives, by region (not sorted), in the order they came in.
+def read_stored(stored: Sequence[StoredPayload], orchestrator: str) -> Iterator[tuple[str, str]]:
+    """Stored results as the rows that raw_stats gives: the region and the row's JSON, without its closing brace.
 
     orchestrator -- lower case; whose they are
     """
-    rows: dict[str, list[StoredRow]] = {}
-    try:
-        for row in _decode_all_usual(f"[{','.join([each.payload for each in stored])}]"):
-            row.orchestrator = row.orchestrator.lower()
-            rows.setdefault(row.region, []).append(row)
-    except (msgspec.DecodeError, RecursionError):
-        rows.clear()
-        for each in stored:
-            region, unusual = _read_one(each, orchestrator)
-            rows.setdefault(region, []).append(unusual)
-    return rows
+    for code, region, payload, lacks in stored:
+        if lacks >= 0 and region is not None:
+            yield region, payload[:-1] + _zeros_of(lacks)
+        else:
+            members = read_leniently(payload, region=code, orchestrator=orchestrator)
+            yield members["region"], _encode(members).decode()[:-1]
 
 
-def _read_one(stored: StoredPayload, orchestrator: str) -> tuple[str, StoredRow]:
-    try:
-        row = _decode_usual(stored.payload)
-    except (msgspec.DecodeError, RecursionError):
-        members = read_leniently(stored.payload, region=stored.region, orchestrator=orchestrator)
-        return members["region"], members
-    row.orchestrator = row.orchestrator.lower()
-    return row.region, row
+def render_rows(rows: Mapping[str, Sequence[str]]) -> bytes:
+    """The JSON of rows by region, sorted; each row as `read_stored` gives it."""
+    regions = (f"{_encode(region).decode()}:[{'},'.join(rows[region])}}}]" for region in sorted(rows))
+    return f"{{{','.join(regions)}}}".encode()
+
+
+@cache
+def _zeros_of(lacks: int) -> str:
+    """The members that a payload lacks, as they are added to it."""
+    zeros = {name: _ZEROS[name] for place, name in enumerate(OPTIONAL) if lacks >> place & 1}
+    return "," + _encode(zeros).decode()[1:-1] if zeros else ""
 
 
 def read_leniently(payload: str, *, region: str, orchestrator: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def test_a_schema_taken_back_under_the_server_is_told_by_name(
     health = client.get("/api/health")
     assert (health.status, health.json()["postgres"]["ok"]) == (503, False)
     assert "schema was taken back" in health.json()["postgres"]["error"]
-    execute("DROP TABLE segments")
+    execute("DROP TABLE spans")
     answer = client.get("/api/aggregated_stats")
     assert answer.status == 503
     assert "schema was taken back" in answer.json()["error"]

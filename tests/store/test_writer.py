@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
 
 import asyncpg
 import pytest
 
 from orchboard.errors import BadInputError, DatabaseUnavailableError, KeyReusedError
 from orchboard.parsing import ParsedStats, parse_stats
+from orchboard.stats import JobType
+from orchboard.store.changes import LATE, LATE_AFTER_S, Changes, job_type_slot
 from orchboard.store.store import Store
 from tests.conftest import run, transcoding
 from tests.store.writing import (
@@ -306,23 +307,33 @@ def test_closing_refuses_what_can_not_be_stored_any_more(database_url: str) -> N
     run(work())
 
 
-def test_who_keeps_what_is_derived_is_told_before_the_sender(database_url: str) -> None:
+def test_the_counters_have_moved_before_the_sender_is_told(database_url: str) -> None:
     async def work() -> None:
-        async with opened(database_url) as store:
-            told: list[int] = []
-
-            def tell(stored: Sequence[ParsedStats]) -> None:
-                assert not any(future.done() for future in group)
-                told.extend(parsed.stats.timestamp for parsed in stored)
-
-            group: list[Stored] = []
-            async with held_up(database_url, store) as first:
-                pass
-            await first
-            store.when_stored(tell)
-            group += [submit(store, number) for number in (1, 2, 3)]
+        changes = Changes.alone()
+        async with opened(database_url, changes=changes) as store:
+            token_now = changes.token_of(job_type_slot(JobType.TRANSCODING))
+            before, moved = token_now(), []
+            group = [submit(store, number) for number in (1, 2, 3)]
+            for future in group:
+                future.add_done_callback(lambda _: moved.append(token_now() != before))
             await outcomes(group)
-            assert told == [1, 2, 3]
+            assert moved == [True] * 3
+
+    run(work())
+
+
+def test_a_result_that_was_long_on_its_way_is_noted_as_late(database_url: str) -> None:
+    async def work() -> None:
+        changes = Changes.alone()
+        async with opened(database_url, changes=changes) as store:
+            late_now = changes.token_of(LATE)
+            before = late_now()
+            await submit(store, 1)
+            assert late_now() == before
+            async with held_up(database_url, store) as first:
+                await asyncio.sleep(LATE_AFTER_S)
+            await first
+            assert late_now() != before
 
     run(work())
 

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 
 from orchboard.parsing import ParsedStats, parse_stats
+from orchboard.store.changes import Changes
 from orchboard.store.database import Database
 from orchboard.store.regions import RegionDirectory
 from orchboard.store.store import Store
@@ -18,10 +19,10 @@ Stored = asyncio.Future[ParsedStats]
 
 
 @asynccontextmanager
-async def opened(url: str, *, timeout_s: float = 20) -> AsyncIterator[Store]:
+async def opened(url: str, *, timeout_s: float = 20, changes: Changes | None = None) -> AsyncIterator[Store]:
     """A store of its own, as one server process has."""
     database = Database(url, connections=4, timeout_s=timeout_s)
-    store = Store(database, RegionDirectory(database, cache_s=60))
+    store = Store(database, RegionDirectory(database, cache_s=60), changes or Changes.alone())
     try:
         await store.regions.current()
         yield store

@@ -2,7 +2,7 @@
 
 from orchboard.answers.question import Question
 from orchboard.api.params import Params, max_age_s, parse_stats_query
-from orchboard.api.responses import JSON_HEADERS, encode_json
+from orchboard.api.responses import JSON_HEADERS
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
 from orchboard.store.changes import orchestrator_slot
@@ -15,7 +15,7 @@ def raw_stats(params: Params, board: Leaderboard) -> Question:
     asked = parse_stats_query(params, pipeline_alone=True)
 
     async def compute() -> bytes:
-        return encode_json(await board.raw_stats(asked.query(board)))
+        return await board.raw_stats(asked.query(board))
 
     return Question(
         ("raw_stats", asked),

@@ -20,8 +20,13 @@ SLOTS = 4096
 EVERYTHING = 0
 """Every answer depends on it: regions were added, or results arrived by another way than a post."""
 
+LATE = 3
+"""Results that were long on their way into the database: they lie behind those that others may have read by then."""
+
+LATE_AFTER_S = 0.8
+
 _JOB_TYPES = {JobType.TRANSCODING: 1, JobType.AI: 2}
-_NAMED = 3
+_NAMED = 4
 
 # A restarted worker overlaps with the one it replaces, and SIGTTIN adds some.
 _SPARE_LANES = 8
@@ -93,6 +98,10 @@ class Changes:
             slots.add(model_slot(stats.pipeline, stats.model))
         for slot in slots:
             self._count(slot)
+
+    def note_late(self) -> None:
+        """Say that what is noted next took longer than LATE_AFTER_S to be stored."""
+        self._count(LATE)
 
     def note_everything(self) -> None:
         """Make every answer untrue."""

@@ -1,21 +1,26 @@
-"""Means of each orchestrator in each region, from the sums that the store keeps and the results since."""
+"""Means and medians over any window: from what is summed up, and from the results where that ends."""
 
-from collections.abc import Mapping
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
-from orchboard.stats import StatsQuery
+from orchboard.stats import JobType, Pipeline, StatsQuery, Window
+from orchboard.store.changes import Changes
+from orchboard.store.columns import Columns, Doubles
+from orchboard.store.coverage import Split
 from orchboard.store.database import Database
-from orchboard.store.medians import ResealedError, medians_of
+from orchboard.store.medians import ResealedError, RoundTrips, medians_of, read_doubles
+from orchboard.store.moments import to_datetime, to_moment
 from orchboard.store.queries import sql
+from orchboard.store.recent import Recent
 from orchboard.store.regions import RegionDirectory
-from orchboard.store.series import Numbers, PipelineModel, SeriesDirectory
-from orchboard.store.sums import Sums, add_up
+from orchboard.store.sealed import Sealed
+from orchboard.store.series import Cell, Numbers, PipelineModel, SeriesDirectory
+from orchboard.store.sums import Sums, add_up, unsummed_sums_of
 
-Doubles: TypeAlias = NDArray[np.float64]
+T = TypeVar("T")
 
 Medians: TypeAlias = Mapping[PipelineModel, float]
 """The median round trip in seconds; those without a success are missing."""
@@ -30,7 +35,7 @@ class Means(Struct, frozen=True):
     results -- how many each group has, at least 1
     """
 
-    cells: list[tuple[str, str]]
+    cells: list[Cell]
     models: list[PipelineModel]
     cell: Numbers
     model: Numbers
@@ -41,74 +46,172 @@ class Means(Struct, frozen=True):
 
 
 class MeansReader:
-    """Reads means and medians. Raises DatabaseUnavailableError."""
+    """Reads means, medians and pipelines. Raises DatabaseUnavailableError.
 
-    def __init__(self, database: Database, regions: RegionDirectory) -> None:
+    Each answer holds everything that this host acknowledged before it was asked for.
+    """
+
+    def __init__(self, database: Database, regions: RegionDirectory, changes: Changes) -> None:
         self._database = database
-        self._regions = regions
-        self._series = SeriesDirectory(database)
+        self._series = SeriesDirectory(database, regions)
+        self._recent = Recent(database, self._series, changes)
+        self._sealed = Sealed(database, self._series)
 
     async def fetch_means(self, query: StatsQuery) -> Means:
         """The means of each group that the query asks for."""
-        rows = await self._database.fetch(
-            sql("segments"),
-            query.window.since,
-            query.window.until,
-            query.job_type,
-            query.pipeline,
-            query.model,
-        )
-        sums = await add_up(rows, self._series)
-        cell, model = self._series.places_of(sums.series)
-        cells = await self._cells_asked(cell, query)
-        new_place = np.full(len(self._series.cells), -1)
-        new_place[list(cells.values())] = np.arange(len(cells))
-        return _means(sums, list(cells), new_place[cell], self._series.models, model)
+        job_type = query.job_type
+
+        async def read(split: Split) -> tuple[list[Sums], list[Columns]]:
+            sums = await self._sealed.sums(split.whole, job_type)
+            if split.unsummed:
+                rows = await self._database.fetch(sql("unsummed_segments"), *_arrays(split), job_type)
+                sums.append(await unsummed_sums_of(rows, self._series))
+            return sums, await self._pieces(split, job_type)
+
+        (sums, columns), split = await self._read(query.window, read)
+        columns.append(self._recent.scored(job_type, *split.recent))
+        return self._means(add_up(sums, columns, len(self._series)), query)
 
     async def fetch_medians(self, query: StatsQuery) -> Medians:
         """The median round trips of the successes, over all orchestrators."""
         while True:
-            rows = await self._database.fetch(
-                sql("round_trips"),
-                query.window.since,
-                query.window.until,
-                query.region,
-                query.pipeline,
-                query.model,
-            )
+            lists = await self._round_trips(query)
             try:
                 return await medians_of(
-                    rows, lambda *parts: self._database.fetch(sql("round_trip_slices"), *parts)
+                    lists, lambda *parts: self._database.fetch(sql("round_trip_slices"), *parts)
                 )
             except ResealedError:
-                continue
+                self._recent.look_again()
 
-    async def _cells_asked(self, places: Numbers, query: StatsQuery) -> dict[tuple[str, str], int]:
-        """The cells at some places that the query is about, sorted, each with its place."""
-        found = [(self._series.cells[place], place) for place in np.unique(places).tolist()]
-        codes = await self._regions.codes_of({region_id for (_, region_id), _ in found})
-        return dict(
-            sorted(
-                ((orchestrator, codes[region_id]), place)
-                for (orchestrator, region_id), place in found
-                if query.region in (None, codes[region_id]) and query.orchestrator in (None, orchestrator)
-            )
+    async def fetch_pipelines(self, window: Window, region: str | None) -> tuple[Pipeline, ...]:
+        """The pipelines with models and regions, all sorted."""
+
+        async def read(split: Split) -> list[Numbers]:
+            seen = await self._sealed.seen(split.whole)
+            if split.unsummed:
+                rows = await self._database.fetch(sql("unsummed_pipelines"), *_arrays(split))
+                columns = ([row[place] for row in rows] for place in range(3))
+                seen.append(await self._series.seen_of(*columns))
+            for piece in split.pieces:
+                sightings = (await self._sealed.results(piece.span)).sightings
+                seen.append(sightings.between(piece.since, piece.until).seen)
+            return seen
+
+        seen, split = await self._read(window, read)
+        seen.append(self._recent.sightings(*split.recent).seen)
+        places = np.unique(np.concatenate(seen))
+        return _pipelines([self._series.seen[place] for place in places.tolist() if place >= 0], region)
+
+    async def _read(self, window: Window, read: Callable[[Split], Awaitable[T]]) -> tuple[T, Split]:
+        """What `read` makes of the window's parts, and the split that still stands when it is done."""
+        since, until = to_moment(window.since), to_moment(window.until) + 1
+        while True:
+            await self._recent.read()
+            before = None
+            try:
+                while before != (at_hand := (self._recent.coverage, self._recent.held_since)):
+                    before = at_hand
+                    split = at_hand[0].split(since, until, held_since=at_hand[1])
+                    found = await read(split)
+                return found, split
+            except ResealedError:
+                self._recent.look_again()
+
+    async def _pieces(self, split: Split, job_type: JobType) -> list[Columns]:
+        return [
+            (await self._sealed.results(piece.span)).scored[job_type].between(piece.since, piece.until)
+            for piece in split.pieces
+        ]
+
+    async def _round_trips(self, query: StatsQuery) -> list[RoundTrips]:
+        """The round trips that medians are taken from."""
+
+        async def read(split: Split) -> tuple[list[RoundTrips], list[Columns]]:
+            lists = [each for of_span in await self._sealed.round_trips(split.whole) for each in of_span]
+            if split.unsummed:
+                rows = await self._database.fetch(sql("unsummed_round_trips"), *_arrays(split))
+                codes = await self._series.region_codes({row["region_id"] for row in rows})
+                lists += [
+                    RoundTrips(
+                        (row["pipeline"], row["model"]),
+                        codes[row["region_id"]],
+                        read_doubles(row["round_trips"]),
+                    )
+                    for row in rows
+                ]
+            return lists, await self._pieces(split, JobType.AI)
+
+        (lists, columns), split = await self._read(query.window, read)
+        columns.append(self._recent.scored(JobType.AI, *split.recent))
+        for each in columns:
+            lists += self._successes(each, query.region)
+        model = None if query.pipeline is None else (query.pipeline, query.model)
+        return [
+            each
+            for each in lists
+            if (model is None or each.model == model)
+            and (query.region is None or each.region in (None, query.region))
+        ]
+
+    def _successes(self, columns: Columns, region: str | None) -> list[RoundTrips]:
+        """Results' round trips, those of one region if one is asked for."""
+        counts = (columns.success_rate == 1) & (columns.round_trip_time != 0)
+        cell, model = self._series.places_of(columns.series[counts])
+        values = columns.round_trip_time[counts]
+        if region is not None:
+            there = np.isin(cell, self._cells_where(None, region))
+            model, values = model[there], values[there]
+        return [
+            RoundTrips(self._series.models[place], None, values[model == place])
+            for place in np.unique(model).tolist()
+        ]
+
+    def _means(self, sums: Sums, query: StatsQuery) -> Means:
+        """The sums of the groups that are asked for, divided."""
+        cell, model = self._series.places_of(sums.series)
+        asked = np.ones(len(cell), np.bool_)
+        if query.orchestrator is not None or query.region is not None:
+            asked &= np.isin(cell, self._cells_where(query.orchestrator, query.region))
+        if query.pipeline is not None:
+            models = self._series.models
+            place = models.index(name) if (name := (query.pipeline, query.model)) in models else -1
+            asked &= model == place
+        in_order, ranks = self._series.order_of_cells()
+        present, cell = np.unique(ranks[cell[asked]], return_inverse=True)
+        results = sums.results[asked]
+        return Means(
+            [in_order[rank] for rank in present.tolist()],
+            self._series.models,
+            cell,
+            model[asked],
+            results,
+            sums.success_rate[asked] / results,
+            sums.seg_duration[asked] / results,
+            sums.round_trip_time[asked] / results,
         )
 
+    def _cells_where(self, orchestrator: str | None, region: str | None) -> list[int]:
+        return [
+            place
+            for place, cell in enumerate(self._series.cells)
+            if orchestrator in (None, cell[0]) and region in (None, cell[1])
+        ]
 
-def _means(
-    sums: Sums, cells: list[tuple[str, str]], cell: Numbers, models: list[PipelineModel], model: Numbers
-) -> Means:
-    """The sums of the groups whose cell is asked for, divided."""
-    asked = cell >= 0
-    results = sums.results[asked]
-    return Means(
-        cells,
-        models,
-        cell[asked],
-        model[asked],
-        results,
-        sums.success_rate[asked] / results,
-        sums.seg_duration[asked] / results,
-        sums.round_trip_time[asked] / results,
+
+def _arrays(split: Split) -> tuple[list[object], list[object]]:
+    """The unsummed times as the statements take them."""
+    since, until = zip(*split.unsummed, strict=True)
+    return [to_datetime(moment) for moment in since], [to_datetime(moment) for moment in until]
+
+
+def _pipelines(seen: Sequence[tuple[str, str, str]], region: str | None) -> tuple[Pipeline, ...]:
+    models: dict[str, set[str]] = {}
+    regions: dict[str, set[str]] = {}
+    for pipeline, model, code in seen:
+        if region in (None, code):
+            models.setdefault(pipeline, set()).add(model)
+            regions.setdefault(pipeline, set()).add(code)
+    return tuple(
+        Pipeline(pipeline, tuple(sorted(models[pipeline])), tuple(sorted(regions[pipeline])))
+        for pipeline in sorted(models)
     )

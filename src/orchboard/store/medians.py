@@ -1,6 +1,7 @@
 """Exact medians of round trips: counts in buckets first, then the one bucket in which the median is."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TypeAlias
 
 import asyncpg
 import numpy as np
@@ -18,9 +19,11 @@ _FIRST_BITS = int(np.float64(_LOWEST).view(np.int64)) >> 46
 FetchSlices = Callable[[list[int], list[int], list[int]], Awaitable[Sequence[asyncpg.Record]]]
 """Asks `round_trip_slices`: ids, where each part begins, how many doubles it has."""
 
+PipelineModel: TypeAlias = tuple[str, str]
+
 
 class ResealedError(Exception):
-    """A list was summed up again between the two looks at it: ask again."""
+    """A span was summed up again since the last look at the coverage: look again."""
 
 
 def buckets_of(round_trips: Doubles) -> NDArray[np.int64]:
@@ -33,30 +36,49 @@ def buckets_of(round_trips: Doubles) -> NDArray[np.int64]:
     return (within.view(np.int64) >> 46) - _FIRST_BITS
 
 
-class _Counted(Struct, frozen=True):
-    """A sealed list of which only the counts were read: its id, and how many are in buckets before each."""
+class RoundTrips(Struct, frozen=True):
+    """Round trips of successful AI results of one pipeline and model, in seconds.
 
-    id: int
-    first_bucket: int
-    counts: NDArray[np.int64]
+    region -- code of the region they come from; None when that was decided on before
+    values -- in any order; None for a long list of which only the counts were read
+    id -- of the long list; first_bucket, counts -- how many are in each bucket, from which on
+    """
+
+    model: PipelineModel
+    region: str | None
+    values: Doubles | None
+    id: int = 0
+    first_bucket: int = 0
+    counts: NDArray[np.int32] = np.zeros(0, np.int32)
+
+    @classmethod
+    def of_row(cls, row: asyncpg.Record, region: str) -> "RoundTrips":
+        """A row of `round_trips`."""
+        model = row["pipeline"], row["model"]
+        if row["buckets"] is None:
+            return cls(model, region, read_doubles(row["round_trips"]))
+        counts = np.frombuffer(row["buckets"], ">i4").astype(np.int32)
+        return cls(model, region, None, row["id"], row["first_bucket"], counts)
+
+    @property
+    def size(self) -> int:
+        """Bytes it takes, about."""
+        return 200 + self.counts.nbytes + (0 if self.values is None else self.values.nbytes)
 
     def slice_of(self, low: int, high: int) -> tuple[int, int]:
-        """Where the round trips of the buckets from `low` to `high` begin in the list, and how many there are."""
+        """Where the round trips of the buckets from `low` to `high` begin in a long list, and how many there are."""
         low, high = (min(max(bucket - self.first_bucket, 0), len(self.counts)) for bucket in (low, high + 1))
         return int(self.counts[:low].sum()), int(self.counts[low:high].sum())
 
 
-class _RoundTrips:
-    """The round trips of one pipeline and model: `values` that were read, and lists only counted."""
+class _Group:
+    """All round trips of one pipeline and model: `values` that were read, and lists only counted."""
 
-    def __init__(self, rows: Sequence[asyncpg.Record]) -> None:
-        self.values = _doubles(b"".join(row["round_trips"] for row in rows if row["buckets"] is None))
-        self._counted = [
-            _Counted(row["id"], row["first_bucket"], np.frombuffer(row["buckets"], ">i4").astype(np.int64))
-            for row in rows
-            if row["buckets"] is not None
-        ]
-        self._number = len(self.values) + sum(int(counted.counts.sum()) for counted in self._counted)
+    def __init__(self, lists: Sequence[RoundTrips]) -> None:
+        values = [each.values for each in lists if each.values is not None]
+        self.values = np.concatenate(values) if values else np.zeros(0)
+        self._counted = [each for each in lists if each.values is None]
+        self._number = len(self.values) + sum(int(each.counts.sum()) for each in self._counted)
         self._before = 0
 
     def narrow(self) -> list[tuple[int, int, int]]:
@@ -68,13 +90,13 @@ class _RoundTrips:
             return []
         buckets = buckets_of(self.values)
         totals = np.bincount(buckets, minlength=BUCKETS)
-        for counted in self._counted:
-            totals[counted.first_bucket : counted.first_bucket + len(counted.counts)] += counted.counts
+        for each in self._counted:
+            totals[each.first_bucket : each.first_bucket + len(each.counts)] += each.counts
         reached = np.cumsum(totals)
         low, high = (int(np.searchsorted(reached, rank, "right")) for rank in self._middle())
         self._before = int(reached[low] - totals[low])
         self.values = self.values[(buckets >= low) & (buckets <= high)]
-        parts = [(counted.id, *counted.slice_of(low, high)) for counted in self._counted]
+        parts = [(each.id, *each.slice_of(low, high)) for each in self._counted]
         return [part for part in parts if part[2]]
 
     def median(self) -> float:
@@ -87,17 +109,12 @@ class _RoundTrips:
         return (self._number - 1) // 2, self._number // 2
 
 
-async def medians_of(
-    rows: Sequence[asyncpg.Record], fetch_slices: FetchSlices
-) -> dict[tuple[str, str], float]:
-    """The median round trip of each pipeline and model, in seconds, from the rows of `round_trips`.
-
-    Raises ResealedError.
-    """
-    grouped: dict[tuple[str, str], list[asyncpg.Record]] = {}
-    for row in rows:
-        grouped.setdefault((row["pipeline"], row["model"]), []).append(row)
-    groups = {key: _RoundTrips(of_key) for key, of_key in grouped.items()}
+async def medians_of(lists: Iterable[RoundTrips], fetch_slices: FetchSlices) -> dict[PipelineModel, float]:
+    """The median round trip of each pipeline and model, in seconds. Raises ResealedError."""
+    grouped: dict[PipelineModel, list[RoundTrips]] = {}
+    for each in lists:
+        grouped.setdefault(each.model, []).append(each)
+    groups = {model: _Group(of_model) for model, of_model in grouped.items()}
     asked = [(group, part) for group in groups.values() for part in group.narrow()]
     if asked:
         ids, firsts, numbers = (list(column) for column in zip(*(part for _, part in asked), strict=True))
@@ -105,9 +122,10 @@ async def medians_of(
         for group, part in asked:
             if part[0] not in found:
                 raise ResealedError
-            group.values = np.concatenate([group.values, _doubles(found[part[0]])])
-    return {key: group.median() for key, group in groups.items()}
+            group.values = np.concatenate([group.values, read_doubles(found[part[0]])])
+    return {model: group.median() for model, group in groups.items()}
 
 
-def _doubles(sent: bytes) -> Doubles:
+def read_doubles(sent: bytes) -> Doubles:
+    """Doubles as the database sends them."""
     return np.frombuffer(sent, ">f8").astype(np.float64)

@@ -31,6 +31,7 @@ class RegionDirectory:
         self._regions: tuple[Region, ...] = ()
         self._ids: dict[tuple[str, JobType], int] = {}
         self._codes: dict[int, str] = {}
+        self._job_types: dict[int, JobType] = {}
         self._read_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
 
@@ -62,11 +63,19 @@ class RegionDirectory:
         return found
 
     async def codes_of(self, ids: Set[int]) -> Mapping[int, str]:
-        """The region code for at least these ids, read again when there is a new one among them."""
+        """The region code for at least these ids, read again when there is a new one among them.
+
+        Of a region that was removed, with results of it still summed up: its id behind a question mark.
+        """
         if not ids <= self._codes.keys():
             self.forget()
             await self.current()
+            self._codes |= {removed: f"?{removed}" for removed in ids - self._codes.keys()}
         return self._codes
+
+    def job_type_of(self, region_id: int) -> JobType | None:
+        """The job type of an id that `codes_of` has told; None for one that is neither."""
+        return self._job_types.get(region_id)
 
     def known_id_of(self, region: str, job_type: JobType) -> int | None:
         """The id to store a result under, if it is known and fresh; None: `id_of` may know more."""
@@ -123,6 +132,9 @@ class RegionDirectory:
         )
         self._ids = {(row["region"], row["job_type"]): row["id"] for row in rows}
         self._codes = {row["id"]: row["region"] for row in rows}
+        self._job_types = {
+            row["id"]: JobType(row["job_type"]) for row in rows if row["job_type"] in set(JobType)
+        }
         self._read_at, self._token = began_at, token
 
 

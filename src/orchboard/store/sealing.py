@@ -15,7 +15,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 GRACE = timedelta(seconds=60)
 """How long after its end a span is left open: longer than a statement that stores a result can take."""
 
-READ_WHOLE = 256
+READ_WHOLE = 1024
 """So many round trips are read as they are; of more, counts in buckets are read first."""
 
 

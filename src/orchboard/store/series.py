@@ -1,20 +1,28 @@
 """Series: what stands behind the integers of the summaries, and one numbering for all that this process adds up."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Sequence, Set
 from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from orchboard.stats import JobType
 from orchboard.store.database import Database
 from orchboard.store.queries import sql
+from orchboard.store.regions import RegionDirectory
 
 T = TypeVar("T", bound=Hashable)
 Numbers: TypeAlias = NDArray[np.int64]
-Cell: TypeAlias = tuple[str, int]
-"""An orchestrator, lower case, and the id of a region."""
+Cell: TypeAlias = tuple[str, str]
+"""An orchestrator, lower case, and a region code."""
 PipelineModel: TypeAlias = tuple[str, str]
 """A pipeline and a model; both empty for transcoding."""
+ResultKey: TypeAlias = tuple[str, int, str, str]
+"""What a result is of: orchestrator, region id, pipeline, model, as stored but the first in lower case."""
+
+_JOB_TYPES = {job_type: place for place, job_type in enumerate(JobType)}
+_NOT_SCORED = -1
+_NOTHING_SEEN = -1
 
 
 class SeriesDirectory:
@@ -24,25 +32,27 @@ class SeriesDirectory:
     database has no integer for.
 
     cells, models -- those that occur, in the order in which they were seen
+    seen -- (pipeline, model, region code) of results with both names, whatever their job type, in that order
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, regions: RegionDirectory) -> None:
         self._database = database
+        self._regions = regions
         self.cells: list[Cell] = []
         self.models: list[PipelineModel] = []
+        self.seen: list[tuple[str, str, str]] = []
         self._cell_places: dict[Cell, int] = {}
         self._model_places: dict[PipelineModel, int] = {}
+        self._seen_places: dict[tuple[str, str, str], int] = {}
         self._numbers: dict[tuple[int, int], int] = {}
         self._by_id: Numbers = np.full(0, -1)
-        self._places: NDArray[np.int64] = np.zeros((0, 2), np.int64)
+        self._by_key: dict[ResultKey, tuple[int, int, int]] = {}
+        self._places: Numbers = np.zeros((0, 2), np.int64)
+        self._ranks: Numbers = np.zeros(0, np.int64)
+        self._cells_in_order: list[Cell] = []
 
     def __len__(self) -> int:
         return len(self._numbers)
-
-    def number_of(self, cell: Cell, model: PipelineModel) -> int:
-        """The number of a series, a new one if it is new."""
-        places = _place(cell, self._cell_places, self.cells), _place(model, self._model_places, self.models)
-        return self._numbers.setdefault(places, len(self._numbers))
 
     def places_of(self, numbers: Numbers) -> tuple[Numbers, Numbers]:
         """Where in `cells`, and where in `models`, each series is."""
@@ -51,7 +61,20 @@ class SeriesDirectory:
         found = self._places[numbers]
         return found[:, 0], found[:, 1]
 
-    async def numbers_of(self, ids: NDArray[np.int32]) -> Numbers:
+    def order_of_cells(self) -> tuple[list[Cell], Numbers]:
+        """All cells in their order, and for each of `cells` its place in that."""
+        if len(self._ranks) < len(self.cells):
+            order = sorted(range(len(self.cells)), key=self.cells.__getitem__)
+            self._cells_in_order = [self.cells[place] for place in order]
+            self._ranks = np.empty(len(order), np.int64)
+            self._ranks[order] = np.arange(len(order))
+        return self._cells_in_order, self._ranks
+
+    async def region_codes(self, region_ids: Set[int]) -> Mapping[int, str]:
+        """The region code for at least these ids."""
+        return await self._regions.codes_of(region_ids)
+
+    async def numbers_of(self, ids: Numbers) -> Numbers:
         """The numbers for the database's integers; asks it for those not seen before."""
         if not len(ids):
             return np.zeros(0, np.int64)
@@ -59,10 +82,57 @@ class SeriesDirectory:
             self._by_id = np.concatenate([self._by_id, np.full(longer - len(self._by_id), -1)])
         unknown = np.unique(ids[self._by_id[ids] < 0])
         if len(unknown):
-            for row in await self._database.fetch(sql("series"), unknown.tolist()):
-                cell, model = (row["orchestrator"], row["region_id"]), (row["pipeline"], row["model"])
-                self._by_id[row["id"]] = self.number_of(cell, model)
+            rows = await self._database.fetch(sql("series"), unknown.tolist())
+            codes = await self._regions.codes_of({row["region_id"] for row in rows})
+            for row in rows:
+                cell, model = (row["orchestrator"], codes[row["region_id"]]), (row["pipeline"], row["model"])
+                self._by_id[row["id"]] = self._number_of(cell, model)
         return self._by_id[ids]
+
+    async def numbers_of_groups(
+        self, orchestrators: Sequence[str], region_ids: Sequence[int], model: PipelineModel
+    ) -> Numbers:
+        """The numbers of series of one pipeline and model."""
+        codes = await self._regions.codes_of(set(region_ids))
+        cells = zip(orchestrators, (codes[region_id] for region_id in region_ids), strict=True)
+        return np.array([self._number_of(cell, model) for cell in cells], np.int64)
+
+    async def kinds_of(self, keys: Sequence[ResultKey]) -> Numbers:
+        """For each result: the place of its job type in JobType (-1: it is never scored), its series, and what of
+        `seen` it shows (-1: nothing). Shape (results, 3).
+        """
+        known = self._by_key
+        try:
+            kinds = [known[key] for key in keys]
+        except KeyError:
+            for key in set(keys) - known.keys():
+                known[key] = await self._kind_of(key)
+            kinds = [known[key] for key in keys]
+        return np.array(kinds, np.int64)
+
+    async def seen_of(
+        self, pipelines: Sequence[str], models: Sequence[str], region_ids: Sequence[int]
+    ) -> Numbers:
+        """The places in `seen` of some combinations."""
+        codes = await self._regions.codes_of(set(region_ids))
+        regions = [codes[region_id] for region_id in region_ids]
+        shown = zip(pipelines, models, regions, strict=True)
+        return np.array([_place(each, self._seen_places, self.seen) for each in shown], np.int64)
+
+    async def _kind_of(self, key: ResultKey) -> tuple[int, int, int]:
+        orchestrator, region_id, pipeline, model = key
+        code = (await self._regions.codes_of({region_id}))[region_id]
+        seen = (pipeline, model, code)
+        shown = _place(seen, self._seen_places, self.seen) if pipeline and model else _NOTHING_SEEN
+        job_type = self._regions.job_type_of(region_id)
+        if not orchestrator or job_type is None:
+            return _NOT_SCORED, 0, shown
+        names = (pipeline, model) if job_type is JobType.AI else ("", "")
+        return _JOB_TYPES[job_type], self._number_of((orchestrator, code), names), shown
+
+    def _number_of(self, cell: Cell, model: PipelineModel) -> int:
+        places = _place(cell, self._cell_places, self.cells), _place(model, self._model_places, self.models)
+        return self._numbers.setdefault(places, len(self._numbers))
 
 
 def _place(item: T, places: dict[T, int], items: list[T]) -> int:

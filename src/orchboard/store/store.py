@@ -1,7 +1,7 @@
 """The store: one method for each question, results in the nouns of `stats`. SQL is in `sql/`, by the method's name."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from hashlib import sha256
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from orchboard.errors import BadInputError, DatabaseUnavailableError
 from orchboard.parsing import ParsedStats
-from orchboard.stats import Pipeline, StatsQuery, Window
+from orchboard.stats import StatsQuery
+from orchboard.store.changes import LATE_AFTER_S, Changes
 from orchboard.store.database import SCHEMA_TOO_OLD, Database
 from orchboard.store.queries import sql
 from orchboard.store.regions import RegionDirectory, be_seen
@@ -25,14 +26,19 @@ KEY_LIFETIME = timedelta(hours=24)
 class Store:
     """Everything that is asked of the database. Raises DatabaseUnavailableError when it can't answer in time."""
 
-    def __init__(self, database: Database, regions: RegionDirectory) -> None:
+    def __init__(self, database: Database, regions: RegionDirectory, changes: Changes) -> None:
         self._database = database
+        self._changes = changes
         self._writer = Writer(database, on_region_gone=regions.forget)
+        self._writer.tell_stored = self._note_stored
         self.regions = regions
 
-    def when_stored(self, tell: Callable[[Sequence[ParsedStats]], None]) -> None:
-        """Have `tell` called with what a commit stored, before anybody is told that it was."""
-        self._writer.tell_stored = tell
+    def _note_stored(self, stored: Sequence[ParsedStats], took_s: float) -> None:
+        """What has to be known of new results before anybody is told that they are stored."""
+        if took_s > LATE_AFTER_S:
+            self._changes.note_late()
+        for parsed in stored:
+            self._changes.note(parsed.stats)
 
     def submit_stats(
         self, parsed: ParsedStats, *, key: str | None, body: bytes
@@ -78,19 +84,15 @@ class Store:
             query.pipeline,
             query.model,
         )
-        return [StoredPayload(*row) for row in rows]
+        codes = await self.regions.codes_of({row["region_id"] for row in rows})
+        return [(codes[region_id], *row) for region_id, *row in rows]
 
     @cached_property
     def means(self) -> "MeansReader":
-        """Means and medians. Imported when first asked for: numpy takes 0.2 s."""
+        """Means, medians and pipelines. Imported when first asked for: numpy takes 0.2 s."""
         from orchboard.store.means import MeansReader
 
-        return MeansReader(self._database, self.regions)
-
-    async def fetch_pipelines(self, window: Window, region: str | None) -> tuple[Pipeline, ...]:
-        """The pipelines with models and regions, all sorted."""
-        rows = await self._database.fetch(sql("pipelines"), window.since, window.until, region)
-        return tuple(Pipeline(row["pipeline"], tuple(row["models"]), tuple(row["regions"])) for row in rows)
+        return MeansReader(self._database, self.regions, self._changes)
 
     async def fetch_snapshot(self) -> str:
         """Another text whenever a transaction that writes has ended; not tried for long."""

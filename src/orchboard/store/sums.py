@@ -1,21 +1,19 @@
-"""Sums: what the summaries and the results not summed up yet add up to, a number a series."""
+"""Sums: what summaries and results add up to, a number a series."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import asyncpg
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
+from orchboard.store.columns import Columns, Doubles
 from orchboard.store.series import Numbers, SeriesDirectory
-
-Doubles = NDArray[np.float64]
 
 
 class Sums(Struct, frozen=True):
-    """Over the scored results of each series in a window; arrays of the same length.
+    """Over the scored results of one job type in some time, by series; arrays of the same length.
 
-    series -- numbers in the SeriesDirectory, each once, rising
+    series -- numbers in the SeriesDirectory
     results -- how many, at least 1
     success_rate, seg_duration, round_trip_time -- sums; times in seconds
     """
@@ -26,31 +24,61 @@ class Sums(Struct, frozen=True):
     seg_duration: Doubles
     round_trip_time: Doubles
 
-
-async def add_up(rows: Sequence[asyncpg.Record], directory: SeriesDirectory) -> Sums:
-    """The rows of `segments`, added up."""
-    sealed = [row for row in rows if row["series"] is not None]
-    still_open = [row for row in rows if row["series"] is None]
-    ids = np.frombuffer(b"".join(row["series"] for row in sealed), ">i4").astype(np.int32)
-    numbers = np.concatenate([await directory.numbers_of(ids), _number_open(still_open, directory)])
-    in_order = [*sealed, *still_open]
-
-    def total(column: str, kind: str) -> Doubles:
-        values = np.frombuffer(b"".join(row[column] for row in in_order), kind).astype(np.float64)
-        return np.bincount(numbers, values, len(directory)).astype(np.float64, copy=False)
-
-    results, success_rate = total("results", ">i4"), total("success_rate", ">f8")
-    seg_duration, round_trip_time = total("seg_duration", ">f8"), total("round_trip_time", ">f8")
-    series = np.flatnonzero(results)
-    return Sums(series, results[series], success_rate[series], seg_duration[series], round_trip_time[series])
+    @property
+    def size(self) -> int:
+        """Bytes of all arrays."""
+        return 5 * self.series.nbytes
 
 
-def _number_open(rows: Sequence[asyncpg.Record], directory: SeriesDirectory) -> Numbers:
-    found = [
-        directory.number_of((orchestrator, region_id), (row["pipeline"], row["model"]))
-        for row in rows
-        for orchestrator, region_id in zip(
-            row["orchestrators"], np.frombuffer(row["region_ids"], ">i4").tolist(), strict=True
+async def sums_of(rows: Sequence[asyncpg.Record], directory: SeriesDirectory) -> Sums:
+    """The rows of one span in `segments`."""
+    series = np.frombuffer(b"".join(row["series"] for row in rows), ">i4").astype(np.int64)
+    return _sums(await directory.numbers_of(series), rows)
+
+
+async def unsummed_sums_of(rows: Sequence[asyncpg.Record], directory: SeriesDirectory) -> Sums:
+    """The rows of `unsummed_segments`."""
+    numbers = [
+        await directory.numbers_of_groups(
+            row["orchestrators"], row["region_ids"], (row["pipeline"], row["model"])
         )
+        for row in rows
     ]
-    return np.array(found, dtype=np.int64)
+    return _sums(np.concatenate([np.zeros(0, np.int64), *numbers]), rows)
+
+
+def _sums(series: Numbers, rows: Sequence[asyncpg.Record]) -> Sums:
+    def column(name: str, kind: str) -> Doubles:
+        return np.frombuffer(b"".join(row[name] for row in rows), kind).astype(np.float64)
+
+    return Sums(
+        series,
+        column("results", ">i4"),
+        column("success_rate", ">f8"),
+        column("seg_duration", ">f8"),
+        column("round_trip_time", ">f8"),
+    )
+
+
+def add_up(parts: Sequence[Sums], columns: Sequence[Columns], length: int) -> Sums:
+    """All of it, each series once, rising. length -- of the SeriesDirectory"""
+    everything = [*parts, *(_one_by_one(each) for each in columns)]
+    series = np.concatenate([np.zeros(0, np.int64), *(part.series for part in everything)])
+
+    def total(of_parts: Iterable[Doubles]) -> Doubles:
+        return np.bincount(series, np.concatenate([np.zeros(0), *of_parts]), length).astype(float, copy=False)
+
+    results = total(part.results for part in everything)
+    there = np.flatnonzero(results)
+    return Sums(
+        there,
+        results[there],
+        total(part.success_rate for part in everything)[there],
+        total(part.seg_duration for part in everything)[there],
+        total(part.round_trip_time for part in everything)[there],
+    )
+
+
+def _one_by_one(columns: Columns) -> Sums:
+    ones = np.ones(len(columns.series))
+    return Sums(columns.series, ones, columns.success_rate, columns.seg_duration, columns.round_trip_time)

@@ -1,6 +1,7 @@
 """The writer: what waits to be stored goes into one statement and one commit."""
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 
 import asyncpg
@@ -41,14 +42,15 @@ class Writer:
     come while one is under way are the next group.
 
     on_region_gone -- called when a region was removed from the database since its id was read
-    tell_stored -- called with what was stored, or may have been, before anybody is told
+    tell_stored -- called with what was stored, or may have been, and how long that took at most, in seconds,
+    before anybody is told
     """
 
     def __init__(self, database: Database, *, on_region_gone: Callable[[], None]) -> None:
         self._connection = KeptConnection(database)
         self._timeout_s = database.timeout_s
         self._on_region_gone = on_region_gone
-        self.tell_stored: Callable[[Sequence[ParsedStats]], None] = lambda _: None
+        self.tell_stored: Callable[[Sequence[ParsedStats], float], None] = lambda *_: None
         self._waiting = WriteQueue()
         self._flying: list[QueuedRow] = []
         self._writing: asyncio.Task[None] | None = None
@@ -140,6 +142,8 @@ class Writer:
             self._lost(group, refusal)
 
     async def _insert(self, group: Sequence[QueuedRow]) -> None:
+        loop = asyncio.get_running_loop()
+        sent_at = loop.time()
         inserted = await self._fetch(
             "insert_stats",
             group,
@@ -151,7 +155,7 @@ class Writer:
         )
         new_keys = {None, *(key for (key,) in inserted)}
         new = [row for row in group if row.key in new_keys]
-        self.tell_stored([row.parsed for row in new])
+        self.tell_stored([row.parsed for row in new], loop.time() - sent_at)
         for row in new:
             row.settle()
         if len(new) < len(group):
@@ -182,7 +186,7 @@ class Writer:
 
     def _lost(self, group: Sequence[QueuedRow], refusal: DatabaseUnavailableError) -> None:
         """Nobody knows whether these were stored. One with a key can't be stored twice, so it is sent again, once."""
-        self.tell_stored([row.parsed for row in group])
+        self.tell_stored([row.parsed for row in group], math.inf)
         for row in group:
             if row.key is None or row.lost:
                 row.settle(refusal)

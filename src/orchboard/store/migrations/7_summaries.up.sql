@@ -5,12 +5,15 @@
 -- A span of receipt time, [span_start, span_end). `level` is its length: 0 ten minutes, 1 an hour, 2 six
 -- hours, 3 a day, 4 a calendar month, all in UTC. Sealed: the tables below hold all of its results. One that
 -- a late result was written into is not, until it is summed up again; an empty span has no row at all.
+-- `revision` grows whenever a span is summed up or unsealed, so that servers know what they hold in memory of it.
+CREATE SEQUENCE span_revisions;
 CREATE TABLE spans (
     level      smallint NOT NULL,
     span_start timestamptz NOT NULL,
     span_end   timestamptz NOT NULL,
     is_sealed  boolean NOT NULL,
     results    bigint NOT NULL DEFAULT 0,
+    revision   bigint NOT NULL DEFAULT nextval('span_revisions'),
     PRIMARY KEY (level, span_start)
 );
 CREATE INDEX idx_spans_unsealed ON spans (level, span_start) WHERE NOT is_sealed;
@@ -93,22 +96,3 @@ RETURN CASE
         + (get_byte(float8send(round_trip_time), 1) << 2)
         + (get_byte(float8send(round_trip_time), 2) >> 6) - 64576
 END;
-
--- A window as the largest sealed spans within it, and the gaps that they leave, whose level is null.
-CREATE FUNCTION window_parts(since timestamptz, until timestamptz)
-RETURNS TABLE (level smallint, part_start timestamptz, part_end timestamptz)
-LANGUAGE sql STABLE AS $$
-    WITH inside AS (
-        -- `reached`: where the spans before this one end. One that begins before that lies in a larger one.
-        SELECT s.level, s.span_start, s.span_end, coalesce(max(s.span_end) OVER (
-            ORDER BY s.span_start, s.span_end DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-        ), since) AS reached
-        FROM spans s
-        WHERE s.is_sealed AND s.span_start >= since AND s.span_end <= until
-    )
-    SELECT i.level, i.span_start, i.span_end FROM inside i WHERE i.reached <= i.span_start
-    UNION ALL
-    SELECT NULL, i.reached, i.span_start FROM inside i WHERE i.reached < i.span_start
-    UNION ALL
-    SELECT NULL, coalesce(max(i.span_end), since), until + interval '1 microsecond' FROM inside i
-$$;

@@ -3,4 +3,4 @@
 -- $1 level, $2 start, $3 end
 INSERT INTO spans (level, span_start, span_end, is_sealed)
 VALUES ($1, $2, $3, true)
-ON CONFLICT (level, span_start) DO UPDATE SET is_sealed = true;
+ON CONFLICT (level, span_start) DO UPDATE SET is_sealed = true, revision = DEFAULT;

@@ -5,4 +5,4 @@ INSERT INTO spans (level, span_start, span_end, is_sealed)
 SELECT level, span_start, span_end, false
 FROM unnest($1::smallint[], $2::timestamptz[], $3::timestamptz[]) AS s (level, span_start, span_end)
 ORDER BY level, span_start
-ON CONFLICT (level, span_start) DO UPDATE SET is_sealed = false;
+ON CONFLICT (level, span_start) DO UPDATE SET is_sealed = false, revision = DEFAULT;

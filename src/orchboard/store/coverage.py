@@ -1,0 +1,141 @@
+"""Coverage: which part of a window is summed up, which lies in the midst of a span, and which in neither."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import asyncpg
+import numpy as np
+from msgspec import Struct
+
+from orchboard.store.series import Numbers
+from orchboard.store.spans import LEVELS
+
+# A span with more results is not read into memory for the sake of a window's edge.
+LARGEST_BLOCK = 100_000
+
+
+class SpanKey(NamedTuple):
+    """A sealed span as it was summed up once. Times in microseconds since 2000."""
+
+    level: int
+    start: int
+    revision: int
+
+
+class Piece(NamedTuple):
+    """Part of a sealed span: from `since` until before `until`."""
+
+    span: SpanKey
+    since: int
+    until: int
+
+
+class Split(Struct, frozen=True):
+    """A window in parts that do not overlap. Times in microseconds since 2000, the second one excluded.
+
+    whole -- sealed spans within it, the largest that fit
+    pieces -- parts of sealed spans, where it begins or ends in the midst of one
+    unsummed -- the rest, for which nothing is at hand; usually nothing was received then
+    recent -- from what is summed up to its end; empty when the first is not before the second
+    """
+
+    whole: list[SpanKey]
+    pieces: list[Piece]
+    unsummed: list[tuple[int, int]]
+    recent: tuple[int, int]
+
+
+class _Zone(NamedTuple):
+    """A stretch of time whose gaps are divided by the spans of one level, at these places; from first to last."""
+
+    since: int
+    until: int
+    places: Numbers
+
+
+class Coverage:
+    """What the database has summed up, as of one look at it.
+
+    recent_since -- from where on nothing was summed up yet, in microseconds since 2000
+    """
+
+    def __init__(self, row: asyncpg.Record, recent_since: int) -> None:
+        """Take in a row of `coverage`. recent_since -- where nothing was summed up lately."""
+        self._starts = _numbers(row["starts"], ">i8")
+        self._ends = _numbers(row["ends"], ">i8")
+        self._sealed = np.frombuffer(row["sealed"] or b"", np.bool_)
+        self._revisions = _numbers(row["revisions"], ">i8")
+        self._results = _numbers(row["results"], ">i8")
+        self._levels = _numbers(row["levels"], ">i4")
+        shortest = self._ends[self._sealed & (self._levels == LEVELS[0].number)]
+        self.recent_since = int(shortest.max()) if len(shortest) else recent_since
+        self._zones = list(self._divide_time())
+
+    def is_rewritten(self, before: "Coverage") -> bool:
+        """Whether results were added to what was not summed up yet, since another look: a span says so."""
+        open_spans = ~self._sealed & (self._ends > self.recent_since)
+        return not set(self._revisions[open_spans].tolist()) <= set(before._revisions.tolist())
+
+    def split(self, since: int, until: int, *, held_since: int) -> Split:
+        """A window in its parts. held_since -- from where on results are in memory: recent_since, or later."""
+        summed_until = max(since, min(until, self.recent_since))
+        held_from = max(summed_until, min(until, held_since))
+        whole, gaps = self._largest_within(since, summed_until)
+        pieces: list[Piece] = []
+        unsummed = [(summed_until, held_from)] if summed_until < held_from else []
+        for gap in gaps:
+            self._divide(*gap, pieces, unsummed)
+        return Split([self._key(place) for place in whole], pieces, unsummed, (held_from, until))
+
+    def _largest_within(self, since: int, until: int) -> tuple[list[int], list[tuple[int, int]]]:
+        """The sealed spans to answer from, and the gaps that they leave.
+
+        In the order of the spans, one that begins before those before it end lies in a larger one.
+        """
+        first, last = self._starts.searchsorted((since, until)).tolist()
+        fits = self._sealed[first:last] & (self._ends[first:last] <= until)
+        inside = first + np.flatnonzero(fits)
+        reached = np.maximum.accumulate(np.concatenate([[since], self._ends[inside]]))
+        chosen = inside[reached[:-1] <= self._starts[inside]]
+        edges = zip(
+            [since, *self._ends[chosen].tolist()], [*self._starts[chosen].tolist(), until], strict=True
+        )
+        return chosen.tolist(), [(start, end) for start, end in edges if start < end]
+
+    def _divide(self, since: int, until: int, pieces: list[Piece], unsummed: list[tuple[int, int]]) -> None:
+        """Divide a gap: what lies in sealed spans into pieces of them, the rest is unsummed."""
+        for zone in self._zones:  # from the latest to the earliest
+            start, end = max(since, zone.since), min(until, zone.until)
+            if start < end:
+                last = int(self._starts[zone.places].searchsorted(end))
+                first = int(self._ends[zone.places].searchsorted(start, "right"))
+                for place in reversed(zone.places[first:last].tolist()):
+                    begins, ends = max(start, int(self._starts[place])), min(end, int(self._ends[place]))
+                    if ends < until:
+                        unsummed.append((ends, until))
+                    pieces.append(Piece(self._key(place), begins, ends))
+                    until = begins
+        if since < until:
+            unsummed.append((since, until))
+
+    def _divide_time(self) -> Iterator[_Zone]:
+        """The zones, from the latest on: the shorter spans are kept for a while only."""
+        until = self.recent_since
+        for level in _DIVIDING:
+            fit = self._sealed & (self._levels == level) & (self._results <= LARGEST_BLOCK)
+            places = np.flatnonzero(fit & (self._starts < until))
+            if len(places):
+                since = int(self._starts[places[0]])
+                yield _Zone(since, until, places)
+                until = since
+
+    def _key(self, place: int) -> SpanKey:
+        return SpanKey(int(self._levels[place]), int(self._starts[place]), int(self._revisions[place]))
+
+
+# The levels that divide a gap, from the shortest on. Days and months have shorter spans in them for ever.
+_DIVIDING = (0, 1, 2)
+
+
+def _numbers(sent: bytes | None, kind: str) -> Numbers:
+    return np.frombuffer(sent or b"", kind).astype(np.int64)

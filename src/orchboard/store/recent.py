@@ -1,0 +1,175 @@
+"""The newest results, in memory: those that are not summed up yet, brought up to date before they are used."""
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from orchboard.stats import JobType
+from orchboard.store.changes import EVERYTHING, LATE, Changes, job_type_slot
+from orchboard.store.columns import Columns, Results, Sightings, read_results
+from orchboard.store.coverage import Coverage
+from orchboard.store.database import Database
+from orchboard.store.moments import SECOND, to_datetime, to_moment
+from orchboard.store.queries import sql
+from orchboard.store.regions import be_seen
+from orchboard.store.series import SeriesDirectory
+from orchboard.store.spans import LEVELS
+
+# So long a reading serves those who come after it, as long as this host stored nothing. An answer is kept for
+# 0.9 s without a look at other hosts (lookout.py); both together are less than the second that is promised.
+_SERVES_S = 0.05
+
+# A result's receipt time is when its statement began. One that took longer than this to commit is not among
+# the newest at the next reading.
+OVERLAP = SECOND
+
+# How many before those are counted, so that such results, and what was removed, are found: 5 us for each 100. Beyond
+# these, our own writer tells of them (`Changes.note_late`), and those of others are found when they are summed up.
+_COUNTED = 5_000
+
+# The most that is held, some 25 MB; what is older is then answered as what is unsummed.
+MOST_HELD = 500_000
+
+
+class Recent:
+    """The results from `held_since` on, and what of the earlier ones is summed up.
+
+    held_since -- in microseconds since 2000; coverage.recent_since, or later when there are too many
+    """
+
+    def __init__(self, database: Database, directory: SeriesDirectory, changes: Changes) -> None:
+        self._database = database
+        self._directory = directory
+        self._changes = changes
+        self._token_now = changes.token_of(EVERYTHING, *(job_type_slot(job_type) for job_type in JobType))
+        self._late_now = changes.token_of(LATE)
+        self._token: object = None
+        self._late: object = None
+        self._began_at = -math.inf
+        self._reading: asyncio.Task[None] | None = None
+        self._read_until = 0
+        self._coverage: Coverage | None = None
+        self._coverage_text = ""
+        self._scored = {job_type: _Growing(np.int64, np.int64, *[np.float64] * 3) for job_type in JobType}
+        self._sightings = _Growing(np.int64, np.int64)
+        self.held_since = 0
+
+    @property
+    def coverage(self) -> Coverage:
+        """What was summed up at the last reading; there must have been one."""
+        assert self._coverage is not None  # noqa: S101 - see above
+        return self._coverage
+
+    def scored(self, job_type: JobType, since: int, until: int) -> Columns:
+        """Scored results from one moment until before another. Views that hold until the next `await`."""
+        return Columns(*self._scored[job_type].arrays()).between(since, until)
+
+    def sightings(self, since: int, until: int) -> Sightings:
+        """All results, likewise."""
+        return Sightings(*self._sightings.arrays()).between(since, until)
+
+    async def read(self) -> None:
+        """Have everything that was committed before this call: one reading, however many ask.
+
+        On other hosts: everything that was committed _SERVES_S before. Raises DatabaseUnavailableError.
+        """
+        came_at = time.monotonic()
+        while not self._serves(came_at):
+            if self._reading is None or self._reading.done():
+                self._reading = asyncio.create_task(self._read())
+                self._reading.add_done_callback(be_seen)
+            await asyncio.shield(self._reading)
+
+    def look_again(self) -> None:
+        """Have nothing that was read so far serve the next reader."""
+        self._began_at = -math.inf
+
+    def _serves(self, came_at: float) -> bool:
+        return self._began_at >= came_at or (
+            came_at < self._began_at + _SERVES_S and self._token == self._token_now()
+        )
+
+    async def _read(self) -> None:
+        began_at, token, late = time.monotonic(), self._token_now(), self._late_now()
+        coverage = before = self._coverage or await self._fetch_coverage()
+        since = self._read_until - OVERLAP if late == self._late else before.recent_since
+        earlier = self._sightings.arrays()[0]
+        earlier = earlier[: earlier.searchsorted(since)]
+        counted_since = int(earlier[-_COUNTED]) if len(earlier) > _COUNTED else min(self.held_since, since)
+        row = await self._fetch(since, counted_since)
+        is_whole = row["before"] == len(earlier) - earlier.searchsorted(counted_since)
+        text = row["coverage"]
+        if text != self._coverage_text:
+            coverage = await self._fetch_coverage()
+            is_whole &= not coverage.is_rewritten(before)
+        if not is_whole or coverage.recent_since < before.recent_since:
+            since = coverage.recent_since
+            row = await self._fetch(since, since)
+        results = await read_results(row, self._directory)
+        # From here on nothing is waited for: what was read holds together, or nothing of it was taken in.
+        self._coverage, self._coverage_text = coverage, text
+        self._take_in(results, since)
+        self._read_until = to_moment(row["now"])
+        self._began_at, self._token, self._late = began_at, token, late
+
+    async def _fetch(self, since: int, counted_since: int) -> asyncpg.Record:
+        moments = to_datetime(since), MOST_HELD, to_datetime(counted_since)
+        [row] = await self._database.fetch(sql("sync"), *moments)
+        return row
+
+    async def _fetch_coverage(self) -> Coverage:
+        """What is summed up. Where nothing was lately, results are held from the last ten minutes on."""
+        [row] = await self._database.fetch(sql("coverage"))
+        return Coverage(row, to_moment(LEVELS[0].start_of(row["now"])))
+
+    def _take_in(self, results: Results, since: int) -> None:
+        """Replace what is held from a moment on, and forget what is summed up or too much."""
+        held_since = self.coverage.recent_since
+        if since > held_since:
+            held_since = max(held_since, self.held_since)
+        self._sightings.replace(since, (results.sightings.event_time, results.sightings.seen))
+        event_time = self._sightings.arrays()[0]
+        if len(event_time) >= MOST_HELD:
+            held_since = max(held_since, int(event_time[-MOST_HELD]) + 1)
+        self.held_since = held_since
+        self._sightings.forget_before(held_since)
+        for job_type, growing in self._scored.items():
+            growing.replace(since, results.scored[job_type].arrays())
+            growing.forget_before(held_since)
+
+
+class _Growing:
+    """Arrays of the same length, the first one rising, that grow at the end and are forgotten at the beginning."""
+
+    def __init__(self, *kinds: DTypeLike) -> None:
+        self._arrays: list[NDArray[Any]] = [np.empty(0, kind) for kind in kinds]
+        self._first = self._last = 0
+
+    def arrays(self) -> list[NDArray[Any]]:
+        return [array[self._first : self._last] for array in self._arrays]
+
+    def replace(self, since: int, arrays: Sequence[NDArray[Any]]) -> None:
+        """Have other items where the first array is at `since` or above."""
+        first, last = self._first, self._first + int(self.arrays()[0].searchsorted(since))
+        number = len(arrays[0])
+        if last + number > len(self._arrays[0]):
+            held = last - first
+            room = max(1024, 2 * (held + number))
+            for place, array in enumerate(self._arrays):
+                grown = np.empty(room, array.dtype)
+                grown[:held] = array[first:last]
+                self._arrays[place] = grown
+            first, last = 0, held
+        for array, new in zip(self._arrays, arrays, strict=True):
+            array[last : last + number] = new
+        self._first, self._last = first, last + number
+
+    def forget_before(self, since: int) -> None:
+        """Forget the items where the first array is below `since`."""
+        self._first += int(self.arrays()[0].searchsorted(since))

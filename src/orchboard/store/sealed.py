@@ -1,0 +1,138 @@
+"""What sealed spans were summed up to, in memory as far as that is worth it."""
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import asyncpg
+import numpy as np
+
+from orchboard.stats import JobType
+from orchboard.store.columns import Results, read_results
+from orchboard.store.coverage import SpanKey
+from orchboard.store.database import Database
+from orchboard.store.medians import ResealedError, RoundTrips
+from orchboard.store.moments import to_datetime, to_moment
+from orchboard.store.queries import sql
+from orchboard.store.series import Numbers, SeriesDirectory
+from orchboard.store.sums import Sums, sums_of
+
+MAX_BYTES = 12 * 1024 * 1024
+
+# What an entry weighs beside its arrays.
+_ENTRY_BYTES = 500
+
+T = TypeVar("T")
+
+
+class Sealed:
+    """Sums, round trips, pipelines and results of sealed spans, read when they are asked for.
+
+    What was asked for last is kept, MAX_BYTES of it; a span that was summed up again is another one.
+    All raise ResealedError, and DatabaseUnavailableError.
+    """
+
+    def __init__(self, database: Database, directory: SeriesDirectory) -> None:
+        self._database = database
+        self._directory = directory
+        self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._bytes = 0
+
+    async def sums(self, spans: Sequence[SpanKey], job_type: JobType) -> list[Sums]:
+        """The sums of each span over its scored results of a job type."""
+
+        async def read(missing: Sequence[SpanKey]) -> Mapping[SpanKey, tuple[Sums, int]]:
+            rows = await self._fetch("segments", missing, job_type)
+            found = {}
+            for span, of_span in rows.items():
+                sums = await sums_of(of_span, self._directory)
+                found[span] = sums, sums.size
+            return found
+
+        return await self._all(("sums", job_type), spans, read)
+
+    async def round_trips(self, spans: Sequence[SpanKey]) -> list[list[RoundTrips]]:
+        """The round trips of each span's successful AI results: a list for each pipeline, model and region."""
+
+        async def read(missing: Sequence[SpanKey]) -> Mapping[SpanKey, tuple[list[RoundTrips], int]]:
+            found = {}
+            for span, of_span in (await self._fetch("round_trips", missing)).items():
+                codes = await self._directory.region_codes({row["region_id"] for row in of_span})
+                lists = [RoundTrips.of_row(row, codes[row["region_id"]]) for row in of_span]
+                found[span] = lists, sum(each.size for each in lists)
+            return found
+
+        return await self._all(("round_trips",), spans, read)
+
+    async def seen(self, spans: Sequence[SpanKey]) -> list[Numbers]:
+        """Which pipelines and models each span saw where: places in the SeriesDirectory's `seen`."""
+
+        async def read(missing: Sequence[SpanKey]) -> Mapping[SpanKey, tuple[Numbers, int]]:
+            found = {}
+            for span, of_span in (await self._fetch("pipelines_seen", missing)).items():
+                parts = [
+                    await self._directory.seen_of(row["pipelines"], row["models"], row["region_ids"])
+                    for row in of_span
+                ]
+                seen = np.concatenate([np.zeros(0, np.int64), *parts])
+                found[span] = seen, seen.nbytes
+            return found
+
+        return await self._all(("seen",), spans, read)
+
+    async def results(self, span: SpanKey) -> Results:
+        """The results themselves."""
+
+        async def read(_: Sequence[SpanKey]) -> Mapping[SpanKey, tuple[Results, int]]:
+            [row] = await self._database.fetch(sql("block"), span.level, to_datetime(span.start))
+            if not row["is_sealed"] or row["revision"] != span.revision:
+                raise ResealedError
+            results = await read_results(row, self._directory)
+            return {span: (results, results.size)}
+
+        [results] = await self._all(("results",), [span], read)
+        return results
+
+    async def _all(
+        self,
+        kind: tuple[Hashable, ...],
+        spans: Sequence[SpanKey],
+        read: Callable[[Sequence[SpanKey]], Awaitable[Mapping[SpanKey, tuple[T, int]]]],
+    ) -> list[T]:
+        """What is kept of a kind about each span; the rest is read, and kept."""
+        found: dict[SpanKey, T] = {}
+        for span in spans:
+            if (kept := self._kept.get((*kind, span))) is not None:
+                self._kept.move_to_end((*kind, span))
+                found[span] = kept[0]
+        if missing := [span for span in spans if span not in found]:
+            read_now = await read(missing)
+            for span, (item, size) in read_now.items():
+                found[span] = item
+                self._keep((*kind, span), item, size + _ENTRY_BYTES)
+        return [found[span] for span in spans]
+
+    async def _fetch(
+        self, name: str, spans: Sequence[SpanKey], *arguments: object
+    ) -> dict[SpanKey, list[asyncpg.Record]]:
+        """The rows about each span, without those that say that there is nothing."""
+        rows = await self._database.fetch(
+            sql(name), [span.level for span in spans], [to_datetime(span.start) for span in spans], *arguments
+        )
+        found: dict[SpanKey, list[asyncpg.Record]] = {}
+        for row in rows:
+            if row["is_sealed"]:
+                span = SpanKey(row["level"], to_moment(row["span_start"]), row["revision"])
+                of_span = found.setdefault(span, [])
+                if row[4] is not None:
+                    of_span.append(row)
+        if not found.keys() >= set(spans):
+            raise ResealedError
+        return found
+
+    def _keep(self, key: Hashable, item: Any, size: int) -> None:
+        self._bytes += size - self._kept.get(key, (None, 0))[1]
+        self._kept[key] = item, size
+        while self._bytes > MAX_BYTES:
+            _, (_, dropped) = self._kept.popitem(last=False)
+            self._bytes -= dropped
