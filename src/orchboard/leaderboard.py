@@ -9,11 +9,8 @@ from msgspec import structs
 from orchboard.parsing import ParsedStats, parse_stats
 from orchboard.stats import JobType, Pipeline, Region, ScoresByCell, StatsQuery, TopScore, Window
 from orchboard.store.store import Store
-from orchboard.stored import read_stored, render_rows
+from orchboard.stored import render_rows
 from orchboard.window import ANY_TIME, Bounds
-
-# How many stored results are read before others have their turn: some 2 ms.
-_READ_AT_ONCE = 5000
 
 
 def utc_now() -> datetime:
@@ -74,17 +71,8 @@ class Leaderboard:
         return rating.rate_transcoding(await reader.fetch_means(query))
 
     async def raw_stats(self, query: StatsQuery) -> bytes:
-        """The stored results of one orchestrator by region (sorted), each newest first by receipt: as JSON.
-
-        Their text goes out as it is stored, with what it lacks added.
-        """
-        stored = await self.store.fetch_raw_stats(query)
-        rows: dict[str, list[str]] = {}
-        for first in range(0, len(stored), _READ_AT_ONCE):
-            for region, row in read_stored(stored[first : first + _READ_AT_ONCE], query.orchestrator or ""):
-                rows.setdefault(region, []).append(row)
-            await asyncio.sleep(0)
-        return render_rows(rows)
+        """The stored results of one orchestrator by region (sorted), each newest first by receipt: as JSON."""
+        return render_rows(await self.store.fetch_raw_stats(query))
 
     async def pipelines(self, window: Window, region: str | None = None) -> tuple[Pipeline, ...]:
         """The pipelines seen in the window, with models and regions, all sorted."""

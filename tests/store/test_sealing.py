@@ -56,7 +56,7 @@ JOIN job_types j ON j.id = r.job_type_id
 @pytest.fixture(autouse=True)
 def _no_reading_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests write behind the server's back, and ask at once."""
-    monkeypatch.setattr("orchboard.store.recent._SERVES_S", -1)
+    monkeypatch.setattr("orchboard.store.recent.SERVES_S", -1)
 
 
 class Board:

@@ -24,6 +24,11 @@ LATE = 3
 """Results that were long on their way into the database: they lie behind those that others may have read by then."""
 
 LATE_AFTER_S = 0.8
+"""Less than what readings overlap (moments.py)."""
+
+SERVES_S = 0.05
+"""So long a reading serves those who come after it, while this host stores nothing. An answer is kept for 0.9 s without
+a look at other hosts (lookout.py); both together are less than the second that is promised."""
 
 _JOB_TYPES = {JobType.TRANSCODING: 1, JobType.AI: 2}
 _NAMED = 4

@@ -11,26 +11,18 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from orchboard.stats import JobType
-from orchboard.store.changes import EVERYTHING, LATE, Changes, job_type_slot
+from orchboard.store.changes import EVERYTHING, LATE, SERVES_S, Changes, job_type_slot
 from orchboard.store.columns import Columns, Results, Sightings, read_results
 from orchboard.store.coverage import Coverage
 from orchboard.store.database import Database
-from orchboard.store.moments import SECOND, to_datetime, to_moment
+from orchboard.store.moments import OVERLAP, to_datetime, to_moment
 from orchboard.store.queries import sql
 from orchboard.store.regions import be_seen
 from orchboard.store.series import SeriesDirectory
 from orchboard.store.spans import LEVELS
 
-# So long a reading serves those who come after it, as long as this host stored nothing. An answer is kept for
-# 0.9 s without a look at other hosts (lookout.py); both together are less than the second that is promised.
-_SERVES_S = 0.05
-
-# A result's receipt time is when its statement began. One that took longer than this to commit is not among
-# the newest at the next reading.
-OVERLAP = SECOND
-
-# How many before those are counted, so that such results, and what was removed, are found: 5 us for each 100. Beyond
-# these, our own writer tells of them (`Changes.note_late`), and those of others are found when they are summed up.
+# How many results before a reading are counted, so that what came late, and what was removed, is found: 5 us for each
+# 100. Beyond these, our own writer tells of them (`Changes.note_late`), and those of others are found when they are summed up.
 _COUNTED = 5_000
 
 # The most that is held, some 25 MB; what is older is then answered as what is unsummed.
@@ -77,7 +69,7 @@ class Recent:
     async def read(self) -> None:
         """Have everything that was committed before this call: one reading, however many ask.
 
-        On other hosts: everything that was committed _SERVES_S before. Raises DatabaseUnavailableError.
+        On other hosts: everything that was committed SERVES_S before. Raises DatabaseUnavailableError.
         """
         came_at = time.monotonic()
         while not self._serves(came_at):
@@ -92,7 +84,7 @@ class Recent:
 
     def _serves(self, came_at: float) -> bool:
         return self._began_at >= came_at or (
-            came_at < self._began_at + _SERVES_S and self._token == self._token_now()
+            came_at < self._began_at + SERVES_S and self._token == self._token_now()
         )
 
     async def _read(self) -> None:

@@ -13,9 +13,9 @@ from orchboard.stats import StatsQuery
 from orchboard.store.changes import LATE_AFTER_S, Changes
 from orchboard.store.database import SCHEMA_TOO_OLD, Database
 from orchboard.store.queries import sql
+from orchboard.store.raw_rows import RawRows
 from orchboard.store.regions import RegionDirectory, be_seen
 from orchboard.store.writer import Writer
-from orchboard.stored import StoredPayload
 
 if TYPE_CHECKING:
     from orchboard.store.means import MeansReader
@@ -31,6 +31,7 @@ class Store:
         self._changes = changes
         self._writer = Writer(database, on_region_gone=regions.forget)
         self._writer.tell_stored = self._note_stored
+        self._raw_rows = RawRows(database, changes)
         self.regions = regions
 
     def _note_stored(self, stored: Sequence[ParsedStats], took_s: float) -> None:
@@ -72,20 +73,9 @@ class Store:
         """Forget the keys older than KEY_LIFETIME."""
         await self._database.fetch(sql("expire_idempotency_keys"), now - KEY_LIFETIME)
 
-    async def fetch_raw_stats(self, query: StatsQuery) -> Sequence[StoredPayload]:
-        """One orchestrator's stored results, newest first by receipt."""
-        rows = await self._database.fetch(
-            sql("raw_stats"),
-            query.orchestrator,
-            query.window.since,
-            query.window.until,
-            query.job_type,
-            query.region,
-            query.pipeline,
-            query.model,
-        )
-        codes = await self.regions.codes_of({row["region_id"] for row in rows})
-        return [(codes[region_id], *row) for region_id, *row in rows]
+    async def fetch_raw_stats(self, query: StatsQuery) -> list[tuple[str, bytes]]:
+        """One orchestrator's stored results, newest first by receipt: the region each names, and its JSON."""
+        return await self._raw_rows.fetch(query)
 
     @cached_property
     def means(self) -> "MeansReader":

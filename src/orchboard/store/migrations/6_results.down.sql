@@ -24,7 +24,6 @@ CREATE TABLE IF NOT EXISTS events_before (
 INSERT INTO events_before (id, event_time, orchestrator, region_id, payload)
 SELECT id, event_time, orchestrator, region_id, payload FROM events_after ORDER BY id;
 DROP TABLE events_after;
-DROP FUNCTION payload_lacks(jsonb);
 
 ALTER TABLE events_before RENAME TO events;
 ALTER TABLE events ALTER COLUMN id SET DEFAULT nextval('events_id_seq');

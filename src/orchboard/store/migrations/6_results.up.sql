@@ -21,63 +21,6 @@ ALTER INDEX idx_events_orchestrator_event_time RENAME TO idx_events_before_orche
 ALTER TABLE events_before ALTER COLUMN id DROP DEFAULT;
 ALTER SEQUENCE events_id_seq AS bigint;
 
--- Which members of the contract a payload lacks: a bit each, 0 for `success_rate` to 14 for `response_payload`
--- (stored.py has the same order). -1 when anything in it is not as a tester should send it: then it is read with
--- care, otherwise its text goes out as it is, with what it lacks added. Comparing JSON with numbers tests the type too.
-CREATE FUNCTION payload_lacks(payload jsonb) RETURNS integer
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE
-    WHEN (
-        jsonb_typeof(payload -> 'region') = 'string'
-        AND jsonb_typeof(payload -> 'orchestrator') = 'string'
-        AND payload ->> 'orchestrator' = lower(payload ->> 'orchestrator')
-        AND coalesce(payload -> 'errors' = '[]' OR (
-            jsonb_typeof(payload -> 'errors') = 'array'
-            AND payload ->> 'errors' !~ '"count": -?[0-9]+[.]'
-            AND jsonb_array_length(payload -> 'errors') = jsonb_array_length(jsonb_path_query_array(
-                payload, 'strict $.errors[*] ? (
-                    @.type() == "object" && @.error_code.type() == "string" && @.count.type() == "number"
-                    && @.count >= -9223372036854775807 && @.count <= 9223372036854775807
-                    && !(exists (@.keyvalue() ? (
-                        @.key != "error_code" && @.key != "count"
-                        && (@.key != "message" || @.value.type() != "string" || @.value == "")
-                    )))
-                )', '{}', true
-            ))
-        ), true)
-        AND coalesce(payload -> 'success_rate' BETWEEN '-1e300' AND '1e300', true)
-        AND coalesce(payload -> 'round_trip_time' BETWEEN '-1e300' AND '1e300', true)
-        AND coalesce(payload -> 'timestamp' BETWEEN '-9223372036854775807' AND '9223372036854775807' AND payload ->> 'timestamp' NOT LIKE '%.%', true)
-        AND coalesce(payload -> 'seg_duration' BETWEEN '-1e300' AND '1e300', true)
-        AND coalesce(payload -> 'segments_sent' BETWEEN '-9223372036854775807' AND '9223372036854775807' AND payload ->> 'segments_sent' NOT LIKE '%.%', true)
-        AND coalesce(payload -> 'segments_received' BETWEEN '-9223372036854775807' AND '9223372036854775807' AND payload ->> 'segments_received' NOT LIKE '%.%', true)
-        AND coalesce(payload -> 'upload_time' BETWEEN '-1e300' AND '1e300', true)
-        AND coalesce(payload -> 'download_time' BETWEEN '-1e300' AND '1e300', true)
-        AND coalesce(payload -> 'transcode_time' BETWEEN '-1e300' AND '1e300', true)
-        AND coalesce(jsonb_typeof(payload -> 'model') = 'string', true)
-        AND coalesce(jsonb_typeof(payload -> 'model_is_warm') = 'boolean', true)
-        AND coalesce(jsonb_typeof(payload -> 'pipeline') = 'string', true)
-        AND coalesce(jsonb_typeof(payload -> 'input_parameters') = 'string', true)
-        AND coalesce(jsonb_typeof(payload -> 'response_payload') = 'string', true)
-    ) IS TRUE
-        THEN CASE WHEN payload ? 'success_rate' THEN 0 ELSE 1 END
-        + CASE WHEN payload ? 'round_trip_time' THEN 0 ELSE 2 END
-        + CASE WHEN payload ? 'errors' THEN 0 ELSE 4 END
-        + CASE WHEN payload ? 'timestamp' THEN 0 ELSE 8 END
-        + CASE WHEN payload ? 'seg_duration' THEN 0 ELSE 16 END
-        + CASE WHEN payload ? 'segments_sent' THEN 0 ELSE 32 END
-        + CASE WHEN payload ? 'segments_received' THEN 0 ELSE 64 END
-        + CASE WHEN payload ? 'upload_time' THEN 0 ELSE 128 END
-        + CASE WHEN payload ? 'download_time' THEN 0 ELSE 256 END
-        + CASE WHEN payload ? 'transcode_time' THEN 0 ELSE 512 END
-        + CASE WHEN payload ? 'model' THEN 0 ELSE 1024 END
-        + CASE WHEN payload ? 'model_is_warm' THEN 0 ELSE 2048 END
-        + CASE WHEN payload ? 'pipeline' THEN 0 ELSE 4096 END
-        + CASE WHEN payload ? 'input_parameters' THEN 0 ELSE 8192 END
-        + CASE WHEN payload ? 'response_payload' THEN 0 ELSE 16384 END
-    ELSE -1
-END;
-
 CREATE TABLE events (
     id              bigint NOT NULL DEFAULT nextval('events_id_seq'),
     event_time      timestamptz NOT NULL DEFAULT current_timestamp,
@@ -93,7 +36,6 @@ CREATE TABLE events (
     -- False for a result that is no verdict on the orchestrator, as its tester says.
     is_scored       boolean NOT NULL
                     GENERATED ALWAYS AS ((payload ->> 'test_outcome' LIKE 'unscored%') IS NOT TRUE) STORED,
-    lacks           integer NOT NULL GENERATED ALWAYS AS (payload_lacks(payload)) STORED,
     CONSTRAINT events_pkey PRIMARY KEY (orchestrator, event_time, id)
 );
 ALTER SEQUENCE events_id_seq OWNED BY events.id;
@@ -121,7 +63,7 @@ END $$;
 -- Every result, wherever it is at the moment. `orchestrator` is as it was written.
 CREATE VIEW results AS
 SELECT id, event_time, orchestrator, region_id, payload,
-       pipeline, model, success_rate, seg_duration, round_trip_time, is_scored, lacks
+       pipeline, model, success_rate, seg_duration, round_trip_time, is_scored
 FROM events
 UNION ALL
 SELECT id::bigint, event_time, orchestrator, region_id, payload,
@@ -130,8 +72,7 @@ SELECT id::bigint, event_time, orchestrator, region_id, payload,
        payload_number(payload, 'success_rate'),
        payload_number(payload, 'seg_duration'),
        payload_number(payload, 'round_trip_time'),
-       (payload ->> 'test_outcome' LIKE 'unscored%') IS NOT TRUE,
-       payload_lacks(payload)
+       (payload ->> 'test_outcome' LIKE 'unscored%') IS NOT TRUE
 FROM events_before;
 
 -- The reference server's view, over both.
@@ -178,7 +119,7 @@ BEGIN
     END IF;
     CREATE OR REPLACE VIEW results AS
     SELECT id, event_time, orchestrator, region_id, payload,
-           pipeline, model, success_rate, seg_duration, round_trip_time, is_scored, lacks
+           pipeline, model, success_rate, seg_duration, round_trip_time, is_scored
     FROM events;
     DROP TABLE events_before;
     RETURN true;

@@ -1,15 +1,25 @@
--- The stored results of one orchestrator in a window, newest first by receipt.
--- $1 orchestrator (lower case), $2 since, $3 until, $4 job type, $5 region, $6 pipeline, $7 model (null: any)
--- Returns region_id, region (the payload's own, null without one), payload (text), lacks (see payload_lacks).
--- None when there is nothing.
-SELECT e.region_id, e.payload ->> 'region' AS region, e.payload::text AS payload, e.lacks
-FROM results e
-WHERE (e.orchestrator = $1::text OR (lower(e.orchestrator) = $1::text AND e.orchestrator <> lower(e.orchestrator)))
-  AND e.event_time BETWEEN $2 AND $3
-  AND e.region_id = ANY(ARRAY(
-      SELECT r.id FROM regions r JOIN job_types j ON j.id = r.job_type_id
-      WHERE j.name = $4::text AND ($5::text IS NULL OR r.name = $5)
-  ))
-  AND ($6::text IS NULL OR e.pipeline = $6)
-  AND ($7::text IS NULL OR e.model = $7)
-ORDER BY e.event_time DESC, e.id DESC;
+-- The stored results of one orchestrator and job type, in the order of receipt.
+-- $1 orchestrator (lower case), $2 since, $3 until, $4 job type; $5 an earlier moment
+-- Returns now, the database's clock; before, how many there are from $5 on and before $2; and for each result from $2
+-- to $3: event_time (eight bytes, microseconds since 2000), region (code), pipeline, model, payload (text). Without any,
+-- one row with nulls.
+WITH places AS MATERIALIZED (
+    SELECT r.id, r.name FROM regions r JOIN job_types j ON j.id = r.job_type_id WHERE j.name = $4::text
+)
+SELECT now() AS now, c.before, e.event_time, p.name AS region, e.pipeline, e.model, e.payload
+FROM (
+    SELECT count(*) AS before
+    FROM results
+    WHERE (orchestrator = $1::text OR (lower(orchestrator) = $1::text AND orchestrator <> lower(orchestrator)))
+      AND event_time >= $5 AND event_time < $2
+      AND region_id = ANY(ARRAY(SELECT id FROM places))
+) c
+LEFT JOIN LATERAL (
+    SELECT timestamptz_send(event_time) AS event_time, region_id, pipeline, model, payload::text AS payload
+    FROM results
+    WHERE (orchestrator = $1::text OR (lower(orchestrator) = $1::text AND orchestrator <> lower(orchestrator)))
+      AND results.event_time BETWEEN $2 AND $3
+      AND region_id = ANY(ARRAY(SELECT id FROM places))
+    ORDER BY results.event_time, id
+) e ON true
+LEFT JOIN places p ON p.id = e.region_id;

@@ -1,0 +1,185 @@
+"""The rows of raw_stats: those of the orchestrators that were asked about last stay in memory, ready to go out."""
+
+import asyncio
+import math
+import time
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, TypeAlias
+
+import asyncpg
+
+from orchboard.stats import JobType, StatsQuery, Window
+from orchboard.store.changes import EVERYTHING, LATE, SERVES_S, Changes, orchestrator_slot
+from orchboard.store.database import Database
+from orchboard.store.moments import OVERLAP, SECOND, to_datetime, to_moment
+from orchboard.store.queries import sql
+from orchboard.stored import StoredPayload, read_stored
+from orchboard.window import LATEST
+
+MAX_BYTES = 6 * 1024 * 1024
+
+# More than this is not kept: it would push out everybody else.
+_LARGEST_BYTES = MAX_BYTES // 3
+
+# Windows that are worth it: they end about now, and are not longer than a day or two.
+_RECENT, _LONG = timedelta(hours=1), timedelta(days=2)
+
+# What is kept begins a little earlier than was asked, as the next question about it may.
+_ROUND = 600 * SECOND
+
+# What a row weighs beside its text.
+_ROW_BYTES = 300
+
+# How many stored results are read before others have their turn: some 5 ms.
+_READ_AT_ONCE = 2000
+
+_FOREVER = to_moment(LATEST)
+
+Key: TypeAlias = tuple[str, JobType]
+
+
+class RawRow(NamedTuple):
+    """One result, ready to go out. event_time -- in microseconds since 2000; region -- as its tester wrote it"""
+
+    event_time: int
+    code: str
+    pipeline: str
+    model: str
+    region: str
+    text: bytes
+
+
+class _Held:
+    """The rows of one orchestrator and job type from `since` on, in the order of receipt; none while that is endless."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.since: float = math.inf
+        self.rows: list[RawRow] = []
+        self.size = 0
+        self.read_until = 0
+        self.began_at = -math.inf
+        self.token: object = None
+        self.late: object = None
+
+    def between(self, since: float, until: float) -> list[RawRow]:
+        """The rows received from one moment to another, both included."""
+        return _between(self.rows, since, until)
+
+    def take(self, rows: Sequence[RawRow], since: int) -> None:
+        """Have other rows from a moment on."""
+        self.rows = [*self.between(-math.inf, since - 1), *rows]
+        self.since = min(self.since, since)
+        self.size = sum(len(row.text) + _ROW_BYTES for row in self.rows)
+
+
+class RawRows:
+    """Reads rows; what is held is brought up to date before it is used. Raises DatabaseUnavailableError.
+
+    As fresh as `Recent`: everything that this host acknowledged is there.
+    """
+
+    def __init__(self, database: Database, changes: Changes) -> None:
+        self._database = database
+        self._changes = changes
+        self._late_now = changes.token_of(LATE)
+        self._held: OrderedDict[Key, _Held] = OrderedDict()
+
+    async def fetch(self, query: StatsQuery) -> list[tuple[str, bytes]]:
+        """The rows that are asked for, newest first by receipt: the region each names, and its JSON."""
+        assert query.orchestrator is not None  # noqa: S101 - the API asks for one
+        came_at = time.monotonic()
+        rows = await self._fetch_window((query.orchestrator, query.job_type), query.window, came_at)
+        return [
+            (row.region, row.text)
+            for row in reversed(rows)
+            if query.region in (None, row.code)
+            and query.pipeline in (None, row.pipeline)
+            and query.model in (None, row.model)
+        ]
+
+    async def _fetch_window(self, key: Key, window: Window, came_at: float) -> list[RawRow]:
+        since, until = to_moment(window.since), to_moment(window.until)
+        held = self._held.get(key) or _Held()
+        async with held.lock:
+            if since < held.since and not _is_recent(window):
+                _, _, rows = await self._fetch(key, since, until)
+                return rows
+            if since < held.since or not self._serves(key, held, came_at):
+                await self._bring_up_to_date(key, held, since)
+                self._keep(key, held)
+            return held.between(since, until)
+
+    def _serves(self, key: Key, held: _Held, came_at: float) -> bool:
+        return held.began_at >= came_at or (
+            came_at < held.began_at + SERVES_S and held.token == self._token_of(key)
+        )
+
+    def _token_of(self, key: Key) -> object:
+        return self._changes.token_of(EVERYTHING, orchestrator_slot(key[0]))()
+
+    async def _bring_up_to_date(self, key: Key, held: _Held, since: int) -> None:
+        began_at, token, late = time.monotonic(), self._token_of(key), self._late_now()
+        reread: float = held.read_until - OVERLAP
+        if since < held.since or late != held.late:
+            reread = min(held.since, since // _ROUND * _ROUND)
+        earlier = held.between(-math.inf, reread - 1)
+        before, now, rows = await self._fetch(key, int(reread), _FOREVER, counted_since=held.since)
+        if before != len(earlier):
+            reread = held.since
+            _, now, rows = await self._fetch(key, int(reread), _FOREVER)
+        held.take(rows, int(reread))
+        held.read_until, held.began_at, held.token, held.late = now, began_at, token, late
+
+    async def _fetch(
+        self, key: Key, since: int, until: int, *, counted_since: float = math.inf
+    ) -> tuple[int, int, list[RawRow]]:
+        """How many rows there are between two moments before, the database's clock, and the rows of a window."""
+        orchestrator, job_type = key
+        found = await self._database.fetch(
+            sql("raw_stats"),
+            orchestrator,
+            to_datetime(since),
+            to_datetime(until),
+            job_type,
+            to_datetime(int(min(counted_since, since))),
+        )
+        rows: list[RawRow] = []
+        if found[0]["event_time"] is not None:
+            for first in range(0, len(found), _READ_AT_ONCE):
+                rows += _read(found[first : first + _READ_AT_ONCE], orchestrator)
+                await asyncio.sleep(0)
+        return found[0]["before"], to_moment(found[0]["now"]), rows
+
+    def _keep(self, key: Key, held: _Held) -> None:
+        """Keep it as the one asked for last, unless it is too large; forget others for it."""
+        self._held.pop(key, None)
+        if held.size <= _LARGEST_BYTES:
+            self._held[key] = held
+        while sum(each.size for each in self._held.values()) > MAX_BYTES:
+            self._held.popitem(last=False)
+
+
+def _event_time(row: RawRow) -> int:
+    return row.event_time
+
+
+def _between(rows: list[RawRow], since: float, until: float) -> list[RawRow]:
+    first, last = bisect_left(rows, since, key=_event_time), bisect_right(rows, until, key=_event_time)
+    return rows[first:last]
+
+
+def _is_recent(window: Window) -> bool:
+    """Whether it is worth while to hold what was received since: somebody looks at the newest results."""
+    now = datetime.now(UTC)
+    return window.until > now - _RECENT and window.since > now - _LONG
+
+
+def _read(found: Sequence[asyncpg.Record], orchestrator: str) -> Iterator[RawRow]:
+    stored = [StoredPayload(row["region"], row["payload"]) for row in found]
+    for row, (region, text) in zip(found, read_stored(stored, orchestrator=orchestrator), strict=True):
+        event_time = int.from_bytes(row["event_time"], "big", signed=True)
+        yield RawRow(event_time, row["region"], row["pipeline"], row["model"], region, text)
