@@ -20,7 +20,6 @@ from orchboard.api.docs_page import documentation_routes
 from orchboard.api.post_stats import PostStats
 from orchboard.api.routes import ASKERS, ROUTES, handlers
 from orchboard.api.short_way import ShortWay
-from orchboard.catalyst import fetch_catalyst_regions
 from orchboard.config import Settings, read_settings
 from orchboard.errors import Refusal, SetupError
 from orchboard.leaderboard import Leaderboard, utc_now
@@ -135,6 +134,8 @@ async def _warm_up() -> None:
 
 
 async def _add_catalyst_regions(settings: Settings, store: Store) -> None:
+    from orchboard.catalyst import fetch_catalyst_regions  # an HTTP client: 26 ms, for those who want it
+
     while True:
         try:
             found = await asyncio.to_thread(

@@ -118,6 +118,7 @@ def test_no_document_makes_it_fail(empty_database: str) -> None:
     check()
 
 
+@pytest.mark.parametrize("value", ["1e400", '"1e400"', "-1e400"])
 def test_a_mean_over_absurd_numbers_is_finite(empty_database: str, value: str) -> None:
     async def mean() -> float:
         await migrate_to(lambda: asyncpg.connect(empty_database, statement_cache_size=0))

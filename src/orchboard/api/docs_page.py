@@ -4,10 +4,9 @@ import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,6 +20,9 @@ from orchboard.api.openapi import openapi_document, openapi_json
 from orchboard.api.responses import CACHE_CONTROL, CDN_CACHE_CONTROL, JSON_HEADERS
 from orchboard.api.schemas import REF
 from orchboard.config import SETTINGS
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _DIRECTORY = Path(__file__).with_name("docs")
 
@@ -97,7 +99,14 @@ def _render(template: str, origin: str) -> str:
 
 
 @functools.cache
-def _environment() -> Environment:
+def _environment() -> "Environment":
+    from jinja2 import (  # 50 ms, when the page is asked for
+        Environment,
+        FileSystemLoader,
+        StrictUndefined,
+        select_autoescape,
+    )
+
     environment = Environment(
         loader=FileSystemLoader(_DIRECTORY),
         autoescape=select_autoescape(["html"]),

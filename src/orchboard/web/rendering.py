@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import Response
 
 from orchboard.web.assets import asset_url
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 # No script, no frame, nothing from elsewhere: all that a page loads is its own style sheet and icon.
 SECURITY_HEADERS = {
@@ -26,7 +29,7 @@ def render_page(template: str, status: int, headers: Mapping[str, str], **contex
 
 def render_text(template: str, **context: Any) -> bytes:
     """The template's text."""
-    return _environment.get_template(template).render(context).encode()
+    return _environment().get_template(template).render(context).encode()
 
 
 def format_score(value: float) -> str:
@@ -72,7 +75,10 @@ def split_address(address: str) -> tuple[str, str, str]:
     return (address[:6], address[6:-4], address[-4:]) if len(address) > 13 else (address, "", "")
 
 
-def _make_environment() -> Environment:
+@cache
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # 50 ms, when the first page is asked for
+
     environment = Environment(
         loader=PackageLoader("orchboard.web"),
         autoescape=True,
@@ -90,6 +96,3 @@ def _make_environment() -> Environment:
         "split_address": split_address,
     }
     return environment
-
-
-_environment = _make_environment()
