@@ -90,10 +90,16 @@ class Recent:
     async def _read(self) -> None:
         began_at, token, late = time.monotonic(), self._token_now(), self._late_now()
         coverage = before = self._coverage or await self._fetch_coverage()
-        since = self._read_until - OVERLAP if late == self._late else before.recent_since
         earlier = self._sightings.arrays()[0]
-        earlier = earlier[: earlier.searchsorted(since)]
-        counted_since = int(earlier[-_COUNTED]) if len(earlier) > _COUNTED else min(self.held_since, since)
+        if late == self._late:
+            since = self._read_until - OVERLAP
+            earlier = earlier[: earlier.searchsorted(since)]
+            counted_since = (
+                int(earlier[-_COUNTED]) if len(earlier) > _COUNTED else min(self.held_since, since)
+            )
+        else:  # the first reading, too
+            since = counted_since = before.recent_since
+            earlier = earlier[:0]
         row = await self._fetch(since, counted_since)
         is_whole = row["before"] == len(earlier) - earlier.searchsorted(counted_since)
         text = row["coverage"]

@@ -1,0 +1,123 @@
+"""Rows that are held: always those that are stored, in their order."""
+
+import asyncio
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from orchboard.stats import JobType, StatsQuery, Window
+from orchboard.store.raw_rows import RawRows
+from tests.store.board import Board, on_board
+
+DAY = timedelta(days=1)
+STORED = """
+SELECT e.payload ->> 'pipeline' AS pipeline, e.payload ->> 'model' AS model, r.name AS region, e.payload
+FROM events e JOIN regions r ON r.id = e.region_id JOIN job_types j ON j.id = r.job_type_id
+WHERE lower(e.orchestrator) = $1 AND j.name = $2 AND e.event_time BETWEEN $3 AND $4
+ORDER BY e.event_time DESC, e.id DESC
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_reading_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests write behind the server's back, and ask at once."""
+    monkeypatch.setattr("orchboard.store.raw_rows.SERVES_S", -1)
+
+
+async def assert_as_stored(
+    board: Board, rows: RawRows, since: datetime, until: datetime, orchestrator: str = "0xbb"
+) -> int:
+    """Compare all filters in one window; how many rows there were."""
+    number = 0
+    for job_type in JobType:
+        stored = await board.connection.fetch(STORED, orchestrator, job_type, since, until)
+        for region, pipeline, model in (
+            (None, None, None), ("FRA", None, None), (None, "p1", None), ("MDW", "p0", "m1")
+        ):  # fmt: skip
+            expected = [
+                payload_number(row["payload"])
+                for row in stored
+                if region in (None, row["region"])
+                and pipeline in (None, row["pipeline"])
+                and model in (None, row["model"])
+            ]
+            query = StatsQuery(
+                job_type=job_type, window=Window(since, until), orchestrator=orchestrator, region=region,
+                pipeline=pipeline, model=model,
+            )  # fmt: skip
+            found = [json.loads(text)["round_trip_time"] for _, text in await rows.fetch(query)]
+            assert found == expected
+            number += len(found)
+    return number
+
+
+def payload_number(payload: str) -> float:
+    members = json.loads(payload)
+    value = members.get("round_trip_time", 0) if isinstance(members, dict) else 0
+    return value if isinstance(value, int | float) else 0
+
+
+async def now_of(board: Board) -> Any:
+    return await board.connection.fetchval("SELECT clock_timestamp()")
+
+
+async def insert(board: Board, event_time: datetime, number: int) -> None:
+    await board.connection.execute(
+        "INSERT INTO events (event_time, orchestrator, region_id, payload) SELECT $1, '0xBB', r.id, "
+        "jsonb_build_object('region', r.name, 'orchestrator', '0xBB', 'round_trip_time', $2::integer) "
+        "FROM regions r WHERE r.name = 'MDW' ORDER BY r.id LIMIT 1",
+        event_time,
+        number,
+    )
+
+
+def test_every_window_and_filter_gives_what_is_stored(database_url: str) -> None:
+    async def test(board: Board) -> None:
+        rows, now = RawRows(board.database, board.changes), await now_of(board)
+        assert await assert_as_stored(board, rows, now - DAY, now) > 20
+        for since, until in ((1.0, 0.0), (0.5, 0.2), (1.5, 0.0), (1.4, 0.1), (40, 30), (80, 0), (0.1, 0.3)):
+            await assert_as_stored(board, rows, now - since * DAY, now - until * DAY)
+
+    on_board(database_url, test)
+
+
+def test_new_late_and_removed_results_are_noticed(database_url: str) -> None:
+    async def test(board: Board) -> None:
+        rows = RawRows(board.database, board.changes)
+        for number in range(1, 5):
+            await insert(board, await now_of(board), number)
+            await insert(board, await now_of(board) - timedelta(hours=number), -number)
+            await assert_as_stored(board, rows, await now_of(board) - DAY, await now_of(board))
+        await asyncio.sleep(1.1)
+        await board.connection.execute("DELETE FROM events WHERE payload -> 'round_trip_time' = '-3'")
+        await assert_as_stored(board, rows, await now_of(board) - DAY, await now_of(board))
+
+    on_board(database_url, test)
+
+
+def test_results_of_one_microsecond_keep_their_order(database_url: str) -> None:
+    async def test(board: Board) -> None:
+        rows, now = RawRows(board.database, board.changes), await now_of(board)
+        for number in range(20):
+            await insert(board, now, number)
+            await assert_as_stored(board, rows, now - timedelta(minutes=1), now)
+
+    on_board(database_url, test)
+
+
+def test_what_is_held_is_bounded_and_the_rest_is_answered_too(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchboard.store.raw_rows.MAX_BYTES", 20_000)
+    monkeypatch.setattr("orchboard.store.raw_rows._LARGEST_BYTES", 15_000)
+
+    async def test(board: Board) -> None:
+        rows, now = RawRows(board.database, board.changes), await now_of(board)
+        for days in (0.01, 1, 1.9):
+            for orchestrator in ("0xaa", "0xbb", "0xcc"):
+                await assert_as_stored(board, rows, now - days * DAY, now, orchestrator)
+                assert sum(held.size for held in rows._held.values()) <= 20_000
+
+    on_board(database_url, test)

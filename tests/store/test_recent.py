@@ -1,0 +1,193 @@
+"""The newest results in memory: nothing is missing in them, whoever wrote it and however long that took."""
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from orchboard.errors import DatabaseUnavailableError
+from orchboard.stats import JobType, StatsQuery, Window
+from orchboard.store.queries import sql
+from orchboard.store.sealing import unseal
+from tests.store.board import Board, on_board
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def _no_reading_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests write behind the server's back, and ask at once."""
+    monkeypatch.setattr("orchboard.store.recent.SERVES_S", -1)
+
+
+def counted(board: Board, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each statement was sent from now on."""
+    sent: Counter[str] = Counter()
+    fetch = board.database.fetch
+
+    async def count(statement: str, *arguments: Any, **options: Any) -> Any:
+        sent[statement] += 1
+        return await fetch(statement, *arguments, **options)
+
+    monkeypatch.setattr(board.database, "fetch", count)
+    return sent
+
+
+async def now_of(board: Board) -> Any:
+    return await board.connection.fetchval("SELECT clock_timestamp()")
+
+
+def test_each_new_result_is_there_in_the_next_reading(database_url: str) -> None:
+    async def test(board: Board) -> None:
+        await board.seal()
+        for _ in range(10):
+            await board.insert(await now_of(board))
+            await board.compare_last(HOUR)
+
+    on_board(database_url, test)
+
+
+def test_a_result_that_was_long_on_its_way_is_not_missed(database_url: str) -> None:
+    async def test(board: Board) -> None:
+        await board.seal()
+        slow = await board.database.connect()
+        try:
+            transaction = slow.transaction()
+            await transaction.start()
+            await Board(board.database, slow).insert(await now_of(board))
+            await asyncio.sleep(1.2)
+            for _ in range(3):  # readings go on meanwhile, and past its receipt time
+                await board.insert(await now_of(board))
+                await board.compare_last(HOUR)
+            await transaction.commit()
+        finally:
+            slow.terminate()
+        await board.compare_last(HOUR)
+
+    on_board(database_url, test)
+
+
+def test_what_our_own_writer_calls_late_is_read_even_where_nobody_counts(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchboard.store.recent._COUNTED", 1)
+
+    async def test(board: Board) -> None:
+        await board.seal()
+        for _ in range(5):
+            await board.insert(await now_of(board))
+        await board.compare_last(HOUR)
+        await asyncio.sleep(1.2)
+        await board.insert(await now_of(board))
+        await board.compare_last(HOUR)
+        await board.insert(await now_of(board) - timedelta(seconds=1.3))
+        board.changes.note_late()
+        await board.compare_last(HOUR)
+
+    on_board(database_url, test)
+
+
+def test_a_removed_result_is_gone_in_the_next_reading(database_url: str) -> None:
+    async def test(board: Board) -> None:
+        for _ in range(4):
+            await board.insert(await now_of(board))
+        await asyncio.sleep(1.1)
+        await board.compare_last(HOUR)
+        await board.connection.execute("DELETE FROM events WHERE orchestrator = '0xdd'")
+        await board.compare_last(HOUR)
+
+    on_board(database_url, test)
+
+
+def test_what_is_summed_up_meanwhile_is_counted_once(database_url: str) -> None:
+    async def test(board: Board) -> None:
+        await board.compare_last(HOUR)
+        now = await now_of(board)
+        for minutes in range(1, 60, 3):
+            await board.insert(now - timedelta(minutes=minutes))
+        await board.compare_last(HOUR)
+        await board.seal()
+        await board.compare_last(HOUR)
+        late = now - timedelta(minutes=5)
+        async with board.connection.transaction():
+            await board.insert(late)
+            await unseal(board.connection, late, late)
+        await board.compare_last(HOUR)
+
+    on_board(database_url, test)
+
+
+def test_more_than_may_be_held_is_answered_all_the_same(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchboard.store.recent.MOST_HELD", 20)
+
+    async def test(board: Board) -> None:
+        await board.seal()
+        for _ in range(3):
+            for _ in range(15):
+                await board.insert(await now_of(board))
+            await board.compare_last(HOUR)
+
+    on_board(database_url, test)
+
+
+def test_one_reading_serves_all_who_came_before_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(board: Board) -> None:
+        await board.seal()
+        await board.compare_last(HOUR)
+        sent, now = counted(board, monkeypatch), await now_of(board)
+        query = StatsQuery(job_type=JobType.TRANSCODING, window=Window(now - HOUR, now))
+        await asyncio.gather(*(board.reader.fetch_means(query) for _ in range(20)))
+        assert sent[sql("sync")] == 1
+        assert sent[sql("segments")] == 0
+
+    on_board(database_url, test)
+
+
+def test_a_reading_serves_for_a_moment_while_this_host_stores_nothing(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchboard.store.recent.SERVES_S", 60)
+
+    async def test(board: Board) -> None:
+        await board.compare_last(HOUR)
+        sent, now = counted(board, monkeypatch), await now_of(board)
+        query = StatsQuery(job_type=JobType.TRANSCODING, window=Window(now - HOUR, now))
+        for _ in range(3):
+            await board.reader.fetch_means(query)
+        assert sent[sql("sync")] == 0
+        board.changes.note_everything()
+        await board.reader.fetch_means(query)
+        assert sent[sql("sync")] == 1
+
+    on_board(database_url, test)
+
+
+@pytest.mark.parametrize("fails_at", ["sync", "coverage", "series"])
+def test_a_reading_that_fails_changes_nothing(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, fails_at: str
+) -> None:
+    async def test(board: Board) -> None:
+        await board.compare_last(HOUR)
+        now = await now_of(board)
+        await board.insert(now - timedelta(minutes=2))
+        await board.seal()
+        fetch = board.database.fetch
+
+        async def fail(statement: str, *arguments: Any, **options: Any) -> Any:
+            if statement == sql(fails_at):
+                raise DatabaseUnavailableError("away")
+            return await fetch(statement, *arguments, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(board.database, "fetch", fail)
+            with pytest.raises(DatabaseUnavailableError):
+                await board.compare(windows=0)
+        await board.compare(windows=3)
+
+    on_board(database_url, test)
