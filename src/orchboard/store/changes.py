@@ -26,7 +26,8 @@ _NAMED = 3
 # A restarted worker overlaps with the one it replaces, and SIGTTIN adds some.
 _SPARE_LANES = 8
 
-_COUNTER = struct.Struct("=Q")
+# In the machine's own form, which is stored in one piece; any other goes byte by byte, and is read half written.
+_COUNTER = struct.Struct("Q")
 
 
 def job_type_slot(job_type: JobType) -> int:
