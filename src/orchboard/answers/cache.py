@@ -39,7 +39,7 @@ class Entry:
         self.epoch = 0
         self.fresh_until = self.true_until = -math.inf
         self.size = 0
-        self.used = True
+        self.used = False  # asked once is not asked again
 
 
 class Computation:
@@ -77,6 +77,7 @@ class Answers:
         if entry.answer is not None and self.is_true(entry, time.monotonic()):
             return entry.answer
         while (running := entry.computation) is not None:
+            entry.used = True
             if running.began_at >= came_at or self._is_recent(running, entry, came_at):
                 return await asyncio.shield(running.task)
             await asyncio.wait([running.task])  # what it finds may be older than who asks now
@@ -166,7 +167,7 @@ class Answers:
             self._remove(entry)
         while self.size > self._max_bytes:
             oldest = next(iter(self._entries.values()))
-            if oldest.used:
+            if oldest.used or oldest is entry:
                 oldest.used = False
                 self._entries.move_to_end(oldest.key)
             else:
