@@ -230,7 +230,7 @@ def test_thousands_of_questions_stay_under_the_limit(key: Callable[[str], object
     async def work() -> None:
         kept = Kept(max_bytes=500_000)
         for number in range(3000):
-            question = Question(("q", key(f"{number}{padding}")), saying(b"x" * 1000), ())  # type: ignore[arg-type] # it is one
+            question = Question(("q", key(f"{number}{padding}")), saying(b"x" * 1000), ())
             await kept.answers.get(question)
             assert kept.answers.size <= 500_000
         assert len(kept.answers._entries) <= 500_000 // (1000 + len(padding))

@@ -67,7 +67,12 @@ def test_the_coding_is_one_that_the_reader_takes(accepted: str, encoding: str) -
 
 @pytest.mark.parametrize(
     ("accepted", "encoding"),
-    [("gzip, br, zstd", "identity"), ("*", "identity"), ("gzip, identity;q=0", "gzip"), ("*;q=0", "identity")],
+    [
+        ("gzip, br, zstd", "identity"),
+        ("*", "identity"),
+        ("gzip, identity;q=0", "gzip"),
+        ("*;q=0", "identity"),
+    ],
 )
 def test_something_small_is_encoded_only_for_who_refuses_it_as_it_is(accepted: str, encoding: str) -> None:
     assert choose_encoding(accepted, is_small=True) == encoding

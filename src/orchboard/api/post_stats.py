@@ -13,6 +13,9 @@ from orchboard.signing import is_signed
 
 MAX_KEY = 255
 
+# Of a Content-Length: more than any has that the parser lets through.
+_MAX_DIGITS = 25
+
 # How much beyond the limit is read, and forgotten, so that its sender sees the answer.
 DRAINED_BYTES = 32 * 1024 * 1024
 
@@ -52,8 +55,7 @@ class PostStats:
 
         A simple client sends everything before it reads: cut off in the middle, it never sees the 413.
         """
-        announced = request.headers.get("content-length", "0")
-        expected = int(announced) if announced.isdigit() else 0
+        expected = parse_length(request.headers.get("content-length", "0"))
         waits = request.headers.get("expect", "").lower() == "100-continue"
         refusal = BodyTooLargeError(f"the body is over {self.max_body_bytes} bytes")
         if expected > self.max_body_bytes + DRAINED_BYTES or (waits and expected > self.max_body_bytes):
@@ -68,6 +70,15 @@ class PostStats:
         if size > self.max_body_bytes:
             raise refusal
         return bytes(body)
+
+
+def parse_length(header: str) -> int:
+    """The Content-Length, 0 when it is none; the parser has refused what is no number.
+
+    int() raises ValueError for thousands of digits, and zeros in front are digits.
+    """
+    digits = header.lstrip("0")
+    return int(digits) if digits.isdigit() and len(digits) < _MAX_DIGITS else 0
 
 
 def parse_key(header: str) -> str | None:

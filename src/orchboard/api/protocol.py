@@ -10,6 +10,7 @@ import httptools
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from orchboard.api.post_stats import parse_length
 from orchboard.api.refusals import error_response
 from orchboard.api.short_way import POST_TARGET, Known, ShortWay, header_lines
 
@@ -33,9 +34,6 @@ _KEY = b"idempotency-key"
 # A GET with one of these, or any request that expects something, takes the long way.
 _BODY = frozenset({b"content-length", b"transfer-encoding"})
 _NOTED = _BODY | {_ACCEPT_ENCODING, _IF_NONE_MATCH, _AUTHORIZATION, _KEY, b"expect"}
-
-# More digits than any length has: int() refuses thousands of them.
-_MAX_LENGTH_DIGITS = 20
 
 
 class Posting:
@@ -118,7 +116,7 @@ class Protocol(HttpToolsProtocol):
             return
         begins = self._expects_head
         self._heads = 0
-        is_readable = self._parse(data)
+        is_readable = self._parse(data, begins=begins)
         if is_readable and begins and self._answered and self._heads == 1 and self._expects_head and way:
             way.recognise(data, *self._answered)
         if self._in_head:
@@ -127,7 +125,7 @@ class Protocol(HttpToolsProtocol):
                 self._end(error_response(431, f"the head is over {MAX_HEAD_BYTES} bytes"))
         self._set_due()
 
-    def _parse(self, data: bytes) -> bool:
+    def _parse(self, data: bytes, *, begins: bool) -> bool:
         """Have it parsed; False when it is no HTTP, which is answered."""
         rest: bytes | memoryview = data
         try:
@@ -140,7 +138,7 @@ class Protocol(HttpToolsProtocol):
                     self._parse_without_upgrade()
         except httptools.HttpParserError as error:
             self.logger.warning("Invalid HTTP request received.")
-            self._end(_unreadable(error, data))
+            self._end(_unreadable(error, data if begins and self._heads == 1 else b""))
             return False
 
     def _parse_without_upgrade(self) -> None:
@@ -202,12 +200,8 @@ class Protocol(HttpToolsProtocol):
     def _goes_short(self, way: ShortWay, method: bytes) -> bool:
         noted = self._noted
         if method == b"POST":
-            length = noted.get(b"content-length", b"0")
-            if (
-                self.url != POST_TARGET
-                or len(length) > _MAX_LENGTH_DIGITS
-                or int(length) > way.max_body_bytes
-            ):
+            length = parse_length(noted.get(b"content-length", b"0").decode("latin-1"))
+            if self.url != POST_TARGET or length > way.max_body_bytes:
                 return False
             self._posting = self._current = Posting()
             self.cycle = self._posting  # type: ignore[assignment] # it is all that uvicorn looks at
@@ -391,9 +385,9 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def _unreadable(error: httptools.HttpParserError, data: bytes) -> Response:
-    """The answer to what is no HTTP request."""
-    if isinstance(error, httptools.HttpParserInvalidMethodError) and _REQUEST_LINE.match(data):
+def _unreadable(error: httptools.HttpParserError, head: bytes) -> Response:
+    """The answer to what is no HTTP request; `head` is how it began, if that is known."""
+    if isinstance(error, httptools.HttpParserInvalidMethodError) and _REQUEST_LINE.match(head):
         return error_response(405, "unknown method", {"Allow": "GET, HEAD, POST, OPTIONS"})
     return error_response(400, "this is not a valid HTTP/1.1 request")
 
