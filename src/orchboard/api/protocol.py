@@ -21,10 +21,16 @@ REQUEST_S = 60.0
 # So long a client may take nothing of the answer that waits for it.
 STALLED_S = 30.0
 
+# So long what a client still sends after it was refused is read and forgotten: closed on it, the connection
+# would be reset, and the refusal lost with it.
+LINGER_S = 2.0
+
 # The longest head that is waited for; one that comes at once may be as long as what is read at once.
 MAX_HEAD_BYTES = 64 * 1024
 
 _REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r?\n")
+
+_TOO_LONG = error_response(431, f"the head is over {MAX_HEAD_BYTES} bytes")
 
 _ACCEPT_ENCODING = b"accept-encoding"
 _IF_NONE_MATCH = b"if-none-match"
@@ -83,6 +89,7 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._short_way: ShortWay | None = self.app_state.get("short_way")
+        self.url = b""
         self._noted: dict[bytes, bytes] = {}
         self._is_odd = False
         self._preamble_of: list[tuple[bytes, bytes]] | None = None
@@ -122,8 +129,9 @@ class Protocol(HttpToolsProtocol):
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
-                self._end(error_response(431, f"the head is over {MAX_HEAD_BYTES} bytes"))
-        self._set_due()
+                self._end(_TOO_LONG)
+        if self._last_words is None:
+            self._set_due()
 
     def _parse(self, data: bytes, *, begins: bool) -> bool:
         """Have it parsed; False when it is no HTTP, which is answered."""
@@ -138,7 +146,10 @@ class Protocol(HttpToolsProtocol):
                     self._parse_without_upgrade()
         except httptools.HttpParserError as error:
             self.logger.warning("Invalid HTTP request received.")
-            self._end(_unreadable(error, data if begins and self._heads == 1 else b""))
+            if len(self.url) >= MAX_HEAD_BYTES:
+                self._end(_TOO_LONG)
+            else:
+                self._end(_unreadable(error, data if begins and self._heads == 1 else b""))
             return False
 
     def _parse_without_upgrade(self) -> None:
@@ -182,7 +193,10 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Answer at once, begin to take a result in, or make an ASGI request of it."""
-        self._in_head = False
+        self._turn_to_answer()
+        self._in_head = False  # unless that failed: it is the head then that is refused
+
+    def _turn_to_answer(self) -> None:
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             self._declines_upgrade = True
             return
@@ -225,6 +239,7 @@ class Protocol(HttpToolsProtocol):
         return (
             (cycle is None or cycle.response_complete)
             and not self.flow.write_paused
+            and self._last_words is None
             and not self.transport.is_closing()
         )
 
@@ -327,6 +342,7 @@ class Protocol(HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())
         elif self._last_words is not None:
             self._close(self._last_words)
+            return
         self._set_due()
 
     def _set_due(self) -> None:
@@ -351,9 +367,15 @@ class Protocol(HttpToolsProtocol):
         elif unsent and now - self._unsent_since > STALLED_S:
             self.transport.abort()
         if now >= self._due_at and not unsent and not self.transport.is_closing():
-            self._end(None if self._expects_head else error_response(408, "the request did not come in time"))
+            self._run_out()
         remaining_s = self._due_at - now if self._due_at > now else self.timeout_keep_alive
         self._look_again_in(min(max(remaining_s, 0.001), self.timeout_keep_alive))
+
+    def _run_out(self) -> None:
+        if self._expects_head or self._last_words is not None:
+            self.transport.close()
+        else:
+            self._end(error_response(408, "the request did not come in time"))
 
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio reads the answer, uvicorn gives none
         """Answer a client that has sent its whole request and closed its side, as `nc -N` does."""
@@ -381,8 +403,17 @@ class Protocol(HttpToolsProtocol):
         return not self._expects_head and not self._in_head
 
     def _close(self, words: bytes) -> None:
+        if not words:
+            self.transport.close()
+            return
+        if self._current is not None and not self._current.response_complete:
+            self._current.disconnected = True  # whoever waits for the rest of it waits in vain
+            self._current.message_event.set()
+        self._last_words = words
         self.transport.write(words)
-        self.transport.close()
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._due_at = self.loop.time() + LINGER_S
 
 
 def _unreadable(error: httptools.HttpParserError, head: bytes) -> Response:
