@@ -42,6 +42,20 @@ def test_a_get_sees_every_post_acknowledged_before_it(
             assert reader.ask(get(f"/api/top_ai_score?orchestrator={name}")).json()["orchestrator"] == name
 
 
+def test_a_get_sees_a_post_whose_key_was_there_because_it_came_by_another_server(
+    settings: Settings, start_server: StartServer
+) -> None:
+    one, other = start_server(settings), start_server(settings)
+    with Wire(one.port) as first, Wire(other.port) as second:
+        for number in range(20):
+            request = post(transcoding(orchestrator=f"0x{number}"), f"Idempotency-Key: {number}")
+            target = f"/api/raw_stats?orchestrator=0x{number}"
+            assert second.ask(get(target)).json() == {}
+            assert first.ask(request).body == b"ok"
+            assert second.ask(request).body == b"ok"
+            assert len(second.ask(get(target)).json()["MDW"]) == 1
+
+
 def test_among_many_posters_and_readers_each_sees_his_own(server: RunningServer) -> None:
     def work(number: int) -> None:
         target = f"/api/raw_stats?orchestrator=0x{number}"

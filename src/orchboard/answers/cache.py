@@ -11,8 +11,8 @@ from orchboard.answers.question import Question
 from orchboard.store.changes import EVERYTHING, Changes
 from orchboard.store.lookout import SIGHT_S, Lookout
 
-# What an entry weighs beside its bodies.
-_ENTRY_BYTES = 2000
+# What an entry weighs beside its bodies and its key: 2.2 kB measured with tracemalloc, 0.8 more with an encoding.
+_ENTRY_BYTES = 3000
 
 # An answer bigger than this part of the cache would push out everything else.
 _LARGEST_PART = 4
