@@ -106,7 +106,7 @@ class Answers:
         )
 
     def find(self, question: Question) -> Entry | None:
-        """A question's entry, when its answer is kept."""
+        """A question's entry, if it has one."""
         return self._entries.get(question.key)
 
     async def variant(self, question: Question, answer: Answer, encoding: str) -> Variant:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchboard.api.responses import ok
-from orchboard.errors import BadInputError, BodyTooLargeError, NotAuthenticatedError
+from orchboard.errors import BadInputError, BodyTooLargeError, NotAuthenticatedError, Refusal
 from orchboard.leaderboard import Leaderboard
 from orchboard.signing import is_signed
 
@@ -42,13 +42,15 @@ class PostStats:
     def begin(
         self, body: bytes, authorization: str, key: str, board: Leaderboard
     ) -> "asyncio.Future[Any] | None":
-        """Begin to store a body; None when it is to be refused, and nothing was begun."""
+        """Begin to store a body; None when it is not signed, and nothing was begun."""
         if not is_signed(body, authorization.strip(), self._secret):
             return None
         try:
-            return asyncio.ensure_future(board.post(body, key=parse_key(key)))
-        except BadInputError:
-            return None
+            return board.submit(body, key=parse_key(key))
+        except Refusal as refusal:
+            refused: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            refused.set_exception(refusal)
+            return refused
 
     async def _read(self, request: Request) -> bytes:
         """The body. One over the limit is thrown away as it comes, as far as that is worth it.

@@ -156,7 +156,7 @@ class ShortWay:
         return b"%b%bx-request-id: %b\r\n%b" % (line, preamble, request_id.encode(), rest), body
 
     def begin_post(self, body: bytes, authorization: bytes, key: bytes) -> "asyncio.Future[Any] | None":
-        """Begin to store a result; None when it is to be refused: by the application, which knows how."""
+        """Begin to store a result; None when it is not signed, which the application is to say."""
         return self._post_stats.begin(
             body, authorization.decode("latin-1"), key.decode("latin-1"), self._board
         )
