@@ -144,7 +144,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("LOG_LEVEL", "log_level", "info", "", _log_level,
             "trace, debug, info, warn or error. Requests are logged at info."),
     Setting("REGIONS_CACHE_TIMEOUT", "regions_cache_s", "60", "seconds", _seconds,
-            "How old the list of regions may get before it is read again; also how often CATALYST_REGION_URL is fetched."),
+            "How old the list of regions that results are checked against may get before it is read again (/api/regions is a second old at most); also how often CATALYST_REGION_URL is fetched."),
     Setting("PIPELINES_CACHE_TIMEOUT", "pipelines_cache_s", "60", "seconds", _seconds,
             "How old an answer of /api/pipelines may get at most; a new AI result ends it at once, and one over a window that moves ends after 10 s."),
     Setting("CATALYST_REGION_URL", "catalyst_region_url", "", "URL", _http_url,

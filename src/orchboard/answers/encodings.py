@@ -24,7 +24,10 @@ _UNNAMED_IDENTITY = 0.0001
 _ITEM = re.compile(r"\s*([!#$%&'*+.^_`|~0-9a-z-]+)\s*(?:;\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*)?")
 
 
-@lru_cache(maxsize=256)
+# Readers write a few tens of bytes; longer ones are not worth the memory that a client could fill.
+_REMEMBERED_CHARACTERS = 200
+
+
 def choose_encoding(accept_encoding: str, *, is_small: bool) -> str:
     """The coding to answer an Accept-Encoding header with; identity when it forbids all that there are.
 
@@ -34,7 +37,8 @@ def choose_encoding(accept_encoding: str, *, is_small: bool) -> str:
     >>> choose_encoding("gzip, br;q=0.5", is_small=False)
     'gzip'
     """
-    weights = _parse(accept_encoding.lower())
+    parse = _parse if len(accept_encoding) > _REMEMBERED_CHARACTERS else _parse_once
+    weights = parse(accept_encoding)
     if is_small and weights[IDENTITY] > 0:
         return IDENTITY
     best = max(_BY_PREFERENCE, key=lambda coding: weights[coding])
@@ -43,7 +47,7 @@ def choose_encoding(accept_encoding: str, *, is_small: bool) -> str:
 
 def _parse(header: str) -> dict[str, float]:
     named: dict[str, float] = {}
-    for item in header.split(","):
+    for item in header.lower().split(","):
         if match := _ITEM.fullmatch(item):
             coding = {"x-gzip": "gzip"}.get(match[1], match[1])
             named.setdefault(coding, min(1.0, float(match[2] or 1)))
@@ -54,6 +58,9 @@ def _parse(header: str) -> dict[str, float]:
         "gzip": named.get("gzip", others),
         IDENTITY: named.get(IDENTITY, others if "*" in named else _UNNAMED_IDENTITY),
     }
+
+
+_parse_once = lru_cache(maxsize=256)(_parse)
 
 
 def encode(body: bytes, encoding: str) -> bytes:

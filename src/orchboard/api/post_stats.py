@@ -7,11 +7,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchboard.api.responses import ok
-from orchboard.errors import BadInputError, BodyTooLargeError, NotAuthenticatedError
+from orchboard.errors import BadInputError, BodyTooLargeError, NotAuthenticatedError, Refusal
 from orchboard.leaderboard import Leaderboard
 from orchboard.signing import is_signed
 
 MAX_KEY = 255
+
+# Of a Content-Length: more than any has that the parser lets through.
+_MAX_DIGITS = 25
 
 # How much beyond the limit is read, and forgotten, so that its sender sees the answer.
 DRAINED_BYTES = 32 * 1024 * 1024
@@ -39,21 +42,22 @@ class PostStats:
     def begin(
         self, body: bytes, authorization: str, key: str, board: Leaderboard
     ) -> "asyncio.Future[Any] | None":
-        """Begin to store a body; None when it is to be refused, and nothing was begun."""
+        """Begin to store a body; None when it is not signed, and nothing was begun."""
         if not is_signed(body, authorization.strip(), self._secret):
             return None
         try:
-            return asyncio.ensure_future(board.post(body, key=parse_key(key)))
-        except BadInputError:
-            return None
+            return board.submit(body, key=parse_key(key))
+        except Refusal as refusal:
+            refused: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            refused.set_exception(refusal)
+            return refused
 
     async def _read(self, request: Request) -> bytes:
         """The body. One over the limit is thrown away as it comes, as far as that is worth it.
 
         A simple client sends everything before it reads: cut off in the middle, it never sees the 413.
         """
-        announced = request.headers.get("content-length", "0")
-        expected = int(announced) if announced.isdigit() else 0
+        expected = parse_length(request.headers.get("content-length", "0"))
         waits = request.headers.get("expect", "").lower() == "100-continue"
         refusal = BodyTooLargeError(f"the body is over {self.max_body_bytes} bytes")
         if expected > self.max_body_bytes + DRAINED_BYTES or (waits and expected > self.max_body_bytes):
@@ -68,6 +72,15 @@ class PostStats:
         if size > self.max_body_bytes:
             raise refusal
         return bytes(body)
+
+
+def parse_length(header: str) -> int:
+    """The Content-Length, 0 when it is none; the parser has refused what is no number.
+
+    int() raises ValueError for thousands of digits, and zeros in front are digits.
+    """
+    digits = header.lstrip("0")
+    return int(digits) if digits.isdigit() and len(digits) < _MAX_DIGITS else 0
 
 
 def parse_key(header: str) -> str | None:

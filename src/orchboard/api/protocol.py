@@ -1,19 +1,36 @@
-"""HTTP as uvicorn speaks it, with the answers to unreadable requests in the API's own shape, and the short way."""
+"""HTTP as uvicorn speaks it, with refusals in the API's own shape, deadlines for clients, and the short way."""
 
 import asyncio
+import math
 import re
-import sys
 import time
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from orchboard.api.post_stats import parse_length
 from orchboard.api.refusals import error_response
 from orchboard.api.short_way import POST_TARGET, Known, ShortWay, header_lines
 
-_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+# A request must have come in so long after its first byte, its head sooner; uvicorn waits for ever.
+HEAD_S = 10.0
+REQUEST_S = 60.0
+
+# So long a client may take nothing of the answer that waits for it.
+STALLED_S = 30.0
+
+# So long what a client still sends after it was refused is read and forgotten: closed on it, the connection
+# would be reset, and the refusal lost with it.
+LINGER_S = 2.0
+
+# The longest head that is waited for; one that comes at once may be as long as what is read at once.
+MAX_HEAD_BYTES = 64 * 1024
+
 _REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r?\n")
+
+_TOO_LONG = error_response(431, f"the head is over {MAX_HEAD_BYTES} bytes")
 
 _ACCEPT_ENCODING = b"accept-encoding"
 _IF_NONE_MATCH = b"if-none-match"
@@ -44,66 +61,126 @@ class Protocol(HttpToolsProtocol):
     With a `short_way` in the application's state, answers that are known are written at once, and results
     go straight to the leaderboard. Everything else, and whatever comes while a request is being answered,
     becomes an ASGI request as usual.
+
+    An offer to upgrade is not taken up, as HTTP allows: Java's client offers h2c with every POST.
     """
 
-    _received = b""
+    # Where the parser is: between two requests, in a head, or, with neither, in a body.
     _expects_head = True
-    _answered: tuple[Known, bytes, bytes | None] | None = None
+    _in_head = False
     _heads = 0
+    _head_bytes = 0
+    _declines_upgrade = False
+
+    # The last request that was answered from memory, the result that is coming in, what is being answered.
+    _answered: tuple[Known, bytes, bytes | None] | None = None
     _posting: Posting | None = None
-    _idle_since: float | None = None
+    _current: RequestResponseCycle | Posting | None = None
+
+    # What is written before the connection is closed, once all requests before are answered.
+    _last_words: bytes | None = None
+
+    # By the loop's clock: when the request under way began to come in, and when the client's time runs out.
+    _begun_at = 0.0
+    _due_at = math.inf
+    _unsent = 0
+    _unsent_since = 0.0
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._short_way: ShortWay | None = self.app_state.get("short_way")
+        self.url = b""
         self._noted: dict[bytes, bytes] = {}
         self._is_odd = False
         self._preamble_of: list[tuple[bytes, bytes]] | None = None
         self._preamble_lines = b""
 
-    def data_received(self, data: bytes) -> None:
-        """Parse what came in, remembering how it began for an answer to what can't be parsed.
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
+        """A client's time begins to run."""
+        super().connection_made(transport)
+        self._due_at = self.loop.time() + HEAD_S
+        self._look_again_in(self.timeout_keep_alive)
 
-        An offer to upgrade is not taken up, as HTTP allows; the parser would, and lose the body: Java's
-        client offers h2c with every POST.
-        """
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell who answers; a result that did not come in whole has its line in the log."""
+        self._unset_keepalive_if_required()
+        if self._current is not None:
+            self._current.disconnected = True
+            self._current.message_event.set()
+        if self._posting is not None and self._short_way is not None:
+            self._short_way.note_lost(self._posting.began_at)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what was seen before byte for byte; parse anything else."""
         way = self._short_way
         if way is not None and self._expects_head and (seen := way.requests.get(data)) and self._is_free():
             answer = way.answer(*seen, self._preamble())
             if answer is not None:
                 self._write(answer)
                 return
-        self._received = data
-        self._idle_since = None
+        if self._last_words is not None:
+            return
         begins = self._expects_head
         self._heads = 0
-        if begins:
-            head_end = data.find(b"\r\n\r\n")
-            if head_end > 0 and _UPGRADE.search(data, 0, head_end):
-                data = _UPGRADE.sub(b"\r\nX-Upgrd:", data[:head_end]) + data[head_end:]
+        is_readable = self._parse(data, begins=begins)
+        if is_readable and begins and self._answered and self._heads == 1 and self._expects_head and way:
+            way.recognise(data, *self._answered)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._end(_TOO_LONG)
+        if self._last_words is None:
+            self._set_due()
+
+    def _parse(self, data: bytes, *, begins: bool) -> bool:
+        """Have it parsed; False when it is no HTTP, which is answered."""
+        rest: bytes | memoryview = data
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserError:
+            while True:
+                try:
+                    self.parser.feed_data(rest)
+                    return True
+                except httptools.HttpParserUpgrade as upgrade:  # what follows, even a body, is left to us
+                    rest = memoryview(rest)[upgrade.args[0] :]
+                    self._parse_without_upgrade()
+        except httptools.HttpParserError as error:
             self.logger.warning("Invalid HTTP request received.")
-            self.send_400_response("")
-        except httptools.HttpParserUpgrade:
-            self._unsupported_upgrade_warning()
-        if self._answered and begins and self._heads == 1 and self._expects_head and way is not None:
-            way.recognise(self._received, *self._answered)
+            if len(self.url) >= MAX_HEAD_BYTES:
+                self._end(_TOO_LONG)
+            else:
+                self._end(_unreadable(error, data if begins and self._heads == 1 else b""))
+            return False
+
+    def _parse_without_upgrade(self) -> None:
+        """Parse the head again that was read last, without its offer. After a CONNECT's comes a new request."""
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        if self._declines_upgrade:
+            self._heads -= 1
+            headers = header_lines(tuple(header for header in self.headers if header[0] != b"upgrade"))
+            self.parser.feed_data(b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version.encode(), headers))
 
     def on_message_begin(self) -> None:
         """A head has begun. uvicorn's scope is made when it is known to be wanted."""
         self._expects_head = False
+        self._in_head = True
+        self._head_bytes = 0
+        self._begun_at = self.loop.time()
         self._answered = None
         self._heads += 1
         self._is_odd = False
+        self._declines_upgrade = False
         self._noted = {}
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header; those that the short way looks at are noted."""
+        """One header; those that the short way looks at are noted. What trails a body is no header."""
+        if not self._in_head:
+            return
         name = name.lower()
         self.headers.append((name, value))
         if name in _NOTED:
@@ -116,6 +193,13 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Answer at once, begin to take a result in, or make an ASGI request of it."""
+        self._turn_to_answer()
+        self._in_head = False  # unless that failed: it is the head then that is refused
+
+    def _turn_to_answer(self) -> None:
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._declines_upgrade = True
+            return
         if (
             self._short_way is not None
             and not self._is_odd
@@ -130,10 +214,11 @@ class Protocol(HttpToolsProtocol):
     def _goes_short(self, way: ShortWay, method: bytes) -> bool:
         noted = self._noted
         if method == b"POST":
-            length = noted.get(b"content-length", b"0")
-            if self.url != POST_TARGET or not length.isdigit() or int(length) > way.max_body_bytes:
+            length = parse_length(noted.get(b"content-length", b"0").decode("latin-1"))
+            if self.url != POST_TARGET or length > way.max_body_bytes:
                 return False
-            self._posting = self.cycle = Posting()  # type: ignore[assignment] # it is all that uvicorn looks at
+            self._posting = self._current = Posting()
+            self.cycle = self._posting  # type: ignore[assignment] # it is all that uvicorn looks at
             return True
         if method not in (b"GET", b"HEAD") or not _BODY.isdisjoint(noted):
             return False
@@ -154,20 +239,19 @@ class Protocol(HttpToolsProtocol):
         return (
             (cycle is None or cycle.response_complete)
             and not self.flow.write_paused
+            and self._last_words is None
             and not self.transport.is_closing()
         )
 
-    def _write(self, answer: tuple[bytes, bytes]) -> None:
-        """Write a whole answer, and wait for the next request.
+    def _is_answering(self) -> bool:
+        """Whether a request that came in whole waits for its answer."""
+        current = self._current
+        return current is not None and not current.response_complete and not current.more_body
 
-        One timer is re-armed when it fires; a new one for each answer would cost 1 us.
-        """
+    def _write(self, answer: tuple[bytes, bytes]) -> None:
+        """Write a whole answer, and wait for the next request."""
         self.transport.writelines(answer)
-        self._idle_since = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+        self._due_at = self.loop.time() + self.timeout_keep_alive
 
     def _to_application(self) -> None:
         """Make an ASGI request of what was parsed so far of this one."""
@@ -176,6 +260,10 @@ class Protocol(HttpToolsProtocol):
         self.url, self.headers, self.expect_100_continue = url, headers, expects
         self.scope["headers"] = headers
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._current = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
@@ -188,6 +276,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The next bytes are a head's."""
+        if self._declines_upgrade:
+            return  # its body is still to come
         self._expects_head = True
         if self._answered:
             return
@@ -206,6 +296,7 @@ class Protocol(HttpToolsProtocol):
             super().on_message_complete()
             return
         self._posting = None
+        posting.body.clear()
         self.tasks.add(stored)  # type: ignore[arg-type] # a future: a server that ends waits for it
         stored.add_done_callback(self.tasks.discard)
         stored.add_done_callback(lambda stored: self._acknowledge(posting, stored))
@@ -216,6 +307,7 @@ class Protocol(HttpToolsProtocol):
         assert posting is not None  # noqa: S101 - who calls has looked
         posting.response_complete = True
         self._to_application()
+        self.cycle.keep_alive = posting.keep_alive
         super().on_body(bytes(posting.body))
 
     def _acknowledge(self, posting: Posting, stored: "asyncio.Future[Any]") -> None:
@@ -224,7 +316,7 @@ class Protocol(HttpToolsProtocol):
         preamble = self._preamble() if posting.keep_alive else self._preamble() + b"connection: close\r\n"
         answer = self._short_way.acknowledge(stored, posting.began_at, preamble)
         posting.response_complete = True
-        if posting.disconnected:
+        if posting.disconnected or self.transport.is_closing():
             return
         self.transport.write(answer)
         if not posting.keep_alive:
@@ -240,39 +332,98 @@ class Protocol(HttpToolsProtocol):
         return self._preamble_lines
 
     def on_response_complete(self) -> None:
-        """An ASGI request was answered."""
-        self._idle_since = self.loop.time()
-        super().on_response_complete()
+        """Turn to the next request that waits; uvicorn's, without a timer for each answer."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        self._begun_at = self.loop.time()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._last_words is not None:
+            self._close(self._last_words)
+            return
+        self._set_due()
+
+    def _set_due(self) -> None:
+        """Say how long the client may take for what it has to do next."""
+        if self._is_answering():
+            self._due_at = math.inf
+        elif self._expects_head:
+            self._due_at = self.loop.time() + self.timeout_keep_alive
+        else:
+            self._due_at = self._begun_at + (HEAD_S if self._in_head else REQUEST_S)
+
+    def _look_again_in(self, wait_s: float) -> None:
+        """Set the connection's one timer. Moved at every answer it would cost 1 us."""
+        self.timeout_keep_alive_task = self.loop.call_later(wait_s, self.timeout_keep_alive_handler)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close a connection that was idle for long enough; one that was busy meanwhile has another timer later."""
-        self.timeout_keep_alive_task = None
-        if self._idle_since is None:
-            return
-        remaining_s = self._idle_since + self.timeout_keep_alive - self.loop.time()
-        if remaining_s > 0.001:
-            self.timeout_keep_alive_task = self.loop.call_later(remaining_s, self.timeout_keep_alive_handler)
+        """Close a connection that was idle for long enough; give up a client that does not go on."""
+        now = self.loop.time()
+        unsent = self.transport.get_write_buffer_size()
+        if unsent != self._unsent:
+            self._unsent, self._unsent_since = unsent, now
+        elif unsent and now - self._unsent_since > STALLED_S:
+            self.transport.abort()
+        if now >= self._due_at and not unsent and not self.transport.is_closing():
+            self._run_out()
+        remaining_s = self._due_at - now if self._due_at > now else self.timeout_keep_alive
+        self._look_again_in(min(max(remaining_s, 0.001), self.timeout_keep_alive))
+
+    def _run_out(self) -> None:
+        if self._expects_head or self._last_words is not None:
+            self.transport.close()
         else:
-            super().timeout_keep_alive_handler()
+            self._end(error_response(408, "the request did not come in time"))
 
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio reads the answer, uvicorn gives none
         """Answer a client that has sent its whole request and closed its side, as `nc -N` does."""
-        cycle = self.cycle
-        if cycle is None or cycle.more_body or cycle.response_complete:
-            return False
-        if not self.pipeline:
-            cycle.keep_alive = False
-        return True
+        if self._is_answering():
+            self._end(None)
+            return True
+        return False
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's wording is not ours
-        """Answer what is no HTTP request and close the connection."""
-        invalid_method = isinstance(sys.exc_info()[1], httptools.HttpParserInvalidMethodError)
-        if invalid_method and _REQUEST_LINE.match(self._received):
-            response = error_response(405, "unknown method", {"Allow": "GET, HEAD, POST, OPTIONS"})
+    def _end(self, response: Response | None) -> None:
+        """Read nothing more; answer what came in whole, then what came last, and close the connection."""
+        if self._last_words is not None:
+            return
+        words = b"" if response is None else _closing(response)
+        if self._is_answering():
+            if self.pipeline and self.cycle.more_body:
+                self.pipeline.popleft()  # it came last, and never will be whole
+            self._last_words = words
+            self.flow.pause_reading()
+        elif self._current is not None and self._current.response_complete and self._is_in_body():
+            self._close(b"")  # answered before it was whole
         else:
-            response = error_response(400, "this is not a valid HTTP/1.1 request")
-        lines = [STATUS_LINE[response.status_code]]
-        for name, value in response.raw_headers:
-            lines += [name, b": ", value, b"\r\n"]
-        self.transport.write(b"".join([*lines, b"connection: close\r\n\r\n", bytes(response.body)]))
-        self.transport.close()
+            self._close(words)
+
+    def _is_in_body(self) -> bool:
+        return not self._expects_head and not self._in_head
+
+    def _close(self, words: bytes) -> None:
+        if not words:
+            self.transport.close()
+            return
+        if self._current is not None and not self._current.response_complete:
+            self._current.disconnected = True  # whoever waits for the rest of it waits in vain
+            self._current.message_event.set()
+        self._last_words = words
+        self.transport.write(words)
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._due_at = self.loop.time() + LINGER_S
+
+
+def _unreadable(error: httptools.HttpParserError, head: bytes) -> Response:
+    """The answer to what is no HTTP request; `head` is how it began, if that is known."""
+    if isinstance(error, httptools.HttpParserInvalidMethodError) and _REQUEST_LINE.match(head):
+        return error_response(405, "unknown method", {"Allow": "GET, HEAD, POST, OPTIONS"})
+    return error_response(400, "this is not a valid HTTP/1.1 request")
+
+
+def _closing(response: Response) -> bytes:
+    """A whole response that says it is the last."""
+    head = STATUS_LINE[response.status_code] + header_lines(tuple(response.raw_headers))
+    return b"%bconnection: close\r\n\r\n%b" % (head, bytes(response.body))

@@ -8,9 +8,6 @@ from orchboard.api.responses import JSON_HEADERS, encode_json
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import Region
 
-# They come from memory, which has its own age.
-_MAX_AGE_S = 1.0
-
 
 class Regions(Struct, frozen=True):
     """The regions.
@@ -22,9 +19,9 @@ class Regions(Struct, frozen=True):
 
 
 def regions(_: Params, board: Leaderboard) -> Question:
-    """The regions that results may come from, one entry a job type."""
+    """The regions that results may come from, one entry a job type; the last known while the database is away."""
 
     async def compute() -> bytes:
-        return encode_json(Regions(await board.regions()))
+        return encode_json(Regions(await board.regions(max_age_s=0)))
 
-    return Question(("regions",), compute, JSON_HEADERS, max_age_s=_MAX_AGE_S, is_stored=False)
+    return Question(("regions",), compute, JSON_HEADERS)

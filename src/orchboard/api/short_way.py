@@ -15,7 +15,7 @@ from orchboard.api.access_log import AccessLog, Outcome, RequestIds
 from orchboard.api.post_stats import PostStats
 from orchboard.api.refusals import error_response, refusal_response
 from orchboard.api.responses import ok
-from orchboard.errors import Refusal
+from orchboard.errors import DatabaseUnavailableError, Refusal
 from orchboard.leaderboard import Leaderboard
 
 log = structlog.get_logger(__name__)
@@ -28,42 +28,47 @@ _TARGET_BYTES = 1024
 _REQUESTS = 2048
 _REQUEST_BYTES = 1024
 
+# Said of a result that the server could not wait for when it stopped.
+_STOPPED = DatabaseUnavailableError("the server is stopping; try again")
+
 POST_TARGET = b"/api/post_stats"
 
 
 class Known:
-    """A way of asking: where it leads, and what goes out for the answer that it led to last.
+    """A way of asking: where it leads, and the head of the answer that it led to last.
+
+    The answer itself is its entry's alone: whatever leaves the cache is gone.
 
     head -- of that answer's 200, from behind the request id to the body
     """
 
-    __slots__ = ("_outcomes", "_path", "_route", "answer", "encoding", "entry", "head", "variant")
+    __slots__ = ("_etag", "_is_small", "_outcomes", "_path", "_route", "encoding", "entry", "head")
 
-    def __init__(self, entry: Entry, encoding: str, route: str, path: str) -> None:
+    def __init__(self, entry: Entry, encoding: str, is_small: bool, route: str, path: str) -> None:
         self.entry = entry
         self.encoding = encoding
-        self.answer: Answer | None = None
-        self.variant: Variant
         self.head = b""
+        self._is_small = is_small
         self._route = route
         self._path = path
+        self._etag = b""
         self._outcomes: dict[tuple[bytes, int], Outcome] = {}
 
-    def prepare(self, answer: Answer) -> bool:
-        """Make ready for another answer; False when it was not made in our encoding."""
+    def variant_of(self, answer: Answer) -> Variant | None:
+        """An answer as it goes out here; None when that takes more than memory."""
         variant = answer.made(self.encoding)
-        if variant is None or (self.answer is not None and self.answer.is_small != answer.is_small):
-            return False
-        self.answer, self.variant = answer, variant
-        self.head = header_lines(variant.headers) + b"\r\n"
-        self._outcomes.clear()
-        return True
+        if variant is None or answer.is_small is not self._is_small:
+            return None
+        if variant.etag is not self._etag:
+            self._etag = variant.etag
+            self.head = header_lines(variant.headers) + b"\r\n"
+            self._outcomes.clear()
+        return variant
 
-    def outcome(self, method: bytes, status: int) -> Outcome:
+    def outcome(self, method: bytes, status: int, size: int) -> Outcome:
         """For the log."""
         known = self._outcomes.get((method, status))
         if known is None:
-            size = len(self.variant.body) if (method, status) == (b"GET", 200) else 0
             known = Outcome.of(method.decode(), self._route, self._path, status, size)
             self._outcomes[method, status] = known
         return known
@@ -105,8 +110,8 @@ class ShortWay:
         if len(self._known) >= _TARGETS:
             self._known.clear()
         route = getattr(scope.get("route"), "path", "-")
-        known = Known(entry, encoding, route, scope["path"])
-        if entry.answer is not None and known.prepare(entry.answer):
+        if entry.answer is not None:
+            known = Known(entry, encoding, entry.answer.is_small, route, scope["path"])
             self._known[target, accepted.encode("latin-1")] = known
 
     def recognise(self, request: bytes, known: Known, method: bytes, if_none_match: bytes | None) -> None:
@@ -131,23 +136,27 @@ class ShortWay:
         answer = known.entry.answer
         if answer is None or not self._answers.is_true(known.entry, began_at):
             return None
-        if answer is not known.answer and not known.prepare(answer):
+        variant = known.variant_of(answer)
+        if variant is None:
             return None
+        body = b""
         if if_none_match is None:
             status, line, rest = 200, b"HTTP/1.1 200 OK\r\n", known.head
-        elif if_none_match == known.variant.etag:
+            if method == b"GET":
+                body = variant.body
+        elif if_none_match == variant.etag:
             status, line = 304, STATUS_LINE[304]
-            rest = header_lines(known.variant.unchanged_headers) + b"\r\n"
+            rest = header_lines(variant.unchanged_headers) + b"\r\n"
         else:
             return None
         request_id = self._ids.next()
         if self._log.is_on:
-            self._log.write(known.outcome(method, status), request_id, (time.monotonic() - began_at) * 1000)
-        head = b"%b%bx-request-id: %b\r\n%b" % (line, preamble, request_id.encode(), rest)
-        return head, known.variant.body if status == 200 and method == b"GET" else b""
+            outcome = known.outcome(method, status, len(body))
+            self._log.write(outcome, request_id, (time.monotonic() - began_at) * 1000)
+        return b"%b%bx-request-id: %b\r\n%b" % (line, preamble, request_id.encode(), rest), body
 
     def begin_post(self, body: bytes, authorization: bytes, key: bytes) -> "asyncio.Future[Any] | None":
-        """Begin to store a result; None when it is to be refused: by the application, which knows how."""
+        """Begin to store a result; None when it is not signed, which the application is to say."""
         return self._post_stats.begin(
             body, authorization.decode("latin-1"), key.decode("latin-1"), self._board
         )
@@ -158,7 +167,7 @@ class ShortWay:
         began_at -- on time.monotonic's clock
         """
         request_id, refused = self._ids.next(), ""
-        error = asyncio.CancelledError() if stored.cancelled() else stored.exception()
+        error = _STOPPED if stored.cancelled() else stored.exception()
         if error is None:
             outcome, rest = self._stored, self._acknowledgement
         else:
@@ -175,6 +184,12 @@ class ShortWay:
             request_id.encode(),
             rest,
         )
+
+    def note_lost(self, began_at: float) -> None:
+        """Log a result whose sender left in the middle of it, as the application does."""
+        path = self._stored.path
+        outcome = Outcome.of("POST", path, path, 499, 0)
+        self._log.write(outcome, self._ids.next(), (time.monotonic() - began_at) * 1000)
 
     def _refuse(self, error: BaseException, request_id: str) -> Response:
         if isinstance(error, Refusal):

@@ -3,7 +3,6 @@
 import fcntl
 import mmap
 import os
-import struct
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -36,7 +35,7 @@ _NAMED = 4
 # A restarted worker overlaps with the one it replaces, and SIGTTIN adds some.
 _SPARE_LANES = 8
 
-_COUNTER = struct.Struct("=Q")
+_COUNTER_BYTES = 8
 
 
 def job_type_slot(job_type: JobType) -> int:
@@ -67,21 +66,23 @@ class Changes:
 
     def __init__(self, memory: mmap.mmap, lane: int = 0, lock: int | None = None) -> None:
         self._memory = memory
+        # A view's item is written in one piece; struct writes zeros first, and another worker reads them.
+        self._counters = memoryview(memory).cast("Q")
         self._width = len(memory) // SLOTS
-        self._offset = lane * _COUNTER.size
+        self._lane = lane
         self._lock = lock  # open as long as we live: closing it would free the lane
 
     @classmethod
     def alone(cls) -> "Changes":
         """Counters of a server with one worker."""
-        return cls(mmap.mmap(-1, SLOTS * _COUNTER.size))
+        return cls(mmap.mmap(-1, SLOTS * _COUNTER_BYTES))
 
     @classmethod
     def shared(cls, path: str) -> "Changes":
         """Those in a file of `shared_file`, with a free lane taken. Raises SetupError when there is none."""
         file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         memory = mmap.mmap(file, 0)
-        for lane in range(len(memory) // SLOTS // _COUNTER.size):
+        for lane in range(len(memory) // SLOTS // _COUNTER_BYTES):
             with suppress(OSError):
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, lane)
                 return cls(memory, lane, file)
@@ -113,13 +114,12 @@ class Changes:
         self._count(EVERYTHING)
 
     def _count(self, slot: int) -> None:
-        place = slot * self._width + self._offset
-        _COUNTER.pack_into(self._memory, place, _COUNTER.unpack_from(self._memory, place)[0] + 1)
+        self._counters[slot * self._width // _COUNTER_BYTES + self._lane] += 1
 
 
 @contextmanager
 def shared_file(workers: int) -> Iterator[str]:
     """The path of a file of counters for so many workers; removed at the end."""
     with tempfile.NamedTemporaryFile(prefix="orchboard-changes-") as file:
-        file.truncate((workers + _SPARE_LANES) * _COUNTER.size * SLOTS)
+        file.truncate((workers + _SPARE_LANES) * _COUNTER_BYTES * SLOTS)
         yield file.name

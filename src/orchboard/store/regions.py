@@ -1,6 +1,7 @@
 """The regions, kept in memory: which there are, and the id a result of each is stored under."""
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping, Set
 from typing import Any
@@ -35,11 +36,13 @@ class RegionDirectory:
         self._read_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
 
-    async def current(self, *, patience_s: float = READ_PATIENCE_S) -> tuple[Region, ...]:
-        """The regions, sorted by type, then GLOBAL first, then name."""
+    async def current(
+        self, *, patience_s: float = READ_PATIENCE_S, max_age_s: float = math.inf
+    ) -> tuple[Region, ...]:
+        """The regions, sorted by type, then GLOBAL first, then name; `max_age_s` old, if the database answers."""
         asked_at = time.monotonic()
         changed = self._token != self._token_now()
-        if changed or asked_at - self._read_at > self._cache_s:
+        if changed or asked_at - self._read_at > min(self._cache_s, max_age_s):
             try:
                 async with asyncio.timeout(READ_PATIENCE_S if self._regions else None):
                     await self._refresh(asked_at, patience_s)

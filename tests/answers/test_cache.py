@@ -1,0 +1,280 @@
+"""The cache of answers: true or not given, one computation however many ask, bounded in bytes."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+
+import pytest
+from msgspec import Struct
+
+from orchboard.answers.answer import Answer
+from orchboard.answers.cache import Answers
+from orchboard.answers.question import Question
+from orchboard.errors import DatabaseUnavailableError
+from orchboard.stats import JobType
+from orchboard.store.changes import Changes, job_type_slot
+from orchboard.store.lookout import SIGHT_S, Lookout
+from tests.conftest import run
+
+SLOT = job_type_slot(JobType.TRANSCODING)
+Compute = Callable[[], Awaitable[bytes]]
+
+
+class Kept:
+    """A cache, with what its answers are true by in our hands: the counters, and the database's snapshot."""
+
+    def __init__(self, max_bytes: int = 1_000_000) -> None:
+        self.snapshot = "1"
+        self.changes = Changes.alone()
+        self.lookout = Lookout(self._fetch_snapshot)
+        self.answers = Answers(self.changes, self.lookout, max_bytes=max_bytes)
+
+    async def _fetch_snapshot(self) -> str:
+        return self.snapshot
+
+    def change(self) -> None:
+        self.changes._count(SLOT)
+
+    async def get(self, compute: Compute, name: str = "q", **options: object) -> Answer:
+        question = Question((name,), compute, (), slots=(SLOT,), **options)  # type: ignore[arg-type] # as it takes them
+        return await self.answers.get(question)
+
+
+def saying(body: bytes) -> Compute:
+    async def compute() -> bytes:
+        return body
+
+    return compute
+
+
+class Gate:
+    """A computation that ends when it is told to; each finds its number."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.open = asyncio.Event()
+
+    async def compute(self) -> bytes:
+        self.begun += 1
+        number = self.begun
+        await self.open.wait()
+        return b"%d" % number
+
+
+def test_a_known_answer_is_given_again_until_something_changes() -> None:
+    async def work() -> None:
+        kept = Kept()
+        await kept.lookout.look()
+        first = await kept.get(saying(b"1"))
+        assert await kept.get(saying(b"2")) is first
+        kept.change()
+        assert (await kept.get(saying(b"3"))).body == b"3"
+        kept.changes.note_everything()
+        assert (await kept.get(saying(b"4"))).body == b"4"
+        assert kept.answers.computed == 3
+
+    run(work())
+
+
+def test_what_others_wrote_is_looked_for_before_an_answer_is_given_again() -> None:
+    async def work() -> None:
+        kept = Kept()
+        await kept.lookout.look()
+        first = await kept.get(saying(b"1"))
+        kept.lookout.seen_until = -math.inf  # as if a second had passed
+        next(iter(kept.answers._entries.values())).fresh_until = -math.inf
+        assert await kept.get(saying(b"2")) is first, "nobody wrote"
+        kept.snapshot = "2"
+        kept.lookout.seen_until = -math.inf
+        assert (await kept.get(saying(b"3"))).body == b"3"
+
+    run(work())
+
+
+def test_an_answer_that_is_not_stored_needs_no_look() -> None:
+    async def work() -> None:
+        kept = Kept()
+        first = await kept.get(saying(b"1"), is_stored=False)
+        assert await kept.get(saying(b"2"), is_stored=False) is first
+        assert kept.lookout.epoch == 0
+
+    run(work())
+
+
+def test_an_answer_about_a_window_that_moves_ends_by_itself() -> None:
+    async def work() -> None:
+        kept = Kept()
+        await kept.lookout.look()
+        assert (await kept.get(saying(b"1"), max_age_s=0.02)).body == b"1"
+        await asyncio.sleep(0.03)
+        assert (await kept.get(saying(b"2"), max_age_s=0.02)).body == b"2"
+
+    run(work())
+
+
+def test_one_computation_answers_all_who_wait() -> None:
+    async def work() -> None:
+        kept, gate = Kept(), Gate()
+        waiting = [asyncio.create_task(kept.get(gate.compute)) for _ in range(100)]
+        await asyncio.sleep(0.01)
+        waiting += [asyncio.create_task(kept.get(gate.compute)) for _ in range(100)]
+        await asyncio.sleep(0.01)
+        gate.open.set()
+        assert len({id(answer) for answer in await asyncio.gather(*waiting)}) == 1
+        assert gate.begun == kept.answers.computed == 1
+
+    run(work())
+
+
+def test_who_came_after_a_change_never_gets_what_was_computed_before_it() -> None:
+    async def work() -> None:
+        kept, gate = Kept(), Gate()
+        before = asyncio.create_task(kept.get(gate.compute))
+        await asyncio.sleep(0.01)
+        kept.change()
+        after = [asyncio.create_task(kept.get(gate.compute)) for _ in range(50)]
+        await asyncio.sleep(0.01)
+        gate.open.set()
+        assert (await before).body == b"1"
+        assert {answer.body for answer in await asyncio.gather(*after)} == {b"2"}
+        assert gate.begun == 2, "those who came after share one"
+
+    run(work())
+
+
+def test_who_comes_to_a_long_computation_is_not_told_of_a_second_ago() -> None:
+    async def work() -> None:
+        kept, gate = Kept(), Gate()
+        first = asyncio.create_task(kept.get(gate.compute))
+        await asyncio.sleep(0.01)
+        entry = next(iter(kept.answers._entries.values()))
+        assert entry.computation is not None
+        entry.computation.began_at -= SIGHT_S  # as if it had begun so long ago
+        late = asyncio.create_task(kept.get(gate.compute))
+        await asyncio.sleep(0.01)
+        gate.open.set()
+        assert ((await first).body, (await late).body) == (b"1", b"2")
+
+    run(work())
+
+
+def test_a_change_in_the_middle_of_a_computation_makes_its_answer_untrue() -> None:
+    async def work() -> None:
+        kept, gate = Kept(), Gate()
+        first = asyncio.create_task(kept.get(gate.compute))
+        await asyncio.sleep(0.01)
+        kept.change()
+        gate.open.set()
+        await first
+        assert (await kept.get(gate.compute)).body == b"2"
+
+    run(work())
+
+
+def test_a_failure_is_everybodys_who_waited_and_nobodys_afterwards() -> None:
+    async def work() -> None:
+        kept, go = Kept(), asyncio.Event()
+
+        async def fail() -> bytes:
+            await go.wait()
+            raise DatabaseUnavailableError("away")
+
+        waiting = [asyncio.create_task(kept.get(fail)) for _ in range(10)]
+        await asyncio.sleep(0.01)
+        go.set()
+        ended = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(end) for end in ended} == {DatabaseUnavailableError}
+        assert kept.answers.computed == 1
+        assert (await kept.get(saying(b"1"))).body == b"1"
+        assert kept.answers.computed == 2
+
+    run(work())
+
+
+def test_who_stops_waiting_ends_no_computation() -> None:
+    async def work() -> None:
+        kept, gate = Kept(), Gate()
+        leaves, stays = (asyncio.create_task(kept.get(gate.compute)) for _ in range(2))
+        await asyncio.sleep(0.01)
+        leaves.cancel()
+        gate.open.set()
+        assert (await stays).body == b"1"
+
+    run(work())
+
+
+def test_the_same_bytes_computed_again_are_the_same_answer_with_its_encodings() -> None:
+    async def work() -> None:
+        kept = Kept()
+        question = Question(("q",), saying(b"x" * 2000), (), slots=(SLOT,))
+        first = await kept.answers.get(question)
+        made = await kept.answers.variant(question, first, "gzip")
+        kept.change()
+        again = await kept.answers.get(question)
+        assert kept.answers.computed == 2
+        assert again.made("gzip") is made
+
+    run(work())
+
+
+class Asked(Struct, frozen=True):
+    """A key as the API has them."""
+
+    text: str
+
+
+@pytest.mark.parametrize("key", [str, Asked], ids=["short keys", "keys with what clients wrote"])
+def test_thousands_of_questions_stay_under_the_limit(key: Callable[[str], object]) -> None:
+    padding = "" if key is str else "x" * 3000
+
+    async def work() -> None:
+        kept = Kept(max_bytes=500_000)
+        for number in range(3000):
+            question = Question(("q", key(f"{number}{padding}")), saying(b"x" * 1000), ())
+            await kept.answers.get(question)
+            assert kept.answers.size <= 500_000
+        assert len(kept.answers._entries) <= 500_000 // (1000 + len(padding))
+        assert kept.answers.size == sum(entry.size for entry in kept.answers._entries.values())
+
+    run(work())
+
+
+def test_the_least_used_goes_first_and_a_hot_one_stays() -> None:
+    async def work() -> None:
+        kept = Kept(max_bytes=100_000)
+        await kept.lookout.look()
+        await kept.get(saying(b"hot"), "hot")
+        await kept.get(saying(b"cold"), "cold")
+        for number in range(500):
+            await kept.get(saying(b"x" * 1000), f"q{number}")
+            assert (await kept.get(saying(b"computed again"), "hot")).body == b"hot"
+        assert (await kept.get(saying(b"computed again"), "cold")).body == b"computed again"
+
+    run(work())
+
+
+def test_an_answer_too_big_to_keep_is_given_and_pushes_nobody_out() -> None:
+    async def work() -> None:
+        kept = Kept(max_bytes=100_000)
+        await kept.lookout.look()
+        small = await kept.get(saying(b"small"), "small")
+        question = Question(("big",), saying(b"x" * 30_000), ())
+        big = await kept.answers.get(question)
+        assert len(big.body) == 30_000
+        assert (await kept.answers.variant(question, big, "gzip")).body
+        assert await kept.get(saying(b"other"), "small") is small
+        assert kept.answers.find(question) is None
+
+    run(work())
+
+
+def test_encodings_count() -> None:
+    async def work() -> None:
+        kept = Kept(max_bytes=100_000)
+        question = Question(("q",), saying(bytes(range(256)) * 80), ())  # 20 kB, and as much in a coding
+        answer = await kept.answers.get(question)
+        size = kept.answers.size
+        made = await kept.answers.variant(question, answer, "zstd")
+        assert kept.answers.size == size + len(made.body)
+
+    run(work())

@@ -1,0 +1,102 @@
+"""The short way: what it remembers, what it leaves to the application, and how results end that it took in."""
+
+import json
+import time
+from typing import cast
+
+from orchboard.api import short_way as module
+from orchboard.api.protocol import Protocol
+from orchboard.api.short_way import ShortWay
+from orchboard.config import Settings
+from tests.api.wire import ZEROS, Wire, get, post
+from tests.conftest import ORCHESTRATOR, RunningServer, transcoding
+from tests.store.test_database import locked
+
+RAW = f"/api/raw_stats?orchestrator={ORCHESTRATOR}"
+
+
+def way_of(server: RunningServer) -> ShortWay:
+    way: ShortWay = server._server.lifespan.state["short_way"]
+    return way
+
+
+def test_what_clients_send_fills_no_memory(server: RunningServer) -> None:
+    way = way_of(server)
+    with Wire(server.port) as wire:
+        for start in range(0, 5000, 100):
+            numbers = range(start, start + 100)
+            wire.send(b"".join(get(f"{ZEROS}?x={number}") for number in numbers))
+            wire.replies(["GET"] * 100)
+        assert 0 < len(way._known) <= module._TARGETS
+        wire.ask(get(ZEROS))
+        for number in range(2500):
+            assert wire.ask(get(ZEROS, f"User-Agent: {number}")).status == 200
+        assert 0 < len(way.requests) <= module._REQUESTS
+        way.requests.clear()
+        way._known.clear()
+        for _ in range(3):
+            wire.ask(get(ZEROS, "User-Agent: " + "x" * 2000))
+            wire.ask(get(f"{ZEROS}?x={'x' * 2000}"))
+        assert not way.requests
+        assert len(way._known) == 1
+
+
+def test_a_request_is_recognised_whoever_sends_it(server: RunningServer) -> None:
+    with Wire(server.port) as one, Wire(server.port) as other:
+        one.ask(get(ZEROS))
+        assert one.ask(get(ZEROS)).went_short
+        assert get(ZEROS) in way_of(server).requests
+        assert other.ask(get(ZEROS)).went_short
+
+
+def test_an_answer_that_grows_is_encoded_from_then_on(server: RunningServer) -> None:
+    with Wire(server.port) as wire:
+        for _ in range(3):
+            assert "content-encoding" not in wire.ask(get(RAW, "Accept-Encoding: gzip")).names
+        for _ in range(10):
+            wire.ask(post(transcoding()))
+        for _ in range(3):
+            assert wire.ask(get(RAW, "Accept-Encoding: gzip"))["content-encoding"] == "gzip"
+
+
+def test_what_is_of_this_moment_is_never_answered_from_memory(server: RunningServer) -> None:
+    with Wire(server.port) as wire:
+        for target in ("/api/health", "/docs"):
+            assert not any(wire.ask(get(target)).went_short for _ in range(3))
+
+
+def test_results_go_short_and_refused_ones_are_the_applications(server: RunningServer) -> None:
+    with Wire(server.port) as wire:
+        assert wire.ask(post(transcoding())).went_short
+        assert wire.ask(post(transcoding(region="XXX"))).went_short, "what is wrong was found out on the way"
+        assert not wire.ask(post(transcoding(), secret="wrong")).went_short
+
+
+def test_a_result_that_the_server_can_not_wait_for_is_refused_as_unknown(
+    server: RunningServer, settings: Settings
+) -> None:
+    with Wire(server.port) as wire:
+        wire.ask(post(transcoding()))
+        with locked(settings.postgres, "events"):
+            wire.send(post(transcoding()))
+            time.sleep(0.1)
+            (connection,) = server._server.server_state.connections
+            for task in set(server._server.server_state.tasks):  # as uvicorn does when its patience ends
+                cast("Protocol", connection).loop.call_soon_threadsafe(task.cancel)
+            reply = wire.reply()
+        assert (reply.status, reply["retry-after"]) == (503, "5")
+        assert json.loads(reply.body) == {"error": "the server is stopping; try again"}
+        assert wire.ask(post(transcoding())).body == b"ok"
+
+
+def test_a_connection_holds_little_when_it_is_idle(server: RunningServer) -> None:
+    big = transcoding(response_payload="x" * 1_000_000)
+    with Wire(server.port) as wire:
+        assert wire.ask(post(big)).body == b"ok"
+        assert wire.ask(get(ZEROS)).status == 200
+        (connection,) = server._server.server_state.connections
+        held = [value for value in vars(connection).values() if isinstance(value, bytes | bytearray)]
+        assert sum(map(len, held)) < 2000
+        current = cast("Protocol", connection)._current
+        assert current is not None
+        assert not current.body

@@ -1,0 +1,154 @@
+"""Counters of what was stored, shared by the workers of one server."""
+
+import json
+import mmap
+import multiprocessing
+import os
+from multiprocessing.synchronize import Event as EventType
+from pathlib import Path
+
+import pytest
+
+from orchboard.errors import SetupError
+from orchboard.parsing import parse_stats
+from orchboard.stats import JobType, Stats
+from orchboard.store.changes import (
+    EVERYTHING,
+    SLOTS,
+    Changes,
+    job_type_slot,
+    model_slot,
+    orchestrator_slot,
+    shared_file,
+)
+from tests.conftest import ai, transcoding
+
+
+def stats(sent: dict[str, object]) -> Stats:
+    return parse_stats(json.dumps(sent).encode()).stats
+
+
+A_MODEL = model_slot("text-to-image", "ByteDance/SDXL-Lightning")
+SLOT_OF = {
+    "transcoding": job_type_slot(JobType.TRANSCODING),
+    "ai": job_type_slot(JobType.AI),
+    "its model": A_MODEL,
+    "another model": model_slot("text-to-image", "another"),
+    "its orchestrator": orchestrator_slot(str(transcoding()["orchestrator"])),
+    "another orchestrator": orchestrator_slot("0xother"),
+}
+
+
+@pytest.mark.parametrize(
+    ("sent", "moved"),
+    [
+        (transcoding(), {"transcoding", "its orchestrator"}),
+        (ai(), {"ai", "its model", "its orchestrator"}),
+        (ai(model="another"), {"ai", "another model", "its orchestrator"}),
+        (transcoding(orchestrator="0xOTHER"), {"transcoding", "another orchestrator"}),
+    ],
+)
+def test_a_result_moves_the_counters_of_what_it_is_part_of_and_no_others(
+    sent: dict[str, object], moved: set[str]
+) -> None:
+    changes = Changes.alone()
+    tokens = {name: changes.token_of(slot) for name, slot in SLOT_OF.items()}
+    before = {name: token() for name, token in tokens.items()}
+    changes.note(stats(sent))
+    assert {name for name, token in tokens.items() if token() != before[name]} == moved
+
+
+def test_a_token_stands_still_until_one_of_its_slots_moves() -> None:
+    changes = Changes.alone()
+    token = changes.token_of(EVERYTHING, SLOT_OF["ai"], A_MODEL)
+    before = token()
+    changes.note(stats(transcoding()))
+    assert token() == before
+    changes.note_everything()
+    assert token() != before
+
+
+def test_names_are_not_run_together_and_may_be_anything() -> None:
+    assert model_slot("a", "bc") != model_slot("ab", "c")
+    assert 0 < model_slot("\ud800", "é") < SLOTS
+    assert orchestrator_slot("") not in (EVERYTHING, *map(job_type_slot, JobType))
+
+
+def test_each_worker_counts_in_a_lane_of_its_own_and_sees_all() -> None:
+    memory = mmap.mmap(-1, SLOTS * 8 * 2)
+    one, other = Changes(memory, 0), Changes(memory, 1)
+    tokens = [changes.token_of(SLOT_OF["ai"]) for changes in (one, other)]
+    seen = {tokens[0]()}
+    for changes in (one, other, other, one):
+        changes.note(stats(ai()))
+        assert tokens[0]() == tokens[1]()
+        seen.add(tokens[0]())
+    assert len(seen) == 5, "no two states look alike"
+
+
+def _count(path: str, times: int) -> None:
+    changes = Changes.shared(path)
+    for _ in range(times):
+        changes.note_everything()
+
+
+def test_no_count_of_any_process_is_lost_and_a_dead_ones_lane_is_used_again() -> None:
+    spawn = multiprocessing.get_context("spawn")
+    with shared_file(1) as path:
+        for _ in range(2):
+            workers = [spawn.Process(target=_count, args=(path, 1000)) for _ in range(2)]
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join(20)
+                assert worker.exitcode == 0
+        token = Changes.shared(path).token_of(EVERYTHING)()
+        assert isinstance(token, bytes)
+        lanes = [int.from_bytes(token[at : at + 8], "little") for at in range(0, len(token), 8)]
+        assert sum(lanes) == 4000
+        assert lanes.count(0) >= len(lanes) - 2, "the second two went on where the first had ended"
+
+
+def test_a_counter_is_never_seen_half_written() -> None:
+    with shared_file(1) as path:
+        counting = multiprocessing.get_context("spawn").Process(target=_count, args=(path, 1_000_000))
+        counting.start()
+        read = mmap.mmap(os.open(path, os.O_RDONLY), 0, prot=mmap.PROT_READ)
+        token, before = Changes(read).token_of(EVERYTHING), 0
+        while counting.is_alive():
+            state = token()
+            assert isinstance(state, bytes)
+            now = int.from_bytes(state[:8], "little")
+            assert now >= before
+            before = now
+        assert before > 100_000
+
+
+def _hold(path: str, held: EventType, done: EventType) -> None:
+    changes = Changes.shared(path)
+    held.set()
+    assert done.wait(20)
+    del changes
+
+
+def test_more_workers_than_there_are_lanes_for_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "one lane"
+    path.write_bytes(bytes(SLOTS * 8))
+    spawn = multiprocessing.get_context("spawn")
+    held, done = spawn.Event(), spawn.Event()
+    holder = spawn.Process(target=_hold, args=(str(path), held, done))
+    holder.start()
+    try:
+        assert held.wait(20)
+        with pytest.raises(SetupError, match="more workers"):
+            Changes.shared(str(path))
+    finally:
+        done.set()
+        holder.join(20)
+    assert Changes.shared(str(path)), "free again"
+
+
+def test_the_file_is_gone_at_the_end() -> None:
+    with shared_file(1) as path:
+        assert Path(path).stat().st_mode & 0o077 == 0, "nobody else's business"
+    assert not Path(path).exists()

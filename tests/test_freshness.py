@@ -1,0 +1,196 @@
+"""No answer is older than what was acknowledged before it was asked for, nor a second older than the database."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from msgspec.structs import replace
+
+from orchboard.answers.cache import Answers
+from orchboard.config import Settings
+from tests.api.wire import Wire, get, post
+from tests.conftest import ORCHESTRATOR, Client, RunningServer, StartServer, ai, transcoding
+from tests.store.test_database import locked
+
+RAW = f"/api/raw_stats?orchestrator={ORCHESTRATOR}"
+AI = "pipeline=text-to-image&model=ByteDance/SDXL-Lightning"
+INSERT = """
+    INSERT INTO events (orchestrator, region_id, payload)
+    SELECT '{orchestrator}', regions.id, '{payload}' FROM regions JOIN job_types ON job_type_id = job_types.id
+    WHERE regions.name = 'FRA' AND job_types.name = '{job_type}'
+"""
+
+
+@pytest.mark.parametrize("short_way", [True, False])
+def test_a_get_sees_every_post_acknowledged_before_it(
+    settings: Settings, start_server: StartServer, short_way: bool
+) -> None:
+    server = start_server(replace(settings, short_way=short_way))
+    with Wire(server.port) as poster, Wire(server.port) as reader:
+        for number in range(60):
+            reader.ask(get(RAW))  # hot
+            assert poster.ask(post(transcoding(timestamp=number))).body == b"ok"
+            rows = reader.ask(get(RAW)).json()["MDW"]
+            assert rows[0]["timestamp"] == number
+        for number in range(20):
+            name = f"0x{number}"
+            assert poster.ask(post(ai(orchestrator=name, model=f"m{number}"))).body == b"ok"
+            assert name in reader.ask(get("/api/aggregated_stats?job_type=ai")).json()
+            assert f"m{number}" in str(reader.ask(get("/api/pipelines")).json())
+            assert reader.ask(get(f"/api/top_ai_score?orchestrator={name}")).json()["orchestrator"] == name
+
+
+def test_a_get_sees_a_post_whose_key_was_there_because_it_came_by_another_server(
+    settings: Settings, start_server: StartServer
+) -> None:
+    one, other = start_server(settings), start_server(settings)
+    with Wire(one.port) as first, Wire(other.port) as second:
+        for number in range(20):
+            request = post(transcoding(orchestrator=f"0x{number}"), f"Idempotency-Key: {number}")
+            target = f"/api/raw_stats?orchestrator=0x{number}"
+            assert second.ask(get(target)).json() == {}
+            assert first.ask(request).body == b"ok"
+            assert second.ask(request).body == b"ok"
+            assert len(second.ask(get(target)).json()["MDW"]) == 1
+
+
+def test_among_many_posters_and_readers_each_sees_his_own(server: RunningServer) -> None:
+    def work(number: int) -> None:
+        target = f"/api/raw_stats?orchestrator=0x{number}"
+        with Wire(server.port) as wire:
+            for count in range(1, 16):
+                assert wire.ask(post(transcoding(orchestrator=f"0x{number}"))).body == b"ok"
+                assert len(wire.ask(get(target)).json()["MDW"]) == count
+                assert f"0x{number}" in wire.ask(get("/api/aggregated_stats")).json()
+
+    with ThreadPoolExecutor(8) as crowd:
+        list(crowd.map(work, range(8)))
+
+
+def test_what_another_program_stored_is_seen_within_a_second(
+    client: Client, execute: Callable[[str], None]
+) -> None:
+    questions: list[tuple[str, Callable[[int], str]]] = [
+        ("/api/raw_stats?orchestrator=0xfar&job_type=ai", lambda number: f'"timestamp":{number}'),
+        ("/api/aggregated_stats?job_type=ai", lambda number: f"0xfar{number}"),
+        (f"/api/aggregated_stats?{AI}", lambda number: f"0xfar{number}"),
+        ("/?job_type=ai", lambda number: f"0xfar{number}"),
+    ]
+    done = threading.Event()
+
+    def keep_hot() -> None:
+        while not done.is_set():
+            for target, _ in questions:
+                client.get(target)
+            time.sleep(0.02)
+
+    with ThreadPoolExecutor(1) as reader:
+        reading = reader.submit(keep_hot)
+        try:
+            for number in range(100, 102):
+                time.sleep(0.3)
+                payload = (
+                    f'{{"timestamp":{number},"success_rate":1,"round_trip_time":2,'
+                    '"pipeline":"text-to-image","model":"ByteDance/SDXL-Lightning"}'
+                )
+                for orchestrator in ("0xfar", f"0xfar{number}"):
+                    execute(INSERT.format(orchestrator=orchestrator, payload=payload, job_type="ai"))
+                stored_at = time.monotonic()
+                for target, sign in questions:
+                    while sign(number) not in client.get(target).data.decode():
+                        assert time.monotonic() - stored_at < 1.2, target
+                        time.sleep(0.01)
+        finally:
+            done.set()
+        reading.result()
+
+
+def test_a_region_that_another_program_added_is_listed_within_a_second(
+    client: Client, execute: Callable[[str], None]
+) -> None:
+    for number in range(2):
+        for _ in range(3):
+            client.get("/api/regions")
+        execute(f"INSERT INTO regions (name, display_name, job_type_id) VALUES ('NEW{number}', 'New', 1)")
+        added_at = time.monotonic()
+        while f"NEW{number}" not in client.get("/api/regions").data.decode():
+            assert time.monotonic() - added_at < 1.2
+            time.sleep(0.01)
+
+
+def answers_of(server: RunningServer) -> Answers:
+    answers: Answers = server._server.lifespan.state["short_way"]._answers
+    return answers
+
+
+def test_a_question_that_many_ask_at_once_is_computed_once(settings: Settings, server: RunningServer) -> None:
+    client = Client(server.url)
+    client.post_stats(transcoding())
+    before = answers_of(server).computed
+    wires = [Wire(server.port) for _ in range(40)]
+    with locked(settings.postgres, "events"):
+        for wire in wires:
+            wire.send(get(RAW))
+        time.sleep(0.1)
+    assert len({wire.reply().body for wire in wires}) == 1
+    for wire in wires:
+        wire.socket.close()
+    assert answers_of(server).computed == before + 1
+
+
+def test_a_computation_that_fails_is_refused_to_all_who_waited_and_not_kept(
+    settings: Settings, start_server: StartServer
+) -> None:
+    server = start_server(replace(settings, db_timeout_s=0.4))
+    Client(server.url).post_stats(transcoding())
+    wires = [Wire(server.port) for _ in range(10)]
+    with locked(settings.postgres, "events"):
+        for wire in wires:
+            wire.send(get(RAW))
+        assert {wire.reply().status for wire in wires} == {503}
+        assert answers_of(server).computed == 1
+    assert {wire.ask(get(RAW)).status for wire in wires} == {200}
+    for wire in wires:
+        wire.socket.close()
+
+
+def test_memory_for_answers_is_bounded_whatever_is_asked(
+    settings: Settings, start_server: StartServer
+) -> None:
+    server = start_server(replace(settings, answer_cache_bytes=1024 * 1024))
+    client = Client(server.url)
+    for number in range(6):
+        client.post_stats(ai(orchestrator="0xbig", timestamp=number, response_payload="x" * 10_000))
+    targets = [f"/api/raw_stats?orchestrator=0xbig&job_type=ai&since={number}" for number in range(100)]
+    long = [f"/api/aggregated_stats?orchestrator={number}{'o' * 5000}" for number in range(300)]
+    hot = "/api/regions"
+    with Wire(server.port) as wire:
+        bodies, hot_ones = set(), 0
+        for target in targets + long:
+            reply = wire.ask(get(target))
+            bodies.add(len(reply.body))
+            hot_ones += wire.ask(get(hot)).went_short
+            assert answers_of(server).size <= 1024 * 1024
+        assert max(bodies) > 60_000
+        assert hot_ones > 350, "the rest is for other tests that write to the same server"
+    way = server._server.lifespan.state["short_way"]
+    alive = [known for known in way._known.values() if known.entry.answer is not None]
+    assert len(alive) < len(way._known), "others are known, and nothing is kept of them"
+    assert not any(hasattr(known, name) for known in way._known.values() for name in ("answer", "variant"))
+
+
+def test_an_answer_bigger_than_a_quarter_of_the_cache_is_given_every_time(
+    settings: Settings, start_server: StartServer
+) -> None:
+    server = start_server(replace(settings, answer_cache_bytes=1024 * 1024))
+    client = Client(server.url)
+    for number in range(4):
+        client.post_stats(ai(orchestrator="0xbig", timestamp=number, response_payload="x" * 100_000))
+    for line in ("Accept-Encoding: identity", "Accept-Encoding: gzip"):
+        with Wire(server.port) as wire:
+            replies = [wire.ask(get("/api/raw_stats?orchestrator=0xbig&job_type=ai", line)) for _ in range(3)]
+            assert {reply.status for reply in replies} == {200}
+            assert len({reply.body for reply in replies}) == 1
+    assert answers_of(server).size < 100_000
