@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 
 from orchboard.store.series import Numbers
-from orchboard.store.spans import LEVELS
+from orchboard.store.spans import HOUR, MINUTE, SIX_HOURS, TEN_MINUTES
 
 # A span with more results is not read into memory for the sake of a window's edge.
 LARGEST_BLOCK = 100_000
@@ -67,7 +67,7 @@ class Coverage:
         self._revisions = _numbers(row["revisions"], ">i8")
         self._results = _numbers(row["results"], ">i8")
         self._levels = _numbers(row["levels"], ">i4")
-        shortest = self._ends[self._sealed & (self._levels == LEVELS[0].number)]
+        shortest = self._ends[self._sealed & (self._levels <= TEN_MINUTES.number)]
         self.recent_since = int(shortest.max()) if len(shortest) else recent_since
         self._zones = list(self._divide_time())
 
@@ -122,7 +122,7 @@ class Coverage:
         """The zones, from the latest on: the shorter spans are kept for a while only."""
         until = self.recent_since
         for level in _DIVIDING:
-            fit = self._sealed & (self._levels == level) & (self._results <= LARGEST_BLOCK)
+            fit = self._sealed & (self._levels == level.number) & (self._results <= LARGEST_BLOCK)
             places = np.flatnonzero(fit & (self._starts < until))
             if len(places):
                 since = int(self._starts[places[0]])
@@ -134,7 +134,7 @@ class Coverage:
 
 
 # The levels that divide a gap, from the shortest on. Days and months have shorter spans in them for ever.
-_DIVIDING = (0, 1, 2)
+_DIVIDING = (MINUTE, TEN_MINUTES, HOUR, SIX_HOURS)
 
 
 def _numbers(sent: bytes | None, kind: str) -> Numbers:

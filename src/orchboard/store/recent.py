@@ -19,14 +19,14 @@ from orchboard.store.moments import OVERLAP, to_datetime, to_moment
 from orchboard.store.queries import sql
 from orchboard.store.regions import be_seen
 from orchboard.store.series import SeriesDirectory
-from orchboard.store.spans import LEVELS
+from orchboard.store.spans import TEN_MINUTES
 
 # How many results before a reading are counted, so that what came late, and what was removed, is found: 5 us for each
 # 100. Beyond these, our own writer tells of them (`Changes.note_late`), and those of others are found when they are summed up.
 _COUNTED = 5_000
 
-# The most that is held, some 25 MB; what is older is then answered as what is unsummed.
-MOST_HELD = 500_000
+# The most that is held, some 15 MB; what is older is then answered as what is unsummed.
+MOST_HELD = 300_000
 
 
 class Recent:
@@ -124,7 +124,7 @@ class Recent:
     async def _fetch_coverage(self) -> Coverage:
         """What is summed up. Where nothing was lately, results are held from the last ten minutes on."""
         [row] = await self._database.fetch(sql("coverage"))
-        return Coverage(row, to_moment(LEVELS[0].start_of(row["now"])))
+        return Coverage(row, to_moment(TEN_MINUTES.start_of(row["now"])))
 
     def _take_in(self, results: Results, since: int) -> None:
         """Replace what is held from a moment on, and forget what is summed up or too much."""

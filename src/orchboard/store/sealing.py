@@ -46,7 +46,7 @@ class Sealer:
         self._downward = downward
 
     async def run(self, on_span: Callable[[Span], None] | None = None) -> int:
-        """Sum up everything that is due, and forget short spans that are old; how many spans it were.
+        """Sum up everything that is due, and forget short spans that are old; how many spans were looked at.
 
         A level that another process is at is left to it.
         """
@@ -87,8 +87,18 @@ class Sealer:
                 min(reach["sealed_since"], span.start),
                 max(reach["sealed_until"], span.end),
             )
-            await self._seal(span)
+            if await self._is_worth_it(span, level):
+                await self._seal(span)
         return span
+
+    async def _is_worth_it(self, span: Span, level: Level) -> bool:
+        """Whether a span holds enough; one that was summed up before is not asked."""
+        if level.least <= 1:
+            return True
+        number: int = await self._connection.fetchval(sql("count_results"), span.start, span.end)
+        return number >= level.least or bool(
+            await self._connection.fetchval(sql("is_span"), span.level, span.start)
+        )
 
     async def _next_due(self, level: Level, reach: asyncpg.Record) -> Span | None:
         """What to sum up next: what was unsealed, then what has ended, then what was before."""

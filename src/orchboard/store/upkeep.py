@@ -11,7 +11,7 @@ from orchboard.store.database import Database
 from orchboard.store.moving import move_results
 from orchboard.store.queries import sql
 from orchboard.store.sealing import Sealer
-from orchboard.store.spans import LEVELS
+from orchboard.store.spans import DAY, TEN_MINUTES
 from orchboard.window import EARLIEST
 
 log = structlog.get_logger(__name__)
@@ -73,11 +73,11 @@ class Upkeep:
         """Count what the spans of the last hour hold, and of one older day after the other."""
         now: datetime = await connection.fetchval(sql("now"))
         sealer, day = Sealer(connection), timedelta(days=1)
-        wrong = await sealer.check(now - timedelta(hours=1), now, LEVELS[0])
-        start = LEVELS[3].start_of(self._checked_until or now)
+        wrong = await sealer.check(now - timedelta(hours=1), now, TEN_MINUTES)
+        start = DAY.start_of(self._checked_until or now)
         first = await connection.fetchval(sql("last_result"), start, EARLIEST)
-        self._checked_until = first and LEVELS[3].start_of(first)
+        self._checked_until = first and DAY.start_of(first)
         if self._checked_until:
-            wrong += await sealer.check(self._checked_until, self._checked_until + day, LEVELS[3])
+            wrong += await sealer.check(self._checked_until, self._checked_until + day, DAY)
         if wrong:
             log.warning("results were written or removed behind the summaries", spans=len(wrong))

@@ -2,8 +2,8 @@
 -- summed up once and kept; docs/decisions/0007-summaries.md.
 -- squawk-ignore-file prefer-bigint-over-int, prefer-bigint-over-smallint -- levels, regions, series: small numbers
 
--- A span of receipt time, [span_start, span_end). `level` is its length: 0 ten minutes, 1 an hour, 2 six
--- hours, 3 a day, 4 a calendar month, all in UTC. Sealed: the tables below hold all of its results. One that
+-- A span of receipt time, [span_start, span_end). `level` is its length: 0 a minute, 1 ten, 2 an hour,
+-- 3 six hours, 4 a day, 5 a calendar month, all in UTC. Sealed: the tables below hold all of its results. One that
 -- a late result was written into is not, until it is summed up again; an empty span has no row at all.
 -- `revision` grows whenever a span is summed up or unsealed, so that servers know what they hold in memory of it.
 CREATE SEQUENCE span_revisions;
