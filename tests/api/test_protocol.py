@@ -99,6 +99,17 @@ def test_many_hot_requests_at_once_are_all_answered(wire: Wire) -> None:
         assert all(reply.body == whole for reply in wire.replies(["GET"] * 500))
 
 
+def test_who_asks_too_much_at_once_is_told_so_after_what_was_taken(wire: Wire) -> None:
+    wire.send(get(COLD) * 4000 + get(HOT))
+    replies = [wire.reply()]
+    while replies[-1].status == 200:
+        replies.append(wire.reply())
+    assert replies[-1].status == 429
+    assert replies[-1]["retry-after"]
+    assert protocol.MAX_WAITING <= len(replies) < 4000
+    assert wire.rest() == b""
+
+
 def test_a_get_behind_a_post_sees_it_and_a_post_behind_a_post_is_stored_after_it(wire: Wire) -> None:
     wire.ask(get(RAW))
     sent = b"".join(post(numbered(number)) + get(RAW) + get(HOT) for number in range(10))
