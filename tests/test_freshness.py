@@ -16,6 +16,9 @@ from tests.store.test_database import locked
 
 RAW = f"/api/raw_stats?orchestrator={ORCHESTRATOR}"
 AI = "pipeline=text-to-image&model=ByteDance/SDXL-Lightning"
+# A second, and what a busy machine takes beside.
+LATE_S = 1.5
+
 INSERT = """
     INSERT INTO events (orchestrator, region_id, payload)
     SELECT '{orchestrator}', regions.id, '{payload}' FROM regions JOIN job_types ON job_type_id = job_types.id
@@ -100,7 +103,7 @@ def test_what_another_program_stored_is_seen_within_a_second(
                 stored_at = time.monotonic()
                 for target, sign in questions:
                     while sign(number) not in client.get(target).data.decode():
-                        assert time.monotonic() - stored_at < 1.2, target
+                        assert time.monotonic() - stored_at < LATE_S, target
                         time.sleep(0.01)
         finally:
             done.set()
@@ -116,7 +119,7 @@ def test_a_region_that_another_program_added_is_listed_within_a_second(
         execute(f"INSERT INTO regions (name, display_name, job_type_id) VALUES ('NEW{number}', 'New', 1)")
         added_at = time.monotonic()
         while f"NEW{number}" not in client.get("/api/regions").data.decode():
-            assert time.monotonic() - added_at < 1.2
+            assert time.monotonic() - added_at < LATE_S
             time.sleep(0.01)
 
 

@@ -1,7 +1,6 @@
 """The questions that the API, the pages and the command line all ask: fetch, then score."""
 
 import asyncio
-import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -79,9 +78,13 @@ class Leaderboard:
         """The pipelines seen in the window, with models and regions, all sorted."""
         return await self.store.means.fetch_pipelines(window, region)
 
-    async def regions(self, *, max_age_s: float = math.inf) -> tuple[Region, ...]:
-        """Every region with its job type: sorted by type, then GLOBAL first, then name; no older than `max_age_s`."""
-        return await self.store.regions.current(max_age_s=max_age_s)
+    async def regions(self) -> tuple[Region, ...]:
+        """Every region with its job type: sorted by type, then GLOBAL first, then name."""
+        return await self.store.regions.current()
+
+    async def fetch_regions(self) -> tuple[Region, ...]:
+        """The same as the database has them now, if it answers."""
+        return await self.store.regions.fetch()
 
     async def top_ai_score(self, orchestrator: str | None) -> TopScore | None:
         """The best AI result group of the default window; None when there is none.

@@ -1,5 +1,6 @@
 """HTTP on the socket: however the bytes come, each request is answered, in its turn, and no client stays for ever."""
 
+import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -96,6 +97,17 @@ def test_many_hot_requests_at_once_are_all_answered(wire: Wire) -> None:
     for _ in range(3):
         wire.send(get(HOT) * 500)
         assert all(reply.body == whole for reply in wire.replies(["GET"] * 500))
+
+
+def test_who_asks_too_much_at_once_is_told_so_after_what_was_taken(wire: Wire) -> None:
+    wire.send(get(COLD) * 4000 + get(HOT))
+    replies = [wire.reply()]
+    while replies[-1].status == 200:
+        replies.append(wire.reply())
+    assert replies[-1].status == 429
+    assert replies[-1]["retry-after"]
+    assert protocol.MAX_WAITING <= len(replies) < 4000
+    assert wire.rest() == b""
 
 
 def test_a_get_behind_a_post_sees_it_and_a_post_behind_a_post_is_stored_after_it(wire: Wire) -> None:
@@ -312,7 +324,7 @@ def test_who_closes_his_side_in_the_middle_is_answered_what_was_whole(wire: Wire
     assert wire.rest() == b""
 
 
-def test_who_vanishes_harms_nobody(served: RunningServer) -> None:
+def test_who_vanishes_harms_nobody(served: RunningServer, caplog: pytest.LogCaptureFixture) -> None:
     unfinished = [post(numbered(1))[:-1], get(HOT)[:-3], chunked(numbered(1), 9)[:-9]]
     whole = [post(numbered(2)), get(COLD), get(COLD) * 5, post(numbered(2)) + get(COLD) * 3]
     for request in unfinished + whole:
@@ -325,6 +337,7 @@ def test_who_vanishes_harms_nobody(served: RunningServer) -> None:
         assert wire.ask(post(numbered(3))).body == b"ok"
         assert 1 not in stored(wire)
         assert wire.ask(get(COLD)).status == 200
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 def test_a_slow_reader_gets_every_byte_and_fast_ones_do_not_wait(served: RunningServer) -> None:
@@ -342,6 +355,10 @@ def test_a_slow_reader_gets_every_byte_and_fast_ones_do_not_wait(served: Running
         replies = slow.replies(["GET"] * 4)
         assert [reply.body == whole for reply in replies] == [True, True, True, False]
         assert len(replies[3].json()["regions"]) == 26
+        slow.send(get(target) * 3)
+        slow.socket.recv(1000)
+        slow.vanish()
+        assert fast.ask(get(target)).body == whole
 
 
 @pytest.fixture
@@ -350,7 +367,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch, served: RunningServer) -> RunningSe
     monkeypatch.setattr(protocol, "HEAD_S", 0.4)
     monkeypatch.setattr(protocol, "REQUEST_S", 0.5)
     monkeypatch.setattr(protocol, "STALLED_S", 0.5)
-    served._server.config.timeout_keep_alive = 0.3  # type: ignore[assignment] # seconds may have fractions
+    served._server.config.timeout_keep_alive = 0.5  # type: ignore[assignment] # seconds may have fractions
     return served
 
 
@@ -365,14 +382,14 @@ def test_idle_connections_are_closed(hurried: RunningServer) -> None:
     for wire in wires:
         with wire:
             assert wire.rest() == b""
-    assert 0.1 < time.monotonic() - began_at < 1.5
+    assert 0.1 < time.monotonic() - began_at < 3
 
 
 def test_a_connection_in_use_is_not_closed(hurried: RunningServer) -> None:
     with Wire(hurried.port) as wire:
-        for _ in range(6):
+        for _ in range(8):
             assert wire.ask(get(HOT)).status == 200
-            time.sleep(0.15)
+            time.sleep(0.1)
 
 
 def test_a_request_that_takes_the_server_long_is_not_closed(

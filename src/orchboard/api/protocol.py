@@ -25,12 +25,17 @@ STALLED_S = 30.0
 # would be reset, and the refusal lost with it.
 LINGER_S = 2.0
 
+# So many requests of one connection may wait for their turn, some 4 kB each: a quarter of a megabyte is read at
+# once, and holds 14,000.
+MAX_WAITING = 1000
+
 # The longest head that is waited for; one that comes at once may be as long as what is read at once.
 MAX_HEAD_BYTES = 64 * 1024
 
 _REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r?\n")
 
 _TOO_LONG = error_response(431, f"the head is over {MAX_HEAD_BYTES} bytes")
+_TOO_MANY = error_response(429, f"over {MAX_WAITING} requests wait on this connection", {"Retry-After": "1"})
 
 _ACCEPT_ENCODING = b"accept-encoding"
 _IF_NONE_MATCH = b"if-none-match"
@@ -40,6 +45,10 @@ _KEY = b"idempotency-key"
 # A GET with one of these, or any request that expects something, takes the long way.
 _BODY = frozenset({b"content-length", b"transfer-encoding"})
 _NOTED = _BODY | {_ACCEPT_ENCODING, _IF_NONE_MATCH, _AUTHORIZATION, _KEY, b"expect"}
+
+
+class TooManyWaitingError(Exception):
+    """Raised to stop the parser: MAX_WAITING."""
 
 
 class Posting:
@@ -148,6 +157,8 @@ class Protocol(HttpToolsProtocol):
             self.logger.warning("Invalid HTTP request received.")
             if len(self.url) >= MAX_HEAD_BYTES:
                 self._end(_TOO_LONG)
+            elif isinstance(error.__context__, TooManyWaitingError):
+                self._end(_TOO_MANY)
             else:
                 self._end(_unreadable(error, data if begins and self._heads == 1 else b""))
             return False
@@ -209,6 +220,8 @@ class Protocol(HttpToolsProtocol):
             and self._goes_short(self._short_way, self.parser.get_method())
         ):
             return
+        if len(self.pipeline) >= MAX_WAITING:
+            raise TooManyWaitingError
         self._to_application()
 
     def _goes_short(self, way: ShortWay, method: bytes) -> bool:
@@ -386,7 +399,7 @@ class Protocol(HttpToolsProtocol):
 
     def _end(self, response: Response | None) -> None:
         """Read nothing more; answer what came in whole, then what came last, and close the connection."""
-        if self._last_words is not None:
+        if self._last_words is not None or self.transport.is_closing():
             return
         words = b"" if response is None else _closing(response)
         if self._is_answering():
@@ -411,6 +424,9 @@ class Protocol(HttpToolsProtocol):
             self._current.message_event.set()
         self._last_words = words
         self.transport.write(words)
+        if not self.transport.can_write_eof():  # TLS
+            self.transport.close()
+            return
         self.transport.write_eof()
         self.flow.resume_reading()
         self._due_at = self.loop.time() + LINGER_S

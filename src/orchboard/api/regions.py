@@ -22,6 +22,6 @@ def regions(_: Params, board: Leaderboard) -> Question:
     """The regions that results may come from, one entry a job type; the last known while the database is away."""
 
     async def compute() -> bytes:
-        return encode_json(Regions(await board.regions(max_age_s=0)))
+        return encode_json(Regions(await board.fetch_regions()))
 
     return Question(("regions",), compute, JSON_HEADERS)

@@ -1,11 +1,11 @@
 """The regions, kept in memory: which there are, and the id a result of each is stored under."""
 
 import asyncio
-import math
 import time
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
+import asyncpg
 import structlog
 
 from orchboard.errors import DatabaseUnavailableError
@@ -36,13 +36,11 @@ class RegionDirectory:
         self._read_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
 
-    async def current(
-        self, *, patience_s: float = READ_PATIENCE_S, max_age_s: float = math.inf
-    ) -> tuple[Region, ...]:
-        """The regions, sorted by type, then GLOBAL first, then name; `max_age_s` old, if the database answers."""
+    async def current(self, *, patience_s: float = READ_PATIENCE_S) -> tuple[Region, ...]:
+        """The regions, sorted by type, then GLOBAL first, then name."""
         asked_at = time.monotonic()
         changed = self._token != self._token_now()
-        if changed or asked_at - self._read_at > min(self._cache_s, max_age_s):
+        if changed or asked_at - self._read_at > self._cache_s:
             try:
                 async with asyncio.timeout(READ_PATIENCE_S if self._regions else None):
                     await self._refresh(asked_at, patience_s)
@@ -51,6 +49,19 @@ class RegionDirectory:
                     raise
                 log.warning("regions are older than they should be", age_s=round(asked_at - self._read_at))
         return self._regions
+
+    async def fetch(self) -> tuple[Region, ...]:
+        """The same as the database has them now; those that are kept, while it is away.
+
+        Results go on being checked against those that are kept, as in the reference.
+        """
+        if time.monotonic() - self._read_at > self._cache_s:
+            return await self.current()
+        try:
+            async with asyncio.timeout(READ_PATIENCE_S):
+                return _regions_in(await self._database.fetch(sql("regions")))
+        except (DatabaseUnavailableError, TimeoutError):
+            return await self.current()
 
     async def id_of(self, region: str, job_type: JobType) -> int | None:
         """The id to store a result under; None when the region is unknown for both job types.
@@ -128,17 +139,21 @@ class RegionDirectory:
     async def _read(self) -> None:
         began_at, token = time.monotonic(), self._token_now()
         rows = await self._database.fetch(sql("regions"))
-        self._regions = tuple(
-            Region(row["region"], row["display_name"], JobType(row["job_type"]))
-            for row in rows
-            if row["job_type"] in set(JobType)
-        )
+        self._regions = _regions_in(rows)
         self._ids = {(row["region"], row["job_type"]): row["id"] for row in rows}
         self._codes = {row["id"]: row["region"] for row in rows}
         self._job_types = {
             row["id"]: JobType(row["job_type"]) for row in rows if row["job_type"] in set(JobType)
         }
         self._read_at, self._token = began_at, token
+
+
+def _regions_in(rows: Iterable[asyncpg.Record]) -> tuple[Region, ...]:
+    return tuple(
+        Region(row["region"], row["display_name"], JobType(row["job_type"]))
+        for row in rows
+        if row["job_type"] in set(JobType)
+    )
 
 
 def be_seen(ended: asyncio.Future[Any]) -> None:
