@@ -1,5 +1,6 @@
 """Do ours and the plain query say the same? Fast and wrong would be no speed."""
 
+import asyncio
 import json
 import math
 import time
@@ -68,7 +69,11 @@ def _score_group(success_rate: float, round_trip_time: float, median: float) -> 
 def _compare(
     name: str, ours: dict[str, Any], plain: dict[tuple[str, str], tuple[float, float, float]]
 ) -> int:
-    cells = {(orchestrator, region): cell for orchestrator, regions in ours.items() for region, cell in regions.items()}
+    cells = {
+        (orchestrator, region): cell
+        for orchestrator, regions in ours.items()
+        for region, cell in regions.items()
+    }
     if cells.keys() != plain.keys():
         raise DisagreementError(f"{name}: {len(cells)} groups, the plain query has {len(plain)}")
     for key, expected in plain.items():
@@ -95,7 +100,9 @@ def _compare_raw(ours: dict[str, list[dict[str, object]]], rows: Rows) -> None:
     plain: dict[str, list[dict[str, object]]] = {}
     for region, payload in rows:
         plain.setdefault(region, []).append(json.loads(payload))
-    if {region: len(found) for region, found in ours.items()} != {region: len(found) for region, found in plain.items()}:
+    if {region: len(found) for region, found in ours.items()} != {
+        region: len(found) for region, found in plain.items()
+    }:
         raise DisagreementError("raw_stats: other regions or numbers of results")
     for region, found in ours.items():
         for one, stored in zip(found, plain[region], strict=True):
@@ -121,5 +128,5 @@ async def _compare_top(connection: Connection, plain: Plain) -> None:
         names = (ours["orchestrator"], ours["region"], ours["pipeline"], ours["model"])
         if names == tuple(best)[:4] and math.isclose(ours["value"], value, rel_tol=1e-9):
             return
-        time.sleep(1)
+        await asyncio.sleep(1)
     raise DisagreementError(f"top_ai_score: {ours}, by the plain query {tuple(best)}, {value}")

@@ -14,7 +14,9 @@ from bench.sections import SECTIONS, measure
 def main() -> int:
     """Measure, print the table; 1 when a ratio target is missed, 2 when nothing could be measured."""
     arguments = _parse(sys.argv[1:])
-    sections = arguments.sections or [name for name in SECTIONS if name != "soak" and (arguments.full or name != "history")]
+    sections = arguments.sections or [
+        name for name in SECTIONS if name != "soak" and (arguments.full or name != "history")
+    ]
     effort = QUICK if arguments.quick else Effort()
     try:
         report = measure(
@@ -36,13 +38,24 @@ def main() -> int:
 
 def _parse(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure every target of speed.")
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; none: all but soak")
-    parser.add_argument("--full", action="store_true", help="ten million results too, and other numbers of connections")
-    parser.add_argument("--quick", action="store_true", help="each thing once and shortly: does the bench work?")
-    parser.add_argument("--minutes", type=float, default=60.0, help="how long `soak` takes [60]")
-    parser.add_argument("--write", action="store_true", help="write docs/performance.md and docs/plots/ again")
     parser.add_argument(
-        "--directory", type=Path, default=default_directory(), help="databases kept between runs [BENCH_DIRECTORY]"
+        "sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; none: all but soak"
+    )
+    parser.add_argument(
+        "--full", action="store_true", help="ten million results too, and other numbers of connections"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="each thing once and shortly: does the bench work?"
+    )
+    parser.add_argument("--minutes", type=float, default=60.0, help="how long `soak` takes [60]")
+    parser.add_argument(
+        "--write", action="store_true", help="write docs/performance.md and docs/plots/ again"
+    )
+    parser.add_argument(
+        "--directory",
+        type=Path,
+        default=default_directory(),
+        help="databases kept between runs [BENCH_DIRECTORY]",
     )
     arguments = parser.parse_args(words)
     if unknown := set(arguments.sections) - set(SECTIONS):
@@ -52,6 +65,3 @@ def _parse(words: list[str]) -> argparse.Namespace:
 
 def _tell(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
-
-
-

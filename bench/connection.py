@@ -45,7 +45,9 @@ class Connection:
         """The answer to a GET. Raises RuntimeError when it is not 200."""
         reply = self.send(f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
         if reply.status != 200:
-            raise RuntimeError(f"{path}: {reply.head[9:12].decode()} {reply.body[:200].decode(errors='replace')}")
+            raise RuntimeError(
+                f"{path}: {reply.head[9:12].decode()} {reply.body[:200].decode(errors='replace')}"
+            )
         return reply
 
     def send(self, request: bytes) -> Reply:

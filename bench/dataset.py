@@ -1,6 +1,7 @@
 """Databases of simulated results: loaded by `orchboard simulate load`, run by an embedded Postgres of ours."""
 
 import asyncio
+import hashlib
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
-from bench.place import ORCHBOARD
+from bench.place import ORCHBOARD, ROOT
 from orchboard.cli.database import database_url
 from orchboard.config import read_settings
 
@@ -24,12 +25,17 @@ _SEALING_LIMIT_S = 1800.0
 
 
 class Loaded(Struct, frozen=True):
-    """What a data directory holds; until -- Unix seconds: when the newest result was received."""
+    """What a data directory holds.
+
+    until -- Unix seconds: when the newest result was received
+    migrations -- a digest of each that made its schema
+    """
 
     results: int
     days: float
     until: float
     took_s: float
+    migrations: dict[str, str]
 
 
 class Dataset(Struct, frozen=True):
@@ -46,10 +52,15 @@ class Dataset(Struct, frozen=True):
         return given | {"ORCHBOARD_DATA": str(self.directory)}
 
     def load(self, *, again: bool) -> Loaded:
-        """Have it loaded; again -- even if it was before: a window that ends now wants new results."""
+        """Have it loaded; again -- even if it was before: a window that ends now wants new results.
+
+        Kept as long as the migrations that made it are what they were; newer ones the server adds by itself.
+        """
         kept = self.directory / "loaded.json"
         if kept.exists() and not again:
-            return msgspec.json.decode(kept.read_bytes(), type=Loaded)
+            loaded = msgspec.json.decode(kept.read_bytes(), type=Loaded)
+            if loaded.migrations.items() <= _migrations().items():
+                return loaded
         shutil.rmtree(self.directory, ignore_errors=True)
         began_at = time.time()
         subprocess.run(
@@ -58,7 +69,7 @@ class Dataset(Struct, frozen=True):
             stdout=subprocess.DEVNULL,
             check=True,
         )
-        loaded = Loaded(self.results, self.days, began_at, time.time() - began_at)
+        loaded = Loaded(self.results, self.days, began_at, time.time() - began_at, _migrations())
         kept.write_bytes(msgspec.json.encode(loaded))
         return loaded
 
@@ -67,6 +78,11 @@ class Dataset(Struct, frozen=True):
         """The URL of its Postgres, which runs meanwhile and ends with this process."""
         with database_url(read_settings(self.environment)) as url:
             yield url
+
+
+def _migrations() -> dict[str, str]:
+    files = (ROOT / "src" / "orchboard" / "store" / "migrations").glob("*.up.sql")
+    return {file.name: hashlib.blake2b(file.read_bytes(), digest_size=8).hexdigest() for file in files}
 
 
 async def execute(url: str, *statements: str) -> None:

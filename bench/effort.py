@@ -13,8 +13,8 @@ class Effort(Struct, frozen=True):
     """
 
     questions: int = 25
-    rounds: int = 5
-    seconds: float = 4.0
+    rounds: int = 7
+    seconds: float = 2.5
     fire_s: float = 60.0
     starts: int = 7
 

@@ -45,7 +45,15 @@ class Row(Struct, frozen=True):
 
     @classmethod
     def of_limit(
-        cls, work: str, ours: str, value: float, at_most: float, unit: str, *, peer: str = "", ratio: float | None = None
+        cls,
+        work: str,
+        ours: str,
+        value: float,
+        at_most: float,
+        unit: str,
+        *,
+        peer: str = "",
+        ratio: float | None = None,
     ) -> "Row":
         """A row with a limit for its value."""
         return cls(work, ours, peer, ratio, f"<= {at_most:g} {unit}", value <= at_most)

@@ -11,8 +11,8 @@ import msgspec
 
 from bench.effort import Effort
 from bench.figures import Outcome, Row, in_ms, latency
-from bench.plain import Plain
 from bench.place import ROOT
+from bench.plain import Plain
 from bench.poster import Posted
 from bench.questions import MODEL
 from bench.server import Server
@@ -112,6 +112,8 @@ async def hot_set(url: str) -> list[str]:
         ("raw_stats", {"orchestrator": busiest, "region": "FRA"}),
         ("raw_stats", {"orchestrator": of_ai, "pipeline": MODEL[0], "model": MODEL[1]}),
     ]
-    paths = [f"/api/{path}" + (f"?{urlencode(parameters)}" if parameters else "") for path, parameters in questions]
+    paths = [
+        f"/api/{path}" + (f"?{urlencode(parameters)}" if parameters else "") for path, parameters in questions
+    ]
     assert len(set(paths)) == 20
     return paths

@@ -13,7 +13,12 @@ from bench.questions import AI, ONE_MODEL, PIPELINES, TRANSCODING, Work, moment
 from bench.server import Server
 
 WORKS = (TRANSCODING, ONE_MODEL, AI, PIPELINES)
-NAMES = {TRANSCODING.name: "transcoding", ONE_MODEL.name: "one model", AI.name: "job_type=ai", PIPELINES.name: "pipelines"}
+NAMES = {
+    TRANSCODING.name: "transcoding",
+    ONE_MODEL.name: "one model",
+    AI.name: "job_type=ai",
+    PIPELINES.name: "pipelines",
+}
 LIMIT_MS = 100.0
 DAYS = (1, 3, 10, 30, 100)
 DAY_S = 86400.0
@@ -57,14 +62,16 @@ def all_time(server: Server) -> dict[str, float]:
     fresh = itertools.count(1)
     with Connection(server.port) as connection:
         return {
-            NAMES[work.name]: _ask(connection, work, fresh, lambda step: (1 + step, None)).p50 for work in WORKS
+            NAMES[work.name]: _ask(connection, work, fresh, lambda step: (1 + step, None)).p50
+            for work in WORKS
         }
 
 
 def plot_by_rows(latencies: dict[int, dict[str, float]]) -> Plot:
     """Latency of all time against the number of results."""
     lines = [
-        Line(name, [(rows, found[name]) for rows, found in sorted(latencies.items())]) for name in NAMES.values()
+        Line(name, [(rows, found[name]) for rows, found in sorted(latencies.items())])
+        for name in NAMES.values()
     ]
     return Plot("rows", "All time (since=1) over 100 days, uncached", "results", "ms", lines)
 
@@ -75,7 +82,9 @@ def _by_days(connection: Connection, fresh: Iterator[int], loaded: Loaded) -> Pl
         points = []
         for days in (days for days in DAYS if days <= loaded.days):
             since = loaded.until - days * DAY_S
-            points.append((float(days), _ask(connection, work, fresh, lambda step, at=since: (at + step, None)).p50))
+            points.append(
+                (float(days), _ask(connection, work, fresh, lambda step, at=since: (at + step, None)).p50)
+            )
         lines.append(Line(NAMES[work.name], points))
     title = f"Windows of {loaded.results / 1e6:g} million results over {loaded.days:g} days, uncached"
     return Plot("days", title, "days in the window", "ms", lines)
@@ -89,13 +98,15 @@ def _slowest_month(connection: Connection, work: Work, fresh: Iterator[int], loa
         found.append((samples.p50, f"{moment(start):%Y-%m}", samples))
     slowest, name, samples = max(found, key=lambda one: one[0])
     return Row.of_limit(
-        f"{NAMES[work.name]}, the slowest of {len(found)} months ({name})", latency(samples), slowest, LIMIT_MS, "ms"
+        f"{NAMES[work.name]}, the slowest of {len(found)} months ({name})",
+        latency(samples),
+        slowest,
+        LIMIT_MS,
+        "ms",
     )
 
 
-def _ask(
-    connection: Connection, work: Work, fresh: Iterator[int], window: object
-) -> Samples:
+def _ask(connection: Connection, work: Work, fresh: Iterator[int], window: object) -> Samples:
     """Latencies of a window that is never quite the same: `window` is given a few 0.1 ms."""
     assert callable(window)
     ms = []

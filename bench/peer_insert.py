@@ -52,7 +52,9 @@ class Inserts:
 
     def __init__(self, statements: "list[asyncpg.prepared_stmt.PreparedStatement[asyncpg.Record]]") -> None:
         self._idle = statements
-        self._waiting: deque[asyncio.Future[asyncpg.prepared_stmt.PreparedStatement[asyncpg.Record]]] = deque()
+        self._waiting: deque[asyncio.Future[asyncpg.prepared_stmt.PreparedStatement[asyncpg.Record]]] = (
+            deque()
+        )
 
     async def insert(self, orchestrator: str, region_id: int, payload: str) -> None:
         """Store one result; committed when it returns."""
@@ -83,7 +85,7 @@ class Protocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep it."""
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Parse."""

@@ -147,7 +147,9 @@ def _plot(sides: Mapping[str, Server], requests: Path, effort: Effort) -> Plot:
         for name, side in sides.items():
             run = _run(side, requests, connections, effort.seconds, connections % 5)
             lines[name].points.append((connections, run.rate))
-    return Plot("posts", "Signed results stored and committed", "connections", "results a second", [*lines.values()])
+    return Plot(
+        "posts", "Signed results stored and committed", "connections", "results a second", [*lines.values()]
+    )
 
 
 async def _new_database(url: str, name: str) -> str:

@@ -62,7 +62,9 @@ class _Run:
         dataset = Dataset(self._directory / "day", RESULTS, 1)
         self._tell(f"loading {RESULTS:,} results of 24 hours")
         loaded = dataset.load(again=True)
-        self.report.data.append(f"{RESULTS:,} results in 24 hours, 100 orchestrators, loaded in {loaded.took_s:.0f} s")
+        self.report.data.append(
+            f"{RESULTS:,} results in 24 hours, 100 orchestrators, loaded in {loaded.took_s:.0f} s"
+        )
         if "start" in sections:
             self._tell("start: with an embedded database")
             self._add(measure_start(dataset.environment, "embedded database", self._effort, limited=False))
@@ -106,7 +108,9 @@ class _Run:
         latencies = {}
         for results in HISTORY_RESULTS:
             dataset = Dataset(self._directory / f"days-{HISTORY_DAYS:g}-{results}", results, HISTORY_DAYS)
-            self._tell(f"history: loading {results:,} results over {HISTORY_DAYS:g} days, unless they are there")
+            self._tell(
+                f"history: loading {results:,} results over {HISTORY_DAYS:g} days, unless they are there"
+            )
             loaded = dataset.load(again=False)
             with dataset.running() as url, serving(on_database(url)) as server:
                 sealed_s = self._seal(url)
@@ -127,5 +131,3 @@ class _Run:
         self.report.rows += outcome.rows
         self.report.plots += outcome.plots
         self.report.notes += outcome.notes
-
-

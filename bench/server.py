@@ -35,6 +35,11 @@ class Server(Struct, frozen=True):
                 return int(line.split()[1]) * 1024 / 1e6
         return 0.0
 
+    def cpu_s(self) -> float:
+        """How much processor time it has had, in seconds."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def pin(self, cores: set[int]) -> None:
         """Have all of its threads run on these cores only."""
         for task in Path(f"/proc/{self.pid}/task").iterdir():
@@ -52,7 +57,13 @@ def free_port() -> int:
 def serving(environment: Mapping[str, str], *, log_level: str = "warn") -> Iterator[Server]:
     """`orchboard serve` with one worker; environment -- where its database is."""
     port = free_port()
-    settings = {"SECRET": SECRET, "HOST": "127.0.0.1", "PORT": str(port), "WORKERS": "1", "LOG_LEVEL": log_level}
+    settings = {
+        "SECRET": SECRET,
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "WORKERS": "1",
+        "LOG_LEVEL": log_level,
+    }
     with running([ORCHBOARD, "serve"], {**environment, **settings}, port) as server:
         yield server
 

@@ -27,7 +27,13 @@ async def measure_soak(server: Server, url: str, minutes: float) -> Outcome:
     shown = f"{slope:+.2f} MB an hour over the second half"
     return Outcome(
         rows=[
-            Row.of_limit(f"a worker's memory over {minutes:g} min of fire", f"{most:.0f} MB at most", most, LIMIT_MB, "MB"),
+            Row.of_limit(
+                f"a worker's memory over {minutes:g} min of fire",
+                f"{most:.0f} MB at most",
+                most,
+                LIMIT_MB,
+                "MB",
+            ),
             Row.of_limit("its growth", shown, slope, LIMIT_MB_PER_HOUR, "MB an hour"),
             Row(
                 f"GETs and posts of these {minutes:g} min",
@@ -36,7 +42,9 @@ async def measure_soak(server: Server, url: str, minutes: float) -> Outcome:
             ),
         ],
         plots=[
-            Plot("soak", "Resident memory under fire", "minutes", "MB", [Line("worker", points)], is_log=False)
+            Plot(
+                "soak", "Resident memory under fire", "minutes", "MB", [Line("worker", points)], is_log=False
+            )
         ],
     )
 

@@ -32,7 +32,10 @@ class Axis:
         self._is_log = is_log
         self._start, self._end = start, end
         if is_log:
-            self._low, self._high = math.floor(math.log10(min(values)) * 3) / 3, math.ceil(math.log10(max(values)) * 3) / 3
+            self._low, self._high = (
+                math.floor(math.log10(min(values)) * 3) / 3,
+                math.ceil(math.log10(max(values)) * 3) / 3,
+            )
             if self._high == self._low:
                 self._high += 1 / 3
         else:
@@ -51,7 +54,9 @@ class Axis:
             candidates = [step * 10.0**exponent for exponent in exponents for step in steps]
             return [v for v in candidates if self._low - 1e-9 <= math.log10(v) <= self._high + 1e-9]
         rough = self._high / 5
-        step = min((s * 10.0 ** math.floor(math.log10(rough)) for s in (1, 2, 5, 10)), key=lambda s: abs(s - rough))
+        step = min(
+            (s * 10.0 ** math.floor(math.log10(rough)) for s in (1, 2, 5, 10)), key=lambda s: abs(s - rough)
+        )
         return [number * step for number in range(int(self._high / step) + 1)]
 
 
@@ -71,14 +76,20 @@ def render_svg(plot: Plot) -> str:
     for value in across.ticks():
         x = across.at(value)
         parts.append(f'<line class="grid" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM}"/>')
-        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{_short(value)}</text>')
+        parts.append(
+            f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{_short(value)}</text>'
+        )
     for value in up.ticks():
         y = up.at(value)
         parts.append(f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{_short(value)}</text>')
     middle = (TOP + HEIGHT - BOTTOM) / 2
-    parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - BOTTOM + 40}" text-anchor="middle">{escape(plot.x)}</text>')
-    parts.append(f'<text transform="translate(20 {middle}) rotate(-90)" text-anchor="middle">{escape(plot.y)}</text>')
+    parts.append(
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - BOTTOM + 40}" text-anchor="middle">{escape(plot.x)}</text>'
+    )
+    parts.append(
+        f'<text transform="translate(20 {middle}) rotate(-90)" text-anchor="middle">{escape(plot.y)}</text>'
+    )
     for number, line in enumerate(plot.lines):
         parts += _draw(line, COLOURS[number % len(COLOURS)], across, up, number, len(plot.lines))
     return "\n".join([*parts, "</svg>", ""])

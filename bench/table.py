@@ -18,7 +18,10 @@ def render_text(rows: Sequence[Row]) -> str:
     """The table in columns."""
     lines = [HEADINGS, *map(cells, rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    drawn = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    drawn = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
     return "\n".join([drawn[0], "─" * sum((*widths, 2 * len(widths) - 2)), *drawn[1:]])
 
 

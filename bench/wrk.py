@@ -10,7 +10,12 @@ from bench.place import HERE, program
 
 
 class Run(Struct, frozen=True):
-    """What wrk saw. requests -- answered; refused -- of them, with 400 or above; p50, p99 -- ms"""
+    """What wrk saw.
+
+    requests -- answered; refused -- of them, with 400 or above
+    p50, p99 -- ms
+    cpu_us -- processor time of the server an answer, where it was looked at
+    """
 
     requests: int
     seconds: float
@@ -18,6 +23,7 @@ class Run(Struct, frozen=True):
     broken: int
     p50: float
     p99: float
+    cpu_us: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -26,7 +32,12 @@ class Run(Struct, frozen=True):
 
 
 def run_wrk(
-    url: str, *, connections: int, seconds: float, core: int | None = None, requests: tuple[Path, int] | None = None
+    url: str,
+    *,
+    connections: int,
+    seconds: float,
+    core: int | None = None,
+    requests: tuple[Path, int] | None = None,
 ) -> Run:
     """One thread of wrk on a URL.
 
