@@ -1,6 +1,7 @@
 """The command line of the bench: which sections, on which data, and what is printed."""
 
 import argparse
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ from bench.sections import SECTIONS, measure
 
 
 def main() -> int:
-    """Measure, print the table; 1 when a ratio target is missed, 2 when nothing could be measured."""
+    """Measure, print the table; 1 when a ratio target is missed, 2 when something could not be measured."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     arguments = _parse(sys.argv[1:])
     sections = arguments.sections or [
         name for name in SECTIONS if name != "soak" and (arguments.full or name != "history")
@@ -32,6 +34,8 @@ def main() -> int:
     print(report.text())
     if arguments.write:
         write_document(report)
+    if report.failures:
+        return 2
     missed = [row for row in report.rows if row.is_ratio and row.met is False]
     return 1 if missed else 0
 

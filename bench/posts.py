@@ -14,6 +14,7 @@ from bench.bodies import signed_requests, write_requests
 from bench.dataset import execute
 from bench.effort import Effort
 from bench.figures import Line, Outcome, Plot, Row, in_ms, median_of
+from bench.memory import memory_row
 from bench.place import ROOT
 from bench.server import Server, free_port, on_database, running, serving
 from bench.swarm import ask_open
@@ -46,7 +47,7 @@ async def measure_posts(url: str, directory: Path, effort: Effort, *, plotted: b
             outcome.notes.append(await _check_count(sides["ours"], urls["ours"]))
             runs = await _interleave(sides, urls, requests, effort)
             outcome.rows += _rows(runs)
-            outcome.rows.append(_resident(sides["ours"]))
+            outcome.rows.append(memory_row(sides["ours"], "after the posts"))
             if plotted:
                 outcome.plots.append(_plot(sides, requests, effort))
     finally:
@@ -134,11 +135,6 @@ def _rows(runs: Mapping[str, list[Run]]) -> list[Row]:
             P99_TARGET,
         ),
     ]
-
-
-def _resident(server: Server) -> Row:
-    value = server.resident_mb()
-    return Row.of_limit("a worker's memory after the posts", f"{value:.0f} MB", value, 90, "MB")
 
 
 def _plot(sides: Mapping[str, Server], requests: Path, effort: Effort) -> Plot:

@@ -18,7 +18,7 @@ END = "<!-- written by `make bench-full`: to here -->"
 
 
 class Report(Struct):
-    """One run. data -- what was loaded; notes -- what was checked."""
+    """One run. data -- what was loaded; notes -- what was checked; failures -- sections that broke off."""
 
     command: str = ""
     machine: Machine | None = None
@@ -26,6 +26,7 @@ class Report(Struct):
     rows: list[Row] = field(default_factory=list)
     plots: list[Plot] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
     def facts(self) -> list[tuple[str, str]]:
         """What has to be known of every figure."""
@@ -34,7 +35,9 @@ class Report(Struct):
         if self.machine is not None:
             for name, value in msgspec.structs.asdict(self.machine).items():
                 facts.append((name.replace("memory_gb", "memory, GB"), str(value)))
-        return facts + [("checked", note) for note in self.notes]
+        return (
+            facts + [("checked", note) for note in self.notes] + [("FAILED", text) for text in self.failures]
+        )
 
     def text(self) -> str:
         """For a terminal."""

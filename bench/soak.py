@@ -5,10 +5,10 @@ import time
 
 from bench.figures import Line, Outcome, Plot, Row, in_ms
 from bench.fire import hot_set, run_fire
+from bench.memory import LIMIT_MB
 from bench.server import Server
 
 EVERY_S = 10.0
-LIMIT_MB = 90.0
 # Of the last half, so that caches that fill are no growth; what is less a hour is noise of the allocator.
 LIMIT_MB_PER_HOUR = 3.0
 

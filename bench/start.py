@@ -1,6 +1,5 @@
 """How long a start takes: from exec to the first 200."""
 
-import os
 import signal
 import subprocess
 import time
@@ -18,8 +17,13 @@ _WAIT_S = 60.0
 PATHS = ("/api/regions", "/api/aggregated_stats")
 
 
-def measure_start(environment: Mapping[str, str], name: str, effort: Effort, *, limited: bool) -> Outcome:
-    """Time to the first 200 of each path, each from starts of its own. environment -- where the database is."""
+def measure_start(
+    environment: Mapping[str, str], name: str, effort: Effort, *, limited: bool = False
+) -> Outcome:
+    """Time to the first 200 of each path, each from starts of its own. environment -- where the database is.
+
+    limited -- whether the target is for these starts
+    """
     outcome = Outcome()
     for path in PATHS:
         samples = Samples([_first_answer_ms(environment, path) for _ in range(effort.starts + 1)][1:])
@@ -53,8 +57,3 @@ def _first_answer_ms(environment: Mapping[str, str], path: str) -> float:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(_WAIT_S)
-
-
-def given(url: str) -> dict[str, str]:
-    """The environment of a start on a database that runs."""
-    return {**os.environ, "POSTGRES": url}
