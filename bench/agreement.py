@@ -1,46 +1,68 @@
 """Do ours and the plain query say the same? Fast and wrong would be no speed."""
 
-import asyncio
 import json
 import math
-import time
-from typing import Any
+from typing import TypeAlias
 
-from bench.connection import Connection
-from bench.plain import Plain, Rows
-from bench.questions import AI, MODEL, ONE_MODEL, PIPELINES, TRANSCODING, moment, raw
+from bench.plain import Rows
 
-_TRIES = 10
+Scores: TypeAlias = dict[tuple[str, str], tuple[float, float, float]]
+
+# Scores hold means as they are, and a median through an exponential.
+_TOLERANCE = 1e-9
 
 
 class DisagreementError(Exception):
     """The server's answer is not that of the plain query."""
 
 
-async def check_agreement(connection: Connection, plain: Plain, since: float, until: float) -> str:
-    """Compare every question's answers in one window; what was compared. Raises DisagreementError.
+def compare_transcoding(body: bytes, rows: Rows) -> int:
+    """Compare aggregated_stats with what `Plain.transcoding` gave; how many numbers. Raises DisagreementError."""
+    return _compare_scores(body, _score_transcoding(rows))
 
-    Scores are compared to 1e-9: they hold the means as they are, and a median through an exponential.
+
+def compare_ai(body: bytes, rows: tuple[Rows, Rows]) -> int:
+    """Compare aggregated_stats of AI with what `Plain.ai` gave; how many numbers. Raises DisagreementError."""
+    return _compare_scores(body, _score_ai(*rows))
+
+
+def compare_pipelines(body: bytes, rows: Rows) -> int:
+    """Compare pipelines with what `Plain.pipelines` gave; how many rows. Raises DisagreementError."""
+    if json.loads(body)["pipelines"] != _pipelines(rows):
+        raise DisagreementError("pipelines")
+    return len(rows)
+
+
+def compare_raw(body: bytes, rows: Rows) -> int:
+    """Compare raw_stats with what `Plain.raw` gave; how many results. Raises DisagreementError.
+
+    Ours have every field, the stored ones as they were stored, in the same order.
     """
-    first, last = moment(since), moment(until)
-    ours = json.loads(connection.get(TRANSCODING.url(since, until)).body)
-    scores = _compare(TRANSCODING.name, ours, _score_transcoding(await plain.transcoding(first, last)))
-    ours = json.loads(connection.get(ONE_MODEL.url(since, until)).body)
-    scores += _compare(ONE_MODEL.name, ours, _score_ai(*await plain.ai(first, last, *MODEL)))
-    ours = json.loads(connection.get(AI.url(since, until)).body)
-    scores += _compare(AI.name, ours, _score_ai(*await plain.ai(first, last)))
-    answer = json.loads(connection.get(PIPELINES.url(since, until)).body)
-    if answer["pipelines"] != _pipelines(await plain.pipelines(first, last)):
-        raise DisagreementError(PIPELINES.name)
-    orchestrator = await plain.busiest_orchestrator()
-    work = raw(orchestrator)
-    rows = await plain.raw(first, last, orchestrator)
-    _compare_raw(json.loads(connection.get(work.url(since, until)).body), rows)
-    await _compare_top(connection, plain)
-    return f"{scores:,} scores and {len(rows):,} raw results equal to the plain query's"
+    plain: dict[str, list[dict[str, object]]] = {}
+    for region, payload in rows:
+        plain.setdefault(region, []).append(json.loads(payload))
+    ours = json.loads(body)
+    if {region: len(found) for region, found in ours.items()} != {
+        region: len(found) for region, found in plain.items()
+    }:
+        raise DisagreementError("raw_stats: other regions or numbers of results")
+    for region, found in ours.items():
+        for one, stored in zip(found, plain[region], strict=True):
+            if any(name not in one or one[name] != value for name, value in stored.items()):
+                raise DisagreementError(f"raw_stats: {region}: {one}, stored as {stored}")
+    return len(rows)
 
 
-def _score_transcoding(rows: Rows) -> dict[tuple[str, str], tuple[float, float, float]]:
+def is_top(body: bytes, rows: tuple[Rows, Rows]) -> bool:
+    """Whether top_ai_score says what `Plain.top` gave."""
+    ours = json.loads(body)
+    [best], [median] = rows
+    value = _score_group(best[4], best[5], median[2])[2]
+    names = (ours["orchestrator"], ours["region"], ours["pipeline"], ours["model"])
+    return names == tuple(best)[:4] and math.isclose(ours["value"], value, rel_tol=_TOLERANCE)
+
+
+def _score_transcoding(rows: Rows) -> Scores:
     scores = {}
     for orchestrator, region, success_rate, seg_duration, round_trip_time, _ in rows:
         score = -math.expm1(-seg_duration / round_trip_time) if round_trip_time > 0 else 0.0
@@ -48,7 +70,7 @@ def _score_transcoding(rows: Rows) -> dict[tuple[str, str], tuple[float, float, 
     return scores
 
 
-def _score_ai(means: Rows, medians: Rows) -> dict[tuple[str, str], tuple[float, float, float]]:
+def _score_ai(means: Rows, medians: Rows) -> Scores:
     """Scores by orchestrator and region: of several models their mean, weighted by results."""
     median_of = {(row[0], row[1]): row[2] for row in medians}
     sums: dict[tuple[str, str], list[float]] = {}
@@ -66,21 +88,19 @@ def _score_group(success_rate: float, round_trip_time: float, median: float) -> 
     return success_rate, round_trip_score, score
 
 
-def _compare(
-    name: str, ours: dict[str, Any], plain: dict[tuple[str, str], tuple[float, float, float]]
-) -> int:
+def _compare_scores(body: bytes, plain: Scores) -> int:
     cells = {
         (orchestrator, region): cell
-        for orchestrator, regions in ours.items()
+        for orchestrator, regions in json.loads(body).items()
         for region, cell in regions.items()
     }
     if cells.keys() != plain.keys():
-        raise DisagreementError(f"{name}: {len(cells)} groups, the plain query has {len(plain)}")
+        raise DisagreementError(f"{len(cells)} groups, the plain query has {len(plain)}")
     for key, expected in plain.items():
         found = [cells[key][member] for member in ("success_rate", "round_trip_score", "score")]
         for one, other in zip(found, expected, strict=True):
-            if not math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12):
-                raise DisagreementError(f"{name}: {key}: {found}, by the plain query {expected}")
+            if not math.isclose(one, other, rel_tol=_TOLERANCE, abs_tol=1e-12):
+                raise DisagreementError(f"{key}: {found}, by the plain query {expected}")
     return 3 * len(plain)
 
 
@@ -93,40 +113,3 @@ def _pipelines(rows: Rows) -> list[dict[str, object]]:
         }
         for pipeline in sorted({row[0] for row in rows})
     ]
-
-
-def _compare_raw(ours: dict[str, list[dict[str, object]]], rows: Rows) -> None:
-    """Ours have every field, the stored ones as they were stored, in the same order."""
-    plain: dict[str, list[dict[str, object]]] = {}
-    for region, payload in rows:
-        plain.setdefault(region, []).append(json.loads(payload))
-    if {region: len(found) for region, found in ours.items()} != {
-        region: len(found) for region, found in plain.items()
-    }:
-        raise DisagreementError("raw_stats: other regions or numbers of results")
-    for region, found in ours.items():
-        for one, stored in zip(found, plain[region], strict=True):
-            if not stored.items() <= one.items() if _is_flat(stored) else not _holds(one, stored):
-                raise DisagreementError(f"raw_stats: {region}: {one}, stored as {stored}")
-
-
-def _is_flat(stored: dict[str, object]) -> bool:
-    return not any(isinstance(value, dict | list) for value in stored.values())
-
-
-def _holds(one: dict[str, object], stored: dict[str, object]) -> bool:
-    return all(name in one and one[name] == value for name, value in stored.items())
-
-
-async def _compare_top(connection: Connection, plain: Plain) -> None:
-    """The window ends now, so a result may leave it between the two: tried again then."""
-    for _ in range(_TRIES):
-        now = time.time()
-        ours = json.loads(connection.get("/api/top_ai_score").body)
-        [best], [median] = await plain.top(moment(now - 86400), moment(now))
-        value = _score_group(best[4], best[5], median[2])[2]
-        names = (ours["orchestrator"], ours["region"], ours["pipeline"], ours["model"])
-        if names == tuple(best)[:4] and math.isclose(ours["value"], value, rel_tol=1e-9):
-            return
-        await asyncio.sleep(1)
-    raise DisagreementError(f"top_ai_score: {ours}, by the plain query {tuple(best)}, {value}")

@@ -2,22 +2,29 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlencode
 
 from msgspec import Struct
 
+from bench.agreement import compare_ai, compare_pipelines, compare_raw, compare_transcoding
 from bench.plain import Plain
 
 MODEL = ("text-to-image", "ByteDance/SDXL-Lightning")
 
 
 class Work(Struct, frozen=True):
-    """One question about a window. target -- how many times faster than the plain query it shall be."""
+    """One question about a window.
+
+    compare -- an answer's body with what ask_plain gave; how much was compared. Raises DisagreementError
+    target -- how many times faster than the plain query it shall be
+    """
 
     name: str
     path: str
     parameters: dict[str, str]
-    ask_plain: Callable[[Plain, datetime, datetime], Awaitable[object]]
+    ask_plain: Callable[[Plain, datetime, datetime], Awaitable[Any]]
+    compare: Callable[[bytes, Any], int]
     target: float
 
     def url(self, since: float, until: float | None = None) -> str:
@@ -31,6 +38,7 @@ TRANSCODING = Work(
     "aggregated_stats",
     {},
     lambda plain, since, until: plain.transcoding(since, until),
+    compare_transcoding,
     40,
 )
 ONE_MODEL = Work(
@@ -38,6 +46,7 @@ ONE_MODEL = Work(
     "aggregated_stats",
     {"pipeline": MODEL[0], "model": MODEL[1]},
     lambda plain, since, until: plain.ai(since, until, *MODEL),
+    compare_ai,
     30,
 )
 AI = Work(
@@ -45,9 +54,17 @@ AI = Work(
     "aggregated_stats",
     {"job_type": "ai"},
     lambda plain, since, until: plain.ai(since, until),
+    compare_ai,
     40,
 )
-PIPELINES = Work("pipelines", "pipelines", {}, lambda plain, since, until: plain.pipelines(since, until), 50)
+PIPELINES = Work(
+    "pipelines",
+    "pipelines",
+    {},
+    lambda plain, since, until: plain.pipelines(since, until),
+    compare_pipelines,
+    50,
+)
 TOP_TARGET = 40.0
 
 
@@ -58,6 +75,7 @@ def raw(orchestrator: str) -> Work:
         "raw_stats",
         {"orchestrator": orchestrator},
         lambda plain, since, until: plain.raw(since, until, orchestrator),
+        compare_raw,
         5,
     )
 
