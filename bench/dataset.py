@@ -19,8 +19,11 @@ from orchboard.cli.database import database_url
 from orchboard.config import read_settings
 
 _POLL_S = 3.0
-# The server looks for what is to be sealed every 10 s, and a month of 3 million results takes it a while.
-_STILL_S = 30.0
+# The server looks for what is to be sealed every 10 s.
+_STILL_S = 12.0
+# A month of 3 million results takes it a while.
+_STILL_OF_MANY_S = 30.0
+_MANY = 2_000_000
 _SEALING_LIMIT_S = 1800.0
 
 
@@ -95,11 +98,12 @@ async def execute(url: str, *statements: str) -> None:
         await connection.close()
 
 
-async def wait_until_sealed(url: str) -> float:
+async def wait_until_sealed(url: str, results: int) -> float:
     """Wait until a server that runs has summed up what is over; how many seconds that took.
 
     Nothing says that it is done, so: nothing waits to be sealed and the reach has not moved for a while.
     """
+    still_s = _STILL_OF_MANY_S if results > _MANY else _STILL_S
     connection = await asyncpg.connect(url)
     try:
         began_at = moved_at = time.monotonic()
@@ -108,7 +112,7 @@ async def wait_until_sealed(url: str) -> float:
             state = await _sealing_state(connection)
             if state != before:
                 before, moved_at = state, now
-            elif now > moved_at + _STILL_S:
+            elif now > moved_at + still_s:
                 break
             await asyncio.sleep(_POLL_S)
         return moved_at - began_at

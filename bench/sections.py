@@ -128,7 +128,7 @@ class _Run:
     def _on_one_server(self, url: str, loaded: Loaded) -> None:
         peers = self._directory / "peers"
         with serving(on_database(url)) as server:
-            self._seal(url)
+            self._seal(url, loaded.results)
             self.section(
                 "uncached",
                 lambda: uvloop.run(measure_uncached(server, url, loaded.until, self._effort)),
@@ -151,7 +151,7 @@ class _Run:
             self._tell(f"{results:,} results over {HISTORY_DAYS:g} days, loaded unless they are there")
             loaded = dataset.load(again=False)
             with dataset.running() as url, serving(on_database(url)) as server:
-                sealed_s = self._seal(url)
+                sealed_s = self._seal(url, results)
                 self._tell("asking")
                 latencies[results] = all_time(server)
                 if results == max(HISTORY_RESULTS):
@@ -168,6 +168,6 @@ class _Run:
     def _describe(self, url: str) -> None:
         self.report.machine = self.report.machine or uvloop.run(describe_machine(url))
 
-    def _seal(self, url: str) -> float:
+    def _seal(self, url: str, results: int) -> float:
         self._tell("waiting until what is over is summed up")
-        return uvloop.run(wait_until_sealed(url))
+        return uvloop.run(wait_until_sealed(url, results))
