@@ -32,8 +32,8 @@ class Connection:
     """One kept connection to a server on this machine."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT_S)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._port = port
+        self._open()
 
     def __enter__(self) -> Self:
         return self
@@ -42,8 +42,17 @@ class Connection:
         self._socket.close()
 
     def get(self, path: str) -> Reply:
-        """The answer to a GET. Raises RuntimeError when it is not 200."""
-        reply = self.send(f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
+        """The answer to a GET. Raises RuntimeError when it is not 200.
+
+        A server may close a connection that was idle for long; then there is another, as of every client.
+        """
+        request = f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
+        try:
+            reply = self.send(request)
+        except ConnectionError:
+            self._socket.close()
+            self._open()
+            reply = self.send(request)
         if reply.status != 200:
             raise RuntimeError(
                 f"{path}: {reply.head[9:12].decode()} {reply.body[:200].decode(errors='replace')}"
@@ -63,6 +72,10 @@ class Connection:
             parts.append(self._receive())
             left -= len(parts[-1])
         return Reply(head, b"".join(parts), (time.perf_counter() - began_at) * 1e3)
+
+    def _open(self) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=_TIMEOUT_S)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _receive(self) -> bytes:
         received = self._socket.recv(1 << 18)

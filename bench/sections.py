@@ -157,9 +157,9 @@ class _Run:
                 if results == max(HISTORY_RESULTS):
                     outcome = uvloop.run(measure_history(server, url, loaded))
                     outcome.rows.append(memory_row(server, "after history"))
-                    outcome.notes.append(
-                        f"{results:,} results over {HISTORY_DAYS:g} days were loaded in {loaded.took_s:.0f} s; "
-                        f"this run waited {sealed_s:.0f} s until they were summed up"
+                    summed_up = "were summed up before" if sealed_s < 1 else f"summed up in {sealed_s:.0f} s"
+                    self.report.data.append(
+                        f"{results:,} results over {HISTORY_DAYS:g} days, loaded in {loaded.took_s:.0f} s, {summed_up}"
                     )
                     self._describe(url)
         outcome.plots.append(plot_by_rows(latencies))
