@@ -7,16 +7,16 @@ class Effort(Struct, frozen=True):
     """How often and how long things are measured.
 
     questions -- each uncached question, so many times
-    rounds, seconds -- of what is measured interleaved: so many rounds, each side so long
+    rounds, seconds -- of what is measured in turns: so many rounds, each side so long in each (wrk wants whole ones)
     fire_s -- how long posts and questions come together
     starts -- of the server
     """
 
     questions: int = 25
     rounds: int = 7
-    seconds: float = 2.5
+    seconds: int = 3
     fire_s: float = 60.0
     starts: int = 7
 
 
-QUICK = Effort(questions=5, rounds=1, seconds=1.0, fire_s=5.0, starts=1)
+QUICK = Effort(questions=5, rounds=1, seconds=1, fire_s=5.0, starts=1)

@@ -40,7 +40,7 @@ async def measure_fire(server: Server, url: str, effort: Effort) -> Outcome:
     failed = f"; {gets.refused} refused" if gets.refused else ""
     return Outcome(
         rows=[
-            Row.of_limit(f"{name}: p99", latency(samples) + failed, samples.p99, LIMIT_MS, "ms"),
+            Row.of_limit(name, latency(samples) + failed, samples.p99, LIMIT_MS, "ms"),
             Row(
                 "the posts meanwhile",
                 f"{posted.ok:,} of {posted.due:,} acknowledged, p50 {in_ms(posted.p50)}, p99 {in_ms(posted.p99)}",

@@ -101,7 +101,7 @@ async def _interleave(
     return runs
 
 
-def _run(side: Server, requests: Path, connections: int, seconds: float, number: int) -> Run:
+def _run(side: Server, requests: Path, connections: int, seconds: int, number: int) -> Run:
     """Every round begins elsewhere in the file."""
     run = run_wrk(side.url, connections=connections, seconds=seconds, requests=(requests, number * 20_000))
     if run.refused or run.broken:

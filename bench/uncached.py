@@ -112,5 +112,5 @@ def _rows(
     rate = f"{len(at_eight.ms) / seconds:,.0f}/s"
     return [
         Row.of_ratio(name, latency(ours), latency(theirs), theirs.p50 / ours.p50, target),
-        Row(f"– at {CONNECTIONS} connections", f"{latency(at_eight)}, {rate}"),
+        Row(f"{name}, at {CONNECTIONS} connections", f"{latency(at_eight)}, {rate}"),
     ]

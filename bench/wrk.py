@@ -35,7 +35,7 @@ def run_wrk(
     url: str,
     *,
     connections: int,
-    seconds: float,
+    seconds: int,
     core: int | None = None,
     requests: tuple[Path, int] | None = None,
 ) -> Run:
@@ -44,12 +44,14 @@ def run_wrk(
     core -- to stay on
     requests -- a file of requests to send instead of a GET, and the number of the first
     """
-    command = [program("wrk", package="Debian's wrk"), "-t1", f"-c{connections}", f"-d{seconds:g}s"]
+    command = [program("wrk", package="Debian's wrk"), "-t1", f"-c{connections}", f"-d{seconds}s"]
     command += ["--timeout", "10s", "-s", str(HERE / "wrk.lua"), url]
     if requests is not None:
         command += ["--", str(requests[0]), str(requests[1])]
     if core is not None:
         command = [program("taskset", package="Debian's util-linux"), "-c", str(core), *command]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    [line] = [line for line in output.splitlines() if line.startswith("JSON ")]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    if run.returncode:
+        raise RuntimeError(f"wrk: {run.stdout}{run.stderr}")
+    [line] = [line for line in run.stdout.splitlines() if line.startswith("JSON ")]
     return msgspec.json.decode(line.removeprefix("JSON "), type=Run)
