@@ -37,7 +37,7 @@ async def measure_fire(server: Server, url: str, effort: Effort) -> Outcome:
     gets, posted = await run_fire(server, paths, effort.fire_s)
     samples = gets.samples
     name = f"{len(paths)} different GETs, {GETS_A_S:g}/s over {CONNECTIONS} connections, under {POSTS_A_S:g} posts/s"
-    failed = f"; {gets.refused} refused" if gets.refused else ""
+    failed = f"; {len(samples.ms):,} answered, {gets.refused} refused, {gets.broken} broken off"
     return Outcome(
         rows=[
             Row.of_limit(name, latency(samples) + failed, samples.p99, LIMIT_MS, "ms"),

@@ -7,13 +7,18 @@ import uvloop
 from msgspec import Struct
 
 from bench.bodies import signed_requests
+from bench.figures import Samples
 from bench.swarm import ask_open
 
 CONNECTIONS = 32
 
 
 class Posted(Struct, frozen=True):
-    """What came of it. ok -- acknowledged; refused -- answered otherwise; p50, p99 -- ms from when each was due."""
+    """What came of it.
+
+    ok -- acknowledged; refused -- answered otherwise or not at all
+    p50, p99 -- ms from when each was due
+    """
 
     due: int
     ok: int
@@ -31,9 +36,9 @@ async def post(port: int, rate: float, seconds: float) -> Posted:
     ms: list[float] = []
     while due < rate * seconds:
         tally = await ask_open(port, requests, rate=rate, connections=CONNECTIONS)
-        due, ok, refused = due + number, ok + tally.ok, refused + tally.refused
+        due, ok, refused = due + number, ok + tally.ok, refused + tally.refused + tally.broken
         ms += tally.ms
-    samples = tally.samples if len(ms) == len(tally.ms) else type(tally.samples)(ms)
+    samples = Samples(ms)
     return Posted(due, ok, refused, samples.p50, samples.p99)
 
 

@@ -9,12 +9,18 @@ from bench.figures import Samples
 
 
 class Tally:
-    """What came of a run. ms -- of each request answered 200, from when it was due; refused -- the others."""
+    """What came of a run.
+
+    ms -- of each request answered 200, from when it was due
+    ok -- how many of these were posts that were stored
+    refused, broken -- answered otherwise, not answered
+    """
 
     def __init__(self) -> None:
         self.ms: list[float] = []
         self.ok = 0
         self.refused = 0
+        self.broken = 0
 
     @property
     def samples(self) -> Samples:
@@ -28,7 +34,7 @@ async def ask_closed(port: int, requests: Iterator[bytes], *, connections: int, 
     end = time.perf_counter() + seconds
 
     async def client() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
+        reader, writer = await _open(port)
         try:
             while time.perf_counter() < end and (request := next(requests, None)) is not None:
                 await _exchange(reader, writer, request, time.perf_counter(), tally)
@@ -55,7 +61,7 @@ async def ask_open(
     tally = Tally()
     idle: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
     for _ in range(connections):
-        idle.put_nowait(await asyncio.open_connection("127.0.0.1", port, limit=1 << 20))
+        idle.put_nowait(await _open(port))
     start = time.perf_counter()
     async with asyncio.TaskGroup() as tasks:
         for number, request in enumerate(requests):
@@ -65,20 +71,30 @@ async def ask_open(
             if stop():
                 break
             pair = await idle.get()
-            tasks.create_task(_one(idle, pair, request, due, tally))
+            tasks.create_task(_one(port, idle, pair, request, due, tally))
     while not idle.empty():
         idle.get_nowait()[1].close()
     return tally
 
 
+async def _open(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
+
+
 async def _one(
+    port: int,
     idle: "asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]]",
     pair: tuple[asyncio.StreamReader, asyncio.StreamWriter],
     request: bytes,
     due: float,
     tally: Tally,
 ) -> None:
-    await _exchange(*pair, request, due, tally)
+    try:
+        await _exchange(*pair, request, due, tally)
+    except (ConnectionError, asyncio.IncompleteReadError):
+        tally.broken += 1
+        pair[1].close()
+        pair = await _open(port)
     idle.put_nowait(pair)
 
 
