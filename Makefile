@@ -6,12 +6,13 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUN_STAMP := .venv/run.stamp
 DEV_STAMP := .venv/dev.stamp
+BENCH_STAMP := .venv/bench.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo test check format lint types imports docs lock wheel clean
+.PHONY: help env serve demo test bench bench-full check format lint types imports docs lock wheel clean
 
 help:  ## these lines
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
 
 $(RUN_STAMP): requirements/run.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("orchboard needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
@@ -40,6 +41,17 @@ check: format lint types imports test  ## everything that CI runs
 test: $(DEV_STAMP)  ## the tests
 	@$(BIN)/python -m pytest --numprocesses=auto
 
+$(BENCH_STAMP): $(DEV_STAMP) requirements/bench.lock
+	@echo "adding what the bench needs ..."
+	@$(PIP) install --require-hashes --requirement requirements/bench.lock
+	@touch $@
+
+bench: $(BENCH_STAMP)  ## every target of speed, on 200,000 results: minutes (needs wrk and nginx)
+	@$(BIN)/python -m bench
+
+bench-full: $(BENCH_STAMP)  ## also on 10,000,000 results; writes docs/performance.md again
+	@$(BIN)/python -m bench --full --write
+
 format: $(DEV_STAMP)  ## is the code formatted?
 	@$(BIN)/ruff format --check .
 
@@ -63,6 +75,7 @@ lock: $(DEV_STAMP)  ## newest versions into the lock files
 	@$(LOCK) --output-file requirements/run.lock
 	@$(LOCK) --group dev --constraint requirements/run.lock --output-file requirements/dev.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group build --constraint requirements/dev.lock --output-file requirements/build.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group bench --constraint requirements/dev.lock --output-file requirements/bench.lock
 
 wheel: $(DEV_STAMP)  ## the wheel, in dist/
 	@$(BIN)/python -m build --no-isolation --outdir dist .

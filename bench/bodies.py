@@ -1,0 +1,35 @@
+"""Signed results as they go over the wire, each different, of the simulated network."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from bench.place import SECRET
+from orchboard.signing import sign
+from orchboard.simulate.network import make_network
+from orchboard.simulate.results import JobTesters
+
+
+def signed_requests(key: str, *, only_ai: bool = False) -> Iterator[bytes]:
+    """Whole requests, for ever; the same key draws the same results of the same moment."""
+    testers = JobTesters(make_network(1), key)
+    while True:
+        body = testers.run(time.time(), age=1.0)
+        if only_ai and not body["pipeline"]:
+            continue
+        raw = msgspec.json.encode(body)
+        yield (
+            f"POST /api/post_stats HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+            f"Authorization: {sign(raw, SECRET)}\r\nContent-Length: {len(raw)}\r\n\r\n"
+        ).encode() + raw
+
+
+def write_requests(path: Path, number: int) -> None:
+    """A file for wrk.lua: each request behind its length in eight digits."""
+    requests = signed_requests(f"wrk/{time.time()}")
+    with path.open("wb") as file:
+        for _ in range(number):
+            request = next(requests)
+            file.write(b"%08d" % len(request) + request)

@@ -1,0 +1,71 @@
+"""The command line of the bench: which sections, on which data, and what is printed."""
+
+import argparse
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from bench.effort import QUICK, Effort
+from bench.place import MissingProgramError, default_directory
+from bench.report import write_document
+from bench.sections import SECTIONS, measure
+
+
+def main() -> int:
+    """Measure, print the table; 1 when a ratio target is missed, 2 when something could not be measured."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
+    arguments = _parse(sys.argv[1:])
+    sections = arguments.sections or [
+        name for name in SECTIONS if name != "soak" and (arguments.full or name != "history")
+    ]
+    effort = QUICK if arguments.quick else Effort()
+    try:
+        report = measure(
+            sections, arguments.directory, effort, full=arguments.full, minutes=arguments.minutes, tell=_tell
+        )
+    except MissingProgramError as error:
+        _tell(f"bench: {error}")
+        return 2
+    except subprocess.CalledProcessError as error:
+        _tell(f"bench: {error}\n{error.stderr or ''}")
+        return 2
+    report.command = " ".join(["python -m bench", *sys.argv[1:]])
+    print(report.text())
+    if arguments.write:
+        write_document(report)
+    if report.failures:
+        return 2
+    missed = [row for row in report.rows if row.is_ratio and row.met is False]
+    return 1 if missed else 0
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure every target of speed.")
+    parser.add_argument(
+        "sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; none: all but soak"
+    )
+    parser.add_argument(
+        "--full", action="store_true", help="ten million results too, and other numbers of connections"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="each thing once and shortly: does the bench work?"
+    )
+    parser.add_argument("--minutes", type=float, default=60.0, help="how long `soak` takes [60]")
+    parser.add_argument(
+        "--write", action="store_true", help="write docs/performance.md and docs/plots/ again"
+    )
+    parser.add_argument(
+        "--directory",
+        type=Path,
+        default=default_directory(),
+        help="databases kept between runs [BENCH_DIRECTORY]",
+    )
+    arguments = parser.parse_args(words)
+    if unknown := set(arguments.sections) - set(SECTIONS):
+        parser.error(f"no such section: {', '.join(sorted(unknown))}")
+    return arguments
+
+
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)

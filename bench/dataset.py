@@ -1,0 +1,128 @@
+"""Databases of simulated results: loaded by `orchboard simulate load`, run by an embedded Postgres of ours."""
+
+import asyncio
+import hashlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import asyncpg
+import msgspec
+from msgspec import Struct
+
+from bench.place import ORCHBOARD, ROOT
+from orchboard.cli.database import database_url
+from orchboard.config import read_settings
+
+_POLL_S = 3.0
+# The server looks for what is to be sealed every 10 s.
+_STILL_S = 12.0
+# A month of 3 million results takes it a while.
+_STILL_OF_MANY_S = 30.0
+_MANY = 2_000_000
+_SEALING_LIMIT_S = 1800.0
+
+
+class Loaded(Struct, frozen=True):
+    """What a data directory holds.
+
+    until -- Unix seconds: when the newest result was received
+    migrations -- a digest of each that made its schema
+    """
+
+    results: int
+    days: float
+    until: float
+    took_s: float
+    migrations: dict[str, str]
+
+
+class Dataset(Struct, frozen=True):
+    """One data directory. results may be 0: a migrated database with nothing in it."""
+
+    directory: Path
+    results: int
+    days: float
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For a program that is to run its Postgres."""
+        given = {name: value for name, value in os.environ.items() if name != "POSTGRES"}
+        return given | {"ORCHBOARD_DATA": str(self.directory)}
+
+    def load(self, *, again: bool) -> Loaded:
+        """Have it loaded; again -- even if it was before: a window that ends now wants new results.
+
+        Kept as long as the migrations that made it are what they were; newer ones the server adds by itself.
+        """
+        kept = self.directory / "loaded.json"
+        if kept.exists() and not again:
+            loaded = msgspec.json.decode(kept.read_bytes(), type=Loaded)
+            if loaded.migrations.items() <= _migrations().items():
+                return loaded
+        shutil.rmtree(self.directory, ignore_errors=True)
+        began_at = time.time()
+        subprocess.run(
+            [ORCHBOARD, "simulate", "load", "--days", f"{self.days:g}", "--results", str(self.results)],
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+        loaded = Loaded(self.results, self.days, began_at, time.time() - began_at, _migrations())
+        kept.write_bytes(msgspec.json.encode(loaded))
+        return loaded
+
+    @contextmanager
+    def running(self) -> Iterator[str]:
+        """The URL of its Postgres, which runs meanwhile and ends with this process."""
+        with database_url(read_settings(self.environment)) as url:
+            yield url
+
+
+def _migrations() -> dict[str, str]:
+    files = (ROOT / "src" / "orchboard" / "store" / "migrations").glob("*.up.sql")
+    return {file.name: hashlib.blake2b(file.read_bytes(), digest_size=8).hexdigest() for file in files}
+
+
+async def execute(url: str, *statements: str) -> None:
+    """Execute statements, each in a transaction of its own."""
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def wait_until_sealed(url: str, results: int) -> float:
+    """Wait until a server that runs has summed up what is over; how many seconds that took.
+
+    Nothing says that it is done, so: nothing waits to be sealed and the reach has not moved for a while.
+    """
+    still_s = _STILL_OF_MANY_S if results > _MANY else _STILL_S
+    connection = await asyncpg.connect(url)
+    try:
+        began_at = moved_at = time.monotonic()
+        before: object = None
+        while (now := time.monotonic()) < began_at + _SEALING_LIMIT_S:
+            state = await _sealing_state(connection)
+            if state != before:
+                before, moved_at = state, now
+            elif now > moved_at + still_s:
+                break
+            await asyncio.sleep(_POLL_S)
+        return moved_at - began_at
+    finally:
+        await connection.close()
+
+
+async def _sealing_state(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple[object, ...]:
+    if await connection.fetchval("SELECT to_regclass('spans')") is None:
+        return ()
+    reach = await connection.fetch("SELECT level, sealed_since, sealed_until FROM sealing ORDER BY level")
+    spans = await connection.fetchrow("SELECT count(*), count(*) FILTER (WHERE NOT is_sealed) FROM spans")
+    return (*map(tuple, reach), tuple(spans or ()))

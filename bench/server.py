@@ -1,0 +1,101 @@
+"""The server under measurement: `orchboard serve` as a process of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from msgspec import Struct
+
+from bench.place import ORCHBOARD, SECRET
+
+_START_LIMIT_S = 30.0
+_STOP_LIMIT_S = 20.0
+
+
+class Server(Struct, frozen=True):
+    """A process that answers on a port of this machine."""
+
+    pid: int
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def resident_mb(self) -> float:
+        """How much of it is in memory, in MB of 1,000,000 bytes."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024 / 1e6
+        return 0.0
+
+    def cpu_s(self) -> float:
+        """How much processor time it has had, in seconds."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def pin(self, cores: set[int]) -> None:
+        """Have all of its threads run on these cores only."""
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(int(task.name), cores)
+
+
+def free_port() -> int:
+    """A port that nobody listens on at the moment."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def serving(environment: Mapping[str, str], *, log_level: str = "warn") -> Iterator[Server]:
+    """`orchboard serve` with one worker; environment -- where its database is."""
+    port = free_port()
+    settings = {
+        "SECRET": SECRET,
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "WORKERS": "1",
+        "LOG_LEVEL": log_level,
+    }
+    with running([ORCHBOARD, "serve"], {**environment, **settings}, port) as server:
+        yield server
+
+
+def on_database(url: str) -> dict[str, str]:
+    """The environment of a server on the database at a URL."""
+    return {**os.environ, "POSTGRES": url}
+
+
+@contextmanager
+def running(command: list[str], environment: Mapping[str, str], port: int) -> Iterator[Server]:
+    """A process that listens on a port, from then until the end. What it says of itself is thrown away."""
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        _wait_for_port(process, port)
+        yield Server(process.pid, port)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_for_port(process: "subprocess.Popen[bytes]", port: int) -> None:
+    deadline = time.monotonic() + _START_LIMIT_S
+    while True:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{process.args!r} does not listen on port {port}")
+        time.sleep(0.005)
