@@ -59,6 +59,24 @@ def test_a_get_sees_a_post_whose_key_was_there_because_it_came_by_another_server
             assert len(second.ask(get(target)).json()["MDW"]) == 1
 
 
+@pytest.mark.parametrize(
+    "question", ["", "region=FRA", f"orchestrator={ORCHESTRATOR}", f"region=FRA&orchestrator={ORCHESTRATOR}"]
+)
+@pytest.mark.parametrize("job_type", ["transcoding", "ai", f"ai&{AI}"])
+def test_a_narrower_question_sees_each_post_that_is_about_it(
+    server: RunningServer, question: str, job_type: str
+) -> None:
+    target = f"/api/aggregated_stats?job_type={job_type}&{question}"
+    make = transcoding if job_type == "transcoding" else ai
+    with Wire(server.port) as wire:
+        for number in range(1, 12):
+            assert wire.ask(post(make(region="fra", success_rate=0.5**number))).body == b"ok"
+            assert wire.ask(post(make(region="MDW", orchestrator="0xelse", success_rate=0))).body == b"ok"
+            cell = wire.ask(get(target)).json()[ORCHESTRATOR]["FRA"]
+            mean = sum(0.5**each for each in range(1, number + 1)) / number
+            assert cell["success_rate"] == pytest.approx(mean, rel=1e-9)
+
+
 def test_among_many_posters_and_readers_each_sees_his_own(server: RunningServer) -> None:
     def work(number: int) -> None:
         target = f"/api/raw_stats?orchestrator=0x{number}"

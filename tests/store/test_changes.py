@@ -19,6 +19,7 @@ from orchboard.store.changes import (
     job_type_slot,
     model_slot,
     orchestrator_slot,
+    region_slot,
     shared_file,
 )
 from tests.conftest import ai, transcoding
@@ -36,16 +37,20 @@ SLOT_OF = {
     "another model": model_slot("text-to-image", "another"),
     "its orchestrator": orchestrator_slot(str(transcoding()["orchestrator"])),
     "another orchestrator": orchestrator_slot("0xother"),
+    "MDW transcoding": region_slot(JobType.TRANSCODING, "MDW"),
+    "FRA ai": region_slot(JobType.AI, "FRA"),
+    "FRA transcoding": region_slot(JobType.TRANSCODING, "FRA"),
 }
 
 
 @pytest.mark.parametrize(
     ("sent", "moved"),
     [
-        (transcoding(), {"transcoding", "its orchestrator"}),
-        (ai(), {"ai", "its model", "its orchestrator"}),
-        (ai(model="another"), {"ai", "another model", "its orchestrator"}),
-        (transcoding(orchestrator="0xOTHER"), {"transcoding", "another orchestrator"}),
+        (transcoding(), {"transcoding", "its orchestrator", "MDW transcoding"}),
+        (ai(), {"ai", "its model", "its orchestrator", "FRA ai"}),
+        (ai(model="another"), {"ai", "another model", "its orchestrator", "FRA ai"}),
+        (transcoding(orchestrator="0xOTHER"), {"transcoding", "another orchestrator", "MDW transcoding"}),
+        (transcoding(region="fra"), {"transcoding", "its orchestrator", "FRA transcoding"}),
     ],
 )
 def test_a_result_moves_the_counters_of_what_it_is_part_of_and_no_others(

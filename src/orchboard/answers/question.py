@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from orchboard.answers.answer import Headers
 from orchboard.stats import JobType
-from orchboard.store.changes import job_type_slot, model_slot
+from orchboard.store.changes import job_type_slot, model_slot, orchestrator_slot, region_slot
 
 # A window that ends now is another one a moment later; so much of a reader's patience is ours.
 MOVING_S = 10.0
@@ -32,8 +32,19 @@ class Question(Struct, frozen=True):
     is_stored: bool = True
 
 
-def score_slots(job_type: JobType, pipeline: str | None, model: str | None) -> tuple[int, ...]:
-    """What the scores of a job type depend on; of one AI pipeline and model, when both are named."""
+def score_slots(
+    job_type: JobType,
+    pipeline: str | None = None,
+    model: str | None = None,
+    *,
+    region: str | None = None,
+    orchestrator: str | None = None,
+) -> tuple[int, ...]:
+    """What scores depend on. Those of AI are against medians over all orchestrators, those of transcoding are not."""
     if job_type is JobType.AI and pipeline and model:
         return (model_slot(pipeline, model),)
+    if job_type is JobType.TRANSCODING and orchestrator:
+        return (orchestrator_slot(orchestrator),)
+    if region:
+        return (region_slot(job_type, region),)
     return (job_type_slot(job_type),)

@@ -44,7 +44,9 @@ def aggregated_stats(params: Params, board: Leaderboard) -> Question:
         ("aggregated_stats", asked),
         compute,
         JSON_HEADERS,
-        slots=score_slots(asked.job_type, asked.pipeline, asked.model),
+        slots=score_slots(
+            asked.job_type, asked.pipeline, asked.model, region=asked.region, orchestrator=asked.orchestrator
+        ),
         max_age_s=max_age_s(asked.bounds, board),
     )
 

@@ -21,9 +21,9 @@ from orchboard.store.regions import be_seen
 from orchboard.store.series import SeriesDirectory
 from orchboard.store.spans import TEN_MINUTES
 
-# How many results before a reading are counted, so that what came late, and what was removed, is found: 5 us for each
-# 100. Beyond these, our own writer tells of them (`Changes.note_late`), and those of others are found when they are summed up.
-_COUNTED = 5_000
+# How many results before a reading are counted, so that what came late, and what was removed, is found: 0.2 ms. Beyond
+# these, our own writer tells of them (`Changes.note_late`), and those of others are found when they are summed up.
+_COUNTED = 2_000
 
 # The most that is held, some 15 MB; what is older is then answered as what is unsummed.
 MOST_HELD = 300_000
@@ -101,13 +101,16 @@ class Recent:
             since = counted_since = before.recent_since
             earlier = earlier[:0]
         row = await self._fetch(since, counted_since)
-        is_whole = row["before"] == len(earlier) - earlier.searchsorted(counted_since)
+        reread_since = since
+        if row["before"] != len(earlier) - earlier.searchsorted(counted_since):
+            reread_since = counted_since
         text = row["coverage"]
         if text != self._coverage_text:
             coverage = await self._fetch_coverage()
-            is_whole &= not coverage.is_rewritten(before)
-        if not is_whole or coverage.recent_since < before.recent_since:
-            since = coverage.recent_since
+            if coverage.recent_since < before.recent_since or coverage.is_rewritten(before):
+                reread_since = coverage.recent_since
+        if reread_since < since:
+            since = reread_since
             row = await self._fetch(since, since)
         results = await read_results(row, self._directory)
         # From here on nothing is waited for: what was read holds together, or nothing of it was taken in.
