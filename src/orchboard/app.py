@@ -24,6 +24,7 @@ from orchboard.config import Settings, read_settings
 from orchboard.errors import Refusal, SetupError
 from orchboard.leaderboard import Leaderboard, utc_now
 from orchboard.logs import configure_logs
+from orchboard.stats import JobType, StatsQuery
 from orchboard.store.changes import Changes
 from orchboard.store.database import Database
 from orchboard.store.lookout import Lookout
@@ -102,7 +103,10 @@ async def _lifespan(
     tasks = [asyncio.create_task(_open_when_it_answers(database))]
     if settings.catalyst_region_url:
         tasks.append(asyncio.create_task(_add_catalyst_regions(settings, board.store)))
-    tasks += [asyncio.create_task(task) for task in (_expire_keys(board), Upkeep(database).run(), _warm_up())]
+    tasks += [
+        asyncio.create_task(task)
+        for task in (_expire_keys(board), Upkeep(database).run(), _warm_up(database, board))
+    ]
     try:
         yield {"short_way": short_way}
     finally:
@@ -127,10 +131,14 @@ async def _open_when_it_answers(database: Database) -> None:
         pause_s = min(pause_s * 2, 5.0)
 
 
-async def _warm_up() -> None:
-    """Import what only the scores need, so that no request waits for it; the first 200 does not either."""
+async def _warm_up(database: Database, board: Leaderboard) -> None:
+    """Have at hand what the usual scores are made of, so that no reader waits for it; nor does the first 200."""
     await asyncio.sleep(0.1)
     await asyncio.to_thread(import_module, "orchboard.rating")
+    with suppress(Exception):
+        await database.open()
+        for job_type in JobType:
+            await board.aggregated_stats(StatsQuery(job_type=job_type, window=board.window()))
 
 
 async def _add_catalyst_regions(settings: Settings, store: Store) -> None:

@@ -1,6 +1,7 @@
 """What sealed spans were summed up to, in memory as far as that is worth it."""
 
-from collections import OrderedDict
+import asyncio
+from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -37,6 +38,7 @@ class Sealed:
         self._directory = directory
         self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self._bytes = 0
+        self._locks: defaultdict[Hashable, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def sums(self, spans: Sequence[SpanKey], job_type: JobType) -> list[Sums]:
         """The sums of each span over its scored results of a job type."""
@@ -99,18 +101,24 @@ class Sealed:
         spans: Sequence[SpanKey],
         read: Callable[[Sequence[SpanKey]], Awaitable[Mapping[SpanKey, tuple[T, int]]]],
     ) -> list[T]:
-        """What is kept of a kind about each span; the rest is read, and kept."""
-        found: dict[SpanKey, T] = {}
+        """What is kept of a kind about each span; the rest is read, and kept: once, however many want it."""
+        found = self._find(kind, spans)
+        if len(found) < len(spans):
+            async with self._locks[kind]:
+                found |= self._find(kind, [span for span in spans if span not in found])
+                if missing := [span for span in spans if span not in found]:
+                    for span, (item, size) in (await read(missing)).items():
+                        found[span] = item
+                        self._keep((*kind, span), item, size + _ENTRY_BYTES)
+        return [found[span] for span in spans]
+
+    def _find(self, kind: tuple[Hashable, ...], spans: Sequence[SpanKey]) -> dict[SpanKey, Any]:
+        found = {}
         for span in spans:
             if (kept := self._kept.get((*kind, span))) is not None:
                 self._kept.move_to_end((*kind, span))
                 found[span] = kept[0]
-        if missing := [span for span in spans if span not in found]:
-            read_now = await read(missing)
-            for span, (item, size) in read_now.items():
-                found[span] = item
-                self._keep((*kind, span), item, size + _ENTRY_BYTES)
-        return [found[span] for span in spans]
+        return found
 
     async def _fetch(
         self, name: str, spans: Sequence[SpanKey], *arguments: object
