@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from orchboard.stats import Window
 from orchboard.store.medians import BUCKETS, buckets_of
 from orchboard.store.queries import sql
-from orchboard.store.sealing import Sealer, unseal
+from orchboard.store.sealing import MINUTE_WORTH, Sealer, unseal
 from orchboard.store.spans import DAY, LEVELS, MINUTE, TEN_MINUTES, spans_between
 from tests.store.board import Board, Connection, on_board
 from tests.store.plain import PIPELINES, assert_equal_to_plain
@@ -180,11 +180,14 @@ def test_a_busy_minute_is_summed_up_by_itself(database_url: str) -> None:
     async def test(board: Board) -> None:
         now = await board.connection.fetchval("SELECT now()")
         busy = MINUTE.start_of(now - timedelta(minutes=4))
-        for number in range(MINUTE.least):
+        for number in range(MINUTE_WORTH):
             await board.insert(busy + timedelta(milliseconds=number))
         await board.seal()
-        minutes = await board.connection.fetch("SELECT span_start FROM spans WHERE level = 0")
-        assert [row["span_start"] for row in minutes] == [busy]
+        minutes = await board.connection.fetch("SELECT span_start FROM spans WHERE level = 0 ORDER BY 1")
+        ten = TEN_MINUTES.start_of(busy)
+        assert [row["span_start"] for row in minutes] == [
+            ten + timedelta(minutes=number) for number in range((busy - ten).seconds // 60 + 1)
+        ]
         await board.compare()
         await board.insert(busy)
         async with board.connection.transaction():

@@ -67,9 +67,18 @@ class Coverage:
         self._revisions = _numbers(row["revisions"], ">i8")
         self._results = _numbers(row["results"], ">i8")
         self._levels = _numbers(row["levels"], ">i4")
-        shortest = self._ends[self._sealed & (self._levels <= TEN_MINUTES.number)]
-        self.recent_since = int(shortest.max()) if len(shortest) else recent_since
+        self.recent_since = self._summed_until(recent_since)
         self._zones = list(self._divide_time())
+
+    def _summed_until(self, otherwise: int) -> int:
+        """The end of the last ten minutes that are summed up, and of the single minutes that follow without a gap."""
+        tens = self._ends[self._sealed & (self._levels == TEN_MINUTES.number)]
+        reached = int(tens.max()) if len(tens) else otherwise
+        minutes = self._sealed & (self._levels == MINUTE.number)
+        ends = dict(zip(self._starts[minutes].tolist(), self._ends[minutes].tolist(), strict=True))
+        while reached in ends:
+            reached = ends[reached]
+        return reached
 
     def is_rewritten(self, before: "Coverage") -> bool:
         """Whether results were added to what was not summed up yet, since another look: a span says so."""

@@ -7,13 +7,16 @@ from typing import TypeAlias
 import asyncpg
 
 from orchboard.store.queries import sql
-from orchboard.store.spans import LEVELS, Level, Span, spans_between
+from orchboard.store.spans import LEVELS, MINUTE, TEN_MINUTES, Level, Span, spans_between
 from orchboard.window import EARLIEST
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 GRACE = timedelta(seconds=60)
 """How long after its end a span is left open: longer than a statement that stores a result can take."""
+
+MINUTE_WORTH = 1000
+"""So many results make a single minute worth summing up by itself."""
 
 READ_WHOLE = 1024
 """So many round trips are read as they are; of more, counts in buckets are read first."""
@@ -87,18 +90,29 @@ class Sealer:
                 min(reach["sealed_since"], span.start),
                 max(reach["sealed_until"], span.end),
             )
-            if await self._is_worth_it(span, level):
+            if level is not MINUTE:
                 await self._seal(span)
+            elif await self._is_worth_it(span):
+                await self._seal_until(span)
         return span
 
-    async def _is_worth_it(self, span: Span, level: Level) -> bool:
-        """Whether a span holds enough; one that was summed up before is not asked."""
-        if level.least <= 1:
-            return True
-        number: int = await self._connection.fetchval(sql("count_results"), span.start, span.end)
-        return number >= level.least or bool(
-            await self._connection.fetchval(sql("is_span"), span.level, span.start)
-        )
+    async def _is_worth_it(self, minute: Span) -> bool:
+        """Whether a single minute holds enough; one that was summed up before is not asked."""
+        number: int = await self._connection.fetchval(sql("count_results"), minute.start, minute.end)
+        return number >= MINUTE_WORTH or await self._is_span(minute)
+
+    async def _seal_until(self, minute: Span) -> None:
+        """Sum up a minute, and those before it since ten minutes began: servers want them without a gap."""
+        start = TEN_MINUTES.start_of(minute.start)
+        while start < minute.start:
+            earlier = Span(minute.level, start, MINUTE.end_of(start))
+            if not await self._is_span(earlier):
+                await self._seal(earlier)
+            start = earlier.end
+        await self._seal(minute)
+
+    async def _is_span(self, span: Span) -> bool:
+        return bool(await self._connection.fetchval(sql("is_span"), span.level, span.start))
 
     async def _next_due(self, level: Level, reach: asyncpg.Record) -> Span | None:
         """What to sum up next: what was unsealed, then what has ended, then what was before."""

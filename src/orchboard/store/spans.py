@@ -13,14 +13,12 @@ class Level(Struct, frozen=True):
 
     number -- as in the table `spans`; larger ones are longer
     kept -- how long its spans are kept, None for ever: an old window's ragged edges need no short ones
-    least -- how many results a span must hold to be worth summing up
     start_of -- the start of the span that a moment lies in
     end_of -- the end of the span that starts at a moment
     """
 
     number: int
     kept: timedelta | None
-    least: int
     start_of: Callable[[datetime], datetime]
     end_of: Callable[[datetime], datetime]
 
@@ -33,11 +31,10 @@ class Span(Struct, frozen=True, order=True):
     end: datetime
 
 
-def _fixed(number: int, length: timedelta, kept: timedelta | None, least: int = 1) -> Level:
+def _fixed(number: int, length: timedelta, kept: timedelta | None) -> Level:
     return Level(
         number,
         kept,
-        least,
         lambda moment: _EPOCH + (moment - _EPOCH) // length * length,
         lambda start: start + length,
     )
@@ -52,14 +49,15 @@ def _end_of_month(start: datetime) -> datetime:
 
 
 # The default window is the last day: its edges are where minutes count. Six hours is where a window that
-# begins at midnight in another time zone ends. Single minutes bound what a busy server holds in memory.
+# begins at midnight in another time zone ends. Single minutes bound what a
+# busy server holds in memory; a quiet one does without.
 LEVELS = (
-    _fixed(0, timedelta(minutes=1), kept=timedelta(hours=1), least=1000),
+    _fixed(0, timedelta(minutes=1), kept=timedelta(hours=1)),
     _fixed(1, timedelta(minutes=10), kept=timedelta(days=2)),
     _fixed(2, timedelta(hours=1), kept=timedelta(days=8)),
     _fixed(3, timedelta(hours=6), kept=None),
     _fixed(4, timedelta(days=1), kept=None),
-    Level(5, None, 1, _start_of_month, _end_of_month),
+    Level(5, None, _start_of_month, _end_of_month),
 )
 MINUTE, TEN_MINUTES, HOUR, SIX_HOURS, DAY, MONTH = LEVELS
 
