@@ -24,6 +24,7 @@ ORDER BY e.event_time DESC, e.id DESC
 def _no_reading_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests write behind the server's back, and ask at once."""
     monkeypatch.setattr("orchboard.store.raw_rows.SERVES_S", -1)
+    monkeypatch.setattr("orchboard.store.raw_rows._COUNT_EVERY_S", -1)
 
 
 async def assert_as_stored(
@@ -93,6 +94,22 @@ def test_new_late_and_removed_results_are_noticed(database_url: str) -> None:
         await asyncio.sleep(1.1)
         await board.connection.execute("DELETE FROM events WHERE payload -> 'round_trip_time' = '-3'")
         await assert_as_stored(board, rows, await now_of(board) - DAY, await now_of(board))
+
+    on_board(database_url, test)
+
+
+def test_all_are_counted_twice_a_second(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchboard.store.raw_rows._COUNT_EVERY_S", 0.5)
+
+    async def test(board: Board) -> None:
+        rows, now = RawRows(board.database, board.changes), await now_of(board)
+        await assert_as_stored(board, rows, now - DAY, now)
+        await insert(board, now - timedelta(hours=1), 1)
+        await asyncio.sleep(0.5)
+        await assert_as_stored(board, rows, now - DAY, now)
+        await insert(board, now - timedelta(hours=1), 2)
+        board.changes.note_late()
+        await assert_as_stored(board, rows, now - DAY, now)
 
     on_board(database_url, test)
 

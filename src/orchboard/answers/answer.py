@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Iterable
-from hashlib import blake2b
+
+from xxhash import xxh3_128_hexdigest
 
 from orchboard.answers.encodings import IDENTITY, WORTH_ENCODING_BYTES, encode
 
@@ -39,7 +40,7 @@ class Answer:
         self.body = body
         self.is_small = len(body) < WORTH_ENCODING_BYTES
         self._headers = headers
-        self._digest = blake2b(body, digest_size=12).hexdigest()
+        self._digest = xxh3_128_hexdigest(body)
         self._variants = {IDENTITY: self._variant(body, IDENTITY)}
         self._encoding: dict[str, asyncio.Task[bytes]] = {}
 

@@ -7,10 +7,6 @@ _MICROSECOND = timedelta(microseconds=1)
 
 SECOND = 1_000_000
 
-OVERLAP = SECOND // 10
-"""How far behind the last reading the next begins. A result's receipt time is when its statement began: one that took
-longer than this to commit is not among the newest at the next reading, and found by counting those before."""
-
 
 def to_moment(when: datetime) -> int:
     """Microseconds since 2000 in UTC, negative before.

@@ -14,7 +14,7 @@ import asyncpg
 from orchboard.stats import JobType, StatsQuery, Window
 from orchboard.store.changes import EVERYTHING, LATE, SERVES_S, Changes, orchestrator_slot
 from orchboard.store.database import Database
-from orchboard.store.moments import OVERLAP, SECOND, to_datetime, to_moment
+from orchboard.store.moments import SECOND, to_datetime, to_moment
 from orchboard.store.queries import sql
 from orchboard.stored import StoredPayload, read_stored
 from orchboard.window import LATEST
@@ -23,6 +23,11 @@ MAX_BYTES = 5 * 1024 * 1024
 
 # More than this is not kept: it would push out everybody else.
 _LARGEST_BYTES = MAX_BYTES // 3
+
+# A result that took longer than this to commit is not among those that are read again each time. Our own writer tells of
+# it (`Changes.note_late`); those of others are found by counting all, every so often, which reads each of them.
+_OVERLAP = 2 * SECOND
+_COUNT_EVERY_S = 0.5
 
 # Windows that are worth it: they end about now, and are not longer than a day or two.
 _RECENT, _LONG = timedelta(hours=1), timedelta(days=2)
@@ -62,6 +67,7 @@ class _Held:
         self.size = 0
         self.read_until = 0
         self.began_at = -math.inf
+        self.counted_at = -math.inf
         self.token: object = None
         self.late: object = None
 
@@ -123,19 +129,22 @@ class RawRows:
 
     async def _bring_up_to_date(self, key: Key, held: _Held, since: int) -> None:
         began_at, token, late = time.monotonic(), self._token_of(key), self._late_now()
-        reread: float = held.read_until - OVERLAP
+        reread: float = held.read_until - _OVERLAP
         if since < held.since or late != held.late:
             reread = min(held.since, since // _ROUND * _ROUND)
-        earlier = held.between(-math.inf, reread - 1)
-        before, now, rows = await self._fetch(key, int(reread), _FOREVER, counted_since=held.since)
-        if before != len(earlier):
+        counted_since = reread
+        if began_at - held.counted_at > _COUNT_EVERY_S:
+            held.counted_at, counted_since = began_at, min(held.since, reread)
+        counted = len(held.between(counted_since, reread - 1))
+        before, now, rows = await self._fetch(key, int(reread), _FOREVER, counted_since=int(counted_since))
+        if before != counted:
             reread = held.since
             _, now, rows = await self._fetch(key, int(reread), _FOREVER)
         held.take(rows, int(reread))
         held.read_until, held.began_at, held.token, held.late = now, began_at, token, late
 
     async def _fetch(
-        self, key: Key, since: int, until: int, *, counted_since: float = math.inf
+        self, key: Key, since: int, until: int, *, counted_since: int | None = None
     ) -> tuple[int, int, list[RawRow]]:
         """How many rows there are between two moments before, the database's clock, and the rows of a window."""
         orchestrator, job_type = key
@@ -145,7 +154,7 @@ class RawRows:
             to_datetime(since),
             to_datetime(until),
             job_type,
-            to_datetime(int(min(counted_since, since))),
+            to_datetime(since if counted_since is None else counted_since),
         )
         rows: list[RawRow] = []
         if found[0]["event_time"] is not None:

@@ -15,11 +15,15 @@ from orchboard.store.changes import EVERYTHING, LATE, SERVES_S, Changes, job_typ
 from orchboard.store.columns import Columns, Results, Sightings, read_results
 from orchboard.store.coverage import Coverage
 from orchboard.store.database import Database
-from orchboard.store.moments import OVERLAP, to_datetime, to_moment
+from orchboard.store.moments import SECOND, to_datetime, to_moment
 from orchboard.store.queries import sql
 from orchboard.store.regions import be_seen
 from orchboard.store.series import SeriesDirectory
 from orchboard.store.spans import TEN_MINUTES
+
+# How far behind the last reading the next begins. A result's receipt time is when its statement began: one that took
+# longer than this to commit is not among the newest, and found by counting those before.
+_OVERLAP = SECOND // 10
 
 # How many results before a reading are counted, so that what came late, and what was removed, is found: 0.2 ms. Beyond
 # these, our own writer tells of them (`Changes.note_late`), and those of others are found when they are summed up.
@@ -92,7 +96,7 @@ class Recent:
         coverage = before = self._coverage or await self._fetch_coverage()
         earlier = self._sightings.arrays()[0]
         if late == self._late:
-            since = self._read_until - OVERLAP
+            since = self._read_until - _OVERLAP
             earlier = earlier[: earlier.searchsorted(since)]
             counted_since = (
                 int(earlier[-_COUNTED]) if len(earlier) > _COUNTED else min(self.held_since, since)
