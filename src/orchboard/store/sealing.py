@@ -38,12 +38,12 @@ class Sealer:
     """Sums up what is due, a span a transaction. Killed, it loses the span it was at and goes on with that.
 
     connection -- of its own
-    downward -- whether to go back in time too: not worth it while old results are still moved
+    since -- how far to go back in time; not worth it where old results wait to be moved
     """
 
-    def __init__(self, connection: Connection, *, downward: bool = True) -> None:
+    def __init__(self, connection: Connection, *, since: datetime = EARLIEST) -> None:
         self._connection = connection
-        self._downward = downward
+        self._since = since
 
     async def run(self, on_span: Callable[[Span], None] | None = None) -> int:
         """Sum up everything that is due, and forget short spans that are old; how many spans it were.
@@ -99,13 +99,10 @@ class Sealer:
         after = await self._connection.fetchval(sql("first_result"), reach["sealed_until"])
         if after is not None and level.end_of(start := level.start_of(after)) <= ended_by:
             return Span(level.number, start, level.end_of(start))
-        if not self._downward:
-            return None
-        earliest = EARLIEST if level.kept is None else reach["now"] - level.kept
+        earliest = self._since if level.kept is None else max(self._since, reach["now"] - level.kept)
         before = await self._connection.fetchval(sql("last_result"), reach["sealed_since"], earliest)
-        if before is None:
+        if before is None or (start := level.start_of(before)) < self._since:
             return None
-        start = level.start_of(before)
         return Span(level.number, start, level.end_of(start))
 
     async def _seal(self, span: Span) -> None:

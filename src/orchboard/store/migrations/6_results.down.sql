@@ -2,6 +2,7 @@
 -- Takes back 6: every result goes back into the table as it was, in this one transaction.
 -- Ids above 2,147,483,647 do not fit there: it then fails and changes nothing.
 
+LOCK TABLE event_details IN ACCESS EXCLUSIVE MODE;
 DROP VIEW event_details;
 DROP VIEW results;
 DROP FUNCTION settle_results();
@@ -25,6 +26,7 @@ INSERT INTO events_before (id, event_time, orchestrator, region_id, payload)
 SELECT id, event_time, orchestrator, region_id, payload FROM events_after ORDER BY id;
 DROP TABLE events_after;
 
+ALTER TABLE events_before RESET (autovacuum_enabled, toast.autovacuum_enabled);
 ALTER TABLE events_before RENAME TO events;
 ALTER TABLE events ALTER COLUMN id SET DEFAULT nextval('events_id_seq');
 ALTER SEQUENCE events_id_seq OWNED BY events.id;

@@ -9,7 +9,11 @@
 -- What has a name keeps it: the reference server's statements find `events` and `event_details` as before.
 -- squawk-ignore-file renaming-table, renaming-object, ban-drop-default, ban-drop-view, prefer-bigint-over-int
 
+-- First everything at once, in the order in which a reader takes it: else one could hold the view and wait for us.
+LOCK TABLE event_details IN ACCESS EXCLUSIVE MODE;
 ALTER TABLE events RENAME TO events_before;
+-- It only gets emptier until it is dropped: cleaning it up meanwhile would be for nothing.
+ALTER TABLE events_before SET (autovacuum_enabled = false, toast.autovacuum_enabled = false);
 ALTER TABLE events_before RENAME CONSTRAINT events_pkey TO events_before_pkey;
 ALTER TABLE events_before RENAME CONSTRAINT events_region_id_fkey TO events_before_region_id_fkey;
 ALTER INDEX idx_events_region_id RENAME TO idx_events_before_region_id;
@@ -105,18 +109,19 @@ BEGIN
 END $$;
 DROP VIEW event_details_before;
 
--- Ends the move when no old row is left: true from then on. Takes every lock for an instant, in the
--- order in which a reader takes them.
+-- Ends the move when no old row is left: true from then on. Looks while everybody reads and writes but the movers;
+-- then takes every lock for an instant, in the order in which a reader takes them.
 CREATE FUNCTION settle_results() RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN
     IF to_regclass('events_before') IS NULL THEN
         RETURN true;
     END IF;
-    LOCK TABLE results IN ACCESS EXCLUSIVE MODE;
+    LOCK TABLE events_before IN SHARE ROW EXCLUSIVE MODE;
     IF EXISTS (SELECT FROM events_before) THEN
         RETURN false;
     END IF;
+    LOCK TABLE results IN ACCESS EXCLUSIVE MODE;
     CREATE OR REPLACE VIEW results AS
     SELECT id, event_time, orchestrator, region_id, payload,
            pipeline, model, success_rate, seg_duration, round_trip_time, is_scored
