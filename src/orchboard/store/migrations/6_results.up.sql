@@ -42,7 +42,6 @@ CREATE TABLE events (
                     GENERATED ALWAYS AS ((payload ->> 'test_outcome' LIKE 'unscored%') IS NOT TRUE) STORED,
     CONSTRAINT events_pkey PRIMARY KEY (orchestrator, event_time, id)
 );
-ALTER SEQUENCE events_id_seq OWNED BY events.id;
 
 -- Every aggregate is an index-only scan of this.
 CREATE INDEX idx_events_event_time ON events (event_time)
@@ -50,19 +49,6 @@ INCLUDE (region_id, orchestrator, pipeline, model, success_rate, seg_duration, r
 -- Ours are lower case; those of others may not be. Nearly empty.
 CREATE INDEX idx_events_mixed_case ON events (lower(orchestrator), event_time)
 WHERE orchestrator <> lower(orchestrator);
-
-DO $$
-DECLARE
-    granted record;
-BEGIN
-    FOR granted IN
-        SELECT acl.privilege_type, CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END AS grantee
-        FROM pg_class, aclexplode(relacl) acl
-        WHERE oid = 'events_before'::regclass AND acl.grantee <> relowner
-    LOOP
-        EXECUTE format('GRANT %s ON events TO %s', granted.privilege_type, granted.grantee);
-    END LOOP;
-END $$;
 
 -- Every result, wherever it is at the moment. `orchestrator` is as it was written.
 CREATE VIEW results AS
@@ -95,18 +81,37 @@ SELECT
 FROM results
 INNER JOIN regions ON results.region_id = regions.id
 INNER JOIN job_types ON regions.job_type_id = job_types.id;
+
+-- Whoever owns what was there, and may use it, owns and may use what is there now.
 DO $$
 DECLARE
+    pair record;
     granted record;
 BEGIN
-    FOR granted IN
-        SELECT acl.privilege_type, CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END AS grantee
-        FROM pg_class, aclexplode(relacl) acl
-        WHERE oid = 'event_details_before'::regclass AND acl.grantee <> relowner
+    FOR pair IN SELECT * FROM (VALUES
+        ('events_before', 'events'), ('event_details_before', 'results'), ('event_details_before', 'event_details')
+    ) AS renamed (before, after)
     LOOP
-        EXECUTE format('GRANT %s ON event_details TO %s', granted.privilege_type, granted.grantee);
+        EXECUTE format(
+            'ALTER TABLE %I OWNER TO %s', pair.after,
+            (SELECT relowner::regrole FROM pg_class WHERE oid = pair.before::regclass)
+        );
+    END LOOP;
+    FOR granted IN
+        SELECT renamed.after, acl.privilege_type, acl.is_grantable,
+               CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END AS grantee
+        FROM (VALUES ('events_before', 'events'), ('event_details_before', 'event_details')) AS renamed (before, after)
+        INNER JOIN pg_class ON oid = renamed.before::regclass,
+        aclexplode(relacl) acl
+        WHERE acl.grantee <> relowner
+    LOOP
+        EXECUTE format(
+            'GRANT %s ON %I TO %s%s', granted.privilege_type, granted.after, granted.grantee,
+            CASE WHEN granted.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+        );
     END LOOP;
 END $$;
+ALTER SEQUENCE events_id_seq OWNED BY events.id;
 DROP VIEW event_details_before;
 
 -- Ends the move when no old row is left: true from then on. Looks while everybody reads and writes but the movers;
