@@ -62,10 +62,14 @@ class Watched:
         self.failed: list[str] = []
 
     def worst(self, since: float) -> str:
-        took = sorted((took for began, took in self.took if began + took >= since), reverse=True)
-        if not took:
+        times = sorted(
+            ((took, began - since) for began, took in self.took if began + took >= since), reverse=True
+        )
+        if not times:
             return "-"
-        return f"{took[0]:.2f} s (median {took[len(took) // 2] * 1000:.0f} ms)"
+        worst = ", ".join(f"{took:.2f} s after {began:.0f} s" for took, began in times[:3])
+        over = sum(took > 1 for took, _ in times)
+        return f"{worst}; {over} of {len(times)} over 1 s; median {times[len(times) // 2][0] * 1000:.0f} ms"
 
     async def every(self, pause_s: float, work: Callable[[], Awaitable[None]]) -> None:
         due = time.monotonic()
@@ -110,8 +114,8 @@ class Board:
         took = time.monotonic() - began
         written = await self.ask("SELECT (pg_current_wal_lsn() - $1::text::pg_lsn)::bigint", wal)
         print(
-            f"{name:<34} {took:8.1f} s  wal {written / 1e9:6.2f} GB  disk {await self.disk() / 1e9:5.1f} GB  "
-            f"writer {self.writer.worst(began)}  reader {self.reader.worst(began)}",
+            f"{name}: {took:.1f} s, wal {written / 1e9:.2f} GB, disk {await self.disk() / 1e9:.1f} GB\n"
+            f"  writer {self.writer.worst(began)}\n  reader {self.reader.worst(began)}",
             flush=True,
         )
 

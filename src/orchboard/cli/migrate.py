@@ -211,8 +211,12 @@ def _take_over() -> None:
             showing = asyncio.create_task(_show_progress(connect))
             connection = await connect()
             try:
-                while not await take_over(connection, on_batch=count_moved, on_span=count_span):  # noqa: ASYNC110 - others hold it
-                    await asyncio.sleep(SETTLE_EVERY_S)
+                while True:
+                    tried_at = time.monotonic()
+                    if await take_over(connection, on_batch=count_moved, on_span=count_span):
+                        return
+                    # Others hold the old table. A try reads all of it, so it is not worth to be at it all the time.
+                    await asyncio.sleep(min(max(time.monotonic() - tried_at, SETTLE_EVERY_S), TELL_EVERY_S))
             finally:
                 showing.cancel()
                 await asyncio.gather(showing, return_exceptions=True)

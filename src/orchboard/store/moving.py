@@ -14,6 +14,10 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 BATCH = 5000
 
+# Results moved away leave holes at the end of the old table's indexes, where the planner looks each time it plans: with
+# millions of them every answer took 0.3 s longer. Cleaning up also gives the room back.
+_CLEAN_EVERY = 500_000
+
 # Who wants a table for itself makes everybody behind it wait as long as it waits. Less than `deadlock_timeout`, so
 # that it is never a reader that is refused.
 _LOCK_WAIT = "200ms"
@@ -38,6 +42,7 @@ class Mover:
         self._rest = rest
         self._before = self.reached = LATEST
         self._has_seen_all = True
+        self._not_cleaned = 0
 
     async def is_moving(self) -> bool:
         """Whether there is a table of old results."""
@@ -63,6 +68,7 @@ class Mover:
                 row = await self._connection.fetchrow(sql("move_results"), self._before, BATCH)
             assert row is not None  # noqa: S101 - it counts, so it always has one
             if not row["number"]:
+                await self._clean()
                 if self._has_seen_all:
                     self.reached = EARLIEST
                 # What one that was killed had begun, behind the one that passed it.
@@ -70,13 +76,20 @@ class Mover:
                 continue
             self._before = row["reached"]
             self.reached = min(self.reached, self._before)
+            self._not_cleaned += row["number"]
             if self._on_batch is not None:
                 self._on_batch(row["number"])
+            if self._not_cleaned >= _CLEAN_EVERY:
+                await self._clean()
             await asyncio.sleep(self._rest * (loop.time() - began_at))
             if down_to == LATEST:
                 down_to = max(self.reached, EARLIEST + length) - length
             elif self.reached <= down_to:
                 return
+
+    async def _clean(self) -> None:
+        self._not_cleaned = 0
+        await self._connection.execute(sql("vacuum_events_before"))
 
     async def settle(self) -> bool:
         """End the move if nothing is left and nobody holds the tables; whether it is ended."""

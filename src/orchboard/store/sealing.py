@@ -15,6 +15,12 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 GRACE = timedelta(seconds=60)
 """How long after its end a span is left open: longer than a statement that stores a result can take."""
 
+# Six hours first: they are soon done, and where a database is just taken over most of the last day is then there.
+# Days and months are summed up from them.
+_ORDER = (LEVELS[2], LEVELS[1], LEVELS[0], *LEVELS[3:])
+
+_MICROSECOND = timedelta(microseconds=1)
+
 READ_WHOLE = 1024
 """So many round trips are read as they are; of more, counts in buckets are read first."""
 
@@ -52,7 +58,7 @@ class Sealer:
         """
         now = await self._connection.fetchval(sql("now"))
         number = 0
-        for level in LEVELS:
+        for level in _ORDER:
             await self._connection.execute(sql("sealing_begin"), level.number, level.start_of(now))
             while span := await self._seal_next(level):
                 number += 1
@@ -69,7 +75,7 @@ class Sealer:
         """
         rows = await self._connection.fetch(sql("miscounted_spans"), level.number, since, until)
         for row in rows:
-            last = row["span_end"] - timedelta(microseconds=1)
+            last = row["span_end"] - _MICROSECOND
             await unseal(self._connection, row["span_start"], last)
         return [Span(level.number, row["span_start"], row["span_end"]) for row in rows]
 
@@ -99,6 +105,8 @@ class Sealer:
         after = await self._connection.fetchval(sql("first_result"), reach["sealed_until"])
         if after is not None and level.end_of(start := level.start_of(after)) <= ended_by:
             return Span(level.number, start, level.end_of(start))
+        if level.start_of(reach["sealed_since"] - _MICROSECOND) < self._since:
+            return None  # without looking: where results were just moved away, an index is slow to look into
         earliest = self._since if level.kept is None else max(self._since, reach["now"] - level.kept)
         before = await self._connection.fetchval(sql("last_result"), reach["sealed_since"], earliest)
         if before is None or (start := level.start_of(before)) < self._since:
