@@ -2,14 +2,20 @@ import os
 import pty
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from orchboard.store.migrate import migrate_to
 from orchboard.store.migration_files import load_migrations
+from orchboard.store.takeover import Progress, fetch_progress
 from tests.cli.conftest import Orchboard, environment
+from tests.conftest import run
 
 LATEST = len(load_migrations())
+OLD_RESULTS = 4000
 
 
 def test_the_schema_moves_and_each_step_is_told(orchboard: Orchboard, empty_database: str) -> None:
@@ -25,7 +31,94 @@ def test_the_schema_moves_and_each_step_is_told(orchboard: Orchboard, empty_data
     goto = orchboard("migrate", "goto", "3", "--yes", POSTGRES=empty_database)
     assert goto.out.splitlines()[-1].startswith("the schema is at version 3")
     version = orchboard("migrate", "version", "--json", POSTGRES=empty_database)
-    assert version.json() == {"version": 3, "dirty": False, "latest": LATEST}
+    assert version.json() == {"version": 3, "dirty": False, "latest": LATEST, "taking_over": None}
+
+
+@pytest.fixture
+def old_database(empty_database: str) -> str:
+    """The URL of a database of the reference server's last version, with OLD_RESULTS in it."""
+
+    async def fill() -> None:
+        await migrate_to(lambda: asyncpg.connect(empty_database), 3)
+        connection = await asyncpg.connect(empty_database)
+        await connection.execute(
+            "INSERT INTO events (event_time, orchestrator, region_id, payload) "
+            "SELECT now() - interval '1 day' * (n % 40), '0x1', 1, '{}' FROM generate_series(1, $1::integer) n",
+            OLD_RESULTS,
+        )
+        await connection.execute("ANALYZE")
+        await connection.close()
+
+    run(fill())
+    return empty_database
+
+
+async def _look(url: str) -> tuple[Progress, int]:
+    connection = await asyncpg.connect(url)
+    try:
+        number = await connection.fetchval("SELECT count(DISTINCT id) FROM results")
+        return await fetch_progress(connection), number
+    finally:
+        await connection.close()
+
+
+def test_old_results_are_moved_and_summed_up_and_it_says_so(orchboard: Orchboard, old_database: str) -> None:
+    schema = orchboard("migrate", "up", "--schema-only", POSTGRES=old_database)
+    assert schema.out.splitlines()[-1] == f"the schema is at version {LATEST}"
+    told = orchboard("migrate", "version", POSTGRES=old_database).out.splitlines()
+    assert told[0] == f"{LATEST} of {LATEST}"
+    assert told[1].endswith("results wait to be moved, 0 are summed up; more wait for it")
+    doctor = orchboard("doctor", POSTGRES=old_database)
+    assert "! summaries: " in doctor.out and "wait to be moved" in doctor.out
+
+    up = orchboard("migrate", "up", POSTGRES=old_database).out.splitlines()
+    assert up[0] == f"the schema is at version {LATEST} already"
+    assert up[1].startswith(f"moved {OLD_RESULTS:,} results and summed up ")
+    state = orchboard("migrate", "version", "--json", POSTGRES=old_database).json()["taking_over"]
+    assert (state["unmoved"], state["is_settled"], state["is_done"]) == (0, True, True)
+    assert 0 < state["summed_up"] <= OLD_RESULTS
+    assert "✓ summaries: " in orchboard("doctor", POSTGRES=old_database).out
+    again = orchboard("migrate", "up", POSTGRES=old_database)
+    assert again.out == f"the schema is at version {LATEST} already\n"
+
+
+def test_on_a_terminal_there_are_bars(old_database: str, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    program = subprocess.Popen(
+        [sys.executable, "-m", "orchboard", "migrate", "up"],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env=environment(tmp_path, POSTGRES=old_database, TERM="xterm", COLUMNS="100"),
+    )
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # EIO: the program has ended
+        while some := os.read(ours, 65536):
+            shown += some
+    out, _ = program.communicate(timeout=30)
+    os.close(ours)
+    assert program.returncode == 0
+    assert b"moving" in shown and b"summing up" in shown
+    assert f"moved {OLD_RESULTS:,} results".encode() in out
+
+
+def test_killed_it_goes_on_the_next_time_and_two_may_do_it_at_once(
+    orchboard: Orchboard, old_database: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "orchboard", "migrate", "up"]
+    variables = environment(tmp_path, POSTGRES=old_database)
+    killed = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables)
+    assert killed.stdout is not None
+    while f"version {LATEST}" not in killed.stdout.readline().decode():
+        assert killed.poll() is None
+    killed.kill()
+    killed.communicate()
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, env=variables) for _ in range(2)]
+    for each in both:
+        out, _ = each.communicate(timeout=60)
+        assert each.returncode == 0, out
+    progress, number = run(_look(old_database))
+    assert progress.is_settled and progress.is_done and number == OLD_RESULTS
 
 
 @pytest.mark.parametrize("words", [("down",), ("goto", "0"), ("force", "1")])

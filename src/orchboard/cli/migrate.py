@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
     from orchboard.store.ledgers import SchemaVersion
     from orchboard.store.migrate import Connect, Step
+    from orchboard.store.takeover import Progress
 
 LOCK_WAIT_S = 600.0
+SHOW_EVERY_S, TELL_EVERY_S = 0.5, 10.0
+SETTLE_EVERY_S = 0.5
 
 Yes = Annotated[bool, Parameter(name=("--yes", "-y"), help="Don't ask.", negative="")]
 
@@ -32,12 +35,22 @@ migrate = App(
 
 
 @migrate.command
-def up() -> None:
+def up(
+    *,
+    schema_only: Annotated[
+        bool, Parameter(help="Leave the results to the servers, which do it in the background.", negative="")
+    ] = False,
+) -> None:
     """Move up to the latest version; make the database first if it is missing and the user may.
+
+    Then bring its results up: those of a database that was taken over are moved, and what is over is summed
+    up. Servers may serve meanwhile; broken off, it goes on where it was the next time.
 
     `orchboard migrate up`
     """
     _move(None)
+    if not schema_only:
+        _take_over()
 
 
 @migrate.command
@@ -73,19 +86,23 @@ def goto(version: Annotated[int, Parameter(help="0 to the latest.")], *, yes: Ye
 
 @migrate.command(name="version")
 def show_version(*, json: Annotated[bool, Parameter(help="As JSON.", negative="")] = False) -> None:
-    """Say where the schema stands. Changes nothing.
+    """Say where the schema stands, and how far its results are brought up. Changes nothing.
 
     `orchboard migrate version`
     """
     from orchboard.cli.output import print_json
     from orchboard.store.migration_files import load_migrations
 
-    current, latest = _current(), len(load_migrations())
+    (current, progress), latest = _look(), len(load_migrations())
     if json:
-        print_json({"version": current.version, "dirty": current.dirty, "latest": latest})
-    else:
-        dirty = ", dirty: that version was begun and never finished" if current.dirty else ""
-        print(f"{current.version} of {latest}{dirty}")
+        print_json(
+            {"version": current.version, "dirty": current.dirty, "latest": latest, "taking_over": progress}
+        )
+        return
+    dirty = ", dirty: that version was begun and never finished" if current.dirty else ""
+    print(f"{current.version} of {latest}{dirty}")
+    if progress is not None and progress.results:
+        print(progress.says)
 
 
 @migrate.command
@@ -145,12 +162,94 @@ def _move(version: int | None) -> None:
 
 
 def _current() -> SchemaVersion:
+    return _look()[0]
+
+
+def _look() -> tuple[SchemaVersion, Progress | None]:
+    """Where the schema stands, and how far the results are where it is the latest."""
     import asyncio
 
     from orchboard.store.migrate import fetch_schema_version
+    from orchboard.store.migration_files import load_migrations
+    from orchboard.store.takeover import fetch_progress
 
     with _connectable() as (_, connect):
-        return asyncio.run(fetch_schema_version(connect))
+
+        async def run() -> tuple[SchemaVersion, Progress | None]:
+            current = await fetch_schema_version(connect)
+            if current.version != len(load_migrations()) or current.dirty:
+                return current, None
+            connection = await connect()
+            try:
+                return current, await fetch_progress(connection)
+            finally:
+                connection.terminate()
+
+        return asyncio.run(run())
+
+
+def _take_over() -> None:
+    """Move results and sum them up, showing how far it is; says nothing when there is nothing to do."""
+    import asyncio
+    import time
+
+    from orchboard.store.takeover import take_over
+
+    moved = spans = 0
+
+    def count_moved(number: int) -> None:
+        nonlocal moved
+        moved += number
+
+    def count_span(_: object) -> None:
+        nonlocal spans
+        spans += 1
+
+    with _connectable() as (_, connect):
+
+        async def run() -> None:
+            showing = asyncio.create_task(_show_progress(connect))
+            connection = await connect()
+            try:
+                while True:
+                    tried_at = time.monotonic()
+                    if await take_over(connection, on_batch=count_moved, on_span=count_span):
+                        return
+                    # Others hold the old table. A try reads all of it, so it is not worth to be at it all the time.
+                    await asyncio.sleep(min(max(time.monotonic() - tried_at, SETTLE_EVERY_S), TELL_EVERY_S))
+            finally:
+                showing.cancel()
+                await asyncio.gather(showing, return_exceptions=True)
+                connection.terminate()
+
+        began_at = time.monotonic()
+        asyncio.run(run())
+    if moved or spans:
+        took_s = time.monotonic() - began_at
+        print(f"moved {moved:,} results and summed up {spans:,} spans of time in {took_s:.1f} s")
+
+
+async def _show_progress(connect: Connect) -> None:
+    """A bar each on a terminal, else a line now and then; until cancelled. Other processes' share counts too."""
+    import asyncio
+    import sys
+
+    from orchboard.cli.output import progress_bar
+    from orchboard.store.takeover import fetch_progress
+
+    connection = await connect()
+    try:
+        with progress_bar() as bar:
+            moving, summing = bar.add_task("moving", total=None), bar.add_task("summing up", total=None)
+            while True:
+                await asyncio.sleep(SHOW_EVERY_S if sys.stderr.isatty() else TELL_EVERY_S)
+                now = await fetch_progress(connection)
+                bar.update(moving, total=now.results, completed=now.results - now.unmoved)
+                bar.update(summing, total=now.results, completed=now.summed_up)
+                if not sys.stderr.isatty():
+                    print(now.says, file=sys.stderr, flush=True)
+    finally:
+        connection.terminate()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from orchboard.store.database import Database
 from orchboard.store.queries import sql
+from orchboard.store.takeover import fetch_progress
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -104,7 +105,7 @@ async def diagnose(database: Database, url: str, *, timeout_s: float) -> list[Fi
         return [Finding(level, "database", failure.says, failure.remedy)]
     findings = [Finding(Level.OK, "database", "answers")]
     try:
-        for question in (_ask_server, _ask_schema, _ask_contents):
+        for question in (_ask_server, _ask_schema, _ask_takeover, _ask_contents):
             try:
                 async with asyncio.timeout(timeout_s):
                     findings += await question(database, connection, url)
@@ -216,6 +217,16 @@ def _missing_rights(role: str, schema: str | None, may_create: bool, owns_events
         says = f"role {role} does not own the table events, so it can't add an index to it"
         found.append(Finding(Level.ERROR, "privileges", says, "Let POSTGRES name the table's owner."))
     return found
+
+
+async def _ask_takeover(_: Database, connection: Connection, __: str) -> list[Finding]:
+    if not await connection.fetchval(sql("ping")):
+        return []
+    progress = await fetch_progress(connection)
+    if progress.is_done or not progress.results:
+        return [Finding(Level.OK, "summaries", "everything that is over is summed up")]
+    remedy = "`orchboard serve` goes on with it in the background, `orchboard migrate up` at once."
+    return [Finding(Level.WARNING, "summaries", f"{progress.says}, so long windows are slow", remedy)]
 
 
 async def _ask_contents(_: Database, connection: Connection, __: str) -> list[Finding]:

@@ -39,7 +39,7 @@ __all__ = [
 
 Connect: TypeAlias = Callable[[], Awaitable[Connection]]
 
-_LOCK_ATTEMPTS = 5
+_LOCK_ATTEMPTS = 20
 _QUEUED_TOO_LONG = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 _LOST = (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
 
@@ -83,7 +83,7 @@ async def migrate_to(
     *,
     on_step: Callable[[Step], None] | None = None,
     lock_wait_s: float = 60,
-    lock_timeout_s: float = 5,
+    lock_timeout_s: float = 0.5,
     migrations: tuple[Migration, ...] | None = None,
 ) -> tuple[Step, ...]:
     """Bring the schema to a version, up or down, and return the steps that this call took.
@@ -95,7 +95,8 @@ async def migrate_to(
     version -- None: the latest; 0: nothing left
     on_step -- called after each step
     lock_wait_s -- how long to wait for another run
-    lock_timeout_s -- how long a statement may queue for a table before it lets others pass and tries again
+    lock_timeout_s -- how long a statement may queue for a table before it lets others pass and tries again; those
+        that come after it wait behind it. Less than Postgres's deadlock_timeout, or a reader may be refused
     migrations -- None: those of the package
 
     A version that runs outside a transaction and broke off is run again; any other `dirty` is refused.
@@ -190,7 +191,7 @@ async def _advance(run: _Run) -> Step | None:
         try:
             return await _take_step(run)
         except _QUEUED_TOO_LONG:
-            await asyncio.sleep(random.uniform(0.1, 0.5))  # noqa: S311 - jitter
+            await asyncio.sleep(random.uniform(1, 3) * run.lock_timeout_s)  # noqa: S311 - jitter
     try:
         return await _take_step(run)
     except _QUEUED_TOO_LONG as error:

@@ -7,7 +7,18 @@ from typing import TypeAlias
 import asyncpg
 
 from orchboard.store.queries import sql
-from orchboard.store.spans import LEVELS, MINUTE, TEN_MINUTES, Level, Span, spans_between
+from orchboard.store.spans import (
+    DAY,
+    HOUR,
+    LEVELS,
+    MINUTE,
+    MONTH,
+    SIX_HOURS,
+    TEN_MINUTES,
+    Level,
+    Span,
+    spans_between,
+)
 from orchboard.window import EARLIEST
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -17,6 +28,12 @@ GRACE = timedelta(seconds=60)
 
 MINUTE_WORTH = 1000
 """So many results make a single minute worth summing up by itself."""
+
+# Six hours first: they are soon done, and where a database is just taken over most of the last day is then there.
+# Days and months are summed up from them.
+_ORDER = (SIX_HOURS, HOUR, TEN_MINUTES, MINUTE, DAY, MONTH)
+
+_MICROSECOND = timedelta(microseconds=1)
 
 READ_WHOLE = 1024
 """So many round trips are read as they are; of more, counts in buckets are read first."""
@@ -41,12 +58,12 @@ class Sealer:
     """Sums up what is due, a span a transaction. Killed, it loses the span it was at and goes on with that.
 
     connection -- of its own
-    downward -- whether to go back in time too: not worth it while old results are still moved
+    since -- how far to go back in time; not worth it where old results wait to be moved
     """
 
-    def __init__(self, connection: Connection, *, downward: bool = True) -> None:
+    def __init__(self, connection: Connection, *, since: datetime = EARLIEST) -> None:
         self._connection = connection
-        self._downward = downward
+        self._since = since
 
     async def run(self, on_span: Callable[[Span], None] | None = None) -> int:
         """Sum up everything that is due, and forget short spans that are old; how many spans were looked at.
@@ -55,7 +72,7 @@ class Sealer:
         """
         now = await self._connection.fetchval(sql("now"))
         number = 0
-        for level in LEVELS:
+        for level in _ORDER:
             await self._connection.execute(sql("sealing_begin"), level.number, level.start_of(now))
             while span := await self._seal_next(level):
                 number += 1
@@ -72,7 +89,7 @@ class Sealer:
         """
         rows = await self._connection.fetch(sql("miscounted_spans"), level.number, since, until)
         for row in rows:
-            last = row["span_end"] - timedelta(microseconds=1)
+            last = row["span_end"] - _MICROSECOND
             await unseal(self._connection, row["span_start"], last)
         return [Span(level.number, row["span_start"], row["span_end"]) for row in rows]
 
@@ -123,13 +140,12 @@ class Sealer:
         after = await self._connection.fetchval(sql("first_result"), reach["sealed_until"])
         if after is not None and level.end_of(start := level.start_of(after)) <= ended_by:
             return Span(level.number, start, level.end_of(start))
-        if not self._downward:
-            return None
-        earliest = EARLIEST if level.kept is None else reach["now"] - level.kept
+        if level.start_of(reach["sealed_since"] - _MICROSECOND) < self._since:
+            return None  # without looking: where results were just moved away, an index is slow to look into
+        earliest = self._since if level.kept is None else max(self._since, reach["now"] - level.kept)
         before = await self._connection.fetchval(sql("last_result"), reach["sealed_since"], earliest)
-        if before is None:
+        if before is None or (start := level.start_of(before)) < self._since:
             return None
-        start = level.start_of(before)
         return Span(level.number, start, level.end_of(start))
 
     async def _seal(self, span: Span) -> None:
@@ -138,8 +154,18 @@ class Sealer:
         execute = self._connection.execute
         await execute(sql("seal_span"), *whole)
         await execute(sql("seal_clear"), *level_start)
-        await execute(sql("seal_series"), span.start, span.end)
-        await execute(sql("seal_segments"), *whole)
-        await execute(sql("seal_round_trips"), *whole, READ_WHOLE)
-        await execute(sql("seal_pipelines"), *whole)
+        if not await self._seal_from_parts(span):
+            await execute(sql("seal_series"), span.start, span.end)
+            await execute(sql("seal_segments"), *whole)
+            await execute(sql("seal_round_trips"), *whole, READ_WHOLE)
+            await execute(sql("seal_pipelines"), *whole)
         await execute(sql("seal_count"), *whole)
+
+    async def _seal_from_parts(self, span: Span) -> bool:
+        parts = LEVELS[span.level - 1] if span.level else None
+        if parts is None or parts.kept is not None:
+            return False
+        # Imported when first needed: numpy takes 0.2 s.
+        from orchboard.store.combining import seal_from_parts
+
+        return await seal_from_parts(self._connection, span, parts, read_whole=READ_WHOLE)

@@ -8,10 +8,10 @@ import structlog
 
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.store.database import Database
-from orchboard.store.moving import move_results
 from orchboard.store.queries import sql
 from orchboard.store.sealing import Sealer
 from orchboard.store.spans import DAY, TEN_MINUTES
+from orchboard.store.takeover import take_over
 from orchboard.window import EARLIEST
 
 log = structlog.get_logger(__name__)
@@ -43,11 +43,8 @@ class Upkeep:
                 await self._database.open()
                 connection = await self._database.connect()
                 try:
-                    settled = not await connection.fetchval(sql("is_moving"))
-                    await Sealer(connection, downward=settled).run()
-                    if not settled:
-                        await self._move(connection)
-                    elif loop.time() - checked_at > CHECK_EVERY_S:
+                    is_settled = await self._take_over(connection)
+                    if is_settled and loop.time() - checked_at > CHECK_EVERY_S:
                         checked_at = loop.time()
                         await self._check(connection)
                 finally:
@@ -58,16 +55,19 @@ class Upkeep:
                 log.exception("upkeep broke off and will go on")
             await asyncio.sleep(EVERY_S)
 
-    async def _move(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    async def _take_over(self, connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
         moved = 0
 
         def count(number: int) -> None:
             nonlocal moved
+            if not moved:
+                log.info("moving results to where their numbers have columns")
             moved += number
 
-        log.info("moving results to where their numbers have columns")
-        settled = await move_results(connection, on_batch=count, rest=_REST)
-        log.info("moved results", results=moved, settled=settled)
+        is_settled = await take_over(connection, rest=_REST, on_batch=count)
+        if moved:
+            log.info("moved results", results=moved, settled=is_settled)
+        return is_settled
 
     async def _check(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         """Count what the spans of the last hour hold, and of one older day after the other."""

@@ -7,16 +7,18 @@
 -- `settle_results` ends that: without old rows it drops the table that held them.
 --
 -- What has a name keeps it: the reference server's statements find `events` and `event_details` as before.
--- squawk-ignore-file renaming-table, renaming-object, ban-drop-default, ban-drop-view, prefer-bigint-over-int
+-- squawk-ignore-file renaming-table, renaming-object, ban-drop-default, ban-drop-view, prefer-bigint-over-int, require-concurrent-index-deletion
 
+-- First everything at once, in the order in which a reader takes it: else one could hold the view and wait for us.
+LOCK TABLE event_details IN ACCESS EXCLUSIVE MODE;
 ALTER TABLE events RENAME TO events_before;
+-- It only gets emptier until it is dropped; whoever empties it cleans it up, and has fewer indexes to clean.
+ALTER TABLE events_before SET (autovacuum_enabled = false, toast.autovacuum_enabled = false);
 ALTER TABLE events_before RENAME CONSTRAINT events_pkey TO events_before_pkey;
 ALTER TABLE events_before RENAME CONSTRAINT events_region_id_fkey TO events_before_region_id_fkey;
-ALTER INDEX idx_events_region_id RENAME TO idx_events_before_region_id;
 ALTER INDEX idx_events_orchestrator RENAME TO idx_events_before_orchestrator;
 ALTER INDEX idx_events_timestamp RENAME TO idx_events_before_timestamp;
-ALTER INDEX idx_events_payload_pipeline RENAME TO idx_events_before_payload_pipeline;
-ALTER INDEX idx_events_payload_model RENAME TO idx_events_before_payload_model;
+DROP INDEX idx_events_region_id, idx_events_payload_pipeline, idx_events_payload_model;
 ALTER INDEX idx_events_orchestrator_event_time RENAME TO idx_events_before_orchestrator_event_time;
 ALTER TABLE events_before ALTER COLUMN id DROP DEFAULT;
 ALTER SEQUENCE events_id_seq AS bigint;
@@ -38,7 +40,6 @@ CREATE TABLE events (
                     GENERATED ALWAYS AS ((payload ->> 'test_outcome' LIKE 'unscored%') IS NOT TRUE) STORED,
     CONSTRAINT events_pkey PRIMARY KEY (orchestrator, event_time, id)
 );
-ALTER SEQUENCE events_id_seq OWNED BY events.id;
 
 -- Every aggregate is an index-only scan of this.
 CREATE INDEX idx_events_event_time ON events (event_time)
@@ -46,19 +47,6 @@ INCLUDE (region_id, orchestrator, pipeline, model, success_rate, seg_duration, r
 -- Ours are lower case; those of others may not be. Nearly empty.
 CREATE INDEX idx_events_mixed_case ON events (lower(orchestrator), event_time)
 WHERE orchestrator <> lower(orchestrator);
-
-DO $$
-DECLARE
-    granted record;
-BEGIN
-    FOR granted IN
-        SELECT acl.privilege_type, CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END AS grantee
-        FROM pg_class, aclexplode(relacl) acl
-        WHERE oid = 'events_before'::regclass AND acl.grantee <> relowner
-    LOOP
-        EXECUTE format('GRANT %s ON events TO %s', granted.privilege_type, granted.grantee);
-    END LOOP;
-END $$;
 
 -- Every result, wherever it is at the moment. `orchestrator` is as it was written.
 CREATE VIEW results AS
@@ -91,32 +79,52 @@ SELECT
 FROM results
 INNER JOIN regions ON results.region_id = regions.id
 INNER JOIN job_types ON regions.job_type_id = job_types.id;
+
+-- Whoever owns what was there, and may use it, owns and may use what is there now.
 DO $$
 DECLARE
+    pair record;
     granted record;
 BEGIN
-    FOR granted IN
-        SELECT acl.privilege_type, CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END AS grantee
-        FROM pg_class, aclexplode(relacl) acl
-        WHERE oid = 'event_details_before'::regclass AND acl.grantee <> relowner
+    FOR pair IN SELECT * FROM (VALUES
+        ('events_before', 'events'), ('event_details_before', 'results'), ('event_details_before', 'event_details')
+    ) AS renamed (before, after)
     LOOP
-        EXECUTE format('GRANT %s ON event_details TO %s', granted.privilege_type, granted.grantee);
+        EXECUTE format(
+            'ALTER TABLE %I OWNER TO %s', pair.after,
+            (SELECT relowner::regrole FROM pg_class WHERE oid = pair.before::regclass)
+        );
+    END LOOP;
+    FOR granted IN
+        SELECT renamed.after, acl.privilege_type, acl.is_grantable,
+               CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END AS grantee
+        FROM (VALUES ('events_before', 'events'), ('event_details_before', 'event_details')) AS renamed (before, after)
+        INNER JOIN pg_class ON oid = renamed.before::regclass,
+        aclexplode(relacl) acl
+        WHERE acl.grantee <> relowner
+    LOOP
+        EXECUTE format(
+            'GRANT %s ON %I TO %s%s', granted.privilege_type, granted.after, granted.grantee,
+            CASE WHEN granted.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+        );
     END LOOP;
 END $$;
+ALTER SEQUENCE events_id_seq OWNED BY events.id;
 DROP VIEW event_details_before;
 
--- Ends the move when no old row is left: true from then on. Takes every lock for an instant, in the
--- order in which a reader takes them.
+-- Ends the move when no old row is left: true from then on. Looks while everybody reads and writes but the movers;
+-- then takes every lock for an instant, in the order in which a reader takes them.
 CREATE FUNCTION settle_results() RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN
     IF to_regclass('events_before') IS NULL THEN
         RETURN true;
     END IF;
-    LOCK TABLE results IN ACCESS EXCLUSIVE MODE;
+    LOCK TABLE events_before IN SHARE ROW EXCLUSIVE MODE;
     IF EXISTS (SELECT FROM events_before) THEN
         RETURN false;
     END IF;
+    LOCK TABLE results IN ACCESS EXCLUSIVE MODE;
     CREATE OR REPLACE VIEW results AS
     SELECT id, event_time, orchestrator, region_id, payload,
            pipeline, model, success_rate, seg_duration, round_trip_time, is_scored

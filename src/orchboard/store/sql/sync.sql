@@ -4,6 +4,7 @@
 -- before, how many results were received from $3 on and before $1; and the results received from $1 on, in that
 -- order: event_time (microseconds since 2000), orchestrators (lower case), region_ids, pipelines, models, success_rate,
 -- seg_duration, round_trip_time, is_scored; all null without one.
+-- The upper end is for a planner without statistics: it takes a range with two ends for a small part of the table.
 SELECT
     now() AS now,
     (SELECT concat_ws(' ', count(*), sum(revision), max(revision)) FROM spans) AS coverage,
@@ -26,7 +27,7 @@ FROM (
             SELECT event_time, orchestrator, region_id, pipeline, model,
                    success_rate, seg_duration, round_trip_time, is_scored
             FROM results
-            WHERE event_time >= $1 AND region_id IS NOT NULL
+            WHERE event_time >= $1 AND event_time < 'infinity' AND region_id IS NOT NULL
             ORDER BY event_time DESC
             LIMIT $2
         ) newest

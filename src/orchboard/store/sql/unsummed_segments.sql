@@ -22,10 +22,15 @@ FROM (
         sum(e.seg_duration) AS seg_duration,
         sum(e.round_trip_time) AS round_trip_time
     FROM unnest($1::timestamptz[], $2::timestamptz[]) AS p (since, until)
-    JOIN results e ON e.event_time >= p.since AND e.event_time < p.until
-    WHERE e.region_id = ANY(ARRAY(SELECT r.id FROM regions r JOIN job_types j ON j.id = r.job_type_id WHERE j.name = $3))
-      AND e.is_scored
-      AND e.orchestrator <> ''
+    CROSS JOIN LATERAL (
+        SELECT orchestrator, region_id, pipeline, model, success_rate, seg_duration, round_trip_time
+        FROM results
+        WHERE event_time >= p.since AND event_time < p.until
+          AND region_id = ANY(ARRAY(SELECT r.id FROM regions r JOIN job_types j ON j.id = r.job_type_id WHERE j.name = $3))
+          AND is_scored
+          AND orchestrator <> ''
+        OFFSET 0  -- keeps the planner at the index, also without statistics
+    ) e
     GROUP BY 1, 2, 3, 4
 ) g
 GROUP BY g.pipeline, g.model;

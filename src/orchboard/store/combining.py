@@ -1,0 +1,69 @@
+"""Combining: a long span is summed up from the shorter ones in it, which is a hundred times less to read."""
+
+from typing import Any, TypeAlias
+
+import asyncpg
+import numpy as np
+from numpy.typing import NDArray
+
+from orchboard.store.medians import buckets_of
+from orchboard.store.queries import sql
+from orchboard.store.spans import Level, Span
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+async def seal_from_parts(connection: Connection, span: Span, parts: Level, *, read_whole: int) -> bool:
+    """Sum up a span from those of a shorter level that it is made of; False when they do not hold all of it.
+
+    In a transaction that has done `seal_span` and `seal_clear`. Until it ends nobody can unseal one of the parts: who
+    stores a late result unseals the shorter spans first, then waits for this one before it commits.
+
+    parts -- a level whose spans are never forgotten
+    read_whole -- so many round trips are kept without counts in buckets
+    """
+    within = parts.number, span.start, span.end
+    if not await connection.fetchval(sql("parts_count"), *within):
+        return False
+    segments = [
+        (span.level, span.start, *_added_up(row))
+        async for row in connection.cursor(sql("parts_segments"), *within, prefetch=1)
+    ]
+    await connection.executemany(sql("insert_segments"), segments)
+    async for row in connection.cursor(sql("parts_round_trips"), *within, prefetch=1):
+        kept = _sorted(row["round_trips"], read_whole)
+        names = row["pipeline"], row["model"], row["region_id"]
+        await connection.execute(sql("insert_round_trips"), span.level, span.start, *names, *kept)
+    await connection.execute(sql("seal_pipelines_of_parts"), span.level, span.start, span.end, parts.number)
+    return True
+
+
+def _added_up(row: asyncpg.Record) -> tuple[Any, ...]:
+    """A row of `parts_segments` with each series once."""
+    series, places = np.unique(np.frombuffer(row["series"], ">i4"), return_inverse=True)
+
+    def total(name: str, kind: str) -> NDArray[Any]:
+        return np.bincount(places, np.frombuffer(row[name], kind))
+
+    return (
+        row["job_type_id"],
+        row["pipeline"],
+        row["model"],
+        series.astype(">i4").tobytes(),
+        total("results", ">i4").astype(">i4").tobytes(),
+        *(
+            total(name, ">f8").astype(">f8").tobytes()
+            for name in ("success_rate", "seg_duration", "round_trip_time")
+        ),
+    )
+
+
+def _sorted(sent: bytes, read_whole: int) -> tuple[int | None, bytes | None, bytes]:
+    """First bucket, counts in buckets, and the round trips, as `seal_round_trips` makes them."""
+    values = np.sort(np.frombuffer(sent, ">f8").astype(np.float64))
+    round_trips = values.astype(">f8").tobytes()
+    if len(values) <= read_whole:
+        return None, None, round_trips
+    buckets = buckets_of(values)
+    first = int(buckets[0])
+    return first, np.bincount(buckets - first).astype(">i4").tobytes(), round_trips

@@ -1,0 +1,174 @@
+"""The statements that requests wait for, and those that run often, use their indexes, whatever the planner knows."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from orchboard.store.database import Database
+from orchboard.store.queries import sql
+from tests.conftest import run
+
+# 30,000 results over 100 days; every third of the older half is an old one that waits to be moved, if there is such.
+EVENTS = """
+INSERT INTO {} (id, event_time, orchestrator, region_id, payload)
+SELECT n, now() - interval '100 days' * (n / 30000.0), '0x' || n % 100, 1 + n % 26, jsonb_build_object(
+    'success_rate', 1, 'round_trip_time', n % 17, 'pipeline', 'p' || n % 3, 'model', 'm' || n % 12,
+    'text', repeat(md5(n::text), 12)
+)
+FROM generate_series(1, 30000) n WHERE (n > 15000 AND n % 3 = 0) = {}
+"""
+SPANS = """
+INSERT INTO spans (level, span_start, span_end, is_sealed, results)
+SELECT 2, s, s + interval '6 hours', true, 75
+FROM generate_series(date_trunc('day', now()) - interval '100 days', now() - interval '6 hours', '6 hours') s
+UNION ALL
+SELECT 3, s, s + interval '1 day', true, 300
+FROM generate_series(date_trunc('day', now()) - interval '100 days', now() - interval '1 day', '1 day') s
+"""
+SUMMARIES = """
+INSERT INTO segments (level, span_start, job_type_id, pipeline, model,
+                      series, results, success_rate, seg_duration, round_trip_time)
+SELECT level, span_start, 2, 'p' || n % 3, 'm' || n, b, b, b || b, b || b, b || b
+FROM spans, generate_series(1, 12) n, repeat('abcd', 30) t, convert_to(t, 'UTF8') b;
+INSERT INTO round_trips (level, span_start, pipeline, model, region_id, round_trips)
+SELECT level, span_start, 'p' || n % 3, 'm' || n, 1 + n % 4, convert_to(repeat('abcdefgh', 8), 'UTF8')
+FROM spans, generate_series(1, 40) n;
+INSERT INTO pipelines_seen (level, span_start, pipeline, model, region_id)
+SELECT level, span_start, 'p' || n % 3, 'm' || n, 1 + n % 4 FROM spans, generate_series(1, 40) n;
+INSERT INTO series (orchestrator, region_id, pipeline, model)
+SELECT '0x' || n % 100, 1 + n % 26, 'p' || n % 3, 'm' || n % 12 FROM generate_series(1, 30000) n ON CONFLICT DO NOTHING;
+INSERT INTO sealing SELECT level, min(span_start), max(span_end) FROM spans GROUP BY level
+"""
+# The table of old results, as version 6 leaves it.
+OLD = """
+DROP FUNCTION settle_results;
+CREATE TABLE events_before (
+    id integer PRIMARY KEY, event_time timestamptz NOT NULL, orchestrator varchar(56) NOT NULL,
+    region_id integer REFERENCES regions (id), payload jsonb NOT NULL
+);
+CREATE INDEX ON events_before (orchestrator);
+CREATE INDEX ON events_before (region_id);
+CREATE INDEX ON events_before (event_time);
+CREATE INDEX ON events_before (lower(orchestrator), event_time);
+CREATE OR REPLACE VIEW results AS
+SELECT id, event_time, orchestrator, region_id, payload,
+       pipeline, model, success_rate, seg_duration, round_trip_time, is_scored
+FROM events
+UNION ALL
+SELECT id::bigint, event_time, orchestrator, region_id, payload,
+       left(coalesce(payload ->> 'pipeline', ''), 256), left(coalesce(payload ->> 'model', ''), 256),
+       payload_number(payload, 'success_rate'), payload_number(payload, 'seg_duration'),
+       payload_number(payload, 'round_trip_time'), (payload ->> 'test_outcome' LIKE 'unscored%') IS NOT TRUE
+FROM events_before
+"""
+LARGE = {"events", "events_before", "segments", "round_trips", "pipelines_seen"}
+
+# Each statement's arguments, `now` being a moment of the day after the last result.
+NOW = datetime.fromisoformat("2100-01-01T00:00:00+00:00")
+
+
+def _arguments(now: datetime) -> dict[str, tuple[Any, ...]]:
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    day, spans = midnight - timedelta(days=3), [midnight - timedelta(days=n) for n in range(2, 32)]
+    minutes, hours = now - timedelta(minutes=10), now - timedelta(hours=6)
+    month = midnight - timedelta(days=30)
+    short: tuple[list[datetime], list[datetime]] = (
+        [hours, now - timedelta(days=9)],
+        [now, now - timedelta(days=8.9)],
+    )
+    many = [3] * len(spans), spans
+    return {
+        "sync": (minutes, 500_000, hours),
+        "segments": (*many, "ai"),
+        "round_trips": many,
+        "round_trip_slices": ([1, 500, 900], [0, 0, 0], [1, 2, 3]),
+        "pipelines_seen": many,
+        "series": ([1, 5, 9, 200],),
+        "block": (2, day),
+        "raw_stats": ("0x5", now - timedelta(days=1), now, "ai", now - timedelta(days=2)),
+        "insert_stats": (["0x1"], [1], ["{}"], [None], [None]),
+        "recent_count": (hours, now),
+        "unsummed_segments": (*short, "ai"),
+        "unsummed_round_trips": short,
+        "unsummed_pipelines": short,
+        "newest_result": (),
+        "first_result": (day,),
+        "last_result": (day, month),
+        "is_stored": (day, "0x1"),
+        "miscounted_spans": (3, day, day + timedelta(days=1)),
+        "seal_series": (day, day + timedelta(hours=6)),
+        "seal_segments": (2, day, day + timedelta(hours=6)),
+        "seal_round_trips": (2, day, day + timedelta(hours=6), 1024),
+        "seal_pipelines": (2, day, day + timedelta(hours=6)),
+        "seal_count": (3, day, day + timedelta(days=1)),
+        "seal_clear": (3, day),
+        "parts_count": (2, day, day + timedelta(days=1)),
+        "parts_segments": (2, day, day + timedelta(days=1)),
+        "parts_round_trips": (2, day, day + timedelta(days=1)),
+        "seal_pipelines_of_parts": (3, day, day + timedelta(days=1), 2),
+    }
+
+
+MOVING: dict[str, tuple[Any, ...]] = {"move_results": (NOW, 5000), "move_begin": ()}
+
+
+async def _plans(url: str, *, is_moving: bool, is_analysed: bool) -> dict[str, list[str]]:
+    """The tables that each statement reads from end to end."""
+    database = Database(url, connections=1, timeout_s=30)
+    connection = await database.connect()
+    try:
+        for table in LARGE - {"events_before"} | {"spans", "series"}:
+            await connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
+        if is_moving:
+            await connection.execute(OLD)
+            await connection.execute("ALTER TABLE events_before SET (autovacuum_enabled = false)")
+            await connection.execute(EVENTS.format("events_before", "true"))
+        await connection.execute(EVENTS.format("events", "false"))
+        if not is_moving:
+            await connection.execute(EVENTS.format("events", "true"))
+        await connection.execute(SPANS)
+        await connection.execute(SUMMARIES)
+        if is_analysed:
+            await connection.execute("VACUUM ANALYZE")
+        asked = _arguments(await connection.fetchval("SELECT now()")) | (MOVING if is_moving else {})
+        found = {}
+        for name, arguments in asked.items():
+            [[text]] = await connection.fetch(f"EXPLAIN (FORMAT JSON) {sql(name)}", *arguments)
+            found[name] = [table for table in _read_whole(json.loads(text)[0]["Plan"]) if table in LARGE]
+        return found
+    finally:
+        connection.terminate()
+
+
+def _read_whole(plan: dict[str, Any]) -> Iterator[str]:
+    if plan["Node Type"] == "Seq Scan":
+        yield plan["Relation Name"]
+    for part in plan.get("Plans", ()):
+        yield from _read_whole(part)
+
+
+@pytest.mark.parametrize("is_analysed", [True, False], ids=["analysed", "not analysed"])
+@pytest.mark.parametrize("is_moving", [True, False], ids=["moving", "settled"])
+def test_no_statement_reads_a_large_table_from_end_to_end(
+    database_url: str, is_moving: bool, is_analysed: bool
+) -> None:
+    plans = run(_plans(database_url, is_moving=is_moving, is_analysed=is_analysed))
+    assert {name: tables for name, tables in plans.items() if tables} == {}
+
+
+def test_the_test_sees_a_statement_that_leaves_its_index(database_url: str) -> None:
+    async def plan() -> list[str]:
+        connection = await asyncpg.connect(database_url)
+        try:
+            [[text]] = await connection.fetch(
+                "EXPLAIN (FORMAT JSON) SELECT count(*) FROM results WHERE id + 1 = $1", 5
+            )
+            return list(_read_whole(json.loads(text)[0]["Plan"]))
+        finally:
+            connection.terminate()
+
+    assert run(plan()) == ["events"]
