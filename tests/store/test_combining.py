@@ -9,7 +9,7 @@ import pytest
 from orchboard.store.combining import seal_from_parts
 from orchboard.store.sealing import Sealer
 from tests.conftest import run
-from tests.store.test_sealing import Board, Connection, opened
+from tests.store.board import Board, Connection, opened
 
 Summaries = tuple[list[Any], list[Any], list[Any], list[Any]]
 
