@@ -91,7 +91,7 @@ def _arguments(now: datetime) -> dict[str, tuple[Any, ...]]:
         "block": (2, day),
         "raw_stats": ("0x5", now - timedelta(days=1), now, "ai", now - timedelta(days=2)),
         "insert_stats": (["0x1"], [1], ["{}"], [None], [None]),
-        "recent_count": (hours, now),
+        "count_results": (hours, now),
         "unsummed_segments": (*short, "ai"),
         "unsummed_round_trips": short,
         "unsummed_pipelines": short,
