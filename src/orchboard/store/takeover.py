@@ -41,8 +41,8 @@ class Progress(Struct, frozen=True):
             moved = f"all of about {self.results:,} results are moved, the old table waits to be dropped"
         else:
             moved = f"about {self.results:,} results"
-        rest = "" if self.is_done else "; more wait for it"
-        return f"{moved}, {self.summed_up:,} are summed up{rest}"
+        rest = "all but the newest" if self.is_done else "more will be"
+        return f"{moved}; {self.summed_up:,} are summed up, {rest}"
 
 
 async def fetch_progress(connection: Connection) -> Progress:
