@@ -67,7 +67,7 @@ def test_old_results_are_moved_and_summed_up_and_it_says_so(orchboard: Orchboard
     assert schema.out.splitlines()[-1] == f"the schema is at version {LATEST}"
     told = orchboard("migrate", "version", POSTGRES=old_database).out.splitlines()
     assert told[0] == f"{LATEST} of {LATEST}"
-    assert told[1].endswith("results wait to be moved, 0 are summed up; more wait for it")
+    assert told[1].endswith("results wait to be moved; 0 are summed up, more will be")
     doctor = orchboard("doctor", POSTGRES=old_database)
     assert "! summaries: " in doctor.out and "wait to be moved" in doctor.out
 

@@ -17,7 +17,7 @@ Summaries = tuple[list[Any], list[Any], list[Any], list[Any]]
 async def summaries(connection: Connection) -> Summaries:
     """Of days and months: spans, pipelines, round trips, and segments by series."""
     segments = []
-    for row in await connection.fetch("SELECT * FROM segments WHERE level > 2 ORDER BY 1, 2, 3, 4, 5"):
+    for row in await connection.fetch("SELECT * FROM segments WHERE level > 3 ORDER BY 1, 2, 3, 4, 5"):
         numbers = [
             np.frombuffer(row[name], kind)
             for name, kind in (
@@ -32,12 +32,12 @@ async def summaries(connection: Connection) -> Summaries:
         segments.append((tuple(row)[:5], *(column[order].tolist() for column in numbers)))
     return (
         await connection.fetch(
-            "SELECT level, span_start, span_end, results FROM spans WHERE level > 2 ORDER BY 1, 2"
+            "SELECT level, span_start, span_end, results FROM spans WHERE level > 3 ORDER BY 1, 2"
         ),
-        await connection.fetch("SELECT * FROM pipelines_seen WHERE level > 2 ORDER BY 1, 2, 3, 4, 5"),
+        await connection.fetch("SELECT * FROM pipelines_seen WHERE level > 3 ORDER BY 1, 2, 3, 4, 5"),
         await connection.fetch(
             "SELECT level, span_start, pipeline, model, region_id, first_bucket, buckets, round_trips "
-            "FROM round_trips WHERE level > 2 ORDER BY 1, 2, 3, 4, 5"
+            "FROM round_trips WHERE level > 3 ORDER BY 1, 2, 3, 4, 5"
         ),
         segments,
     )
@@ -64,7 +64,7 @@ def test_from_shorter_spans_and_from_results_comes_the_same(
             return False
 
         monkeypatch.setattr(Sealer, "_seal_from_parts", never)
-        await board.connection.execute("UPDATE spans SET is_sealed = false WHERE level > 2")
+        await board.connection.execute("UPDATE spans SET is_sealed = false WHERE level > 3")
         await board.seal()
         from_results = await summaries(board.connection)
         assert from_parts[:3] == from_results[:3]
@@ -78,13 +78,13 @@ def test_from_shorter_spans_and_from_results_comes_the_same(
 def test_parts_that_do_not_hold_everything_are_not_used(database_url: str) -> None:
     async def test(board: Board) -> None:
         await board.seal()
-        day = await board.connection.fetchval("SELECT max(span_start) FROM spans WHERE level = 3")
+        day = await board.connection.fetchval("SELECT max(span_start) FROM spans WHERE level = 4")
         await board.insert(day)  # behind our back: nothing was unsealed
-        await board.connection.execute("UPDATE spans SET is_sealed = false WHERE level = 3")
+        await board.connection.execute("UPDATE spans SET is_sealed = false WHERE level = 4")
         await board.seal()
         counted = "SELECT results - (SELECT count(*) FROM results WHERE event_time >= span_start AND event_time < span_end)"
         assert (
-            await board.connection.fetchval(f"{counted} FROM spans WHERE level = 3 AND span_start = $1", day)
+            await board.connection.fetchval(f"{counted} FROM spans WHERE level = 4 AND span_start = $1", day)
             == 0
         )
 

@@ -1,6 +1,8 @@
 """Taking a database over: its results are moved and summed up while others write and read; none is lost, none doubled."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,6 +16,7 @@ from orchboard.config import Settings, read_settings
 from orchboard.stats import Window
 from orchboard.store.changes import Changes
 from orchboard.store.database import Database
+from orchboard.store.embedded import EmbeddedPostgres
 from orchboard.store.means import MeansReader
 from orchboard.store.migrate import migrate_to
 from orchboard.store.moving import Mover
@@ -23,6 +26,7 @@ from orchboard.store.sealing import Sealer
 from orchboard.store.takeover import fetch_progress, take_over
 from orchboard.window import EARLIEST
 from tests.conftest import SECRET, Client, StartServer, run
+from tests.places import reachable_directory
 from tests.store.plain import PIPELINES, assert_equal_to_plain
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -316,6 +320,43 @@ def test_killed_in_the_midst_it_goes_on_where_it_was(empty_database: str) -> Non
         await old.assert_nothing_is_lost("events")
 
     on_old(empty_database, test)
+
+
+def test_a_crash_of_postgres_may_take_batches_back_but_no_result() -> None:
+    async def begin(url: str, postmaster: int) -> list[asyncpg.Record]:
+        async with opened(url) as old:
+            await old.migrate()
+            batches = 0
+
+            def crash(_: int) -> None:
+                nonlocal batches
+                batches += 1
+                if batches == 6:
+                    os.kill(postmaster, signal.SIGQUIT)
+
+            with pytest.raises((asyncpg.InterfaceError, asyncpg.PostgresError, OSError)):
+                await old.take_over(crash)
+            return old.before
+
+    async def go_on(url: str, before: list[asyncpg.Record]) -> None:
+        database, connection = Database(url, connections=1, timeout_s=30), await asyncpg.connect(url)
+        old = Old(url, database, connection)
+        old.before = before
+        assert await old.number_left()
+        await old.assert_nothing_is_lost()
+        assert await old.take_over()
+        await old.assert_nothing_is_lost("events")
+        await connection.close()
+
+    with reachable_directory() as directory:
+        first = EmbeddedPostgres.start(directory / "data", watch=False)
+        before = run(begin(first.url, int((first.directory / "postmaster.pid").read_text().split()[0])))
+        first.stop()
+        second = EmbeddedPostgres.start(directory / "data", watch=False)
+        try:
+            run(go_on(second.url, before))
+        finally:
+            second.stop()
 
 
 def test_several_movers_move_each_result_once(empty_database: str) -> None:

@@ -23,10 +23,10 @@ FROM generate_series(1, 30000) n WHERE (n > 15000 AND n % 3 = 0) = {}
 """
 SPANS = """
 INSERT INTO spans (level, span_start, span_end, is_sealed, results)
-SELECT 2, s, s + interval '6 hours', true, 75
+SELECT 3, s, s + interval '6 hours', true, 75
 FROM generate_series(date_trunc('day', now()) - interval '100 days', now() - interval '6 hours', '6 hours') s
 UNION ALL
-SELECT 3, s, s + interval '1 day', true, 300
+SELECT 4, s, s + interval '1 day', true, 300
 FROM generate_series(date_trunc('day', now()) - interval '100 days', now() - interval '1 day', '1 day') s
 """
 SUMMARIES = """
@@ -80,7 +80,7 @@ def _arguments(now: datetime) -> dict[str, tuple[Any, ...]]:
         [hours, now - timedelta(days=9)],
         [now, now - timedelta(days=8.9)],
     )
-    many = [3] * len(spans), spans
+    many = [4] * len(spans), spans
     return {
         "sync": (minutes, 500_000, hours),
         "segments": (*many, "ai"),
@@ -88,7 +88,7 @@ def _arguments(now: datetime) -> dict[str, tuple[Any, ...]]:
         "round_trip_slices": ([1, 500, 900], [0, 0, 0], [1, 2, 3]),
         "pipelines_seen": many,
         "series": ([1, 5, 9, 200],),
-        "block": (2, day),
+        "block": (3, day),
         "raw_stats": ("0x5", now - timedelta(days=1), now, "ai", now - timedelta(days=2)),
         "insert_stats": (["0x1"], [1], ["{}"], [None], [None]),
         "count_results": (hours, now),
@@ -99,17 +99,17 @@ def _arguments(now: datetime) -> dict[str, tuple[Any, ...]]:
         "first_result": (day,),
         "last_result": (day, month),
         "is_stored": (day, "0x1"),
-        "miscounted_spans": (3, day, day + timedelta(days=1)),
+        "miscounted_spans": (4, day, day + timedelta(days=1)),
         "seal_series": (day, day + timedelta(hours=6)),
-        "seal_segments": (2, day, day + timedelta(hours=6)),
-        "seal_round_trips": (2, day, day + timedelta(hours=6), 1024),
-        "seal_pipelines": (2, day, day + timedelta(hours=6)),
-        "seal_count": (3, day, day + timedelta(days=1)),
-        "seal_clear": (3, day),
-        "parts_count": (2, day, day + timedelta(days=1)),
-        "parts_segments": (2, day, day + timedelta(days=1)),
-        "parts_round_trips": (2, day, day + timedelta(days=1)),
-        "seal_pipelines_of_parts": (3, day, day + timedelta(days=1), 2),
+        "seal_segments": (3, day, day + timedelta(hours=6)),
+        "seal_round_trips": (3, day, day + timedelta(hours=6), 1024),
+        "seal_pipelines": (3, day, day + timedelta(hours=6)),
+        "seal_count": (4, day, day + timedelta(days=1)),
+        "seal_clear": (4, day),
+        "parts_count": (3, day, day + timedelta(days=1)),
+        "parts_segments": (3, day, day + timedelta(days=1)),
+        "parts_round_trips": (3, day, day + timedelta(days=1)),
+        "seal_pipelines_of_parts": (4, day, day + timedelta(days=1), 3),
     }
 
 

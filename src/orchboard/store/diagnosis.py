@@ -226,7 +226,7 @@ async def _ask_takeover(_: Database, connection: Connection, __: str) -> list[Fi
     if progress.is_done or not progress.results:
         return [Finding(Level.OK, "summaries", "everything that is over is summed up")]
     remedy = "`orchboard serve` goes on with it in the background, `orchboard migrate up` at once."
-    return [Finding(Level.WARNING, "summaries", f"{progress.says}, so long windows are slow", remedy)]
+    return [Finding(Level.WARNING, "summaries", f"{progress.says}: long windows are slow until then", remedy)]
 
 
 async def _ask_contents(_: Database, connection: Connection, __: str) -> list[Finding]:

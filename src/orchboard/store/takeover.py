@@ -10,7 +10,7 @@ from msgspec import Struct
 from orchboard.store.moving import Mover
 from orchboard.store.queries import sql
 from orchboard.store.sealing import Sealer
-from orchboard.store.spans import Span
+from orchboard.store.spans import LEVELS, Span
 from orchboard.window import EARLIEST
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -41,13 +41,13 @@ class Progress(Struct, frozen=True):
             moved = f"all of about {self.results:,} results are moved, the old table waits to be dropped"
         else:
             moved = f"about {self.results:,} results"
-        rest = "" if self.is_done else "; more wait for it"
-        return f"{moved}, {self.summed_up:,} are summed up{rest}"
+        rest = "all but the newest" if self.is_done else "more will be"
+        return f"{moved}; {self.summed_up:,} are summed up, {rest}"
 
 
 async def fetch_progress(connection: Connection) -> Progress:
     """How far a database of the latest version is taken over. Changes nothing."""
-    row = await connection.fetchrow(sql("takeover"))
+    row = await connection.fetchrow(sql("takeover"), [level.number for level in LEVELS if level.kept is None])
     assert row is not None  # noqa: S101 - it always has one
     is_done = row["is_settled"] and row["is_summed_up"]
     return Progress(row["results"], row["unmoved"], row["summed_up"], row["is_settled"], is_done)
