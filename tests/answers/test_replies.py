@@ -125,4 +125,6 @@ def test_the_short_way_is_taken_when_it_is_on(server: RunningServer) -> None:
         etag = wire.ask(get(BIG))["etag"]
         unchanged = [wire.ask(get(BIG, f"If-None-Match: {etag}")) for _ in range(3)]
         assert {reply.status for reply in unchanged} == {304}
-        assert any(reply.went_short for reply in unchanged)  # unless a look at the database had found something
+        assert any(
+            reply.went_short for reply in unchanged
+        )  # unless a look at the database had found something

@@ -159,7 +159,7 @@ class MeansReader:
         cell, model = self._series.places_of(columns.series[counts])
         values = columns.round_trip_time[counts]
         if region is not None:
-            there = np.isin(cell, self._cells_where(None, region))
+            there = np.isin(cell, self._series.cells_where(None, region))
             model, values = model[there], values[there]
         return [
             RoundTrips(self._series.models[place], None, values[model == place])
@@ -171,7 +171,7 @@ class MeansReader:
         cell, model = self._series.places_of(sums.series)
         asked = np.ones(len(cell), np.bool_)
         if query.orchestrator is not None or query.region is not None:
-            asked &= np.isin(cell, self._cells_where(query.orchestrator, query.region))
+            asked &= np.isin(cell, self._series.cells_where(query.orchestrator, query.region))
         if query.pipeline is not None:
             models = self._series.models
             place = models.index(name) if (name := (query.pipeline, query.model)) in models else -1
@@ -189,13 +189,6 @@ class MeansReader:
             sums.seg_duration[asked] / results,
             sums.round_trip_time[asked] / results,
         )
-
-    def _cells_where(self, orchestrator: str | None, region: str | None) -> list[int]:
-        return [
-            place
-            for place, cell in enumerate(self._series.cells)
-            if orchestrator in (None, cell[0]) and region in (None, cell[1])
-        ]
 
 
 def _arrays(split: Split) -> tuple[list[object], list[object]]:

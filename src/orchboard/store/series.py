@@ -1,5 +1,6 @@
 """Series: what stands behind the integers of the summaries, and one numbering for all that this process adds up."""
 
+from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence, Set
 from typing import TypeAlias, TypeVar
 
@@ -42,6 +43,8 @@ class SeriesDirectory:
         self.models: list[PipelineModel] = []
         self.seen: list[tuple[str, str, str]] = []
         self._cell_places: dict[Cell, int] = {}
+        self._of_orchestrator: defaultdict[str, list[int]] = defaultdict(list)
+        self._of_region: defaultdict[str, list[int]] = defaultdict(list)
         self._model_places: dict[PipelineModel, int] = {}
         self._seen_places: dict[tuple[str, str, str], int] = {}
         self._numbers: dict[tuple[int, int], int] = {}
@@ -60,6 +63,13 @@ class SeriesDirectory:
             self._places = np.array(list(self._numbers), np.int64)
         found = self._places[numbers]
         return found[:, 0], found[:, 1]
+
+    def cells_where(self, orchestrator: str | None, region: str | None) -> list[int]:
+        """Where in `cells` those of an orchestrator, of a region, or of one in the other are."""
+        if orchestrator is None:
+            return self._of_region.get(region or "", [])
+        places = self._of_orchestrator.get(orchestrator, [])
+        return [place for place in places if region in (None, self.cells[place][1])]
 
     def order_of_cells(self) -> tuple[list[Cell], Numbers]:
         """All cells in their order, and for each of `cells` its place in that."""
@@ -131,6 +141,9 @@ class SeriesDirectory:
         return _JOB_TYPES[job_type], self._number_of((orchestrator, code), names), shown
 
     def _number_of(self, cell: Cell, model: PipelineModel) -> int:
+        if cell not in self._cell_places:
+            self._of_orchestrator[cell[0]].append(len(self.cells))
+            self._of_region[cell[1]].append(len(self.cells))
         places = _place(cell, self._cell_places, self.cells), _place(model, self._model_places, self.models)
         return self._numbers.setdefault(places, len(self._numbers))
 
