@@ -109,6 +109,7 @@ def _arguments(now: datetime) -> dict[str, tuple[Any, ...]]:
         "parts_count": (3, day, day + timedelta(days=1)),
         "parts_segments": (3, day, day + timedelta(days=1)),
         "parts_round_trips": (3, day, day + timedelta(days=1)),
+        "seal_count_of_parts": (4, day, day + timedelta(days=1), 3),
         "seal_pipelines_of_parts": (4, day, day + timedelta(days=1), 3),
     }
 

@@ -34,7 +34,8 @@ async def seal_from_parts(connection: Connection, span: Span, parts: Level, *, r
         kept = _sorted(row["round_trips"], read_whole)
         names = row["pipeline"], row["model"], row["region_id"]
         await connection.execute(sql("insert_round_trips"), span.level, span.start, *names, *kept)
-    await connection.execute(sql("seal_pipelines_of_parts"), span.level, span.start, span.end, parts.number)
+    for name in ("seal_pipelines_of_parts", "seal_count_of_parts"):
+        await connection.execute(sql(name), span.level, span.start, span.end, parts.number)
     return True
 
 

@@ -159,7 +159,7 @@ class Sealer:
             await execute(sql("seal_segments"), *whole)
             await execute(sql("seal_round_trips"), *whole, READ_WHOLE)
             await execute(sql("seal_pipelines"), *whole)
-        await execute(sql("seal_count"), *whole)
+            await execute(sql("seal_count"), *whole)
 
     async def _seal_from_parts(self, span: Span) -> bool:
         parts = LEVELS[span.level - 1] if span.level else None
