@@ -35,6 +35,9 @@ _ORDER = (SIX_HOURS, HOUR, TEN_MINUTES, MINUTE, DAY, MONTH)
 
 _MICROSECOND = timedelta(microseconds=1)
 
+EMPTY_SPANS = 100
+"""So many spans without results are noted one by one, so that nobody need look there again; a longer gap is left out."""
+
 READ_WHOLE = 1024
 """So many round trips are read as they are; of more, counts in buckets are read first."""
 
@@ -137,16 +140,34 @@ class Sealer:
         again = await self._connection.fetchval(sql("next_unsealed"), level.number, ended_by)
         if again is not None:
             return Span(level.number, again, level.end_of(again))
-        after = await self._connection.fetchval(sql("first_result"), reach["sealed_until"])
-        if after is not None and level.end_of(start := level.start_of(after)) <= ended_by:
-            return Span(level.number, start, level.end_of(start))
-        if level.start_of(reach["sealed_since"] - _MICROSECOND) < self._since:
-            return None  # without looking: where results were just moved away, an index is slow to look into
-        earliest = self._since if level.kept is None else max(self._since, reach["now"] - level.kept)
-        before = await self._connection.fetchval(sql("last_result"), reach["sealed_since"], earliest)
-        if before is None or (start := level.start_of(before)) < self._since:
-            return None
+        start = await self._next_after(level, reach["sealed_until"], reach["now"])
+        if level.end_of(start) > ended_by:
+            previous = await self._next_before(level, reach["sealed_since"], reach["now"])
+            if previous is None:
+                return None
+            start = previous
         return Span(level.number, start, level.end_of(start))
+
+    async def _next_after(self, level: Level, reached: datetime, now: datetime) -> datetime:
+        """The start of the next span in time, with or without results; where none were for long, that of the next."""
+        if level.kept is not None:
+            reached = max(reached, level.start_of(now - level.kept))
+        after = await self._connection.fetchval(sql("first_result"), reached)
+        following = level.start_of(after or now)
+        is_near = following - reached <= EMPTY_SPANS * (level.end_of(reached) - reached)
+        return reached if is_near else following
+
+    async def _next_before(self, level: Level, reached: datetime, now: datetime) -> datetime | None:
+        """The same, backward; None when there are no results."""
+        adjacent = level.start_of(reached - _MICROSECOND)
+        if adjacent < self._since:
+            return None  # without looking: where results were just moved away, an index is slow to look into
+        earliest = self._since if level.kept is None else max(self._since, now - level.kept)
+        before = await self._connection.fetchval(sql("last_result"), reached, earliest)
+        if before is None or (previous := level.start_of(before)) < self._since:
+            return None
+        is_near = adjacent - previous <= EMPTY_SPANS * (reached - adjacent)
+        return adjacent if is_near else previous
 
     async def _seal(self, span: Span) -> None:
         """Sum up one span. The order matters: `seal_span` makes late results wait or be waited for."""
@@ -154,18 +175,18 @@ class Sealer:
         execute = self._connection.execute
         await execute(sql("seal_span"), *whole)
         await execute(sql("seal_clear"), *level_start)
-        if not await self._seal_from_parts(span):
+        results = await self._connection.fetchval(sql("seal_count"), *whole)
+        if results and not await self._seal_from_parts(span, results):
             await execute(sql("seal_series"), span.start, span.end)
             await execute(sql("seal_segments"), *whole)
             await execute(sql("seal_round_trips"), *whole, READ_WHOLE)
             await execute(sql("seal_pipelines"), *whole)
-            await execute(sql("seal_count"), *whole)
 
-    async def _seal_from_parts(self, span: Span) -> bool:
+    async def _seal_from_parts(self, span: Span, results: int) -> bool:
         parts = LEVELS[span.level - 1] if span.level else None
         if parts is None or parts.kept is not None:
             return False
         # Imported when first needed: numpy takes 0.2 s.
         from orchboard.store.combining import seal_from_parts
 
-        return await seal_from_parts(self._connection, span, parts, read_whole=READ_WHOLE)
+        return await seal_from_parts(self._connection, span, parts, results=results, read_whole=READ_WHOLE)

@@ -4,7 +4,7 @@
 
 -- A span of receipt time, [span_start, span_end). `level` is its length: 0 a minute, 1 ten, 2 an hour,
 -- 3 six hours, 4 a day, 5 a calendar month, all in UTC. Sealed: the tables below hold all of its results. One that
--- a late result was written into is not, until it is summed up again; an empty span has no row at all.
+-- a late result was written into is not, until it is summed up again. One without results may have no row.
 -- `revision` grows whenever a span is summed up or unsealed, so that servers know what they hold in memory of it.
 CREATE SEQUENCE span_revisions;
 CREATE TABLE spans (
