@@ -106,7 +106,7 @@ def _arguments(now: datetime) -> dict[str, tuple[Any, ...]]:
         "seal_pipelines": (3, day, day + timedelta(hours=6)),
         "seal_count": (4, day, day + timedelta(days=1)),
         "seal_clear": (4, day),
-        "parts_count": (3, day, day + timedelta(days=1)),
+        "parts_count": (3, day, day + timedelta(days=1), 300),
         "parts_segments": (3, day, day + timedelta(days=1)),
         "parts_round_trips": (3, day, day + timedelta(days=1)),
         "seal_pipelines_of_parts": (4, day, day + timedelta(days=1), 3),

@@ -13,17 +13,20 @@ from orchboard.store.spans import Level, Span
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
-async def seal_from_parts(connection: Connection, span: Span, parts: Level, *, read_whole: int) -> bool:
+async def seal_from_parts(
+    connection: Connection, span: Span, parts: Level, *, results: int, read_whole: int
+) -> bool:
     """Sum up a span from those of a shorter level that it is made of; False when they do not hold all of it.
 
     In a transaction that has done `seal_span` and `seal_clear`. Until it ends nobody can unseal one of the parts: who
     stores a late result unseals the shorter spans first, then waits for this one before it commits.
 
     parts -- a level whose spans are never forgotten
+    results -- how many the span holds
     read_whole -- so many round trips are kept without counts in buckets
     """
     within = parts.number, span.start, span.end
-    if not await connection.fetchval(sql("parts_count"), *within):
+    if not await connection.fetchval(sql("parts_count"), *within, results):
         return False
     segments = [
         (span.level, span.start, *_added_up(row))

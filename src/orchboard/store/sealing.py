@@ -175,19 +175,18 @@ class Sealer:
         execute = self._connection.execute
         await execute(sql("seal_span"), *whole)
         await execute(sql("seal_clear"), *level_start)
-        if not await self._connection.fetchval(sql("seal_count"), *whole):
-            return
-        if not await self._seal_from_parts(span):
+        results = await self._connection.fetchval(sql("seal_count"), *whole)
+        if results and not await self._seal_from_parts(span, results):
             await execute(sql("seal_series"), span.start, span.end)
             await execute(sql("seal_segments"), *whole)
             await execute(sql("seal_round_trips"), *whole, READ_WHOLE)
             await execute(sql("seal_pipelines"), *whole)
 
-    async def _seal_from_parts(self, span: Span) -> bool:
+    async def _seal_from_parts(self, span: Span, results: int) -> bool:
         parts = LEVELS[span.level - 1] if span.level else None
         if parts is None or parts.kept is not None:
             return False
         # Imported when first needed: numpy takes 0.2 s.
         from orchboard.store.combining import seal_from_parts
 
-        return await seal_from_parts(self._connection, span, parts, read_whole=READ_WHOLE)
+        return await seal_from_parts(self._connection, span, parts, results=results, read_whole=READ_WHOLE)
