@@ -25,7 +25,7 @@ LATE = 3
 LATE_AFTER_S = 1.0
 """Those that took less are among the ones that a reading counts (recent.py), up to 2,000 a second."""
 
-SERVES_S = 0.05
+SERVES_S = 0.01
 """So long a reading serves those who come after it, while this host stores nothing. An answer is kept for 0.9 s without
 a look at other hosts (lookout.py); both together are less than the second that is promised."""
 
