@@ -7,7 +7,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import lru_cache, partial
 from operator import itemgetter
 
 from orchboard.errors import SetupError
@@ -58,6 +58,7 @@ def region_slot(job_type: JobType, region: str) -> int:
     return _named("region", job_type, region)
 
 
+@lru_cache(maxsize=4096)
 def _named(*names: str) -> int:
     return _NAMED + zlib.crc32("\0".join(names).encode("utf-8", "surrogatepass")) % (SLOTS - _NAMED)
 

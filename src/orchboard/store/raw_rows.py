@@ -19,7 +19,7 @@ from orchboard.store.queries import sql
 from orchboard.stored import StoredPayload, read_stored
 from orchboard.window import LATEST
 
-MAX_BYTES = 5 * 1024 * 1024
+MAX_BYTES = 4 * 1024 * 1024
 
 # More than this is not kept: it would push out everybody else.
 _LARGEST_BYTES = MAX_BYTES // 3

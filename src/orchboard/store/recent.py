@@ -52,6 +52,7 @@ class Recent:
         self._read_until = 0
         self._coverage: Coverage | None = None
         self._coverage_text = ""
+        self._snapshot = ""
         self._scored = {job_type: _Growing(np.int64, np.int64, *[np.float64] * 3) for job_type in JobType}
         self._sightings = _Growing(np.int64, np.int64)
         self.held_since = 0
@@ -93,6 +94,9 @@ class Recent:
 
     async def _read(self) -> None:
         began_at, token, late = time.monotonic(), self._token_now(), self._late_now()
+        if token == self._token and await self._is_unchanged():
+            self._began_at = began_at
+            return
         coverage = before = self._coverage or await self._fetch_coverage()
         earlier = self._sightings.arrays()[0]
         if late == self._late:
@@ -120,8 +124,13 @@ class Recent:
         # From here on nothing is waited for: what was read holds together, or nothing of it was taken in.
         self._coverage, self._coverage_text = coverage, text
         self._take_in(results, since)
-        self._read_until = to_moment(row["now"])
+        self._read_until, self._snapshot = to_moment(row["now"]), row["snapshot"]
         self._began_at, self._token, self._late = began_at, token, late
+
+    async def _is_unchanged(self) -> bool:
+        """Whether nobody at all has written since the last reading, at a third of what reading costs."""
+        [row] = await self._database.fetch(sql("snapshot"))
+        return bool(row["snapshot"] == self._snapshot)
 
     async def _fetch(self, since: int, counted_since: int) -> asyncpg.Record:
         moments = to_datetime(since), MOST_HELD, to_datetime(counted_since)
