@@ -18,7 +18,11 @@ END = "<!-- written by `make bench-full`: to here -->"
 
 
 class Report(Struct):
-    """One run. data -- what was loaded; notes -- what was checked; failures -- sections that broke off."""
+    """One run.
+
+    data -- what was loaded; notes -- what was checked; failures -- sections that broke off
+    loads -- how many processes wanted a core before and after (the average of a minute)
+    """
 
     command: str = ""
     machine: Machine | None = None
@@ -26,6 +30,7 @@ class Report(Struct):
     rows: list[Row] = field(default_factory=list)
     plots: list[Plot] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    loads: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     def facts(self) -> list[tuple[str, str]]:
@@ -35,6 +40,7 @@ class Report(Struct):
         if self.machine is not None:
             for name, value in msgspec.structs.asdict(self.machine).items():
                 facts.append((name.replace("memory_gb", "memory, GB"), str(value)))
+        facts.append(("load", ", then ".join(f"{load:.1f}" for load in self.loads)))
         return (
             facts + [("checked", note) for note in self.notes] + [("FAILED", text) for text in self.failures]
         )

@@ -1,5 +1,6 @@
 """The sections in their order, each on the data and the servers that it needs."""
 
+import os
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -51,11 +52,13 @@ def measure(
     """
     check_programs(sections)
     directory.mkdir(parents=True, exist_ok=True)
+    loads = [os.getloadavg()[0]]
     run = _Run(sections, directory, effort, full=full, minutes=minutes, tell=tell)
     if set(sections) - {"history"}:
         run.on_a_day()
     if "history" in sections:
         run.section("history", run.on_history)
+    run.report.loads = [*loads, os.getloadavg()[0]]
     return run.report
 
 

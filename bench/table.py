@@ -9,7 +9,8 @@ HEADINGS = ("work", "ours", "peer", "ratio", "target", "met")
 
 def cells(row: Row) -> tuple[str, ...]:
     """What a row shows."""
-    ratio = "" if row.ratio is None else f"{row.ratio:,.2f}x" if row.ratio < 10 else f"{row.ratio:,.0f}x"
+    digits = 2 if (row.ratio or 0) < 10 else 1 if (row.ratio or 0) < 100 else 0
+    ratio = "" if row.ratio is None else f"{row.ratio:,.{digits}f}x"
     met = {None: "", True: "met", False: "NOT met"}[row.met]
     return (row.work, row.ours, row.peer, ratio, row.target, met)
 
