@@ -163,7 +163,7 @@ SETTINGS: tuple[Setting, ...] = (
             "The largest request body that is read."),
     Setting("DB_CONNECTIONS", "db_connections", "10", "connections", _between(1, 1000),
             "Connections to the database, at most, of each worker."),
-    Setting("ANSWER_CACHE_MB", "answer_cache_bytes", "6", "MiB", _mebibytes,
+    Setting("ANSWER_CACHE_MB", "answer_cache_bytes", "5", "MiB", _mebibytes,
             "How much memory each worker may use for answers that it has given and that are still true."),
     Setting("SHORT_WAY", "short_way", "on", "", _on_or_off,
             "Whether answers that are known, and results, bypass the application's stack. off only costs speed."),

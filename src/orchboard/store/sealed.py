@@ -18,7 +18,7 @@ from orchboard.store.queries import sql
 from orchboard.store.series import Numbers, SeriesDirectory
 from orchboard.store.sums import Sums, sums_of
 
-MAX_BYTES = 6 * 1024 * 1024
+MAX_BYTES = 5 * 1024 * 1024
 
 # What an entry weighs beside its arrays.
 _ENTRY_BYTES = 500
