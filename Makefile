@@ -9,7 +9,7 @@ DEV_STAMP := .venv/dev.stamp
 BENCH_STAMP := .venv/bench.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo test bench bench-full check format lint types imports docs lock wheel clean
+.PHONY: help env serve demo test bench bench-full chaos check format lint types imports docs lock wheel clean
 
 help:  ## these lines
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -51,6 +51,9 @@ bench: $(BENCH_STAMP)  ## every target of speed, on 200,000 results: minutes (ne
 
 bench-full: $(BENCH_STAMP)  ## also on 10,000,000 results; writes docs/performance.md again
 	@$(BIN)/python -m bench --full --write
+
+chaos: $(DEV_STAMP)  ## every promise of trust, on real servers that are killed: minutes
+	@$(BIN)/python -m chaos
 
 format: $(DEV_STAMP)  ## is the code formatted?
 	@$(BIN)/ruff format --check .

@@ -1,0 +1,1 @@
+"""One module a promise. Each has `prove(scale, directory)`."""
