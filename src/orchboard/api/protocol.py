@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from orchboard.api.post_stats import parse_length
 from orchboard.api.refusals import error_response
+from orchboard.api.senders import CREDENTIALS
 from orchboard.api.short_way import POST_TARGET, Known, ShortWay, header_lines
 
 # A request must have come in so long after its first byte, its head sooner; uvicorn waits for ever.
@@ -39,12 +40,10 @@ _TOO_MANY = error_response(429, f"over {MAX_WAITING} requests wait on this conne
 
 _ACCEPT_ENCODING = b"accept-encoding"
 _IF_NONE_MATCH = b"if-none-match"
-_AUTHORIZATION = b"authorization"
-_KEY = b"idempotency-key"
 
 # A GET with one of these, or any request that expects something, takes the long way.
 _BODY = frozenset({b"content-length", b"transfer-encoding"})
-_NOTED = _BODY | {_ACCEPT_ENCODING, _IF_NONE_MATCH, _AUTHORIZATION, _KEY, b"expect"}
+_NOTED = _BODY | {_ACCEPT_ENCODING, _IF_NONE_MATCH, b"expect"} | CREDENTIALS
 
 
 class TooManyWaitingError(Exception):
@@ -298,12 +297,9 @@ class Protocol(HttpToolsProtocol):
             super().on_message_complete()
             return
         posting = self._posting
-        noted = self._noted
         posting.more_body = False
         assert self._short_way is not None  # noqa: S101 - nothing else makes a Posting
-        stored = self._short_way.begin_post(
-            bytes(posting.body), noted.get(_AUTHORIZATION, b""), noted.get(_KEY, b"")
-        )
+        stored = self._short_way.begin_post(bytes(posting.body), self._noted)
         if stored is None:
             self._give_up()
             super().on_message_complete()

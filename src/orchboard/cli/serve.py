@@ -49,6 +49,7 @@ def serve(
 
     from msgspec.structs import replace
 
+    from orchboard.app import warn_of_weak_secrets
     from orchboard.cli.database import database_url, keep_secret
     from orchboard.logs import configure_logs
 
@@ -59,6 +60,7 @@ def serve(
     with _listen(settings) as listener, database_url(settings) as url:
         if generate_secret and not settings.secret:
             settings = replace(settings, secret=keep_secret(settings))
+        warn_of_weak_secrets(settings)
         embedded = not settings.postgres
         settings = replace(settings, postgres=url)
         asyncio.run(_migrate(settings))
@@ -123,6 +125,7 @@ def _run(settings: Settings, listener: socket.socket) -> None:
 
     from orchboard.api.protocol import Protocol
     from orchboard.app import create_app
+    from orchboard.config import without_files
     from orchboard.store.changes import shared_file
 
     options: dict[str, Any] = {
@@ -139,7 +142,7 @@ def _run(settings: Settings, listener: socket.socket) -> None:
         server.run(sockets=[listener])
     else:
         os.environ["POSTGRES"] = settings.postgres
-        os.environ["SECRET"] = settings.secret
+        without_files(os.environ, settings)
         config = uvicorn.Config(
             "orchboard.cli.serve:worker_app",
             factory=True,
@@ -179,7 +182,9 @@ def _print_banner(settings: Settings, port: int, *, embedded: bool) -> None:
     place = data_directory(settings) if embedded else without_password(settings.postgres)[0]
     lines = [f"orchboard is at   {address}", f"its data is in    {place}"]
     if not settings.secret:
-        lines.append("no SECRET is set, so every POST will be refused: set it, or add --generate-secret")
+        lines.append(
+            "no SECRET is set, so only testers with keys of their own may post: set it, or add --generate-secret"
+        )
     else:
         lines.append(f"a first result    {_variables(settings)}{_command()} post --example --url {address}")
     with suppress(OSError):  # a full disk behind standard output stops nobody
