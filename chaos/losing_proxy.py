@@ -22,6 +22,7 @@ class LosingProxy:
     def __init__(self, *ports: int) -> None:
         self._ports = ports
         self._turn = 0
+        self._serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self.lost: set[bytes] = set()
         self.port = 0
 
@@ -34,8 +35,14 @@ class LosingProxy:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.close()
+        for writer in self._serving.values():
+            writer.close()  # whoever reads from it comes to an end
+        await asyncio.gather(*self._serving)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving[task] = writer
         self._turn += 1
         port = self._ports[self._turn % len(self._ports)]
         there, back = await asyncio.open_connection("127.0.0.1", port)
@@ -51,6 +58,7 @@ class LosingProxy:
                 writer.write(answer)
         back.close()
         writer.close()
+        del self._serving[task]
 
 
 async def read_message(reader: asyncio.StreamReader) -> bytes:

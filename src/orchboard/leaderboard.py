@@ -56,10 +56,8 @@ class Leaderboard:
         parsed = parse_stats(body)
         if tester is None:
             return self.store.submit_stats(parsed, key=key, body=body)
-        if tester.regions is not None and parsed.stats.region not in tester.regions:
-            raise NotAllowedError(
-                f"{tester.name} may not post results from region {parsed.stats.region[:56]}"
-            )
+        if tester.regions is not None and parsed.region not in tester.regions:
+            raise NotAllowedError(f"{tester.name} may not post results from region {parsed.region[:56]}")
         return self.store.submit_stats(parsed, key=key, body=body, tester_id=tester.id)
 
     async def post(self, body: bytes, *, key: str | None, tester: Tester | None = None) -> ParsedStats:

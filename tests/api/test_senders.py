@@ -314,6 +314,37 @@ def test_a_signature_in_either_form_goes_short(
         assert any(goes_short(wire, by_name) for _ in range(20)), "once a second"
 
 
+def test_what_a_head_says_counts_however_many_came_before_it(
+    settings: Settings, start_server: StartServer, directory: Callable[..., Any], database_url: str
+) -> None:
+    directory("add", "muc-1", KEY, None)
+    server = start_server(settings)
+
+    def ask(wire: Wire, headers: Headers) -> int:
+        lines = [f"{name}: {text}" for name, text in headers.items()]
+        return wire.ask(head(f"Content-Length: {len(BODY)}", *lines) + BODY).status
+
+    whose = "SELECT array_agg(tester_id ORDER BY id) FROM events"
+    named = bare(secret=KEY, Orchboard_Tester="muc-1")
+    with Wire(server.port) as wire:
+        assert [ask(wire, bare()) for _ in range(5)] == [200] * 5
+        assert [ask(wire, named) for _ in range(5)] == [200] * 5
+        assert [ask(wire, bare(Orchboard_Tester="muc-1")) for _ in range(3)] == [403] * 3
+    with Wire(server.port) as wire:
+        assert [ask(wire, named) for _ in range(5)] == [200] * 5
+        assert ask(wire, bare(Orchboard_Tester="muc-1")) == 403
+        assert ask(wire, bare()) == 200
+    with Wire(server.port) as wire:
+        several = [webhook(webhook_id=f"msg {number}") for number in range(4)]
+        for one in several:
+            one["webhook-signature"] = f"v1,bm9wZQ== {one['webhook-signature']}"
+            assert ask(wire, one) == 200
+        stale = webhook(webhook_id="msg 9", ahead_s=-900)
+        assert ask(wire, stale) == 403
+        assert ask(wire, several[-1] | {"webhook-id": "msg 10"}) == 403
+    assert run(query(database_url, whose)) == [None] * 5 + [1] * 5 + [1] * 5 + [None] * 5
+
+
 def test_many_unknown_names_at_once_are_one_look(database_url: str) -> None:
     async def work() -> None:
         database = Database(database_url, connections=4, timeout_s=20)

@@ -51,7 +51,7 @@ _NOTED = _BODY | {_ACCEPT_ENCODING, _IF_NONE_MATCH, b"expect"} | CREDENTIALS
 _POSTS_UNTIL_KNOWN = 2
 
 # What differs from one result's head to the next.
-_DIFFERING = {_AUTHORIZATION, _KEY, b"content-length"}
+_DIFFERING = CREDENTIALS | {b"content-length"}
 
 
 class TooManyWaitingError(Exception):
@@ -335,7 +335,7 @@ class Protocol(HttpToolsProtocol):
         posting = Posting()
         if len(body) > way.max_body_bytes:
             return False
-        stored = way.begin_post(body, headers.get(_AUTHORIZATION, b""), headers.get(_KEY, b""))
+        stored = way.begin_post(body, headers)
         if stored is None:
             return False
         posting.more_body = False
