@@ -349,8 +349,6 @@ class Protocol(HttpToolsProtocol):
         return True
 
     def _acknowledge_when(self, stored: "asyncio.Future[Any]", posting: Posting) -> None:
-        self.tasks.add(stored)  # type: ignore[arg-type] # a future: a server that ends waits for it
-        stored.add_done_callback(self.tasks.discard)
         stored.add_done_callback(lambda stored: self._acknowledge(posting, stored))
 
     def _give_up(self) -> None:
