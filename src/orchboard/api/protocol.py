@@ -59,6 +59,7 @@ class Posting:
         self.began_at = time.monotonic()
         self.keep_alive = True
         self.more_body = True
+        self.response_started = False
         self.response_complete = False
         self.disconnected = False
         self.message_event = asyncio.Event()
@@ -85,6 +86,10 @@ class Protocol(HttpToolsProtocol):
     _answered: tuple[Known, bytes, bytes | None] | None = None
     _posting: Posting | None = None
     _current: RequestResponseCycle | Posting | None = None
+
+    # Whether the server ends, and the request whose answer says that it is the connection's last.
+    _is_finishing = False
+    _last_of_all: RequestResponseCycle | Posting | None = None
 
     # What is written before the connection is closed, once all requests before are answered.
     _last_words: bytes | None = None
@@ -253,6 +258,7 @@ class Protocol(HttpToolsProtocol):
             (cycle is None or cycle.response_complete)
             and not self.flow.write_paused
             and self._last_words is None
+            and not self._is_finishing
             and not self.transport.is_closing()
         )
 
@@ -273,6 +279,8 @@ class Protocol(HttpToolsProtocol):
         self.url, self.headers, self.expect_100_continue = url, headers, expects
         self.scope["headers"] = headers
         super().on_headers_complete()
+        if self._is_finishing:
+            self._announce_end()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._current = cycle
@@ -396,6 +404,31 @@ class Protocol(HttpToolsProtocol):
             self._end(None)
             return True
         return False
+
+    def finish(self) -> None:
+        """The server ends: answer what comes, and say with the newest request's answer that it is the last.
+
+        What the client sent before it could know is answered too. Doing it twice is fine.
+        """
+        if not self._is_finishing:
+            self._is_finishing = True
+            self._announce_end()
+
+    def _announce_end(self) -> None:
+        before, newest = self._last_of_all, self.cycle
+        if newest is None or newest.response_complete or not newest.keep_alive:
+            return
+        if before is not None and not before.response_started:
+            before.keep_alive = True
+        newest.keep_alive = False
+        self._last_of_all = newest
+
+    def shutdown(self) -> None:
+        """Close the connection, once what its client has begun to ask is answered."""
+        if self._expects_head and (self.cycle is None or self.cycle.response_complete):
+            self.transport.close()
+        else:
+            self.finish()
 
     def _end(self, response: Response | None) -> None:
         """Read nothing more; answer what came in whole, then what came last, and close the connection."""
