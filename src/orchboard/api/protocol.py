@@ -4,6 +4,8 @@ import asyncio
 import math
 import re
 import time
+from fcntl import ioctl
+from termios import FIONREAD
 from typing import Any
 
 import httptools
@@ -425,7 +427,8 @@ class Protocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Close the connection, once what its client has begun to ask is answered."""
-        if self._expects_head and (self.cycle is None or self.cycle.response_complete):
+        is_idle = self._expects_head and (self.cycle is None or self.cycle.response_complete)
+        if is_idle and not _unread(self.transport):
             self.transport.close()
         else:
             self.finish()
@@ -463,6 +466,11 @@ class Protocol(HttpToolsProtocol):
         self.transport.write_eof()
         self.flow.resume_reading()
         self._due_at = self.loop.time() + LINGER_S
+
+
+def _unread(transport: asyncio.Transport) -> bool:
+    """Whether the client has sent what was not read yet."""
+    return any(ioctl(transport.get_extra_info("socket").fileno(), FIONREAD, bytes(4)))
 
 
 def _unreadable(error: httptools.HttpParserError, head: bytes) -> Response:

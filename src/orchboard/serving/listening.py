@@ -39,18 +39,19 @@ def listen(host: str, port: int) -> socket.socket:
 def inherited(environ: MutableMapping[str, str], fd: int | None) -> socket.socket | None:
     """The listening socket that this process was started with; None when there is none.
 
-    fd -- its descriptor, where a person named it; None: systemd's variables say whether there is one
+    fd -- its descriptor, where a person named it. systemd's variables go before it: started again, this program has
+    the arguments that it was called with, and the socket where the variables say
 
     Takes those variables out of the environment: they are meant for this process alone. Raises SetupError when the
     descriptor is no TCP socket that listens.
     """
-    told = [environ.pop(name, "") for name in _VARIABLES]
-    if fd is None:
-        if told[0] != str(os.getpid()) or told[1] in ("", "0"):
-            return None
-        if told[1] != "1":
-            raise SetupError(f"LISTEN_FDS says that {told[1]} sockets are handed over: orchboard takes one")
+    process, number, _ = [environ.pop(name, "") for name in _VARIABLES]
+    if process == str(os.getpid()) and number not in ("", "0"):
+        if number != "1":
+            raise SetupError(f"LISTEN_FDS says that {number} sockets are handed over: orchboard takes one")
         fd = _FIRST_FD
+    if fd is None:
+        return None
     with suppress(OSError):
         listener = socket.socket(fileno=fd)
         if (
