@@ -5,6 +5,8 @@ import math
 import re
 import time
 from collections.abc import Mapping
+from fcntl import ioctl
+from termios import FIONREAD
 from typing import Any
 
 import httptools
@@ -66,6 +68,7 @@ class Posting:
     message_event = asyncio.Event()
     keep_alive = True
     more_body = True
+    response_started = False
     response_complete = False
     disconnected = False
 
@@ -97,6 +100,10 @@ class Protocol(HttpToolsProtocol):
     _post_head: PostHead | None = None
     _posts = 0
     _current: RequestResponseCycle | Posting | None = None
+
+    # Whether the server ends, and the request whose answer says that it is the connection's last.
+    _is_finishing = False
+    _last_of_all: RequestResponseCycle | Posting | None = None
 
     # What is written before the connection is closed, once all requests before are answered.
     _last_words: bytes | None = None
@@ -274,6 +281,7 @@ class Protocol(HttpToolsProtocol):
             (cycle is None or cycle.response_complete)
             and not self.flow.write_paused
             and self._last_words is None
+            and not self._is_finishing
             and not self.transport.is_closing()
         )
 
@@ -294,6 +302,8 @@ class Protocol(HttpToolsProtocol):
         self.url, self.headers, self.expect_100_continue = url, headers, expects
         self.scope["headers"] = headers
         super().on_headers_complete()
+        if self._is_finishing:
+            self._announce_end()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._current = cycle
@@ -434,6 +444,32 @@ class Protocol(HttpToolsProtocol):
             return True
         return False
 
+    def finish(self) -> None:
+        """The server ends: answer what comes, and say with the newest request's answer that it is the last.
+
+        What the client sent before it could know is answered too. Doing it twice is fine.
+        """
+        if not self._is_finishing:
+            self._is_finishing = True
+            self._announce_end()
+
+    def _announce_end(self) -> None:
+        before, newest = self._last_of_all, self.cycle
+        if newest is None or newest.response_complete or not newest.keep_alive:
+            return
+        if before is not None and not before.response_started:
+            before.keep_alive = True
+        newest.keep_alive = False
+        self._last_of_all = newest
+
+    def shutdown(self) -> None:
+        """Close the connection, once what its client has begun to ask is answered."""
+        is_idle = self._expects_head and (self.cycle is None or self.cycle.response_complete)
+        if is_idle and not _unread(self.transport):
+            self.transport.close()
+        else:
+            self.finish()
+
     def _end(self, response: Response | None) -> None:
         """Read nothing more; answer what came in whole, then what came last, and close the connection."""
         if self._last_words is not None or self.transport.is_closing():
@@ -467,6 +503,11 @@ class Protocol(HttpToolsProtocol):
         self.transport.write_eof()
         self.flow.resume_reading()
         self._due_at = self.loop.time() + LINGER_S
+
+
+def _unread(transport: asyncio.Transport) -> bool:
+    """Whether the client has sent what was not read yet."""
+    return any(ioctl(transport.get_extra_info("socket").fileno(), FIONREAD, bytes(4)))
 
 
 def _unreadable(error: httptools.HttpParserError, head: bytes) -> Response:

@@ -33,7 +33,7 @@ a look at other hosts (lookout.py); both together are less than the second that 
 _JOB_TYPES = {JobType.TRANSCODING: 1, JobType.AI: 2}
 _NAMED = 4
 
-# A restarted worker overlaps with the one it replaces, and SIGTTIN adds some.
+# A worker overlaps with the one it replaces; one that does not end may hold its lane for a while.
 _SPARE_LANES = 8
 
 _COUNTER_BYTES = 8
