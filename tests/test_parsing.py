@@ -64,7 +64,7 @@ def test_null_members_count_as_missing() -> None:
 def test_a_result_is_ai_only_with_both_pipeline_and_model(
     pipeline: str, model: str, job_type: JobType
 ) -> None:
-    assert parse_stats(json.dumps(ai(pipeline=pipeline, model=model)).encode()).stats.job_type is job_type
+    assert parse_stats(json.dumps(ai(pipeline=pipeline, model=model)).encode()).job_type is job_type
 
 
 @pytest.mark.parametrize(

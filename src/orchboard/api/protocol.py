@@ -4,12 +4,14 @@ import asyncio
 import math
 import re
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import httptools
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from orchboard.api.post_head import PostHead
 from orchboard.api.post_stats import parse_length
 from orchboard.api.refusals import error_response
 from orchboard.api.short_way import POST_TARGET, Known, ShortWay, header_lines
@@ -46,6 +48,12 @@ _KEY = b"idempotency-key"
 _BODY = frozenset({b"content-length", b"transfer-encoding"})
 _NOTED = _BODY | {_ACCEPT_ENCODING, _IF_NONE_MATCH, _AUTHORIZATION, _KEY, b"expect"}
 
+# So many results of one connection are parsed before the next is known by its head.
+_POSTS_UNTIL_KNOWN = 2
+
+# What differs from one result's head to the next.
+_DIFFERING = {_AUTHORIZATION, _KEY, b"content-length"}
+
 
 class TooManyWaitingError(Exception):
     """Raised to stop the parser: MAX_WAITING."""
@@ -54,14 +62,16 @@ class TooManyWaitingError(Exception):
 class Posting:
     """A result on its way into the database; to uvicorn, a request that is being answered."""
 
+    # uvicorn sets it when the client leaves; nobody waits for it.
+    message_event = asyncio.Event()
+    keep_alive = True
+    more_body = True
+    response_complete = False
+    disconnected = False
+
     def __init__(self) -> None:
         self.body = bytearray()
         self.began_at = time.monotonic()
-        self.keep_alive = True
-        self.more_body = True
-        self.response_complete = False
-        self.disconnected = False
-        self.message_event = asyncio.Event()
 
 
 class Protocol(HttpToolsProtocol):
@@ -84,6 +94,8 @@ class Protocol(HttpToolsProtocol):
     # The last request that was answered from memory, the result that is coming in, what is being answered.
     _answered: tuple[Known, bytes, bytes | None] | None = None
     _posting: Posting | None = None
+    _post_head: PostHead | None = None
+    _posts = 0
     _current: RequestResponseCycle | Posting | None = None
 
     # What is written before the connection is closed, once all requests before are answered.
@@ -121,26 +133,35 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Answer what was seen before byte for byte; parse anything else."""
+        """Answer what was seen before byte for byte, take in a result like the last; parse anything else."""
         way = self._short_way
-        if way is not None and self._expects_head and (seen := way.requests.get(data)) and self._is_free():
-            answer = way.answer(*seen, self._preamble())
-            if answer is not None:
+        if way is not None and self._expects_head and self._is_free():
+            if self._post_head is not None:
+                if (read := self._post_head.read(data)) and self._take(way, *read):
+                    return
+            elif (seen := way.requests.get(data)) and (answer := way.answer(*seen, self._preamble())):
                 self._write(answer)
                 return
         if self._last_words is not None:
             return
-        begins = self._expects_head
+        begins, posts = self._expects_head, self._posts
         self._heads = 0
         is_readable = self._parse(data, begins=begins)
-        if is_readable and begins and self._answered and self._heads == 1 and self._expects_head and way:
-            way.recognise(data, *self._answered)
+        if way and is_readable and begins and self._heads == 1 and self._expects_head:
+            self._learn(way, data, is_post=posts < self._posts)
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._end(_TOO_LONG)
         if self._last_words is None:
             self._set_due()
+
+    def _learn(self, way: ShortWay, request: bytes, *, is_post: bool) -> None:
+        """Spare the parser this request, or the head of a result, the next time."""
+        if self._answered:
+            way.recognise(request, *self._answered)
+        elif is_post and self._posts == _POSTS_UNTIL_KNOWN:
+            self._post_head = PostHead.learn(request, _DIFFERING)
 
     def _parse(self, data: bytes, *, begins: bool) -> bool:
         """Have it parsed; False when it is no HTTP, which is answered."""
@@ -309,7 +330,25 @@ class Protocol(HttpToolsProtocol):
             super().on_message_complete()
             return
         self._posting = None
+        self._posts += 1
         posting.body.clear()
+        self._acknowledge_when(stored, posting)
+
+    def _take(self, way: ShortWay, headers: Mapping[bytes, bytes], body: bytes) -> bool:
+        """Begin to store a result whose head was known; False when it is not signed."""
+        posting = Posting()
+        if len(body) > way.max_body_bytes:
+            return False
+        stored = way.begin_post(body, headers.get(_AUTHORIZATION, b""), headers.get(_KEY, b""))
+        if stored is None:
+            return False
+        posting.more_body = False
+        self._current = self.cycle = posting  # type: ignore[assignment] # as in _goes_short
+        self._acknowledge_when(stored, posting)
+        self._due_at = math.inf
+        return True
+
+    def _acknowledge_when(self, stored: "asyncio.Future[Any]", posting: Posting) -> None:
         self.tasks.add(stored)  # type: ignore[arg-type] # a future: a server that ends waits for it
         stored.add_done_callback(self.tasks.discard)
         stored.add_done_callback(lambda stored: self._acknowledge(posting, stored))

@@ -5,13 +5,14 @@ import mmap
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from operator import itemgetter
 
 from orchboard.errors import SetupError
-from orchboard.stats import JobType, Stats
+from orchboard.parsing import ParsedStats
+from orchboard.stats import JobType, job_type_of
 
 # What an answer may depend on is hashed to one of these; two that meet cost a needless computation.
 SLOTS = 4096
@@ -59,6 +60,13 @@ def region_slot(job_type: JobType, region: str) -> int:
 
 
 @lru_cache(maxsize=4096)
+def _slots_of(region: str, orchestrator: str, pipeline: str, model: str) -> tuple[int, ...]:
+    """What a result is counted under."""
+    job_type = job_type_of(pipeline, model)
+    slots = job_type_slot(job_type), region_slot(job_type, region), orchestrator_slot(orchestrator)
+    return (*slots, model_slot(pipeline, model)) if job_type is JobType.AI else slots
+
+
 def _named(*names: str) -> int:
     return _NAMED + zlib.crc32("\0".join(names).encode("utf-8", "surrogatepass")) % (SLOTS - _NAMED)
 
@@ -103,15 +111,11 @@ class Changes:
         read = itemgetter(*(slice(slot * width, (slot + 1) * width) for slot in slots))
         return partial(read, self._memory)
 
-    def note(self, stats: Stats) -> None:
-        """Count one result. After its commit and before anybody is told of it."""
-        slots = {
-            job_type_slot(stats.job_type),
-            region_slot(stats.job_type, stats.region),
-            orchestrator_slot(stats.orchestrator),
-        }
-        if stats.job_type is JobType.AI:
-            slots.add(model_slot(stats.pipeline, stats.model))
+    def note(self, stored: Iterable[ParsedStats]) -> None:
+        """Count results. After their commit and before anybody is told of it."""
+        slots: set[int] = set()
+        for parsed in stored:
+            slots.update(_slots_of(parsed.region, parsed.orchestrator, parsed.pipeline, parsed.model))
         for slot in slots:
             self._count(slot)
 

@@ -38,8 +38,7 @@ class Store:
         """What has to be known of new results before anybody is told that they are stored."""
         if took_s > LATE_AFTER_S:
             self._changes.note_late()
-        for parsed in stored:
-            self._changes.note(parsed.stats)
+        self._changes.note(stored)
 
     def submit_stats(
         self, parsed: ParsedStats, *, key: str | None, body: bytes
@@ -52,9 +51,8 @@ class Store:
         The future raises BadInputError, KeyReusedError, DatabaseUnavailableError; the last is raised here
         when too much is waiting to be stored.
         """
-        stats = parsed.stats
         digest = None if key is None else sha256(body).digest()
-        region_id = self.regions.known_id_of(stats.region, stats.job_type)
+        region_id = self.regions.known_id_of(parsed.region, parsed.job_type)
         if region_id is not None:
             return self._writer.submit(parsed, region_id, key, digest)
         submitting = asyncio.create_task(self._submit_when_known(parsed, key, digest))
@@ -64,7 +62,7 @@ class Store:
     async def _submit_when_known(
         self, parsed: ParsedStats, key: str | None, digest: bytes | None
     ) -> ParsedStats:
-        region_id = await self.regions.id_of(parsed.stats.region, parsed.stats.job_type)
+        region_id = await self.regions.id_of(parsed.region, parsed.job_type)
         if region_id is None:
             raise BadInputError("invalid region")
         return await self._writer.submit(parsed, region_id, key, digest)

@@ -147,7 +147,7 @@ class Writer:
         inserted = await self._fetch(
             "insert_stats",
             group,
-            [row.parsed.stats.orchestrator for row in group],
+            [row.parsed.orchestrator for row in group],
             [row.region_id for row in group],
             [row.parsed.payload.decode() for row in group],
             [row.key for row in group],
