@@ -1,4 +1,4 @@
-"""HTTP as uvicorn speaks it, with refusals in the API's own shape, deadlines for clients, and the short way."""
+"""HTTP as uvicorn speaks it, with refusals in the API's own shape, and the short way; `deadlines` has the time."""
 
 import asyncio
 import math
@@ -11,23 +11,13 @@ from typing import Any
 
 import httptools
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from orchboard.api.deadlines import LINGER_S, TimedProtocol
 from orchboard.api.post_head import PostHead
 from orchboard.api.post_stats import parse_length
 from orchboard.api.refusals import error_response
 from orchboard.api.short_way import POST_TARGET, Known, ShortWay, header_lines
-
-# A request must have come in so long after its first byte, its head sooner; uvicorn waits for ever.
-HEAD_S = 10.0
-REQUEST_S = 60.0
-
-# So long a client may take nothing of the answer that waits for it.
-STALLED_S = 30.0
-
-# So long what a client still sends after it was refused is read and forgotten: closed on it, the connection
-# would be reset, and the refusal lost with it.
-LINGER_S = 2.0
 
 # So many requests of one connection may wait for their turn, some 4 kB each: a quarter of a megabyte is read at
 # once, and holds 14,000.
@@ -77,7 +67,7 @@ class Posting:
         self.began_at = time.monotonic()
 
 
-class Protocol(HttpToolsProtocol):
+class Protocol(TimedProtocol):
     """uvicorn's HTTP protocol; a request the parser rejects is answered in JSON, and an unknown method with 405.
 
     With a `short_way` in the application's state, answers that are known are written at once, and results
@@ -108,12 +98,6 @@ class Protocol(HttpToolsProtocol):
     # What is written before the connection is closed, once all requests before are answered.
     _last_words: bytes | None = None
 
-    # By the loop's clock: when the request under way began to come in, and when the client's time runs out.
-    _begun_at = 0.0
-    _due_at = math.inf
-    _unsent = 0
-    _unsent_since = 0.0
-
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._short_way: ShortWay | None = self.app_state.get("short_way")
@@ -126,8 +110,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
         """A client's time begins to run."""
         super().connection_made(transport)
-        self._due_at = self.loop.time() + HEAD_S
-        self._look_again_in(self.timeout_keep_alive)
+        self._begin_time()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who answers; a result that did not come in whole has its line in the log."""
@@ -160,8 +143,8 @@ class Protocol(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._end(_TOO_LONG)
-        if self._last_words is None:
-            self._set_due()
+        if self._last_words is None and not (begins and self._expects_head and not self._heads):
+            self._set_due(len(data))
 
     def _learn(self, way: ShortWay, request: bytes, *, is_post: bool) -> None:
         """Spare the parser this request, or the head of a result, the next time."""
@@ -206,7 +189,7 @@ class Protocol(HttpToolsProtocol):
         self._expects_head = False
         self._in_head = True
         self._head_bytes = 0
-        self._begun_at = self.loop.time()
+        self._due_at = self.loop.time() + self.patience_s
         self._answered = None
         self._heads += 1
         self._is_odd = False
@@ -397,7 +380,7 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
-        self._begun_at = self.loop.time()
+        self._due_at = self.loop.time() + self.patience_s
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         elif self._last_words is not None:
@@ -405,31 +388,20 @@ class Protocol(HttpToolsProtocol):
             return
         self._set_due()
 
-    def _set_due(self) -> None:
-        """Say how long the client may take for what it has to do next."""
+    def _set_due(self, received: int = 0) -> None:
+        """Say how long the client may take for what it has to do next, `received` bytes having come.
+
+        A head's time began when it did, in `on_message_begin`.
+        """
         if self._is_answering():
             self._due_at = math.inf
         elif self._expects_head:
             self._due_at = self.loop.time() + self.timeout_keep_alive
-        else:
-            self._due_at = self._begun_at + (HEAD_S if self._in_head else REQUEST_S)
+        elif not self._in_head:
+            self._note_received(received)
 
-    def _look_again_in(self, wait_s: float) -> None:
-        """Set the connection's one timer. Moved at every answer it would cost 1 us."""
-        self.timeout_keep_alive_task = self.loop.call_later(wait_s, self.timeout_keep_alive_handler)
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close a connection that was idle for long enough; give up a client that does not go on."""
-        now = self.loop.time()
-        unsent = self.transport.get_write_buffer_size()
-        if unsent != self._unsent:
-            self._unsent, self._unsent_since = unsent, now
-        elif unsent and now - self._unsent_since > STALLED_S:
-            self.transport.abort()
-        if now >= self._due_at and not unsent and not self.transport.is_closing():
-            self._run_out()
-        remaining_s = self._due_at - now if self._due_at > now else self.timeout_keep_alive
-        self._look_again_in(min(max(remaining_s, 0.001), self.timeout_keep_alive))
+    def _is_idle(self) -> bool:
+        return self._expects_head and not self._is_answering() and self._last_words is None
 
     def _run_out(self) -> None:
         if self._expects_head or self._last_words is not None:
