@@ -342,6 +342,7 @@ class Protocol(TimedProtocol):
         return True
 
     def _acknowledge_when(self, stored: "asyncio.Future[Any]", posting: Posting) -> None:
+        self.tasks.add(stored)  # type: ignore[arg-type] # a future: a server that ends waits for it
         stored.add_done_callback(lambda stored: self._acknowledge(posting, stored))
 
     def _give_up(self) -> None:
@@ -356,6 +357,7 @@ class Protocol(TimedProtocol):
     def _acknowledge(self, posting: Posting, stored: "asyncio.Future[Any]") -> None:
         """Answer a result: this one, whatever the connection has read since."""
         assert self._short_way is not None  # noqa: S101 - as above
+        self.tasks.discard(stored)  # type: ignore[arg-type] # as above
         preamble = self._preamble() if posting.keep_alive else self._preamble() + b"connection: close\r\n"
         answer = self._short_way.acknowledge(stored, posting.began_at, preamble)
         posting.response_complete = True
