@@ -357,7 +357,7 @@ class Protocol(TimedProtocol):
     def _acknowledge(self, posting: Posting, stored: "asyncio.Future[Any]") -> None:
         """Answer a result: this one, whatever the connection has read since."""
         assert self._short_way is not None  # noqa: S101 - as above
-        self.tasks.discard(stored)  # type: ignore[arg-type] # as above
+        self.tasks.discard(stored)
         preamble = self._preamble() if posting.keep_alive else self._preamble() + b"connection: close\r\n"
         answer = self._short_way.acknowledge(stored, posting.began_at, preamble)
         posting.response_complete = True
