@@ -81,6 +81,17 @@ class Region(Struct, frozen=True):
     type: JobType
 
 
+class Tester(Struct, frozen=True):
+    """A job tester with a key of its own; those that share one are nobody in particular.
+
+    regions -- the codes of those it may post from; None: any
+    """
+
+    id: int
+    name: str
+    regions: frozenset[str] | None = None
+
+
 class Pipeline(Struct, frozen=True):
     """An AI pipeline seen in a window, with the models and regions it was seen with, all sorted.
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
+from typing import Any
 
 import asyncpg
 import pytest
@@ -343,5 +345,43 @@ def test_an_unknown_region_is_the_senders_fault(database_url: str) -> None:
     async def work() -> None:
         async with opened(database_url) as store:
             assert await outcomes([submit(store, 1, region="XXX"), submit(store, 2)]) == [BadInputError, None]
+
+    run(work())
+
+
+def test_keys_expire_after_a_day_and_their_results_stay(database_url: str) -> None:
+    async def work() -> None:
+        async with opened(database_url) as store:
+            assert (
+                await outcomes([submit(store, number, key=f"k{number}") for number in range(2)]) == [None] * 2
+            )
+            await query(
+                database_url,
+                "UPDATE idempotency_keys SET event_time = now() - interval '24 hours 1 minute' WHERE key = 'k0'",
+            )
+            await store.expire_idempotency_keys(datetime.now(UTC))
+            assert await query(database_url, "SELECT array_agg(key) FROM idempotency_keys") == ["k1"]
+            assert await outcomes([submit(store, 2, key="k0"), submit(store, 3, key="k1")]) == [
+                None,
+                KeyReusedError,
+            ]
+        assert await stored_numbers(database_url) == [0, 1, 2]
+
+    run(work())
+
+
+def test_a_key_that_expires_just_then_is_stored_and_not_taken_for_a_repeat(database_url: str) -> None:
+    async def work() -> None:
+        async with opened(database_url) as store:
+            assert await outcomes([submit(store, 1, key="k")]) == [None]
+            compare = store._writer._compare
+
+            async def expired_meanwhile(repeated: Any) -> None:
+                await query(database_url, "DELETE FROM idempotency_keys")
+                await compare(repeated)
+
+            store._writer._compare = expired_meanwhile  # type: ignore[method-assign]
+            assert await outcomes([submit(store, 2, key="k")]) == [None]
+        assert await stored_numbers(database_url) == [1, 2]
 
     run(work())

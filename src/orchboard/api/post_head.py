@@ -37,16 +37,19 @@ class PostHead:
         start = request.find(b"\r\n") + 2
         pattern, names = re.escape(request[:start]), []
         while 0 < start < end + 2:
-            header = _HEADER.match(request, start)
-            name = header[1].lower() if header else b""
-            if header is None or name not in differing:  # to the end of the line as it is
-                start, line_start = request.index(b"\r\n", start) + 2, start
-                pattern += re.escape(request[line_start:start])
+            next_line = request.index(b"\r\n", start) + 2
+            name = request[start:next_line].partition(b":")[0].lower()
+            if name not in differing:  # the line as it is
+                pattern += re.escape(request[start:next_line])
+                start = next_line
                 continue
+            header = _HEADER.match(request, start)
+            if header is None:
+                return None
             value = _LENGTH if name == b"content-length" else _VALUE
             pattern += re.escape(header[1] + header[2]) + value + b"\r\n"
             names.append(name)
-            start = header.end()
+            start = next_line
         if end < 0 or names.count(b"content-length") != 1:
             return None
         return cls(re.compile(pattern + b"\r\n"), tuple(names))

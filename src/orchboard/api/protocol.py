@@ -17,6 +17,7 @@ from orchboard.api.deadlines import LINGER_S, TimedProtocol
 from orchboard.api.post_head import PostHead
 from orchboard.api.post_stats import parse_length
 from orchboard.api.refusals import error_response
+from orchboard.api.senders import CREDENTIALS
 from orchboard.api.short_way import POST_TARGET, Known, ShortWay, header_lines
 
 # So many requests of one connection may wait for their turn, some 4 kB each: a quarter of a megabyte is read at
@@ -33,18 +34,16 @@ _TOO_MANY = error_response(429, f"over {MAX_WAITING} requests wait on this conne
 
 _ACCEPT_ENCODING = b"accept-encoding"
 _IF_NONE_MATCH = b"if-none-match"
-_AUTHORIZATION = b"authorization"
-_KEY = b"idempotency-key"
 
 # A GET with one of these, or any request that expects something, takes the long way.
 _BODY = frozenset({b"content-length", b"transfer-encoding"})
-_NOTED = _BODY | {_ACCEPT_ENCODING, _IF_NONE_MATCH, _AUTHORIZATION, _KEY, b"expect"}
+_NOTED = _BODY | {_ACCEPT_ENCODING, _IF_NONE_MATCH, b"expect"} | CREDENTIALS
 
 # So many results of one connection are parsed before the next is known by its head.
 _POSTS_UNTIL_KNOWN = 2
 
 # What differs from one result's head to the next.
-_DIFFERING = {_AUTHORIZATION, _KEY, b"content-length"}
+_DIFFERING = CREDENTIALS | {b"content-length"}
 
 
 class TooManyWaitingError(Exception):
@@ -312,12 +311,9 @@ class Protocol(TimedProtocol):
             super().on_message_complete()
             return
         posting = self._posting
-        noted = self._noted
         posting.more_body = False
         assert self._short_way is not None  # noqa: S101 - nothing else makes a Posting
-        stored = self._short_way.begin_post(
-            bytes(posting.body), noted.get(_AUTHORIZATION, b""), noted.get(_KEY, b"")
-        )
+        stored = self._short_way.begin_post(bytes(posting.body), self._noted)
         if stored is None:
             self._give_up()
             super().on_message_complete()
@@ -332,7 +328,7 @@ class Protocol(TimedProtocol):
         posting = Posting()
         if len(body) > way.max_body_bytes:
             return False
-        stored = way.begin_post(body, headers.get(_AUTHORIZATION, b""), headers.get(_KEY, b""))
+        stored = way.begin_post(body, headers)
         if stored is None:
             return False
         posting.more_body = False

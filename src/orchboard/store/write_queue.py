@@ -25,6 +25,7 @@ class QueuedRow(Struct, eq=False):
     key, digest -- an Idempotency-Key and the digest of the body it came with; both or neither
     submitted_at -- by the loop's clock, in seconds
     lost -- it was sent once, and the connection lost before the answer
+    tester_id -- whose it is, of a tester with a key of its own
     size -- about how many bytes of memory it takes
     """
 
@@ -35,6 +36,7 @@ class QueuedRow(Struct, eq=False):
     submitted_at: float
     stored: asyncio.Future[ParsedStats]
     lost: bool = False
+    tester_id: int | None = None
     size: int = 0
 
     def __post_init__(self) -> None:
