@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from orchboard.errors import SetupError
 from orchboard.signing import SHORT_SECRET_BYTES, strength, webhook_key
@@ -209,9 +210,14 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             fields[setting.field] = setting.parse(environ.get(setting.name, "").strip() or setting.default)
         except ValueError as error:
             raise SetupError(f"{setting.name} can't be read: it must be {error}") from None
-    for name in SECRETS:
-        fields[name.lower()] = _read_secret(name, fields)
-    return Settings(**fields)
+    settings = Settings(**fields)
+    return replace(
+        settings,
+        secret=_read_secret("SECRET", settings.secret, settings.secret_file),
+        secret_previous=_read_secret(
+            "SECRET_PREVIOUS", settings.secret_previous, settings.secret_previous_file
+        ),
+    )
 
 
 def accepted_secrets(settings: Settings) -> tuple[str, ...]:
@@ -225,11 +231,10 @@ def weak_secrets(settings: Settings) -> tuple[str, ...]:
     return tuple(name for name, value in values.items() if value and strength(value) < SHORT_SECRET_BYTES)
 
 
-def _read_secret(name: str, fields: Mapping[str, Any]) -> str:
-    """A secret, from its variable or its file; white space around it does not count in either."""
-    written, file = fields[name.lower()], fields[f"{name.lower()}_file"]
+def _read_secret(name: str, written: str, file: str) -> str:
+    """A secret, as it is written or from its file; white space around it does not count in either."""
     if not file:
-        return str(written)
+        return written
     if written:
         raise SetupError(f"{name} and {name}_FILE are both set: take one of them away")
     try:
