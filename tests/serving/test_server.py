@@ -1,10 +1,12 @@
 """How a server ends: what came is answered, who asks once more is told that it was the last time."""
 
+import asyncio
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 
+import asyncpg
 import pytest
 
 from orchboard.app import create_app
@@ -124,6 +126,31 @@ def test_who_does_not_finish_his_request_is_not_waited_for(
         wire.send(head("Content-Length: 100"))
         ending.begin_to_end()
         wait_until(ending.has_ended)
+
+
+def test_what_is_not_ready_in_time_is_answered_503(
+    ending: Ending, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "FINISH_S", 0.5)
+
+    async def end_while_locked() -> list[tuple[int, str]]:
+        connection = await asyncpg.connect(database_url)
+        try:
+            async with connection.transaction():
+                await connection.execute("LOCK TABLE events, results")
+                return await asyncio.to_thread(ask_and_end)
+        finally:
+            await connection.close()
+
+    def ask_and_end() -> list[tuple[int, str]]:
+        with ending.wire() as poster, ending.wire() as reader:
+            poster.send(post(transcoding()))
+            reader.send(get(f"/api/raw_stats?orchestrator={ORCHESTRATOR}"))
+            assert poster.is_silent(0.3)
+            ending.begin_to_end()
+            return [(reply.status, reply["retry-after"]) for reply in (poster.reply(), reader.reply())]
+
+    assert run(end_while_locked()) == [(503, "5"), (503, "5")]
 
 
 def test_whoever_comes_after_the_end_began_is_refused_at_once(ending: Ending) -> None:
