@@ -106,3 +106,23 @@ def test_a_wrong_setting_is_one_sentence(orchboard: Orchboard, variables: dict[s
     assert (done.status, done.out) == (3, "")
     assert words in done.err
     assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_secrets_in_files_reach_every_worker(
+    serve: StartServe, orchboard: Orchboard, database_url: str, tmp_path: Path, workers: str
+) -> None:
+    (tmp_path / "now").write_text("the new secret of all\n")
+    (tmp_path / "before").write_text("short")
+    files = {"SECRET_FILE": str(tmp_path / "now"), "SECRET_PREVIOUS_FILE": str(tmp_path / "before")}
+    program, banner = serve("--workers", workers, POSTGRES=database_url, LOG_LEVEL="warn", **files)
+    url = address_of(banner)
+    wait_until_well(url)
+    for variables in (files | {"SECRET": ""}, {"SECRET": "short"}):
+        for _ in range(3):
+            assert orchboard("post", "--example", "--url", url, **variables).status == 0
+    assert orchboard("post", "--example", "--url", url, SECRET="another").status == 1
+    program.send_signal(signal.SIGINT)
+    _, err = program.communicate(timeout=20)
+    warned = "SECRET_PREVIOUS is shorter than 16 bytes: it can be guessed from one signed result"
+    assert (err.count(warned), err.count("is shorter than")) == (1, 1), err

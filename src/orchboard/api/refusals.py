@@ -11,6 +11,7 @@ from orchboard.errors import (
     BodyTooLargeError,
     DatabaseUnavailableError,
     KeyReusedError,
+    NotAllowedError,
     NotAuthenticatedError,
     Refusal,
     SetupError,
@@ -19,6 +20,7 @@ from orchboard.errors import (
 STATUS: dict[type[Refusal], int] = {
     BadInputError: 400,
     NotAuthenticatedError: 403,
+    NotAllowedError: 403,
     BodyTooLargeError: 413,
     KeyReusedError: 422,
     DatabaseUnavailableError: 503,

@@ -51,6 +51,7 @@ def serve(
 
     from msgspec.structs import replace
 
+    from orchboard.app import warn_of_weak_secrets
     from orchboard.cli.database import database_url, keep_secret
     from orchboard.logs import configure_logs
     from orchboard.serving.listening import inherited, listen, start_again
@@ -67,6 +68,7 @@ def serve(
         with database_url(settings) as url:
             if generate_secret and not settings.secret:
                 settings = replace(settings, secret=keep_secret(settings))
+            warn_of_weak_secrets(settings)
             embedded = not settings.postgres
             settings = replace(settings, postgres=url)
             asyncio.run(_migrate(settings))
@@ -131,7 +133,8 @@ def _serve_with_workers(settings: Settings, listener: socket.socket, terminal: T
     from orchboard.store.changes import shared_file
 
     os.environ["POSTGRES"] = settings.postgres
-    os.environ["SECRET"] = settings.secret
+    if not settings.secret_file:  # workers read the file themselves, again when they are replaced
+        os.environ["SECRET"] = settings.secret
     with shared_file(settings.workers) as path:
         os.environ[CHANGES_FILE] = path
         Supervisor(listener, settings.workers, terminal).run()
@@ -145,7 +148,9 @@ def _print_banner(settings: Settings, listener: socket.socket, *, embedded: bool
     place = data_directory(settings) if embedded else without_password(settings.postgres)[0]
     lines = [f"orchboard is at   {address}", f"its data is in    {place}"]
     if not settings.secret:
-        lines.append("no SECRET is set, so every POST will be refused: set it, or add --generate-secret")
+        lines.append(
+            "no SECRET is set, so only testers with keys of their own may post: set it, or add --generate-secret"
+        )
     else:
         lines.append(f"a first result    {_variables(settings)}{_command()} post --example --url {address}")
     with suppress(OSError):  # a full disk behind standard output stops nobody
