@@ -5,6 +5,7 @@ import itertools
 import random
 import signal
 import socket
+import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -23,7 +24,7 @@ _BUSY, _IDLE, _FRESH = 14, 10, 8
 _LONGEST_PAUSE_S = 4.0
 
 # One request in so many is a post.
-_POSTS = 5
+_POSTS = 10
 
 # (requests, restarts) of each kind
 _SIZES = {Scale.SMALL: (7_000, 2), Scale.FULL: (340_000, 30)}
@@ -36,8 +37,8 @@ _LEAVE_S = 10.0
 _QUESTIONS = [
     get(target)
     for target in (
+        *["/api/regions"] * 10,
         "/api/aggregated_stats",
-        "/api/regions",
         "/api/pipelines",
         "/api/top_ai_score?orchestrator=0x0&pipeline=p&model=m",
         "/api/health",
@@ -116,6 +117,8 @@ class Load:
         """What is to be said; compares what was acknowledged with what is there."""
         findings = await self._ledger.compare(self._program.port)
         failed = Counter({outcome: count for outcome, count in self.outcomes.items() if outcome})
+        if failed:
+            print(self._program.last_words(), file=sys.stderr)
         details = "".join(f"; {count} {outcome}" for outcome, count in failed.most_common(5))
         return Verdict(
             f"restart without a seam, {name}",

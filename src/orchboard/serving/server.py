@@ -21,6 +21,9 @@ FAREWELL_S = 2.0
 # database's connections have: all together less than 10 s.
 FINISH_S = 5.0
 
+# So long the answer 503 to what was not ready may take.
+_LAST_WORDS_S = 1.0
+
 _LOOK_EVERY_S = 0.05
 
 # uvicorn's main loop ticks ten times a second.
@@ -68,8 +71,11 @@ class Server(uvicorn.Server):
         for listener in sockets or []:
             listener.close()
         await self._see_off()
-        for task in list(self.server_state.tasks):
+        late = list(self.server_state.tasks)
+        for task in late:
             task.cancel(msg="the server stops")
+        if late:
+            await asyncio.wait(late, timeout=_LAST_WORDS_S)
         for connection in self._connections():
             connection.transport.close()
         if not self.force_exit:

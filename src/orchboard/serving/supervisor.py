@@ -24,8 +24,8 @@ _START_LIMIT_S = 60.0
 # A worker whose event loop stood still for so long is killed: it holds connections and answers none.
 _SILENT_LIMIT_S = 30.0
 
-# A worker that was told to stop needs 10 s at most.
-_LEAVE_LIMIT_S = 12.0
+# A worker that was told to stop needs 10 s at most; killed at that, it would take with it what it had begun to answer.
+_LEAVE_LIMIT_S = 30.0
 
 # After a worker that ended before it served.
 _PAUSE_S = 1.0
@@ -61,10 +61,13 @@ class _Worker:
         self.heard_at = time.monotonic()
         self.process.terminate()
 
-    def has_overstayed(self) -> bool:
-        """Whether it is to be killed."""
+    def kill_if_overdue(self) -> None:
+        """Kill it when it did not start, turn or leave in time."""
         limit_s = _LEAVE_LIMIT_S if self.leaves else _SILENT_LIMIT_S if self.serves else _START_LIMIT_S
-        return time.monotonic() - self.heard_at > limit_s
+        if time.monotonic() - self.heard_at > limit_s:
+            log.error("worker killed: it was silent for too long", worker=self.process.pid)
+            self.process.kill()
+            self.process.join()
 
 
 class Supervisor:
@@ -107,9 +110,7 @@ class Supervisor:
         for worker in self._workers:
             worker.listen()
             self._have_served |= worker.serves
-            if worker.has_overstayed():
-                log.error("worker killed: it was silent for too long", worker=worker.process.pid)
-                worker.process.kill()
+            worker.kill_if_overdue()
         for worker in [worker for worker in self._workers if not worker.process.is_alive()]:
             self._bury(worker)
         staying = [worker for worker in self._workers if not worker.leaves]
@@ -151,8 +152,7 @@ class Supervisor:
             worker.leave()
         while self._workers:
             for worker in list(self._workers):
-                if worker.has_overstayed():
-                    worker.process.kill()
+                worker.kill_if_overdue()
                 if not worker.process.is_alive():
                     self._bury(worker)
             if self._workers:
