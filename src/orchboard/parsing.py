@@ -1,11 +1,11 @@
 """Results in JSON from a job tester: strict."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from orchboard.errors import BadInputError
 from orchboard.repair import repaired
@@ -99,7 +99,7 @@ _ZERO = 0.0
 
 
 class _UsualStats(Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """A result as most are sent: nothing missing that is always stored, no null, no members of its own.
+    """A result as most are sent: nothing missing that is always stored, no null, then what today's AI testers add.
 
     Read into this and written from it, it is normalised: a fifth of the work of SentStats.
     """
@@ -121,14 +121,21 @@ class _UsualStats(Struct, omit_defaults=True, forbid_unknown_fields=True):
     pipeline: str = ""
     input_parameters: str = ""
     response_payload: str = ""
+    test_outcome: str | UnsetType | None = UNSET
+    unscored_reason: str | UnsetType | None = UNSET
+    prompt_id: str | UnsetType | None = UNSET
+    prompt_complexity: str | UnsetType | None = UNSET
+    params_hash: str | UnsetType | None = UNSET
+    stream_valid: bool | UnsetType | None = UNSET
 
 
 class _WithOwn(_UsualStats, forbid_unknown_fields=False):
-    """The same with members of the tester's own, as AI testers send it; they are not in it."""
+    """The same with more members of the tester's own; they are not in it."""
 
 
 _FIELDS = SentStats.__struct_fields__
 _KNOWN = frozenset(_FIELDS)
+_USUAL = frozenset(_UsualStats.__struct_fields__)
 _decode_usual = msgspec.json.Decoder(_UsualStats).decode
 _decode_with_own = msgspec.json.Decoder(_WithOwn).decode
 _decode_sent = msgspec.json.Decoder(SentStats | None).decode
@@ -158,7 +165,7 @@ def _parse_usual(body: bytes) -> ParsedStats | None:
         try:
             sent = _decode_usual(body)
         except msgspec.ValidationError:
-            sent, own = _decode_with_own(body), _own_members(body)
+            sent, own = _decode_with_own(body), _own_members(body, _USUAL)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TooDeepError, BadInputError):
         return None
     region = sent.region = sent.region.upper()
@@ -209,7 +216,7 @@ def _parse_any(body: bytes) -> ParsedStats:
 def _parse(body: bytes) -> ParsedStats:
     sent = _decode_sent(body) or SentStats()
     _normalise(sent)
-    own = _own_members(body)
+    own = _own_members(body, _KNOWN)
     if b"\\u0000" in body:
         _refuse_nul({name: getattr(sent, name) for name in _FIELDS} | own)
     payload = _with_own(_encode(sent), own)
@@ -217,8 +224,8 @@ def _parse(body: bytes) -> ParsedStats:
     return ParsedStats(region, orchestrator, sent.pipeline or "", sent.model or "", payload)
 
 
-def _own_members(body: bytes) -> dict[str, Raw]:
-    own = {name: raw for name, raw in _decode_members(body).items() if name not in _KNOWN}
+def _own_members(body: bytes, known: Set[str]) -> dict[str, Raw]:
+    own = {name: raw for name, raw in _decode_members(body).items() if name not in known}
     if own:
         check_depth(body)
     return {name: _checked(name, raw) for name, raw in own.items()}

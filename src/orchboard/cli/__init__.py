@@ -22,6 +22,8 @@ COMMANDS = {
     "get": "Ask a running server, and read its answer as a table.",
     "region": "List, add and rename the regions.",
     "migrate": "Move the database's schema up and down.",
+    "backup": "Write every result to a file.",
+    "restore": "Store the results of a backup.",
     "doctor": "Say what is wrong with the settings and the database.",
     "simulate": "Make a believable network: loaded in bulk, or posted live.",
     "psql": "Open psql on the database.",
