@@ -270,8 +270,12 @@ def differing(found: Any, expected: Any, path: str) -> Iterator[str]:
     elif isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
         for place, (one, other) in enumerate(zip(found, expected, strict=True)):
             yield from differing(one, other, f"{path} {place}")
-    elif isinstance(found, float) and isinstance(expected, float | int) and not isinstance(expected, bool):
+    elif _is_number(found) and _is_number(expected) and float in (type(found), type(expected)):
         if not math.isclose(found, expected, rel_tol=1e-9, abs_tol=1e-12):
             yield f"{path}: {found!r}, not {expected!r}"
     elif found != expected or isinstance(found, bool) is not isinstance(expected, bool):
         yield f"{path}: {found!r}, not {expected!r}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
