@@ -20,6 +20,10 @@ class BodyTooLargeError(Refusal):
     """A request body over the limit."""
 
 
+class EncodedBodyError(Refusal):
+    """A request body in a Content-Encoding: a result is sent, and signed, as it is."""
+
+
 class KeyReusedError(Refusal):
     """An Idempotency-Key came back with another body."""
 

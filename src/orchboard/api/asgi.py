@@ -23,6 +23,13 @@ from orchboard.leaderboard import Leaderboard
 log = structlog.get_logger(__name__)
 
 _SLASHES = re.compile("//+")
+# Path and query as they were sent. The longest question there is, of two names of 256 characters that are
+# written as 12 each, has 6,500.
+MAX_TARGET_BYTES = 8192
+
+# Of a path that leads nowhere.
+_LOGGED = 256
+
 _EVERY_METHOD = "GET, HEAD, POST, OPTIONS"
 
 
@@ -68,6 +75,8 @@ class Application:
         scope["path"] = _SLASHES.sub("/", scope["path"]).rstrip("/") or "/"
         scope["app"] = self  # the router then raises HTTPException instead of answering in plain text
         try:
+            if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_TARGET_BYTES:
+                raise HTTPException(414, f"path and query are over {MAX_TARGET_BYTES} bytes")
             if scope["method"] == "OPTIONS":
                 await preflight(_methods_of(self._router, scope))(scope, receive, line.send)
             else:
@@ -119,7 +128,9 @@ class AccessLine:
         """Log it, at info."""
         if access_log.is_on:
             route = getattr(self._scope.get("route"), "path", "-")
-            outcome = Outcome.of(self._scope["method"], route, self._scope["path"], self.status, self._bytes)
+            outcome = Outcome.of(
+                self._scope["method"], route, self._scope["path"][:_LOGGED], self.status, self._bytes
+            )
             ms = (time.perf_counter() - self._began_at) * 1000
             access_log.write(outcome, self.request_id, ms, self.refused)
 

@@ -10,6 +10,7 @@ from orchboard.errors import (
     BadInputError,
     BodyTooLargeError,
     DatabaseUnavailableError,
+    EncodedBodyError,
     KeyReusedError,
     NotAuthenticatedError,
     Refusal,
@@ -20,6 +21,7 @@ STATUS: dict[type[Refusal], int] = {
     BadInputError: 400,
     NotAuthenticatedError: 403,
     BodyTooLargeError: 413,
+    EncodedBodyError: 415,
     KeyReusedError: 422,
     DatabaseUnavailableError: 503,
     SetupError: 503,
@@ -39,6 +41,7 @@ class Error(Struct, frozen=True):
 
 _HEADERS: dict[int, dict[str, str]] = {
     413: {"Connection": "close"},
+    415: {"Connection": "close", "Accept-Encoding": "identity"},
     503: RETRY_AFTER,
 }
 
