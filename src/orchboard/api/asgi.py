@@ -30,6 +30,9 @@ MAX_TARGET_BYTES = 8192
 # Of a path that leads nowhere.
 _LOGGED = 256
 
+# Asked every few seconds by whatever keeps the server running: well answered, they are worth no line.
+_QUIET = frozenset({"/healthz", "/readyz"})
+
 _EVERY_METHOD = "GET, HEAD, POST, OPTIONS"
 
 
@@ -126,8 +129,8 @@ class AccessLine:
 
     def write(self, access_log: AccessLog) -> None:
         """Log it, at info."""
-        if access_log.is_on:
-            route = getattr(self._scope.get("route"), "path", "-")
+        route = getattr(self._scope.get("route"), "path", "-")
+        if access_log.is_on and not (route in _QUIET and self.status == 200):
             outcome = Outcome.of(
                 self._scope["method"], route, self._scope["path"][:_LOGGED], self.status, self._bytes
             )

@@ -48,9 +48,14 @@ _HEADERS: dict[int, dict[str, str]] = {
 
 def refusal_response(refusal: Refusal) -> Response:
     """The refusal as its sender sees it."""
+    return error_response(STATUS[type(refusal)], told(refusal))
+
+
+def told(refusal: Refusal) -> str:
+    """What its sender is told of it: how the server is set up stays its own."""
     if isinstance(refusal, SetupError):
-        return error_response(503, "the server is not ready: its operator has to look at it")
-    return error_response(STATUS[type(refusal)], str(refusal))
+        return "the server is not ready: its operator has to look at it"
+    return str(refusal)
 
 
 def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:

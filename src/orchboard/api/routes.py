@@ -10,10 +10,12 @@ from starlette.responses import Response
 from orchboard.answers.question import Question
 from orchboard.api.aggregated_stats import Cell, aggregated_stats
 from orchboard.api.health import DatabaseHealth, Health, health
+from orchboard.api.healthz import Alive, healthz
 from orchboard.api.params import Params
 from orchboard.api.pipelines import Pipelines, pipelines
 from orchboard.api.post_stats import MAX_KEY, PostStats
 from orchboard.api.raw_stats import raw_stats
+from orchboard.api.readyz import CheckResult, Readiness, readyz
 from orchboard.api.refusals import Error
 from orchboard.api.regions import Regions, regions
 from orchboard.api.top_ai_score import top_ai_score
@@ -257,11 +259,36 @@ ROUTES: tuple[Endpoint, ...] = (
         method="GET",
         path="/api/health",
         summary="Whether the database answers",
-        help="From a real round trip, never cached. 503 with `ok` false and a reason when it does not.",
+        help="From a real round trip of at most 2 s, never cached. 503 with `ok` false and a reason when it does not.",
         answer=Health(DatabaseHealth(True)),
         answer_type=Health,
         cached=False,
         refusals={DatabaseUnavailableError: Health(DatabaseHealth(False, _UNAVAILABLE.error))},
+    ),
+    Endpoint(
+        name="healthz",
+        method="GET",
+        path="/healthz",
+        summary="Whether the process answers",
+        help="Asks nothing of the database: a process that does not answer this is to be started again.",
+        answer=Alive(True),
+        answer_type=Alive,
+        cached=False,
+        refusals={},
+    ),
+    Endpoint(
+        name="readyz",
+        method="GET",
+        path="/readyz",
+        summary="Whether the server is ready for requests",
+        help="Migrated and connected, and every other check passed. 503, with the checks that were not, while requests "
+        "had better go elsewhere.",
+        answer=Readiness(True, (CheckResult("database", True),)),
+        answer_type=Readiness,
+        cached=False,
+        refusals={
+            DatabaseUnavailableError: Readiness(False, (CheckResult("database", False, _UNAVAILABLE.error),))
+        },
     ),
 )  # fmt: skip
 
@@ -278,4 +305,4 @@ ASKERS: Mapping[str, Asker] = {
 
 def handlers(post_stats: PostStats) -> dict[str, Handler]:
     """The functions behind the other routes."""
-    return {"post_stats": post_stats, "health": health}
+    return {"post_stats": post_stats, "health": health, "healthz": healthz, "readyz": readyz}
