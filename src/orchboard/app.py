@@ -19,6 +19,7 @@ from orchboard.api.access_log import AccessLog, RequestIds
 from orchboard.api.asgi import Application, api_route, kept_route
 from orchboard.api.docs_page import documentation_routes
 from orchboard.api.post_stats import PostStats
+from orchboard.api.room import Room, allow_files
 from orchboard.api.routes import ASKERS, ROUTES, handlers
 from orchboard.api.senders import Senders
 from orchboard.api.short_way import ShortWay
@@ -127,13 +128,21 @@ async def _lifespan(
         for task in (_expire_keys(board), Upkeep(database).run(), _warm_up(database, board))
     ]
     try:
-        yield {"short_way": short_way}
+        yield {"short_way": short_way, "room": Room(_connections(settings))}
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await board.store.close()
         access_log.close()
+
+
+def _connections(settings: Settings) -> int:
+    wanted = settings.max_connections
+    allowed = allow_files(wanted, others=settings.db_connections)
+    if allowed < wanted:
+        log.warning("fewer connections than MAX_CONNECTIONS: ulimit -n is too low", connections=allowed)
+    return allowed
 
 
 async def _open_when_it_answers(database: Database) -> None:

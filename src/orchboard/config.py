@@ -37,6 +37,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     orchboard_data: str
     postgres_bin: str
     max_body_bytes: int
+    max_connections: int
     db_connections: int
     answer_cache_bytes: int
     short_way: bool
@@ -185,6 +186,8 @@ SETTINGS: tuple[Setting, ...] = (
             "The binaries for the embedded database (pg_config --bindir of PostgreSQL 15 or newer). Not set: those that came with orchboard."),
     Setting("MAX_BODY_MB", "max_body_bytes", "16", "MiB", _mebibytes,
             "The largest request body that is read."),
+    Setting("MAX_CONNECTIONS", "max_connections", "4096", "connections", _between(1, 1_000_000),
+            "Clients' connections, at most, of each worker; fewer where the limit of open files is lower. When there are more, the one that is idle longest gives way, or the newest is answered 503."),
     Setting("DB_CONNECTIONS", "db_connections", "10", "connections", _between(1, 1000),
             "Connections to the database, at most, of each worker."),
     Setting("ANSWER_CACHE_MB", "answer_cache_bytes", "5", "MiB", _mebibytes,

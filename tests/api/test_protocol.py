@@ -229,6 +229,26 @@ def test_a_body_over_the_limit_is_413_whether_its_length_is_told_or_not(
             assert reply.status == (200 if size == limit else 413)
 
 
+def test_a_body_in_an_encoding_is_415_and_named(served: RunningServer) -> None:
+    for encoding in ("gzip", "BR", "identity, gzip"):
+        for lines in (
+            ("Content-Encoding: " + encoding,),
+            ("Content-Encoding: " + encoding, "Expect: 100-continue"),
+        ):
+            with Wire(served.port) as wire:
+                reply = wire.ask(post(numbered(1), *lines))
+                assert (reply.status, reply["connection"], reply["accept-encoding"]) == (
+                    415,
+                    "close",
+                    "identity",
+                )
+                assert encoding in reply.json()["error"]
+                assert wire.rest() == b""
+    with Wire(served.port) as wire:
+        assert wire.ask(post(numbered(2), "Content-Encoding: identity")).body == b"ok"
+        assert stored(wire) == [2]
+
+
 def test_a_length_that_is_none_is_refused_and_never_a_fault(served: RunningServer) -> None:
     for length in ("-1", "+5", "5 5", "0x5", "9" * 30, "0" * 5000 + "5", "٥"):
         with Wire(served.port) as wire:
@@ -239,7 +259,7 @@ def test_a_length_that_is_none_is_refused_and_never_a_fault(served: RunningServe
 
 
 def test_a_target_as_long_as_any_is_answered_and_longer_ones_are_refused(served: RunningServer) -> None:
-    for length, statuses in ((8_000, {200}), (60_000, {200}), (70_000, {400, 431}), (300_000, {400, 431})):
+    for length, statuses in ((8_000, {200}), (60_000, {414}), (70_000, {400, 431}), (300_000, {400, 431})):
         with Wire(served.port) as wire:
             wire.send(get(f"/api/aggregated_stats?orchestrator={'o' * length}"))
             assert wire.reply().status in statuses

@@ -16,7 +16,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from orchboard.api.deadlines import LINGER_S, TimedProtocol
 from orchboard.api.post_head import PostHead
 from orchboard.api.post_stats import parse_length
-from orchboard.api.refusals import error_response
+from orchboard.api.refusals import RETRY_AFTER, error_response
+from orchboard.api.room import LINGERING, Room
 from orchboard.api.senders import CREDENTIALS
 from orchboard.api.short_way import POST_TARGET, Known, ShortWay, header_lines
 
@@ -32,12 +33,15 @@ _REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r?\n")
 _TOO_LONG = error_response(431, f"the head is over {MAX_HEAD_BYTES} bytes")
 _TOO_MANY = error_response(429, f"over {MAX_WAITING} requests wait on this connection", {"Retry-After": "1"})
 
+_NO_ROOM = error_response(503, "there are too many connections; try again", RETRY_AFTER)
+
 _ACCEPT_ENCODING = b"accept-encoding"
 _IF_NONE_MATCH = b"if-none-match"
 
-# A GET with one of these, or any request that expects something, takes the long way.
+# A GET with one of the first, or any request with one of the others, takes the long way.
 _BODY = frozenset({b"content-length", b"transfer-encoding"})
-_NOTED = _BODY | {_ACCEPT_ENCODING, _IF_NONE_MATCH, b"expect"} | CREDENTIALS
+_ODD = frozenset({b"expect", b"content-encoding"})
+_NOTED = _BODY | _ODD | {_ACCEPT_ENCODING, _IF_NONE_MATCH} | CREDENTIALS
 
 # So many results of one connection are parsed before the next is known by its head.
 _POSTS_UNTIL_KNOWN = 2
@@ -100,6 +104,7 @@ class Protocol(TimedProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._short_way: ShortWay | None = self.app_state.get("short_way")
+        self._room: Room | None = self.app_state.get("room")
         self.url = b""
         self._noted: dict[bytes, bytes] = {}
         self._is_odd = False
@@ -107,9 +112,32 @@ class Protocol(TimedProtocol):
         self._preamble_lines = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
-        """A client's time begins to run."""
+        """A client's time begins to run, if there is room for it."""
         super().connection_made(transport)
         self._begin_time()
+        if self._room is not None and len(self.connections) > self._room.limit:
+            self._find_room(self._room)
+
+    def _find_room(self, room: Room) -> None:
+        if room.is_for(self.connections, self.loop.time()):  # type: ignore[arg-type] # all are of this class
+            return
+        if len(self.connections) > room.limit + LINGERING:
+            self.transport.abort()
+        else:
+            self._end(_NO_ROOM)
+
+    def waiting_since(self) -> float:
+        """Since when it waits for a request's head, or the rest of it, by the loop's clock; infinity: it does not."""
+        if (
+            self._is_answering()
+            or self._last_words is not None
+            or self.transport.is_closing()
+            or self._unsent
+        ):
+            return math.inf
+        if self._expects_head:
+            return self._due_at - self.timeout_keep_alive
+        return self._due_at - self.patience_s if self._in_head else math.inf
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who answers; a result that did not come in whole has its line in the log."""
@@ -208,8 +236,9 @@ class Protocol(TimedProtocol):
             if name in self._noted:
                 self._is_odd = True
             self._noted[name] = value
-            if name == b"expect":
+            if name in _ODD:
                 self._is_odd = True
+            if name == b"expect":
                 self.expect_100_continue = value.lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
