@@ -160,7 +160,7 @@ async def _open_when_it_answers(database: Database) -> None:
 
 
 # What is made for a request is gone with it: the collector, run as often as by default, takes a tenth of a post's time.
-_GARBAGE_THRESHOLDS = 10_000, 20, 50
+_GARBAGE_THRESHOLDS = 5_000, 20, 50
 
 
 async def _warm_up(database: Database, board: Leaderboard) -> None:
