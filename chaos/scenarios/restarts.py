@@ -41,7 +41,6 @@ _QUESTIONS = [
         "/api/aggregated_stats",
         "/api/pipelines",
         "/api/top_ai_score?orchestrator=0x0&pipeline=p&model=m",
-        "/api/health",
         f"/api/raw_stats?orchestrator=0x{0:040x}&since=1&until=2",
     )
 ]
