@@ -24,9 +24,11 @@ class Ledger:
 
     acknowledged -- answered 200 `ok`
     unsure -- any other answer, or none: it may be stored or not, but once
+    series -- ledgers of different series may post to the same server
     """
 
-    def __init__(self) -> None:
+    def __init__(self, series: int = 0) -> None:
+        self._series = series
         self.acknowledged: set[bytes] = set()
         self.unsure: set[bytes] = set()
         self._numbers = itertools.count(1)
@@ -34,7 +36,7 @@ class Ledger:
     def results(self) -> Iterator[bytes]:
         """Results for ever: JSON with sorted names, as what is read back is written for comparison."""
         for number in self._numbers:
-            yield _encode(_result(number))
+            yield _encode(_result(self._series, number))
 
     async def post(self, caller: Caller, result: bytes) -> str:
         """Post one result and note what became of it: empty when it was acknowledged, else how it failed."""
@@ -57,8 +59,8 @@ class Ledger:
         stored = Counter[bytes]()
         async with Caller(port) as caller:
             for number in range(_ORCHESTRATORS):
-                target = f"/api/raw_stats?orchestrator={_orchestrator(number)}"
-                stored.update(_contents((await _patiently(caller, get(target)))))
+                target = f"/api/raw_stats?orchestrator={_orchestrator(self._series, number)}"
+                stored.update(_contents(await _patiently(caller, get(target))))
         return Findings(
             acknowledged=len(self.acknowledged),
             unsure=len(self.unsure),
@@ -94,11 +96,11 @@ class Findings(Struct, frozen=True):
         )
 
 
-def _result(number: int) -> dict[str, object]:
+def _result(series: int, number: int) -> dict[str, object]:
     """A transcoding result that can be told from all others in more than one member."""
     return {
         "region": _REGIONS[number % len(_REGIONS)],
-        "orchestrator": _orchestrator(number % _ORCHESTRATORS),
+        "orchestrator": _orchestrator(series, number % _ORCHESTRATORS),
         "success_rate": 1.0,
         "round_trip_time": 1 + number % 97 / 64,
         "errors": [],
@@ -112,11 +114,11 @@ def _result(number: int) -> dict[str, object]:
     }
 
 
-def _orchestrator(number: int) -> str:
-    return f"0x{number:040x}"
+def _orchestrator(series: int, number: int) -> str:
+    return f"0x{series:020x}{number:020x}"
 
 
-_POSTED = _result(0).keys()
+_POSTED = _result(0, 0).keys()
 
 
 def _contents(body: bytes) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """A client that tells apart how a request can fail, and never sends one twice."""
 
 import asyncio
+from select import select
 from types import TracebackType
 from typing import Self
 
@@ -58,8 +59,7 @@ class Caller:
                 self._close()
 
     async def _exchange(self, request: bytes) -> Reply:
-        was_used = self._open is not None
-        reader, writer = await self._connection()
+        reader, writer, was_used = await self._connection()
         try:
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
@@ -75,13 +75,17 @@ class Caller:
             raise Failure("cut off in its body") from None
         return Reply(int(head[9:12]), body, b"\r\nconnection: close\r\n" in lowered)
 
-    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._open is None:
-            try:
-                self._open = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 24)
-            except OSError as error:
-                raise Failure(f"no connection ({type(error).__name__})") from None
-        return self._open
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bool]:
+        """A connection, and whether it was used before."""
+        if self._open is not None and _is_over(self._open[1]):
+            self._close()  # the server has closed it while it was idle: clients look before they send
+        if self._open is not None:
+            return *self._open, True
+        try:
+            self._open = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 24)
+        except OSError as error:
+            raise Failure(f"no connection ({type(error).__name__})") from None
+        return *self._open, False
 
     def _close(self) -> None:
         opened, self._open = self._open, None
@@ -106,6 +110,11 @@ def post(body: bytes, signature: str) -> bytes:
         f"POST /api/post_stats HTTP/1.1\r\nHost: chaos\r\nContent-Type: application/json\r\n"
         f"Authorization: {signature}\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode() + body
+
+
+def _is_over(writer: asyncio.StreamWriter) -> bool:
+    """Whether there is something to read on an idle connection: its end."""
+    return bool(select([writer.get_extra_info("socket").fileno()], [], [], 0)[0])
 
 
 def _content_length(head: bytes) -> int:

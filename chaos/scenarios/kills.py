@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import signal
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -40,8 +39,8 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     kills, between, in_sum = _SIZES[scale]
     verdicts, acknowledged = [], 0
     for number, (name, workers, kill) in enumerate(kinds):
-        with running(directory / f"kills-{number}", WORKERS=workers) as program:
-            findings = await _kill_under_load(program, kill, kills=kills, between=between)
+        with running(directory / "kills", WORKERS=workers) as program:
+            findings = await _kill_under_load(program, Ledger(number), kill, kills=kills, between=between)
         acknowledged += findings.acknowledged
         verdicts.append(
             Verdict(
@@ -59,8 +58,10 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     return verdicts
 
 
-async def _kill_under_load(program: Program, kill: Kill, *, kills: int, between: int) -> Findings:
-    ledger, draw = Ledger(), random.Random(between)
+async def _kill_under_load(
+    program: Program, ledger: Ledger, kill: Kill, *, kills: int, between: int
+) -> Findings:
+    draw = random.Random(between)
     await program.until_well()
     async with _posting(program.port, ledger):
         for _ in range(kills):
@@ -96,8 +97,7 @@ async def _posting(port: int, ledger: Ledger) -> AsyncIterator[None]:
 
 
 async def _until_acknowledged(ledger: Ledger, number: int) -> None:
-    while len(ledger.acknowledged) < number:  # noqa: ASYNC110 - many tasks count, one looks
-        await asyncio.sleep(0.005)
+    await _until(lambda: len(ledger.acknowledged) >= number)
 
 
 async def _kill_server(program: Program) -> None:
@@ -110,8 +110,7 @@ async def _kill_worker(program: Program) -> None:
     """Kill one, and wait until another is in its place."""
     before = program.workers()
     os.kill(before[0], signal.SIGKILL)
-    while len(program.workers()) < len(before) or before[0] in program.workers():
-        await asyncio.sleep(0.01)
+    await _until(lambda: before[0] not in (now := program.workers()) and len(now) == len(before))
 
 
 async def _kill_postmaster(program: Program) -> None:
@@ -119,6 +118,9 @@ async def _kill_postmaster(program: Program) -> None:
     before = program.postmaster()
     assert before is not None, "an embedded Postgres runs"
     os.kill(before, signal.SIGKILL)
-    deadline = time.monotonic() + _CYCLE_LIMIT_S
-    while program.postmaster() in (None, before) and time.monotonic() < deadline:
+    await _until(lambda: program.postmaster() not in (None, before))
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    while not holds():  # noqa: ASYNC110 - what is looked at are other processes; who calls sets the limit
         await asyncio.sleep(0.01)

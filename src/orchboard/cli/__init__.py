@@ -21,6 +21,7 @@ COMMANDS = {
     "post": "Sign and send results to a server.",
     "get": "Ask a running server, and read its answer as a table.",
     "region": "List, add and rename the regions.",
+    "tester": "Give job testers keys of their own, and take them away.",
     "migrate": "Move the database's schema up and down.",
     "backup": "Write every result to a file.",
     "restore": "Store the results of a backup.",
