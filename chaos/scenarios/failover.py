@@ -101,7 +101,7 @@ async def _pair(primary: Postgres, standby: Postgres) -> None:
     is_followed = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'"
     async with asyncio.timeout(30):
         while not await primary.execute(is_followed):
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # noqa: ASYNC110
 
 
 @asynccontextmanager

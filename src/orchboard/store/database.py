@@ -85,7 +85,8 @@ class Database:
                     try:
                         return await send(connection, statement, *arguments)
                     except _GONE:
-                        connection.terminate()
+                        with suppress(asyncpg.InterfaceError):  # it may know already, and be out of the pool
+                            connection.terminate()
         raise DatabaseUnavailableError(NO_ANSWER)
 
     async def connect(self, *, planned_once: bool = False) -> asyncpg.Connection[asyncpg.Record]:
@@ -150,12 +151,13 @@ class Database:
                 try:
                     yield connection
                 finally:
-                    if self._hosts.is_stand_in(connection):
-                        connection.terminate()
                     # Lost now, it takes nothing back: what the statement did stands. asyncpg raises
                     # InternalClientError when the loss comes in the midst of the release.
                     with suppress(*LOST, asyncpg.InternalClientError):
-                        await pool.release(connection, timeout=_RELEASE_TIMEOUT_S)
+                        if self._hosts.is_stand_in(connection):
+                            connection.terminate()
+                        else:
+                            await pool.release(connection, timeout=_RELEASE_TIMEOUT_S)
         except LOST as error:
             if isinstance(error, BAD_ROW):
                 raise
