@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchboard.config import SETTINGS, accepted_secrets, read_settings, weak_secrets, without_files
+from orchboard.config import SETTINGS, accepted_secrets, read_settings, weak_secrets
 from orchboard.errors import SetupError
 
 
@@ -17,6 +17,13 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
 
 def test_an_empty_variable_counts_as_not_set() -> None:
     assert read_settings({"PORT": "", "SECRET": ""}) == read_settings({})
+
+
+def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "now").write_text("a secret of the file \n")
+    (tmp_path / "before").write_text("another\r\n")
+    files = {"SECRET_FILE": str(tmp_path / "now"), "SECRET_PREVIOUS_FILE": str(tmp_path / "before")}
+    assert accepted_secrets(read_settings(files)) == ("a secret of the file", "another")
 
 
 @pytest.mark.parametrize(
@@ -58,17 +65,6 @@ def test_log_levels_are_read_in_any_case(level: str) -> None:
 
 def test_every_setting_says_what_it_is() -> None:
     assert all(setting.help.endswith(".") for setting in SETTINGS)
-
-
-def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
-    (tmp_path / "now").write_text("a secret of the file \n")
-    (tmp_path / "before").write_text("another\r\n")
-    files = {"SECRET_FILE": str(tmp_path / "now"), "SECRET_PREVIOUS_FILE": str(tmp_path / "before")}
-    settings = read_settings(files)
-    assert accepted_secrets(settings) == ("a secret of the file", "another")
-    environ = {"PATH": "/bin", **files}
-    without_files(environ, settings)
-    assert environ == {"PATH": "/bin", "SECRET": "a secret of the file", "SECRET_PREVIOUS": "another"}
 
 
 def test_a_previous_secret_alone_lets_nobody_in() -> None:

@@ -1,6 +1,7 @@
 """The composition root: settings in, ASGI application out."""
 
 import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -18,6 +19,7 @@ from orchboard.api.access_log import AccessLog, RequestIds
 from orchboard.api.asgi import Application, api_route, kept_route
 from orchboard.api.docs_page import documentation_routes
 from orchboard.api.post_stats import PostStats
+from orchboard.api.room import Room, allow_files
 from orchboard.api.routes import ASKERS, ROUTES, handlers
 from orchboard.api.senders import Senders
 from orchboard.api.short_way import ShortWay
@@ -126,13 +128,21 @@ async def _lifespan(
         for task in (_expire_keys(board), Upkeep(database).run(), _warm_up(database, board))
     ]
     try:
-        yield {"short_way": short_way}
+        yield {"short_way": short_way, "room": Room(_connections(settings))}
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await board.store.close()
         access_log.close()
+
+
+def _connections(settings: Settings) -> int:
+    wanted = settings.max_connections
+    allowed = allow_files(wanted, others=settings.db_connections)
+    if allowed < wanted:
+        log.warning("fewer connections than MAX_CONNECTIONS: ulimit -n is too low", connections=allowed)
+    return allowed
 
 
 async def _open_when_it_answers(database: Database) -> None:
@@ -149,14 +159,24 @@ async def _open_when_it_answers(database: Database) -> None:
         pause_s = min(pause_s * 2, 5.0)
 
 
+# What is made for a request is gone with it: the collector, run as often as by default, takes a tenth of a post's time.
+_GARBAGE_THRESHOLDS = 5_000, 20, 50
+
+
 async def _warm_up(database: Database, board: Leaderboard) -> None:
-    """Have at hand what the usual scores are made of, so that no reader waits for it; nor does the first 200."""
+    """Have at hand what the usual scores are made of, so that no reader waits for it; nor does the first 200.
+
+    What is in memory then stays, and the collector of garbage need not look at it again.
+    """
     await asyncio.sleep(0.1)
     await asyncio.to_thread(import_module, "orchboard.rating")
     with suppress(Exception):
         await database.open()
         for job_type in JobType:
             await board.aggregated_stats(StatsQuery(job_type=job_type, window=board.window()))
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE_THRESHOLDS)
 
 
 async def _add_catalyst_regions(settings: Settings, store: Store) -> None:

@@ -1,7 +1,7 @@
 """The SETTINGS table: every environment variable, its default, unit and meaning. Read once, at start."""
 
 import re
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     orchboard_data: str
     postgres_bin: str
     max_body_bytes: int
+    max_connections: int
     db_connections: int
     answer_cache_bytes: int
     short_way: bool
@@ -185,6 +186,8 @@ SETTINGS: tuple[Setting, ...] = (
             "The binaries for the embedded database (pg_config --bindir of PostgreSQL 15 or newer). Not set: those that came with orchboard."),
     Setting("MAX_BODY_MB", "max_body_bytes", "16", "MiB", _mebibytes,
             "The largest request body that is read."),
+    Setting("MAX_CONNECTIONS", "max_connections", "4096", "connections", _between(1, 1_000_000),
+            "Clients' connections, at most, of each worker; fewer where the limit of open files is lower. When there are more, the one that is idle longest gives way, or the newest is answered 503."),
     Setting("DB_CONNECTIONS", "db_connections", "10", "connections", _between(1, 1000),
             "Connections to the database, at most, of each worker."),
     Setting("ANSWER_CACHE_MB", "answer_cache_bytes", "5", "MiB", _mebibytes,
@@ -229,13 +232,6 @@ def weak_secrets(settings: Settings) -> tuple[str, ...]:
     """The names of those that are set and shorter than SHORT_SECRET_BYTES."""
     values = {name: getattr(settings, name.lower()) for name in SECRETS}
     return tuple(name for name, value in values.items() if value and strength(value) < SHORT_SECRET_BYTES)
-
-
-def without_files(environ: MutableMapping[str, str], settings: Settings) -> None:
-    """Have an environment say itself what its files hold, for processes that are started with it."""
-    for name in SECRETS:
-        environ.pop(f"{name}_FILE", None)
-        environ[name] = getattr(settings, name.lower())
 
 
 def _read_secret(name: str, written: str, file: str) -> str:

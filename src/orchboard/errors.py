@@ -27,6 +27,10 @@ class BodyTooLargeError(Refusal):
     """A request body over the limit."""
 
 
+class EncodedBodyError(Refusal):
+    """A request body in a Content-Encoding: a result is sent, and signed, as it is."""
+
+
 class KeyReusedError(Refusal):
     """An Idempotency-Key, or webhook-id, came back with another body."""
 

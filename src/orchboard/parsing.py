@@ -1,13 +1,22 @@
 """Results in JSON from a job tester: strict."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from orchboard.errors import BadInputError
+from orchboard.repair import repaired
+from orchboard.shape import (
+    MAX_DEPTH,
+    TooDeepError,
+    check_depth,
+    check_values,
+    outside_strings,
+    without_nesting,
+)
 from orchboard.stats import JobType, Stats, job_type_of
 
 MAX_ORCHESTRATOR = 56
@@ -90,7 +99,7 @@ _ZERO = 0.0
 
 
 class _UsualStats(Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """A result as most are sent: nothing missing that is always stored, no null, no members of its own.
+    """A result as most are sent: nothing missing that is always stored, no null, then what today's AI testers add.
 
     Read into this and written from it, it is normalised: a fifth of the work of SentStats.
     """
@@ -112,14 +121,21 @@ class _UsualStats(Struct, omit_defaults=True, forbid_unknown_fields=True):
     pipeline: str = ""
     input_parameters: str = ""
     response_payload: str = ""
+    test_outcome: str | UnsetType | None = UNSET
+    unscored_reason: str | UnsetType | None = UNSET
+    prompt_id: str | UnsetType | None = UNSET
+    prompt_complexity: str | UnsetType | None = UNSET
+    params_hash: str | UnsetType | None = UNSET
+    stream_valid: bool | UnsetType | None = UNSET
 
 
 class _WithOwn(_UsualStats, forbid_unknown_fields=False):
-    """The same with members of the tester's own, as AI testers send it; they are not in it."""
+    """The same with more members of the tester's own; they are not in it."""
 
 
 _FIELDS = SentStats.__struct_fields__
 _KNOWN = frozenset(_FIELDS)
+_USUAL = frozenset(_UsualStats.__struct_fields__)
 _decode_usual = msgspec.json.Decoder(_UsualStats).decode
 _decode_with_own = msgspec.json.Decoder(_WithOwn).decode
 _decode_sent = msgspec.json.Decoder(SentStats | None).decode
@@ -136,6 +152,7 @@ def parse_stats(body: bytes) -> ParsedStats:
     Raises BadInputError naming the field; "invalid region" only when the region is missing or
     empty: whether it is known is the store's to say.
     """
+    check_values(body)
     return _parse_usual(body) or _parse_any(body)
 
 
@@ -148,8 +165,8 @@ def _parse_usual(body: bytes) -> ParsedStats | None:
         try:
             sent = _decode_usual(body)
         except msgspec.ValidationError:
-            sent, own = _decode_with_own(body), _own_members(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadInputError):
+            sent, own = _decode_with_own(body), _own_members(body, _USUAL)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TooDeepError, BadInputError):
         return None
     region = sent.region = sent.region.upper()
     orchestrator = sent.orchestrator = sent.orchestrator.lower()
@@ -184,22 +201,22 @@ def _parse_any(body: bytes) -> ParsedStats:
             body.decode()
             return _parse(body)
         except (UnicodeDecodeError, msgspec.DecodeError) as error:
-            if isinstance(error, msgspec.ValidationError) or (repaired := _repaired(body)) == body:
+            if isinstance(error, msgspec.ValidationError) or (whole := repaired(body)) == body:
                 raise
-            return _parse(repaired)
+            return _parse(whole)
     except msgspec.ValidationError as error:
         raise BadInputError(_naming_the_field(str(error))) from None
     except msgspec.DecodeError as error:
         raise BadInputError(f"the body is not valid JSON: {error}") from None
-    except RecursionError:
-        parse_stats(_without_nesting(body))  # what else is wrong goes first
-        raise BadInputError("the body is not valid JSON: nested too deeply") from None
+    except (RecursionError, TooDeepError):
+        _parse_any(without_nesting(body))  # what else is wrong goes first
+        raise BadInputError(f"the body is nested more than {MAX_DEPTH} deep") from None
 
 
 def _parse(body: bytes) -> ParsedStats:
     sent = _decode_sent(body) or SentStats()
     _normalise(sent)
-    own = _own_members(body)
+    own = _own_members(body, _KNOWN)
     if b"\\u0000" in body:
         _refuse_nul({name: getattr(sent, name) for name in _FIELDS} | own)
     payload = _with_own(_encode(sent), own)
@@ -207,9 +224,11 @@ def _parse(body: bytes) -> ParsedStats:
     return ParsedStats(region, orchestrator, sent.pipeline or "", sent.model or "", payload)
 
 
-def _own_members(body: bytes) -> dict[str, Raw]:
-    members = _decode_members(body)
-    return {name: _checked(name, raw) for name, raw in members.items() if name not in _KNOWN}
+def _own_members(body: bytes, known: Set[str]) -> dict[str, Raw]:
+    own = {name: raw for name, raw in _decode_members(body).items() if name not in known}
+    if own:
+        check_depth(body)
+    return {name: _checked(name, raw) for name, raw in own.items()}
 
 
 def _with_own(payload: bytes, own: dict[str, Raw]) -> bytes:
@@ -247,7 +266,9 @@ def _check_lengths(orchestrator: str, pipeline: str, model: str) -> None:
 
 
 # Numbers that a double holds but that Postgres would write with thousands of digits, or refuse.
-_UNUSUAL_NUMBER = re.compile(rb"[eE][+-]?[0-9]{3}|[0-9]{300}")
+# The search takes 30 ns a byte.
+_LONG_BYTES = 64 * 1024
+_UNUSUAL_NUMBER = re.compile(rb"[eE][+-]?[0-9]{3}|(?<![0-9])[0-9]{300}")
 
 
 def _checked(name: str, raw: Raw) -> Raw:
@@ -258,7 +279,8 @@ def _checked(name: str, raw: Raw) -> Raw:
         raise BadInputError(f"{name}: {error}") from None
     if isinstance(value, str):
         return raw
-    return Raw(_encode(value)) if _UNUSUAL_NUMBER.search(raw) else raw
+    numbers = outside_strings(bytes(raw)) if len(raw) > _LONG_BYTES else raw
+    return Raw(_encode(value)) if numbers is None or _UNUSUAL_NUMBER.search(numbers) else raw
 
 
 def _refuse_nul(members: dict[str, Any]) -> None:
@@ -279,33 +301,6 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _texts(item)
-
-
-_SURROGATES = re.compile(
-    r"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
-)
-
-
-def _repaired(body: bytes) -> bytes:
-    text = body.decode(errors="replace")
-    return _SURROGATES.sub(lambda match: match[1] or r"\ufffd", text).encode()
-
-
-_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
-
-
-def _without_nesting(body: bytes) -> bytes:
-    """The top-level object with null for every array and object in it."""
-    kept, depth, start = b"", 0, 0
-    for match in _STRING_OR_BRACKET.finditer(body):
-        if match[0] in (b"[", b"{"):
-            depth += 1
-            if depth == 2:
-                kept += body[start : match.start()] + b"null"
-        elif match[0] in (b"]", b"}"):
-            depth -= 1
-            start = match.end() if depth == 1 else start
-    return kept + (body[start:] if depth <= 1 else b"")
 
 
 def _naming_the_field(message: str) -> str:

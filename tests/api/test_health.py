@@ -1,9 +1,13 @@
 """GET /api/health"""
 
+import socket
+import time
 from collections.abc import Callable
 
+import pytest
 from msgspec.structs import replace
 
+from orchboard.api import health
 from orchboard.config import Settings
 from tests.conftest import Client, StartServer
 
@@ -23,13 +27,30 @@ def test_one_that_does_not_is_not(settings: Settings, start_server: StartServer)
     assert "127.0.0.1" not in answer.data.decode()
 
 
+def test_one_that_says_nothing_holds_nobody_longer_than_the_deadline(
+    settings: Settings, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "DEADLINE_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        client = Client(
+            start_server(replace(settings, postgres=f"postgresql://me:pw@127.0.0.1:{port}/x")).url
+        )
+        for path in ("/api/health", "/readyz"):
+            began_at = time.monotonic()
+            answer = client.get(path)
+            assert answer.status == 503
+            assert "did not answer within 0.5 s" in answer.data.decode()
+            assert time.monotonic() - began_at < 8, "DB_TIMEOUT is 20 s"
+
+
 def test_a_schema_taken_back_under_the_server_is_told_by_name(
     client: Client, execute: Callable[[str], None]
 ) -> None:
     execute("DROP TABLE idempotency_keys")
-    health = client.get("/api/health")
-    assert (health.status, health.json()["postgres"]["ok"]) == (503, False)
-    assert "schema was taken back" in health.json()["postgres"]["error"]
+    told = client.get("/api/health")
+    assert (told.status, told.json()["postgres"]["ok"]) == (503, False)
+    assert "schema was taken back" in told.json()["postgres"]["error"]
     execute("DROP TABLE spans")
     answer = client.get("/api/aggregated_stats")
     assert answer.status == 503

@@ -22,6 +22,7 @@ def stored(client: Client, **params: object) -> list[dict[str, Any]]:
 def test_ok_is_answered_and_the_result_is_there(client: Client) -> None:
     answer = client.post_stats(transcoding())
     assert (answer.status, answer.data) == (200, b"ok")
+    assert "Access-Control-Allow-Origin" not in answer.headers, "a page elsewhere has no business here"
     assert stored(client)[0].items() >= transcoding().items()
 
 

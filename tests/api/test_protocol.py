@@ -229,6 +229,26 @@ def test_a_body_over_the_limit_is_413_whether_its_length_is_told_or_not(
             assert reply.status == (200 if size == limit else 413)
 
 
+def test_a_body_in_an_encoding_is_415_and_named(served: RunningServer) -> None:
+    for encoding in ("gzip", "BR", "identity, gzip"):
+        for lines in (
+            ("Content-Encoding: " + encoding,),
+            ("Content-Encoding: " + encoding, "Expect: 100-continue"),
+        ):
+            with Wire(served.port) as wire:
+                reply = wire.ask(post(numbered(1), *lines))
+                assert (reply.status, reply["connection"], reply["accept-encoding"]) == (
+                    415,
+                    "close",
+                    "identity",
+                )
+                assert encoding in reply.json()["error"]
+                assert wire.rest() == b""
+    with Wire(served.port) as wire:
+        assert wire.ask(post(numbered(2), "Content-Encoding: identity")).body == b"ok"
+        assert stored(wire) == [2]
+
+
 def test_a_length_that_is_none_is_refused_and_never_a_fault(served: RunningServer) -> None:
     for length in ("-1", "+5", "5 5", "0x5", "9" * 30, "0" * 5000 + "5", "٥"):
         with Wire(served.port) as wire:
@@ -239,7 +259,7 @@ def test_a_length_that_is_none_is_refused_and_never_a_fault(served: RunningServe
 
 
 def test_a_target_as_long_as_any_is_answered_and_longer_ones_are_refused(served: RunningServer) -> None:
-    for length, statuses in ((8_000, {200}), (60_000, {200}), (70_000, {400, 431}), (300_000, {400, 431})):
+    for length, statuses in ((8_000, {200}), (60_000, {414}), (70_000, {400, 431}), (300_000, {400, 431})):
         with Wire(served.port) as wire:
             wire.send(get(f"/api/aggregated_stats?orchestrator={'o' * length}"))
             assert wire.reply().status in statuses
@@ -359,90 +379,6 @@ def test_a_slow_reader_gets_every_byte_and_fast_ones_do_not_wait(served: Running
         slow.socket.recv(1000)
         slow.vanish()
         assert fast.ask(get(target)).body == whole
-
-
-@pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch, served: RunningServer) -> RunningServer:
-    """A server that waits for no client longer than half a second."""
-    monkeypatch.setattr(protocol, "HEAD_S", 0.4)
-    monkeypatch.setattr(protocol, "REQUEST_S", 0.5)
-    monkeypatch.setattr(protocol, "STALLED_S", 0.5)
-    served._server.config.timeout_keep_alive = 0.5  # type: ignore[assignment] # seconds may have fractions
-    return served
-
-
-def test_idle_connections_are_closed(hurried: RunningServer) -> None:
-    wires = [Wire(hurried.port) for _ in range(4)]
-    wires[1].ask(get(COLD))
-    wires[2].ask(get(HOT))
-    wires[2].ask(get(HOT))
-    wires[3].ask(get(HOT))
-    wires[3].send(b"\r\n")  # of no meaning between requests
-    began_at = time.monotonic()
-    for wire in wires:
-        with wire:
-            assert wire.rest() == b""
-    assert 0.1 < time.monotonic() - began_at < 3
-
-
-def test_a_connection_in_use_is_not_closed(hurried: RunningServer) -> None:
-    with Wire(hurried.port) as wire:
-        for _ in range(8):
-            assert wire.ask(get(HOT)).status == 200
-            time.sleep(0.1)
-
-
-def test_a_request_that_takes_the_server_long_is_not_closed(
-    hurried: RunningServer, settings: Settings
-) -> None:
-    from tests.store.test_database import locked
-
-    with Wire(hurried.port) as wire, Wire(hurried.port) as poster:
-        wire.ask(get(HOT))
-        poster.ask(post(numbered(1)))
-        with locked(settings.postgres, "events"):
-            wire.send(get(HOT) + get(RAW))
-            poster.send(get(HOT) + post(numbered(2)))
-            assert (wire.reply().status, poster.reply().status) == (200, 200)
-            assert wire.is_silent(0.8)
-            assert poster.is_silent(0.1)
-        assert (wire.reply().status, poster.reply().body) == (200, b"ok")
-
-
-def test_a_request_that_trickles_in_is_given_up(hurried: RunningServer) -> None:
-    requests = (get(HOT), post(numbered(1)), chunked(numbered(1), 9))
-    wires = [Wire(hurried.port) for _ in requests]
-    began_at, given_up = time.monotonic(), set()
-    for at in range(20):
-        for wire, request in zip(wires, requests, strict=True):
-            try:
-                wire.send(
-                    request[at * 9 : at * 9 + 9] if request.startswith(b"POST") else request[at : at + 1]
-                )
-            except OSError:
-                given_up.add(wire)
-        time.sleep(0.06)
-    for wire in wires:
-        with wire:
-            received = wire.rest()
-            assert received.startswith(b"HTTP/1.1 408 ") or (wire in given_up and not received)
-    assert time.monotonic() - began_at < 4
-
-
-def test_who_takes_nothing_of_his_answer_is_given_up(hurried: RunningServer) -> None:
-    client = Client(hurried.url)
-    for number in range(10):
-        client.post_stats(ai(orchestrator="0xbig", timestamp=number, response_payload="x" * 500_000))
-    with Wire(hurried.port, receive_buffer=4096) as wire:
-        wire.send(get("/api/raw_stats?orchestrator=0xbig&job_type=ai") * 3)
-        deadline = time.monotonic() + 5
-        while hurried._server.server_state.connections and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not [
-            each
-            for each in hurried._server.server_state.connections
-            if each.transport.get_write_buffer_size()
-        ]
 
 
 def test_sockets_are_closed_when_their_clients_are(served: RunningServer) -> None:

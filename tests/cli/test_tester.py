@@ -50,4 +50,3 @@ def test_what_cant_be_done_is_refused(
     done = orchboard("tester", *arguments, POSTGRES=database_url)
     assert (done.status, done.out) == (1, "")
     assert reason in done.err
-

@@ -1,5 +1,6 @@
 """The ASGI application: paths as clients write them, every error in the one shape, one log line a request."""
 
+import asyncio
 import re
 import time
 from collections.abc import Sequence
@@ -17,12 +18,23 @@ from orchboard.api.params import Params
 from orchboard.api.refusals import error_response, refusal_response
 from orchboard.api.responses import preflight
 from orchboard.api.routes import Asker, Endpoint, Handler
-from orchboard.errors import Refusal
+from orchboard.errors import DatabaseUnavailableError, Refusal
 from orchboard.leaderboard import Leaderboard
 
 log = structlog.get_logger(__name__)
 
 _SLASHES = re.compile("//+")
+_STOPPED = DatabaseUnavailableError("the server is stopping; try again")
+# Path and query as they were sent. The longest question there is, of two names of 256 characters that are
+# written as 12 each, has 6,500.
+MAX_TARGET_BYTES = 8192
+
+# Of a path that leads nowhere.
+_LOGGED = 256
+
+# Asked every few seconds by whatever keeps the server running: well answered, they are worth no line.
+_QUIET = frozenset({"/healthz", "/readyz"})
+
 _EVERY_METHOD = "GET, HEAD, POST, OPTIONS"
 
 
@@ -68,12 +80,18 @@ class Application:
         scope["path"] = _SLASHES.sub("/", scope["path"]).rstrip("/") or "/"
         scope["app"] = self  # the router then raises HTTPException instead of answering in plain text
         try:
+            if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_TARGET_BYTES:
+                raise HTTPException(414, f"path and query are over {MAX_TARGET_BYTES} bytes")
             if scope["method"] == "OPTIONS":
                 await preflight(_methods_of(self._router, scope))(scope, receive, line.send)
             else:
                 await self._router(scope, receive, line.send)
         except ClientDisconnect:
             line.status = 499
+        except asyncio.CancelledError:  # the server stops, and has waited for as long as it may
+            if line.status:
+                raise
+            await self._refused(_STOPPED, line)(scope, receive, line.send)
         except Exception as error:
             if line.status:
                 log.exception("fault after the answer began", request_id=line.request_id)
@@ -117,9 +135,11 @@ class AccessLine:
 
     def write(self, access_log: AccessLog) -> None:
         """Log it, at info."""
-        if access_log.is_on:
-            route = getattr(self._scope.get("route"), "path", "-")
-            outcome = Outcome.of(self._scope["method"], route, self._scope["path"], self.status, self._bytes)
+        route = getattr(self._scope.get("route"), "path", "-")
+        if access_log.is_on and not (route in _QUIET and self.status == 200):
+            outcome = Outcome.of(
+                self._scope["method"], route, self._scope["path"][:_LOGGED], self.status, self._bytes
+            )
             ms = (time.perf_counter() - self._began_at) * 1000
             access_log.write(outcome, self.request_id, ms, self.refused)
 

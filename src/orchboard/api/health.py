@@ -1,13 +1,18 @@
 """GET /api/health"""
 
+import asyncio
+
 from msgspec import UNSET, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orchboard.api.refusals import RETRY_AFTER, STATUS
+from orchboard.api.refusals import RETRY_AFTER, STATUS, told
 from orchboard.api.responses import json_now
-from orchboard.errors import DatabaseUnavailableError, SetupError
+from orchboard.errors import DatabaseUnavailableError, Refusal, SetupError
 from orchboard.leaderboard import Leaderboard
+
+# Who asks wants to know now: a database that is frozen would take DB_TIMEOUT to say nothing.
+DEADLINE_S = 2.0
 
 
 class DatabaseHealth(Struct, frozen=True):
@@ -31,9 +36,24 @@ class Health(Struct, frozen=True):
 
 
 async def health(_: Request, board: Leaderboard) -> Response:
-    """Whether the database answers, from a real round trip."""
+    """Whether the database answers, from a real round trip, within DEADLINE_S."""
+    refusal = await ask_database(board)
+    if refusal is None:
+        return json_now(Health(DatabaseHealth(True)))
+    return json_now(Health(DatabaseHealth(False, told(refusal))), STATUS[type(refusal)], RETRY_AFTER)
+
+
+async def ask_database(board: Leaderboard) -> Refusal | None:
+    """Why the database, migrated, does not answer a round trip within DEADLINE_S; None when it does."""
+    asking = asyncio.create_task(board.store.ping())
+    # Not `wait_for`: that waits, a second more, for a frozen database to take back the question.
+    done, _ = await asyncio.wait({asking}, timeout=DEADLINE_S)
+    if not done:
+        asking.cancel()
+        asking.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        return DatabaseUnavailableError(f"the database did not answer within {DEADLINE_S:g} s")
     try:
-        await board.store.ping()
-    except (DatabaseUnavailableError, SetupError) as error:
-        return json_now(Health(DatabaseHealth(False, str(error))), STATUS[type(error)], RETRY_AFTER)
-    return json_now(Health(DatabaseHealth(True)))
+        asking.result()
+    except (DatabaseUnavailableError, SetupError) as refusal:
+        return refusal
+    return None

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from orchboard.api.responses import ok
 from orchboard.api.senders import CREDENTIALS, Senders
-from orchboard.errors import BodyTooLargeError, NotAuthenticatedError, Refusal
+from orchboard.errors import BodyTooLargeError, EncodedBodyError, NotAuthenticatedError, Refusal
 from orchboard.leaderboard import Leaderboard
 
 # Of a Content-Length: more than any has that the parser lets through.
@@ -58,25 +58,34 @@ class PostStats:
             return refused
 
     async def _read(self, request: Request) -> bytes:
-        """The body. One over the limit is thrown away as it comes, as far as that is worth it.
+        """The body. One that is refused is thrown away as it comes, as far as that is worth it.
 
-        A simple client sends everything before it reads: cut off in the middle, it never sees the 413.
+        A simple client sends everything before it reads: cut off in the middle, it never sees the refusal.
         """
         expected = parse_length(request.headers.get("content-length", "0"))
         waits = request.headers.get("expect", "").lower() == "100-continue"
-        refusal = BodyTooLargeError(f"the body is over {self.max_body_bytes} bytes")
-        if expected > self.max_body_bytes + DRAINED_BYTES or (waits and expected > self.max_body_bytes):
+        limit, refusal = self._limit_of(request.headers.get("content-encoding", ""))
+        if expected > limit + DRAINED_BYTES or (waits and expected > limit):
             raise refusal
         body, size = bytearray(), 0
         async for chunk in request.stream():
             size += len(chunk)
-            if size <= self.max_body_bytes:
+            if size <= limit:
                 body += chunk
-            elif size > self.max_body_bytes + DRAINED_BYTES:
+            elif size > limit + DRAINED_BYTES:
                 raise refusal
-        if size > self.max_body_bytes:
+        if size > limit:
             raise refusal
         return bytes(body)
+
+    def _limit_of(self, encoding: str) -> tuple[int, Refusal]:
+        """How much of a body is taken in, and what a longer one is told. Of an encoded one nothing is.
+
+        What would come out of it has no bound, and no tester compresses.
+        """
+        if encoding.strip().lower() in ("", "identity"):
+            return self.max_body_bytes, BodyTooLargeError(f"the body is over {self.max_body_bytes} bytes")
+        return 0, EncodedBodyError(f"Content-Encoding {encoding[:40]!r} is not taken: send the body as it is")
 
 
 def parse_length(header: str) -> int:

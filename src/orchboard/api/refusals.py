@@ -10,6 +10,7 @@ from orchboard.errors import (
     BadInputError,
     BodyTooLargeError,
     DatabaseUnavailableError,
+    EncodedBodyError,
     KeyReusedError,
     NotAllowedError,
     NotAuthenticatedError,
@@ -22,6 +23,7 @@ STATUS: dict[type[Refusal], int] = {
     NotAuthenticatedError: 403,
     NotAllowedError: 403,
     BodyTooLargeError: 413,
+    EncodedBodyError: 415,
     KeyReusedError: 422,
     DatabaseUnavailableError: 503,
     SetupError: 503,
@@ -41,15 +43,21 @@ class Error(Struct, frozen=True):
 
 _HEADERS: dict[int, dict[str, str]] = {
     413: {"Connection": "close"},
+    415: {"Connection": "close", "Accept-Encoding": "identity"},
     503: RETRY_AFTER,
 }
 
 
 def refusal_response(refusal: Refusal) -> Response:
     """The refusal as its sender sees it."""
+    return error_response(STATUS[type(refusal)], told(refusal))
+
+
+def told(refusal: Refusal) -> str:
+    """What its sender is told of it: how the server is set up stays its own."""
     if isinstance(refusal, SetupError):
-        return error_response(503, "the server is not ready: its operator has to look at it")
-    return error_response(STATUS[type(refusal)], str(refusal))
+        return "the server is not ready: its operator has to look at it"
+    return str(refusal)
 
 
 def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:

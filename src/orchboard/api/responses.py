@@ -14,12 +14,14 @@ CACHE_CONTROL = "public, max-age=30, stale-while-revalidate=15"
 CDN_CACHE_CONTROL = "public, s-maxage=30, stale-while-revalidate=15"
 
 _CORS = {"Access-Control-Allow-Origin": "*"}
-_NOT_CACHED = {"Cache-Control": "no-store", **_CORS}
+NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
+_NOT_CACHED = {"Cache-Control": "no-store", **_CORS, **NO_SNIFFING}
 
 JSON_HEADERS: Headers = (
     (b"cache-control", CACHE_CONTROL.encode()),
     (b"cdn-cache-control", CDN_CACHE_CONTROL.encode()),
     (b"access-control-allow-origin", b"*"),
+    (b"x-content-type-options", b"nosniff"),
     (b"content-type", b"application/json"),
 )
 """What the contract asks of every 200 to a GET that may be cached."""
@@ -36,7 +38,7 @@ def json_now(value: Any, status: int = 200, headers: Mapping[str, str] | None = 
 
 def ok() -> Response:
     """The acknowledgement of a stored result: the body is exactly `ok`."""
-    return Response(b"ok", media_type="text/plain", headers=_NOT_CACHED)
+    return Response(b"ok", media_type="text/plain", headers={"Cache-Control": "no-store", **NO_SNIFFING})
 
 
 def preflight(methods: str) -> Response:

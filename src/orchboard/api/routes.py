@@ -10,10 +10,12 @@ from starlette.responses import Response
 from orchboard.answers.question import Question
 from orchboard.api.aggregated_stats import Cell, aggregated_stats
 from orchboard.api.health import DatabaseHealth, Health, health
+from orchboard.api.healthz import Alive, healthz
 from orchboard.api.params import Params
 from orchboard.api.pipelines import Pipelines, pipelines
 from orchboard.api.post_stats import PostStats
 from orchboard.api.raw_stats import raw_stats
+from orchboard.api.readyz import CheckResult, Readiness, readyz
 from orchboard.api.refusals import Error
 from orchboard.api.regions import Regions, regions
 from orchboard.api.senders import MAX_KEY
@@ -22,6 +24,7 @@ from orchboard.errors import (
     BadInputError,
     BodyTooLargeError,
     DatabaseUnavailableError,
+    EncodedBodyError,
     KeyReusedError,
     NotAuthenticatedError,
     Refusal,
@@ -155,6 +158,7 @@ ROUTES: tuple[Endpoint, ...] = (
             BadInputError: Error("invalid region"),
             NotAuthenticatedError: Error("request can not be authenticated"),
             BodyTooLargeError: Error("the body is over 16777216 bytes"),
+            EncodedBodyError: Error("Content-Encoding 'gzip' is not taken: send the body as it is"),
             KeyReusedError: Error("this Idempotency-Key (or webhook-id) was used for another body"),
             DatabaseUnavailableError: _UNAVAILABLE,
         },
@@ -264,11 +268,36 @@ ROUTES: tuple[Endpoint, ...] = (
         method="GET",
         path="/api/health",
         summary="Whether the database answers",
-        help="From a real round trip, never cached. 503 with `ok` false and a reason when it does not.",
+        help="From a real round trip of at most 2 s, never cached. 503 with `ok` false and a reason when it does not.",
         answer=Health(DatabaseHealth(True)),
         answer_type=Health,
         cached=False,
         refusals={DatabaseUnavailableError: Health(DatabaseHealth(False, _UNAVAILABLE.error))},
+    ),
+    Endpoint(
+        name="healthz",
+        method="GET",
+        path="/healthz",
+        summary="Whether the process answers",
+        help="Asks nothing of the database: a process that does not answer this is to be started again.",
+        answer=Alive(True),
+        answer_type=Alive,
+        cached=False,
+        refusals={},
+    ),
+    Endpoint(
+        name="readyz",
+        method="GET",
+        path="/readyz",
+        summary="Whether the server is ready for requests",
+        help="Migrated and connected, and every other check passed. 503, with the checks that were not, while requests "
+        "had better go elsewhere.",
+        answer=Readiness(True, (CheckResult("database", True),)),
+        answer_type=Readiness,
+        cached=False,
+        refusals={
+            DatabaseUnavailableError: Readiness(False, (CheckResult("database", False, _UNAVAILABLE.error),))
+        },
     ),
 )  # fmt: skip
 
@@ -285,4 +314,4 @@ ASKERS: Mapping[str, Asker] = {
 
 def handlers(post_stats: PostStats) -> dict[str, Handler]:
     """The functions behind the other routes."""
-    return {"post_stats": post_stats, "health": health}
+    return {"post_stats": post_stats, "health": health, "healthz": healthz, "readyz": readyz}

@@ -121,7 +121,8 @@ class Senders:
 
 
 def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:
-    return headers.get(name, b"").decode("latin-1").strip()
+    value = headers.get(name)
+    return value.decode("latin-1").strip() if value else ""
 
 
 def _parse_key(key: str, header: str) -> str | None:

@@ -23,6 +23,8 @@ COMMANDS = {
     "region": "List, add and rename the regions.",
     "tester": "Give job testers keys of their own, and take them away.",
     "migrate": "Move the database's schema up and down.",
+    "backup": "Write every result to a file.",
+    "restore": "Store the results of a backup.",
     "doctor": "Say what is wrong with the settings and the database.",
     "simulate": "Make a believable network: loaded in bulk, or posted live.",
     "psql": "Open psql on the database.",

@@ -12,7 +12,7 @@ from operator import itemgetter
 
 from orchboard.errors import SetupError
 from orchboard.parsing import ParsedStats
-from orchboard.stats import JobType, job_type_of
+from orchboard.stats import JobType
 
 # What an answer may depend on is hashed to one of these; two that meet cost a needless computation.
 SLOTS = 4096
@@ -33,7 +33,7 @@ a look at other hosts (lookout.py); both together are less than the second that 
 _JOB_TYPES = {JobType.TRANSCODING: 1, JobType.AI: 2}
 _NAMED = 4
 
-# A restarted worker overlaps with the one it replaces, and SIGTTIN adds some.
+# A worker overlaps with the one it replaces; one that does not end may hold its lane for a while.
 _SPARE_LANES = 8
 
 _COUNTER_BYTES = 8
@@ -44,27 +44,22 @@ def job_type_slot(job_type: JobType) -> int:
     return _JOB_TYPES[job_type]
 
 
+@lru_cache(maxsize=1024)
 def model_slot(pipeline: str, model: str) -> int:
     """Counts the results of one pipeline and model."""
     return _named("model", pipeline, model)
 
 
+@lru_cache(maxsize=2048)
 def orchestrator_slot(orchestrator: str) -> int:
     """Counts the results of one orchestrator, written in lower case."""
     return _named("orchestrator", orchestrator)
 
 
+@lru_cache(maxsize=512)
 def region_slot(job_type: JobType, region: str) -> int:
     """Counts the results of one job type from one region."""
     return _named("region", job_type, region)
-
-
-@lru_cache(maxsize=4096)
-def _slots_of(region: str, orchestrator: str, pipeline: str, model: str) -> tuple[int, ...]:
-    """What a result is counted under."""
-    job_type = job_type_of(pipeline, model)
-    slots = job_type_slot(job_type), region_slot(job_type, region), orchestrator_slot(orchestrator)
-    return (*slots, model_slot(pipeline, model)) if job_type is JobType.AI else slots
 
 
 def _named(*names: str) -> int:
@@ -115,7 +110,12 @@ class Changes:
         """Count results. After their commit and before anybody is told of it."""
         slots: set[int] = set()
         for parsed in stored:
-            slots.update(_slots_of(parsed.region, parsed.orchestrator, parsed.pipeline, parsed.model))
+            job_type = parsed.job_type
+            slots.add(_JOB_TYPES[job_type])
+            slots.add(region_slot(job_type, parsed.region))
+            slots.add(orchestrator_slot(parsed.orchestrator))
+            if job_type is JobType.AI:
+                slots.add(model_slot(parsed.pipeline, parsed.model))
         for slot in slots:
             self._count(slot)
 

@@ -26,6 +26,7 @@ class QueuedRow(Struct, eq=False):
     submitted_at -- by the loop's clock, in seconds
     lost -- it was sent once, and the connection lost before the answer
     tester_id -- whose it is, of a tester with a key of its own
+    size -- about how many bytes of memory it takes
     """
 
     parsed: ParsedStats
@@ -36,11 +37,11 @@ class QueuedRow(Struct, eq=False):
     stored: asyncio.Future[ParsedStats]
     lost: bool = False
     tester_id: int | None = None
+    size: int = 0
 
-    @property
-    def size(self) -> int:
-        """About how many bytes of memory it takes."""
-        return len(self.parsed.payload) + _ROW_BYTES
+    def __post_init__(self) -> None:
+        """Know the size."""
+        self.size = len(self.parsed.payload) + _ROW_BYTES
 
     def settle(self, refusal: Exception | None = None) -> None:
         """Tell whoever waits, unless they were told, or left."""

@@ -11,7 +11,6 @@ from orchboard.errors import BadInputError, DatabaseUnavailableError, KeyReusedE
 from orchboard.parsing import ParsedStats
 from orchboard.store.database import (
     BAD_ROW,
-    CANT_CONNECT,
     LOST,
     NO_ANSWER,
     WRITE_PATIENCE_S,
@@ -19,6 +18,7 @@ from orchboard.store.database import (
     in_brief,
     unavailable,
 )
+from orchboard.store.hosts import CANT_CONNECT
 from orchboard.store.kept_connection import KeptConnection, NotSentError
 from orchboard.store.queries import sql
 from orchboard.store.write_queue import QueuedRow, WriteQueue
