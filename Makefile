@@ -9,7 +9,7 @@ DEV_STAMP := .venv/dev.stamp
 BENCH_STAMP := .venv/bench.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo test test-databases bench bench-full chaos check format lint types imports docs lock wheel clean
+.PHONY: help env serve demo test test-databases bench bench-full chaos audit check format lint types imports docs lock wheel clean
 
 help:  ## these lines
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -80,6 +80,9 @@ docs: $(DEV_STAMP)  ## write docs/openapi.json and docs/api.md again
 	@$(BIN)/python -m orchboard openapi --markdown > docs/api.md
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml
+
+audit: $(DEV_STAMP)  ## known weaknesses of what is locked (needs the network)
+	@$(BIN)/uv tool run pip-audit --require-hashes --disable-pip --requirement requirements/run.lock
 
 lock: $(DEV_STAMP)  ## newest versions into the lock files
 	@$(LOCK) --output-file requirements/run.lock

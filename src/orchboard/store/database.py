@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -172,7 +174,9 @@ def unavailable(error: Exception) -> DatabaseUnavailableError:
 
 
 def in_brief(error: Exception) -> str:
-    """An error for the log, without the detail in which Postgres quotes the row."""
+    """An error for the log, without the detail in which Postgres quotes the row, and without hosts."""
+    if isinstance(error, OSError) and not isinstance(error, socket.gaierror):
+        return f"{type(error).__name__}: {os.strerror(error.errno) if error.errno else 'several attempts failed'}"
     message = error.message if isinstance(error, asyncpg.PostgresError) else None
     return f"{type(error).__name__}: {message or error}"
 
