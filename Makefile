@@ -9,7 +9,7 @@ DEV_STAMP := .venv/dev.stamp
 BENCH_STAMP := .venv/bench.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo test bench bench-full chaos check format lint types imports docs lock wheel clean
+.PHONY: help env serve demo test test-databases bench bench-full chaos audit check format lint types imports docs lock wheel clean
 
 help:  ## these lines
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -40,6 +40,13 @@ check: format lint types imports test  ## everything that CI runs
 
 test: $(DEV_STAMP)  ## the tests
 	@$(BIN)/python -m pytest --numprocesses=auto
+
+# What speaks HTTP to a server on the run's database.
+OVER_HTTP := tests/api tests/conformance tests/test_freshness.py tests/test_compatibility.py tests/test_client.py tests/test_app.py tests/web/test_page.py
+
+test-databases: $(DEV_STAMP)  ## what speaks HTTP, behind pgbouncer and on Debian's PostgreSQL 15
+	@$(BIN)/python -m pytest --numprocesses=auto --database=pgbouncer $(OVER_HTTP)
+	@$(BIN)/python -m pytest --numprocesses=auto --database=debian15 $(OVER_HTTP)
 
 $(BENCH_STAMP): $(DEV_STAMP) requirements/bench.lock
 	@echo "adding what the bench needs ..."
@@ -73,6 +80,9 @@ docs: $(DEV_STAMP)  ## write docs/openapi.json and docs/api.md again
 	@$(BIN)/python -m orchboard openapi --markdown > docs/api.md
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml
+
+audit: $(DEV_STAMP)  ## known weaknesses of what is locked (needs the network)
+	@$(BIN)/uv tool run pip-audit --require-hashes --disable-pip --requirement requirements/run.lock
 
 lock: $(DEV_STAMP)  ## newest versions into the lock files
 	@$(LOCK) --output-file requirements/run.lock

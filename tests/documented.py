@@ -41,7 +41,7 @@ def cases() -> "st.SearchStrategy[Case[Any]]":
     )
 
 
-def ask(case: "Case[Any]", url: str, session: requests.Session) -> int:
+def ask(case: "Case[Any]", url: str, session: requests.Session, *, secret: str = SECRET) -> int:
     """Send a request, a POST signed, and hold the answer against the document; its status."""
     told = case.as_transport_kwargs(base_url=url)
     request = session.prepare_request(
@@ -50,7 +50,7 @@ def ask(case: "Case[Any]", url: str, session: requests.Session) -> int:
     if case.method == "POST":
         body = request.body or b""
         assert isinstance(body, str | bytes)
-        request.headers["Authorization"] = sign(body.encode() if isinstance(body, str) else body, SECRET)
+        request.headers["Authorization"] = sign(body.encode() if isinstance(body, str) else body, secret)
     try:
         answer = session.send(request, timeout=30, allow_redirects=False)
     except requests.ConnectionError:  # one that was idle for 5 s, and closed

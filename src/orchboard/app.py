@@ -30,7 +30,7 @@ from orchboard.logs import configure_logs
 from orchboard.signing import SHORT_SECRET_BYTES
 from orchboard.stats import JobType, StatsQuery
 from orchboard.store.changes import Changes
-from orchboard.store.database import Database
+from orchboard.store.database import Database, in_brief
 from orchboard.store.lookout import Lookout
 from orchboard.store.regions import RegionDirectory
 from orchboard.store.store import Store
@@ -154,13 +154,13 @@ async def _open_when_it_answers(database: Database) -> None:
         except SetupError as error:
             log.error("the database needs a person", error=str(error))  # noqa: TRY400 - the message says it all
         except Exception as error:
-            log.warning("no database yet", error=f"{type(error).__name__}: {error}")
+            log.warning("no database yet", error=in_brief(error))
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 2, 5.0)
 
 
 # What is made for a request is gone with it: the collector, run as often as by default, takes a tenth of a post's time.
-_GARBAGE_THRESHOLDS = 10_000, 20, 50
+_GARBAGE_THRESHOLDS = 5_000, 20, 50
 
 
 async def _warm_up(database: Database, board: Leaderboard) -> None:

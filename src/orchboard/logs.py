@@ -4,6 +4,8 @@ import logging
 import os
 import re
 import sys
+import traceback
+from pathlib import Path
 
 import structlog
 
@@ -24,8 +26,32 @@ def _without_controls(_: object, __: str, event: structlog.typing.EventDict) -> 
     }
 
 
+# Of the places that an error came through.
+_PLACES = 8
+
+
+def _without_trace(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The event with the kind of its error and the places it came through, innermost first.
+
+    Neither its message nor any source: those quote SQL, hosts and rows.
+    """
+    info = event.pop("exc_info", None)
+    error = (
+        info if isinstance(info, BaseException) else info[1] if isinstance(info, tuple) else sys.exc_info()[1]
+    )
+    if info and error is not None:
+        frames = reversed(traceback.extract_tb(error.__traceback__))
+        places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames][:_PLACES]
+        event["error"] = type(error).__name__
+        event["where"] = " ".join(places)
+    return event
+
+
 def configure_logs(level: str) -> None:
-    """Send structlog's and the standard library's events to standard error, at `level` and above."""
+    """Send structlog's and the standard library's events to standard error, at `level` and above.
+
+    Traces are for debug and trace; above, an error is its kind and where it came from.
+    """
     if sys.stderr is None:  # closed: by `2>&-`, some supervisors
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as long as the process
     for_people = sys.stderr.isatty()
@@ -35,6 +61,9 @@ def configure_logs(level: str) -> None:
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if for_people else "iso", utc=not for_people),
         structlog.processors.StackInfoRenderer(),
     ]
+    threshold = _LEVELS[level]
+    if threshold > logging.DEBUG:
+        shared.append(_without_trace)
     renderer: list[structlog.typing.Processor] = (
         [
             _without_controls,
@@ -45,7 +74,6 @@ def configure_logs(level: str) -> None:
         if for_people
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
-    threshold = _LEVELS[level]
     structlog.configure(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(max(threshold, logging.DEBUG)),

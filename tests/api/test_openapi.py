@@ -27,6 +27,7 @@ from orchboard.api.routes import ROUTES, Endpoint
 from orchboard.api.senders import CREDENTIALS
 from orchboard.app import create_app
 from orchboard.config import SETTINGS, Setting, Settings
+from orchboard.errors import DatabaseUnavailableError
 from tests.conftest import SECRET, Client, RunningServer, StartServer
 
 ROOT = Path(__file__).parents[2]

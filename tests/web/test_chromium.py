@@ -126,6 +126,30 @@ def test_the_page_complains_of_nothing_and_asks_nobody_else(browser: Browser, bo
     assert {url.rpartition(".")[2] for url in visit.requested if "/static/" in url} == {"css", "svg"}
 
 
+def test_no_page_breaks_its_own_policy_and_the_browser_would_tell(browser: Browser, board: Client) -> None:
+    for path in (*STATES[:-1], "/docs"):
+        visit = Visit(browser, board.url)
+        with visit as page:
+            page.goto(path)
+            assert visit.complaints == [], path
+            page.evaluate(
+                "document.head.append(Object.assign(document.createElement('script'), {textContent: 'stolen = 1'}))"
+            )
+            assert page.evaluate("typeof stolen") == "undefined"
+            assert "Content Security Policy" in "".join(visit.complaints), path
+    with Visit(browser, board.url) as page:
+        page.goto("/?window=x")
+        assert page.locator("style, script, [style], [onclick]").count() == 0
+
+
+def test_no_page_can_be_framed(browser: Browser, board: Client) -> None:
+    with Visit(browser, board.url) as page:
+        page.goto("/healthz")
+        for path in ("/", "/docs"):
+            with page.expect_console_message(lambda message: "frame-ancestors" in message.text):
+                page.set_content(f'<iframe src="{board.url}{path}"></iframe>')
+
+
 def test_nothing_is_wider_than_the_screen(browser: Browser, board: Client) -> None:
     with Visit(browser, board.url) as page:
         for state in STATES:

@@ -95,7 +95,7 @@ class Application:
         except Exception as error:
             if line.status:
                 log.exception("fault after the answer began", request_id=line.request_id)
-                raise
+                return  # half an answer: uvicorn closes the connection on it
             await self._refused(error, line)(scope, receive, line.send)
         finally:
             line.write(self._access_log)

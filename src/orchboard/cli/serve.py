@@ -47,6 +47,9 @@ def serve(
 
     `orchboard serve --generate-secret --port 8081`; `POSTGRES=postgresql://… SECRET=… orchboard serve`
     """
+    from orchboard.serving.lean import leave_out_rich
+
+    leave_out_rich()
     import asyncio
 
     from msgspec.structs import replace

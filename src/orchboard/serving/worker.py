@@ -9,6 +9,8 @@ import threading
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
+from orchboard.serving.lean import leave_out_rich
+
 # Tells workers where the counters are that they share.
 CHANGES_FILE = "ORCHBOARD_CHANGES_FILE"
 
@@ -24,6 +26,7 @@ def work(listener: socket.socket, pulse: Connection) -> None:
     # A closed terminal is the business of the process that started this one.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    leave_out_rich()
     from orchboard.app import app_from_environment
     from orchboard.serving.server import Server
     from orchboard.store.changes import Changes

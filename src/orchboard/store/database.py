@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -85,7 +87,8 @@ class Database:
                     try:
                         return await send(connection, statement, *arguments)
                     except _GONE:
-                        connection.terminate()
+                        with suppress(asyncpg.InterfaceError):  # it may know already, and be out of the pool
+                            connection.terminate()
         raise DatabaseUnavailableError(NO_ANSWER)
 
     async def connect(self, *, planned_once: bool = False) -> asyncpg.Connection[asyncpg.Record]:
@@ -150,12 +153,13 @@ class Database:
                 try:
                     yield connection
                 finally:
-                    if self._hosts.is_stand_in(connection):
-                        connection.terminate()
                     # Lost now, it takes nothing back: what the statement did stands. asyncpg raises
                     # InternalClientError when the loss comes in the midst of the release.
                     with suppress(*LOST, asyncpg.InternalClientError):
-                        await pool.release(connection, timeout=_RELEASE_TIMEOUT_S)
+                        if self._hosts.is_stand_in(connection):
+                            connection.terminate()
+                        else:
+                            await pool.release(connection, timeout=_RELEASE_TIMEOUT_S)
         except LOST as error:
             if isinstance(error, BAD_ROW):
                 raise
@@ -170,7 +174,9 @@ def unavailable(error: Exception) -> DatabaseUnavailableError:
 
 
 def in_brief(error: Exception) -> str:
-    """An error for the log, without the detail in which Postgres quotes the row."""
+    """An error for the log, without the detail in which Postgres quotes the row, and without hosts."""
+    if isinstance(error, OSError) and not isinstance(error, socket.gaierror):
+        return f"{type(error).__name__}: {os.strerror(error.errno) if error.errno else 'several attempts failed'}"
     message = error.message if isinstance(error, asyncpg.PostgresError) else None
     return f"{type(error).__name__}: {message or error}"
 

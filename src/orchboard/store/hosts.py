@@ -98,6 +98,11 @@ def one_by_one(url: str) -> list[str]:
     parts = urlsplit(url)
     login, at, hosts = parts.netloc.rpartition("@")
     options = parse_qs(parts.query)
-    if "host" in options or "port" in options or "prefer-standby" in options.get("target_session_attrs", ()):
+    if (
+        "," not in hosts
+        or "host" in options
+        or "port" in options
+        or "prefer-standby" in options.get("target_session_attrs", ())
+    ):
         return [url]
     return [parts._replace(netloc=f"{login}{at}{host}").geturl() for host in dict.fromkeys(hosts.split(","))]

@@ -7,7 +7,7 @@ import asyncpg
 import structlog
 
 from orchboard.errors import DatabaseUnavailableError
-from orchboard.store.database import Database
+from orchboard.store.database import Database, in_brief
 from orchboard.store.queries import sql
 from orchboard.store.sealing import Sealer
 from orchboard.store.spans import DAY, TEN_MINUTES
@@ -50,7 +50,7 @@ class Upkeep:
                 finally:
                     connection.terminate()
             except _FAILURES as error:
-                log.warning("upkeep broke off and will go on", error=f"{type(error).__name__}: {error}")
+                log.warning("upkeep broke off and will go on", error=in_brief(error))
             except Exception:
                 log.exception("upkeep broke off and will go on")
             await asyncio.sleep(EVERY_S)
