@@ -27,7 +27,7 @@ _LONGEST_PAUSE_S = 4.0
 _POSTS = 10
 
 # (requests, restarts) of each kind
-_SIZES = {Scale.SMALL: (7_000, 2), Scale.FULL: (340_000, 30)}
+_SIZES = {Scale.SMALL: (7_000, 1), Scale.FULL: (340_000, 30)}
 
 _RESTART_LIMIT_S = 60.0
 

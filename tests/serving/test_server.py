@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import asyncpg
 import pytest
 
+from orchboard.api.protocol import Protocol
 from orchboard.app import create_app
 from orchboard.config import Settings
 from orchboard.serving import server as serving
@@ -116,6 +117,25 @@ def test_idle_connections_are_closed_after_a_moment_and_the_server_is_gone(
         ending.begin_to_end()
         assert wire.rest() == b""
         wait_until(ending.has_ended)
+
+
+def test_a_connection_on_which_something_has_come_is_not_idle(ending: Ending) -> None:
+    with ending.wire() as wire:
+        [connection] = ending.server.server_state.connections
+        assert isinstance(connection, Protocol)
+        is_held, is_sent = threading.Event(), threading.Event()
+
+        def hold_the_loop_then_close() -> None:
+            is_held.set()
+            assert is_sent.wait(30)
+            connection.shutdown()
+
+        connection.loop.call_soon_threadsafe(hold_the_loop_then_close)
+        assert is_held.wait(30)
+        wire.send(get(HOT))
+        is_sent.set()
+        reply = wire.reply()
+        assert (reply.status, reply["connection"], wire.rest()) == (200, "close", b"")
 
 
 def test_who_does_not_finish_his_request_is_not_waited_for(
