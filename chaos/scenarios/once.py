@@ -38,7 +38,7 @@ class Size(Struct, frozen=True):
     connections: int
 
 
-SIZES = {Scale.SMALL: Size(120, 8), Scale.FULL: Size(20_000, 32)}
+SIZES = {Scale.SMALL: Size(120, 8), Scale.FULL: Size(5_000, 32)}
 
 
 class Sent(Struct, frozen=True):
