@@ -100,7 +100,7 @@ async def _pair(primary: Postgres, standby: Postgres) -> None:
     )
     is_followed = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'"
     async with asyncio.timeout(30):
-        while not await primary.execute(is_followed):  # noqa: ASYNC110 - another server
+        while not await primary.execute(is_followed):  # noqa: ASYNC110 - another program is waited for
             await asyncio.sleep(0.05)
 
 

@@ -131,8 +131,9 @@ def _send(
             except ServerUnreachableError as error:
                 return tally.refuse(result.source, error)
             except ServerRefusedError as error:
-                if str(error) == NOT_AUTHENTICATED:
-                    return tally.refuse(result.source, f"{error}: {_remedy(tester)}")
+                if str(error).startswith(NOT_AUTHENTICATED):
+                    told = f"{error}: {_remedy(tester)}" if str(error) == NOT_AUTHENTICATED else error
+                    return tally.refuse(result.source, told)
                 tally.refuse(result.source, error)
             else:
                 tally.stored += 1
