@@ -16,7 +16,7 @@ from chaos.wire import Failure, ask_once, get
 
 SECRET = "a secret of the proofs"
 
-_START_LIMIT_S = 60.0
+_START_LIMIT_S = 120.0
 _STOP_LIMIT_S = 20.0
 _POLL_S = 0.02
 

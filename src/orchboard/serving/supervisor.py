@@ -19,7 +19,7 @@ from orchboard.serving.worker import work
 log = structlog.get_logger(__name__)
 
 # A worker that does not serve after so long is given up; one serves within a second or two.
-_START_LIMIT_S = 60.0
+_START_LIMIT_S = 120.0
 
 # A worker whose event loop stood still for so long is killed: it holds connections and answers none.
 _SILENT_LIMIT_S = 30.0
