@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from orchboard.api import protocol
 from orchboard.config import Settings
@@ -389,3 +390,13 @@ def test_sockets_are_closed_when_their_clients_are(served: RunningServer) -> Non
     while served._server.server_state.connections and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not served._server.server_state.connections
+
+
+def test_who_is_refused_before_he_was_told_to_continue_is_told_nothing_more(served: RunningServer) -> None:
+    with capture_logs() as lines, Wire(served.port) as wire:
+        wire.send(head("Transfer-Encoding: chunked", "Expect: 100-continue") + b"no length\r\n")
+        assert wire.reply().status == 400
+        assert wire.rest() == b""
+        with Wire(served.port) as another:
+            assert another.ask(get(COLD)).status == 200
+    assert [line for line in lines if line["log_level"] in ("error", "critical")] == []

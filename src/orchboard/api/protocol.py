@@ -493,6 +493,8 @@ class Protocol(TimedProtocol):
             return
         if self._current is not None and not self._current.response_complete:
             self._current.disconnected = True  # whoever waits for the rest of it waits in vain
+            if isinstance(self._current, RequestResponseCycle):
+                self._current.waiting_for_100_continue = False  # nothing is written after the last words
             self._current.message_event.set()
         self._last_words = words
         self.transport.write(words)
