@@ -82,7 +82,7 @@ docs: $(DEV_STAMP)  ## write docs/openapi.json and docs/api.md again
 LOCK := $(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml
 
 audit: $(DEV_STAMP)  ## known weaknesses of what is locked (needs the network)
-	@$(BIN)/uv tool run pip-audit --require-hashes --disable-pip --requirement requirements/run.lock
+	@$(BIN)/uv tool run pip-audit --strict --require-hashes --disable-pip --requirement requirements/run.lock
 
 lock: $(DEV_STAMP)  ## newest versions into the lock files
 	@$(LOCK) --output-file requirements/run.lock

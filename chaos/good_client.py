@@ -45,13 +45,8 @@ async def _ask_until(port: int, until: float) -> tuple[list[float], int]:
             is_good = head.startswith(b"HTTP/1.1 200 ")
         except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
             is_good = False
-            import traceback
-
-            traceback.print_exc()
             writer.close()
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        if not is_good:
-            print(head)
         if is_good:
             took.append(time.perf_counter() - began_at)
         else:

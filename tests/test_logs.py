@@ -34,6 +34,7 @@ def logged(database_url: str, *, stderr: int, log_level: str = "info") -> None:
         client = Client(server.stdout.readline().split()[-1])
         assert client.post_stats(transcoding(), secret=SECRET).status == 200
         assert client.post_stats(transcoding(region="XXX"), secret=SECRET).status == 400
+        assert client.post_stats(transcoding(), secret="another").status == 403
         assert client.get("/api/raw_stats", orchestrator="o", model="hunter2").status == 400
         assert client.get("/no\nsuch\x1b[31mpath").status == 404
         server.terminate()
@@ -51,13 +52,16 @@ def test_each_request_is_one_line_of_json(database_url: str, tmp_path: Path) -> 
     assert [(line["method"], line["route"], line["status"]) for line in requests] == [
         ("POST", "/api/post_stats", 200),
         ("POST", "/api/post_stats", 400),
+        ("POST", "/api/post_stats", 403),
         ("GET", "/api/raw_stats", 400),
         ("GET", "-", 404),
     ]
     assert all(
         {"timestamp", "level", "path", "ms", "bytes", "request_id"} <= line.keys() for line in requests
     )
-    assert [line.get("refused") for line in requests][1:3] == ["invalid region", "pipeline required"]
+    refused = [line.get("refused") for line in requests]
+    assert refused[1:4] == ["invalid region", "request can not be authenticated", "pipeline required"]
+    assert [line.get("client") for line in requests] == [None, None, "127.0.0.1", None, None]
 
 
 @pytest.mark.parametrize("log_level", ["warn", "error"])

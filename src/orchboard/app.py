@@ -19,6 +19,7 @@ from orchboard.api.access_log import AccessLog, RequestIds
 from orchboard.api.asgi import Application, api_route, kept_route
 from orchboard.api.docs_page import documentation_routes
 from orchboard.api.post_stats import PostStats
+from orchboard.api.proxies import Proxies
 from orchboard.api.room import Room, allow_files
 from orchboard.api.routes import ASKERS, ROUTES, handlers
 from orchboard.api.senders import Senders
@@ -82,7 +83,7 @@ def create_app(
     ]
     routes += [*documentation_routes(replies), *web_routes(board, replies)]
     lifespan = Starlette(lifespan=lambda _: _lifespan(settings, database, board, access_log, short_way))
-    return Application(routes, lifespan, access_log, request_ids)
+    return Application(routes, lifespan, access_log, request_ids, Proxies(settings.trusted_proxies))
 
 
 def app_from_environment(changes: Changes | None = None) -> ASGIApp:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -38,6 +39,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     postgres_bin: str
     max_body_bytes: int
     max_connections: int
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     db_connections: int
     answer_cache_bytes: int
     short_way: bool
@@ -107,6 +109,15 @@ def _between(low: int, high: int) -> Callable[[str], int]:
 
 def _mebibytes(value: str) -> int:
     return _between(1, 1024)(value) * 1024 * 1024
+
+
+def _networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+    except ValueError:
+        raise ValueError(
+            "addresses and networks such as 127.0.0.1, 10.0.0.0/8, separated by commas"
+        ) from None
 
 
 def _on_or_off(value: str) -> bool:
@@ -188,6 +199,8 @@ SETTINGS: tuple[Setting, ...] = (
             "The largest request body that is read."),
     Setting("MAX_CONNECTIONS", "max_connections", "4096", "connections", _between(1, 1_000_000),
             "Clients' connections, at most, of each worker; fewer where the limit of open files is lower. When there are more, the one that is idle longest gives way, or the newest is answered 503."),
+    Setting("TRUSTED_PROXIES", "trusted_proxies", "", "addresses", _networks,
+            "Proxies whose X-Forwarded-For is believed: addresses and networks, separated by commas. Not set: nobody's is."),
     Setting("DB_CONNECTIONS", "db_connections", "10", "connections", _between(1, 1000),
             "Connections to the database, at most, of each worker."),
     Setting("ANSWER_CACHE_MB", "answer_cache_bytes", "5", "MiB", _mebibytes,

@@ -137,6 +137,14 @@ def calmer(hurried: RunningServer, monkeypatch: pytest.MonkeyPatch) -> RunningSe
     return hurried
 
 
+def test_who_is_always_in_the_middle_of_something_is_not_taken_for_slow(hurried: RunningServer) -> None:
+    with Wire(hurried.port) as wire:
+        until = time.monotonic() + 4 * PATIENCE_S
+        while time.monotonic() < until:
+            assert wire.ask(get(HOT)).status == 200
+            time.sleep(0.005)
+
+
 def test_who_takes_his_answer_steadily_gets_all_of_it(calmer: RunningServer) -> None:
     whole = fill(calmer)
     with Wire(calmer.port, receive_buffer=65536) as wire:

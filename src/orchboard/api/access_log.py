@@ -81,14 +81,18 @@ class AccessLog:
         self._is_buffered = False
         atexit.unregister(self.flush)
 
-    def write(self, outcome: Outcome, request_id: str, ms: float, refused: str = "") -> None:
+    def write(
+        self, outcome: Outcome, request_id: str, ms: float, refused: str = "", client: str = ""
+    ) -> None:
         """One line. Does nothing when the level is above info."""
         if not self.is_on:
             return
         if self._for_people:
-            self._tell(outcome, request_id, ms, refused)
+            self._tell(outcome, request_id, ms, refused, client)
             return
         why = f',"refused":{msgspec.json.encode(refused).decode()}' if refused else ""
+        if client:
+            why += f',"client":{msgspec.json.encode(client).decode()}'
         line = (
             f'{outcome.start},"ms":{ms:.2f},"request_id":"{request_id}"{why},"event":"request",'
             f'"level":"info","timestamp":"{self._now()}"}}\n'
@@ -111,8 +115,9 @@ class AccessLog:
                 sys.stderr.write("".join(lines))
                 sys.stderr.flush()
 
-    def _tell(self, outcome: Outcome, request_id: str, ms: float, refused: str) -> None:
-        fields = {"refused": refused} if refused else {}
+    def _tell(self, outcome: Outcome, request_id: str, ms: float, refused: str, client: str) -> None:
+        told = {"refused": refused, "client": client}
+        fields = {name: value for name, value in told.items() if value}
         self._log.info(
             "request",
             method=outcome.method,

@@ -15,10 +15,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from orchboard.answers.replies import Replies
 from orchboard.api.access_log import AccessLog, Outcome, RequestIds
 from orchboard.api.params import Params
+from orchboard.api.proxies import Proxies
 from orchboard.api.refusals import error_response, refusal_response
 from orchboard.api.responses import preflight
 from orchboard.api.routes import Asker, Endpoint, Handler
-from orchboard.errors import DatabaseUnavailableError, Refusal
+from orchboard.errors import DatabaseUnavailableError, NotAuthenticatedError, Refusal
 from orchboard.leaderboard import Leaderboard
 
 log = structlog.get_logger(__name__)
@@ -64,12 +65,18 @@ class Application:
     """
 
     def __init__(
-        self, routes: Sequence[BaseRoute], lifespan: ASGIApp, access_log: AccessLog, request_ids: RequestIds
+        self,
+        routes: Sequence[BaseRoute],
+        lifespan: ASGIApp,
+        access_log: AccessLog,
+        request_ids: RequestIds,
+        proxies: Proxies,
     ) -> None:
         self._router = Router(routes, redirect_slashes=False)
         self._lifespan = lifespan
         self._access_log = access_log
         self._request_ids = request_ids
+        self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI. Scopes other than HTTP go to `lifespan`."""
@@ -103,6 +110,8 @@ class Application:
     def _refused(self, error: Exception, line: "AccessLine") -> Response:
         if isinstance(error, Refusal):
             line.refused = str(error)
+            if isinstance(error, NotAuthenticatedError):
+                line.client = self._proxies.client_of(line.scope)
             return refusal_response(error)
         if isinstance(error, HTTPException):
             message = {404: "no such path", 405: "this path does not take that method"}
@@ -113,13 +122,17 @@ class Application:
 
 
 class AccessLine:
-    """One request's line in the log, filled in as its answer goes by."""
+    """One request's line in the log, filled in as its answer goes by.
+
+    client -- its address, where that is worth knowing: of a result that was not signed. Of nobody else it is logged
+    """
 
     def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
         self.request_id = request_id
         self.status = 0
         self.refused = ""
-        self._scope = scope
+        self.client = ""
+        self.scope = scope
         self._send = send
         self._bytes = 0
         self._began_at = time.perf_counter()
@@ -129,19 +142,19 @@ class AccessLine:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message["headers"], (b"x-request-id", self.request_id.encode())]
-        elif self._scope["method"] != "HEAD":
+        elif self.scope["method"] != "HEAD":
             self._bytes += len(message.get("body", b""))
         await self._send(message)
 
     def write(self, access_log: AccessLog) -> None:
         """Log it, at info."""
-        route = getattr(self._scope.get("route"), "path", "-")
+        route = getattr(self.scope.get("route"), "path", "-")
         if access_log.is_on and not (route in _QUIET and self.status == 200):
             outcome = Outcome.of(
-                self._scope["method"], route, self._scope["path"][:_LOGGED], self.status, self._bytes
+                self.scope["method"], route, self.scope["path"][:_LOGGED], self.status, self._bytes
             )
             ms = (time.perf_counter() - self._began_at) * 1000
-            access_log.write(outcome, self.request_id, ms, self.refused)
+            access_log.write(outcome, self.request_id, ms, self.refused, self.client)
 
 
 def _methods_of(router: Router, scope: Scope) -> str:

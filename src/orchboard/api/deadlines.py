@@ -8,6 +8,7 @@ import fcntl
 import math
 import socket
 import struct
+import sys
 import termios
 from contextlib import suppress
 
@@ -25,6 +26,9 @@ SLOWEST_BYTES_S = 8 * 1024
 # would be reset, and the refusal lost with it.
 LINGER_S = 2.0
 
+# tcpi_bytes_acked in Linux's struct tcp_info.
+_ACKNOWLEDGED = slice(120, 128)
+
 # Between two looks. A reader that stands still is noticed so late, at most.
 _LOOK_S = 2.5
 
@@ -40,6 +44,7 @@ class TimedProtocol(HttpToolsProtocol):
     look_s = _LOOK_S
     _due_at = math.inf
     _unsent = 0
+    _acknowledged = 0
     _take_by = math.inf
 
     def _begin_time(self) -> None:
@@ -54,25 +59,33 @@ class TimedProtocol(HttpToolsProtocol):
     def _note_unsent(self, now: float) -> None:
         """See how much of its answers the client has taken since it was looked at last.
 
-        When there is more than before, another answer was written: never before most of the last was taken.
+        Who took all that waited then is not slow, whatever was written since: of a busy connection something is
+        under way at every look.
         """
-        unsent = self._count_unsent()
+        unsent, acknowledged = self._count_unsent()
+        taken = acknowledged - self._acknowledged
         if not unsent:
             self._take_by = math.inf
-        elif not self._unsent or unsent > self._unsent:
+        elif taken >= self._unsent:
             self._take_by = now + self.patience_s
         else:
-            taken = self._unsent - unsent
             self._take_by = min(self._take_by + taken / SLOWEST_BYTES_S, now + self.patience_s)
-        self._unsent = unsent
+        self._unsent, self._acknowledged = unsent, acknowledged
 
-    def _count_unsent(self) -> int:
-        """Bytes that wait for the client: ours, and the kernel's, which takes megabytes, where it tells."""
-        size: int = self.transport.get_write_buffer_size()
-        with suppress(OSError, AttributeError, ValueError):
-            told = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, b"\0" * 4)
-            size += struct.unpack("i", told)[0]
-        return size
+    def _count_unsent(self) -> tuple[int, int]:
+        """Bytes that wait for the client, and bytes that it has acknowledged so far.
+
+        The kernel holds megabytes of both kinds; where it does not tell, what we hold shrinks by what was taken.
+        """
+        held: int = self.transport.get_write_buffer_size()
+        try:
+            connection = self.transport.get_extra_info("socket")
+            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKNOWLEDGED.stop)
+            (acknowledged,) = struct.unpack("=Q", info[_ACKNOWLEDGED])
+            waits = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0" * 4)
+        except (OSError, AttributeError, ValueError, struct.error):
+            return held, self._acknowledged + max(0, self._unsent - held)
+        return held + int.from_bytes(waits, sys.byteorder), acknowledged
 
     def _look_again_in(self, wait_s: float) -> None:
         """Set the connection's one timer. Moved at every answer it would cost 1 us."""

@@ -1,0 +1,47 @@
+"""Whose request it is, when a proxy brings it: X-Forwarded-For counts only from proxies that are named."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from starlette.types import Scope
+
+Network = IPv4Network | IPv6Network
+
+
+class Proxies:
+    """The proxies of TRUSTED_PROXIES.
+
+    networks -- empty: nobody is believed
+    """
+
+    def __init__(self, networks: Sequence[Network]) -> None:
+        self._networks = tuple(networks)
+
+    def client_of(self, scope: Scope) -> str:
+        """The address a request came from: the nearest that is none of ours; empty when it is not known.
+
+        Proxies append the address they see, so what stands further left is anybody's word.
+        """
+        nearest: str = (scope.get("client") or ("",))[0]
+        if not self._networks:
+            return nearest
+        told = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        hops = [hop.strip() for hop in b",".join(told).decode("latin-1").split(",")]
+        while hops and self._is_ours(nearest):
+            address = _parse(hops.pop())
+            if address is None:
+                break
+            nearest = str(address)
+        return nearest
+
+    def _is_ours(self, text: str) -> bool:
+        address = _parse(text)
+        return address is not None and any(address in network for network in self._networks)
+
+
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

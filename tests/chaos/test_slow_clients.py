@@ -1,0 +1,22 @@
+"""The chaos scenario of slow clients, small: on a server in this process that waits a second where it waits ten."""
+
+import pytest
+
+from chaos.scenarios.slow_clients import attack
+from chaos.trickle import Wave
+from orchboard.api.protocol import Protocol
+from orchboard.config import Settings
+from tests.conftest import SECRET, StartServer, run
+
+
+def test_all_who_trickle_are_closed_and_good_clients_answered(
+    settings: Settings, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Protocol, "patience_s", 1.0)
+    monkeypatch.setattr(Protocol, "look_s", 0.25)
+    server = start_server(settings)
+    target = "/api/raw_stats?orchestrator=0xslow&job_type=ai"
+    wave = Wave(server.port, 90, target, every_s=0.3, limit_s=8.0)
+    closed, good = run(attack(wave, rounds=1, secret=SECRET, quiet_s=0.5))
+    assert closed.is_met, closed.figure
+    assert good.figure.endswith(" 0 failed"), "how long they took is no matter on a busy machine"
