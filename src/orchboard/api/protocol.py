@@ -3,21 +3,19 @@
 import asyncio
 import math
 import re
-import time
 from collections.abc import Mapping
-from fcntl import ioctl
-from termios import FIONREAD
 from typing import Any
 
 import httptools
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from orchboard.api.deadlines import LINGER_S, TimedProtocol
+from orchboard.api.endings import EndingProtocol
 from orchboard.api.post_head import PostHead
 from orchboard.api.post_stats import parse_length
-from orchboard.api.refusals import RETRY_AFTER, error_response
-from orchboard.api.room import LINGERING, Room
+from orchboard.api.posting import Posting
+from orchboard.api.refusals import error_response
+from orchboard.api.room import Room
 from orchboard.api.senders import CREDENTIALS
 from orchboard.api.short_way import POST_TARGET, Known, ShortWay, header_lines
 
@@ -32,8 +30,6 @@ _REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r?\n")
 
 _TOO_LONG = error_response(431, f"the head is over {MAX_HEAD_BYTES} bytes")
 _TOO_MANY = error_response(429, f"over {MAX_WAITING} requests wait on this connection", {"Retry-After": "1"})
-
-_NO_ROOM = error_response(503, "there are too many connections; try again", RETRY_AFTER)
 
 _ACCEPT_ENCODING = b"accept-encoding"
 _IF_NONE_MATCH = b"if-none-match"
@@ -54,23 +50,7 @@ class TooManyWaitingError(Exception):
     """Raised to stop the parser: MAX_WAITING."""
 
 
-class Posting:
-    """A result on its way into the database; to uvicorn, a request that is being answered."""
-
-    # uvicorn sets it when the client leaves; nobody waits for it.
-    message_event = asyncio.Event()
-    keep_alive = True
-    more_body = True
-    response_started = False
-    response_complete = False
-    disconnected = False
-
-    def __init__(self) -> None:
-        self.body = bytearray()
-        self.began_at = time.monotonic()
-
-
-class Protocol(TimedProtocol):
+class Protocol(EndingProtocol):
     """uvicorn's HTTP protocol; a request the parser rejects is answered in JSON, and an unknown method with 405.
 
     With a `short_way` in the application's state, answers that are known are written at once, and results
@@ -80,26 +60,15 @@ class Protocol(TimedProtocol):
     An offer to upgrade is not taken up, as HTTP allows: Java's client offers h2c with every POST.
     """
 
-    # Where the parser is: between two requests, in a head, or, with neither, in a body.
-    _expects_head = True
-    _in_head = False
     _heads = 0
     _head_bytes = 0
     _declines_upgrade = False
 
-    # The last request that was answered from memory, the result that is coming in, what is being answered.
+    # The last request that was answered from memory, the result that is coming in.
     _answered: tuple[Known, bytes, bytes | None] | None = None
     _posting: Posting | None = None
     _post_head: PostHead | None = None
     _posts = 0
-    _current: RequestResponseCycle | Posting | None = None
-
-    # Whether the server ends, and the request whose answer says that it is the connection's last.
-    _is_finishing = False
-    _last_of_all: RequestResponseCycle | Posting | None = None
-
-    # What is written before the connection is closed, once all requests before are answered.
-    _last_words: bytes | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -117,27 +86,6 @@ class Protocol(TimedProtocol):
         self._begin_time()
         if self._room is not None and len(self.connections) > self._room.limit:
             self._find_room(self._room)
-
-    def _find_room(self, room: Room) -> None:
-        if room.is_for(self.connections, self.loop.time()):  # type: ignore[arg-type] # all are of this class
-            return
-        if len(self.connections) > room.limit + LINGERING:
-            self.transport.abort()
-        else:
-            self._end(_NO_ROOM)
-
-    def waiting_since(self) -> float:
-        """Since when it waits for a request's head, or the rest of it, by the loop's clock; infinity: it does not."""
-        if (
-            self._is_answering()
-            or self._last_words is not None
-            or self.transport.is_closing()
-            or self._unsent
-        ):
-            return math.inf
-        if self._expects_head:
-            return self._due_at - self.timeout_keep_alive
-        return self._due_at - self.patience_s if self._in_head else math.inf
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who answers; a result that did not come in whole has its line in the log."""
@@ -296,11 +244,6 @@ class Protocol(TimedProtocol):
             and not self.transport.is_closing()
         )
 
-    def _is_answering(self) -> bool:
-        """Whether a request that came in whole waits for its answer."""
-        current = self._current
-        return current is not None and not current.response_complete and not current.more_body
-
     def _write(self, answer: tuple[bytes, bytes]) -> None:
         """Write a whole answer, and wait for the next request."""
         self.transport.writelines(answer)
@@ -427,98 +370,9 @@ class Protocol(TimedProtocol):
         elif not self._in_head:
             self._note_received(received)
 
-    def _is_idle(self) -> bool:
-        return self._expects_head and not self._is_answering() and self._last_words is None
-
-    def _run_out(self) -> None:
-        if self._expects_head or self._last_words is not None:
-            self.transport.close()
-        else:
-            self._end(error_response(408, "the request did not come in time"))
-
-    def eof_received(self) -> bool:  # type: ignore[override] # asyncio reads the answer, uvicorn gives none
-        """Answer a client that has sent its whole request and closed its side, as `nc -N` does."""
-        if self._is_answering():
-            self._end(None)
-            return True
-        return False
-
-    def finish(self) -> None:
-        """The server ends: answer what comes, and say with the newest request's answer that it is the last.
-
-        What the client sent before it could know is answered too. Doing it twice is fine.
-        """
-        if not self._is_finishing:
-            self._is_finishing = True
-            self._announce_end()
-
-    def _announce_end(self) -> None:
-        before, newest = self._last_of_all, self.cycle
-        if newest is None or newest.response_complete or not newest.keep_alive:
-            return
-        if before is not None and not before.response_started:
-            before.keep_alive = True
-        newest.keep_alive = False
-        self._last_of_all = newest
-
-    def shutdown(self) -> None:
-        """Close the connection, once what its client has begun to ask is answered."""
-        is_idle = self._expects_head and (self.cycle is None or self.cycle.response_complete)
-        if is_idle and not _unread(self.transport):
-            self.transport.close()
-        else:
-            self.finish()
-
-    def _end(self, response: Response | None) -> None:
-        """Read nothing more; answer what came in whole, then what came last, and close the connection."""
-        if self._last_words is not None or self.transport.is_closing():
-            return
-        words = b"" if response is None else _closing(response)
-        if self._is_answering():
-            if self.pipeline and self.cycle.more_body:
-                self.pipeline.popleft()  # it came last, and never will be whole
-            self._last_words = words
-            self.flow.pause_reading()
-        elif self._current is not None and self._current.response_complete and self._is_in_body():
-            self._close(b"")  # answered before it was whole
-        else:
-            self._close(words)
-
-    def _is_in_body(self) -> bool:
-        return not self._expects_head and not self._in_head
-
-    def _close(self, words: bytes) -> None:
-        if not words:
-            self.transport.close()
-            return
-        if self._current is not None and not self._current.response_complete:
-            self._current.disconnected = True  # whoever waits for the rest of it waits in vain
-            if isinstance(self._current, RequestResponseCycle):
-                self._current.waiting_for_100_continue = False  # nothing is written after the last words
-            self._current.message_event.set()
-        self._last_words = words
-        self.transport.write(words)
-        if not self.transport.can_write_eof():  # TLS
-            self.transport.close()
-            return
-        self.transport.write_eof()
-        self.flow.resume_reading()
-        self._due_at = self.loop.time() + LINGER_S
-
-
-def _unread(transport: asyncio.Transport) -> bool:
-    """Whether the client has sent what was not read yet."""
-    return any(ioctl(transport.get_extra_info("socket").fileno(), FIONREAD, bytes(4)))
-
 
 def _unreadable(error: httptools.HttpParserError, head: bytes) -> Response:
     """The answer to what is no HTTP request; `head` is how it began, if that is known."""
     if isinstance(error, httptools.HttpParserInvalidMethodError) and _REQUEST_LINE.match(head):
         return error_response(405, "unknown method", {"Allow": "GET, HEAD, POST, OPTIONS"})
     return error_response(400, "this is not a valid HTTP/1.1 request")
-
-
-def _closing(response: Response) -> bytes:
-    """A whole response that says it is the last."""
-    head = STATUS_LINE[response.status_code] + header_lines(tuple(response.raw_headers))
-    return b"%bconnection: close\r\n\r\n%b" % (head, bytes(response.body))
