@@ -35,6 +35,8 @@ _ORDER = (SIX_HOURS, HOUR, TEN_MINUTES, MINUTE, DAY, MONTH)
 
 _MICROSECOND = timedelta(microseconds=1)
 
+_ATTEMPTS = 4
+
 EMPTY_SPANS = 100
 """So many spans without results are noted one by one, so that nobody need look there again; a longer gap is left out."""
 
@@ -77,7 +79,7 @@ class Sealer:
         number = 0
         for level in _ORDER:
             await self._connection.execute(sql("sealing_begin"), level.number, level.start_of(now))
-            while span := await self._seal_next(level):
+            while span := await self._seal_next_undisturbed(level):
                 number += 1
                 if on_span is not None:
                     on_span(span)
@@ -95,6 +97,16 @@ class Sealer:
             last = row["span_end"] - _MICROSECOND
             await unseal(self._connection, row["span_start"], last)
         return [Span(level.number, row["span_start"], row["span_end"]) for row in rows]
+
+    async def _seal_next_undisturbed(self, level: Level) -> Span | None:
+        """As _seal_next, again when it gave way to another process that numbers the same new series."""
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            try:
+                return await self._seal_next(level)
+            except asyncpg.DeadlockDetectedError:
+                if not attempts_left:
+                    raise
+        raise AssertionError("the last attempt returned or raised")
 
     async def _seal_next(self, level: Level) -> Span | None:
         async with self._connection.transaction():

@@ -18,4 +18,5 @@ WHERE NOT EXISTS (
     WHERE s.orchestrator = g.orchestrator AND s.region_id = g.region_id
       AND s.pipeline = g.pipeline AND s.model = g.model
 )
+ORDER BY 1, 2, 3, 4
 ON CONFLICT DO NOTHING;
