@@ -9,7 +9,7 @@ DEV_STAMP := .venv/dev.stamp
 BENCH_STAMP := .venv/bench.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo test bench bench-full chaos audit check format lint types imports docs lock wheel clean
+.PHONY: help env serve demo test test-databases bench bench-full chaos audit check format lint types imports docs lock wheel clean
 
 help:  ## these lines
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -40,6 +40,13 @@ check: format lint types imports test  ## everything that CI runs
 
 test: $(DEV_STAMP)  ## the tests
 	@$(BIN)/python -m pytest --numprocesses=auto
+
+# What speaks HTTP to a server on the run's database.
+OVER_HTTP := tests/api tests/conformance tests/test_freshness.py tests/test_compatibility.py tests/test_client.py tests/test_app.py tests/web/test_page.py
+
+test-databases: $(DEV_STAMP)  ## what speaks HTTP, behind pgbouncer and on Debian's PostgreSQL 15
+	@$(BIN)/python -m pytest --numprocesses=auto --database=pgbouncer $(OVER_HTTP)
+	@$(BIN)/python -m pytest --numprocesses=auto --database=debian15 $(OVER_HTTP)
 
 $(BENCH_STAMP): $(DEV_STAMP) requirements/bench.lock
 	@echo "adding what the bench needs ..."

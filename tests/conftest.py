@@ -31,15 +31,28 @@ from orchboard.signing import sign
 from orchboard.store.database import Database
 from orchboard.store.embedded import EmbeddedPostgres
 from tests.places import in_memory
+from tests.pooler import Pooler, pooled
 
 # The machine that runs tests may be busier than any that serves; what the deadline does has a test of its own.
 health.DEADLINE_S = 20.0
 
 SECRET = "testsecret"
 TEMPLATE = "orchboard_template"
+DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 _SERVER_URL = "ORCHBOARD_TEST_SERVER"
+_POOLER = "ORCHBOARD_TEST_POOLER"
 
 _names = (f"test_{os.getpid()}_{number}" for number in itertools.count())
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database",
+        choices=("embedded", "debian15", "pgbouncer"),
+        default="embedded",
+        help="What the tests run on: the embedded Postgres, Debian's PostgreSQL 15, or servers behind Debian's "
+        "pgbouncer in transaction mode.",
+    )
 
 
 class Cluster:
@@ -51,12 +64,20 @@ class Cluster:
             return
         self._directory = Path(tempfile.mkdtemp(prefix="orchboard-test-", dir=in_memory()))
         self._directory.chmod(0o755)
-        self._postgres = EmbeddedPostgres.start(self._directory / "data", watch=False)
+        database = config.getoption("--database")
+        binaries = DEBIAN_15 if database == "debian15" else None
+        self._postgres = EmbeddedPostgres.start(self._directory / "data", postgres_bin=binaries, watch=False)
         os.environ[_SERVER_URL] = self._postgres.url
         run(_make_template(self._postgres.url))
+        self._pooler = None
+        if database == "pgbouncer":
+            self._pooler = Pooler(self._postgres.url, self._directory / "pooler")
+            os.environ[_POOLER] = str(self._pooler.directory)
 
     def pytest_unconfigure(self, config: pytest.Config) -> None:
         if not hasattr(config, "workerinput"):
+            if self._pooler is not None:
+                self._pooler.stop()
             self._postgres.stop()
             shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -127,8 +148,10 @@ def database_url(server_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def settings(database_url: str) -> Settings:
-    """Settings on a fresh database, posts signed with SECRET."""
-    return replace(read_settings({}), postgres=database_url, secret=SECRET)
+    """Settings on a fresh database, behind the pooler if there is one; posts signed with SECRET."""
+    pooler = os.environ.get(_POOLER)
+    url = pooled(database_url, Path(pooler)) if pooler else database_url
+    return replace(read_settings({}), postgres=url, secret=SECRET)
 
 
 class Answer:

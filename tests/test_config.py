@@ -1,10 +1,11 @@
 """Settings from the environment."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from orchboard.config import SETTINGS, read_settings
+from orchboard.config import SETTINGS, accepted_secrets, read_settings, weak_secrets
 from orchboard.errors import SetupError
 
 
@@ -16,6 +17,13 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
 
 def test_an_empty_variable_counts_as_not_set() -> None:
     assert read_settings({"PORT": "", "SECRET": ""}) == read_settings({})
+
+
+def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "now").write_text("a secret of the file \n")
+    (tmp_path / "before").write_text("another\r\n")
+    files = {"SECRET_FILE": str(tmp_path / "now"), "SECRET_PREVIOUS_FILE": str(tmp_path / "before")}
+    assert accepted_secrets(read_settings(files)) == ("a secret of the file", "another")
 
 
 @pytest.mark.parametrize(
@@ -37,7 +45,7 @@ def test_a_bare_database_timeout_is_in_seconds() -> None:
     ("name", "value"),
     [("START_TIME_WINDOW", "a day"), ("START_TIME_WINDOW", "-1"), ("START_TIME_WINDOW", "0"), ("DB_TIMEOUT", "5 6"),
      ("DB_TIMEOUT", "1h30"), ("PORT", "70000"), ("PORT", "http"), ("LOG_LEVEL", "loud"), ("POSTGRES", "localhost"),
-     ("CATALYST_REGION_URL", "ftp://x"), ("MAX_BODY_MB", "0"), ("WORKERS", "0"), ("DB_CONNECTIONS", "1.5")],
+     ("CATALYST_REGION_URL", "ftp://x"), ("MAX_BODY_MB", "0"), ("SECRET", "whsec_!"), ("REQUIRE_TIMESTAMPED_SIGNATURES", "yes"), ("WORKERS", "0"), ("DB_CONNECTIONS", "1.5")],
 )  # fmt: skip
 def test_a_value_that_cant_be_read_names_its_variable(name: str, value: str) -> None:
     with pytest.raises(SetupError, match=rf"^{name} can't be read: it must be "):
@@ -57,3 +65,36 @@ def test_log_levels_are_read_in_any_case(level: str) -> None:
 
 def test_every_setting_says_what_it_is() -> None:
     assert all(setting.help.endswith(".") for setting in SETTINGS)
+
+
+def test_a_previous_secret_alone_lets_nobody_in() -> None:
+    assert accepted_secrets(read_settings({"SECRET_PREVIOUS": "x"})) == ()
+
+
+@pytest.mark.parametrize("name", ["SECRET", "SECRET_PREVIOUS"])
+def test_a_secret_given_twice_is_refused_by_both_names(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("hunter2")
+    with pytest.raises(SetupError, match=f"^{name} and {name}_FILE are both set") as refused:
+        read_settings({name: "hunter3", f"{name}_FILE": str(tmp_path / "file")})
+    assert "hunter" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"", "is empty"), (b" \n", "is empty"), (b"a\0b", "holds a zero byte"), (b"\xff", "is no text in UTF-8"),
+     (b"whsec_?", "must hold base64 behind whsec_"), (None, "No such file or directory")],
+)  # fmt: skip
+def test_a_file_that_holds_no_secret_is_refused_by_its_name(
+    tmp_path: Path, content: bytes | None, words: str
+) -> None:
+    file = tmp_path / "file"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(SetupError, match=rf"^SECRET_FILE can't be read: .*{words}"):
+        read_settings({"SECRET_FILE": str(file)})
+
+
+def test_short_secrets_are_named() -> None:
+    long, short = "x" * 16, "whsec_" + "A" * 20
+    assert weak_secrets(read_settings({"SECRET": long})) == ()
+    assert weak_secrets(read_settings({"SECRET": long, "SECRET_PREVIOUS": short})) == ("SECRET_PREVIOUS",)

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from orchboard.signing import sign
-from tests.conftest import SECRET, Client, transcoding
+from tests.conftest import Client, transcoding
 
+SECRET = "long enough for no warning"
 ROOT = Path(__file__).parent.parent
 
 
@@ -31,8 +32,8 @@ def logged(database_url: str, *, stderr: int, log_level: str = "info") -> None:
     ) as server:
         assert server.stdout is not None
         client = Client(server.stdout.readline().split()[-1])
-        assert client.post_stats(transcoding()).status == 200
-        assert client.post_stats(transcoding(region="XXX")).status == 400
+        assert client.post_stats(transcoding(), secret=SECRET).status == 200
+        assert client.post_stats(transcoding(region="XXX"), secret=SECRET).status == 400
         assert client.post_stats(transcoding(), secret="another").status == 403
         assert client.get("/api/raw_stats", orchestrator="o", model="hunter2").status == 400
         assert client.get("/no\nsuch\x1b[31mpath").status == 404

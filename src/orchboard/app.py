@@ -1,6 +1,7 @@
 """The composition root: settings in, ASGI application out."""
 
 import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -21,17 +22,20 @@ from orchboard.api.post_stats import PostStats
 from orchboard.api.proxies import Proxies
 from orchboard.api.room import Room, allow_files
 from orchboard.api.routes import ASKERS, ROUTES, handlers
+from orchboard.api.senders import Senders
 from orchboard.api.short_way import ShortWay
-from orchboard.config import Settings, read_settings
+from orchboard.config import Settings, accepted_secrets, read_settings, weak_secrets
 from orchboard.errors import Refusal, SetupError
 from orchboard.leaderboard import Leaderboard, utc_now
 from orchboard.logs import configure_logs
+from orchboard.signing import SHORT_SECRET_BYTES
 from orchboard.stats import JobType, StatsQuery
 from orchboard.store.changes import Changes
 from orchboard.store.database import Database, in_brief
 from orchboard.store.lookout import Lookout
 from orchboard.store.regions import RegionDirectory
 from orchboard.store.store import Store
+from orchboard.store.testers import TesterDirectory
 from orchboard.store.upkeep import Upkeep
 from orchboard.web.routes import web_routes
 
@@ -54,6 +58,11 @@ def create_app(
     )
     regions = RegionDirectory(database, cache_s=settings.regions_cache_s, changes=changes)
     store = Store(database, regions, changes)
+    senders = Senders(
+        accepted_secrets(settings),
+        TesterDirectory(database),
+        requires_timestamp=settings.require_timestamped_signatures,
+    )
     board = Leaderboard(
         store,
         default_window=settings.start_time_window,
@@ -62,7 +71,7 @@ def create_app(
     )
     answers = Answers(changes, Lookout(store.fetch_snapshot), max_bytes=settings.answer_cache_bytes)
     access_log, request_ids = AccessLog(), RequestIds()
-    post_stats = PostStats(secret=settings.secret, max_body_bytes=settings.max_body_bytes)
+    post_stats = PostStats(senders, max_body_bytes=settings.max_body_bytes)
     short_way = ShortWay(answers, post_stats, board, access_log, request_ids) if settings.short_way else None
     replies = Replies(answers, short_way.remember if short_way else None)
     by_name = handlers(post_stats)
@@ -86,7 +95,17 @@ def app_from_environment(changes: Changes | None = None) -> ASGIApp:
     if not settings.postgres:
         raise SetupError("POSTGRES must be set: the embedded database is started by `orchboard serve` only")
     configure_logs(settings.log_level)
+    if changes is None:  # else whoever started the workers has said so
+        warn_of_weak_secrets(settings)
     return create_app(settings, changes=changes)
+
+
+def warn_of_weak_secrets(settings: Settings) -> None:
+    """Log which secrets are too short to keep anybody out."""
+    for name in weak_secrets(settings):
+        log.warning(
+            f"{name} is shorter than {SHORT_SECRET_BYTES} bytes: it can be guessed from one signed result"
+        )
 
 
 @asynccontextmanager
@@ -141,14 +160,24 @@ async def _open_when_it_answers(database: Database) -> None:
         pause_s = min(pause_s * 2, 5.0)
 
 
+# What is made for a request is gone with it: the collector, run as often as by default, takes a tenth of a post's time.
+_GARBAGE_THRESHOLDS = 5_000, 20, 50
+
+
 async def _warm_up(database: Database, board: Leaderboard) -> None:
-    """Have at hand what the usual scores are made of, so that no reader waits for it; nor does the first 200."""
+    """Have at hand what the usual scores are made of, so that no reader waits for it; nor does the first 200.
+
+    What is in memory then stays, and the collector of garbage need not look at it again.
+    """
     await asyncio.sleep(0.1)
     await asyncio.to_thread(import_module, "orchboard.rating")
     with suppress(Exception):
         await database.open()
         for job_type in JobType:
             await board.aggregated_stats(StatsQuery(job_type=job_type, window=board.window()))
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE_THRESHOLDS)
 
 
 async def _add_catalyst_regions(settings: Settings, store: Store) -> None:
@@ -172,7 +201,8 @@ async def _add_catalyst_regions(settings: Settings, store: Store) -> None:
 
 
 async def _expire_keys(board: Leaderboard) -> None:
+    """First of all too: a server that is restarted every hour would never come to it."""
     while True:
-        await asyncio.sleep(KEY_EXPIRY_EVERY_S)
         with suppress(Refusal):
             await board.store.expire_idempotency_keys(utc_now())
+        await asyncio.sleep(KEY_EXPIRY_EVERY_S)

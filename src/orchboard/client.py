@@ -13,7 +13,7 @@ import urllib3
 from msgspec import Raw, Struct
 
 from orchboard.errors import BadInputError, Refusal
-from orchboard.signing import sign
+from orchboard.signing import sign, sign_webhook
 
 POST_PATH = "/api/post_stats"
 
@@ -63,16 +63,29 @@ class Client:
         self._on_wait = on_wait
         self._http = urllib3.PoolManager(retries=False)
 
-    def post(self, body: bytes, secret: str, *, key: str | None = None) -> None:
+    def post(self, body: bytes, secret: str, *, key: str | None = None, tester: str = "") -> None:
         """Store one result; returns when the server has said `ok`.
 
-        key -- an Idempotency-Key, which makes sending it again harmless on servers that know it
+        Signed in both forms, so that any server of the contract takes it.
+
+        key -- an Idempotency-Key, which makes sending it again harmless on servers that know it; None: there is only
+        the bare signature, as Standard Webhooks has no message without an id
+        tester -- whose secret it is, when it is that of one tester
         Raises ServerRefusedError, ServerUnreachableError.
         """
         headers = {"Content-Type": "application/json", "Authorization": sign(body, secret)}
-        if key:
-            headers["Idempotency-Key"] = key
-        response = self._send("POST", POST_PATH, headers=headers, body=body)
+        if tester:
+            headers["Orchboard-Tester"] = tester
+
+        def sign_now() -> dict[str, str]:
+            if key is None:
+                return headers
+            now = int(time.time())
+            signature = sign_webhook(body, secret, webhook_id=key, timestamp=now)
+            stamped = {"webhook-id": key, "webhook-timestamp": str(now), "webhook-signature": signature}
+            return {**headers, "Idempotency-Key": key, **stamped}
+
+        response = self._send("POST", POST_PATH, make_headers=sign_now, body=body)
         if response.data.strip() != b"ok":
             raise ServerRefusedError(
                 response.status, f"{self.url} did not say ok: is it a leaderboard server?"
@@ -91,7 +104,7 @@ class Client:
         self,
         method: str,
         path: str,
-        headers: Mapping[str, str] | None = None,
+        make_headers: Callable[[], Mapping[str, str]] = dict,
         body: bytes | None = None,
         *,
         answers: Container[int] = (200,),
@@ -104,7 +117,7 @@ class Client:
                 response = self._http.request(
                     method,
                     self.url + path,
-                    headers=headers,
+                    headers=make_headers(),
                     body=body,
                     redirect=False,
                     timeout=max(0.01, deadline - time.monotonic()),

@@ -4,12 +4,15 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from orchboard.errors import SetupError
+from orchboard.signing import SHORT_SECRET_BYTES, strength, webhook_key
 
 LOG_LEVELS = ("trace", "debug", "info", "warn", "error")
 
@@ -19,6 +22,10 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     postgres: str
     secret: str
+    secret_file: str
+    secret_previous: str
+    secret_previous_file: str
+    require_timestamped_signatures: bool
     start_time_window: timedelta
     db_timeout_s: float
     log_level: str
@@ -37,6 +44,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     answer_cache_bytes: int
     short_way: bool
     orchboard_url: str
+    orchboard_tester: str
 
 
 class Setting(Struct, frozen=True):
@@ -58,6 +66,11 @@ class Setting(Struct, frozen=True):
 
 
 def _text(value: str) -> str:
+    return value
+
+
+def _secret(value: str) -> str:
+    webhook_key(value)
     return value
 
 
@@ -143,12 +156,23 @@ def _http_url(value: str) -> str:
     return value
 
 
+# Each may be in a file instead, which NAME_FILE names.
+SECRETS = ("SECRET", "SECRET_PREVIOUS")
+
 SETTINGS: tuple[Setting, ...] = (
     Setting("POSTGRES", "postgres", "", "URL", _postgres_url,
             "The database, PostgreSQL 15 or newer. Several hosts, TLS options and a transaction-mode pooler are fine. "
             "Not set: the embedded database."),
-    Setting("SECRET", "secret", "", "text", _text,
-            "The key that job testers sign their results with. Not set: every POST is refused."),
+    Setting("SECRET", "secret", "", "text", _secret,
+            "The key that job testers sign their results with. Not set: only testers with a key of their own may post."),
+    Setting("SECRET_FILE", "secret_file", "", "file", _text,
+            "A file that holds SECRET, read at the start."),
+    Setting("SECRET_PREVIOUS", "secret_previous", "", "text", _secret,
+            "Another key, accepted beside SECRET while testers change over."),
+    Setting("SECRET_PREVIOUS_FILE", "secret_previous_file", "", "file", _text,
+            "A file that holds SECRET_PREVIOUS, read at the start."),
+    Setting("REQUIRE_TIMESTAMPED_SIGNATURES", "require_timestamped_signatures", "off", "", _on_or_off,
+            "Whether results must be signed as Standard Webhooks has it, which nobody can send a second time; on refuses the bare signature of today's testers."),
     Setting("START_TIME_WINDOW", "start_time_window", "24", "hours", _hours,
             "How far back an answer reaches when neither since nor until is asked for. 24, 24h and 90m are the same kind of thing."),
     Setting("DB_TIMEOUT", "db_timeout_s", "20", "seconds", _seconds,
@@ -185,14 +209,16 @@ SETTINGS: tuple[Setting, ...] = (
             "Whether answers that are known, and results, bypass the application's stack. off only costs speed."),
     Setting("ORCHBOARD_URL", "orchboard_url", "http://127.0.0.1:8080", "URL", _text,
             "Where `post`, `get` and `simulate live` find the server, unless --url says so."),
+    Setting("ORCHBOARD_TESTER", "orchboard_tester", "", "name", _text,
+            "The tester that `post` sends as; SECRET is then the key that `orchboard tester add` gave it."),
 )  # fmt: skip
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """The settings that an environment holds; an empty variable counts as not set.
 
-    Raises SetupError naming the variable that can't be read, and what it wants. The value itself is
-    not repeated: it may be a secret.
+    What a file holds is in the setting that it stands for. Raises SetupError naming the variable that can't be
+    read, and what it wants. The value itself is not repeated: it may be a secret.
     """
     fields: dict[str, Any] = {}
     for setting in SETTINGS:
@@ -200,7 +226,45 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             fields[setting.field] = setting.parse(environ.get(setting.name, "").strip() or setting.default)
         except ValueError as error:
             raise SetupError(f"{setting.name} can't be read: it must be {error}") from None
-    return Settings(**fields)
+    settings = Settings(**fields)
+    return replace(
+        settings,
+        secret=_read_secret("SECRET", settings.secret, settings.secret_file),
+        secret_previous=_read_secret(
+            "SECRET_PREVIOUS", settings.secret_previous, settings.secret_previous_file
+        ),
+    )
+
+
+def accepted_secrets(settings: Settings) -> tuple[str, ...]:
+    """The secrets that results may be signed with; none without SECRET, whatever SECRET_PREVIOUS is."""
+    return tuple(filter(None, (settings.secret, settings.secret_previous))) if settings.secret else ()
+
+
+def weak_secrets(settings: Settings) -> tuple[str, ...]:
+    """The names of those that are set and shorter than SHORT_SECRET_BYTES."""
+    values = {name: getattr(settings, name.lower()) for name in SECRETS}
+    return tuple(name for name, value in values.items() if value and strength(value) < SHORT_SECRET_BYTES)
+
+
+def _read_secret(name: str, written: str, file: str) -> str:
+    """A secret, as it is written or from its file; white space around it does not count in either."""
+    if not file:
+        return written
+    if written:
+        raise SetupError(f"{name} and {name}_FILE are both set: take one of them away")
+    try:
+        secret = Path(file).read_text("utf-8").strip()
+    except OSError as error:
+        raise SetupError(f"{name}_FILE can't be read: {file}: {error.strerror}") from None
+    except ValueError:
+        raise SetupError(f"{name}_FILE can't be read: {file} is no text in UTF-8") from None
+    if not secret or "\0" in secret:
+        raise SetupError(f"{name}_FILE can't be read: {file} {'holds a zero byte' if secret else 'is empty'}")
+    try:
+        return _secret(secret)
+    except ValueError as error:
+        raise SetupError(f"{name}_FILE can't be read: it must hold {error}") from None
 
 
 assert {setting.field for setting in SETTINGS} == set(Settings.__struct_fields__)  # noqa: S101 - one row per field

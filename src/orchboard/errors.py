@@ -10,10 +10,17 @@ class BadInputError(Refusal):
 
 
 class NotAuthenticatedError(Refusal):
-    """The signature is missing or wrong, or the server has no secret to check it with."""
+    """The signature is missing or wrong, or the server has no secret to check it with.
 
-    def __init__(self) -> None:
-        super().__init__("request can not be authenticated")
+    because -- more words, where they help no stranger
+    """
+
+    def __init__(self, because: str = "") -> None:
+        super().__init__("request can not be authenticated" + (f": {because}" if because else ""))
+
+
+class NotAllowedError(Refusal):
+    """Who sent this is known, and may not send it."""
 
 
 class BodyTooLargeError(Refusal):
@@ -25,7 +32,7 @@ class EncodedBodyError(Refusal):
 
 
 class KeyReusedError(Refusal):
-    """An Idempotency-Key came back with another body."""
+    """An Idempotency-Key, or webhook-id, came back with another body."""
 
 
 class DatabaseUnavailableError(Refusal):

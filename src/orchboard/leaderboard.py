@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import structs
 
+from orchboard.errors import NotAllowedError
 from orchboard.parsing import ParsedStats, parse_stats
-from orchboard.stats import JobType, Pipeline, Region, ScoresByCell, StatsQuery, TopScore, Window
+from orchboard.stats import JobType, Pipeline, Region, ScoresByCell, StatsQuery, Tester, TopScore, Window
 from orchboard.store.store import Store
 from orchboard.stored import render_rows
 from orchboard.window import ANY_TIME, Bounds
@@ -42,17 +43,26 @@ class Leaderboard:
         """The window that the bounds mean now."""
         return bounds.window(now=self.now(), default=self._default_window)
 
-    def submit(self, body: bytes, *, key: str | None) -> asyncio.Future[ParsedStats]:
+    def submit(
+        self, body: bytes, *, key: str | None, tester: Tester | None = None
+    ) -> asyncio.Future[ParsedStats]:
         """Store one signed body, received now; done after the commit. Needs a running loop.
 
-        Raises BadInputError, DatabaseUnavailableError at once when nothing is to be stored; the future raises
-        them and KeyReusedError. Then nothing is stored, or, after DatabaseUnavailableError, nothing is known to be.
+        tester -- whose signature it is; None: one with the secret that testers share
+        Raises BadInputError, NotAllowedError, DatabaseUnavailableError at once when nothing is to be stored; the
+        future raises the first, the last and KeyReusedError. Then nothing is stored, or, after
+        DatabaseUnavailableError, nothing is known to be.
         """
-        return self.store.submit_stats(parse_stats(body), key=key, body=body)
+        parsed = parse_stats(body)
+        if tester is None:
+            return self.store.submit_stats(parsed, key=key, body=body)
+        if tester.regions is not None and parsed.region not in tester.regions:
+            raise NotAllowedError(f"{tester.name} may not post results from region {parsed.region[:56]}")
+        return self.store.submit_stats(parsed, key=key, body=body, tester_id=tester.id)
 
-    async def post(self, body: bytes, *, key: str | None) -> ParsedStats:
+    async def post(self, body: bytes, *, key: str | None, tester: Tester | None = None) -> ParsedStats:
         """As `submit`, waited for."""
-        return await self.submit(body, key=key)
+        return await self.submit(body, key=key, tester=tester)
 
     async def aggregated_stats(self, query: StatsQuery) -> ScoresByCell:
         """Scores of every orchestrator and region the query asks for.

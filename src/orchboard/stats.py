@@ -14,6 +14,11 @@ class JobType(StrEnum):
     AI = "ai"
 
 
+def job_type_of(pipeline: str, model: str) -> JobType:
+    """The job type of a result: AI when both are given, transcoding otherwise."""
+    return JobType.AI if pipeline and model else JobType.TRANSCODING
+
+
 class ErrorCount(Struct, frozen=True):
     """How often one error happened during a job.
 
@@ -62,11 +67,6 @@ class Stats(Struct, frozen=True, kw_only=True):
     input_parameters: str = ""
     response_payload: str = ""
 
-    @property
-    def job_type(self) -> JobType:
-        """AI when both pipeline and model are given, transcoding otherwise."""
-        return JobType.AI if self.pipeline and self.model else JobType.TRANSCODING
-
 
 class Region(Struct, frozen=True):
     """A place that job testers test from, for one job type. The wire's names.
@@ -79,6 +79,17 @@ class Region(Struct, frozen=True):
     id: str
     name: str
     type: JobType
+
+
+class Tester(Struct, frozen=True):
+    """A job tester with a key of its own; those that share one are nobody in particular.
+
+    regions -- the codes of those it may post from; None: any
+    """
+
+    id: int
+    name: str
+    regions: frozenset[str] | None = None
 
 
 class Pipeline(Struct, frozen=True):

@@ -24,6 +24,7 @@ from orchboard.api.openapi import openapi_json
 from orchboard.api.params import Params
 from orchboard.api.refusals import STATUS
 from orchboard.api.routes import ROUTES, Endpoint
+from orchboard.api.senders import CREDENTIALS
 from orchboard.app import create_app
 from orchboard.config import SETTINGS, Setting, Settings
 from orchboard.errors import DatabaseUnavailableError
@@ -144,6 +145,7 @@ def test_every_parameter_asked_for_is_documented_and_every_documented_one_asked_
 def test_every_parameter_and_header_named_in_the_source_is_documented() -> None:
     sources = Path(orchboard.api.__file__).parent.glob("*.py")
     named = {name for path in sources for name in _names_asked_for(ast.parse(path.read_text()))}
+    named |= {name.decode() for name in CREDENTIALS}
     documented = {param.name.lower() for endpoint in ROUTES for param in endpoint.params}
     assert named >= {"since", "orchestrator", "idempotency-key"}, "the search finds nothing any more"
     # Announced or set by every client, whatever it asks.

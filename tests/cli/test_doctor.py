@@ -137,7 +137,7 @@ def test_nothing_is_made_where_there_is_nothing_yet(orchboard: Orchboard, tmp_pa
     assert findings(done, "database") == [
         ("warning", "there is no embedded one yet, and POSTGRES is not set")
     ]
-    assert "every POST is refused" in findings(done, "secret")[0][1]
+    assert "only testers with keys of their own may post" in findings(done, "secret")[0][1]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -208,4 +208,23 @@ def test_a_kept_secret_is_no_secret_of_a_server_on_postgres(
     kept.write_text("0" * 64)
     kept.chmod(0o600)
     done = orchboard("doctor", POSTGRES=database_url, ORCHBOARD_DATA=str(tmp_path), SECRET="")
-    assert "! secret: SECRET is not set, so `serve` refuses every POST" in done.out
+    assert "! secret: SECRET is not set, so `serve` takes results only from testers" in done.out
+
+
+def test_what_secrets_are_accepted_is_said(orchboard: Orchboard, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x" * 20)
+    file = str(tmp_path / "file")
+    done = orchboard("doctor", "--json", SECRET="", SECRET_FILE=file, SECRET_PREVIOUS="short", PORT="0")
+    assert findings(done, "secret") == [
+        ("ok", "SECRET is set (20 bytes)"),
+        ("warning", "SECRET_PREVIOUS is short: it can be guessed from one signed result"),
+    ]
+    done = orchboard("doctor", "--json", SECRET_FILE=file, PORT="0")
+    assert done.status == 1
+    assert ("error", "SECRET and SECRET_FILE are both set: take one of them away") in findings(
+        done, "settings"
+    )
+    done = orchboard("doctor", "--json", SECRET="", SECRET_FILE=f"{file}s", PORT="0")
+    assert (
+        findings(done, "settings")[0][1] == f"SECRET_FILE can't be read: {file}s: No such file or directory"
+    )

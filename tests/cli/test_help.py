@@ -11,6 +11,7 @@ from tests.cli.conftest import Orchboard
 
 SUBCOMMANDS = {
     "region": ("list", "add", "rename"),
+    "tester": ("list", "add", "revoke"),
     "migrate": ("up", "down", "goto", "version", "force", "new"),
     "simulate": ("live", "load"),
 }

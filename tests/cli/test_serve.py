@@ -11,7 +11,7 @@ import pytest
 import urllib3
 
 from tests.cli.conftest import Orchboard, environment
-from tests.conftest import SECRET
+from tests.conftest import SECRET, Client, transcoding
 
 StartServe = Callable[..., tuple["subprocess.Popen[str]", str]]
 
@@ -106,3 +106,26 @@ def test_a_wrong_setting_is_one_sentence(orchboard: Orchboard, variables: dict[s
     assert (done.status, done.out) == (3, "")
     assert words in done.err
     assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_secrets_in_files_reach_every_worker(
+    serve: StartServe, database_url: str, tmp_path: Path, workers: str
+) -> None:
+    (tmp_path / "now").write_text("the new secret of all\n")
+    (tmp_path / "before").write_text("short")
+    files = {"SECRET_FILE": str(tmp_path / "now"), "SECRET_PREVIOUS_FILE": str(tmp_path / "before")}
+    program, banner = serve("--workers", workers, POSTGRES=database_url, LOG_LEVEL="warn", **files)
+    url = address_of(banner)
+    wait_until_well(url)
+    for _ in range(8):  # connections of their own, so that each worker has some
+        client = Client(url)
+        answers = [
+            client.post_stats(transcoding(), secret=text) for text in ("the new secret of all", "short")
+        ]
+        assert [answer.data for answer in answers] == [b"ok"] * 2
+        assert client.post_stats(transcoding(), secret="another").status == 403
+    program.send_signal(signal.SIGINT)
+    _, err = program.communicate(timeout=20)
+    warned = "SECRET_PREVIOUS is shorter than 16 bytes: it can be guessed from one signed result"
+    assert (err.count(warned), err.count("is shorter than")) == (1, 1), err

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
+from typing import Any
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from orchboard.errors import BadInputError, DatabaseUnavailableError, KeyReusedError
-from orchboard.parsing import ParsedStats, parse_stats
+from orchboard.parsing import parse_stats
 from orchboard.stats import JobType
 from orchboard.store.changes import LATE, LATE_AFTER_S, Changes, job_type_slot
 from orchboard.store.store import Store
@@ -28,7 +31,7 @@ from tests.store.writing import (
 def submit_refused_by_postgres(store: Store) -> Stored:
     """What parsing would never let through."""
     good = parse_stats(json.dumps(transcoding()).encode())
-    return store.submit_stats(ParsedStats(good.stats, b'{"a":"\\u0000"}'), key=None, body=b"")
+    return store.submit_stats(replace(good, payload=b'{"a":"\\u0000"}'), key=None, body=b"")
 
 
 def test_a_lone_result_is_sent_without_waiting_for_another(database_url: str) -> None:
@@ -136,7 +139,7 @@ def test_a_key_that_came_first_with_a_refused_result_is_free_for_the_next(databa
         async with opened(database_url) as store:
             async with held_up(database_url, store):
                 bad = parse_stats(json.dumps(transcoding()).encode())
-                refused = store.submit_stats(ParsedStats(bad.stats, b"not json"), key="k", body=b"bad")
+                refused = store.submit_stats(replace(bad, payload=b"not json"), key="k", body=b"bad")
                 good = submit(store, 1, key="k")
             assert await outcomes([refused, good]) == [BadInputError, None]
 
@@ -342,5 +345,43 @@ def test_an_unknown_region_is_the_senders_fault(database_url: str) -> None:
     async def work() -> None:
         async with opened(database_url) as store:
             assert await outcomes([submit(store, 1, region="XXX"), submit(store, 2)]) == [BadInputError, None]
+
+    run(work())
+
+
+def test_keys_expire_after_a_day_and_their_results_stay(database_url: str) -> None:
+    async def work() -> None:
+        async with opened(database_url) as store:
+            assert (
+                await outcomes([submit(store, number, key=f"k{number}") for number in range(2)]) == [None] * 2
+            )
+            await query(
+                database_url,
+                "UPDATE idempotency_keys SET event_time = now() - interval '24 hours 1 minute' WHERE key = 'k0'",
+            )
+            await store.expire_idempotency_keys(datetime.now(UTC))
+            assert await query(database_url, "SELECT array_agg(key) FROM idempotency_keys") == ["k1"]
+            assert await outcomes([submit(store, 2, key="k0"), submit(store, 3, key="k1")]) == [
+                None,
+                KeyReusedError,
+            ]
+        assert await stored_numbers(database_url) == [0, 1, 2]
+
+    run(work())
+
+
+def test_a_key_that_expires_just_then_is_stored_and_not_taken_for_a_repeat(database_url: str) -> None:
+    async def work() -> None:
+        async with opened(database_url) as store:
+            assert await outcomes([submit(store, 1, key="k")]) == [None]
+            compare = store._writer._compare
+
+            async def expired_meanwhile(repeated: Any) -> None:
+                await query(database_url, "DELETE FROM idempotency_keys")
+                await compare(repeated)
+
+            store._writer._compare = expired_meanwhile  # type: ignore[method-assign]
+            assert await outcomes([submit(store, 2, key="k")]) == [None]
+        assert await stored_numbers(database_url) == [1, 2]
 
     run(work())

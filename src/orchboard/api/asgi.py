@@ -1,5 +1,6 @@
 """The ASGI application: paths as clients write them, every error in the one shape, one log line a request."""
 
+import asyncio
 import re
 import time
 from collections.abc import Sequence
@@ -18,12 +19,13 @@ from orchboard.api.proxies import Proxies
 from orchboard.api.refusals import error_response, refusal_response
 from orchboard.api.responses import preflight
 from orchboard.api.routes import Asker, Endpoint, Handler
-from orchboard.errors import NotAuthenticatedError, Refusal
+from orchboard.errors import DatabaseUnavailableError, NotAuthenticatedError, Refusal
 from orchboard.leaderboard import Leaderboard
 
 log = structlog.get_logger(__name__)
 
 _SLASHES = re.compile("//+")
+_STOPPED = DatabaseUnavailableError("the server is stopping; try again")
 # Path and query as they were sent. The longest question there is, of two names of 256 characters that are
 # written as 12 each, has 6,500.
 MAX_TARGET_BYTES = 8192
@@ -93,6 +95,10 @@ class Application:
                 await self._router(scope, receive, line.send)
         except ClientDisconnect:
             line.status = 499
+        except asyncio.CancelledError:  # the server stops, and has waited for as long as it may
+            if line.status:
+                raise
+            await self._refused(_STOPPED, line)(scope, receive, line.send)
         except Exception as error:
             if line.status:
                 log.exception("fault after the answer began", request_id=line.request_id)

@@ -1,23 +1,16 @@
 """POST /api/post_stats"""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from orchboard.api.responses import ok
-from orchboard.errors import (
-    BadInputError,
-    BodyTooLargeError,
-    EncodedBodyError,
-    NotAuthenticatedError,
-    Refusal,
-)
+from orchboard.api.senders import CREDENTIALS, Senders
+from orchboard.errors import BodyTooLargeError, EncodedBodyError, NotAuthenticatedError, Refusal
 from orchboard.leaderboard import Leaderboard
-from orchboard.signing import is_signed
-
-MAX_KEY = 255
 
 # Of a Content-Length: more than any has that the parser lets through.
 _MAX_DIGITS = 25
@@ -29,30 +22,36 @@ DRAINED_BYTES = 32 * 1024 * 1024
 class PostStats:
     """Stores one signed result; `ok` is answered after the commit and never otherwise.
 
-    secret -- empty: every POST is refused
     max_body_bytes -- a longer body is refused, and never held in memory
     """
 
-    def __init__(self, *, secret: str, max_body_bytes: int) -> None:
-        self._secret = secret
+    def __init__(self, senders: Senders, *, max_body_bytes: int) -> None:
+        self._senders = senders
         self.max_body_bytes = max_body_bytes
 
     async def __call__(self, request: Request, board: Leaderboard) -> Response:
         """Read, check the signature on the raw bytes, store, acknowledge."""
         body = await self._read(request)
-        if not is_signed(body, request.headers.get("authorization", "").strip(), self._secret):
-            raise NotAuthenticatedError
-        await board.post(body, key=parse_key(request.headers.get("idempotency-key", "")))
+        headers: dict[bytes, bytes] = {}
+        for name, value in request.headers.raw:
+            if name in CREDENTIALS:
+                headers.setdefault(name, value)
+        sender = await self._senders.find(body, headers)
+        await board.post(body, key=sender.key, tester=sender.tester)
         return ok()
 
     def begin(
-        self, body: bytes, authorization: str, key: str, board: Leaderboard
+        self, body: bytes, headers: Mapping[bytes, bytes], board: Leaderboard
     ) -> "asyncio.Future[Any] | None":
-        """Begin to store a body; None when it is not signed, and nothing was begun."""
-        if not is_signed(body, authorization.strip(), self._secret):
-            return None
+        """Begin to store a body; None when that takes more than memory, or it is not signed: nothing was begun.
+
+        headers -- of CREDENTIALS, those that came
+        """
         try:
-            return board.submit(body, key=parse_key(key))
+            sender = self._senders.identify(body, headers)
+            return board.submit(body, key=sender.key, tester=sender.tester) if sender else None
+        except NotAuthenticatedError:
+            return None
         except Refusal as refusal:
             refused: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             refused.set_exception(refusal)
@@ -96,11 +95,3 @@ def parse_length(header: str) -> int:
     """
     digits = header.lstrip("0")
     return int(digits) if digits.isdigit() and len(digits) < _MAX_DIGITS else 0
-
-
-def parse_key(header: str) -> str | None:
-    """The Idempotency-Key, None without one. Raises BadInputError when it is too long."""
-    key = header.strip()
-    if len(key) > MAX_KEY:
-        raise BadInputError(f"Idempotency-Key is longer than {MAX_KEY} characters")
-    return key or None

@@ -4,6 +4,9 @@ import asyncio
 import math
 import re
 import time
+from collections.abc import Mapping
+from fcntl import ioctl
+from termios import FIONREAD
 from typing import Any
 
 import httptools
@@ -11,9 +14,11 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from orchboard.api.deadlines import LINGER_S, TimedProtocol
+from orchboard.api.post_head import PostHead
 from orchboard.api.post_stats import parse_length
 from orchboard.api.refusals import RETRY_AFTER, error_response
 from orchboard.api.room import LINGERING, Room
+from orchboard.api.senders import CREDENTIALS
 from orchboard.api.short_way import POST_TARGET, Known, ShortWay, header_lines
 
 # So many requests of one connection may wait for their turn, some 4 kB each: a quarter of a megabyte is read at
@@ -32,13 +37,17 @@ _NO_ROOM = error_response(503, "there are too many connections; try again", RETR
 
 _ACCEPT_ENCODING = b"accept-encoding"
 _IF_NONE_MATCH = b"if-none-match"
-_AUTHORIZATION = b"authorization"
-_KEY = b"idempotency-key"
 
 # A GET with one of the first, or any request with one of the others, takes the long way.
 _BODY = frozenset({b"content-length", b"transfer-encoding"})
 _ODD = frozenset({b"expect", b"content-encoding"})
-_NOTED = _BODY | _ODD | {_ACCEPT_ENCODING, _IF_NONE_MATCH, _AUTHORIZATION, _KEY}
+_NOTED = _BODY | _ODD | {_ACCEPT_ENCODING, _IF_NONE_MATCH} | CREDENTIALS
+
+# So many results of one connection are parsed before the next is known by its head.
+_POSTS_UNTIL_KNOWN = 2
+
+# What differs from one result's head to the next.
+_DIFFERING = CREDENTIALS | {b"content-length"}
 
 
 class TooManyWaitingError(Exception):
@@ -48,14 +57,17 @@ class TooManyWaitingError(Exception):
 class Posting:
     """A result on its way into the database; to uvicorn, a request that is being answered."""
 
+    # uvicorn sets it when the client leaves; nobody waits for it.
+    message_event = asyncio.Event()
+    keep_alive = True
+    more_body = True
+    response_started = False
+    response_complete = False
+    disconnected = False
+
     def __init__(self) -> None:
         self.body = bytearray()
         self.began_at = time.monotonic()
-        self.keep_alive = True
-        self.more_body = True
-        self.response_complete = False
-        self.disconnected = False
-        self.message_event = asyncio.Event()
 
 
 class Protocol(TimedProtocol):
@@ -78,7 +90,13 @@ class Protocol(TimedProtocol):
     # The last request that was answered from memory, the result that is coming in, what is being answered.
     _answered: tuple[Known, bytes, bytes | None] | None = None
     _posting: Posting | None = None
+    _post_head: PostHead | None = None
+    _posts = 0
     _current: RequestResponseCycle | Posting | None = None
+
+    # Whether the server ends, and the request whose answer says that it is the connection's last.
+    _is_finishing = False
+    _last_of_all: RequestResponseCycle | Posting | None = None
 
     # What is written before the connection is closed, once all requests before are answered.
     _last_words: bytes | None = None
@@ -132,26 +150,35 @@ class Protocol(TimedProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Answer what was seen before byte for byte; parse anything else."""
+        """Answer what was seen before byte for byte, take in a result like the last; parse anything else."""
         way = self._short_way
-        if way is not None and self._expects_head and (seen := way.requests.get(data)) and self._is_free():
-            answer = way.answer(*seen, self._preamble())
-            if answer is not None:
+        if way is not None and self._expects_head and self._is_free():
+            if self._post_head is not None:
+                if (read := self._post_head.read(data)) and self._take(way, *read):
+                    return
+            elif (seen := way.requests.get(data)) and (answer := way.answer(*seen, self._preamble())):
                 self._write(answer)
                 return
         if self._last_words is not None:
             return
-        begins = self._expects_head
+        begins, posts = self._expects_head, self._posts
         self._heads = 0
         is_readable = self._parse(data, begins=begins)
-        if is_readable and begins and self._answered and self._heads == 1 and self._expects_head and way:
-            way.recognise(data, *self._answered)
+        if way and is_readable and begins and self._heads == 1 and self._expects_head:
+            self._learn(way, data, is_post=posts < self._posts)
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._end(_TOO_LONG)
         if self._last_words is None and not (begins and self._expects_head and not self._heads):
             self._set_due(len(data))
+
+    def _learn(self, way: ShortWay, request: bytes, *, is_post: bool) -> None:
+        """Spare the parser this request, or the head of a result, the next time."""
+        if self._answered:
+            way.recognise(request, *self._answered)
+        elif is_post and self._posts == _POSTS_UNTIL_KNOWN:
+            self._post_head = PostHead.learn(request, _DIFFERING)
 
     def _parse(self, data: bytes, *, begins: bool) -> bool:
         """Have it parsed; False when it is no HTTP, which is answered."""
@@ -265,6 +292,7 @@ class Protocol(TimedProtocol):
             (cycle is None or cycle.response_complete)
             and not self.flow.write_paused
             and self._last_words is None
+            and not self._is_finishing
             and not self.transport.is_closing()
         )
 
@@ -285,6 +313,8 @@ class Protocol(TimedProtocol):
         self.url, self.headers, self.expect_100_continue = url, headers, expects
         self.scope["headers"] = headers
         super().on_headers_complete()
+        if self._is_finishing:
+            self._announce_end()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._current = cycle
@@ -310,20 +340,34 @@ class Protocol(TimedProtocol):
             super().on_message_complete()
             return
         posting = self._posting
-        noted = self._noted
         posting.more_body = False
         assert self._short_way is not None  # noqa: S101 - nothing else makes a Posting
-        stored = self._short_way.begin_post(
-            bytes(posting.body), noted.get(_AUTHORIZATION, b""), noted.get(_KEY, b"")
-        )
+        stored = self._short_way.begin_post(bytes(posting.body), self._noted)
         if stored is None:
             self._give_up()
             super().on_message_complete()
             return
         self._posting = None
+        self._posts += 1
         posting.body.clear()
+        self._acknowledge_when(stored, posting)
+
+    def _take(self, way: ShortWay, headers: Mapping[bytes, bytes], body: bytes) -> bool:
+        """Begin to store a result whose head was known; False when it is not signed."""
+        posting = Posting()
+        if len(body) > way.max_body_bytes:
+            return False
+        stored = way.begin_post(body, headers)
+        if stored is None:
+            return False
+        posting.more_body = False
+        self._current = self.cycle = posting  # type: ignore[assignment] # as in _goes_short
+        self._acknowledge_when(stored, posting)
+        self._due_at = math.inf
+        return True
+
+    def _acknowledge_when(self, stored: "asyncio.Future[Any]", posting: Posting) -> None:
         self.tasks.add(stored)  # type: ignore[arg-type] # a future: a server that ends waits for it
-        stored.add_done_callback(self.tasks.discard)
         stored.add_done_callback(lambda stored: self._acknowledge(posting, stored))
 
     def _give_up(self) -> None:
@@ -338,6 +382,7 @@ class Protocol(TimedProtocol):
     def _acknowledge(self, posting: Posting, stored: "asyncio.Future[Any]") -> None:
         """Answer a result: this one, whatever the connection has read since."""
         assert self._short_way is not None  # noqa: S101 - as above
+        self.tasks.discard(stored)
         preamble = self._preamble() if posting.keep_alive else self._preamble() + b"connection: close\r\n"
         answer = self._short_way.acknowledge(stored, posting.began_at, preamble)
         posting.response_complete = True
@@ -398,6 +443,32 @@ class Protocol(TimedProtocol):
             return True
         return False
 
+    def finish(self) -> None:
+        """The server ends: answer what comes, and say with the newest request's answer that it is the last.
+
+        What the client sent before it could know is answered too. Doing it twice is fine.
+        """
+        if not self._is_finishing:
+            self._is_finishing = True
+            self._announce_end()
+
+    def _announce_end(self) -> None:
+        before, newest = self._last_of_all, self.cycle
+        if newest is None or newest.response_complete or not newest.keep_alive:
+            return
+        if before is not None and not before.response_started:
+            before.keep_alive = True
+        newest.keep_alive = False
+        self._last_of_all = newest
+
+    def shutdown(self) -> None:
+        """Close the connection, once what its client has begun to ask is answered."""
+        is_idle = self._expects_head and (self.cycle is None or self.cycle.response_complete)
+        if is_idle and not _unread(self.transport):
+            self.transport.close()
+        else:
+            self.finish()
+
     def _end(self, response: Response | None) -> None:
         """Read nothing more; answer what came in whole, then what came last, and close the connection."""
         if self._last_words is not None or self.transport.is_closing():
@@ -431,6 +502,11 @@ class Protocol(TimedProtocol):
         self.transport.write_eof()
         self.flow.resume_reading()
         self._due_at = self.loop.time() + LINGER_S
+
+
+def _unread(transport: asyncio.Transport) -> bool:
+    """Whether the client has sent what was not read yet."""
+    return any(ioctl(transport.get_extra_info("socket").fileno(), FIONREAD, bytes(4)))
 
 
 def _unreadable(error: httptools.HttpParserError, head: bytes) -> Response:

@@ -12,6 +12,7 @@ from orchboard.errors import (
     DatabaseUnavailableError,
     EncodedBodyError,
     KeyReusedError,
+    NotAllowedError,
     NotAuthenticatedError,
     Refusal,
     SetupError,
@@ -20,6 +21,7 @@ from orchboard.errors import (
 STATUS: dict[type[Refusal], int] = {
     BadInputError: 400,
     NotAuthenticatedError: 403,
+    NotAllowedError: 403,
     BodyTooLargeError: 413,
     EncodedBodyError: 415,
     KeyReusedError: 422,

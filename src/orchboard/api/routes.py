@@ -13,11 +13,12 @@ from orchboard.api.health import DatabaseHealth, Health, health
 from orchboard.api.healthz import Alive, healthz
 from orchboard.api.params import Params
 from orchboard.api.pipelines import Pipelines, pipelines
-from orchboard.api.post_stats import MAX_KEY, PostStats
+from orchboard.api.post_stats import PostStats
 from orchboard.api.raw_stats import raw_stats
 from orchboard.api.readyz import CheckResult, Readiness, readyz
 from orchboard.api.refusals import Error
 from orchboard.api.regions import Regions, regions
+from orchboard.api.senders import MAX_KEY
 from orchboard.api.top_ai_score import top_ai_score
 from orchboard.errors import (
     BadInputError,
@@ -30,6 +31,7 @@ from orchboard.errors import (
 )
 from orchboard.leaderboard import Leaderboard
 from orchboard.parsing import SentStats
+from orchboard.signing import TOLERANCE_S
 from orchboard.stats import JobType, Pipeline, Region, Stats, TopScore
 
 Handler = Callable[[Request, Leaderboard], Awaitable[Response]]
@@ -134,10 +136,17 @@ ROUTES: tuple[Endpoint, ...] = (
         help="Sent by a job tester: one result, signed. Answered `ok` after the commit, and never otherwise. A result "
         "that names both `pipeline` and `model` is an AI result, any other a transcoding result.",
         params=(
-            Param("Authorization", "HMAC-SHA256 of the raw body with the shared secret, 64 lower-case hex digits.",
-                  required=True, place="header"),
+            Param("Authorization", "HMAC-SHA256 of the raw body with the shared secret, 64 lower-case hex digits. Not "
+                  "looked at, and not required, beside a `webhook-signature`.", required=True, place="header"),
             Param("Idempotency-Key", f"At most {MAX_KEY} characters. The same key with the same body stores once, so a "
                   "POST may be repeated.", "tester-7-job-1042", place="header"),
+            Param("webhook-id", "With the two below: a signature as Standard Webhooks 1.0 has it, which nobody can "
+                  f"send a second time. At most {MAX_KEY} characters; it is the Idempotency-Key.", place="header"),
+            Param("webhook-timestamp", f"Unix seconds, at most {TOLERANCE_S} from the server's clock.", place="header"),
+            Param("webhook-signature", "`v1,` and the HMAC-SHA256 of `<webhook-id>.<webhook-timestamp>.<body>` in base64; "
+                  "of several with spaces between, one must be right.", place="header"),
+            Param("Orchboard-Tester", "Whose key signed it, of a tester that has one of its own; else the shared "
+                  "secret did.", place="header"),
         ),
         body=SentStats,
         bodies={JobType.AI: _RESULT, JobType.TRANSCODING: _TRANSCODING_RESULT},
@@ -150,7 +159,7 @@ ROUTES: tuple[Endpoint, ...] = (
             NotAuthenticatedError: Error("request can not be authenticated"),
             BodyTooLargeError: Error("the body is over 16777216 bytes"),
             EncodedBodyError: Error("Content-Encoding 'gzip' is not taken: send the body as it is"),
-            KeyReusedError: Error("this Idempotency-Key was used for another body"),
+            KeyReusedError: Error("this Idempotency-Key (or webhook-id) was used for another body"),
             DatabaseUnavailableError: _UNAVAILABLE,
         },
     ),

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -155,11 +156,9 @@ class ShortWay:
             self._log.write(outcome, request_id, (time.monotonic() - began_at) * 1000)
         return b"%b%bx-request-id: %b\r\n%b" % (line, preamble, request_id.encode(), rest), body
 
-    def begin_post(self, body: bytes, authorization: bytes, key: bytes) -> "asyncio.Future[Any] | None":
-        """Begin to store a result; None when it is not signed, which the application is to say."""
-        return self._post_stats.begin(
-            body, authorization.decode("latin-1"), key.decode("latin-1"), self._board
-        )
+    def begin_post(self, body: bytes, headers: Mapping[bytes, bytes]) -> "asyncio.Future[Any] | None":
+        """Begin to store a result; None when the application is to do it, or to say why not."""
+        return self._post_stats.begin(body, headers, self._board)
 
     def acknowledge(self, stored: "asyncio.Future[Any]", began_at: float, preamble: bytes) -> bytes:
         """The whole answer to a result, from the future that has ended; logged.

@@ -17,6 +17,7 @@ from orchboard.store.database import Database
 from orchboard.store.embedded import EmbeddedPostgres, default_data_directory, existing_url
 from orchboard.store.embedded_binaries import find_binaries
 from orchboard.store.regions import RegionDirectory
+from orchboard.store.testers import TesterDirectory
 
 
 def data_directory(settings: Settings) -> Path:
@@ -132,9 +133,24 @@ def in_words() -> Iterator[None]:
 @asynccontextmanager
 async def open_regions(settings: Settings, url: str) -> AsyncIterator[RegionDirectory]:
     """The regions of a database, which is migrated first."""
+    async with _open(settings, url) as database:
+        yield RegionDirectory(database, cache_s=0)
+
+
+@asynccontextmanager
+async def open_testers(
+    settings: Settings, url: str
+) -> AsyncIterator[tuple[TesterDirectory, RegionDirectory]]:
+    """The testers with keys of their own, and the regions, of a database, which is migrated first."""
+    async with _open(settings, url) as database:
+        yield TesterDirectory(database), RegionDirectory(database, cache_s=0)
+
+
+@asynccontextmanager
+async def _open(settings: Settings, url: str) -> AsyncIterator[Database]:
     database = Database(url, connections=1, timeout_s=settings.db_timeout_s)
     try:
-        yield RegionDirectory(database, cache_s=0)
+        yield database
     finally:
         await database.close()
 

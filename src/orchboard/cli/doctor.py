@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from orchboard.config import Settings
     from orchboard.store.diagnosis import Finding
 
-SHORT_SECRET_BYTES = 16
 LOW_SPACE_BYTES = 1024**3
 NO_SPACE_BYTES = 100 * 1024**2
 PATIENCE_S = 10.0
@@ -67,8 +66,13 @@ def _examine(environ: Mapping[str, str]) -> Iterator[Finding]:
             )
     names = [setting.name for setting in SETTINGS if readable.get(setting.name, "").strip()]
     yield Finding(Level.OK, "settings", f"{', '.join(names) or 'none'} set; the rest is at its default")
-    settings = read_settings(readable)
+    try:
+        settings = read_settings(readable)
+    except SetupError as error:  # each can be read, but not beside the others
+        yield Finding(Level.ERROR, "settings", str(error))
+        settings = read_settings({name: readable[name] for name in readable if not name.endswith("_FILE")})
     yield _secret(settings)
+    yield from _previous_secret(settings)
     if settings.postgres or environ.get("POSTGRES", "").strip() == "":
         yield from _database(settings)
     yield _port(settings)
@@ -76,6 +80,7 @@ def _examine(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def _secret(settings: Settings) -> Finding:
     from orchboard.cli.database import data_directory, kept_secret
+    from orchboard.signing import SHORT_SECRET_BYTES, strength
     from orchboard.store.diagnosis import Finding, Level
 
     secret, kept = settings.secret, kept_secret(settings)
@@ -85,23 +90,41 @@ def _secret(settings: Settings) -> Finding:
             return Finding(Level.WARNING, "secret", f"{path} can be read by others", f"chmod 600 '{path}'")
         if settings.postgres:
             return Finding(
-                Level.WARNING, "secret", "SECRET is not set, so `serve` refuses every POST",
+                Level.WARNING, "secret", "SECRET is not set, so `serve` takes results only from testers with keys of their own",
                 "Set SECRET to what the job testers sign with; `--generate-secret` takes the one kept here.",
             )  # fmt: skip
         says = "SECRET is not set; `serve --generate-secret` and `post` use the kept one"
         return Finding(Level.OK, "secret", says)
     if not secret:
         return Finding(
-            Level.WARNING, "secret", "SECRET is not set, so every POST is refused",
+            Level.WARNING, "secret", "SECRET is not set, so only testers with keys of their own may post",
             "Set SECRET to what the job testers sign with, or use `orchboard serve --generate-secret`.",
         )  # fmt: skip
-    length = len(secret.encode())
+    length = strength(secret)
     if length < SHORT_SECRET_BYTES:
         return Finding(
             Level.WARNING, "secret", f"SECRET is short ({length} bytes): it can be guessed from one signed result",
             f"Take {SHORT_SECRET_BYTES} bytes or more, here and at the job testers.",
         )  # fmt: skip
     return Finding(Level.OK, "secret", f"SECRET is set ({length} bytes)")
+
+
+def _previous_secret(settings: Settings) -> Iterator[Finding]:
+    from orchboard.config import weak_secrets
+    from orchboard.signing import SHORT_SECRET_BYTES
+    from orchboard.store.diagnosis import Finding, Level
+
+    if not settings.secret_previous:
+        return
+    if not settings.secret:
+        says, remedy = "SECRET_PREVIOUS is set without SECRET, and counts for nothing", "Set SECRET too."
+    elif "SECRET_PREVIOUS" in weak_secrets(settings):
+        says = "SECRET_PREVIOUS is short: it can be guessed from one signed result"
+        remedy = f"Have the testers change to a SECRET of {SHORT_SECRET_BYTES} bytes or more, then unset it."
+    else:
+        says = "SECRET_PREVIOUS is accepted too"
+        remedy = "Unset it when every tester has changed over."
+    yield Finding(Level.WARNING, "secret", says, remedy)
 
 
 def _database(settings: Settings) -> Iterator[Finding]:

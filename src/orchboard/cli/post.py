@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from orchboard.client import Client, Result
     from orchboard.errors import Refusal
 
-NOT_AUTHENTICATED = 403
+NOT_AUTHENTICATED = "request can not be authenticated"
 
 
 def post(
@@ -28,8 +28,12 @@ def post(
         bool, Parameter(help="Send one made-up transcoding result instead.", negative="")
     ] = False,
     key: Annotated[
-        bool, Parameter(help="Send an Idempotency-Key, so that a retry stores nothing twice.")
+        bool,
+        Parameter(help="Send a key, so that a retry stores nothing twice; without it, the bare signature."),
     ] = True,
+    tester: Annotated[
+        str | None, Parameter(help="Whose key SECRET is, of a tester with one of its own. [ORCHBOARD_TESTER]")
+    ] = None,
     json: Annotated[bool, Parameter(help="Say what became of them as JSON.", negative="")] = False,
     timeout: Annotated[float, Parameter(help="Seconds for each result, retries included.")] = 30.0,
 ) -> int:
@@ -55,7 +59,8 @@ def post(
         print("orchboard: reading results from the terminal; end with Ctrl-D", file=sys.stderr)
     tally = Tally()
     results = [example_result(datetime.now(UTC))] if example else _read(files or ("-",), tally)
-    _send(client, results, tally, secret=secret, with_key=key)
+    tester = settings.orchboard_tester if tester is None else tester
+    _send(client, results, tally, secret=secret, tester=tester, with_key=key)
     if json:
         print_json(asdict(tally))
     else:
@@ -110,7 +115,9 @@ def _read(files: Sequence[str], tally: Tally) -> list[Result]:
     return results
 
 
-def _send(client: Client, results: Sequence[Result], tally: Tally, *, secret: str, with_key: bool) -> None:
+def _send(
+    client: Client, results: Sequence[Result], tally: Tally, *, secret: str, tester: str, with_key: bool
+) -> None:
     """Send them in order; stops when the server is away or knows another secret."""
     from orchboard.cli.output import progress_bar
     from orchboard.client import ServerRefusedError, ServerUnreachableError, new_key
@@ -120,17 +127,24 @@ def _send(client: Client, results: Sequence[Result], tally: Tally, *, secret: st
         for position, result in enumerate(results, start=1):
             tally.not_sent = len(results) - position
             try:
-                client.post(result.body, secret, key=new_key() if with_key else None)
+                client.post(result.body, secret, key=new_key() if with_key else None, tester=tester)
             except ServerUnreachableError as error:
                 return tally.refuse(result.source, error)
             except ServerRefusedError as error:
-                if error.status == NOT_AUTHENTICATED:
-                    return tally.refuse(result.source, f"{error}: is SECRET the same here and there?")
+                if str(error).startswith(NOT_AUTHENTICATED):
+                    told = f"{error}: {_remedy(tester)}" if str(error) == NOT_AUTHENTICATED else error
+                    return tally.refuse(result.source, told)
                 tally.refuse(result.source, error)
             else:
                 tally.stored += 1
             bar.advance(task)
     return None
+
+
+def _remedy(tester: str) -> str:
+    if tester:
+        return f"is SECRET the key of {tester}, and not revoked? `orchboard tester list` shows who has one"
+    return "is SECRET the same here and there?"
 
 
 def _print_where_to_look(url: str) -> None:

@@ -38,36 +38,35 @@ class Store:
         """What has to be known of new results before anybody is told that they are stored."""
         if took_s > LATE_AFTER_S:
             self._changes.note_late()
-        for parsed in stored:
-            self._changes.note(parsed.stats)
+        self._changes.note(stored)
 
     def submit_stats(
-        self, parsed: ParsedStats, *, key: str | None, body: bytes
+        self, parsed: ParsedStats, *, key: str | None, body: bytes, tester_id: int | None = None
     ) -> asyncio.Future[ParsedStats]:
         """Store one result, received now; done, with what was stored, after the commit.
 
         Needs a running loop. Whoever stops waiting, even by cancelling it, does not end the storing.
 
         key -- an Idempotency-Key: the same key with the same body stores once; body -- as it was signed
+        tester_id -- who sent it, if that is somebody with a key of its own
         The future raises BadInputError, KeyReusedError, DatabaseUnavailableError; the last is raised here
         when too much is waiting to be stored.
         """
-        stats = parsed.stats
         digest = None if key is None else sha256(body).digest()
-        region_id = self.regions.known_id_of(stats.region, stats.job_type)
+        region_id = self.regions.known_id_of(parsed.region, parsed.job_type)
         if region_id is not None:
-            return self._writer.submit(parsed, region_id, key, digest)
-        submitting = asyncio.create_task(self._submit_when_known(parsed, key, digest))
+            return self._writer.submit(parsed, region_id, key, digest, tester_id)
+        submitting = asyncio.create_task(self._submit_when_known(parsed, key, digest, tester_id))
         submitting.add_done_callback(be_seen)
         return submitting
 
     async def _submit_when_known(
-        self, parsed: ParsedStats, key: str | None, digest: bytes | None
+        self, parsed: ParsedStats, key: str | None, digest: bytes | None, tester_id: int | None
     ) -> ParsedStats:
-        region_id = await self.regions.id_of(parsed.stats.region, parsed.stats.job_type)
+        region_id = await self.regions.id_of(parsed.region, parsed.job_type)
         if region_id is None:
             raise BadInputError("invalid region")
-        return await self._writer.submit(parsed, region_id, key, digest)
+        return await self._writer.submit(parsed, region_id, key, digest, tester_id)
 
     async def expire_idempotency_keys(self, now: datetime) -> None:
         """Forget the keys older than KEY_LIFETIME."""

@@ -25,6 +25,8 @@ class QueuedRow(Struct, eq=False):
     key, digest -- an Idempotency-Key and the digest of the body it came with; both or neither
     submitted_at -- by the loop's clock, in seconds
     lost -- it was sent once, and the connection lost before the answer
+    tester_id -- whose it is, of a tester with a key of its own
+    size -- about how many bytes of memory it takes
     """
 
     parsed: ParsedStats
@@ -34,11 +36,12 @@ class QueuedRow(Struct, eq=False):
     submitted_at: float
     stored: asyncio.Future[ParsedStats]
     lost: bool = False
+    tester_id: int | None = None
+    size: int = 0
 
-    @property
-    def size(self) -> int:
-        """About how many bytes of memory it takes."""
-        return len(self.parsed.payload) + _ROW_BYTES
+    def __post_init__(self) -> None:
+        """Know the size."""
+        self.size = len(self.parsed.payload) + _ROW_BYTES
 
     def settle(self, refusal: Exception | None = None) -> None:
         """Tell whoever waits, unless they were told, or left."""

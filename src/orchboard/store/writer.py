@@ -11,7 +11,6 @@ from orchboard.errors import BadInputError, DatabaseUnavailableError, KeyReusedE
 from orchboard.parsing import ParsedStats
 from orchboard.store.database import (
     BAD_ROW,
-    CANT_CONNECT,
     LOST,
     NO_ANSWER,
     WRITE_PATIENCE_S,
@@ -19,6 +18,7 @@ from orchboard.store.database import (
     in_brief,
     unavailable,
 )
+from orchboard.store.hosts import CANT_CONNECT
 from orchboard.store.kept_connection import KeptConnection, NotSentError
 from orchboard.store.queries import sql
 from orchboard.store.write_queue import QueuedRow, WriteQueue
@@ -57,11 +57,17 @@ class Writer:
         self._closed = False
 
     def submit(
-        self, parsed: ParsedStats, region_id: int, key: str | None, digest: bytes | None
+        self,
+        parsed: ParsedStats,
+        region_id: int,
+        key: str | None,
+        digest: bytes | None,
+        tester_id: int | None = None,
     ) -> asyncio.Future[ParsedStats]:
         """Queue one result; done after the commit that stores it.
 
         key, digest -- an Idempotency-Key and the digest of the body it came with; both or neither
+        tester_id -- who sent it; None: somebody with the secret that testers share
         Raises DatabaseUnavailableError when too much is waiting, or the server stops; the future raises it
         too, and BadInputError when Postgres refuses the result, KeyReusedError for a key of another body.
         """
@@ -69,6 +75,7 @@ class Writer:
             raise DatabaseUnavailableError("the server is stopping; try again")
         loop = asyncio.get_running_loop()
         row = QueuedRow(parsed, region_id, key, digest, loop.time(), loop.create_future())
+        row.tester_id = tester_id
         self._waiting.append(row)
         if self._writing is None:
             self._writing = loop.create_task(self._write())
@@ -147,11 +154,12 @@ class Writer:
         inserted = await self._fetch(
             "insert_stats",
             group,
-            [row.parsed.stats.orchestrator for row in group],
+            [row.parsed.orchestrator for row in group],
             [row.region_id for row in group],
             [row.parsed.payload.decode() for row in group],
             [row.key for row in group],
             [row.digest for row in group],
+            [row.tester_id for row in group],
         )
         new_keys = {None, *(key for (key,) in inserted)}
         new = [row for row in group if row.key in new_keys]
@@ -163,12 +171,21 @@ class Writer:
             await self._compare([row for row in group if row.key not in new_keys])
 
     async def _compare(self, repeated: Sequence[QueuedRow]) -> None:
-        """Acknowledge results whose keys were there, unless they came with another body then."""
+        """Acknowledge results whose keys were there, unless they came with another body then.
+
+        Keys may have expired since: those results are stored after all.
+        """
         rows = await self._fetch("body_digests", repeated, [row.key for row in repeated])
         digests = {row["key"]: row["body_digest"] for row in rows}
         for row in repeated:
-            same = digests.get(row.key, row.digest) == row.digest
-            row.settle(None if same else KeyReusedError("this Idempotency-Key was used for another body"))
+            if row.key in digests:
+                same = digests[row.key] == row.digest
+                row.settle(
+                    None
+                    if same
+                    else KeyReusedError("this Idempotency-Key (or webhook-id) was used for another body")
+                )
+        self._put_back(repeated)
 
     async def _fetch(self, name: str, group: Sequence[QueuedRow], *arrays: object) -> list[asyncpg.Record]:
         youngest = max(row.submitted_at for row in group)

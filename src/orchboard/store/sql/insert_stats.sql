@@ -2,12 +2,13 @@
 -- that another transaction is just storing is waited for. Keys are claimed in order, so that two such
 -- statements wait for each other in one direction only.
 -- Arrays with an item a result; a key occurs once:
--- $1 orchestrator (lower case), $2 region id, $3 payload (JSON text), $4 key or null, $5 digest of the body or null
+-- $1 orchestrator (lower case), $2 region id, $3 payload (JSON text), $4 key or null, $5 digest of the body or null,
+-- $6 tester id or null
 -- Returns one row (key) for each key that was new. None when there was none.
 WITH given AS (
     SELECT *
-    FROM unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::bytea[])
-        AS given (orchestrator, region_id, payload, key, body_digest)
+    FROM unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::bytea[], $6::integer[])
+        AS given (orchestrator, region_id, payload, key, body_digest, tester_id)
 ),
 claimed AS (
     INSERT INTO idempotency_keys (key, body_digest)
@@ -16,8 +17,8 @@ claimed AS (
     RETURNING key
 ),
 stored AS (
-    INSERT INTO events (orchestrator, region_id, payload)
-    SELECT orchestrator, region_id, payload::jsonb
+    INSERT INTO events (orchestrator, region_id, payload, tester_id)
+    SELECT orchestrator, region_id, payload::jsonb, tester_id
     FROM given
     WHERE key IS NULL OR key IN (SELECT key FROM claimed)
 )

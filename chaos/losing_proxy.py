@@ -1,0 +1,68 @@
+"""A TCP proxy that loses acknowledgements: what a server said of a result, its sender never sees, once."""
+
+import asyncio
+import re
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+# What a result is sent again under; a request without one is passed on as it is.
+_KEY = re.compile(rb"\r\n(?:idempotency-key|webhook-id): *([^\r\n]+)", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
+
+
+class LosingProxy:
+    """Passes requests on to one server after the other, and the answers back, but the first `ok` to each key.
+
+    The server has answered by then; the sender's connection is closed without a byte of it.
+
+    lost -- the keys whose acknowledgement was lost
+    """
+
+    def __init__(self, *ports: int) -> None:
+        self._ports = ports
+        self._turn = 0
+        self._serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self.lost: set[bytes] = set()
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.close()
+        for writer in self._serving.values():
+            writer.close()  # whoever reads from it comes to an end
+        await asyncio.gather(*self._serving)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving[task] = writer
+        self._turn += 1
+        port = self._ports[self._turn % len(self._ports)]
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        with suppress(asyncio.IncompleteReadError, ConnectionError):  # somebody left
+            while True:
+                request = await read_message(reader)
+                back.write(request)
+                answer = await read_message(there)
+                found = _KEY.search(request)
+                if found and found[1] not in self.lost and answer.endswith(b"\r\n\r\nok"):
+                    self.lost.add(found[1])
+                    break
+                writer.write(answer)
+        back.close()
+        writer.close()
+        del self._serving[task]
+
+
+async def read_message(reader: asyncio.StreamReader) -> bytes:
+    """One request or answer, whole. Raises IncompleteReadError when there is none any more."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = _LENGTH.search(head)
+    return head + await reader.readexactly(int(length[1]) if length else 0)

@@ -1,0 +1,221 @@
+"""Once: every acknowledgement is lost on its way and its result sent again; it is stored one time."""
+
+import asyncio
+import json
+import os
+import secrets
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlencode
+
+import urllib3
+from msgspec import Struct
+
+from chaos.losing_proxy import LosingProxy, read_message
+from chaos.verdict import Scale, Verdict
+from orchboard.client import Client, new_key
+from orchboard.signing import sign, sign_webhook
+from orchboard.store.embedded import EmbeddedPostgres
+
+T = TypeVar("T")
+
+SECRET = secrets.token_hex(16)
+ORCHESTRATORS = [f"0x{number:040x}" for number in range(8)]
+SERVERS = 2
+PATIENCE_S = 60.0
+TARGET = "0 stored twice, 0 lost"
+
+
+class Size(Struct, frozen=True):
+    """How much is sent: results whose acknowledgement is lost, as many that are sent twice at once, connections."""
+
+    results: int
+    connections: int
+
+
+SIZES = {Scale.SMALL: Size(120, 8), Scale.FULL: Size(20_000, 32)}
+
+
+class Sent(Struct, frozen=True):
+    """A result under its key, and the whole request that carries it."""
+
+    number: int
+    key: str
+    body: bytes
+
+    def request(self, *, in_both_forms: bool) -> bytes:
+        """Signed as today's testers do, or as Standard Webhooks has it too."""
+        lines = {
+            "Host": "x",
+            "Content-Length": str(len(self.body)),
+            "Authorization": sign(self.body, SECRET),
+            "Idempotency-Key": self.key,
+        }
+        if in_both_forms:
+            now = int(time.time())
+            lines["webhook-id"], lines["webhook-timestamp"] = self.key, str(now)
+            lines["webhook-signature"] = sign_webhook(self.body, SECRET, webhook_id=self.key, timestamp=now)
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        return f"POST /api/post_stats HTTP/1.1\r\n{head}\r\n".encode() + self.body
+
+
+async def prove(scale: Scale, directory: Path) -> list[Verdict]:
+    """Two servers on one database, one of them with two workers, and a proxy before both that loses every first `ok`."""
+    size = SIZES[scale]
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(_database(directory))
+        ports = [await stack.enter_async_context(_server(url, workers)) for workers in range(1, SERVERS + 1)]
+        proxy = await stack.enter_async_context(LosingProxy(*ports))
+        lost = _results(size.results, "lost")
+        dropped = await _share(lost, size.connections, lambda sent: _send_until_told(proxy.port, sent))
+        by_client = _results(max(10, size.results // 20), "client")
+        client = Client(f"http://127.0.0.1:{proxy.port}", timeout_s=60)
+        for sent in by_client:
+            await asyncio.to_thread(client.post, sent.body, SECRET, key=sent.key)
+        dropped_by_client = len(proxy.lost) - len(lost)
+        twins = _results(size.results, "twin")
+        answers = await _share(twins, size.connections, lambda sent: _send_twice_at_once(ports, sent))
+        others = await _share(lost, size.connections, lambda sent: _send_another_body(ports, sent))
+        stored = await asyncio.to_thread(_read_back, ports[-1])
+    not_ok = sum(pair != (200, 200) for pair in answers)
+    return [
+        _judge("an acknowledgement lost, the result sent again", lost, stored, sum(dropped)),
+        _judge("the same by the client, on its own", by_client, stored, dropped_by_client),
+        _judge("a key twice at once, at two servers", twins, stored, None, f"{not_ok} not answered ok"),
+        Verdict(
+            promise="a key with another body",
+            figure=f"{others.count(422):,} of {len(others):,} answered 422",
+            target="all, and none stored",
+            is_met=set(others) == {422} and len(stored) == len(lost) + len(by_client) + len(twins),
+        ),
+    ]
+
+
+def _judge(
+    promise: str, sent: Sequence[Sent], stored: Counter[str], dropped: int | None, more: str = ""
+) -> Verdict:
+    """Compare what was sent with what the API gives back, by content."""
+    counts = [stored[_content(json.loads(one.body))] for one in sent]
+    twice, lost = sum(count > 1 for count in counts), counts.count(0)
+    figure = f"{twice} stored twice, {lost} lost of {len(sent):,}"
+    figure += "" if dropped is None else f", {dropped:,} acknowledgements dropped"
+    met = not twice and not lost and dropped in (None, len(sent))
+    return Verdict(promise=promise, figure=f"{figure}{more and f', {more}'}", target=TARGET, is_met=met)
+
+
+def _results(number: int, kind: str) -> list[Sent]:
+    return [Sent(n, new_key(), json.dumps(_result(f"{kind} {n}", n)).encode()) for n in range(number)]
+
+
+def _result(name: str, number: int) -> dict[str, object]:
+    return {
+        "region": "MDW",
+        "orchestrator": ORCHESTRATORS[number % len(ORCHESTRATORS)],
+        "success_rate": number % 2,
+        "round_trip_time": 1 + number / 8,
+        "timestamp": 1_700_000_000 + number,
+        "seg_duration": 2.0,
+        "chaos": name,
+    }
+
+
+def _content(result: dict[str, object]) -> str:
+    """What was sent of a result, in one order; the rest of what comes back the server has filled in."""
+    values = [result[name] for name in _result("", 0)]
+    return repr([value if isinstance(value, str) else float(str(value)) for value in values])
+
+
+def _read_back(port: int) -> Counter[str]:
+    """How often each result is stored, by content."""
+    stored: Counter[str] = Counter()
+    for orchestrator in ORCHESTRATORS:
+        query = urlencode({"orchestrator": orchestrator, "since": 1})
+        answer = urllib3.request("GET", f"http://127.0.0.1:{port}/api/raw_stats?{query}", timeout=60)
+        stored.update(_content(row) for rows in answer.json().values() for row in rows)
+    return stored
+
+
+async def _share(sent: Sequence[Sent], connections: int, send: Callable[[Sent], Awaitable[T]]) -> list[T]:
+    """Send them, so many at a time; what became of each, in no order."""
+    waiting, became = list(sent), []
+
+    async def work() -> None:
+        while waiting:
+            became.append(await send(waiting.pop()))
+
+    await asyncio.gather(*(work() for _ in range(connections)))
+    return became
+
+
+async def _send_until_told(port: int, sent: Sent) -> bool:
+    """Send a result until it is acknowledged; whether that took more than once. Half come in each form."""
+    for attempt in range(60):
+        if await _exchange(port, sent.request(in_both_forms=sent.number % 2 == 0)) == 200:
+            return attempt > 0
+    raise AssertionError(f"{sent.key} was never acknowledged")
+
+
+async def _send_twice_at_once(ports: Sequence[int], sent: Sent) -> tuple[int, ...]:
+    """The same request to two servers, neither of which knows of the other's."""
+    request = sent.request(in_both_forms=sent.number % 2 == 0)
+    return tuple(await asyncio.gather(*(_exchange(port, request) for port in ports)))
+
+
+async def _send_another_body(ports: Sequence[int], sent: Sent) -> int:
+    other = Sent(sent.number, sent.key, sent.body.replace(b'"MDW"', b'"FRA"'))
+    return await _exchange(ports[sent.number % len(ports)], other.request(in_both_forms=sent.number % 3 == 0))
+
+
+async def _exchange(port: int, request: bytes) -> int:
+    """The status that comes back on a connection of its own; 0 when it is closed without a word."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(request)
+        return int((await asyncio.wait_for(read_message(reader), PATIENCE_S)).split(b" ", 2)[1])
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return 0
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def _database(directory: Path) -> AsyncIterator[str]:
+    postgres = await asyncio.to_thread(_start_postgres, directory)
+    try:
+        yield postgres.url
+    finally:
+        await asyncio.to_thread(postgres.stop)
+
+
+def _start_postgres(directory: Path) -> EmbeddedPostgres:
+    directory.chmod(0o755)  # as root, Postgres runs as somebody else
+    return EmbeddedPostgres.start(directory / "data", watch=False)
+
+
+@asynccontextmanager
+async def _server(url: str, workers: int) -> AsyncIterator[int]:
+    """The port of an `orchboard serve` that answers."""
+    settings = {"POSTGRES": url, "SECRET": SECRET, "WORKERS": str(workers), "LOG_LEVEL": "error"}
+    program = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "orchboard", "serve", "--port", "0"),
+        env={name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME") if name in os.environ}
+        | settings,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert program.stdout is not None
+        banner = (await asyncio.wait_for(program.stdout.readline(), PATIENCE_S)).decode()
+        port = int(banner.rstrip().rpartition(":")[2])
+        health = b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n"
+        if await _exchange(port, health) != 200:
+            raise AssertionError("the server did not get well")
+        yield port
+    finally:
+        program.terminate()
+        await program.wait()

@@ -1,0 +1,140 @@
+"""orchboard tester"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+MAX_NAME = 56
+
+# The standard asks for 24 to 64.
+KEY_BYTES = 32
+
+tester = App(
+    name="tester",
+    help="""Give job testers keys of their own, and take them away.
+
+    A tester with a key signs with it instead of SECRET and says in the header `Orchboard-Tester` who it is; each
+    result is stored with whose it is. Who has none goes on with SECRET. A running server knows of a change within
+    a second or two.
+
+    `orchboard tester add muc-1 --region MUC`
+    """,
+)
+
+
+@tester.command
+def add(
+    name: Annotated[str, Parameter(help="Letters, digits, `.`, `_` and `-`.")],
+    *,
+    region: Annotated[
+        tuple[str, ...], Parameter(help="A region it may post from; once for each. None: any.", negative="")
+    ] = (),
+) -> None:
+    """Give a tester a key, and print it, once: nothing shows it again.
+
+    To change a key without a gap, add a second name, change the tester over, then revoke the first.
+
+    `orchboard tester add muc-1 --region MUC --region FRA`
+    """
+    import asyncio
+    import base64
+    import secrets
+
+    from orchboard.cli.database import database_url, open_testers, read_environment
+    from orchboard.errors import BadInputError
+    from orchboard.signing import WEBHOOK_PREFIX
+
+    name, codes = _parse_name(name), sorted({code.strip().upper() for code in region})
+    key = WEBHOOK_PREFIX + base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+    settings = read_environment()
+
+    async def insert(url: str) -> None:
+        async with open_testers(settings, url) as (testers, regions):
+            known = {one.id for one in await regions.current()}
+            if unknown := [code for code in codes if code not in known]:
+                raise BadInputError(
+                    f"there is no region {', '.join(unknown)}: `orchboard region list` shows them"
+                )
+            if not await testers.add(name, key, codes or None):
+                raise BadInputError(
+                    f"{name} has a key already: `orchboard tester revoke {name}` takes it away"
+                )
+
+    with database_url(settings) as url:
+        asyncio.run(insert(url))
+    print(key)
+    print(
+        f"orchboard: that is the key of {name}, shown this once; it signs with it, and sends the header "
+        f"Orchboard-Tester: {name}",
+        file=sys.stderr,
+    )
+
+
+@tester.command(name="list")
+def list_testers(*, json: Annotated[bool, Parameter(help="As JSON.", negative="")] = False) -> None:
+    """List the testers that have, or had, a key; keys are not shown.
+
+    `orchboard tester list`
+    """
+    import asyncio
+
+    from orchboard.cli.database import database_url, open_testers, read_environment
+    from orchboard.cli.output import print_json, print_table
+
+    settings = read_environment()
+
+    async def fetch(url: str) -> None:
+        async with open_testers(settings, url) as (testers, _):
+            found = await testers.fetch()
+        if json:
+            print_json({"testers": found})
+            return
+        rows = [
+            [
+                one.name,
+                "any" if one.regions is None else " ".join(one.regions),
+                f"{one.added_at:%Y-%m-%d %H:%M}",
+                f"{one.revoked_at:%Y-%m-%d %H:%M}" if one.revoked_at else "",
+            ]
+            for one in found
+        ]
+        print_table(("tester", "regions", "added", "revoked"), rows, empty="no tester has a key of its own")
+
+    with database_url(settings) as url:
+        asyncio.run(fetch(url))
+
+
+@tester.command
+def revoke(name: Annotated[str, Parameter(help="As it was added.")]) -> None:
+    """Take a tester's key away, for ever. Its results stay, and stay its.
+
+    `orchboard tester revoke muc-1`
+    """
+    import asyncio
+
+    from orchboard.cli.database import database_url, open_testers, read_environment
+    from orchboard.errors import BadInputError
+
+    settings = read_environment()
+
+    async def update(url: str) -> None:
+        async with open_testers(settings, url) as (testers, _):
+            if not await testers.revoke(name):
+                raise BadInputError(f"{name} has no key: `orchboard tester list` shows who has")
+        print(f"{name} may not post any more")
+
+    with database_url(settings) as url:
+        asyncio.run(update(url))
+
+
+def _parse_name(name: str) -> str:
+    import re
+
+    from orchboard.errors import BadInputError
+
+    if not re.fullmatch(rf"[A-Za-z0-9._-]{{1,{MAX_NAME}}}", name):
+        raise BadInputError(f"a tester's name is 1 to {MAX_NAME} letters, digits, `.`, `_` and `-`")
+    return name

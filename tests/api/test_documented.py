@@ -1,0 +1,36 @@
+"""What schemathesis makes of our document: whatever is asked, the answer is one that the document tells of."""
+
+from collections import Counter
+from typing import Any
+
+import requests
+from hypothesis import HealthCheck, given
+from hypothesis import settings as bounded
+from schemathesis import Case
+
+from tests.conftest import Client, RunningServer, ai, transcoding
+from tests.documented import ask, cases
+
+
+def test_every_answer_is_as_documented(server: RunningServer) -> None:
+    client = Client(server.url)
+    for result in (ai(), transcoding(), ai(region="MDW", orchestrator="0xb")):
+        client.post_stats(result)
+    statuses: Counter[int] = Counter()
+
+    @bounded(
+        max_examples=400,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(cases())
+    def check(case: "Case[Any]") -> None:
+        statuses[ask(case, server.url, session)] += 1
+
+    with requests.Session() as session:
+        check()
+    assert statuses.keys() >= {200, 400}
+    assert max(statuses) < 500
+    assert client.post_stats(transcoding()).data == b"ok"

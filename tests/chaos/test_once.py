@@ -1,0 +1,16 @@
+"""Once, in small: `make chaos` has the rest."""
+
+import tempfile
+from pathlib import Path
+
+from chaos.scenarios import once
+from chaos.verdict import Scale
+from tests.conftest import run
+from tests.places import in_memory
+
+
+def test_a_lost_acknowledgement_sent_again_stores_once() -> None:
+    with tempfile.TemporaryDirectory(prefix="orchboard-once-", dir=in_memory()) as directory:
+        verdicts = run(once.prove(Scale.SMALL, Path(directory)))
+    assert len(verdicts) == 4
+    assert all(verdict.is_met for verdict in verdicts), verdicts

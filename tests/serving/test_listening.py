@@ -1,0 +1,58 @@
+"""Which socket is taken: the one that was handed over, when it is one."""
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from orchboard.errors import SetupError
+from orchboard.serving import listening
+from orchboard.serving.listening import inherited
+
+
+@pytest.fixture
+def handed() -> Iterator[int]:
+    """The descriptor of a socket that listens."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    yield listener.detach()
+
+
+def test_nothing_is_taken_when_nothing_was_handed_over() -> None:
+    assert inherited({}, None) is None
+
+
+def test_a_descriptor_that_was_named_is_taken(handed: int) -> None:
+    with inherited({}, handed) or socket.socket() as listener:
+        assert (listener.fileno(), listener.get_inheritable()) == (handed, False)
+
+
+def test_a_socket_of_systemd_is_taken_and_goes_before_one_that_was_named(
+    handed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "_FIRST_FD", handed)
+    told = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "x", "HOME": "/"}
+    with inherited(told, 99) or socket.socket() as listener:
+        assert listener.fileno() == handed
+    assert told == {"HOME": "/"}
+
+
+def test_what_was_handed_to_another_process_is_left_alone(
+    handed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "_FIRST_FD", handed)
+    assert inherited({"LISTEN_PID": "1", "LISTEN_FDS": "1"}, None) is None
+    os.close(handed)
+
+
+def test_more_than_one_socket_is_refused() -> None:
+    with pytest.raises(SetupError, match="LISTEN_FDS says that 2 sockets are handed over"):
+        inherited({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2"}, None)
+
+
+def test_what_is_no_listening_tcp_socket_is_refused_and_left_open() -> None:
+    with socket.socket() as silent, socket.socket(socket.AF_UNIX) as other, open(os.devnull) as file:
+        for fd in (silent.fileno(), other.fileno(), file.fileno()):
+            with pytest.raises(SetupError, match=f"descriptor {fd} is no TCP socket that listens"):
+                inherited({}, fd)
+            os.fstat(fd)

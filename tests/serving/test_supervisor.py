@@ -1,0 +1,142 @@
+"""Workers as processes: as many as are wanted serve, whoever dies and whatever is restarted."""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.api.wire import Wire, get
+from tests.cli.conftest import environment
+from tests.conftest import SECRET
+
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+pytestmark = ON_LINUX
+
+
+@contextmanager
+def serving(
+    database_url: str, place: Path, workers: int, stdin: int = subprocess.DEVNULL
+) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+    """The program and its port, ready; what it says goes to the file `said`."""
+    with (
+        (place / "said").open("wb") as said,
+        subprocess.Popen(
+            [sys.executable, "-m", "orchboard", "serve", "--port", "0", "--workers", str(workers)],
+            env=environment(place, POSTGRES=database_url, SECRET=SECRET, LOG_LEVEL="warn"),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+        ) as program,
+    ):
+        try:
+            assert program.stdout is not None
+            found = re.search(r":([0-9]+)$", program.stdout.readline().strip())
+            assert found
+            assert answers(int(found[1]))
+            yield program, int(found[1])
+        finally:
+            program.terminate()
+            program.communicate(timeout=30)
+
+
+def answers(port: int) -> bool:
+    with Wire(port) as wire:  # the kernel takes the connection, and a worker when there is one
+        wire.socket.settimeout(60)
+        return wire.ask(get("/api/health")).status == 200
+
+
+def workers_of(program: "subprocess.Popen[str]") -> set[int]:
+    found = set()
+    for child in Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split():
+        try:
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.add(int(child))
+        except OSError:
+            continue
+    return found
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_workers_are_replaced_one_by_one_and_never_fewer_serve(database_url: str, tmp_path: Path) -> None:
+    with serving(database_url, tmp_path, 2) as (program, port):
+        wait_until(lambda: len(workers_of(program)) == 2)
+        before, counts = workers_of(program), set()
+
+        def all_are_new() -> bool:
+            now = workers_of(program)
+            counts.add(len(now))
+            return not now & before and len(now) == 2
+
+        program.send_signal(signal.SIGHUP)
+        wait_until(all_are_new)
+        assert counts == {2, 3}
+        assert answers(port)
+
+
+def test_a_worker_that_is_killed_is_replaced(database_url: str, tmp_path: Path) -> None:
+    with serving(database_url, tmp_path, 2) as (program, port):
+        wait_until(lambda: len(workers_of(program)) == 2)
+        killed = workers_of(program).pop()
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: killed not in workers_of(program) and len(workers_of(program)) == 2)
+        assert answers(port)
+    assert f'"worker": {killed}, "exit_code": -9, "event": "worker ended"' in (tmp_path / "said").read_text()
+
+
+def test_a_new_worker_that_does_not_start_leaves_the_old_ones_where_they_are(
+    database_url: str, tmp_path: Path
+) -> None:
+    with serving(database_url, tmp_path, 2) as (program, port):
+        wait_until(lambda: len(workers_of(program)) == 2)
+        before = workers_of(program)
+        variables = Path(f"/proc/{min(before)}/environ").read_bytes().split(b"\0")
+        [counters] = [
+            line.partition(b"=")[2] for line in variables if line.startswith(b"ORCHBOARD_CHANGES_FILE")
+        ]
+        os.rename(counters, counters + b".gone")
+        try:
+            program.send_signal(signal.SIGHUP)
+            wait_until(lambda: "workers are not replaced" in (tmp_path / "said").read_text())
+            assert workers_of(program) == before
+            assert answers(port)
+        finally:
+            os.rename(counters + b".gone", counters)
+
+
+def test_one_process_starts_again_on_the_same_port_and_as_the_same_process(
+    database_url: str, tmp_path: Path
+) -> None:
+    with serving(database_url, tmp_path, 1) as (program, port):
+        assert program.stdout is not None
+        rest = [program.stdout.readline() for _ in range(2)]
+        program.send_signal(signal.SIGHUP)
+        again = program.stdout.readline()
+        assert len(rest) == 2
+        assert again.strip().endswith(f":{port}")
+        assert answers(port)
+        assert program.poll() is None
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_terminal_that_is_closed_ends_the_server(database_url: str, tmp_path: Path, workers: int) -> None:
+    ours, its = pty.openpty()
+    with serving(database_url, tmp_path, workers, stdin=its) as (program, _):
+        os.close(its)
+        os.close(ours)
+        program.send_signal(signal.SIGHUP)
+        assert program.wait(30) == 0

@@ -1,0 +1,30 @@
+"""Broken text in a body."""
+
+import json
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchboard.repair import repaired
+
+escapes = st.lists(
+    st.sampled_from(
+        [r"\ud800", r"\udc00", r"\uD83D", r"\uDE00", r"\\", r"\"", r"\n", r"\u0041", "x", "ud800", "é"]
+    ),
+    max_size=12,
+).map("".join)
+
+
+@given(escapes)
+def test_lone_surrogates_become_the_replacement_character_and_nothing_else_changes(text: str) -> None:
+    value: str = json.loads(f'"{text}"')
+    expected = re.sub("[\ud800-\udfff]", "�", value)
+    assert json.loads(repaired(f'"{text}"'.encode())) == expected
+
+
+@given(st.binary(max_size=30), st.binary(max_size=30))
+def test_invalid_utf_8_is_replaced_as_python_does_it(one: bytes, other: bytes) -> None:
+    body = one + b"x" * (1024 * 1024 - 10) + other
+    if rb"\ud" not in body.lower():
+        assert repaired(body) == body.decode(errors="replace").encode()
