@@ -91,6 +91,14 @@ class RegionDirectory:
         """The job type of an id that `codes_of` has told; None for one that is neither."""
         return self._job_types.get(region_id)
 
+    def may_be(self, region: str) -> bool:
+        """Whether a region may be known, as far as one can say without the database; all may, before it answered."""
+        return not self._regions or self._named(region) is not None
+
+    async def read(self) -> None:
+        """Read them again now. Raises DatabaseUnavailableError."""
+        await self._refresh(time.monotonic())
+
     def known_id_of(self, region: str, job_type: JobType) -> int | None:
         """The id to store a result under, if it is known and fresh; None: `id_of` may know more."""
         if time.monotonic() - self._read_at > self._cache_s:

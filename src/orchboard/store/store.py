@@ -1,6 +1,7 @@
 """The store: one method for each question, results in the nouns of `stats`. SQL is in `sql/`, by the method's name."""
 
 import asyncio
+import sqlite3
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -15,6 +16,8 @@ from orchboard.store.database import SCHEMA_TOO_OLD, Database
 from orchboard.store.queries import sql
 from orchboard.store.raw_rows import RawRows
 from orchboard.store.regions import RegionDirectory, be_seen
+from orchboard.store.replay import Replay
+from orchboard.store.spool import Spool, SpoolState
 from orchboard.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -22,17 +25,23 @@ if TYPE_CHECKING:
 
 KEY_LIFETIME = timedelta(hours=24)
 
+# How long the id of a region is waited for, before its result goes to the spool.
+SPOOL_PATIENCE_S = 3.0
+
 
 class Store:
     """Everything that is asked of the database. Raises DatabaseUnavailableError when it can't answer in time."""
 
-    def __init__(self, database: Database, regions: RegionDirectory, changes: Changes) -> None:
+    def __init__(
+        self, database: Database, regions: RegionDirectory, changes: Changes, spool: Spool | None = None
+    ) -> None:
         self._database = database
         self._changes = changes
-        self._writer = Writer(database, on_region_gone=regions.forget)
+        self._writer = Writer(database, on_region_gone=regions.forget, spool=spool)
         self._writer.tell_stored = self._note_stored
         self._raw_rows = RawRows(database, changes)
         self.regions = regions
+        self.spool = spool
 
     def _note_stored(self, stored: Sequence[ParsedStats], took_s: float) -> None:
         """What has to be known of new results before anybody is told that they are stored."""
@@ -57,6 +66,10 @@ class Store:
         region_id = self.regions.known_id_of(stats.region, stats.job_type)
         if region_id is not None:
             return self._writer.submit(parsed, region_id, key, digest)
+        if self.spool is not None and self.spool.is_away:
+            if not self.regions.may_be(stats.region):
+                raise BadInputError("invalid region")
+            return self._writer.keep(parsed, key, digest)
         submitting = asyncio.create_task(self._submit_when_known(parsed, key, digest))
         submitting.add_done_callback(be_seen)
         return submitting
@@ -64,10 +77,32 @@ class Store:
     async def _submit_when_known(
         self, parsed: ParsedStats, key: str | None, digest: bytes | None
     ) -> ParsedStats:
-        region_id = await self.regions.id_of(parsed.stats.region, parsed.stats.job_type)
+        region, job_type = parsed.stats.region, parsed.stats.job_type
+        try:
+            async with asyncio.timeout(None if self.spool is None else SPOOL_PATIENCE_S):
+                region_id = await self.regions.id_of(region, job_type)
+        except (DatabaseUnavailableError, TimeoutError):
+            if self.spool is None:
+                raise
+            self.spool.is_away = True
+            return await self._writer.keep(parsed, key, digest)
         if region_id is None:
             raise BadInputError("invalid region")
         return await self._writer.submit(parsed, region_id, key, digest)
+
+    async def fetch_spool_state(self) -> SpoolState | None:
+        """What the spool holds; None without one. Raises DatabaseUnavailableError when it can't be read."""
+        if self.spool is None:
+            return None
+        try:
+            return await self.spool.state()
+        except (sqlite3.Error, OSError) as error:
+            raise DatabaseUnavailableError("the spool can't be read") from error
+
+    async def replay_spool(self) -> None:
+        """Store what the spool holds whenever the database is there, for ever."""
+        if self.spool is not None:
+            await Replay(self.spool, self._database, self.regions, self._changes).run()
 
     async def expire_idempotency_keys(self, now: datetime) -> None:
         """Forget the keys older than KEY_LIFETIME."""
@@ -98,4 +133,6 @@ class Store:
     async def close(self) -> None:
         """Store what waits to be stored, if that is soon done, and close the connections."""
         await self._writer.close()
+        if self.spool is not None:
+            await self.spool.close()
         await self._database.close()
