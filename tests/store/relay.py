@@ -29,12 +29,27 @@ class Relay:
         self._clients: list[asyncio.StreamWriter] = []
         self._held: list[tuple[asyncio.StreamWriter, bytes]] = []
         self._said = b""
+        self._socket = Path(directory) / _SOCKET
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def cut(self) -> None:
         """Have every client lose its connection; Postgres is not told."""
         for writer in self._clients:
             writer.transport.abort()
         self._clients.clear()
+
+    async def go_away(self) -> None:
+        """Have every client lose its connection, and nobody get another."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        self._socket.unlink(missing_ok=True)
+        self.cut()
+
+    async def come_back(self) -> None:
+        """Let clients connect."""
+        self._server = await asyncio.start_unix_server(self._serve, self._socket)
 
     async def hold(self) -> None:
         """From now on hold what is asked; return when there is something."""
@@ -52,8 +67,17 @@ class Relay:
             await asyncio.sleep(0.01)
         return self._said
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
+    async def close(self) -> None:
+        """End it."""
+        await self.go_away()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._tasks.add(asyncio.create_task(self._relay(reader, writer)))
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_server, to_server = await asyncio.open_unix_connection(self._behind)
         self._clients.append(writer)
 
@@ -86,17 +110,8 @@ async def relayed(url: str) -> AsyncIterator[Relay]:
     """A relay to a database of the embedded server."""
     with tempfile.TemporaryDirectory(prefix="orchboard-relay-") as directory:
         relay = Relay(url, directory)
-        tasks: set[asyncio.Task[None]] = set()
-
-        def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            tasks.add(asyncio.create_task(relay.serve(reader, writer)))
-
-        server = await asyncio.start_unix_server(serve, Path(directory) / _SOCKET)
+        await relay.come_back()
         try:
             yield relay
         finally:
-            relay.cut()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            server.close()
+            await relay.close()

@@ -255,7 +255,8 @@ ROUTES: tuple[Endpoint, ...] = (
         method="GET",
         path="/api/health",
         summary="Whether the database answers",
-        help="From a real round trip, never cached. 503 with `ok` false and a reason when it does not.",
+        help="From a real round trip, never cached. 503 with `ok` false and a reason when it does not. `spool` is there while "
+        "acknowledged results are not in the database.",
         answer=Health(DatabaseHealth(True)),
         answer_type=Health,
         cached=False,

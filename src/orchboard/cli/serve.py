@@ -24,6 +24,9 @@ GRACE_S = 10
 # Tells workers where the counters are that they share.
 CHANGES_FILE = "ORCHBOARD_CHANGES_FILE"
 
+# Tells workers where results go while the database is away; empty: nowhere.
+SPOOL_FILE = "ORCHBOARD_SPOOL_FILE"
+
 # A database that does not even refuse must not keep the server from answering 503 meanwhile.
 PREFLIGHT_S = 3.0
 
@@ -60,11 +63,12 @@ def serve(
         if generate_secret and not settings.secret:
             settings = replace(settings, secret=keep_secret(settings))
         embedded = not settings.postgres
+        spool = _find_spool(settings)
         settings = replace(settings, postgres=url)
         asyncio.run(_migrate(settings))
         _print_banner(settings, listener.getsockname()[1], embedded=embedded)
         with suppress(KeyboardInterrupt):  # Ctrl-C is how a person stops it
-            _run(settings, listener)
+            _run(settings, listener, spool)
 
 
 def _settings(**flags: object) -> Settings:
@@ -117,7 +121,27 @@ async def _migrate(settings: Settings) -> None:
         await database.close()
 
 
-def _run(settings: Settings, listener: socket.socket) -> None:
+def _find_spool(settings: Settings) -> Path | None:
+    """Where results are kept while the database is away; None: nowhere, which is logged."""
+    import structlog
+
+    from orchboard.cli.database import data_directory
+    from orchboard.store.spool_place import other_spools, spool_path, why_no_spool
+
+    log = structlog.get_logger(__name__)
+    path = spool_path(data_directory(settings), settings.postgres)
+    if not settings.spool_max_bytes:
+        log.info("no spool: SPOOL_MAX_MB is 0; results are refused while the database is away")
+        return None
+    if reason := why_no_spool(path, may_be_in_memory=not settings.postgres):
+        log.warning("no spool: results are refused while the database is away", reason=reason)
+        return None
+    for other in other_spools(path):
+        log.warning("results may be waiting for another database: see `orchboard spool`", file=str(other))
+    return path
+
+
+def _run(settings: Settings, listener: socket.socket, spool: Path | None) -> None:
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
@@ -135,11 +159,14 @@ def _run(settings: Settings, listener: socket.socket) -> None:
         "timeout_graceful_shutdown": GRACE_S,
     }
     if settings.workers == 1:
-        server = uvicorn.Server(uvicorn.Config(create_app(settings), lifespan="on", **options))
+        server = uvicorn.Server(
+            uvicorn.Config(create_app(settings, spool_path=spool), lifespan="on", **options)
+        )
         server.run(sockets=[listener])
     else:
         os.environ["POSTGRES"] = settings.postgres
         os.environ["SECRET"] = settings.secret
+        os.environ[SPOOL_FILE] = str(spool or "")
         config = uvicorn.Config(
             "orchboard.cli.serve:worker_app",
             factory=True,
@@ -169,7 +196,8 @@ def worker_app() -> ASGIApp:
             os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=end_with_parent, name="end-with-parent", daemon=True).start()
-    return app_from_environment(Changes.shared(os.environ[CHANGES_FILE]))
+    spool = os.environ[SPOOL_FILE]
+    return app_from_environment(Changes.shared(os.environ[CHANGES_FILE]), Path(spool) if spool else None)
 
 
 def _print_banner(settings: Settings, port: int, *, embedded: bool) -> None:

@@ -1,7 +1,6 @@
 """Replay: what the spool holds goes into the database when that is back; each result once, with its receipt time."""
 
 import asyncio
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
@@ -15,7 +14,7 @@ from orchboard.store.database import BAD_ROW, Database, in_brief
 from orchboard.store.queries import sql
 from orchboard.store.regions import RegionDirectory
 from orchboard.store.sealing import unseal
-from orchboard.store.spool import Spool
+from orchboard.store.spool import Spool, SpoolError
 from orchboard.store.spool_file import Numbered, to_time
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -31,14 +30,7 @@ _FIRST_PAUSE_S, _LAST_PAUSE_S, _IDLE_S = 0.1, 1.0, 5.0
 # While another worker stores what is in the spool.
 _NOT_OUR_TURN_S = 0.2
 
-_FAILURES = (
-    OSError,
-    sqlite3.Error,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    DatabaseUnavailableError,
-    TimeoutError,
-)
+_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseUnavailableError)
 
 
 class Replay:
@@ -66,8 +58,8 @@ class Replay:
                     pause_s = _FIRST_PAUSE_S
                 except _FAILURES as error:
                     log.debug("spooled results wait", error=f"{type(error).__name__}: {error}")
-                except Refusal as refusal:
-                    log.warning("spooled results wait", error=str(refusal))
+                except (SpoolError, Refusal) as error:
+                    log.warning("spooled results wait", error=str(error))
                 except Exception:
                     log.exception("spooled results wait")
                 await asyncio.sleep(pause_s)
@@ -83,33 +75,40 @@ class Replay:
                 await self._spool.has_rows.wait()
         except TimeoutError:
             pass
-        except _FAILURES as error:
-            log.warning("the spool can't be read", error=f"{type(error).__name__}: {error}")
+        except SpoolError as error:
+            log.warning("the spool can't be read", error=str(error))
             await asyncio.sleep(_IDLE_S)
 
     async def _empty(self) -> None:
         """Store all that waits, batch by batch; raises what a database raises that is not back."""
         await self._database.open()
         connection = await self._database.connect()
-        self._stored = self._aside = 0
         try:
             await self._regions.read()
-            is_empty = False
-            while not is_empty:
-                async with self._spool.turn() as is_ours:
-                    if is_ours:
-                        is_empty = await self._store_next(connection)
-                        self._has_come_back()
-                if not is_ours:
-                    await asyncio.sleep(_NOT_OUR_TURN_S)
-                    is_empty = not (await self._spool.state()).depth.waiting
-            await self._spool.state()
-            if self._stored or self._aside:
-                await self._spool.give_back()
-                log.info("spooled results were stored", results=self._stored, aside=self._aside)
+            if self._spool.is_there:
+                await self._store_all(connection)
+            self._has_come_back()
+        except SpoolError:
+            self._has_come_back()  # no reason to keep results from the database
+            raise
         finally:
             connection.terminate()
-        self._has_come_back()
+
+    async def _store_all(self, connection: Connection) -> None:
+        self._stored = self._aside = 0
+        is_empty = False
+        while not is_empty:
+            async with self._spool.turn() as is_ours:
+                if is_ours:
+                    is_empty = await self._store_next(connection)
+                    self._has_come_back()
+            if not is_ours:
+                await asyncio.sleep(_NOT_OUR_TURN_S)
+                is_empty = not (await self._spool.state()).depth.waiting
+        await self._spool.state()
+        if self._stored or self._aside:
+            await self._spool.give_back()
+            log.info("spooled results were stored", results=self._stored, aside=self._aside)
 
     def _has_come_back(self) -> None:
         if self._spool.is_away:

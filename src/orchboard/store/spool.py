@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +22,9 @@ log = structlog.get_logger(__name__)
 # A disk that fails is worth a line in the log, but not one a result.
 _LOG_EVERY_S = 60.0
 
-_FAILURES = (sqlite3.Error, OSError)
+
+class SpoolError(Exception):
+    """The file can't be read or written; the cause is a sqlite3.Error or an OSError."""
 
 
 class SpoolState(Struct, frozen=True):
@@ -29,6 +32,9 @@ class SpoolState(Struct, frozen=True):
 
     depth: Depth
     used: float
+
+
+NOTHING_SPOOLED = SpoolState(Depth(0, None, 0), 0.0)
 
 
 class Spool:
@@ -87,11 +93,10 @@ class Spool:
     async def _kept(self, results: Sequence[Spooled]) -> Sequence[Refusal | None]:
         try:
             outcomes = await self._call(self._file.add, results)
-        except _FAILURES as error:
+        except SpoolError as error:
             if time.monotonic() - self._logged_at > _LOG_EVERY_S:
                 self._logged_at = time.monotonic()
-                brief = f"{type(error).__name__}: {error}"
-                log.warning("the spool can't be written: results are refused", error=brief)
+                log.warning("the spool can't be written: results are refused", error=str(error))
             return [
                 DatabaseUnavailableError("the database is away, and the result can't be kept; try again")
             ] * len(results)
@@ -101,7 +106,7 @@ class Spool:
         return outcomes
 
     async def oldest(self, max_rows: int, max_bytes: int) -> list[Numbered]:
-        """As SpoolFile's; raises sqlite3.Error or OSError, as the following do."""
+        """As SpoolFile's; raises SpoolError, as the following do."""
         return await self._call(self._file.oldest, max_rows, max_bytes)
 
     async def name(self, results: Sequence[Numbered], ids: Sequence[int]) -> list[Numbered]:
@@ -119,7 +124,7 @@ class Spool:
     async def state(self) -> SpoolState:
         """What is in it now; nothing, when there never was a file."""
         if not self.is_there:
-            return SpoolState(Depth(0, None, 0), 0.0)
+            return NOTHING_SPOOLED
         depth, used = await self._call(lambda: (self._file.depth(), self._file.used_bytes()))
         self.depth = depth.waiting
         if depth.waiting:
@@ -138,11 +143,15 @@ class Spool:
         """Keep what comes, and close the file."""
         if self._adding is not None:
             await asyncio.wait([self._adding])
-        await self._call(self._file.close)
+        with suppress(SpoolError):
+            await self._call(self._file.close)
         self._thread.shutdown()
 
     async def _call(self, function: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+        except (sqlite3.Error, OSError) as error:
+            raise SpoolError(f"{type(error).__name__}: {error}") from error
 
 
 class Turn:
@@ -152,7 +161,10 @@ class Turn:
         self._turn = file.turn()
 
     async def __aenter__(self) -> bool:
-        return self._turn.__enter__()
+        try:
+            return self._turn.__enter__()
+        except OSError as error:
+            raise SpoolError(f"{type(error).__name__}: {error}") from error
 
     async def __aexit__(self, *_: object) -> None:
         self._turn.__exit__(None, None, None)

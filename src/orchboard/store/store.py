@@ -1,7 +1,6 @@
 """The store: one method for each question, results in the nouns of `stats`. SQL is in `sql/`, by the method's name."""
 
 import asyncio
-import sqlite3
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -17,7 +16,8 @@ from orchboard.store.queries import sql
 from orchboard.store.raw_rows import RawRows
 from orchboard.store.regions import RegionDirectory, be_seen
 from orchboard.store.replay import Replay
-from orchboard.store.spool import Spool, SpoolState
+from orchboard.store.spool import NOTHING_SPOOLED, Spool, SpoolError, SpoolState
+from orchboard.store.spool_file import Depth
 from orchboard.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ KEY_LIFETIME = timedelta(hours=24)
 
 # How long the id of a region is waited for, before its result goes to the spool.
 SPOOL_PATIENCE_S = 3.0
+
+# From here on a balancer should look for another server.
+SPOOL_NEARLY_FULL = 0.9
 
 
 class Store:
@@ -58,8 +61,9 @@ class Store:
         Needs a running loop. Whoever stops waiting, even by cancelling it, does not end the storing.
 
         key -- an Idempotency-Key: the same key with the same body stores once; body -- as it was signed
-        The future raises BadInputError, KeyReusedError, DatabaseUnavailableError; the last is raised here
-        when too much is waiting to be stored.
+        The future raises BadInputError, KeyReusedError, DatabaseUnavailableError. BadInputError is raised here for
+        a region that is known to be none while the database is away; DatabaseUnavailableError when too much is
+        waiting to be stored.
         """
         stats = parsed.stats
         digest = None if key is None else sha256(body).digest()
@@ -90,13 +94,20 @@ class Store:
             raise BadInputError("invalid region")
         return await self._writer.submit(parsed, region_id, key, digest)
 
-    async def fetch_spool_state(self) -> SpoolState | None:
-        """What the spool holds; None without one. Raises DatabaseUnavailableError when it can't be read."""
+    async def fetch_spool_depth(self) -> Depth:
+        """What the spool holds; nothing, without one. Raises DatabaseUnavailableError when it can't be read."""
+        return (await self._spool_state()).depth
+
+    async def has_room_in_spool(self) -> bool:
+        """Whether the spool is well below its limit; true without one. Raises as `fetch_spool_depth`."""
+        return (await self._spool_state()).used < SPOOL_NEARLY_FULL
+
+    async def _spool_state(self) -> SpoolState:
         if self.spool is None:
-            return None
+            return NOTHING_SPOOLED
         try:
             return await self.spool.state()
-        except (sqlite3.Error, OSError) as error:
+        except SpoolError as error:
             raise DatabaseUnavailableError("the spool can't be read") from error
 
     async def replay_spool(self) -> None:
