@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from orchboard.errors import BadInputError, DatabaseUnavailableError, KeyReusedError
-from orchboard.store.spool_file import Spooled, SpoolFile
+from orchboard.store.regions import RegionDirectory
+from orchboard.store.spool import Spool
+from orchboard.store.spool_file import Spooled, SpoolFile, from_time, to_time
 from orchboard.store.store import Store
 from tests.conftest import run
+from tests.store.board import Board, on_board
 from tests.store.relay import relayed
 from tests.store.writing import opened, outcomes, query, stored_numbers, submit
 
@@ -209,6 +212,38 @@ def test_what_the_database_refuses_is_kept_aside_and_its_neighbours_are_stored(
     run(work())
 
 
+def test_scores_after_a_replay_into_spans_that_are_summed_up_are_the_plain_query(
+    database_url: str, path: Path
+) -> None:
+    payload = b'{"pipeline": "p1", "model": "m1", "success_rate": 1, "round_trip_time": 3}'
+
+    async def test(board: Board) -> None:
+        await board.seal()
+        await board.compare(windows=4)
+        now = await board.connection.fetchval("SELECT now()")
+        file = SpoolFile(path, max_bytes=MEBIBYTE)
+        for days in (0, 0.01, 0.3, 2, 20):
+            file.add([spooled(from_time(now - timedelta(days=days)), payload=payload) for _ in range(3)])
+        file.close()
+        store = Store(
+            board.database,
+            RegionDirectory(board.database, cache_s=60),
+            board.changes,
+            Spool(path, max_bytes=MEBIBYTE),
+        )
+        replaying = asyncio.create_task(store.replay_spool())
+        await asyncio.sleep(0)
+        await until_empty(store)
+        replaying.cancel()
+        await board.compare()
+        assert await board.seal() > 4
+        await board.compare()
+        assert store.spool is not None
+        await store.spool.close()
+
+    on_board(database_url, test)
+
+
 def test_a_full_spool_refuses_and_takes_again_what_fits(path: Path) -> None:
     file = SpoolFile(path, max_bytes=MEBIBYTE)
     outcome = [type(one) for one in file.add([spooled(n, payload=b"x" * 100_000) for n in range(20)])]
@@ -260,8 +295,6 @@ def test_the_spool_is_only_the_owners(path: Path) -> None:
 
 
 def test_receipt_times_are_exact() -> None:
-    from orchboard.store.spool_file import from_time, to_time
-
     moment = datetime(2026, 11, 24, 12, 0, 0, 123457, tzinfo=UTC)
     for step in range(50):
         when = moment + timedelta(microseconds=step * 100_003)

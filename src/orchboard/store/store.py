@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 KEY_LIFETIME = timedelta(hours=24)
 
 # How long the id of a region is waited for, before its result goes to the spool.
-SPOOL_PATIENCE_S = 3.0
+SPOOL_PATIENCE_S = 1.5
 
 # From here on a balancer should look for another server.
 SPOOL_NEARLY_FULL = 0.9
@@ -137,7 +137,7 @@ class Store:
 
     async def ping(self) -> None:
         """A real round trip; raises DatabaseUnavailableError when there is none."""
-        rows = await self._database.fetch(sql("ping"))
+        rows = await self._database.fetch(sql("ping"), even_away=True)
         if not rows[0]["ready"]:
             raise DatabaseUnavailableError(SCHEMA_TOO_OLD)
 
