@@ -22,6 +22,7 @@ COMMANDS = {
     "get": "Ask a running server, and read its answer as a table.",
     "region": "List, add and rename the regions.",
     "migrate": "Move the database's schema up and down.",
+    "spool": "Look at results that are not in the database yet.",
     "doctor": "Say what is wrong with the settings and the database.",
     "simulate": "Make a believable network: loaded in bulk, or posted live.",
     "psql": "Open psql on the database.",

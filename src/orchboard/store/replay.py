@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import TypeAlias
 
 import asyncpg
@@ -26,6 +27,8 @@ BATCH_ROWS, BATCH_BYTES = 500, 4 * 1024 * 1024
 # Between attempts on a database that is away, and between looks at a spool that was empty: a person may have had
 # something tried again.
 _FIRST_PAUSE_S, _LAST_PAUSE_S, _IDLE_S = 0.1, 1.0, 5.0
+
+_APART = timedelta(minutes=10)
 
 # While another worker stores what is in the spool.
 _NOT_OUR_TURN_S = 0.2
@@ -187,7 +190,8 @@ class Replay:
             new_keys = {None, *(key for (key,) in inserted)}
             known = [key for key in keys if key not in new_keys]
             rows = await connection.fetch(sql("body_digests"), known) if known else []
-            await unseal(connection, min(times), max(times))
+            for since, until in _stretches(times):
+                await unseal(connection, since, until)
         digests = {row["key"]: row["body_digest"] for row in rows}
         return [
             one
@@ -218,3 +222,14 @@ class Replay:
 
 def _place(one: Numbered) -> tuple[str, str]:
     return one.spooled.region, one.spooled.job_type
+
+
+def _stretches(times: Sequence[datetime]) -> list[tuple[datetime, datetime]]:
+    """From when to when there were results, apart where none came for long: what is between is not summed up again."""
+    found: list[tuple[datetime, datetime]] = []
+    for moment in sorted(times):
+        if found and moment - found[-1][1] <= _APART:
+            found[-1] = found[-1][0], moment
+        else:
+            found.append((moment, moment))
+    return found
