@@ -30,6 +30,7 @@ def prove(name: str, scale: Scale) -> list[Verdict]:
     """The verdicts of one scenario, printed as they come."""
     module = import_module(f"chaos.scenarios.{name}")
     with tempfile.TemporaryDirectory(prefix=f"orchboard-{name}-") as directory:
+        Path(directory).chmod(0o755)  # root's embedded Postgres is another user's
         verdicts: list[Verdict] = asyncio.run(module.prove(scale, Path(directory)))
     for verdict in verdicts:
         print(

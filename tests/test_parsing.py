@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
+from orchboard import parsing
 from orchboard.errors import BadInputError
 from orchboard.parsing import parse_stats
 from orchboard.stats import JobType, Stats
@@ -64,7 +66,7 @@ def test_null_members_count_as_missing() -> None:
 def test_a_result_is_ai_only_with_both_pipeline_and_model(
     pipeline: str, model: str, job_type: JobType
 ) -> None:
-    assert parse_stats(json.dumps(ai(pipeline=pipeline, model=model)).encode()).stats.job_type is job_type
+    assert parse_stats(json.dumps(ai(pipeline=pipeline, model=model)).encode()).job_type is job_type
 
 
 @pytest.mark.parametrize(
@@ -122,6 +124,48 @@ def test_broken_text_is_repaired_not_refused() -> None:
 
 def test_a_backslash_before_u0000_is_not_the_character() -> None:
     assert parse(ai(response_payload='"\\u0000"'))["response_payload"] == '"\\u0000"'
+
+
+usual_members = st.fixed_dictionaries(
+    {
+        "region": st.sampled_from(["MDW", "mdw", "ß", ""]),
+        "orchestrator": st.text(max_size=60),
+        "success_rate": st.sampled_from([0, 1, 0.5, -0.0, 1e300]),
+        "round_trip_time": st.floats(allow_nan=False, allow_infinity=False),
+        "errors": st.none()
+        | st.lists(st.fixed_dictionaries({"error_code": st.text(), "count": st.integers(-3, 3)})),
+        "timestamp": st.integers(-5, 2**31),
+    },
+    optional={
+        "seg_duration": st.sampled_from([0, 0.0, -0.0, 2]),
+        "segments_sent": st.integers(0, 2),
+        "upload_time": st.sampled_from([0, 1.5]),
+        "model": st.text(max_size=3) | st.just("m" * 257),
+        "model_is_warm": st.booleans(),
+        "pipeline": st.text(max_size=3),
+        "response_payload": st.text(),
+        "test_outcome": st.none() | st.text(),
+        "stream_valid": st.none() | st.booleans(),
+        "prompt_id": json_values,
+        "own": json_values,
+    },
+)
+
+
+@given(usual_members)
+def test_a_usual_result_is_read_as_any_other(members: dict[str, Any]) -> None:
+    body = json.dumps(members).encode()
+    usual = parsing._parse_usual(body)
+    if usual is None:
+        return
+    other = parsing._parse_any(body)
+    assert json.loads(usual.payload) == json.loads(other.payload)
+    assert structs.replace(usual, payload=b"") == structs.replace(other, payload=b"")
+
+
+@pytest.mark.parametrize("sent", [transcoding(), ai(), ai(test_outcome="passed"), ai(own=[1, {"a": 2}])])
+def test_what_testers_send_is_usual(sent: dict[str, Any]) -> None:
+    assert parsing._parse_usual(json.dumps(sent).encode())
 
 
 @given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))

@@ -14,6 +14,11 @@ class JobType(StrEnum):
     AI = "ai"
 
 
+def job_type_of(pipeline: str, model: str) -> JobType:
+    """The job type of a result: AI when both are given, transcoding otherwise."""
+    return JobType.AI if pipeline and model else JobType.TRANSCODING
+
+
 class ErrorCount(Struct, frozen=True):
     """How often one error happened during a job.
 
@@ -61,11 +66,6 @@ class Stats(Struct, frozen=True, kw_only=True):
     pipeline: str = ""
     input_parameters: str = ""
     response_payload: str = ""
-
-    @property
-    def job_type(self) -> JobType:
-        """AI when both pipeline and model are given, transcoding otherwise."""
-        return JobType.AI if self.pipeline and self.model else JobType.TRANSCODING
 
 
 class Region(Struct, frozen=True):

@@ -181,6 +181,43 @@ def test_asked_thrice_everything_is_answered_alike(both: tuple[int, int]) -> Non
             assert len(short) == len(asked) + 1
 
 
+def test_results_that_come_one_after_the_other_are_answered_and_stored_alike(both: tuple[int, int]) -> None:
+    """The third of a connection is known by the head of the second."""
+
+    @bounded(
+        max_examples=60,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.lists(posts, max_size=8), st.sampled_from([2000, 300, 40]))
+    def compare(asked: list[Asked], size: int) -> None:
+        alike = [Asked(post(transcoding(timestamp=number), "X: y")) for number in range(3)]
+        short, long = (one_by_one(port, [*alike, *asked, *alike], size) for port in both)
+        assert short == long
+
+    compare()
+    stored = [stored_at(port) for port in both]
+    assert stored[0] == stored[1]
+    assert len(stored[0]) > 300
+
+
+def one_by_one(port: int, asked: list[Asked], size: int) -> list[tuple[int, bytes]]:
+    """What is answered to results that are each waited for, sent in pieces of so many bytes."""
+    with Wire(port) as wire:
+        parts = [[r.data[at : at + size] for at in range(0, len(r.data), size)] for r in asked]
+        replies = [wire.ask(*pieces, to="POST") for pieces in parts]
+    return [(reply.status, reply.body) for reply in replies]
+
+
+def stored_at(port: int) -> list[str]:
+    """Every result of the orchestrator that all are about."""
+    with Wire(port) as wire:
+        regions = wire.ask(get(f"/api/raw_stats?orchestrator={ORCHESTRATOR}")).json()
+    return sorted(json.dumps(row, sort_keys=True) for rows in regions.values() for row in rows)
+
+
 Fields = tuple[str, str, str, int, int, str]
 
 

@@ -10,7 +10,7 @@ import pytest
 from orchboard.scoring import score_ai, score_transcoding
 from orchboard.simulate.network import Character, make_network
 from orchboard.simulate.results import RESULTS_A_BATCH, results
-from orchboard.stats import JobType, Stats
+from orchboard.stats import JobType, Stats, job_type_of
 
 SINCE = datetime(2026, 3, 1, tzinfo=UTC)
 UNTIL = SINCE + timedelta(days=10)
@@ -65,7 +65,7 @@ def test_every_body_is_a_whole_result_as_the_server_stores_it(rows: list[tuple[d
         assert stats.timestamp == int(event_time.timestamp())
         assert stats.round_trip_time >= 0 <= stats.success_rate <= 1
         assert all(error.error_code and error.count > 0 for error in stats.errors)
-        assert stats.job_type is JobType.AI or body.keys() == fields
+        assert job_type_of(stats.pipeline, stats.model) is JobType.AI or body.keys() == fields
 
 
 def test_a_quarter_is_ai_and_every_region_is_tested_from(

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from orchboard.errors import SetupError
-from orchboard.parsing import parse_stats
-from orchboard.stats import JobType, Stats
+from orchboard.parsing import ParsedStats, parse_stats
+from orchboard.stats import JobType
 from orchboard.store.changes import (
     EVERYTHING,
     SLOTS,
@@ -25,8 +25,8 @@ from orchboard.store.changes import (
 from tests.conftest import ai, transcoding
 
 
-def stats(sent: dict[str, object]) -> Stats:
-    return parse_stats(json.dumps(sent).encode()).stats
+def stored(sent: dict[str, object]) -> list[ParsedStats]:
+    return [parse_stats(json.dumps(sent).encode())]
 
 
 A_MODEL = model_slot("text-to-image", "ByteDance/SDXL-Lightning")
@@ -59,7 +59,7 @@ def test_a_result_moves_the_counters_of_what_it_is_part_of_and_no_others(
     changes = Changes.alone()
     tokens = {name: changes.token_of(slot) for name, slot in SLOT_OF.items()}
     before = {name: token() for name, token in tokens.items()}
-    changes.note(stats(sent))
+    changes.note(stored(sent))
     assert {name for name, token in tokens.items() if token() != before[name]} == moved
 
 
@@ -67,7 +67,7 @@ def test_a_token_stands_still_until_one_of_its_slots_moves() -> None:
     changes = Changes.alone()
     token = changes.token_of(EVERYTHING, SLOT_OF["ai"], A_MODEL)
     before = token()
-    changes.note(stats(transcoding()))
+    changes.note(stored(transcoding()))
     assert token() == before
     changes.note_everything()
     assert token() != before
@@ -85,7 +85,7 @@ def test_each_worker_counts_in_a_lane_of_its_own_and_sees_all() -> None:
     tokens = [changes.token_of(SLOT_OF["ai"]) for changes in (one, other)]
     seen = {tokens[0]()}
     for changes in (one, other, other, one):
-        changes.note(stats(ai()))
+        changes.note(stored(ai()))
         assert tokens[0]() == tokens[1]()
         seen.add(tokens[0]())
     assert len(seen) == 5, "no two states look alike"

@@ -5,9 +5,10 @@ import json
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from orchboard.errors import BadInputError, DatabaseUnavailableError, KeyReusedError
-from orchboard.parsing import ParsedStats, parse_stats
+from orchboard.parsing import parse_stats
 from orchboard.stats import JobType
 from orchboard.store.changes import LATE, LATE_AFTER_S, Changes, job_type_slot
 from orchboard.store.store import Store
@@ -29,7 +30,7 @@ from tests.store.writing import (
 def submit_refused_by_postgres(store: Store) -> Stored:
     """What parsing would never let through."""
     good = parse_stats(json.dumps(transcoding()).encode())
-    return store.submit_stats(ParsedStats(good.stats, b'{"a":"\\u0000"}'), key=None, body=b"")
+    return store.submit_stats(replace(good, payload=b'{"a":"\\u0000"}'), key=None, body=b"")
 
 
 def test_a_lone_result_is_sent_without_waiting_for_another(database_url: str) -> None:
@@ -137,7 +138,7 @@ def test_a_key_that_came_first_with_a_refused_result_is_free_for_the_next(databa
         async with opened(database_url) as store:
             async with held_up(database_url, store):
                 bad = parse_stats(json.dumps(transcoding()).encode())
-                refused = store.submit_stats(ParsedStats(bad.stats, b"not json"), key="k", body=b"bad")
+                refused = store.submit_stats(replace(bad, payload=b"not json"), key="k", body=b"bad")
                 good = submit(store, 1, key="k")
             assert await outcomes([refused, good]) == [BadInputError, None]
 

@@ -1,29 +1,23 @@
-"""HTTP as uvicorn speaks it, with refusals in the API's own shape, deadlines for clients, and the short way."""
+"""HTTP as uvicorn speaks it, with refusals in the API's own shape, and the short way; `deadlines` has the time."""
 
 import asyncio
 import math
 import re
 import time
+from collections.abc import Mapping
+from fcntl import ioctl
+from termios import FIONREAD
 from typing import Any
 
 import httptools
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from orchboard.api.deadlines import LINGER_S, TimedProtocol
+from orchboard.api.post_head import PostHead
 from orchboard.api.post_stats import parse_length
 from orchboard.api.refusals import error_response
 from orchboard.api.short_way import POST_TARGET, Known, ShortWay, header_lines
-
-# A request must have come in so long after its first byte, its head sooner; uvicorn waits for ever.
-HEAD_S = 10.0
-REQUEST_S = 60.0
-
-# So long a client may take nothing of the answer that waits for it.
-STALLED_S = 30.0
-
-# So long what a client still sends after it was refused is read and forgotten: closed on it, the connection
-# would be reset, and the refusal lost with it.
-LINGER_S = 2.0
 
 # So many requests of one connection may wait for their turn, some 4 kB each: a quarter of a megabyte is read at
 # once, and holds 14,000.
@@ -46,6 +40,12 @@ _KEY = b"idempotency-key"
 _BODY = frozenset({b"content-length", b"transfer-encoding"})
 _NOTED = _BODY | {_ACCEPT_ENCODING, _IF_NONE_MATCH, _AUTHORIZATION, _KEY, b"expect"}
 
+# So many results of one connection are parsed before the next is known by its head.
+_POSTS_UNTIL_KNOWN = 2
+
+# What differs from one result's head to the next.
+_DIFFERING = {_AUTHORIZATION, _KEY, b"content-length"}
+
 
 class TooManyWaitingError(Exception):
     """Raised to stop the parser: MAX_WAITING."""
@@ -54,17 +54,20 @@ class TooManyWaitingError(Exception):
 class Posting:
     """A result on its way into the database; to uvicorn, a request that is being answered."""
 
+    # uvicorn sets it when the client leaves; nobody waits for it.
+    message_event = asyncio.Event()
+    keep_alive = True
+    more_body = True
+    response_started = False
+    response_complete = False
+    disconnected = False
+
     def __init__(self) -> None:
         self.body = bytearray()
         self.began_at = time.monotonic()
-        self.keep_alive = True
-        self.more_body = True
-        self.response_complete = False
-        self.disconnected = False
-        self.message_event = asyncio.Event()
 
 
-class Protocol(HttpToolsProtocol):
+class Protocol(TimedProtocol):
     """uvicorn's HTTP protocol; a request the parser rejects is answered in JSON, and an unknown method with 405.
 
     With a `short_way` in the application's state, answers that are known are written at once, and results
@@ -84,16 +87,16 @@ class Protocol(HttpToolsProtocol):
     # The last request that was answered from memory, the result that is coming in, what is being answered.
     _answered: tuple[Known, bytes, bytes | None] | None = None
     _posting: Posting | None = None
+    _post_head: PostHead | None = None
+    _posts = 0
     _current: RequestResponseCycle | Posting | None = None
+
+    # Whether the server ends, and the request whose answer says that it is the connection's last.
+    _is_finishing = False
+    _last_of_all: RequestResponseCycle | Posting | None = None
 
     # What is written before the connection is closed, once all requests before are answered.
     _last_words: bytes | None = None
-
-    # By the loop's clock: when the request under way began to come in, and when the client's time runs out.
-    _begun_at = 0.0
-    _due_at = math.inf
-    _unsent = 0
-    _unsent_since = 0.0
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -107,8 +110,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
         """A client's time begins to run."""
         super().connection_made(transport)
-        self._due_at = self.loop.time() + HEAD_S
-        self._look_again_in(self.timeout_keep_alive)
+        self._begin_time()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who answers; a result that did not come in whole has its line in the log."""
@@ -121,26 +123,35 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Answer what was seen before byte for byte; parse anything else."""
+        """Answer what was seen before byte for byte, take in a result like the last; parse anything else."""
         way = self._short_way
-        if way is not None and self._expects_head and (seen := way.requests.get(data)) and self._is_free():
-            answer = way.answer(*seen, self._preamble())
-            if answer is not None:
+        if way is not None and self._expects_head and self._is_free():
+            if self._post_head is not None:
+                if (read := self._post_head.read(data)) and self._take(way, *read):
+                    return
+            elif (seen := way.requests.get(data)) and (answer := way.answer(*seen, self._preamble())):
                 self._write(answer)
                 return
         if self._last_words is not None:
             return
-        begins = self._expects_head
+        begins, posts = self._expects_head, self._posts
         self._heads = 0
         is_readable = self._parse(data, begins=begins)
-        if is_readable and begins and self._answered and self._heads == 1 and self._expects_head and way:
-            way.recognise(data, *self._answered)
+        if way and is_readable and begins and self._heads == 1 and self._expects_head:
+            self._learn(way, data, is_post=posts < self._posts)
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._end(_TOO_LONG)
-        if self._last_words is None:
-            self._set_due()
+        if self._last_words is None and not (begins and self._expects_head and not self._heads):
+            self._set_due(len(data))
+
+    def _learn(self, way: ShortWay, request: bytes, *, is_post: bool) -> None:
+        """Spare the parser this request, or the head of a result, the next time."""
+        if self._answered:
+            way.recognise(request, *self._answered)
+        elif is_post and self._posts == _POSTS_UNTIL_KNOWN:
+            self._post_head = PostHead.learn(request, _DIFFERING)
 
     def _parse(self, data: bytes, *, begins: bool) -> bool:
         """Have it parsed; False when it is no HTTP, which is answered."""
@@ -178,7 +189,7 @@ class Protocol(HttpToolsProtocol):
         self._expects_head = False
         self._in_head = True
         self._head_bytes = 0
-        self._begun_at = self.loop.time()
+        self._due_at = self.loop.time() + self.patience_s
         self._answered = None
         self._heads += 1
         self._is_odd = False
@@ -253,6 +264,7 @@ class Protocol(HttpToolsProtocol):
             (cycle is None or cycle.response_complete)
             and not self.flow.write_paused
             and self._last_words is None
+            and not self._is_finishing
             and not self.transport.is_closing()
         )
 
@@ -273,6 +285,8 @@ class Protocol(HttpToolsProtocol):
         self.url, self.headers, self.expect_100_continue = url, headers, expects
         self.scope["headers"] = headers
         super().on_headers_complete()
+        if self._is_finishing:
+            self._announce_end()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._current = cycle
@@ -309,9 +323,26 @@ class Protocol(HttpToolsProtocol):
             super().on_message_complete()
             return
         self._posting = None
+        self._posts += 1
         posting.body.clear()
+        self._acknowledge_when(stored, posting)
+
+    def _take(self, way: ShortWay, headers: Mapping[bytes, bytes], body: bytes) -> bool:
+        """Begin to store a result whose head was known; False when it is not signed."""
+        posting = Posting()
+        if len(body) > way.max_body_bytes:
+            return False
+        stored = way.begin_post(body, headers.get(_AUTHORIZATION, b""), headers.get(_KEY, b""))
+        if stored is None:
+            return False
+        posting.more_body = False
+        self._current = self.cycle = posting  # type: ignore[assignment] # as in _goes_short
+        self._acknowledge_when(stored, posting)
+        self._due_at = math.inf
+        return True
+
+    def _acknowledge_when(self, stored: "asyncio.Future[Any]", posting: Posting) -> None:
         self.tasks.add(stored)  # type: ignore[arg-type] # a future: a server that ends waits for it
-        stored.add_done_callback(self.tasks.discard)
         stored.add_done_callback(lambda stored: self._acknowledge(posting, stored))
 
     def _give_up(self) -> None:
@@ -326,6 +357,7 @@ class Protocol(HttpToolsProtocol):
     def _acknowledge(self, posting: Posting, stored: "asyncio.Future[Any]") -> None:
         """Answer a result: this one, whatever the connection has read since."""
         assert self._short_way is not None  # noqa: S101 - as above
+        self.tasks.discard(stored)
         preamble = self._preamble() if posting.keep_alive else self._preamble() + b"connection: close\r\n"
         answer = self._short_way.acknowledge(stored, posting.began_at, preamble)
         posting.response_complete = True
@@ -350,7 +382,7 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
-        self._begun_at = self.loop.time()
+        self._due_at = self.loop.time() + self.patience_s
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         elif self._last_words is not None:
@@ -358,31 +390,20 @@ class Protocol(HttpToolsProtocol):
             return
         self._set_due()
 
-    def _set_due(self) -> None:
-        """Say how long the client may take for what it has to do next."""
+    def _set_due(self, received: int = 0) -> None:
+        """Say how long the client may take for what it has to do next, `received` bytes having come.
+
+        A head's time began when it did, in `on_message_begin`.
+        """
         if self._is_answering():
             self._due_at = math.inf
         elif self._expects_head:
             self._due_at = self.loop.time() + self.timeout_keep_alive
-        else:
-            self._due_at = self._begun_at + (HEAD_S if self._in_head else REQUEST_S)
+        elif not self._in_head:
+            self._note_received(received)
 
-    def _look_again_in(self, wait_s: float) -> None:
-        """Set the connection's one timer. Moved at every answer it would cost 1 us."""
-        self.timeout_keep_alive_task = self.loop.call_later(wait_s, self.timeout_keep_alive_handler)
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close a connection that was idle for long enough; give up a client that does not go on."""
-        now = self.loop.time()
-        unsent = self.transport.get_write_buffer_size()
-        if unsent != self._unsent:
-            self._unsent, self._unsent_since = unsent, now
-        elif unsent and now - self._unsent_since > STALLED_S:
-            self.transport.abort()
-        if now >= self._due_at and not unsent and not self.transport.is_closing():
-            self._run_out()
-        remaining_s = self._due_at - now if self._due_at > now else self.timeout_keep_alive
-        self._look_again_in(min(max(remaining_s, 0.001), self.timeout_keep_alive))
+    def _is_idle(self) -> bool:
+        return self._expects_head and not self._is_answering() and self._last_words is None
 
     def _run_out(self) -> None:
         if self._expects_head or self._last_words is not None:
@@ -396,6 +417,32 @@ class Protocol(HttpToolsProtocol):
             self._end(None)
             return True
         return False
+
+    def finish(self) -> None:
+        """The server ends: answer what comes, and say with the newest request's answer that it is the last.
+
+        What the client sent before it could know is answered too. Doing it twice is fine.
+        """
+        if not self._is_finishing:
+            self._is_finishing = True
+            self._announce_end()
+
+    def _announce_end(self) -> None:
+        before, newest = self._last_of_all, self.cycle
+        if newest is None or newest.response_complete or not newest.keep_alive:
+            return
+        if before is not None and not before.response_started:
+            before.keep_alive = True
+        newest.keep_alive = False
+        self._last_of_all = newest
+
+    def shutdown(self) -> None:
+        """Close the connection, once what its client has begun to ask is answered."""
+        is_idle = self._expects_head and (self.cycle is None or self.cycle.response_complete)
+        if is_idle and not _unread(self.transport):
+            self.transport.close()
+        else:
+            self.finish()
 
     def _end(self, response: Response | None) -> None:
         """Read nothing more; answer what came in whole, then what came last, and close the connection."""
@@ -430,6 +477,11 @@ class Protocol(HttpToolsProtocol):
         self.transport.write_eof()
         self.flow.resume_reading()
         self._due_at = self.loop.time() + LINGER_S
+
+
+def _unread(transport: asyncio.Transport) -> bool:
+    """Whether the client has sent what was not read yet."""
+    return any(ioctl(transport.get_extra_info("socket").fileno(), FIONREAD, bytes(4)))
 
 
 def _unreadable(error: httptools.HttpParserError, head: bytes) -> Response:

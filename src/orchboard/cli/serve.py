@@ -8,24 +8,15 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
     import socket
 
-    from starlette.types import ASGIApp
-
     from orchboard.config import Settings
-
-GRACE_S = 10
-
-# Tells workers where the counters are that they share.
-CHANGES_FILE = "ORCHBOARD_CHANGES_FILE"
-
-# Tells workers where results go while the database is away; empty: nowhere.
-SPOOL_FILE = "ORCHBOARD_SPOOL_FILE"
+    from orchboard.serving.terminal import Terminal
 
 # A database that does not even refuse must not keep the server from answering 503 meanwhile.
 PREFLIGHT_S = 3.0
@@ -39,12 +30,20 @@ def serve(
     generate_secret: Annotated[
         bool, Parameter(help="Without SECRET, use one kept in the data directory, made once.", negative="")
     ] = False,
+    fd: Annotated[
+        int | None,
+        Parameter(
+            help="Take connections from this open descriptor, a socket that listens, instead of HOST and PORT."
+        ),
+    ] = None,
 ) -> None:
     """Serve the leaderboard.
 
     On the database of POSTGRES; without it, on an embedded one, which is started and stopped with the
     server. Migrates the database first. Settings come from the environment (see the README's table);
     a flag given here goes before its variable.
+
+    SIGTERM stops it without failing a request, SIGHUP restarts it so. A socket that systemd hands over is taken.
 
     `orchboard serve --generate-secret --port 8081`; `POSTGRES=postgresql://… SECRET=… orchboard serve`
     """
@@ -54,21 +53,32 @@ def serve(
 
     from orchboard.cli.database import database_url, keep_secret
     from orchboard.logs import configure_logs
+    from orchboard.serving.listening import inherited, listen, start_again
+    from orchboard.serving.terminal import Terminal
 
     # uvicorn raises SIGTERM again when it has stopped: that must not end us before Postgres is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    terminal = Terminal()
+    signal.signal(signal.SIGHUP, lambda *_: sys.exit(0) if terminal.is_gone() else None)
     settings = _settings(host=host, port=port, workers=workers)
     configure_logs(settings.log_level)
-    with _listen(settings) as listener, database_url(settings) as url:
-        if generate_secret and not settings.secret:
-            settings = replace(settings, secret=keep_secret(settings))
-        embedded = not settings.postgres
-        spool = _find_spool(settings)
-        settings = replace(settings, postgres=url)
-        asyncio.run(_migrate(settings))
-        _print_banner(settings, listener.getsockname()[1], embedded=embedded)
-        with suppress(KeyboardInterrupt):  # Ctrl-C is how a person stops it
-            _run(settings, listener, spool)
+    kept = None
+    with inherited(os.environ, fd) or listen(settings.host, settings.port) as listener:
+        with database_url(settings) as url:
+            if generate_secret and not settings.secret:
+                settings = replace(settings, secret=keep_secret(settings))
+            embedded = not settings.postgres
+            spool = _find_spool(settings)
+            settings = replace(settings, postgres=url)
+            asyncio.run(_migrate(settings))
+            _print_banner(settings, listener, embedded=embedded)
+            with suppress(KeyboardInterrupt):  # Ctrl-C is how a person stops it
+                if settings.workers == 1:
+                    kept = _serve_alone(settings, listener, terminal, spool)
+                else:
+                    _serve_with_workers(settings, listener, terminal, spool)
+        if kept is not None:
+            start_again(kept)
 
 
 def _settings(**flags: object) -> Settings:
@@ -77,29 +87,6 @@ def _settings(**flags: object) -> Settings:
 
     given = {name.upper(): str(value) for name, value in flags.items() if value is not None}
     return read_settings({**os.environ, **given})
-
-
-def _listen(settings: Settings) -> socket.socket:
-    import errno
-    import socket
-
-    from orchboard.errors import SetupError
-
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
-    except OSError as error:
-        place = f"{settings.host} port {settings.port}"
-        if error.errno == errno.EADDRINUSE:
-            raise SetupError(
-                f"{place} is in use: choose another with --port (0 takes a free one), or stop what is there; "
-                "`orchboard doctor` says whether it is an orchboard"
-            ) from None
-        remedy = {
-            errno.EACCES: "take a port above 1023",
-            errno.EADDRNOTAVAIL: "--host must be an address of this machine, or 0.0.0.0 for all",
-        }.get(error.errno or 0, "see --host and --port")
-        raise SetupError(f"can't listen on {place}, {os.strerror(error.errno or 0)}: {remedy}") from None
 
 
 async def _migrate(settings: Settings) -> None:
@@ -141,69 +128,46 @@ def _find_spool(settings: Settings) -> Path | None:
     return path
 
 
-def _run(settings: Settings, listener: socket.socket, spool: Path | None) -> None:
-    import uvicorn
-    from uvicorn.supervisors import Multiprocess
-
-    from orchboard.api.protocol import Protocol
+def _serve_alone(
+    settings: Settings, listener: socket.socket, terminal: Terminal, spool: Path | None
+) -> socket.socket | None:
+    """Serve in this process; the socket, when it is to start again."""
     from orchboard.app import create_app
+    from orchboard.serving.server import Server
+
+    server = Server(create_app(settings, spool_path=spool))
+
+    def on_hangup(*_: object) -> None:
+        if terminal.is_gone():
+            server.should_exit = True
+        else:
+            server.start_again()
+
+    signal.signal(signal.SIGHUP, on_hangup)
+    server.run(sockets=[listener])
+    return server.kept
+
+
+def _serve_with_workers(
+    settings: Settings, listener: socket.socket, terminal: Terminal, spool: Path | None
+) -> None:
+    from orchboard.serving.supervisor import Supervisor
+    from orchboard.serving.worker import CHANGES_FILE, SPOOL_FILE
     from orchboard.store.changes import shared_file
 
-    options: dict[str, Any] = {
-        "http": Protocol,
-        "ws": "none",
-        "log_config": None,
-        "access_log": False,
-        "server_header": False,
-        "proxy_headers": False,
-        "timeout_graceful_shutdown": GRACE_S,
-    }
-    if settings.workers == 1:
-        server = uvicorn.Server(
-            uvicorn.Config(create_app(settings, spool_path=spool), lifespan="on", **options)
-        )
-        server.run(sockets=[listener])
-    else:
-        os.environ["POSTGRES"] = settings.postgres
-        os.environ["SECRET"] = settings.secret
-        os.environ[SPOOL_FILE] = str(spool or "")
-        config = uvicorn.Config(
-            "orchboard.cli.serve:worker_app",
-            factory=True,
-            lifespan="on",
-            workers=settings.workers,
-            **options,
-        )
-        with shared_file(settings.workers) as path:
-            os.environ[CHANGES_FILE] = path
-            Multiprocess(config, sockets=[listener]).run()
+    os.environ["POSTGRES"] = settings.postgres
+    os.environ["SECRET"] = settings.secret
+    os.environ[SPOOL_FILE] = str(spool or "")
+    with shared_file(settings.workers) as path:
+        os.environ[CHANGES_FILE] = path
+        Supervisor(listener, settings.workers, terminal).run()
 
 
-def worker_app() -> ASGIApp:
-    """The application in a worker process; the worker ends with the process that started it.
-
-    Killed, that one can't tell its workers; left alone they would hold the port without their database.
-    """
-    import multiprocessing
-    import threading
-
-    from orchboard.app import app_from_environment
-    from orchboard.store.changes import Changes
-
-    def end_with_parent() -> None:
-        if (parent := multiprocessing.parent_process()) is not None:
-            parent.join()
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=end_with_parent, name="end-with-parent", daemon=True).start()
-    spool = os.environ[SPOOL_FILE]
-    return app_from_environment(Changes.shared(os.environ[CHANGES_FILE]), Path(spool) if spool else None)
-
-
-def _print_banner(settings: Settings, port: int, *, embedded: bool) -> None:
+def _print_banner(settings: Settings, listener: socket.socket, *, embedded: bool) -> None:
     from orchboard.cli.database import data_directory, reachable_host, without_password
 
-    address = f"http://{reachable_host(settings.host)}:{port}"
+    host, port = listener.getsockname()[:2]
+    address = f"http://{reachable_host(host)}:{port}"
     place = data_directory(settings) if embedded else without_password(settings.postgres)[0]
     lines = [f"orchboard is at   {address}", f"its data is in    {place}"]
     if not settings.secret:

@@ -5,13 +5,14 @@ import mmap
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from operator import itemgetter
 
 from orchboard.errors import SetupError
-from orchboard.stats import JobType, Stats
+from orchboard.parsing import ParsedStats
+from orchboard.stats import JobType
 
 # What an answer may depend on is hashed to one of these; two that meet cost a needless computation.
 SLOTS = 4096
@@ -32,7 +33,7 @@ a look at other hosts (lookout.py); both together are less than the second that 
 _JOB_TYPES = {JobType.TRANSCODING: 1, JobType.AI: 2}
 _NAMED = 4
 
-# A restarted worker overlaps with the one it replaces, and SIGTTIN adds some.
+# A worker overlaps with the one it replaces; one that does not end may hold its lane for a while.
 _SPARE_LANES = 8
 
 _COUNTER_BYTES = 8
@@ -43,22 +44,24 @@ def job_type_slot(job_type: JobType) -> int:
     return _JOB_TYPES[job_type]
 
 
+@lru_cache(maxsize=1024)
 def model_slot(pipeline: str, model: str) -> int:
     """Counts the results of one pipeline and model."""
     return _named("model", pipeline, model)
 
 
+@lru_cache(maxsize=2048)
 def orchestrator_slot(orchestrator: str) -> int:
     """Counts the results of one orchestrator, written in lower case."""
     return _named("orchestrator", orchestrator)
 
 
+@lru_cache(maxsize=512)
 def region_slot(job_type: JobType, region: str) -> int:
     """Counts the results of one job type from one region."""
     return _named("region", job_type, region)
 
 
-@lru_cache(maxsize=4096)
 def _named(*names: str) -> int:
     return _NAMED + zlib.crc32("\0".join(names).encode("utf-8", "surrogatepass")) % (SLOTS - _NAMED)
 
@@ -103,15 +106,16 @@ class Changes:
         read = itemgetter(*(slice(slot * width, (slot + 1) * width) for slot in slots))
         return partial(read, self._memory)
 
-    def note(self, stats: Stats) -> None:
-        """Count one result. After its commit and before anybody is told of it."""
-        slots = {
-            job_type_slot(stats.job_type),
-            region_slot(stats.job_type, stats.region),
-            orchestrator_slot(stats.orchestrator),
-        }
-        if stats.job_type is JobType.AI:
-            slots.add(model_slot(stats.pipeline, stats.model))
+    def note(self, stored: Iterable[ParsedStats]) -> None:
+        """Count results. After their commit and before anybody is told of it."""
+        slots: set[int] = set()
+        for parsed in stored:
+            job_type = parsed.job_type
+            slots.add(_JOB_TYPES[job_type])
+            slots.add(region_slot(job_type, parsed.region))
+            slots.add(orchestrator_slot(parsed.orchestrator))
+            if job_type is JobType.AI:
+                slots.add(model_slot(parsed.pipeline, parsed.model))
         for slot in slots:
             self._count(slot)
 

@@ -13,6 +13,7 @@ import structlog
 from asyncpg.pool import PoolConnectionProxy
 
 from orchboard.errors import DatabaseUnavailableError
+from orchboard.store.hosts import CANT_CONNECT, Hosts, NoWritableHostError
 from orchboard.store.migrate import Step, ensure_database, migrate_to
 from orchboard.store.queries import sql
 
@@ -49,11 +50,12 @@ LOST = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError)
 # The database is there and refuses what it was given; given again, it will again.
 BAD_ROW = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 
-CANT_CONNECT = (
-    OSError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
+# The connection went away with the statement: the server was killed or stopped, or is no primary any more.
+_GONE = (
+    ConnectionError,
     asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
 )
 
 
@@ -71,6 +73,7 @@ class Database:
 
     def __init__(self, url: str, *, connections: int, timeout_s: float) -> None:
         self._url = url
+        self._hosts = Hosts(url)
         self._size = connections
         self.timeout_s = timeout_s
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
@@ -84,15 +87,20 @@ class Database:
     ) -> list[asyncpg.Record]:
         """The rows of one statement, in a transaction of its own.
 
+        Sent again when the connection is lost meanwhile: it must be one that may be carried out twice.
+
         even_away -- try it even though the database was away a moment ago
         """
         if self._is_away and not even_away:
             raise DatabaseUnavailableError(NO_ANSWER)
         # As many connections as the pool may hold can be lost without having said so.
-        for _ in range(self._size):
+        for _ in range(self._size + 1):
             with suppress(asyncpg.InternalClientError):
                 async with self._connection(patience_s) as connection:
-                    return await send(connection, statement, *arguments)
+                    try:
+                        return await send(connection, statement, *arguments)
+                    except _GONE:
+                        connection.terminate()
         raise DatabaseUnavailableError(NO_ANSWER)
 
     async def connect(self, *, planned_once: bool = False) -> asyncpg.Connection[asyncpg.Record]:
@@ -101,11 +109,13 @@ class Database:
         planned_once -- keep a statement's first plan, where nothing between us and Postgres prevents it
         """
         if self._pooler is None:
-            self._pooler = await _is_pooler(self._url, self.timeout_s)
-        if self._pooler:
-            return await asyncpg.connect(self._url, timeout=self.timeout_s, statement_cache_size=0)
-        settings = _PLANNED_ONCE if planned_once else _SESSION_SETTINGS
-        return await asyncpg.connect(self._url, timeout=self.timeout_s, server_settings=settings)
+            self._pooler = await _is_pooler(self._hosts, self.timeout_s)
+        return await self._hosts.connect(
+            timeout_s=self.timeout_s, **self._options(_PLANNED_ONCE if planned_once else _SESSION_SETTINGS)
+        )
+
+    def _options(self, settings: dict[str, str]) -> dict[str, Any]:
+        return {"statement_cache_size": 0} if self._pooler else {"server_settings": settings}
 
     async def open(self) -> asyncpg.Pool[asyncpg.Record]:
         """The pool; made, with the database created and migrated, once, however many ask.
@@ -119,7 +129,10 @@ class Database:
         return await asyncio.shield(self._opening)
 
     async def _open(self) -> asyncpg.Pool[asyncpg.Record]:
-        await ensure_database(self._url, timeout_s=self.timeout_s)
+        try:
+            await ensure_database(self._url, timeout_s=self.timeout_s)
+        except asyncpg.TargetServerAttributeNotMatched as error:
+            raise NoWritableHostError from error
         steps: list[Step] = []
         await migrate_to(self.connect, on_step=lambda step: _log_step(step, steps))
         pool: asyncpg.Pool[asyncpg.Record] = asyncpg.create_pool(
@@ -144,7 +157,7 @@ class Database:
                 self._pool.terminate()
 
     async def _connect_pooled(self, *_: Any, **__: Any) -> asyncpg.Connection[asyncpg.Record]:
-        return await self.connect()
+        return await self._hosts.connect_to_read(timeout_s=self.timeout_s, **self._options(_SESSION_SETTINGS))
 
     @asynccontextmanager
     async def _connection(self, patience_s: float) -> AsyncIterator[PoolConnectionProxy[asyncpg.Record]]:
@@ -155,6 +168,8 @@ class Database:
                 try:
                     yield connection
                 finally:
+                    if self._hosts.is_stand_in(connection):
+                        connection.terminate()
                     # Lost now, it takes nothing back: what the statement did stands. asyncpg raises
                     # InternalClientError when the loss comes in the midst of the release.
                     with suppress(*LOST, asyncpg.InternalClientError):
@@ -182,7 +197,7 @@ class Database:
     async def _is_there(self) -> bool:
         try:
             async with asyncio.timeout(_LOOK_S):
-                connection = await self.connect()
+                connection = await (self.connect() if self._pool is None else self._connect_pooled())
                 try:
                     await connection.fetchval(sql("now"))
                 finally:
@@ -256,14 +271,14 @@ async def _nothing_to_reset(_: Any) -> None:
     """No statement leaves session state behind, so asyncpg's RESET (55 us) is spared."""
 
 
-async def _is_pooler(url: str, timeout_s: float) -> bool:
+async def _is_pooler(hosts: Hosts, timeout_s: float) -> bool:
     """Whether something between us and Postgres drops or refuses session settings: pgbouncer and kin.
 
     Behind one, no statement may be prepared by name, and settings can't be relied on.
     """
     try:
-        connection = await asyncpg.connect(
-            url, timeout=timeout_s, server_settings=_SESSION_SETTINGS, statement_cache_size=0
+        connection = await hosts.connect(
+            timeout_s=timeout_s, server_settings=_SESSION_SETTINGS, statement_cache_size=0
         )
     except asyncpg.ProtocolViolationError as error:
         if "startup parameter" not in str(error):

@@ -50,8 +50,7 @@ class Store:
         """What has to be known of new results before anybody is told that they are stored."""
         if took_s > LATE_AFTER_S:
             self._changes.note_late()
-        for parsed in stored:
-            self._changes.note(parsed.stats)
+        self._changes.note(stored)
 
     def submit_stats(
         self, parsed: ParsedStats, *, key: str | None, body: bytes
@@ -65,15 +64,14 @@ class Store:
         a region that is known to be none while the database is away; DatabaseUnavailableError when too much is
         waiting to be stored.
         """
-        stats = parsed.stats
         digest = None if key is None else sha256(body).digest()
-        region_id = self.regions.known_id_of(stats.region, stats.job_type)
+        region_id = self.regions.known_id_of(parsed.region, parsed.job_type)
         if region_id is not None:
             return self._writer.submit(parsed, region_id, key, digest)
         if self.spool is not None and self.spool.is_away:
-            if not self.regions.may_be(stats.region):
+            if not self.regions.may_be(parsed.region):
                 raise BadInputError("invalid region")
-            return self._writer.keep(parsed, key, digest)
+            return self._writer.keep(parsed, key, digest, asyncio.get_running_loop().time())
         submitting = asyncio.create_task(self._submit_when_known(parsed, key, digest))
         submitting.add_done_callback(be_seen)
         return submitting
@@ -81,7 +79,7 @@ class Store:
     async def _submit_when_known(
         self, parsed: ParsedStats, key: str | None, digest: bytes | None
     ) -> ParsedStats:
-        region, job_type = parsed.stats.region, parsed.stats.job_type
+        region, job_type, came_at = parsed.region, parsed.job_type, asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(None if self.spool is None else SPOOL_PATIENCE_S):
                 region_id = await self.regions.id_of(region, job_type)
@@ -89,7 +87,7 @@ class Store:
             if self.spool is None:
                 raise
             self.spool.is_away = True
-            return await self._writer.keep(parsed, key, digest)
+            return await self._writer.keep(parsed, key, digest, came_at)
         if region_id is None:
             raise BadInputError("invalid region")
         return await self._writer.submit(parsed, region_id, key, digest)

@@ -28,6 +28,7 @@ class QueuedRow(Struct, eq=False):
     submitted_at -- by the loop's clock, in seconds
     receipt -- what it was sent with, when it was sent once and the connection lost before the answer
     is_kept -- it is in the spool, or on the way there
+    size -- about how many bytes of memory it takes
     """
 
     parsed: ParsedStats
@@ -38,11 +39,11 @@ class QueuedRow(Struct, eq=False):
     stored: asyncio.Future[ParsedStats]
     receipt: Receipt | None = None
     is_kept: bool = False
+    size: int = 0
 
-    @property
-    def size(self) -> int:
-        """About how many bytes of memory it takes."""
-        return len(self.parsed.payload) + _ROW_BYTES
+    def __post_init__(self) -> None:
+        """Know the size."""
+        self.size = len(self.parsed.payload) + _ROW_BYTES
 
     def settle(self, refusal: BaseException | None = None) -> None:
         """Tell whoever waits, unless they were told, or left."""

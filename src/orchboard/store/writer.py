@@ -14,7 +14,6 @@ from orchboard.errors import BadInputError, DatabaseUnavailableError, KeyReusedE
 from orchboard.parsing import ParsedStats
 from orchboard.store.database import (
     BAD_ROW,
-    CANT_CONNECT,
     LOST,
     NO_ANSWER,
     WRITE_PATIENCE_S,
@@ -22,6 +21,7 @@ from orchboard.store.database import (
     in_brief,
     unavailable,
 )
+from orchboard.store.hosts import CANT_CONNECT
 from orchboard.store.kept_connection import KeptConnection, NotSentError
 from orchboard.store.queries import sql
 from orchboard.store.receipts import Receipt, Receipts
@@ -95,15 +95,19 @@ class Writer:
             self._writing = loop.create_task(self._write())
         return row.stored
 
-    def keep(self, parsed: ParsedStats, key: str | None, digest: bytes | None) -> asyncio.Future[ParsedStats]:
+    def keep(
+        self, parsed: ParsedStats, key: str | None, digest: bytes | None, came_at: float
+    ) -> asyncio.Future[ParsedStats]:
         """Have the spool keep one result, whose region nobody may know; done when it is on the disk.
+
+        came_at -- by the loop's clock
 
         Raises DatabaseUnavailableError without a spool; the future as `submit`'s.
         """
         if self._spool is None or self._closed:
             raise DatabaseUnavailableError(NO_ANSWER)
-        loop = asyncio.get_running_loop()
-        row = QueuedRow(parsed, None, key, digest, loop.time(), loop.create_future())
+        stored: asyncio.Future[ParsedStats] = asyncio.get_running_loop().create_future()
+        row = QueuedRow(parsed, None, key, digest, came_at, stored)
         self._keep(self._spool, [row])
         return row.stored
 
@@ -187,7 +191,7 @@ class Writer:
         loop = asyncio.get_running_loop()
         sent_at = loop.time()
         columns: list[list[object]] = [
-            [row.parsed.stats.orchestrator for row in group],
+            [row.parsed.orchestrator for row in group],
             [row.region_id for row in group],
             [row.parsed.payload.decode() for row in group],
             [row.key for row in group],
@@ -314,15 +318,15 @@ class Writer:
 
 def _spooled(row: QueuedRow, ago: float) -> Spooled:
     """A row as the spool keeps it; `ago` is between the loop's clock and Unix time."""
-    stats, receipt = row.parsed.stats, row.receipt
+    parsed, receipt = row.parsed, row.receipt
     received_at = round((row.submitted_at + ago) * 1e6) if receipt is None else from_time(receipt.event_time)
     return Spooled(
         received_at,
         None if receipt is None else receipt.id,
-        stats.region,
-        stats.job_type,
-        stats.orchestrator,
-        row.parsed.payload,
+        parsed.region,
+        parsed.job_type,
+        parsed.orchestrator,
+        parsed.payload,
         row.key,
         row.digest,
     )

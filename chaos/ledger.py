@@ -1,0 +1,153 @@
+"""What was posted and what became of it, compared with what the server says it has."""
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+
+import msgspec
+from msgspec import Struct
+
+from chaos.program import SECRET
+from chaos.wire import Caller, Failure, get, post
+from orchboard.signing import sign
+
+# So many orchestrators share the results: each is read back in one answer.
+_ORCHESTRATORS = 50
+
+_REGIONS = ("FRA", "MDW", "LAX", "SIN")
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+class Ledger:
+    """Every result that was posted, each different from every other, none posted twice.
+
+    acknowledged -- answered 200 `ok`
+    unsure -- any other answer, or none: it may be stored or not, but once
+    series -- ledgers of different series may post to the same server
+    """
+
+    def __init__(self, series: int = 0) -> None:
+        self._series = series
+        self.acknowledged: set[bytes] = set()
+        self.unsure: set[bytes] = set()
+        self._numbers = itertools.count(1)
+
+    def results(self) -> Iterator[bytes]:
+        """Results for ever: JSON with sorted names, as what is read back is written for comparison."""
+        for number in self._numbers:
+            yield _encode(_result(self._series, number))
+
+    async def post(self, caller: Caller, result: bytes) -> str:
+        """Post one result and note what became of it: empty when it was acknowledged, else how it failed."""
+        try:
+            reply = await caller.ask(post(result, sign(result, SECRET)))
+        except Failure as failure:
+            self.unsure.add(result)
+            return str(failure)
+        except BaseException:  # given up in the midst of it
+            self.unsure.add(result)
+            raise
+        if (reply.status, reply.body) == (200, b"ok"):
+            self.acknowledged.add(result)
+            return ""
+        self.unsure.add(result)
+        return f"status {reply.status}"
+
+    async def compare(self, port: int) -> "Findings":
+        """Read every result back through the API of a server that is well."""
+        stored = Counter[bytes]()
+        async with Caller(port) as caller:
+            await until_replayed(caller)
+            for number in range(_ORCHESTRATORS):
+                target = f"/api/raw_stats?orchestrator={_orchestrator(self._series, number)}"
+                stored.update(_contents(await _patiently(caller, get(target))))
+        return Findings(
+            acknowledged=len(self.acknowledged),
+            unsure=len(self.unsure),
+            unsure_stored=len(self.unsure & stored.keys()),
+            lost=len(self.acknowledged - stored.keys()),
+            twice=sum(count > 1 for count in stored.values()),
+            strange=len(stored.keys() - self.acknowledged - self.unsure),
+        )
+
+
+class Findings(Struct, frozen=True):
+    """What a comparison found.
+
+    lost -- acknowledged and not there; twice -- there more than once; strange -- there and never posted
+    """
+
+    acknowledged: int
+    unsure: int
+    unsure_stored: int
+    lost: int
+    twice: int
+    strange: int
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every acknowledgement was true, and nothing is there that should not be."""
+        return not (self.lost or self.twice or self.strange)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.acknowledged:,} acknowledged, lost {self.lost}, twice {self.twice}, altered {self.strange}; "
+            f"of {self.unsure:,} without an answer {self.unsure_stored:,} are there"
+        )
+
+
+def _result(series: int, number: int) -> dict[str, object]:
+    """A transcoding result that can be told from all others in more than one member."""
+    return {
+        "region": _REGIONS[number % len(_REGIONS)],
+        "orchestrator": _orchestrator(series, number % _ORCHESTRATORS),
+        "success_rate": 1.0,
+        "round_trip_time": 1 + number % 97 / 64,
+        "errors": [],
+        "timestamp": 1_700_000_000 + number,
+        "seg_duration": 2 + number % 7 / 8,
+        "segments_sent": number % 13 + 1,
+        "segments_received": number % 11 + 1,
+        "upload_time": 0.5,
+        "download_time": 0.25,
+        "transcode_time": 0.125,
+    }
+
+
+def _orchestrator(series: int, number: int) -> str:
+    return f"0x{series:020x}{number:020x}"
+
+
+_POSTED = _result(0, 0).keys()
+
+
+def _contents(body: bytes) -> Iterator[bytes]:
+    """The results of an answer of raw_stats, without the members that it adds to what was posted: zeros."""
+    for results in msgspec.json.decode(body).values():
+        for result in results or ():
+            yield _encode({name: value for name, value in result.items() if value or name in _POSTED})
+
+
+async def until_replayed(caller: Caller) -> None:
+    """Wait until a server that is well has nothing in its spool any more. Raises Failure."""
+    for _ in range(240):
+        with suppress(Failure):
+            reply = await caller.ask(get("/api/health"))
+            if reply.status == 200 and not msgspec.json.decode(reply.body).get("spool", {}).get("waiting"):
+                return
+        await asyncio.sleep(0.25)
+    raise Failure("what was spooled is not in the database")
+
+
+async def _patiently(caller: Caller, request: bytes) -> bytes:
+    """The body of the answer 200; a server that has just started may not be well at once."""
+    for _ in range(20):
+        try:
+            if (reply := await caller.ask(request)).status == 200:
+                return reply.body
+        except Failure:
+            pass
+        await asyncio.sleep(0.25)
+    raise Failure("what was stored can't be read back")

@@ -1,0 +1,162 @@
+"""Failover: the primary is killed under posts and reads, its synchronous standby promoted; nothing that was
+acknowledged is lost, writes are soon back, reads are never away."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from msgspec import Struct, field
+
+from chaos.ledger import Ledger
+from chaos.postgres import Postgres, ended
+from chaos.program import running
+from chaos.verdict import Scale, Verdict
+from chaos.wire import Caller, Failure, get
+
+# (posting connections, acknowledgements before and after, seconds without a primary)
+_SIZES = {Scale.SMALL: (16, 200, 0.5), Scale.FULL: (32, 10_000, 10.0)}
+
+BACK_WITHIN_S = 5.0
+_READERS = 4
+_PAUSE_S = 0.02
+_LIMIT_S = 240.0
+
+# Asked in turn; `{number}` makes a question that was not asked before.
+_QUESTIONS = (
+    "/api/aggregated_stats",
+    "/api/aggregated_stats?since={number}",
+    "/api/raw_stats?orchestrator=0x{number}",
+    "/api/raw_stats?orchestrator=0x00000000000000000000" + "0" * 20,
+    "/api/pipelines?since={number}",
+    "/api/top_ai_score?since={number}",
+    "/api/regions",
+    "/?since={number}",
+)
+
+
+class Reads(Struct):
+    """What readers got. `others` counts, by question and status, answers other than 200."""
+
+    answered: int = 0
+    others: Counter[str] = field(default_factory=Counter)
+    slowest_s: float = 0.0
+
+
+async def prove(scale: Scale, directory: Path) -> list[Verdict]:
+    """A verdict on what is lost, on when writes are back, and on reads."""
+    connections, results, away_s = _SIZES[scale]
+    primary = Postgres(directory / "primary")
+    standby = Postgres(directory / "standby", password=primary.password)
+    ledger, reads = Ledger(), Reads()
+    with ended(standby, primary):
+        await _pair(primary, standby)
+        url = primary.url("board", other=standby, options="?target_session_attrs=read-write")
+        with running(directory / "server", POSTGRES=url) as program:
+            async with asyncio.timeout(_LIMIT_S):
+                await program.until_well()
+                async with _posting(program.port, ledger, connections), _reading(program.port, reads):
+                    await _until_acknowledged(ledger, results)
+                    before = len(ledger.acknowledged)
+                    primary.kill()
+                    await asyncio.sleep(away_s)
+                    await asyncio.to_thread(standby.promote)
+                    promoted_at, at_promotion = time.monotonic(), len(ledger.acknowledged)
+                    await _until_acknowledged(ledger, at_promotion + 1)
+                    back_after_s = time.monotonic() - promoted_at
+                    await _until_acknowledged(ledger, at_promotion + results)
+            findings = await ledger.compare(program.port)
+    told = f"primary killed under {connections} posting connections, standby promoted {away_s:g} s later"
+    return [
+        Verdict(f"failover: {told}", f"{findings}", "lost 0, twice 0", findings.is_clean),
+        Verdict(
+            "writes after the promotion",
+            f"back after {back_after_s:.2f} s ({at_promotion - before} acknowledged meanwhile)",
+            f"within {BACK_WITHIN_S:g} s",
+            back_after_s <= BACK_WITHIN_S,
+        ),
+        Verdict(
+            "reads during the failover",
+            f"{reads.answered:,} answered 200 on {_READERS} connections, the slowest after {reads.slowest_s:.2f} s; "
+            f"others {dict(reads.others) or 0}",
+            "all 200",
+            reads.answered > 0 and not reads.others,
+        ),
+    ]
+
+
+async def _pair(primary: Postgres, standby: Postgres) -> None:
+    """Start a primary, and a standby without which it acknowledges nothing."""
+    primary.make()
+    primary.start()
+    await primary.until_ready()
+    standby.stand_by(primary)
+    standby.start()
+    await standby.until_ready()
+    await primary.execute(
+        "CREATE DATABASE board", "ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"
+    )
+    is_followed = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'"
+    async with asyncio.timeout(30):
+        while not await primary.execute(is_followed):
+            await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def _posting(port: int, ledger: Ledger, connections: int) -> AsyncIterator[None]:
+    """Posts for as long as it is entered; the last ones are answered."""
+    stop = asyncio.Event()
+    results = ledger.results()
+
+    async def client() -> None:
+        async with Caller(port) as caller:
+            while not stop.is_set():
+                if await ledger.post(caller, next(results)):
+                    await asyncio.sleep(_PAUSE_S)
+
+    async with asyncio.TaskGroup() as clients:
+        for _ in range(connections):
+            clients.create_task(client())
+        try:
+            yield
+        finally:
+            stop.set()
+
+
+@asynccontextmanager
+async def _reading(port: int, reads: Reads) -> AsyncIterator[None]:
+    """The same for reads: questions that were asked before, and others."""
+    stop = asyncio.Event()
+
+    async def client(first: int) -> None:
+        number = first
+        async with Caller(port) as caller:
+            while not stop.is_set():
+                number += _READERS
+                question = _QUESTIONS[number // _READERS % len(_QUESTIONS)]
+                asked_at = time.monotonic()
+                try:
+                    status = str((await caller.ask(get(question.format(number=number)))).status)
+                except Failure as failure:
+                    status = str(failure)
+                reads.slowest_s = max(reads.slowest_s, time.monotonic() - asked_at)
+                if status == "200":
+                    reads.answered += 1
+                else:
+                    reads.others[f"{question} {status}"] += 1
+                await asyncio.sleep(_PAUSE_S)
+
+    async with asyncio.TaskGroup() as clients:
+        for first in range(_READERS):
+            clients.create_task(client(first))
+        try:
+            yield
+        finally:
+            stop.set()
+
+
+async def _until_acknowledged(ledger: Ledger, number: int) -> None:
+    while len(ledger.acknowledged) < number:  # noqa: ASYNC110 - many tasks count, one looks
+        await asyncio.sleep(0.005)

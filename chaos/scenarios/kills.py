@@ -1,0 +1,126 @@
+"""Acknowledged is kept: whatever process is killed, every result that was answered `ok` is there, once."""
+
+import asyncio
+import os
+import random
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from chaos.ledger import Findings, Ledger
+from chaos.program import Program, running
+from chaos.verdict import Scale, Verdict
+from chaos.wire import Caller
+
+CONNECTIONS = 32
+
+# (kills of each kind, acknowledgements between two of them, acknowledgements in sum)
+_SIZES = {Scale.SMALL: (2, 100, 600), Scale.FULL: (20, 1700, 100_000)}
+
+# The moment of a kill is drawn from so long after the acknowledgements it waits for.
+_JITTER_S = 0.2
+
+_CYCLE_LIMIT_S = 90.0
+
+# What a client does that is refused: it goes on with the next result, not at once.
+_PAUSE_S = 0.02
+
+Kill = Callable[[Program], Awaitable[None]]
+
+
+async def prove(scale: Scale, directory: Path) -> list[Verdict]:
+    """A verdict for each kind of process that is killed, and one for how many acknowledgements that were."""
+    kinds: list[tuple[str, str, Kill]] = [
+        ("the server", "1", _kill_server),
+        ("a worker of two", "2", _kill_worker),
+        ("the postmaster", "1", _kill_postmaster),
+    ]
+    kills, between, in_sum = _SIZES[scale]
+    verdicts, acknowledged = [], 0
+    for number, (name, workers, kill) in enumerate(kinds):
+        with running(directory / "kills", WORKERS=workers) as program:
+            findings = await _kill_under_load(program, Ledger(number), kill, kills=kills, between=between)
+        acknowledged += findings.acknowledged
+        verdicts.append(
+            Verdict(
+                f"acknowledged is kept, SIGKILL of {name}",
+                f"{kills} kills under {CONNECTIONS} posting connections: {findings}",
+                "lost 0, twice 0",
+                findings.is_clean,
+            )
+        )
+    verdicts.append(
+        Verdict(
+            "acknowledgements in sum", f"{acknowledged:,}", f"at least {in_sum:,}", acknowledged >= in_sum
+        )
+    )
+    return verdicts
+
+
+async def _kill_under_load(
+    program: Program, ledger: Ledger, kill: Kill, *, kills: int, between: int
+) -> Findings:
+    draw = random.Random(between)
+    await program.until_well()
+    async with _posting(program.port, ledger):
+        for _ in range(kills):
+            async with asyncio.timeout(_CYCLE_LIMIT_S):
+                await _until_acknowledged(ledger, len(ledger.acknowledged) + between)
+                await asyncio.sleep(draw.uniform(0, _JITTER_S))
+                await kill(program)
+                await program.until_well()
+        async with asyncio.timeout(_CYCLE_LIMIT_S):
+            await _until_acknowledged(ledger, len(ledger.acknowledged) + between)
+    return await ledger.compare(program.port)
+
+
+@asynccontextmanager
+async def _posting(port: int, ledger: Ledger) -> AsyncIterator[None]:
+    """Posts on CONNECTIONS connections for as long as it is entered; the last ones are answered."""
+    stop = asyncio.Event()
+    results = ledger.results()
+
+    async def client() -> None:
+        async with Caller(port) as caller:
+            while not stop.is_set():
+                if await ledger.post(caller, next(results)):
+                    await asyncio.sleep(_PAUSE_S)
+
+    async with asyncio.TaskGroup() as clients:
+        for _ in range(CONNECTIONS):
+            clients.create_task(client())
+        try:
+            yield
+        finally:
+            stop.set()
+
+
+async def _until_acknowledged(ledger: Ledger, number: int) -> None:
+    await _until(lambda: len(ledger.acknowledged) >= number)
+
+
+async def _kill_server(program: Program) -> None:
+    program.tell(signal.SIGKILL)
+    await program.ended()
+    program.start()
+
+
+async def _kill_worker(program: Program) -> None:
+    """Kill one, and wait until another is in its place."""
+    before = program.workers()
+    os.kill(before[0], signal.SIGKILL)
+    await _until(lambda: before[0] not in (now := program.workers()) and len(now) == len(before))
+
+
+async def _kill_postmaster(program: Program) -> None:
+    """Kill it, and wait until another is in its place."""
+    before = program.postmaster()
+    assert before is not None, "an embedded Postgres runs"
+    os.kill(before, signal.SIGKILL)
+    await _until(lambda: program.postmaster() not in (None, before))
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    while not holds():  # noqa: ASYNC110 - what is looked at are other processes; who calls sets the limit
+        await asyncio.sleep(0.01)

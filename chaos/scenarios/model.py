@@ -1,0 +1,66 @@
+"""Every endpoint says what the model in tests/model.py says, through lives of a server that chance makes up."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from chaos.verdict import Scale, Verdict
+from orchboard.store.embedded import EmbeddedPostgres
+from tests.conftest import TEMPLATE, _make_template, _new_database, run
+from tests.machine import Machine
+
+LIVES = {Scale.SMALL: 5, Scale.FULL: 100}
+STEPS = {Scale.SMALL: 20, Scale.FULL: 60}
+
+
+async def prove(scale: Scale, directory: Path) -> list[Verdict]:
+    """Lives by chance, other ones each time; Hypothesis shortens one in which an answer is another."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    directory.chmod(0o755)
+    postgres = EmbeddedPostgres.start(directory / "data", watch=False)
+    counted = {"steps": 0, "answers": 0}
+
+    class Counted(Machine):
+        @staticmethod
+        @contextmanager
+        def database() -> Iterator[str]:
+            yield from _new_database(postgres.url, f'TEMPLATE "{TEMPLATE}" STRATEGY FILE_COPY')
+
+        def ask(self, name: str, **asked: object) -> None:
+            counted["answers"] += 1
+            super().ask(name, **asked)
+
+        def teardown(self) -> None:
+            counted["steps"] += self.steps
+            super().teardown()
+
+    profile = settings(
+        max_examples=LIVES[scale],
+        stateful_step_count=STEPS[scale],
+        deadline=None,
+        database=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    found = ""
+    try:
+        run(_make_template(postgres.url))
+        run_state_machine_as_test(Counted, settings=profile)
+    except AssertionError as error:
+        found = "; ".join([str(error), *getattr(error, "__notes__", [])])
+    finally:
+        postgres.stop()
+    figure = f"{counted['answers']} answers compared after {counted['steps']} steps"
+    return [
+        Verdict(
+            "every answer is the model's",
+            figure + (f": {found}" if found else ""),
+            "0 differences",
+            not found,
+        )
+    ]

@@ -1,0 +1,174 @@
+"""Restart without a seam: no request fails while servers and workers come and go."""
+
+import asyncio
+import itertools
+import random
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from chaos.ledger import Ledger
+from chaos.program import Program, running
+from chaos.verdict import Scale, Verdict
+from chaos.wire import Caller, Failure, get
+
+# Connections that are kept and always busy, that are kept and mostly idle, and that are used for one request each.
+_BUSY, _IDLE, _FRESH = 14, 10, 8
+
+# An idle one is so long without a request, at most: the server itself closes one after 5 s.
+_LONGEST_PAUSE_S = 4.0
+
+# One request in so many is a post.
+_POSTS = 5
+
+# (requests, restarts) of each kind
+_SIZES = {Scale.SMALL: (7_000, 2), Scale.FULL: (340_000, 30)}
+
+_RESTART_LIMIT_S = 60.0
+
+# What SIGTERM promises.
+_LEAVE_S = 10.0
+
+_QUESTIONS = [
+    get(target)
+    for target in (
+        "/api/aggregated_stats",
+        "/api/regions",
+        "/api/pipelines",
+        "/api/top_ai_score?orchestrator=0x0&pipeline=p&model=m",
+        "/api/health",
+        f"/api/raw_stats?orchestrator=0x{0:040x}&since=1&until=2",
+    )
+]
+
+Restart = Callable[[Program], Awaitable[None]]
+
+
+async def prove(scale: Scale, directory: Path) -> list[Verdict]:
+    """A verdict for each way to restart, and one for how long SIGTERM took."""
+    stops: list[float] = []
+
+    async def stop_and_start(program: Program) -> None:
+        began_at = time.monotonic()
+        program.tell(signal.SIGTERM)
+        if code := await program.ended():
+            raise AssertionError(f"SIGTERM ended in status {code}: {program.last_words()}")
+        stops.append(time.monotonic() - began_at)
+        program.start()
+        await program.until_well()
+
+    kinds: list[tuple[str, str, Restart]] = [
+        ("rolling, of two workers", "2", _roll),
+        ("SIGHUP, of one process", "1", _restart_in_place),
+        ("stop and start behind one socket", "1", stop_and_start),
+    ]
+    verdicts = []
+    for number, (name, workers, restart) in enumerate(kinds):
+        with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
+            place = directory / "restarts"
+            with running(place, listener=listener, WORKERS=workers) as program:
+                load = Load(program, Ledger(number))
+                await load.run(restart, *_SIZES[scale])
+                verdicts.append(await load.verdict(name, _SIZES[scale]))
+    longest_s = max(stops)
+    promised = f"within {_LEAVE_S:.0f} s"
+    verdicts.append(
+        Verdict("SIGTERM leaves", f"the longest took {longest_s:.1f} s", promised, longest_s < _LEAVE_S)
+    )
+    return verdicts
+
+
+class Load:
+    """Requests from every kind of connection, and what became of them."""
+
+    def __init__(self, program: Program, ledger: Ledger) -> None:
+        self._program = program
+        self._ledger = ledger
+        self._results = ledger.results()
+        self._restarts = 0
+        self._longest_s = 0.0
+        self._stop = asyncio.Event()
+        self.outcomes = Counter[str]()
+
+    async def run(self, restart: Restart, requests: int, restarts: int) -> None:
+        """Ask for as long as it takes to restart so often and send so many requests."""
+        await self._program.until_well()
+        async with asyncio.TaskGroup() as clients, AsyncExitStack() as stack:
+            stack.callback(self._stop.set)
+            for number in range(_BUSY):
+                clients.create_task(self._client(number, keeps=True, pause_s=0.0))
+            for number in range(_IDLE):
+                clients.create_task(self._client(number, keeps=True, pause_s=_LONGEST_PAUSE_S))
+            for number in range(_FRESH):
+                clients.create_task(self._client(number, keeps=False, pause_s=0.0))
+            for _ in range(restarts):
+                await self._until(self.outcomes.total() + requests // (restarts + 1))
+                async with asyncio.timeout(_RESTART_LIMIT_S):
+                    await restart(self._program)
+                self._restarts += 1
+            await self._until(requests)
+
+    async def verdict(self, name: str, size: tuple[int, int]) -> Verdict:
+        """What is to be said; compares what was acknowledged with what is there."""
+        findings = await self._ledger.compare(self._program.port)
+        failed = Counter({outcome: count for outcome, count in self.outcomes.items() if outcome})
+        details = "".join(f"; {count} {outcome}" for outcome, count in failed.most_common(5))
+        return Verdict(
+            f"restart without a seam, {name}",
+            f"{self._restarts} restarts, {self.outcomes.total():,} requests on {_BUSY + _IDLE + _FRESH} connections, "
+            f"failed {failed.total()}{details}; longest wait {self._longest_s:.1f} s; {findings}",
+            f"failed 0 of {size[0]:,}",
+            not failed and findings.is_clean and self.outcomes.total() >= size[0],
+        )
+
+    async def _until(self, number: int) -> None:
+        while self.outcomes.total() < number:  # noqa: ASYNC110 - many tasks count, one looks
+            await asyncio.sleep(0.01)
+
+    async def _client(self, number: int, *, keeps: bool, pause_s: float) -> None:
+        draw = random.Random(f"{number} {keeps} {pause_s}")
+        turns = _turns(number)
+        async with Caller(self._program.port, keeps=keeps) as caller:
+            while not self._stop.is_set():
+                began_at = time.monotonic()
+                self.outcomes[await self._ask(caller, next(turns))] += 1
+                self._longest_s = max(self._longest_s, time.monotonic() - began_at)
+                if pause_s:
+                    await asyncio.sleep(draw.uniform(0, pause_s))
+
+    async def _ask(self, caller: Caller, question: bytes) -> str:
+        """How a request failed; empty: it did not. An empty question stands for a post."""
+        if not question:
+            return await self._ledger.post(caller, next(self._results))
+        try:
+            reply = await caller.ask(question)
+        except Failure as failure:
+            return str(failure)
+        return "" if reply.status == 200 else f"status {reply.status}"
+
+
+def _turns(number: int) -> Iterator[bytes]:
+    questions = itertools.cycle(_QUESTIONS)
+    for turn in itertools.count(number):
+        yield next(questions) if turn % _POSTS else b""
+
+
+async def _roll(program: Program) -> None:
+    """SIGHUP, until every worker is another."""
+    before = set(program.workers())
+    program.tell(signal.SIGHUP)
+    while before & (now := set(program.workers())) or len(now) != len(before):  # noqa: ASYNC110 - another process
+        await asyncio.sleep(0.02)
+
+
+async def _restart_in_place(program: Program) -> None:
+    """SIGHUP, until it has begun anew: the process stays, its banner comes again."""
+    before = program.log.read_text().count("orchboard is at")
+    program.tell(signal.SIGHUP)
+    while program.log.read_text().count("orchboard is at") == before:  # noqa: ASYNC110 - another process writes it
+        await asyncio.sleep(0.02)
+    await program.until_well()

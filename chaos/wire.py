@@ -1,0 +1,124 @@
+"""A client that tells apart how a request can fail, and never sends one twice."""
+
+import asyncio
+from select import select
+from types import TracebackType
+from typing import Self
+
+from msgspec import Struct
+
+_TIMEOUT_S = 30.0
+
+
+class Failure(Exception):  # noqa: N818 - it is what was seen, not an error of ours
+    """A request that got no whole answer; says in a few words how it failed."""
+
+
+class Reply(Struct, frozen=True):
+    """A whole answer.
+
+    head -- its status line and headers
+    is_last -- whether the server said that it closes the connection
+    """
+
+    status: int
+    head: bytes
+    body: bytes
+    is_last: bool
+
+
+class Caller:
+    """One client with one connection at a time, opened when it is needed.
+
+    keeps -- whether the connection is used again for the next request
+    """
+
+    def __init__(self, port: int, *, keeps: bool = True) -> None:
+        self._port = port
+        self._keeps = keeps
+        self._open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    async def ask(self, request: bytes) -> Reply:
+        """The answer to a request as it goes over the wire. Raises Failure."""
+        whole = False
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                reply = await self._exchange(request)
+            whole = self._keeps and not reply.is_last
+            return reply
+        except TimeoutError:
+            raise Failure(f"no answer within {_TIMEOUT_S:.0f} s") from None
+        finally:
+            if not whole:
+                self._close()
+
+    async def _exchange(self, request: bytes) -> Reply:
+        reader, writer, was_used = await self._connection()
+        try:
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+        except (OSError, asyncio.IncompleteReadError) as error:
+            if isinstance(error, asyncio.IncompleteReadError) and error.partial:
+                raise Failure("cut off in its head") from None
+            where = "a connection that had been idle" if was_used else "a fresh connection"
+            raise Failure(f"no byte of an answer on {where} ({type(error).__name__})") from None
+        lowered = head.lower()
+        try:
+            body = await reader.readexactly(_content_length(lowered))
+        except (OSError, asyncio.IncompleteReadError):
+            raise Failure("cut off in its body") from None
+        return Reply(int(head[9:12]), head, body, b"\r\nconnection: close\r\n" in lowered)
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bool]:
+        """A connection, and whether it was used before."""
+        if self._open is not None and _is_over(self._open[1]):
+            self._close()  # the server has closed it while it was idle: clients look before they send
+        if self._open is not None:
+            return *self._open, True
+        try:
+            self._open = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 24)
+        except OSError as error:
+            raise Failure(f"no connection ({type(error).__name__})") from None
+        return *self._open, False
+
+    def _close(self) -> None:
+        opened, self._open = self._open, None
+        if opened is not None:
+            opened[1].close()
+
+
+async def ask_once(port: int, request: bytes) -> Reply:
+    """The answer to one request on a connection of its own. Raises Failure."""
+    async with Caller(port, keeps=False) as caller:
+        return await caller.ask(request)
+
+
+def get(target: str) -> bytes:
+    """A GET as it goes over the wire."""
+    return f"GET {target} HTTP/1.1\r\nHost: chaos\r\n\r\n".encode()
+
+
+def post(body: bytes, signature: str) -> bytes:
+    """A signed post as it goes over the wire."""
+    return (
+        f"POST /api/post_stats HTTP/1.1\r\nHost: chaos\r\nContent-Type: application/json\r\n"
+        f"Authorization: {signature}\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+def _is_over(writer: asyncio.StreamWriter) -> bool:
+    """Whether there is something to read on an idle connection: its end."""
+    return bool(select([writer.get_extra_info("socket").fileno()], [], [], 0)[0])
+
+
+def _content_length(head: bytes) -> int:
+    _, name, rest = head.partition(b"\r\ncontent-length:")
+    return int(rest.partition(b"\r\n")[0]) if name else 0

@@ -1,0 +1,43 @@
+"""orchboard backup"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def backup(
+    file: Annotated[str, Parameter(allow_leading_hyphen=True, help="Where to; `-` is standard output.")],
+) -> None:
+    """Write every result to a file.
+
+    With receipt time, orchestrator, region and payload, and the regions; of one moment, while servers serve; JSON
+    lines compressed with zstd, a digest in the last one. The file gets its name when it is whole and on disk. The
+    database is left as it is, one of the reference server's version 3 too.
+
+    `orchboard backup results.jsonl.zst`
+    """
+    import asyncio
+    import time
+
+    from orchboard.cli.database import database_url, in_words, read_environment
+    from orchboard.cli.progress import told
+    from orchboard.store.backup import back_up
+    from orchboard.store.backup_file import whole_file
+    from orchboard.store.database import Database
+
+    settings = read_environment()
+    is_piped = file == "-"
+    began_at = time.monotonic()
+    opened = nullcontext(sys.stdout.buffer) if is_piped else whole_file(Path(file))
+    with opened as out, database_url(settings) as url, in_words(), told("backing up") as tell:
+        connect = Database(url, connections=1, timeout_s=settings.db_timeout_s).connect
+        trailer = asyncio.run(back_up(connect, out, on_progress=tell))
+    told_to = sys.stderr if is_piped else sys.stdout
+    took_s = time.monotonic() - began_at
+    print(f"backed up {trailer.results:,} results in {took_s:.1f} s", file=told_to)
+    print(f"sha256 {trailer.results_sha256}", file=told_to)

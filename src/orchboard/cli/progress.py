@@ -1,0 +1,27 @@
+"""How far a long command is: a bar on a terminal, else a line now and then; on standard error."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from orchboard.cli.output import progress_bar
+
+TELL_EVERY_S = 10.0
+
+
+@contextmanager
+def told(doing: str) -> Iterator[Callable[[int, int], None]]:
+    """What is to be called with how many results are done, and of how many."""
+    told_at = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told_at
+        bar.update(task, completed=done, total=total)
+        if not sys.stderr.isatty() and time.monotonic() - told_at >= TELL_EVERY_S:
+            told_at = time.monotonic()
+            print(f"{doing}: {done:,} of {total:,} results", file=sys.stderr, flush=True)
+
+    with progress_bar() as bar:
+        task = bar.add_task(doing, total=None)
+        yield tell

@@ -1,0 +1,96 @@
+"""orchboard restore"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import IO
+
+    from orchboard.store.backup_file import Backup
+    from orchboard.store.restore import Restored
+
+
+def restore(
+    file: Annotated[str, Parameter(allow_leading_hyphen=True, help="A backup; `-` is standard input.")],
+) -> int:
+    """Store the results of a backup.
+
+    The file is checked before anything is stored. What the database has already is left alone, and nothing is stored
+    twice: broken off, it goes on when it is called again. Servers may serve and take results meanwhile. At the end the
+    results of that time are read back and compared with the backup by number and digest.
+
+    `orchboard restore results.jsonl.zst`
+    """
+    import asyncio
+    import time
+
+    from orchboard.cli.database import database_url, in_words, read_environment
+    from orchboard.cli.progress import told
+    from orchboard.store.backup_file import check_backup
+    from orchboard.store.database import Database
+    from orchboard.store.restore import restore as restore_results
+
+    settings = read_environment()
+    began_at = time.monotonic()
+    with _opened(file) as source:
+        backup = check_backup(source)
+        source.seek(0)
+
+        async def run(url: str) -> Restored:
+            database = Database(url, connections=1, timeout_s=settings.db_timeout_s)
+            await database.open()  # makes the database, and migrates it
+            await database.close()
+            return await restore_results(
+                database.connect, source, backup, on_progress=storing, on_compare=comparing
+            )
+
+        with (
+            database_url(settings) as url,
+            in_words(),
+            told("restoring") as storing,
+            told("comparing") as comparing,
+        ):
+            restored = asyncio.run(run(url))
+    _tell(backup, restored, time.monotonic() - began_at)
+    return 0 if restored.holds(backup) else 1
+
+
+def _tell(backup: Backup, restored: Restored, took_s: float) -> None:
+    results, there = backup.trailer.results, restored.there
+    print(
+        f"restored {restored.stored:,} of {results:,} results and {restored.regions} regions in {took_s:.1f} s; "
+        f"{results - restored.stored:,} were there"
+    )
+    if restored.is_exact(backup):
+        print(f"the database holds what the backup holds of that time\nsha256 {there.results_sha256}")
+    elif restored.holds(backup):
+        print(
+            f"the database holds {there.results - results:,} more of that time, so digests can't be compared"
+        )
+    else:
+        print(
+            f"orchboard: the database holds other results of that time than the backup: {there.results:,} with "
+            f"digest {there.results_sha256}, where the backup has {results:,} with {backup.trailer.results_sha256}",
+            file=sys.stderr,
+        )
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[IO[bytes]]:
+    """The file; of standard input a copy, as it is read twice."""
+    if file != "-":
+        with open(file, "rb") as source:
+            yield source
+        return
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+        copy.seek(0)
+        yield copy

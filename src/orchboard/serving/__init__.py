@@ -1,0 +1,1 @@
+"""Server processes: the socket they share, how they start, replace one another and end."""

@@ -1,0 +1,79 @@
+"""The listening socket: opened here, or inherited from whoever keeps it while servers come and go."""
+
+import errno
+import os
+import signal
+import socket
+import sys
+from collections.abc import MutableMapping
+from contextlib import suppress
+
+from orchboard.errors import SetupError
+
+BACKLOG = 2048
+
+# Where systemd's protocol puts the first socket (sd_listen_fds).
+_FIRST_FD = 3
+_VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises SetupError with the remedy."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        place = f"{host} port {port}"
+        if error.errno == errno.EADDRINUSE:
+            raise SetupError(
+                f"{place} is in use: choose another with --port (0 takes a free one), or stop what is there; "
+                "`orchboard doctor` says whether it is an orchboard"
+            ) from None
+        remedy = {
+            errno.EACCES: "take a port above 1023",
+            errno.EADDRNOTAVAIL: "--host must be an address of this machine, or 0.0.0.0 for all",
+        }.get(error.errno or 0, "see --host and --port")
+        raise SetupError(f"can't listen on {place}, {os.strerror(error.errno or 0)}: {remedy}") from None
+
+
+def inherited(environ: MutableMapping[str, str], fd: int | None) -> socket.socket | None:
+    """The listening socket that this process was started with; None when there is none.
+
+    fd -- its descriptor, where a person named it. systemd's variables go before it: started again, this program has
+    the arguments that it was called with, and the socket where the variables say
+
+    Takes those variables out of the environment: they are meant for this process alone. Raises SetupError when the
+    descriptor is no TCP socket that listens.
+    """
+    process, number, _ = [environ.pop(name, "") for name in _VARIABLES]
+    if process == str(os.getpid()) and number not in ("", "0"):
+        if number != "1":
+            raise SetupError(f"LISTEN_FDS says that {number} sockets are handed over: orchboard takes one")
+        fd = _FIRST_FD
+    if fd is None:
+        return None
+    with suppress(OSError):
+        listener = socket.socket(fileno=fd)
+        if (
+            listener.family in (socket.AF_INET, socket.AF_INET6)
+            and listener.type == socket.SOCK_STREAM
+            and listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        ):
+            listener.set_inheritable(False)
+            return listener
+        listener.detach()
+    raise SetupError(f"descriptor {fd} is no TCP socket that listens")
+
+
+def start_again(listener: socket.socket) -> None:
+    """Become this program anew, as it was called, on the same socket: connections wait in it meanwhile.
+
+    Never returns. The process stays the same to whoever started it.
+    """
+    os.dup2(listener.fileno(), _FIRST_FD, inheritable=True)
+    if listener.fileno() == _FIRST_FD:
+        os.set_inheritable(_FIRST_FD, True)
+    # Ignored from now until there is a handler again: another one in that moment would end the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    told = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **told})  # noqa: S606 - ourselves

@@ -1,0 +1,179 @@
+"""The process above the workers: as many as are wanted serve, whoever dies and whatever is restarted."""
+
+import os
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import connection, get_context
+from types import FrameType
+
+import structlog
+
+from orchboard.errors import SetupError
+from orchboard.serving.terminal import Terminal
+from orchboard.serving.worker import work
+
+log = structlog.get_logger(__name__)
+
+# A worker that does not serve after so long is given up; one serves within a second or two.
+_START_LIMIT_S = 60.0
+
+# A worker whose event loop stood still for so long is killed: it holds connections and answers none.
+_SILENT_LIMIT_S = 30.0
+
+# A worker that was told to stop needs 10 s at most.
+_LEAVE_LIMIT_S = 12.0
+
+# After a worker that ended before it served.
+_PAUSE_S = 1.0
+
+_LOOK_EVERY_S = 1.0
+
+_HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class _Worker:
+    """One worker process, and what is known of it."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        context = get_context("spawn")
+        self.pulse, given = context.Pipe(duplex=False)
+        self.process = context.Process(target=work, args=(listener, given), name="worker")
+        self.process.start()
+        given.close()
+        self.serves = False
+        self.leaves = False
+        self.heard_at = time.monotonic()
+
+    def listen(self) -> None:
+        """Take in what it said."""
+        with suppress(OSError):
+            while self.pulse.poll() and os.read(self.pulse.fileno(), 4096):
+                self.heard_at = time.monotonic()
+                self.serves = True
+
+    def leave(self) -> None:
+        """Tell it to finish."""
+        self.leaves = True
+        self.heard_at = time.monotonic()
+        self.process.terminate()
+
+    def has_overstayed(self) -> bool:
+        """Whether it is to be killed."""
+        limit_s = _LEAVE_LIMIT_S if self.leaves else _SILENT_LIMIT_S if self.serves else _START_LIMIT_S
+        return time.monotonic() - self.heard_at > limit_s
+
+
+class Supervisor:
+    """Workers on one socket.
+
+    SIGTERM and SIGINT end them and `run`. SIGHUP replaces them one by one: the next is told to leave when another
+    serves in its place, so that never fewer serve than are wanted. One that dies is replaced at once.
+    """
+
+    def __init__(self, listener: socket.socket, workers: int, terminal: Terminal) -> None:
+        self._listener = listener
+        self._terminal = terminal
+        self._wanted = workers
+        self._workers: list[_Worker] = []
+        self._to_replace: deque[_Worker] = deque()
+        self._next_start_at = 0.0
+        self._have_served = False
+        self._signals: deque[int] = deque()
+
+    def run(self) -> None:
+        """Keep them running until a signal says otherwise. Raises SetupError when the first ones don't start."""
+        with self._heeding_signals() as wake:
+            try:
+                while not self._is_told_to_stop():
+                    self._look_after()
+                    self._wait(wake)
+            finally:
+                self._listener.close()  # whoever connects from now on is refused, not left waiting
+                self._end(wake)
+
+    def _is_told_to_stop(self) -> bool:
+        while self._signals:
+            if self._signals.popleft() != signal.SIGHUP or self._terminal.is_gone():
+                return True
+            log.info("workers are replaced, one by one")
+            self._to_replace = deque(worker for worker in self._workers if not worker.leaves)
+        return False
+
+    def _look_after(self) -> None:
+        for worker in self._workers:
+            worker.listen()
+            self._have_served |= worker.serves
+            if worker.has_overstayed():
+                log.error("worker killed: it was silent for too long", worker=worker.process.pid)
+                worker.process.kill()
+        for worker in [worker for worker in self._workers if not worker.process.is_alive()]:
+            self._bury(worker)
+        staying = [worker for worker in self._workers if not worker.leaves]
+        if time.monotonic() >= self._next_start_at:
+            for _ in range(len(staying), self._wanted):
+                self._workers.append(_Worker(self._listener))
+        if self._to_replace and all(worker.serves and not worker.leaves for worker in self._workers):
+            if len(staying) > self._wanted:
+                self._to_replace.popleft().leave()
+            elif len(staying) == self._wanted:
+                self._workers.append(_Worker(self._listener))
+
+    def _bury(self, worker: _Worker) -> None:
+        self._workers.remove(worker)
+        worker.pulse.close()
+        with suppress(ValueError):
+            self._to_replace.remove(worker)
+        if worker.leaves:
+            return
+        log.error("worker ended", worker=worker.process.pid, exit_code=worker.process.exitcode)
+        if worker.serves:
+            return
+        if not self._have_served:
+            raise SetupError("a worker ended at its start; what it said is above")
+        self._next_start_at = time.monotonic() + _PAUSE_S
+        if self._to_replace:
+            log.error("workers are not replaced: the new one ended at its start; the old ones go on")
+            self._to_replace.clear()
+
+    def _wait(self, wake: socket.socket) -> None:
+        """Wait until something happens, at most _LOOK_EVERY_S."""
+        sentinels = [worker.process.sentinel for worker in self._workers]
+        starting = [worker.pulse for worker in self._workers if not worker.serves]
+        if wake in connection.wait([wake, *sentinels, *starting], timeout=_LOOK_EVERY_S):
+            wake.recv(4096)
+
+    def _end(self, wake: socket.socket) -> None:
+        for worker in self._workers:
+            worker.leave()
+        while self._workers:
+            for worker in list(self._workers):
+                if worker.has_overstayed():
+                    worker.process.kill()
+                if not worker.process.is_alive():
+                    self._bury(worker)
+            if self._workers:
+                self._wait(wake)
+
+    @contextmanager
+    def _heeding_signals(self) -> Iterator[socket.socket]:
+        """What becomes readable when there is a signal; `_signals` has its number then."""
+
+        def note(number: int, _: FrameType | None) -> None:
+            self._signals.append(number)
+
+        wake, waker = socket.socketpair()
+        with wake, waker:
+            wake.setblocking(False)
+            waker.setblocking(False)
+            woken_before = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+            handlers = {number: signal.signal(number, note) for number in _HEEDED}
+            try:
+                yield wake
+            finally:
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
+                signal.set_wakeup_fd(woken_before)

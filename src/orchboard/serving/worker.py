@@ -1,0 +1,52 @@
+"""One worker: a process that serves on the socket of the one that started it."""
+
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+# Tells workers where the counters are that they share.
+CHANGES_FILE = "ORCHBOARD_CHANGES_FILE"
+
+# Tells them where results go while the database is away; empty: nowhere.
+SPOOL_FILE = "ORCHBOARD_SPOOL_FILE"
+
+
+def work(listener: socket.socket, pulse: Connection) -> None:
+    """Serve until SIGTERM, or until the process that started this one is gone.
+
+    pulse -- one byte goes there once a second, from when it serves for as long as the event loop turns
+
+    Settings come from the environment, and no more than this is handed over: the process that starts it may be of the
+    version before.
+    """
+    # A closed terminal is the business of the process that started this one.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    from orchboard.app import app_from_environment
+    from orchboard.serving.server import Server
+    from orchboard.store.changes import Changes
+
+    os.set_blocking(pulse.fileno(), False)
+
+    def beat() -> None:
+        with suppress(OSError):  # nobody reads just now
+            os.write(pulse.fileno(), b".")
+
+    threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
+    spool = os.environ.get(SPOOL_FILE)  # a version before knows of none
+    app = app_from_environment(Changes.shared(os.environ[CHANGES_FILE]), Path(spool) if spool else None)
+    with suppress(KeyboardInterrupt):
+        Server(app, on_pulse=beat).run(sockets=[listener])
+
+
+def _end_with_parent() -> None:
+    """Killed, that one can't tell its workers; left alone they would hold the port without their database."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)

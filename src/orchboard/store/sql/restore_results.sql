@@ -1,0 +1,46 @@
+-- Stores lines of a backup, each unless as many equal results are there as the backup has up to this line.
+-- Arrays with an item a line: $1 the lines (text), $2 how many equal ones are before it in the backup
+-- $3, $4 the range that can be summed up
+-- Returns one row: stored, how many were stored; since and until, when the first and the last of them in that range
+-- was received (null: none); placeless, how many name a region that there is not.
+WITH given AS MATERIALIZED (
+    SELECT
+        (g.line ->> 'event_time')::timestamptz AS event_time,
+        g.line ->> 'orchestrator' AS orchestrator,
+        g.line ->> 'region' AS region,
+        g.line ->> 'job_type' AS job_type,
+        g.line -> 'payload' AS payload,
+        g.copies
+    FROM (SELECT line::jsonb AS line, copies FROM unnest($1::text[], $2::integer[]) AS u (line, copies)) g
+),
+places AS MATERIALIZED (
+    SELECT r.name AS region, j.name AS job_type, min(r.id) AS region_id
+    FROM regions r
+    LEFT JOIN job_types j ON j.id = r.job_type_id
+    GROUP BY 1, 2
+),
+placed AS MATERIALIZED (
+    SELECT g.*, p.region_id
+    FROM given g
+    LEFT JOIN places p ON p.region = g.region AND p.job_type IS NOT DISTINCT FROM g.job_type
+),
+stored AS (
+    INSERT INTO events (event_time, orchestrator, region_id, payload)
+    SELECT p.event_time, p.orchestrator, p.region_id, p.payload
+    FROM placed p
+    WHERE p.copies >= (
+        SELECT count(*)
+        FROM results e
+        WHERE e.orchestrator = p.orchestrator
+          AND e.event_time = p.event_time
+          AND e.region_id IS NOT DISTINCT FROM p.region_id
+          AND e.payload::text = p.payload::text
+    )
+    RETURNING event_time
+)
+SELECT
+    count(*) AS stored,
+    min(event_time) FILTER (WHERE event_time BETWEEN $3 AND $4) AS since,
+    max(event_time) FILTER (WHERE event_time BETWEEN $3 AND $4) AS until,
+    (SELECT count(*) FROM placed WHERE region IS NOT NULL AND region_id IS NULL) AS placeless
+FROM stored;

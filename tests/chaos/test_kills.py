@@ -1,0 +1,12 @@
+"""The small version of `python -m chaos kills`."""
+
+from chaos.scenarios import kills
+from chaos.verdict import Scale
+from tests.conftest import run
+from tests.places import reachable_directory
+
+
+def test_what_was_acknowledged_is_there_once_whatever_process_was_killed() -> None:
+    with reachable_directory() as place:
+        verdicts = run(kills.prove(Scale.SMALL, place))
+    assert [verdict for verdict in verdicts if not verdict.is_met] == []

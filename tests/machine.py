@@ -1,0 +1,277 @@
+"""A state machine that uses a server as testers, readers and strangers do, and holds every answer against the model."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import asyncpg
+from hypothesis import note
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec.structs import replace
+
+from orchboard.config import read_settings
+from orchboard.store.sealing import Sealer, unseal
+from tests.conftest import SECRET, Client, RunningServer, run
+from tests.foreign import Foreign, foreign
+from tests.model import Model, posted
+
+SEEN_WITHIN_S = 10.0
+"""What is written behind the server's back is seen within a second; the rest is for a busy machine."""
+
+ORCHESTRATORS = ("0xaa", "0xbb", "0xcc")
+NAMES = [("p", "m/1"), ("p", "m/1"), ("p", "m 2"), ("q ü&=", "m/1")]
+numbers = st.sampled_from([None, 0, 0.25, 0.5, 1, 1.0, 1, 2, 3.75, -1])
+results = st.fixed_dictionaries(
+    {
+        "region": st.sampled_from(["FRA", "fra", "MDW", "LAX", "GLOBAL", "NEW"]),
+        "orchestrator": st.sampled_from(["0xAa", *ORCHESTRATORS]),
+        "success_rate": numbers,
+        "round_trip_time": numbers,
+    },
+    optional={
+        "seg_duration": numbers,
+        "timestamp": st.sampled_from([0, -5, 2**63 - 1]),
+        "errors": st.sampled_from([None, [], [{"error_code": "E", "count": -2, "message": "\u2028é\\"}]]),
+        "model_is_warm": st.booleans(),
+        "response_payload": st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=9),
+        "test_outcome": st.sampled_from(["scored", "unscored", "unscored_x", 7, None]),
+        "mine": st.sampled_from([{"a": [1, None, {"": 2.5}]}, 2**70, "x", [[]]]),
+    },
+)
+named = st.sampled_from([*NAMES, *NAMES, (None, None), ("", ""), ("p", None), (None, "m/1")])
+sent = st.builds(lambda result, names: result | dict(zip(("pipeline", "model"), names, strict=True)), results,
+                 st.sampled_from([(None, None)]) | named)  # fmt: skip
+
+# What a post is refused for: the member that is replaced, by what JSON text.
+REFUSED = [
+    ("region", '"NOWHERE"'), ("region", '""'), ("region", "7"), ("orchestrator", '" "'), ("orchestrator", "[]"),
+    ("success_rate", '"1"'), ("success_rate", "NaN"), ("round_trip_time", "1e400"), ("timestamp", "1.5"),
+    ("timestamp", "9223372036854775808"), ("errors", "{}"), ("model", '"\\u0000"'), ("mine", '"\\u0000"'),
+    ("mine", "1e999"), ("mine", "Infinity"), ("mine", "{"), ("pipeline", json.dumps("p" * 257)),
+]  # fmt: skip
+
+QUESTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("aggregated_stats", {}), ("aggregated_stats", {"job_type": "ai"}), ("pipelines", {}), ("top_ai_score", {}),
+    ("aggregated_stats", {"since": 1}), ("aggregated_stats", {"job_type": "ai", "since": 1}), ("pipelines", {"since": 1}),
+    ("listed_regions", {}), *(("raw_stats", {"orchestrator": orchestrator, "job_type": job_type, "since": 1})
+                              for orchestrator in ORCHESTRATORS for job_type in ("transcoding", "ai")),
+]  # fmt: skip
+
+INSERT = """
+INSERT INTO events (event_time, orchestrator, region_id, payload)
+SELECT $1, $2, r.id, $3::text::jsonb FROM regions r JOIN job_types j ON j.id = r.job_type_id
+WHERE r.name = $4 AND j.name = $5
+"""
+ADD = "INSERT INTO regions (name, display_name, job_type_id) SELECT $1, $1, id FROM job_types WHERE name = $2"
+
+
+class Machine(RuleBasedStateMachine):
+    """One life of a leaderboard. `database` gives each the URL of an empty one."""
+
+    database: Callable[[], AbstractContextManager[str]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._context = self.database()
+        self.url = self._context.__enter__()
+        self.ahead_s = 0.0
+        self.marks = [time.time()]
+        self.keys: dict[str, dict[str, Any]] = {}
+        self.unseen_until = 0.0
+        self.steps = 0
+        self.start()
+        self.model = Model(self.client.get("/api/regions").json()["regions"])
+        self.postable = {region["id"] for region in self.model.regions}
+
+    def teardown(self) -> None:
+        try:
+            for name, asked in QUESTIONS:
+                self.ask(name, **asked)
+        finally:
+            self.server.stop()
+            self._context.__exit__(None, None, None)
+
+    def start(self) -> None:
+        settings = replace(read_settings({}), postgres=self.url, secret=SECRET)
+        self.server = RunningServer(settings, now=lambda: datetime.fromtimestamp(self.now, UTC))
+        self.client = Client(self.server.url)
+
+    @property
+    def now(self) -> float:
+        return time.time() + self.ahead_s
+
+    # What testers do.
+
+    def store(self, result: dict[str, Any], key: str | None = None) -> None:
+        began = time.time()
+        answer = self.client.post_stats(result, key=key)
+        stored = posted(began, result)
+        if stored.region not in self.postable:
+            assert (answer.status, answer.json()) == (400, {"error": "invalid region"})
+            return
+        if key in self.keys:
+            assert answer.status == (200 if self.keys[key] == result else 422)
+        else:
+            assert (answer.status, answer.data) == (200, b"ok")
+            self.model.results.append(stored)
+            self.keys |= {key: result} if key else {}
+        self.register(stored.region, stored.job_type)
+        self.marks.append(time.time())
+
+    def register(self, region: str, job_type: str) -> None:
+        known = [each for each in self.model.regions if each["id"] == region]
+        if job_type not in {each["type"] for each in known}:
+            name = known[0]["name"] if known else region
+            self.model.regions.append({"id": region, "name": name, "type": job_type})
+
+    @rule(results=st.lists(sent, min_size=1, max_size=4))
+    def post(self, results: list[dict[str, Any]]) -> None:
+        for result in results:
+            self.store(result)
+
+    @rule(result=sent, key=st.sampled_from(["k", "key 2"]))
+    def post_with_a_key(self, result: dict[str, Any], key: str) -> None:
+        self.store(result, key)
+
+    @precondition(lambda self: self.keys)
+    @rule(data=st.data())
+    def post_again(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.keys)))
+        self.store(self.keys[key], key)
+
+    @rule(result=sent, wrong=st.sampled_from(REFUSED), key=st.sampled_from([None, "k", "new"]))
+    def post_what_is_refused(self, result: dict[str, Any], wrong: tuple[str, str], key: str | None) -> None:
+        members = {"region": "FRA"} | {name: value for name, value in result.items() if name != "region"}
+        text = json.dumps({name: value for name, value in members.items() if name != wrong[0]})
+        answer = self.client.post(f'{text[:-1]}, "{wrong[0]}": {wrong[1]}}}'.encode(), key=key)
+        assert (answer.status, answer.json().keys()) == (400, {"error"})
+
+    @rule(result=sent)
+    def post_unsigned(self, result: dict[str, Any]) -> None:
+        assert self.client.post_stats(result, secret="another").status == 403
+
+    # What others do to the database, and the server to itself.
+
+    def behind_the_server(self, *statements: tuple[Any, ...], late: Sequence[datetime] = ()) -> None:
+        async def write() -> None:
+            connection = await asyncpg.connect(self.url)
+            async with connection.transaction():
+                for statement in statements:
+                    await connection.execute(*statement)
+                for moment in late:
+                    await unseal(connection, moment, moment)
+            await connection.close()
+
+        run(write())
+        self.unseen_until = time.monotonic() + SEEN_WITHIN_S
+        self.marks.append(time.time())
+
+    @rule(rows=st.lists(foreign, min_size=1, max_size=5))
+    def another_program_stores_anything(self, rows: list[Foreign]) -> None:
+        began = datetime.now(UTC)
+        received = [
+            began - timedelta(hours=row.hours_ago, microseconds=number) for number, row in enumerate(rows)
+        ]
+        inserts = [
+            (INSERT, when, row.orchestrator, row.payload, "FRA", row.job_type)
+            for when, row in zip(received, rows, strict=True)
+        ]
+        self.behind_the_server(*inserts, late=received)
+        self.model.results += [row.result(when.timestamp()) for when, row in zip(received, rows, strict=True)]
+
+    @rule(region=st.sampled_from(["NEW", "lower"]), job_type=st.sampled_from(["ai", "transcoding"]))
+    def somebody_adds_a_region(self, region: str, job_type: str) -> None:
+        if (region, job_type) not in {(each["id"], each["type"]) for each in self.model.regions}:
+            self.behind_the_server((ADD, region, job_type))
+            self.register(region, job_type)
+
+    @rule()
+    def spans_are_summed_up(self) -> None:
+        async def seal() -> None:
+            connection = await asyncpg.connect(self.url)
+            await Sealer(connection).run()
+            await connection.close()
+
+        run(seal())
+
+    @rule(later_h=st.sampled_from([0, 7]))
+    def the_server_is_started_again(self, later_h: float) -> None:
+        self.server.stop()
+        self.ahead_s += later_h * 3600
+        self.start()
+        self.unseen_until = 0.0
+        self.postable = {region["id"] for region in self.model.regions}
+
+    # What readers see.
+
+    def ask(self, name: str, **asked: object) -> None:
+        """An answer is the model's at once; after something was written behind the server, soon."""
+        given = {each: value for each, value in asked.items() if value is not None}
+        expect = getattr(self.model, name)
+        path = f"/api/{name.removeprefix('listed_')}?{urlencode(given)}"
+        while True:
+            began, answer = time.monotonic(), self.client.get(path)
+            assert answer.status == 200, (path, answer.data)
+            if differences := list(differing(answer.json(), expect(self.now, given), path)):
+                note(f"{path}: {differences}")
+                assert began < self.unseen_until, differences
+                time.sleep(0.05)
+            else:
+                return
+
+    @invariant()
+    def answers_are_the_models(self) -> None:
+        """A third of the questions after each step; all of them at the end."""
+        self.steps += 1
+        for name, asked in QUESTIONS[self.steps % 3 :: 3]:
+            self.ask(name, **asked)
+
+    @rule(
+        name=st.sampled_from(["aggregated_stats", "aggregated_stats", "raw_stats", "pipelines", "top_ai_score"]),
+        asked=st.fixed_dictionaries(
+            {"orchestrator": st.sampled_from([*ORCHESTRATORS, None]), "region": st.sampled_from(["FRA", "MDW", None])},
+            optional={"job_type": st.sampled_from(["ai", "transcoding"])},
+        ),
+        names=st.sampled_from([*NAMES, (None, None)]),
+        window=st.tuples(*[st.sampled_from([None, 0, 1, 2, 3, -1, "1", "2d", "never"])] * 2),
+    )  # fmt: skip
+    def ask_about(
+        self, name: str, asked: Mapping[str, Any], names: tuple[Any, Any], window: tuple[Any, Any]
+    ) -> None:
+        """Any question; a number in a window is a moment between two steps."""
+        ends = {"1": 1.0, "2d": time.time() - 2 * 86400, "never": 4102444800.0, None: None}
+        since, until = (
+            ends[end] if end in ends else self.marks[end % len(self.marks)]
+            for end in window
+        )  # fmt: skip
+        pipeline, model = names
+        if name == "top_ai_score":
+            self.ask(name, orchestrator=asked["orchestrator"])
+        elif name == "pipelines":
+            self.ask(name, region=asked["region"], since=since, until=until)
+        else:
+            asked = dict(asked) | (
+                {"orchestrator": asked["orchestrator"] or "0xaa"} if name == "raw_stats" else {}
+            )
+            self.ask(name, **asked, pipeline=pipeline, model=model, since=since, until=until)
+
+
+def differing(found: Any, expected: Any, path: str) -> Iterator[str]:
+    """Where two answers differ; numbers may by 1e-9."""
+    if isinstance(found, dict) and isinstance(expected, dict) and found.keys() == expected.keys():
+        for name in found:
+            yield from differing(found[name], expected[name], f"{path} {name}")
+    elif isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
+        for place, (one, other) in enumerate(zip(found, expected, strict=True)):
+            yield from differing(one, other, f"{path} {place}")
+    elif isinstance(found, float) and isinstance(expected, float | int) and not isinstance(expected, bool):
+        if not math.isclose(found, expected, rel_tol=1e-9, abs_tol=1e-12):
+            yield f"{path}: {found!r}, not {expected!r}"
+    elif found != expected or isinstance(found, bool) is not isinstance(expected, bool):
+        yield f"{path}: {found!r}, not {expected!r}"

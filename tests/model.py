@@ -1,0 +1,146 @@
+"""The leaderboard in plain Python: a list of results, and every answer made of it anew, as the contract words it."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from statistics import mean, median
+from typing import Any, TypeAlias
+
+from msgspec import Struct
+
+from orchboard.stats import Stats
+
+ZEROS = dict(zip(Stats.__struct_fields__, Stats.__struct_defaults__, strict=True)) | {"errors": []}
+DAY_S = 86400.0
+
+Groups: TypeAlias = dict[tuple[str, str, str, str], list["Result"]]
+Scores: TypeAlias = dict[tuple[str, str, str, str], tuple[float, float, float]]
+
+
+class Result(Struct, frozen=True):
+    """One stored result. region -- of its row; row -- as raw_stats gives it; the rest is what scores are made of"""
+
+    received: float
+    job_type: str
+    region: str
+    orchestrator: str
+    row: dict[str, Any]
+    pipeline: str = ""
+    model: str = ""
+    success_rate: float = 0.0
+    round_trip_time: float = 0.0
+    seg_duration: float = 0.0
+    is_scored: bool = True
+
+
+def posted(received: float, sent: dict[str, Any]) -> Result:
+    """What a valid post stores."""
+    row = ZEROS | {name: value for name, value in sent.items() if value is not None or name not in ZEROS}
+    row |= {"orchestrator": row["orchestrator"].lower(), "region": row["region"].upper()}
+    job_type = "ai" if row["pipeline"] and row["model"] else "transcoding"
+    numbers = (row["success_rate"], row["round_trip_time"], row["seg_duration"])
+    scored = not str(row.get("test_outcome")).startswith("unscored")
+    place = (row["region"], row["orchestrator"], row, row["pipeline"], row["model"])
+    return Result(received, job_type, *place, *numbers, scored)
+
+
+class Model:
+    """Everything that was stored, and what is to be answered."""
+
+    def __init__(self, regions: list[dict[str, str]]) -> None:
+        self.results: list[Result] = []
+        self.regions = regions
+
+    def fetch(self, now: float, asked: dict[str, Any], *names: str) -> Iterator[Result]:
+        since, until = asked.get("since"), asked.get("until")
+        if since is None:
+            since = now - DAY_S if until is None or until > now + 3600 else -math.inf
+        for result in self.results:
+            if since <= result.received <= (now if until is None else until) and all(
+                asked.get(name) in (None, getattr(result, name)) for name in names
+            ):
+                yield result
+
+    def groups(self, now: float, asked: dict[str, Any]) -> Groups:
+        """By orchestrator, region, pipeline and model: those that count."""
+        found: Groups = defaultdict(list)
+        for r in self.fetch(now, asked, "job_type", "region", "pipeline", "model"):
+            if r.is_scored and r.orchestrator:
+                found[r.orchestrator, r.region, r.pipeline, r.model].append(r)
+        return found
+
+    def scores(self, groups: Groups) -> Scores:
+        """Of each AI group: success_rate, round_trip_score, score."""
+        successes: dict[Any, list[float]] = defaultdict(list)
+        scores: Scores = {}
+        for key, results in groups.items():
+            successes[key[2:]] += [
+                r.round_trip_time for r in results if r.success_rate == 1 and r.round_trip_time != 0
+            ]
+        for key, results in groups.items():
+            rate, took = mean(r.success_rate for r in results), mean(r.round_trip_time for r in results)
+            typical = median(successes[key[2:]] or [0])
+            speed = math.exp(min(0.0, math.log(0.8) * took / typical)) if typical > 0 else 0.0
+            scores[key] = rate, speed, (0.65 * rate + 0.35 * speed) if rate else 0.0
+        return scores
+
+    def aggregated_stats(self, now: float, asked: dict[str, Any]) -> dict[str, Any]:
+        asked = {"job_type": "ai" if asked.get("pipeline") else "transcoding"} | asked
+        answer: dict[str, Any] = defaultdict(dict)
+        if asked["job_type"] == "transcoding":
+            cells: dict[Any, list[Result]] = defaultdict(list)
+            for (orchestrator, region, *_), results in self.groups(now, asked).items():
+                cells[orchestrator, region] += results
+            for (orchestrator, region), results in cells.items() if not asked.get("pipeline") else ():
+                rate, took = mean(r.success_rate for r in results), mean(r.round_trip_time for r in results)
+                faster = mean(r.seg_duration for r in results) / took if took > 0 else 0.0
+                speed = max(0.0, 1 - math.exp(-max(faster, 0.0)))
+                named = {"round_trip_score": speed, "score": rate * speed}
+                named |= {"latency_score": speed, "total_score": rate * speed}
+                answer[orchestrator][region] = {"success_rate": rate} | named
+        else:
+            groups = self.groups(now, asked)
+            parts: dict[Any, list[tuple[float, float, float]]] = defaultdict(list)
+            for key, score in self.scores(groups).items():
+                parts[key[:2]] += [score] * len(groups[key])
+            for (orchestrator, region), scores in parts.items():
+                names = ("success_rate", "round_trip_score", "score")
+                answer[orchestrator][region] = dict(
+                    zip(names, map(mean, zip(*scores, strict=True)), strict=True)
+                )
+        return {each: cells for each, cells in answer.items() if asked.get("orchestrator") in (None, each)}
+
+    def raw_stats(self, now: float, asked: dict[str, Any]) -> dict[str, Any]:
+        asked = {"job_type": "ai" if asked.get("pipeline") else "transcoding"} | asked
+        answer: dict[str, Any] = defaultdict(list)
+        found = self.fetch(now, asked, "job_type", "region", "orchestrator", "pipeline", "model")
+        for result in sorted(found, key=lambda result: -result.received):
+            answer[result.row["region"]].append(result.row)
+        return answer
+
+    def pipelines(self, now: float, asked: dict[str, Any]) -> dict[str, Any]:
+        seen = [r for r in self.fetch(now, asked, "region") if r.pipeline and r.model]
+        rows = [
+            {
+                "id": pipeline,
+                "models": sorted({r.model for r in seen if r.pipeline == pipeline}),
+                "regions": sorted({r.region for r in seen if r.pipeline == pipeline}),
+            }
+            for pipeline in sorted({r.pipeline for r in seen})
+        ]
+        return {"pipelines": rows}
+
+    def top_ai_score(self, now: float, asked: dict[str, Any]) -> dict[str, Any]:
+        groups = self.groups(now, {"job_type": "ai"})
+        scores, wanted = self.scores(groups), asked.get("orchestrator")
+        of_asked = [key for key in groups if wanted in (None, key[0])]
+        if not of_asked:
+            return {}
+        best = min(
+            of_asked, key=lambda key: (-scores[key][0], mean(r.round_trip_time for r in groups[key]), key)
+        )
+        names = ("orchestrator", "region", "pipeline", "model", "value")
+        return dict(zip(names, (*best, scores[best][2]), strict=True))
+
+    def listed_regions(self, now: float, asked: dict[str, Any]) -> dict[str, Any]:
+        return {"regions": sorted(self.regions, key=lambda r: (r["type"], r["id"] != "GLOBAL", r["name"]))}

@@ -1,0 +1,41 @@
+"""Every endpoint says what a model of it in plain Python says, whatever happened before."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as bounded
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.conftest import TEMPLATE, _new_database
+from tests.machine import Machine
+
+SHORT = bounded(
+    max_examples=10,
+    stateful_step_count=30,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What others write is noticed in a tenth of the time; test_freshness holds the time itself."""
+    for name in ("orchboard.store.lookout", "orchboard.answers.cache"):
+        monkeypatch.setattr(f"{name}.SIGHT_S", 0.09)
+    monkeypatch.setattr("orchboard.store.lookout._DUE_S", 0.05)
+    monkeypatch.setattr("orchboard.store.raw_rows._COUNT_EVERY_S", 0.05)
+
+
+@pytest.mark.usefixtures("_looks_often")
+def test_the_server_answers_as_its_model_does(server_url: str) -> None:
+    class OnClones(Machine):
+        @staticmethod
+        @contextmanager
+        def database() -> Iterator[str]:
+            yield from _new_database(server_url, f'TEMPLATE "{TEMPLATE}" STRATEGY FILE_COPY')
+
+    run_state_machine_as_test(OnClones, settings=SHORT)
