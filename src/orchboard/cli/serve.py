@@ -103,7 +103,7 @@ async def _migrate(settings: Settings) -> None:
         await database.open()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseUnavailableError) as error:
         log = structlog.get_logger(__name__)
-        log.warning("no database yet: serving 503 until it answers", error=describe_failure(error))
+        log.warning("no database yet: it is tried again until it answers", error=describe_failure(error))
     finally:
         await database.close()
 
@@ -118,6 +118,8 @@ def _find_spool(settings: Settings) -> Path | None:
     log = structlog.get_logger(__name__)
     path = spool_path(data_directory(settings), settings.postgres)
     if not settings.spool_max_bytes:
+        if path.exists():
+            log.warning("SPOOL_MAX_MB is 0: what is in the spool stays there", file=str(path))
         log.info("no spool: SPOOL_MAX_MB is 0; results are refused while the database is away")
         return None
     if reason := why_no_spool(path, may_be_in_memory=not settings.postgres):

@@ -2,10 +2,8 @@
 
 import asyncio
 import math
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import partial
 
 import asyncpg
 import structlog
@@ -23,10 +21,10 @@ from orchboard.store.database import (
 )
 from orchboard.store.hosts import CANT_CONNECT
 from orchboard.store.kept_connection import KeptConnection, NotSentError
+from orchboard.store.overflow import keep
 from orchboard.store.queries import sql
 from orchboard.store.receipts import Receipt, Receipts
 from orchboard.store.spool import Spool
-from orchboard.store.spool_file import Spooled, from_time
 from orchboard.store.write_queue import QueuedRow, WriteQueue
 
 log = structlog.get_logger(__name__)
@@ -88,7 +86,7 @@ class Writer:
         spool = self._spool
         # A key that waits in the spool is known only there.
         if spool is not None and (spool.is_away or (key is not None and spool.depth)):
-            self._keep(spool, [row])
+            keep(spool, [row])
             return row.stored
         self._waiting.append(row)
         if self._writing is None:
@@ -108,7 +106,7 @@ class Writer:
             raise DatabaseUnavailableError(NO_ANSWER)
         stored: asyncio.Future[ParsedStats] = asyncio.get_running_loop().create_future()
         row = QueuedRow(parsed, None, key, digest, came_at, stored)
-        self._keep(self._spool, [row])
+        keep(self._spool, [row])
         return row.stored
 
     async def close(self) -> None:
@@ -280,15 +278,7 @@ class Writer:
         elif rows:
             self._spool.is_away = True
             self._waiting.take_out(rows)
-            self._keep(self._spool, rows)
-
-    def _keep(self, spool: Spool, rows: Iterable[QueuedRow]) -> None:
-        ago = time.time() - asyncio.get_running_loop().time()
-        for row in rows:
-            if row.stored.done():
-                continue  # its sender left
-            row.is_kept = True
-            spool.add(_spooled(row, ago)).add_done_callback(partial(_settle_kept, row))
+            keep(self._spool, rows)
 
     def _patience_s(self) -> float:
         """How long a result waits before it goes to the spool."""
@@ -314,23 +304,3 @@ class Writer:
 
     def _expire_in(self, wait_s: float) -> None:
         self._expiry = asyncio.get_running_loop().call_later(wait_s, self._expire)
-
-
-def _spooled(row: QueuedRow, ago: float) -> Spooled:
-    """A row as the spool keeps it; `ago` is between the loop's clock and Unix time."""
-    parsed, receipt = row.parsed, row.receipt
-    received_at = round((row.submitted_at + ago) * 1e6) if receipt is None else from_time(receipt.event_time)
-    return Spooled(
-        received_at,
-        None if receipt is None else receipt.id,
-        parsed.region,
-        parsed.job_type,
-        parsed.orchestrator,
-        parsed.payload,
-        row.key,
-        row.digest,
-    )
-
-
-def _settle_kept(row: QueuedRow, kept: asyncio.Future[None]) -> None:
-    row.settle(kept.exception())
