@@ -33,7 +33,14 @@ _APART = timedelta(minutes=10)
 # While another worker stores what is in the spool.
 _NOT_OUR_TURN_S = 0.2
 
-_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseUnavailableError)
+# asyncpg says InternalClientError of a connection that was lost just now.
+_FAILURES = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    DatabaseUnavailableError,
+)
 
 
 class Replay:
