@@ -41,7 +41,7 @@ class Spooled(Struct, frozen=True):
     id -- in `events`, once it was chosen: with it a result that was sent twice is stored once
     payload -- JSON, as it is stored
     key, body_digest -- an Idempotency-Key and the digest of the body it came with; both or neither
-    tester -- who sent it, None when that is not known
+    tester_id -- who sent it, None when that is not known
     """
 
     received_at: int
@@ -52,7 +52,7 @@ class Spooled(Struct, frozen=True):
     payload: bytes
     key: str | None = None
     body_digest: bytes | None = None
-    tester: str | None = None
+    tester_id: int | None = None
 
 
 class Numbered(Struct, frozen=True):
