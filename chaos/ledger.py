@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 from msgspec import Struct
@@ -58,6 +59,7 @@ class Ledger:
         """Read every result back through the API of a server that is well."""
         stored = Counter[bytes]()
         async with Caller(port) as caller:
+            await until_replayed(caller)
             for number in range(_ORCHESTRATORS):
                 target = f"/api/raw_stats?orchestrator={_orchestrator(self._series, number)}"
                 stored.update(_contents(await _patiently(caller, get(target))))
@@ -126,6 +128,17 @@ def _contents(body: bytes) -> Iterator[bytes]:
     for results in msgspec.json.decode(body).values():
         for result in results or ():
             yield _encode({name: value for name, value in result.items() if value or name in _POSTED})
+
+
+async def until_replayed(caller: Caller) -> None:
+    """Wait until a server that is well has nothing in its spool any more. Raises Failure."""
+    for _ in range(240):
+        with suppress(Failure):
+            reply = await caller.ask(get("/api/health"))
+            if reply.status == 200 and not msgspec.json.decode(reply.body).get("spool", {}).get("waiting"):
+                return
+        await asyncio.sleep(0.25)
+    raise Failure("what was spooled is not in the database")
 
 
 async def _patiently(caller: Caller, request: bytes) -> bytes:

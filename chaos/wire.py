@@ -18,10 +18,12 @@ class Failure(Exception):  # noqa: N818 - it is what was seen, not an error of o
 class Reply(Struct, frozen=True):
     """A whole answer.
 
+    head -- its status line and headers
     is_last -- whether the server said that it closes the connection
     """
 
     status: int
+    head: bytes
     body: bytes
     is_last: bool
 
@@ -74,7 +76,7 @@ class Caller:
             body = await reader.readexactly(_content_length(lowered))
         except (OSError, asyncio.IncompleteReadError):
             raise Failure("cut off in its body") from None
-        return Reply(int(head[9:12]), body, b"\r\nconnection: close\r\n" in lowered)
+        return Reply(int(head[9:12]), head, body, b"\r\nconnection: close\r\n" in lowered)
 
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bool]:
         """A connection, and whether it was used before."""

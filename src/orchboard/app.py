@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -34,6 +35,7 @@ from orchboard.store.changes import Changes
 from orchboard.store.database import Database, in_brief
 from orchboard.store.lookout import Lookout
 from orchboard.store.regions import RegionDirectory
+from orchboard.store.spool import Spool
 from orchboard.store.store import Store
 from orchboard.store.testers import TesterDirectory
 from orchboard.store.upkeep import Upkeep
@@ -46,18 +48,26 @@ KEY_EXPIRY_EVERY_S = 3600.0
 
 
 def create_app(
-    settings: Settings, *, changes: Changes | None = None, now: Callable[[], datetime] = utc_now
+    settings: Settings,
+    *,
+    changes: Changes | None = None,
+    spool_path: Path | None = None,
+    now: Callable[[], datetime] = utc_now,
 ) -> ASGIApp:
     """The application on the database of `settings.postgres`, connected to when it is first asked.
 
     changes -- the counters that it shares with other workers; None: it has none
+    spool_path -- where results are kept while the database is away; None: they are refused
     """
     changes = changes or Changes.alone()
     database = Database(
         settings.postgres, connections=settings.db_connections, timeout_s=settings.db_timeout_s
     )
     regions = RegionDirectory(database, cache_s=settings.regions_cache_s, changes=changes)
-    store = Store(database, regions, changes)
+    spool = None
+    if spool_path is not None and settings.spool_max_bytes:
+        spool = Spool(spool_path, max_bytes=settings.spool_max_bytes)
+    store = Store(database, regions, changes, spool)
     senders = Senders(
         accepted_secrets(settings),
         TesterDirectory(database),
@@ -86,10 +96,10 @@ def create_app(
     return Application(routes, lifespan, access_log, request_ids, Proxies(settings.trusted_proxies))
 
 
-def app_from_environment(changes: Changes | None = None) -> ASGIApp:
+def app_from_environment(changes: Changes | None = None, spool_path: Path | None = None) -> ASGIApp:
     """The application for servers that want a factory; POSTGRES must be set.
 
-    changes -- as `create_app`
+    changes, spool_path -- as `create_app`
     """
     settings = read_settings(os.environ)
     if not settings.postgres:
@@ -97,7 +107,7 @@ def app_from_environment(changes: Changes | None = None) -> ASGIApp:
     configure_logs(settings.log_level)
     if changes is None:  # else whoever started the workers has said so
         warn_of_weak_secrets(settings)
-    return create_app(settings, changes=changes)
+    return create_app(settings, changes=changes, spool_path=spool_path)
 
 
 def warn_of_weak_secrets(settings: Settings) -> None:
@@ -126,7 +136,12 @@ async def _lifespan(
         tasks.append(asyncio.create_task(_add_catalyst_regions(settings, board.store)))
     tasks += [
         asyncio.create_task(task)
-        for task in (_expire_keys(board), Upkeep(database).run(), _warm_up(database, board))
+        for task in (
+            _expire_keys(board),
+            board.store.replay_spool(),
+            Upkeep(database).run(),
+            _warm_up(database, board),
+        )
     ]
     try:
         yield {"short_way": short_way, "room": Room(_connections(settings))}

@@ -42,6 +42,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     db_connections: int
     answer_cache_bytes: int
+    spool_max_bytes: int
     short_way: bool
     orchboard_url: str
     orchboard_tester: str
@@ -109,6 +110,10 @@ def _between(low: int, high: int) -> Callable[[str], int]:
 
 def _mebibytes(value: str) -> int:
     return _between(1, 1024)(value) * 1024 * 1024
+
+
+def _mebibytes_or_none(value: str) -> int:
+    return _between(0, 1024 * 1024)(value) * 1024 * 1024
 
 
 def _networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -192,7 +197,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("WORKERS", "workers", "1", "processes", _between(1, 64),
             "Server processes. One takes in as many results as two; more serve more readers."),
     Setting("ORCHBOARD_DATA", "orchboard_data", "", "directory", _text,
-            "Where the embedded database lives. Not set: the user's data directory of this system."),
+            "Where the embedded database and the spool live. Not set: the user's data directory of this system."),
     Setting("POSTGRES_BIN", "postgres_bin", "", "directory", _text,
             "The binaries for the embedded database (pg_config --bindir of PostgreSQL 15 or newer). Not set: those that came with orchboard."),
     Setting("MAX_BODY_MB", "max_body_bytes", "16", "MiB", _mebibytes,
@@ -205,6 +210,8 @@ SETTINGS: tuple[Setting, ...] = (
             "Connections to the database, at most, of each worker."),
     Setting("ANSWER_CACHE_MB", "answer_cache_bytes", "5", "MiB", _mebibytes,
             "How much memory each worker may use for answers that it has given and that are still true."),
+    Setting("SPOOL_MAX_MB", "spool_max_bytes", "256", "MiB", _mebibytes_or_none,
+            "How much of the disk results may take that are acknowledged while the database is away; then 503. They are in ORCHBOARD_DATA, with POSTGRES too. 0: none are, and they are refused."),
     Setting("SHORT_WAY", "short_way", "on", "", _on_or_off,
             "Whether answers that are known, and results, bypass the application's stack. off only costs speed."),
     Setting("ORCHBOARD_URL", "orchboard_url", "http://127.0.0.1:8080", "URL", _text,

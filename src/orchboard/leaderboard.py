@@ -93,8 +93,12 @@ class Leaderboard:
         return await self.store.regions.current()
 
     async def fetch_regions(self) -> tuple[Region, ...]:
-        """The same as the database has them now, if it answers."""
+        """The same as the database has them now."""
         return await self.store.regions.fetch()
+
+    def last_known_regions(self) -> tuple[tuple[Region, ...], float] | None:
+        """The regions that were read last, and how long ago in seconds; None when they never were."""
+        return self.store.regions.last_known()
 
     async def top_ai_score(self, orchestrator: str | None) -> TopScore | None:
         """The best AI result group of the default window; None when there is none.

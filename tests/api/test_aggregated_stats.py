@@ -130,7 +130,9 @@ def test_an_unreadable_stored_payload_takes_nobody_down(
 def test_rows_of_the_reference_in_mixed_case_are_one_orchestrator(
     client: Client, execute: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchboard.store.recent.SERVES_S", -1)  # a reading a moment before may not know of the row
+    monkeypatch.setattr(
+        "orchboard.store.recent.SERVES_S", -1
+    )  # a reading a moment before may not know of the row
     client.post_stats(transcoding(orchestrator="0xab", success_rate=0))
     execute(
         "INSERT INTO events (orchestrator, region_id, payload) SELECT '0xAB', r.id, '{\"success_rate\":1}' "

@@ -14,6 +14,7 @@ SUBCOMMANDS = {
     "tester": ("list", "add", "revoke"),
     "migrate": ("up", "down", "goto", "version", "force", "new"),
     "simulate": ("live", "load"),
+    "spool": ("status", "show", "retry"),
 }
 EVERY = [(name, *sub) for name in COMMANDS for sub in [(), *((sub,) for sub in SUBCOMMANDS.get(name, ()))]]
 

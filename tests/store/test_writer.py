@@ -15,6 +15,7 @@ from orchboard.stats import JobType
 from orchboard.store.changes import LATE, LATE_AFTER_S, Changes, job_type_slot
 from orchboard.store.store import Store
 from tests.conftest import run, transcoding
+from tests.store.relay import relayed
 from tests.store.writing import (
     WAITING,
     Stored,
@@ -190,7 +191,7 @@ END_ALL_OTHERS = (  # and see them gone
 )
 
 
-def test_a_connection_lost_in_the_middle_fails_what_was_sent_and_has_no_key(database_url: str) -> None:
+def test_a_group_whose_connection_was_lost_in_the_middle_is_stored_once(database_url: str) -> None:
     async def work() -> None:
         async with opened(database_url) as store:
             connection = await asyncpg.connect(database_url)
@@ -200,10 +201,43 @@ def test_a_connection_lost_in_the_middle_fails_what_was_sent_and_has_no_key(data
                 await until_waiting(database_url)
                 later = submit(store, 3)
                 await query(database_url, END_THE_WAITING)
-                assert await outcomes(sent[:1]) == [DatabaseUnavailableError]
+                await until_waiting(database_url)
             await connection.close()
-            assert await outcomes([sent[1], later]) == [None, None]
-        assert await stored_numbers(database_url) == [2, 3]
+            assert await outcomes([*sent, later]) == [None] * 3
+        assert await stored_numbers(database_url) == [1, 2, 3]
+
+    run(work())
+
+
+def test_a_group_that_was_stored_unseen_is_stored_once(database_url: str) -> None:
+    async def work() -> None:
+        async with relayed(database_url) as relay, opened(relay.url) as store:
+            await submit(store, 0)
+            relay.passes_answers = False
+            sent = [submit(store, number, key="k" if number == 3 else None) for number in range(1, 40)]
+            while len(await stored_numbers(database_url)) < 1 + len(sent):
+                await asyncio.sleep(0.01)
+            relay.passes_answers = True
+            relay.cut()
+            assert await outcomes(sent) == [None] * len(sent)
+        assert await stored_numbers(database_url) == list(range(40))
+
+    run(work())
+
+
+def test_a_group_that_is_carried_out_after_it_was_sent_again_is_stored_once(database_url: str) -> None:
+    """As by a server that was frozen with the statement in its hands."""
+
+    async def work() -> None:
+        async with relayed(database_url) as relay, opened(relay.url) as store:
+            await submit(store, 0)
+            sent = [submit(store, number) for number in range(1, 40)]
+            await relay.hold()
+            relay.cut()
+            relay.passes_requests = True
+            assert await outcomes(sent) == [None] * len(sent)
+            assert b"events_pkey" in await relay.release(), "it was carried out, and refused"
+        assert await stored_numbers(database_url) == list(range(40))
 
     run(work())
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -12,6 +13,7 @@ from orchboard.parsing import ParsedStats, parse_stats
 from orchboard.store.changes import Changes
 from orchboard.store.database import Database
 from orchboard.store.regions import RegionDirectory
+from orchboard.store.spool import Spool
 from orchboard.store.store import Store
 from tests.conftest import transcoding
 
@@ -19,14 +21,22 @@ Stored = asyncio.Future[ParsedStats]
 
 
 @asynccontextmanager
-async def opened(url: str, *, timeout_s: float = 20, changes: Changes | None = None) -> AsyncIterator[Store]:
-    """A store of its own, as one server process has."""
+async def opened(
+    url: str, *, timeout_s: float = 20, changes: Changes | None = None, spool: Path | None = None
+) -> AsyncIterator[Store]:
+    """A store of its own, as one server process has; with a spool, it is replayed, too."""
+    changes = changes or Changes.alone()
     database = Database(url, connections=4, timeout_s=timeout_s)
-    store = Store(database, RegionDirectory(database, cache_s=60), changes or Changes.alone())
+    to_spool = None if spool is None else Spool(spool, max_bytes=16 * 1024 * 1024)
+    store = Store(database, RegionDirectory(database, cache_s=60), changes, to_spool)
+    replaying = asyncio.create_task(store.replay_spool())
     try:
-        await store.regions.current()
+        if spool is None:
+            await store.regions.current()
         yield store
     finally:
+        replaying.cancel()
+        await asyncio.wait([replaying])
         await store.close()
 
 

@@ -14,6 +14,9 @@ from orchboard.store.lookout import SIGHT_S, Lookout
 # What an entry weighs beside its bodies and its key: 2.2 kB measured with tracemalloc, 0.8 more with an encoding.
 _ENTRY_BYTES = 3000
 
+# The oldest answer that is given while the database is away.
+STALE_S = 24 * 3600.0
+
 # An answer bigger than this part of the cache would push out everything else.
 _LARGEST_PART = 4
 
@@ -25,8 +28,8 @@ class Entry:
     """
 
     __slots__ = (
-        "answer", "computation", "epoch", "fresh_until", "key", "key_bytes", "size", "token", "token_now",
-        "true_until", "used",
+        "answer", "answered_at", "computation", "epoch", "fresh_until", "key", "key_bytes", "size", "token",
+        "token_now", "true_until", "used",
     )  # fmt: skip
 
     def __init__(self, question: Question, changes: Changes) -> None:
@@ -37,7 +40,7 @@ class Entry:
         self.computation: Computation | None = None
         self.token: object = None
         self.epoch = 0
-        self.fresh_until = self.true_until = -math.inf
+        self.answered_at = self.fresh_until = self.true_until = -math.inf
         self.size = 0
         self.used = False  # asked once is not asked again
 
@@ -105,6 +108,22 @@ class Answers:
             and entry.token == entry.token_now()
         )
 
+    def last_good(self, question: Question) -> tuple[Answer, float] | None:
+        """The answer given last, and how long ago it was known to be true, in seconds; None without one of STALE_S.
+
+        For when the database is away.
+        """
+        entry = self._entries.get(question.key)
+        if entry is None or entry.answer is None:
+            known = question.last_known()
+            found = known and (Answer(known[0], question.headers), known[1])
+        else:
+            known_at = entry.answered_at
+            if entry.epoch == self._lookout.epoch and entry.token == entry.token_now():
+                known_at = max(known_at, min(self._lookout.seen_until - SIGHT_S, entry.true_until))
+            found = entry.answer, time.monotonic() - known_at
+        return found if found is not None and found[1] <= STALE_S else None
+
     def find(self, question: Question) -> Entry | None:
         """A question's entry, if it has one."""
         return self._entries.get(question.key)
@@ -152,6 +171,7 @@ class Answers:
 
     def _keep(self, entry: Entry, computation: Computation, answer: Answer) -> None:
         entry.answer, entry.token, entry.epoch = answer, computation.token, computation.epoch
+        entry.answered_at = computation.began_at
         entry.true_until = computation.began_at + computation.question.max_age_s
         entry.fresh_until = computation.began_at + SIGHT_S if computation.question.is_stored else math.inf
         self._weigh(entry)

@@ -13,6 +13,10 @@ from orchboard.store.changes import job_type_slot, model_slot, orchestrator_slot
 MOVING_S = 10.0
 
 
+def _nothing() -> None:
+    return None
+
+
 class Question(Struct, frozen=True):
     """A question and the way to its answer.
 
@@ -22,6 +26,8 @@ class Question(Struct, frozen=True):
     slots -- of Changes: what the answer depends on
     max_age_s -- how long the answer stays true when nothing changes
     is_stored -- whether the answer is in the database, where others may change it unseen
+    last_known -- a body from before, and its age in seconds, for when the database is away and no answer was given yet;
+    None when there is none
     """
 
     key: tuple[Hashable, ...]
@@ -30,6 +36,7 @@ class Question(Struct, frozen=True):
     slots: tuple[int, ...] = ()
     max_age_s: float = math.inf
     is_stored: bool = True
+    last_known: Callable[[], tuple[bytes, float] | None] = _nothing
 
 
 def score_slots(

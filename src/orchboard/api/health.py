@@ -26,21 +26,37 @@ class DatabaseHealth(Struct, frozen=True):
     error: str | UnsetType = UNSET
 
 
+class SpoolHealth(Struct, frozen=True):
+    """What was acknowledged and is not in the database.
+
+    waiting -- results that wait for the database
+    oldest_s -- how long the first of them has waited, in seconds; 0 when none waits
+    aside -- results that could not be stored, and wait for a person: see `orchboard spool`
+    """
+
+    waiting: int
+    oldest_s: float
+    aside: int
+
+
 class Health(Struct, frozen=True):
     """How the server is.
 
     postgres -- its database
+    spool -- what is not in it yet; only when there is something
     """
 
     postgres: DatabaseHealth
+    spool: SpoolHealth | UnsetType = UNSET
 
 
 async def health(_: Request, board: Leaderboard) -> Response:
     """Whether the database answers, from a real round trip, within DEADLINE_S."""
+    spool = await _spool_health(board)
     refusal = await ask_database(board)
     if refusal is None:
-        return json_now(Health(DatabaseHealth(True)))
-    return json_now(Health(DatabaseHealth(False, told(refusal))), STATUS[type(refusal)], RETRY_AFTER)
+        return json_now(Health(DatabaseHealth(True), spool))
+    return json_now(Health(DatabaseHealth(False, told(refusal)), spool), STATUS[type(refusal)], RETRY_AFTER)
 
 
 async def ask_database(board: Leaderboard) -> Refusal | None:
@@ -57,3 +73,14 @@ async def ask_database(board: Leaderboard) -> Refusal | None:
     except (DatabaseUnavailableError, SetupError) as refusal:
         return refusal
     return None
+
+
+async def _spool_health(board: Leaderboard) -> SpoolHealth | UnsetType:
+    try:
+        depth = await board.store.fetch_spool_depth()
+    except DatabaseUnavailableError:
+        return UNSET
+    if not (depth.waiting or depth.aside):
+        return UNSET
+    waited_s = 0.0 if depth.oldest is None else max(board.now().timestamp() - depth.oldest, 0.0)
+    return SpoolHealth(depth.waiting, round(waited_s, 3), depth.aside)

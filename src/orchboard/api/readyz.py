@@ -46,7 +46,14 @@ async def _database(board: Leaderboard) -> str | None:
     return None if refusal is None else told(refusal)
 
 
-CHECKS: Mapping[str, Check] = {"database": _database}
+async def _spool(board: Leaderboard) -> str | None:
+    try:
+        return None if await board.store.has_room_in_spool() else "the spool is nearly full"
+    except DatabaseUnavailableError as refusal:
+        return told(refusal)
+
+
+CHECKS: Mapping[str, Check] = {"database": _database, "spool": _spool}
 """All that has to be well, by name. Whatever else a server needs to take requests is one more line here."""
 
 

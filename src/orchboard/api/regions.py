@@ -24,4 +24,8 @@ def regions(_: Params, board: Leaderboard) -> Question:
     async def compute() -> bytes:
         return encode_json(Regions(await board.fetch_regions()))
 
-    return Question(("regions",), compute, JSON_HEADERS)
+    def last_known() -> tuple[bytes, float] | None:
+        known = board.last_known_regions()
+        return known and (encode_json(Regions(known[0])), known[1])
+
+    return Question(("regions",), compute, JSON_HEADERS, last_known=last_known)

@@ -268,7 +268,8 @@ ROUTES: tuple[Endpoint, ...] = (
         method="GET",
         path="/api/health",
         summary="Whether the database answers",
-        help="From a real round trip of at most 2 s, never cached. 503 with `ok` false and a reason when it does not.",
+        help="From a real round trip of at most 2 s, never cached. 503 with `ok` false and a reason when it does not. `spool` is "
+        "there while acknowledged results are not in the database.",
         answer=Health(DatabaseHealth(True)),
         answer_type=Health,
         cached=False,

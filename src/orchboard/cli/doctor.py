@@ -75,6 +75,7 @@ def _examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from _previous_secret(settings)
     if settings.postgres or environ.get("POSTGRES", "").strip() == "":
         yield from _database(settings)
+    yield _spool(settings)
     yield _port(settings)
 
 
@@ -179,6 +180,41 @@ def _data_directory(settings: Settings) -> Iterator[Finding]:
         yield Finding(level, "data", says, "Make room there, or set ORCHBOARD_DATA to a larger disk.")
     else:
         yield Finding(Level.OK, "data", says)
+
+
+def _spool(settings: Settings) -> Finding:
+    import sqlite3
+
+    from orchboard.cli.database import data_directory
+    from orchboard.store.diagnosis import Finding, Level
+    from orchboard.store.spool_file import SpoolFile
+    from orchboard.store.spool_place import spool_path
+
+    path = spool_path(data_directory(settings), settings.postgres)
+    if not settings.spool_max_bytes:
+        return Finding(Level.OK, "spool", "SPOOL_MAX_MB is 0: results are refused while the database is away")
+    if not path.exists():
+        return Finding(Level.OK, "spool", f"empty; results wait in {path.parent} while the database is away")
+    file = SpoolFile(path, max_bytes=0)
+    try:
+        depth = file.depth()
+    except (sqlite3.Error, OSError) as error:
+        return Finding(
+            Level.WARNING, "spool", f"{path} can't be read: {error}", "Its owner must be the server's user."
+        )
+    finally:
+        file.close()
+    says = f"{depth.waiting} results wait for the database in {path}, {depth.aside} were put aside"
+    if depth.aside:
+        return Finding(
+            Level.WARNING,
+            "spool",
+            says,
+            "`orchboard spool show` says why, `orchboard spool retry` tries again.",
+        )
+    if depth.waiting:
+        return Finding(Level.WARNING, "spool", says, "A server stores them as soon as the database is back.")
+    return Finding(Level.OK, "spool", f"empty: {path}")
 
 
 def _port(settings: Settings) -> Finding:

@@ -73,14 +73,15 @@ def serve(
                 settings = replace(settings, secret=keep_secret(settings))
             warn_of_weak_secrets(settings)
             embedded = not settings.postgres
+            spool = _find_spool(settings)
             settings = replace(settings, postgres=url)
             asyncio.run(_migrate(settings))
             _print_banner(settings, listener, embedded=embedded)
             with suppress(KeyboardInterrupt):  # Ctrl-C is how a person stops it
                 if settings.workers == 1:
-                    kept = _serve_alone(settings, listener, terminal)
+                    kept = _serve_alone(settings, listener, terminal, spool)
                 else:
-                    _serve_with_workers(settings, listener, terminal)
+                    _serve_with_workers(settings, listener, terminal, spool)
         if kept is not None:
             start_again(kept)
 
@@ -107,17 +108,41 @@ async def _migrate(settings: Settings) -> None:
         await database.open()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseUnavailableError) as error:
         log = structlog.get_logger(__name__)
-        log.warning("no database yet: serving 503 until it answers", error=describe_failure(error))
+        log.warning("no database yet: it is tried again until it answers", error=describe_failure(error))
     finally:
         await database.close()
 
 
-def _serve_alone(settings: Settings, listener: socket.socket, terminal: Terminal) -> socket.socket | None:
+def _find_spool(settings: Settings) -> Path | None:
+    """Where results are kept while the database is away; None: nowhere, which is logged."""
+    import structlog
+
+    from orchboard.cli.database import data_directory
+    from orchboard.store.spool_place import other_spools, spool_path, why_no_spool
+
+    log = structlog.get_logger(__name__)
+    path = spool_path(data_directory(settings), settings.postgres)
+    if not settings.spool_max_bytes:
+        if path.exists():
+            log.warning("SPOOL_MAX_MB is 0: what is in the spool stays there", file=str(path))
+        log.info("no spool: SPOOL_MAX_MB is 0; results are refused while the database is away")
+        return None
+    if reason := why_no_spool(path, may_be_in_memory=not settings.postgres):
+        log.warning("no spool: results are refused while the database is away", reason=reason)
+        return None
+    for other in other_spools(path):
+        log.warning("results may be waiting for another database: see `orchboard spool`", file=str(other))
+    return path
+
+
+def _serve_alone(
+    settings: Settings, listener: socket.socket, terminal: Terminal, spool: Path | None
+) -> socket.socket | None:
     """Serve in this process; the socket, when it is to start again."""
     from orchboard.app import create_app
     from orchboard.serving.server import Server
 
-    server = Server(create_app(settings))
+    server = Server(create_app(settings, spool_path=spool))
 
     def on_hangup(*_: object) -> None:
         if terminal.is_gone():
@@ -130,14 +155,17 @@ def _serve_alone(settings: Settings, listener: socket.socket, terminal: Terminal
     return server.kept
 
 
-def _serve_with_workers(settings: Settings, listener: socket.socket, terminal: Terminal) -> None:
+def _serve_with_workers(
+    settings: Settings, listener: socket.socket, terminal: Terminal, spool: Path | None
+) -> None:
     from orchboard.serving.supervisor import Supervisor
-    from orchboard.serving.worker import CHANGES_FILE
+    from orchboard.serving.worker import CHANGES_FILE, SPOOL_FILE
     from orchboard.store.changes import shared_file
 
     os.environ["POSTGRES"] = settings.postgres
     if not settings.secret_file:  # workers read the file themselves, again when they are replaced
         os.environ["SECRET"] = settings.secret
+    os.environ[SPOOL_FILE] = str(spool or "")
     with shared_file(settings.workers) as path:
         os.environ[CHANGES_FILE] = path
         Supervisor(listener, settings.workers, terminal).run()

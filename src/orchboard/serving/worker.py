@@ -8,11 +8,15 @@ import sys
 import threading
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from orchboard.serving.lean import leave_out_rich
 
 # Tells workers where the counters are that they share.
 CHANGES_FILE = "ORCHBOARD_CHANGES_FILE"
+
+# Tells them where results go while the database is away; empty: nowhere.
+SPOOL_FILE = "ORCHBOARD_SPOOL_FILE"
 
 
 def work(listener: socket.socket, pulse: Connection) -> None:
@@ -38,7 +42,8 @@ def work(listener: socket.socket, pulse: Connection) -> None:
             os.write(pulse.fileno(), b".")
 
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
-    app = app_from_environment(Changes.shared(os.environ[CHANGES_FILE]))
+    spool = os.environ.get(SPOOL_FILE)  # a version before knows of none
+    app = app_from_environment(Changes.shared(os.environ[CHANGES_FILE]), Path(spool) if spool else None)
     with suppress(KeyboardInterrupt):
         Server(app, on_pulse=beat).run(sockets=[listener])
 

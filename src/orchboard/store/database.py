@@ -17,6 +17,7 @@ from asyncpg.pool import PoolConnectionProxy
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.store.hosts import CANT_CONNECT, Hosts, NoWritableHostError
 from orchboard.store.migrate import Step, ensure_database, migrate_to
+from orchboard.store.queries import sql
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -29,6 +30,9 @@ WRITE_PATIENCE_S = 5.0
 # How long a statement that ran out of time may take to be cancelled, before its connection is dropped:
 # a frozen server takes the cancellation and never answers it.
 _RELEASE_TIMEOUT_S = 1.0
+
+# How often, and how long each time, it is tried whether a database that was away is back.
+_LOOK_EVERY_S, _LOOK_S = 0.5, 2.0
 
 # The generic plan of a static text with optional filters measured 50.8 ms where the custom one took 3.0.
 # A role's own limit would end a long migration; requests have DB_TIMEOUT.
@@ -57,11 +61,16 @@ _GONE = (
 )
 
 
+# After one of these it is worth a look whether the database is there at all; TimeoutError is an OSError.
+_AWAY = (OSError, asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError)
+
+
 class Database:
     """The database behind one URL, connected to when it is first asked.
 
     Migrates it before the first answer. Raises DatabaseUnavailableError when it can't be reached or is
-    not ready within the request's time, SetupError when its schema needs a person.
+    not ready within the request's time, SetupError when its schema needs a person. Once it was away it does so at
+    once, until it is seen to be back.
     """
 
     def __init__(self, url: str, *, connections: int, timeout_s: float) -> None:
@@ -72,14 +81,20 @@ class Database:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._pooler: bool | None = None
         self._opening: asyncio.Task[asyncpg.Pool[asyncpg.Record]] | None = None
+        self._is_away = False
+        self._looking: asyncio.Task[None] | None = None
 
     async def fetch(
-        self, statement: str, *arguments: Any, patience_s: float = READ_PATIENCE_S
+        self, statement: str, *arguments: Any, patience_s: float = READ_PATIENCE_S, even_away: bool = False
     ) -> list[asyncpg.Record]:
         """The rows of one statement, in a transaction of its own.
 
         Sent again when the connection is lost meanwhile: it must be one that may be carried out twice.
+
+        even_away -- try it even though the database was away a moment ago
         """
+        if self._is_away and not even_away:
+            raise DatabaseUnavailableError(NO_ANSWER)
         # As many connections as the pool may hold can be lost without having said so.
         for _ in range(self._size + 1):
             with suppress(asyncpg.InternalClientError):
@@ -132,6 +147,9 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection, within two seconds; a migration under way is broken off."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
         if self._opening is not None and not self._opening.done():
             self._opening.cancel()
             await asyncio.gather(self._opening, return_exceptions=True)
@@ -163,7 +181,36 @@ class Database:
         except LOST as error:
             if isinstance(error, BAD_ROW):
                 raise
+            if patience_s > 0 and isinstance(error, _AWAY):
+                self._look()
             raise unavailable(error) from error
+
+    def _look(self) -> None:
+        """Find out whether the database is away, and if so, when it is back."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look_until_back())
+
+    async def _look_until_back(self) -> None:
+        while not await self._is_there():
+            if not self._is_away:
+                log.warning("the database is away")
+            self._is_away = True
+            await asyncio.sleep(_LOOK_EVERY_S)
+        self._is_away = False
+
+    async def _is_there(self) -> bool:
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                connection = await (self.connect() if self._pool is None else self._connect_pooled())
+                try:
+                    await connection.fetchval(sql("now"))
+                finally:
+                    connection.terminate()
+        except asyncpg.TooManyConnectionsError:
+            return True
+        except (*LOST, asyncpg.InternalClientError):
+            return False
+        return True
 
 
 def unavailable(error: Exception) -> DatabaseUnavailableError:

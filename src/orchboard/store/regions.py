@@ -11,7 +11,7 @@ import structlog
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.stats import JobType, Region
 from orchboard.store.changes import EVERYTHING, Changes
-from orchboard.store.database import READ_PATIENCE_S, WRITE_PATIENCE_S, Database
+from orchboard.store.database import NO_ANSWER, READ_PATIENCE_S, WRITE_PATIENCE_S, Database
 from orchboard.store.queries import sql
 
 log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ class RegionDirectory:
         self._ids: dict[tuple[str, JobType], int] = {}
         self._codes: dict[int, str] = {}
         self._job_types: dict[int, JobType] = {}
-        self._read_at = float("-inf")
+        self._read_at = self._last_read_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
 
     async def current(self, *, patience_s: float = READ_PATIENCE_S) -> tuple[Region, ...]:
@@ -51,17 +51,22 @@ class RegionDirectory:
         return self._regions
 
     async def fetch(self) -> tuple[Region, ...]:
-        """The same as the database has them now; those that are kept, while it is away.
+        """The same as the database has them now. Raises DatabaseUnavailableError.
 
         Results go on being checked against those that are kept, as in the reference.
         """
-        if time.monotonic() - self._read_at > self._cache_s:
-            return await self.current()
         try:
             async with asyncio.timeout(READ_PATIENCE_S):
+                if time.monotonic() - self._read_at > self._cache_s:
+                    await self._refresh(time.monotonic())
+                    return self._regions
                 return _regions_in(await self._database.fetch(sql("regions")))
-        except (DatabaseUnavailableError, TimeoutError):
-            return await self.current()
+        except TimeoutError:
+            raise DatabaseUnavailableError(NO_ANSWER) from None
+
+    def last_known(self) -> tuple[tuple[Region, ...], float] | None:
+        """The regions that were read last, and how long ago in seconds; None when they never were."""
+        return (self._regions, time.monotonic() - self._last_read_at) if self._regions else None
 
     async def id_of(self, region: str, job_type: JobType) -> int | None:
         """The id to store a result under; None when the region is unknown for both job types.
@@ -90,6 +95,14 @@ class RegionDirectory:
     def job_type_of(self, region_id: int) -> JobType | None:
         """The job type of an id that `codes_of` has told; None for one that is neither."""
         return self._job_types.get(region_id)
+
+    def may_be(self, region: str) -> bool:
+        """Whether a region may be known, as far as one can say without the database; all may, before it answered."""
+        return not self._regions or self._named(region) is not None
+
+    async def read(self) -> None:
+        """Read them again now. Raises DatabaseUnavailableError."""
+        await self._refresh(time.monotonic())
 
     def known_id_of(self, region: str, job_type: JobType) -> int | None:
         """The id to store a result under, if it is known and fresh; None: `id_of` may know more."""
@@ -146,6 +159,7 @@ class RegionDirectory:
             row["id"]: JobType(row["job_type"]) for row in rows if row["job_type"] in set(JobType)
         }
         self._read_at, self._token = began_at, token
+        self._last_read_at = began_at
 
 
 def _regions_in(rows: Iterable[asyncpg.Record]) -> tuple[Region, ...]:

@@ -15,6 +15,9 @@ from orchboard.store.database import SCHEMA_TOO_OLD, Database
 from orchboard.store.queries import sql
 from orchboard.store.raw_rows import RawRows
 from orchboard.store.regions import RegionDirectory, be_seen
+from orchboard.store.replay import Replay
+from orchboard.store.spool import NOTHING_SPOOLED, Spool, SpoolError, SpoolState
+from orchboard.store.spool_file import Depth
 from orchboard.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -22,17 +25,26 @@ if TYPE_CHECKING:
 
 KEY_LIFETIME = timedelta(hours=24)
 
+# How long the id of a region is waited for, before its result goes to the spool.
+SPOOL_PATIENCE_S = 1.5
+
+# From here on a balancer should look for another server.
+SPOOL_NEARLY_FULL = 0.9
+
 
 class Store:
     """Everything that is asked of the database. Raises DatabaseUnavailableError when it can't answer in time."""
 
-    def __init__(self, database: Database, regions: RegionDirectory, changes: Changes) -> None:
+    def __init__(
+        self, database: Database, regions: RegionDirectory, changes: Changes, spool: Spool | None = None
+    ) -> None:
         self._database = database
         self._changes = changes
-        self._writer = Writer(database, on_region_gone=regions.forget)
+        self._writer = Writer(database, on_region_gone=regions.forget, spool=spool)
         self._writer.tell_stored = self._note_stored
         self._raw_rows = RawRows(database, changes)
         self.regions = regions
+        self.spool = spool
 
     def _note_stored(self, stored: Sequence[ParsedStats], took_s: float) -> None:
         """What has to be known of new results before anybody is told that they are stored."""
@@ -49,13 +61,18 @@ class Store:
 
         key -- an Idempotency-Key: the same key with the same body stores once; body -- as it was signed
         tester_id -- who sent it, if that is somebody with a key of its own
-        The future raises BadInputError, KeyReusedError, DatabaseUnavailableError; the last is raised here
-        when too much is waiting to be stored.
+        The future raises BadInputError, KeyReusedError, DatabaseUnavailableError. BadInputError is raised here for
+        a region that is known to be none while the database is away; DatabaseUnavailableError when too much is
+        waiting to be stored.
         """
         digest = None if key is None else sha256(body).digest()
         region_id = self.regions.known_id_of(parsed.region, parsed.job_type)
         if region_id is not None:
             return self._writer.submit(parsed, region_id, key, digest, tester_id)
+        if self.spool is not None and self.spool.is_away:
+            if not self.regions.may_be(parsed.region):
+                raise BadInputError("invalid region")
+            return self._writer.keep(parsed, key, digest, tester_id, asyncio.get_running_loop().time())
         submitting = asyncio.create_task(self._submit_when_known(parsed, key, digest, tester_id))
         submitting.add_done_callback(be_seen)
         return submitting
@@ -63,10 +80,39 @@ class Store:
     async def _submit_when_known(
         self, parsed: ParsedStats, key: str | None, digest: bytes | None, tester_id: int | None
     ) -> ParsedStats:
-        region_id = await self.regions.id_of(parsed.region, parsed.job_type)
+        region, job_type, came_at = parsed.region, parsed.job_type, asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(None if self.spool is None else SPOOL_PATIENCE_S):
+                region_id = await self.regions.id_of(region, job_type)
+        except (DatabaseUnavailableError, TimeoutError):
+            if self.spool is None:
+                raise
+            self.spool.is_away = True
+            return await self._writer.keep(parsed, key, digest, tester_id, came_at)
         if region_id is None:
             raise BadInputError("invalid region")
         return await self._writer.submit(parsed, region_id, key, digest, tester_id)
+
+    async def fetch_spool_depth(self) -> Depth:
+        """What the spool holds; nothing, without one. Raises DatabaseUnavailableError when it can't be read."""
+        return (await self._spool_state()).depth
+
+    async def has_room_in_spool(self) -> bool:
+        """Whether the spool is well below its limit; true without one. Raises as `fetch_spool_depth`."""
+        return (await self._spool_state()).used < SPOOL_NEARLY_FULL
+
+    async def _spool_state(self) -> SpoolState:
+        if self.spool is None:
+            return NOTHING_SPOOLED
+        try:
+            return await self.spool.state()
+        except SpoolError as error:
+            raise DatabaseUnavailableError("the spool can't be read") from error
+
+    async def replay_spool(self) -> None:
+        """Store what the spool holds whenever the database is there, for ever."""
+        if self.spool is not None:
+            await Replay(self.spool, self._database, self.regions, self._changes).run()
 
     async def expire_idempotency_keys(self, now: datetime) -> None:
         """Forget the keys older than KEY_LIFETIME."""
@@ -90,11 +136,13 @@ class Store:
 
     async def ping(self) -> None:
         """A real round trip; raises DatabaseUnavailableError when there is none."""
-        rows = await self._database.fetch(sql("ping"))
+        rows = await self._database.fetch(sql("ping"), even_away=True)
         if not rows[0]["ready"]:
             raise DatabaseUnavailableError(SCHEMA_TOO_OLD)
 
     async def close(self) -> None:
         """Store what waits to be stored, if that is soon done, and close the connections."""
         await self._writer.close()
+        if self.spool is not None:
+            await self.spool.close()
         await self._database.close()

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.parsing import ParsedStats
+from orchboard.store.receipts import Receipt
 
 MAX_GROUP_ROWS = 1000
 MAX_GROUP_BYTES = 4 * 1024 * 1024
@@ -22,20 +23,23 @@ _ROW_BYTES = 2048
 class QueuedRow(Struct, eq=False):
     """One result on its way. `stored` is done with it after the commit.
 
+    region_id -- None when it is known only to the spool
     key, digest -- an Idempotency-Key and the digest of the body it came with; both or neither
     submitted_at -- by the loop's clock, in seconds
-    lost -- it was sent once, and the connection lost before the answer
+    receipt -- what it was sent with, when it was sent once and the connection lost before the answer
+    is_kept -- it is in the spool, or on the way there
     tester_id -- whose it is, of a tester with a key of its own
     size -- about how many bytes of memory it takes
     """
 
     parsed: ParsedStats
-    region_id: int
+    region_id: int | None
     key: str | None
     digest: bytes | None
     submitted_at: float
     stored: asyncio.Future[ParsedStats]
-    lost: bool = False
+    receipt: Receipt | None = None
+    is_kept: bool = False
     tester_id: int | None = None
     size: int = 0
 
@@ -43,7 +47,7 @@ class QueuedRow(Struct, eq=False):
         """Know the size."""
         self.size = len(self.parsed.payload) + _ROW_BYTES
 
-    def settle(self, refusal: Exception | None = None) -> None:
+    def settle(self, refusal: BaseException | None = None) -> None:
         """Tell whoever waits, unless they were told, or left."""
         if self.stored.done():
             return
@@ -96,6 +100,12 @@ class WriteQueue:
                 if row.key is not None:
                     keys.add(row.key)
         return group
+
+    def take_out(self, rows: Iterable[QueuedRow]) -> None:
+        """Forget rows that somebody else takes care of."""
+        gone = set(map(id, rows))
+        self._rows = deque(row for row in self._rows if id(row) not in gone)
+        self._bytes = sum(row.size for row in self._rows)
 
     def refuse(self, rows: Iterable[QueuedRow], refusal: Exception) -> None:
         """Settle rows and forget those that are in the queue."""

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 import asyncpg
 import structlog
@@ -20,7 +21,10 @@ from orchboard.store.database import (
 )
 from orchboard.store.hosts import CANT_CONNECT
 from orchboard.store.kept_connection import KeptConnection, NotSentError
+from orchboard.store.overflow import keep
 from orchboard.store.queries import sql
+from orchboard.store.receipts import Receipt, Receipts
+from orchboard.store.spool import Spool
 from orchboard.store.write_queue import QueuedRow, WriteQueue
 
 log = structlog.get_logger(__name__)
@@ -31,8 +35,12 @@ FLUSH_S = 2.0
 # How often, at most, it is looked whose time has run out.
 _EXPIRY_STEP_S = 0.05
 
-# Between attempts to connect: doubled from the first to the last.
+# Between attempts that failed: none after the first, then doubled from the one to the other.
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.05, 0.5
+
+# With a spool: how long a result waits for a database that can't be reached, how long for one that has a statement
+# under way, and how long that may take. Testers give up after 8 s.
+_SPOOL_AFTER_S, _FLIGHT_S = 1.0, 3.0
 
 
 class Writer:
@@ -44,11 +52,17 @@ class Writer:
     on_region_gone -- called when a region was removed from the database since its id was read
     tell_stored -- called with what was stored, or may have been, and how long that took at most, in seconds,
     before anybody is told
+    spool -- where results go that the database can't take; None: they are refused
     """
 
-    def __init__(self, database: Database, *, on_region_gone: Callable[[], None]) -> None:
+    def __init__(
+        self, database: Database, *, on_region_gone: Callable[[], None], spool: Spool | None = None
+    ) -> None:
         self._connection = KeptConnection(database)
+        self._receipts = Receipts(self._connection)
+        self._spool = spool
         self._timeout_s = database.timeout_s
+        self._flight_s = self._timeout_s if spool is None else min(_FLIGHT_S, self._timeout_s / 2)
         self._on_region_gone = on_region_gone
         self.tell_stored: Callable[[Sequence[ParsedStats], float], None] = lambda *_: None
         self._waiting = WriteQueue()
@@ -76,37 +90,65 @@ class Writer:
         loop = asyncio.get_running_loop()
         row = QueuedRow(parsed, region_id, key, digest, loop.time(), loop.create_future())
         row.tester_id = tester_id
+        spool = self._spool
+        # A key that waits in the spool is known only there.
+        if spool is not None and (spool.is_away or (key is not None and spool.depth)):
+            keep(spool, [row])
+            return row.stored
         self._waiting.append(row)
         if self._writing is None:
             self._writing = loop.create_task(self._write())
         return row.stored
 
+    def keep(
+        self,
+        parsed: ParsedStats,
+        key: str | None,
+        digest: bytes | None,
+        tester_id: int | None,
+        came_at: float,
+    ) -> asyncio.Future[ParsedStats]:
+        """Have the spool keep one result, whose region nobody may know; done when it is on the disk.
+
+        came_at -- by the loop's clock
+        Raises DatabaseUnavailableError without a spool; the future as `submit`'s.
+        """
+        if self._spool is None or self._closed:
+            raise DatabaseUnavailableError(NO_ANSWER)
+        stored: asyncio.Future[ParsedStats] = asyncio.get_running_loop().create_future()
+        row = QueuedRow(parsed, None, key, digest, came_at, stored)
+        row.tester_id = tester_id
+        keep(self._spool, [row])
+        return row.stored
+
     async def close(self) -> None:
-        """Store what waits within FLUSH_S, refuse the rest, and close the connection."""
+        """Store what waits within FLUSH_S, spool or refuse the rest, and close the connection."""
         self._closed = True
         if self._writing is not None:
             _, late = await asyncio.wait([self._writing], timeout=FLUSH_S)
             for task in late:
                 task.cancel()
                 await asyncio.wait([task])
-        self._waiting.refuse((*self._flying, *self._waiting), DatabaseUnavailableError(NO_ANSWER))
+        left = [row for row in (*self._flying, *self._waiting) if not row.stored.done()]
+        self._give_up(left, DatabaseUnavailableError(NO_ANSWER))
         await self._connection.close()
 
     async def _write(self) -> None:
         """Store what waits until nothing does."""
-        self._expire_in(self._timeout_s)
-        pause_s = _FIRST_PAUSE_S
+        self._expire_in(self._timeout_s if self._spool is None else self._patience_s())
+        pause_s = 0.0
         try:
             while self._waiting:
-                if await self._is_connected():
+                is_well = await self._is_connected()
+                if is_well:
                     self._flying = self._waiting.next_group()
-                    if self._flying:
-                        await self._store(self._flying)
+                    is_well = not self._flying or await self._store(self._flying)
                     self._flying = []
-                    pause_s = _FIRST_PAUSE_S
+                if is_well:
+                    pause_s = 0.0
                 else:
                     await asyncio.sleep(pause_s)
-                    pause_s = min(pause_s * 2, _LAST_PAUSE_S)
+                    pause_s = min(max(pause_s * 2, _FIRST_PAUSE_S), _LAST_PAUSE_S)
         except Exception as error:
             log.exception("fault in the writer")
             self._waiting.refuse((*self._flying, *self._waiting), error)
@@ -115,60 +157,97 @@ class Writer:
             self._expiry.cancel()
 
     async def _is_connected(self) -> bool:
-        """Whether there is a connection now. What has waited too long for one is refused."""
+        """Whether there is a connection now. What has waited too long for one is given up."""
         try:
             await self._connection.open()
         except CANT_CONNECT as error:
-            since = asyncio.get_running_loop().time() - WRITE_PATIENCE_S
+            patience_s = WRITE_PATIENCE_S if self._spool is None else self._patience_s()
+            since = asyncio.get_running_loop().time() - patience_s
             if impatient := [row for row in self._waiting if row.submitted_at < since]:
-                self._waiting.refuse(impatient, unavailable(error))
+                self._give_up(impatient, unavailable(error))
         except LOST as error:
-            self._waiting.refuse(self._waiting, unavailable(error))
+            self._give_up(list(self._waiting), unavailable(error))
         except Refusal as refusal:
-            self._waiting.refuse(self._waiting, refusal)
+            self._give_up(list(self._waiting), refusal)
         else:
             return True
         return False
 
-    async def _store(self, group: Sequence[QueuedRow]) -> None:
-        """Store a group; if Postgres refuses it, its halves, and so on down to the row that is refused."""
+    async def _store(self, group: Sequence[QueuedRow]) -> bool:
+        """Store a group; if Postgres refuses it, its halves, and so on down to the row that is refused.
+
+        False when it was not to be done now: what may be stored later waits again.
+        """
         try:
             await self._insert(group)
         except BAD_ROW as error:
-            if len(group) == 1:
-                group[0].settle(self._refusal(error))
-            else:
+            if len(group) > 1:
                 middle = len(group) // 2
-                await self._store(group[:middle])
-                await self._store(group[middle:])
+                halves = [await self._store(half) for half in (group[:middle], group[middle:])]
+                return all(halves)
+            group[0].settle(self._refusal(error))
         except NotSentError:
             self._put_back(group)
+            return False
         except LOST as error:
             self._lost(group, unavailable(error))
+            return False
         except DatabaseUnavailableError as refusal:
             self._lost(group, refusal)
+            return False
+        return True
 
     async def _insert(self, group: Sequence[QueuedRow]) -> None:
         loop = asyncio.get_running_loop()
         sent_at = loop.time()
-        inserted = await self._fetch(
-            "insert_stats",
-            group,
+        columns: list[list[object]] = [
             [row.parsed.orchestrator for row in group],
             [row.region_id for row in group],
             [row.parsed.payload.decode() for row in group],
             [row.key for row in group],
             [row.digest for row in group],
             [row.tester_id for row in group],
-        )
+        ]
+        if any(row.receipt for row in group):
+            receipts = await self._receipts_for(group)
+            columns += [[receipt.event_time for receipt in receipts], [receipt.id for receipt in receipts]]
+            inserted = await self._fetch("insert_received", group, *columns)
+            took_s = math.inf
+        else:
+            event_time, ids = await self._take_receipts(group)
+            try:
+                inserted = await self._fetch("insert_stats", group, *columns, event_time, ids)
+            except NotSentError:
+                raise
+            except BaseException:
+                for row, number in zip(group, ids, strict=True):
+                    row.receipt = Receipt(number, event_time)
+                raise
+            took_s = loop.time() - sent_at
         new_keys = {None, *(key for (key,) in inserted)}
         new = [row for row in group if row.key in new_keys]
         # One whose key was there may have come by another server a moment ago, and nobody told us.
-        self.tell_stored([row.parsed for row in group], loop.time() - sent_at)
+        self.tell_stored([row.parsed for row in group], took_s)
         for row in new:
             row.settle()
         if len(new) < len(group):
             await self._compare([row for row in group if row.key not in new_keys])
+
+    async def _receipts_for(self, group: Sequence[QueuedRow]) -> list[Receipt]:
+        """The receipts that results were sent with; those that were never sent are given one now."""
+        event_time, ids = await self._take_receipts([row for row in group if row.receipt is None])
+        fresh = iter(ids)
+        for row in group:
+            if row.receipt is None:
+                row.receipt = Receipt(next(fresh), event_time)
+        return [row.receipt for row in group if row.receipt is not None]
+
+    async def _take_receipts(self, group: Sequence[QueuedRow]) -> tuple[datetime, Sequence[int]]:
+        try:
+            async with asyncio.timeout(self._flight_s):
+                return await self._receipts.take(len(group))
+        except LOST as error:
+            raise NotSentError from error
 
     async def _compare(self, repeated: Sequence[QueuedRow]) -> None:
         """Acknowledge results whose keys were there, unless they came with another body then.
@@ -189,7 +268,8 @@ class Writer:
 
     async def _fetch(self, name: str, group: Sequence[QueuedRow], *arrays: object) -> list[asyncpg.Record]:
         youngest = max(row.submitted_at for row in group)
-        async with asyncio.timeout_at(youngest + self._timeout_s):
+        latest = asyncio.get_running_loop().time() + self._flight_s
+        async with asyncio.timeout_at(min(youngest + self._timeout_s, latest)):
             return await self._connection.fetch(sql(name), *arrays)
 
     def _refusal(self, error: Exception) -> Refusal:
@@ -203,20 +283,41 @@ class Writer:
         return BadInputError("the result holds what can't be stored")
 
     def _lost(self, group: Sequence[QueuedRow], refusal: DatabaseUnavailableError) -> None:
-        """Nobody knows whether these were stored. One with a key can't be stored twice, so it is sent again, once."""
+        """Nobody knows whether these were stored. With their receipts they are sent again, unless it is too late."""
         self.tell_stored([row.parsed for row in group], math.inf)
-        for row in group:
-            if row.key is None or row.lost:
-                row.settle(refusal)
-            row.lost = True
+        patience_s = WRITE_PATIENCE_S if self._spool is None else self._patience_s()
+        since = asyncio.get_running_loop().time() - patience_s
+        self._give_up([row for row in group if row.submitted_at < since and not row.stored.done()], refusal)
         self._put_back(group)
 
     def _put_back(self, group: Sequence[QueuedRow]) -> None:
-        self._waiting.put_back([row for row in group if not row.stored.done()])
+        self._waiting.put_back([row for row in group if not (row.stored.done() or row.is_kept)])
+
+    def _give_up(self, rows: Sequence[QueuedRow], refusal: Refusal) -> None:
+        """Results that the database can't take: into the spool, and those after them too; or refused."""
+        if self._spool is None:
+            self._waiting.refuse(rows, refusal)
+        elif rows:
+            self._spool.is_away = True
+            self._waiting.take_out(rows)
+            keep(self._spool, rows)
+
+    def _patience_s(self) -> float:
+        """How long a result waits before it goes to the spool."""
+        return min(_FLIGHT_S if self._flying else _SPOOL_AFTER_S, self._timeout_s / 2)
 
     def _expire(self) -> None:
-        """Refuse those whose time has run out, and look again when the next one's has."""
+        """Refuse or spool those whose time has run out, and look again when the next one's has."""
         now = asyncio.get_running_loop().time()
+        if self._spool is not None:
+            since = now - self._patience_s()
+            self._give_up(
+                [row for row in self._waiting if row.submitted_at <= since],
+                DatabaseUnavailableError(NO_ANSWER),
+            )
+            oldest = min((row.submitted_at for row in self._waiting), default=now)
+            self._expire_in(max(oldest + self._patience_s() - now, _EXPIRY_STEP_S))
+            return
         pending = (*self._flying, *self._waiting)
         expired = [row for row in pending if row.submitted_at + self._timeout_s <= now]
         self._waiting.refuse(expired, DatabaseUnavailableError(NO_ANSWER))

@@ -1,0 +1,249 @@
+"""The database may be away: results are acknowledged meanwhile, and are in it once when it is back."""
+
+import asyncio
+import math
+import os
+import random
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from chaos.ledger import Ledger, until_replayed
+from chaos.postgres import Postgres, ended
+from chaos.program import Program, running
+from chaos.verdict import Scale, Verdict
+from chaos.wire import Caller, Failure, get
+from orchboard.store.spool_place import why_no_spool
+
+CONNECTIONS = 8
+
+SCORES = "/api/aggregated_stats"
+
+# A tester gives up after so long.
+_TESTERS_PATIENCE_S = 8.0
+
+_LIMIT_S = 90.0
+
+# So many of the orchestrators' results are looked up by their receipt times.
+_LOOKED_UP = 5
+
+
+class Size(Struct, frozen=True):
+    """How long the database is away, how often the server is killed meanwhile and at the replay, and the testers' rest."""
+
+    away_s: float
+    kills: int
+    kills_at_replay: int
+    rest_s: float
+    workers: str
+
+
+_SIZES = {
+    Scale.SMALL: Size(away_s=4, kills=1, kills_at_replay=1, rest_s=0.02, workers="1"),
+    Scale.FULL: Size(away_s=600, kills=8, kills_at_replay=4, rest_s=0.04, workers="2"),
+}
+
+
+class Testers:
+    """Those who post all the time, and what they saw.
+
+    times -- when a result was sent, in Unix seconds, by its number (its `timestamp`); not those that may have waited
+    for a server that was just starting
+    failures -- other answers than `ok`, but for what was cut while the server was killed
+    """
+
+    def __init__(self, ledger: Ledger, rest_s: float) -> None:
+        self.ledger = ledger
+        self.times: dict[int, float] = {}
+        self.failures: list[str] = []
+        self.slowest_s = 0.0
+        self.is_killing = False
+        self._rest_s = rest_s
+        self._results = ledger.results()
+
+    @asynccontextmanager
+    async def posting(self, port: int) -> AsyncIterator[None]:
+        """They post for as long as it is entered."""
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as clients:
+            for _ in range(CONNECTIONS):
+                clients.create_task(self._post(port, stop))
+            try:
+                yield
+            finally:
+                stop.set()
+
+    async def _post(self, port: int, stop: asyncio.Event) -> None:
+        async with Caller(port) as caller:
+            while not stop.is_set():
+                result = next(self._results)
+                sent_at, was_killing = time.time(), self.is_killing
+                said = await self.ledger.post(caller, result)
+                if not said and not was_killing:
+                    self.times[msgspec.json.decode(result)["timestamp"]] = sent_at
+                    self.slowest_s = max(self.slowest_s, time.time() - sent_at)
+                elif said and not self.is_killing:
+                    self.failures.append(said)
+                await asyncio.sleep(self._rest_s)
+
+    async def until_more(self, number: int) -> None:
+        """Wait until so many more were acknowledged."""
+        wanted = len(self.ledger.acknowledged) + number
+        async with asyncio.timeout(_LIMIT_S):
+            while len(self.ledger.acknowledged) < wanted:  # noqa: ASYNC110 - they are told by another process
+                await asyncio.sleep(0.02)
+
+
+async def prove(scale: Scale, directory: Path) -> list[Verdict]:
+    """Verdicts on what is kept, on its receipt times, on testers and on readers meanwhile."""
+    size = _SIZES[scale]
+    postgres = Postgres(directory / "pg")
+    with ended(postgres), _on_disk(directory) as data:
+        postgres.make()
+        postgres.start()
+        await postgres.until_ready()
+        await postgres.execute("CREATE DATABASE board")
+        variables: dict[str, Any] = {
+            "POSTGRES": postgres.url("board"),
+            "WORKERS": size.workers,
+            "ORCHBOARD_DATA": str(data),
+        }
+        with running(directory / "server", **variables) as program:
+            return await _prove(size, postgres, program)
+
+
+async def _prove(size: Size, postgres: Postgres, program: Program) -> list[Verdict]:
+    testers, draw = Testers(Ledger(), size.rest_s), random.Random(1)
+    readers = Readers(program.port)
+    await program.until_well()
+    began_at = time.time()
+    async with testers.posting(program.port):
+        await testers.until_more(100)
+        for _ in range(20):  # each worker remembers what it answered itself
+            await readers.read()
+        postgres.kill()
+        away_at, before = time.time(), len(testers.ledger.acknowledged)
+        await asyncio.sleep(1.5)  # what was seen last holds for a second
+        await readers.read_until(away_at + max(size.away_s / 10, 3))
+        for kill in range(size.kills):
+            until = away_at + size.away_s * (kill + 1) / (size.kills + 1)
+            await asyncio.sleep(max(until - time.time(), 0) * draw.uniform(0.7, 1.0))
+            await _kill(program, testers)
+            await testers.until_more(20)
+        await asyncio.sleep(max(away_at + size.away_s - time.time(), 0))
+        meanwhile, was_away_s = len(testers.ledger.acknowledged) - before, time.time() - away_at
+        postgres.start()
+        for _ in range(size.kills_at_replay):
+            await asyncio.sleep(draw.uniform(0.1, 1.0))
+            await _kill(program, testers)
+        if size.kills_at_replay > 1:
+            postgres.kill()
+            await testers.until_more(20)
+            postgres.start()
+        await postgres.until_ready()
+        await program.until_well()
+        await testers.until_more(20)
+    findings = await testers.ledger.compare(program.port)
+    farthest_s, looked_up = await _farthest(program.port, testers, began_at)
+    kills = size.kills + size.kills_at_replay
+    said = f"away for {was_away_s:.0f} s, server killed {kills} times"
+    return [
+        Verdict("the database away, every ok kept once", f"{said}; {meanwhile:,} ok meanwhile; {findings}",
+                "lost 0, twice 0", findings.is_clean and meanwhile > 0),
+        Verdict("with its receipt time", f"{looked_up:,} looked up, at most {farthest_s:.2f} s from when they were sent",
+                "at most 1 s", farthest_s <= 1.0 and looked_up > 0),
+        Verdict("testers meanwhile", f"{len(testers.failures)} answers other than ok {sorted(set(testers.failures))}, the slowest "
+                f"ok after {testers.slowest_s:.1f} s", "0, 8 s", not testers.failures and testers.slowest_s < _TESTERS_PATIENCE_S),
+        readers.verdict(),
+    ]  # fmt: skip
+
+
+async def _kill(program: Program, testers: Testers) -> None:
+    """Kill the server with all its workers, and start it again."""
+    testers.is_killing = True
+    os.killpg(program.pid, signal.SIGKILL)
+    await program.ended()
+    program.start()
+    await testers.until_more(1)
+    testers.is_killing = False
+
+
+class Readers:
+    """One who asks for scores, and what was answered while the database was away."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._answers = 0
+        self._stale = 0
+        self._slowest_s = 0.0
+
+    async def read(self) -> bytes:
+        """Ask once; the head of what was answered."""
+        async with Caller(self._port) as caller:
+            reply = await caller.ask(get(SCORES))
+        return reply.head.lower() if reply.status == 200 else b""
+
+    async def read_until(self, until: float) -> None:
+        """Ask until a moment."""
+        while time.time() < until:
+            asked_at = time.time()
+            head = await self.read()
+            self._answers += 1
+            self._stale += b"\r\nage: " in head and b"\r\nwarning: 111 " in head
+            self._slowest_s = max(self._slowest_s, time.time() - asked_at)
+            await asyncio.sleep(0.05)
+
+    def verdict(self) -> Verdict:
+        """What they saw."""
+        return Verdict(
+            "readers meanwhile",
+            f"{self._stale} of {self._answers} got the last good answer with Age and Warning, the slowest after "
+            f"{self._slowest_s:.1f} s",
+            "all of them",
+            0 < self._answers == self._stale,
+        )
+
+
+async def _farthest(port: int, testers: Testers, began_at: float) -> tuple[float, int]:
+    """How far receipt times are from the moments of sending, at most; of how many. Asked for by the quarter second."""
+    bodies = [msgspec.json.decode(result) for result in testers.ledger.acknowledged]
+    orchestrators = sorted({body["orchestrator"] for body in bodies})[:_LOOKED_UP]
+    farthest_s, looked_up = 0.0, 0
+    first, last = math.floor(began_at), math.ceil(time.time())
+    async with Caller(port) as caller:
+        await until_replayed(caller)
+        for orchestrator in orchestrators:
+            for tick in range((last - first) * 4):
+                since = first + tick / 4
+                target = f"/api/raw_stats?orchestrator={orchestrator}&since={since}&until={since + 0.249999}"
+                reply = await caller.ask(get(target))
+                if reply.status != 200:
+                    raise Failure(f"status {reply.status} for {target}")
+                for results in msgspec.json.decode(reply.body).values():
+                    for result in results:
+                        if (sent_at := testers.times.get(result["timestamp"])) is not None:
+                            looked_up += 1
+                            farthest_s = max(farthest_s, since - sent_at, sent_at - (since + 0.25))
+    return farthest_s, looked_up
+
+
+@contextmanager
+def _on_disk(directory: Path) -> Iterator[Path]:
+    """A data directory that a spool may be in, whatever the file system of the other one is."""
+    data = directory / "data"
+    if why_no_spool(data / "spool" / "x") is None:
+        yield data
+        return
+    elsewhere = Path(tempfile.mkdtemp(prefix="orchboard-away-", dir="/var/tmp"))
+    try:
+        yield elsewhere
+    finally:
+        shutil.rmtree(elsewhere, ignore_errors=True)

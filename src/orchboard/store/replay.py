@@ -1,0 +1,243 @@
+"""Replay: what the spool holds goes into the database when that is back; each result once, with its receipt time."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+import asyncpg
+import structlog
+
+from orchboard.errors import DatabaseUnavailableError, Refusal
+from orchboard.stats import JobType
+from orchboard.store.changes import Changes
+from orchboard.store.database import BAD_ROW, Database, in_brief
+from orchboard.store.queries import sql
+from orchboard.store.regions import RegionDirectory
+from orchboard.store.sealing import unseal
+from orchboard.store.spool import Spool, SpoolError
+from orchboard.store.spool_file import Numbered, to_time
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+log = structlog.get_logger(__name__)
+
+# What goes into the database in one transaction.
+BATCH_ROWS, BATCH_BYTES = 500, 4 * 1024 * 1024
+
+# Between attempts on a database that is away, and between looks at a spool that was empty: a person may have had
+# something tried again.
+_FIRST_PAUSE_S, _LAST_PAUSE_S, _IDLE_S = 0.1, 1.0, 5.0
+
+_APART = timedelta(minutes=10)
+
+# While another worker stores what is in the spool.
+_NOT_OUR_TURN_S = 0.2
+
+# asyncpg says InternalClientError of a connection that was lost just now.
+_FAILURES = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    DatabaseUnavailableError,
+)
+
+
+class Replay:
+    """Empties a spool into the database, for ever. Killed at any instant, it loses nothing and stores nothing twice.
+
+    A result's id is in the spool before it is used, and with it and its receipt time it is stored once.
+    """
+
+    def __init__(self, spool: Spool, database: Database, regions: RegionDirectory, changes: Changes) -> None:
+        self._spool = spool
+        self._database = database
+        self._regions = regions
+        self._changes = changes
+        self._stored = 0
+        self._aside = 0
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._wait_for_rows()
+            pause_s = _FIRST_PAUSE_S
+            while self._spool.depth or self._spool.is_away:
+                try:
+                    await self._empty()
+                    pause_s = _FIRST_PAUSE_S
+                except _FAILURES as error:
+                    log.debug("spooled results wait", error=f"{type(error).__name__}: {error}")
+                except (SpoolError, Refusal) as error:
+                    log.warning("spooled results wait", error=str(error))
+                except Exception:
+                    log.exception("spooled results wait")
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _LAST_PAUSE_S)
+
+    async def _wait_for_rows(self) -> None:
+        """Until something is in the spool, or a look at it is due."""
+        self._spool.has_rows.clear()
+        try:
+            if self._spool.is_there and (await self._spool.state()).depth.waiting:
+                return
+            async with asyncio.timeout(_IDLE_S):
+                await self._spool.has_rows.wait()
+        except TimeoutError:
+            pass
+        except SpoolError as error:
+            log.warning("the spool can't be read", error=str(error))
+            await asyncio.sleep(_IDLE_S)
+
+    async def _empty(self) -> None:
+        """Store all that waits, batch by batch; raises what a database raises that is not back."""
+        await self._database.open()
+        connection = await self._database.connect()
+        try:
+            await self._regions.read()
+            if self._spool.is_there:
+                await self._store_all(connection)
+            self._has_come_back()
+        except SpoolError:
+            self._has_come_back()  # no reason to keep results from the database
+            raise
+        finally:
+            connection.terminate()
+
+    async def _store_all(self, connection: Connection) -> None:
+        self._stored = self._aside = 0
+        is_empty = False
+        while not is_empty:
+            async with self._spool.turn() as is_ours:
+                if is_ours:
+                    is_empty = await self._store_next(connection)
+                    self._has_come_back()
+            if not is_ours:
+                await asyncio.sleep(_NOT_OUR_TURN_S)
+                is_empty = not (await self._spool.state()).depth.waiting
+        await self._spool.state()
+        if self._stored or self._aside:
+            await self._spool.give_back()
+            log.info("spooled results were stored", results=self._stored, aside=self._aside)
+
+    def _has_come_back(self) -> None:
+        if self._spool.is_away:
+            self._spool.is_away = False
+            log.info("the database is back")
+
+    async def _store_next(self, connection: Connection) -> bool:
+        """Store the results that came first; whether there were none."""
+        waiting = await self._spool.oldest(BATCH_ROWS, BATCH_BYTES)
+        if not waiting:
+            return True
+        region_ids = await self._regions_of(waiting)
+        unknown = [one for one in waiting if _place(one) not in region_ids]
+        await self._put_aside(
+            [(one.number, f"the region {one.spooled.region} is unknown") for one in unknown]
+        )
+        known = [one for one in waiting if _place(one) in region_ids]
+        if known:
+            known = await self._name(connection, known)
+            await self._store(connection, known, region_ids)
+        return False
+
+    async def _name(self, connection: Connection, results: Sequence[Numbered]) -> list[Numbered]:
+        """The same, each with an id that is on the disk."""
+        wanted = sum(one.spooled.id is None for one in results)
+        if not wanted:
+            return list(results)
+        async with asyncio.timeout(self._database.timeout_s):
+            row = await connection.fetchrow(sql("reserve"), wanted)
+        assert row is not None  # noqa: S101 - it always has one
+        return await self._spool.name(results, row["ids"])
+
+    async def _store(
+        self, connection: Connection, results: Sequence[Numbered], region_ids: Mapping[tuple[str, str], int]
+    ) -> None:
+        """Store results; if Postgres refuses them, their halves, and so on down to the one that is put aside."""
+        try:
+            reused = await self._insert(connection, results, region_ids)
+        except BAD_ROW as error:
+            if len(results) > 1:
+                middle = len(results) // 2
+                await self._store(connection, results[:middle], region_ids)
+                await self._store(connection, results[middle:], region_ids)
+                return
+            await self._put_aside([(results[0].number, f"the database refused it: {in_brief(error)}")])
+            return
+        # Before it is forgotten: a reader who finds the spool empty finds the results.
+        self._changes.note_late()
+        self._changes.note_everything()
+        await self._put_aside(
+            [(one.number, "its Idempotency-Key was used for another body") for one in reused]
+        )
+        gone = {one.number for one in reused}
+        stored = [one for one in results if one.number not in gone]
+        await self._spool.remove(stored)
+        self._stored += len(stored)
+
+    async def _insert(
+        self, connection: Connection, results: Sequence[Numbered], region_ids: Mapping[tuple[str, str], int]
+    ) -> list[Numbered]:
+        """Store results in one transaction; those whose key was there with another body, which are not stored."""
+        spooled = [one.spooled for one in results]
+        times = [to_time(one.received_at) for one in spooled]
+        keys = [one.key for one in spooled]
+        async with asyncio.timeout(self._database.timeout_s), connection.transaction():
+            inserted = await connection.fetch(
+                sql("insert_received"),
+                [one.orchestrator for one in spooled],
+                [region_ids[one.region, one.job_type] for one in spooled],
+                [one.payload.decode() for one in spooled],
+                keys,
+                [one.body_digest for one in spooled],
+                [one.tester_id for one in spooled],
+                times,
+                [one.id for one in spooled],
+            )
+            new_keys = {None, *(key for (key,) in inserted)}
+            known = [key for key in keys if key not in new_keys]
+            rows = await connection.fetch(sql("body_digests"), known) if known else []
+            for since, until in _stretches(times):
+                await unseal(connection, since, until)
+        digests = {row["key"]: row["body_digest"] for row in rows}
+        return [
+            one
+            for one in results
+            if digests.get(one.spooled.key, one.spooled.body_digest) != one.spooled.body_digest
+        ]
+
+    async def _regions_of(self, results: Sequence[Numbered]) -> dict[tuple[str, str], int]:
+        """The ids that results of these regions and job types are stored under; none for an unknown region."""
+        found = {}
+        for region, job_type in {_place(one) for one in results}:
+            region_id = await self._regions.id_of(region, JobType(job_type))
+            if region_id is None:
+                await self._regions.read()  # somebody may have added it a moment ago
+                region_id = await self._regions.id_of(region, JobType(job_type))
+            if region_id is not None:
+                found[region, job_type] = region_id
+        return found
+
+    async def _put_aside(self, reasons: Sequence[tuple[int, str]]) -> None:
+        if not reasons:
+            return
+        await self._spool.put_aside(reasons)
+        self._aside += len(reasons)
+        for reason in sorted({reason for _, reason in reasons}):
+            log.warning("spooled results are kept aside: see `orchboard spool`", reason=reason)
+
+
+def _place(one: Numbered) -> tuple[str, str]:
+    return one.spooled.region, one.spooled.job_type
+
+
+def _stretches(times: Sequence[datetime]) -> list[tuple[datetime, datetime]]:
+    """From when to when there were results, apart where none came for long: what is between is not summed up again."""
+    found: list[tuple[datetime, datetime]] = []
+    for moment in sorted(times):
+        if found and moment - found[-1][1] <= _APART:
+            found[-1] = found[-1][0], moment
+        else:
+            found.append((moment, moment))
+    return found

@@ -1,0 +1,3 @@
+-- SQLite: has a result wait for a person. Returns nothing.
+-- reason, number
+UPDATE spooled SET reason = ? WHERE number = ?;

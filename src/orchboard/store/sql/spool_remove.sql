@@ -1,0 +1,2 @@
+-- SQLite: forgets a result. Returns nothing.
+DELETE FROM spooled WHERE number = ?;

@@ -1,0 +1,46 @@
+"""orchboard spool"""
+
+from pathlib import Path
+
+from orchboard.store.spool_file import Spooled, SpoolFile
+from orchboard.store.spool_place import other_spools, spool_path, why_no_spool
+from tests.cli.conftest import Orchboard
+
+URL = "postgresql://me:hush@db.example:5433/board"
+
+
+def test_what_was_put_aside_is_shown_and_tried_again(orchboard: Orchboard, tmp_path: Path) -> None:
+    assert orchboard("spool", "show").err.strip() == "nothing was put aside"
+    path = spool_path(tmp_path / "data", "")
+    file = SpoolFile(path, max_bytes=2**20)
+    file.add([Spooled(1_800_000_000_000_000, None, "MUC", "ai", "0xa", b'{"a": 1}') for _ in range(2)])
+    file.put_aside([(1, "the region MUC is unknown")])
+    assert [orchboard("spool", "status", "--json").json()[0][name] for name in ("waiting", "aside")] == [1, 1]
+    shown = orchboard("spool", "show").out
+    assert "2027-01-15 08:00:00" in shown
+    assert "the region MUC is unknown" in shown
+    assert orchboard("spool", "show", "--json").json()[0]["payload"] == '{"a": 1}'
+    assert "put aside" in orchboard("doctor").out
+    assert orchboard("spool", "retry").out.startswith("1 results wait")
+    assert file.depth().waiting == 2
+    file.close()
+
+
+def test_a_database_has_a_file_of_its_own_whoever_connects_to_it(tmp_path: Path) -> None:
+    path = spool_path(tmp_path, URL)
+    assert spool_path(tmp_path, URL.replace("hush", "new").replace("me", "you")) == path
+    assert spool_path(tmp_path, f"{URL}?sslmode=require") == path
+    for other in (URL.replace("5433", "5434"), f"{URL}2", URL.replace("db.", "d."), f"{URL}?host=/x", ""):
+        assert spool_path(tmp_path, other) != path
+    assert "hush" not in str(path)
+
+
+def test_a_place_that_is_no_disk_or_can_not_be_written_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "spool" / "x.sqlite"
+    assert why_no_spool(path, may_be_in_memory=True) is None
+    assert other_spools(path) == []
+    (tmp_path / "file").write_text("")
+    assert "can't be made" in (why_no_spool(tmp_path / "file" / "spool" / "x.sqlite") or "")
+    if Path("/dev/shm").is_dir():
+        assert "in memory" in (why_no_spool(Path("/dev/shm/orchboard-test-spool/x.sqlite")) or "")
+        Path("/dev/shm/orchboard-test-spool").rmdir()

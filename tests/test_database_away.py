@@ -1,0 +1,111 @@
+"""A server whose database goes away: readers get the last good answer, testers get `ok`, and nothing is lost."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from orchboard.config import Settings
+from orchboard.store.embedded import EmbeddedPostgres
+from tests.conftest import ORCHESTRATOR, SECRET, Answer, Client, StartServer, ai, transcoding
+from tests.places import reachable_directory
+
+SCORES, REGIONS = "/api/aggregated_stats?job_type=ai", "/api/regions"
+
+
+class Away:
+    """A database that can be stopped, and a server on it."""
+
+    def __init__(self, place: Path, settings: Settings, start_server: StartServer) -> None:
+        self._data = place / "data"
+        self._postgres = EmbeddedPostgres.start(self._data, watch=False)
+        self._settings = replace(settings, postgres=self._postgres.url, secret=SECRET, db_timeout_s=10)
+        self._spool = place / "spool" / "s.sqlite"
+        self._start_server = start_server
+        self.client = Client(self.start_server())
+
+    def start_server(self) -> str:
+        return self._start_server(self._settings, spool_path=self._spool).url
+
+    def stop(self) -> None:
+        self._postgres.stop()
+
+    def start(self) -> None:
+        self._postgres = EmbeddedPostgres.start(self._data, watch=False)
+
+
+@pytest.fixture
+def away(settings: Settings, start_server: StartServer) -> Iterator[Away]:
+    with reachable_directory() as place:
+        away = Away(place, settings, start_server)
+        try:
+            yield away
+        finally:
+            away.stop()
+
+
+def until(wanted: Callable[[], bool], within_s: float = 30) -> None:
+    deadline = time.monotonic() + within_s
+    while not wanted():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    began_at = time.monotonic()
+    yield
+    assert time.monotonic() - began_at < seconds
+
+
+def is_stale(answer: Answer) -> bool:
+    return answer.status == 200 and answer.headers.get("Warning") == '111 - "Revalidation Failed"'
+
+
+def test_while_the_database_is_away_testers_get_ok_and_readers_the_last_good_answer(away: Away) -> None:
+    client = away.client
+    assert client.post_stats(ai()).data == b"ok"
+    good = {path: client.get(path) for path in (SCORES, REGIONS, "/")}
+    assert {(one.status, one.headers.get("Age")) for one in good.values()} == {(200, None)}
+    away.stop()
+    time.sleep(1.0)  # so that what was seen last holds no more
+    assert client.post_stats(transcoding(timestamp=1)).data == b"ok"
+    assert client.post_stats(ai(region="NOWHERE")).status == 400
+    assert client.get("/api/pipelines?region=FRA").status == 503, "that was never asked before"
+    with at_most(4.0):  # the first found out; who comes after it does not wait
+        for _ in range(20):
+            stale = {path: client.get(path) for path in good}
+    for path, answer in stale.items():
+        assert is_stale(answer), path
+        assert 0 <= int(answer.headers["Age"]) < 60
+        assert answer.data == good[path].data
+        assert answer.headers["ETag"] == good[path].headers["ETag"]
+    tagged = client.request("GET", SCORES, headers={"If-None-Match": good[SCORES].headers["ETag"]})
+    assert (tagged.status, tagged.headers["Warning"][:3]) == (304, "111")
+    health = client.get("/api/health")
+    assert health.status == 503
+    assert health.json()["spool"]["waiting"] == 1
+    assert 0 <= health.json()["spool"]["oldest_s"] < 60
+    away.start()
+    until(lambda: client.get("/api/health").json() == {"postgres": {"ok": True}})
+    until(lambda: not is_stale(client.get(SCORES)))
+    rows = client.get("/api/raw_stats", orchestrator=ORCHESTRATOR).json()
+    assert [row["timestamp"] for row in rows["MDW"]] == [1]
+
+
+def test_a_server_that_starts_without_its_database_takes_results_and_knows_no_answer(away: Away) -> None:
+    away.stop()
+    client = Client(away.start_server())
+    assert client.get(SCORES).status == 503
+    for number in range(3):
+        assert client.post_stats(transcoding(timestamp=number)).data == b"ok"
+    assert client.post_stats(transcoding(region="NOWHERE")).data == b"ok", "nobody knows"
+    assert client.post_stats(transcoding(region="")).status == 400
+    away.start()
+    until(lambda: client.get("/api/health").status == 200)
+    until(lambda: client.get("/api/health").json()["spool"] == {"waiting": 0, "oldest_s": 0.0, "aside": 1})
+    rows = client.get("/api/raw_stats", orchestrator=ORCHESTRATOR).json()
+    assert sorted(row["timestamp"] for row in rows["MDW"]) == [0, 1, 2]
