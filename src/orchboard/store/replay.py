@@ -156,7 +156,7 @@ class Replay:
     ) -> None:
         """Store results; if Postgres refuses them, their halves, and so on down to the one that is put aside."""
         try:
-            reused = await self._insert(connection, results, region_ids)
+            stored, reused = await self._insert(connection, results, region_ids)
         except BAD_ROW as error:
             if len(results) > 1:
                 middle = len(results) // 2
@@ -171,15 +171,16 @@ class Replay:
         await self._put_aside(
             [(one.number, "its Idempotency-Key was used for another body") for one in reused]
         )
-        gone = {one.number for one in reused}
-        stored = [one for one in results if one.number not in gone]
         await self._spool.remove(stored)
         self._stored += len(stored)
 
     async def _insert(
         self, connection: Connection, results: Sequence[Numbered], region_ids: Mapping[tuple[str, str], int]
-    ) -> list[Numbered]:
-        """Store results in one transaction; those whose key was there with another body, which are not stored."""
+    ) -> tuple[list[Numbered], list[Numbered]]:
+        """Store results in one transaction: those that are there now, and those whose key was there with another body.
+
+        One whose key was there and expired before it could be looked at is neither, and tried again.
+        """
         spooled = [one.spooled for one in results]
         times = [to_time(one.received_at) for one in spooled]
         keys = [one.key for one in spooled]
@@ -201,11 +202,14 @@ class Replay:
             for since, until in _stretches(times):
                 await unseal(connection, since, until)
         digests = {row["key"]: row["body_digest"] for row in rows}
-        return [
-            one
-            for one in results
-            if digests.get(one.spooled.key, one.spooled.body_digest) != one.spooled.body_digest
-        ]
+        there, reused = [], []
+        for one in results:
+            key, digest = one.spooled.key, one.spooled.body_digest
+            if key in new_keys or digests.get(key) == digest:
+                there.append(one)
+            elif key in digests:
+                reused.append(one)
+        return there, reused
 
     async def _regions_of(self, results: Sequence[Numbered]) -> dict[tuple[str, str], int]:
         """The ids that results of these regions and job types are stored under; none for an unknown region."""
