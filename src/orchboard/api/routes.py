@@ -293,11 +293,11 @@ ROUTES: tuple[Endpoint, ...] = (
         summary="Whether the server is ready for requests",
         help="Migrated and connected, and every other check passed. 503, with the checks that were not, while requests "
         "had better go elsewhere.",
-        answer=Readiness(True, (CheckResult("database", True),)),
+        answer=Readiness(True, (CheckResult("database", True), CheckResult("spool", True))),
         answer_type=Readiness,
         cached=False,
         refusals={
-            DatabaseUnavailableError: Readiness(False, (CheckResult("database", False, _UNAVAILABLE.error),))
+            DatabaseUnavailableError: Readiness(False, (CheckResult("database", False, _UNAVAILABLE.error), CheckResult("spool", True)))
         },
     ),
 )  # fmt: skip
