@@ -212,7 +212,7 @@ def test_a_group_whose_connection_was_lost_in_the_middle_is_stored_once(database
 def test_a_group_that_was_stored_unseen_is_stored_once(database_url: str) -> None:
     async def work() -> None:
         async with relayed(database_url) as relay, opened(relay.url) as store:
-            await submit(store, 0)
+            await submit(store, 0, key="first")  # the statement for keys is prepared
             relay.passes_answers = False
             sent = [submit(store, number, key="k" if number == 3 else None) for number in range(1, 40)]
             while len(await stored_numbers(database_url)) < 1 + len(sent):

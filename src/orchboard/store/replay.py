@@ -190,9 +190,9 @@ class Replay:
                 [one.orchestrator for one in spooled],
                 [region_ids[one.region, one.job_type] for one in spooled],
                 [one.payload.decode() for one in spooled],
+                [one.tester_id for one in spooled],
                 keys,
                 [one.body_digest for one in spooled],
-                [one.tester_id for one in spooled],
                 times,
                 [one.id for one in spooled],
             )

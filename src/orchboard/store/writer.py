@@ -200,29 +200,10 @@ class Writer:
     async def _insert(self, group: Sequence[QueuedRow]) -> None:
         loop = asyncio.get_running_loop()
         sent_at = loop.time()
-        columns: list[list[object]] = [
-            [row.parsed.orchestrator for row in group],
-            [row.region_id for row in group],
-            [row.parsed.payload.decode() for row in group],
-            [row.key for row in group],
-            [row.digest for row in group],
-            [row.tester_id for row in group],
-        ]
         if any(row.receipt for row in group):
-            receipts = await self._receipts_for(group)
-            columns += [[receipt.event_time for receipt in receipts], [receipt.id for receipt in receipts]]
-            inserted = await self._fetch("insert_received", group, *columns)
-            took_s = math.inf
+            inserted, took_s = await self._send_again(group), math.inf
         else:
-            event_time, ids = await self._take_receipts(group)
-            try:
-                inserted = await self._fetch("insert_stats", group, *columns, event_time, ids)
-            except NotSentError:
-                raise
-            except BaseException:
-                for row, number in zip(group, ids, strict=True):
-                    row.receipt = Receipt(number, event_time)
-                raise
+            inserted = await self._send(group)
             took_s = loop.time() - sent_at
         new_keys = {None, *(key for (key,) in inserted)}
         new = [row for row in group if row.key in new_keys]
@@ -232,6 +213,27 @@ class Writer:
             row.settle()
         if len(new) < len(group):
             await self._compare([row for row in group if row.key not in new_keys])
+
+    async def _send(self, group: Sequence[QueuedRow]) -> list[asyncpg.Record]:
+        """Send results for the first time; those whose outcome is not known after that have a receipt."""
+        is_keyed = any(row.key is not None for row in group)
+        name = "insert_keyed_stats" if is_keyed else "insert_stats"
+        columns = _columns(group) + (_key_columns(group) if is_keyed else [])
+        event_time, ids = await self._take_receipts(group)
+        try:
+            return await self._fetch(name, group, *columns, event_time, ids)
+        except NotSentError:
+            raise
+        except BaseException:
+            for row, number in zip(group, ids, strict=True):
+                row.receipt = Receipt(number, event_time)
+            raise
+
+    async def _send_again(self, group: Sequence[QueuedRow]) -> list[asyncpg.Record]:
+        receipts = await self._receipts_for(group)
+        columns = _columns(group) + _key_columns(group)
+        columns += [[receipt.event_time for receipt in receipts], [receipt.id for receipt in receipts]]
+        return await self._fetch("insert_received", group, *columns)
 
     async def _receipts_for(self, group: Sequence[QueuedRow]) -> list[Receipt]:
         """The receipts that results were sent with; those that were never sent are given one now."""
@@ -326,3 +328,16 @@ class Writer:
 
     def _expire_in(self, wait_s: float) -> None:
         self._expiry = asyncio.get_running_loop().call_later(wait_s, self._expire)
+
+
+def _columns(group: Sequence[QueuedRow]) -> list[list[object]]:
+    return [
+        [row.parsed.orchestrator for row in group],
+        [row.region_id for row in group],
+        [row.parsed.payload.decode() for row in group],
+        [row.tester_id for row in group],
+    ]
+
+
+def _key_columns(group: Sequence[QueuedRow]) -> list[list[object]]:
+    return [[row.key for row in group], [row.digest for row in group]]

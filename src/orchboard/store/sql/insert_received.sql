@@ -1,14 +1,14 @@
 -- Stores results that were received before, each with its receipt time and id, all or none. One that is stored
--- already, by this statement sent before or by `insert_stats`, is not stored again, whichever of them comes first.
+-- already, by this statement sent before or by `insert_stats` or `insert_keyed_stats`, is not stored again, whichever of them comes first.
 -- Arrays with an item a result; a key occurs once:
--- $1 orchestrator (lower case), $2 region id, $3 payload (JSON text), $4 key or null, $5 digest of the body or null,
--- $6 tester id or null, $7 receipt time, $8 id
+-- $1 orchestrator (lower case), $2 region id, $3 payload (JSON text), $4 tester id or null, $5 key or null,
+-- $6 digest of the body or null, $7 receipt time, $8 id
 -- Returns one row (key) for each key that was new. None when there was none.
 WITH given AS (
     SELECT *
     FROM unnest(
-        $1::text[], $2::integer[], $3::text[], $4::text[], $5::bytea[], $6::integer[], $7::timestamptz[], $8::bigint[]
-    ) AS given (orchestrator, region_id, payload, key, body_digest, tester_id, event_time, id)
+        $1::text[], $2::integer[], $3::text[], $4::integer[], $5::text[], $6::bytea[], $7::timestamptz[], $8::bigint[]
+    ) AS given (orchestrator, region_id, payload, tester_id, key, body_digest, event_time, id)
 ),
 claimed AS (
     INSERT INTO idempotency_keys (key, body_digest)
