@@ -46,7 +46,7 @@ class Leaderboard:
     def submit(
         self, body: bytes, *, key: str | None, tester: Tester | None = None
     ) -> asyncio.Future[ParsedStats]:
-        """Store one signed body, received now; done after the commit. Needs a running loop.
+        """Store one signed body, received now; done when it is on the disk: committed, or in the spool. Needs a running loop.
 
         tester -- whose signature it is; None: one with the secret that testers share
         Raises BadInputError, NotAllowedError, DatabaseUnavailableError at once when nothing is to be stored; the

@@ -20,7 +20,7 @@ DRAINED_BYTES = 32 * 1024 * 1024
 
 
 class PostStats:
-    """Stores one signed result; `ok` is answered after the commit and never otherwise.
+    """Stores one signed result; `ok` is answered when it is on the disk, committed or in the spool, and never otherwise.
 
     max_body_bytes -- a longer body is refused, and never held in memory
     """

@@ -133,7 +133,7 @@ ROUTES: tuple[Endpoint, ...] = (
         method="POST",
         path="/api/post_stats",
         summary="Store one result",
-        help="Sent by a job tester: one result, signed. Answered `ok` after the commit, and never otherwise. A result "
+        help="Sent by a job tester: one result, signed. Answered `ok` when it is on the disk, and never otherwise. A result "
         "that names both `pipeline` and `model` is an AI result, any other a transcoding result.",
         params=(
             Param("Authorization", "HMAC-SHA256 of the raw body with the shared secret, 64 lower-case hex digits. Not "

@@ -55,7 +55,7 @@ class Store:
     def submit_stats(
         self, parsed: ParsedStats, *, key: str | None, body: bytes, tester_id: int | None = None
     ) -> asyncio.Future[ParsedStats]:
-        """Store one result, received now; done, with what was stored, after the commit.
+        """Store one result, received now; done, with what was stored, when it is on the disk.
 
         Needs a running loop. Whoever stops waiting, even by cancelling it, does not end the storing.
 

@@ -21,7 +21,7 @@ _ROW_BYTES = 2048
 
 
 class QueuedRow(Struct, eq=False):
-    """One result on its way. `stored` is done with it after the commit.
+    """One result on its way. `stored` is done with it after the commit, or when it is in the spool.
 
     region_id -- None when it is known only to the spool
     key, digest -- an Idempotency-Key and the digest of the body it came with; both or neither

@@ -78,7 +78,7 @@ class Writer:
         digest: bytes | None,
         tester_id: int | None = None,
     ) -> asyncio.Future[ParsedStats]:
-        """Queue one result; done after the commit that stores it.
+        """Queue one result; done after the commit that stores it, or when it is in the spool.
 
         key, digest -- an Idempotency-Key and the digest of the body it came with; both or neither
         tester_id -- who sent it; None: somebody with the secret that testers share
