@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -65,6 +65,14 @@ def workers_of(program: "subprocess.Popen[str]") -> set[int]:
     return found
 
 
+def open_files(process: int) -> set[bytes]:
+    found = set()
+    for file in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            found.add(os.fsencode(os.readlink(file)))
+    return found
+
+
 def wait_until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not holds():
@@ -108,6 +116,7 @@ def test_a_new_worker_that_does_not_start_leaves_the_old_ones_where_they_are(
         [counters] = [
             line.partition(b"=")[2] for line in variables if line.startswith(b"ORCHBOARD_CHANGES_FILE")
         ]
+        wait_until(lambda: all(counters in open_files(worker) for worker in before))
         os.rename(counters, counters + b".gone")
         try:
             program.send_signal(signal.SIGHUP)
