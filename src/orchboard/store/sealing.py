@@ -78,7 +78,9 @@ class Sealer:
         now = await self._connection.fetchval(sql("now"))
         number = 0
         for level in _ORDER:
-            await self._connection.execute(sql("sealing_begin"), level.number, level.start_of(now))
+            # Not from now: what ended a moment ago is before it, and is left open.
+            first = level.start_of(now - GRACE)
+            await self._connection.execute(sql("sealing_begin"), level.number, first)
             while span := await self._seal_next_undisturbed(level):
                 number += 1
                 if on_span is not None:
