@@ -18,6 +18,7 @@ import pytest
 
 import orchboard
 from orchboard.errors import SetupError
+from orchboard.store import embedded
 from orchboard.store.embedded import EmbeddedPostgres, default_data_directory, existing_url
 from orchboard.store.embedded_binaries import find_binaries
 from orchboard.store.embedded_initdb import make_cluster
@@ -311,6 +312,23 @@ def test_six_starts_at_once_make_one_postmaster(place: Path, other: Any) -> None
     answers = [process.stdout.readline() for process in [other(place / "data") for _ in range(6)]]
     assert answers[0] and len(set(answers)) == 1
     assert postmasters_in(place / "data" / f"pg{MAJOR}") == [int(answers[0].split()[0])]
+
+
+DEAF_ONCE = """
+import signal
+signal.signal(signal.SIGINT, lambda *_: signal.signal(signal.SIGINT, signal.SIG_DFL))
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+def test_a_signal_that_is_lost_is_sent_again() -> None:
+    with subprocess.Popen([sys.executable, "-c", DEAF_ONCE], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert embedded._ends_by(process, signal.SIGINT)
+        assert process.returncode == -signal.SIGINT
 
 
 def test_another_process_takes_over_when_the_owner_leaves(data: Path, start: Start, other: Any) -> None:
