@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from chaos.ledger import Ledger
+from chaos.load import posting, until_acknowledged
 from chaos.postgres import Postgres, ended
 from chaos.program import running
 from chaos.verdict import Scale, Verdict
@@ -57,16 +58,16 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
         with running(directory / "server", POSTGRES=url) as program:
             async with asyncio.timeout(_LIMIT_S):
                 await program.until_well()
-                async with _posting(program.port, ledger, connections), _reading(program.port, reads):
-                    await _until_acknowledged(ledger, results)
+                async with posting(program.port, ledger, connections), _reading(program.port, reads):
+                    await until_acknowledged(ledger, results)
                     before = len(ledger.acknowledged)
                     primary.kill()
                     await asyncio.sleep(away_s)
                     await asyncio.to_thread(standby.promote)
                     promoted_at, at_promotion = time.monotonic(), len(ledger.acknowledged)
-                    await _until_acknowledged(ledger, at_promotion + 1)
+                    await until_acknowledged(ledger, at_promotion + 1)
                     back_after_s = time.monotonic() - promoted_at
-                    await _until_acknowledged(ledger, at_promotion + results)
+                    await until_acknowledged(ledger, at_promotion + results)
             findings = await ledger.compare(program.port)
     told = f"primary killed under {connections} posting connections, standby promoted {away_s:g} s later"
     return [
@@ -105,27 +106,6 @@ async def _pair(primary: Postgres, standby: Postgres) -> None:
 
 
 @asynccontextmanager
-async def _posting(port: int, ledger: Ledger, connections: int) -> AsyncIterator[None]:
-    """Posts for as long as it is entered; the last ones are answered."""
-    stop = asyncio.Event()
-    results = ledger.results()
-
-    async def client() -> None:
-        async with Caller(port) as caller:
-            while not stop.is_set():
-                if await ledger.post(caller, next(results)):
-                    await asyncio.sleep(_PAUSE_S)
-
-    async with asyncio.TaskGroup() as clients:
-        for _ in range(connections):
-            clients.create_task(client())
-        try:
-            yield
-        finally:
-            stop.set()
-
-
-@asynccontextmanager
 async def _reading(port: int, reads: Reads) -> AsyncIterator[None]:
     """The same for reads: questions that were asked before, and others."""
     stop = asyncio.Event()
@@ -155,8 +135,3 @@ async def _reading(port: int, reads: Reads) -> AsyncIterator[None]:
             yield
         finally:
             stop.set()
-
-
-async def _until_acknowledged(ledger: Ledger, number: int) -> None:
-    while len(ledger.acknowledged) < number:  # noqa: ASYNC110 - many tasks count, one looks
-        await asyncio.sleep(0.005)

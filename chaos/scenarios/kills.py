@@ -4,14 +4,13 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from chaos.ledger import Findings, Ledger
+from chaos.load import posting, until_acknowledged
 from chaos.program import Program, running
 from chaos.verdict import Scale, Verdict
-from chaos.wire import Caller
 
 CONNECTIONS = 32
 
@@ -22,9 +21,6 @@ _SIZES = {Scale.SMALL: (2, 100, 600), Scale.FULL: (20, 1700, 100_000)}
 _JITTER_S = 0.2
 
 _CYCLE_LIMIT_S = 90.0
-
-# What a client does that is refused: it goes on with the next result, not at once.
-_PAUSE_S = 0.02
 
 Kill = Callable[[Program], Awaitable[None]]
 
@@ -63,41 +59,16 @@ async def _kill_under_load(
 ) -> Findings:
     draw = random.Random(between)
     await program.until_well()
-    async with _posting(program.port, ledger):
+    async with posting(program.port, ledger, CONNECTIONS):
         for _ in range(kills):
             async with asyncio.timeout(_CYCLE_LIMIT_S):
-                await _until_acknowledged(ledger, len(ledger.acknowledged) + between)
+                await until_acknowledged(ledger, len(ledger.acknowledged) + between)
                 await asyncio.sleep(draw.uniform(0, _JITTER_S))
                 await kill(program)
                 await program.until_well()
         async with asyncio.timeout(_CYCLE_LIMIT_S):
-            await _until_acknowledged(ledger, len(ledger.acknowledged) + between)
+            await until_acknowledged(ledger, len(ledger.acknowledged) + between)
     return await ledger.compare(program.port)
-
-
-@asynccontextmanager
-async def _posting(port: int, ledger: Ledger) -> AsyncIterator[None]:
-    """Posts on CONNECTIONS connections for as long as it is entered; the last ones are answered."""
-    stop = asyncio.Event()
-    results = ledger.results()
-
-    async def client() -> None:
-        async with Caller(port) as caller:
-            while not stop.is_set():
-                if await ledger.post(caller, next(results)):
-                    await asyncio.sleep(_PAUSE_S)
-
-    async with asyncio.TaskGroup() as clients:
-        for _ in range(CONNECTIONS):
-            clients.create_task(client())
-        try:
-            yield
-        finally:
-            stop.set()
-
-
-async def _until_acknowledged(ledger: Ledger, number: int) -> None:
-    await _until(lambda: len(ledger.acknowledged) >= number)
 
 
 async def _kill_server(program: Program) -> None:
