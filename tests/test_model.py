@@ -4,21 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from hypothesis import HealthCheck
-from hypothesis import settings as bounded
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.conftest import TEMPLATE, _new_database
+from tests.drawn import drawn
 from tests.machine import Machine
 
-SHORT = bounded(
-    max_examples=10,
-    stateful_step_count=30,
-    deadline=None,
-    database=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
+SHORT = drawn(10, stateful_step_count=30)
 
 
 @pytest.fixture

@@ -34,6 +34,9 @@ class EncodedBodyError(Refusal):
 class KeyReusedError(Refusal):
     """An Idempotency-Key, or webhook-id, came back with another body."""
 
+    def __init__(self) -> None:
+        super().__init__("this Idempotency-Key (or webhook-id) was used for another body")
+
 
 class DatabaseUnavailableError(Refusal):
     """The database did not answer in time; nothing was acknowledged. Worth trying again.

@@ -5,11 +5,11 @@ import json
 import re
 from typing import Any
 
-from hypothesis import HealthCheck, example, given
-from hypothesis import settings as bounded
+from hypothesis import example, given
 
 from tests.bodies import bodies
 from tests.conftest import Client, transcoding
+from tests.drawn import drawn
 from tests.machine import differing
 from tests.model import posted
 
@@ -39,13 +39,7 @@ def expected_row(body: bytes) -> dict[str, Any]:
 def test_whatever_is_posted_is_given_back_or_refused(client: Client) -> None:
     numbers = itertools.count()
 
-    @bounded(
-        max_examples=300,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        suppress_health_check=list(HealthCheck),
-    )
+    @drawn(300)
     @given(bodies)
     @example(b'{"region":"FRA","orchestrator":"o","a":1,"a":2,"a":{"x":1,"x":2}}')
     @example(b'{"region":"FRA","orchestrator":"o","' + b"k" * 100_000 + b'":1}')

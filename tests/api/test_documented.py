@@ -4,12 +4,12 @@ from collections import Counter
 from typing import Any
 
 import requests
-from hypothesis import HealthCheck, given
-from hypothesis import settings as bounded
+from hypothesis import given
 from schemathesis import Case
 
 from tests.conftest import Client, RunningServer, ai, transcoding
 from tests.documented import ask, cases
+from tests.drawn import drawn
 
 
 def test_every_answer_is_as_documented(server: RunningServer) -> None:
@@ -18,13 +18,7 @@ def test_every_answer_is_as_documented(server: RunningServer) -> None:
         client.post_stats(result)
     statuses: Counter[int] = Counter()
 
-    @bounded(
-        max_examples=400,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        suppress_health_check=list(HealthCheck),
-    )
+    @drawn(400)
     @given(cases())
     def check(case: "Case[Any]") -> None:
         statuses[ask(case, server.url, session)] += 1

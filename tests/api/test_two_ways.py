@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as bounded
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -20,6 +19,7 @@ from orchboard.config import Settings
 from tests.api.wire import ZEROS, Reply, Wire, chunked, get, head, post
 from tests.cli.conftest import environment
 from tests.conftest import ORCHESTRATOR, SECRET, StartServer, _new_database, ai, transcoding
+from tests.drawn import drawn
 
 TARGETS = [
     ZEROS,
@@ -155,13 +155,7 @@ def both(settings: Settings, server_url: str, start_server: StartServer) -> Iter
 
 
 def test_the_same_bytes_get_the_same_answers(both: tuple[int, int]) -> None:
-    @bounded(
-        max_examples=60,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        suppress_health_check=list(HealthCheck),
-    )
+    @drawn(60)
     @given(st.lists(requests, max_size=8), last, st.lists(st.integers(1, 4000), max_size=6))
     def compare(asked: list[Asked], end: Asked, cuts: list[int]) -> None:
         short, long = (exchange(port, [*asked, end], cuts) for port in both)
@@ -184,13 +178,7 @@ def test_asked_thrice_everything_is_answered_alike(both: tuple[int, int]) -> Non
 def test_results_that_come_one_after_the_other_are_answered_and_stored_alike(both: tuple[int, int]) -> None:
     """The third of a connection is known by the head of the second."""
 
-    @bounded(
-        max_examples=60,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        suppress_health_check=list(HealthCheck),
-    )
+    @drawn(60)
     @given(st.lists(posts, max_size=8), st.sampled_from([2000, 300, 40]))
     def compare(asked: list[Asked], size: int) -> None:
         alike = [Asked(post(transcoding(timestamp=number), "X: y")) for number in range(3)]

@@ -16,6 +16,7 @@ import zstandard
 from msgspec import Struct
 
 from orchboard.errors import BadInputError, SetupError
+from orchboard.store.disk import sync_directory
 
 FORMAT = 1
 
@@ -197,15 +198,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
-        _sync(path.parent)
+        sync_directory(path.parent)
     finally:
         with suppress(FileNotFoundError):
             fresh.unlink()
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

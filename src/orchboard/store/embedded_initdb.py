@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from orchboard.errors import SetupError
+from orchboard.store.disk import sync_directory
 from orchboard.store.embedded_binaries import ENVIRONMENT, Binaries
 from orchboard.store.embedded_paths import DATABASE, ROLE, Account, Cluster, existing_clusters
 from orchboard.store.embedded_postmaster import last_words
@@ -40,7 +41,7 @@ def make_cluster(cluster: Cluster, binaries: Binaries, account: Account, lock: i
     try:
         _fill(staging, binaries, account, lock)
         (staging / "cluster").rename(cluster.directory)
-        _sync_directory(cluster.data)
+        sync_directory(cluster.data)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -91,11 +92,3 @@ def _refuse_another_major(cluster: Cluster) -> None:
             f"{others[0].directory} away, start without POSTGRES_BIN, and load them with orchboard psql. "
             "To begin anew: set ORCHBOARD_DATA to another directory"
         )
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

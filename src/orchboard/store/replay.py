@@ -186,7 +186,7 @@ class Replay:
         keys = [one.key for one in spooled]
         async with asyncio.timeout(self._database.timeout_s), connection.transaction():
             inserted = await connection.fetch(
-                sql("insert_received"),
+                sql("insert_once"),
                 [one.orchestrator for one in spooled],
                 [region_ids[one.region, one.job_type] for one in spooled],
                 [one.payload.decode() for one in spooled],

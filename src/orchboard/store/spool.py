@@ -93,7 +93,7 @@ class Spool:
     async def _kept(self, results: Sequence[Spooled]) -> Sequence[Refusal | None]:
         try:
             outcomes = await self._call(self._file.add, results)
-        except SpoolError as error:
+        except Exception as error:  # whatever it was, whoever waits is told that nothing was kept
             if time.monotonic() - self._logged_at > _LOG_EVERY_S:
                 self._logged_at = time.monotonic()
                 log.warning("the spool can't be written: results are refused", error=str(error))

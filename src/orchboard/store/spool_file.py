@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from orchboard.errors import DatabaseUnavailableError, KeyReusedError, Refusal
+from orchboard.store.disk import sync_directory
 from orchboard.store.queries import sql
 
 # About what a result takes beside its payload.
@@ -214,7 +215,7 @@ class SpoolFile:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.executescript(sql("spool_schema"))
-                _sync(self.path.parent)
+                sync_directory(self.path.parent)
             except BaseException:
                 connection.close()
                 raise
@@ -240,15 +241,4 @@ def _add(connection: sqlite3.Connection, result: Spooled) -> Refusal | None:
     if connection.execute(sql("spool_add"), structs.astuple(result)).rowcount:
         return None
     [digest] = connection.execute(sql("spool_digest"), (result.key,)).fetchone()
-    if digest == result.body_digest:
-        return None
-    return KeyReusedError("this Idempotency-Key was used for another body")
-
-
-def _sync(directory: Path) -> None:
-    """Have the name of a new file on the disk, as its contents are."""
-    file = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+    return None if digest == result.body_digest else KeyReusedError()

@@ -26,7 +26,7 @@ class QueuedRow(Struct, eq=False):
     region_id -- None when it is known only to the spool
     key, digest -- an Idempotency-Key and the digest of the body it came with; both or neither
     submitted_at -- by the loop's clock, in seconds
-    receipt -- what it was sent with, when it was sent once and the connection lost before the answer
+    receipt -- what it is sent with again, when nobody knows what became of it
     is_kept -- it is in the spool, or on the way there
     tester_id -- whose it is, of a tester with a key of its own
     size -- about how many bytes of memory it takes

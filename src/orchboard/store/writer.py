@@ -3,7 +3,6 @@
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from datetime import datetime
 
 import asyncpg
 import structlog
@@ -20,10 +19,9 @@ from orchboard.store.database import (
     unavailable,
 )
 from orchboard.store.hosts import CANT_CONNECT
+from orchboard.store.inserts import Inserts
 from orchboard.store.kept_connection import KeptConnection, NotSentError
 from orchboard.store.overflow import keep
-from orchboard.store.queries import sql
-from orchboard.store.receipts import Receipt, Receipts
 from orchboard.store.spool import Spool
 from orchboard.store.write_queue import QueuedRow, WriteQueue
 
@@ -59,10 +57,10 @@ class Writer:
         self, database: Database, *, on_region_gone: Callable[[], None], spool: Spool | None = None
     ) -> None:
         self._connection = KeptConnection(database)
-        self._receipts = Receipts(self._connection)
         self._spool = spool
         self._timeout_s = database.timeout_s
-        self._flight_s = self._timeout_s if spool is None else min(_FLIGHT_S, self._timeout_s / 2)
+        flight_s = self._timeout_s if spool is None else min(_FLIGHT_S, self._timeout_s / 2)
+        self._inserts = Inserts(self._connection, timeout_s=self._timeout_s, flight_s=flight_s)
         self._on_region_gone = on_region_gone
         self.tell_stored: Callable[[Sequence[ParsedStats], float], None] = lambda *_: None
         self._waiting = WriteQueue()
@@ -199,80 +197,26 @@ class Writer:
 
     async def _insert(self, group: Sequence[QueuedRow]) -> None:
         loop = asyncio.get_running_loop()
-        sent_at = loop.time()
-        if any(row.receipt for row in group):
-            inserted, took_s = await self._send_again(group), math.inf
-        else:
-            inserted = await self._send(group)
-            took_s = loop.time() - sent_at
-        new_keys = {None, *(key for (key,) in inserted)}
+        sent_at = -math.inf if any(row.receipt for row in group) else loop.time()
+        new_keys = await self._inserts.send(group)
         new = [row for row in group if row.key in new_keys]
         # One whose key was there may have come by another server a moment ago, and nobody told us.
-        self.tell_stored([row.parsed for row in group], took_s)
+        self.tell_stored([row.parsed for row in group], loop.time() - sent_at)
         for row in new:
             row.settle()
         if len(new) < len(group):
             await self._compare([row for row in group if row.key not in new_keys])
-
-    async def _send(self, group: Sequence[QueuedRow]) -> list[asyncpg.Record]:
-        """Send results for the first time; those whose outcome is not known after that have a receipt."""
-        is_keyed = any(row.key is not None for row in group)
-        name = "insert_keyed_stats" if is_keyed else "insert_stats"
-        columns = _columns(group) + (_key_columns(group) if is_keyed else [])
-        event_time, ids = await self._take_receipts(group)
-        try:
-            return await self._fetch(name, group, *columns, event_time, ids)
-        except NotSentError:
-            raise
-        except BaseException:
-            for row, number in zip(group, ids, strict=True):
-                row.receipt = Receipt(number, event_time)
-            raise
-
-    async def _send_again(self, group: Sequence[QueuedRow]) -> list[asyncpg.Record]:
-        receipts = await self._receipts_for(group)
-        columns = _columns(group) + _key_columns(group)
-        columns += [[receipt.event_time for receipt in receipts], [receipt.id for receipt in receipts]]
-        return await self._fetch("insert_received", group, *columns)
-
-    async def _receipts_for(self, group: Sequence[QueuedRow]) -> list[Receipt]:
-        """The receipts that results were sent with; those that were never sent are given one now."""
-        event_time, ids = await self._take_receipts([row for row in group if row.receipt is None])
-        fresh = iter(ids)
-        for row in group:
-            if row.receipt is None:
-                row.receipt = Receipt(next(fresh), event_time)
-        return [row.receipt for row in group if row.receipt is not None]
-
-    async def _take_receipts(self, group: Sequence[QueuedRow]) -> tuple[datetime, Sequence[int]]:
-        try:
-            async with asyncio.timeout(self._flight_s):
-                return await self._receipts.take(len(group))
-        except LOST as error:
-            raise NotSentError from error
 
     async def _compare(self, repeated: Sequence[QueuedRow]) -> None:
         """Acknowledge results whose keys were there, unless they came with another body then.
 
         Keys may have expired since: those results are stored after all.
         """
-        rows = await self._fetch("body_digests", repeated, [row.key for row in repeated])
-        digests = {row["key"]: row["body_digest"] for row in rows}
+        digests = await self._inserts.fetch_digests(repeated)
         for row in repeated:
             if row.key in digests:
-                same = digests[row.key] == row.digest
-                row.settle(
-                    None
-                    if same
-                    else KeyReusedError("this Idempotency-Key (or webhook-id) was used for another body")
-                )
+                row.settle(None if digests[row.key] == row.digest else KeyReusedError())
         self._put_back(repeated)
-
-    async def _fetch(self, name: str, group: Sequence[QueuedRow], *arrays: object) -> list[asyncpg.Record]:
-        youngest = max(row.submitted_at for row in group)
-        latest = asyncio.get_running_loop().time() + self._flight_s
-        async with asyncio.timeout_at(min(youngest + self._timeout_s, latest)):
-            return await self._connection.fetch(sql(name), *arrays)
 
     def _refusal(self, error: Exception) -> Refusal:
         """What is said of a row that Postgres refuses."""
@@ -328,16 +272,3 @@ class Writer:
 
     def _expire_in(self, wait_s: float) -> None:
         self._expiry = asyncio.get_running_loop().call_later(wait_s, self._expire)
-
-
-def _columns(group: Sequence[QueuedRow]) -> list[list[object]]:
-    return [
-        [row.parsed.orchestrator for row in group],
-        [row.region_id for row in group],
-        [row.parsed.payload.decode() for row in group],
-        [row.tester_id for row in group],
-    ]
-
-
-def _key_columns(group: Sequence[QueuedRow]) -> list[list[object]]:
-    return [[row.key for row in group], [row.digest for row in group]]

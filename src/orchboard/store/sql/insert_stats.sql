@@ -1,5 +1,5 @@
--- Stores results without Idempotency-Keys, all or none. Sent twice, it is refused the second time: their primary keys
--- are there by then. What `insert_keyed_stats` does beside that takes 5 to 13 % of the time.
+-- Stores results without Idempotency-Keys, received now, all or none. Sent twice, it is refused the second time: their
+-- primary keys are there by then. What `insert_once` does beside that takes 5 to 13 % of the time.
 -- Arrays with an item a result:
 -- $1 orchestrator (lower case), $2 region id, $3 payload (JSON text), $4 tester id or null, $6 id, from `reserve`
 -- For all of them: $5 receipt time

@@ -1,8 +1,11 @@
--- Stores results that were received before, each with its receipt time and id, all or none. One that is stored
--- already, by this statement sent before or by `insert_stats` or `insert_keyed_stats`, is not stored again, whichever of them comes first.
+-- Stores results, each once, all or none of those that are not there.
+-- By its id and receipt time: sent twice, by this statement or first by `insert_stats`, a result is stored once,
+-- whichever attempt is carried out first.
+-- By its Idempotency-Key: it is stored only when the key is new; a key that another transaction is just storing is
+-- waited for. Keys are claimed in order, so that two such statements wait for each other in one direction only.
 -- Arrays with an item a result; a key occurs once:
 -- $1 orchestrator (lower case), $2 region id, $3 payload (JSON text), $4 tester id or null, $5 key or null,
--- $6 digest of the body or null, $7 receipt time, $8 id
+-- $6 digest of the body or null, $7 receipt time, $8 id, from `reserve`
 -- Returns one row (key) for each key that was new. None when there was none.
 WITH given AS (
     SELECT *
