@@ -6,6 +6,7 @@ Ends with 1 when one did not hold.
 import asyncio
 import sys
 import tempfile
+import traceback
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -31,7 +32,11 @@ def prove(name: str, scale: Scale) -> list[Verdict]:
     module = import_module(f"chaos.scenarios.{name}")
     with tempfile.TemporaryDirectory(prefix=f"orchboard-{name}-") as directory:
         Path(directory).chmod(0o755)  # root's embedded Postgres is another user's
-        verdicts: list[Verdict] = asyncio.run(module.prove(scale, Path(directory)))
+        try:
+            verdicts: list[Verdict] = asyncio.run(module.prove(scale, Path(directory)))
+        except Exception as error:
+            traceback.print_exc()
+            verdicts = [Verdict(name, f"broke off: {type(error).__name__}: {error}", "an end", is_met=False)]
     for verdict in verdicts:
         print(
             f"{'met   ' if verdict.is_met else 'MISSED'}  {verdict.promise}: {verdict.figure} ({verdict.target})",

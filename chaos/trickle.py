@@ -42,10 +42,6 @@ class Seen(Struct, frozen=True):
     kept_s: dict[Kind, list[float]]
     open: dict[Kind, int]
 
-    @property
-    def longest_s(self) -> float:
-        return max((max(kept) for kept in self.kept_s.values() if kept), default=0.0)
-
 
 class _Trickler:
     def __init__(self, wave: Wave, kind: Kind) -> None:

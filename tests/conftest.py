@@ -68,6 +68,8 @@ class Cluster:
         binaries = DEBIAN_15 if database == "debian15" else None
         self._postgres = EmbeddedPostgres.start(self._directory / "data", postgres_bin=binaries, watch=False)
         os.environ[_SERVER_URL] = self._postgres.url
+        # What a test starts without saying where must not find what is on this machine, or add to it.
+        os.environ["ORCHBOARD_DATA"] = str(self._directory / "default")
         run(_make_template(self._postgres.url))
         self._pooler = None
         if database == "pgbouncer":

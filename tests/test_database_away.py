@@ -1,5 +1,6 @@
 """A server whose database goes away: readers get the last good answer, testers get `ok`, and nothing is lost."""
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,8 +9,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from orchboard.answers import cache
+from orchboard.api import health
 from orchboard.config import Settings
 from orchboard.store.embedded import EmbeddedPostgres
+from orchboard.store.spool_file import Spooled, SpoolFile
 from tests.conftest import ORCHESTRATOR, SECRET, Answer, Client, StartServer, ai, transcoding
 from tests.places import reachable_directory
 
@@ -96,6 +100,15 @@ def test_while_the_database_is_away_testers_get_ok_and_readers_the_last_good_ans
     assert [row["timestamp"] for row in rows["MDW"]] == [1]
 
 
+def test_an_answer_that_is_too_old_is_none(away: Away, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert away.client.get(SCORES).status == 200
+    away.stop()
+    time.sleep(1.0)
+    assert is_stale(away.client.get(SCORES))
+    monkeypatch.setattr(cache, "STALE_S", 0.5)
+    assert away.client.get(SCORES).status == 503
+
+
 def test_a_server_that_starts_without_its_database_takes_results_and_knows_no_answer(away: Away) -> None:
     away.stop()
     client = Client(away.start_server())
@@ -109,3 +122,70 @@ def test_a_server_that_starts_without_its_database_takes_results_and_knows_no_an
     until(lambda: client.get("/api/health").json()["spool"] == {"waiting": 0, "oldest_s": 0.0, "aside": 1})
     rows = client.get("/api/raw_stats", orchestrator=ORCHESTRATOR).json()
     assert sorted(row["timestamp"] for row in rows["MDW"]) == [0, 1, 2]
+
+
+def without_database(settings: Settings) -> Settings:
+    return replace(settings, postgres="postgresql://me@127.0.0.1:1/none", spool_max_bytes=128 * 1024)
+
+
+def fill(spool: Path, *, to: float) -> None:
+    """Put results into a spool of 128 KiB until that part of it is taken."""
+    file = SpoolFile(spool, max_bytes=128 * 1024)
+    number = 1_800_000_000_000_000
+    while file.used_bytes() < to * 128 * 1024:
+        number += 1
+        file.add([Spooled(number, None, "FRA", "ai", "0xa", b"{}" + b" " * 2000)])
+    file.close()
+
+
+def test_a_spool_that_is_nearly_full_makes_a_server_unready_and_one_that_is_full_refuses(
+    settings: Settings, start_server: StartServer, tmp_path: Path
+) -> None:
+    spool = tmp_path / "spool" / "s.sqlite"
+    fill(spool, to=0.9)
+    client = Client(start_server(without_database(settings), spool_path=spool).url)
+    checks = {check["name"]: check for check in client.get("/readyz").json()["checks"]}
+    assert checks["spool"] == {"name": "spool", "ok": False, "error": "the spool is nearly full"}
+    answers = [client.post_stats(transcoding(timestamp=number, pad=" " * 3000)) for number in range(10)]
+    statuses = [answer.status for answer in answers]
+    assert statuses == sorted(statuses)
+    assert set(statuses) == {200, 503}, "there was room for some"
+    assert "the spool is full" in answers[-1].data.decode()
+    assert answers[-1].headers["Retry-After"] == "5"
+
+
+def test_without_a_spool_results_are_refused(
+    settings: Settings, start_server: StartServer, tmp_path: Path
+) -> None:
+    spool = tmp_path / "spool" / "s.sqlite"
+    none = replace(without_database(settings), spool_max_bytes=0)
+    answer = Client(start_server(none, spool_path=spool).url).post_stats(transcoding())
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+    assert not spool.exists()
+
+
+def test_a_disk_that_does_not_answer_holds_no_question_about_health(
+    settings: Settings, start_server: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = tmp_path / "spool" / "s.sqlite"
+    fill(spool, to=0.1)
+    client = Client(start_server(settings, spool_path=spool).url)
+    until(lambda: client.get("/api/health").json() == {"postgres": {"ok": True}})
+    monkeypatch.setattr(health, "DEADLINE_S", 0.5)
+    monkeypatch.setattr(SpoolFile, "depth", lambda _: time.sleep(3))
+    with at_most(2.5):
+        answer = client.get("/api/health")
+        ready = client.get("/readyz")
+    assert answer.status == 200
+    assert answer.json()["spool"] == {"error": "the spool did not answer within 0.5 s"}
+    assert ready.status == 503
+    assert ready.json()["checks"][1]["error"] == "the spool did not answer within 0.5 s"
+
+
+def test_what_is_in_the_spool_is_synced_before_it_is_acknowledged(tmp_path: Path) -> None:
+    fill(tmp_path / "s.sqlite", to=0.1)
+    file = SpoolFile(tmp_path / "s.sqlite", max_bytes=0)
+    connection: sqlite3.Connection = file._connection()
+    pragmas = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "journal_mode")]
+    file.close()
+    assert pragmas == [2, "wal"], "2 is FULL"

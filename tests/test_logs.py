@@ -12,24 +12,19 @@ from typing import Any
 import pytest
 
 from orchboard.signing import sign
+from orchboard.store.spool_file import Spooled, SpoolFile
+from orchboard.store.spool_place import spool_path
+from tests.cli.conftest import environment
 from tests.conftest import Client, transcoding
 
 SECRET = "long enough for no warning"
-ROOT = Path(__file__).parent.parent
 
 
-def logged(database_url: str, *, stderr: int, log_level: str = "info") -> None:
+def logged(database_url: str, data: Path, *, stderr: int, log_level: str = "info") -> None:
     """Serve, ask a few things, stop; the log goes to `stderr`."""
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT / "src"),
-        "POSTGRES": database_url,
-        "SECRET": SECRET,
-        "LOG_LEVEL": log_level,
-    }
+    variables = environment(data, POSTGRES=database_url, SECRET=SECRET, LOG_LEVEL=log_level)
     program = [sys.executable, "-m", "orchboard", "serve", "--port", "0"]
-    with subprocess.Popen(
-        program, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True
-    ) as server:
+    with subprocess.Popen(program, env=variables, stdout=subprocess.PIPE, stderr=stderr, text=True) as server:
         assert server.stdout is not None
         client = Client(server.stdout.readline().split()[-1])
         assert client.post_stats(transcoding(), secret=SECRET).status == 200
@@ -47,7 +42,7 @@ def lines(log: Path) -> list[dict[str, Any]]:
 def test_each_request_is_one_line_of_json(database_url: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with log.open("w") as file:
-        logged(database_url, stderr=file.fileno())
+        logged(database_url, tmp_path, stderr=file.fileno())
     requests = [line for line in lines(log) if line["event"] == "request"]
     assert [(line["method"], line["route"], line["status"]) for line in requests] == [
         ("POST", "/api/post_stats", 200),
@@ -68,8 +63,27 @@ def test_each_request_is_one_line_of_json(database_url: str, tmp_path: Path) -> 
 def test_a_higher_level_leaves_requests_out(database_url: str, tmp_path: Path, log_level: str) -> None:
     log = tmp_path / "log"
     with log.open("w") as file:
-        logged(database_url, stderr=file.fileno(), log_level=log_level)
+        logged(database_url, tmp_path, stderr=file.fileno(), log_level=log_level)
     assert log.read_text() == ""
+
+
+def test_results_that_wait_for_another_database_are_named_at_the_start(
+    database_url: str, tmp_path: Path
+) -> None:
+    path = spool_path(Path(environment(tmp_path)["ORCHBOARD_DATA"]), "")
+    path.parent.mkdir(mode=0o700, parents=True)
+    file, log = SpoolFile(path, max_bytes=2**20), tmp_path / "log"
+    file.depth()  # a file, with nothing in it
+    with log.open("w") as written:
+        logged(database_url, tmp_path, stderr=written.fileno(), log_level="warn")
+    assert log.read_text() == ""
+    file.add([Spooled(1_800_000_000_000_000, None, "MUC", "ai", "0xa", b"{}")])
+    file.close()
+    with log.open("w") as written:
+        logged(database_url, tmp_path, stderr=written.fileno(), log_level="warn")
+    [warning] = lines(log)
+    assert "another database" in warning["event"]
+    assert (warning["file"], warning["results"]) == (str(path), 1)
 
 
 @pytest.mark.parametrize("log_level", ["trace", "debug", "info"])
@@ -78,7 +92,7 @@ def test_no_secret_signature_or_query_is_ever_logged(
 ) -> None:
     log = tmp_path / "log"
     with log.open("w") as file:
-        logged(database_url, stderr=file.fileno(), log_level=log_level)
+        logged(database_url, tmp_path, stderr=file.fileno(), log_level=log_level)
     written = log.read_text()
     signature = sign(json.dumps(transcoding()).encode(), SECRET)
     password = database_url.split(":")[2].split("@")[0]
@@ -86,10 +100,12 @@ def test_no_secret_signature_or_query_is_ever_logged(
         assert secret not in written
 
 
-def test_a_terminal_gets_words_and_no_control_characters_of_strangers(database_url: str) -> None:
+def test_a_terminal_gets_words_and_no_control_characters_of_strangers(
+    database_url: str, tmp_path: Path
+) -> None:
     ours, theirs = pty.openpty()
     try:
-        logged(database_url, stderr=theirs)
+        logged(database_url, tmp_path, stderr=theirs)
         time.sleep(0.1)
         written = os.read(ours, 65536).decode()
     finally:

@@ -1,6 +1,8 @@
 """GET /api/health"""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
 from starlette.requests import Request
@@ -10,6 +12,8 @@ from orchboard.api.refusals import RETRY_AFTER, STATUS, told
 from orchboard.api.responses import json_now
 from orchboard.errors import DatabaseUnavailableError, Refusal, SetupError
 from orchboard.leaderboard import Leaderboard
+
+T = TypeVar("T")
 
 # Who asks wants to know now: a database that is frozen would take DB_TIMEOUT to say nothing.
 DEADLINE_S = 2.0
@@ -32,11 +36,13 @@ class SpoolHealth(Struct, frozen=True):
     waiting -- results that wait for the database
     oldest_s -- how long the first of them has waited, in seconds; 0 when none waits
     aside -- results that could not be stored, and wait for a person: see `orchboard spool`
+    error -- why none of that is known; only then
     """
 
-    waiting: int
-    oldest_s: float
-    aside: int
+    waiting: int | UnsetType = UNSET
+    oldest_s: float | UnsetType = UNSET
+    aside: int | UnsetType = UNSET
+    error: str | UnsetType = UNSET
 
 
 class Health(Struct, frozen=True):
@@ -51,9 +57,8 @@ class Health(Struct, frozen=True):
 
 
 async def health(_: Request, board: Leaderboard) -> Response:
-    """Whether the database answers, from a real round trip, within DEADLINE_S."""
-    spool = await _spool_health(board)
-    refusal = await ask_database(board)
+    """Whether the database answers, from a real round trip, and what is in the spool; within DEADLINE_S."""
+    refusal, spool = await asyncio.gather(ask_database(board), _spool_health(board))
     if refusal is None:
         return json_now(Health(DatabaseHealth(True), spool))
     return json_now(Health(DatabaseHealth(False, told(refusal)), spool), STATUS[type(refusal)], RETRY_AFTER)
@@ -61,25 +66,30 @@ async def health(_: Request, board: Leaderboard) -> Response:
 
 async def ask_database(board: Leaderboard) -> Refusal | None:
     """Why the database, migrated, does not answer a round trip within DEADLINE_S; None when it does."""
-    asking = asyncio.create_task(board.store.ping())
-    # Not `wait_for`: that waits, a second more, for a frozen database to take back the question.
-    done, _ = await asyncio.wait({asking}, timeout=DEADLINE_S)
-    if not done:
-        asking.cancel()
-        asking.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-        return DatabaseUnavailableError(f"the database did not answer within {DEADLINE_S:g} s")
     try:
-        asking.result()
+        await in_time(board.store.ping(), "the database")
     except (DatabaseUnavailableError, SetupError) as refusal:
         return refusal
     return None
 
 
+async def in_time(question: Coroutine[Any, Any, T], whom: str) -> T:
+    """The answer to a question. Raises what asking raises, and DatabaseUnavailableError after DEADLINE_S."""
+    asking = asyncio.create_task(question)
+    # Not `wait_for`: that waits, a second more, for a frozen database to take back the question.
+    done, _ = await asyncio.wait({asking}, timeout=DEADLINE_S)
+    if not done:
+        asking.cancel()
+        asking.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        raise DatabaseUnavailableError(f"{whom} did not answer within {DEADLINE_S:g} s")
+    return asking.result()
+
+
 async def _spool_health(board: Leaderboard) -> SpoolHealth | UnsetType:
     try:
-        depth = await board.store.fetch_spool_depth()
-    except DatabaseUnavailableError:
-        return UNSET
+        depth = await in_time(board.store.fetch_spool_depth(), "the spool")
+    except DatabaseUnavailableError as refusal:
+        return SpoolHealth(error=told(refusal))
     if not (depth.waiting or depth.aside):
         return UNSET
     waited_s = 0.0 if depth.oldest is None else max(board.now().timestamp() - depth.oldest, 0.0)

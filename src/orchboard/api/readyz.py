@@ -7,7 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orchboard.api.health import ask_database
+from orchboard.api.health import ask_database, in_time
 from orchboard.api.refusals import RETRY_AFTER, STATUS, told
 from orchboard.api.responses import json_now
 from orchboard.errors import DatabaseUnavailableError
@@ -48,7 +48,8 @@ async def _database(board: Leaderboard) -> str | None:
 
 async def _spool(board: Leaderboard) -> str | None:
     try:
-        return None if await board.store.has_room_in_spool() else "the spool is nearly full"
+        has_room = await in_time(board.store.has_room_in_spool(), "the spool")
+        return None if has_room else "the spool is nearly full"
     except DatabaseUnavailableError as refusal:
         return told(refusal)
 

@@ -131,8 +131,27 @@ def _find_spool(settings: Settings) -> Path | None:
         log.warning("no spool: results are refused while the database is away", reason=reason)
         return None
     for other in other_spools(path):
-        log.warning("results may be waiting for another database: see `orchboard spool`", file=str(other))
+        if held := _count_held(other):
+            log.warning(
+                "results wait for another database: see `orchboard spool`", file=str(other), results=held
+            )
     return path
+
+
+def _count_held(path: Path) -> int:
+    """How many results a spool's file holds; 0 when it can't be read, too: `orchboard spool` says why."""
+    import sqlite3
+
+    from orchboard.store.spool_file import SpoolFile
+
+    file = SpoolFile(path, max_bytes=0)
+    try:
+        depth = file.depth()
+    except (OSError, sqlite3.Error):
+        return 0
+    finally:
+        file.close()
+    return depth.waiting + depth.aside
 
 
 def _serve_alone(
