@@ -17,7 +17,8 @@ USER orchboard
 VOLUME /var/lib/orchboard
 EXPOSE 8080
 STOPSIGNAL SIGTERM
+# Alive, whatever the database does: a restart would not help that.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
-    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/api/health', timeout=4)"]
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/healthz', timeout=4)"]
 ENTRYPOINT ["orchboard"]
 CMD ["serve"]

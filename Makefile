@@ -42,7 +42,7 @@ test: $(DEV_STAMP)  ## the tests
 	@$(BIN)/python -m pytest --numprocesses=auto
 
 # What speaks HTTP to a server on the run's database.
-OVER_HTTP := tests/api tests/conformance tests/test_freshness.py tests/test_compatibility.py tests/test_client.py tests/test_app.py tests/web/test_page.py
+OVER_HTTP := tests/api tests/conformance tests/test_freshness.py tests/test_compatibility.py tests/test_client.py tests/test_app.py tests/test_leaks.py tests/test_poisoned.py tests/test_model.py tests/test_shape.py tests/web
 
 test-databases: $(DEV_STAMP)  ## what speaks HTTP, behind pgbouncer and on Debian's PostgreSQL 15
 	@$(BIN)/python -m pytest --numprocesses=auto --database=pgbouncer $(OVER_HTTP)

@@ -34,7 +34,7 @@ MAX_TARGET_BYTES = 8192
 _LOGGED = 256
 
 # Asked every few seconds by whatever keeps the server running: well answered, they are worth no line.
-_QUIET = frozenset({"/healthz", "/readyz"})
+_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
 _EVERY_METHOD = "GET, HEAD, POST, OPTIONS"
 

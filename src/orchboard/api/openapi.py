@@ -20,7 +20,7 @@ SUMMARY = "The orchestrator leaderboard of the Livepeer network: results in, sco
 
 CONVENTIONS = f"""
 Job testers run a job on an orchestrator from a region and POST one signed result. Anyone may read: no GET needs
-authentication, and every answer may be read from any origin.
+authentication, and what it answers may be read from any origin.
 
 Paths take a trailing slash and doubled slashes, without a redirect. An empty parameter counts as an absent one, and
 the first of a repeated parameter wins. Every GET also answers HEAD, and every path OPTIONS.

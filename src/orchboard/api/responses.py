@@ -36,6 +36,11 @@ def json_now(value: Any, status: int = 200, headers: Mapping[str, str] | None = 
     )
 
 
+def text_now(body: bytes, media_type: str) -> Response:
+    """The same in text."""
+    return Response(body, media_type=media_type, headers=_NOT_CACHED)
+
+
 def ok() -> Response:
     """The acknowledgement of a stored result: the body is exactly `ok`."""
     return Response(b"ok", media_type="text/plain", headers={"Cache-Control": "no-store", **NO_SNIFFING})

@@ -1,6 +1,7 @@
 """ROUTES: every endpoint of the API with what is written about it. `openapi.py` and docs/api.md are made from it."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -11,6 +12,7 @@ from orchboard.answers.question import Question
 from orchboard.api.aggregated_stats import Cell, aggregated_stats
 from orchboard.api.health import DatabaseHealth, Health, health
 from orchboard.api.healthz import Alive, healthz
+from orchboard.api.metrics import exposition, metrics, samples_of
 from orchboard.api.params import Params
 from orchboard.api.pipelines import Pipelines, pipelines
 from orchboard.api.post_stats import PostStats
@@ -33,6 +35,7 @@ from orchboard.leaderboard import Leaderboard
 from orchboard.parsing import SentStats
 from orchboard.signing import TOLERANCE_S
 from orchboard.stats import JobType, Pipeline, Region, Stats, TopScore
+from orchboard.store.spool import NOTHING_SPOOLED
 
 Handler = Callable[[Request, Leaderboard], Awaitable[Response]]
 """Answers a request itself."""
@@ -300,6 +303,19 @@ ROUTES: tuple[Endpoint, ...] = (
             DatabaseUnavailableError: Readiness(False, (CheckResult("database", False, _UNAVAILABLE.error), CheckResult("spool", True)))
         },
     ),
+    Endpoint(
+        name="metrics",
+        method="GET",
+        path="/metrics",
+        summary="What is to be watched, for Prometheus",
+        help="In its text format: whether the database answers, and how many results wait in the spool, and for how long. "
+        "Always 200; of the spool nothing while it can't be read.",
+        answer=exposition(samples_of(datetime.now(UTC), NOTHING_SPOOLED, is_database_up=True)),
+        answer_type=str,
+        cached=False,
+        media_type="text/plain",
+        refusals={},
+    ),
 )  # fmt: skip
 
 
@@ -315,4 +331,10 @@ ASKERS: Mapping[str, Asker] = {
 
 def handlers(post_stats: PostStats) -> dict[str, Handler]:
     """The functions behind the other routes."""
-    return {"post_stats": post_stats, "health": health, "healthz": healthz, "readyz": readyz}
+    return {
+        "post_stats": post_stats,
+        "health": health,
+        "healthz": healthz,
+        "readyz": readyz,
+        "metrics": metrics,
+    }

@@ -95,13 +95,14 @@ class Store:
 
     async def fetch_spool_depth(self) -> Depth:
         """What the spool holds; nothing, without one. Raises DatabaseUnavailableError when it can't be read."""
-        return (await self._spool_state()).depth
+        return (await self.fetch_spool_state()).depth
 
     async def has_room_in_spool(self) -> bool:
         """Whether the spool is well below its limit; true without one. Raises as `fetch_spool_depth`."""
-        return (await self._spool_state()).used < SPOOL_NEARLY_FULL
+        return (await self.fetch_spool_state()).used < SPOOL_NEARLY_FULL
 
-    async def _spool_state(self) -> SpoolState:
+    async def fetch_spool_state(self) -> SpoolState:
+        """How the spool is: empty, without one. Raises as `fetch_spool_depth`."""
         if self.spool is None:
             return NOTHING_SPOOLED
         try:
