@@ -39,6 +39,7 @@ from orchboard.store.spool import Spool
 from orchboard.store.store import Store
 from orchboard.store.testers import TesterDirectory
 from orchboard.store.upkeep import Upkeep
+from orchboard.tasks import end
 from orchboard.web.routes import web_routes
 
 log = structlog.get_logger(__name__)
@@ -146,9 +147,7 @@ async def _lifespan(
     try:
         yield {"short_way": short_way, "room": Room(_connections(settings))}
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
         await board.store.close()
         access_log.close()
 

@@ -10,6 +10,7 @@ from orchboard.answers.answer import Answer, Variant
 from orchboard.answers.question import Question
 from orchboard.store.changes import EVERYTHING, Changes
 from orchboard.store.lookout import SIGHT_S, Lookout
+from orchboard.tasks import be_seen
 
 # What an entry weighs beside its bodies and its key: 2.2 kB measured with tracemalloc, 0.8 more with an encoding.
 _ENTRY_BYTES = 3000
@@ -148,7 +149,7 @@ class Answers:
     def _compute(self, entry: Entry, question: Question) -> Computation:
         computation = Computation(question, entry.token_now(), self._lookout.epoch)
         computation.task = asyncio.create_task(self._answer(entry, computation))
-        computation.task.add_done_callback(_be_seen)
+        computation.task.add_done_callback(be_seen)
         entry.computation = computation
         return computation
 
@@ -198,9 +199,3 @@ class Answers:
             del self._entries[entry.key]
             self.size -= entry.size
         entry.answer = None
-
-
-def _be_seen(task: asyncio.Task[Answer]) -> None:
-    """Take note of a failure that all who waited for it may have left behind, or asyncio logs it."""
-    if not task.cancelled():
-        task.exception()

@@ -19,7 +19,7 @@ FAREWELL_S = 2.0
 
 # So long requests under way may take. What waits to be stored has its own time after that (writer.FLUSH_S), as the
 # database's connections have: all together less than 10 s.
-FINISH_S = 5.0
+FINISH_S = 4.0
 
 # So long the answer 503 to what was not ready may take.
 _LAST_WORDS_S = 1.0

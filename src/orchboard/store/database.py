@@ -18,6 +18,7 @@ from orchboard.errors import DatabaseUnavailableError
 from orchboard.store.hosts import CANT_CONNECT, Hosts, NoWritableHostError
 from orchboard.store.migrate import Step, ensure_database, migrate_to
 from orchboard.store.queries import sql
+from orchboard.tasks import end
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -28,8 +29,9 @@ READ_PATIENCE_S = 1.0
 WRITE_PATIENCE_S = 5.0
 
 # How long a statement that ran out of time may take to be cancelled, before its connection is dropped:
-# a frozen server takes the cancellation and never answers it.
+# a frozen server takes the cancellation and never answers it. And how long all may take to be closed.
 _RELEASE_TIMEOUT_S = 1.0
+_CLOSE_TIMEOUT_S = 1.0
 
 # How often, and how long each time, it is tried whether a database that was away is back.
 _LOOK_EVERY_S, _LOOK_S = 0.5, 2.0
@@ -146,16 +148,11 @@ class Database:
         return pool
 
     async def close(self) -> None:
-        """Close every connection, within two seconds; a migration under way is broken off."""
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait([self._looking])
-        if self._opening is not None and not self._opening.done():
-            self._opening.cancel()
-            await asyncio.gather(self._opening, return_exceptions=True)
+        """Close every connection, soon; a migration under way is broken off."""
+        await end(task for task in (self._looking, self._opening) if task is not None)
         if self._pool is not None:
             try:
-                await asyncio.wait_for(self._pool.close(), 2)
+                await asyncio.wait_for(self._pool.close(), _CLOSE_TIMEOUT_S)
             except TimeoutError:
                 self._pool.terminate()
 

@@ -17,9 +17,9 @@ from orchboard.store.coverage import Coverage
 from orchboard.store.database import Database
 from orchboard.store.moments import SECOND, to_datetime, to_moment
 from orchboard.store.queries import sql
-from orchboard.store.regions import be_seen
 from orchboard.store.series import SeriesDirectory
 from orchboard.store.spans import TEN_MINUTES
+from orchboard.tasks import be_seen
 
 # How far behind the last reading the next begins. A result's receipt time is when its statement began: one that took
 # longer than this to commit is not among the newest, and found by counting those before.

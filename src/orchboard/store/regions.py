@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Set
-from typing import Any
 
 import asyncpg
 import structlog
@@ -13,6 +12,7 @@ from orchboard.stats import JobType, Region
 from orchboard.store.changes import EVERYTHING, Changes
 from orchboard.store.database import NO_ANSWER, READ_PATIENCE_S, WRITE_PATIENCE_S, Database
 from orchboard.store.queries import sql
+from orchboard.tasks import be_seen
 
 log = structlog.get_logger(__name__)
 
@@ -168,9 +168,3 @@ def _regions_in(rows: Iterable[asyncpg.Record]) -> tuple[Region, ...]:
         for row in rows
         if row["job_type"] in set(JobType)
     )
-
-
-def be_seen(ended: asyncio.Future[Any]) -> None:
-    """Take note of a failure that all who waited for it may have left behind, or asyncio logs it."""
-    if not ended.cancelled():
-        ended.exception()

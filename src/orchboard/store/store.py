@@ -14,11 +14,12 @@ from orchboard.store.changes import LATE_AFTER_S, Changes
 from orchboard.store.database import SCHEMA_TOO_OLD, Database
 from orchboard.store.queries import sql
 from orchboard.store.raw_rows import RawRows
-from orchboard.store.regions import RegionDirectory, be_seen
+from orchboard.store.regions import RegionDirectory
 from orchboard.store.replay import Replay
 from orchboard.store.spool import NOTHING_SPOOLED, Spool, SpoolError, SpoolState
 from orchboard.store.spool_file import Depth
 from orchboard.store.writer import Writer
+from orchboard.tasks import be_seen
 
 if TYPE_CHECKING:
     from orchboard.store.means import MeansReader

@@ -13,7 +13,7 @@ from orchboard.errors import DatabaseUnavailableError
 from orchboard.stats import Tester
 from orchboard.store.database import NO_ANSWER, READ_PATIENCE_S, WRITE_PATIENCE_S, Database
 from orchboard.store.queries import sql
-from orchboard.store.regions import be_seen
+from orchboard.tasks import be_seen
 
 log = structlog.get_logger(__name__)
 

@@ -24,6 +24,7 @@ from orchboard.store.kept_connection import KeptConnection, NotSentError
 from orchboard.store.overflow import keep
 from orchboard.store.spool import Spool
 from orchboard.store.write_queue import QueuedRow, WriteQueue
+from orchboard.tasks import end
 
 log = structlog.get_logger(__name__)
 
@@ -124,9 +125,7 @@ class Writer:
         self._closed = True
         if self._writing is not None:
             _, late = await asyncio.wait([self._writing], timeout=FLUSH_S)
-            for task in late:
-                task.cancel()
-                await asyncio.wait([task])
+            await end(late)
         left = [row for row in (*self._flying, *self._waiting) if not row.stored.done()]
         self._give_up(left, DatabaseUnavailableError(NO_ANSWER))
         await self._connection.close()

@@ -1,0 +1,55 @@
+"""SIGTERM while the database says nothing any more."""
+
+import asyncio
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import environment
+from tests.conftest import SECRET, Client, run, transcoding
+from tests.store.relay import relayed
+
+
+@pytest.mark.parametrize("spool_max_mb", ["16", "0"])
+def test_a_frozen_database_and_a_client_that_trickles_keep_no_server_from_leaving(
+    database_url: str, tmp_path: Path, spool_max_mb: str
+) -> None:
+    async def work() -> float:
+        async with relayed(database_url) as relay:
+            server = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "orchboard", "serve", "--port", "0"),
+                stdout=asyncio.subprocess.PIPE,
+                env=environment(
+                    tmp_path, POSTGRES=relay.url, SECRET=SECRET, SPOOL_MAX_MB=spool_max_mb, LOG_LEVEL="debug"
+                ),
+            )
+            assert server.stdout is not None
+            url = (await server.stdout.readline()).decode().split()[-1]
+            client = Client(url)
+            posted = await asyncio.to_thread(client.post_stats, transcoding())
+            assert posted.data == b"ok"
+            relay.passes_requests = relay.passes_answers = False
+            asked = [
+                asyncio.create_task(asyncio.to_thread(client.get, "/api/pipelines?region=FRA")),
+                asyncio.create_task(asyncio.to_thread(client.post_stats, transcoding(timestamp=2))),
+            ]
+            _, trickler = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+            trickler.write(b"POST /api/post_stats HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n")
+            await asyncio.sleep(0.5)
+            began_at = time.monotonic()
+            server.send_signal(signal.SIGTERM)
+            while server.returncode is None and time.monotonic() - began_at < 30:
+                trickler.write(b" ")
+                await asyncio.wait([asyncio.ensure_future(server.wait())], timeout=0.2)
+            took_s = time.monotonic() - began_at
+            trickler.close()
+            assert server.returncode == 0
+            answers = await asyncio.gather(*asked)
+            assert {answer.status for answer in answers} <= {200, 503}
+            return took_s
+
+    took_s: float = run(work())
+    assert took_s < 10, took_s
