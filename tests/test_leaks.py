@@ -63,11 +63,11 @@ def assert_tells_nothing(answers: list[Answer], log: io.StringIO, *secrets: str)
 
 
 def test_a_wrong_password_is_not_told(
-    settings: Settings, start_server: StartServer, log: io.StringIO
+    settings: Settings, database_url: str, start_server: StartServer, log: io.StringIO
 ) -> None:
-    right = urlsplit(settings.postgres).password
+    right = urlsplit(database_url).password
     assert right
-    wrong = replace(settings, postgres=settings.postgres.replace(right, PASSWORD), db_timeout_s=2.0)
+    wrong = replace(settings, postgres=database_url.replace(right, PASSWORD), db_timeout_s=2.0)
     answers = ask_everything(Client(start_server(wrong).url))
     assert {answer.status for answer in answers} == {200, 503}
     assert "password authentication failed" in log.getvalue(), "its operator is told"
