@@ -108,9 +108,12 @@ def test_what_is_wrong_inside_the_database_is_said(
         "CREATE INDEX half_made ON events (id)",
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'half_made'::regclass",
         "UPDATE schema_migrations SET dirty = true",
+        f"ALTER DATABASE {database_url.split('/')[3].split('?')[0]} SET synchronous_commit = off",
     )
     done = orchboard("doctor", "--json", POSTGRES=database_url)
     assert done.status == 1
+    [(level, unsafe)] = findings(done, "durability")
+    assert (level, "off there: synchronous_commit;" in unsafe) == ("warning", True)
     assert findings(done, "schema")[0][0] == "error"
     assert "never finished" in findings(done, "schema")[0][1]
     assert findings(done, "index") == [("warning", "half_made is invalid: building it was interrupted")]

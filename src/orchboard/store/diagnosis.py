@@ -132,6 +132,7 @@ async def _ask_server(_: Database, connection: Connection, url: str) -> list[Fin
         *([] if row["encrypted"] or _is_near(url) else [_NOT_ENCRYPTED]),
         *([_POOLED] if row["pooled"] else []),
         *([_READ_ONLY] if row["read_only"] else []),
+        *([_unsafe(row["unsafe"])] if row["unsafe"] else []),
     ]
 
 
@@ -141,6 +142,15 @@ def _version(version: str, major: int) -> Finding:
             Level.ERROR, "version", f"PostgreSQL {version} is too old", f"Use {OLDEST_MAJOR} or newer."
         )
     return Finding(Level.OK, "version", f"PostgreSQL {version}")
+
+
+def _unsafe(off: list[str]) -> Finding:
+    says = (
+        f"off there: {', '.join(off)}; results that were answered `ok` are lost when that machine loses power"
+    )
+    return Finding(
+        Level.WARNING, "durability", says, "Turn it on again, in postgresql.conf or by ALTER DATABASE."
+    )
 
 
 def _clock(skew_s: float) -> Finding:
