@@ -29,6 +29,7 @@ from orchboard.config import Settings, accepted_secrets, read_settings, weak_sec
 from orchboard.errors import Refusal, SetupError
 from orchboard.leaderboard import Leaderboard, utc_now
 from orchboard.logs import configure_logs
+from orchboard.memory import give_back_memory
 from orchboard.signing import SHORT_SECRET_BYTES
 from orchboard.stats import JobType, StatsQuery
 from orchboard.store.changes import Changes
@@ -142,6 +143,7 @@ async def _lifespan(
             board.store.replay_spool(),
             Upkeep(database).run(),
             _warm_up(database, board),
+            give_back_memory(),
         )
     ]
     try:
