@@ -46,6 +46,8 @@ def test_a_frozen_database_and_a_client_that_trickles_keep_no_server_from_leavin
                 await asyncio.wait([asyncio.ensure_future(server.wait())], timeout=0.2)
             took_s = time.monotonic() - began_at
             trickler.close()
+            if server.returncode is None:
+                server.kill()
             assert server.returncode == 0
             answers = await asyncio.gather(*asked)
             assert {answer.status for answer in answers} <= {200, 503}

@@ -142,8 +142,13 @@ def test_one_reading_serves_all_who_came_before_it(
         await board.compare_last(HOUR)
         sent, now = counted(board, monkeypatch), await now_of(board)
         query = StatsQuery(job_type=JobType.TRANSCODING, window=Window(now - HOUR, now))
-        await board.reader.fetch_means(query)
+        for _ in range(20):  # a test beside this one may write to a database of the same Postgres
+            sent.clear()
+            await board.reader.fetch_means(query)
+            if sent[sql("sync")] == 0:
+                break
         assert (sent[sql("snapshot")], sent[sql("sync")]) == (1, 0)  # nobody has written
+        sent.clear()
         board.changes.note_everything()
         await asyncio.gather(*(board.reader.fetch_means(query) for _ in range(20)))
         assert sent[sql("sync")] == 1

@@ -3,18 +3,16 @@
 import asyncio
 import math
 import time
-from collections.abc import Sequence
-from typing import Any
 
 import asyncpg
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
 from orchboard.stats import JobType
 from orchboard.store.changes import EVERYTHING, LATE, SERVES_S, Changes, job_type_slot
 from orchboard.store.columns import Columns, Results, Sightings, read_results
 from orchboard.store.coverage import Coverage
 from orchboard.store.database import Database
+from orchboard.store.growing import Growing
 from orchboard.store.moments import SECOND, to_datetime, to_moment
 from orchboard.store.queries import sql
 from orchboard.store.series import SeriesDirectory
@@ -53,8 +51,8 @@ class Recent:
         self._coverage: Coverage | None = None
         self._coverage_text = ""
         self._snapshot = ""
-        self._scored = {job_type: _Growing(np.int64, np.int64, *[np.float64] * 3) for job_type in JobType}
-        self._sightings = _Growing(np.int64, np.int64)
+        self._scored = {job_type: Growing(np.int64, np.int64, *[np.float64] * 3) for job_type in JobType}
+        self._sightings = Growing(np.int64, np.int64)
         self.held_since = 0
 
     @property
@@ -156,34 +154,3 @@ class Recent:
         for job_type, growing in self._scored.items():
             growing.replace(since, results.scored[job_type].arrays())
             growing.forget_before(held_since)
-
-
-class _Growing:
-    """Arrays of the same length, the first one rising, that grow at the end and are forgotten at the beginning."""
-
-    def __init__(self, *kinds: DTypeLike) -> None:
-        self._arrays: list[NDArray[Any]] = [np.empty(0, kind) for kind in kinds]
-        self._first = self._last = 0
-
-    def arrays(self) -> list[NDArray[Any]]:
-        return [array[self._first : self._last] for array in self._arrays]
-
-    def replace(self, since: int, arrays: Sequence[NDArray[Any]]) -> None:
-        """Have other items where the first array is at `since` or above."""
-        first, last = self._first, self._first + int(self.arrays()[0].searchsorted(since))
-        number = len(arrays[0])
-        if last + number > len(self._arrays[0]):
-            held = last - first
-            room = max(1024, 2 * (held + number))
-            for place, array in enumerate(self._arrays):
-                grown = np.empty(room, array.dtype)
-                grown[:held] = array[first:last]
-                self._arrays[place] = grown
-            first, last = 0, held
-        for array, new in zip(self._arrays, arrays, strict=True):
-            array[last : last + number] = new
-        self._first, self._last = first, last + number
-
-    def forget_before(self, since: int) -> None:
-        """Forget the items where the first array is below `since`."""
-        self._first += int(self.arrays()[0].searchsorted(since))
