@@ -27,7 +27,7 @@ def test_the_schema_moves_and_each_step_is_told(orchboard: Orchboard, empty_data
     again = orchboard("migrate", "up", POSTGRES=empty_database)
     first, *more = again.out.splitlines()
     assert first == f"the schema is at version {LATEST} already"
-    assert all(line.startswith("moved 0 results and summed up 1 spans") for line in more), "that just ended"
+    assert all(line.startswith("moved 0 results and summed up ") for line in more), "what just ended"
     down = orchboard("migrate", "down", "2", "--yes", POSTGRES=empty_database)
     assert down.out.endswith(f"the schema is at version {LATEST - 2}\n")
     goto = orchboard("migrate", "goto", "3", "--yes", POSTGRES=empty_database)
@@ -83,7 +83,7 @@ def test_old_results_are_moved_and_summed_up_and_it_says_so(orchboard: Orchboard
     again = orchboard("migrate", "up", POSTGRES=old_database)
     first, *more = again.out.splitlines()
     assert first == f"the schema is at version {LATEST} already"
-    assert all(line.startswith("moved 0 results and summed up 1 spans") for line in more), "that just ended"
+    assert all(line.startswith("moved 0 results and summed up ") for line in more), "what just ended"
 
 
 def test_on_a_terminal_there_are_bars(old_database: str, tmp_path: Path) -> None:
