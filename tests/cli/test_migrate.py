@@ -20,7 +20,8 @@ OLD_RESULTS = 4000
 
 def test_the_schema_moves_and_each_step_is_told(orchboard: Orchboard, empty_database: str) -> None:
     up = orchboard("migrate", "up", POSTGRES=empty_database)
-    *steps, last = up.out.splitlines()
+    # A span may end just then, and is summed up.
+    *steps, last = [line for line in up.out.splitlines() if not line.startswith("moved 0 results")]
     assert [step.split()[:2] for step in steps] == [[str(n), "up"] for n in range(1, LATEST + 1)]
     assert all(step.endswith(" s") for step in steps)
     assert last == f"the schema is at version {LATEST}"
