@@ -55,3 +55,34 @@ def test_a_frozen_database_and_a_client_that_trickles_keep_no_server_from_leavin
 
     took_s: float = run(work())
     assert took_s < 10, took_s
+
+
+def test_readers_are_not_held_by_a_frozen_database_that_testers_found(
+    database_url: str, tmp_path: Path
+) -> None:
+    async def work() -> None:
+        async with relayed(database_url) as relay:
+            server = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "orchboard", "serve", "--port", "0"),
+                stdout=asyncio.subprocess.PIPE,
+                env=environment(tmp_path, POSTGRES=relay.url, SECRET=SECRET),
+            )
+            try:
+                assert server.stdout is not None
+                client = Client((await server.stdout.readline()).decode().split()[-1])
+                assert (await asyncio.to_thread(client.post_stats, transcoding())).data == b"ok"
+                good = await asyncio.to_thread(client.get, "/api/aggregated_stats")
+                assert good.status == 200
+                relay.passes_requests = relay.passes_answers = False
+                posted = await asyncio.to_thread(client.post_stats, transcoding(timestamp=2))
+                assert posted.data == b"ok"
+                await asyncio.sleep(4)  # looking for it takes 2 s
+                began_at = time.monotonic()
+                stale = await asyncio.to_thread(client.get, "/api/aggregated_stats")
+                assert time.monotonic() - began_at < 5, "DB_TIMEOUT is 20 s"
+                assert (stale.status, stale.headers["Warning"][:3], stale.data) == (200, "111", good.data)
+            finally:
+                server.kill()
+                await server.wait()
+
+    run(work())

@@ -1,6 +1,7 @@
 """The embedded Postgres, with real processes: every start, stop, kill and leftover that people meet."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -327,8 +328,27 @@ def test_a_signal_that_is_lost_is_sent_again() -> None:
     with subprocess.Popen([sys.executable, "-c", DEAF_ONCE], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        assert embedded._ends_by(process, signal.SIGINT)
+        assert embedded._ends_by(process, signal.SIGINT, 30)
         assert process.returncode == -signal.SIGINT
+
+
+@needs_linux
+def test_a_frozen_one_is_stopped_soon_and_recovered_at_the_next_start(data: Path, start: Start) -> None:
+    postgres = start(data)
+    ask(postgres.url, "create table kept as select 7 as number")
+    postmaster = pid_of(data)
+    os.kill(postmaster, signal.SIGSTOP)
+    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+    for process in map(int, children):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGSTOP)
+    began_at = time.monotonic()
+    postgres.stop()
+    assert time.monotonic() - began_at < 10
+    for process in map(int, children):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGCONT)  # they see that the postmaster is gone
+    assert ask(start(data).url, "select number from kept") == 7
 
 
 def test_another_process_takes_over_when_the_owner_leaves(data: Path, start: Start, other: Any) -> None:

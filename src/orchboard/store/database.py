@@ -179,11 +179,14 @@ class Database:
             if isinstance(error, BAD_ROW):
                 raise
             if patience_s > 0 and isinstance(error, _AWAY):
-                self._look()
+                self.look()
             raise unavailable(error) from error
 
-    def _look(self) -> None:
-        """Find out whether the database is away, and if so, when it is back."""
+    def look(self) -> None:
+        """Find out, in the background, whether the database is away, and if so, when it is back.
+
+        Until it is back requests fail at once.
+        """
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look_until_back())
 

@@ -57,6 +57,7 @@ class Writer:
     def __init__(
         self, database: Database, *, on_region_gone: Callable[[], None], spool: Spool | None = None
     ) -> None:
+        self._database = database
         self._connection = KeptConnection(database)
         self._spool = spool
         self._timeout_s = database.timeout_s
@@ -244,6 +245,7 @@ class Writer:
             self._waiting.refuse(rows, refusal)
         elif rows:
             self._spool.is_away = True
+            self._database.look()  # so that readers are not the next to wait
             self._waiting.take_out(rows)
             keep(self._spool, rows)
 
