@@ -1,20 +1,17 @@
 """Results in JSON from a job tester: strict."""
 
-import re
-from collections.abc import Iterator, Set
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from orchboard.errors import BadInputError
+from orchboard.own_members import own_members, refuse_nul, with_own
 from orchboard.repair import repaired
 from orchboard.shape import (
     MAX_DEPTH,
     TooDeepError,
-    check_depth,
     check_values,
-    outside_strings,
     without_nesting,
 )
 from orchboard.stats import JobType, Stats, job_type_of
@@ -139,8 +136,6 @@ _USUAL = frozenset(_UsualStats.__struct_fields__)
 _decode_usual = msgspec.json.Decoder(_UsualStats).decode
 _decode_with_own = msgspec.json.Decoder(_WithOwn).decode
 _decode_sent = msgspec.json.Decoder(SentStats | None).decode
-_decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
-_decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -165,7 +160,7 @@ def _parse_usual(body: bytes) -> ParsedStats | None:
         try:
             sent = _decode_usual(body)
         except msgspec.ValidationError:
-            sent, own = _decode_with_own(body), _own_members(body, _USUAL)
+            sent, own = _decode_with_own(body), own_members(body, _USUAL)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TooDeepError, BadInputError):
         return None
     region = sent.region = sent.region.upper()
@@ -183,7 +178,7 @@ def _parse_usual(body: bytes) -> ParsedStats | None:
         sent.download_time = _ZERO
     if not sent.transcode_time:
         sent.transcode_time = _ZERO
-    return ParsedStats(region, orchestrator, pipeline, model, _with_own(_encode(sent), own))
+    return ParsedStats(region, orchestrator, pipeline, model, with_own(_encode(sent), own))
 
 
 def _fits(orchestrator: str, pipeline: str, model: str) -> bool:
@@ -216,23 +211,12 @@ def _parse_any(body: bytes) -> ParsedStats:
 def _parse(body: bytes) -> ParsedStats:
     sent = _decode_sent(body) or SentStats()
     _normalise(sent)
-    own = _own_members(body, _KNOWN)
+    own = own_members(body, _KNOWN)
     if b"\\u0000" in body:
-        _refuse_nul({name: getattr(sent, name) for name in _FIELDS} | own)
-    payload = _with_own(_encode(sent), own)
+        refuse_nul({name: getattr(sent, name) for name in _FIELDS} | own)
+    payload = with_own(_encode(sent), own)
     region, orchestrator = sent.region or "", sent.orchestrator or ""
     return ParsedStats(region, orchestrator, sent.pipeline or "", sent.model or "", payload)
-
-
-def _own_members(body: bytes, known: Set[str]) -> dict[str, Raw]:
-    own = {name: raw for name, raw in _decode_members(body).items() if name not in known}
-    if own:
-        check_depth(body)
-    return {name: _checked(name, raw) for name, raw in own.items()}
-
-
-def _with_own(payload: bytes, own: dict[str, Raw]) -> bytes:
-    return payload[:-1] + b"," + _encode(own)[1:] if own else payload
 
 
 def _normalise(sent: SentStats) -> None:
@@ -263,44 +247,6 @@ def _check_lengths(orchestrator: str, pipeline: str, model: str) -> None:
     for name, value in (("pipeline", pipeline), ("model", model)):
         if len(value) > MAX_NAME:
             raise BadInputError(f"{name} is longer than {MAX_NAME} characters")
-
-
-# Numbers that a double holds but that Postgres would write with thousands of digits, or refuse.
-# The search takes 30 ns a byte.
-_LONG_BYTES = 64 * 1024
-_UNUSUAL_NUMBER = re.compile(rb"[eE][+-]?[0-9]{3}|(?<![0-9])[0-9]{300}")
-
-
-def _checked(name: str, raw: Raw) -> Raw:
-    """A member of the tester's own, refused when no reader could read it back."""
-    try:
-        value = _decode_any(raw)
-    except msgspec.ValidationError as error:
-        raise BadInputError(f"{name}: {error}") from None
-    if isinstance(value, str):
-        return raw
-    numbers = outside_strings(bytes(raw)) if len(raw) > _LONG_BYTES else raw
-    return Raw(_encode(value)) if numbers is None or _UNUSUAL_NUMBER.search(numbers) else raw
-
-
-def _refuse_nul(members: dict[str, Any]) -> None:
-    for name, value in members.items():
-        plain = _decode_any(value) if isinstance(value, Raw) else msgspec.to_builtins(value)
-        if any("\x00" in text for text in _texts({name: plain})):
-            shown = name.replace("\x00", "")
-            raise BadInputError(f"{shown} holds the character U+0000, which can't be stored")
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, member in value.items():
-            yield key
-            yield from _texts(member)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _texts(item)
 
 
 def _naming_the_field(message: str) -> str:
