@@ -8,7 +8,8 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
-from orchboard.api.routes import ROUTES, Endpoint
+from orchboard.api.endpoint import Endpoint
+from orchboard.api.routes import ROUTES
 from orchboard.config import Settings
 from orchboard.store.migrate import migrate_to
 from tests.api.test_openapi import answer_schema, schema_errors

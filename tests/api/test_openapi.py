@@ -20,10 +20,11 @@ import orchboard.api
 from orchboard.api.asgi import Application
 from orchboard.api.curl import ORIGIN, curl
 from orchboard.api.docs_page import api_markdown
+from orchboard.api.endpoint import Endpoint
 from orchboard.api.openapi import openapi_json
 from orchboard.api.params import Params
 from orchboard.api.refusals import STATUS
-from orchboard.api.routes import ROUTES, Endpoint
+from orchboard.api.routes import ROUTES
 from orchboard.api.senders import CREDENTIALS
 from orchboard.app import create_app
 from orchboard.config import SETTINGS, Setting, Settings

@@ -14,11 +14,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchboard.answers.replies import Replies
 from orchboard.api.access_log import AccessLog, Outcome, RequestIds
+from orchboard.api.endpoint import Asker, Endpoint, Handler
 from orchboard.api.params import Params
 from orchboard.api.proxies import Proxies
 from orchboard.api.refusals import error_response, refusal_response
 from orchboard.api.responses import preflight
-from orchboard.api.routes import Asker, Endpoint, Handler
 from orchboard.errors import DatabaseUnavailableError, NotAuthenticatedError, Refusal
 from orchboard.leaderboard import Leaderboard
 

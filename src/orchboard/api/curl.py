@@ -5,7 +5,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from orchboard.api.routes import Endpoint
+from orchboard.api.endpoint import Endpoint
 
 ORIGIN = "http://127.0.0.1:8080"
 """Where the examples ask; whoever shows them on a server of its own puts that one's address in its place."""

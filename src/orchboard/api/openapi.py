@@ -8,9 +8,10 @@ import msgspec
 
 import orchboard
 from orchboard.api.curl import curl
+from orchboard.api.endpoint import Endpoint, Param
 from orchboard.api.refusals import RETRY_AFTER, STATUS, Error
 from orchboard.api.responses import CACHE_CONTROL
-from orchboard.api.routes import ROUTES, Endpoint, Param
+from orchboard.api.routes import ROUTES
 from orchboard.api.schemas import schemas_of
 from orchboard.errors import Refusal
 

@@ -1,19 +1,14 @@
 """ROUTES: every endpoint of the API with what is written about it. `openapi.py` and docs/api.md are made from it."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
-from msgspec import Struct
-from starlette.requests import Request
-from starlette.responses import Response
-
-from orchboard.answers.question import Question
 from orchboard.api.aggregated_stats import Cell, aggregated_stats
+from orchboard.api.endpoint import Asker, Endpoint, Handler, Param
 from orchboard.api.health import DatabaseHealth, Health, health
 from orchboard.api.healthz import Alive, healthz
 from orchboard.api.metrics import exposition, metrics, samples_of
-from orchboard.api.params import Params
 from orchboard.api.pipelines import Pipelines, pipelines
 from orchboard.api.post_stats import PostStats
 from orchboard.api.raw_stats import raw_stats
@@ -29,59 +24,11 @@ from orchboard.errors import (
     EncodedBodyError,
     KeyReusedError,
     NotAuthenticatedError,
-    Refusal,
 )
-from orchboard.leaderboard import Leaderboard
 from orchboard.parsing import SentStats
 from orchboard.signing import TOLERANCE_S
 from orchboard.stats import JobType, Pipeline, Region, Stats, TopScore
 from orchboard.store.spool import NOTHING_SPOOLED
-
-Handler = Callable[[Request, Leaderboard], Awaitable[Response]]
-"""Answers a request itself."""
-
-Asker = Callable[[Params, Leaderboard], Question]
-"""Reads a question out of the parameters; its answer is made, kept and sent elsewhere. Raises BadInputError."""
-
-
-class Param(Struct, frozen=True):
-    """A query parameter or header; `example` is one that makes sense on a demo database."""
-
-    name: str
-    help: str
-    example: str = ""
-    required: bool = False
-    place: str = "query"
-
-
-class Endpoint(Struct, frozen=True, kw_only=True):
-    """One route.
-
-    name -- the stem: api/<name>.py, store/sql/<name>.sql, tests/api/test_<name>.py
-    asked -- the query parameters of the example request
-    body, bodies -- the type of a request's body, and examples of it by name
-    answer, answer_type -- an example of a 200's body, which answers `asked` once `bodies` are stored, and its type
-    cached -- whether a 200 may be
-    or_empty -- whether it answers `{}` when there is nothing, and its type does not say so
-    refusals -- what it may answer instead, with examples
-    """
-
-    name: str
-    method: str
-    path: str
-    summary: str
-    help: str
-    params: tuple[Param, ...] = ()
-    asked: tuple[str, ...] = ()
-    body: type[Struct] | None = None
-    bodies: Mapping[str, Mapping[str, Any]] = {}
-    answer: Any
-    answer_type: Any
-    cached: bool = True
-    or_empty: bool = False
-    media_type: str = "application/json"
-    refusals: Mapping[type[Refusal], Struct]
-
 
 _ORCHESTRATOR = "0x22a48674a6fdf9335d89b6dbc05c38e2dc181475"
 _SINCE = Param(
