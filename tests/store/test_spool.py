@@ -33,7 +33,7 @@ def spooled(number: int, **members: object) -> Spooled:
 async def until_empty(store: Store) -> None:
     assert store.spool is not None
     async with asyncio.timeout(30):
-        while store.spool.is_away or (await store.fetch_spool_depth()).waiting:
+        while store.spool.is_away or (await store.fetch_spool_state()).depth.waiting:
             await asyncio.sleep(0.02)
 
 
@@ -49,7 +49,7 @@ def test_what_is_acknowledged_while_the_database_is_away_is_stored_once_with_its
             assert await outcomes(submit(store, number) for number in range(100, 200)) == [None] * 100
             after = datetime.now(UTC)
             assert await stored_numbers(database_url) == [0]
-            assert (await store.fetch_spool_depth()).waiting == 199
+            assert (await store.fetch_spool_state()).depth.waiting == 199
             await relay.come_back()
             await until_empty(store)
             assert await outcomes([submit(store, 200)]) == [None]
@@ -171,7 +171,7 @@ def test_a_region_that_turns_out_unknown_is_kept_aside_until_it_is_known(
                 assert await outcomes(sent) == [None, None], "it has never seen the regions"
                 await relay.come_back()
                 await until_empty(store)
-                assert (await store.fetch_spool_depth()).aside == 1
+                assert (await store.fetch_spool_state()).depth.aside == 1
                 assert await stored_numbers(database_url) == [1]
                 await relay.go_away()
                 assert await outcomes([submit(store, 3)]) == [None]
@@ -189,7 +189,7 @@ def test_a_region_that_turns_out_unknown_is_kept_aside_until_it_is_known(
         file.close()
         async with opened(database_url, spool=path) as store:
             await until_empty(store)
-            assert (await store.fetch_spool_depth()).aside == 0
+            assert (await store.fetch_spool_state()).depth.aside == 0
         assert sorted(await stored_numbers(database_url)) == [1, 2, 3]
 
     run(work())
@@ -206,7 +206,7 @@ def test_what_the_database_refuses_is_kept_aside_and_its_neighbours_are_stored(
     async def work() -> None:
         async with opened(database_url, spool=path) as store:
             await until_empty(store)
-            assert (await store.fetch_spool_depth()).aside == 1
+            assert (await store.fetch_spool_state()).depth.aside == 1
         assert await stored_numbers(database_url) == [1, 2]
 
     run(work())

@@ -87,10 +87,9 @@ async def in_time(question: Coroutine[Any, Any, T], whom: str) -> T:
 
 async def _spool_health(board: Leaderboard) -> SpoolHealth | UnsetType:
     try:
-        depth = await in_time(board.store.fetch_spool_depth(), "the spool")
+        depth = (await in_time(board.store.fetch_spool_state(), "the spool")).depth
     except DatabaseUnavailableError as refusal:
         return SpoolHealth(error=told(refusal))
     if not (depth.waiting or depth.aside):
         return UNSET
-    waited_s = 0.0 if depth.oldest is None else max(board.now().timestamp() - depth.oldest, 0.0)
-    return SpoolHealth(depth.waiting, round(waited_s, 3), depth.aside)
+    return SpoolHealth(depth.waiting, round(depth.age_s(board.now()), 3), depth.aside)

@@ -34,7 +34,7 @@ def samples_of(now: datetime, spool: SpoolState | None, *, is_database_up: bool)
     yield "orchboard_database_up", "Whether the database, migrated, answers a round trip.", is_database_up
     yield "orchboard_spool_up", "Whether the spool can be read; 1 without one.", spool is not None
     if spool is not None:
-        yield from _of_spool(spool, now.timestamp())
+        yield from _of_spool(spool, now)
 
 
 def exposition(samples: Iterable[Sample]) -> str:
@@ -46,12 +46,10 @@ def exposition(samples: Iterable[Sample]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _of_spool(spool: SpoolState, now: float) -> Iterator[Sample]:
-    """now -- in Unix seconds"""
+def _of_spool(spool: SpoolState, now: datetime) -> Iterator[Sample]:
     depth = spool.depth
-    oldest_s = 0.0 if depth.oldest is None else max(now - depth.oldest, 0.0)
     yield "orchboard_spool_waiting_results", "Acknowledged results that wait for the database.", depth.waiting
-    yield "orchboard_spool_oldest_seconds", "How long the first of them has waited.", oldest_s
+    yield "orchboard_spool_oldest_seconds", "How long the first of them has waited.", depth.age_s(now)
     yield "orchboard_spool_aside_results", "Results that wait for a person: see orchboard spool.", depth.aside
     yield "orchboard_spool_used_ratio", "How much of SPOOL_MAX_MB is taken, from 0 to 1.", spool.used
 

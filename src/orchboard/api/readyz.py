@@ -16,6 +16,9 @@ from orchboard.leaderboard import Leaderboard
 Check = Callable[[Leaderboard], Awaitable[str | None]]
 """Why the server should get no requests for the moment, in words for anybody; None: it may. Soon done."""
 
+# From here on a balancer should look for another server.
+SPOOL_NEARLY_FULL = 0.9
+
 
 class CheckResult(Struct, frozen=True):
     """How one check ended.
@@ -48,10 +51,10 @@ async def _database(board: Leaderboard) -> str | None:
 
 async def _spool(board: Leaderboard) -> str | None:
     try:
-        has_room = await in_time(board.store.has_room_in_spool(), "the spool")
-        return None if has_room else "the spool is nearly full"
+        spool = await in_time(board.store.fetch_spool_state(), "the spool")
     except DatabaseUnavailableError as refusal:
         return told(refusal)
+    return None if spool.used < SPOOL_NEARLY_FULL else "the spool is nearly full"
 
 
 CHECKS: Mapping[str, Check] = {"database": _database, "spool": _spool}

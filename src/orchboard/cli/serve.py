@@ -140,18 +140,13 @@ def _find_spool(settings: Settings) -> Path | None:
 
 def _count_held(path: Path) -> int:
     """How many results a spool's file holds; 0 when it can't be read, too: `orchboard spool` says why."""
-    import sqlite3
+    from orchboard.cli.spool import opened
+    from orchboard.errors import SetupError
 
-    from orchboard.store.spool_file import SpoolFile
-
-    file = SpoolFile(path, max_bytes=0)
-    try:
-        depth = file.depth()
-    except (OSError, sqlite3.Error):
-        return 0
-    finally:
-        file.close()
-    return depth.waiting + depth.aside
+    with suppress(SetupError), opened(path) as file:
+        depth = file.depth() if file else None
+        return depth.waiting + depth.aside if depth else 0
+    return 0
 
 
 def _serve_alone(

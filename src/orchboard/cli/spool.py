@@ -45,7 +45,7 @@ def status(*, json: Annotated[bool, Parameter(help="As JSON.", negative="")] = F
     path = _path()
     rows = []
     for file in (path, *other_spools(path)):
-        with _opened(file) as spool_file:
+        with opened(file) as spool_file:
             depth = spool_file.depth() if spool_file else None
         oldest = depth and depth.oldest
         since = datetime.fromtimestamp(oldest, UTC).isoformat(" ", "seconds") if oldest else ""
@@ -67,7 +67,7 @@ def show(*, json: Annotated[bool, Parameter(help="With the whole results.", nega
 
     from orchboard.cli.output import print_json, print_table
 
-    with _opened(_path()) as file:
+    with opened(_path()) as file:
         found = file.aside(SHOWN) if file else []
     if json:
         print_json(found)
@@ -93,7 +93,7 @@ def retry() -> None:
 
     `orchboard spool retry`
     """
-    with _opened(_path()) as file:
+    with opened(_path()) as file:
         number = file.retry() if file else 0
     print(f"{number} results wait for the server again" if number else "nothing was put aside")
 
@@ -107,7 +107,7 @@ def _path() -> Path:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[SpoolFile | None]:
+def opened(path: Path) -> Iterator[SpoolFile | None]:
     """The file, None when there is none. Raises SetupError when it can't be read."""
     import sqlite3
 
@@ -117,7 +117,7 @@ def _opened(path: Path) -> Iterator[SpoolFile | None]:
     file = SpoolFile(path, max_bytes=0) if path.exists() else None
     try:
         yield file
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise SetupError(f"{path} can't be read: {error}") from error
     finally:
         if file:

@@ -87,6 +87,10 @@ class Depth(Struct, frozen=True):
     oldest: float | None
     aside: int
 
+    def age_s(self, now: datetime) -> float:
+        """How long the first of them has waited, in seconds; 0 when none waits."""
+        return 0.0 if self.oldest is None else max(now.timestamp() - self.oldest, 0.0)
+
 
 class SpoolFile:
     """One file, from one thread of one process; others may have it open too. What was written is on the disk.

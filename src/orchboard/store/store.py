@@ -17,7 +17,6 @@ from orchboard.store.raw_rows import RawRows
 from orchboard.store.regions import RegionDirectory
 from orchboard.store.replay import Replay
 from orchboard.store.spool import NOTHING_SPOOLED, Spool, SpoolError, SpoolState
-from orchboard.store.spool_file import Depth
 from orchboard.store.writer import Writer
 from orchboard.tasks import be_seen
 
@@ -28,9 +27,6 @@ KEY_LIFETIME = timedelta(hours=24)
 
 # How long the id of a region is waited for, before its result goes to the spool.
 SPOOL_PATIENCE_S = 1.5
-
-# From here on a balancer should look for another server.
-SPOOL_NEARLY_FULL = 0.9
 
 
 class Store:
@@ -95,16 +91,8 @@ class Store:
             raise BadInputError("invalid region")
         return await self._writer.submit(parsed, region_id, key, digest, tester_id)
 
-    async def fetch_spool_depth(self) -> Depth:
-        """What the spool holds; nothing, without one. Raises DatabaseUnavailableError when it can't be read."""
-        return (await self.fetch_spool_state()).depth
-
-    async def has_room_in_spool(self) -> bool:
-        """Whether the spool is well below its limit; true without one. Raises as `fetch_spool_depth`."""
-        return (await self.fetch_spool_state()).used < SPOOL_NEARLY_FULL
-
     async def fetch_spool_state(self) -> SpoolState:
-        """How the spool is: empty, without one. Raises as `fetch_spool_depth`."""
+        """How the spool is; empty, without one. Raises DatabaseUnavailableError when it can't be read."""
         if self.spool is None:
             return NOTHING_SPOOLED
         try:
