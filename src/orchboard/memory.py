@@ -12,7 +12,7 @@ async def give_back_memory() -> None:
     """Until cancelled, give pages back that hold nothing any more, where the C library can.
 
     glibc keeps what is freed between two things that are not. Among answers of half a megabyte that come and go
-    this is 5 to 10 MB a process.
+    this was 5 to 10 MB of a process that had come to rest.
     """
     trim = _trim()
     while trim is not None:
