@@ -152,7 +152,8 @@ class Database:
         await end(task for task in (self._looking, self._opening) if task is not None)
         if self._pool is not None:
             try:
-                await asyncio.wait_for(self._pool.close(), _CLOSE_TIMEOUT_S)
+                # One that is away hears no farewell.
+                await asyncio.wait_for(self._pool.close(), 0 if self._is_away else _CLOSE_TIMEOUT_S)
             except TimeoutError:
                 self._pool.terminate()
 

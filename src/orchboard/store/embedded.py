@@ -44,7 +44,7 @@ __all__ = ["EmbeddedPostgres", "default_data_directory", "existing_url"]
 
 ATTACH_TIMEOUT_S = 60.0
 # A server leaves within 10 s, most of it its own. What is not written out then is recovered at the next start.
-STOP_TIMEOUT_S = 5.0, 1.5, 10.0
+STOP_TIMEOUT_S = 5.0, 1.0, 10.0
 _SIGNAL_AGAIN_S = 0.5
 WATCH_INTERVAL_S = 0.2
 RETRY_INTERVAL_S = 5.0
