@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchboard.store.medians import buckets_of
+from orchboard.store.places import ranked
 from orchboard.store.queries import sql
 from orchboard.store.spans import Level, Span
 
@@ -43,7 +44,8 @@ async def seal_from_parts(
 
 def _added_up(row: asyncpg.Record) -> tuple[Any, ...]:
     """A row of `parts_segments` with each series once."""
-    series, places = np.unique(np.frombuffer(row["series"], ">i4"), return_inverse=True)
+    sent = np.frombuffer(row["series"], ">i4").astype(np.int64)
+    series, places = ranked(sent, int(sent.max(initial=0)) + 1)
 
     def total(name: str, kind: str) -> NDArray[Any]:
         return np.bincount(places, np.frombuffer(row[name], kind))

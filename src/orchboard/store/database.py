@@ -33,8 +33,10 @@ WRITE_PATIENCE_S = 5.0
 _RELEASE_TIMEOUT_S = 1.0
 _CLOSE_TIMEOUT_S = 1.0
 
-# How often, and how long each time, it is tried whether a database that was away is back.
+# How often, and how long each time, it is tried whether a database that was away is back. And how long a statement
+# may take before it is tried whether there is anybody to answer it.
 _LOOK_EVERY_S, _LOOK_S = 0.5, 2.0
+_LOOK_AFTER_S = 2.0
 
 # The generic plan of a static text with optional filters measured 50.8 ms where the custom one took 3.0.
 # A role's own limit would end a long migration; requests have DB_TIMEOUT.
@@ -85,6 +87,7 @@ class Database:
         self._opening: asyncio.Task[asyncpg.Pool[asyncpg.Record]] | None = None
         self._is_away = False
         self._looking: asyncio.Task[None] | None = None
+        self._limits: set[asyncio.Timeout] = set()  # one for each that is waiting
 
     async def fetch(
         self, statement: str, *arguments: Any, patience_s: float = READ_PATIENCE_S, even_away: bool = False
@@ -163,7 +166,7 @@ class Database:
     @asynccontextmanager
     async def _connection(self, patience_s: float) -> AsyncIterator[PoolConnectionProxy[asyncpg.Record]]:
         try:
-            async with asyncio.timeout(self.timeout_s):
+            async with self._limit():
                 pool = await _patiently(self.open, patience_s)
                 connection = await _patiently(pool.acquire, patience_s)
                 try:
@@ -172,7 +175,7 @@ class Database:
                     # Lost now, it takes nothing back: what the statement did stands. asyncpg raises
                     # InternalClientError when the loss comes in the midst of the release.
                     with suppress(*LOST, asyncpg.InternalClientError):
-                        if self._hosts.is_stand_in(connection):
+                        if self._is_away or self._hosts.is_stand_in(connection):
                             connection.terminate()
                         else:
                             await pool.release(connection, timeout=_RELEASE_TIMEOUT_S)
@@ -183,10 +186,24 @@ class Database:
                 self.look()
             raise unavailable(error) from error
 
+    @asynccontextmanager
+    async def _limit(self) -> AsyncIterator[None]:
+        """The time a request has: less of it, once the database is seen to be away."""
+        looking = asyncio.get_running_loop().call_later(_LOOK_AFTER_S, self.look)
+        try:
+            async with asyncio.timeout(self.timeout_s) as limit:
+                self._limits.add(limit)
+                try:
+                    yield
+                finally:
+                    self._limits.discard(limit)
+        finally:
+            looking.cancel()
+
     def look(self) -> None:
         """Find out, in the background, whether the database is away, and if so, when it is back.
 
-        Until it is back requests fail at once.
+        Until it is back requests fail at once, those too that are waiting for it.
         """
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look_until_back())
@@ -195,7 +212,10 @@ class Database:
         while not await self._is_there():
             if not self._is_away:
                 log.warning("the database is away")
-            self._is_away = True
+                self._is_away = True
+                for limit in self._limits:
+                    if not limit.expired():
+                        limit.reschedule(0)
             await asyncio.sleep(_LOOK_EVERY_S)
         self._is_away = False
 

@@ -13,6 +13,7 @@ from orchboard.store.coverage import Split
 from orchboard.store.database import Database
 from orchboard.store.medians import ResealedError, RoundTrips, medians_of, read_doubles
 from orchboard.store.moments import to_datetime, to_moment
+from orchboard.store.places import distinct, ranked
 from orchboard.store.queries import sql
 from orchboard.store.recent import Recent
 from orchboard.store.regions import RegionDirectory
@@ -99,8 +100,9 @@ class MeansReader:
 
         seen, split = await self._read(window, read)
         seen.append(self._recent.sightings(*split.recent).seen)
-        places = np.unique(np.concatenate(seen))
-        return _pipelines([self._series.seen[place] for place in places.tolist() if place >= 0], region)
+        shown = np.concatenate(seen)
+        places = distinct(shown[shown >= 0], len(self._series.seen))
+        return _pipelines([self._series.seen[place] for place in places.tolist()], region)
 
     async def _read(self, window: Window, read: Callable[[Split], Awaitable[T]]) -> tuple[T, Split]:
         """What `read` makes of the window's parts, and the split that still stands when it is done."""
@@ -159,11 +161,11 @@ class MeansReader:
         cell, model = self._series.places_of(columns.series[counts])
         values = columns.round_trip_time[counts]
         if region is not None:
-            there = np.isin(cell, self._series.cells_where(None, region))
+            there = self._series.cells_where(None, region)[cell]
             model, values = model[there], values[there]
         return [
             RoundTrips(self._series.models[place], None, values[model == place])
-            for place in np.unique(model).tolist()
+            for place in distinct(model, len(self._series.models)).tolist()
         ]
 
     def _means(self, sums: Sums, query: StatsQuery) -> Means:
@@ -171,13 +173,13 @@ class MeansReader:
         cell, model = self._series.places_of(sums.series)
         asked = np.ones(len(cell), np.bool_)
         if query.orchestrator is not None or query.region is not None:
-            asked &= np.isin(cell, self._series.cells_where(query.orchestrator, query.region))
+            asked &= self._series.cells_where(query.orchestrator, query.region)[cell]
         if query.pipeline is not None:
             models = self._series.models
             place = models.index(name) if (name := (query.pipeline, query.model)) in models else -1
             asked &= model == place
         in_order, ranks = self._series.order_of_cells()
-        present, cell = np.unique(ranks[cell[asked]], return_inverse=True)
+        present, cell = ranked(ranks[cell[asked]], len(ranks))
         results = sums.results[asked]
         return Means(
             [in_order[rank] for rank in present.tolist()],

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from orchboard.stats import JobType
 from orchboard.store.database import Database
+from orchboard.store.places import distinct, marked
 from orchboard.store.queries import sql
 from orchboard.store.regions import RegionDirectory
 
@@ -64,12 +65,14 @@ class SeriesDirectory:
         found = self._places[numbers]
         return found[:, 0], found[:, 1]
 
-    def cells_where(self, orchestrator: str | None, region: str | None) -> list[int]:
-        """Where in `cells` those of an orchestrator, of a region, or of one in the other are."""
+    def cells_where(self, orchestrator: str | None, region: str | None) -> NDArray[np.bool_]:
+        """Which of `cells` are those of an orchestrator, of a region, or of one in the other."""
         if orchestrator is None:
-            return self._of_region.get(region or "", [])
-        places = self._of_orchestrator.get(orchestrator, [])
-        return [place for place in places if region in (None, self.cells[place][1])]
+            places = self._of_region.get(region or "", [])
+        else:
+            places = self._of_orchestrator.get(orchestrator, [])
+            places = [place for place in places if region in (None, self.cells[place][1])]
+        return marked(places, len(self.cells))
 
     def order_of_cells(self) -> tuple[list[Cell], Numbers]:
         """All cells in their order, and for each of `cells` its place in that."""
@@ -90,7 +93,7 @@ class SeriesDirectory:
             return np.zeros(0, np.int64)
         if (longer := int(ids.max()) + 1) > len(self._by_id):
             self._by_id = np.concatenate([self._by_id, np.full(longer - len(self._by_id), -1)])
-        unknown = np.unique(ids[self._by_id[ids] < 0])
+        unknown = distinct(ids[self._by_id[ids] < 0], longer)
         if len(unknown):
             rows = await self._database.fetch(sql("series"), unknown.tolist())
             codes = await self._regions.codes_of({row["region_id"] for row in rows})
