@@ -79,18 +79,8 @@ class Results(Struct, frozen=True):
 
 async def read_results(row: asyncpg.Record, directory: SeriesDirectory) -> Results:
     """The results of a row of `sync` or `block`."""
-    numbers = row["event_time"] is not None
     event_time = _integers(row["event_time"] or b"", ">i8")
-    keys = list(
-        zip(
-            row["orchestrators"] or (),
-            _integers(row["region_ids"] or b"", ">i4").tolist(),
-            row["pipelines"] or (),
-            row["models"] or (),
-            strict=True,
-        )
-    )
-    kinds = await directory.kinds_of(keys) if numbers else np.zeros((0, 3), np.int64)
+    kinds = await directory.kinds_of(row["keys"] or b"", _integers(row["key_lengths"] or b"", ">i4"))
     is_scored = np.frombuffer(row["is_scored"] or b"", np.bool_)
     doubles = [
         np.frombuffer(row[name] or b"", ">f8").astype(np.float64)

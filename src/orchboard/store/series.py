@@ -1,7 +1,7 @@
 """Series: what stands behind the integers of the summaries, and one numbering for all that this process adds up."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence, Set
+from collections.abc import Hashable, Iterator, Mapping, Sequence, Set
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -19,8 +19,8 @@ Cell: TypeAlias = tuple[str, str]
 """An orchestrator, lower case, and a region code."""
 PipelineModel: TypeAlias = tuple[str, str]
 """A pipeline and a model; both empty for transcoding."""
-ResultKey: TypeAlias = tuple[str, int, str, str]
-"""What a result is of: orchestrator, region id, pipeline, model, as stored but the first in lower case."""
+ResultKey: TypeAlias = bytes
+"""What a result is of: region id (4 bytes), orchestrator in lower case, 0, pipeline, 0, model."""
 
 _JOB_TYPES = {job_type: place for place, job_type in enumerate(JobType)}
 _NOT_SCORED = -1
@@ -50,7 +50,8 @@ class SeriesDirectory:
         self._seen_places: dict[tuple[str, str, str], int] = {}
         self._numbers: dict[tuple[int, int], int] = {}
         self._by_id: Numbers = np.full(0, -1)
-        self._by_key: dict[ResultKey, tuple[int, int, int]] = {}
+        self._by_key: dict[ResultKey, int] = {}
+        self._kinds = np.zeros((0, 3), np.int64)
         self._places: Numbers = np.zeros((0, 2), np.int64)
         self._ranks: Numbers = np.zeros(0, np.int64)
         self._cells_in_order: list[Cell] = []
@@ -110,18 +111,21 @@ class SeriesDirectory:
         cells = zip(orchestrators, (codes[region_id] for region_id in region_ids), strict=True)
         return np.array([self._number_of(cell, model) for cell in cells], np.int64)
 
-    async def kinds_of(self, keys: Sequence[ResultKey]) -> Numbers:
+    async def kinds_of(self, keys: bytes, lengths: Numbers) -> Numbers:
         """For each result: the place of its job type in JobType (-1: it is never scored), its series, and what of
         `seen` it shows (-1: nothing). Shape (results, 3).
+
+        keys -- the ResultKey of each, one after the other; lengths -- of each, in bytes
         """
-        known = self._by_key
-        try:
-            kinds = [known[key] for key in keys]
-        except KeyError:
-            for key in set(keys) - known.keys():
-                known[key] = await self._kind_of(key)
-            kinds = [known[key] for key in keys]
-        return np.array(kinds, np.int64)
+        known, ends = self._by_key, np.cumsum(lengths)
+        starts = ends - lengths
+
+        def each() -> Iterator[ResultKey]:  # of some 100,000, one at a time
+            return (keys[start:end] for start, end in zip(starts.data, ends.data, strict=True))
+
+        await self._learn(set(each()) - known.keys())
+        places = np.fromiter((known[key] for key in each()), np.int64, len(lengths))
+        return self._kinds[places]
 
     async def seen_of(
         self, pipelines: Sequence[str], models: Sequence[str], region_ids: Sequence[int]
@@ -132,10 +136,20 @@ class SeriesDirectory:
         shown = zip(pipelines, models, regions, strict=True)
         return np.array([_place(each, self._seen_places, self.seen) for each in shown], np.int64)
 
-    async def _kind_of(self, key: ResultKey) -> tuple[int, int, int]:
-        orchestrator, region_id, pipeline, model = key
-        code = (await self._regions.codes_of({region_id}))[region_id]
-        seen = (pipeline, model, code)
+    async def _learn(self, keys: Set[ResultKey]) -> None:
+        """Have the kinds of some keys in `_kinds`, and where in `_by_key`."""
+        if not keys:
+            return
+        codes = await self._regions.codes_of({_region_id_of(key) for key in keys})
+        new = [key for key in keys if key not in self._by_key]
+        first = len(self._kinds)
+        self._kinds = np.concatenate([self._kinds, [self._kind_of(key, codes) for key in new]])
+        self._by_key.update(zip(new, range(first, len(self._kinds)), strict=True))
+
+    def _kind_of(self, key: ResultKey, codes: Mapping[int, str]) -> tuple[int, int, int]:
+        region_id = _region_id_of(key)
+        orchestrator, pipeline, model = key[4:].decode().split("\0")
+        code, seen = codes[region_id], (pipeline, model, codes[region_id])
         shown = _place(seen, self._seen_places, self.seen) if pipeline and model else _NOTHING_SEEN
         job_type = self._regions.job_type_of(region_id)
         if not orchestrator or job_type is None:
@@ -149,6 +163,10 @@ class SeriesDirectory:
             self._of_region[cell[1]].append(len(self.cells))
         places = _place(cell, self._cell_places, self.cells), _place(model, self._model_places, self.models)
         return self._numbers.setdefault(places, len(self._numbers))
+
+
+def _region_id_of(key: ResultKey) -> int:
+    return int.from_bytes(key[:4], "big", signed=True)
 
 
 def _place(item: T, places: dict[T, int], items: list[T]) -> int:

@@ -3,8 +3,8 @@
 -- Returns one row: now, the database's clock; snapshot, as `snapshot` has it; coverage, another text whenever
 -- `coverage` would answer otherwise;
 -- before, how many results were received from $3 on and before $1; and the results received from $1 on, in that
--- order: event_time (microseconds since 2000), orchestrators (lower case), region_ids, pipelines, models, success_rate,
--- seg_duration, round_trip_time, is_scored; all null without one.
+-- order: event_time (microseconds since 2000), keys (as ResultKey, one after the other), key_lengths (4 bytes each),
+-- success_rate, seg_duration, round_trip_time, is_scored; all null without one. Texts as arrays would be an object each.
 -- The upper end is for a planner without statistics: it takes a range with two ends for a small part of the table.
 SELECT
     now() AS now,
@@ -15,16 +15,16 @@ SELECT
 FROM (
     SELECT
         string_agg(timestamptz_send(e.event_time), '') AS event_time,
-        array_agg(lower(e.orchestrator)) AS orchestrators,
-        string_agg(int4send(e.region_id), '') AS region_ids,
-        array_agg(e.pipeline) AS pipelines,
-        array_agg(e.model) AS models,
+        string_agg(e.key, '') AS keys,
+        string_agg(int4send(octet_length(e.key)), '') AS key_lengths,
         string_agg(float8send(e.success_rate), '') AS success_rate,
         string_agg(float8send(e.seg_duration), '') AS seg_duration,
         string_agg(float8send(e.round_trip_time), '') AS round_trip_time,
         string_agg(boolsend(e.is_scored), '') AS is_scored
     FROM (
-        SELECT *
+        SELECT event_time, success_rate, seg_duration, round_trip_time, is_scored,
+               int4send(region_id) || convert_to(lower(orchestrator), 'UTF8') || '\x00'
+                   || convert_to(pipeline, 'UTF8') || '\x00' || convert_to(model, 'UTF8') AS key
         FROM (
             SELECT event_time, orchestrator, region_id, pipeline, model,
                    success_rate, seg_duration, round_trip_time, is_scored
