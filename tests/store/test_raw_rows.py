@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from orchboard.stats import JobType, StatsQuery, Window
 from orchboard.store.raw_rows import RawRows
@@ -74,7 +75,13 @@ async def insert(board: Board, event_time: datetime, number: int) -> None:
     )
 
 
-def test_every_window_and_filter_gives_what_is_stored(database_url: str) -> None:
+@pytest.mark.parametrize("largest_bytes", [10**6, 1000])
+def test_every_window_and_filter_gives_what_is_stored(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, largest_bytes: int
+) -> None:
+    """Also of an orchestrator with too many results to be held."""
+    monkeypatch.setattr("orchboard.store.raw_rows._LARGEST_BYTES", largest_bytes)
+
     async def test(board: Board) -> None:
         rows, now = RawRows(board.database, board.changes), await now_of(board)
         assert await assert_as_stored(board, rows, now - DAY, now) > 20
@@ -110,6 +117,30 @@ def test_all_are_counted_twice_a_second(database_url: str, monkeypatch: pytest.M
         await insert(board, now - timedelta(hours=1), 2)
         board.changes.note_late()
         await assert_as_stored(board, rows, now - DAY, now)
+
+    on_board(database_url, test)
+
+
+def test_of_an_orchestrator_with_too_many_results_only_what_is_asked_for_is_read(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchboard.store.raw_rows._LARGEST_BYTES", 1000)
+
+    async def test(board: Board) -> None:
+        rows, now, read = RawRows(board.database, board.changes), await now_of(board), list[int]()
+        fetch = board.database.fetch
+
+        async def counted(*arguments: Any, **options: Any) -> Any:
+            found = await fetch(*arguments, **options)
+            read.append(len(found))
+            return found
+
+        monkeypatch.setattr(board.database, "fetch", counted)
+        everything = StatsQuery(job_type=JobType.AI, window=Window(now - DAY, now), orchestrator="0xbb")
+        of_one = replace(everything, region="MDW", pipeline="p0", model="m1")
+        for query in (everything, of_one, everything):
+            await rows.fetch(query)
+        assert read[0] == read[2] > read[1] > 0
 
     on_board(database_url, test)
 

@@ -49,7 +49,7 @@ class RoundTrips(Struct, frozen=True):
     values: Doubles | None
     id: int = 0
     first_bucket: int = 0
-    counts: NDArray[np.int32] = np.zeros(0, np.int32)
+    counts: NDArray[np.integer] = np.zeros(0, np.uint8)
 
     @classmethod
     def of_row(cls, row: asyncpg.Record, region: str) -> "RoundTrips":
@@ -57,7 +57,10 @@ class RoundTrips(Struct, frozen=True):
         model = row["pipeline"], row["model"]
         if row["buckets"] is None:
             return cls(model, region, read_doubles(row["round_trips"]))
-        counts = np.frombuffer(row["buckets"], ">i4").astype(np.int32)
+        counts = np.frombuffer(row["buckets"], ">i4")
+        counts = counts.astype(
+            np.min_scalar_type(counts.max(initial=0))
+        )  # a byte, mostly: there are many lists
         return cls(model, region, None, row["id"], row["first_bucket"], counts)
 
     @property

@@ -21,8 +21,10 @@ from orchboard.window import LATEST
 
 MAX_BYTES = 4 * 1024 * 1024
 
-# More than this is not kept: it would push out everybody else.
+# More than this is not kept: it would push out everybody else. For so long only what is asked for is then read.
 _LARGEST_BYTES = MAX_BYTES // 3
+_LARGE_FOR_S = 600.0
+_MOST_LARGE = 1000
 
 # A result that took longer than this to commit is not among those that are read again each time. Our own writer tells of
 # it (`Changes.note_late`); those of others are found by counting all, every so often, which reads each of them.
@@ -93,12 +95,13 @@ class RawRows:
         self._changes = changes
         self._late_now = changes.token_of(LATE)
         self._held: OrderedDict[Key, _Held] = OrderedDict()
+        self._large: OrderedDict[Key, float] = OrderedDict()  # since when
 
     async def fetch(self, query: StatsQuery) -> list[tuple[str, bytes]]:
         """The rows that are asked for, newest first by receipt: the region each names, and its JSON."""
         assert query.orchestrator is not None  # noqa: S101 - the API asks for one
         came_at = time.monotonic()
-        rows = await self._fetch_window((query.orchestrator, query.job_type), query.window, came_at)
+        rows = await self._fetch_window((query.orchestrator, query.job_type), query, came_at)
         return [
             (row.region, row.text)
             for row in reversed(rows)
@@ -107,12 +110,13 @@ class RawRows:
             and query.model in (None, row.model)
         ]
 
-    async def _fetch_window(self, key: Key, window: Window, came_at: float) -> list[RawRow]:
-        since, until = to_moment(window.since), to_moment(window.until)
+    async def _fetch_window(self, key: Key, query: StatsQuery, came_at: float) -> list[RawRow]:
+        """The rows of the window that is asked for; maybe with others of the orchestrator among them."""
+        since, until = to_moment(query.window.since), to_moment(query.window.until)
         held = self._held.get(key) or _Held()
         async with held.lock:
-            if since < held.since and not _is_recent(window):
-                _, _, rows = await self._fetch(key, since, until)
+            if since < held.since and (not _is_recent(query.window) or self._is_large(key, came_at)):
+                _, _, rows = await self._fetch(key, since, until, narrow=query)
                 return rows
             if since < held.since or not self._serves(key, held, came_at):
                 await self._bring_up_to_date(key, held, since)
@@ -144,10 +148,20 @@ class RawRows:
         held.read_until, held.began_at, held.token, held.late = now, began_at, token, late
 
     async def _fetch(
-        self, key: Key, since: int, until: int, *, counted_since: int | None = None
+        self,
+        key: Key,
+        since: int,
+        until: int,
+        *,
+        counted_since: int | None = None,
+        narrow: StatsQuery | None = None,
     ) -> tuple[int, int, list[RawRow]]:
-        """How many rows there are between two moments before, the database's clock, and the rows of a window."""
+        """How many rows there are between two moments before, the database's clock, and the rows of a window.
+
+        narrow -- only its region, pipeline and model
+        """
         orchestrator, job_type = key
+        only = (None, None, None) if narrow is None else (narrow.region, narrow.pipeline, narrow.model)
         found = await self._database.fetch(
             sql("raw_stats"),
             orchestrator,
@@ -155,6 +169,7 @@ class RawRows:
             to_datetime(until),
             job_type,
             to_datetime(since if counted_since is None else counted_since),
+            *only,
         )
         before, now = found[0]["before"], to_moment(found[0]["now"])
         rows: list[RawRow] = []
@@ -173,8 +188,18 @@ class RawRows:
         self._held.pop(key, None)
         if held.size <= _LARGEST_BYTES:
             self._held[key] = held
+        else:
+            self._large[key] = time.monotonic()
+            while len(self._large) > _MOST_LARGE:
+                self._large.popitem(last=False)
         while sum(each.size for each in self._held.values()) > MAX_BYTES:
             self._held.popitem(last=False)
+
+    def _is_large(self, key: Key, now: float) -> bool:
+        if now - self._large.get(key, -math.inf) < _LARGE_FOR_S:
+            return True
+        self._large.pop(key, None)
+        return False
 
 
 def _event_time(row: RawRow) -> int:
