@@ -1,12 +1,15 @@
 """What sealed spans were summed up to, in memory as far as that is worth it."""
 
 import asyncio
+import math
+import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
 import numpy as np
+from msgspec import Struct
 
 from orchboard.stats import JobType
 from orchboard.store.columns import Results, read_results
@@ -21,23 +24,34 @@ from orchboard.store.sums import Sums, sums_of
 # A month that begins or ends in the midst of a day takes 8.5 MB: it is 5 times as fast when all of it is there.
 MAX_BYTES = 9 * 1024 * 1024
 
+# What nobody used for so long is forgotten when something new comes: windows that end now leave spans behind.
+UNUSED_S = 120.0
+
 # What an entry weighs beside its arrays.
 _ENTRY_BYTES = 500
 
 T = TypeVar("T")
 
 
+class _Kept(Struct):
+    """What is known of a span; size -- in bytes; used_at -- on time.monotonic's clock"""
+
+    item: Any
+    size: int
+    used_at: float
+
+
 class Sealed:
     """Sums, round trips, pipelines and results of sealed spans, read when they are asked for.
 
-    What was asked for last is kept, MAX_BYTES of it; a span that was summed up again is another one.
+    What was asked for last is kept, MAX_BYTES of it, for UNUSED_S; a span that was summed up again is another one.
     All raise ResealedError, and DatabaseUnavailableError.
     """
 
     def __init__(self, database: Database, directory: SeriesDirectory) -> None:
         self._database = database
         self._directory = directory
-        self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()  # the one used last at the end
         self._bytes = 0
         self._locks: defaultdict[Hashable, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -114,11 +128,12 @@ class Sealed:
         return [found[span] for span in spans]
 
     def _find(self, kind: tuple[Hashable, ...], spans: Sequence[SpanKey]) -> dict[SpanKey, Any]:
-        found = {}
+        found, now = {}, time.monotonic()
         for span in spans:
             if (kept := self._kept.get((*kind, span))) is not None:
                 self._kept.move_to_end((*kind, span))
-                found[span] = kept[0]
+                kept.used_at = now
+                found[span] = kept.item
         return found
 
     async def _fetch(
@@ -140,8 +155,13 @@ class Sealed:
         return found
 
     def _keep(self, key: Hashable, item: Any, size: int) -> None:
-        self._bytes += size - self._kept.get(key, (None, 0))[1]
-        self._kept[key] = item, size
-        while self._bytes > MAX_BYTES:
-            _, (_, dropped) = self._kept.popitem(last=False)
-            self._bytes -= dropped
+        now = time.monotonic()
+        if (before := self._kept.pop(key, None)) is not None:
+            self._bytes -= before.size
+        self._kept[key] = _Kept(item, size, now)
+        self._bytes += size
+        while self._bytes > MAX_BYTES or self._oldest_use() < now - UNUSED_S:
+            self._bytes -= self._kept.popitem(last=False)[1].size
+
+    def _oldest_use(self) -> float:
+        return next((kept.used_at for kept in self._kept.values()), math.inf)
