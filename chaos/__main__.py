@@ -3,6 +3,7 @@
 Ends with 1 when one did not hold.
 """
 
+import argparse
 import asyncio
 import sys
 import tempfile
@@ -17,13 +18,17 @@ from chaos.verdict import Scale, Verdict
 
 def main() -> int:
     """Run what the command line names."""
-    scale = Scale.SMALL if "--small" in sys.argv[1:] else Scale.FULL
     known = sorted(module.name for module in iter_modules(scenarios.__path__))
-    wanted = [name for name in sys.argv[1:] if not name.startswith("-")] or known
-    if unknown := sorted(set(wanted) - set(known)):
-        print(f"no such scenario: {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
-        return 2
-    verdicts = [verdict for name in wanted for verdict in prove(name, scale)]
+    parser = argparse.ArgumentParser(
+        prog="python -m chaos", description="Prove every promise, or those that are named."
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}; none: all")
+    parser.add_argument("--small", action="store_true", help="each shortly: seconds instead of minutes")
+    given = parser.parse_args()
+    if unknown := sorted(set(given.names) - set(known)):
+        parser.error(f"no such scenario: {', '.join(unknown)}; there are {', '.join(known)}")
+    scale = Scale.SMALL if given.small else Scale.FULL
+    verdicts = [verdict for name in given.names or known for verdict in prove(name, scale)]
     return 0 if all(verdict.is_met for verdict in verdicts) else 1
 
 
