@@ -17,6 +17,7 @@ from asyncpg.pool import PoolConnectionProxy
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.store.hosts import CANT_CONNECT, Hosts, NoWritableHostError
 from orchboard.store.migrate import Step, ensure_database, migrate_to
+from orchboard.store.presence import Presence
 from orchboard.store.queries import sql
 from orchboard.tasks import end
 
@@ -32,11 +33,6 @@ WRITE_PATIENCE_S = 5.0
 # a frozen server takes the cancellation and never answers it. And how long all may take to be closed.
 _RELEASE_TIMEOUT_S = 1.0
 _CLOSE_TIMEOUT_S = 1.0
-
-# How often, and how long each time, it is tried whether a database that was away is back. And how long a statement
-# may take before it is tried whether there is anybody to answer it.
-_LOOK_EVERY_S, _LOOK_S = 0.5, 2.0
-_LOOK_AFTER_S = 2.0
 
 # The generic plan of a static text with optional filters measured 50.8 ms where the custom one took 3.0.
 # A role's own limit would end a long migration; requests have DB_TIMEOUT.
@@ -73,8 +69,8 @@ class Database:
     """The database behind one URL, connected to when it is first asked.
 
     Migrates it before the first answer. Raises DatabaseUnavailableError when it can't be reached or is
-    not ready within the request's time, SetupError when its schema needs a person. Once it was away it does so at
-    once, until it is seen to be back.
+    not ready within the request's time, SetupError when its schema needs a person. While it is away it does so at
+    once, for those too that wait (`presence`).
     """
 
     def __init__(self, url: str, *, connections: int, timeout_s: float) -> None:
@@ -85,9 +81,7 @@ class Database:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._pooler: bool | None = None
         self._opening: asyncio.Task[asyncpg.Pool[asyncpg.Record]] | None = None
-        self._is_away = False
-        self._looking: asyncio.Task[None] | None = None
-        self._limits: set[asyncio.Timeout] = set()  # one for each that is waiting
+        self.presence = Presence(self._is_there)
 
     async def fetch(
         self, statement: str, *arguments: Any, patience_s: float = READ_PATIENCE_S, even_away: bool = False
@@ -98,7 +92,7 @@ class Database:
 
         even_away -- try it even though the database was away a moment ago
         """
-        if self._is_away and not even_away:
+        if self.presence.is_away and not even_away:
             raise DatabaseUnavailableError(NO_ANSWER)
         # As many connections as the pool may hold can be lost without having said so.
         for _ in range(self._size + 1):
@@ -152,11 +146,13 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection, soon; a migration under way is broken off."""
-        await end(task for task in (self._looking, self._opening) if task is not None)
+        await self.presence.close()
+        if self._opening is not None:
+            await end([self._opening])
         if self._pool is not None:
             try:
                 # One that is away hears no farewell.
-                await asyncio.wait_for(self._pool.close(), 0 if self._is_away else _CLOSE_TIMEOUT_S)
+                await asyncio.wait_for(self._pool.close(), 0 if self.presence.is_away else _CLOSE_TIMEOUT_S)
             except TimeoutError:
                 self._pool.terminate()
 
@@ -166,7 +162,7 @@ class Database:
     @asynccontextmanager
     async def _connection(self, patience_s: float) -> AsyncIterator[PoolConnectionProxy[asyncpg.Record]]:
         try:
-            async with self._limit():
+            async with self.presence.limit(self.timeout_s):
                 pool = await _patiently(self.open, patience_s)
                 connection = await _patiently(pool.acquire, patience_s)
                 try:
@@ -175,7 +171,7 @@ class Database:
                     # Lost now, it takes nothing back: what the statement did stands. asyncpg raises
                     # InternalClientError when the loss comes in the midst of the release.
                     with suppress(*LOST, asyncpg.InternalClientError):
-                        if self._is_away or self._hosts.is_stand_in(connection):
+                        if self.presence.is_away or self._hosts.is_stand_in(connection):
                             connection.terminate()
                         else:
                             await pool.release(connection, timeout=_RELEASE_TIMEOUT_S)
@@ -183,50 +179,16 @@ class Database:
             if isinstance(error, BAD_ROW):
                 raise
             if patience_s > 0 and isinstance(error, _AWAY):
-                self.look()
+                self.presence.look()
             raise unavailable(error) from error
-
-    @asynccontextmanager
-    async def _limit(self) -> AsyncIterator[None]:
-        """The time a request has: less of it, once the database is seen to be away."""
-        looking = asyncio.get_running_loop().call_later(_LOOK_AFTER_S, self.look)
-        try:
-            async with asyncio.timeout(self.timeout_s) as limit:
-                self._limits.add(limit)
-                try:
-                    yield
-                finally:
-                    self._limits.discard(limit)
-        finally:
-            looking.cancel()
-
-    def look(self) -> None:
-        """Find out, in the background, whether the database is away, and if so, when it is back.
-
-        Until it is back requests fail at once, those too that are waiting for it.
-        """
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look_until_back())
-
-    async def _look_until_back(self) -> None:
-        while not await self._is_there():
-            if not self._is_away:
-                log.warning("the database is away")
-                self._is_away = True
-                for limit in self._limits:
-                    if not limit.expired():
-                        limit.reschedule(0)
-            await asyncio.sleep(_LOOK_EVERY_S)
-        self._is_away = False
 
     async def _is_there(self) -> bool:
         try:
-            async with asyncio.timeout(_LOOK_S):
-                connection = await (self.connect() if self._pool is None else self._connect_pooled())
-                try:
-                    await connection.fetchval(sql("now"))
-                finally:
-                    connection.terminate()
+            connection = await (self.connect() if self._pool is None else self._connect_pooled())
+            try:
+                await connection.fetchval(sql("now"))
+            finally:
+                connection.terminate()
         except asyncpg.TooManyConnectionsError:
             return True
         except (*LOST, asyncpg.InternalClientError):

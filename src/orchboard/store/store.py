@@ -85,7 +85,7 @@ class Store:
             if self.spool is None:
                 raise
             self.spool.is_away = True
-            self._database.look()
+            self._database.presence.look()
             return await self._writer.keep(parsed, key, digest, tester_id, came_at)
         if region_id is None:
             raise BadInputError("invalid region")

@@ -245,7 +245,7 @@ class Writer:
             self._waiting.refuse(rows, refusal)
         elif rows:
             self._spool.is_away = True
-            self._database.look()  # so that readers are not the next to wait
+            self._database.presence.look()  # so that readers are not the next to wait
             self._waiting.take_out(rows)
             keep(self._spool, rows)
 
