@@ -13,21 +13,26 @@ from tests.conftest import SECRET, Client, run, transcoding
 from tests.store.relay import relayed
 
 
+async def start_serve(home: Path, **settings: str) -> tuple[asyncio.subprocess.Process, str]:
+    """`orchboard serve`, and its address."""
+    server = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "orchboard", "serve", "--port", "0"),
+        stdout=asyncio.subprocess.PIPE,
+        env=environment(home, SECRET=SECRET, **settings),
+    )
+    assert server.stdout is not None
+    return server, (await server.stdout.readline()).decode().split()[-1]
+
+
 @pytest.mark.parametrize("spool_max_mb", ["16", "0"])
 def test_a_frozen_database_and_a_client_that_trickles_keep_no_server_from_leaving(
     database_url: str, tmp_path: Path, spool_max_mb: str
 ) -> None:
     async def work() -> float:
         async with relayed(database_url) as relay:
-            server = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "orchboard", "serve", "--port", "0"),
-                stdout=asyncio.subprocess.PIPE,
-                env=environment(
-                    tmp_path, POSTGRES=relay.url, SECRET=SECRET, SPOOL_MAX_MB=spool_max_mb, LOG_LEVEL="debug"
-                ),
+            server, url = await start_serve(
+                tmp_path, POSTGRES=relay.url, SPOOL_MAX_MB=spool_max_mb, LOG_LEVEL="debug"
             )
-            assert server.stdout is not None
-            url = (await server.stdout.readline()).decode().split()[-1]
             client = Client(url)
             posted = await asyncio.to_thread(client.post_stats, transcoding())
             assert posted.data == b"ok"
@@ -65,14 +70,9 @@ def test_a_frozen_database_holds_no_reader_until_its_timeout(
 
     async def work() -> None:
         async with relayed(database_url) as relay:
-            server = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "orchboard", "serve", "--port", "0"),
-                stdout=asyncio.subprocess.PIPE,
-                env=environment(tmp_path, POSTGRES=relay.url, SECRET=SECRET),
-            )
+            server, url = await start_serve(tmp_path, POSTGRES=relay.url)
+            client = Client(url)
             try:
-                assert server.stdout is not None
-                client = Client((await server.stdout.readline()).decode().split()[-1])
                 assert (await asyncio.to_thread(client.post_stats, transcoding())).data == b"ok"
                 good = await asyncio.to_thread(client.get, "/api/aggregated_stats")
                 assert good.status == 200

@@ -149,7 +149,8 @@ class SeriesDirectory:
     def _kind_of(self, key: ResultKey, codes: Mapping[int, str]) -> tuple[int, int, int]:
         region_id = _region_id_of(key)
         orchestrator, pipeline, model = key[4:].decode().split("\0")
-        code, seen = codes[region_id], (pipeline, model, codes[region_id])
+        code = codes[region_id]
+        seen = (pipeline, model, code)
         shown = _place(seen, self._seen_places, self.seen) if pipeline and model else _NOTHING_SEEN
         job_type = self._regions.job_type_of(region_id)
         if not orchestrator or job_type is None:

@@ -5,7 +5,9 @@
 -- to $3: event_time (eight bytes, microseconds since 2000), region (code), pipeline, model, payload (text). Without any,
 -- one row with nulls.
 WITH places AS MATERIALIZED (
-    SELECT r.id, r.name FROM regions r JOIN job_types j ON j.id = r.job_type_id WHERE j.name = $4::text AND ($6::text IS NULL OR r.name = $6)
+    SELECT r.id, r.name
+    FROM regions r JOIN job_types j ON j.id = r.job_type_id
+    WHERE j.name = $4::text AND ($6::text IS NULL OR r.name = $6)
 )
 SELECT now() AS now, c.before, e.event_time, p.name AS region, e.pipeline, e.model, e.payload
 FROM (
