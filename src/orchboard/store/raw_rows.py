@@ -37,8 +37,9 @@ _RECENT, _LONG = timedelta(hours=1), timedelta(days=2)
 # What is kept begins a little earlier than was asked, as the next question about it may.
 _ROUND = 600 * SECOND
 
-# What a row weighs beside its text: an int, a bytes, and a tuple of six.
+# What a row weighs beside its text: an int, a bytes, and a tuple of six. With the shortest text there is it is more.
 _ROW_BYTES = 170
+_LEAST_ROW_BYTES = _ROW_BYTES + 200
 
 # How many stored results are read before others have their turn: some 5 ms.
 _READ_AT_ONCE = 2000
@@ -115,13 +116,17 @@ class RawRows:
         since, until = to_moment(query.window.since), to_moment(query.window.until)
         held = self._held.get(key) or _Held()
         async with held.lock:
-            if since < held.since and (not _is_recent(query.window) or self._is_large(key, came_at)):
-                _, _, rows = await self._fetch(key, since, until, narrow=query)
-                return rows
-            if since < held.since or not self._serves(key, held, came_at):
+            if since < held.since:
+                is_due = _is_recent(query.window) and await self._can_be_held(key, since)
+            else:
+                is_due = not self._serves(key, held, came_at)
+            if is_due:
                 await self._bring_up_to_date(key, held, since)
                 self._keep(key, held)
-            return held.between(since, until)
+            if since >= held.since:
+                return held.between(since, until)
+            _, _, rows = await self._fetch(key, since, until, narrow=query)
+            return rows
 
     def _serves(self, key: Key, held: _Held, came_at: float) -> bool:
         return held.began_at >= came_at or (
@@ -158,7 +163,7 @@ class RawRows:
     ) -> tuple[int, int, list[RawRow]]:
         """How many rows there are between two moments before, the database's clock, and the rows of a window.
 
-        narrow -- only its region, pipeline and model
+        narrow -- only those of its region, pipeline and model
         """
         orchestrator, job_type = key
         only = (None, None, None) if narrow is None else (narrow.region, narrow.pipeline, narrow.model)
@@ -177,9 +182,7 @@ class RawRows:
             names: dict[str, str] = {}
             while found:
                 rows += _read(found[:_READ_AT_ONCE], orchestrator, names)
-                del found[
-                    :_READ_AT_ONCE
-                ]  # 50,000 results are 30 MB: as few of them as can be are there twice
+                del found[:_READ_AT_ONCE]  # 50,000 are 30 MB: as few of them as can be are there twice
                 await asyncio.sleep(0)
         return before, now, rows
 
@@ -189,17 +192,25 @@ class RawRows:
         if held.size <= _LARGEST_BYTES:
             self._held[key] = held
         else:
-            self._large[key] = time.monotonic()
-            while len(self._large) > _MOST_LARGE:
-                self._large.popitem(last=False)
+            self._note_large(key)
         while sum(each.size for each in self._held.values()) > MAX_BYTES:
             self._held.popitem(last=False)
 
-    def _is_large(self, key: Key, now: float) -> bool:
-        if now - self._large.get(key, -math.inf) < _LARGE_FOR_S:
-            return True
+    async def _can_be_held(self, key: Key, since: int) -> bool:
+        """Whether the rows from a moment on may be few enough; if not, it is not counted again for a while."""
+        if time.monotonic() - self._large.get(key, -math.inf) < _LARGE_FOR_S:
+            return False
         self._large.pop(key, None)
+        number, _, _ = await self._fetch(key, _FOREVER, _FOREVER, counted_since=since)
+        if number * _LEAST_ROW_BYTES <= _LARGEST_BYTES:
+            return True
+        self._note_large(key)
         return False
+
+    def _note_large(self, key: Key) -> None:
+        self._large[key] = time.monotonic()
+        while len(self._large) > _MOST_LARGE:
+            self._large.popitem(last=False)
 
 
 def _event_time(row: RawRow) -> int:
