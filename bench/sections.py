@@ -126,7 +126,7 @@ class _Run:
                 "posts",
                 lambda: uvloop.run(measure_posts(url, self._directory, self._effort, plotted=self._full)),
             )
-            self.section("soak", lambda: self._soak(url))
+            self.section("soak", lambda: self._soak(url, loaded))
 
     def _on_one_server(self, url: str, loaded: Loaded) -> None:
         peers = self._directory / "peers"
@@ -141,8 +141,9 @@ class _Run:
             done = ", ".join(name for name in ("uncached", "hot", "fire") if name in self._sections)
             self.report.rows.append(memory_row(server, f"after {done}"))
 
-    def _soak(self, url: str) -> Outcome:
+    def _soak(self, url: str, loaded: Loaded) -> Outcome:
         with serving(on_database(url)) as server:
+            self._seal(url, loaded.results)
             return uvloop.run(measure_soak(server, url, self._minutes))
 
     def on_history(self) -> Outcome:
