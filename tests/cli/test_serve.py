@@ -4,7 +4,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,13 +21,15 @@ def serve(tmp_path: Path) -> Iterator[StartServe]:
     """Start `orchboard serve` on a free port; the process and what it printed before it served."""
     running: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: str, **variables: str) -> tuple[subprocess.Popen[str], str]:
+    def start(
+        *arguments: str, called: Sequence[str] = ("-m", "orchboard", "serve"), **variables: str
+    ) -> tuple[subprocess.Popen[str], str]:
         program = subprocess.Popen(
-            [sys.executable, "-m", "orchboard", "serve", "--port", "0", *arguments],
+            [sys.executable, *called, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=environment(tmp_path, **variables),
+            env=environment(tmp_path, **{"PORT": "0", **variables}),
             cwd=tmp_path,
         )
         running.append(program)
@@ -70,6 +72,13 @@ def test_it_serves_and_ctrl_c_ends_it_quietly(
     out, err = program.communicate(timeout=20)
     assert (out, err) == ("", "")
     assert program.returncode in (0, 130)
+
+
+def test_with_nothing_to_parse_it_serves_without_a_parser(serve: StartServe, database_url: str) -> None:
+    """It would stay in memory for as long as the server runs."""
+    program = "import sys; sys.modules['cyclopts'] = None; from orchboard.cli import main; main(['serve'])"
+    _, banner = serve(called=("-c", program), POSTGRES=database_url, SECRET=SECRET)
+    wait_until_well(address_of(banner))
 
 
 def test_the_banner_says_where_and_hides_the_password(serve: StartServe, database_url: str) -> None:

@@ -27,7 +27,7 @@ def demo(
     import asyncio
 
     from orchboard.cli.database import data_directory, database_url, in_words, read_environment
-    from orchboard.cli.serve import serve
+    from orchboard.cli.run_server import run_server
 
     os.environ.pop("POSTGRES", None)
     settings = read_environment()
@@ -37,7 +37,7 @@ def demo(
         loaded = asyncio.run(_bring_up_to_now(url, settings.db_timeout_s))
     if loaded:
         print(f"simulated {loaded:,} results")
-    serve(port=port, generate_secret=True)
+    run_server(port=port, generate_secret=True)
 
 
 async def _bring_up_to_now(url: str, timeout_s: float) -> int:

@@ -1,0 +1,210 @@
+"""What `orchboard serve` does from its start to its end: socket, database, migrations, banner, and serving.
+
+Apart from the command, so that a server whose settings all come from the environment does without cyclopts.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+
+    from orchboard.config import Settings
+    from orchboard.serving.terminal import Terminal
+
+# A database that does not even refuse must not keep the server from answering 503 meanwhile.
+PREFLIGHT_S = 3.0
+
+
+def run_server(
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    workers: int | None = None,
+    generate_secret: bool = False,
+    fd: int | None = None,
+) -> None:
+    """Serve until told to stop. What is None comes from the environment.
+
+    generate_secret -- without SECRET, use one kept in the data directory; fd -- of a socket that listens already
+    Raises SetupError for settings that can't be.
+    """
+    from orchboard.serving.lean import leave_out_rich
+
+    leave_out_rich()
+    import asyncio
+
+    from msgspec.structs import replace
+
+    from orchboard.app import warn_of_weak_secrets
+    from orchboard.cli.database import database_url, keep_secret
+    from orchboard.logs import configure_logs
+    from orchboard.serving.listening import inherited, listen, start_again
+    from orchboard.serving.terminal import Terminal
+
+    # uvicorn raises SIGTERM again when it has stopped: that must not end us before Postgres is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    terminal = Terminal()
+    signal.signal(signal.SIGHUP, lambda *_: sys.exit(0) if terminal.is_gone() else None)
+    settings = _settings(host=host, port=port, workers=workers)
+    configure_logs(settings.log_level)
+    kept = None
+    with inherited(os.environ, fd) or listen(settings.host, settings.port) as listener:
+        with database_url(settings) as url:
+            if generate_secret and not settings.secret:
+                settings = replace(settings, secret=keep_secret(settings))
+            warn_of_weak_secrets(settings)
+            embedded = not settings.postgres
+            spool = _find_spool(settings)
+            settings = replace(settings, postgres=url)
+            asyncio.run(_migrate(settings))
+            _print_banner(settings, listener, embedded=embedded)
+            with suppress(KeyboardInterrupt):  # Ctrl-C is how a person stops it
+                if settings.workers == 1:
+                    kept = _serve_alone(settings, listener, terminal, spool)
+                else:
+                    _serve_with_workers(settings, listener, terminal, spool)
+        if kept is not None:
+            start_again(kept)
+
+
+def _settings(**flags: object) -> Settings:
+    """The environment's settings, with the flags that were given in the place of their variables."""
+    from orchboard.config import read_settings
+
+    given = {name.upper(): str(value) for name, value in flags.items() if value is not None}
+    return read_settings({**os.environ, **given})
+
+
+async def _migrate(settings: Settings) -> None:
+    """Bring the schema up to date before the first answer; a database that is away is waited for later."""
+    import asyncpg
+    import structlog
+
+    from orchboard.errors import DatabaseUnavailableError
+    from orchboard.store.database import Database
+    from orchboard.store.diagnosis import describe_failure
+
+    database = Database(settings.postgres, connections=1, timeout_s=min(PREFLIGHT_S, settings.db_timeout_s))
+    try:
+        await database.open()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseUnavailableError) as error:
+        log = structlog.get_logger(__name__)
+        log.warning("no database yet: it is tried again until it answers", error=describe_failure(error))
+    finally:
+        await database.close()
+
+
+def _find_spool(settings: Settings) -> Path | None:
+    """Where results are kept while the database is away; None: nowhere, which is logged."""
+    import structlog
+
+    from orchboard.cli.database import data_directory
+    from orchboard.store.spool_place import other_spools, spool_path, why_no_spool
+
+    log = structlog.get_logger(__name__)
+    path = spool_path(data_directory(settings), settings.postgres)
+    if not settings.spool_max_bytes:
+        if path.exists():
+            log.warning("SPOOL_MAX_MB is 0: what is in the spool stays there", file=str(path))
+        log.info("no spool: SPOOL_MAX_MB is 0; results are refused while the database is away")
+        return None
+    if reason := why_no_spool(path, may_be_in_memory=not settings.postgres):
+        log.warning("no spool: results are refused while the database is away", reason=reason)
+        return None
+    for other in other_spools(path):
+        if held := _count_held(other):
+            log.warning(
+                "results wait for another database: see `orchboard spool`", file=str(other), results=held
+            )
+    return path
+
+
+def _count_held(path: Path) -> int:
+    """How many results a spool's file holds; 0 when it can't be read, too: `orchboard spool` says why."""
+    from orchboard.cli.spool import opened
+    from orchboard.errors import SetupError
+
+    with suppress(SetupError), opened(path) as file:
+        depth = file.depth() if file else None
+        return depth.waiting + depth.aside if depth else 0
+    return 0
+
+
+def _serve_alone(
+    settings: Settings, listener: socket.socket, terminal: Terminal, spool: Path | None
+) -> socket.socket | None:
+    """Serve in this process; the socket, when it is to start again."""
+    from orchboard.app import create_app
+    from orchboard.serving.server import Server
+
+    server = Server(create_app(settings, spool_path=spool))
+
+    def on_hangup(*_: object) -> None:
+        if terminal.is_gone():
+            server.should_exit = True
+        else:
+            server.start_again()
+
+    signal.signal(signal.SIGHUP, on_hangup)
+    server.run(sockets=[listener])
+    return server.kept
+
+
+def _serve_with_workers(
+    settings: Settings, listener: socket.socket, terminal: Terminal, spool: Path | None
+) -> None:
+    from orchboard.serving.supervisor import Supervisor
+    from orchboard.serving.worker import CHANGES_FILE, SPOOL_FILE
+    from orchboard.store.changes import shared_file
+
+    os.environ["POSTGRES"] = settings.postgres
+    if not settings.secret_file:  # workers read the file themselves, again when they are replaced
+        os.environ["SECRET"] = settings.secret
+    os.environ[SPOOL_FILE] = str(spool or "")
+    with shared_file(settings.workers) as path:
+        os.environ[CHANGES_FILE] = path
+        Supervisor(listener, settings.workers, terminal).run()
+
+
+def _print_banner(settings: Settings, listener: socket.socket, *, embedded: bool) -> None:
+    from orchboard.cli.database import data_directory, reachable_host, without_password
+
+    host, port = listener.getsockname()[:2]
+    address = f"http://{reachable_host(host)}:{port}"
+    place = data_directory(settings) if embedded else without_password(settings.postgres)[0]
+    lines = [f"orchboard is at   {address}", f"its data is in    {place}"]
+    if not settings.secret:
+        lines.append(
+            "no SECRET is set, so only testers with keys of their own may post: set it, or add --generate-secret"
+        )
+    else:
+        lines.append(f"a first result    {_variables(settings)}{_command()} post --example --url {address}")
+    with suppress(OSError):  # a full disk behind standard output stops nobody
+        print("\n".join(lines), flush=True)
+
+
+def _variables(settings: Settings) -> str:
+    """What a shell that lacks our environment has to set in front of a command."""
+    from orchboard.cli.database import kept_secret
+
+    if settings.secret != kept_secret(settings):
+        return "SECRET=… "
+    return f"ORCHBOARD_DATA={quote(settings.orchboard_data)} " if settings.orchboard_data else ""
+
+
+def _command() -> str:
+    """How this program was called, so that the line can be pasted."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        program = Path(sys.executable).with_name("orchboard")
+        if not program.exists():
+            return f"{quote(sys.executable)} -m orchboard"
+    return quote(str(program.absolute()))
