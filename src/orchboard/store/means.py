@@ -180,7 +180,7 @@ class MeansReader:
             asked &= model == place
         in_order, ranks = self._series.order_of_cells()
         present, cell = ranked(ranks[cell[asked]], len(ranks))
-        results = sums.results[asked]
+        results = sums.results[asked].astype(np.float64, copy=False)
         return Means(
             [in_order[rank] for rank in present.tolist()],
             self._series.models,

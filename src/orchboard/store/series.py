@@ -59,7 +59,7 @@ class SeriesDirectory:
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def places_of(self, numbers: Numbers) -> tuple[Numbers, Numbers]:
+    def places_of(self, numbers: NDArray[np.integer]) -> tuple[Numbers, Numbers]:
         """Where in `cells`, and where in `models`, each series is."""
         if len(self._places) < len(self._numbers):
             self._places = np.array(list(self._numbers), np.int64)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import asyncpg
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from orchboard.store.columns import Columns, Doubles
 from orchboard.store.series import Numbers, SeriesDirectory
@@ -18,8 +19,8 @@ class Sums(Struct, frozen=True):
     success_rate, seg_duration, round_trip_time -- sums; times in seconds
     """
 
-    series: Numbers
-    results: Doubles
+    series: NDArray[np.integer]
+    results: NDArray[np.integer | np.floating]
     success_rate: Doubles
     seg_duration: Doubles
     round_trip_time: Doubles
@@ -27,11 +28,12 @@ class Sums(Struct, frozen=True):
     @property
     def size(self) -> int:
         """Bytes of all arrays."""
-        return 5 * self.series.nbytes
+        arrays = (self.series, self.results, self.success_rate, self.seg_duration, self.round_trip_time)
+        return sum(array.nbytes for array in arrays)
 
 
 async def sums_of(rows: Sequence[asyncpg.Record], directory: SeriesDirectory) -> Sums:
-    """The rows of one span in `segments`."""
+    """The rows of one span in `segments`; integers as small as they can be, as there are many spans."""
     series = np.frombuffer(b"".join(row["series"] for row in rows), ">i4").astype(np.int64)
     return _sums(await directory.numbers_of(series), rows)
 
@@ -48,16 +50,21 @@ async def unsummed_sums_of(rows: Sequence[asyncpg.Record], directory: SeriesDire
 
 
 def _sums(series: Numbers, rows: Sequence[asyncpg.Record]) -> Sums:
-    def column(name: str, kind: str) -> Doubles:
-        return np.frombuffer(b"".join(row[name] for row in rows), kind).astype(np.float64)
+    def column(name: str) -> Doubles:
+        return np.frombuffer(b"".join(row[name] for row in rows), ">f8").astype(np.float64)
 
+    results = np.frombuffer(b"".join(row["results"] for row in rows), ">i4")
     return Sums(
-        series,
-        column("results", ">i4"),
-        column("success_rate", ">f8"),
-        column("seg_duration", ">f8"),
-        column("round_trip_time", ">f8"),
+        _small(series),
+        _small(results),
+        column("success_rate"),
+        column("seg_duration"),
+        column("round_trip_time"),
     )
+
+
+def _small(integers: NDArray[np.integer]) -> NDArray[np.integer]:
+    return integers.astype(np.min_scalar_type(integers.max(initial=0)))
 
 
 def add_up(parts: Sequence[Sums], columns: Sequence[Columns], length: int) -> Sums:
@@ -65,7 +72,7 @@ def add_up(parts: Sequence[Sums], columns: Sequence[Columns], length: int) -> Su
     everything = [*parts, *(_one_by_one(each) for each in columns)]
     series = np.concatenate([np.zeros(0, np.int64), *(part.series for part in everything)])
 
-    def total(of_parts: Iterable[Doubles]) -> Doubles:
+    def total(of_parts: Iterable[NDArray[np.integer | np.floating]]) -> Doubles:
         return np.bincount(series, np.concatenate([np.zeros(0), *of_parts]), length).astype(float, copy=False)
 
     results = total(part.results for part in everything)
