@@ -81,7 +81,9 @@ def create_app(
         pipelines_cache_s=settings.pipelines_cache_s,
         now=now,
     )
-    answers = Answers(changes, Lookout(store.fetch_snapshot), max_bytes=settings.answer_cache_bytes)
+    answers = Answers(
+        changes, Lookout(store.fetch_snapshot, changes.note_elsewhere), max_bytes=settings.answer_cache_bytes
+    )
     access_log, request_ids = AccessLog(), RequestIds()
     post_stats = PostStats(senders, max_body_bytes=settings.max_body_bytes)
     short_way = ShortWay(answers, post_stats, board, access_log, request_ids) if settings.short_way else None

@@ -39,6 +39,22 @@ def test_the_snapshot_is_the_same_until_somebody_writes(database_url: str) -> No
     run(work())
 
 
+def test_what_was_read_before_a_change_was_seen_is_not_used_any_more() -> None:
+    """Before an answer can be made under the new epoch."""
+
+    async def work() -> None:
+        database, told = Database(), list[int]()
+        database.answer.set()
+        look = Lookout(database.fetch_snapshot, lambda: told.append(look.epoch))
+        for snapshot in ("1", "1", "2"):
+            database.snapshot = snapshot
+            await look.look()
+        assert told == [1, 2]
+        assert look.seen_until > time.monotonic()
+
+    run(work())
+
+
 def test_a_transaction_is_seen_when_it_commits(database_url: str) -> None:
     async def work() -> None:
         writer = await asyncpg.connect(database_url)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.stats import JobType, StatsQuery, Window
+from orchboard.store.changes import Changes
 from orchboard.store.queries import sql
 from orchboard.store.sealing import unseal
 from tests.store.board import Board, on_board
@@ -157,8 +159,9 @@ def test_one_reading_serves_all_who_came_before_it(
     on_board(database_url, test)
 
 
-def test_a_reading_serves_for_a_moment_while_this_host_stores_nothing(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("note", [Changes.note_everything, Changes.note_elsewhere])
+def test_a_reading_serves_for_a_moment_while_nobody_is_known_to_store_anything(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, note: Callable[[Changes], None]
 ) -> None:
     monkeypatch.setattr("orchboard.store.recent.SERVES_S", 60)
 
@@ -169,7 +172,7 @@ def test_a_reading_serves_for_a_moment_while_this_host_stores_nothing(
         for _ in range(3):
             await board.reader.fetch_means(query)
         assert sent[sql("sync")] == 0
-        board.changes.note_everything()
+        note(board.changes)
         await board.reader.fetch_means(query)
         assert sent[sql("sync")] == 1
 

@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable
 
 from orchboard.errors import Refusal
 
-# An answer may be a second older than the newest commit elsewhere; the rest is for the way to the reader.
-SIGHT_S = 0.9
+# An answer may be a second older than the newest commit elsewhere. When it is made, what it is made of may be SERVES_S
+# old (changes.py); the rest is for the way to the reader.
+SIGHT_S = 0.7
 
 # A look that is due is taken beside the requests, so that a busy server's never wait for one.
-_DUE_S = 0.5
+_DUE_S = 0.35
 
 # Longer than this nobody waits for a look: computing the answer is the surer thing.
 _PATIENCE_S = 0.5
@@ -20,13 +21,17 @@ _PATIENCE_S = 0.5
 class Lookout:
     """Looks at the database's snapshot, once for a whole process, when someone needs to know.
 
-    epoch -- grows when the snapshot is another than at the last look
+    note_change -- called when the snapshot is another than at the last look: what was read before may be old
+    epoch -- grows then
     seen_until -- until when the last look holds, on time.monotonic's clock
     due_at -- when the next should begin, if somebody is asking
     """
 
-    def __init__(self, fetch_snapshot: Callable[[], Awaitable[str]]) -> None:
+    def __init__(
+        self, fetch_snapshot: Callable[[], Awaitable[str]], note_change: Callable[[], None] = lambda: None
+    ) -> None:
         self._fetch_snapshot = fetch_snapshot
+        self._note_change = note_change
         self._snapshot = ""
         self._looking: asyncio.Task[None] | None = None
         self.epoch = 0
@@ -53,4 +58,5 @@ class Lookout:
         if snapshot != self._snapshot:
             self._snapshot = snapshot
             self.epoch += 1
+            self._note_change()
         self.seen_until = began_at + SIGHT_S

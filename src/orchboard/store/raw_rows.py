@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 import asyncpg
 
 from orchboard.stats import JobType, StatsQuery, Window
-from orchboard.store.changes import EVERYTHING, LATE, SERVES_S, Changes, orchestrator_slot
+from orchboard.store.changes import ELSEWHERE, EVERYTHING, LATE, SERVES_S, Changes, orchestrator_slot
 from orchboard.store.database import Database
 from orchboard.store.moments import SECOND, to_datetime, to_moment
 from orchboard.store.queries import sql
@@ -134,7 +134,7 @@ class RawRows:
         )
 
     def _token_of(self, key: Key) -> object:
-        return self._changes.token_of(EVERYTHING, orchestrator_slot(key[0]))()
+        return self._changes.token_of(EVERYTHING, ELSEWHERE, orchestrator_slot(key[0]))()
 
     async def _bring_up_to_date(self, key: Key, held: _Held, since: int) -> None:
         began_at, token, late = time.monotonic(), self._token_of(key), self._late_now()

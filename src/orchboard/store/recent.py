@@ -8,7 +8,7 @@ import asyncpg
 import numpy as np
 
 from orchboard.stats import JobType
-from orchboard.store.changes import EVERYTHING, LATE, SERVES_S, Changes, job_type_slot
+from orchboard.store.changes import ELSEWHERE, EVERYTHING, LATE, SERVES_S, Changes, job_type_slot
 from orchboard.store.columns import Columns, Results, Sightings, read_results
 from orchboard.store.coverage import Coverage
 from orchboard.store.database import Database
@@ -41,7 +41,9 @@ class Recent:
         self._database = database
         self._directory = directory
         self._changes = changes
-        self._token_now = changes.token_of(EVERYTHING, *(job_type_slot(job_type) for job_type in JobType))
+        self._token_now = changes.token_of(
+            EVERYTHING, ELSEWHERE, *(job_type_slot(job_type) for job_type in JobType)
+        )
         self._late_now = changes.token_of(LATE)
         self._token: object = None
         self._late: object = None
