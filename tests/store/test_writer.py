@@ -13,9 +13,7 @@ from orchboard.errors import BadInputError, DatabaseUnavailableError, KeyReusedE
 from orchboard.parsing import parse_stats
 from orchboard.stats import JobType
 from orchboard.store.changes import LATE, LATE_AFTER_S, Changes, job_type_slot
-from orchboard.store.lane import Lane
 from orchboard.store.store import Store
-from orchboard.store.writer import _WORTH_A_COMMIT
 from tests.conftest import run, transcoding
 from tests.store.relay import relayed
 from tests.store.writing import (
@@ -61,56 +59,6 @@ def test_what_came_while_one_was_under_way_is_one_commit(database_url: str) -> N
             database_url, transactions.format("=")
         )
         assert await stored_numbers(database_url) == list(range(101)), "in the order they came"
-
-    run(work())
-
-
-def test_a_second_group_is_under_way_when_enough_wait(database_url: str) -> None:
-    async def work() -> None:
-        async with opened(database_url) as store:
-            async with held_up(database_url, store) as first:
-                few = [submit(store, number) for number in range(1, _WORTH_A_COMMIT)]
-                await asyncio.sleep(0.2)
-                assert await query(database_url, f"SELECT count(*) {WAITING}") == 1
-                enough = submit(store, _WORTH_A_COMMIT)
-                while await query(database_url, f"SELECT count(*) {WAITING}") != 2:
-                    await asyncio.sleep(0.01)
-                third = [submit(store, number) for number in range(_WORTH_A_COMMIT + 1, 50)]
-            assert set(await outcomes([first, *few, enough, *third])) == {None}
-        assert sorted(await stored_numbers(database_url)) == list(range(50))
-        groups = "SELECT array_agg(n ORDER BY n) FROM (SELECT count(*) n FROM events GROUP BY xmin::text)"
-        assert await query(database_url, f"{groups} g") == [1, _WORTH_A_COMMIT, 49 - _WORTH_A_COMMIT]
-
-    run(work())
-
-
-def test_a_key_that_is_under_way_is_not_sent_a_second_time(database_url: str) -> None:
-    async def work() -> None:
-        async with opened(database_url) as store:
-            async with held_up(database_url, store, number=1, key="k") as one:
-                again = [submit(store, 1, key="k") for _ in range(3 * _WORTH_A_COMMIT)]
-                await asyncio.sleep(0.2)
-                assert await query(database_url, f"SELECT count(*) {WAITING}") == 1
-            assert set(await outcomes([one, *again])) == {None}
-        assert await stored_numbers(database_url) == [1]
-
-    run(work())
-
-
-def test_a_connection_that_is_not_to_be_had_holds_up_nobody_whom_another_can_take(database_url: str) -> None:
-    async def work() -> None:
-        async with opened(database_url) as store:
-            assert await outcomes([submit(store, 0)]) == [None]
-
-            async def refused() -> None:
-                raise asyncpg.TooManyConnectionsError("sorry, too many clients already")
-
-            _, second = store._writer._lanes
-            second.connection.open = refused  # type: ignore[method-assign]
-            for number in range(20):
-                waiting = [submit(store, number) for _ in range(3 * _WORTH_A_COMMIT)]
-                async with asyncio.timeout(2):
-                    assert set(await outcomes(waiting)) == {None}
 
     run(work())
 
@@ -462,9 +410,9 @@ def test_a_key_that_expires_just_then_is_stored_and_not_taken_for_a_repeat(datab
             assert await outcomes([submit(store, 1, key="k")]) == [None]
             compare = store._writer._compare
 
-            async def expired_meanwhile(lane: Lane, repeated: Any) -> None:
+            async def expired_meanwhile(repeated: Any) -> None:
                 await query(database_url, "DELETE FROM idempotency_keys")
-                await compare(lane, repeated)
+                await compare(repeated)
 
             store._writer._compare = expired_meanwhile  # type: ignore[method-assign]
             assert await outcomes([submit(store, 2, key="k")]) == [None]

@@ -67,15 +67,13 @@ async def stored_numbers(url: str) -> list[int]:
 
 
 @asynccontextmanager
-async def held_up(
-    url: str, store: Store, *, number: int = 0, key: str | None = None
-) -> AsyncIterator[Stored]:
-    """One result is under way and can't get on until the end of the block."""
+async def held_up(url: str, store: Store) -> AsyncIterator[Stored]:
+    """One result, number 0, is under way and can't get on until the end of the block."""
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction():
             await connection.execute("LOCK TABLE events IN SHARE MODE")
-            first = submit(store, number, key=key)
+            first = submit(store, 0)
             await until_waiting(url)
             yield first
     finally:

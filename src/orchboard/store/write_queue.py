@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -65,8 +65,8 @@ class WriteQueue:
         self._rows: deque[QueuedRow] = deque()
         self._bytes = 0
 
-    def __len__(self) -> int:
-        return len(self._rows)
+    def __bool__(self) -> bool:
+        return bool(self._rows)
 
     def __iter__(self) -> Iterator[QueuedRow]:
         return iter(self._rows)
@@ -83,21 +83,14 @@ class WriteQueue:
         self._rows.extendleft(reversed(rows))
         self._bytes += sum(row.size for row in rows)
 
-    def next_key(self) -> str | None:
-        """The Idempotency-Key of the oldest row; None without."""
-        return self._rows[0].key if self._rows else None
-
-    def next_group(self, *, besides: Set[str]) -> list[QueuedRow]:
-        """The oldest rows, as far as they fit: one at least, unless all are settled. A key occurs once.
-
-        besides -- keys that are under way: a row with one of them, and what came after it, waits
-        """
+    def next_group(self) -> list[QueuedRow]:
+        """The oldest rows, as far as they fit: one at least, unless all are settled. A key occurs once."""
         group: list[QueuedRow] = []
-        keys = set(besides)
+        keys: set[str] = set()
         room = MAX_GROUP_BYTES
         while self._rows and len(group) < MAX_GROUP_ROWS:
             row = self._rows[0]
-            if row.key in keys or (group and row.size > room):
+            if group and (row.size > room or row.key in keys):
                 break
             self._rows.popleft()
             self._bytes -= row.size

@@ -19,8 +19,8 @@ from orchboard.store.database import (
     unavailable,
 )
 from orchboard.store.hosts import CANT_CONNECT
-from orchboard.store.kept_connection import NotSentError
-from orchboard.store.lane import Lane
+from orchboard.store.inserts import Inserts
+from orchboard.store.kept_connection import KeptConnection, NotSentError
 from orchboard.store.overflow import keep
 from orchboard.store.spool import Spool
 from orchboard.store.write_queue import QueuedRow, WriteQueue
@@ -41,20 +41,12 @@ _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.05, 0.5
 # under way, and how long that may take. Testers give up after 8 s.
 _SPOOL_AFTER_S, _FLIGHT_S = 1.0, 3.0
 
-# While one group is under way, another is sent when so many results wait: Postgres is at the one while we are at the
-# other, and fewer are not worth a commit of their own.
-_LANES = 2
-_WORTH_A_COMMIT = 8
-
-# So long a lane that could not go on is left alone, as long as another one is at work.
-_REST_S = 1.0
-
 
 class Writer:
-    """Stores results in the order they came, in groups, on connections of its own.
+    """Stores results in the order they came, in groups: one at a time, on a connection of its own.
 
     Nothing waits for a group to fill. With no statement under way a result is sent at once; those that
-    come while one is under way are the next group, sent when it is done or when there are enough of them.
+    come while one is under way are the next group.
 
     on_region_gone -- called when a region was removed from the database since its id was read
     tell_stored -- called with what was stored, or may have been, and how long that took at most, in seconds,
@@ -66,13 +58,16 @@ class Writer:
         self, database: Database, *, on_region_gone: Callable[[], None], spool: Spool | None = None
     ) -> None:
         self._database = database
+        self._connection = KeptConnection(database)
         self._spool = spool
         self._timeout_s = database.timeout_s
         flight_s = self._timeout_s if spool is None else min(_FLIGHT_S, self._timeout_s / 2)
-        self._lanes = [Lane(database, timeout_s=self._timeout_s, flight_s=flight_s) for _ in range(_LANES)]
+        self._inserts = Inserts(self._connection, timeout_s=self._timeout_s, flight_s=flight_s)
         self._on_region_gone = on_region_gone
         self.tell_stored: Callable[[Sequence[ParsedStats], float], None] = lambda *_: None
         self._waiting = WriteQueue()
+        self._flying: list[QueuedRow] = []
+        self._writing: asyncio.Task[None] | None = None
         self._closed = False
 
     def submit(
@@ -101,7 +96,8 @@ class Writer:
             keep(spool, [row])
             return row.stored
         self._waiting.append(row)
-        self._set_to_work()
+        if self._writing is None:
+            self._writing = loop.create_task(self._write())
         return row.stored
 
     def keep(
@@ -128,100 +124,64 @@ class Writer:
     async def close(self) -> None:
         """Store what waits within FLUSH_S, spool or refuse the rest, and close the connection."""
         self._closed = True
-        if busy := [lane.writing for lane in self._lanes if lane.writing is not None]:
-            _, late = await asyncio.wait(busy, timeout=FLUSH_S)
+        if self._writing is not None:
+            _, late = await asyncio.wait([self._writing], timeout=FLUSH_S)
             await end(late)
-        left = [row for row in (*self._flying(), *self._waiting) if not row.stored.done()]
+        left = [row for row in (*self._flying, *self._waiting) if not row.stored.done()]
         self._give_up(left, DatabaseUnavailableError(NO_ANSWER))
-        await asyncio.gather(*(lane.connection.close() for lane in self._lanes))
+        await self._connection.close()
 
-    def _flying(self) -> list[QueuedRow]:
-        """What is under way."""
-        return [row for lane in self._lanes for row in lane.flying]
-
-    def _set_to_work(self) -> None:
-        """Have one lane more at work, if there is work for it."""
-        idle = [lane for lane in self._lanes if lane.writing is None]
-        if idle and self._has_work(lane := min(idle, key=lambda lane: lane.failed_at)):
-            if len(idle) == len(self._lanes):
-                self._expire_in(self._timeout_s if self._spool is None else self._patience_s())
-            lane.writing = asyncio.create_task(self._write(lane))
-
-    def _has_work(self, lane: Lane) -> bool:
-        """Whether a lane is to take what waits; what it leaves, another one that is at work takes."""
-        if self._is_alone(lane):
-            return bool(self._waiting)
-        return (
-            len(self._waiting) >= _WORTH_A_COMMIT
-            and self._waiting.next_key() not in self._flying_keys()
-            and lane.failed_at + _REST_S < asyncio.get_running_loop().time()
-        )
-
-    def _is_alone(self, lane: Lane) -> bool:
-        return all(other is lane or other.writing is None for other in self._lanes)
-
-    def _flying_keys(self) -> set[str]:
-        return {row.key for row in self._flying() if row.key is not None}
-
-    async def _write(self, lane: Lane) -> None:
-        """Store what waits until there is no work left for this lane. One in trouble leaves it to one that is not."""
+    async def _write(self) -> None:
+        """Store what waits until nothing does."""
+        self._expire_in(self._timeout_s if self._spool is None else self._patience_s())
         pause_s = 0.0
         try:
-            while self._has_work(lane):
-                if await self._is_connected(lane) and await self._store_next(lane):
-                    lane.failed_at, pause_s = -math.inf, 0.0
-                    continue
-                lane.failed_at = asyncio.get_running_loop().time()
-                if self._is_alone(lane):
+            while self._waiting:
+                is_well = await self._is_connected()
+                if is_well:
+                    self._flying = self._waiting.next_group()
+                    is_well = not self._flying or await self._store(self._flying)
+                    self._flying = []
+                if is_well:
+                    pause_s = 0.0
+                else:
                     await asyncio.sleep(pause_s)
                     pause_s = min(max(pause_s * 2, _FIRST_PAUSE_S), _LAST_PAUSE_S)
         except Exception as error:
             log.exception("fault in the writer")
-            self._waiting.refuse((*lane.flying, *self._waiting), error)
-            lane.flying = []
+            self._waiting.refuse((*self._flying, *self._waiting), error)
         finally:
-            lane.writing = None
-            if not any(each.writing for each in self._lanes):
-                self._expiry.cancel()
+            self._writing = None
+            self._expiry.cancel()
 
-    async def _is_connected(self, lane: Lane) -> bool:
+    async def _is_connected(self) -> bool:
         """Whether there is a connection now. What has waited too long for one is given up."""
         try:
-            await lane.connection.open()
-        except (*CANT_CONNECT, *LOST, Refusal) as error:
-            if self._is_alone(lane):
-                self._do_without(error)
-            return False
-        return True
-
-    def _do_without(self, error: Exception) -> None:
-        """Give up what has waited too long for a connection, or everything when there won't be one."""
-        if isinstance(error, CANT_CONNECT):
+            await self._connection.open()
+        except CANT_CONNECT as error:
             patience_s = WRITE_PATIENCE_S if self._spool is None else self._patience_s()
             since = asyncio.get_running_loop().time() - patience_s
             if impatient := [row for row in self._waiting if row.submitted_at < since]:
                 self._give_up(impatient, unavailable(error))
-        else:
-            refusal = error if isinstance(error, Refusal) else unavailable(error)
+        except LOST as error:
+            self._give_up(list(self._waiting), unavailable(error))
+        except Refusal as refusal:
             self._give_up(list(self._waiting), refusal)
+        else:
+            return True
+        return False
 
-    async def _store_next(self, lane: Lane) -> bool:
-        lane.flying = self._waiting.next_group(besides=self._flying_keys())
-        is_well = not lane.flying or await self._store(lane, lane.flying)
-        lane.flying = []
-        return is_well
-
-    async def _store(self, lane: Lane, group: Sequence[QueuedRow]) -> bool:
+    async def _store(self, group: Sequence[QueuedRow]) -> bool:
         """Store a group; if Postgres refuses it, its halves, and so on down to the row that is refused.
 
         False when it was not to be done now: what may be stored later waits again.
         """
         try:
-            await self._insert(lane, group)
+            await self._insert(group)
         except BAD_ROW as error:
             if len(group) > 1:
                 middle = len(group) // 2
-                halves = [await self._store(lane, half) for half in (group[:middle], group[middle:])]
+                halves = [await self._store(half) for half in (group[:middle], group[middle:])]
                 return all(halves)
             group[0].settle(self._refusal(error))
         except NotSentError:
@@ -235,24 +195,24 @@ class Writer:
             return False
         return True
 
-    async def _insert(self, lane: Lane, group: Sequence[QueuedRow]) -> None:
+    async def _insert(self, group: Sequence[QueuedRow]) -> None:
         loop = asyncio.get_running_loop()
         sent_at = -math.inf if any(row.receipt for row in group) else loop.time()
-        new_keys = await lane.inserts.send(group)
+        new_keys = await self._inserts.send(group)
         new = [row for row in group if row.key in new_keys]
         # One whose key was there may have come by another server a moment ago, and nobody told us.
         self.tell_stored([row.parsed for row in group], loop.time() - sent_at)
         for row in new:
             row.settle()
         if len(new) < len(group):
-            await self._compare(lane, [row for row in group if row.key not in new_keys])
+            await self._compare([row for row in group if row.key not in new_keys])
 
-    async def _compare(self, lane: Lane, repeated: Sequence[QueuedRow]) -> None:
+    async def _compare(self, repeated: Sequence[QueuedRow]) -> None:
         """Acknowledge results whose keys were there, unless they came with another body then.
 
         Keys may have expired since: those results are stored after all.
         """
-        digests = await lane.inserts.fetch_digests(repeated)
+        digests = await self._inserts.fetch_digests(repeated)
         for row in repeated:
             if row.key in digests:
                 row.settle(None if digests[row.key] == row.digest else KeyReusedError())
@@ -291,7 +251,7 @@ class Writer:
 
     def _patience_s(self) -> float:
         """How long a result waits before it goes to the spool."""
-        return min(_FLIGHT_S if self._flying() else _SPOOL_AFTER_S, self._timeout_s / 2)
+        return min(_FLIGHT_S if self._flying else _SPOOL_AFTER_S, self._timeout_s / 2)
 
     def _expire(self) -> None:
         """Refuse or spool those whose time has run out, and look again when the next one's has."""
@@ -305,7 +265,7 @@ class Writer:
             oldest = min((row.submitted_at for row in self._waiting), default=now)
             self._expire_in(max(oldest + self._patience_s() - now, _EXPIRY_STEP_S))
             return
-        pending = (*self._flying(), *self._waiting)
+        pending = (*self._flying, *self._waiting)
         expired = [row for row in pending if row.submitted_at + self._timeout_s <= now]
         self._waiting.refuse(expired, DatabaseUnavailableError(NO_ANSWER))
         oldest = min((row.submitted_at for row in pending if not row.stored.done()), default=now)
