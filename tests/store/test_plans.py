@@ -90,7 +90,7 @@ def _arguments(now: datetime) -> dict[str, tuple[Any, ...]]:
         "series": ([1, 5, 9, 200],),
         "block": (3, day),
         "raw_stats": ("0x5", now - timedelta(days=1), now, "ai", now - timedelta(days=2), "FRA", None, None),
-        "insert_stats": (["0x1"], [1], ["{}"], [None], now, [10**12]),
+        "insert_stats": ("0x1", "1", "{}", "", now, str(10**12)),
         "insert_once": (["0x1"], [1], ["{}"], [None], [None], [None], [now], [10**12]),
         "count_results": (hours, now),
         "unsummed_segments": (*short, "ai"),

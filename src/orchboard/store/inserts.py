@@ -12,6 +12,9 @@ from orchboard.store.queries import sql
 from orchboard.store.receipts import Receipt, Receipts
 from orchboard.store.write_queue import QueuedRow
 
+# Between texts: valid JSON has it nowhere, and no orchestrator that was ever seen.
+_BETWEEN = "\x1e"
+
 
 class Inserts:
     """Sends groups on one connection, one at a time.
@@ -32,11 +35,23 @@ class Inserts:
         Raises as KeptConnection.fetch. After anything but NotSentError and BAD_ROW nobody knows what became of it: then
         each result has the receipt that it was sent with, and with that is stored once, however often it is sent.
         """
-        if any(row.receipt is not None or row.key is not None for row in group):
+        if any(
+            row.receipt is not None or row.key is not None or _BETWEEN in row.parsed.orchestrator
+            for row in group
+        ):
             return await self._send_once(group)
         event_time, ids = await self._take_receipts(group)
         try:
-            await self._fetch("insert_stats", group, *_columns(group), event_time, ids)
+            await self._fetch(
+                "insert_stats",
+                group,
+                _BETWEEN.join([row.parsed.orchestrator for row in group]),
+                ",".join([str(row.region_id) for row in group]),
+                _BETWEEN.encode().join([row.parsed.payload for row in group]).decode(),
+                ",".join(["" if row.tester_id is None else str(row.tester_id) for row in group]),
+                event_time,
+                ",".join(map(str, ids)),
+            )
         except NotSentError:
             raise
         except BaseException:
@@ -50,7 +65,10 @@ class Inserts:
         inserted = await self._fetch(
             "insert_once",
             group,
-            *_columns(group),
+            [row.parsed.orchestrator for row in group],
+            [row.region_id for row in group],
+            [row.parsed.payload.decode() for row in group],
+            [row.tester_id for row in group],
             [row.key for row in group],
             [row.digest for row in group],
             [receipt.event_time for receipt in receipts],
@@ -84,12 +102,3 @@ class Inserts:
         latest = asyncio.get_running_loop().time() + self._flight_s
         async with asyncio.timeout_at(min(youngest + self._timeout_s, latest)):
             return await self._connection.fetch(sql(name), *arguments)
-
-
-def _columns(group: Sequence[QueuedRow]) -> list[list[object]]:
-    return [
-        [row.parsed.orchestrator for row in group],
-        [row.region_id for row in group],
-        [row.parsed.payload.decode() for row in group],
-        [row.tester_id for row in group],
-    ]

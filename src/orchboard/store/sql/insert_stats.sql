@@ -1,10 +1,13 @@
 -- Stores results without Idempotency-Keys, received now, all or none. Sent twice, it is refused the second time: their
 -- primary keys are there by then. What `insert_once` does beside that takes 5 to 13 % of the time.
--- Arrays with an item a result:
--- $1 orchestrator (lower case), $2 region id, $3 payload (JSON text), $4 tester id or null, $6 id, from `reserve`
+-- Texts with an item a result; a text is sent and taken apart in half the time that an array takes:
+-- $1 orchestrators (lower case) and $3 payloads (JSON), with U+001E between; with commas between: $2 region ids,
+-- $4 tester ids, empty for null, $6 ids, from `reserve`
 -- For all of them: $5 receipt time
 -- Returns nothing.
 INSERT INTO events (id, event_time, orchestrator, region_id, payload, tester_id)
-SELECT id, $5::timestamptz, orchestrator, region_id, payload::jsonb, tester_id
-FROM unnest($1::text[], $2::integer[], $3::text[], $4::integer[], $6::bigint[])
-    AS given (orchestrator, region_id, payload, tester_id, id);
+SELECT id::bigint, $5::timestamptz, orchestrator, region_id::integer, payload::jsonb, tester_id::integer
+FROM unnest(
+    string_to_array($1::text, chr(30)), string_to_array($2::text, ','), string_to_array($3::text, chr(30)),
+    string_to_array($4::text, ',', ''), string_to_array($6::text, ',')
+) AS given (orchestrator, region_id, payload, tester_id, id);
