@@ -63,6 +63,36 @@ def test_what_came_while_one_was_under_way_is_one_commit(database_url: str) -> N
     run(work())
 
 
+def test_no_text_in_a_result_is_taken_for_the_end_of_it(database_url: str) -> None:
+    """Groups are sent as texts with something between (insert_stats.sql)."""
+    odd = ["a\x1eb", "\x1e", "a,b", "\n", "'", "\\", "\\n", "{", "\u2028", "x"]
+
+    async def work() -> None:
+        async with opened(database_url) as store:
+            for names in (*((name,) for name in odd), odd, [name for name in odd if "\x1e" not in name]):
+                async with held_up(database_url, store) as first:
+                    group = [
+                        submit(
+                            store,
+                            number,
+                            orchestrator=f"0x{name}",
+                            response_payload=name,
+                            own={name: [name, "\n"]},
+                        )
+                        for number, name in enumerate(names)
+                    ]
+                assert set(await outcomes([first, *group])) == {None}
+                kept = (
+                    "SELECT array_agg(orchestrator ORDER BY id) FROM events WHERE orchestrator = payload->>'orchestrator' "
+                    "AND payload->>'response_payload' = substr(orchestrator, 3) "
+                    "AND payload->'own'->(payload->>'response_payload')->>1 = chr(10)"
+                )
+                assert await query(database_url, kept) == [f"0x{name}" for name in names]
+                await query(database_url, "TRUNCATE events")
+
+    run(work())
+
+
 def test_a_group_is_bounded_in_rows_and_in_bytes(database_url: str) -> None:
     async def work() -> None:
         async with opened(database_url) as store:
