@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import environment
-from tests.conftest import SECRET, Client, run, transcoding
+from tests.conftest import ORCHESTRATOR, SECRET, Client, run, transcoding
 from tests.store.relay import relayed
 
 
@@ -92,10 +92,21 @@ def test_a_frozen_database_holds_no_reader_until_its_timeout(
                     assert {(each.status, each.data) for each in stale} == {(200, good.data)}
                     assert {each.headers["Warning"][:3] for each in stale} == {"111"}
                     assert refused.status == 503
+                began_at = time.monotonic()
+                posted = await asyncio.to_thread(client.post_stats, transcoding(timestamp=3))
+                assert posted.data == b"ok"
+                assert time.monotonic() - began_at < 1, "a tester has not to find out what readers know"
                 relay.passes_requests = relay.passes_answers = True
                 await asyncio.sleep(5)
                 answered = await asyncio.to_thread(client.get, "/api/pipelines?region=FRA")
                 assert answered.status == 200
+                deadline = time.monotonic() + 40  # a connection that was begun meanwhile is waited for
+                while True:
+                    raw = await asyncio.to_thread(client.get, "/api/raw_stats", orchestrator=ORCHESTRATOR)
+                    if 3 in [row["timestamp"] for row in raw.json()["MDW"]]:
+                        break
+                    assert time.monotonic() < deadline
+                    await asyncio.sleep(0.2)
             finally:
                 server.kill()
                 await server.wait()

@@ -91,6 +91,8 @@ class Writer:
         row = QueuedRow(parsed, region_id, key, digest, loop.time(), loop.create_future())
         row.tester_id = tester_id
         spool = self._spool
+        if spool is not None and self._database.presence.is_away:
+            spool.is_away = True  # readers found it out, which nobody has to do again
         # A key that waits in the spool is known only there.
         if spool is not None and (spool.is_away or (key is not None and spool.depth)):
             keep(spool, [row])
