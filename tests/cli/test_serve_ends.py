@@ -39,6 +39,16 @@ def answers(port: int) -> bool:
         return False
 
 
+def is_served(port: int) -> bool:
+    """Whether a worker answers; the port is open before that."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            return connection.recv(12) == b"HTTP/1.1 200"
+    except OSError:
+        return False
+
+
 def test_a_server_that_is_told_to_stop_stops_its_database_before_it_ends() -> None:
     with reachable_directory() as place, serving(place / "data") as (process, port):
         deadline = time.monotonic() + 10
@@ -51,7 +61,10 @@ def test_a_server_that_is_told_to_stop_stops_its_database_before_it_ends() -> No
 
 def test_the_workers_of_a_killed_server_end_and_free_its_port() -> None:
     with reachable_directory() as place, serving(place / "data", "--workers", "2") as (process, port):
-        time.sleep(1.5)  # the workers start after the address is printed
+        deadline = time.monotonic() + 20
+        while not is_served(port):  # the workers start after the address is printed
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         process.kill()
         process.wait()
         deadline = time.monotonic() + 10
