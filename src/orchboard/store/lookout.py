@@ -7,12 +7,11 @@ from collections.abc import Awaitable, Callable
 
 from orchboard.errors import Refusal
 
-# An answer may be a second older than the newest commit elsewhere. When it is made, what it is made of may be SERVES_S
-# old (changes.py); the rest is for the way to the reader.
-SIGHT_S = 0.7
+# An answer may be a second older than the newest commit elsewhere; the rest is for the way to the reader.
+SIGHT_S = 0.9
 
 # A look that is due is taken beside the requests, so that a busy server's never wait for one.
-_DUE_S = 0.35
+_DUE_S = 0.5
 
 # Longer than this nobody waits for a look: computing the answer is the surer thing.
 _PATIENCE_S = 0.5
