@@ -172,7 +172,7 @@ async def _kill(program: Program, testers: Testers) -> None:
     os.killpg(program.pid, signal.SIGKILL)
     await program.ended()
     program.start()
-    await testers.until_more(1)
+    await testers.until_more(CONNECTIONS + 1)  # each may have been told by the killed one still
     testers.is_killing = False
 
 
