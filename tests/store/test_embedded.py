@@ -167,8 +167,12 @@ def processes_in(directory: Path) -> list[int]:
 
 def postmasters_in(directory: Path) -> list[int]:
     """A postmaster is the one that still has the directory on its command line."""
-    commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes_in(directory)}
-    return [pid for pid, command in commands.items() if os.fsencode(directory) in command]
+    found = []
+    for pid in processes_in(directory):
+        with contextlib.suppress(OSError):  # a backend may have ended since
+            if os.fsencode(directory) in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
 
 
 def pid_of(data: Path) -> int:
