@@ -13,7 +13,6 @@ from orchboard.stats import JobType, StatsQuery, Window
 from orchboard.store.changes import Changes
 from orchboard.store.queries import sql
 from orchboard.store.sealing import unseal
-from orchboard.store.unconfirmed import confirmed
 from tests.store.board import Board, on_board
 
 HOUR = timedelta(hours=1)
@@ -156,56 +155,6 @@ def test_one_reading_serves_all_who_came_before_it(
         await asyncio.gather(*(board.reader.fetch_means(query) for _ in range(20)))
         assert sent[sql("sync")] == 1
         assert sent[sql("segments")] == 0
-
-    on_board(database_url, test)
-
-
-def test_what_is_made_while_it_is_asked_for_changes_is_made_again_when_there_are_any(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def test(board: Board) -> None:
-        await board.seal()
-        await board.compare_last(HOUR)
-        sent, now = counted(board, monkeypatch), await now_of(board)
-        query = StatsQuery(job_type=JobType.AI, window=Window(now - HOUR, now + HOUR))
-        made: list[float] = []
-
-        async def make() -> float:
-            made.append(float((await board.reader.fetch_means(query)).results.sum()))
-            return made[-1]
-
-        for _ in range(20):  # as above
-            del made[:]
-            sent.clear()
-            number = await confirmed(make)
-            if sent[sql("sync")] == 0:
-                break
-        assert made == [number]
-        assert (sent[sql("snapshot")], sent[sql("sync")]) == (1, 0)
-        await board.insert(await now_of(board))
-        assert await confirmed(make) == number + 1
-        assert made[-2:] == [number, number + 1], "the first before it was known"
-        board.changes.note_everything()
-        await board.insert(await now_of(board))
-        assert await confirmed(make) == number + 2
-        assert made[-1] == number + 2
-        assert len(made) == 4, "known to have changed, it is not made of what was there"
-
-    on_board(database_url, test)
-
-
-def test_a_database_that_is_gone_while_something_is_made_is_told(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def test(board: Board) -> None:
-        await board.compare_last(HOUR)
-        now = await now_of(board)
-        query = StatsQuery(job_type=JobType.AI, window=Window(now - HOUR, now))
-        board.database.presence.is_away = True
-        with pytest.raises(DatabaseUnavailableError):
-            await confirmed(lambda: board.reader.fetch_means(query))
-        board.database.presence.is_away = False
-        await confirmed(lambda: board.reader.fetch_means(query))
 
     on_board(database_url, test)
 

@@ -17,7 +17,6 @@ from orchboard.store.moments import SECOND, to_datetime, to_moment
 from orchboard.store.queries import sql
 from orchboard.store.series import SeriesDirectory
 from orchboard.store.spans import TEN_MINUTES
-from orchboard.store.unconfirmed import is_left
 from orchboard.tasks import be_seen
 
 # How far behind the last reading the next begins. A result's receipt time is when its statement began: one that took
@@ -56,7 +55,6 @@ class Recent:
         self._snapshot = ""
         self._scored = {job_type: Growing(np.int64, np.int64, *[np.float64] * 3) for job_type in JobType}
         self._sightings = Growing(np.int64, np.int64)
-        self._version = 0
         self.held_since = 0
 
     @property
@@ -76,24 +74,9 @@ class Recent:
     async def read(self) -> None:
         """Have everything that was committed before this call: one reading, however many ask.
 
-        On other hosts: everything that was committed SERVES_S before. Raises DatabaseUnavailableError. Within
-        `confirmed`, what is likely to be all of it is used, and it is asked meanwhile.
+        On other hosts: everything that was committed SERVES_S before. Raises DatabaseUnavailableError.
         """
         came_at = time.monotonic()
-        if self._serves(came_at):
-            return
-        if self._token == self._token_now():  # nobody wrote, as far as this host knows
-            version = self._version
-            if await is_left(lambda: self._is_still(version, came_at)):
-                return
-        await self._catch_up(came_at)
-
-    async def _is_still(self, version: int, came_at: float) -> bool:
-        """Whether nothing has changed since a version."""
-        await self._catch_up(came_at)
-        return self._version == version
-
-    async def _catch_up(self, came_at: float) -> None:
         while not self._serves(came_at):
             if self._reading is None or self._reading.done():
                 self._reading = asyncio.create_task(self._read())
@@ -102,7 +85,7 @@ class Recent:
 
     def look_again(self) -> None:
         """Have nothing that was read so far serve the next reader."""
-        self._began_at, self._token = -math.inf, None
+        self._began_at = -math.inf
 
     def _serves(self, came_at: float) -> bool:
         return self._began_at >= came_at or (
@@ -161,7 +144,6 @@ class Recent:
 
     def _take_in(self, results: Results, since: int) -> None:
         """Replace what is held from a moment on, and forget what is summed up or too much."""
-        self._version += 1
         held_since = self.coverage.recent_since
         if since > held_since:
             held_since = max(held_since, self.held_since)
