@@ -70,7 +70,7 @@ def _named(*names: str) -> int:
 
 ELSEWHERE = _named("elsewhere")
 """Another host may have stored results, as a look at the database showed (lookout.py): read again. Answers do not depend
-on it, they have the look itself."""
+on it, they have the look itself. A slot among the named ones: workers of a version that knows none count by the same."""
 
 
 class Changes:
