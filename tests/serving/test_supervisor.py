@@ -16,6 +16,7 @@ import pytest
 from tests.api.wire import Wire, get
 from tests.cli.conftest import environment
 from tests.conftest import SECRET
+from tests.processes import children_of
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 pytestmark = ON_LINUX
@@ -56,10 +57,10 @@ def answers(port: int) -> bool:
 
 def workers_of(program: "subprocess.Popen[str]") -> set[int]:
     found = set()
-    for child in Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split():
+    for child in children_of(program.pid):
         try:
             if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                found.add(int(child))
+                found.add(child)
         except OSError:
             continue
     return found

@@ -19,6 +19,7 @@ from orchboard.simulate.bulk import load
 from orchboard.simulate.network import make_network
 from orchboard.simulate.results import RESULTS_A_BATCH, results
 from orchboard.stats import JobType
+from tests.processes import children_of
 
 SINCE = datetime(2026, 3, 1, tzinfo=UTC)
 UNTIL = SINCE + timedelta(days=2)
@@ -141,10 +142,6 @@ def test_the_database_s_own_error_comes_through(database_url: str) -> None:
     fetch(database_url, "alter table events add constraint none_may_enter check (orchestrator = '')")
     with pytest.raises(asyncpg.CheckViolationError):
         run_load(database_url, RESULTS_A_BATCH + 1)
-
-
-def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def is_running(pid: int) -> bool:

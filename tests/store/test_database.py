@@ -2,15 +2,11 @@
 
 import asyncio
 import itertools
-import os
-import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 
 import asyncpg
 from msgspec.structs import replace
@@ -19,6 +15,7 @@ from orchboard.config import Settings
 from orchboard.store.embedded import EmbeddedPostgres
 from tests.conftest import Client, StartServer, ai, run, transcoding
 from tests.places import reachable_directory
+from tests.processes import frozen
 
 AT_ONCE = 12
 
@@ -45,22 +42,6 @@ def locked(url: str, table: str) -> Iterator[None]:
         finally:
             done.set()
             holding.result()
-
-
-@contextmanager
-def frozen(directory: Path) -> Iterator[None]:
-    """A server that the kernel still takes connections for, and that does nothing."""
-    postmaster = (directory / "postmaster.pid").read_text().split()[0]
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], check=True, capture_output=True, text=True)
-    pairs = [line.split() for line in listed.stdout.splitlines()]
-    pids = [int(pid) for pid, parent in pairs if postmaster in (pid, parent)]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 def test_all_who_ask_for_stale_regions_at_once_wait_no_longer_than_one(
@@ -97,7 +78,7 @@ def test_a_post_to_a_frozen_database_is_refused_in_time(
             client = Client(start_server(replace(settings, postgres=postgres.url, db_timeout_s=0.4)).url)
             with ThreadPoolExecutor(AT_ONCE) as crowd:
                 list(crowd.map(lambda _: client.post_stats(transcoding()), range(AT_ONCE)))
-                with frozen(postgres.directory):
+                with frozen(int((postgres.directory / "postmaster.pid").read_text().split()[0])):
                     began_at = time.monotonic()
                     answers = list(
                         crowd.map(lambda _: client.post_stats(transcoding()).status, range(AT_ONCE))

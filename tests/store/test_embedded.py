@@ -25,6 +25,7 @@ from orchboard.store.embedded_binaries import find_binaries
 from orchboard.store.embedded_initdb import make_cluster
 from orchboard.store.embedded_paths import SOCKET, Account, Cluster, postgres_account
 from orchboard.store.embedded_postmaster import LOG_BYTES, bound_log, read_pid
+from tests.processes import frozen
 
 MAJOR = find_binaries(None).major
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
@@ -340,18 +341,11 @@ def test_a_signal_that_is_lost_is_sent_again() -> None:
 def test_a_frozen_one_is_stopped_soon_and_recovered_at_the_next_start(data: Path, start: Start) -> None:
     postgres = start(data)
     ask(postgres.url, "create table kept as select 7 as number")
-    postmaster = pid_of(data)
-    os.kill(postmaster, signal.SIGSTOP)
-    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-    for process in map(int, children):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, signal.SIGSTOP)
-    began_at = time.monotonic()
-    postgres.stop()
-    assert time.monotonic() - began_at < 10
-    for process in map(int, children):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, signal.SIGCONT)  # they see that the postmaster is gone
+    with frozen(pid_of(data)):
+        began_at = time.monotonic()
+        postgres.stop()
+        assert time.monotonic() - began_at < 10
+    # Now its children go on, and see that it is gone.
     assert ask(start(data).url, "select number from kept") == 7
 
 

@@ -1,0 +1,32 @@
+"""Other processes: a test looks at what comes and goes meanwhile."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+
+def children_of(pid: int) -> list[int]:
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], check=True, capture_output=True, text=True)
+    pairs = [map(int, line.split()) for line in listed.stdout.splitlines()]
+    return [child for child, parent in pairs if parent == pid]
+
+
+def send(sent: signal.Signals, pids: Iterable[int]) -> None:
+    """Send a signal to those that have not ended meanwhile."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, sent)
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """A server that the kernel still takes connections for, and that does nothing."""
+    os.kill(pid, signal.SIGSTOP)  # first, so that no more children come
+    pids = [pid, *children_of(pid)]
+    send(signal.SIGSTOP, pids)
+    try:
+        yield
+    finally:
+        send(signal.SIGCONT, pids)
