@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from orchboard.api import protocol
+from orchboard.api import reading
 from orchboard.config import Settings
 from orchboard.signing import sign
 from tests.api.wire import ZEROS, Wire, chunked, get, head, post
@@ -107,7 +107,7 @@ def test_who_asks_too_much_at_once_is_told_so_after_what_was_taken(wire: Wire) -
         replies.append(wire.reply())
     assert replies[-1].status == 429
     assert replies[-1]["retry-after"]
-    assert protocol.MAX_WAITING <= len(replies) < 4000
+    assert reading.MAX_WAITING <= len(replies) < 4000
     assert wire.rest() == b""
 
 
@@ -270,7 +270,7 @@ def test_a_head_without_end_is_refused(served: RunningServer) -> None:
     line = b"X-1: " + b"x" * 1000 + b"\r\n"
     with Wire(served.port) as wire:
         wire.send(b"GET / HTTP/1.1\r\n")
-        for _ in range(protocol.MAX_HEAD_BYTES // len(line) + 1):
+        for _ in range(reading.MAX_HEAD_BYTES // len(line) + 1):
             wire.send(line)
             time.sleep(0.001)  # a head that comes at once may be longer
         refused = wire.reply()

@@ -1,0 +1,199 @@
+"""Requests as they come in: parsed within bounds, handed to the application, refused in the API's own shape."""
+
+import math
+import re
+from typing import Any
+
+import httptools
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from orchboard.api.endings import EndingProtocol
+from orchboard.api.refusals import error_response
+from orchboard.api.senders import CREDENTIALS
+from orchboard.api.short_way import header_lines
+
+# So many requests of one connection may wait for their turn, some 4 kB each: a quarter of a megabyte is read at
+# once, and holds 14,000.
+MAX_WAITING = 1000
+
+# The longest head that is waited for; one that comes at once may be as long as what is read at once.
+MAX_HEAD_BYTES = 64 * 1024
+
+_REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r?\n")
+
+_TOO_LONG = error_response(431, f"the head is over {MAX_HEAD_BYTES} bytes")
+_TOO_MANY = error_response(429, f"over {MAX_WAITING} requests wait on this connection", {"Retry-After": "1"})
+
+ACCEPT_ENCODING = b"accept-encoding"
+IF_NONE_MATCH = b"if-none-match"
+
+# A GET with one of the first, or any request with one of the others, takes the long way.
+BODY = frozenset({b"content-length", b"transfer-encoding"})
+_ODD = frozenset({b"expect", b"content-encoding"})
+_NOTED = BODY | _ODD | {ACCEPT_ENCODING, IF_NONE_MATCH} | CREDENTIALS
+
+
+class TooManyWaitingError(Exception):
+    """Raised to stop the parser: MAX_WAITING."""
+
+
+class ReadingProtocol(EndingProtocol):
+    """uvicorn's HTTP protocol; a request the parser rejects is answered in JSON, and an unknown method with 405.
+
+    An offer to upgrade is not taken up, as HTTP allows: Java's client offers h2c with every POST.
+    """
+
+    _heads = 0
+    _head_bytes = 0
+    _declines_upgrade = False
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.url = b""
+        self._noted: dict[bytes, bytes] = {}
+        self._is_odd = False
+
+    def _read(self, data: bytes) -> bool:
+        """Have the parser read it, and say by when what is next must come; False when it is no HTTP, which is answered."""
+        begins = self._expects_head
+        self._heads = 0
+        is_readable = self._parse(data, begins=begins)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._end(_TOO_LONG)
+        if self._last_words is None and not (begins and self._expects_head and not self._heads):
+            self._set_due(len(data))
+        return is_readable
+
+    def _answers(self, method: bytes) -> bool:
+        """Whether the request whose head is complete needs no application."""
+        raise NotImplementedError
+
+    def _parse(self, data: bytes, *, begins: bool) -> bool:
+        """False when it is no HTTP, which is answered."""
+        rest: bytes | memoryview = data
+        try:
+            while True:
+                try:
+                    self.parser.feed_data(rest)
+                    return True
+                except httptools.HttpParserUpgrade as upgrade:  # what follows, even a body, is left to us
+                    rest = memoryview(rest)[upgrade.args[0] :]
+                    self._parse_without_upgrade()
+        except httptools.HttpParserError as error:
+            self.logger.warning("Invalid HTTP request received.")
+            if len(self.url) >= MAX_HEAD_BYTES:
+                self._end(_TOO_LONG)
+            elif isinstance(error.__context__, TooManyWaitingError):
+                self._end(_TOO_MANY)
+            else:
+                self._end(_unreadable(error, data if begins and self._heads == 1 else b""))
+            return False
+
+    def _parse_without_upgrade(self) -> None:
+        """Parse the head again that was read last, without its offer. After a CONNECT's comes a new request."""
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        if self._declines_upgrade:
+            self._heads -= 1
+            headers = header_lines(tuple(header for header in self.headers if header[0] != b"upgrade"))
+            self.parser.feed_data(b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version.encode(), headers))
+
+    def on_message_begin(self) -> None:
+        """A head has begun. uvicorn's scope is made when it is known to be wanted."""
+        self._expects_head = False
+        self._in_head = True
+        self._head_bytes = 0
+        self._due_at = self.loop.time() + self.patience_s
+        self._heads += 1
+        self._is_odd = False
+        self._declines_upgrade = False
+        self._noted = {}
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header; those that the short way looks at are noted. What trails a body is no header."""
+        if not self._in_head:
+            return
+        name = name.lower()
+        self.headers.append((name, value))
+        if name in _NOTED:
+            if name in self._noted:
+                self._is_odd = True
+            self._noted[name] = value
+            if name in _ODD:
+                self._is_odd = True
+            if name == b"expect":
+                self.expect_100_continue = value.lower() == b"100-continue"
+
+    def on_headers_complete(self) -> None:
+        """Answer at once, begin to take a result in, or make an ASGI request of it."""
+        self._turn_to_answer()
+        self._in_head = False  # unless that failed: it is the head then that is refused
+
+    def _turn_to_answer(self) -> None:
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._declines_upgrade = True
+            return
+        if (
+            not self._is_odd
+            and self.parser.should_keep_alive()
+            and self.parser.get_http_version() == "1.1"
+            and self._answers(self.parser.get_method())
+        ):
+            return
+        if len(self.pipeline) >= MAX_WAITING:
+            raise TooManyWaitingError
+        self._to_application()
+
+    def _to_application(self) -> None:
+        """Make an ASGI request of what was parsed so far of this one."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = url, headers, expects
+        self.scope["headers"] = headers
+        super().on_headers_complete()
+        if self._is_finishing:
+            self._announce_end()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._current = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        """Turn to the next request that waits; uvicorn's, without a timer for each answer."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        self._due_at = self.loop.time() + self.patience_s
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._last_words is not None:
+            self._close(self._last_words)
+            return
+        self._set_due()
+
+    def _set_due(self, received: int = 0) -> None:
+        """Say how long the client may take for what it has to do next, `received` bytes having come.
+
+        A head's time began when it did, in `on_message_begin`.
+        """
+        if self._is_answering():
+            self._due_at = math.inf
+        elif self._expects_head:
+            self._due_at = self.loop.time() + self.timeout_keep_alive
+        elif not self._in_head:
+            self._note_received(received)
+
+
+def _unreadable(error: httptools.HttpParserError, head: bytes) -> Response:
+    """The answer to what is no HTTP request; `head` is how it began, if that is known."""
+    if isinstance(error, httptools.HttpParserInvalidMethodError) and _REQUEST_LINE.match(head):
+        return error_response(405, "unknown method", {"Allow": "GET, HEAD, POST, OPTIONS"})
+    return error_response(400, "this is not a valid HTTP/1.1 request")
