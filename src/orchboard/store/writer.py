@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 import asyncpg
 import structlog
@@ -201,13 +201,26 @@ class Writer:
         loop = asyncio.get_running_loop()
         sent_at = -math.inf if any(row.receipt for row in group) else loop.time()
         new_keys = await self._inserts.send(group)
-        new = [row for row in group if row.key in new_keys]
-        # One whose key was there may have come by another server a moment ago, and nobody told us.
-        self.tell_stored([row.parsed for row in group], loop.time() - sent_at)
-        for row in new:
-            row.settle()
-        if len(new) < len(group):
-            await self._compare([row for row in group if row.key not in new_keys])
+        took_s = loop.time() - sent_at
+        if repeated := [row for row in group if row.key not in new_keys]:
+            self._acknowledge(group, new_keys, took_s)
+            await self._compare(repeated)
+        else:  # once the group that waits has been sent: Postgres works meanwhile
+            loop.call_soon(self._acknowledge, group, new_keys, took_s)
+
+    def _acknowledge(self, group: Sequence[QueuedRow], new_keys: Set[str | None], took_s: float) -> None:
+        """Tell those who ask for answers, then those who sent the results.
+
+        A result whose key was there may have come by another server a moment ago, which nobody told us.
+        """
+        try:
+            self.tell_stored([row.parsed for row in group], took_s)
+            for row in group:
+                if row.key in new_keys:
+                    row.settle()
+        except Exception as error:
+            log.exception("fault in the writer")
+            self._waiting.refuse(group, error)
 
     async def _compare(self, repeated: Sequence[QueuedRow]) -> None:
         """Acknowledge results whose keys were there, unless they came with another body then.
