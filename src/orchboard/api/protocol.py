@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from orchboard.api.post_head import PostHead
@@ -175,7 +176,7 @@ class Protocol(ReadingProtocol):
 
     def _acknowledge_when(self, stored: "asyncio.Future[Any]", posting: Posting) -> None:
         self.tasks.add(stored)  # type: ignore[arg-type] # a future: a server that ends waits for it
-        stored.add_done_callback(lambda stored: self._acknowledge(posting, stored))
+        stored.add_done_callback(partial(self._acknowledge, posting))
 
     def _give_up(self) -> None:
         """Let the application have the result after all, with as much of the body as came."""

@@ -96,7 +96,10 @@ class Senders:
                 "webhook-id, webhook-timestamp and webhook-signature are required here"
             )
         signature = _text(headers, AUTHORIZATION)
-        if not any(is_signed(body, signature, secret) for secret in secrets):
+        for secret in secrets:
+            if is_signed(body, signature, secret):
+                break
+        else:
             raise NotAuthenticatedError
         return _parse_key(_text(headers, IDEMPOTENCY_KEY), "Idempotency-Key")
 

@@ -91,11 +91,13 @@ class Inserts:
         return [row.receipt for row in group if row.receipt is not None]
 
     async def _take_receipts(self, group: Sequence[QueuedRow]) -> tuple[datetime, Sequence[int]]:
-        try:
-            async with asyncio.timeout(self._flight_s):
-                return await self._receipts.take(len(group))
-        except LOST as error:
-            raise NotSentError from error
+        if not self._receipts.has(len(group)):
+            try:
+                async with asyncio.timeout(self._flight_s):
+                    await self._receipts.read(len(group))
+            except LOST as error:
+                raise NotSentError from error
+        return self._receipts.take(len(group))
 
     async def _fetch(self, name: str, group: Sequence[QueuedRow], *arguments: object) -> list[asyncpg.Record]:
         youngest = max(row.submitted_at for row in group)

@@ -37,14 +37,17 @@ class Receipts:
         self._offset = timedelta()
         self._read_at = -_CLOCK_S
 
-    async def take(self, number: int) -> tuple[datetime, Sequence[int]]:
-        """A receipt time for results that are sent now, and their ids, rising. Raises what sending raises."""
-        if self._next + number > len(self._ids) or time.monotonic() - self._read_at > _CLOCK_S:
-            await self._read(number)
+    def has(self, number: int) -> bool:
+        """Whether there are so many without reading."""
+        return self._next + number <= len(self._ids) and time.monotonic() - self._read_at <= _CLOCK_S
+
+    def take(self, number: int) -> tuple[datetime, Sequence[int]]:
+        """A receipt time for results that are sent now, and their ids, rising; as many as it `has`."""
         first, self._next = self._next, self._next + number
         return datetime.now(UTC) + self._offset, self._ids[first : self._next]
 
-    async def _read(self, number: int) -> None:
+    async def read(self, number: int) -> None:
+        """Have so many, and more. Raises what sending raises."""
         left = self._ids[self._next :]
         wanted = 0 if len(left) >= number else max(number, self._block)
         earliest = datetime.now(UTC)
