@@ -11,6 +11,7 @@ from orchboard.store.kept_connection import KeptConnection, NotSentError
 from orchboard.store.queries import sql
 from orchboard.store.receipts import Receipt, Receipts
 from orchboard.store.write_queue import QueuedRow
+from orchboard.time_limit import TimeLimit
 
 # Between texts: valid JSON has it nowhere, and no orchestrator that was ever seen.
 _BETWEEN = "\x1e"
@@ -28,6 +29,7 @@ class Inserts:
         self._receipts = Receipts(connection)
         self._timeout_s = timeout_s
         self._flight_s = flight_s
+        self._limit = TimeLimit()
 
     async def send(self, group: Sequence[QueuedRow]) -> Set[str | None]:
         """Store a group, all or none; which Idempotency-Keys were new, with None among them.
@@ -102,5 +104,5 @@ class Inserts:
     async def _fetch(self, name: str, group: Sequence[QueuedRow], *arguments: object) -> list[asyncpg.Record]:
         youngest = max(row.submitted_at for row in group)
         latest = asyncio.get_running_loop().time() + self._flight_s
-        async with asyncio.timeout_at(min(youngest + self._timeout_s, latest)):
+        with self._limit.until(min(youngest + self._timeout_s, latest)):
             return await self._connection.fetch(sql(name), *arguments)
