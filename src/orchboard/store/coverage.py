@@ -53,6 +53,23 @@ class _Zone(NamedTuple):
     places: Numbers
 
 
+class _Inside(NamedTuple):
+    """What is summed up within a window.
+
+    spans -- the largest that fit, in order
+    gaps -- between them
+    edges -- where the first begins and the last ends; None without any
+    """
+
+    spans: list[SpanKey]
+    gaps: list[tuple[int, int]]
+    edges: tuple[int, int] | None
+
+
+# So many windows are remembered; they differ when a span lies in one and not in the other.
+_MOST_REMEMBERED = 64
+
+
 class Coverage:
     """What the database has summed up, as of one look at it.
 
@@ -69,6 +86,8 @@ class Coverage:
         self._levels = _numbers(row["levels"], ">i4")
         self.recent_since = self._summed_until(recent_since)
         self._zones = list(self._divide_time())
+        self._edges = np.sort(np.concatenate([self._starts, self._ends]))
+        self._remembered: dict[tuple[int, int], _Inside] = {}
 
     def _summed_until(self, otherwise: int) -> int:
         """The end of the last ten minutes that are summed up, and of the single minutes that follow without a gap."""
@@ -89,27 +108,33 @@ class Coverage:
         """A window in its parts. held_since -- from where on results are in memory: recent_since, or later."""
         summed_until = max(since, min(until, self.recent_since))
         held_from = max(summed_until, min(until, held_since))
-        whole, gaps = self._largest_within(since, summed_until)
+        inside = self._largest_within(since, summed_until)
         pieces: list[Piece] = []
         unsummed = [(summed_until, held_from)] if summed_until < held_from else []
-        for gap in gaps:
+        for gap in _gaps(inside, since, summed_until):
             self._divide(*gap, pieces, unsummed)
-        return Split([self._key(place) for place in whole], pieces, unsummed, (held_from, until))
+        return Split(list(inside.spans), pieces, unsummed, (held_from, until))
 
-    def _largest_within(self, since: int, until: int) -> tuple[list[int], list[tuple[int, int]]]:
-        """The sealed spans to answer from, and the gaps that they leave.
+    def _largest_within(self, since: int, until: int) -> _Inside:
+        """The sealed spans to answer from; the same for all windows that no span tells apart."""
+        window = int(self._edges.searchsorted(since)), int(self._edges.searchsorted(until, "right"))
+        if (found := self._remembered.get(window)) is None:
+            if len(self._remembered) >= _MOST_REMEMBERED:
+                self._remembered.clear()
+            found = self._remembered[window] = self._find_largest_within(since, until)
+        return found
 
-        In the order of the spans, one that begins before those before it end lies in a larger one.
-        """
+    def _find_largest_within(self, since: int, until: int) -> _Inside:
+        """In the order of the spans, one that begins before those before it end lies in a larger one."""
         first, last = self._starts.searchsorted((since, until)).tolist()
         fits = self._sealed[first:last] & (self._ends[first:last] <= until)
         inside = first + np.flatnonzero(fits)
         reached = np.maximum.accumulate(np.concatenate([[since], self._ends[inside]]))
         chosen = inside[reached[:-1] <= self._starts[inside]]
-        edges = zip(
-            [since, *self._ends[chosen].tolist()], [*self._starts[chosen].tolist(), until], strict=True
-        )
-        return chosen.tolist(), [(start, end) for start, end in edges if start < end]
+        starts, ends = self._starts[chosen].tolist(), self._ends[chosen].tolist()
+        gaps = [(end, start) for end, start in zip(ends[:-1], starts[1:], strict=True) if end < start]
+        spans = [self._key(place) for place in chosen.tolist()]
+        return _Inside(spans, gaps, (starts[0], ends[-1]) if spans else None)
 
     def _divide(self, since: int, until: int, pieces: list[Piece], unsummed: list[tuple[int, int]]) -> None:
         """Divide a gap: what lies in sealed spans into pieces of them, the rest is unsummed."""
@@ -140,6 +165,16 @@ class Coverage:
 
     def _key(self, place: int) -> SpanKey:
         return SpanKey(int(self._levels[place]), int(self._starts[place]), int(self._revisions[place]))
+
+
+def _gaps(inside: _Inside, since: int, until: int) -> list[tuple[int, int]]:
+    """What of a window lies in none of the spans inside, in order."""
+    if inside.edges is None:
+        return [(since, until)] if since < until else []
+    first, last = inside.edges
+    gaps = [(since, first)] if since < first else []
+    gaps += inside.gaps
+    return [*gaps, (last, until)] if last < until else gaps
 
 
 # The levels that divide a gap, from the shortest on. Days and months have shorter spans in them for ever.
