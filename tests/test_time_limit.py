@@ -90,6 +90,17 @@ def test_who_is_cancelled_in_the_moment_that_the_time_is_over_is_cancelled() -> 
     assert run(test())
 
 
+def test_time_that_is_cut_is_over_now_and_only_once() -> None:
+    async def test() -> list[bool]:
+        limit = TimeLimit()
+        asyncio.get_running_loop().call_later(0.01, limit.cut)
+        cut = await timed_out(limit, LONG_S, forever)
+        limit.cut()  # nobody's
+        return [cut, await timed_out(limit, LONG_S, soon), await timed_out(limit, 0.01, forever)]
+
+    assert run(test()) == [True, False, True]
+
+
 def test_an_error_is_the_error() -> None:
     async def test() -> None:
         limit = TimeLimit()

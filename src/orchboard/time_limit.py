@@ -33,6 +33,11 @@ class TimeLimit:
         self._due_at = due_at
         return self
 
+    def cut(self) -> None:
+        """Have the time be over now."""
+        self._due_at = -math.inf
+        self._ring()
+
     def __enter__(self) -> None:
         task = asyncio.current_task()
         if task is None or self._task is not None:
@@ -56,7 +61,9 @@ class TimeLimit:
         self._timer = asyncio.get_running_loop().call_at(self._due_at, self._ring)
 
     def _ring(self) -> None:
-        self._timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._task is None:
             return  # set again by what comes next
         if asyncio.get_running_loop().time() < self._due_at:

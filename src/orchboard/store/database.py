@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 import asyncpg
 import structlog
-from asyncpg.pool import PoolConnectionProxy
 
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.store.hosts import CANT_CONNECT, Hosts, NoWritableHostError
 from orchboard.store.migrate import Step, ensure_database, migrate_to
+from orchboard.store.pool import Pool
 from orchboard.store.presence import Presence
 from orchboard.store.queries import sql
 from orchboard.tasks import end
@@ -29,9 +29,7 @@ log = structlog.get_logger(__name__)
 READ_PATIENCE_S = 1.0
 WRITE_PATIENCE_S = 5.0
 
-# How long a statement that ran out of time may take to be cancelled, before its connection is dropped:
-# a frozen server takes the cancellation and never answers it. And how long all may take to be closed.
-_RELEASE_TIMEOUT_S = 1.0
+# How long all connections may take to be closed.
 _CLOSE_TIMEOUT_S = 1.0
 
 # The generic plan of a static text with optional filters measured 50.8 ms where the custom one took 3.0.
@@ -78,9 +76,9 @@ class Database:
         self._hosts = Hosts(url)
         self._size = connections
         self.timeout_s = timeout_s
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._pool: Pool | None = None
         self._pooler: bool | None = None
-        self._opening: asyncio.Task[asyncpg.Pool[asyncpg.Record]] | None = None
+        self._opening: asyncio.Task[Pool] | None = None
         self.presence = Presence(self._is_there)
 
     async def fetch(
@@ -119,7 +117,7 @@ class Database:
     def _options(self, settings: dict[str, str]) -> dict[str, Any]:
         return {"statement_cache_size": 0} if self._pooler else {"server_settings": settings}
 
-    async def open(self) -> asyncpg.Pool[asyncpg.Record]:
+    async def open(self) -> Pool:
         """The pool; made, with the database created and migrated, once, however many ask.
 
         A caller that gives up waiting does not end a migration under way.
@@ -130,19 +128,15 @@ class Database:
             self._opening = asyncio.create_task(self._open())
         return await asyncio.shield(self._opening)
 
-    async def _open(self) -> asyncpg.Pool[asyncpg.Record]:
+    async def _open(self) -> Pool:
         try:
             await ensure_database(self._url, timeout_s=self.timeout_s)
         except asyncpg.TargetServerAttributeNotMatched as error:
             raise NoWritableHostError from error
         steps: list[Step] = []
         await migrate_to(self.connect, on_step=lambda step: _log_step(step, steps))
-        pool: asyncpg.Pool[asyncpg.Record] = asyncpg.create_pool(
-            min_size=0, max_size=self._size, connect=self._connect_pooled, reset=_nothing_to_reset
-        )
-        await pool
-        self._pool = pool
-        return pool
+        self._pool = Pool(self._connect_to_read, size=self._size, may_stay=self._may_stay)
+        return self._pool
 
     async def close(self) -> None:
         """Close every connection, soon; a migration under way is broken off."""
@@ -150,31 +144,23 @@ class Database:
         if self._opening is not None:
             await end([self._opening])
         if self._pool is not None:
-            try:
-                # One that is away hears no farewell.
-                await asyncio.wait_for(self._pool.close(), 0 if self.presence.is_away else _CLOSE_TIMEOUT_S)
-            except TimeoutError:
-                self._pool.terminate()
+            # One that is away hears no farewell.
+            await self._pool.close(0 if self.presence.is_away else _CLOSE_TIMEOUT_S)
 
-    async def _connect_pooled(self, *_: Any, **__: Any) -> asyncpg.Connection[asyncpg.Record]:
+    async def _connect_to_read(self) -> asyncpg.Connection[asyncpg.Record]:
         return await self._hosts.connect_to_read(timeout_s=self.timeout_s, **self._options(_SESSION_SETTINGS))
 
+    def _may_stay(self, connection: asyncpg.Connection[asyncpg.Record]) -> bool:
+        return not (self.presence.is_away or self._hosts.is_stand_in(connection))
+
     @asynccontextmanager
-    async def _connection(self, patience_s: float) -> AsyncIterator[PoolConnectionProxy[asyncpg.Record]]:
+    async def _connection(self, patience_s: float) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
         try:
-            async with self.presence.limit(self.timeout_s):
+            with self.presence.limit(self.timeout_s):
                 pool = await _patiently(self.open, patience_s)
-                connection = await _patiently(pool.acquire, patience_s)
-                try:
+                connection = await _patiently(pool.take, patience_s)
+                with pool.returning(connection):
                     yield connection
-                finally:
-                    # Lost now, it takes nothing back: what the statement did stands. asyncpg raises
-                    # InternalClientError when the loss comes in the midst of the release.
-                    with suppress(*LOST, asyncpg.InternalClientError):
-                        if self.presence.is_away or self._hosts.is_stand_in(connection):
-                            connection.terminate()
-                        else:
-                            await pool.release(connection, timeout=_RELEASE_TIMEOUT_S)
         except LOST as error:
             if isinstance(error, BAD_ROW):
                 raise
@@ -184,7 +170,7 @@ class Database:
 
     async def _is_there(self) -> bool:
         try:
-            connection = await (self.connect() if self._pool is None else self._connect_pooled())
+            connection = await (self.connect() if self._pool is None else self._connect_to_read())
             try:
                 await connection.fetchval(sql("now"))
             finally:
@@ -212,7 +198,7 @@ def in_brief(error: Exception) -> str:
 
 
 async def send(
-    connection: asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record],
+    connection: asyncpg.Connection[asyncpg.Record],
     statement: str,
     *arguments: Any,
 ) -> list[asyncpg.Record]:
@@ -254,10 +240,6 @@ def _log_step(step: Step, steps: list[Step]) -> None:
         direction=step.direction,
         s=round(step.duration_s, 3),
     )
-
-
-async def _nothing_to_reset(_: Any) -> None:
-    """No statement leaves session state behind, so asyncpg's RESET (55 us) is spared."""
 
 
 async def _is_pooler(hosts: Hosts, timeout_s: float) -> bool:

@@ -1,19 +1,12 @@
 """One connection that is kept, outside the pool, for a user that sends one statement after the other."""
 
-import asyncio
 import time
-from contextlib import suppress
 from typing import Any
 
 import asyncpg
 
-from orchboard.store.database import BAD_ROW, LOST, Database, send
-
-# What lies between may forget a silent connection and say so to nobody: an old one is not trusted.
-_MAX_IDLE_S = 60.0
-
-# How long the end of a connection is waited for; a frozen server confirms nothing.
-_CLOSE_TIMEOUT_S = 1.0
+from orchboard.store.database import BAD_ROW, Database, send
+from orchboard.store.pool import MAX_IDLE_S, close
 
 # Undone by Postgres through no fault of the statement: another transaction was in its way.
 _UNDONE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
@@ -34,7 +27,7 @@ class KeptConnection:
 
     async def open(self) -> None:
         """Connect, unless connected. Raises what connecting and migrating raise."""
-        if self._is_lost() or time.monotonic() - self._used_at > _MAX_IDLE_S:
+        if self._is_lost() or time.monotonic() - self._used_at > MAX_IDLE_S:
             await self.close()
         if self._connection is None:
             await self._database.open()
@@ -78,7 +71,4 @@ class KeptConnection:
         """Close it, and have the server break off a statement that is still running; within a second."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(*LOST, asyncpg.InternalClientError):
-                async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                    await connection.close()
-            connection.terminate()
+            await close(connection)

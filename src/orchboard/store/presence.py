@@ -1,12 +1,13 @@
 """Whether the database is there: looked for beside the requests, and nobody waits for one that is away."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 
 from orchboard.tasks import end
+from orchboard.time_limit import TimeLimit
 
 log = structlog.get_logger(__name__)
 
@@ -26,22 +27,35 @@ class Presence:
     def __init__(self, is_there: Callable[[], Awaitable[bool]]) -> None:
         self._is_there = is_there
         self._looking: asyncio.Task[None] | None = None
-        self._limits: set[asyncio.Timeout] = set()  # one for each that is waiting
+        self._waiting: dict[TimeLimit, float] = {}  # since when, by the loop's clock
+        self._free: list[TimeLimit] = []
+        self._timer: asyncio.TimerHandle | None = None
         self.is_away = False
 
-    @asynccontextmanager
-    async def limit(self, timeout_s: float) -> AsyncIterator[None]:
+    @contextmanager
+    def limit(self, timeout_s: float) -> Iterator[None]:
         """The time a request has: less of it, once the database is seen to be away. Raises TimeoutError."""
-        looking = asyncio.get_running_loop().call_later(_LOOK_AFTER_S, self.look)
+        loop = asyncio.get_running_loop()
+        limit, now = self._free.pop() if self._free else TimeLimit(), loop.time()
+        self._waiting[limit] = now
+        if self._timer is None:
+            self._timer = loop.call_later(_LOOK_AFTER_S, self._look_if_one_waits_long)
         try:
-            async with asyncio.timeout(timeout_s) as limit:
-                self._limits.add(limit)
-                try:
-                    yield
-                finally:
-                    self._limits.discard(limit)
+            with limit.until(now + timeout_s):
+                yield
         finally:
-            looking.cancel()
+            del self._waiting[limit]
+            self._free.append(limit)
+
+    def _look_if_one_waits_long(self) -> None:
+        self._timer = None
+        if self._waiting:
+            loop = asyncio.get_running_loop()
+            due_at = min(self._waiting.values()) + _LOOK_AFTER_S
+            if due_at <= loop.time():
+                self.look()
+                due_at = loop.time() + _LOOK_AFTER_S
+            self._timer = loop.call_at(due_at, self._look_if_one_waits_long)
 
     def look(self) -> None:
         """Find out, in the background, whether the database is away, and if so, when it is back.
@@ -53,6 +67,8 @@ class Presence:
 
     async def close(self) -> None:
         """Stop looking."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self._looking is not None:
             await end([self._looking])
 
@@ -61,9 +77,8 @@ class Presence:
             if not self.is_away:
                 log.warning("the database is away")
                 self.is_away = True
-                for limit in self._limits:
-                    if not limit.expired():
-                        limit.reschedule(0)
+                for limit in self._waiting:
+                    limit.cut()
             await asyncio.sleep(_LOOK_EVERY_S)
         self.is_away = False
 
