@@ -10,6 +10,10 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 _SOCKET = ".s.PGSQL.5432"
 
+# ErrorResponse: Postgres is being stopped.
+_GOODBYE = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
+_GOODBYE = b"E" + (len(_GOODBYE) + 4).to_bytes(4, "big") + _GOODBYE
+
 # ReadyForQuery, outside a transaction.
 _IDLE = re.compile(rb"Z\x00\x00\x00\x05I")
 
@@ -20,12 +24,15 @@ class Relay:
     url -- of the database by this way
     passes_answers -- whether what Postgres says goes on to who asked; if not, it is lost
     passes_requests -- whether what is asked goes on to Postgres; if not, it is held
+    goodbye_to -- which clients, the first being 0, are told that Postgres stops, in the moment when it is ready for them
     """
 
     def __init__(self, url: str, directory: str) -> None:
         self._behind = f"{parse_qs(urlsplit(url).query)['host'][0]}/{_SOCKET}"
         self.url = re.sub(r"host=[^&]*", f"host={quote(directory, safe='')}", url)
         self.passes_answers = self.passes_requests = True
+        self.goodbye_to: set[int] = set()
+        self._served = 0
         self._clients: list[asyncio.StreamWriter] = []
         self._held: list[tuple[asyncio.StreamWriter, bytes]] = []
         self._said = b""
@@ -80,12 +87,16 @@ class Relay:
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_server, to_server = await asyncio.open_unix_connection(self._behind)
         self._clients.append(writer)
+        number, self._served = self._served, self._served + 1
 
         async def answer() -> None:
             while data := await from_server.read(65536):
                 self._said += data if writer.is_closing() else b""
                 if self.passes_answers and not writer.is_closing():
                     writer.write(data)
+                    if number in self.goodbye_to and _IDLE.search(data):
+                        self.goodbye_to.discard(number)
+                        writer.write(_GOODBYE)
             writer.close()
 
         answering = asyncio.create_task(answer())

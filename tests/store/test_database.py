@@ -6,16 +6,19 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import asyncpg
+import pytest
 from msgspec.structs import replace
 
 from orchboard.config import Settings
+from orchboard.store.database import Database
 from orchboard.store.embedded import EmbeddedPostgres
 from tests.conftest import Client, StartServer, ai, run, transcoding
 from tests.places import reachable_directory
 from tests.processes import frozen
+from tests.store.relay import relayed
 
 AT_ONCE = 12
 
@@ -125,3 +128,23 @@ def test_connections_lost_at_any_moment_lose_nothing_acknowledged_and_store_noth
     stored = [row["timestamp"] for rows in regions.values() for row in rows]
     assert len(stored) == len(set(stored)), "stored twice"
     assert {number for number, status in statuses.items() if status == 200} <= set(stored), "lost"
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_database_that_stops_while_its_schema_is_looked_at_is_one_that_is_away(
+    database_url: str, lost: int
+) -> None:
+    async def test() -> None:
+        async with relayed(database_url) as relay:
+            relay.goodbye_to = {lost}
+            database = Database(relay.url, connections=1, timeout_s=10)
+            try:
+                with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                    await database.open()
+                assert not relay.goodbye_to
+                [row] = await database.fetch("SELECT 7 AS seven")
+                assert row["seven"] == 7
+            finally:
+                await database.close()
+
+    run(test())

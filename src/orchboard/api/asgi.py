@@ -48,13 +48,23 @@ def api_route(endpoint: Endpoint, handler: Handler, board: Leaderboard) -> Route
     return Route(endpoint.path, answer, methods=[endpoint.method], name=endpoint.name)
 
 
+class KeptAnswer:
+    """The ASGI application of one endpoint, which answers GET and HEAD from the answers that are kept."""
+
+    def __init__(self, ask: Asker, board: Leaderboard, replies: Replies) -> None:
+        self._ask, self._board, self._replies = ask, board, replies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        question = self._ask(Params(scope["query_string"]), self._board)
+        response = await self._replies.reply(Request(scope), question)
+        await response(scope, receive, send)
+
+
 def kept_route(endpoint: Endpoint, ask: Asker, board: Leaderboard, replies: Replies) -> Route:
-    """A route that answers GET and HEAD from the answers that are kept."""
-
-    async def answer(request: Request) -> Response:
-        return await replies.reply(request, ask(Params(request.scope["query_string"]), board))
-
-    return Route(endpoint.path, answer, methods=[endpoint.method], name=endpoint.name)
+    """A route to it."""
+    kept = KeptAnswer(ask, board, replies)
+    return Route(endpoint.path, kept, methods=[endpoint.method], name=endpoint.name)
 
 
 class Application:

@@ -134,7 +134,10 @@ class Database:
         except asyncpg.TargetServerAttributeNotMatched as error:
             raise NoWritableHostError from error
         steps: list[Step] = []
-        await migrate_to(self.connect, on_step=lambda step: _log_step(step, steps))
+        try:
+            await migrate_to(self.connect, on_step=lambda step: _log_step(step, steps))
+        except asyncpg.InternalClientError as error:  # of a server that is being stopped
+            raise ConnectionResetError(str(error)) from error
         self._pool = Pool(self._connect_to_read, size=self._size, may_stay=self._may_stay)
         return self._pool
 
