@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from tests.cli.conftest import environment
 from tests.places import reachable_directory
 
 
@@ -57,6 +60,37 @@ def test_a_server_that_is_told_to_stop_stops_its_database_before_it_ends() -> No
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0
         assert not list((place / "data").glob("pg*/postmaster.pid"))
+
+
+# The exception that SIGTERM raises is lost where it comes.
+TOLD_IN_A_CALLBACK = """
+import os, signal, sys, weakref
+from orchboard.cli import run_server
+
+class Thing: pass
+
+def tell(*_, **__):
+    thing = Thing()
+    told = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    del thing
+    print("goes on", flush=True)
+
+run_server._print_banner = tell
+run_server.run_server(port=0, workers=int(sys.argv[1]))
+print("ended", flush=True)
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_that_is_told_to_stop_where_no_exception_gets_out_of_stops(
+    database_url: str, tmp_path: Path, workers: str
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", TOLD_IN_A_CALLBACK, workers],
+        env=environment(tmp_path, SECRET="testsecret", POSTGRES=database_url),
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert (ended.stdout, ended.returncode) == ("goes on\nended\n", 0), ended.stderr
 
 
 def test_the_workers_of_a_killed_server_end_and_free_its_port() -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import socket
 
     from orchboard.config import Settings
+    from orchboard.serving.stop_request import StopRequest
     from orchboard.serving.terminal import Terminal
 
 # A database that does not even refuse must not keep the server from answering 503 meanwhile.
@@ -47,12 +48,14 @@ def run_server(
     from orchboard.cli.database import database_url, keep_secret
     from orchboard.logs import configure_logs
     from orchboard.serving.listening import inherited, listen, start_again
+    from orchboard.serving.stop_request import StopRequest
     from orchboard.serving.terminal import Terminal
 
     # uvicorn raises SIGTERM again when it has stopped: that must not end us before Postgres is stopped.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    stop = StopRequest()
+    signal.signal(signal.SIGTERM, stop)
     terminal = Terminal()
-    signal.signal(signal.SIGHUP, lambda *_: sys.exit(0) if terminal.is_gone() else None)
+    signal.signal(signal.SIGHUP, lambda *_: stop() if terminal.is_gone() else None)
     settings = _settings(host=host, port=port, workers=workers)
     configure_logs(settings.log_level)
     kept = None
@@ -68,9 +71,9 @@ def run_server(
             _print_banner(settings, listener, embedded=embedded)
             with suppress(KeyboardInterrupt):  # Ctrl-C is how a person stops it
                 if settings.workers == 1:
-                    kept = _serve_alone(settings, listener, terminal, spool)
+                    kept = _serve_alone(settings, listener, terminal, stop, spool)
                 else:
-                    _serve_with_workers(settings, listener, terminal, spool)
+                    _serve_with_workers(settings, listener, terminal, stop, spool)
         if kept is not None:
             start_again(kept)
 
@@ -139,13 +142,17 @@ def _count_held(path: Path) -> int:
 
 
 def _serve_alone(
-    settings: Settings, listener: socket.socket, terminal: Terminal, spool: Path | None
+    settings: Settings,
+    listener: socket.socket,
+    terminal: Terminal,
+    stop: StopRequest,
+    spool: Path | None,
 ) -> socket.socket | None:
     """Serve in this process; the socket, when it is to start again."""
     from orchboard.app import create_app
     from orchboard.serving.server import Server
 
-    server = Server(create_app(settings, spool_path=spool))
+    server = Server(create_app(settings, spool_path=spool), must_stop=lambda: stop.is_made)
 
     def on_hangup(*_: object) -> None:
         if terminal.is_gone():
@@ -159,7 +166,11 @@ def _serve_alone(
 
 
 def _serve_with_workers(
-    settings: Settings, listener: socket.socket, terminal: Terminal, spool: Path | None
+    settings: Settings,
+    listener: socket.socket,
+    terminal: Terminal,
+    stop: StopRequest,
+    spool: Path | None,
 ) -> None:
     from orchboard.serving.supervisor import Supervisor
     from orchboard.serving.worker import CHANGES_FILE, SPOOL_FILE
@@ -171,7 +182,7 @@ def _serve_with_workers(
     os.environ[SPOOL_FILE] = str(spool or "")
     with shared_file(settings.workers) as path:
         os.environ[CHANGES_FILE] = path
-        Supervisor(listener, settings.workers, terminal).run()
+        Supervisor(listener, settings.workers, terminal).run(must_stop=lambda: stop.is_made)
 
 
 def _print_banner(settings: Settings, listener: socket.socket, *, embedded: bool) -> None:

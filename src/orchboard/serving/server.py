@@ -34,9 +34,16 @@ class Server(uvicorn.Server):
     """Serves an application on one socket, until SIGTERM or SIGINT.
 
     on_pulse -- called once a second for as long as the event loop turns, first when it serves
+    must_stop -- asked once, when signals are heeded: whether one came before
     """
 
-    def __init__(self, app: "ASGIApp", *, on_pulse: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        app: "ASGIApp",
+        *,
+        on_pulse: Callable[[], None] = lambda: None,
+        must_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
         options: dict[str, Any] = {
             "http": Protocol,
             "ws": "none",
@@ -48,6 +55,7 @@ class Server(uvicorn.Server):
         }
         super().__init__(uvicorn.Config(app, **options))
         self._on_pulse = on_pulse
+        self._must_stop = must_stop
         self._starts_again = False
         self.kept: socket.socket | None = None
 
@@ -55,6 +63,12 @@ class Server(uvicorn.Server):
         """End, as at SIGTERM, but keep the socket: it is `kept` then, for whoever serves next."""
         self._starts_again = True
         self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's."""
+        await super().startup(sockets=sockets)
+        if self._must_stop():
+            self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
         """As uvicorn's."""

@@ -5,7 +5,7 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import connection, get_context
 from types import FrameType
@@ -87,9 +87,14 @@ class Supervisor:
         self._have_served = False
         self._signals: deque[int] = deque()
 
-    def run(self) -> None:
-        """Keep them running until a signal says otherwise. Raises SetupError when the first ones don't start."""
+    def run(self, *, must_stop: Callable[[], bool] = lambda: False) -> None:
+        """Keep them running until a signal says otherwise. Raises SetupError when the first ones don't start.
+
+        must_stop -- asked once, when signals are heeded: whether one came before
+        """
         with self._heeding_signals() as wake:
+            if must_stop():
+                self._signals.append(signal.SIGTERM)
             try:
                 while not self._is_told_to_stop():
                     self._look_after()
