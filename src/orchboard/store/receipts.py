@@ -10,7 +10,7 @@ from orchboard.store.kept_connection import KeptConnection
 from orchboard.store.queries import sql
 
 # So many ids are taken at once, if so many were used since the last time; what is left at the end is lost.
-_FIRST_BLOCK, _LAST_BLOCK = 100, 10_000
+_FIRST_BLOCK, _LAST_BLOCK = 100, 1_000
 
 # How old what is known of the database's clock may get.
 _CLOCK_S = 60.0

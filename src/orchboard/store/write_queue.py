@@ -68,6 +68,9 @@ class WriteQueue:
     def __bool__(self) -> bool:
         return bool(self._rows)
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def __iter__(self) -> Iterator[QueuedRow]:
         return iter(self._rows)
 
@@ -83,12 +86,12 @@ class WriteQueue:
         self._rows.extendleft(reversed(rows))
         self._bytes += sum(row.size for row in rows)
 
-    def next_group(self) -> list[QueuedRow]:
+    def next_group(self, most: int = MAX_GROUP_ROWS) -> list[QueuedRow]:
         """The oldest rows, as far as they fit: one at least, unless all are settled. A key occurs once."""
         group: list[QueuedRow] = []
         keys: set[str] = set()
         room = MAX_GROUP_BYTES
-        while self._rows and len(group) < MAX_GROUP_ROWS:
+        while self._rows and len(group) < most:
             row = self._rows[0]
             if group and (row.size > room or row.key in keys):
                 break

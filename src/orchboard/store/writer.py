@@ -23,7 +23,7 @@ from orchboard.store.inserts import Inserts
 from orchboard.store.kept_connection import KeptConnection, NotSentError
 from orchboard.store.overflow import keep
 from orchboard.store.spool import Spool
-from orchboard.store.write_queue import QueuedRow, WriteQueue
+from orchboard.store.write_queue import MAX_GROUP_ROWS, QueuedRow, WriteQueue
 from orchboard.tasks import end
 
 log = structlog.get_logger(__name__)
@@ -67,6 +67,7 @@ class Writer:
         self.tell_stored: Callable[[Sequence[ParsedStats], float], None] = lambda *_: None
         self._waiting = WriteQueue()
         self._flying: list[QueuedRow] = []
+        self._stored = 0
         self._writing: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -141,7 +142,8 @@ class Writer:
             while self._waiting:
                 is_well = await self._is_connected()
                 if is_well:
-                    self._flying = self._waiting.next_group()
+                    self._flying = self._waiting.next_group(self._most())
+                    self._stored = len(self._flying)
                     is_well = not self._flying or await self._store(self._flying)
                     self._flying = []
                 if is_well:
@@ -155,6 +157,13 @@ class Writer:
         finally:
             self._writing = None
             self._expiry.cancel()
+
+    def _most(self) -> int:
+        """How many may go into the next group, so that those who were answered last and those who wait now take turns.
+
+        Else, once nearly all of them wait, they all do so again the next time, and Postgres and we take turns.
+        """
+        return min((len(self._waiting) + self._stored + 1) // 2, MAX_GROUP_ROWS)
 
     async def _is_connected(self) -> bool:
         """Whether there is a connection now. What has waited too long for one is given up."""
