@@ -45,8 +45,8 @@ _SPOOL_AFTER_S, _FLIGHT_S = 1.0, 3.0
 class Writer:
     """Stores results in the order they came, in groups: one at a time, on a connection of its own.
 
-    Nothing waits for a group to fill. With no statement under way a result is sent at once; those that
-    come while one is under way are the next group.
+    Nothing waits for a group to fill. With no statement under way a result is sent at once; those that come
+    while one is under way are the next group, or the next two (`_most`).
 
     on_region_gone -- called when a region was removed from the database since its id was read
     tell_stored -- called with what was stored, or may have been, and how long that took at most, in seconds,
