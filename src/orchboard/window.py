@@ -19,6 +19,7 @@ LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 CLOCK_SKEW = timedelta(hours=1)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LOWEST_S, _HIGHEST_S = ((moment - _EPOCH).total_seconds() for moment in (EARLIEST, LATEST))
 
 
 class Bounds(Struct, frozen=True):
@@ -70,5 +71,4 @@ def parse_moment(name: str, text: str) -> datetime:
     seconds = float(text) if len(text) <= 400 and _NUMBER.match(text) else float("nan")
     if not float("-inf") < seconds < float("inf"):
         raise BadInputError(f"{name} must be a finite number of Unix seconds, not {text[:40]!r}")
-    low, high = ((moment - _EPOCH).total_seconds() for moment in (EARLIEST, LATEST))
-    return _EPOCH + timedelta(seconds=max(low, min(high, seconds)))
+    return _EPOCH + timedelta(seconds=max(_LOWEST_S, min(_HIGHEST_S, seconds)))

@@ -1,5 +1,6 @@
 """Coverage: which part of a window is summed up, which lies in the midst of a span, and which in neither."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -50,7 +51,9 @@ class _Zone(NamedTuple):
 
     since: int
     until: int
-    places: Numbers
+    places: list[int]
+    starts: list[int]
+    ends: list[int]
 
 
 class _Inside(NamedTuple):
@@ -86,7 +89,7 @@ class Coverage:
         self._levels = _numbers(row["levels"], ">i4")
         self.recent_since = self._summed_until(recent_since)
         self._zones = list(self._divide_time())
-        self._edges = np.sort(np.concatenate([self._starts, self._ends]))
+        self._edges: list[int] = np.sort(np.concatenate([self._starts, self._ends])).tolist()
         self._remembered: dict[tuple[int, int], _Inside] = {}
 
     def _summed_until(self, otherwise: int) -> int:
@@ -117,7 +120,7 @@ class Coverage:
 
     def _largest_within(self, since: int, until: int) -> _Inside:
         """The sealed spans to answer from; the same for all windows that no span tells apart."""
-        window = int(self._edges.searchsorted(since)), int(self._edges.searchsorted(until, "right"))
+        window = bisect_left(self._edges, since), bisect_right(self._edges, until)
         if (found := self._remembered.get(window)) is None:
             if len(self._remembered) >= _MOST_REMEMBERED:
                 self._remembered.clear()
@@ -141,13 +144,12 @@ class Coverage:
         for zone in self._zones:  # from the latest to the earliest
             start, end = max(since, zone.since), min(until, zone.until)
             if start < end:
-                last = int(self._starts[zone.places].searchsorted(end))
-                first = int(self._ends[zone.places].searchsorted(start, "right"))
-                for place in reversed(zone.places[first:last].tolist()):
-                    begins, ends = max(start, int(self._starts[place])), min(end, int(self._ends[place]))
+                first, last = bisect_right(zone.ends, start), bisect_left(zone.starts, end)
+                for number in reversed(range(first, last)):
+                    begins, ends = max(start, zone.starts[number]), min(end, zone.ends[number])
                     if ends < until:
                         unsummed.append((ends, until))
-                    pieces.append(Piece(self._key(place), begins, ends))
+                    pieces.append(Piece(self._key(zone.places[number]), begins, ends))
                     until = begins
         if since < until:
             unsummed.append((since, until))
@@ -160,7 +162,8 @@ class Coverage:
             places = np.flatnonzero(fit & (self._starts < until))
             if len(places):
                 since = int(self._starts[places[0]])
-                yield _Zone(since, until, places)
+                starts, ends = self._starts[places].tolist(), self._ends[places].tolist()
+                yield _Zone(since, until, places.tolist(), starts, ends)
                 until = since
 
     def _key(self, place: int) -> SpanKey:
