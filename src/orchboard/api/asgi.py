@@ -83,6 +83,12 @@ class Application:
         proxies: Proxies,
     ) -> None:
         self._router = Router(routes, redirect_slashes=False)
+        self._by_path = {
+            (route.path, method): route
+            for route in routes
+            if isinstance(route, Route) and not route.param_convertors
+            for method in route.methods or ()
+        }
         self._lifespan = lifespan
         self._access_log = access_log
         self._request_ids = request_ids
@@ -102,7 +108,7 @@ class Application:
             if scope["method"] == "OPTIONS":
                 await preflight(_methods_of(self._router, scope))(scope, receive, line.send)
             else:
-                await self._router(scope, receive, line.send)
+                await self._find(scope)(scope, receive, line.send)
         except ClientDisconnect:
             line.status = 499
         except asyncio.CancelledError:  # the server stops, and has waited for as long as it may
@@ -116,6 +122,14 @@ class Application:
             await self._refused(error, line)(scope, receive, line.send)
         finally:
             line.write(self._access_log)
+
+    def _find(self, scope: Scope) -> ASGIApp:
+        """What answers: of a path without parameters at once, else the router, which also knows what to refuse."""
+        route = self._by_path.get((scope["path"], scope["method"]))
+        if route is None or scope.get("root_path"):
+            return self._router
+        scope["route"] = route
+        return route.app
 
     def _refused(self, error: Exception, line: "AccessLine") -> Response:
         if isinstance(error, Refusal):

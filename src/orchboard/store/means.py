@@ -1,6 +1,7 @@
 """Means and medians over any window: from what is summed up, and from the results where that ends."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -9,7 +10,7 @@ from msgspec import Struct
 from orchboard.stats import JobType, Pipeline, StatsQuery, Window
 from orchboard.store.changes import Changes
 from orchboard.store.columns import Columns, Doubles
-from orchboard.store.coverage import Split
+from orchboard.store.coverage import SpanKey, Split
 from orchboard.store.database import Database
 from orchboard.store.medians import ResealedError, RoundTrips, medians_of, read_doubles
 from orchboard.store.moments import to_datetime, to_moment
@@ -57,6 +58,7 @@ class MeansReader:
         self._series = SeriesDirectory(database, regions)
         self._recent = Recent(database, self._series, changes)
         self._sealed = Sealed(database, self._series)
+        self._seen_of: tuple[tuple[SpanKey, ...], Numbers] = (), np.zeros(0, np.int64)
 
     async def fetch_means(self, query: StatsQuery) -> Means:
         """The means of each group that the query asks for."""
@@ -88,7 +90,7 @@ class MeansReader:
         """The pipelines with models and regions, all sorted."""
 
         async def read(split: Split) -> list[Numbers]:
-            seen = await self._sealed.seen(split.whole)
+            seen = [await self._seen_in(tuple(split.whole))]
             if split.unsummed:
                 rows = await self._database.fetch(sql("unsummed_pipelines"), *_arrays(split))
                 columns = ([row[place] for row in rows] for place in range(3))
@@ -102,7 +104,14 @@ class MeansReader:
         seen.append(self._recent.sightings(*split.recent).seen)
         shown = np.concatenate(seen)
         places = distinct(shown[shown >= 0], len(self._series.seen))
-        return _pipelines([self._series.seen[place] for place in places.tolist()], region)
+        return _pipelines(tuple([self._series.seen[place] for place in places.tolist()]), region)
+
+    async def _seen_in(self, spans: tuple[SpanKey, ...]) -> Numbers:
+        """What sealed spans saw, all together. Kept for the next window, which mostly has the same in it."""
+        if spans != self._seen_of[0]:
+            seen = np.concatenate([np.zeros(0, np.int64), *await self._sealed.seen(spans)])
+            self._seen_of = spans, distinct(seen, len(self._series.seen))
+        return self._seen_of[1]
 
     async def _read(self, window: Window, read: Callable[[Split], Awaitable[T]]) -> tuple[T, Split]:
         """What `read` makes of the window's parts, and the split that still stands when it is done."""
@@ -199,7 +208,8 @@ def _arrays(split: Split) -> tuple[list[object], list[object]]:
     return [to_datetime(moment) for moment in since], [to_datetime(moment) for moment in until]
 
 
-def _pipelines(seen: Sequence[tuple[str, str, str]], region: str | None) -> tuple[Pipeline, ...]:
+@lru_cache(maxsize=16)
+def _pipelines(seen: tuple[tuple[str, str, str], ...], region: str | None) -> tuple[Pipeline, ...]:
     models: dict[str, set[str]] = {}
     regions: dict[str, set[str]] = {}
     for pipeline, model, code in seen:
