@@ -86,8 +86,9 @@ class WriteQueue:
         self._rows.extendleft(reversed(rows))
         self._bytes += sum(row.size for row in rows)
 
-    def next_group(self, most: int = MAX_GROUP_ROWS) -> list[QueuedRow]:
-        """The oldest rows, as far as they fit: one at least, unless all are settled. A key occurs once."""
+    def next_group(self, most: int) -> list[QueuedRow]:
+        """The oldest rows, as far as they fit, `most` of them: one at least, unless all are settled. A key occurs once."""
+        most = min(most, MAX_GROUP_ROWS)
         group: list[QueuedRow] = []
         keys: set[str] = set()
         room = MAX_GROUP_BYTES

@@ -23,7 +23,7 @@ from orchboard.store.inserts import Inserts
 from orchboard.store.kept_connection import KeptConnection, NotSentError
 from orchboard.store.overflow import keep
 from orchboard.store.spool import Spool
-from orchboard.store.write_queue import MAX_GROUP_ROWS, QueuedRow, WriteQueue
+from orchboard.store.write_queue import QueuedRow, WriteQueue
 from orchboard.tasks import end
 
 log = structlog.get_logger(__name__)
@@ -67,7 +67,7 @@ class Writer:
         self.tell_stored: Callable[[Sequence[ParsedStats], float], None] = lambda *_: None
         self._waiting = WriteQueue()
         self._flying: list[QueuedRow] = []
-        self._stored = 0
+        self._last_size = 0  # of the last group
         self._writing: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -143,7 +143,7 @@ class Writer:
                 is_well = await self._is_connected()
                 if is_well:
                     self._flying = self._waiting.next_group(self._most())
-                    self._stored = len(self._flying)
+                    self._last_size = len(self._flying)
                     is_well = not self._flying or await self._store(self._flying)
                     self._flying = []
                 if is_well:
@@ -163,7 +163,7 @@ class Writer:
 
         Else, once nearly all of them wait, they all do so again the next time, and Postgres and we take turns.
         """
-        return min((len(self._waiting) + self._stored + 1) // 2, MAX_GROUP_ROWS)
+        return (len(self._waiting) + self._last_size + 1) // 2
 
     async def _is_connected(self) -> bool:
         """Whether there is a connection now. What has waited too long for one is given up."""
