@@ -49,7 +49,10 @@ def api_route(endpoint: Endpoint, handler: Handler, board: Leaderboard) -> Route
 
 
 class KeptAnswer:
-    """The ASGI application of one endpoint, which answers GET and HEAD from the answers that are kept."""
+    """The ASGI application of one endpoint, which answers GET and HEAD from the answers that are kept.
+
+    No function, as Starlette would wrap that once more for each request.
+    """
 
     def __init__(self, ask: Asker, board: Leaderboard, replies: Replies) -> None:
         self._ask, self._board, self._replies = ask, board, replies
@@ -62,7 +65,7 @@ class KeptAnswer:
 
 
 def kept_route(endpoint: Endpoint, ask: Asker, board: Leaderboard, replies: Replies) -> Route:
-    """A route to it."""
+    """A route to a KeptAnswer."""
     kept = KeptAnswer(ask, board, replies)
     return Route(endpoint.path, kept, methods=[endpoint.method], name=endpoint.name)
 

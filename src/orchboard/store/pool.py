@@ -28,8 +28,8 @@ class _Idle(NamedTuple):
 class Pool:
     """At most `size` connections; the one that was used last is lent next.
 
-    asyncpg's own makes a proxy, a task and a timer for each loan: 0.2 ms for a server that was idle, a tenth of an
-    answer that is not at hand.
+    asyncpg's own makes a proxy, a task and a timer for each loan. Without them, and with the limits of `presence`, what
+    is around a statement takes a server that was idle 0.12 ms instead of 0.22.
 
     connect -- makes a connection
     may_stay -- whether one that comes back well may be lent again
