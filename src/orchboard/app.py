@@ -86,7 +86,10 @@ def create_app(
     )
     access_log, request_ids = AccessLog(), RequestIds()
     post_stats = PostStats(senders, max_body_bytes=settings.max_body_bytes)
-    short_way = ShortWay(answers, post_stats, board, access_log, request_ids) if settings.short_way else None
+    short_way = None
+    if settings.short_way:
+        askers = {endpoint.path: ASKERS[endpoint.name] for endpoint in ROUTES if endpoint.cached}
+        short_way = ShortWay(answers, post_stats, board, access_log, request_ids, askers)
     replies = Replies(answers, short_way.remember if short_way else None)
     by_name = handlers(post_stats)
     routes = [

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from orchboard.answers.answer import Answer, Headers, Variant
+from orchboard.answers.answer import Headers, Variant
 from orchboard.answers.cache import Answers, Entry
 from orchboard.answers.encodings import choose_encoding
 from orchboard.answers.question import Question
@@ -17,6 +19,51 @@ Remember = Callable[[Scope, str, Entry, str], None]
 """Given a request's scope and its Accept-Encoding."""
 
 _ETAG = re.compile(r'(?:W/)?("[^"]*")')
+
+
+class Reply(NamedTuple):
+    """What a reader is sent; status -- 200 or 304"""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+def _nothing(_: Entry, __: str) -> None:
+    return None
+
+
+async def find_reply(
+    answers: Answers,
+    question: Question,
+    *,
+    accepted: str,
+    if_none_match: str,
+    remember: Callable[[Entry, str], None] = _nothing,
+) -> Reply:
+    """The answer in the encoding that is accepted. Raises the Refusal that the question ends in.
+
+    While the database is away: the last answer that was given, with its age (RFC 9111: Age; RFC 7234: Warning).
+
+    remember -- told of the entry and the encoding that it led to
+    """
+    age: Headers = ()
+    try:
+        answer = await answers.get(question)
+    except DatabaseUnavailableError:
+        stale = answers.last_good(question)
+        if stale is None:
+            raise
+        answer, age_s = stale
+        age = ((b"age", b"%d" % age_s), (b"warning", b'111 - "Revalidation Failed"'))
+    encoding = choose_encoding(accepted, is_small=answer.is_small)
+    variant = await answers.variant(question, answer, encoding)
+    entry = answers.find(question)
+    if entry is not None and not age:
+        remember(entry, encoding)
+    if is_unchanged(if_none_match, variant):
+        return Reply(304, (*variant.unchanged_headers, *age), b"")
+    return Reply(200, (*variant.headers, *age), variant.body)
 
 
 class Replies:
@@ -32,49 +79,24 @@ class Replies:
     async def reply(self, request: Request, question: Question, *, by_target: bool = True) -> Response:
         """200 with the answer, or 304. Raises the Refusal that the question ends in.
 
-        While the database is away: the last answer that was given, with its age.
-
         by_target -- whether nothing but the request's target and Accept-Encoding decided on the answer
         """
         accepted = ", ".join(request.headers.getlist("accept-encoding"))
-        try:
-            answer = await self._answers.get(question)
-        except DatabaseUnavailableError:
-            stale = self._answers.last_good(question)
-            if stale is None:
-                raise
-            return await self._stale_reply(request, question, *stale)
-        encoding = choose_encoding(accepted, is_small=answer.is_small)
-        variant = await self._answers.variant(question, answer, encoding)
-        entry = self._answers.find(question)
-        if self._remember and by_target and entry is not None:
-            self._remember(request.scope, accepted, entry, encoding)
-        return _reply(request, variant)
-
-    async def _stale_reply(
-        self, request: Request, question: Question, answer: Answer, age_s: float
-    ) -> Response:
-        """The same with an answer from before, which says so (RFC 9111: Age; RFC 7234: Warning)."""
-        accepted = ", ".join(request.headers.getlist("accept-encoding"))
-        encoding = choose_encoding(accepted, is_small=answer.is_small)
-        response = _reply(request, await self._answers.variant(question, answer, encoding))
-        response.headers["Age"] = str(int(age_s))
-        response.headers["Warning"] = '111 - "Revalidation Failed"'
+        remember = _nothing
+        if self._remember and by_target:
+            remember = partial(self._remember, request.scope, accepted)
+        reply = await find_reply(
+            self._answers,
+            question,
+            accepted=accepted,
+            if_none_match=", ".join(request.headers.getlist("if-none-match")),
+            remember=remember,
+        )
+        response = Response(reply.body, reply.status)
+        response.raw_headers = list(reply.headers)
         return response
-
-
-def _reply(request: Request, variant: Variant) -> Response:
-    if is_unchanged(", ".join(request.headers.getlist("if-none-match")), variant):
-        return _response(304, b"", variant.unchanged_headers)
-    return _response(200, variant.body, variant.headers)
 
 
 def is_unchanged(if_none_match: str, variant: Variant) -> bool:
     """Whether a reader with these entity tags, or `*`, has the variant already."""
     return if_none_match.strip() == "*" or variant.etag.decode() in _ETAG.findall(if_none_match)
-
-
-def _response(status: int, body: bytes, headers: Headers) -> Response:
-    response = Response(body, status)
-    response.raw_headers = list(headers)
-    return response

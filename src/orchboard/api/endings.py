@@ -9,7 +9,7 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from orchboard.api.deadlines import LINGER_S, TimedProtocol
-from orchboard.api.posting import Posting
+from orchboard.api.exchange import Exchange
 from orchboard.api.refusals import RETRY_AFTER, error_response
 from orchboard.api.room import LINGERING, Room
 from orchboard.api.short_way import header_lines
@@ -28,11 +28,11 @@ class EndingProtocol(TimedProtocol):
     _in_head = False
 
     # What is being answered, or was last.
-    _current: RequestResponseCycle | Posting | None = None
+    _current: RequestResponseCycle | Exchange | None = None
 
     # Whether the server ends, and the request whose answer says that it is the connection's last.
     _is_finishing = False
-    _last_of_all: RequestResponseCycle | Posting | None = None
+    _last_of_all: RequestResponseCycle | Exchange | None = None
 
     # What is written before the connection is closed, once all requests before are answered.
     _last_words: bytes | None = None

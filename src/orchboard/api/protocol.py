@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from orchboard.answers.replies import Reply
+from orchboard.api.exchange import Asking, Exchange, Posting
 from orchboard.api.post_head import PostHead
 from orchboard.api.post_stats import parse_length
-from orchboard.api.posting import Posting
 from orchboard.api.reading import ACCEPT_ENCODING, BODY, IF_NONE_MATCH, ReadingProtocol
 from orchboard.api.room import Room
 from orchboard.api.senders import CREDENTIALS
@@ -39,7 +40,7 @@ class Protocol(ReadingProtocol):
         super().__init__(*arguments, **options)
         self._short_way: ShortWay | None = self.app_state.get("short_way")
         self._room: Room | None = self.app_state.get("room")
-        self._preamble_of: list[tuple[bytes, bytes]] | None = None
+        self._default_headers: list[tuple[bytes, bytes]] | None = None
         self._preamble_lines = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
@@ -101,16 +102,33 @@ class Protocol(ReadingProtocol):
             return True
         if method not in (b"GET", b"HEAD") or not BODY.isdisjoint(noted):
             return False
-        known = way.find(self.url, noted.get(ACCEPT_ENCODING, b""))
-        if known is None:
-            return False
         if_none_match = noted.get(IF_NONE_MATCH)
-        answer = way.answer(known, method, if_none_match, self._preamble())
-        if answer is None:
+        known = way.find(self.url, noted.get(ACCEPT_ENCODING, b""))
+        if known and (answer := way.answer(known, method, if_none_match, self._preamble())):
+            self._answered = known, method, if_none_match
+            self._write(answer)
+            return True
+        return self._asks(way, method)
+
+    def _asks(self, way: ShortWay, method: bytes) -> bool:
+        """Begin to find an answer; False when it is the application that knows where."""
+        path, _, query = self.url.partition(b"?")
+        asking = Asking(method, path, self._noted.get(IF_NONE_MATCH, b""))
+        found = None
+        if not self.root_path:
+            found = way.begin_question(asking, query, self._noted.get(ACCEPT_ENCODING, b""))
+        if found is None:
             return False
-        self._answered = known, method, if_none_match
-        self._write(answer)
+        self._current = self.cycle = asking  # type: ignore[assignment] # it is all that uvicorn looks at
+        self.tasks.add(found)  # type: ignore[arg-type] # a server that ends waits for it
+        found.add_done_callback(partial(self._reply, asking))
         return True
+
+    def _reply(self, asking: Asking, found: "asyncio.Task[Reply]") -> None:
+        """Answer a question that was begun."""
+        assert self._short_way is not None  # noqa: S101 - nothing else makes an Asking
+        self.tasks.discard(found)
+        self._finish(asking, self._short_way.reply(found, asking, self._preamble_of(asking)))
 
     def _is_free(self) -> bool:
         """Whether nothing is being answered, and what is written now goes out."""
@@ -191,20 +209,26 @@ class Protocol(ReadingProtocol):
         """Answer a result: this one, whatever the connection has read since."""
         assert self._short_way is not None  # noqa: S101 - as above
         self.tasks.discard(stored)
-        preamble = self._preamble() if posting.keep_alive else self._preamble() + b"connection: close\r\n"
-        answer = self._short_way.acknowledge(stored, posting.began_at, preamble)
-        posting.response_complete = True
-        if posting.disconnected or self.transport.is_closing():
+        preamble = self._preamble_of(posting)
+        self._finish(posting, (self._short_way.acknowledge(stored, posting.began_at, preamble),))
+
+    def _finish(self, exchange: Exchange, answer: tuple[bytes, ...]) -> None:
+        """Write the whole answer to a request that was begun here, and turn to the next."""
+        exchange.response_complete = True
+        if exchange.disconnected or self.transport.is_closing():
             return
-        self.transport.write(answer)
-        if not posting.keep_alive:
+        self.transport.writelines(answer)
+        if not exchange.keep_alive:
             self.transport.close()
         self.on_response_complete()
+
+    def _preamble_of(self, exchange: Exchange) -> bytes:
+        return self._preamble() if exchange.keep_alive else self._preamble() + b"connection: close\r\n"
 
     def _preamble(self) -> bytes:
         """What the server adds to every head: the date, another list each second."""
         headers = self.server_state.default_headers
-        if headers is not self._preamble_of:
-            self._preamble_of = headers
+        if headers is not self._default_headers:
+            self._default_headers = headers
             self._preamble_lines = header_lines(tuple(headers))
         return self._preamble_lines

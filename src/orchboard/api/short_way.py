@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import structlog
@@ -12,7 +13,11 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from orchboard.answers.answer import Answer, Headers, Variant
 from orchboard.answers.cache import Answers, Entry
+from orchboard.answers.replies import Reply, find_reply
 from orchboard.api.access_log import AccessLog, Outcome, RequestIds
+from orchboard.api.endpoint import Asker
+from orchboard.api.exchange import Asking
+from orchboard.api.params import Params
 from orchboard.api.post_stats import PostStats
 from orchboard.api.refusals import error_response, refusal_response
 from orchboard.api.responses import ok
@@ -89,8 +94,10 @@ class ShortWay:
         board: Leaderboard,
         access_log: AccessLog,
         request_ids: RequestIds,
+        askers: Mapping[str, Asker],
     ) -> None:
         self._answers = answers
+        self._askers = {path.encode(): ask for path, ask in askers.items()}
         self._post_stats = post_stats
         self._board = board
         self._log = access_log
@@ -103,17 +110,34 @@ class ShortWay:
 
     def remember(self, scope: Scope, accepted: str, entry: Entry, encoding: str) -> None:
         """Keep in mind what a request led to."""
-        target = scope.get("raw_path") or b""
-        if scope["query_string"]:
-            target += b"?" + scope["query_string"]
-        if not target or len(target) + len(accepted) > _TARGET_BYTES:
+        if target := scope.get("raw_path") or b"":
+            route = getattr(scope.get("route"), "path", "-")
+            self._remember(
+                target,
+                scope["query_string"],
+                accepted.encode("latin-1"),
+                route,
+                scope["path"],
+                entry,
+                encoding,
+            )
+
+    def _remember(
+        self,
+        path: bytes,
+        query: bytes,
+        accepted: bytes,
+        route: str,
+        logged_path: str,
+        entry: Entry,
+        encoding: str,
+    ) -> None:
+        target = b"%b?%b" % (path, query) if query else path
+        if len(target) + len(accepted) > _TARGET_BYTES or entry.answer is None:
             return
         if len(self._known) >= _TARGETS:
             self._known.clear()
-        route = getattr(scope.get("route"), "path", "-")
-        if entry.answer is not None:
-            known = Known(entry, encoding, entry.answer.is_small, route, scope["path"])
-            self._known[target, accepted.encode("latin-1")] = known
+        self._known[target, accepted] = Known(entry, encoding, entry.answer.is_small, route, logged_path)
 
     def recognise(self, request: bytes, known: Known, method: bytes, if_none_match: bytes | None) -> None:
         """Spare the parser this request the next time."""
@@ -155,6 +179,43 @@ class ShortWay:
             outcome = known.outcome(method, status, len(body))
             self._log.write(outcome, request_id, (time.monotonic() - began_at) * 1000)
         return b"%b%bx-request-id: %b\r\n%b" % (line, preamble, request_id.encode(), rest), body
+
+    def begin_question(self, asking: Asking, query: bytes, accepted: bytes) -> "asyncio.Task[Reply] | None":
+        """Begin to find the answer to what a path and query ask; None when the application has to look at it."""
+        ask = self._askers.get(asking.path)
+        if ask is None or len(query) > _TARGET_BYTES or b"#" in query:
+            return None
+        return asyncio.create_task(self._find(ask, asking, query, accepted))
+
+    async def _find(self, ask: Asker, asking: Asking, query: bytes, accepted: bytes) -> Reply:
+        path = asking.path.decode()
+        return await find_reply(
+            self._answers,
+            ask(Params(query), self._board),
+            accepted=accepted.decode("latin-1"),
+            if_none_match=asking.if_none_match.decode("latin-1"),
+            remember=partial(self._remember, asking.path, query, accepted, path, path),
+        )
+
+    def reply(self, found: "asyncio.Task[Reply]", asking: Asking, preamble: bytes) -> tuple[bytes, bytes]:
+        """Head and body of the answer to a question, from the task that has ended; logged."""
+        request_id, refused = self._ids.next(), ""
+        error = _STOPPED if found.cancelled() else found.exception()
+        if error is None:
+            status, headers, body = found.result()
+        else:
+            response = self._refuse(error, request_id)
+            refused = str(error) if isinstance(error, Refusal) else ""
+            status, headers, body = response.status_code, tuple(response.raw_headers), bytes(response.body)
+        if asking.method == b"HEAD":
+            body = b""
+        if self._log.is_on:
+            path = asking.path.decode()
+            outcome = Outcome.of(asking.method.decode(), path, path, status, len(body))
+            self._log.write(outcome, request_id, (time.monotonic() - asking.began_at) * 1000, refused)
+        lines = header_lines(headers)
+        head = b"%b%b%bx-request-id: %b\r\n\r\n" % (STATUS_LINE[status], preamble, lines, request_id.encode())
+        return head, body
 
     def begin_post(self, body: bytes, headers: Mapping[bytes, bytes]) -> "asyncio.Future[Any] | None":
         """Begin to store a result; None when the application is to do it, or to say why not."""

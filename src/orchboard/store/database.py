@@ -6,8 +6,8 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import asyncpg
@@ -95,13 +95,34 @@ class Database:
         # As many connections as the pool may hold can be lost without having said so.
         for _ in range(self._size + 1):
             with suppress(asyncpg.InternalClientError):
-                async with self._connection(patience_s) as connection:
+                rows = await self._try_to_fetch(statement, arguments, patience_s)
+                if rows is not None:
+                    return rows
+        raise DatabaseUnavailableError(NO_ANSWER)
+
+    async def _try_to_fetch(
+        self, statement: str, arguments: tuple[Any, ...], patience_s: float
+    ) -> list[asyncpg.Record] | None:
+        """None when the connection was lost with the statement."""
+        try:
+            with self.presence.limit(self.timeout_s):
+                pool = self._pool
+                if pool is None:
+                    pool = await _patiently(self.open, patience_s)
+                connection = await _patiently(pool.take, patience_s)
+                with pool.returning(connection):
                     try:
                         return await send(connection, statement, *arguments)
                     except _GONE:
                         with suppress(asyncpg.InterfaceError):  # it may know already, and be out of the pool
                             connection.terminate()
-        raise DatabaseUnavailableError(NO_ANSWER)
+                        return None
+        except LOST as error:
+            if isinstance(error, BAD_ROW):
+                raise
+            if patience_s > 0 and isinstance(error, _AWAY):
+                self.presence.look()
+            raise unavailable(error) from error
 
     async def connect(self, *, planned_once: bool = False) -> asyncpg.Connection[asyncpg.Record]:
         """A fresh connection outside the pool, for migrations, bulk work and the writer; the caller closes it.
@@ -155,21 +176,6 @@ class Database:
 
     def _may_stay(self, connection: asyncpg.Connection[asyncpg.Record]) -> bool:
         return not (self.presence.is_away or self._hosts.is_stand_in(connection))
-
-    @asynccontextmanager
-    async def _connection(self, patience_s: float) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
-        try:
-            with self.presence.limit(self.timeout_s):
-                pool = await _patiently(self.open, patience_s)
-                connection = await _patiently(pool.take, patience_s)
-                with pool.returning(connection):
-                    yield connection
-        except LOST as error:
-            if isinstance(error, BAD_ROW):
-                raise
-            if patience_s > 0 and isinstance(error, _AWAY):
-                self.presence.look()
-            raise unavailable(error) from error
 
     async def _is_there(self) -> bool:
         try:

@@ -48,7 +48,7 @@ class Recent:
         self._token: object = None
         self._late: object = None
         self._began_at = -math.inf
-        self._reading: asyncio.Task[None] | None = None
+        self._reading: asyncio.Future[None] | None = None
         self._read_until = 0
         self._coverage: Coverage | None = None
         self._coverage_text = ""
@@ -78,10 +78,24 @@ class Recent:
         """
         came_at = time.monotonic()
         while not self._serves(came_at):
-            if self._reading is None or self._reading.done():
-                self._reading = asyncio.create_task(self._read())
-                self._reading.add_done_callback(be_seen)
-            await asyncio.shield(self._reading)
+            if self._reading is None:
+                await self._read_for_all()
+            else:
+                await asyncio.shield(self._reading)
+
+    async def _read_for_all(self) -> None:
+        """One reading. Who waits for it shares its failure; when it is only broken off, he reads himself."""
+        reading = self._reading = asyncio.get_running_loop().create_future()
+        reading.add_done_callback(be_seen)
+        try:
+            await self._read()
+        except Exception as error:
+            reading.set_exception(error)
+            raise
+        finally:
+            self._reading = None
+            if not reading.done():
+                reading.set_result(None)
 
     def look_again(self) -> None:
         """Have nothing that was read so far serve the next reader."""

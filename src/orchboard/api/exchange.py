@@ -1,0 +1,42 @@
+"""A request that is answered without the application, and what is known of it meanwhile."""
+
+import asyncio
+import time
+
+
+class Exchange:
+    """A request and its answer; to uvicorn, a request that is being answered like any other."""
+
+    # uvicorn sets it when the client leaves; nobody waits for it.
+    message_event = asyncio.Event()
+    keep_alive = True
+    more_body = False
+    response_started = False
+    response_complete = False
+    disconnected = False
+
+    def __init__(self) -> None:
+        self.began_at = time.monotonic()
+
+
+class Posting(Exchange):
+    """A result on its way into the database."""
+
+    more_body = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = bytearray()
+
+
+class Asking(Exchange):
+    """A question whose answer has to be found.
+
+    method -- GET or HEAD; path -- of the target; if_none_match -- as it came
+    """
+
+    def __init__(self, method: bytes, path: bytes, if_none_match: bytes) -> None:
+        super().__init__()
+        self.method = method
+        self.path = path
+        self.if_none_match = if_none_match
