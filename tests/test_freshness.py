@@ -197,9 +197,11 @@ def test_memory_for_answers_is_bounded_whatever_is_asked(
         assert max(bodies) > 60_000
         assert hot_ones > 350, "the rest is for other tests that write to the same server"
     way = server._server.lifespan.state["short_way"]
-    alive = [known for known in way._known.values() if known.entry.answer is not None]
-    assert len(alive) < len(way._known), "others are known, and nothing is kept of them"
-    assert not any(hasattr(known, name) for known in way._known.values() for name in ("answer", "variant"))
+    alive = [known for known in way.known._by_target.values() if known.entry.answer is not None]
+    assert len(alive) < len(way.known._by_target), "others are known, and nothing is kept of them"
+    assert not any(
+        hasattr(known, name) for known in way.known._by_target.values() for name in ("answer", "variant")
+    )
 
 
 def test_an_answer_bigger_than_a_quarter_of_the_cache_is_given_every_time(

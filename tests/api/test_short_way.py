@@ -2,10 +2,14 @@
 
 import json
 import time
-from typing import cast
+from typing import Any, cast
 
-from orchboard.api import short_way as module
+import pytest
+
+from orchboard.api import known as module
+from orchboard.api.exchange import Posting
 from orchboard.api.protocol import Protocol
+from orchboard.api.routes import ROUTES
 from orchboard.api.short_way import ShortWay
 from orchboard.config import Settings
 from tests.api.wire import ZEROS, Wire, get, post
@@ -27,25 +31,25 @@ def test_what_clients_send_fills_no_memory(server: RunningServer) -> None:
             numbers = range(start, start + 100)
             wire.send(b"".join(get(f"{ZEROS}?x={number}") for number in numbers))
             wire.replies(["GET"] * 100)
-        assert 0 < len(way._known) <= module._TARGETS
+        assert 0 < len(way.known._by_target) <= module._TARGETS
         wire.ask(get(ZEROS))
         for number in range(2500):
             assert wire.ask(get(ZEROS, f"User-Agent: {number}")).status == 200
-        assert 0 < len(way.requests) <= module._REQUESTS
-        way.requests.clear()
-        way._known.clear()
+        assert 0 < len(way.known.requests) <= module._REQUESTS
+        way.known.requests.clear()
+        way.known._by_target.clear()
         for _ in range(3):
             wire.ask(get(ZEROS, "User-Agent: " + "x" * 2000))
             wire.ask(get(f"{ZEROS}?x={'x' * 2000}"))
-        assert not way.requests
-        assert len(way._known) == 1
+        assert not way.known.requests
+        assert len(way.known._by_target) == 1
 
 
 def test_a_request_is_recognised_whoever_sends_it(server: RunningServer) -> None:
     with Wire(server.port) as one, Wire(server.port) as other:
         one.ask(get(ZEROS))
         assert one.ask(get(ZEROS)).went_short
-        assert get(ZEROS) in way_of(server).requests
+        assert get(ZEROS) in way_of(server).known.requests
         # The second time at the latest: an answer over a window that ends now is true for a while only.
         assert other.ask(get(ZEROS)).went_short or other.ask(get(ZEROS)).went_short
 
@@ -94,10 +98,82 @@ def test_a_connection_holds_little_when_it_is_idle(server: RunningServer) -> Non
     big = transcoding(response_payload="x" * 1_000_000)
     with Wire(server.port) as wire:
         assert wire.ask(post(big)).body == b"ok"
-        assert wire.ask(get(ZEROS)).status == 200
         (connection,) = server._server.server_state.connections
+        current = cast("Protocol", connection)._current
+        assert isinstance(current, Posting)
+        assert not current.body
+        assert wire.ask(get(ZEROS)).status == 200
         held = [value for value in vars(connection).values() if isinstance(value, bytes | bytearray)]
         assert sum(map(len, held)) < 2000
-        current = cast("Protocol", connection)._current
-        assert current is not None
-        assert not current.body
+
+
+def test_new_questions_go_short_and_odd_ones_are_the_applications(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way = way_of(server)
+    begin, begun = way.begin_question, list[bool]()
+
+    def record(*arguments: Any) -> Any:
+        found = begin(*arguments)
+        begun.append(found is not None)
+        return found
+
+    monkeypatch.setattr(way, "begin_question", record)
+    short = [f"{endpoint.path}?since=1&orchestrator=0xaa" for endpoint in ROUTES if endpoint.cached]
+    refused = ["/api/raw_stats", "/api/pipelines?since=x", "/api/aggregated_stats?model=m"]
+    odd = [
+        "/api//regions",
+        "/api/regions/",
+        "/api/regions#x",
+        "/api/health",
+        "/no",
+        f"{ZEROS}?x={'x' * 5000}",
+    ]
+    with Wire(server.port) as wire:
+        for targets, status, goes_short in (
+            (short, {200}, True),
+            (refused, {400}, True),
+            (odd, {200, 404}, False),
+        ):
+            for method in ("GET", "HEAD"):
+                begun.clear()
+                new = [get(target, f"Accept-Encoding: x{method}", method=method) for target in targets]
+                assert {wire.ask(request, to=method).status for request in new} <= status
+                assert begun == [goes_short] * len(targets)
+    assert len(short) == 5
+
+
+def test_who_leaves_before_the_answer_is_there_harms_nobody(
+    server: RunningServer, settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with locked(settings.postgres, "events"):
+        with Wire(server.port) as leaver:
+            leaver.send(get(RAW))
+            time.sleep(0.1)
+            leaver.vanish()
+        with Wire(server.port) as stayer:
+            stayer.send(get(RAW))
+            time.sleep(0.1)
+            assert len(server._server.server_state.connections) == 1
+            assert len(server._server.server_state.tasks) == 2, "both are being answered"
+    with Wire(server.port) as wire:
+        assert wire.ask(get(RAW)).body == b"{}"
+    assert not server._server.server_state.tasks
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_question_that_the_server_can_not_wait_for_is_refused(
+    server: RunningServer, settings: Settings
+) -> None:
+    with Wire(server.port) as wire:
+        wire.ask(get())
+        with locked(settings.postgres, "events"):
+            wire.send(get(RAW), get("/api/regions"))
+            time.sleep(0.1)
+            (connection,) = server._server.server_state.connections
+            for task in set(server._server.server_state.tasks):
+                cast("Protocol", connection).loop.call_soon_threadsafe(task.cancel)
+            reply = wire.reply()
+        assert (reply.status, reply["retry-after"]) == (503, "5")
+        assert json.loads(reply.body) == {"error": "the server is stopping; try again"}
+        assert wire.reply().status == 200

@@ -159,6 +159,88 @@ def test_one_reading_serves_all_who_came_before_it(
     on_board(database_url, test)
 
 
+async def until_it_is_quiet(board: Board) -> None:
+    """Read until nobody has written since the last reading; a test beside this one may, to the same Postgres."""
+    for _ in range(200):
+        if board.reader._recent._was_unchanged:
+            return
+        await board.reader.fetch_pipelines(await last_hour(board), None)
+    raise AssertionError("somebody always writes")
+
+
+async def last_hour(board: Board) -> Window:
+    now = await now_of(board)
+    return Window(now - HOUR, now)
+
+
+@pytest.mark.parametrize("job_type", JobType)
+def test_an_answer_made_while_the_database_was_asked_is_made_again_if_there_is_more(
+    database_url: str, job_type: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answers that were made of what was at hand, and not given, are counted."""
+
+    async def test(board: Board) -> None:
+        made: list[int] = []
+        means = board.reader._means
+
+        def count(*arguments: Any) -> Any:
+            made.append(1)
+            return means(*arguments)
+
+        monkeypatch.setattr(board.reader, "_means", count)
+        await board.seal()
+        made_twice = 0
+        for number in range(8):
+            await until_it_is_quiet(board)
+            await board.insert(await now_of(board))
+            made.clear()
+            query = StatsQuery(job_type=job_type, window=await last_hour(board), orchestrator="0xdd")
+            found = await board.reader.fetch_means(query)
+            if job_type is JobType.AI:
+                assert found.results.sum() == number + 1
+            made_twice += len(made) == 2
+            await board.compare_last(HOUR)
+        assert made_twice > 4
+
+    on_board(database_url, test)
+
+
+def test_an_answer_made_while_the_database_fails_is_not_given(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(board: Board) -> None:
+        await until_it_is_quiet(board)
+        fetch = board.database.fetch
+
+        async def fail(statement: str, *arguments: Any, **options: Any) -> Any:
+            if statement == sql("snapshot"):
+                raise DatabaseUnavailableError("away")
+            return await fetch(statement, *arguments, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(board.database, "fetch", fail)
+            with pytest.raises(DatabaseUnavailableError):
+                await board.reader.fetch_pipelines(await last_hour(board), None)
+        await board.compare_last(HOUR)
+
+    on_board(database_url, test)
+
+
+def test_who_reads_for_all_and_is_broken_off_leaves_the_others_their_reading(database_url: str) -> None:
+    async def test(board: Board) -> None:
+        await board.compare_last(HOUR)
+        board.changes.note_everything()
+        window = await last_hour(board)
+        first, *others = [asyncio.create_task(board.reader.fetch_pipelines(window, None)) for _ in range(3)]
+        await asyncio.sleep(0)
+        first.cancel()
+        assert len({str(found) for found in await asyncio.gather(*others)}) == 1
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+    on_board(database_url, test)
+
+
 @pytest.mark.parametrize("note", [Changes.note_everything, Changes.note_elsewhere])
 def test_a_reading_serves_for_a_moment_while_nobody_is_known_to_store_anything(
     database_url: str, monkeypatch: pytest.MonkeyPatch, note: Callable[[Changes], None]

@@ -32,11 +32,11 @@ class Posting(Exchange):
 class Asking(Exchange):
     """A question whose answer has to be found.
 
-    method -- GET or HEAD; path -- of the target; if_none_match -- as it came
+    method -- GET or HEAD; path -- of the target, which is as it came
     """
 
-    def __init__(self, method: bytes, path: bytes, if_none_match: bytes) -> None:
+    def __init__(self, method: bytes, path: str, target: bytes) -> None:
         super().__init__()
         self.method = method
         self.path = path
-        self.if_none_match = if_none_match
+        self.target = target

@@ -8,12 +8,13 @@ from typing import Any
 
 from orchboard.answers.replies import Reply
 from orchboard.api.exchange import Asking, Exchange, Posting
+from orchboard.api.known import Known, header_lines
 from orchboard.api.post_head import PostHead
 from orchboard.api.post_stats import parse_length
 from orchboard.api.reading import ACCEPT_ENCODING, BODY, IF_NONE_MATCH, ReadingProtocol
 from orchboard.api.room import Room
 from orchboard.api.senders import CREDENTIALS
-from orchboard.api.short_way import POST_TARGET, Known, ShortWay, header_lines
+from orchboard.api.short_way import POST_TARGET, ShortWay
 
 # So many results of one connection are parsed before the next is known by its head.
 _POSTS_UNTIL_KNOWN = 2
@@ -67,7 +68,7 @@ class Protocol(ReadingProtocol):
             if self._post_head is not None:
                 if (read := self._post_head.read(data)) and self._take(way, *read):
                     return
-            elif (seen := way.requests.get(data)) and (answer := way.answer(*seen, self._preamble())):
+            elif (seen := way.known.requests.get(data)) and (answer := way.answer(*seen, self._preamble())):
                 self._write(answer)
                 return
         if self._last_words is not None:
@@ -79,7 +80,7 @@ class Protocol(ReadingProtocol):
     def _learn(self, way: ShortWay, request: bytes, *, is_post: bool) -> None:
         """Spare the parser this request, or the head of a result, the next time."""
         if self._answered:
-            way.recognise(request, *self._answered)
+            way.known.recognise(request, *self._answered)
         elif is_post and self._posts == _POSTS_UNTIL_KNOWN:
             self._post_head = PostHead.learn(request, _DIFFERING)
 
@@ -103,7 +104,7 @@ class Protocol(ReadingProtocol):
         if method not in (b"GET", b"HEAD") or not BODY.isdisjoint(noted):
             return False
         if_none_match = noted.get(IF_NONE_MATCH)
-        known = way.find(self.url, noted.get(ACCEPT_ENCODING, b""))
+        known = way.known.find(self.url, noted.get(ACCEPT_ENCODING, b""))
         if known and (answer := way.answer(known, method, if_none_match, self._preamble())):
             self._answered = known, method, if_none_match
             self._write(answer)
@@ -111,24 +112,21 @@ class Protocol(ReadingProtocol):
         return self._asks(way, method)
 
     def _asks(self, way: ShortWay, method: bytes) -> bool:
-        """Begin to find an answer; False when it is the application that knows where."""
-        path, _, query = self.url.partition(b"?")
-        asking = Asking(method, path, self._noted.get(IF_NONE_MATCH, b""))
-        found = None
-        if not self.root_path:
-            found = way.begin_question(asking, query, self._noted.get(ACCEPT_ENCODING, b""))
-        if found is None:
+        """Begin to find an answer; False when that is the application's."""
+        begun = None if self.root_path else way.begin_question(self.url, method, self._noted)
+        if begun is None:
             return False
+        asking, found = begun
         self._current = self.cycle = asking  # type: ignore[assignment] # it is all that uvicorn looks at
         self.tasks.add(found)  # type: ignore[arg-type] # a server that ends waits for it
         found.add_done_callback(partial(self._reply, asking))
         return True
 
     def _reply(self, asking: Asking, found: "asyncio.Task[Reply]") -> None:
-        """Answer a question that was begun."""
+        """Answer a question: this one, whatever the connection has read since."""
         assert self._short_way is not None  # noqa: S101 - nothing else makes an Asking
         self.tasks.discard(found)
-        self._finish(asking, self._short_way.reply(found, asking, self._preamble_of(asking)))
+        self._finish(asking, self._short_way.reply(asking, found, self._preamble_of(asking)))
 
     def _is_free(self) -> bool:
         """Whether nothing is being answered, and what is written now goes out."""

@@ -9,9 +9,9 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from orchboard.api.endings import EndingProtocol
+from orchboard.api.known import header_lines
 from orchboard.api.refusals import error_response
 from orchboard.api.senders import CREDENTIALS
-from orchboard.api.short_way import header_lines
 
 # So many requests of one connection may wait for their turn, some 4 kB each: a quarter of a megabyte is read at
 # once, and holds 14,000.

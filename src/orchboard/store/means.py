@@ -1,5 +1,6 @@
 """Means and medians over any window: from what is summed up, and from the results where that ends."""
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import TypeAlias, TypeVar
@@ -23,6 +24,7 @@ from orchboard.store.series import Cell, Numbers, PipelineModel, SeriesDirectory
 from orchboard.store.sums import Sums, add_up, unsummed_sums_of
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 Medians: TypeAlias = Mapping[PipelineModel, float]
 """The median round trip in seconds; those without a success are missing."""
@@ -71,9 +73,12 @@ class MeansReader:
                 sums.append(await unsummed_sums_of(rows, self._series))
             return sums, await self._pieces(split, job_type)
 
-        (sums, columns), split = await self._read(query.window, read)
-        columns.append(self._recent.scored(job_type, *split.recent))
-        return self._means(add_up(sums, columns, len(self._series)), query)
+        def finish(found: tuple[list[Sums], list[Columns]], split: Split) -> Means:
+            sums, columns = found
+            columns.append(self._recent.scored(job_type, *split.recent))
+            return self._means(add_up(sums, columns, len(self._series)), query)
+
+        return await self._read(query.window, read, finish)
 
     async def fetch_medians(self, query: StatsQuery) -> Medians:
         """The median round trips of the successes, over all orchestrators."""
@@ -100,11 +105,13 @@ class MeansReader:
                 seen.append(sightings.between(piece.since, piece.until).seen)
             return seen
 
-        seen, split = await self._read(window, read)
-        seen.append(self._recent.sightings(*split.recent).seen)
-        shown = np.concatenate(seen)
-        places = distinct(shown[shown >= 0], len(self._series.seen))
-        return _pipelines(tuple([self._series.seen[place] for place in places.tolist()]), region)
+        def finish(seen: list[Numbers], split: Split) -> tuple[Pipeline, ...]:
+            seen.append(self._recent.sightings(*split.recent).seen)
+            shown = np.concatenate(seen)
+            places = distinct(shown[shown >= 0], len(self._series.seen))
+            return _pipelines(tuple([self._series.seen[place] for place in places.tolist()]), region)
+
+        return await self._read(window, read, finish)
 
     async def _seen_in(self, spans: tuple[SpanKey, ...]) -> Numbers:
         """What sealed spans saw, all together. Kept for the next window, which mostly has the same in it."""
@@ -113,20 +120,35 @@ class MeansReader:
             self._seen_of = spans, distinct(seen, len(self._series.seen))
         return self._seen_of[1]
 
-    async def _read(self, window: Window, read: Callable[[Split], Awaitable[T]]) -> tuple[T, Split]:
-        """What `read` makes of the window's parts, and the split that still stands when it is done."""
+    async def _read(
+        self, window: Window, read: Callable[[Split], Awaitable[T]], finish: Callable[[T, Split], R]
+    ) -> R:
+        """What the parts of a window come to.
+
+        Made of what is at hand while the database is asked whether there is more, if there mostly is not.
+
+        read -- what is known of the parts that are summed up, or nowhere at hand
+        finish -- what that and the newest results come to; does not wait, and keeps no view of these
+        """
         since, until = to_moment(window.since), to_moment(window.until) + 1
+        came_at = time.monotonic()
         while True:
-            await self._recent.read()
-            before = None
+            check = await self._recent.begin_read(came_at)
+            generation = self._recent.generation
             try:
+                before = None
                 while before != (at_hand := (self._recent.coverage, self._recent.held_since)):
                     before = at_hand
                     split = at_hand[0].split(since, until, held_since=at_hand[1])
                     found = await read(split)
-                return found, split
+                answer = finish(found, split)
+                if check is not None:
+                    await check
+                if check is None or generation == self._recent.generation:
+                    return answer
             except ResealedError:
                 self._recent.look_again()
+                came_at = time.monotonic()
 
     async def _pieces(self, split: Split, job_type: JobType) -> list[Columns]:
         return [
@@ -152,17 +174,20 @@ class MeansReader:
                 ]
             return lists, await self._pieces(split, JobType.AI)
 
-        (lists, columns), split = await self._read(query.window, read)
-        columns.append(self._recent.scored(JobType.AI, *split.recent))
-        for each in columns:
-            lists += self._successes(each, query.region)
-        model = None if query.pipeline is None else (query.pipeline, query.model)
-        return [
-            each
-            for each in lists
-            if (model is None or each.model == model)
-            and (query.region is None or each.region in (None, query.region))
-        ]
+        def finish(found: tuple[list[RoundTrips], list[Columns]], split: Split) -> list[RoundTrips]:
+            lists, columns = found
+            columns.append(self._recent.scored(JobType.AI, *split.recent))
+            for each in columns:
+                lists += self._successes(each, query.region)
+            model = None if query.pipeline is None else (query.pipeline, query.model)
+            return [
+                each
+                for each in lists
+                if (model is None or each.model == model)
+                and (query.region is None or each.region in (None, query.region))
+            ]
+
+        return await self._read(query.window, read, finish)
 
     def _successes(self, columns: Columns, region: str | None) -> list[RoundTrips]:
         """Results' round trips, those of one region if one is asked for."""

@@ -35,6 +35,7 @@ class Recent:
     """The results from `held_since` on, and what of the earlier ones is summed up.
 
     held_since -- in microseconds since 2000; coverage.recent_since, or later when there are too many
+    generation -- another whenever a reading has found something
     """
 
     def __init__(self, database: Database, directory: SeriesDirectory, changes: Changes) -> None:
@@ -55,7 +56,9 @@ class Recent:
         self._snapshot = ""
         self._scored = {job_type: Growing(np.int64, np.int64, *[np.float64] * 3) for job_type in JobType}
         self._sightings = Growing(np.int64, np.int64)
+        self._was_unchanged = False  # by the last reading
         self.held_since = 0
+        self.generation = 0
 
     @property
     def coverage(self) -> Coverage:
@@ -71,12 +74,25 @@ class Recent:
         """All results, likewise."""
         return Sightings(*self._sightings.arrays()).between(since, until)
 
-    async def read(self) -> None:
-        """Have everything that was committed before this call: one reading, however many ask.
+    async def begin_read(self, came_at: float) -> "asyncio.Task[None] | None":
+        """Have it as `read`; or begin to, if all that was committed is mostly at hand, as it was at the last reading.
+
+        What is made of it meanwhile is right if `generation` is the same when the task has ended.
+        """
+        if self._serves(came_at) or not (self._was_unchanged and self._token == self._token_now()):
+            await self.read(came_at)
+            return None
+        reading = asyncio.create_task(self.read(came_at))
+        reading.add_done_callback(be_seen)
+        await asyncio.sleep(0)  # until the statement is written, and
+        await asyncio.sleep(0)  # until the loop has sent it
+        return reading
+
+    async def read(self, came_at: float) -> None:
+        """Have everything that was committed before `came_at`, on time.monotonic's clock: one reading, however many ask.
 
         On other hosts: everything that was committed SERVES_S before. Raises DatabaseUnavailableError.
         """
-        came_at = time.monotonic()
         while not self._serves(came_at):
             if self._reading is None:
                 await self._read_for_all()
@@ -110,7 +126,9 @@ class Recent:
         began_at, token, late = time.monotonic(), self._token_now(), self._late_now()
         if token == self._token and await self._is_unchanged():
             self._began_at = began_at
+            self._was_unchanged = True
             return
+        self._was_unchanged = False
         coverage = before = self._coverage or await self._fetch_coverage()
         earlier = self._sightings.arrays()[0]
         if late == self._late:
@@ -137,6 +155,7 @@ class Recent:
         results = await read_results(row, self._directory)
         # From here on nothing is waited for: what was read holds together, or nothing of it was taken in.
         self._coverage, self._coverage_text = coverage, text
+        self.generation += 1
         self._take_in(results, since)
         self._read_until, self._snapshot = to_moment(row["now"]), row["snapshot"]
         self._began_at, self._token, self._late = began_at, token, late
