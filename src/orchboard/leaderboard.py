@@ -8,7 +8,7 @@ from msgspec import structs
 
 from orchboard.errors import NotAllowedError
 from orchboard.parsing import ParsedStats, parse_stats
-from orchboard.stats import JobType, Pipeline, Region, ScoresByCell, StatsQuery, Tester, TopScore, Window
+from orchboard.stats import CellScores, JobType, Pipeline, Region, StatsQuery, Tester, TopScore, Window
 from orchboard.store.store import Store
 from orchboard.stored import render_rows
 from orchboard.window import ANY_TIME, Bounds
@@ -64,7 +64,7 @@ class Leaderboard:
         """As `submit`, waited for."""
         return await self.submit(body, key=key, tester=tester)
 
-    async def aggregated_stats(self, query: StatsQuery) -> ScoresByCell:
+    async def aggregated_stats(self, query: StatsQuery) -> CellScores:
         """Scores of every orchestrator and region the query asks for.
 
         Each AI pipeline and model is scored against its own median over all orchestrators; when the query
@@ -77,7 +77,7 @@ class Leaderboard:
             means, medians = await asyncio.gather(reader.fetch_means(query), reader.fetch_medians(query))
             return rating.rate_ai(means, medians)
         if query.pipeline is not None or query.model is not None:
-            return {}
+            return CellScores([], [], [], [])
         return rating.rate_transcoding(await reader.fetch_means(query))
 
     async def raw_stats(self, query: StatsQuery) -> bytes:

@@ -3,21 +3,21 @@
 import numpy as np
 
 from orchboard.scoring import Doubles, Scores, score_ai, score_transcoding, weighted_mean
-from orchboard.stats import ScoresByCell, TopScore
+from orchboard.stats import CellScores, TopScore
 from orchboard.store.means import Means, Medians
 
 
-def rate_transcoding(means: Means) -> ScoresByCell:
+def rate_transcoding(means: Means) -> CellScores:
     """The score of each orchestrator in each region."""
-    return _by_cell(means, score_transcoding(means.success_rate, means.seg_duration, means.round_trip_time))
+    return _of_cells(means, score_transcoding(means.success_rate, means.seg_duration, means.round_trip_time))
 
 
-def rate_ai(means: Means, medians: Medians) -> ScoresByCell:
+def rate_ai(means: Means, medians: Medians) -> CellScores:
     """The score of each orchestrator in each region: of several pipelines and models the mean.
 
     Each is scored against its own median; the mean is weighted by results.
     """
-    return _by_cell(
+    return _of_cells(
         means, score_ai(means.success_rate, means.round_trip_time, _medians_of_groups(means, medians))
     )
 
@@ -49,15 +49,10 @@ def _medians_of_groups(means: Means, medians: Medians) -> Doubles:
     return np.array([medians.get(model, 0.0) for model in means.models])[means.model]
 
 
-def _by_cell(means: Means, scores: Scores) -> ScoresByCell:
-    found: ScoresByCell = {}
-    for (orchestrator, region), score in zip(means.cells, _one_a_cell(means, scores).each(), strict=True):
-        found.setdefault(orchestrator, {})[region] = score
-    return found
-
-
-def _one_a_cell(means: Means, scores: Scores) -> Scores:
+def _of_cells(means: Means, scores: Scores) -> CellScores:
     if len(means.cell) > len(means.cells):
-        return weighted_mean(scores, means.results, means.cell)
-    order = np.argsort(means.cell)
-    return Scores(scores.success_rate[order], scores.round_trip_score[order], scores.score[order])
+        columns = weighted_mean(scores, means.results, means.cell).columns()
+    else:
+        order = np.argsort(means.cell)
+        columns = [column[order] for column in scores.columns()]
+    return CellScores(means.cells, *(column.tolist() for column in columns))

@@ -26,10 +26,13 @@ class Scores(Struct, frozen=True):
     round_trip_score: Doubles
     score: Doubles
 
+    def columns(self) -> list[Doubles]:
+        """The arrays, in the order of the fields."""
+        return [self.success_rate, self.round_trip_score, self.score]
+
     def each(self) -> list[Score]:
         """One by one."""
-        columns = (self.success_rate, self.round_trip_score, self.score)
-        return [Score(*of_one) for of_one in zip(*(column.tolist() for column in columns), strict=True)]
+        return [*map(Score, *(column.tolist() for column in self.columns()))]
 
 
 def transcoding_round_trip_score(seg_duration: ArrayLike, round_trip_time: ArrayLike) -> Doubles:
@@ -98,8 +101,7 @@ def weighted_mean(scores: Scores, results: ArrayLike, whose: NDArray[np.int64]) 
     """
     weights = np.asarray(results, float)
     total = np.bincount(whose, weights)
-    columns = (scores.success_rate, scores.round_trip_score, scores.score)
-    return Scores(*(np.bincount(whose, weights * column) / total for column in columns))
+    return Scores(*(np.bincount(whose, weights * column) / total for column in scores.columns()))
 
 
 def _bounded(exponent: Doubles) -> Doubles:

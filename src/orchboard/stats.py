@@ -1,10 +1,13 @@
 """The nouns: what a job tester sends, what a reader asks for, what a score is."""
 
+from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from msgspec import Struct
+
+T = TypeVar("T")
 
 
 class JobType(StrEnum):
@@ -140,6 +143,30 @@ class Score(Struct, frozen=True):
 
 ScoresByCell: TypeAlias = dict[str, dict[str, Score]]
 """{orchestrator: {region: score}}, both sorted; an orchestrator has at least one region."""
+
+
+class CellScores(Struct, frozen=True):
+    """The scores of orchestrators in regions, one a cell; lists of the same length.
+
+    cells -- (orchestrator, region), sorted
+    success_rate, round_trip_score, score -- what `Score` says of each
+    """
+
+    cells: list[tuple[str, str]]
+    success_rate: list[float]
+    round_trip_score: list[float]
+    score: list[float]
+
+    def by_cell(self) -> ScoresByCell:
+        """By orchestrator and region."""
+        return self.made_by_cell(Score, self.success_rate, self.round_trip_score, self.score)
+
+    def made_by_cell(self, make: Callable[..., T], *columns: list[float]) -> dict[str, dict[str, T]]:
+        """{orchestrator: {region: what is made of its element of each column}}, both sorted."""
+        found: dict[str, dict[str, T]] = {}
+        for (orchestrator, region), made in zip(self.cells, map(make, *columns), strict=True):
+            found.setdefault(orchestrator, {})[region] = made
+        return found
 
 
 class TopScore(Struct, frozen=True):

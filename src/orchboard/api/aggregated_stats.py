@@ -6,7 +6,7 @@ from orchboard.answers.question import Question, score_slots
 from orchboard.api.params import Params, max_age_s, parse_stats_query
 from orchboard.api.responses import JSON_HEADERS, encode_json
 from orchboard.leaderboard import Leaderboard
-from orchboard.stats import JobType, Score
+from orchboard.stats import CellScores, JobType
 
 
 class Cell(Struct, frozen=True):
@@ -29,16 +29,10 @@ class Cell(Struct, frozen=True):
 def aggregated_stats(params: Params, board: Leaderboard) -> Question:
     """Scores by orchestrator and region; the document that gateways choose by."""
     asked = parse_stats_query(params)
-    cell = transcoding_cell if asked.job_type is JobType.TRANSCODING else ai_cell
+    cells = transcoding_cells if asked.job_type is JobType.TRANSCODING else ai_cells
 
     async def compute() -> bytes:
-        scores = await board.aggregated_stats(asked.query(board))
-        return encode_json(
-            {
-                orchestrator: {region: cell(score) for region, score in regions.items()}
-                for orchestrator, regions in scores.items()
-            }
-        )
+        return encode_json(cells(await board.aggregated_stats(asked.query(board))))
 
     return Question(
         ("aggregated_stats", asked),
@@ -51,11 +45,12 @@ def aggregated_stats(params: Params, board: Leaderboard) -> Question:
     )
 
 
-def ai_cell(score: Score) -> Cell:
-    """The numbers of one orchestrator in one region."""
-    return Cell(score.success_rate, score.round_trip_score, score.score)
+def ai_cells(scores: CellScores) -> dict[str, dict[str, Cell]]:
+    """The numbers of each orchestrator in each region."""
+    return scores.made_by_cell(Cell, scores.success_rate, scores.round_trip_score, scores.score)
 
 
-def transcoding_cell(score: Score) -> Cell:
+def transcoding_cells(scores: CellScores) -> dict[str, dict[str, Cell]]:
     """The same, with the two documented names of the same values."""
-    return Cell(score.success_rate, score.round_trip_score, score.score, score.round_trip_score, score.score)
+    names = scores.success_rate, scores.round_trip_score, scores.score, scores.round_trip_score, scores.score
+    return scores.made_by_cell(Cell, *names)

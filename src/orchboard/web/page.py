@@ -63,7 +63,7 @@ async def _render(choice: Choice, board: Leaderboard) -> bytes:
     names = {region.id: region.name for region in regions if region.type is choice.job_type}
     if choice.region is not None and choice.region not in names:
         raise BadInputError(f"region {choice.region[:40]!r} is not known for {choice.job_type} jobs")
-    scores = await board.aggregated_stats(choice.query(window))
+    scores = (await board.aggregated_stats(choice.query(window))).by_cell()
     seen = await board.pipelines(window, choice.region) if choice.job_type is JobType.AI else ()
     context = {
         "choice": choice,
