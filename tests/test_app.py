@@ -4,7 +4,7 @@ import http.server
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,15 +16,7 @@ from orchboard.config import Settings
 from orchboard.store.embedded import EmbeddedPostgres
 from tests.conftest import Client, StartServer, ai, transcoding, with_database
 from tests.places import reachable_directory
-
-
-def eventually(claim: Callable[[], bool], seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if claim():
-            return True
-        time.sleep(0.05)
-    return False
+from tests.waiting import wait_until
 
 
 def test_the_database_of_the_url_is_created_when_it_is_missing(
@@ -47,7 +39,7 @@ def test_a_server_without_a_database_serves_as_soon_as_there_is_one(
         assert client.post_stats(transcoding(), secret="wrong").status == 403
         again = EmbeddedPostgres.start(place / "data", watch=False)
         try:
-            assert eventually(lambda: client.get("/api/health").status == 200)
+            wait_until(lambda: client.get("/api/health").status == 200)
             assert client.post_stats(transcoding()).data == b"ok"
         finally:
             again.stop()
@@ -55,7 +47,7 @@ def test_a_server_without_a_database_serves_as_soon_as_there_is_one(
         assert client.get("/api/aggregated_stats").status == 503
         third = EmbeddedPostgres.start(place / "data", watch=False)
         try:
-            assert eventually(lambda: client.get("/api/aggregated_stats").status == 200)
+            wait_until(lambda: client.get("/api/aggregated_stats").status == 200)
             assert client.get("/api/aggregated_stats").json().keys() == {transcoding()["orchestrator"]}
         finally:
             third.stop()
@@ -122,7 +114,7 @@ def test_catalyst_regions_are_added_once_and_a_bad_document_changes_nothing(
             return found
 
         assert len(regions()) == 26
-        assert eventually(lambda: {"id": "XYZ", "name": "Xyzzy", "type": "transcoding"} in regions())
+        wait_until(lambda: {"id": "XYZ", "name": "Xyzzy", "type": "transcoding"} in regions())
         assert len(regions()) == 27
         assert client.post_stats(transcoding(region="XYZ")).data == b"ok"
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from orchboard.store.embedded import EmbeddedPostgres
 from orchboard.store.spool_file import Spooled, SpoolFile
 from tests.conftest import ORCHESTRATOR, SECRET, Answer, Client, StartServer, ai, transcoding
 from tests.places import reachable_directory
+from tests.waiting import wait_until
 
 SCORES, REGIONS = "/api/aggregated_stats?job_type=ai", "/api/regions"
 
@@ -49,13 +50,6 @@ def away(settings: Settings, start_server: StartServer) -> Iterator[Away]:
             yield away
         finally:
             away.stop()
-
-
-def until(wanted: Callable[[], bool], within_s: float = 30) -> None:
-    deadline = time.monotonic() + within_s
-    while not wanted():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @contextmanager
@@ -94,8 +88,8 @@ def test_while_the_database_is_away_testers_get_ok_and_readers_the_last_good_ans
     assert health.json()["spool"]["waiting"] == 1
     assert 0 <= health.json()["spool"]["oldest_s"] < 60
     away.start()
-    until(lambda: client.get("/api/health").json() == {"postgres": {"ok": True}})
-    until(lambda: not is_stale(client.get(SCORES)))
+    wait_until(lambda: client.get("/api/health").json() == {"postgres": {"ok": True}})
+    wait_until(lambda: not is_stale(client.get(SCORES)))
     rows = client.get("/api/raw_stats", orchestrator=ORCHESTRATOR).json()
     assert [row["timestamp"] for row in rows["MDW"]] == [1]
 
@@ -118,8 +112,10 @@ def test_a_server_that_starts_without_its_database_takes_results_and_knows_no_an
     assert client.post_stats(transcoding(region="NOWHERE")).data == b"ok", "nobody knows"
     assert client.post_stats(transcoding(region="")).status == 400
     away.start()
-    until(lambda: client.get("/api/health").status == 200)
-    until(lambda: client.get("/api/health").json()["spool"] == {"waiting": 0, "oldest_s": 0.0, "aside": 1})
+    wait_until(lambda: client.get("/api/health").status == 200)
+    wait_until(
+        lambda: client.get("/api/health").json()["spool"] == {"waiting": 0, "oldest_s": 0.0, "aside": 1}
+    )
     rows = client.get("/api/raw_stats", orchestrator=ORCHESTRATOR).json()
     assert sorted(row["timestamp"] for row in rows["MDW"]) == [0, 1, 2]
 
@@ -170,7 +166,7 @@ def test_a_disk_that_does_not_answer_holds_no_question_about_health(
     spool = tmp_path / "spool" / "s.sqlite"
     fill(spool, to=0.1)
     client = Client(start_server(settings, spool_path=spool).url)
-    until(lambda: client.get("/api/health").json() == {"postgres": {"ok": True}})
+    wait_until(lambda: client.get("/api/health").json() == {"postgres": {"ok": True}})
     monkeypatch.setattr(health, "DEADLINE_S", 0.5)
     monkeypatch.setattr(SpoolFile, "depth", lambda _: time.sleep(3))
     with at_most(2.5):

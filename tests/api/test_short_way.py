@@ -15,6 +15,7 @@ from orchboard.config import Settings
 from tests.api.wire import ZEROS, Wire, get, post
 from tests.conftest import ORCHESTRATOR, RunningServer, transcoding
 from tests.store.test_database import locked
+from tests.waiting import wait_until
 
 RAW = f"/api/raw_stats?orchestrator={ORCHESTRATOR}"
 
@@ -146,19 +147,18 @@ def test_new_questions_go_short_and_odd_ones_are_the_applications(
 def test_who_leaves_before_the_answer_is_there_harms_nobody(
     server: RunningServer, settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    state = server._server.server_state
     with locked(settings.postgres, "events"):
         with Wire(server.port) as leaver:
             leaver.send(get(RAW))
-            time.sleep(0.1)
+            wait_until(lambda: len(state.tasks) == 1)
             leaver.vanish()
         with Wire(server.port) as stayer:
             stayer.send(get(RAW))
-            time.sleep(0.1)
-            assert len(server._server.server_state.connections) == 1
-            assert len(server._server.server_state.tasks) == 2, "both are being answered"
+            wait_until(lambda: len(state.tasks) == 2 and len(state.connections) == 1)
     with Wire(server.port) as wire:
         assert wire.ask(get(RAW)).body == b"{}"
-    assert not server._server.server_state.tasks
+    wait_until(lambda: not state.tasks)
     assert "Traceback" not in capfd.readouterr().err
 
 

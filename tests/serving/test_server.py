@@ -3,8 +3,7 @@
 import asyncio
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import asyncpg
 import pytest
@@ -17,6 +16,7 @@ from orchboard.serving.server import Server
 from tests.api.wire import Wire, get, head, post
 from tests.conftest import ORCHESTRATOR, run, transcoding
 from tests.store.writing import stored_numbers
+from tests.waiting import wait_until
 
 HOT = "/api/regions"
 
@@ -53,13 +53,6 @@ class Ending:
         assert not self._thread.is_alive()
         if self.server.kept is not None:
             self.server.kept.close()
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture

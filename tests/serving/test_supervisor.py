@@ -6,8 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from tests.api.wire import Wire, get
 from tests.cli.conftest import environment
 from tests.conftest import SECRET
 from tests.processes import children_of
+from tests.waiting import wait_until
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 pytestmark = ON_LINUX
@@ -72,13 +72,6 @@ def open_files(process: int) -> set[bytes]:
         with suppress(OSError):  # closed meanwhile
             found.add(os.fsencode(os.readlink(file)))
     return found
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_workers_are_replaced_one_by_one_and_never_fewer_serve(database_url: str, tmp_path: Path) -> None:
