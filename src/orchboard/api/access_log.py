@@ -20,15 +20,26 @@ _FLUSH_CHARACTERS = 64 * 1024
 
 
 class RequestIds:
-    """Ids that no other request of any server has: 16 hex digits."""
+    """Ids that no other request of any server has: 16 hex digits.
+
+    start -- the first ten of each; the other six are a number's
+    """
 
     def __init__(self) -> None:
-        self._prefix = os.urandom(5).hex()
+        self.start = os.urandom(5).hex()
         self._numbers = itertools.count()
+
+    def next_number(self) -> int:
+        """What the next one ends in: less than 2**24."""
+        return next(self._numbers) & 0xFFFFFF
+
+    def text(self, number: int) -> str:
+        """The id that ends in a number."""
+        return f"{self.start}{number:06x}"
 
     def next(self) -> str:
         """The next one."""
-        return f"{self._prefix}{next(self._numbers) & 0xFFFFFF:06x}"
+        return self.text(self.next_number())
 
 
 class Outcome(Struct, frozen=True):

@@ -221,12 +221,15 @@ class Protocol(ReadingProtocol):
         self.on_response_complete()
 
     def _preamble_of(self, exchange: Exchange) -> bytes:
-        return self._preamble() if exchange.keep_alive else self._preamble() + b"connection: close\r\n"
+        return self._preamble() if exchange.keep_alive else b"connection: close\r\n" + self._preamble()
 
     def _preamble(self) -> bytes:
-        """What the server adds to every head: the date, another list each second."""
+        """What every head has first: the server's headers, another list each second as the date is among them, and
+        the request's id without its end.
+        """
         headers = self.server_state.default_headers
         if headers is not self._default_headers:
+            assert self._short_way is not None  # noqa: S101 - nothing else is answered here
             self._default_headers = headers
-            self._preamble_lines = header_lines(tuple(headers))
+            self._preamble_lines = header_lines(tuple(headers)) + self._short_way.request_id_line
         return self._preamble_lines

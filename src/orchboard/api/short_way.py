@@ -36,7 +36,8 @@ _TARGET_BYTES = 4096
 class ShortWay:
     """What the connections of one process share.
 
-    Each answer is logged as it is made. `preamble` are the headers that the server itself adds to it.
+    Each answer is logged as it is made. `preamble` is what its head has first: the headers that the server itself adds,
+    and `request_id_line`, whose end is added here.
 
     askers -- by path, the questions that are answered here; all others are the application's
     known -- what was asked before
@@ -60,6 +61,7 @@ class ShortWay:
         self._askers = {path.encode(): ask for path, ask in askers.items()}
         self._stored = Outcome.of("POST", POST_TARGET.decode(), POST_TARGET.decode(), 200, 2)
         self._acknowledgement = header_lines(tuple(ok().raw_headers)) + b"\r\nok"
+        self.request_id_line = b"x-request-id: " + request_ids.start.encode()
         self.known = KnownWays()
         self.max_body_bytes = post_stats.max_body_bytes
 
@@ -93,11 +95,11 @@ class ShortWay:
             rest = header_lines(variant.unchanged_headers) + b"\r\n"
         else:
             return None
-        request_id = self._ids.next()
+        number = self._ids.next_number()
         if self._log.is_on:
             outcome = known.outcome(method, status, len(body))
-            self._log.write(outcome, request_id, (time.monotonic() - began_at) * 1000)
-        return b"%b%bx-request-id: %b\r\n%b" % (line, preamble, request_id.encode(), rest), body
+            self._log.write(outcome, self._ids.text(number), (time.monotonic() - began_at) * 1000)
+        return b"%b%b%06x\r\n%b" % (line, preamble, number, rest), body
 
     def begin_question(
         self, target: bytes, method: bytes, noted: Mapping[bytes, bytes]
@@ -130,20 +132,19 @@ class ShortWay:
 
     def reply(self, asking: Asking, found: "asyncio.Task[Reply]", preamble: bytes) -> tuple[bytes, bytes]:
         """Head and body of the answer to a question, from the task that has ended."""
-        request_id, refused = self._ids.next(), ""
+        number, refused = self._ids.next_number(), ""
         error = _STOPPED if found.cancelled() else found.exception()
         if error is None:
             status, headers, body = found.result()
         else:
-            (status, headers, body), refused = self._refusal(error, request_id)
+            (status, headers, body), refused = self._refusal(error, number)
         if asking.method == b"HEAD":
             body = b""
         if self._log.is_on:
             outcome = Outcome.of(asking.method.decode(), asking.path, asking.path, status, len(body))
-            self._log.write(outcome, request_id, (time.monotonic() - asking.began_at) * 1000, refused)
-        lines = header_lines(headers)
-        head = b"%b%b%bx-request-id: %b\r\n\r\n" % (STATUS_LINE[status], preamble, lines, request_id.encode())
-        return head, body
+            ms = (time.monotonic() - asking.began_at) * 1000
+            self._log.write(outcome, self._ids.text(number), ms, refused)
+        return b"%b%b%06x\r\n%b\r\n" % (STATUS_LINE[status], preamble, number, header_lines(headers)), body
 
     def begin_post(self, body: bytes, headers: Mapping[bytes, bytes]) -> "asyncio.Future[Any] | None":
         """Begin to store a result; None when the application is to do it, or to say why not."""
@@ -154,21 +155,18 @@ class ShortWay:
 
         began_at -- on time.monotonic's clock
         """
-        request_id, refused = self._ids.next(), ""
+        number, refused = self._ids.next_number(), ""
         error = _STOPPED if stored.cancelled() else stored.exception()
         if error is None:
             outcome, rest = self._stored, self._acknowledgement
         else:
-            (status, headers, body), refused = self._refusal(error, request_id)
+            (status, headers, body), refused = self._refusal(error, number)
             outcome = Outcome.of("POST", self._stored.path, self._stored.path, status, len(body))
             rest = header_lines(headers) + b"\r\n" + body
-        self._log.write(outcome, request_id, (time.monotonic() - began_at) * 1000, refused)
-        return b"%b%bx-request-id: %b\r\n%b" % (
-            STATUS_LINE[outcome.status],
-            preamble,
-            request_id.encode(),
-            rest,
-        )
+        if self._log.is_on:
+            ms = (time.monotonic() - began_at) * 1000
+            self._log.write(outcome, self._ids.text(number), ms, refused)
+        return b"%b%b%06x\r\n%b" % (STATUS_LINE[outcome.status], preamble, number, rest)
 
     def note_lost(self, began_at: float) -> None:
         """Log a result whose sender left in the middle of it, as the application does."""
@@ -176,11 +174,11 @@ class ShortWay:
         outcome = Outcome.of("POST", path, path, 499, 0)
         self._log.write(outcome, self._ids.next(), (time.monotonic() - began_at) * 1000)
 
-    def _refusal(self, error: BaseException, request_id: str) -> tuple[Reply, str]:
+    def _refusal(self, error: BaseException, number: int) -> tuple[Reply, str]:
         """What a client is told of an error, and what the log says of its request."""
         if isinstance(error, Refusal):
             response, logged = refusal_response(error), str(error)
         else:
-            log.error("fault", request_id=request_id, exc_info=error)
+            log.error("fault", request_id=self._ids.text(number), exc_info=error)
             response, logged = error_response(500, "internal error"), ""
         return Reply(response.status_code, tuple(response.raw_headers), bytes(response.body)), logged
