@@ -213,7 +213,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SPOOL_MAX_MB", "spool_max_bytes", "256", "MiB", _mebibytes_or_none,
             "How much of the disk results may take that are acknowledged while the database is away; then 503. They are in ORCHBOARD_DATA, with POSTGRES too. 0: none are, and they are refused."),
     Setting("SHORT_WAY", "short_way", "on", "", _on_or_off,
-            "Whether answers that are known, and results, bypass the application's stack. off only costs speed."),
+            "Whether questions and results bypass the application's stack. off only costs speed."),
     Setting("ORCHBOARD_URL", "orchboard_url", "http://127.0.0.1:8080", "URL", _text,
             "Where `post`, `get` and `simulate live` find the server, unless --url says so."),
     Setting("ORCHBOARD_TESTER", "orchboard_tester", "", "name", _text,
