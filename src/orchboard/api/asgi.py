@@ -48,26 +48,13 @@ def api_route(endpoint: Endpoint, handler: Handler, board: Leaderboard) -> Route
     return Route(endpoint.path, answer, methods=[endpoint.method], name=endpoint.name)
 
 
-class KeptAnswer:
-    """The ASGI application of one endpoint, which answers GET and HEAD from the answers that are kept.
-
-    No function, as Starlette would wrap that once more for each request.
-    """
-
-    def __init__(self, ask: Asker, board: Leaderboard, replies: Replies) -> None:
-        self._ask, self._board, self._replies = ask, board, replies
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        question = self._ask(Params(scope["query_string"]), self._board)
-        response = await self._replies.reply(Request(scope), question)
-        await response(scope, receive, send)
-
-
 def kept_route(endpoint: Endpoint, ask: Asker, board: Leaderboard, replies: Replies) -> Route:
-    """A route to a KeptAnswer."""
-    kept = KeptAnswer(ask, board, replies)
-    return Route(endpoint.path, kept, methods=[endpoint.method], name=endpoint.name)
+    """A route that is answered from the answers that are kept."""
+
+    async def answer(request: Request) -> Response:
+        return await replies.reply(request, ask(Params(request.scope["query_string"]), board))
+
+    return Route(endpoint.path, answer, methods=[endpoint.method], name=endpoint.name)
 
 
 class Application:
@@ -86,12 +73,6 @@ class Application:
         proxies: Proxies,
     ) -> None:
         self._router = Router(routes, redirect_slashes=False)
-        self._by_path = {
-            (route.path, method): route
-            for route in routes
-            if isinstance(route, Route) and not route.param_convertors
-            for method in route.methods or ()
-        }
         self._lifespan = lifespan
         self._access_log = access_log
         self._request_ids = request_ids
@@ -111,7 +92,7 @@ class Application:
             if scope["method"] == "OPTIONS":
                 await preflight(_methods_of(self._router, scope))(scope, receive, line.send)
             else:
-                await self._find(scope)(scope, receive, line.send)
+                await self._router(scope, receive, line.send)
         except ClientDisconnect:
             line.status = 499
         except asyncio.CancelledError:  # the server stops, and has waited for as long as it may
@@ -125,14 +106,6 @@ class Application:
             await self._refused(error, line)(scope, receive, line.send)
         finally:
             line.write(self._access_log)
-
-    def _find(self, scope: Scope) -> ASGIApp:
-        """What answers: of a path without parameters at once, else the router, which also knows what to refuse."""
-        route = self._by_path.get((scope["path"], scope["method"]))
-        if route is None or scope.get("root_path"):
-            return self._router
-        scope["route"] = route
-        return route.app
 
     def _refused(self, error: Exception, line: "AccessLine") -> Response:
         if isinstance(error, Refusal):
