@@ -10,8 +10,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 
 from orchboard.api.deadlines import LINGER_S, TimedProtocol
 from orchboard.api.exchange import Exchange
-from orchboard.api.known import header_lines
 from orchboard.api.refusals import RETRY_AFTER, error_response
+from orchboard.api.responses import header_lines
 from orchboard.api.room import LINGERING, Room
 
 _NO_ROOM = error_response(503, "there are too many connections; try again", RETRY_AFTER)

@@ -1,8 +1,9 @@
 """Ways of asking that led to an answer before: what was asked, byte for byte, and where it led."""
 
-from orchboard.answers.answer import Answer, Headers, Variant
+from orchboard.answers.answer import Answer, Variant
 from orchboard.answers.cache import Entry
 from orchboard.api.access_log import Outcome
+from orchboard.api.responses import header_lines
 
 # The ways of asking that are remembered, and how long one may be.
 _TARGETS = 4096
@@ -84,8 +85,3 @@ class KnownWays:
             if len(self.requests) >= _REQUESTS:
                 self.requests.clear()
             self.requests[request] = known, method, if_none_match
-
-
-def header_lines(headers: Headers) -> bytes:
-    """Headers as they are written, without the empty line behind them."""
-    return b"".join([b"%b: %b\r\n" % header for header in headers])

@@ -8,10 +8,11 @@ from typing import Any
 
 from orchboard.answers.replies import Reply
 from orchboard.api.exchange import Asking, Exchange, Posting
-from orchboard.api.known import Known, header_lines
+from orchboard.api.known import Known
 from orchboard.api.post_head import PostHead
 from orchboard.api.post_stats import parse_length
 from orchboard.api.reading import ACCEPT_ENCODING, BODY, IF_NONE_MATCH, ReadingProtocol
+from orchboard.api.responses import header_lines
 from orchboard.api.room import Room
 from orchboard.api.senders import CREDENTIALS
 from orchboard.api.short_way import POST_TARGET, ShortWay

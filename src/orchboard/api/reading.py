@@ -9,8 +9,8 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from orchboard.api.endings import EndingProtocol
-from orchboard.api.known import header_lines
 from orchboard.api.refusals import error_response
+from orchboard.api.responses import header_lines
 from orchboard.api.senders import CREDENTIALS
 
 # So many requests of one connection may wait for their turn, some 4 kB each: a quarter of a megabyte is read at

@@ -58,3 +58,8 @@ def preflight(methods: str) -> Response:
             "Access-Control-Max-Age": "86400",
         },
     )
+
+
+def header_lines(headers: Headers) -> bytes:
+    """Headers as they are written, without the empty line behind them."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])

@@ -14,11 +14,11 @@ from orchboard.answers.replies import Reply, find_reply
 from orchboard.api.access_log import AccessLog, Outcome, RequestIds
 from orchboard.api.endpoint import Asker
 from orchboard.api.exchange import Asking
-from orchboard.api.known import Known, KnownWays, header_lines
+from orchboard.api.known import Known, KnownWays
 from orchboard.api.params import Params
 from orchboard.api.post_stats import PostStats
 from orchboard.api.refusals import error_response, refusal_response
-from orchboard.api.responses import ok
+from orchboard.api.responses import header_lines, ok
 from orchboard.errors import DatabaseUnavailableError, Refusal
 from orchboard.leaderboard import Leaderboard
 
