@@ -17,6 +17,12 @@ from orchboard.scoring import (
 )
 from orchboard.stats import Score
 
+
+def each(scores: Scores) -> list[Score]:
+    """One by one."""
+    return [Score(*of_one) for of_one in zip(*(column.tolist() for column in scores.columns()), strict=True)]
+
+
 anything = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e100, max_value=1e100)
 rates = st.floats(0, 1)
 times = st.floats(0, 1e6)
@@ -47,12 +53,12 @@ def test_half_a_segment_in_no_time_is_the_best_and_in_real_time_is_not() -> None
 
 @pytest.mark.parametrize("round_trip_time", [0.0, -0.001, -5.0])
 def test_a_transcoding_round_trip_of_nothing_scores_nothing(round_trip_time: float) -> None:
-    assert score_transcoding([1.0], [2.0], [round_trip_time]).each() == [Score(1.0, 0.0, 0.0)]
+    assert each(score_transcoding([1.0], [2.0], [round_trip_time])) == [Score(1.0, 0.0, 0.0)]
 
 
 @pytest.mark.parametrize("median_rtt", [0.0, -2.0])
 def test_without_a_success_there_is_no_round_trip_score(median_rtt: float) -> None:
-    assert score_ai([0.5], [3.0], [median_rtt]).each() == [Score(0.5, 0.0, 0.325)]
+    assert each(score_ai([0.5], [3.0], [median_rtt])) == [Score(0.5, 0.0, 0.325)]
 
 
 def test_never_succeeding_scores_zero_however_fast() -> None:
@@ -85,7 +91,7 @@ def test_no_input_gives_anything_but_finite_numbers(first: float, second: float,
 
 def test_more_results_weigh_more() -> None:
     scores = Scores(np.array([1.0, 0.0, 0.5]), np.array([0.8, 0.4, 0.5]), np.array([0.9, 0.1, 0.5]))
-    merged = weighted_mean(scores, [1, 3, 7], np.array([0, 0, 1])).each()
+    merged = each(weighted_mean(scores, [1, 3, 7], np.array([0, 0, 1])))
     assert (merged[0].success_rate, merged[0].round_trip_score) == (0.25, 0.5)
     assert math.isclose(merged[0].score, 0.3)
     assert merged[1] == Score(0.5, 0.5, 0.5)

@@ -10,8 +10,6 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
 
-from orchboard.stats import Score
-
 Doubles: TypeAlias = NDArray[np.float64]
 
 TARGET_AT_MEDIAN = 0.8
@@ -29,10 +27,6 @@ class Scores(Struct, frozen=True):
     def columns(self) -> list[Doubles]:
         """The arrays, in the order of the fields."""
         return [self.success_rate, self.round_trip_score, self.score]
-
-    def each(self) -> list[Score]:
-        """One by one."""
-        return [*map(Score, *(column.tolist() for column in self.columns()))]
 
 
 def transcoding_round_trip_score(seg_duration: ArrayLike, round_trip_time: ArrayLike) -> Doubles:
@@ -96,8 +90,8 @@ def weighted_mean(scores: Scores, results: ArrayLike, whose: NDArray[np.int64]) 
     whose -- the cell of each score, from 0 on without gaps
 
     >>> parts = Scores(np.array([1.0, 0.0]), np.array([0.8, 0.4]), np.array([0.9, 0.0]))
-    >>> weighted_mean(parts, [1, 3], np.array([0, 0])).each()
-    [Score(success_rate=0.25, round_trip_score=0.5, score=0.225)]
+    >>> [column.tolist() for column in weighted_mean(parts, [1, 3], np.array([0, 0])).columns()]
+    [[0.25], [0.5], [0.225]]
     """
     weights = np.asarray(results, float)
     total = np.bincount(whose, weights)
