@@ -381,6 +381,35 @@ def test_a_locked_table_is_tried_again_and_then_reported(empty_database: str) ->
     run(busy())
 
 
+def test_a_table_that_is_locked_outside_a_transaction_is_tried_again(empty_database: str) -> None:
+    """Who comes after it is not held up; an index that was built is not built again."""
+    connect = connector(empty_database)
+    extra = with_extra(
+        "CREATE INDEX CONCURRENTLY extra_index ON events (id);\nALTER TABLE events ADD COLUMN extra integer;\n",
+        transactional=False,
+    )
+
+    async def busy() -> None:
+        await migrate_to(connect)
+        reader, other = await asyncpg.connect(empty_database), await asyncpg.connect(empty_database)
+        transaction = reader.transaction()
+        await transaction.start()
+        trying = asyncio.create_task(migrate_to(connect, migrations=extra, lock_timeout_s=0.02))
+        while not await other.fetchval("SELECT to_regclass('extra_index') IS NOT NULL"):
+            await asyncio.sleep(0.01)
+        await reader.execute("LOCK TABLE events IN ACCESS SHARE MODE")
+        await asyncio.sleep(0.3)
+        assert not trying.done()
+        for _ in range(20):
+            await asyncio.wait_for(other.fetchval("SELECT count(*) FROM events"), 5)
+        await transaction.rollback()
+        assert [step.version for step in await trying] == [LATEST + 1]
+        await reader.close()
+        await other.close()
+
+    run(busy())
+
+
 def test_a_newer_schema_is_left_alone_and_not_taken_down(empty_database: str) -> None:
     connect = connector(empty_database)
     run(migrate_to(connect, migrations=with_extra("CREATE TABLE newer ()")))

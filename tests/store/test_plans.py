@@ -89,7 +89,17 @@ def _arguments(now: datetime) -> dict[str, tuple[Any, ...]]:
         "pipelines_seen": many,
         "series": ([1, 5, 9, 200],),
         "block": (3, day),
-        "raw_stats": ("0x5", now - timedelta(days=1), now, "ai", now - timedelta(days=2), "FRA", None, None),
+        "raw_stats": ("0x5", now - timedelta(days=1), now, "ai", now - timedelta(days=2)),
+        "raw_stats_part": (
+            "0x5",
+            now - timedelta(days=1),
+            now,
+            "ai",
+            now - timedelta(days=2),
+            "FRA",
+            None,
+            None,
+        ),
         "insert_stats": ("0x1", "1", "{}", "", now, str(10**12)),
         "insert_once": (["0x1"], [1], ["{}"], [None], [None], [None], [now], [10**12]),
         "count_results": (hours, now),
@@ -145,11 +155,50 @@ async def _plans(url: str, *, is_moving: bool, is_analysed: bool) -> dict[str, l
         connection.terminate()
 
 
-def _read_whole(plan: dict[str, Any]) -> Iterator[str]:
-    if plan["Node Type"] == "Seq Scan":
-        yield plan["Relation Name"]
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
     for part in plan.get("Plans", ()):
-        yield from _read_whole(part)
+        yield from _nodes(part)
+
+
+def _read_whole(plan: dict[str, Any]) -> Iterator[str]:
+    return (node["Relation Name"] for node in _nodes(plan) if node["Node Type"] == "Seq Scan")
+
+
+@pytest.mark.parametrize("statement", ["raw_stats", "raw_stats_part"])
+def test_results_of_an_orchestrator_are_counted_in_the_index_of_their_key(
+    database_url: str, statement: str
+) -> None:
+    """Those of one region are found there, too, and no other is read."""
+
+    async def explain() -> dict[str, Any]:
+        connection = await Database(database_url, connections=1, timeout_s=30).connect()
+        try:
+            await connection.execute(EVENTS.format("events", "true"))
+            await connection.execute(EVENTS.format("events", "false"))
+            await connection.execute("VACUUM ANALYZE events")
+            now = await connection.fetchval("SELECT now()")
+            month = now - timedelta(days=30)
+            arguments = ("0x5", now - timedelta(days=10), now, "transcoding", month)
+            parts = (None, "p2", None) if statement == "raw_stats_part" else ()
+            [[text]] = await connection.fetch(
+                f"EXPLAIN (ANALYZE, FORMAT JSON) {sql(statement)}", *arguments, *parts
+            )
+            plan: dict[str, Any] = json.loads(text)[0]["Plan"]
+            return plan
+        finally:
+            connection.terminate()
+
+    nodes = list(_nodes(run(explain())))
+    only = [node for node in nodes if node["Node Type"] == "Index Only Scan"]
+    assert {node["Index Name"] for node in only} == {"events_pkey"}
+    assert len(only) == (2 if statement == "raw_stats_part" else 1)
+    assert sum(node["Heap Fetches"] for node in only) == 0
+    counted = next(node for node in nodes if node["Node Type"] == "Aggregate")
+    assert any(node in only for node in _nodes(counted))
+    if statement == "raw_stats_part":
+        read = [node for node in nodes if node.get("Relation Name") == "events" and node not in only]
+        assert sum(node.get("Rows Removed by Filter", 0) for node in read) == 0
 
 
 @pytest.mark.parametrize("is_analysed", [True, False], ids=["analysed", "not analysed"])

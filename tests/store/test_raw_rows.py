@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.stats import JobType, StatsQuery, Window
+from orchboard.store.moments import to_moment
 from orchboard.store.raw_rows import RawRows
 from tests.store.board import Board, on_board
 
@@ -75,11 +76,11 @@ async def insert(board: Board, event_time: datetime, number: int) -> None:
     )
 
 
-@pytest.mark.parametrize("largest_bytes", [10**6, 1000])
+@pytest.mark.parametrize("largest_bytes", [10**6, 13_000, 1000])
 def test_every_window_and_filter_gives_what_is_stored(
     database_url: str, monkeypatch: pytest.MonkeyPatch, largest_bytes: int
 ) -> None:
-    """Also of an orchestrator with too many results to be held."""
+    """Also of an orchestrator with too many results to be held, and where a part of them is."""
     monkeypatch.setattr("orchboard.store.raw_rows._LARGEST_BYTES", largest_bytes)
 
     async def test(board: Board) -> None:
@@ -91,7 +92,13 @@ def test_every_window_and_filter_gives_what_is_stored(
     on_board(database_url, test)
 
 
-def test_new_late_and_removed_results_are_noticed(database_url: str) -> None:
+@pytest.mark.parametrize("largest_bytes", [10**6, 13_000])
+def test_new_late_and_removed_results_are_noticed(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, largest_bytes: int
+) -> None:
+    """Also where a part is held only."""
+    monkeypatch.setattr("orchboard.store.raw_rows._LARGEST_BYTES", largest_bytes)
+
     async def test(board: Board) -> None:
         rows = RawRows(board.database, board.changes)
         for number in range(1, 5):
@@ -144,6 +151,55 @@ def test_of_an_orchestrator_with_too_many_results_only_what_is_asked_for_is_read
         assert number == 1
         assert some < 10
         assert all_of_them == again > 40
+
+    on_board(database_url, test)
+
+
+def test_of_a_part_that_is_held_only_what_is_new_is_read(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchboard.store.raw_rows._LARGEST_BYTES", 13_000)
+    monkeypatch.setattr("orchboard.store.raw_rows._OVERLAP", 0)
+
+    async def test(board: Board) -> None:
+        rows, now, read = RawRows(board.database, board.changes), await now_of(board), list[int]()
+        fetch = board.database.fetch
+
+        async def counted(*arguments: Any, **options: Any) -> Any:
+            found = await fetch(*arguments, **options)
+            read.append(sum(row["event_time"] is not None for row in found))
+            return found
+
+        monkeypatch.setattr(board.database, "fetch", counted)
+        query = StatsQuery(
+            job_type=JobType.TRANSCODING, window=Window(now - DAY, now), orchestrator="0xbb", region="MDW"
+        )
+        before = await rows.fetch(query)
+        await insert(board, await now_of(board), 1)
+        await insert(board, await now_of(board), 2)
+        after = await rows.fetch(replace(query, window=Window(now - DAY, await now_of(board))))
+        assert len(after) == len(before) + 2 > 10
+        # All are counted, then all of the part are read, then the new ones.
+        assert read == [0, len(before), 2]
+
+    on_board(database_url, test)
+
+
+def test_rows_that_a_window_has_left_behind_are_no_reason_to_hold_none(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(board: Board) -> None:
+        rows, now = RawRows(board.database, board.changes), await now_of(board)
+        query = StatsQuery(job_type=JobType.AI, window=Window(now - DAY, now), orchestrator="0xbb")
+        await rows.fetch(query)
+        [held] = rows._held.values()
+        monkeypatch.setattr("orchboard.store.raw_rows._LARGEST_BYTES", held.size - 1)
+        later = Window(now - DAY / 2, now)
+        found = await rows.fetch(replace(query, window=later))
+        assert rows._held
+        assert 0 < len(found) == len(held.rows)
+        assert held.since == to_moment(later.since)
+        await assert_as_stored(board, rows, later.since, later.until)
 
     on_board(database_url, test)
 

@@ -5,7 +5,8 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeAlias
+from functools import partial
+from typing import TypeAlias, TypeVar
 
 import asyncpg
 from msgspec import Struct
@@ -22,7 +23,7 @@ from orchboard.store.ledgers import (
     fetch_ledgers,
     record,
 )
-from orchboard.store.migration_files import Direction, Migration, load_migrations, new_migration
+from orchboard.store.migration_files import Direction, Migration, load_migrations, new_migration, stands_alone
 from orchboard.store.migration_lock import locked
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "new_migration",
 ]
 
+T = TypeVar("T")
 Connect: TypeAlias = Callable[[], Awaitable[Connection]]
 
 _LOCK_ATTEMPTS = 20
@@ -187,18 +189,23 @@ def _can_be_run_again(ledgers: Ledgers, run: _Run) -> bool:
 
 
 async def _advance(run: _Run) -> Step | None:
-    for _ in range(_LOCK_ATTEMPTS - 1):
-        try:
-            return await _take_step(run)
-        except _QUEUED_TOO_LONG:
-            await asyncio.sleep(random.uniform(1, 3) * run.lock_timeout_s)  # noqa: S311 - jitter
     try:
-        return await _take_step(run)
+        return await _insist(partial(_take_step, run), run.lock_timeout_s)
     except _QUEUED_TOO_LONG as error:
         raise SetupError(
             f"a table stayed locked by others through {_LOCK_ATTEMPTS} attempts of {run.lock_timeout_s:g} s each; "
             "nothing of this version was done: try again when it is quieter"
         ) from error
+
+
+async def _insist(attempt: Callable[[], Awaitable[T]], lock_timeout_s: float) -> T:
+    """Try until nobody else holds the table, so many times; in between others have their turn."""
+    for _ in range(_LOCK_ATTEMPTS - 1):
+        try:
+            return await attempt()
+        except _QUEUED_TOO_LONG:
+            await asyncio.sleep(random.uniform(1, 3) * lock_timeout_s)  # noqa: S311 - jitter
+    return await attempt()
 
 
 async def _take_step(run: _Run) -> Step | None:
@@ -219,22 +226,25 @@ async def _take_step(run: _Run) -> Step | None:
             return None
         migration = move.migration
         if migration.transactional:
-            await _execute(connection, move)
+            await _execute(run, move)
             await record(connection, move.after, dirty=False)
         else:
             await record(connection, migration.version, dirty=True)
     if not migration.transactional:
-        await _execute(connection, move)
+        await _execute(run, move)
         async with connection.transaction():
             await record(connection, move.after, dirty=False)
     return Step(migration.version, migration.name, move.direction, time.perf_counter() - started)
 
 
-async def _execute(connection: Connection, move: _Move) -> None:
+async def _execute(run: _Run, move: _Move) -> None:
     migration = move.migration
     try:
         for statement in migration.statements(move.direction):
-            await connection.execute(statement)
+            if migration.transactional or stands_alone(statement):
+                await run.connection.execute(statement)
+            else:
+                await _insist(partial(_execute_briefly, run, statement), run.lock_timeout_s)
     except asyncpg.PostgresError as error:
         if isinstance(error, _LOST) or (migration.transactional and isinstance(error, _QUEUED_TOO_LONG)):
             raise
@@ -244,6 +254,12 @@ async def _execute(connection: Connection, move: _Move) -> None:
         raise SetupError(
             f"migration {migration.version} {migration.name} ({move.direction}) failed {ending}: {error}"
         ) from error
+
+
+async def _execute_briefly(run: _Run, statement: str) -> None:
+    """In a transaction of its own, which lets others pass when it has to queue."""
+    async with locked(run.connection, wait_s=run.lock_wait_s, lock_timeout_s=run.lock_timeout_s):
+        await run.connection.execute(statement)
 
 
 def _dirty_message(version: int) -> str:

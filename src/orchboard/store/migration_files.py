@@ -33,7 +33,16 @@ class Migration(Struct, frozen=True):
         text = self.up if direction == "up" else self.down
         parts = [text] if self.transactional else re.split(r";[ \t]*$", text, flags=re.MULTILINE)
         # asyncpg trips over a query that is nothing but comments.
-        return [part for part in parts if re.sub(r"--.*|[;\s]", "", part)]
+        return [part for part in parts if re.sub(r"[;\s]", "", _without_comments(part))]
+
+
+def stands_alone(statement: str) -> bool:
+    """Whether a statement can't run in a transaction."""
+    return "CONCURRENTLY" in _without_comments(statement)
+
+
+def _without_comments(statement: str) -> str:
+    return re.sub(r"--.*", "", statement)
 
 
 def load_migrations(directory: Path = DIRECTORY) -> tuple[Migration, ...]:

@@ -1,4 +1,4 @@
-"""The rows of raw_stats: those of the orchestrators that were asked about last stay in memory, ready to go out."""
+"""The rows of raw_stats: those that were asked for last stay in memory, ready to go out."""
 
 import asyncio
 import math
@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import asyncpg
 
@@ -21,7 +21,7 @@ from orchboard.window import LATEST
 
 MAX_BYTES = 4 * 1024 * 1024
 
-# More than this is not kept: it would push out everybody else. For so long only what is asked for is then read.
+# More than this is not kept: it would push out everybody else. For so long it is not tried again.
 _LARGEST_BYTES = MAX_BYTES // 3
 _LARGE_FOR_S = 600.0
 _MOST_LARGE = 1000
@@ -46,7 +46,20 @@ _READ_AT_ONCE = 2000
 
 _FOREVER = to_moment(LATEST)
 
-Key: TypeAlias = tuple[str, JobType]
+
+class Part(NamedTuple):
+    """Whose rows: those of one orchestrator and job type; in part, of one region, or of one pipeline and model."""
+
+    orchestrator: str
+    job_type: JobType
+    region: str | None = None
+    pipeline: str | None = None
+    model: str | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all of the orchestrator and job type."""
+        return (self.region, self.pipeline, self.model) == (None, None, None)
 
 
 class RawRow(NamedTuple):
@@ -61,7 +74,7 @@ class RawRow(NamedTuple):
 
 
 class _Held:
-    """The rows of one orchestrator and job type from `since` on, in the order of receipt; none while that is endless."""
+    """The rows of a part from `since` on, in the order of receipt; none while that is endless."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
@@ -80,14 +93,23 @@ class _Held:
 
     def take(self, rows: Sequence[RawRow], since: int) -> None:
         """Have other rows from a moment on."""
-        self.rows = [*self.between(-math.inf, since - 1), *rows]
         self.since = min(self.since, since)
-        self.size = sum(len(row.text) + _ROW_BYTES for row in self.rows)
+        self._set([*self.between(-math.inf, since - 1), *rows])
+
+    def forget_before(self, since: int) -> None:
+        """Have those from a moment on only."""
+        self.since = max(self.since, since)
+        self._set(self.between(since, math.inf))
+
+    def _set(self, rows: list[RawRow]) -> None:
+        self.rows = rows
+        self.size = sum(len(row.text) + _ROW_BYTES for row in rows)
 
 
 class RawRows:
     """Reads rows; what is held is brought up to date before it is used. Raises DatabaseUnavailableError.
 
+    All rows of an orchestrator are held, whichever of them was asked for; where they are too many, the part that was.
     As fresh as `Recent`: everything that this host acknowledged is there.
     """
 
@@ -95,14 +117,22 @@ class RawRows:
         self._database = database
         self._changes = changes
         self._late_now = changes.token_of(LATE)
-        self._held: OrderedDict[Key, _Held] = OrderedDict()
-        self._large: OrderedDict[Key, float] = OrderedDict()  # since when
+        self._held: OrderedDict[Part, _Held] = OrderedDict()
+        self._large: OrderedDict[Part, float] = OrderedDict()  # since when
 
     async def fetch(self, query: StatsQuery) -> list[tuple[str, bytes]]:
         """The rows that are asked for, newest first by receipt: the region each names, and its JSON."""
         assert query.orchestrator is not None  # noqa: S101 - the API asks for one
         came_at = time.monotonic()
-        rows = await self._fetch_window((query.orchestrator, query.job_type), query, came_at)
+        whole = Part(query.orchestrator, query.job_type)
+        asked = Part(query.orchestrator, query.job_type, query.region, query.pipeline, query.model)
+        rows = await self._fetch_held(whole, query.window, came_at)
+        if rows is None and not asked.is_whole:
+            rows = await self._fetch_held(asked, query.window, came_at)
+        if rows is None:
+            _, _, rows = await self._fetch(
+                asked, to_moment(query.window.since), to_moment(query.window.until)
+            )
         return [
             (row.region, row.text)
             for row in reversed(rows)
@@ -111,33 +141,30 @@ class RawRows:
             and query.model in (None, row.model)
         ]
 
-    async def _fetch_window(self, key: Key, query: StatsQuery, came_at: float) -> list[RawRow]:
-        """The rows of the window that is asked for; maybe with others of the orchestrator among them."""
-        since, until = to_moment(query.window.since), to_moment(query.window.until)
-        held = self._held.get(key) or _Held()
+    async def _fetch_held(self, part: Part, window: Window, came_at: float) -> list[RawRow] | None:
+        """The rows of a part in a window; None when they are not held, and not to be."""
+        since, until = to_moment(window.since), to_moment(window.until)
+        held = self._held.get(part) or _Held()
         async with held.lock:
             if since < held.since:
-                is_due = _is_recent(query.window) and await self._can_be_held(key, since)
+                is_due = _is_recent(window) and await self._can_be_held(part, since)
             else:
-                is_due = not self._serves(key, held, came_at)
+                is_due = not self._serves(part, held, came_at)
             if is_due:
-                await self._bring_up_to_date(key, held, since)
-                self._keep(key, held)
-            if since >= held.since:
-                return held.between(since, until)
-            _, _, rows = await self._fetch(key, since, until, narrow=query)
-            return rows
+                await self._bring_up_to_date(part, held, since)
+                self._keep(part, held, since)
+            return held.between(since, until) if since >= held.since else None
 
-    def _serves(self, key: Key, held: _Held, came_at: float) -> bool:
+    def _serves(self, part: Part, held: _Held, came_at: float) -> bool:
         return held.began_at >= came_at or (
-            came_at < held.began_at + SERVES_S and held.token == self._token_of(key)
+            came_at < held.began_at + SERVES_S and held.token == self._token_of(part)
         )
 
-    def _token_of(self, key: Key) -> object:
-        return self._changes.token_of(EVERYTHING, ELSEWHERE, orchestrator_slot(key[0]))()
+    def _token_of(self, part: Part) -> object:
+        return self._changes.token_of(EVERYTHING, ELSEWHERE, orchestrator_slot(part.orchestrator))()
 
-    async def _bring_up_to_date(self, key: Key, held: _Held, since: int) -> None:
-        began_at, token, late = time.monotonic(), self._token_of(key), self._late_now()
+    async def _bring_up_to_date(self, part: Part, held: _Held, since: int) -> None:
+        began_at, token, late = time.monotonic(), self._token_of(part), self._late_now()
         reread: float = held.read_until - _OVERLAP
         if since < held.since or late != held.late:
             reread = min(held.since, since // _ROUND * _ROUND)
@@ -145,70 +172,72 @@ class RawRows:
         if began_at - held.counted_at > _COUNT_EVERY_S:
             held.counted_at, counted_since = began_at, min(held.since, reread)
         counted = len(held.between(counted_since, reread - 1))
-        before, now, rows = await self._fetch(key, int(reread), _FOREVER, counted_since=int(counted_since))
+        before, now, rows = await self._fetch(part, int(reread), _FOREVER, counted_since=int(counted_since))
         if before != counted:
             reread = held.since
-            _, now, rows = await self._fetch(key, int(reread), _FOREVER)
+            _, now, rows = await self._fetch(part, int(reread), _FOREVER)
         held.take(rows, int(reread))
         held.read_until, held.began_at, held.token, held.late = now, began_at, token, late
 
     async def _fetch(
-        self,
-        key: Key,
-        since: int,
-        until: int,
-        *,
-        counted_since: int | None = None,
-        narrow: StatsQuery | None = None,
+        self, part: Part, since: int, until: int, *, counted_since: int | None = None
     ) -> tuple[int, int, list[RawRow]]:
-        """How many rows there are between two moments before, the database's clock, and the rows of a window.
-
-        narrow -- only those of its region, pipeline and model
-        """
-        orchestrator, job_type = key
-        only = (None, None, None) if narrow is None else (narrow.region, narrow.pipeline, narrow.model)
-        found = await self._database.fetch(
-            sql("raw_stats"),
-            orchestrator,
+        """How many rows there are between two moments before, the database's clock, and the rows of a window."""
+        arguments: tuple[object, ...] = (
+            part.orchestrator,
             to_datetime(since),
             to_datetime(until),
-            job_type,
+            part.job_type,
             to_datetime(since if counted_since is None else counted_since),
-            *only,
         )
+        if part.is_whole:
+            found = await self._database.fetch(sql("raw_stats"), *arguments)
+        else:
+            found = await self._database.fetch(
+                sql("raw_stats_part"), *arguments, part.region, part.pipeline, part.model
+            )
         before, now = found[0]["before"], to_moment(found[0]["now"])
         rows: list[RawRow] = []
         if found[0]["event_time"] is not None:
             names: dict[str, str] = {}
             while found:
-                rows += _read(found[:_READ_AT_ONCE], orchestrator, names)
+                rows += _read(found[:_READ_AT_ONCE], part.orchestrator, names)
                 del found[:_READ_AT_ONCE]  # 50,000 are 30 MB: as few of them as can be are there twice
                 await asyncio.sleep(0)
         return before, now, rows
 
-    def _keep(self, key: Key, held: _Held) -> None:
-        """Keep it as the one asked for last, unless it is too large; forget others for it."""
-        self._held.pop(key, None)
+    def _keep(self, part: Part, held: _Held, since: int) -> None:
+        """Keep it as the one asked for last, unless it is too large; forget others for it.
+
+        since -- from where on it was asked for: a window that moves on has left rows behind
+        """
+        self._held.pop(part, None)
+        if held.size > _LARGEST_BYTES:
+            held.forget_before(since)
         if held.size <= _LARGEST_BYTES:
-            self._held[key] = held
+            self._held[part] = held
         else:
-            self._note_large(key)
+            self._note_large(part)
         while sum(each.size for each in self._held.values()) > MAX_BYTES:
             self._held.popitem(last=False)
 
-    async def _can_be_held(self, key: Key, since: int) -> bool:
-        """Whether the rows from a moment on may be few enough; if not, it is not counted again for a while."""
-        if time.monotonic() - self._large.get(key, -math.inf) < _LARGE_FOR_S:
-            return False
-        self._large.pop(key, None)
-        number, _, _ = await self._fetch(key, _FOREVER, _FOREVER, counted_since=since)
-        if number * _LEAST_ROW_BYTES <= _LARGEST_BYTES:
-            return True
-        self._note_large(key)
-        return False
+    async def _can_be_held(self, part: Part, since: int) -> bool:
+        """Whether the rows from a moment on may be few enough; if not, it is not tried again for a while.
 
-    def _note_large(self, key: Key) -> None:
-        self._large[key] = time.monotonic()
+        All of an orchestrator's are counted first, as only a part of them may be wanted.
+        """
+        if time.monotonic() - self._large.get(part, -math.inf) < _LARGE_FOR_S:
+            return False
+        self._large.pop(part, None)
+        if part.is_whole:
+            number, _, _ = await self._fetch(part, _FOREVER, _FOREVER, counted_since=since)
+            if number * _LEAST_ROW_BYTES > _LARGEST_BYTES:
+                self._note_large(part)
+                return False
+        return True
+
+    def _note_large(self, part: Part) -> None:
+        self._large[part] = time.monotonic()
         while len(self._large) > _MOST_LARGE:
             self._large.popitem(last=False)
 

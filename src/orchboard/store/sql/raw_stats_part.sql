@@ -1,0 +1,35 @@
+-- As raw_stats.sql, of one region, or of one pipeline and model: found in the index, then read one by one. Of all
+-- results that takes half as long again; of one in twenty a tenth of the time.
+-- $1 to $5 as there; $6 region (code), $7 pipeline, $8 model; null: any
+WITH places AS MATERIALIZED (
+    SELECT r.id, r.name
+    FROM regions r JOIN job_types j ON j.id = r.job_type_id
+    WHERE j.name = $4::text AND ($6::text IS NULL OR r.name = $6)
+),
+others AS MATERIALIZED (
+    SELECT id, event_time, orchestrator, region_id, pipeline, model, payload
+    FROM results
+    WHERE lower(orchestrator) = $1::text AND orchestrator <> lower(orchestrator) AND event_time BETWEEN $5 AND $3
+),
+found AS NOT MATERIALIZED (
+    SELECT id, event_time, orchestrator, region_id, pipeline, model FROM results WHERE orchestrator = $1::text
+    UNION ALL
+    SELECT id, event_time, orchestrator, region_id, pipeline, model FROM others
+),
+wanted AS NOT MATERIALIZED (
+    SELECT *
+    FROM found
+    WHERE region_id = ANY(ARRAY(SELECT id FROM places))
+      AND ($7::text IS NULL OR pipeline = $7)
+      AND ($8::text IS NULL OR model = $8)
+)
+SELECT now() AS now, c.before, e.event_time, p.name AS region, e.pipeline, e.model, e.payload
+FROM (SELECT count(*) AS before FROM wanted WHERE event_time >= $5 AND event_time < $2) c
+LEFT JOIN LATERAL (
+    SELECT timestamptz_send(w.event_time) AS event_time, w.region_id, w.pipeline, w.model, r.payload::text AS payload
+    FROM wanted w
+    JOIN results r USING (orchestrator, event_time, id)
+    WHERE w.event_time BETWEEN $2 AND $3
+    ORDER BY w.event_time, w.id
+) e ON true
+LEFT JOIN places p ON p.id = e.region_id;
