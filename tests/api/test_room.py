@@ -57,6 +57,7 @@ def test_who_trickles_a_head_gives_way_and_who_sends_a_body_does_not(
         trickling = stack.enter_context(Wire(small.port))
         trickling.send(b"GET / HT")
         begun(small, 3)
+        time.sleep(0.01)  # as above
         newest = stack.enter_context(Wire(small.port))
         assert newest.ask(get(HOT)).status == 200
         assert trickling.rest() == b""

@@ -389,15 +389,17 @@ def test_a_table_that_is_locked_outside_a_transaction_is_tried_again(empty_datab
         transactional=False,
     )
 
+    is_built = "SELECT count(*) FROM pg_index WHERE indexrelid = to_regclass('extra_index') AND indisvalid"
+
     async def busy() -> None:
         await migrate_to(connect)
         reader, other = await asyncpg.connect(empty_database), await asyncpg.connect(empty_database)
         transaction = reader.transaction()
         await transaction.start()
-        trying = asyncio.create_task(migrate_to(connect, migrations=extra, lock_timeout_s=0.02))
-        while not await other.fetchval("SELECT to_regclass('extra_index') IS NOT NULL"):
-            await asyncio.sleep(0.01)
         await reader.execute("LOCK TABLE events IN ACCESS SHARE MODE")
+        trying = asyncio.create_task(migrate_to(connect, migrations=extra, lock_timeout_s=0.02))
+        while not await other.fetchval(is_built):
+            await asyncio.sleep(0.01)
         await asyncio.sleep(0.3)
         assert not trying.done()
         for _ in range(20):
