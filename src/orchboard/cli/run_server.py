@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # A database that does not even refuse must not keep the server from answering 503 meanwhile.
 PREFLIGHT_S = 3.0
 
+# Nor must a migration that takes long, such as an index of ten million results.
+MIGRATION_S = 5.0
+
 
 def run_server(
     *,
@@ -53,7 +56,7 @@ def run_server(
 
     # uvicorn raises SIGTERM again when it has stopped: that must not end us before Postgres is stopped.
     stop = StopRequest()
-    signal.signal(signal.SIGTERM, stop)
+    stop.listen()
     terminal = Terminal()
     signal.signal(signal.SIGHUP, lambda *_: stop() if terminal.is_gone() else None)
     settings = _settings(host=host, port=port, workers=workers)
@@ -87,22 +90,33 @@ def _settings(**flags: object) -> Settings:
 
 
 async def _migrate(settings: Settings) -> None:
-    """Bring the schema up to date before the first answer; a database that is away is waited for later."""
+    """Bring the schema up to date before the first answer; what takes longer is done, or waited for, while we serve."""
+    import asyncio
+
     import asyncpg
     import structlog
 
     from orchboard.errors import DatabaseUnavailableError
     from orchboard.store.database import Database
     from orchboard.store.diagnosis import describe_failure
+    from orchboard.tasks import end
 
+    log = structlog.get_logger(__name__)
     database = Database(settings.postgres, connections=1, timeout_s=min(PREFLIGHT_S, settings.db_timeout_s))
+    opening = asyncio.create_task(database.open())
     try:
-        await database.open()
+        await asyncio.wait([opening], timeout=MIGRATION_S)
+        if opening.done():
+            opening.result()
+        else:
+            log.warning(
+                "the schema is still being brought up to date: it is begun again, and questions wait for it"
+            )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseUnavailableError) as error:
-        log = structlog.get_logger(__name__)
         log.warning("no database yet: it is tried again until it answers", error=describe_failure(error))
     finally:
         await database.close()
+        await end([opening])
 
 
 def _find_spool(settings: Settings) -> Path | None:

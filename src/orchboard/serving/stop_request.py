@@ -1,5 +1,6 @@
-"""SIGTERM before there is a server that heeds it."""
+"""SIGTERM and Ctrl-C before there is a server that heeds them."""
 
+import signal
 import sys
 
 
@@ -15,7 +16,15 @@ class StopRequest:
     def __init__(self) -> None:
         self.is_made = False
 
-    def __call__(self, *_: object) -> None:
-        """Handle it."""
+    def listen(self) -> None:
+        """Handle SIGTERM, and SIGINT unless whoever started us ignores it for us, as a shell does in the background."""
+        signal.signal(signal.SIGTERM, self)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self)
+
+    def __call__(self, number: int = signal.SIGTERM, *_: object) -> None:
+        """Handle a signal. Raises KeyboardInterrupt for SIGINT, else SystemExit."""
         self.is_made = True
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         sys.exit(0)

@@ -29,6 +29,9 @@ log = structlog.get_logger(__name__)
 READ_PATIENCE_S = 1.0
 WRITE_PATIENCE_S = 5.0
 
+# And for one whose schema is being brought up to date, which may take minutes.
+OPENING_PATIENCE_S = 5.0
+
 # How long all connections may take to be closed.
 _CLOSE_TIMEOUT_S = 1.0
 
@@ -43,6 +46,7 @@ _PLANNED_ONCE = _SESSION_SETTINGS | {"plan_cache_mode": "force_generic_plan"}
 _NOT_SENT = ("cannot switch to state", "not connected")
 
 NO_ANSWER = "the database did not answer; try again"
+NOT_READY = "the database is being brought up to date; try again"
 SCHEMA_TOO_OLD = "the database's schema was taken back under the server; its operator has to look at it"
 
 LOST = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError)
@@ -106,9 +110,7 @@ class Database:
         """None when the connection was lost with the statement."""
         try:
             with self.presence.limit(self.timeout_s):
-                pool = self._pool
-                if pool is None:
-                    pool = await _patiently(self.open, patience_s)
+                pool = self._pool or await self._opened(patience_s)
                 connection = await _patiently(pool.take, patience_s)
                 with pool.returning(connection):
                     try:
@@ -123,6 +125,16 @@ class Database:
             if patience_s > 0 and isinstance(error, _AWAY):
                 self.presence.look()
             raise unavailable(error) from error
+
+    async def _opened(self, patience_s: float) -> Pool:
+        """The pool, unless a migration takes long."""
+        try:
+            async with asyncio.timeout(OPENING_PATIENCE_S) as limit:
+                return await _patiently(self.open, patience_s)
+        except TimeoutError:
+            if limit.expired():
+                raise DatabaseUnavailableError(NOT_READY) from None
+            raise
 
     async def connect(self, *, planned_once: bool = False) -> asyncpg.Connection[asyncpg.Record]:
         """A fresh connection outside the pool, for migrations, bulk work and the writer; the caller closes it.
@@ -200,6 +212,8 @@ def unavailable(error: Exception) -> DatabaseUnavailableError:
 
 def in_brief(error: Exception) -> str:
     """An error for the log, without the detail in which Postgres quotes the row, and without hosts."""
+    if isinstance(error, TimeoutError) and not error.errno:
+        return "TimeoutError: it took too long"
     if isinstance(error, OSError) and not isinstance(error, socket.gaierror):
         return f"{type(error).__name__}: {os.strerror(error.errno) if error.errno else 'several attempts failed'}"
     message = error.message if isinstance(error, asyncpg.PostgresError) else None
