@@ -3,6 +3,8 @@
 import asyncio
 import signal
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
@@ -12,11 +14,41 @@ from orchboard.store.migrate import fetch_schema_version, load_migrations, migra
 from tests.cli.test_serve_frozen import start_serve
 from tests.conftest import ORCHESTRATOR, Client, run, transcoding
 
+Connection = asyncpg.Connection[asyncpg.Record]
+IS_BUILDING = "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database()"
+
+
+@asynccontextmanager
+async def serving(home: Path, database: str) -> AsyncIterator[Client]:
+    """A server, until it is told to stop."""
+    server, url = await start_serve(home, POSTGRES=database)
+    try:
+        yield Client(url)
+        server.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(server.wait(), 15) == 0
+    finally:
+        if server.returncode is None:
+            server.kill()
+
+
+async def answer(client: Client) -> None:
+    """What a server says whose index is not built yet."""
+    assert (await asyncio.to_thread(client.get, "/healthz")).status == 200
+    assert (await asyncio.to_thread(client.get, "/readyz")).status == 503
+    began_at = time.monotonic()
+    refused = await asyncio.to_thread(client.get, "/api/pipelines")
+    assert (refused.status, refused.json()) == (503, {"error": NOT_READY})
+    assert int(refused.headers["Retry-After"]) > 0
+    assert time.monotonic() - began_at < 8, "DB_TIMEOUT is 20 s"
+    began_at = time.monotonic()
+    assert (await asyncio.to_thread(client.post_stats, transcoding())).data == b"ok"
+    assert time.monotonic() - began_at < 6, "its tester gives up after 8 s"
+
 
 def test_a_server_takes_results_while_an_index_is_built(empty_database: str, tmp_path: Path) -> None:
     """They are in the spool until then; told to stop meanwhile, it stops, and the next one begins again."""
 
-    async def connect() -> "asyncpg.Connection[asyncpg.Record]":
+    async def connect() -> Connection:
         return await asyncpg.connect(empty_database, statement_cache_size=0)
 
     async def work() -> None:
@@ -24,38 +56,31 @@ def test_a_server_takes_results_while_an_index_is_built(empty_database: str, tmp
         writer = await connect()
         transaction = writer.transaction()
         await transaction.start()
-        await writer.execute("INSERT INTO events (orchestrator, region_id, payload) VALUES ('0x1', 1, '{}')")
-        # Until that is committed no index is built.
-        server, url = await start_serve(tmp_path, POSTGRES=empty_database)
-        client = Client(url)
-        assert (await asyncio.to_thread(client.get, "/healthz")).status == 200
-        assert (await asyncio.to_thread(client.get, "/readyz")).status == 503
-        began_at = time.monotonic()
-        refused = await asyncio.to_thread(client.get, "/api/pipelines")
-        assert (refused.status, refused.json()) == (503, {"error": NOT_READY})
-        assert int(refused.headers["Retry-After"]) > 0
-        assert time.monotonic() - began_at < 8, "DB_TIMEOUT is 20 s"
-        began_at = time.monotonic()
-        assert (await asyncio.to_thread(client.post_stats, transcoding())).data == b"ok"
-        assert time.monotonic() - began_at < 6, "its tester gives up after 8 s"
-        server.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(server.wait(), 15) == 0
-        server, url = await start_serve(tmp_path, POSTGRES=empty_database)
-        client = Client(url)
-        assert (await asyncio.to_thread(client.post_stats, transcoding(timestamp=2))).data == b"ok"
-        assert (await fetch_schema_version(connect)).dirty
-        await transaction.rollback()
-        deadline = time.monotonic() + 30
-        while True:
-            raw = await asyncio.to_thread(client.get, "/api/raw_stats", orchestrator=ORCHESTRATOR)
-            if raw.status == 200 and len(raw.json().get("MDW", ())) == 2:
-                break
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.2)
-        version = await fetch_schema_version(connect)
-        assert (version.version, version.dirty) == (len(load_migrations()), False)
-        server.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(server.wait(), 15) == 0
-        await writer.close()
+        try:
+            # Until this is committed, or not, no index is built.
+            await writer.execute(
+                "INSERT INTO events (orchestrator, region_id, payload) VALUES ('0x1', 1, '{}')"
+            )
+            async with serving(tmp_path, empty_database) as client:
+                await answer(client)
+            async with serving(tmp_path, empty_database) as client:
+                assert (await asyncio.to_thread(client.post_stats, transcoding(timestamp=2))).data == b"ok"
+                deadline = time.monotonic() + 10
+                while not await writer.fetchval(IS_BUILDING):
+                    assert time.monotonic() < deadline
+                    await asyncio.sleep(0.05)
+                assert (await fetch_schema_version(connect)).dirty
+                await transaction.rollback()
+                deadline = time.monotonic() + 30
+                while True:
+                    raw = await asyncio.to_thread(client.get, "/api/raw_stats", orchestrator=ORCHESTRATOR)
+                    if raw.status == 200 and len(raw.json().get("MDW", ())) == 2:
+                        break
+                    assert time.monotonic() < deadline
+                    await asyncio.sleep(0.2)
+            version = await fetch_schema_version(connect)
+            assert (version.version, version.dirty) == (len(load_migrations()), False)
+        finally:
+            writer.terminate()
 
     run(work())

@@ -7,14 +7,17 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import asyncpg
 import pytest
 from msgspec.structs import replace
 
 from orchboard.config import Settings
+from orchboard.errors import SetupError
 from orchboard.store.database import Database
 from orchboard.store.embedded import EmbeddedPostgres
+from orchboard.store.migrate import Connect, Step, migrate_to
 from tests.conftest import Client, StartServer, ai, run, transcoding
 from tests.places import reachable_directory
 from tests.processes import frozen
@@ -148,3 +151,43 @@ def test_a_database_that_stops_while_its_schema_is_looked_at_is_one_that_is_away
                 await database.close()
 
     run(test())
+
+
+def test_a_migration_that_failed_is_left_alone_for_a_while(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it did before it failed, such as half an index, would be done again and again."""
+    begun = 0
+
+    async def migrate(connect: Connect, **options: Any) -> tuple[Step, ...]:
+        nonlocal begun
+        begun += 1
+        await asyncio.sleep(0.2)
+        return await migrate_to(connect, **options)
+
+    monkeypatch.setattr("orchboard.store.database.migrate_to", migrate)
+
+    async def work() -> None:
+        database = Database(empty_database, connections=1, timeout_s=10)
+        connection = await database.connect()
+        try:
+            await migrate_to(database.connect, 8)
+            await connection.execute("CREATE TABLE events_key ()")  # the name of the index that is to come
+            for _ in range(5):
+                with pytest.raises(SetupError, match="9 result_key .* failed half-way"):
+                    await database.open()
+            assert begun == 1
+            await connection.execute("DROP TABLE events_key")
+            deadline = time.monotonic() + 20
+            while True:
+                with suppress(SetupError):
+                    await database.open()
+                    break
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.1)
+            assert begun == 2
+        finally:
+            await connection.close()
+            await database.close()
+
+    run(work())

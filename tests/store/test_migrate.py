@@ -397,8 +397,9 @@ def test_a_table_that_is_locked_outside_a_transaction_is_tried_again(empty_datab
         transaction = reader.transaction()
         await transaction.start()
         await reader.execute("LOCK TABLE events IN ACCESS SHARE MODE")
-        trying = asyncio.create_task(migrate_to(connect, migrations=extra, lock_timeout_s=0.02))
+        trying = asyncio.create_task(migrate_to(connect, migrations=extra, lock_timeout_s=0.1))
         while not await other.fetchval(is_built):
+            assert not trying.done()
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.3)
         assert not trying.done()
@@ -410,6 +411,35 @@ def test_a_table_that_is_locked_outside_a_transaction_is_tried_again(empty_datab
         await other.close()
 
     run(busy())
+
+
+def test_what_keeps_a_table_locked_outside_a_transaction_is_reported(empty_database: str) -> None:
+    connect = connector(empty_database)
+
+    async def busy() -> None:
+        await migrate_to(connect, 9)
+        reader = await asyncpg.connect(empty_database)
+        transaction = reader.transaction()
+        await transaction.start()
+        await reader.execute("LOCK TABLE events IN ACCESS SHARE MODE")
+        with pytest.raises(
+            SetupError,
+            match=r"9 result_key \(down\) failed half-way; `orchboard migrate goto 8`.*stayed locked",
+        ):
+            await migrate_to(connect, 8, lock_timeout_s=0.01)
+        await transaction.rollback()
+        await reader.close()
+        assert [step.version for step in await migrate_to(connect, 8)] == [9]
+
+    run(busy())
+
+
+def test_a_version_that_a_newer_program_broke_off_is_said_to_be_its(empty_database: str) -> None:
+    connect = connector(empty_database)
+    run(migrate_to(connect))
+    run(sql(empty_database, "UPDATE orchboard_migrations SET dirty = true"))
+    with pytest.raises(SetupError, match=f"version {LATEST} was begun by a newer orchboard"):
+        run(migrate_to(connect, migrations=load_migrations()[:-1]))
 
 
 def test_a_newer_schema_is_left_alone_and_not_taken_down(empty_database: str) -> None:

@@ -174,6 +174,7 @@ def test_results_of_an_orchestrator_are_counted_in_the_index_of_their_key(
     async def explain() -> dict[str, Any]:
         connection = await Database(database_url, connections=1, timeout_s=30).connect()
         try:
+            await connection.execute("ALTER TABLE events SET (autovacuum_enabled = false)")
             await connection.execute(EVENTS.format("events", "true"))
             await connection.execute(EVENTS.format("events", "false"))
             await connection.execute("VACUUM ANALYZE events")

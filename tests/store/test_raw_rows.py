@@ -76,14 +76,17 @@ async def insert(board: Board, event_time: datetime, number: int) -> None:
     )
 
 
+@pytest.mark.parametrize("is_analysed", [True, False])
 @pytest.mark.parametrize("largest_bytes", [10**6, 13_000, 1000])
 def test_every_window_and_filter_gives_what_is_stored(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, largest_bytes: int
+    database_url: str, monkeypatch: pytest.MonkeyPatch, largest_bytes: int, is_analysed: bool
 ) -> None:
-    """Also of an orchestrator with too many results to be held, and where a part of them is."""
+    """Also of an orchestrator with too many results to be held, and where a part of them is; whatever the planner knows."""
     monkeypatch.setattr("orchboard.store.raw_rows._LARGEST_BYTES", largest_bytes)
 
     async def test(board: Board) -> None:
+        if is_analysed:
+            await board.connection.execute("VACUUM ANALYZE")
         rows, now = RawRows(board.database, board.changes), await now_of(board)
         assert await assert_as_stored(board, rows, now - DAY, now) > 20
         for since, until in ((1.0, 0.0), (0.5, 0.2), (1.5, 0.0), (1.4, 0.1), (40, 30), (80, 0), (0.1, 0.3)):
@@ -200,6 +203,46 @@ def test_rows_that_a_window_has_left_behind_are_no_reason_to_hold_none(
         assert 0 < len(found) == len(held.rows)
         assert held.since == to_moment(later.since)
         await assert_as_stored(board, rows, later.since, later.until)
+
+    on_board(database_url, test)
+
+
+def test_a_question_about_more_than_can_be_held_leaves_what_is_held(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(board: Board) -> None:
+        rows, now = RawRows(board.database, board.changes), await now_of(board)
+        of_one = StatsQuery(
+            job_type=JobType.TRANSCODING, window=Window(now - DAY / 4, now), orchestrator="0xbb", region="MDW"
+        )
+        await rows.fetch(replace(of_one, region=None))
+        monkeypatch.setattr(
+            "orchboard.store.raw_rows._LARGEST_BYTES", next(iter(rows._held.values())).size - 1
+        )
+        rows = RawRows(board.database, board.changes)
+        few = await rows.fetch(of_one)
+        [(part, held)] = rows._held.items()
+        assert (part.region, len(held.rows)) == ("MDW", len(few))
+        monkeypatch.setattr("orchboard.store.raw_rows._LARGEST_BYTES", held.size)
+        many = await rows.fetch(replace(of_one, window=Window(now - DAY, now)))
+        assert len(many) > len(few) > 0
+        assert [each.rows for each in rows._held.values()] == [held.rows]
+        assert len(held.rows) == len(few)
+        await assert_as_stored(board, rows, now - DAY / 4, now)
+        await assert_as_stored(board, rows, now - DAY, now)
+
+    on_board(database_url, test)
+
+
+def test_those_without_results_are_bounded_too(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchboard.store.raw_rows.MAX_BYTES", 20_000)
+
+    async def test(board: Board) -> None:
+        rows, now = RawRows(board.database, board.changes), await now_of(board)
+        query = StatsQuery(job_type=JobType.AI, window=Window(now - DAY, now), orchestrator="")
+        for number in range(100):
+            await rows.fetch(replace(query, orchestrator=f"0x{number:054}"))
+        assert 0 < len(rows._held) < 20
 
     on_board(database_url, test)
 

@@ -110,7 +110,7 @@ async def _migrate(settings: Settings) -> None:
             opening.result()
         else:
             log.warning(
-                "the schema is still being brought up to date: it is begun again, and questions wait for it"
+                "the schema is still being brought up to date, which goes on; questions are refused until it is done"
             )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseUnavailableError) as error:
         log.warning("no database yet: it is tried again until it answers", error=describe_failure(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
 import time
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 import asyncpg
 import structlog
 
-from orchboard.errors import DatabaseUnavailableError
+from orchboard.errors import DatabaseUnavailableError, SetupError
 from orchboard.store.hosts import CANT_CONNECT, Hosts, NoWritableHostError
 from orchboard.store.migrate import Step, ensure_database, migrate_to
 from orchboard.store.pool import Pool
@@ -32,12 +33,18 @@ WRITE_PATIENCE_S = 5.0
 # And for one whose schema is being brought up to date, which may take minutes.
 OPENING_PATIENCE_S = 5.0
 
+# A migration that failed, and needs a person, is left alone for so many times as long as it took, at most so long: it
+# may have filled the disk with half an index.
+_LEFT_ALONE, _LEFT_ALONE_S = 10.0, 600.0
+
 # How long all connections may take to be closed.
 _CLOSE_TIMEOUT_S = 1.0
 
 # The generic plan of a static text with optional filters measured 50.8 ms where the custom one took 3.0.
-# A role's own limit would end a long migration; requests have DB_TIMEOUT.
-_SESSION_SETTINGS = {"plan_cache_mode": "force_custom_plan", "jit": "off", "statement_timeout": "0"}
+# A role's own limits would end a long migration; requests have DB_TIMEOUT.
+_SESSION_SETTINGS = {
+    "plan_cache_mode": "force_custom_plan", "jit": "off", "statement_timeout": "0", "lock_timeout": "0",
+}  # fmt: skip
 
 # An INSERT has nothing to choose: planned once, a group of one took 0.38 ms where planned anew it took 0.55.
 _PLANNED_ONCE = _SESSION_SETTINGS | {"plan_cache_mode": "force_generic_plan"}
@@ -83,6 +90,7 @@ class Database:
         self._pool: Pool | None = None
         self._pooler: bool | None = None
         self._opening: asyncio.Task[Pool] | None = None
+        self._open_again_at = -math.inf
         self.presence = Presence(self._is_there)
 
     async def fetch(
@@ -157,11 +165,20 @@ class Database:
         """
         if self._pool is not None:
             return self._pool
-        if self._opening is None or self._opening.done():
+        if self._opening is None or (self._opening.done() and time.monotonic() >= self._open_again_at):
             self._opening = asyncio.create_task(self._open())
         return await asyncio.shield(self._opening)
 
     async def _open(self) -> Pool:
+        began_at = time.monotonic()
+        try:
+            return await self._migrate()
+        except SetupError:
+            now = time.monotonic()
+            self._open_again_at = now + min(_LEFT_ALONE * (now - began_at), _LEFT_ALONE_S)
+            raise
+
+    async def _migrate(self) -> Pool:
         try:
             await ensure_database(self._url, timeout_s=self.timeout_s)
         except asyncpg.TargetServerAttributeNotMatched as error:

@@ -193,8 +193,7 @@ async def _advance(run: _Run) -> Step | None:
         return await _insist(partial(_take_step, run), run.lock_timeout_s)
     except _QUEUED_TOO_LONG as error:
         raise SetupError(
-            f"a table stayed locked by others through {_LOCK_ATTEMPTS} attempts of {run.lock_timeout_s:g} s each; "
-            "nothing of this version was done: try again when it is quieter"
+            f"{_stayed_locked(run)}; nothing of this version was done: try again when it is quieter"
         ) from error
 
 
@@ -220,7 +219,7 @@ async def _take_step(run: _Run) -> Step | None:
     async with locked(connection, *keys, wait_s=run.lock_wait_s, lock_timeout_s=run.lock_timeout_s):
         ledgers = await fetch_ledgers(connection)
         if ledgers.current.dirty and not _can_be_run_again(ledgers, run):
-            raise SetupError(_dirty_message(ledgers.current.version))
+            raise SetupError(_dirty_message(ledgers.current.version, len(run.known)))
         move = _next_move(ledgers, run)
         if move is None:
             return None
@@ -248,11 +247,15 @@ async def _execute(run: _Run, move: _Move) -> None:
     except asyncpg.PostgresError as error:
         if isinstance(error, _LOST) or (migration.transactional and isinstance(error, _QUEUED_TOO_LONG)):
             raise
+        again = "up" if move.direction == "up" else f"goto {move.after}"
         ending = (
-            "and was undone" if migration.transactional else "half-way; `orchboard migrate up` runs it again"
+            "and was undone"
+            if migration.transactional
+            else f"half-way; `orchboard migrate {again}` runs it again"
         )
+        why = _stayed_locked(run) if isinstance(error, _QUEUED_TOO_LONG) else error
         raise SetupError(
-            f"migration {migration.version} {migration.name} ({move.direction}) failed {ending}: {error}"
+            f"migration {migration.version} {migration.name} ({move.direction}) failed {ending}: {why}"
         ) from error
 
 
@@ -262,7 +265,15 @@ async def _execute_briefly(run: _Run, statement: str) -> None:
         await run.connection.execute(statement)
 
 
-def _dirty_message(version: int) -> str:
+def _stayed_locked(run: _Run) -> str:
+    return (
+        f"a table stayed locked by others through {_LOCK_ATTEMPTS} attempts of {run.lock_timeout_s:g} s each"
+    )
+
+
+def _dirty_message(version: int, known: int) -> str:
+    if version > known:
+        return f"version {version} was begun by a newer orchboard and never finished: start that one again to end it"
     return (
         f"version {version} was begun and never finished. Look whether its objects are there: "
         f"`orchboard migrate force {version}` if they are, `orchboard migrate force {max(version - 1, 0)}` if not"

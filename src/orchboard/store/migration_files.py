@@ -37,8 +37,8 @@ class Migration(Struct, frozen=True):
 
 
 def stands_alone(statement: str) -> bool:
-    """Whether a statement can't run in a transaction."""
-    return "CONCURRENTLY" in _without_comments(statement)
+    """Whether a statement can't run in a transaction: what is done CONCURRENTLY, and VACUUM."""
+    return re.search(r"\b(CONCURRENTLY|VACUUM)\b", _without_comments(statement), re.IGNORECASE) is not None
 
 
 def _without_comments(statement: str) -> str:

@@ -41,6 +41,9 @@ _ROUND = 600 * SECOND
 _ROW_BYTES = 170
 _LEAST_ROW_BYTES = _ROW_BYTES + 200
 
+# What a part weighs without its rows and its names: a lock, a list, places in dictionaries.
+_PART_BYTES = 1000
+
 # How many stored results are read before others have their turn: some 5 ms.
 _READ_AT_ONCE = 2000
 
@@ -61,6 +64,11 @@ class Part(NamedTuple):
         """Whether it is all of the orchestrator and job type."""
         return (self.region, self.pipeline, self.model) == (None, None, None)
 
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes to remember it, with no rows."""
+        return _PART_BYTES + sum(len(name) for name in self if name is not None)
+
 
 class RawRow(NamedTuple):
     """One result, ready to go out. event_time -- in microseconds since 2000; region -- as its tester wrote it"""
@@ -76,11 +84,11 @@ class RawRow(NamedTuple):
 class _Held:
     """The rows of a part from `since` on, in the order of receipt; none while that is endless."""
 
-    def __init__(self) -> None:
+    def __init__(self, part: Part) -> None:
         self.lock = asyncio.Lock()
         self.since: float = math.inf
         self.rows: list[RawRow] = []
-        self.size = 0
+        self.size = self._own_size = part.size
         self.read_until = 0
         self.began_at = -math.inf
         self.counted_at = -math.inf
@@ -96,14 +104,14 @@ class _Held:
         self.since = min(self.since, since)
         self._set([*self.between(-math.inf, since - 1), *rows])
 
-    def forget_before(self, since: int) -> None:
+    def forget_before(self, since: float) -> None:
         """Have those from a moment on only."""
         self.since = max(self.since, since)
         self._set(self.between(since, math.inf))
 
     def _set(self, rows: list[RawRow]) -> None:
         self.rows = rows
-        self.size = sum(len(row.text) + _ROW_BYTES for row in rows)
+        self.size = self._own_size + sum(len(row.text) + _ROW_BYTES for row in rows)
 
 
 class RawRows:
@@ -144,16 +152,19 @@ class RawRows:
     async def _fetch_held(self, part: Part, window: Window, came_at: float) -> list[RawRow] | None:
         """The rows of a part in a window; None when they are not held, and not to be."""
         since, until = to_moment(window.since), to_moment(window.until)
-        held = self._held.get(part) or _Held()
+        held = self._held.get(part) or _Held(part)
         async with held.lock:
-            if since < held.since:
+            held_since = held.since
+            if since < held_since:
                 is_due = _is_recent(window) and await self._can_be_held(part, since)
             else:
                 is_due = not self._serves(part, held, came_at)
             if is_due:
                 await self._bring_up_to_date(part, held, since)
-                self._keep(part, held, since)
-            return held.between(since, until) if since >= held.since else None
+            rows = held.between(since, until) if since >= held.since else None
+            if is_due:
+                self._keep(part, held, since, held_since)
+            return rows
 
     def _serves(self, part: Part, held: _Held, came_at: float) -> bool:
         return held.began_at >= came_at or (
@@ -206,18 +217,20 @@ class RawRows:
                 await asyncio.sleep(0)
         return before, now, rows
 
-    def _keep(self, part: Part, held: _Held, since: int) -> None:
+    def _keep(self, part: Part, held: _Held, since: int, held_since: float) -> None:
         """Keep it as the one asked for last, unless it is too large; forget others for it.
 
         since -- from where on it was asked for: a window that moves on has left rows behind
+        held_since -- from where on it was held before: those are kept even when all that was asked for is too much
         """
         self._held.pop(part, None)
         if held.size > _LARGEST_BYTES:
             held.forget_before(since)
-        if held.size <= _LARGEST_BYTES:
-            self._held[part] = held
-        else:
+        if held.size > _LARGEST_BYTES:
             self._note_large(part)
+            held.forget_before(held_since)
+        if held.size <= _LARGEST_BYTES and held.since < math.inf:
+            self._held[part] = held
         while sum(each.size for each in self._held.values()) > MAX_BYTES:
             self._held.popitem(last=False)
 

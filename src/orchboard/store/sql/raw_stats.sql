@@ -20,16 +20,16 @@ found AS NOT MATERIALIZED (
     UNION ALL
     SELECT * FROM others
 )
-SELECT now() AS now, c.before, e.event_time, p.name AS region, e.pipeline, e.model, e.payload
+SELECT now() AS now, c.before, e.event_time, e.region, e.pipeline, e.model, e.payload
 FROM (
     SELECT count(*) AS before
     FROM found
     WHERE event_time >= $5 AND event_time < $2 AND region_id = ANY(ARRAY(SELECT id FROM places))
 ) c
+-- One row and a list: there is no other way to join them, so the list keeps its order.
 LEFT JOIN LATERAL (
-    SELECT timestamptz_send(event_time) AS event_time, region_id, pipeline, model, payload::text AS payload
-    FROM found
-    WHERE found.event_time BETWEEN $2 AND $3 AND region_id = ANY(ARRAY(SELECT id FROM places))
-    ORDER BY found.event_time, id
-) e ON true
-LEFT JOIN places p ON p.id = e.region_id;
+    SELECT timestamptz_send(f.event_time) AS event_time, p.name AS region, f.pipeline, f.model, f.payload::text AS payload
+    FROM found f JOIN places p ON p.id = f.region_id
+    WHERE f.event_time BETWEEN $2 AND $3 AND f.region_id = ANY(ARRAY(SELECT id FROM places))
+    ORDER BY f.event_time, f.id
+) e ON true;

@@ -23,13 +23,11 @@ wanted AS NOT MATERIALIZED (
       AND ($7::text IS NULL OR pipeline = $7)
       AND ($8::text IS NULL OR model = $8)
 )
-SELECT now() AS now, c.before, e.event_time, p.name AS region, e.pipeline, e.model, e.payload
+SELECT now() AS now, c.before, e.event_time, e.region, e.pipeline, e.model, e.payload
 FROM (SELECT count(*) AS before FROM wanted WHERE event_time >= $5 AND event_time < $2) c
 LEFT JOIN LATERAL (
-    SELECT timestamptz_send(w.event_time) AS event_time, w.region_id, w.pipeline, w.model, r.payload::text AS payload
-    FROM wanted w
-    JOIN results r USING (orchestrator, event_time, id)
+    SELECT timestamptz_send(w.event_time) AS event_time, p.name AS region, w.pipeline, w.model, r.payload::text AS payload
+    FROM wanted w JOIN results r USING (orchestrator, event_time, id) JOIN places p ON p.id = w.region_id
     WHERE w.event_time BETWEEN $2 AND $3
     ORDER BY w.event_time, w.id
-) e ON true
-LEFT JOIN places p ON p.id = e.region_id;
+) e ON true;
