@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import asyncpg
 
@@ -14,8 +15,11 @@ from orchboard.store.migrate import fetch_schema_version, load_migrations, migra
 from tests.cli.test_serve_frozen import start_serve
 from tests.conftest import ORCHESTRATOR, Client, run, transcoding
 
-Connection = asyncpg.Connection[asyncpg.Record]
-IS_BUILDING = "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database()"
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+IS_WAITING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND query LIKE '%INDEX CONCURRENTLY%' AND wait_event_type = 'Lock'
+"""
 
 
 @asynccontextmanager
@@ -29,6 +33,7 @@ async def serving(home: Path, database: str) -> AsyncIterator[Client]:
     finally:
         if server.returncode is None:
             server.kill()
+            await server.wait()
 
 
 async def answer(client: Client) -> None:
@@ -53,7 +58,7 @@ def test_a_server_takes_results_while_an_index_is_built(empty_database: str, tmp
 
     async def work() -> None:
         await migrate_to(connect, 8)
-        writer = await connect()
+        writer, other = await connect(), await connect()
         transaction = writer.transaction()
         await transaction.start()
         try:
@@ -66,7 +71,7 @@ def test_a_server_takes_results_while_an_index_is_built(empty_database: str, tmp
             async with serving(tmp_path, empty_database) as client:
                 assert (await asyncio.to_thread(client.post_stats, transcoding(timestamp=2))).data == b"ok"
                 deadline = time.monotonic() + 10
-                while not await writer.fetchval(IS_BUILDING):
+                while not await other.fetchval(IS_WAITING):
                     assert time.monotonic() < deadline
                     await asyncio.sleep(0.05)
                 assert (await fetch_schema_version(connect)).dirty
@@ -82,5 +87,6 @@ def test_a_server_takes_results_while_an_index_is_built(empty_database: str, tmp
             assert (version.version, version.dirty) == (len(load_migrations()), False)
         finally:
             writer.terminate()
+            other.terminate()
 
     run(work())

@@ -220,6 +220,7 @@ def test_a_question_about_more_than_can_be_held_leaves_what_is_held(
             "orchboard.store.raw_rows._LARGEST_BYTES", next(iter(rows._held.values())).size - 1
         )
         rows = RawRows(board.database, board.changes)
+        await rows.fetch(of_one)  # finds out that all of them are too many
         few = await rows.fetch(of_one)
         [(part, held)] = rows._held.items()
         assert (part.region, len(held.rows)) == ("MDW", len(few))
