@@ -163,6 +163,7 @@ def test_of_a_part_that_is_held_only_what_is_new_is_read(
 ) -> None:
     monkeypatch.setattr("orchboard.store.raw_rows._LARGEST_BYTES", 13_000)
     monkeypatch.setattr("orchboard.store.raw_rows._OVERLAP", 0)
+    monkeypatch.setattr("orchboard.store.raw_rows._ROUND", 1)
 
     async def test(board: Board) -> None:
         rows, now, read = RawRows(board.database, board.changes), await now_of(board), list[int]()
@@ -210,6 +211,8 @@ def test_rows_that_a_window_has_left_behind_are_no_reason_to_hold_none(
 def test_a_question_about_more_than_can_be_held_leaves_what_is_held(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("orchboard.store.raw_rows._ROUND", 1)
+
     async def test(board: Board) -> None:
         rows, now = RawRows(board.database, board.changes), await now_of(board)
         of_one = StatsQuery(
