@@ -165,7 +165,7 @@ def test_a_migration_that_failed_is_left_alone_for_a_while(
         await asyncio.sleep(0.2)
         return await migrate_to(connect, **options)
 
-    monkeypatch.setattr("orchboard.store.database.migrate_to", migrate)
+    monkeypatch.setattr("orchboard.store.opening.migrate_to", migrate)
 
     async def work() -> None:
         database = Database(empty_database, connections=1, timeout_s=10)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import socket
 import time
@@ -14,13 +13,12 @@ from typing import Any, TypeVar
 import asyncpg
 import structlog
 
-from orchboard.errors import DatabaseUnavailableError, SetupError
-from orchboard.store.hosts import CANT_CONNECT, Hosts, NoWritableHostError
-from orchboard.store.migrate import Step, ensure_database, migrate_to
+from orchboard.errors import DatabaseUnavailableError
+from orchboard.store.hosts import CANT_CONNECT, Hosts
+from orchboard.store.opening import Opening
 from orchboard.store.pool import Pool
 from orchboard.store.presence import Presence
 from orchboard.store.queries import sql
-from orchboard.tasks import end
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -32,10 +30,6 @@ WRITE_PATIENCE_S = 5.0
 
 # And for one whose schema is being brought up to date, which may take minutes.
 OPENING_PATIENCE_S = 5.0
-
-# A migration that failed, and needs a person, is left alone for so many times as long as it took, at most so long: it
-# may have filled the disk with half an index.
-_LEFT_ALONE, _LEFT_ALONE_S = 10.0, 600.0
 
 # How long all connections may take to be closed.
 _CLOSE_TIMEOUT_S = 1.0
@@ -89,8 +83,7 @@ class Database:
         self.timeout_s = timeout_s
         self._pool: Pool | None = None
         self._pooler: bool | None = None
-        self._opening: asyncio.Task[Pool] | None = None
-        self._open_again_at = -math.inf
+        self._opening = Opening(url, self.connect, timeout_s=timeout_s)
         self.presence = Presence(self._is_there)
 
     async def fetch(
@@ -159,43 +152,17 @@ class Database:
         return {"statement_cache_size": 0} if self._pooler else {"server_settings": settings}
 
     async def open(self) -> Pool:
-        """The pool; made, with the database created and migrated, once, however many ask.
-
-        A caller that gives up waiting does not end a migration under way.
-        """
-        if self._pool is not None:
-            return self._pool
-        if self._opening is None or (self._opening.done() and time.monotonic() >= self._open_again_at):
-            self._opening = asyncio.create_task(self._open())
-        return await asyncio.shield(self._opening)
-
-    async def _open(self) -> Pool:
-        began_at = time.monotonic()
-        try:
-            return await self._migrate()
-        except SetupError:
-            now = time.monotonic()
-            self._open_again_at = now + min(_LEFT_ALONE * (now - began_at), _LEFT_ALONE_S)
-            raise
-
-    async def _migrate(self) -> Pool:
-        try:
-            await ensure_database(self._url, timeout_s=self.timeout_s)
-        except asyncpg.TargetServerAttributeNotMatched as error:
-            raise NoWritableHostError from error
-        steps: list[Step] = []
-        try:
-            await migrate_to(self.connect, on_step=lambda step: _log_step(step, steps))
-        except asyncpg.InternalClientError as error:  # of a server that is being stopped
-            raise ConnectionResetError(str(error)) from error
-        self._pool = Pool(self._connect_to_read, size=self._size, may_stay=self._may_stay)
+        """The pool, once the database is created and migrated, however long that takes."""
+        if self._pool is None:
+            await self._opening.wait()
+        if self._pool is None:
+            self._pool = Pool(self._connect_to_read, size=self._size, may_stay=self._may_stay)
         return self._pool
 
     async def close(self) -> None:
         """Close every connection, soon; a migration under way is broken off."""
         await self.presence.close()
-        if self._opening is not None:
-            await end([self._opening])
+        await self._opening.close()
         if self._pool is not None:
             # One that is away hears no farewell.
             await self._pool.close(0 if self.presence.is_away else _CLOSE_TIMEOUT_S)
@@ -228,7 +195,11 @@ def unavailable(error: Exception) -> DatabaseUnavailableError:
 
 
 def in_brief(error: Exception) -> str:
-    """An error for the log, without the detail in which Postgres quotes the row, and without hosts."""
+    """An error for the log, without the detail in which Postgres quotes the row, and without hosts.
+
+    >>> in_brief(TimeoutError())
+    'TimeoutError: it took too long'
+    """
     if isinstance(error, TimeoutError) and not error.errno:
         return "TimeoutError: it took too long"
     if isinstance(error, OSError) and not isinstance(error, socket.gaierror):
@@ -267,19 +238,6 @@ async def _patiently(attempt: Callable[[], Awaitable[T]], patience_s: float) -> 
                 raise
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 2, 0.5)
-
-
-def _log_step(step: Step, steps: list[Step]) -> None:
-    """Log a step: at info when it changes a schema that somebody has, at debug when a new one is made."""
-    steps.append(step)
-    tell = log.debug if steps[0].version == 1 else log.info
-    tell(
-        "schema migrated",
-        version=step.version,
-        name=step.name,
-        direction=step.direction,
-        s=round(step.duration_s, 3),
-    )
 
 
 async def _is_pooler(hosts: Hosts, timeout_s: float) -> bool:

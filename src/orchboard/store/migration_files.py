@@ -37,7 +37,11 @@ class Migration(Struct, frozen=True):
 
 
 def stands_alone(statement: str) -> bool:
-    """Whether a statement can't run in a transaction: what is done CONCURRENTLY, and VACUUM."""
+    """Whether a statement can't run in a transaction: what is done CONCURRENTLY, and VACUUM.
+
+    >>> stands_alone("vacuum events"), stands_alone("-- not CONCURRENTLY:\\nALTER TABLE events ADD a integer")
+    (True, False)
+    """
     return re.search(r"\b(CONCURRENTLY|VACUUM)\b", _without_comments(statement), re.IGNORECASE) is not None
 
 
