@@ -2,26 +2,14 @@
 
 import asyncio
 import signal
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import environment
-from tests.conftest import ORCHESTRATOR, SECRET, Client, run, transcoding
+from tests.cli.started import start_serve
+from tests.conftest import ORCHESTRATOR, Client, run, transcoding
 from tests.store.relay import relayed
-
-
-async def start_serve(home: Path, **settings: str) -> tuple[asyncio.subprocess.Process, str]:
-    """`orchboard serve`, and its address."""
-    server = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "orchboard", "serve", "--port", "0"),
-        stdout=asyncio.subprocess.PIPE,
-        env=environment(home, SECRET=SECRET, **settings),
-    )
-    assert server.stdout is not None
-    return server, (await server.stdout.readline()).decode().split()[-1]
 
 
 @pytest.mark.parametrize("spool_max_mb", ["16", "0"])

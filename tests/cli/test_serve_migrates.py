@@ -12,7 +12,7 @@ import asyncpg
 
 from orchboard.store.database import NOT_READY
 from orchboard.store.migrate import fetch_schema_version, load_migrations, migrate_to
-from tests.cli.test_serve_frozen import start_serve
+from tests.cli.started import start_serve
 from tests.conftest import ORCHESTRATOR, Client, run, transcoding
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
