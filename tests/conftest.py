@@ -150,10 +150,13 @@ def database_url(server_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def settings(database_url: str) -> Settings:
-    """Settings on a fresh database, behind the pooler if there is one; posts signed with SECRET."""
+    """Settings on a fresh database, behind the pooler if there is one; posts signed with SECRET.
+
+    Tests name orchestrators as it suits them; tests/api/test_orchestrator_names.py has the default rule.
+    """
     pooler = os.environ.get(_POOLER)
     url = pooled(database_url, Path(pooler)) if pooler else database_url
-    return replace(read_settings({}), postgres=url, secret=SECRET)
+    return replace(read_settings({}), postgres=url, secret=SECRET, orchestrator_names="any")
 
 
 class Answer:

@@ -6,7 +6,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchboard.repair import repaired
+from orchboard.repair import MAX_BROKEN, repaired, without_nul
 
 escapes = st.lists(
     st.sampled_from(
@@ -28,3 +28,17 @@ def test_invalid_utf_8_is_replaced_as_python_does_it(one: bytes, other: bytes) -
     body = one + b"x" * (1024 * 1024 - 10) + other
     if rb"\ud" not in body.lower():
         assert repaired(body) == body.decode(errors="replace").encode()
+
+
+@given(escapes.map(lambda text: text.replace("n", "u0000")))
+def test_u0000_becomes_the_replacement_character_and_nothing_else_changes(text: str) -> None:
+    value: str = json.loads(f'"{text}"')
+    assert json.loads(without_nul(f'"{text}"'.encode())) == value.replace("\x00", "�")
+
+
+def test_text_that_is_broken_nearly_everywhere_is_text_afterwards() -> None:
+    surrogates = rb'"\\ud800' + rb"\ud800\uDFFFx" * (MAX_BROKEN + 1) + b'"'
+    assert json.loads(repaired(surrogates)) == "\\ud800" + "�00�FFx" * (MAX_BROKEN + 1)
+    bytes_ = repaired(b'"' + b"\xff" * (3 * 1024 * 1024) + b'\xc3\xa9"').decode()
+    assert set(bytes_) == {'"', "�", "?"}
+    assert bytes_.count("�") >= MAX_BROKEN

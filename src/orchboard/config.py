@@ -28,6 +28,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     require_timestamped_signatures: bool
     start_time_window: timedelta
     db_timeout_s: float
+    orchestrator_names: str
     log_level: str
     regions_cache_s: float
     pipelines_cache_s: float
@@ -131,6 +132,15 @@ def _on_or_off(value: str) -> bool:
     return value.lower() == "on"
 
 
+ORCHESTRATOR_NAMES = ("address", "any")
+
+
+def _orchestrator_names(value: str) -> str:
+    if value.lower() not in ORCHESTRATOR_NAMES:
+        raise ValueError("address or any")
+    return value.lower()
+
+
 def _log_level(value: str) -> str:
     if value.lower() not in LOG_LEVELS:
         raise ValueError("one of " + ", ".join(LOG_LEVELS))
@@ -182,6 +192,9 @@ SETTINGS: tuple[Setting, ...] = (
             "How far back an answer reaches when neither since nor until is asked for. 24, 24h and 90m are the same kind of thing."),
     Setting("DB_TIMEOUT", "db_timeout_s", "20", "seconds", _seconds,
             "How long one request may wait for the database before it is answered 503."),
+    Setting("ORCHESTRATOR_NAMES", "orchestrator_names", "address", "", _orchestrator_names,
+            "Which orchestrators get scores: address, those named by an Ethereum address; any, all of them, for other networks and tests. "
+            "Results of the others are stored and returned by raw_stats."),
     Setting("LOG_LEVEL", "log_level", "info", "", _log_level,
             "trace, debug, info, warn or error. Requests are logged at info."),
     Setting("REGIONS_CACHE_TIMEOUT", "regions_cache_s", "60", "seconds", _seconds,

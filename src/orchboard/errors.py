@@ -1,5 +1,11 @@
 """The closed set of refusals. `api/refusals.py` gives each its HTTP status, `cli.py` its exit code."""
 
+RETRY_AFTER_S = 1
+"""When an answer that is unavailable now is worth asking for again, in seconds; sent with each such answer.
+
+Readers wait for it: the explorer does so three times, and its browser side gives up after 10 s. Testers never retry.
+"""
+
 
 class Refusal(Exception):  # noqa: N818 - the family name; its members end in Error
     """Something was refused; the message is written for whoever asked and holds no internals."""

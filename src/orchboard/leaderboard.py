@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
@@ -12,6 +13,9 @@ from orchboard.stats import CellScores, JobType, Pipeline, Region, StatsQuery, T
 from orchboard.store.store import Store
 from orchboard.stored import render_rows
 from orchboard.window import ANY_TIME, Bounds
+
+if TYPE_CHECKING:
+    from orchboard.store.means import Means
 
 
 def utc_now() -> datetime:
@@ -24,6 +28,7 @@ class Leaderboard:
 
     default_window -- how far back a question without since and until reaches
     pipelines_cache_s -- how old an answer about pipelines may get
+    scores_any_name -- whether orchestrators that are not named by an Ethereum address get scores, too
     """
 
     def __init__(
@@ -32,11 +37,13 @@ class Leaderboard:
         *,
         default_window: timedelta,
         pipelines_cache_s: float,
+        scores_any_name: bool = False,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.store = store
         self._default_window = default_window
         self.pipelines_cache_s = pipelines_cache_s
+        self.scores_any_name = scores_any_name
         self.now = now
 
     def window(self, bounds: Bounds = ANY_TIME) -> Window:
@@ -74,11 +81,21 @@ class Leaderboard:
 
         reader = self.store.means
         if query.job_type is JobType.AI:
-            means, medians = await asyncio.gather(reader.fetch_means(query), reader.fetch_medians(query))
+            means, medians = await asyncio.gather(self._fetch_means(query), reader.fetch_medians(query))
             return rating.rate_ai(means, medians)
         if query.pipeline is not None or query.model is not None:
             return CellScores([], [], [], [])
-        return rating.rate_transcoding(await reader.fetch_means(query))
+        return rating.rate_transcoding(await self._fetch_means(query))
+
+    async def _fetch_means(self, query: StatsQuery) -> "Means":
+        """The means that scores are made of: every score and every ranking begins here.
+
+        Medians are over all results, whoever's they are, so that everybody else's scores equal the reference's.
+        """
+        from orchboard import rating
+
+        means = await self.store.means.fetch_means(query)
+        return means if self.scores_any_name else rating.of_addresses(means)
 
     async def raw_stats(self, query: StatsQuery) -> bytes:
         """The stored results of one orchestrator by region (sorted), each newest first by receipt: as JSON."""
@@ -108,7 +125,7 @@ class Leaderboard:
         from orchboard import rating  # numpy takes 0.2 s to import: when first asked
 
         query = StatsQuery(job_type=JobType.AI, window=self.window(), orchestrator=orchestrator)
-        means = await self.store.means.fetch_means(query)
+        means = await self._fetch_means(query)
         best = rating.find_best(means)
         if best is None:
             return None

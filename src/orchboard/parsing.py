@@ -1,23 +1,22 @@
 """Results in JSON from a job tester: strict."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from orchboard.errors import BadInputError
-from orchboard.own_members import own_members, refuse_nul, with_own
-from orchboard.repair import repaired
-from orchboard.shape import (
-    MAX_DEPTH,
-    TooDeepError,
-    check_values,
-    without_nesting,
-)
+from orchboard.errors import BadInputError, BodyTooLargeError
+from orchboard.own_members import own_members, with_own
+from orchboard.repair import repaired, without_nul
+from orchboard.shape import MAX_DEPTH, is_within_limits, within_limits
 from orchboard.stats import JobType, Stats, job_type_of
 
 MAX_ORCHESTRATOR = 56
 MAX_NAME = 256
+
+MAX_PAYLOAD_BYTES = 255 * 1024 * 1024
+"""What Postgres holds in one jsonb, with some room."""
 
 _Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
@@ -142,29 +141,39 @@ _encode = msgspec.json.Encoder().encode
 def parse_stats(body: bytes) -> ParsedStats:
     """One job tester's result, from the raw body of its POST.
 
-    Missing and null members count as zero, false or empty; members outside the contract are kept.
-    Invalid UTF-8 and lone surrogates become U+FFFD, as in the reference.
+    Missing and null members count as zero, false or empty. Nothing is refused for its text, or for members outside the
+    contract, which are kept: invalid UTF-8, lone surrogates and U+0000 become U+FFFD, and a member that can't be held
+    becomes null and is named in `orchboard_dropped`. What is parsed can be stored.
     Raises BadInputError naming the field; "invalid region" only when the region is missing or
-    empty: whether it is known is the store's to say.
+    empty: whether it is known is the store's to say. Raises BodyTooLargeError.
     """
-    check_values(body)
-    return _parse_usual(body) or _parse_any(body)
+    dropped: list[bytes] = []
+    if not is_within_limits(body):
+        body, dropped = within_limits(body, _KNOWN)
+    parsed = _parse_usual(body, dropped) or _parse_any(body, dropped)
+    if len(parsed.payload) > MAX_PAYLOAD_BYTES:
+        raise BodyTooLargeError(f"the result takes more than {MAX_PAYLOAD_BYTES} bytes as it is stored")
+    return parsed
 
 
-def _parse_usual(body: bytes) -> ParsedStats | None:
-    """The result, when there is nothing unusual about it; None leaves everything else to _parse_any."""
+def _parse_usual(body: bytes, dropped: Sequence[bytes] = ()) -> ParsedStats | None:
+    """The result, when there is nothing unusual about it; None leaves everything else to _parse_any.
+
+    dropped -- names of members that are noted, in JSON
+    """
     if b"\\u0000" in body:
         return None
     own: dict[str, Raw] = {}
+    noted = list(dropped)
     try:
         try:
             sent = _decode_usual(body)
         except msgspec.ValidationError:
-            sent, own = _decode_with_own(body), own_members(body, _USUAL)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TooDeepError, BadInputError):
+            sent, own = _decode_with_own(body), own_members(body, _USUAL, noted)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     region = sent.region = sent.region.upper()
-    orchestrator = sent.orchestrator = sent.orchestrator.lower()
+    orchestrator = sent.orchestrator = sent.orchestrator.strip().lower()
     pipeline, model = sent.pipeline, sent.model
     if not region or not _fits(orchestrator, pipeline, model):
         return None
@@ -178,43 +187,38 @@ def _parse_usual(body: bytes) -> ParsedStats | None:
         sent.download_time = _ZERO
     if not sent.transcode_time:
         sent.transcode_time = _ZERO
-    return ParsedStats(region, orchestrator, pipeline, model, with_own(_encode(sent), own))
+    return ParsedStats(region, orchestrator, pipeline, model, with_own(_encode(sent), own, noted))
 
 
 def _fits(orchestrator: str, pipeline: str, model: str) -> bool:
-    return (
-        0 < len(orchestrator) <= MAX_ORCHESTRATOR
-        and not orchestrator.isspace()
-        and len(pipeline) <= MAX_NAME
-        and len(model) <= MAX_NAME
-    )
+    return 0 < len(orchestrator) <= MAX_ORCHESTRATOR and len(pipeline) <= MAX_NAME and len(model) <= MAX_NAME
 
 
-def _parse_any(body: bytes) -> ParsedStats:
+def _parse_any(body: bytes, dropped: Sequence[bytes] = ()) -> ParsedStats:
     try:
         try:
             body.decode()
-            return _parse(body)
+            return _parse(body, dropped)
         except (UnicodeDecodeError, msgspec.DecodeError) as error:
             if isinstance(error, msgspec.ValidationError) or (whole := repaired(body)) == body:
                 raise
-            return _parse(whole)
+            return _parse(whole, dropped)
     except msgspec.ValidationError as error:
         raise BadInputError(_naming_the_field(str(error))) from None
     except msgspec.DecodeError as error:
         raise BadInputError(f"the body is not valid JSON: {error}") from None
-    except (RecursionError, TooDeepError):
-        _parse_any(without_nesting(body))  # what else is wrong goes first
-        raise BadInputError(f"the body is nested more than {MAX_DEPTH} deep") from None
+    except RecursionError:  # what is JSON is within the limits by now
+        raise BadInputError(
+            f"the body is not valid JSON: nested over {MAX_DEPTH} deep, without an end"
+        ) from None
 
 
-def _parse(body: bytes) -> ParsedStats:
+def _parse(body: bytes, dropped: Sequence[bytes]) -> ParsedStats:
     sent = _decode_sent(body) or SentStats()
     _normalise(sent)
-    own = own_members(body, _KNOWN)
-    if b"\\u0000" in body:
-        refuse_nul({name: getattr(sent, name) for name in _FIELDS} | own)
-    payload = with_own(_encode(sent), own)
+    noted = list(dropped)
+    own = own_members(body, _KNOWN, noted)
+    payload = without_nul(with_own(_encode(sent), own, noted))
     region, orchestrator = sent.region or "", sent.orchestrator or ""
     return ParsedStats(region, orchestrator, sent.pipeline or "", sent.model or "", payload)
 
@@ -224,14 +228,14 @@ def _normalise(sent: SentStats) -> None:
     if not sent.region:
         raise BadInputError("invalid region")
     sent.region = sent.region.upper()
-    sent.orchestrator = (sent.orchestrator or "").lower()
+    sent.orchestrator = (sent.orchestrator or "").strip().lower()
     sent.success_rate = sent.success_rate or 0.0
     sent.round_trip_time = sent.round_trip_time or 0.0
     sent.errors = [_error_as_stored(error) for error in sent.errors or ()]
     sent.timestamp = sent.timestamp or 0
     for name in LEFT_OUT_AT_ZERO:
         setattr(sent, name, getattr(sent, name) or None)
-    _check_lengths(sent.orchestrator, sent.pipeline or "", sent.model or "")
+    _check_names(sent.region, sent.orchestrator, sent.pipeline or "", sent.model or "")
 
 
 def _error_as_stored(sent: SentError | None) -> SentError:
@@ -239,14 +243,18 @@ def _error_as_stored(sent: SentError | None) -> SentError:
     return SentError(sent.error_code or "", sent.message or None, sent.count or 0)
 
 
-def _check_lengths(orchestrator: str, pipeline: str, model: str) -> None:
-    if not orchestrator.strip():
+def _check_names(region: str, orchestrator: str, pipeline: str, model: str) -> None:
+    if not orchestrator:
         raise BadInputError("orchestrator must not be blank")
     if len(orchestrator) > MAX_ORCHESTRATOR:
         raise BadInputError(f"orchestrator is longer than {MAX_ORCHESTRATOR} characters")
     for name, value in (("pipeline", pipeline), ("model", model)):
         if len(value) > MAX_NAME:
             raise BadInputError(f"{name} is longer than {MAX_NAME} characters")
+    names = {"region": region, "orchestrator": orchestrator, "pipeline": pipeline, "model": model}
+    for name, value in names.items():
+        if "\x00" in value:
+            raise BadInputError(f"{name} holds the character U+0000, which can't be stored")
 
 
 def _naming_the_field(message: str) -> str:

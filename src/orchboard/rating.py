@@ -3,8 +3,26 @@
 import numpy as np
 
 from orchboard.scoring import Doubles, Scores, score_ai, score_transcoding, weighted_mean
-from orchboard.stats import CellScores, TopScore
+from orchboard.stats import CellScores, TopScore, is_address
 from orchboard.store.means import Means, Medians
+
+
+def of_addresses(means: Means) -> Means:
+    """The groups whose orchestrator is named by an Ethereum address."""
+    is_named = np.array([is_address(orchestrator) for orchestrator, _ in means.cells], np.bool_)
+    if is_named.all():
+        return means
+    kept = is_named[means.cell]
+    return Means(
+        [cell for cell in means.cells if is_address(cell[0])],
+        means.models,
+        (np.cumsum(is_named) - 1)[means.cell[kept]],
+        means.model[kept],
+        means.results[kept],
+        means.success_rate[kept],
+        means.seg_duration[kept],
+        means.round_trip_time[kept],
+    )
 
 
 def rate_transcoding(means: Means) -> CellScores:

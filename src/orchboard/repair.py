@@ -3,35 +3,48 @@
 import codecs
 import re
 
-from orchboard.errors import BadInputError
-
 MAX_BROKEN = 100_000
-"""So many places may be broken: mended in 0.1 s. More is no text."""
+"""How many broken places are mended one by one, in 0.1 s. Of what follows less is kept, so that it takes as long."""
 
 _PIECE_BYTES = 1024 * 1024
 
-# A pair is whole, anything else of these is not.
-_SURROGATE = re.compile(
-    r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
-)
+_HIGH, _LOW = r"\\u[dD][89abAB][0-9a-fA-F]{2}", r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_LONE_SURROGATE = re.compile(f"{_HIGH}(?!{_LOW})|(?<!{_HIGH}){_LOW}")
+
+# The first three of the four digits of every surrogate, without the last.
+_SURROGATES = [rf"\u{d}{digit}" for d in "dD" for digit in "89abcdefABCDEF"]
+
+_NOT_ASCII = bytes(range(128)) + b"?" * 128
 
 _ESCAPED_BACKSLASH, _STANDS_FOR_IT = "\\\\", "\x00"
 
 
 def repaired(body: bytes) -> bytes:
-    """A JSON text with U+FFFD for invalid UTF-8 and for lone surrogates. Raises BadInputError beyond MAX_BROKEN."""
+    """A JSON text with U+FFFD for invalid UTF-8 and for lone surrogates.
+
+    Beyond MAX_BROKEN invalid places `?` stands for every byte that is not ASCII; with more surrogates than that,
+    U+FFFD and two digits stand for each.
+    """
     text = _decoded(body)
     number = text.count("\\ud") + text.count("\\uD")
-    if number > 2 * MAX_BROKEN:
-        raise _broken()
     if not number or _STANDS_FOR_IT in text:  # which no JSON text holds
         return text.encode()
-    text = _SURROGATE.sub(_mended, text.replace(_ESCAPED_BACKSLASH, _STANDS_FOR_IT))
+    text = text.replace(_ESCAPED_BACKSLASH, _STANDS_FOR_IT)
+    if number <= 2 * MAX_BROKEN:
+        text = _LONE_SURROGATE.sub(r"\\ufffd", text)
+    else:
+        for surrogate in _SURROGATES:
+            text = text.replace(surrogate, r"\ufffd")
     return text.replace(_STANDS_FOR_IT, _ESCAPED_BACKSLASH).encode()
 
 
-def _mended(found: re.Match[str]) -> str:
-    return found[1] or r"\ufffd"
+def without_nul(body: bytes) -> bytes:
+    """A JSON text with U+FFFD for U+0000, which Postgres holds neither in text nor in JSON."""
+    if b"\\u0000" not in body:
+        return body
+    stand_in = _STANDS_FOR_IT.encode()
+    escaped = _ESCAPED_BACKSLASH.encode()
+    return body.replace(escaped, stand_in).replace(rb"\u0000", rb"\ufffd").replace(stand_in, escaped)
 
 
 def _decoded(body: bytes) -> str:
@@ -42,12 +55,9 @@ def _decoded(body: bytes) -> str:
     text: list[str] = []
     broken = 0
     for start in range(0, len(body), _PIECE_BYTES):
-        text.append(decode(body[start : start + _PIECE_BYTES], final=start + _PIECE_BYTES >= len(body)))
-        broken += text[-1].count("\ufffd")
+        piece = body[start : start + _PIECE_BYTES]
         if broken > MAX_BROKEN:
-            raise _broken()
+            piece = piece.translate(_NOT_ASCII)
+        text.append(decode(piece, final=start + _PIECE_BYTES >= len(body)))
+        broken += text[-1].count("\ufffd")
     return "".join(text)
-
-
-def _broken() -> BadInputError:
-    return BadInputError(f"the body's text is broken in more than {MAX_BROKEN} places")

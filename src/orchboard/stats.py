@@ -1,8 +1,10 @@
 """The nouns: what a job tester sends, what a reader asks for, what a score is."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import TypeAlias, TypeVar
 
 from msgspec import Struct
@@ -20,6 +22,18 @@ class JobType(StrEnum):
 def job_type_of(pipeline: str, model: str) -> JobType:
     """The job type of a result: AI when both are given, transcoding otherwise."""
     return JobType.AI if pipeline and model else JobType.TRANSCODING
+
+
+_ADDRESS = re.compile("0x[0-9a-f]{40}", re.IGNORECASE | re.ASCII)
+
+
+@lru_cache(maxsize=65536)  # answers ask it of every cell: 0.06 instead of 0.3 µs
+def is_address(orchestrator: str) -> bool:
+    """Whether a name is an Ethereum address, in any case.
+
+    Gateways drop a whole document of scores for one key that is not.
+    """
+    return _ADDRESS.fullmatch(orchestrator) is not None
 
 
 class ErrorCount(Struct, frozen=True):

@@ -60,6 +60,7 @@ StoredRow: TypeAlias = StoredStats | dict[str, Any]
 
 _decode_usual = msgspec.json.Decoder(StoredStats).decode
 _decode_all_usual = msgspec.json.Decoder(list[StoredStats]).decode
+_decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _encode_lines = msgspec.json.Encoder().encode_lines
@@ -105,22 +106,30 @@ def read_leniently(payload: str, *, region: str, orchestrator: str) -> dict[str,
     """One stored payload as the row that raw_stats gives: every field of the contract, then the rest.
 
     Anyone may have written it: a member of the wrong type gives its zero, a number in a string its
-    number, and a payload that is no object a row of zeros.
+    number, and a payload that is no object a row of zeros. Members that the contract does not name are Raw, as they are.
 
     region, orchestrator -- of the `events` row; used when the payload is no object at all
     """
     try:
-        members = _decode_any(payload)
+        members = _decode_members(payload)
     except (msgspec.DecodeError, RecursionError):
-        members = None
-    if not isinstance(members, dict):
-        members = {"region": region, "orchestrator": orchestrator}
-    row = {name: _read(members.pop(name, None), zero) for name, zero in _ZEROS.items()}
+        members = {"region": Raw(_encode(region)), "orchestrator": Raw(_encode(orchestrator))}
+    row = {
+        name: _read(_value(members.pop(name)), zero) if name in members else _read(None, zero)
+        for name, zero in _ZEROS.items()
+    }
     row["orchestrator"] = row["orchestrator"].lower()
     return row | members
 
 
 _ZEROS: dict[str, Any] = dict(zip(Stats.__struct_fields__, Stats.__struct_defaults__, strict=True))
+
+
+def _value(raw: Raw) -> Any:
+    try:
+        return _decode_any(raw)
+    except (msgspec.DecodeError, RecursionError):  # a number that Python can't hold, or very deep
+        return None
 
 
 def _read(value: Any, zero: Any) -> Any:

@@ -1,5 +1,6 @@
 """`since` and `until` in Unix seconds, as the aware interval they mean."""
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -8,8 +9,12 @@ from msgspec import Struct
 from orchboard.errors import BadInputError
 from orchboard.stats import Window
 
-# Python's float() also reads `1_000`, `inf`, `nan` and every script's digits; the wire's numbers are plain.
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
+# Python's float() also reads `1_000` and every script's digits; the wire's numbers are plain. The words are Go's, which
+# the reference reads.
+_NUMBER = re.compile(
+    r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|(?P<word>[+-]?inf(?:inity)?|nan)",
+    re.IGNORECASE | re.ASCII,
+)
 
 # Inside both Postgres's and Python's range, with room for a time zone.
 EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
@@ -44,11 +49,16 @@ class Bounds(Struct, frozen=True):
 ANY_TIME = Bounds()
 
 
+# A window that holds nothing, whatever the time is.
+_NEVER = Bounds(since=LATEST, until=EARLIEST)
+
+
 def parse_bounds(since: str, until: str) -> Bounds:
     """The bounds of two parameters, an empty one being absent. Raises BadInputError, as `parse_window`."""
-    return Bounds(
-        parse_moment("since", since) if since else None, parse_moment("until", until) if until else None
-    )
+    asked = {name: _parse_seconds(name, text) for name, text in (("since", since), ("until", until)) if text}
+    if any(map(math.isnan, asked.values())):
+        return _NEVER
+    return Bounds(**{name: _moment(seconds) for name, seconds in asked.items()})
 
 
 def parse_window(since: str, until: str, *, now: datetime, default: timedelta) -> Window:
@@ -56,8 +66,8 @@ def parse_window(since: str, until: str, *, now: datetime, default: timedelta) -
 
     Neither: the last `default`. Only `since`: until now. Only `until`: everything before it, unless it is
     over an hour ahead: that bounds nothing yet, and the last `default` is meant, as it is in the reference.
-    Raises BadInputError naming the parameter that is no finite number; any finite one is clamped
-    to what a database can hold.
+    NaN: an empty window, as in the reference. Any other number, infinite too, is clamped to what a database can
+    hold. Raises BadInputError naming the parameter that is not a number.
     """
     return parse_bounds(since, until).window(now=now, default=default)
 
@@ -65,10 +75,31 @@ def parse_window(since: str, until: str, *, now: datetime, default: timedelta) -
 def parse_moment(name: str, text: str) -> datetime:
     """One moment from Unix seconds, fractions allowed, clamped to EARLIEST..LATEST.
 
+    Raises BadInputError naming the parameter that is not a number, or is NaN.
+
     >>> parse_moment("since", "1e9").isoformat()
     '2001-09-09T01:46:40+00:00'
     """
-    seconds = float(text) if len(text) <= 400 and _NUMBER.match(text) else float("nan")
-    if not float("-inf") < seconds < float("inf"):
-        raise BadInputError(f"{name} must be a finite number of Unix seconds, not {text[:40]!r}")
+    seconds = _parse_seconds(name, text)
+    if math.isnan(seconds):
+        raise _not_a_number(name, text)
+    return _moment(seconds)
+
+
+def _parse_seconds(name: str, text: str) -> float:
+    """A number, which may be infinite or NaN only where that is what the text says."""
+    found = _NUMBER.fullmatch(text) if len(text) <= 400 else None
+    if found is None:
+        raise _not_a_number(name, text)
+    seconds = float(text)
+    if math.isinf(seconds) and not found["word"]:  # beyond a double, which the reference refuses too
+        raise _not_a_number(name, text)
+    return seconds
+
+
+def _moment(seconds: float) -> datetime:
     return _EPOCH + timedelta(seconds=max(_LOWEST_S, min(_HIGHEST_S, seconds)))
+
+
+def _not_a_number(name: str, text: str) -> BadInputError:
+    return BadInputError(f"{name} must be a number of Unix seconds, not {text[:40]!r}")

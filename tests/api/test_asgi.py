@@ -121,7 +121,7 @@ def test_a_database_that_is_away_is_503_with_retry_after_and_no_internals(
             continue
         answer = client.get(endpoint.path, orchestrator="o")
         assert answer.status == 503
-        assert int(answer.headers["Retry-After"]) > 0
+        assert answer.headers["Retry-After"] == "1"
         assert not any(word in answer.data for word in (b"hunter2", b"127.0.0.1", b"Traceback", b"asyncpg"))
 
 

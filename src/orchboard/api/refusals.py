@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from orchboard.api.responses import json_now
 from orchboard.errors import (
+    RETRY_AFTER_S,
     BadInputError,
     BodyTooLargeError,
     DatabaseUnavailableError,
@@ -29,7 +30,7 @@ STATUS: dict[type[Refusal], int] = {
     SetupError: 503,
 }
 
-RETRY_AFTER = {"Retry-After": "5"}
+RETRY_AFTER = {"Retry-After": str(RETRY_AFTER_S)}
 
 
 class Error(Struct, frozen=True):
@@ -44,6 +45,7 @@ class Error(Struct, frozen=True):
 _HEADERS: dict[int, dict[str, str]] = {
     413: {"Connection": "close"},
     415: {"Connection": "close", "Accept-Encoding": "identity"},
+    429: RETRY_AFTER,
     503: RETRY_AFTER,
 }
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from orchboard.answers.answer import Headers
 from orchboard.answers.question import MOVING_S, Question, score_slots
 from orchboard.answers.replies import Replies
-from orchboard.errors import BadInputError, Refusal, SetupError
+from orchboard.errors import RETRY_AFTER_S, BadInputError, Refusal, SetupError
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType, Region, ScoresByCell, Window
 from orchboard.store.changes import job_type_slot
@@ -22,8 +22,6 @@ log = structlog.get_logger(__name__)
 
 # Some 1.4 kB each; whoever wants more rows than this wants the API.
 MAX_ROWS = 500
-
-RETRY_AFTER_S = 5
 
 _NOT_CACHED = {"Cache-Control": "no-store"}
 _HEADERS: Headers = (
