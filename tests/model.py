@@ -56,7 +56,7 @@ class Model:
         if since is None:
             since = now - DAY_S if until is None or until > now + 3600 else -math.inf
         for result in self.results:
-            if since <= result.received <= (now if until is None else until) and all(
+            if since <= result.received <= (math.inf if until is None else until) and all(
                 asked.get(name) in (None, getattr(result, name)) for name in names
             ):
                 yield result
