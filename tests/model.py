@@ -119,7 +119,11 @@ class Model:
         return answer
 
     def pipelines(self, now: float, asked: dict[str, Any]) -> dict[str, Any]:
-        seen = [r for r in self.fetch(now, asked, "region") if r.pipeline and r.model]
+        seen = [
+            r
+            for r in self.fetch(now, asked, "region")
+            if r.pipeline and r.model and r.is_scored and r.orchestrator
+        ]
         rows = [
             {
                 "id": pipeline,
