@@ -58,13 +58,15 @@ class Sealer:
     """Sums up what is due, a span a transaction. Killed, it loses the span it was at and goes on with that.
 
     connection -- of its own
+    grace -- see GRACE
     is_held_up -- whether the last run found a transaction open that kept the watermark from being used
     """
 
     is_held_up = False
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, grace: timedelta = GRACE) -> None:
         self._connection = connection
+        self._grace = grace
         self._since = EARLIEST
         self._settled_until = EARLIEST
 
@@ -79,7 +81,7 @@ class Sealer:
         now = await self._connection.fetchval(sql("now"))
         for level in _ORDER:
             # Not from now: what ended a moment ago is before it, and is left open.
-            first = level.start_of(now - GRACE)
+            first = level.start_of(now - self._grace)
             await self._connection.execute(sql("sealing_begin"), level.number, first)
         while await self._apply_invalidations():
             pass
@@ -117,7 +119,7 @@ class Sealer:
         """
         connection = self._connection
         now = await connection.fetchval(sql("now"))
-        target = MINUTE.start_of(now - GRACE)
+        target = MINUTE.start_of(now - self._grace)
         await connection.execute(sql("raise_watermark"), target)
         running = set(await connection.fetchval(sql("writing_transactions")))
         deadline, pause_s = asyncio.get_running_loop().time() + _SETTLE_S, 0.005
@@ -215,7 +217,7 @@ class Sealer:
 
     async def _next_due(self, level: Level, reach: asyncpg.Record) -> Span | None:
         """What to sum up next: what is invalid, then what has ended, then what was before."""
-        ended_by = min(self._settled_until, reach["now"] - GRACE)
+        ended_by = min(self._settled_until, reach["now"] - self._grace)
         again = await self._connection.fetchval(sql("next_unsealed"), level.number, ended_by)
         if again is not None:
             return Span(level.number, again, level.end_of(again))
