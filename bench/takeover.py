@@ -217,7 +217,7 @@ async def _take_over(connection: asyncpg.Connection) -> None:
         (Mover, "move"),
         (Mover, "settle"),
         (Sealer, "run"),
-        (Sealer, "_seal"),
+        (Sealer, "build"),
     ):
         clocked(kind, name)
     moved, told_at = 0, time.monotonic()

@@ -1,7 +1,7 @@
 """Builds the rollups: sums up each span of receipt time once the watermark has passed it, and again when it is invalid."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -145,11 +145,11 @@ class Sealer:
             rows = await self._connection.fetch(sql("pending_invalidations"), _MOST_INVALIDATIONS)
             if not rows:
                 return False
-            ranges = _merged((row["since"], row["until"]) for row in rows if row["since"] is not None)
+            ranges = {(row["since"], row["until"]) for row in rows if row["since"] is not None}
             if ranges:
-                await self._connection.execute(sql("invalidate_spans"), *zip(*ranges, strict=True))
+                await self._connection.execute(sql("invalidate_spans"), *zip(*_merged(ranges), strict=True))
             now = await self._connection.fetchval(sql("now"))
-            spans = [
+            spans = {
                 span
                 for since, until in ranges
                 if until - since <= _LONGEST_INSERT
@@ -157,7 +157,7 @@ class Sealer:
                 if span.level != MINUTE.number
                 and reach[span.level]["sealed_since"] <= span.start
                 and span.end <= reach[span.level]["sealed_until"]
-            ]
+            }
             await self._connection.execute(
                 sql("add_spans"),
                 [span.level for span in spans],
@@ -192,7 +192,7 @@ class Sealer:
                 max(reach["sealed_until"], span.end),
             )
             if level is not MINUTE:
-                await self._seal(span)
+                await self.build(span)
             elif await self._is_worth_it(span):
                 await self._seal_until(span)
         return span
@@ -208,9 +208,9 @@ class Sealer:
         while start < minute.start:
             earlier = Span(minute.level, start, MINUTE.end_of(start))
             if not await self._is_span(earlier):
-                await self._seal(earlier)
+                await self.build(earlier)
             start = earlier.end
-        await self._seal(minute)
+        await self.build(minute)
 
     async def _is_span(self, span: Span) -> bool:
         return bool(await self._connection.fetchval(sql("is_span"), span.level, span.start))
@@ -250,8 +250,11 @@ class Sealer:
         is_near = adjacent - previous <= EMPTY_SPANS * (reached - adjacent)
         return adjacent if is_near else previous
 
-    async def _seal(self, span: Span) -> None:
-        """Sum up one span. What is committed after this has read it was noted as an invalidation, and comes later."""
+    async def build(self, span: Span) -> None:
+        """Sum up one span, in a transaction that holds the lock of its level.
+
+        What is committed after this has read the results was noted as an invalidation, which is applied later.
+        """
         level_start, whole = (span.level, span.start), (span.level, span.start, span.end)
         execute = self._connection.execute
         await execute(sql("seal_span"), *whole)
@@ -273,7 +276,7 @@ class Sealer:
         return await seal_from_parts(self._connection, span, parts, results=results, read_whole=READ_WHOLE)
 
 
-def _merged(ranges: Iterator[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+def _merged(ranges: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
     """Ranges without those that lie in another or follow it at once, in order."""
     found: list[tuple[datetime, datetime]] = []
     for since, until in sorted(ranges):
