@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec.structs import replace
 
 from orchboard.config import read_settings
-from orchboard.store.sealing import Sealer, unseal
+from orchboard.store.sealing import Sealer
 from tests.conftest import SECRET, Client, RunningServer, run
 from tests.foreign import Foreign, foreign
 from tests.model import Model, posted
@@ -158,14 +158,12 @@ class Machine(RuleBasedStateMachine):
 
     # What others do to the database, and the server to itself.
 
-    def behind_the_server(self, *statements: tuple[Any, ...], late: Sequence[datetime] = ()) -> None:
+    def behind_the_server(self, *statements: tuple[Any, ...]) -> None:
         async def write() -> None:
             connection = await asyncpg.connect(self.url)
             async with connection.transaction():
                 for statement in statements:
                     await connection.execute(*statement)
-                for moment in late:
-                    await unseal(connection, moment, moment)
             await connection.close()
 
         run(write())
@@ -182,7 +180,7 @@ class Machine(RuleBasedStateMachine):
             (INSERT, when, row.orchestrator, row.payload, "FRA", row.job_type)
             for when, row in zip(received, rows, strict=True)
         ]
-        self.behind_the_server(*inserts, late=received)
+        self.behind_the_server(*inserts)
         self.model.results += [row.result(when.timestamp()) for when, row in zip(received, rows, strict=True)]
 
     @rule(region=st.sampled_from(["NEW", "lower"]), job_type=st.sampled_from(["ai", "transcoding"]))

@@ -34,12 +34,17 @@ class Bounds(Struct, frozen=True):
     until: datetime | None = None
 
     def window(self, *, now: datetime, default: timedelta) -> Window:
-        """The window they mean at `now`; see `parse_window`."""
+        """The window they mean at `now`.
+
+        Neither: the last `default`. Only `since`: everything from then on. Only `until`: everything before it, unless it
+        is over an hour ahead: that bounds nothing yet, and the last `default` is meant, as in the reference.
+        Without `until` a window has no end: whose clock would say where "now" is?
+        """
         first = self.since
         if first is None:
             only_before = self.until is not None and self.until <= now + CLOCK_SKEW
             first = EARLIEST if only_before else now - default
-        return Window(first, self.until if self.until is not None else now)
+        return Window(first, self.until if self.until is not None else LATEST)
 
     def moves(self, now: datetime) -> bool:
         """Whether the same bounds mean another window later."""
@@ -54,22 +59,15 @@ _NEVER = Bounds(since=LATEST, until=EARLIEST)
 
 
 def parse_bounds(since: str, until: str) -> Bounds:
-    """The bounds of two parameters, an empty one being absent. Raises BadInputError, as `parse_window`."""
+    """The bounds of two parameters, an empty one being absent.
+
+    NaN is a window that is empty, as in the reference. Any other number, infinite too, is clamped to what a database
+    holds. Raises BadInputError naming the parameter that is not a number.
+    """
     asked = {name: _parse_seconds(name, text) for name, text in (("since", since), ("until", until)) if text}
     if any(map(math.isnan, asked.values())):
         return _NEVER
     return Bounds(**{name: _moment(seconds) for name, seconds in asked.items()})
-
-
-def parse_window(since: str, until: str, *, now: datetime, default: timedelta) -> Window:
-    """The window a reader asked for; an empty parameter is an absent one.
-
-    Neither: the last `default`. Only `since`: until now. Only `until`: everything before it, unless it is
-    over an hour ahead: that bounds nothing yet, and the last `default` is meant, as it is in the reference.
-    NaN: an empty window, as in the reference. Any other number, infinite too, is clamped to what a database can
-    hold. Raises BadInputError naming the parameter that is not a number.
-    """
-    return parse_bounds(since, until).window(now=now, default=default)
 
 
 def parse_moment(name: str, text: str) -> datetime:
