@@ -70,6 +70,8 @@ class Cluster:
         os.environ[_SERVER_URL] = self._postgres.url
         # What a test starts without saying where must not find what is on this machine, or add to it.
         os.environ["ORCHBOARD_DATA"] = str(self._directory / "default")
+        # As the fixture `settings` has it, for servers that are processes.
+        os.environ["ORCHESTRATOR_NAMES"] = "any"
         run(_make_template(self._postgres.url))
         self._pooler = None
         if database == "pgbouncer":

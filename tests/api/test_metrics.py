@@ -5,11 +5,12 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from orchboard import __version__
 from orchboard.config import Settings
 from orchboard.store.spool_file import Spooled, SpoolFile
 from tests.conftest import Client, StartServer, transcoding
 
-LINE = re.compile(r"([a-z_]+)(?:\{[a-z_]+=\"[^\"\\\n]*\"\})? ([0-9.e+-]+)")
+LINE = re.compile(r"([a-z_]+)(\{[a-z_]+=\"[^\"\\\n]*\"\})? ([0-9.e+-]+)")
 
 
 def read(client: Client) -> dict[str, float]:
@@ -20,14 +21,16 @@ def read(client: Client) -> dict[str, float]:
     assert answer.headers["Cache-Control"] == "no-store"
     text = answer.data.decode()
     assert text.endswith("\n")
-    lines, found = text.splitlines(), {}
-    for described, typed, sample in zip(lines[::3], lines[1::3], lines[2::3], strict=True):
-        match = LINE.fullmatch(sample)
-        assert match, sample
-        assert re.fullmatch(rf"# HELP {match[1]} \S.*", described)
-        assert typed == f"# TYPE {match[1]} gauge"
-        found[match[1]] = float(match[2])
-    return found
+    found: dict[str, float] = {}
+    for family in re.split(r"^(?=# HELP )", text, flags=re.MULTILINE)[1:]:
+        described, typed, *samples = family.splitlines()
+        for sample in samples:
+            match = LINE.fullmatch(sample)
+            assert match, sample
+            assert re.fullmatch(rf"# HELP {match[1]} \S.*", described)
+            assert typed == f"# TYPE {match[1]} gauge"
+            found[match[1] + (match[2] or "")] = float(match[3])
+    return found | {"orchboard_build_info": found.pop(f'orchboard_build_info{{version="{__version__}"}}')}
 
 
 def test_all_is_well(client: Client) -> None:

@@ -231,3 +231,18 @@ def test_what_secrets_are_accepted_is_said(orchboard: Orchboard, tmp_path: Path)
     assert (
         findings(done, "settings")[0][1] == f"SECRET_FILE can't be read: {file}s: No such file or directory"
     )
+
+
+def test_results_whose_orchestrator_is_no_address_are_counted_by_tester(
+    orchboard: Orchboard, database_url: str, client: Client
+) -> None:
+    for name in ("error", "error", "0x" + "a" * 40):
+        assert client.post_stats(transcoding(orchestrator=name)).data == b"ok"
+    strict = orchboard("doctor", "--json", POSTGRES=database_url, ORCHESTRATOR_NAMES="address")
+    assert (
+        "warning",
+        "2 of the last day, from testers with the shared secret, have an orchestrator that is no address, such as 'error': "
+        "stored, but in no score",
+    ) in findings(strict, "results")
+    anyone = orchboard("doctor", "--json", POSTGRES=database_url, ORCHESTRATOR_NAMES="any")
+    assert not [says for _, says in findings(anyone, "results") if "no address" in says]

@@ -1,8 +1,8 @@
 """GET /metrics"""
 
 import asyncio
-from collections.abc import Iterable, Iterator
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,7 +10,7 @@ from starlette.responses import Response
 from orchboard import __version__
 from orchboard.api.health import ask_database, in_time
 from orchboard.api.responses import text_now
-from orchboard.errors import DatabaseUnavailableError
+from orchboard.errors import DatabaseUnavailableError, SetupError
 from orchboard.leaderboard import Leaderboard
 from orchboard.store.spool import SpoolState
 
@@ -20,29 +20,48 @@ Sample = tuple[str, str, float]
 # The text format, https://prometheus.io/docs/instrumenting/exposition_formats/.
 MEDIA_TYPE = "text/plain; version=0.0.4"
 
+_COUNTED = timedelta(days=1)
+
 
 async def metrics(_: Request, board: Leaderboard) -> Response:
     """What is to be watched, the same whatever worker is asked; of the spool nothing while it can't be read."""
-    refusal, spool = await asyncio.gather(ask_database(board), _spool_state(board))
-    samples = samples_of(board.now(), spool, is_database_up=refusal is None)
+    refusal, spool, unnamed = await asyncio.gather(
+        ask_database(board), _spool_state(board), _unnamed_results(board)
+    )
+    samples = samples_of(board.now(), spool, is_database_up=refusal is None, unnamed=unnamed)
     return text_now(exposition(samples).encode(), MEDIA_TYPE)
 
 
-def samples_of(now: datetime, spool: SpoolState | None, *, is_database_up: bool) -> Iterator[Sample]:
-    """What there is to be told; spool -- None: it can't be read."""
+def samples_of(
+    now: datetime, spool: SpoolState | None, *, is_database_up: bool, unnamed: Mapping[str, int]
+) -> Iterator[Sample]:
+    """What there is to be told.
+
+    spool -- None: it can't be read; unnamed -- results whose orchestrator is not an address, by tester
+    """
     yield f'orchboard_build_info{{version="{__version__}"}}', "The version that serves.", 1
     yield "orchboard_database_up", "Whether the database, migrated, answers a round trip.", is_database_up
     yield "orchboard_spool_up", "Whether the spool can be read; 1 without one.", spool is not None
     if spool is not None:
         yield from _of_spool(spool, now)
+    for tester, results in unnamed.items():
+        name = f'orchboard_results_without_address{{tester="{tester}"}}'
+        yield name, "Results of the last day whose orchestrator is not an address, and has no score.", results
 
 
 def exposition(samples: Iterable[Sample]) -> str:
-    """Gauges as Prometheus reads them. A name may have labels; nothing in it is escaped."""
+    """Gauges as Prometheus reads them. A name may have labels; nothing in it is escaped.
+
+    Samples of one name with different labels follow each other.
+    """
     lines: list[str] = []
+    previous = ""
     for name, help_text, value in samples:
         family = name.partition("{")[0]
-        lines += [f"# HELP {family} {help_text}", f"# TYPE {family} gauge", f"{name} {float(value)!r}"]
+        if family != previous:
+            lines += [f"# HELP {family} {help_text}", f"# TYPE {family} gauge"]
+        lines.append(f"{name} {float(value)!r}")
+        previous = family
     return "\n".join([*lines, ""])
 
 
@@ -59,3 +78,13 @@ async def _spool_state(board: Leaderboard) -> SpoolState | None:
         return await in_time(board.store.fetch_spool_state(), "the spool")
     except DatabaseUnavailableError:
         return None
+
+
+async def _unnamed_results(board: Leaderboard) -> Mapping[str, int]:
+    """None while they have scores like others, or can't be counted."""
+    if board.scores_any_name:
+        return {}
+    try:
+        return await in_time(board.store.fetch_unnamed_results(board.now() - _COUNTED), "the database")
+    except (DatabaseUnavailableError, SetupError):
+        return {}

@@ -151,7 +151,14 @@ def _database(settings: Settings) -> Iterator[Finding]:
     try:
         with database_url(settings) as url:
             database = Database(url, connections=1, timeout_s=patience_s)
-            yield from asyncio.run(diagnose(database, url, timeout_s=patience_s))
+            yield from asyncio.run(
+                diagnose(
+                    database,
+                    url,
+                    timeout_s=patience_s,
+                    scores_any_name=settings.orchestrator_names == "any",
+                )
+            )
     except SetupError as error:
         yield Finding(Level.ERROR, "database", str(error))
 

@@ -4,7 +4,7 @@ import asyncio
 import re
 import socket
 import ssl
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -90,10 +90,13 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], str, str, str], ...] = (
 )  # fmt: skip
 
 
-async def diagnose(database: Database, url: str, *, timeout_s: float) -> list[Finding]:
+async def diagnose(
+    database: Database, url: str, *, timeout_s: float, scores_any_name: bool = False
+) -> list[Finding]:
     """What the database says about itself. Changes nothing and creates nothing.
 
     timeout_s -- of each question
+    scores_any_name -- whether orchestrators that are not named by an address have scores
     """
     try:
         async with asyncio.timeout(timeout_s):
@@ -105,7 +108,8 @@ async def diagnose(database: Database, url: str, *, timeout_s: float) -> list[Fi
         return [Finding(level, "database", failure.says, failure.remedy)]
     findings = [Finding(Level.OK, "database", "answers")]
     try:
-        for question in (_ask_server, _ask_schema, _ask_takeover, _ask_contents):
+        questions = [_ask_server, _ask_schema, _ask_takeover, _ask_contents]
+        for question in questions if scores_any_name else [*questions, _ask_names]:
             try:
                 async with asyncio.timeout(timeout_s):
                     findings += await question(database, connection, url)
@@ -254,6 +258,22 @@ async def _ask_contents(_: Database, connection: Connection, __: str) -> list[Fi
     if row["mixed_case"]:
         says = f"{row['mixed_case']} have an orchestrator in mixed case, as the reference server writes them"
         found.append(Finding(Level.OK, "results", f"{says}; they are read as lower case"))
+    return found
+
+
+async def _ask_names(_: Database, connection: Connection, __: str) -> list[Finding]:
+    if not await connection.fetchval(sql("ping")):
+        return []
+    since = datetime.now(UTC) - timedelta(days=1)
+    found = []
+    for row in await connection.fetch(sql("unnamed_results"), since):
+        sender = f"tester {row['tester']}" if row["tester"] else "testers with the shared secret"
+        says = (
+            f"{row['results']} of the last day, from {sender}, have an orchestrator that is no address, such as "
+            f"{row['example']!r}: stored, but in no score"
+        )
+        remedy = "Correct that tester, or set ORCHESTRATOR_NAMES=any if such names are meant."
+        found.append(Finding(Level.WARNING, "results", says, remedy))
     return found
 
 

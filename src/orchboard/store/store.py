@@ -127,6 +127,11 @@ class Store:
 
         return MeansReader(self._database, self.regions, self._changes, self.clock)
 
+    async def fetch_unnamed_results(self, since: datetime) -> dict[str, int]:
+        """How many results since then have an orchestrator that is not an address, by tester; "" for the shared secret."""
+        rows = await self._database.fetch(sql("unnamed_results"), since)
+        return {row["tester"]: row["results"] for row in rows}
+
     async def fetch_snapshot(self) -> str:
         """Another text whenever a transaction that writes has ended; not tried for long."""
         rows = await self._database.fetch(sql("snapshot"), patience_s=0)
