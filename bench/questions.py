@@ -10,7 +10,7 @@ from msgspec import Struct
 from bench.agreement import compare_ai, compare_pipelines, compare_raw, compare_transcoding
 from bench.plain import Plain
 
-MODEL = ("text-to-image", "ByteDance/SDXL-Lightning")
+MODEL = ("Text to image", "ByteDance/SDXL-Lightning")
 
 
 class Work(Struct, frozen=True):

@@ -137,6 +137,7 @@ class StatsQuery(Struct, frozen=True, kw_only=True):
 
     region -- upper case
     orchestrator -- lower case
+    scored -- whether their tester scored them; of raw results only, as scores are made of scored ones
     """
 
     job_type: JobType
@@ -145,6 +146,7 @@ class StatsQuery(Struct, frozen=True, kw_only=True):
     region: str | None = None
     pipeline: str | None = None
     model: str | None = None
+    scored: bool | None = None
 
 
 class Score(Struct, frozen=True):

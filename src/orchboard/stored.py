@@ -86,6 +86,15 @@ def read_stored(stored: Sequence[StoredPayload], *, orchestrator: str) -> list[t
     return list(zip(regions, _encode_lines(rows).split(b"\n"), strict=False))
 
 
+def is_scored(row: bytes) -> bool:
+    """Whether a row that `read_stored` gave is a verdict on the orchestrator: only then it counts in scores.
+
+    Written without a space, the member is the row's own: what is nested in others is as Postgres writes it, with one, and
+    in text its quotes are escaped.
+    """
+    return b'"test_outcome":"unscored' not in row
+
+
 def render_rows(rows: Iterable[tuple[str, bytes]]) -> bytes:
     """The JSON of rows by region, sorted; within one in the order given."""
     by_region: dict[str, list[bytes]] = {}

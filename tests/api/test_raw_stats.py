@@ -1,9 +1,14 @@
 """GET /api/raw_stats"""
 
+import json
 from collections.abc import Callable
 
+import pytest
+from msgspec.structs import replace
+
+from orchboard.config import Settings
 from orchboard.stats import Stats
-from tests.conftest import Client, ai, transcoding
+from tests.conftest import Client, StartServer, ai, transcoding
 
 
 def test_the_orchestrator_is_required(client: Client) -> None:
@@ -54,3 +59,63 @@ def test_pipelines_with_spaces_and_slashes_are_found(client: Client) -> None:
         "pipeline=Image%20to%20video&&model=stabilityai%2Fsdxl&",
     ):
         assert client.get(f"/api/raw_stats?orchestrator=O&{query}").json().keys() == {"FRA"}
+
+
+@pytest.mark.parametrize("is_short", [True, False])
+def test_scored_chooses_by_the_test_outcome(
+    settings: Settings, start_server: StartServer, is_short: bool
+) -> None:
+    client = Client(start_server(replace(settings, short_way=is_short)).url)
+    sent: dict[str, dict[str, object]] = {
+        "passed": {"test_outcome": "passed"},
+        "none": {"test_outcome": None},
+        "number": {"test_outcome": 5},
+        "list": {"test_outcome": ["unscored"]},
+        "later": {"test_outcome": "was unscored"},
+        "nested": {"debug": {"test_outcome": "unscored_busy"}},
+        "in text": {"response_payload": '{"test_outcome":"unscored_busy"}', "test_outcome": "failed"},
+        "busy": {"test_outcome": "unscored_busy"},
+        "bare": {"test_outcome": "unscored", "mine": [1]},
+    }
+    for name, members in sent.items():
+        result = ai(orchestrator="o", model=name) | members
+        assert client.post_stats(result).data == b"ok"
+
+    def models(**asked: object) -> set[str]:
+        rows = client.get("/api/raw_stats", orchestrator="o", pipeline="text-to-image", **asked).json()
+        return {row["model"] for row in rows.get("FRA", [])}
+
+    unscored = {"busy", "bare"}
+    for _ in range(2):
+        assert models(scored="false") == unscored
+        assert models(scored="true") == sent.keys() - unscored
+        assert models(scored="") == models() == sent.keys()
+        assert models(scored="false", since=1) == unscored, "not from those that are held"
+        assert models(scored="false", model="busy") == {"busy"}
+        assert models(scored="true", model="busy") == set()
+    cells = client.get("/api/aggregated_stats", pipeline="text-to-image", model="busy").json()
+    assert cells == {}, "scores are of the same results"
+
+
+@pytest.mark.parametrize("value", ["1", "True", "yes", "true false", "null"])
+def test_scored_is_true_or_false(client: Client, value: str) -> None:
+    answer = client.get("/api/raw_stats", orchestrator="o", scored=value)
+    assert (answer.status, answer.json()) == (400, {"error": f"scored must be true or false, not {value!r}"})
+    assert client.get("/api/aggregated_stats", scored=value).status == 200, "elsewhere it is no parameter"
+
+
+def test_a_member_that_could_not_be_held_is_given_back_as_null_and_named(client: Client) -> None:
+    deep: list[object] = []
+    for _ in range(400):
+        deep = [deep]
+    sent = {"deep": deep, "many": [0] * 50_000, "big": 2**70, "n\x00": ["\x00"]}
+    body = json.dumps(transcoding(orchestrator="o") | sent)[:-1]
+    assert client.post((body + ',"huge":1e999999,"beyond":[1e400]}').encode()).data == b"ok"
+    (row,) = client.get("/api/raw_stats", orchestrator="o").json()["MDW"]
+    assert row["orchboard_dropped"] == ["huge"]
+    assert row["huge"] is None
+    assert row["beyond"] == [10**400]
+    assert {name: row[name] for name in sent if name != "n\x00"} == {
+        k: v for k, v in sent.items() if k != "n\x00"
+    }
+    assert row["n\ufffd"] == ["\ufffd"]

@@ -86,16 +86,39 @@ def test_lost_segments_are_all_accounted_for_by_code(rows: list[tuple[datetime, 
 
 
 def test_ai_bodies_are_todays_testers(ai: list[Any]) -> None:
-    always = {"test_outcome", "prompt_id", "prompt_complexity", "params_hash"}
+    always = {"test_outcome", "prompt_id", "prompt_complexity", "params_hash", "service_uri"}
     assert all(always <= body.keys() for body in ai)
-    streams = [body for body in ai if body["pipeline"] == "live-video-to-video" and "stream_valid" in body]
+    streams = [body for body in ai if body["pipeline"] == "Live video to video" and "stream_valid" in body]
     assert {body["stream_valid"] for body in streams} == {True, False}
-    assert all(bool(body["debug_artifacts"]) is not body["stream_valid"] for body in streams)
+    assert not any("debug_artifacts" in body for body in ai)
     assert {body["success_rate"] for body in ai} == {0, 1}
     for body in ai[:300]:
         assert msgspec.json.decode(body["input_parameters"])["model_id"] == body["model"]
         msgspec.json.decode(body["response_payload"])
     assert 900 < fmean(len(msgspec.json.encode(body)) for body in ai) < 1500
+
+
+def test_pipelines_are_named_as_real_testers_name_them(ai: list[Any]) -> None:
+    pipelines = {body["pipeline"] for body in ai}
+    assert pipelines >= {"Text to image", "Image to video", "Llm", "Live video to video"}
+    assert all(name[0].isupper() and "-" not in name for name in pipelines)
+
+
+def test_an_orchestrator_with_several_uris_is_tested_as_often_as_it_has_uris(
+    rows: list[tuple[datetime, Any]], ai: list[Any]
+) -> None:
+    uris = {one.address: one.service_uris for one in NETWORK.orchestrators}
+    number = Counter(body["orchestrator"] for _, body in rows if not body["pipeline"])
+    stable = [one for one in uris if CHARACTERS[one] not in (Character.NEWCOMER, Character.GONE)]
+    per_uri = [number[one] / len(uris[one]) for one in stable]
+    assert max(per_uri) < 1.3 * min(per_uri)
+    assert {len(each) for each in uris.values()} >= {1, 3}
+    for address, of_it in uris.items():
+        assert {body["service_uri"] for body in ai if body["orchestrator"] == address} <= set(of_it)
+    first = NETWORK.orchestrators[0]
+    assert {body["service_uri"] for body in ai if body["orchestrator"] == first.address} == set(
+        first.service_uris
+    )
 
 
 def test_one_or_two_ai_runs_in_a_hundred_are_unscored_with_a_reason(ai: list[Any]) -> None:

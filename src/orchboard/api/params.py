@@ -46,6 +46,13 @@ class Params:
         """Upper case."""
         return self.get("region").upper() or None
 
+    def flag(self, name: str) -> bool | None:
+        """`true` or `false`, None when it is absent. Raises BadInputError naming the parameter that is neither."""
+        value = self.get(name)
+        if value not in ("", "true", "false"):
+            raise BadInputError(f"{name} must be true or false, not {value[:40]!r}")
+        return value == "true" if value else None
+
     @property
     def bounds(self) -> Bounds:
         """`since` and `until`. Raises BadInputError naming the one that can't be read."""
@@ -69,6 +76,7 @@ class StatsQuestion(Struct, frozen=True, kw_only=True):
     region: str | None
     pipeline: str | None
     model: str | None
+    scored: bool | None = None
 
     def query(self, board: Leaderboard) -> StatsQuery:
         """The question as of now."""
@@ -79,6 +87,7 @@ class StatsQuestion(Struct, frozen=True, kw_only=True):
             region=self.region,
             pipeline=self.pipeline,
             model=self.model,
+            scored=self.scored,
         )
 
 

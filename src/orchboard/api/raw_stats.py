@@ -1,5 +1,7 @@
 """GET /api/raw_stats"""
 
+from msgspec.structs import replace
+
 from orchboard.answers.question import Question
 from orchboard.api.params import Params, max_age_s, parse_stats_query
 from orchboard.api.responses import JSON_HEADERS
@@ -12,7 +14,7 @@ def raw_stats(params: Params, board: Leaderboard) -> Question:
     """Every stored result of one orchestrator in the window, by region, newest first."""
     if params.orchestrator is None:
         raise BadInputError("orchestrator is a required parameter")
-    asked = parse_stats_query(params, pipeline_alone=True)
+    asked = replace(parse_stats_query(params, pipeline_alone=True), scored=params.flag("scored"))
 
     async def compute() -> bytes:
         return await board.raw_stats(asked.query(board))

@@ -40,11 +40,16 @@ _UNTIL = Param(
     "4102444800",
 )
 _REGION = Param("region", "Region code, in any case.", "FRA")
-_PIPELINE = Param("pipeline", "AI pipeline, exactly as posted; needs `model`.", "text-to-image")
-_PIPELINE_ALONE = Param("pipeline", "AI pipeline, exactly as posted. Alone: all its models.", "text-to-image")
+_PIPELINE = Param("pipeline", "AI pipeline, exactly as posted; needs `model`.", "Text to image")
+_PIPELINE_ALONE = Param("pipeline", "AI pipeline, exactly as posted. Alone: all its models.", "Text to image")
 _MODEL = Param("model", "AI model, exactly as posted; needs `pipeline`.", "ByteDance/SDXL-Lightning")
 _JOB_TYPE = Param(
     "job_type", "`transcoding` or `ai`; anything else is ignored. Not given: ai when a pipeline is.", "ai"
+)
+_SCORED = Param(
+    "scored",
+    "`true`: only results that count in scores; `false`: only those that their tester calls unscored. Not given: all.",
+    "true",
 )
 _UNAVAILABLE = Error("the database did not answer; try again")
 
@@ -57,7 +62,7 @@ _RESULT = {
     "timestamp": 1727000000,
     "model": "ByteDance/SDXL-Lightning",
     "model_is_warm": True,
-    "pipeline": "text-to-image",
+    "pipeline": "Text to image",
     "input_parameters": '{"prompt":"a bear"}',
     "response_payload": '{"images":[]}',
     "prompt_id": "bear-1",
@@ -134,9 +139,11 @@ ROUTES: tuple[Endpoint, ...] = (
         path="/api/raw_stats",
         summary="Stored results of one orchestrator",
         help="Every result in the window by region, newest first by receipt. Each row carries every field of the "
-        "contract and whatever else its tester sent. `{}` when there is nothing.",
+        "contract and whatever else its tester sent. `test_outcome` decides what a row is: one that begins with "
+        "`unscored` is no verdict on the orchestrator and in no score, though its zeros look like a failure. A member "
+        "that could not be stored is `null` and named in `orchboard_dropped`. `{}` when there is nothing.",
         params=(Param("orchestrator", "Address, in any case.", _ORCHESTRATOR, required=True), _REGION, _SINCE, _UNTIL,
-                _PIPELINE_ALONE, _MODEL, _JOB_TYPE),
+                _PIPELINE_ALONE, _MODEL, _JOB_TYPE, _SCORED),
         asked=("orchestrator", "job_type"),
         answer={"FRA": [
             {
@@ -154,7 +161,7 @@ ROUTES: tuple[Endpoint, ...] = (
                 "transcode_time": 0.0,
                 "model": "ByteDance/SDXL-Lightning",
                 "model_is_warm": True,
-                "pipeline": "text-to-image",
+                "pipeline": "Text to image",
                 "input_parameters": '{"prompt":"a bear"}',
                 "response_payload": '{"images":[]}',
                 "prompt_id": "bear-1",
@@ -173,13 +180,13 @@ ROUTES: tuple[Endpoint, ...] = (
         summary="AI pipelines seen",
         help="With the models and regions they were seen with; everything sorted.",
         params=(_REGION, _SINCE, _UNTIL,
-                Param("pipeline", "Filters nothing here; refused without `model`.", "text-to-image"),
+                Param("pipeline", "Filters nothing here; refused without `model`.", "Text to image"),
                 Param("model", "Filters nothing here; refused without `pipeline`.", "ByteDance/SDXL-Lightning")),
         asked=("region",),
-        answer=Pipelines((Pipeline("text-to-image", ("ByteDance/SDXL-Lightning",), ("FRA",)),)),
+        answer=Pipelines((Pipeline("Text to image", ("ByteDance/SDXL-Lightning",), ("FRA",)),)),
         answer_type=Pipelines,
         refusals={
-            BadInputError: Error("since must be a finite number of Unix seconds, not 'yesterday'"),
+            BadInputError: Error("since must be a number of Unix seconds, not 'yesterday'"),
             DatabaseUnavailableError: _UNAVAILABLE,
         },
     ),
@@ -205,7 +212,7 @@ ROUTES: tuple[Endpoint, ...] = (
         help="By highest mean success rate, then lowest mean round trip, in the default window. `{}` when there is none.",
         params=(Param("orchestrator", "Address, in any case; not given: the best of all.", _ORCHESTRATOR),),
         asked=("orchestrator",),
-        answer=TopScore("FRA", _ORCHESTRATOR, 0.93, "ByteDance/SDXL-Lightning", "text-to-image"),
+        answer=TopScore("FRA", _ORCHESTRATOR, 0.93, "ByteDance/SDXL-Lightning", "Text to image"),
         answer_type=TopScore,
         or_empty=True,
         refusals={
@@ -257,7 +264,7 @@ ROUTES: tuple[Endpoint, ...] = (
         summary="What is to be watched, for Prometheus",
         help="In its text format: whether the database answers, and how many results wait in the spool, and for how long. "
         "Always 200; of the spool nothing while it can't be read.",
-        answer=exposition(samples_of(datetime.now(UTC), NOTHING_SPOOLED, is_database_up=True, unnamed={"tester-7": 2})),
+        answer=exposition(samples_of(datetime.now(UTC), NOTHING_SPOOLED, is_database_up=True, unnamed={})),
         answer_type=str,
         cached=False,
         media_type="text/plain",

@@ -32,28 +32,28 @@ _IMAGE = (
     '"metadata":{"queue_seconds":0.004,"inference_seconds":%(seconds).3f,"output_format":"png"}}\n'
 )
 RESPONSES = {
-    "text-to-image": _IMAGE,
-    "image-to-image": _IMAGE,
-    "upscale": _IMAGE,
+    "Text to image": _IMAGE,
+    "Image to image": _IMAGE,
+    "Upscale": _IMAGE,
     "Image to video": (
         '{"images":[{"nsfw":false,"seed":%(seed)d,"url":"/stream/%(token)s/%(number)08x.mp4"}],'
         '"metadata":{"frames":25,"fps":8,"inference_seconds":%(seconds).3f}}\n'
     ),
-    "audio-to-text": (
+    "Audio to text": (
         '{"text":" The tide turns at seven and the boats go out with it.","chunks":['
         '{"timestamp":[0,2.84],"text":" The tide turns at seven"},'
         '{"timestamp":[2.84,5.12],"text":" and the boats go out with it."}],"seconds":%(seconds).3f}\n'
     ),
-    "llm": (
+    "Llm": (
         '{"id":"chatcmpl-%(token)s","object":"chat.completion","choices":[{"index":0,"message":'
         '{"role":"assistant","content":"An Ethereum address has 42 characters: the prefix 0x and\\n'
         '40 hexadecimal digits."},"finish_reason":"stop"}],"usage":{"prompt_tokens":38,"completion_tokens":'
         '24,"total_tokens":62},"seconds":%(seconds).3f}\n'
     ),
-    "segment-anything-2": (
+    "Segment anything 2": (
         '{"scores":"[0.9312, 0.8847, 0.7105]","masks":"sha256:%(token)s","seconds":%(seconds).3f}\n'
     ),
-    "live-video-to-video": (
+    "Live video to video": (
         '{"message":"live video test ended","stream_id":"%(token)s","playback_url":"/live/%(token)s/out",'
         '"total_frames":%(number)d,"average_fps":14.2,"test_duration":30.0,"initial_latency":%(seconds).3f,'
         '"terminal_status":{"state":"ONLINE","inference_status":{"fps":14.6,"restart_count":0,'
@@ -69,10 +69,10 @@ FAILURES = (
 
 
 def outcome_fields(outcome: str, model: Model, stream_id: str) -> dict[str, object]:
-    """What the tester adds to an unscored run, and to one of live video, whose frames it keeps on failure."""
+    """What the tester adds to an unscored run, and to one of live video."""
     if outcome.startswith("unscored_"):
         return {"unscored_reason": outcome.removeprefix("unscored_"), "defer_attempts": 3}
-    if model.pipeline != "live-video-to-video":
+    if model.pipeline != "Live video to video":
         return {}
     has_passed = outcome == "passed"
     return {
@@ -80,9 +80,6 @@ def outcome_fields(outcome: str, model: Model, stream_id: str) -> dict[str, obje
         "stream_valid": has_passed,
         "prompt_verification": "confirmed" if has_passed else "unverified",
         "prompt_confirmed": has_passed,
-        "debug_artifacts": []
-        if has_passed
-        else [f"artifacts/{stream_id}/frame-{n:03}.jpg" for n in (1, 2, 3)],
     }
 
 
@@ -91,7 +88,7 @@ def parameters_of(model: Model, prompt: Prompt) -> tuple[str, str]:
     """The JSON text of a job's parameters, and its hash as testers make it."""
     parameters: dict[str, object] = {"model_id": model.name, "safety_check": False}
     match model.pipeline:
-        case "llm":
+        case "Llm":
             messages = [
                 {"role": "system", "content": "Answer in one sentence."},
                 {
@@ -100,9 +97,9 @@ def parameters_of(model: Model, prompt: Prompt) -> tuple[str, str]:
                 },
             ]
             parameters |= {"messages": messages, "max_tokens": 256, "stream": False}
-        case "audio-to-text":
+        case "Audio to text":
             parameters |= {"audio": "tide.mp3", "return_timestamps": "true"}
-        case "segment-anything-2":
+        case "Segment anything 2":
             parameters |= {
                 "box": "[380.5, 130.0, 651.5, 479.0]",
                 "multimask_output": True,
@@ -116,7 +113,7 @@ def parameters_of(model: Model, prompt: Prompt) -> tuple[str, str]:
                 "motion_bucket_id": 127,
                 "image": "harbour.png",
             }
-        case "live-video-to-video":
+        case "Live video to video":
             parameters |= {"prompt": prompt.text, "width": 512, "height": 512, "target_fps": 12}
         case _:
             parameters |= {"prompt": prompt.text, "width": 512, "height": 512, "num_images_per_prompt": 1}

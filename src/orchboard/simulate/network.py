@@ -105,19 +105,19 @@ class Model(Struct, frozen=True):
 
 
 MODELS = (
-    Model("text-to-image", "ByteDance/SDXL-Lightning", 1.8, 22.0),
-    Model("text-to-image", "SG161222/RealVisXL_V4.0_Lightning", 2.2, 24.0),
-    Model("text-to-image", "stabilityai/sdxl", 4.6, 26.0),
-    Model("text-to-image", "black-forest-labs/FLUX.1-dev", 9.5, 55.0),
-    Model("image-to-image", "timbrooks/instruct-pix2pix", 3.1, 18.0),
-    Model("image-to-image", "ByteDance/SDXL-Lightning", 2.4, 22.0),
+    Model("Text to image", "ByteDance/SDXL-Lightning", 1.8, 22.0),
+    Model("Text to image", "SG161222/RealVisXL_V4.0_Lightning", 2.2, 24.0),
+    Model("Text to image", "stabilityai/sdxl", 4.6, 26.0),
+    Model("Text to image", "black-forest-labs/FLUX.1-dev", 9.5, 55.0),
+    Model("Image to image", "timbrooks/instruct-pix2pix", 3.1, 18.0),
+    Model("Image to image", "ByteDance/SDXL-Lightning", 2.4, 22.0),
     Model("Image to video", "stabilityai/stable-video-diffusion-img2vid-xt-1-1", 21.0, 45.0),
-    Model("upscale", "stabilityai/stable-diffusion-x4-upscaler", 7.4, 20.0),
-    Model("audio-to-text", "openai/whisper-large-v3", 3.3, 16.0),
-    Model("llm", "meta-llama/Meta-Llama-3.1-8B-Instruct", 4.2, 35.0),
-    Model("segment-anything-2", "facebook/sam2-hiera-large", 1.1, 9.0),
-    Model("live-video-to-video", "streamdiffusion", 3.6, 40.0),
-    Model("live-video-to-video", "comfyui", 5.2, 60.0),
+    Model("Upscale", "stabilityai/stable-diffusion-x4-upscaler", 7.4, 20.0),
+    Model("Audio to text", "openai/whisper-large-v3", 3.3, 16.0),
+    Model("Llm", "meta-llama/Meta-Llama-3.1-8B-Instruct", 4.2, 35.0),
+    Model("Segment anything 2", "facebook/sam2-hiera-large", 1.1, 9.0),
+    Model("Live video to video", "streamdiffusion", 3.6, 40.0),
+    Model("Live video to video", "comfyui", 5.2, 60.0),
 )
 
 
@@ -137,6 +137,7 @@ class Orchestrator(Struct, frozen=True):
     round_trips_s -- seconds of a network round trip from each region's tester
     bad_region -- the one region its outages are seen from; empty: from everywhere
     offers -- empty when it does no AI
+    service_uris -- where its machines are reached; each is tested as often as others' only one
     """
 
     address: str
@@ -148,6 +149,7 @@ class Orchestrator(Struct, frozen=True):
     round_trips_s: Mapping[str, float]
     bad_region: str
     offers: tuple[Offer, ...]
+    service_uris: tuple[str, ...]
 
     def is_member(self, age: float) -> bool:
         """Whether it belongs to the network when `age` (0..1) of the window has passed."""
@@ -213,12 +215,17 @@ def make_network(seed: int, *, orchestrators: int = 100) -> Network:
     characters = [*TRAITS, *rng.choices([*TRAITS], shares, k=max(0, orchestrators - len(TRAITS)))]
     return Network(
         seed,
-        tuple(_make_orchestrator(rng, character) for character in characters[:orchestrators]),
+        tuple(
+            # The first has several, so that every network, however small, shows it.
+            _make_orchestrator(rng, character, uris=0 if number else 3)
+            for number, character in enumerate(characters[:orchestrators])
+        ),
         {JobType.TRANSCODING: ("GLOBAL", *_COORDINATES), JobType.AI: _AI_REGIONS},
     )
 
 
-def _make_orchestrator(rng: Random, character: Character) -> Orchestrator:
+def _make_orchestrator(rng: Random, character: Character, *, uris: int) -> Orchestrator:
+    """One with so many service URIs, 0 for as many as chance gives it."""
     traits = TRAITS[character]
     home = rng.choice(_HOMES)
     round_trips_s = {code: _round_trip_s(home, place) for code, place in _COORDINATES.items()}
@@ -226,8 +233,10 @@ def _make_orchestrator(rng: Random, character: Character) -> Orchestrator:
     # GLOBAL sends each job through the nearest gateway, which costs one hop more.
     round_trips_s["GLOBAL"] = round_trips_s[nearest] + 0.02
     bad_region = rng.choice(("FRA", "LAX", "MDW")) if character is Character.REGIONAL else ""
+    address = "0x" + rng.randbytes(20).hex()
+    uris = uris or Random(address).choices((1, 2, 3, 5), (17, 2, 1, 1))[0]
     return Orchestrator(
-        address="0x" + rng.randbytes(20).hex(),
+        address=address,
         character=character,
         success_rate=1 - (1 - traits.success_rate) * rng.uniform(0.4, 1.6),
         transcode_s=rng.uniform(*traits.transcode_s),
@@ -236,6 +245,7 @@ def _make_orchestrator(rng: Random, character: Character) -> Orchestrator:
         round_trips_s=round_trips_s,
         bad_region=bad_region,
         offers=_make_offers(rng, traits) if character in _ALWAYS_AI or rng.random() < 0.5 else (),
+        service_uris=tuple(f"https://{address[2:8]}-{number}.example:8935" for number in range(1, uris + 1)),
     )
 
 

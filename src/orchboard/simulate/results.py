@@ -124,11 +124,11 @@ class JobTesters:
         self._rng = Random(f"{network.seed}/{key}")
         self._ai_regions = network.regions[JobType.AI]
         self._transcoding_regions = network.regions[JobType.TRANSCODING]
-        self._orchestrators = network.orchestrators
-        self._ai_orchestrators = [one for one in network.orchestrators if one.offers]
+        self._machines = [(one, uri) for one in network.orchestrators for uri in one.service_uris]
+        self._ai_machines = [machine for machine in self._machines if machine[0].offers]
         self._outages: dict[tuple[str, int], Outage | None] = {}
         self._ai_share = AI_SHARE if self._transcoding_regions else 1.0
-        if not (self._ai_regions and self._ai_orchestrators):
+        if not (self._ai_regions and self._ai_machines):
             self._ai_share = 0.0
 
     def moments(self, start: int, end: int, size: int) -> list[int]:
@@ -144,16 +144,16 @@ class JobTesters:
         """
         random = self._rng.random
         is_ai = random() < self._ai_share
-        orchestrators = self._ai_orchestrators if is_ai else self._orchestrators
-        orchestrator = orchestrators[int(random() * len(orchestrators))]
+        machines = self._ai_machines if is_ai else self._machines
+        orchestrator, uri = machines[int(random() * len(machines))]
         while not orchestrator.is_member(age):
-            orchestrator = orchestrators[int(random() * len(orchestrators))]
+            orchestrator, uri = machines[int(random() * len(machines))]
         regions = self._ai_regions if is_ai else self._transcoding_regions
         region = regions[int(random() * len(regions))]
         if not is_ai:
             return self._run_transcoding(orchestrator, region, moment, age)
         offer = orchestrator.offers[int(random() * len(orchestrator.offers))]
-        return self._run_ai(orchestrator, offer, region, moment, age)
+        return self._run_ai(orchestrator, offer, region, moment, age) | {"service_uri": uri}
 
     def _run_transcoding(
         self, orchestrator: Orchestrator, region: str, moment: float, age: float

@@ -16,7 +16,7 @@ from orchboard.store.changes import ELSEWHERE, EVERYTHING, LATE, SERVES_S, Chang
 from orchboard.store.database import Database
 from orchboard.store.moments import SECOND, to_datetime, to_moment
 from orchboard.store.queries import sql
-from orchboard.stored import StoredPayload, read_stored
+from orchboard.stored import StoredPayload, is_scored, read_stored
 from orchboard.window import LATEST
 
 MAX_BYTES = 4 * 1024 * 1024
@@ -147,6 +147,7 @@ class RawRows:
             if query.region in (None, row.code)
             and query.pipeline in (None, row.pipeline)
             and query.model in (None, row.model)
+            and (query.scored is None or query.scored is is_scored(row.text))
         ]
 
     async def _fetch_held(self, part: Part, window: Window, came_at: float) -> list[RawRow] | None:
