@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +40,18 @@ def test_one_unusual_result_leaves_its_neighbours_as_they_are() -> None:
     found = read_stored([StoredPayload("FRA", payload) for payload in payloads], orchestrator="o")
     assert [json.loads(row)["success_rate"] for _, row in found] == [1.0, 0.5, 0.0]
     assert json.loads(found[1][1])["mine"] == [1]
+
+
+@pytest.mark.parametrize("others", ["", ', "mine": 1'])
+def test_a_number_that_readers_can_not_hold_is_null_and_its_row_stays(others: str) -> None:
+    digits = "9" * 5000
+    start = json.dumps(ai(prompt_id="a" + digits))[:-1]
+    long = f'{start}{others}, "debug_artifacts": ["{digits}", {{"a": [{digits}]}}], "params_hash": "{digits}"}}'
+    [(_, row)] = read_stored([StoredPayload("FRA", long)], orchestrator="o")
+    members = json.loads(row)
+    assert members["debug_artifacts"] is None
+    assert (members["params_hash"], members["prompt_id"]) == (digits, "a" + digits)
+    assert members["success_rate"] == 1
 
 
 def test_rows_are_rendered_by_region_in_order() -> None:

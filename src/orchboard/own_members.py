@@ -63,6 +63,11 @@ def with_own(payload: bytes, own: dict[str, Raw], dropped: list[bytes]) -> bytes
     return payload[:-1] + b"," + _encode(own)[1:] if own else payload
 
 
+def is_readable(raw: bytes) -> bool:
+    """Whether every reader can hold the numbers of a value in JSON, written out as Postgres writes it."""
+    return len(raw) <= MAX_INTEGER_DIGITS or _long_digits(raw) is not None
+
+
 def _long_digits(raw: bytes) -> int | None:
     """How many digits the numbers of a value have, written out; 0 when none is long, None when one is too long."""
     if raw[:1] in b'"tfn':

@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from orchboard.own_members import MAX_INTEGER_DIGITS, is_readable
 from orchboard.stats import ErrorCount, Stats
 
 _Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
@@ -58,6 +59,9 @@ class StoredStats(Struct, forbid_unknown_fields=True):
 StoredRow: TypeAlias = StoredStats | dict[str, Any]
 """A result as raw_stats gives it; a dictionary when there is something unusual in it."""
 
+_RAW_FIELDS = tuple(field for field, kind in StoredStats.__annotations__.items() if kind == Raw | UnsetType)
+_NULL = Raw(b"null")
+
 _decode_usual = msgspec.json.Decoder(StoredStats).decode
 _decode_all_usual = msgspec.json.Decoder(list[StoredStats]).decode
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -76,9 +80,11 @@ def read_stored(stored: Sequence[StoredPayload], *, orchestrator: str) -> list[t
     except (msgspec.DecodeError, RecursionError):
         rows = [_read_one(each, orchestrator) for each in stored]
     regions = []
-    for row in rows:
+    for row, each in zip(rows, stored, strict=True):
         if isinstance(row, StoredStats):
             row.orchestrator = row.orchestrator.lower()
+            if len(each.payload) > MAX_INTEGER_DIGITS:
+                _drop_unreadable(row)
             regions.append(row.region)
         else:
             regions.append(row["region"])
@@ -115,7 +121,8 @@ def read_leniently(payload: str, *, region: str, orchestrator: str) -> dict[str,
     """One stored payload as the row that raw_stats gives: every field of the contract, then the rest.
 
     Anyone may have written it: a member of the wrong type gives its zero, a number in a string its
-    number, and a payload that is no object a row of zeros. Members that the contract does not name are Raw, as they are.
+    number, and a payload that is no object a row of zeros. Members that the contract does not name are Raw, as they are;
+    null, if one holds a number of more digits than readers can hold.
 
     region, orchestrator -- of the `events` row; used when the payload is no object at all
     """
@@ -128,7 +135,14 @@ def read_leniently(payload: str, *, region: str, orchestrator: str) -> dict[str,
         for name, zero in _ZEROS.items()
     }
     row["orchestrator"] = row["orchestrator"].lower()
-    return row | members
+    return row | {name: raw if is_readable(bytes(raw)) else _NULL for name, raw in members.items()}
+
+
+def _drop_unreadable(row: StoredStats) -> None:
+    for name in _RAW_FIELDS:
+        raw = getattr(row, name)
+        if raw is not UNSET and not is_readable(bytes(raw)):
+            setattr(row, name, _NULL)
 
 
 _ZEROS: dict[str, Any] = dict(zip(Stats.__struct_fields__, Stats.__struct_defaults__, strict=True))

@@ -73,7 +73,7 @@ def test_when_nobody_is_idle_the_newest_is_told_to_come_back(small: RunningServe
         begun(small, 3)
         with Wire(small.port) as newest:
             refused = newest.reply()
-            assert (refused.status, refused["retry-after"], refused["connection"]) == (503, "5", "close")
+            assert (refused.status, refused["retry-after"], refused["connection"]) == (503, "1", "close")
             assert refused.json() == {"error": "there are too many connections; try again"}
             assert newest.rest() == b""
         for wire in wires:

@@ -163,7 +163,7 @@ def test_what_is_not_ready_in_time_is_answered_503(
             ending.begin_to_end()
             return [(reply.status, reply["retry-after"]) for reply in (poster.reply(), reader.reply())]
 
-    assert run(end_while_locked()) == [(503, "5"), (503, "5")]
+    assert run(end_while_locked()) == [(503, "1"), (503, "1")]
 
 
 def test_whoever_comes_after_the_end_began_is_refused_at_once(ending: Ending) -> None:
