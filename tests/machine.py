@@ -24,13 +24,14 @@ from tests.model import Model, posted
 SEEN_WITHIN_S = 10.0
 """What is written behind the server's back is seen within a second; the rest is for a busy machine."""
 
-ORCHESTRATORS = ("0xaa", "0xbb", "0xcc")
+ORCHESTRATORS = ("0x" + "aa" * 20, "0x" + "bb" * 20, "odd")
+"""The last is no address: its results are stored and in medians, and it has no score."""
 NAMES = [("p", "m/1"), ("p", "m/1"), ("p", "m 2"), ("q ü&=", "m/1")]
 numbers = st.sampled_from([None, 0, 0.25, 0.5, 1, 1.0, 1, 2, 3.75, -1])
 results = st.fixed_dictionaries(
     {
         "region": st.sampled_from(["FRA", "fra", "MDW", "LAX", "GLOBAL", "NEW"]),
-        "orchestrator": st.sampled_from(["0xAa", *ORCHESTRATORS]),
+        "orchestrator": st.sampled_from([f" 0x{'aA' * 20}\n", *ORCHESTRATORS]),
         "success_rate": numbers,
         "round_trip_time": numbers,
     },
@@ -39,9 +40,9 @@ results = st.fixed_dictionaries(
         "timestamp": st.sampled_from([0, -5, 2**63 - 1]),
         "errors": st.sampled_from([None, [], [{"error_code": "E", "count": -2, "message": "\u2028é\\"}]]),
         "model_is_warm": st.booleans(),
-        "response_payload": st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=9),
+        "response_payload": st.text(st.characters(codec="utf-8"), max_size=9) | st.just("a\0"),
         "test_outcome": st.sampled_from(["scored", "unscored", "unscored_x", 7, None]),
-        "mine": st.sampled_from([{"a": [1, None, {"": 2.5}]}, 2**70, "x", [[]]]),
+        "mine": st.sampled_from([{"a": [1, None, {"": 2.5}]}, 2**70, "x", [[]], {"\0": ["\0"]}, 10**400]),
     },
 )
 named = st.sampled_from([*NAMES, *NAMES, (None, None), ("", ""), ("p", None), (None, "m/1")])
@@ -52,8 +53,8 @@ sent = st.builds(lambda result, names: result | dict(zip(("pipeline", "model"), 
 REFUSED = [
     ("region", '"NOWHERE"'), ("region", '""'), ("region", "7"), ("orchestrator", '" "'), ("orchestrator", "[]"),
     ("success_rate", '"1"'), ("success_rate", "NaN"), ("round_trip_time", "1e400"), ("timestamp", "1.5"),
-    ("timestamp", "9223372036854775808"), ("errors", "{}"), ("model", '"\\u0000"'), ("mine", '"\\u0000"'),
-    ("mine", "1e999"), ("mine", "Infinity"), ("mine", "{"), ("pipeline", json.dumps("p" * 257)),
+    ("timestamp", "9223372036854775808"), ("errors", "{}"), ("model", '"\\u0000"'), ("orchestrator", '"\\u0000"'),
+    ("mine", "Infinity"), ("mine", "{"), ("pipeline", json.dumps("p" * 257)),
 ]  # fmt: skip
 
 QUESTIONS: list[tuple[str, dict[str, Any]]] = [
@@ -152,6 +153,18 @@ class Machine(RuleBasedStateMachine):
         answer = self.client.post(f'{text[:-1]}, "{wrong[0]}": {wrong[1]}}}'.encode(), key=key)
         assert (answer.status, answer.json().keys()) == (400, {"error"})
 
+    @rule(result=sent, number=st.sampled_from(["1e999999", "-1e4300", "[[1e400000000000]]"]))
+    def post_what_can_not_be_held(self, result: dict[str, Any], number: str) -> None:
+        result = {"region": "FRA"} | {
+            name: each for name, each in result.items() if name not in ("region", "mine")
+        }
+        began = time.time()
+        assert self.client.post(f'{json.dumps(result)[:-1]}, "mine": {number}}}'.encode()).data == b"ok"
+        stored = posted(began, result | {"mine": math.inf})
+        self.model.results.append(stored)
+        self.register(stored.region, stored.job_type)
+        self.marks.append(time.time())
+
     @rule(result=sent)
     def post_unsigned(self, result: dict[str, Any]) -> None:
         assert self.client.post_stats(result, secret="another").status == 403
@@ -237,10 +250,16 @@ class Machine(RuleBasedStateMachine):
             optional={"job_type": st.sampled_from(["ai", "transcoding"])},
         ),
         names=st.sampled_from([*NAMES, (None, None)]),
+        scored=st.sampled_from([None, "true", "false"]),
         window=st.tuples(*[st.sampled_from([None, 0, 1, 2, 3, -1, "1", "2d", "never"])] * 2),
     )  # fmt: skip
     def ask_about(
-        self, name: str, asked: Mapping[str, Any], names: tuple[Any, Any], window: tuple[Any, Any]
+        self,
+        name: str,
+        asked: Mapping[str, Any],
+        names: tuple[Any, Any],
+        scored: str | None,
+        window: tuple[Any, Any],
     ) -> None:
         """Any question; a number in a window is a moment between two steps."""
         ends = {"1": 1.0, "2d": time.time() - 2 * 86400, "never": 4102444800.0, None: None}
@@ -254,9 +273,11 @@ class Machine(RuleBasedStateMachine):
         elif name == "pipelines":
             self.ask(name, region=asked["region"], since=since, until=until)
         else:
-            asked = dict(asked) | (
-                {"orchestrator": asked["orchestrator"] or "0xaa"} if name == "raw_stats" else {}
-            )
+            if name == "raw_stats":
+                asked = dict(asked) | {
+                    "orchestrator": asked["orchestrator"] or ORCHESTRATORS[0],
+                    "scored": scored,
+                }
             self.ask(name, **asked, pipeline=pipeline, model=model, since=since, until=until)
 
 

@@ -1,6 +1,10 @@
-"""The leaderboard in plain Python: a list of results, and every answer made of it anew, as the contract words it."""
+"""The leaderboard in plain Python: a list of results, and every answer made of it anew, as the contract words it.
+
+Only addresses have scores; medians are over all results.
+"""
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from statistics import mean, median
@@ -33,8 +37,34 @@ class Result(Struct, frozen=True):
     is_scored: bool = True
 
 
+NO_CHARACTER = re.compile("[\x00\ud800-\udfff]")
+ADDRESS = re.compile("0x[0-9a-f]{40}")
+MAX_DEPTH, MAX_DIGITS = 500, 4300
+
+
+def mended(value: Any) -> Any:
+    """A value with U+FFFD for what is no character, or can't be stored."""
+    if isinstance(value, str):
+        return NO_CHARACTER.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {mended(name): mended(member) for name, member in value.items()}
+    return [mended(item) for item in value] if isinstance(value, list) else value
+
+
+def is_held(value: Any, depth: int = 1) -> bool:
+    """Whether a member outside the contract can be stored and given back. depth -- of what it is in"""
+    if isinstance(value, dict | list):
+        items = value.values() if isinstance(value, dict) else value
+        return depth < MAX_DEPTH and all(is_held(item, depth + 1) for item in items)
+    return not (type(value) is int and abs(value) >= 10**MAX_DIGITS) and value not in (math.inf, -math.inf)
+
+
 def posted(received: float, sent: dict[str, Any]) -> Result:
-    """What a valid post stores."""
+    """What a valid post stores; an infinite number stands for one that is too large to be written out."""
+    dropped = [name for name, value in sent.items() if name not in ZEROS and not is_held(value)]
+    if dropped:
+        sent = sent | dict.fromkeys(dropped) | {"orchboard_dropped": dropped}
+    sent = mended(sent) | {"orchestrator": (sent.get("orchestrator") or "").strip()}
     row = ZEROS | {name: value for name, value in sent.items() if value is not None or name not in ZEROS}
     row |= {"orchestrator": row["orchestrator"].lower(), "region": row["region"].upper()}
     job_type = "ai" if row["pipeline"] and row["model"] else "transcoding"
@@ -108,14 +138,20 @@ class Model:
                 answer[orchestrator][region] = dict(
                     zip(names, map(mean, zip(*scores, strict=True)), strict=True)
                 )
-        return {each: cells for each, cells in answer.items() if asked.get("orchestrator") in (None, each)}
+        asked_for = asked.get("orchestrator")
+        return {
+            each: cells
+            for each, cells in answer.items()
+            if asked_for in (None, each) and ADDRESS.fullmatch(each)
+        }
 
     def raw_stats(self, now: float, asked: dict[str, Any]) -> dict[str, Any]:
         asked = {"job_type": "ai" if asked.get("pipeline") else "transcoding"} | asked
         answer: dict[str, Any] = defaultdict(list)
         found = self.fetch(now, asked, "job_type", "region", "orchestrator", "pipeline", "model")
         for result in sorted(found, key=lambda result: -result.received):
-            answer[result.row["region"]].append(result.row)
+            if asked.get("scored") in (None, "true" if result.is_scored else "false"):
+                answer[result.row["region"]].append(result.row)
         return answer
 
     def pipelines(self, now: float, asked: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +173,7 @@ class Model:
     def top_ai_score(self, now: float, asked: dict[str, Any]) -> dict[str, Any]:
         groups = self.groups(now, {"job_type": "ai"})
         scores, wanted = self.scores(groups), asked.get("orchestrator")
-        of_asked = [key for key in groups if wanted in (None, key[0])]
+        of_asked = [key for key in groups if wanted in (None, key[0]) and ADDRESS.fullmatch(key[0])]
         if not of_asked:
             return {}
         best = min(

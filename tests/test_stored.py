@@ -46,7 +46,9 @@ def test_one_unusual_result_leaves_its_neighbours_as_they_are() -> None:
 def test_a_number_that_readers_can_not_hold_is_null_and_its_row_stays(others: str) -> None:
     digits = "9" * 5000
     start = json.dumps(ai(prompt_id="a" + digits))[:-1]
-    long = f'{start}{others}, "debug_artifacts": ["{digits}", {{"a": [{digits}]}}], "params_hash": "{digits}"}}'
+    long = (
+        f'{start}{others}, "debug_artifacts": ["{digits}", {{"a": [{digits}]}}], "params_hash": "{digits}"}}'
+    )
     [(_, row)] = read_stored([StoredPayload("FRA", long)], orchestrator="o")
     members = json.loads(row)
     assert members["debug_artifacts"] is None
