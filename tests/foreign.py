@@ -62,7 +62,7 @@ foreign = st.builds(
         },
     ),
     st.sampled_from([("{}", {}), *OTHERS, *((text, None) for text in NO_OBJECTS)]),
-    st.sampled_from(["", "0xAA", "0xaa", "0xbb", "0xcc"]),
+    st.sampled_from(["", "0x" + "AA" * 20, "0x" + "aA" * 20, "0x" + "bb" * 20, "odd"]),
     st.sampled_from(["ai", "transcoding"]),
     st.sampled_from([0, 0, 0.3, 5, 30, 72, 960]),
 )

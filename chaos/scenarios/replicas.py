@@ -24,8 +24,8 @@ _LIMIT_S = 300.0
 # As the reference server stores them, over ten days.
 _FILL = """
 INSERT INTO events (event_time, orchestrator, region_id, payload)
-SELECT now() - n * interval '10 days' / {number}, '0x' || n % 50, r.id,
-       jsonb_build_object('orchestrator', '0x' || n % 50, 'region', 'MDW', 'success_rate', 1, 'seg_duration', 2,
+SELECT now() - n * interval '10 days' / {number}, '0x' || lpad((n % 50)::text, 40, '0'), r.id,
+       jsonb_build_object('orchestrator', '0x' || lpad((n % 50)::text, 40, '0'), 'region', 'MDW', 'success_rate', 1, 'seg_duration', 2,
                           'round_trip_time', 1 + n % 7, 'timestamp', n)
 FROM generate_series(0, {number} - 1) n, regions r JOIN job_types j ON j.id = r.job_type_id
 WHERE r.name = 'MDW' AND j.name = 'transcoding'

@@ -32,7 +32,9 @@ from orchboard.store.spool import NOTHING_SPOOLED
 
 _ORCHESTRATOR = "0x22a48674a6fdf9335d89b6dbc05c38e2dc181475"
 _SINCE = Param(
-    "since", "Unix seconds, fractions allowed, inclusive, on receipt time. Alone: until now.", "1727000000"
+    "since",
+    "Unix seconds, fractions allowed, inclusive, on receipt time. Alone: until now. Any number is taken; `NaN` is an empty answer.",
+    "1727000000",
 )
 _UNTIL = Param(
     "until",
@@ -89,7 +91,8 @@ ROUTES: tuple[Endpoint, ...] = (
         path="/api/post_stats",
         summary="Store one result",
         help="Sent by a job tester: one result, signed. Answered `ok` when it is on the disk, and never otherwise. A result "
-        "that names both `pipeline` and `model` is an AI result, any other a transcoding result.",
+        "that names both `pipeline` and `model` is an AI result, any other a transcoding result. Members that are not "
+        "listed here are kept; one that can't be stored becomes `null` and is named in `orchboard_dropped`.",
         params=(
             Param("Authorization", "HMAC-SHA256 of the raw body with the shared secret, 64 lower-case hex digits. Not "
                   "looked at, and not required, beside a `webhook-signature`.", required=True, place="header"),
@@ -125,7 +128,8 @@ ROUTES: tuple[Endpoint, ...] = (
         summary="Scores by orchestrator and region",
         help="The document gateways choose by. AI scores are against the median of their pipeline and model over all "
         "orchestrators; without a model they are averaged, weighted by results. Transcoding cells carry "
-        "`latency_score` and `total_score` too, other names of the same values. `{}` when there is nothing.",
+        "`latency_score` and `total_score` too, other names of the same values. Only orchestrators named by an Ethereum "
+        "address are in it (`ORCHESTRATOR_NAMES`). `{}` when there is nothing.",
         params=(Param("orchestrator", "Address, in any case; filters after scoring.", _ORCHESTRATOR), _REGION, _SINCE,
                 _UNTIL, _PIPELINE, _MODEL, _JOB_TYPE),
         asked=("pipeline", "model"),
