@@ -6,7 +6,7 @@ Only addresses have scores; medians are over all results.
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from statistics import mean, median
 from typing import Any, TypeAlias
 
@@ -51,18 +51,25 @@ def mended(value: Any) -> Any:
     return [mended(item) for item in value] if isinstance(value, list) else value
 
 
-def is_held(value: Any, depth: int = 1) -> bool:
-    """Whether a member outside the contract can be stored and given back. depth -- of what it is in"""
+def is_held(value: Any, rule: Callable[[int, Any], bool], depth: int = 1) -> bool:
+    """Whether a value and all in it, given with the depth of what they are in, keep to a rule."""
     if isinstance(value, dict | list):
         items = value.values() if isinstance(value, dict) else value
-        return depth < MAX_DEPTH and all(is_held(item, depth + 1) for item in items)
-    return not (type(value) is int and abs(value) >= 10**MAX_DIGITS) and value not in (math.inf, -math.inf)
+        return rule(depth, None) and all(is_held(item, rule, depth + 1) for item in items)
+    return rule(1, value)
+
+
+def is_written_out(_: int, value: Any) -> bool:
+    """Whether a number is not too long; an infinite one stands for one that is."""
+    return value not in (math.inf, -math.inf) and not (type(value) is int and abs(value) >= 10**MAX_DIGITS)
 
 
 def posted(received: float, sent: dict[str, Any]) -> Result:
     """What a valid post stores; an infinite number stands for one that is too large to be written out."""
-    dropped = [name for name, value in sent.items() if name not in ZEROS and not is_held(value)]
-    if dropped:
+    own = {name: value for name, value in sent.items() if name not in ZEROS or name == "errors"}
+    deep = [name for name, value in own.items() if not is_held(value, lambda depth, _: depth < MAX_DEPTH)]
+    long = [name for name, value in own.items() if name not in deep and not is_held(value, is_written_out)]
+    if dropped := deep + [name for name in long if name in sent and name != "errors"]:
         sent = sent | dict.fromkeys(dropped) | {"orchboard_dropped": dropped}
     sent = mended(sent) | {"orchestrator": (sent.get("orchestrator") or "").strip()}
     row = ZEROS | {name: value for name, value in sent.items() if value is not None or name not in ZEROS}

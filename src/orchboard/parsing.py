@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from orchboard.errors import BadInputError, BodyTooLargeError
 from orchboard.own_members import own_members, with_own
 from orchboard.repair import repaired, without_nul
-from orchboard.shape import MAX_DEPTH, is_within_limits, within_limits
+from orchboard.shape import CERTAINLY_FEW_BYTES, MAX_DEPTH, is_within_limits, within_limits
 from orchboard.stats import JobType, Stats, job_type_of
 
 MAX_ORCHESTRATOR = 56
@@ -147,31 +147,34 @@ def parse_stats(body: bytes) -> ParsedStats:
     Raises BadInputError naming the field; "invalid region" only when the region is missing or
     empty: whether it is known is the store's to say. Raises BodyTooLargeError.
     """
-    dropped: list[bytes] = []
-    if not is_within_limits(body):
-        body, dropped = within_limits(body, _KNOWN)
-    parsed = _parse_usual(body, dropped) or _parse_any(body, dropped)
+    parsed = _parse_usual(body) if len(body) <= CERTAINLY_FEW_BYTES else None
+    if parsed is None:
+        body, dropped = (body, []) if is_within_limits(body) else within_limits(body, _KNOWN)
+        parsed = _parse_usual(body, dropped) or _parse_any(body, dropped)
     if len(parsed.payload) > MAX_PAYLOAD_BYTES:
         raise BodyTooLargeError(f"the result takes more than {MAX_PAYLOAD_BYTES} bytes as it is stored")
     return parsed
 
 
-def _parse_usual(body: bytes, dropped: Sequence[bytes] = ()) -> ParsedStats | None:
+def _parse_usual(body: bytes, dropped: Sequence[bytes] | None = None) -> ParsedStats | None:
     """The result, when there is nothing unusual about it; None leaves everything else to _parse_any.
 
-    dropped -- names of members that are noted, in JSON
+    dropped -- names of members that are noted, in JSON; None: whether the body is within the limits is not known yet
     """
     if b"\\u0000" in body:
         return None
     own: dict[str, Raw] = {}
-    noted = list(dropped)
+    noted = list(dropped or ())
     try:
-        try:
-            sent = _decode_usual(body)
-        except msgspec.ValidationError:
-            sent, own = _decode_with_own(body), own_members(body, _USUAL, noted)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+        sent: _UsualStats = _decode_usual(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        is_known = isinstance(error, msgspec.ValidationError) and (
+            dropped is not None or is_within_limits(body)
+        )
+        found = _read_with_own(body, noted) if is_known else None
+        if found is None:
+            return None
+        sent, own = found
     region = sent.region = sent.region.upper()
     orchestrator = sent.orchestrator = sent.orchestrator.strip().lower()
     pipeline, model = sent.pipeline, sent.model
@@ -188,6 +191,13 @@ def _parse_usual(body: bytes, dropped: Sequence[bytes] = ()) -> ParsedStats | No
     if not sent.transcode_time:
         sent.transcode_time = _ZERO
     return ParsedStats(region, orchestrator, pipeline, model, with_own(_encode(sent), own, noted))
+
+
+def _read_with_own(body: bytes, noted: list[bytes]) -> tuple[_WithOwn, dict[str, Raw]] | None:
+    try:
+        return _decode_with_own(body), own_members(body, _USUAL, noted)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _fits(orchestrator: str, pipeline: str, model: str) -> bool:

@@ -14,6 +14,9 @@ MAX_VALUES = 100_000
 MAX_DEPTH = 500
 """How deep arrays and objects may be nested, the result being the first. Python's parsers end at 1,000, ours too."""
 
+CERTAINLY_FEW_BYTES = 2 * MAX_VALUES
+"""A shorter body has no room for more values."""
+
 # A shorter body has no room for more depth.
 _CERTAINLY_FLAT_BYTES = 2 * MAX_DEPTH
 
