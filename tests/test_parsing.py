@@ -138,6 +138,18 @@ def test_names_of_dropped_members_are_repaired_too() -> None:
     assert (stored['a���"'], stored["�"]) == (None, None)
 
 
+def test_of_members_with_one_name_the_last_counts() -> None:
+    deep = "[" * 600 + "]" * 600
+    for first, last, named in (
+        (deep, "[]", False),
+        ("[]", deep, True),
+        ("1e999999", "1", False),
+        ("1", "1e999999", True),
+    ):
+        body = result(a=first)[:-1] + f',"a":{last}}}'.encode()
+        assert ("orchboard_dropped" in json.loads(parse_stats(body).payload)) is named
+
+
 def test_a_tester_s_own_orchboard_dropped_is_kept_unless_something_was_dropped() -> None:
     assert parse(ai(orchboard_dropped={"a": 1}))["orchboard_dropped"] == {"a": 1}
     stored = json.loads(parse_stats(result(orchboard_dropped="5", extra="1e999999")).payload)

@@ -85,28 +85,29 @@ def within_limits(body: bytes, known: Set[str]) -> tuple[bytes, list[bytes]]:
         whole = repaired(body)
         return (body, []) if whole == body else within_limits(whole, known)
     members = list(_members(body))
-    room, kept, dropped, place = MAX_VALUES, list[bytes](), list[bytes](), 0
+    room, kept, dropped, place = MAX_VALUES, list[bytes](), dict[str | bytes, bytes](), 0
     for member in members:
         name = _name_of(member)
         if name in known and name != "errors":
             continue
         if member.depth <= MAX_DEPTH and member.values <= room:
             room -= member.values
+            dropped.pop(name, None)  # of members with one name the last counts
             continue
         kept += [body[place : member.start], b"[]" if name == "errors" else b"null"]
-        dropped.append(repaired(member.name))
+        dropped[name] = repaired(member.name)
         place = member.end
     if len(members) < MAX_VALUES:
-        return b"".join([*kept, body[place:]]), dropped
+        return b"".join([*kept, body[place:]]), list(dropped.values())
     kept += [body[place : members[-1].end], *_known_members(body, known), b"}"]
-    return b"".join(kept), [*dropped, _MORE]
+    return b"".join(kept), [*dropped.values(), _MORE]
 
 
-def _name_of(member: Member) -> str:
+def _name_of(member: Member) -> str | bytes:
     try:
         return _decode_name(member.name)
     except (msgspec.MsgspecError, UnicodeDecodeError):  # broken text: no known name
-        return ""
+        return member.name
 
 
 def _known_members(body: bytes, known: Set[str]) -> Iterator[bytes]:
