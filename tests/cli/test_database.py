@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchboard.cli.database import without_password
+from orchboard.postgres_url import without_password
 from tests.cli.conftest import Orchboard
 
 

@@ -133,6 +133,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
     from orchboard.cli.database import data_directory, database_url
     from orchboard.errors import SetupError
+    from orchboard.store.conninfo import resolve
     from orchboard.store.database import Database
     from orchboard.store.diagnosis import Finding, Level, diagnose
     from orchboard.store.embedded import existing_url
@@ -150,6 +151,8 @@ def _database(settings: Settings) -> Iterator[Finding]:
     patience_s = min(settings.db_timeout_s, PATIENCE_S)
     try:
         with database_url(settings) as url:
+            for ignored in resolve(url).ignored:
+                yield Finding(Level.WARNING, "connection", f"{ignored.name} is ignored: {ignored.why}")
             database = Database(url, connections=1, timeout_s=patience_s)
             yield from asyncio.run(diagnose(database, url, timeout_s=patience_s))
     except SetupError as error:

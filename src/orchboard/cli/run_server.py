@@ -200,7 +200,8 @@ def _serve_with_workers(
 
 
 def _print_banner(settings: Settings, listener: socket.socket, *, embedded: bool) -> None:
-    from orchboard.cli.database import data_directory, reachable_host, without_password
+    from orchboard.cli.database import data_directory, reachable_host
+    from orchboard.postgres_url import without_password
 
     host, port = listener.getsockname()[:2]
     address = f"http://{reachable_host(host)}:{port}"
