@@ -1,6 +1,7 @@
 """The connection parameters that libpq of PostgreSQL 18 knows, and what is done about each."""
 
 import re
+from base64 import b64decode
 from collections.abc import Callable
 
 from msgspec import Struct
@@ -88,6 +89,15 @@ def _require_auth(value: str) -> None:
         raise ValueError(f"some of {', '.join(sorted(_METHODS))}, or some of them with ! before each")
 
 
+def _scram_key(value: str) -> None:
+    try:
+        is_key = len(b64decode(value, validate=True)) == 32
+    except ValueError:
+        is_key = False
+    if not is_key:
+        raise ValueError("32 bytes in base64")
+
+
 # The server's names of its encodings and their aliases, as it compares them: lower case, letters and digits only.
 _ENCODING = re.compile(
     "|".join((
@@ -161,8 +171,8 @@ PARAMETERS: dict[str, Parameter] = {
         Parameter("replication", "", _replication),
         Parameter("target_session_attrs", "PGTARGETSESSIONATTRS", _one_of(*_SESSIONS)),
         Parameter("load_balance_hosts", "PGLOADBALANCEHOSTS", _one_of("disable", "random")),
-        Parameter("scram_client_key", "", ignored=_NO_SCRAM_KEY),
-        Parameter("scram_server_key", "", ignored=_NO_SCRAM_KEY),
+        Parameter("scram_client_key", "", _scram_key, _NO_SCRAM_KEY),
+        Parameter("scram_server_key", "", _scram_key, _NO_SCRAM_KEY),
         Parameter("oauth_issuer", "", ignored=_NO_OAUTH),
         Parameter("oauth_client_id", "", ignored=_NO_OAUTH),
         Parameter("oauth_client_secret", "", ignored=_NO_OAUTH),

@@ -37,7 +37,7 @@ def doctor(*, json: Annotated[bool, Parameter(help="As JSON.", negative="")] = F
 
     configure_logs("error")
     findings = []
-    for finding in _examine(os.environ):
+    for finding in examine(os.environ):
         findings.append(finding)
         if not json:
             print(f"{_MARKS[finding.level]} {finding.about}: {printable(finding.says)}")
@@ -50,7 +50,8 @@ def doctor(*, json: Annotated[bool, Parameter(help="As JSON.", negative="")] = F
     return 0 if is_well else 1
 
 
-def _examine(environ: Mapping[str, str]) -> Iterator[Finding]:
+def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """What `orchboard doctor` says in an environment, one finding after another."""
     from orchboard.config import SETTINGS, read_settings
     from orchboard.errors import SetupError
     from orchboard.store.diagnosis import Finding, Level
