@@ -41,7 +41,7 @@ def parse_url(url: str) -> dict[str, str]:
     for pair in _pairs(parts["query"]):
         name, value = _parse_pair(pair)
         if name not in PARAMETERS:
-            raise ValueError(_unknown(name, previous))
+            raise ValueError(_unknown(name, previous, parts["query"]))
         parameters[name] = value
         previous = name
     return parameters
@@ -115,11 +115,11 @@ def _decode(text: str) -> str:
         raise ValueError("a URL whose percent-encoded text is UTF-8") from None
 
 
-def _unknown(name: str, previous: str) -> str:
-    # After a secret it may be the rest of it, behind an `&` that should have been %26.
-    shown = (
-        repr(name) if re.fullmatch("[a-z_.0-9]{1,63}", name) and previous not in SECRET_PARAMETERS else "one"
-    )
+def _unknown(name: str, previous: str, query: str) -> str:
+    # Behind a secret it may be the rest of it, after an `&` that should have been %26; an `@` tells of a password
+    # whose unescaped characters brought it here.
+    may_be_secret = previous in SECRET_PARAMETERS or "@" in query
+    shown = "one" if may_be_secret or not re.fullmatch("[a-z_.0-9]{1,63}", name) else repr(name)
     where = f" after {previous}" if previous in SECRET_PARAMETERS else ""
     return (
         f"a URL with parameters that libpq knows, and {shown}{where} is not known; "
