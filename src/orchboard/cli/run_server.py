@@ -40,8 +40,10 @@ def run_server(
     generate_secret -- without SECRET, use one kept in the data directory; fd -- of a socket that listens already
     Raises SetupError for settings that can't be.
     """
+    from orchboard.serving.init import fork_from_init
     from orchboard.serving.lean import leave_out_rich
 
+    fork_from_init()
     leave_out_rich()
     import asyncio
 
