@@ -12,6 +12,7 @@ import pytest
 from orchboard.postgres_url import without_password
 from tests.cli.conftest import Orchboard, environment
 from tests.conftest import SECRET
+from tests.places import reachable_directory
 
 
 @pytest.mark.parametrize(
@@ -116,3 +117,15 @@ def test_a_server_says_in_its_log_which_parameters_it_ignores_and_doctor_too(
     findings = orchboard("doctor", "--json", POSTGRES=url, PORT="0").json()["findings"]
     said_of = [finding["says"].split()[0] for finding in findings if finding["about"] == "connection"]
     assert said_of == ["channel_binding", "sslsni"]
+
+
+def test_the_embedded_database_does_not_heed_variables_about_another_one(orchboard: Orchboard) -> None:
+    variables = {
+        "PGSERVICE": "nosuch", "PGHOSTADDR": "127.0.0.1", "PGTARGETSESSIONATTRS": "standby", "PGSSLMODE": "nonsense",
+        "PGOPTIONS": "-c nonsense=1",
+    }  # fmt: skip
+    with reachable_directory() as place:
+        variables["ORCHBOARD_DATA"] = str(place / "data")
+        done = orchboard("region", "list", **variables)
+        assert (done.status, done.err) == (0, "")
+        assert orchboard("psql", "-Atc", "select 1", **variables).out == "1\n"

@@ -13,6 +13,7 @@ import structlog
 from orchboard.config import Settings, read_settings
 from orchboard.errors import DatabaseUnavailableError, SetupError
 from orchboard.logs import configure_logs
+from orchboard.postgres_parameters import PARAMETERS
 from orchboard.store.conninfo import resolve
 from orchboard.store.database import Database
 from orchboard.store.embedded import EmbeddedPostgres, default_data_directory, existing_url
@@ -41,6 +42,8 @@ def database_url(settings: Settings) -> Iterator[str]:
         return
     binaries = Path(settings.postgres_bin) if settings.postgres_bin else None
     embedded = EmbeddedPostgres.start(data_directory(settings), postgres_bin=binaries)
+    for parameter in PARAMETERS.values():
+        os.environ.pop(parameter.variable, None)  # they are about other databases
     try:
         yield embedded.url
     finally:

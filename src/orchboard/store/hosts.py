@@ -15,10 +15,10 @@ from orchboard.store.conninfo import Host, resolve
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-# One that does not even refuse must not use up the time of the others.
+# Limit for each of several hosts without a connect_timeout: one that never answers must not use up the others' time.
 _HOST_TIMEOUT_S = 2.0
 
-# So long after none took writes, who wants to read does not ask for one first.
+# For this long after no host took writes, readers do not look for one that does.
 _AWAY_S = 0.5
 
 _WRITABLE = ("read-write", "primary")
@@ -30,7 +30,7 @@ CANT_CONNECT = (
     asyncpg.PostgresConnectionError,
 )
 
-# With or without TLS makes no difference to these.
+# Errors that another attempt, with TLS or without, would only repeat.
 _FINAL = (TimeoutError, ConnectionRefusedError, socket.gaierror, asyncpg.InvalidPasswordError)
 
 
