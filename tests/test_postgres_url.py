@@ -163,7 +163,7 @@ def _url(server: TLSServer, row: Row, value: str) -> str:
         "key_password": KEY_PASSWORD, "client_key": server.client_key, "server_key": server.server_key,
     }  # fmt: skip
     escaped = {name: quote(str(part), safe="/") for name, part in known.items()}
-    right = f"postgresql://{server.login}@127.0.0.1:{server.port}/orchboard?{row.beside}"
+    right = f"postgresql://{server.login}@127.0.0.1:{server.port}/orchboard?sslmode=disable&{row.beside}"
     given = quote(value.format(**known), safe="/,!")
     return f"{right}{'&' if row.beside else ''}{row.name}={{given}}".format(**escaped, given=given)
 

@@ -113,7 +113,7 @@ def tls_server(*, demands_tls: bool) -> Iterator[TLSServer]:
         )
         try:
             deadline = time.monotonic() + 10
-            while not _listens(port) and time.monotonic() < deadline:
+            while not _is_ready(port) and time.monotonic() < deadline:
                 time.sleep(0.05)
             user, password = cluster.url.split("://")[1].split("@")[0].split(":")
             yield TLSServer(port, user, password, place)
@@ -122,9 +122,9 @@ def tls_server(*, demands_tls: bool) -> Iterator[TLSServer]:
             server.wait(10)
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _is_ready(port: int) -> bool:
+    command: list[str | Path] = [BINARIES / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+    return subprocess.run(command, check=False).returncode == 0
 
 
 def _make_files(place: Path) -> None:
