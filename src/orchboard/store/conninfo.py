@@ -1,7 +1,6 @@
 """Everything that a connection is made with: the URL, its service, the PG… variables and libpq's defaults."""
 
 import os
-import pwd
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from msgspec import Struct
 from orchboard.errors import SetupError
 from orchboard.postgres_parameters import PARAMETERS, PROTOCOLS, TLS_VERSIONS, integer
 from orchboard.postgres_url import parse_url
-from orchboard.store.home import home
+from orchboard.store.home import home, user_name
 from orchboard.store.keepalives import Keepalives
 from orchboard.store.password_file import find_password, is_private
 from orchboard.store.service_file import read_service
@@ -105,7 +104,7 @@ def resolve(url: str, environ: Mapping[str, str] = os.environ) -> Conninfo:
         raise SetupError("POSTGRES can't be used: min_protocol_version is above max_protocol_version")
     if tls.mode == "verify-full" and any(host.address and not host.name for host in hosts):
         raise SetupError("POSTGRES can't be used: sslmode=verify-full needs host, and there is only hostaddr")
-    user = given.get("user") or _user_name()
+    user = given.get("user") or user_name()
     passfile = Path(given.get("passfile") or home(environ) / ".pgpass")
     connect_timeout_s = integer(given.get("connect_timeout", "0"))
     return Conninfo(
@@ -200,15 +199,6 @@ def _server_settings(given: Mapping[str, str]) -> dict[str, str]:
     application = given.get("application_name") or given.get("fallback_application_name")
     settings = {"application_name": application, "options": given.get("options")}
     return {name: value for name, value in settings.items() if value}
-
-
-def _user_name() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        raise SetupError(
-            f"POSTGRES names no user, and the system has no name for user {os.geteuid()}"
-        ) from None
 
 
 def _ignored(given: Mapping[str, str], tls: TLS) -> Iterator[Ignored]:
