@@ -24,10 +24,11 @@ def _password(conninfo: Conninfo) -> str:
     return conninfo.password_at(conninfo.hosts[0], conninfo.dbname or conninfo.user)
 
 
-_FIELDS = st.text(st.sampled_from("ab:\\*# é5"), max_size=4) | st.sampled_from(
-    ["*", "a", "b", "a\\:b", "localhost", "/tmp"]
-)
-_LINES = st.lists(st.lists(_FIELDS, min_size=3, max_size=6).map(":".join), min_size=1, max_size=3)
+_WORDS = st.text(st.sampled_from("ab:\\*# é5"), max_size=4)
+_HOST_FIELDS = st.sampled_from(["*", "a", "localhost", "/tmp", "5", "\\a"])
+_NAME_FIELDS = st.sampled_from(["*", "a", "b", "a\\:b", "\\\\", "\\*", "a\\:", "a\\"])
+_FITTING = st.tuples(_HOST_FIELDS, st.sampled_from(["*", "5", "5432"]), _NAME_FIELDS, _NAME_FIELDS, _WORDS)
+_LINES = st.lists((_FITTING | st.lists(_WORDS, min_size=3, max_size=6)).map(":".join), min_size=1, max_size=4)
 _NAMES = st.sampled_from(["a", "b", "a:b", "\\", "*", "a:", "5"])
 
 
