@@ -17,8 +17,9 @@ from openapi_spec_validator import validate
 from starlette.routing import Route
 
 import orchboard.api
+from orchboard.answers.origin import ORIGIN
 from orchboard.api.asgi import Application
-from orchboard.api.curl import ORIGIN, curl
+from orchboard.api.curl import curl
 from orchboard.api.docs_page import api_markdown
 from orchboard.api.endpoint import Endpoint
 from orchboard.api.openapi import openapi_json

@@ -186,7 +186,7 @@ def test_a_reader_chooses_sorts_and_looks_closer_without_scripts(browser: Browse
         assert page.get_by_label("Window").input_value() == "7d"
         page.get_by_role("link", name="AI", exact=True).click()
         assert "job_type=ai" in page.url
-        assert page.get_by_role("row").count() == 2
+        assert page.locator(".by-region").get_by_role("row").count() == 2
 
 
 def test_a_shortened_address_is_copied_whole(browser: Browser, board: Client) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
@@ -16,22 +17,24 @@ HOSTILE = "\"><script>alert('1')</script>&amp;"
 
 
 class Document(HTMLParser):
-    """What a test wants to know of a page: its tags, and the text of its table's cells."""
+    """What a test wants to know of a page: its tags, and the text of its tables' cells."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.rows: list[list[str]] = []
+        self.tables: list[list[list[str]]] = []
         self._in_cell = False
         self.feed(answer.data.decode())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        if tag == "table":
+            self.tables.append([])
         if tag == "tr":
-            self.rows.append([])
+            self.tables[-1].append([])
         if tag in ("td", "th"):
             self._in_cell = True
-            self.rows[-1].append("")
+            self.tables[-1][-1].append("")
 
     def handle_endtag(self, tag: str) -> None:
         if tag in ("td", "th"):
@@ -39,12 +42,21 @@ class Document(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self._in_cell:
-            self.rows[-1][-1] += data
+            self.tables[-1][-1][-1] += data
 
     @property
     def cells(self) -> list[list[str]]:
-        """The table without its head, spaces folded."""
-        return [[" ".join(cell.split()) for cell in row] for row in self.rows[1:]]
+        """The scores: the first table without its head, spaces folded."""
+        return self.cells_of(0)
+
+    @property
+    def latest(self) -> list[list[str]]:
+        """An orchestrator's latest results: the last table without its head, spaces folded."""
+        return self.cells_of(-1)
+
+    def cells_of(self, table: int) -> list[list[str]]:
+        rows = self.tables[table][1:] if self.tables else []
+        return [[" ".join(cell.split()) for cell in row] for row in rows]
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
@@ -123,8 +135,8 @@ def test_the_usual_window_is_the_one_of_start_time_window(
 
 
 def test_a_column_sorts_and_says_so(board: Client) -> None:
-    for order, first in (("asc", ORCHESTRATOR), ("desc", "0xb0b"), ("", "0xb0b")):
-        sorted_page = page(board, sort="success_rate", order=order)
+    for order, first in (("asc", ORCHESTRATOR), ("desc", "0xb0b"), (None, "0xb0b")):
+        sorted_page = page(board, sort="success_rate", **({"order": order} if order else {}))
         assert sorted_page.cells[0][1] == first
         marked = [(th["class"], th["aria-sort"]) for th in sorted_page.all("th") if "aria-sort" in th]
         assert marked == [("success_rate", "ascending" if order == "asc" else "descending")]
@@ -149,10 +161,101 @@ def test_an_orchestrator_has_its_regions_with_its_rank_in_each(board: Client) ->
     ]
 
 
-def test_an_orchestrator_without_results_is_no_error(board: Client) -> None:
-    answer = board.get("/", orchestrator="0xnobody")
+ADDRESS = "0x" + "b" * 40
+
+
+def said(client: Client, **params: object) -> str:
+    """The text of a page without its tags, spaces folded."""
+    answer = client.get("/", **params)
     assert answer.status == 200
-    assert b"No transcoding results here over the last 24 hours." in answer.data
+    return " ".join(unescape(re.sub("<[^>]*>", "", answer.data.decode())).split())
+
+
+def test_an_orchestrator_without_any_result_is_said_to_be_no_address_or_never_tested(board: Client) -> None:
+    for name in ("foo", "0xnobody", ADDRESS + "0", ORCHESTRATOR[2:]):
+        assert "This is not the address of an orchestrator." in said(board, orchestrator=name), name
+    for job_type in ("transcoding", "ai"):
+        text = said(board, orchestrator=ADDRESS, job_type=job_type)
+        assert "This orchestrator was never tested." in text
+        assert "find the orchestrator on the leaderboard" in text
+
+
+def test_an_orchestrator_tested_with_the_other_job_type_leads_there(board: Client) -> None:
+    assert board.post_stats(ai(orchestrator=ADDRESS)).data == b"ok"
+    assert "never tested with transcoding jobs" in said(board, orchestrator=ADDRESS)
+    links = [a["href"] for a in page(board, orchestrator=ADDRESS).all("a")]
+    assert f"/?job_type=ai&orchestrator={ADDRESS}" in links
+
+
+def test_an_orchestrator_without_results_in_the_chosen_part_says_when_its_last_was(board: Client) -> None:
+    text = said(board, orchestrator=ORCHESTRATOR, region="LON")
+    assert "No transcoding results here over the last 24 hours." in text
+    assert "Its last transcoding result was received 20" in text
+
+
+def test_results_that_are_unscored_are_shown_with_their_outcome_and_reason_and_as_no_failures(
+    client: Client,
+) -> None:
+    unscored = ai(
+        success_rate=0,
+        round_trip_time=0,
+        test_outcome="unscored",
+        unscored_reason="prompt_rejected",
+        errors=[{"error_code": "RATE_LIMIT", "count": 1}, {"error_code": "EOF", "count": 2}],
+    )
+    for result in (ai(), unscored, ai(success_rate=0, round_trip_time=3.25, test_outcome="failed")):
+        assert client.post_stats(result).data == b"ok"
+    assert [row[1:] for row in page(client, job_type="ai", orchestrator=ORCHESTRATOR).latest] == [
+        ["failed", "0.0%", "3.25 s"],
+        ["unscored: prompt_rejected RATE_LIMIT EOF × 2", "does not count"],
+        ["scored", "100.0%", "2.50 s"],
+    ]
+
+
+def test_an_orchestrator_whose_results_are_all_unscored_is_said_to_have_none_that_counts(
+    client: Client,
+) -> None:
+    unscored = ai(success_rate=0, test_outcome="unscored_timeout", unscored_reason="x")
+    assert client.post_stats(unscored).data == b"ok"
+    text = said(client, job_type="ai", orchestrator=ORCHESTRATOR)
+    assert "No AI result here over the last 24 hours counts." in text
+    assert "unscored_timeout: x" in text
+
+
+def test_the_latest_results_are_twenty_of_the_chosen_part_newest_first(board: Client) -> None:
+    for number in range(22):
+        result = transcoding(region="FRA", round_trip_time=number, test_outcome=f"try {number}")
+        assert board.post_stats(result).data == b"ok"
+    rows = page(board, orchestrator=ORCHESTRATOR).latest
+    assert [row[1] for row in rows] == [f"try {number}" for number in range(21, 1, -1)]
+    assert [row[1] for row in page(board, orchestrator=ORCHESTRATOR, region="MDW").latest] == ["scored"]
+
+
+def test_latest_results_that_anyone_may_have_stored_are_shown(
+    client: Client, execute: Callable[[str], None]
+) -> None:
+    payloads = ("5", "[]", '{"test_outcome": {"a": [1]}, "errors": 7, "round_trip_time": "x"}',
+                '{"test_outcome": "<b>", "unscored_reason": "%s", "round_trip_time": 1e300}' % ("r" * 999))  # fmt: skip
+    for payload in payloads:
+        execute(
+            f"INSERT INTO events (orchestrator, region_id, payload) SELECT '{ADDRESS.upper()}', id, '{payload}' "
+            "FROM regions WHERE name = 'LON'"
+        )
+    rows = page(client, orchestrator=ADDRESS).latest
+    assert [row[1:] for row in rows] == [
+        ["<b>: " + "r" * 119 + "…", "0.0%", ">99999 s"],
+        ['{"a":[1]}', "0.0%", "0.00 s"],
+        ["scored", "0.0%", "0.00 s"],
+        ["scored", "0.0%", "0.00 s"],
+    ]
+
+
+def test_an_unscored_result_is_on_its_orchestrators_page_at_once(client: Client) -> None:
+    for number in range(3):
+        result = ai(orchestrator=ADDRESS, test_outcome="unscored", unscored_reason=f"reason {number}")
+        assert client.post_stats(result).data == b"ok"
+        rows = page(client, job_type="ai", orchestrator=ADDRESS).latest
+        assert rows[0][1] == f"unscored: reason {number}"
 
 
 def test_an_empty_board_tells_how_to_post_a_first_result(client: Client) -> None:

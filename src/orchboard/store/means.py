@@ -179,11 +179,10 @@ class MeansReader:
             columns.append(self._recent.scored(JobType.AI, *split.recent))
             for each in columns:
                 lists += self._successes(each, query.region)
-            model = None if query.pipeline is None else (query.pipeline, query.model)
             return [
                 each
                 for each in lists
-                if (model is None or each.model == model)
+                if _is_asked(query, each.model)
                 and (query.region is None or each.region in (None, query.region))
             ]
 
@@ -208,10 +207,9 @@ class MeansReader:
         asked = np.ones(len(cell), np.bool_)
         if query.orchestrator is not None or query.region is not None:
             asked &= self._series.cells_where(query.orchestrator, query.region)[cell]
-        if query.pipeline is not None:
+        if query.pipeline is not None or query.model is not None:
             models = self._series.models
-            place = models.index(name) if (name := (query.pipeline, query.model)) in models else -1
-            asked &= model == place
+            asked &= np.array([_is_asked(query, name) for name in models], np.bool_)[model]
         in_order, ranks = self._series.order_of_cells()
         present, cell = ranked(ranks[cell[asked]], len(ranks))
         results = sums.results[asked].astype(np.float64, copy=False)
@@ -225,6 +223,12 @@ class MeansReader:
             sums.seg_duration[asked] / results,
             sums.round_trip_time[asked] / results,
         )
+
+
+def _is_asked(query: StatsQuery, name: PipelineModel) -> bool:
+    """Whether a query includes the results of a pipeline and model; each may stand alone."""
+    pipeline, model = name
+    return query.pipeline in (None, pipeline) and query.model in (None, model)
 
 
 def _arrays(split: Split) -> tuple[list[object], list[object]]:
