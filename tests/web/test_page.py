@@ -4,66 +4,16 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from html import unescape
-from html.parser import HTMLParser
 
 import pytest
 from msgspec.structs import replace
 
 from orchboard.config import Settings
 from orchboard.web.page import MAX_ROWS
-from tests.conftest import ORCHESTRATOR, Answer, Client, StartServer, ai, transcoding
+from tests.conftest import ORCHESTRATOR, Client, StartServer, ai, transcoding
+from tests.web.document import Document
 
 HOSTILE = "\"><script>alert('1')</script>&amp;"
-
-
-class Document(HTMLParser):
-    """What a test wants to know of a page: its tags, and the text of its tables' cells."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.tables: list[list[list[str]]] = []
-        self._in_cell = False
-        self.feed(answer.data.decode())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag == "table":
-            self.tables.append([])
-        if tag == "tr":
-            self.tables[-1].append([])
-        if tag in ("td", "th"):
-            self._in_cell = True
-            self.tables[-1][-1].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("td", "th"):
-            self._in_cell = False
-
-    def handle_data(self, data: str) -> None:
-        if self._in_cell:
-            self.tables[-1][-1][-1] += data
-
-    @property
-    def cells(self) -> list[list[str]]:
-        """The scores: the first table without its head, spaces folded."""
-        return self.cells_of(0)
-
-    @property
-    def latest(self) -> list[list[str]]:
-        """An orchestrator's latest results: the last table without its head, spaces folded."""
-        return self.cells_of(-1)
-
-    def cells_of(self, table: int) -> list[list[str]]:
-        rows = self.tables[table][1:] if self.tables else []
-        return [[" ".join(cell.split()) for cell in row] for row in rows]
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-    @property
-    def chosen(self) -> list[str | None]:
-        return [option["value"] for option in self.all("option") if "selected" in option]
 
 
 def page(client: Client, **params: object) -> Document:
