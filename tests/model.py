@@ -94,7 +94,7 @@ class Model:
             for (orchestrator, region), results in cells.items() if not asked.get("pipeline") else ():
                 rate, took = mean(r.success_rate for r in results), mean(r.round_trip_time for r in results)
                 faster = mean(r.seg_duration for r in results) / took if took > 0 else 0.0
-                speed = max(0.0, 1 - math.exp(-max(faster, 0.0)))
+                speed = -math.expm1(-max(faster, 0.0))
                 named = {"round_trip_score": speed, "score": rate * speed}
                 named |= {"latency_score": speed, "total_score": rate * speed}
                 answer[orchestrator][region] = {"success_rate": rate} | named
