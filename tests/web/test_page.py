@@ -8,9 +8,10 @@ from html import unescape
 import pytest
 from msgspec.structs import replace
 
+from orchboard.api.routes import ROUTES
 from orchboard.config import Settings
 from orchboard.web.page import MAX_ROWS
-from tests.conftest import ORCHESTRATOR, Client, StartServer, ai, transcoding
+from tests.conftest import ORCHESTRATOR, Answer, Client, StartServer, ai, transcoding
 from tests.web.document import Document
 
 HOSTILE = "\"><script>alert('1')</script>&amp;"
@@ -338,6 +339,144 @@ def test_a_static_file_may_be_kept_for_a_year_and_only_under_its_own_hash(client
         assert re.fullmatch(r"/static/\w+\.[0-9a-f]{16}\.(css|svg)", path)
         stale = client.get(re.sub(r"\.[0-9a-f]{16}\.", ".0123456789abcdef.", path))
         assert (stale.status, stale.headers["Content-Type"]) == (404, "application/json")
+
+
+HTML = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
+
+
+def is_page(answer: Answer) -> bool:
+    return (
+        answer.headers["Content-Type"] == "text/html; charset=utf-8"
+        and answer.headers["Cache-Control"] == "no-store"
+        and "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        and b"<!doctype html>" in answer.data
+        and b"Go to the whole leaderboard" in answer.data
+    )
+
+
+def test_a_path_that_is_not_there_is_a_page_for_a_browser_and_json_for_others(client: Client) -> None:
+    for path in ("/nowhere", "/api/nope", "/api", "/docs/nope", "/static/orchboard.0123456789abcdef.css"):
+        answer = client.request("GET", path, headers=HTML)
+        assert answer.status == 404, path
+        assert is_page(answer), path
+        head = client.request("HEAD", path, headers=HTML)
+        assert (head.status, head.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+        assert (head.data, head.headers["Content-Length"]) == (b"", str(len(answer.data)))
+        for accept in (
+            "*/*",
+            "application/json",
+            "application/json, text/html;q=0.9",
+            "text/html;q=0",
+            "text/css",
+        ):
+            json = client.request("GET", path, headers={"Accept": accept})
+            assert (json.status, json.json()) == (404, {"error": "no such path"}), accept
+
+
+def test_a_refusal_outside_the_api_is_a_page_for_a_browser(client: Client) -> None:
+    for method, path, status in (
+        ("POST", "/", 405),
+        ("DELETE", "/docs", 405),
+        ("GET", f"/{'x' * 8200}", 414),
+    ):
+        answer = client.request(method, path, headers=HTML)
+        assert answer.status == status
+        assert is_page(answer)
+    assert "GET" in client.request("POST", "/", headers=HTML).headers["Allow"].split(", ")
+    assert is_page(client.request("GET", "/?since=yesterday", headers=HTML))
+
+
+def test_a_refusal_of_the_api_is_json_in_a_browser_too(client: Client) -> None:
+    for method, path, status in (
+        ("GET", "/api/aggregated_stats?since=x", 400),
+        ("GET", "/api/post_stats", 405),
+        ("POST", "/api/post_stats", 403),
+        ("POST", "//api/regions/", 405),
+        ("GET", f"/api/regions?x={'x' * 8200}", 414),
+    ):
+        answer = client.request(method, path, headers=HTML)
+        assert (answer.status, answer.headers["Content-Type"]) == (status, "application/json")
+        assert answer.json().keys() == {"error"}
+
+
+def test_a_query_with_an_empty_parameter_is_redirected_to_the_url_in_brief(board: Client) -> None:
+    for query, location in (
+        ("region=&window=24h&job_type=transcoding&show=", "/"),
+        ("region=fra&show=", "/?region=FRA"),
+        ("job_type=ai&region=&pipeline=text-to-image&model=&window=7d&show=",
+         "/?job_type=ai&pipeline=text-to-image&window=7d"),
+        ("since=1&until=&window=&show=", "/?since=1"),
+        ("since=1&until=&window=7d&show=", "/?window=7d"),
+        ("sort=best&order=asc&show=", "/?sort=best&order=asc"),
+    ):  # fmt: skip
+        for method in ("GET", "HEAD"):
+            answer = board.request(method, f"/?{query}")
+            assert (answer.status, answer.headers["Location"]) == (303, location)
+            assert answer.headers["Cache-Control"] == "no-store"
+        assert board.request("GET", location).status == 200
+    assert board.request("GET", "/?region=&window=never&show=").status == 400
+
+
+def test_an_endpoint_of_the_api_never_redirects(board: Client) -> None:
+    for endpoint in ROUTES:
+        path = f"{endpoint.path}/?orchestrator={ORCHESTRATOR}&region=&show=&model="
+        assert board.request("GET", path, headers=HTML).status in (200, 405)
+
+
+def test_since_and_until_are_those_of_the_api(board: Client, execute: Callable[[str], None]) -> None:
+    execute("UPDATE events SET event_time = to_timestamp(1700000000) WHERE orchestrator = '0xb0b'")
+    for params, shown in (
+        ({"since": "1e9"}, ["0xb0b", ORCHESTRATOR]),
+        ({"until": "1.7e9"}, ["0xb0b"]),
+        ({"since": 1700000000, "until": 1700000000.0}, ["0xb0b"]),
+        ({"since": 1700000001}, [ORCHESTRATOR]),
+        ({"since": 1700000001, "until": 1700000002}, []),
+    ):  # fmt: skip
+        document = page(board, **params)
+        assert [row[1] for row in document.cells] == shown, params
+        assert set(board.get("/api/aggregated_stats", **params).json()) == set(shown)
+        assert document.chosen == [""]
+        hidden = {str(i["name"]): i["value"] for i in document.all("input")}
+        assert {name: hidden[name] for name in params} == {name: str(value) for name, value in params.items()}
+        [link] = [a["href"] or "" for a in document.all("a") if "/api/" in (a["href"] or "")]
+        assert board.request("GET", link).json().keys() == set(shown)
+
+
+def test_a_pipeline_alone_is_all_its_models_and_a_model_alone_all_its_pipelines(client: Client) -> None:
+    named = {"0xa": ("p", "m"), "0xb": ("p", "n"), "0xc": ("q", "m"), "0xd": ("q", "n")}
+    for orchestrator, (pipeline, model) in named.items():
+        result = ai(orchestrator=orchestrator, pipeline=pipeline, model=model)
+        assert client.post_stats(result).data == b"ok"
+    for params, shown in (
+        ({"pipeline": "p"}, ["0xa", "0xb"]),
+        ({"model": "m"}, ["0xa", "0xc"]),
+        ({"pipeline": "q", "model": "m"}, ["0xc"]),
+        ({"pipeline": "p", "model": "x"}, []),
+    ):
+        assert [row[1] for row in page(client, **params).cells] == shown
+        for orchestrator in named:
+            assert bool(page(client, orchestrator=orchestrator, **params).cells) is (orchestrator in shown)
+
+
+def test_an_empty_board_shows_the_address_of_the_browser(client: Client) -> None:
+    proxied = {"Host": "board.example", "X-Forwarded-Proto": "https"}
+    for query, word in (("", ""), ("?job_type=ai", " ai")):
+        assert (
+            f"orchboard post --example{word} --url {client.url}<".encode()
+            in client.request("GET", f"/{query}").data
+        )
+        answer = client.request("GET", f"/{query}", headers=proxied)
+        assert f"orchboard post --example{word} --url https://board.example<".encode() in answer.data
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_board_with_results_before_the_window_is_not_called_new(
+    board: Client, execute: Callable[[str], None]
+) -> None:
+    execute("UPDATE events SET event_time = now() - interval '3 days'")
+    text = said(board)
+    assert "No transcoding results here over the last 24 hours." in text
+    assert "orchboard post" not in text
 
 
 def test_posting_to_the_page_is_405(client: Client) -> None:
