@@ -26,10 +26,11 @@ def shell(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def url(shell: dict[str, str]) -> Iterator[str]:
-    """A server with a secret and a database of its own."""
+def url(shell: dict[str, str], database_url: str) -> Iterator[str]:
+    """A server that keeps a secret in its data directory."""
     serve = [sys.executable, "-m", "orchboard", "serve", "--generate-secret", "--port", "0"]
-    with subprocess.Popen(serve, env=shell, stdout=subprocess.PIPE, text=True) as server:
+    variables = {**shell, "POSTGRES": database_url}
+    with subprocess.Popen(serve, env=variables, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         yield server.stdout.readline().split()[-1]
         server.terminate()
