@@ -106,6 +106,8 @@ def board(client: Client) -> Client:
             success_rate=number % 2,
         )
         assert client.post_stats(result).status == 200
+    unscored = ai(test_outcome="unscored", unscored_reason="why", errors=[{"error_code": "E", "count": 2}])
+    assert client.post_stats(unscored).status == 200
     assert client.post_stats(transcoding(orchestrator="0xmiscounted", success_rate=-1e300)).status == 200
     return client
 
@@ -115,6 +117,9 @@ STATES = (
     "/?job_type=ai",
     "/?region=FRA",
     f"/?orchestrator={ORCHESTRATOR}",
+    f"/?orchestrator={ORCHESTRATOR}&job_type=ai",
+    "/?orchestrator=foo",
+    "/?since=1&until=2",
     "/?region=LON",
     "/?window=x",
 )
@@ -190,7 +195,8 @@ def busy(long_region: str, board: Client) -> Client:
     assert board.post_stats(transcoding(region=long_region)).status == 200
     for region in board.get("/api/regions").json()["regions"]:
         result = transcoding if region["type"] == "transcoding" else ai
-        assert board.post_stats(result(region=region["id"], orchestrator=BUSY)).status == 200
+        for name in (BUSY, *(f"0x{number:040x}" for number in range(11))):
+            assert board.post_stats(result(region=region["id"], orchestrator=name)).status == 200
     for number, name in enumerate(LONG):
         result = ai(
             orchestrator=BUSY,
@@ -217,6 +223,16 @@ def test_no_page_with_results_is_wider_than_the_screen(browser: Browser, busy: C
         paths += [f"/?{urlencode({'pipeline': name, 'model': name})}", f"/?{urlencode({'pipeline': name})}"]
     with Visit(browser, busy.url) as page:
         check_widths(page, *paths)
+
+
+def test_a_region_of_an_ordinary_name_stays_in_one_line_on_a_phone(browser: Browser, busy: Client) -> None:
+    with Visit(browser, busy.url) as page:
+        page.goto(f"/?orchestrator={BUSY}")
+        for width in (320, 375, 390):
+            page.set_viewport_size({"width": width, "height": 800})
+            for name in ("Frankfurt", "Singapore", "Stockholm"):
+                link = page.get_by_role("link", name=name).element_handle()
+                assert page.evaluate("link => link.getClientRects().length", link) == 1, (width, name)
 
 
 def test_no_page_without_results_is_wider_than_the_screen(browser: Browser, client: Client) -> None:
@@ -283,7 +299,7 @@ def test_a_path_that_is_not_there_is_a_page_that_leads_back(browser: Browser, bo
 @pytest.mark.parametrize(("scheme", "ground"), [("light", "rgb(251, 251, 249)"), ("dark", "rgb(16, 20, 18)")])
 def test_light_or_dark_all_text_stands_out(browser: Browser, board: Client, scheme: str, ground: str) -> None:
     with Visit(browser, board.url, color_scheme=scheme) as page:
-        for state in STATES:
+        for state in (*STATES, "/nowhere"):
             page.goto(state)
             assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == ground
             contrast, text = page.evaluate(LOWEST_CONTRAST)
