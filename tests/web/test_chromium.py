@@ -194,9 +194,9 @@ def busy(long_region: str, board: Client) -> Client:
     """Also an orchestrator in every region, with every long name and all that testers may say of its results."""
     assert board.post_stats(transcoding(region=long_region)).status == 200
     for region in board.get("/api/regions").json()["regions"]:
-        result = transcoding if region["type"] == "transcoding" else ai
+        of_type = transcoding if region["type"] == "transcoding" else ai
         for name in (BUSY, *(f"0x{number:040x}" for number in range(11))):
-            assert board.post_stats(result(region=region["id"], orchestrator=name)).status == 200
+            assert board.post_stats(of_type(region=region["id"], orchestrator=name)).status == 200
     for number, name in enumerate(LONG):
         result = ai(
             orchestrator=BUSY,
