@@ -12,7 +12,7 @@ from orchboard.answers.answer import Headers
 from orchboard.answers.origin import origin_of
 from orchboard.answers.question import MOVING_S, Question, score_slots
 from orchboard.answers.replies import Replies
-from orchboard.errors import BadInputError, Refusal
+from orchboard.errors import BadInputError, DatabaseUnavailableError, Refusal
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType, Region, ScoresByCell, Window
 from orchboard.store.changes import job_type_slot, orchestrator_slot
@@ -27,7 +27,7 @@ from orchboard.web.choice import (
 from orchboard.web.orchestrator import find_absence
 from orchboard.web.ranking import COLUMNS, REGION_COLUMNS, rank_in_regions, rank_orchestrators, sort_rows
 from orchboard.web.refused import refusal_page
-from orchboard.web.rendering import SECURITY_HEADERS, render_page, render_text
+from orchboard.web.rendering import SECURITY_HEADERS, render_text
 
 log = structlog.get_logger(__name__)
 
@@ -47,11 +47,7 @@ _HEADERS: Headers = (
 
 
 class _NoResultsYet(Exception):  # noqa: N818 - not a fault
-    """There is no result of the job type at all: the page tells how to post one. context -- of the template"""
-
-    def __init__(self, context: dict[str, Any]) -> None:
-        super().__init__()
-        self.context = context
+    """There is no result of the job type at all: the page shows how to post one, to the host that was asked."""
 
 
 async def leaderboard_page(request: Request, board: Leaderboard, replies: Replies) -> Response:
@@ -64,30 +60,35 @@ async def leaderboard_page(request: Request, board: Leaderboard, replies: Replie
         choice = parse_choice(request.query_params, board.default_window)
         if "" in request.query_params.values():
             return RedirectResponse(choice.link(), 303, _NOT_CACHED)
-        return await replies.reply(request, page_question(choice, board))
-    except _NoResultsYet as empty:
-        # Its commands name the host that was asked, and an answer that is kept has one text for all hosts.
-        return render_page("leaderboard.html", 200, _NOT_CACHED, **empty.context, origin=origin_of(request))
+        try:
+            return await replies.reply(request, page_question(choice, board))
+        except (_NoResultsYet, DatabaseUnavailableError):  # then the last answer may be of an empty board
+            question = page_question(choice, board, origin_of(request))
+            return await replies.reply(request, question, by_target=False)
     except Refusal as refusal:
         log.info("page refused", refused=str(refusal))
         return refusal_page(refusal, request.url.query)
 
 
-def page_question(choice: Choice, board: Leaderboard) -> Question:
-    """The question of a page. Its computation raises BadInputError, _NoResultsYet."""
+def page_question(choice: Choice, board: Leaderboard, origin: str | None = None) -> Question:
+    """The question of a page.
+
+    origin -- scheme and host for the commands on the page of an empty board; None: the computation raises
+    _NoResultsYet for it, so that the answers of all other boards are the same for every host
+    """
 
     async def compute() -> bytes:
-        return await _render(choice, board)
+        return await _render(choice, board, origin)
 
     slots = set(score_slots(choice.job_type, choice.pipeline, choice.model))
     if choice.job_type is JobType.AI:
         slots.add(job_type_slot(JobType.AI))  # the pipelines to choose from
     if choice.orchestrator is not None:
         slots.add(orchestrator_slot(choice.orchestrator))  # its latest results
-    return Question(("page", choice), compute, _HEADERS, slots=tuple(slots), max_age_s=MOVING_S)
+    return Question(("page", choice, origin), compute, _HEADERS, slots=tuple(slots), max_age_s=MOVING_S)
 
 
-async def _render(choice: Choice, board: Leaderboard) -> bytes:
+async def _render(choice: Choice, board: Leaderboard, origin: str | None) -> bytes:
     now = board.now()
     window = board.window(choice.span.bounds(now))
     regions = await board.regions()
@@ -109,21 +110,32 @@ async def _render(choice: Choice, board: Leaderboard) -> bytes:
         "orchestrators": len(scores),
     }
     if choice.orchestrator is None:
-        return await _leaderboard(scores, choice, board, context)
+        return await _leaderboard(scores, choice, board, context, origin)
     return await _orchestrator(scores, choice, choice.orchestrator, board, context)
 
 
 async def _leaderboard(
-    scores: ScoresByCell, choice: Choice, board: Leaderboard, context: dict[str, Any]
+    scores: ScoresByCell, choice: Choice, board: Leaderboard, context: dict[str, Any], origin: str | None
 ) -> bytes:
     table = sort_rows(rank_orchestrators(scores), COLUMNS, choice.sort, descending=choice.descending)
     columns = [column for column in COLUMNS if not (choice.region and column.over_regions)]
-    context |= {"table": table, "columns": columns, "rows": table.rows[:MAX_ROWS]}
-    if not scores and not choice.is_filtered:
-        ever = replace(choice, span=ALL_TIME)
-        if not (await board.aggregated_stats(ever.query(board.window(ALL_TIME.bounds(board.now()))))).cells:
-            raise _NoResultsYet(context)
-    return render_text("leaderboard.html", **context, origin=None)
+    is_new = not scores and not choice.is_filtered and await _is_empty(choice, board)
+    if is_new and origin is None:
+        raise _NoResultsYet
+    return render_text(
+        "leaderboard.html",
+        **context,
+        table=table,
+        columns=columns,
+        rows=table.rows[:MAX_ROWS],
+        origin=origin if is_new else None,
+    )
+
+
+async def _is_empty(choice: Choice, board: Leaderboard) -> bool:
+    """Whether there is no scored result of a job type at all."""
+    ever = choice.query(board.window(ALL_TIME.bounds(board.now())))
+    return not (await board.aggregated_stats(ever)).cells
 
 
 async def _orchestrator(
