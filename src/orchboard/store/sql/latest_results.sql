@@ -1,17 +1,17 @@
 -- The latest results of one orchestrator and job type, newest first.
 -- $1 orchestrator (lower case), $2 since, $3 until, $4 job type, $5 how many; $6 region (code), $7 pipeline, $8 model;
 -- null: any
--- Returns event_time, region (code), pipeline, model, is_scored and members: the payload without its large members, as
--- text. Without any, no row.
+-- Returns event_time, region (code), pipeline, model, is_scored and members: those of the payload that say how the job
+-- went, as text. Without any, no row.
 WITH places AS MATERIALIZED (
     SELECT r.id, r.name
     FROM regions r JOIN job_types j ON j.id = r.job_type_id
     WHERE j.name = $4::text AND ($6::text IS NULL OR r.name = $6)
 ),
--- Those whose address others wrote in another case have an index of their own.
-latest AS (
+-- Found in the index alone, then read one by one.
+latest AS MATERIALIZED (
     (
-        SELECT id, event_time, region_id, pipeline, model, is_scored, payload
+        SELECT id, event_time, orchestrator, region_id, pipeline, model
         FROM results
         WHERE orchestrator = $1::text AND event_time BETWEEN $2 AND $3
           AND region_id = ANY(ARRAY(SELECT id FROM places))
@@ -20,8 +20,9 @@ latest AS (
         LIMIT $5::integer
     )
     UNION ALL
+    -- Those whose address others wrote in another case.
     (
-        SELECT id, event_time, region_id, pipeline, model, is_scored, payload
+        SELECT id, event_time, orchestrator, region_id, pipeline, model
         FROM results
         WHERE lower(orchestrator) = $1::text AND orchestrator <> lower(orchestrator) AND event_time BETWEEN $2 AND $3
           AND region_id = ANY(ARRAY(SELECT id FROM places))
@@ -30,12 +31,13 @@ latest AS (
         LIMIT $5::integer
     )
 )
-SELECT l.event_time, p.name AS region, l.pipeline, l.model, l.is_scored,
+SELECT l.event_time, p.name AS region, l.pipeline, l.model, r.is_scored,
        jsonb_build_object(
-           'success_rate', l.payload -> 'success_rate', 'round_trip_time', l.payload -> 'round_trip_time',
-           'errors', l.payload -> 'errors', 'test_outcome', l.payload -> 'test_outcome',
-           'unscored_reason', l.payload -> 'unscored_reason'
+           'success_rate', r.payload -> 'success_rate', 'round_trip_time', r.payload -> 'round_trip_time',
+           'errors', r.payload -> 'errors', 'test_outcome', r.payload -> 'test_outcome',
+           'unscored_reason', r.payload -> 'unscored_reason'
        )::text AS members
-FROM latest l JOIN places p ON p.id = l.region_id
-ORDER BY l.event_time DESC, l.id DESC
-LIMIT $5;
+FROM (SELECT * FROM latest ORDER BY event_time DESC, id DESC LIMIT $5::integer) l
+JOIN results r USING (orchestrator, event_time, id)
+JOIN places p ON p.id = l.region_id
+ORDER BY l.event_time DESC, l.id DESC;
