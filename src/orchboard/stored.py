@@ -112,9 +112,19 @@ def read_stored(stored: Sequence[StoredPayload], *, orchestrator: str) -> list[t
 
 
 def read_in_brief(
-    received: datetime, place: tuple[str, str, str], members: str, *, is_scored: bool
+    received: datetime,
+    place: tuple[str, str, str],
+    members: str,
+    *,
+    is_scored: bool,
+    outcome: str | None,
+    unscored_reason: str | None,
 ) -> StoredResult:
-    """A stored result in brief. place -- region, pipeline and model; members -- those of its payload, as JSON"""
+    """A stored result in brief.
+
+    place -- region, pipeline and model; members -- success_rate, round_trip_time and errors, as JSON that anyone may have
+    written
+    """
     row = read_leniently(members, region="", orchestrator="")
     return StoredResult(
         received,
@@ -122,15 +132,13 @@ def read_in_brief(
         is_scored,
         row["success_rate"],
         row["round_trip_time"],
-        _shown(row.get("test_outcome")),
-        _shown(row.get("unscored_reason")),
-        tuple(ErrorCount(_shown(error["error_code"]), count=error["count"]) for error in row["errors"]),
+        _cut(outcome or ""),
+        _cut(unscored_reason or ""),
+        tuple(ErrorCount(_cut(error["error_code"]), count=error["count"]) for error in row["errors"]),
     )
 
 
-def _shown(value: Any) -> str:
-    """Any JSON value as short text; empty for null."""
-    text = "" if value is None else value if isinstance(value, str) else _encode(value).decode()
+def _cut(text: str) -> str:
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 
 

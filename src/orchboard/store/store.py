@@ -141,6 +141,8 @@ class Store:
                 (row["region"], row["pipeline"], row["model"]),
                 row["members"],
                 is_scored=row["is_scored"],
+                outcome=row["outcome"],
+                unscored_reason=row["unscored_reason"],
             )
             for row in rows
         ]

@@ -1,8 +1,8 @@
 -- The latest results of one orchestrator and job type, newest first.
 -- $1 orchestrator (lower case), $2 since, $3 until, $4 job type, $5 how many; $6 region (code), $7 pipeline, $8 model;
 -- null: any
--- Returns event_time, region (code), pipeline, model, is_scored and members: those of the payload that say how the job
--- went, as text. Without any, no row.
+-- Returns event_time, region (code), pipeline, model, is_scored, outcome and unscored_reason (text, null when missing), and
+-- members: the payload's success_rate, round_trip_time and errors, as text. Without any, no row.
 WITH places AS MATERIALIZED (
     SELECT r.id, r.name
     FROM regions r JOIN job_types j ON j.id = r.job_type_id
@@ -34,9 +34,9 @@ latest AS MATERIALIZED (
 SELECT l.event_time, p.name AS region, l.pipeline, l.model, r.is_scored,
        jsonb_build_object(
            'success_rate', r.payload -> 'success_rate', 'round_trip_time', r.payload -> 'round_trip_time',
-           'errors', r.payload -> 'errors', 'test_outcome', r.payload -> 'test_outcome',
-           'unscored_reason', r.payload -> 'unscored_reason'
-       )::text AS members
+           'errors', r.payload -> 'errors'
+       )::text AS members,
+       r.payload ->> 'test_outcome' AS outcome, r.payload ->> 'unscored_reason' AS unscored_reason
 FROM (SELECT * FROM latest ORDER BY event_time DESC, id DESC LIMIT $5::integer) l
 JOIN results r USING (orchestrator, event_time, id)
 JOIN places p ON p.id = l.region_id
