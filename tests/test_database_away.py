@@ -1,6 +1,5 @@
 """A server whose database goes away: readers get the last good answer, testers get `ok`, and nothing is lost."""
 
-import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -181,7 +180,9 @@ def test_a_disk_that_does_not_answer_holds_no_question_about_health(
 def test_what_is_in_the_spool_is_synced_before_it_is_acknowledged(tmp_path: Path) -> None:
     fill(tmp_path / "s.sqlite", to=0.1)
     file = SpoolFile(tmp_path / "s.sqlite", max_bytes=0)
-    connection: sqlite3.Connection = file._connection()
-    pragmas = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "journal_mode")]
+    names = ("synchronous", "journal_mode")
+    pragmas = file._connection.read(
+        lambda connection: [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
+    )
     file.close()
-    assert pragmas == [2, "wal"], "2 is FULL"
+    assert pragmas == [3, "delete"], "3 is EXTRA: the deletion of the journal is synced"

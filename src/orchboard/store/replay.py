@@ -97,9 +97,9 @@ class Replay:
             await self._regions.read()
             if self._spool.is_there:
                 await self._store_all(connection)
-            self._has_come_back()
+            self._spool.note_back()
         except SpoolError:
-            self._has_come_back()  # no reason to keep results from the database
+            self._spool.note_back()  # no reason to keep results from the database
             raise
         finally:
             connection.terminate()
@@ -111,7 +111,7 @@ class Replay:
             async with self._spool.turn() as is_ours:
                 if is_ours:
                     is_empty = await self._store_next(connection)
-                    self._has_come_back()
+                    self._spool.note_back()
             if not is_ours:
                 await asyncio.sleep(_NOT_OUR_TURN_S)
                 is_empty = not (await self._spool.state()).depth.waiting
@@ -119,11 +119,6 @@ class Replay:
         if self._stored or self._aside:
             await self._spool.give_back()
             log.info("spooled results were stored", results=self._stored, aside=self._aside)
-
-    def _has_come_back(self) -> None:
-        if self._spool.is_away:
-            self._spool.is_away = False
-            log.info("the database is back")
 
     async def _store_next(self, connection: Connection) -> bool:
         """Store the results that came first; whether there were none."""
@@ -136,8 +131,7 @@ class Replay:
             [(one.number, f"the region {one.spooled.region} is unknown") for one in unknown]
         )
         known = [one for one in waiting if _place(one) in region_ids]
-        if known:
-            known = await self._name(connection, known)
+        if known and (known := await self._name(connection, known)):
             await self._store(connection, known, region_ids)
         return False
 

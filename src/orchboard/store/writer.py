@@ -93,7 +93,7 @@ class Writer:
         row.tester_id = tester_id
         spool = self._spool
         if spool is not None and self._database.presence.is_away:
-            spool.is_away = True  # readers found it out, which nobody has to do again
+            spool.note_away()  # readers found it out, which nobody has to do again
         # A key that waits in the spool is known only there.
         if spool is not None and (spool.is_away or (key is not None and spool.depth)):
             keep(spool, [row])
@@ -268,7 +268,7 @@ class Writer:
         if self._spool is None:
             self._waiting.refuse(rows, refusal)
         elif rows:
-            self._spool.is_away = True
+            self._spool.note_away()
             self._database.presence.look()  # so that readers are not the next to wait
             self._waiting.take_out(rows)
             keep(self._spool, rows)
