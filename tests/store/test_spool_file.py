@@ -13,8 +13,8 @@ import pytest
 
 from orchboard.errors import SetupError
 from orchboard.store.queries import sql
-from orchboard.store.spool_connection import VERSION
 from orchboard.store.spool_file import Spooled, SpoolFile
+from orchboard.store.spool_layout import VERSION
 
 MEBIBYTE = 1024 * 1024
 
@@ -350,6 +350,25 @@ def test_a_file_of_a_newer_version_is_refused_by_name_and_not_touched(path: Path
             file.close()
     assert path.read_bytes() == before
     assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+def test_a_newer_file_with_a_write_ahead_log_is_not_touched(path: Path) -> None:
+    write_layout(path, "second").execute(f"PRAGMA user_version = {VERSION + 1}").connection.close()
+    before = path.read_bytes()
+    with opened(path) as file, pytest.raises(SetupError, match="newer version"):
+        file.add([spooled(2)])
+    assert path.read_bytes() == before
+
+
+def test_a_lost_file_that_is_damaged_is_copied_for_a_person(path: Path) -> None:
+    with opened(path) as file:
+        file.add([spooled(1)])
+        path.write_bytes(b"garbage" * 1000)
+        path.unlink()
+        assert file.add([spooled(2)]) == [None]
+        assert in_named_file(path) == [2]
+    [aside] = path.parent.glob("*.damaged-*")
+    assert aside.read_bytes() == b"garbage" * 1000
 
 
 def test_a_database_of_somebody_else_is_refused_by_name_and_not_touched(path: Path) -> None:

@@ -1,13 +1,10 @@
 """The connection to the spool's file: what is committed through it is in the file that has the name."""
 
-import fcntl
 import os
-import shutil
 import sqlite3
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,31 +12,17 @@ import structlog
 
 from orchboard.errors import SetupError
 from orchboard.store.disk import sync_directory
-from orchboard.store.queries import sql
+from orchboard.store.spool_layout import refuse_newer, require_version, upgrade
+from orchboard.store.spool_rescue import BUSY_S, DAMAGED, code_of, damaged_name, move_results
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
-
-VERSION = 1
-"""Of the layout, in the file's user_version. Files from before it was counted have 0: `spool_upgrade` is for them."""
-
-# How long a worker waits for another one that is writing.
-_BUSY_S = 5.0
 
 # Descriptors by which a file is found again when its name is gone. Closing any other kind would drop SQLite's locks
 # on the file, which POSIX counts by process.
 _HANDLE = getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC
 
-# The bytes of a database file that SQLite's readers and writers lock: SHARED_FIRST and SHARED_SIZE of its file format.
-_LOCKED_FROM, _LOCKED_BYTES = 0x40000002, 510
-
-_DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 _NO_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
-
-_COLUMNS = {
-    "number", "received_at", "id", "region", "job_type", "orchestrator",
-    "payload", "key", "body_digest", "tester_id", "reason",
-}  # fmt: skip
 
 
 class SpoolConnection:
@@ -70,7 +53,7 @@ class SpoolConnection:
         """What `work` returns, in a transaction that is on the disk, in the file that has the name.
 
         `work` may be called again when the file was removed, truncated or replaced meanwhile. A file that is no
-        database any more is renamed, to `….damaged-<Unix time>`, and a new one made. Raises sqlite3.Error, OSError,
+        database any more is renamed, to `….damaged-<Unix time, in nanoseconds>`, and a new one made. Raises sqlite3.Error, OSError,
         or SetupError for a file of a newer version: then nothing was done, as far as one can know.
         """
         result = self._run("BEGIN IMMEDIATE", work, sets_damaged_aside=True)
@@ -105,13 +88,13 @@ class SpoolConnection:
             try:
                 connection = self._opened()
                 connection.execute(begin)
-                self._require_version(connection)
+                require_version(connection, self.path)
                 result = work(connection)
                 break
             except sqlite3.DatabaseError as error:
-                code, attempts_left = _code_of(error), attempts_left - 1
+                code, attempts_left = code_of(error), attempts_left - 1
                 self._roll_back()
-                if sets_damaged_aside and code in _DAMAGED:
+                if sets_damaged_aside and code in DAMAGED:
                     self._set_damaged_aside(str(error))
                 if code in _NO_USE or not attempts_left:
                     raise
@@ -158,7 +141,7 @@ class SpoolConnection:
             self._connect()
         assert self._open is not None  # noqa: S101 - for mypy
         while self._lost:
-            self._move_from(self._lost[-1], self._open)
+            move_results(self._lost[-1], self._open, self.path)
             os.close(self._lost.pop())
         return self._open
 
@@ -169,7 +152,7 @@ class SpoolConnection:
         handle = os.open(self.path, _HANDLE)
         try:
             connection = sqlite3.connect(
-                self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+                self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
             )
         except BaseException:
             os.close(handle)
@@ -178,13 +161,13 @@ class SpoolConnection:
         try:
             if not self._has_name():
                 raise FileNotFoundError(f"{self.path} was replaced while it was opened")
+            refuse_newer(connection, self.path)
             # Refused while workers of a version that kept a write-ahead log have the file open; its format stays then.
             with suppress(sqlite3.OperationalError):
                 connection.execute("PRAGMA journal_mode = DELETE")
-            connection.execute(
-                "PRAGMA synchronous = EXTRA"
-            )  # the deletion of the journal is on the disk, too
-            self._upgrade(connection)
+            # The deletion of the journal is on the disk, too.
+            connection.execute("PRAGMA synchronous = EXTRA")
+            upgrade(connection, self.path)
         except BaseException:
             self._close()
             raise
@@ -205,7 +188,7 @@ class SpoolConnection:
         fresh = Path(name)
         try:
             with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
-                self._upgrade(connection)
+                upgrade(connection, self.path)
             if self._size() == 0:
                 fresh.replace(self.path)
             else:
@@ -215,118 +198,12 @@ class SpoolConnection:
             fresh.unlink(missing_ok=True)
         sync_directory(self.path.parent)
 
-    def _upgrade(self, connection: sqlite3.Connection) -> None:
-        """Bring the layout up to date, in one transaction. Raises SetupError for one that is not known here."""
-        if _version_of(connection) == VERSION:
-            return
-        connection.execute("BEGIN IMMEDIATE")
-        if _version_of(connection) < VERSION:  # else another worker was first
-            columns = _columns_of(connection)
-            if not columns:
-                for statement in sql("spool_schema").split(";\n"):
-                    connection.execute(statement)
-            elif "tester_id" not in columns:
-                connection.execute(sql("spool_upgrade"))
-            if missing := _COLUMNS - _columns_of(connection):
-                raise SetupError(
-                    f"{self.path} is no spool of orchboard: it lacks {', '.join(sorted(missing))}"
-                )
-            connection.execute(f"PRAGMA user_version = {VERSION}")
-        self._require_version(connection)
-        connection.execute("COMMIT")
-
-    def _require_version(self, connection: sqlite3.Connection) -> None:
-        """Raise SetupError for a newer layout, sqlite3.DatabaseError for none: the file was truncated or replaced."""
-        version = _version_of(connection)
-        if version > VERSION:
-            raise SetupError(
-                f"{self.path} was written by a newer version of orchboard (its layout is {version}, this one knows "
-                f"{VERSION}): it is left as it is; run that version, or rename the file"
-            )
-        if version < VERSION:
-            raise _emptied()
-
     def _set_damaged_aside(self, error: str) -> None:
         """Rename the file, which is no database any more, unless another worker did."""
         if self._has_name():
-            aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
-            self.path.rename(aside)
+            self.path.rename(aside := damaged_name(self.path))
             log.error("the spool's file is damaged: it was renamed", file=str(aside), error=error)
-
-    def _move_from(self, handle: int, connection: sqlite3.Connection) -> None:
-        """Move results from a file whose name is gone. One worker does it: the file is empty then for all of them."""
-        copy = self.path.with_name(f"{self.path.name}.lost-{os.getpid()}")
-        with _locked(handle) as lost:
-            if not os.fstat(lost).st_size:
-                return
-            try:
-                with (
-                    open(lost, "rb", closefd=False) as source,
-                    open(
-                        os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb"
-                    ) as file,
-                ):
-                    shutil.copyfileobj(source, file)
-                moved = _move_all(connection, copy)
-            except sqlite3.DatabaseError as error:
-                if _code_of(error) not in _DAMAGED:
-                    raise
-                log.exception("the spool's file without a name can't be read", file=str(self.path))
-                return
-            finally:
-                copy.unlink(missing_ok=True)
-            os.ftruncate(lost, 0)
-        if moved:
-            log.warning("results of the spool's file without a name were moved", results=moved)
 
 
 def _identity_of(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
-
-
-def _code_of(error: sqlite3.Error) -> int:
-    """SQLite's primary result code; 0 for an error of Python's module."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
-def _version_of(connection: sqlite3.Connection) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    return version
-
-
-def _columns_of(connection: sqlite3.Connection) -> set[str]:
-    return {row[1] for row in connection.execute("PRAGMA table_info(spooled)")}
-
-
-def _emptied() -> sqlite3.DatabaseError:
-    error = sqlite3.DatabaseError("the spool's file was emptied or replaced while it was open")
-    error.sqlite_errorcode = sqlite3.SQLITE_SCHEMA
-    return error
-
-
-@contextmanager
-def _locked(handle: int) -> Iterator[int]:
-    """A descriptor of a file that has a handle, with nobody in a transaction on it. Raises TimeoutError, OSError."""
-    file = os.open(f"/dev/fd/{handle}", os.O_RDWR | os.O_CLOEXEC)
-    try:
-        deadline = time.monotonic() + _BUSY_S
-        while True:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, _LOCKED_BYTES, _LOCKED_FROM)
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-            time.sleep(0.01)
-        yield file
-    finally:
-        os.close(file)
-
-
-def _move_all(connection: sqlite3.Connection, copy: Path) -> int:
-    """Insert the results of a copied spool; how many there were."""
-    connection.execute("ATTACH ? AS lost", (str(copy),))
-    try:
-        return connection.execute(sql("spool_move")).rowcount
-    finally:
-        connection.execute("DETACH lost")

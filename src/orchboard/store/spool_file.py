@@ -12,7 +12,8 @@ from msgspec import Struct, structs
 
 from orchboard.errors import DatabaseUnavailableError, KeyReusedError, Refusal
 from orchboard.store.queries import sql
-from orchboard.store.spool_connection import VERSION, SpoolConnection
+from orchboard.store.spool_connection import SpoolConnection
+from orchboard.store.spool_layout import VERSION
 
 # About what a result takes beside its payload.
 ROW_BYTES = 512
