@@ -1,6 +1,7 @@
 """Replay: what the spool holds goes into the database when that is back; each result once, with its receipt time."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -11,9 +12,10 @@ import structlog
 from orchboard.errors import DatabaseUnavailableError, Refusal
 from orchboard.stats import JobType
 from orchboard.store.changes import Changes
-from orchboard.store.database import BAD_ROW, Database, in_brief
+from orchboard.store.database import Database, in_brief
 from orchboard.store.queries import sql
 from orchboard.store.regions import RegionDirectory
+from orchboard.store.row_errors import is_about_row, is_refusal
 from orchboard.store.sealing import unseal
 from orchboard.store.spool import Spool, SpoolError
 from orchboard.store.spool_file import Numbered, to_time
@@ -29,6 +31,9 @@ BATCH_ROWS, BATCH_BYTES = 500, 4 * 1024 * 1024
 _FIRST_PAUSE_S, _LAST_PAUSE_S, _IDLE_S = 0.1, 1.0, 5.0
 
 _APART = timedelta(minutes=10)
+
+# So many single results of a batch that Postgres refuses are looked for, before it is asked whether it is about them.
+_MOST_REFUSED = 8
 
 # While another worker stores what is in the spool.
 _NOT_OUR_TURN_S = 0.2
@@ -56,6 +61,7 @@ class Replay:
         self._changes = changes
         self._stored = 0
         self._aside = 0
+        self._refused: list[tuple[Numbered, asyncpg.PostgresError]] = []
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -67,7 +73,8 @@ class Replay:
                     await self._empty()
                     pause_s = _FIRST_PAUSE_S
                 except _FAILURES as error:
-                    log.debug("spooled results wait", error=f"{type(error).__name__}: {error}")
+                    level = logging.WARNING if is_refusal(error) else logging.DEBUG
+                    log.log(level, "spooled results wait", error=in_brief(error))
                 except (SpoolError, Refusal) as error:
                     log.warning("spooled results wait", error=str(error))
                 except Exception:
@@ -132,7 +139,9 @@ class Replay:
         )
         known = [one for one in waiting if _place(one) in region_ids]
         if known and (known := await self._name(connection, known)):
+            self._refused = []
             await self._store(connection, known, region_ids)
+            await self._judge(connection)
         return False
 
     async def _name(self, connection: Connection, results: Sequence[Numbered]) -> list[Numbered]:
@@ -148,16 +157,18 @@ class Replay:
     async def _store(
         self, connection: Connection, results: Sequence[Numbered], region_ids: Mapping[tuple[str, str], int]
     ) -> None:
-        """Store results; if Postgres refuses them, their halves, and so on down to the one that is put aside."""
+        """Store results; if Postgres refuses them, their halves, and so on down to those that it refuses alone."""
         try:
             stored, reused = await self._insert(connection, results, region_ids)
-        except BAD_ROW as error:
-            if len(results) > 1:
+        except asyncpg.PostgresError as error:
+            if not is_refusal(error):
+                raise
+            if len(results) == 1:
+                self._refused.append((results[0], error))
+            elif len(self._refused) < _MOST_REFUSED:
                 middle = len(results) // 2
                 await self._store(connection, results[:middle], region_ids)
                 await self._store(connection, results[middle:], region_ids)
-                return
-            await self._put_aside([(results[0].number, f"the database refused it: {in_brief(error)}")])
             return
         # Before it is forgotten: a reader who finds the spool empty finds the results.
         self._changes.note_late()
@@ -167,6 +178,17 @@ class Replay:
         )
         await self._spool.remove(stored)
         self._stored += len(stored)
+
+    async def _judge(self, connection: Connection) -> None:
+        """Put aside what Postgres refused alone; if it refuses everything, raise why: all of it waits.
+
+        New results are sent to the database then: the first that it takes shows that it is open.
+        """
+        for one, error in self._refused:
+            if not await is_about_row(connection, error):
+                self._spool.note_back()
+                raise error
+            await self._put_aside([(one.number, f"the database refused it: {in_brief(error)}")])
 
     async def _insert(
         self, connection: Connection, results: Sequence[Numbered], region_ids: Mapping[tuple[str, str], int]
