@@ -41,8 +41,8 @@ def why_no_spool(path: Path, *, may_be_in_memory: bool = False) -> str | None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         return f"{directory} can't be made: {error.strerror}"
-    if reason := why_not_writable(path):
-        return reason
+    if not os.access(directory, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        return f"{directory} can't be written to"
     kind = _file_system(directory)
     if kind in _IN_MEMORY and not may_be_in_memory:
         return f"{directory} is in memory ({kind})"
