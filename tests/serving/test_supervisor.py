@@ -146,6 +146,39 @@ def counters_of(process: int) -> int:
     return sum("orchboard-changes" in file for file in found)
 
 
+def test_a_worker_serves_under_a_process_of_the_version_that_kept_its_counters_in_a_file(
+    database_url: str, tmp_path: Path
+) -> None:
+    program = """
+        import os, socket
+        from multiprocessing import get_context
+        from orchboard.serving.worker import work
+        if __name__ == "__main__":
+            listener = socket.create_server(("127.0.0.1", 0))
+            context = get_context("spawn")
+            pulse, given = context.Pipe(duplex=False)
+            worker = context.Process(target=work, args=(listener, given))
+            worker.start()
+            print(listener.getsockname()[1], flush=True)
+            input()
+            worker.terminate()
+            worker.join(20)
+    """
+    script, counters = tmp_path / "before.py", tmp_path / "counters"
+    script.write_text(textwrap.dedent(program))
+    counters.write_bytes(bytes(9 * 8 * 4096))
+    variables = {"ORCHBOARD_CHANGES_FILE": str(counters), "POSTGRES": database_url, "SECRET": SECRET}
+    with subprocess.Popen(
+        [sys.executable, script],
+        env=environment(tmp_path, **variables), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as running:  # fmt: skip
+        try:
+            assert running.stdout is not None
+            assert answers(int(running.stdout.readline()))
+        finally:
+            running.communicate("\n", timeout=30)
+
+
 def test_a_supervisor_that_can_start_no_worker_any_more_ends_with_a_failure(
     database_url: str, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from orchboard.errors import BadInputError, DatabaseUnavailableError, KeyReusedError
@@ -382,6 +383,29 @@ def test_workers_that_replay_at_once_without_their_lock_store_each_result_once(
                 await until_empty(store)
             removing.cancel()
         assert sorted(await stored_numbers(database_url)) == list(range(4000))
+
+    run(work())
+
+
+def test_batches_that_take_too_long_become_smaller_until_they_are_stored(
+    database_url: str, path: Path
+) -> None:
+    file = SpoolFile(path, max_bytes=16 * MEBIBYTE)
+    file.add([spooled(10**15 + n, payload=b'{"timestamp": %d}' % n) for n in range(200)])
+    file.close()
+    slow = (
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN PERFORM pg_sleep(0.02); RETURN new; END';"
+        " CREATE TRIGGER slow BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION slow()"
+    )
+
+    async def work() -> None:
+        connection = await asyncpg.connect(database_url)
+        await connection.execute(slow)
+        await connection.close()
+        async with opened(database_url, spool=path, timeout_s=1.5) as store:
+            await until_empty(store)
+        assert sorted(await stored_numbers(database_url)) == list(range(200))
 
     run(work())
 

@@ -13,6 +13,7 @@ from orchboard.errors import DatabaseUnavailableError, Refusal
 from orchboard.stats import JobType
 from orchboard.store.changes import Changes
 from orchboard.store.database import Database, in_brief
+from orchboard.store.hosts import CANT_CONNECT
 from orchboard.store.queries import sql
 from orchboard.store.regions import RegionDirectory
 from orchboard.store.row_errors import is_about_row, is_refusal
@@ -23,7 +24,7 @@ from orchboard.store.spool_file import Numbered, to_time
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 log = structlog.get_logger(__name__)
 
-# What goes into the database in one transaction.
+# What goes into the database in one transaction; a quarter of it, and so on, after one that took too long.
 BATCH_ROWS, BATCH_BYTES = 500, 4 * 1024 * 1024
 
 # Between attempts on a database that is away, and between looks at a spool that was empty: a person may have had
@@ -61,6 +62,7 @@ class Replay:
         self._changes = changes
         self._stored = 0
         self._aside = 0
+        self._batch_rows = BATCH_ROWS
         self._refused: list[tuple[Numbered, asyncpg.PostgresError]] = []
 
     async def run(self) -> None:
@@ -73,7 +75,12 @@ class Replay:
                     await self._empty()
                     pause_s = _FIRST_PAUSE_S
                 except _FAILURES as error:
-                    level = logging.WARNING if is_refusal(error) else logging.DEBUG
+                    if isinstance(error, TimeoutError | asyncpg.QueryCanceledError):
+                        self._batch_rows = max(self._batch_rows // 4, 1)
+                    is_there = isinstance(error, asyncpg.PostgresError) and not isinstance(
+                        error, CANT_CONNECT
+                    )
+                    level = logging.WARNING if is_there else logging.DEBUG
                     log.log(level, "spooled results wait", error=in_brief(error))
                 except (SpoolError, Refusal) as error:
                     log.warning("spooled results wait", error=str(error))
@@ -129,7 +136,7 @@ class Replay:
 
     async def _store_next(self, connection: Connection) -> bool:
         """Store the results that came first; whether there were none."""
-        waiting = await self._spool.oldest(BATCH_ROWS, BATCH_BYTES)
+        waiting = await self._spool.oldest(self._batch_rows, BATCH_BYTES)
         if not waiting:
             return True
         region_ids = await self._regions_of(waiting)
@@ -140,8 +147,9 @@ class Replay:
         known = [one for one in waiting if _place(one) in region_ids]
         if known and (known := await self._name(connection, known)):
             self._refused = []
-            await self._store(connection, known, region_ids)
-            await self._judge(connection)
+            await self._narrow_down(connection, known, region_ids)
+            await self._judge(connection, region_ids)
+            self._batch_rows = min(self._batch_rows * 2, BATCH_ROWS)
         return False
 
     async def _name(self, connection: Connection, results: Sequence[Numbered]) -> list[Numbered]:
@@ -154,12 +162,12 @@ class Replay:
         assert row is not None  # noqa: S101 - it always has one
         return await self._spool.name(results, row["ids"])
 
-    async def _store(
+    async def _narrow_down(
         self, connection: Connection, results: Sequence[Numbered], region_ids: Mapping[tuple[str, str], int]
     ) -> None:
         """Store results; if Postgres refuses them, their halves, and so on down to those that it refuses alone."""
         try:
-            stored, reused = await self._insert(connection, results, region_ids)
+            await self._store(connection, results, region_ids)
         except asyncpg.PostgresError as error:
             if not is_refusal(error):
                 raise
@@ -167,19 +175,10 @@ class Replay:
                 self._refused.append((results[0], error))
             elif len(self._refused) < _MOST_REFUSED:
                 middle = len(results) // 2
-                await self._store(connection, results[:middle], region_ids)
-                await self._store(connection, results[middle:], region_ids)
-            return
-        # Before it is forgotten: a reader who finds the spool empty finds the results.
-        self._changes.note_late()
-        self._changes.note_everything()
-        await self._put_aside(
-            [(one.number, "its Idempotency-Key was used for another body") for one in reused]
-        )
-        await self._spool.remove(stored)
-        self._stored += len(stored)
+                await self._narrow_down(connection, results[:middle], region_ids)
+                await self._narrow_down(connection, results[middle:], region_ids)
 
-    async def _judge(self, connection: Connection) -> None:
+    async def _judge(self, connection: Connection, region_ids: Mapping[tuple[str, str], int]) -> None:
         """Put aside what Postgres refused alone; if it refuses everything, raise why: all of it waits.
 
         New results are sent to the database then: the first that it takes shows that it is open.
@@ -188,7 +187,26 @@ class Replay:
             if not await is_about_row(connection, error):
                 self._spool.note_back()
                 raise error
-            await self._put_aside([(one.number, f"the database refused it: {in_brief(error)}")])
+            try:  # once more: what refused it may have been lifted before the other was accepted
+                await self._store(connection, [one], region_ids)
+            except asyncpg.PostgresError as again:
+                if not is_refusal(again):
+                    raise
+                await self._put_aside([(one.number, f"the database refused it: {in_brief(again)}")])
+
+    async def _store(
+        self, connection: Connection, results: Sequence[Numbered], region_ids: Mapping[tuple[str, str], int]
+    ) -> None:
+        """Store results, all or none, and forget them. Raises what Postgres raises."""
+        stored, reused = await self._insert(connection, results, region_ids)
+        # Before it is forgotten: a reader who finds the spool empty finds the results.
+        self._changes.note_late()
+        self._changes.note_everything()
+        await self._put_aside(
+            [(one.number, "its Idempotency-Key was used for another body") for one in reused]
+        )
+        await self._spool.remove(stored)
+        self._stored += len(stored)
 
     async def _insert(
         self, connection: Connection, results: Sequence[Numbered], region_ids: Mapping[tuple[str, str], int]

@@ -3,8 +3,13 @@
 from typing import TypeAlias, TypeGuard
 
 import asyncpg
+import structlog
 
+from orchboard.errors import BadInputError, DatabaseUnavailableError, Refusal
+from orchboard.store.database import in_brief, unavailable
 from orchboard.store.queries import sql
+
+log = structlog.get_logger(__name__)
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -55,3 +60,13 @@ async def is_about_row(connection: Connection, error: asyncpg.PostgresError) -> 
             raise
         return False
     return True if copied else None
+
+
+def refusal_of(error: asyncpg.PostgresError) -> Refusal:
+    """What the sender of a refused result is told where it can't be kept aside; the error goes to the log."""
+    if isinstance(error, asyncpg.ForeignKeyViolationError):
+        return DatabaseUnavailableError("the region was removed just now; try again")
+    if isinstance(error, asyncpg.DataError | asyncpg.ProgramLimitExceededError):
+        log.warning("result refused by the database", error=in_brief(error))
+        return BadInputError("the result holds what can't be stored")
+    return unavailable(error)

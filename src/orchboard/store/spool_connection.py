@@ -192,8 +192,12 @@ class SpoolConnection:
             if self._size() == 0:
                 fresh.replace(self.path)
             else:
-                with suppress(FileExistsError):  # another worker was first
+                try:
                     self.path.hardlink_to(fresh)
+                except FileExistsError:
+                    pass  # another worker was first
+                except OSError:  # a file system without hard links
+                    fresh.replace(self.path)
         finally:
             fresh.unlink(missing_ok=True)
         sync_directory(self.path.parent)

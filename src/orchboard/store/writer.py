@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence, Set
 import asyncpg
 import structlog
 
-from orchboard.errors import BadInputError, DatabaseUnavailableError, KeyReusedError, Refusal
+from orchboard.errors import DatabaseUnavailableError, KeyReusedError, Refusal
 from orchboard.parsing import ParsedStats
 from orchboard.store.database import (
     LOST,
@@ -21,7 +21,7 @@ from orchboard.store.hosts import CANT_CONNECT
 from orchboard.store.inserts import Inserts
 from orchboard.store.kept_connection import KeptConnection, NotSentError
 from orchboard.store.overflow import keep
-from orchboard.store.row_errors import is_refusal
+from orchboard.store.row_errors import is_refusal, refusal_of
 from orchboard.store.spool import Spool
 from orchboard.store.write_queue import QueuedRow, WriteQueue
 from orchboard.tasks import end
@@ -266,14 +266,7 @@ class Writer:
             log.warning("results refused by the database go to the spool", error=in_brief(error))
             keep(self._spool, rows)
             return
-        refusal: Refusal
-        if isinstance(error, asyncpg.ForeignKeyViolationError):
-            refusal = DatabaseUnavailableError("the region was removed just now; try again")
-        elif isinstance(error, asyncpg.DataError | asyncpg.ProgramLimitExceededError):
-            log.warning("result refused by the database", error=in_brief(error))
-            refusal = BadInputError("the result holds what can't be stored")
-        else:
-            refusal = unavailable(error)
+        refusal = refusal_of(error)
         for row in rows:
             row.settle(refusal)
 
