@@ -92,7 +92,7 @@ class Store:
         except (DatabaseUnavailableError, TimeoutError):
             if self.spool is None:
                 raise
-            self.spool.is_away = True
+            self.spool.note_away()
             self._database.presence.look()
             return await self._writer.keep(parsed, key, digest, tester_id, came_at)
         if region_id is None:
