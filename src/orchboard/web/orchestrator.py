@@ -1,6 +1,5 @@
 """Why an orchestrator has no scores on its page."""
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -9,11 +8,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from orchboard.leaderboard import Leaderboard
-from orchboard.stats import JobType
+from orchboard.stats import JobType, is_address
 from orchboard.stored import StoredResult
 from orchboard.web.choice import ALL_TIME, Choice
-
-_ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 
 
 class Why(StrEnum):
@@ -38,10 +35,10 @@ async def find_absence(
     board: Leaderboard, choice: Choice, orchestrator: str, latest: Sequence[StoredResult]
 ) -> Absence:
     """Why `choice` shows no scores of an orchestrator. latest -- its results there"""
-    is_address = _ADDRESS.fullmatch(orchestrator) is not None
+    has_address = is_address(orchestrator)
     if latest:
         counted = any(result.is_scored for result in latest)
-        return Absence(Why.NAME if counted and not is_address else Why.UNSCORED, latest[0].received)
+        return Absence(Why.NAME if counted and not has_address else Why.UNSCORED, latest[0].received)
     window = board.window(ALL_TIME.bounds(board.now()))
     last = {}
     for job_type in JobType:
@@ -52,4 +49,4 @@ async def find_absence(
         return Absence(Why.ELSEWHERE, last[choice.job_type])
     if last:
         return Absence(Why.OTHER_JOB_TYPE, *last.values())
-    return Absence(Why.NEVER_TESTED if is_address else Why.NO_ADDRESS)
+    return Absence(Why.NEVER_TESTED if has_address else Why.NO_ADDRESS)
