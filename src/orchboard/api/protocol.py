@@ -147,6 +147,7 @@ class Protocol(ReadingProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
+        self._framing_bytes = 0
         if self._posting is None:
             super().on_body(body)
             return

@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from orchboard.api.endings import EndingProtocol
 from orchboard.api.refusals import error_response
+from orchboard.api.request_head import UNKNOWN_METHOD, RejectedRequestError, check_head
 from orchboard.api.responses import header_lines
 from orchboard.api.senders import CREDENTIALS
 
@@ -17,12 +18,14 @@ from orchboard.api.senders import CREDENTIALS
 # once, and holds 14,000.
 MAX_WAITING = 1000
 
-# The longest head that is waited for; one that comes at once may be as long as what is read at once.
+# The longest head that is waited for, trailers and what else frames a body alike. A head that comes at once may be as
+# long as what is read at once.
 MAX_HEAD_BYTES = 64 * 1024
 
 _REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r?\n")
 
 _TOO_LONG = error_response(431, f"the head is over {MAX_HEAD_BYTES} bytes")
+_MALFORMED = error_response(400, "this is not a valid HTTP/1.1 request")
 _TOO_MANY = error_response(429, f"over {MAX_WAITING} requests wait on this connection", {"Retry-After": "1"})
 
 ACCEPT_ENCODING = b"accept-encoding"
@@ -32,10 +35,6 @@ IF_NONE_MATCH = b"if-none-match"
 BODY = frozenset({b"content-length", b"transfer-encoding"})
 _ODD = frozenset({b"expect", b"content-encoding"})
 _NOTED = BODY | _ODD | {ACCEPT_ENCODING, IF_NONE_MATCH} | CREDENTIALS
-
-
-class TooManyWaitingError(Exception):
-    """Raised to stop the parser: MAX_WAITING."""
 
 
 class ReadingProtocol(EndingProtocol):
@@ -48,6 +47,18 @@ class ReadingProtocol(EndingProtocol):
     _head_bytes = 0
     _declines_upgrade = False
 
+    # What is being parsed, from the last head of the read before if that is not complete, and how much of it belongs to
+    # request lines that were found.
+    _raw = b""
+    _begun = b""
+    _found = 0
+
+    # Why the parser was stopped.
+    _rejection: Response | None = None
+
+    # Since a body brought something: chunk extensions, trailers.
+    _framing_bytes = 0
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.url = b""
@@ -58,13 +69,18 @@ class ReadingProtocol(EndingProtocol):
         """Have the parser read it, and say by when what is next must come; False when it is no HTTP, which is answered."""
         begins = self._expects_head
         self._heads = 0
+        self._framing_bytes += len(data)
         is_readable = self._parse(data, begins=begins)
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
+        if self._last_words is None:
+            if self._in_head and (
+                not self._heads or (begins and self._heads == 1)
+            ):  # else part of it is others'
+                self._head_bytes += len(data)
+            waited_for = self._head_bytes if self._in_head else self._framing_bytes
+            if waited_for > MAX_HEAD_BYTES and not self._expects_head:
                 self._end(_TOO_LONG)
-        if self._last_words is None and not (begins and self._expects_head and not self._heads):
-            self._set_due(len(data))
+            elif not (begins and self._expects_head and not self._heads):
+                self._set_due(len(data))
         return is_readable
 
     def _answers(self, method: bytes) -> bool:
@@ -74,11 +90,13 @@ class ReadingProtocol(EndingProtocol):
     def _parse(self, data: bytes, *, begins: bool) -> bool:
         """False when it is no HTTP, which is answered."""
         rest: bytes | memoryview = data
+        self._raw = self._begun + data if self._begun else data
+        self._found = 0
         try:
             while True:
                 try:
                     self.parser.feed_data(rest)
-                    return True
+                    break
                 except httptools.HttpParserUpgrade as upgrade:  # what follows, even a body, is left to us
                     rest = memoryview(rest)[upgrade.args[0] :]
                     self._parse_without_upgrade()
@@ -86,21 +104,25 @@ class ReadingProtocol(EndingProtocol):
             self.logger.warning("Invalid HTTP request received.")
             if len(self.url) >= MAX_HEAD_BYTES:
                 self._end(_TOO_LONG)
-            elif isinstance(error.__context__, TooManyWaitingError):
-                self._end(_TOO_MANY)
             else:
-                self._end(_unreadable(error, data if begins and self._heads == 1 else b""))
+                head = data if begins and self._heads == 1 else b""
+                self._end(self._rejection or _unreadable(error, head))
             return False
+        self._begun = self._raw[self._found :] if self._in_head else b""
+        self._raw = b""
+        if self._in_head and self.parser.get_http_version() == "0.9":  # or none: such a head has no end
+            self._end(_MALFORMED)
+            return False
+        return True
 
     def _parse_without_upgrade(self) -> None:
-        """Parse the head again that was read last, without its offer. After a CONNECT's comes a new request."""
+        """Parse the head again that was read last, without its offer."""
         method, version = self.parser.get_method(), self.parser.get_http_version()
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        if self._declines_upgrade:
-            self._heads -= 1
-            headers = header_lines(tuple(header for header in self.headers if header[0] != b"upgrade"))
-            self.parser.feed_data(b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version.encode(), headers))
+        self._heads -= 1
+        headers = header_lines(tuple(header for header in self.headers if header[0] != b"upgrade"))
+        self.parser.feed_data(b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version.encode(), headers))
 
     def on_message_begin(self) -> None:
         """A head has begun. uvicorn's scope is made when it is known to be wanted."""
@@ -133,23 +155,39 @@ class ReadingProtocol(EndingProtocol):
 
     def on_headers_complete(self) -> None:
         """Answer at once, begin to take a result in, or make an ASGI request of it."""
-        self._turn_to_answer()
+        try:
+            self._turn_to_answer()
+        except RejectedRequestError as error:
+            self._rejection = error.response
+            raise
         self._in_head = False  # unless that failed: it is the head then that is refused
+        self._framing_bytes = 0
 
     def _turn_to_answer(self) -> None:
-        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        if self.parser.should_upgrade() and method != b"CONNECT":
             self._declines_upgrade = True
             return
+        self._find_request_line(method, version)
+        self.url = check_head(method, self.url, version, self.headers)
         if (
             not self._is_odd
+            and version == "1.1"
             and self.parser.should_keep_alive()
-            and self.parser.get_http_version() == "1.1"
-            and self._answers(self.parser.get_method())
+            and self._answers(method)
         ):
             return
         if len(self.pipeline) >= MAX_WAITING:
-            raise TooManyWaitingError
+            raise RejectedRequestError(_TOO_MANY)
         self._to_application()
+
+    def _find_request_line(self, method: bytes, version: str) -> None:
+        """Find the line in what came: llhttp takes several spaces, RTSP/1.0 and ICE/1.0 for one space and HTTP/1.0."""
+        line = b"%b %b HTTP/%b\r\n" % (method, self.url, version.encode())
+        at = self._raw.find(line, self._found)
+        if at < 0:
+            raise RejectedRequestError(_MALFORMED)
+        self._found = at + len(line)
 
     def _to_application(self) -> None:
         """Make an ASGI request of what was parsed so far of this one."""
@@ -195,5 +233,5 @@ class ReadingProtocol(EndingProtocol):
 def _unreadable(error: httptools.HttpParserError, head: bytes) -> Response:
     """The answer to what is no HTTP request; `head` is how it began, if that is known."""
     if isinstance(error, httptools.HttpParserInvalidMethodError) and _REQUEST_LINE.match(head):
-        return error_response(405, "unknown method", {"Allow": "GET, HEAD, POST, OPTIONS"})
-    return error_response(400, "this is not a valid HTTP/1.1 request")
+        return UNKNOWN_METHOD
+    return _MALFORMED
