@@ -20,8 +20,8 @@ PATIENCE_S = 0.5
 
 @pytest.fixture(params=[True, False], ids=["short way", "application"])
 def served(request: pytest.FixtureRequest, settings: Settings, start_server: StartServer) -> RunningServer:
-    """A server with the short way on, or off."""
-    return start_server(replace(settings, short_way=request.param))
+    """A server with the short way on, or off, that keeps idle connections for half a second."""
+    return start_server(replace(settings, short_way=request.param, keep_alive_s=PATIENCE_S))
 
 
 def numbered(number: int) -> dict[str, object]:
@@ -32,7 +32,6 @@ def numbered(number: int) -> dict[str, object]:
 def hurried(monkeypatch: pytest.MonkeyPatch, served: RunningServer) -> RunningServer:
     """A server that waits for no client longer than half a second."""
     monkeypatch.setattr(Protocol, "patience_s", PATIENCE_S)
-    served._server.config.timeout_keep_alive = PATIENCE_S  # type: ignore[assignment] # seconds may have fractions
     return served
 
 

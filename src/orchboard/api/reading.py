@@ -8,15 +8,22 @@ import httptools
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from orchboard.api.bodies import Bodies, Held
 from orchboard.api.endings import EndingProtocol
+from orchboard.api.post_stats import parse_length
 from orchboard.api.refusals import error_response
 from orchboard.api.request_head import UNKNOWN_METHOD, RejectedRequestError, check_head
 from orchboard.api.responses import header_lines
 from orchboard.api.senders import CREDENTIALS
 
-# So many requests of one connection may wait for their turn, some 4 kB each: a quarter of a megabyte is read at
-# once, and holds 14,000.
+# Requests of one connection that may wait for their turn, 4 kB each: a quarter of a megabyte is read at once, and holds
+# 14,000.
 MAX_WAITING = 1000
+
+_WAITING_BYTES = 4096
+
+# A connection that holds no more than this, and is not in a body, is not counted.
+_LITTLE_BYTES = 4096
 
 # The longest head that is waited for, trailers and what else frames a body alike. A head that comes at once may be as
 # long as what is read at once.
@@ -56,6 +63,14 @@ class ReadingProtocol(EndingProtocol):
     # Why the parser was stopped.
     _rejection: Response | None = None
 
+    # What was received and is not answered, beside a head that is not complete, and its part in the memory of all.
+    _unanswered_bytes = 0
+    _held: Held | None = None
+    _bodies: Bodies | None = None
+
+    # Whose connection it is, or whose request came on it last.
+    address = ""
+
     # Since a body brought something: chunk extensions, trailers.
     _framing_bytes = 0
 
@@ -81,7 +96,49 @@ class ReadingProtocol(EndingProtocol):
                 self._end(_TOO_LONG)
             elif not (begins and self._expects_head and not self._heads):
                 self._set_due(len(data))
+                self._count_held()
         return is_readable
+
+    def _count_held(self) -> None:
+        """Count what is not answered into the memory of all, which may end this connection."""
+        is_in_body = self._is_in_body()
+        if not self._is_answering() and (not is_in_body or self._is_done()):
+            self._unanswered_bytes = 0
+        size = self._unanswered_bytes + len(self._begun)
+        if self._bodies is None or (size <= _LITTLE_BYTES and not is_in_body):
+            self._release()
+            return
+        if is_in_body and self._held is not None and not self._held.is_body:
+            self._release()
+        if self._held is None:
+            self.address = self._address_of_request()
+            promised = (
+                parse_length(self._noted.get(b"content-length", b"0").decode("latin-1")) if is_in_body else 0
+            )
+            begun = self._bodies.begin(self, self.address, promised, is_body=is_in_body)  # type: ignore[arg-type] # as in _find_room
+            if isinstance(begun, Response):
+                self._end(begun)
+                return
+            self._held = begun
+        self._bodies.resize(self._held, size)
+
+    def _release(self) -> None:
+        """Hold nothing any more."""
+        if self._held is not None and self._bodies is not None:
+            self._bodies.end(self._held)
+            self._held = None
+
+    def crowd_out(self, response: Response) -> None:
+        """Refuse the request that comes in: there is no memory for it."""
+        self._release()
+        if self._is_answering():
+            self.transport.abort()
+        else:
+            self._end(response)
+
+    def _address_of_request(self) -> str:
+        """Whose request it is that came in last."""
+        raise NotImplementedError
 
     def _answers(self, method: bytes) -> bool:
         """Whether the request whose head is complete needs no application."""
@@ -179,6 +236,8 @@ class ReadingProtocol(EndingProtocol):
             return
         if len(self.pipeline) >= MAX_WAITING:
             raise RejectedRequestError(_TOO_MANY)
+        if not self._is_done():
+            self._unanswered_bytes += _WAITING_BYTES
         self._to_application()
 
     def _find_request_line(self, method: bytes, version: str) -> None:
@@ -199,6 +258,16 @@ class ReadingProtocol(EndingProtocol):
         if self._is_finishing:
             self._announce_end()
 
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body."""
+        self._framing_bytes = 0
+        self._unanswered_bytes += len(body)
+        super().on_body(body)
+
+    def _is_done(self) -> bool:
+        """Whether the request before this one is answered."""
+        return self.cycle is None or self.cycle.response_complete
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._current = cycle
         super()._start_asgi_task(cycle, app)
@@ -215,6 +284,8 @@ class ReadingProtocol(EndingProtocol):
         elif self._last_words is not None:
             self._close(self._last_words)
             return
+        elif self._unanswered_bytes:
+            self._count_held()
         self._set_due()
 
     def _set_due(self, received: int = 0) -> None:
@@ -225,7 +296,7 @@ class ReadingProtocol(EndingProtocol):
         if self._is_answering():
             self._due_at = math.inf
         elif self._expects_head:
-            self._due_at = self.loop.time() + self.timeout_keep_alive
+            self._begin_idle()
         elif not self._in_head:
             self._note_received(received)
 
