@@ -45,6 +45,7 @@ class Size(Struct, frozen=True):
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     """A crowd from one address, one from forty, and bodies without a signature from one and from a hundred."""
+    await asyncio.to_thread(directory.chmod, 0o755)  # root's Postgres is another user's
     size = Size(_A_SECOND[scale], _SECONDS[scale])
     verdicts = []
     for name, sources in (("one address", _ONE), ("40 addresses", _MANY)):

@@ -175,16 +175,14 @@ def test_requests_that_wait_are_counted_too(served: RunningServer, settings: Set
 
 
 def test_signed_results_that_wait_for_the_database_are_the_writers(
-    served: RunningServer, settings: Settings
+    server: RunningServer, settings: Settings
 ) -> None:
-    if not served._server.lifespan.state["short_way"]:
-        pytest.skip("the application holds them")
     sent = post(transcoding(response_payload="x" * 100_000))
     with ExitStack() as stack:
         with locked(settings.postgres, "events"):
-            wires = [stack.enter_context(Wire(served.port, source=OTHER)) for _ in range(5)]
+            wires = [stack.enter_context(Wire(server.port, source=OTHER)) for _ in range(5)]
             for wire in wires:
                 wire.send(sent)
-            wait_until(lambda: len(served._server.server_state.tasks) == 5)
-            assert bodies_of(served)._held == 0
+            wait_until(lambda: len(server._server.server_state.tasks) == 5)
+            assert bodies_of(server)._held == 0
         assert [wire.reply().body for wire in wires] == [b"ok"] * 5

@@ -9,7 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.api import room
+from orchboard.api.protocol import Protocol
 from orchboard.config import Settings
+from tests.api.test_deadlines import RAW, fill
 from tests.api.wire import Wire, get, head, post
 from tests.conftest import RunningServer, StartServer, transcoding
 from tests.store.test_database import locked
@@ -97,6 +99,20 @@ def test_when_nothing_waits_the_newest_is_told_to_come_back(small: RunningServer
 def larger(settings: Settings, start_server: StartServer) -> RunningServer:
     """A server with room for 16, two of them for addresses that have signed."""
     return start_server(replace(settings, max_connections=16))
+
+
+def test_a_client_that_takes_nothing_of_its_answer_gives_way(
+    small: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Protocol, "look_s", 0.2)
+    fill(small)
+    time.sleep(room._GRACE_S + 0.1)  # the connection that did may go
+    with ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(Wire(small.port, receive_buffer=4096)).send(get(RAW) * 2)
+        time.sleep(room._GRACE_S + 1.0)
+        with Wire(small.port) as newest:
+            assert newest.ask(get(HOT)).status == 200
 
 
 def test_a_crowd_from_one_address_gives_way_to_others_at_once(larger: RunningServer) -> None:

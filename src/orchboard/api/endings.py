@@ -34,34 +34,27 @@ class EndingProtocol(TimedProtocol):
     _is_finishing = False
     _last_of_all: RequestResponseCycle | Exchange | None = None
 
+    _room: Room | None = None
+    _lingers = False
+
     # What is written before the connection is closed, once all requests before are answered.
     _last_words: bytes | None = None
 
     def _find_room(self, room: Room) -> None:
-        limit = room.limit_of(self)  # type: ignore[arg-type] # all are of the class that inherits
-        if len(self.connections) <= limit:
-            return
-        if room.is_for(self, self.connections, self.loop.time()):  # type: ignore[arg-type]
-            return
-        if len(self.connections) > limit + LINGERING:
-            self.transport.abort()
-        else:
+        if not room.is_for(self, self.connections, self.loop.time()):  # type: ignore[arg-type] # all are of the class that inherits
             self._end(_NO_ROOM)
 
     def waiting_since(self) -> float:
-        """Since when it waits for its client, by the loop's clock.
+        """Since when it waits for its client, by the loop's clock; infinity: it does not.
 
-        What comes, or is taken, slower than it may counts as waiting in part. Infinity: it does not wait;
-        -infinity: it was refused, and lingers.
+        What comes, or is taken, slower than it may counts as waiting in part.
         """
         if self.transport.is_closing():
             return math.inf
         if self._unsent:
             return self._take_by - self.patience_s + self.look_s
-        if self._is_answering():
+        if self._is_answering() or self._last_words is not None:
             return math.inf
-        if self._last_words is not None:
-            return -math.inf
         if self._expects_head:
             return self._due_at - self._idle_s
         return self._due_at - self.patience_s
@@ -72,6 +65,7 @@ class EndingProtocol(TimedProtocol):
 
     def give_way(self) -> None:
         """Close it at once."""
+        self.connections.discard(self)
         if self._unsent:
             self._reset()
         else:
@@ -158,12 +152,25 @@ class EndingProtocol(TimedProtocol):
             self._current.message_event.set()
         self._last_words = words
         self.transport.write(words)
-        if not self.transport.can_write_eof():  # TLS
+        if not self.transport.can_write_eof() or not self._may_linger():  # TLS has no end of one side
             self.transport.close()
             return
         self.transport.write_eof()
         self.flow.resume_reading()
         self._due_at = self.loop.time() + LINGER_S
+
+    def _may_linger(self) -> bool:
+        room = self._room
+        if room is not None and room.lingering < LINGERING:
+            room.lingering += 1
+            self._lingers = True
+        return room is None or self._lingers
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Leave."""
+        if self._lingers and self._room is not None:
+            self._room.lingering -= 1
+        super().connection_lost(exc)
 
 
 def _unread(transport: asyncio.Transport) -> bool:

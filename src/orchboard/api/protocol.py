@@ -13,7 +13,6 @@ from orchboard.api.post_head import PostHead
 from orchboard.api.post_stats import parse_length
 from orchboard.api.reading import ACCEPT_ENCODING, BODY, IF_NONE_MATCH, ReadingProtocol
 from orchboard.api.responses import header_lines
-from orchboard.api.room import Room
 from orchboard.api.senders import CREDENTIALS
 from orchboard.api.short_way import POST_TARGET, ShortWay
 from orchboard.api.signers import Signers
@@ -42,7 +41,7 @@ class Protocol(ReadingProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._short_way: ShortWay | None = self.app_state.get("short_way")
-        self._room: Room | None = self.app_state.get("room")
+        self._room = self.app_state.get("room")
         self._bodies = self.app_state.get("bodies")
         self._signers: Signers | None = self.app_state.get("signers")
         self.timeout_keep_alive = self.app_state.get("keep_alive_s", self.timeout_keep_alive)

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from orchboard.api.signers import Signers
 if TYPE_CHECKING:
     from orchboard.api.protocol import Protocol
 
-# Refused connections that may linger to read why, beside those there is room for. Any more are cut off.
+# Refused connections that may linger to read why, beside those there is room for. Any more are closed at once.
 LINGERING = 128
 
 # Descriptors left to the rest of the process: database, files, the loop's own.
@@ -37,6 +37,8 @@ class Room:
     body, or for more of its answer to be taken. First go those of the address that holds most, if it is a crowd, then the
     longest waiting, last those of addresses that have signed a result; a part of the connections is for these alone.
     An address can't take the place of one that holds less. When nothing has waited for a second, the newest is refused.
+
+    lingering -- connections that were refused: they hold no place
     """
 
     def __init__(self, limit: int, signers: Signers) -> None:
@@ -46,28 +48,29 @@ class Room:
         self._waiting: list[tuple[bool, int, float, Protocol]] = []
         self._crowds: dict[str, int] = {}
         self._signed = 0
+        self.lingering = 0
         self._looked_at = -math.inf
 
-    def limit_of(self, newcomer: "Protocol") -> int:
-        """How many connections there may be with this one."""
-        return self.limit if newcomer.address in self._signers else self.limit - self._reserved
-
-    def is_for(self, newcomer: "Protocol", connections: "Iterable[Protocol]", now: float) -> bool:
-        """Whether one more may stay, made room for if need be. `now` is by the loop's clock."""
+    def is_for(self, newcomer: "Protocol", connections: "Collection[Protocol]", now: float) -> bool:
+        """Whether a new connection, one of these, may stay, made room for if need be. `now` is by the loop's clock."""
+        is_signer = newcomer.address in self._signers
+        limit = self.limit if is_signer else self.limit - self._reserved
+        if len(connections) - self.lingering <= limit:
+            return True
         if now - self._looked_at >= _LOOK_EVERY_S:
             self._look(connections, now)
-        is_signer = newcomer.address in self._signers
         own = self._crowds.get(newcomer.address, 0)
         while self._waiting:
             is_theirs, crowd, _, oldest = self._waiting[-1]
             since = oldest.waiting_since()
-            if since < math.inf and not oldest.has_unread():
-                if since > -math.inf and not self._may_take(is_theirs, crowd, is_signer, own, now - since):
-                    return False
+            if since == math.inf or oldest.has_unread():
                 self._waiting.pop()
-                oldest.give_way()
-                return True
+                continue
+            if not self._may_take(is_theirs, crowd, is_signer, own, now - since):
+                return False
             self._waiting.pop()
+            oldest.give_way()
+            return True
         return False
 
     def _may_take(self, is_theirs: bool, crowd: int, is_signer: bool, own: int, waited_s: float) -> bool:
@@ -78,7 +81,7 @@ class Room:
             return False
         return waited_s > _GRACE_S or crowd > 2 * own
 
-    def _look(self, connections: "Iterable[Protocol]", now: float) -> None:
+    def _look(self, connections: "Collection[Protocol]", now: float) -> None:
         """Find all that wait; the first to go is the last."""
         self._looked_at = now
         found = list(connections)
@@ -91,7 +94,7 @@ class Room:
             for each in found
             if (since := each.waiting_since()) < math.inf
         ]
-        self._waiting = sorted(waiting, key=lambda each: (each[0] and each[2] > -math.inf, -each[1], each[2]))
+        self._waiting = sorted(waiting, key=lambda each: (each[0], -each[1], each[2]))
         self._waiting.reverse()
 
 
