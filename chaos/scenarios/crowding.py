@@ -21,7 +21,7 @@ TARGET = 0.999
 MEMORY_TARGET_MB = 100
 
 # Fewer than the crowd would hold, at 10 s each.
-_CONNECTIONS = {Scale.FULL: 500, Scale.SMALL: 150}
+_CONNECTIONS = {Scale.FULL: 500, Scale.SMALL: 300}
 _A_SECOND = {Scale.FULL: 120, Scale.SMALL: 60}
 _SECONDS = {Scale.FULL: 20.0, Scale.SMALL: 3.0}
 _BODIES = {Scale.FULL: 100, Scale.SMALL: 10}
