@@ -152,9 +152,9 @@ REFUSED: dict[str, tuple[int, bytes]] = {
     "a hexadecimal length": (400, framed(b"Content-Length: 0x5")),
     "a length with a fraction": (400, framed(b"Content-Length: %d.0" % len(BODY))),
     "a length over 64 bits": (400, framed(b"Content-Length: 184467440737095516%d" % (16 + len(BODY)))),
-    "gzip, chunked": (501, coded(b" gzip, chunked")),
-    "gzip, then chunked in its own line": (501, coded(b" gzip", b" chunked")),
-    "an empty member before chunked": (501, coded(b" , chunked")),
+    "gzip, chunked": (400, coded(b" gzip, chunked")),
+    "gzip, then chunked in its own line": (400, coded(b" gzip", b" chunked")),
+    "an empty member before chunked": (400, coded(b" , chunked")),
     "chunked, gzip": (400, coded(b" chunked, gzip")),
     "chunked twice": (400, coded(b" chunked, chunked")),
     "chunked twice, in two lines": (400, coded(b" chunked", b" chunked")),
@@ -166,7 +166,7 @@ REFUSED: dict[str, tuple[int, bytes]] = {
     "chunked behind VT": (400, coded(b" \x0bchunked")),
     "HTTP/1.0 with chunked": (400, coded(b" chunked", version=b"1.0")),
     "gzip, chunked with an offer to upgrade": (
-        501,
+        400,
         framed(b"Connection: upgrade", b"Upgrade: h2c", b"Transfer-Encoding: gzip, chunked", body=CHUNKS),
     ),
     # section 7: chunks

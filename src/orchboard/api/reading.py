@@ -2,17 +2,22 @@
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import httptools
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from orchboard.api.bodies import Bodies, Held
-from orchboard.api.endings import EndingProtocol
-from orchboard.api.post_stats import parse_length
+from orchboard.api.holding import HoldingProtocol
 from orchboard.api.refusals import error_response
-from orchboard.api.request_head import UNKNOWN_METHOD, RejectedRequestError, check_head
+from orchboard.api.request_head import (
+    HOST,
+    TRANSFER_ENCODING,
+    UNKNOWN_METHOD,
+    RejectedRequestError,
+    check_head,
+)
 from orchboard.api.responses import header_lines
 from orchboard.api.senders import CREDENTIALS
 
@@ -21,9 +26,6 @@ from orchboard.api.senders import CREDENTIALS
 MAX_WAITING = 1000
 
 _WAITING_BYTES = 4096
-
-# A connection that holds no more than this, and is not in a body, is not counted.
-_LITTLE_BYTES = 4096
 
 # The longest head that is waited for, trailers and what else frames a body alike. A head that comes at once may be as
 # long as what is read at once.
@@ -39,12 +41,12 @@ ACCEPT_ENCODING = b"accept-encoding"
 IF_NONE_MATCH = b"if-none-match"
 
 # A GET with one of the first, or any request with one of the others, takes the long way.
-BODY = frozenset({b"content-length", b"transfer-encoding"})
+BODY = frozenset({b"content-length", TRANSFER_ENCODING})
 _ODD = frozenset({b"expect", b"content-encoding"})
-_NOTED = BODY | _ODD | {ACCEPT_ENCODING, IF_NONE_MATCH} | CREDENTIALS
+_NOTED = BODY | _ODD | {HOST, ACCEPT_ENCODING, IF_NONE_MATCH} | CREDENTIALS
 
 
-class ReadingProtocol(EndingProtocol):
+class ReadingProtocol(HoldingProtocol):
     """uvicorn's HTTP protocol; a request the parser rejects is answered in JSON, and an unknown method with 405.
 
     An offer to upgrade is not taken up, as HTTP allows: Java's client offers h2c with every POST.
@@ -57,19 +59,10 @@ class ReadingProtocol(EndingProtocol):
     # What is being parsed, from the last head of the read before if that is not complete, and how much of it belongs to
     # request lines that were found.
     _raw = b""
-    _begun = b""
     _found = 0
 
     # Why the parser was stopped.
     _rejection: Response | None = None
-
-    # What was received and is not answered, beside a head that is not complete, and its part in the memory of all.
-    _unanswered_bytes = 0
-    _held: Held | None = None
-    _bodies: Bodies | None = None
-
-    # Whose connection it is, or whose request came on it last.
-    address = ""
 
     # Since a body brought something: chunk extensions, trailers.
     _framing_bytes = 0
@@ -77,7 +70,6 @@ class ReadingProtocol(EndingProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.url = b""
-        self._noted: dict[bytes, bytes] = {}
         self._is_odd = False
 
     def _read(self, data: bytes) -> bool:
@@ -87,9 +79,8 @@ class ReadingProtocol(EndingProtocol):
         self._framing_bytes += len(data)
         is_readable = self._parse(data, begins=begins)
         if self._last_words is None:
-            if self._in_head and (
-                not self._heads or (begins and self._heads == 1)
-            ):  # else part of it is others'
+            is_all_of_head = not self._heads or (begins and self._heads == 1)
+            if self._in_head and is_all_of_head:
                 self._head_bytes += len(data)
             waited_for = self._head_bytes if self._in_head else self._framing_bytes
             if waited_for > MAX_HEAD_BYTES and not self._expects_head:
@@ -98,47 +89,6 @@ class ReadingProtocol(EndingProtocol):
                 self._set_due(len(data))
                 self._count_held()
         return is_readable
-
-    def _count_held(self) -> None:
-        """Count what is not answered into the memory of all, which may end this connection."""
-        is_in_body = self._is_in_body()
-        if not self._is_answering() and (not is_in_body or self._is_done()):
-            self._unanswered_bytes = 0
-        size = self._unanswered_bytes + len(self._begun)
-        if self._bodies is None or (size <= _LITTLE_BYTES and not is_in_body):
-            self._release()
-            return
-        if is_in_body and self._held is not None and not self._held.is_body:
-            self._release()
-        if self._held is None:
-            self.address = self._address_of_request()
-            promised = (
-                parse_length(self._noted.get(b"content-length", b"0").decode("latin-1")) if is_in_body else 0
-            )
-            begun = self._bodies.begin(self, self.address, promised, is_body=is_in_body)  # type: ignore[arg-type] # as in _find_room
-            if isinstance(begun, Response):
-                self._end(begun)
-                return
-            self._held = begun
-        self._bodies.resize(self._held, size)
-
-    def _release(self) -> None:
-        """Hold nothing any more."""
-        if self._held is not None and self._bodies is not None:
-            self._bodies.end(self._held)
-            self._held = None
-
-    def crowd_out(self, response: Response) -> None:
-        """Refuse the request that comes in: there is no memory for it."""
-        self._release()
-        if self._is_answering():
-            self.transport.abort()
-        else:
-            self._end(response)
-
-    def _address_of_request(self) -> str:
-        """Whose request it is that came in last."""
-        raise NotImplementedError
 
     def _answers(self, method: bytes) -> bool:
         """Whether the request whose head is complete needs no application."""
@@ -226,7 +176,8 @@ class ReadingProtocol(EndingProtocol):
             self._declines_upgrade = True
             return
         self._find_request_line(method, version)
-        self.url = check_head(method, self.url, version, self.headers)
+        hosts, codings = self._values(HOST), self._values(TRANSFER_ENCODING)
+        self.url = check_head(method, self.url, version, hosts, codings)
         if (
             not self._is_odd
             and version == "1.1"
@@ -239,6 +190,14 @@ class ReadingProtocol(EndingProtocol):
         if not self._is_done():
             self._unanswered_bytes += _WAITING_BYTES
         self._to_application()
+
+    def _values(self, name: bytes) -> Sequence[bytes]:
+        """The values of all headers of a name, one of those that are noted."""
+        if name not in self._noted:
+            return ()
+        if not self._is_odd:
+            return (self._noted[name],)
+        return [value for known, value in self.headers if known == name]
 
     def _find_request_line(self, method: bytes, version: str) -> None:
         """Find the line in what came: llhttp takes several spaces, RTSP/1.0 and ICE/1.0 for one space and HTTP/1.0."""
@@ -263,10 +222,6 @@ class ReadingProtocol(EndingProtocol):
         self._framing_bytes = 0
         self._unanswered_bytes += len(body)
         super().on_body(body)
-
-    def _is_done(self) -> bool:
-        """Whether the request before this one is answered."""
-        return self.cycle is None or self.cycle.response_complete
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._current = cycle
