@@ -148,11 +148,10 @@ def test_a_client_behind_a_trusted_proxy_counts_as_itself(
 
 def test_an_ipv6_network_counts_as_one_client() -> None:
     signers = Signers(Proxies(()))
-    signers.note(signers.address_of(("2001:db8:1:2:3::4", 1)))
-    assert signers.address_of(("2001:db8:1:2::5", 1)) in signers
-    assert signers.address_of(("2001:db8:1:3::5", 1)) not in signers
-    assert signers.address_of(("::ffff:10.0.0.5", 1)) == "10.0.0.5"
-    assert signers.address_of(None) not in signers
+    signers.note(signers.address_of(("2001:db8:1:2:3::4", 1), ()))
+    assert signers.address_of(("2001:db8:1:2::5", 1), ()) in signers
+    assert signers.address_of(("2001:db8:1:3::5", 1), ()) not in signers
+    assert signers.address_of(("::ffff:10.0.0.5", 1), ()) == "10.0.0.5"
 
 
 def test_addresses_that_have_signed_fill_no_memory() -> None:

@@ -4,6 +4,7 @@ import resource
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from ipaddress import ip_network
 
 import pytest
 from msgspec.structs import replace
@@ -156,6 +157,24 @@ def test_places_are_kept_for_addresses_that_have_signed(
             with Wire(server.port, source="127.0.0.3") as another:
                 assert another.ask(get("/healthz")).status == 200
             assert signer.ask(get("/healthz")).status == 200
+
+
+def test_strangers_behind_a_trusted_proxy_give_way_to_others_behind_it(
+    settings: Settings, start_server: StartServer
+) -> None:
+    server = start_server(replace(settings, max_connections=16, trusted_proxies=(ip_network("127.0.0.1"),)))
+    with ExitStack() as stack:
+        kept = [stack.enter_context(Wire(server.port)) for _ in range(8)]
+        for wire in kept:
+            assert wire.ask(get(HOT, "X-Forwarded-For: 203.0.113.1")).status == 200
+        for _ in range(8):
+            wire = stack.enter_context(Wire(server.port))
+            wire.send(head("Content-Length: 5", "X-Forwarded-For: 203.0.113.9"))
+        begun(server, 8)
+        for _ in range(8):
+            newest = stack.enter_context(Wire(server.port))
+            assert newest.ask(get(HOT, "X-Forwarded-For: 203.0.113.2")).status == 200
+        assert [wire.ask(get(HOT)).status for wire in kept] == [200] * 8
 
 
 def test_the_limit_of_open_files_is_raised_as_far_as_it_may_and_no_further() -> None:

@@ -23,8 +23,9 @@ class HoldingProtocol(EndingProtocol):
     _held: Held | None = None
     _bodies: Bodies | None = None
 
-    # Whose connection it is, or whose request came on it last.
+    # Whose connection it is, or on one of a trusted proxy whose request is held; else empty.
     address = ""
+    _peer = ""
 
     # The last head of the read before, if that is not complete, from its request line at the latest.
     _begun = b""
@@ -61,6 +62,7 @@ class HoldingProtocol(EndingProtocol):
         if self._held is not None and self._bodies is not None:
             self._bodies.end(self._held)
             self._held = None
+            self.address = self._peer
 
     def _close(self, words: bytes) -> None:
         self._release()

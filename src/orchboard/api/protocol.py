@@ -55,8 +55,9 @@ class Protocol(ReadingProtocol):
         super().connection_made(transport)
         self._begin_time()
         if self._signers is not None:
-            self.address = self._signers.address_of(self.client)
             self._is_proxied = self._signers.is_proxy(self.client)
+            if not self._is_proxied:
+                self.address = self._peer = self._signers.address_of(self.client, ())
         if self._room is not None:
             self._find_room(self._room)
 

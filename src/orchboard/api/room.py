@@ -87,7 +87,7 @@ class Room:
         found = list(connections)
         least = self.limit // _CROWD_SHARE
         held = Counter(connection.address for connection in found)
-        self._crowds = {address: count for address, count in held.items() if count > least}
+        self._crowds = {address: count for address, count in held.items() if address and count > least}
         self._signed = sum(count for address, count in held.items() if address in self._signers)
         waiting = [
             (each.address in self._signers, self._crowds.get(each.address, 0), since, each)

@@ -14,14 +14,17 @@ _PREFIX_BITS = 64
 
 
 class Signers:
-    """Remembers addresses in memory, as the proxies that are trusted tell them. A restart forgets them."""
+    """Remembers addresses in memory, as the proxies that are trusted tell them. A restart forgets them.
+
+    No address is that of a trusted proxy: whose requests will come on such a connection is not known, and it has its part.
+    """
 
     def __init__(self, proxies: Proxies) -> None:
         self._proxies = proxies
         self._addresses: dict[str, None] = {}
 
     def __contains__(self, address: str) -> bool:
-        return address in self._addresses
+        return not address or address in self._addresses
 
     def note(self, address: str) -> None:
         """Remember an address from which a signed result came."""
@@ -30,10 +33,10 @@ class Signers:
                 del self._addresses[next(iter(self._addresses))]
             self._addresses[address] = None
 
-    def address_of(self, client: tuple[str, int] | None, headers: Sequence[tuple[bytes, bytes]] = ()) -> str:
+    def address_of(self, client: tuple[str, int] | None, headers: Sequence[tuple[bytes, bytes]]) -> str:
         """Whose request it is: an IPv4 address, a /64 of IPv6, empty when it is not known.
 
-        client -- of the connection; headers -- of the request, names in lower case; none: whose connection it is
+        client -- of the connection; headers -- of the request, names in lower case
         """
         scope: dict[str, Any] = {"client": client, "headers": headers}
         return _grouped(self._proxies.client_of(scope))
