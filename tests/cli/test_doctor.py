@@ -181,6 +181,18 @@ def test_the_references_database_is_described_before_anything_is_changed(
     assert run(fetch_schema_version(lambda: asyncpg.connect(empty_database))).version == 3
 
 
+def test_the_newest_result_is_one_that_is_not_ahead_of_the_clock(
+    orchboard: Orchboard, database_url: str
+) -> None:
+    for moment in ("infinity", "-infinity", "55840-01-02", "2100-01-01"):
+        insert = (
+            "INSERT INTO events (orchestrator, region_id, payload, event_time) VALUES ('0x1', 1, '{}', '%s')"
+        )
+        execute(database_url, insert % moment)
+    said = findings(orchboard("doctor", "--json", POSTGRES=database_url), "results")
+    assert said == [("warning", "there are none yet")]
+
+
 def test_a_role_that_cant_move_the_schema_is_told_what_it_lacks(
     orchboard: Orchboard, empty_database: str
 ) -> None:
