@@ -7,9 +7,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from orchboard.store.migrate import fetch_schema_version, migrate_to
+from orchboard.store.migrate import fetch_schema_version, load_migrations, migrate_to
 from tests.cli.conftest import Done, Orchboard
 from tests.conftest import Client, RunningServer, run, transcoding
+
+LATEST = len(load_migrations())
 
 
 def findings(done: Done, about: str) -> list[tuple[str, str]]:
@@ -191,6 +193,14 @@ def test_the_newest_result_is_one_that_is_not_ahead_of_the_clock(
         execute(database_url, insert % moment)
     said = findings(orchboard("doctor", "--json", POSTGRES=database_url), "results")
     assert said == [("warning", "there are none yet")]
+
+
+def test_the_way_out_of_a_half_taken_down_schema_is_said(orchboard: Orchboard, database_url: str) -> None:
+    execute(database_url, "UPDATE schema_migrations SET version = -1, dirty = true")
+    done = orchboard("doctor", POSTGRES=database_url, SECRET="sixteen bytes or more")
+    assert done.status == 1
+    assert "✗ schema: the ledgers disagree" in done.out
+    assert f"    `orchboard migrate force {LATEST}`, and all is as before" in done.out
 
 
 def test_a_role_that_cant_move_the_schema_is_told_what_it_lacks(

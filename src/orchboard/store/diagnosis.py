@@ -6,7 +6,7 @@ import socket
 import ssl
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -15,6 +15,9 @@ from msgspec import Struct
 from orchboard.store.database import Database
 from orchboard.store.queries import sql
 from orchboard.store.takeover import fetch_progress
+
+if TYPE_CHECKING:
+    from orchboard.store.ledgers import Obstacle
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -108,7 +111,7 @@ async def diagnose(database: Database, url: str, *, timeout_s: float) -> list[Fi
         for question in (_ask_server, _ask_schema, _ask_takeover, _ask_contents):
             try:
                 async with asyncio.timeout(timeout_s):
-                    findings += await question(database, connection, url)
+                    findings += await question(connection, url)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 findings.append(
                     Finding(
@@ -122,7 +125,7 @@ async def diagnose(database: Database, url: str, *, timeout_s: float) -> list[Fi
     return findings
 
 
-async def _ask_server(_: Database, connection: Connection, url: str) -> list[Finding]:
+async def _ask_server(connection: Connection, url: str) -> list[Finding]:
     asked_at = datetime.now(UTC)
     [row] = await connection.fetch(sql("diagnosis_server"))
     skew_s = ((row["clock"] - asked_at) - (datetime.now(UTC) - asked_at) / 2).total_seconds()
@@ -180,14 +183,16 @@ def _is_near(url: str) -> bool:
     return host.split(":")[0] in ("", "localhost", "127.0.0.1") or host.startswith("[::1]")
 
 
-async def _ask_schema(database: Database, connection: Connection, _: str) -> list[Finding]:
-    from orchboard.store.migrate import fetch_schema_version
+async def _ask_schema(connection: Connection, _: str) -> list[Finding]:
+    from orchboard.store.ledgers import fetch_ledgers
     from orchboard.store.migration_files import load_migrations
 
-    schema, latest = (await fetch_schema_version(database.connect), len(load_migrations()))
+    async with connection.transaction():
+        ledgers = await fetch_ledgers(connection)
+    version, latest = ledgers.current.version, len(load_migrations())
     invalid = [row["name"] for row in await connection.fetch(sql("diagnosis_indexes"))]
-    found = [_schema(schema.version, latest, dirty=schema.dirty)]
-    if schema.version < latest:
+    found = [_schema(version, latest, ledgers.obstacle(latest))]
+    if version < latest:
         [rights] = await connection.fetch(sql("diagnosis_privileges"))
         found += _missing_rights(
             rights["role"], rights["schema"], rights["may_create"], rights["owns_events"]
@@ -198,11 +203,9 @@ async def _ask_schema(database: Database, connection: Connection, _: str) -> lis
     return found
 
 
-def _schema(version: int, latest: int, *, dirty: bool) -> Finding:
-    if dirty:
-        says = f"migration {version} was begun and never finished (dirty)"
-        remedy = "Look at what it left, put it right, then `orchboard migrate force VERSION`."
-        return Finding(Level.ERROR, "schema", says, remedy)
+def _schema(version: int, latest: int, obstacle: "Obstacle | None") -> Finding:
+    if obstacle:
+        return Finding(Level.ERROR, "schema", obstacle.says, obstacle.remedy)
     if version < latest:
         says = f"at version {version}; this orchboard brings {latest}"
         return Finding(Level.WARNING, "schema", says, "`orchboard serve` or `orchboard migrate up` moves it.")
@@ -229,7 +232,7 @@ def _missing_rights(role: str, schema: str | None, may_create: bool, owns_events
     return found
 
 
-async def _ask_takeover(_: Database, connection: Connection, __: str) -> list[Finding]:
+async def _ask_takeover(connection: Connection, _: str) -> list[Finding]:
     if not await connection.fetchval(sql("ping")):
         return []
     progress = await fetch_progress(connection)
@@ -239,7 +242,7 @@ async def _ask_takeover(_: Database, connection: Connection, __: str) -> list[Fi
     return [Finding(Level.WARNING, "summaries", f"{progress.says}: long windows are slow until then", remedy)]
 
 
-async def _ask_contents(_: Database, connection: Connection, __: str) -> list[Finding]:
+async def _ask_contents(connection: Connection, _: str) -> list[Finding]:
     [rights] = await connection.fetch(sql("diagnosis_privileges"))
     if not rights["has_events"]:
         return []

@@ -38,6 +38,13 @@ class SchemaVersion(Struct, frozen=True):
     dirty: bool
 
 
+class Obstacle(Struct, frozen=True):
+    """Why no version can be run, and what a person does about it."""
+
+    says: str
+    remedy: str
+
+
 class Ledgers(Struct, frozen=True):
     """What both ledgers say; None where there is no row. `has_events`: whoever made that table."""
 
@@ -57,6 +64,53 @@ class Ledgers(Struct, frozen=True):
         """The version that counts: ours if there is one; dirty if either is."""
         dirty = any(ledger.dirty for ledger in (self.reference, self.ours) if ledger)
         return SchemaVersion(self.ours.version if self.ours else self.shared, dirty)
+
+    def obstacle(self, known: int) -> Obstacle | None:
+        """Why no version can be run, up or down; None when one can.
+
+        known -- the last version that this program has
+        """
+        if self.ours and self.shared < LAST_SHARED:
+            return self._taken_back(self.ours)
+        if not self.current.dirty:
+            return None
+        version = self.current.version
+        says = f"version {version} was begun and never finished"
+        if version > known:
+            return Obstacle(
+                f"version {version} was begun by a newer orchboard and never finished",
+                "Start that one again to end it.",
+            )
+        if self.reference and self.reference.dirty and self.reference.version < 1:
+            says = f"taking back version 1 was begun by golang-migrate, and never finished ({REFERENCE})"
+            found = LAST_SHARED if self.has_events else 0
+            return Obstacle(says, f"`orchboard migrate force {found}`: that is what is there.")
+        return Obstacle(
+            says,
+            f"Look whether its objects are there: `orchboard migrate force {version}` if they are, "
+            f"`orchboard migrate force {max(version - 1, 0)}` if not.",
+        )
+
+    def _taken_back(self, ours: SchemaVersion) -> Obstacle:
+        """What golang-migrate's `down` leaves of our schema.
+
+        It goes down to 1 without changing anything, as the reference has no way down from 2 and 3. The way down from 1
+        is one transaction: from our version 6 on it fails, as the view `results` depends on `events`.
+        """
+        shared = self.reference.version if self.reference else 0
+        says = f"the ledgers disagree: {OURS} says {ours.version}, {REFERENCE} says {shared}"
+        if self.has_events:
+            version = ours.version - 1 if ours.dirty else ours.version
+            return Obstacle(
+                f"{says}: golang-migrate was told to go down on it. The tables are still there",
+                f"`orchboard migrate force {version}`, and all is as before. To remove it all, `orchboard migrate goto 0` "
+                "after that.",
+            )
+        return Obstacle(
+            f"{says}, and there is no table `events`: golang-migrate, or somebody, dropped it",
+            f"Restore a backup into an empty database; or, to begin anew, drop what is left: `DROP TABLE {OURS}, "
+            "idempotency_keys; DROP FUNCTION payload_number;` after version 4 or 5.",
+        )
 
     def key(self, ledger: str) -> int:
         """The advisory lock that golang-migrate takes for this ledger, if its database came by URL.
