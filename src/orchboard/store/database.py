@@ -14,6 +14,7 @@ import asyncpg
 import structlog
 
 from orchboard.errors import DatabaseUnavailableError
+from orchboard.store.failures import NO_ANSWER, NOT_READY, explain_failure
 from orchboard.store.hosts import CANT_CONNECT, Hosts
 from orchboard.store.opening import Opening
 from orchboard.store.pool import Pool
@@ -45,10 +46,6 @@ _PLANNED_ONCE = _SESSION_SETTINGS | {"plan_cache_mode": "force_generic_plan"}
 
 # What asyncpg (0.32, coreproto.pyx) says before it writes anything to the connection.
 _NOT_SENT = ("cannot switch to state", "not connected")
-
-NO_ANSWER = "the database did not answer; try again"
-NOT_READY = "the database is being brought up to date; try again"
-SCHEMA_TOO_OLD = "the database's schema was taken back under the server; its operator has to look at it"
 
 LOST = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError)
 
@@ -84,7 +81,13 @@ class Database:
         self._pool: Pool | None = None
         self._pooler: bool | None = None
         self._opening = Opening(url, self.connect, timeout_s=timeout_s)
+        self._why_away = NO_ANSWER
         self.presence = Presence(self._is_there)
+
+    @property
+    def has_standbys(self) -> bool:
+        """Whether there are hosts to read from while none takes writes."""
+        return self._hosts.can_stand_in
 
     async def fetch(
         self, statement: str, *arguments: Any, patience_s: float = READ_PATIENCE_S, even_away: bool = False
@@ -96,7 +99,7 @@ class Database:
         even_away -- try it even though the database was away a moment ago
         """
         if self.presence.is_away and not even_away:
-            raise DatabaseUnavailableError(NO_ANSWER)
+            raise DatabaseUnavailableError(self._why_away)
         # As many connections as the pool may hold can be lost without having said so.
         for _ in range(self._size + 1):
             with suppress(asyncpg.InternalClientError):
@@ -182,16 +185,27 @@ class Database:
                 connection.terminate()
         except asyncpg.TooManyConnectionsError:
             return True
-        except (*LOST, asyncpg.InternalClientError):
+        except (*LOST, asyncpg.InternalClientError) as error:
+            self._note_why_away(error)
             return False
+        except asyncio.CancelledError:  # it took too long
+            self._why_away = NO_ANSWER
+            raise
         return True
+
+    def _note_why_away(self, error: Exception) -> None:
+        """What requests are told meanwhile; logged when it is not what it was before."""
+        told = explain_failure(error).told
+        if told not in (self._why_away, NO_ANSWER):
+            log.warning("database unavailable", because=told, error=in_brief(error))
+        self._why_away = told
 
 
 def unavailable(error: Exception) -> DatabaseUnavailableError:
     """What a request is told of an error that is one of LOST; the error itself goes to the log."""
-    log.warning("database unavailable", error=in_brief(error))
-    taken_back = isinstance(error, asyncpg.UndefinedTableError | asyncpg.UndefinedFunctionError)
-    return DatabaseUnavailableError(SCHEMA_TOO_OLD if taken_back else NO_ANSWER)
+    failure = explain_failure(error)
+    log.warning("database unavailable", because=failure.told, error=in_brief(error))
+    return DatabaseUnavailableError(failure.told)
 
 
 def in_brief(error: Exception) -> str:

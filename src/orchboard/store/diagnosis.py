@@ -1,9 +1,6 @@
 """What is wrong with a database, in words: why it can't be reached, and what it holds when it can."""
 
 import asyncio
-import re
-import socket
-import ssl
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
@@ -13,6 +10,7 @@ import asyncpg
 from msgspec import Struct
 
 from orchboard.store.database import Database
+from orchboard.store.failures import explain_failure
 from orchboard.store.queries import sql
 from orchboard.store.takeover import fetch_progress
 
@@ -42,55 +40,6 @@ class Finding(Struct, frozen=True):
     about: str
     says: str
     remedy: str = ""
-
-
-class Failure(Struct, frozen=True):
-    """Why the database can't be reached, and what to do."""
-
-    says: str
-    remedy: str
-
-
-def explain_failure(error: BaseException) -> Failure:
-    """An exception of the driver, for an operator. Anything unknown keeps its own words."""
-    text = " ".join(str(error).split())
-    for kinds, pattern, says, remedy in _FAILURES:
-        if isinstance(error, kinds) and re.search(pattern, text, re.IGNORECASE):
-            return Failure(says.format(text=text), remedy)
-    return Failure(f"{type(error).__name__}: {text}" if text else type(error).__name__, "Check POSTGRES.")
-
-
-def describe_failure(error: BaseException) -> str:
-    """`explain_failure` as one sentence."""
-    failure = explain_failure(error)
-    return f"{failure.says}. {failure.remedy}"
-
-
-# First match wins, so the particular comes before the general.
-_FAILURES: tuple[tuple[tuple[type[BaseException], ...], str, str, str], ...] = (
-    ((socket.gaierror,), "", "the host name is unknown (DNS: {text})", "Check the host in POSTGRES."),
-    ((ssl.SSLCertVerificationError,), "", "the server's certificate is not trusted: {text}",
-     "Name its authority with sslrootcert=… in POSTGRES, or use sslmode=require, which does not check."),
-    ((ssl.SSLError,), "", "the TLS handshake failed: {text}", "Check sslmode and the certificates in POSTGRES."),
-    ((ConnectionError,), "rejected SSL", "what answers there is a Postgres without TLS, or no Postgres", "Check the port; drop sslmode from POSTGRES, or turn ssl on there."),
-    ((FileNotFoundError,), "", "there is no socket where POSTGRES says: {text}", "Is Postgres running, and is the path right?"),
-    ((OSError,), "Errno 111|Errno 61|refused", "the connection was refused: nothing listens there",
-     "Is Postgres running, and are host and port right?"),
-    ((TimeoutError,), "", "no answer in time", "A firewall may drop the packets, or the server is overloaded."),
-    ((OSError,), "Errno 101|Errno 113|Errno 51|Errno 65|unreachable", "the host can't be reached from here",
-     "Check the network between here and there."),
-    ((asyncpg.InvalidPasswordError,), "", "the user or the password is wrong ({text})", "Check the user and password in POSTGRES."),
-    ((asyncpg.InvalidAuthorizationSpecificationError,), "pg_hba|encryption", "the server lets this user in from elsewhere only ({text})",
-     "Add a line to its pg_hba.conf, or sslmode=require to POSTGRES if it wants TLS."),
-    ((asyncpg.InvalidAuthorizationSpecificationError,), "", "the server refuses this user ({text})", "Check the user in POSTGRES."),
-    ((asyncpg.InvalidCatalogNameError,), "", "the server answers, but the database does not exist ({text})",
-     "`orchboard migrate up` makes it if the user may; otherwise CREATE DATABASE."),
-    ((asyncpg.TooManyConnectionsError,), "", "the server has no connection left ({text})",
-     "Lower DB_CONNECTIONS, raise max_connections there, or put a pooler between."),
-    ((asyncpg.CannotConnectNowError,), "", "the server is starting or stopping ({text})", "Try again in a moment."),
-    ((asyncpg.InsufficientPrivilegeError,), "", "the user may not do that ({text})", "GRANT it, or use the owner's user."),
-    ((asyncpg.ClientConfigurationError, ValueError), "", "POSTGRES can't be read: {text}", "Check the URL."),
-)  # fmt: skip
 
 
 async def diagnose(database: Database, url: str, *, timeout_s: float) -> list[Finding]:
@@ -197,6 +146,9 @@ async def _ask_schema(connection: Connection, _: str) -> list[Finding]:
         found += _missing_rights(
             rights["role"], rights["schema"], rights["may_create"], rights["owns_events"]
         )
+    else:
+        [row] = await connection.fetch(sql("ping"))
+        found += [_lacked(privilege, row["role"]) for privilege in row["missing"]]
     if invalid:
         says = f"{', '.join(invalid)} is invalid: building it was interrupted"
         found.append(Finding(Level.WARNING, "index", says, f"REINDEX INDEX CONCURRENTLY {invalid[0]};"))
@@ -213,6 +165,14 @@ def _schema(version: int, latest: int, obstacle: "Obstacle | None") -> Finding:
         says = f"at version {version}, newer than this orchboard's {latest}"
         return Finding(Level.WARNING, "schema", says, "Update orchboard here.")
     return Finding(Level.OK, "schema", f"at version {version}, the latest")
+
+
+def _lacked(privilege: str, role: str) -> Finding:
+    """A privilege that reading or writing needs, as `ping` names it."""
+    grantee = "" if " TO " in privilege else f' TO "{role}"'
+    return Finding(
+        Level.ERROR, "privileges", f"role {role} lacks {privilege}", f"GRANT {privilege}{grantee};"
+    )
 
 
 def _missing_rights(role: str, schema: str | None, may_create: bool, owns_events: bool) -> list[Finding]:
@@ -233,7 +193,8 @@ def _missing_rights(role: str, schema: str | None, may_create: bool, owns_events
 
 
 async def _ask_takeover(connection: Connection, _: str) -> list[Finding]:
-    if not await connection.fetchval(sql("ping")):
+    [row] = await connection.fetch(sql("ping"))
+    if not row["ready"] or row["missing"]:
         return []
     progress = await fetch_progress(connection)
     if progress.is_done or not progress.results:
