@@ -15,7 +15,7 @@ from orchboard.store.queries import sql
 from orchboard.store.takeover import fetch_progress
 
 if TYPE_CHECKING:
-    from orchboard.store.ledgers import Obstacle
+    from orchboard.store.ledgers import Ledgers
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -133,14 +133,17 @@ def _is_near(url: str) -> bool:
 
 
 async def _ask_schema(connection: Connection, _: str) -> list[Finding]:
-    from orchboard.store.ledgers import fetch_ledgers
+    from orchboard.store.ledgers import fetch_elsewhere, fetch_ledgers, search_path_advice
     from orchboard.store.migration_files import load_migrations
 
     async with connection.transaction():
         ledgers = await fetch_ledgers(connection)
     version, latest = ledgers.current.version, len(load_migrations())
     invalid = [row["name"] for row in await connection.fetch(sql("diagnosis_indexes"))]
-    found = [_schema(version, latest, ledgers.obstacle(latest))]
+    found = [_schema(ledgers, latest)]
+    if version and (elsewhere := await fetch_elsewhere(connection)):
+        says = f"no result is in the schema {ledgers.schema}, but the schema {elsewhere} holds a leaderboard with results"
+        found.append(Finding(Level.WARNING, "schema", says, search_path_advice(elsewhere)))
     if version < latest:
         [rights] = await connection.fetch(sql("diagnosis_privileges"))
         found += _missing_rights(
@@ -155,16 +158,17 @@ async def _ask_schema(connection: Connection, _: str) -> list[Finding]:
     return found
 
 
-def _schema(version: int, latest: int, obstacle: "Obstacle | None") -> Finding:
-    if obstacle:
+def _schema(ledgers: "Ledgers", latest: int) -> Finding:
+    version, place = ledgers.current.version, f"in the schema {ledgers.schema}"
+    if obstacle := ledgers.obstacle(latest):
         return Finding(Level.ERROR, "schema", obstacle.says, obstacle.remedy)
     if version < latest:
-        says = f"at version {version}; this orchboard brings {latest}"
+        says = f"at version {version}, {place}; this orchboard brings {latest}"
         return Finding(Level.WARNING, "schema", says, "`orchboard serve` or `orchboard migrate up` moves it.")
     if version > latest:
-        says = f"at version {version}, newer than this orchboard's {latest}"
+        says = f"at version {version}, {place}, newer than this orchboard's {latest}"
         return Finding(Level.WARNING, "schema", says, "Update orchboard here.")
-    return Finding(Level.OK, "schema", f"at version {version}, the latest")
+    return Finding(Level.OK, "schema", f"at version {version}, the latest, {place}")
 
 
 def _lacked(privilege: str, role: str) -> Finding:

@@ -9,6 +9,7 @@ statement's parse and its execution would otherwise reach two different servers.
 
 import zlib
 from typing import TypeAlias
+from urllib.parse import quote
 
 import asyncpg
 from msgspec import Struct
@@ -30,6 +31,24 @@ SELECT current_schema() AS schema, current_database() AS database,
        to_regclass(quote_ident(current_schema()) || '.orchboard_migrations') IS NOT NULL AS ours
 """
 
+# Schemas beside the current one that hold the tables of a leaderboard which this role may read. None when somebody chose
+# the current one: in the URL, or for the role or the database.
+_OTHERS = """
+SELECT quote_ident(n.nspname) AS schema, EXISTS (
+    SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = 'events_before'
+) AS is_moving
+FROM pg_namespace n
+WHERE n.nspname <> current_schema() AND has_schema_privilege(n.oid, 'USAGE')
+AND (
+    SELECT count(*) FROM pg_class
+    WHERE relnamespace = n.oid AND relname IN ('events', 'regions', 'job_types') AND relkind = 'r'
+    AND has_table_privilege(oid, 'SELECT')
+) = 3
+AND (SELECT source FROM pg_settings WHERE name = 'search_path')
+IN ('default', 'environment variable', 'configuration file', 'command line')
+ORDER BY n.nspname
+"""
+
 
 class SchemaVersion(Struct, frozen=True):
     """Where the schema stands; 0 is nothing. `dirty`: that version was begun and never finished."""
@@ -46,13 +65,17 @@ class Obstacle(Struct, frozen=True):
 
 
 class Ledgers(Struct, frozen=True):
-    """What both ledgers say; None where there is no row. `has_events`: whoever made that table."""
+    """What both ledgers say; None where there is no row. `has_events`: whoever made that table.
+
+    elsewhere -- another schema, quoted, that holds a leaderboard with results, where this one holds nothing
+    """
 
     schema: str
     database: str
     has_events: bool
     reference: SchemaVersion | None
     ours: SchemaVersion | None
+    elsewhere: str | None = None
 
     @property
     def shared(self) -> int:
@@ -70,6 +93,12 @@ class Ledgers(Struct, frozen=True):
 
         known -- the last version that this program has
         """
+        if self.elsewhere:
+            return Obstacle(
+                f"there is nothing in the schema {self.schema}, which POSTGRES leads to, but a leaderboard with results "
+                f"in the schema {self.elsewhere}",
+                f"{search_path_advice(self.elsewhere)} To begin anew in {self.schema}, name that one so.",
+            )
         if self.ours and self.shared < LAST_SHARED:
             return self._taken_back(self.ours)
         if not self.current.dirty:
@@ -128,7 +157,32 @@ async def fetch_ledgers(connection: Connection) -> Ledgers:
         raise SetupError("the search_path of this database and role names no schema that exists")
     reference = await _fetch(connection, REFERENCE) if found["reference"] else None
     ours = await _fetch(connection, OURS) if found["ours"] else None
-    return Ledgers(found["schema"], found["database"], found["events"], reference, ours)
+    is_empty = not (found["events"] or reference or ours)
+    elsewhere = await _fetch_board_with_results(connection) if is_empty else None
+    return Ledgers(found["schema"], found["database"], found["events"], reference, ours, elsewhere)
+
+
+async def fetch_elsewhere(connection: Connection) -> str | None:
+    """Another schema, quoted, that holds a leaderboard with results, where this one has none; None: there is no such."""
+    if await connection.fetchval("SELECT has_table_privilege(to_regclass('results'), 'SELECT')") and (
+        await connection.fetchval("SELECT EXISTS (SELECT FROM results)")
+    ):
+        return None
+    return await _fetch_board_with_results(connection)
+
+
+async def _fetch_board_with_results(connection: Connection) -> str | None:
+    for schema, is_moving in await connection.fetch(_OTHERS):
+        for table in ("events", "events_before") if is_moving else ("events",):
+            if await connection.fetchval(f"SELECT EXISTS (SELECT FROM {schema}.{table})"):  # noqa: S608 - quoted
+                return str(schema)
+    return None
+
+
+def search_path_advice(schema: str) -> str:
+    """What to add to POSTGRES, or where else to say it, to use a schema."""
+    option = quote("-csearch_path=" + schema.replace("\\", "\\\\").replace(" ", "\\ "))
+    return f"Add `options={option}` to the parameters of POSTGRES, or say ALTER ROLE … SET search_path = {schema}."
 
 
 async def _fetch(connection: Connection, ledger: str) -> SchemaVersion | None:

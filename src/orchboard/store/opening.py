@@ -11,6 +11,7 @@ import structlog
 
 from orchboard.errors import SetupError
 from orchboard.store.hosts import NoWritableHostError
+from orchboard.store.ledgers import fetch_elsewhere, search_path_advice
 from orchboard.store.migrate import Step, ensure_database, migrate_to
 from orchboard.tasks import end
 
@@ -68,8 +69,25 @@ class Opening:
         steps: list[Step] = []
         try:
             await migrate_to(self._connect, on_step=lambda step: _log_step(step, steps))
+            await self._say_where()
         except asyncpg.InternalClientError as error:  # of a server that is being stopped
             raise ConnectionResetError(str(error)) from error
+
+    async def _say_where(self) -> None:
+        connection = await self._connect()
+        try:
+            async with connection.transaction():
+                schema = await connection.fetchval("SELECT current_schema()")
+                elsewhere = await fetch_elsewhere(connection)
+        finally:
+            connection.terminate()
+        log.info("the database is ready", schema=schema)
+        if elsewhere:
+            log.warning(
+                f"another schema holds a leaderboard with results, this one none. {search_path_advice(elsewhere)}",
+                schema=schema,
+                other=elsewhere,
+            )
 
 
 def _log_step(step: Step, steps: list[Step]) -> None:
