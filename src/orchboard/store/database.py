@@ -14,6 +14,7 @@ import asyncpg
 import structlog
 
 from orchboard.errors import DatabaseUnavailableError
+from orchboard.store.encoding import UTF8, connection_options, encoding_of
 from orchboard.store.failures import NO_ANSWER, NOT_READY, explain_failure
 from orchboard.store.hosts import CANT_CONNECT, Hosts
 from orchboard.store.opening import Opening
@@ -80,6 +81,7 @@ class Database:
         self.timeout_s = timeout_s
         self._pool: Pool | None = None
         self._pooler: bool | None = None
+        self.encoding = UTF8
         self._opening = Opening(url, self.connect, timeout_s=timeout_s)
         self._why_away = NO_ANSWER
         self.presence = Presence(self._is_there)
@@ -146,13 +148,14 @@ class Database:
         planned_once -- keep a statement's first plan, where nothing between us and Postgres prevents it
         """
         if self._pooler is None:
-            self._pooler = await _is_pooler(self._hosts, self.timeout_s)
+            self._pooler, self.encoding = await _find_out(self._hosts, self.timeout_s)
         return await self._hosts.connect(
             timeout_s=self.timeout_s, **self._options(_PLANNED_ONCE if planned_once else _SESSION_SETTINGS)
         )
 
     def _options(self, settings: dict[str, str]) -> dict[str, Any]:
-        return {"statement_cache_size": 0} if self._pooler else {"server_settings": settings}
+        kept = {"statement_cache_size": 0} if self._pooler else {"server_settings": settings}
+        return kept | connection_options(self.encoding)
 
     async def open(self) -> Pool:
         """The pool, once the database is created and migrated, however long that takes."""
@@ -254,11 +257,13 @@ async def _patiently(attempt: Callable[[], Awaitable[T]], patience_s: float) -> 
         pause_s = min(pause_s * 2, 0.5)
 
 
-async def _is_pooler(hosts: Hosts, timeout_s: float) -> bool:
-    """Whether something between us and Postgres drops or refuses session settings: pgbouncer and kin.
+async def _find_out(hosts: Hosts, timeout_s: float) -> tuple[bool, str]:
+    """Whether something between us and Postgres drops or refuses session settings, pgbouncer and kin; and the encoding
+    of the database.
 
     Behind one, no statement may be prepared by name, and settings can't be relied on.
     """
+    refused = False
     try:
         connection = await hosts.connect(
             timeout_s=timeout_s, server_settings=_SESSION_SETTINGS, statement_cache_size=0
@@ -266,9 +271,10 @@ async def _is_pooler(hosts: Hosts, timeout_s: float) -> bool:
     except asyncpg.ProtocolViolationError as error:
         if "startup parameter" not in str(error):
             raise
-        return True
+        refused = True
+        connection = await hosts.connect(timeout_s=timeout_s, statement_cache_size=0)
     try:
-        mode = await connection.fetchval("SELECT current_setting('plan_cache_mode')")
+        mode = None if refused else await connection.fetchval("SELECT current_setting('plan_cache_mode')")
+        return mode != _SESSION_SETTINGS["plan_cache_mode"], encoding_of(connection)
     finally:
         await connection.close()
-    return bool(mode != _SESSION_SETTINGS["plan_cache_mode"])

@@ -10,6 +10,7 @@ import asyncpg
 from msgspec import Struct
 
 from orchboard.store.database import Database
+from orchboard.store.encoding import UTF8, encoding_of
 from orchboard.store.failures import explain_failure
 from orchboard.store.queries import sql
 from orchboard.store.takeover import fetch_progress
@@ -81,6 +82,7 @@ async def _ask_server(connection: Connection, url: str) -> list[Finding]:
     return [
         _version(row["version"], row["major"]),
         _clock(skew_s),
+        *([] if (encoding := encoding_of(connection)) == UTF8 else [_encoding(encoding)]),
         *([] if row["encrypted"] or _is_near(url) else [_NOT_ENCRYPTED]),
         *([_POOLED] if row["pooled"] else []),
         *([_READ_ONLY] if row["read_only"] else []),
@@ -94,6 +96,16 @@ def _version(version: str, major: int) -> Finding:
             Level.ERROR, "version", f"PostgreSQL {version} is too old", f"Use {OLDEST_MAJOR} or newer."
         )
     return Finding(Level.OK, "version", f"PostgreSQL {version}")
+
+
+def _encoding(encoding: str) -> Finding:
+    return Finding(
+        Level.WARNING,
+        "encoding",
+        f"the database's encoding is {encoding}: text that it can't hold is stored with `?` in its place",
+        "Move it: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0 LOCALE 'C'; pg_dump the old one into it while "
+        "no server runs; and have POSTGRES name the new one.",
+    )
 
 
 def _unsafe(off: list[str]) -> Finding:

@@ -10,6 +10,7 @@ import asyncpg
 import structlog
 
 from orchboard.errors import SetupError
+from orchboard.store.encoding import UTF8, encoding_of
 from orchboard.store.hosts import NoWritableHostError
 from orchboard.store.ledgers import fetch_elsewhere, search_path_advice
 from orchboard.store.migrate import Step, ensure_database, migrate_to
@@ -68,10 +69,22 @@ class Opening:
             raise NoWritableHostError from error
         steps: list[Step] = []
         try:
+            await self._say_encoding()
             await migrate_to(self._connect, on_step=lambda step: _log_step(step, steps))
             await self._say_where()
         except asyncpg.InternalClientError as error:  # of a server that is being stopped
             raise ConnectionResetError(str(error)) from error
+
+    async def _say_encoding(self) -> None:
+        connection = await self._connect()
+        encoding = encoding_of(connection)
+        connection.terminate()
+        if encoding != UTF8:
+            log.warning(
+                "the database's encoding is not UTF8: text that it can't hold is stored with `?` in its place; "
+                "`orchboard doctor` says what to do",
+                encoding=encoding,
+            )
 
     async def _say_where(self) -> None:
         connection = await self._connect()
