@@ -10,9 +10,11 @@ from urllib.parse import quote
 import asyncpg
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from orchboard.config import Settings
-from orchboard.store import queries
+from orchboard.store import create_database, queries
+from orchboard.store.database import Database
 from orchboard.store.encoding import fitting
 from orchboard.store.migrate import migrate_to
 from tests.cli.conftest import *  # noqa: F403 - its fixtures
@@ -151,8 +153,14 @@ def test_the_references_rows_are_taken_over_and_read(
 
 
 def test_the_start_and_doctor_say_so(orchboard: Orchboard, database: str, encoding: str) -> None:
-    done = orchboard("migrate", "up", POSTGRES=database)
-    assert done.status == 0, done.err
+    async def start() -> None:
+        opened = Database(database, connections=1, timeout_s=20)
+        await opened.open()
+        await opened.close()
+
+    with capture_logs() as logged:
+        run(start())
+    assert [line["encoding"] for line in logged if "encoding is not UTF8" in line["event"]] == [encoding]
     done = orchboard("doctor", POSTGRES=database, SECRET="sixteen bytes or more")
     assert done.status == 0
     assert f"! encoding: the database's encoding is {encoding}" in done.out
@@ -169,6 +177,28 @@ def test_latin1_holds_what_python_says_it_holds(database: str) -> None:
 
     every = "".join(map(chr, range(1, 256)))
     assert fitting(every, "iso8859-1") == every == run(stored(every))
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1"])
+def test_a_database_that_is_made_is_in_utf8_whatever_the_servers_own_are_in(
+    server_url: str, database: str
+) -> None:
+    name = f"made_{os.getpid()}_{next(_numbers)}"
+
+    async def make() -> str:
+        connection = await asyncpg.connect(database)  # in place of `postgres`
+        try:
+            assert await create_database._create(connection, name)
+        finally:
+            await connection.close()
+        made = await asyncpg.connect(with_database(server_url, name))
+        try:
+            return str(await made.fetchval("SELECT current_setting('server_encoding')"))
+        finally:
+            await made.close()
+
+    assert run(make()) == "UTF8"
+    run(_execute(server_url, f"DROP DATABASE {name}"))
 
 
 def test_sql_is_text_that_any_database_of_the_reference_can_read() -> None:

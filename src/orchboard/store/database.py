@@ -149,6 +149,12 @@ class Database:
         """
         if self._pooler is None:
             self._pooler, self.encoding = await _find_out(self._hosts, self.timeout_s)
+            if self.encoding != UTF8:
+                log.warning(
+                    "the database's encoding is not UTF8: text that it can't hold is stored with `?` in its place; "
+                    "`orchboard doctor` says what to do",
+                    encoding=self.encoding,
+                )
         return await self._hosts.connect(
             timeout_s=self.timeout_s, **self._options(_PLANNED_ONCE if planned_once else _SESSION_SETTINGS)
         )

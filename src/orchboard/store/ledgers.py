@@ -35,7 +35,8 @@ SELECT current_schema() AS schema, current_database() AS database,
 # the current one: in the URL, or for the role or the database.
 _OTHERS = """
 SELECT quote_ident(n.nspname) AS schema, EXISTS (
-    SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = 'events_before'
+    SELECT FROM pg_class
+    WHERE relnamespace = n.oid AND relname = 'events_before' AND has_table_privilege(oid, 'SELECT')
 ) AS is_moving
 FROM pg_namespace n
 WHERE n.nspname <> current_schema() AND has_schema_privilege(n.oid, 'USAGE')

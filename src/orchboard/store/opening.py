@@ -10,10 +10,10 @@ import asyncpg
 import structlog
 
 from orchboard.errors import SetupError
-from orchboard.store.encoding import UTF8, encoding_of
 from orchboard.store.hosts import NoWritableHostError
 from orchboard.store.ledgers import fetch_elsewhere, search_path_advice
 from orchboard.store.migrate import Step, ensure_database, migrate_to
+from orchboard.store.queries import sql
 from orchboard.tasks import end
 
 Connect: TypeAlias = "Callable[[], Awaitable[asyncpg.Connection[asyncpg.Record]]]"
@@ -69,22 +69,10 @@ class Opening:
             raise NoWritableHostError from error
         steps: list[Step] = []
         try:
-            await self._say_encoding()
             await migrate_to(self._connect, on_step=lambda step: _log_step(step, steps))
             await self._say_where()
         except asyncpg.InternalClientError as error:  # of a server that is being stopped
             raise ConnectionResetError(str(error)) from error
-
-    async def _say_encoding(self) -> None:
-        connection = await self._connect()
-        encoding = encoding_of(connection)
-        connection.terminate()
-        if encoding != UTF8:
-            log.warning(
-                "the database's encoding is not UTF8: text that it can't hold is stored with `?` in its place; "
-                "`orchboard doctor` says what to do",
-                encoding=encoding,
-            )
 
     async def _say_where(self) -> None:
         connection = await self._connect()
@@ -92,9 +80,15 @@ class Opening:
             async with connection.transaction():
                 schema = await connection.fetchval("SELECT current_schema()")
                 elsewhere = await fetch_elsewhere(connection)
+                row = await connection.fetchrow(sql("ping"))
         finally:
             connection.terminate()
+        assert row is not None  # noqa: S101 - it always has one
         log.info("the database is ready", schema=schema)
+        if row["missing"]:
+            log.error("the database's role lacks privileges: see `orchboard doctor`", missing=row["missing"])
+        if row["read_only"]:
+            log.warning("the database is read-only: results can't be stored")
         if elsewhere:
             log.warning(
                 f"another schema holds a leaderboard with results, this one none. {search_path_advice(elsewhere)}",
