@@ -152,6 +152,23 @@ def test_the_references_rows_are_taken_over_and_read(
     assert "São Paulo" in client.get("/api/regions").data.decode()
 
 
+@pytest.mark.parametrize("encoding", ["SQL_ASCII"])
+def test_bytes_of_others_that_are_no_text_are_told_by_name(
+    settings: Settings, database: str, start_server: StartServer
+) -> None:
+    client = Client(start_server(replace(settings, postgres=database)).url)
+    assert client.post_stats(ai()).data == b"ok"
+    payload = """('{"pipeline":"' || E'\\xe9' || '","model":"m"}')::jsonb"""
+    run(
+        _execute(
+            database, f"INSERT INTO events (orchestrator, region_id, payload) VALUES ('0xa', 2, {payload})"
+        )
+    )
+    answer = client.get("/api/aggregated_stats", job_type="ai", since=1)
+    assert answer.status == 503
+    assert answer.json()["error"].startswith("the database holds text that is no valid UTF-8")
+
+
 def test_the_start_and_doctor_say_so(orchboard: Orchboard, database: str, encoding: str) -> None:
     async def start() -> None:
         opened = Database(database, connections=1, timeout_s=20)

@@ -53,6 +53,9 @@ LOST = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError)
 # The database is there and refuses what it was given; given again, it will again.
 BAD_ROW = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 
+# What was stored can't be read: what is sent fits the encoding.
+_BROKEN_TEXT = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
+
 # The connection went away with the statement: the server was killed or stopped, or is no primary any more.
 _GONE = (
     ConnectionError,
@@ -126,7 +129,7 @@ class Database:
                             connection.terminate()
                         return None
         except LOST as error:
-            if isinstance(error, BAD_ROW):
+            if isinstance(error, BAD_ROW) and not isinstance(error, _BROKEN_TEXT):
                 raise
             if patience_s > 0 and isinstance(error, _AWAY):
                 self.presence.look()

@@ -18,6 +18,7 @@ _GONE = "the database does not exist; its operator has to look at it"
 _FULL = "the database has no room left; its operator has to look at it"
 _CROWDED = "the database has no connection left; try again"
 _STARTING = "the database is starting or stopping; try again"
+_BROKEN_TEXT = "the database holds text that is no valid UTF-8; its operator has to look at it"
 _BUSY = "the database took too long; try again"
 
 
@@ -89,6 +90,8 @@ _KINDS = (
     _Kind((asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError, asyncpg.UndefinedObjectError), "",
           SCHEMA_DIFFERS, "the schema is not the one that this orchboard was made for ({text})",
           "`orchboard migrate version` says where it stands; was it taken back, or is another orchboard newer?"),
+    _Kind((asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError), "", _BROKEN_TEXT,
+          "a stored text is no valid UTF-8 ({text})", "Find and correct it: a database in SQL_ASCII takes any bytes, and another program wrote these."),
     _Kind((asyncpg.InvalidSchemaNameError,), "", SCHEMA_DIFFERS, "the search_path names no schema that exists ({text})", "Check search_path, in POSTGRES and of the role."),
     _Kind((asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError), "", _BUSY, "a statement took too long ({text})", "Look for long locks in pg_stat_activity."),
     _Kind((asyncpg.ClientConfigurationError, ValueError), "", NO_ANSWER, "POSTGRES can't be read: {text}", "Check the URL."),
