@@ -56,7 +56,7 @@ class Model:
         if since is None:
             since = now - DAY_S if until is None or until > now + 3600 else -math.inf
         for result in self.results:
-            if since <= result.received <= (now if until is None else until) and all(
+            if since <= result.received <= (math.inf if until is None else until) and all(
                 asked.get(name) in (None, getattr(result, name)) for name in names
             ):
                 yield result
@@ -119,7 +119,11 @@ class Model:
         return answer
 
     def pipelines(self, now: float, asked: dict[str, Any]) -> dict[str, Any]:
-        seen = [r for r in self.fetch(now, asked, "region") if r.pipeline and r.model]
+        seen = [
+            r
+            for r in self.fetch(now, asked, "region")
+            if r.pipeline and r.model and r.is_scored and r.orchestrator
+        ]
         rows = [
             {
                 "id": pipeline,

@@ -35,13 +35,13 @@ class Leaderboard:
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.store = store
-        self._default_window = default_window
+        self.default_window = default_window
         self.pipelines_cache_s = pipelines_cache_s
         self.now = now
 
     def window(self, bounds: Bounds = ANY_TIME) -> Window:
         """The window that the bounds mean now."""
-        return bounds.window(now=self.now(), default=self._default_window)
+        return bounds.window(now=self.now(), default=self.default_window)
 
     def submit(
         self, body: bytes, *, key: str | None, tester: Tester | None = None

@@ -7,10 +7,12 @@ import pytest
 
 from orchboard.stats import JobType, StatsQuery, Window
 from orchboard.store.changes import Changes
+from orchboard.store.clock import DatabaseClock
 from orchboard.store.database import Database
 from orchboard.store.means import MeansReader
 from orchboard.store.migrate import migrate_to
 from orchboard.store.regions import RegionDirectory
+from orchboard.store.sealing import Sealer
 from orchboard.store.takeover import fetch_progress, take_over
 from orchboard.window import EARLIEST
 from tests.conftest import run
@@ -46,14 +48,21 @@ def test_a_takeover_moves_and_sums_up_past_far_times(
             before = await connection.fetch(rows.format("events"))
             await database.open()
             for _ in range(2):  # the second one finds what the first has left
-                assert await asyncio.wait_for(take_over(connection), 30)
+                assert await asyncio.wait_for(take_over(connection, Sealer(connection)), 30)
             assert await connection.fetch(rows.format("events")) == before
             progress = await fetch_progress(connection)
             assert progress.is_settled and progress.is_done
-            reader = MeansReader(database, RegionDirectory(database, cache_s=60), Changes.alone())
+            reader = MeansReader(
+                database, RegionDirectory(database, cache_s=60), Changes.alone(), DatabaseClock()
+            )
             until = await connection.fetchval("SELECT now()")
             query = StatsQuery(job_type=JobType.TRANSCODING, window=Window(EARLIEST, until))
             assert (await reader.fetch_means(query)).results.tolist() == [4]
+            for moment in (*FAR, "2024-05-01"):
+                await connection.execute(INSERT, moment)
+            await connection.execute("DELETE FROM events WHERE id <= 9")
+            await asyncio.wait_for(Sealer(connection).run(), 30)
+            assert await connection.fetchval("SELECT bool_and(is_applied) FROM rollup_invalidations")
         finally:
             connection.terminate()
             await database.close()

@@ -83,7 +83,7 @@ def _arguments(now: datetime) -> dict[str, tuple[Any, ...]]:
     )
     many = [4] * len(spans), spans
     return {
-        "sync": (minutes, 500_000, hours),
+        "sync": (minutes, 500_000, hours, "1:1:"),
         "segments": (*many, "ai"),
         "round_trips": many,
         "round_trip_slices": ([1, 500, 900], [0, 0, 0], [1, 2, 3]),

@@ -1,12 +1,14 @@
 """The spool: while the database is away results are acknowledged, and each is stored once when it is back."""
 
 import asyncio
+import math
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from orchboard.background import TaskHealth
 from orchboard.errors import BadInputError, DatabaseUnavailableError, KeyReusedError
 from orchboard.store.regions import RegionDirectory
 from orchboard.store.spool import Spool
@@ -231,7 +233,7 @@ def test_scores_after_a_replay_into_spans_that_are_summed_up_are_the_plain_query
             board.changes,
             Spool(path, max_bytes=MEBIBYTE),
         )
-        replaying = asyncio.create_task(store.replay_spool())
+        replaying = asyncio.create_task(store.replay_spool(TaskHealth("replay", math.inf, 0.0)))
         await asyncio.sleep(0)
         await until_empty(store)
         replaying.cancel()

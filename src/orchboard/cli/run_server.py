@@ -40,8 +40,10 @@ def run_server(
     generate_secret -- without SECRET, use one kept in the data directory; fd -- of a socket that listens already
     Raises SetupError for settings that can't be.
     """
+    from orchboard.serving.init import fork_from_init
     from orchboard.serving.lean import leave_out_rich
 
+    fork_from_init()
     leave_out_rich()
     import asyncio
 
@@ -200,7 +202,8 @@ def _serve_with_workers(
 
 
 def _print_banner(settings: Settings, listener: socket.socket, *, embedded: bool) -> None:
-    from orchboard.cli.database import data_directory, reachable_host, without_password
+    from orchboard.cli.database import data_directory, reachable_host
+    from orchboard.postgres_url import without_password
 
     host, port = listener.getsockname()[:2]
     address = f"http://{reachable_host(host)}:{port}"

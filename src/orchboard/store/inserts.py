@@ -6,6 +6,7 @@ from datetime import datetime
 
 import asyncpg
 
+from orchboard.store.clock import DatabaseClock
 from orchboard.store.database import LOST
 from orchboard.store.kept_connection import KeptConnection, NotSentError
 from orchboard.store.queries import sql
@@ -24,9 +25,11 @@ class Inserts:
     flight_s -- how long one statement may take
     """
 
-    def __init__(self, connection: KeptConnection, *, timeout_s: float, flight_s: float) -> None:
+    def __init__(
+        self, connection: KeptConnection, clock: DatabaseClock, *, timeout_s: float, flight_s: float
+    ) -> None:
         self._connection = connection
-        self._receipts = Receipts(connection)
+        self._receipts = Receipts(connection, clock)
         self._timeout_s = timeout_s
         self._flight_s = flight_s
         self._limit = TimeLimit()

@@ -18,12 +18,16 @@ class NotSentError(Exception):
 
 
 class KeptConnection:
-    """A connection with its statements prepared and planned once; made anew when it was lost."""
+    """A connection with its statements prepared and planned once; made anew when it was lost.
+
+    number -- counts the connections made so far
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._used_at = 0.0
+        self.number = 0
 
     async def open(self) -> None:
         """Connect, unless connected. Raises what connecting and migrating raise."""
@@ -32,6 +36,7 @@ class KeptConnection:
         if self._connection is None:
             await self._database.open()
             self._connection = await self._database.connect(planned_once=True)
+            self.number += 1
             self._used_at = time.monotonic()
 
     async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:

@@ -2,21 +2,21 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import TypeAlias
 
 import asyncpg
 import structlog
 
+from orchboard.background import TaskHealth
 from orchboard.errors import DatabaseUnavailableError, Refusal
 from orchboard.stats import JobType
 from orchboard.store.changes import Changes
 from orchboard.store.database import BAD_ROW, Database, in_brief
 from orchboard.store.queries import sql
 from orchboard.store.regions import RegionDirectory
-from orchboard.store.sealing import unseal
 from orchboard.store.spool import Spool, SpoolError
 from orchboard.store.spool_file import Numbered, to_time
+from orchboard.store.watchdog import Watchdog, background_transaction
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 log = structlog.get_logger(__name__)
@@ -28,7 +28,8 @@ BATCH_ROWS, BATCH_BYTES = 500, 4 * 1024 * 1024
 # something tried again.
 _FIRST_PAUSE_S, _LAST_PAUSE_S, _IDLE_S = 0.1, 1.0, 5.0
 
-_APART = timedelta(minutes=10)
+# Without a batch for longer than this the connection is ended, or the whole task begun anew.
+STALL_S = 120.0
 
 # While another worker stores what is in the spool.
 _NOT_OUR_TURN_S = 0.2
@@ -57,12 +58,15 @@ class Replay:
         self._stored = 0
         self._aside = 0
 
-    async def run(self) -> None:
+    async def run(self, health: TaskHealth) -> None:
         """Until cancelled."""
+        self._health = health
         while True:
             await self._wait_for_rows()
+            health.succeed()
             pause_s = _FIRST_PAUSE_S
             while self._spool.depth or self._spool.is_away:
+                health.progress()
                 try:
                     await self._empty()
                     pause_s = _FIRST_PAUSE_S
@@ -93,26 +97,32 @@ class Replay:
         """Store all that waits, batch by batch; raises what a database raises that is not back."""
         await self._database.open()
         connection = await self._database.connect()
+        watchdog = Watchdog(connection, STALL_S / 2)
         try:
             await self._regions.read()
             if self._spool.is_there:
-                await self._store_all(connection)
+                await self._store_all(connection, watchdog)
             self._has_come_back()
         except SpoolError:
             self._has_come_back()  # no reason to keep results from the database
             raise
         finally:
+            watchdog.stop()
             connection.terminate()
 
-    async def _store_all(self, connection: Connection) -> None:
+    async def _store_all(self, connection: Connection, watchdog: Watchdog) -> None:
         self._stored = self._aside = 0
         is_empty = False
         while not is_empty:
             async with self._spool.turn() as is_ours:
                 if is_ours:
                     is_empty = await self._store_next(connection)
+                    watchdog.beat()
+                    self._health.progress()
                     self._has_come_back()
             if not is_ours:
+                watchdog.beat()
+                self._health.progress()
                 await asyncio.sleep(_NOT_OUR_TURN_S)
                 is_empty = not (await self._spool.state()).depth.waiting
         await self._spool.state()
@@ -184,7 +194,7 @@ class Replay:
         spooled = [one.spooled for one in results]
         times = [to_time(one.received_at) for one in spooled]
         keys = [one.key for one in spooled]
-        async with asyncio.timeout(self._database.timeout_s), connection.transaction():
+        async with asyncio.timeout(self._database.timeout_s), background_transaction(connection):
             inserted = await connection.fetch(
                 sql("insert_once"),
                 [one.orchestrator for one in spooled],
@@ -199,8 +209,6 @@ class Replay:
             new_keys = {None, *(key for (key,) in inserted)}
             known = [key for key in keys if key not in new_keys]
             rows = await connection.fetch(sql("body_digests"), known) if known else []
-            for since, until in _stretches(times):
-                await unseal(connection, since, until)
         digests = {row["key"]: row["body_digest"] for row in rows}
         there, reused = [], []
         for one in results:
@@ -234,14 +242,3 @@ class Replay:
 
 def _place(one: Numbered) -> tuple[str, str]:
     return one.spooled.region, one.spooled.job_type
-
-
-def _stretches(times: Sequence[datetime]) -> list[tuple[datetime, datetime]]:
-    """From when to when there were results, apart where none came for long: what is between is not summed up again."""
-    found: list[tuple[datetime, datetime]] = []
-    for moment in sorted(times):
-        if found and moment - found[-1][1] <= _APART:
-            found[-1] = found[-1][0], moment
-        else:
-            found.append((moment, moment))
-    return found

@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from orchboard.postgres_url import without_password
+
 # Gone with the machine's power, what is in these was never stored.
 _IN_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 
@@ -21,9 +23,13 @@ def spool_path(data: Path, postgres: str) -> Path:
     """
     if not postgres:
         return data / "spool" / "embedded.sqlite"
-    parts = urlsplit(postgres)
+    parts = urlsplit(without_password(postgres)[0])
     hosts, name = parts.netloc.rpartition("@")[2], parts.path.strip("/")
-    asked = "&".join(pair for pair in sorted(parts.query.split("&")) if re.match("(host|port|dbname)=", pair))
+    asked = "&".join(
+        pair
+        for pair in sorted(parts.query.split("&"))
+        if re.match("(host|hostaddr|port|dbname|service)=", pair)
+    )
     digest = hashlib.sha256(f"{hosts}/{name}?{asked}".encode()).hexdigest()[:12]
     return data / "spool" / f"{re.sub('[^A-Za-z0-9_-]', '', name)[:40] or 'postgres'}-{digest}.sqlite"
 

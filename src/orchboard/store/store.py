@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from orchboard.background import Background, TaskHealth
 from orchboard.errors import BadInputError, DatabaseUnavailableError
 from orchboard.parsing import ParsedStats
 from orchboard.stats import StatsQuery
 from orchboard.store.changes import LATE_AFTER_S, Changes
+from orchboard.store.clock import DatabaseClock
 from orchboard.store.database import Database
 from orchboard.store.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_DIFFERS
 from orchboard.store.queries import sql
@@ -35,20 +37,25 @@ SPOOL_PATIENCE_S = 1.5
 
 
 class Store:
-    """Everything that is asked of the database. Raises DatabaseUnavailableError when it can't answer in time."""
+    """Everything that is asked of the database. Raises DatabaseUnavailableError when it can't answer in time.
+
+    clock -- the database's; background -- what is done to it beside answering
+    """
 
     def __init__(
         self, database: Database, regions: RegionDirectory, changes: Changes, spool: Spool | None = None
     ) -> None:
         self._database = database
         self._changes = changes
-        self._writer = Writer(database, on_region_gone=regions.forget, spool=spool)
+        self.clock = DatabaseClock()
+        self._writer = Writer(database, self.clock, on_region_gone=regions.forget, spool=spool)
         self._writer.tell_stored = self._note_stored
         self._raw_rows = RawRows(database, changes)
         self.regions = regions
         self.spool = spool
         self._missing: list[str] = []  # privileges
         self._is_read_only = False
+        self.background = Background()
 
     def _note_stored(self, stored: Sequence[ParsedStats], took_s: float) -> None:
         """What has to be known of new results before anybody is told that they are stored."""
@@ -107,10 +114,10 @@ class Store:
         except SpoolError as error:
             raise DatabaseUnavailableError("the spool can't be read") from error
 
-    async def replay_spool(self) -> None:
-        """Store what the spool holds whenever the database is there, for ever."""
+    async def replay_spool(self, health: TaskHealth) -> None:
+        """Store what the spool holds whenever the database is there, for ever; returns at once without a spool."""
         if self.spool is not None:
-            await Replay(self.spool, self._database, self.regions, self._changes).run()
+            await Replay(self.spool, self._database, self.regions, self._changes).run(health)
 
     async def expire_idempotency_keys(self, now: datetime) -> None:
         """Forget the keys older than KEY_LIFETIME."""
@@ -125,7 +132,7 @@ class Store:
         """Means, medians and pipelines. Imported when first asked for: numpy takes 0.2 s."""
         from orchboard.store.means import MeansReader
 
-        return MeansReader(self._database, self.regions, self._changes)
+        return MeansReader(self._database, self.regions, self._changes, self.clock)
 
     async def fetch_snapshot(self) -> str:
         """Another text whenever a transaction that writes has ended; not tried for long."""

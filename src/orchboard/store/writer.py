@@ -9,6 +9,7 @@ import structlog
 
 from orchboard.errors import BadInputError, DatabaseUnavailableError, KeyReusedError, Refusal
 from orchboard.parsing import ParsedStats
+from orchboard.store.clock import DatabaseClock
 from orchboard.store.database import (
     BAD_ROW,
     LOST,
@@ -48,6 +49,7 @@ class Writer:
     Nothing waits for a group to fill. With no statement under way a result is sent at once; those that come
     while one is under way are the next group, or the next two (`_most`).
 
+    clock -- receipt times are read from it
     on_region_gone -- called when a region was removed from the database since its id was read
     tell_stored -- called with what was stored, or may have been, and how long that took at most, in seconds,
     before anybody is told
@@ -55,14 +57,19 @@ class Writer:
     """
 
     def __init__(
-        self, database: Database, *, on_region_gone: Callable[[], None], spool: Spool | None = None
+        self,
+        database: Database,
+        clock: DatabaseClock,
+        *,
+        on_region_gone: Callable[[], None],
+        spool: Spool | None = None,
     ) -> None:
         self._database = database
         self._connection = KeptConnection(database)
         self._spool = spool
         self._timeout_s = database.timeout_s
         flight_s = self._timeout_s if spool is None else min(_FLIGHT_S, self._timeout_s / 2)
-        self._inserts = Inserts(self._connection, timeout_s=self._timeout_s, flight_s=flight_s)
+        self._inserts = Inserts(self._connection, clock, timeout_s=self._timeout_s, flight_s=flight_s)
         self._on_region_gone = on_region_gone
         self.tell_stored: Callable[[Sequence[ParsedStats], float], None] = lambda *_: None
         self._waiting = WriteQueue()

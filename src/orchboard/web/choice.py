@@ -1,7 +1,7 @@
 """What a reader chose on the leaderboard page: query parameters in, links out."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,7 +12,7 @@ from starlette.datastructures import QueryParams
 from orchboard.errors import BadInputError
 from orchboard.parsing import MAX_NAME, MAX_ORCHESTRATOR
 from orchboard.stats import JobType, Pipeline, StatsQuery, Window
-from orchboard.window import EARLIEST
+from orchboard.window import EARLIEST, LATEST
 
 DEFAULT_SORT = "score"
 
@@ -108,10 +108,10 @@ class Choice(Struct, frozen=True, kw_only=True):
             model=self.model,
         )
 
-    def window(self, latest: Window) -> Window:
-        """The chosen window, ending where `latest` ends."""
-        since = EARLIEST if self.span.length is None else latest.until - self.span.length
-        return Window(since, latest.until)
+    def window(self, now: datetime) -> Window:
+        """The chosen window, as of now."""
+        since = EARLIEST if self.span.length is None else now - self.span.length
+        return Window(since, LATEST)
 
 
 def parse_choice(params: QueryParams, default: timedelta) -> Choice:

@@ -44,8 +44,7 @@ async def leaderboard_page(request: Request, board: Leaderboard, replies: Replie
 
 def page_question(request: Request, board: Leaderboard) -> Question:
     """What the page is asked, and how it is made. Raises BadInputError."""
-    latest = board.window()
-    choice = parse_choice(request.query_params, latest.until - latest.since)
+    choice = parse_choice(request.query_params, board.default_window)
 
     async def compute() -> bytes:
         return await _render(choice, board)
@@ -57,8 +56,8 @@ def page_question(request: Request, board: Leaderboard) -> Question:
 
 
 async def _render(choice: Choice, board: Leaderboard) -> bytes:
-    latest = board.window()
-    window = choice.window(latest)
+    now = board.now()
+    window = choice.window(now)
     regions = await board.regions()
     names = {region.id: region.name for region in regions if region.type is choice.job_type}
     if choice.region is not None and choice.region not in names:
@@ -71,8 +70,8 @@ async def _render(choice: Choice, board: Leaderboard) -> bytes:
         "names": names,
         "pipeline_options": pipeline_options(choice, seen),
         "model_options": model_options(choice, seen),
-        "spans": spans(latest.until - latest.since),
-        "window": window,
+        "spans": spans(board.default_window),
+        "now": now,
         "json_url": _json_url(choice, window),
         "orchestrators": len(scores),
     }

@@ -27,6 +27,7 @@ SELECT
             ('SELECT, INSERT, DELETE', 'segments'),
             ('SELECT, INSERT, DELETE', 'round_trips'),
             ('SELECT, INSERT, DELETE', 'pipelines_seen'),
+            ('SELECT, INSERT, UPDATE, DELETE', 'rollup_invalidations'),
             ('SELECT', 'schema_migrations'),
             ('SELECT', 'orchboard_migrations')
         ) AS n (privileges, name)
@@ -37,10 +38,15 @@ SELECT
         FROM (VALUES ('events_id_seq'), ('regions_id_seq'), ('span_revisions')) AS n (name)
         WHERE NOT has_sequence_privilege(to_regclass(n.name), 'USAGE')
         UNION ALL
+        SELECT p.privilege || ' ON SEQUENCE rollup_watermark'
+        FROM (VALUES ('SELECT'), ('UPDATE')) AS p (privilege)
+        WHERE NOT has_sequence_privilege(to_regclass('rollup_watermark'), p.privilege)
+        UNION ALL
         SELECT 'EXECUTE ON FUNCTION ' || name
         FROM (
             VALUES
-            ('payload_number(jsonb, text)'), ('round_trip_bucket(double precision)'), ('settle_results()')
+            ('payload_number(jsonb, text)'), ('round_trip_bucket(double precision)'), ('settle_results()'),
+            ('raise_rollup_watermark(timestamptz)')
         ) AS n (name)
         WHERE NOT has_function_privilege(to_regprocedure(n.name), 'EXECUTE')
         UNION ALL
