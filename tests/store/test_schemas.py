@@ -1,13 +1,16 @@
 """A database whose leaderboard is in a schema that the URL does not lead to."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from orchboard.errors import SetupError
+from orchboard.store.database import Database
 from orchboard.store.migrate import fetch_schema_version, load_migrations, migrate_to
 from tests.conftest import run
 
@@ -100,3 +103,24 @@ def test_a_leaderboard_without_results_keeps_nobody(empty_database: str) -> None
     execute(empty_database, "CREATE SCHEMA board")
     migrate_in(empty_database, "board", LATEST)
     assert migrate(empty_database) == LATEST
+
+
+def test_a_start_in_an_empty_schema_names_another_one_that_holds_results(empty_database: str) -> None:
+    execute(empty_database, "CREATE SCHEMA board")
+    migrate(empty_database)
+    migrate_in(empty_database, "board", LATEST)
+    execute(empty_database, INSERT.format("board"))
+
+    async def start(until: Callable[[], bool]) -> None:
+        database = Database(empty_database, connections=1, timeout_s=20)
+        await database.open()
+        async with asyncio.timeout(20):
+            while not until():
+                await asyncio.sleep(0.01)
+        await database.close()
+
+    with capture_logs() as logged:
+        run(start(lambda: any("other" in line for line in logged)))
+    [warning] = logged
+    assert (warning["schema"], warning["other"]) == ("public", "board")
+    assert "options=-csearch_path%3Dboard" in warning["event"]

@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeAlias
 
 import asyncpg
@@ -36,6 +37,7 @@ class Opening:
         self._timeout_s = timeout_s
         self._opening: asyncio.Task[None] | None = None
         self._again_at = -math.inf
+        self._saying: asyncio.Task[None] | None = None
 
     async def wait(self) -> None:
         """Have it ready. A caller that gives up waiting does not end a migration under way.
@@ -49,8 +51,7 @@ class Opening:
 
     async def close(self) -> None:
         """Break off a migration under way."""
-        if self._opening is not None:
-            await end([self._opening])
+        await end([task for task in (self._opening, self._saying) if task is not None])
 
     async def _open(self) -> None:
         began_at = time.monotonic()
@@ -66,11 +67,16 @@ class Opening:
         steps: list[Step] = []
         try:
             await migrate_to(self._connect, on_step=lambda step: _log_step(step, steps))
-            await self._say_where()
         except asyncpg.InternalClientError as error:  # of a server that is being stopped
             raise ConnectionResetError(str(error)) from error
+        self._saying = asyncio.create_task(self._say_where())  # 25 ms that no answer waits for
 
     async def _say_where(self) -> None:
+        """Log which schema it is, and what an operator should know of it."""
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+            await self._look_and_say()
+
+    async def _look_and_say(self) -> None:
         connection = await self._connect()
         try:
             async with connection.transaction():
