@@ -17,10 +17,12 @@ from msgspec.structs import replace
 
 from orchboard.config import read_settings
 from orchboard.store.sealing import Sealer
-from tests.conftest import SECRET, Client, RunningServer, run
+from orchboard.web.rendering import format_percent, format_score
+from tests.conftest import SECRET, Answer, Client, RunningServer, run
 from tests.foreign import Foreign, foreign
 from tests.model import ZEROS, Model, Result, posted
 from tests.pending import PendingTransaction
+from tests.web.document import Document
 
 SEEN_WITHIN_S = 10.0
 """What is written behind the server's back is seen within a second; the rest is for a busy machine."""
@@ -56,6 +58,8 @@ REFUSED = [
     ("timestamp", "9223372036854775808"), ("errors", "{}"), ("model", '"\\u0000"'), ("mine", '"\\u0000"'),
     ("mine", "1e999"), ("mine", "Infinity"), ("mine", "{"), ("pipeline", json.dumps("p" * 257)),
 ]  # fmt: skip
+
+PAGES: list[dict[str, Any]] = [{}, {"job_type": "ai"}, {"pipeline": "p"}, {"model": "m/1"}, {"window": "all"}]
 
 QUESTIONS: list[tuple[str, dict[str, Any]]] = [
     ("aggregated_stats", {}), ("aggregated_stats", {"job_type": "ai"}), ("pipelines", {}), ("top_ai_score", {}),
@@ -101,6 +105,8 @@ class Machine(RuleBasedStateMachine):
                 self.the_open_transaction_commits()
             for name, asked in QUESTIONS:
                 self.ask(name, **asked)
+            for asked in PAGES:
+                self.ask_page(asked)
         finally:
             self.server.stop()
             self._context.__exit__(None, None, None)
@@ -288,10 +294,22 @@ class Machine(RuleBasedStateMachine):
         given = {each: value for each, value in asked.items() if value is not None}
         expect = getattr(self.model, name)
         path = f"/api/{name.removeprefix('listed_')}?{urlencode(given)}"
+        self.expect(path, lambda answer: differing(answer.json(), expect(self.now, given), path))
+
+    def ask_page(self, asked: Mapping[str, Any]) -> None:
+        """As `ask`, of the page."""
+        given = {name: value for name, value in asked.items() if value is not None}
+        path = f"/?{urlencode(given)}"
+        self.expect(
+            path,
+            lambda answer: differing_rows(Document(answer).cells, self.model.page(self.now, given), path),
+        )
+
+    def expect(self, path: str, differences_of: Callable[[Answer], Iterator[str]]) -> None:
         while True:
             began, answer = time.monotonic(), self.client.get(path)
             assert answer.status == 200, (path, answer.data)
-            if differences := list(differing(answer.json(), expect(self.now, given), path)):
+            if differences := list(differences_of(answer)):
                 note(f"{path}: {differences}")
                 assert began < self.unseen_until, differences
                 time.sleep(0.05)
@@ -304,6 +322,7 @@ class Machine(RuleBasedStateMachine):
         self.steps += 1
         for name, asked in QUESTIONS[self.steps % 3 :: 3]:
             self.ask(name, **asked)
+        self.ask_page(PAGES[self.steps % len(PAGES)])
 
     @rule(
         name=st.sampled_from(["aggregated_stats", "aggregated_stats", "raw_stats", "pipelines", "top_ai_score"]),
@@ -333,6 +352,52 @@ class Machine(RuleBasedStateMachine):
                 {"orchestrator": asked["orchestrator"] or "0xaa"} if name == "raw_stats" else {}
             )
             self.ask(name, **asked, pipeline=pipeline, model=model, since=since, until=until)
+
+    @rule(
+        asked=st.fixed_dictionaries(
+            {},
+            optional={
+                "job_type": st.sampled_from(["ai", "ai", "transcoding"]),
+                "orchestrator": st.sampled_from(ORCHESTRATORS),
+                "region": st.sampled_from(["FRA", "MDW"]),
+                "pipeline": st.sampled_from([pipeline for pipeline, _ in NAMES]),
+                "model": st.sampled_from([model for _, model in NAMES]),
+            },
+        ),
+        window=st.sampled_from(["1h", "24h", "7d", "30d", "all", None])
+        | st.tuples(*[st.sampled_from([None, 0, 1, 2, 3, -1])] * 2),
+    )
+    def look_at_a_page(
+        self, asked: Mapping[str, Any], window: str | tuple[int | None, int | None] | None
+    ) -> None:
+        """Any choice; two numbers are moments between steps, as since and until."""
+        if isinstance(window, tuple):
+            ends = [None if end is None else self.marks[end % len(self.marks)] for end in window]
+            self.ask_page({**asked, "since": ends[0], "until": ends[1]})
+        else:
+            self.ask_page({**asked, "window": window})
+
+
+def differing_rows(found: list[list[str]], expected: list[list[Any]], path: str) -> Iterator[str]:
+    """Where the rows of a page differ from names and numbers."""
+    if len(found) != len(expected) or any(map(lambda one, other: len(one) != len(other), found, expected)):
+        yield f"{path}: {found}, not {expected}"
+        return
+    for texts, values in zip(found, expected, strict=True):
+        for text, value in zip(texts, values, strict=True):
+            if not is_shown(text, value):
+                yield f"{path}: {text!r} in {texts}, not {value!r} of {values}"
+
+
+def is_shown(text: str, value: Any) -> bool:
+    """Whether a cell shows a value: a number within what two ways of adding up may differ by."""
+    if isinstance(value, tuple):
+        name, number = value
+        return text.startswith(f"{name} ") and is_shown(text.removeprefix(f"{name} "), number)
+    if isinstance(value, float):
+        format_ = format_percent if text.endswith("%") else format_score
+        return text in {format_(value * (1 + off) + off) for off in (-1e-9, 0, 1e-9)}
+    return text == str(value) or text.endswith(f" {value}")
 
 
 def differing(found: Any, expected: Any, path: str) -> Iterator[str]:

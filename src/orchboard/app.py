@@ -44,6 +44,7 @@ from orchboard.store.store import Store
 from orchboard.store.testers import TesterDirectory
 from orchboard.store.upkeep import STALL_S as UPKEEP_STALL_S
 from orchboard.store.upkeep import Upkeep
+from orchboard.web.refused import refused_page
 from orchboard.web.routes import web_routes
 
 log = structlog.get_logger(__name__)
@@ -105,7 +106,8 @@ def create_app(
     ]
     routes += [*documentation_routes(replies), *web_routes(board, replies)]
     lifespan = Starlette(lifespan=lambda _: _lifespan(settings, database, board, access_log, short_way))
-    return Application(routes, lifespan, access_log, request_ids, Proxies(settings.trusted_proxies))
+    proxies = Proxies(settings.trusted_proxies)
+    return Application(routes, lifespan, access_log, request_ids, proxies, refused_page)
 
 
 def app_from_environment(changes: Changes | None = None, spool_path: Path | None = None) -> ASGIApp:

@@ -1,6 +1,7 @@
 """After any committed change by anybody, every answer is that of the plain query: at once, and after rollups are rebuilt."""
 
 import asyncio
+import os
 from datetime import timedelta
 
 import pytest
@@ -242,3 +243,68 @@ def test_a_region_that_is_renamed_is_found_by_its_new_name_only(database_url: st
         )
 
     on_board(database_url, test)
+
+
+def test_a_role_that_may_only_insert_and_delete_leaves_notes_too(database_url: str, server_url: str) -> None:
+    """As the reference server's role, or an operator's: it knows nothing of the table of notes."""
+
+    async def test(board: Board) -> None:
+        await board.seal()
+        role = f"limited_{os.getpid()}"
+        await board.connection.execute(f"CREATE ROLE {role}")
+        try:
+            await board.connection.execute(
+                f"GRANT SELECT, INSERT, DELETE, UPDATE ON events TO {role}; "
+                f"GRANT USAGE ON SEQUENCE events_id_seq TO {role}; GRANT SELECT ON regions TO {role}"
+            )
+            await board.connection.execute(f"SET ROLE {role}")
+            await board.insert(await board.connection.fetchval("SELECT now() - interval '3 days'"))
+            await board.connection.execute("UPDATE events SET orchestrator = '0xee' WHERE id % 9 = 0")
+            await board.connection.execute("DELETE FROM events WHERE id % 7 = 0")
+            await board.connection.execute("RESET ROLE")
+            await compare_all(board)
+        finally:
+            await board.connection.execute(f"RESET ROLE; DROP OWNED BY {role}; DROP ROLE {role}")
+
+    on_board(database_url, test, results=300)
+
+
+def test_notes_are_found_when_the_schema_has_another_name(database_url: str) -> None:
+    async def test(board: Board) -> None:
+        await board.connection.execute("ALTER SCHEMA public RENAME TO board")
+        await board.connection.execute("SET search_path = pg_catalog")
+        await board.connection.execute("DELETE FROM board.events WHERE id % 2 = 0")
+        await board.connection.execute("TRUNCATE board.events")
+        await board.connection.execute(
+            "INSERT INTO board.events (event_time, orchestrator, payload) VALUES ('2026-01-01', '0xaa', '{}')"
+        )
+        notes = await board.connection.fetchval(
+            "SELECT count(*) FROM board.rollup_invalidations WHERE until > '2025-01-01'"
+        )
+        assert notes > 3
+
+    on_board(database_url, test, results=50)
+
+
+def test_a_bulk_load_leaves_a_note_a_minute_and_transaction(database_url: str) -> None:
+    async def test(board: Board) -> None:
+        notes = "SELECT count(*) FROM rollup_invalidations"
+        before = await board.connection.fetchval(notes)
+        await board.connection.execute(
+            "INSERT INTO events (event_time, orchestrator, payload) "
+            "SELECT timestamptz '2026-03-03 10:00+00' + n * interval '0.1 seconds', '0xaa', '{}' "
+            "FROM generate_series(0, 5999) n"
+        )
+        assert await board.connection.fetchval(notes) - before == 10
+        try:
+            async with board.connection.transaction():
+                await board.insert(
+                    await board.connection.fetchval("SELECT timestamptz '2026-03-03 12:00+00'")
+                )
+                raise ZeroDivisionError
+        except ZeroDivisionError:
+            pass
+        await board.insert(await board.connection.fetchval("SELECT timestamptz '2026-03-03 12:00+00'"))
+        assert await board.connection.fetchval(notes) - before == 11
+
+    on_board(database_url, test, results=0)

@@ -190,18 +190,30 @@ def _spool(settings: Settings) -> Finding:
     import sqlite3
 
     from orchboard.cli.database import data_directory
+    from orchboard.errors import SetupError
     from orchboard.store.diagnosis import Finding, Level
     from orchboard.store.spool_file import SpoolFile
-    from orchboard.store.spool_place import spool_path
+    from orchboard.store.spool_place import spool_path, why_not_writable
 
     path = spool_path(data_directory(settings), settings.postgres)
     if not settings.spool_max_bytes:
         return Finding(Level.OK, "spool", "SPOOL_MAX_MB is 0: results are refused while the database is away")
+    if reason := why_not_writable(path):
+        return Finding(
+            Level.WARNING,
+            "spool",
+            f"results are refused while the database is away: {reason}",
+            "The server's user must be able to write there.",
+        )
     if not path.exists():
         return Finding(Level.OK, "spool", f"empty; results wait in {path.parent} while the database is away")
     file = SpoolFile(path, max_bytes=0)
     try:
         depth = file.depth()
+    except SetupError as error:
+        return Finding(
+            Level.WARNING, "spool", str(error), "Until then results are refused while the database is away."
+        )
     except (sqlite3.Error, OSError) as error:
         return Finding(
             Level.WARNING, "spool", f"{path} can't be read: {error}", "Its owner must be the server's user."

@@ -189,16 +189,15 @@ def _serve_with_workers(
     spool: Path | None,
 ) -> None:
     from orchboard.serving.supervisor import Supervisor
-    from orchboard.serving.worker import CHANGES_FILE, SPOOL_FILE
-    from orchboard.store.changes import shared_file
+    from orchboard.serving.worker import SPOOL_FILE
+    from orchboard.store.changes import shared_counters
 
     os.environ["POSTGRES"] = settings.postgres
     if not settings.secret_file:  # workers read the file themselves, again when they are replaced
         os.environ["SECRET"] = settings.secret
     os.environ[SPOOL_FILE] = str(spool or "")
-    with shared_file(settings.workers) as path:
-        os.environ[CHANGES_FILE] = path
-        Supervisor(listener, settings.workers, terminal).run(must_stop=lambda: stop.is_made)
+    with shared_counters(settings.workers) as counters:
+        Supervisor(listener, settings.workers, terminal, counters).run(must_stop=lambda: stop.is_made)
 
 
 def _print_banner(settings: Settings, listener: socket.socket, *, embedded: bool) -> None:

@@ -37,8 +37,8 @@ class Inserts:
     async def send(self, group: Sequence[QueuedRow]) -> Set[str | None]:
         """Store a group, all or none; which Idempotency-Keys were new, with None among them.
 
-        Raises as KeptConnection.fetch. After anything but NotSentError and BAD_ROW nobody knows what became of it: then
-        each result has the receipt that it was sent with, and with that is stored once, however often it is sent.
+        Raises as KeptConnection.fetch. After anything but NotSentError and a refusal (row_errors.py) nobody knows what
+        became of it: then each result has the receipt that it was sent with, and with that is stored once, however often it is sent.
         """
         if any(
             row.receipt is not None or row.key is not None or _BETWEEN in row.parsed.orchestrator

@@ -5,8 +5,9 @@ from typing import Any
 
 import asyncpg
 
-from orchboard.store.database import BAD_ROW, Database, send
+from orchboard.store.database import Database, send
 from orchboard.store.pool import MAX_IDLE_S, close
+from orchboard.store.row_errors import is_refusal
 
 # Undone by Postgres through no fault of the statement: another transaction was in its way.
 _UNDONE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
@@ -42,19 +43,18 @@ class KeptConnection:
     async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """The rows of one statement, in a transaction of its own.
 
-        Raises NotSentError when it was surely not sent, one of BAD_ROW when it was refused and undone; after
-        anything else nobody knows whether it was carried out.
+        Raises NotSentError when it was surely not sent, a PostgresError that `is_refusal` when it was refused and undone;
+        after anything else nobody knows whether it was carried out.
         """
         for attempts_left in reversed(range(_ATTEMPTS)):
             try:
                 rows = await self._send(statement, *arguments)
-            except BAD_ROW:
-                raise
             except _UNDONE:
                 if not attempts_left:
                     raise
-            except BaseException:
-                await self.close()
+            except BaseException as error:
+                if not is_refusal(error):
+                    await self.close()
                 raise
             else:
                 self._used_at = time.monotonic()

@@ -210,11 +210,10 @@ class MeansReader:
             columns.append(held.recent.scored(JobType.AI, *split.recent))
             for each in columns:
                 lists += _successes(held.series, each, query.region)
-            model = None if query.pipeline is None else (query.pipeline, query.model)
             return [
                 each
                 for each in lists
-                if (model is None or each.model == model)
+                if _is_asked(query, each.model)
                 and (query.region is None or each.region in (None, query.region))
             ]
 
@@ -256,10 +255,8 @@ def _means(series: SeriesDirectory, sums: Sums, query: StatsQuery) -> Means:
     asked = np.ones(len(cell), np.bool_)
     if query.orchestrator is not None or query.region is not None:
         asked &= series.cells_where(query.orchestrator, query.region)[cell]
-    if query.pipeline is not None:
-        models = series.models
-        place = models.index(name) if (name := (query.pipeline, query.model)) in models else -1
-        asked &= model == place
+    if query.pipeline is not None or query.model is not None:
+        asked &= np.array([_is_asked(query, name) for name in series.models], np.bool_)[model]
     in_order, ranks = series.order_of_cells()
     present, cell = ranked(ranks[cell[asked]], len(ranks))
     results = sums.results[asked].astype(np.float64, copy=False)
@@ -273,6 +270,12 @@ def _means(series: SeriesDirectory, sums: Sums, query: StatsQuery) -> Means:
         sums.seg_duration[asked] / results,
         sums.round_trip_time[asked] / results,
     )
+
+
+def _is_asked(query: StatsQuery, name: PipelineModel) -> bool:
+    """Whether a query includes the results of a pipeline and model; each may stand alone."""
+    pipeline, model = name
+    return query.pipeline in (None, pipeline) and query.model in (None, model)
 
 
 def _arrays(split: Split) -> tuple[list[object], list[object]]:

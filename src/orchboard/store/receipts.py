@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
@@ -12,6 +12,9 @@ from orchboard.store.queries import sql
 
 # So many ids are taken at once, if so many were used since the last time; what is left at the end is lost.
 _FIRST_BLOCK, _LAST_BLOCK = 100, 1_000
+
+# A measurement that moves the clock back by less than this is a better one; more is a step.
+_JITTER = timedelta(seconds=1)
 
 
 class Receipt(Struct, frozen=True):
@@ -34,6 +37,7 @@ class Receipts:
         self._next = 0
         self._block = _FIRST_BLOCK
         self._measured_on = 0  # which connection
+        self._latest = datetime.min.replace(tzinfo=UTC)
 
     def has(self, number: int) -> bool:
         """Whether there are that many without asking the database; never on a new connection, whose clock may differ."""
@@ -44,9 +48,16 @@ class Receipts:
         )
 
     def take(self, number: int) -> tuple[datetime, Sequence[int]]:
-        """A receipt time for results that are sent now, and their ids, rising; as many as it `has`."""
+        """A receipt time for results that are sent now, never before the last one, and their ids, rising.
+
+        As many as it `has`. Only a step of the database's clock takes receipt times back.
+        """
         first, self._next = self._next, self._next + number
-        return self._clock.now(), self._ids[first : self._next]
+        now = self._clock.now()
+        if now < self._latest < now + _JITTER:
+            now = self._latest
+        self._latest = now
+        return now, self._ids[first : self._next]
 
     async def read(self, number: int) -> None:
         """Have that many, and more; measure the clock. Raises what sending raises."""

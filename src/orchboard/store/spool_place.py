@@ -12,6 +12,9 @@ from orchboard.postgres_url import without_password
 # Gone with the machine's power, what is in these was never stored.
 _IN_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 
+# A disk with less has no room for an outage.
+_LEAST_FREE_BYTES = 1024 * 1024
+
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
@@ -49,6 +52,22 @@ def why_no_spool(path: Path, *, may_be_in_memory: bool = False) -> str | None:
     kind = _file_system(directory)
     if kind in _IN_MEMORY and not may_be_in_memory:
         return f"{directory} is in memory ({kind})"
+    return None
+
+
+def why_not_writable(path: Path) -> str | None:
+    """Why the file can't be written, or made; None when it can, as far as can be known without trying.
+
+    A directory that was removed is made again with the file: its nearest parent counts.
+    """
+    directory = next(parent for parent in path.parents if parent.exists())
+    if not os.access(directory, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        return f"{directory} can't be written to"
+    if not directory.is_dir():
+        return f"{directory} is no directory"
+    disk = os.statvfs(directory)
+    if disk.f_bavail * disk.f_frsize < _LEAST_FREE_BYTES:
+        return f"the disk of {directory} is full"
     return None
 
 

@@ -23,6 +23,7 @@ from orchboard.store.regions import RegionDirectory
 from orchboard.store.replay import Replay
 from orchboard.store.spool import NOTHING_SPOOLED, Spool, SpoolError, SpoolState
 from orchboard.store.writer import Writer
+from orchboard.stored import StoredResult, read_in_brief
 from orchboard.tasks import be_seen
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Store:
         except (DatabaseUnavailableError, TimeoutError):
             if self.spool is None:
                 raise
-            self.spool.is_away = True
+            self.spool.note_away()
             self._database.presence.look()
             return await self._writer.keep(parsed, key, digest, tester_id, came_at)
         if region_id is None:
@@ -126,6 +127,32 @@ class Store:
     async def fetch_raw_stats(self, query: StatsQuery) -> list[tuple[str, bytes]]:
         """One orchestrator's stored results, newest first by receipt: the region each names, and its JSON."""
         return await self._raw_rows.fetch(query)
+
+    async def fetch_latest_results(self, query: StatsQuery, limit: int) -> list[StoredResult]:
+        """The latest results of one orchestrator in brief, newest first."""
+        window = query.window
+        rows = await self._database.fetch(
+            sql("latest_results"),
+            query.orchestrator,
+            window.since,
+            window.until,
+            query.job_type,
+            limit,
+            query.region,
+            query.pipeline,
+            query.model,
+        )
+        return [
+            read_in_brief(
+                row["event_time"],
+                (row["region"], row["pipeline"], row["model"]),
+                row["members"],
+                is_scored=row["is_scored"],
+                outcome=row["outcome"],
+                unscored_reason=row["unscored_reason"],
+            )
+            for row in rows
+        ]
 
     @cached_property
     def means(self) -> "MeansReader":

@@ -9,7 +9,7 @@ GRANT SELECT ON SEQUENCE rollup_watermark TO PUBLIC;
 
 -- Raises it; never lowers it.
 CREATE FUNCTION raise_rollup_watermark(moment timestamptz) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(6026100823512275);
     PERFORM setval('rollup_watermark', greatest(last_value, floor(extract(EPOCH FROM moment))::bigint)) FROM rollup_watermark;
@@ -29,53 +29,53 @@ CREATE TABLE rollup_invalidations (
 );
 CREATE INDEX idx_rollup_invalidations_pending ON rollup_invalidations (id) WHERE NOT is_applied;
 
+-- The functions below write with the rights of their owner, as whoever changes results need not know this table. They find
+-- it beside the table that was changed, also when the schema gets another name.
+
 -- Notes a result that is inserted late; once a minute of receipt time and transaction, as a bulk load may be large.
 CREATE FUNCTION note_late_result() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     minute constant text := floor(extract(EPOCH FROM NEW.event_time) / 60);
 BEGIN
-    IF NOT isfinite(NEW.event_time) OR current_setting('orchboard.noted_minute', TRUE) = minute THEN
-        RETURN NULL;
+    IF isfinite(NEW.event_time) AND current_setting('orchboard.noted_minute', TRUE) IS DISTINCT FROM minute THEN
+        EXECUTE format(
+            'INSERT INTO %I.rollup_invalidations (since, until) '
+            'SELECT m, m + interval ''59.999999 seconds'' FROM to_timestamp($1 * 60) m', TG_TABLE_SCHEMA
+        ) USING minute::double precision;
+        PERFORM set_config('orchboard.noted_minute', minute, TRUE);
     END IF;
-    INSERT INTO rollup_invalidations (since, until) VALUES (
-        to_timestamp(minute::double precision * 60),
-        to_timestamp(minute::double precision * 60) + interval '59.999999 seconds'
-    );
-    PERFORM set_config('orchboard.noted_minute', minute, TRUE);
     RETURN NULL;
 END $$;
 
 -- Notes what an UPDATE, DELETE or TRUNCATE changes, by the hour.
 CREATE FUNCTION note_changed_results() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    changed constant text := CASE TG_OP
+        WHEN 'TRUNCATE' THEN 'VALUES (timestamptz ''0001-01-02 00:00+00''), (timestamptz ''9999-12-30 00:00+00'')'
+        WHEN 'DELETE' THEN 'SELECT event_time FROM old_rows'
+        ELSE 'SELECT event_time FROM old_rows UNION ALL SELECT event_time FROM new_rows'
+    END;
+    hour constant text := CASE TG_OP WHEN 'TRUNCATE' THEN '0' ELSE 'floor(extract(EPOCH FROM event_time) / 3600)' END;
 BEGIN
-    IF TG_OP = 'TRUNCATE' THEN
-        INSERT INTO rollup_invalidations (since, until) VALUES ('0001-01-02 00:00+00', '9999-12-30 00:00+00');
-        RETURN NULL;
-    END IF;
-    INSERT INTO rollup_invalidations (since, until)
-    SELECT min(event_time), max(event_time)
-    FROM old_rows
-    WHERE isfinite(event_time)
-    GROUP BY floor(extract(EPOCH FROM event_time) / 3600);
-    IF TG_OP = 'UPDATE' THEN
-        INSERT INTO rollup_invalidations (since, until)
-        SELECT min(event_time), max(event_time)
-        FROM new_rows
-        WHERE isfinite(event_time)
-        GROUP BY floor(extract(EPOCH FROM event_time) / 3600);
-    END IF;
+    EXECUTE format(
+        'INSERT INTO %I.rollup_invalidations (since, until) SELECT min(event_time), max(event_time) '
+        'FROM (%s) c (event_time) WHERE isfinite(event_time) GROUP BY %s + 0', TG_TABLE_SCHEMA, changed, hour
+    );
     RETURN NULL;
 END $$;
 
 -- Notes that what a region's id stands for has changed. With another job type, its results count elsewhere.
 CREATE FUNCTION note_changed_region() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    INSERT INTO rollup_invalidations (since, until) VALUES (NULL, NULL);
+    EXECUTE format('INSERT INTO %I.rollup_invalidations (since, until) VALUES (NULL, NULL)', TG_TABLE_SCHEMA);
     IF TG_ARGV[0] = 'counts_elsewhere' THEN
-        INSERT INTO rollup_invalidations (since, until) VALUES ('0001-01-02 00:00+00', '9999-12-30 00:00+00');
+        EXECUTE format(
+            'INSERT INTO %I.rollup_invalidations (since, until) VALUES (''0001-01-02 00:00+00'', ''9999-12-30 00:00+00'')',
+            TG_TABLE_SCHEMA
+        );
     END IF;
     RETURN NULL;
 END $$;
