@@ -20,7 +20,7 @@ from chaos.wire import Caller, Failure, get
 # Connections that are kept and always busy, that are kept and mostly idle, and that are used for one request each.
 _BUSY, _IDLE, _FRESH = 14, 10, 8
 
-# An idle one is so long without a request, at most: the server itself closes one after 5 s.
+# An idle one is so long without a request, at most.
 _LONGEST_PAUSE_S = 4.0
 
 # One request in so many is a post.

@@ -19,6 +19,7 @@ from orchboard.answers.cache import Answers
 from orchboard.answers.replies import Replies
 from orchboard.api.access_log import AccessLog, RequestIds
 from orchboard.api.asgi import Application, api_route, kept_route
+from orchboard.api.bodies import Bodies
 from orchboard.api.docs_page import documentation_routes
 from orchboard.api.post_stats import PostStats
 from orchboard.api.proxies import Proxies
@@ -26,6 +27,7 @@ from orchboard.api.room import Room, allow_files
 from orchboard.api.routes import ASKERS, ROUTES, handlers
 from orchboard.api.senders import Senders
 from orchboard.api.short_way import ShortWay
+from orchboard.api.signers import Signers
 from orchboard.background import TaskHealth
 from orchboard.config import Settings, accepted_secrets, read_settings, weak_secrets
 from orchboard.errors import Refusal, SetupError
@@ -92,7 +94,9 @@ def create_app(
         changes, Lookout(store.fetch_snapshot, changes.note_elsewhere), max_bytes=settings.answer_cache_bytes
     )
     access_log, request_ids = AccessLog(), RequestIds()
-    post_stats = PostStats(senders, max_body_bytes=settings.max_body_bytes)
+    proxies = Proxies(settings.trusted_proxies)
+    signers = Signers(proxies)
+    post_stats = PostStats(senders, signers, max_body_bytes=settings.max_body_bytes)
     short_way = None
     if settings.short_way:
         askers = {endpoint.path: ASKERS[endpoint.name] for endpoint in ROUTES if endpoint.cached}
@@ -106,8 +110,9 @@ def create_app(
         for endpoint in ROUTES
     ]
     routes += [*documentation_routes(replies), *web_routes(board, replies)]
-    lifespan = Starlette(lifespan=lambda _: _lifespan(settings, database, board, access_log, short_way))
-    proxies = Proxies(settings.trusted_proxies)
+    lifespan = Starlette(
+        lifespan=lambda _: _lifespan(settings, database, board, access_log, short_way, signers)
+    )
     return Application(routes, lifespan, access_log, request_ids, proxies, refused_page)
 
 
@@ -140,6 +145,7 @@ async def _lifespan(
     board: Leaderboard,
     access_log: AccessLog,
     short_way: ShortWay | None,
+    signers: Signers,
 ) -> AsyncIterator[dict[str, Any]]:
     """Open the database early and keep house, both in the background; close at the end.
 
@@ -162,7 +168,13 @@ async def _lifespan(
     background.start("warm_up", lambda _: _warm_up(database, board), stall_s=math.inf)
     background.start("memory", lambda _: give_back_memory(), stall_s=math.inf)
     try:
-        yield {"short_way": short_way, "room": Room(_connections(settings))}
+        yield {
+            "short_way": short_way,
+            "room": Room(_connections(settings), signers),
+            "bodies": Bodies(signers, total=settings.body_memory_bytes, max_body=settings.max_body_bytes),
+            "signers": signers,
+            "keep_alive_s": settings.keep_alive_s,
+        }
     finally:
         await background.stop()
         await store.close()

@@ -40,7 +40,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     orchboard_data: str
     postgres_bin: str
     max_body_bytes: int
+    body_memory_bytes: int
     max_connections: int
+    keep_alive_s: float
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     db_connections: int
     answer_cache_bytes: int
@@ -211,8 +213,12 @@ SETTINGS: tuple[Setting, ...] = (
             "The binaries for the embedded database (pg_config --bindir of PostgreSQL 15 or newer). Not set: those that came with orchboard."),
     Setting("MAX_BODY_MB", "max_body_bytes", "16", "MiB", _mebibytes,
             "The largest request body that is read."),
+    Setting("BODY_MEMORY_MB", "body_memory_bytes", "128", "MiB", _mebibytes,
+            "How much memory each worker may use for requests that are being received or wait for their answer; two bodies of MAX_BODY_MB at least. A quarter of it is for addresses that have not posted a signed result since the start. Beyond it requests are answered 429 or 503."),
     Setting("MAX_CONNECTIONS", "max_connections", "4096", "connections", _between(1, 1_000_000),
-            "Clients' connections, at most, of each worker; fewer where the limit of open files is lower. When there are more, the one that is idle longest gives way, or the newest is answered 503."),
+            "Clients' connections, at most, of each worker; fewer where the limit of open files is lower. When there are more, one that waits for its client is closed, that of the address with most first, or the newest is answered 503. An eighth of them is for addresses that have posted a signed result."),
+    Setting("KEEP_ALIVE_TIMEOUT", "keep_alive_s", "95", "seconds", _seconds,
+            "How long a connection is kept open between two requests. It must be longer than a proxy or load balancer in front keeps an idle connection (60 s for nginx and AWS, 90 s for Go): a request that is sent while the server closes the connection is lost."),
     Setting("TRUSTED_PROXIES", "trusted_proxies", "", "addresses", _networks,
             "Proxies whose X-Forwarded-For is believed: addresses and networks, separated by commas. Not set: nobody's is."),
     Setting("DB_CONNECTIONS", "db_connections", "10", "connections", _between(1, 1000),

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.api.protocol import Protocol
-from orchboard.config import Settings
+from orchboard.config import Settings, read_settings
 from tests.api.wire import Wire, chunked, get, head, post
 from tests.conftest import Client, RunningServer, StartServer, ai, transcoding
 
@@ -20,8 +20,8 @@ PATIENCE_S = 0.5
 
 @pytest.fixture(params=[True, False], ids=["short way", "application"])
 def served(request: pytest.FixtureRequest, settings: Settings, start_server: StartServer) -> RunningServer:
-    """A server with the short way on, or off."""
-    return start_server(replace(settings, short_way=request.param))
+    """A server with the short way on, or off, that keeps idle connections for half a second."""
+    return start_server(replace(settings, short_way=request.param, keep_alive_s=PATIENCE_S))
 
 
 def numbered(number: int) -> dict[str, object]:
@@ -32,7 +32,6 @@ def numbered(number: int) -> dict[str, object]:
 def hurried(monkeypatch: pytest.MonkeyPatch, served: RunningServer) -> RunningServer:
     """A server that waits for no client longer than half a second."""
     monkeypatch.setattr(Protocol, "patience_s", PATIENCE_S)
-    served._server.config.timeout_keep_alive = PATIENCE_S  # type: ignore[assignment] # seconds may have fractions
     return served
 
 
@@ -47,6 +46,31 @@ def test_idle_connections_are_closed(hurried: RunningServer) -> None:
             )
             assert wire.rest() == b""
             assert time.monotonic() - began_at > 0.1
+
+
+@pytest.mark.parametrize("short_way", [True, False], ids=["short way", "application"])
+def test_an_idle_connection_is_kept_for_keep_alive_timeout_and_a_new_one_only_for_the_patience(
+    settings: Settings, start_server: StartServer, monkeypatch: pytest.MonkeyPatch, short_way: bool
+) -> None:
+    monkeypatch.setattr(Protocol, "patience_s", PATIENCE_S)
+    monkeypatch.setattr(Protocol, "look_s", PATIENCE_S / 2)
+    server = start_server(replace(settings, short_way=short_way))
+    requests = (get(HOT), get(HOT), get(COLD), post(numbered(1)), post(numbered(2)))
+    wires = [Wire(server.port) for _ in requests]
+    for wire, request in zip(wires, requests, strict=True):
+        assert wire.ask(request).status == 200
+    with Wire(server.port) as new:
+        assert new.rest() == b""
+    for wire in wires:
+        assert wire.is_silent(0.3)
+    for wire in wires:
+        with wire:
+            assert wire.ask(get(HOT)).status == 200
+
+
+def test_keep_alive_timeout_is_above_what_proxies_and_clients_keep() -> None:
+    assert read_settings({}).keep_alive_s > 90
+    assert read_settings({"KEEP_ALIVE_TIMEOUT": "2m"}).keep_alive_s == 120
 
 
 def test_a_connection_in_use_is_not_closed(hurried: RunningServer) -> None:

@@ -2,15 +2,21 @@
 
 import resource
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from ipaddress import ip_network
 
 import pytest
 from msgspec.structs import replace
 
 from orchboard.api import room
+from orchboard.api.protocol import Protocol
 from orchboard.config import Settings
-from tests.api.wire import Wire, get, head
-from tests.conftest import RunningServer, StartServer
+from tests.api.test_deadlines import RAW, fill
+from tests.api.wire import Wire, get, head, post
+from tests.conftest import RunningServer, StartServer, transcoding
+from tests.store.test_database import locked
+from tests.waiting import wait_until
 
 HOT = "/api/regions"
 
@@ -26,9 +32,7 @@ def begun(server: RunningServer, requests: int) -> None:
 @pytest.fixture
 def small(settings: Settings, start_server: StartServer) -> RunningServer:
     """A server with room for three."""
-    server = start_server(replace(settings, max_connections=3))
-    server._server.config.timeout_keep_alive = 60
-    return server
+    return start_server(replace(settings, max_connections=3))
 
 
 def test_the_longest_idle_gives_way_to_the_newest(
@@ -46,38 +50,131 @@ def test_the_longest_idle_gives_way_to_the_newest(
         assert [wire.ask(get(HOT)).status for wire in (wires[0], wires[2])] == [200, 200]
 
 
-def test_who_trickles_a_head_gives_way_and_who_sends_a_body_does_not(
+def test_a_head_or_body_that_stands_still_gives_way_and_a_body_that_comes_does_not(
+    small: RunningServer,
+) -> None:
+    with ExitStack() as stack:
+        coming = stack.enter_context(Wire(small.port))
+        still = [stack.enter_context(Wire(small.port)) for _ in range(2)]
+        coming.send(head("Content-Length: 1000000"))
+        still[0].send(head("Content-Length: 5") + b"x")
+        still[1].send(b"GET / HT")
+        begun(small, 3)
+        newest = []
+        for _ in still:
+            until = time.monotonic() + room._GRACE_S + 0.3
+            sent = 0
+            while time.monotonic() < until:
+                coming.send(b"x" * 4096)
+                sent += 4096
+                time.sleep(0.02)
+            newest.append(stack.enter_context(Wire(small.port)))
+            assert newest[-1].ask(get(HOT)).status == 200
+        assert [wire.rest() for wire in still] == [b"", b""]
+        assert newest[0].ask(get(HOT)).status == 200
+
+
+@contextmanager
+def busy(server: RunningServer, settings: Settings, connections: int, source: str) -> Iterator[None]:
+    """Connections that are all being answered, until the end."""
+    server_state = server._server.server_state
+    before = len(server_state.tasks)
+    with ExitStack() as stack:
+        stack.enter_context(locked(settings.postgres, "events"))
+        for number in range(connections):
+            wire = stack.enter_context(Wire(server.port, source=source))
+            wire.send(get(f"/api/raw_stats?orchestrator=0x{number}"))
+        wait_until(lambda: len(server_state.tasks) == before + connections)
+        yield
+
+
+def test_when_nothing_waits_the_newest_is_told_to_come_back(small: RunningServer, settings: Settings) -> None:
+    with busy(small, settings, 3, "127.0.0.1"), Wire(small.port) as newest:
+        refused = newest.reply()
+        assert (refused.status, refused["retry-after"], refused["connection"]) == (503, "1", "close")
+        assert refused.json() == {"error": "there are too many connections; try again"}
+        assert newest.rest() == b""
+
+
+@pytest.fixture
+def larger(settings: Settings, start_server: StartServer) -> RunningServer:
+    """A server with room for 16, two of them for addresses that have signed."""
+    return start_server(replace(settings, max_connections=16))
+
+
+def test_a_client_that_takes_nothing_of_its_answer_gives_way(
     small: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "_GRACE_S", 0.0)
+    monkeypatch.setattr(Protocol, "look_s", 0.2)
+    fill(small)
+    time.sleep(room._GRACE_S + 0.1)  # the connection that did may go
     with ExitStack() as stack:
-        sending = [stack.enter_context(Wire(small.port)) for _ in range(2)]
-        for wire in sending:
-            wire.send(head("Content-Length: 5") + b"x")
-        trickling = stack.enter_context(Wire(small.port))
-        trickling.send(b"GET / HT")
-        begun(small, 3)
-        time.sleep(0.01)  # as above
-        newest = stack.enter_context(Wire(small.port))
-        assert newest.ask(get(HOT)).status == 200
-        assert trickling.rest() == b""
-        for wire in sending:
-            assert wire.ask(b"xxxx").status == 403
-
-
-def test_when_nobody_is_idle_the_newest_is_told_to_come_back(small: RunningServer) -> None:
-    with ExitStack() as stack:
-        wires = [stack.enter_context(Wire(small.port)) for _ in range(3)]
-        for wire in wires:
-            wire.send(head("Content-Length: 5") + b"x")
-        begun(small, 3)
+        for _ in range(3):
+            stack.enter_context(Wire(small.port, receive_buffer=4096)).send(get(RAW) * 2)
+        time.sleep(room._GRACE_S + 1.0)
         with Wire(small.port) as newest:
-            refused = newest.reply()
-            assert (refused.status, refused["retry-after"], refused["connection"]) == (503, "1", "close")
-            assert refused.json() == {"error": "there are too many connections; try again"}
-            assert newest.rest() == b""
-        for wire in wires:
-            assert wire.ask(b"xxxx").status == 403
+            assert newest.ask(get(HOT)).status == 200
+
+
+def test_a_crowd_from_one_address_gives_way_to_others_at_once(larger: RunningServer) -> None:
+    with ExitStack() as stack:
+        idle = stack.enter_context(Wire(larger.port))
+        assert idle.ask(get(HOT)).status == 200
+        time.sleep(room._GRACE_S + 0.1)
+        for _ in range(40):
+            crowd = stack.enter_context(Wire(larger.port, source="127.0.0.2"))
+            crowd.send(head("Content-Length: 5"))
+        time.sleep(room._LOOK_EVERY_S)
+        with Wire(larger.port, source="127.0.0.3") as newest:
+            assert newest.ask(post(transcoding())).status == 200
+        assert idle.ask(get(HOT)).status == 200, "the longest idle, but not of the crowd"
+
+
+def test_a_crowd_takes_no_place_of_an_address_that_holds_less(
+    larger: RunningServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "_GRACE_S", 0.0)
+    with Wire(larger.port) as idle:
+        assert idle.ask(get(HOT)).status == 200
+        with busy(larger, settings, 13, "127.0.0.2"):
+            for _ in range(5):
+                with Wire(larger.port, source="127.0.0.2") as newest:
+                    assert newest.reply().status == 503
+            assert idle.ask(get("/healthz")).status == 200
+
+
+@pytest.mark.parametrize("short_way", [True, False], ids=["short way", "application"])
+def test_places_are_kept_for_addresses_that_have_signed(
+    settings: Settings, start_server: StartServer, short_way: bool
+) -> None:
+    server = start_server(replace(settings, max_connections=16, short_way=short_way))
+    with Wire(server.port, source="127.0.0.3") as signer:
+        assert signer.ask(post(transcoding())).status == 200
+        time.sleep(room._GRACE_S + 0.1)
+        with busy(server, settings, 13, "127.0.0.2"):
+            with Wire(server.port, source="127.0.0.4") as stranger:
+                assert stranger.reply().status == 503
+            with Wire(server.port, source="127.0.0.3") as another:
+                assert another.ask(get("/healthz")).status == 200
+            assert signer.ask(get("/healthz")).status == 200
+
+
+def test_strangers_behind_a_trusted_proxy_give_way_to_others_behind_it(
+    settings: Settings, start_server: StartServer
+) -> None:
+    server = start_server(replace(settings, max_connections=16, trusted_proxies=(ip_network("127.0.0.1"),)))
+    with ExitStack() as stack:
+        kept = [stack.enter_context(Wire(server.port)) for _ in range(8)]
+        for wire in kept:
+            assert wire.ask(get(HOT, "X-Forwarded-For: 203.0.113.1")).status == 200
+        for _ in range(8):
+            wire = stack.enter_context(Wire(server.port))
+            wire.send(head("Content-Length: 5", "X-Forwarded-For: 203.0.113.9"))
+        begun(server, 8)
+        for _ in range(8):
+            newest = stack.enter_context(Wire(server.port))
+            assert newest.ask(get(HOT, "X-Forwarded-For: 203.0.113.2")).status == 200
+        assert [wire.ask(get(HOT)).status for wire in kept] == [200] * 8
 
 
 def test_the_limit_of_open_files_is_raised_as_far_as_it_may_and_no_further() -> None:

@@ -66,10 +66,12 @@ class Reply(Struct, frozen=True):
 
 
 class Wire:
-    """One connection."""
+    """One connection; source -- the address it comes from, one of 127.0.0.0/8."""
 
-    def __init__(self, port: int, *, receive_buffer: int = 0) -> None:
+    def __init__(self, port: int, *, receive_buffer: int = 0, source: str = "") -> None:
         self.socket = socket.socket()
+        if source:
+            self.socket.bind((source, 0))
         self.socket.settimeout(20)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if receive_buffer:

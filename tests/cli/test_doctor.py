@@ -8,11 +8,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from orchboard.store.migrate import fetch_schema_version, migrate_to
+from orchboard.store.migrate import fetch_schema_version, load_migrations, migrate_to
 from orchboard.store.spool_file import SpoolFile
 from orchboard.store.spool_place import spool_path
 from tests.cli.conftest import Done, Orchboard
 from tests.conftest import Client, RunningServer, run, transcoding
+
+LATEST = len(load_migrations())
 
 
 def findings(done: Done, about: str) -> list[tuple[str, str]]:
@@ -182,6 +184,45 @@ def test_the_references_database_is_described_before_anything_is_changed(
     assert "! schema: at version 3" in done.out
     assert "1 have an orchestrator in mixed case" in done.out
     assert run(fetch_schema_version(lambda: asyncpg.connect(empty_database))).version == 3
+
+
+def test_the_newest_result_is_one_that_is_not_ahead_of_the_clock(
+    orchboard: Orchboard, database_url: str
+) -> None:
+    for moment in ("infinity", "-infinity", "55840-01-02", "2100-01-01"):
+        insert = (
+            "INSERT INTO events (orchestrator, region_id, payload, event_time) VALUES ('0x1', 1, '{}', '%s')"
+        )
+        execute(database_url, insert % moment)
+    said = findings(orchboard("doctor", "--json", POSTGRES=database_url), "results")
+    assert said == [("warning", "there are none yet")]
+
+
+def test_a_leaderboard_in_another_schema_is_named(orchboard: Orchboard, empty_database: str) -> None:
+    execute(empty_database, "CREATE SCHEMA board")
+    there = empty_database + "&options=-csearch_path%3Dboard"
+    migrate(there, LATEST)
+    execute(there, "INSERT INTO events (orchestrator, region_id, payload) VALUES ('0x1', 1, '{}')")
+    done = orchboard("doctor", POSTGRES=empty_database, SECRET="sixteen bytes or more")
+    assert done.status == 1
+    assert "✗ schema: there is nothing in the schema public" in done.out
+    assert "with results in the schema board\n    Add `options=-csearch_path%3Dboard`" in done.out
+    done = orchboard("serve", POSTGRES=empty_database, PORT="0")
+    assert (done.status, "with results in the schema board" in done.err) == (3, True)
+    migrate(empty_database + "&options=-csearch_path%3Dpublic", LATEST)
+    done = orchboard("doctor", POSTGRES=empty_database, SECRET="sixteen bytes or more")
+    assert done.status == 0
+    assert "! schema: no result is in the schema public, but the schema board holds" in done.out
+    done = orchboard("doctor", POSTGRES=there, SECRET="sixteen bytes or more")
+    assert f"✓ schema: at version {LATEST}, the latest, in the schema board" in done.out
+
+
+def test_the_way_out_of_a_half_taken_down_schema_is_said(orchboard: Orchboard, database_url: str) -> None:
+    execute(database_url, "UPDATE schema_migrations SET version = -1, dirty = true")
+    done = orchboard("doctor", POSTGRES=database_url, SECRET="sixteen bytes or more")
+    assert done.status == 1
+    assert "✗ schema: the ledgers disagree" in done.out
+    assert f"    `orchboard migrate force {LATEST}`, and all is as before" in done.out
 
 
 def test_a_role_that_cant_move_the_schema_is_told_what_it_lacks(

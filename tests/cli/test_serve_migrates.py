@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import asyncpg
 
-from orchboard.store.database import NOT_READY
+from orchboard.store.failures import NOT_READY
 from orchboard.store.migrate import fetch_schema_version, load_migrations, migrate_to
 from tests.cli.started import start_serve
 from tests.conftest import ORCHESTRATOR, Client, run, transcoding

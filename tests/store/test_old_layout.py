@@ -1,12 +1,13 @@
 import asyncio
 import json
 from collections.abc import Coroutine
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import asyncpg
 import pytest
 
+from orchboard.store.ledgers import LAST_SHARED
 from orchboard.store.migrate import migrate_to
 
 T = TypeVar("T")
@@ -110,9 +111,17 @@ def test_times_do_not_depend_on_the_sessions_time_zone(empty_database: str, zone
         (True, EPOCH),
         ([T0], EPOCH),
         ({"seconds": T0}, EPOCH),
-        (-5, EPOCH),
-        (T0 * 1000, EPOCH),
+        (-5, EPOCH - timedelta(seconds=5)),
+        ("-5", EPOCH - timedelta(seconds=5)),
+        ("-2208988800", datetime(1900, 1, 1, tzinfo=UTC)),
+        (4_133_980_800, datetime(2101, 1, 1, tzinfo=UTC)),
+        ("4133980800", datetime(2101, 1, 1, tzinfo=UTC)),
+        (253_370_764_800, datetime(9999, 1, 1, tzinfo=UTC)),
         (10**300, EPOCH),
+        (-(10**300), EPOCH),
+        ("1e99", EPOCH),
+        ("--5", EPOCH),
+        ("5-", EPOCH),
         ("9" * 5000, EPOCH),
         ("1e9999999999", EPOCH),
         ("NaN", EPOCH),
@@ -125,6 +134,34 @@ def test_a_timestamp_is_unix_seconds_or_counts_as_zero(
 ) -> None:
     [row] = run(take_over(empty_database, {"fra": [stats(timestamp=timestamp)]}))
     assert row[2] == expected
+
+
+# Where Python's datetime ends, too. The first and the last seconds that Postgres can hold, and those next to them.
+@pytest.mark.parametrize(
+    ("timestamp", "held"),
+    [
+        (T0 * 1000, True),
+        (str(T0 * 1000), True),
+        (-210_866_803_200, True),
+        (-210_866_803_201, False),
+        (9_224_318_015_999, True),
+        (9_224_318_016_000, False),
+        (2**63, False),
+    ],
+)
+def test_a_timestamp_is_converted_wherever_postgres_can_hold_the_time(
+    empty_database: str, timestamp: int | str, held: bool
+) -> None:
+    async def seconds() -> int:
+        connection = await asyncpg.connect(empty_database)
+        try:
+            await old_table(connection, "fra", stats(timestamp=timestamp))
+            await migrate(empty_database, LAST_SHARED)
+            return int(await connection.fetchval("SELECT round(extract(epoch FROM event_time)) FROM events"))
+        finally:
+            await connection.close()
+
+    assert run(seconds()) == (int(timestamp) if held else 0)
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_no_text_in_a_result_is_taken_for_the_end_of_it(database_url: str) -> No
                         submit(
                             store,
                             number,
-                            orchestrator=f"0x{name}",
+                            orchestrator=f"0x{name}.",
                             response_payload=name,
                             own={name: [name, "\n"]},
                         )
@@ -109,10 +109,10 @@ def test_no_text_in_a_result_is_taken_for_the_end_of_it(database_url: str) -> No
                 assert set(await outcomes([first, *group])) == {None}
                 kept = (
                     "SELECT array_agg(orchestrator ORDER BY id) FROM events WHERE orchestrator = payload->>'orchestrator' "
-                    "AND payload->>'response_payload' = substr(orchestrator, 3) "
+                    "AND payload->>'response_payload' || '.' = substr(orchestrator, 3) "
                     "AND payload->'own'->(payload->>'response_payload')->>1 = chr(10)"
                 )
-                assert await query(database_url, kept) == [f"0x{name}" for name in names]
+                assert await query(database_url, kept) == [f"0x{name}." for name in names]
                 await query(database_url, "TRUNCATE events")
 
     run(work())

@@ -1,7 +1,8 @@
 """How long a client may take: one timer a connection, looked at every few seconds, and nothing a request.
 
-A client has PATIENCE_S for a request from its first byte, and as long again whenever it goes on at SLOWEST_BYTES_S
-or faster: any line that keeps that rate brings in any body and takes any answer, and one that trickles is let go.
+A client has PATIENCE_S for the first byte of its first request, as long for a request from its first byte, and as long
+again whenever it goes on at SLOWEST_BYTES_S or faster: any line that keeps that rate brings in any body and takes any
+answer, and one that trickles is let go. Between requests it has KEEP_ALIVE_TIMEOUT.
 """
 
 import fcntl
@@ -43,14 +44,23 @@ class TimedProtocol(HttpToolsProtocol):
     patience_s = PATIENCE_S
     look_s = _LOOK_S
     _due_at = math.inf
+
+    # How long it may be idle: not as long before its first request as after it.
+    _idle_s = 0.0
     _unsent = 0
     _acknowledged = 0
     _take_by = math.inf
 
     def _begin_time(self) -> None:
         """For a new connection: its first request is to begin soon."""
-        self._due_at = self.loop.time() + self.timeout_keep_alive
-        self._look_again_in(self._due_at - self.loop.time())
+        self._idle_s = self.patience_s
+        self._due_at = self.loop.time() + self._idle_s
+        self._look_again_in(self._idle_s)
+
+    def _begin_idle(self) -> None:
+        """It may be kept open now."""
+        self._idle_s = self.timeout_keep_alive
+        self._due_at = self.loop.time() + self._idle_s
 
     def _note_received(self, size: int) -> None:
         """More of a body came: so much longer may it take."""
@@ -99,7 +109,7 @@ class TimedProtocol(HttpToolsProtocol):
         if now >= self._take_by:
             self._reset()
         elif self._unsent and self._is_idle():
-            self._due_at = max(self._due_at, now + self.timeout_keep_alive)  # from when it has its answer
+            self._due_at = max(self._due_at, now + self._idle_s)  # from when it has its answer
         elif now >= self._due_at and not self.transport.is_closing():
             self._run_out()
         next_at = min(self._due_at, self._take_by)

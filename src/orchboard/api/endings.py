@@ -9,12 +9,12 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from orchboard.api.deadlines import LINGER_S, TimedProtocol
-from orchboard.api.exchange import Exchange
-from orchboard.api.refusals import RETRY_AFTER, error_response
+from orchboard.api.exchange import Exchange, Posting
+from orchboard.api.refusals import error_response
 from orchboard.api.responses import header_lines
 from orchboard.api.room import LINGERING, Room
 
-_NO_ROOM = error_response(503, "there are too many connections; try again", RETRY_AFTER)
+_NO_ROOM = error_response(503, "there are too many connections; try again")
 
 
 class EndingProtocol(TimedProtocol):
@@ -34,29 +34,42 @@ class EndingProtocol(TimedProtocol):
     _is_finishing = False
     _last_of_all: RequestResponseCycle | Exchange | None = None
 
+    _room: Room | None = None
+    _lingers = False
+
     # What is written before the connection is closed, once all requests before are answered.
     _last_words: bytes | None = None
 
     def _find_room(self, room: Room) -> None:
-        if room.is_for(self.connections, self.loop.time()):  # type: ignore[arg-type] # all are of this class
-            return
-        if len(self.connections) > room.limit + LINGERING:
-            self.transport.abort()
-        else:
+        if not room.is_for(self, self.connections, self.loop.time()):  # type: ignore[arg-type] # all are of the class that inherits
             self._end(_NO_ROOM)
 
     def waiting_since(self) -> float:
-        """Since when it waits for a request's head, or the rest of it, by the loop's clock; infinity: it does not."""
-        if (
-            self._is_answering()
-            or self._last_words is not None
-            or self.transport.is_closing()
-            or self._unsent
-        ):
+        """Since when it waits for its client, by the loop's clock; infinity: it does not.
+
+        What comes, or is taken, slower than it may counts as waiting in part.
+        """
+        if self.transport.is_closing():
+            return math.inf
+        if self._unsent:
+            return self._take_by - self.patience_s + self.look_s
+        if self._is_answering() or self._last_words is not None:
             return math.inf
         if self._expects_head:
-            return self._due_at - self.timeout_keep_alive
-        return self._due_at - self.patience_s if self._in_head else math.inf
+            return self._due_at - self._idle_s
+        return self._due_at - self.patience_s
+
+    def has_unread(self) -> bool:
+        """Whether an idle client has sent something just now."""
+        return self._expects_head and self._last_words is None and _unread(self.transport)
+
+    def give_way(self) -> None:
+        """Close it at once."""
+        self.connections.discard(self)
+        if self._unsent:
+            self._reset()
+        else:
+            self.transport.abort()
 
     def _is_answering(self) -> bool:
         """Whether a request that came in whole waits for its answer."""
@@ -67,8 +80,11 @@ class EndingProtocol(TimedProtocol):
         return self._expects_head and not self._is_answering() and self._last_words is None
 
     def _run_out(self) -> None:
-        if self._expects_head or self._last_words is not None:
+        if self._last_words is not None:
             self.transport.close()
+        elif self._expects_head:
+            if not self.has_unread():
+                self.transport.close()
         else:
             self._end(error_response(408, "the request did not come in time"))
 
@@ -129,17 +145,32 @@ class EndingProtocol(TimedProtocol):
             return
         if self._current is not None and not self._current.response_complete:
             self._current.disconnected = True  # whoever waits for the rest of it waits in vain
+            if isinstance(self._current, Posting):
+                self._current.body.clear()
             if isinstance(self._current, RequestResponseCycle):
                 self._current.waiting_for_100_continue = False  # nothing is written after the last words
             self._current.message_event.set()
         self._last_words = words
         self.transport.write(words)
-        if not self.transport.can_write_eof():  # TLS
+        if not self.transport.can_write_eof() or not self._may_linger():  # TLS has no end of one side
             self.transport.close()
             return
         self.transport.write_eof()
         self.flow.resume_reading()
         self._due_at = self.loop.time() + LINGER_S
+
+    def _may_linger(self) -> bool:
+        room = self._room
+        if room is not None and room.lingering < LINGERING:
+            room.lingering += 1
+            self._lingers = True
+        return room is None or self._lingers
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Leave."""
+        if self._lingers and self._room is not None:
+            self._room.lingering -= 1
+        super().connection_lost(exc)
 
 
 def _unread(transport: asyncio.Transport) -> bool:

@@ -30,7 +30,7 @@ Two clocks: `timestamp` is the tester's; windows (`since`, `until`) are on the t
 is an empty answer, not an error.
 
 Answers to GET may be cached (`{CACHE_CONTROL}`), except those of health. Every refusal has its true status and
-`Cache-Control: no-store`; 429 and 503 say in `Retry-After` when to try again. Every answer has an `X-Request-Id`, which
+`Cache-Control: no-store`; a 429 or 503 says in `Retry-After` when to try again. Every answer has an `X-Request-Id`, which
 the server's log has too.
 """
 """What holds for every endpoint; paragraphs with `code` in backticks."""

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from orchboard.api.responses import ok
 from orchboard.api.senders import CREDENTIALS, Senders
+from orchboard.api.signers import Signers
 from orchboard.errors import BodyTooLargeError, EncodedBodyError, NotAuthenticatedError, Refusal
 from orchboard.leaderboard import Leaderboard
 
@@ -25,8 +26,9 @@ class PostStats:
     max_body_bytes -- a longer body is refused, and never held in memory
     """
 
-    def __init__(self, senders: Senders, *, max_body_bytes: int) -> None:
+    def __init__(self, senders: Senders, signers: Signers, *, max_body_bytes: int) -> None:
         self._senders = senders
+        self._signers = signers
         self.max_body_bytes = max_body_bytes
 
     async def __call__(self, request: Request, board: Leaderboard) -> Response:
@@ -37,6 +39,7 @@ class PostStats:
             if name in CREDENTIALS:
                 headers.setdefault(name, value)
         sender = await self._senders.find(body, headers)
+        self._signers.note(self._signers.address_of(request.scope["client"], request.scope["headers"]))
         await board.post(body, key=sender.key, tester=sender.tester)
         return ok()
 
@@ -70,9 +73,11 @@ class PostStats:
         body, size = bytearray(), 0
         async for chunk in request.stream():
             size += len(chunk)
-            if size <= limit:
+            if size <= limit and expected <= limit:
                 body += chunk
-            elif size > limit + DRAINED_BYTES:
+                continue
+            body.clear()
+            if size > limit + DRAINED_BYTES:
                 raise refusal
         if size > limit:
             raise refusal

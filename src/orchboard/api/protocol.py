@@ -13,9 +13,9 @@ from orchboard.api.post_head import PostHead
 from orchboard.api.post_stats import parse_length
 from orchboard.api.reading import ACCEPT_ENCODING, BODY, IF_NONE_MATCH, ReadingProtocol
 from orchboard.api.responses import header_lines
-from orchboard.api.room import Room
 from orchboard.api.senders import CREDENTIALS
 from orchboard.api.short_way import POST_TARGET, ShortWay
+from orchboard.api.signers import Signers
 
 # So many results of one connection are parsed before the next is known by its head.
 _POSTS_UNTIL_KNOWN = 2
@@ -41,7 +41,12 @@ class Protocol(ReadingProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._short_way: ShortWay | None = self.app_state.get("short_way")
-        self._room: Room | None = self.app_state.get("room")
+        self._room = self.app_state.get("room")
+        self._bodies = self.app_state.get("bodies")
+        self._signers: Signers | None = self.app_state.get("signers")
+        self.timeout_keep_alive = self.app_state.get("keep_alive_s", self.timeout_keep_alive)
+        self._is_proxied = False
+        self._is_noted = False
         self._default_headers: list[tuple[bytes, bytes]] | None = None
         self._preamble_lines = b""
 
@@ -49,12 +54,17 @@ class Protocol(ReadingProtocol):
         """A client's time begins to run, if there is room for it."""
         super().connection_made(transport)
         self._begin_time()
-        if self._room is not None and len(self.connections) > self._room.limit:
+        if self._signers is not None:
+            self._is_proxied = self._signers.is_proxy(self.client)
+            if not self._is_proxied:
+                self.address = self._peer = self._signers.address_of(self.client, ())
+        if self._room is not None:
             self._find_room(self._room)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who answers; a result that did not come in whole has its line in the log."""
         self._unset_keepalive_if_required()
+        self._release()
         if self._current is not None:
             self._current.disconnected = True
             self._current.message_event.set()
@@ -131,9 +141,8 @@ class Protocol(ReadingProtocol):
 
     def _is_free(self) -> bool:
         """Whether nothing is being answered, and what is written now goes out."""
-        cycle = self.cycle
         return (
-            (cycle is None or cycle.response_complete)
+            self._is_done()
             and not self.flow.write_paused
             and self._last_words is None
             and not self._is_finishing
@@ -143,13 +152,20 @@ class Protocol(ReadingProtocol):
     def _write(self, answer: tuple[bytes, bytes]) -> None:
         """Write a whole answer, and wait for the next request."""
         self.transport.writelines(answer)
-        self._due_at = self.loop.time() + self.timeout_keep_alive
+        self._begin_idle()
+
+    def _address_of_request(self) -> str:
+        if self._is_proxied and self._signers is not None:
+            return self._signers.address_of(self.client, self.headers)
+        return self.address
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
         if self._posting is None:
             super().on_body(body)
             return
+        self._framing_bytes = 0
+        self._unanswered_bytes += len(body)
         self._posting.body += body
         if self._short_way is None or len(self._posting.body) > self._short_way.max_body_bytes:
             self._give_up()
@@ -175,6 +191,10 @@ class Protocol(ReadingProtocol):
         self._posting = None
         self._posts += 1
         posting.body.clear()
+        self._unanswered_bytes = 0  # the writer has its own bounds
+        if not self._is_noted and self._signers is not None:
+            self._signers.note(self._address_of_request())
+            self._is_noted = not self._is_proxied
         self._acknowledge_when(stored, posting)
 
     def _take(self, way: ShortWay, headers: Mapping[bytes, bytes], body: bytes) -> bool:
@@ -202,7 +222,8 @@ class Protocol(ReadingProtocol):
         posting.response_complete = True
         self._to_application()
         self.cycle.keep_alive = posting.keep_alive
-        super().on_body(bytes(posting.body))
+        self.cycle.body, posting.body = posting.body, bytearray()  # it may be 16 MiB: not copied
+        super().on_body(b"")
 
     def _acknowledge(self, posting: Posting, stored: "asyncio.Future[Any]") -> None:
         """Answer a result: this one, whatever the connection has read since."""

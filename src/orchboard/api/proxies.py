@@ -1,9 +1,8 @@
 """Whose request it is, when a proxy brings it: X-Forwarded-For counts only from proxies that are named."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-
-from starlette.types import Scope
+from typing import Any
 
 Network = IPv4Network | IPv6Network
 
@@ -17,9 +16,10 @@ class Proxies:
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = tuple(networks)
 
-    def client_of(self, scope: Scope) -> str:
+    def client_of(self, scope: Mapping[str, Any]) -> str:
         """The address a request came from: the nearest that is none of ours; empty when it is not known.
 
+        scope -- of ASGI: `client` and `headers` count
         Proxies append the address they see, so what stands further left is anybody's word.
         """
         nearest: str = (scope.get("client") or ("",))[0]
@@ -27,14 +27,15 @@ class Proxies:
             return nearest
         told = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
         hops = [hop.strip() for hop in b",".join(told).decode("latin-1").split(",")]
-        while hops and self._is_ours(nearest):
+        while hops and self.is_ours(nearest):
             address = _parse(hops.pop())
             if address is None:
                 break
             nearest = str(address)
         return nearest
 
-    def _is_ours(self, text: str) -> bool:
+    def is_ours(self, text: str) -> bool:
+        """Whether an address is one of the proxies'."""
         address = _parse(text)
         return address is not None and any(address in network for network in self._networks)
 

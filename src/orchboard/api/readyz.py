@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
 from msgspec import UNSET, Struct, UnsetType
 from starlette.requests import Request
@@ -10,11 +11,18 @@ from starlette.responses import Response
 from orchboard.api.health import ask_database, in_time
 from orchboard.api.refusals import RETRY_AFTER, STATUS, told
 from orchboard.api.responses import json_now
-from orchboard.errors import DatabaseUnavailableError
+from orchboard.errors import DatabaseUnavailableError, SetupError
 from orchboard.leaderboard import Leaderboard
 
-Check = Callable[[Leaderboard], Awaitable[str | None]]
-"""Why the server should get no requests for the moment, in words for anybody; None: it may. Soon done."""
+
+class Note(Struct, frozen=True):
+    """What an operator should know although the server may get requests; in words for anybody."""
+
+    says: str
+
+
+Check = Callable[[Leaderboard], Awaitable[str | Note | None]]
+"""Why the server should get no requests for the moment, in words for anybody; None, or a Note: it may. Soon done."""
 
 # From here on a balancer should look for another server.
 SPOOL_NEARLY_FULL = 0.9
@@ -26,11 +34,13 @@ class CheckResult(Struct, frozen=True):
     name -- of the check
     ok -- whether it was passed
     error -- why not; only when it was not
+    note -- what its operator should know although it was passed; mostly not there
     """
 
     name: str
     ok: bool
     error: str | UnsetType = UNSET
+    note: str | UnsetType = UNSET
 
 
 class Readiness(Struct, frozen=True):
@@ -49,6 +59,14 @@ async def _database(board: Leaderboard) -> str | None:
     return None if refusal is None else told(refusal)
 
 
+async def _writing(board: Leaderboard) -> str | Note | None:
+    """Results that go to the spool are taken all the same, and questions are answered."""
+    with suppress(DatabaseUnavailableError, SetupError):  # which `database` says
+        await in_time(board.store.ping(), "the database")
+    failure = board.store.write_failure
+    return failure if failure is None or board.store.spool is None else Note(failure)
+
+
 async def _spool(board: Leaderboard) -> str | None:
     try:
         spool = await in_time(board.store.fetch_spool_state(), "the spool")
@@ -59,17 +77,20 @@ async def _spool(board: Leaderboard) -> str | None:
     return None if spool.used < SPOOL_NEARLY_FULL else "the spool is nearly full"
 
 
-CHECKS: Mapping[str, Check] = {"database": _database, "spool": _spool}
+CHECKS: Mapping[str, Check] = {"database": _database, "writing": _writing, "spool": _spool}
 """All that has to be well, by name. Whatever else a server needs to take requests is one more line here."""
 
 
 async def readyz(_: Request, board: Leaderboard) -> Response:
     """Whether every check is passed; they run side by side."""
     reasons = await asyncio.gather(*(check(board) for check in CHECKS.values()))
-    results = tuple(
-        CheckResult(name, True) if why is None else CheckResult(name, False, why)
-        for name, why in zip(CHECKS, reasons, strict=True)
-    )
+    results = tuple(_result(name, why) for name, why in zip(CHECKS, reasons, strict=True))
     if all(result.ok for result in results):
         return json_now(Readiness(True, results))
     return json_now(Readiness(False, results), STATUS[DatabaseUnavailableError], RETRY_AFTER)
+
+
+def _result(name: str, why: str | Note | None) -> CheckResult:
+    if isinstance(why, Note):
+        return CheckResult(name, True, note=why.says)
+    return CheckResult(name, True) if why is None else CheckResult(name, False, why)

@@ -12,7 +12,7 @@ from orchboard.api.metrics import exposition, metrics, samples_of
 from orchboard.api.pipelines import Pipelines, pipelines
 from orchboard.api.post_stats import PostStats
 from orchboard.api.raw_stats import raw_stats
-from orchboard.api.readyz import CheckResult, Readiness, readyz
+from orchboard.api.readyz import CHECKS, CheckResult, Readiness, readyz
 from orchboard.api.refusals import Error
 from orchboard.api.regions import Regions, regions
 from orchboard.api.senders import MAX_KEY
@@ -254,11 +254,13 @@ ROUTES: tuple[Endpoint, ...] = (
         summary="Whether the server is ready for requests",
         help="Migrated and connected, and every other check passed. 503, with the checks that were not, while requests "
         "had better go elsewhere.",
-        answer=Readiness(True, (CheckResult("database", True), CheckResult("spool", True))),
+        answer=Readiness(True, tuple(CheckResult(name, True) for name in CHECKS)),
         answer_type=Readiness,
         cached=False,
         refusals={
-            DatabaseUnavailableError: Readiness(False, (CheckResult("database", False, _UNAVAILABLE.error), CheckResult("spool", True)))
+            DatabaseUnavailableError: Readiness(
+                False, (CheckResult("database", False, _UNAVAILABLE.error), CheckResult("writing", True), CheckResult("spool", True))
+            )
         },
     ),
     Endpoint(

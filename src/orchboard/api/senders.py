@@ -131,6 +131,8 @@ def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:
 def _parse_key(key: str, header: str) -> str | None:
     if len(key) > MAX_KEY:
         raise BadInputError(f"{header} is longer than {MAX_KEY} characters")
+    if not key.isascii():  # which a database of any encoding can hold; no header can hold a line's end
+        return "\n" + hashlib.sha256(key.encode()).hexdigest()
     return key or None
 
 

@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _sentence(refusal: Refusal) -> str:
     if isinstance(refusal, DatabaseUnavailableError) and refusal.__cause__:
-        from orchboard.store.diagnosis import describe_failure
+        from orchboard.store.failures import describe_failure
 
         return f"the database did not answer: {describe_failure(refusal.__cause__)}"
     return str(refusal)

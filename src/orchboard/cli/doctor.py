@@ -278,8 +278,27 @@ def _neighbour(settings: Settings, place: str) -> Finding:
         return Finding(
             Level.ERROR, "port", f"{place} is held by another program", "Set PORT to another one, or stop it."
         )
+    troubles = _troubles(f"http://{reachable_host(settings.host)}:{settings.port}/readyz")
+    if troubles:
+        says = f"an orchboard serves on {place}, and says of itself: {'; '.join(troubles)}"
+        return Finding(Level.WARNING, "port", says, f"See {url}")
     if not is_well:
         return Finding(
             Level.WARNING, "port", f"an orchboard serves on {place}, but without its database", f"See {url}"
         )
     return Finding(Level.OK, "port", f"an orchboard serves on {place}, and is well")
+
+
+def _troubles(url: str) -> list[str]:
+    """What a running server's checks have to say: also what only it can know, such as that its writes fail."""
+    import json
+
+    import urllib3
+
+    try:
+        checks = json.loads(urllib3.request("GET", url, timeout=PATIENCE_S, retries=False).data)["checks"]
+        return [
+            check.get("error") or check["note"] for check in checks if "error" in check or "note" in check
+        ]
+    except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError):
+        return []  # another leaderboard server has no such page

@@ -100,7 +100,7 @@ async def _migrate(settings: Settings) -> None:
 
     from orchboard.errors import DatabaseUnavailableError
     from orchboard.store.database import Database
-    from orchboard.store.diagnosis import describe_failure
+    from orchboard.store.failures import describe_failure
     from orchboard.tasks import end
 
     log = structlog.get_logger(__name__)

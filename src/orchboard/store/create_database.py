@@ -46,6 +46,8 @@ async def ensure_database(url: str, *, timeout_s: float = 20) -> bool:
 
 async def _create(connection: Connection, name: str) -> bool:
     statement = 'CREATE DATABASE "' + name.replace('"', '""') + '"'
+    if await connection.fetchval("SELECT current_setting('server_encoding')") != "UTF8":
+        statement += " ENCODING 'UTF8' TEMPLATE template0 LOCALE 'C'"
     for pause_s in (0.1, 0.2, 0.4, 0.8, 1.6, None):
         try:
             await connection.execute(statement)

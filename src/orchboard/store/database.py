@@ -14,6 +14,8 @@ import asyncpg
 import structlog
 
 from orchboard.errors import DatabaseUnavailableError
+from orchboard.store.encoding import UTF8, connection_options, encoding_of
+from orchboard.store.failures import NO_ANSWER, NOT_READY, explain_failure
 from orchboard.store.hosts import CANT_CONNECT, Hosts
 from orchboard.store.opening import Opening
 from orchboard.store.pool import Pool
@@ -46,14 +48,13 @@ _PLANNED_ONCE = _SESSION_SETTINGS | {"plan_cache_mode": "force_generic_plan"}
 # What asyncpg (0.32, coreproto.pyx) says before it writes anything to the connection.
 _NOT_SENT = ("cannot switch to state", "not connected")
 
-NO_ANSWER = "the database did not answer; try again"
-NOT_READY = "the database is being brought up to date; try again"
-SCHEMA_TOO_OLD = "the database's schema was taken back under the server; its operator has to look at it"
-
 LOST = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError)
 
 # The database is there and refuses what it was given; given again, it will again.
 BAD_ROW = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
+
+# What was stored can't be read: what is sent fits the encoding.
+_BROKEN_TEXT = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
 
 # The connection went away with the statement: the server was killed or stopped, or is no primary any more.
 _GONE = (
@@ -83,8 +84,15 @@ class Database:
         self.timeout_s = timeout_s
         self._pool: Pool | None = None
         self._pooler: bool | None = None
+        self.encoding = UTF8
         self._opening = Opening(url, self.connect, timeout_s=timeout_s)
+        self._why_away = NO_ANSWER
         self.presence = Presence(self._is_there)
+
+    @property
+    def has_standbys(self) -> bool:
+        """Whether there are hosts to read from while none takes writes."""
+        return self._hosts.can_stand_in
 
     async def fetch(
         self, statement: str, *arguments: Any, patience_s: float = READ_PATIENCE_S, even_away: bool = False
@@ -96,7 +104,7 @@ class Database:
         even_away -- try it even though the database was away a moment ago
         """
         if self.presence.is_away and not even_away:
-            raise DatabaseUnavailableError(NO_ANSWER)
+            raise DatabaseUnavailableError(self._why_away)
         # As many connections as the pool may hold can be lost without having said so.
         for _ in range(self._size + 1):
             with suppress(asyncpg.InternalClientError):
@@ -121,7 +129,7 @@ class Database:
                             connection.terminate()
                         return None
         except LOST as error:
-            if isinstance(error, BAD_ROW):
+            if isinstance(error, BAD_ROW) and not isinstance(error, _BROKEN_TEXT):
                 raise
             if patience_s > 0 and isinstance(error, _AWAY):
                 self.presence.look()
@@ -143,13 +151,20 @@ class Database:
         planned_once -- keep a statement's first plan, where nothing between us and Postgres prevents it
         """
         if self._pooler is None:
-            self._pooler = await _is_pooler(self._hosts, self.timeout_s)
+            self._pooler, self.encoding = await _find_out(self._hosts, self.timeout_s)
+            if self.encoding != UTF8:
+                log.warning(
+                    "the database's encoding is not UTF8: text that it can't hold is stored with `?` in its place; "
+                    "`orchboard doctor` says what to do",
+                    encoding=self.encoding,
+                )
         return await self._hosts.connect(
             timeout_s=self.timeout_s, **self._options(_PLANNED_ONCE if planned_once else _SESSION_SETTINGS)
         )
 
     def _options(self, settings: dict[str, str]) -> dict[str, Any]:
-        return {"statement_cache_size": 0} if self._pooler else {"server_settings": settings}
+        kept = {"statement_cache_size": 0} if self._pooler else {"server_settings": settings}
+        return kept | connection_options(self.encoding)
 
     async def open(self) -> Pool:
         """The pool, once the database is created and migrated, however long that takes."""
@@ -182,16 +197,27 @@ class Database:
                 connection.terminate()
         except asyncpg.TooManyConnectionsError:
             return True
-        except (*LOST, asyncpg.InternalClientError):
+        except (*LOST, asyncpg.InternalClientError) as error:
+            self._note_why_away(error)
             return False
+        except asyncio.CancelledError:  # it took too long
+            self._why_away = NO_ANSWER
+            raise
         return True
+
+    def _note_why_away(self, error: Exception) -> None:
+        """What requests are told meanwhile; logged when it is not what it was before."""
+        told = explain_failure(error).told
+        if told not in (self._why_away, NO_ANSWER):
+            log.warning("database unavailable", because=told, error=in_brief(error))
+        self._why_away = told
 
 
 def unavailable(error: Exception) -> DatabaseUnavailableError:
     """What a request is told of an error that is one of LOST; the error itself goes to the log."""
-    log.warning("database unavailable", error=in_brief(error))
-    taken_back = isinstance(error, asyncpg.UndefinedTableError | asyncpg.UndefinedFunctionError)
-    return DatabaseUnavailableError(SCHEMA_TOO_OLD if taken_back else NO_ANSWER)
+    failure = explain_failure(error)
+    log.warning("database unavailable", because=failure.told, error=in_brief(error))
+    return DatabaseUnavailableError(failure.told)
 
 
 def in_brief(error: Exception) -> str:
@@ -240,11 +266,13 @@ async def _patiently(attempt: Callable[[], Awaitable[T]], patience_s: float) -> 
         pause_s = min(pause_s * 2, 0.5)
 
 
-async def _is_pooler(hosts: Hosts, timeout_s: float) -> bool:
-    """Whether something between us and Postgres drops or refuses session settings: pgbouncer and kin.
+async def _find_out(hosts: Hosts, timeout_s: float) -> tuple[bool, str]:
+    """Whether something between us and Postgres drops or refuses session settings, pgbouncer and kin; and the encoding
+    of the database.
 
     Behind one, no statement may be prepared by name, and settings can't be relied on.
     """
+    refused = False
     try:
         connection = await hosts.connect(
             timeout_s=timeout_s, server_settings=_SESSION_SETTINGS, statement_cache_size=0
@@ -252,9 +280,10 @@ async def _is_pooler(hosts: Hosts, timeout_s: float) -> bool:
     except asyncpg.ProtocolViolationError as error:
         if "startup parameter" not in str(error):
             raise
-        return True
+        refused = True
+        connection = await hosts.connect(timeout_s=timeout_s, statement_cache_size=0)
     try:
-        mode = await connection.fetchval("SELECT current_setting('plan_cache_mode')")
+        mode = None if refused else await connection.fetchval("SELECT current_setting('plan_cache_mode')")
+        return mode != _SESSION_SETTINGS["plan_cache_mode"], encoding_of(connection)
     finally:
         await connection.close()
-    return bool(mode != _SESSION_SETTINGS["plan_cache_mode"])

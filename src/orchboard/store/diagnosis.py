@@ -1,20 +1,22 @@
 """What is wrong with a database, in words: why it can't be reached, and what it holds when it can."""
 
 import asyncio
-import re
-import socket
-import ssl
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import asyncpg
 from msgspec import Struct
 
 from orchboard.store.conninfo import resolve
 from orchboard.store.database import Database
+from orchboard.store.encoding import UTF8, encoding_of
+from orchboard.store.failures import explain_failure
 from orchboard.store.queries import sql
 from orchboard.store.takeover import fetch_progress
+
+if TYPE_CHECKING:
+    from orchboard.store.ledgers import Ledgers
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -41,55 +43,6 @@ class Finding(Struct, frozen=True):
     remedy: str = ""
 
 
-class Failure(Struct, frozen=True):
-    """Why the database can't be reached, and what to do."""
-
-    says: str
-    remedy: str
-
-
-def explain_failure(error: BaseException) -> Failure:
-    """An exception of the driver, for an operator. Anything unknown keeps its own words."""
-    text = " ".join(str(error).split())
-    for kinds, pattern, says, remedy in _FAILURES:
-        if isinstance(error, kinds) and re.search(pattern, text, re.IGNORECASE):
-            return Failure(says.format(text=text), remedy)
-    return Failure(f"{type(error).__name__}: {text}" if text else type(error).__name__, "Check POSTGRES.")
-
-
-def describe_failure(error: BaseException) -> str:
-    """`explain_failure` as one sentence."""
-    failure = explain_failure(error)
-    return f"{failure.says}. {failure.remedy}"
-
-
-# First match wins, so the particular comes before the general.
-_FAILURES: tuple[tuple[tuple[type[BaseException], ...], str, str, str], ...] = (
-    ((socket.gaierror,), "", "the host name is unknown (DNS: {text})", "Check the host in POSTGRES."),
-    ((ssl.SSLCertVerificationError,), "", "the server's certificate is not trusted: {text}",
-     "Name its authority with sslrootcert=… in POSTGRES, or use sslmode=require, which does not check."),
-    ((ssl.SSLError,), "", "the TLS handshake failed: {text}", "Check sslmode and the certificates in POSTGRES."),
-    ((ConnectionError,), "rejected SSL", "what answers there is a Postgres without TLS, or no Postgres", "Check the port; drop sslmode from POSTGRES, or turn ssl on there."),
-    ((FileNotFoundError,), "", "there is no socket where POSTGRES says: {text}", "Is Postgres running, and is the path right?"),
-    ((OSError,), "Errno 111|Errno 61|refused", "the connection was refused: nothing listens there",
-     "Is Postgres running, and are host and port right?"),
-    ((TimeoutError,), "", "no answer in time", "A firewall may drop the packets, or the server is overloaded."),
-    ((OSError,), "Errno 101|Errno 113|Errno 51|Errno 65|unreachable", "the host can't be reached from here",
-     "Check the network between here and there."),
-    ((asyncpg.InvalidPasswordError,), "", "the user or the password is wrong ({text})", "Check the user and password in POSTGRES."),
-    ((asyncpg.InvalidAuthorizationSpecificationError,), "pg_hba|encryption", "the server lets this user in from elsewhere only ({text})",
-     "Add a line to its pg_hba.conf, or sslmode=require to POSTGRES if it wants TLS."),
-    ((asyncpg.InvalidAuthorizationSpecificationError,), "", "the server refuses this user ({text})", "Check the user in POSTGRES."),
-    ((asyncpg.InvalidCatalogNameError,), "", "the server answers, but the database does not exist ({text})",
-     "`orchboard migrate up` makes it if the user may; otherwise CREATE DATABASE."),
-    ((asyncpg.TooManyConnectionsError,), "", "the server has no connection left ({text})",
-     "Lower DB_CONNECTIONS, raise max_connections there, or put a pooler between."),
-    ((asyncpg.CannotConnectNowError,), "", "the server is starting or stopping ({text})", "Try again in a moment."),
-    ((asyncpg.InsufficientPrivilegeError,), "", "the user may not do that ({text})", "GRANT it, or use the owner's user."),
-    ((asyncpg.ClientConfigurationError, ValueError), "", "POSTGRES can't be read: {text}", "Check the URL."),
-)  # fmt: skip
-
-
 async def diagnose(
     database: Database, url: str, *, timeout_s: float, scores_any_name: bool = False
 ) -> list[Finding]:
@@ -112,7 +65,7 @@ async def diagnose(
         for question in questions if scores_any_name else [*questions, _ask_names]:
             try:
                 async with asyncio.timeout(timeout_s):
-                    findings += await question(database, connection, url)
+                    findings += await question(connection, url)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 findings.append(
                     Finding(
@@ -126,13 +79,14 @@ async def diagnose(
     return findings
 
 
-async def _ask_server(_: Database, connection: Connection, url: str) -> list[Finding]:
+async def _ask_server(connection: Connection, url: str) -> list[Finding]:
     asked_at = datetime.now(UTC)
     [row] = await connection.fetch(sql("diagnosis_server"))
     skew_s = ((row["clock"] - asked_at) - (datetime.now(UTC) - asked_at) / 2).total_seconds()
     return [
         _version(row["version"], row["major"]),
         _clock(skew_s),
+        *([] if (encoding := encoding_of(connection)) == UTF8 else [_encoding(encoding)]),
         *([] if row["encrypted"] or _is_near(url) else [_NOT_ENCRYPTED]),
         *([_POOLED] if row["pooled"] else []),
         *([_READ_ONLY] if row["read_only"] else []),
@@ -146,6 +100,16 @@ def _version(version: str, major: int) -> Finding:
             Level.ERROR, "version", f"PostgreSQL {version} is too old", f"Use {OLDEST_MAJOR} or newer."
         )
     return Finding(Level.OK, "version", f"PostgreSQL {version}")
+
+
+def _encoding(encoding: str) -> Finding:
+    return Finding(
+        Level.WARNING,
+        "encoding",
+        f"the database's encoding is {encoding}: text that it can't hold is stored with `?` in its place",
+        "Move it: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0 LOCALE 'C'; pg_dump the old one into it while "
+        "no server runs; and have POSTGRES name the new one.",
+    )
 
 
 def _unsafe(off: list[str]) -> Finding:
@@ -184,36 +148,51 @@ def _is_near(url: str) -> bool:
     return all(host.is_socket or host.target in near for host in resolve(url).hosts)
 
 
-async def _ask_schema(database: Database, connection: Connection, _: str) -> list[Finding]:
-    from orchboard.store.migrate import fetch_schema_version
+async def _ask_schema(connection: Connection, _: str) -> list[Finding]:
+    from orchboard.store.ledgers import fetch_elsewhere, fetch_ledgers, search_path_advice
     from orchboard.store.migration_files import load_migrations
 
-    schema, latest = (await fetch_schema_version(database.connect), len(load_migrations()))
+    async with connection.transaction():
+        ledgers = await fetch_ledgers(connection)
+    version, latest = ledgers.current.version, len(load_migrations())
     invalid = [row["name"] for row in await connection.fetch(sql("diagnosis_indexes"))]
-    found = [_schema(schema.version, latest, dirty=schema.dirty)]
-    if schema.version < latest:
+    found = [_schema(ledgers, latest)]
+    if version and (elsewhere := await fetch_elsewhere(connection)):
+        says = f"no result is in the schema {ledgers.schema}, but the schema {elsewhere} holds a leaderboard with results"
+        found.append(Finding(Level.WARNING, "schema", says, search_path_advice(elsewhere)))
+    if version < latest:
         [rights] = await connection.fetch(sql("diagnosis_privileges"))
         found += _missing_rights(
             rights["role"], rights["schema"], rights["may_create"], rights["owns_events"]
         )
+    else:
+        [row] = await connection.fetch(sql("ping"))
+        found += [_lacked(privilege, row["role"]) for privilege in row["missing"]]
     if invalid:
         says = f"{', '.join(invalid)} is invalid: building it was interrupted"
         found.append(Finding(Level.WARNING, "index", says, f"REINDEX INDEX CONCURRENTLY {invalid[0]};"))
     return found
 
 
-def _schema(version: int, latest: int, *, dirty: bool) -> Finding:
-    if dirty:
-        says = f"migration {version} was begun and never finished (dirty)"
-        remedy = "Look at what it left, put it right, then `orchboard migrate force VERSION`."
-        return Finding(Level.ERROR, "schema", says, remedy)
+def _schema(ledgers: "Ledgers", latest: int) -> Finding:
+    version, place = ledgers.current.version, f"in the schema {ledgers.schema}"
+    if obstacle := ledgers.obstacle(latest):
+        return Finding(Level.ERROR, "schema", obstacle.says, obstacle.remedy)
     if version < latest:
-        says = f"at version {version}; this orchboard brings {latest}"
+        says = f"at version {version}, {place}; this orchboard brings {latest}"
         return Finding(Level.WARNING, "schema", says, "`orchboard serve` or `orchboard migrate up` moves it.")
     if version > latest:
-        says = f"at version {version}, newer than this orchboard's {latest}"
+        says = f"at version {version}, {place}, newer than this orchboard's {latest}"
         return Finding(Level.WARNING, "schema", says, "Update orchboard here.")
-    return Finding(Level.OK, "schema", f"at version {version}, the latest")
+    return Finding(Level.OK, "schema", f"at version {version}, the latest, {place}")
+
+
+def _lacked(privilege: str, role: str) -> Finding:
+    """A privilege that reading or writing needs, as `ping` names it."""
+    grantee = "" if " TO " in privilege else f' TO "{role}"'
+    return Finding(
+        Level.ERROR, "privileges", f"role {role} lacks {privilege}", f"GRANT {privilege}{grantee};"
+    )
 
 
 def _missing_rights(role: str, schema: str | None, may_create: bool, owns_events: bool) -> list[Finding]:
@@ -233,8 +212,9 @@ def _missing_rights(role: str, schema: str | None, may_create: bool, owns_events
     return found
 
 
-async def _ask_takeover(_: Database, connection: Connection, __: str) -> list[Finding]:
-    if not await connection.fetchval(sql("ping")):
+async def _ask_takeover(connection: Connection, _: str) -> list[Finding]:
+    [row] = await connection.fetch(sql("ping"))
+    if not row["ready"] or row["missing"]:
         return []
     progress = await fetch_progress(connection)
     if progress.is_done or not progress.results:
@@ -243,7 +223,7 @@ async def _ask_takeover(_: Database, connection: Connection, __: str) -> list[Fi
     return [Finding(Level.WARNING, "summaries", f"{progress.says}: long windows are slow until then", remedy)]
 
 
-async def _ask_contents(_: Database, connection: Connection, __: str) -> list[Finding]:
+async def _ask_contents(connection: Connection, _: str) -> list[Finding]:
     [rights] = await connection.fetch(sql("diagnosis_privileges"))
     if not rights["has_events"]:
         return []
@@ -261,7 +241,7 @@ async def _ask_contents(_: Database, connection: Connection, __: str) -> list[Fi
     return found
 
 
-async def _ask_names(_: Database, connection: Connection, __: str) -> list[Finding]:
+async def _ask_names(connection: Connection, _: str) -> list[Finding]:
     if not await connection.fetchval(sql("ping")):
         return []
     since = datetime.now(UTC) - timedelta(days=1)

@@ -83,6 +83,11 @@ class Hosts:
                 pass
         return await self._connect(timeout_s, "any", **options)
 
+    @property
+    def can_stand_in(self) -> bool:
+        """Whether a standby may be read from while no host takes writes."""
+        return self._can_stand_in
+
     def is_stand_in(self, connection: Any) -> bool:
         """Whether a connection reads from a standby in place of the primary: not to be kept, it may lag behind."""
         if not self._can_stand_in or connection.is_closed():

@@ -9,6 +9,7 @@ statement's parse and its execution would otherwise reach two different servers.
 
 import zlib
 from typing import TypeAlias
+from urllib.parse import quote
 
 import asyncpg
 from msgspec import Struct
@@ -30,6 +31,25 @@ SELECT current_schema() AS schema, current_database() AS database,
        to_regclass(quote_ident(current_schema()) || '.orchboard_migrations') IS NOT NULL AS ours
 """
 
+# Schemas beside the current one that hold the tables of a leaderboard which this role may read. None when somebody chose
+# the current one: in the URL, or for the role or the database.
+_OTHERS = """
+SELECT quote_ident(n.nspname) AS schema, EXISTS (
+    SELECT FROM pg_class
+    WHERE relnamespace = n.oid AND relname = 'events_before' AND has_table_privilege(oid, 'SELECT')
+) AS is_moving
+FROM pg_namespace n
+WHERE n.nspname <> current_schema() AND has_schema_privilege(n.oid, 'USAGE')
+AND (
+    SELECT count(*) FROM pg_class
+    WHERE relnamespace = n.oid AND relname IN ('events', 'regions', 'job_types') AND relkind = 'r'
+    AND has_table_privilege(oid, 'SELECT')
+) = 3
+AND (SELECT source FROM pg_settings WHERE name = 'search_path')
+IN ('default', 'environment variable', 'configuration file', 'command line')
+ORDER BY n.nspname
+"""
+
 
 class SchemaVersion(Struct, frozen=True):
     """Where the schema stands; 0 is nothing. `dirty`: that version was begun and never finished."""
@@ -38,14 +58,25 @@ class SchemaVersion(Struct, frozen=True):
     dirty: bool
 
 
+class Obstacle(Struct, frozen=True):
+    """Why no version can be run, and what a person does about it."""
+
+    says: str
+    remedy: str
+
+
 class Ledgers(Struct, frozen=True):
-    """What both ledgers say; None where there is no row. `has_events`: whoever made that table."""
+    """What both ledgers say; None where there is no row. `has_events`: whoever made that table.
+
+    elsewhere -- another schema, quoted, that holds a leaderboard with results, where this one holds nothing
+    """
 
     schema: str
     database: str
     has_events: bool
     reference: SchemaVersion | None
     ours: SchemaVersion | None
+    elsewhere: str | None = None
 
     @property
     def shared(self) -> int:
@@ -57,6 +88,59 @@ class Ledgers(Struct, frozen=True):
         """The version that counts: ours if there is one; dirty if either is."""
         dirty = any(ledger.dirty for ledger in (self.reference, self.ours) if ledger)
         return SchemaVersion(self.ours.version if self.ours else self.shared, dirty)
+
+    def obstacle(self, known: int) -> Obstacle | None:
+        """Why no version can be run, up or down; None when one can.
+
+        known -- the last version that this program has
+        """
+        if self.elsewhere:
+            return Obstacle(
+                f"there is nothing in the schema {self.schema}, which POSTGRES leads to, but a leaderboard with results "
+                f"in the schema {self.elsewhere}",
+                f"{search_path_advice(self.elsewhere)} To begin anew in {self.schema}, name that one so.",
+            )
+        if self.ours and self.shared < LAST_SHARED:
+            return self._taken_back(self.ours)
+        if not self.current.dirty:
+            return None
+        version = self.current.version
+        says = f"version {version} was begun and never finished"
+        if version > known:
+            return Obstacle(
+                f"version {version} was begun by a newer orchboard and never finished",
+                "Start that one again to end it.",
+            )
+        if self.reference and self.reference.dirty and self.reference.version < 1:
+            says = f"taking back version 1 was begun by golang-migrate, and never finished ({REFERENCE})"
+            found = LAST_SHARED if self.has_events else 0
+            return Obstacle(says, f"`orchboard migrate force {found}`: that is what is there.")
+        return Obstacle(
+            says,
+            f"Look whether its objects are there: `orchboard migrate force {version}` if they are, "
+            f"`orchboard migrate force {max(version - 1, 0)}` if not.",
+        )
+
+    def _taken_back(self, ours: SchemaVersion) -> Obstacle:
+        """What golang-migrate's `down` leaves of our schema.
+
+        It goes down to 1 without changing anything, as the reference has no way down from 2 and 3. The way down from 1
+        is one transaction: from our version 6 on it fails, as the view `results` depends on `events`.
+        """
+        shared = self.reference.version if self.reference else 0
+        says = f"the ledgers disagree: {OURS} says {ours.version}, {REFERENCE} says {shared}"
+        if self.has_events:
+            version = ours.version - 1 if ours.dirty else ours.version
+            return Obstacle(
+                f"{says}: golang-migrate was told to go down on it. The tables are still there",
+                f"`orchboard migrate force {version}`, and all is as before. To remove it all, `orchboard migrate goto 0` "
+                "after that.",
+            )
+        return Obstacle(
+            f"{says}, and there is no table `events`: golang-migrate, or somebody, dropped it",
+            f"Restore a backup into an empty database; or, to begin anew, drop what is left: `DROP TABLE {OURS}, "
+            "idempotency_keys; DROP FUNCTION payload_number;` after version 4 or 5.",
+        )
 
     def key(self, ledger: str) -> int:
         """The advisory lock that golang-migrate takes for this ledger, if its database came by URL.
@@ -74,7 +158,32 @@ async def fetch_ledgers(connection: Connection) -> Ledgers:
         raise SetupError("the search_path of this database and role names no schema that exists")
     reference = await _fetch(connection, REFERENCE) if found["reference"] else None
     ours = await _fetch(connection, OURS) if found["ours"] else None
-    return Ledgers(found["schema"], found["database"], found["events"], reference, ours)
+    is_empty = not (found["events"] or reference or ours)
+    elsewhere = await _fetch_board_with_results(connection) if is_empty else None
+    return Ledgers(found["schema"], found["database"], found["events"], reference, ours, elsewhere)
+
+
+async def fetch_elsewhere(connection: Connection) -> str | None:
+    """Another schema, quoted, that holds a leaderboard with results, where this one has none; None: there is no such."""
+    if await connection.fetchval("SELECT has_table_privilege(to_regclass('results'), 'SELECT')") and (
+        await connection.fetchval("SELECT EXISTS (SELECT FROM results)")
+    ):
+        return None
+    return await _fetch_board_with_results(connection)
+
+
+async def _fetch_board_with_results(connection: Connection) -> str | None:
+    for schema, is_moving in await connection.fetch(_OTHERS):
+        for table in ("events", "events_before") if is_moving else ("events",):
+            if await connection.fetchval(f"SELECT EXISTS (SELECT FROM {schema}.{table})"):  # noqa: S608 - quoted
+                return str(schema)
+    return None
+
+
+def search_path_advice(schema: str) -> str:
+    """What to add to POSTGRES, or where else to say it, to use a schema."""
+    option = quote("-csearch_path=" + schema.replace("\\", "\\\\").replace(" ", "\\ "))
+    return f"Add `options={option}` to the parameters of POSTGRES, or say ALTER ROLE … SET search_path = {schema}."
 
 
 async def _fetch(connection: Connection, ledger: str) -> SchemaVersion | None:

@@ -113,7 +113,7 @@ async def migrate_to(
         run = _Run(connection, known, version, lock_wait_s, lock_timeout_s)
         async with connection.transaction():
             ledgers = await fetch_ledgers(connection)
-        if not ledgers.current.dirty and _next_move(ledgers, run) is None:
+        if ledgers.obstacle(len(known)) is None and _next_move(ledgers, run) is None:
             return ()
         async with (
             _connected(connect) as holder,
@@ -149,18 +149,13 @@ def _refuse_unknown(version: int | None, known: tuple[Migration, ...]) -> None:
 
 def _next_move(ledgers: Ledgers, run: _Run) -> _Move | None:
     current, known = ledgers.current.version, run.known
-    if ledgers.ours and ledgers.shared < LAST_SHARED:
-        raise SetupError(
-            f"the ledgers disagree: {OURS} says {current}, {REFERENCE} says {ledgers.shared}; "
-            "look which tables there are, then `orchboard migrate force V`"
-        )
     goal = max(current, len(known)) if run.goal is None else run.goal
     if _can_be_run_again(ledgers, run) and goal >= current:
         current -= 1
     if current == goal:
         return None
     if current < goal:
-        if current == 0 and ledgers.has_events:
+        if current == 0 and ledgers.has_events and not ledgers.current.dirty:
             raise SetupError(
                 f"this database has a table `events`, but {REFERENCE} has no row to say who made it: use another "
                 "database or, if the table is a leaderboard's, `orchboard migrate force V`"
@@ -183,7 +178,9 @@ def _can_be_run_again(ledgers: Ledgers, run: _Run) -> bool:
     Nobody can be running it now: the caller holds the lock of the run.
     """
     ours = ledgers.ours
-    if ours is None or not ours.dirty or (ledgers.reference and ledgers.reference.dirty):
+    if ours is None or not ours.dirty or ledgers.shared < LAST_SHARED:
+        return False
+    if ledgers.reference and ledgers.reference.dirty:
         return False
     return ours.version <= len(run.known) and not run.known[ours.version - 1].transactional
 
@@ -218,8 +215,8 @@ async def _take_step(run: _Run) -> Step | None:
     keys = (ledgers.key(REFERENCE),) if shared else ()
     async with locked(connection, *keys, wait_s=run.lock_wait_s, lock_timeout_s=run.lock_timeout_s):
         ledgers = await fetch_ledgers(connection)
-        if ledgers.current.dirty and not _can_be_run_again(ledgers, run):
-            raise SetupError(_dirty_message(ledgers.current.version, len(run.known)))
+        if not _can_be_run_again(ledgers, run) and (obstacle := ledgers.obstacle(len(run.known))):
+            raise SetupError(f"{obstacle.says}. {obstacle.remedy}")
         move = _next_move(ledgers, run)
         if move is None:
             return None
@@ -268,15 +265,6 @@ async def _execute_briefly(run: _Run, statement: str) -> None:
 def _stayed_locked(run: _Run) -> str:
     return (
         f"a table stayed locked by others through {_LOCK_ATTEMPTS} attempts of {run.lock_timeout_s:g} s each"
-    )
-
-
-def _dirty_message(version: int, known: int) -> str:
-    if version > known:
-        return f"version {version} was begun by a newer orchboard and never finished: start that one again to end it"
-    return (
-        f"version {version} was begun and never finished. Look whether its objects are there: "
-        f"`orchboard migrate force {version}` if they are, `orchboard migrate force {max(version - 1, 0)}` if not"
     )
 
 

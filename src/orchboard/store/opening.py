@@ -4,13 +4,16 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeAlias
 
 import asyncpg
 import structlog
 
 from orchboard.errors import SetupError
+from orchboard.store.ledgers import fetch_elsewhere, search_path_advice
 from orchboard.store.migrate import Step, ensure_database, migrate_to
+from orchboard.store.queries import sql
 from orchboard.tasks import end
 
 Connect: TypeAlias = "Callable[[], Awaitable[asyncpg.Connection[asyncpg.Record]]]"
@@ -34,6 +37,7 @@ class Opening:
         self._timeout_s = timeout_s
         self._opening: asyncio.Task[None] | None = None
         self._again_at = -math.inf
+        self._saying: asyncio.Task[None] | None = None
 
     async def wait(self) -> None:
         """Have it ready. A caller that gives up waiting does not end a migration under way.
@@ -47,8 +51,7 @@ class Opening:
 
     async def close(self) -> None:
         """Break off a migration under way."""
-        if self._opening is not None:
-            await end([self._opening])
+        await end([task for task in (self._opening, self._saying) if task is not None])
 
     async def _open(self) -> None:
         began_at = time.monotonic()
@@ -66,6 +69,34 @@ class Opening:
             await migrate_to(self._connect, on_step=lambda step: _log_step(step, steps))
         except asyncpg.InternalClientError as error:  # of a server that is being stopped
             raise ConnectionResetError(str(error)) from error
+        self._saying = asyncio.create_task(self._say_where())  # 25 ms that no answer waits for
+
+    async def _say_where(self) -> None:
+        """Log which schema it is, and what an operator should know of it."""
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+            await self._look_and_say()
+
+    async def _look_and_say(self) -> None:
+        connection = await self._connect()
+        try:
+            async with connection.transaction():
+                schema = await connection.fetchval("SELECT current_schema()")
+                elsewhere = await fetch_elsewhere(connection)
+                row = await connection.fetchrow(sql("ping"))
+        finally:
+            connection.terminate()
+        assert row is not None  # noqa: S101 - it always has one
+        log.info("the database is ready", schema=schema)
+        if row["missing"]:
+            log.error("the database's role lacks privileges: see `orchboard doctor`", missing=row["missing"])
+        if row["read_only"]:
+            log.warning("the database is read-only: results can't be stored")
+        if elsewhere:
+            log.warning(
+                f"another schema holds a leaderboard with results, this one none. {search_path_advice(elsewhere)}",
+                schema=schema,
+                other=elsewhere,
+            )
 
 
 def _log_step(step: Step, steps: list[Step]) -> None:

@@ -10,7 +10,8 @@ import structlog
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.stats import JobType, Region
 from orchboard.store.changes import EVERYTHING, Changes
-from orchboard.store.database import NO_ANSWER, READ_PATIENCE_S, WRITE_PATIENCE_S, Database
+from orchboard.store.database import READ_PATIENCE_S, WRITE_PATIENCE_S, Database
+from orchboard.store.failures import NO_ANSWER
 from orchboard.store.queries import sql
 from orchboard.tasks import be_seen
 

@@ -7,13 +7,16 @@ from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+import structlog
+
 from orchboard.background import Background, TaskHealth
 from orchboard.errors import BadInputError, DatabaseUnavailableError
 from orchboard.parsing import ParsedStats
 from orchboard.stats import StatsQuery
 from orchboard.store.changes import LATE_AFTER_S, Changes
 from orchboard.store.clock import DatabaseClock
-from orchboard.store.database import SCHEMA_TOO_OLD, Database
+from orchboard.store.database import Database
+from orchboard.store.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_DIFFERS
 from orchboard.store.queries import sql
 from orchboard.store.raw_rows import RawRows
 from orchboard.store.regions import RegionDirectory
@@ -25,6 +28,8 @@ from orchboard.tasks import be_seen
 
 if TYPE_CHECKING:
     from orchboard.store.means import MeansReader
+
+log = structlog.get_logger(__name__)
 
 KEY_LIFETIME = timedelta(hours=24)
 
@@ -49,6 +54,8 @@ class Store:
         self._raw_rows = RawRows(database, changes)
         self.regions = regions
         self.spool = spool
+        self._missing: list[str] = []  # privileges
+        self._is_read_only = False
         self.background = Background()
 
     def _note_stored(self, stored: Sequence[ParsedStats], took_s: float) -> None:
@@ -165,10 +172,25 @@ class Store:
         return str(rows[0]["snapshot"])
 
     async def ping(self) -> None:
-        """A real round trip; raises DatabaseUnavailableError when there is none."""
-        rows = await self._database.fetch(sql("ping"), even_away=True)
-        if not rows[0]["ready"]:
-            raise DatabaseUnavailableError(SCHEMA_TOO_OLD)
+        """A real round trip; raises DatabaseUnavailableError when there is none, or nothing can be read or written."""
+        [row] = await self._database.fetch(sql("ping"), even_away=True)
+        if not row["ready"]:
+            raise DatabaseUnavailableError(SCHEMA_DIFFERS)
+        self._is_read_only = row["read_only"] and not (row["in_recovery"] and self._database.has_standbys)
+        if row["missing"] != self._missing:
+            self._missing = row["missing"]
+            if self._missing:
+                log.error("the database's role lacks privileges", missing=self._missing)
+            else:
+                log.info("the database's role has all privileges")
+        if self._missing:
+            raise DatabaseUnavailableError(NO_PRIVILEGE)
+
+    @property
+    def write_failure(self) -> str | None:
+        """Why results could not be written when that was last tried, or the last `ping` saw that they can't be, in
+        words for anybody; None: they can."""
+        return READ_ONLY if self._is_read_only else self._writer.failure
 
     async def close(self) -> None:
         """Store what waits to be stored, if that is soon done, and close the connections."""

@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.stats import Tester
-from orchboard.store.database import NO_ANSWER, READ_PATIENCE_S, WRITE_PATIENCE_S, Database
+from orchboard.store.database import READ_PATIENCE_S, WRITE_PATIENCE_S, Database
+from orchboard.store.failures import NO_ANSWER
 from orchboard.store.queries import sql
 from orchboard.tasks import be_seen
 

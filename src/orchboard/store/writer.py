@@ -12,12 +12,12 @@ from orchboard.parsing import ParsedStats
 from orchboard.store.clock import DatabaseClock
 from orchboard.store.database import (
     LOST,
-    NO_ANSWER,
     WRITE_PATIENCE_S,
     Database,
     in_brief,
     unavailable,
 )
+from orchboard.store.failures import NO_ANSWER, explain_failure
 from orchboard.store.hosts import CANT_CONNECT
 from orchboard.store.inserts import Inserts
 from orchboard.store.kept_connection import KeptConnection, NotSentError
@@ -82,6 +82,13 @@ class Writer:
         self._refused = 0  # by Postgres, since the last that was stored
         self._writing: asyncio.Task[None] | None = None
         self._closed = False
+        self._failure: str | None = None
+
+    @property
+    def failure(self) -> str | None:
+        """Why the last result could not be written, in words for anybody; None when it was, or the spool is empty."""
+        is_over = self._spool is not None and not self._spool.is_away
+        return None if is_over else self._failure
 
     def submit(
         self,
@@ -185,12 +192,15 @@ class Writer:
         except CANT_CONNECT as error:
             patience_s = WRITE_PATIENCE_S if self._spool is None else self._patience_s()
             since = asyncio.get_running_loop().time() - patience_s
+            self._failure = explain_failure(error).told
             if impatient := [row for row in self._waiting if row.submitted_at < since]:
                 self._give_up(impatient, unavailable(error))
         except LOST as error:
-            self._give_up(list(self._waiting), unavailable(error))
-        except Refusal as refusal:
+            refusal = unavailable(error)
+            self._failure = str(refusal)
             self._give_up(list(self._waiting), refusal)
+        except Refusal as not_ready:
+            self._give_up(list(self._waiting), not_ready)
         else:
             return True
         return False
@@ -230,6 +240,7 @@ class Writer:
         loop = asyncio.get_running_loop()
         sent_at = -math.inf if any(row.receipt for row in group) else loop.time()
         new_keys = await self._inserts.send(group)
+        self._failure = None
         took_s = loop.time() - sent_at
         if repeated := [row for row in group if row.key not in new_keys]:
             self._acknowledge(group, new_keys, took_s)
@@ -279,6 +290,7 @@ class Writer:
 
     def _lost(self, group: Sequence[QueuedRow], refusal: DatabaseUnavailableError) -> None:
         """Nobody knows whether these were stored. With their receipts they are sent again, unless it is too late."""
+        self._failure = str(refusal)
         self.tell_stored([row.parsed for row in group], math.inf)
         patience_s = WRITE_PATIENCE_S if self._spool is None else self._patience_s()
         since = asyncio.get_running_loop().time() - patience_s
@@ -316,7 +328,7 @@ class Writer:
             return
         pending = (*self._flying, *self._waiting)
         expired = [row for row in pending if row.submitted_at + self._timeout_s <= now]
-        self._waiting.refuse(expired, DatabaseUnavailableError(NO_ANSWER))
+        self._waiting.refuse(expired, DatabaseUnavailableError(self._failure or NO_ANSWER))
         oldest = min((row.submitted_at for row in pending if not row.stored.done()), default=now)
         self._expire_in(max(oldest + self._timeout_s - now, _EXPIRY_STEP_S))
 

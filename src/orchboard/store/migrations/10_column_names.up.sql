@@ -1,5 +1,5 @@
--- 10: the columns of `events` that version 6 added get names of our own, `ob_…`. In GROUP BY a column wins over an
--- output name, so the reference server's `payload ->> 'pipeline' AS pipeline … GROUP BY pipeline` failed.
+-- 10: the columns of `events` that version 6 added get names of our own, `ob_*`. In GROUP BY a column wins over an
+-- output name, so the reference server's `payload ->> 'pipeline' AS pipeline`, grouped by that name, failed.
 -- docs/decisions/0012-column-names.md.
 --
 -- Changes the catalogue only, whatever the size of the table. The view `results` keeps its column names: a view knows

@@ -34,12 +34,14 @@ BEGIN
                 WHEN coalesce(old.stats ->> 'model', old.stats ->> 'pipeline') IS NULL THEN 'transcoding'
                 ELSE 'ai'
             END AS job_type,
-            -- Unix seconds up to the year 2100; whatever else stands there counts as 0, as a missing
-            -- number does everywhere. The pattern leaves nothing that the cast could refuse.
+            -- Unix seconds, wherever a timestamp can hold them: from 4714 BC to the year 294276. Whatever else stands
+            -- there counts as 0, as a missing number does everywhere. The pattern leaves nothing that the cast refuses.
             CASE
-                WHEN old.stats ->> 'timestamp' ~ '^\s*\+?[0-9]{1,10}(\.[0-9]{0,100})?([eE]\+?[0-9])?\s*$'
+                WHEN old.stats ->> 'timestamp' ~ '^\s*[+-]?[0-9]{1,100}(\.[0-9]{0,100})?([eE][+-]?[0-9]{1,2})?\s*$'
                     THEN CASE
-                        WHEN (old.stats ->> 'timestamp')::numeric <= 4102444800
+                        WHEN
+                            (old.stats ->> 'timestamp')::numeric >= -210866803200
+                            AND (old.stats ->> 'timestamp')::numeric < 9224318016000
                             THEN to_timestamp((old.stats ->> 'timestamp')::double precision)
                         ELSE to_timestamp(0)
                     END

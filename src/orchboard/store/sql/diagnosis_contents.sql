@@ -8,6 +8,6 @@ SELECT
     ) AS size,
     (
         SELECT extract(epoch FROM clock_timestamp() - event_time)::float
-        FROM event_details ORDER BY event_time DESC LIMIT 1
+        FROM event_details WHERE event_time <= now() AND event_time > '-infinity' ORDER BY event_time DESC LIMIT 1
     ) AS age_s,
     (SELECT count(*) FROM event_details WHERE orchestrator <> lower(orchestrator)) AS mixed_case;

@@ -1,10 +1,16 @@
 -- Moves a batch of old results, newest first, into the table that has columns for them; `settle_results` ends that.
--- $1 only results received until then, $2 how many
--- Returns one row: how many were moved, and when the oldest of them was received (null: none left).
+-- $1 only results received until then (the last moment that callers can hold: whenever), $2 how many
+-- Returns one row: how many were moved, and when the oldest of them was received (null: none left; within the years 1 to
+-- 9999, as callers hold no others).
 WITH moved AS (
     DELETE FROM events_before
     WHERE ctid = ANY(ARRAY(
-        SELECT ctid FROM events_before WHERE event_time <= $1 ORDER BY event_time DESC LIMIT $2 FOR UPDATE SKIP LOCKED
+        SELECT ctid
+        FROM events_before
+        WHERE event_time <= CASE WHEN $1::timestamptz >= '9999-12-30 00:00Z' THEN 'infinity' ELSE $1 END
+        ORDER BY event_time DESC
+        LIMIT $2
+        FOR UPDATE SKIP LOCKED
     ))
     RETURNING id, event_time, orchestrator, region_id, payload
 ),
@@ -13,4 +19,9 @@ stored AS (
     SELECT id, event_time, orchestrator, region_id, payload FROM moved
     RETURNING event_time
 )
-SELECT count(*) AS number, min(event_time) AS reached FROM stored;
+SELECT
+    count(*) AS number,
+    CASE
+        WHEN count(*) > 0 THEN least(greatest(min(event_time), '0001-01-02 00:00:00.000001Z'), '9999-12-30 00:00Z')
+    END AS reached
+FROM stored;

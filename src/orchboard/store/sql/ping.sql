@@ -1,5 +1,62 @@
--- A round trip that touches the schema: one row, true when what results are stored in and read with is there.
+-- A round trip that touches the schema, and what would keep this role from reading or writing.
+-- Returns one row: role; ready, true when what results are stored in and read with is there; missing, the privileges that the
+-- role lacks, as GRANT names them, sorted; read_only, whether transactions are, and in_recovery, whether that is because
+-- this is a standby.
 SELECT
+    current_user AS role,
     to_regclass('results') IS NOT NULL
     AND to_regclass('idempotency_keys') IS NOT NULL
-    AND to_regclass('pipelines_seen') IS NOT NULL AS ready;
+    AND to_regclass('pipelines_seen') IS NOT NULL AS ready,
+    current_setting('transaction_read_only')::boolean AS read_only,
+    pg_is_in_recovery() AS in_recovery,
+    ARRAY(
+        -- Of what is not there, null is what each of these functions returns.
+        SELECT p.privilege || ' ON ' || n.name AS lacked
+        FROM (VALUES
+            ('SELECT, INSERT', 'events'),
+            ('SELECT, DELETE', 'events_before'),
+            ('SELECT', 'event_details'),
+            ('SELECT', 'results'),
+            ('SELECT, INSERT', 'regions'),
+            ('SELECT', 'job_types'),
+            ('SELECT, INSERT, DELETE', 'idempotency_keys'),
+            ('SELECT', 'testers'),
+            ('SELECT, INSERT, UPDATE, DELETE', 'spans'),
+            ('SELECT, INSERT, UPDATE', 'sealing'),
+            ('SELECT, INSERT', 'series'),
+            ('SELECT, INSERT, DELETE', 'segments'),
+            ('SELECT, INSERT, DELETE', 'round_trips'),
+            ('SELECT, INSERT, DELETE', 'pipelines_seen'),
+            ('SELECT, INSERT, UPDATE, DELETE', 'rollup_invalidations'),
+            ('SELECT', 'schema_migrations'),
+            ('SELECT', 'orchboard_migrations')
+        ) AS n (privileges, name)
+        CROSS JOIN LATERAL unnest(string_to_array(n.privileges, ', ')) AS p (privilege)
+        WHERE NOT has_table_privilege(to_regclass(n.name), p.privilege)
+        UNION ALL
+        SELECT 'USAGE ON SEQUENCE ' || name
+        FROM (VALUES ('events_id_seq'), ('regions_id_seq'), ('span_revisions')) AS n (name)
+        WHERE NOT has_sequence_privilege(to_regclass(n.name), 'USAGE')
+        UNION ALL
+        SELECT p.privilege || ' ON SEQUENCE rollup_watermark'
+        FROM (VALUES ('SELECT'), ('UPDATE')) AS p (privilege)
+        WHERE NOT has_sequence_privilege(to_regclass('rollup_watermark'), p.privilege)
+        UNION ALL
+        SELECT 'EXECUTE ON FUNCTION ' || name
+        FROM (
+            VALUES
+            ('payload_number(jsonb, text)'), ('round_trip_bucket(double precision)'), ('settle_results()'),
+            ('raise_rollup_watermark(timestamptz)')
+        ) AS n (name)
+        WHERE NOT has_function_privilege(to_regprocedure(n.name), 'EXECUTE')
+        UNION ALL
+        -- A view reads with the privileges of its owner.
+        SELECT DISTINCT 'SELECT ON ' || t.oid::regclass || ' TO ' || v.relowner::regrole
+        FROM pg_class v
+        JOIN pg_rewrite r ON r.ev_class = v.oid
+        JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
+        JOIN pg_class t ON t.oid = d.refobjid AND t.oid <> v.oid
+        WHERE v.oid IN (to_regclass('results'), to_regclass('event_details'))
+          AND NOT has_table_privilege(v.relowner, t.oid, 'SELECT')
+        ORDER BY lacked
+    ) AS missing;

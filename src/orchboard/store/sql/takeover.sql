@@ -18,7 +18,11 @@ SELECT
         SELECT
         FROM sealing s
         CROSS JOIN LATERAL (
-            SELECT event_time FROM results WHERE event_time < s.sealed_since ORDER BY event_time DESC LIMIT 1
+            SELECT event_time
+            FROM results
+            WHERE event_time < s.sealed_since AND event_time >= '0001-02-01 00:00Z' -- no span begins earlier
+            ORDER BY event_time DESC
+            LIMIT 1
         ) e
         WHERE s.level = ANY($1::smallint[])
     ) AS is_summed_up
