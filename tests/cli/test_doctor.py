@@ -194,7 +194,8 @@ def test_the_newest_result_is_one_that_is_not_ahead_of_the_clock(
             "INSERT INTO events (orchestrator, region_id, payload, event_time) VALUES ('0x1', 1, '{}', '%s')"
         )
         execute(database_url, insert % moment)
-    said = findings(orchboard("doctor", "--json", POSTGRES=database_url), "results")
+    done = orchboard("doctor", "--json", POSTGRES=database_url, ORCHESTRATOR_NAMES="any")
+    said = findings(done, "results")
     assert said == [("warning", "there are none yet")]
 
 
