@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import structlog
+from msgspec import Struct
 
 from orchboard.background import Background, TaskHealth
 from orchboard.errors import BadInputError, DatabaseUnavailableError
@@ -35,6 +36,17 @@ KEY_LIFETIME = timedelta(hours=24)
 
 # How long the id of a region is waited for, before its result goes to the spool.
 SPOOL_PATIENCE_S = 1.5
+
+
+class RollupState(Struct, frozen=True):
+    """How far the rollups are behind.
+
+    age_s -- of the watermark, in seconds; None without rollups
+    pending -- changes that are not applied to them yet
+    """
+
+    age_s: float | None
+    pending: int
 
 
 class Store:
@@ -119,6 +131,11 @@ class Store:
         """Store what the spool holds whenever the database is there, for ever; returns at once without a spool."""
         if self.spool is not None:
             await Replay(self.spool, self._database, self.regions, self._changes).run(health)
+
+    async def fetch_rollup_state(self) -> RollupState:
+        """How far the rollups are behind."""
+        [row] = await self._database.fetch(sql("watermark"))
+        return RollupState(row["age_s"], row["pending"])
 
     async def expire_idempotency_keys(self, now: datetime) -> None:
         """Forget the keys older than KEY_LIFETIME."""
