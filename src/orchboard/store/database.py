@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import time
@@ -19,6 +20,7 @@ from orchboard.store.opening import Opening
 from orchboard.store.pool import Pool
 from orchboard.store.presence import Presence
 from orchboard.store.queries import sql
+from orchboard.tasks import end
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -67,6 +69,9 @@ _GONE = (
 # After one of these it is worth a look whether the database is there at all; TimeoutError is an OSError.
 _AWAY = (OSError, asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError)
 
+# What this process or machine has run out of: no evidence of an absent database.
+_OUR_OWN_LIMITS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
+
 
 class Database:
     """The database behind one URL, connected to when it is first asked.
@@ -84,7 +89,7 @@ class Database:
         self._pool: Pool | None = None
         self._pooler: bool | None = None
         self._opening = Opening(url, self.connect, timeout_s=timeout_s)
-        self.presence = Presence(self._is_there)
+        self.presence = Presence(self._is_there, hosts=self._hosts.number)
 
     async def fetch(
         self, statement: str, *arguments: Any, patience_s: float = READ_PATIENCE_S, even_away: bool = False
@@ -115,12 +120,16 @@ class Database:
                 connection = await _patiently(pool.take, patience_s)
                 with pool.returning(connection):
                     try:
-                        return await send(connection, statement, *arguments)
+                        rows = await send(connection, statement, *arguments)
+                        self.presence.note_answer()
+                        return rows
                     except _GONE:
                         with suppress(asyncpg.InterfaceError):  # it may know already, and be out of the pool
                             connection.terminate()
                         return None
         except LOST as error:
+            if isinstance(error, asyncpg.PostgresError) and not isinstance(error, _AWAY):
+                self.presence.note_answer()
             if isinstance(error, BAD_ROW):
                 raise
             if patience_s > 0 and isinstance(error, _AWAY):
@@ -174,6 +183,20 @@ class Database:
         return not (self.presence.is_away or self._hosts.is_stand_in(connection))
 
     async def _is_there(self) -> bool:
+        """Whether a new connection is answered, or one that is idle: a new one may wait for a name or a process."""
+        asking = {asyncio.ensure_future(self._answers_anew())}
+        if self._pool is not None and (idle := await self._pool.take_idle()) is not None:
+            asking.add(asyncio.ensure_future(self._answers(self._pool, idle)))
+        try:
+            while asking:
+                done, asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+                if any(each.result() for each in done):
+                    return True
+        finally:
+            await end(asking)
+        return False
+
+    async def _answers_anew(self) -> bool:
         try:
             connection = await (self.connect() if self._pool is None else self._connect_to_read())
             try:
@@ -182,6 +205,14 @@ class Database:
                 connection.terminate()
         except asyncpg.TooManyConnectionsError:
             return True
+        except Exception as error:
+            return isinstance(error, OSError) and error.errno in _OUR_OWN_LIMITS
+        return True
+
+    async def _answers(self, pool: Pool, connection: asyncpg.Connection[asyncpg.Record]) -> bool:
+        try:
+            with pool.returning(connection):
+                await connection.fetchval(sql("now"))
         except (*LOST, asyncpg.InternalClientError):
             return False
         return True

@@ -45,6 +45,11 @@ class Hosts:
         self._can_stand_in = len(self._urls) > 1 and target in _WRITABLE
         self._away_until = float("-inf")
 
+    @property
+    def number(self) -> int:
+        """How many hosts there are."""
+        return len(self._urls)
+
     async def connect(self, *, timeout_s: float, **options: Any) -> Connection:
         """A connection. Raises one of CANT_CONNECT, of the host that was tried last."""
         try:
