@@ -56,7 +56,8 @@ CREATE INDEX ON events_before (event_time);
 CREATE INDEX ON events_before (lower(orchestrator), event_time);
 CREATE OR REPLACE VIEW results AS
 SELECT id, event_time, orchestrator, region_id, payload,
-       pipeline, model, success_rate, seg_duration, round_trip_time, is_scored
+       ob_pipeline AS pipeline, ob_model AS model, ob_success_rate AS success_rate,
+       ob_seg_duration AS seg_duration, ob_round_trip_time AS round_trip_time, ob_is_scored AS is_scored
 FROM events
 UNION ALL
 SELECT id::bigint, event_time, orchestrator, region_id, payload,
