@@ -85,11 +85,16 @@ def create_app(
         changes, Lookout(store.fetch_snapshot, changes.note_elsewhere), max_bytes=settings.answer_cache_bytes
     )
     access_log, request_ids = AccessLog(), RequestIds()
+    proxies = Proxies(settings.trusted_proxies)
     post_stats = PostStats(senders, max_body_bytes=settings.max_body_bytes)
     short_way = None
     if settings.short_way:
-        askers = {endpoint.path: ASKERS[endpoint.name] for endpoint in ROUTES if endpoint.cached}
-        short_way = ShortWay(answers, post_stats, board, access_log, request_ids, askers)
+        askers = {
+            endpoint.path: ASKERS[endpoint.name]
+            for endpoint in ROUTES
+            if endpoint.cached and not endpoint.may_be_streamed
+        }
+        short_way = ShortWay(answers, post_stats, board, access_log, request_ids, askers, proxies)
     replies = Replies(answers, short_way.remember if short_way else None)
     by_name = handlers(post_stats)
     routes = [
@@ -100,7 +105,7 @@ def create_app(
     ]
     routes += [*documentation_routes(replies), *web_routes(board, replies)]
     lifespan = Starlette(lifespan=lambda _: _lifespan(settings, database, board, access_log, short_way))
-    return Application(routes, lifespan, access_log, request_ids, Proxies(settings.trusted_proxies))
+    return Application(routes, lifespan, access_log, request_ids, proxies)
 
 
 def app_from_environment(changes: Changes | None = None, spool_path: Path | None = None) -> ASGIApp:

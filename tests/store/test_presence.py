@@ -53,15 +53,17 @@ def test_an_event_loop_that_stands_still_is_no_absent_database(
 
     async def test(_: Relay, database: Database) -> None:
         looking = asyncio.create_task(probed(database))
-        for _ in range(times):
+        for _number in range(times):
             await asyncio.sleep(0)
-            time.sleep(blocked_s)  # noqa: ASYNC251 - the point
+            time.sleep(blocked_s)
         assert not await looking
 
     on_relay(database_url, test)
 
 
-def test_a_probe_without_an_answer_opens_nothing_while_other_statements_are_answered(database_url: str) -> None:
+def test_a_probe_without_an_answer_opens_nothing_while_other_statements_are_answered(
+    database_url: str,
+) -> None:
     """As when names are resolved slowly, or when the server has no processor time for a new process."""
 
     async def test(relay: Relay, database: Database) -> None:

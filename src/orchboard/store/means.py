@@ -1,7 +1,7 @@
 """Means and medians over any window: from what is summed up, and from the results where that ends."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from functools import lru_cache
 from typing import TypeAlias, TypeVar
 
@@ -9,8 +9,10 @@ import numpy as np
 from msgspec import Struct
 
 from orchboard.stats import JobType, Pipeline, StatsQuery, Window
+from orchboard.store.admission import UNBOUNDED, Admission
 from orchboard.store.changes import Changes
 from orchboard.store.columns import Columns, Doubles
+from orchboard.store.costs import cost_of
 from orchboard.store.coverage import SpanKey, Split
 from orchboard.store.database import Database
 from orchboard.store.medians import ResealedError, RoundTrips, medians_of, read_doubles
@@ -19,7 +21,7 @@ from orchboard.store.places import distinct, ranked
 from orchboard.store.queries import sql
 from orchboard.store.recent import Recent
 from orchboard.store.regions import RegionDirectory
-from orchboard.store.sealed import Sealed
+from orchboard.store.sealed import ROUND_TRIPS, SEEN, Sealed, sums_kind
 from orchboard.store.series import Cell, Numbers, PipelineModel, SeriesDirectory
 from orchboard.store.sums import Sums, add_up, unsummed_sums_of
 
@@ -50,13 +52,20 @@ class Means(Struct, frozen=True):
 
 
 class MeansReader:
-    """Reads means, medians and pipelines. Raises DatabaseUnavailableError.
+    """Reads means, medians and pipelines. Raises DatabaseUnavailableError, ClientBusyError, OverloadedError.
 
     Each answer holds everything that this host acknowledged before it was asked for.
     """
 
-    def __init__(self, database: Database, regions: RegionDirectory, changes: Changes) -> None:
+    def __init__(
+        self,
+        database: Database,
+        regions: RegionDirectory,
+        changes: Changes,
+        admission: Admission = UNBOUNDED,
+    ) -> None:
         self._database = database
+        self._admission = admission
         self._series = SeriesDirectory(database, regions)
         self._recent = Recent(database, self._series, changes)
         self._sealed = Sealed(database, self._series)
@@ -78,7 +87,7 @@ class MeansReader:
             columns.append(self._recent.scored(job_type, *split.recent))
             return self._means(add_up(sums, columns, len(self._series)), query)
 
-        return await self._read(query.window, read, finish)
+        return await self._read(query.window, sums_kind(job_type), read, finish)
 
     async def fetch_medians(self, query: StatsQuery) -> Medians:
         """The median round trips of the successes, over all orchestrators."""
@@ -111,7 +120,7 @@ class MeansReader:
             places = distinct(shown[shown >= 0], len(self._series.seen))
             return _pipelines(tuple([self._series.seen[place] for place in places.tolist()]), region)
 
-        return await self._read(window, read, finish)
+        return await self._read(window, SEEN, read, finish)
 
     async def _seen_in(self, spans: tuple[SpanKey, ...]) -> Numbers:
         """What sealed spans saw, all together. Kept for the next window, which mostly has the same in it."""
@@ -121,12 +130,17 @@ class MeansReader:
         return self._seen_of[1]
 
     async def _read(
-        self, window: Window, read: Callable[[Split], Awaitable[T]], finish: Callable[[T, Split], R]
+        self,
+        window: Window,
+        kind: tuple[Hashable, ...],
+        read: Callable[[Split], Awaitable[T]],
+        finish: Callable[[T, Split], R],
     ) -> R:
         """What the parts of a window come to.
 
         Made of what is at hand while the database is asked whether there is more, if there mostly is not.
 
+        kind -- of what `read` wants of whole spans: see Sealed
         read -- what is known of the parts that are summed up, or nowhere at hand
         finish -- what that and the newest results come to; does not wait, and keeps no view of these
         """
@@ -140,7 +154,9 @@ class MeansReader:
                 while before != (at_hand := (self._recent.coverage, self._recent.held_since)):
                     before = at_hand
                     split = at_hand[0].split(since, until, held_since=at_hand[1])
-                    found = await read(split)
+                    cost = cost_of(split, at_hand[0], self._sealed, kind)
+                    async with self._admission.admitted(cost):
+                        found = await read(split)
                 answer = finish(found, split)
                 if check is not None:
                     await check
@@ -187,7 +203,7 @@ class MeansReader:
                 and (query.region is None or each.region in (None, query.region))
             ]
 
-        return await self._read(query.window, read, finish)
+        return await self._read(query.window, ROUND_TRIPS, read, finish)
 
     def _successes(self, columns: Columns, region: str | None) -> list[RoundTrips]:
         """Results' round trips, those of one region if one is asked for."""
