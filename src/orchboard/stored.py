@@ -107,8 +107,15 @@ async def stream_rows(
                 before, region_before = b"],", region
             else:
                 start = b","
-            yield start + b",".join(rows)
+            yield _joined(start, rows)
     yield b"{}" if region_before is None else b"]}"
+
+
+def _joined(start: bytes, rows: list[bytes]) -> bytes:
+    """The start and the rows, which are in memory once: the list is emptied."""
+    piece = start + b",".join(rows)
+    rows.clear()
+    return piece
 
 
 def _read_one(stored: StoredPayload, orchestrator: str) -> StoredRow:

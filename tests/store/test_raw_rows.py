@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from orchboard.stats import JobType, StatsQuery, Window
 from orchboard.store.moments import to_moment
+from orchboard.store.queries import sql
 from orchboard.store.raw_rows import RawRows
 from tests.store.board import Board, on_board
 
@@ -74,13 +75,14 @@ async def now_of(board: Board) -> Any:
 
 
 def note_what_is_read(board: Board, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many records each statement from now on returns; one without any result, too."""
+    """How many records each statement that reads results returns from now on."""
     read: list[int] = []
     fetch = board.database.fetch
 
-    async def noted(*arguments: Any, **options: Any) -> Any:
-        found = await fetch(*arguments, **options)
-        read.append(len(found))
+    async def noted(statement: str, *arguments: Any, **options: Any) -> Any:
+        found = await fetch(statement, *arguments, **options)
+        if statement != sql("raw_counts"):
+            read.append(len(found))
         return found
 
     monkeypatch.setattr(board.database, "fetch", noted)
@@ -164,8 +166,7 @@ def test_of_an_orchestrator_with_too_many_results_only_what_is_asked_for_is_read
         of_one = replace(everything, region="MDW", pipeline="p0", model="m1")
         for query in (everything, of_one, everything):
             await fetch_all(rows, query)
-        number, all_of_them, some, again = read
-        assert number == 1
+        all_of_them, some, again = read
         assert some < 10
         assert all_of_them == again > 40
 
@@ -191,7 +192,7 @@ def test_of_a_part_that_is_held_only_what_is_new_is_read(
         after = await fetch_all(rows, replace(query, window=Window(now - DAY, await now_of(board))))
         assert len(after) == len(before) + 2 > 10
         # All are counted, then all of the part are read, then the new ones.
-        assert read == [1, len(before), 2]
+        assert read == [len(before), 2]
 
     on_board(database_url, test)
 

@@ -86,19 +86,16 @@ class _Encoder(NamedTuple):
 
 
 async def encode_pieces(pieces: AsyncGenerator[bytes, None], encoding: str) -> AsyncGenerator[bytes, None]:
-    """A body that comes in pieces, in a coding; the first piece goes out at once.
+    """A body that comes in pieces, in a coding other than identity; the first piece goes out at once.
 
     At the lowest levels: of 11 MB of rows zstd-1 made 15 % in 2 ms for each MB, brotli-1 17 % in 5 ms, gzip-1 20 % in 7 ms,
     gzip-6 18 % in 15 ms. Reading and rendering such rows takes 15 ms for each MB.
     """
     async with aclosing(pieces):
-        if encoding == IDENTITY:
-            async for piece in pieces:
-                yield piece
-            return
         encoder, is_first = _encoder(encoding), True
         async for piece in pieces:
             encoded = encoder.encode(piece)
+            del piece  # while the client takes what was made of it
             if is_first:
                 encoded += encoder.flush()
                 is_first = False

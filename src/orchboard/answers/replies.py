@@ -106,9 +106,10 @@ class Replies:
 def _stream(answer: Streamed, accepted: str, if_none_match: str) -> Reply:
     if if_none_match.strip() == "*":
         return Reply(304, tuple(header for header in answer.headers if header[0] != b"content-type"), b"")
-    encoding, headers = choose_encoding(accepted, is_small=False), answer.headers
-    if encoding != IDENTITY:
-        headers = (*headers, (b"content-encoding", encoding.encode()))
+    encoding = choose_encoding(accepted, is_small=False)
+    if encoding == IDENTITY:
+        return Reply(200, answer.headers, answer.pieces)
+    headers = (*answer.headers, (b"content-encoding", encoding.encode()))
     return Reply(200, headers, lambda: encode_pieces(answer.pieces(), encoding))
 
 

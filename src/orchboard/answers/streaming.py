@@ -21,12 +21,11 @@ class StreamedResponse(Response):
     serves it must then cut the connection.
     """
 
-    def __init__(self, headers: Headers, pieces: Pieces, *, stream_s: float = STREAM_S) -> None:
+    def __init__(self, headers: Headers, pieces: Pieces) -> None:
         self.status_code = 200
         self.background = None
         self.raw_headers = list(headers)
         self._pieces = pieces
-        self._stream_s = stream_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -34,7 +33,7 @@ class StreamedResponse(Response):
         leaving = asyncio.create_task(_until_client_leaves(receive))
         try:
             await asyncio.wait(
-                (sending, leaving), timeout=self._stream_s, return_when=asyncio.FIRST_COMPLETED
+                (sending, leaving), timeout=STREAM_S, return_when=asyncio.FIRST_COMPLETED
             )
             if sending.done():
                 sending.result()
@@ -61,6 +60,9 @@ class StreamedResponse(Response):
                         await send(start)
                         is_started = True
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    del piece
+                    # Waits until the client has taken nearly all of it: only then is the next piece made.
+                    await send({"type": "http.response.body", "body": b"", "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -103,8 +103,10 @@ class RowStream:
                     )
                     below = page.below
                     rows = min(max(2, len(page.rows) * 5 // 4 + 1), _MOST_PAGE_ROWS)
-                    if page.rows:
-                        yield code, [row.text for row in page.rows]
+                    texts = [row.text for row in page.rows]
+                    del page  # whoever takes the texts may wait long for a client
+                    if texts:
+                        yield code, texts
 
 
 class Found(NamedTuple):
@@ -187,8 +189,7 @@ class RawPages:
             last = None
             if found and (len(found) < found[0]["number"] or len(found) == rows):
                 last = _event_time(found[-1]), found[-1]["id"]
-            names: dict[str, str] = {}
-            return _Page(list(read_rows(found, codes, part.orchestrator, names)), last)
+            return _Page(list(read_rows(found, codes, part.orchestrator, {})), last)
 
 
 def read_rows(
