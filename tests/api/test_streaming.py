@@ -100,9 +100,7 @@ def test_a_streamed_answer_has_the_bytes_of_the_same_answer_made_at_once(
 
 
 @pytest.mark.parametrize("encoding", ["zstd", "br", "gzip"])
-def test_a_streamed_answer_comes_in_the_coding_that_is_accepted(
-    served: RunningServer, encoding: str
-) -> None:
+def test_a_streamed_answer_comes_in_the_coding_that_is_accepted(served: RunningServer, encoding: str) -> None:
     plain = Client(served.url).get(RAW).data
     with Wire(served.port) as wire:
         reply = wire.ask(get(RAW, f"Accept-Encoding: {encoding}"))
@@ -280,7 +278,9 @@ def test_memory_does_not_grow_with_the_answers(database_url: str, execute: Execu
             status = Path(f"/proc/{server.pid}/status")
 
             def peak() -> int:
-                return next(int(x.split()[1]) for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+                return next(
+                    int(x.split()[1]) for x in status.read_text().splitlines() if x.startswith("VmHWM")
+                )
 
             def ask(target: str) -> int:
                 with Wire(int(url.rpartition(":")[2])) as wire:

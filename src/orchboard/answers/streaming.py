@@ -32,9 +32,7 @@ class StreamedResponse(Response):
         sending = asyncio.create_task(self._send(scope["method"], send))
         leaving = asyncio.create_task(_until_client_leaves(receive))
         try:
-            await asyncio.wait(
-                (sending, leaving), timeout=STREAM_S, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait((sending, leaving), timeout=STREAM_S, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
                 sending.result()
             elif leaving.done():

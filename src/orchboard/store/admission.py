@@ -14,7 +14,7 @@ from orchboard.errors import ClientBusyError, OverloadedError
 
 # How long a question waits for its turn, and how many may wait: of all clients, and of one.
 PATIENCE_S = 1.5
-_MOST_WAITING, _MOST_OF_CLIENT = 256, 32
+_MOST_WAITING, _MOST_OF_CLIENT = 512, 128
 
 # The network that one IPv6 client is given: it may change its address at will.
 _IPV6_CLIENT_BITS = 64
@@ -102,6 +102,7 @@ class Admission:
     def _withdraw(self, waiting: _Waiting) -> None:
         if waiting in self._waiting:
             self._waiting.remove(waiting)
+        if waiting.turn.cancelled():
             self._admit()
         else:  # its turn came in the same moment
             self._leave(waiting.client, waiting.cost)
@@ -118,6 +119,8 @@ class Admission:
         left = []
         is_full = False
         for waiting in self._waiting:
+            if waiting.turn.cancelled():
+                continue  # it is about to withdraw
             is_full = is_full or self._total + waiting.cost > self._capacity
             if is_full or self._is_busy(waiting.client, waiting.cost):
                 left.append(waiting)

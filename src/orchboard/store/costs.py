@@ -12,20 +12,20 @@ _SPAN_ROWS, _RESULTS_A_ROW = 200, 50
 # What is not summed up is read result by result. How many there are is a guess, and usually nothing was received then.
 _MOST_UNSUMMED_ROWS = 50_000
 
-# Less is not worth a turn: such a question takes some milliseconds.
-_CHEAP_ROWS = 5_000
+# What adding up and writing the answer take, even if all is in memory.
+_ANSWER_ROWS = 3_000
 
 
 def cost_of(split: Split, coverage: Coverage, sealed: Sealed, kind: tuple[Hashable, ...]) -> int:
-    """Rows to be read and added up for a window that is split, 0 when they are few. Takes some 10 us.
+    """Rows to be read and added up for a window that is split. Takes some 10 us.
 
     kind -- of what is read of its whole spans; what is in memory costs nothing
     """
-    rows = 0.0
+    rows = float(_ANSWER_ROWS)
     for span in sealed.missing(kind, split.whole):
         rows += _SPAN_ROWS + coverage.results_of(span) / _RESULTS_A_ROW
     for span in sealed.missing(RESULTS, [piece.span for piece in split.pieces]):
         rows += _SPAN_ROWS + coverage.results_of(span)
     unsummed = sum(until - since for since, until in split.unsummed)
     rows += min(unsummed * coverage.results_a_microsecond, _MOST_UNSUMMED_ROWS)
-    return 0 if rows < _CHEAP_ROWS else int(rows)
+    return int(rows)

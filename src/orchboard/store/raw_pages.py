@@ -25,8 +25,9 @@ LEAST_ROW_BYTES = 370
 _PAGE_BYTES = 256 * 1024
 _FIRST_ROWS, _MOST_PAGE_ROWS = 100, 1000
 
-# Pages that are read at once, for all streams of a process: two keep it busy, and leave the pool to other questions.
-_READ_AT_ONCE = 2
+# Pages that are read at once, for all streams of a process: while one is read another is rendered, and the database has
+# another processor for other questions.
+_READ_AT_ONCE = 1
 
 # What a page, and what an answer up to STREAMED_BYTES, costs in rows: see Admission.
 _ANSWER_ROWS = 20_000
@@ -186,10 +187,10 @@ class RawPages:
                 rows,
                 size,
             )
-            last = None
-            if found and (len(found) < found[0]["number"] or len(found) == rows):
-                last = _event_time(found[-1]), found[-1]["id"]
-            return _Page(list(read_rows(found, codes, part.orchestrator, {})), last)
+        last = None
+        if found and (len(found) < found[0]["number"] or len(found) == rows):
+            last = _event_time(found[-1]), found[-1]["id"]
+        return _Page(list(read_rows(found, codes, part.orchestrator, {})), last)
 
 
 def read_rows(

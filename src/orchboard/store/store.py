@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 KEY_LIFETIME = timedelta(hours=24)
 
-# What expensive questions may have under way: rows to be read or added up (some 5 ms for 10,000; see Admission), and
-# streams, of half a megabyte each. One client may have half of either.
-_ROWS_UNDER_WAY = 200_000
+# What questions may have under way: rows to be read or added up, some 5 ms for 10,000 (see Admission), and streams, of
+# half a megabyte each. One client may have half of either. More rows at once keep a process no busier: they only have
+# it answer everybody later.
+_ROWS_UNDER_WAY = 48_000
 _STREAMS_UNDER_WAY = 16
 
 # How long the id of a region is waited for, before its result goes to the spool.
