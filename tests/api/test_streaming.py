@@ -21,7 +21,7 @@ from orchboard.store import raw_pages, store
 from orchboard.store.raw_pages import STREAMED_BYTES
 from tests.api.wire import Wire, get, joined
 from tests.cli.started import start_serve
-from tests.conftest import Client, RunningServer, StartServer, ai, run
+from tests.conftest import Client, RunningServer, StartServer, run
 from tests.store.relay import Relay, relayed
 from tests.waiting import wait_until
 
@@ -146,7 +146,7 @@ def test_requests_that_wait_behind_a_streamed_answer_are_answered_in_order(serve
 def streams_under_way(server: RunningServer) -> int:
     way = server._server.lifespan.state
     board = way["short_way"]._board
-    return int(board.store._raw_rows._pages.streams._total)
+    return int(board.store._raw_rows._pages.streams.under_way)
 
 
 def test_a_client_that_leaves_frees_its_place_at_once(

@@ -63,6 +63,11 @@ class Admission:
         self._of_client: Counter[str] = Counter()
         self._waiting: list[_Waiting] = []
 
+    @property
+    def under_way(self) -> int:
+        """What all that is under way costs."""
+        return self._total
+
     @asynccontextmanager
     async def admitted(self, cost: int) -> AsyncIterator[None]:
         """Do work of the current client within it. Costs nothing: admitted at once.

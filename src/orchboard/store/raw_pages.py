@@ -1,6 +1,7 @@
 """The rows of raw_stats as the database has them: read in pages, so that memory does not grow with the answer."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ _FIRST_ROWS, _MOST_PAGE_ROWS = 100, 1000
 # Pages that are read at once, for all streams of a process: while one is read another is rendered, and the database has
 # another processor for other questions.
 _READ_AT_ONCE = 1
+_LONGEST_PAUSE_S = 0.1
 
 # What a page, and what an answer up to STREAMED_BYTES, costs in rows: see Admission.
 _ANSWER_ROWS = 20_000
@@ -175,6 +177,7 @@ class RawPages:
         if not codes:
             return _Page([], None)
         async with self._turns:
+            began_at = time.monotonic()
             found = await self._database.fetch(
                 sql("raw_page"),
                 part.orchestrator,
@@ -187,6 +190,8 @@ class RawPages:
                 rows,
                 size,
             )
+            if self.streams.under_way > 1:  # together they leave half of the time to others
+                await asyncio.sleep(min(time.monotonic() - began_at, _LONGEST_PAUSE_S))
         last = None
         if found and (len(found) < found[0]["number"] or len(found) == rows):
             last = _event_time(found[-1]), found[-1]["id"]
