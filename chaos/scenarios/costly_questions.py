@@ -18,6 +18,7 @@ from chaos.ledger import Ledger
 from chaos.load import posting
 from chaos.postgres import Postgres, ended
 from chaos.program import Program, running
+from chaos.scenarios.database_away import on_disk
 from chaos.verdict import Scale, Verdict
 from chaos.wire import Caller, Failure, get
 
@@ -91,12 +92,14 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     """Verdicts on good readers, on testers, on what the server thinks of its database, and on its memory."""
     size = _SIZES[scale]
     postgres = Postgres(directory / "pg")
-    with ended(postgres):
+    with ended(postgres), on_disk(directory) as data:
         postgres.make()
         postgres.start()
         await postgres.until_ready()
         await postgres.execute("CREATE DATABASE board")
-        with running(directory / "server", POSTGRES=postgres.url("board")) as program:
+        with running(
+            directory / "server", POSTGRES=postgres.url("board"), ORCHBOARD_DATA=str(data)
+        ) as program:
             await program.until_well()
             await asyncio.to_thread(_load, postgres.url("board"), size.results)
             await postgres.execute(

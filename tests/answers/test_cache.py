@@ -2,15 +2,15 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import pytest
 from msgspec import Struct
 
-from orchboard.answers.answer import Answer
+from orchboard.answers.answer import Answer, Pieces, Streamed
 from orchboard.answers.cache import Answers
 from orchboard.answers.question import Question
-from orchboard.errors import DatabaseUnavailableError
+from orchboard.errors import ClientBusyError, DatabaseUnavailableError
 from orchboard.stats import JobType
 from orchboard.store.changes import Changes, job_type_slot
 from orchboard.store.lookout import SIGHT_S, Lookout
@@ -281,5 +281,41 @@ def test_encodings_count() -> None:
         size = kept.answers.size
         made = await kept.answers.variant(question, answer, "zstd")
         assert kept.answers.size == size + len(made.body)
+
+    run(work())
+
+
+def test_a_question_that_another_client_may_not_ask_is_computed_for_who_may() -> None:
+    async def refuse() -> bytes:
+        await asyncio.sleep(0.01)
+        raise ClientBusyError
+
+    async def work() -> None:
+        kept = Kept()
+        refused, answered = (
+            asyncio.create_task(kept.get(compute)) for compute in (refuse, saying(b"an answer"))
+        )
+        assert (await answered).body == b"an answer"
+        assert isinstance(refused.exception(), ClientBusyError)
+
+    run(work())
+
+
+def test_what_is_streamed_is_not_kept() -> None:
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        yield b"a piece"
+
+    async def work() -> None:
+        kept = Kept()
+
+        async def compute() -> Pieces:
+            return pieces
+
+        for computed in (1, 2):
+            found = await kept.answers.get(Question(("q",), compute, (), slots=(SLOT,)))
+            assert isinstance(found, Streamed)
+            assert [piece async for piece in found.pieces()] == [b"a piece"]
+            assert kept.answers.computed == computed
+        assert kept.answers.size == 0
 
     run(work())

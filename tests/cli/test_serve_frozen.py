@@ -116,7 +116,7 @@ def test_a_server_that_was_stopped_and_continues_does_not_take_its_database_for_
         client, stop = Client(url), asyncio.Event()
 
         async def repeat(ask: Callable[[int], Answer]) -> set[int]:
-            statuses = set()
+            statuses: set[int] = set()
             for number in itertools.count():
                 if stop.is_set():
                     return statuses

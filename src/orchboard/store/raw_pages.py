@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import asyncpg
@@ -26,13 +27,12 @@ LEAST_ROW_BYTES = 370
 _PAGE_BYTES = 256 * 1024
 _FIRST_ROWS, _MOST_PAGE_ROWS = 100, 1000
 
-# Pages that are read at once, for all streams of a process: while one is read another is rendered, and the database has
-# another processor for other questions.
+# Pages that are read at once, for all streams of a process.
 _READ_AT_ONCE = 1
 _LONGEST_PAUSE_S = 0.1
 
-# What a page, and what an answer up to STREAMED_BYTES, costs in rows: see Admission.
-_ANSWER_ROWS = 20_000
+# What an answer up to STREAMED_BYTES costs, and counting the rows of any, in rows: see Admission.
+_ANSWER_ROWS = 12_000
 
 _LOWEST_ID = -(2**63)
 
@@ -101,9 +101,10 @@ class RowStream:
                 below: tuple[int, int] | None = (self._until + 1, _LOWEST_ID)
                 rows = _FIRST_ROWS
                 while below is not None:
-                    page = await self._pages.read_page(
-                        self._part, self._since, below, {number: code}, rows=rows, size=_PAGE_BYTES
-                    )
+                    async with self._pages.turn():
+                        page = await self._pages.read_page(
+                            self._part, self._since, below, {number: code}, rows=rows, size=_PAGE_BYTES
+                        )
                     below = page.below
                     rows = min(max(2, len(page.rows) * 5 // 4 + 1), _MOST_PAGE_ROWS)
                     texts = [row.text for row in page.rows]
@@ -135,6 +136,15 @@ class RawPages:
         self._admission = admission
         self._turns = asyncio.Semaphore(_READ_AT_ONCE)
         self.streams = streams
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Read a page of a stream within it. Several streams together leave half of the time to others."""
+        async with self._turns:
+            began_at = time.monotonic()
+            yield
+            if self.streams.under_way > 1:
+                await asyncio.sleep(min(time.monotonic() - began_at, _LONGEST_PAUSE_S))
 
     async def fetch(self, part: Part, since: int, until: int, *, most_bytes: int = STREAMED_BYTES) -> Found:
         """The rows between two moments, both included; a stream of them when they come to over so many bytes."""
@@ -176,22 +186,18 @@ class RawPages:
         """
         if not codes:
             return _Page([], None)
-        async with self._turns:
-            began_at = time.monotonic()
-            found = await self._database.fetch(
-                sql("raw_page"),
-                part.orchestrator,
-                to_datetime(since),
-                to_datetime(below[0]),
-                below[1],
-                list(codes),
-                part.pipeline,
-                part.model,
-                rows,
-                size,
-            )
-            if self.streams.under_way > 1:  # together they leave half of the time to others
-                await asyncio.sleep(min(time.monotonic() - began_at, _LONGEST_PAUSE_S))
+        found = await self._database.fetch(
+            sql("raw_page"),
+            part.orchestrator,
+            to_datetime(since),
+            to_datetime(below[0]),
+            below[1],
+            list(codes),
+            part.pipeline,
+            part.model,
+            rows,
+            size,
+        )
         last = None
         if found and (len(found) < found[0]["number"] or len(found) == rows):
             last = _event_time(found[-1]), found[-1]["id"]
