@@ -52,32 +52,31 @@ def admission_of(server: RunningServer) -> Admission:
 
 
 @contextmanager
-def under_way(server: RunningServer, url: str, *clients: str) -> Iterator[None]:
+def under_way(server: RunningServer, url: str, *clients: str) -> Iterator[ThreadPoolExecutor]:
     """Each of these clients has an expensive question under way."""
     with ThreadPoolExecutor(8) as crowd:
         with locked(url, "events"):
             asked = [crowd.submit(ask, server, raw(100 + n), client) for n, client in enumerate(clients)]
             wait_for_turns(server, len(clients))
-            yield
+            yield crowd
         assert {each.result().status for each in asked} == {200}
 
 
 def test_a_client_with_too_much_under_way_is_told_so_and_others_are_not(
     server: RunningServer, settings: Settings
 ) -> None:
-    with under_way(server, settings.postgres, "10.0.0.1"):
+    with under_way(server, settings.postgres, "10.0.0.1") as crowd:
         refused = ask(server, raw(1), "10.0.0.1")
         assert (refused.status, refused["retry-after"]) == (429, "1")
         assert refused.json() == {
             "error": "too many expensive questions from this address are under way; try again"
         }
         assert refused["cache-control"] == "no-store"
-        with ThreadPoolExecutor(1) as other:
-            waits = other.submit(ask, server, raw(2), "10.0.0.2")
-            wait_for_turns(server, 2)
-            refused = ask(server, raw(3), "10.0.0.3")
-            assert (refused.status, refused["retry-after"]) == (503, "1"), refused.body
-            assert not waits.done(), "it has its turn"
+        waits = crowd.submit(ask, server, raw(2), "10.0.0.2")
+        wait_for_turns(server, 2)
+        refused = ask(server, raw(3), "10.0.0.3")
+        assert (refused.status, refused["retry-after"]) == (503, "1"), refused.body
+        assert not waits.done(), "it has its turn"
     assert waits.result().status == 200
 
 
