@@ -7,6 +7,8 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from orchboard.api.deadlines import reset
 
+_WITHOUT_BODY = (204, 304)
+
 
 def cut_short(send: Send) -> bool:
     """Reset the connection in the middle of an answer; False when another server than ours sends it.
@@ -32,7 +34,8 @@ def delimited(scope: Scope, send: Send) -> Send:
 
     async def closing(message: Message) -> None:
         if message["type"] == "http.response.start":
-            if not any(name.lower() == b"content-length" for name, _ in message["headers"]):
+            has_length = any(name.lower() == b"content-length" for name, _ in message["headers"])
+            if not has_length and message["status"] not in _WITHOUT_BODY:
                 cycle.chunked_encoding, cycle.keep_alive = False, False
                 cycle.expected_content_length = math.inf  # type: ignore[assignment]
         elif not message.get("more_body", False) and cycle.expected_content_length == math.inf:
