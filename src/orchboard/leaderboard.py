@@ -11,7 +11,7 @@ from orchboard.parsing import ParsedStats, parse_stats
 from orchboard.stats import CellScores, JobType, Pipeline, Region, StatsQuery, Tester, TopScore, Window
 from orchboard.store.raw_pages import RowStream
 from orchboard.store.store import Store
-from orchboard.stored import render_rows, stream_rows
+from orchboard.stored import StoredResult, render_rows, stream_rows
 from orchboard.window import ANY_TIME, Bounds
 
 
@@ -36,13 +36,13 @@ class Leaderboard:
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.store = store
-        self._default_window = default_window
+        self.default_window = default_window
         self.pipelines_cache_s = pipelines_cache_s
         self.now = now
 
     def window(self, bounds: Bounds = ANY_TIME) -> Window:
         """The window that the bounds mean now."""
-        return bounds.window(now=self.now(), default=self._default_window)
+        return bounds.window(now=self.now(), default=self.default_window)
 
     def submit(
         self, body: bytes, *, key: str | None, tester: Tester | None = None
@@ -90,6 +90,10 @@ class Leaderboard:
         if isinstance(found, RowStream):
             return lambda: stream_rows(found.by_region())
         return render_rows(found)
+
+    async def latest_results(self, query: StatsQuery, limit: int) -> list[StoredResult]:
+        """The latest results of one orchestrator in brief, newest first."""
+        return await self.store.fetch_latest_results(query, limit)
 
     async def pipelines(self, window: Window, region: str | None = None) -> tuple[Pipeline, ...]:
         """The pipelines seen in the window, with models and regions, all sorted."""

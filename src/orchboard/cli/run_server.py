@@ -40,8 +40,10 @@ def run_server(
     generate_secret -- without SECRET, use one kept in the data directory; fd -- of a socket that listens already
     Raises SetupError for settings that can't be.
     """
+    from orchboard.serving.init import fork_from_init
     from orchboard.serving.lean import leave_out_rich
 
+    fork_from_init()
     leave_out_rich()
     import asyncio
 
@@ -187,20 +189,20 @@ def _serve_with_workers(
     spool: Path | None,
 ) -> None:
     from orchboard.serving.supervisor import Supervisor
-    from orchboard.serving.worker import CHANGES_FILE, SPOOL_FILE
-    from orchboard.store.changes import shared_file
+    from orchboard.serving.worker import SPOOL_FILE
+    from orchboard.store.changes import shared_counters
 
     os.environ["POSTGRES"] = settings.postgres
     if not settings.secret_file:  # workers read the file themselves, again when they are replaced
         os.environ["SECRET"] = settings.secret
     os.environ[SPOOL_FILE] = str(spool or "")
-    with shared_file(settings.workers) as path:
-        os.environ[CHANGES_FILE] = path
-        Supervisor(listener, settings.workers, terminal).run(must_stop=lambda: stop.is_made)
+    with shared_counters(settings.workers) as counters:
+        Supervisor(listener, settings.workers, terminal, counters).run(must_stop=lambda: stop.is_made)
 
 
 def _print_banner(settings: Settings, listener: socket.socket, *, embedded: bool) -> None:
-    from orchboard.cli.database import data_directory, reachable_host, without_password
+    from orchboard.cli.database import data_directory, reachable_host
+    from orchboard.postgres_url import without_password
 
     host, port = listener.getsockname()[:2]
     address = f"http://{reachable_host(host)}:{port}"

@@ -15,7 +15,8 @@ def url(
 
     `pg_dump "$(orchboard url)" > backup.sql` while `orchboard serve` runs.
     """
-    from orchboard.cli.database import known_url, read_environment, without_password
+    from orchboard.cli.database import known_url, read_environment
+    from orchboard.postgres_url import without_password
 
     address = known_url(read_environment())
     if hide_password:

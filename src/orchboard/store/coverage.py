@@ -103,11 +103,6 @@ class Coverage:
             reached = ends[reached]
         return reached
 
-    def is_rewritten(self, before: "Coverage") -> bool:
-        """Whether results were added to what was not summed up yet, since another look: a span says so."""
-        open_spans = ~self._sealed & (self._ends > self.recent_since)
-        return not set(self._revisions[open_spans].tolist()) <= set(before._revisions.tolist())
-
     @cached_property
     def results_a_microsecond(self) -> float:
         """How many results the sealed spans have on average: of the level that has most."""
