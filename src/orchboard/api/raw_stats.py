@@ -1,5 +1,6 @@
 """GET /api/raw_stats"""
 
+from orchboard.answers.answer import Pieces
 from orchboard.answers.question import Question
 from orchboard.api.params import Params, max_age_s, parse_stats_query
 from orchboard.api.responses import JSON_HEADERS
@@ -14,7 +15,7 @@ def raw_stats(params: Params, board: Leaderboard) -> Question:
         raise BadInputError("orchestrator is a required parameter")
     asked = parse_stats_query(params, pipeline_alone=True)
 
-    async def compute() -> bytes:
+    async def compute() -> bytes | Pieces:
         return await board.raw_stats(asked.query(board))
 
     return Question(

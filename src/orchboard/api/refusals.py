@@ -9,11 +9,13 @@ from orchboard.api.responses import json_now
 from orchboard.errors import (
     BadInputError,
     BodyTooLargeError,
+    ClientBusyError,
     DatabaseUnavailableError,
     EncodedBodyError,
     KeyReusedError,
     NotAllowedError,
     NotAuthenticatedError,
+    OverloadedError,
     Refusal,
     SetupError,
 )
@@ -25,11 +27,16 @@ STATUS: dict[type[Refusal], int] = {
     BodyTooLargeError: 413,
     EncodedBodyError: 415,
     KeyReusedError: 422,
+    ClientBusyError: 429,
+    OverloadedError: 503,
     DatabaseUnavailableError: 503,
     SetupError: 503,
 }
 
 RETRY_AFTER = {"Retry-After": "5"}
+
+# Expensive questions end within seconds.
+_RETRY_SOON = {"Retry-After": "1"}
 
 
 class Error(Struct, frozen=True):
@@ -50,7 +57,8 @@ _HEADERS: dict[int, dict[str, str]] = {
 
 def refusal_response(refusal: Refusal) -> Response:
     """The refusal as its sender sees it."""
-    return error_response(STATUS[type(refusal)], told(refusal))
+    headers = _RETRY_SOON if isinstance(refusal, ClientBusyError | OverloadedError) else None
+    return error_response(STATUS[type(refusal)], told(refusal), headers)
 
 
 def told(refusal: Refusal) -> str:

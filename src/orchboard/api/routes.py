@@ -20,6 +20,7 @@ from orchboard.api.top_ai_score import top_ai_score
 from orchboard.errors import (
     BadInputError,
     BodyTooLargeError,
+    ClientBusyError,
     DatabaseUnavailableError,
     EncodedBodyError,
     KeyReusedError,
@@ -47,6 +48,7 @@ _JOB_TYPE = Param(
     "job_type", "`transcoding` or `ai`; anything else is ignored. Not given: ai when a pipeline is.", "ai"
 )
 _UNAVAILABLE = Error("the database did not answer; try again")
+_BUSY = Error("too many expensive questions from this address are under way; try again")
 
 _RESULT = {
     "region": "FRA",
@@ -126,7 +128,11 @@ ROUTES: tuple[Endpoint, ...] = (
         asked=("pipeline", "model"),
         answer={_ORCHESTRATOR: {"FRA": {"success_rate": 1.0, "round_trip_score": 0.8, "score": 0.93}}},
         answer_type=dict[str, dict[str, Cell]],
-        refusals={BadInputError: Error("pipeline required"), DatabaseUnavailableError: _UNAVAILABLE},
+        refusals={
+            BadInputError: Error("pipeline required"),
+            ClientBusyError: _BUSY,
+            DatabaseUnavailableError: _UNAVAILABLE,
+        },
     ),
     Endpoint(
         name="raw_stats",
@@ -134,10 +140,12 @@ ROUTES: tuple[Endpoint, ...] = (
         path="/api/raw_stats",
         summary="Stored results of one orchestrator",
         help="Every result in the window by region, newest first by receipt. Each row carries every field of the "
-        "contract and whatever else its tester sent. `{}` when there is nothing.",
+        "contract and whatever else its tester sent. `{}` when there is nothing. More than a megabyte is sent in chunks, "
+        "without an ETag and a length; a connection that is reset in the middle means that the answer is not whole.",
         params=(Param("orchestrator", "Address, in any case.", _ORCHESTRATOR, required=True), _REGION, _SINCE, _UNTIL,
                 _PIPELINE_ALONE, _MODEL, _JOB_TYPE),
         asked=("orchestrator", "job_type"),
+        may_be_streamed=True,
         answer={"FRA": [
             {
                 "region": "FRA",
@@ -163,6 +171,7 @@ ROUTES: tuple[Endpoint, ...] = (
         answer_type=dict[str, list[Stats]],
         refusals={
             BadInputError: Error("orchestrator is a required parameter"),
+            ClientBusyError: _BUSY,
             DatabaseUnavailableError: _UNAVAILABLE,
         },
     ),
@@ -180,6 +189,7 @@ ROUTES: tuple[Endpoint, ...] = (
         answer_type=Pipelines,
         refusals={
             BadInputError: Error("since must be a finite number of Unix seconds, not 'yesterday'"),
+            ClientBusyError: _BUSY,
             DatabaseUnavailableError: _UNAVAILABLE,
         },
     ),
@@ -210,6 +220,7 @@ ROUTES: tuple[Endpoint, ...] = (
         or_empty=True,
         refusals={
             BadInputError: Error("orchestrator holds the character U+0000"),
+            ClientBusyError: _BUSY,
             DatabaseUnavailableError: _UNAVAILABLE,
         },
     ),
