@@ -32,10 +32,12 @@ class Caller:
     """One client with one connection at a time, opened when it is needed.
 
     keeps -- whether the connection is used again for the next request
+    address -- where it connects from: of this machine, 127.0.0.0/8
     """
 
-    def __init__(self, port: int, *, keeps: bool = True) -> None:
+    def __init__(self, port: int, *, keeps: bool = True, address: str = "127.0.0.1") -> None:
         self._port = port
+        self._address = address
         self._keeps = keeps
         self._open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
@@ -73,7 +75,10 @@ class Caller:
             raise Failure(f"no byte of an answer on {where} ({type(error).__name__})") from None
         lowered = head.lower()
         try:
-            body = await reader.readexactly(_content_length(lowered))
+            if b"\r\ntransfer-encoding: chunked\r\n" in lowered:
+                body = await _read_chunks(reader)
+            else:
+                body = await reader.readexactly(_content_length(lowered))
         except (OSError, asyncio.IncompleteReadError):
             raise Failure("cut off in its body") from None
         return Reply(int(head[9:12]), head, body, b"\r\nconnection: close\r\n" in lowered)
@@ -85,7 +90,9 @@ class Caller:
         if self._open is not None:
             return *self._open, True
         try:
-            self._open = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 24)
+            self._open = await asyncio.open_connection(
+                "127.0.0.1", self._port, limit=1 << 24, local_addr=(self._address, 0)
+            )
         except OSError as error:
             raise Failure(f"no connection ({type(error).__name__})") from None
         return *self._open, False
@@ -118,6 +125,14 @@ def post(body: bytes, signature: str) -> bytes:
 def _is_over(writer: asyncio.StreamWriter) -> bool:
     """Whether there is something to read on an idle connection: its end."""
     return bool(select([writer.get_extra_info("socket").fileno()], [], [], 0)[0])
+
+
+async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
+    body = bytearray()
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+    await reader.readexactly(2)
+    return bytes(body)
 
 
 def _content_length(head: bytes) -> int:

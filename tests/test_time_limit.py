@@ -1,6 +1,7 @@
 """TimeLimit: as asyncio.timeout_at, by one timer."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Awaitable, Callable
 
@@ -99,6 +100,40 @@ def test_time_that_is_cut_is_over_now_and_only_once() -> None:
         return [cut, await timed_out(limit, LONG_S, soon), await timed_out(limit, 0.01, forever)]
 
     assert run(test()) == [True, False, True]
+
+
+def test_what_came_while_the_loop_stood_still_is_no_timeout() -> None:
+    """Its reader gets time to read it: once."""
+
+    async def test() -> list[bool]:
+        limit, ours, theirs = TimeLimit(), *socket.socketpair()
+        ours.setblocking(False)
+
+        async def receive() -> None:
+            await asyncio.get_running_loop().sock_recv(ours, 1)
+
+        async def stand_still() -> bool:
+            task = asyncio.create_task(timed_out(limit, 0.05, receive))
+            await asyncio.sleep(0)
+            theirs.send(b"x")
+            time.sleep(0.3)
+            return await task
+
+        async def never_answered() -> bool:
+            task = asyncio.create_task(timed_out(limit, 0.05, forever))
+            await asyncio.sleep(0)
+            time.sleep(0.3)
+            began_at = now()
+            is_over = await task
+            assert now() - began_at < 5
+            return is_over
+
+        found = [await stand_still(), await never_answered(), await timed_out(limit, 0.01, forever)]
+        ours.close()
+        theirs.close()
+        return found
+
+    assert run(test()) == [False, True, True]
 
 
 def test_an_error_is_the_error() -> None:

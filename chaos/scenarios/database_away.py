@@ -106,7 +106,7 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     """Verdicts on what is kept, on its receipt times, on testers and on readers meanwhile."""
     size = _SIZES[scale]
     postgres = Postgres(directory / "pg")
-    with ended(postgres), _on_disk(directory) as data:
+    with ended(postgres), on_disk(directory) as data:
         postgres.make()
         postgres.start()
         await postgres.until_ready()
@@ -236,7 +236,7 @@ async def _farthest(port: int, testers: Testers, began_at: float) -> tuple[float
 
 
 @contextmanager
-def _on_disk(directory: Path) -> Iterator[Path]:
+def on_disk(directory: Path) -> Iterator[Path]:
     """A data directory that a spool may be in, whatever the file system of the other one is."""
     data = directory / "data"
     if why_no_spool(data / "spool" / "x") is None:

@@ -99,8 +99,12 @@ def create_app(
     post_stats = PostStats(senders, signers, max_body_bytes=settings.max_body_bytes)
     short_way = None
     if settings.short_way:
-        askers = {endpoint.path: ASKERS[endpoint.name] for endpoint in ROUTES if endpoint.cached}
-        short_way = ShortWay(answers, post_stats, board, access_log, request_ids, askers)
+        askers = {
+            endpoint.path: ASKERS[endpoint.name]
+            for endpoint in ROUTES
+            if endpoint.cached and not endpoint.may_be_streamed
+        }
+        short_way = ShortWay(answers, post_stats, board, access_log, request_ids, askers, proxies)
     replies = Replies(answers, short_way.remember if short_way else None)
     by_name = handlers(post_stats)
     routes = [

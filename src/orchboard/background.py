@@ -54,6 +54,11 @@ class TaskHealth(Struct):
             log.warning("background task failed and will try again", task=self.name, error=error)
 
     @property
+    def is_late(self) -> bool:
+        """Whether it has had no success for longer than a stall may last."""
+        return self.age_s is not None and self.age_s > self.stall_s
+
+    @property
     def age_s(self) -> float | None:
         """Seconds since the last success; None before the first."""
         return None if self.succeeded_at is None else time.monotonic() - self.succeeded_at

@@ -44,6 +44,20 @@ class KeyReusedError(Refusal):
         super().__init__("this Idempotency-Key (or webhook-id) was used for another body")
 
 
+class ClientBusyError(Refusal):
+    """One client asks for too much at once: its expensive questions under way are as many as it may have."""
+
+    def __init__(self) -> None:
+        super().__init__("too many expensive questions from this address are under way; try again")
+
+
+class OverloadedError(Refusal):
+    """All clients together ask for too much at once: nothing was computed. Worth trying again."""
+
+    def __init__(self) -> None:
+        super().__init__("too many expensive questions are under way; try again")
+
+
 class DatabaseUnavailableError(Refusal):
     """The database did not answer in time; nothing was acknowledged. Worth trying again.
 

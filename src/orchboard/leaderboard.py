@@ -1,7 +1,7 @@
 """The questions that the API, the pages and the command line all ask: fetch, then score."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -10,8 +10,9 @@ from msgspec import structs
 from orchboard.errors import NotAllowedError
 from orchboard.parsing import ParsedStats, parse_stats
 from orchboard.stats import CellScores, JobType, Pipeline, Region, StatsQuery, Tester, TopScore, Window
+from orchboard.store.raw_pages import RowStream
 from orchboard.store.store import Store
-from orchboard.stored import StoredResult, render_rows
+from orchboard.stored import StoredResult, render_rows, stream_rows
 from orchboard.window import ANY_TIME, Bounds
 
 if TYPE_CHECKING:
@@ -97,9 +98,15 @@ class Leaderboard:
         means = await self.store.means.fetch_means(query)
         return means if self.scores_any_name else rating.of_addresses(means)
 
-    async def raw_stats(self, query: StatsQuery) -> bytes:
-        """The stored results of one orchestrator by region (sorted), each newest first by receipt: as JSON."""
-        return render_rows(await self.store.fetch_raw_stats(query))
+    async def raw_stats(self, query: StatsQuery) -> bytes | Callable[[], AsyncGenerator[bytes, None]]:
+        """The stored results of one orchestrator by region (sorted), each newest first by receipt: as JSON.
+
+        More than a megabyte: what begins to give it in pieces. Raises ClientBusyError, OverloadedError.
+        """
+        found = await self.store.fetch_raw_stats(query)
+        if isinstance(found, RowStream):
+            return lambda: stream_rows(found.by_region())
+        return render_rows(found)
 
     async def latest_results(self, query: StatsQuery, limit: int) -> list[StoredResult]:
         """The latest results of one orchestrator in brief, newest first."""

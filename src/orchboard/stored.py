@@ -1,6 +1,7 @@
 """Results in JSON from the database, where anyone may have written them: lenient, and fast for those that need not be."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import Annotated, Any, TypeAlias
 
@@ -165,6 +166,29 @@ def render_rows(rows: Iterable[tuple[str, bytes]]) -> bytes:
         by_region.setdefault(region, []).append(row)
     members = [_encode(region) + b":[" + b",".join(by_region[region]) + b"]" for region in sorted(by_region)]
     return b"{" + b",".join(members) + b"}"
+
+
+async def stream_rows(
+    by_region: AsyncGenerator[tuple[str, list[bytes]], None],
+) -> AsyncGenerator[bytes, None]:
+    """The JSON of `render_rows` in pieces, of rows that come by region: all of one region before those of the next."""
+    before, region_before = b"{", None
+    async with aclosing(by_region):
+        async for region, rows in by_region:
+            if region != region_before:
+                start = before + _encode(region) + b":["
+                before, region_before = b"],", region
+            else:
+                start = b","
+            yield _joined(start, rows)
+    yield b"{}" if region_before is None else b"]}"
+
+
+def _joined(start: bytes, rows: list[bytes]) -> bytes:
+    """The start and the rows, which are in memory once: the list is emptied."""
+    piece = start + b",".join(rows)
+    rows.clear()
+    return piece
 
 
 def _read_one(stored: StoredPayload, orchestrator: str) -> StoredRow:

@@ -2,15 +2,15 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import pytest
 from msgspec import Struct
 
-from orchboard.answers.answer import Answer
+from orchboard.answers.answer import Answer, Pieces, Streamed
 from orchboard.answers.cache import Answers
 from orchboard.answers.question import Question
-from orchboard.errors import DatabaseUnavailableError
+from orchboard.errors import ClientBusyError, DatabaseUnavailableError
 from orchboard.stats import JobType
 from orchboard.store.changes import Changes, job_type_slot
 from orchboard.store.lookout import SIGHT_S, Lookout
@@ -37,7 +37,12 @@ class Kept:
 
     async def get(self, compute: Compute, name: str = "q", **options: object) -> Answer:
         question = Question((name,), compute, (), slots=(SLOT,), **options)  # type: ignore[arg-type] # as it takes them
-        return await self.answers.get(question)
+        return await self.ask(question)
+
+    async def ask(self, question: Question) -> Answer:
+        found = await self.answers.get(question)
+        assert isinstance(found, Answer)
+        return found
 
 
 def saying(body: bytes) -> Compute:
@@ -207,10 +212,10 @@ def test_the_same_bytes_computed_again_are_the_same_answer_with_its_encodings() 
     async def work() -> None:
         kept = Kept()
         question = Question(("q",), saying(b"x" * 2000), (), slots=(SLOT,))
-        first = await kept.answers.get(question)
+        first = await kept.ask(question)
         made = await kept.answers.variant(question, first, "gzip")
         kept.change()
-        again = await kept.answers.get(question)
+        again = await kept.ask(question)
         assert kept.answers.computed == 2
         assert again.made("gzip") is made
 
@@ -231,7 +236,7 @@ def test_thousands_of_questions_stay_under_the_limit(key: Callable[[str], object
         kept = Kept(max_bytes=500_000)
         for number in range(3000):
             question = Question(("q", key(f"{number}{padding}")), saying(b"x" * 1000), ())
-            await kept.answers.get(question)
+            await kept.ask(question)
             assert kept.answers.size <= 500_000
         assert len(kept.answers._entries) <= 500_000 // (1000 + len(padding))
         assert kept.answers.size == sum(entry.size for entry in kept.answers._entries.values())
@@ -259,7 +264,7 @@ def test_an_answer_too_big_to_keep_is_given_and_pushes_nobody_out() -> None:
         await kept.lookout.look()
         small = await kept.get(saying(b"small"), "small")
         question = Question(("big",), saying(b"x" * 30_000), ())
-        big = await kept.answers.get(question)
+        big = await kept.ask(question)
         assert len(big.body) == 30_000
         assert (await kept.answers.variant(question, big, "gzip")).body
         assert await kept.get(saying(b"other"), "small") is small
@@ -272,9 +277,45 @@ def test_encodings_count() -> None:
     async def work() -> None:
         kept = Kept(max_bytes=100_000)
         question = Question(("q",), saying(bytes(range(256)) * 80), ())  # 20 kB, and as much in a coding
-        answer = await kept.answers.get(question)
+        answer = await kept.ask(question)
         size = kept.answers.size
         made = await kept.answers.variant(question, answer, "zstd")
         assert kept.answers.size == size + len(made.body)
+
+    run(work())
+
+
+def test_a_question_that_another_client_may_not_ask_is_computed_for_who_may() -> None:
+    async def refuse() -> bytes:
+        await asyncio.sleep(0.01)
+        raise ClientBusyError
+
+    async def work() -> None:
+        kept = Kept()
+        refused, answered = (
+            asyncio.create_task(kept.get(compute)) for compute in (refuse, saying(b"an answer"))
+        )
+        assert (await answered).body == b"an answer"
+        assert isinstance(refused.exception(), ClientBusyError)
+
+    run(work())
+
+
+def test_what_is_streamed_is_not_kept() -> None:
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        yield b"a piece"
+
+    async def work() -> None:
+        kept = Kept()
+
+        async def compute() -> Pieces:
+            return pieces
+
+        for computed in (1, 2):
+            found = await kept.answers.get(Question(("q",), compute, (), slots=(SLOT,)))
+            assert isinstance(found, Streamed)
+            assert [piece async for piece in found.pieces()] == [b"a piece"]
+            assert kept.answers.computed == computed
+        assert kept.answers.size == 0
 
     run(work())

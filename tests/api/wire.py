@@ -41,6 +41,16 @@ def chunked(stats: dict[str, object], size: int, *lines: str, trailer: str = "")
     return told + b"".join(b"%x\r\n%b\r\n" % (len(c), c) for c in chunks) + b"0\r\n%b\r\n" % trailer.encode()
 
 
+def joined(chunks: bytes) -> bytes:
+    """A body that came in chunks, with its last one."""
+    body = bytearray()
+    while chunks:
+        size, _, chunks = chunks.partition(b"\r\n")
+        body += chunks[: int(size, 16)]
+        chunks = chunks[int(size, 16) + 2 :]
+    return bytes(body)
+
+
 class Reply(Struct, frozen=True):
     """One answer. Names of headers are in lower case."""
 
@@ -109,6 +119,8 @@ class Wire:
         headers = [(name.lower(), value) for name, _, value in (line.partition(": ") for line in lines)]
         code = int(status.split(" ")[1])
         bodiless = to == "HEAD" or code in (100, 204, 304)
+        if not bodiless and dict(headers).get("transfer-encoding") == "chunked":
+            return Reply(code, headers, self._chunks())
         length = 0 if bodiless else int(dict(headers)["content-length"])
         while len(self._received) < length:
             self._receive()
@@ -142,6 +154,22 @@ class Wire:
         finally:
             self.socket.settimeout(20)
         return False
+
+    def _chunks(self) -> bytes:
+        """A body in chunks, up to its last, empty one."""
+        body = bytearray()
+        while True:
+            while b"\r\n" not in self._received:
+                self._receive()
+            size, _, rest = self._received.partition(b"\r\n")
+            while len(rest) < int(size, 16) + 2:
+                chunk = self.socket.recv(65536)
+                assert chunk, "closed in the middle of a chunk"
+                rest += chunk
+            body += rest[: int(size, 16)]
+            self._received = rest[int(size, 16) + 2 :]
+            if not int(size, 16):
+                return bytes(body)
 
     def _receive(self) -> None:
         chunk = self.socket.recv(65536)

@@ -1,15 +1,19 @@
 """SIGTERM while the database says nothing any more."""
 
 import asyncio
+import itertools
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.cli.started import start_serve
-from tests.conftest import ORCHESTRATOR, Client, run, transcoding
+from tests.conftest import ORCHESTRATOR, Answer, Client, run, transcoding
 from tests.store.relay import relayed
+
+SCORES = "/api/aggregated_stats"
 
 
 @pytest.mark.parametrize("spool_max_mb", ["16", "0"])
@@ -100,3 +104,49 @@ def test_a_frozen_database_holds_no_reader_until_its_timeout(
                 await server.wait()
 
     run(work())
+
+
+def test_a_server_that_was_stopped_and_continues_does_not_take_its_database_for_absent(
+    database_url: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As a machine that was paused: for longer than any time limit, in the middle of posts and questions."""
+
+    async def work() -> None:
+        server, url = await start_serve(tmp_path, POSTGRES=database_url, LOG_LEVEL="warn", DB_TIMEOUT="4")
+        client, stop = Client(url), asyncio.Event()
+
+        async def repeat(ask: Callable[[int], Answer]) -> set[int]:
+            statuses: set[int] = set()
+            for number in itertools.count():
+                if stop.is_set():
+                    return statuses
+                statuses.add((await asyncio.to_thread(ask, number)).status)
+            raise AssertionError("it is told to stop")
+
+        posting = [
+            asyncio.create_task(repeat(lambda n: client.post_stats(transcoding(timestamp=n)))) for _ in "ab"
+        ]
+        asking = [asyncio.create_task(repeat(lambda n: client.get(SCORES, since=n + 1))) for _ in "ab"]
+        try:
+            async with asyncio.timeout(20):
+                while (await asyncio.to_thread(client.get, "/api/health")).status != 200:
+                    await asyncio.sleep(0.05)
+            for _ in range(3):
+                await asyncio.sleep(0.3)
+                server.send_signal(signal.SIGSTOP)
+                await asyncio.sleep(5)
+                server.send_signal(signal.SIGCONT)
+            await asyncio.sleep(3)
+            health = await asyncio.to_thread(client.get, "/api/health")
+            stop.set()
+            assert await asyncio.gather(*posting, *asking) == [{200}] * 4
+            assert health.json() == {"postgres": {"ok": True}}, "nothing was spooled"
+        finally:
+            stop.set()
+            server.terminate()
+            await server.wait()
+
+    run(work())
+    log = capfd.readouterr().err
+    assert "away" not in log
+    assert "database unavailable" not in log

@@ -24,13 +24,14 @@ class Relay:
     url -- of the database by this way
     passes_answers -- whether what Postgres says goes on to who asked; if not, it is lost
     passes_requests -- whether what is asked goes on to Postgres; if not, it is held
+    serves_new -- whether clients that connect from now on are answered
     goodbye_to -- which clients, the first being 0, are told that Postgres stops, in the moment when it is ready for them
     """
 
     def __init__(self, url: str, directory: str) -> None:
         self._behind = f"{parse_qs(urlsplit(url).query)['host'][0]}/{_SOCKET}"
         self.url = re.sub(r"host=[^&]*", f"host={quote(directory, safe='')}", url)
-        self.passes_answers = self.passes_requests = True
+        self.passes_answers = self.passes_requests = self.serves_new = True
         self.goodbye_to: set[int] = set()
         self._served = 0
         self._clients: list[asyncio.StreamWriter] = []
@@ -85,6 +86,9 @@ class Relay:
         self._tasks.add(asyncio.create_task(self._relay(reader, writer)))
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.serves_new:
+            self._clients.append(writer)
+            return
         from_server, to_server = await asyncio.open_unix_connection(self._behind)
         self._clients.append(writer)
         number, self._served = self._served, self._served + 1

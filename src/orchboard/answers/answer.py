@@ -1,7 +1,8 @@
 """One answer: its body, ETag and headers, in the encodings that were asked for so far."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from typing import TypeAlias
 
 from xxhash import xxh3_128_hexdigest
 
@@ -9,6 +10,9 @@ from orchboard.answers.encodings import IDENTITY, WORTH_ENCODING_BYTES, encode
 
 Headers = tuple[tuple[bytes, bytes], ...]
 """In ASGI's form: names in lower case."""
+
+Pieces: TypeAlias = Callable[[], AsyncGenerator[bytes, None]]
+"""Begins to make a body that is too large to be held, and gives it in pieces. Each may raise a Refusal."""
 
 # More than this is encoded beside the loop: zstd takes 0.05 ms for it, gzip 0.8.
 _ENCODED_AT_ONCE_BYTES = 32 * 1024
@@ -28,6 +32,17 @@ class Variant:
         self.unchanged_headers: Headers = tuple(
             (name, value) for name, value in whole if not name.startswith(b"content-")
         )
+
+
+class Streamed:
+    """A 200 whose body is too large to be held: it is made anew for each reader, and has no ETag.
+
+    pieces -- begins to make it
+    """
+
+    def __init__(self, pieces: Pieces, headers: Headers) -> None:
+        self.pieces = pieces
+        self.headers: Headers = ((b"vary", b"Accept-Encoding"), *headers)
 
 
 class Answer:

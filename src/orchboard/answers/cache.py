@@ -6,8 +6,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Hashable
 
-from orchboard.answers.answer import Answer, Variant
+from orchboard.answers.answer import Answer, Streamed, Variant
 from orchboard.answers.question import Question
+from orchboard.errors import ClientBusyError
 from orchboard.store.changes import EVERYTHING, Changes
 from orchboard.store.lookout import SIGHT_S, Lookout
 from orchboard.tasks import be_seen
@@ -54,7 +55,7 @@ class Computation:
         self.token = token
         self.epoch = epoch
         self.question = question
-        self.task: asyncio.Task[Answer]
+        self.task: asyncio.Task[Answer | Streamed]
 
 
 class Answers:
@@ -72,8 +73,11 @@ class Answers:
         self.size = 0
         self.computed = 0
 
-    async def get(self, question: Question) -> Answer:
-        """The answer, from memory if it is true. Raises the Refusal that the computation ends in."""
+    async def get(self, question: Question) -> Answer | Streamed:
+        """The answer, from memory if it is true; never kept when it is streamed.
+
+        Raises the Refusal that the computation ends in.
+        """
         came_at, entry = time.monotonic(), self._entry(question)
         seen_until = max(entry.fresh_until, self._lookout.seen_until)
         if entry.answer is not None and seen_until <= came_at < entry.true_until:
@@ -83,7 +87,10 @@ class Answers:
         while (running := entry.computation) is not None:
             entry.used = True
             if running.began_at >= came_at or self._is_recent(running, entry, came_at):
-                return await asyncio.shield(running.task)
+                try:
+                    return await asyncio.shield(running.task)
+                except ClientBusyError:  # another client has too much under way, if it is not ours
+                    break
             await asyncio.wait([running.task])  # what it finds may be older than who asks now
         return await asyncio.shield(self._compute(entry, question).task)
 
@@ -153,7 +160,7 @@ class Answers:
         entry.computation = computation
         return computation
 
-    async def _answer(self, entry: Entry, computation: Computation) -> Answer:
+    async def _answer(self, entry: Entry, computation: Computation) -> Answer | Streamed:
         question = computation.question
         self.computed += 1
         try:
@@ -164,6 +171,9 @@ class Answers:
             raise
         finally:
             entry.computation = None
+        if not isinstance(body, bytes):
+            self._remove(entry)
+            return Streamed(body, question.headers)
         before = entry.answer
         answer = before if before is not None and before.body == body else Answer(body, question.headers)
         if self._entries.get(entry.key) is entry:

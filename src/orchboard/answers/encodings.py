@@ -2,7 +2,11 @@
 
 import gzip
 import re
-from functools import lru_cache
+import zlib
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from functools import lru_cache, partial
+from typing import NamedTuple
 
 import brotli  # type: ignore[import-untyped] # it has no types
 import zstandard
@@ -71,3 +75,41 @@ def encode(body: bytes, encoding: str) -> bytes:
     if encoding == "br":
         return bytes(brotli.compress(body, quality=level))
     return gzip.compress(body, level, mtime=0)
+
+
+class _Encoder(NamedTuple):
+    """Takes a body in pieces. flush -- what is held back of those before; finish -- that and the end"""
+
+    encode: Callable[[bytes], bytes]
+    flush: Callable[[], bytes]
+    finish: Callable[[], bytes]
+
+
+async def encode_pieces(pieces: AsyncGenerator[bytes, None], encoding: str) -> AsyncGenerator[bytes, None]:
+    """A body that comes in pieces, in a coding other than identity; the first piece goes out at once.
+
+    At the lowest levels: of 11 MB of rows zstd-1 made 15 % in 2 ms for each MB, brotli-1 17 % in 5 ms, gzip-1 20 % in 7 ms,
+    gzip-6 18 % in 15 ms. Reading and rendering such rows takes 15 ms for each MB.
+    """
+    async with aclosing(pieces):
+        encoder, is_first = _encoder(encoding), True
+        async for piece in pieces:
+            encoded = encoder.encode(piece)
+            del piece  # while the client takes what was made of it
+            if is_first:
+                encoded += encoder.flush()
+                is_first = False
+            if encoded:
+                yield encoded
+        yield encoder.finish()
+
+
+def _encoder(encoding: str) -> _Encoder:
+    if encoding == "zstd":
+        zstd = zstandard.ZstdCompressor(1).compressobj()
+        return _Encoder(zstd.compress, partial(zstd.flush, zstandard.COMPRESSOBJ_FLUSH_BLOCK), zstd.flush)
+    if encoding == "br":
+        br = brotli.Compressor(quality=1, lgwin=18)
+        return _Encoder(br.process, br.flush, br.finish)
+    gz = zlib.compressobj(1, wbits=31)
+    return _Encoder(gz.compress, partial(gz.flush, zlib.Z_SYNC_FLUSH), gz.flush)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Hashable
 
 from msgspec import Struct
 
-from orchboard.answers.answer import Headers
+from orchboard.answers.answer import Headers, Pieces
 from orchboard.stats import JobType
 from orchboard.store.changes import job_type_slot, model_slot, orchestrator_slot, region_slot
 
@@ -21,7 +21,7 @@ class Question(Struct, frozen=True):
     """A question and the way to its answer.
 
     key -- equal for all spellings of the question
-    compute -- makes the body of a 200; raises a Refusal for any other status
+    compute -- makes the body of a 200, or Pieces of it; raises a Refusal for any other status
     headers -- what is sent beside it: see Answer
     slots -- of Changes: what the answer depends on
     max_age_s -- how long the answer stays true when nothing changes
@@ -31,7 +31,7 @@ class Question(Struct, frozen=True):
     """
 
     key: tuple[Hashable, ...]
-    compute: Callable[[], Awaitable[bytes]]
+    compute: Callable[[], Awaitable[bytes | Pieces]]
     headers: Headers
     slots: tuple[int, ...] = ()
     max_age_s: float = math.inf

@@ -9,11 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from orchboard.answers.answer import Headers, Variant
+from orchboard.answers.answer import Headers, Pieces, Streamed, Variant
 from orchboard.answers.cache import Answers, Entry
-from orchboard.answers.encodings import choose_encoding
+from orchboard.answers.encodings import IDENTITY, choose_encoding, encode_pieces
 from orchboard.answers.question import Question
-from orchboard.errors import DatabaseUnavailableError
+from orchboard.answers.streaming import StreamedResponse
+from orchboard.errors import ClientBusyError, DatabaseUnavailableError, OverloadedError
 
 Remember = Callable[[Scope, str, Entry, str], None]
 """Given a request's scope and its Accept-Encoding."""
@@ -22,11 +23,11 @@ _ETAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
 class Reply(NamedTuple):
-    """What a reader is sent; status -- 200 or 304"""
+    """What a reader is sent; status -- 200 or 304; body -- Pieces where it is streamed"""
 
     status: int
     headers: Headers
-    body: bytes
+    body: bytes | Pieces
 
 
 def _nothing(_: Entry, __: str) -> None:
@@ -43,19 +44,22 @@ async def find_reply(
 ) -> Reply:
     """The answer in the encoding that is accepted. Raises the Refusal that the question ends in.
 
-    While the database is away: the last answer that was given, with its age (RFC 9111: Age; RFC 7234: Warning).
+    While the database is away or too much is under way: the last answer that was given, with its age (RFC 9111: Age;
+    RFC 7234: Warning).
 
     remember -- told of the entry and the encoding that it led to
     """
     age: Headers = ()
     try:
         answer = await answers.get(question)
-    except DatabaseUnavailableError:
+    except (DatabaseUnavailableError, ClientBusyError, OverloadedError):
         stale = answers.last_good(question)
         if stale is None:
             raise
         answer, age_s = stale
         age = ((b"age", b"%d" % age_s), (b"warning", b'111 - "Revalidation Failed"'))
+    if isinstance(answer, Streamed):
+        return _stream(answer, accepted, if_none_match)
     encoding = choose_encoding(accepted, is_small=answer.is_small)
     variant = await answers.variant(question, answer, encoding)
     entry = answers.find(question)
@@ -92,9 +96,21 @@ class Replies:
             if_none_match=", ".join(request.headers.getlist("if-none-match")),
             remember=remember,
         )
+        if not isinstance(reply.body, bytes):
+            return StreamedResponse(reply.headers, reply.body)
         response = Response(reply.body, reply.status)
         response.raw_headers = list(reply.headers)
         return response
+
+
+def _stream(answer: Streamed, accepted: str, if_none_match: str) -> Reply:
+    if if_none_match.strip() == "*":
+        return Reply(304, tuple(header for header in answer.headers if header[0] != b"content-type"), b"")
+    encoding = choose_encoding(accepted, is_small=False)
+    if encoding == IDENTITY:
+        return Reply(200, answer.headers, answer.pieces)
+    headers = (*answer.headers, (b"content-encoding", encoding.encode()))
+    return Reply(200, headers, lambda: encode_pieces(answer.pieces(), encoding))
 
 
 def is_unchanged(if_none_match: str, variant: Variant) -> bool:

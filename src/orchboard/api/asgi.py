@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchboard.answers.replies import Replies
 from orchboard.api.access_log import AccessLog, Outcome, RequestIds
+from orchboard.api.cutting import cut_short, delimited
 from orchboard.api.endpoint import Asker, Endpoint, Handler
 from orchboard.api.params import Params
 from orchboard.api.proxies import Proxies
@@ -21,6 +22,7 @@ from orchboard.api.refusals import error_response, refusal_response, told
 from orchboard.api.responses import preflight
 from orchboard.errors import DatabaseUnavailableError, NotAuthenticatedError, Refusal
 from orchboard.leaderboard import Leaderboard
+from orchboard.store.admission import set_client
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +98,8 @@ class Application:
         if scope["type"] != "http":
             await self._lifespan(scope, receive, send)
             return
-        line = AccessLine(scope, send, self._request_ids.next())
+        line = AccessLine(scope, delimited(scope, send), self._request_ids.next())
+        set_client(self._proxies.client_of(scope))
         scope["path"] = _SLASHES.sub("/", scope["path"]).rstrip("/") or "/"
         scope["app"] = self  # the router then raises HTTPException instead of answering in plain text
         try:
@@ -110,15 +113,26 @@ class Application:
             line.status = 499
         except asyncio.CancelledError:  # the server stops, and has waited for as long as it may
             if line.status:
+                cut_short(send)
                 raise
             await self._refused(_STOPPED, line)(scope, receive, line.send)
         except Exception as error:
             if line.status:
-                log.exception("fault after the answer began", request_id=line.request_id)
-                return  # half an answer: uvicorn closes the connection on it
+                self._cut(error, line, send)
+                return
             await self._refused(error, line)(scope, receive, line.send)
         finally:
             line.write(self._access_log)
+
+    def _cut(self, error: Exception, line: "AccessLine", send: Send) -> None:
+        """End half an answer. Raises the error where only the server can cut the connection."""
+        if isinstance(error, Refusal | TimeoutError):
+            log.warning("answer cut short", error=str(error), request_id=line.request_id)
+        else:
+            log.exception("fault after the answer began", request_id=line.request_id)
+        line.refused = "cut short"
+        if not cut_short(send):
+            raise error
 
     def _refused(self, error: Exception, line: "AccessLine") -> Response:
         if isinstance(error, Refusal):

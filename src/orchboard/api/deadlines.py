@@ -5,6 +5,7 @@ again whenever it goes on at SLOWEST_BYTES_S or faster: any line that keeps that
 answer, and one that trickles is let go. Between requests it has KEEP_ALIVE_TIMEOUT.
 """
 
+import asyncio
 import fcntl
 import math
 import socket
@@ -107,20 +108,13 @@ class TimedProtocol(HttpToolsProtocol):
         now = self.loop.time()
         self._note_unsent(now)
         if now >= self._take_by:
-            self._reset()
+            reset(self.transport)
         elif self._unsent and self._is_idle():
             self._due_at = max(self._due_at, now + self._idle_s)  # from when it has its answer
         elif now >= self._due_at and not self.transport.is_closing():
             self._run_out()
         next_at = min(self._due_at, self._take_by)
         self._look_again_in(next_at - now if next_at > now else self.timeout_keep_alive)
-
-    def _reset(self) -> None:
-        """End it at once: closed as usual, the kernel would go on for the client with the megabytes that it holds."""
-        with suppress(OSError, AttributeError):
-            now = struct.pack("ii", 1, 0)
-            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
-        self.transport.abort()
 
     def _is_idle(self) -> bool:
         """Whether no request is coming in, and none is being answered."""
@@ -129,3 +123,11 @@ class TimedProtocol(HttpToolsProtocol):
     def _run_out(self) -> None:
         """End what the client did not go on with."""
         raise NotImplementedError
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """End a connection at once: closed as usual, the kernel would go on for the client with the megabytes that it holds."""
+    with suppress(OSError, AttributeError):
+        now = struct.pack("ii", 1, 0)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
+    transport.abort()

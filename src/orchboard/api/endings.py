@@ -67,7 +67,7 @@ class EndingProtocol(TimedProtocol):
         """Close it at once."""
         self.connections.discard(self)
         if self._unsent:
-            self._reset()
+            reset(self.transport)
         else:
             self.transport.abort()
 

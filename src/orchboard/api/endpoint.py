@@ -37,6 +37,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     body, bodies -- the type of a request's body, and examples of it by name
     answer, answer_type -- an example of a 200's body, which answers `asked` once `bodies` are stored, and its type
     cached -- whether a 200 may be
+    may_be_streamed -- whether a 200 may be too large to be held
     or_empty -- whether it answers `{}` when there is nothing, and its type does not say so
     refusals -- what it may answer instead, with examples
     """
@@ -53,6 +54,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     answer: Any
     answer_type: Any
     cached: bool = True
+    may_be_streamed: bool = False
     or_empty: bool = False
     media_type: str = "application/json"
     refusals: Mapping[type[Refusal], Struct]

@@ -32,7 +32,7 @@ class Posting(Exchange):
 class Asking(Exchange):
     """A question whose answer has to be found.
 
-    method -- GET or HEAD; path -- of the target, which is as it came
+    method -- GET or HEAD; path -- of the target, which is as it came; client -- whose it is: an address
     """
 
     def __init__(self, method: bytes, path: str, target: bytes) -> None:
@@ -40,3 +40,4 @@ class Asking(Exchange):
         self.method = method
         self.path = path
         self.target = target
+        self.client = ""

@@ -124,7 +124,11 @@ class Protocol(ReadingProtocol):
 
     def _asks(self, way: ShortWay, method: bytes) -> bool:
         """Begin to find an answer; False when that is the application's."""
-        begun = None if self.root_path else way.begin_question(self.url, method, self._noted)
+        begun = (
+            None
+            if self.root_path
+            else way.begin_question(self.url, method, self._noted, self.client, self.headers)
+        )
         if begun is None:
             return False
         asking, found = begun

@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from orchboard.answers.answer import Pieces
 from orchboard.answers.question import Question
 from orchboard.api.params import Params, max_age_s, parse_stats_query
 from orchboard.api.responses import JSON_HEADERS
@@ -16,7 +17,7 @@ def raw_stats(params: Params, board: Leaderboard) -> Question:
         raise BadInputError("orchestrator is a required parameter")
     asked = replace(parse_stats_query(params, pipeline_alone=True), scored=params.flag("scored"))
 
-    async def compute() -> bytes:
+    async def compute() -> bytes | Pieces:
         return await board.raw_stats(asked.query(board))
 
     return Question(

@@ -77,7 +77,18 @@ async def _spool(board: Leaderboard) -> str | None:
     return None if spool.used < SPOOL_NEARLY_FULL else "the spool is nearly full"
 
 
-CHECKS: Mapping[str, Check] = {"database": _database, "writing": _writing, "spool": _spool}
+async def _background(board: Leaderboard) -> Note | None:
+    """What a server takes requests without: rollups that are late make questions slower, not wrong."""
+    failing = [task.name for task in board.store.background.tasks.values() if task.is_failing or task.is_late]
+    return Note(f"background tasks without success: {', '.join(failing)}") if failing else None
+
+
+CHECKS: Mapping[str, Check] = {
+    "database": _database,
+    "writing": _writing,
+    "spool": _spool,
+    "background": _background,
+}
 """All that has to be well, by name. Whatever else a server needs to take requests is one more line here."""
 
 

@@ -10,11 +10,13 @@ from orchboard.errors import (
     RETRY_AFTER_S,
     BadInputError,
     BodyTooLargeError,
+    ClientBusyError,
     DatabaseUnavailableError,
     EncodedBodyError,
     KeyReusedError,
     NotAllowedError,
     NotAuthenticatedError,
+    OverloadedError,
     Refusal,
     SetupError,
 )
@@ -26,6 +28,8 @@ STATUS: dict[type[Refusal], int] = {
     BodyTooLargeError: 413,
     EncodedBodyError: 415,
     KeyReusedError: 422,
+    ClientBusyError: 429,
+    OverloadedError: 503,
     DatabaseUnavailableError: 503,
     SetupError: 503,
 }

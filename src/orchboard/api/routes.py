@@ -20,6 +20,7 @@ from orchboard.api.top_ai_score import top_ai_score
 from orchboard.errors import (
     BadInputError,
     BodyTooLargeError,
+    ClientBusyError,
     DatabaseUnavailableError,
     EncodedBodyError,
     KeyReusedError,
@@ -54,6 +55,7 @@ _SCORED = Param(
     "true",
 )
 _UNAVAILABLE = Error("the database did not answer; try again")
+_BUSY = Error("too many expensive questions from this address are under way; try again")
 
 _RESULT = {
     "region": "FRA",
@@ -135,7 +137,11 @@ ROUTES: tuple[Endpoint, ...] = (
         asked=("pipeline", "model"),
         answer={_ORCHESTRATOR: {"FRA": {"success_rate": 1.0, "round_trip_score": 0.8, "score": 0.93}}},
         answer_type=dict[str, dict[str, Cell]],
-        refusals={BadInputError: Error("pipeline required"), DatabaseUnavailableError: _UNAVAILABLE},
+        refusals={
+            BadInputError: Error("pipeline required"),
+            ClientBusyError: _BUSY,
+            DatabaseUnavailableError: _UNAVAILABLE,
+        },
     ),
     Endpoint(
         name="raw_stats",
@@ -145,10 +151,12 @@ ROUTES: tuple[Endpoint, ...] = (
         help="Every result in the window by region, newest first by receipt. Each row carries every field of the "
         "contract and whatever else its tester sent. `test_outcome` decides what a row is: one that begins with "
         "`unscored` is no verdict on the orchestrator and in no score, though its zeros look like a failure. A member "
-        "that could not be stored is `null` and named in `orchboard_dropped`. `{}` when there is nothing.",
+        "that could not be stored is `null` and named in `orchboard_dropped`. `{}` when there is nothing. More than a megabyte is sent in chunks, "
+        "without an ETag and a length; a connection that is reset in the middle means that the answer is not whole.",
         params=(Param("orchestrator", "Address, in any case.", _ORCHESTRATOR, required=True), _REGION, _SINCE, _UNTIL,
                 _PIPELINE_ALONE, _MODEL, _JOB_TYPE, _SCORED),
         asked=("orchestrator", "job_type"),
+        may_be_streamed=True,
         answer={"FRA": [
             {
                 "region": "FRA",
@@ -174,6 +182,7 @@ ROUTES: tuple[Endpoint, ...] = (
         answer_type=dict[str, list[Stats]],
         refusals={
             BadInputError: Error("orchestrator is a required parameter"),
+            ClientBusyError: _BUSY,
             DatabaseUnavailableError: _UNAVAILABLE,
         },
     ),
@@ -191,6 +200,7 @@ ROUTES: tuple[Endpoint, ...] = (
         answer_type=Pipelines,
         refusals={
             BadInputError: Error("since must be a number of Unix seconds, not 'yesterday'"),
+            ClientBusyError: _BUSY,
             DatabaseUnavailableError: _UNAVAILABLE,
         },
     ),
@@ -221,6 +231,7 @@ ROUTES: tuple[Endpoint, ...] = (
         or_empty=True,
         refusals={
             BadInputError: Error("orchestrator holds the character U+0000"),
+            ClientBusyError: _BUSY,
             DatabaseUnavailableError: _UNAVAILABLE,
         },
     ),

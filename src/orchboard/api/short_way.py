@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from orchboard.answers.answer import Headers
 from orchboard.answers.cache import Answers, Entry
 from orchboard.answers.replies import Reply, find_reply
 from orchboard.api.access_log import AccessLog, Outcome, RequestIds
@@ -17,10 +18,12 @@ from orchboard.api.exchange import Asking
 from orchboard.api.known import Known, KnownWays
 from orchboard.api.params import Params
 from orchboard.api.post_stats import PostStats
+from orchboard.api.proxies import Proxies
 from orchboard.api.refusals import error_response, refusal_response
 from orchboard.api.responses import header_lines, ok
 from orchboard.errors import DatabaseUnavailableError, Refusal
 from orchboard.leaderboard import Leaderboard
+from orchboard.store.admission import set_client
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +42,7 @@ class ShortWay:
     Each answer is logged as it is made. `preamble` is what its head has first: the headers that the server itself adds,
     and `request_id_line`, whose end is added here.
 
-    askers -- by path, the questions that are answered here; all others are the application's
+    askers -- by path, the questions that are answered here, none of which is streamed; all others are the application's
     known -- what was asked before
     max_body_bytes -- of a result
     """
@@ -52,12 +55,14 @@ class ShortWay:
         access_log: AccessLog,
         request_ids: RequestIds,
         askers: Mapping[str, Asker],
+        proxies: Proxies,
     ) -> None:
         self._answers = answers
         self._post_stats = post_stats
         self._board = board
         self._log = access_log
         self._ids = request_ids
+        self._proxies = proxies
         self._askers = {path.encode(): ask for path, ask in askers.items()}
         self._stored = Outcome.of("POST", POST_TARGET.decode(), POST_TARGET.decode(), 200, 2)
         self._acknowledgement = header_lines(tuple(ok().raw_headers)) + b"\r\nok"
@@ -102,20 +107,28 @@ class ShortWay:
         return b"%b%b%06x\r\n%b" % (line, preamble, number, rest), body
 
     def begin_question(
-        self, target: bytes, method: bytes, noted: Mapping[bytes, bytes]
+        self,
+        target: bytes,
+        method: bytes,
+        noted: Mapping[bytes, bytes],
+        client: tuple[str, int] | None,
+        headers: Sequence[tuple[bytes, bytes]],
     ) -> "tuple[Asking, asyncio.Task[Reply]] | None":
         """Begin to find the answer to a GET or HEAD; None when that is the application's.
 
         noted -- the headers Accept-Encoding and If-None-Match, if they came
+        client, headers -- the address that the connection is from, and all headers: they say who asks
         """
         path, _, query = target.partition(b"?")
         ask = self._askers.get(path)
         if ask is None or len(target) > _TARGET_BYTES or b"#" in query:
             return None
         asking = Asking(method, path.decode(), target)
+        asking.client = self._proxies.client_of({"client": client, "headers": headers})
         return asking, asyncio.create_task(self._find(ask, asking, query, noted))
 
     async def _find(self, ask: Asker, asking: Asking, query: bytes, noted: Mapping[bytes, bytes]) -> Reply:
+        set_client(asking.client)
         accept_encoding = noted.get(b"accept-encoding", b"")
 
         def remember(entry: Entry, encoding: str) -> None:
@@ -136,6 +149,7 @@ class ShortWay:
         error = _STOPPED if found.cancelled() else found.exception()
         if error is None:
             status, headers, body = found.result()
+            assert isinstance(body, bytes)  # noqa: S101 - see askers
         else:
             (status, headers, body), refused = self._refusal(error, number)
         if asking.method == b"HEAD":
@@ -174,11 +188,11 @@ class ShortWay:
         outcome = Outcome.of("POST", path, path, 499, 0)
         self._log.write(outcome, self._ids.next(), (time.monotonic() - began_at) * 1000)
 
-    def _refusal(self, error: BaseException, number: int) -> tuple[Reply, str]:
+    def _refusal(self, error: BaseException, number: int) -> tuple[tuple[int, Headers, bytes], str]:
         """What a client is told of an error, and what the log says of its request."""
         if isinstance(error, Refusal):
             response, logged = refusal_response(error), str(error)
         else:
             log.error("fault", request_id=self._ids.text(number), exc_info=error)
             response, logged = error_response(500, "internal error"), ""
-        return Reply(response.status_code, tuple(response.raw_headers), bytes(response.body)), logged
+        return (response.status_code, tuple(response.raw_headers), bytes(response.body)), logged

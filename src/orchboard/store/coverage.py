@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 import asyncpg
@@ -101,6 +102,18 @@ class Coverage:
         while reached in ends:
             reached = ends[reached]
         return reached
+
+    @cached_property
+    def results_a_microsecond(self) -> float:
+        """How many results the sealed spans have on average: of the level that has most."""
+        lengths = self._ends - self._starts
+        sealed = [self._sealed & (self._levels == level) for level in set(self._levels.tolist())]
+        return max((self._results[at].sum() / lengths[at].sum() for at in sealed if at.any()), default=0.0)
+
+    def results_of(self, span: SpanKey) -> int:
+        """How many results a sealed span has."""
+        first, last = self._starts.searchsorted((span.start, span.start + 1)).tolist()
+        return int(self._results[first:last][self._levels[first:last] == span.level].sum())
 
     def split(self, since: int, until: int, *, held_since: int) -> Split:
         """A window in its parts. held_since -- from where on results are in memory: recent_since, or later."""

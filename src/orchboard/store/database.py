@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import time
@@ -21,6 +22,7 @@ from orchboard.store.opening import Opening
 from orchboard.store.pool import Pool
 from orchboard.store.presence import Presence
 from orchboard.store.queries import sql
+from orchboard.tasks import end
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -68,6 +70,9 @@ _GONE = (
 # After one of these it is worth a look whether the database is there at all; TimeoutError is an OSError.
 _AWAY = (OSError, asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError)
 
+# What this process or machine has run out of: no evidence of an absent database.
+_OUR_OWN_LIMITS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
+
 
 class Database:
     """The database behind one URL, connected to when it is first asked.
@@ -87,7 +92,7 @@ class Database:
         self.encoding = UTF8
         self._opening = Opening(url, self.connect, timeout_s=timeout_s)
         self._why_away = NO_ANSWER
-        self.presence = Presence(self._is_there)
+        self.presence = Presence(self._is_there, hosts=self._hosts.number)
 
     @property
     def has_standbys(self) -> bool:
@@ -123,12 +128,16 @@ class Database:
                 connection = await _patiently(pool.take, patience_s)
                 with pool.returning(connection):
                     try:
-                        return await send(connection, statement, *arguments)
+                        rows = await send(connection, statement, *arguments)
+                        self.presence.note_answer()
+                        return rows
                     except _GONE:
                         with suppress(asyncpg.InterfaceError):  # it may know already, and be out of the pool
                             connection.terminate()
                         return None
         except LOST as error:
+            if isinstance(error, asyncpg.PostgresError) and not isinstance(error, _AWAY):
+                self.presence.note_answer()
             if isinstance(error, BAD_ROW) and not isinstance(error, _BROKEN_TEXT):
                 raise
             if patience_s > 0 and isinstance(error, _AWAY):
@@ -189,6 +198,20 @@ class Database:
         return not (self.presence.is_away or self._hosts.is_stand_in(connection))
 
     async def _is_there(self) -> bool:
+        """Whether a new connection is answered, or one that is idle: a new one may wait for a name or a process."""
+        asking = {asyncio.ensure_future(self._answers_anew())}
+        if self._pool is not None and (idle := await self._pool.take_idle()) is not None:
+            asking.add(asyncio.ensure_future(self._answers(self._pool, idle)))
+        try:
+            while asking:
+                done, asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+                if any(each.result() for each in done):
+                    return True
+        finally:
+            await end(asking)
+        return False
+
+    async def _answers_anew(self) -> bool:
         try:
             connection = await (self.connect() if self._pool is None else self._connect_to_read())
             try:
@@ -197,12 +220,22 @@ class Database:
                 connection.terminate()
         except asyncpg.TooManyConnectionsError:
             return True
-        except (*LOST, asyncpg.InternalClientError) as error:
-            self._note_why_away(error)
-            return False
         except asyncio.CancelledError:  # it took too long
             self._why_away = NO_ANSWER
             raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in _OUR_OWN_LIMITS:
+                return True
+            self._note_why_away(error)
+            return False
+        return True
+
+    async def _answers(self, pool: Pool, connection: asyncpg.Connection[asyncpg.Record]) -> bool:
+        try:
+            with pool.returning(connection):
+                await connection.fetchval(sql("now"))
+        except (*LOST, asyncpg.InternalClientError):
+            return False
         return True
 
     def _note_why_away(self, error: Exception) -> None:

@@ -55,6 +55,11 @@ class Hosts:
         self._away_until = float("-inf")
 
     @property
+    def number(self) -> int:
+        """How many hosts there are."""
+        return len(self._order)
+
+    @property
     def dbname(self) -> str:
         """The database that the URL names; empty when it names none."""
         return self._conninfo.dbname

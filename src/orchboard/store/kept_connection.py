@@ -58,6 +58,7 @@ class KeptConnection:
                 raise
             else:
                 self._used_at = time.monotonic()
+                self._database.presence.note_answer()
                 return rows
         raise AssertionError("the last attempt returned or raised")
 

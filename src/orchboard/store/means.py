@@ -1,7 +1,7 @@
 """Means and medians over any window: from what is summed up, and from the results where that ends."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from functools import lru_cache
 from typing import TypeAlias, TypeVar
 
@@ -9,9 +9,11 @@ import numpy as np
 from msgspec import Struct
 
 from orchboard.stats import JobType, Pipeline, StatsQuery, Window
+from orchboard.store.admission import UNBOUNDED, Admission
 from orchboard.store.changes import Changes
 from orchboard.store.clock import DatabaseClock
 from orchboard.store.columns import Columns, Doubles
+from orchboard.store.costs import cost_of
 from orchboard.store.coverage import SpanKey, Split
 from orchboard.store.database import Database
 from orchboard.store.medians import ResealedError, RoundTrips, medians_of, read_doubles
@@ -20,7 +22,7 @@ from orchboard.store.places import distinct, ranked
 from orchboard.store.queries import sql
 from orchboard.store.recent import Recent, RegionsChangedError
 from orchboard.store.regions import RegionDirectory
-from orchboard.store.sealed import Sealed
+from orchboard.store.sealed import ROUND_TRIPS, SEEN, Sealed, sums_kind
 from orchboard.store.series import Cell, Numbers, PipelineModel, SeriesDirectory
 from orchboard.store.sums import Sums, add_up, unsummed_sums_of
 
@@ -63,7 +65,7 @@ class _Held(Struct):
 
 
 class MeansReader:
-    """Reads means, medians and pipelines. Raises DatabaseUnavailableError.
+    """Reads means, medians and pipelines. Raises DatabaseUnavailableError, ClientBusyError, OverloadedError.
 
     Each answer holds everything that this host acknowledged before it was asked for.
     """
@@ -74,8 +76,10 @@ class MeansReader:
         regions: RegionDirectory,
         changes: Changes,
         clock: DatabaseClock,
+        admission: Admission = UNBOUNDED,
     ) -> None:
         self._database = database
+        self._admission = admission
         self._regions = regions
         self._changes = changes
         self._clock = clock
@@ -113,7 +117,7 @@ class MeansReader:
             columns.append(held.recent.scored(job_type, *split.recent))
             return _means(held.series, add_up(sums, columns, len(held.series)), query)
 
-        return await self._read(query.window, read, finish)
+        return await self._read(query.window, sums_kind(job_type), read, finish)
 
     async def fetch_medians(self, query: StatsQuery) -> Medians:
         """The median round trips of the successes, over all orchestrators."""
@@ -146,11 +150,12 @@ class MeansReader:
             places = distinct(shown[shown >= 0], len(held.series.seen))
             return _pipelines(tuple([held.series.seen[place] for place in places.tolist()]), region)
 
-        return await self._read(window, read, finish)
+        return await self._read(window, SEEN, read, finish)
 
     async def _read(
         self,
         window: Window,
+        kind: tuple[Hashable, ...],
         read: Callable[[_Held, Split], Awaitable[T]],
         finish: Callable[[_Held, T, Split], R],
     ) -> R:
@@ -158,6 +163,7 @@ class MeansReader:
 
         Made of what is at hand while the database is asked whether there is more, if there mostly is not.
 
+        kind -- of what `read` wants of whole spans: see Sealed
         read -- what is known of the parts that are summed up, or nowhere at hand
         finish -- what that and the newest results come to; does not wait, and keeps no view of these
         """
@@ -173,7 +179,9 @@ class MeansReader:
                 while before != (at_hand := (recent.coverage, recent.held_since)):
                     before = at_hand
                     split = at_hand[0].split(since, until, held_since=at_hand[1])
-                    found = await read(held, split)
+                    cost = cost_of(split, at_hand[0], held.sealed, kind)
+                    async with self._admission.admitted(cost):
+                        found = await read(held, split)
                 answer = finish(held, found, split)
                 if check is not None:
                     await check
@@ -217,7 +225,7 @@ class MeansReader:
                 and (query.region is None or each.region in (None, query.region))
             ]
 
-        return await self._read(query.window, read, finish)
+        return await self._read(query.window, ROUND_TRIPS, read, finish)
 
 
 async def _seen_in(held: _Held, spans: tuple[SpanKey, ...]) -> Numbers:

@@ -65,9 +65,18 @@ class Pool:
         except BaseException:
             self._places.release()
             raise
-        self._lent.add(connection)
-        self._all_are_back.clear()
-        return connection
+        return self._lend(connection)
+
+    async def take_idle(self) -> Connection | None:
+        """As `take`, without waiting: a connection that is idle now; None when none is."""
+        if self._is_closed or self._places.locked():
+            return None
+        await self._places.acquire()  # at once
+        connection = self._find()
+        if connection is None:
+            self._places.release()
+            return None
+        return self._lend(connection)
 
     @contextmanager
     def returning(self, connection: Connection) -> Iterator[None]:
@@ -85,6 +94,11 @@ class Pool:
             raise
         else:
             self._give_back(connection)
+
+    def _lend(self, connection: Connection) -> Connection:
+        self._lent.add(connection)
+        self._all_are_back.clear()
+        return connection
 
     def _find(self) -> Connection | None:
         """One that is idle, and was not for long."""

@@ -1,22 +1,20 @@
-"""The rows of raw_stats: those that were asked for last stay in memory, ready to go out."""
+"""The rows of raw_stats: those that were asked for last stay in memory, ready to go out; too many are streamed."""
 
 import asyncio
 import math
 import time
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 
-import asyncpg
-
-from orchboard.stats import JobType, StatsQuery, Window
+from orchboard.stats import StatsQuery, Window
 from orchboard.store.changes import ELSEWHERE, EVERYTHING, LATE, SERVES_S, Changes, orchestrator_slot
 from orchboard.store.database import Database
 from orchboard.store.moments import SECOND, to_datetime, to_moment
 from orchboard.store.queries import sql
-from orchboard.stored import StoredPayload, is_scored, read_stored
+from orchboard.store.raw_pages import Part, RawPages, RawRow, RowStream, read_rows
+from orchboard.stored import is_scored
 from orchboard.window import LATEST
 
 MAX_BYTES = 4 * 1024 * 1024
@@ -37,48 +35,19 @@ _RECENT, _LONG = timedelta(hours=1), timedelta(days=2)
 # What is kept begins a little earlier than was asked, as the next question about it may.
 _ROUND = 600 * SECOND
 
-# What a row weighs beside its text: an int, a bytes, and a tuple of six. With the shortest text there is it is more.
+# What a row weighs beside its text: an int, a bytes, and a tuple of six.
 _ROW_BYTES = 170
-_LEAST_ROW_BYTES = _ROW_BYTES + 200
 
 # What a part weighs without its rows and its names: a lock, a list, places in dictionaries.
 _PART_BYTES = 1000
+
+# What was last read longer ago is read again in whole: what came since may be too much to be held.
+_STALE_S = 600.0
 
 # How many stored results are read before others have their turn: some 5 ms.
 _READ_AT_ONCE = 2000
 
 _FOREVER = to_moment(LATEST)
-
-
-class Part(NamedTuple):
-    """Whose rows: those of one orchestrator and job type; in part, of one region, or of one pipeline and model."""
-
-    orchestrator: str
-    job_type: JobType
-    region: str | None = None
-    pipeline: str | None = None
-    model: str | None = None
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it is all of the orchestrator and job type."""
-        return (self.region, self.pipeline, self.model) == (None, None, None)
-
-    @property
-    def size(self) -> int:
-        """About how many bytes it takes to remember it, with no rows."""
-        return _PART_BYTES + sum(len(name) for name in self if name is not None)
-
-
-class RawRow(NamedTuple):
-    """One result, ready to go out. event_time -- in microseconds since 2000; region -- as its tester wrote it"""
-
-    event_time: int
-    code: str
-    pipeline: str
-    model: str
-    region: str
-    text: bytes
 
 
 class _Held:
@@ -88,7 +57,7 @@ class _Held:
         self.lock = asyncio.Lock()
         self.since: float = math.inf
         self.rows: list[RawRow] = []
-        self.size = self._own_size = part.size
+        self.size = self._own_size = _PART_BYTES + sum(len(name) for name in part if name is not None)
         self.read_until = 0
         self.began_at = -math.inf
         self.counted_at = -math.inf
@@ -115,35 +84,41 @@ class _Held:
 
 
 class RawRows:
-    """Reads rows; what is held is brought up to date before it is used. Raises DatabaseUnavailableError.
+    """Reads rows; what is held is brought up to date before it is used.
+
+    Raises DatabaseUnavailableError, ClientBusyError, OverloadedError.
 
     All rows of an orchestrator are held, whichever of them was asked for; where they are too many, the part that was.
     As fresh as `Recent`: everything that this host acknowledged is there.
     """
 
-    def __init__(self, database: Database, changes: Changes) -> None:
+    def __init__(self, database: Database, changes: Changes, pages: RawPages | None = None) -> None:
         self._database = database
+        self._pages = pages or RawPages(database)
         self._changes = changes
         self._late_now = changes.token_of(LATE)
         self._held: OrderedDict[Part, _Held] = OrderedDict()
         self._large: OrderedDict[Part, float] = OrderedDict()  # since when
 
-    async def fetch(self, query: StatsQuery) -> list[tuple[str, bytes]]:
+    async def fetch(self, query: StatsQuery) -> list[tuple[str, bytes]] | RowStream:
         """The rows that are asked for, newest first by receipt: the region each names, and its JSON."""
         assert query.orchestrator is not None  # noqa: S101 - the API asks for one
         came_at = time.monotonic()
         whole = Part(query.orchestrator, query.job_type)
         asked = Part(query.orchestrator, query.job_type, query.region, query.pipeline, query.model)
-        rows = await self._fetch_held(whole, query.window, came_at)
-        if rows is None and not asked.is_whole:
-            rows = await self._fetch_held(asked, query.window, came_at)
-        if rows is None:
-            _, _, rows = await self._fetch(
-                asked, to_moment(query.window.since), to_moment(query.window.until)
-            )
+        held = await self._fetch_held(whole, query.window, came_at)
+        if held is None and not asked.is_whole:
+            held = await self._fetch_held(asked, query.window, came_at)
+        if held is None:
+            since, until = to_moment(query.window.since), to_moment(query.window.until)
+            _, found = await self._pages.fetch(asked, since, until)
+            if isinstance(found, RowStream):
+                found.scored = query.scored
+                return found
+            held = found[::-1]
         return [
             (row.region, row.text)
-            for row in reversed(rows)
+            for row in reversed(held)
             if query.region in (None, row.code)
             and query.pipeline in (None, row.pipeline)
             and query.model in (None, row.model)
@@ -157,11 +132,14 @@ class RawRows:
         async with held.lock:
             held_since = held.since
             if since < held_since:
-                is_due = _is_recent(window) and await self._can_be_held(part, since)
+                is_due = _is_recent(window) and self._may_be_held(part)
             else:
                 is_due = not self._serves(part, held, came_at)
-            if is_due:
-                await self._bring_up_to_date(part, held, since)
+            if is_due and not await self._bring_up_to_date(part, held, since):
+                self._note_large(part)
+                if since >= held_since:
+                    self._held.pop(part, None)
+                return None
             rows = held.between(since, until) if since >= held.since else None
             if is_due:
                 self._keep(part, held, since, held_since)
@@ -175,11 +153,24 @@ class RawRows:
     def _token_of(self, part: Part) -> object:
         return self._changes.token_of(EVERYTHING, ELSEWHERE, orchestrator_slot(part.orchestrator))()
 
-    async def _bring_up_to_date(self, part: Part, held: _Held, since: int) -> None:
+    async def _bring_up_to_date(self, part: Part, held: _Held, since: int) -> bool:
+        """Have what was committed by now, from `since` on at least. False when that is too much to be held."""
         began_at, token, late = time.monotonic(), self._token_of(part), self._late_now()
-        reread: float = held.read_until - _OVERLAP
-        if since < held.since or late != held.late:
-            reread = min(held.since, since // _ROUND * _ROUND)
+        if since < held.since or began_at - held.began_at > _STALE_S:
+            since = int(min(since // _ROUND * _ROUND, held.since))
+            now, rows = await self._pages.fetch(part, since, _FOREVER, most_bytes=_LARGEST_BYTES)
+            if isinstance(rows, RowStream):
+                return False
+            held.take(rows[::-1], since)
+            held.counted_at = began_at
+        else:
+            now = await self._read_again(part, held, began_at, is_late=late != held.late)
+        held.read_until, held.began_at, held.token, held.late = now, began_at, token, late
+        return True
+
+    async def _read_again(self, part: Part, held: _Held, began_at: float, *, is_late: bool) -> int:
+        """Read what came since the last reading, and all when something came late; the database's clock."""
+        reread: float = held.since if is_late else held.read_until - _OVERLAP
         counted_since = reread
         if began_at - held.counted_at > _COUNT_EVERY_S:
             held.counted_at, counted_since = began_at, min(held.since, reread)
@@ -189,7 +180,7 @@ class RawRows:
             reread = held.since
             _, now, rows = await self._fetch(part, int(reread), _FOREVER)
         held.take(rows, int(reread))
-        held.read_until, held.began_at, held.token, held.late = now, began_at, token, late
+        return now
 
     async def _fetch(
         self, part: Part, since: int, until: int, *, counted_since: int | None = None
@@ -213,7 +204,7 @@ class RawRows:
         if found[0]["event_time"] is not None:
             names: dict[str, str] = {}
             while found:
-                rows += _read(found[:_READ_AT_ONCE], part.orchestrator, names)
+                rows += read_rows(found[:_READ_AT_ONCE], None, part.orchestrator, names)
                 del found[:_READ_AT_ONCE]  # 50,000 are 30 MB: as few of them as can be are there twice
                 await asyncio.sleep(0)
         return before, now, rows
@@ -235,19 +226,11 @@ class RawRows:
         while sum(each.size for each in self._held.values()) > MAX_BYTES:
             self._held.popitem(last=False)
 
-    async def _can_be_held(self, part: Part, since: int) -> bool:
-        """Whether the rows from a moment on may be few enough; if not, it is not tried again for a while.
-
-        All of an orchestrator's are counted first, as only a part of them may be wanted.
-        """
+    def _may_be_held(self, part: Part) -> bool:
+        """Whether its rows may be few enough; if they were not, it is not tried again for a while."""
         if time.monotonic() - self._large.get(part, -math.inf) < _LARGE_FOR_S:
             return False
         self._large.pop(part, None)
-        if part.is_whole:
-            number, _, _ = await self._fetch(part, _FOREVER, _FOREVER, counted_since=since)
-            if number * _LEAST_ROW_BYTES > _LARGEST_BYTES:
-                self._note_large(part)
-                return False
         return True
 
     def _note_large(self, part: Part) -> None:
@@ -269,14 +252,3 @@ def _is_recent(window: Window) -> bool:
     """Whether it is worth while to hold what was received since: somebody looks at the newest results."""
     now = datetime.now(UTC)
     return window.until > now - _RECENT and window.since > now - _LONG
-
-
-def _read(found: Sequence[asyncpg.Record], orchestrator: str, names: dict[str, str]) -> Iterator[RawRow]:
-    """The rows; names -- the texts that many of them share, so that each is there once."""
-    stored = [StoredPayload(row["region"], row["payload"]) for row in found]
-    for row, (region, text) in zip(found, read_stored(stored, orchestrator=orchestrator), strict=True):
-        code, pipeline, model, region = (
-            names.setdefault(name, name) for name in (row["region"], row["pipeline"], row["model"], region)
-        )
-        event_time = int.from_bytes(row["event_time"], "big", signed=True)
-        yield RawRow(event_time, code, pipeline, model, region, text)

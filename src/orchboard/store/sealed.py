@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
@@ -30,7 +30,15 @@ UNUSED_S = 120.0
 # What an entry weighs beside its arrays.
 _ENTRY_BYTES = 500
 
+# Kinds of what is known of a span; see also sums_kind.
+ROUND_TRIPS, SEEN, RESULTS = ("round_trips",), ("seen",), ("results",)
+
 T = TypeVar("T")
+
+
+def sums_kind(job_type: JobType) -> tuple[Hashable, ...]:
+    """The kind of `Sealed.sums`."""
+    return "sums", job_type
 
 
 class _Kept(Struct):
@@ -55,6 +63,10 @@ class Sealed:
         self._bytes = 0
         self._locks: defaultdict[Hashable, asyncio.Lock] = defaultdict(asyncio.Lock)
 
+    def missing(self, kind: tuple[Hashable, ...], spans: Iterable[SpanKey]) -> list[SpanKey]:
+        """The spans of which nothing of a kind is in memory: what reading them costs is their results."""
+        return [span for span in spans if (*kind, span) not in self._kept]
+
     async def sums(self, spans: Sequence[SpanKey], job_type: JobType) -> list[Sums]:
         """The sums of each span over its scored results of a job type."""
 
@@ -66,7 +78,7 @@ class Sealed:
                 found[span] = sums, sums.size
             return found
 
-        return await self._all(("sums", job_type), spans, read)
+        return await self._all(sums_kind(job_type), spans, read)
 
     async def round_trips(self, spans: Sequence[SpanKey]) -> list[list[RoundTrips]]:
         """The round trips of each span's successful AI results: a list for each pipeline, model and region."""
@@ -79,7 +91,7 @@ class Sealed:
                 found[span] = lists, sum(each.size for each in lists)
             return found
 
-        return await self._all(("round_trips",), spans, read)
+        return await self._all(ROUND_TRIPS, spans, read)
 
     async def seen(self, spans: Sequence[SpanKey]) -> list[Numbers]:
         """Which pipelines and models each span saw where: places in the SeriesDirectory's `seen`."""
@@ -95,7 +107,7 @@ class Sealed:
                 found[span] = seen, seen.nbytes
             return found
 
-        return await self._all(("seen",), spans, read)
+        return await self._all(SEEN, spans, read)
 
     async def results(self, span: SpanKey) -> Results:
         """The results themselves."""
@@ -107,7 +119,7 @@ class Sealed:
             results = await read_results(row, self._directory)
             return {span: (results, results.size)}
 
-        [results] = await self._all(("results",), [span], read)
+        [results] = await self._all(RESULTS, [span], read)
         return results
 
     async def _all(

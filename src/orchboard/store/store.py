@@ -8,16 +8,19 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import structlog
+from msgspec import Struct
 
 from orchboard.background import Background, TaskHealth
 from orchboard.errors import BadInputError, DatabaseUnavailableError
 from orchboard.parsing import ParsedStats
 from orchboard.stats import StatsQuery
+from orchboard.store.admission import Admission
 from orchboard.store.changes import LATE_AFTER_S, Changes
 from orchboard.store.clock import DatabaseClock
 from orchboard.store.database import Database
 from orchboard.store.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_DIFFERS
 from orchboard.store.queries import sql
+from orchboard.store.raw_pages import RawPages, RowStream
 from orchboard.store.raw_rows import RawRows
 from orchboard.store.regions import RegionDirectory
 from orchboard.store.replay import Replay
@@ -33,8 +36,25 @@ log = structlog.get_logger(__name__)
 
 KEY_LIFETIME = timedelta(hours=24)
 
+# What questions may have under way: rows to be read or added up, some 5 ms for 10,000 (see Admission), and streams, of
+# half a megabyte each. One client may have half of either. More rows at once keep a process no busier: they only have
+# it answer everybody later.
+_ROWS_UNDER_WAY = 48_000
+_STREAMS_UNDER_WAY = 16
+
 # How long the id of a region is waited for, before its result goes to the spool.
 SPOOL_PATIENCE_S = 1.5
+
+
+class RollupState(Struct, frozen=True):
+    """How far the rollups are behind.
+
+    age_s -- of the watermark, in seconds; None without rollups
+    pending -- changes that are not applied to them yet
+    """
+
+    age_s: float | None
+    pending: int
 
 
 class Store:
@@ -51,7 +71,9 @@ class Store:
         self.clock = DatabaseClock()
         self._writer = Writer(database, self.clock, on_region_gone=regions.forget, spool=spool)
         self._writer.tell_stored = self._note_stored
-        self._raw_rows = RawRows(database, changes)
+        self._admission = Admission(_ROWS_UNDER_WAY, share=_ROWS_UNDER_WAY // 2)
+        streams = Admission(_STREAMS_UNDER_WAY, share=_STREAMS_UNDER_WAY // 2)
+        self._raw_rows = RawRows(database, changes, RawPages(database, self._admission, streams))
         self.regions = regions
         self.spool = spool
         self._missing: list[str] = []  # privileges
@@ -120,12 +142,20 @@ class Store:
         if self.spool is not None:
             await Replay(self.spool, self._database, self.regions, self._changes).run(health)
 
+    async def fetch_rollup_state(self) -> RollupState:
+        """How far the rollups are behind."""
+        [row] = await self._database.fetch(sql("watermark"))
+        return RollupState(row["age_s"], row["pending"])
+
     async def expire_idempotency_keys(self, now: datetime) -> None:
         """Forget the keys older than KEY_LIFETIME."""
         await self._database.fetch(sql("expire_idempotency_keys"), now - KEY_LIFETIME)
 
-    async def fetch_raw_stats(self, query: StatsQuery) -> list[tuple[str, bytes]]:
-        """One orchestrator's stored results, newest first by receipt: the region each names, and its JSON."""
+    async def fetch_raw_stats(self, query: StatsQuery) -> list[tuple[str, bytes]] | RowStream:
+        """One orchestrator's stored results, newest first by receipt: the region each names, and its JSON.
+
+        A stream when they are too many to be held. Raises ClientBusyError, OverloadedError.
+        """
         return await self._raw_rows.fetch(query)
 
     async def fetch_latest_results(self, query: StatsQuery, limit: int) -> list[StoredResult]:
@@ -159,7 +189,7 @@ class Store:
         """Means, medians and pipelines. Imported when first asked for: numpy takes 0.2 s."""
         from orchboard.store.means import MeansReader
 
-        return MeansReader(self._database, self.regions, self._changes, self.clock)
+        return MeansReader(self._database, self.regions, self._changes, self.clock, self._admission)
 
     async def fetch_unnamed_results(self, since: datetime) -> dict[str, int]:
         """How many results since then have an orchestrator that is not an address, by tester; "" for the shared secret."""

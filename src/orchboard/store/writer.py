@@ -26,6 +26,7 @@ from orchboard.store.row_errors import is_refusal, refusal_of
 from orchboard.store.spool import Spool
 from orchboard.store.write_queue import QueuedRow, WriteQueue
 from orchboard.tasks import end
+from orchboard.time_limit import GRACE_S, LATE_S
 
 log = structlog.get_logger(__name__)
 
@@ -81,6 +82,7 @@ class Writer:
         self._last_size = 0  # of the last group
         self._refused = 0  # by Postgres, since the last that was stored
         self._writing: asyncio.Task[None] | None = None
+        self._was_late = False
         self._closed = False
         self._failure: str | None = None
 
@@ -317,6 +319,11 @@ class Writer:
     def _expire(self) -> None:
         """Refuse or spool those whose time has run out, and look again when the next one's has."""
         now = asyncio.get_running_loop().time()
+        if now - self._expiry.when() > LATE_S and not self._was_late:
+            self._was_late = True  # the event loop stood still: answers may be unread
+            self._expire_in(GRACE_S)
+            return
+        self._was_late = False
         if self._spool is not None:
             since = now - self._patience_s()
             self._give_up(

@@ -34,14 +34,17 @@ BEGIN
                 WHEN coalesce(old.stats ->> 'model', old.stats ->> 'pipeline') IS NULL THEN 'transcoding'
                 ELSE 'ai'
             END AS job_type,
-            -- Unix seconds, wherever a timestamp can hold them: from 4714 BC to the year 294276. Whatever else stands
+            -- Unix seconds of up to twelve digits, from 4714 BC to the year 33658, or milliseconds. Whatever else stands
             -- there counts as 0, as a missing number does everywhere. The pattern leaves nothing that the cast refuses.
             CASE
                 WHEN old.stats ->> 'timestamp' ~ '^\s*[+-]?[0-9]{1,100}(\.[0-9]{0,100})?([eE][+-]?[0-9]{1,2})?\s*$'
                     THEN CASE
+                        -- 13 digits are milliseconds, of the years 2001 to 2286.
+                        WHEN (old.stats ->> 'timestamp')::numeric BETWEEN 1000000000000 AND 9999999999999.999
+                            THEN to_timestamp((old.stats ->> 'timestamp')::double precision / 1000)
                         WHEN
                             (old.stats ->> 'timestamp')::numeric >= -210866803200
-                            AND (old.stats ->> 'timestamp')::numeric < 9224318016000
+                            AND (old.stats ->> 'timestamp')::numeric < 1000000000000
                             THEN to_timestamp((old.stats ->> 'timestamp')::double precision)
                         ELSE to_timestamp(0)
                     END

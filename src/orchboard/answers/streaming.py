@@ -1,0 +1,69 @@
+"""A response whose body is sent in pieces as they are made."""
+
+import asyncio
+from contextlib import aclosing
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from orchboard.answers.answer import Headers, Pieces
+from orchboard.tasks import end
+
+# How long a client may take for all of it: it holds one of few places.
+STREAM_S = 300.0
+
+
+class StreamedResponse(Response):
+    """A 200. Its head goes out with the first piece, so that what is refused before that has its own status.
+
+    Raises ClientDisconnect as soon as the client leaves, TimeoutError after STREAM_S, and what a piece raises: whoever
+    serves it must then cut the connection.
+    """
+
+    def __init__(self, headers: Headers, pieces: Pieces) -> None:
+        self.status_code = 200
+        self.background = None
+        self.raw_headers = list(headers)
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        sending = asyncio.create_task(self._send(scope["method"], send))
+        leaving = asyncio.create_task(_until_client_leaves(receive))
+        try:
+            await asyncio.wait((sending, leaving), timeout=STREAM_S, return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
+            elif leaving.done():
+                raise ClientDisconnect
+            else:
+                raise TimeoutError("the client took too long for a streamed answer")
+        finally:
+            await end((sending, leaving))
+
+    async def _send(self, method: str, send: Send) -> None:
+        start = {
+            "type": "http.response.start",
+            "status": self.status_code,
+            "headers": self.raw_headers,
+        }
+        if method == "HEAD":
+            await send(start)
+        else:
+            is_started = False
+            async with aclosing(self._pieces()) as pieces:
+                async for piece in pieces:
+                    if not is_started:
+                        await send(start)
+                        is_started = True
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    del piece
+                    # Waits until the client has taken nearly all of it: only then is the next piece made.
+                    await send({"type": "http.response.body", "body": b"", "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _until_client_leaves(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,48 @@
+-- One page of the stored results of an orchestrator, newest first by receipt: at most $8 rows, and no more of them than
+-- come to $9 stored bytes, but one at least. Their keys come from the index, their sizes from the table, and only what
+-- is returned is decompressed.
+-- $1 orchestrator (lower case), $2 since; $3 event_time and $4 id: the page begins below this key; $5 ids of regions;
+-- $6 pipeline, $7 model; null: any
+-- Returns event_time (eight bytes, microseconds since 2000), id, region_id, pipeline, model, payload (text), and number:
+-- how many rows there were to choose from, $8 at most. Nothing: there is no result below the key.
+WITH keys AS MATERIALIZED (
+    SELECT id, event_time, orchestrator
+    FROM (
+        -- Limited on its own: read from the end of the index, as far as the page reaches.
+        (
+            SELECT id, event_time, orchestrator
+            FROM results
+            WHERE orchestrator = $1::text AND event_time >= $2 AND (event_time, id) < ($3::timestamptz, $4::bigint)
+              AND region_id = ANY($5::integer[])
+              AND ($6::text IS NULL OR pipeline = $6)
+              AND ($7::text IS NULL OR model = $7)
+            ORDER BY event_time DESC, id DESC
+            LIMIT $8::integer
+        )
+        UNION ALL
+        -- As in raw_stats.sql: those whose address others wrote in another case.
+        (
+            SELECT id, event_time, orchestrator
+            FROM results
+            WHERE lower(orchestrator) = $1::text AND orchestrator <> lower(orchestrator)
+              AND event_time >= $2 AND (event_time, id) < ($3::timestamptz, $4::bigint)
+              AND region_id = ANY($5::integer[])
+              AND ($6::text IS NULL OR pipeline = $6)
+              AND ($7::text IS NULL OR model = $7)
+        )
+    ) found
+    ORDER BY event_time DESC, id DESC
+    LIMIT $8::integer
+),
+sized AS MATERIALIZED (
+    SELECT
+        r.event_time, r.id, r.region_id, r.pipeline, r.model, r.payload,
+        count(*) OVER () AS number,
+        sum(pg_column_size(r.payload)) OVER (ORDER BY r.event_time DESC, r.id DESC ROWS UNBOUNDED PRECEDING)
+            - pg_column_size(r.payload) AS before
+    FROM keys k JOIN results r USING (orchestrator, event_time, id)
+)
+SELECT timestamptz_send(event_time) AS event_time, id, region_id, pipeline, model, payload::text AS payload, number
+FROM sized
+WHERE before < $9::bigint
+ORDER BY sized.event_time DESC, id DESC;

@@ -1,0 +1,14 @@
+"""The chaos scenario of expensive questions, small. How long answers took is no matter on a busy machine."""
+
+from chaos.scenarios.costly_questions import prove
+from chaos.verdict import Scale
+from tests.conftest import run
+from tests.places import reachable_directory
+
+
+def test_expensive_questions_crowd_out_nobody_and_the_database_is_not_taken_for_absent() -> None:
+    with reachable_directory() as place:
+        readers, testers, memory = run(prove(Scale.SMALL, place))
+    assert " 0 failed" in readers.figure
+    assert testers.is_met, testers.figure
+    assert memory.is_met, memory.figure
