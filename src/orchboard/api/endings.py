@@ -8,7 +8,7 @@ from termios import FIONREAD
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from orchboard.api.deadlines import LINGER_S, TimedProtocol
+from orchboard.api.deadlines import LINGER_S, TimedProtocol, reset
 from orchboard.api.exchange import Exchange, Posting
 from orchboard.api.refusals import error_response
 from orchboard.api.responses import header_lines
