@@ -315,3 +315,15 @@ def ask_small(url: str) -> None:
 def test_chunks_are_joined() -> None:
     assert joined(b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n") == b"abc"
     assert json.loads(joined(b"2\r\n{}\r\n0\r\n\r\n")) == {}
+
+
+def test_a_streamed_answer_holds_only_what_scored_asks_for(served: RunningServer, execute: Execute) -> None:
+    execute(
+        'UPDATE events SET payload = payload || \'{"test_outcome": "unscored_busy"}\' '
+        "WHERE (payload ->> 'timestamp')::integer % 4 = 1"
+    )
+    for scored, number in (("true", 1500), ("false", 500)):
+        rows = Client(served.url).get(f"{RAW}&scored={scored}").json()
+        outcomes = [row.get("test_outcome", "") for of_region in rows.values() for row in of_region]
+        assert len(outcomes) == number
+        assert {outcome == "unscored_busy" for outcome in outcomes} == {scored == "false"}
