@@ -9,7 +9,7 @@ DEV_STAMP := .venv/dev.stamp
 BENCH_STAMP := .venv/bench.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo test test-databases bench bench-full chaos audit check format lint types imports docs lock wheel clean
+.PHONY: help env serve demo test test-databases bench bench-full chaos audit vercel check format lint types imports docs lock wheel clean
 
 help:  ## these lines
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -61,6 +61,13 @@ bench-full: $(BENCH_STAMP)  ## also on 10,000,000 results; writes docs/performan
 
 chaos: $(DEV_STAMP)  ## every promise of trust, on real servers that are killed: minutes
 	@$(BIN)/python -m chaos
+
+# The newest version that all of whose dependencies are published; none of it is part of the program.
+VERCEL_CLI := 60.1.3
+
+vercel: $(DEV_STAMP)  ## what Vercel would build, and whether it answers: a minute (needs npm and the network)
+	@npm install --silent --no-audit --no-fund --no-save --prefix .venv/vercel vercel@$(VERCEL_CLI)
+	@PATH="$$PWD/.venv/vercel/node_modules/.bin:$$PATH" $(BIN)/python -m pytest --numprocesses=0 tests/test_vercel.py
 
 format: $(DEV_STAMP)  ## is the code formatted?
 	@$(BIN)/ruff format --check .

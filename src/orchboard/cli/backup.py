@@ -19,7 +19,12 @@ def backup(
     lines compressed with zstd, a digest in the last one. The file gets its name when it is whole and on disk. The
     database is left as it is, one of the reference server's version 3 too.
 
-    `orchboard backup results.jsonl.zst`
+    **Examples**
+
+    ```
+    orchboard backup results.jsonl.zst
+    orchboard backup - | ssh other 'cat > results.jsonl.zst'
+    ```
     """
     import asyncio
     import time

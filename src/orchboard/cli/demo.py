@@ -22,7 +22,12 @@ def demo(
     The database is its own, beside the one of `orchboard serve`, in the directory `demo`; never that of POSTGRES. Called
     again later, it is brought up to now.
 
-    `orchboard demo`, then look at the page it names
+    **Examples**
+
+    ```
+    orchboard demo
+    orchboard demo --port 8081
+    ```
     """
     import asyncio
 

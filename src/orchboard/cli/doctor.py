@@ -26,7 +26,12 @@ def doctor(*, json: Annotated[bool, Parameter(help="As JSON.", negative="")] = F
     ✓ fine, ! may surprise, ✗ keeps the server from working, with the remedy under it. Changes nothing.
     Exit status 0: there was no ✗.
 
-    `orchboard doctor` in the environment that the server has.
+    **Examples**
+
+    ```
+    orchboard doctor
+    POSTGRES=postgresql://… orchboard doctor --json
+    ```
     """
     import os
     import sys

@@ -37,8 +37,13 @@ def get(
     best AI result group. Without --since and --until the server's default window holds. Exit status of
     *health*: 0 when it is well.
 
-    `orchboard get scores --region FRA --since 7d`; `orchboard get raw --orchestrator 0x… --job-type ai`;
-    `orchboard get pipelines --json | jq` for programs.
+    **Examples**
+
+    ```
+    orchboard get scores --region FRA --since 7d
+    orchboard get raw --orchestrator 0x… --job-type ai
+    orchboard get pipelines --json | jq
+    ```
     """
     import sys
 

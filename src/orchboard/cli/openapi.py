@@ -13,7 +13,12 @@ def openapi(
     OpenAPI 3.1 in JSON, for generators and API tools; a running server has it at /openapi.json, with
     pages to read it at /docs.
 
-    `orchboard openapi > openapi.json`
+    **Examples**
+
+    ```
+    orchboard openapi > openapi.json
+    orchboard openapi --markdown > api.md
+    ```
     """
     import sys
 

@@ -43,8 +43,13 @@ def post(
     or with the secret that `orchboard serve --generate-secret` keeps. While the server is away or busy it
     is asked again; what it refuses is reported and not sent again. Exit status 0: all were stored.
 
-    `orchboard post --example` sends a first result; `orchboard post results/*.json` sends a directory;
-    `my-tester | orchboard post --url https://leaderboard.example` sends what a tester prints.
+    **Examples**
+
+    ```
+    orchboard post --example
+    orchboard post results/*.json
+    my-tester | orchboard post --url https://leaderboard.example
+    ```
     """
     from datetime import UTC, datetime
 

@@ -17,7 +17,12 @@ region = App(
     itself (POSTGRES, or the embedded one); a running server knows what they changed within
     REGIONS_CACHE_TIMEOUT.
 
-    `orchboard region add MUC Munich`
+    **Examples**
+
+    ```
+    orchboard region add MUC Munich
+    orchboard region list
+    ```
     """,
 )
 
@@ -28,7 +33,12 @@ def list_regions(
 ) -> None:
     """List the regions by job type.
 
-    `orchboard region list`
+    **Examples**
+
+    ```
+    orchboard region list
+    orchboard region list --json
+    ```
     """
     import asyncio
 
@@ -61,7 +71,12 @@ def add(
 ) -> None:
     """Add a region. One that is there already is left as it is.
 
-    `orchboard region add MUC Munich --job-type ai`
+    **Examples**
+
+    ```
+    orchboard region add MUC Munich
+    orchboard region add MUC Munich --job-type ai
+    ```
     """
     import asyncio
 
@@ -88,7 +103,11 @@ def rename(
 ) -> None:
     """Give a region another name, for every job type. Its code, and with it its results, stays.
 
-    `orchboard region rename MUC "Munich, Germany"`
+    **Examples**
+
+    ```
+    orchboard region rename MUC "Munich, Germany"
+    ```
     """
     import asyncio
 

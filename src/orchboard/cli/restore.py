@@ -27,7 +27,11 @@ def restore(
     twice: broken off, it goes on when it is called again. Servers may serve and take results meanwhile. At the end the
     results of that time are read back and compared with the backup by number and digest.
 
-    `orchboard restore results.jsonl.zst`
+    **Examples**
+
+    ```
+    orchboard restore results.jsonl.zst
+    ```
     """
     import asyncio
     import time

@@ -24,7 +24,12 @@ simulate = App(
     Orchestrators good and bad, regions near and far, busy evenings, outages, models cold and warm. For
     trying orchboard out, for load tests, for demonstrations; not for a database with real results in it.
 
-    `orchboard simulate load --days 7`, then `orchboard simulate live --rate 5`
+    **Examples**
+
+    ```
+    orchboard simulate load --days 7
+    orchboard simulate live --rate 5
+    ```
     """,
 )
 
@@ -39,7 +44,11 @@ def load(
 ) -> None:
     """Load results of the last days into the database, past the API.
 
-    `orchboard simulate load --days 30 --results 1000000`
+    **Examples**
+
+    ```
+    orchboard simulate load --days 30 --results 1000000
+    ```
     """
     import asyncio
     import time
@@ -93,7 +102,11 @@ def live(
 ) -> int:
     """Post results to a server as job testers would, signed with SECRET or the kept secret.
 
-    `orchboard simulate live --rate 50 --seconds 60`
+    **Examples**
+
+    ```
+    orchboard simulate live --rate 50 --seconds 60
+    ```
     """
     from orchboard.cli.database import read_environment, signing_secret
     from orchboard.client import parse_base_url

@@ -20,7 +20,11 @@ tester = App(
     result is stored with whose it is. Who has none goes on with SECRET. A running server knows of a change within
     a second or two.
 
-    `orchboard tester add muc-1 --region MUC`
+    **Examples**
+
+    ```
+    orchboard tester add muc-1 --region MUC
+    ```
     """,
 )
 
@@ -37,7 +41,12 @@ def add(
 
     To change a key without a gap, add a second name, change the tester over, then revoke the first.
 
-    `orchboard tester add muc-1 --region MUC --region FRA`
+    **Examples**
+
+    ```
+    orchboard tester add muc-1 --region MUC --region FRA
+    orchboard tester add any-1 > any-1.key
+    ```
     """
     import asyncio
     import base64
@@ -77,7 +86,11 @@ def add(
 def list_testers(*, json: Annotated[bool, Parameter(help="As JSON.", negative="")] = False) -> None:
     """List the testers that have, or had, a key; keys are not shown.
 
-    `orchboard tester list`
+    **Examples**
+
+    ```
+    orchboard tester list
+    ```
     """
     import asyncio
 
@@ -111,7 +124,11 @@ def list_testers(*, json: Annotated[bool, Parameter(help="As JSON.", negative=""
 def revoke(name: Annotated[str, Parameter(help="As it was added.")]) -> None:
     """Take a tester's key away, for ever. Its results stay, and stay its.
 
-    `orchboard tester revoke muc-1`
+    **Examples**
+
+    ```
+    orchboard tester revoke muc-1
+    ```
     """
     import asyncio
 

@@ -10,10 +10,15 @@ def url(
 ) -> None:
     """Print the URL of the database.
 
-    POSTGRES, or that of the embedded database if there is one; starts nothing. For other programs
-    that speak to Postgres:
+    POSTGRES, or that of the embedded database if there is one. Starts nothing; the embedded database answers
+    while `orchboard serve` runs.
 
-    `pg_dump "$(orchboard url)" > backup.sql` while `orchboard serve` runs.
+    **Examples**
+
+    ```
+    orchboard url --hide-password
+    pg_dump "$(orchboard url)" > backup.sql
+    ```
     """
     from orchboard.cli.database import known_url, read_environment, without_password
 
