@@ -27,7 +27,8 @@ COMMANDS = {
     "demo": "Serve a simulated network: a week of results.",
     "post": "Sign and send results to a server.",
     "get": "Ask a running server, and read its answer as a table.",
-    "region": "List, add and rename the regions.",
+    "region": "List, add, rename and remove the regions.",
+    "secret": "Say where the secret is that results are signed with.",
     "tester": "Give job testers keys of their own, and take them away.",
     "migrate": "Move the database's schema up and down.",
     "spool": "Look at results that are not in the database yet.",
@@ -38,6 +39,7 @@ COMMANDS = {
     "psql": "Open psql on the database.",
     "url": "Print the URL of the database.",
     "openapi": "Print the API's OpenAPI document.",
+    "completion": "Print a script that completes words in a shell.",
 }
 
 # Nothing to parse: what then runs for weeks does without a parser, which takes 3 MB and 60 ms.

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 def backup(
     file: Annotated[str, Parameter(allow_leading_hyphen=True, help="Where to; `-` is standard output.")],
+    /,
 ) -> None:
     """Write every result to a file.
 

@@ -64,7 +64,7 @@ def up(
 
 
 @migrate.command
-def down(versions: Annotated[int, Parameter(help="How many versions.")] = 1, *, yes: Yes = False) -> None:
+def down(versions: Annotated[int, Parameter(help="How many versions.")] = 1, /, *, yes: Yes = False) -> None:
     """Take versions back, with what they brought. Data may be lost, so it asks.
 
     **Examples**
@@ -87,7 +87,7 @@ def down(versions: Annotated[int, Parameter(help="How many versions.")] = 1, *, 
 
 
 @migrate.command
-def goto(version: Annotated[int, Parameter(help="0 to the latest.")], *, yes: Yes = False) -> None:
+def goto(version: Annotated[int, Parameter(help="0 to the latest.")], /, *, yes: Yes = False) -> None:
     """Move to one version, up or down. Asks before it moves down.
 
     **Examples**
@@ -128,7 +128,7 @@ def show_version(*, json: Annotated[bool, Parameter(help="As JSON.", negative=""
 
 
 @migrate.command
-def force(version: Annotated[int, Parameter(help="Where it really stands.")], *, yes: Yes = False) -> None:
+def force(version: Annotated[int, Parameter(help="Where it really stands.")], /, *, yes: Yes = False) -> None:
     """Write down that the schema stands at a version, after you repaired it by hand. Runs nothing.
 
     **Examples**
@@ -150,6 +150,7 @@ def force(version: Annotated[int, Parameter(help="Where it really stands.")], *,
 @migrate.command
 def new(
     name: Annotated[str, Parameter(help="A few words on what it brings.")],
+    /,
     *,
     directory: Annotated[Path | None, Parameter(help="Where to; the package's own otherwise.")] = None,
 ) -> None:

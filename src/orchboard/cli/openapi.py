@@ -20,13 +20,8 @@ def openapi(
     orchboard openapi --markdown > api.md
     ```
     """
-    import sys
-
     from orchboard.api.docs_page import api_markdown
     from orchboard.api.openapi import openapi_json
+    from orchboard.cli.output import write_bytes
 
-    if markdown:
-        sys.stdout.write(api_markdown())
-    else:
-        sys.stdout.buffer.write(openapi_json().rstrip(b"\n") + b"\n")
-    sys.stdout.flush()
+    write_bytes(api_markdown().encode() if markdown else openapi_json())

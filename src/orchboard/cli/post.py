@@ -11,8 +11,8 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from orchboard.cli.database import Secret
     from orchboard.client import Client, Result
-    from orchboard.errors import Refusal
 
 NOT_AUTHENTICATED = "request can not be authenticated"
 
@@ -29,7 +29,9 @@ def post(
     ] = False,
     key: Annotated[
         bool,
-        Parameter(help="Send a key, so that a retry stores nothing twice; without it, the bare signature."),
+        Parameter(
+            help="Send an Idempotency-Key. Without it: the bare signature, and nothing is sent twice that may have arrived."
+        ),
     ] = True,
     tester: Annotated[
         str | None, Parameter(help="Whose key SECRET is, of a tester with one of its own. [ORCHBOARD_TESTER]")
@@ -54,12 +56,12 @@ def post(
     from datetime import UTC, datetime
 
     from orchboard.cli.database import read_environment, signing_secret
-    from orchboard.cli.output import print_json, printable
+    from orchboard.cli.output import print_json, printable, say_waiting
     from orchboard.client import Client, example_result
 
     settings = read_environment()
     secret = signing_secret(settings)
-    client = Client(url or settings.orchboard_url, timeout_s=timeout, on_wait=_say_waiting)
+    client = Client(url or settings.orchboard_url, timeout_s=timeout, on_wait=say_waiting)
     if not example and not files and sys.stdin.isatty():
         print("orchboard: reading results from the terminal; end with Ctrl-D", file=sys.stderr)
     tally = Tally()
@@ -77,10 +79,6 @@ def post(
         if example and tally.stored:
             _print_where_to_look(client.url)
     return 0 if not tally.refused else 1
-
-
-def _say_waiting(problem: Refusal) -> None:
-    print(f"orchboard: {problem}; trying again until --timeout", file=sys.stderr)
 
 
 @dataclass
@@ -121,23 +119,27 @@ def _read(files: Sequence[str], tally: Tally) -> list[Result]:
 
 
 def _send(
-    client: Client, results: Sequence[Result], tally: Tally, *, secret: str, tester: str, with_key: bool
+    client: Client, results: Sequence[Result], tally: Tally, *, secret: Secret, tester: str, with_key: bool
 ) -> None:
     """Send them in order; stops when the server is away or knows another secret."""
     from orchboard.cli.output import progress_bar
-    from orchboard.client import ServerRefusedError, ServerUnreachableError, new_key
+    from orchboard.client import ServerRefusedError, ServerUnreachableError
 
     with progress_bar(shown=len(results) > 1) as bar:
         task = bar.add_task("sending", total=len(results))
         for position, result in enumerate(results, start=1):
             tally.not_sent = len(results) - position
             try:
-                client.post(result.body, secret, key=new_key() if with_key else None, tester=tester)
+                client.post(result.body, secret.value, key=None if with_key else "", tester=tester)
             except ServerUnreachableError as error:
                 return tally.refuse(result.source, error)
             except ServerRefusedError as error:
                 if str(error).startswith(NOT_AUTHENTICATED):
-                    told = f"{error}: {_remedy(tester)}" if str(error) == NOT_AUTHENTICATED else error
+                    told = (
+                        f"{error}: {_remedy(tester, secret.place)}"
+                        if str(error) == NOT_AUTHENTICATED
+                        else error
+                    )
                     return tally.refuse(result.source, told)
                 tally.refuse(result.source, error)
             else:
@@ -146,10 +148,15 @@ def _send(
     return None
 
 
-def _remedy(tester: str) -> str:
+def _remedy(tester: str, place: str) -> str:
     if tester:
-        return f"is SECRET the key of {tester}, and not revoked? `orchboard tester list` shows who has one"
-    return "is SECRET the same here and there?"
+        named = "SECRET" if place == "SECRET" else f"what {place} holds"
+        return f"is {named} the key of {tester}, and not revoked? `orchboard tester list` shows who has one"
+    if place == "SECRET":
+        return "is SECRET the same here and there?"
+    return (
+        f"it was signed with the secret in {place}: does the server use that one? Else export its SECRET here"
+    )
 
 
 def _print_where_to_look(url: str) -> None:

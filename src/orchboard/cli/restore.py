@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 def restore(
     file: Annotated[str, Parameter(allow_leading_hyphen=True, help="A backup; `-` is standard input.")],
+    /,
 ) -> int:
     """Store the results of a backup.
 

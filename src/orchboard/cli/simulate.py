@@ -117,7 +117,7 @@ def live(
     if rate <= 0 or orchestrators < 1 or (seconds is not None and seconds <= 0):
         raise BadInputError("--rate, --seconds and --orchestrators must be above 0")
     settings = read_environment()
-    secret = signing_secret(settings)
+    secret = signing_secret(settings).value
     base = parse_base_url(url or settings.orchboard_url)
     network = make_network(seed, orchestrators=orchestrators)
     with _Watch(seconds and rate * seconds) as watch:

@@ -32,6 +32,7 @@ tester = App(
 @tester.command
 def add(
     name: Annotated[str, Parameter(help="Letters, digits, `.`, `_` and `-`.")],
+    /,
     *,
     region: Annotated[
         tuple[str, ...], Parameter(help="A region it may post from; once for each. None: any.", negative="")
@@ -121,7 +122,7 @@ def list_testers(*, json: Annotated[bool, Parameter(help="As JSON.", negative=""
 
 
 @tester.command
-def revoke(name: Annotated[str, Parameter(help="As it was added.")]) -> None:
+def revoke(name: Annotated[str, Parameter(help="As it was added.")], /) -> None:
     """Take a tester's key away, for ever. Its results stay, and stay its.
 
     **Examples**

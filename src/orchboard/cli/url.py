@@ -20,10 +20,13 @@ def url(
     pg_dump "$(orchboard url)" > backup.sql
     ```
     """
+    import os
+
     from orchboard.cli.database import known_url, read_environment, without_password
+    from orchboard.cli.output import write_bytes
 
     address = known_url(read_environment())
     if hide_password:
         shown, password = without_password(address)
         address = shown.replace("@", ":***@", 1) if password and "@" in shown else shown
-    print(address)
+    write_bytes(os.fsencode(address))
