@@ -14,6 +14,8 @@ from msgspec import Raw, Struct
 
 from orchboard.errors import BadInputError, Refusal
 from orchboard.signing import sign, sign_webhook
+from orchboard.stats import EXAMPLE_ORCHESTRATOR
+from orchboard.unanswered import describe_failure
 
 POST_PATH = "/api/post_stats"
 
@@ -35,8 +37,6 @@ _OTHER_MARKS = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
-
-EXAMPLE_ORCHESTRATOR = "0x00000000000000000000000000000000000e3a90"
 
 
 class ServerRefusedError(Refusal):
@@ -193,20 +193,6 @@ def parse_base_url(url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.host or parts.query or parts.fragment:
         raise BadInputError(f"{url!r} is not the URL of a server, such as http://127.0.0.1:8080")
     return text
-
-
-def describe_failure(error: urllib3.exceptions.HTTPError) -> str:
-    """Why there was no answer, without the objects that urllib3 prints."""
-    cause = error.__cause__ or error.__context__
-    if isinstance(error, urllib3.exceptions.NameResolutionError):
-        return "its host name is unknown"
-    if isinstance(error, urllib3.exceptions.NewConnectionError):
-        return str(getattr(cause, "strerror", None) or "can't connect").lower()
-    if isinstance(error, urllib3.exceptions.TimeoutError):
-        return "out of time"
-    if isinstance(error, urllib3.exceptions.ProtocolError):
-        return "the connection was closed"
-    return str(error)
 
 
 def _reason(response: urllib3.BaseHTTPResponse) -> str:

@@ -1,11 +1,14 @@
 """Logs: one JSON object a line, or words and colours when a person watches."""
 
+import io
 import logging
 import os
 import re
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
+from typing import TextIO, cast
 
 import structlog
 
@@ -47,6 +50,24 @@ def _without_trace(_: object, __: str, event: structlog.typing.EventDict) -> str
     return event
 
 
+class _Lossy(io.TextIOBase):
+    """A text stream that drops what can't be written: a closed terminal or a full disk stops nothing."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or drop."""
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or drop."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+
 def configure_logs(level: str) -> None:
     """Send structlog's and the standard library's events to standard error, at `level` and above.
 
@@ -55,6 +76,8 @@ def configure_logs(level: str) -> None:
     if sys.stderr is None:  # closed: by `2>&-`, some supervisors
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as long as the process
     for_people = sys.stderr.isatty()
+    has_colors = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    output = cast("TextIO", _Lossy(sys.stderr))
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -68,7 +91,10 @@ def configure_logs(level: str) -> None:
         [
             _without_controls,
             structlog.dev.ConsoleRenderer(
-                sort_keys=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+                colors=has_colors,
+                sort_keys=False,
+                pad_event_to=0,
+                exception_formatter=structlog.dev.plain_traceback,
             ),
         ]
         if for_people
@@ -77,10 +103,10 @@ def configure_logs(level: str) -> None:
     structlog.configure(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(max(threshold, logging.DEBUG)),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(output),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],

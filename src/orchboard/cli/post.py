@@ -160,7 +160,7 @@ def _remedy(tester: str, place: str) -> str:
 
 
 def _print_where_to_look(url: str) -> None:
-    from orchboard.client import EXAMPLE_ORCHESTRATOR
+    from orchboard.stats import EXAMPLE_ORCHESTRATOR
 
     print(f"its page:   {url}/?orchestrator={EXAMPLE_ORCHESTRATOR}")
     print(f"as stored:  {url}/api/raw_stats?orchestrator={EXAMPLE_ORCHESTRATOR}")

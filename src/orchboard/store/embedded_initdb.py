@@ -7,11 +7,15 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import structlog
+
 from orchboard.errors import SetupError
 from orchboard.store.disk import sync_directory
 from orchboard.store.embedded_binaries import ENVIRONMENT, Binaries
 from orchboard.store.embedded_paths import DATABASE, ROLE, Account, Cluster, existing_clusters
 from orchboard.store.embedded_postmaster import last_words
+
+_log = structlog.get_logger("orchboard.embedded")
 
 # Appended to postgresql.conf, which is the operator's from then on.
 SETTINGS = """
@@ -37,6 +41,7 @@ def make_cluster(cluster: Cluster, binaries: Binaries, account: Account, lock: i
             f"User id {account.uid} has no name on this machine, and Postgres makes no database for it: "
             "add a line for it to /etc/passwd, run as another user, or set POSTGRES to a database elsewhere"
         )
+    _log.info("making an embedded database, which takes a second or two", directory=str(cluster.directory))
     staging = Path(tempfile.mkdtemp(prefix=cluster.staging_prefix, dir=cluster.data))
     try:
         _fill(staging, binaries, account, lock)
