@@ -57,7 +57,7 @@ def run_server(
     from orchboard.logs import configure_logs
     from orchboard.serving.listening import accept_hangups, inherited, listen, start_again
     from orchboard.serving.stop_request import StopRequest
-    from orchboard.serving.terminal import TERMINAL, Terminal
+    from orchboard.serving.terminal import Terminal
 
     # uvicorn raises SIGTERM again when it has stopped: that must not end us before Postgres is stopped.
     stop = StopRequest()
@@ -93,7 +93,7 @@ def run_server(
                 else:
                     _serve_with_workers(settings, listener, terminal, stop, spool)
         if kept is not None:
-            start_again(kept, {TERMINAL: "1"} if terminal.is_followed else {})
+            start_again(kept, terminal.variables)
 
 
 def _port_advice(*, is_flag: bool) -> str:
