@@ -72,6 +72,7 @@ def run_server(
     kept = None
     advice = _port_advice(is_flag=port is not None)
     with inherited(os.environ, fd) or listen(settings.host, settings.port, advice=advice) as listener:
+        _tell_of_first_start(settings)
         with database_url(settings) as url:
             is_generated = generate_secret and not settings.secret
             if is_generated:
@@ -103,6 +104,17 @@ def _port_advice(*, is_flag: bool) -> str:
     if "MAKELEVEL" in os.environ:  # make tells its children so; it has no flag for the port
         return "choose another with `PORT=8081 make …`"
     return "choose another with --port or PORT (0 takes a free one)"
+
+
+def _tell_of_first_start(settings: Settings) -> None:
+    """Say that a database is made: it takes a second or two, on a busy machine more."""
+    import structlog
+
+    from orchboard.cli.database import data_directory
+    from orchboard.store.embedded import existing_url
+
+    if not settings.postgres and existing_url(data_directory(settings)) is None:
+        structlog.get_logger(__name__).info("making a database", directory=str(data_directory(settings)))
 
 
 def _settings(**flags: object) -> Settings:
