@@ -32,12 +32,14 @@ def backup(
 
     from orchboard.cli.database import database_url, in_words, read_environment
     from orchboard.cli.progress import told
+    from orchboard.cli.streams import require_output
     from orchboard.store.backup import back_up
     from orchboard.store.backup_file import whole_file
     from orchboard.store.database import Database
 
     settings = read_environment()
-    is_piped = file == "-"
+    if is_piped := file == "-":
+        require_output("the backup")
     began_at = time.monotonic()
     opened = nullcontext(sys.stdout.buffer) if is_piped else whole_file(Path(file))
     with opened as out, database_url(settings) as url, in_words(), told("backing up") as tell:

@@ -100,6 +100,7 @@ class Tally:
 
 def _read(files: Sequence[str], tally: Tally) -> list[Result]:
     """The results of all files that can be read."""
+    import errno
     from pathlib import Path
 
     from orchboard.client import read_results
@@ -112,7 +113,7 @@ def _read(files: Sequence[str], tally: Tally) -> list[Result]:
             text = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
             results += read_results(name, text)
         except OSError as error:
-            tally.refuse(name, error.strerror)
+            tally.refuse(name, "it is closed" if error.errno == errno.EBADF else error.strerror)
         except BadInputError as error:
             tally.refuse(name, error)
     return results

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
     from typing import IO
 
     from orchboard.store.backup_file import Backup
@@ -37,7 +38,7 @@ def restore(
     import asyncio
     import time
 
-    from orchboard.cli.database import database_url, in_words, read_environment
+    from orchboard.cli.database import data_directory, database_url, in_words, read_environment
     from orchboard.cli.progress import told
     from orchboard.store.backup_file import check_backup
     from orchboard.store.database import Database
@@ -45,7 +46,7 @@ def restore(
 
     settings = read_environment()
     began_at = time.monotonic()
-    with _opened(file) as source:
+    with _opened(file, data_directory(settings)) as source:
         backup = check_backup(source)
         source.seek(0)
 
@@ -89,13 +90,14 @@ def _tell(backup: Backup, restored: Restored, took_s: float) -> None:
 
 
 @contextmanager
-def _opened(file: str) -> Iterator[IO[bytes]]:
-    """The file; of standard input a copy, as it is read twice."""
+def _opened(file: str, directory: Path) -> Iterator[IO[bytes]]:
+    """The file. Of standard input a copy, as it is read twice: in the data directory, which has room for results."""
     if file != "-":
         with open(file, "rb") as source:
             yield source
         return
-    with tempfile.TemporaryFile() as copy:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=directory) as copy:
         shutil.copyfileobj(sys.stdin.buffer, copy)
         copy.seek(0)
         yield copy

@@ -54,9 +54,11 @@ def add(
     import secrets
 
     from orchboard.cli.database import database_url, open_testers, read_environment
+    from orchboard.cli.streams import require_output
     from orchboard.errors import BadInputError
     from orchboard.signing import WEBHOOK_PREFIX
 
+    require_output("the key")
     name, codes = _parse_name(name), sorted({code.strip().upper() for code in region})
     key = WEBHOOK_PREFIX + base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
     settings = read_environment()
