@@ -96,8 +96,16 @@ def _opened(file: str, directory: Path) -> Iterator[IO[bytes]]:
         with open(file, "rb") as source:
             yield source
         return
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=directory) as copy:
+    with _temporary_file(directory) as copy:
         shutil.copyfileobj(sys.stdin.buffer, copy)
         copy.seek(0)
         yield copy
+
+
+def _temporary_file(directory: Path) -> IO[bytes]:
+    """A file in a directory, or, where that can't be written to, in the system's temporary one."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return tempfile.TemporaryFile(dir=directory)
+    except OSError:
+        return tempfile.TemporaryFile()

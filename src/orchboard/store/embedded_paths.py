@@ -107,12 +107,13 @@ def existing_clusters(data: Path) -> list[Cluster]:
 def existing_url(data: Path) -> str | None:
     """The URL of the newest cluster in a data directory, None when there is none; starts nothing."""
     try:
+        for directory in (data, *data.glob("pg*")):
+            if directory.is_dir():
+                os.scandir(directory).close()  # a search would find nothing where it may not look
         clusters = existing_clusters(data)
         return clusters[0].url if clusters else None
     except PermissionError as error:
-        raise SetupError(
-            f"{error.filename} can't be read: the embedded database is another user's"
-        ) from error
+        raise SetupError(f"{error.filename} can't be read: it is another user's") from error
 
 
 def postgres_account(cluster: Cluster) -> Account:
