@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -45,8 +46,9 @@ def on_a_terminal(words: list[str], columns: int, home: Path, **variables: str) 
             os.close(ours)
         assert program.stderr is not None
         assert b"Traceback" not in program.stderr.read()
-    assert b"\x1b[3" not in said  # a colour
-    return [line.rstrip() for line in said.decode().replace("\r", "").splitlines()]
+    assert not re.search(rb"\x1b\[[0-9;]*(3[0-7]|9[0-7])m", said), "a colour in spite of NO_COLOR"
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", said.decode())  # bold is no colour
+    return [line.rstrip() for line in shown.replace("\r", "").splitlines()]
 
 
 @pytest.fixture
@@ -63,19 +65,17 @@ def board(client: Client, server: RunningServer, database_url: str) -> dict[str,
     return {"POSTGRES": database_url, "ORCHBOARD_URL": server.url, "SECRET": SECRET}
 
 
-@pytest.mark.parametrize("columns", [80, 200])
 @pytest.mark.parametrize("call", CALLS)
-def test_what_a_terminal_shows_fits_it(
-    call: str, columns: int, board: dict[str, str], tmp_path: Path
-) -> None:
+def test_what_a_terminal_shows_fits_it(call: str, board: dict[str, str], tmp_path: Path) -> None:
     words = [ADDRESSES[0] if word == "A" else word for word in call.split()]
-    lines = on_a_terminal(words, columns, tmp_path, **board)
-    # One word that is longer than a line is whole all the same: the path of a file.
-    too_long = [line for line in lines if len(line) > columns and len(line.split()[-1]) < columns - 20]
-    assert not too_long or call == "doctor"  # its findings are sentences, which a terminal wraps
+    for columns in (80, 200):
+        lines = on_a_terminal(words, columns, tmp_path, **board)
+        # One word that is longer than a line is whole all the same: the path of a file.
+        too_long = [line for line in lines if len(line) > columns and len(line.split()[-1]) < columns - 20]
+        assert not too_long or call == "doctor"  # its findings are sentences, which a terminal wraps
 
 
-@pytest.mark.parametrize("columns", [40, 60, 80, 120, 200])
+@pytest.mark.parametrize("columns", [40, 80, 200])
 def test_addresses_and_models_are_never_broken(columns: int, board: dict[str, str], tmp_path: Path) -> None:
     scores = "\n".join(on_a_terminal(["get", "scores"], columns, tmp_path, **board))
     assert all(address in scores for address in ADDRESSES)
