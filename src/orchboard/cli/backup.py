@@ -9,9 +9,16 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from orchboard.cli.usage import refuse_options
+
 
 def backup(
-    file: Annotated[str, Parameter(allow_leading_hyphen=True, help="Where to; `-` is standard output.")],
+    file: Annotated[
+        str,
+        Parameter(
+            allow_leading_hyphen=True, validator=refuse_options, help="Where to; `-` is standard output."
+        ),
+    ],
     /,
 ) -> None:
     """Write every result to a file.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from orchboard.cli.usage import refuse_options
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,7 +21,12 @@ NOT_AUTHENTICATED = "request can not be authenticated"
 
 def post(
     *files: Annotated[
-        str, Parameter(allow_leading_hyphen=True, help="Files to read; - or none: standard input.")
+        str,
+        Parameter(
+            allow_leading_hyphen=True,
+            validator=refuse_options,
+            help="Files to read; - or none: standard input.",
+        ),
     ],
     url: Annotated[
         str | None, Parameter(help="The server. [ORCHBOARD_URL, else http://127.0.0.1:8080]")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from orchboard.cli.usage import refuse_options
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -20,7 +22,12 @@ if TYPE_CHECKING:
 
 
 def restore(
-    file: Annotated[str, Parameter(allow_leading_hyphen=True, help="A backup; `-` is standard input.")],
+    file: Annotated[
+        str,
+        Parameter(
+            allow_leading_hyphen=True, validator=refuse_options, help="A backup; `-` is standard input."
+        ),
+    ],
     /,
 ) -> int:
     """Store the results of a backup.

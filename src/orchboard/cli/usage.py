@@ -14,6 +14,7 @@ from cyclopts import (
     UnknownCommandError,
     UnknownOptionError,
     UnusedCliTokensError,
+    ValidationError,
 )
 
 _WANTED = {int: "a whole number", float: "a number", bool: "no value"}
@@ -23,6 +24,13 @@ def explain(error: CycloptsError) -> str:
     """One sentence that names the word, argument or option, and where to read on."""
     called = " ".join(("orchboard", *(error.command_chain or ())))
     return f"{_problem(error)}; see `{called} --help`"
+
+
+def refuse_options(_: object, files: str | tuple[str, ...]) -> None:
+    """Validate names of files: `-` is one, a misspelt option is not. Raises ValueError."""
+    for file in (files,) if isinstance(files, str) else files:
+        if file.startswith("-") and file != "-":
+            raise ValueError(f"there is no option {file}")
 
 
 def _problem(error: CycloptsError) -> str:
@@ -42,6 +50,8 @@ def _problem(error: CycloptsError) -> str:
     if isinstance(error, CoercionError) and error.token and get_origin(error.target_type) is Literal:
         choices = ", ".join(map(str, get_args(error.target_type)))
         return f"{quote(error.token.value)} is none of {choices}"
+    if isinstance(error, ValidationError):
+        return error.exception_message
     if isinstance(error, RepeatArgumentError):
         return f"{error.token.keyword} is given twice"
     error.verbose = False
