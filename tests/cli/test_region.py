@@ -70,7 +70,7 @@ def test_a_region_with_results_is_not_removed(
         assert client.post_stats(ai()).status == 200
     done = orchboard("region", "remove", "FRA", POSTGRES=database_url)
     assert (done.status, done.out) == (1, "")
-    assert done.err == "orchboard: FRA can't be removed: 2 ai results refer to it\n"
+    assert done.err == "orchboard: FRA can't be removed: results refer to it (2 ai)\n"
     assert (
         orchboard("region", "remove", "FRA", "--job-type", "transcoding", POSTGRES=database_url).status == 0
     )

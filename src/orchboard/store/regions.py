@@ -133,8 +133,8 @@ class RegionDirectory:
         if not counted:
             raise BadInputError(f"there is no region {region}" + (f" for {job_type}" if job_type else ""))
         if used := [row for row in counted if row["results"]]:
-            numbers = " and ".join(f"{row['results']:,} {row['job_type']} results" for row in used)
-            raise BadInputError(f"{region} can't be removed: {numbers} refer to it")
+            numbers = ", ".join(f"{row['results']:,} {row['job_type']}" for row in used)
+            raise BadInputError(f"{region} can't be removed: results refer to it ({numbers})")
         try:
             await self._database.fetch(sql("delete_region"), region, job_type)
         except asyncpg.ForeignKeyViolationError:
