@@ -19,6 +19,7 @@ HELP = """The orchestrator leaderboard of the Livepeer network: results in, scor
 
 First time here? `orchboard serve --generate-secret` starts a server with a database of its own;
 `orchboard post --example` stores a first result in it, `orchboard doctor` says what is wrong.
+`orchboard help COMMAND` explains a command, with examples.
 """
 
 # Name of the command, of its module and of what is in it; the first line of its help.
