@@ -217,7 +217,7 @@ async def _take_over(connection: asyncpg.Connection) -> None:
         (Mover, "move"),
         (Mover, "settle"),
         (Sealer, "run"),
-        (Sealer, "_seal"),
+        (Sealer, "build"),
     ):
         clocked(kind, name)
     moved, told_at = 0, time.monotonic()
@@ -234,7 +234,7 @@ async def _take_over(connection: asyncpg.Connection) -> None:
     def sealed(span: Any) -> None:
         spans[span.level] = spans.get(span.level, 0) + 1
 
-    while not await take_over(connection, on_batch=count, on_span=sealed):  # noqa: ASYNC110 - as the command does
+    while not await take_over(connection, Sealer(connection), on_batch=count, on_span=sealed):  # noqa: ASYNC110 - as the command does
         await asyncio.sleep(0.5)
     print(f"  moved {moved:,} by this one, spans {spans}")
     for name, seconds in took.items():

@@ -6,7 +6,7 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -31,9 +31,18 @@ class Postgres:
 
     directory -- not there yet; that which it is in is opened to any user
     binaries -- None: those that came with orchboard
+    variables -- of its environment, beside what it needs
     """
 
-    def __init__(self, directory: Path, *, binaries: Path | None = None, password: str = "") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        binaries: Path | None = None,
+        password: str = "",
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        self._variables = [f"{name}={value}" for name, value in (variables or {}).items()]
         self.directory = directory
         self.port = free_port()
         self.password = password or secrets.token_hex(8)
@@ -73,7 +82,10 @@ class Postgres:
         """Start it; it does not answer yet."""
         with self.directory.with_suffix(".log").open("ab") as log:
             self._process = subprocess.Popen(
-                self._binaries.as_account(self._account, "postgres", "-D", self.directory),
+                self._binaries.as_account(
+                    self._account, "/usr/bin/env", *self._variables, self._binaries.directory / "postgres",
+                    "-D", self.directory,
+                ),
                 env=ENVIRONMENT, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 

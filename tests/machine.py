@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,10 +16,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec.structs import replace
 
 from orchboard.config import read_settings
-from orchboard.store.sealing import Sealer, unseal
-from tests.conftest import SECRET, Client, RunningServer, run
+from orchboard.store.sealing import Sealer
+from orchboard.web.rendering import format_percent, format_score
+from tests.conftest import SECRET, Answer, Client, RunningServer, run
 from tests.foreign import Foreign, foreign
-from tests.model import Model, posted
+from tests.model import ZEROS, Model, Result, posted
+from tests.pending import PendingTransaction
+from tests.web.document import Document
 
 SEEN_WITHIN_S = 10.0
 """What is written behind the server's back is seen within a second; the rest is for a busy machine."""
@@ -56,6 +59,8 @@ REFUSED = [
     ("mine", "1e999"), ("mine", "Infinity"), ("mine", "{"), ("pipeline", json.dumps("p" * 257)),
 ]  # fmt: skip
 
+PAGES: list[dict[str, Any]] = [{}, {"job_type": "ai"}, {"pipeline": "p"}, {"model": "m/1"}, {"window": "all"}]
+
 QUESTIONS: list[tuple[str, dict[str, Any]]] = [
     ("aggregated_stats", {}), ("aggregated_stats", {"job_type": "ai"}), ("pipelines", {}), ("top_ai_score", {}),
     ("aggregated_stats", {"since": 1}), ("aggregated_stats", {"job_type": "ai", "since": 1}), ("pipelines", {"since": 1}),
@@ -68,6 +73,9 @@ INSERT INTO events (event_time, orchestrator, region_id, payload)
 SELECT $1, $2, r.id, $3::text::jsonb FROM regions r JOIN job_types j ON j.id = r.job_type_id
 WHERE r.name = $4 AND j.name = $5
 """
+DELETE = "DELETE FROM events WHERE lower(orchestrator) = $1 AND event_time < $2"
+UPDATE = "UPDATE events SET payload = payload || $1::text::jsonb WHERE payload ? 'mine'"
+RENAME = "UPDATE regions SET name = $2 WHERE name = $1"
 ADD = "INSERT INTO regions (name, display_name, job_type_id) SELECT $1, $1, id FROM job_types WHERE name = $2"
 
 
@@ -85,14 +93,20 @@ class Machine(RuleBasedStateMachine):
         self.keys: dict[str, dict[str, Any]] = {}
         self.unseen_until = 0.0
         self.steps = 0
+        self.pending: tuple[PendingTransaction, Result] | None = None
+        self.renamed = "MIA"
         self.start()
         self.model = Model(self.client.get("/api/regions").json()["regions"])
         self.postable = {region["id"] for region in self.model.regions}
 
     def teardown(self) -> None:
         try:
+            if self.pending:
+                self.the_open_transaction_commits()
             for name, asked in QUESTIONS:
                 self.ask(name, **asked)
+            for asked in PAGES:
+                self.ask_page(asked)
         finally:
             self.server.stop()
             self._context.__exit__(None, None, None)
@@ -158,14 +172,12 @@ class Machine(RuleBasedStateMachine):
 
     # What others do to the database, and the server to itself.
 
-    def behind_the_server(self, *statements: tuple[Any, ...], late: Sequence[datetime] = ()) -> None:
+    def behind_the_server(self, *statements: tuple[Any, ...]) -> None:
         async def write() -> None:
             connection = await asyncpg.connect(self.url)
             async with connection.transaction():
                 for statement in statements:
                     await connection.execute(*statement)
-                for moment in late:
-                    await unseal(connection, moment, moment)
             await connection.close()
 
         run(write())
@@ -182,7 +194,7 @@ class Machine(RuleBasedStateMachine):
             (INSERT, when, row.orchestrator, row.payload, "FRA", row.job_type)
             for when, row in zip(received, rows, strict=True)
         ]
-        self.behind_the_server(*inserts, late=received)
+        self.behind_the_server(*inserts)
         self.model.results += [row.result(when.timestamp()) for when, row in zip(received, rows, strict=True)]
 
     @rule(region=st.sampled_from(["NEW", "lower"]), job_type=st.sampled_from(["ai", "transcoding"]))
@@ -191,11 +203,78 @@ class Machine(RuleBasedStateMachine):
             self.behind_the_server((ADD, region, job_type))
             self.register(region, job_type)
 
+    @rule(
+        orchestrator=st.sampled_from(["", *ORCHESTRATORS]),
+        older_than_h=st.sampled_from([-1, 0.2, 4, 25, 100]),
+    )
+    def somebody_deletes_results(self, orchestrator: str, older_than_h: float) -> None:
+        before = time.time() - older_than_h * 3600
+        self.behind_the_server((DELETE, orchestrator, datetime.fromtimestamp(before, UTC)))
+        self.model.results = [
+            each
+            for each in self.model.results
+            if each.orchestrator != orchestrator or each.received >= before
+        ]
+
+    @rule()
+    def somebody_truncates_the_table(self) -> None:
+        if self.pending is None:  # it would wait for that
+            self.behind_the_server(("TRUNCATE events",))
+            self.model.results = []
+
+    @rule(numbers=st.sampled_from([{"success_rate": 0.5}, {"success_rate": 1, "round_trip_time": 2.5}]))
+    def somebody_updates_payloads(self, numbers: dict[str, float]) -> None:
+        self.behind_the_server((UPDATE, json.dumps(numbers)))
+        self.model.results = [
+            replace(each, **numbers, row=each.row | numbers) if "mine" in each.row else each
+            for each in self.model.results
+        ]
+
+    @rule(hours_ago=st.sampled_from([0, 1, 30]))
+    def somebody_renames_a_region(self, hours_ago: float) -> None:
+        """With a result in it; no post is from there."""
+        old, self.renamed = self.renamed, "XMI" if self.renamed == "MIA" else "MIA"
+        when = datetime.now(UTC) - timedelta(hours=hours_ago)
+        payload = {"region": old, "orchestrator": "0xaa", "success_rate": 1}
+        self.behind_the_server(
+            (INSERT, when, "0xaa", json.dumps(payload), old, "transcoding"), (RENAME, old, self.renamed)
+        )
+        self.model.results.append(
+            Result(when.timestamp(), "transcoding", old, "0xaa", ZEROS | payload, success_rate=1)
+        )
+        self.model.results = [
+            replace(each, region=self.renamed) if each.region == old else each for each in self.model.results
+        ]
+        for region in self.model.regions:
+            if region["id"] == old:
+                region["id"] = self.renamed
+
+    @precondition(lambda self: self.pending is None)
+    @rule(late_s=st.sampled_from([0.0, 0.5, 5.0, 7200.0]))
+    def a_transaction_is_left_open(self, late_s: float) -> None:
+        when = datetime.now(UTC) - timedelta(seconds=late_s)
+        payload = {"success_rate": 1, "round_trip_time": 3.75, "pipeline": "p", "model": "m/1"}
+        payload |= {"region": "FRA", "orchestrator": "0xcc"}
+        arguments = (when, "0xcc", json.dumps(payload), "FRA", "ai")
+        result = Result(when.timestamp(), "ai", "FRA", "0xcc", ZEROS | payload, "p", "m/1", 1.0, 3.75)
+        self.pending = PendingTransaction(self.url, INSERT, *arguments), result
+
+    @precondition(lambda self: self.pending is not None)
+    @rule()
+    def the_open_transaction_commits(self) -> None:
+        assert self.pending is not None
+        transaction, result = self.pending
+        transaction.commit()
+        self.pending = None
+        self.model.results.append(result)
+        self.unseen_until = time.monotonic() + SEEN_WITHIN_S
+        self.marks.append(time.time())
+
     @rule()
     def spans_are_summed_up(self) -> None:
         async def seal() -> None:
             connection = await asyncpg.connect(self.url)
-            await Sealer(connection).run()
+            await Sealer(connection, grace=timedelta(0)).run()
             await connection.close()
 
         run(seal())
@@ -215,10 +294,22 @@ class Machine(RuleBasedStateMachine):
         given = {each: value for each, value in asked.items() if value is not None}
         expect = getattr(self.model, name)
         path = f"/api/{name.removeprefix('listed_')}?{urlencode(given)}"
+        self.expect(path, lambda answer: differing(answer.json(), expect(self.now, given), path))
+
+    def ask_page(self, asked: Mapping[str, Any]) -> None:
+        """As `ask`, of the page."""
+        given = {name: value for name, value in asked.items() if value is not None}
+        path = f"/?{urlencode(given)}"
+        self.expect(
+            path,
+            lambda answer: differing_rows(Document(answer).cells, self.model.page(self.now, given), path),
+        )
+
+    def expect(self, path: str, differences_of: Callable[[Answer], Iterator[str]]) -> None:
         while True:
             began, answer = time.monotonic(), self.client.get(path)
             assert answer.status == 200, (path, answer.data)
-            if differences := list(differing(answer.json(), expect(self.now, given), path)):
+            if differences := list(differences_of(answer)):
                 note(f"{path}: {differences}")
                 assert began < self.unseen_until, differences
                 time.sleep(0.05)
@@ -231,6 +322,7 @@ class Machine(RuleBasedStateMachine):
         self.steps += 1
         for name, asked in QUESTIONS[self.steps % 3 :: 3]:
             self.ask(name, **asked)
+        self.ask_page(PAGES[self.steps % len(PAGES)])
 
     @rule(
         name=st.sampled_from(["aggregated_stats", "aggregated_stats", "raw_stats", "pipelines", "top_ai_score"]),
@@ -260,6 +352,52 @@ class Machine(RuleBasedStateMachine):
                 {"orchestrator": asked["orchestrator"] or "0xaa"} if name == "raw_stats" else {}
             )
             self.ask(name, **asked, pipeline=pipeline, model=model, since=since, until=until)
+
+    @rule(
+        asked=st.fixed_dictionaries(
+            {},
+            optional={
+                "job_type": st.sampled_from(["ai", "ai", "transcoding"]),
+                "orchestrator": st.sampled_from(ORCHESTRATORS),
+                "region": st.sampled_from(["FRA", "MDW"]),
+                "pipeline": st.sampled_from([pipeline for pipeline, _ in NAMES]),
+                "model": st.sampled_from([model for _, model in NAMES]),
+            },
+        ),
+        window=st.sampled_from(["1h", "24h", "7d", "30d", "all", None])
+        | st.tuples(*[st.sampled_from([None, 0, 1, 2, 3, -1])] * 2),
+    )
+    def look_at_a_page(
+        self, asked: Mapping[str, Any], window: str | tuple[int | None, int | None] | None
+    ) -> None:
+        """Any choice; two numbers are moments between steps, as since and until."""
+        if isinstance(window, tuple):
+            ends = [None if end is None else self.marks[end % len(self.marks)] for end in window]
+            self.ask_page({**asked, "since": ends[0], "until": ends[1]})
+        else:
+            self.ask_page({**asked, "window": window})
+
+
+def differing_rows(found: list[list[str]], expected: list[list[Any]], path: str) -> Iterator[str]:
+    """Where the rows of a page differ from names and numbers."""
+    if len(found) != len(expected) or any(map(lambda one, other: len(one) != len(other), found, expected)):
+        yield f"{path}: {found}, not {expected}"
+        return
+    for texts, values in zip(found, expected, strict=True):
+        for text, value in zip(texts, values, strict=True):
+            if not is_shown(text, value):
+                yield f"{path}: {text!r} in {texts}, not {value!r} of {values}"
+
+
+def is_shown(text: str, value: Any) -> bool:
+    """Whether a cell shows a value: a number within what two ways of adding up may differ by."""
+    if isinstance(value, tuple):
+        name, number = value
+        return text.startswith(f"{name} ") and is_shown(text.removeprefix(f"{name} "), number)
+    if isinstance(value, float):
+        format_ = format_percent if text.endswith("%") else format_score
+        return text in {format_(value * (1 + off) + off) for off in (-1e-9, 0, 1e-9)}
+    return text == str(value) or text.endswith(f" {value}")
 
 
 def differing(found: Any, expected: Any, path: str) -> Iterator[str]:

@@ -56,7 +56,7 @@ class Model:
         if since is None:
             since = now - DAY_S if until is None or until > now + 3600 else -math.inf
         for result in self.results:
-            if since <= result.received <= (now if until is None else until) and all(
+            if since <= result.received <= (math.inf if until is None else until) and all(
                 asked.get(name) in (None, getattr(result, name)) for name in names
             ):
                 yield result
@@ -94,7 +94,7 @@ class Model:
             for (orchestrator, region), results in cells.items() if not asked.get("pipeline") else ():
                 rate, took = mean(r.success_rate for r in results), mean(r.round_trip_time for r in results)
                 faster = mean(r.seg_duration for r in results) / took if took > 0 else 0.0
-                speed = max(0.0, 1 - math.exp(-max(faster, 0.0)))
+                speed = -math.expm1(-max(faster, 0.0))
                 named = {"round_trip_score": speed, "score": rate * speed}
                 named |= {"latency_score": speed, "total_score": rate * speed}
                 answer[orchestrator][region] = {"success_rate": rate} | named
@@ -119,7 +119,11 @@ class Model:
         return answer
 
     def pipelines(self, now: float, asked: dict[str, Any]) -> dict[str, Any]:
-        seen = [r for r in self.fetch(now, asked, "region") if r.pipeline and r.model]
+        seen = [
+            r
+            for r in self.fetch(now, asked, "region")
+            if r.pipeline and r.model and r.is_scored and r.orchestrator
+        ]
         rows = [
             {
                 "id": pipeline,
@@ -142,5 +146,55 @@ class Model:
         names = ("orchestrator", "region", "pipeline", "model", "value")
         return dict(zip(names, (*best, scores[best][2]), strict=True))
 
+    def page(self, now: float, asked: dict[str, Any]) -> list[list[Any]]:
+        """The rows of the leaderboard's table, or of the regions of one orchestrator: names, and numbers as they are."""
+        lengths_s = {"1h": 3600.0, "24h": DAY_S, "7d": 7 * DAY_S, "30d": 30 * DAY_S, "all": math.inf}
+        names = {name: asked.get(name) for name in ("pipeline", "model")}
+        job_type = asked.get("job_type") or ("ai" if any(names.values()) else "transcoding")
+        question = {name: asked.get(name) for name in ("region", "since", "until")} | {"job_type": job_type}
+        if "window" in asked:
+            question |= {"since": now - lengths_s[asked["window"]], "until": None}
+        scores = self.aggregated_stats(now, question | (names if job_type == "ai" else {}))
+        if asked.get("orchestrator"):
+            return page_of_one(scores, asked["orchestrator"])
+        return leaderboard(scores, {r["id"]: r["name"] for r in self.regions}, one_region="region" in asked)
+
     def listed_regions(self, now: float, asked: dict[str, Any]) -> dict[str, Any]:
         return {"regions": sorted(self.regions, key=lambda r: (r["type"], r["id"] != "GLOBAL", r["name"]))}
+
+
+NUMBERS = ("score", "success_rate", "round_trip_score")
+
+
+def leaderboard(scores: dict[str, Any], names: dict[str, str], *, one_region: bool) -> list[list[Any]]:
+    """Rank, orchestrator, three means over regions; over all regions also their number, the best and the worst."""
+    means = {
+        each: [float(mean(cell[number] for cell in cells.values())) for number in NUMBERS]
+        for each, cells in scores.items()
+    }
+    rows = []
+    for each in sorted(means, key=lambda name: (-round(means[name][0], 9), name)):
+        row = [rank_of(means[each][0], [other[0] for other in means.values()]), each, *means[each]]
+        if not one_region:
+            by_score = [(round(float(cell["score"]), 9), region) for region, cell in scores[each].items()]
+            best = min(by_score, key=lambda pair: (-pair[0], pair[1]))
+            row += [len(by_score), (names[best[1]], best[0])]
+            row.append((names[min(by_score)[1]], min(by_score)[0]) if len(by_score) > 1 else "–")
+        rows.append(row)
+    return rows
+
+
+def page_of_one(scores: dict[str, Any], orchestrator: str) -> list[list[Any]]:
+    """Region, three numbers, and the rank among how many."""
+    rows = []
+    cells = scores.get(orchestrator, {})
+    for region in sorted(cells, key=lambda region: (-round(cells[region]["score"], 9), region)):
+        there = [each[region]["score"] for each in scores.values() if region in each]
+        rank = f"{rank_of(cells[region]['score'], there)} of {len(there)}"
+        rows.append([region, *(float(cells[region][number]) for number in NUMBERS), rank])
+    return rows
+
+
+def rank_of(score: float, among: list[float]) -> int:
+    """One more than there are better ones."""
+    return 1 + sum(round(other, 9) > round(score, 9) for other in among)

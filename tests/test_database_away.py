@@ -1,9 +1,10 @@
 """A server whose database goes away: readers get the last good answer, testers get `ok`, and nothing is lost."""
 
 import sqlite3
+import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,83 @@ def test_without_a_spool_results_are_refused(
     assert not spool.exists()
 
 
+def test_a_spool_that_can_not_be_written_makes_a_server_unready_until_it_can(
+    settings: Settings, start_server: StartServer, tmp_path: Path
+) -> None:
+    spool = tmp_path / "spool" / "s.sqlite"
+    spool.parent.write_text("no directory")
+    client = Client(start_server(without_database(settings), spool_path=spool).url)
+    unready = {"name": "spool", "ok": False, "error": "the spool can't be written"}
+    for _ in range(2):
+        assert unready in client.get("/readyz").json()["checks"], "before and after a result was refused"
+        assert b"orchboard_spool_up 0.0" in client.get("/metrics").data
+        assert client.post_stats(transcoding()).status == 503
+    spool.parent.unlink()
+    assert {"name": "spool", "ok": True} in client.get("/readyz").json()["checks"]
+    assert b"orchboard_spool_up 1.0" in client.get("/metrics").data
+    assert client.post_stats(transcoding()).data == b"ok"
+
+
+@contextmanager
+def mounted(place: Path, options: str) -> Iterator[None]:
+    """A file system in memory; skips where that is not allowed."""
+    place.mkdir(exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("may not mount")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_disk_that_is_full_or_read_only_refuses_and_loses_nothing(
+    settings: Settings, start_server: StartServer, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    with mounted(disk, "size=4m"):
+        spool = disk / "spool" / "s.sqlite"
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        client = Client(start_server(without_database(settings), spool_path=spool).url)
+        kept = 0
+
+        def post() -> int:
+            nonlocal kept
+            answer = client.post_stats(transcoding())
+            kept += answer.data == b"ok"
+            return answer.status
+
+        def is_ready() -> bool:
+            return {"name": "spool", "ok": True} in client.get("/readyz").json()["checks"]
+
+        assert (post(), is_ready()) == (503, False)
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+        assert (is_ready(), post(), is_ready()) == (True, 200, True)
+        filler = disk / "filler"
+        with suppress(OSError), filler.open("wb", buffering=0) as file:
+            while file.write(b"x" * 1024):
+                pass
+        assert (post(), is_ready()) == (503, False)
+        filler.unlink()
+        assert (is_ready(), post(), is_ready()) == (True, 200, True)
+        assert SpoolFile(spool, max_bytes=0).depth().waiting == kept == 2
+
+
+def test_a_spool_of_a_newer_version_refuses_results_and_makes_a_server_unready(
+    settings: Settings, start_server: StartServer, tmp_path: Path
+) -> None:
+    spool = tmp_path / "spool" / "s.sqlite"
+    fill(spool, to=0.1)
+    with sqlite3.connect(spool) as newer:
+        newer.execute("PRAGMA user_version = 1000")
+    newer.close()
+    before = spool.read_bytes()
+    client = Client(start_server(without_database(settings), spool_path=spool).url)
+    assert client.post_stats(transcoding()).status == 503
+    assert client.get("/readyz").json()["checks"][1]["ok"] is False
+    assert spool.read_bytes() == before
+
+
 def test_a_disk_that_does_not_answer_holds_no_question_about_health(
     settings: Settings, start_server: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,7 +259,9 @@ def test_a_disk_that_does_not_answer_holds_no_question_about_health(
 def test_what_is_in_the_spool_is_synced_before_it_is_acknowledged(tmp_path: Path) -> None:
     fill(tmp_path / "s.sqlite", to=0.1)
     file = SpoolFile(tmp_path / "s.sqlite", max_bytes=0)
-    connection: sqlite3.Connection = file._connection()
-    pragmas = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "journal_mode")]
+    names = ("synchronous", "journal_mode")
+    pragmas = file._connection.read(
+        lambda connection: [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
+    )
     file.close()
-    assert pragmas == [2, "wal"], "2 is FULL"
+    assert pragmas == [3, "delete"], "3 is EXTRA: the deletion of the journal is synced"

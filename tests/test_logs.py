@@ -10,12 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
+from orchboard.logs import Summary
 from orchboard.signing import sign
+from orchboard.store.embedded import EmbeddedPostgres
 from orchboard.store.spool_file import Spooled, SpoolFile
 from orchboard.store.spool_place import spool_path
 from tests.cli.conftest import environment
 from tests.conftest import Client, transcoding
+from tests.places import reachable_directory
+from tests.waiting import wait_until
 
 SECRET = "long enough for no warning"
 
@@ -139,3 +144,101 @@ def test_what_a_stranger_asked_for_does_not_command_the_terminal() -> None:
 def test_a_closed_standard_error_stops_nothing() -> None:
     command = ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, _LOG]
     assert subprocess.run(command, check=False).returncode == 0
+
+
+def left(summary: Summary, **event: object) -> dict[str, Any] | None:
+    """What a processor leaves of an event; None when it drops it."""
+    try:
+        return dict(summary(None, "", {"level": "warning", "timestamp": time.time_ns(), **event}))
+    except structlog.DropEvent:
+        return None
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_an_hour_of_the_same_warning_twice_a_second_is_a_handful_of_lines_that_count_the_others() -> None:
+    clock = Clock()
+    summary, passed = Summary(clock), []
+    for _ in range(7200):
+        passed.append(left(summary, event="the database is away", error="ConnectionRefusedError"))
+        clock.now += 0.5
+    written = [event for event in passed if event is not None]
+    assert passed[0] == written[0]
+    assert "repeated" not in written[0]
+    assert len(written) == 6
+    assert [event["repeated"] for event in written[1:]] == [119, 239, 479, 959, 1919]
+
+
+def test_what_was_quiet_for_ten_minutes_is_logged_at_once_with_what_was_left_out() -> None:
+    clock = Clock()
+    summary = Summary(clock)
+    assert left(summary, event="x")
+    for _ in range(3):
+        assert left(summary, event="x") is None
+    clock.now += 601
+    again = left(summary, event="x")
+    assert again is not None
+    assert again["repeated"] == 3
+
+
+def test_warnings_that_differ_in_numbers_repeat_each_other_and_those_that_differ_in_words_do_not() -> None:
+    summary = Summary(Clock())
+    assert left(summary, event="regions are old", age_s=61)
+    assert left(summary, event="regions are old", age_s=62) is None
+    assert left(summary, event="kept aside", reason="one")
+    assert left(summary, event="kept aside", reason="another")
+
+
+def test_errors_and_what_happens_to_requests_are_each_logged() -> None:
+    summary = Summary(Clock())
+    assert left(summary, level="error", event="worker ended", worker=1)
+    assert left(summary, level="error", event="worker ended", worker=2)
+    assert left(summary, level="error", event="worker ended", worker=2) is None
+    for _ in range(2):
+        assert left(summary, level="info", event="request", path="/")
+
+
+def test_lines_of_which_each_is_another_do_not_fill_the_memory() -> None:
+    summary = Summary(Clock())
+    for number in range(5000):
+        assert left(summary, event=f"warning {number}")
+    assert len(summary._seen) < 1000
+
+
+def test_an_outage_is_a_handful_of_lines(tmp_path: Path) -> None:
+    """It is logged that results go to the spool, and that they do no more, with how long and how many."""
+    with reachable_directory() as place, (tmp_path / "log").open("w") as log:
+        postgres = EmbeddedPostgres.start(place / "data", watch=False)
+        variables = environment(tmp_path, POSTGRES=postgres.url, SECRET=SECRET, LOG_LEVEL="warn")
+        program = [sys.executable, "-m", "orchboard", "serve", "--port", "0"]
+        with subprocess.Popen(
+            program, env=variables, stdout=subprocess.PIPE, stderr=log, text=True
+        ) as server:
+            try:
+                assert server.stdout is not None
+                client = Client(server.stdout.readline().split()[-1])
+                assert client.post_stats(transcoding(), secret=SECRET).status == 200
+                postgres.stop()
+                until, posted = time.monotonic() + 6, 0
+                while time.monotonic() < until:
+                    posted += client.post_stats(transcoding(), secret=SECRET).status == 200
+                    client.get("/api/aggregated_stats", since=posted)
+                postgres = EmbeddedPostgres.start(place / "data", watch=False)
+                wait_until(lambda: client.get("/api/health").json() == {"postgres": {"ok": True}})
+                wait_until(lambda: "takes results again" in (tmp_path / "log").read_text())
+            finally:
+                server.terminate()
+                server.wait(30)
+                postgres.stop()
+    said = lines(tmp_path / "log")
+    assert posted > 50
+    assert len(said) <= 12, said
+    assert len({(line["event"], line.get("error")) for line in said}) == len(said)
+    [back] = [line for line in said if line["event"] == "the database takes results again"]
+    assert back["spooled"] >= posted - 1
+    assert 4 < back["after_s"] < 60

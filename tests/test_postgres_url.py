@@ -1,105 +1,198 @@
-"""What POSTGRES may say: several hosts, and TLS that is verified."""
+"""What POSTGRES may say: libpq's URLs, each of its parameters, several hosts, and TLS that is verified."""
 
-import shutil
-import signal
-import socket
-import subprocess
-import time
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec import Struct
-from msgspec.structs import replace
 
-from orchboard.config import Settings, read_settings
-from orchboard.store.embedded import EmbeddedPostgres
-from tests.conftest import Client, StartServer, transcoding
-from tests.places import reachable_directory
+from orchboard.cli.doctor import examine
+from orchboard.postgres_parameters import PARAMETERS, SECRET_PARAMETERS
+from orchboard.postgres_url import parse_url, without_password
+from orchboard.store.diagnosis import Level
+from tests import libpq
+from tests.cli.conftest import orchboard
+from tests.libpq import DEBIAN, EMBEDDED
+from tests.tls_server import KEY_PASSWORD, TLSServer, tls_server
+
+__all__ = ["orchboard"]
+
+_WORDS = st.text(st.sampled_from("ab:@/?#[]%,=&+ 0é.5"), max_size=4) | st.sampled_from(
+    ["%40", "%2F", "%C3%A9", "a", "localhost", "::1", "%zz", "%00", "5432"]
+)
+_PAIRS = st.tuples(
+    st.sampled_from([*PARAMETERS, "ssl", "requiressl", "search_path"]),
+    st.sampled_from(["=", "=", "=", "", "=="]),
+    _WORDS | st.sampled_from(["true", "1", "0", "require"]),
+).map("".join)
+_URLS = st.tuples(
+    st.sampled_from(["postgres://", "postgresql://"]),
+    st.lists(_WORDS | st.sampled_from(["@", ":", ",", "[", "]"]), max_size=6).map("".join),
+    st.just("") | _WORDS.map("/{}".format),
+    st.just("") | st.lists(_PAIRS, max_size=3).map(lambda pairs: "?" + "&".join(pairs)),
+).map("".join)
 
 
-class TLSServer(Struct):
-    """A Postgres on loopback that speaks TLS: its port, its certificate, how to log in."""
-
-    port: int
-    certificate: Path
-    login: str
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-@pytest.fixture
-def tls_server() -> Iterator[TLSServer]:
-    openssl = shutil.which("openssl")
-    assert openssl, "this test needs openssl"
-    with reachable_directory() as place:
-        # Debian's: the embedded build speaks no TLS, and needs none on its private socket.
-        binaries = max(Path("/usr/lib/postgresql").glob("*/bin"))
-        cluster = EmbeddedPostgres.start(place / "data", postgres_bin=binaries, watch=False)
-        cluster.stop()
-        certificate, key = cluster.directory / "server.crt", cluster.directory / "server.key"
-        subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-        subprocess.run(
-            [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-             "-days", "1", "-keyout", key, "-out", certificate, *subject],
-            check=True,
-            capture_output=True,
-        )  # fmt: skip
-        owner = cluster.directory.stat()
-        for path in (certificate, key):
-            shutil.chown(path, owner.st_uid, owner.st_gid)
-        key.chmod(0o600)
-        trusted = shutil.copy(certificate, place / "trusted.crt")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        options = {
-            "listen_addresses": "127.0.0.1",
-            "port": str(port),
-            "ssl": "on",
-            "unix_socket_directories": "",
+@settings(max_examples=3000, deadline=None, database=None)
+@given(_URLS)
+def test_a_url_is_read_as_libpq_reads_it(url: str) -> None:
+    try:
+        ours = parse_url(url)
+    except ValueError:
+        assert libpq.parse(url) is None
+    else:
+        assert ours == libpq.parse(url)
+        bare, password = without_password(url)
+        assert password == ours.get("password", "")
+        assert parse_url(bare) == {
+            name: value for name, value in ours.items() if name not in SECRET_PARAMETERS
         }
-        command: list[str | Path] = [binaries / "postgres", "-D", cluster.directory]
-        for name, value in options.items():
-            command += ["-c", f"{name}={value}"]
-        with (cluster.directory / "hba").open("w") as hba:
-            hba.write("hostssl all all 127.0.0.1/32 scram-sha-256\n")
-        (cluster.directory / "hba").chmod(0o644)
-        server = subprocess.Popen(
-            [*command, "-c", f"hba_file={cluster.directory / 'hba'}"],
-            user=owner.st_uid,
-            group=owner.st_gid,
-            stderr=subprocess.DEVNULL,
-            env={"LC_ALL": "C", "TZ": "UTC"},
-        )
-        try:
-            deadline = time.monotonic() + 10
-            while not listens(port) and time.monotonic() < deadline:
-                time.sleep(0.05)
-            yield TLSServer(port, Path(trusted), cluster.url.split("://")[1].split("@")[0])
-        finally:
-            server.send_signal(signal.SIGINT)
-            server.wait(10)
 
 
-def test_the_first_host_that_answers_is_used_and_its_certificate_is_verified(
-    tls_server: TLSServer, settings: Settings, start_server: StartServer
+def test_the_table_has_every_parameter_that_libpq_knows_with_its_variable() -> None:
+    assert {name: parameter.variable for name, parameter in PARAMETERS.items()} == libpq.parameters()
+
+
+class Row(Struct, frozen=True):
+    """A parameter, with a value that lets in and one that does not; names in braces stand for parts of the server.
+
+    good, bad -- None: there is none
+    beside -- other parameters of the same URL
+    psql -- of the PostgreSQL that knows the parameter
+    """
+
+    name: str
+    good: str | None
+    bad: str | None
+    beside: str = ""
+    psql: Path = DEBIAN
+
+
+_VERIFIED = "sslmode=verify-full&sslrootcert={place}/ca.crt"
+_CERTIFIED = "sslmode=require&sslcert={place}/client.crt&sslkey={place}/client.key"
+
+ROWS = (
+    Row("service", "right", "nosuch"),
+    Row("user", "{user}", "nobody"),
+    Row("password", "{password}", "wrong"),
+    Row("passfile", "{place}/right.pass", "{place}/wrong.pass", "user={user}&password="),
+    Row("channel_binding", "prefer", "nonsense"),
+    Row("connect_timeout", "5", "soon"),
+    Row("connect_timeout", "-1", ""),
+    Row("dbname", "orchboard", "nosuch"),
+    Row("host", "127.0.0.1", "/nosuch"),
+    Row("host", "127.0.0.1,/nosuch", "127.0.0.1,/nosuch,x", "port={port},{port}"),
+    Row("host", "{place}/socket", "{place}", "sslmode=require"),
+    Row("hostaddr", "127.0.0.1", "127.0.0.300", "host=db.example"),
+    Row("hostaddr", "127.0.0.1", "127.0.0.1,127.0.0.1", "host=db.example&port={port}"),
+    Row("hostaddr", "127.0.0.1", "127.0.0.1,", f"host=db.example&{_VERIFIED}"),
+    Row("port", "{port}", "http"),
+    Row("port", "{port}", "70000"),
+    Row("client_encoding", "LATIN1", "nonsense"),
+    Row("options", "-c statement_timeout=5s", "-c nonsense=1"),
+    Row("application_name", "board", None),
+    Row("fallback_application_name", "board", None),
+    Row("keepalives", "0", "nonsense"),
+    Row("keepalives_idle", "7", "1.5"),
+    Row("keepalives_interval", "7", "7s"),
+    Row("keepalives_count", "7", "99999999999"),
+    Row("tcp_user_timeout", "7000", "7s"),
+    Row("sslmode", "require", "nonsense"),
+    Row("sslnegotiation", "postgres", "nonsense", psql=EMBEDDED),
+    Row("sslnegotiation", "postgres", "direct", "sslmode=prefer", psql=EMBEDDED),
+    Row("sslcompression", "1", None),
+    Row("sslcert", "{place}/client.crt", "{place}/names", "sslmode=require&sslkey={place}/client.key&sslpassword={key_password}"),
+    Row("sslkey", "{place}/client.key", "{place}/names", "sslmode=require&sslcert={place}/client.crt&sslpassword={key_password}"),
+    Row("sslpassword", "{key_password}", "wrong", _CERTIFIED),
+    Row("sslcertmode", "allow", "nonsense", psql=EMBEDDED),
+    Row("sslrootcert", "{place}/ca.crt", "{place}/client.crt", "sslmode=verify-full"),
+    Row("sslrootcert", "{place}/ca.crt", "{place}/nosuch.crt", "sslmode=verify-ca"),
+    Row("sslrootcert", "{place}/ca.crt", "{place}/client.crt", "sslmode=require"),
+    Row("sslcrl", "{place}/nothing.crl", "{place}/revoked.crl", _VERIFIED),
+    Row("sslcrldir", "{place}/nothing.d", "{place}/revoked.d", _VERIFIED),
+    Row("sslsni", "0", None),
+    Row("requirepeer", "", None),
+    Row("require_auth", "scram-sha-256", "nonsense", psql=EMBEDDED),
+    Row("require_auth", "!password,!md5", "!password,md5", psql=EMBEDDED),
+    Row("min_protocol_version", "3.0", "2.0", psql=EMBEDDED),
+    Row("max_protocol_version", "latest", "4", psql=EMBEDDED),
+    Row("max_protocol_version", None, "3.0", "min_protocol_version=3.2", psql=EMBEDDED),
+    Row("ssl_min_protocol_version", "TLSv1.3", "SSLv3", "sslmode=require"),
+    Row("ssl_max_protocol_version", "tlsv1.2", "TLSv9", "sslmode=require"),
+    Row("ssl_max_protocol_version", "TLSv1.3", "TLSv1.2", "sslmode=require&ssl_min_protocol_version=TLSv1.3"),
+    Row("gssencmode", "prefer", "nonsense"),
+    Row("krbsrvname", "postgres", None),
+    Row("gsslib", "gssapi", None),
+    Row("gssdelegation", "1", None, psql=EMBEDDED),
+    Row("replication", "false", "nonsense"),
+    Row("target_session_attrs", "read-write", "nonsense"),
+    Row("target_session_attrs", "primary", "standby"),
+    Row("target_session_attrs", "prefer-standby", "read-only"),
+    Row("load_balance_hosts", "random", "nonsense", psql=EMBEDDED),
+    Row("scram_client_key", "{client_key}", "nonsense", "scram_server_key={server_key}", psql=EMBEDDED),
+    Row("scram_server_key", "{server_key}", "bm9uc2Vuc2U=", psql=EMBEDDED),
+    Row("oauth_issuer", "https://issuer.example", None, psql=EMBEDDED),
+    Row("oauth_client_id", "me", None, psql=EMBEDDED),
+    Row("oauth_client_secret", "hush", None, psql=EMBEDDED),
+    Row("oauth_scope", "all", None, psql=EMBEDDED),
+    Row("sslkeylogfile", "/dev/null", None, psql=EMBEDDED),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[TLSServer]:
+    """A Postgres that takes connections with and without TLS."""
+    with tls_server(demands_tls=False) as server:
+        for name, password in (("right", server.password), ("wrong", "wrong")):
+            file = server.place / f"{name}.pass"
+            file.write_text(f"*:*:*:*:{password}\n")
+            file.chmod(0o600)
+        (server.place / "services").write_text("[right]\nconnect_timeout=5\n")
+        yield server
+
+
+def _url(server: TLSServer, row: Row, value: str) -> str:
+    """The value's URL; what is not asked about is right."""
+    known: dict[str, object] = {
+        "place": server.place, "port": server.port, "user": server.user, "password": server.password,
+        "key_password": KEY_PASSWORD, "client_key": server.client_key, "server_key": server.server_key,
+    }  # fmt: skip
+    escaped = {name: quote(str(part), safe="/") for name, part in known.items()}
+    right = f"postgresql://{server.login}@127.0.0.1:{server.port}/orchboard?sslmode=disable&{row.beside}"
+    given = quote(value.format(**known), safe="/,!")
+    return f"{right}{'&' if row.beside else ''}{row.name}={{given}}".format(**escaped, given=given)
+
+
+def _doctor_connects(environ: dict[str, str]) -> bool:
+    with ThreadPoolExecutor(1) as thread:  # playwright may keep a loop running in this one
+        findings = thread.submit(lambda: list(examine(environ))).result()
+    return any(finding.level is Level.OK and finding.about == "database" for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("row", "value", "connects"),
+    [
+        pytest.param(row, value, connects, id=f"{row.name}={value}")
+        for row in ROWS
+        for value, connects in ((row.good, True), (row.bad, False))
+        if value is not None
+    ],
+)
+def test_psql_and_doctor_agree_on_every_parameter(
+    database: TLSServer, row: Row, value: str, connects: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    url = (
-        f"postgresql://{tls_server.login}@127.0.0.1:1,127.0.0.1:{tls_server.port}/orchboard"
-        f"?target_session_attrs=read-write&sslmode=verify-full&sslrootcert={tls_server.certificate}"
-    )
-    client = Client(start_server(replace(settings, postgres=read_settings({"POSTGRES": url}).postgres)).url)
-    assert client.post_stats(transcoding()).data == b"ok"
+    url = _url(database, row, value)
+    for name, text in {"PGSERVICEFILE": f"{database.place}/services", "HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(name, text)
+    environ = {"HOME": str(tmp_path), "PGSERVICEFILE": os.environ["PGSERVICEFILE"]}
+    assert libpq.psql_connects(row.psql, url, environ) is connects
+    assert _doctor_connects({"POSTGRES": url, "PORT": "0", "ORCHBOARD_DATA": str(tmp_path)}) is connects
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(
-    tls_server: TLSServer, settings: Settings, start_server: StartServer, tmp_path: Path
-) -> None:
-    empty = tmp_path / "none.crt"
-    empty.write_text("")
-    url = f"postgresql://{tls_server.login}@127.0.0.1:{tls_server.port}/orchboard?sslmode=verify-full&sslrootcert={empty}"
-    client = Client(start_server(replace(settings, postgres=url)).url)
-    assert client.get("/api/regions").status == 503
+def test_every_parameter_has_a_row() -> None:
+    assert {row.name for row in ROWS} == set(PARAMETERS)

@@ -7,23 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchboard.errors import BadInputError
-from orchboard.window import EARLIEST, LATEST, parse_moment, parse_window
+from orchboard.window import EARLIEST, LATEST, parse_bounds, parse_moment
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
 def window(since: str = "", until: str = "") -> tuple[datetime, datetime]:
-    found = parse_window(since, until, now=NOW, default=DAY)
+    found = parse_bounds(since, until).window(now=NOW, default=DAY)
     return found.since, found.until
 
 
 def test_neither_is_the_default_window() -> None:
-    assert window() == (NOW - DAY, NOW)
+    assert window() == (NOW - DAY, LATEST)
 
 
-def test_only_since_reaches_until_now() -> None:
-    assert window(since="1") == (datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC), NOW)
+def test_a_window_without_until_has_no_end() -> None:
+    assert window(since="1") == (datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC), LATEST)
 
 
 def test_only_until_is_everything_before_it() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -25,9 +26,10 @@ from orchboard.api.room import Room, allow_files
 from orchboard.api.routes import ASKERS, ROUTES, handlers
 from orchboard.api.senders import Senders
 from orchboard.api.short_way import ShortWay
+from orchboard.background import TaskHealth
 from orchboard.config import Settings, accepted_secrets, read_settings, weak_secrets
 from orchboard.errors import Refusal, SetupError
-from orchboard.leaderboard import Leaderboard, utc_now
+from orchboard.leaderboard import Leaderboard
 from orchboard.logs import configure_logs
 from orchboard.memory import give_back_memory
 from orchboard.signing import SHORT_SECRET_BYTES
@@ -36,16 +38,19 @@ from orchboard.store.changes import Changes
 from orchboard.store.database import Database, in_brief
 from orchboard.store.lookout import Lookout
 from orchboard.store.regions import RegionDirectory
+from orchboard.store.replay import STALL_S as REPLAY_STALL_S
 from orchboard.store.spool import Spool
 from orchboard.store.store import Store
 from orchboard.store.testers import TesterDirectory
+from orchboard.store.upkeep import STALL_S as UPKEEP_STALL_S
 from orchboard.store.upkeep import Upkeep
-from orchboard.tasks import end
+from orchboard.web.refused import refused_page
 from orchboard.web.routes import web_routes
 
 log = structlog.get_logger(__name__)
 
 CATALYST_TIMEOUT_S = 10.0
+_CATALYST_STALL_S = 120.0
 KEY_EXPIRY_EVERY_S = 3600.0
 
 
@@ -54,12 +59,13 @@ def create_app(
     *,
     changes: Changes | None = None,
     spool_path: Path | None = None,
-    now: Callable[[], datetime] = utc_now,
+    now: Callable[[], datetime] | None = None,
 ) -> ASGIApp:
     """The application on the database of `settings.postgres`, connected to when it is first asked.
 
     changes -- the counters that it shares with other workers; None: it has none
     spool_path -- where results are kept while the database is away; None: they are refused
+    now -- None: the database's clock
     """
     changes = changes or Changes.alone()
     database = Database(
@@ -79,7 +85,7 @@ def create_app(
         store,
         default_window=settings.start_time_window,
         pipelines_cache_s=settings.pipelines_cache_s,
-        now=now,
+        now=now or store.clock.now,
     )
     answers = Answers(
         changes, Lookout(store.fetch_snapshot, changes.note_elsewhere), max_bytes=settings.answer_cache_bytes
@@ -100,7 +106,8 @@ def create_app(
     ]
     routes += [*documentation_routes(replies), *web_routes(board, replies)]
     lifespan = Starlette(lifespan=lambda _: _lifespan(settings, database, board, access_log, short_way))
-    return Application(routes, lifespan, access_log, request_ids, Proxies(settings.trusted_proxies))
+    proxies = Proxies(settings.trusted_proxies)
+    return Application(routes, lifespan, access_log, request_ids, proxies, refused_page)
 
 
 def app_from_environment(changes: Changes | None = None, spool_path: Path | None = None) -> ASGIApp:
@@ -138,24 +145,26 @@ async def _lifespan(
     What it yields reaches our protocol, when it is that which serves.
     """
     access_log.start_buffering()
-    tasks = [asyncio.create_task(_open_when_it_answers(database))]
+    store, background = board.store, board.store.background
+    background.start("open", lambda _: _open_when_it_answers(database), stall_s=math.inf)
     if settings.catalyst_region_url:
-        tasks.append(asyncio.create_task(_add_catalyst_regions(settings, board.store)))
-    tasks += [
-        asyncio.create_task(task)
-        for task in (
-            _expire_keys(board),
-            board.store.replay_spool(),
-            Upkeep(database).run(),
-            _warm_up(database, board),
-            give_back_memory(),
+        background.start(
+            "regions",
+            lambda health: _add_catalyst_regions(settings, store, health),
+            stall_s=settings.regions_cache_s + _CATALYST_STALL_S,
         )
-    ]
+    background.start(
+        "expire_keys", lambda health: _expire_keys(store, health), stall_s=KEY_EXPIRY_EVERY_S * 2
+    )
+    background.start("replay", store.replay_spool, stall_s=REPLAY_STALL_S)
+    background.start("rollups", Upkeep(database).run, stall_s=UPKEEP_STALL_S)
+    background.start("warm_up", lambda _: _warm_up(database, board), stall_s=math.inf)
+    background.start("memory", lambda _: give_back_memory(), stall_s=math.inf)
     try:
         yield {"short_way": short_way, "room": Room(_connections(settings))}
     finally:
-        await end(tasks)
-        await board.store.close()
+        await background.stop()
+        await store.close()
         access_log.close()
 
 
@@ -201,7 +210,7 @@ async def _warm_up(database: Database, board: Leaderboard) -> None:
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
 
 
-async def _add_catalyst_regions(settings: Settings, store: Store) -> None:
+async def _add_catalyst_regions(settings: Settings, store: Store, health: TaskHealth) -> None:
     from orchboard.catalyst import fetch_catalyst_regions  # an HTTP client: 26 ms, for those who want it
 
     while True:
@@ -214,16 +223,18 @@ async def _add_catalyst_regions(settings: Settings, store: Store) -> None:
                 if (region.id, region.type) not in known:
                     await store.regions.add(region.id, region.name, region.type)
                     log.info("region added", region=region.id, name=region.name)
+            health.succeed()
         except Refusal as error:
-            log.warning("no regions from CATALYST_REGION_URL", error=str(error))
-        except Exception:
-            log.exception("no regions from CATALYST_REGION_URL")
+            health.fail(str(error))
         await asyncio.sleep(settings.regions_cache_s)
 
 
-async def _expire_keys(board: Leaderboard) -> None:
+async def _expire_keys(store: Store, health: TaskHealth) -> None:
     """First of all too: a server that is restarted every hour would never come to it."""
     while True:
-        with suppress(Refusal):
-            await board.store.expire_idempotency_keys(utc_now())
+        try:
+            await store.expire_idempotency_keys(store.clock.now())
+            health.succeed()
+        except Refusal as error:
+            health.fail(str(error))
         await asyncio.sleep(KEY_EXPIRY_EVERY_S)

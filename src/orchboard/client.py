@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 
 from orchboard.errors import BadInputError, Refusal
 from orchboard.signing import sign, sign_webhook
-from orchboard.stats import EXAMPLE_ORCHESTRATOR
+from orchboard.stats import EXAMPLE_ORCHESTRATOR, JobType
 from orchboard.unanswered import describe_failure
 
 POST_PATH = "/api/post_stats"
@@ -275,21 +275,38 @@ def _result(source: str, body: bytes, what: str) -> Result:
     return Result(source, body)
 
 
-def example_result(now: datetime) -> Result:
-    """One believable transcoding result, of an orchestrator that is nobody's."""
-    stats = {
-        "region": "MDW",
-        "orchestrator": EXAMPLE_ORCHESTRATOR,
+_EXAMPLES: dict[JobType, dict[str, Any]] = {
+    JobType.TRANSCODING: {
         "success_rate": 1,
         "round_trip_time": 0.873,
-        "errors": [],
-        "timestamp": int(now.timestamp()),
         "seg_duration": 2.0,
         "segments_sent": 15,
         "segments_received": 15,
         "upload_time": 0.112,
         "download_time": 0.146,
         "transcode_time": 0.615,
+    },
+    JobType.AI: {
+        "success_rate": 1,
+        "round_trip_time": 2.214,
+        "pipeline": "Text to image",
+        "model": "ByteDance/SDXL-Lightning",
+        "model_is_warm": True,
+        "input_parameters": '{"prompt":"a bear"}',
+        "response_payload": "",
+        "test_outcome": "scored",
+    },
+}
+
+
+def example_result(now: datetime, job_type: JobType = JobType.TRANSCODING) -> Result:
+    """One believable result, of an orchestrator that is nobody's."""
+    stats = {
+        "region": "MDW",
+        "orchestrator": EXAMPLE_ORCHESTRATOR,
+        "errors": [],
+        "timestamp": int(now.timestamp()),
+        **_EXAMPLES[job_type],
     }
     return Result("example", msgspec.json.encode(stats))
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from orchboard.errors import SetupError
+from orchboard.postgres_url import check_url
 from orchboard.signing import SHORT_SECRET_BYTES, strength, webhook_key
 
 LOG_LEVELS = ("trace", "debug", "info", "warn", "error")
@@ -145,13 +146,8 @@ def _parts(value: str) -> SplitResult:
 
 
 def _postgres_url(value: str) -> str:
-    if value and _parts(value).scheme not in ("postgres", "postgresql"):
-        raise ValueError("a URL that begins with postgres:// or postgresql://")
-    for host in urlsplit(value).netloc.rpartition("@")[2].split(","):
-        try:
-            _ = urlsplit(f"//{host}").port
-        except ValueError:
-            raise ValueError("a URL whose ports are numbers up to 65535") from None
+    if value:
+        check_url(value)
     return value
 
 

@@ -10,7 +10,7 @@ from orchboard.errors import NotAllowedError
 from orchboard.parsing import ParsedStats, parse_stats
 from orchboard.stats import CellScores, JobType, Pipeline, Region, StatsQuery, Tester, TopScore, Window
 from orchboard.store.store import Store
-from orchboard.stored import render_rows
+from orchboard.stored import StoredResult, render_rows
 from orchboard.window import ANY_TIME, Bounds
 
 
@@ -35,13 +35,13 @@ class Leaderboard:
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.store = store
-        self._default_window = default_window
+        self.default_window = default_window
         self.pipelines_cache_s = pipelines_cache_s
         self.now = now
 
     def window(self, bounds: Bounds = ANY_TIME) -> Window:
         """The window that the bounds mean now."""
-        return bounds.window(now=self.now(), default=self._default_window)
+        return bounds.window(now=self.now(), default=self.default_window)
 
     def submit(
         self, body: bytes, *, key: str | None, tester: Tester | None = None
@@ -83,6 +83,10 @@ class Leaderboard:
     async def raw_stats(self, query: StatsQuery) -> bytes:
         """The stored results of one orchestrator by region (sorted), each newest first by receipt: as JSON."""
         return render_rows(await self.store.fetch_raw_stats(query))
+
+    async def latest_results(self, query: StatsQuery, limit: int) -> list[StoredResult]:
+        """The latest results of one orchestrator in brief, newest first."""
+        return await self.store.fetch_latest_results(query, limit)
 
     async def pipelines(self, window: Window, region: str | None = None) -> tuple[Pipeline, ...]:
         """The pipelines seen in the window, with models and regions, all sorted."""

@@ -2,10 +2,14 @@
 
 import io
 import logging
+import math
 import os
 import re
 import sys
+import time
 import traceback
+from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO, cast
@@ -68,10 +72,67 @@ class _Lossy(io.TextIOBase):
             self._stream.flush()
 
 
-def configure_logs(level: str) -> None:
+# Lines that repeat each other: a minute after the first, then two, four, eight minutes later, up to an hour. What did not
+# happen for ten minutes is logged at once again.
+_FIRST_INTERVAL_S, _LAST_INTERVAL_S, _QUIET_S = 60.0, 3600.0, 600.0
+_MOST_KEYS = 500
+
+_SUMMARISED = frozenset({"warning", "error", "critical"})
+
+
+class Summary:
+    """A processor that passes a repeated warning or error once, and then at growing intervals with a count.
+
+    `repeated` is how many were left out before a line. Warnings repeat each other when they have the same texts, whatever
+    numbers they have; errors when everything is the same.
+
+    clock -- seconds that only grow
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: OrderedDict[str, _Repeats] = OrderedDict()
+
+    def __call__(self, _: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        """The event, which has its level; raises DropEvent for one to be left out."""
+        if (level := event.get("level")) not in _SUMMARISED:
+            return event
+        key = repr([
+            (name, value)
+            for name, value in sorted(event.items())
+            if name != "timestamp" and not (level == "warning" and isinstance(value, int | float))
+        ])  # fmt: skip
+        repeats, now = self._seen.setdefault(key, _Repeats()), self._clock()
+        self._seen.move_to_end(key)
+        if len(self._seen) > _MOST_KEYS:
+            self._seen.popitem(last=False)
+        was_quiet, repeats.last_at = now - repeats.last_at > _QUIET_S, now
+        if not was_quiet and now < repeats.next_at:
+            repeats.left_out += 1
+            raise structlog.DropEvent
+        repeats.interval_s = _FIRST_INTERVAL_S if was_quiet else min(repeats.interval_s * 2, _LAST_INTERVAL_S)
+        repeats.next_at = now + repeats.interval_s
+        if repeats.left_out:
+            event["repeated"], repeats.left_out = repeats.left_out, 0
+        return event
+
+
+class _Repeats:
+    """Of one line: when it came last, when it may be written again, how many were left out since it was."""
+
+    def __init__(self) -> None:
+        self.last_at = self.next_at = -math.inf
+        self.interval_s = 0.0
+        self.left_out = 0
+
+
+def configure_logs(level: str, *, clock: Callable[[], float] = time.monotonic) -> None:
     """Send structlog's and the standard library's events to standard error, at `level` and above.
 
-    Traces are for debug and trace; above, an error is its kind and where it came from.
+    Traces are for debug and trace; above, an error is its kind and where it came from, and lines that repeat each
+    other are summarised.
+
+    clock -- as Summary's
     """
     if sys.stderr is None:  # closed: by `2>&-`, some supervisors
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as long as the process
@@ -100,8 +161,9 @@ def configure_logs(level: str) -> None:
         if for_people
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
+    summary = [Summary(clock)] if threshold > logging.DEBUG else []
     structlog.configure(
-        processors=[*shared, *renderer],
+        processors=[*shared, *summary, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(max(threshold, logging.DEBUG)),
         logger_factory=structlog.WriteLoggerFactory(output),
         cache_logger_on_first_use=False,

@@ -1,6 +1,7 @@
 """Results in JSON from the database, where anyone may have written them: lenient, and fast for those that need not be."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
@@ -11,11 +12,36 @@ from orchboard.stats import ErrorCount, Stats
 _Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
+MAX_SHOWN = 120
+
+
 class StoredPayload(Struct, frozen=True):
     """One stored result as it is in the database: the row's region, the payload's text."""
 
     region: str
     payload: str
+
+
+class StoredResult(Struct, frozen=True):
+    """One stored result in brief, for people.
+
+    received -- when, in UTC
+    is_scored -- whether it counts for scores
+    round_trip_time -- seconds
+    outcome, unscored_reason -- what its tester says of it (`test_outcome`), at most MAX_SHOWN characters; empty when
+    it says nothing
+    """
+
+    received: datetime
+    region: str
+    pipeline: str
+    model: str
+    is_scored: bool
+    success_rate: float
+    round_trip_time: float
+    outcome: str
+    unscored_reason: str
+    errors: tuple[ErrorCount, ...]
 
 
 class StoredError(Struct, forbid_unknown_fields=True):
@@ -83,6 +109,37 @@ def read_stored(stored: Sequence[StoredPayload], *, orchestrator: str) -> list[t
             regions.append(row["region"])
     # What is encoded has no line break in it; encoded one by one it takes three times as long.
     return list(zip(regions, _encode_lines(rows).split(b"\n"), strict=False))
+
+
+def read_in_brief(
+    received: datetime,
+    place: tuple[str, str, str],
+    members: str,
+    *,
+    is_scored: bool,
+    outcome: str | None,
+    unscored_reason: str | None,
+) -> StoredResult:
+    """A stored result in brief.
+
+    place -- region, pipeline and model; members -- success_rate, round_trip_time and errors, as JSON that anyone may have
+    written
+    """
+    row = read_leniently(members, region="", orchestrator="")
+    return StoredResult(
+        received,
+        *place,
+        is_scored,
+        row["success_rate"],
+        row["round_trip_time"],
+        _cut(outcome or ""),
+        _cut(unscored_reason or ""),
+        tuple(ErrorCount(_cut(error["error_code"]), count=error["count"]) for error in row["errors"]),
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 
 
 def render_rows(rows: Iterable[tuple[str, bytes]]) -> bytes:

@@ -29,12 +29,17 @@ class Bounds(Struct, frozen=True):
     until: datetime | None = None
 
     def window(self, *, now: datetime, default: timedelta) -> Window:
-        """The window they mean at `now`; see `parse_window`."""
+        """The window they mean at `now`.
+
+        Neither: the last `default`. Only `since`: everything from then on. Only `until`: everything before it, unless it
+        is over an hour ahead: that bounds nothing yet, and the last `default` is meant, as in the reference.
+        Without `until` a window has no end: whose clock would say where "now" is?
+        """
         first = self.since
         if first is None:
             only_before = self.until is not None and self.until <= now + CLOCK_SKEW
             first = EARLIEST if only_before else now - default
-        return Window(first, self.until if self.until is not None else now)
+        return Window(first, self.until if self.until is not None else LATEST)
 
     def moves(self, now: datetime) -> bool:
         """Whether the same bounds mean another window later."""
@@ -45,21 +50,13 @@ ANY_TIME = Bounds()
 
 
 def parse_bounds(since: str, until: str) -> Bounds:
-    """The bounds of two parameters, an empty one being absent. Raises BadInputError, as `parse_window`."""
+    """The bounds of two parameters, an empty one being absent.
+
+    Raises BadInputError naming the one that is no finite number; any finite one is clamped to what a database holds.
+    """
     return Bounds(
         parse_moment("since", since) if since else None, parse_moment("until", until) if until else None
     )
-
-
-def parse_window(since: str, until: str, *, now: datetime, default: timedelta) -> Window:
-    """The window a reader asked for; an empty parameter is an absent one.
-
-    Neither: the last `default`. Only `since`: until now. Only `until`: everything before it, unless it is
-    over an hour ahead: that bounds nothing yet, and the last `default` is meant, as it is in the reference.
-    Raises BadInputError naming the parameter that is no finite number; any finite one is clamped
-    to what a database can hold.
-    """
-    return parse_bounds(since, until).window(now=now, default=default)
 
 
 def parse_moment(name: str, text: str) -> datetime:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from orchboard.api.curl import ORIGIN
-from orchboard.api.docs_page import docs_html, origin_of, type_text
+from orchboard.answers.origin import ORIGIN, origin_of
+from orchboard.api.docs_page import docs_html, type_text
 from orchboard.api.openapi import openapi_document, openapi_json
 from orchboard.api.routes import ROUTES
 from tests.conftest import Client, RunningServer

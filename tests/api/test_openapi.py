@@ -17,8 +17,9 @@ from openapi_spec_validator import validate
 from starlette.routing import Route
 
 import orchboard.api
+from orchboard.answers.origin import ORIGIN
 from orchboard.api.asgi import Application
-from orchboard.api.curl import ORIGIN, curl
+from orchboard.api.curl import curl
 from orchboard.api.docs_page import api_markdown
 from orchboard.api.endpoint import Endpoint
 from orchboard.api.openapi import openapi_json
@@ -144,7 +145,8 @@ def test_every_parameter_asked_for_is_documented_and_every_documented_one_asked_
 
 
 def test_every_parameter_and_header_named_in_the_source_is_documented() -> None:
-    sources = Path(orchboard.api.__file__).parent.glob("*.py")
+    api = Path(orchboard.api.__file__).parent
+    sources = [*api.glob("*.py"), api.parent / "answers/origin.py"]
     named = {name for path in sources for name in _names_asked_for(ast.parse(path.read_text()))}
     named |= {name.decode() for name in CREDENTIALS}
     documented = {param.name.lower() for endpoint in ROUTES for param in endpoint.params}

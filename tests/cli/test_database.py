@@ -1,13 +1,18 @@
 """orchboard url and psql"""
 
+import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from orchboard.cli.database import without_password
-from tests.cli.conftest import Orchboard
+from orchboard.postgres_url import without_password
+from tests.cli.conftest import Orchboard, environment
+from tests.conftest import SECRET
+from tests.places import reachable_directory
 
 
 @pytest.mark.parametrize(
@@ -17,6 +22,12 @@ from tests.cli.conftest import Orchboard
         ("postgresql://u:p@/d?host=/a&port=1", "postgresql://u@/d?host=/a&port=1", "p"),
         ("postgres://u@a:1,b:2/d?password=p%26q", "postgres://u@a:1,b:2/d", "p&q"),
         ("postgresql:///d", "postgresql:///d", ""),
+        ("postgresql://u:p#q?r@h/d?sslm%6Fde=allow", "postgresql://u@h/d?sslm%6Fde=allow", "p#q?r"),
+        (
+            "postgresql://h/d?p%61ssword=p&sslpassword=q&oauth_client_secret=r&scram_client_key=s",
+            "postgresql://h/d",
+            "p",
+        ),
     ],
 )
 def test_a_password_is_taken_out_of_a_url(url: str, bare: str, password: str) -> None:
@@ -60,3 +71,61 @@ def test_the_password_is_not_on_psqls_command_line(
         "psql", "-c", "x", POSTGRES="postgresql://u:hush@h/d", POSTGRES_BIN="/nowhere", PATH=path
     )
     assert done.out == "-c x postgresql://u@h/d\nhush\n"
+
+
+@pytest.mark.parametrize("command", ["serve", "doctor", "backup", "migrate"])
+def test_a_parameter_that_libpq_does_not_know_stops_every_command_by_name(
+    orchboard: Orchboard, command: str, tmp_path: Path
+) -> None:
+    arguments = {"backup": [str(tmp_path / "file")], "migrate": ["up"]}.get(command, [])
+    done = orchboard(command, *arguments, POSTGRES="postgresql://u:hush@127.0.0.1:1/d?search_path=board")
+    assert done.status == (1 if command == "doctor" else 3)
+    assert (
+        "POSTGRES can't be read" in done.out + done.err
+        and "'search_path' is not known" in done.out + done.err
+    )
+    assert "hush" not in done.out + done.err
+
+
+def test_a_service_file_that_cannot_be_read_stops_the_server_without_showing_a_password(
+    orchboard: Orchboard, tmp_path: Path
+) -> None:
+    (tmp_path / ".pg_service.conf").write_text("[board]\npassword=50%hush\nconnect_timeout=soon\n")
+    done = orchboard("serve", POSTGRES="postgresql://?service=board")
+    assert (done.status, done.out) == (3, "")
+    assert "The service 'board' can't be read: connect_timeout must be a whole number" in done.err
+    assert "hush" not in done.err
+
+
+def test_a_server_says_in_its_log_which_parameters_it_ignores_and_doctor_too(
+    orchboard: Orchboard, database_url: str, tmp_path: Path
+) -> None:
+    url = f"{database_url}&channel_binding=require&sslsni=0"
+    with subprocess.Popen(
+        [sys.executable, "-m", "orchboard", "serve", "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(tmp_path, SECRET=SECRET, POSTGRES=url),
+    ) as server:
+        assert server.stdout is not None
+        server.stdout.readline()
+        server.terminate()
+        _, said = server.communicate(timeout=20)
+    lines = [json.loads(line) for line in said.splitlines() if b"connection parameter ignored" in line]
+    assert [line["parameter"] for line in lines] == ["channel_binding", "sslsni"]
+    assert lines[0]["level"] == "warning" and lines[0]["reason"].startswith("not enforced")
+    findings = orchboard("doctor", "--json", POSTGRES=url, PORT="0").json()["findings"]
+    said_of = [finding["says"].split()[0] for finding in findings if finding["about"] == "connection"]
+    assert said_of == ["channel_binding", "sslsni"]
+
+
+def test_the_embedded_database_does_not_heed_variables_about_another_one(orchboard: Orchboard) -> None:
+    variables = {
+        "PGSERVICE": "nosuch", "PGHOSTADDR": "127.0.0.1", "PGTARGETSESSIONATTRS": "standby", "PGSSLMODE": "nonsense",
+        "PGOPTIONS": "-c nonsense=1",
+    }  # fmt: skip
+    with reachable_directory() as place:
+        variables["ORCHBOARD_DATA"] = str(place / "data")
+        done = orchboard("region", "list", **variables)
+        assert (done.status, done.err) == (0, "")
+        assert orchboard("psql", "-Atc", "select 1", **variables).out == "1\n"

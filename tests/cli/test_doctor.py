@@ -1,5 +1,6 @@
 import os
 import socket
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,8 @@ import asyncpg
 import pytest
 
 from orchboard.store.migrate import fetch_schema_version, migrate_to
+from orchboard.store.spool_file import SpoolFile
+from orchboard.store.spool_place import spool_path
 from tests.cli.conftest import Done, Orchboard
 from tests.conftest import Client, RunningServer, run, transcoding
 
@@ -231,3 +234,23 @@ def test_what_secrets_are_accepted_is_said(orchboard: Orchboard, tmp_path: Path)
     assert (
         findings(done, "settings")[0][1] == f"SECRET_FILE can't be read: {file}s: No such file or directory"
     )
+
+
+def test_a_spool_that_would_refuse_results_is_found(orchboard: Orchboard, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    path = spool_path(data, "")
+    file = SpoolFile(path, max_bytes=2**20)
+    file.try_to_write()
+    file.close()
+    with sqlite3.connect(path) as newer:
+        newer.execute("PRAGMA user_version = 1000")
+    newer.close()
+    [(level, says)] = findings(orchboard("doctor", "--json", ORCHBOARD_DATA=str(data)), "spool")
+    assert level == "warning"
+    assert "embedded.sqlite was written by a newer version of orchboard" in says
+    path.unlink()
+    path.parent.rmdir()
+    path.parent.write_text("no directory")
+    [(level, says)] = findings(orchboard("doctor", "--json", ORCHBOARD_DATA=str(data)), "spool")
+    assert level == "warning"
+    assert says.startswith("results are refused while the database is away: ")

@@ -13,6 +13,7 @@ SUBCOMMANDS = {
     "region": ("list", "add", "rename", "remove"),
     "tester": ("list", "add", "revoke"),
     "migrate": ("up", "down", "goto", "version", "force", "new"),
+    "rollups": ("verify", "rebuild"),
     "simulate": ("live", "load"),
     "spool": ("status", "show", "retry"),
 }

@@ -74,6 +74,14 @@ def test_without_a_secret_nothing_is_sent(orchboard: Orchboard, server: RunningS
     assert "SECRET is not set" in done.err
 
 
+def test_an_example_of_an_unknown_job_type_is_refused_by_name(
+    orchboard: Orchboard, server: RunningServer
+) -> None:
+    done = orchboard("post", "--example", "video", "--url", server.url)
+    assert (done.status, done.out) == (1, "")
+    assert "--example is transcoding or ai, not 'video'" in done.err
+
+
 def test_the_kept_secret_signs(
     orchboard: Orchboard, server: RunningServer, client: Client, tmp_path: Path
 ) -> None:
@@ -82,12 +90,16 @@ def test_the_kept_secret_signs(
     assert orchboard("post", "--example", "--url", server.url, SECRET="").status == 0
 
 
-def test_the_example_can_be_looked_at_where_it_says(orchboard: Orchboard, server: RunningServer) -> None:
-    done = orchboard("post", "--example", "--url", server.url)
+@pytest.mark.parametrize("named", [(), ("transcoding",), ("ai",)])
+def test_the_example_can_be_looked_at_where_it_says(
+    orchboard: Orchboard, server: RunningServer, named: tuple[str, ...]
+) -> None:
+    done = orchboard("post", "--example", *named, "--url", server.url)
     page, raw = (line.split()[-1] for line in done.out.splitlines()[1:])
     rows = json.loads(urllib3.request("GET", raw).data)
     assert [row["region"] for row in rows["MDW"]] == ["MDW"]
-    assert page.startswith(f"{server.url}/?orchestrator=0x")
+    assert page.startswith(f"{server.url}/?{'job_type=ai&' if 'ai' in named else ''}orchestrator=0x")
+    assert "<dt>Rank</dt><dd>1 " in urllib3.request("GET", page).data.decode()
 
 
 @pytest.fixture

@@ -3,11 +3,13 @@
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,14 +26,16 @@ pytestmark = ON_LINUX
 
 @contextmanager
 def serving(
-    database_url: str, place: Path, workers: int, stdin: int = subprocess.DEVNULL
+    database_url: str, place: Path, workers: int, stdin: int = subprocess.DEVNULL, **variables: str
 ) -> Iterator[tuple["subprocess.Popen[str]", int]]:
     """The program and its port, ready; what it says goes to the file `said`."""
     with (
         (place / "said").open("wb") as said,
         subprocess.Popen(
             [sys.executable, "-m", "orchboard", "serve", "--port", "0", "--workers", str(workers)],
-            env=environment(place, POSTGRES=database_url, SECRET=SECRET, LOG_LEVEL="warn"),
+            env=environment(
+                place, **{"POSTGRES": database_url, "SECRET": SECRET, "LOG_LEVEL": "warn"} | variables
+            ),
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=said,
@@ -66,14 +70,6 @@ def workers_of(program: "subprocess.Popen[str]") -> set[int]:
     return found
 
 
-def open_files(process: int) -> set[bytes]:
-    found = set()
-    for file in Path(f"/proc/{process}/fd").iterdir():
-        with suppress(OSError):  # closed meanwhile
-            found.add(os.fsencode(os.readlink(file)))
-    return found
-
-
 def test_workers_are_replaced_one_by_one_and_never_fewer_serve(database_url: str, tmp_path: Path) -> None:
     with serving(database_url, tmp_path, 2) as (program, port):
         wait_until(lambda: len(workers_of(program)) == 2)
@@ -103,22 +99,126 @@ def test_a_worker_that_is_killed_is_replaced(database_url: str, tmp_path: Path) 
 def test_a_new_worker_that_does_not_start_leaves_the_old_ones_where_they_are(
     database_url: str, tmp_path: Path
 ) -> None:
-    with serving(database_url, tmp_path, 2) as (program, port):
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    with serving(database_url, tmp_path, 2, SECRET="", SECRET_FILE=str(secret)) as (program, port):
         wait_until(lambda: len(workers_of(program)) == 2)
         before = workers_of(program)
-        variables = Path(f"/proc/{min(before)}/environ").read_bytes().split(b"\0")
-        [counters] = [
-            line.partition(b"=")[2] for line in variables if line.startswith(b"ORCHBOARD_CHANGES_FILE")
-        ]
-        wait_until(lambda: all(counters in open_files(worker) for worker in before))
-        os.rename(counters, counters + b".gone")
+        assert answers(port)
+        secret.unlink()  # a worker reads it at its start
+        program.send_signal(signal.SIGHUP)
+        wait_until(lambda: "workers are not replaced" in (tmp_path / "said").read_text())
+        assert workers_of(program) == before
+        assert answers(port)
+
+
+def test_workers_are_replaced_after_all_temporary_files_were_removed(
+    database_url: str, tmp_path: Path
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with serving(database_url, tmp_path, 2, TMPDIR=str(temporary)) as (program, port):
+        wait_until(lambda: len(workers_of(program)) == 2)
+        assert not list(temporary.iterdir()), "a server needs nothing there"
+        shutil.rmtree(temporary)
+        before = workers_of(program)
+        for worker in before:
+            os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: len(workers_of(program) - before) == 2)
+        assert answers(port)
+        second = workers_of(program)
+        program.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(workers_of(program) - second - before) == 2)
+        assert answers(port)
+
+
+def test_a_worker_holds_one_descriptor_of_the_counters(database_url: str, tmp_path: Path) -> None:
+    """Closing another would free its lane. The mapping has its own, which lives as long."""
+    with serving(database_url, tmp_path, 2) as (program, port):
+        wait_until(lambda: len(workers_of(program)) == 2)
+        assert answers(port)
+        for worker in workers_of(program):
+            wait_until(lambda: counters_of(worker) == 2)  # noqa: B023 - called at once
+
+
+def counters_of(process: int) -> int:
+    found = [os.readlink(file) for file in Path(f"/proc/{process}/fd").iterdir() if file.is_symlink()]
+    return sum("orchboard-changes" in file for file in found)
+
+
+def test_a_worker_serves_under_a_process_of_the_version_that_kept_its_counters_in_a_file(
+    database_url: str, tmp_path: Path
+) -> None:
+    program = """
+        import os, socket
+        from multiprocessing import get_context
+        from orchboard.serving.worker import work
+        if __name__ == "__main__":
+            listener = socket.create_server(("127.0.0.1", 0))
+            context = get_context("spawn")
+            pulse, given = context.Pipe(duplex=False)
+            worker = context.Process(target=work, args=(listener, given))
+            worker.start()
+            print(listener.getsockname()[1], flush=True)
+            input()
+            worker.terminate()
+            worker.join(20)
+    """
+    script, counters = tmp_path / "before.py", tmp_path / "counters"
+    script.write_text(textwrap.dedent(program))
+    counters.write_bytes(bytes(9 * 8 * 4096))
+    variables = {"ORCHBOARD_CHANGES_FILE": str(counters), "POSTGRES": database_url, "SECRET": SECRET}
+    with subprocess.Popen(
+        [sys.executable, script],
+        env=environment(tmp_path, **variables), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as running:  # fmt: skip
         try:
-            program.send_signal(signal.SIGHUP)
-            wait_until(lambda: "workers are not replaced" in (tmp_path / "said").read_text())
-            assert workers_of(program) == before
-            assert answers(port)
+            assert running.stdout is not None
+            assert answers(int(running.stdout.readline()))
         finally:
-            os.rename(counters + b".gone", counters)
+            running.communicate("\n", timeout=30)
+
+
+def test_a_supervisor_that_can_start_no_worker_any_more_ends_with_a_failure(
+    database_url: str, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    program = """
+        import socket, sys
+        from orchboard.errors import SetupError
+        from orchboard.serving.supervisor import Supervisor
+        from orchboard.serving.terminal import Terminal
+        from orchboard.store.changes import shared_counters
+        if __name__ == "__main__":
+            listener = socket.create_server(("127.0.0.1", 0))
+            print(listener.getsockname()[1], flush=True)
+            try:
+                with shared_counters(2) as counters:
+                    Supervisor(listener, 2, Terminal(), counters, give_up_s=2).run()
+            except SetupError as error:
+                sys.exit(str(error))
+    """
+    script = tmp_path / "supervise.py"
+    script.write_text(textwrap.dedent(program))
+    with subprocess.Popen(
+        [sys.executable, script],
+        env=environment(tmp_path, POSTGRES=database_url, SECRET_FILE=str(secret), LOG_LEVEL="warn"),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as running:  # fmt: skip
+        try:
+            assert running.stdout is not None
+            port = int(running.stdout.readline())
+            assert answers(port)
+            wait_until(lambda: len(workers_of(running)) == 2)
+            secret.unlink()
+            for worker in workers_of(running):
+                os.kill(worker, signal.SIGKILL)
+            _, said = running.communicate(timeout=60)
+        finally:
+            running.kill()
+    assert running.returncode == 1
+    assert "no worker serves, and none could be started for 2 s" in said
 
 
 def test_one_process_starts_again_on_the_same_port_and_as_the_same_process(

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import asyncpg
 
 from orchboard.store.changes import Changes
+from orchboard.store.clock import DatabaseClock
 from orchboard.store.database import Database
 from orchboard.store.means import MeansReader
 from orchboard.store.regions import RegionDirectory
@@ -50,7 +51,9 @@ class Board:
         self.database = database
         self.connection = connection
         self.changes = Changes.alone()
-        self.reader = MeansReader(database, RegionDirectory(database, cache_s=60), self.changes)
+        self.reader = MeansReader(
+            database, RegionDirectory(database, cache_s=60), self.changes, DatabaseClock()
+        )
 
     async def seal(self) -> int:
         return await Sealer(self.connection).run()

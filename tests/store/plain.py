@@ -37,7 +37,8 @@ GROUP BY 1, 2
 """
 PIPELINES = """
 SELECT DISTINCT payload ->> 'pipeline', payload ->> 'model', region_name FROM event_details
-WHERE event_time BETWEEN $1 AND $2 AND payload ->> 'pipeline' <> '' AND payload ->> 'model' <> ''
+WHERE event_time BETWEEN $1 AND $2 AND payload ->> 'pipeline' <> '' AND payload ->> 'model' <> '' AND orchestrator <> ''
+  AND (payload ->> 'test_outcome' LIKE 'unscored%') IS NOT TRUE
 """
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from orchboard.errors import SetupError
 from orchboard.parsing import ParsedStats, parse_stats
+from orchboard.serving.worker import Inherited
 from orchboard.stats import JobType
 from orchboard.store.changes import (
     EVERYTHING,
@@ -20,7 +21,7 @@ from orchboard.store.changes import (
     model_slot,
     orchestrator_slot,
     region_slot,
-    shared_file,
+    shared_counters,
 )
 from tests.conftest import ai, transcoding
 
@@ -91,23 +92,23 @@ def test_each_worker_counts_in_a_lane_of_its_own_and_sees_all() -> None:
     assert len(seen) == 5, "no two states look alike"
 
 
-def _count(path: str, times: int) -> None:
-    changes = Changes.shared(path)
+def _count(counters: int, times: int) -> None:
+    changes = Changes.shared(counters)
     for _ in range(times):
         changes.note_everything()
 
 
 def test_no_count_of_any_process_is_lost_and_a_dead_ones_lane_is_used_again() -> None:
     spawn = multiprocessing.get_context("spawn")
-    with shared_file(1) as path:
+    with shared_counters(1) as counters:
         for _ in range(2):
-            workers = [spawn.Process(target=_count, args=(path, 1000)) for _ in range(2)]
+            workers = [spawn.Process(target=_count, args=(Inherited(counters), 1000)) for _ in range(2)]
             for worker in workers:
                 worker.start()
             for worker in workers:
                 worker.join(20)
                 assert worker.exitcode == 0
-        token = Changes.shared(path).token_of(EVERYTHING)()
+        token = Changes.shared(counters).token_of(EVERYTHING)()
         assert isinstance(token, bytes)
         lanes = [int.from_bytes(token[at : at + 8], "little") for at in range(0, len(token), 8)]
         assert sum(lanes) == 4000
@@ -115,10 +116,12 @@ def test_no_count_of_any_process_is_lost_and_a_dead_ones_lane_is_used_again() ->
 
 
 def test_a_counter_is_never_seen_half_written() -> None:
-    with shared_file(1) as path:
-        counting = multiprocessing.get_context("spawn").Process(target=_count, args=(path, 1_000_000))
+    with shared_counters(1) as counters:
+        counting = multiprocessing.get_context("spawn").Process(
+            target=_count, args=(Inherited(counters), 1_000_000)
+        )
         counting.start()
-        read = mmap.mmap(os.open(path, os.O_RDONLY), 0, prot=mmap.PROT_READ)
+        read = mmap.mmap(counters, 0, prot=mmap.PROT_READ)
         token, before = Changes(read).token_of(EVERYTHING), 0
         while counting.is_alive():
             state = token()
@@ -129,8 +132,8 @@ def test_a_counter_is_never_seen_half_written() -> None:
         assert before > 100_000
 
 
-def _hold(path: str, held: EventType, done: EventType) -> None:
-    changes = Changes.shared(path)
+def _hold(counters: int, held: EventType, done: EventType) -> None:
+    changes = Changes.shared(counters)
     held.set()
     assert done.wait(20)
     del changes
@@ -139,21 +142,25 @@ def _hold(path: str, held: EventType, done: EventType) -> None:
 def test_more_workers_than_there_are_lanes_for_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "one lane"
     path.write_bytes(bytes(SLOTS * 8))
+    counters = os.open(path, os.O_RDWR)
     spawn = multiprocessing.get_context("spawn")
     held, done = spawn.Event(), spawn.Event()
-    holder = spawn.Process(target=_hold, args=(str(path), held, done))
+    holder = spawn.Process(target=_hold, args=(Inherited(counters), held, done))
     holder.start()
     try:
         assert held.wait(20)
         with pytest.raises(SetupError, match="more workers"):
-            Changes.shared(str(path))
+            Changes.shared(counters)
     finally:
         done.set()
         holder.join(20)
-    assert Changes.shared(str(path)), "free again"
+    assert Changes.shared(counters), "free again"
+    os.close(counters)
 
 
-def test_the_file_is_gone_at_the_end() -> None:
-    with shared_file(1) as path:
-        assert Path(path).stat().st_mode & 0o077 == 0, "nobody else's business"
-    assert not Path(path).exists()
+def test_the_counters_have_no_name_that_anybody_could_remove() -> None:
+    with shared_counters(1) as counters:
+        assert os.fstat(counters).st_nlink == 0
+        assert os.fstat(counters).st_size >= SLOTS * 8
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(counters)

@@ -269,6 +269,19 @@ def test_a_path_that_no_socket_can_have_gets_a_short_one(
         shutil.rmtree(stand_in)
 
 
+def test_a_cluster_whose_socket_directory_was_removed_answers_again(
+    place: Path, template: Path, start: Start
+) -> None:
+    server = start(copy_of(template, place / ("x" * 120)), watch=True)
+    stand_in = Path(parse_qs(urlsplit(server.url).query)["host"][0])
+    try:
+        shutil.rmtree(stand_in)
+        assert eventually(lambda: ask(server.url, "select 1") == 1)
+    finally:
+        server.stop()
+        shutil.rmtree(stand_in, ignore_errors=True)
+
+
 def test_a_short_socket_directory_that_others_can_enter_is_refused(
     place: Path, template: Path, start: Start
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 from orchboard.config import Settings, read_settings
 from orchboard.stats import Window
 from orchboard.store.changes import Changes
+from orchboard.store.clock import DatabaseClock
 from orchboard.store.database import Database
 from orchboard.store.embedded import EmbeddedPostgres
 from orchboard.store.means import MeansReader
@@ -91,7 +92,9 @@ class Old:
         self.url = url
         self.database = database
         self.connection = connection
-        self.reader = MeansReader(database, RegionDirectory(database, cache_s=60), Changes.alone())
+        self.reader = MeansReader(
+            database, RegionDirectory(database, cache_s=60), Changes.alone(), DatabaseClock()
+        )
         self.before: list[asyncpg.Record] = []
 
     async def connect(self) -> Connection:
@@ -101,7 +104,7 @@ class Old:
         """On a connection of its own."""
         connection = await self.database.connect()
         try:
-            return await take_over(connection, on_batch=on_batch)
+            return await take_over(connection, Sealer(connection), on_batch=on_batch)
         finally:
             connection.terminate()
 
@@ -242,10 +245,10 @@ def test_answers_are_the_plain_query_at_every_point(empty_database: str) -> None
             for days in (0.1, 10, 20):
                 await mover.move(timedelta(days=days))
                 await old.assert_equal_to_plain(until)  # some moved
-                assert await Sealer(connection, since=mover.reached).run()
+                assert await Sealer(connection).run(since=mover.reached)
                 await old.assert_equal_to_plain(until)  # and summed up
             assert 0 < await old.number_left() < len(old.before)
-            assert await take_over(connection)
+            assert await take_over(connection, Sealer(connection))
             connection.terminate()
             await old.assert_equal_to_plain(until)
         assert (await old.connection.fetch(details))[: len(as_it_was)] == as_it_was
@@ -321,7 +324,7 @@ def test_killed_in_the_midst_it_goes_on_where_it_was(empty_database: str) -> Non
                     moving.terminate()
 
             with pytest.raises((asyncpg.InterfaceError, asyncpg.PostgresError, OSError)):
-                await take_over(moving, on_batch=count)
+                await take_over(moving, Sealer(moving), on_batch=count)
             await old.connection.fetchval("SELECT pg_terminate_backend($1)", pid)
             await old.assert_nothing_is_lost()
         assert 0 < await old.number_left() < len(old.before)
@@ -377,7 +380,7 @@ def test_several_movers_move_each_result_once(empty_database: str) -> None:
 
         async def move() -> None:
             connection = await old.database.connect()
-            while not await take_over(connection, on_batch=moved.append):
+            while not await take_over(connection, Sealer(connection), on_batch=moved.append):
                 await asyncio.sleep(0.01)
             connection.terminate()
 
@@ -396,11 +399,11 @@ def test_it_is_settled_only_when_nothing_is_left_behind_another_mover_that_died(
         await dying.start()
         now = await old.connection.fetchval("SELECT now()")
         assert await other.fetchval(sql("move_results"), now, 200) == 200
-        assert not await take_over(connection)
+        assert not await take_over(connection, Sealer(connection))
         await dying.rollback()
         assert await old.number_left() == 200
         await old.assert_nothing_is_lost()
-        assert await take_over(connection)
+        assert await take_over(connection, Sealer(connection))
         await old.assert_nothing_is_lost("events")
         other.terminate()
         connection.terminate()
@@ -476,12 +479,12 @@ def test_a_long_reader_delays_the_settling_and_nobody_else(empty_database: str) 
             async with reading.transaction():
                 await reading.fetchval("SELECT count(*) FROM event_details")
                 for _ in range(2):
-                    assert not await take_over(connection)
+                    assert not await take_over(connection, Sealer(connection))
                     await reference.get_on()
                 progress = await fetch_progress(old.connection)
                 assert not progress.is_settled and await old.number_left() == 0
                 assert await old.connection.fetchval("SELECT count(*) FROM spans WHERE level > 1") > 30
-            assert await take_over(connection)
+            assert await take_over(connection, Sealer(connection))
         await old.assert_nothing_is_lost("events")
         reading.terminate()
         connection.terminate()

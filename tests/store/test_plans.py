@@ -56,7 +56,8 @@ CREATE INDEX ON events_before (event_time);
 CREATE INDEX ON events_before (lower(orchestrator), event_time);
 CREATE OR REPLACE VIEW results AS
 SELECT id, event_time, orchestrator, region_id, payload,
-       pipeline, model, success_rate, seg_duration, round_trip_time, is_scored
+       ob_pipeline AS pipeline, ob_model AS model, ob_success_rate AS success_rate,
+       ob_seg_duration AS seg_duration, ob_round_trip_time AS round_trip_time, ob_is_scored AS is_scored
 FROM events
 UNION ALL
 SELECT id::bigint, event_time, orchestrator, region_id, payload,
@@ -82,7 +83,7 @@ def _arguments(now: datetime) -> dict[str, tuple[Any, ...]]:
     )
     many = [4] * len(spans), spans
     return {
-        "sync": (minutes, 500_000, hours),
+        "sync": (minutes, 500_000, hours, "1:1:"),
         "segments": (*many, "ai"),
         "round_trips": many,
         "round_trip_slices": ([1, 500, 900], [0, 0, 0], [1, 2, 3]),
@@ -100,6 +101,7 @@ def _arguments(now: datetime) -> dict[str, tuple[Any, ...]]:
             None,
             None,
         ),
+        "latest_results": ("0x5", now - timedelta(days=90), now, "ai", 20, None, None, None),
         "insert_stats": ("0x1", "1", "{}", "", now, str(10**12)),
         "insert_once": (["0x1"], [1], ["{}"], [None], [None], [None], [now], [10**12]),
         "count_results": (hours, now),
@@ -200,6 +202,36 @@ def test_results_of_an_orchestrator_are_counted_in_the_index_of_their_key(
     if statement == "raw_stats_part":
         read = [node for node in nodes if node.get("Relation Name") == "events" and node not in only]
         assert sum(node.get("Rows Removed by Filter", 0) for node in read) == 0
+
+
+@pytest.mark.parametrize("part", [(None, None, None), ("NONE", None, None), ("FRA", "p1", "m1")])
+def test_the_latest_results_are_found_in_the_index_and_only_they_are_read(
+    database_url: str, part: tuple[str | None, ...]
+) -> None:
+    async def explain() -> dict[str, Any]:
+        connection = await Database(database_url, connections=1, timeout_s=30).connect()
+        try:
+            await connection.execute("ALTER TABLE events SET (autovacuum_enabled = false)")
+            await connection.execute(EVENTS.format("events", "true"))
+            await connection.execute(EVENTS.format("events", "false"))
+            await connection.execute("VACUUM ANALYZE events")
+            now = await connection.fetchval("SELECT now()")
+            asked = ("0x5", now - timedelta(days=200), now, "ai", 20, *part)
+            [[text]] = await connection.fetch(
+                f"EXPLAIN (ANALYZE, FORMAT JSON) {sql('latest_results')}", *asked
+            )
+            plan: dict[str, Any] = json.loads(text)[0]["Plan"]
+            return plan
+        finally:
+            connection.terminate()
+
+    nodes = [node for node in _nodes(run(explain())) if node.get("Relation Name") == "events"]
+    found = [node for node in nodes if node["Node Type"] == "Index Only Scan"]
+    assert {node["Index Name"] for node in found} == {"events_pkey"}
+    assert sum(node["Heap Fetches"] for node in found) == 0
+    read = [node for node in nodes if node not in found]
+    assert sum(node["Actual Rows"] * node["Actual Loops"] for node in read) <= 20
+    assert sum(node.get("Rows Removed by Filter", 0) for node in read) == 0
 
 
 @pytest.mark.parametrize("is_analysed", [True, False], ids=["analysed", "not analysed"])

@@ -40,8 +40,8 @@ def test_time_that_was_summed_up_is_summed_up_again(database_url: str, empty_dat
         connect = board.database.connect
         done = await restore(connect, file, backup, on_progress=lambda *_: None, on_compare=lambda *_: None)
         assert done.stored == backup.trailer.results and not done.is_exact(backup) and done.holds(backup)
-        unsealed = "SELECT count(*) FROM spans WHERE NOT is_sealed AND span_end < $1"
-        assert await board.connection.fetchval(unsealed, now) > 10
+        pending = "SELECT count(*) FROM rollup_invalidations WHERE NOT is_applied AND until < $1"
+        assert await board.connection.fetchval(pending, now) > 10
         await board.compare_last(timedelta(days=3))
         assert await board.seal() > 10
         await board.compare_last(timedelta(days=3))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from orchboard.stats import Window
 from orchboard.store.medians import BUCKETS, buckets_of
 from orchboard.store.queries import sql
-from orchboard.store.sealing import MINUTE_WORTH, Sealer, unseal
+from orchboard.store.sealing import MINUTE_WORTH, Sealer
 from orchboard.store.spans import DAY, LEVELS, MINUTE, TEN_MINUTES, spans_between
 from tests.store.board import Board, Connection, on_board
 from tests.store.plain import PIPELINES, assert_equal_to_plain
@@ -75,9 +75,7 @@ def test_a_late_result_counts_at_once_and_after_its_spans_are_summed_up_again(da
         await board.seal()
         for days in (0.2, 1.5, 20, 60):
             late = await board.connection.fetchval("SELECT now()") - timedelta(days=days)
-            async with board.connection.transaction():
-                await board.insert(late)
-                await unseal(board.connection, late, late)
+            await board.insert(late)
             await assert_equal_to_plain(
                 board.connection, board.reader, late - timedelta(days=40), late + timedelta(days=40)
             )
@@ -95,7 +93,6 @@ def test_a_late_result_that_arrives_while_its_span_is_summed_up_is_not_forgotten
         try:
             async with board.connection.transaction():  # has stored its result, not yet committed
                 await board.insert(late)
-                await unseal(board.connection, late, late)
                 sealing = asyncio.create_task(Sealer(other).run())
                 await asyncio.sleep(0.3)
             await sealing
@@ -190,8 +187,6 @@ def test_a_busy_minute_is_summed_up_by_itself(database_url: str) -> None:
         ]
         await board.compare()
         await board.insert(busy)
-        async with board.connection.transaction():
-            await unseal(board.connection, busy, busy)
         await board.compare_last(timedelta(minutes=10))
         await board.seal()
         await board.compare_last(timedelta(minutes=10))

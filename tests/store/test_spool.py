@@ -1,12 +1,16 @@
 """The spool: while the database is away results are acknowledged, and each is stored once when it is back."""
 
 import asyncio
+import math
+import shutil
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from orchboard.background import TaskHealth
 from orchboard.errors import BadInputError, DatabaseUnavailableError, KeyReusedError
 from orchboard.store.regions import RegionDirectory
 from orchboard.store.spool import Spool
@@ -231,7 +235,7 @@ def test_scores_after_a_replay_into_spans_that_are_summed_up_are_the_plain_query
             board.changes,
             Spool(path, max_bytes=MEBIBYTE),
         )
-        replaying = asyncio.create_task(store.replay_spool())
+        replaying = asyncio.create_task(store.replay_spool(TaskHealth("replay", math.inf, 0.0)))
         await asyncio.sleep(0)
         await until_empty(store)
         replaying.cancel()
@@ -292,6 +296,120 @@ def test_the_spool_is_only_the_owners(path: Path) -> None:
     file.add([spooled(1)])
     assert {one.stat().st_mode & 0o077 for one in path.parent.iterdir()} == {0}
     file.close()
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_results_acknowledged_around_the_removal_of_the_file_are_stored_once(
+    database_url: str, path: Path, is_empty: bool
+) -> None:
+    """By two workers that have it open."""
+
+    async def work() -> None:
+        async with (
+            relayed(database_url) as relay,
+            opened(relay.url, spool=path) as one,
+            opened(relay.url, spool=path) as other,
+        ):
+            await relay.go_away()
+            assert await outcomes(submit(one, number) for number in range(20)) == [None] * 20
+            assert await outcomes(submit(other, number) for number in range(20, 40)) == [None] * 20
+            if is_empty:
+                await relay.come_back()
+                await until_empty(one)
+                await until_empty(other)
+                await relay.go_away()
+            shutil.rmtree(path.parent)
+            assert await outcomes(submit(one, number) for number in range(40, 60)) == [None] * 20
+            shutil.rmtree(path.parent)
+            assert await outcomes(submit(other, number) for number in range(60, 80)) == [None] * 20
+            await relay.come_back()
+            await until_empty(one)
+            await until_empty(other)
+        assert sorted(await stored_numbers(database_url)) == list(range(80))
+
+    run(work())
+
+
+def test_results_whose_file_is_removed_and_that_nobody_follows_are_stored(
+    database_url: str, path: Path
+) -> None:
+    async def work() -> None:
+        async with relayed(database_url) as relay, opened(relay.url, spool=path) as store:
+            await relay.go_away()
+            assert await outcomes(submit(store, number) for number in range(20)) == [None] * 20
+            path.unlink()
+            await relay.come_back()
+            await until_empty(store)
+        assert sorted(await stored_numbers(database_url)) == list(range(20))
+
+    run(work())
+
+
+def test_results_whose_file_is_removed_before_the_server_stops_are_there_for_the_next(
+    database_url: str, path: Path
+) -> None:
+    async def work() -> None:
+        async with relayed(database_url) as relay:
+            await relay.go_away()
+            async with opened(relay.url, spool=path) as store:
+                assert await outcomes(submit(store, number) for number in range(10)) == [None] * 10
+                path.unlink()
+        async with opened(database_url, spool=path) as store:
+            await until_empty(store)
+        assert await stored_numbers(database_url) == list(range(10))
+
+    run(work())
+
+
+def test_workers_that_replay_at_once_without_their_lock_store_each_result_once(
+    database_url: str, path: Path
+) -> None:
+    file = SpoolFile(path, max_bytes=16 * MEBIBYTE)
+    file.add([spooled(10**15 + n, payload=b'{"timestamp": %d}' % n) for n in range(4000)])
+    file.close()
+    lock = path.with_name(f"{path.name}.lock")
+
+    async def remove_lock() -> None:
+        while True:
+            lock.unlink(missing_ok=True)
+            await asyncio.sleep(0)
+
+    async def work() -> None:
+        async with (
+            opened(database_url, spool=path) as one,
+            opened(database_url, spool=path) as other,
+            opened(database_url, spool=path) as third,
+        ):
+            removing = asyncio.create_task(remove_lock())
+            for store in (one, other, third):
+                await until_empty(store)
+            removing.cancel()
+        assert sorted(await stored_numbers(database_url)) == list(range(4000))
+
+    run(work())
+
+
+def test_batches_that_take_too_long_become_smaller_until_they_are_stored(
+    database_url: str, path: Path
+) -> None:
+    file = SpoolFile(path, max_bytes=16 * MEBIBYTE)
+    file.add([spooled(10**15 + n, payload=b'{"timestamp": %d}' % n) for n in range(200)])
+    file.close()
+    slow = (
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN PERFORM pg_sleep(0.02); RETURN new; END';"
+        " CREATE TRIGGER slow BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION slow()"
+    )
+
+    async def work() -> None:
+        connection = await asyncpg.connect(database_url)
+        await connection.execute(slow)
+        await connection.close()
+        async with opened(database_url, spool=path, timeout_s=1.5) as store:
+            await until_empty(store)
+        assert sorted(await stored_numbers(database_url)) == list(range(200))
+
+    run(work())
 
 
 def test_receipt_times_are_exact() -> None:

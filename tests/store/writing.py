@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import asyncpg
 
+from orchboard.background import TaskHealth
 from orchboard.parsing import ParsedStats, parse_stats
 from orchboard.store.changes import Changes
 from orchboard.store.database import Database
@@ -29,7 +31,7 @@ async def opened(
     database = Database(url, connections=4, timeout_s=timeout_s)
     to_spool = None if spool is None else Spool(spool, max_bytes=16 * 1024 * 1024)
     store = Store(database, RegionDirectory(database, cache_s=60), changes, to_spool)
-    replaying = asyncio.create_task(store.replay_spool())
+    replaying = asyncio.create_task(store.replay_spool(TaskHealth("replay", math.inf, 0.0)))
     try:
         if spool is None:
             await store.regions.current()

@@ -2,16 +2,20 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from msgspec.structs import replace
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.conftest import ORCHESTRATOR, Client, ai, transcoding
+from orchboard.config import Settings
+from tests.conftest import ORCHESTRATOR, Client, StartServer, ai, transcoding
 
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 900}
+BUSY = "0x" + "c" * 40
 
 # The lowest contrast of any text with what is behind it, with that text (WCAG 2: (L1 + .05) / (L2 + .05)).
 LOWEST_CONTRAST = """() => {
@@ -102,6 +106,8 @@ def board(client: Client) -> Client:
             success_rate=number % 2,
         )
         assert client.post_stats(result).status == 200
+    unscored = ai(test_outcome="unscored", unscored_reason="why", errors=[{"error_code": "E", "count": 2}])
+    assert client.post_stats(unscored).status == 200
     assert client.post_stats(transcoding(orchestrator="0xmiscounted", success_rate=-1e300)).status == 200
     return client
 
@@ -111,6 +117,9 @@ STATES = (
     "/?job_type=ai",
     "/?region=FRA",
     f"/?orchestrator={ORCHESTRATOR}",
+    f"/?orchestrator={ORCHESTRATOR}&job_type=ai",
+    "/?orchestrator=foo",
+    "/?since=1&until=2",
     "/?region=LON",
     "/?window=x",
 )
@@ -150,19 +159,147 @@ def test_no_page_can_be_framed(browser: Browser, board: Client) -> None:
                 page.set_content(f'<iframe src="{board.url}{path}"></iframe>')
 
 
-def test_nothing_is_wider_than_the_screen(browser: Browser, board: Client) -> None:
-    with Visit(browser, board.url) as page:
-        for state in STATES:
-            page.goto(state)
-            for width in (320, 390, 768, 1060, 1280):
-                page.set_viewport_size({"width": width, "height": 800})
-                assert page.evaluate("document.documentElement.scrollWidth") <= width, (width, state)
+WIDTHS = (320, 375, 390, 641, 768, 1060, 1280, 2560)
+
+# Names as long as they may be: without a place to break, of emoji, from right to left, of combining marks, of one word.
+LONG = ("m" * 256, "🎥👩‍👩‍👧‍👦" * 32, "שלום-עולם/" * 25, "e\u0301" * 128, "a/very-long-model-name-" * 11)
+
+# The elements whose content is wider than they are and is not to be scrolled, with the text of each.
+CUT_OFF = """() => [...document.querySelectorAll('h1, p, td, th, dd, li, caption, code, label, a, summary')]
+  .filter(each => each.checkVisibility() && !each.matches('.skip, .middle') && each.getBoundingClientRect().right > innerWidth)
+  .map(each => `${each.tagName} ${each.textContent.trim().slice(0, 40)}`)"""
+
+
+def check_widths(page: Page, *paths: str) -> None:
+    for path in paths:
+        page.goto(path)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate(CUT_OFF) == [], (width, path[:90])
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (width, path[:90])
+
+
+@pytest.fixture
+def long_region(execute: Callable[[str], None]) -> str:
+    """The code of a region whose names are as long as they may be."""
+    code, name = "R" * 56, "W" * 128
+    execute(
+        f"INSERT INTO regions (name, display_name, job_type_id) SELECT '{code}', '{name}', id FROM job_types"
+    )
+    return code
+
+
+@pytest.fixture
+def busy(long_region: str, board: Client) -> Client:
+    """Also an orchestrator in every region, with every long name and all that testers may say of its results."""
+    assert board.post_stats(transcoding(region=long_region)).status == 200
+    for region in board.get("/api/regions").json()["regions"]:
+        of_type = transcoding if region["type"] == "transcoding" else ai
+        for name in (BUSY, *(f"0x{number:040x}" for number in range(11))):
+            assert board.post_stats(of_type(region=region["id"], orchestrator=name)).status == 200
+    for number, name in enumerate(LONG):
+        result = ai(
+            orchestrator=BUSY,
+            pipeline=name,
+            model=LONG[-number],
+            test_outcome="unscored" if number % 2 else name,
+            unscored_reason=name,
+            errors=[{"error_code": name, "count": 10**number} for _ in range(7)],
+        )
+        assert board.post_stats(result).status == 200
+    assert board.post_stats(ai(orchestrator=BUSY, success_rate=-1e300, round_trip_time=1e300)).status == 200
+    return board
+
+
+def test_no_page_with_results_is_wider_than_the_screen(browser: Browser, busy: Client) -> None:
+    paths = [
+        *STATES,
+        f"/?orchestrator={BUSY}",
+        f"/?orchestrator={BUSY}&job_type=ai",
+        "/?since=1&until=1.7e9",
+        "/docs",
+    ]
+    for name in LONG:
+        paths += [f"/?{urlencode({'pipeline': name, 'model': name})}", f"/?{urlencode({'pipeline': name})}"]
+    with Visit(browser, busy.url) as page:
+        check_widths(page, *paths)
+
+
+def test_a_region_of_an_ordinary_name_stays_in_one_line_on_a_phone(browser: Browser, busy: Client) -> None:
+    with Visit(browser, busy.url) as page:
+        page.goto(f"/?orchestrator={BUSY}")
+        for width in (320, 375, 390):
+            page.set_viewport_size({"width": width, "height": 800})
+            for name in ("Frankfurt", "Singapore", "Stockholm"):
+                link = page.get_by_role("link", name=name).element_handle()
+                assert page.evaluate("link => link.getClientRects().length", link) == 1, (width, name)
+
+
+def test_no_page_without_results_is_wider_than_the_screen(browser: Browser, client: Client) -> None:
+    nobody = "/?orchestrator=0x" + "b" * 40
+    paths = ("/", "/?job_type=ai", "/?region=LON", nobody, "/?orchestrator=foo", "/nowhere", f"/{'w' * 300}",
+             f"/?orchestrator={'W' * 56}", f"/?job_type={'W' * 40}", f"/?since={'W' * 40}")  # fmt: skip
+    with Visit(browser, client.url) as page:
+        check_widths(page, *paths)
+
+
+def test_the_page_of_a_database_that_is_away_is_not_wider_than_the_screen(
+    browser: Browser, settings: Settings, start_server: StartServer
+) -> None:
+    away = replace(settings, postgres="postgresql://nobody@127.0.0.1:1/nowhere")
+    with Visit(browser, start_server(away).url) as page:
+        check_widths(page, "/", "/?pipeline=" + "W" * 256)
+
+
+def test_a_choice_leaves_only_what_differs_from_the_default_in_the_url(
+    browser: Browser, board: Client
+) -> None:
+    with Visit(browser, board.url, java_script_enabled=False) as page:
+        page.goto("/")
+        urls = [f"{board.url}/"]
+
+        def choose(label: str, value: str, url: str) -> None:
+            page.get_by_label(label).select_option(value)
+            page.get_by_role("button", name="Show").click()
+            urls.append(board.url + url)
+            assert page.url == urls[-1]
+            assert page.get_by_label(label).input_value() == value
+
+        choose("Region", "FRA", "/?region=FRA")
+        choose("Window", "7d", "/?region=FRA&window=7d")
+        choose("Region", "", "/?window=7d")
+        choose("Window", "24h", "/")
+        for url in urls[-2::-1]:
+            page.go_back()
+            assert page.url == url
+        for url in urls[1:]:
+            page.go_forward()
+            assert page.url == url
+        page.goto("/?job_type=ai")
+        choose("Pipeline", "p " * 100, "/?" + urlencode({"job_type": "ai", "pipeline": "p " * 100}))
+        assert page.locator("tbody tr").count() == 6
+        choose("Pipeline", "", "/?job_type=ai")
+        model = "a/very-long-model-name-" * 10
+        choose("Model", model, "/?" + urlencode({"job_type": "ai", "model": model}))
+        assert page.locator("tbody tr").count() == 6
+
+
+def test_a_path_that_is_not_there_is_a_page_that_leads_back(browser: Browser, board: Client) -> None:
+    visit = Visit(browser, board.url)
+    with visit as page:
+        answer = page.goto("/nowhere")
+        assert answer is not None
+        assert answer.status == 404
+        assert page.get_by_role("heading", level=1).inner_text() == "There is no such page"
+        page.get_by_role("link", name="Go to the whole leaderboard").click()
+        assert page.url == f"{board.url}/"
+    assert not [each for each in visit.complaints if "404" not in each]
 
 
 @pytest.mark.parametrize(("scheme", "ground"), [("light", "rgb(251, 251, 249)"), ("dark", "rgb(16, 20, 18)")])
 def test_light_or_dark_all_text_stands_out(browser: Browser, board: Client, scheme: str, ground: str) -> None:
     with Visit(browser, board.url, color_scheme=scheme) as page:
-        for state in STATES:
+        for state in (*STATES, "/nowhere"):
             page.goto(state)
             assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == ground
             contrast, text = page.evaluate(LOWEST_CONTRAST)
@@ -186,7 +323,7 @@ def test_a_reader_chooses_sorts_and_looks_closer_without_scripts(browser: Browse
         assert page.get_by_label("Window").input_value() == "7d"
         page.get_by_role("link", name="AI", exact=True).click()
         assert "job_type=ai" in page.url
-        assert page.get_by_role("row").count() == 2
+        assert page.locator(".by-region").get_by_role("row").count() == 2
 
 
 def test_a_shortened_address_is_copied_whole(browser: Browser, board: Client) -> None:

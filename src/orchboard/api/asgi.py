@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from starlette.exceptions import HTTPException
@@ -17,7 +17,7 @@ from orchboard.api.access_log import AccessLog, Outcome, RequestIds
 from orchboard.api.endpoint import Asker, Endpoint, Handler
 from orchboard.api.params import Params
 from orchboard.api.proxies import Proxies
-from orchboard.api.refusals import error_response, refusal_response
+from orchboard.api.refusals import error_response, refusal_response, told
 from orchboard.api.responses import preflight
 from orchboard.errors import DatabaseUnavailableError, NotAuthenticatedError, Refusal
 from orchboard.leaderboard import Leaderboard
@@ -25,6 +25,7 @@ from orchboard.leaderboard import Leaderboard
 log = structlog.get_logger(__name__)
 
 _SLASHES = re.compile("//+")
+_MEDIA_TYPE = re.compile(r"\s*(text/html|application/json)\s*(?:;\s*q=([01](?:\.[0-9]{0,3})?)\s*)?(?:,|$)")
 _STOPPED = DatabaseUnavailableError("the server is stopping; try again")
 # Path and query as they were sent. The longest question there is, of two names of 256 characters that are
 # written as 12 each, has 6,500.
@@ -36,6 +37,10 @@ _LOGGED = 256
 # Asked every few seconds by whatever keeps the server running: well answered, they are worth no line.
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
+_SAID_OF = {404: "no such path", 405: "this path does not take that method"}
+
+_OF_PAGES_TOO = ("Allow", "Retry-After")
+
 _EVERY_METHOD = "GET, HEAD, POST, OPTIONS"
 
 
@@ -45,7 +50,7 @@ def api_route(endpoint: Endpoint, handler: Handler, board: Leaderboard) -> Route
     async def answer(request: Request) -> Response:
         return await handler(request, board)
 
-    return Route(endpoint.path, answer, methods=[endpoint.method], name=endpoint.name)
+    return ApiRoute(endpoint.path, answer, methods=[endpoint.method], name=endpoint.name)
 
 
 def kept_route(endpoint: Endpoint, ask: Asker, board: Leaderboard, replies: Replies) -> Route:
@@ -54,7 +59,11 @@ def kept_route(endpoint: Endpoint, ask: Asker, board: Leaderboard, replies: Repl
     async def answer(request: Request) -> Response:
         return await replies.reply(request, ask(Params(request.scope["query_string"]), board))
 
-    return Route(endpoint.path, answer, methods=[endpoint.method], name=endpoint.name)
+    return ApiRoute(endpoint.path, answer, methods=[endpoint.method], name=endpoint.name)
+
+
+class ApiRoute(Route):
+    """A route of the API: its errors are JSON, whoever asks."""
 
 
 class Application:
@@ -62,6 +71,8 @@ class Application:
 
     Trailing and doubled slashes are accepted without a redirect, OPTIONS is answered on any path, every
     refusal has its status and the JSON shape, a fault is logged and says nothing of itself.
+
+    refused_page -- the same refusal as a page, for browsers: outside the API, where they ask for HTML
     """
 
     def __init__(
@@ -71,12 +82,14 @@ class Application:
         access_log: AccessLog,
         request_ids: RequestIds,
         proxies: Proxies,
+        refused_page: Callable[[int, str, Mapping[str, str] | None], Response],
     ) -> None:
         self._router = Router(routes, redirect_slashes=False)
         self._lifespan = lifespan
         self._access_log = access_log
         self._request_ids = request_ids
         self._proxies = proxies
+        self._refused_page = refused_page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI. Scopes other than HTTP go to `lifespan`."""
@@ -112,13 +125,29 @@ class Application:
             line.refused = str(error)
             if isinstance(error, NotAuthenticatedError):
                 line.client = self._proxies.client_of(line.scope)
-            return refusal_response(error)
-        if isinstance(error, HTTPException):
-            message = {404: "no such path", 405: "this path does not take that method"}
+            response, message = refusal_response(error), told(error)
+        elif isinstance(error, HTTPException):
+            message = _SAID_OF.get(error.status_code, error.detail)
             headers = {"Allow": _with_options(error.headers["Allow"])} if error.headers else None
-            return error_response(error.status_code, message.get(error.status_code, error.detail), headers)
-        log.exception("fault", request_id=line.request_id)
-        return error_response(500, "internal error")
+            response = error_response(error.status_code, message, headers)
+        else:
+            log.exception("fault", request_id=line.request_id)
+            message = "internal error"
+            response = error_response(500, message)
+        if not self._asks_for_a_page(line.scope):
+            return response
+        headers = {name: response.headers[name] for name in _OF_PAGES_TOO if name in response.headers}
+        return self._refused_page(response.status_code, message, headers)
+
+    def _asks_for_a_page(self, scope: Scope) -> bool:
+        """Whether a request's path is not the API's, and its sender prefers HTML to JSON."""
+        if any(isinstance(route, ApiRoute) and route.path == scope["path"] for route in self._router.routes):
+            return False
+        accepted = ",".join(Request(scope).headers.getlist("accept")).lower()
+        weights: dict[str, float] = {}
+        for media_type, weight in _MEDIA_TYPE.findall(accepted):
+            weights.setdefault(media_type, float(weight or 1))
+        return weights.get("text/html", 0.0) > weights.get("application/json", 0.0)
 
 
 class AccessLine:

@@ -5,10 +5,8 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from orchboard.answers.origin import ORIGIN
 from orchboard.api.endpoint import Endpoint
-
-ORIGIN = "http://127.0.0.1:8080"
-"""Where the examples ask; whoever shows them on a server of its own puts that one's address in its place."""
 
 
 def curl(endpoint: Endpoint) -> str:

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from orchboard.answers.answer import Headers
+from orchboard.answers.origin import ORIGIN, origin_of
 from orchboard.answers.question import Question
 from orchboard.answers.replies import Replies
-from orchboard.api.curl import ORIGIN
 from orchboard.api.openapi import openapi_document, openapi_json
 from orchboard.api.responses import CACHE_CONTROL, CDN_CACHE_CONTROL, JSON_HEADERS
 from orchboard.api.schemas import REF
@@ -39,9 +39,6 @@ _PAGE_ANSWER_HEADERS: Headers = (
     (b"cdn-cache-control", CDN_CACHE_CONTROL.encode()),
     (b"content-type", b"text/html; charset=utf-8"),
 )
-
-# A Host header goes into lines that people paste into a shell.
-_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
 
 
 def documentation_routes(replies: Replies) -> list[Route]:
@@ -69,15 +66,6 @@ async def _openapi() -> bytes:
 async def _style(_: Request) -> Response:
     css = (_DIRECTORY / "page.css").read_bytes()
     return Response(css, media_type="text/css", headers=_PAGE_HEADERS)
-
-
-def origin_of(request: Request) -> str:
-    """The address that the request came to, as its sender and a proxy before us say; ORIGIN when that is no host."""
-    host = request.headers.get("host", "")
-    if not _HOST.fullmatch(host):
-        return ORIGIN
-    forwarded = request.headers.get("x-forwarded-proto", "").lower()
-    return f"{'https' if 'https' in (forwarded, request.url.scheme) else 'http'}://{host}"
 
 
 def docs_html(origin: str) -> str:

@@ -32,7 +32,8 @@ def samples_of(now: datetime, spool: SpoolState | None, *, is_database_up: bool)
     """What there is to be told; spool -- None: it can't be read."""
     yield f'orchboard_build_info{{version="{__version__}"}}', "The version that serves.", 1
     yield "orchboard_database_up", "Whether the database, migrated, answers a round trip.", is_database_up
-    yield "orchboard_spool_up", "Whether the spool can be read; 1 without one.", spool is not None
+    is_spool_up = spool is not None and spool.is_writable
+    yield "orchboard_spool_up", "Whether the spool can be read and written; 1 without one.", is_spool_up
     if spool is not None:
         yield from _of_spool(spool, now)
 

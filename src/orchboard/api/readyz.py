@@ -54,6 +54,8 @@ async def _spool(board: Leaderboard) -> str | None:
         spool = await in_time(board.store.fetch_spool_state(), "the spool")
     except DatabaseUnavailableError as refusal:
         return told(refusal)
+    if not spool.is_writable:
+        return "the spool can't be written"
     return None if spool.used < SPOOL_NEARLY_FULL else "the spool is nearly full"
 
 

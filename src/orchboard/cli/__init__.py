@@ -32,6 +32,7 @@ COMMANDS = {
     "secret": "Say where the secret is that results are signed with.",
     "tester": "Give job testers keys of their own, and take them away.",
     "migrate": "Move the database's schema up and down.",
+    "rollups": "Verify and rebuild what long windows are answered from.",
     "spool": "Look at results that are not in the database yet.",
     "backup": "Write every result to a file.",
     "restore": "Store the results of a backup.",

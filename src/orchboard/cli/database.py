@@ -7,18 +7,22 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
 
 import asyncpg
+import structlog
 
 from orchboard.config import Settings, read_settings
 from orchboard.errors import DatabaseUnavailableError, SetupError
 from orchboard.logs import configure_logs
+from orchboard.postgres_parameters import PARAMETERS
+from orchboard.store.conninfo import resolve
 from orchboard.store.database import Database
 from orchboard.store.embedded import EmbeddedPostgres, default_data_directory, existing_url
 from orchboard.store.embedded_binaries import find_binaries
 from orchboard.store.regions import RegionDirectory
 from orchboard.store.testers import TesterDirectory
+
+log = structlog.get_logger(__name__)
 
 
 def data_directory(settings: Settings) -> Path:
@@ -28,12 +32,19 @@ def data_directory(settings: Settings) -> Path:
 
 @contextmanager
 def database_url(settings: Settings) -> Iterator[str]:
-    """The URL of a database that runs; an embedded one is stopped at the end if nobody else uses it."""
+    """The URL of a database that runs; an embedded one is stopped at the end if nobody else uses it.
+
+    Logs the parameters of POSTGRES that are not honoured. Raises SetupError when it can't be used.
+    """
     if settings.postgres:
+        for ignored in resolve(settings.postgres).ignored:
+            log.warning("connection parameter ignored", parameter=ignored.name, reason=ignored.why)
         yield settings.postgres
         return
     binaries = Path(settings.postgres_bin) if settings.postgres_bin else None
     embedded = EmbeddedPostgres.start(data_directory(settings), postgres_bin=binaries)
+    for parameter in PARAMETERS.values():
+        os.environ.pop(parameter.variable, None)  # they are about other databases
     try:
         yield embedded.url
     finally:
@@ -112,18 +123,6 @@ def known_url(settings: Settings) -> str:
             "embedded one; `orchboard serve` makes it"
         )
     return url
-
-
-def without_password(url: str) -> tuple[str, str]:
-    """A database's URL without its password, and the password, unquoted; empty when there is none."""
-    parts = urlsplit(url)
-    login, at, hosts = parts.netloc.rpartition("@")
-    user, _, password = login.partition(":")
-    options = [pair for pair in parts.query.split("&") if pair]
-    in_query = [pair.partition("=")[2] for pair in options if pair.startswith("password=")]
-    kept = "&".join(pair for pair in options if not pair.startswith("password="))
-    bare = f"{parts.scheme}://{user}{at}{hosts}{parts.path}{'?' + kept if kept else ''}"
-    return bare, unquote(in_query[-1] if in_query else password)
 
 
 def find_psql(settings: Settings) -> str:

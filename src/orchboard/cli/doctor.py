@@ -42,7 +42,7 @@ def doctor(*, json: Annotated[bool, Parameter(help="As JSON.", negative="")] = F
 
     configure_logs("error")
     findings = []
-    for finding in _examine(os.environ):
+    for finding in examine(os.environ):
         findings.append(finding)
         if not json:
             print(f"{_MARKS[finding.level]} {finding.about}: {printable(finding.says)}")
@@ -55,7 +55,8 @@ def doctor(*, json: Annotated[bool, Parameter(help="As JSON.", negative="")] = F
     return 0 if is_well else 1
 
 
-def _examine(environ: Mapping[str, str]) -> Iterator[Finding]:
+def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """What `orchboard doctor` says in an environment, one finding after another."""
     from orchboard.config import SETTINGS, read_settings
     from orchboard.errors import SetupError
     from orchboard.store.diagnosis import Finding, Level
@@ -158,6 +159,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
     from orchboard.cli.database import data_directory, database_url
     from orchboard.errors import SetupError
+    from orchboard.store.conninfo import resolve
     from orchboard.store.database import Database
     from orchboard.store.diagnosis import Finding, Level, diagnose
     from orchboard.store.embedded import existing_url
@@ -174,6 +176,8 @@ def _database(settings: Settings) -> Iterator[Finding]:
     patience_s = min(settings.db_timeout_s, PATIENCE_S)
     try:
         with database_url(settings) as url:
+            for ignored in resolve(url).ignored:
+                yield Finding(Level.WARNING, "connection", f"{ignored.name} is ignored: {ignored.why}")
             database = Database(url, connections=1, timeout_s=patience_s)
             yield from asyncio.run(diagnose(database, url, timeout_s=patience_s))
     except SetupError as error:
@@ -210,18 +214,30 @@ def _spool(settings: Settings) -> Finding:
     import sqlite3
 
     from orchboard.cli.database import data_directory
+    from orchboard.errors import SetupError
     from orchboard.store.diagnosis import Finding, Level
     from orchboard.store.spool_file import SpoolFile
-    from orchboard.store.spool_place import spool_path
+    from orchboard.store.spool_place import spool_path, why_not_writable
 
     path = spool_path(data_directory(settings), settings.postgres)
     if not settings.spool_max_bytes:
         return Finding(Level.OK, "spool", "SPOOL_MAX_MB is 0: results are refused while the database is away")
+    if reason := why_not_writable(path):
+        return Finding(
+            Level.WARNING,
+            "spool",
+            f"results are refused while the database is away: {reason}",
+            "The server's user must be able to write there.",
+        )
     if not path.exists():
         return Finding(Level.OK, "spool", f"empty; results wait in {path.parent} while the database is away")
     file = SpoolFile(path, max_bytes=0)
     try:
         depth = file.depth()
+    except SetupError as error:
+        return Finding(
+            Level.WARNING, "spool", str(error), "Until then results are refused while the database is away."
+        )
     except (sqlite3.Error, OSError) as error:
         return Finding(
             Level.WARNING, "spool", f"{path} can't be read: {error}", "Its owner must be the server's user."

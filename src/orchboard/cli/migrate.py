@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from orchboard.store.ledgers import SchemaVersion
     from orchboard.store.migrate import Connect, Step
-    from orchboard.store.takeover import Progress
+from orchboard.store.takeover import Progress
 
 LOCK_WAIT_S = 600.0
 SHOW_EVERY_S, TELL_EVERY_S = 0.5, 10.0
@@ -224,6 +224,7 @@ def _take_over() -> None:
     import asyncio
     import time
 
+    from orchboard.store.sealing import Sealer
     from orchboard.store.takeover import take_over
 
     moved = spans = 0
@@ -244,7 +245,9 @@ def _take_over() -> None:
             try:
                 while True:
                     tried_at = time.monotonic()
-                    if await take_over(connection, on_batch=count_moved, on_span=count_span):
+                    if await take_over(
+                        connection, Sealer(connection), on_batch=count_moved, on_span=count_span
+                    ):
                         return
                     # Others hold the old table. A try reads all of it, so it is not worth to be at it all the time.
                     await asyncio.sleep(min(max(time.monotonic() - tried_at, SETTLE_EVERY_S), TELL_EVERY_S))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from orchboard.cli.database import Secret
     from orchboard.client import Client, Result
+    from orchboard.stats import JobType
 
 NOT_AUTHENTICATED = "request can not be authenticated"
 
@@ -32,7 +33,11 @@ def post(
         str | None, Parameter(help="The server. [ORCHBOARD_URL, else http://127.0.0.1:8080]")
     ] = None,
     example: Annotated[
-        bool, Parameter(help="Send one made-up transcoding result instead.", negative="")
+        bool,
+        Parameter(
+            help="Send one made-up result instead: transcoding, or ai when that is named in place of a file.",
+            negative="",
+        ),
     ] = False,
     key: Annotated[
         bool,
@@ -56,6 +61,7 @@ def post(
 
     ```
     orchboard post --example
+    orchboard post --example ai
     orchboard post results/*.json
     my-tester | orchboard post --url https://leaderboard.example
     ```
@@ -65,6 +71,7 @@ def post(
     from orchboard.cli.database import read_environment, signing_secret
     from orchboard.cli.output import print_json, printable, say_waiting
     from orchboard.client import Client, example_result
+    from orchboard.stats import JobType
 
     settings = read_environment()
     secret = signing_secret(settings)
@@ -72,7 +79,9 @@ def post(
     if not example and not files and sys.stdin.isatty():
         print("orchboard: reading results from the terminal; end with Ctrl-D", file=sys.stderr)
     tally = Tally()
-    results = [example_result(datetime.now(UTC))] if example else _read(files or ("-",), tally)
+    job_types = [_parse_job_type(name) for name in files or (JobType.TRANSCODING,)] if example else []
+    examples = [example_result(datetime.now(UTC), job_type) for job_type in job_types]
+    results = examples or _read(files or ("-",), tally)
     tester = settings.orchboard_tester if tester is None else tester
     _send(client, results, tally, secret=secret, tester=tester, with_key=key)
     if json:
@@ -83,8 +92,8 @@ def post(
                 f"orchboard: {printable(refusal['source'])}: {printable(refusal['error'])}", file=sys.stderr
             )
         print(tally)
-        if example and tally.stored:
-            _print_where_to_look(client.url)
+        for job_type in job_types if tally.stored else ():
+            _print_where_to_look(client.url, job_type)
     return 0 if not tally.refused else 1
 
 
@@ -167,8 +176,19 @@ def _remedy(tester: str, place: str) -> str:
     )
 
 
-def _print_where_to_look(url: str) -> None:
-    from orchboard.stats import EXAMPLE_ORCHESTRATOR
+def _parse_job_type(name: str) -> JobType:
+    from orchboard.errors import BadInputError
+    from orchboard.stats import JobType
 
-    print(f"its page:   {url}/?orchestrator={EXAMPLE_ORCHESTRATOR}")
-    print(f"as stored:  {url}/api/raw_stats?orchestrator={EXAMPLE_ORCHESTRATOR}")
+    if name not in tuple(JobType):
+        raise BadInputError(f"--example is {' or '.join(JobType)}, not {name[:40]!r}")
+    return JobType(name)
+
+
+def _print_where_to_look(url: str, job_type: JobType) -> None:
+    from orchboard.stats import EXAMPLE_ORCHESTRATOR, JobType
+
+    named = "" if job_type is JobType.TRANSCODING else f"job_type={job_type}&"
+    query = f"?{named}orchestrator={EXAMPLE_ORCHESTRATOR}"
+    print(f"its page:   {url}/{query}")
+    print(f"as stored:  {url}/api/raw_stats{query}")

@@ -11,8 +11,8 @@ TELL_EVERY_S = 10.0
 
 
 @contextmanager
-def told(doing: str) -> Iterator[Callable[[int, int], None]]:
-    """What is to be called with how many results are done, and of how many."""
+def told(doing: str, *, unit: str = "results") -> Iterator[Callable[[int, int], None]]:
+    """What is to be called with how many of a unit are done, and of how many."""
     told_at = time.monotonic()
 
     def tell(done: int, total: int) -> None:
@@ -20,7 +20,7 @@ def told(doing: str) -> Iterator[Callable[[int, int], None]]:
         bar.update(task, completed=done, total=total)
         if not sys.stderr.isatty() and time.monotonic() - told_at >= TELL_EVERY_S:
             told_at = time.monotonic()
-            print(f"{doing}: {done:,} of {total:,} results", file=sys.stderr, flush=True)
+            print(f"{doing}: {done:,} of {total:,} {unit}", file=sys.stderr, flush=True)
 
     with progress_bar() as bar:
         task = bar.add_task(doing, total=None)

@@ -45,8 +45,10 @@ def run_server(
     beside -- what runs while it serves; called with the address and the secret
     Raises SetupError for settings that can't be.
     """
+    from orchboard.serving.init import fork_from_init
     from orchboard.serving.lean import leave_out_rich
 
+    fork_from_init()
     leave_out_rich()
     import asyncio
 
@@ -223,16 +225,15 @@ def _serve_with_workers(
     spool: Path | None,
 ) -> None:
     from orchboard.serving.supervisor import Supervisor
-    from orchboard.serving.worker import CHANGES_FILE, SPOOL_FILE
-    from orchboard.store.changes import shared_file
+    from orchboard.serving.worker import SPOOL_FILE
+    from orchboard.store.changes import shared_counters
 
     os.environ["POSTGRES"] = settings.postgres
     if not settings.secret_file:  # workers read the file themselves, again when they are replaced
         os.environ["SECRET"] = settings.secret
     os.environ[SPOOL_FILE] = str(spool or "")
-    with shared_file(settings.workers) as path:
-        os.environ[CHANGES_FILE] = path
-        Supervisor(listener, settings.workers, terminal).run(must_stop=lambda: stop.is_made)
+    with shared_counters(settings.workers) as counters:
+        Supervisor(listener, settings.workers, terminal, counters).run(must_stop=lambda: stop.is_made)
 
 
 def _address(listener: socket.socket) -> str:
@@ -243,7 +244,8 @@ def _address(listener: socket.socket) -> str:
 
 
 def _print_banner(settings: Settings, address: str, *, embedded: bool, is_generated: bool) -> None:
-    from orchboard.cli.database import data_directory, secret_file, without_password
+    from orchboard.cli.database import data_directory, secret_file
+    from orchboard.postgres_url import without_password
 
     place = data_directory(settings) if embedded else without_password(settings.postgres)[0]
     lines = [f"orchboard is at   {address}", f"its data is in    {place}"]

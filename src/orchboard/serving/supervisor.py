@@ -14,7 +14,7 @@ import structlog
 
 from orchboard.errors import SetupError
 from orchboard.serving.terminal import Terminal
-from orchboard.serving.worker import work
+from orchboard.serving.worker import Inherited, work
 
 log = structlog.get_logger(__name__)
 
@@ -27,8 +27,12 @@ _SILENT_LIMIT_S = 30.0
 # A worker that was told to stop needs 10 s at most; killed at that, it would take with it what it had begun to answer.
 _LEAVE_LIMIT_S = 30.0
 
-# After a worker that ended before it served.
-_PAUSE_S = 1.0
+# After a worker that ended before it served: doubled each time, up to the second.
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 1.0, 10.0
+
+# When none serves, and none that is started gets to serve, for so long, the supervisor ends: what it was started by may
+# know better.
+_GIVE_UP_S = 60.0
 
 _LOOK_EVERY_S = 1.0
 
@@ -38,10 +42,12 @@ _HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 class _Worker:
     """One worker process, and what is known of it."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, counters: int) -> None:
         context = get_context("spawn")
         self.pulse, given = context.Pipe(duplex=False)
-        self.process = context.Process(target=work, args=(listener, given), name="worker")
+        self.process = context.Process(
+            target=work, args=(listener, given, Inherited(counters)), name="worker"
+        )
         self.process.start()
         given.close()
         self.serves = False
@@ -75,10 +81,25 @@ class Supervisor:
 
     SIGTERM and SIGINT end them and `run`. SIGHUP replaces them one by one: the next is told to leave when another
     serves in its place, so that never fewer serve than are wanted. One that dies is replaced at once.
+
+    counters -- a descriptor of the counters that they share
+    give_up_s -- how long workers may fail to start while none serves
     """
 
-    def __init__(self, listener: socket.socket, workers: int, terminal: Terminal) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        workers: int,
+        terminal: Terminal,
+        counters: int,
+        *,
+        give_up_s: float = _GIVE_UP_S,
+    ) -> None:
         self._listener = listener
+        self._counters = counters
+        self._give_up_s = give_up_s
+        self._pause_s = _FIRST_PAUSE_S
+        self._failing_since: float | None = None
         self._terminal = terminal
         self._wanted = workers
         self._workers: list[_Worker] = []
@@ -88,7 +109,8 @@ class Supervisor:
         self._signals: deque[int] = deque()
 
     def run(self, *, must_stop: Callable[[], bool] = lambda: False) -> None:
-        """Keep them running until a signal says otherwise. Raises SetupError when the first ones don't start.
+        """Keep them running until a signal says otherwise. Raises SetupError when the first ones don't start,
+        or none can be started any more.
 
         must_stop -- asked once, when signals are heeded: whether one came before
         """
@@ -114,19 +136,20 @@ class Supervisor:
     def _look_after(self) -> None:
         for worker in self._workers:
             worker.listen()
-            self._have_served |= worker.serves
+            if worker.serves:
+                self._have_served, self._failing_since, self._pause_s = True, None, _FIRST_PAUSE_S
             worker.kill_if_overdue()
         for worker in [worker for worker in self._workers if not worker.process.is_alive()]:
             self._bury(worker)
         staying = [worker for worker in self._workers if not worker.leaves]
         if time.monotonic() >= self._next_start_at:
             for _ in range(len(staying), self._wanted):
-                self._workers.append(_Worker(self._listener))
+                self._workers.append(_Worker(self._listener, self._counters))
         if self._to_replace and all(worker.serves and not worker.leaves for worker in self._workers):
             if len(staying) > self._wanted:
                 self._to_replace.popleft().leave()
             elif len(staying) == self._wanted:
-                self._workers.append(_Worker(self._listener))
+                self._workers.append(_Worker(self._listener, self._counters))
 
     def _bury(self, worker: _Worker) -> None:
         self._workers.remove(worker)
@@ -140,7 +163,16 @@ class Supervisor:
             return
         if not self._have_served:
             raise SetupError("a worker ended at its start; what it said is above")
-        self._next_start_at = time.monotonic() + _PAUSE_S
+        now = time.monotonic()
+        if not any(other.serves for other in self._workers):
+            if self._failing_since is None:
+                self._failing_since = now
+            if now - self._failing_since > self._give_up_s:
+                raise SetupError(
+                    f"no worker serves, and none could be started for {self._give_up_s:g} s; why is above"
+                )
+        self._next_start_at = now + self._pause_s
+        self._pause_s = min(self._pause_s * 2, _LAST_PAUSE_S)
         if self._to_replace:
             log.error("workers are not replaced: the new one ended at its start; the old ones go on")
             self._to_replace.clear()

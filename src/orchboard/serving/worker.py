@@ -8,21 +8,40 @@ import sys
 import threading
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import DupFd
 from pathlib import Path
+from typing import Any
 
 from orchboard.serving.lean import leave_out_rich
 
-# Tells workers where the counters are that they share.
-CHANGES_FILE = "ORCHBOARD_CHANGES_FILE"
+# Told where the counters are that workers share: by a process of a version that kept them in a file.
+_CHANGES_FILE = "ORCHBOARD_CHANGES_FILE"
 
 # Tells them where results go while the database is away; empty: nowhere.
 SPOOL_FILE = "ORCHBOARD_SPOOL_FILE"
 
 
-def work(listener: socket.socket, pulse: Connection) -> None:
+class Inherited:
+    """A descriptor as an argument of a process that is spawned; it gets the number of its own."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _detach, (DupFd(self._number),)
+
+
+def _detach(descriptor: Any) -> int:
+    number: int = descriptor.detach()
+    os.set_inheritable(number, False)
+    return number
+
+
+def work(listener: socket.socket, pulse: Connection, counters: int | None = None) -> None:
     """Serve until SIGTERM, or until the process that started this one is gone.
 
     pulse -- one byte goes there once a second, from when it serves for as long as the event loop turns
+    counters -- the only descriptor of the counters that workers share (`shared_counters`)
 
     Settings come from the environment, and no more than this is handed over: the process that starts it may be of the
     version before.
@@ -43,7 +62,9 @@ def work(listener: socket.socket, pulse: Connection) -> None:
 
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
     spool = os.environ.get(SPOOL_FILE)  # a version before knows of none
-    app = app_from_environment(Changes.shared(os.environ[CHANGES_FILE]), Path(spool) if spool else None)
+    if counters is None:
+        counters = os.open(os.environ[_CHANGES_FILE], os.O_RDWR | os.O_CLOEXEC)
+    app = app_from_environment(Changes.shared(counters), Path(spool) if spool else None)
     with suppress(KeyboardInterrupt):
         Server(app, on_pulse=beat).run(sockets=[listener])
 

@@ -21,7 +21,6 @@ from orchboard.simulate.network import Network
 from orchboard.simulate.results import Span, batch_results
 from orchboard.stats import JobType
 from orchboard.store.queries import sql
-from orchboard.store.sealing import unseal
 
 RegionIds = Mapping[tuple[str, JobType], int]
 
@@ -169,7 +168,6 @@ class _Loading:
             # A crash of the server may cost the last batches; loading again brings them back.
             await connection.execute("SET LOCAL synchronous_commit = off")
             await connection.copy_to_table("events", source=BytesIO(copy), columns=_COLUMNS, format="binary")
-            await unseal(connection, *self._span.bounds(batch))
         return self._span.size(batch)
 
 

@@ -3,12 +3,14 @@
 import fcntl
 import mmap
 import os
+import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from operator import itemgetter
+from typing import IO
 
 from orchboard.errors import SetupError
 from orchboard.parsing import ParsedStats
@@ -94,9 +96,12 @@ class Changes:
         return cls(mmap.mmap(-1, SLOTS * _COUNTER_BYTES))
 
     @classmethod
-    def shared(cls, path: str) -> "Changes":
-        """Those in a file of `shared_file`, with a free lane taken. Raises SetupError when there is none."""
-        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    def shared(cls, file: int) -> "Changes":
+        """Those behind a descriptor of `shared_counters`, with a free lane taken. Raises SetupError when there is none.
+
+        The lane is held by a lock that is dropped when the process closes any descriptor of the counters: this one is
+        kept, and has to be the only one.
+        """
         memory = mmap.mmap(file, 0)
         for lane in range(len(memory) // SLOTS // _COUNTER_BYTES):
             with suppress(OSError):
@@ -143,8 +148,18 @@ class Changes:
 
 
 @contextmanager
-def shared_file(workers: int) -> Iterator[str]:
-    """The path of a file of counters for so many workers; removed at the end."""
-    with tempfile.NamedTemporaryFile(prefix="orchboard-changes-") as file:
+def shared_counters(workers: int) -> Iterator[int]:
+    """A descriptor of counters for so many workers, closed at the end.
+
+    Behind it is memory without a name: nobody can remove it, as cleaners of the temporary directory do with files.
+    """
+    with _nameless_file() as file:
         file.truncate((workers + _SPARE_LANES) * _COUNTER_BYTES * SLOTS)
-        yield file.name
+        yield file.fileno()
+
+
+def _nameless_file() -> IO[bytes]:
+    if sys.platform == "linux":
+        with suppress(OSError):
+            return open(os.memfd_create("orchboard-changes"), "r+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)

@@ -52,7 +52,7 @@ class Sightings(Struct, frozen=True):
     """Every result, scored or not: when it came, and which pipeline and model it showed where.
 
     event_time -- microseconds since 2000, rising
-    seen -- numbers in the SeriesDirectory's `seen`; -1 where there was no pipeline or no model
+    seen -- numbers in the SeriesDirectory's `seen`; -1 where there was no pipeline or no model, or it is not scored
     """
 
     event_time: Numbers
@@ -90,7 +90,7 @@ async def read_results(row: asyncpg.Record, directory: SeriesDirectory) -> Resul
     for place, job_type in enumerate(JobType):
         mine = np.flatnonzero(is_scored & (kinds[:, 0] == place))
         scored[job_type] = Columns(event_time[mine], kinds[mine, 1], *(column[mine] for column in doubles))
-    return Results(scored, Sightings(event_time, kinds[:, 2].copy()))
+    return Results(scored, Sightings(event_time, np.where(is_scored, kinds[:, 2], -1)))
 
 
 def _integers(sent: bytes, kind: str) -> Numbers:

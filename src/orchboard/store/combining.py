@@ -19,8 +19,8 @@ async def seal_from_parts(
 ) -> bool:
     """Sum up a span from those of a shorter level that it is made of; False when they do not hold all of it.
 
-    In a transaction that has done `seal_span` and `seal_clear`. Until it ends nobody can unseal one of the parts: who
-    stores a late result unseals the shorter spans first, then waits for this one before it commits.
+    In a transaction that holds the lock of `sealing_lock` and has done `seal_span` and `seal_clear`: until it ends
+    nobody marks one of the parts as invalid.
 
     parts -- a level whose spans are never forgotten
     results -- how many the span holds

@@ -102,11 +102,6 @@ class Coverage:
             reached = ends[reached]
         return reached
 
-    def is_rewritten(self, before: "Coverage") -> bool:
-        """Whether results were added to what was not summed up yet, since another look: a span says so."""
-        open_spans = ~self._sealed & (self._ends > self.recent_since)
-        return not set(self._revisions[open_spans].tolist()) <= set(before._revisions.tolist())
-
     def split(self, since: int, until: int, *, held_since: int) -> Split:
         """A window in its parts. held_since -- from where on results are in memory: recent_since, or later."""
         summed_until = max(since, min(until, self.recent_since))

@@ -1,11 +1,11 @@
 """The database named in a URL, made when it is missing."""
 
 import asyncio
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 
 from orchboard.errors import SetupError
+from orchboard.store.hosts import Connection, Hosts
 
 # Each is only connected to in order to send one CREATE DATABASE.
 _MAINTENANCE = ("postgres", "template1")
@@ -19,32 +19,32 @@ async def ensure_database(url: str, *, timeout_s: float = 20) -> bool:
 
     Raises SetupError when it is missing and may not be created; what a connection raises otherwise.
     """
+    hosts = Hosts(url)
     try:
-        connection = await asyncpg.connect(url, timeout=timeout_s, statement_cache_size=0)
+        connection = await hosts.connect(timeout_s=timeout_s, statement_cache_size=0)
     except asyncpg.InvalidCatalogNameError as error:
         missing: asyncpg.PostgresError = error
     else:
         await connection.close()
         return False
-    name = _database_name(url)
-    if not name:
-        raise SetupError(f"the database's URL names no database, and {missing}") from missing
+    if not hosts.dbname:
+        raise SetupError(f"POSTGRES names no database, and {missing}") from missing
     for maintenance in _MAINTENANCE:
         try:
-            connection = await asyncpg.connect(
-                url, database=maintenance, timeout=timeout_s, statement_cache_size=0
+            connection = await hosts.connect(
+                timeout_s=timeout_s, database=maintenance, statement_cache_size=0
             )
         except asyncpg.PostgresError as error:
             missing = error
             continue
         try:
-            return await _create(connection, name)
+            return await _create(connection, hosts.dbname)
         finally:
             await connection.close()
-    raise SetupError(_cannot_create(name, missing)) from missing
+    raise SetupError(_cannot_create(hosts.dbname, missing)) from missing
 
 
-async def _create(connection: "asyncpg.Connection[asyncpg.Record]", name: str) -> bool:
+async def _create(connection: Connection, name: str) -> bool:
     statement = 'CREATE DATABASE "' + name.replace('"', '""') + '"'
     for pause_s in (0.1, 0.2, 0.4, 0.8, 1.6, None):
         try:
@@ -65,9 +65,3 @@ def _cannot_create(name: str, error: Exception | None) -> str:
     return (
         f"the database {name!r} does not exist and could not be created ({error}): have its owner create it"
     )
-
-
-def _database_name(url: str) -> str:
-    parts = urlsplit(url)
-    query = parse_qs(parts.query)
-    return unquote(parts.path.removeprefix("/")) or (query.get("dbname") or query.get("database") or [""])[-1]

@@ -7,11 +7,11 @@ import ssl
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TypeAlias
-from urllib.parse import urlsplit
 
 import asyncpg
 from msgspec import Struct
 
+from orchboard.store.conninfo import resolve
 from orchboard.store.database import Database
 from orchboard.store.queries import sql
 from orchboard.store.takeover import fetch_progress
@@ -176,8 +176,8 @@ _READ_ONLY = Finding(
 
 def _is_near(url: str) -> bool:
     """Whether the connection stays on this machine, as far as the URL tells."""
-    host = urlsplit(url).netloc.rpartition("@")[2]
-    return host.split(":")[0] in ("", "localhost", "127.0.0.1") or host.startswith("[::1]")
+    near = ("localhost", "127.0.0.1", "::1")
+    return all(host.is_socket or host.target in near for host in resolve(url).hosts)
 
 
 async def _ask_schema(database: Database, connection: Connection, _: str) -> list[Finding]:

@@ -106,16 +106,17 @@ class EmbeddedPostgres:
         self._stopping.set()
         if self._watcher is not None:
             self._watcher.join()
-        process = self._process
-        if process is None:
-            return
+        if self._process is not None:
+            self._end(self._process)
+            self._process = None
+
+    def _end(self, process: "subprocess.Popen[bytes]") -> None:
         # Fast shutdown; then immediate, which recovers at the next start. SIGTERM would wait for clients.
         stop_signals = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
         for stop_signal, timeout_s in zip(stop_signals, STOP_TIMEOUT_S, strict=True):
             if _ends_by(process, stop_signal, timeout_s):
                 break
             _log.warning("embedded_postgres_stops_slowly", signal=stop_signal.name)
-        self._process = None
 
     def _start_or_attach(self) -> None:
         deadline = time.monotonic() + ATTACH_TIMEOUT_S
@@ -212,6 +213,8 @@ class EmbeddedPostgres:
     def _watch(self) -> None:
         """Start Postgres again whenever it has ended, until this process stops.
 
+        One whose socket was removed, as cleaners of /tmp do, takes no connections any more: it is started again, too.
+
         What this thread starts goes when the thread does (PR_SET_PDEATHSIG means the thread, not the
         process), so it is one thread that lives as long as the process, not one for each start.
         """
@@ -219,7 +222,10 @@ class EmbeddedPostgres:
             try:
                 if self._process is not None and self._process.poll() is None:
                     bound_log(self._cluster)
-                    continue
+                    if (self._cluster.socket_directory / SOCKET).exists():
+                        continue
+                    _log.warning("embedded_postgres_socket_is_gone", directory=str(self.directory))
+                    self._end(self._process)
                 lock = self._take_lock()
                 if lock is not None:
                     _log.warning("embedded_postgres_started_again", directory=str(self.directory))

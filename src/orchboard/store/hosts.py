@@ -1,19 +1,24 @@
-"""The hosts that a database's URL names: which of them to connect to, and how long to try."""
+"""Connections to the hosts that a database's URL names: which of them to connect to, and how long to try."""
 
 from __future__ import annotations
 
+import asyncio
+import random
+import socket
+import ssl
 import time
-from typing import Any, TypeAlias
-from urllib.parse import parse_qs, urlsplit
+from typing import Any, TypeAlias, cast
 
 import asyncpg
 
+from orchboard.store.conninfo import Host, resolve
+
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-# One that does not even refuse must not use up the time of the others.
+# Limit for each of several hosts without a connect_timeout: one that never answers must not use up the others' time.
 _HOST_TIMEOUT_S = 2.0
 
-# So long after none took writes, who wants to read does not ask for one first.
+# For this long after no host took writes, readers do not look for one that does.
 _AWAY_S = 0.5
 
 _WRITABLE = ("read-write", "primary")
@@ -25,6 +30,9 @@ CANT_CONNECT = (
     asyncpg.PostgresConnectionError,
 )
 
+# Errors that another attempt, with TLS or without, would only repeat.
+_FINAL = (TimeoutError, ConnectionRefusedError, socket.gaierror, asyncpg.InvalidPasswordError)
+
 
 class NoWritableHostError(ConnectionError):
     """None of the hosts takes writes: the primary is away and no standby is promoted yet."""
@@ -34,21 +42,32 @@ class NoWritableHostError(ConnectionError):
 
 
 class Hosts:
-    """Connects to the first host that is there and is what the URL's target_session_attrs asks for.
+    """Connects to the first host that is there and is what target_session_attrs asks for.
 
-    Of several, the one that was good last is tried first, and none for longer than two seconds.
+    Of several, the one that was good last is tried first, and none for longer than connect_timeout, which is two
+    seconds when it is not given. Raises SetupError for a URL that can't be used.
     """
 
     def __init__(self, url: str) -> None:
-        self._urls = one_by_one(url)
-        target = parse_qs(urlsplit(url).query).get("target_session_attrs", [""])[-1]
-        self._can_stand_in = len(self._urls) > 1 and target in _WRITABLE
+        self._conninfo = resolve(url)
+        self._order = list(self._conninfo.hosts)
+        self._can_stand_in = len(self._order) > 1 and self._conninfo.target_session_attrs in _WRITABLE
         self._away_until = float("-inf")
 
+    @property
+    def dbname(self) -> str:
+        """The database that the URL names; empty when it names none."""
+        return self._conninfo.dbname
+
     async def connect(self, *, timeout_s: float, **options: Any) -> Connection:
-        """A connection. Raises one of CANT_CONNECT, of the host that was tried last."""
+        """A connection, with options of asyncpg.connect. Raises one of CANT_CONNECT, of the host that was tried last."""
         try:
-            return await self._connect(timeout_s, **options)
+            if self._conninfo.target_session_attrs != "prefer-standby":
+                return await self._connect(timeout_s, self._conninfo.target_session_attrs, **options)
+            try:
+                return await self._connect(timeout_s, "standby", **options)
+            except CANT_CONNECT:
+                return await self._connect(timeout_s, "any", **options)
         except CANT_CONNECT:
             self._away_until = time.monotonic() + _AWAY_S
             raise
@@ -62,7 +81,7 @@ class Hosts:
                 return await self.connect(timeout_s=timeout_s, **options)
             except CANT_CONNECT:
                 pass
-        return await self._connect(timeout_s, target_session_attrs="any", **options)
+        return await self._connect(timeout_s, "any", **options)
 
     def is_stand_in(self, connection: Any) -> bool:
         """Whether a connection reads from a standby in place of the primary: not to be kept, it may lag behind."""
@@ -70,39 +89,57 @@ class Hosts:
             return False
         return bool(getattr(connection.get_settings(), "in_hot_standby", "off") == "on")
 
-    async def _connect(self, timeout_s: float, **options: Any) -> Connection:
-        host_timeout_s = timeout_s if len(self._urls) == 1 else min(timeout_s, _HOST_TIMEOUT_S)
+    async def _connect(self, timeout_s: float, target: str, **options: Any) -> Connection:
+        limit_s = self._conninfo.connect_timeout_s or (
+            timeout_s if len(self._order) == 1 else _HOST_TIMEOUT_S
+        )
         failure: Exception = NoWritableHostError()
-        for url in tuple(self._urls):
+        if self._conninfo.in_random_order:
+            random.shuffle(self._order)
+        for host in tuple(self._order):
             try:
-                connection: Connection = await asyncpg.connect(url, timeout=host_timeout_s, **options)
+                async with asyncio.timeout(min(timeout_s, limit_s)):
+                    connection = await self._connect_to(
+                        host, target_session_attrs=target, timeout=timeout_s, **options
+                    )
             except asyncpg.TargetServerAttributeNotMatched:
                 failure = NoWritableHostError()
             except CANT_CONNECT as error:
                 failure = error
             else:
-                if "target_session_attrs" not in options:
-                    self._urls.remove(url)
-                    self._urls.insert(0, url)
+                if target == self._conninfo.target_session_attrs:
+                    self._order.remove(host)
+                    self._order.insert(0, host)
                 return connection
         raise failure
 
+    async def _connect_to(self, host: Host, **options: Any) -> Connection:
+        first, *second = (False,) if host.is_socket else self._conninfo.tls.attempts
+        try:
+            return await self._attempt(host, with_tls=first, **options)
+        except (OSError, asyncpg.InvalidAuthorizationSpecificationError) as error:
+            if not second or isinstance(error, _FINAL):
+                raise
+        return await self._attempt(host, with_tls=not first, **options)
 
-def one_by_one(url: str) -> list[str]:
-    """A URL for each host of one that names several; where they can't be told apart, or are asked for a preference
-    among them, just that.
-
-    >>> one_by_one("postgresql://u:p@a:1,b/db?target_session_attrs=primary")
-    ['postgresql://u:p@a:1/db?target_session_attrs=primary', 'postgresql://u:p@b/db?target_session_attrs=primary']
-    """
-    parts = urlsplit(url)
-    login, at, hosts = parts.netloc.rpartition("@")
-    options = parse_qs(parts.query)
-    if (
-        "," not in hosts
-        or "host" in options
-        or "port" in options
-        or "prefer-standby" in options.get("target_session_attrs", ())
-    ):
-        return [url]
-    return [parts._replace(netloc=f"{login}{at}{host}").geturl() for host in dict.fromkeys(hosts.split(","))]
+    async def _attempt(self, host: Host, *, with_tls: bool, **options: Any) -> Connection:
+        """One connection to one host. Every parameter is given, so that the driver looks up none by itself."""
+        conninfo = self._conninfo
+        dbname = options.pop("database", conninfo.dbname or conninfo.user)
+        context: ssl.SSLContext | bool = conninfo.tls.context(host.name) if with_tls else False
+        connection: Any = await asyncpg.connect(
+            host=host.target,
+            port=host.port,
+            user=conninfo.user,
+            password=conninfo.password_at(host, dbname),
+            database=dbname,
+            ssl=context,
+            direct_tls=with_tls and conninfo.tls.direct,
+            server_settings={**conninfo.server_settings, **options.pop("server_settings", {})},
+            krbsrvname=conninfo.krbsrvname,
+            gsslib="gssapi",
+            **options,
+        )
+        # asyncpg has no other way to its socket.
+        conninfo.keepalives.set_on(connection._transport.get_extra_info("socket"))
+        return cast("Connection", connection)

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import asyncpg
 
+from orchboard.store.clock import DatabaseClock
 from orchboard.store.database import LOST
 from orchboard.store.kept_connection import KeptConnection, NotSentError
 from orchboard.store.queries import sql
@@ -24,9 +25,11 @@ class Inserts:
     flight_s -- how long one statement may take
     """
 
-    def __init__(self, connection: KeptConnection, *, timeout_s: float, flight_s: float) -> None:
+    def __init__(
+        self, connection: KeptConnection, clock: DatabaseClock, *, timeout_s: float, flight_s: float
+    ) -> None:
         self._connection = connection
-        self._receipts = Receipts(connection)
+        self._receipts = Receipts(connection, clock)
         self._timeout_s = timeout_s
         self._flight_s = flight_s
         self._limit = TimeLimit()
@@ -34,8 +37,8 @@ class Inserts:
     async def send(self, group: Sequence[QueuedRow]) -> Set[str | None]:
         """Store a group, all or none; which Idempotency-Keys were new, with None among them.
 
-        Raises as KeptConnection.fetch. After anything but NotSentError and BAD_ROW nobody knows what became of it: then
-        each result has the receipt that it was sent with, and with that is stored once, however often it is sent.
+        Raises as KeptConnection.fetch. After anything but NotSentError and a refusal (row_errors.py) nobody knows what
+        became of it: then each result has the receipt that it was sent with, and with that is stored once, however often it is sent.
         """
         if any(
             row.receipt is not None or row.key is not None or _BETWEEN in row.parsed.orchestrator

@@ -5,8 +5,9 @@ from typing import Any
 
 import asyncpg
 
-from orchboard.store.database import BAD_ROW, Database, send
+from orchboard.store.database import Database, send
 from orchboard.store.pool import MAX_IDLE_S, close
+from orchboard.store.row_errors import is_refusal
 
 # Undone by Postgres through no fault of the statement: another transaction was in its way.
 _UNDONE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
@@ -18,12 +19,16 @@ class NotSentError(Exception):
 
 
 class KeptConnection:
-    """A connection with its statements prepared and planned once; made anew when it was lost."""
+    """A connection with its statements prepared and planned once; made anew when it was lost.
+
+    number -- counts the connections made so far
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._used_at = 0.0
+        self.number = 0
 
     async def open(self) -> None:
         """Connect, unless connected. Raises what connecting and migrating raise."""
@@ -32,24 +37,24 @@ class KeptConnection:
         if self._connection is None:
             await self._database.open()
             self._connection = await self._database.connect(planned_once=True)
+            self.number += 1
             self._used_at = time.monotonic()
 
     async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """The rows of one statement, in a transaction of its own.
 
-        Raises NotSentError when it was surely not sent, one of BAD_ROW when it was refused and undone; after
-        anything else nobody knows whether it was carried out.
+        Raises NotSentError when it was surely not sent, a PostgresError that `is_refusal` when it was refused and undone;
+        after anything else nobody knows whether it was carried out.
         """
         for attempts_left in reversed(range(_ATTEMPTS)):
             try:
                 rows = await self._send(statement, *arguments)
-            except BAD_ROW:
-                raise
             except _UNDONE:
                 if not attempts_left:
                     raise
-            except BaseException:
-                await self.close()
+            except BaseException as error:
+                if not is_refusal(error):
+                    await self.close()
                 raise
             else:
                 self._used_at = time.monotonic()

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from orchboard.stats import JobType, Pipeline, StatsQuery, Window
 from orchboard.store.changes import Changes
+from orchboard.store.clock import DatabaseClock
 from orchboard.store.columns import Columns, Doubles
 from orchboard.store.coverage import SpanKey, Split
 from orchboard.store.database import Database
@@ -17,7 +18,7 @@ from orchboard.store.medians import ResealedError, RoundTrips, medians_of, read_
 from orchboard.store.moments import to_datetime, to_moment
 from orchboard.store.places import distinct, ranked
 from orchboard.store.queries import sql
-from orchboard.store.recent import Recent
+from orchboard.store.recent import Recent, RegionsChangedError
 from orchboard.store.regions import RegionDirectory
 from orchboard.store.sealed import Sealed
 from orchboard.store.series import Cell, Numbers, PipelineModel, SeriesDirectory
@@ -49,34 +50,68 @@ class Means(Struct, frozen=True):
     round_trip_time: Doubles
 
 
+class _Held(Struct):
+    """What is in memory: about the regions as they were when the first of it was read.
+
+    seen_of -- what some sealed spans saw, all together: the next window mostly has the same in it
+    """
+
+    series: SeriesDirectory
+    recent: Recent
+    sealed: Sealed
+    seen_of: tuple[tuple[SpanKey, ...], Numbers] = (), np.zeros(0, np.int64)
+
+
 class MeansReader:
     """Reads means, medians and pipelines. Raises DatabaseUnavailableError.
 
     Each answer holds everything that this host acknowledged before it was asked for.
     """
 
-    def __init__(self, database: Database, regions: RegionDirectory, changes: Changes) -> None:
+    def __init__(
+        self,
+        database: Database,
+        regions: RegionDirectory,
+        changes: Changes,
+        clock: DatabaseClock,
+    ) -> None:
         self._database = database
-        self._series = SeriesDirectory(database, regions)
-        self._recent = Recent(database, self._series, changes)
-        self._sealed = Sealed(database, self._series)
-        self._seen_of: tuple[tuple[SpanKey, ...], Numbers] = (), np.zeros(0, np.int64)
+        self._regions = regions
+        self._changes = changes
+        self._clock = clock
+        self._held = self._nothing_held()
+
+    def _nothing_held(self) -> _Held:
+        series = SeriesDirectory(self._database, self._regions)
+        return _Held(
+            series,
+            Recent(self._database, series, self._changes, self._clock),
+            Sealed(self._database, series),
+        )
+
+    async def _forget(self, held: _Held) -> None:
+        """Hold nothing any more, unless somebody has done so: a region is not what it was."""
+        if self._held is held:
+            self._held = self._nothing_held()
+            self._changes.note_late()
+            self._changes.note_everything()
+            await self._regions.read()
 
     async def fetch_means(self, query: StatsQuery) -> Means:
         """The means of each group that the query asks for."""
         job_type = query.job_type
 
-        async def read(split: Split) -> tuple[list[Sums], list[Columns]]:
-            sums = await self._sealed.sums(split.whole, job_type)
+        async def read(held: _Held, split: Split) -> tuple[list[Sums], list[Columns]]:
+            sums = await held.sealed.sums(split.whole, job_type)
             if split.unsummed:
                 rows = await self._database.fetch(sql("unsummed_segments"), *_arrays(split), job_type)
-                sums.append(await unsummed_sums_of(rows, self._series))
-            return sums, await self._pieces(split, job_type)
+                sums.append(await unsummed_sums_of(rows, held.series))
+            return sums, await _pieces(held, split, job_type)
 
-        def finish(found: tuple[list[Sums], list[Columns]], split: Split) -> Means:
+        def finish(held: _Held, found: tuple[list[Sums], list[Columns]], split: Split) -> Means:
             sums, columns = found
-            columns.append(self._recent.scored(job_type, *split.recent))
-            return self._means(add_up(sums, columns, len(self._series)), query)
+            columns.append(held.recent.scored(job_type, *split.recent))
+            return _means(held.series, add_up(sums, columns, len(held.series)), query)
 
         return await self._read(query.window, read, finish)
 
@@ -89,39 +124,35 @@ class MeansReader:
                     lists, lambda *parts: self._database.fetch(sql("round_trip_slices"), *parts)
                 )
             except ResealedError:
-                self._recent.look_again()
+                self._held.recent.look_again()
 
     async def fetch_pipelines(self, window: Window, region: str | None) -> tuple[Pipeline, ...]:
         """The pipelines with models and regions, all sorted."""
 
-        async def read(split: Split) -> list[Numbers]:
-            seen = [await self._seen_in(tuple(split.whole))]
+        async def read(held: _Held, split: Split) -> list[Numbers]:
+            seen = [await _seen_in(held, tuple(split.whole))]
             if split.unsummed:
                 rows = await self._database.fetch(sql("unsummed_pipelines"), *_arrays(split))
                 columns = ([row[place] for row in rows] for place in range(3))
-                seen.append(await self._series.seen_of(*columns))
+                seen.append(await held.series.seen_of(*columns))
             for piece in split.pieces:
-                sightings = (await self._sealed.results(piece.span)).sightings
+                sightings = (await held.sealed.results(piece.span)).sightings
                 seen.append(sightings.between(piece.since, piece.until).seen)
             return seen
 
-        def finish(seen: list[Numbers], split: Split) -> tuple[Pipeline, ...]:
-            seen.append(self._recent.sightings(*split.recent).seen)
+        def finish(held: _Held, seen: list[Numbers], split: Split) -> tuple[Pipeline, ...]:
+            seen.append(held.recent.sightings(*split.recent).seen)
             shown = np.concatenate(seen)
-            places = distinct(shown[shown >= 0], len(self._series.seen))
-            return _pipelines(tuple([self._series.seen[place] for place in places.tolist()]), region)
+            places = distinct(shown[shown >= 0], len(held.series.seen))
+            return _pipelines(tuple([held.series.seen[place] for place in places.tolist()]), region)
 
         return await self._read(window, read, finish)
 
-    async def _seen_in(self, spans: tuple[SpanKey, ...]) -> Numbers:
-        """What sealed spans saw, all together. Kept for the next window, which mostly has the same in it."""
-        if spans != self._seen_of[0]:
-            seen = np.concatenate([np.zeros(0, np.int64), *await self._sealed.seen(spans)])
-            self._seen_of = spans, distinct(seen, len(self._series.seen))
-        return self._seen_of[1]
-
     async def _read(
-        self, window: Window, read: Callable[[Split], Awaitable[T]], finish: Callable[[T, Split], R]
+        self,
+        window: Window,
+        read: Callable[[_Held, Split], Awaitable[T]],
+        finish: Callable[[_Held, T, Split], R],
     ) -> R:
         """What the parts of a window come to.
 
@@ -133,37 +164,35 @@ class MeansReader:
         since, until = to_moment(window.since), to_moment(window.until) + 1
         came_at = time.monotonic()
         while True:
-            check = await self._recent.begin_read(came_at)
-            generation = self._recent.generation
+            held = self._held
+            recent = held.recent
             try:
+                check = await recent.begin_read(came_at)
+                generation = recent.generation
                 before = None
-                while before != (at_hand := (self._recent.coverage, self._recent.held_since)):
+                while before != (at_hand := (recent.coverage, recent.held_since)):
                     before = at_hand
                     split = at_hand[0].split(since, until, held_since=at_hand[1])
-                    found = await read(split)
-                answer = finish(found, split)
+                    found = await read(held, split)
+                answer = finish(held, found, split)
                 if check is not None:
                     await check
-                if check is None or generation == self._recent.generation:
+                if check is None or generation == recent.generation:
                     return answer
             except ResealedError:
-                self._recent.look_again()
+                recent.look_again()
                 came_at = time.monotonic()
-
-    async def _pieces(self, split: Split, job_type: JobType) -> list[Columns]:
-        return [
-            (await self._sealed.results(piece.span)).scored[job_type].between(piece.since, piece.until)
-            for piece in split.pieces
-        ]
+            except RegionsChangedError:
+                await self._forget(held)
 
     async def _round_trips(self, query: StatsQuery) -> list[RoundTrips]:
         """The round trips that medians are taken from."""
 
-        async def read(split: Split) -> tuple[list[RoundTrips], list[Columns]]:
-            lists = [each for of_span in await self._sealed.round_trips(split.whole) for each in of_span]
+        async def read(held: _Held, split: Split) -> tuple[list[RoundTrips], list[Columns]]:
+            lists = [each for of_span in await held.sealed.round_trips(split.whole) for each in of_span]
             if split.unsummed:
                 rows = await self._database.fetch(sql("unsummed_round_trips"), *_arrays(split))
-                codes = await self._series.region_codes({row["region_id"] for row in rows})
+                codes = await held.series.region_codes({row["region_id"] for row in rows})
                 lists += [
                     RoundTrips(
                         (row["pipeline"], row["model"]),
@@ -172,59 +201,81 @@ class MeansReader:
                     )
                     for row in rows
                 ]
-            return lists, await self._pieces(split, JobType.AI)
+            return lists, await _pieces(held, split, JobType.AI)
 
-        def finish(found: tuple[list[RoundTrips], list[Columns]], split: Split) -> list[RoundTrips]:
+        def finish(
+            held: _Held, found: tuple[list[RoundTrips], list[Columns]], split: Split
+        ) -> list[RoundTrips]:
             lists, columns = found
-            columns.append(self._recent.scored(JobType.AI, *split.recent))
+            columns.append(held.recent.scored(JobType.AI, *split.recent))
             for each in columns:
-                lists += self._successes(each, query.region)
-            model = None if query.pipeline is None else (query.pipeline, query.model)
+                lists += _successes(held.series, each, query.region)
             return [
                 each
                 for each in lists
-                if (model is None or each.model == model)
+                if _is_asked(query, each.model)
                 and (query.region is None or each.region in (None, query.region))
             ]
 
         return await self._read(query.window, read, finish)
 
-    def _successes(self, columns: Columns, region: str | None) -> list[RoundTrips]:
-        """Results' round trips, those of one region if one is asked for."""
-        counts = (columns.success_rate == 1) & (columns.round_trip_time != 0)
-        cell, model = self._series.places_of(columns.series[counts])
-        values = columns.round_trip_time[counts]
-        if region is not None:
-            there = self._series.cells_where(None, region)[cell]
-            model, values = model[there], values[there]
-        return [
-            RoundTrips(self._series.models[place], None, values[model == place])
-            for place in distinct(model, len(self._series.models)).tolist()
-        ]
 
-    def _means(self, sums: Sums, query: StatsQuery) -> Means:
-        """The sums of the groups that are asked for, divided."""
-        cell, model = self._series.places_of(sums.series)
-        asked = np.ones(len(cell), np.bool_)
-        if query.orchestrator is not None or query.region is not None:
-            asked &= self._series.cells_where(query.orchestrator, query.region)[cell]
-        if query.pipeline is not None:
-            models = self._series.models
-            place = models.index(name) if (name := (query.pipeline, query.model)) in models else -1
-            asked &= model == place
-        in_order, ranks = self._series.order_of_cells()
-        present, cell = ranked(ranks[cell[asked]], len(ranks))
-        results = sums.results[asked].astype(np.float64, copy=False)
-        return Means(
-            [in_order[rank] for rank in present.tolist()],
-            self._series.models,
-            cell,
-            model[asked],
-            results,
-            sums.success_rate[asked] / results,
-            sums.seg_duration[asked] / results,
-            sums.round_trip_time[asked] / results,
-        )
+async def _seen_in(held: _Held, spans: tuple[SpanKey, ...]) -> Numbers:
+    """What sealed spans saw, all together."""
+    if spans != held.seen_of[0]:
+        seen = np.concatenate([np.zeros(0, np.int64), *await held.sealed.seen(spans)])
+        held.seen_of = spans, distinct(seen, len(held.series.seen))
+    return held.seen_of[1]
+
+
+async def _pieces(held: _Held, split: Split, job_type: JobType) -> list[Columns]:
+    return [
+        (await held.sealed.results(piece.span)).scored[job_type].between(piece.since, piece.until)
+        for piece in split.pieces
+    ]
+
+
+def _successes(series: SeriesDirectory, columns: Columns, region: str | None) -> list[RoundTrips]:
+    """Results' round trips, those of one region if one is asked for."""
+    counts = (columns.success_rate == 1) & (columns.round_trip_time != 0)
+    cell, model = series.places_of(columns.series[counts])
+    values = columns.round_trip_time[counts]
+    if region is not None:
+        there = series.cells_where(None, region)[cell]
+        model, values = model[there], values[there]
+    return [
+        RoundTrips(series.models[place], None, values[model == place])
+        for place in distinct(model, len(series.models)).tolist()
+    ]
+
+
+def _means(series: SeriesDirectory, sums: Sums, query: StatsQuery) -> Means:
+    """The sums of the groups that are asked for, divided."""
+    cell, model = series.places_of(sums.series)
+    asked = np.ones(len(cell), np.bool_)
+    if query.orchestrator is not None or query.region is not None:
+        asked &= series.cells_where(query.orchestrator, query.region)[cell]
+    if query.pipeline is not None or query.model is not None:
+        asked &= np.array([_is_asked(query, name) for name in series.models], np.bool_)[model]
+    in_order, ranks = series.order_of_cells()
+    present, cell = ranked(ranks[cell[asked]], len(ranks))
+    results = sums.results[asked].astype(np.float64, copy=False)
+    return Means(
+        [in_order[rank] for rank in present.tolist()],
+        series.models,
+        cell,
+        model[asked],
+        results,
+        sums.success_rate[asked] / results,
+        sums.seg_duration[asked] / results,
+        sums.round_trip_time[asked] / results,
+    )
+
+
+def _is_asked(query: StatsQuery, name: PipelineModel) -> bool:
+    """Whether a query includes the results of a pipeline and model; each may stand alone."""
+    pipeline, model = name
+    return query.pipeline in (None, pipeline) and query.model in (None, model)
 
 
 def _arrays(split: Split) -> tuple[list[object], list[object]]:

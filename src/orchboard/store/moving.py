@@ -8,6 +8,7 @@ from typing import TypeAlias
 import asyncpg
 
 from orchboard.store.queries import sql
+from orchboard.store.watchdog import background_transaction
 from orchboard.window import EARLIEST, LATEST
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -62,9 +63,12 @@ class Mover:
         loop, down_to = asyncio.get_running_loop(), LATEST
         while self.reached > EARLIEST:
             began_at = loop.time()
-            async with self._connection.transaction():
+            async with background_transaction(self._connection):
                 # A crash may cost the last batches whole: they are then where they were, and moved again.
-                await self._connection.execute("SET LOCAL synchronous_commit = off")
+                # Moving changes no answer, so no rollup is invalidated.
+                await self._connection.execute(
+                    "SET LOCAL synchronous_commit = off; SET LOCAL orchboard.is_moving = 'on'"
+                )
                 row = await self._connection.fetchrow(sql("move_results"), self._before, BATCH)
             assert row is not None  # noqa: S101 - it counts, so it always has one
             if not row["number"]:

@@ -10,7 +10,6 @@ import asyncpg
 import structlog
 
 from orchboard.errors import SetupError
-from orchboard.store.hosts import NoWritableHostError
 from orchboard.store.migrate import Step, ensure_database, migrate_to
 from orchboard.tasks import end
 
@@ -61,10 +60,7 @@ class Opening:
             raise
 
     async def _migrate(self) -> None:
-        try:
-            await ensure_database(self._url, timeout_s=self._timeout_s)
-        except asyncpg.TargetServerAttributeNotMatched as error:
-            raise NoWritableHostError from error
+        await ensure_database(self._url, timeout_s=self._timeout_s)
         steps: list[Step] = []
         try:
             await migrate_to(self._connect, on_step=lambda step: _log_step(step, steps))

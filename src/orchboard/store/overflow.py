@@ -14,8 +14,8 @@ def keep(spool: Spool, rows: Iterable[QueuedRow]) -> None:
     """Have the spool keep rows; whoever waits for one is told when it is on the disk, or why it is not."""
     ago = time.time() - asyncio.get_running_loop().time()
     for row in rows:
-        if row.stored.done():
-            continue  # its sender left
+        if row.stored.done() or row.is_kept:
+            continue  # its sender left, or it is on its way
         row.is_kept = True
         spool.add(_spooled(row, ago)).add_done_callback(partial(_settle, row))
 

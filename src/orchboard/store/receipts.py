@@ -6,14 +6,15 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
+from orchboard.store.clock import MAX_AGE_S, DatabaseClock
 from orchboard.store.kept_connection import KeptConnection
 from orchboard.store.queries import sql
 
 # So many ids are taken at once, if so many were used since the last time; what is left at the end is lost.
 _FIRST_BLOCK, _LAST_BLOCK = 100, 1_000
 
-# How old what is known of the database's clock may get.
-_CLOCK_S = 60.0
+# A measurement that moves the clock back by less than this is a better one; more is a step.
+_JITTER = timedelta(seconds=1)
 
 
 class Receipt(Struct, frozen=True):
@@ -29,34 +30,43 @@ class Receipts:
     connection -- the one that the results are sent on
     """
 
-    def __init__(self, connection: KeptConnection) -> None:
+    def __init__(self, connection: KeptConnection, clock: DatabaseClock) -> None:
         self._connection = connection
+        self._clock = clock
         self._ids: Sequence[int] = ()
         self._next = 0
         self._block = _FIRST_BLOCK
-        self._offset = timedelta()
-        self._read_at = -_CLOCK_S
+        self._measured_on = 0  # which connection
+        self._latest = datetime.min.replace(tzinfo=UTC)
 
     def has(self, number: int) -> bool:
-        """Whether there are so many without reading."""
-        return self._next + number <= len(self._ids) and time.monotonic() - self._read_at <= _CLOCK_S
+        """Whether there are that many without asking the database; never on a new connection, whose clock may differ."""
+        return (
+            self._next + number <= len(self._ids)
+            and self._measured_on == self._connection.number
+            and self._clock.age_s <= MAX_AGE_S
+        )
 
     def take(self, number: int) -> tuple[datetime, Sequence[int]]:
-        """A receipt time for results that are sent now, and their ids, rising; as many as it `has`."""
+        """A receipt time for results that are sent now, never before the last one, and their ids, rising.
+
+        As many as it `has`. Only a step of the database's clock takes receipt times back.
+        """
         first, self._next = self._next, self._next + number
-        return datetime.now(UTC) + self._offset, self._ids[first : self._next]
+        now = self._clock.now()
+        if now < self._latest < now + _JITTER:
+            now = self._latest
+        self._latest = now
+        return now, self._ids[first : self._next]
 
     async def read(self, number: int) -> None:
-        """Have so many, and more. Raises what sending raises."""
+        """Have that many, and more; measure the clock. Raises what sending raises."""
         left = self._ids[self._next :]
         wanted = 0 if len(left) >= number else max(number, self._block)
-        earliest = datetime.now(UTC)
+        sent_at = time.monotonic()
         [row] = await self._connection.fetch(sql("reserve"), wanted)
-        latest = datetime.now(UTC)
-        # The database looked at its clock between the two: if that can be one clock, it is.
-        is_ours = earliest <= row["now"] <= latest
-        self._offset = timedelta() if is_ours else row["now"] - earliest - (latest - earliest) / 2
+        self._clock.measure(row["now"], sent_at, time.monotonic())
+        self._measured_on = self._connection.number
         if wanted:
             self._block = min(self._block * 4, _LAST_BLOCK)
             self._ids, self._next = [*left, *row["ids"]], 0
-        self._read_at = time.monotonic()

@@ -1,14 +1,16 @@
-"""The newest results, in memory: those that are not summed up yet, brought up to date before they are used."""
+"""The tail: results newer than the watermark, in memory, brought up to date before they are used."""
 
 import asyncio
 import math
 import time
+from typing import NamedTuple
 
 import asyncpg
 import numpy as np
 
 from orchboard.stats import JobType
-from orchboard.store.changes import ELSEWHERE, EVERYTHING, LATE, SERVES_S, Changes, job_type_slot
+from orchboard.store.changes import ELSEWHERE, EVERYTHING, SERVES_S, Changes, job_type_slot
+from orchboard.store.clock import DatabaseClock
 from orchboard.store.columns import Columns, Results, Sightings, read_results
 from orchboard.store.coverage import Coverage
 from orchboard.store.database import Database
@@ -16,19 +18,37 @@ from orchboard.store.growing import Growing
 from orchboard.store.moments import SECOND, to_datetime, to_moment
 from orchboard.store.queries import sql
 from orchboard.store.series import SeriesDirectory
+from orchboard.store.snapshots import SnapshotHistory
 from orchboard.store.spans import TEN_MINUTES
 from orchboard.tasks import be_seen
 
-# How far behind the last reading the next begins. A result's receipt time is when its statement began: one that took
-# longer than this to commit is not among the newest, and found by counting those before.
+# How far before the last reading the next begins: results are mostly committed in the order of their receipt times.
 _OVERLAP = SECOND // 10
 
-# How many results before a reading are counted, so that what came late, and what was removed, is found: 0.2 ms. Beyond
-# these, our own writer tells of them (`Changes.note_late`), and those of others are found when they are summed up.
-_COUNTED = 2_000
+# What is older than that, and not noted as late, was inserted up to a second (migration 11) after its receipt time, in
+# a transaction that the last reading did not see. It is found by counting. The rest is for steps of the clock.
+_LATE = 2 * SECOND
 
-# The most that is held, some 15 MB; what is older is then answered as what is unsummed.
+# A step back of the database's clock that makes a reading begin anew.
+_STEP_S = 0.5
+
+# Applied invalidations are kept for ten minutes (upkeep.py): a reading older than this begins anew.
+_FORGETS_S = 300.0
+
+# The most that is held, some 15 MB; what is older is then aggregated in SQL.
 MOST_HELD = 300_000
+
+
+class RegionsChangedError(Exception):
+    """A region's code or job type is another one now: what is in memory is about the old one."""
+
+
+class _Reading(NamedTuple):
+    """A row of `sync`, and how far the database's clock is ahead of time.monotonic's, at least and at most, in seconds."""
+
+    row: asyncpg.Record
+    least_offset_s: float
+    most_offset_s: float
 
 
 class Recent:
@@ -38,22 +58,24 @@ class Recent:
     generation -- another whenever a reading has found something
     """
 
-    def __init__(self, database: Database, directory: SeriesDirectory, changes: Changes) -> None:
+    def __init__(
+        self, database: Database, directory: SeriesDirectory, changes: Changes, clock: DatabaseClock
+    ) -> None:
         self._database = database
         self._directory = directory
         self._changes = changes
+        self._clock = clock
         self._token_now = changes.token_of(
             EVERYTHING, ELSEWHERE, *(job_type_slot(job_type) for job_type in JobType)
         )
-        self._late_now = changes.token_of(LATE)
         self._token: object = None
-        self._late: object = None
         self._began_at = -math.inf
         self._reading: asyncio.Future[None] | None = None
         self._read_until = 0
+        self._offset_s = -math.inf
         self._coverage: Coverage | None = None
         self._coverage_text = ""
-        self._snapshot = ""
+        self._snapshots = SnapshotHistory()
         self._scored = {job_type: Growing(np.int64, np.int64, *[np.float64] * 3) for job_type in JobType}
         self._sightings = Growing(np.int64, np.int64)
         self._was_unchanged = False  # by the last reading
@@ -91,7 +113,8 @@ class Recent:
     async def read(self, came_at: float) -> None:
         """Have everything that was committed before `came_at`, on time.monotonic's clock: one reading, however many ask.
 
-        On other hosts: everything that was committed SERVES_S before. Raises DatabaseUnavailableError.
+        On other hosts: everything that was committed SERVES_S before.
+        Raises DatabaseUnavailableError, RegionsChangedError.
         """
         while not self._serves(came_at):
             if self._reading is None:
@@ -100,7 +123,7 @@ class Recent:
                 await asyncio.shield(self._reading)
 
     async def _read_for_all(self) -> None:
-        """One reading. Who waits for it shares its failure; when it is only broken off, he reads himself."""
+        """Read once for all waiters (single-flight). They get the same exception; after a cancellation one reads again."""
         reading = self._reading = asyncio.get_running_loop().create_future()
         reading.add_done_callback(be_seen)
         try:
@@ -123,52 +146,78 @@ class Recent:
         )
 
     async def _read(self) -> None:
-        began_at, token, late = time.monotonic(), self._token_now(), self._late_now()
+        began_at, token = time.monotonic(), self._token_now()
         if token == self._token and await self._is_unchanged():
             self._began_at = began_at
             self._was_unchanged = True
             return
         self._was_unchanged = False
-        coverage = before = self._coverage or await self._fetch_coverage()
-        earlier = self._sightings.arrays()[0]
-        if late == self._late:
+        coverage, text = self._coverage or await self._fetch_coverage(), self._coverage_text
+        if is_known := began_at - self._began_at < _FORGETS_S:
             since = self._read_until - _OVERLAP
-            earlier = earlier[: earlier.searchsorted(since)]
-            counted_since = (
-                int(earlier[-_COUNTED]) if len(earlier) > _COUNTED else min(self.held_since, since)
-            )
-        else:  # the first reading, too
-            since = counted_since = before.recent_since
-            earlier = earlier[:0]
-        row = await self._fetch(since, counted_since)
-        reread_since = since
-        if row["before"] != len(earlier) - earlier.searchsorted(counted_since):
-            reread_since = counted_since
-        text = row["coverage"]
-        if text != self._coverage_text:
-            coverage = await self._fetch_coverage()
-            if coverage.recent_since < before.recent_since or coverage.is_rewritten(before):
-                reread_since = coverage.recent_since
-        if reread_since < since:
-            since = reread_since
-            row = await self._fetch(since, since)
-        results = await read_results(row, self._directory)
-        # From here on nothing is waited for: what was read holds together, or nothing of it was taken in.
+            counted_since = self._counted_since(since)
+        else:
+            since = counted_since = coverage.recent_since
+        while True:
+            reading = await self._fetch(since, counted_since)
+            reread_since = self._changed_since(reading, since, counted_since) if is_known else since
+            if reading.row["coverage"] != text:
+                before, coverage, text = coverage, await self._fetch_coverage(), reading.row["coverage"]
+                if coverage.recent_since < before.recent_since:
+                    reread_since = min(reread_since, coverage.recent_since)
+            if reread_since >= since:
+                break
+            since = counted_since = reread_since
+        results = await read_results(reading.row, self._directory)
+        # From here on nothing is awaited: all that was read is taken in, or nothing of it.
         self._coverage, self._coverage_text = coverage, text
         self.generation += 1
         self._take_in(results, since)
-        self._read_until, self._snapshot = to_moment(row["now"]), row["snapshot"]
-        self._began_at, self._token, self._late = began_at, token, late
+        self._read_until = to_moment(reading.row["now"])
+        self._snapshots.add(reading.row["snapshot"], self._read_until)
+        self._offset_s = reading.least_offset_s
+        self._began_at, self._token = began_at, token
+
+    def _counted_since(self, since: int) -> int:
+        """From when on to count the results received before `since`; all earlier ones were seen by the last reading.
+
+        A transaction that it did not see stored its results after an earlier reading, at which it was not running yet.
+        """
+        started = self._snapshots.running_since
+        earliest = self.held_since if started is None else max(started - _LATE, self.held_since)
+        return min(earliest, since)
+
+    def _changed_since(self, reading: "_Reading", since: int, counted_since: int) -> int:
+        """From when on results must be read again, as others changed them or the clock was stepped; else `since`.
+
+        Raises RegionsChangedError.
+        """
+        row = reading.row
+        if row["regions_changed"]:
+            raise RegionsChangedError
+        received = self._sightings.arrays()[0]
+        first, last = received.searchsorted((counted_since, since))
+        if row["before"] != last - first:
+            since = counted_since
+        if reading.most_offset_s < self._offset_s - _STEP_S:
+            since = min(since, self.held_since)
+        if row["changed_since"] is not None:
+            since = min(since, max(to_moment(row["changed_since"]), self.held_since))
+        return since
 
     async def _is_unchanged(self) -> bool:
-        """Whether nobody at all has written since the last reading, at a third of what reading costs."""
+        """Whether no transaction that writes has ended since the last reading, at a third of the cost of one."""
         [row] = await self._database.fetch(sql("snapshot"))
-        return bool(row["snapshot"] == self._snapshot)
+        return bool(row["snapshot"] == self._snapshots.latest)
 
-    async def _fetch(self, since: int, counted_since: int) -> asyncpg.Record:
-        moments = to_datetime(since), MOST_HELD, to_datetime(counted_since)
-        [row] = await self._database.fetch(sql("sync"), *moments)
-        return row
+    async def _fetch(self, since: int, counted_since: int) -> "_Reading":
+        arguments = to_datetime(since), MOST_HELD, to_datetime(counted_since), self._snapshots.latest or None
+        sent_at = time.monotonic()
+        [row] = await self._database.fetch(sql("sync"), *arguments)
+        received_at = time.monotonic()
+        self._clock.measure(row["now"], sent_at, received_at)
+        now_s = to_moment(row["now"]) / SECOND
+        return _Reading(row, now_s - received_at, now_s - sent_at)
 
     async def _fetch_coverage(self) -> Coverage:
         """What is summed up. Where nothing was lately, results are held from the last ten minutes on."""

@@ -1,34 +1,41 @@
 """Replay: what the spool holds goes into the database when that is back; each result once, with its receipt time."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import TypeAlias
 
 import asyncpg
 import structlog
 
+from orchboard.background import TaskHealth
 from orchboard.errors import DatabaseUnavailableError, Refusal
 from orchboard.stats import JobType
 from orchboard.store.changes import Changes
-from orchboard.store.database import BAD_ROW, Database, in_brief
+from orchboard.store.database import Database, in_brief
+from orchboard.store.hosts import CANT_CONNECT
 from orchboard.store.queries import sql
 from orchboard.store.regions import RegionDirectory
-from orchboard.store.sealing import unseal
+from orchboard.store.row_errors import is_about_row, is_refusal
 from orchboard.store.spool import Spool, SpoolError
 from orchboard.store.spool_file import Numbered, to_time
+from orchboard.store.watchdog import Watchdog, background_transaction
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 log = structlog.get_logger(__name__)
 
-# What goes into the database in one transaction.
+# What goes into the database in one transaction; a quarter of it, and so on, after one that took too long.
 BATCH_ROWS, BATCH_BYTES = 500, 4 * 1024 * 1024
 
 # Between attempts on a database that is away, and between looks at a spool that was empty: a person may have had
 # something tried again.
 _FIRST_PAUSE_S, _LAST_PAUSE_S, _IDLE_S = 0.1, 1.0, 5.0
 
-_APART = timedelta(minutes=10)
+# Without a batch for longer than this the connection is ended, or the whole task begun anew.
+STALL_S = 120.0
+
+# So many single results of a batch that Postgres refuses are looked for, before it is asked whether it is about them.
+_MOST_REFUSED = 8
 
 # While another worker stores what is in the spool.
 _NOT_OUR_TURN_S = 0.2
@@ -56,18 +63,29 @@ class Replay:
         self._changes = changes
         self._stored = 0
         self._aside = 0
+        self._batch_rows = BATCH_ROWS
+        self._refused: list[tuple[Numbered, asyncpg.PostgresError]] = []
 
-    async def run(self) -> None:
+    async def run(self, health: TaskHealth) -> None:
         """Until cancelled."""
+        self._health = health
         while True:
             await self._wait_for_rows()
+            health.succeed()
             pause_s = _FIRST_PAUSE_S
             while self._spool.depth or self._spool.is_away:
+                health.progress()
                 try:
                     await self._empty()
                     pause_s = _FIRST_PAUSE_S
                 except _FAILURES as error:
-                    log.debug("spooled results wait", error=f"{type(error).__name__}: {error}")
+                    if isinstance(error, TimeoutError | asyncpg.QueryCanceledError):
+                        self._batch_rows = max(self._batch_rows // 4, 1)
+                    is_there = isinstance(error, asyncpg.PostgresError) and not isinstance(
+                        error, CANT_CONNECT
+                    )
+                    level = logging.WARNING if is_there else logging.DEBUG
+                    log.log(level, "spooled results wait", error=in_brief(error))
                 except (SpoolError, Refusal) as error:
                     log.warning("spooled results wait", error=str(error))
                 except Exception:
@@ -93,26 +111,32 @@ class Replay:
         """Store all that waits, batch by batch; raises what a database raises that is not back."""
         await self._database.open()
         connection = await self._database.connect()
+        watchdog = Watchdog(connection, STALL_S / 2)
         try:
             await self._regions.read()
             if self._spool.is_there:
-                await self._store_all(connection)
-            self._has_come_back()
+                await self._store_all(connection, watchdog)
+            self._spool.note_back()
         except SpoolError:
-            self._has_come_back()  # no reason to keep results from the database
+            self._spool.note_back()  # no reason to keep results from the database
             raise
         finally:
+            watchdog.stop()
             connection.terminate()
 
-    async def _store_all(self, connection: Connection) -> None:
+    async def _store_all(self, connection: Connection, watchdog: Watchdog) -> None:
         self._stored = self._aside = 0
         is_empty = False
         while not is_empty:
             async with self._spool.turn() as is_ours:
                 if is_ours:
                     is_empty = await self._store_next(connection)
-                    self._has_come_back()
+                    watchdog.beat()
+                    self._health.progress()
+                    self._spool.note_back()
             if not is_ours:
+                watchdog.beat()
+                self._health.progress()
                 await asyncio.sleep(_NOT_OUR_TURN_S)
                 is_empty = not (await self._spool.state()).depth.waiting
         await self._spool.state()
@@ -120,14 +144,9 @@ class Replay:
             await self._spool.give_back()
             log.info("spooled results were stored", results=self._stored, aside=self._aside)
 
-    def _has_come_back(self) -> None:
-        if self._spool.is_away:
-            self._spool.is_away = False
-            log.info("the database is back")
-
     async def _store_next(self, connection: Connection) -> bool:
         """Store the results that came first; whether there were none."""
-        waiting = await self._spool.oldest(BATCH_ROWS, BATCH_BYTES)
+        waiting = await self._spool.oldest(self._batch_rows, BATCH_BYTES)
         if not waiting:
             return True
         region_ids = await self._regions_of(waiting)
@@ -136,9 +155,11 @@ class Replay:
             [(one.number, f"the region {one.spooled.region} is unknown") for one in unknown]
         )
         known = [one for one in waiting if _place(one) in region_ids]
-        if known:
-            known = await self._name(connection, known)
-            await self._store(connection, known, region_ids)
+        if known and (known := await self._name(connection, known)):
+            self._refused = []
+            await self._narrow_down(connection, known, region_ids)
+            await self._judge(connection, region_ids)
+            self._batch_rows = min(self._batch_rows * 2, BATCH_ROWS)
         return False
 
     async def _name(self, connection: Connection, results: Sequence[Numbered]) -> list[Numbered]:
@@ -151,20 +172,43 @@ class Replay:
         assert row is not None  # noqa: S101 - it always has one
         return await self._spool.name(results, row["ids"])
 
+    async def _narrow_down(
+        self, connection: Connection, results: Sequence[Numbered], region_ids: Mapping[tuple[str, str], int]
+    ) -> None:
+        """Store results; if Postgres refuses them, their halves, and so on down to those that it refuses alone."""
+        try:
+            await self._store(connection, results, region_ids)
+        except asyncpg.PostgresError as error:
+            if not is_refusal(error):
+                raise
+            if len(results) == 1:
+                self._refused.append((results[0], error))
+            elif len(self._refused) < _MOST_REFUSED:
+                middle = len(results) // 2
+                await self._narrow_down(connection, results[:middle], region_ids)
+                await self._narrow_down(connection, results[middle:], region_ids)
+
+    async def _judge(self, connection: Connection, region_ids: Mapping[tuple[str, str], int]) -> None:
+        """Put aside what Postgres refused alone; if it refuses everything, raise why: all of it waits.
+
+        New results are sent to the database then: the first that it takes shows that it is open.
+        """
+        for one, error in self._refused:
+            if not await is_about_row(connection, error):
+                self._spool.note_back()
+                raise error
+            try:  # once more: what refused it may have been lifted before the other was accepted
+                await self._store(connection, [one], region_ids)
+            except asyncpg.PostgresError as again:
+                if not is_refusal(again):
+                    raise
+                await self._put_aside([(one.number, f"the database refused it: {in_brief(again)}")])
+
     async def _store(
         self, connection: Connection, results: Sequence[Numbered], region_ids: Mapping[tuple[str, str], int]
     ) -> None:
-        """Store results; if Postgres refuses them, their halves, and so on down to the one that is put aside."""
-        try:
-            stored, reused = await self._insert(connection, results, region_ids)
-        except BAD_ROW as error:
-            if len(results) > 1:
-                middle = len(results) // 2
-                await self._store(connection, results[:middle], region_ids)
-                await self._store(connection, results[middle:], region_ids)
-                return
-            await self._put_aside([(results[0].number, f"the database refused it: {in_brief(error)}")])
-            return
+        """Store results, all or none, and forget them. Raises what Postgres raises."""
+        stored, reused = await self._insert(connection, results, region_ids)
         # Before it is forgotten: a reader who finds the spool empty finds the results.
         self._changes.note_late()
         self._changes.note_everything()
@@ -184,7 +228,7 @@ class Replay:
         spooled = [one.spooled for one in results]
         times = [to_time(one.received_at) for one in spooled]
         keys = [one.key for one in spooled]
-        async with asyncio.timeout(self._database.timeout_s), connection.transaction():
+        async with asyncio.timeout(self._database.timeout_s), background_transaction(connection):
             inserted = await connection.fetch(
                 sql("insert_once"),
                 [one.orchestrator for one in spooled],
@@ -199,8 +243,6 @@ class Replay:
             new_keys = {None, *(key for (key,) in inserted)}
             known = [key for key in keys if key not in new_keys]
             rows = await connection.fetch(sql("body_digests"), known) if known else []
-            for since, until in _stretches(times):
-                await unseal(connection, since, until)
         digests = {row["key"]: row["body_digest"] for row in rows}
         there, reused = [], []
         for one in results:
@@ -234,14 +276,3 @@ class Replay:
 
 def _place(one: Numbered) -> tuple[str, str]:
     return one.spooled.region, one.spooled.job_type
-
-
-def _stretches(times: Sequence[datetime]) -> list[tuple[datetime, datetime]]:
-    """From when to when there were results, apart where none came for long: what is between is not summed up again."""
-    found: list[tuple[datetime, datetime]] = []
-    for moment in sorted(times):
-        if found and moment - found[-1][1] <= _APART:
-            found[-1] = found[-1][0], moment
-        else:
-            found.append((moment, moment))
-    return found

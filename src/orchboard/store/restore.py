@@ -12,8 +12,6 @@ from orchboard.store.backup import OnProgress, Total, fetch_total
 from orchboard.store.backup_file import Backup, Header, result_lines
 from orchboard.store.migrate import Connect
 from orchboard.store.queries import sql
-from orchboard.store.sealing import unseal
-from orchboard.window import EARLIEST, LATEST
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -113,12 +111,10 @@ async def _store(connection: Connection, batch: Batch) -> int:
         # A crash of Postgres may cost the last batches; `restore` waits for all of them at its end.
         await connection.execute("SET LOCAL synchronous_commit = off")
         await connection.execute(sql("restore_lock"))
-        row = await connection.fetchrow(sql("restore_results"), batch.lines, batch.copies, EARLIEST, LATEST)
+        row = await connection.fetchrow(sql("restore_results"), batch.lines, batch.copies)
         assert row is not None  # noqa: S101 - it counts, so it always has one
         if row["placeless"]:
             raise SetupError("a region of the backup was just removed from the database: restore again")
-        if row["since"] is not None:
-            await unseal(connection, row["since"], row["until"])
     return int(row["stored"])
 
 

@@ -1,6 +1,7 @@
-"""Sealing: a span of receipt time that is over is summed up once; what long windows are answered from."""
+"""Builds the rollups: sums up each span of receipt time once the watermark has passed it, and again when it is invalid."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -19,12 +20,21 @@ from orchboard.store.spans import (
     Span,
     spans_between,
 )
+from orchboard.store.watchdog import background_transaction
 from orchboard.window import EARLIEST
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 GRACE = timedelta(seconds=60)
-"""How long after its end a span is left open: longer than a statement that stores a result can take."""
+"""How far the watermark stays behind the database's clock: a result that is stored later than that costs a second sum."""
+
+# How long a run waits for transactions that may have stored results before they saw the new watermark.
+_SETTLE_S = 2.0
+
+# How many invalidations are applied in one transaction, and how long a range may be for spans to be added in it: in a
+# longer one nothing was inserted, only updated or deleted.
+_MOST_INVALIDATIONS = 10_000
+_LONGEST_INSERT = timedelta(days=1)
 
 MINUTE_WORTH = 1000
 """So many results make a single minute worth summing up by itself."""
@@ -44,43 +54,39 @@ READ_WHOLE = 1024
 """So many round trips are read as they are; of more, counts in buckets are read first."""
 
 
-async def unseal(connection: Connection, since: datetime, until: datetime) -> None:
-    """Have the spans summed up again in which results were received.
-
-    To be called in the transaction that stores the results, after them.
-    since, until -- when the first and the last of them were
-    """
-    spans = spans_between(since, until, now=await connection.fetchval(sql("now")))
-    await connection.execute(
-        sql("unseal"),
-        [span.level for span in spans],
-        [span.start for span in spans],
-        [span.end for span in spans],
-    )
-
-
 class Sealer:
     """Sums up what is due, a span a transaction. Killed, it loses the span it was at and goes on with that.
 
     connection -- of its own
-    since -- how far to go back in time; not worth it where old results wait to be moved
+    grace -- see GRACE
+    is_held_up -- whether the last run found a transaction open that kept the watermark from being used
     """
 
-    def __init__(self, connection: Connection, *, since: datetime = EARLIEST) -> None:
-        self._connection = connection
-        self._since = since
+    is_held_up = False
 
-    async def run(self, on_span: Callable[[Span], None] | None = None) -> int:
+    def __init__(self, connection: Connection, *, grace: timedelta = GRACE) -> None:
+        self._connection = connection
+        self._grace = grace
+        self._since = EARLIEST
+        self._settled_until = EARLIEST
+
+    async def run(self, on_span: Callable[[Span], None] | None = None, *, since: datetime = EARLIEST) -> int:
         """Sum up everything that is due, and forget short spans that are old; how many spans were looked at.
 
         A level that another process is at is left to it.
+        since -- how far to go back in time; not worth it where old results wait to be moved
         """
+        self._since = since
+        self._settled_until = await self._raise_watermark()
         now = await self._connection.fetchval(sql("now"))
-        number = 0
         for level in _ORDER:
             # Not from now: what ended a moment ago is before it, and is left open.
-            first = level.start_of(now - GRACE)
+            first = level.start_of(now - self._grace)
             await self._connection.execute(sql("sealing_begin"), level.number, first)
+        while await self._apply_invalidations():
+            pass
+        number = 0
+        for level in _ORDER:
             while span := await self._seal_next_undisturbed(level):
                 number += 1
                 if on_span is not None:
@@ -92,13 +98,74 @@ class Sealer:
     async def check(self, since: datetime, until: datetime, level: Level) -> list[Span]:
         """Count again what the spans of a level that start in [since, until) hold; those that were wrong.
 
-        They are unsealed, and so is every shorter one in them and every longer one around them.
+        They are marked as invalid, and so is every shorter one in them and every longer one around them.
         """
         rows = await self._connection.fetch(sql("miscounted_spans"), level.number, since, until)
-        for row in rows:
-            last = row["span_end"] - _MICROSECOND
-            await unseal(self._connection, row["span_start"], last)
-        return [Span(level.number, row["span_start"], row["span_end"]) for row in rows]
+        wrong = [Span(level.number, row["span_start"], row["span_end"]) for row in rows]
+        await self.invalidate([(span.start, span.end - _MICROSECOND) for span in wrong])
+        return wrong
+
+    async def invalidate(self, ranges: Sequence[tuple[datetime, datetime]]) -> None:
+        """Have the spans that hold a moment of some ranges, both ends included, summed up again by the next run."""
+        if ranges:
+            since, until = zip(*ranges, strict=True)
+            await self._connection.execute(sql("note_invalidations"), since, until)
+
+    async def _raise_watermark(self) -> datetime:
+        """Raise the watermark to a minute GRACE ago; up to where no result can arrive any more without a note of it.
+
+        From the raise on, whoever stores a result before the watermark notes an invalidation with it. A transaction that
+        stored one before saw the old watermark: so all that are running then must have ended.
+        """
+        connection = self._connection
+        now = await connection.fetchval(sql("now"))
+        target = MINUTE.start_of(now - self._grace)
+        await connection.execute(sql("raise_watermark"), target)
+        running = set(await connection.fetchval(sql("writing_transactions")))
+        deadline, pause_s = asyncio.get_running_loop().time() + _SETTLE_S, 0.005
+        while running:
+            running.intersection_update(await connection.fetchval(sql("writing_transactions")))
+            if not running:
+                break
+            if asyncio.get_running_loop().time() > deadline:
+                self.is_held_up = True
+                return await connection.fetchval(sql("sealed_until")) or EARLIEST
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, 0.2)
+        self.is_held_up = False
+        return target
+
+    async def _apply_invalidations(self) -> bool:
+        """Mark the spans that pending invalidations touch, all or none; whether there were any.
+
+        Within what was looked at, spans without results may have no row, and get one when a result was inserted there.
+        """
+        async with background_transaction(self._connection):
+            reach = {row["level"]: row for row in await self._connection.fetch(sql("lock_sealing"))}
+            rows = await self._connection.fetch(sql("pending_invalidations"), _MOST_INVALIDATIONS)
+            if not rows:
+                return False
+            ranges = {(row["since"], row["until"]) for row in rows if row["since"] is not None}
+            if ranges:
+                await self._connection.execute(sql("invalidate_spans"), *zip(*_merged(ranges), strict=True))
+            now = await self._connection.fetchval(sql("now"))
+            spans = {
+                span
+                for since, until in ranges
+                if until - since <= _LONGEST_INSERT
+                for span in spans_between(since, until, now=now)
+                if span.level != MINUTE.number
+                and reach[span.level]["sealed_since"] <= span.start
+                and span.end <= reach[span.level]["sealed_until"]
+            }
+            await self._connection.execute(
+                sql("add_spans"),
+                [span.level for span in spans],
+                [span.start for span in spans],
+                [span.end for span in spans],
+            )
+            await self._connection.execute(sql("invalidations_applied"), [row["id"] for row in rows])
+        return True
 
     async def _seal_next_undisturbed(self, level: Level) -> Span | None:
         """As _seal_next, again when it gave way to another process that numbers the same new series."""
@@ -111,7 +178,7 @@ class Sealer:
         raise AssertionError("the last attempt returned or raised")
 
     async def _seal_next(self, level: Level) -> Span | None:
-        async with self._connection.transaction():
+        async with background_transaction(self._connection):
             reach = await self._connection.fetchrow(sql("sealing_lock"), level.number)
             if reach is None:
                 return None
@@ -125,7 +192,7 @@ class Sealer:
                 max(reach["sealed_until"], span.end),
             )
             if level is not MINUTE:
-                await self._seal(span)
+                await self.build(span)
             elif await self._is_worth_it(span):
                 await self._seal_until(span)
         return span
@@ -141,16 +208,16 @@ class Sealer:
         while start < minute.start:
             earlier = Span(minute.level, start, MINUTE.end_of(start))
             if not await self._is_span(earlier):
-                await self._seal(earlier)
+                await self.build(earlier)
             start = earlier.end
-        await self._seal(minute)
+        await self.build(minute)
 
     async def _is_span(self, span: Span) -> bool:
         return bool(await self._connection.fetchval(sql("is_span"), span.level, span.start))
 
     async def _next_due(self, level: Level, reach: asyncpg.Record) -> Span | None:
-        """What to sum up next: what was unsealed, then what has ended, then what was before."""
-        ended_by = reach["now"] - GRACE
+        """What to sum up next: what is invalid, then what has ended, then what was before."""
+        ended_by = min(self._settled_until, reach["now"] - self._grace)
         again = await self._connection.fetchval(sql("next_unsealed"), level.number, ended_by)
         if again is not None:
             return Span(level.number, again, level.end_of(again))
@@ -183,8 +250,11 @@ class Sealer:
         is_near = adjacent - previous <= EMPTY_SPANS * (reached - adjacent)
         return adjacent if is_near else previous
 
-    async def _seal(self, span: Span) -> None:
-        """Sum up one span. The order matters: `seal_span` makes late results wait or be waited for."""
+    async def build(self, span: Span) -> None:
+        """Sum up one span, in a transaction that holds the lock of its level.
+
+        What is committed after this has read the results was noted as an invalidation, which is applied later.
+        """
         level_start, whole = (span.level, span.start), (span.level, span.start, span.end)
         execute = self._connection.execute
         await execute(sql("seal_span"), *whole)
@@ -204,3 +274,14 @@ class Sealer:
         from orchboard.store.combining import seal_from_parts
 
         return await seal_from_parts(self._connection, span, parts, results=results, read_whole=READ_WHOLE)
+
+
+def _merged(ranges: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+    """Ranges without those that lie in another or follow it at once, in order."""
+    found: list[tuple[datetime, datetime]] = []
+    for since, until in sorted(ranges):
+        if found and since <= found[-1][1] + _MICROSECOND:
+            found[-1] = found[-1][0], max(found[-1][1], until)
+        else:
+            found.append((since, until))
+    return found

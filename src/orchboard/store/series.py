@@ -34,7 +34,7 @@ class SeriesDirectory:
     database has no integer for.
 
     cells, models -- those that occur, in the order in which they were seen
-    seen -- (pipeline, model, region code) of results with both names, whatever their job type, in that order
+    seen -- (pipeline, model, region code) of scored results with both names, whatever their job type, in that order
     """
 
     def __init__(self, database: Database, regions: RegionDirectory) -> None:
@@ -151,8 +151,10 @@ class SeriesDirectory:
         orchestrator, pipeline, model = key[4:].decode().split("\0")
         code = codes[region_id]
         seen = (pipeline, model, code)
-        shown = _place(seen, self._seen_places, self.seen) if pipeline and model else _NOTHING_SEEN
         job_type = self._regions.job_type_of(region_id)
+        shown = _NOTHING_SEEN
+        if pipeline and model and orchestrator:
+            shown = _place(seen, self._seen_places, self.seen)
         if not orchestrator or job_type is None:
             return _NOT_SCORED, 0, shown
         names = (pipeline, model) if job_type is JobType.AI else ("", "")

@@ -12,26 +12,30 @@ from typing import TypeVar
 import structlog
 from msgspec import Struct
 
-from orchboard.errors import DatabaseUnavailableError, Refusal
+from orchboard.errors import DatabaseUnavailableError, Refusal, SetupError
 from orchboard.store.spool_file import ROW_BYTES, Depth, Numbered, Spooled, SpoolFile
+from orchboard.store.spool_place import why_not_writable
 from orchboard.store.write_queue import MAX_WAITING_BYTES
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-# A disk that fails is worth a line in the log, but not one a result.
-_LOG_EVERY_S = 60.0
-
 
 class SpoolError(Exception):
-    """The file can't be read or written; the cause is a sqlite3.Error or an OSError."""
+    """The file can't be read or written; the cause is a sqlite3.Error, an OSError or a SetupError."""
 
 
 class SpoolState(Struct, frozen=True):
-    """How a spool is: `depth` as in Depth; `used`, of its bound, from 0 to 1."""
+    """How a spool is.
+
+    depth -- what is in it
+    used -- how much of its bound is taken, from 0 to 1
+    is_writable -- whether it takes results, as far as can be known without one
+    """
 
     depth: Depth
     used: float
+    is_writable: bool = True
 
 
 NOTHING_SPOOLED = SpoolState(Depth(0, None, 0), 0.0)
@@ -52,7 +56,9 @@ class Spool:
         self._coming: list[tuple[Spooled, asyncio.Future[None]]] = []
         self._coming_bytes = 0
         self._adding: asyncio.Task[None] | None = None
-        self._logged_at = -_LOG_EVERY_S
+        self._refused = 0  # since a write failed, and none has succeeded
+        self._away_since = 0.0
+        self._kept_away = 0
         self.has_rows = asyncio.Event()
         self.is_away = False
         self.depth = 0
@@ -60,7 +66,20 @@ class Spool:
     @property
     def is_there(self) -> bool:
         """Whether there is a file, from this process or one before."""
-        return self._file.path.exists()
+        return self._file.is_there
+
+    def note_away(self) -> None:
+        """From now on results go here at once: the database can't take them."""
+        if not self.is_away:
+            self.is_away, self._away_since, self._kept_away = True, time.monotonic(), 0
+            log.warning("results go to the spool: the database can't take them")
+
+    def note_back(self) -> None:
+        """From now on results go to the database again."""
+        if self.is_away:
+            self.is_away = False
+            after_s = round(time.monotonic() - self._away_since, 1)
+            log.warning("the database takes results again", after_s=after_s, spooled=self._kept_away)
 
     def add(self, result: Spooled) -> asyncio.Future[None]:
         """Keep a result; done when it is on the disk. Needs a running loop.
@@ -94,13 +113,17 @@ class Spool:
         try:
             outcomes = await self._call(self._file.add, results)
         except Exception as error:  # whatever it was, whoever waits is told that nothing was kept
-            if time.monotonic() - self._logged_at > _LOG_EVERY_S:
-                self._logged_at = time.monotonic()
-                log.warning("the spool can't be written: results are refused", error=str(error))
+            self._refused += len(results)
+            log.warning("the spool can't be written: results are refused", error=str(error))
             return [
                 DatabaseUnavailableError("the database is away, and the result can't be kept; try again")
             ] * len(results)
-        self.depth += outcomes.count(None)
+        if self._refused:
+            log.warning("the spool can be written again", refused=self._refused)
+            self._refused = 0
+        kept = outcomes.count(None)
+        self.depth += kept
+        self._kept_away += kept
         if self.depth:
             self.has_rows.set()
         return outcomes
@@ -122,14 +145,24 @@ class Spool:
         await self._call(self._file.put_aside, reasons)
 
     async def state(self) -> SpoolState:
-        """What is in it now; nothing, when there never was a file."""
-        if not self.is_there:
-            return NOTHING_SPOOLED
-        depth, used = await self._call(lambda: (self._file.depth(), self._file.used_bytes()))
-        self.depth = depth.waiting
-        if depth.waiting:
+        """How it is now; empty, when there never was a file. Raises SpoolError when it can't be read."""
+        state = await self._call(self._state)
+        self.depth = state.depth.waiting
+        if self.depth:
             self.has_rows.set()
-        return SpoolState(depth, used / self._max_bytes)
+        return state
+
+    def _state(self) -> SpoolState:
+        """A spool that could not be written is tried again."""
+        is_writable = why_not_writable(self._file.path) is None
+        if self._refused and is_writable:
+            try:
+                self._file.try_to_write()
+            except (sqlite3.Error, OSError, SetupError):
+                is_writable = False
+        if not self._file.is_there:
+            return SpoolState(NOTHING_SPOOLED.depth, 0.0, is_writable)
+        return SpoolState(self._file.depth(), self._file.used_bytes() / self._max_bytes, is_writable)
 
     async def give_back(self) -> None:
         """As SpoolFile's."""
@@ -150,6 +183,8 @@ class Spool:
     async def _call(self, function: Callable[..., T], *arguments: object) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+        except SetupError as error:
+            raise SpoolError(str(error)) from error
         except (sqlite3.Error, OSError) as error:
             raise SpoolError(f"{type(error).__name__}: {error}") from error
 

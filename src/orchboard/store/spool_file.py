@@ -4,21 +4,19 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from msgspec import Struct, structs
 
 from orchboard.errors import DatabaseUnavailableError, KeyReusedError, Refusal
-from orchboard.store.disk import sync_directory
 from orchboard.store.queries import sql
+from orchboard.store.spool_connection import SpoolConnection
+from orchboard.store.spool_layout import VERSION
 
 # About what a result takes beside its payload.
 ROW_BYTES = 512
-
-# How long another worker that is writing is waited for.
-_BUSY_S = 5.0
 
 _WORTH_GIVING_BACK_BYTES = 1024 * 1024
 
@@ -95,20 +93,27 @@ class Depth(Struct, frozen=True):
 class SpoolFile:
     """One file, from one thread of one process; others may have it open too. What was written is on the disk.
 
-    Any call may raise sqlite3.Error or OSError: then nothing of it was done, as far as one can know.
+    Any call may raise sqlite3.Error, OSError, or SetupError for a file that a newer version wrote: then nothing of it
+    was done, as far as one can know.
     """
 
     def __init__(self, path: Path, *, max_bytes: int) -> None:
         self.path = path
         self._max_bytes = max_bytes
-        self._open: sqlite3.Connection | None = None
+        self._connection = SpoolConnection(path)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a file, with a name or without."""
+        return self._connection.is_open or self.path.exists()
 
     def add(self, results: Sequence[Spooled]) -> list[Refusal | None]:
         """Keep results; what became of each: None when it is kept, on the disk.
 
         DatabaseUnavailableError when there is no room, KeyReusedError for a key that is here with another body.
         """
-        with self._transaction() as connection:
+
+        def add_all(connection: sqlite3.Connection) -> list[Refusal | None]:
             room = self._max_bytes - connection.execute(sql("spool_pages")).fetchone()[0]
             outcomes: list[Refusal | None] = []
             for result in results:
@@ -119,45 +124,65 @@ class SpoolFile:
                     )
                 else:
                     outcomes.append(_add(connection, result))
-        return outcomes
+            return outcomes
+
+        return self._connection.write(add_all)
+
+    def try_to_write(self) -> None:
+        """Write without a result; raises what `add` would."""
+        self._connection.write(lambda connection: connection.execute(f"PRAGMA user_version = {VERSION}"))
 
     def oldest(self, max_rows: int, max_bytes: int) -> list[Numbered]:
         """The results that came first, as far as they fit: one at least, unless none waits. A key occurs once."""
-        found: list[Numbered] = []
-        for number, *fields in self._connection().execute(sql("spool_oldest"), (max_rows,)):
-            spooled = Spooled(*fields)
-            max_bytes -= len(spooled.payload)
-            if found and max_bytes < 0:
-                break
-            found.append(Numbered(number, spooled))
-        return found
+
+        def fetch(connection: sqlite3.Connection) -> list[Numbered]:
+            found: list[Numbered] = []
+            room = max_bytes
+            with closing(connection.execute(sql("spool_oldest"), (max_rows,))) as rows:
+                for number, *fields in rows:
+                    spooled = Spooled(*fields)
+                    room -= len(spooled.payload)
+                    if found and room < 0:
+                        break
+                    found.append(Numbered(number, spooled))
+            return found
+
+        return self._connection.read(fetch)
 
     def name(self, results: Sequence[Numbered], ids: Sequence[int]) -> list[Numbered]:
-        """The same, each with an id; those that were chosen now are on the disk before anybody uses them."""
+        """The results that still wait, each with the id that the file has for it; `ids` are for those that have none.
+
+        On the disk before anybody uses them. Another worker may have named results, or stored them, meanwhile: then its
+        ids hold.
+        """
         fresh = iter(ids)
-        named = [
-            one
-            if one.spooled.id is not None
-            else Numbered(one.number, structs.replace(one.spooled, id=next(fresh)))
-            for one in results
-        ]
-        with self._transaction() as connection:
-            connection.executemany(sql("spool_name"), [(one.spooled.id, one.number) for one in named])
-        return named
+
+        def name_all(connection: sqlite3.Connection) -> list[Numbered]:
+            named = []
+            for one in results:
+                if one.spooled.id is None:
+                    connection.execute(sql("spool_name"), (next(fresh, None), one.number))
+                if row := connection.execute(sql("spool_id"), (one.number,)).fetchone():
+                    named.append(Numbered(one.number, structs.replace(one.spooled, id=row[0])))
+            return named
+
+        return self._connection.write(name_all)
 
     def remove(self, numbers: Sequence[int]) -> None:
         """Forget results that are in the database."""
-        with self._transaction() as connection:
-            connection.executemany(sql("spool_remove"), [(number,) for number in numbers])
+        rows = [(number,) for number in numbers]
+        self._connection.write(lambda connection: connection.executemany(sql("spool_remove"), rows))
 
     def put_aside(self, reasons: Sequence[tuple[int, str]]) -> None:
         """Have results wait for a person: number and reason of each."""
-        with self._transaction() as connection:
-            connection.executemany(sql("spool_put_aside"), [(reason, number) for number, reason in reasons])
+        rows = [(reason, number) for number, reason in reasons]
+        self._connection.write(lambda connection: connection.executemany(sql("spool_put_aside"), rows))
 
     def aside(self, limit: int) -> list[Aside]:
         """What waits for a person, first come first."""
-        rows = self._connection().execute(sql("spool_aside"), (limit,))
+        rows = self._connection.read(
+            lambda connection: connection.execute(sql("spool_aside"), (limit,)).fetchall()
+        )
         return [
             Aside(
                 number, received_at, region, job_type, orchestrator, payload.decode(errors="replace"), reason
@@ -167,29 +192,37 @@ class SpoolFile:
 
     def retry(self) -> int:
         """Have what was put aside wait for the database again; how many there were."""
-        with self._transaction() as connection:
-            return connection.execute(sql("spool_retry")).rowcount
+        return self._connection.write(lambda connection: connection.execute(sql("spool_retry")).rowcount)
 
     def depth(self) -> Depth:
         """What is in it."""
-        waiting, oldest, aside = self._connection().execute(sql("spool_depth")).fetchone()
+        waiting, oldest, aside = self._connection.read(
+            lambda connection: connection.execute(sql("spool_depth")).fetchone()
+        )
         return Depth(waiting, None if oldest is None else oldest / 1e6, aside)
 
     def used_bytes(self) -> int:
         """How much of its bound is taken."""
-        used: int = self._connection().execute(sql("spool_pages")).fetchone()[0]
-        return used
+        return self._pages()[0]
 
     def give_back(self) -> None:
         """Give room back to the disk that an outage took, when that is worth it."""
-        if self._connection().execute(sql("spool_pages")).fetchone()[1] > _WORTH_GIVING_BACK_BYTES:
-            with suppress(sqlite3.OperationalError):  # another worker is at it
-                self._connection().execute("VACUUM")
-                self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if self._pages()[1] > _WORTH_GIVING_BACK_BYTES:
+            self._connection.give_back()
+
+    def _pages(self) -> tuple[int, int]:
+        """Bytes that are taken, and that are free to be used again."""
+        taken, free = self._connection.read(
+            lambda connection: connection.execute(sql("spool_pages")).fetchone()
+        )
+        return taken, free
 
     @contextmanager
     def turn(self) -> Iterator[bool]:
-        """One worker at a time stores what is here; whether it is our turn. It ends with us, too."""
+        """One worker at a time stores what is here; whether it is our turn. It ends with us, too.
+
+        It saves work; that each result is stored once is due to the ids (`name`), also when the lock's file is removed.
+        """
         file = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
@@ -203,42 +236,7 @@ class SpoolFile:
 
     def close(self) -> None:
         """Close it. It is opened again by the next call."""
-        connection, self._open = self._open, None
-        if connection is not None:
-            with suppress(sqlite3.Error):
-                connection.close()
-
-    def _connection(self) -> sqlite3.Connection:
-        if self._open is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            connection = sqlite3.connect(
-                self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
-            )
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.executescript(sql("spool_schema"))
-                sync_directory(self.path.parent)
-            except BaseException:
-                connection.close()
-                raise
-            self._open = connection
-        return self._open
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, and on the disk at the end. After a failure the file is opened anew."""
-        connection = self._connection()
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            yield connection
-            connection.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            self.close()
-            raise
+        self._connection.close()
 
 
 def _add(connection: sqlite3.Connection, result: Spooled) -> Refusal | None:

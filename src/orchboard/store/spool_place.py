@@ -7,8 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from orchboard.postgres_url import without_password
+
 # Gone with the machine's power, what is in these was never stored.
 _IN_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
+
+# A disk with less has no room for an outage.
+_LEAST_FREE_BYTES = 1024 * 1024
 
 _MOUNTS = Path("/proc/self/mountinfo")
 
@@ -21,9 +26,13 @@ def spool_path(data: Path, postgres: str) -> Path:
     """
     if not postgres:
         return data / "spool" / "embedded.sqlite"
-    parts = urlsplit(postgres)
+    parts = urlsplit(without_password(postgres)[0])
     hosts, name = parts.netloc.rpartition("@")[2], parts.path.strip("/")
-    asked = "&".join(pair for pair in sorted(parts.query.split("&")) if re.match("(host|port|dbname)=", pair))
+    asked = "&".join(
+        pair
+        for pair in sorted(parts.query.split("&"))
+        if re.match("(host|hostaddr|port|dbname|service)=", pair)
+    )
     digest = hashlib.sha256(f"{hosts}/{name}?{asked}".encode()).hexdigest()[:12]
     return data / "spool" / f"{re.sub('[^A-Za-z0-9_-]', '', name)[:40] or 'postgres'}-{digest}.sqlite"
 
@@ -43,6 +52,22 @@ def why_no_spool(path: Path, *, may_be_in_memory: bool = False) -> str | None:
     kind = _file_system(directory)
     if kind in _IN_MEMORY and not may_be_in_memory:
         return f"{directory} is in memory ({kind})"
+    return None
+
+
+def why_not_writable(path: Path) -> str | None:
+    """Why the file can't be written, or made; None when it can, as far as can be known without trying.
+
+    A directory that was removed is made again with the file: its nearest parent counts.
+    """
+    directory = next(parent for parent in path.parents if parent.exists())
+    if not os.access(directory, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        return f"{directory} can't be written to"
+    if not directory.is_dir():
+        return f"{directory} is no directory"
+    disk = os.statvfs(directory)
+    if disk.f_bavail * disk.f_frsize < _LEAST_FREE_BYTES:
+        return f"the disk of {directory} is full"
     return None
 
 

@@ -7,10 +7,12 @@ from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from orchboard.background import Background, TaskHealth
 from orchboard.errors import BadInputError, DatabaseUnavailableError
 from orchboard.parsing import ParsedStats
 from orchboard.stats import StatsQuery
 from orchboard.store.changes import LATE_AFTER_S, Changes
+from orchboard.store.clock import DatabaseClock
 from orchboard.store.database import SCHEMA_TOO_OLD, Database
 from orchboard.store.queries import sql
 from orchboard.store.raw_rows import RawRows
@@ -18,6 +20,7 @@ from orchboard.store.regions import RegionDirectory
 from orchboard.store.replay import Replay
 from orchboard.store.spool import NOTHING_SPOOLED, Spool, SpoolError, SpoolState
 from orchboard.store.writer import Writer
+from orchboard.stored import StoredResult, read_in_brief
 from orchboard.tasks import be_seen
 
 if TYPE_CHECKING:
@@ -30,18 +33,23 @@ SPOOL_PATIENCE_S = 1.5
 
 
 class Store:
-    """Everything that is asked of the database. Raises DatabaseUnavailableError when it can't answer in time."""
+    """Everything that is asked of the database. Raises DatabaseUnavailableError when it can't answer in time.
+
+    clock -- the database's; background -- what is done to it beside answering
+    """
 
     def __init__(
         self, database: Database, regions: RegionDirectory, changes: Changes, spool: Spool | None = None
     ) -> None:
         self._database = database
         self._changes = changes
-        self._writer = Writer(database, on_region_gone=regions.forget, spool=spool)
+        self.clock = DatabaseClock()
+        self._writer = Writer(database, self.clock, on_region_gone=regions.forget, spool=spool)
         self._writer.tell_stored = self._note_stored
         self._raw_rows = RawRows(database, changes)
         self.regions = regions
         self.spool = spool
+        self.background = Background()
 
     def _note_stored(self, stored: Sequence[ParsedStats], took_s: float) -> None:
         """What has to be known of new results before anybody is told that they are stored."""
@@ -84,7 +92,7 @@ class Store:
         except (DatabaseUnavailableError, TimeoutError):
             if self.spool is None:
                 raise
-            self.spool.is_away = True
+            self.spool.note_away()
             self._database.presence.look()
             return await self._writer.keep(parsed, key, digest, tester_id, came_at)
         if region_id is None:
@@ -100,10 +108,10 @@ class Store:
         except SpoolError as error:
             raise DatabaseUnavailableError("the spool can't be read") from error
 
-    async def replay_spool(self) -> None:
-        """Store what the spool holds whenever the database is there, for ever."""
+    async def replay_spool(self, health: TaskHealth) -> None:
+        """Store what the spool holds whenever the database is there, for ever; returns at once without a spool."""
         if self.spool is not None:
-            await Replay(self.spool, self._database, self.regions, self._changes).run()
+            await Replay(self.spool, self._database, self.regions, self._changes).run(health)
 
     async def expire_idempotency_keys(self, now: datetime) -> None:
         """Forget the keys older than KEY_LIFETIME."""
@@ -113,12 +121,38 @@ class Store:
         """One orchestrator's stored results, newest first by receipt: the region each names, and its JSON."""
         return await self._raw_rows.fetch(query)
 
+    async def fetch_latest_results(self, query: StatsQuery, limit: int) -> list[StoredResult]:
+        """The latest results of one orchestrator in brief, newest first."""
+        window = query.window
+        rows = await self._database.fetch(
+            sql("latest_results"),
+            query.orchestrator,
+            window.since,
+            window.until,
+            query.job_type,
+            limit,
+            query.region,
+            query.pipeline,
+            query.model,
+        )
+        return [
+            read_in_brief(
+                row["event_time"],
+                (row["region"], row["pipeline"], row["model"]),
+                row["members"],
+                is_scored=row["is_scored"],
+                outcome=row["outcome"],
+                unscored_reason=row["unscored_reason"],
+            )
+            for row in rows
+        ]
+
     @cached_property
     def means(self) -> "MeansReader":
         """Means, medians and pipelines. Imported when first asked for: numpy takes 0.2 s."""
         from orchboard.store.means import MeansReader
 
-        return MeansReader(self._database, self.regions, self._changes)
+        return MeansReader(self._database, self.regions, self._changes, self.clock)
 
     async def fetch_snapshot(self) -> str:
         """Another text whenever a transaction that writes has ended; not tried for long."""

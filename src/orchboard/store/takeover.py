@@ -55,6 +55,7 @@ async def fetch_progress(connection: Connection) -> Progress:
 
 async def take_over(
     connection: Connection,
+    sealer: Sealer,
     *,
     rest: float = 0.0,
     on_batch: Callable[[int], None] | None = None,
@@ -64,7 +65,7 @@ async def take_over(
 
     Right whenever it is broken off, and however many do it at once.
 
-    connection -- of its own
+    connection -- of its own; sealer -- on that
     rest -- how long to pause after each batch that was moved, as a multiple of what it took
     on_batch, on_span -- told of each batch, by its size, and of each span that was summed up
     """
@@ -72,13 +73,13 @@ async def take_over(
     try:
         if await mover.is_moving():
             await mover.begin()
-            await Sealer(connection, since=mover.reached).run(on_span)
+            await sealer.run(on_span, since=mover.reached)
         while await mover.is_moving():
             await mover.move(_DAY)
-            await Sealer(connection, since=mover.reached).run(on_span)
+            await sealer.run(on_span, since=mover.reached)
             if mover.reached == EARLIEST and not await mover.settle():
                 return False
     except asyncpg.UndefinedTableError:  # another one has just ended the move
-        return await take_over(connection, rest=rest, on_batch=on_batch, on_span=on_span)
-    await Sealer(connection).run(on_span)
+        return await take_over(connection, sealer, rest=rest, on_batch=on_batch, on_span=on_span)
+    await sealer.run(on_span)
     return True

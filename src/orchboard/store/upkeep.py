@@ -1,61 +1,88 @@
 """Upkeep: what a server does to its database in the background, beside answering."""
 
 import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 import asyncpg
 import structlog
 
+from orchboard.background import TaskHealth
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.store.database import Database, in_brief
 from orchboard.store.queries import sql
 from orchboard.store.sealing import Sealer
 from orchboard.store.spans import DAY, TEN_MINUTES
 from orchboard.store.takeover import take_over
-from orchboard.window import EARLIEST
+from orchboard.store.watchdog import STEP_S, Watchdog
+from orchboard.window import LATEST
 
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 log = structlog.get_logger(__name__)
 
 EVERY_S = 10.0
 CHECK_EVERY_S = 60.0
 
-# While old results are moved, two thirds of a processor's time stay with those who ask.
+# How long applied invalidations are kept: readers whose last reading is older than half of it read all anew (recent.py).
+KEEP_APPLIED_S = 600.0
+
+# While old results are moved, two thirds of a processor's time stay with readers.
 _REST = 2.0
+
+# A round without an end; the watchdog of its connection has rung long before.
+STALL_S = STEP_S + 60.0
 
 _FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseUnavailableError)
 
 
 class Upkeep:
-    """Moves the results of a database that was taken over, then sums up what is over; for ever.
+    """Moves the results of a database that was taken over, then builds the rollups; for ever.
 
-    Any number of servers may do it at once. A failure is logged and tried again.
+    Any number of servers may do it at once. A failure is tried again.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._checked_until: datetime | None = None
+        self._checked_since: datetime = LATEST
+        self._checked_at = 0.0
+        self._applied: deque[tuple[float, int]] = (
+            deque()
+        )  # when, by time.monotonic, an invalidation was the newest
+        self._is_held_up = False
 
-    async def run(self) -> None:
+    async def run(self, health: TaskHealth) -> None:
         """Until cancelled."""
-        loop, checked_at = asyncio.get_running_loop(), 0.0
         while True:
             try:
                 await self._database.open()
                 connection = await self._database.connect()
                 try:
-                    is_settled = await self._take_over(connection)
-                    if is_settled and loop.time() - checked_at > CHECK_EVERY_S:
-                        checked_at = loop.time()
-                        await self._check(connection)
+                    await self._run_once(connection, health)
                 finally:
                     connection.terminate()
+                health.succeed()
             except _FAILURES as error:
-                log.warning("upkeep broke off and will go on", error=in_brief(error))
-            except Exception:
-                log.exception("upkeep broke off and will go on")
+                health.fail(in_brief(error))
             await asyncio.sleep(EVERY_S)
 
-    async def _take_over(self, connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
+    async def _run_once(self, connection: Connection, health: TaskHealth) -> None:
+        watchdog = Watchdog(connection)
+
+        def get_on(_: object) -> None:
+            watchdog.beat()
+            health.progress()
+
+        try:
+            if await self._take_over(connection, get_on) and self._is_check_due():
+                await self._check(connection)
+            await self._forget_invalidations(connection)
+        finally:
+            watchdog.stop()
+
+    async def _take_over(self, connection: Connection, get_on: Callable[[object], None]) -> bool:
         moved = 0
 
         def count(number: int) -> None:
@@ -63,21 +90,45 @@ class Upkeep:
             if not moved:
                 log.info("moving results to where their numbers have columns")
             moved += number
+            get_on(number)
 
-        is_settled = await take_over(connection, rest=_REST, on_batch=count)
+        sealer = Sealer(connection)
+        is_settled = await take_over(connection, sealer, rest=_REST, on_batch=count, on_span=get_on)
         if moved:
             log.info("moved results", results=moved, settled=is_settled)
+        if sealer.is_held_up is not self._is_held_up:
+            self._is_held_up = sealer.is_held_up
+            if self._is_held_up:
+                log.warning("rollups wait for a transaction of this database that has been open for long")
+            else:
+                log.info("rollups wait for no transaction any more")
         return is_settled
 
-    async def _check(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-        """Count what the spans of the last hour hold, and of one older day after the other."""
+    def _is_check_due(self) -> bool:
+        is_due = time.monotonic() - self._checked_at > CHECK_EVERY_S
+        if is_due:
+            self._checked_at = time.monotonic()
+        return is_due
+
+    async def _check(self, connection: Connection) -> None:
+        """Count what the spans of the last hour hold, and those of one older day after the other, to find what no
+        trigger has noted."""
         now: datetime = await connection.fetchval(sql("now"))
-        sealer, day = Sealer(connection), timedelta(days=1)
+        sealer = Sealer(connection)
         wrong = await sealer.check(now - timedelta(hours=1), now, TEN_MINUTES)
-        start = DAY.start_of(self._checked_until or now)
-        first = await connection.fetchval(sql("last_result"), start, EARLIEST)
-        self._checked_until = first and DAY.start_of(first)
-        if self._checked_until:
-            wrong += await sealer.check(self._checked_until, self._checked_until + day, DAY)
+        start = await connection.fetchval(sql("previous_span"), DAY.number, self._checked_since)
+        self._checked_since = start or LATEST
+        if start is not None:
+            wrong += await sealer.check(start, DAY.end_of(start), DAY)
         if wrong:
-            log.warning("results were written or removed behind the summaries", spans=len(wrong))
+            log.warning("rollups were wrong and are built again: no trigger noted a change", spans=len(wrong))
+
+    async def _forget_invalidations(self, connection: Connection) -> None:
+        """Forget those that were applied KEEP_APPLIED_S ago, or before this process started."""
+        now = time.monotonic()
+        self._applied.append((now, await connection.fetchval(sql("newest_invalidation"))))
+        oldest = 0
+        while self._applied[0][0] < now - KEEP_APPLIED_S:
+            _, oldest = self._applied.popleft()
+        if oldest:
+            await connection.execute(sql("forget_invalidations"), oldest)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence, Set
 import asyncpg
 import structlog
 
-from orchboard.errors import BadInputError, DatabaseUnavailableError, KeyReusedError, Refusal
+from orchboard.errors import DatabaseUnavailableError, KeyReusedError, Refusal
 from orchboard.parsing import ParsedStats
+from orchboard.store.clock import DatabaseClock
 from orchboard.store.database import (
-    BAD_ROW,
     LOST,
     NO_ANSWER,
     WRITE_PATIENCE_S,
@@ -22,6 +22,7 @@ from orchboard.store.hosts import CANT_CONNECT
 from orchboard.store.inserts import Inserts
 from orchboard.store.kept_connection import KeptConnection, NotSentError
 from orchboard.store.overflow import keep
+from orchboard.store.row_errors import is_refusal, refusal_of
 from orchboard.store.spool import Spool
 from orchboard.store.write_queue import QueuedRow, WriteQueue
 from orchboard.tasks import end
@@ -41,6 +42,10 @@ _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.05, 0.5
 # under way, and how long that may take. Testers give up after 8 s.
 _SPOOL_AFTER_S, _FLIGHT_S = 1.0, 3.0
 
+# With a spool: after so many refusals of single results, one after the other, groups that are refused go to the spool
+# whole. The table may take nothing at all, which would cost two statements a result.
+_MOST_REFUSED = 8
+
 
 class Writer:
     """Stores results in the order they came, in groups: one at a time, on a connection of its own.
@@ -48,6 +53,7 @@ class Writer:
     Nothing waits for a group to fill. With no statement under way a result is sent at once; those that come
     while one is under way are the next group, or the next two (`_most`).
 
+    clock -- receipt times are read from it
     on_region_gone -- called when a region was removed from the database since its id was read
     tell_stored -- called with what was stored, or may have been, and how long that took at most, in seconds,
     before anybody is told
@@ -55,19 +61,25 @@ class Writer:
     """
 
     def __init__(
-        self, database: Database, *, on_region_gone: Callable[[], None], spool: Spool | None = None
+        self,
+        database: Database,
+        clock: DatabaseClock,
+        *,
+        on_region_gone: Callable[[], None],
+        spool: Spool | None = None,
     ) -> None:
         self._database = database
         self._connection = KeptConnection(database)
         self._spool = spool
         self._timeout_s = database.timeout_s
         flight_s = self._timeout_s if spool is None else min(_FLIGHT_S, self._timeout_s / 2)
-        self._inserts = Inserts(self._connection, timeout_s=self._timeout_s, flight_s=flight_s)
+        self._inserts = Inserts(self._connection, clock, timeout_s=self._timeout_s, flight_s=flight_s)
         self._on_region_gone = on_region_gone
         self.tell_stored: Callable[[Sequence[ParsedStats], float], None] = lambda *_: None
         self._waiting = WriteQueue()
         self._flying: list[QueuedRow] = []
         self._last_size = 0  # of the last group
+        self._refused = 0  # by Postgres, since the last that was stored
         self._writing: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -84,7 +96,8 @@ class Writer:
         key, digest -- an Idempotency-Key and the digest of the body it came with; both or neither
         tester_id -- who sent it; None: somebody with the secret that testers share
         Raises DatabaseUnavailableError when too much is waiting, or the server stops; the future raises it
-        too, and BadInputError when Postgres refuses the result, KeyReusedError for a key of another body.
+        too, and KeyReusedError for a key of another body; without a spool BadInputError when Postgres refuses what
+        the result holds.
         """
         if self._closed:
             raise DatabaseUnavailableError("the server is stopping; try again")
@@ -93,7 +106,7 @@ class Writer:
         row.tester_id = tester_id
         spool = self._spool
         if spool is not None and self._database.presence.is_away:
-            spool.is_away = True  # readers found it out, which nobody has to do again
+            spool.note_away()  # readers found it out, which nobody has to do again
         # A key that waits in the spool is known only there.
         if spool is not None and (spool.is_away or (key is not None and spool.depth)):
             keep(spool, [row])
@@ -189,21 +202,28 @@ class Writer:
         """
         try:
             await self._insert(group)
-        except BAD_ROW as error:
-            if len(group) > 1:
-                middle = len(group) // 2
-                halves = [await self._store(half) for half in (group[:middle], group[middle:])]
-                return all(halves)
-            group[0].settle(self._refusal(error))
+            self._refused = 0
         except NotSentError:
             self._put_back(group)
             return False
         except LOST as error:
+            if is_refusal(error):
+                return await self._narrow_down([row for row in group if not row.stored.done()], error)
             self._lost(group, unavailable(error))
             return False
         except DatabaseUnavailableError as refusal:
             self._lost(group, refusal)
             return False
+        return True
+
+    async def _narrow_down(self, refused: Sequence[QueuedRow], error: asyncpg.PostgresError) -> bool:
+        """As `_store`, for a group that was refused."""
+        if len(refused) > 1 and (self._spool is None or self._refused < _MOST_REFUSED):
+            middle = len(refused) // 2
+            halves = [await self._store(half) for half in (refused[:middle], refused[middle:])]
+            return all(halves)
+        self._refused += len(refused)
+        self._refuse(refused, error)
         return True
 
     async def _insert(self, group: Sequence[QueuedRow]) -> None:
@@ -242,15 +262,20 @@ class Writer:
                 row.settle(None if digests[row.key] == row.digest else KeyReusedError())
         self._put_back(repeated)
 
-    def _refusal(self, error: Exception) -> Refusal:
-        """What is said of a row that Postgres refuses."""
+    def _refuse(self, rows: Sequence[QueuedRow], error: asyncpg.PostgresError) -> None:
+        """Rows that Postgres refuses: into the spool, whose replay finds out why; without one they are refused.
+
+        Acknowledged, since their testers never send them again, and put aside if it is the row's fault.
+        """
         if isinstance(error, asyncpg.ForeignKeyViolationError):
             self._on_region_gone()
-            return DatabaseUnavailableError("the region was removed just now; try again")
-        if isinstance(error, asyncpg.IntegrityConstraintViolationError):
-            return unavailable(error)
-        log.warning("result refused by the database", error=in_brief(error))
-        return BadInputError("the result holds what can't be stored")
+        if self._spool is not None:
+            log.warning("results refused by the database go to the spool", error=in_brief(error))
+            keep(self._spool, rows)
+            return
+        refusal = refusal_of(error)
+        for row in rows:
+            row.settle(refusal)
 
     def _lost(self, group: Sequence[QueuedRow], refusal: DatabaseUnavailableError) -> None:
         """Nobody knows whether these were stored. With their receipts they are sent again, unless it is too late."""
@@ -268,7 +293,7 @@ class Writer:
         if self._spool is None:
             self._waiting.refuse(rows, refusal)
         elif rows:
-            self._spool.is_away = True
+            self._spool.note_away()
             self._database.presence.look()  # so that readers are not the next to wait
             self._waiting.take_out(rows)
             keep(self._spool, rows)

@@ -1,7 +1,7 @@
 """What a reader chose on the leaderboard page: query parameters in, links out."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,7 +12,8 @@ from starlette.datastructures import QueryParams
 from orchboard.errors import BadInputError
 from orchboard.parsing import MAX_NAME, MAX_ORCHESTRATOR
 from orchboard.stats import JobType, Pipeline, StatsQuery, Window
-from orchboard.window import EARLIEST
+from orchboard.web.rendering import format_moment
+from orchboard.window import ANY_TIME, EARLIEST, Bounds, parse_bounds
 
 DEFAULT_SORT = "score"
 
@@ -25,20 +26,34 @@ _LONGEST = {
 
 
 class Span(Struct, frozen=True):
-    """How far back the page looks.
+    """The window of a page.
 
-    id -- the `window` parameter; length -- None: everything
+    id -- the `window` parameter; empty: `since` and `until` set the window
+    length -- back from now; None: everything
+    since, until -- as in the API, in the reader's words
     """
 
     id: str
     label: str
-    length: timedelta | None
+    length: timedelta | None = None
     is_default: bool = False
+    since: str = ""
+    until: str = ""
 
     @property
     def words(self) -> str:
         """For the middle of a sentence: "over …"."""
+        if not self.id:
+            return f"the time {self.label}"
         return self.label if self.length is None else f"the {self.label}"
+
+    def bounds(self, now: datetime) -> Bounds:
+        """The bounds at `now`."""
+        if not self.id:
+            return parse_bounds(self.since, self.until)
+        if self.is_default:
+            return ANY_TIME
+        return Bounds(since=EARLIEST if self.length is None else now - self.length)
 
 
 _SPANS = (
@@ -47,14 +62,14 @@ _SPANS = (
     Span("7d", "last 7 days", timedelta(days=7)),
     Span("30d", "last 30 days", timedelta(days=30)),
 )
-_ALL_TIME = Span("all", "all time", None)
+ALL_TIME = Span("all", "all time", None)
 
 
 def spans(default: timedelta) -> tuple[Span, ...]:
     """The windows on offer, shortest first; `default` is always among them."""
     offered = {span.length: span for span in _SPANS}
     offered[default] = replace(offered.get(default) or _span(default), is_default=True)
-    return (*(offered[length] for length in sorted(filter(None, offered))), _ALL_TIME)
+    return (*(offered[length] for length in sorted(filter(None, offered))), ALL_TIME)
 
 
 def _span(length: timedelta) -> Span:
@@ -64,6 +79,16 @@ def _span(length: timedelta) -> Span:
             return Span(f"{count}{unit[0]}", f"last {count} {unit}s" if count > 1 else f"last {unit}", length)
     milliseconds = length / timedelta(milliseconds=1)
     return Span(f"{milliseconds:.0f}ms", f"last {milliseconds / 1000:g} seconds", length)
+
+
+def _between(since: str, until: str) -> Span:
+    """The window between two moments in Unix seconds, either of which may be empty. Raises BadInputError."""
+    bounds = parse_bounds(since, until)
+    begins = f"from {format_moment(bounds.since)}" if bounds.since and bounds.until else ""
+    if bounds.since and not bounds.until:
+        begins = f"since {format_moment(bounds.since)}"
+    ends = f"until {format_moment(bounds.until)}" if bounds.until else ""
+    return Span("", " ".join(filter(None, (begins, ends))), since=since, until=until)
 
 
 class Choice(Struct, frozen=True, kw_only=True):
@@ -81,22 +106,32 @@ class Choice(Struct, frozen=True, kw_only=True):
     sort: str = DEFAULT_SORT
     descending: bool | None = None
 
+    @property
+    def is_filtered(self) -> bool:
+        """Whether anything but job type and window is chosen."""
+        return any((self.orchestrator, self.region, self.pipeline, self.model))
+
     def link(self, **changes: Any) -> str:
-        """The URL of this state with some of it changed; what is as usual is left out."""
-        state = replace(self, **changes)
-        order = {True: "desc", False: "asc", None: None}[state.descending]
+        """The URL of this state with changes; it holds only what differs from the default."""
+        query = urlencode(replace(self, **changes).fields())
+        return f"/?{query}" if query else "/"
+
+    def fields(self) -> dict[str, str]:
+        """The query parameters of this state: those that differ from the default."""
+        order = {True: "desc", False: "asc", None: None}[self.descending]
         fields = {
-            "job_type": state.job_type if state.job_type is not JobType.TRANSCODING else None,
-            "orchestrator": state.orchestrator,
-            "region": state.region,
-            "pipeline": state.pipeline,
-            "model": state.model,
-            "window": None if state.span.is_default else state.span.id,
-            "sort": None if state.sort == DEFAULT_SORT else state.sort,
+            "job_type": self.job_type if self.job_type is not JobType.TRANSCODING else None,
+            "orchestrator": self.orchestrator,
+            "region": self.region,
+            "pipeline": self.pipeline,
+            "model": self.model,
+            "window": None if self.span.is_default else self.span.id,
+            "since": self.span.since,
+            "until": self.span.until,
+            "sort": None if self.sort == DEFAULT_SORT else self.sort,
             "order": order,
         }
-        query = urlencode({name: value for name, value in fields.items() if value})
-        return f"/?{query}" if query else "/"
+        return {name: value for name, value in fields.items() if value}
 
     def query(self, window: Window) -> StatsQuery:
         """The question behind the page: scores of every orchestrator, so that each can be ranked."""
@@ -108,16 +143,12 @@ class Choice(Struct, frozen=True, kw_only=True):
             model=self.model,
         )
 
-    def window(self, latest: Window) -> Window:
-        """The chosen window, ending where `latest` ends."""
-        since = EARLIEST if self.span.length is None else latest.until - self.span.length
-        return Window(since, latest.until)
-
 
 def parse_choice(params: QueryParams, default: timedelta) -> Choice:
     """The state that a query string asks for; an empty parameter counts as absent, the first of several wins.
 
-    Naming a pipeline or model means AI, unless job_type says otherwise: then they are left aside.
+    A pipeline or a model means AI unless job_type says otherwise: then they are ignored. `window` replaces
+    since and until.
     Raises BadInputError naming the parameter.
     """
     asked = {name: _text(params, name, longest) for name, longest in _LONGEST.items()}
@@ -127,10 +158,17 @@ def parse_choice(params: QueryParams, default: timedelta) -> Choice:
     )
     offered = {span.id: span for span in spans(default)}
     span_id = _one_of(params, "window", tuple(offered))
+    since, until = _first(params, "since"), _first(params, "until")
+    if span_id:
+        span = offered[span_id]
+    elif since or until:
+        span = _between(since, until)
+    else:
+        span = next(span for span in offered.values() if span.is_default)
     order = _one_of(params, "order", ("asc", "desc"))
     return Choice(
         job_type=job_type,
-        span=offered[span_id] if span_id else next(span for span in offered.values() if span.is_default),
+        span=span,
         orchestrator=asked["orchestrator"].lower() or None,
         region=asked["region"].upper() or None,
         pipeline=(asked["pipeline"] or None) if job_type is JobType.AI else None,

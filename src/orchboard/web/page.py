@@ -4,26 +4,38 @@ from typing import Any
 from urllib.parse import urlencode
 
 import structlog
+from msgspec.structs import replace
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from orchboard.answers.answer import Headers
+from orchboard.answers.origin import origin_of
 from orchboard.answers.question import MOVING_S, Question, score_slots
 from orchboard.answers.replies import Replies
-from orchboard.errors import BadInputError, Refusal, SetupError
+from orchboard.errors import BadInputError, DatabaseUnavailableError, Refusal
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType, Region, ScoresByCell, Window
-from orchboard.store.changes import job_type_slot
-from orchboard.web.choice import Choice, model_options, parse_choice, pipeline_options, spans
+from orchboard.store.changes import job_type_slot, orchestrator_slot
+from orchboard.web.choice import (
+    ALL_TIME,
+    Choice,
+    model_options,
+    parse_choice,
+    pipeline_options,
+    spans,
+)
+from orchboard.web.orchestrator import find_absence
 from orchboard.web.ranking import COLUMNS, REGION_COLUMNS, rank_in_regions, rank_orchestrators, sort_rows
-from orchboard.web.rendering import SECURITY_HEADERS, render_page, render_text
+from orchboard.web.refused import refusal_page
+from orchboard.web.rendering import SECURITY_HEADERS, render_text
 
 log = structlog.get_logger(__name__)
 
 # Some 1.4 kB each; whoever wants more rows than this wants the API.
 MAX_ROWS = 500
 
-RETRY_AFTER_S = 5
+# Of one orchestrator.
+LATEST_RESULTS = 20
 
 _NOT_CACHED = {"Cache-Control": "no-store"}
 _HEADERS: Headers = (
@@ -34,31 +46,51 @@ _HEADERS: Headers = (
 )
 
 
+class _NoResultsYet(Exception):  # noqa: N818 - not a fault
+    """There is no result of the job type at all: the page shows how to post one, to the host that was asked."""
+
+
 async def leaderboard_page(request: Request, board: Leaderboard, replies: Replies) -> Response:
-    """The leaderboard, or one orchestrator's regions; a refusal is a page of the same layout."""
+    """The leaderboard, or one orchestrator's page; a refusal is a page too.
+
+    A query with an empty parameter comes from the form, and is redirected to the URL that holds only what differs from
+    the default.
+    """
     try:
-        return await replies.reply(request, page_question(request, board))
+        choice = parse_choice(request.query_params, board.default_window)
+        if "" in request.query_params.values():
+            return RedirectResponse(choice.link(), 303, _NOT_CACHED)
+        try:
+            return await replies.reply(request, page_question(choice, board))
+        except (_NoResultsYet, DatabaseUnavailableError):  # then the last answer may be of an empty board
+            question = page_question(choice, board, origin_of(request))
+            return await replies.reply(request, question, by_target=False)
     except Refusal as refusal:
-        return _refused(refusal, request)
+        log.info("page refused", refused=str(refusal))
+        return refusal_page(refusal, request.url.query)
 
 
-def page_question(request: Request, board: Leaderboard) -> Question:
-    """What the page is asked, and how it is made. Raises BadInputError."""
-    latest = board.window()
-    choice = parse_choice(request.query_params, latest.until - latest.since)
+def page_question(choice: Choice, board: Leaderboard, origin: str | None = None) -> Question:
+    """The question of a page.
+
+    origin -- scheme and host for the commands on the page of an empty board; None: the computation raises
+    _NoResultsYet for it, so that the answers of all other boards are the same for every host
+    """
 
     async def compute() -> bytes:
-        return await _render(choice, board)
+        return await _render(choice, board, origin)
 
     slots = set(score_slots(choice.job_type, choice.pipeline, choice.model))
     if choice.job_type is JobType.AI:
         slots.add(job_type_slot(JobType.AI))  # the pipelines to choose from
-    return Question(("page", choice), compute, _HEADERS, slots=tuple(slots), max_age_s=MOVING_S)
+    if choice.orchestrator is not None:
+        slots.add(orchestrator_slot(choice.orchestrator))  # its latest results
+    return Question(("page", choice, origin), compute, _HEADERS, slots=tuple(slots), max_age_s=MOVING_S)
 
 
-async def _render(choice: Choice, board: Leaderboard) -> bytes:
-    latest = board.window()
-    window = choice.window(latest)
+async def _render(choice: Choice, board: Leaderboard, origin: str | None) -> bytes:
+    now = board.now()
+    window = board.window(choice.span.bounds(now))
     regions = await board.regions()
     names = {region.id: region.name for region in regions if region.type is choice.job_type}
     if choice.region is not None and choice.region not in names:
@@ -71,28 +103,53 @@ async def _render(choice: Choice, board: Leaderboard) -> bytes:
         "names": names,
         "pipeline_options": pipeline_options(choice, seen),
         "model_options": model_options(choice, seen),
-        "spans": spans(latest.until - latest.since),
+        "spans": spans(board.default_window),
         "window": window,
+        "now": now,
         "json_url": _json_url(choice, window),
         "orchestrators": len(scores),
     }
     if choice.orchestrator is None:
-        return _leaderboard(scores, choice, context)
-    return _orchestrator(scores, choice, choice.orchestrator, context)
+        return await _leaderboard(scores, choice, board, context, origin)
+    return await _orchestrator(scores, choice, choice.orchestrator, board, context)
 
 
-def _leaderboard(scores: ScoresByCell, choice: Choice, context: dict[str, Any]) -> bytes:
+async def _leaderboard(
+    scores: ScoresByCell, choice: Choice, board: Leaderboard, context: dict[str, Any], origin: str | None
+) -> bytes:
     table = sort_rows(rank_orchestrators(scores), COLUMNS, choice.sort, descending=choice.descending)
     columns = [column for column in COLUMNS if not (choice.region and column.over_regions)]
+    is_new = not scores and not choice.is_filtered and await _is_empty(choice, board)
+    if is_new and origin is None:
+        raise _NoResultsYet
     return render_text(
-        "leaderboard.html", **context, table=table, columns=columns, rows=table.rows[:MAX_ROWS]
+        "leaderboard.html",
+        **context,
+        table=table,
+        columns=columns,
+        rows=table.rows[:MAX_ROWS],
+        origin=origin if is_new else None,
     )
 
 
-def _orchestrator(scores: ScoresByCell, choice: Choice, orchestrator: str, context: dict[str, Any]) -> bytes:
+async def _is_empty(choice: Choice, board: Leaderboard) -> bool:
+    """Whether there is no scored result of a job type at all."""
+    ever = choice.query(board.window(ALL_TIME.bounds(board.now())))
+    return not (await board.aggregated_stats(ever)).cells
+
+
+async def _orchestrator(
+    scores: ScoresByCell,
+    choice: Choice,
+    orchestrator: str,
+    board: Leaderboard,
+    context: dict[str, Any],
+) -> bytes:
     rows = rank_in_regions(scores, orchestrator)
     table = sort_rows(rows, REGION_COLUMNS, choice.sort, descending=choice.descending)
     overall = next((row for row in rank_orchestrators(scores) if row.orchestrator == orchestrator), None)
+    asked = replace(choice.query(context["window"]), orchestrator=orchestrator)
+    latest = await board.latest_results(asked, LATEST_RESULTS)
     return render_text(
         "orchestrator.html",
         **context,
@@ -100,18 +157,9 @@ def _orchestrator(scores: ScoresByCell, choice: Choice, orchestrator: str, conte
         columns=REGION_COLUMNS,
         rows=table.rows,
         overall=overall,
+        latest=latest,
+        absence=None if rows else await find_absence(board, choice, orchestrator, latest),
     )
-
-
-def _refused(refusal: Refusal, request: Request) -> Response:
-    """400 with what was wrong, or 503 with when to come back; how the server is set up stays its own."""
-    log.info("page refused", refused=str(refusal))
-    again = f"/?{request.url.query}" if request.url.query else "/"
-    if isinstance(refusal, BadInputError):
-        return render_page("refused.html", 400, _NOT_CACHED, message=str(refusal), again=None)
-    message = "the server is not ready" if isinstance(refusal, SetupError) else str(refusal)
-    headers = {**_NOT_CACHED, "Retry-After": str(RETRY_AFTER_S)}
-    return render_page("refused.html", 503, headers, message=message, again=again)
 
 
 def _tab(job_type: JobType, choice: Choice, regions: tuple[Region, ...]) -> tuple[JobType, str]:
@@ -131,6 +179,9 @@ def _json_url(choice: Choice, window: Window) -> str | None:
         "region": choice.region,
         "pipeline": choice.pipeline,
         "model": choice.model,
-        "since": None if choice.span.is_default else int(max(0, window.since.timestamp())) or 1,
+        "since": choice.span.since,
+        "until": choice.span.until,
     }
+    if choice.span.id and not choice.span.is_default:
+        fields["since"] = str(int(max(1, window.since.timestamp())))
     return "/api/aggregated_stats?" + urlencode({name: value for name, value in fields.items() if value})

@@ -12,6 +12,11 @@ from orchboard.stats import Score, ScoresByCell
 Row = TypeVar("Row")
 
 
+def _comparable(value: float) -> float:
+    """A number to rank and sort by: without the digits in which sums of the same results in another order differ."""
+    return round(value, 9)
+
+
 class Standing(Struct, frozen=True):
     """One orchestrator among all.
 
@@ -67,19 +72,19 @@ class Sorted(Struct, Generic[Row], frozen=True):
 COLUMNS = (
     Column("rank", "Rank", lambda row: row.rank, descending=False),
     Column("orchestrator", "Orchestrator", lambda row: row.orchestrator, descending=False),
-    Column("score", "Score", lambda row: row.mean.score),
-    Column("success_rate", "Success rate", lambda row: row.mean.success_rate),
-    Column("round_trip_score", "Round trip", lambda row: row.mean.round_trip_score),
+    Column("score", "Score", lambda row: _comparable(row.mean.score)),
+    Column("success_rate", "Success rate", lambda row: _comparable(row.mean.success_rate)),
+    Column("round_trip_score", "Round trip", lambda row: _comparable(row.mean.round_trip_score)),
     Column("regions", "Regions", lambda row: row.regions, over_regions=True),
-    Column("best", "Best region", lambda row: row.best_score, over_regions=True),
-    Column("worst", "Worst region", lambda row: row.worst_score, over_regions=True),
+    Column("best", "Best region", lambda row: _comparable(row.best_score), over_regions=True),
+    Column("worst", "Worst region", lambda row: _comparable(row.worst_score), over_regions=True),
 )
 
 REGION_COLUMNS = (
     Column("region", "Region", lambda row: row.region, descending=False),
-    Column("score", "Score", lambda row: row.score.score),
-    Column("success_rate", "Success rate", lambda row: row.score.success_rate),
-    Column("round_trip_score", "Round trip", lambda row: row.score.round_trip_score),
+    Column("score", "Score", lambda row: _comparable(row.score.score)),
+    Column("success_rate", "Success rate", lambda row: _comparable(row.score.success_rate)),
+    Column("round_trip_score", "Round trip", lambda row: _comparable(row.score.round_trip_score)),
     Column("rank", "Rank", lambda row: row.rank, descending=False),
 )
 
@@ -91,8 +96,9 @@ def rank_orchestrators(scores: ScoresByCell) -> list[Standing]:
     standings = []
     for orchestrator in sorted(means, key=lambda name: (ranks[name], name)):
         regions = scores[orchestrator]
-        best = min(regions, key=lambda region: (-regions[region].score, region))
-        worst = min(regions, key=lambda region: (regions[region].score, region))
+        there = {region: _comparable(score.score) for region, score in regions.items()}
+        best = min(there, key=lambda region: (-there[region], region))
+        worst = min(there, key=lambda region: (there[region], region))
         standings.append(
             Standing(
                 ranks[orchestrator],
@@ -114,7 +120,7 @@ def rank_in_regions(scores: ScoresByCell, orchestrator: str) -> list[RegionStand
     for region, score in scores.get(orchestrator, {}).items():
         there = {name: regions[region] for name, regions in scores.items() if region in regions}
         standings.append(RegionStanding(region, score, ranks_by_score(there)[orchestrator], len(there)))
-    return sorted(standings, key=lambda row: (-row.score.score, row.region))
+    return sorted(standings, key=lambda row: (-_comparable(row.score.score), row.region))
 
 
 def mean_score(scores: Iterable[Score]) -> Score:
@@ -139,9 +145,10 @@ def ranks_by_score(scores: Mapping[str, Score]) -> dict[str, int]:
     """
     ranks: dict[str, int] = {}
     previous, rank = math.nan, 0
-    for place, name in enumerate(sorted(scores, key=lambda name: (-scores[name].score, name)), start=1):
-        if scores[name].score != previous:
-            previous, rank = scores[name].score, place
+    compared = {name: _comparable(score.score) for name, score in scores.items()}
+    for place, name in enumerate(sorted(compared, key=lambda name: (-compared[name], name)), start=1):
+        if compared[name] != previous:
+            previous, rank = compared[name], place
         ranks[name] = rank
     return ranks
 

@@ -56,6 +56,17 @@ def format_percent(value: float) -> str:
     return f"{value * 100:.1f}%"
 
 
+def format_seconds(value: float) -> str:
+    """A time with two decimals; of a value out of all range only that it is.
+
+    >>> format_seconds(0.873), format_seconds(1e300)
+    ('0.87 s', '>99999 s')
+    """
+    if abs(value) >= 99_999:
+        return ">99999 s" if value > 0 else "<-99999 s"
+    return f"{value:.2f} s"
+
+
 def bar_length(value: float) -> str:
     """How long a bar of a hundred units is for a fraction; what is out of range stops at the ends."""
     return f"{max(0.0, min(1.0, value)) * 100:.1f}"
@@ -91,6 +102,7 @@ def _environment() -> "Environment":
     environment.filters |= {
         "score": format_score,
         "percent": format_percent,
+        "seconds": format_seconds,
         "bar_length": bar_length,
         "moment": format_moment,
         "split_address": split_address,

@@ -1,8 +1,6 @@
 -- Stores lines of a backup, each unless as many equal results are there as the backup has up to this line.
 -- Arrays with an item a line: $1 the lines (text), $2 how many equal ones are before it in the backup
--- $3, $4 the range that can be summed up
--- Returns one row: stored, how many were stored; since and until, when the first and the last of them in that range
--- was received (null: none); placeless, how many name a region that there is not.
+-- Returns one row: stored, how many were stored; placeless, how many name a region that there is not.
 WITH given AS MATERIALIZED (
     SELECT
         (g.line ->> 'event_time')::timestamptz AS event_time,
@@ -40,7 +38,5 @@ stored AS (
 )
 SELECT
     count(*) AS stored,
-    min(event_time) FILTER (WHERE event_time BETWEEN $3 AND $4) AS since,
-    max(event_time) FILTER (WHERE event_time BETWEEN $3 AND $4) AS until,
     (SELECT count(*) FROM placed WHERE region IS NOT NULL AND region_id IS NULL) AS placeless
 FROM stored;

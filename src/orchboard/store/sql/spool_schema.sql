@@ -1,7 +1,7 @@
 -- SQLite: what results are kept in while the database is away, until they are stored in it. Returns nothing.
 -- `number` is the order they came in; `received_at` microseconds since 1970; `id` the one in `events`, once it was
 -- chosen; `tester_id` who sent it, null when that is not known; `reason` why it was put aside, null for one that waits.
-CREATE TABLE IF NOT EXISTS spooled (
+CREATE TABLE spooled (
     number       INTEGER PRIMARY KEY AUTOINCREMENT,
     received_at  INTEGER NOT NULL,
     id           INTEGER,
@@ -14,6 +14,6 @@ CREATE TABLE IF NOT EXISTS spooled (
     tester_id    INTEGER,
     reason       TEXT
 );
-CREATE UNIQUE INDEX IF NOT EXISTS spooled_key ON spooled (key) WHERE key IS NOT NULL;
-CREATE INDEX IF NOT EXISTS spooled_waiting ON spooled (number, received_at) WHERE reason IS NULL;
-CREATE INDEX IF NOT EXISTS spooled_aside ON spooled (number) WHERE reason IS NOT NULL;
+CREATE UNIQUE INDEX spooled_key ON spooled (key) WHERE key IS NOT NULL;
+CREATE INDEX spooled_waiting ON spooled (number, received_at) WHERE reason IS NULL;
+CREATE INDEX spooled_aside ON spooled (number) WHERE reason IS NOT NULL;

@@ -1,7 +1,8 @@
 -- What has changed since a moment, for a server that holds the newest results in memory.
--- $1 a moment; $2 how many results at most, the newest; $3 an earlier moment
+-- $1 a moment; $2 how many results at most, the newest; $3 an earlier moment; $4 the snapshot of the last reading, or null
 -- Returns one row: now, the database's clock; snapshot, as `snapshot` has it; coverage, another text whenever
--- `coverage` would answer otherwise;
+-- `coverage` would answer otherwise; changed_since, the earliest receipt time at which results were inserted late, updated
+-- or deleted since the last reading (null: nowhere); regions_changed, whether a region or job type was;
 -- before, how many results were received from $3 on and before $1; and the results received from $1 on, in that
 -- order: event_time (microseconds since 2000), keys (as ResultKey, one after the other), key_lengths (4 bytes each),
 -- success_rate, seg_duration, round_trip_time, is_scored; all null without one. Texts as arrays would be an object each.
@@ -9,10 +10,21 @@
 SELECT
     now() AS now,
     pg_current_snapshot()::text AS snapshot,
-    (SELECT concat_ws(' ', count(*), sum(revision), max(revision)) FROM spans) AS coverage,
+    (SELECT concat_ws(' ', count(*), sum(revision), max(revision), i.pending) FROM spans) AS coverage,
+    i.changed_since,
+    i.regions_changed,
     (SELECT count(*) FROM results WHERE event_time >= $3 AND event_time < $1 AND region_id IS NOT NULL) AS before,
     r.*
 FROM (
+    SELECT
+        concat_ws(' ', count(*) FILTER (WHERE NOT is_applied), sum(id) FILTER (WHERE NOT is_applied)) AS pending,
+        min(greatest(since, '0001-01-02 00:00+00')) FILTER (WHERE is_new AND since IS NOT NULL) AS changed_since,
+        coalesce(bool_or(since IS NULL AND is_new), FALSE) AS regions_changed
+    FROM (
+        SELECT id, since, is_applied, NOT pg_visible_in_snapshot(xid, $4::text::pg_snapshot) AS is_new
+        FROM rollup_invalidations
+    ) n
+) i, (
     SELECT
         string_agg(timestamptz_send(e.event_time), '') AS event_time,
         string_agg(e.key, '') AS keys,

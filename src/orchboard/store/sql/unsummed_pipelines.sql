@@ -1,4 +1,4 @@
--- Which pipelines and models were seen where, in times that are not summed up, nor held in memory.
+-- Which pipelines and models have a scored result where, in times that are not summed up, nor held in memory.
 -- Results that lack a pipeline or a model are no pipeline's.
 -- $1 since, $2 until (before), arrays of as many
 -- Returns pipeline, model, region_id, each combination once.
@@ -9,5 +9,6 @@ CROSS JOIN LATERAL (
     FROM results
     WHERE event_time >= p.since AND event_time < p.until
       AND pipeline <> '' AND model <> '' AND region_id IS NOT NULL
+      AND is_scored AND orchestrator <> ''
     OFFSET 0  -- keeps the planner at the index, also without statistics
 ) e;

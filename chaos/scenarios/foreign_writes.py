@@ -1,0 +1,98 @@
+"""Rows that other programs change by plain SQL: every answer is soon that of the plain query, and so are the rollups."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import asyncpg
+
+from chaos.history import differences, fill, until_built
+from chaos.postgres import Postgres, ended
+from chaos.program import Program, running
+from chaos.verdict import Scale, Verdict
+
+# Results, and days that they spread over.
+_SIZES = {Scale.SMALL: (4_000, 20.0), Scale.FULL: (400_000, 365.0)}
+
+SEEN_WITHIN_S = 1.0
+BUILT_WITHIN_S = 60.0
+_LIMIT_S = 1200.0
+
+# Windows in hours: the tail, today, this week, everything.
+_WINDOWS = (0.5, 24.0, 170.0, 24.0 * 400)
+
+_CHANGES = {
+    "old results deleted": "DELETE FROM events WHERE event_time < now() - interval '10 days'",
+    "new results deleted": "DELETE FROM events WHERE event_time > now() - interval '3 hours'",
+    "inserted earlier today": """
+        INSERT INTO events (event_time, orchestrator, region_id, payload)
+        SELECT now() - n * interval '13 minutes', '0x' || repeat('f', 40), min(id), '{"success_rate": 1}'
+        FROM regions, generate_series(1, 90) n GROUP BY n""",
+    "payloads updated": """UPDATE events SET payload = payload || '{"success_rate": 0.125}' WHERE id % 9 = 0""",
+    "a region renamed": "UPDATE regions SET name = 'XYZ' WHERE name = 'FRA'",
+    "an orchestrator renamed": "UPDATE events SET orchestrator = '0x' || repeat('e', 40) WHERE id % 40 = 3",
+    "the table truncated": "TRUNCATE events",
+}
+
+
+async def prove(scale: Scale, directory: Path) -> list[Verdict]:
+    """A verdict on when answers were right, and one on when the rollups were."""
+    results, days = _SIZES[scale]
+    postgres = Postgres(directory / "postgres")
+    with ended(postgres):
+        postgres.make()
+        postgres.start()
+        await postgres.until_ready()
+        await postgres.execute("CREATE DATABASE board")
+        with (
+            running(directory / "one", POSTGRES=postgres.url("board")) as one,
+            running(directory / "two", POSTGRES=postgres.url("board")) as two,
+        ):
+            async with asyncio.timeout(_LIMIT_S):
+                await one.until_well()
+                await two.until_well()
+                connection = await asyncpg.connect(postgres.url("board"))
+                try:
+                    await fill(connection, results, days)
+                    await until_built(connection, spans=20)
+                    seen, built = [], []
+                    for statement in _CHANGES.values():
+                        await connection.execute(statement)
+                        changed_at = time.monotonic()
+                        seen.append(await _until_seen(connection, (one, two), changed_at))
+                        await until_built(connection)
+                        built.append(time.monotonic() - changed_at)
+                        await _until_seen(connection, (one, two), time.monotonic())
+                finally:
+                    await connection.close()
+    told = f"{len(_CHANGES)} kinds of changes by SQL to {results:,} results of {days:g} days, two servers"
+    return [
+        Verdict(
+            f"foreign writes: {told}",
+            f"every window of both right after {max(seen):.2f} s at most",
+            f"within {SEEN_WITHIN_S:g} s",
+            max(seen) <= SEEN_WITHIN_S,
+        ),
+        Verdict(
+            "rollups built again after that",
+            f"{max(built):.1f} s at most ({', '.join(_CHANGES)})",
+            f"within {BUILT_WITHIN_S:g} s",
+            max(built) <= BUILT_WITHIN_S,
+        ),
+    ]
+
+
+async def _until_seen(
+    connection: "asyncpg.Connection[asyncpg.Record]", programs: tuple[Program, ...], changed_at: float
+) -> float:
+    """When the last question was asked whose answer was wrong, in seconds after the change; 0: none was."""
+    wrong_at = changed_at
+    for program in programs:
+        for hours in _WINDOWS:
+            while True:
+                asked_at = time.monotonic()
+                if not await differences(connection, program, hours):
+                    break
+                wrong_at = max(wrong_at, asked_at)
+                await asyncio.sleep(0.02)
+    return wrong_at - changed_at

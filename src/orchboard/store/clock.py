@@ -1,0 +1,78 @@
+"""The database's clock, read without asking the database: the one clock of receipt times and windows."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+# A step of the database's clock, or a skew between it and ours, is worth a line in the log from here on.
+NOTABLE_S = 1.0
+
+# How old a measurement may get before it is repeated.
+MAX_AGE_S = 60.0
+
+
+class DatabaseClock:
+    """Estimates the database's time from its last measurement and the monotonic clock of this machine.
+
+    The wall clock of this machine is used only until the first measurement: it may be wrong, and it may be stepped.
+
+    monotonic -- seconds that never go back
+    wall -- this machine's time
+    """
+
+    def __init__(
+        self,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._monotonic = monotonic
+        self._wall = wall
+        self._measured: tuple[datetime, float] | None = None  # the database's time, and ours at that moment
+        self._logged_skew_s = 0.0
+
+    def now(self) -> datetime:
+        """The database's time, good to about half a round trip; this machine's before the first measurement."""
+        if self._measured is None:
+            return self._wall()
+        then, at = self._measured
+        return then + timedelta(seconds=self._monotonic() - at)
+
+    @property
+    def skew_s(self) -> float:
+        """How far this machine's wall clock is ahead of the database's, in seconds; 0 before a measurement."""
+        return (self._wall() - self.now()).total_seconds()
+
+    @property
+    def age_s(self) -> float:
+        """How long ago it was measured, in seconds; infinity: never."""
+        return float("inf") if self._measured is None else self._monotonic() - self._measured[1]
+
+    def measure(self, database_now: datetime, sent_at: float, received_at: float) -> None:
+        """Take in what the database's clock showed between two moments of the monotonic clock.
+
+        At the second it is between that and as much later as both are apart. The estimate moves only as far as that
+        needs, so that times do not jitter.
+        """
+        earliest = database_now
+        latest = database_now + timedelta(seconds=received_at - sent_at)
+        if self._measured is None:
+            self._measured = earliest + (latest - earliest) / 2, received_at
+        else:
+            then, at = self._measured
+            estimate = then + timedelta(seconds=received_at - at)
+            self._measured = max(earliest, min(estimate, latest)), received_at
+            step_s = (self._measured[0] - estimate).total_seconds()
+            if abs(step_s) >= NOTABLE_S:
+                log.warning("the database's clock was stepped", s=round(step_s, 1))
+        self._log_skew()
+
+    def _log_skew(self) -> None:
+        """Log a skew when it appears, changes notably, or is gone."""
+        skew_s = self.skew_s
+        if abs(skew_s - self._logged_skew_s) >= NOTABLE_S:
+            self._logged_skew_s = skew_s if abs(skew_s) >= NOTABLE_S else 0.0
+            log.warning("this machine's clock differs from the database's", ahead_s=round(skew_s, 1))

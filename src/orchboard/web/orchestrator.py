@@ -1,0 +1,55 @@
+"""Why an orchestrator has no scores on its page."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from orchboard.leaderboard import Leaderboard
+from orchboard.stats import JobType
+from orchboard.stored import StoredResult
+from orchboard.web.choice import ALL_TIME, Choice
+
+_ADDRESS = re.compile(r"0x[0-9a-f]{40}")
+
+
+class Why(StrEnum):
+    """Why an orchestrator has no scores, from what was stored to what was not."""
+
+    NAME = "it has results, but its name is no address"
+    UNSCORED = "it has results, and none counts"
+    ELSEWHERE = "its results are in another window, region, pipeline or model"
+    OTHER_JOB_TYPE = "it has results of the other job type only"
+    NEVER_TESTED = "no result was ever stored"
+    NO_ADDRESS = "no result was ever stored, and its name is no address"
+
+
+class Absence(Struct, frozen=True):
+    """Why an orchestrator has no scores here. last_received -- when its last result was; None without one"""
+
+    why: Why
+    last_received: datetime | None = None
+
+
+async def find_absence(
+    board: Leaderboard, choice: Choice, orchestrator: str, latest: Sequence[StoredResult]
+) -> Absence:
+    """Why `choice` shows no scores of an orchestrator. latest -- its results there"""
+    is_address = _ADDRESS.fullmatch(orchestrator) is not None
+    if latest:
+        counted = any(result.is_scored for result in latest)
+        return Absence(Why.NAME if counted and not is_address else Why.UNSCORED, latest[0].received)
+    window = board.window(ALL_TIME.bounds(board.now()))
+    last = {}
+    for job_type in JobType:
+        query = replace(choice.query(window), job_type=job_type, region=None, pipeline=None, model=None)
+        for result in await board.latest_results(replace(query, orchestrator=orchestrator), 1):
+            last[job_type] = result.received
+    if choice.job_type in last:
+        return Absence(Why.ELSEWHERE, last[choice.job_type])
+    if last:
+        return Absence(Why.OTHER_JOB_TYPE, *last.values())
+    return Absence(Why.NEVER_TESTED if is_address else Why.NO_ADDRESS)

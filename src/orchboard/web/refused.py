@@ -1,0 +1,60 @@
+"""Refusals as pages, in the look of the others."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+from starlette.responses import Response
+
+from orchboard.errors import BadInputError, Refusal, SetupError
+from orchboard.web.rendering import render_page
+
+RETRY_AFTER_S = 1
+"""The explorer and browsers retry a read after this time."""
+
+
+class _Words(Struct, frozen=True):
+    """What a page says of a status: its heading, and what a reader can do."""
+
+    heading: str
+    advice: str
+
+
+_UNREADABLE = _Words("That can’t be shown", "Something in the address of this page is not as it should be.")
+_LATER = _Words("Back soon", "Nothing is lost, and nothing needs doing on your side.")
+_WORDS = {
+    400: _UNREADABLE,
+    404: _Words("There is no such page", "The address may be mistyped, or the link to it out of date."),
+    405: _Words("That can’t be done here", "This address can’t be used in that way."),
+    414: _Words("That address is too long", "Leave a part of it out."),
+    500: _Words("Something went wrong", "The fault is the server’s, and its log has the details."),
+    503: _LATER,
+}
+
+
+def refused_page(
+    status: int, message: str, headers: Mapping[str, str] | None = None, *, again: str | None = None
+) -> Response:
+    """An error as a page, never cached.
+
+    message -- what is wrong, for people
+    again -- a link that repeats the request, where that may help
+    """
+    words = _WORDS.get(status, _UNREADABLE)
+    whole = {"Cache-Control": "no-store", **(headers or {})}
+    # The name of a parameter stays as it is written.
+    is_input = status == 400
+    return render_page(
+        "refused.html", status, whole, message=message, is_input=is_input, words=words, again=again
+    )
+
+
+def refusal_page(refusal: Refusal, query: str) -> Response:
+    """A refusal of the leaderboard: 400 with what is wrong, or 503 with when to try again.
+
+    query -- of the page that was asked for
+    """
+    if isinstance(refusal, BadInputError):
+        return refused_page(400, str(refusal))
+    message = "the server is not ready" if isinstance(refusal, SetupError) else str(refusal)
+    again = f"/?{query}" if query else "/"
+    return refused_page(503, message, {"Retry-After": str(RETRY_AFTER_S)}, again=again)
