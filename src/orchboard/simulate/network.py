@@ -8,6 +8,7 @@ from random import Random
 from msgspec import Struct
 from msgspec.structs import replace
 
+from orchboard.simulate.addresses import simulated_address
 from orchboard.stats import JobType
 
 DAY_S = 86400
@@ -227,7 +228,7 @@ def _make_orchestrator(rng: Random, character: Character) -> Orchestrator:
     round_trips_s["GLOBAL"] = round_trips_s[nearest] + 0.02
     bad_region = rng.choice(("FRA", "LAX", "MDW")) if character is Character.REGIONAL else ""
     return Orchestrator(
-        address="0x" + rng.randbytes(20).hex(),
+        address=simulated_address(rng.randbytes(20)[:16]),
         character=character,
         success_rate=1 - (1 - traits.success_rate) * rng.uniform(0.4, 1.6),
         transcode_s=rng.uniform(*traits.transcode_s),
