@@ -3,34 +3,41 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Installs what a lock file names, and says so a line a package: it takes up to a minute.
+INSTALL = rm -f .venv/installed; \
+	{ $(PIP) install --progress-bar off --require-hashes --requirement $(1) && touch .venv/installed; } | \
+	while read -r word name rest; do \
+		case $$word in Collecting) echo "  $$name" ;; Installing) echo "  installing them ..." ;; esac; \
+	done; \
+	test -f .venv/installed
 RUN_STAMP := .venv/run.stamp
 DEV_STAMP := .venv/dev.stamp
 BENCH_STAMP := .venv/bench.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo test test-databases bench bench-full chaos audit check format lint types imports docs lock wheel clean
+.PHONY: help env serve demo test test-databases bench bench-full chaos audit vercel check format lint types imports docs lock wheel clean
 
 help:  ## these lines
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
 
 $(RUN_STAMP): requirements/run.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("orchboard needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
-	@echo "making the environment in .venv ..."
+	@echo "making the environment in .venv, once: up to a minute ..."
 	@$(PYTHON) -m venv .venv
-	@$(PIP) install --require-hashes --requirement requirements/run.lock
+	@$(call INSTALL,requirements/run.lock)
 	@$(BIN)/python -c 'import pathlib, site, sys; pathlib.Path(site.getsitepackages()[0], "orchboard-source.pth").write_text(str(pathlib.Path("src").resolve()) + "\n")'
 	@printf '#!/bin/sh\nexec "$$(dirname "$$(readlink -f "$$0")")/python" -m orchboard "$$@"\n' > $(BIN)/orchboard && chmod +x $(BIN)/orchboard
 	@touch $@
 
 $(DEV_STAMP): $(RUN_STAMP) requirements/dev.lock
 	@echo "adding the tools of development ..."
-	@$(PIP) install --require-hashes --requirement requirements/dev.lock
+	@$(call INSTALL,requirements/dev.lock)
 	@touch $@
 
 env: $(DEV_STAMP)  ## the environment for development, in .venv
 
-serve: $(RUN_STAMP)  ## serve on port 8080 with a database of its own
+serve: $(RUN_STAMP)  ## serve on port 8080 with a database of its own; PORT=8081 make serve: on another
 	@$(BIN)/python -m orchboard serve --generate-secret
 
 demo: $(RUN_STAMP)  ## serve a believable network: a week of simulated results
@@ -50,7 +57,7 @@ test-databases: $(DEV_STAMP)  ## what speaks HTTP, behind pgbouncer and on Debia
 
 $(BENCH_STAMP): $(DEV_STAMP) requirements/bench.lock
 	@echo "adding what the bench needs ..."
-	@$(PIP) install --require-hashes --requirement requirements/bench.lock
+	@$(call INSTALL,requirements/bench.lock)
 	@touch $@
 
 bench: $(BENCH_STAMP)  ## every target of speed, on 200,000 results: minutes (needs wrk and nginx)
@@ -61,6 +68,13 @@ bench-full: $(BENCH_STAMP)  ## also on 10,000,000 results; writes docs/performan
 
 chaos: $(DEV_STAMP)  ## every promise of trust, on real servers that are killed: minutes
 	@$(BIN)/python -m chaos
+
+# The newest version that all of whose dependencies are published; none of it is part of the program.
+VERCEL_CLI := 60.1.3
+
+vercel: $(DEV_STAMP)  ## what Vercel would build, and whether it answers: a minute (needs npm and the network)
+	@npm install --silent --no-audit --no-fund --no-save --prefix .venv/vercel vercel@$(VERCEL_CLI)
+	@PATH="$$PWD/.venv/vercel/node_modules/.bin:$$PATH" $(BIN)/python -m pytest --numprocesses=0 tests/test_vercel.py
 
 format: $(DEV_STAMP)  ## is the code formatted?
 	@$(BIN)/ruff format --check .

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.applications import status_of_an_application
 from tests.conftest import SECRET, Client, transcoding
 from tests.places import reachable_directory
 
@@ -78,28 +79,11 @@ def test_the_wheel_serves_by_itself(unpacked: Path, database_url: str) -> None:
 
 
 def test_the_entry_point_for_other_servers_is_an_application(database_url: str) -> None:
+    """Vercel looks its file up from the root of the project."""
     with (ROOT / "pyproject.toml").open("rb") as file:
-        entrypoint = tomllib.load(file)["tool"]["vercel"]["entrypoint"]
-    program = f"""
-import asyncio
-from {entrypoint.split(":")[0]} import {entrypoint.split(":")[1]} as app
-
-async def ask(path):
-    sent = []
-    async def send(message): sent.append(message)
-    async def receive(): return {{"type": "http.request", "body": b"", "more_body": False}}
-    scope = {{"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"",
-             "headers": [], "http_version": "1.1", "scheme": "http", "server": ("h", 80), "client": ("c", 1), "root_path": ""}}
-    await app(scope, receive, send)
-    print(sent[0]["status"])
-
-asyncio.run(ask("/api/regions"))
-"""
-    environment = os.environ | {"POSTGRES": database_url, "SECRET": SECRET, "PYTHONPATH": str(ROOT / "src")}
-    run = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60
-    )
-    assert run.stdout.split() == ["200"], run.stderr
+        module, _, name = tomllib.load(file)["tool"]["vercel"]["entrypoint"].partition(":")
+    assert (ROOT / module.replace(".", "/")).with_suffix(".py").is_file()
+    assert status_of_an_application(module, name, ROOT, ROOT / "src", database_url) == "200"
 
 
 def test_the_entry_point_without_a_database_says_what_is_missing() -> None:

@@ -94,6 +94,11 @@ def test_a_file_that_holds_no_secret_is_refused_by_its_name(
         read_settings({"SECRET_FILE": str(file)})
 
 
+def test_a_byte_order_mark_is_no_part_of_a_secret(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"\xef\xbb\xbfhunter2\r\n")
+    assert read_settings({"SECRET_FILE": str(tmp_path / "file")}).secret == "hunter2"
+
+
 def test_short_secrets_are_named() -> None:
     long, short = "x" * 16, "whsec_" + "A" * 20
     assert weak_secrets(read_settings({"SECRET": long})) == ()

@@ -56,9 +56,8 @@ def test_each_request_is_one_line_of_json(database_url: str, tmp_path: Path) -> 
         ("GET", "/api/raw_stats", 400),
         ("GET", "-", 404),
     ]
-    assert all(
-        {"timestamp", "level", "path", "ms", "bytes", "request_id"} <= line.keys() for line in requests
-    )
+    assert all({"timestamp", "level", "ms", "bytes", "request_id"} <= line.keys() for line in requests)
+    assert [line.get("path") for line in requests] == [None] * 4 + ["/no\nsuch\x1b[31mpath"]
     refused = [line.get("refused") for line in requests]
     assert refused[1:4] == ["invalid region", "request can not be authenticated", "pipeline required"]
     assert [line.get("client") for line in requests] == [None, None, "127.0.0.1", None, None]

@@ -14,7 +14,8 @@ from msgspec import Raw, Struct
 
 from orchboard.errors import BadInputError, Refusal
 from orchboard.signing import sign, sign_webhook
-from orchboard.stats import JobType
+from orchboard.stats import EXAMPLE_ORCHESTRATOR, JobType
+from orchboard.unanswered import describe_failure
 
 POST_PATH = "/api/post_stats"
 
@@ -22,8 +23,20 @@ POST_PATH = "/api/post_stats"
 RETRIED = frozenset((429, 502, 503, 504))
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
+CONNECT_S = 5.0
 
-EXAMPLE_ORCHESTRATOR = "0x00000000000000000000000000000000000e3a90"
+# Nothing of the request was sent, or the server says that it did nothing: sending it again stores nothing twice.
+UNSENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+UNSTORED = frozenset((429,))
+
+# A byte order mark, as some editors and PowerShell write it; and what UTF-16 and UTF-32 begin with.
+_UTF8_MARK = b"\xef\xbb\xbf"
+_OTHER_MARKS = {
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
 
 
 class ServerRefusedError(Refusal):
@@ -53,14 +66,21 @@ class Client:
     """A client of the server at `url`: its base, without a path.
 
     timeout_s -- how long one call may take, retries included
-    on_wait -- told why before the first of a call's retries
+    retry_s -- how long after its start a call without a usable answer is tried again; None: until `timeout_s` is over
+    on_wait -- called before the first retry of a call, with the reason and the seconds for which it goes on
     """
 
     def __init__(
-        self, url: str, *, timeout_s: float = 30.0, on_wait: Callable[[Refusal], None] | None = None
+        self,
+        url: str,
+        *,
+        timeout_s: float = 30.0,
+        retry_s: float | None = None,
+        on_wait: Callable[[Refusal, float], None] | None = None,
     ) -> None:
         self.url = parse_base_url(url)
         self._timeout_s = timeout_s
+        self._retry_s = timeout_s if retry_s is None else min(retry_s, timeout_s)
         self._on_wait = on_wait
         self._http = urllib3.PoolManager(retries=False)
 
@@ -69,24 +89,26 @@ class Client:
 
         Signed in both forms, so that any server of the contract takes it.
 
-        key -- an Idempotency-Key, which makes sending it again harmless on servers that know it; None: there is only
-        the bare signature, as Standard Webhooks has no message without an id
+        key -- an Idempotency-Key, with which a server that knows it stores a result that is sent again only once;
+        None: a fresh one. Empty: none is sent, there is only the bare signature (Standard Webhooks has no message
+        without an id), and nothing is sent again that may have arrived
         tester -- whose secret it is, when it is that of one tester
         Raises ServerRefusedError, ServerUnreachableError.
         """
+        key = new_key() if key is None else key
         headers = {"Content-Type": "application/json", "Authorization": sign(body, secret)}
         if tester:
             headers["Orchboard-Tester"] = tester
 
         def sign_now() -> dict[str, str]:
-            if key is None:
+            if not key:
                 return headers
             now = int(time.time())
             signature = sign_webhook(body, secret, webhook_id=key, timestamp=now)
             stamped = {"webhook-id": key, "webhook-timestamp": str(now), "webhook-signature": signature}
             return {**headers, "Idempotency-Key": key, **stamped}
 
-        response = self._send("POST", POST_PATH, make_headers=sign_now, body=body)
+        response = self._send("POST", POST_PATH, make_headers=sign_now, body=body, is_repeatable=bool(key))
         if response.data.strip() != b"ok":
             raise ServerRefusedError(
                 response.status, f"{self.url} did not say ok: is it a leaderboard server?"
@@ -110,10 +132,13 @@ class Client:
         *,
         answers: Container[int] = (200,),
         patient: bool = True,
+        is_repeatable: bool = True,
     ) -> urllib3.BaseHTTPResponse:
-        deadline = time.monotonic() + self._timeout_s
-        pause_s = FIRST_PAUSE_S
+        began_at = time.monotonic()
+        deadline, last_retry_at = began_at + self._timeout_s, began_at + self._retry_s
+        pause_s, is_retry = FIRST_PAUSE_S, False
         while True:
+            left_s = max(0.01, deadline - time.monotonic())
             try:
                 response = self._http.request(
                     method,
@@ -121,24 +146,29 @@ class Client:
                     headers=make_headers(),
                     body=body,
                     redirect=False,
-                    timeout=max(0.01, deadline - time.monotonic()),
+                    timeout=urllib3.Timeout(connect=min(CONNECT_S, left_s), read=left_s),
                 )
             except urllib3.exceptions.HTTPError as error:
-                problem: Refusal = ServerUnreachableError(f"no answer from {self.url}: {_words(error)}")
+                problem: Refusal = ServerUnreachableError(
+                    f"no answer from {self.url}: {describe_failure(error)}"
+                )
+                may_retry = is_repeatable or isinstance(error, UNSENT)
+                if not may_retry:
+                    problem = ServerUnreachableError(f"{problem}; it may be stored or not")
                 wait_s = pause_s
             else:
                 if response.status in answers:
                     return response
                 problem = ServerRefusedError(response.status, _reason(response))
-                if response.status not in RETRIED:
-                    raise problem
+                may_retry = response.status in (RETRIED if is_repeatable else UNSTORED)
                 wait_s = _retry_after_s(response) or pause_s
-            if not patient or time.monotonic() + wait_s >= deadline:
+            if not patient or not may_retry or time.monotonic() + wait_s >= last_retry_at:
                 raise problem
-            if self._on_wait is not None and pause_s == FIRST_PAUSE_S:
-                self._on_wait(problem)
+            if self._on_wait is not None and not is_retry:
+                self._on_wait(problem, last_retry_at - time.monotonic())
+            is_retry = True
             time.sleep(wait_s)
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S, max(FIRST_PAUSE_S, self._retry_s / 5))
 
 
 def new_key() -> str:
@@ -163,20 +193,6 @@ def parse_base_url(url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.host or parts.query or parts.fragment:
         raise BadInputError(f"{url!r} is not the URL of a server, such as http://127.0.0.1:8080")
     return text
-
-
-def _words(error: urllib3.exceptions.HTTPError) -> str:
-    """What went wrong, without the objects that urllib3 prints."""
-    cause = error.__cause__ or error.__context__
-    if isinstance(error, urllib3.exceptions.NameResolutionError):
-        return "its host name is unknown"
-    if isinstance(error, urllib3.exceptions.NewConnectionError):
-        return str(getattr(cause, "strerror", None) or "can't connect").lower()
-    if isinstance(error, urllib3.exceptions.TimeoutError):
-        return "out of time"
-    if isinstance(error, urllib3.exceptions.ProtocolError):
-        return "the connection was closed"
-    return str(error)
 
 
 def _reason(response: urllib3.BaseHTTPResponse) -> str:
@@ -206,22 +222,30 @@ def _retry_after_s(response: urllib3.BaseHTTPResponse) -> float | None:
 def read_results(source: str, text: bytes) -> tuple[Result, ...]:
     """The results in a file: one JSON object, an array of objects, or an object a line.
 
-    Each keeps the bytes it was written with. All or nothing: raises BadInputError saying where the file
-    can't be read.
+    Each keeps the bytes it was written with; a UTF-8 byte order mark before it is left out. All or nothing: raises
+    BadInputError saying where the file can't be read.
     """
     return tuple(_results(source, text))
 
 
 def _results(source: str, text: bytes) -> Iterator[Result]:
+    for mark, encoding in _OTHER_MARKS.items():
+        if text.startswith(mark):
+            raise BadInputError(f"it is {encoding}: save it as UTF-8")
+    text = text.removeprefix(_UTF8_MARK)
     whole = text.strip()
     if not whole:
         raise BadInputError("it is empty")
+    if b"\0" in whole[:4]:
+        raise BadInputError("it is UTF-16 or UTF-32, or no text: save it as UTF-8")
     if whole.startswith(b"["):
         items = _decode(whole, list[Raw])
         for number, item in enumerate(items, start=1):
             yield _result(f"{source}[{number}]", bytes(item), f"item {number}")
         return
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    # Files that were joined have a mark before each.
+    stripped = (line.strip().removeprefix(_UTF8_MARK) for line in text.splitlines())
+    lines = [(number, line) for number, line in enumerate(stripped, start=1) if line]
     if len(lines) > 1 and _is_object(lines[0][1]):
         for number, line in lines:
             _decode(line, Raw, f"line {number}: ")

@@ -276,7 +276,7 @@ def _read_secret(name: str, written: str, file: str) -> str:
     if written:
         raise SetupError(f"{name} and {name}_FILE are both set: take one of them away")
     try:
-        secret = Path(file).read_text("utf-8").strip()
+        secret = Path(file).read_text("utf-8-sig").strip()  # some editors begin a file with a mark
     except OSError as error:
         raise SetupError(f"{name}_FILE can't be read: {file}: {error.strerror}") from None
     except ValueError:

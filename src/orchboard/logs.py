@@ -1,5 +1,6 @@
 """Logs: one JSON object a line, or words and colours when a person watches."""
 
+import io
 import logging
 import math
 import os
@@ -9,7 +10,9 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import TextIO, cast
 
 import structlog
 
@@ -49,6 +52,24 @@ def _without_trace(_: object, __: str, event: structlog.typing.EventDict) -> str
         event["error"] = type(error).__name__
         event["where"] = " ".join(places)
     return event
+
+
+class _Lossy(io.TextIOBase):
+    """A text stream that drops what can't be written: a closed terminal or a full disk stops nothing."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or drop."""
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or drop."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 # Lines that repeat each other: a minute after the first, then two, four, eight minutes later, up to an hour. What did not
@@ -116,6 +137,8 @@ def configure_logs(level: str, *, clock: Callable[[], float] = time.monotonic) -
     if sys.stderr is None:  # closed: by `2>&-`, some supervisors
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as long as the process
     for_people = sys.stderr.isatty()
+    has_colors = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    output = cast("TextIO", _Lossy(sys.stderr))
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -129,7 +152,10 @@ def configure_logs(level: str, *, clock: Callable[[], float] = time.monotonic) -
         [
             _without_controls,
             structlog.dev.ConsoleRenderer(
-                sort_keys=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+                colors=has_colors,
+                sort_keys=False,
+                pad_event_to=0,
+                exception_formatter=structlog.dev.plain_traceback,
             ),
         ]
         if for_people
@@ -139,10 +165,10 @@ def configure_logs(level: str, *, clock: Callable[[], float] = time.monotonic) -
     structlog.configure(
         processors=[*shared, *summary, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(max(threshold, logging.DEBUG)),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(output),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],

@@ -11,6 +11,9 @@ from msgspec import Struct
 
 T = TypeVar("T")
 
+# Of the result that `orchboard post --example` sends; nobody's.
+EXAMPLE_ORCHESTRATOR = "0x00000000000000000000000000000000000e3a90"
+
 
 class JobType(StrEnum):
     """Two kinds of test job. A stored result has the job type of its region's row."""

@@ -225,7 +225,14 @@ def logged(database_url: str, log: Path, short_way: str, work: Callable[[int], N
     lines: list[dict[str, Any]] = [json.loads(line) for line in log.read_text().splitlines()]
     assert all(line["ms"] >= 0 and line["request_id"] for line in lines if line["event"] == "request")
     return [
-        (line["method"], line["route"], line["path"], line["status"], line["bytes"], line.get("refused", ""))
+        (
+            line["method"],
+            line["route"],
+            line.get("path") or line["route"],
+            line["status"],
+            line["bytes"],
+            line.get("refused", ""),
+        )
         for line in lines
         if line["event"] == "request"
     ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -159,6 +160,24 @@ def test_a_file_that_is_not_what_was_written_is_refused_before_anything_is_store
     assert run(query(empty_database, "SELECT to_regclass('events')")) is None
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_a_backup_from_a_pipe_needs_no_temporary_directory(
+    saved: tuple[Path, str], empty_database: str, tmp_path: Path
+) -> None:
+    file, _ = saved
+    closed = [path for path in ("/tmp", "/var/tmp", "/usr/tmp") if Path(path).is_dir()]
+    mounts = [*(f"mount -t tmpfs -o ro none {path}" for path in closed), "mount -t tmpfs none /var/lib"]
+    with file.open("rb") as source:
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", f'{"; ".join(mounts)}; exec "$@"', "-",
+             sys.executable, "-m", "orchboard", "restore", "-"],
+            env={**environment(tmp_path, POSTGRES=empty_database), "ORCHBOARD_DATA": "/var/lib/orchboard", "HOME": "/"},
+            stdin=source, cwd="/proc", capture_output=True, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"restored")
+
+
 def test_an_empty_database_goes_through_a_pipe(
     orchboard: Orchboard, database_url: str, empty_database: str, tmp_path: Path
 ) -> None:
@@ -224,3 +243,13 @@ def test_a_backup_that_ends_early_leaves_the_file_that_was_there(
     assert file.read_bytes() == before
     assert [path.name for path in file.parent.iterdir() if "unfinished" in path.name] == []
     assert orchboard("backup", str(file.parent), POSTGRES="postgresql://nobody@127.0.0.1:1/none").status == 1
+
+
+@pytest.mark.parametrize("name", ["missing/results.zst", "x" * 300])
+def test_an_error_names_the_file_that_was_asked_for(
+    orchboard: Orchboard, database_url: str, tmp_path: Path, name: str
+) -> None:
+    done = orchboard("backup", name, POSTGRES=database_url)
+    assert (done.status, done.out) == (1, "")
+    assert done.err.endswith(f": {name}\n")
+    assert "unfinished" not in done.err

@@ -10,7 +10,7 @@ from orchboard.cli import COMMANDS, main, make_app
 from tests.cli.conftest import Orchboard
 
 SUBCOMMANDS = {
-    "region": ("list", "add", "rename"),
+    "region": ("list", "add", "rename", "remove"),
     "tester": ("list", "add", "revoke"),
     "migrate": ("up", "down", "goto", "version", "force", "new"),
     "rollups": ("verify", "rebuild"),

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import urllib3
 
+from orchboard.client import Client as OrchboardClient
+from orchboard.client import ServerRefusedError
 from tests.cli.conftest import Orchboard
-from tests.conftest import ORCHESTRATOR, Client, RunningServer, ai, transcoding
+from tests.conftest import ORCHESTRATOR, SECRET, Client, RunningServer, ai, transcoding
 
 
 def count(client: Client, job_type: str = "transcoding") -> int:
@@ -124,18 +126,78 @@ def losing_proxy(server: RunningServer) -> Iterator[Callable[[], str]]:
     proxy = HTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=proxy.serve_forever, args=(0.01,), daemon=True).start()
     yield lambda: f"http://127.0.0.1:{proxy.server_port}"
-    assert Handler.passed == 2
     proxy.shutdown()
     proxy.server_close()
 
 
-@pytest.mark.parametrize(("flag", "stored"), [("--key", 1), ("--no-key", 2)])
-def test_a_lost_answer_stores_twice_only_without_a_key(
-    orchboard: Orchboard, losing_proxy: Callable[[], str], client: Client, flag: str, stored: int
+def test_a_lost_answer_stores_a_result_once_because_of_its_key(
+    orchboard: Orchboard, losing_proxy: Callable[[], str], client: Client
 ) -> None:
     body = json.dumps(transcoding()).encode()
-    assert orchboard("post", "--url", losing_proxy(), flag, stdin=body).status == 0
-    assert count(client) == stored
+    assert orchboard("post", "--url", losing_proxy(), stdin=body).status == 0
+    assert count(client) == 1
+
+
+def test_without_a_key_a_result_that_may_have_arrived_is_not_sent_again(
+    orchboard: Orchboard, losing_proxy: Callable[[], str], client: Client
+) -> None:
+    body = json.dumps(transcoding()).encode()
+    done = orchboard("post", "--url", losing_proxy(), "--no-key", stdin=body)
+    assert (done.status, count(client)) == (1, 1)
+    assert done.err.endswith("the connection was closed; it may be stored or not\n")
+
+
+def test_the_client_makes_a_key_when_it_is_given_none(
+    losing_proxy: Callable[[], str], client: Client
+) -> None:
+    body = json.dumps(transcoding()).encode()
+    OrchboardClient(losing_proxy()).post(body, SECRET)
+    assert count(client) == 1
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_without_a_key_only_what_surely_stored_nothing_is_retried(status: int) -> None:
+    asked: list[int] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            asked.append(429 if not asked else status)
+            self.send_response(asked[-1])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as proxy:
+        threading.Thread(target=proxy.serve_forever, args=(0.01,), daemon=True).start()
+        with pytest.raises(ServerRefusedError):
+            OrchboardClient(f"http://127.0.0.1:{proxy.server_port}").post(b"{}", SECRET, key="")
+        proxy.shutdown()
+    assert asked == [429, status]
+
+
+@pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b""])
+def test_a_byte_order_mark_is_no_part_of_a_result(
+    orchboard: Orchboard, server: RunningServer, client: Client, tmp_path: Path, mark: bytes
+) -> None:
+    one, line = json.dumps(transcoding(), indent=1).encode(), json.dumps(transcoding()).encode()
+    (tmp_path / "one.json").write_bytes(mark + one)
+    (tmp_path / "array.json").write_bytes(mark + b"[" + line + b"]")
+    (tmp_path / "joined.jsonl").write_bytes(mark + line + b"\n" + mark + line + b"\r\n")
+    done = orchboard("post", "one.json", "array.json", "joined.jsonl", "--url", server.url)
+    assert (done.out, done.err) == ("stored 4\n", "")
+    assert orchboard("post", "--url", server.url, stdin=mark + line).status == 0
+    assert count(client) == 5
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+def test_another_encoding_is_named(orchboard: Orchboard, encoding: str) -> None:
+    done = orchboard("post", "--url", "http://127.0.0.1:1", stdin=json.dumps(transcoding()).encode(encoding))
+    assert (done.status, done.out) == (1, "stored 0, refused 1\n")
+    assert "save it as UTF-8" in done.err
+    assert "UTF-16" in done.err or "UTF-32" in done.err
 
 
 def test_a_server_that_is_away_is_waited_for_until_the_time_limit(orchboard: Orchboard) -> None:
@@ -143,6 +205,6 @@ def test_a_server_that_is_away_is_waited_for_until_the_time_limit(orchboard: Orc
     done = orchboard("post", "--url", "http://127.0.0.1:1", "--timeout", "0.5", stdin=body)
     assert (done.status, done.out) == (1, "stored 0, refused 1, not sent 1\n")
     assert done.err.splitlines() == [
-        "orchboard: no answer from http://127.0.0.1:1: connection refused; trying again until --timeout",
+        "orchboard: no answer from http://127.0.0.1:1: connection refused; retrying for 0.5 s",
         "orchboard: standard input[1]: no answer from http://127.0.0.1:1: connection refused",
     ]

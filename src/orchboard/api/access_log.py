@@ -45,7 +45,8 @@ class RequestIds:
 class Outcome(Struct, frozen=True):
     """What is the same for all requests that are answered alike; `start` is how their lines begin.
 
-    route -- the path as in ROUTES, `-` when there is none; path -- as asked; size -- of the body, in bytes
+    route -- the path as in ROUTES, `-` when there is none; path -- as asked, logged where it differs; size -- of the
+    body, in bytes
     """
 
     method: str
@@ -58,7 +59,8 @@ class Outcome(Struct, frozen=True):
     @classmethod
     def of(cls, method: str, route: str, path: str, status: int, size: int) -> "Outcome":
         """The outcome with its line begun."""
-        fields = {"method": method, "route": route, "path": path, "status": status, "bytes": size}
+        asked = {"path": path} if path != route else {}
+        fields = {"method": method, "route": route, **asked, "status": status, "bytes": size}
         text = msgspec.json.encode(fields).decode("utf-8")
         return cls(method, route, path, status, size, text[:-1])
 
@@ -129,11 +131,12 @@ class AccessLog:
     def _tell(self, outcome: Outcome, request_id: str, ms: float, refused: str, client: str) -> None:
         told = {"refused": refused, "client": client}
         fields = {name: value for name, value in told.items() if value}
+        asked = {"path": outcome.path} if outcome.path != outcome.route else {}
         self._log.info(
             "request",
             method=outcome.method,
             route=outcome.route,
-            path=outcome.path,
+            **asked,
             status=outcome.status,
             ms=round(ms, 2),
             bytes=outcome.size,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
 
 from orchboard import __version__
+from orchboard.cli import streams
 from orchboard.errors import DatabaseUnavailableError, Refusal, SetupError
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ HELP = """The orchestrator leaderboard of the Livepeer network: results in, scor
 
 First time here? `orchboard serve --generate-secret` starts a server with a database of its own;
 `orchboard post --example` stores a first result in it, `orchboard doctor` says what is wrong.
+`orchboard help COMMAND` explains a command, with examples.
 """
 
 # Name of the command, of its module and of what is in it; the first line of its help.
@@ -25,7 +28,8 @@ COMMANDS = {
     "demo": "Serve a simulated network: a week of results.",
     "post": "Sign and send results to a server.",
     "get": "Ask a running server, and read its answer as a table.",
-    "region": "List, add and rename the regions.",
+    "region": "List, add, rename and remove the regions.",
+    "secret": "Say where the secret is that results are signed with.",
     "tester": "Give job testers keys of their own, and take them away.",
     "migrate": "Move the database's schema up and down.",
     "rollups": "Verify and rebuild what long windows are answered from.",
@@ -37,6 +41,7 @@ COMMANDS = {
     "psql": "Open psql on the database.",
     "url": "Print the URL of the database.",
     "openapi": "Print the API's OpenAPI document.",
+    "completion": "Print a script that completes words in a shell.",
 }
 
 # Nothing to parse: what then runs for weeks does without a parser, which takes 3 MB and 60 ms.
@@ -47,9 +52,18 @@ EXIT_CODES: dict[type[Refusal], int] = {SetupError: 3, DatabaseUnavailableError:
 
 def make_app(named: str = "") -> App:
     """The program. `named` is the command that is being called, whose own help then speaks."""
-    from cyclopts import App
+    from cyclopts import App, Parameter
 
-    app = App(name="orchboard", help=HELP, version=__version__, help_format="markdown")
+    app = App(
+        name="orchboard",
+        help=HELP,
+        version=__version__,
+        version_flags=["--version", "-V"],
+        help_format="markdown",
+        default_parameter=Parameter(show_default=lambda value: None if value is False else value),
+        print_error=False,
+        exit_on_error=False,
+    )
     for position, (name, summary) in enumerate(COMMANDS.items()):
         # A summary given here would replace the longer help in the command's module.
         help_text = None if name == named else summary
@@ -59,26 +73,50 @@ def make_app(named: str = "") -> App:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Exit status: 0 done, 1 refused, 2 usage, 3 setup, 4 database away, 130 interrupted."""
+    streams.prepare()
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        if words == _SERVE:
-            from orchboard.cli.run_server import run_server
-
-            run_server()
-        else:
-            make_app(words[0] if words else "")(words)
+        try:
+            _run(words)
+        finally:
+            streams.flush()
     except Refusal as refusal:
-        print(f"orchboard: {_sentence(refusal)}", file=sys.stderr)
-        sys.exit(EXIT_CODES.get(type(refusal), 1))
+        _end(_sentence(refusal), EXIT_CODES.get(type(refusal), 1))
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        sys.stderr.close()
+        streams.abandon()
         sys.exit(1)
     except OSError as error:
-        place = f": {error.filename}" if error.filename else ""
-        print(f"orchboard: {error.strerror or error}{place}", file=sys.stderr)
-        sys.exit(1)
+        _end(streams.explain(error), 1)
+    except UnicodeEncodeError:
+        _end("an argument or a setting is no text in UTF-8", 1)
+
+
+def _run(words: list[str]) -> None:
+    """Call the command. Its exit status, if it has one, comes out as SystemExit."""
+    if words == _SERVE:
+        from orchboard.cli.run_server import run_server
+
+        run_server()
+        return
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
+    from cyclopts import CycloptsError
+
+    try:
+        make_app(words[0] if words else "")(words)
+    except CycloptsError as error:
+        from orchboard.cli.usage import explain
+
+        _end(explain(error), 2)
+
+
+def _end(sentence: str, status: int) -> NoReturn:
+    with suppress(OSError):
+        print(f"orchboard: {sentence}", file=sys.stderr)
+    streams.abandon()
+    sys.exit(status)
 
 
 def _sentence(refusal: Refusal) -> str:

@@ -9,9 +9,17 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from orchboard.cli.usage import refuse_options
+
 
 def backup(
-    file: Annotated[str, Parameter(allow_leading_hyphen=True, help="Where to; `-` is standard output.")],
+    file: Annotated[
+        str,
+        Parameter(
+            allow_leading_hyphen=True, validator=refuse_options, help="Where to; `-` is standard output."
+        ),
+    ],
+    /,
 ) -> None:
     """Write every result to a file.
 
@@ -19,19 +27,26 @@ def backup(
     lines compressed with zstd, a digest in the last one. The file gets its name when it is whole and on disk. The
     database is left as it is, one of the reference server's version 3 too.
 
-    `orchboard backup results.jsonl.zst`
+    **Examples**
+
+    ```
+    orchboard backup results.jsonl.zst
+    orchboard backup - | ssh other 'cat > results.jsonl.zst'
+    ```
     """
     import asyncio
     import time
 
     from orchboard.cli.database import database_url, in_words, read_environment
     from orchboard.cli.progress import told
+    from orchboard.cli.streams import require_output
     from orchboard.store.backup import back_up
     from orchboard.store.backup_file import whole_file
     from orchboard.store.database import Database
 
     settings = read_environment()
-    is_piped = file == "-"
+    if is_piped := file == "-":
+        require_output("the backup")
     began_at = time.monotonic()
     opened = nullcontext(sys.stdout.buffer) if is_piped else whole_file(Path(file))
     with opened as out, database_url(settings) as url, in_words(), told("backing up") as tell:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import asyncpg
 import structlog
@@ -50,11 +51,16 @@ def database_url(settings: Settings) -> Iterator[str]:
         embedded.stop()
 
 
+def secret_file(settings: Settings) -> Path:
+    """Where the secret is kept that `serve --generate-secret` makes."""
+    return data_directory(settings) / "secret"
+
+
 def kept_secret(settings: Settings) -> str:
     """The secret kept in the data directory; empty when there is none."""
     try:
-        return (data_directory(settings) / "secret").read_text().strip()
-    except OSError:
+        return secret_file(settings).read_text().strip()
+    except (OSError, ValueError):
         return ""
 
 
@@ -67,7 +73,7 @@ def keep_secret(settings: Settings) -> str:
         with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_hex(32))
         try:
-            os.link(fresh, directory / "secret")  # first one in wins
+            os.link(fresh, secret_file(settings))  # first one in wins
         except FileExistsError:
             pass
         finally:
@@ -81,20 +87,31 @@ def read_environment(*, log_level: str = "error") -> Settings:
     return read_settings(os.environ)
 
 
-def signing_secret(settings: Settings) -> str:
-    """The secret to sign with: SECRET, else the kept one. Raises SetupError when there is neither."""
-    secret = settings.secret or kept_secret(settings)
-    if not secret and (data_directory(settings) / "secret").exists():
-        raise SetupError(
-            f"SECRET is not set, and the one kept in {data_directory(settings)} is another user's: "
-            "run as that user, or export SECRET with the value that the server has"
+class Secret(NamedTuple):
+    """A secret to sign with, and where it is from: `SECRET`, or the path of a file."""
+
+    value: str
+    place: str
+
+
+def signing_secret(settings: Settings) -> Secret:
+    """The secret to sign with: SECRET, SECRET_FILE, else the kept one. Raises SetupError when there is none."""
+    if settings.secret:
+        return Secret(
+            settings.secret, str(Path(settings.secret_file).absolute()) if settings.secret_file else "SECRET"
         )
-    if not secret:
+    file = secret_file(settings)
+    if kept := kept_secret(settings):
+        return Secret(kept, str(file))
+    if file.exists():
         raise SetupError(
-            f"SECRET is not set, and none is kept in {data_directory(settings)}: "
-            "export SECRET with the value that the server has"
+            f"SECRET is not set, and the one kept in {file} can't be read: run as its owner, or export SECRET "
+            "with the value that the server has"
         )
-    return secret
+    raise SetupError(
+        f"SECRET is not set, and none is kept in {file}: export SECRET with the value that the server has, or "
+        "start it with `orchboard serve --generate-secret`, which makes one"
+    )
 
 
 def known_url(settings: Settings) -> str:

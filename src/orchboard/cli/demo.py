@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+DIRECTORY = "demo"
+SEED = 1
 DAYS = 7
 RESULTS_A_DAY = 30_000
-STALE_AFTER = timedelta(hours=1)
+STALE_AFTER = timedelta(minutes=5)
+
+# The poster's last answer, when the server stops, may take this long.
+LAST_ANSWER_S = 1.0
+
+if TYPE_CHECKING:
+    from orchboard.config import Settings
 
 
 def demo(
@@ -19,28 +29,57 @@ def demo(
 ) -> None:
     """Serve a simulated network: a week of results.
 
-    The database is its own, beside the one of `orchboard serve`, in the directory `demo`; never that of POSTGRES. Called
-    again later, it is brought up to now.
+    The database is its own, beside the one of `orchboard serve`, in the directory `demo`; never that of POSTGRES. Results
+    go on coming while it serves; called again later, it adds those of the time between.
 
-    `orchboard demo`, then look at the page it names
+    **Examples**
+
+    ```
+    orchboard demo
+    orchboard demo --port 8081
+    ```
     """
-    import asyncio
-
-    from orchboard.cli.database import data_directory, database_url, in_words, read_environment
+    from orchboard.cli.database import data_directory, read_environment
     from orchboard.cli.run_server import run_server
 
     os.environ.pop("POSTGRES", None)
     settings = read_environment()
-    os.environ["ORCHBOARD_DATA"] = str(data_directory(settings) / "demo")
-    settings = read_environment()
-    with database_url(settings) as url, in_words():
-        loaded = asyncio.run(_bring_up_to_now(url, settings.db_timeout_s))
+    os.environ["ORCHBOARD_DATA"] = str(data_directory(settings) / DIRECTORY)
+    run_server(port=port, generate_secret=True, prepare=_bring_up_to_now, beside=_posting)
+
+
+def _bring_up_to_now(settings: Settings) -> None:
+    """Load the results of the last days that are missing. The port is open by now: it is not in vain."""
+    import asyncio
+
+    from orchboard.cli.database import in_words
+
+    with in_words():
+        loaded = asyncio.run(_load_missing(settings.postgres, settings.db_timeout_s))
     if loaded:
         print(f"simulated {loaded:,} results")
-    run_server(port=port, generate_secret=True)
 
 
-async def _bring_up_to_now(url: str, timeout_s: float) -> int:
+@contextmanager
+def _posting(address: str, secret: str) -> Iterator[None]:
+    """Post results of now, at the rate of the last days, for as long as the server serves."""
+    from threading import Event, Thread
+
+    from orchboard.simulate.live import post_live
+    from orchboard.simulate.network import make_network
+
+    stop = Event()
+    live = {"rate": RESULTS_A_DAY / 86400, "seconds": None, "stop": stop}
+    poster = Thread(target=post_live, args=(address, secret, make_network(SEED)), kwargs=live, daemon=True)
+    poster.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        poster.join(LAST_ANSWER_S)
+
+
+async def _load_missing(url: str, timeout_s: float) -> int:
     from orchboard.cli.output import progress_bar
     from orchboard.leaderboard import utc_now
     from orchboard.simulate.bulk import load
@@ -59,7 +98,7 @@ async def _bring_up_to_now(url: str, timeout_s: float) -> int:
             task = bar.add_task("simulating a network", total=count)
             return await load(
                 database.connect,
-                make_network(1),
+                make_network(SEED),
                 since=since,
                 until=until,
                 count=count,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from orchboard.config import Settings
     from orchboard.store.diagnosis import Finding
@@ -26,7 +26,12 @@ def doctor(*, json: Annotated[bool, Parameter(help="As JSON.", negative="")] = F
     ✓ fine, ! may surprise, ✗ keeps the server from working, with the remedy under it. Changes nothing.
     Exit status 0: there was no ✗.
 
-    `orchboard doctor` in the environment that the server has.
+    **Examples**
+
+    ```
+    orchboard doctor
+    POSTGRES=postgresql://… orchboard doctor --json
+    ```
     """
     import os
     import sys
@@ -72,22 +77,40 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     except SetupError as error:  # each can be read, but not beside the others
         yield Finding(Level.ERROR, "settings", str(error))
         settings = read_settings({name: readable[name] for name in readable if not name.endswith("_FILE")})
-    yield _secret(settings)
+    yield from _readable("secret", lambda: [_secret(settings)])
     yield from _previous_secret(settings)
     if settings.postgres or environ.get("POSTGRES", "").strip() == "":
-        yield from _database(settings)
-    yield _spool(settings)
+        if not settings.postgres:
+            yield from _readable("data", lambda: _data_directory(settings))
+        yield from _readable("database", lambda: _database(settings))
+    yield from _readable("spool", lambda: [_spool(settings)])
     yield _port(settings)
 
 
+def _readable(about: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    """The findings; one that a file or directory can't be read ends them, but not the others."""
+    from orchboard.cli.streams import explain
+    from orchboard.store.diagnosis import Finding, Level
+
+    try:
+        yield from look()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        yield Finding(Level.ERROR, about, explain(error), "Run it as the user that the server runs as.")
+
+
 def _secret(settings: Settings) -> Finding:
-    from orchboard.cli.database import data_directory, kept_secret
+    import errno
+    import os
+
+    from orchboard.cli.database import kept_secret, secret_file
     from orchboard.signing import SHORT_SECRET_BYTES, strength
     from orchboard.store.diagnosis import Finding, Level
 
     secret, kept = settings.secret, kept_secret(settings)
     if kept and not secret:
-        path = data_directory(settings) / "secret"
+        path = secret_file(settings)
         if path.stat().st_mode & 0o077:
             return Finding(Level.WARNING, "secret", f"{path} can be read by others", f"chmod 600 '{path}'")
         if settings.postgres:
@@ -95,9 +118,11 @@ def _secret(settings: Settings) -> Finding:
                 Level.WARNING, "secret", "SECRET is not set, so `serve` takes results only from testers with keys of their own",
                 "Set SECRET to what the job testers sign with; `--generate-secret` takes the one kept here.",
             )  # fmt: skip
-        says = "SECRET is not set; `serve --generate-secret` and `post` use the kept one"
+        says = f"SECRET is not set; `serve --generate-secret` and `post` use the one kept in {path}"
         return Finding(Level.OK, "secret", says)
     if not secret:
+        if secret_file(settings).exists():
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(secret_file(settings)))
         return Finding(
             Level.WARNING, "secret", "SECRET is not set, so only testers with keys of their own may post",
             "Set SECRET to what the job testers sign with, or use `orchboard serve --generate-secret`.",
@@ -140,7 +165,6 @@ def _database(settings: Settings) -> Iterator[Finding]:
     from orchboard.store.embedded import existing_url
 
     if not settings.postgres:
-        yield from _data_directory(settings)
         try:
             if existing_url(data_directory(settings)) is None:
                 says = "there is no embedded one yet, and POSTGRES is not set"

@@ -10,11 +10,14 @@ from cyclopts import Parameter
 Endpoint = Literal[
     "scores", "raw", "pipelines", "regions", "top", "health", "aggregated_stats", "raw_stats", "top_ai_score"
 ]
+# An answer may take DB_TIMEOUT; a server that is not there is not worth that long.
+ANSWER_S, RETRY_S = 30.0, 5.0
 _ROUTES = {"scores": "aggregated_stats", "raw": "raw_stats", "top": "top_ai_score"}
 
 
 def get(
     endpoint: Annotated[Endpoint, Parameter(help="What to ask for; the API's own names are understood too.")],
+    /,
     *,
     orchestrator: Annotated[str | None, Parameter(help="Its address, in any case. raw needs one.")] = None,
     region: Annotated[str | None, Parameter(help="Region code, such as FRA.")] = None,
@@ -29,7 +32,10 @@ def get(
         str | None, Parameter(help="The server. [ORCHBOARD_URL, else http://127.0.0.1:8080]")
     ] = None,
     json: Annotated[bool, Parameter(help="The server's answer as it came.", negative="")] = False,
-    timeout: Annotated[float, Parameter(help="Seconds, retries included.")] = 30.0,
+    timeout: Annotated[
+        float | None,
+        Parameter(help="Seconds to wait and to retry. Not given: 30 for an answer, 5 of them for retries."),
+    ] = None,
 ) -> int:
     """Ask a running server, and read its answer as a table.
 
@@ -37,17 +43,26 @@ def get(
     best AI result group. Without --since and --until the server's default window holds. Exit status of
     *health*: 0 when it is well.
 
-    `orchboard get scores --region FRA --since 7d`; `orchboard get raw --orchestrator 0x… --job-type ai`;
-    `orchboard get pipelines --json | jq` for programs.
-    """
-    import sys
+    **Examples**
 
+    ```
+    orchboard get scores --region FRA --since 7d
+    orchboard get raw --orchestrator 0x… --job-type ai
+    orchboard get pipelines --json | jq
+    ```
+    """
     from orchboard.cli.database import read_environment
+    from orchboard.cli.output import say_waiting, write_bytes
     from orchboard.client import Client, parse_moment_for_people
 
     settings = read_environment()
     now = datetime.now(UTC)
-    client = Client(url or settings.orchboard_url, timeout_s=timeout)
+    client = Client(
+        url or settings.orchboard_url,
+        timeout_s=ANSWER_S if timeout is None else timeout,
+        retry_s=RETRY_S if timeout is None else None,
+        on_wait=say_waiting,
+    )
     route = _ROUTES.get(endpoint, endpoint)
     if route == "health":
         answer = client.health()
@@ -63,8 +78,7 @@ def get(
             job_type=job_type,
         )
     if json:
-        sys.stdout.buffer.write(answer.rstrip(b"\n") + b"\n")
-        sys.stdout.flush()
+        write_bytes(answer)
     else:
         _print_answer(route, answer)
     return 1 if route == "health" and not _is_well(answer) else 0
@@ -83,7 +97,8 @@ def _print_answer(route: str, answer: bytes) -> None:
         raise ServerRefusedError(
             200, "the answer is not that of a leaderboard server; see it with --json"
         ) from None
-    print_table(headings, rows, empty=empty)
+    shown = [i for i in range(len(headings)) if not rows or any(row[i] != "-" for row in rows)]
+    print_table([headings[i] for i in shown], [[row[i] for i in shown] for row in rows], empty=empty)
 
 
 def _score_rows(document: Any) -> list[list[object]]:

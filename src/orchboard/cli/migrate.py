@@ -29,7 +29,12 @@ migrate = App(
     for repairs. However many run at once, each version is applied once. A version is a number; 0 is
     nothing.
 
-    `orchboard migrate version`, then `orchboard migrate up`
+    **Examples**
+
+    ```
+    orchboard migrate version
+    orchboard migrate up
+    ```
     """,
 )
 
@@ -46,7 +51,12 @@ def up(
     Then bring its results up: those of a database that was taken over are moved, and what is over is summed
     up. Servers may serve meanwhile; broken off, it goes on where it was the next time.
 
-    `orchboard migrate up`
+    **Examples**
+
+    ```
+    orchboard migrate up
+    orchboard migrate up --schema-only
+    ```
     """
     _move(None)
     if not schema_only:
@@ -54,10 +64,14 @@ def up(
 
 
 @migrate.command
-def down(versions: Annotated[int, Parameter(help="How many versions.")] = 1, *, yes: Yes = False) -> None:
+def down(versions: Annotated[int, Parameter(help="How many versions.")] = 1, /, *, yes: Yes = False) -> None:
     """Take versions back, with what they brought. Data may be lost, so it asks.
 
-    `orchboard migrate down 1`
+    **Examples**
+
+    ```
+    orchboard migrate down 1
+    ```
     """
     from orchboard.errors import BadInputError
 
@@ -73,10 +87,14 @@ def down(versions: Annotated[int, Parameter(help="How many versions.")] = 1, *, 
 
 
 @migrate.command
-def goto(version: Annotated[int, Parameter(help="0 to the latest.")], *, yes: Yes = False) -> None:
+def goto(version: Annotated[int, Parameter(help="0 to the latest.")], /, *, yes: Yes = False) -> None:
     """Move to one version, up or down. Asks before it moves down.
 
-    `orchboard migrate goto 3` is what the reference server knows.
+    **Examples**
+
+    ```
+    orchboard migrate goto 3    # the version of the reference server
+    ```
     """
     current = _current().version
     if version < current:
@@ -88,7 +106,11 @@ def goto(version: Annotated[int, Parameter(help="0 to the latest.")], *, yes: Ye
 def show_version(*, json: Annotated[bool, Parameter(help="As JSON.", negative="")] = False) -> None:
     """Say where the schema stands, and how far its results are brought up. Changes nothing.
 
-    `orchboard migrate version`
+    **Examples**
+
+    ```
+    orchboard migrate version
+    ```
     """
     from orchboard.cli.output import print_json
     from orchboard.store.migration_files import load_migrations
@@ -106,10 +128,14 @@ def show_version(*, json: Annotated[bool, Parameter(help="As JSON.", negative=""
 
 
 @migrate.command
-def force(version: Annotated[int, Parameter(help="Where it really stands.")], *, yes: Yes = False) -> None:
+def force(version: Annotated[int, Parameter(help="Where it really stands.")], /, *, yes: Yes = False) -> None:
     """Write down that the schema stands at a version, after you repaired it by hand. Runs nothing.
 
-    `orchboard migrate force 4`
+    **Examples**
+
+    ```
+    orchboard migrate force 4
+    ```
     """
     import asyncio
 
@@ -124,12 +150,17 @@ def force(version: Annotated[int, Parameter(help="Where it really stands.")], *,
 @migrate.command
 def new(
     name: Annotated[str, Parameter(help="A few words on what it brings.")],
+    /,
     *,
     directory: Annotated[Path | None, Parameter(help="Where to; the package's own otherwise.")] = None,
 ) -> None:
     """Make the two files of a new version, for developers of orchboard.
 
-    `orchboard migrate new "index for old results"`
+    **Examples**
+
+    ```
+    orchboard migrate new "index for old results"
+    ```
     """
     from orchboard.store.migration_files import DIRECTORY, new_migration
 

@@ -13,15 +13,15 @@ def openapi(
     OpenAPI 3.1 in JSON, for generators and API tools; a running server has it at /openapi.json, with
     pages to read it at /docs.
 
-    `orchboard openapi > openapi.json`
-    """
-    import sys
+    **Examples**
 
+    ```
+    orchboard openapi > openapi.json
+    orchboard openapi --markdown > api.md
+    ```
+    """
     from orchboard.api.docs_page import api_markdown
     from orchboard.api.openapi import openapi_json
+    from orchboard.cli.output import write_bytes
 
-    if markdown:
-        sys.stdout.write(api_markdown())
-    else:
-        sys.stdout.buffer.write(openapi_json().rstrip(b"\n") + b"\n")
-    sys.stdout.flush()
+    write_bytes(api_markdown().encode() if markdown else openapi_json())

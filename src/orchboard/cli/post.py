@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from orchboard.cli.usage import refuse_options
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from orchboard.cli.database import Secret
     from orchboard.client import Client, Result
-    from orchboard.errors import Refusal
     from orchboard.stats import JobType
 
 NOT_AUTHENTICATED = "request can not be authenticated"
@@ -20,7 +22,12 @@ NOT_AUTHENTICATED = "request can not be authenticated"
 
 def post(
     *files: Annotated[
-        str, Parameter(allow_leading_hyphen=True, help="Files to read; - or none: standard input.")
+        str,
+        Parameter(
+            allow_leading_hyphen=True,
+            validator=refuse_options,
+            help="Files to read; - or none: standard input.",
+        ),
     ],
     url: Annotated[
         str | None, Parameter(help="The server. [ORCHBOARD_URL, else http://127.0.0.1:8080]")
@@ -34,7 +41,9 @@ def post(
     ] = False,
     key: Annotated[
         bool,
-        Parameter(help="Send a key, so that a retry stores nothing twice; without it, the bare signature."),
+        Parameter(
+            help="Send an Idempotency-Key. Without it: the bare signature, and nothing is sent twice that may have arrived."
+        ),
     ] = True,
     tester: Annotated[
         str | None, Parameter(help="Whose key SECRET is, of a tester with one of its own. [ORCHBOARD_TESTER]")
@@ -48,19 +57,25 @@ def post(
     or with the secret that `orchboard serve --generate-secret` keeps. While the server is away or busy it
     is asked again; what it refuses is reported and not sent again. Exit status 0: all were stored.
 
-    `orchboard post --example` sends a first result, `orchboard post --example ai` an AI one; `orchboard post results/*.json` sends a directory;
-    `my-tester | orchboard post --url https://leaderboard.example` sends what a tester prints.
+    **Examples**
+
+    ```
+    orchboard post --example
+    orchboard post --example ai
+    orchboard post results/*.json
+    my-tester | orchboard post --url https://leaderboard.example
+    ```
     """
     from datetime import UTC, datetime
 
     from orchboard.cli.database import read_environment, signing_secret
-    from orchboard.cli.output import print_json, printable
+    from orchboard.cli.output import print_json, printable, say_waiting
     from orchboard.client import Client, example_result
     from orchboard.stats import JobType
 
     settings = read_environment()
     secret = signing_secret(settings)
-    client = Client(url or settings.orchboard_url, timeout_s=timeout, on_wait=_say_waiting)
+    client = Client(url or settings.orchboard_url, timeout_s=timeout, on_wait=say_waiting)
     if not example and not files and sys.stdin.isatty():
         print("orchboard: reading results from the terminal; end with Ctrl-D", file=sys.stderr)
     tally = Tally()
@@ -82,10 +97,6 @@ def post(
     return 0 if not tally.refused else 1
 
 
-def _say_waiting(problem: Refusal) -> None:
-    print(f"orchboard: {problem}; trying again until --timeout", file=sys.stderr)
-
-
 @dataclass
 class Tally:
     """What became of the results; a file that can't be read counts as one refused."""
@@ -105,6 +116,7 @@ class Tally:
 
 def _read(files: Sequence[str], tally: Tally) -> list[Result]:
     """The results of all files that can be read."""
+    import errno
     from pathlib import Path
 
     from orchboard.client import read_results
@@ -117,30 +129,34 @@ def _read(files: Sequence[str], tally: Tally) -> list[Result]:
             text = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
             results += read_results(name, text)
         except OSError as error:
-            tally.refuse(name, error.strerror)
+            tally.refuse(name, "it is closed" if error.errno == errno.EBADF else error.strerror)
         except BadInputError as error:
             tally.refuse(name, error)
     return results
 
 
 def _send(
-    client: Client, results: Sequence[Result], tally: Tally, *, secret: str, tester: str, with_key: bool
+    client: Client, results: Sequence[Result], tally: Tally, *, secret: Secret, tester: str, with_key: bool
 ) -> None:
     """Send them in order; stops when the server is away or knows another secret."""
     from orchboard.cli.output import progress_bar
-    from orchboard.client import ServerRefusedError, ServerUnreachableError, new_key
+    from orchboard.client import ServerRefusedError, ServerUnreachableError
 
     with progress_bar(shown=len(results) > 1) as bar:
         task = bar.add_task("sending", total=len(results))
         for position, result in enumerate(results, start=1):
             tally.not_sent = len(results) - position
             try:
-                client.post(result.body, secret, key=new_key() if with_key else None, tester=tester)
+                client.post(result.body, secret.value, key=None if with_key else "", tester=tester)
             except ServerUnreachableError as error:
                 return tally.refuse(result.source, error)
             except ServerRefusedError as error:
                 if str(error).startswith(NOT_AUTHENTICATED):
-                    told = f"{error}: {_remedy(tester)}" if str(error) == NOT_AUTHENTICATED else error
+                    told = (
+                        f"{error}: {_remedy(tester, secret.place)}"
+                        if str(error) == NOT_AUTHENTICATED
+                        else error
+                    )
                     return tally.refuse(result.source, told)
                 tally.refuse(result.source, error)
             else:
@@ -149,10 +165,15 @@ def _send(
     return None
 
 
-def _remedy(tester: str) -> str:
+def _remedy(tester: str, place: str) -> str:
     if tester:
-        return f"is SECRET the key of {tester}, and not revoked? `orchboard tester list` shows who has one"
-    return "is SECRET the same here and there?"
+        named = "SECRET" if place == "SECRET" else f"what {place} holds"
+        return f"is {named} the key of {tester}, and not revoked? `orchboard tester list` shows who has one"
+    if place == "SECRET":
+        return "is SECRET the same here and there?"
+    return (
+        f"it was signed with the secret in {place}: does the server use that one? Else export its SECRET here"
+    )
 
 
 def _parse_job_type(name: str) -> JobType:
@@ -165,8 +186,7 @@ def _parse_job_type(name: str) -> JobType:
 
 
 def _print_where_to_look(url: str, job_type: JobType) -> None:
-    from orchboard.client import EXAMPLE_ORCHESTRATOR
-    from orchboard.stats import JobType
+    from orchboard.stats import EXAMPLE_ORCHESTRATOR, JobType
 
     named = "" if job_type is JobType.TRANSCODING else f"job_type={job_type}&"
     query = f"?{named}orchestrator={EXAMPLE_ORCHESTRATOR}"

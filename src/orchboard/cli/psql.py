@@ -11,7 +11,12 @@ def psql(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, help="F
     On POSTGRES, or on the embedded database, which is started if need be and runs as long as the shell
     is open. What psql is given and how it exits is psql's own business.
 
-    `orchboard psql` for a shell; `orchboard psql -c 'select count(*) from events'` for one answer.
+    **Examples**
+
+    ```
+    orchboard psql
+    orchboard psql -c 'select count(*) from events'
+    ```
     """
     import os
     import signal

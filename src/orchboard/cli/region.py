@@ -11,13 +11,18 @@ MAX_NAME = 128
 
 region = App(
     name="region",
-    help="""List, add and rename the regions.
+    help="""List, add, rename and remove the regions.
 
     A result is accepted only from a region that is known here. These commands work on the database
     itself (POSTGRES, or the embedded one); a running server knows what they changed within
     REGIONS_CACHE_TIMEOUT.
 
-    `orchboard region add MUC Munich`
+    **Examples**
+
+    ```
+    orchboard region add MUC Munich
+    orchboard region list
+    ```
     """,
 )
 
@@ -28,7 +33,12 @@ def list_regions(
 ) -> None:
     """List the regions by job type.
 
-    `orchboard region list`
+    **Examples**
+
+    ```
+    orchboard region list
+    orchboard region list --json
+    ```
     """
     import asyncio
 
@@ -54,6 +64,7 @@ def list_regions(
 def add(
     code: Annotated[str, Parameter(help="What results name it by; written in upper case.")],
     name: Annotated[str, Parameter(help="What people read.")],
+    /,
     *,
     job_type: Annotated[
         Literal["transcoding", "ai", "both"], Parameter(help="Whose testers report from it.")
@@ -61,7 +72,12 @@ def add(
 ) -> None:
     """Add a region. One that is there already is left as it is.
 
-    `orchboard region add MUC Munich --job-type ai`
+    **Examples**
+
+    ```
+    orchboard region add MUC Munich
+    orchboard region add MUC Munich --job-type ai
+    ```
     """
     import asyncio
 
@@ -85,17 +101,22 @@ def add(
 def rename(
     code: Annotated[str, Parameter(help="The region's code, in any case.")],
     name: Annotated[str, Parameter(help="What people read from now on.")],
+    /,
 ) -> None:
     """Give a region another name, for every job type. Its code, and with it its results, stays.
 
-    `orchboard region rename MUC "Munich, Germany"`
+    **Examples**
+
+    ```
+    orchboard region rename MUC "Munich, Germany"
+    ```
     """
     import asyncio
 
     from orchboard.cli.database import database_url, open_regions, read_environment
     from orchboard.errors import BadInputError
 
-    code, name = _parse_code(code), _parse_name(name)
+    code, name = _parse("a region's code", code.upper(), MAX_CODE), _parse_name(name)
     settings = read_environment()
 
     async def update(url: str) -> None:
@@ -108,8 +129,56 @@ def rename(
         asyncio.run(update(url))
 
 
+@region.command
+def remove(
+    code: Annotated[str, Parameter(help="The region's code, in any case.")],
+    /,
+    *,
+    job_type: Annotated[
+        Literal["transcoding", "ai", "both"], Parameter(help="For which testers it goes.")
+    ] = "both",
+) -> None:
+    """Remove a region that no result refers to.
+
+    `GLOBAL` stays: dashboards ask for it. One that `CATALYST_REGION_URL` names comes back.
+
+    **Examples**
+
+    ```
+    orchboard region remove MUC
+    orchboard region remove MUC --job-type ai
+    ```
+    """
+    import asyncio
+
+    from orchboard.cli.database import database_url, open_regions, read_environment
+    from orchboard.errors import BadInputError
+    from orchboard.stats import JobType
+
+    code = _parse("a region's code", code.upper(), MAX_CODE)
+    if code == "GLOBAL":
+        raise BadInputError("GLOBAL can't be removed: dashboards ask for it")
+    settings = read_environment()
+
+    async def delete(url: str) -> None:
+        async with open_regions(settings, url) as regions:
+            await regions.remove(code, None if job_type == "both" else JobType(job_type))
+        print(f"{code} removed" + ("" if job_type == "both" else f" for {job_type}"))
+
+    with database_url(settings) as url:
+        asyncio.run(delete(url))
+
+
 def _parse_code(text: str) -> str:
-    return _parse("a region's code", text.upper(), MAX_CODE)
+    """A new region's code: upper case. Raises BadInputError."""
+    import re
+
+    from orchboard.errors import BadInputError
+
+    code = _parse("a region's code", text.upper(), MAX_CODE)
+    if not re.fullmatch(r"[A-Z0-9][A-Z0-9._-]*", code):
+        raise BadInputError(f"a region's code is letters, digits, `.`, `_` and `-`, as in LAX2, not {code!r}")
+    return code
 
 
 def _parse_name(text: str) -> str:

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from orchboard.cli.usage import refuse_options
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
     from typing import IO
 
     from orchboard.store.backup_file import Backup
@@ -19,7 +22,13 @@ if TYPE_CHECKING:
 
 
 def restore(
-    file: Annotated[str, Parameter(allow_leading_hyphen=True, help="A backup; `-` is standard input.")],
+    file: Annotated[
+        str,
+        Parameter(
+            allow_leading_hyphen=True, validator=refuse_options, help="A backup; `-` is standard input."
+        ),
+    ],
+    /,
 ) -> int:
     """Store the results of a backup.
 
@@ -27,12 +36,16 @@ def restore(
     twice: broken off, it goes on when it is called again. Servers may serve and take results meanwhile. At the end the
     results of that time are read back and compared with the backup by number and digest.
 
-    `orchboard restore results.jsonl.zst`
+    **Examples**
+
+    ```
+    orchboard restore results.jsonl.zst
+    ```
     """
     import asyncio
     import time
 
-    from orchboard.cli.database import database_url, in_words, read_environment
+    from orchboard.cli.database import data_directory, database_url, in_words, read_environment
     from orchboard.cli.progress import told
     from orchboard.store.backup_file import check_backup
     from orchboard.store.database import Database
@@ -40,7 +53,7 @@ def restore(
 
     settings = read_environment()
     began_at = time.monotonic()
-    with _opened(file) as source:
+    with _opened(file, data_directory(settings)) as source:
         backup = check_backup(source)
         source.seek(0)
 
@@ -84,13 +97,22 @@ def _tell(backup: Backup, restored: Restored, took_s: float) -> None:
 
 
 @contextmanager
-def _opened(file: str) -> Iterator[IO[bytes]]:
-    """The file; of standard input a copy, as it is read twice."""
+def _opened(file: str, directory: Path) -> Iterator[IO[bytes]]:
+    """The file. Of standard input a copy, as it is read twice: in the data directory, which has room for results."""
     if file != "-":
         with open(file, "rb") as source:
             yield source
         return
-    with tempfile.TemporaryFile() as copy:
+    with _temporary_file(directory) as copy:
         shutil.copyfileobj(sys.stdin.buffer, copy)
         copy.seek(0)
         yield copy
+
+
+def _temporary_file(directory: Path) -> IO[bytes]:
+    """A file in a directory, or, where that can't be written to, in the system's temporary one."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return tempfile.TemporaryFile(dir=directory)
+    except OSError:
+        return tempfile.TemporaryFile()

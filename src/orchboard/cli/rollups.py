@@ -27,7 +27,11 @@ rollups = App(
     saw: results that were changed while triggers were disabled, or rollups that were changed themselves.
     They work on the database itself (POSTGRES, or the embedded one), beside running servers.
 
-    `orchboard rollups verify --since 2026-11-01`
+    **Examples**
+
+    ```
+    orchboard rollups verify --since 2026-11-01
+    ```
     """,
 )
 
@@ -38,7 +42,11 @@ def verify(*, since: Since = "", until: Until = "") -> int:
 
     Exit status 1 when some differed.
 
-    `orchboard rollups verify`
+    **Examples**
+
+    ```
+    orchboard rollups verify
+    ```
     """
     from orchboard.cli.progress import told
     from orchboard.store.verification import Verifier
@@ -65,7 +73,11 @@ def rebuild(*, since: Since = "", until: Until = "") -> int:
 
     Questions about that time are answered from the results meanwhile: right, but slower.
 
-    `orchboard rollups rebuild --since 2026-11-01 --until 2026-11-08`
+    **Examples**
+
+    ```
+    orchboard rollups rebuild --since 2026-11-01 --until 2026-11-08
+    ```
     """
     from orchboard.store.verification import Verifier
 

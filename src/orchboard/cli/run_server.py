@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -34,10 +35,14 @@ def run_server(
     workers: int | None = None,
     generate_secret: bool = False,
     fd: int | None = None,
+    prepare: Callable[[Settings], None] = lambda _: None,
+    beside: Callable[[str, str], AbstractContextManager[None]] = lambda *_: nullcontext(),
 ) -> None:
     """Serve until told to stop. What is None comes from the environment.
 
     generate_secret -- without SECRET, use one kept in the data directory; fd -- of a socket that listens already
+    prepare -- called with the settings when the port is open and the database migrated, before anything is answered
+    beside -- what runs while it serves; called with the address and the secret
     Raises SetupError for settings that can't be.
     """
     from orchboard.serving.init import fork_from_init
@@ -52,7 +57,7 @@ def run_server(
     from orchboard.app import warn_of_weak_secrets
     from orchboard.cli.database import database_url, keep_secret
     from orchboard.logs import configure_logs
-    from orchboard.serving.listening import inherited, listen, start_again
+    from orchboard.serving.listening import accept_hangups, inherited, listen, start_again
     from orchboard.serving.stop_request import StopRequest
     from orchboard.serving.terminal import Terminal
 
@@ -61,26 +66,57 @@ def run_server(
     stop.listen()
     terminal = Terminal()
     signal.signal(signal.SIGHUP, lambda *_: stop() if terminal.is_gone() else None)
+    accept_hangups()
+    if terminal.is_gone():  # during the restart
+        return
     settings = _settings(host=host, port=port, workers=workers)
     configure_logs(settings.log_level)
     kept = None
-    with inherited(os.environ, fd) or listen(settings.host, settings.port) as listener:
+    advice = _port_advice(is_flag=port is not None)
+    with inherited(os.environ, fd) or listen(settings.host, settings.port, advice=advice) as listener:
+        _tell_of_first_start(settings)
         with database_url(settings) as url:
-            if generate_secret and not settings.secret:
+            is_generated = generate_secret and not settings.secret
+            if is_generated:
                 settings = replace(settings, secret=keep_secret(settings))
             warn_of_weak_secrets(settings)
             embedded = not settings.postgres
             spool = _find_spool(settings)
             settings = replace(settings, postgres=url)
             asyncio.run(_migrate(settings))
-            _print_banner(settings, listener, embedded=embedded)
-            with suppress(KeyboardInterrupt):  # Ctrl-C is how a person stops it
+            prepare(settings)
+            address = _address(listener)
+            _print_banner(settings, address, embedded=embedded, is_generated=is_generated)
+            with (
+                suppress(KeyboardInterrupt),
+                beside(address, settings.secret),
+            ):  # Ctrl-C is how a person stops it
                 if settings.workers == 1:
                     kept = _serve_alone(settings, listener, terminal, stop, spool)
                 else:
                     _serve_with_workers(settings, listener, terminal, stop, spool)
         if kept is not None:
-            start_again(kept)
+            start_again(kept, terminal.variables)
+
+
+def _port_advice(*, is_flag: bool) -> str:
+    """How to choose another port, for whoever called us so."""
+    if is_flag:
+        return "choose another with --port (0 takes a free one)"
+    if "MAKELEVEL" in os.environ:  # make tells its children so; it has no flag for the port
+        return "choose another with `PORT=8081 make …`"
+    return "choose another with --port or PORT (0 takes a free one)"
+
+
+def _tell_of_first_start(settings: Settings) -> None:
+    """Say that a database is made: it takes a second or two, on a busy machine more."""
+    import structlog
+
+    from orchboard.cli.database import data_directory
+    from orchboard.store.embedded import existing_url
+
+    if not settings.postgres and existing_url(data_directory(settings)) is None:
+        structlog.get_logger(__name__).info("making a database", directory=str(data_directory(settings)))
 
 
 def _settings(**flags: object) -> Settings:
@@ -200,12 +236,17 @@ def _serve_with_workers(
         Supervisor(listener, settings.workers, terminal, counters).run(must_stop=lambda: stop.is_made)
 
 
-def _print_banner(settings: Settings, listener: socket.socket, *, embedded: bool) -> None:
-    from orchboard.cli.database import data_directory, reachable_host
-    from orchboard.postgres_url import without_password
+def _address(listener: socket.socket) -> str:
+    from orchboard.cli.database import reachable_host
 
     host, port = listener.getsockname()[:2]
-    address = f"http://{reachable_host(host)}:{port}"
+    return f"http://{reachable_host(host)}:{port}"
+
+
+def _print_banner(settings: Settings, address: str, *, embedded: bool, is_generated: bool) -> None:
+    from orchboard.cli.database import data_directory, secret_file
+    from orchboard.postgres_url import without_password
+
     place = data_directory(settings) if embedded else without_password(settings.postgres)[0]
     lines = [f"orchboard is at   {address}", f"its data is in    {place}"]
     if not settings.secret:
@@ -213,18 +254,28 @@ def _print_banner(settings: Settings, listener: socket.socket, *, embedded: bool
             "no SECRET is set, so only testers with keys of their own may post: set it, or add --generate-secret"
         )
     else:
-        lines.append(f"a first result    {_variables(settings)}{_command()} post --example --url {address}")
+        if is_generated:
+            lines.append(f"its secret is in  {secret_file(settings)}")
+        variables = _variables(settings, is_generated=is_generated)
+        lines.append(f"a first result    {variables}{_command()} post --example --url {address}")
     with suppress(OSError):  # a full disk behind standard output stops nobody
         print("\n".join(lines), flush=True)
 
 
-def _variables(settings: Settings) -> str:
-    """What a shell that lacks our environment has to set in front of a command."""
-    from orchboard.cli.database import kept_secret
+def _variables(settings: Settings, *, is_generated: bool) -> str:
+    """What a shell that lacks our environment has to set in front of a command, so that it signs with our secret."""
+    from orchboard.cli.database import data_directory
 
-    if settings.secret != kept_secret(settings):
-        return "SECRET=… "
-    return f"ORCHBOARD_DATA={quote(settings.orchboard_data)} " if settings.orchboard_data else ""
+    if is_generated:
+        is_default = not settings.orchboard_data and "XDG_DATA_HOME" not in os.environ
+        return "" if is_default else f"ORCHBOARD_DATA={quote(str(data_directory(settings)))} "
+    if settings.secret_file:
+        return f"SECRET_FILE={quote(str(Path(settings.secret_file).absolute()))} "
+    if (
+        sys.platform == "linux"
+    ):  # a secret is never printed; whoever may read our environment gets it from there
+        return f'SECRET="$({_command()} secret --show --pid {os.getpid()})" '
+    return "SECRET=… "
 
 
 def _command() -> str:

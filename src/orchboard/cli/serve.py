@@ -30,6 +30,11 @@ def serve(
 
     SIGTERM stops it without failing a request, SIGHUP restarts it so. A socket that systemd hands over is taken.
 
-    `orchboard serve --generate-secret --port 8081`; `POSTGRES=postgresql://… SECRET=… orchboard serve`
+    **Examples**
+
+    ```
+    orchboard serve --generate-secret --port 8081
+    POSTGRES=postgresql://… SECRET=… orchboard serve
+    ```
     """
     run_server(host=host, port=port, workers=workers, generate_secret=generate_secret, fd=fd)

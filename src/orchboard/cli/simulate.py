@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from cyclopts import App, Parameter
 
 if TYPE_CHECKING:
+    from orchboard.client import Client
     from orchboard.simulate.live import PostOutcome
 
 MOST_TOLD = 20
+RETRY_S = 5.0
 
 Seed = Annotated[
     int, Parameter(help="The same seed makes the same network and, in `load`, the same results.")
+]
+Into = Annotated[
+    str | None,
+    Parameter(
+        help="Add even to results that were not simulated: the database's name, or the server's host and port."
+    ),
 ]
 Orchestrators = Annotated[int, Parameter(help="How many; eight or more show every character.")]
 
@@ -22,9 +30,15 @@ simulate = App(
     help="""Make a believable network: loaded in bulk, or posted live.
 
     Orchestrators good and bad, regions near and far, busy evenings, outages, models cold and warm. For
-    trying orchboard out, for load tests, for demonstrations; not for a database with real results in it.
+    trying orchboard out, for load tests, for demonstrations. Both commands refuse to add to results that
+    were not simulated, unless `--into` names where those are.
 
-    `orchboard simulate load --days 7`, then `orchboard simulate live --rate 5`
+    **Examples**
+
+    ```
+    orchboard simulate load --days 7
+    orchboard simulate live --rate 5
+    ```
     """,
 )
 
@@ -36,10 +50,15 @@ def load(
     results: Annotated[int, Parameter(help="How many results.")] = 200_000,
     orchestrators: Orchestrators = 100,
     seed: Seed = 1,
+    into: Into = None,
 ) -> None:
     """Load results of the last days into the database, past the API.
 
-    `orchboard simulate load --days 30 --results 1000000`
+    **Examples**
+
+    ```
+    orchboard simulate load --days 30 --results 1000000
+    ```
     """
     import asyncio
     import time
@@ -49,6 +68,7 @@ def load(
     from orchboard.cli.output import progress_bar
     from orchboard.errors import BadInputError
     from orchboard.simulate.bulk import load as load_results
+    from orchboard.simulate.bulk import refuse_other_results
     from orchboard.simulate.network import make_network
     from orchboard.store.database import Database
 
@@ -61,6 +81,7 @@ def load(
         async with open_regions(settings, url) as regions:
             await regions.current()  # migrates a new database
         database = Database(url, connections=1, timeout_s=settings.db_timeout_s)
+        await refuse_other_results(database.connect, into)
         until = datetime.now(UTC)
         with progress_bar() as bar:
             task = bar.add_task("loading", total=results)
@@ -90,13 +111,19 @@ def live(
     ] = None,
     orchestrators: Orchestrators = 100,
     seed: Seed = 1,
+    into: Into = None,
 ) -> int:
     """Post results to a server as job testers would, signed with SECRET or the kept secret.
 
-    `orchboard simulate live --rate 50 --seconds 60`
+    **Examples**
+
+    ```
+    orchboard simulate live --rate 50 --seconds 60
+    ```
     """
     from orchboard.cli.database import read_environment, signing_secret
-    from orchboard.client import parse_base_url
+    from orchboard.cli.output import say_waiting
+    from orchboard.client import Client
     from orchboard.errors import BadInputError
     from orchboard.simulate.live import post_live
     from orchboard.simulate.network import make_network
@@ -104,16 +131,39 @@ def live(
     if rate <= 0 or orchestrators < 1 or (seconds is not None and seconds <= 0):
         raise BadInputError("--rate, --seconds and --orchestrators must be above 0")
     settings = read_environment()
-    secret = signing_secret(settings)
-    base = parse_base_url(url or settings.orchboard_url)
+    secret = signing_secret(settings).value
+    server = Client(url or settings.orchboard_url, retry_s=RETRY_S, on_wait=say_waiting)
+    _refuse_other_results(server, into)
     network = make_network(seed, orchestrators=orchestrators)
     with _Watch(seconds and rate * seconds) as watch:
-        tally = post_live(base, secret, network, rate=rate, seconds=seconds, on_result=watch)
+        tally = post_live(server.url, secret, network, rate=rate, seconds=seconds, on_result=watch)
     print(
         f"stored {tally.stored:,} of {tally.posted:,} in {tally.elapsed_s:.1f} s; "
         f"{tally.refused:,} refused, {tally.unanswered:,} unanswered"
     )
     return 0 if tally.stored == tally.posted else 1
+
+
+def _refuse_other_results(server: Client, into: str | None) -> None:
+    """Raise BadInputError when the server shows results that were not simulated, unless `into` names it.
+
+    Raises also when it does not answer.
+    """
+    from urllib.parse import urlsplit
+
+    import msgspec
+
+    from orchboard.client import ServerRefusedError
+    from orchboard.simulate.bulk import refuse_others
+
+    for since in (None, "1"):  # the default window first: it is quick everywhere
+        for job_type in (None, "ai"):
+            answer = server.get("aggregated_stats", since=since, job_type=job_type)
+            try:
+                orchestrators = msgspec.json.decode(answer, type=dict[str, Any])
+            except msgspec.DecodeError:
+                raise ServerRefusedError(200, f"{server.url} is no leaderboard server") from None
+            refuse_others(orchestrators, what="the server", name=urlsplit(server.url).netloc, into=into)
 
 
 class _Watch:

@@ -24,7 +24,12 @@ spool = App(
     These commands read the file in ORCHBOARD_DATA that belongs to the database of POSTGRES (or to the
     embedded one); the server may be running.
 
-    `orchboard spool status`, then `orchboard region add MUC Munich` and `orchboard spool retry`
+    **Examples**
+
+    ```
+    orchboard spool status
+    orchboard region add MUC Munich && orchboard spool retry
+    ```
     """,
 )
 
@@ -35,7 +40,11 @@ def status(*, json: Annotated[bool, Parameter(help="As JSON.", negative="")] = F
 
     Names the files of other databases, too: results wait there until a server runs on those.
 
-    `orchboard spool status`
+    **Examples**
+
+    ```
+    orchboard spool status
+    ```
     """
     from datetime import UTC, datetime
 
@@ -61,7 +70,12 @@ def status(*, json: Annotated[bool, Parameter(help="As JSON.", negative="")] = F
 def show(*, json: Annotated[bool, Parameter(help="With the whole results.", negative="")] = False) -> None:
     """List the results that were put aside, and why.
 
-    `orchboard spool show`
+    **Examples**
+
+    ```
+    orchboard spool show
+    orchboard spool show --json
+    ```
     """
     from datetime import UTC, datetime
 
@@ -91,7 +105,11 @@ def show(*, json: Annotated[bool, Parameter(help="With the whole results.", nega
 def retry() -> None:
     """Have the results that were put aside stored again: by the server, within seconds, if it runs.
 
-    `orchboard spool retry`
+    **Examples**
+
+    ```
+    orchboard spool retry
+    ```
     """
     with opened(_path()) as file:
         number = file.retry() if file else 0

@@ -20,7 +20,11 @@ tester = App(
     result is stored with whose it is. Who has none goes on with SECRET. A running server knows of a change within
     a second or two.
 
-    `orchboard tester add muc-1 --region MUC`
+    **Examples**
+
+    ```
+    orchboard tester add muc-1 --region MUC
+    ```
     """,
 )
 
@@ -28,6 +32,7 @@ tester = App(
 @tester.command
 def add(
     name: Annotated[str, Parameter(help="Letters, digits, `.`, `_` and `-`.")],
+    /,
     *,
     region: Annotated[
         tuple[str, ...], Parameter(help="A region it may post from; once for each. None: any.", negative="")
@@ -37,16 +42,23 @@ def add(
 
     To change a key without a gap, add a second name, change the tester over, then revoke the first.
 
-    `orchboard tester add muc-1 --region MUC --region FRA`
+    **Examples**
+
+    ```
+    orchboard tester add muc-1 --region MUC --region FRA
+    orchboard tester add any-1 > any-1.key
+    ```
     """
     import asyncio
     import base64
     import secrets
 
     from orchboard.cli.database import database_url, open_testers, read_environment
+    from orchboard.cli.streams import require_output
     from orchboard.errors import BadInputError
     from orchboard.signing import WEBHOOK_PREFIX
 
+    require_output("the key")
     name, codes = _parse_name(name), sorted({code.strip().upper() for code in region})
     key = WEBHOOK_PREFIX + base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
     settings = read_environment()
@@ -77,7 +89,11 @@ def add(
 def list_testers(*, json: Annotated[bool, Parameter(help="As JSON.", negative="")] = False) -> None:
     """List the testers that have, or had, a key; keys are not shown.
 
-    `orchboard tester list`
+    **Examples**
+
+    ```
+    orchboard tester list
+    ```
     """
     import asyncio
 
@@ -108,10 +124,14 @@ def list_testers(*, json: Annotated[bool, Parameter(help="As JSON.", negative=""
 
 
 @tester.command
-def revoke(name: Annotated[str, Parameter(help="As it was added.")]) -> None:
+def revoke(name: Annotated[str, Parameter(help="As it was added.")], /) -> None:
     """Take a tester's key away, for ever. Its results stay, and stay its.
 
-    `orchboard tester revoke muc-1`
+    **Examples**
+
+    ```
+    orchboard tester revoke muc-1
+    ```
     """
     import asyncio
 

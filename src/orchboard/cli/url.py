@@ -10,16 +10,24 @@ def url(
 ) -> None:
     """Print the URL of the database.
 
-    POSTGRES, or that of the embedded database if there is one; starts nothing. For other programs
-    that speak to Postgres:
+    POSTGRES, or that of the embedded database if there is one. Starts nothing; the embedded database answers
+    while `orchboard serve` runs.
 
-    `pg_dump "$(orchboard url)" > backup.sql` while `orchboard serve` runs.
+    **Examples**
+
+    ```
+    orchboard url --hide-password
+    pg_dump "$(orchboard url)" > backup.sql
+    ```
     """
+    import os
+
     from orchboard.cli.database import known_url, read_environment
+    from orchboard.cli.output import write_bytes
     from orchboard.postgres_url import without_password
 
     address = known_url(read_environment())
     if hide_password:
         shown, password = without_password(address)
         address = shown.replace("@", ":***@", 1) if password and "@" in shown else shown
-    print(address)
+    write_bytes(os.fsencode(address))

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 
 from orchboard.errors import SetupError
@@ -17,8 +17,11 @@ _FIRST_FD = 3
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there. Raises SetupError with the remedy."""
+def listen(host: str, port: int, *, advice: str = "choose another with --port") -> socket.socket:
+    """A socket that listens there. Raises SetupError with the remedy.
+
+    advice -- how whoever started the program chooses another port
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
@@ -26,13 +29,12 @@ def listen(host: str, port: int) -> socket.socket:
         place = f"{host} port {port}"
         if error.errno == errno.EADDRINUSE:
             raise SetupError(
-                f"{place} is in use: choose another with --port (0 takes a free one), or stop what is there; "
-                "`orchboard doctor` says whether it is an orchboard"
+                f"{place} is in use: {advice}, or stop what is there; `orchboard doctor` says whether it is an orchboard"
             ) from None
         remedy = {
-            errno.EACCES: "take a port above 1023",
-            errno.EADDRNOTAVAIL: "--host must be an address of this machine, or 0.0.0.0 for all",
-        }.get(error.errno or 0, "see --host and --port")
+            errno.EACCES: f"ports up to 1023 are the system's; {advice}",
+            errno.EADDRNOTAVAIL: "HOST must be an address of this machine, or 0.0.0.0 for all",
+        }.get(error.errno or 0, "see HOST and PORT")
         raise SetupError(f"can't listen on {place}, {os.strerror(error.errno or 0)}: {remedy}") from None
 
 
@@ -65,15 +67,22 @@ def inherited(environ: MutableMapping[str, str], fd: int | None) -> socket.socke
     raise SetupError(f"descriptor {fd} is no TCP socket that listens")
 
 
-def start_again(listener: socket.socket) -> None:
+def start_again(listener: socket.socket, variables: Mapping[str, str]) -> None:
     """Become this program anew, as it was called, on the same socket: connections wait in it meanwhile.
 
     Never returns. The process stays the same to whoever started it.
+
+    variables -- added to the environment
     """
     os.dup2(listener.fileno(), _FIRST_FD, inheritable=True)
     if listener.fileno() == _FIRST_FD:
         os.set_inheritable(_FIRST_FD, True)
-    # Ignored from now until there is a handler again: another one in that moment would end the process.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Held back until the new program has a handler (`accept_hangups`): one in that moment would end the process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     told = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
-    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **told})  # noqa: S606 - ourselves
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **told, **variables})  # noqa: S606 - ourselves
+
+
+def accept_hangups() -> None:
+    """Let SIGHUP through again; one that came during a restart arrives now."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})

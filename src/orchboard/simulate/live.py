@@ -1,5 +1,6 @@
 """Results of now, signed and posted to a server at a rate, as its job testers would."""
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -10,6 +11,7 @@ import urllib3
 from orchboard.signing import sign
 from orchboard.simulate.network import Network
 from orchboard.simulate.results import JobTesters
+from orchboard.unanswered import describe_failure
 
 PATH = "/api/post_stats"
 
@@ -59,9 +61,10 @@ def post_live(
     *,
     rate: float,
     seconds: float | None,
-    on_result: Callable[[PostOutcome], None],
+    on_result: Callable[[PostOutcome], None] = lambda _: None,
+    stop: threading.Event | None = None,
 ) -> Tally:
-    """Post results of now until the time is up or Ctrl-C; how it went.
+    """Post results of now until the time is up, Ctrl-C, or `stop`; how it went.
 
     The network is at the end of its window: newcomers are there, leavers gone, the dying dead. Nothing is
     sent twice. A server that is slower than the rate gets what it can take; at most one second is
@@ -71,13 +74,14 @@ def post_live(
     rate -- results a second, above 0
     seconds -- how long; None: until Ctrl-C, which ends it cleanly: what is under way is still answered
     on_result -- told of each result, in this thread, in the order of the answers
+    stop -- ends it when it is set, for a caller in another thread
 
     Raises ValueError when the rate is not above 0 or the URL is none.
     """
     if not 0 < rate < float("inf"):
         raise ValueError("rate must be a number above 0")
     poster = _Poster(url, secret)
-    start = time.monotonic()
+    start, stop = time.monotonic(), stop or threading.Event()
     testers = JobTesters(network, f"live/{time.time()}")
     waiting: set[Future[PostOutcome]] = set()
     tally = Tally()
@@ -92,12 +96,16 @@ def post_live(
     with ThreadPoolExecutor(MOST_WAITING, thread_name_prefix="tester") as threads:
         try:
             due = start
-            while seconds is None or due < start + seconds:
-                while (left := due - time.monotonic()) > 0 or len(waiting) >= MOST_WAITING:
+            while not stop.is_set() and (seconds is None or due < start + seconds):
+                while not stop.is_set() and (
+                    (left := due - time.monotonic()) > 0 or len(waiting) >= MOST_WAITING
+                ):
                     if waiting:
                         settle(max(left, 0.001))
                     else:
-                        time.sleep(left)
+                        stop.wait(left)
+                if stop.is_set():
+                    break
                 waiting.add(threads.submit(poster.post, testers.run(time.time(), age=1.0)))
                 due = max(due + 1 / rate, time.monotonic() - 1)
         except KeyboardInterrupt:
@@ -124,7 +132,8 @@ class _Poster:
         parts = urllib3.util.parse_url(url)
         if parts.scheme not in ("http", "https") or not parts.host:
             raise ValueError("url must begin with http:// or https:// and name a host")
-        self._url = url.rstrip("/").removesuffix(PATH) + PATH
+        self._base = url.rstrip("/").removesuffix(PATH)
+        self._url = self._base + PATH
         self._secret = secret
         self._http = urllib3.PoolManager(
             maxsize=MOST_WAITING, retries=False, timeout=urllib3.Timeout(total=TIMEOUT_S)
@@ -138,7 +147,8 @@ class _Poster:
         try:
             answer = self._http.request("POST", self._url, body=raw, headers=headers, redirect=False)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            return PostOutcome(body, None, str(error) or type(error).__name__, time.monotonic() - start)
+            reason = f"no answer from {self._base}: {describe_failure(error)}"
+            return PostOutcome(body, None, reason, time.monotonic() - start)
         said = answer.data.decode("utf-8", "replace").strip()
         message = "" if answer.status == 200 and said == "ok" else said[:500] or "an answer without a word"
         return PostOutcome(body, answer.status, message, time.monotonic() - start)

@@ -8,6 +8,7 @@ from random import Random
 from msgspec import Struct
 from msgspec.structs import replace
 
+from orchboard.simulate.addresses import simulated_address
 from orchboard.stats import JobType
 
 DAY_S = 86400
@@ -233,7 +234,7 @@ def _make_orchestrator(rng: Random, character: Character, *, uris: int) -> Orche
     # GLOBAL sends each job through the nearest gateway, which costs one hop more.
     round_trips_s["GLOBAL"] = round_trips_s[nearest] + 0.02
     bad_region = rng.choice(("FRA", "LAX", "MDW")) if character is Character.REGIONAL else ""
-    address = "0x" + rng.randbytes(20).hex()
+    address = simulated_address(rng.randbytes(20)[:16])
     uris = uris or Random(address).choices((1, 2, 3, 5), (17, 2, 1, 1))[0]
     return Orchestrator(
         address=address,

@@ -193,12 +193,22 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         raise BadInputError(f"{path} is not a file; `-` is standard output")
     fresh = path.with_name(f"{path.name}.unfinished-{os.getpid()}")
     try:
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with _named(path), open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        fresh.replace(path)
-        sync_directory(path.parent)
+        with _named(path):
+            fresh.replace(path)
+            sync_directory(path.parent)
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             fresh.unlink()
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Names the file that was asked for in an error about the one that is written first."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error

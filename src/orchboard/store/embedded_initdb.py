@@ -10,7 +10,7 @@ from pathlib import Path
 from orchboard.errors import SetupError
 from orchboard.store.disk import sync_directory
 from orchboard.store.embedded_binaries import ENVIRONMENT, Binaries
-from orchboard.store.embedded_paths import DATABASE, ROLE, Account, Cluster, existing_clusters
+from orchboard.store.embedded_paths import DATABASE, ROLE, Account, Cluster, existing_clusters, reached
 from orchboard.store.embedded_postmaster import last_words
 
 # Appended to postgresql.conf, which is the operator's from then on.
@@ -54,28 +54,32 @@ def _fill(staging: Path, binaries: Binaries, account: Account, lock: int) -> Non
         os.chown(path, account.uid, account.gid, follow_symlinks=False)
     # 15 and 16 have no builtin provider; their C locale compares bytes just the same.
     builtin = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8") if binaries.major >= 17 else ()
-    _run(
-        binaries.as_account(
-            account, "initdb", "--pgdata", directory, "--username", ROLE, "--pwfile", password,
-            "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", *builtin, "--data-checksums",
-        ), staging.parent, lock=lock,
-    )  # fmt: skip
-    with open(directory / "postgresql.conf", "a") as conf:
-        conf.write(SETTINGS)
-    # A server of its own for one statement would take 0.2 s; single-user mode opens no socket either.
-    single = ("--single", "-D", directory, "-c", "exit_on_error=on", "-c", "log_checkpoints=off", "postgres")
-    _run(
-        binaries.as_account(account, "postgres", *single),
-        staging.parent,
-        lock=lock,
-        statement=f"CREATE DATABASE {DATABASE}\n",
-    )
+    with reached(staging, account) as (seen, descriptors):
+        inherited = (lock, *descriptors)
+        _run(
+            binaries.as_account(
+                account, "initdb", "--pgdata", seen / "cluster", "--username", ROLE, "--pwfile", seen / "password",
+                "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", *builtin, "--data-checksums",
+            ), staging.parent, inherited=inherited,
+        )  # fmt: skip
+        with open(directory / "postgresql.conf", "a") as conf:
+            conf.write(SETTINGS)
+        # A server of its own for one statement would take 0.2 s; single-user mode opens no socket either.
+        single = (
+            "--single", "-D", seen / "cluster", "-c", "exit_on_error=on", "-c", "log_checkpoints=off", "postgres",
+        )  # fmt: skip
+        _run(
+            binaries.as_account(account, "postgres", *single),
+            staging.parent,
+            inherited=inherited,
+            statement=f"CREATE DATABASE {DATABASE}\n",
+        )
     password.rename(directory / "orchboard.password")
 
 
-def _run(command: list[str], data: Path, *, lock: int, statement: str = "") -> None:
+def _run(command: list[str], data: Path, *, inherited: tuple[int, ...], statement: str = "") -> None:
     done = subprocess.run(
-        command, input=statement, env=ENVIRONMENT, cwd="/", pass_fds=(lock,), check=False,
+        command, input=statement, env=ENVIRONMENT, cwd="/", pass_fds=inherited, check=False,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
     )  # fmt: skip
     if done.returncode:

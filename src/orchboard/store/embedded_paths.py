@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,6 +21,8 @@ SOCKET = f".s.PGSQL.{PORT}"
 
 # sun_path holds 104 bytes on macOS and 108 on Linux.
 _SOCKET_PATH_BYTES = 100
+# Where Linux shows a process its descriptors as paths.
+_DESCRIPTORS = Path("/proc/self/fd")
 # What neither Postgres's list of socket directories nor a driver's list of hosts reads as a separator.
 _PLAIN_PATH = re.compile(r"[\w/ .-]+")
 
@@ -104,12 +107,13 @@ def existing_clusters(data: Path) -> list[Cluster]:
 def existing_url(data: Path) -> str | None:
     """The URL of the newest cluster in a data directory, None when there is none; starts nothing."""
     try:
+        for directory in (data, *data.glob("pg*")):
+            if directory.is_dir():
+                os.scandir(directory).close()  # a search would find nothing where it may not look
         clusters = existing_clusters(data)
         return clusters[0].url if clusters else None
     except PermissionError as error:
-        raise SetupError(
-            f"{error.filename} can't be read: the embedded database is another user's"
-        ) from error
+        raise SetupError(f"{error.filename} can't be read: it is another user's") from error
 
 
 def postgres_account(cluster: Cluster) -> Account:
@@ -159,7 +163,7 @@ def prepare_data(cluster: Cluster, account: Account) -> None:
     if data.exists() and not data.is_dir():
         raise SetupError(f"{data} is not a directory: set ORCHBOARD_DATA to another path")
     barrier = blocked_at(data, account)
-    if barrier is not None:
+    if barrier is not None and not _DESCRIPTORS.is_dir():
         raise SetupError(
             f"{account.name}, as whom Postgres runs because root may not, can't pass through {barrier}: "
             f"set ORCHBOARD_DATA to a directory outside it (the default is {default_data_directory()}), "
@@ -168,6 +172,23 @@ def prepare_data(cluster: Cluster, account: Account) -> None:
     for missing in reversed([path for path in (data, *data.parents) if not path.exists()]):
         missing.mkdir(exist_ok=True)
         missing.chmod(0o755 if _is_root() else 0o700)
+
+
+@contextlib.contextmanager
+def reached(directory: Path, account: Account) -> Iterator[tuple[Path, tuple[int, ...]]]:
+    """The path by which the account's programs reach a directory of their own, and what they must inherit for it.
+
+    Its own path. Where that leads through a directory that is closed to them, such as /root: that of a descriptor,
+    which leads straight there.
+    """
+    if blocked_at(directory, account) is None:
+        yield directory, ()
+        return
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield _DESCRIPTORS / str(descriptor), (descriptor,)
+    finally:
+        os.close(descriptor)
 
 
 def blocked_at(path: Path, account: Account) -> Path | None:

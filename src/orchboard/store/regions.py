@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Set
 import asyncpg
 import structlog
 
-from orchboard.errors import DatabaseUnavailableError
+from orchboard.errors import BadInputError, DatabaseUnavailableError
 from orchboard.stats import JobType, Region
 from orchboard.store.changes import EVERYTHING, Changes
 from orchboard.store.database import READ_PATIENCE_S, WRITE_PATIENCE_S, Database
@@ -124,6 +124,24 @@ class RegionDirectory:
         self._changes.note_everything()
         await self._refresh(time.monotonic())
         return bool(rows)
+
+    async def remove(self, region: str, job_type: JobType | None) -> None:
+        """Remove a region for a job type, or for both with None.
+
+        Raises BadInputError when it is unknown, or while results refer to it.
+        """
+        counted = await self._database.fetch(sql("region_results"), region, job_type)
+        if not counted:
+            raise BadInputError(f"there is no region {region}" + (f" for {job_type}" if job_type else ""))
+        if used := [row for row in counted if row["results"]]:
+            numbers = ", ".join(f"{row['results']:,} {row['job_type']}" for row in used)
+            raise BadInputError(f"{region} can't be removed: results refer to it ({numbers})")
+        try:
+            await self._database.fetch(sql("delete_region"), region, job_type)
+        except asyncpg.ForeignKeyViolationError:
+            raise BadInputError(f"{region} can't be removed: a result from it was just stored") from None
+        self._changes.note_everything()
+        await self._refresh(time.monotonic())
 
     def forget(self) -> None:
         """Read the regions again when they are asked for next."""

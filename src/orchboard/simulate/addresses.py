@@ -1,0 +1,31 @@
+"""Addresses of simulated orchestrators, which show that they are simulated."""
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+from orchboard.stats import EXAMPLE_ORCHESTRATOR
+
+_RANDOM_BYTES = 16
+
+
+def simulated_address(random: bytes) -> str:
+    """The address made of 16 random bytes; its last 4 bytes are a checksum of them."""
+    return "0x" + (random + _checksum(random)).hex()
+
+
+def not_simulated(orchestrators: Iterable[str]) -> list[str]:
+    """Those that neither `simulate` nor `post --example` makes results of. One in 4 billion is missed."""
+    return [one for one in orchestrators if not _is_simulated(one.lower()) and one != EXAMPLE_ORCHESTRATOR]
+
+
+def _is_simulated(orchestrator: str) -> bool:
+    try:
+        address = bytes.fromhex(orchestrator.removeprefix("0x"))
+    except ValueError:
+        return False
+    random = address[:_RANDOM_BYTES]
+    return len(random) == _RANDOM_BYTES and address[_RANDOM_BYTES:] == _checksum(random)
+
+
+def _checksum(random: bytes) -> bytes:
+    return blake2b(random, digest_size=4, person=b"simulated").digest()

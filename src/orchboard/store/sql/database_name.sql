@@ -1,0 +1,3 @@
+-- What the database is called.
+-- Returns one row (name).
+SELECT current_database() AS name;
