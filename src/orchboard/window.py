@@ -38,7 +38,7 @@ class Bounds(Struct, frozen=True):
 
         Neither: the last `default`. Only `since`: everything from then on. Only `until`: everything before it, unless it
         is over an hour ahead: that bounds nothing yet, and the last `default` is meant, as in the reference.
-        Without `until` a window has no end: whose clock would say where "now" is?
+        Without `until` a window has no end here: whose clock would say where "now" is? The store knows the database's.
         """
         first = self.since
         if first is None:

@@ -90,7 +90,7 @@ def _arguments(now: datetime) -> dict[str, tuple[Any, ...]]:
         "pipelines_seen": many,
         "series": ([1, 5, 9, 200],),
         "block": (3, day),
-        "raw_stats": ("0x5", now - timedelta(days=1), now, "ai", now - timedelta(days=2)),
+        "raw_stats": ("0x5", now - timedelta(days=1), now, "ai", now - timedelta(days=2), "1:1:"),
         "raw_stats_part": (
             "0x5",
             now - timedelta(days=1),
@@ -100,6 +100,7 @@ def _arguments(now: datetime) -> dict[str, tuple[Any, ...]]:
             "FRA",
             None,
             None,
+            "1:1:",
         ),
         "latest_results": ("0x5", now - timedelta(days=90), now, "ai", 20, None, None, None),
         "insert_stats": ("0x1", "1", "{}", "", now, str(10**12)),
@@ -185,7 +186,7 @@ def test_results_of_an_orchestrator_are_counted_in_the_index_of_their_key(
             arguments = ("0x5", now - timedelta(days=10), now, "transcoding", month)
             parts = (None, "p2", None) if statement == "raw_stats_part" else ()
             [[text]] = await connection.fetch(
-                f"EXPLAIN (ANALYZE, FORMAT JSON) {sql(statement)}", *arguments, *parts
+                f"EXPLAIN (ANALYZE, FORMAT JSON) {sql(statement)}", *arguments, *parts, "1:1:"
             )
             plan: dict[str, Any] = json.loads(text)[0]["Plan"]
             return plan

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.stats import JobType, StatsQuery, Window
+from orchboard.store.clock import DatabaseClock
 from orchboard.store.moments import to_moment
 from orchboard.store.queries import sql
 from orchboard.store.raw_rows import RawRows
@@ -110,7 +111,7 @@ def test_every_window_and_filter_gives_what_is_stored(
     async def test(board: Board) -> None:
         if is_analysed:
             await board.connection.execute("VACUUM ANALYZE")
-        rows, now = RawRows(board.database, board.changes), await now_of(board)
+        rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
         assert await assert_as_stored(board, rows, now - DAY, now) > 20
         for since, until in ((1.0, 0.0), (0.5, 0.2), (1.5, 0.0), (1.4, 0.1), (40, 30), (80, 0), (0.1, 0.3)):
             await assert_as_stored(board, rows, now - since * DAY, now - until * DAY)
@@ -126,7 +127,7 @@ def test_new_late_and_removed_results_are_noticed(
     monkeypatch.setattr("orchboard.store.raw_rows._LARGEST_BYTES", largest_bytes)
 
     async def test(board: Board) -> None:
-        rows = RawRows(board.database, board.changes)
+        rows = RawRows(board.database, board.changes, DatabaseClock())
         for number in range(1, 5):
             await insert(board, await now_of(board), number)
             await insert(board, await now_of(board) - timedelta(hours=number), -number)
@@ -142,7 +143,7 @@ def test_all_are_counted_twice_a_second(database_url: str, monkeypatch: pytest.M
     monkeypatch.setattr("orchboard.store.raw_rows._COUNT_EVERY_S", 0.5)
 
     async def test(board: Board) -> None:
-        rows, now = RawRows(board.database, board.changes), await now_of(board)
+        rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
         await assert_as_stored(board, rows, now - DAY, now)
         await insert(board, now - timedelta(hours=1), 1)
         await asyncio.sleep(0.5)
@@ -154,13 +155,40 @@ def test_all_are_counted_twice_a_second(database_url: str, monkeypatch: pytest.M
     on_board(database_url, test)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        """UPDATE events SET payload = payload || '{"success_rate": 0.125}' WHERE jsonb_typeof(payload) = 'object'""",
+        "DELETE FROM events WHERE id % 3 = 0",
+        "UPDATE events SET event_time = event_time - interval '40 minutes' WHERE id % 2 = 0",
+        "UPDATE regions SET name = 'XYZ' WHERE name = 'FRA'",
+        "TRUNCATE events",
+    ],
+)
+def test_a_change_to_rows_that_are_held_is_in_the_next_reading(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    """Although the number of rows may be the same, and nobody counts them."""
+    monkeypatch.setattr("orchboard.store.raw_rows._COUNT_EVERY_S", 1e9)
+
+    async def test(board: Board) -> None:
+        rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
+        for _ in range(2):
+            await assert_as_stored(board, rows, now - DAY, now)
+        assert rows._held
+        await board.connection.execute(statement)
+        await assert_as_stored(board, rows, now - DAY, now)
+
+    on_board(database_url, test)
+
+
 def test_of_an_orchestrator_with_too_many_results_only_what_is_asked_for_is_read(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchboard.store.raw_rows._LARGEST_BYTES", 1000)
 
     async def test(board: Board) -> None:
-        rows, now = RawRows(board.database, board.changes), await now_of(board)
+        rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
         read = note_what_is_read(board, monkeypatch)
         everything = StatsQuery(job_type=JobType.AI, window=Window(now - DAY, now), orchestrator="0xbb")
         of_one = replace(everything, region="MDW", pipeline="p0", model="m1")
@@ -181,7 +209,7 @@ def test_of_a_part_that_is_held_only_what_is_new_is_read(
     monkeypatch.setattr("orchboard.store.raw_rows._ROUND", 1)
 
     async def test(board: Board) -> None:
-        rows, now = RawRows(board.database, board.changes), await now_of(board)
+        rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
         read = note_what_is_read(board, monkeypatch)
         query = StatsQuery(
             job_type=JobType.TRANSCODING, window=Window(now - DAY, now), orchestrator="0xbb", region="MDW"
@@ -201,7 +229,7 @@ def test_rows_that_a_window_has_left_behind_are_no_reason_to_hold_none(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test(board: Board) -> None:
-        rows, now = RawRows(board.database, board.changes), await now_of(board)
+        rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
         query = StatsQuery(job_type=JobType.AI, window=Window(now - DAY, now), orchestrator="0xbb")
         await fetch_all(rows, query)
         [held] = rows._held.values()
@@ -222,7 +250,7 @@ def test_a_question_about_more_than_can_be_held_leaves_what_is_held(
     monkeypatch.setattr("orchboard.store.raw_rows._ROUND", 1)
 
     async def test(board: Board) -> None:
-        rows, now = RawRows(board.database, board.changes), await now_of(board)
+        rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
         of_one = StatsQuery(
             job_type=JobType.TRANSCODING, window=Window(now - DAY / 4, now), orchestrator="0xbb", region="MDW"
         )
@@ -230,7 +258,7 @@ def test_a_question_about_more_than_can_be_held_leaves_what_is_held(
         monkeypatch.setattr(
             "orchboard.store.raw_rows._LARGEST_BYTES", next(iter(rows._held.values())).size - 1
         )
-        rows = RawRows(board.database, board.changes)
+        rows = RawRows(board.database, board.changes, DatabaseClock())
         await fetch_all(rows, of_one)  # finds out that all of them are too many
         few = await fetch_all(rows, of_one)
         [(part, held)] = rows._held.items()
@@ -250,7 +278,7 @@ def test_those_without_results_are_bounded_too(database_url: str, monkeypatch: p
     monkeypatch.setattr("orchboard.store.raw_rows.MAX_BYTES", 20_000)
 
     async def test(board: Board) -> None:
-        rows, now = RawRows(board.database, board.changes), await now_of(board)
+        rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
         query = StatsQuery(job_type=JobType.AI, window=Window(now - DAY, now), orchestrator="")
         for number in range(100):
             await fetch_all(rows, replace(query, orchestrator=f"0x{number:054}"))
@@ -261,7 +289,7 @@ def test_those_without_results_are_bounded_too(database_url: str, monkeypatch: p
 
 def test_results_of_one_microsecond_keep_their_order(database_url: str) -> None:
     async def test(board: Board) -> None:
-        rows, now = RawRows(board.database, board.changes), await now_of(board)
+        rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
         for number in range(20):
             await insert(board, now, number)
             await assert_as_stored(board, rows, now - timedelta(minutes=1), now)
@@ -276,7 +304,7 @@ def test_what_is_held_is_bounded_and_the_rest_is_answered_too(
     monkeypatch.setattr("orchboard.store.raw_rows._LARGEST_BYTES", 15_000)
 
     async def test(board: Board) -> None:
-        rows, now = RawRows(board.database, board.changes), await now_of(board)
+        rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
         for days in (0.01, 1, 1.9):
             for orchestrator in ("0xaa", "0xbb", "0xcc"):
                 await assert_as_stored(board, rows, now - days * DAY, now, orchestrator)

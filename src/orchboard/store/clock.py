@@ -6,10 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from orchboard.stats import Window
+from orchboard.window import LATEST
+
 log = structlog.get_logger(__name__)
 
 # A step of the database's clock, or a skew between it and ours, is worth a line in the log from here on.
 NOTABLE_S = 1.0
+
+# How far ahead of the database's clock a receipt time may be and still count as the past.
+TOLERANCE = timedelta(minutes=5)
 
 # How old a measurement may get before it is repeated.
 MAX_AGE_S = 60.0
@@ -33,6 +39,7 @@ class DatabaseClock:
         self._wall = wall
         self._measured: tuple[datetime, float] | None = None  # the database's time, and ours at that moment
         self._logged_skew_s = 0.0
+        self._latest = datetime.min.replace(tzinfo=UTC)
 
     def now(self) -> datetime:
         """The database's time, good to about half a round trip; this machine's before the first measurement."""
@@ -40,6 +47,21 @@ class DatabaseClock:
             return self._wall()
         then, at = self._measured
         return then + timedelta(seconds=self._monotonic() - at)
+
+    def horizon(self) -> datetime:
+        """Where a window without an end ends: what is received later than this was dated ahead by somebody.
+
+        Never moves back: results that were stored before the database's clock was set back are still there.
+        """
+        return max(self.now(), self._latest) + TOLERANCE
+
+    def end_of(self, window: Window) -> datetime:
+        """Where a window ends: as it says, or at the horizon when it is open."""
+        return window.until if window.until < LATEST else self.horizon()
+
+    def note(self, moment: datetime) -> None:
+        """Take note of a time that the database's clock has shown, now or before a step."""
+        self._latest = max(self._latest, moment)
 
     @property
     def skew_s(self) -> float:
@@ -57,6 +79,7 @@ class DatabaseClock:
         At the second it is between that and as much later as both are apart. The estimate moves only as far as that
         needs, so that times do not jitter.
         """
+        self.note(database_now)
         earliest = database_now
         latest = database_now + timedelta(seconds=received_at - sent_at)
         if self._measured is None:

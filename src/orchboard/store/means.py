@@ -167,7 +167,7 @@ class MeansReader:
         read -- what is known of the parts that are summed up, or nowhere at hand
         finish -- what that and the newest results come to; does not wait, and keeps no view of these
         """
-        since, until = to_moment(window.since), to_moment(window.until) + 1
+        since = to_moment(window.since)
         came_at = time.monotonic()
         while True:
             held = self._held
@@ -175,6 +175,7 @@ class MeansReader:
             try:
                 check = await recent.begin_read(came_at)
                 generation = recent.generation
+                until = to_moment(self._clock.end_of(window)) + 1
                 before = None
                 while before != (at_hand := (recent.coverage, recent.held_since)):
                     before = at_hand

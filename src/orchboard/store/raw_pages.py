@@ -122,10 +122,11 @@ class RowStream:
 class Found(NamedTuple):
     """What raw_stats has to give: rows, newest first, or a stream of them.
 
-    now -- the database's clock before they were read, in microseconds since 2000
+    now, snapshot -- the database's clock, and what it saw, before they were read; the first in microseconds since 2000
     """
 
     now: int
+    snapshot: str
     rows: list[RawRow] | RowStream
 
 
@@ -165,7 +166,7 @@ class RawPages:
                 part.pipeline,
                 part.model,
             )
-            now = to_moment(counts[0]["now"])
+            now, snapshot = to_moment(counts[0]["now"]), counts[0]["snapshot"]
             codes = {row["id"]: row["name"] for row in counts if row["id"] is not None}
             most_rows = most_bytes // LEAST_ROW_BYTES
             if sum(row["number"] or 0 for row in counts) <= most_rows:
@@ -173,8 +174,8 @@ class RawPages:
                     part, since, (until + 1, _LOWEST_ID), codes, rows=most_rows + 1, size=most_bytes
                 )
                 if page.below is None and sum(len(row.text) for row in page.rows) <= most_bytes:
-                    return Found(now, page.rows)
-        return Found(now, RowStream(self, part, since, until, list(codes.items())))
+                    return Found(now, snapshot, page.rows)
+        return Found(now, snapshot, RowStream(self, part, since, until, list(codes.items())))
 
     async def read_page(
         self,

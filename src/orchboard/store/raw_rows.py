@@ -8,8 +8,11 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
+
 from orchboard.stats import StatsQuery, Window
 from orchboard.store.changes import ELSEWHERE, EVERYTHING, LATE, SERVES_S, Changes, orchestrator_slot
+from orchboard.store.clock import DatabaseClock
 from orchboard.store.database import Database
 from orchboard.store.moments import SECOND, to_datetime, to_moment
 from orchboard.store.queries import sql
@@ -41,8 +44,9 @@ _ROW_BYTES = 170
 # What a part weighs without its rows and its names: a lock, a list, places in dictionaries.
 _PART_BYTES = 1000
 
-# What was last read longer ago is read again in whole: what came since may be too much to be held.
-_STALE_S = 600.0
+# What was last read longer ago is read again in whole: what came since may be too much to be held, and changes are
+# noted for ten minutes only (upkeep.py).
+_STALE_S = 300.0
 
 # How many stored results are read before others have their turn: some 5 ms.
 _READ_AT_ONCE = 2000
@@ -63,6 +67,7 @@ class _Held:
         self.counted_at = -math.inf
         self.token: object = None
         self.late: object = None
+        self.snapshot: str | None = None
 
     def between(self, since: float, until: float) -> list[RawRow]:
         """The rows received from one moment to another, both included."""
@@ -92,8 +97,11 @@ class RawRows:
     As fresh as `Recent`: everything that this host acknowledged is there.
     """
 
-    def __init__(self, database: Database, changes: Changes, pages: RawPages | None = None) -> None:
+    def __init__(
+        self, database: Database, changes: Changes, clock: DatabaseClock, pages: RawPages | None = None
+    ) -> None:
         self._database = database
+        self._clock = clock
         self._pages = pages or RawPages(database)
         self._changes = changes
         self._late_now = changes.token_of(LATE)
@@ -110,8 +118,8 @@ class RawRows:
         if held is None and not asked.is_whole:
             held = await self._fetch_held(asked, query.window, came_at)
         if held is None:
-            since, until = to_moment(query.window.since), to_moment(query.window.until)
-            _, found = await self._pages.fetch(asked, since, until)
+            since, until = to_moment(query.window.since), to_moment(self._clock.end_of(query.window))
+            found = (await self._pages.fetch(asked, since, until)).rows
             if isinstance(found, RowStream):
                 found.scored = query.scored
                 return found
@@ -127,7 +135,7 @@ class RawRows:
 
     async def _fetch_held(self, part: Part, window: Window, came_at: float) -> list[RawRow] | None:
         """The rows of a part in a window; None when they are not held, and not to be."""
-        since, until = to_moment(window.since), to_moment(window.until)
+        since = to_moment(window.since)
         held = self._held.get(part) or _Held(part)
         async with held.lock:
             held_since = held.since
@@ -140,6 +148,7 @@ class RawRows:
                 if since >= held_since:
                     self._held.pop(part, None)
                 return None
+            until = to_moment(self._clock.end_of(window))
             rows = held.between(since, until) if since >= held.since else None
             if is_due:
                 self._keep(part, held, since, held_since)
@@ -158,56 +167,63 @@ class RawRows:
         began_at, token, late = time.monotonic(), self._token_of(part), self._late_now()
         if since < held.since or began_at - held.began_at > _STALE_S:
             since = int(min(since // _ROUND * _ROUND, held.since))
-            now, rows = await self._pages.fetch(part, since, _FOREVER, most_bytes=_LARGEST_BYTES)
+            now, snapshot, rows = await self._pages.fetch(part, since, _FOREVER, most_bytes=_LARGEST_BYTES)
             if isinstance(rows, RowStream):
                 return False
             held.take(rows[::-1], since)
             held.counted_at = began_at
         else:
-            now = await self._read_again(part, held, began_at, is_late=late != held.late)
-        held.read_until, held.began_at, held.token, held.late = now, began_at, token, late
+            now, snapshot = await self._read_again(part, held, began_at, is_late=late != held.late)
+        self._clock.note(to_datetime(now))
+        held.read_until, held.snapshot = now, snapshot
+        held.began_at, held.token, held.late = began_at, token, late
         return True
 
-    async def _read_again(self, part: Part, held: _Held, began_at: float, *, is_late: bool) -> int:
-        """Read what came since the last reading, and all when something came late; the database's clock."""
+    async def _read_again(
+        self, part: Part, held: _Held, began_at: float, *, is_late: bool
+    ) -> tuple[int, str]:
+        """Read what came since the last reading, and all when something was changed or came late.
+
+        The database's clock, and what it saw.
+        """
         reread: float = held.since if is_late else held.read_until - _OVERLAP
         counted_since = reread
         if began_at - held.counted_at > _COUNT_EVERY_S:
             held.counted_at, counted_since = began_at, min(held.since, reread)
         counted = len(held.between(counted_since, reread - 1))
-        before, now, rows = await self._fetch(part, int(reread), _FOREVER, counted_since=int(counted_since))
-        if before != counted:
+        first, rows = await self._fetch(part, held, int(reread), int(counted_since))
+        if first["before"] != counted or (first["is_changed"] and reread > held.since):
             reread = held.since
-            _, now, rows = await self._fetch(part, int(reread), _FOREVER)
+            first, rows = await self._fetch(part, held, int(reread), int(reread))
         held.take(rows, int(reread))
-        return now
+        return to_moment(first["now"]), first["snapshot"]
 
     async def _fetch(
-        self, part: Part, since: int, until: int, *, counted_since: int | None = None
-    ) -> tuple[int, int, list[RawRow]]:
-        """How many rows there are between two moments before, the database's clock, and the rows of a window."""
+        self, part: Part, held: _Held, since: int, counted_since: int
+    ) -> tuple[asyncpg.Record, list[RawRow]]:
+        """The rows from a moment on; the first record also says what was counted, and what changed, before that."""
         arguments: tuple[object, ...] = (
             part.orchestrator,
             to_datetime(since),
-            to_datetime(until),
+            LATEST,
             part.job_type,
-            to_datetime(since if counted_since is None else counted_since),
+            to_datetime(counted_since),
         )
         if part.is_whole:
-            found = await self._database.fetch(sql("raw_stats"), *arguments)
+            found = await self._database.fetch(sql("raw_stats"), *arguments, held.snapshot)
         else:
             found = await self._database.fetch(
-                sql("raw_stats_part"), *arguments, part.region, part.pipeline, part.model
+                sql("raw_stats_part"), *arguments, part.region, part.pipeline, part.model, held.snapshot
             )
-        before, now = found[0]["before"], to_moment(found[0]["now"])
+        first = found[0]
         rows: list[RawRow] = []
-        if found[0]["event_time"] is not None:
+        if first["event_time"] is not None:
             names: dict[str, str] = {}
             while found:
                 rows += read_rows(found[:_READ_AT_ONCE], None, part.orchestrator, names)
                 del found[:_READ_AT_ONCE]  # 50,000 are 30 MB: as few of them as can be are there twice
                 await asyncio.sleep(0)
-        return before, now, rows
+        return first, rows
 
     def _keep(self, part: Part, held: _Held, since: int, held_since: float) -> None:
         """Keep it as the one asked for last, unless it is too large; forget others for it.

@@ -216,6 +216,8 @@ class Recent:
         [row] = await self._database.fetch(sql("sync"), *arguments)
         received_at = time.monotonic()
         self._clock.measure(row["now"], sent_at, received_at)
+        if row["watermark"] is not None:
+            self._clock.note(row["watermark"])
         now_s = to_moment(row["now"]) / SECOND
         return _Reading(row, now_s - received_at, now_s - sent_at)
 

@@ -73,7 +73,7 @@ class Store:
         self._writer.tell_stored = self._note_stored
         self._admission = Admission(_ROWS_UNDER_WAY, share=_ROWS_UNDER_WAY // 2)
         streams = Admission(_STREAMS_UNDER_WAY, share=_STREAMS_UNDER_WAY // 2)
-        self._raw_rows = RawRows(database, changes, RawPages(database, self._admission, streams))
+        self._raw_rows = RawRows(database, changes, self.clock, RawPages(database, self._admission, streams))
         self.regions = regions
         self.spool = spool
         self._missing: list[str] = []  # privileges
@@ -165,7 +165,7 @@ class Store:
             sql("latest_results"),
             query.orchestrator,
             window.since,
-            window.until,
+            self.clock.end_of(window),
             query.job_type,
             limit,
             query.region,

@@ -1,6 +1,7 @@
 -- How many stored results of one orchestrator and job type there are in a window, by region. An index-only scan.
 -- $1 orchestrator (lower case), $2 since, $3 until, $4 job type; $5 region (code), $6 pipeline, $7 model; null: any
--- Returns for each region that has some: id, name (its code), number; now, the database's clock. Without any, one row
+-- Returns for each region that has some: id, name (its code), number; now, the database's clock, and snapshot, as
+-- `snapshot` has it. Without any, one row
 -- with nulls.
 WITH places AS MATERIALIZED (
     SELECT r.id, r.name
@@ -18,7 +19,7 @@ found AS NOT MATERIALIZED (
     UNION ALL
     SELECT * FROM others
 )
-SELECT now() AS now, c.id, c.name, c.number
+SELECT now() AS now, pg_current_snapshot()::text AS snapshot, c.id, c.name, c.number
 FROM (SELECT) one
 LEFT JOIN (
     SELECT p.id, p.name, f.number

@@ -1,6 +1,8 @@
 -- The stored results of one orchestrator and job type, in the order of receipt.
--- $1 orchestrator (lower case), $2 since, $3 until, $4 job type; $5 an earlier moment
--- Returns now, the database's clock; before, how many there are from $5 on and before $2; and for each result from $2
+-- $1 orchestrator (lower case), $2 since, $3 until, $4 job type; $5 an earlier moment; $6 the snapshot of an earlier
+-- reading
+-- Returns now, the database's clock; snapshot, as `snapshot` has it; is_changed, whether anybody's results were inserted late,
+-- updated or deleted since that reading; before, how many there are from $5 on and before $2; and for each result from $2
 -- to $3: event_time (eight bytes, microseconds since 2000), region (code), pipeline, model, payload (text). Without any,
 -- one row with nulls.
 WITH places AS MATERIALIZED (
@@ -20,7 +22,12 @@ found AS NOT MATERIALIZED (
     UNION ALL
     SELECT * FROM others
 )
-SELECT now() AS now, c.before, e.event_time, e.region, e.pipeline, e.model, e.payload
+SELECT
+    now() AS now, pg_current_snapshot()::text AS snapshot,
+    EXISTS (
+        SELECT FROM rollup_invalidations WHERE NOT pg_visible_in_snapshot(xid, $6::text::pg_snapshot)
+    ) AS is_changed,
+    c.before, e.event_time, e.region, e.pipeline, e.model, e.payload
 FROM (
     SELECT count(*) AS before
     FROM found

@@ -1,6 +1,6 @@
 -- As raw_stats.sql, of one region, or of one pipeline and model: found in the index, then read one by one. Of all
 -- results that takes half as long again; of one in twenty a tenth of the time.
--- $1 to $5 as there; $6 region (code), $7 pipeline, $8 model; null: any
+-- $1 to $5 as there; $6 region (code), $7 pipeline, $8 model; null: any; $9 as $6 there
 WITH places AS MATERIALIZED (
     SELECT r.id, r.name
     FROM regions r JOIN job_types j ON j.id = r.job_type_id
@@ -23,7 +23,12 @@ wanted AS NOT MATERIALIZED (
       AND ($7::text IS NULL OR pipeline = $7)
       AND ($8::text IS NULL OR model = $8)
 )
-SELECT now() AS now, c.before, e.event_time, e.region, e.pipeline, e.model, e.payload
+SELECT
+    now() AS now, pg_current_snapshot()::text AS snapshot,
+    EXISTS (
+        SELECT FROM rollup_invalidations WHERE NOT pg_visible_in_snapshot(xid, $9::text::pg_snapshot)
+    ) AS is_changed,
+    c.before, e.event_time, e.region, e.pipeline, e.model, e.payload
 FROM (SELECT count(*) AS before FROM wanted WHERE event_time >= $5 AND event_time < $2) c
 LEFT JOIN LATERAL (
     SELECT timestamptz_send(w.event_time) AS event_time, p.name AS region, w.pipeline, w.model, r.payload::text AS payload

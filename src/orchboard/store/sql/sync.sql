@@ -2,7 +2,7 @@
 -- $1 a moment; $2 how many results at most, the newest; $3 an earlier moment; $4 the snapshot of the last reading, or null
 -- Returns one row: now, the database's clock; snapshot, as `snapshot` has it; coverage, another text whenever
 -- `coverage` would answer otherwise; changed_since, the earliest receipt time at which results were inserted late, updated
--- or deleted since the last reading (null: nowhere); regions_changed, whether a region or job type was;
+-- or deleted since the last reading (null: nowhere); regions_changed, whether a region or job type was; watermark, or null;
 -- before, how many results were received from $3 on and before $1; and the results received from $1 on, in that
 -- order: event_time (microseconds since 2000), keys (as ResultKey, one after the other), key_lengths (4 bytes each),
 -- success_rate, seg_duration, round_trip_time, is_scored; all null without one. Texts as arrays would be an object each.
@@ -13,6 +13,7 @@ SELECT
     (SELECT concat_ws(' ', count(*), sum(revision), max(revision), i.pending) FROM spans) AS coverage,
     i.changed_since,
     i.regions_changed,
+    to_timestamp(pg_sequence_last_value('rollup_watermark'::regclass)) AS watermark,
     (SELECT count(*) FROM results WHERE event_time >= $3 AND event_time < $1 AND region_id IS NOT NULL) AS before,
     r.*
 FROM (
