@@ -9,6 +9,7 @@ from orchboard import __version__
 from orchboard.config import Settings
 from orchboard.store.spool_file import Spooled, SpoolFile
 from tests.conftest import Client, StartServer, transcoding
+from tests.waiting import wait_until
 
 LINE = re.compile(r"([a-z_]+)(\{[a-z_]+=\"[^\"\\\n]*\"\})? ([0-9.e+-]+)")
 
@@ -33,8 +34,28 @@ def read(client: Client) -> dict[str, float]:
     return found | {"orchboard_build_info": found.pop(f'orchboard_build_info{{version="{__version__}"}}')}
 
 
+OTHERS = ("orchboard_background_", "orchboard_rollup_", "orchboard_clock_")
+
+
+def of_database_and_spool(found: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in found.items() if not name.startswith(OTHERS)}
+
+
+def test_rollups_background_tasks_and_the_clock_are_told(client: Client) -> None:
+    name = 'orchboard_background_success_age_seconds{task="rollups"}'
+    wait_until(lambda: name in read(client))
+    found = read(client)
+    assert found["orchboard_rollup_pending_invalidations"] == 0
+    assert 0 <= found["orchboard_rollup_watermark_age_seconds"] < 150
+    assert abs(found["orchboard_clock_skew_seconds"]) < 5
+    for task in ("rollups", "expire_keys"):
+        assert 0 <= found[f'orchboard_background_success_age_seconds{{task="{task}"}}'] < 60
+        assert found[f'orchboard_background_failures{{task="{task}"}}'] == 0
+        assert found[f'orchboard_background_restarts{{task="{task}"}}'] == 0
+
+
 def test_all_is_well(client: Client) -> None:
-    assert read(client) == {
+    assert of_database_and_spool(read(client)) == {
         "orchboard_build_info": 1,
         "orchboard_database_up": 1,
         "orchboard_spool_up": 1,
@@ -71,4 +92,8 @@ def test_a_spool_that_can_not_be_read_is_told_by_what_is_missing(
     spool.parent.mkdir()
     spool.write_bytes(b"this is no database, whatever its name is" * 100)
     found = read(Client(start_server(settings, spool_path=spool).url))
-    assert found == {"orchboard_build_info": 1, "orchboard_database_up": 1, "orchboard_spool_up": 0}
+    assert of_database_and_spool(found) == {
+        "orchboard_build_info": 1,
+        "orchboard_database_up": 1,
+        "orchboard_spool_up": 0,
+    }

@@ -217,7 +217,7 @@ def test_the_example_requests_get_the_example_answers(example_client: Client) ->
         (content,) = operation(endpoint)["responses"]["200"]["content"].values()
         example = content["example"]
         if endpoint.media_type == "text/plain":
-            assert answer.data.decode() == example
+            assert answer.data.decode().startswith(example), "the example is an extract"
             continue
         got = json.loads(answer.data, parse_float=lambda text: round(float(text), 9))
         if endpoint.name == "regions":  # the example is an extract
@@ -322,6 +322,6 @@ def test_the_pasted_lines_work_in_a_shell(server: RunningServer) -> None:
         )
         (content,) = operation(endpoint)["responses"]["200"]["content"].values()
         if endpoint.media_type == "text/plain":
-            assert done.stdout.decode() == content["example"]
+            assert done.stdout.decode().startswith(content["example"])
         else:
             assert schema_errors(json.loads(done.stdout), content["schema"]) == []

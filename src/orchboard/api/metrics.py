@@ -1,8 +1,11 @@
 """GET /metrics"""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+import math
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,10 +13,13 @@ from starlette.responses import Response
 from orchboard import __version__
 from orchboard.api.health import ask_database, in_time
 from orchboard.api.responses import text_now
+from orchboard.background import Background
 from orchboard.errors import DatabaseUnavailableError, SetupError
 from orchboard.leaderboard import Leaderboard
 from orchboard.store.spool import SpoolState
+from orchboard.store.store import RollupState
 
+T = TypeVar("T")
 Sample = tuple[str, str, float]
 """Name, what it is, value."""
 
@@ -24,27 +30,67 @@ _COUNTED = timedelta(days=1)
 
 
 async def metrics(_: Request, board: Leaderboard) -> Response:
-    """What is to be watched, the same whatever worker is asked; of the spool nothing while it can't be read."""
-    refusal, spool, unnamed = await asyncio.gather(
-        ask_database(board), _spool_state(board), _unnamed_results(board)
+    """What is to be watched; of what can't be asked now, nothing. Clock and background tasks are the worker's own."""
+    store = board.store
+    refusal, spool, unnamed, rollups = await asyncio.gather(
+        ask_database(board),
+        _known(store.fetch_spool_state(), "the spool"),
+        _unnamed_results(board),
+        _known(store.fetch_rollup_state(), "the database"),
     )
-    samples = samples_of(board.now(), spool, is_database_up=refusal is None, unnamed=unnamed)
+    samples = itertools.chain(
+        samples_of(board.now(), spool, is_database_up=refusal is None),
+        _of_rollups(rollups),
+        _of_background(store.background),
+        _of_names(unnamed),
+        [
+            (
+                "orchboard_clock_skew_seconds",
+                "How far this machine's clock is ahead of the database's.",
+                store.clock.skew_s,
+            )
+        ],
+    )
     return text_now(exposition(samples).encode(), MEDIA_TYPE)
 
 
-def samples_of(
-    now: datetime, spool: SpoolState | None, *, is_database_up: bool, unnamed: Mapping[str, int]
-) -> Iterator[Sample]:
-    """What there is to be told.
-
-    spool -- None: it can't be read; unnamed -- results whose orchestrator is not an address, by tester
-    """
+def samples_of(now: datetime, spool: SpoolState | None, *, is_database_up: bool) -> Iterator[Sample]:
+    """How database and spool are; spool -- None: it can't be read."""
     yield f'orchboard_build_info{{version="{__version__}"}}', "The version that serves.", 1
     yield "orchboard_database_up", "Whether the database, migrated, answers a round trip.", is_database_up
     is_spool_up = spool is not None and spool.is_writable
     yield "orchboard_spool_up", "Whether the spool can be read and written; 1 without one.", is_spool_up
     if spool is not None:
         yield from _of_spool(spool, now)
+
+
+def _of_rollups(rollups: RollupState | None) -> Iterator[Sample]:
+    if rollups is None:
+        return
+    if rollups.age_s is not None:
+        yield (
+            "orchboard_rollup_watermark_age_seconds",
+            "How far rollups are behind; some 60 to 130.",
+            rollups.age_s,
+        )
+    yield "orchboard_rollup_pending_invalidations", "Changes that rollups don't heed yet.", rollups.pending
+
+
+def _of_background(background: Background) -> Iterator[Sample]:
+    tasks = [task for task in background.tasks.values() if task.stall_s < math.inf]
+    for task in tasks:
+        if task.age_s is not None:
+            name = f'orchboard_background_success_age_seconds{{task="{task.name}"}}'
+            yield name, "Since a background task last finished a round.", task.age_s
+    for task in tasks:
+        name = f'orchboard_background_failures{{task="{task.name}"}}'
+        yield name, "Rounds of a background task that failed since the start.", task.failures
+    for task in tasks:
+        name = f'orchboard_background_restarts{{task="{task.name}"}}'
+        yield name, "How often it died or stalled, and was started again.", task.restarts
+
+
+def _of_names(unnamed: Mapping[str, int]) -> Iterator[Sample]:
     for tester, results in unnamed.items():
         name = f'orchboard_results_without_address{{tester="{tester}"}}'
         yield name, "Results of the last day whose orchestrator is not an address, and has no score.", results
@@ -74,10 +120,11 @@ def _of_spool(spool: SpoolState, now: datetime) -> Iterator[Sample]:
     yield "orchboard_spool_used_ratio", "How much of SPOOL_MAX_MB is taken, from 0 to 1.", spool.used
 
 
-async def _spool_state(board: Leaderboard) -> SpoolState | None:
+async def _known(asked: Coroutine[Any, Any, T], what: str) -> T | None:
+    """None when it can't be asked."""
     try:
-        return await in_time(board.store.fetch_spool_state(), "the spool")
-    except DatabaseUnavailableError:
+        return await in_time(asked, what)
+    except (DatabaseUnavailableError, SetupError):
         return None
 
 

@@ -279,9 +279,10 @@ ROUTES: tuple[Endpoint, ...] = (
         method="GET",
         path="/metrics",
         summary="What is to be watched, for Prometheus",
-        help="In its text format: whether the database answers, and how many results wait in the spool, and for how long. "
-        "Always 200; of the spool nothing while it can't be read.",
-        answer=exposition(samples_of(datetime.now(UTC), NOTHING_SPOOLED, is_database_up=True, unnamed={})),
+        help="In its text format: whether the database answers; how many results wait in the spool, and for how long; how far "
+        "rollups are behind; when each background task last succeeded; how far this machine's clock is off. "
+        "Always 200; nothing of what can't be asked.",
+        answer=exposition(samples_of(datetime.now(UTC), NOTHING_SPOOLED, is_database_up=True)),
         answer_type=str,
         cached=False,
         media_type="text/plain",
