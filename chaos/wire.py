@@ -95,6 +95,10 @@ class Caller:
             )
         except OSError as error:
             raise Failure(f"no connection ({type(error).__name__})") from None
+        writer = self._open[1]
+        if writer.get_extra_info("sockname") == writer.get_extra_info("peername"):
+            self._close()  # nobody listens there: TCP has connected the socket to itself
+            raise Failure("no connection (to itself)")
         return *self._open, False
 
     def _close(self) -> None:

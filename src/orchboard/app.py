@@ -198,6 +198,7 @@ async def _open_when_it_answers(database: Database) -> None:
     while True:
         try:
             await database.open()
+            await database.describe()
             return
         except SetupError as error:
             log.error("the database needs a person", error=str(error))  # noqa: TRY400 - the message says it all

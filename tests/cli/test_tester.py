@@ -5,6 +5,7 @@ import pytest
 
 from tests.cli.conftest import Orchboard
 from tests.conftest import Client, RunningServer, transcoding
+from tests.waiting import wait_until
 
 BODY = json.dumps([transcoding(), transcoding(region="FRA")]).encode()
 
@@ -28,9 +29,16 @@ def test_a_tester_is_given_a_key_posts_with_it_and_loses_it(
     assert (
         orchboard("tester", "revoke", "fra-1", POSTGRES=database_url).out == "fra-1 may not post any more\n"
     )
-    again = orchboard("post", "--url", server.url, stdin=BODY, SECRET=key, ORCHBOARD_TESTER="fra-1")
-    assert (again.status, again.out) == (1, "stored 0, refused 1, not sent 1\n")
-    assert "is SECRET the key of fra-1, and not revoked?" in again.err
+
+    def is_refused() -> bool:
+        again = orchboard("post", "--url", server.url, stdin=BODY, SECRET=key, ORCHBOARD_TESTER="fra-1")
+        return (
+            again.out == "stored 0, refused 1, not sent 1\n"
+            and again.status == 1
+            and "is SECRET the key of fra-1, and not revoked?" in again.err
+        )
+
+    wait_until(is_refused, within_s=10)  # servers know of it within a second or two
     (one,) = orchboard("tester", "list", "--json", POSTGRES=database_url).json()["testers"]
     assert one["regions"] == ["FRA"]
     assert one["revoked_at"]

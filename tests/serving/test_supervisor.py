@@ -40,6 +40,7 @@ def serving(
             stdout=subprocess.PIPE,
             stderr=said,
             text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the tests may run under nohup
         ) as program,
     ):
         try:

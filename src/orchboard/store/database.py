@@ -183,6 +183,10 @@ class Database:
             self._pool = Pool(self._connect_to_read, size=self._size, may_stay=self._may_stay)
         return self._pool
 
+    async def describe(self) -> None:
+        """Log which schema it is, and what an operator should know of it."""
+        await self._opening.describe()
+
     async def close(self) -> None:
         """Close every connection, soon; a migration under way is broken off."""
         await self.presence.close()

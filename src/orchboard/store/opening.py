@@ -37,7 +37,6 @@ class Opening:
         self._timeout_s = timeout_s
         self._opening: asyncio.Task[None] | None = None
         self._again_at = -math.inf
-        self._saying: asyncio.Task[None] | None = None
 
     async def wait(self) -> None:
         """Have it ready. A caller that gives up waiting does not end a migration under way.
@@ -51,7 +50,8 @@ class Opening:
 
     async def close(self) -> None:
         """Break off a migration under way."""
-        await end([task for task in (self._opening, self._saying) if task is not None])
+        if self._opening is not None:
+            await end([self._opening])
 
     async def _open(self) -> None:
         began_at = time.monotonic()
@@ -69,10 +69,9 @@ class Opening:
             await migrate_to(self._connect, on_step=lambda step: _log_step(step, steps))
         except asyncpg.InternalClientError as error:  # of a server that is being stopped
             raise ConnectionResetError(str(error)) from error
-        self._saying = asyncio.create_task(self._say_where())  # 25 ms that no answer waits for
 
-    async def _say_where(self) -> None:
-        """Log which schema it is, and what an operator should know of it."""
+    async def describe(self) -> None:
+        """Log which schema it is, and what an operator should know of it: 25 ms that no answer should wait for."""
         with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             await self._look_and_say()
 
