@@ -30,3 +30,8 @@ def frozen(pid: int) -> Iterator[None]:
         yield
     finally:
         send(signal.SIGCONT, pids)
+
+
+def heed_sighup() -> None:
+    """In a child, before it runs its program: as a shell starts it, also when the tests run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

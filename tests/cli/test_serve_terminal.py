@@ -15,6 +15,7 @@ import urllib3
 
 from tests.cli.conftest import environment
 from tests.conftest import SECRET
+from tests.processes import heed_sighup
 
 # Takes the terminal as its own, as a shell in a new window has it; then becomes the server.
 IN_A_TERMINAL = """
@@ -40,6 +41,7 @@ class InATerminal:
                 stdout=said,
                 stderr=theirs,
                 pass_fds=(theirs,),
+                preexec_fn=heed_sighup,
             )
         os.close(theirs)
         os.set_blocking(self._ours, False)

@@ -17,7 +17,7 @@ import pytest
 from tests.api.wire import Wire, get
 from tests.cli.conftest import environment
 from tests.conftest import SECRET
-from tests.processes import children_of
+from tests.processes import children_of, heed_sighup
 from tests.waiting import wait_until
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -40,7 +40,7 @@ def serving(
             stdout=subprocess.PIPE,
             stderr=said,
             text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the tests may run under nohup
+            preexec_fn=heed_sighup,
         ) as program,
     ):
         try:

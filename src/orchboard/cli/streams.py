@@ -48,12 +48,14 @@ def require_output(what: str) -> None:
 
 
 def flush() -> None:
-    """Write what is buffered. Raises OSError, and drops the rest, when it can't be written."""
+    """Write what is buffered. Raises OSError, and drops the rest, when standard output can't be written.
+
+    What standard error can't take is dropped: nobody could be told.
+    """
     try:
         sys.stdout.flush()
-    except OSError:
+    finally:
         abandon()
-        raise
 
 
 def abandon() -> None:
