@@ -126,6 +126,12 @@ class _Repeats:
         self.left_out = 0
 
 
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """False for the future that asyncpg (0.32) leaves behind when connecting is broken off before TLS is settled."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, ConnectionError) and str(error) == "unexpected connection_lost() call")
+
+
 def configure_logs(level: str, *, clock: Callable[[], float] = time.monotonic) -> None:
     """Send structlog's and the standard library's events to standard error, at `level` and above.
 
@@ -168,6 +174,7 @@ def configure_logs(level: str, *, clock: Callable[[], float] = time.monotonic) -
         logger_factory=structlog.WriteLoggerFactory(output),
         cache_logger_on_first_use=False,
     )
+    logging.getLogger("asyncio").addFilter(_is_worth_a_line)
     handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
