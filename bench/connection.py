@@ -67,6 +67,13 @@ class Connection:
         while (end := received.find(b"\r\n\r\n")) < 0:
             received += self._receive()
         head, parts = received[: end + 2], [received[end + 4 :]]
+        if is_chunked(head):
+            while not parts[-1].endswith(LAST_CHUNK):
+                parts.append(self._receive())
+                if len(parts[-1]) < len(LAST_CHUNK):  # it may have been torn apart
+                    parts[-2:] = [parts[-2] + parts[-1]]
+            took_ms = (time.perf_counter() - began_at) * 1e3
+            return Reply(head, unchunked(b"".join(parts)), took_ms)
         left = content_length(head) - len(parts[0])
         while left > 0:
             parts.append(self._receive())
@@ -82,6 +89,27 @@ class Connection:
         if not received:
             raise ConnectionError("the server closed the connection")
         return received
+
+
+LAST_CHUNK = b"\r\n0\r\n\r\n"
+
+
+def is_chunked(head: bytes) -> bool:
+    """Whether the body comes in chunks, by its head; JSON has the end of the last one nowhere in it."""
+    return b"transfer-encoding: chunked" in head.lower()
+
+
+def unchunked(received: bytes) -> bytes:
+    """What chunks hold."""
+    parts: list[bytes] = []
+    place = 0
+    while True:
+        end = received.index(b"\r\n", place)
+        size = int(received[place:end], 16)
+        if not size:
+            return b"".join(parts)
+        parts.append(received[end + 2 : end + 2 + size])
+        place = end + 2 + size + 2
 
 
 def content_length(head: bytes) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from bench.connection import content_length
+from bench.connection import LAST_CHUNK, content_length, is_chunked
 from bench.figures import Samples
 
 
@@ -78,7 +78,7 @@ async def ask_open(
 
 
 async def _open(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
+    return await asyncio.open_connection("127.0.0.1", port, limit=1 << 25)
 
 
 async def _one(
@@ -103,7 +103,10 @@ async def _exchange(
 ) -> None:
     writer.write(request)
     head = await reader.readuntil(b"\r\n\r\n")
-    body = await reader.readexactly(content_length(head))
+    if is_chunked(head):
+        body = await reader.readuntil(LAST_CHUNK)
+    else:
+        body = await reader.readexactly(content_length(head))
     if head[9:12] != b"200":
         tally.refused += 1
         return
