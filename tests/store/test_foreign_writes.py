@@ -311,3 +311,21 @@ def test_a_bulk_load_leaves_a_note_a_minute_and_transaction(database_url: str) -
         assert await board.connection.fetchval(notes) - before == 11
 
     on_board(database_url, test, results=0)
+
+
+def test_changes_are_seen_by_a_reader_that_was_idle_for_longer_than_notes_are_kept(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(board: Board) -> None:
+        await board.seal()
+        await compare_all(board)
+        await board.connection.execute(
+            "UPDATE regions SET name = 'XYZ' WHERE name = 'FRA'; UPDATE events SET orchestrator = '0xee' WHERE id % 5 = 0"
+        )
+        await board.seal()
+        await board.connection.execute("DELETE FROM rollup_invalidations")
+        read_at = board.reader._held.recent._read_at
+        monkeypatch.setattr(board.reader._held.recent, "_read_at", read_at - 301)
+        await compare_all(board)
+
+    on_board(database_url, test, results=400)

@@ -20,7 +20,7 @@ from orchboard.store.medians import ResealedError, RoundTrips, medians_of, read_
 from orchboard.store.moments import to_datetime, to_moment
 from orchboard.store.places import distinct, ranked
 from orchboard.store.queries import sql
-from orchboard.store.recent import Recent, RegionsChangedError
+from orchboard.store.recent import OutdatedError, Recent
 from orchboard.store.regions import RegionDirectory
 from orchboard.store.sealed import ROUND_TRIPS, SEEN, Sealed, sums_kind
 from orchboard.store.series import Cell, Numbers, PipelineModel, SeriesDirectory
@@ -94,7 +94,7 @@ class MeansReader:
         )
 
     async def _forget(self, held: _Held) -> None:
-        """Hold nothing any more, unless somebody has done so: a region is not what it was."""
+        """Hold nothing any more, unless somebody has done so: it can't be brought up to date."""
         if self._held is held:
             self._held = self._nothing_held()
             self._changes.note_late()
@@ -191,7 +191,7 @@ class MeansReader:
             except ResealedError:
                 recent.look_again()
                 came_at = time.monotonic()
-            except RegionsChangedError:
+            except OutdatedError:
                 await self._forget(held)
 
     async def _round_trips(self, query: StatsQuery) -> list[RoundTrips]:

@@ -32,15 +32,15 @@ _LATE = 2 * SECOND
 # A step back of the database's clock that makes a reading begin anew.
 _STEP_S = 0.5
 
-# Applied invalidations are kept for ten minutes (upkeep.py): a reading older than this begins anew.
+# Applied invalidations are kept for ten minutes (upkeep.py): what was last read longer ago than this is forgotten.
 _FORGETS_S = 300.0
 
 # The most that is held, some 15 MB; what is older is then aggregated in SQL.
 MOST_HELD = 300_000
 
 
-class RegionsChangedError(Exception):
-    """A region's code or job type is another one now: what is in memory is about the old one."""
+class OutdatedError(Exception):
+    """What is in memory can't be brought up to date: a region has another code or job type, or it is too old."""
 
 
 class _Reading(NamedTuple):
@@ -69,7 +69,8 @@ class Recent:
             EVERYTHING, ELSEWHERE, *(job_type_slot(job_type) for job_type in JobType)
         )
         self._token: object = None
-        self._began_at = -math.inf
+        self._began_at = -math.inf  # of the last reading, unless nobody is to be served by it
+        self._read_at = -math.inf
         self._reading: asyncio.Future[None] | None = None
         self._read_until = 0
         self._offset_s = -math.inf
@@ -114,7 +115,7 @@ class Recent:
         """Have everything that was committed before `came_at`, on time.monotonic's clock: one reading, however many ask.
 
         On other hosts: everything that was committed SERVES_S before.
-        Raises DatabaseUnavailableError, RegionsChangedError.
+        Raises DatabaseUnavailableError, OutdatedError.
         """
         while not self._serves(came_at):
             if self._reading is None:
@@ -148,19 +149,22 @@ class Recent:
     async def _read(self) -> None:
         began_at, token = time.monotonic(), self._token_now()
         if token == self._token and await self._is_unchanged():
-            self._began_at = began_at
+            self._began_at = self._read_at = began_at
             self._was_unchanged = True
             return
         self._was_unchanged = False
+        is_first = not self._snapshots.latest
+        if not is_first and began_at - self._read_at > _FORGETS_S:
+            raise OutdatedError
         coverage, text = self._coverage or await self._fetch_coverage(), self._coverage_text
-        if is_known := began_at - self._began_at < _FORGETS_S:
+        if is_first:
+            since = counted_since = coverage.recent_since
+        else:
             since = self._read_until - _OVERLAP
             counted_since = self._counted_since(since)
-        else:
-            since = counted_since = coverage.recent_since
         while True:
             reading = await self._fetch(since, counted_since)
-            reread_since = self._changed_since(reading, since, counted_since) if is_known else since
+            reread_since = since if is_first else self._changed_since(reading, since, counted_since)
             if reading.row["coverage"] != text:
                 before, coverage, text = coverage, await self._fetch_coverage(), reading.row["coverage"]
                 if coverage.recent_since < before.recent_since:
@@ -176,7 +180,8 @@ class Recent:
         self._read_until = to_moment(reading.row["now"])
         self._snapshots.add(reading.row["snapshot"], self._read_until)
         self._offset_s = reading.least_offset_s
-        self._began_at, self._token = began_at, token
+        self._began_at = self._read_at = began_at
+        self._token = token
 
     def _counted_since(self, since: int) -> int:
         """From when on to count the results received before `since`; all earlier ones were seen by the last reading.
@@ -190,11 +195,11 @@ class Recent:
     def _changed_since(self, reading: "_Reading", since: int, counted_since: int) -> int:
         """From when on results must be read again, as others changed them or the clock was stepped; else `since`.
 
-        Raises RegionsChangedError.
+        Raises OutdatedError.
         """
         row = reading.row
         if row["regions_changed"]:
-            raise RegionsChangedError
+            raise OutdatedError
         received = self._sightings.arrays()[0]
         first, last = received.searchsorted((counted_since, since))
         if row["before"] != last - first:
