@@ -78,3 +78,13 @@ def test_measurements_of_any_length_neither_move_the_clock_back_nor_away_from_th
         assert abs((now - machine.true).total_seconds()) <= measurements[0][1] / 2 + 1e-5
         assert last is None or now >= last - timedelta(microseconds=2)
         last = now
+
+
+@pytest.mark.parametrize("took_s", [0.001, 0.5])
+def test_processes_of_the_databases_own_machine_agree_whatever_their_measurements_took(took_s: float) -> None:
+    """Results that one worker takes after another has theirs later receipt times."""
+    one, other = Machine(), Machine()
+    one.measure(took_s=took_s)
+    other.measure()
+    one.uptime = other.uptime = 2000.0
+    assert one.clock.now() == other.clock.now() == one.true

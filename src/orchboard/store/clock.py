@@ -76,22 +76,33 @@ class DatabaseClock:
     def measure(self, database_now: datetime, sent_at: float, received_at: float) -> None:
         """Take in what the database's clock showed between two moments of the monotonic clock.
 
-        At the second it is between that and as much later as both are apart. The estimate moves only as far as that
-        needs, so that times do not jitter.
+        At the second it is between that and as much later as both are apart. If this machine's wall clock is too, it is
+        taken for the same clock, which all processes here then agree on. Else the estimate moves only as far as it has to.
         """
         self.note(database_now)
         earliest = database_now
         latest = database_now + timedelta(seconds=received_at - sent_at)
-        if self._measured is None:
-            self._measured = earliest + (latest - earliest) / 2, received_at
-        else:
-            then, at = self._measured
-            estimate = then + timedelta(seconds=received_at - at)
-            self._measured = max(earliest, min(estimate, latest)), received_at
-            step_s = (self._measured[0] - estimate).total_seconds()
-            if abs(step_s) >= NOTABLE_S:
-                log.warning("the database's clock was stepped", s=round(step_s, 1))
+        before = self._measured
+        wall = self._wall_at(received_at)
+        middle = earliest + (latest - earliest) / 2
+        estimate = middle if before is None else before[0] + timedelta(seconds=received_at - before[1])
+        now = wall if earliest <= wall <= latest else max(earliest, min(estimate, latest))
+        self._measured = now, received_at
+        step_s = (now - estimate).total_seconds()
+        if before is not None and abs(step_s) >= NOTABLE_S:
+            log.warning("the database's clock was stepped", s=round(step_s, 1))
         self._log_skew()
+
+    def _wall_at(self, moment: float) -> datetime:
+        """What this machine's wall clock showed at a moment of the monotonic one, a little while ago.
+
+        Read several times: a process may lose the processor between the two clocks.
+        """
+        between, wall = min(
+            (self._monotonic() - began_at, wall - timedelta(seconds=began_at - moment))
+            for began_at, wall in ((self._monotonic(), self._wall()) for _ in range(3))
+        )
+        return wall - timedelta(seconds=between / 2)
 
     def _log_skew(self) -> None:
         """Log a skew when it appears, changes notably, or is gone."""
