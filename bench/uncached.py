@@ -31,7 +31,7 @@ async def measure_uncached(server: Server, url: str, loaded_until: float, effort
     try:
         with Connection(server.port) as connection:
             since = loaded_until - DAY_S
-            works = (TRANSCODING, ONE_MODEL, AI, PIPELINES, raw(await plain.busiest_orchestrator()))
+            works = (TRANSCODING, ONE_MODEL, AI, PIPELINES, raw(await plain.typical_orchestrator()))
             for work in works:
                 rows = await work.ask_plain(plain, moment(since), moment(loaded_until))
                 compared = work.compare(connection.get(work.url(since, loaded_until)).body, rows)
