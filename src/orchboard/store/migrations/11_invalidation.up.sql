@@ -82,8 +82,8 @@ END $$;
 
 -- The triggers of a table that results are in. Moving results from the old table into the new one changes no answer:
 -- who does so sets `orchboard.is_moving`.
--- Late: received over a second ago, or before the watermark. The condition costs an INSERT 0.2 us a row; a trigger for
--- each statement would have to collect every row that it inserts.
+-- Late: received over a second ago, or before the watermark. The condition is evaluated without a call of a function in
+-- PL/pgSQL; a trigger for each statement would have to collect every row that it inserts.
 -- ALWAYS: also on a subscriber of logical replication, and for a restore with session_replication_role = replica.
 CREATE FUNCTION watch_results(watched regclass) RETURNS void
 LANGUAGE plpgsql AS $$
