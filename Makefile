@@ -16,7 +16,7 @@ DEV_STAMP := .venv/dev.stamp
 BENCH_STAMP := .venv/bench.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo test test-databases bench bench-full chaos audit vercel check format lint types imports docs lock wheel clean
+.PHONY: help env serve demo test test-artefacts test-databases bench bench-full chaos audit vercel check format lint types imports docs lock wheel clean
 
 help:  ## these lines
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -51,6 +51,11 @@ test: $(DEV_STAMP)  ## the tests
 # What speaks HTTP to a server on the run's database.
 OVER_HTTP := tests/api tests/conformance tests/test_freshness.py tests/test_compatibility.py tests/test_client.py tests/test_app.py tests/test_leaks.py tests/test_poisoned.py tests/test_model.py tests/test_shape.py tests/web
 
+ARTEFACTS ?= full
+
+test-artefacts: $(DEV_STAMP)  ## what was built (`make vercel binary image-root wheel`), started and asked; ARTEFACTS=short: one form of each
+	@$(BIN)/python -m pytest --numprocesses=auto --artefacts=$(ARTEFACTS) tests/artefacts
+
 test-databases: $(DEV_STAMP)  ## what speaks HTTP, behind pgbouncer and on Debian's PostgreSQL 15
 	@$(BIN)/python -m pytest --numprocesses=auto --database=pgbouncer $(OVER_HTTP)
 	@$(BIN)/python -m pytest --numprocesses=auto --database=debian15 $(OVER_HTTP)
@@ -74,7 +79,7 @@ VERCEL_CLI := 60.1.3
 
 vercel: $(DEV_STAMP)  ## what Vercel would build, and whether it answers: a minute (needs npm and the network)
 	@npm install --silent --no-audit --no-fund --no-save --prefix .venv/vercel vercel@$(VERCEL_CLI)
-	@PATH="$$PWD/.venv/vercel/node_modules/.bin:$$PATH" $(BIN)/python -m pytest --numprocesses=0 tests/test_vercel.py
+	@PATH="$$PWD/.venv/vercel/node_modules/.bin:$$PATH" $(BIN)/python -m pytest --numprocesses=0 --artefacts=short tests/artefacts/test_vercel.py
 
 format: $(DEV_STAMP)  ## is the code formatted?
 	@$(BIN)/ruff format --check .
@@ -93,7 +98,7 @@ docs: $(DEV_STAMP)  ## write docs/openapi.json and docs/api.md again
 	@$(BIN)/python -m orchboard openapi > docs/openapi.json
 	@$(BIN)/python -m orchboard openapi --markdown > docs/api.md
 
-LOCK := $(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml
+LOCK := $(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml --extra embedded
 
 audit: $(DEV_STAMP)  ## known weaknesses of what is locked (needs the network)
 	@$(BIN)/uv tool run pip-audit --strict --require-hashes --disable-pip --requirement requirements/run.lock

@@ -38,6 +38,7 @@ health.DEADLINE_S = 20.0
 
 SECRET = "testsecret"
 TEMPLATE = "orchboard_template"
+ARTEFACTS = Path(__file__).with_name("artefacts")
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 _SERVER_URL = "ORCHBOARD_TEST_SERVER"
 _POOLER = "ORCHBOARD_TEST_POOLER"
@@ -53,6 +54,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="What the tests run on: the embedded Postgres, Debian's PostgreSQL 15, or servers behind Debian's "
         "pgbouncer in transaction mode.",
     )
+    parser.addoption(
+        "--artefacts",
+        choices=("short", "full"),
+        help="Also run tests/artefacts, on what `make vercel binary image-root wheel` has built: one form of each, or all.",
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if collection_path == ARTEFACTS and not config.getoption("--artefacts") else None
 
 
 class Cluster:
