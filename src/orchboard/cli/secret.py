@@ -59,6 +59,8 @@ def _environment_of(pid: int) -> dict[str, str]:
     pairs = (os.fsdecode(one).partition("=") for one in variables if one)
     environ = {name: value for name, _, value in pairs}
     paths = {
-        name: str(where / environ[name]) for name in ("SECRET_FILE", "ORCHBOARD_DATA") if environ.get(name)
+        name: str(where / environ[name])
+        for name in ("POSTGRES_FILE", "SECRET_FILE", "ORCHBOARD_DATA")
+        if environ.get(name)
     }
     return {**environ, **paths}
