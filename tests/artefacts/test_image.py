@@ -56,7 +56,7 @@ def container(
         wait_until(lambda: "orchboard is at" in docker.docker("logs", name) or not is_running(docker, name))
         yield name
     finally:
-        docker.docker("rm", "--force", "--volumes", name)
+        docker.docker("rm", "--force", name)
         docker.docker("volume", "rm", "--force", name)
 
 
@@ -148,7 +148,7 @@ def docker_processes() -> Iterator[list[int]]:
 @pytest.mark.parametrize("user", ["1234", "1234:1234"])
 def test_any_user_id_may_run_it(docker: Engine, tcp_server: str, user: str) -> None:
     """`1234` is in group 0, which may write in a new volume; `1234:1234` needs a directory that is its own."""
-    directory = "/data/of-1234" if ":" in user else ""
+    directory = "/data/lib/volumes/of-1234" if ":" in user else ""
     if directory:
         docker.run("install", "--directory", "--owner=1234", "--group=1234", directory)
     with container(
