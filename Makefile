@@ -16,7 +16,7 @@ DEV_STAMP := .venv/dev.stamp
 BENCH_STAMP := .venv/bench.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo test test-artefacts test-databases bench bench-full chaos audit vercel check format lint types imports docs lock wheel clean
+.PHONY: help env serve demo test test-artefacts test-databases bench bench-full chaos audit vercel image-root check format lint types imports docs lock wheel clean
 
 help:  ## these lines
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -81,11 +81,22 @@ vercel: $(DEV_STAMP)  ## what Vercel would build, and whether it answers: a minu
 	@npm install --silent --no-audit --no-fund --no-save --prefix .venv/vercel vercel@$(VERCEL_CLI)
 	@PATH="$$PWD/.venv/vercel/node_modules/.bin:$$PATH" $(BIN)/python -m pytest --numprocesses=0 --artefacts=short tests/artefacts/test_vercel.py
 
+# What the Dockerfile copies, and what builds it.
+IMAGE_SOURCES := Dockerfile .dockerignore pyproject.toml README.md LICENSE requirements/run.lock requirements/build.lock tests/artefacts/image.py tests/artefacts/docker.py $(shell find src -name '*.py' -o -name '*.sql' -o -path 'src/orchboard/web/*' -type f)
+
+dist/image-root/%.tar: $(IMAGE_SOURCES) | $(DEV_STAMP)
+	@$(BIN)/python -m tests.artefacts.image $*
+
+# `docker build .` needs Docker Hub; this needs Debian's packages, debootstrap and root.
+image-root: dist/image-root/trixie.tar  ## the image, by a Docker Engine in a root directory of Debian: a minute (needs root, debootstrap and the network)
+
 format: $(DEV_STAMP)  ## is the code formatted?
 	@$(BIN)/ruff format --check .
 
-lint: $(DEV_STAMP)  ## ruff over the code, squawk over our own migrations
+lint: $(DEV_STAMP)  ## ruff over the code, squawk over our own migrations, hadolint over Dockerfile, actionlint over workflows
 	@$(BIN)/ruff check .
+	@$(BIN)/hadolint Dockerfile
+	@$(BIN)/actionlint
 	@$(BIN)/squawk --config .squawk.toml $(filter-out $(wildcard src/orchboard/store/migrations/[123]_*),$(wildcard src/orchboard/store/migrations/*.up.sql))
 
 types: $(DEV_STAMP)  ## strict types

@@ -94,10 +94,12 @@ def engine(*, own_network: bool = False) -> Iterator[Engine]:
     root = kept_root("trixie", *_PACKAGES)
     IMAGES.mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(prefix="orchboard-engine-", dir=in_memory() or IMAGES))
-    volumes = Path(tempfile.mkdtemp(prefix=".volumes-", dir=IMAGES))  # on a disk: without one there is no spool
+    volumes = Path(
+        tempfile.mkdtemp(prefix=".volumes-", dir=IMAGES)
+    )  # on a disk: without one there is no spool
     log = place / "log"
     network = [] if own_network else ["--bridge=none", "--iptables=false", "--ip6tables=false"]
-    inner = ["sh", "-c", _START, "sh", root, place, volumes, PROJECT]
+    inner: list[str | Path] = ["sh", "-c", _START, "sh", root, place, volumes, PROJECT]
     dockerd = [
         *("dockerd", "--data-root=/data/lib", "--exec-root=/run/engine", "--pidfile=/run/engine.pid"),
         *("--exec-opt=native.cgroupdriver=cgroupfs", *network),

@@ -2,12 +2,12 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import urllib3
@@ -50,7 +50,13 @@ def container(
     name = f"orchboard-{port}"
     variables = {"HOST": "127.0.0.1", "PORT": str(port), "LOG_LEVEL": "warn", **environment}
     given = [f"--env={variable}={value}" for variable, value in variables.items()]
-    run = ("run", "--detach", "--network=host", f"--name={name}", f"--volume={directory or name}:/var/lib/orchboard")
+    run = (
+        "run",
+        "--detach",
+        "--network=host",
+        f"--name={name}",
+        f"--volume={directory or name}:/var/lib/orchboard",
+    )
     docker.docker(*run, *given, *CONFINED, *options, "orchboard", *arguments)
     try:
         wait_until(lambda: "orchboard is at" in docker.docker("logs", name) or not is_running(docker, name))
@@ -61,13 +67,12 @@ def container(
 
 
 def is_running(docker: Engine, name: str) -> bool:
-    return inspect(docker, name)["State"]["Running"] is True
+    return bool(inspect(docker, name)["State"]["Running"])
 
 
-def inspect(docker: Engine, name: str) -> "dict[str, dict[str, object]]":
-    [found] = json.loads(docker.docker("inspect", name))
-    assert isinstance(found, dict)
-    return found
+def inspect(docker: Engine, name: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = json.loads(docker.docker("inspect", name))
+    return found[0]
 
 
 def url_of(name: str) -> str:
@@ -101,9 +106,9 @@ def test_a_container_serves_from_one_volume_without_privileges(docker: Engine) -
             refused = docker.command("docker", "exec", name, "python", "-c", write.format(directory))
             done = subprocess.run(refused, capture_output=True, text=True, check=False)
             assert "Read-only file system" in done.stderr
-        assert docker.docker("exec", name, "orchboard", "post", "--example", f"--url={url_of(name)}").startswith(
-            "stored 1\n"
-        )
+        assert docker.docker(
+            "exec", name, "orchboard", "post", "--example", f"--url={url_of(name)}"
+        ).startswith("stored 1\n")
         secret = docker.docker("exec", name, "orchboard", "secret", "--show")
         began = time.monotonic()
         docker.docker("stop", name)
@@ -117,9 +122,17 @@ def test_a_container_serves_from_one_volume_without_privileges(docker: Engine) -
 
 
 def test_the_health_check_tells_whether_the_server_answers(docker: Engine, tcp_server: str) -> None:
-    quickly = ("--health-interval=500ms", "--health-timeout=2s", "--health-retries=1", "--health-start-period=0s")
+    quickly = (
+        "--health-interval=500ms",
+        "--health-timeout=2s",
+        "--health-retries=1",
+        "--health-start-period=0s",
+    )
     with container(docker, *quickly, environment={"POSTGRES": tcp_server}) as name:
-        health = lambda: docker.docker("inspect", "--format={{.State.Health.Status}}", name)  # noqa: E731
+
+        def health() -> str:
+            return docker.docker("inspect", "--format={{.State.Health.Status}}", name)
+
         wait_until(lambda: health() == "healthy")
         pid = int(docker.docker("inspect", "--format={{.State.Pid}}", name))
         with frozen(host_pid(docker, pid)):
@@ -187,7 +200,6 @@ def test_the_image_declares_how_it_is_run(docker: Engine) -> None:
     )  # fmt: skip
     assert (config["Volumes"], config["ExposedPorts"]) == ({"/var/lib/orchboard": {}}, {"8080/tcp": {}})
     labels = config["Labels"]
-    assert isinstance(labels, dict)
     assert {name.rpartition(".")[2] for name in labels} == {
         "title", "description", "licenses", "source", "version", "revision",
     }  # fmt: skip
