@@ -158,6 +158,7 @@ def docker_processes() -> Iterator[list[int]]:
         yield [int(pid) for pid in line.split()[1:]]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("user", ["1234", "1234:1234"])
 def test_any_user_id_may_run_it(docker: Engine, tcp_server: str, user: str) -> None:
     """`1234` is in group 0, which may write in a new volume; `1234:1234` needs a directory that is its own."""
@@ -174,6 +175,7 @@ def test_any_user_id_may_run_it(docker: Engine, tcp_server: str, user: str) -> N
         assert posted.startswith("stored 1\n")
 
 
+@pytest.mark.full
 def test_the_embedded_database_refuses_a_user_without_a_name(docker: Engine) -> None:
     with container(docker, "--user=1234", environment={}) as name:
         assert "User id 1234 has no name" in everything_logged(docker, name)
@@ -185,6 +187,7 @@ def everything_logged(docker: Engine, name: str) -> str:
     ).stdout  # fmt: skip
 
 
+@pytest.mark.full
 def test_a_signal_restarts_the_server_without_closing_the_port(docker: Engine, tcp_server: str) -> None:
     with container(docker, environment={"POSTGRES": tcp_server}) as name:
         docker.docker("kill", "--signal=HUP", name)
