@@ -24,7 +24,9 @@ def build(vercel: Path, uv: Path) -> None:
     """
     shutil.rmtree(BUILT, ignore_errors=True)
     listed = subprocess.check_output(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, text=True
+        [shutil.which("git") or "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        text=True,
     )
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
@@ -57,7 +59,9 @@ def find_python(uv: Path) -> Path:
     """
     # pyenv's shims otherwise start only the versions that it was told to.
     environment = {**os.environ, "PYENV_VERSION": "3.12"}
-    found = subprocess.check_output([uv, "python", "find", "--no-project", "3.12"], env=environment, text=True).strip()
+    found = subprocess.check_output(
+        [uv, "python", "find", "--no-project", "3.12"], env=environment, text=True
+    ).strip()
     program = "import sys; print(sys.executable)"
     return Path(subprocess.check_output([found, "-c", program], env=environment, text=True).strip())
 

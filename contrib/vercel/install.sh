@@ -11,7 +11,7 @@ echo ../src > _vendor/orchboard.pth  # relative to _vendor: the function holds o
 # What a function does not import: the command line's packages, numpy's tools and tests, a second backend of zstandard.
 cd _vendor
 rm -rf bin pygments rich rich_rst cyclopts docutils markdown_it mdurl docstring_parser attr attrs
-rm -rf numpy/f2py numpy/_pyinstaller numpy/random/lib numpy/random/_examples numpy/_core/include numpy/_core/lib
+rm -rf numpy/f2py numpy/_pyinstaller numpy/_core/include numpy/_core/lib numpy/random numpy/fft numpy/polynomial numpy/testing
 rm -f numpy/_core/_*_tests.*.so numpy/_core/_simd.*.so zstandard/_cffi.*.so
 find . -type d \( -name tests -o -name sboms -o -name __pycache__ \) -prune -exec rm -rf {} +
 find . -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.[cha]' \) -delete
