@@ -75,7 +75,12 @@ def openapi_document() -> dict[str, Any]:
                     "description": next(p.help for e in ROUTES for p in e.params if p.name == "Authorization")
                     + " No scheme goes before them.",
                 },
-                _SCHEDULER: {"type": "http", "scheme": "bearer", "description": "The setting CRON_SECRET."},
+                _SCHEDULER: {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "Authorization",
+                    "description": "`Bearer` and the setting CRON_SECRET.",
+                },
             },
         },
     }
