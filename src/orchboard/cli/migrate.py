@@ -289,7 +289,8 @@ async def _show_progress(connect: Connect) -> None:
 @contextmanager
 def _connectable() -> Iterator[tuple[str, Connect]]:
     """The database's URL and how to connect to it; what the driver raises comes out in words."""
-    from orchboard.cli.database import database_url, in_words, read_environment
+    from orchboard.cli.database import database_url, in_words
+    from orchboard.cli.settings import read_environment
     from orchboard.store.database import Database
 
     settings = read_environment()

@@ -45,8 +45,9 @@ def restore(
     import asyncio
     import time
 
-    from orchboard.cli.database import data_directory, database_url, in_words, read_environment
+    from orchboard.cli.database import database_url, in_words
     from orchboard.cli.progress import told
+    from orchboard.cli.settings import data_directory, read_environment
     from orchboard.store.backup_file import check_backup
     from orchboard.store.database import Database
     from orchboard.store.restore import restore as restore_results
