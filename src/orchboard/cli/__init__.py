@@ -82,6 +82,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             streams.flush()
     except Refusal as refusal:
         _end(_sentence(refusal), EXIT_CODES.get(type(refusal), 1))
+    except ModuleNotFoundError as error:
+        from orchboard.cli.extras import explain_missing
+
+        sentence = explain_missing(error, words)
+        if sentence is None:
+            raise
+        _end(sentence, EXIT_CODES[SetupError])
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

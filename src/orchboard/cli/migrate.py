@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from orchboard.store.ledgers import SchemaVersion
     from orchboard.store.migrate import Connect, Step
-from orchboard.store.takeover import Progress
+    from orchboard.store.takeover import Progress
 
 LOCK_WAIT_S = 600.0
 SHOW_EVERY_S, TELL_EVERY_S = 0.5, 10.0

@@ -155,7 +155,7 @@ def _refuse_other_results(server: Client, into: str | None) -> None:
     import msgspec
 
     from orchboard.client import ServerRefusedError
-    from orchboard.simulate.bulk import refuse_others
+    from orchboard.simulate.addresses import refuse_others
 
     for since in (None, "1"):  # the default window first: it is quick everywhere
         for job_type in (None, "ai"):
