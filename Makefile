@@ -107,9 +107,16 @@ lock: $(DEV_STAMP)  ## newest versions into the lock files
 	@$(LOCK) --output-file requirements/run.lock
 	@$(LOCK) --group dev --constraint requirements/run.lock --output-file requirements/dev.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group build --constraint requirements/dev.lock --output-file requirements/build.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group release --constraint requirements/dev.lock --output-file requirements/release.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group bench --constraint requirements/dev.lock --output-file requirements/bench.lock
 
-wheel: $(DEV_STAMP)  ## the wheel, in dist/
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+WHEEL := dist/orchboard-$(VERSION)-py3-none-any.whl
+
+wheel: $(WHEEL)  ## the wheel and the source distribution, in dist/
+
+# The wheel is built from the source distribution, so that is complete.
+$(WHEEL): $(shell find . -type d \( -name '.?*' -o -name dist -o -name __pycache__ \) -prune -o -type f -print) | $(DEV_STAMP)
 	@$(BIN)/python -m build --no-isolation --outdir dist .
 
 clean:  ## forget the environment and what was built
