@@ -51,6 +51,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     short_way: bool
     orchboard_url: str
     orchboard_tester: str
+    orchboard_command: str
 
 
 class Setting(Struct, frozen=True):
@@ -239,6 +240,8 @@ SETTINGS: tuple[Setting, ...] = (
             "Where `post`, `get` and `simulate live` find the server, unless --url says so."),
     Setting("ORCHBOARD_TESTER", "orchboard_tester", "", "name", _text,
             "The tester that `post` sends as; SECRET is then the key that `orchboard tester add` gave it."),
+    Setting("ORCHBOARD_COMMAND", "orchboard_command", "", "command", _text,
+            "How people run orchboard where this server runs, as `docker exec NAME orchboard`: the start message shows it. Not set: the program's path and the settings that it needs."),
 )  # fmt: skip
 
 

@@ -281,8 +281,11 @@ def _print_banner(settings: Settings, address: str, *, embedded: bool, is_genera
     else:
         if is_generated:
             lines.append(f"its secret is in  {secret_file(settings)}")
-        variables = _variables(settings, is_generated=is_generated)
-        lines.append(f"a first result    {variables}{_command()} post --example --url {address}")
+        command = settings.orchboard_command
+        if command and is_generated:
+            lines.append(f"to show it        {command} secret --show")
+        command = command or _variables(settings, is_generated=is_generated) + _command()
+        lines.append(f"a first result    {command} post --example --url {address}")
     with suppress(OSError):  # a full disk behind standard output stops nobody
         print("\n".join(lines), flush=True)
 
