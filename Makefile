@@ -76,10 +76,17 @@ chaos: $(DEV_STAMP)  ## every promise of trust, on real servers that are killed:
 
 # The newest version that all of whose dependencies are published; none of it is part of the program.
 VERCEL_CLI := 60.1.3
+VERCEL := .venv/vercel/node_modules/.bin/vercel
+VERCEL_CONFIG := dist/vercel/function/.vc-config.json
 
-vercel: $(DEV_STAMP)  ## what Vercel would build, and whether it answers: a minute (needs npm and the network)
+$(VERCEL): Makefile $(DEV_STAMP)
 	@npm install --silent --no-audit --no-fund --no-save --prefix .venv/vercel vercel@$(VERCEL_CLI)
-	@PATH="$$PWD/.venv/vercel/node_modules/.bin:$$PATH" $(BIN)/python -m pytest --numprocesses=0 --artefacts=short tests/artefacts/test_vercel.py
+	@touch $@
+
+$(VERCEL_CONFIG): $(VERCEL) vercel.json pyproject.toml requirements/server.lock $(wildcard contrib/vercel/*) $(shell find src -type f -not -name '*.pyc')
+	@$(BIN)/python contrib/vercel/build.py $(VERCEL) $(BIN)/uv
+
+vercel: $(VERCEL_CONFIG)  ## the function that Vercel would build, in dist/vercel/function (needs npm, Python 3.12, the network)
 
 format: $(DEV_STAMP)  ## is the code formatted?
 	@$(BIN)/ruff format --check .
@@ -105,6 +112,7 @@ audit: $(DEV_STAMP)  ## known weaknesses of what is locked (needs the network)
 
 lock: $(DEV_STAMP)  ## newest versions into the lock files
 	@$(LOCK) --output-file requirements/run.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml --extra server --constraint requirements/run.lock --output-file requirements/server.lock
 	@$(LOCK) --group dev --constraint requirements/run.lock --output-file requirements/dev.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group build --constraint requirements/dev.lock --output-file requirements/build.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group release --constraint requirements/dev.lock --output-file requirements/release.lock
