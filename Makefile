@@ -14,9 +14,10 @@ INSTALL = rm -f .venv/installed; \
 RUN_STAMP := .venv/run.stamp
 DEV_STAMP := .venv/dev.stamp
 BENCH_STAMP := .venv/bench.stamp
+BINARY_STAMP := .venv/binary/stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo test test-artefacts test-databases bench bench-full chaos audit vercel check format lint types imports docs lock wheel clean
+.PHONY: help env serve demo test test-artefacts test-databases bench bench-full chaos audit vercel binary check format lint types imports docs lock wheel clean
 
 help:  ## these lines
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -81,6 +82,22 @@ vercel: $(DEV_STAMP)  ## what Vercel would build, and whether it answers: a minu
 	@npm install --silent --no-audit --no-fund --no-save --prefix .venv/vercel vercel@$(VERCEL_CLI)
 	@PATH="$$PWD/.venv/vercel/node_modules/.bin:$$PATH" $(BIN)/python -m pytest --numprocesses=0 --artefacts=short tests/artefacts/test_vercel.py
 
+# An environment of its own: PyInstaller packs what it finds, and the tools of development are to be found.
+$(BINARY_STAMP): requirements/run.lock requirements/binary.lock
+	@echo "making the environment that the binary is built in ..."
+	@mkdir -p .venv && $(PYTHON) -m venv .venv/binary
+	@for lock in $^; do $(BINARY_PIP) install --quiet --require-hashes --requirement $$lock || exit; done
+	@touch $@
+
+BINARY_PIP := .venv/binary/bin/python -m pip --disable-pip-version-check
+BINARY_SOURCES := $(shell find binary src contrib/systemd -type f ! -name '*.pyc' 2>/dev/null) pyproject.toml README.md LICENSE
+
+dist/orchboard: $(BINARY_STAMP) $(BINARY_SOURCES)
+	@echo "building the binary: a minute ..."
+	@PYTHONHASHSEED=0 .venv/binary/bin/python binary/build.py
+
+binary: dist/orchboard  ## the program without Python: dist/orchboard, -slim, -dir and the tarball (needs binutils)
+
 format: $(DEV_STAMP)  ## is the code formatted?
 	@$(BIN)/ruff format --check .
 
@@ -108,6 +125,7 @@ lock: $(DEV_STAMP)  ## newest versions into the lock files
 	@$(LOCK) --group dev --constraint requirements/run.lock --output-file requirements/dev.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group build --constraint requirements/dev.lock --output-file requirements/build.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group bench --constraint requirements/dev.lock --output-file requirements/bench.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group binary --constraint requirements/dev.lock --output-file requirements/binary.lock
 
 wheel: $(DEV_STAMP)  ## the wheel, in dist/
 	@$(BIN)/python -m build --no-isolation --outdir dist .

@@ -6,7 +6,6 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from orchboard import __version__
 from orchboard.cli import streams
 from orchboard.errors import DatabaseUnavailableError, Refusal, SetupError
 
@@ -54,10 +53,12 @@ def make_app(named: str = "") -> App:
     """The program. `named` is the command that is being called, whose own help then speaks."""
     from cyclopts import App, Parameter
 
+    from orchboard.cli.version import version
+
     app = App(
         name="orchboard",
         help=HELP,
-        version=__version__,
+        version=version,
         version_flags=["--version", "-V"],
         help_format="markdown",
         default_parameter=Parameter(show_default=lambda value: None if value is False else value),
