@@ -14,9 +14,10 @@ INSTALL = rm -f .venv/installed; \
 RUN_STAMP := .venv/run.stamp
 DEV_STAMP := .venv/dev.stamp
 BENCH_STAMP := .venv/bench.stamp
+BINARY_STAMP := .venv/binary/stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo test test-artefacts test-databases bench bench-full chaos audit vercel check format lint types imports docs lock wheel clean
+.PHONY: help env serve demo test test-artefacts test-databases bench bench-full chaos audit vercel binary check format lint types imports docs lock wheel clean
 
 help:  ## these lines
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -88,6 +89,22 @@ $(VERCEL_CONFIG): $(VERCEL) vercel.json pyproject.toml requirements/server.lock 
 
 vercel: $(VERCEL_CONFIG)  ## the function that Vercel would build, in dist/vercel/function (needs npm, Python 3.12, the network)
 
+# An environment of its own: PyInstaller packs what it finds, and the tools of development are to be found.
+$(BINARY_STAMP): requirements/run.lock requirements/binary.lock
+	@echo "making the environment that the binary is built in ..."
+	@mkdir -p .venv && $(PYTHON) -m venv .venv/binary
+	@for lock in $^; do $(BINARY_PIP) install --quiet --require-hashes --requirement $$lock || exit; done
+	@touch $@
+
+BINARY_PIP := .venv/binary/bin/python -m pip --disable-pip-version-check
+BINARY_SOURCES := $(shell find binary src contrib/systemd -type f ! -name '*.pyc' 2>/dev/null) pyproject.toml README.md LICENSE
+
+dist/orchboard: $(BINARY_STAMP) $(BINARY_SOURCES)
+	@echo "building the binary: a minute ..."
+	@PYTHONHASHSEED=0 .venv/binary/bin/python binary/build.py
+
+binary: dist/orchboard  ## the program without Python: dist/orchboard, -slim, -dir and the tarball (needs binutils)
+
 format: $(DEV_STAMP)  ## is the code formatted?
 	@$(BIN)/ruff format --check .
 
@@ -117,6 +134,7 @@ lock: $(DEV_STAMP)  ## newest versions into the lock files
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group build --constraint requirements/dev.lock --output-file requirements/build.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group release --constraint requirements/dev.lock --output-file requirements/release.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group bench --constraint requirements/dev.lock --output-file requirements/bench.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group binary --constraint requirements/dev.lock --output-file requirements/binary.lock
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 WHEEL := dist/orchboard-$(VERSION)-py3-none-any.whl

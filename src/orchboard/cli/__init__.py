@@ -7,7 +7,6 @@ from contextlib import suppress
 from keyword import iskeyword
 from typing import TYPE_CHECKING, NoReturn
 
-from orchboard import __version__
 from orchboard.cli import streams
 from orchboard.errors import DatabaseUnavailableError, Refusal, SetupError
 
@@ -49,6 +48,9 @@ COMMANDS = {
 # Nothing to parse: what then runs for weeks does without a parser, which takes 3 MB and 60 ms.
 _SERVE = ["serve"]
 
+# Printed as it is: the parser would wrap its lines.
+_VERSION = ["--version", "-V"]
+
 EXIT_CODES: dict[type[Refusal], int] = {SetupError: 3, DatabaseUnavailableError: 4}
 
 
@@ -59,8 +61,7 @@ def make_app(named: str = "") -> App:
     app = App(
         name="orchboard",
         help=HELP,
-        version=__version__,
-        version_flags=["--version", "-V"],
+        version_flags=_VERSION,
         help_format="markdown",
         default_parameter=Parameter(show_default=lambda value: None if value is False else value),
         print_error=False,
@@ -109,6 +110,11 @@ def _run(words: list[str]) -> None:
         from orchboard.cli.run_server import run_server
 
         run_server()
+        return
+    if words and words[0] in _VERSION:
+        from orchboard.cli.version import version
+
+        print(version())
         return
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
