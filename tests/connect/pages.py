@@ -11,8 +11,8 @@ from msgspec import Struct
 
 DIRECTORY = Path(__file__).parents[2] / "docs" / "connect"
 
-DOCUMENTED_URL = "http://127.0.0.1:8080"
-"""The server that the pages talk to; a test puts its own in the place of it."""
+DOCUMENTED_PORT = 8080
+"""Of the server on 127.0.0.1 that the pages talk to; a test puts its own port in the place of it."""
 
 # A block first: a line in it that begins with # is no heading.
 _PART = re.compile(
@@ -85,20 +85,21 @@ def environment(url: str, secret: str, **more: str) -> dict[str, str]:
     return {**own, **go, **more}
 
 
-def run_session(session: Session, directory: Path, url: str, secret: str) -> list[str]:
-    """Run the commands of a session in one shell; what each printed, with the documented URL in it."""
+def run_session(session: Session, directory: Path, port: int, secret: str) -> list[str]:
+    """Run the commands of a session in one shell; what each printed, with the documented port in it."""
+    ours, documented = f":{port}", f":{DOCUMENTED_PORT}"
     lines = [f"cd {shlex.quote(str(directory))}", "exec 2>&1"]
     for step in session.steps:
-        lines += [step.command.replace(DOCUMENTED_URL, url), f"printf '{_SEPARATOR}'"]
+        lines += [step.command.replace(documented, ours), f"printf '{_SEPARATOR}'"]
     done = subprocess.run(
         ["bash", "-c", "\n".join(lines)],
-        env=environment(url, secret),
+        env=environment(f"http://127.0.0.1{ours}", secret),
         capture_output=True,
         text=True,
         timeout=100,
         check=False,
     )
-    return done.stdout.replace(url, DOCUMENTED_URL).split(_SEPARATOR)[:-1]
+    return done.stdout.replace(ours, documented).split(_SEPARATOR)[:-1]
 
 
 def matches(shown: str, printed: str) -> bool:

@@ -29,7 +29,7 @@ def test_a_console_session_prints_what_the_page_shows(
     write_programs(tmp_path)
     server = start_server(replace(settings, orchestrator_names="address"))
 
-    printed = run_session(session, tmp_path, server.url, SECRET)
+    printed = run_session(session, tmp_path, server.port, SECRET)
 
     assert len(printed) == len(session.steps)
     for step, text in zip(session.steps, printed, strict=True):
