@@ -50,7 +50,7 @@ def relay(upstream: str, *, lost: int) -> Iterator[Relay]:
                 self.end_headers()
                 self.wfile.write(text)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the base class
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)

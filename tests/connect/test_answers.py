@@ -23,7 +23,9 @@ TABLE = PAGE.partition("## What each answer means")[2].partition("\n## ")[0]
 def row(status: int, words: str = "") -> str:
     """The row of the table for a status, and for these words where it names some."""
     rows = [line for line in TABLE.splitlines() if re.match(rf"\| [\d, ]*\b{status}\b", line)]
-    quoted = [line for line in rows if (found := re.search(r"`([^`]+)` \|", line)) and _shows(found[1], words)]
+    quoted = [
+        line for line in rows if (found := re.search(r"`([^`]+)` \|", line)) and _shows(found[1], words)
+    ]
     return quoted[0] if quoted else next((line for line in rows if "`" not in line.split("|")[1]), "")
 
 
@@ -31,7 +33,7 @@ def _shows(pattern: str, words: str) -> bool:
     return re.fullmatch(".*".join(re.escape(part.strip()) for part in pattern.split("…")), words) is not None
 
 
-@pytest.mark.parametrize("status", sorted({*STATUS.values(), 200, 404, 405, 500}))
+@pytest.mark.parametrize("status", sorted({*STATUS.values(), 200, 404, 405, 408, 500}))
 def test_every_status_of_the_server_is_in_the_table(status: int) -> None:
     assert row(status) or row(status, "request can not be authenticated"), status
 
@@ -42,38 +44,44 @@ def webhook(secret: str, key: str, ago_s: int = 0) -> dict[str, str]:
     return {"webhook-id": key, "webhook-timestamp": str(moment), "webhook-signature": signature}
 
 
-def test_the_server_refuses_with_the_words_of_the_table(settings: Settings, start_server: StartServer) -> None:
+def test_the_server_refuses_with_the_words_of_the_table(
+    settings: Settings, start_server: StartServer
+) -> None:
     server = start_server(replace(settings, max_body_bytes=1024 * 1024))
     client = Client(server.url)
     bare = {"Authorization": sign(BODY, SECRET)}
 
-    def refuse(status: int, words: str, body: bytes = BODY, path: str = "/api/post_stats", **headers: str) -> None:
+    def refuse(
+        status: int, words: str, headers: dict[str, str], *, body: bytes = BODY, path: str = "/api/post_stats"
+    ) -> None:
         answer = client.request("POST", path, body=body, headers=headers)
         assert answer.status == status
         said = answer.json()["error"]
         assert words in said
         assert row(status, said), said
 
-    def refuse_result(words: str, **members: object) -> None:
-        body = json.dumps(transcoding(**members)).encode()
-        refuse(400, words, body, Authorization=sign(body, SECRET))
+    def refuse_body(status: int, words: str, body: bytes, **headers: str) -> None:
+        refuse(status, words, {"Authorization": sign(body, SECRET), **headers}, body=body)
 
-    refuse(400, "JSON", b"{", Authorization=sign(b"{", SECRET))
+    def refuse_result(words: str, **members: object) -> None:
+        refuse_body(400, words, json.dumps(transcoding(**members)).encode())
+
+    refuse_body(400, "JSON", b"{")
     refuse_result("success_rate", success_rate="1")
     refuse_result("orchestrator", orchestrator="")
     refuse_result("orchestrator", orchestrator="x" * 57)
     refuse_result("pipeline", pipeline="x" * 257, model="m")
     refuse_result("invalid region", region="NOWHERE")
-    refuse(403, "request can not be authenticated")
-    refuse(403, "request can not be authenticated", Authorization="Bearer " + sign(BODY, SECRET))
-    refuse(403, "request can not be authenticated", Authorization=sign(BODY, SECRET).upper())
-    refuse(403, "webhook-timestamp is ", **webhook(SECRET, "old", ago_s=400))
-    refuse(404, "", path="/api/post_stats/api/post_stats", **bare)
-    refuse(405, "", path="/api/regions", **bare)
-    refuse(413, "", b" " * (1024 * 1024 + 1), **bare)
-    refuse(415, "Content-Encoding", **bare, **{"Content-Encoding": "gzip"})
+    refuse(403, "request can not be authenticated", {})
+    refuse(403, "request can not be authenticated", {"Authorization": "Bearer " + bare["Authorization"]})
+    refuse(403, "request can not be authenticated", {"Authorization": bare["Authorization"].upper()})
+    refuse(403, "webhook-timestamp is ", webhook(SECRET, "old", ago_s=400))
+    refuse(404, "", bare, path="/api/post_stats/api/post_stats")
+    refuse(405, "", bare, path="/api/regions")
+    refuse_body(413, "", b" " * (1024 * 1024 + 1))
+    refuse(415, "Content-Encoding", {**bare, "Content-Encoding": "gzip"})
     assert client.post(BODY, key="one").data == b"ok"
-    refuse(422, "used for another body", BODY + b" ", Authorization=sign(BODY + b" ", SECRET), **{"Idempotency-Key": "one"})
+    refuse_body(422, "used for another body", BODY + b" ", **{"Idempotency-Key": "one"})
 
 
 def test_a_server_that_refuses_bare_signatures_says_so_in_the_words_of_the_table(

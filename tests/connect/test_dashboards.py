@@ -22,7 +22,7 @@ def board(settings: Settings, start_server: StartServer) -> Client:
     for result in (
         transcoding(region="MDW"),
         transcoding(region="FRA", success_rate=0, errors=[{"error_code": "timeout", "count": 2}]),
-        {"region": "LAX", "orchestrator": ORCHESTRATOR},
+        dict[str, object](region="LAX", orchestrator=ORCHESTRATOR),
         ai(region="FRA", pipeline=PIPELINE, model=MODEL),
         ai(region="FRA", pipeline=PIPELINE, model="other", input_parameters=None, response_payload=None),
         ai(region="FRA", pipeline="Upscale", model="m", success_rate=0, round_trip_time=0),
@@ -33,7 +33,9 @@ def board(settings: Settings, start_server: StartServer) -> Client:
 
 def ask(client: Client, url: str) -> Any:
     """As a browser and Node ask for a URL that was put together from texts: what is not allowed in it is encoded."""
-    answer = client.request("GET", quote(url, safe="/?&=%:,+"), headers={"Origin": "https://explorer.example.org"})
+    answer = client.request(
+        "GET", quote(url, safe="/?&=%:,+"), headers={"Origin": "https://explorer.example.org"}
+    )
     assert answer.status == 200, answer.data
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     return answer.json()
@@ -82,7 +84,9 @@ def test_the_explorer_ranks_transcoding_and_a_model(board: Client) -> None:
 def test_the_explorer_has_numbers_for_the_page_of_an_orchestrator(board: Client) -> None:
     assert_scores(ask(board, f"/api/aggregated_stats?orchestrator={ORCHESTRATOR}"))
     top = ask(board, f"/api/top_ai_score?orchestrator={ORCHESTRATOR}")
-    assert (top["pipeline"], top["model"], top["region"]) == (PIPELINE, MODEL, "FRA") and is_number(top["value"])
+    assert (top["pipeline"], top["model"], top["region"]) == (PIPELINE, MODEL, "FRA") and is_number(
+        top["value"]
+    )
     unknown = "0x" + "0" * 40
     assert ask(board, f"/api/aggregated_stats?orchestrator={unknown}") == {}
     assert ask(board, f"/api/top_ai_score?orchestrator={unknown}") == {}
@@ -140,7 +144,9 @@ def test_every_endpoint_in_a_variable_of_the_tools_ui_answers(board: Client) -> 
 # --- a name that is taken over -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("host", ["leaderboard-serverless.vercel.app", "leaderboard-api.livepeer.cloud:443", "x"])
+@pytest.mark.parametrize(
+    "host", ["leaderboard-serverless.vercel.app", "leaderboard-api.livepeer.cloud:443", "x"]
+)
 def test_the_server_answers_for_any_host(host: str, board: Client) -> None:
     answer = board.request("GET", "/api/regions", headers={"Host": host})
     assert answer.status == 200

@@ -38,7 +38,9 @@ def decode(document: bytes) -> dict[str, dict[str, dict[str, float]]]:
         if not re.fullmatch("0[xX][0-9a-fA-F]{40}", address) or not isinstance(regions, dict):
             raise DroppedError(address)
         for members in regions.values():
-            if not isinstance(members, dict) or not all(type(one) in (int, float) for one in members.values()):
+            if not isinstance(members, dict) or not all(
+                type(one) in (int, float) for one in members.values()
+            ):
                 raise DroppedError(address)
     return found
 
@@ -148,7 +150,9 @@ def test_a_gateway_in_go_keeps_the_scores_of_its_region(
         ("/api/aggregated_stats?pipeline=Text to image&model=m", "."),
     ],
 )
-def test_a_gateway_in_go_drops_an_error(target: str, reason: str, gateway: Path, strict: RunningServer) -> None:
+def test_a_gateway_in_go_drops_an_error(
+    target: str, reason: str, gateway: Path, strict: RunningServer
+) -> None:
     done = read_scores(gateway, strict.url + target, "FRA")
     assert done.returncode == 1
     assert "dropped: " in done.stderr and re.search(reason, done.stderr)
