@@ -36,6 +36,8 @@ COMMANDS = {
     "spool": "Look at results that are not in the database yet.",
     "backup": "Write every result to a file.",
     "restore": "Store the results of a backup.",
+    "mirror": "Copy another leaderboard's results through its API.",
+    "diff": "List where two servers' answers differ.",
     "doctor": "Say what is wrong with the settings and the database.",
     "simulate": "Make a believable network: loaded in bulk, or posted live.",
     "psql": "Open psql on the database.",
