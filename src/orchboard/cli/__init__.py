@@ -37,6 +37,8 @@ COMMANDS = {
     "backup": "Write every result to a file.",
     "restore": "Store the results of a backup.",
     "import": "Store the results of files: NDJSON, CSV, Parquet or a backup.",
+    "mirror": "Copy another leaderboard's results through its API.",
+    "diff": "List where two servers' answers differ.",
     "doctor": "Say what is wrong with the settings and the database.",
     "simulate": "Make a believable network: loaded in bulk, or posted live.",
     "psql": "Open psql on the database.",
