@@ -1,5 +1,6 @@
 """Every console block of README.md and docs/ is run as a reader would, or says why not; what it shows is what comes."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -32,3 +33,15 @@ def test_a_reader_sees_what_the_document_shows(session: list[Block]) -> None:
 def test_a_block_that_is_not_run_says_why(document: Path) -> None:
     for block in blocks_of(document):
         assert block.not_run is None or len(block.not_run) > 10, f"{block.place} has no reason"
+        for named in re.findall(r"tests/[\w/.]+\w", block.not_run or ""):
+            assert (ROOT / named).exists(), f"{block.place}: there is no {named}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
+def test_a_shell_block_is_a_console_block_or_names_its_test(document: Path) -> None:
+    if document.name == "api.md":
+        return  # generated; tests/api/test_openapi.py runs its examples
+    for before in re.findall(r"^(.*)\n[ ]*```(?:sh|bash|shell)$", document.read_text("utf-8"), re.MULTILINE):
+        named = re.search(r"<!-- (?:run by (tests/[\w/.]+\.py)|not run: .{10,}) -->", before)
+        assert named, f"after {before!r}: write ```console, or <!-- run by tests/….py --> before it"
+        assert not named[1] or (ROOT / named[1]).exists(), named[1]
