@@ -15,9 +15,10 @@ RUN_STAMP := .venv/run.stamp
 DEV_STAMP := .venv/dev.stamp
 BENCH_STAMP := .venv/bench.stamp
 BINARY_STAMP := .venv/binary/stamp
+SITE_STAMP := .venv/site.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo test test-artefacts test-databases bench bench-full chaos audit vercel binary check format lint types imports docs lock wheel clean
+.PHONY: help env serve demo test test-artefacts test-databases bench bench-full chaos audit vercel binary check format lint types imports docs site site-serve lock wheel clean
 
 help:  ## these lines
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -122,6 +123,19 @@ docs: $(DEV_STAMP)  ## write docs/openapi.json and docs/api.md again
 	@$(BIN)/python -m orchboard openapi > docs/openapi.json
 	@$(BIN)/python -m orchboard openapi --markdown > docs/api.md
 
+$(SITE_STAMP): $(DEV_STAMP) requirements/site.lock
+	@echo "adding what the site needs ..."
+	@$(call INSTALL,requirements/site.lock)
+	@touch $@
+
+# mkdocs-material prints a notice about mkdocs 2.0 at each build unless told not to.
+site: $(SITE_STAMP)  ## the documentation as a site, in dist/site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "the site is in dist/site"
+
+site-serve: $(SITE_STAMP)  ## look at the site on http://127.0.0.1:8000 while it is being written
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
+
 LOCK := $(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml --extra embedded
 
 audit: $(DEV_STAMP)  ## known weaknesses of what is locked (needs the network)
@@ -135,6 +149,7 @@ lock: $(DEV_STAMP)  ## newest versions into the lock files
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group release --constraint requirements/dev.lock --output-file requirements/release.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group bench --constraint requirements/dev.lock --output-file requirements/bench.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group binary --constraint requirements/dev.lock --output-file requirements/binary.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group site --constraint requirements/dev.lock --output-file requirements/site.lock
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 WHEEL := dist/orchboard-$(VERSION)-py3-none-any.whl
