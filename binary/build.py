@@ -38,7 +38,13 @@ def main() -> None:
     shutil.rmtree(DIRECTORY, ignore_errors=True)
     work = str(Path(sys.prefix) / "work")
     PyInstaller.__main__.run(
-        ["--noconfirm", "--log-level=ERROR", f"--distpath={DIST}", f"--workpath={work}", "binary/orchboard.spec"]
+        [
+            "--noconfirm",
+            "--log-level=ERROR",
+            f"--distpath={DIST}",
+            f"--workpath={work}",
+            "binary/orchboard.spec",
+        ]
     )
     libraries = DIRECTORY / "_internal"
     strip(libraries)
@@ -100,7 +106,9 @@ def pack_program(stem: str, version: str, is_wanted: Callable[[Path], bool]) -> 
 def pack_release(name: str) -> None:
     """Write `dist/NAME.tar.gz`, all of it below a directory NAME."""
     for shell, file in COMPLETIONS.items():
-        script = subprocess.run([DIRECTORY / "orchboard", "completion", shell], stdout=subprocess.PIPE, check=True)
+        script = subprocess.run(
+            [DIRECTORY / "orchboard", "completion", shell], stdout=subprocess.PIPE, check=True
+        )
         place = Path(sys.prefix) / "completions" / shell / file
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(script.stdout)
@@ -109,7 +117,10 @@ def pack_release(name: str) -> None:
         (DIST / "orchboard", f"{name}/orchboard"),
         *((ROOT / file, f"{name}/{file}") for file in ("LICENSE", "README.md")),
         *((path, f"{name}/systemd/{path.name}") for path in sorted((ROOT / "contrib/systemd").glob("*"))),
-        *((completions / shell / file, f"{name}/completions/{shell}/{file}") for shell, file in COMPLETIONS.items()),
+        *(
+            (completions / shell / file, f"{name}/completions/{shell}/{file}")
+            for shell, file in COMPLETIONS.items()
+        ),
     ]
     (DIST / f"{name}.tar.gz").write_bytes(packed(files))
 

@@ -34,7 +34,9 @@ def debian(request: pytest.FixtureRequest) -> Iterator[Machine]:
 @pytest.mark.parametrize("program", [ONE_FILE, SLIM, DIRECTORY])
 def test_the_version_names_commit_python_and_postgres(debian: Machine, program: str) -> None:
     first, python, embedded = debian.run(program, "--version").splitlines()
-    assert re.fullmatch(rf"orchboard {re.escape(orchboard.__version__)} \(commit [0-9a-f]{{12}}(-dirty)?\)", first)
+    assert re.fullmatch(
+        rf"orchboard {re.escape(orchboard.__version__)} \(commit [0-9a-f]{{12}}(-dirty)?\)", first
+    )
     assert re.fullmatch(r"Python 3\.\d+\.\d+", python)
     found = f"embedded PostgreSQL {find_binaries(None).version}"
     assert embedded == ("no embedded PostgreSQL" if program == SLIM else found)
@@ -135,7 +137,11 @@ def test_no_file_needs_a_newer_glibc_than_documented() -> None:
     needed: set[tuple[int, ...]] = set()
     for path in (DIST / "orchboard-dir").rglob("*"):
         if path.is_file() and path.open("rb").read(4) == b"\x7fELF":
-            said = subprocess.run([readelf, "--version-info", path], capture_output=True, text=True, check=True)
-            needed |= {tuple(map(int, found.split("."))) for found in re.findall(r"GLIBC_([0-9.]+)", said.stdout)}
+            said = subprocess.run(
+                [readelf, "--version-info", path], capture_output=True, text=True, check=True
+            )
+            needed |= {
+                tuple(map(int, found.split("."))) for found in re.findall(r"GLIBC_([0-9.]+)", said.stdout)
+            }
     assert max(needed) <= OLDEST_GLIBC
     assert f"glibc {'.'.join(map(str, OLDEST_GLIBC))}" in (DIST.parent / "docs/deploy.md").read_text()
