@@ -66,7 +66,7 @@ def strip(libraries: Path) -> None:
     files = [
         path
         for path in sorted(libraries.rglob("*.so*"))
-        if not path.is_symlink() and not path.relative_to(libraries).parts[0].removesuffix(".libs") in linked
+        if not path.is_symlink() and path.relative_to(libraries).parts[0].removesuffix(".libs") not in linked
     ]
     subprocess.run(["strip", "--strip-debug", *files], check=True)
 

@@ -77,7 +77,7 @@ _llms: list[str] = []
 
 def on_nav(nav: Navigation, files: Files, **_: Any) -> Navigation:
     """Remember the navigation: the rest of the build sees one page at a time."""
-    global _nav  # noqa: PLW0603
+    global _nav
     _nav = nav
     return nav
 

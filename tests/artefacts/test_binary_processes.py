@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 import orchboard
-from tests.artefacts.binaries import DIRECTORY, ONE_FILE, PLACES, SLIM, Machine, executable, machine
-from tests.artefacts.roots import USER
+from tests.artefacts.binaries import DIRECTORY, ONE_FILE, PLACES, Machine, executable, machine
 from tests.conftest import SECRET, Client, transcoding
 from tests.waiting import wait_until
 
