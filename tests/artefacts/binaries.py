@@ -16,7 +16,11 @@ from tests.artefacts.roots import USER, Root, debian_root
 DIST = Path(__file__).parent.parent.parent / "dist"
 
 # Where the three forms lie in a root.
-ONE_FILE, SLIM, DIRECTORY = "/usr/local/bin/orchboard", "/usr/local/bin/orchboard-slim", "/opt/orchboard/orchboard"
+ONE_FILE, SLIM, DIRECTORY = (
+    "/usr/local/bin/orchboard",
+    "/usr/local/bin/orchboard-slim",
+    "/opt/orchboard/orchboard",
+)
 
 # As whom the program runs in which Debian; the short set has the first.
 PLACES = [
@@ -42,8 +46,12 @@ class Machine(Struct, frozen=True):
         self, program: str, *words: str, **environment: str
     ) -> Iterator[tuple["subprocess.Popen[str]", str]]:
         """`PROGRAM serve`: its process and its address. Killed at the end if it still runs."""
-        command = self.root.command(program, "serve", "--port", "0", *words, user=self.user, environment=environment)
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        command = self.root.command(
+            program, "serve", "--port", "0", *words, user=self.user, environment=environment
+        )
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as server:
             try:
                 assert server.stdout is not None
                 address = re.search(r"http://\S+", server.stdout.readline())

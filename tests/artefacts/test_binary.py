@@ -34,7 +34,9 @@ def debian(request: pytest.FixtureRequest) -> Iterator[Machine]:
 @pytest.mark.parametrize("program", [ONE_FILE, SLIM, DIRECTORY])
 def test_the_version_names_commit_python_and_postgres(debian: Machine, program: str) -> None:
     first, python, embedded = debian.run(program, "--version").splitlines()
-    assert re.fullmatch(rf"orchboard {re.escape(orchboard.__version__)} \(commit [0-9a-f]{{12}}(-dirty)?\)", first)
+    assert re.fullmatch(
+        rf"orchboard {re.escape(orchboard.__version__)} \(commit [0-9a-f]{{12}}(-dirty)?\)", first
+    )
     assert re.fullmatch(r"Python 3\.\d+\.\d+", python)
     found = f"embedded PostgreSQL {find_binaries(None).version}"
     assert embedded == ("no embedded PostgreSQL" if program == SLIM else found)
@@ -84,9 +86,9 @@ def test_a_database_is_migrated_backed_up_restored_and_diagnosed(
     old, new = ({"POSTGRES": new_database(), "SECRET": SECRET} for _ in range(2))
     latest = len(load_migrations())
     assert f"at version {latest}" in debian.run(ONE_FILE, "migrate", "up", **old)
-    assert "of 1,000 results" in debian.run(ONE_FILE, "simulate", "bulk", "--count", "1000", **old)
-    assert "backed up 1,000 results" in debian.run(ONE_FILE, "backup", "/tmp/results", **old)
-    assert "1,000" in debian.run(ONE_FILE, "restore", "/tmp/results", **new)
+    assert "loaded 30,000 results" in debian.run(ONE_FILE, "simulate", "load", "--results", "30000", **old)
+    assert "backed up 30,000 results" in debian.run(ONE_FILE, "backup", "/tmp/results", **old)
+    assert "30,000" in debian.run(ONE_FILE, "restore", "/tmp/results", **new)
     assert f"at version {latest}, the latest" in debian.run(SLIM, "doctor", **new)
     (debian.root.directory / "tmp/results").unlink()
 
@@ -134,8 +136,12 @@ def test_no_file_needs_a_newer_glibc_than_documented() -> None:
     readelf = tool("readelf", remedy="apt-get install binutils")
     needed: set[tuple[int, ...]] = set()
     for path in (DIST / "orchboard-dir").rglob("*"):
-        if path.is_file() and path.open("rb").read(4) == b"\x7fELF":
-            said = subprocess.run([readelf, "--version-info", path], capture_output=True, text=True, check=True)
-            needed |= {tuple(map(int, found.split("."))) for found in re.findall(r"GLIBC_([0-9.]+)", said.stdout)}
+        if path.is_file() and path.read_bytes().startswith(b"\x7fELF"):
+            said = subprocess.run(
+                [readelf, "--version-info", path], capture_output=True, text=True, check=True
+            )
+            needed |= {
+                tuple(map(int, found.split("."))) for found in re.findall(r"GLIBC_([0-9.]+)", said.stdout)
+            }
     assert max(needed) <= OLDEST_GLIBC
     assert f"glibc {'.'.join(map(str, OLDEST_GLIBC))}" in (DIST.parent / "docs/deploy.md").read_text()
