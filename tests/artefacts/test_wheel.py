@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from orchboard.cli import COMMANDS
 from orchboard.cli.extras import MODULES
@@ -164,8 +165,12 @@ def test_the_client_alone_posts_to_a_server_and_asks_it(
 # --- with an extra -----------------------------------------------------------------------------
 
 
+PAGES = ("/", "/docs", "/docs/page.css", "/openapi.json", "/api/regions", "/api/health")
+
+
 def use(server: str, programs: Path, environment: dict[str, str]) -> None:
-    """Store a first result in a server, and read it."""
+    """Store a first result in a server, and read it and what comes from the package's files."""
+    assert {path: urllib3.request("GET", server + path).status for path in PAGES} == dict.fromkeys(PAGES, 200)
     environment = {**environment, "ORCHBOARD_URL": server}
     assert run(programs / "orchboard", "post", "--example", environment=environment).startswith("stored 1\n")
     assert EXAMPLE_ORCHESTRATOR in run(programs / "orchboard", "get", "scores", environment=environment)
