@@ -7,7 +7,6 @@ from contextlib import suppress
 from keyword import iskeyword
 from typing import TYPE_CHECKING, NoReturn
 
-from orchboard import __version__
 from orchboard.cli import streams
 from orchboard.errors import DatabaseUnavailableError, Refusal, SetupError
 
@@ -38,6 +37,8 @@ COMMANDS = {
     "backup": "Write every result to a file.",
     "restore": "Store the results of a backup.",
     "import": "Store the results of files: NDJSON, CSV, Parquet or a backup.",
+    "mirror": "Copy another leaderboard's results through its API.",
+    "diff": "List where two servers' answers differ.",
     "doctor": "Say what is wrong with the settings and the database.",
     "simulate": "Make a believable network: loaded in bulk, or posted live.",
     "psql": "Open psql on the database.",
@@ -49,6 +50,9 @@ COMMANDS = {
 # Nothing to parse: what then runs for weeks does without a parser, which takes 3 MB and 60 ms.
 _SERVE = ["serve"]
 
+# Printed as it is: the parser would wrap its lines.
+_VERSION = ["--version", "-V"]
+
 EXIT_CODES: dict[type[Refusal], int] = {SetupError: 3, DatabaseUnavailableError: 4}
 
 
@@ -59,8 +63,7 @@ def make_app(named: str = "") -> App:
     app = App(
         name="orchboard",
         help=HELP,
-        version=__version__,
-        version_flags=["--version", "-V"],
+        version_flags=_VERSION,
         help_format="markdown",
         default_parameter=Parameter(show_default=lambda value: None if value is False else value),
         print_error=False,
@@ -109,6 +112,11 @@ def _run(words: list[str]) -> None:
         from orchboard.cli.run_server import run_server
 
         run_server()
+        return
+    if words and words[0] in _VERSION:
+        from orchboard.cli.version import version
+
+        print(version())
         return
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]

@@ -79,7 +79,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
         settings = read_settings({name: readable[name] for name in readable if not name.endswith("_FILE")})
     yield from _readable("secret", lambda: [_secret(settings)])
     yield from _previous_secret(settings)
-    if settings.postgres or environ.get("POSTGRES", "").strip() == "":
+    if settings.postgres or not any(environ.get(name, "").strip() for name in ("POSTGRES", "POSTGRES_FILE")):
         if not settings.postgres:
             yield from _readable("data", lambda: _data_directory(settings))
         yield from _readable("database", lambda: _database(settings))

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
+from itertools import count
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -92,10 +93,11 @@ def run_server(
                 suppress(KeyboardInterrupt),
                 beside(address, settings.secret),
             ):  # Ctrl-C is how a person stops it
+                status = f"serving on {address}"
                 if settings.workers == 1:
-                    kept = _serve_alone(settings, listener, terminal, stop, spool)
+                    kept = _serve_alone(settings, listener, terminal, stop, spool, status)
                 else:
-                    _serve_with_workers(settings, listener, terminal, stop, spool)
+                    _serve_with_workers(settings, listener, terminal, stop, spool, status)
         if kept is not None:
             start_again(kept, terminal.variables)
 
@@ -200,17 +202,31 @@ def _serve_alone(
     terminal: Terminal,
     stop: StopRequest,
     spool: Path | None,
+    status: str,
 ) -> socket.socket | None:
     """Serve in this process; the socket, when it is to start again."""
     from orchboard.app import create_app
     from orchboard.serving.server import Server
+    from orchboard.serving.service_manager import ServiceManager
 
-    server = Server(create_app(settings, spool_path=spool), must_stop=lambda: stop.is_made)
+    manager = ServiceManager(os.environ)
+    pulses = count()
+
+    def on_pulse() -> None:
+        if next(pulses) == 0:
+            manager.ready(status)
+        manager.alive()
+
+    server = Server(
+        create_app(settings, spool_path=spool),
+        on_pulse=on_pulse, on_stop=manager.stopping, must_stop=lambda: stop.is_made,
+    )  # fmt: skip
 
     def on_hangup(*_: object) -> None:
         if terminal.is_gone():
             server.should_exit = True
         else:
+            manager.reloading()
             server.start_again()
 
     signal.signal(signal.SIGHUP, on_hangup)
@@ -224,17 +240,25 @@ def _serve_with_workers(
     terminal: Terminal,
     stop: StopRequest,
     spool: Path | None,
+    status: str,
 ) -> None:
+    from orchboard.serving.service_manager import ServiceManager
     from orchboard.serving.supervisor import Supervisor
     from orchboard.serving.worker import SPOOL_FILE
     from orchboard.store.changes import shared_counters
 
-    os.environ["POSTGRES"] = settings.postgres
-    if not settings.secret_file:  # workers read the file themselves, again when they are replaced
+    # Workers read the files themselves, again when they are replaced.
+    if not settings.postgres_file:
+        os.environ["POSTGRES"] = settings.postgres
+    if not settings.secret_file:
         os.environ["SECRET"] = settings.secret
     os.environ[SPOOL_FILE] = str(spool or "")
     with shared_counters(settings.workers) as counters:
-        Supervisor(listener, settings.workers, terminal, counters).run(must_stop=lambda: stop.is_made)
+        supervisor = Supervisor(
+            listener, settings.workers, terminal, counters,
+            manager=ServiceManager(os.environ), status=f"{status} with {settings.workers} workers",
+        )  # fmt: skip
+        supervisor.run(must_stop=lambda: stop.is_made)
 
 
 def _address(listener: socket.socket) -> str:
@@ -257,8 +281,11 @@ def _print_banner(settings: Settings, address: str, *, embedded: bool, is_genera
     else:
         if is_generated:
             lines.append(f"its secret is in  {secret_file(settings)}")
-        variables = _variables(settings, is_generated=is_generated)
-        lines.append(f"a first result    {variables}{_command()} post --example --url {address}")
+        command = settings.orchboard_command
+        if command and is_generated:
+            lines.append(f"to show it        {command} secret --show")
+        command = command or _variables(settings, is_generated=is_generated) + _command()
+        lines.append(f"a first result    {command} post --example --url {address}")
     with suppress(OSError):  # a full disk behind standard output stops nobody
         print("\n".join(lines), flush=True)
 
