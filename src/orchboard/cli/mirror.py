@@ -55,8 +55,9 @@ def mirror(
     import time
     from datetime import UTC, datetime
 
-    from orchboard.cli.database import database_url, in_words, read_environment
+    from orchboard.cli.database import database_url, in_words
     from orchboard.cli.output import print_json
+    from orchboard.cli.settings import read_environment
     from orchboard.client import parse_moment_for_people
     from orchboard.errors import BadInputError
     from orchboard.mirror.copying import Ask, Copier
