@@ -43,7 +43,7 @@ def diff(
     import time
     from datetime import UTC, datetime
 
-    from orchboard.cli.database import read_environment
+    from orchboard.cli.settings import read_environment
     from orchboard.cli.mirror import say_waiting
     from orchboard.cli.output import print_json
     from orchboard.cli.progress import told
