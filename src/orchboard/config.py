@@ -22,6 +22,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """What the environment said; the fields are described in SETTINGS, one each."""
 
     postgres: str
+    postgres_file: str
     secret: str
     secret_file: str
     secret_previous: str
@@ -51,6 +52,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     short_way: bool
     orchboard_url: str
     orchboard_tester: str
+    orchboard_command: str
 
 
 class Setting(Struct, frozen=True):
@@ -170,13 +172,18 @@ def _http_url(value: str) -> str:
     return value
 
 
-# Each may be in a file instead, which NAME_FILE names.
+# The keys that results are signed with.
 SECRETS = ("SECRET", "SECRET_PREVIOUS")
+
+# Each may be in a file instead, which NAME_FILE names.
+_MAY_BE_IN_FILES = {"postgres": _postgres_url, "secret": _secret, "secret_previous": _secret}
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("POSTGRES", "postgres", "", "URL", _postgres_url,
             "The database, PostgreSQL 15 or newer. Several hosts, TLS options and a transaction-mode pooler are fine. "
             "Not set: the embedded database."),
+    Setting("POSTGRES_FILE", "postgres_file", "", "file", _text,
+            "A file that holds POSTGRES, read at the start: its password stays out of the environment."),
     Setting("SECRET", "secret", "", "text", _secret,
             "The key that job testers sign their results with. Not set: only testers with a key of their own may post."),
     Setting("SECRET_FILE", "secret_file", "", "file", _text,
@@ -236,6 +243,8 @@ SETTINGS: tuple[Setting, ...] = (
             "Where `post`, `get` and `simulate live` find the server, unless --url says so."),
     Setting("ORCHBOARD_TESTER", "orchboard_tester", "", "name", _text,
             "The tester that `post` sends as; SECRET is then the key that `orchboard tester add` gave it."),
+    Setting("ORCHBOARD_COMMAND", "orchboard_command", "", "command", _text,
+            "How people run orchboard where this server runs, as `docker exec NAME orchboard`: the start message shows it. Not set: the program's path and the settings that it needs."),
 )  # fmt: skip
 
 
@@ -267,10 +276,7 @@ def read_settings(environ: Mapping[str, str], *, defaults: Mapping[str, str] | N
     settings = Settings(**fields)
     return replace(
         settings,
-        secret=_read_secret("SECRET", settings.secret, settings.secret_file),
-        secret_previous=_read_secret(
-            "SECRET_PREVIOUS", settings.secret_previous, settings.secret_previous_file
-        ),
+        **{field: _written_or_filed(settings, field, parse) for field, parse in _MAY_BE_IN_FILES.items()},
     )
 
 
@@ -285,22 +291,25 @@ def weak_secrets(settings: Settings) -> tuple[str, ...]:
     return tuple(name for name, value in values.items() if value and strength(value) < SHORT_SECRET_BYTES)
 
 
-def _read_secret(name: str, written: str, file: str) -> str:
-    """A secret, as it is written or from its file; white space around it does not count in either."""
+def _written_or_filed(settings: Settings, field: str, parse: Callable[[str], str]) -> str:
+    """A value, as it is written or from its file; white space around it does not count in either."""
+    name = field.upper()
+    written: str = getattr(settings, field)
+    file: str = getattr(settings, f"{field}_file")
     if not file:
         return written
     if written:
         raise SetupError(f"{name} and {name}_FILE are both set: take one of them away")
     try:
-        secret = Path(file).read_text("utf-8-sig").strip()  # some editors begin a file with a mark
+        held = Path(file).read_text("utf-8-sig").strip()  # some editors begin a file with a mark
     except OSError as error:
         raise SetupError(f"{name}_FILE can't be read: {file}: {error.strerror}") from None
     except ValueError:
         raise SetupError(f"{name}_FILE can't be read: {file} is no text in UTF-8") from None
-    if not secret or "\0" in secret:
-        raise SetupError(f"{name}_FILE can't be read: {file} {'holds a zero byte' if secret else 'is empty'}")
+    if not held or "\0" in held:
+        raise SetupError(f"{name}_FILE can't be read: {file} {'holds a zero byte' if held else 'is empty'}")
     try:
-        return _secret(secret)
+        return parse(held)
     except ValueError as error:
         raise SetupError(f"{name}_FILE can't be read: it must hold {error}") from None
 
