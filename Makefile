@@ -78,14 +78,13 @@ chaos: $(DEV_STAMP)  ## every promise of trust, on real servers that are killed:
 
 # The newest version that all of whose dependencies are published; none of it is part of the program.
 VERCEL_CLI := 60.1.3
-VERCEL := .venv/vercel/node_modules/.bin/vercel
+VERCEL := .venv/vercel-$(VERCEL_CLI)/node_modules/.bin/vercel
 VERCEL_CONFIG := dist/vercel/function/.vc-config.json
 
-$(VERCEL): Makefile $(DEV_STAMP)
-	@npm install --silent --no-audit --no-fund --no-save --prefix .venv/vercel vercel@$(VERCEL_CLI)
-	@touch $@
+$(VERCEL): | $(DEV_STAMP)
+	@npm install --silent --no-audit --no-fund --no-save --prefix .venv/vercel-$(VERCEL_CLI) vercel@$(VERCEL_CLI)
 
-$(VERCEL_CONFIG): $(VERCEL) vercel.json pyproject.toml requirements/server.lock $(wildcard contrib/vercel/*) $(shell find src -type f -not -name '*.pyc')
+$(VERCEL_CONFIG): vercel.json pyproject.toml requirements/server.lock $(wildcard contrib/vercel/*) $(shell find src -type f -not -name '*.pyc') | $(VERCEL)
 	@$(BIN)/python contrib/vercel/build.py $(VERCEL) $(BIN)/uv
 
 vercel: $(VERCEL_CONFIG)  ## the function that Vercel would build, in dist/vercel/function (needs npm, Python 3.12, the network)
