@@ -18,7 +18,7 @@ BINARY_STAMP := .venv/binary/stamp
 SITE_STAMP := .venv/site.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo test test-artefacts test-databases bench bench-full chaos audit vercel binary check format lint types imports docs site site-serve lock wheel clean
+.PHONY: help env serve demo test test-artefacts test-databases bench bench-full chaos audit vercel binary image-root check format lint types imports docs site site-serve lock wheel clean
 
 help:  ## these lines
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -105,11 +105,22 @@ dist/orchboard: $(BINARY_STAMP) $(BINARY_SOURCES)
 
 binary: dist/orchboard  ## the program without Python: dist/orchboard, -slim, -dir and the tarball (needs binutils)
 
+# What the Dockerfile copies, and what builds it.
+IMAGE_SOURCES := Dockerfile .dockerignore pyproject.toml README.md LICENSE requirements/run.lock requirements/build.lock tests/artefacts/image.py tests/artefacts/docker.py $(shell find src -name '*.py' -o -name '*.sql' -o -path 'src/orchboard/web/*' -type f)
+
+dist/image-root/%.tar: $(IMAGE_SOURCES) | $(DEV_STAMP)
+	@$(BIN)/python -m tests.artefacts.image $*
+
+# `docker build .` needs Docker Hub; this needs Debian's packages, debootstrap and root.
+image-root: dist/image-root/trixie.tar  ## the image, by a Docker Engine in a root directory of Debian: a minute (needs root, debootstrap and the network)
+
 format: $(DEV_STAMP)  ## is the code formatted?
 	@$(BIN)/ruff format --check .
 
-lint: $(DEV_STAMP)  ## ruff over the code, squawk over our own migrations
+lint: $(DEV_STAMP)  ## ruff over the code, squawk over our own migrations, hadolint over Dockerfile, actionlint over workflows
 	@$(BIN)/ruff check .
+	@$(BIN)/hadolint Dockerfile
+	@$(BIN)/actionlint
 	@$(BIN)/squawk --config .squawk.toml $(filter-out $(wildcard src/orchboard/store/migrations/[123]_*),$(wildcard src/orchboard/store/migrations/*.up.sql))
 
 types: $(DEV_STAMP)  ## strict types
