@@ -28,6 +28,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     secret_previous: str
     secret_previous_file: str
     require_timestamped_signatures: bool
+    cron_secret: str
     start_time_window: timedelta
     db_timeout_s: float
     orchestrator_names: str
@@ -51,6 +52,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     short_way: bool
     orchboard_url: str
     orchboard_tester: str
+    orchboard_command: str
 
 
 class Setting(Struct, frozen=True):
@@ -192,6 +194,8 @@ SETTINGS: tuple[Setting, ...] = (
             "A file that holds SECRET_PREVIOUS, read at the start."),
     Setting("REQUIRE_TIMESTAMPED_SIGNATURES", "require_timestamped_signatures", "off", "", _on_or_off,
             "Whether results must be signed as Standard Webhooks has it, which nobody can send a second time; on refuses the bare signature of today's testers."),
+    Setting("CRON_SECRET", "cron_secret", "", "text", _text,
+            "The bearer token of a scheduler that calls /api/upkeep, as Vercel's does. Not set: that path is 404."),
     Setting("START_TIME_WINDOW", "start_time_window", "24", "hours", _hours,
             "How far back an answer reaches when neither since nor until is asked for. 24, 24h and 90m are the same kind of thing."),
     Setting("DB_TIMEOUT", "db_timeout_s", "20", "seconds", _seconds,
@@ -239,19 +243,34 @@ SETTINGS: tuple[Setting, ...] = (
             "Where `post`, `get` and `simulate live` find the server, unless --url says so."),
     Setting("ORCHBOARD_TESTER", "orchboard_tester", "", "name", _text,
             "The tester that `post` sends as; SECRET is then the key that `orchboard tester add` gave it."),
+    Setting("ORCHBOARD_COMMAND", "orchboard_command", "", "command", _text,
+            "How people run orchboard where this server runs, as `docker exec NAME orchboard`: the start message shows it. Not set: the program's path and the settings that it needs."),
 )  # fmt: skip
 
 
-def read_settings(environ: Mapping[str, str]) -> Settings:
+# Defaults of an instance of a serverless function, where they differ: results are answered within a tester's 8 s, bodies
+# fit into Vercel's 4.5 MB, requests come through a proxy on the same host, instances share a pooler's connections, and the short way needs our own HTTP server.
+SERVERLESS_DEFAULTS = {
+    "DB_TIMEOUT": "6",
+    "MAX_BODY_MB": "4",
+    "TRUSTED_PROXIES": "127.0.0.1",
+    "DB_CONNECTIONS": "3",
+    "SHORT_WAY": "off",
+}
+
+
+def read_settings(environ: Mapping[str, str], *, defaults: Mapping[str, str] | None = None) -> Settings:
     """The settings that an environment holds; an empty variable counts as not set.
 
+    defaults -- by variable, in the place of those of SETTINGS
     What a file holds is in the setting that it stands for. Raises SetupError naming the variable that can't be
     read, and what it wants. The value itself is not repeated: it may be a secret.
     """
     fields: dict[str, Any] = {}
     for setting in SETTINGS:
+        default = (defaults or {}).get(setting.name, setting.default)
         try:
-            fields[setting.field] = setting.parse(environ.get(setting.name, "").strip() or setting.default)
+            fields[setting.field] = setting.parse(environ.get(setting.name, "").strip() or default)
         except ValueError as error:
             raise SetupError(f"{setting.name} can't be read: it must be {error}") from None
     settings = Settings(**fields)

@@ -56,7 +56,8 @@ def run_server(
     from msgspec.structs import replace
 
     from orchboard.app import warn_of_weak_secrets
-    from orchboard.cli.database import database_url, keep_secret
+    from orchboard.cli.database import database_url
+    from orchboard.cli.settings import keep_secret
     from orchboard.logs import configure_logs
     from orchboard.serving.listening import accept_hangups, inherited, listen, start_again
     from orchboard.serving.stop_request import StopRequest
@@ -114,7 +115,7 @@ def _tell_of_first_start(settings: Settings) -> None:
     """Say that a database is made: it takes a second or two, on a busy machine more."""
     import structlog
 
-    from orchboard.cli.database import data_directory
+    from orchboard.cli.settings import data_directory
     from orchboard.store.embedded import existing_url
 
     if not settings.postgres and existing_url(data_directory(settings)) is None:
@@ -163,7 +164,7 @@ def _find_spool(settings: Settings) -> Path | None:
     """Where results are kept while the database is away; None: nowhere, which is logged."""
     import structlog
 
-    from orchboard.cli.database import data_directory
+    from orchboard.cli.settings import data_directory
     from orchboard.store.spool_place import other_spools, spool_path, why_no_spool
 
     log = structlog.get_logger(__name__)
@@ -261,14 +262,14 @@ def _serve_with_workers(
 
 
 def _address(listener: socket.socket) -> str:
-    from orchboard.cli.database import reachable_host
+    from orchboard.cli.settings import reachable_host
 
     host, port = listener.getsockname()[:2]
     return f"http://{reachable_host(host)}:{port}"
 
 
 def _print_banner(settings: Settings, address: str, *, embedded: bool, is_generated: bool) -> None:
-    from orchboard.cli.database import data_directory, secret_file
+    from orchboard.cli.settings import data_directory, secret_file
     from orchboard.postgres_url import without_password
 
     place = data_directory(settings) if embedded else without_password(settings.postgres)[0]
@@ -280,15 +281,18 @@ def _print_banner(settings: Settings, address: str, *, embedded: bool, is_genera
     else:
         if is_generated:
             lines.append(f"its secret is in  {secret_file(settings)}")
-        variables = _variables(settings, is_generated=is_generated)
-        lines.append(f"a first result    {variables}{_command()} post --example --url {address}")
+        command = settings.orchboard_command
+        if command and is_generated:
+            lines.append(f"to show it        {command} secret --show")
+        command = command or _variables(settings, is_generated=is_generated) + _command()
+        lines.append(f"a first result    {command} post --example --url {address}")
     with suppress(OSError):  # a full disk behind standard output stops nobody
         print("\n".join(lines), flush=True)
 
 
 def _variables(settings: Settings, *, is_generated: bool) -> str:
     """What a shell that lacks our environment has to set in front of a command, so that it signs with our secret."""
-    from orchboard.cli.database import data_directory
+    from orchboard.cli.settings import data_directory
 
     if is_generated:
         is_default = not settings.orchboard_data and "XDG_DATA_HOME" not in os.environ

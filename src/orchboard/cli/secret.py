@@ -29,7 +29,7 @@ def secret(
     import os
     import sys
 
-    from orchboard.cli.database import signing_secret
+    from orchboard.cli.settings import signing_secret
     from orchboard.config import read_settings
     from orchboard.logs import configure_logs
 
