@@ -110,38 +110,46 @@ def test_a_body_over_the_limit_is_refused_in_json(behind: tuple[Proxy, Path]) ->
 
 
 class Breaking:
-    """An upstream that reads a request and closes the connection without an answer.
+    """An upstream that answers a GET and keeps the connection, and closes it without an answer at a POST.
 
-    requests -- how many came
+    posts -- how many came
     """
 
     def __init__(self) -> None:
-        self.requests = 0
+        self.posts = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._break, daemon=True).start()
+        threading.Thread(target=self._accept, daemon=True).start()
 
-    def _break(self) -> None:
+    def _accept(self) -> None:
         while True:
             try:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            with connection:
-                if connection.recv(65536):
-                    self.requests += 1
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection:
+            while request := connection.recv(65536):
+                if request.startswith(b"POST"):
+                    self.posts += 1
+                    return
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
     def close(self) -> None:
         self._listener.close()
 
 
 @pytest.mark.parametrize("proxy", _START)
-def test_a_result_is_sent_once_though_the_connection_breaks(proxy: str, tmp_path: Path) -> None:
+def test_a_result_is_sent_once_though_the_kept_connection_breaks(proxy: str, tmp_path: Path) -> None:
     upstream = Breaking()
     with _START[proxy](tmp_path, upstream.port) as running:
-        answer = http_of(running).request("POST", f"{running.url}/api/post_stats", body=b"{}")
+        http = http_of(running)
+        assert http.request("GET", f"{running.url}/api/regions").status == 200
+        answer = http.request("POST", f"{running.url}/api/post_stats", body=b"{}")
     assert (answer.status, answer.headers["Retry-After"], list(answer.json())) == (503, "1", ["error"])
-    assert upstream.requests == 1
+    assert upstream.posts == 1
     upstream.close()
 
 
