@@ -6,6 +6,7 @@ from posixpath import normpath, relpath
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure import StructureItem
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page
@@ -57,49 +58,45 @@ def on_page_markdown(markdown: str, page: Page, files: Files, **_: Any) -> str:
     page.meta["markdown"] = "".join(
         part if part.startswith("```") else _LINK.sub(relink, part) for part in parts
     )
+    if here.startswith(("docs/decisions/", "CHANGELOG", "CONTRIBUTING")):
+        page.meta["search"] = {"boost": 0.3}  # what users read comes first
     page.meta.setdefault("description", _first_sentence(page.meta["markdown"]))
     return str(page.meta["markdown"])
 
 
-def on_post_build(config: MkDocsConfig, **_: Any) -> None:
-    """Write each page's Markdown beside its HTML, and llms.txt (llmstxt.org) from the navigation."""
-    site = Path(config.site_dir)
-    for page in _pages:
-        copy = site / page.file.src_uri
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(page.meta["markdown"], "utf-8")
-    (site / "llms.txt").write_text("\n".join(_llms) + "\n", "utf-8")
+def on_post_page(output: str, page: Page, config: MkDocsConfig, **_: Any) -> str:
+    """Write the page's Markdown beside its HTML."""
+    copy = Path(config.site_dir, page.file.src_uri)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_text(page.meta["markdown"], "utf-8")
+    return output
 
 
-_pages: list[Page] = []
-_llms: list[str] = []
-
-
-def on_nav(nav: Navigation, files: Files, **_: Any) -> Navigation:
-    """Remember the navigation: the rest of the build sees one page at a time."""
-    global _nav  # noqa: PLW0603
-    _nav = nav
+def on_nav(nav: Navigation, **_: Any) -> Navigation:
+    """Remember the navigation for llms.txt."""
+    _nav[:] = nav.items
     return nav
 
 
-def on_env(env: Any, config: MkDocsConfig, files: Files, **_: Any) -> Any:
-    """By now every page has its title and text."""
-    _pages[:] = _nav.pages
-    _llms[:] = [f"# {config.site_name}", "", f"> {config.site_description}"]
-    for item in _nav.items:
-        _llms.extend(["", f"## {item.title}", ""])
-        pages = _within(item) if isinstance(item, Section) else [item]
-        _llms.extend(f"- [{page.title}]({page.file.src_uri}): {page.meta['description']}" for page in pages)
-    return env
+def on_post_build(config: MkDocsConfig, **_: Any) -> None:
+    """Write llms.txt (llmstxt.org): the navigation with links to the Markdown copies."""
+    lines = [f"# {config.site_name}", "", f"> {config.site_description}"]
+    for item in _nav:
+        lines.extend(["", f"## {item.title}", ""])
+        lines.extend(
+            f"- [{page.title}]({page.file.src_uri}): {page.meta['description']}".rstrip(": ")
+            for page in _pages_of(item)
+        )
+    Path(config.site_dir, "llms.txt").write_text("\n".join(lines) + "\n", "utf-8")
 
 
-def _within(section: Section) -> list[Page]:
-    return [
-        page
-        for child in section.children
-        for page in (_within(child) if isinstance(child, Section) else [child])
-        if isinstance(page, Page)
-    ]
+_nav: list[StructureItem] = []
+
+
+def _pages_of(item: StructureItem) -> list[Page]:
+    if isinstance(item, Section):
+        return [page for child in item.children for page in _pages_of(child)]
+    return [item] if isinstance(item, Page) else []
 
 
 def _first_sentence(markdown: str) -> str:

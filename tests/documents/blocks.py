@@ -58,7 +58,8 @@ def sessions_of(document: Path) -> list[list[Block]]:
 
 
 def _block(place: str, found: "re.Match[str]") -> Block:
-    not_run, before, begins = None, [], False
+    before: list[str] = []
+    not_run, begins = None, False
     for comment in _COMMENT.findall(found["comments"]):
         word, _, rest = comment.partition(":")
         if word == "not run":
