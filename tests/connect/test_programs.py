@@ -11,17 +11,18 @@ from msgspec.structs import replace
 from orchboard.config import Settings
 from orchboard.signing import is_webhook_signed, sign
 from orchboard.stats import EXAMPLE_ORCHESTRATOR
-from tests.artefacts.tools import tool
 from tests.conftest import Client, RunningServer, StartServer
-from tests.connect.pages import environment, write_programs
+from tests.connect.pages import OPTIONAL, TIMEOUT_S, environment, find, write_programs
 from tests.connect.relay import Sent, relay
 
 COMMANDS = {
-    "post_result.py": ("python3", None),
-    "post-result.mjs": ("node", "apt-get install nodejs"),
-    "post_result.go": ("go run", "apt-get install golang-go"),
-    "post_result.sh": ("bash", None),
+    "post_result.py": "python3",
+    "post-result.mjs": "node",
+    "post_result.go": "go run",
+    "post_result.sh": "bash",
 }
+
+pytestmark = pytest.mark.timeout(TIMEOUT_S)
 
 each_program = pytest.mark.parametrize("program", COMMANDS)
 
@@ -29,20 +30,17 @@ each_program = pytest.mark.parametrize("program", COMMANDS)
 def post(
     program: str, directory: Path, url: str, secret: str, **more: str
 ) -> "subprocess.CompletedProcess[str]":
-    command, remedy = COMMANDS[program]
-    if remedy:
-        tool(command.split()[0], remedy=remedy)
-    if program == "post_result.sh":
-        tool("curl", remedy="apt-get install curl")
-        tool("openssl", remedy="apt-get install openssl")
+    command = COMMANDS[program].split()
+    for name in ("curl", "openssl") if command == ["bash"] else OPTIONAL.intersection(command):
+        find(name)
     write_programs(directory)
     return subprocess.run(
-        [*command.split(), program],
+        [*command, program],
         cwd=directory,
         env=environment(url, secret, **more),
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=TIMEOUT_S - 20,
         check=False,
     )
 
