@@ -67,20 +67,21 @@ def assert_signed_in_both_forms(sent: Sent, secret: str) -> None:
 
 
 @each_program
-def test_a_result_whose_answer_is_lost_is_sent_again_and_stored_once(
+def test_a_refused_or_lost_result_is_sent_again_after_a_pause_and_stored_once(
     program: str, settings: Settings, start_server: StartServer, tmp_path: Path
 ) -> None:
     secret = "clé secrète"
     server = start_server(replace(settings, secret=secret, orchestrator_names="address"))
-    with relay(server.url, lost=1) as way:
+    with relay(server.url, busy=1, lost=1) as way:
         done = post(program, tmp_path, way.url, secret)
 
     assert (done.returncode, done.stdout) == (0, "stored\n"), done.stderr
-    first, second = way.requests
-    assert first.body == second.body
+    assert len(way.requests) == 3
+    assert len({sent.body for sent in way.requests}) == 1
     assert (
-        first.headers["Idempotency-Key"] == second.headers["Idempotency-Key"] == first.headers["webhook-id"]
+        len({sent.headers[name] for sent in way.requests for name in ("Idempotency-Key", "webhook-id")}) == 1
     )
+    assert way.requests[1].at_s - way.requests[0].at_s > 1.9  # as Retry-After says
     for sent in way.requests:
         assert_signed_in_both_forms(sent, secret)
     client = Client(server.url)
@@ -95,7 +96,7 @@ def test_a_result_whose_answer_is_lost_is_sent_again_and_stored_once(
 def test_a_wrong_secret_ends_the_program_at_once_with_the_reason(
     program: str, server: RunningServer, client: Client, tmp_path: Path
 ) -> None:
-    with relay(server.url, lost=0) as way:
+    with relay(server.url) as way:
         done = post(program, tmp_path, way.url, "another secret")
 
     assert done.returncode == 1
@@ -118,7 +119,7 @@ def test_a_tester_with_a_key_of_its_own_posts_to_a_server_that_refuses_bare_sign
     ).stdout.strip()
     server = start_server(replace(settings, require_timestamped_signatures=True))
 
-    with relay(server.url, lost=0) as way:
+    with relay(server.url) as way:
         done = post(program, tmp_path, way.url, key, ORCHBOARD_TESTER="muc-1")
 
     assert (done.returncode, done.stdout) == (0, "stored\n"), done.stderr
