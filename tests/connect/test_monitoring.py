@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from msgspec.structs import replace
@@ -74,8 +75,11 @@ def test_prometheus_scrapes_with_the_configuration_of_the_page(
         url = f"http://{found[1] or found[2]}/api/v1/query?query=orchboard_database_up"
 
         def values() -> list[str]:
-            with urlopen(url, timeout=10) as answer:
-                return [one["value"][1] for one in json.load(answer)["data"]["result"]]
+            try:
+                with urlopen(url, timeout=10) as answer:
+                    return [one["value"][1] for one in json.load(answer)["data"]["result"]]
+            except HTTPError:  # 503 until it is ready
+                return []
 
         wait_until(lambda: values() == ["1"])
     finally:
