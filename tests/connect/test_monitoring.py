@@ -78,7 +78,8 @@ def test_prometheus_scrapes_with_the_configuration_of_the_page(
             try:
                 with urlopen(url, timeout=10) as answer:
                     return [one["value"][1] for one in json.load(answer)["data"]["result"]]
-            except HTTPError:  # 503 until it is ready
+            except HTTPError as not_ready:  # 503
+                not_ready.close()
                 return []
 
         wait_until(lambda: values() == ["1"])
