@@ -31,7 +31,7 @@ def diff(
 
     Regions, pipelines, the scores of every job type, pipeline, model and region, and every result, in one window; the
     best AI scores of each server's default window. Members that only one server knows are no difference. The window is
-    extended to whole hours, or whole days where it is over two days old. Exit status 1 when something differs.
+    extended to the spans that `orchboard mirror` copies: whole hours, six hours or days. Exit status 1 when something differs.
 
     **Examples**
 
