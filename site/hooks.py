@@ -100,7 +100,9 @@ def _pages_of(item: StructureItem) -> list[Page]:
 
 
 def _first_sentence(markdown: str) -> str:
-    for paragraph in re.split(r"\n\s*\n", re.sub(r"<!--.*?-->", "", _FENCED.sub("", markdown), flags=re.DOTALL)):
+    for paragraph in re.split(
+        r"\n\s*\n", re.sub(r"<!--.*?-->", "", _FENCED.sub("", markdown), flags=re.DOTALL)
+    ):
         text = " ".join(paragraph.split())
         if text and re.match(r"[\w`*(“\"\[]", text) and "---" not in text:
             text = _LINK.sub(lambda link: link[2], text)

@@ -15,7 +15,9 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#{1,6} (.+?)\s*$", re.MULTILINE)
 _FENCED = re.compile(r"^[ ]*```.*?^[ ]*```$", re.MULTILINE | re.DOTALL)
 # Packages are named in documents, never the server that some machine gets them from.
-_REGISTRIES = re.compile(r"(^|\.)(pypi\.org|pythonhosted\.org|npmjs\.(com|org)|deb\.debian\.org|proxy\.golang\.org)$|registry|mirror")
+_REGISTRIES = re.compile(
+    r"(^|\.)(pypi\.org|pythonhosted\.org|npmjs\.(com|org)|deb\.debian\.org|proxy\.golang\.org)$|registry|mirror"
+)
 
 
 def anchors_of(page: Path) -> set[str]:

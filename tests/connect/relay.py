@@ -1,0 +1,64 @@
+"""A proxy in front of a server that loses answers on their way back."""
+
+import http.client
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+
+class Sent(Struct):
+    """A request that came through."""
+
+    headers: Message
+    body: bytes
+
+
+class Relay:
+    """Where the proxy is, and what came through it."""
+
+    def __init__(self, url: str, requests: list[Sent]) -> None:
+        self.url = url
+        self.requests = requests
+
+
+@contextmanager
+def relay(upstream: str, *, lost: int) -> Iterator[Relay]:
+    """A proxy that forwards every POST, and closes the connection instead of returning the first answers.
+
+    lost -- how many answers
+    """
+    host = urlsplit(upstream).netloc
+    requests: list[Sent] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            requests.append(Sent(self.headers, body))
+            to_server = http.client.HTTPConnection(host, timeout=30)
+            to_server.request("POST", self.path, body, dict(self.headers))
+            answer = to_server.getresponse()
+            text = answer.read()
+            to_server.close()
+            if len(requests) > lost:
+                self.send_response(answer.status)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the base class
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield Relay(f"http://127.0.0.1:{server.server_port}", requests)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
