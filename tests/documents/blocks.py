@@ -14,6 +14,8 @@ from msgspec import Struct
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+# tests/connect runs the sessions of its pages, with the programs that stand there.
+WITH_CONSOLE = [document for document in DOCUMENTS if document.parent.name != "connect"]
 
 _COMMENTS = r"(?P<comments>(?:^[ ]*<!--(?:(?!-->).)*-->[ ]*\n+)*)"
 _CONSOLE = re.compile(rf"{_COMMENTS}^(?P<indent>[ ]*)```console\n(?P<text>.*?)^[ ]*```$", re.M | re.S)
