@@ -60,7 +60,9 @@ def sessions_of(document: Path) -> list[list[Block]]:
 
 
 def _block(place: str, found: "re.Match[str]") -> Block:
-    not_run, before, begins = None, [], False
+    not_run: str | None = None
+    before: list[str] = []
+    begins = False
     for comment in _COMMENT.findall(found["comments"]):
         word, _, rest = comment.partition(":")
         if word == "not run":
