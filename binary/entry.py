@@ -9,6 +9,7 @@ import os
 import runpy
 import shutil
 import sys
+from pathlib import Path
 
 # Set by the one-file launcher: its own path. A restart starts that file, which may be a newer version by then.
 PROGRAM = "ORCHBOARD_PROGRAM"
@@ -27,7 +28,7 @@ def restore_environment() -> None:
 def path_as_called() -> str:
     """The absolute path that this program was called by; symbolic links are kept, a newer version may be behind them."""
     called = os.environ.pop(PROGRAM, None) or sys.argv[0]
-    return os.path.abspath(called if os.sep in called else shutil.which(called) or sys.executable)
+    return str(Path(called if os.sep in called else shutil.which(called) or sys.executable).absolute())
 
 
 def main() -> None:

@@ -47,10 +47,9 @@ unpack() {
     fi
     # Fails where another start was quicker.
     mv -T "$new" "$1/@NAME@" || [ -O "$1/@NAME@" ] || return
-    # Remove other versions, but none that a process runs.
-    real=$(cd "$1" && pwd -P)
-    for old in "$real/@STEM@"-[0-9]*; do
-        [ "$old" = "$real/@NAME@" ] || ls -l /proc/[0-9]*/exe 2>/dev/null | grep -qF " -> $old/" || rm -rf "$old"
+    # Remove other versions, but none that a process runs. By name: a service may see the directory at another path.
+    for old in "$1/@STEM@"-[0-9]*; do
+        [ "$old" = "$1/@NAME@" ] || ls -l /proc/[0-9]*/exe 2>/dev/null | grep -qF "/${old##*/}/" || rm -rf "$old"
     done
 }
 

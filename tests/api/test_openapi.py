@@ -30,7 +30,7 @@ from orchboard.api.senders import CREDENTIALS
 from orchboard.app import create_app
 from orchboard.config import SETTINGS, Setting, Settings
 from orchboard.errors import DatabaseUnavailableError
-from tests.conftest import SECRET, Client, RunningServer, StartServer
+from tests.conftest import SECRET, Client, StartServer
 
 ROOT = Path(__file__).parents[2]
 

@@ -86,9 +86,9 @@ def test_a_database_is_migrated_backed_up_restored_and_diagnosed(
     old, new = ({"POSTGRES": new_database(), "SECRET": SECRET} for _ in range(2))
     latest = len(load_migrations())
     assert f"at version {latest}" in debian.run(ONE_FILE, "migrate", "up", **old)
-    assert "of 1,000 results" in debian.run(ONE_FILE, "simulate", "bulk", "--count", "1000", **old)
-    assert "backed up 1,000 results" in debian.run(ONE_FILE, "backup", "/tmp/results", **old)
-    assert "1,000" in debian.run(ONE_FILE, "restore", "/tmp/results", **new)
+    assert "loaded 30,000 results" in debian.run(ONE_FILE, "simulate", "load", "--results", "30000", **old)
+    assert "backed up 30,000 results" in debian.run(ONE_FILE, "backup", "/tmp/results", **old)
+    assert "30,000" in debian.run(ONE_FILE, "restore", "/tmp/results", **new)
     assert f"at version {latest}, the latest" in debian.run(SLIM, "doctor", **new)
     (debian.root.directory / "tmp/results").unlink()
 
@@ -136,7 +136,7 @@ def test_no_file_needs_a_newer_glibc_than_documented() -> None:
     readelf = tool("readelf", remedy="apt-get install binutils")
     needed: set[tuple[int, ...]] = set()
     for path in (DIST / "orchboard-dir").rglob("*"):
-        if path.is_file() and path.open("rb").read(4) == b"\x7fELF":
+        if path.is_file() and path.read_bytes().startswith(b"\x7fELF"):
             said = subprocess.run(
                 [readelf, "--version-info", path], capture_output=True, text=True, check=True
             )

@@ -1,6 +1,8 @@
 """The wheel and the source distribution: what is in them, and that they install and run."""
 
 import email
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from orchboard.cli import COMMANDS
 from orchboard.cli.extras import MODULES
@@ -26,8 +29,8 @@ pytestmark = pytest.mark.timeout(600)
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
-# What a server is not needed for; `--example` and `--help` make the rest of a call.
-CLIENT_COMMANDS = {"post", "get", "secret", "simulate", "completion"}
+# They read no database: `simulate live` posts to a server, and the spool is a file.
+CLIENT_COMMANDS = {"post", "get", "secret", "simulate", "completion", "spool"}
 
 
 @pytest.fixture(scope="module")
@@ -49,30 +52,30 @@ def outside(home: Path, **variables: str) -> dict[str, str]:
 # --- what is in them ---------------------------------------------------------------------------
 
 
-def test_two_builds_are_the_same_bytes(built: Built, tmp_path: Path) -> None:
+def test_two_builds_of_a_commit_are_the_same_bytes(tmp_path: Path) -> None:
     """In other directories, at other times, with another umask."""
-    listed = run(tool("git", remedy="apt-get install git"), "ls-files", cwd=ROOT).splitlines()
+    git = tool("git", remedy="apt-get install git")
     digests = set()
     for number, umask in enumerate(("022", "077")):
         checkout = tmp_path / ("a" * number) / "checkout"
-        for name in filter(lambda name: (ROOT / name).exists(), listed):
-            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, checkout / name)  # which leaves times and modes behind
+        run(git, "clone", "--quiet", ROOT, checkout)
+        for file in checkout.rglob("*.py"):
+            os.utime(file, (number * 10**9,) * 2)
         command = f'umask {umask}; exec "$0" -m build --no-isolation --outdir dist'
         run("sh", "-c", command, sys.executable, cwd=checkout)
         digests.add(tuple(file.read_bytes() for file in sorted((checkout / "dist").iterdir())))
     assert len(digests) == 1
-    [(wheel, sdist)] = digests
-    assert wheel == built.wheel.read_bytes()
-    assert len(sdist) > len(wheel)
+    assert {len(files) for files in digests} == {2}
 
 
 def test_the_source_distribution_is_a_checkout_without_its_hosts_files(built: Built) -> None:
-    listed = run(tool("git", remedy="apt-get install git"), "ls-files", cwd=ROOT).splitlines()
-    wanted = {name for name in listed if (ROOT / name).exists() and not name.startswith((".ci/", ".github/"))}
+    listed = run(tool("git", remedy="apt-get install git"), "ls-files", "-z", cwd=ROOT).split("\0")
+    wanted = {
+        name for name in listed if (ROOT / name).is_file() and not name.startswith((".ci/", ".github/"))
+    }
     with tarfile.open(built.sdist) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
-    assert held - {"PKG-INFO"} == wanted
+    assert held - {"PKG-INFO", "src/orchboard/commit.txt"} == wanted
 
 
 def test_pypi_takes_both_files(built: Built, tmp_path: Path) -> None:
@@ -129,8 +132,8 @@ def test_every_command_explains_itself_without_an_extra(base: Path, tmp_path: Pa
 
 
 CALLS = {
-    "region": "list", "tester": "list", "migrate": "up", "rollups": "verify", "backup": "file", "restore": "file",
-    "simulate": "load", "spool": "show",
+    "region": "list", "tester": "list", "migrate": "up", "rollups": "verify", "backup": "file", "restore": "file", "import": "file",
+    "simulate": "load",
 }  # fmt: skip
 
 
@@ -163,8 +166,12 @@ def test_the_client_alone_posts_to_a_server_and_asks_it(
 # --- with an extra -----------------------------------------------------------------------------
 
 
+PAGES = ("/", "/docs", "/docs/page.css", "/openapi.json", "/api/regions", "/api/health")
+
+
 def use(server: str, programs: Path, environment: dict[str, str]) -> None:
-    """Store a first result in a server, and read it."""
+    """Store a first result in a server, and read it and what comes from the package's files."""
+    assert {path: urllib3.request("GET", server + path).status for path in PAGES} == dict.fromkeys(PAGES, 200)
     environment = {**environment, "ORCHBOARD_URL": server}
     assert run(programs / "orchboard", "post", "--example", environment=environment).startswith("stored 1\n")
     assert EXAMPLE_ORCHESTRATOR in run(programs / "orchboard", "get", "scores", environment=environment)
@@ -177,6 +184,63 @@ def test_the_extra_server_alone_names_the_one_with_the_database(built: Built, tm
     )
     assert done.returncode == 3
     assert "needs PostgreSQL: pip install 'orchboard[embedded]', or set POSTGRES" in done.stderr
+
+
+WRITE_PARQUET = """
+import datetime, json, sys
+import pyarrow, pyarrow.parquet
+number, moment = 3000, datetime.datetime(2026, 1, 31, 12, 0, 0, 250000)
+table = pyarrow.table({
+    "event_time": [moment + datetime.timedelta(minutes=n) for n in range(number)],
+    "region": ["FRA"] * number,
+    "orchestrator": ["0x" + "ab" * 20] * number,
+    "success_rate": [1.0] * number,
+    "round_trip_time": [None, *map(float, range(1, number))],
+    "segments_sent": [float(n) for n in range(number)],
+    "errors": [[{"error_code": "x", "count": n}] for n in range(number)],
+    "note": [{"number": n} for n in range(number)],
+    "pipeline": pyarrow.nulls(number, pyarrow.string()),
+})
+pyarrow.parquet.write_table(table, sys.argv[1])
+pyarrow.parquet.write_table(table.set_column(6, "errors", [[json.dumps([])] * number]), sys.argv[1] + ".text")
+pyarrow.parquet.write_table(table.drop_columns(["orchestrator"]), sys.argv[1] + ".none")
+"""
+
+
+def test_the_extra_parquet_imports_a_table(
+    built: Built, new_database: Callable[[], str], tmp_path: Path
+) -> None:
+    programs = install(tmp_path / "venv", Path(sys.executable), f"{built.wheel}[parquet]")
+    file = tmp_path / "table.parquet"
+    run(programs / "python", "-c", WRITE_PARQUET, file)
+    environment = outside(tmp_path, POSTGRES=new_database(), SECRET=SECRET)
+    program = programs / "orchboard"
+    assert run(program, "import", file, environment=environment).startswith(
+        "imported 3,000 of 3,000 results in "
+    )
+    assert "3,000 were there" in run(program, "import", file, environment=environment)
+    assert "imported 3,000 of" in run(program, "import", f"{file}.text", environment=environment)
+    done = subprocess.run(
+        [program, "import", f"{file}.none"], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "Parquet without a column orchestrator" in done.stderr
+    with serving((program, "serve", "--port", "0"), environment) as url:
+        words = (
+            "get",
+            "raw",
+            "--orchestrator",
+            "0x" + "ab" * 20,
+            "--since",
+            "2026-01-31",
+            "--json",
+            "--url",
+            url,
+        )
+        rows = json.loads(run(program, *words, environment=environment))["FRA"]
+    assert len(rows) == 6000
+    assert rows[-1]["note"] == {"number": 0} and rows[-1]["round_trip_time"] == 0
+    assert rows[-3]["segments_sent"] == 1
+    assert [error["count"] for row in rows[-4:] for error in row["errors"]] == [1, 0]
 
 
 @pytest.mark.parametrize(

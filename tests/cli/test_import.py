@@ -84,14 +84,17 @@ def test_importing_again_stores_nothing_whatever_the_order_and_the_format(
         for one in (ORCHESTRATOR, OTHER)
         for job_type in ("ai", "transcoding")
     )
-    pretty = json.dumps({"MDW": [{k: v for k, v in row.items() if k != "region"} for row in rows]}, indent=2)
+    by_region = {
+        region: [{k: v for k, v in row.items() if k != "region"} for row in rows if row["region"] == region]
+        for region in ("MDW", "FRA")
+    }
     for content in (
         ndjson(rows[::-1]),
         b"\xef\xbb\xbf" + ndjson(rows) + ndjson(rows),
         zstandard.compress(ndjson(rows)),
         answers,
         json.dumps(rows, indent=1).encode(),
-        pretty.encode(),
+        json.dumps(by_region, indent=2).encode(),
         json.dumps(rows).encode(),
     ):
         done = orchboard("import", "--json", write(content), POSTGRES=database_url).json()

@@ -3,6 +3,7 @@
 A block is run unless a comment before it says why not. Comments that mean something, in the lines before a block:
 
     <!-- not run: the reason -->
+    <!-- run by tests/that_file.py -->
     <!-- before: commands that a reader does not see, one a line -->
     <!-- new session -->  a new home directory and new servers from here on
 """
@@ -14,8 +15,6 @@ from msgspec import Struct
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
-# tests/connect runs the sessions of its pages, with the programs that stand there.
-WITH_CONSOLE = [document for document in DOCUMENTS if document.parent.name != "connect"]
 
 _COMMENTS = r"(?P<comments>(?:^[ ]*<!--(?:(?!-->).)*-->[ ]*\n+)*)"
 _CONSOLE = re.compile(rf"{_COMMENTS}^(?P<indent>[ ]*)```console\n(?P<text>.*?)^[ ]*```$", re.M | re.S)
@@ -30,7 +29,7 @@ class Command(Struct, frozen=True):
 
 
 class Block(Struct, frozen=True):
-    """place -- document:line; not_run -- why it is not run, None when it is; before -- unseen commands"""
+    """place -- document:line; not_run -- why it is not run here, None when it is; before -- unseen commands"""
 
     place: str
     commands: tuple[Command, ...]
@@ -67,11 +66,13 @@ def _block(place: str, found: "re.Match[str]") -> Block:
         word, _, rest = comment.partition(":")
         if word == "not run":
             not_run = rest.strip()
+        elif comment.startswith("run by tests/"):
+            not_run = comment
         elif word == "before":
             before.extend(line.strip() for line in rest.strip().splitlines())
         elif comment == "new session":
             begins = True
-        elif re.match(r"(not.?run|before|new.?session)", comment, re.I):
+        elif re.match(r"(not.?run|run.?by|before|new.?session)", comment, re.I):
             raise ValueError(f"{place}: <!-- {comment} --> is nearly a marker")
     indent = len(found["indent"])
     lines = [line[indent:] for line in found["text"].splitlines()]

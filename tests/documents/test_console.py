@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents.blocks import ROOT, WITH_CONSOLE, Block, blocks_of, sessions_of
+from tests.documents.blocks import ROOT, DOCUMENTS, Block, blocks_of, sessions_of
 from tests.documents.session import Session
 from tests.places import reachable_directory
 
-SESSIONS = [session for document in WITH_CONSOLE for session in sessions_of(document)]
+SESSIONS = [session for document in DOCUMENTS for session in sessions_of(document)]
 
 
 @pytest.mark.parametrize("session", SESSIONS, ids=lambda session: session[0].place)
@@ -29,7 +29,7 @@ def test_a_reader_sees_what_the_document_shows(session: list[Block]) -> None:
                 assert not difference, f"{block.place}: $ {command.line}\n{difference}"
 
 
-@pytest.mark.parametrize("document", WITH_CONSOLE, ids=lambda document: str(document.relative_to(ROOT)))
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
 def test_a_block_that_is_not_run_says_why(document: Path) -> None:
     for block in blocks_of(document):
         assert block.not_run is None or len(block.not_run) > 10, f"{block.place} has no reason"
@@ -37,7 +37,7 @@ def test_a_block_that_is_not_run_says_why(document: Path) -> None:
             assert (ROOT / named).exists(), f"{block.place}: there is no {named}"
 
 
-@pytest.mark.parametrize("document", WITH_CONSOLE, ids=lambda document: str(document.relative_to(ROOT)))
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
 def test_a_shell_block_is_a_console_block_or_names_its_test(document: Path) -> None:
     if document.name == "api.md":
         return  # generated; tests/api/test_openapi.py runs its examples

@@ -55,8 +55,9 @@ def mirror(
     import time
     from datetime import UTC, datetime
 
-    from orchboard.cli.database import database_url, in_words, read_environment
+    from orchboard.cli.database import database_url, in_words
     from orchboard.cli.output import print_json
+    from orchboard.cli.settings import read_environment
     from orchboard.client import parse_moment_for_people
     from orchboard.errors import BadInputError
     from orchboard.mirror.copying import Ask, Copier
@@ -83,7 +84,7 @@ def mirror(
         raise BadInputError("--since must be before --until, and not before 1970")
     if not rate > 0:
         raise BadInputError("--rate must be above 0")
-    source = Source(url, rate=rate, on_wait=_say_waiting)
+    source = Source(url, rate=rate, on_wait=say_waiting)
 
     async def open_store(postgres: str) -> MirrorStore:
         database = Database(postgres, connections=1, timeout_s=settings.db_timeout_s)
@@ -96,8 +97,9 @@ def mirror(
         try:
             with _told() as tell:
                 copied = Copier(source, store, runner, tell).copy(ask, now=int(now.timestamp()))
+            runner.run(store.finish())
         finally:
-            runner.run(store.close())
+            store.close()
     took_s = time.monotonic() - began_at
     if json:
         print_json(_summary(source, copied, took_s, is_rehearsal=dry_run))
@@ -152,7 +154,8 @@ def _tell(source: Source, copied: Copied, took_s: float, *, is_rehearsal: bool) 
         )
 
 
-def _say_waiting(problem: str, seconds: float) -> None:
+def say_waiting(problem: str, seconds: float) -> None:
+    """Say on standard error, at once, why the other server is left alone and for how long."""
     from orchboard.cli.output import printable
 
     print(f"orchboard: {printable(problem)}; again in {seconds:.1f} s", file=sys.stderr, flush=True)

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlencode
 
@@ -129,9 +129,9 @@ class Source:
         """The AI pipelines of a span. Raises SpanError."""
         return self._get("pipelines", span.params, _Pipelines).pipelines or ()
 
-    def scores(self, span: Span, job_type: JobType, **filters: str) -> Scores:
-        """The scores of a job type in a span. Raises SpanError."""
-        return self._get("aggregated_stats", {"job_type": job_type, **span.params, **filters}, Scores)
+    def scores(self, span: Span, job_type: JobType, filters: Mapping[str, str] | None = None) -> Scores:
+        """The scores of a job type in a span, filtered by `pipeline` and `model`, or `region`. Raises SpanError."""
+        return self._get("aggregated_stats", {"job_type": job_type, **span.params, **(filters or {})}, Scores)
 
     def top_ai_score(self, orchestrator: str) -> dict[str, Any]:
         """An orchestrator's best AI result group of the server's default window; empty without one. Raises SpanError."""
@@ -147,9 +147,14 @@ class Source:
             try:
                 if not is_small:
                     raise SpanError("it was too long before")
-                most = MOST_BYTES if part.seconds > 1 else MOST_BYTES_OF_A_SECOND
+                # A part of a span that failed is likely to fail too, and is split again without a second try.
+                is_last = part.seconds <= 1
+                limits = {
+                    "most_bytes": MOST_BYTES_OF_A_SECOND if is_last else MOST_BYTES,
+                    "tries": _TRIES if is_last or part == span else 1,
+                }
                 params = {"orchestrator": orchestrator, "job_type": job_type, **part.params}
-                regions = self._get("raw_stats", params, dict[str, list[Raw] | None], most_bytes=most)
+                regions = self._get("raw_stats", params, dict[str, list[Raw] | None], **limits)
             except SpanError as error:
                 if part.seconds <= 1:
                     yield Piece(part, [], str(error))
@@ -162,7 +167,13 @@ class Source:
                 yield Piece(part, [row for rows in regions.values() for row in reversed(rows or ())])
 
     def _get(
-        self, endpoint: str, params: dict[str, str], kind: type[T], *, most_bytes: int = MOST_BYTES
+        self,
+        endpoint: str,
+        params: dict[str, str],
+        kind: type[T],
+        *,
+        most_bytes: int = MOST_BYTES,
+        tries: int = _TRIES,
     ) -> T:
         path = f"/api/{endpoint}" + (f"?{urlencode(params)}" if params else "")
         until = time.monotonic() + self._patience_s
@@ -173,7 +184,7 @@ class Source:
                 document = self._read(endpoint, self._request(path, most_bytes), kind)
             except _Again as again:
                 failed += again.may_be_the_span
-                if failed >= _TRIES:
+                if failed >= tries:
                     self._fail(SpanError(str(again)))
                 wait_s = again.wait_s or pause_s * random.uniform(0.75, 1.25)  # noqa: S311 - spreads clients, no secret
                 if time.monotonic() + wait_s >= until:

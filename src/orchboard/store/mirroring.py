@@ -64,12 +64,15 @@ class MirrorStore:
         store._id = row["id"] if row is not None else None
         return store
 
-    async def close(self) -> None:
-        """Have Postgres write everything to disk, and disconnect."""
-        if not self._is_rehearsal and not self._connection.is_closed():
+    async def finish(self) -> None:
+        """Have Postgres write everything to disk, and plan with it."""
+        if not self._is_rehearsal:
             await self._connection.execute(
                 sql("analyze_events")
-            )  # waits for the disk, and so for earlier commits
+            )  # its commit waits for the disk, for all before it
+
+    def close(self) -> None:
+        """Disconnect."""
         self._connection.terminate()
 
     async def add_regions(self, regions: Sequence[Region]) -> int:
