@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents.blocks import ROOT, DOCUMENTS, Block, blocks_of, sessions_of
+from tests.documents.blocks import DOCUMENTS, ROOT, Block, blocks_of, sessions_of
 from tests.documents.session import Session
 from tests.places import reachable_directory
 

@@ -46,10 +46,10 @@ def diff(
     import time
     from datetime import UTC, datetime
 
-    from orchboard.cli.settings import read_environment
     from orchboard.cli.mirror import say_waiting
     from orchboard.cli.output import print_json
     from orchboard.cli.progress import told
+    from orchboard.cli.settings import read_environment
     from orchboard.client import parse_moment_for_people
     from orchboard.errors import BadInputError
     from orchboard.mirror.comparing import Comparer
