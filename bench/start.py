@@ -26,7 +26,7 @@ def measure_start(
     """
     outcome = Outcome()
     for path in PATHS:
-        samples = Samples([_first_answer_ms(environment, path) for _ in range(effort.starts + 1)][1:])
+        samples = Samples([first_answer_ms(environment, path) for _ in range(effort.starts + 1)][1:])
         shown = f"{latency(samples)}, {effort.starts} starts"
         work = f"start to the first 200 of {path}, {name}"
         if limited and path == PATHS[0]:
@@ -36,12 +36,13 @@ def measure_start(
     return outcome
 
 
-def _first_answer_ms(environment: Mapping[str, str], path: str) -> float:
+def first_answer_ms(environment: Mapping[str, str], path: str, program: str = ORCHBOARD) -> float:
+    """From the exec of `PROGRAM serve` to the first 200 of a path. environment -- where the database is."""
     port = free_port()
     settings = {"SECRET": SECRET, "HOST": "127.0.0.1", "PORT": str(port), "WORKERS": "1", "LOG_LEVEL": "warn"}
     began_at = time.perf_counter()
     process = subprocess.Popen(
-        [ORCHBOARD, "serve"],
+        [program, "serve"],
         env={**environment, **settings},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

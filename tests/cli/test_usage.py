@@ -1,5 +1,7 @@
 """What a wrong call is told: one sentence in our words that names what was wrong, and where to read on."""
 
+import platform
+import re
 import shutil
 import socket
 import subprocess
@@ -9,6 +11,7 @@ import pytest
 
 from orchboard import __version__
 from orchboard.cli import COMMANDS
+from orchboard.store.embedded_binaries import find_binaries
 from tests.cli.conftest import Orchboard
 from tests.cli.test_help import EVERY
 
@@ -63,8 +66,11 @@ def test_every_commands_help_has_a_section_of_examples(words: tuple[str, ...], o
 
 
 @pytest.mark.parametrize("word", ["-V", "--version"])
-def test_the_version_has_a_short_form(orchboard: Orchboard, word: str) -> None:
-    assert orchboard(word).out == f"{__version__}\n"
+def test_the_version_names_commit_python_and_postgres(orchboard: Orchboard, word: str) -> None:
+    first, python, embedded = orchboard(word).out.splitlines()
+    assert re.fullmatch(rf"orchboard {re.escape(__version__)}( \(commit [0-9a-f]+(-dirty)?\))?", first)
+    assert python == f"Python {platform.python_version()}"
+    assert embedded == f"embedded PostgreSQL {find_binaries(None).version}"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

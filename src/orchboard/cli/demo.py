@@ -39,8 +39,8 @@ def demo(
     orchboard demo --port 8081
     ```
     """
-    from orchboard.cli.database import data_directory, read_environment
     from orchboard.cli.run_server import run_server
+    from orchboard.cli.settings import data_directory, read_environment
 
     for name in ("POSTGRES", "POSTGRES_FILE"):
         os.environ.pop(name, None)

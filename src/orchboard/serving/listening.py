@@ -80,7 +80,9 @@ def start_again(listener: socket.socket, variables: Mapping[str, str]) -> None:
     # Held back until the new program has a handler (`accept_hangups`): one in that moment would end the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     told = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
-    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **told, **variables})  # noqa: S606 - ourselves
+    # A binary was called by a path that a newer version may have by now.
+    program = sys.argv[0] if getattr(sys, "frozen", False) else sys.executable
+    os.execve(program, [program, *sys.orig_argv[1:]], {**os.environ, **told, **variables})  # noqa: S606 - ourselves
 
 
 def accept_hangups() -> None:

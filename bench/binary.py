@@ -1,0 +1,88 @@
+"""`python -m bench.binary`: how large the forms of the binary are, how soon they answer, what memory they take.
+
+Beside them the program of this environment. The database is there and migrated, and `orchboard` has unpacked itself.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from bench.connection import Connection
+from bench.place import ORCHBOARD, ROOT, SECRET
+from bench.server import free_port
+from bench.start import first_answer_ms
+from orchboard.store.embedded import EmbeddedPostgres
+
+STARTS = 11
+ONE_FILE = ROOT / "dist/orchboard"
+
+
+def main() -> None:
+    """Measure, and print a line for each."""
+    with TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        server = EmbeddedPostgres.start(Path(place) / "data", watch=False)
+        try:
+            environment = {**os.environ, "POSTGRES": server.url, "XDG_CACHE_HOME": f"{place}/cache"}
+            first = _elapsed_ms(lambda: _run_version(ONE_FILE, environment))
+            print(f"dist/orchboard, first start: --version {first:.0f} ms")
+            for program in (
+                ONE_FILE,
+                ROOT / "dist/orchboard-slim",
+                ROOT / "dist/orchboard-dir/orchboard",
+                Path(ORCHBOARD),
+            ):
+                print(_line(program, environment), flush=True)
+        finally:
+            server.stop()
+
+
+def _line(program: Path, environment: Mapping[str, str]) -> str:
+    size = program if program.parent == ROOT / "dist" else program.parent
+    files = [size] if size.is_file() else [path for path in size.rglob("*") if not path.is_symlink()]
+    megabytes = sum(path.stat().st_size for path in files) / 1e6
+    _run_version(program, environment)
+    version = median(_elapsed_ms(lambda: _run_version(program, environment)) for _ in range(STARTS))
+    answers = [first_answer_ms(environment, "/api/regions", str(program)) for _ in range(STARTS + 1)][1:]
+    rss, pss = _memory_mb(program, environment)
+    return (
+        f"{program.relative_to(ROOT)}: {megabytes:.0f} MB, --version {version:.0f} ms, "
+        f"first 200 {median(answers):.0f} ms ({min(answers):.0f} to {max(answers):.0f}), "
+        f"RSS {rss:.0f} MB, PSS {pss:.0f} MB"
+    )
+
+
+def _run_version(program: Path, environment: Mapping[str, str]) -> None:
+    subprocess.run([program, "--version"], env=environment, stdout=subprocess.DEVNULL, check=True)
+
+
+def _elapsed_ms(call: Callable[[], None]) -> float:
+    began_at = time.perf_counter()
+    call()
+    return (time.perf_counter() - began_at) * 1e3
+
+
+def _memory_mb(program: Path, environment: Mapping[str, str]) -> tuple[float, float]:
+    """RSS and PSS of a server that has answered a question of each kind."""
+    settings = {"SECRET": SECRET, "PORT": str(port := free_port()), "LOG_LEVEL": "warn"}
+    with subprocess.Popen(
+        [program, "serve"], env={**environment, **settings}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as server:
+        assert server.stdout
+        server.stdout.readline()
+        with Connection(port) as connection:
+            for path in ("/api/aggregated_stats", "/api/regions", "/api/pipelines", "/"):
+                connection.get(path)
+        rollup = Path(f"/proc/{server.pid}/smaps_rollup").read_text()
+        kilobytes = {line.split(":")[0]: line.split()[1] for line in rollup.splitlines()[1:]}
+        server.send_signal(signal.SIGTERM)
+    return float(kilobytes["Rss"]) / 1e3, float(kilobytes["Pss"]) / 1e3
+
+
+if __name__ == "__main__":
+    main()
