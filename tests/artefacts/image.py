@@ -67,7 +67,9 @@ def _tar(files: dict[str, bytes]) -> bytes:
 
 
 def _revision() -> str:
-    told = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    told = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
     return told.stdout.strip() or "unknown"
 
 

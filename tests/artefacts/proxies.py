@@ -141,7 +141,12 @@ def orchboard(place: Path, environment: Mapping[str, str]) -> Iterator[int]:
 def _running(
     command: list[str | Path], port: int, place: Path, variables: Mapping[str, str] | None = None
 ) -> Iterator[None]:
-    environment = {**os.environ, "HOME": str(place), "XDG_DATA_HOME": str(place / ".local/share"), **(variables or {})}
+    environment = {
+        **os.environ,
+        "HOME": str(place),
+        "XDG_DATA_HOME": str(place / ".local/share"),
+        **(variables or {}),
+    }
     with open(place / "said", "wb") as said:
         program = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment, cwd=place

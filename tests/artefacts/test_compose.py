@@ -24,7 +24,9 @@ def docker() -> Iterator[Engine]:
     """An engine with both images, in a network of its own."""
     with engine(own_network=True) as running:
         running.load(SUITES[0])
-        running.docker("build", "--network=none", "--tag=postgres:17", "/project/tests/artefacts/postgres_image")
+        running.docker(
+            "build", "--network=none", "--tag=postgres:17", "/project/tests/artefacts/postgres_image"
+        )
         yield running
 
 
@@ -56,7 +58,10 @@ def test_compose_publishes_on_loopback_only_and_keeps_postgres_inside(docker: En
         for service in ("orchboard", "postgres")
         for container in [compose(docker, "ps", "--quiet", service)]
     }
-    assert published == {"orchboard": {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}, "postgres": {}}
+    assert published == {
+        "orchboard": {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]},
+        "postgres": {},
+    }
     assert docker.docker("network", "inspect", "--format={{.Internal}}", "orchboard_database") == "true"
 
 

@@ -49,7 +49,13 @@ def container(
     name = f"orchboard-{port}"
     variables = {"HOST": "127.0.0.1", "PORT": str(port), "LOG_LEVEL": "warn", **environment}
     given = [f"--env={variable}={value}" for variable, value in variables.items()]
-    run = ("run", "--detach", "--network=host", f"--name={name}", f"--volume={directory or name}:/var/lib/orchboard")
+    run = (
+        "run",
+        "--detach",
+        "--network=host",
+        f"--name={name}",
+        f"--volume={directory or name}:/var/lib/orchboard",
+    )
     docker.docker(*run, *given, *CONFINED, *options, "orchboard", *arguments)
     try:
         wait_until(lambda: "orchboard is at" in docker.docker("logs", name) or not is_running(docker, name))
@@ -100,9 +106,9 @@ def test_a_container_serves_from_one_volume_without_privileges(docker: Engine) -
             refused = docker.command("docker", "exec", name, "python", "-c", write.format(directory))
             done = subprocess.run(refused, capture_output=True, text=True, check=False)
             assert "Read-only file system" in done.stderr
-        assert docker.docker("exec", name, "orchboard", "post", "--example", f"--url={url_of(name)}").startswith(
-            "stored 1\n"
-        )
+        assert docker.docker(
+            "exec", name, "orchboard", "post", "--example", f"--url={url_of(name)}"
+        ).startswith("stored 1\n")
         secret = docker.docker("exec", name, "orchboard", "secret", "--show")
         began = time.monotonic()
         docker.docker("stop", name)
@@ -116,7 +122,12 @@ def test_a_container_serves_from_one_volume_without_privileges(docker: Engine) -
 
 
 def test_the_health_check_tells_whether_the_server_answers(docker: Engine, tcp_server: str) -> None:
-    quickly = ("--health-interval=500ms", "--health-timeout=2s", "--health-retries=1", "--health-start-period=0s")
+    quickly = (
+        "--health-interval=500ms",
+        "--health-timeout=2s",
+        "--health-retries=1",
+        "--health-start-period=0s",
+    )
     with container(docker, *quickly, environment={"POSTGRES": tcp_server}) as name:
         health = lambda: docker.docker("inspect", "--format={{.State.Health.Status}}", name)  # noqa: E731
         wait_until(lambda: health() == "healthy")
