@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.artefacts.docker import SUITES, Engine, engine
+from tests.artefacts.docker import PROJECT, SUITES, Engine, engine
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -76,6 +76,18 @@ def test_compose_confines_both_containers(docker: Engine) -> None:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert "Read-only file system" in written.stderr
+
+
+@pytest.mark.full
+def test_a_lost_password_of_postgres_is_replaced_as_documented(docker: Engine) -> None:
+    compose(docker, "up", "--detach", "--wait", "--no-build")
+    compose(docker, "down")
+    docker.docker("volume", "rm", "--force", "orchboard_database-url")
+    compose(docker, "up", "--detach", "--wait", "--no-build")
+    documented = (PROJECT / "docs/deploy.md").read_text("utf-8")
+    [command] = re.findall(r"`(docker compose exec postgres .*ALTER ROLE.*)`\.", documented)
+    in_the_project(docker, command)
+    assert in_the_project(docker, "docker compose exec orchboard orchboard get regions")
 
 
 def in_the_project(docker: Engine, line: str) -> str:

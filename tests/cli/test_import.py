@@ -234,6 +234,13 @@ def test_a_file_of_another_format_is_refused(
     assert "it is no backup, NDJSON, JSON, Parquet, or CSV" in done.err
 
 
+def test_a_csv_file_with_other_separators_is_refused(
+    orchboard: Orchboard, database_url: str, write: Callable[..., str]
+) -> None:
+    done = orchboard("import", write(b"region;orchestrator\nMDW;0xaa\n"), POSTGRES=database_url)
+    assert done.status == 1 and "columns are separated by commas" in done.err
+
+
 def test_parquet_without_its_extra_names_it(
     orchboard: Orchboard, database_url: str, write: Callable[..., str]
 ) -> None:

@@ -6,8 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.artefacts.tools import tool
-from tests.connect.test_monitoring import ALERTS, METRICS, REMEDY
+from tests.connect.pages import find
+from tests.connect.test_monitoring import ALERTS, METRICS
 
 CONTRIB = Path(__file__).parent.parent.parent / "contrib"
 RULES = (CONTRIB / "prometheus/orchboard.rules.yml").read_text()
@@ -41,9 +41,7 @@ tests:
 
 
 def promtool(*words: str | Path) -> str:
-    done = subprocess.run(
-        [tool("promtool", remedy=REMEDY), *words], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([find("promtool"), *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

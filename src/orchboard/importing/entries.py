@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from orchboard.errors import BadInputError
-from orchboard.parsing import SentStats
+from orchboard.stats import Stats
 
 _UTF8_MARK = b"\xef\xbb\xbf"
 _PARQUET = b"PAR1"
@@ -27,12 +27,9 @@ _TRUTHS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": 
 
 # What a cell of a table holds, by the column's name; text in columns that are not named here.
 _JSON_COLUMNS = frozenset(("errors", "payload"))
-_NUMBERS = frozenset(
-    name
-    for name, field in SentStats.__annotations__.items()
-    if field in (float | None, SentStats.__annotations__["timestamp"])
-)
-_TRUTH_COLUMNS = frozenset(("model_is_warm",))
+_ZEROS = dict(zip(Stats.__struct_fields__, Stats.__struct_defaults__, strict=True))
+_NUMBERS = frozenset(name for name, zero in _ZEROS.items() if type(zero) in (int, float))
+_TRUTH_COLUMNS = frozenset(name for name, zero in _ZEROS.items() if type(zero) is bool)
 
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_items = msgspec.json.Decoder(list[Raw]).decode
@@ -117,6 +114,8 @@ def _read_csv(file: IO[bytes]) -> Iterator[Entry]:
     csv.field_size_limit(sys.maxsize)
     rows = csv.reader(io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline=""), strict=True)
     names = [name.strip() for name in next(rows)]
+    if "orchestrator" not in names:
+        raise BadInputError("its header names no column orchestrator; columns are separated by commas")
     while True:
         where = f"line {rows.line_num + 1}"
         try:

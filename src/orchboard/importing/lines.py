@@ -23,7 +23,7 @@ _JSON_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 class _Head(Struct):
     """What is looked at before a result is parsed."""
 
-    event_time: Any = None
+    event_time: Any = UNSET
     payload: Raw | UnsetType = UNSET
     region: Any = None
     orchestrator: Any = None
@@ -83,7 +83,7 @@ def _without_head(entry: Entry) -> tuple[bytes, datetime | None]:
         payload = b"" if head.payload is UNSET else bytes(head.payload)
         is_nested = payload.startswith(b"{")
         is_without_region = not head.region and entry.region
-        if not is_nested and head.event_time is None and not is_without_region:
+        if not is_nested and head.event_time is UNSET and not is_without_region:
             return body, None
         members = _decode_members(payload if is_nested else body)
     except msgspec.ValidationError:
@@ -99,7 +99,7 @@ def _without_head(entry: Entry) -> tuple[bytes, datetime | None]:
 
 
 def _parse_event_time(value: Any) -> datetime | None:
-    if value is None:
+    if value is None or value is UNSET:
         return None
     if isinstance(value, str) and _JSON_NUMBER.fullmatch(value):
         value = float(value)
