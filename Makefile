@@ -111,8 +111,8 @@ IMAGE_SOURCES := Dockerfile .dockerignore pyproject.toml README.md LICENSE requi
 dist/image-root/%.tar: $(IMAGE_SOURCES) | $(DEV_STAMP)
 	@$(BIN)/python -m tests.artefacts.image $*
 
-# `docker build .` needs Docker Hub; this needs Debian's packages, debootstrap and root.
-image-root: dist/image-root/trixie.tar  ## the image, by a Docker Engine in a root directory of Debian: a minute (needs root, debootstrap and the network)
+# `docker build .` needs Docker Hub; this needs Debian's packages, debootstrap and root. The second Debian is for the full set of tests.
+image-root: dist/image-root/trixie.tar $(if $(filter full,$(ARTEFACTS)),dist/image-root/bookworm.tar)  ## the image, by a Docker Engine in a root directory of Debian: a minute or two (needs root, debootstrap and the network)
 
 format: $(DEV_STAMP)  ## is the code formatted?
 	@$(BIN)/ruff format --check .
