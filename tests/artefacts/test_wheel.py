@@ -29,8 +29,8 @@ pytestmark = pytest.mark.timeout(600)
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
-# They read no database: `simulate live` posts to a server, and the spool is a file.
-CLIENT_COMMANDS = {"post", "get", "secret", "simulate", "completion", "spool"}
+# They read no database: `simulate live` posts to a server, `diff` reads two, and the spool is a file.
+CLIENT_COMMANDS = {"post", "get", "secret", "simulate", "completion", "spool", "diff"}
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +134,7 @@ def test_every_command_explains_itself_without_an_extra(base: Path, tmp_path: Pa
 CALLS = {
     "region": "list", "tester": "list", "migrate": "up", "rollups": "verify", "backup": "file", "restore": "file", "import": "file",
     "simulate": "load",
+    "mirror": "http://127.0.0.1:1",
 }  # fmt: skip
 
 
