@@ -18,7 +18,7 @@ BINARY_STAMP := .venv/binary/stamp
 SITE_STAMP := .venv/site.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo test test-artefacts test-databases bench bench-full chaos audit vercel binary check format lint types imports docs site site-serve lock wheel clean
+.PHONY: help env serve demo test test-artefacts test-databases bench bench-full chaos audit vercel binary image-root check format lint types imports docs site site-serve lock wheel clean
 
 help:  ## these lines
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -78,14 +78,13 @@ chaos: $(DEV_STAMP)  ## every promise of trust, on real servers that are killed:
 
 # The newest version that all of whose dependencies are published; none of it is part of the program.
 VERCEL_CLI := 60.1.3
-VERCEL := .venv/vercel/node_modules/.bin/vercel
+VERCEL := .venv/vercel-$(VERCEL_CLI)/node_modules/.bin/vercel
 VERCEL_CONFIG := dist/vercel/function/.vc-config.json
 
-$(VERCEL): Makefile $(DEV_STAMP)
-	@npm install --silent --no-audit --no-fund --no-save --prefix .venv/vercel vercel@$(VERCEL_CLI)
-	@touch $@
+$(VERCEL): | $(DEV_STAMP)
+	@npm install --silent --no-audit --no-fund --no-save --prefix .venv/vercel-$(VERCEL_CLI) vercel@$(VERCEL_CLI)
 
-$(VERCEL_CONFIG): $(VERCEL) vercel.json pyproject.toml requirements/server.lock $(wildcard contrib/vercel/*) $(shell find src -type f -not -name '*.pyc')
+$(VERCEL_CONFIG): vercel.json pyproject.toml requirements/server.lock $(wildcard contrib/vercel/*) $(shell find src -type f -not -name '*.pyc') | $(VERCEL)
 	@$(BIN)/python contrib/vercel/build.py $(VERCEL) $(BIN)/uv
 
 vercel: $(VERCEL_CONFIG)  ## the function that Vercel would build, in dist/vercel/function (needs npm, Python 3.12, the network)
@@ -106,11 +105,22 @@ dist/orchboard: $(BINARY_STAMP) $(BINARY_SOURCES)
 
 binary: dist/orchboard  ## the program without Python: dist/orchboard, -slim, -dir and the tarball (needs binutils)
 
+# What the Dockerfile copies, and what builds it.
+IMAGE_SOURCES := Dockerfile .dockerignore pyproject.toml README.md LICENSE requirements/run.lock requirements/build.lock tests/artefacts/image.py tests/artefacts/docker.py $(shell find src -name '*.py' -o -name '*.sql' -o -path 'src/orchboard/web/*' -type f)
+
+dist/image-root/%.tar: $(IMAGE_SOURCES) | $(DEV_STAMP)
+	@$(BIN)/python -m tests.artefacts.image $*
+
+# `docker build .` needs Docker Hub; this needs Debian's packages, debootstrap and root.
+image-root: dist/image-root/trixie.tar  ## the image, by a Docker Engine in a root directory of Debian: a minute (needs root, debootstrap and the network)
+
 format: $(DEV_STAMP)  ## is the code formatted?
 	@$(BIN)/ruff format --check .
 
-lint: $(DEV_STAMP)  ## ruff over the code, squawk over our own migrations
+lint: $(DEV_STAMP)  ## ruff over the code, squawk over our own migrations, hadolint over Dockerfile, actionlint over workflows
 	@$(BIN)/ruff check .
+	@$(BIN)/hadolint Dockerfile
+	@$(BIN)/actionlint
 	@$(BIN)/squawk --config .squawk.toml $(filter-out $(wildcard src/orchboard/store/migrations/[123]_*),$(wildcard src/orchboard/store/migrations/*.up.sql))
 
 types: $(DEV_STAMP)  ## strict types

@@ -9,10 +9,17 @@ import os
 import runpy
 import shutil
 import sys
+from collections.abc import Mapping
+from multiprocessing import spawn
 from pathlib import Path
+from typing import Any
 
 # Set by the one-file launcher: its own path. A restart starts that file, which may be a newer version by then.
 PROGRAM = "ORCHBOARD_PROGRAM"
+
+# What multiprocessing tells a worker to import from.
+_OF_THE_SUPERVISOR = {"sys_path", "init_main_from_path", "init_main_from_name"}
+_prepare = spawn.prepare
 
 
 def restore_environment() -> None:
@@ -31,6 +38,11 @@ def path_as_called() -> str:
     return str(Path(called if os.sep in called else shutil.which(called) or sys.executable).absolute())
 
 
+def prepare_worker(data: Mapping[str, Any]) -> None:
+    """Prepare a worker. It imports from its own directory: the supervisor may be of another version."""
+    _prepare({name: value for name, value in data.items() if name not in _OF_THE_SUPERVISOR})
+
+
 def main() -> None:
     """Run the file, the worker or the command that the arguments ask for."""
     restore_environment()
@@ -39,6 +51,7 @@ def main() -> None:
         runpy.run_path(sys.argv[0], run_name="__main__")
         return
     sys.argv[0] = path_as_called()
+    spawn.prepare = prepare_worker
     multiprocessing.freeze_support()
     multiprocessing.set_executable(sys.argv[0])  # a new worker is of the version that is installed by then
     from orchboard.cli import main as run

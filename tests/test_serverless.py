@@ -152,6 +152,8 @@ def test_a_missing_or_old_schema_is_a_clear_503_until_somebody_migrates(
     for answer in asked:
         assert answer.status == 503
         assert b"orchboard migrate up" in answer.data
+    logged = "".join(capfd.readouterr())
+    assert "schema is missing or old: run `orchboard migrate up`" in logged
     assert run(fetch_schema_version(connect)).version == version
     run(migrate_to(connect))
     assert client.post_stats(ai()).data == b"ok"
@@ -230,6 +232,19 @@ def test_a_database_that_hangs_is_503_within_what_a_tester_waits(client: Client,
     with locked(database_url, "events"):
         began_at = time.monotonic()
         assert client.post_stats(ai()).status == 503
+        assert time.monotonic() - began_at < 8
+
+
+def test_one_delay_after_the_other_is_503_within_what_a_tester_waits(
+    client: Client, database_url: str
+) -> None:
+    """First the regions can't be read, then the result can't be stored."""
+    with locked(database_url, "events"), ThreadPoolExecutor(1) as pool:
+        began_at = time.monotonic()
+        with locked(database_url, "regions"):
+            posting = pool.submit(client.post_stats, ai())
+            time.sleep(4)
+        assert posting.result().status == 503
         assert time.monotonic() - began_at < 8
 
 

@@ -34,9 +34,7 @@ def build(vercel: Path, uv: Path) -> None:
             shutil.copy(ROOT / name, _PROJECT / name)
     # What `vercel link` writes for a project with an account.
     (_PROJECT / ".vercel").mkdir()
-    (_PROJECT / ".vercel/project.json").write_text(
-        json.dumps({"projectId": "x", "orgId": "x", "settings": {"framework": "python"}})
-    )
+    (_PROJECT / ".vercel/project.json").write_text('{"projectId": "x", "orgId": "x", "settings": {}}')
     python = find_python(uv)
     subprocess.run(
         [vercel, "build", "--yes", "--token", "x"],

@@ -240,7 +240,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SHORT_WAY", "short_way", "on", "", _on_or_off,
             "Whether questions and results bypass the application's stack. off only costs speed."),
     Setting("ORCHBOARD_URL", "orchboard_url", "http://127.0.0.1:8080", "URL", _text,
-            "Where `post`, `get` and `simulate live` find the server, unless --url says so."),
+            "Where `post`, `get`, `diff` and `simulate live` find the server, unless they are told."),
     Setting("ORCHBOARD_TESTER", "orchboard_tester", "", "name", _text,
             "The tester that `post` sends as; SECRET is then the key that `orchboard tester add` gave it."),
     Setting("ORCHBOARD_COMMAND", "orchboard_command", "", "command", _text,

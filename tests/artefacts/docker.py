@@ -25,7 +25,7 @@ SUITES = ("trixie", "bookworm")
 _PACKAGES = ("docker.io", "docker-cli", "docker-buildx", "docker-compose", "iptables")
 
 # Everything that is mounted is seen by the engine alone, and gone when it ends. A pivot, since runc mounts the root
-# again, which must be a mount for that. "$1": the root; "$2": the engine's data; "$3": the project.
+# again, which must be a mount for that. "$1": the root; "$2": the engine's data; "$3": its volumes; "$4": the project.
 _START = """
 set -e
 mkdir -p "$2/upper" "$2/work" "$2/root" "$2/data"
@@ -38,10 +38,13 @@ mount -t tmpfs tmpfs run
 cp -L /etc/resolv.conf etc/resolv.conf
 mkdir -p data project old
 mount --bind "$2/data" data
-mount --bind -o ro "$3" project
+mkdir -p data/lib/volumes
+mount --bind data/lib data/lib # the engine would, and cover what is mounted in it
+mount --bind "$3" data/lib/volumes
+mount --bind -o ro "$4" project
 pivot_root . old
 umount -l /old
-shift 3
+shift 4
 exec /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root "$@"
 """
 
@@ -91,9 +94,12 @@ def engine(*, own_network: bool = False) -> Iterator[Engine]:
     root = kept_root("trixie", *_PACKAGES)
     IMAGES.mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(prefix="orchboard-engine-", dir=in_memory() or IMAGES))
+    volumes = Path(
+        tempfile.mkdtemp(prefix=".volumes-", dir=IMAGES)
+    )  # on a disk: without one there is no spool
     log = place / "log"
     network = [] if own_network else ["--bridge=none", "--iptables=false", "--ip6tables=false"]
-    inner = ["sh", "-c", _START, "sh", root, place, PROJECT]
+    inner: list[str | Path] = ["sh", "-c", _START, "sh", root, place, volumes, PROJECT]
     dockerd = [
         *("dockerd", "--data-root=/data/lib", "--exec-root=/run/engine", "--pidfile=/run/engine.pid"),
         *("--exec-opt=native.cgroupdriver=cgroupfs", *network),
@@ -116,4 +122,5 @@ def engine(*, own_network: bool = False) -> Iterator[Engine]:
     finally:
         outer.kill()  # and everything in its namespace
         outer.wait()
-        shutil.rmtree(place, ignore_errors=True)
+        for directory in (place, volumes):
+            shutil.rmtree(directory, ignore_errors=True)

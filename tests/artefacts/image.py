@@ -1,15 +1,22 @@
 """`python -m tests.artefacts.image SUITE...` builds the Dockerfile on each Debian into dist/image-root/SUITE.tar."""
 
+import io
 import os
+import socket
+import statistics
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from tests.artefacts.docker import IMAGES, PROJECT, Engine, engine
+from tests.artefacts.postgres import postgres_on_tcp
 from tests.artefacts.roots import kept_root
+from tests.waiting import wait_until
 
 
 def build(docker: Engine, suite: str) -> None:
@@ -54,9 +61,6 @@ def _add_certificate(docker: Engine, name: str, certificate: Path) -> None:
 
 
 def _tar(files: dict[str, bytes]) -> bytes:
-    import io
-    import tarfile
-
     held = io.BytesIO()
     with tarfile.open(fileobj=held, mode="w") as archive:
         for name, content in files.items():
@@ -67,8 +71,36 @@ def _tar(files: dict[str, bytes]) -> bytes:
 
 
 def _revision() -> str:
-    told = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    told = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
     return told.stdout.strip() or "unknown"
+
+
+def measure(docker: Engine) -> str:
+    """How soon a container answers on a database that is ready, and what memory it then has."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with postgres_on_tcp() as database:
+        variables = [f"--env=POSTGRES={database}", f"--env=PORT={url.rpartition(':')[2]}"]
+        container = docker.docker("create", "--network=host", "--env=HOST=127.0.0.1", *variables, "orchboard")
+        took_s = []
+        for _ in range(6):
+            began = time.monotonic()
+            docker.docker("start", container)
+            wait_until(lambda: _answers(f"{url}/api/aggregated_stats"))
+            took_s.append(time.monotonic() - began)
+            used = docker.docker("stats", "--no-stream", "--format={{.MemUsage}}", container).split()[0]
+            docker.docker("stop", container)
+    # The first start migrated the database.
+    return f"the first 200 after {statistics.median(took_s[1:]):.2f} s (median of 5), memory {used}"
+
+
+def _answers(url: str) -> bool:
+    try:
+        return urllib3.request("GET", url, retries=False, timeout=5).status == 200
+    except urllib3.exceptions.HTTPError:
+        return False
 
 
 def main(suites: list[str]) -> None:
@@ -83,8 +115,11 @@ def main(suites: list[str]) -> None:
                 with fresh.open("wb") as file:
                     subprocess.run(saving, stdout=file, check=True)
                 fresh.rename(IMAGES / f"{suite}.tar")
+                archived_s = time.monotonic() - began
                 size = int(docker.docker("image", "inspect", "--format={{.Size}}", "orchboard")) / 1e6
-                print(f"{suite}: an image of {size:.0f} MB in {time.monotonic() - began:.0f} s", flush=True)
+                print(
+                    f"{suite}: an image of {size:.0f} MB in {archived_s:.0f} s; {measure(docker)}", flush=True
+                )
     except (pytest.skip.Exception, AssertionError) as error:
         sys.exit(f"image-root: {error}")
 

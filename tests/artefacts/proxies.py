@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from msgspec import Struct
 
 from tests.artefacts.tools import tool
 from tests.conftest import SECRET
+from tests.waiting import wait_until
 
 CONTRIB = Path(__file__).parent.parent.parent / "contrib"
 
@@ -121,7 +123,24 @@ def caddy(place: Path, upstream: int) -> Iterator[Proxy]:
     file = place / "Caddyfile"
     file.write_text(replaced((CONTRIB / "caddy/Caddyfile").read_text(), words))
     with _running([program, "run", "--config", file, "--adapter", "caddyfile"], https, place):
-        yield Proxy(http, https, place / ".local/share/caddy/pki/authorities/local/root.crt")
+        proxy = Proxy(http, https, place / ".local/share/caddy/pki/authorities/local/root.crt")
+        _wait_for_certificate(proxy)
+        yield proxy
+
+
+def _wait_for_certificate(proxy: Proxy) -> None:
+    """Caddy listens before it has one."""
+
+    def is_shown() -> bool:
+        try:
+            context = ssl.create_default_context(cafile=proxy.certificate)
+            end = socket.create_connection(("127.0.0.1", proxy.https), timeout=5)
+            context.wrap_socket(end, server_hostname="localhost").close()
+        except OSError:
+            return False
+        return True
+
+    wait_until(is_shown)
 
 
 @contextmanager
@@ -141,7 +160,12 @@ def orchboard(place: Path, environment: Mapping[str, str]) -> Iterator[int]:
 def _running(
     command: list[str | Path], port: int, place: Path, variables: Mapping[str, str] | None = None
 ) -> Iterator[None]:
-    environment = {**os.environ, "HOME": str(place), "XDG_DATA_HOME": str(place / ".local/share"), **(variables or {})}
+    environment = {
+        **os.environ,
+        "HOME": str(place),
+        "XDG_DATA_HOME": str(place / ".local/share"),
+        **(variables or {}),
+    }
     with open(place / "said", "wb") as said:
         program = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment, cwd=place

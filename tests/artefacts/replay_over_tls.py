@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "conformance"))
-import replay
+import replay  # type: ignore[import-not-found] # found by that path
 
 Answer = tuple[int, dict[str, str], str]
 
@@ -69,7 +69,7 @@ _DROPPED = {"accept-encoding", "connection", "content-length", "transfer-encodin
 def _curl(certificate: str, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
     with tempfile.TemporaryDirectory() as place:
         head, content = Path(place, "head"), Path(place, "content")
-        words = ["curl", "--silent", "--http2", "--path-as-is", "--globoff", "--cacert", certificate, "--max-time", "60",
+        words: list[str | Path] = ["curl", "--silent", "--http2", "--path-as-is", "--globoff", "--cacert", certificate, "--max-time", "60",
                  "--dump-header", head, "--output", content, "--write-out", "%{http_version} %{http_code}"]  # fmt: skip
         words += ["--head"] if method == "HEAD" else ["--request", method]
         for name, value in headers.items():

@@ -117,7 +117,8 @@ def test_the_slim_program_says_what_it_lacks(debian: Machine, words: tuple[str, 
 def test_the_document_and_the_completions_are_inside(debian: Machine) -> None:
     assert '"openapi": "3.1' in debian.run(DIRECTORY, "openapi")
     for shell in ("bash", "zsh", "fish"):
-        assert all(name in debian.run(DIRECTORY, "completion", shell) for name in COMMANDS)
+        script = debian.run(DIRECTORY, "completion", shell)
+        assert all(name in script for name in COMMANDS)
 
 
 def test_the_tarball_has_all_that_a_machine_needs() -> None:

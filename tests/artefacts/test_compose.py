@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.artefacts.docker import SUITES, Engine, engine
+from tests.artefacts.docker import PROJECT, SUITES, Engine, engine
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -24,7 +24,9 @@ def docker() -> Iterator[Engine]:
     """An engine with both images, in a network of its own."""
     with engine(own_network=True) as running:
         running.load(SUITES[0])
-        running.docker("build", "--network=none", "--tag=postgres:17", "/project/tests/artefacts/postgres_image")
+        running.docker(
+            "build", "--network=none", "--tag=postgres:17", "/project/tests/artefacts/postgres_image"
+        )
         yield running
 
 
@@ -56,7 +58,10 @@ def test_compose_publishes_on_loopback_only_and_keeps_postgres_inside(docker: En
         for service in ("orchboard", "postgres")
         for container in [compose(docker, "ps", "--quiet", service)]
     }
-    assert published == {"orchboard": {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}, "postgres": {}}
+    assert published == {
+        "orchboard": {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]},
+        "postgres": {},
+    }
     assert docker.docker("network", "inspect", "--format={{.Internal}}", "orchboard_database") == "true"
 
 
@@ -71,6 +76,18 @@ def test_compose_confines_both_containers(docker: Engine) -> None:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert "Read-only file system" in written.stderr
+
+
+@pytest.mark.full
+def test_a_lost_password_of_postgres_is_replaced_as_documented(docker: Engine) -> None:
+    compose(docker, "up", "--detach", "--wait", "--no-build")
+    compose(docker, "down")
+    docker.docker("volume", "rm", "--force", "orchboard_database-url")
+    compose(docker, "up", "--detach", "--wait", "--no-build")
+    documented = (PROJECT / "docs/deploy.md").read_text("utf-8")
+    [command] = re.findall(r"`(docker compose exec postgres .*ALTER ROLE.*)`\.", documented)
+    in_the_project(docker, command)
+    assert in_the_project(docker, "docker compose exec orchboard orchboard get regions")
 
 
 def in_the_project(docker: Engine, line: str) -> str:

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import urllib3
@@ -49,24 +50,29 @@ def container(
     name = f"orchboard-{port}"
     variables = {"HOST": "127.0.0.1", "PORT": str(port), "LOG_LEVEL": "warn", **environment}
     given = [f"--env={variable}={value}" for variable, value in variables.items()]
-    run = ("run", "--detach", "--network=host", f"--name={name}", f"--volume={directory or name}:/var/lib/orchboard")
+    run = (
+        "run",
+        "--detach",
+        "--network=host",
+        f"--name={name}",
+        f"--volume={directory or name}:/var/lib/orchboard",
+    )
     docker.docker(*run, *given, *CONFINED, *options, "orchboard", *arguments)
     try:
         wait_until(lambda: "orchboard is at" in docker.docker("logs", name) or not is_running(docker, name))
         yield name
     finally:
-        docker.docker("rm", "--force", "--volumes", name)
+        docker.docker("rm", "--force", name)
         docker.docker("volume", "rm", "--force", name)
 
 
 def is_running(docker: Engine, name: str) -> bool:
-    return inspect(docker, name)["State"]["Running"] is True
+    return bool(inspect(docker, name)["State"]["Running"])
 
 
-def inspect(docker: Engine, name: str) -> "dict[str, dict[str, object]]":
-    [found] = json.loads(docker.docker("inspect", name))
-    assert isinstance(found, dict)
-    return found
+def inspect(docker: Engine, name: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = json.loads(docker.docker("inspect", name))
+    return found[0]
 
 
 def url_of(name: str) -> str:
@@ -100,9 +106,9 @@ def test_a_container_serves_from_one_volume_without_privileges(docker: Engine) -
             refused = docker.command("docker", "exec", name, "python", "-c", write.format(directory))
             done = subprocess.run(refused, capture_output=True, text=True, check=False)
             assert "Read-only file system" in done.stderr
-        assert docker.docker("exec", name, "orchboard", "post", "--example", f"--url={url_of(name)}").startswith(
-            "stored 1\n"
-        )
+        assert docker.docker(
+            "exec", name, "orchboard", "post", "--example", f"--url={url_of(name)}"
+        ).startswith("stored 1\n")
         secret = docker.docker("exec", name, "orchboard", "secret", "--show")
         began = time.monotonic()
         docker.docker("stop", name)
@@ -116,9 +122,17 @@ def test_a_container_serves_from_one_volume_without_privileges(docker: Engine) -
 
 
 def test_the_health_check_tells_whether_the_server_answers(docker: Engine, tcp_server: str) -> None:
-    quickly = ("--health-interval=500ms", "--health-timeout=2s", "--health-retries=1", "--health-start-period=0s")
+    quickly = (
+        "--health-interval=500ms",
+        "--health-timeout=2s",
+        "--health-retries=1",
+        "--health-start-period=0s",
+    )
     with container(docker, *quickly, environment={"POSTGRES": tcp_server}) as name:
-        health = lambda: docker.docker("inspect", "--format={{.State.Health.Status}}", name)  # noqa: E731
+
+        def health() -> str:
+            return docker.docker("inspect", "--format={{.State.Health.Status}}", name)
+
         wait_until(lambda: health() == "healthy")
         pid = int(docker.docker("inspect", "--format={{.State.Pid}}", name))
         with frozen(host_pid(docker, pid)):
@@ -144,10 +158,11 @@ def docker_processes() -> Iterator[list[int]]:
         yield [int(pid) for pid in line.split()[1:]]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("user", ["1234", "1234:1234"])
 def test_any_user_id_may_run_it(docker: Engine, tcp_server: str, user: str) -> None:
     """`1234` is in group 0, which may write in a new volume; `1234:1234` needs a directory that is its own."""
-    directory = "/data/of-1234" if ":" in user else ""
+    directory = "/data/lib/volumes/of-1234" if ":" in user else ""
     if directory:
         docker.run("install", "--directory", "--owner=1234", "--group=1234", directory)
     with container(
@@ -160,6 +175,7 @@ def test_any_user_id_may_run_it(docker: Engine, tcp_server: str, user: str) -> N
         assert posted.startswith("stored 1\n")
 
 
+@pytest.mark.full
 def test_the_embedded_database_refuses_a_user_without_a_name(docker: Engine) -> None:
     with container(docker, "--user=1234", environment={}) as name:
         assert "User id 1234 has no name" in everything_logged(docker, name)
@@ -171,6 +187,7 @@ def everything_logged(docker: Engine, name: str) -> str:
     ).stdout  # fmt: skip
 
 
+@pytest.mark.full
 def test_a_signal_restarts_the_server_without_closing_the_port(docker: Engine, tcp_server: str) -> None:
     with container(docker, environment={"POSTGRES": tcp_server}) as name:
         docker.docker("kill", "--signal=HUP", name)
@@ -186,7 +203,6 @@ def test_the_image_declares_how_it_is_run(docker: Engine) -> None:
     )  # fmt: skip
     assert (config["Volumes"], config["ExposedPorts"]) == ({"/var/lib/orchboard": {}}, {"8080/tcp": {}})
     labels = config["Labels"]
-    assert isinstance(labels, dict)
     assert {name.rpartition(".")[2] for name in labels} == {
         "title", "description", "licenses", "source", "version", "revision",
     }  # fmt: skip

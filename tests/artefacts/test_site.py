@@ -14,7 +14,16 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.artefacts.tools import tool
 
 SITE = Path(__file__).parents[2] / "dist/site"
-PAGES = ("", "install/", "operations/", "api/", "leaderboard-serverless/", "faq/", "architecture/", "changelog/")
+PAGES = (
+    "",
+    "install/",
+    "operations/",
+    "api/",
+    "leaderboard-serverless/",
+    "faq/",
+    "architecture/",
+    "changelog/",
+)
 
 
 class Quiet(SimpleHTTPRequestHandler):

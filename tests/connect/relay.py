@@ -1,7 +1,8 @@
-"""A proxy in front of a server that loses answers on their way back."""
+"""A proxy in front of a server that is busy at first, and loses answers on their way back."""
 
 import http.client
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.message import Message
@@ -12,10 +13,14 @@ from msgspec import Struct
 
 
 class Sent(Struct):
-    """A request that came through."""
+    """A request that came to the proxy.
+
+    at_s -- when, on a clock that only goes forward
+    """
 
     headers: Message
     body: bytes
+    at_s: float
 
 
 class Relay:
@@ -27,10 +32,11 @@ class Relay:
 
 
 @contextmanager
-def relay(upstream: str, *, lost: int) -> Iterator[Relay]:
-    """A proxy that forwards every POST, and closes the connection instead of returning the first answers.
+def relay(upstream: str, *, busy: int = 0, lost: int = 0) -> Iterator[Relay]:
+    """A proxy that forwards POSTs.
 
-    lost -- how many answers
+    busy -- how many it answers 503 itself, with a Retry-After of 2 seconds, before it forwards any
+    lost -- of how many after those the server's answer is lost: the connection is closed in its place
     """
     host = urlsplit(upstream).netloc
     requests: list[Sent] = []
@@ -38,13 +44,19 @@ def relay(upstream: str, *, lost: int) -> Iterator[Relay]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            requests.append(Sent(self.headers, body))
+            requests.append(Sent(self.headers, body, time.monotonic()))
+            if len(requests) <= busy:
+                self.send_response(503)
+                self.send_header("Retry-After", "2")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             to_server = http.client.HTTPConnection(host, timeout=30)
             to_server.request("POST", self.path, body, dict(self.headers))
             answer = to_server.getresponse()
             text = answer.read()
             to_server.close()
-            if len(requests) > lost:
+            if len(requests) > busy + lost:
                 self.send_response(answer.status)
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()

@@ -12,9 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.config import Settings
-from tests.artefacts.tools import tool
 from tests.conftest import ORCHESTRATOR, Client, RunningServer, StartServer, ai, transcoding
-from tests.connect.pages import environment, read_page
+from tests.connect.pages import TIMEOUT_S, environment, find, read_page
 
 PAGE = read_page("gateways.md")
 URLS = re.findall(r"-orchPerfStatsUrl 'https://leaderboard\.example\.org(.*?)'", PAGE)
@@ -106,9 +105,14 @@ def test_an_error_is_dropped_so_that_the_gateway_keeps_its_scores(target: str, s
         decode(ask(strict.url, target))
 
 
-@pytest.mark.parametrize(
-    ("written", "encoded"), re.findall(r"^\| (`.`|space) \| `(%..)`", PAGE, re.MULTILINE)
-)
+ENCODED = re.findall(r"^\| (`.`|space) \| `(%..)`", PAGE, re.MULTILINE)
+
+
+def test_the_table_of_characters_has_those_that_need_encoding() -> None:
+    assert [written for written, _ in ENCODED] == ["space", "`/`", "`+`", "`&`"]
+
+
+@pytest.mark.parametrize(("written", "encoded"), ENCODED)
 def test_a_character_of_the_table_arrives_encoded_so(written: str, encoded: str, client: Client) -> None:
     model = f"a{' ' if written == 'space' else written[1]}b"
     client.post_stats(ai(model=model))
@@ -121,7 +125,7 @@ def test_a_character_of_the_table_arrives_encoded_so(written: str, encoded: str,
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The gateway of gateway.go, compiled."""
-    go = tool("go", remedy="apt-get install golang-go")
+    go = find("go")
     program = tmp_path_factory.mktemp("gateway") / "gateway"
     source = Path(__file__).with_name("gateway.go")
     subprocess.run([go, "build", "-o", str(program), str(source)], env=environment("", ""), check=True)
@@ -132,6 +136,7 @@ def read_scores(gateway: Path, url: str, region: str) -> "subprocess.CompletedPr
     return subprocess.run([gateway, url, region], capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.timeout(TIMEOUT_S)
 @pytest.mark.parametrize("target", [*URLS, "/api/aggregated_stats?job_type=ai"])
 def test_a_gateway_in_go_keeps_the_scores_of_its_region(
     target: str, gateway: Path, strict: RunningServer

@@ -11,17 +11,18 @@ from msgspec.structs import replace
 from orchboard.config import Settings
 from orchboard.signing import is_webhook_signed, sign
 from orchboard.stats import EXAMPLE_ORCHESTRATOR
-from tests.artefacts.tools import tool
 from tests.conftest import Client, RunningServer, StartServer
-from tests.connect.pages import environment, write_programs
+from tests.connect.pages import OPTIONAL, TIMEOUT_S, environment, find, write_programs
 from tests.connect.relay import Sent, relay
 
 COMMANDS = {
-    "post_result.py": ("python3", None),
-    "post-result.mjs": ("node", "apt-get install nodejs"),
-    "post_result.go": ("go run", "apt-get install golang-go"),
-    "post_result.sh": ("bash", None),
+    "post_result.py": "python3",
+    "post-result.mjs": "node",
+    "post_result.go": "go run",
+    "post_result.sh": "bash",
 }
+
+pytestmark = pytest.mark.timeout(TIMEOUT_S)
 
 each_program = pytest.mark.parametrize("program", COMMANDS)
 
@@ -29,20 +30,17 @@ each_program = pytest.mark.parametrize("program", COMMANDS)
 def post(
     program: str, directory: Path, url: str, secret: str, **more: str
 ) -> "subprocess.CompletedProcess[str]":
-    command, remedy = COMMANDS[program]
-    if remedy:
-        tool(command.split()[0], remedy=remedy)
-    if program == "post_result.sh":
-        tool("curl", remedy="apt-get install curl")
-        tool("openssl", remedy="apt-get install openssl")
+    command = COMMANDS[program].split()
+    for name in ("curl", "openssl") if command == ["bash"] else OPTIONAL.intersection(command):
+        find(name)
     write_programs(directory)
     return subprocess.run(
-        [*command.split(), program],
+        [*command, program],
         cwd=directory,
         env=environment(url, secret, **more),
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=TIMEOUT_S - 20,
         check=False,
     )
 
@@ -69,20 +67,21 @@ def assert_signed_in_both_forms(sent: Sent, secret: str) -> None:
 
 
 @each_program
-def test_a_result_whose_answer_is_lost_is_sent_again_and_stored_once(
+def test_a_refused_or_lost_result_is_sent_again_after_a_pause_and_stored_once(
     program: str, settings: Settings, start_server: StartServer, tmp_path: Path
 ) -> None:
     secret = "clé secrète"
     server = start_server(replace(settings, secret=secret, orchestrator_names="address"))
-    with relay(server.url, lost=1) as way:
+    with relay(server.url, busy=1, lost=1) as way:
         done = post(program, tmp_path, way.url, secret)
 
     assert (done.returncode, done.stdout) == (0, "stored\n"), done.stderr
-    first, second = way.requests
-    assert first.body == second.body
+    assert len(way.requests) == 3
+    assert len({sent.body for sent in way.requests}) == 1
     assert (
-        first.headers["Idempotency-Key"] == second.headers["Idempotency-Key"] == first.headers["webhook-id"]
+        len({sent.headers[name] for sent in way.requests for name in ("Idempotency-Key", "webhook-id")}) == 1
     )
+    assert way.requests[1].at_s - way.requests[0].at_s > 1.9  # as Retry-After says
     for sent in way.requests:
         assert_signed_in_both_forms(sent, secret)
     client = Client(server.url)
@@ -97,7 +96,7 @@ def test_a_result_whose_answer_is_lost_is_sent_again_and_stored_once(
 def test_a_wrong_secret_ends_the_program_at_once_with_the_reason(
     program: str, server: RunningServer, client: Client, tmp_path: Path
 ) -> None:
-    with relay(server.url, lost=0) as way:
+    with relay(server.url) as way:
         done = post(program, tmp_path, way.url, "another secret")
 
     assert done.returncode == 1
@@ -120,7 +119,7 @@ def test_a_tester_with_a_key_of_its_own_posts_to_a_server_that_refuses_bare_sign
     ).stdout.strip()
     server = start_server(replace(settings, require_timestamped_signatures=True))
 
-    with relay(server.url, lost=0) as way:
+    with relay(server.url) as way:
         done = post(program, tmp_path, way.url, key, ORCHBOARD_TESTER="muc-1")
 
     assert (done.returncode, done.stdout) == (0, "stored\n"), done.stderr

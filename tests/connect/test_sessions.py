@@ -6,26 +6,28 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.config import Settings
-from tests.artefacts.tools import tool
 from tests.conftest import SECRET, StartServer
-from tests.connect.pages import Session, matches, run_session, sessions, write_programs
+from tests.connect.pages import (
+    OPTIONAL,
+    TIMEOUT_S,
+    Session,
+    find,
+    matches,
+    run_session,
+    sessions,
+    write_programs,
+)
 
-REMEDIES = {
-    "go": "apt-get install golang-go",
-    "node": "apt-get install nodejs",
-    "curl": "apt-get install curl",
-    "openssl": "apt-get install openssl",
-}
 
-
+@pytest.mark.timeout(TIMEOUT_S)
 @pytest.mark.parametrize("session", sessions(), ids=lambda session: f"{session.page}, {session.heading}")
 def test_a_console_session_prints_what_the_page_shows(
     session: Session, settings: Settings, start_server: StartServer, tmp_path: Path
 ) -> None:
     words = {word for step in session.steps for word in step.command.split()}
     needed = words | ({"openssl"} if "post_result.sh" in words else set())
-    for name in needed & set(REMEDIES):
-        tool(name, remedy=REMEDIES[name])
+    for name in needed & OPTIONAL:
+        find(name)
     write_programs(tmp_path)
     server = start_server(replace(settings, orchestrator_names="address"))
 

@@ -3,6 +3,7 @@
 A block is run unless a comment before it says why not. Comments that mean something, in the lines before a block:
 
     <!-- not run: the reason -->
+    <!-- run by tests/that_file.py -->
     <!-- before: commands that a reader does not see, one a line -->
     <!-- new session -->  a new home directory and new servers from here on
 """
@@ -28,7 +29,7 @@ class Command(Struct, frozen=True):
 
 
 class Block(Struct, frozen=True):
-    """place -- document:line; not_run -- why it is not run, None when it is; before -- unseen commands"""
+    """place -- document:line; not_run -- why it is not run here, None when it is; before -- unseen commands"""
 
     place: str
     commands: tuple[Command, ...]
@@ -58,17 +59,20 @@ def sessions_of(document: Path) -> list[list[Block]]:
 
 
 def _block(place: str, found: "re.Match[str]") -> Block:
+    not_run: str | None = None
     before: list[str] = []
-    not_run, begins = None, False
+    begins = False
     for comment in _COMMENT.findall(found["comments"]):
         word, _, rest = comment.partition(":")
         if word == "not run":
             not_run = rest.strip()
+        elif comment.startswith("run by tests/"):
+            not_run = comment
         elif word == "before":
             before.extend(line.strip() for line in rest.strip().splitlines())
         elif comment == "new session":
             begins = True
-        elif re.match(r"(not.?run|before|new.?session)", comment, re.I):
+        elif re.match(r"(not.?run|run.?by|before|new.?session)", comment, re.I):
             raise ValueError(f"{place}: <!-- {comment} --> is nearly a marker")
     indent = len(found["indent"])
     lines = [line[indent:] for line in found["text"].splitlines()]

@@ -27,6 +27,9 @@ _VARYING = [
     (r"[\d,]+ a second", "<rate>"),
     (r"\b([1-9][\d,]*) of \1\b", "<all> of <all>"),
     (r"\d+ spans of time", "<some> spans of time"),
+    (r'(version|"latest":) \d+', r"\1 <latest>"),  # of the schema: each migration would change the documents
+    (r'"version": \d+', '"version": <latest>'),
+    (r"(?m)^\w+: [\d,]+ of [\d,]+ results$\n?", ""),  # progress, when the machine is slow
     (r"[\d.]+ (?:[kKMG]i?B)\b", "<size>"),
     (r"-?\d+\.\d+(?=\s|,|$)", "<number>"),
     (r"─+", "─"),

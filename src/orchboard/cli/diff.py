@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from orchboard.mirror.comparing import Comparison, Difference
     from orchboard.mirror.spans import Span
 
@@ -31,7 +34,7 @@ def diff(
 
     Regions, pipelines, the scores of every job type, pipeline, model and region, and every result, in one window; the
     best AI scores of each server's default window. Members that only one server knows are no difference. The window is
-    extended to whole hours, or whole days where it is over two days old. Exit status 1 when something differs.
+    extended to the spans that `orchboard mirror` copies: whole hours, six hours or days. Exit status 1 when something differs.
 
     **Examples**
 
@@ -43,10 +46,10 @@ def diff(
     import time
     from datetime import UTC, datetime
 
-    from orchboard.cli.settings import read_environment
     from orchboard.cli.mirror import say_waiting
     from orchboard.cli.output import print_json
     from orchboard.cli.progress import told
+    from orchboard.cli.settings import read_environment
     from orchboard.client import parse_moment_for_people
     from orchboard.errors import BadInputError
     from orchboard.mirror.comparing import Comparer
@@ -82,7 +85,7 @@ def diff(
                 "second": second.url,
                 "since": span.since,
                 "until": span.until,
-                "values": comparison.values,
+                "values": comparison.values.total(),
                 "differences": comparison.differences,
             }
         )
@@ -103,23 +106,41 @@ def _tell(comparison: Comparison, urls: tuple[str, str], span: Span, limit: int)
         print(f"{number}       {printable(url)}")
     print(f"window  {since} to {until} UTC")
     differences = comparison.differences
+    print()
+    print_table(("value", "compared", "differ", "by at most"), _kinds(comparison), empty="")
     if differences:
         print()
-        print_table(("value", "of", "1", "2", "differs by"), map(_row, differences[:limit]), empty="")
-        print()
+        print_table(("value", "of", "1", "2", "by"), map(_row, differences[:limit]), empty="")
+    print()
     if len(differences) > limit:
         print(f"{len(differences) - limit:,} more: --limit, or --json", file=sys.stderr)
-    print(f"{len(differences):,} differences in {comparison.values:,} values")
+    print(f"{len(differences):,} differences in {comparison.values.total():,} values")
+
+
+def _kinds(comparison: Comparison) -> Iterator[list[object]]:
+    differing = Counter(difference.what for difference in comparison.differences)
+    most: dict[str, float] = {}
+    for difference in comparison.differences:
+        most[difference.what] = max(most.get(difference.what, 0.0), difference.amount or 0.0)
+    for what in {**comparison.values, **differing}:
+        by = f"{most[what]:.6g}" if most.get(what) else "-"
+        yield [what, comparison.values[what] or "-", differing[what], by]
 
 
 def _row(difference: Difference) -> list[object]:
+    words = " ".join(filter(None, (difference.orchestrator, difference.where)))
     return [
         difference.what,
-        " ".join(filter(None, (difference.orchestrator, difference.where))),
+        " ".join(map(_short, words.split())) if sys.stdout.isatty() else words,
         _value(difference.first),
         _value(difference.second),
-        "-" if difference.amount is None else f"{difference.amount:.6g}",
+        "-" if difference.amount is None else f"{difference.amount:.4g}",
     ]
+
+
+def _short(word: str) -> str:
+    """A word that leaves room for the numbers beside it; --json has all of it."""
+    return word if len(word) <= 22 else f"{word[:11]}…{word[-10:]}"
 
 
 def _value(value: float | str | None) -> str:

@@ -26,7 +26,7 @@ def mirror(
     rate: Annotated[float, Parameter(help="Requests a second, at most.")] = 3.0,
     overlap: Annotated[
         str,
-        Parameter(help="An hour is asked for again until it was read this long after its end; 48h at most."),
+        Parameter(help="An hour is asked for again until it was read this long after its end; 6h at most."),
     ] = "2h",
     again: Annotated[bool, Parameter(help="Ask for time that is complete too.", negative="")] = False,
     dry_run: Annotated[
@@ -40,8 +40,8 @@ def mirror(
     serve and take results meanwhile. Run again, it asks for what is new and stores nothing twice; broken off, it goes on
     where it was. Exit status 1: the source could not give some results; the next run asks for them again.
 
-    The API does not say when a result was received: its tester's timestamp is taken for that, moved into the hour or day
-    that it was found in. If the server is reached with the database's URL instead, nothing is lost: docs/moving.md.
+    The API does not say when a result was received: its tester's timestamp is taken for that, moved into the span of
+    time that it was found in: an hour to a day. With the database's URL nothing is lost: docs/moving.md.
 
     **Examples**
 
@@ -62,7 +62,7 @@ def mirror(
     from orchboard.errors import BadInputError
     from orchboard.mirror.copying import Ask, Copier
     from orchboard.mirror.source import Source
-    from orchboard.mirror.spans import FINE_S
+    from orchboard.mirror.spans import SETTLED_S
     from orchboard.store.database import Database
     from orchboard.store.mirroring import MirrorStore
 
@@ -78,8 +78,8 @@ def mirror(
         overlap_s=int(now.timestamp()) - moment("overlap", overlap),
         again=again,
     )
-    if not 0 <= ask.overlap_s <= FINE_S:
-        raise BadInputError("--overlap must be from 0h to 48h")
+    if not 0 <= ask.overlap_s <= SETTLED_S:
+        raise BadInputError("--overlap must be from 0h to 6h")
     if ask.since < 0 or ask.since >= ask.until:
         raise BadInputError("--since must be before --until, and not before 1970")
     if not rate > 0:

@@ -37,9 +37,9 @@ class Difference(Struct, frozen=True):
 
 
 class Comparison(Struct):
-    """Values that were compared, and those that differ."""
+    """How many values of each kind were compared, and those that differ, the largest amounts first."""
 
-    values: int = 0
+    values: Counter[str] = msgspec.field(default_factory=Counter)
     differences: list[Difference] = msgspec.field(default_factory=list)
 
 
@@ -185,7 +185,7 @@ class Comparer:
             self._compare(what, "", key, first.get(key), second.get(key))
 
     def _compare(self, what: str, name: str, where: str, first: Any, second: Any) -> None:
-        self._comparison.values += 1
+        self._comparison.values[what] += 1
         if isinstance(first, int | float) and isinstance(second, int | float):
             amount = abs(first - second)
             if not amount <= self._tolerance:

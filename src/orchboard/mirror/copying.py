@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from orchboard.errors import Refusal
-from orchboard.mirror.source import Piece, Source, SpanError
+from orchboard.mirror.listing import Listing
+from orchboard.mirror.source import Piece, Source
 from orchboard.mirror.spans import Span, day_of, grid
 from orchboard.parsing import parse_stats
 from orchboard.stats import JobType, Region
@@ -86,7 +87,7 @@ class Copier:
         self._run = runner.run
         self._on_progress = on_progress
         self._places: frozenset[tuple[str, JobType]] = frozenset()
-        self._found: tuple[Span | None, list[tuple[str, JobType]]] = (None, [])
+        self._listing = Listing(source)
         self.copied = Copied()
 
     def copy(self, ask: Ask, *, now: int) -> Copied:
@@ -139,8 +140,8 @@ class Copier:
             if here <= position:
                 continue
             self._copy_results(orchestrator, job_type, span)
-            # After a failure the span is asked for from its beginning.
-            if len(self.copied.unreadable) == failures:
+            # Of a span that may still grow, or that something is missing of, all is asked for again.
+            if is_settled and len(self.copied.unreadable) == failures:
                 self._run(self._store.note(Reach(span.since, span.until, here)))
             tell((number + 1) / len(orchestrators))
         is_whole = len(self.copied.unreadable) == failures
@@ -148,32 +149,13 @@ class Copier:
         self.copied.spans += 1
 
     def _orchestrators(self, span: Span) -> list[tuple[str, JobType]]:
-        """Whose results to ask for: everybody with a score on that day; sorted as positions are."""
-        day = day_of(span)
-        if self._found[0] != day:
-            found = [*self._with_scores(day, JobType.TRANSCODING), *self._with_scores(day, JobType.AI)]
-            self._found = day, sorted(found, key=" ".join)
-        return self._found[1]
-
-    def _with_scores(self, day: Span, job_type: JobType) -> Iterator[tuple[str, JobType]]:
-        names: set[str] = set()
-        stack = [day]
-        while stack:
-            span = stack.pop()
-            try:
-                names.update(self._source.scores(span, job_type))
-            except SpanError as error:
-                if span.seconds > 1:
-                    stack += span.halves()
-                else:
-                    self.copied.unreadable.append(
-                        Unreadable("", job_type, span.since, span.until, str(error))
-                    )
-        for name in names:
-            if not name.strip():
-                self.copied.notes.add("results of an orchestrator without a name can't be asked for")
-            else:
-                yield name, job_type
+        listed = self._listing.of(day_of(span))
+        for job_type, part, failure in listed.failures:
+            if part.since < span.until and span.since < part.until:
+                self.copied.unreadable.append(Unreadable("", job_type, part.since, part.until, failure))
+        if any(not name.strip() for name, _ in listed.orchestrators):
+            self.copied.notes.add("results of an orchestrator without a name can't be asked for")
+        return [(name, job_type) for name, job_type in listed.orchestrators if name.strip()]
 
     def _copy_results(self, orchestrator: str, job_type: JobType, span: Span) -> None:
         copies: Counter[bytes] = Counter()

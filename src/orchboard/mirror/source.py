@@ -229,7 +229,7 @@ class Source:
         until = time.monotonic() + self._answer_s
         text = bytearray()
         try:
-            for chunk in response.stream(256 * 1024):
+            for chunk in response.stream(256 * 1024, decode_content=True):
                 text += chunk
                 if len(text) > most_bytes:
                     self._fail(_TooLargeError(f"an answer is over {most_bytes // 2**20} MiB"))

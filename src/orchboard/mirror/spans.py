@@ -1,8 +1,8 @@
-"""Spans of receipt time on a fixed grid: whole UTC days for the past, whole hours for the last two days.
+"""Spans of receipt time on a fixed grid: whole UTC days for the past, parts of them for the last hours.
 
 raw_stats does not return the receipt time of a result, but filters by it: the span that a result was found in bounds it.
-A result is recognised within its span, so a span must never be asked for again in smaller ones. Time only turns hours
-into days, so it is not.
+A result is recognised within its span, so a span must never be asked for again in smaller ones. The size of a span depends
+on how long ago it ended, and the smaller divide the larger: time only turns small spans into large ones.
 """
 
 from collections.abc import Iterator
@@ -11,8 +11,10 @@ from msgspec import Struct
 
 HOUR_S, DAY_S = 3600, 86400
 
-FINE_S = 2 * DAY_S
-"""How long after its end a day is asked for by the hour; an overlap can't be longer."""
+SETTLED_S = 6 * HOUR_S
+"""How long after its end a span longer than an hour is asked for; an overlap can't be longer."""
+
+_STEPS_S = (DAY_S, 6 * HOUR_S)
 
 
 class Span(Struct, frozen=True):
@@ -57,7 +59,8 @@ def day_of(span: Span) -> Span:
 
 
 def _step(moment: int, now: int) -> int:
-    return DAY_S if _floor(moment, DAY_S) + DAY_S <= now - FINE_S else HOUR_S
+    ended = (step for step in _STEPS_S if _floor(moment, step) + step <= now - SETTLED_S)
+    return next(ended, HOUR_S)
 
 
 def _floor(moment: int, step: int) -> int:
