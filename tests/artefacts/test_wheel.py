@@ -78,6 +78,17 @@ def test_the_source_distribution_is_a_checkout_without_its_hosts_files(built: Bu
     assert held - {"PKG-INFO", "src/orchboard/commit.txt"} == wanted
 
 
+@pytest.mark.full
+def test_every_test_is_found_in_the_source_distribution(built: Built, tmp_path: Path) -> None:
+    with tarfile.open(built.sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    [project] = tmp_path.iterdir()
+    environment = {**os.environ, "PYTHONPATH": str(project / "src")}
+    words = ("-m", "pytest", "--collect-only", "--quiet", "--numprocesses=0")
+    listed = run(sys.executable, *words, cwd=project, environment=environment)
+    assert "tests/test_parsing.py" in listed and "error" not in listed.splitlines()[-1]
+
+
 def test_pypi_takes_both_files(built: Built, tmp_path: Path) -> None:
     lock = ROOT / "requirements/release.lock"
     programs = install(tmp_path / "venv", Path(sys.executable), "--require-hashes", "--requirement", lock)
