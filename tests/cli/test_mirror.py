@@ -404,6 +404,10 @@ def test_what_cannot_be_stored_is_counted_with_its_reason(
     add(source_database, 50, 18)
 
     def spoil(handler: Handler) -> bool:
+        if "aggregated_stats" in handler.path:
+            cell = {"FRA": {"success_rate": 1, "round_trip_score": 1, "score": 1}}
+            handler.answer(as_go(json.loads(handler.usual()) | {"": cell, "z" * 57: cell, "0xAbC": cell}))
+            return True
         if "raw_stats" not in handler.path:
             return False
         answer = json.loads(handler.usual())
@@ -427,6 +431,10 @@ def test_what_cannot_be_stored_is_counted_with_its_reason(
         "timestamp: Expected int, got float": 2,
         "pipeline is longer than 256 characters": 2,
     }
+    assert done["notes"] == [
+        "orchestrator '': that can't be its name",
+        f"orchestrator '{'z' * 57}': that can't be its name",
+    ]
 
 
 def _redirect(handler: Handler) -> bool:

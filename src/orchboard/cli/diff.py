@@ -36,8 +36,9 @@ def diff(
 ) -> int:
     """List where two servers' answers differ.
 
-    Regions, pipelines, the scores of every job type, pipeline, model and region, and every result, in one window. Members that only one server knows are no difference. The window is
-    extended to the spans that `orchboard mirror` copies: whole hours, six hours or days. Exit status 1 when something differs.
+    Regions, pipelines, the scores of every job type, pipeline, model and region, and every result, in one window. Members
+    that only one server knows are no difference. The window is extended to the spans that `orchboard mirror` copies: whole
+    hours, six hours or days. Exit status 1 when something differs.
 
     **Examples**
 
