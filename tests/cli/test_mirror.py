@@ -1,5 +1,6 @@
 """A leaderboard of the reference's wire format is copied through its API."""
 
+import asyncio
 import json
 import os
 import signal
@@ -20,7 +21,10 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.config import Settings
+from orchboard.mirror.copying import Ask, Copier
+from orchboard.mirror.source import Source
 from orchboard.parsing import parse_stats
+from orchboard.store.mirroring import MirrorStore
 from orchboard.stored import StoredPayload, read_stored
 from tests.cli.conftest import Orchboard, environment
 from tests.conftest import TEMPLATE, RunningServer, StartServer, _new_database, run, transcoding
@@ -183,6 +187,29 @@ def test_results_that_come_between_two_copies_are_copied_once(
         done = mirror()
         assert done["stored"] > 20
         assert contents(database_url) == contents(source_database)
+
+
+def test_hours_that_have_become_days_are_recognised(
+    mirror: Mirror, source: ReferenceWire, source_database: str, database_url: str
+) -> None:
+    """Copies of the days before: an hour was then what is now part of a day."""
+    add(source_database, 300, 60)
+
+    async def open_store() -> MirrorStore:
+        return await MirrorStore.open(lambda: asyncpg.connect(database_url), source.url)
+
+    now = int(time.time())
+    with asyncio.Runner() as runner:
+        for ago in (50, 44, 37, 30, 8):
+            store = runner.run(open_store())
+            then = now - ago * 3600
+            ask = Ask(since=then - 10 * 3600, until=then, overlap_s=3600)
+            Copier(Source(source.url, rate=10_000), store, runner, lambda *_: None).copy(ask, now=then)
+            store.close()
+    before = count(database_url)
+    assert before > 150
+    assert mirror("--since", "62h", "--again", *FAST)["there"] == before
+    assert contents(database_url) == contents(source_database)
 
 
 def test_equal_results_are_copied_as_often_as_they_are_there(
@@ -432,6 +459,7 @@ def test_what_cannot_be_stored_is_counted_with_its_reason(
         "pipeline is longer than 256 characters": 2,
     }
     assert done["notes"] == [
+        "0xAbC: it has scores, but the source returns no results of it",
         "orchestrator '': that can't be its name",
         f"orchestrator '{'z' * 57}': that can't be its name",
     ]

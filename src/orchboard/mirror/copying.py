@@ -89,6 +89,7 @@ class Copier:
         self._places: frozenset[tuple[str, JobType]] = frozenset()
         self._listing = Listing(source)
         self._reach: Reach | None = None
+        self._given: Counter[str] = Counter()
         self.copied = Copied()
 
     def copy(self, ask: Ask, *, now: int) -> Copied:
@@ -109,6 +110,10 @@ class Copier:
             is_settled = span.until <= now - ask.overlap_s
             self._copy_span(span, is_settled, partial(self._tell_share, number, len(wanted)))
             self._tell(number + 1, len(wanted))
+        # The reference stores names as they came, and lower-cases what it is asked for.
+        for name, given in self._given.items():
+            if not given and name != name.lower():
+                self.copied.notes.add(f"{name}: it has scores, but the source returns no results of it")
         return self.copied
 
     def _tell(self, done: float, total: int) -> None:
@@ -176,9 +181,7 @@ class Copier:
                 self.copied.stored += self._run(
                     self._store.store(name, job_type, (span.since, span.until), batch)
                 )
-        if name != orchestrator and self.copied.read == before and day_of(span) == span:
-            # The reference stores names as they came, and lower-cases what it is asked for.
-            self.copied.notes.add(f"{orchestrator}: it has scores, but the source returns no results for it")
+        self._given[orchestrator] += self.copied.read - before
 
     def _read(self, piece: Piece, job_type: JobType, copies: Counter[bytes]) -> Iterator[CopiedResult]:
         latest = min(piece.span.until, time.time()) - 0.000_001
