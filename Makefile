@@ -101,7 +101,7 @@ BINARY_SOURCES := $(shell find binary src contrib/systemd -type f ! -name '*.pyc
 
 dist/orchboard: $(BINARY_STAMP) $(BINARY_SOURCES)
 	@echo "building the binary: a minute ..."
-	@PYTHONHASHSEED=0 .venv/binary/bin/python binary/build.py
+	@PYTHONHASHSEED=0 .venv/binary/bin/python binary/build.py || { rm -f $@; exit 1; }
 
 binary: dist/orchboard  ## the program without Python: dist/orchboard, -slim, -dir and the tarball (needs binutils)
 

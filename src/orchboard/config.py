@@ -175,9 +175,6 @@ def _http_url(value: str) -> str:
 # The keys that results are signed with.
 SECRETS = ("SECRET", "SECRET_PREVIOUS")
 
-# Each may be in a file instead, which NAME_FILE names.
-_MAY_BE_IN_FILES = {"postgres": _postgres_url, "secret": _secret, "secret_previous": _secret}
-
 SETTINGS: tuple[Setting, ...] = (
     Setting("POSTGRES", "postgres", "", "URL", _postgres_url,
             "The database, PostgreSQL 15 or newer. Several hosts, TLS options and a transaction-mode pooler are fine. "
@@ -276,7 +273,11 @@ def read_settings(environ: Mapping[str, str], *, defaults: Mapping[str, str] | N
     settings = Settings(**fields)
     return replace(
         settings,
-        **{field: _written_or_filed(settings, field, parse) for field, parse in _MAY_BE_IN_FILES.items()},
+        postgres=_written_or_filed("POSTGRES", settings.postgres, settings.postgres_file, _postgres_url),
+        secret=_written_or_filed("SECRET", settings.secret, settings.secret_file, _secret),
+        secret_previous=_written_or_filed(
+            "SECRET_PREVIOUS", settings.secret_previous, settings.secret_previous_file, _secret
+        ),
     )
 
 
@@ -291,11 +292,8 @@ def weak_secrets(settings: Settings) -> tuple[str, ...]:
     return tuple(name for name, value in values.items() if value and strength(value) < SHORT_SECRET_BYTES)
 
 
-def _written_or_filed(settings: Settings, field: str, parse: Callable[[str], str]) -> str:
+def _written_or_filed(name: str, written: str, file: str, parse: Callable[[str], str]) -> str:
     """A value, as it is written or from its file; white space around it does not count in either."""
-    name = field.upper()
-    written: str = getattr(settings, field)
-    file: str = getattr(settings, f"{field}_file")
     if not file:
         return written
     if written:

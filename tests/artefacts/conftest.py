@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.artefacts.installations import Built, build
 from tests.artefacts.postgres import postgres_on_tcp
 from tests.conftest import _execute, run, with_database
 
@@ -14,6 +15,12 @@ def tcp_server() -> Iterator[str]:
     """The URL of a Postgres on 127.0.0.1, as its superuser."""
     with postgres_on_tcp() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def built() -> Built:
+    """The wheel and the source distribution."""
+    return build()
 
 
 @pytest.fixture

@@ -19,6 +19,9 @@ ROOT = Path(__file__).parent.parent.parent
 UV = Path(sys.executable).with_name("uv")
 _DIST = ROOT / "dist"
 
+# Tried where this machine has them.
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+
 
 class Built(Struct, frozen=True):
     """What `make wheel` builds."""
@@ -110,3 +113,8 @@ def serving(command: Sequence[str | Path], environment: Mapping[str, str] | None
             server.wait(30)
             log.seek(0)
         assert address is not None and server.returncode == 0, log.read()
+
+
+def outside(home: Path, **variables: str) -> dict[str, str]:
+    """An environment without the tests' own packages."""
+    return {"PATH": "/usr/bin:/bin", "HOME": str(home), "ORCHBOARD_DATA": str(home / "data"), **variables}

@@ -1,5 +1,6 @@
 """Root directories of bare Debians, and programs that run in them."""
 
+import fcntl
 import shutil
 import subprocess
 import tempfile
@@ -76,19 +77,25 @@ def kept_root(suite: str, *packages: str) -> Path:
     need_root("a root directory of Debian")
     debootstrap = tool("debootstrap", remedy="apt-get install debootstrap")
     kept = _CACHE / "-".join([suite, *sorted(packages)])
-    if not kept.exists():
-        made = Path(tempfile.mkdtemp(prefix=".making-", dir=_make(_CACHE)))
-        made.chmod(0o755)
-        include = [f"--include={','.join(packages)}"] if packages else []
-        done = subprocess.run(
-            [debootstrap, "--variant=minbase", *include, suite, made],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-        subprocess.run(["chroot", made, "useradd", "--create-home", USER], check=True)
-        shutil.rmtree(made / "var/cache/apt/archives", ignore_errors=True)
-        made.rename(kept)
+    with (_make(_CACHE) / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
+        if not kept.exists():
+            _bootstrap(debootstrap, suite, packages, kept)
     return kept
+
+
+def _bootstrap(debootstrap: str, suite: str, packages: tuple[str, ...], kept: Path) -> None:
+    made = Path(tempfile.mkdtemp(prefix=".making-", dir=_CACHE))
+    made.chmod(0o755)
+    include = [f"--include={','.join(packages)}"] if packages else []
+    done = subprocess.run(
+        [debootstrap, "--variant=minbase", *include, suite, made],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    subprocess.run(["chroot", made, "useradd", "--create-home", USER], check=True)
+    shutil.rmtree(made / "var/cache/apt/archives", ignore_errors=True)
+    made.rename(kept)
 
 
 def _make(directory: Path) -> Path:

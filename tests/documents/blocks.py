@@ -81,9 +81,10 @@ def _block(place: str, found: "re.Match[str]") -> Block:
 
 def _commands(lines: list[str]) -> list[Command]:
     commands: list[Command] = []
+    prompt = "# " if lines and lines[0].startswith("# ") else "$ "  # root's
     for line in lines:
         last = commands[-1] if commands else None
-        if line.startswith("$ "):
+        if line.startswith(prompt):
             commands.append(Command(line[2:]))
         elif last is None:
             raise ValueError(f"a console block begins with a command, not with {line!r}")

@@ -17,6 +17,7 @@ _PORT = re.compile(r"\b80\d\d\b")
 _LONGEST_S = 60
 # What differs from run to run. Each is the same on both sides of the comparison.
 _VARYING = [
+    (r"(?m)^\w+: [\d,]+ of [\d,]+ [\w ]+$\n?", ""),  # progress, when the machine is slow
     (r"ORCHBOARD_DATA=\S+ (?=\S*orchboard )", ""),  # root's data is not where a user's is
     (r"\S*python\S* -m orchboard|\S+/bin/orchboard(?= )", "orchboard"),
     (r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|\+00:00)?)?", "<time>"),
@@ -29,7 +30,6 @@ _VARYING = [
     (r"\d+ spans of time", "<some> spans of time"),
     (r'(version|"latest":) \d+', r"\1 <latest>"),  # of the schema: each migration would change the documents
     (r'"version": \d+', '"version": <latest>'),
-    (r"(?m)^\w+: [\d,]+ of [\d,]+ results$\n?", ""),  # progress, when the machine is slow
     (r"[\d.]+ (?:[kKMG]i?B)\b", "<size>"),
     (r"-?\d+\.\d+(?=\s|,|$)", "<number>"),
     (r"─+", "─"),

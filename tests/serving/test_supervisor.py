@@ -188,9 +188,9 @@ def test_a_supervisor_that_can_start_no_worker_any_more_ends_with_a_failure(
     program = """
         import socket, sys
         from orchboard.errors import SetupError
-        from orchboard.serving.supervisor import Supervisor
         from orchboard.serving.service_manager import ServiceManager
-from orchboard.serving.terminal import Terminal
+        from orchboard.serving.supervisor import Supervisor
+        from orchboard.serving.terminal import Terminal
         from orchboard.store.changes import shared_counters
         if __name__ == "__main__":
             listener = socket.create_server(("127.0.0.1", 0))

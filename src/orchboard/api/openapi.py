@@ -21,7 +21,7 @@ _SCHEDULER = "Scheduler"
 SUMMARY = "The orchestrator leaderboard of the Livepeer network: results in, scores out, on Postgres."
 
 CONVENTIONS = f"""
-Job testers run a job on an orchestrator from a region and POST one signed result. Anyone may read: no GET needs
+Job testers run a job on an orchestrator from a region and POST one signed result. Anyone may read: no GET of results needs
 authentication, and what it answers may be read from any origin.
 
 Paths take a trailing slash and doubled slashes, without a redirect. An empty parameter counts as an absent one, and

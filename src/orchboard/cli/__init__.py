@@ -36,7 +36,7 @@ COMMANDS = {
     "spool": "Look at results that are not in the database yet.",
     "backup": "Write every result to a file.",
     "restore": "Store the results of a backup.",
-    "import": "Store the results of files: NDJSON, CSV, Parquet or a backup.",
+    "import": "Store results from files: NDJSON, CSV, Parquet, a backup.",
     "mirror": "Copy another leaderboard's results through its API.",
     "diff": "List where two servers' answers differ.",
     "doctor": "Say what is wrong with the settings and the database.",

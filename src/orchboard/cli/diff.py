@@ -27,14 +27,18 @@ def diff(
     tolerance: Annotated[float, Parameter(help="By how much numbers may differ.")] = 1e-9,
     rate: Annotated[float, Parameter(help="Requests a second to each server, at most.")] = 3.0,
     scores_only: Annotated[bool, Parameter(help="Leave the results out.", negative="")] = False,
+    top: Annotated[
+        bool,
+        Parameter(help="Compare top_ai_score too, of each server's default window as of now.", negative=""),
+    ] = False,
     limit: Annotated[int, Parameter(help="How many differences are shown.")] = 20,
     json: Annotated[bool, Parameter(help="All of them, as JSON.", negative="")] = False,
 ) -> int:
     """List where two servers' answers differ.
 
-    Regions, pipelines, the scores of every job type, pipeline, model and region, and every result, in one window; the
-    best AI scores of each server's default window. Members that only one server knows are no difference. The window is
-    extended to the spans that `orchboard mirror` copies: whole hours, six hours or days. Exit status 1 when something differs.
+    Regions, pipelines, the scores of every job type, pipeline, model and region, and every result, in one window. Members
+    that only one server knows are no difference. The window is extended to the spans that `orchboard mirror` copies: whole
+    hours, six hours or days. Exit status 1 when something differs.
 
     **Examples**
 
@@ -77,7 +81,7 @@ def diff(
     span = Span(spans[0].since, spans[-1].until)
     with told("comparing", unit="questions") as tell:
         comparer = Comparer(first, second, tolerance=tolerance, on_progress=tell)
-        comparison = comparer.compare(span, with_results=not scores_only)
+        comparison = comparer.compare(span, with_results=not scores_only, with_top=top)
     if json:
         print_json(
             {

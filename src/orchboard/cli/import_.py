@@ -39,7 +39,7 @@ def import_(
     dry_run: Annotated[bool, Parameter(help="Check and count; store nothing.", negative="")] = False,
     json: Annotated[bool, Parameter(help="Print the summary as JSON.", negative="")] = False,
 ) -> int:
-    """Store the results of files: NDJSON, CSV, Parquet or a backup.
+    """Store results from files: NDJSON, CSV, Parquet, a backup.
 
     The format is told by the content: NDJSON (one result a line, as testers post it or raw_stats returns it), an answer
     of raw_stats, CSV and Parquet with a column for each member, and a backup, which is restored. All but Parquet may be

@@ -59,10 +59,12 @@ class Comparer:
         self._asked = self._to_ask = 0
         self._comparison = Comparison()
 
-    def compare(self, span: Span, *, with_results: bool = True) -> Comparison:
+    def compare(self, span: Span, *, with_results: bool = True, with_top: bool = False) -> Comparison:
         """Regions, pipelines, scores and results.
 
-        with_results -- whether to read every result. Raises SourceError when a server can't be read.
+        with_results -- whether to read every result
+        with_top -- whether to compare top_ai_score, whose window can't be chosen and moves meanwhile
+        Raises SourceError when a server can't be read.
         """
         self._to_ask = 3
         self._compare_regions()
@@ -80,8 +82,8 @@ class Comparer:
         orchestrators = [
             (name, kind) for kind, names in found.items() for name in sorted(names) if name.strip()
         ]
-        self._to_ask += len(found[JobType.AI]) + with_results * len(orchestrators)
-        for name in sorted(found[JobType.AI]):
+        self._to_ask += with_top * len(found[JobType.AI]) + with_results * len(orchestrators)
+        for name in sorted(found[JobType.AI]) if with_top else ():
             self._compare_top(name)
         for name, kind in orchestrators if with_results else ():
             self._compare_results(name, kind, span)

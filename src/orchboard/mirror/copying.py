@@ -15,7 +15,7 @@ from orchboard.errors import Refusal
 from orchboard.mirror.listing import Listing
 from orchboard.mirror.source import Piece, Source
 from orchboard.mirror.spans import Span, day_of, grid
-from orchboard.parsing import parse_stats
+from orchboard.parsing import MAX_ORCHESTRATOR, parse_stats
 from orchboard.stats import JobType, Region
 from orchboard.store.mirroring import CopiedResult, MirrorStore, Reach
 
@@ -88,6 +88,8 @@ class Copier:
         self._on_progress = on_progress
         self._places: frozenset[tuple[str, JobType]] = frozenset()
         self._listing = Listing(source)
+        self._reach: Reach | None = None
+        self._given: Counter[str] = Counter()
         self.copied = Copied()
 
     def copy(self, ask: Ask, *, now: int) -> Copied:
@@ -102,10 +104,16 @@ class Copier:
         wanted = [
             span for span, is_covered in zip(spans, covered, strict=True) if ask.again or not is_covered
         ]
+        # What is complete may be asked for again long after a copy of it broke off.
+        self._reach = None if ask.again else self._run(self._store.fetch_reach())
         for number, span in enumerate(wanted):
             is_settled = span.until <= now - ask.overlap_s
             self._copy_span(span, is_settled, partial(self._tell_share, number, len(wanted)))
             self._tell(number + 1, len(wanted))
+        # The reference stores names as they came, and lower-cases what it is asked for.
+        for name, given in self._given.items():
+            if not given and name != name.lower():
+                self.copied.notes.add(f"{name}: it has scores, but the source returns no results of it")
         return self.copied
 
     def _tell(self, done: float, total: int) -> None:
@@ -128,11 +136,8 @@ class Copier:
         self._places = frozenset((region.id, region.type) for region in regions)
 
     def _copy_span(self, span: Span, is_settled: bool, tell: Callable[[float], None]) -> None:
-        reach = self._run(self._store.fetch_reach())
-        is_broken_off = (
-            reach is not None and is_settled and (reach.since, reach.until) == (span.since, span.until)
-        )
-        position = reach.position if reach is not None and is_broken_off else ""
+        reach = self._reach if is_settled else None
+        position = reach.position if reach and (reach.since, reach.until) == (span.since, span.until) else ""
         failures = len(self.copied.unreadable)
         orchestrators = self._orchestrators(span)
         for number, (orchestrator, job_type) in enumerate(orchestrators):
@@ -153,9 +158,13 @@ class Copier:
         for job_type, part, failure in listed.failures:
             if part.since < span.until and span.since < part.until:
                 self.copied.unreadable.append(Unreadable("", job_type, part.since, part.until, failure))
-        if any(not name.strip() for name, _ in listed.orchestrators):
-            self.copied.notes.add("results of an orchestrator without a name can't be asked for")
-        return [(name, job_type) for name, job_type in listed.orchestrators if name.strip()]
+        asked = []
+        for name, job_type in listed.orchestrators:
+            if 0 < len(name.strip()) <= MAX_ORCHESTRATOR and "\0" not in name:
+                asked.append((name, job_type))
+            else:
+                self.copied.notes.add(f"orchestrator {name[:60]!r}: that can't be its name")
+        return asked
 
     def _copy_results(self, orchestrator: str, job_type: JobType, span: Span) -> None:
         copies: Counter[bytes] = Counter()
@@ -172,9 +181,7 @@ class Copier:
                 self.copied.stored += self._run(
                     self._store.store(name, job_type, (span.since, span.until), batch)
                 )
-        if name != orchestrator and self.copied.read == before and day_of(span) == span:
-            # The reference stores names as they came, and lower-cases what it is asked for.
-            self.copied.notes.add(f"{orchestrator}: it has scores, but the source returns no results for it")
+        self._given[orchestrator] += self.copied.read - before
 
     def _read(self, piece: Piece, job_type: JobType, copies: Counter[bytes]) -> Iterator[CopiedResult]:
         latest = min(piece.span.until, time.time()) - 0.000_001
@@ -190,7 +197,7 @@ class Copier:
                     f"region {parsed.region[:60]!r} is none of the source's for {job_type}"
                 ] += 1
                 continue
-            digest = blake2b(parsed.payload, digest_size=16, person=parsed.region.encode()[:16]).digest()
+            digest = blake2b(parsed.payload, digest_size=16).digest()
             received = max(piece.span.since, min(latest, _timestamp(parsed.payload)))
             yield CopiedResult(
                 datetime.fromtimestamp(received, UTC), parsed.region, parsed.payload, copies[digest]
