@@ -15,9 +15,10 @@ RUN_STAMP := .venv/run.stamp
 DEV_STAMP := .venv/dev.stamp
 BENCH_STAMP := .venv/bench.stamp
 BINARY_STAMP := .venv/binary/stamp
+SITE_STAMP := .venv/site.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo test test-artefacts test-databases bench bench-full chaos audit vercel binary check format lint types imports docs lock wheel clean
+.PHONY: help env serve demo test test-artefacts test-databases bench bench-full chaos audit vercel binary image-root check format lint types imports docs site site-serve lock wheel clean
 
 help:  ## these lines
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -77,10 +78,16 @@ chaos: $(DEV_STAMP)  ## every promise of trust, on real servers that are killed:
 
 # The newest version that all of whose dependencies are published; none of it is part of the program.
 VERCEL_CLI := 60.1.3
+VERCEL := .venv/vercel-$(VERCEL_CLI)/node_modules/.bin/vercel
+VERCEL_CONFIG := dist/vercel/function/.vc-config.json
 
-vercel: $(DEV_STAMP)  ## what Vercel would build, and whether it answers: a minute (needs npm and the network)
-	@npm install --silent --no-audit --no-fund --no-save --prefix .venv/vercel vercel@$(VERCEL_CLI)
-	@PATH="$$PWD/.venv/vercel/node_modules/.bin:$$PATH" $(BIN)/python -m pytest --numprocesses=0 --artefacts=short tests/artefacts/test_vercel.py
+$(VERCEL): | $(DEV_STAMP)
+	@npm install --silent --no-audit --no-fund --no-save --prefix .venv/vercel-$(VERCEL_CLI) vercel@$(VERCEL_CLI)
+
+$(VERCEL_CONFIG): vercel.json pyproject.toml requirements/server.lock $(wildcard contrib/vercel/*) $(shell find src -type f -not -name '*.pyc') | $(VERCEL)
+	@$(BIN)/python contrib/vercel/build.py $(VERCEL) $(BIN)/uv
+
+vercel: $(VERCEL_CONFIG)  ## the function that Vercel would build, in dist/vercel/function (needs npm, Python 3.12, the network)
 
 # An environment of its own: PyInstaller packs what it finds, and the tools of development are to be found.
 $(BINARY_STAMP): requirements/run.lock requirements/binary.lock
@@ -98,11 +105,22 @@ dist/orchboard: $(BINARY_STAMP) $(BINARY_SOURCES)
 
 binary: dist/orchboard  ## the program without Python: dist/orchboard, -slim, -dir and the tarball (needs binutils)
 
+# What the Dockerfile copies, and what builds it.
+IMAGE_SOURCES := Dockerfile .dockerignore pyproject.toml README.md LICENSE requirements/run.lock requirements/build.lock tests/artefacts/image.py tests/artefacts/docker.py $(shell find src -name '*.py' -o -name '*.sql' -o -path 'src/orchboard/web/*' -type f)
+
+dist/image-root/%.tar: $(IMAGE_SOURCES) | $(DEV_STAMP)
+	@$(BIN)/python -m tests.artefacts.image $*
+
+# `docker build .` needs Docker Hub; this needs Debian's packages, debootstrap and root.
+image-root: dist/image-root/trixie.tar  ## the image, by a Docker Engine in a root directory of Debian: a minute (needs root, debootstrap and the network)
+
 format: $(DEV_STAMP)  ## is the code formatted?
 	@$(BIN)/ruff format --check .
 
-lint: $(DEV_STAMP)  ## ruff over the code, squawk over our own migrations
+lint: $(DEV_STAMP)  ## ruff over the code, squawk over our own migrations, hadolint over Dockerfile, actionlint over workflows
 	@$(BIN)/ruff check .
+	@$(BIN)/hadolint Dockerfile
+	@$(BIN)/actionlint
 	@$(BIN)/squawk --config .squawk.toml $(filter-out $(wildcard src/orchboard/store/migrations/[123]_*),$(wildcard src/orchboard/store/migrations/*.up.sql))
 
 types: $(DEV_STAMP)  ## strict types
@@ -115,6 +133,19 @@ docs: $(DEV_STAMP)  ## write docs/openapi.json and docs/api.md again
 	@$(BIN)/python -m orchboard openapi > docs/openapi.json
 	@$(BIN)/python -m orchboard openapi --markdown > docs/api.md
 
+$(SITE_STAMP): $(DEV_STAMP) requirements/site.lock
+	@echo "adding what the site needs ..."
+	@$(call INSTALL,requirements/site.lock)
+	@touch $@
+
+# mkdocs-material prints a notice about mkdocs 2.0 at each build unless told not to.
+site: $(SITE_STAMP)  ## the documentation as a site, in dist/site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "the site is in dist/site"
+
+site-serve: $(SITE_STAMP)  ## look at the site on http://127.0.0.1:8000 while it is being written
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
+
 LOCK := $(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml --extra embedded
 
 audit: $(DEV_STAMP)  ## known weaknesses of what is locked (needs the network)
@@ -122,12 +153,21 @@ audit: $(DEV_STAMP)  ## known weaknesses of what is locked (needs the network)
 
 lock: $(DEV_STAMP)  ## newest versions into the lock files
 	@$(LOCK) --output-file requirements/run.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml --extra server --constraint requirements/run.lock --output-file requirements/server.lock
 	@$(LOCK) --group dev --constraint requirements/run.lock --output-file requirements/dev.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group build --constraint requirements/dev.lock --output-file requirements/build.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group release --constraint requirements/dev.lock --output-file requirements/release.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group bench --constraint requirements/dev.lock --output-file requirements/bench.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group binary --constraint requirements/dev.lock --output-file requirements/binary.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group site --constraint requirements/dev.lock --output-file requirements/site.lock
 
-wheel: $(DEV_STAMP)  ## the wheel, in dist/
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+WHEEL := dist/orchboard-$(VERSION)-py3-none-any.whl
+
+wheel: $(WHEEL)  ## the wheel and the source distribution, in dist/
+
+# The wheel is built from the source distribution, so that is complete.
+$(WHEEL): $(shell find . -type d \( -name '.?*' -o -name dist -o -name __pycache__ \) -prune -o -type f -print) | $(DEV_STAMP)
 	@$(BIN)/python -m build --no-isolation --outdir dist .
 
 clean:  ## forget the environment and what was built

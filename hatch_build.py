@@ -11,7 +11,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 class CommitHook(BuildHookInterface):
     """Adds `commit.txt` beside `commit.py` where there is a git checkout; a wheel made from an sdist has the sdist's."""
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - as hatchling calls it
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called before the files are collected."""
         if commit := runpy.run_path(f"{self.root}/src/orchboard/commit.py")["commit_of"](Path(self.root)):
             self.place = tempfile.TemporaryDirectory()

@@ -94,6 +94,18 @@ def test_a_file_that_holds_no_secret_is_refused_by_its_name(
         read_settings({"SECRET_FILE": str(file)})
 
 
+def test_postgres_may_be_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("postgresql://user:password@host/board\n")
+    assert read_settings({"POSTGRES_FILE": str(file)}).postgres == "postgresql://user:password@host/board"
+    with pytest.raises(SetupError, match="POSTGRES and POSTGRES_FILE are both set"):
+        read_settings({"POSTGRES_FILE": str(file), "POSTGRES": "postgresql:///other"})
+    file.write_text("mysql://user:password@host/board")
+    with pytest.raises(SetupError, match="^POSTGRES_FILE can't be read: it must hold") as refused:
+        read_settings({"POSTGRES_FILE": str(file)})
+    assert "password" not in str(refused.value)
+
+
 def test_a_byte_order_mark_is_no_part_of_a_secret(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"\xef\xbb\xbfhunter2\r\n")
     assert read_settings({"SECRET_FILE": str(tmp_path / "file")}).secret == "hunter2"

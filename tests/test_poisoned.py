@@ -112,7 +112,7 @@ def test_no_row_spoils_an_answer(
             assert client.post_stats(result).data == b"ok"
     assert answers(client) == expected
     for endpoint in ROUTES:
-        if endpoint.method == "GET" and endpoint.media_type == "application/json":
+        if endpoint.method == "GET" and not endpoint.bearer and endpoint.media_type == "application/json":
             for target in questions(endpoint):
                 answer = client.get(target)
                 assert answer.status == 200, (target, answer.data)

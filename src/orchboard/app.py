@@ -28,8 +28,9 @@ from orchboard.api.routes import ASKERS, ROUTES, handlers
 from orchboard.api.senders import Senders
 from orchboard.api.short_way import ShortWay
 from orchboard.api.signers import Signers
+from orchboard.api.upkeep import KeepUp
 from orchboard.background import TaskHealth
-from orchboard.config import Settings, accepted_secrets, read_settings, weak_secrets
+from orchboard.config import SERVERLESS_DEFAULTS, Settings, accepted_secrets, read_settings, weak_secrets
 from orchboard.errors import Refusal, SetupError
 from orchboard.leaderboard import Leaderboard
 from orchboard.logs import configure_logs
@@ -55,6 +56,9 @@ CATALYST_TIMEOUT_S = 10.0
 _CATALYST_STALL_S = 120.0
 KEY_EXPIRY_EVERY_S = 3600.0
 
+# How long a result may wait where there is no spool to take it: testers give up after 8 s.
+POST_LIMIT_S = 7.0
+
 
 def create_app(
     settings: Settings,
@@ -62,16 +66,22 @@ def create_app(
     changes: Changes | None = None,
     spool_path: Path | None = None,
     now: Callable[[], datetime] | None = None,
+    serverless: bool = False,
 ) -> ASGIApp:
     """The application on the database of `settings.postgres`, connected to when it is first asked.
 
     changes -- the counters that it shares with other workers; None: it has none
     spool_path -- where results are kept while the database is away; None: they are refused
     now -- None: the database's clock
+    serverless -- it runs in several instances that may be frozen between two requests: without background tasks, on a
+    schema that somebody else migrates, and a result is answered within POST_LIMIT_S
     """
     changes = changes or Changes.alone()
     database = Database(
-        settings.postgres, connections=settings.db_connections, timeout_s=settings.db_timeout_s
+        settings.postgres,
+        connections=settings.db_connections,
+        timeout_s=settings.db_timeout_s,
+        migrates=not serverless,
     )
     regions = RegionDirectory(database, cache_s=settings.regions_cache_s, changes=changes)
     spool = None
@@ -96,7 +106,12 @@ def create_app(
     access_log, request_ids = AccessLog(), RequestIds()
     proxies = Proxies(settings.trusted_proxies)
     signers = Signers(proxies)
-    post_stats = PostStats(senders, signers, max_body_bytes=settings.max_body_bytes)
+    post_stats = PostStats(
+        senders,
+        signers,
+        max_body_bytes=settings.max_body_bytes,
+        limit_s=POST_LIMIT_S if serverless else None,
+    )
     short_way = None
     if settings.short_way:
         askers = {
@@ -106,7 +121,8 @@ def create_app(
         }
         short_way = ShortWay(answers, post_stats, board, access_log, request_ids, askers, proxies)
     replies = Replies(answers, short_way.remember if short_way else None)
-    by_name = handlers(post_stats)
+    keep_up = KeepUp(settings.cron_secret, Upkeep(database), lambda: _add_catalyst_regions(settings, store))
+    by_name = handlers(post_stats, keep_up)
     routes = [
         kept_route(endpoint, ASKERS[endpoint.name], board, replies)
         if endpoint.cached
@@ -115,23 +131,29 @@ def create_app(
     ]
     routes += [*documentation_routes(replies), *web_routes(board, replies)]
     lifespan = Starlette(
-        lifespan=lambda _: _lifespan(settings, database, board, access_log, short_way, signers)
+        lifespan=lambda _: (
+            _closing(board)
+            if serverless
+            else _lifespan(settings, database, board, access_log, short_way, signers)
+        )
     )
     return Application(routes, lifespan, access_log, request_ids, proxies, refused_page)
 
 
-def app_from_environment(changes: Changes | None = None, spool_path: Path | None = None) -> ASGIApp:
+def app_from_environment(
+    changes: Changes | None = None, spool_path: Path | None = None, *, serverless: bool = False
+) -> ASGIApp:
     """The application for servers that want a factory; POSTGRES must be set.
 
-    changes, spool_path -- as `create_app`
+    changes, spool_path, serverless -- as `create_app`; serverless has SERVERLESS_DEFAULTS, too
     """
-    settings = read_settings(os.environ)
+    settings = read_settings(os.environ, defaults=SERVERLESS_DEFAULTS if serverless else None)
     if not settings.postgres:
         raise SetupError("POSTGRES must be set: the embedded database is started by `orchboard serve` only")
     configure_logs(settings.log_level)
     if changes is None:  # else whoever started the workers has said so
         warn_of_weak_secrets(settings)
-    return create_app(settings, changes=changes, spool_path=spool_path)
+    return create_app(settings, changes=changes, spool_path=spool_path, serverless=serverless)
 
 
 def warn_of_weak_secrets(settings: Settings) -> None:
@@ -140,6 +162,15 @@ def warn_of_weak_secrets(settings: Settings) -> None:
         log.warning(
             f"{name} is shorter than {SHORT_SECRET_BYTES} bytes: it can be guessed from one signed result"
         )
+
+
+@asynccontextmanager
+async def _closing(board: Leaderboard) -> AsyncIterator[dict[str, Any]]:
+    """Nothing runs beside requests; close at the end."""
+    try:
+        yield {}
+    finally:
+        await board.store.close()
 
 
 @asynccontextmanager
@@ -161,7 +192,7 @@ async def _lifespan(
     if settings.catalyst_region_url:
         background.start(
             "regions",
-            lambda health: _add_catalyst_regions(settings, store, health),
+            lambda health: _keep_catalyst_regions(settings, store, health),
             stall_s=settings.regions_cache_s + _CATALYST_STALL_S,
         )
     background.start(
@@ -228,19 +259,26 @@ async def _warm_up(database: Database, board: Leaderboard) -> None:
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
 
 
-async def _add_catalyst_regions(settings: Settings, store: Store, health: TaskHealth) -> None:
+async def _add_catalyst_regions(settings: Settings, store: Store) -> None:
+    """Add those that are new; none without CATALYST_REGION_URL."""
+    if not settings.catalyst_region_url:
+        return
     from orchboard.catalyst import fetch_catalyst_regions  # an HTTP client: 26 ms, for those who want it
 
+    found = await asyncio.to_thread(
+        fetch_catalyst_regions, settings.catalyst_region_url, timeout_s=CATALYST_TIMEOUT_S
+    )
+    known = {(region.id, region.type) for region in await store.regions.current()}
+    for region in found:
+        if (region.id, region.type) not in known:
+            await store.regions.add(region.id, region.name, region.type)
+            log.info("region added", region=region.id, name=region.name)
+
+
+async def _keep_catalyst_regions(settings: Settings, store: Store, health: TaskHealth) -> None:
     while True:
         try:
-            found = await asyncio.to_thread(
-                fetch_catalyst_regions, settings.catalyst_region_url, timeout_s=CATALYST_TIMEOUT_S
-            )
-            known = {(region.id, region.type) for region in await store.regions.current()}
-            for region in found:
-                if (region.id, region.type) not in known:
-                    await store.regions.add(region.id, region.name, region.type)
-                    log.info("region added", region=region.id, name=region.name)
+            await _add_catalyst_regions(settings, store)
             health.succeed()
         except Refusal as error:
             health.fail(str(error))

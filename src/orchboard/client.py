@@ -159,9 +159,9 @@ class Client:
             else:
                 if response.status in answers:
                     return response
-                problem = ServerRefusedError(response.status, _reason(response))
+                problem = ServerRefusedError(response.status, reason_of(response, response.data))
                 may_retry = response.status in (RETRIED if is_repeatable else UNSTORED)
-                wait_s = _retry_after_s(response) or pause_s
+                wait_s = retry_after_s(response) or pause_s
             if not patient or not may_retry or time.monotonic() + wait_s >= last_retry_at:
                 raise problem
             if self._on_wait is not None and not is_retry:
@@ -195,11 +195,11 @@ def parse_base_url(url: str) -> str:
     return text
 
 
-def _reason(response: urllib3.BaseHTTPResponse) -> str:
-    """The server's own words, else its status."""
+def reason_of(response: urllib3.BaseHTTPResponse, body: bytes) -> str:
+    """Why a server did not answer 200: its own words, else its status."""
     try:
-        said = msgspec.json.decode(response.data, type=dict[str, Any])
-    except msgspec.DecodeError:
+        said = msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError):
         said = {}
     error = said.get("error")
     if isinstance(error, str) and error:
@@ -209,7 +209,8 @@ def _reason(response: urllib3.BaseHTTPResponse) -> str:
     return f"the server answered {response.status} {response.reason or ''}".rstrip()
 
 
-def _retry_after_s(response: urllib3.BaseHTTPResponse) -> float | None:
+def retry_after_s(response: urllib3.BaseHTTPResponse) -> float | None:
+    """The seconds of Retry-After; None without one."""
     try:
         return urllib3.Retry().get_retry_after(response)
     except urllib3.exceptions.InvalidHeader:

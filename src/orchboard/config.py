@@ -22,11 +22,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     """What the environment said; the fields are described in SETTINGS, one each."""
 
     postgres: str
+    postgres_file: str
     secret: str
     secret_file: str
     secret_previous: str
     secret_previous_file: str
     require_timestamped_signatures: bool
+    cron_secret: str
     start_time_window: timedelta
     db_timeout_s: float
     orchestrator_names: str
@@ -50,6 +52,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     short_way: bool
     orchboard_url: str
     orchboard_tester: str
+    orchboard_command: str
 
 
 class Setting(Struct, frozen=True):
@@ -169,13 +172,18 @@ def _http_url(value: str) -> str:
     return value
 
 
-# Each may be in a file instead, which NAME_FILE names.
+# The keys that results are signed with.
 SECRETS = ("SECRET", "SECRET_PREVIOUS")
+
+# Each may be in a file instead, which NAME_FILE names.
+_MAY_BE_IN_FILES = {"postgres": _postgres_url, "secret": _secret, "secret_previous": _secret}
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("POSTGRES", "postgres", "", "URL", _postgres_url,
             "The database, PostgreSQL 15 or newer. Several hosts, TLS options and a transaction-mode pooler are fine. "
             "Not set: the embedded database."),
+    Setting("POSTGRES_FILE", "postgres_file", "", "file", _text,
+            "A file that holds POSTGRES, read at the start: its password stays out of the environment."),
     Setting("SECRET", "secret", "", "text", _secret,
             "The key that job testers sign their results with. Not set: only testers with a key of their own may post."),
     Setting("SECRET_FILE", "secret_file", "", "file", _text,
@@ -186,6 +194,8 @@ SETTINGS: tuple[Setting, ...] = (
             "A file that holds SECRET_PREVIOUS, read at the start."),
     Setting("REQUIRE_TIMESTAMPED_SIGNATURES", "require_timestamped_signatures", "off", "", _on_or_off,
             "Whether results must be signed as Standard Webhooks has it, which nobody can send a second time; on refuses the bare signature of today's testers."),
+    Setting("CRON_SECRET", "cron_secret", "", "text", _text,
+            "The bearer token of a scheduler that calls /api/upkeep, as Vercel's does. Not set: that path is 404."),
     Setting("START_TIME_WINDOW", "start_time_window", "24", "hours", _hours,
             "How far back an answer reaches when neither since nor until is asked for. 24, 24h and 90m are the same kind of thing."),
     Setting("DB_TIMEOUT", "db_timeout_s", "20", "seconds", _seconds,
@@ -230,31 +240,43 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SHORT_WAY", "short_way", "on", "", _on_or_off,
             "Whether questions and results bypass the application's stack. off only costs speed."),
     Setting("ORCHBOARD_URL", "orchboard_url", "http://127.0.0.1:8080", "URL", _text,
-            "Where `post`, `get` and `simulate live` find the server, unless --url says so."),
+            "Where `post`, `get`, `diff` and `simulate live` find the server, unless they are told."),
     Setting("ORCHBOARD_TESTER", "orchboard_tester", "", "name", _text,
             "The tester that `post` sends as; SECRET is then the key that `orchboard tester add` gave it."),
+    Setting("ORCHBOARD_COMMAND", "orchboard_command", "", "command", _text,
+            "How people run orchboard where this server runs, as `docker exec NAME orchboard`: the start message shows it. Not set: the program's path and the settings that it needs."),
 )  # fmt: skip
 
 
-def read_settings(environ: Mapping[str, str]) -> Settings:
+# Defaults of an instance of a serverless function, where they differ: results are answered within a tester's 8 s, bodies
+# fit into Vercel's 4.5 MB, requests come through a proxy on the same host, instances share a pooler's connections, and the short way needs our own HTTP server.
+SERVERLESS_DEFAULTS = {
+    "DB_TIMEOUT": "6",
+    "MAX_BODY_MB": "4",
+    "TRUSTED_PROXIES": "127.0.0.1",
+    "DB_CONNECTIONS": "3",
+    "SHORT_WAY": "off",
+}
+
+
+def read_settings(environ: Mapping[str, str], *, defaults: Mapping[str, str] | None = None) -> Settings:
     """The settings that an environment holds; an empty variable counts as not set.
 
+    defaults -- by variable, in the place of those of SETTINGS
     What a file holds is in the setting that it stands for. Raises SetupError naming the variable that can't be
     read, and what it wants. The value itself is not repeated: it may be a secret.
     """
     fields: dict[str, Any] = {}
     for setting in SETTINGS:
+        default = (defaults or {}).get(setting.name, setting.default)
         try:
-            fields[setting.field] = setting.parse(environ.get(setting.name, "").strip() or setting.default)
+            fields[setting.field] = setting.parse(environ.get(setting.name, "").strip() or default)
         except ValueError as error:
             raise SetupError(f"{setting.name} can't be read: it must be {error}") from None
     settings = Settings(**fields)
     return replace(
         settings,
-        secret=_read_secret("SECRET", settings.secret, settings.secret_file),
-        secret_previous=_read_secret(
-            "SECRET_PREVIOUS", settings.secret_previous, settings.secret_previous_file
-        ),
+        **{field: _written_or_filed(settings, field, parse) for field, parse in _MAY_BE_IN_FILES.items()},
     )
 
 
@@ -269,22 +291,25 @@ def weak_secrets(settings: Settings) -> tuple[str, ...]:
     return tuple(name for name, value in values.items() if value and strength(value) < SHORT_SECRET_BYTES)
 
 
-def _read_secret(name: str, written: str, file: str) -> str:
-    """A secret, as it is written or from its file; white space around it does not count in either."""
+def _written_or_filed(settings: Settings, field: str, parse: Callable[[str], str]) -> str:
+    """A value, as it is written or from its file; white space around it does not count in either."""
+    name = field.upper()
+    written: str = getattr(settings, field)
+    file: str = getattr(settings, f"{field}_file")
     if not file:
         return written
     if written:
         raise SetupError(f"{name} and {name}_FILE are both set: take one of them away")
     try:
-        secret = Path(file).read_text("utf-8-sig").strip()  # some editors begin a file with a mark
+        held = Path(file).read_text("utf-8-sig").strip()  # some editors begin a file with a mark
     except OSError as error:
         raise SetupError(f"{name}_FILE can't be read: {file}: {error.strerror}") from None
     except ValueError:
         raise SetupError(f"{name}_FILE can't be read: {file} is no text in UTF-8") from None
-    if not secret or "\0" in secret:
-        raise SetupError(f"{name}_FILE can't be read: {file} {'holds a zero byte' if secret else 'is empty'}")
+    if not held or "\0" in held:
+        raise SetupError(f"{name}_FILE can't be read: {file} {'holds a zero byte' if held else 'is empty'}")
     try:
-        return _secret(secret)
+        return parse(held)
     except ValueError as error:
         raise SetupError(f"{name}_FILE can't be read: it must hold {error}") from None
 

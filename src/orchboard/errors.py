@@ -25,6 +25,13 @@ class NotAuthenticatedError(Refusal):
         super().__init__("request can not be authenticated" + (f": {because}" if because else ""))
 
 
+class BadTokenError(Refusal):
+    """The bearer token is missing or wrong."""
+
+    def __init__(self) -> None:
+        super().__init__("the bearer token is missing or wrong")
+
+
 class NotAllowedError(Refusal):
     """Who sent this is known, and may not send it."""
 

@@ -10,6 +10,8 @@ def describe_failure(error: BaseException) -> str:
         return "its host name is unknown"
     if isinstance(error, urllib3.exceptions.NewConnectionError):
         return str(getattr(cause, "strerror", None) or "can't connect").lower()
+    if isinstance(error, urllib3.exceptions.SSLError):
+        return f"TLS failed: {getattr(cause, 'verify_message', None) or getattr(cause, 'reason', None) or cause or error}"
     if isinstance(error, urllib3.exceptions.TimeoutError):
         return "out of time"
     if isinstance(error, urllib3.exceptions.ProtocolError):

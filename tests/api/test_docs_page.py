@@ -81,9 +81,20 @@ def test_the_document_is_open_to_any_origin_and_cached_like_other_gets(client: C
 
 
 def test_head_is_answered_without_a_body(client: Client) -> None:
-    for path in ("/openapi.json", "/docs", "/docs/page.css"):
+    for path in ("/openapi.json", "/docs", "/docs/page.css", "/llms.txt"):
         answer = client.request("HEAD", path)
         assert (answer.status, answer.data) == (200, b"")
+
+
+def test_llms_txt_names_every_endpoint_and_links_to_existing_places(client: Client, page: Tags) -> None:
+    answer = client.get("/llms.txt")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
+    text = answer.data.decode()
+    assert text.startswith("# orchboard\n\n> ")
+    assert all(f"[{endpoint.method} {endpoint.path}](" in text for endpoint in ROUTES)
+    places = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    anchors = {link.partition("#")[2] for link in re.findall(r"\]\((\S+?)\)", text)} - {""}
+    assert anchors <= places
 
 
 def test_examples_ask_the_address_the_reader_came_to(client: Client, server: RunningServer) -> None:

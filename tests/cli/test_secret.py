@@ -99,3 +99,18 @@ def test_the_first_line_can_be_pasted_into_another_terminal(
     if source == "generated":
         [place] = re.findall(r"^its secret is in  (.*)$", said, re.MULTILINE)
         assert len((home / place).read_text()) == 64
+
+
+def test_the_start_message_names_the_command_of_a_container(tmp_path: Path, database_url: str) -> None:
+    (tmp_path / "url").write_text(database_url)
+    variables = {
+        "POSTGRES_FILE": str(tmp_path / "url"),
+        "ORCHBOARD_COMMAND": "docker exec x orchboard",
+        "WORKERS": "2",
+    }
+    with serving(tmp_path, "--generate-secret", **variables) as lines:
+        address = lines[0].split()[-1]
+        assert [line.split(maxsplit=3)[-1].strip() for line in lines[-2:]] == [
+            "docker exec x orchboard secret --show",
+            f"docker exec x orchboard post --example --url {address}",
+        ]

@@ -189,14 +189,17 @@ def test_a_supervisor_that_can_start_no_worker_any_more_ends_with_a_failure(
         import socket, sys
         from orchboard.errors import SetupError
         from orchboard.serving.supervisor import Supervisor
-        from orchboard.serving.terminal import Terminal
+        from orchboard.serving.service_manager import ServiceManager
+from orchboard.serving.terminal import Terminal
         from orchboard.store.changes import shared_counters
         if __name__ == "__main__":
             listener = socket.create_server(("127.0.0.1", 0))
             print(listener.getsockname()[1], flush=True)
             try:
                 with shared_counters(2) as counters:
-                    Supervisor(listener, 2, Terminal(), counters, give_up_s=2).run()
+                    Supervisor(
+                        listener, 2, Terminal(), counters, manager=ServiceManager({}), give_up_s=2
+                    ).run()
             except SetupError as error:
                 sys.exit(str(error))
     """

@@ -55,7 +55,7 @@ WHOLE, (FIRST, *REST) = written(), lines_in(written())
     ("content", "told"),
     [
         (b"", "is no backup"),
-        (b"hello", "was altered or is none"),
+        (b"hello", "is no backup"),
         (compressed(b"{}\n"), "is no backup"),
         (compressed(FIRST.replace(b'backup":1', b'backup":2'), *REST), "has format 2"),
         (compressed(FIRST), "ends after its first line"),

@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from orchboard.errors import DatabaseUnavailableError
+from orchboard.store import presence
 from orchboard.store.database import Database
 from orchboard.store.queries import sql
 from tests.conftest import run
@@ -166,3 +167,25 @@ def test_a_database_that_refuses_opens_the_breaker_at_once(database_url: str) ->
         assert time.monotonic() - began_at < 1
 
     on_relay(database_url, test)
+
+
+def test_a_process_that_was_frozen_while_the_database_was_away_tries_it_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The probe is due again at the thaw, and a request may come before its answer."""
+
+    async def refused() -> bool:
+        return False
+
+    async def work() -> None:
+        breaker = presence.Presence(refused)
+        breaker.look()
+        while not breaker.is_away:
+            await asyncio.sleep(0.01)
+        with monkeypatch.context() as frozen:
+            later = time.monotonic() + 10
+            frozen.setattr(time, "monotonic", lambda: later)
+            assert not breaker.is_away
+        await breaker.close()
+
+    run(work())

@@ -16,7 +16,8 @@ def curl(endpoint: Endpoint) -> str:
         example = {param.name: param.example for param in endpoint.params}
         asked = {name: example[name] for name in endpoint.asked}
         query = "?" + urlencode(asked, quote_via=quote, safe="/") if asked else ""
-        return f"curl -fsS {shlex.quote(url + query)}"
+        token = ' -H "Authorization: Bearer $CRON_SECRET"' if endpoint.bearer else ""
+        return f"curl -fsS{token} {shlex.quote(url + query)}"
     body = msgspec.json.format(msgspec.json.encode(next(iter(endpoint.bodies.values()))), indent=2).decode()
     return "\n".join(
         (

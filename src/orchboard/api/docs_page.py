@@ -1,4 +1,4 @@
-"""The documentation for people, made from the OpenAPI document: the page at /docs, and docs/api.md."""
+"""The documentation made from the OpenAPI document: the page at /docs, /llms.txt for language models, and docs/api.md."""
 
 import functools
 import re
@@ -41,8 +41,16 @@ _PAGE_ANSWER_HEADERS: Headers = (
 )
 
 
+_TEXT_ANSWER_HEADERS: Headers = (
+    (b"cache-control", CACHE_CONTROL.encode()),
+    (b"cdn-cache-control", CDN_CACHE_CONTROL.encode()),
+    (b"content-type", b"text/plain; charset=utf-8"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
 def documentation_routes(replies: Replies) -> list[Route]:
-    """/openapi.json, /docs and its style sheet."""
+    """/openapi.json, /docs with its style sheet, and /llms.txt."""
 
     async def openapi(request: Request) -> Response:
         return await replies.reply(request, Question(("openapi",), _openapi, JSON_HEADERS, is_stored=False))
@@ -56,7 +64,21 @@ def documentation_routes(replies: Replies) -> list[Route]:
         question = Question(("docs", origin), compute, _PAGE_ANSWER_HEADERS, is_stored=False)
         return await replies.reply(request, question, by_target=False)
 
-    return [Route("/openapi.json", openapi), Route("/docs", page), Route("/docs/page.css", _style)]
+    async def llms(request: Request) -> Response:
+        origin = origin_of(request)
+
+        async def compute() -> bytes:
+            return _render("llms.txt", origin).encode()
+
+        question = Question(("llms", origin), compute, _TEXT_ANSWER_HEADERS, is_stored=False)
+        return await replies.reply(request, question, by_target=False)
+
+    return [
+        Route("/openapi.json", openapi),
+        Route("/docs", page),
+        Route("/docs/page.css", _style),
+        Route("/llms.txt", llms),
+    ]
 
 
 async def _openapi() -> bytes:

@@ -39,6 +39,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     cached -- whether a 200 may be
     may_be_streamed -- whether a 200 may be too large to be held
     or_empty -- whether it answers `{}` when there is nothing, and its type does not say so
+    bearer -- whether it wants the bearer token CRON_SECRET; without that setting it is 404
     refusals -- what it may answer instead, with examples
     """
 
@@ -56,5 +57,6 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     cached: bool = True
     may_be_streamed: bool = False
     or_empty: bool = False
+    bearer: bool = False
     media_type: str = "application/json"
     refusals: Mapping[type[Refusal], Struct]

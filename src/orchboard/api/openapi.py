@@ -16,6 +16,7 @@ from orchboard.api.schemas import schemas_of
 from orchboard.errors import Refusal
 
 SIGNATURE = "Signature"
+_SCHEDULER = "Scheduler"
 
 SUMMARY = "The orchestrator leaderboard of the Livepeer network: results in, scores out, on Postgres."
 
@@ -73,7 +74,13 @@ def openapi_document() -> dict[str, Any]:
                     "name": "Authorization",
                     "description": next(p.help for e in ROUTES for p in e.params if p.name == "Authorization")
                     + " No scheme goes before them.",
-                }
+                },
+                _SCHEDULER: {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "Authorization",
+                    "description": "`Bearer` and the setting CRON_SECRET.",
+                },
             },
         },
     }
@@ -108,6 +115,8 @@ def _path(endpoint: Endpoint, schema_of: dict[str, Any]) -> dict[str, Any]:
     operation["x-codeSamples"] = [{"lang": "Shell", "label": "curl", "source": curl(endpoint)}]
     if any(param.name == "Authorization" for param in endpoint.params):
         operation["security"] = [{SIGNATURE: []}]
+    if endpoint.bearer:
+        operation["security"] = [{_SCHEDULER: []}]
     if endpoint.body:
         operation["requestBody"] = {
             "required": True,

@@ -10,8 +10,15 @@ from starlette.responses import Response
 from orchboard.api.responses import ok
 from orchboard.api.senders import CREDENTIALS, Senders
 from orchboard.api.signers import Signers
-from orchboard.errors import BodyTooLargeError, EncodedBodyError, NotAuthenticatedError, Refusal
+from orchboard.errors import (
+    BodyTooLargeError,
+    DatabaseUnavailableError,
+    EncodedBodyError,
+    NotAuthenticatedError,
+    Refusal,
+)
 from orchboard.leaderboard import Leaderboard
+from orchboard.store.failures import NO_ANSWER
 
 # Of a Content-Length: more than any has that the parser lets through.
 _MAX_DIGITS = 25
@@ -24,9 +31,13 @@ class PostStats:
     """Stores one signed result; `ok` is answered when it is on the disk, committed or in the spool, and never otherwise.
 
     max_body_bytes -- a longer body is refused, and never held in memory
+    limit_s -- how long storing may take until it is answered 503; None: as long as the store takes
     """
 
-    def __init__(self, senders: Senders, signers: Signers, *, max_body_bytes: int) -> None:
+    def __init__(
+        self, senders: Senders, signers: Signers, *, max_body_bytes: int, limit_s: float | None = None
+    ) -> None:
+        self._limit_s = limit_s
         self._senders = senders
         self._signers = signers
         self.max_body_bytes = max_body_bytes
@@ -38,9 +49,15 @@ class PostStats:
         for name, value in request.headers.raw:
             if name in CREDENTIALS:
                 headers.setdefault(name, value)
-        sender = await self._senders.find(body, headers)
-        self._signers.note(self._signers.address_of(request.scope["client"], request.scope["headers"]))
-        await board.post(body, key=sender.key, tester=sender.tester)
+        try:
+            async with asyncio.timeout(self._limit_s):
+                sender = await self._senders.find(body, headers)
+                self._signers.note(
+                    self._signers.address_of(request.scope["client"], request.scope["headers"])
+                )
+                await board.post(body, key=sender.key, tester=sender.tester)
+        except TimeoutError:
+            raise DatabaseUnavailableError(NO_ANSWER) from None
         return ok()
 
     def begin(

@@ -9,6 +9,7 @@ from orchboard.api.responses import json_now
 from orchboard.errors import (
     RETRY_AFTER_S,
     BadInputError,
+    BadTokenError,
     BodyTooLargeError,
     ClientBusyError,
     DatabaseUnavailableError,
@@ -23,6 +24,7 @@ from orchboard.errors import (
 
 STATUS: dict[type[Refusal], int] = {
     BadInputError: 400,
+    BadTokenError: 401,
     NotAuthenticatedError: 403,
     NotAllowedError: 403,
     BodyTooLargeError: 413,
@@ -47,6 +49,7 @@ class Error(Struct, frozen=True):
 
 
 _HEADERS: dict[int, dict[str, str]] = {
+    401: {"WWW-Authenticate": "Bearer"},
     413: {"Connection": "close"},
     415: {"Connection": "close", "Accept-Encoding": "identity"},
     429: RETRY_AFTER,

@@ -17,8 +17,10 @@ from orchboard.api.refusals import Error
 from orchboard.api.regions import Regions, regions
 from orchboard.api.senders import MAX_KEY
 from orchboard.api.top_ai_score import top_ai_score
+from orchboard.api.upkeep import KeepUp, UpkeepDone
 from orchboard.errors import (
     BadInputError,
+    BadTokenError,
     BodyTooLargeError,
     ClientBusyError,
     DatabaseUnavailableError,
@@ -248,6 +250,23 @@ ROUTES: tuple[Endpoint, ...] = (
         refusals={DatabaseUnavailableError: Health(DatabaseHealth(False, _UNAVAILABLE.error))},
     ),
     Endpoint(
+        name="upkeep",
+        method="GET",
+        path="/api/upkeep",
+        summary="Do a part of the upkeep",
+        help="For a scheduler, where no server runs in the background: moves old results, applies changes to the rollups, "
+        "builds those that are due, and forgets what has expired, for 20 s at most. Safe beside other calls and servers. "
+        "404 unless the server has a CRON_SECRET, which is the bearer token.",
+        bearer=True,
+        answer=UpkeepDone(done=True, moved=0, spans=12, keys=3, pending=0),
+        answer_type=UpkeepDone,
+        cached=False,
+        refusals={
+            BadTokenError: Error("the bearer token is missing or wrong"),
+            DatabaseUnavailableError: _UNAVAILABLE,
+        },
+    ),
+    Endpoint(
         name="healthz",
         method="GET",
         path="/healthz",
@@ -301,11 +320,12 @@ ASKERS: Mapping[str, Asker] = {
 """The function behind the name of each route whose answers are kept."""
 
 
-def handlers(post_stats: PostStats) -> dict[str, Handler]:
+def handlers(post_stats: PostStats, keep_up: KeepUp) -> dict[str, Handler]:
     """The functions behind the other routes."""
     return {
         "post_stats": post_stats,
         "health": health,
+        "upkeep": keep_up,
         "healthz": healthz,
         "readyz": readyz,
         "metrics": metrics,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from keyword import iskeyword
 from typing import TYPE_CHECKING, NoReturn
 
 from orchboard.cli import streams
@@ -21,7 +22,7 @@ First time here? `orchboard serve --generate-secret` starts a server with a data
 `orchboard help COMMAND` explains a command, with examples.
 """
 
-# Name of the command, of its module and of what is in it; the first line of its help.
+# Name of the command, of its module and of what is in it (`import_` for a keyword); the first line of its help.
 COMMANDS = {
     "serve": "Serve the leaderboard.",
     "demo": "Serve a simulated network: a week of results.",
@@ -35,6 +36,9 @@ COMMANDS = {
     "spool": "Look at results that are not in the database yet.",
     "backup": "Write every result to a file.",
     "restore": "Store the results of a backup.",
+    "import": "Store the results of files: NDJSON, CSV, Parquet or a backup.",
+    "mirror": "Copy another leaderboard's results through its API.",
+    "diff": "List where two servers' answers differ.",
     "doctor": "Say what is wrong with the settings and the database.",
     "simulate": "Make a believable network: loaded in bulk, or posted live.",
     "psql": "Open psql on the database.",
@@ -68,7 +72,8 @@ def make_app(named: str = "") -> App:
     for position, (name, summary) in enumerate(COMMANDS.items()):
         # A summary given here would replace the longer help in the command's module.
         help_text = None if name == named else summary
-        app.command(f"orchboard.cli.{name}:{name}", name=name, help=help_text, sort_key=position)
+        module = f"{name}_" if iskeyword(name) else name
+        app.command(f"orchboard.cli.{module}:{module}", name=name, help=help_text, sort_key=position)
     return app
 
 
@@ -83,6 +88,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             streams.flush()
     except Refusal as refusal:
         _end(_sentence(refusal), EXIT_CODES.get(type(refusal), 1))
+    except ModuleNotFoundError as error:
+        from orchboard.cli.extras import explain_missing
+
+        sentence = explain_missing(error, words)
+        if sentence is None:
+            raise
+        _end(sentence, EXIT_CODES[SetupError])
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

@@ -37,8 +37,9 @@ def backup(
     import asyncio
     import time
 
-    from orchboard.cli.database import database_url, in_words, read_environment
+    from orchboard.cli.database import database_url, in_words
     from orchboard.cli.progress import told
+    from orchboard.cli.settings import read_environment
     from orchboard.cli.streams import require_output
     from orchboard.store.backup import back_up
     from orchboard.store.backup_file import whole_file

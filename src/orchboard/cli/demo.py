@@ -39,10 +39,11 @@ def demo(
     orchboard demo --port 8081
     ```
     """
-    from orchboard.cli.database import data_directory, read_environment
     from orchboard.cli.run_server import run_server
+    from orchboard.cli.settings import data_directory, read_environment
 
-    os.environ.pop("POSTGRES", None)
+    for name in ("POSTGRES", "POSTGRES_FILE"):
+        os.environ.pop(name, None)
     settings = read_environment()
     os.environ["ORCHBOARD_DATA"] = str(data_directory(settings) / DIRECTORY)
     run_server(port=port, generate_secret=True, prepare=_bring_up_to_now, beside=_posting)

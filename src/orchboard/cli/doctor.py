@@ -79,7 +79,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
         settings = read_settings({name: readable[name] for name in readable if not name.endswith("_FILE")})
     yield from _readable("secret", lambda: [_secret(settings)])
     yield from _previous_secret(settings)
-    if settings.postgres or environ.get("POSTGRES", "").strip() == "":
+    if settings.postgres or not any(environ.get(name, "").strip() for name in ("POSTGRES", "POSTGRES_FILE")):
         if not settings.postgres:
             yield from _readable("data", lambda: _data_directory(settings))
         yield from _readable("database", lambda: _database(settings))
@@ -104,7 +104,7 @@ def _secret(settings: Settings) -> Finding:
     import errno
     import os
 
-    from orchboard.cli.database import kept_secret, secret_file
+    from orchboard.cli.settings import kept_secret, secret_file
     from orchboard.signing import SHORT_SECRET_BYTES, strength
     from orchboard.store.diagnosis import Finding, Level
 
@@ -157,7 +157,8 @@ def _previous_secret(settings: Settings) -> Iterator[Finding]:
 def _database(settings: Settings) -> Iterator[Finding]:
     import asyncio
 
-    from orchboard.cli.database import data_directory, database_url
+    from orchboard.cli.database import database_url
+    from orchboard.cli.settings import data_directory
     from orchboard.errors import SetupError
     from orchboard.store.conninfo import resolve
     from orchboard.store.database import Database
@@ -195,7 +196,7 @@ def _data_directory(settings: Settings) -> Iterator[Finding]:
     import os
     import shutil
 
-    from orchboard.cli.database import data_directory
+    from orchboard.cli.settings import data_directory
     from orchboard.store.diagnosis import Finding, Level
 
     directory = data_directory(settings)
@@ -220,7 +221,7 @@ def _data_directory(settings: Settings) -> Iterator[Finding]:
 def _spool(settings: Settings) -> Finding:
     import sqlite3
 
-    from orchboard.cli.database import data_directory
+    from orchboard.cli.settings import data_directory
     from orchboard.errors import SetupError
     from orchboard.store.diagnosis import Finding, Level
     from orchboard.store.spool_file import SpoolFile
@@ -289,7 +290,7 @@ def _neighbour(settings: Settings, place: str) -> Finding:
     """Who holds the port: a leaderboard server says so in its /api/health, well or not."""
     import urllib3
 
-    from orchboard.cli.database import reachable_host
+    from orchboard.cli.settings import reachable_host
     from orchboard.store.diagnosis import Finding, Level
 
     url = f"http://{reachable_host(settings.host)}:{settings.port}/api/health"

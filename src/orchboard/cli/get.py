@@ -51,8 +51,8 @@ def get(
     orchboard get pipelines --json | jq
     ```
     """
-    from orchboard.cli.database import read_environment
     from orchboard.cli.output import say_waiting, write_bytes
+    from orchboard.cli.settings import read_environment
     from orchboard.client import Client, parse_moment_for_people
 
     settings = read_environment()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from orchboard.store.ledgers import SchemaVersion
     from orchboard.store.migrate import Connect, Step
-from orchboard.store.takeover import Progress
+    from orchboard.store.takeover import Progress
 
 LOCK_WAIT_S = 600.0
 SHOW_EVERY_S, TELL_EVERY_S = 0.5, 10.0
@@ -289,7 +289,8 @@ async def _show_progress(connect: Connect) -> None:
 @contextmanager
 def _connectable() -> Iterator[tuple[str, Connect]]:
     """The database's URL and how to connect to it; what the driver raises comes out in words."""
-    from orchboard.cli.database import database_url, in_words, read_environment
+    from orchboard.cli.database import database_url, in_words
+    from orchboard.cli.settings import read_environment
     from orchboard.store.database import Database
 
     settings = read_environment()

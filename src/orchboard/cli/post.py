@@ -13,7 +13,7 @@ from orchboard.cli.usage import refuse_options
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchboard.cli.database import Secret
+    from orchboard.cli.settings import Secret
     from orchboard.client import Client, Result
     from orchboard.stats import JobType
 
@@ -68,8 +68,8 @@ def post(
     """
     from datetime import UTC, datetime
 
-    from orchboard.cli.database import read_environment, signing_secret
     from orchboard.cli.output import print_json, printable, say_waiting
+    from orchboard.cli.settings import read_environment, signing_secret
     from orchboard.client import Client, example_result
     from orchboard.stats import JobType
 

@@ -22,7 +22,8 @@ def psql(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, help="F
     import signal
     import subprocess
 
-    from orchboard.cli.database import database_url, find_psql, read_environment
+    from orchboard.cli.database import database_url, find_psql
+    from orchboard.cli.settings import read_environment
     from orchboard.postgres_url import without_password
 
     settings = read_environment()

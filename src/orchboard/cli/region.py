@@ -42,8 +42,9 @@ def list_regions(
     """
     import asyncio
 
-    from orchboard.cli.database import database_url, open_regions, read_environment
+    from orchboard.cli.database import database_url, open_regions
     from orchboard.cli.output import print_json, print_table
+    from orchboard.cli.settings import read_environment
 
     settings = read_environment()
 
@@ -81,7 +82,8 @@ def add(
     """
     import asyncio
 
-    from orchboard.cli.database import database_url, open_regions, read_environment
+    from orchboard.cli.database import database_url, open_regions
+    from orchboard.cli.settings import read_environment
     from orchboard.stats import JobType
 
     code, name = _parse_code(code), _parse_name(name)
@@ -113,7 +115,8 @@ def rename(
     """
     import asyncio
 
-    from orchboard.cli.database import database_url, open_regions, read_environment
+    from orchboard.cli.database import database_url, open_regions
+    from orchboard.cli.settings import read_environment
     from orchboard.errors import BadInputError
 
     code, name = _parse("a region's code", code.upper(), MAX_CODE), _parse_name(name)
@@ -151,7 +154,8 @@ def remove(
     """
     import asyncio
 
-    from orchboard.cli.database import database_url, open_regions, read_environment
+    from orchboard.cli.database import database_url, open_regions
+    from orchboard.cli.settings import read_environment
     from orchboard.errors import BadInputError
     from orchboard.stats import JobType
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO
 
+    from orchboard.config import Settings
     from orchboard.store.backup_file import Backup
     from orchboard.store.restore import Restored
 
@@ -42,36 +43,40 @@ def restore(
     orchboard restore results.jsonl.zst
     ```
     """
+    from orchboard.cli.database import database_url
+    from orchboard.cli.settings import data_directory, read_environment
+    from orchboard.store.backup_file import check_backup
+
+    settings = read_environment()
+    with opened(file, data_directory(settings)) as source:
+        backup = check_backup(source)
+        with database_url(settings) as url:
+            return restore_checked(settings, url, source, backup)
+
+
+def restore_checked(settings: Settings, url: str, source: IO[bytes], backup: Backup) -> int:
+    """Store the results of a backup that was checked, and say what was stored; the exit status."""
     import asyncio
     import time
 
-    from orchboard.cli.database import data_directory, database_url, in_words, read_environment
+    from orchboard.cli.database import in_words
     from orchboard.cli.progress import told
-    from orchboard.store.backup_file import check_backup
     from orchboard.store.database import Database
     from orchboard.store.restore import restore as restore_results
 
-    settings = read_environment()
     began_at = time.monotonic()
-    with _opened(file, data_directory(settings)) as source:
-        backup = check_backup(source)
-        source.seek(0)
+    source.seek(0)
 
-        async def run(url: str) -> Restored:
-            database = Database(url, connections=1, timeout_s=settings.db_timeout_s)
-            await database.open()  # makes the database, and migrates it
-            await database.close()
-            return await restore_results(
-                database.connect, source, backup, on_progress=storing, on_compare=comparing
-            )
+    async def run() -> Restored:
+        database = Database(url, connections=1, timeout_s=settings.db_timeout_s)
+        await database.open()  # makes the database, and migrates it
+        await database.close()
+        return await restore_results(
+            database.connect, source, backup, on_progress=storing, on_compare=comparing
+        )
 
-        with (
-            database_url(settings) as url,
-            in_words(),
-            told("restoring") as storing,
-            told("comparing") as comparing,
-        ):
-            restored = asyncio.run(run(url))
+    with in_words(), told("restoring") as storing, told("comparing") as comparing:
+        restored = asyncio.run(run())
     _tell(backup, restored, time.monotonic() - began_at)
     return 0 if restored.holds(backup) else 1
 
@@ -97,19 +102,19 @@ def _tell(backup: Backup, restored: Restored, took_s: float) -> None:
 
 
 @contextmanager
-def _opened(file: str, directory: Path) -> Iterator[IO[bytes]]:
+def opened(file: str, directory: Path) -> Iterator[IO[bytes]]:
     """The file. Of standard input a copy, as it is read twice: in the data directory, which has room for results."""
     if file != "-":
         with open(file, "rb") as source:
             yield source
         return
-    with _temporary_file(directory) as copy:
+    with temporary_file(directory) as copy:
         shutil.copyfileobj(sys.stdin.buffer, copy)
         copy.seek(0)
         yield copy
 
 
-def _temporary_file(directory: Path) -> IO[bytes]:
+def temporary_file(directory: Path) -> IO[bytes]:
     """A file in a directory, or, where that can't be written to, in the system's temporary one."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -120,7 +120,8 @@ async def _build(connection: asyncpg.Connection[asyncpg.Record]) -> None:
 def _run(work: Work) -> int:
     import asyncio
 
-    from orchboard.cli.database import database_url, in_words, read_environment
+    from orchboard.cli.database import database_url, in_words
+    from orchboard.cli.settings import read_environment
     from orchboard.errors import SetupError
     from orchboard.store.database import Database
     from orchboard.store.migrate import fetch_schema_version

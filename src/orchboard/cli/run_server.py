@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
+from itertools import count
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -55,7 +56,8 @@ def run_server(
     from msgspec.structs import replace
 
     from orchboard.app import warn_of_weak_secrets
-    from orchboard.cli.database import database_url, keep_secret
+    from orchboard.cli.database import database_url
+    from orchboard.cli.settings import keep_secret
     from orchboard.logs import configure_logs
     from orchboard.serving.listening import accept_hangups, inherited, listen, start_again
     from orchboard.serving.stop_request import StopRequest
@@ -91,10 +93,11 @@ def run_server(
                 suppress(KeyboardInterrupt),
                 beside(address, settings.secret),
             ):  # Ctrl-C is how a person stops it
+                status = f"serving on {address}"
                 if settings.workers == 1:
-                    kept = _serve_alone(settings, listener, terminal, stop, spool)
+                    kept = _serve_alone(settings, listener, terminal, stop, spool, status)
                 else:
-                    _serve_with_workers(settings, listener, terminal, stop, spool)
+                    _serve_with_workers(settings, listener, terminal, stop, spool, status)
         if kept is not None:
             start_again(kept, terminal.variables)
 
@@ -112,7 +115,7 @@ def _tell_of_first_start(settings: Settings) -> None:
     """Say that a database is made: it takes a second or two, on a busy machine more."""
     import structlog
 
-    from orchboard.cli.database import data_directory
+    from orchboard.cli.settings import data_directory
     from orchboard.store.embedded import existing_url
 
     if not settings.postgres and existing_url(data_directory(settings)) is None:
@@ -161,7 +164,7 @@ def _find_spool(settings: Settings) -> Path | None:
     """Where results are kept while the database is away; None: nowhere, which is logged."""
     import structlog
 
-    from orchboard.cli.database import data_directory
+    from orchboard.cli.settings import data_directory
     from orchboard.store.spool_place import other_spools, spool_path, why_no_spool
 
     log = structlog.get_logger(__name__)
@@ -199,17 +202,31 @@ def _serve_alone(
     terminal: Terminal,
     stop: StopRequest,
     spool: Path | None,
+    status: str,
 ) -> socket.socket | None:
     """Serve in this process; the socket, when it is to start again."""
     from orchboard.app import create_app
     from orchboard.serving.server import Server
+    from orchboard.serving.service_manager import ServiceManager
 
-    server = Server(create_app(settings, spool_path=spool), must_stop=lambda: stop.is_made)
+    manager = ServiceManager(os.environ)
+    pulses = count()
+
+    def on_pulse() -> None:
+        if next(pulses) == 0:
+            manager.ready(status)
+        manager.alive()
+
+    server = Server(
+        create_app(settings, spool_path=spool),
+        on_pulse=on_pulse, on_stop=manager.stopping, must_stop=lambda: stop.is_made,
+    )  # fmt: skip
 
     def on_hangup(*_: object) -> None:
         if terminal.is_gone():
             server.should_exit = True
         else:
+            manager.reloading()
             server.start_again()
 
     signal.signal(signal.SIGHUP, on_hangup)
@@ -223,28 +240,36 @@ def _serve_with_workers(
     terminal: Terminal,
     stop: StopRequest,
     spool: Path | None,
+    status: str,
 ) -> None:
+    from orchboard.serving.service_manager import ServiceManager
     from orchboard.serving.supervisor import Supervisor
     from orchboard.serving.worker import SPOOL_FILE
     from orchboard.store.changes import shared_counters
 
-    os.environ["POSTGRES"] = settings.postgres
-    if not settings.secret_file:  # workers read the file themselves, again when they are replaced
+    # Workers read the files themselves, again when they are replaced.
+    if not settings.postgres_file:
+        os.environ["POSTGRES"] = settings.postgres
+    if not settings.secret_file:
         os.environ["SECRET"] = settings.secret
     os.environ[SPOOL_FILE] = str(spool or "")
     with shared_counters(settings.workers) as counters:
-        Supervisor(listener, settings.workers, terminal, counters).run(must_stop=lambda: stop.is_made)
+        supervisor = Supervisor(
+            listener, settings.workers, terminal, counters,
+            manager=ServiceManager(os.environ), status=f"{status} with {settings.workers} workers",
+        )  # fmt: skip
+        supervisor.run(must_stop=lambda: stop.is_made)
 
 
 def _address(listener: socket.socket) -> str:
-    from orchboard.cli.database import reachable_host
+    from orchboard.cli.settings import reachable_host
 
     host, port = listener.getsockname()[:2]
     return f"http://{reachable_host(host)}:{port}"
 
 
 def _print_banner(settings: Settings, address: str, *, embedded: bool, is_generated: bool) -> None:
-    from orchboard.cli.database import data_directory, secret_file
+    from orchboard.cli.settings import data_directory, secret_file
     from orchboard.postgres_url import without_password
 
     place = data_directory(settings) if embedded else without_password(settings.postgres)[0]
@@ -256,15 +281,18 @@ def _print_banner(settings: Settings, address: str, *, embedded: bool, is_genera
     else:
         if is_generated:
             lines.append(f"its secret is in  {secret_file(settings)}")
-        variables = _variables(settings, is_generated=is_generated)
-        lines.append(f"a first result    {variables}{_command()} post --example --url {address}")
+        command = settings.orchboard_command
+        if command and is_generated:
+            lines.append(f"to show it        {command} secret --show")
+        command = command or _variables(settings, is_generated=is_generated) + _command()
+        lines.append(f"a first result    {command} post --example --url {address}")
     with suppress(OSError):  # a full disk behind standard output stops nobody
         print("\n".join(lines), flush=True)
 
 
 def _variables(settings: Settings, *, is_generated: bool) -> str:
     """What a shell that lacks our environment has to set in front of a command, so that it signs with our secret."""
-    from orchboard.cli.database import data_directory
+    from orchboard.cli.settings import data_directory
 
     if is_generated:
         is_default = not settings.orchboard_data and "XDG_DATA_HOME" not in os.environ

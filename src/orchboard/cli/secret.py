@@ -29,7 +29,7 @@ def secret(
     import os
     import sys
 
-    from orchboard.cli.database import signing_secret
+    from orchboard.cli.settings import signing_secret
     from orchboard.config import read_settings
     from orchboard.logs import configure_logs
 
@@ -58,7 +58,6 @@ def _environment_of(pid: int) -> dict[str, str]:
         raise BadInputError(f"the environment of process {pid} can't be read: {error.strerror}") from None
     pairs = (os.fsdecode(one).partition("=") for one in variables if one)
     environ = {name: value for name, _, value in pairs}
-    paths = {
-        name: str(where / environ[name]) for name in ("SECRET_FILE", "ORCHBOARD_DATA") if environ.get(name)
-    }
+    named = ("POSTGRES_FILE", "SECRET_FILE", "ORCHBOARD_DATA")
+    paths = {name: str(where / environ[name]) for name in named if environ.get(name)}
     return {**environ, **paths}

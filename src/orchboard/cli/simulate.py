@@ -64,8 +64,9 @@ def load(
     import time
     from datetime import UTC, datetime, timedelta
 
-    from orchboard.cli.database import database_url, in_words, open_regions, read_environment
+    from orchboard.cli.database import database_url, in_words, open_regions
     from orchboard.cli.output import progress_bar
+    from orchboard.cli.settings import read_environment
     from orchboard.errors import BadInputError
     from orchboard.simulate.bulk import load as load_results
     from orchboard.simulate.bulk import refuse_other_results
@@ -121,8 +122,8 @@ def live(
     orchboard simulate live --rate 50 --seconds 60
     ```
     """
-    from orchboard.cli.database import read_environment, signing_secret
     from orchboard.cli.output import say_waiting
+    from orchboard.cli.settings import read_environment, signing_secret
     from orchboard.client import Client
     from orchboard.errors import BadInputError
     from orchboard.simulate.live import post_live
@@ -154,7 +155,7 @@ def _refuse_other_results(server: Client, into: str | None) -> None:
     import msgspec
 
     from orchboard.client import ServerRefusedError
-    from orchboard.simulate.bulk import refuse_others
+    from orchboard.simulate.addresses import refuse_others
 
     for since in (None, "1"):  # the default window first: it is quick everywhere
         for job_type in (None, "ai"):

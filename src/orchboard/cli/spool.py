@@ -117,7 +117,7 @@ def retry() -> None:
 
 
 def _path() -> Path:
-    from orchboard.cli.database import data_directory, read_environment
+    from orchboard.cli.settings import data_directory, read_environment
     from orchboard.store.spool_place import spool_path
 
     settings = read_environment()

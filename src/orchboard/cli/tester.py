@@ -53,7 +53,8 @@ def add(
     import base64
     import secrets
 
-    from orchboard.cli.database import database_url, open_testers, read_environment
+    from orchboard.cli.database import database_url, open_testers
+    from orchboard.cli.settings import read_environment
     from orchboard.cli.streams import require_output
     from orchboard.errors import BadInputError
     from orchboard.signing import WEBHOOK_PREFIX
@@ -97,8 +98,9 @@ def list_testers(*, json: Annotated[bool, Parameter(help="As JSON.", negative=""
     """
     import asyncio
 
-    from orchboard.cli.database import database_url, open_testers, read_environment
+    from orchboard.cli.database import database_url, open_testers
     from orchboard.cli.output import print_json, print_table
+    from orchboard.cli.settings import read_environment
 
     settings = read_environment()
 
@@ -135,7 +137,8 @@ def revoke(name: Annotated[str, Parameter(help="As it was added.")], /) -> None:
     """
     import asyncio
 
-    from orchboard.cli.database import database_url, open_testers, read_environment
+    from orchboard.cli.database import database_url, open_testers
+    from orchboard.cli.settings import read_environment
     from orchboard.errors import BadInputError
 
     settings = read_environment()

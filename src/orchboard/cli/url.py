@@ -22,8 +22,9 @@ def url(
     """
     import os
 
-    from orchboard.cli.database import known_url, read_environment
+    from orchboard.cli.database import known_url
     from orchboard.cli.output import write_bytes
+    from orchboard.cli.settings import read_environment
     from orchboard.postgres_url import without_password
 
     address = known_url(read_environment())

@@ -34,6 +34,7 @@ class Server(uvicorn.Server):
     """Serves an application on one socket, until SIGTERM or SIGINT.
 
     on_pulse -- called once a second for as long as the event loop turns, first when it serves
+    on_stop -- called when it begins to stop for good
     must_stop -- asked once, when signals are heeded: whether one came before
     """
 
@@ -42,6 +43,7 @@ class Server(uvicorn.Server):
         app: "ASGIApp",
         *,
         on_pulse: Callable[[], None] = lambda: None,
+        on_stop: Callable[[], None] = lambda: None,
         must_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         options: dict[str, Any] = {
@@ -55,6 +57,7 @@ class Server(uvicorn.Server):
         }
         super().__init__(uvicorn.Config(app, **options))
         self._on_pulse = on_pulse
+        self._on_stop = on_stop
         self._must_stop = must_stop
         self._starts_again = False
         self.kept: socket.socket | None = None
@@ -80,6 +83,8 @@ class Server(uvicorn.Server):
         """Stop accepting, answer what came, store what waits, close."""
         if self._starts_again and sockets:
             self.kept = sockets[0].dup()
+        else:
+            self._on_stop()
         for server in self.servers:
             server.close()
         for listener in sockets or []:

@@ -13,6 +13,7 @@ from types import FrameType
 import structlog
 
 from orchboard.errors import SetupError
+from orchboard.serving.service_manager import ServiceManager
 from orchboard.serving.terminal import Terminal
 from orchboard.serving.worker import Inherited, work
 
@@ -83,6 +84,7 @@ class Supervisor:
     serves in its place, so that never fewer serve than are wanted. One that dies is replaced at once.
 
     counters -- a descriptor of the counters that they share
+    manager -- is told when all of them serve, are replaced or end; status -- its text while they serve
     give_up_s -- how long workers may fail to start while none serves
     """
 
@@ -93,10 +95,14 @@ class Supervisor:
         terminal: Terminal,
         counters: int,
         *,
+        manager: ServiceManager,
+        status: str = "serving",
         give_up_s: float = _GIVE_UP_S,
     ) -> None:
         self._listener = listener
         self._counters = counters
+        self._manager, self._status = manager, status
+        self._is_ready = False
         self._give_up_s = give_up_s
         self._pause_s = _FIRST_PAUSE_S
         self._failing_since: float | None = None
@@ -120,8 +126,10 @@ class Supervisor:
             try:
                 while not self._is_told_to_stop():
                     self._look_after()
+                    self._report()
                     self._wait(wake)
             finally:
+                self._manager.stopping()
                 self._listener.close()  # whoever connects from now on is refused, not left waiting
                 self._end(wake)
 
@@ -130,6 +138,8 @@ class Supervisor:
             if self._signals.popleft() != signal.SIGHUP or self._terminal.is_gone():
                 return True
             log.info("workers are replaced, one by one")
+            self._is_ready = False
+            self._manager.reloading()
             self._to_replace = deque(worker for worker in self._workers if not worker.leaves)
         return False
 
@@ -150,6 +160,15 @@ class Supervisor:
                 self._to_replace.popleft().leave()
             elif len(staying) == self._wanted:
                 self._workers.append(_Worker(self._listener, self._counters))
+
+    def _report(self) -> None:
+        """Tell the service manager that this loop turns, and when all workers serve and none is being replaced."""
+        self._manager.alive()
+        serving = [worker for worker in self._workers if worker.serves and not worker.leaves]
+        is_settled = len(serving) == len(self._workers) == self._wanted and not self._to_replace
+        if is_settled and not self._is_ready:
+            self._is_ready = True
+            self._manager.ready(self._status)
 
     def _bury(self, worker: _Worker) -> None:
         self._workers.remove(worker)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from hashlib import blake2b
 
+from orchboard.errors import BadInputError
 from orchboard.stats import EXAMPLE_ORCHESTRATOR
 
 _RANDOM_BYTES = 16
@@ -16,6 +17,23 @@ def simulated_address(random: bytes) -> str:
 def not_simulated(orchestrators: Iterable[str]) -> list[str]:
     """Those that neither `simulate` nor `post --example` makes results of. One in 4 billion is missed."""
     return [one for one in orchestrators if not _is_simulated(one.lower()) and one != EXAMPLE_ORCHESTRATOR]
+
+
+def refuse_others(orchestrators: Iterable[str], *, what: str, name: str, into: str | None) -> None:
+    """Raise BadInputError when some of `orchestrators` are not simulated, or when `into` names something else.
+
+    what, name -- of where the results are
+    """
+    if into == name:
+        return
+    if into is not None:
+        raise BadInputError(f"--into {into}: {what} is {name}")
+    if others := not_simulated(orchestrators):
+        more = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
+        raise BadInputError(
+            f"{what} {name} holds results that were not simulated, of {others[0]}{more}: to add simulated ones to "
+            f"them, say --into {name}"
+        )
 
 
 def _is_simulated(orchestrator: str) -> bool:

@@ -5,7 +5,7 @@ import os
 import signal
 import struct
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -14,9 +14,9 @@ from multiprocessing import get_context, parent_process
 import asyncpg
 import msgspec
 
-from orchboard.errors import BadInputError, SetupError
+from orchboard.errors import SetupError
 from orchboard.parsing import LEFT_OUT_AT_ZERO
-from orchboard.simulate.addresses import not_simulated
+from orchboard.simulate.addresses import refuse_others
 from orchboard.simulate.network import Network
 from orchboard.simulate.results import Span, batch_results
 from orchboard.stats import JobType
@@ -85,23 +85,6 @@ async def refuse_other_results(
     finally:
         await connection.close()
     refuse_others((row["orchestrator"] for row in rows), what="the database", name=name, into=into)
-
-
-def refuse_others(orchestrators: Iterable[str], *, what: str, name: str, into: str | None) -> None:
-    """Raise BadInputError when some of `orchestrators` are not simulated, or when `into` names something else.
-
-    what, name -- of where the results are
-    """
-    if into == name:
-        return
-    if into is not None:
-        raise BadInputError(f"--into {into}: {what} is {name}")
-    if others := not_simulated(orchestrators):
-        more = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
-        raise BadInputError(
-            f"{what} {name} holds results that were not simulated, of {others[0]}{more}: to add simulated ones to "
-            f"them, say --into {name}"
-        )
 
 
 class _Loading:

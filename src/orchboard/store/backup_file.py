@@ -20,6 +20,10 @@ from orchboard.store.disk import sync_directory
 
 FORMAT = 1
 
+_ZSTD = b"\x28\xb5\x2f\xfd"
+
+_HEADER_BEGIN = 100
+
 # 1,000,000 simulated results are 430 MB of lines. Level 3 makes 58 MB of them in 1.6 s, level 9 49 MB in 8.
 _LEVEL = 3
 
@@ -120,6 +124,24 @@ def result_lines(file: IO[bytes]) -> Iterator[bytes]:
             line = following
 
 
+def is_backup(file: IO[bytes]) -> bool:
+    """Whether a file begins as a backup does, compressed or not; it is left at its start."""
+    with text_of(file) as text:
+        begin = text.read(_HEADER_BEGIN)
+    file.seek(0)
+    return begin.startswith(b'{"orchboard_backup":')
+
+
+@contextmanager
+def text_of(file: IO[bytes]) -> Iterator[IO[bytes]]:
+    """What a file holds from where it stands, decompressed if it is compressed with zstd.
+
+    file -- seekable. Raises BadInputError where it can't be decompressed, while it is read too.
+    """
+    with _as_refusals():
+        yield _text(file)
+
+
 def _check(lines: Iterator[bytes]) -> Backup:
     first = next(lines, b"")
     header = _read_header(first)
@@ -163,7 +185,17 @@ def _event_time(line: bytes) -> str | None:
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:
-    return iter(io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(file, closefd=False), 1 << 20))
+    return iter(_text(file))
+
+
+def _text(file: IO[bytes]) -> IO[bytes]:
+    start = file.tell()
+    is_packed = file.read(len(_ZSTD)) == _ZSTD
+    file.seek(start)
+    if not is_packed:
+        return file
+    reader = zstandard.ZstdDecompressor().stream_reader(file, closefd=False, read_across_frames=True)
+    return io.BufferedReader(reader, 1 << 20)
 
 
 @contextmanager

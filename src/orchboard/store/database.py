@@ -80,9 +80,11 @@ class Database:
     Migrates it before the first answer. Raises DatabaseUnavailableError when it can't be reached or is
     not ready within the request's time, SetupError when its schema needs a person. While it is away it does so at
     once, for those too that wait (`presence`).
+
+    migrates -- False: a missing or old schema is DatabaseUnavailableError
     """
 
-    def __init__(self, url: str, *, connections: int, timeout_s: float) -> None:
+    def __init__(self, url: str, *, connections: int, timeout_s: float, migrates: bool = True) -> None:
         self._url = url
         self._hosts = Hosts(url)
         self._size = connections
@@ -90,7 +92,7 @@ class Database:
         self._pool: Pool | None = None
         self._pooler: bool | None = None
         self.encoding = UTF8
-        self._opening = Opening(url, self.connect, timeout_s=timeout_s)
+        self._opening = Opening(url, self.connect, timeout_s=timeout_s, migrates=migrates)
         self._why_away = NO_ANSWER
         self.presence = Presence(self._is_there, hosts=self._hosts.number)
 

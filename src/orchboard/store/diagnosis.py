@@ -168,6 +168,8 @@ async def _ask_schema(connection: Connection, _: str) -> list[Finding]:
     else:
         [row] = await connection.fetch(sql("ping"))
         found += [_lacked(privilege, row["role"]) for privilege in row["missing"]]
+        if idle := [row["name"] for row in await connection.fetch(sql("diagnosis_triggers"))]:
+            found.append(_idle_triggers(idle))
     if invalid:
         says = f"{', '.join(invalid)} is invalid: building it was interrupted"
         found.append(Finding(Level.WARNING, "index", says, f"REINDEX INDEX CONCURRENTLY {invalid[0]};"))
@@ -210,6 +212,19 @@ def _missing_rights(role: str, schema: str | None, may_create: bool, owns_events
         says = f"role {role} does not own the table events, so it can't add an index to it"
         found.append(Finding(Level.ERROR, "privileges", says, "Let POSTGRES name the table's owner."))
     return found
+
+
+def _idle_triggers(names: list[str]) -> Finding:
+    says = (
+        f"disabled or missing: {', '.join(names)}; results changed by SQL may be in the scores as they were "
+        "for some minutes"
+    )
+    table = names[0].partition(" ON ")[2]
+    remedy = (
+        f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {names[0].partition(' ')[0]}; where it is missing, "
+        "`orchboard migrate goto 10` and `orchboard migrate up` make it again. Then `orchboard rollups verify`."
+    )
+    return Finding(Level.WARNING, "triggers", says, remedy)
 
 
 async def _ask_takeover(connection: Connection, _: str) -> list[Finding]:

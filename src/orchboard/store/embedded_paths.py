@@ -212,7 +212,8 @@ def prepare_socket_directory(cluster: Cluster, account: Account) -> None:
         return
     try:
         directory.mkdir(mode=0o700)
-        os.chown(directory, account.uid, account.gid, follow_symlinks=False)
+        if account.uid != os.geteuid():
+            os.chown(directory, account.uid, account.gid, follow_symlinks=False)
     except FileExistsError:
         status = directory.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != account.uid or status.st_mode & 0o077:

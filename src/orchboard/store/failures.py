@@ -11,6 +11,9 @@ from msgspec import Struct
 NO_ANSWER = "the database did not answer; try again"
 NOT_READY = "the database is being brought up to date; try again"
 SCHEMA_DIFFERS = "the database's schema was taken back under the server, or is another version's; its operator has to look at it"
+SCHEMA_IS_OLD = (
+    "the database has no schema of this server's version; its operator has to run `orchboard migrate up`"
+)
 NO_PRIVILEGE = "the server's database role lacks a privilege; its operator has to look at it"
 READ_ONLY = "the database is read-only; its operator has to look at it"
 _LOGIN = "the database refuses the server's login; its operator has to look at it"

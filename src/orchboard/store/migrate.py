@@ -9,10 +9,12 @@ from functools import partial
 from typing import TypeAlias, TypeVar
 
 import asyncpg
+import structlog
 from msgspec import Struct
 
-from orchboard.errors import SetupError
+from orchboard.errors import DatabaseUnavailableError, SetupError
 from orchboard.store.create_database import ensure_database
+from orchboard.store.failures import SCHEMA_IS_OLD
 from orchboard.store.ledgers import (
     LAST_SHARED,
     OURS,
@@ -36,7 +38,10 @@ __all__ = [
     "load_migrations",
     "migrate_to",
     "new_migration",
+    "require_schema",
 ]
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Connect: TypeAlias = Callable[[], Awaitable[Connection]]
@@ -77,6 +82,26 @@ async def fetch_schema_version(connect: Connect) -> SchemaVersion:
     """Where this database stands. Takes no lock, changes nothing."""
     async with _connected(connect) as connection, connection.transaction():
         return (await fetch_ledgers(connection)).current
+
+
+async def require_schema(connect: Connect) -> None:
+    """Check that the schema is of this program's version, or newer. Changes nothing.
+
+    Raises DatabaseUnavailableError when it is missing or older, SetupError when a person has to repair it.
+    """
+    known = load_migrations()
+    async with _connected(connect) as connection, connection.transaction():
+        ledgers = await fetch_ledgers(connection)
+    if obstacle := ledgers.obstacle(len(known)):
+        raise SetupError(f"{obstacle.says}. {obstacle.remedy}")
+    version = ledgers.current.version
+    if version < len(known):
+        log.error(
+            "the database's schema is missing or old: run `orchboard migrate up`",
+            version=version,
+            needed=len(known),
+        )
+        raise DatabaseUnavailableError(SCHEMA_IS_OLD)
 
 
 async def migrate_to(

@@ -12,7 +12,7 @@ import structlog
 
 from orchboard.errors import SetupError
 from orchboard.store.ledgers import fetch_elsewhere, search_path_advice
-from orchboard.store.migrate import Step, ensure_database, migrate_to
+from orchboard.store.migrate import Step, ensure_database, migrate_to, require_schema
 from orchboard.store.queries import sql
 from orchboard.tasks import end
 
@@ -29,9 +29,11 @@ class Opening:
 
     connect -- opens a connection of its own
     timeout_s -- how long the server may take to be reached
+    migrates -- False: the schema is only checked, and DatabaseUnavailableError raised where it is missing or old
     """
 
-    def __init__(self, url: str, connect: Connect, *, timeout_s: float) -> None:
+    def __init__(self, url: str, connect: Connect, *, timeout_s: float, migrates: bool = True) -> None:
+        self._migrates = migrates
         self._url = url
         self._connect = connect
         self._timeout_s = timeout_s
@@ -63,9 +65,12 @@ class Opening:
             raise
 
     async def _migrate(self) -> None:
-        await ensure_database(self._url, timeout_s=self._timeout_s)
         steps: list[Step] = []
         try:
+            if not self._migrates:
+                await require_schema(self._connect)
+                return
+            await ensure_database(self._url, timeout_s=self._timeout_s)
             await migrate_to(self._connect, on_step=lambda step: _log_step(step, steps))
         except asyncpg.InternalClientError as error:  # of a server that is being stopped
             raise ConnectionResetError(str(error)) from error

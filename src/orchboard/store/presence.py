@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
@@ -19,6 +20,9 @@ _PROBE_AFTER_S = 2.0
 
 # The time limit is counted in ticks of the event loop: one that stood still for ten seconds has had one tick.
 _TICK_S = 0.05
+
+# A probe that failed longer ago than it takes to repeat it is no evidence: the process was frozen meanwhile.
+_EVIDENCE_S = 5.0
 
 
 class Presence:
@@ -41,7 +45,13 @@ class Presence:
         self._free: list[TimeLimit] = []
         self._timer: asyncio.TimerHandle | None = None
         self._answers = 0
-        self.is_away = False
+        self._is_away = False
+        self._probed_at = -math.inf
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the last probe failed, a moment ago."""
+        return self._is_away and time.monotonic() - self._probed_at < self._probe_s + _EVIDENCE_S
 
     def note_answer(self) -> None:
         """Take an answered statement as evidence that the database is there, whatever the answer is."""
@@ -89,13 +99,14 @@ class Presence:
 
     async def _probe_until_there(self) -> None:
         while not await self._probe():
-            if not self.is_away:
+            self._probed_at = time.monotonic()
+            if not self._is_away:
                 log.warning("the database is away")
-                self.is_away = True
+                self._is_away = True
                 for limit in self._waiting:
                     limit.cut()
             await asyncio.sleep(_PROBE_EVERY_S)
-        self.is_away = False
+        self._is_away = False
 
     async def _probe(self) -> bool:
         """Whether the database is there, or may be."""

@@ -1,6 +1,7 @@
 """Restore: the results of a backup go into a database, each as often as the backup has it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import groupby
 from typing import IO, TypeAlias
 
@@ -9,7 +10,7 @@ from msgspec import Struct
 
 from orchboard.errors import SetupError
 from orchboard.store.backup import OnProgress, Total, fetch_total
-from orchboard.store.backup_file import Backup, Header, result_lines
+from orchboard.store.backup_file import Backup, BackupRegion, result_lines
 from orchboard.store.migrate import Connect
 from orchboard.store.queries import sql
 
@@ -44,6 +45,10 @@ class Restored(Struct, frozen=True):
         return self.there == Total(trailer.results, trailer.results_sha256)
 
 
+class _NotKept(Exception):  # noqa: N818 - rolls a transaction back, and is no error
+    """What a transaction did was only to be counted."""
+
+
 class Batch(Struct, frozen=True):
     """Lines of one day, each with how many equal ones the backup has before it."""
 
@@ -72,26 +77,58 @@ async def restore(
     Raises SetupError when a region of the backup is taken away meanwhile, asyncpg's errors as they come.
     """
     total = backup.trailer.results
-    connection = await connect()
-    try:
-        regions = await _add_regions(connection, backup.header)
-        stored = done = 0
-        for batch in _batches(result_lines(file)):
-            stored += await _store(connection, batch)
-            done += len(batch.lines)
-            on_progress(done, total)
-        # Its commit is one that waits for the disk, and so for every batch.
-        await connection.execute(sql("analyze_events"))
-    finally:
-        connection.terminate()
+    regions, stored, _ = await store_lines(
+        connect, backup.header.regions, result_lines(file), on_progress=lambda done: on_progress(done, total)
+    )
     there = Total(0, backup.trailer.results_sha256)  # of a backup without a result
     if backup.since is not None and backup.until is not None:
         there = await fetch_total(connect, backup.since, backup.until, lambda done: on_compare(done, total))
     return Restored(stored, regions, there)
 
 
-async def _add_regions(connection: Connection, header: Header) -> int:
-    regions = header.regions
+async def store_lines(
+    connect: Connect,
+    regions: Sequence[BackupRegion],
+    lines: Iterable[bytes],
+    *,
+    on_progress: Callable[[int], None],
+    is_kept: bool = True,
+) -> tuple[int, int, int]:
+    """Store those lines of results that the database hasn't, and the regions: how many regions it has added, how many
+    results it has stored, and of how many.
+
+    connect -- gives a connection to a database of the latest version
+    lines -- as a backup has them, with line ends, in the order of receipt, equal ones after each other
+    on_progress -- told how many of the lines are in the database
+    is_kept -- False: every batch is rolled back when it is counted, and no region is added
+    Raises SetupError when a region is taken away meanwhile, asyncpg's errors as they come.
+    """
+    connection = await connect()
+    try:
+        added = await _add_regions(connection, regions) if is_kept else 0
+        stored = done = 0
+        for batch in _batches(lines):
+            stored += await _store(connection, batch, is_kept)
+            done += len(batch.lines)
+            on_progress(done)
+        if is_kept:
+            # Its commit is one that waits for the disk, and so for every batch.
+            await connection.execute(sql("analyze_events"))
+    finally:
+        connection.terminate()
+    return added, stored, done
+
+
+async def fetch_regions(connect: Connect) -> dict[str, str]:
+    """The display name of every region that has a job type, by its code."""
+    connection = await connect()
+    try:
+        return {row["region"]: row["display_name"] for row in await connection.fetch(sql("regions"))}
+    finally:
+        connection.terminate()
+
+
+async def _add_regions(connection: Connection, regions: Sequence[BackupRegion]) -> int:
     job_types = sorted({region.job_type for region in regions if region.job_type is not None})
     async with connection.transaction():
         await connection.execute(sql("restore_lock"))
@@ -105,20 +142,25 @@ async def _add_regions(connection: Connection, header: Header) -> int:
     return len(added)
 
 
-async def _store(connection: Connection, batch: Batch) -> int:
+async def _store(connection: Connection, batch: Batch, is_kept: bool) -> int:
     """One batch: how many of it were not there."""
-    async with connection.transaction():
-        # A crash of Postgres may cost the last batches; `restore` waits for all of them at its end.
-        await connection.execute("SET LOCAL synchronous_commit = off")
-        await connection.execute(sql("restore_lock"))
-        row = await connection.fetchrow(sql("restore_results"), batch.lines, batch.copies)
-        assert row is not None  # noqa: S101 - it counts, so it always has one
-        if row["placeless"]:
-            raise SetupError("a region of the backup was just removed from the database: restore again")
-    return int(row["stored"])
+    stored = 0
+    with suppress(_NotKept):
+        async with connection.transaction():
+            # A crash of Postgres may cost the last batches; `store_lines` waits for all of them at its end.
+            await connection.execute("SET LOCAL synchronous_commit = off")
+            await connection.execute(sql("restore_lock"))
+            row = await connection.fetchrow(sql("restore_results"), batch.lines, batch.copies)
+            assert row is not None  # noqa: S101 - it counts, so it always has one
+            stored = int(row["stored"])
+            if not is_kept:
+                raise _NotKept
+            if row["placeless"]:
+                raise SetupError("a region of these results was just removed from the database: try again")
+    return stored
 
 
-def _batches(lines: Iterator[bytes]) -> Iterator[Batch]:
+def _batches(lines: Iterable[bytes]) -> Iterator[Batch]:
     for _, of_a_day in groupby(lines, key=lambda line: line[_DAY]):
         yield from _batches_of_a_day(of_a_day)
 

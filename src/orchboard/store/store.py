@@ -147,9 +147,10 @@ class Store:
         [row] = await self._database.fetch(sql("watermark"))
         return RollupState(row["age_s"], row["pending"])
 
-    async def expire_idempotency_keys(self, now: datetime) -> None:
-        """Forget the keys older than KEY_LIFETIME."""
-        await self._database.fetch(sql("expire_idempotency_keys"), now - KEY_LIFETIME)
+    async def expire_idempotency_keys(self, now: datetime) -> int:
+        """Forget the keys older than KEY_LIFETIME; how many there were."""
+        [row] = await self._database.fetch(sql("expire_idempotency_keys"), now - KEY_LIFETIME)
+        return int(row["number"])
 
     async def fetch_raw_stats(self, query: StatsQuery) -> list[tuple[str, bytes]] | RowStream:
         """One orchestrator's stored results, newest first by receipt: the region each names, and its JSON.

@@ -9,13 +9,14 @@ from typing import TypeAlias
 
 import asyncpg
 import structlog
+from msgspec import Struct
 
 from orchboard.background import TaskHealth
 from orchboard.errors import DatabaseUnavailableError
-from orchboard.store.database import Database, in_brief
+from orchboard.store.database import LOST, Database, in_brief, unavailable
 from orchboard.store.queries import sql
 from orchboard.store.sealing import Sealer
-from orchboard.store.spans import DAY, TEN_MINUTES
+from orchboard.store.spans import DAY, TEN_MINUTES, Span
 from orchboard.store.takeover import take_over
 from orchboard.store.watchdog import STEP_S, Watchdog
 from orchboard.window import LATEST
@@ -38,10 +39,26 @@ STALL_S = STEP_S + 60.0
 _FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseUnavailableError)
 
 
-class Upkeep:
-    """Moves the results of a database that was taken over, then builds the rollups; for ever.
+class UpkeepRound(Struct, frozen=True):
+    """What one round did.
 
-    Any number of servers may do it at once. A failure is tried again.
+    moved -- results of a database that was taken over; spans -- of rollups that were looked at or built
+    is_done -- False: the time was over before the work
+    """
+
+    moved: int
+    spans: int
+    is_done: bool
+
+
+class _TimeIsOverError(Exception):
+    """Raised between two steps of the work."""
+
+
+class Upkeep:
+    """Moves the results of a database that was taken over, then builds the rollups.
+
+    Any number of servers may do it at once.
     """
 
     def __init__(self, database: Database) -> None:
@@ -54,13 +71,13 @@ class Upkeep:
         self._is_held_up = False
 
     async def run(self, health: TaskHealth) -> None:
-        """Until cancelled."""
+        """Until cancelled. A failure is tried again."""
         while True:
             try:
                 await self._database.open()
                 connection = await self._database.connect()
                 try:
-                    await self._run_once(connection, health)
+                    await self._run_once(connection, lambda _: health.progress(), rest=_REST)
                 finally:
                     connection.terminate()
                 health.succeed()
@@ -68,21 +85,62 @@ class Upkeep:
                 health.fail(in_brief(error))
             await asyncio.sleep(EVERY_S)
 
-    async def _run_once(self, connection: Connection, health: TaskHealth) -> None:
-        watchdog = Watchdog(connection)
+    async def run_once(self, limit_s: float) -> UpkeepRound:
+        """One round, ended between two steps once `limit_s` is over, within a step at twice that.
 
-        def get_on(_: object) -> None:
-            watchdog.beat()
-            health.progress()
+        Raises DatabaseUnavailableError, SetupError.
+        """
+        loop = asyncio.get_running_loop()
+        deadline, moved, spans, is_done = loop.time() + limit_s, 0, 0, False
+
+        def count(step: int | Span) -> None:
+            nonlocal moved, spans
+            if isinstance(step, Span):
+                spans += 1
+            else:
+                moved += step
+            if loop.time() > deadline:
+                raise _TimeIsOverError
 
         try:
-            if await self._take_over(connection, get_on) and self._is_check_due():
-                await self._check(connection)
+            await self._database.open()
+            connection = await self._database.connect()
+            try:
+                async with asyncio.timeout_at(deadline + limit_s):
+                    # Again where the check found something: a scheduler's next call may be a day away.
+                    while await self._run_once(connection, count):
+                        pass
+                is_done = True
+            except (_TimeIsOverError, TimeoutError):
+                log.info("upkeep has more to do than fits into one call", moved=moved, spans=spans)
+            finally:
+                connection.terminate()
+        except LOST as error:
+            raise unavailable(error) from error
+        return UpkeepRound(moved, spans, is_done)
+
+    async def _run_once(
+        self, connection: Connection, on_step: Callable[[int | Span], None], *, rest: float = 0.0
+    ) -> bool:
+        """Whether there is more to do at once: wrong rollups were found."""
+        watchdog = Watchdog(connection)
+
+        def get_on(step: int | Span) -> None:
+            watchdog.beat()
+            on_step(step)
+
+        try:
+            is_settled, found = await self._take_over(connection, get_on, rest), False
+            if is_settled and self._is_check_due():
+                found = await self._check(connection)
             await self._forget_invalidations(connection)
         finally:
             watchdog.stop()
+        return found
 
-    async def _take_over(self, connection: Connection, get_on: Callable[[object], None]) -> bool:
+    async def _take_over(
+        self, connection: Connection, get_on: Callable[[int | Span], None], rest: float
+    ) -> bool:
         moved = 0
 
         def count(number: int) -> None:
@@ -93,7 +151,7 @@ class Upkeep:
             get_on(number)
 
         sealer = Sealer(connection)
-        is_settled = await take_over(connection, sealer, rest=_REST, on_batch=count, on_span=get_on)
+        is_settled = await take_over(connection, sealer, rest=rest, on_batch=count, on_span=get_on)
         if moved:
             log.info("moved results", results=moved, settled=is_settled)
         if sealer.is_held_up is not self._is_held_up:
@@ -110,9 +168,9 @@ class Upkeep:
             self._checked_at = time.monotonic()
         return is_due
 
-    async def _check(self, connection: Connection) -> None:
+    async def _check(self, connection: Connection) -> bool:
         """Count what the spans of the last hour hold, and those of one older day after the other, to find what no
-        trigger has noted."""
+        trigger has noted; whether there was any."""
         now: datetime = await connection.fetchval(sql("now"))
         sealer = Sealer(connection)
         wrong = await sealer.check(now - timedelta(hours=1), now, TEN_MINUTES)
@@ -122,6 +180,7 @@ class Upkeep:
             wrong += await sealer.check(start, DAY.end_of(start), DAY)
         if wrong:
             log.warning("rollups were wrong and are built again: no trigger noted a change", spans=len(wrong))
+        return bool(wrong)
 
     async def _forget_invalidations(self, connection: Connection) -> None:
         """Forget those that were applied KEEP_APPLIED_S ago, or before this process started."""

@@ -6,9 +6,9 @@ SET is_sealed = FALSE, revision = DEFAULT
 FROM rollup_invalidations i
 WHERE NOT i.is_applied AND s.is_sealed AND s.span_start <= i.until AND s.span_end > i.since;
 
-DROP TRIGGER note_changed_job_type ON job_types;
-DROP TRIGGER note_changed_region ON regions;
-DROP TRIGGER note_renamed_region ON regions;
+DROP TRIGGER IF EXISTS note_changed_job_type ON job_types;
+DROP TRIGGER IF EXISTS note_changed_region ON regions;
+DROP TRIGGER IF EXISTS note_renamed_region ON regions;
 DO $$
 DECLARE
     watched record;

@@ -1,7 +1,11 @@
 -- Stores lines of a backup, each unless as many equal results are there as the backup has up to this line.
 -- Arrays with an item a line: $1 the lines (text), $2 how many equal ones are before it in the backup
 -- Returns one row: stored, how many were stored; placeless, how many name a region that there is not.
-WITH given AS MATERIALIZED (
+-- Two steps: of one the planner makes a scan that parses a line once for each member.
+WITH lines AS MATERIALIZED (
+    SELECT u.line::jsonb AS line, u.copies FROM unnest($1::text[], $2::integer[]) AS u (line, copies)
+),
+given AS MATERIALIZED (
     SELECT
         (g.line ->> 'event_time')::timestamptz AS event_time,
         g.line ->> 'orchestrator' AS orchestrator,
@@ -9,7 +13,7 @@ WITH given AS MATERIALIZED (
         g.line ->> 'job_type' AS job_type,
         g.line -> 'payload' AS payload,
         g.copies
-    FROM (SELECT line::jsonb AS line, copies FROM unnest($1::text[], $2::integer[]) AS u (line, copies)) g
+    FROM lines g
 ),
 places AS MATERIALIZED (
     SELECT r.name AS region, j.name AS job_type, min(r.id) AS region_id

@@ -1,0 +1,149 @@
+"""orchboard diff"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orchboard.mirror.comparing import Comparison, Difference
+    from orchboard.mirror.spans import Span
+
+
+def diff(
+    url: Annotated[str, Parameter(help="A leaderboard server: its base URL.")],
+    other: Annotated[
+        str | None, Parameter(help="Another. [ORCHBOARD_URL, else http://127.0.0.1:8080]")
+    ] = None,
+    /,
+    *,
+    since: Annotated[str, Parameter(help="24h, 7d, a date (UTC), or Unix seconds.")] = "24h",
+    until: Annotated[str | None, Parameter(help="Likewise. Not given: the last full hour.")] = None,
+    tolerance: Annotated[float, Parameter(help="By how much numbers may differ.")] = 1e-9,
+    rate: Annotated[float, Parameter(help="Requests a second to each server, at most.")] = 3.0,
+    scores_only: Annotated[bool, Parameter(help="Leave the results out.", negative="")] = False,
+    limit: Annotated[int, Parameter(help="How many differences are shown.")] = 20,
+    json: Annotated[bool, Parameter(help="All of them, as JSON.", negative="")] = False,
+) -> int:
+    """List where two servers' answers differ.
+
+    Regions, pipelines, the scores of every job type, pipeline, model and region, and every result, in one window; the
+    best AI scores of each server's default window. Members that only one server knows are no difference. The window is
+    extended to the spans that `orchboard mirror` copies: whole hours, six hours or days. Exit status 1 when something differs.
+
+    **Examples**
+
+    ```
+    orchboard diff https://leaderboard.example
+    orchboard diff https://leaderboard.example http://127.0.0.1:8081 --since 7d --tolerance 0.001
+    ```
+    """
+    import time
+    from datetime import UTC, datetime
+
+    from orchboard.cli.settings import read_environment
+    from orchboard.cli.mirror import say_waiting
+    from orchboard.cli.output import print_json
+    from orchboard.cli.progress import told
+    from orchboard.client import parse_moment_for_people
+    from orchboard.errors import BadInputError
+    from orchboard.mirror.comparing import Comparer
+    from orchboard.mirror.source import Source
+    from orchboard.mirror.spans import HOUR_S, Span, grid
+
+    settings = read_environment()
+    now = int(time.time())
+
+    def moment(name: str, text: str) -> int:
+        return int(float(parse_moment_for_people(name, text, now=datetime.fromtimestamp(last, UTC))))
+
+    last = now // HOUR_S * HOUR_S
+    if until:
+        last = moment("until", until)
+    start = moment("since", since)
+    if not 0 <= start < last:
+        raise BadInputError("--since must be before --until, and not before 1970")
+    if not rate > 0:
+        raise BadInputError("--rate must be above 0")
+    first, second = (
+        Source(one, rate=rate, on_wait=say_waiting) for one in (url, other or settings.orchboard_url)
+    )
+    spans = list(grid(start, last, now=now))
+    span = Span(spans[0].since, spans[-1].until)
+    with told("comparing", unit="questions") as tell:
+        comparer = Comparer(first, second, tolerance=tolerance, on_progress=tell)
+        comparison = comparer.compare(span, with_results=not scores_only)
+    if json:
+        print_json(
+            {
+                "first": first.url,
+                "second": second.url,
+                "since": span.since,
+                "until": span.until,
+                "values": comparison.values.total(),
+                "differences": comparison.differences,
+            }
+        )
+    else:
+        _tell(comparison, (first.url, second.url), span, limit)
+    return 1 if comparison.differences else 0
+
+
+def _tell(comparison: Comparison, urls: tuple[str, str], span: Span, limit: int) -> None:
+    from datetime import UTC, datetime
+
+    from orchboard.cli.output import print_table, printable
+
+    since, until = (
+        f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M}" for moment in (span.since, span.until)
+    )
+    for number, url in enumerate(urls, start=1):
+        print(f"{number}       {printable(url)}")
+    print(f"window  {since} to {until} UTC")
+    differences = comparison.differences
+    print()
+    print_table(("value", "compared", "differ", "by at most"), _kinds(comparison), empty="")
+    if differences:
+        print()
+        print_table(("value", "of", "1", "2", "by"), map(_row, differences[:limit]), empty="")
+    print()
+    if len(differences) > limit:
+        print(f"{len(differences) - limit:,} more: --limit, or --json", file=sys.stderr)
+    print(f"{len(differences):,} differences in {comparison.values.total():,} values")
+
+
+def _kinds(comparison: Comparison) -> Iterator[list[object]]:
+    differing = Counter(difference.what for difference in comparison.differences)
+    most: dict[str, float] = {}
+    for difference in comparison.differences:
+        most[difference.what] = max(most.get(difference.what, 0.0), difference.amount or 0.0)
+    for what in {**comparison.values, **differing}:
+        by = f"{most[what]:.6g}" if most.get(what) else "-"
+        yield [what, comparison.values[what] or "-", differing[what], by]
+
+
+def _row(difference: Difference) -> list[object]:
+    words = " ".join(filter(None, (difference.orchestrator, difference.where)))
+    return [
+        difference.what,
+        " ".join(map(_short, words.split())) if sys.stdout.isatty() else words,
+        _value(difference.first),
+        _value(difference.second),
+        "-" if difference.amount is None else f"{difference.amount:.4g}",
+    ]
+
+
+def _short(word: str) -> str:
+    """A word that leaves room for the numbers beside it; --json has all of it."""
+    return word if len(word) <= 22 else f"{word[:11]}…{word[-10:]}"
+
+
+def _value(value: float | str | None) -> str:
+    if value is None:
+        return "-"
+    return value if isinstance(value, str) else f"{value:.6g}"

@@ -1,0 +1,216 @@
+"""orchboard import"""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from orchboard.cli.usage import refuse_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import IO
+
+    from orchboard.config import Settings
+    from orchboard.importing.checking import Checked
+    from orchboard.store.database import Database
+
+MOST_TOLD = 20
+_MEGABYTE = 1_000_000
+
+
+def import_(
+    *files: Annotated[
+        str,
+        Parameter(
+            name="FILE",
+            allow_leading_hyphen=True,
+            validator=refuse_options,
+            help="Files to read; `-` is standard input.",
+        ),
+    ],
+    skip_bad: Annotated[
+        bool, Parameter(help="Store the others when some results are refused.", negative="")
+    ] = False,
+    dry_run: Annotated[bool, Parameter(help="Check and count; store nothing.", negative="")] = False,
+    json: Annotated[bool, Parameter(help="Print the summary as JSON.", negative="")] = False,
+) -> int:
+    """Store the results of files: NDJSON, CSV, Parquet or a backup.
+
+    The format is told by the content: NDJSON (one result a line, as testers post it or raw_stats returns it), an answer
+    of raw_stats, CSV and Parquet with a column for each member, and a backup, which is restored. All but Parquet may be
+    compressed with zstd. The receipt time of a result is its `event_time` (ISO 8601 or Unix seconds), else its
+    `timestamp`.
+
+    Every result is checked before any is stored, and none is stored that the database has already.
+
+    **Examples**
+
+    ```
+    orchboard import results.ndjson
+    orchboard import --dry-run january.csv february.csv
+    curl 'https://leaderboard.example/api/raw_stats?orchestrator=0x…&since=1' | orchboard import -
+    ```
+    """
+    from orchboard.cli.database import database_url
+    from orchboard.cli.restore import opened, restore_checked
+    from orchboard.cli.settings import data_directory, read_environment
+    from orchboard.errors import BadInputError
+    from orchboard.store.backup_file import check_backup, is_backup
+
+    if not files:
+        raise BadInputError("name a file, or - for standard input")
+    settings = read_environment()
+    with ExitStack() as stack:
+        sources = [(name, stack.enter_context(opened(name, data_directory(settings)))) for name in files]
+        backups = [source for _, source in sources if is_backup(source)]
+        if backups and (len(sources) > 1 or dry_run or skip_bad or json):
+            raise BadInputError(
+                "a backup is imported by itself and without options, as `orchboard restore` does it"
+            )
+        if backups:
+            backup = check_backup(backups[0])
+        url = stack.enter_context(database_url(settings))
+        if backups:
+            return restore_checked(settings, url, backups[0], backup)
+        return _import(settings, url, sources, skip_bad=skip_bad, dry_run=dry_run, as_json=json)
+
+
+def _import(
+    settings: Settings,
+    url: str,
+    sources: Sequence[tuple[str, IO[bytes]]],
+    *,
+    skip_bad: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    import asyncio
+    from contextlib import closing
+
+    from orchboard.cli.database import in_words
+    from orchboard.cli.restore import temporary_file
+    from orchboard.cli.settings import data_directory
+    from orchboard.importing.checking import Checked
+    from orchboard.store.database import Database
+
+    began_at = time.monotonic()
+
+    def database() -> Database:
+        return Database(url, connections=1, timeout_s=settings.db_timeout_s)
+
+    with in_words():
+        names = asyncio.run(_prepare(database(), dry_run=dry_run))
+    with closing(Checked(lambda: temporary_file(data_directory(settings)), names)) as checked:
+        _check(checked, sources)
+        is_refused = bool(checked.refusals) and not skip_bad
+        stored = unique = 0
+        if not is_refused:
+            stored, unique = _store(database(), checked, names, is_kept=not dry_run)
+        summary = {
+            "results": checked.results,
+            "stored": stored,
+            "already_there": unique - stored,
+            "repeated": 0 if is_refused else checked.results - checked.refusals - unique,
+            "refused": checked.refusals,
+        }
+        if as_json:
+            _print_json(summary, checked, dry_run=dry_run)
+        else:
+            _tell_refusals(checked, is_refused=is_refused)
+        if not as_json and not is_refused:
+            done = "would import" if dry_run else "imported"
+            print(
+                f"{done} {stored:,} of {checked.results:,} results in {time.monotonic() - began_at:.1f} s; "
+                f"{summary['already_there']:,} were there, {summary['repeated']:,} repeated, "
+                f"{checked.refusals:,} refused"
+            )
+    return 1 if is_refused else 0
+
+
+async def _prepare(database: Database, *, dry_run: bool) -> dict[str, str]:
+    """The regions of the database, by code with their display names; it is made and migrated, unless nothing may change."""
+    from orchboard.errors import SetupError
+    from orchboard.store.migrate import fetch_schema_version
+    from orchboard.store.migration_files import load_migrations
+    from orchboard.store.restore import fetch_regions
+
+    if not dry_run:
+        await database.open()
+        await database.close()
+    elif (version := (await fetch_schema_version(database.connect)).version) != (
+        latest := len(load_migrations())
+    ):
+        raise SetupError(
+            f"the schema is at version {version} of {latest}, and a dry run changes nothing: `orchboard migrate up`"
+        )
+    return await fetch_regions(database.connect)
+
+
+def _check(checked: Checked, sources: Sequence[tuple[str, IO[bytes]]]) -> None:
+    import os
+
+    from orchboard.cli.progress import told
+    from orchboard.errors import BadInputError
+
+    sizes = [os.fstat(source.fileno()).st_size for _, source in sources]
+    before = 0
+    with told("checking", unit="MB") as tell:
+
+        def checking(place: int) -> None:
+            tell((before + place) // _MEGABYTE, sum(sizes) // _MEGABYTE)
+
+        for (name, source), size in zip(sources, sizes, strict=True):
+            try:
+                checked.add_file(name, source, checking)
+            except BadInputError as error:
+                raise BadInputError(f"{name}: {error}") from None
+            before += size
+
+
+def _store(database: Database, checked: Checked, names: dict[str, str], *, is_kept: bool) -> tuple[int, int]:
+    """How many results were stored, and of how many different ones."""
+    import asyncio
+
+    from orchboard.cli.database import in_words
+    from orchboard.cli.progress import told
+    from orchboard.store.backup_file import BackupRegion
+    from orchboard.store.restore import store_lines
+
+    # A region known for the other job type only is added for this one, as when a result is posted.
+    regions = [BackupRegion(region, names[region], job_type) for region, job_type in sorted(checked.used)]
+    total = checked.results - checked.refusals
+    with in_words(), told("importing" if is_kept else "comparing") as tell:
+
+        def storing(done: int) -> None:
+            tell(done, total)
+
+        done = store_lines(database.connect, regions, checked.lines(), on_progress=storing, is_kept=is_kept)
+        _, stored, unique = asyncio.run(done)
+    return stored, unique
+
+
+def _print_json(summary: dict[str, int], checked: Checked, *, dry_run: bool) -> None:
+    from orchboard.cli.output import print_json
+
+    print_json({"dry_run": dry_run, **summary, "refusals": checked.refused})
+
+
+def _tell_refusals(checked: Checked, *, is_refused: bool) -> None:
+    """Say on standard error what the first refused results are refused for."""
+    from orchboard.cli.output import printable
+
+    for refused in checked.refused[:MOST_TOLD]:
+        print(printable(f"orchboard: {refused.file}, {refused.where}: {refused.reason}"), file=sys.stderr)
+    if checked.refusals > MOST_TOLD:
+        print(f"orchboard: and {checked.refusals - MOST_TOLD:,} more", file=sys.stderr)
+    if is_refused:
+        print(
+            f"orchboard: nothing was stored: {checked.refusals:,} of {checked.results:,} results are refused; "
+            "--skip-bad stores the others",
+            file=sys.stderr,
+        )

@@ -1,0 +1,83 @@
+"""Every result of some files checked before any is stored."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO
+
+from msgspec import Struct
+
+from orchboard.errors import BadInputError, BodyTooLargeError
+from orchboard.importing.entries import Entry, read_entries
+from orchboard.importing.lines import to_line
+from orchboard.importing.sorting import SortedLines
+from orchboard.stats import JobType
+from orchboard.store.backup_file import text_of
+
+# Of more refused results only the number is known.
+MAX_REFUSED = 1000
+
+_HEAD_BYTES = 64 * 1024
+_TELL_EVERY = 2000
+
+
+class Refused(Struct, frozen=True):
+    """A result that can't be stored.
+
+    file -- as it was named; where -- `line 7`; reason -- for people
+    """
+
+    file: str
+    where: str
+    reason: str
+
+
+class Checked:
+    """Results that may be stored, as lines of a backup in the order of receipt, each once.
+
+    results -- how many the files have, those that are refused too
+    refusals -- how many are refused; refused -- the first of them
+    used -- the regions and job types that the others are of
+    """
+
+    def __init__(self, make_file: Callable[[], IO[bytes]], regions: Mapping[str, object]) -> None:
+        self._lines = SortedLines(make_file)
+        self._regions = regions
+        self.results = 0
+        self.refusals = 0
+        self.refused: list[Refused] = []
+        self.used: set[tuple[str, JobType]] = set()
+
+    def add_file(self, name: str, file: IO[bytes], on_progress: Callable[[int], None]) -> None:
+        """Check the results of one file.
+
+        file -- seekable, at its start
+        on_progress -- told now and then where in the file it is
+        Raises BadInputError for a file of no known format.
+        """
+        with text_of(file) as text:
+            head = text.read(_HEAD_BYTES)
+        file.seek(0)
+        with text_of(file) as text:
+            for entry in read_entries(text, head):
+                self._add(name, entry)
+                if self.results % _TELL_EVERY == 0:
+                    on_progress(file.tell())
+
+    def _add(self, name: str, entry: Entry) -> None:
+        self.results += 1
+        try:
+            line, region, job_type = to_line(entry, self._regions)
+        except (BadInputError, BodyTooLargeError) as error:
+            self.refusals += 1
+            if len(self.refused) < MAX_REFUSED:
+                self.refused.append(Refused(name, entry.where, str(error)))
+        else:
+            self._lines.add(line)
+            self.used.add((region, job_type))
+
+    def lines(self) -> Iterator[bytes]:
+        """The results that are not refused, with line ends."""
+        return self._lines.read()
+
+    def close(self) -> None:
+        """Remove the temporary files."""
+        self._lines.close()

@@ -1,0 +1,228 @@
+"""Compares what two leaderboard servers answer about the same span of time."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from orchboard.errors import Refusal
+from orchboard.mirror.source import Scores, Source, SourceRegion, SpanError
+from orchboard.mirror.spans import Span
+from orchboard.parsing import SentStats, parse_stats
+from orchboard.stats import JobType, is_address
+
+T = TypeVar("T")
+
+# What the reference answers too; both servers may say more.
+SCORES = ("success_rate", "round_trip_score", "score")
+
+
+class Difference(Struct, frozen=True):
+    """A value that differs; None is what a server does not have.
+
+    what -- the kind of value: `score`, `results`, …
+    where -- words that say which; empty ones say "all"
+    amount -- by how much numbers differ
+    """
+
+    what: str
+    orchestrator: str
+    where: str
+    first: float | str | None
+    second: float | str | None
+    amount: float | None
+
+
+class Comparison(Struct):
+    """How many values of each kind were compared, and those that differ, the largest amounts first."""
+
+    values: Counter[str] = msgspec.field(default_factory=Counter)
+    differences: list[Difference] = msgspec.field(default_factory=list)
+
+
+class Comparer:
+    """Asks two servers about a span.
+
+    tolerance -- by how much numbers may differ
+    on_progress -- called with how many questions are asked, and of how many, as far as that is known
+    """
+
+    def __init__(
+        self, first: Source, second: Source, *, tolerance: float, on_progress: Callable[[int, int], None]
+    ) -> None:
+        self._both = first, second
+        self._tolerance = tolerance
+        self._on_progress = on_progress
+        self._asked = self._to_ask = 0
+        self._comparison = Comparison()
+
+    def compare(self, span: Span, *, with_results: bool = True) -> Comparison:
+        """Regions, pipelines, scores and results.
+
+        with_results -- whether to read every result. Raises SourceError when a server can't be read.
+        """
+        self._to_ask = 3
+        self._compare_regions()
+        pairs = self._compare_pipelines(span)
+        self._to_ask += len(pairs) + sum(len(regions) for regions in pairs.values())
+        found = {
+            JobType.TRANSCODING: self._compare_scores(span, JobType.TRANSCODING, {}),
+            JobType.AI: set[str](),
+        }
+        for (pipeline, model), regions in pairs.items():
+            asked = {"pipeline": pipeline, "model": model}
+            found[JobType.AI] |= self._compare_scores(span, JobType.AI, asked)
+            for region in sorted(regions):
+                self._compare_scores(span, JobType.AI, asked | {"region": region})
+        orchestrators = [
+            (name, kind) for kind, names in found.items() for name in sorted(names) if name.strip()
+        ]
+        self._to_ask += len(found[JobType.AI]) + with_results * len(orchestrators)
+        for name in sorted(found[JobType.AI]):
+            self._compare_top(name)
+        for name, kind in orchestrators if with_results else ():
+            self._compare_results(name, kind, span)
+        self._comparison.differences.sort(key=lambda one: -_size(one))
+        return self._comparison
+
+    def _compare_regions(self) -> None:
+        def by_key(regions: Iterable[SourceRegion]) -> dict[str, str]:
+            return {f"{region.type} {region.id}": region.name for region in regions}
+
+        self._compare_texts("region", *(by_key(source.regions()) for source in self._both))
+        self._tell()
+
+    def _compare_pipelines(self, span: Span) -> dict[tuple[str, str], set[str]]:
+        """The regions of each pipeline and model that either server has."""
+        regions: dict[tuple[str, str], set[str]] = {}
+        shown = []
+        for source in self._both:
+            texts: dict[str, str] = {}
+            for one in self._ask("pipelines", {}, source.pipelines, span) or ():
+                texts |= {f"{one.id} {model}": "there" for model in one.models}
+                texts |= {f"{one.id} in {region}": "there" for region in one.regions}
+                for model in one.models:
+                    regions.setdefault((one.id, model), set()).update(one.regions)
+            shown.append(texts)
+        self._compare_texts("pipeline", *shown)
+        self._tell()
+        return regions
+
+    def _compare_scores(self, span: Span, job_type: JobType, asked: dict[str, str]) -> set[str]:
+        """Orchestrators that either server has scores of."""
+        first, second = (
+            self._ask("aggregated_stats", asked, source.scores, span, job_type, asked)
+            for source in self._both
+        )
+        self._tell()
+        if first is None or second is None:
+            return {*(first or ()), *(second or ())}
+        words = " ".join(filter(None, (asked.get("pipeline"), asked.get("model"))))
+        only = "of this region only" if "region" in asked else ""
+        for name, region in sorted({*_cells(first), *_cells(second)}):
+            cells = [scores.get(name, {}).get(region) for scores in (first, second)]
+            for score in SCORES:
+                numbers = [None if cell is None else cell.get(score) for cell in cells]
+                hint = "" if is_address(name) else "(not an address)"
+                self._compare(score, name, " ".join(filter(None, (region, words, only, hint))), *numbers)
+        return {*first, *second}
+
+    def _compare_top(self, name: str) -> None:
+        first, second = (
+            self._ask("top_ai_score", {"orchestrator": name}, source.top_ai_score, name)
+            for source in self._both
+        )
+        self._tell()
+        if first is not None and second is not None:
+            for member in ("value", "region", "pipeline", "model"):
+                self._compare(
+                    "top_ai_score", name, f"{member}, of now", first.get(member), second.get(member)
+                )
+
+    def _compare_results(self, name: str, job_type: JobType, span: Span) -> None:
+        first, second = (self._fetch_results(source, name, job_type, span) for source in self._both)
+        for region in sorted({region for region, _ in (*first, *second)}):
+            where = f"{region} {job_type}"
+            numbers = [_number(rows, region) for rows in (first, second)]
+            self._compare("results", name, where, *numbers)
+            others = _number(first - second, region)
+            if numbers[0] == numbers[1] and others:
+                self._differ("contents of results", name, where, others, others, others)
+        self._tell()
+
+    def _fetch_results(
+        self, source: Source, name: str, job_type: JobType, span: Span
+    ) -> Counter[tuple[str, bytes]]:
+        """How often each result is there, by region and digest of its content."""
+        rows: Counter[tuple[str, bytes]] = Counter()
+        for piece in source.results(name, job_type, span):
+            if piece.failure:
+                self._differ("unreadable", name, f"{source.url}: {piece.failure}", None, None, None)
+            for row in piece.rows:
+                try:
+                    parsed = parse_stats(bytes(row))
+                    rows[parsed.region, _digest(parsed.payload)] += 1
+                except Refusal as error:
+                    rows["?", str(error).encode()] += 1
+        return rows
+
+    def _ask(
+        self, endpoint: str, asked: Mapping[str, str], question: Callable[..., T], *arguments: Any
+    ) -> T | None:
+        """An answer; None, which is noted, when a server has none."""
+        try:
+            return question(*arguments)
+        except SpanError as error:
+            words = " ".join((*asked.values(), str(error)))
+            self._differ(f"{endpoint} fails", "", words, None, None, None)
+            return None
+
+    def _compare_texts(self, what: str, first: dict[str, str], second: dict[str, str]) -> None:
+        for key in sorted({*first, *second}):
+            self._compare(what, "", key, first.get(key), second.get(key))
+
+    def _compare(self, what: str, name: str, where: str, first: Any, second: Any) -> None:
+        self._comparison.values[what] += 1
+        if isinstance(first, int | float) and isinstance(second, int | float):
+            amount = abs(first - second)
+            if not amount <= self._tolerance:
+                self._differ(what, name, where, first, second, amount)
+        elif first != second:
+            self._differ(what, name, where, first, second, None)
+
+    def _differ(
+        self,
+        what: str,
+        name: str,
+        where: str,
+        first: float | str | None,
+        second: float | str | None,
+        amount: float | None,
+    ) -> None:
+        self._comparison.differences.append(Difference(what, name, where, first, second, amount))
+
+    def _tell(self) -> None:
+        self._asked += 1
+        self._on_progress(self._asked, self._to_ask)
+
+
+def _cells(scores: Scores) -> set[tuple[str, str]]:
+    return {(name, region) for name, regions in scores.items() for region in regions}
+
+
+def _number(rows: Counter[tuple[str, bytes]], region: str) -> int:
+    return sum(number for (of, _), number in rows.items() if of == region)
+
+
+def _digest(payload: bytes) -> bytes:
+    """Of what every server keeps of a result: the members of the contract."""
+    kept = msgspec.json.encode(msgspec.json.decode(payload, type=SentStats))
+    return blake2b(kept, digest_size=16).digest()
+
+
+def _size(difference: Difference) -> float:
+    """Missing values first, then the largest amount."""
+    return float("inf") if difference.amount is None else difference.amount

@@ -1,0 +1,63 @@
+"""Whose results to ask for: raw_stats wants an orchestrator, and no endpoint lists them but the scores."""
+
+from msgspec import Struct
+
+from orchboard.mirror.source import Source, SpanError
+from orchboard.mirror.spans import DAY_S, HOUR_S, Span
+from orchboard.stats import JobType
+
+_WIDER_S = 7 * DAY_S
+
+
+class Listed(Struct, frozen=True):
+    """Orchestrators and job types, sorted; why some may be missing, empty if none is."""
+
+    orchestrators: list[tuple[str, JobType]]
+    failures: list[tuple[JobType, Span, str]]
+
+
+class Listing:
+    """Lists orchestrators by the day.
+
+    Those of the day before are in each list: the reference cuts its scores short at a payload that it can't read, and
+    another server may leave out who has only unscored results.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._days: dict[Span, Listed] = {}
+
+    def of(self, day: Span) -> Listed:
+        """Who has scores on a UTC day or the one before."""
+        before = Span(day.since - DAY_S, day.since)
+        both = [self._days.get(one) or self._list(one) for one in (before, day)]
+        self._days = dict(zip((before, day), both, strict=True))
+        names = {pair for one in both for pair in one.orchestrators}
+        return Listed(sorted(names, key=" ".join), [failure for one in both for failure in one.failures])
+
+    def _list(self, day: Span) -> Listed:
+        found: set[tuple[str, JobType]] = set()
+        failures = []
+        for job_type in JobType:
+            names, failed = self._names(day, job_type)
+            found |= {(name, job_type) for name in names}
+            failures += [(job_type, span, failure) for span, failure in failed]
+        return Listed(list(found), failures)
+
+    def _names(self, day: Span, job_type: JobType) -> tuple[set[str], list[tuple[Span, str]]]:
+        # The reference fails where no AI job succeeded, which a longer span may mend, and at some payloads that it can't
+        # read, which a shorter one may leave out.
+        for span in (day, Span(max(0, day.since - _WIDER_S), day.until)):
+            try:
+                return set(self._source.scores(span, job_type)), []
+            except SpanError:
+                pass
+        names: set[str] = set()
+        failed = []
+        for since in range(day.since, day.until, HOUR_S):
+            hour = Span(since, since + HOUR_S)
+            try:
+                names.update(self._source.scores(hour, job_type))
+            except SpanError as error:
+                failed.append((hour, str(error)))
+        return names, failed

@@ -1,0 +1,279 @@
+"""Another leaderboard's public API: one request at a time, paced, repeated while that helps."""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+import urllib3
+from msgspec import Raw, Struct
+
+from orchboard import __version__
+from orchboard.client import RETRIED, parse_base_url, reason_of, retry_after_s
+from orchboard.errors import Refusal
+from orchboard.mirror.spans import Span
+from orchboard.stats import JobType
+from orchboard.unanswered import describe_failure
+
+T = TypeVar("T")
+
+CONNECT_S = 10.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
+
+# A request is repeated for so long; a server that wants a longer pause is left alone.
+PATIENCE_S = 300.0
+
+# An answer takes about five times its size in memory. A span of one second can't be split any more.
+MOST_BYTES, MOST_BYTES_OF_A_SECOND = 16 * 1024 * 1024, 128 * 1024 * 1024
+
+# A result that the server can't read makes its spans fail down to one second, which are 17 from a day; so many failures
+# without a good answer between them are no single result's.
+MOST_FAILURES = 40
+
+# An answer 500, or one that breaks off, may be an accident; a third one is not.
+_TRIES = 3
+_BROKEN = (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError)
+
+# An answer 429 doubles the pause between requests, up to this.
+_SLOWEST_S = 10.0
+
+
+class SourceError(Refusal):
+    """The other server can't be read; the message says what it did."""
+
+
+class SpanError(Refusal):
+    """The other server can't answer for a span; it may for a part of it."""
+
+
+class SourceRegion(Struct, frozen=True):
+    """A region, as the wire has it; `type` may be a job type that we don't know."""
+
+    id: str
+    name: str
+    type: str
+
+
+class SourcePipeline(Struct, frozen=True):
+    """An AI pipeline, with its models and regions."""
+
+    id: str
+    models: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+
+
+class _Regions(Struct):
+    regions: tuple[SourceRegion, ...] | None
+
+
+class _Pipelines(Struct):
+    pipelines: tuple[SourcePipeline, ...] | None
+
+
+Scores = dict[str, dict[str, dict[str, float]]]
+"""{orchestrator: {region: {name of the score: value}}}"""
+
+
+class Piece(Struct, frozen=True):
+    """The results of one orchestrator and job type in a span, in JSON, oldest first within a region.
+
+    failure -- why they can't be read; then there are none
+    """
+
+    span: Span
+    rows: list[Raw]
+    failure: str = ""
+
+
+class Source:
+    """Another leaderboard server.
+
+    url -- its base, as `parse_base_url` takes it
+    rate -- requests a second, at most
+    on_wait -- called with the reason and the seconds of each pause
+    answer_s -- how long one answer may take
+    Raises BadInputError for a URL that is none.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        rate: float,
+        on_wait: Callable[[str, float], None] = lambda *_: None,
+        answer_s: float = 60.0,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self.url = parse_base_url(url)
+        self.requests = 0
+        self._base_interval_s = self._interval_s = 1 / rate
+        self._next_at = 0.0
+        self._on_wait = on_wait
+        self._answer_s = answer_s
+        self._patience_s = patience_s
+        self._failures = 0
+        self._lengths: dict[tuple[str, JobType], int] = {}
+        self._http = urllib3.PoolManager(
+            retries=False,
+            headers={"User-Agent": f"orchboard/{__version__} (mirror)", "Accept-Encoding": "gzip"},
+            timeout=urllib3.Timeout(connect=CONNECT_S, read=answer_s),
+        )
+
+    def regions(self) -> tuple[SourceRegion, ...]:
+        """Every region."""
+        return self._get("regions", {}, _Regions).regions or ()
+
+    def pipelines(self, span: Span) -> tuple[SourcePipeline, ...]:
+        """The AI pipelines of a span. Raises SpanError."""
+        return self._get("pipelines", span.params, _Pipelines).pipelines or ()
+
+    def scores(self, span: Span, job_type: JobType, filters: Mapping[str, str] | None = None) -> Scores:
+        """The scores of a job type in a span, filtered by `pipeline` and `model`, or `region`. Raises SpanError."""
+        return self._get("aggregated_stats", {"job_type": job_type, **span.params, **(filters or {})}, Scores)
+
+    def top_ai_score(self, orchestrator: str) -> dict[str, Any]:
+        """An orchestrator's best AI result group of the server's default window; empty without one. Raises SpanError."""
+        return self._get("top_ai_score", {"orchestrator": orchestrator}, dict[str, Any])
+
+    def results(self, orchestrator: str, job_type: JobType, span: Span) -> Iterator[Piece]:
+        """The results of an orchestrator in a span, in as many pieces as the server needs; they cover it, in order."""
+        key = orchestrator, job_type
+        stack = [span]
+        while stack:
+            part = stack.pop()
+            is_small = part.seconds <= self._lengths.get(key, part.seconds)
+            try:
+                if not is_small:
+                    raise SpanError("it was too long before")
+                # A part of a span that failed is likely to fail too, and is split again without a second try.
+                is_last = part.seconds <= 1
+                limits = {
+                    "most_bytes": MOST_BYTES_OF_A_SECOND if is_last else MOST_BYTES,
+                    "tries": _TRIES if is_last or part == span else 1,
+                }
+                params = {"orchestrator": orchestrator, "job_type": job_type, **part.params}
+                regions = self._get("raw_stats", params, dict[str, list[Raw] | None], **limits)
+            except SpanError as error:
+                if part.seconds <= 1:
+                    yield Piece(part, [], str(error))
+                    continue
+                first, second = part.halves()
+                if isinstance(error, _TooLargeError):
+                    self._lengths[key] = max(first.seconds, second.seconds)
+                stack += second, first
+            else:
+                yield Piece(part, [row for rows in regions.values() for row in reversed(rows or ())])
+
+    def _get(
+        self,
+        endpoint: str,
+        params: dict[str, str],
+        kind: type[T],
+        *,
+        most_bytes: int = MOST_BYTES,
+        tries: int = _TRIES,
+    ) -> T:
+        path = f"/api/{endpoint}" + (f"?{urlencode(params)}" if params else "")
+        until = time.monotonic() + self._patience_s
+        pause_s, failed = FIRST_PAUSE_S, 0
+        while True:
+            self._pace()
+            try:
+                document = self._read(endpoint, self._request(path, most_bytes), kind)
+            except _Again as again:
+                failed += again.may_be_the_span
+                if failed >= tries:
+                    self._fail(SpanError(str(again)))
+                wait_s = again.wait_s or pause_s * random.uniform(0.75, 1.25)  # noqa: S311 - spreads clients, no secret
+                if time.monotonic() + wait_s >= until:
+                    raise SourceError(f"{again}; run again later, it goes on") from None
+                self._on_wait(str(again), wait_s)
+                time.sleep(wait_s)
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            else:
+                self._failures = 0
+                self._interval_s = max(self._base_interval_s, self._interval_s * 0.9)
+                return document
+
+    def _read(self, endpoint: str, text: bytes, kind: type[T]) -> T:
+        try:
+            return msgspec.json.decode(text, type=kind)
+        except msgspec.ValidationError as error:
+            why = str(error)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            if text.lstrip().startswith((b"{", b"[")):
+                raise _Again(f"{endpoint}: the answer broke off", may_be_the_span=True) from None
+            why = "it is no JSON"
+        raise SourceError(f"{self.url}/api/{endpoint} did not answer as a leaderboard server does: {why}")
+
+    def _request(self, path: str, most_bytes: int) -> bytes:
+        """The body of an answer 200."""
+        self.requests += 1
+        try:
+            response = self._http.request("GET", self.url + path, redirect=False, preload_content=False)
+            text = self._body(response, most_bytes)
+        except urllib3.exceptions.ReadTimeoutError:
+            self._fail(_TooLargeError(f"an answer took longer than {self._answer_s:.0f} s"))
+        except urllib3.exceptions.HTTPError as error:
+            problem = f"no answer from {self.url}: {describe_failure(error)}"
+            if isinstance(error, urllib3.exceptions.SSLError):
+                raise SourceError(problem) from None
+            raise _Again(problem, may_be_the_span=isinstance(error, _BROKEN)) from None
+        if response.status != 200:
+            self._refuse(path.partition("?")[0], response, text)
+        return text
+
+    def _body(self, response: urllib3.BaseHTTPResponse, most_bytes: int) -> bytes:
+        until = time.monotonic() + self._answer_s
+        text = bytearray()
+        try:
+            for chunk in response.stream(256 * 1024, decode_content=True):
+                text += chunk
+                if len(text) > most_bytes:
+                    self._fail(_TooLargeError(f"an answer is over {most_bytes // 2**20} MiB"))
+                if time.monotonic() > until:
+                    self._fail(_TooLargeError(f"an answer took longer than {self._answer_s:.0f} s"))
+        except BaseException:
+            response.close()
+            raise
+        response.release_conn()
+        return bytes(text)
+
+    def _refuse(self, path: str, response: urllib3.BaseHTTPResponse, text: bytes) -> NoReturn:
+        status, reason = response.status, reason_of(response, text)
+        if status == 429:
+            self._interval_s = min(_SLOWEST_S, self._interval_s * 2)
+        if status in (500, 504):
+            raise _Again(f"{path}: {reason}", may_be_the_span=True)
+        if status in RETRIED:
+            raise _Again(f"{self.url}: {reason}", wait_s=retry_after_s(response))
+        raise SourceError(f"{self.url}{path}: {reason}")
+
+    def _pace(self) -> None:
+        wait_s = self._next_at - time.monotonic()
+        if wait_s > 0:
+            time.sleep(wait_s)
+        self._next_at = time.monotonic() + self._interval_s
+
+    def _fail(self, error: SpanError) -> NoReturn:
+        self._failures += 1
+        if self._failures >= MOST_FAILURES:
+            raise SourceError(
+                f"{self.url} failed {self._failures} times without a good answer, last: {error}; run again later, it goes on"
+            )
+        raise error
+
+
+class _TooLargeError(SpanError):
+    """A smaller span is likely to be answered, of the next days too."""
+
+
+class _Again(Exception):  # noqa: N818 - a request is to be repeated
+    """Why, and after how many seconds if the server says so; whether the span that was asked for may be the reason."""
+
+    def __init__(self, why: str, *, wait_s: float | None = None, may_be_the_span: bool = False) -> None:
+        super().__init__(why)
+        self.wait_s = wait_s
+        self.may_be_the_span = may_be_the_span

