@@ -49,11 +49,11 @@ def _line(program: Path, environment: Mapping[str, str]) -> str:
     _run_version(program, environment)
     version = median(_elapsed_ms(lambda: _run_version(program, environment)) for _ in range(STARTS))
     answers = [first_answer_ms(environment, "/api/regions", str(program)) for _ in range(STARTS + 1)][1:]
-    rss, pss = _memory_mb(program, environment)
+    cpu, rss, pss = _effort(program, environment)
     return (
         f"{program.relative_to(ROOT)}: {megabytes:.0f} MB, --version {version:.0f} ms, "
         f"first 200 {median(answers):.0f} ms ({min(answers):.0f} to {max(answers):.0f}), "
-        f"RSS {rss:.0f} MB, PSS {pss:.0f} MB"
+        f"{cpu:.0f} ms of processor time, RSS {rss:.0f} MB, PSS {pss:.0f} MB"
     )
 
 
@@ -67,8 +67,8 @@ def _elapsed_ms(call: Callable[[], None]) -> float:
     return (time.perf_counter() - began_at) * 1e3
 
 
-def _memory_mb(program: Path, environment: Mapping[str, str]) -> tuple[float, float]:
-    """RSS and PSS of a server that has answered a question of each kind."""
+def _effort(program: Path, environment: Mapping[str, str]) -> tuple[float, float, float]:
+    """Processor time to the first 200, ms; RSS and PSS of the server when it has answered a question of each kind, MB."""
     settings = {"SECRET": SECRET, "PORT": str(port := free_port()), "LOG_LEVEL": "warn"}
     with subprocess.Popen(
         [program, "serve"], env={**environment, **settings}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -76,12 +76,15 @@ def _memory_mb(program: Path, environment: Mapping[str, str]) -> tuple[float, fl
         assert server.stdout
         server.stdout.readline()
         with Connection(port) as connection:
-            for path in ("/api/aggregated_stats", "/api/regions", "/api/pipelines", "/"):
+            connection.get("/api/regions")
+            ticks = Path(f"/proc/{server.pid}/stat").read_text().rsplit(") ", 1)[1].split()[11:15]
+            for path in ("/api/aggregated_stats", "/api/pipelines", "/"):
                 connection.get(path)
         rollup = Path(f"/proc/{server.pid}/smaps_rollup").read_text()
         kilobytes = {line.split(":")[0]: line.split()[1] for line in rollup.splitlines()[1:]}
         server.send_signal(signal.SIGTERM)
-    return float(kilobytes["Rss"]) / 1e3, float(kilobytes["Pss"]) / 1e3
+    cpu_ms = sum(map(int, ticks)) * 1e3 / os.sysconf("SC_CLK_TCK")
+    return cpu_ms, float(kilobytes["Rss"]) / 1e3, float(kilobytes["Pss"]) / 1e3
 
 
 if __name__ == "__main__":
