@@ -18,6 +18,7 @@ from tests.artefacts.binaries import DIRECTORY, DIST, ONE_FILE, PLACES, SLIM, Ma
 from tests.artefacts.tools import tool
 from tests.conftest import SECRET, Client
 from tests.exchanges import replay_every_profile
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -103,7 +104,7 @@ def test_the_demo_fills_a_database_with_processes_of_its_own(debian: Machine) ->
         assert len(Client(address).get("/api/aggregated_stats").json()) > 10
         demo.send_signal(signal.SIGINT)
         assert demo.wait(30) in (0, 130)
-    assert debian.processes() == {}
+    wait_until(lambda: not debian.processes())
 
 
 @pytest.mark.parametrize("words", [("serve",), ("psql",)])
