@@ -146,20 +146,18 @@ site: $(SITE_STAMP)  ## the documentation as a site, in dist/site/
 site-serve: $(SITE_STAMP)  ## look at the site on http://127.0.0.1:8000 while it is being written
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
 
-LOCK := $(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml --extra embedded
+# LOCK takes what to lock and the file's name. Every file has the same version of a package.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock"
+LOCK = $(COMPILE) $(1) --output-file requirements/$(2).lock
 
 audit: $(DEV_STAMP)  ## known weaknesses of what is locked (needs the network)
 	@$(BIN)/uv tool run pip-audit --strict --require-hashes --disable-pip --requirement requirements/run.lock
 
 lock: $(DEV_STAMP)  ## newest versions into the lock files
-	@$(LOCK) --output-file requirements/run.lock
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml --extra server --constraint requirements/run.lock --output-file requirements/server.lock
-	@$(LOCK) --group dev --constraint requirements/run.lock --output-file requirements/dev.lock
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group build --constraint requirements/dev.lock --output-file requirements/build.lock
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group release --constraint requirements/dev.lock --output-file requirements/release.lock
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group bench --constraint requirements/dev.lock --output-file requirements/bench.lock
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group binary --constraint requirements/dev.lock --output-file requirements/binary.lock
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group site --constraint requirements/dev.lock --output-file requirements/site.lock
+	@$(call LOCK,pyproject.toml --extra embedded,run)
+	@$(call LOCK,pyproject.toml --extra server --constraint requirements/run.lock,server)
+	@$(call LOCK,pyproject.toml --extra embedded --group dev --constraint requirements/run.lock,dev)
+	@for group in build release bench binary site; do $(call LOCK,--group $$group --constraint requirements/dev.lock,$$group) || exit; done
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 WHEEL := dist/orchboard-$(VERSION)-py3-none-any.whl
