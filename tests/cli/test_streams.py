@@ -27,7 +27,7 @@ CALLS = [
     "post -", "post --json nowhere.json", "region list", "region list --json", "region add MUC München", "region rename MUC ✓",
     "region remove MUC", "tester add é-1", "tester add a-1", "tester list", "tester revoke a-1", "migrate version",
     "migrate version --json", "migrate up", "rollups verify", "rollups rebuild", "migrate down", "spool status", "spool show", "spool retry", "backup saved.zst",
-    "backup -", "restore saved.zst", "restore -", "doctor", "doctor --json", "simulate load --results 10 --into D",
+    "backup -", "restore saved.zst", "restore -", "import saved.zst", "import -", "doctor", "doctor --json", "simulate load --results 10 --into D",
     "simulate live --rate 50 --seconds 0.1 --into H", "psql -c select(1)", "url", "secret", "secret --show", "openapi",
     "mirror H --since 2h --rate 1000", "diff H --rate 1000", "openapi --markdown", "completion bash", "serve --host 192.0.2.1", "demo --port 99999",
 ]  # fmt: skip

@@ -104,6 +104,10 @@ def test_a_new_worker_that_does_not_start_leaves_the_old_ones_where_they_are(
     secret.write_text(SECRET)
     with serving(database_url, tmp_path, 2, SECRET="", SECRET_FILE=str(secret)) as (program, port):
         wait_until(lambda: len(workers_of(program)) == 2)
+        first = workers_of(program)
+        program.send_signal(signal.SIGHUP)
+        # An old worker ends when a new one has started, so both of those that are left have.
+        wait_until(lambda: len(workers_of(program)) == 2 and not workers_of(program) & first)
         before = workers_of(program)
         assert answers(port)
         secret.unlink()  # a worker reads it at its start
