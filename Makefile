@@ -45,7 +45,7 @@ serve: $(RUN_STAMP)  ## serve on port 8080 with a database of its own; PORT=8081
 demo: $(RUN_STAMP)  ## serve a believable network: a week of simulated results
 	@$(BIN)/python -m orchboard demo
 
-check: format lint types imports test  ## everything that CI runs
+check: format lint types imports test  ## format, lint, types, imports and tests
 
 test: $(DEV_STAMP)  ## the tests
 	@$(BIN)/python -m pytest --numprocesses=auto
