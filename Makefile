@@ -106,7 +106,7 @@ dist/orchboard: $(BINARY_STAMP) $(BINARY_SOURCES)
 binary: dist/orchboard  ## the program without Python: dist/orchboard, -slim, -dir and the tarball (needs binutils)
 
 # What the Dockerfile copies, and what builds it.
-IMAGE_SOURCES := Dockerfile .dockerignore pyproject.toml README.md LICENSE requirements/run.lock requirements/build.lock tests/artefacts/image.py tests/artefacts/docker.py $(shell find src -name '*.py' -o -name '*.sql' -o -path 'src/orchboard/web/*' -type f)
+IMAGE_SOURCES := Dockerfile .dockerignore pyproject.toml README.md LICENSE requirements/run.lock requirements/build.lock tests/artefacts/image.py tests/artefacts/docker.py $(shell find src -name '*.py' -o -name '*.sql' -o -path 'src/orchboard/web/*' -type f -o -path 'src/orchboard/apidocs/docs/*' -o -name regions.csv)
 
 dist/image-root/%.tar: $(IMAGE_SOURCES) | $(DEV_STAMP)
 	@$(BIN)/python -m tests.artefacts.image $*

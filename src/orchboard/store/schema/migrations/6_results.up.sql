@@ -3,7 +3,7 @@
 --
 -- Takes milliseconds, however many results there are: the table as it was is set aside as
 -- `events_before`, and a new `events` takes what comes from now on, from the reference server too.
--- `results` shows both. The server then moves the old rows over in batches (store/moving.py), and
+-- `results` shows both. The server then moves the old rows over in batches (store/legacy_import/table_mover.py), and
 -- `settle_results` ends that: without old rows it drops the table that held them.
 --
 -- What has a name keeps it: the reference server's statements find `events` and `event_details` as before.

@@ -86,7 +86,7 @@ ALTER TABLE segments ALTER COLUMN series SET STORAGE EXTERNAL, ALTER COLUMN resu
 ALTER TABLE round_trips ALTER COLUMN buckets SET STORAGE EXTERNAL, ALTER COLUMN round_trips SET STORAGE EXTERNAL;
 
 -- The bucket of a round trip, 0 to 1791: 64 to an octave from 2^-14 s to 2^14 s; what is outside is in
--- the first or the last. The same bits as store/medians.py takes.
+-- the first or the last. The same bits as store/rollups/exact_median.py takes.
 CREATE FUNCTION round_trip_bucket(round_trip_time double precision) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
