@@ -11,9 +11,9 @@ from cyclopts import App, Parameter
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchboard.store.ledgers import SchemaVersion
-    from orchboard.store.migrate import Connect, Step
-    from orchboard.store.takeover import Progress
+    from orchboard.store.legacy_import.progress import Progress
+    from orchboard.store.schema.migrate import Connect, Step
+    from orchboard.store.schema.version_tables import SchemaVersion
 
 LOCK_WAIT_S = 600.0
 SHOW_EVERY_S, TELL_EVERY_S = 0.5, 10.0
@@ -113,7 +113,7 @@ def show_version(*, json: Annotated[bool, Parameter(help="As JSON.", negative=""
     ```
     """
     from orchboard.cli.output import print_json
-    from orchboard.store.migration_files import load_migrations
+    from orchboard.store.schema.migration_files import load_migrations
 
     (current, progress), latest = _look(), len(load_migrations())
     if json:
@@ -139,7 +139,7 @@ def force(version: Annotated[int, Parameter(help="Where it really stands.")], /,
     """
     import asyncio
 
-    from orchboard.store.migrate import force_version
+    from orchboard.store.schema.migrate import force_version
 
     _confirm(f"Write down that the schema stands at version {version}, whatever is there?", yes=yes)
     with _connectable() as (_, connect):
@@ -162,7 +162,7 @@ def new(
     orchboard migrate new "index for old results"
     ```
     """
-    from orchboard.store.migration_files import DIRECTORY, new_migration
+    from orchboard.store.schema.migration_files import DIRECTORY, new_migration
 
     for path in new_migration(name, directory or DIRECTORY):
         print(path)
@@ -171,8 +171,8 @@ def new(
 def _move(version: int | None) -> None:
     import asyncio
 
-    from orchboard.store.create_database import ensure_database
-    from orchboard.store.migrate import fetch_schema_version, migrate_to
+    from orchboard.store.schema.create_database import ensure_database
+    from orchboard.store.schema.migrate import fetch_schema_version, migrate_to
 
     steps: list[Step] = []
 
@@ -200,9 +200,9 @@ def _look() -> tuple[SchemaVersion, Progress | None]:
     """Where the schema stands, and how far the results are where it is the latest."""
     import asyncio
 
-    from orchboard.store.migrate import fetch_schema_version
-    from orchboard.store.migration_files import load_migrations
-    from orchboard.store.takeover import fetch_progress
+    from orchboard.store.legacy_import.progress import fetch_progress
+    from orchboard.store.schema.migrate import fetch_schema_version
+    from orchboard.store.schema.migration_files import load_migrations
 
     with _connectable() as (_, connect):
 
@@ -224,8 +224,8 @@ def _take_over() -> None:
     import asyncio
     import time
 
-    from orchboard.store.sealing import Sealer
-    from orchboard.store.takeover import take_over
+    from orchboard.store.legacy_import.progress import take_over
+    from orchboard.store.rollups.builder import Sealer
 
     moved = spans = 0
 
@@ -269,7 +269,7 @@ async def _show_progress(connect: Connect) -> None:
     import sys
 
     from orchboard.cli.output import progress_bar
-    from orchboard.store.takeover import fetch_progress
+    from orchboard.store.legacy_import.progress import fetch_progress
 
     connection = await connect()
     try:
@@ -291,7 +291,7 @@ def _connectable() -> Iterator[tuple[str, Connect]]:
     """The database's URL and how to connect to it; what the driver raises comes out in words."""
     from orchboard.cli.database import database_url, in_words
     from orchboard.cli.settings import read_environment
-    from orchboard.store.database import Database
+    from orchboard.store.postgres.database import Database
 
     settings = read_environment()
     with database_url(settings) as url, in_words():
