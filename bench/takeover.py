@@ -23,11 +23,11 @@ from typing import Any
 import asyncpg
 import urllib3
 
-from orchboard.store.embedded import EmbeddedPostgres
-from orchboard.store.migrate import Step, migrate_to
-from orchboard.store.moving import Mover
-from orchboard.store.sealing import Sealer
-from orchboard.store.takeover import take_over
+from orchboard.store.embedded.server import EmbeddedPostgres
+from orchboard.store.legacy_import.progress import take_over
+from orchboard.store.legacy_import.table_mover import Mover
+from orchboard.store.rollups.builder import Sealer
+from orchboard.store.schema.migrate import Step, migrate_to
 
 HERE = Path(__file__).parent
 INSERT = "INSERT INTO events (orchestrator, region_id, payload) VALUES ($1, $2, $3)"

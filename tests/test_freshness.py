@@ -10,10 +10,11 @@ from msgspec.structs import replace
 
 from orchboard.answers.cache import Answers
 from orchboard.config import Settings
-from tests.api.ways import answered_from_memory, way_of
-from tests.api.wire import Wire, get, post
-from tests.conftest import ORCHESTRATOR, Client, RunningServer, StartServer, ai, transcoding
-from tests.store.test_database import locked
+from tests.store.postgres.test_database import locked
+from tests.support.samples import ORCHESTRATOR, ai, transcoding
+from tests.support.server import Client, RunningServer, StartServer
+from tests.support.ways import answered_from_memory, way_of
+from tests.support.wire import Wire, get, post
 
 RAW = f"/api/raw_stats?orchestrator={ORCHESTRATOR}"
 AI = "pipeline=text-to-image&model=ByteDance/SDXL-Lightning"

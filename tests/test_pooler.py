@@ -8,10 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.config import Settings
-from tests.conftest import Client, StartServer, ai, run, transcoding
-from tests.places import reachable_directory
-from tests.pooler import Pooler, pooled
-from tests.store.writing import held_up, opened, outcomes, query, submit
+from tests.support.database import run
+from tests.support.places import reachable_directory
+from tests.support.pooler import Pooler, pooled
+from tests.support.samples import ai, transcoding
+from tests.support.server import Client, StartServer
+from tests.support.writing import held_up, opened, outcomes, query, submit
 
 
 @pytest.fixture

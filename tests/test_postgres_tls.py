@@ -12,9 +12,11 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.config import Settings, read_settings
-from orchboard.store.hosts import Hosts
-from tests.conftest import Client, StartServer, run, transcoding
-from tests.tls_server import KEY_PASSWORD, TLSServer, tls_server
+from orchboard.store.connection.failover import Hosts
+from tests.support.database import run
+from tests.support.samples import transcoding
+from tests.support.server import Client, StartServer
+from tests.support.tls_server import KEY_PASSWORD, TLSServer, tls_server
 
 
 @pytest.fixture(scope="module")

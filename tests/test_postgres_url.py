@@ -14,11 +14,11 @@ from msgspec import Struct
 from orchboard.cli.doctor import examine
 from orchboard.postgres_parameters import PARAMETERS, SECRET_PARAMETERS
 from orchboard.postgres_url import parse_url, without_password
-from orchboard.store.diagnosis import Level
-from tests import libpq
+from orchboard.store.diagnostics import Level
 from tests.cli.conftest import orchboard
-from tests.libpq import DEBIAN, EMBEDDED
-from tests.tls_server import KEY_PASSWORD, TLSServer, tls_server
+from tests.support import libpq
+from tests.support.libpq import DEBIAN, EMBEDDED
+from tests.support.tls_server import KEY_PASSWORD, TLSServer, tls_server
 
 __all__ = ["orchboard"]
 

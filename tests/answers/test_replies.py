@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from orchboard.api.routes import ROUTES
 from orchboard.config import Settings
-from tests.api.ways import answered_from_memory
-from tests.api.wire import Reply, Wire, get
-from tests.conftest import RunningServer, StartServer
+from tests.support.server import RunningServer, StartServer
+from tests.support.ways import answered_from_memory
+from tests.support.wire import Reply, Wire, get
 
 BIG, SMALL = "/api/regions", "/api/pipelines"
 

@@ -7,9 +7,10 @@ import requests
 from hypothesis import given
 from schemathesis import Case
 
-from tests.conftest import Client, RunningServer, ai, transcoding
-from tests.documented import ask, cases
-from tests.drawn import drawn
+from tests.support.documented import ask, cases
+from tests.support.drawn import drawn
+from tests.support.samples import ai, transcoding
+from tests.support.server import Client, RunningServer
 
 
 def test_every_answer_is_as_documented(server: RunningServer) -> None:

@@ -8,9 +8,10 @@ from msgspec.structs import replace
 
 from orchboard.config import Settings
 from tests.api.test_metrics import read
-from tests.api.ways import answered_from_memory
-from tests.api.wire import Wire, get, post
-from tests.conftest import ORCHESTRATOR, Client, RunningServer, StartServer, ai, transcoding
+from tests.support.samples import ORCHESTRATOR, ai, transcoding
+from tests.support.server import Client, RunningServer, StartServer
+from tests.support.ways import answered_from_memory
+from tests.support.wire import Wire, get, post
 
 OTHER = "0x" + "ab" * 20
 ODD = [

@@ -12,9 +12,9 @@ import pytest
 from msgspec import Struct
 
 from tests.artefacts.roots import kept_root
-from tests.places import in_memory
-from tests.processes import children_of
-from tests.waiting import wait_until
+from tests.support.places import in_memory
+from tests.support.processes import children_of
+from tests.support.waiting import wait_until
 
 PROJECT = Path(__file__).parent.parent.parent
 IMAGES = PROJECT / "dist" / "image-root"

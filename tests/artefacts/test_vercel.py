@@ -10,15 +10,17 @@ from contextlib import contextmanager
 import asyncpg
 import pytest
 
-from orchboard.store.migrate import migrate_to
+from orchboard.store.schema.migrate import migrate_to
 from tests.artefacts.instance import FUNCTION, ROOT, configuration, instance, memory_mb, processor_s
-from tests.conftest import SECRET, Client, ai, run, transcoding
-from tests.exchanges import replay_every_profile
-from tests.places import reachable_directory
-from tests.pooler import Pooler, pooled
-from tests.processes import frozen
-from tests.store.writing import query
-from tests.waiting import wait_until
+from tests.support.database import run
+from tests.support.exchanges import replay_every_profile
+from tests.support.places import reachable_directory
+from tests.support.pooler import Pooler, pooled
+from tests.support.processes import frozen
+from tests.support.samples import ai, transcoding
+from tests.support.server import SECRET, Client
+from tests.support.waiting import wait_until
+from tests.support.writing import query
 
 NewDatabase = Callable[[], str]
 _LOCKED = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from chaos.scenarios import crowding
 from chaos.verdict import Scale
-from tests.conftest import run
-from tests.places import in_memory
+from tests.support.database import run
+from tests.support.places import in_memory
 
 
 def test_strangers_crowd_out_nobody() -> None:

@@ -15,17 +15,19 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.config import Settings
-from orchboard.store.backup import back_up
-from orchboard.store.backup_file import whole_file
-from orchboard.store.ledgers import LAST_SHARED
-from orchboard.store.migrate import migrate_to
-from orchboard.store.migration_files import load_migrations
-from orchboard.store.queries import sql
+from orchboard.store.schema.migrate import migrate_to
+from orchboard.store.schema.migration_files import load_migrations
+from orchboard.store.schema.version_tables import LAST_SHARED
+from orchboard.store.sql_files import sql
+from orchboard.store.transfer.archive import whole_file
+from orchboard.store.transfer.backup import back_up
 from orchboard.window import LATEST as LATEST_MOMENT
-from tests.cli.conftest import Orchboard, environment
-from tests.conftest import ORCHESTRATOR, Client, StartServer, ai, run, transcoding
-from tests.store.board import FILL
-from tests.store.writing import query
+from tests.support.board import FILL
+from tests.support.database import run
+from tests.support.program import Orchboard, environment
+from tests.support.samples import ORCHESTRATOR, ai, transcoding
+from tests.support.server import Client, StartServer
+from tests.support.writing import query
 
 QUESTIONS = (
     "/api/aggregated_stats?since=0",

@@ -8,11 +8,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from orchboard.store.migrate import fetch_schema_version, load_migrations, migrate_to
-from orchboard.store.spool_file import SpoolFile
-from orchboard.store.spool_place import spool_path
-from tests.cli.conftest import Done, Orchboard
-from tests.conftest import Client, RunningServer, run, transcoding
+from orchboard.store.schema.migrate import fetch_schema_version, load_migrations, migrate_to
+from orchboard.store.spool.location import spool_path
+from orchboard.store.spool.sqlite_file import SpoolFile
+from tests.support.database import run
+from tests.support.program import Done, Orchboard
+from tests.support.samples import transcoding
+from tests.support.server import Client, RunningServer
 
 LATEST = len(load_migrations())
 

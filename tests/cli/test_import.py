@@ -14,9 +14,11 @@ import zstandard
 from msgspec.structs import replace
 
 from orchboard.config import Settings
-from tests.cli.conftest import Orchboard, environment
-from tests.conftest import ORCHESTRATOR, Client, StartServer, ai, run, transcoding
-from tests.store.writing import query
+from tests.support.database import run
+from tests.support.program import Orchboard, environment
+from tests.support.samples import ORCHESTRATOR, ai, transcoding
+from tests.support.server import Client, StartServer
+from tests.support.writing import query
 
 STORED = "SELECT count(*) FROM results"
 TIMES = "SELECT array_agg(event_time ORDER BY event_time) FROM results"

@@ -8,11 +8,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from orchboard.store.migrate import migrate_to
-from orchboard.store.migration_files import load_migrations
-from orchboard.store.takeover import Progress, fetch_progress
-from tests.cli.conftest import Orchboard, environment
-from tests.conftest import run
+from orchboard.store.legacy_import.progress import Progress, fetch_progress
+from orchboard.store.schema.migrate import migrate_to
+from orchboard.store.schema.migration_files import load_migrations
+from tests.support.database import run
+from tests.support.program import Orchboard, environment
 
 LATEST = len(load_migrations())
 OLD_RESULTS = 4000

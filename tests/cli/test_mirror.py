@@ -23,13 +23,16 @@ from msgspec.structs import replace
 from orchboard.config import Settings
 from orchboard.mirror.copying import Ask, Copier
 from orchboard.mirror.source import Source
-from orchboard.parsing import parse_stats
-from orchboard.store.mirroring import MirrorStore
-from orchboard.stored import StoredPayload, read_stored
-from tests.cli.conftest import Orchboard, environment
-from tests.conftest import TEMPLATE, RunningServer, StartServer, _new_database, run, transcoding
-from tests.exchanges import _EXCHANGES
-from tests.reference_wire import Handler, ReferenceWire, as_go, reference_wire, stripped_row
+from orchboard.results.parse import parse_stats
+from orchboard.results.render import StoredPayload, read_stored
+from orchboard.store.transfer.mirrored_results import MirrorStore
+from tests.support.database import TEMPLATE, run
+from tests.support.database import new_database as _new_database
+from tests.support.exchanges import _EXCHANGES
+from tests.support.program import Orchboard, environment
+from tests.support.reference_wire import Handler, ReferenceWire, as_go, reference_wire, stripped_row
+from tests.support.samples import transcoding
+from tests.support.server import RunningServer, StartServer
 
 FAST = ("--rate", "10000")
 

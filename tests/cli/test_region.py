@@ -1,7 +1,8 @@
 import pytest
 
-from tests.cli.conftest import Orchboard
-from tests.conftest import Client, ai
+from tests.support.program import Orchboard
+from tests.support.samples import ai
+from tests.support.server import Client
 
 
 def test_a_region_is_added_listed_and_renamed(orchboard: Orchboard, database_url: str) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import SRC, Orchboard, environment
-from tests.conftest import SECRET, RunningServer
+from tests.support.program import SRC, Orchboard, environment
+from tests.support.server import SECRET, RunningServer
 
 
 def test_it_says_where_the_secret_is_and_shows_it_when_asked(orchboard: Orchboard, tmp_path: Path) -> None:

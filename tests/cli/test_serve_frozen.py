@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.started import start_serve
-from tests.conftest import ORCHESTRATOR, Answer, Client, run, transcoding
-from tests.store.relay import relayed
+from tests.support.database import run
+from tests.support.relay import relayed
+from tests.support.samples import ORCHESTRATOR, transcoding
+from tests.support.server import Answer, Client
+from tests.support.started import start_serve
 
 SCORES = "/api/aggregated_stats"
 

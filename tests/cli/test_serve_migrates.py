@@ -10,10 +10,12 @@ from typing import TypeAlias
 
 import asyncpg
 
-from orchboard.store.failures import NOT_READY
-from orchboard.store.migrate import fetch_schema_version, load_migrations, migrate_to
-from tests.cli.started import start_serve
-from tests.conftest import ORCHESTRATOR, Client, run, transcoding
+from orchboard.store.connection.failures import NOT_READY
+from orchboard.store.schema.migrate import fetch_schema_version, load_migrations, migrate_to
+from tests.support.database import run
+from tests.support.samples import ORCHESTRATOR, transcoding
+from tests.support.server import Client
+from tests.support.started import start_serve
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 IS_WAITING = """

@@ -1,8 +1,9 @@
 import time
 from urllib.parse import urlsplit
 
-from tests.cli.conftest import Done, Orchboard
-from tests.conftest import ORCHESTRATOR, Client, RunningServer, ai, transcoding
+from tests.support.program import Done, Orchboard
+from tests.support.samples import ORCHESTRATOR, ai, transcoding
+from tests.support.server import Client, RunningServer
 
 
 def test_a_loaded_network_is_on_the_leaderboard(

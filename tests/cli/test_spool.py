@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from orchboard.store.spool_file import Spooled, SpoolFile
-from orchboard.store.spool_place import other_spools, spool_path, why_no_spool
-from tests.cli.conftest import Orchboard
+from orchboard.store.spool.location import other_spools, spool_path, why_no_spool
+from orchboard.store.spool.sqlite_file import Spooled, SpoolFile
+from tests.support.program import Orchboard
 
 URL = "postgresql://me:hush@db.example:5433/board"
 

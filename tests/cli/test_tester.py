@@ -3,9 +3,10 @@ import re
 
 import pytest
 
-from tests.cli.conftest import Orchboard
-from tests.conftest import Client, RunningServer, transcoding
-from tests.waiting import wait_until
+from tests.support.program import Orchboard
+from tests.support.samples import transcoding
+from tests.support.server import Client, RunningServer
+from tests.support.waiting import wait_until
 
 BODY = json.dumps([transcoding(), transcoding(region="FRA")]).encode()
 

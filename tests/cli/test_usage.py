@@ -11,9 +11,9 @@ import pytest
 
 from orchboard import __version__
 from orchboard.cli import COMMANDS
-from orchboard.store.embedded_binaries import find_binaries
-from tests.cli.conftest import Orchboard
+from orchboard.store.embedded.binaries import find_binaries
 from tests.cli.test_help import EVERY
+from tests.support.program import Orchboard
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from orchboard.api.refusals import STATUS
 from orchboard.config import Settings
 from orchboard.errors import BadTokenError
 from orchboard.signing import sign, sign_webhook
-from tests.conftest import SECRET, Client, StartServer, transcoding
 from tests.connect.pages import environment, read_page
+from tests.support.samples import transcoding
+from tests.support.server import SECRET, Client, StartServer
 
 PAGE = read_page("testers.md")
 BODY = json.dumps(transcoding()).encode()

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from orchboard.config import Settings
 from orchboard.signing import is_webhook_signed, sign
 from orchboard.stats import EXAMPLE_ORCHESTRATOR
-from tests.conftest import Client, RunningServer, StartServer
 from tests.connect.pages import OPTIONAL, TIMEOUT_S, environment, find, write_programs
-from tests.connect.relay import Sent, relay
+from tests.support.losing_relay import Sent, relay
+from tests.support.server import Client, RunningServer, StartServer
 
 COMMANDS = {
     "post_result.py": "python3",

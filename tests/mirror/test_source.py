@@ -11,8 +11,8 @@ import pytest
 from orchboard.mirror.source import MOST_BYTES, MOST_FAILURES, Source, SourceError
 from orchboard.mirror.spans import DAY_S, HOUR_S, Span
 from orchboard.stats import JobType
-from tests.conftest import ORCHESTRATOR, transcoding
-from tests.reference_wire import Handler, ReferenceWire, reference_wire
+from tests.support.reference_wire import Handler, ReferenceWire, reference_wire
+from tests.support.samples import ORCHESTRATOR, transcoding
 
 DAY = Span(20_000 * DAY_S, 20_001 * DAY_S)
 RECEIVED = [DAY.since + hour * HOUR_S for hour in range(24)]

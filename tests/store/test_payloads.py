@@ -7,9 +7,9 @@ import asyncpg
 from hypothesis import example, given
 
 from orchboard.errors import BadInputError
-from orchboard.parsing import parse_stats
-from tests.bodies import bodies
-from tests.drawn import drawn
+from orchboard.results.parse import parse_stats
+from tests.support.bodies import bodies
+from tests.support.drawn import drawn
 
 HEAD = b'{"region":"FRA","orchestrator":"o","mine":'
 

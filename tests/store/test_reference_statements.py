@@ -12,11 +12,11 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 
-from orchboard.store.ledgers import LAST_SHARED
-from orchboard.store.migrate import fetch_schema_version, load_migrations, migrate_to
-from orchboard.store.moving import Mover
-from orchboard.store.queries import sql
-from tests.conftest import run
+from orchboard.store.legacy_import.table_mover import Mover
+from orchboard.store.schema.migrate import fetch_schema_version, load_migrations, migrate_to
+from orchboard.store.schema.version_tables import LAST_SHARED
+from orchboard.store.sql_files import sql
+from tests.support.database import run
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 

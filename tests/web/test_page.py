@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from orchboard.api.routes import ROUTES
 from orchboard.config import Settings
 from orchboard.web.page import MAX_ROWS
-from tests.conftest import ORCHESTRATOR, Answer, Client, StartServer, ai, transcoding
-from tests.web.document import Document
+from tests.support.html import Document
+from tests.support.samples import ORCHESTRATOR, ai, transcoding
+from tests.support.server import Answer, Client, StartServer
 
 HOSTILE = "\"><script>alert('1')</script>&amp;"
 

@@ -7,7 +7,7 @@ from orchboard.api.params import Params, check_model_has_pipeline, max_age_s
 from orchboard.api.responses import JSON_HEADERS, encode_json
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType, Pipeline
-from orchboard.store.changes import job_type_slot
+from orchboard.store.change_tracking.version_counters import job_type_slot
 
 
 class Pipelines(Struct, frozen=True):

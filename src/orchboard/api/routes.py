@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from orchboard.api.aggregated_stats import Cell, aggregated_stats
+from orchboard.api.authenticator import MAX_KEY
 from orchboard.api.endpoint import Asker, Endpoint, Handler, Param
 from orchboard.api.health import DatabaseHealth, Health, health
 from orchboard.api.healthz import Alive, healthz
@@ -15,7 +16,6 @@ from orchboard.api.raw_stats import raw_stats
 from orchboard.api.readyz import CHECKS, CheckResult, Readiness, readyz
 from orchboard.api.refusals import Error
 from orchboard.api.regions import Regions, regions
-from orchboard.api.senders import MAX_KEY
 from orchboard.api.top_ai_score import top_ai_score
 from orchboard.api.upkeep import KeepUp, UpkeepDone
 from orchboard.errors import (
@@ -28,10 +28,10 @@ from orchboard.errors import (
     KeyReusedError,
     NotAuthenticatedError,
 )
-from orchboard.parsing import SentStats
+from orchboard.results.parse import SentStats
 from orchboard.signing import TOLERANCE_S
 from orchboard.stats import JobType, Pipeline, Region, Stats, TopScore
-from orchboard.store.spool import NOTHING_SPOOLED
+from orchboard.store.spool.spool import NOTHING_SPOOLED
 
 _ORCHESTRATOR = "0x22a48674a6fdf9335d89b6dbc05c38e2dc181475"
 _SINCE = Param(

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from orchboard.api.responses import json_now
 from orchboard.errors import BadTokenError
 from orchboard.leaderboard import Leaderboard
-from orchboard.store.upkeep import Upkeep
+from orchboard.store.maintenance import Upkeep
 
 # How long a call may work. The function of vercel.json has 60 s, and a single step may take as long again.
 LIMIT_S = 20.0

@@ -141,7 +141,7 @@ def _end(sentence: str, status: int) -> NoReturn:
 
 def _sentence(refusal: Refusal) -> str:
     if isinstance(refusal, DatabaseUnavailableError) and refusal.__cause__:
-        from orchboard.store.failures import describe_failure
+        from orchboard.store.connection.failures import describe_failure
 
         return f"the database did not answer: {describe_failure(refusal.__cause__)}"
     return str(refusal)

@@ -42,9 +42,9 @@ def backup(
     from orchboard.cli.progress import told
     from orchboard.cli.settings import read_environment
     from orchboard.cli.streams import require_output
-    from orchboard.store.backup import back_up
-    from orchboard.store.backup_file import whole_file
-    from orchboard.store.database import Database
+    from orchboard.store.postgres.database import Database
+    from orchboard.store.transfer.archive import whole_file
+    from orchboard.store.transfer.backup import back_up
 
     settings = read_environment()
     if is_piped := file == "-":

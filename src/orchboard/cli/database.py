@@ -13,12 +13,12 @@ from orchboard.cli.settings import data_directory
 from orchboard.config import Settings
 from orchboard.errors import DatabaseUnavailableError, SetupError
 from orchboard.postgres_parameters import PARAMETERS
-from orchboard.store.conninfo import resolve
-from orchboard.store.database import Database
-from orchboard.store.embedded import EmbeddedPostgres, existing_url
-from orchboard.store.embedded_binaries import find_binaries
-from orchboard.store.regions import RegionDirectory
-from orchboard.store.testers import TesterDirectory
+from orchboard.store.connection.conninfo import resolve
+from orchboard.store.directories.regions import RegionDirectory
+from orchboard.store.directories.testers import TesterDirectory
+from orchboard.store.embedded.binaries import find_binaries
+from orchboard.store.embedded.server import EmbeddedPostgres, existing_url
+from orchboard.store.postgres.database import Database
 
 log = structlog.get_logger(__name__)
 

@@ -86,8 +86,8 @@ async def _load_missing(url: str, timeout_s: float) -> int:
     from orchboard.leaderboard import utc_now
     from orchboard.simulate.bulk import load
     from orchboard.simulate.network import make_network
-    from orchboard.store.database import Database
-    from orchboard.store.queries import sql
+    from orchboard.store.postgres.database import Database
+    from orchboard.store.sql_files import sql
 
     database = Database(url, connections=1, timeout_s=timeout_s)
     try:

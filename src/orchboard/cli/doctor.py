@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from orchboard.config import Settings
-    from orchboard.store.diagnosis import Finding
+    from orchboard.store.diagnostics import Finding
 
 LOW_SPACE_BYTES = 1024**3
 NO_SPACE_BYTES = 100 * 1024**2
@@ -37,8 +37,8 @@ def doctor(*, json: Annotated[bool, Parameter(help="Print JSON.", negative="")] 
     import sys
 
     from orchboard.cli.output import print_json, printable
-    from orchboard.logs import configure_logs
-    from orchboard.store.diagnosis import Level
+    from orchboard.runtime.logs import configure_logs
+    from orchboard.store.diagnostics import Level
 
     configure_logs("error")
     findings = []
@@ -59,7 +59,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     """What `orchboard doctor` says in an environment, one finding after another."""
     from orchboard.config import SETTINGS, read_settings
     from orchboard.errors import SetupError
-    from orchboard.store.diagnosis import Finding, Level
+    from orchboard.store.diagnostics import Finding, Level
 
     readable = dict(environ)
     for setting in SETTINGS:
@@ -90,7 +90,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
 def _readable(about: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
     """The findings of one check; an unreadable file or directory ends this check, not the others."""
     from orchboard.cli.streams import explain
-    from orchboard.store.diagnosis import Finding, Level
+    from orchboard.store.diagnostics import Finding, Level
 
     try:
         yield from look()
@@ -106,7 +106,7 @@ def _secret(settings: Settings) -> Finding:
 
     from orchboard.cli.settings import kept_secret, secret_file
     from orchboard.signing import SHORT_SECRET_BYTES, strength
-    from orchboard.store.diagnosis import Finding, Level
+    from orchboard.store.diagnostics import Finding, Level
 
     secret, kept = settings.secret, kept_secret(settings)
     if kept and not secret:
@@ -139,7 +139,7 @@ def _secret(settings: Settings) -> Finding:
 def _previous_secret(settings: Settings) -> Iterator[Finding]:
     from orchboard.config import weak_secrets
     from orchboard.signing import SHORT_SECRET_BYTES
-    from orchboard.store.diagnosis import Finding, Level
+    from orchboard.store.diagnostics import Finding, Level
 
     if not settings.secret_previous:
         return
@@ -162,10 +162,10 @@ def _database(settings: Settings) -> Iterator[Finding]:
     from orchboard.cli.database import database_url
     from orchboard.cli.settings import data_directory
     from orchboard.errors import SetupError
-    from orchboard.store.conninfo import resolve
-    from orchboard.store.database import Database
-    from orchboard.store.diagnosis import Finding, Level, diagnose
-    from orchboard.store.embedded import existing_url
+    from orchboard.store.connection.conninfo import resolve
+    from orchboard.store.diagnostics import Finding, Level, diagnose
+    from orchboard.store.embedded.server import existing_url
+    from orchboard.store.postgres.database import Database
 
     if not settings.postgres:
         try:
@@ -199,7 +199,7 @@ def _data_directory(settings: Settings) -> Iterator[Finding]:
     import shutil
 
     from orchboard.cli.settings import data_directory
-    from orchboard.store.diagnosis import Finding, Level
+    from orchboard.store.diagnostics import Finding, Level
 
     directory = data_directory(settings)
     there = next(path for path in (directory, *directory.parents) if path.exists())
@@ -225,9 +225,9 @@ def _spool(settings: Settings) -> Finding:
 
     from orchboard.cli.settings import data_directory
     from orchboard.errors import SetupError
-    from orchboard.store.diagnosis import Finding, Level
-    from orchboard.store.spool_file import SpoolFile
-    from orchboard.store.spool_place import spool_path, why_not_writable
+    from orchboard.store.diagnostics import Finding, Level
+    from orchboard.store.spool.location import spool_path, why_not_writable
+    from orchboard.store.spool.sqlite_file import SpoolFile
 
     path = spool_path(data_directory(settings), settings.postgres)
     if not settings.spool_max_bytes:
@@ -281,7 +281,7 @@ def _port(settings: Settings) -> Finding:
     import os
     import socket
 
-    from orchboard.store.diagnosis import Finding, Level
+    from orchboard.store.diagnostics import Finding, Level
 
     place = f"{settings.host} port {settings.port}"
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -305,7 +305,7 @@ def _neighbour(settings: Settings, place: str) -> Finding:
     import urllib3
 
     from orchboard.cli.settings import reachable_host
-    from orchboard.store.diagnosis import Finding, Level
+    from orchboard.store.diagnostics import Finding, Level
 
     url = f"http://{reachable_host(settings.host)}:{settings.port}/api/health"
     try:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from orchboard.config import Settings
     from orchboard.importing.checking import Checked
-    from orchboard.store.database import Database
+    from orchboard.store.postgres.database import Database
 
 MOST_TOLD = 20
 _MEGABYTE = 1_000_000
@@ -60,7 +60,7 @@ def import_(
     from orchboard.cli.restore import opened, restore_checked
     from orchboard.cli.settings import data_directory, read_environment
     from orchboard.errors import BadInputError
-    from orchboard.store.backup_file import check_backup, is_backup
+    from orchboard.store.transfer.archive import check_backup, is_backup
 
     if not files:
         raise BadInputError("name a file, or - for standard input")
@@ -96,7 +96,7 @@ def _import(
     from orchboard.cli.restore import temporary_file
     from orchboard.cli.settings import data_directory
     from orchboard.importing.checking import Checked
-    from orchboard.store.database import Database
+    from orchboard.store.postgres.database import Database
 
     began_at = time.monotonic()
 
@@ -135,9 +135,9 @@ def _import(
 async def _prepare(database: Database, *, dry_run: bool) -> dict[str, str]:
     """The regions of the database: display names by code. Creates and migrates the database unless `dry_run`."""
     from orchboard.errors import SetupError
-    from orchboard.store.migrate import fetch_schema_version
-    from orchboard.store.migration_files import load_migrations
-    from orchboard.store.restore import fetch_regions
+    from orchboard.store.schema.migrate import fetch_schema_version
+    from orchboard.store.schema.migration_files import load_migrations
+    from orchboard.store.transfer.restore import fetch_regions
 
     if not dry_run:
         await database.open()
@@ -178,8 +178,8 @@ def _store(database: Database, checked: Checked, names: dict[str, str], *, is_ke
 
     from orchboard.cli.database import in_words
     from orchboard.cli.progress import told
-    from orchboard.store.backup_file import BackupRegion
-    from orchboard.store.restore import store_lines
+    from orchboard.store.transfer.archive import BackupRegion
+    from orchboard.store.transfer.restore import store_lines
 
     # As for a POST, a region that exists only for the other job type is added for this one.
     regions = [BackupRegion(region, names[region], job_type) for region, job_type in sorted(checked.used)]

@@ -11,9 +11,9 @@ from cyclopts import App, Parameter
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchboard.store.ledgers import SchemaVersion
-    from orchboard.store.migrate import Connect, Step
-    from orchboard.store.takeover import Progress
+    from orchboard.store.legacy_import.progress import Progress
+    from orchboard.store.schema.migrate import Connect, Step
+    from orchboard.store.schema.version_tables import SchemaVersion
 
 LOCK_WAIT_S = 600.0
 SHOW_EVERY_S, TELL_EVERY_S = 0.5, 10.0
@@ -116,7 +116,7 @@ def show_version(*, json: Annotated[bool, Parameter(help="Print JSON.", negative
     ```
     """
     from orchboard.cli.output import print_json
-    from orchboard.store.migration_files import load_migrations
+    from orchboard.store.schema.migration_files import load_migrations
 
     (current, progress), latest = _look(), len(load_migrations())
     if json:
@@ -144,7 +144,7 @@ def force(
     """
     import asyncio
 
-    from orchboard.store.migrate import force_version
+    from orchboard.store.schema.migrate import force_version
 
     _confirm(f"Record that the schema is at version {version}, without checking it?", yes=yes)
     with _connectable() as (_, connect):
@@ -169,7 +169,7 @@ def new(
     orchboard migrate new "index for old results"
     ```
     """
-    from orchboard.store.migration_files import DIRECTORY, new_migration
+    from orchboard.store.schema.migration_files import DIRECTORY, new_migration
 
     for path in new_migration(name, directory or DIRECTORY):
         print(path)
@@ -178,8 +178,8 @@ def new(
 def _move(version: int | None) -> None:
     import asyncio
 
-    from orchboard.store.create_database import ensure_database
-    from orchboard.store.migrate import fetch_schema_version, migrate_to
+    from orchboard.store.schema.create_database import ensure_database
+    from orchboard.store.schema.migrate import fetch_schema_version, migrate_to
 
     steps: list[Step] = []
 
@@ -207,9 +207,9 @@ def _look() -> tuple[SchemaVersion, Progress | None]:
     """The schema version, and the progress of the takeover if the version is the latest."""
     import asyncio
 
-    from orchboard.store.migrate import fetch_schema_version
-    from orchboard.store.migration_files import load_migrations
-    from orchboard.store.takeover import fetch_progress
+    from orchboard.store.legacy_import.progress import fetch_progress
+    from orchboard.store.schema.migrate import fetch_schema_version
+    from orchboard.store.schema.migration_files import load_migrations
 
     with _connectable() as (_, connect):
 
@@ -231,8 +231,8 @@ def _take_over() -> None:
     import asyncio
     import time
 
-    from orchboard.store.sealing import Sealer
-    from orchboard.store.takeover import take_over
+    from orchboard.store.legacy_import.progress import take_over
+    from orchboard.store.rollups.builder import Sealer
 
     moved = spans = 0
 
@@ -276,7 +276,7 @@ async def _show_progress(connect: Connect) -> None:
     import sys
 
     from orchboard.cli.output import progress_bar
-    from orchboard.store.takeover import fetch_progress
+    from orchboard.store.legacy_import.progress import fetch_progress
 
     connection = await connect()
     try:
@@ -298,7 +298,7 @@ def _connectable() -> Iterator[tuple[str, Connect]]:
     """The database's URL and a function that connects to it; explains the driver's exceptions."""
     from orchboard.cli.database import database_url, in_words
     from orchboard.cli.settings import read_environment
-    from orchboard.store.database import Database
+    from orchboard.store.postgres.database import Database
 
     settings = read_environment()
     with database_url(settings) as url, in_words():

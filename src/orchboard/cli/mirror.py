@@ -63,8 +63,8 @@ def mirror(
     from orchboard.mirror.copying import Ask, Copier
     from orchboard.mirror.source import Source
     from orchboard.mirror.spans import SETTLED_S
-    from orchboard.store.database import Database
-    from orchboard.store.mirroring import MirrorStore
+    from orchboard.store.postgres.database import Database
+    from orchboard.store.transfer.mirrored_results import MirrorStore
 
     settings = read_environment()
     began_at, now = time.monotonic(), datetime.now(UTC)

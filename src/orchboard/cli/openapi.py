@@ -20,8 +20,8 @@ def openapi(
     orchboard openapi --markdown > api.md
     ```
     """
-    from orchboard.api.docs_page import api_markdown
-    from orchboard.api.openapi import openapi_json
+    from orchboard.apidocs.openapi import openapi_json
+    from orchboard.apidocs.page import api_markdown
     from orchboard.cli.output import write_bytes
 
     write_bytes(api_markdown().encode() if markdown else openapi_json())

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from typing import IO
 
     from orchboard.config import Settings
-    from orchboard.store.backup_file import Backup
-    from orchboard.store.restore import Restored
+    from orchboard.store.transfer.archive import Backup
+    from orchboard.store.transfer.restore import Restored
 
 
 def restore(
@@ -45,7 +45,7 @@ def restore(
     """
     from orchboard.cli.database import database_url
     from orchboard.cli.settings import data_directory, read_environment
-    from orchboard.store.backup_file import check_backup
+    from orchboard.store.transfer.archive import check_backup
 
     settings = read_environment()
     with opened(file, data_directory(settings)) as source:
@@ -61,8 +61,8 @@ def restore_checked(settings: Settings, url: str, source: IO[bytes], backup: Bac
 
     from orchboard.cli.database import in_words
     from orchboard.cli.progress import told
-    from orchboard.store.database import Database
-    from orchboard.store.restore import restore as restore_results
+    from orchboard.store.postgres.database import Database
+    from orchboard.store.transfer.restore import restore as restore_results
 
     began_at = time.monotonic()
     source.seek(0)

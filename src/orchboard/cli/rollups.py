@@ -49,7 +49,7 @@ def verify(*, since: Since = "", until: Until = "") -> int:
     ```
     """
     from orchboard.cli.progress import told
-    from orchboard.store.verification import Verifier
+    from orchboard.store.rollups.verification import Verifier
 
     bounds = _bounds(since, until)
 
@@ -81,7 +81,7 @@ def rebuild(*, since: Since = "", until: Until = "") -> int:
     orchboard rollups rebuild --since 2026-11-01 --until 2026-11-08
     ```
     """
-    from orchboard.store.verification import Verifier
+    from orchboard.store.rollups.verification import Verifier
 
     bounds = _bounds(since, until)
 
@@ -98,8 +98,8 @@ async def _build(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     import time
 
     from orchboard.cli.progress import told
-    from orchboard.store.queries import sql
-    from orchboard.store.sealing import Sealer
+    from orchboard.store.rollups.builder import Sealer
+    from orchboard.store.sql_files import sql
 
     began_at, total = time.monotonic(), await connection.fetchval(sql("invalid_spans"))
     built = 0
@@ -125,9 +125,9 @@ def _run(work: Work) -> int:
     from orchboard.cli.database import database_url, in_words
     from orchboard.cli.settings import read_environment
     from orchboard.errors import SetupError
-    from orchboard.store.database import Database
-    from orchboard.store.migrate import fetch_schema_version
-    from orchboard.store.migration_files import load_migrations
+    from orchboard.store.postgres.database import Database
+    from orchboard.store.schema.migrate import fetch_schema_version
+    from orchboard.store.schema.migration_files import load_migrations
 
     settings = read_environment()
 

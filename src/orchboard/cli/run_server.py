@@ -58,7 +58,7 @@ def run_server(
     from orchboard.app import warn_of_weak_secrets
     from orchboard.cli.database import database_url
     from orchboard.cli.settings import keep_secret
-    from orchboard.logs import configure_logs
+    from orchboard.runtime.logs import configure_logs
     from orchboard.serving.listening import accept_hangups, inherited, listen, start_again
     from orchboard.serving.stop_request import StopRequest
     from orchboard.serving.terminal import Terminal
@@ -116,7 +116,7 @@ def _tell_of_first_start(settings: Settings) -> None:
     import structlog
 
     from orchboard.cli.settings import data_directory
-    from orchboard.store.embedded import existing_url
+    from orchboard.store.embedded.server import existing_url
 
     if not settings.postgres and existing_url(data_directory(settings)) is None:
         structlog.get_logger(__name__).info("making a database", directory=str(data_directory(settings)))
@@ -138,9 +138,9 @@ async def _migrate(settings: Settings) -> None:
     import structlog
 
     from orchboard.errors import DatabaseUnavailableError
-    from orchboard.store.database import Database
-    from orchboard.store.failures import describe_failure
-    from orchboard.tasks import end
+    from orchboard.runtime.tasks import end
+    from orchboard.store.connection.failures import describe_failure
+    from orchboard.store.postgres.database import Database
 
     log = structlog.get_logger(__name__)
     database = Database(settings.postgres, connections=1, timeout_s=min(PREFLIGHT_S, settings.db_timeout_s))
@@ -165,7 +165,7 @@ def _find_spool(settings: Settings) -> Path | None:
     import structlog
 
     from orchboard.cli.settings import data_directory
-    from orchboard.store.spool_place import other_spools, spool_path, why_no_spool
+    from orchboard.store.spool.location import other_spools, spool_path, why_no_spool
 
     log = structlog.get_logger(__name__)
     path = spool_path(data_directory(settings), settings.postgres)
@@ -208,7 +208,7 @@ def _serve_alone(
 ) -> socket.socket | None:
     """Serve in this process; the socket, when it is to start again."""
     from orchboard.app import create_app
-    from orchboard.serving.server import Server
+    from orchboard.http.server import Server
     from orchboard.serving.service_manager import ServiceManager
 
     manager = ServiceManager(os.environ)
@@ -247,7 +247,7 @@ def _serve_with_workers(
     from orchboard.serving.service_manager import ServiceManager
     from orchboard.serving.supervisor import Supervisor
     from orchboard.serving.worker import SPOOL_FILE
-    from orchboard.store.changes import shared_counters
+    from orchboard.store.change_tracking.version_counters import shared_counters
 
     # Workers read the secret files themselves, and again when they are replaced.
     if not settings.postgres_file:

@@ -32,7 +32,7 @@ def secret(
 
     from orchboard.cli.settings import signing_secret
     from orchboard.config import read_settings
-    from orchboard.logs import configure_logs
+    from orchboard.runtime.logs import configure_logs
 
     configure_logs("error")
     found = signing_secret(read_settings(os.environ if pid is None else _environment_of(pid)))

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from orchboard.config import Settings, read_settings
 from orchboard.errors import SetupError
-from orchboard.logs import configure_logs
-from orchboard.store.embedded_paths import default_data_directory
+from orchboard.runtime.logs import configure_logs
+from orchboard.store.embedded.paths import default_data_directory
 
 
 def read_environment(*, log_level: str = "error") -> Settings:

@@ -71,7 +71,7 @@ def load(
     from orchboard.simulate.bulk import load as load_results
     from orchboard.simulate.bulk import refuse_other_results
     from orchboard.simulate.network import make_network
-    from orchboard.store.database import Database
+    from orchboard.store.postgres.database import Database
 
     if days <= 0 or results < 1 or orchestrators < 1:
         raise BadInputError("--days, --results and --orchestrators must be above 0")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from orchboard.store.spool_file import SpoolFile
+    from orchboard.store.spool.sqlite_file import SpoolFile
 
 SHOWN = 1000
 
@@ -49,7 +49,7 @@ def status(*, json: Annotated[bool, Parameter(help="Print JSON.", negative="")] 
     from datetime import UTC, datetime
 
     from orchboard.cli.output import print_json, print_table
-    from orchboard.store.spool_place import other_spools
+    from orchboard.store.spool.location import other_spools
 
     path = _path()
     rows = []
@@ -120,7 +120,7 @@ def retry() -> None:
 
 def _path() -> Path:
     from orchboard.cli.settings import data_directory, read_environment
-    from orchboard.store.spool_place import spool_path
+    from orchboard.store.spool.location import spool_path
 
     settings = read_environment()
     return spool_path(data_directory(settings), settings.postgres)
@@ -132,7 +132,7 @@ def opened(path: Path) -> Iterator[SpoolFile | None]:
     import sqlite3
 
     from orchboard.errors import SetupError
-    from orchboard.store.spool_file import SpoolFile
+    from orchboard.store.spool.sqlite_file import SpoolFile
 
     file = SpoolFile(path, max_bytes=0) if path.exists() else None
     try:

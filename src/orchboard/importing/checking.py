@@ -10,7 +10,7 @@ from orchboard.importing.entries import Entry, read_entries
 from orchboard.importing.lines import to_line
 from orchboard.importing.sorting import SortedLines
 from orchboard.stats import JobType
-from orchboard.store.backup_file import text_of
+from orchboard.store.transfer.archive import text_of
 
 # Refused results beyond this number are only counted.
 MAX_REFUSED = 1000

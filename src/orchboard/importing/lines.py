@@ -10,8 +10,8 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from orchboard.errors import BadInputError
 from orchboard.importing.entries import Entry
-from orchboard.parsing import parse_stats
-from orchboard.repair import repaired
+from orchboard.results.parse import parse_stats
+from orchboard.results.unicode_repair import repaired
 from orchboard.stats import JobType
 
 # Numbers of thirteen digits are milliseconds; as Unix seconds they would be 31,000 years ahead.

@@ -11,7 +11,7 @@ from msgspec import Struct
 from orchboard.errors import Refusal
 from orchboard.mirror.source import Scores, Source, SourceRegion, SpanError
 from orchboard.mirror.spans import Span
-from orchboard.parsing import SentStats, parse_stats
+from orchboard.results.parse import SentStats, parse_stats
 from orchboard.stats import JobType, is_address
 
 T = TypeVar("T")

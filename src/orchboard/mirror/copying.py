@@ -15,9 +15,9 @@ from orchboard.errors import Refusal
 from orchboard.mirror.listing import Listing
 from orchboard.mirror.source import Piece, Source
 from orchboard.mirror.spans import Span, day_of, grid
-from orchboard.parsing import MAX_ORCHESTRATOR, parse_stats
+from orchboard.results.parse import MAX_ORCHESTRATOR, parse_stats
 from orchboard.stats import JobType, Region
-from orchboard.store.mirroring import CopiedResult, MirrorStore, Reach
+from orchboard.store.transfer.mirrored_results import CopiedResult, MirrorStore, Reach
 
 _BATCH_RESULTS, _BATCH_BYTES = 2000, 4_000_000
 

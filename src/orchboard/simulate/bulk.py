@@ -15,12 +15,12 @@ import asyncpg
 import msgspec
 
 from orchboard.errors import SetupError
-from orchboard.parsing import LEFT_OUT_AT_ZERO
+from orchboard.results.parse import LEFT_OUT_AT_ZERO
 from orchboard.simulate.addresses import refuse_others
 from orchboard.simulate.network import Network
 from orchboard.simulate.results import Span, batch_results
 from orchboard.stats import JobType
-from orchboard.store.queries import sql
+from orchboard.store.sql_files import sql
 
 RegionIds = Mapping[tuple[str, JobType], int]
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from starlette.datastructures import QueryParams
 
 from orchboard.errors import BadInputError
-from orchboard.parsing import MAX_NAME, MAX_ORCHESTRATOR
+from orchboard.results.parse import MAX_NAME, MAX_ORCHESTRATOR
 from orchboard.stats import JobType, Pipeline, StatsQuery, Window
 from orchboard.web.rendering import format_moment
 from orchboard.window import ANY_TIME, EARLIEST, Bounds, parse_bounds
