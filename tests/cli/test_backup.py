@@ -22,12 +22,12 @@ from orchboard.store.sql_files import sql
 from orchboard.store.transfer.archive import whole_file
 from orchboard.store.transfer.backup import back_up
 from orchboard.window import LATEST as LATEST_MOMENT
-from tests.support.board import FILL
 from tests.support.database import run
 from tests.support.program import Orchboard, environment
+from tests.support.rollup_database import INSERT_RANDOM_RESULTS
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import Client, StartServer
-from tests.support.writing import query
+from tests.support.store_writes import query
 
 QUESTIONS = (
     "/api/aggregated_stats?since=0",
@@ -58,7 +58,7 @@ async def _fill(url: str, results: int) -> None:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute("SELECT setseed(0.5)")
-        await connection.execute(FILL, results)
+        await connection.execute(INSERT_RANDOM_RESULTS, results)
     finally:
         await connection.close()
 

@@ -14,8 +14,8 @@ from orchboard.store.connection.failures import NOT_READY
 from orchboard.store.schema.migrate import fetch_schema_version, load_migrations, migrate_to
 from tests.support.database import run
 from tests.support.samples import ORCHESTRATOR, transcoding
+from tests.support.serve_process import start_serve_process
 from tests.support.server import Client
-from tests.support.started import start_serve
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 IS_WAITING = """
@@ -27,7 +27,7 @@ WHERE datname = current_database() AND query LIKE '%INDEX CONCURRENTLY%' AND wai
 @asynccontextmanager
 async def serving(home: Path, database: str) -> AsyncIterator[Client]:
     """A server, until it is told to stop."""
-    server, url = await start_serve(home, POSTGRES=database)
+    server, url = await start_serve_process(home, POSTGRES=database)
     try:
         yield Client(url)
         server.send_signal(signal.SIGTERM)

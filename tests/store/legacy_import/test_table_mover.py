@@ -27,9 +27,9 @@ from orchboard.store.schema.migrate import migrate_to
 from orchboard.store.sql_files import sql
 from orchboard.window import EARLIEST
 from tests.support.database import run
-from tests.support.places import reachable_directory
-from tests.support.plain import PIPELINES, assert_equal_to_plain
+from tests.support.oracle_queries import PIPELINES, assert_matches_oracle
 from tests.support.server import SECRET, Client, StartServer
+from tests.support.temporary_directories import reachable_directory
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -131,14 +131,14 @@ class Old:
         assert after[: len(self.before)] == self.before
         assert len({row["id"] for row in after}) == len(after)
 
-    async def assert_equal_to_plain(self, until: datetime) -> None:
+    async def assert_matches_oracle(self, until: datetime) -> None:
         for since in (
             EARLIEST,
             until - timedelta(days=33),
             until - timedelta(days=1),
             until - timedelta(hours=4),
         ):
-            assert await assert_equal_to_plain(self.connection, self.reader, since, until) > 4
+            assert await assert_matches_oracle(self.connection, self.reader, since, until) > 4
         plain = {tuple(row) for row in await self.connection.fetch(PIPELINES, EARLIEST, until)}
         pipelines = await self.reader.fetch_pipelines(Window(EARLIEST, until), None)
         assert {pipeline.id for pipeline in pipelines} == {pipeline for pipeline, _, _ in plain}
@@ -240,18 +240,18 @@ def test_answers_are_the_plain_query_at_every_point(empty_database: str) -> None
         as_it_was = await old.connection.fetch(details)
         async with Reference(old.url):
             await old.migrate()
-            await old.assert_equal_to_plain(until)  # nothing moved, nothing summed up
+            await old.assert_matches_oracle(until)  # nothing moved, nothing summed up
             mover, connection = Mover(old.connection), await old.database.connect()
             await mover.begin()
             for days in (0.1, 10, 20):
                 await mover.move(timedelta(days=days))
-                await old.assert_equal_to_plain(until)  # some moved
+                await old.assert_matches_oracle(until)  # some moved
                 assert await Sealer(connection).run(since=mover.reached)
-                await old.assert_equal_to_plain(until)  # and summed up
+                await old.assert_matches_oracle(until)  # and summed up
             assert 0 < await old.number_left() < len(old.before)
             assert await take_over(connection, Sealer(connection))
             connection.terminate()
-            await old.assert_equal_to_plain(until)
+            await old.assert_matches_oracle(until)
         assert (await old.connection.fetch(details))[: len(as_it_was)] == as_it_was
 
     on_old(empty_database, test)
