@@ -148,7 +148,7 @@ def test_what_came_meanwhile_stays_and_is_told_of(
     assert client.post_stats(transcoding()).data == client.post_stats(ai()).data == b"ok"
     done = orchboard("restore", str(file), POSTGRES=empty_database)
     assert done.status == 0
-    assert "the database holds 2 more of that time" in done.out
+    assert "the database has 2 more results of that period" in done.out
     assert len(client.get("/api/raw_stats", orchestrator=ORCHESTRATOR).json()["MDW"]) == 1
 
 

@@ -125,7 +125,7 @@ def test_what_is_wrong_inside_the_database_is_said(
     assert "never finished" in findings(done, "schema")[0][1]
     assert findings(done, "index") == [("warning", "half_made is invalid: building it was interrupted")]
     newest, mixed = findings(done, "results")
-    assert newest == ("warning", "the newest came 3 days ago")
+    assert newest == ("warning", "the newest was received 3 days ago")
     assert mixed[1].startswith("1 have an orchestrator in mixed case")
 
 
@@ -328,4 +328,4 @@ def test_a_spool_that_would_refuse_results_is_found(orchboard: Orchboard, tmp_pa
     path.parent.write_text("no directory")
     [(level, says)] = findings(orchboard("doctor", "--json", ORCHBOARD_DATA=str(data)), "spool")
     assert level == "warning"
-    assert says.startswith("results are refused while the database is away: ")
+    assert says.startswith("results are refused while the database is unavailable: ")

@@ -466,15 +466,15 @@ def test_what_cannot_be_stored_is_counted_with_its_reason(
     done = mirror()
     assert done["stored"] == 98 and done["there"] == 0
     assert done["refused"] == {
-        "region 'NOWHERE' is none of the source's for transcoding": 1,
-        "region 'NOWHERE' is none of the source's for ai": 1,
+        "the source does not list region 'NOWHERE' for transcoding": 1,
+        "the source does not list region 'NOWHERE' for ai": 1,
         "timestamp: Expected int, got float": 2,
         "pipeline is longer than 256 characters": 2,
     }
     assert done["notes"] == [
-        "0xAbC: it has scores, but the source returns no results of it",
-        "orchestrator '': that can't be its name",
-        f"orchestrator '{'z' * 57}': that can't be its name",
+        "'' is not a valid name of an orchestrator",
+        f"'{'z' * 57}' is not a valid name of an orchestrator",
+        "0xAbC has scores, but the source returns no results of it",
     ]
 
 

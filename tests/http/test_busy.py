@@ -71,7 +71,7 @@ def test_a_client_with_too_much_under_way_is_told_so_and_others_are_not(
         refused = ask(server, raw(1), "10.0.0.1")
         assert (refused.status, refused["retry-after"]) == (429, "1")
         assert refused.json() == {
-            "error": "too many expensive questions from this address are under way; try again"
+            "error": "too many expensive queries from this address are in progress; try again"
         }
         assert refused["cache-control"] == "no-store"
         waits = crowd.submit(ask, server, raw(2), "10.0.0.2")

@@ -272,7 +272,7 @@ WRONG = (
     ("order=up", "order must be one of asc, desc"),
     ("region=XYZ", "is not known for transcoding jobs"),
     ("region=LON&job_type=ai", "is not known for ai jobs"),
-    ("model=%00", "model holds the character U+0000"),
+    ("model=%00", "model contains the character U+0000"),
 )
 
 

@@ -18,30 +18,30 @@ MOST_TOLD = 10
 
 
 def mirror(
-    url: Annotated[str, Parameter(help="The other leaderboard: its base URL.")],
+    url: Annotated[str, Parameter(help="Base URL of the other leaderboard.")],
     /,
     *,
-    since: Annotated[str, Parameter(help="How far back: 30d, a date (UTC), or Unix seconds.")] = "30d",
-    until: Annotated[str | None, Parameter(help="Likewise, to the end of that hour. Not given: now.")] = None,
-    rate: Annotated[float, Parameter(help="Requests a second, at most.")] = 3.0,
+    since: Annotated[str, Parameter(help="Start: 30d, a date (UTC) or Unix seconds.")] = "30d",
+    until: Annotated[str | None, Parameter(help="End, extended to a full hour. Default: now.")] = None,
+    rate: Annotated[float, Parameter(help="Most requests per second.")] = 3.0,
     overlap: Annotated[
         str,
-        Parameter(help="An hour is asked for again until it was read this long after its end; 6h at most."),
+        Parameter(help="Request an hour again until this long after its end; at most 6h."),
     ] = "2h",
-    again: Annotated[bool, Parameter(help="Ask for time that is complete too.", negative="")] = False,
+    again: Annotated[bool, Parameter(help="Request intervals that are complete, too.", negative="")] = False,
     dry_run: Annotated[
-        bool, Parameter(help="Store nothing; count what would be stored.", negative="")
+        bool, Parameter(help="Store nothing, but count what would be stored.", negative="")
     ] = False,
-    json: Annotated[bool, Parameter(help="The summary as JSON.", negative="")] = False,
+    json: Annotated[bool, Parameter(help="Print the summary as JSON.", negative="")] = False,
 ) -> int:
     """Copy another leaderboard's results through its API.
 
-    Regions and the results of every orchestrator go into the database of POSTGRES, or the embedded one. Servers may
-    serve and take results meanwhile. Run again, it asks for what is new and stores nothing twice; broken off, it goes on
-    where it was. Exit status 1: the source could not give some results; the next run asks for them again.
+    Stores regions and the results of all orchestrators in the database of POSTGRES, or in the embedded one. Servers may
+    run meanwhile. The next run requests what is new and stores nothing twice; after an interruption it continues where
+    it stopped. The exit status is 1 when the source could not return some results; the next run requests them again.
 
-    The API does not say when a result was received: its tester's timestamp is taken for that, moved into the span of
-    time that it was found in: an hour to a day. With the database's URL nothing is lost: docs/moving.md.
+    The API does not return receipt times. The receipt time of a copied result is its tester's timestamp, moved into
+    the interval that it was found in: an hour to a day. With access to the database nothing is lost: docs/moving.md.
 
     **Examples**
 
@@ -131,7 +131,7 @@ def _tell(source: Source, copied: Copied, took_s: float, *, is_rehearsal: bool) 
     would = "would store" if is_rehearsal else "stored"
     print(
         f"{would} {copied.stored:,} of {copied.read:,} results and {copied.regions} regions in {took_s:.1f} s, "
-        f"{source.requests:,} requests; {copied.there:,} were there"
+        f"{source.requests:,} requests; {copied.there:,} already stored"
     )
     for reason, number in copied.refused.most_common(MOST_TOLD):
         print(f"refused {number:,}: {printable(reason)}")
@@ -148,22 +148,22 @@ def _tell(source: Source, copied: Copied, took_s: float, *, is_rehearsal: bool) 
         )
     if copied.unreadable:
         print(
-            f"orchboard: the source could not give results of {len(copied.unreadable):,} spans; "
-            "the next run asks for them again",
+            f"orchboard: the source could not return the results of {len(copied.unreadable):,} intervals; "
+            "the next run requests them again",
             file=sys.stderr,
         )
 
 
 def say_waiting(problem: str, seconds: float) -> None:
-    """Say on standard error, at once, why the other server is left alone and for how long."""
+    """Print to standard error, at once, why and for how long the copy pauses."""
     from orchboard.cli.output import printable
 
-    print(f"orchboard: {printable(problem)}; again in {seconds:.1f} s", file=sys.stderr, flush=True)
+    print(f"orchboard: {printable(problem)}; next attempt in {seconds:.1f} s", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def _told() -> Iterator[OnProgress]:
-    """A bar on a terminal, else a line now and then; on standard error."""
+    """Show progress on standard error: a bar on a terminal, else a line every TELL_EVERY_S."""
     import time
 
     from rich.console import Console

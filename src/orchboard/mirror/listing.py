@@ -1,4 +1,4 @@
-"""Whose results to ask for: raw_stats wants an orchestrator, and no endpoint lists them but the scores."""
+"""Lists the orchestrators to copy. raw_stats requires an orchestrator, and only aggregated_stats lists them."""
 
 from msgspec import Struct
 
@@ -10,17 +10,17 @@ _WIDER_S = 7 * DAY_S
 
 
 class Listed(Struct, frozen=True):
-    """Orchestrators and job types, sorted; why some may be missing, empty if none is."""
+    """Sorted pairs of orchestrator and job type, and the failures because of which some may be missing."""
 
     orchestrators: list[tuple[str, JobType]]
     failures: list[tuple[JobType, Span, str]]
 
 
 class Listing:
-    """Lists orchestrators by the day.
+    """Lists orchestrators by day.
 
-    Those of the day before are in each list: the reference cuts its scores short at a payload that it can't read, and
-    another server may leave out who has only unscored results.
+    Each list includes those of the day before: the reference cuts its scores short at a payload that it can't read, and
+    other servers may leave out orchestrators that have only unscored results.
     """
 
     def __init__(self, source: Source) -> None:
@@ -28,7 +28,7 @@ class Listing:
         self._days: dict[Span, Listed] = {}
 
     def of(self, day: Span) -> Listed:
-        """Who has scores on a UTC day or the one before."""
+        """The orchestrators with scores on a UTC day or the day before."""
         before = Span(day.since - DAY_S, day.since)
         both = [self._days.get(one) or self._list(one) for one in (before, day)]
         self._days = dict(zip((before, day), both, strict=True))
@@ -45,8 +45,8 @@ class Listing:
         return Listed(list(found), failures)
 
     def _names(self, day: Span, job_type: JobType) -> tuple[set[str], list[tuple[Span, str]]]:
-        # The reference fails where no AI job succeeded, which a longer span may mend, and at some payloads that it can't
-        # read, which a shorter one may leave out.
+        # The reference fails if no AI job succeeded, which a longer span avoids, and at some payloads that it can't
+        # read, which a shorter span leaves out.
         for span in (day, Span(max(0, day.since - _WIDER_S), day.until)):
             try:
                 return set(self._source.scores(span, job_type)), []

@@ -1,8 +1,8 @@
 """Spans of receipt time on a fixed grid: whole UTC days for the past, parts of them for the last hours.
 
-raw_stats does not return the receipt time of a result, but filters by it: the span that a result was found in bounds it.
-A result is recognised within its span, so a span must never be asked for again in smaller ones. The size of a span depends
-on how long ago it ended, and the smaller divide the larger: time only turns small spans into large ones.
+raw_stats filters by receipt time but does not return it, so the span that a result is found in bounds its receipt time.
+Duplicates are detected within a span, so a span must never be requested again in smaller ones. The size of a span depends
+on how long ago it ended, and smaller sizes divide larger ones: spans only get larger with time.
 """
 
 from collections.abc import Iterator
@@ -12,39 +12,39 @@ from msgspec import Struct
 HOUR_S, DAY_S = 3600, 86400
 
 SETTLED_S = 6 * HOUR_S
-"""How long after its end a span longer than an hour is asked for; an overlap can't be longer."""
+"""Minimum age of a span longer than an hour, counted from its end; the maximum of the overlap."""
 
 _STEPS_S = (DAY_S, 6 * HOUR_S)
 
 
 class Span(Struct, frozen=True):
-    """Receipt times from `since`, included, to `until`, not included; Unix seconds."""
+    """Receipt times from `since`, inclusive, to `until`, exclusive, in Unix seconds."""
 
     since: int
     until: int
 
     @property
     def seconds(self) -> int:
-        """How long it is."""
+        """Length in seconds."""
         return self.until - self.since
 
     @property
     def params(self) -> dict[str, str]:
-        """As the API wants it, which includes both ends and keeps microseconds.
+        """The parameters of the API, whose windows include both ends and have microseconds.
 
-        The last is 0.8 µs before `until`: a double holds that to 0.24 µs, so it is the microsecond before whether a server
-        rounds or truncates.
+        The last is 0.8 µs before `until`: a double is exact to 0.24 µs there, so a server that rounds and one that
+        truncates both get the microsecond before `until`.
         """
         return {"since": str(self.since), "until": f"{self.until - 1}.9999992"}
 
     def halves(self) -> tuple["Span", "Span"]:
-        """Both halves of a span of two seconds or more."""
+        """The two halves of a span of at least two seconds."""
         middle = (self.since + self.until) // 2
         return Span(self.since, middle), Span(middle, self.until)
 
 
 def grid(since: int, until: int, *, now: int) -> Iterator[Span]:
-    """The spans of the grid that hold everything from one moment to another, oldest first."""
+    """The spans of the grid that cover an interval, oldest first."""
     start = _floor(since, _step(since, now))
     while start < until:
         step = _step(start, now)
@@ -53,7 +53,7 @@ def grid(since: int, until: int, *, now: int) -> Iterator[Span]:
 
 
 def day_of(span: Span) -> Span:
-    """The UTC day that a span of the grid is in."""
+    """The UTC day of a span of the grid."""
     start = _floor(span.since, DAY_S)
     return Span(start, start + DAY_S)
 

@@ -36,13 +36,13 @@ class Progress(Struct, frozen=True):
     def says(self) -> str:
         """The same in words."""
         if self.unmoved:
-            moved = f"{self.unmoved:,} of about {self.results:,} results wait to be moved"
+            moved = f"{self.unmoved:,} of about {self.results:,} results are not moved yet"
         elif not self.is_settled:
-            moved = f"all of about {self.results:,} results are moved, the old table waits to be dropped"
+            moved = f"all of about {self.results:,} results are moved, the old table is not dropped yet"
         else:
             moved = f"about {self.results:,} results"
-        rest = "all but the newest" if self.is_done else "more will be"
-        return f"{moved}; {self.summed_up:,} are summed up, {rest}"
+        rest = "up to date" if self.is_done else "in progress"
+        return f"{moved}; {self.summed_up:,} are in rollups ({rest})"
 
 
 async def fetch_progress(connection: Connection) -> Progress:
