@@ -8,7 +8,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from orchboard.store.schema.migrate import fetch_schema_version, load_migrations, migrate_to
+from orchboard.store.schema.migrate import fetch_schema_version, migrate_to
+from orchboard.store.schema.migration_files import load_migrations
 from orchboard.store.spool.location import spool_path
 from orchboard.store.spool.sqlite_file import SpoolFile
 from tests.support.database import run

@@ -21,7 +21,7 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.config import Settings
-from orchboard.mirror.copying import Ask, Copier
+from orchboard.mirror.copying import Copier, CopyRequest
 from orchboard.mirror.source import Source
 from orchboard.results.parse import parse_stats
 from orchboard.results.render import StoredPayload, read_stored
@@ -214,7 +214,7 @@ def test_hours_that_have_become_days_are_recognised(
         for ago in (50, 44, 37, 30, 8):
             store = runner.run(open_store())
             then = now - ago * 3600
-            ask = Ask(since=then - 10 * 3600, until=then, overlap_s=3600)
+            ask = CopyRequest(since=then - 10 * 3600, until=then, overlap_s=3600)
             Copier(Source(source.url, rate=10_000), store, runner, lambda *_: None).copy(ask, now=then)
             store.close()
     before = count(database_url)

@@ -11,7 +11,8 @@ from typing import TypeAlias
 import asyncpg
 
 from orchboard.store.connection.failures import NOT_READY
-from orchboard.store.schema.migrate import fetch_schema_version, load_migrations, migrate_to
+from orchboard.store.schema.migrate import fetch_schema_version, migrate_to
+from orchboard.store.schema.migration_files import load_migrations
 from tests.support.database import run
 from tests.support.samples import ORCHESTRATOR, transcoding
 from tests.support.serve_process import start_serve_process

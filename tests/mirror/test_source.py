@@ -9,12 +9,12 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from orchboard.mirror.source import MOST_BYTES, MOST_FAILURES, Source, SourceError
-from orchboard.mirror.spans import DAY_S, HOUR_S, Span
+from orchboard.mirror.time_ranges import DAY_S, HOUR_S, TimeRange
 from orchboard.stats import JobType
 from tests.support.reference_emulator import Handler, ReferenceEmulator, reference_emulator
 from tests.support.samples import ORCHESTRATOR, transcoding
 
-DAY = Span(20_000 * DAY_S, 20_001 * DAY_S)
+DAY = TimeRange(20_000 * DAY_S, 20_001 * DAY_S)
 RECEIVED = [DAY.since + hour * HOUR_S for hour in range(24)]
 
 
@@ -24,9 +24,9 @@ def wire() -> Iterator[ReferenceEmulator]:
         yield wire
 
 
-def asked(handler: Handler) -> Span:
+def asked(handler: Handler) -> TimeRange:
     params = dict(parse_qsl(urlsplit(handler.path).query))
-    return Span(int(params["since"]), int(float(params["until"])) + 1)
+    return TimeRange(int(params["since"]), int(float(params["until"])) + 1)
 
 
 def results(handler: Handler) -> bytes:
@@ -41,7 +41,7 @@ def always(handler: Handler, body: bytes, status: int = 200, **headers: str) -> 
     return True
 
 
-def read(source: Source, span: Span = DAY) -> list[int]:
+def read(source: Source, span: TimeRange = DAY) -> list[int]:
     pieces = list(source.results(ORCHESTRATOR, JobType.TRANSCODING, span))
     assert not [piece.failure for piece in pieces if piece.failure]
     return [json.loads(bytes(row))["timestamp"] for piece in pieces for row in piece.rows]

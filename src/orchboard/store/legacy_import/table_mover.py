@@ -24,7 +24,7 @@ _CLEAN_EVERY = 1_000_000
 _LOCK_WAIT = "200ms"
 
 
-class Mover:
+class TableMover:
     """Moves old results, newest first, a batch a transaction. Killed, it loses the batch it was at.
 
     Several may be at it at once. What was moved is answered faster at once; what was not is answered too.
@@ -95,7 +95,7 @@ class Mover:
         self._not_cleaned = 0
         await self._connection.execute(sql("vacuum_events_before"))
 
-    async def settle(self) -> bool:
+    async def finish(self) -> bool:
         """End the move if nothing is left and nobody holds the tables; whether it is ended."""
         try:
             async with self._connection.transaction():

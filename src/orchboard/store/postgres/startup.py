@@ -12,8 +12,9 @@ import structlog
 
 from orchboard.errors import SetupError
 from orchboard.runtime.tasks import end
-from orchboard.store.schema.migrate import Step, ensure_database, migrate_to, require_schema
-from orchboard.store.schema.version_tables import fetch_elsewhere, search_path_advice
+from orchboard.store.schema.create_database import ensure_database
+from orchboard.store.schema.migrate import Step, migrate_to, require_schema
+from orchboard.store.schema.version_tables import fetch_other_schema, search_path_advice
 from orchboard.store.sql_files import sql
 
 Connect: TypeAlias = "Callable[[], Awaitable[asyncpg.Connection[asyncpg.Record]]]"
@@ -85,7 +86,7 @@ class Opening:
         try:
             async with connection.transaction():
                 schema = await connection.fetchval("SELECT current_schema()")
-                elsewhere = await fetch_elsewhere(connection)
+                elsewhere = await fetch_other_schema(connection)
                 row = await connection.fetchrow(sql("ping"))
         finally:
             connection.terminate()

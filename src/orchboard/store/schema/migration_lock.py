@@ -18,7 +18,7 @@ WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'tran
 
 
 @asynccontextmanager
-async def locked(
+async def advisory_locks(
     connection: Connection, *keys: int, wait_s: float, lock_timeout_s: float
 ) -> AsyncIterator[None]:
     """A transaction that holds these advisory locks, if any.
