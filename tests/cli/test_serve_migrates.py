@@ -6,11 +6,11 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeAlias
 
 import asyncpg
 
 from orchboard.store.connection.failures import NOT_READY
+from orchboard.store.connection.types import Connection
 from orchboard.store.schema.migrate import fetch_schema_version, migrate_to
 from orchboard.store.schema.migration_files import load_migrations
 from tests.support.database import run
@@ -18,7 +18,6 @@ from tests.support.samples import ORCHESTRATOR, transcoding
 from tests.support.serve_process import start_serve_process
 from tests.support.server import Client
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 IS_WAITING = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND query LIKE '%INDEX CONCURRENTLY%' AND wait_event_type = 'Lock'

@@ -7,19 +7,18 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 
 import asyncpg
 import pytest
 
+from orchboard.store.connection.types import Connection
 from orchboard.store.legacy_import.table_mover import TableMover
 from orchboard.store.schema.migrate import fetch_schema_version, migrate_to
 from orchboard.store.schema.migration_files import load_migrations
 from orchboard.store.schema.version_tables import LAST_SHARED
 from orchboard.store.sql_files import sql
 from tests.support.database import run
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 LATEST = len(load_migrations())
 FIRST_WITH_OLD_ROWS = 6

@@ -4,11 +4,9 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import TypeAlias
-
-import asyncpg
 
 from orchboard.store.change_tracking.version_counters import Changes
+from orchboard.store.connection.types import Connection
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
@@ -16,8 +14,6 @@ from orchboard.store.rollups.builder import Sealer
 from orchboard.store.rollups.reader import MeansReader
 from tests.support.database import run
 from tests.support.oracle_queries import assert_matches_oracle
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 # Results of every sort that anybody may have written, over 75 days until now.
 INSERT_RANDOM_RESULTS = """

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from orchboard.store.connection.types import Connect
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchboard.store.legacy_import.backfill import BackfillProgress
-    from orchboard.store.schema.migrate import Connect, Step
+    from orchboard.store.schema.migrate import Step
     from orchboard.store.schema.version_tables import SchemaVersion
 
 LOCK_WAIT_S = 600.0

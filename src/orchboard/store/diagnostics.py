@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import asyncpg
 from msgspec import Struct
@@ -11,6 +11,7 @@ from msgspec import Struct
 from orchboard.store.connection.conninfo import resolve
 from orchboard.store.connection.encoding import UTF8, encoding_of
 from orchboard.store.connection.failures import explain_failure
+from orchboard.store.connection.types import Connection
 from orchboard.store.legacy_import.backfill import fetch_progress
 from orchboard.store.postgres.database import Database
 from orchboard.store.sql_files import sql
@@ -18,7 +19,6 @@ from orchboard.store.sql_files import sql
 if TYPE_CHECKING:
     from orchboard.store.schema.version_tables import VersionTables
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 OLDEST_MAJOR = 15
 SKEW_WARNING_S = 2.0

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 
 import asyncpg
 import pytest
@@ -15,6 +15,7 @@ import pytest
 from orchboard.config import Settings, read_settings
 from orchboard.stats import Window
 from orchboard.store.change_tracking.version_counters import Changes
+from orchboard.store.connection.types import Connection
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.embedded.server import EmbeddedPostgres
 from orchboard.store.legacy_import.backfill import backfill, fetch_progress
@@ -30,8 +31,6 @@ from tests.support.database import run
 from tests.support.oracle_queries import PIPELINES, assert_matches_oracle
 from tests.support.server import SECRET, Client, StartServer
 from tests.support.temporary_directories import reachable_directory
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 RESULTS = 2000
 

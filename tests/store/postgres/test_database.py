@@ -15,9 +15,10 @@ from msgspec.structs import replace
 
 from orchboard.config import Settings
 from orchboard.errors import SetupError
+from orchboard.store.connection.types import Connect
 from orchboard.store.embedded.server import EmbeddedPostgres
 from orchboard.store.postgres.database import Database
-from orchboard.store.schema.migrate import Connect, Step, migrate_to
+from orchboard.store.schema.migrate import Step, migrate_to
 from tests.support.database import run
 from tests.support.postgres_proxy import postgres_proxy
 from tests.support.processes import frozen

@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchboard.stats import Window
+from orchboard.store.connection.types import Connection
 from orchboard.store.rollups.buckets import DAY, LEVELS, MINUTE, TEN_MINUTES, spans_between
 from orchboard.store.rollups.builder import MINUTE_WORTH, Sealer
 from orchboard.store.rollups.exact_median import BUCKETS, buckets_of
 from orchboard.store.sql_files import sql
 from tests.support.oracle_queries import PIPELINES, assert_matches_oracle
-from tests.support.rollup_database import Connection, RollupDatabase, with_rollup_database
+from tests.support.rollup_database import RollupDatabase, with_rollup_database
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from orchboard.store.connection.types import Connection
 from orchboard.store.rollups.builder import Sealer
 from orchboard.store.rollups.merge import seal_from_parts
 from tests.support.database import run
-from tests.support.rollup_database import Connection, RollupDatabase, open_rollup_database
+from tests.support.rollup_database import RollupDatabase, open_rollup_database
 
 Summaries = tuple[list[Any], list[Any], list[Any], list[Any]]
 

@@ -2,18 +2,16 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TypeAlias
 
 import asyncpg
 from msgspec import Struct
 
+from orchboard.store.connection.types import Connection
 from orchboard.store.legacy_import.table_mover import TableMover
 from orchboard.store.rollups.buckets import LEVELS, Span
 from orchboard.store.rollups.builder import Sealer
 from orchboard.store.sql_files import sql
 from orchboard.window import EARLIEST
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 _DAY = timedelta(days=1)
 

@@ -3,15 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TypeAlias
 
 import asyncpg
 
+from orchboard.store.connection.types import Connection
 from orchboard.store.postgres.watchdog import background_transaction
 from orchboard.store.sql_files import sql
 from orchboard.window import EARLIEST, LATEST
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 BATCH = 5000
 

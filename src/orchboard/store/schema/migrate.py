@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import asyncpg
 import structlog
@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from orchboard.errors import DatabaseUnavailableError, SetupError
 from orchboard.store.connection.failures import SCHEMA_IS_OLD
+from orchboard.store.connection.types import Connect, Connection
 from orchboard.store.schema.migration_files import (
     Direction,
     Migration,
@@ -25,7 +26,6 @@ from orchboard.store.schema.version_tables import (
     LAST_SHARED,
     OWN_TABLE,
     REFERENCE_TABLE,
-    Connection,
     SchemaVersion,
     VersionTables,
     fetch_version_tables,
@@ -35,7 +35,6 @@ from orchboard.store.schema.version_tables import (
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-Connect: TypeAlias = Callable[[], Awaitable[Connection]]
 
 _LOCK_ATTEMPTS = 20
 _QUEUED_TOO_LONG = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from orchboard.errors import DatabaseUnavailableError
-from orchboard.store.schema.version_tables import Connection
+from orchboard.store.connection.types import Connection
 
 # A role may have time limits meant for requests. They must end neither a long version nor the idle
 # transaction that holds the lock. (`transaction_timeout` exists from PostgreSQL 17 on.)

@@ -8,15 +8,12 @@ statement's parse and its execution would otherwise reach two different servers.
 """
 
 import zlib
-from typing import TypeAlias
 from urllib.parse import quote
 
-import asyncpg
 from msgspec import Struct
 
 from orchboard.errors import SetupError
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+from orchboard.store.connection.types import Connection
 
 LAST_SHARED = 3
 REFERENCE_TABLE = "schema_migrations"

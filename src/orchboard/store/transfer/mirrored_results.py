@@ -3,17 +3,14 @@
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import TypeAlias
 
 import asyncpg
 from msgspec import Struct
 
 from orchboard.errors import SetupError
 from orchboard.stats import JobType, Region
-from orchboard.store.schema.migrate import Connect
+from orchboard.store.connection.types import Connect, Connection
 from orchboard.store.sql_files import sql
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 # What is taken back at the end of a rehearsal.
 _REHEARSED = "a rehearsal"
