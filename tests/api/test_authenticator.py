@@ -17,10 +17,10 @@ from orchboard.store.directories import testers
 from orchboard.store.postgres.database import Database
 from tests.api.test_post_stats import stored
 from tests.support.database import run
+from tests.support.raw_http import Wire, get, head
 from tests.support.samples import transcoding
 from tests.support.server import SECRET, Answer, Client, StartServer
-from tests.support.wire import Wire, get, head
-from tests.support.writing import query
+from tests.support.store_writes import query
 
 PREVIOUS = "the secret that testers had before"
 KEY = "whsec_" + "c" * 32

@@ -8,18 +8,19 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from orchboard.store.schema.migrate import fetch_schema_version, load_migrations, migrate_to
+from orchboard.store.schema.migrate import fetch_schema_version, migrate_to
+from orchboard.store.schema.migration_files import load_migrations
 from orchboard.store.spool.location import spool_path
 from orchboard.store.spool.sqlite_file import SpoolFile
 from tests.support.database import run
-from tests.support.program import Done, Orchboard
+from tests.support.program import CompletedRun, Orchboard
 from tests.support.samples import transcoding
 from tests.support.server import Client, RunningServer
 
 LATEST = len(load_migrations())
 
 
-def findings(done: Done, about: str) -> list[tuple[str, str]]:
+def findings(done: CompletedRun, about: str) -> list[tuple[str, str]]:
     return [(one["level"], one["says"]) for one in done.json()["findings"] if one["about"] == about]
 
 

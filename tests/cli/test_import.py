@@ -18,7 +18,7 @@ from tests.support.database import run
 from tests.support.program import Orchboard, environment
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import Client, StartServer
-from tests.support.writing import query
+from tests.support.store_writes import query
 
 STORED = "SELECT count(*) FROM results"
 TIMES = "SELECT array_agg(event_time ORDER BY event_time) FROM results"

@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from orchboard.store.legacy_import.progress import Progress, fetch_progress
+from orchboard.store.legacy_import.backfill import BackfillProgress, fetch_progress
 from orchboard.store.schema.migrate import migrate_to
 from orchboard.store.schema.migration_files import load_migrations
 from tests.support.database import run
@@ -56,7 +56,7 @@ def old_database(empty_database: str) -> str:
     return empty_database
 
 
-async def _look(url: str) -> tuple[Progress, int]:
+async def _look(url: str) -> tuple[BackfillProgress, int]:
     connection = await asyncpg.connect(url)
     try:
         number = await connection.fetchval("SELECT count(DISTINCT id) FROM results")
