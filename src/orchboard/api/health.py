@@ -8,7 +8,7 @@ from msgspec import UNSET, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orchboard.api.refusals import RETRY_AFTER, STATUS, told
+from orchboard.api.refusals import RETRY_AFTER, STATUS, public_message
 from orchboard.api.responses import json_now
 from orchboard.errors import DatabaseUnavailableError, Refusal, SetupError
 from orchboard.leaderboard import Leaderboard
@@ -61,7 +61,9 @@ async def health(_: Request, board: Leaderboard) -> Response:
     refusal, spool = await asyncio.gather(ask_database(board), _spool_health(board))
     if refusal is None:
         return json_now(Health(DatabaseHealth(True), spool))
-    return json_now(Health(DatabaseHealth(False, told(refusal)), spool), STATUS[type(refusal)], RETRY_AFTER)
+    return json_now(
+        Health(DatabaseHealth(False, public_message(refusal)), spool), STATUS[type(refusal)], RETRY_AFTER
+    )
 
 
 async def ask_database(board: Leaderboard) -> Refusal | None:
@@ -89,7 +91,7 @@ async def _spool_health(board: Leaderboard) -> SpoolHealth | UnsetType:
     try:
         depth = (await in_time(board.store.fetch_spool_state(), "the spool")).depth
     except DatabaseUnavailableError as refusal:
-        return SpoolHealth(error=told(refusal))
+        return SpoolHealth(error=public_message(refusal))
     if not (depth.waiting or depth.aside):
         return UNSET
     return SpoolHealth(depth.waiting, round(depth.age_s(board.now()), 3), depth.aside)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchboard.api.health import ask_database, in_time
-from orchboard.api.refusals import RETRY_AFTER, STATUS, told
+from orchboard.api.refusals import RETRY_AFTER, STATUS, public_message
 from orchboard.api.responses import json_now
 from orchboard.errors import DatabaseUnavailableError, SetupError
 from orchboard.leaderboard import Leaderboard
@@ -56,7 +56,7 @@ class Readiness(Struct, frozen=True):
 
 async def _database(board: Leaderboard) -> str | None:
     refusal = await ask_database(board)
-    return None if refusal is None else told(refusal)
+    return None if refusal is None else public_message(refusal)
 
 
 async def _writing(board: Leaderboard) -> str | Note | None:
@@ -71,7 +71,7 @@ async def _spool(board: Leaderboard) -> str | None:
     try:
         spool = await in_time(board.store.fetch_spool_state(), "the spool")
     except DatabaseUnavailableError as refusal:
-        return told(refusal)
+        return public_message(refusal)
     if not spool.is_writable:
         return "the spool can't be written"
     return None if spool.used < SPOOL_NEARLY_FULL else "the spool is nearly full"

@@ -34,7 +34,7 @@ class UpkeepDone(Struct, frozen=True):
     pending: int
 
 
-class KeepUp:
+class UpkeepHandler:
     """Runs maintenance tasks for a limited time, for servers without background tasks.
 
     token -- the required bearer token; empty: the endpoint answers 404
