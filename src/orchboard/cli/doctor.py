@@ -252,8 +252,8 @@ def _spool(settings: Settings) -> Finding:
         )
     finally:
         file.close()
-    says = f"{depth.waiting} results wait for the database in {path}, {depth.aside} were put aside"
-    if depth.aside:
+    says = f"{depth.waiting} results wait for the database in {path}, {depth.dead_letters} were put aside"
+    if depth.dead_letters:
         return Finding(
             Level.WARNING,
             "spool",

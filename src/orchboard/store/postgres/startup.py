@@ -11,7 +11,7 @@ import asyncpg
 import structlog
 
 from orchboard.errors import SetupError
-from orchboard.runtime.tasks import end
+from orchboard.runtime.tasks import cancel_and_wait
 from orchboard.store.schema.migrate import Step, ensure_database, migrate_to, require_schema
 from orchboard.store.schema.version_tables import fetch_elsewhere, search_path_advice
 from orchboard.store.sql_files import sql
@@ -53,7 +53,7 @@ class Opening:
     async def close(self) -> None:
         """Break off a migration under way."""
         if self._opening is not None:
-            await end([self._opening])
+            await cancel_and_wait([self._opening])
 
     async def _open(self) -> None:
         began_at = time.monotonic()
