@@ -6,7 +6,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchboard.results.unicode_repair import MAX_BROKEN, repair_unicode
+from orchboard.results.unicode_repair import MAX_BROKEN, repair_unicode, replace_nul
 
 escapes = st.lists(
     st.sampled_from(
