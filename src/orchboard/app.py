@@ -44,7 +44,7 @@ from orchboard.store.directories.testers import TesterDirectory
 from orchboard.store.ingest.replay import STALL_S as REPLAY_STALL_S
 from orchboard.store.maintenance import STALL_S as UPKEEP_STALL_S
 from orchboard.store.maintenance import Upkeep
-from orchboard.store.postgres.database import Database, in_brief
+from orchboard.store.postgres.database import Database, error_summary
 from orchboard.store.spool.spool import Spool
 from orchboard.store.store import Store
 from orchboard.web.refused import refused_page
@@ -238,7 +238,7 @@ async def _open_when_it_answers(database: Database) -> None:
         except SetupError as error:
             log.error("the database needs a person", error=str(error))  # noqa: TRY400 - the message says it all
         except Exception as error:
-            log.warning("no database yet", error=in_brief(error))
+            log.warning("no database yet", error=error_summary(error))
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 2, 5.0)
 

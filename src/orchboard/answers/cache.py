@@ -9,7 +9,7 @@ from collections.abc import Hashable
 from orchboard.answers.answer import Answer, Streamed, Variant
 from orchboard.answers.cached_query import CachedQuery
 from orchboard.errors import ClientBusyError
-from orchboard.runtime.tasks import be_seen
+from orchboard.runtime.tasks import consume_exception
 from orchboard.store.change_tracking.external_writes import SIGHT_S, Lookout
 from orchboard.store.change_tracking.version_counters import EVERYTHING, Changes
 
@@ -156,7 +156,7 @@ class AnswerCache:
     def _compute(self, entry: Entry, query: CachedQuery) -> Computation:
         computation = Computation(query, entry.token_now(), self._lookout.epoch)
         computation.task = asyncio.create_task(self._answer(entry, computation))
-        computation.task.add_done_callback(be_seen)
+        computation.task.add_done_callback(consume_exception)
         entry.computation = computation
         return computation
 

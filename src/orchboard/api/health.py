@@ -92,6 +92,6 @@ async def _spool_health(board: Leaderboard) -> SpoolHealth | UnsetType:
         depth = (await in_time(board.store.fetch_spool_state(), "the spool")).depth
     except DatabaseUnavailableError as refusal:
         return SpoolHealth(error=public_message(refusal))
-    if not (depth.waiting or depth.aside):
+    if not (depth.waiting or depth.dead_letters):
         return UNSET
-    return SpoolHealth(depth.waiting, round(depth.age_s(board.now()), 3), depth.aside)
+    return SpoolHealth(depth.waiting, round(depth.age_s(board.now()), 3), depth.dead_letters)
