@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,48 +12,12 @@ from orchboard.api.refusals import RETRY_AFTER, STATUS, public_message
 from orchboard.api.responses import json_now
 from orchboard.errors import DatabaseUnavailableError, Refusal, SetupError
 from orchboard.leaderboard import Leaderboard
+from orchboard.server_state import DatabaseHealth, Health, SpoolHealth
 
 T = TypeVar("T")
 
 # Who asks wants to know now: a database that is frozen would take DB_TIMEOUT to say nothing.
 DEADLINE_S = 2.0
-
-
-class DatabaseHealth(Struct, frozen=True):
-    """State of the database.
-
-    ok -- whether it answered this request's query
-    error -- the reason, if it did not answer
-    """
-
-    ok: bool
-    error: str | UnsetType = UNSET
-
-
-class SpoolHealth(Struct, frozen=True):
-    """Acknowledged results that are not in the database yet.
-
-    waiting -- number of spooled results that will be stored when the database is available
-    oldest_s -- age of the oldest of them in seconds; 0 if there are none
-    aside -- number of dead letters: results that the database refused. See `orchboard spool`
-    error -- why the spool can't be read; then the other members are missing
-    """
-
-    waiting: int | UnsetType = UNSET
-    oldest_s: float | UnsetType = UNSET
-    aside: int | UnsetType = UNSET
-    error: str | UnsetType = UNSET
-
-
-class Health(Struct, frozen=True):
-    """State of the server.
-
-    postgres -- its database
-    spool -- results that are not in the database yet; missing when there are none
-    """
-
-    postgres: DatabaseHealth
-    spool: SpoolHealth | UnsetType = UNSET
 
 
 async def health(_: Request, board: Leaderboard) -> Response:
