@@ -51,7 +51,7 @@ test: $(DEV_STAMP)  ## the tests
 	@$(BIN)/python -m pytest --numprocesses=auto
 
 # What speaks HTTP to a server on the run's database.
-OVER_HTTP := tests/api tests/conformance tests/test_freshness.py tests/test_compatibility.py tests/test_client.py tests/test_app.py tests/test_leaks.py tests/test_poisoned.py tests/test_model.py tests/test_shape.py tests/web
+OVER_HTTP := tests/api tests/apidocs tests/http tests/conformance tests/test_freshness.py tests/test_compatibility.py tests/test_client.py tests/test_app.py tests/test_leaks.py tests/test_poisoned.py tests/test_model.py tests/results/test_size_limits.py tests/web
 
 ARTEFACTS ?= full
 
@@ -106,7 +106,7 @@ dist/orchboard: $(BINARY_STAMP) $(BINARY_SOURCES)
 binary: dist/orchboard  ## the program without Python: dist/orchboard, -slim, -dir and the tarball (needs binutils)
 
 # What the Dockerfile copies, and what builds it.
-IMAGE_SOURCES := Dockerfile .dockerignore pyproject.toml README.md LICENSE requirements/run.lock requirements/build.lock tests/artefacts/image.py tests/artefacts/docker.py $(shell find src -name '*.py' -o -name '*.sql' -o -path 'src/orchboard/web/*' -type f)
+IMAGE_SOURCES := Dockerfile .dockerignore pyproject.toml README.md LICENSE requirements/run.lock requirements/build.lock tests/artefacts/image.py tests/artefacts/docker.py $(shell find src -name '*.py' -o -name '*.sql' -o -path 'src/orchboard/web/*' -type f -o -path 'src/orchboard/apidocs/docs/*' -o -name regions.csv)
 
 dist/image-root/%.tar: $(IMAGE_SOURCES) | $(DEV_STAMP)
 	@$(BIN)/python -m tests.artefacts.image $*
@@ -121,7 +121,7 @@ lint: $(DEV_STAMP)  ## ruff over the code, squawk over our own migrations, hadol
 	@$(BIN)/ruff check .
 	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/actionlint
-	@$(BIN)/squawk --config .squawk.toml $(filter-out $(wildcard src/orchboard/store/migrations/[123]_*),$(wildcard src/orchboard/store/migrations/*.up.sql))
+	@$(BIN)/squawk --config .squawk.toml $(filter-out $(wildcard src/orchboard/store/schema/migrations/[123]_*),$(wildcard src/orchboard/store/schema/migrations/*.up.sql))
 
 types: $(DEV_STAMP)  ## strict types
 	@$(BIN)/mypy

@@ -16,7 +16,7 @@ from bench.connection import Connection
 from bench.place import ORCHBOARD, ROOT, SECRET
 from bench.server import free_port
 from bench.start import first_answer_ms
-from orchboard.store.embedded import EmbeddedPostgres
+from orchboard.store.embedded.server import EmbeddedPostgres
 
 STARTS = 11
 ONE_FILE = ROOT / "dist/orchboard"

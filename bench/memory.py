@@ -4,7 +4,7 @@ import time
 
 from bench.figures import Row
 from bench.server import Server
-from orchboard.memory import EVERY_S
+from orchboard.runtime.memory import EVERY_S
 
 LIMIT_MB = 90.0
 

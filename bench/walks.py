@@ -26,8 +26,8 @@ from bench.place import SECRET
 from bench.server import on_database, serving
 from orchboard.app import create_app
 from orchboard.config import Settings, read_settings
-from orchboard.logs import configure_logs
-from orchboard.serving.server import Server
+from orchboard.http.server import Server
+from orchboard.runtime.logs import configure_logs
 
 DAYS = 4.0
 RESULTS = 20_000

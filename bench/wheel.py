@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import urllib3
 
 from bench.place import ROOT, SECRET
-from orchboard.store.embedded import EmbeddedPostgres
+from orchboard.store.embedded.server import EmbeddedPostgres
 
 STARTS = 7
 PATHS = ("/api/regions", "/api/aggregated_stats", "/api/pipelines", "/")

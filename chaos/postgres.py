@@ -13,8 +13,8 @@ from pathlib import Path
 import asyncpg
 
 from chaos.program import free_port
-from orchboard.store.embedded_binaries import ENVIRONMENT, Binaries, find_binaries, reachable_binaries
-from orchboard.store.embedded_paths import Account, Cluster, postgres_account
+from orchboard.store.embedded.binaries import ENVIRONMENT, Binaries, find_binaries, reachable_binaries
+from orchboard.store.embedded.paths import Account, Cluster, postgres_account
 
 _START_LIMIT_S = 60.0
 

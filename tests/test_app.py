@@ -13,10 +13,12 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.config import Settings
-from orchboard.store.embedded import EmbeddedPostgres
-from tests.conftest import Client, StartServer, ai, transcoding, with_database
-from tests.places import reachable_directory
-from tests.waiting import wait_until
+from orchboard.store.embedded.server import EmbeddedPostgres
+from tests.support.database import with_database
+from tests.support.samples import ai, transcoding
+from tests.support.server import Client, StartServer
+from tests.support.temporary_directories import reachable_directory
+from tests.support.waiting import wait_until
 
 
 def test_the_database_of_the_url_is_created_when_it_is_missing(

@@ -13,14 +13,17 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from orchboard.config import Settings
-from orchboard.store import create_database, queries
-from orchboard.store.database import Database
-from orchboard.store.encoding import fitting
-from orchboard.store.migrate import migrate_to
+from orchboard.store import sql_files
+from orchboard.store.connection.encoding import fitting
+from orchboard.store.postgres.database import Database
+from orchboard.store.schema import create_database
+from orchboard.store.schema.migrate import migrate_to
 from tests.cli.conftest import *  # noqa: F403 - its fixtures
-from tests.cli.conftest import Orchboard
-from tests.conftest import ORCHESTRATOR, Client, StartServer, ai, run, transcoding, with_database
-from tests.waiting import wait_until
+from tests.support.database import run, with_database
+from tests.support.program import Orchboard
+from tests.support.samples import ORCHESTRATOR, ai, transcoding
+from tests.support.server import Client, StartServer
+from tests.support.waiting import wait_until
 
 # What stands in a text -> what is kept of it.
 KEPT = {"LATIN1": "é ? ? ?", "SQL_ASCII": "? ? ? ?", "WIN1252": "? ? ? ?", "LATIN9": "? ? ? ?"}
@@ -219,5 +222,5 @@ def test_a_database_that_is_made_is_in_utf8_whatever_the_servers_own_are_in(
 
 
 def test_sql_is_text_that_any_database_of_the_reference_can_read() -> None:
-    for path in Path(queries.__file__).parent.rglob("*.sql"):
+    for path in Path(sql_files.__file__).parent.rglob("*.sql"):
         path.read_text(encoding="utf-8").encode("iso8859-1")

@@ -13,9 +13,10 @@ from msgspec.structs import replace
 
 from orchboard.config import Settings
 from orchboard.leaderboard import Leaderboard
-from orchboard.logs import configure_logs
+from orchboard.runtime.logs import configure_logs
 from orchboard.signing import sign
-from tests.conftest import SECRET, Answer, Client, StartServer, transcoding
+from tests.support.samples import transcoding
+from tests.support.server import SECRET, Answer, Client, StartServer
 
 PASSWORD = "hunter2"
 HOST = "db-of-ours.invalid"

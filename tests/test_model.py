@@ -6,25 +6,26 @@ from contextlib import contextmanager
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.conftest import TEMPLATE, _new_database
-from tests.drawn import drawn
-from tests.machine import Machine
+from tests.support.database import TEMPLATE
+from tests.support.database import new_database as _new_database
+from tests.support.hypothesis_settings import fixed_examples
+from tests.support.state_machine import LeaderboardMachine
 
-SHORT = drawn(10, stateful_step_count=30)
+SHORT = fixed_examples(10, stateful_step_count=30)
 
 
 @pytest.fixture
 def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """What others write is noticed in a tenth of the time; test_freshness holds the time itself."""
-    for name in ("orchboard.store.lookout", "orchboard.answers.cache"):
+    for name in ("orchboard.store.change_tracking.external_writes", "orchboard.answers.cache"):
         monkeypatch.setattr(f"{name}.SIGHT_S", 0.09)
-    monkeypatch.setattr("orchboard.store.lookout._DUE_S", 0.05)
-    monkeypatch.setattr("orchboard.store.raw_rows._COUNT_EVERY_S", 0.05)
+    monkeypatch.setattr("orchboard.store.change_tracking.external_writes._DUE_S", 0.05)
+    monkeypatch.setattr("orchboard.store.raw_results.cache._COUNT_EVERY_S", 0.05)
 
 
 @pytest.mark.usefixtures("_looks_often")
 def test_the_server_answers_as_its_model_does(server_url: str) -> None:
-    class OnClones(Machine):
+    class OnClones(LeaderboardMachine):
         @staticmethod
         @contextmanager
         def database() -> Iterator[str]:

@@ -11,10 +11,12 @@ from msgspec.structs import replace
 from orchboard.api.endpoint import Endpoint
 from orchboard.api.routes import ROUTES
 from orchboard.config import Settings
-from orchboard.store.migrate import migrate_to
-from tests.api.test_openapi import answer_schema, schema_errors
-from tests.conftest import ORCHESTRATOR, Client, StartServer, ai, run, transcoding
-from tests.foreign import NO_OBJECTS, NUMBERS, OTHERS, TEXTS
+from orchboard.store.schema.migrate import migrate_to
+from tests.apidocs.test_openapi import answer_schema, schema_errors
+from tests.support.database import run
+from tests.support.foreign_rows import NO_OBJECTS, NUMBERS, OTHERS, TEXTS
+from tests.support.samples import ORCHESTRATOR, ai, transcoding
+from tests.support.server import Client, StartServer
 
 DEEP = "[" * 3000 + "]" * 3000
 NOT_A_NUMBER = [text for text, counted, _ in NUMBERS if counted == 0] + [

@@ -11,15 +11,17 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.config import Settings
-from orchboard.store.database import Database
-from orchboard.store.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_DIFFERS
-from orchboard.store.queries import sql
-from orchboard.store.sealing import Sealer
-from orchboard.store.takeover import take_over
+from orchboard.store.connection.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_DIFFERS
+from orchboard.store.legacy_import.backfill import backfill
+from orchboard.store.postgres.database import Database
+from orchboard.store.rollups.builder import Sealer
+from orchboard.store.sql_files import sql
 from tests.cli.conftest import *  # noqa: F403 - its fixtures
-from tests.cli.conftest import Orchboard
-from tests.conftest import ORCHESTRATOR, Client, StartServer, ai, run, transcoding
-from tests.waiting import wait_until
+from tests.support.database import run
+from tests.support.program import Orchboard
+from tests.support.samples import ORCHESTRATOR, ai, transcoding
+from tests.support.server import Client, StartServer
+from tests.support.waiting import wait_until
 
 PATHS = (
     "/api/aggregated_stats?since=1", "/api/aggregated_stats?job_type=ai&since=2", "/api/pipelines?since=1",
@@ -105,7 +107,7 @@ def test_the_privileges_that_are_looked_for_are_enough(
         database = Database(plain, connections=1, timeout_s=20)
         connection = await database.connect()
         try:
-            assert await take_over(connection, Sealer(connection))
+            assert await backfill(connection, Sealer(connection))
             await connection.execute(
                 sql("expire_idempotency_keys"), await connection.fetchval("SELECT now()")
             )

@@ -12,13 +12,16 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
-from orchboard.api.proxies import Proxies
+from orchboard.api.trusted_proxies import Proxies
 from orchboard.config import SERVERLESS_DEFAULTS, Settings, read_settings
-from orchboard.store.embedded import EmbeddedPostgres
-from orchboard.store.migrate import fetch_schema_version, load_migrations, migrate_to
-from tests.conftest import Client, StartServer, ai, run, transcoding
-from tests.places import reachable_directory
-from tests.store.writing import query
+from orchboard.store.embedded.server import EmbeddedPostgres
+from orchboard.store.schema.migrate import fetch_schema_version, migrate_to
+from orchboard.store.schema.migration_files import load_migrations
+from tests.support.database import run
+from tests.support.samples import ai, transcoding
+from tests.support.server import Client, StartServer
+from tests.support.store_writes import query
+from tests.support.temporary_directories import reachable_directory
 
 TOKEN = {"Authorization": "Bearer scheduler"}
 

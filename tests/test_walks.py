@@ -12,8 +12,8 @@ from bench.walks import POST_FILES, QUESTION_FILES, WalkedServer, hot_walk, post
 from orchboard.config import Settings
 from orchboard.simulate.bulk import load
 from orchboard.simulate.network import make_network
-from orchboard.store.sealing import Sealer
-from tests.conftest import run
+from orchboard.store.rollups.builder import Sealer
+from tests.support.database import run
 
 
 async def _fill(url: str) -> None:

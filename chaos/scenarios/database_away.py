@@ -21,7 +21,7 @@ from chaos.postgres import Postgres, ended
 from chaos.program import Program, running
 from chaos.verdict import Scale, Verdict
 from chaos.wire import Caller, Failure, get
-from orchboard.store.spool_place import why_no_spool
+from orchboard.store.spool.location import why_no_spool
 
 CONNECTIONS = 8
 

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from chaos.verdict import Scale, Verdict
-from orchboard.store.embedded import EmbeddedPostgres
-from tests.conftest import TEMPLATE, _make_template, _new_database, run
-from tests.machine import Machine
+from orchboard.store.embedded.server import EmbeddedPostgres
+from tests.support.database import TEMPLATE, make_template, new_database, run
+from tests.support.state_machine import LeaderboardMachine
 
 LIVES = {Scale.SMALL: 5, Scale.FULL: 100}
 STEPS = {Scale.SMALL: 20, Scale.FULL: 60}
@@ -29,11 +29,11 @@ def _live(scale: Scale, directory: Path) -> Verdict:
     postgres = EmbeddedPostgres.start(directory / "data", watch=False)
     counted = {"steps": 0, "answers": 0}
 
-    class Counted(Machine):
+    class Counted(LeaderboardMachine):
         @staticmethod
         @contextmanager
         def database() -> Iterator[str]:
-            yield from _new_database(postgres.url, f'TEMPLATE "{TEMPLATE}" STRATEGY FILE_COPY')
+            yield from new_database(postgres.url, f'TEMPLATE "{TEMPLATE}" STRATEGY FILE_COPY')
 
         def ask(self, name: str, **asked: object) -> None:
             counted["answers"] += 1
@@ -53,7 +53,7 @@ def _live(scale: Scale, directory: Path) -> Verdict:
     )
     found = ""
     try:
-        run(_make_template(postgres.url))
+        run(make_template(postgres.url))
         run_state_machine_as_test(Counted, settings=profile)
     except AssertionError as error:
         found = "; ".join([str(error), *getattr(error, "__notes__", [])])

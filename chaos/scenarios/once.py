@@ -20,7 +20,7 @@ from chaos.losing_proxy import LosingProxy, read_message
 from chaos.verdict import Scale, Verdict
 from orchboard.client import Client, new_key
 from orchboard.signing import sign, sign_webhook
-from orchboard.store.embedded import EmbeddedPostgres
+from orchboard.store.embedded.server import EmbeddedPostgres
 
 T = TypeVar("T")
 

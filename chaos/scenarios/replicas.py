@@ -12,9 +12,9 @@ from chaos.postgres import Postgres, ended
 from chaos.program import Program, running
 from chaos.verdict import Scale, Verdict
 from chaos.wire import Failure, ask_once, get
-from orchboard.store.ledgers import LAST_SHARED
-from orchboard.store.migrate import fetch_schema_version, migrate_to
-from orchboard.store.migration_files import load_migrations
+from orchboard.store.schema.migrate import fetch_schema_version, migrate_to
+from orchboard.store.schema.migration_files import load_migrations
+from orchboard.store.schema.version_tables import LAST_SHARED
 
 # (replicas, results of the reference server)
 _SIZES = {Scale.SMALL: (4, 1000), Scale.FULL: (16, 100_000)}

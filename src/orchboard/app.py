@@ -17,36 +17,36 @@ from starlette.types import ASGIApp
 
 from orchboard.answers.cache import Answers
 from orchboard.answers.replies import Replies
-from orchboard.api.access_log import AccessLog, RequestIds
-from orchboard.api.asgi import Application, api_route, kept_route
-from orchboard.api.bodies import Bodies
-from orchboard.api.docs_page import documentation_routes
+from orchboard.api.authenticator import Senders
 from orchboard.api.post_stats import PostStats
-from orchboard.api.proxies import Proxies
-from orchboard.api.room import Room, allow_files
 from orchboard.api.routes import ASKERS, ROUTES, handlers
-from orchboard.api.senders import Senders
-from orchboard.api.short_way import ShortWay
-from orchboard.api.signers import Signers
+from orchboard.api.trusted_proxies import Proxies
 from orchboard.api.upkeep import KeepUp
-from orchboard.background import TaskHealth
+from orchboard.api.verified_addresses import Signers
+from orchboard.apidocs.page import documentation_routes
 from orchboard.config import SERVERLESS_DEFAULTS, Settings, accepted_secrets, read_settings, weak_secrets
 from orchboard.errors import Refusal, SetupError
+from orchboard.http.access_log import AccessLog, RequestIds
+from orchboard.http.application import Application, api_route, kept_route
+from orchboard.http.connection_limit import Room, allow_files
+from orchboard.http.fast_path import ShortWay
+from orchboard.http.request_memory import Bodies
 from orchboard.leaderboard import Leaderboard
-from orchboard.logs import configure_logs
-from orchboard.memory import give_back_memory
+from orchboard.runtime.logs import configure_logs
+from orchboard.runtime.memory import give_back_memory
+from orchboard.runtime.supervised_tasks import TaskHealth
 from orchboard.signing import SHORT_SECRET_BYTES
 from orchboard.stats import JobType, StatsQuery
-from orchboard.store.changes import Changes
-from orchboard.store.database import Database, in_brief
-from orchboard.store.lookout import Lookout
-from orchboard.store.regions import RegionDirectory
-from orchboard.store.replay import STALL_S as REPLAY_STALL_S
-from orchboard.store.spool import Spool
+from orchboard.store.change_tracking.external_writes import Lookout
+from orchboard.store.change_tracking.version_counters import Changes
+from orchboard.store.directories.regions import RegionDirectory
+from orchboard.store.directories.testers import TesterDirectory
+from orchboard.store.ingest.replay import STALL_S as REPLAY_STALL_S
+from orchboard.store.maintenance import STALL_S as UPKEEP_STALL_S
+from orchboard.store.maintenance import Upkeep
+from orchboard.store.postgres.database import Database, in_brief
+from orchboard.store.spool.spool import Spool
 from orchboard.store.store import Store
-from orchboard.store.testers import TesterDirectory
-from orchboard.store.upkeep import STALL_S as UPKEEP_STALL_S
-from orchboard.store.upkeep import Upkeep
 from orchboard.web.refused import refused_page
 from orchboard.web.routes import web_routes
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from orchboard.errors import NotAllowedError
-from orchboard.parsing import ParsedStats, parse_stats
+from orchboard.results.parse import ParsedStats, parse_stats
+from orchboard.results.render import StoredResult, render_rows, stream_rows
 from orchboard.stats import CellScores, JobType, Pipeline, Region, StatsQuery, Tester, TopScore, Window
-from orchboard.store.raw_pages import RowStream
+from orchboard.store.raw_results.pages import RowStream
 from orchboard.store.store import Store
-from orchboard.stored import StoredResult, render_rows, stream_rows
 from orchboard.window import ANY_TIME, Bounds
 
 if TYPE_CHECKING:
-    from orchboard.store.means import Means
+    from orchboard.store.rollups.reader import Means
 
 
 def utc_now() -> datetime:

@@ -4,7 +4,7 @@ import numpy as np
 
 from orchboard.scoring import Doubles, Scores, score_ai, score_transcoding, weighted_mean
 from orchboard.stats import CellScores, TopScore, is_address
-from orchboard.store.means import Means, Medians
+from orchboard.store.rollups.reader import Means, Medians
 
 
 def of_addresses(means: Means) -> Means:

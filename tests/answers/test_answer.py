@@ -7,7 +7,7 @@ import pytest
 
 from orchboard.answers import answer as module
 from orchboard.answers.answer import Answer, Variant
-from tests.conftest import run
+from tests.support.database import run
 
 HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"public, max-age=30"))
 CODINGS = ("identity", "gzip", "br", "zstd")

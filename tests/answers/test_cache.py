@@ -12,9 +12,9 @@ from orchboard.answers.cache import Answers
 from orchboard.answers.question import Question
 from orchboard.errors import ClientBusyError, DatabaseUnavailableError
 from orchboard.stats import JobType
-from orchboard.store.changes import Changes, job_type_slot
-from orchboard.store.lookout import SIGHT_S, Lookout
-from tests.conftest import run
+from orchboard.store.change_tracking.external_writes import SIGHT_S, Lookout
+from orchboard.store.change_tracking.version_counters import Changes, job_type_slot
+from tests.support.database import run
 
 SLOT = job_type_slot(JobType.TRANSCODING)
 Compute = Callable[[], Awaitable[bytes]]

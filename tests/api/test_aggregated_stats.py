@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Client, ai, transcoding
+from tests.support.samples import ai, transcoding
+from tests.support.server import Client
 
 MODEL = {"pipeline": "p", "model": "m"}
 
@@ -131,7 +132,7 @@ def test_rows_of_the_reference_in_mixed_case_are_one_orchestrator(
     client: Client, execute: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "orchboard.store.recent.SERVES_S", -1
+        "orchboard.store.rollups.live_tail.SERVES_S", -1
     )  # a reading a moment before may not know of the row
     client.post_stats(transcoding(orchestrator="0xab", success_rate=0))
     execute(

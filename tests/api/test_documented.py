@@ -7,9 +7,10 @@ import requests
 from hypothesis import given
 from schemathesis import Case
 
-from tests.conftest import Client, RunningServer, ai, transcoding
-from tests.documented import ask, cases
-from tests.drawn import drawn
+from tests.support.hypothesis_settings import fixed_examples
+from tests.support.openapi_requests import ask, cases
+from tests.support.samples import ai, transcoding
+from tests.support.server import Client, RunningServer
 
 
 def test_every_answer_is_as_documented(server: RunningServer) -> None:
@@ -18,7 +19,7 @@ def test_every_answer_is_as_documented(server: RunningServer) -> None:
         client.post_stats(result)
     statuses: Counter[int] = Counter()
 
-    @drawn(400)
+    @fixed_examples(400)
     @given(cases())
     def check(case: "Case[Any]") -> None:
         statuses[ask(case, server.url, session)] += 1

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from orchboard.api import health
 from orchboard.config import Settings
-from tests.conftest import Client, StartServer
+from tests.support.server import Client, StartServer
 
 
 def test_a_database_that_answers_is_well_and_the_answer_is_not_cached(client: Client) -> None:

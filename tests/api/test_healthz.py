@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from orchboard.config import Settings
-from tests.conftest import Client, StartServer
+from tests.support.server import Client, StartServer
 
 
 def test_who_is_alive_says_so_whatever_the_database_does(

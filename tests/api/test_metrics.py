@@ -7,9 +7,10 @@ from msgspec.structs import replace
 
 from orchboard import __version__
 from orchboard.config import Settings
-from orchboard.store.spool_file import Spooled, SpoolFile
-from tests.conftest import Client, StartServer, transcoding
-from tests.waiting import wait_until
+from orchboard.store.spool.sqlite_file import Spooled, SpoolFile
+from tests.support.samples import transcoding
+from tests.support.server import Client, StartServer
+from tests.support.waiting import wait_until
 
 LINE = re.compile(r"([a-z_]+)(\{[a-z_]+=\"[^\"\\\n]*\"\})? ([0-9.e+-]+)")
 

@@ -1,6 +1,7 @@
 """GET /api/pipelines"""
 
-from tests.conftest import Client, ai, transcoding
+from tests.support.samples import ai, transcoding
+from tests.support.server import Client
 
 
 def test_everything_is_sorted_and_a_new_result_shows_at_once(client: Client) -> None:

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from orchboard.config import Settings
 from orchboard.signing import sign
-from tests.conftest import ORCHESTRATOR, SECRET, Client, RunningServer, StartServer, ai, transcoding
+from tests.support.samples import ORCHESTRATOR, ai, transcoding
+from tests.support.server import SECRET, Client, RunningServer, StartServer
 
 
 def stored(client: Client, **params: object) -> list[dict[str, Any]]:

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from orchboard.config import Settings
 from orchboard.stats import Stats
-from tests.conftest import Client, StartServer, ai, transcoding
+from tests.support.samples import ai, transcoding
+from tests.support.server import Client, StartServer
 
 
 def test_the_orchestrator_is_required(client: Client) -> None:

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from orchboard.api import readyz
 from orchboard.config import Settings
-from tests.conftest import Client, StartServer
-from tests.waiting import wait_until
+from tests.support.server import Client, StartServer
+from tests.support.waiting import wait_until
 
 
 def test_a_server_on_a_migrated_database_is_ready(client: Client) -> None:

@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable
 from importlib.resources import files
 
-from tests.conftest import Client
+from tests.support.server import Client
 
 
 def test_the_seeded_regions_are_there_sorted_by_type_then_global_then_name(client: Client) -> None:
-    with files("orchboard.store").joinpath("regions.csv").open("r", encoding="utf-8") as file:
+    with files("orchboard.store.directories").joinpath("regions.csv").open("r", encoding="utf-8") as file:
         seeded = [{"id": row["id"], "name": row["name"], "type": row["type"]} for row in csv.DictReader(file)]
     expected = sorted(seeded, key=lambda region: (region["type"], region["id"] != "GLOBAL", region["name"]))
     answer = client.get("/api/regions").json()["regions"]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.conftest import Client, ai
+from tests.support.samples import ai
+from tests.support.server import Client
 
 MODEL = {"pipeline": "p", "model": "m"}
 

@@ -7,7 +7,8 @@ import pytest
 
 from tests.artefacts.installations import Built, build
 from tests.artefacts.postgres import postgres_on_tcp
-from tests.conftest import _execute, run, with_database
+from tests.support.database import execute as _execute
+from tests.support.database import run, with_database
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import urllib3
 from tests.artefacts.docker import IMAGES, PROJECT, Engine, engine
 from tests.artefacts.postgres import postgres_on_tcp
 from tests.artefacts.roots import kept_root
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 def build(docker: Engine, suite: str) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from orchboard.store.embedded import EmbeddedPostgres
-from orchboard.store.embedded_binaries import find_binaries
-from tests.places import reachable_directory
+from orchboard.store.embedded.binaries import find_binaries
+from orchboard.store.embedded.server import EmbeddedPostgres
+from tests.support.temporary_directories import reachable_directory
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from tests.artefacts.tools import tool
-from tests.conftest import SECRET
-from tests.waiting import wait_until
+from tests.support.server import SECRET
+from tests.support.waiting import wait_until
 
 CONTRIB = Path(__file__).parent.parent.parent / "contrib"
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from tests.artefacts.roots import Root
 from tests.artefacts.tools import tool
-from tests.processes import children_of
+from tests.support.processes import children_of
 
 PROJECT = Path(__file__).parent.parent.parent
 UNITS = PROJECT / "contrib/systemd"

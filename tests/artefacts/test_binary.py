@@ -12,13 +12,13 @@ import pytest
 
 import orchboard
 from orchboard.cli import COMMANDS
-from orchboard.store.embedded_binaries import find_binaries
-from orchboard.store.migration_files import load_migrations
+from orchboard.store.embedded.binaries import find_binaries
+from orchboard.store.schema.migration_files import load_migrations
 from tests.artefacts.binaries import DIRECTORY, DIST, ONE_FILE, PLACES, SLIM, Machine, machine
 from tests.artefacts.tools import tool
-from tests.conftest import SECRET, Client
-from tests.exchanges import replay_every_profile
-from tests.waiting import wait_until
+from tests.support.recorded_exchanges import replay_every_profile
+from tests.support.server import SECRET, Client
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.artefacts.binaries import DIRECTORY, ONE_FILE, PLACES, Machine, executable, machine
-from tests.conftest import SECRET, Client, transcoding
-from tests.waiting import wait_until
+from tests.support.samples import transcoding
+from tests.support.server import SECRET, Client
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(300)
 

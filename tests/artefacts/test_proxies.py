@@ -15,9 +15,10 @@ import urllib3
 from orchboard.signing import sign
 from tests.artefacts.proxies import CONTRIB, Proxy, caddy, nginx, orchboard
 from tests.artefacts.tools import tool
-from tests.conftest import SECRET, Client, transcoding
-from tests.exchanges import PROFILES, environment_of, replay
-from tests.waiting import wait_until
+from tests.support.recorded_exchanges import PROFILES, environment_of, replay
+from tests.support.samples import transcoding
+from tests.support.server import SECRET, Client
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(300)
 

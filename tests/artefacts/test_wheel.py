@@ -17,7 +17,7 @@ from orchboard.cli.extras import MODULES
 from orchboard.stats import EXAMPLE_ORCHESTRATOR
 from tests.artefacts.installations import PYTHONS, ROOT, Built, install, outside, run, serving
 from tests.artefacts.tools import tool
-from tests.conftest import SECRET
+from tests.support.server import SECRET
 
 pytestmark = pytest.mark.timeout(600)
 

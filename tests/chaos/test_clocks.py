@@ -2,8 +2,8 @@
 
 from chaos.scenarios import clocks
 from chaos.verdict import Scale
-from tests.conftest import run
-from tests.places import reachable_directory
+from tests.support.database import run
+from tests.support.temporary_directories import reachable_directory
 
 
 def test_no_step_of_a_clock_hides_an_acknowledged_result() -> None:

@@ -2,8 +2,8 @@
 
 from chaos.scenarios.costly_questions import prove
 from chaos.verdict import Scale
-from tests.conftest import run
-from tests.places import reachable_directory
+from tests.support.database import run
+from tests.support.temporary_directories import reachable_directory
 
 
 def test_expensive_questions_crowd_out_nobody_and_the_database_is_not_taken_for_absent() -> None:

@@ -2,8 +2,8 @@
 
 from chaos.scenarios import failover
 from chaos.verdict import Scale
-from tests.conftest import run
-from tests.places import reachable_directory
+from tests.support.database import run
+from tests.support.temporary_directories import reachable_directory
 
 
 def test_a_failover_loses_nothing_and_reads_go_on() -> None:

@@ -2,8 +2,8 @@
 
 from chaos.scenarios import foreign_writes
 from chaos.verdict import Scale
-from tests.conftest import run
-from tests.places import reachable_directory
+from tests.support.database import run
+from tests.support.temporary_directories import reachable_directory
 
 
 def test_a_change_by_another_program_is_in_every_answer_and_rollup() -> None:

@@ -4,8 +4,8 @@ import pytest
 
 from chaos.scenarios import kills
 from chaos.verdict import Scale
-from tests.conftest import run
-from tests.places import reachable_directory
+from tests.support.database import run
+from tests.support.temporary_directories import reachable_directory
 
 
 @pytest.mark.timeout(300)  # seconds where nobody else is at work

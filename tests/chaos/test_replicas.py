@@ -2,8 +2,8 @@
 
 from chaos.scenarios import replicas
 from chaos.verdict import Scale
-from tests.conftest import run
-from tests.places import reachable_directory
+from tests.support.database import run
+from tests.support.temporary_directories import reachable_directory
 
 
 def test_replicas_that_start_at_once_migrate_once_and_all_serve() -> None:

@@ -4,9 +4,10 @@ import pytest
 
 from chaos.scenarios.slow_clients import attack
 from chaos.trickle import Wave
-from orchboard.api.protocol import Protocol
 from orchboard.config import Settings
-from tests.conftest import SECRET, StartServer, run
+from orchboard.http.protocol import Protocol
+from tests.support.database import run
+from tests.support.server import SECRET, StartServer
 
 
 def test_all_who_trickle_are_closed_and_good_clients_answered(

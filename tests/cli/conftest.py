@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from tests.conftest import SECRET
+from tests.support.server import SECRET
 
 SRC = str(Path(__file__).parents[2] / "src")
 

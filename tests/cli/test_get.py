@@ -3,8 +3,9 @@ import time
 
 import pytest
 
-from tests.cli.conftest import Orchboard
-from tests.conftest import ORCHESTRATOR, Client, RunningServer, StartServer, ai, transcoding
+from tests.support.program import Orchboard
+from tests.support.samples import ORCHESTRATOR, ai, transcoding
+from tests.support.server import Client, RunningServer, StartServer
 
 
 def test_scores_are_a_table_sorted_by_score(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchboard.cli import COMMANDS, main, make_app
-from tests.cli.conftest import Orchboard
+from tests.support.program import Orchboard
 
 SUBCOMMANDS = {
     "region": ("list", "add", "rename", "remove"),

@@ -10,8 +10,9 @@ import urllib3
 
 from orchboard.client import Client as OrchboardClient
 from orchboard.client import ServerRefusedError
-from tests.cli.conftest import Orchboard
-from tests.conftest import ORCHESTRATOR, SECRET, Client, RunningServer, ai, transcoding
+from tests.support.program import Orchboard
+from tests.support.samples import ORCHESTRATOR, ai, transcoding
+from tests.support.server import SECRET, Client, RunningServer
 
 
 def count(client: Client, job_type: str = "transcoding") -> int:

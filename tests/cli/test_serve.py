@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from tests.cli.conftest import Orchboard, environment
-from tests.conftest import SECRET, Client, transcoding
+from tests.support.program import Orchboard, environment
+from tests.support.samples import transcoding
+from tests.support.server import SECRET, Client
 
 StartServe = Callable[..., tuple["subprocess.Popen[str]", str]]
 

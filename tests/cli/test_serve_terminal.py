@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from tests.cli.conftest import environment
-from tests.conftest import SECRET
-from tests.processes import heed_sighup
+from tests.support.processes import heed_sighup
+from tests.support.program import environment
+from tests.support.server import SECRET
 
 # Takes the terminal as its own, as a shell in a new window has it; then becomes the server.
 IN_A_TERMINAL = """

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.wire import Wire, get, post
-from tests.cli.conftest import environment
-from tests.conftest import ORCHESTRATOR, SECRET, run, transcoding
-from tests.store.writing import stored_numbers
+from tests.support.database import run
+from tests.support.program import environment
+from tests.support.raw_http import Wire, get, post
+from tests.support.samples import ORCHESTRATOR, transcoding
+from tests.support.server import SECRET
+from tests.support.store_writes import stored_numbers
 
 RAW = f"/api/raw_stats?orchestrator={ORCHESTRATOR}"
 

@@ -1,8 +1,9 @@
 import time
 from urllib.parse import urlsplit
 
-from tests.cli.conftest import Done, Orchboard
-from tests.conftest import ORCHESTRATOR, Client, RunningServer, ai, transcoding
+from tests.support.program import CompletedRun, Orchboard
+from tests.support.samples import ORCHESTRATOR, ai, transcoding
+from tests.support.server import Client, RunningServer
 
 
 def test_a_loaded_network_is_on_the_leaderboard(
@@ -40,7 +41,7 @@ def test_each_kind_of_failure_is_said_once(orchboard: Orchboard, server: Running
     assert len(done.err.splitlines()) == 1
 
 
-def loaded(orchboard: Orchboard, url: str, *words: str) -> Done:
+def loaded(orchboard: Orchboard, url: str, *words: str) -> CompletedRun:
     return orchboard("simulate", "load", "--results", "50", *words, POSTGRES=url)
 
 

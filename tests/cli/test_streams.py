@@ -17,8 +17,9 @@ import pytest
 import urllib3
 
 from orchboard.cli import COMMANDS
-from tests.cli.conftest import Orchboard, environment
-from tests.conftest import ORCHESTRATOR, SECRET, Client, RunningServer, ai, transcoding
+from tests.support.program import Orchboard, environment
+from tests.support.samples import ORCHESTRATOR, ai, transcoding
+from tests.support.server import SECRET, Client, RunningServer
 
 # A call of each command; those of a server that would serve are refused.
 CALLS = [

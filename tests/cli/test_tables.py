@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Orchboard, environment
-from tests.conftest import SECRET, Client, RunningServer, ai, transcoding
+from tests.support.program import Orchboard, environment
+from tests.support.samples import ai, transcoding
+from tests.support.server import SECRET, Client, RunningServer
 
 ADDRESSES = [f"0x{number:040x}" for number in range(0xABCDEF0000000001, 0xABCDEF0000000004)]
 MODEL = "black-forest-labs/FLUX.1-dev-with-a-long-name"

@@ -3,9 +3,10 @@ import re
 
 import pytest
 
-from tests.cli.conftest import Orchboard
-from tests.conftest import Client, RunningServer, transcoding
-from tests.waiting import wait_until
+from tests.support.program import Orchboard
+from tests.support.samples import transcoding
+from tests.support.server import Client, RunningServer
+from tests.support.waiting import wait_until
 
 BODY = json.dumps([transcoding(), transcoding(region="FRA")]).encode()
 
@@ -27,7 +28,7 @@ def test_a_tester_is_given_a_key_posts_with_it_and_loses_it(
     assert (twice.status, twice.out) == (1, "")
     assert "fra-1 has a key already: `orchboard tester revoke fra-1`" in twice.err
     assert (
-        orchboard("tester", "revoke", "fra-1", POSTGRES=database_url).out == "fra-1 may not post any more\n"
+        orchboard("tester", "revoke", "fra-1", POSTGRES=database_url).out == "the key of fra-1 is revoked\n"
     )
 
     def is_refused() -> bool:

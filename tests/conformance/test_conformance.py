@@ -3,8 +3,8 @@
 import pytest
 
 from orchboard.config import Settings, read_settings
-from tests.conftest import StartServer
-from tests.exchanges import PROFILES, environment_of, replay
+from tests.support.recorded_exchanges import PROFILES, environment_of, replay
+from tests.support.server import StartServer
 
 
 @pytest.mark.parametrize("profile", PROFILES)

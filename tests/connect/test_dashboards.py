@@ -8,8 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.config import Settings
-from tests.conftest import ORCHESTRATOR, Client, StartServer, ai, transcoding
 from tests.connect.pages import read_page
+from tests.support.samples import ORCHESTRATOR, ai, transcoding
+from tests.support.server import Client, StartServer
 
 PAGE = read_page("dashboards.md")
 PIPELINE, MODEL = "Text to image", "ByteDance/SDXL-Lightning"

@@ -12,8 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.config import Settings
-from tests.conftest import ORCHESTRATOR, Client, RunningServer, StartServer, ai, transcoding
 from tests.connect.pages import TIMEOUT_S, environment, find, read_page
+from tests.support.samples import ORCHESTRATOR, ai, transcoding
+from tests.support.server import Client, RunningServer, StartServer
 
 PAGE = read_page("gateways.md")
 URLS = re.findall(r"-orchPerfStatsUrl 'https://leaderboard\.example\.org(.*?)'", PAGE)

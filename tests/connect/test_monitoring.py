@@ -10,9 +10,10 @@ from urllib.request import urlopen
 from msgspec.structs import replace
 
 from orchboard.config import Settings
-from tests.conftest import Client, StartServer, transcoding
 from tests.connect.pages import find, read_page
-from tests.waiting import wait_until
+from tests.support.samples import transcoding
+from tests.support.server import Client, StartServer
+from tests.support.waiting import wait_until
 
 PAGE = read_page("monitoring.md")
 TABLES = {part.partition("\n")[0]: part for part in PAGE.split("\n## ")}

@@ -6,7 +6,6 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.config import Settings
-from tests.conftest import SECRET, StartServer
 from tests.connect.pages import (
     OPTIONAL,
     TIMEOUT_S,
@@ -17,6 +16,7 @@ from tests.connect.pages import (
     sessions,
     write_programs,
 )
+from tests.support.server import SECRET, StartServer
 
 
 @pytest.mark.timeout(TIMEOUT_S)

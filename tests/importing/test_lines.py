@@ -7,7 +7,7 @@ import pytest
 from orchboard.errors import BadInputError
 from orchboard.importing.entries import Entry
 from orchboard.importing.lines import to_line
-from tests.conftest import ORCHESTRATOR, transcoding
+from tests.support.samples import ORCHESTRATOR, transcoding
 
 KNOWN = {"MDW": "Chicago"}
 

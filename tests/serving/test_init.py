@@ -15,10 +15,10 @@ import pytest
 import urllib3
 from msgspec import Struct
 
-from tests.cli.conftest import environment
-from tests.conftest import SECRET
-from tests.places import reachable_directory
-from tests.processes import children_of
+from tests.support.processes import children_of
+from tests.support.program import environment
+from tests.support.server import SECRET
+from tests.support.temporary_directories import reachable_directory
 
 _UNSHARE = [
     shutil.which("unshare") or "unshare",

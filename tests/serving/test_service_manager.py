@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from orchboard.serving.service_manager import ServiceManager
-from tests.conftest import SECRET
-from tests.processes import heed_sighup
+from tests.support.processes import heed_sighup
+from tests.support.server import SECRET
 
 
 class Messages:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.wire import Wire, get
-from tests.cli.conftest import environment
-from tests.conftest import SECRET
-from tests.processes import children_of, heed_sighup
-from tests.waiting import wait_until
+from tests.support.processes import children_of, heed_sighup
+from tests.support.program import environment
+from tests.support.raw_http import Wire, get
+from tests.support.server import SECRET
+from tests.support.waiting import wait_until
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 pytestmark = ON_LINUX
@@ -195,7 +195,7 @@ def test_a_supervisor_that_can_start_no_worker_any_more_ends_with_a_failure(
         from orchboard.serving.service_manager import ServiceManager
         from orchboard.serving.supervisor import Supervisor
         from orchboard.serving.terminal import Terminal
-        from orchboard.store.changes import shared_counters
+        from orchboard.store.change_tracking.version_counters import shared_counters
         if __name__ == "__main__":
             listener = socket.create_server(("127.0.0.1", 0))
             print(listener.getsockname()[1], flush=True)

@@ -14,12 +14,12 @@ import msgspec
 import pytest
 
 from orchboard.errors import SetupError
-from orchboard.parsing import LEFT_OUT_AT_ZERO
+from orchboard.results.parse import LEFT_OUT_AT_ZERO
 from orchboard.simulate.bulk import load
 from orchboard.simulate.network import make_network
 from orchboard.simulate.results import RESULTS_A_BATCH, results
 from orchboard.stats import JobType
-from tests.processes import children_of
+from tests.support.processes import children_of
 
 SINCE = datetime(2026, 3, 1, tzinfo=UTC)
 UNTIL = SINCE + timedelta(days=2)

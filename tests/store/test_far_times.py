@@ -6,16 +6,16 @@ import asyncpg
 import pytest
 
 from orchboard.stats import JobType, StatsQuery, Window
-from orchboard.store.changes import Changes
-from orchboard.store.clock import DatabaseClock
-from orchboard.store.database import Database
-from orchboard.store.means import MeansReader
-from orchboard.store.migrate import migrate_to
-from orchboard.store.regions import RegionDirectory
-from orchboard.store.sealing import Sealer
-from orchboard.store.takeover import fetch_progress, take_over
+from orchboard.store.change_tracking.version_counters import Changes
+from orchboard.store.directories.regions import RegionDirectory
+from orchboard.store.legacy_import.backfill import backfill, fetch_progress
+from orchboard.store.postgres.clock import DatabaseClock
+from orchboard.store.postgres.database import Database
+from orchboard.store.rollups.builder import Sealer
+from orchboard.store.rollups.reader import MeansReader
+from orchboard.store.schema.migrate import migrate_to
 from orchboard.window import EARLIEST
-from tests.conftest import run
+from tests.support.database import run
 
 FAR = [
     "55840-01-02", "infinity", "-infinity", "4000-01-01 BC", "9999-12-31", "9999-12-30", "0001-01-01",
@@ -37,7 +37,7 @@ async def _fill(connection: asyncpg.Connection, url: str) -> None:
 def test_a_takeover_moves_and_sums_up_past_far_times(
     empty_database: str, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    monkeypatch.setattr("orchboard.store.moving.BATCH", batch)
+    monkeypatch.setattr("orchboard.store.legacy_import.table_mover.BATCH", batch)
 
     async def test() -> None:
         connection = await asyncpg.connect(empty_database)
@@ -48,7 +48,7 @@ def test_a_takeover_moves_and_sums_up_past_far_times(
             before = await connection.fetch(rows.format("events"))
             await database.open()
             for _ in range(2):  # the second one finds what the first has left
-                assert await asyncio.wait_for(take_over(connection, Sealer(connection)), 30)
+                assert await asyncio.wait_for(backfill(connection, Sealer(connection)), 30)
             assert await connection.fetch(rows.format("events")) == before
             progress = await fetch_progress(connection)
             assert progress.is_settled and progress.is_done

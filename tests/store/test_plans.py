@@ -8,9 +8,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from orchboard.store.database import Database
-from orchboard.store.queries import sql
-from tests.conftest import run
+from orchboard.store.postgres.database import Database
+from orchboard.store.sql_files import sql
+from tests.support.database import run
 
 # 30,000 results over 100 days; every third of the older half is an old one that waits to be moved, if there is such.
 EVENTS = """

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from orchboard.config import Settings
-from tests.conftest import ORCHESTRATOR, Client, StartServer, ai, transcoding
+from tests.support.samples import ORCHESTRATOR, ai, transcoding
+from tests.support.server import Client, StartServer
 
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 900}

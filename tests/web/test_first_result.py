@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import environment
-from tests.conftest import Client
-from tests.web.document import Document
+from tests.support.html_document import Document
+from tests.support.program import environment
+from tests.support.server import Client
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from collections.abc import Hashable
 from orchboard.answers.answer import Answer, Streamed, Variant
 from orchboard.answers.question import Question
 from orchboard.errors import ClientBusyError
-from orchboard.store.changes import EVERYTHING, Changes
-from orchboard.store.lookout import SIGHT_S, Lookout
-from orchboard.tasks import be_seen
+from orchboard.runtime.tasks import be_seen
+from orchboard.store.change_tracking.external_writes import SIGHT_S, Lookout
+from orchboard.store.change_tracking.version_counters import EVERYTHING, Changes
 
 # What an entry weighs beside its bodies and its key: 2.2 kB measured with tracemalloc, 0.8 more with an encoding.
 _ENTRY_BYTES = 3000

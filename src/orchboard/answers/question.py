@@ -7,7 +7,12 @@ from msgspec import Struct
 
 from orchboard.answers.answer import Headers, Pieces
 from orchboard.stats import JobType
-from orchboard.store.changes import job_type_slot, model_slot, orchestrator_slot, region_slot
+from orchboard.store.change_tracking.version_counters import (
+    job_type_slot,
+    model_slot,
+    orchestrator_slot,
+    region_slot,
+)
 
 # A window that ends now is another one a moment later; so much of a reader's patience is ours.
 MOVING_S = 10.0

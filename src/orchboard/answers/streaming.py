@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from orchboard.answers.answer import Headers, Pieces
-from orchboard.tasks import end
+from orchboard.runtime.tasks import end
 
 # How long a client may take for all of it: it holds one of few places.
 STREAM_S = 300.0

@@ -13,10 +13,10 @@ from starlette.responses import Response
 from orchboard import __version__
 from orchboard.api.health import ask_database, in_time
 from orchboard.api.responses import text_now
-from orchboard.background import Background
 from orchboard.errors import DatabaseUnavailableError, SetupError
 from orchboard.leaderboard import Leaderboard
-from orchboard.store.spool import SpoolState
+from orchboard.runtime.supervised_tasks import Background
+from orchboard.store.spool.spool import SpoolState
 from orchboard.store.store import RollupState
 
 T = TypeVar("T")

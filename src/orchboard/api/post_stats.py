@@ -7,9 +7,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from orchboard.api.authenticator import CREDENTIALS, Senders
 from orchboard.api.responses import ok
-from orchboard.api.senders import CREDENTIALS, Senders
-from orchboard.api.signers import Signers
+from orchboard.api.verified_addresses import Signers
 from orchboard.errors import (
     BodyTooLargeError,
     DatabaseUnavailableError,
@@ -18,7 +18,7 @@ from orchboard.errors import (
     Refusal,
 )
 from orchboard.leaderboard import Leaderboard
-from orchboard.store.failures import NO_ANSWER
+from orchboard.store.connection.failures import NO_ANSWER
 
 # Of a Content-Length: more than any has that the parser lets through.
 _MAX_DIGITS = 25
@@ -107,7 +107,9 @@ class PostStats:
         """
         if encoding.strip().lower() in ("", "identity"):
             return self.max_body_bytes, BodyTooLargeError(f"the body is over {self.max_body_bytes} bytes")
-        return 0, EncodedBodyError(f"Content-Encoding {encoding[:40]!r} is not taken: send the body as it is")
+        return 0, EncodedBodyError(
+            f"Content-Encoding {encoding[:40]!r} is not supported: send the body uncompressed"
+        )
 
 
 def parse_length(header: str) -> int:

@@ -8,7 +8,7 @@ from orchboard.api.params import Params, max_age_s, parse_stats_query
 from orchboard.api.responses import JSON_HEADERS
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
-from orchboard.store.changes import orchestrator_slot
+from orchboard.store.change_tracking.version_counters import orchestrator_slot
 
 
 def raw_stats(params: Params, board: Leaderboard) -> Question:

@@ -5,7 +5,7 @@ from orchboard.api.params import Params
 from orchboard.api.responses import JSON_HEADERS, encode_json
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType
-from orchboard.store.changes import job_type_slot
+from orchboard.store.change_tracking.version_counters import job_type_slot
 
 
 def top_ai_score(params: Params, board: Leaderboard) -> Question:

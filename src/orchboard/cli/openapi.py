@@ -6,12 +6,12 @@ from cyclopts import Parameter
 
 
 def openapi(
-    *, markdown: Annotated[bool, Parameter(help="For people, as in docs/api.md.", negative="")] = False
+    *, markdown: Annotated[bool, Parameter(help="Print docs/api.md instead.", negative="")] = False
 ) -> None:
-    """Print the API's OpenAPI document.
+    """Print the OpenAPI document of the API.
 
-    OpenAPI 3.1 in JSON, for generators and API tools; a running server has it at /openapi.json, with
-    pages to read it at /docs.
+    The format is OpenAPI 3.1 in JSON, for code generators and API tools. A running server has the document at
+    /openapi.json, and the reference for people at /docs.
 
     **Examples**
 
@@ -20,8 +20,8 @@ def openapi(
     orchboard openapi --markdown > api.md
     ```
     """
-    from orchboard.api.docs_page import api_markdown
-    from orchboard.api.openapi import openapi_json
+    from orchboard.apidocs.openapi import openapi_json
+    from orchboard.apidocs.page import api_markdown
     from orchboard.cli.output import write_bytes
 
     write_bytes(api_markdown().encode() if markdown else openapi_json())

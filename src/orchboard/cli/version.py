@@ -9,7 +9,7 @@ def version() -> str:
 
     from orchboard.commit import commit
     from orchboard.errors import SetupError
-    from orchboard.store.embedded_binaries import find_binaries
+    from orchboard.store.embedded.binaries import find_binaries
 
     built_from = commit()
     try:

@@ -51,8 +51,8 @@ def work(listener: socket.socket, pulse: Connection, counters: int | None = None
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     leave_out_rich()
     from orchboard.app import app_from_environment
-    from orchboard.serving.server import Server
-    from orchboard.store.changes import Changes
+    from orchboard.http.server import Server
+    from orchboard.store.change_tracking.version_counters import Changes
 
     os.set_blocking(pulse.fileno(), False)
 

@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING
 import structlog
 from msgspec import Struct
 
-from orchboard.background import Background, TaskHealth
 from orchboard.errors import BadInputError, DatabaseUnavailableError
-from orchboard.parsing import ParsedStats
+from orchboard.results.parse import ParsedStats
+from orchboard.results.render import StoredResult, read_in_brief
+from orchboard.runtime.supervised_tasks import Background, TaskHealth
+from orchboard.runtime.tasks import be_seen
 from orchboard.stats import StatsQuery
-from orchboard.store.admission import Admission
-from orchboard.store.changes import LATE_AFTER_S, Changes
-from orchboard.store.clock import DatabaseClock
-from orchboard.store.database import Database
-from orchboard.store.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_DIFFERS
-from orchboard.store.queries import sql
-from orchboard.store.raw_pages import RawPages, RowStream
-from orchboard.store.raw_rows import RawRows
-from orchboard.store.regions import RegionDirectory
-from orchboard.store.replay import Replay
-from orchboard.store.spool import NOTHING_SPOOLED, Spool, SpoolError, SpoolState
-from orchboard.store.writer import Writer
-from orchboard.stored import StoredResult, read_in_brief
-from orchboard.tasks import be_seen
+from orchboard.store.change_tracking.version_counters import LATE_AFTER_S, Changes
+from orchboard.store.connection.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_DIFFERS
+from orchboard.store.directories.regions import RegionDirectory
+from orchboard.store.ingest.batch_writer import Writer
+from orchboard.store.ingest.replay import Replay
+from orchboard.store.postgres.admission import Admission
+from orchboard.store.postgres.clock import DatabaseClock
+from orchboard.store.postgres.database import Database
+from orchboard.store.raw_results.cache import RawRows
+from orchboard.store.raw_results.pages import RawPages, RowStream
+from orchboard.store.spool.spool import NOTHING_SPOOLED, Spool, SpoolError, SpoolState
+from orchboard.store.sql_files import sql
 
 if TYPE_CHECKING:
-    from orchboard.store.means import MeansReader
+    from orchboard.store.rollups.reader import MeansReader
 
 log = structlog.get_logger(__name__)
 
@@ -188,7 +188,7 @@ class Store:
     @cached_property
     def means(self) -> "MeansReader":
         """Means, medians and pipelines. Imported when first asked for: numpy takes 0.2 s."""
-        from orchboard.store.means import MeansReader
+        from orchboard.store.rollups.reader import MeansReader
 
         return MeansReader(self._database, self.regions, self._changes, self.clock, self._admission)
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from starlette.datastructures import QueryParams
 
 from orchboard.errors import BadInputError
-from orchboard.parsing import MAX_NAME, MAX_ORCHESTRATOR
+from orchboard.results.parse import MAX_NAME, MAX_ORCHESTRATOR
 from orchboard.stats import JobType, Pipeline, StatsQuery, Window
 from orchboard.web.rendering import format_moment
 from orchboard.window import ANY_TIME, EARLIEST, Bounds, parse_bounds
@@ -215,7 +215,7 @@ def _text(params: QueryParams, name: str, longest: int) -> str:
 def _first(params: QueryParams, name: str) -> str:
     value = next(iter(params.getlist(name)), "")
     if "\x00" in value:
-        raise BadInputError(f"{name} holds the character U+0000")
+        raise BadInputError(f"{name} contains the character U+0000")
     return value
 
 

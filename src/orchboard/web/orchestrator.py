@@ -8,8 +8,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from orchboard.leaderboard import Leaderboard
+from orchboard.results.render import StoredResult
 from orchboard.stats import JobType, is_address
-from orchboard.stored import StoredResult
 from orchboard.web.choice import ALL_TIME, Choice
 
 

@@ -15,7 +15,7 @@ from orchboard.answers.replies import Replies
 from orchboard.errors import BadInputError, DatabaseUnavailableError, Refusal
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType, Region, ScoresByCell, Window
-from orchboard.store.changes import job_type_slot, orchestrator_slot
+from orchboard.store.change_tracking.version_counters import job_type_slot, orchestrator_slot
 from orchboard.web.choice import (
     ALL_TIME,
     Choice,

@@ -1,0 +1,143 @@
+"""Who sent a result: the holder of the shared secret or a tester with a key of its own, by its signature."""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import Struct
+
+from orchboard.errors import BadInputError, NotAuthenticatedError
+from orchboard.signing import TOLERANCE_S, is_signed, is_webhook_signed
+from orchboard.stats import Tester
+from orchboard.store.directories.testers import TesterDirectory
+
+AUTHORIZATION = b"authorization"
+IDEMPOTENCY_KEY = b"idempotency-key"
+TESTER = b"orchboard-tester"
+WEBHOOK_ID = b"webhook-id"
+WEBHOOK_TIMESTAMP = b"webhook-timestamp"
+WEBHOOK_SIGNATURE = b"webhook-signature"
+
+_WEBHOOK = frozenset({WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE})
+CREDENTIALS = _WEBHOOK | {AUTHORIZATION, IDEMPOTENCY_KEY, TESTER}
+"""The headers of a POST that are looked at, in lower case."""
+
+MAX_KEY = 255
+
+# Of a timestamp: as far as year 33658.
+_MAX_DIGITS = 12
+
+
+class Sender(Struct, frozen=True):
+    """Who sent a result.
+
+    key -- the same key with the same body stores once; None: there is none. Two testers' are never the same
+    tester -- None: somebody with the shared secret
+    """
+
+    key: str | None
+    tester: Tester | None = None
+
+
+class Senders:
+    """Tells who sent a body, or refuses it.
+
+    secrets -- each is accepted for results that name no tester; without any those are refused
+    requires_timestamp -- refuse the bare signature, which whoever saw it can send again
+    """
+
+    def __init__(
+        self,
+        secrets: Sequence[str],
+        testers: TesterDirectory,
+        *,
+        requires_timestamp: bool,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._secrets = secrets
+        self._testers = testers
+        self._requires_timestamp = requires_timestamp
+        self._now = now
+
+    def identify(self, body: bytes, headers: Mapping[bytes, bytes]) -> Sender | None:
+        """Who sent it; None when that takes a look at the database: `find` does that.
+
+        headers -- of CREDENTIALS, those that came
+        Raises NotAuthenticatedError, BadInputError.
+        """
+        if TESTER in headers and not self._testers.is_fresh():
+            return None
+        return self._identify(body, headers)
+
+    async def find(self, body: bytes, headers: Mapping[bytes, bytes]) -> Sender:
+        """As `identify`, after a look at the database if need be. Raises DatabaseUnavailableError too."""
+        if TESTER in headers:
+            await self._testers.refresh()
+        return self._identify(body, headers)
+
+    def _identify(self, body: bytes, headers: Mapping[bytes, bytes]) -> Sender:
+        name = _text(headers, TESTER)
+        if not name:
+            return Sender(self._key(body, headers, self._secrets))
+        found = self._testers.key_of(name)
+        if found is None:
+            raise NotAuthenticatedError
+        tester, secret = found
+        key = self._key(body, headers, (secret,))
+        return Sender(None if key is None else _key_of_one(tester, key), tester)
+
+    def _key(self, body: bytes, headers: Mapping[bytes, bytes], secrets: Sequence[str]) -> str | None:
+        """The key that a body came with, which one of the secrets has signed; the signature decides which form it is."""
+        if not _WEBHOOK.isdisjoint(headers):
+            self._check_webhook(body, headers, secrets)
+            return _parse_key(_text(headers, WEBHOOK_ID), "webhook-id")
+        if self._requires_timestamp:
+            raise NotAuthenticatedError(
+                "webhook-id, webhook-timestamp and webhook-signature are required here"
+            )
+        signature = _text(headers, AUTHORIZATION)
+        for secret in secrets:
+            if is_signed(body, signature, secret):
+                break
+        else:
+            raise NotAuthenticatedError
+        return _parse_key(_text(headers, IDEMPOTENCY_KEY), "Idempotency-Key")
+
+    def _check_webhook(self, body: bytes, headers: Mapping[bytes, bytes], secrets: Sequence[str]) -> None:
+        webhook_id, timestamp = _text(headers, WEBHOOK_ID), _text(headers, WEBHOOK_TIMESTAMP)
+        signatures = _text(headers, WEBHOOK_SIGNATURE)
+        if missing := [name.decode() for name in sorted(_WEBHOOK) if not _text(headers, name)]:
+            raise NotAuthenticatedError(
+                f"{' and '.join(missing)} missing: the three webhook headers must be sent together"
+            )
+        if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= _MAX_DIGITS):
+            raise NotAuthenticatedError("webhook-timestamp must be whole Unix seconds")
+        if not any(
+            is_webhook_signed(body, signatures, secret, webhook_id=webhook_id, timestamp=timestamp)
+            for secret in secrets
+        ):
+            raise NotAuthenticatedError
+        ahead_s = int(timestamp) - self._now()
+        if abs(ahead_s) > TOLERANCE_S:
+            where = "ahead of" if ahead_s > 0 else "behind"
+            raise NotAuthenticatedError(
+                f"webhook-timestamp is {abs(ahead_s):.0f} s {where} this server's clock; at most {TOLERANCE_S} s are allowed"
+            )
+
+
+def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:
+    value = headers.get(name)
+    return value.decode("latin-1").strip() if value else ""
+
+
+def _parse_key(key: str, header: str) -> str | None:
+    if len(key) > MAX_KEY:
+        raise BadInputError(f"{header} is longer than {MAX_KEY} characters")
+    if not key.isascii():  # which a database of any encoding can hold; no header can hold a line's end
+        return "\n" + hashlib.sha256(key.encode()).hexdigest()
+    return key or None
+
+
+def _key_of_one(tester: Tester, key: str) -> str:
+    """A key of one tester's own: no other can take it away, and no header can hold a line's end."""
+    return "\n" + hashlib.sha256(f"{tester.id}\n{key}".encode()).hexdigest()

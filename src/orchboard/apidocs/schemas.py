@@ -1,0 +1,111 @@
+"""JSON Schemas of the wire, made from its types; what is written about a member is in its type's docstring."""
+
+import inspect
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from orchboard.api.aggregated_stats import Cell
+from orchboard.results.parse import MAX_NAME, MAX_ORCHESTRATOR, SentError, SentStats
+from orchboard.stats import ErrorCount, Stats
+
+REF = "#/components/schemas/"
+
+# Members that are described where the same ones are described already.
+_DESCRIBED_BY: dict[type, type] = {SentStats: Stats, SentError: ErrorCount}
+
+_NUMBERS_ONLY = {"additionalProperties": {"type": "number"}}
+_OTHERS_ARE_KEPT = {"additionalProperties": True}
+_NAME = {"maxLength": MAX_NAME}
+
+# What the types can't say.
+_BESIDES: dict[type, dict[str, Any]] = {
+    Cell: _NUMBERS_ONLY,
+    Stats: _OTHERS_ARE_KEPT,
+    SentStats: _OTHERS_ARE_KEPT | {"required": ["region", "orchestrator"]},
+}
+_MEMBERS_BESIDES: dict[type, dict[str, dict[str, Any]]] = {
+    SentStats: {
+        "region": {"type": "string", "minLength": 1},
+        "orchestrator": {"type": "string", "minLength": 1, "maxLength": MAX_ORCHESTRATOR, "pattern": r"\S"},
+        "pipeline": _NAME,
+        "model": _NAME,
+    },
+}
+_LEFT_OUT = {(ErrorCount, "message")}
+"""Members that answers leave out when they are empty."""
+
+
+def schemas_of(types: Iterable[Any]) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """A schema for each type, and the named ones they refer to."""
+    schemas, components = msgspec.json.schema_components(types, ref_template=REF + "{name}")
+    known = {struct.__name__: struct for struct in _structs()}
+    return list(schemas), {
+        name: _finished(known[name], schema) if name in known else _described(schema)
+        for name, schema in sorted(components.items())
+    }
+
+
+def member_notes(struct: type) -> dict[str, str]:
+    """What a docstring says about members: its lines `name, name -- text`, and the lines that go on from them.
+
+    >>> member_notes(ErrorCount)["count"]
+    'may be negative: a known tester miscounts'
+    """
+    notes: dict[str, str] = {}
+    names: list[str] = []
+    for line in (inspect.getdoc(struct) or "").splitlines():
+        if found := re.fullmatch(r"([a-z_]+(?:, [a-z_]+)*) -- (.+)", line):
+            names = found[1].split(", ")
+            notes |= dict.fromkeys(names, found[2])
+        elif not line:
+            names = []
+        else:
+            notes |= {name: f"{notes[name]} {line}" for name in names}
+    return notes
+
+
+def _structs() -> Iterable[type]:
+    waiting: list[type] = [Struct]
+    while waiting:
+        struct = waiting.pop()
+        waiting += struct.__subclasses__()
+        yield struct
+
+
+def _finished(struct: type, schema: dict[str, Any]) -> dict[str, Any]:
+    notes = member_notes(_DESCRIBED_BY.get(struct, struct)) | member_notes(struct)
+    besides = _MEMBERS_BESIDES.get(struct, {})
+    sent = struct in _DESCRIBED_BY
+    members = {
+        name: _plain(member) | ({"description": notes[name]} if name in notes else {}) | besides.get(name, {})
+        for name, member in schema["properties"].items()
+    }
+    always = [
+        name
+        for name, member in schema["properties"].items()
+        if not sent
+        and (name in schema["required"] or "default" in member)
+        and (struct, name) not in _LEFT_OUT
+    ]
+    required = {"required": always} if always else {}
+    del schema["required"]
+    return _described(schema) | {"properties": members} | required | _BESIDES.get(struct, {})
+
+
+def _described(schema: dict[str, Any]) -> dict[str, Any]:
+    """Without the title, which repeats the name, and with the docstring's text but not its notes."""
+    paragraphs = inspect.cleandoc(schema.get("description", "")).split("\n\n")
+    text = " ".join(" ".join(paragraph.split()) for paragraph in paragraphs if " -- " not in paragraph)
+    return {key: value for key, value in schema.items() if key != "title"} | {"description": text}
+
+
+def _plain(member: dict[str, Any]) -> dict[str, Any]:
+    """Without the default; a type or null in one."""
+    alternatives: list[dict[str, Any]] = member.get("anyOf", [])
+    if len(alternatives) == 2 and alternatives[1] == {"type": "null"} and "type" in alternatives[0]:
+        return alternatives[0] | {"type": [alternatives[0]["type"], "null"]}
+    return {key: value for key, value in member.items() if key != "default"}

@@ -1,0 +1,117 @@
+"""Background tasks that are supervised: one that dies or stalls is started again, and its health can be read."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from msgspec import Struct
+
+from orchboard.runtime.tasks import be_seen, end
+
+log = structlog.get_logger(__name__)
+
+# Between a failure and the next start: doubled from one to the next, back to the first after a success.
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 1.0, 60.0
+
+# How long a stalled task may take to end when it is cancelled. One that waits for a dead connection never does.
+_CANCEL_S = 5.0
+
+
+class TaskHealth(Struct):
+    """How a background task is doing. Times are time.monotonic's.
+
+    stall_s -- without progress for longer than this it is taken to be stalled
+    progress_at -- when it last did something; succeeded_at -- when it last finished a round, None: never yet
+    failures -- how many rounds failed; restarts -- how often the task died or stalled and was started again
+    """
+
+    name: str
+    stall_s: float
+    progress_at: float
+    succeeded_at: float | None = None
+    failures: int = 0
+    restarts: int = 0
+    is_failing: bool = False
+
+    def progress(self) -> None:
+        """Note that something was done."""
+        self.progress_at = time.monotonic()
+
+    def succeed(self) -> None:
+        """Note that a round was finished."""
+        self.progress_at = self.succeeded_at = time.monotonic()
+        if self.is_failing:
+            self.is_failing = False
+            log.info("background task works again", task=self.name)
+
+    def fail(self, error: str) -> None:
+        """Note, and log once until the next success, that a round failed."""
+        self.progress()
+        self.failures += 1
+        if not self.is_failing:
+            self.is_failing = True
+            log.warning("background task failed and will try again", task=self.name, error=error)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it has had no success for longer than a stall may last."""
+        return self.age_s is not None and self.age_s > self.stall_s
+
+    @property
+    def age_s(self) -> float | None:
+        """Seconds since the last success; None before the first."""
+        return None if self.succeeded_at is None else time.monotonic() - self.succeeded_at
+
+
+class Background:
+    """The background tasks of one process, by name."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, TaskHealth] = {}
+        self._supervisors: list[asyncio.Task[None]] = []
+
+    def start(self, name: str, run: Callable[[TaskHealth], Awaitable[None]], *, stall_s: float) -> None:
+        """Run a task until it returns, or `stop`. Needs a running loop.
+
+        run -- is given its health, to say when it gets on; stall_s -- as in TaskHealth
+        """
+        health = self.tasks[name] = TaskHealth(name, stall_s, time.monotonic())
+        self._supervisors.append(asyncio.create_task(_supervise(health, run)))
+
+    async def stop(self) -> None:
+        """Cancel all tasks and wait for their end."""
+        await end(self._supervisors)
+
+
+async def _supervise(health: TaskHealth, run: Callable[[TaskHealth], Awaitable[None]]) -> None:
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        health.progress()
+        task = asyncio.ensure_future(run(health))
+        task.add_done_callback(be_seen)
+        try:
+            why = await _watch(health, task)
+        finally:
+            task.cancel()
+            await asyncio.wait([task], timeout=_CANCEL_S)
+        if why is None:
+            return
+        health.restarts += 1
+        log.error("background task is started again", task=health.name, error=why)
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 2, _LAST_PAUSE_S)
+
+
+async def _watch(health: TaskHealth, task: "asyncio.Future[None]") -> str | None:
+    """Wait until a task ends or stalls: why it must be started again; None when it is done."""
+    while True:
+        left_s = health.progress_at + health.stall_s - time.monotonic()
+        if left_s <= 0:
+            return f"no progress for {health.stall_s:g} s"
+        await asyncio.wait([task], timeout=left_s)
+        if task.done():
+            if task.cancelled():
+                return "it was cancelled"
+            error = task.exception()
+            return None if error is None else f"{type(error).__name__}: {error}"

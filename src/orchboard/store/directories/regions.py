@@ -1,0 +1,189 @@
+"""The regions, kept in memory: which there are, and the id a result of each is stored under."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Set
+
+import asyncpg
+import structlog
+
+from orchboard.errors import BadInputError, DatabaseUnavailableError
+from orchboard.runtime.tasks import be_seen
+from orchboard.stats import JobType, Region
+from orchboard.store.change_tracking.version_counters import EVERYTHING, Changes
+from orchboard.store.connection.failures import NO_ANSWER
+from orchboard.store.postgres.database import READ_PATIENCE_S, WRITE_PATIENCE_S, Database
+from orchboard.store.sql_files import sql
+
+log = structlog.get_logger(__name__)
+
+
+class RegionDirectory:
+    """What `regions` holds, at most `cache_s` seconds old, or older while the database is away.
+
+    A region that another worker of this server added is there at once.
+    """
+
+    def __init__(self, database: Database, *, cache_s: float, changes: Changes | None = None) -> None:
+        self._database = database
+        self._cache_s = cache_s
+        self._changes = changes or Changes.alone()
+        self._token_now = self._changes.token_of(EVERYTHING)
+        self._token: object = None
+        self._regions: tuple[Region, ...] = ()
+        self._ids: dict[tuple[str, JobType], int] = {}
+        self._codes: dict[int, str] = {}
+        self._job_types: dict[int, JobType] = {}
+        self._read_at = self._last_read_at = float("-inf")
+        self._reading: asyncio.Task[None] | None = None
+
+    async def current(self, *, patience_s: float = READ_PATIENCE_S) -> tuple[Region, ...]:
+        """The regions, sorted by type, then GLOBAL first, then name."""
+        asked_at = time.monotonic()
+        changed = self._token != self._token_now()
+        if changed or asked_at - self._read_at > self._cache_s:
+            try:
+                async with asyncio.timeout(READ_PATIENCE_S if self._regions else None):
+                    await self._refresh(asked_at, patience_s)
+            except (DatabaseUnavailableError, TimeoutError):
+                if not self._regions:
+                    raise
+                log.warning("regions are older than they should be", age_s=round(asked_at - self._read_at))
+        return self._regions
+
+    async def fetch(self) -> tuple[Region, ...]:
+        """The same as the database has them now. Raises DatabaseUnavailableError.
+
+        Results go on being checked against those that are kept, as in the reference.
+        """
+        try:
+            async with asyncio.timeout(READ_PATIENCE_S):
+                if time.monotonic() - self._read_at > self._cache_s:
+                    await self._refresh(time.monotonic())
+                    return self._regions
+                return _regions_in(await self._database.fetch(sql("regions")))
+        except TimeoutError:
+            raise DatabaseUnavailableError(NO_ANSWER) from None
+
+    def last_known(self) -> tuple[tuple[Region, ...], float] | None:
+        """The regions that were read last, and how long ago in seconds; None when they never were."""
+        return (self._regions, time.monotonic() - self._last_read_at) if self._regions else None
+
+    async def id_of(self, region: str, job_type: JobType) -> int | None:
+        """The id to store a result under; None when the region is unknown for both job types.
+
+        A region known only for the other job type is registered for this one. One that was added to the
+        database by somebody else a moment ago is unknown until the list is read again, as in the reference.
+        """
+        await self.current(patience_s=WRITE_PATIENCE_S)
+        found = self._ids.get((region, job_type))
+        if found is None and (known := self._named(region)):
+            await self.add(region, known.name, job_type)
+            found = self._ids.get((region, job_type))
+        return found
+
+    async def codes_of(self, ids: Set[int]) -> Mapping[int, str]:
+        """The region code for at least these ids, read again when there is a new one among them.
+
+        Of a region that was removed, with results of it still summed up: its id behind a question mark.
+        """
+        if not ids <= self._codes.keys():
+            self.forget()
+            await self.current()
+            self._codes |= {removed: f"?{removed}" for removed in ids - self._codes.keys()}
+        return self._codes
+
+    def job_type_of(self, region_id: int) -> JobType | None:
+        """The job type of an id that `codes_of` has told; None for one that is neither."""
+        return self._job_types.get(region_id)
+
+    def may_be(self, region: str) -> bool:
+        """Whether a region may be known, as far as one can say without the database; all may, before it answered."""
+        return not self._regions or self._named(region) is not None
+
+    async def read(self) -> None:
+        """Read them again now. Raises DatabaseUnavailableError."""
+        await self._refresh(time.monotonic())
+
+    def known_id_of(self, region: str, job_type: JobType) -> int | None:
+        """The id to store a result under, if it is known and fresh; None: `id_of` may know more."""
+        if time.monotonic() - self._read_at > self._cache_s:
+            return None
+        return self._ids.get((region, job_type))
+
+    async def add(self, region: str, display_name: str, job_type: JobType) -> bool:
+        """Add a region for a job type; False when it was there."""
+        rows = await self._database.fetch(sql("insert_region"), region, display_name, job_type)
+        self._changes.note_everything()
+        await self._refresh(time.monotonic())
+        return bool(rows)
+
+    async def rename(self, region: str, display_name: str) -> bool:
+        """Give a region another display name; False when it is unknown."""
+        rows = await self._database.fetch(sql("rename_region"), region, display_name)
+        self._changes.note_everything()
+        await self._refresh(time.monotonic())
+        return bool(rows)
+
+    async def remove(self, region: str, job_type: JobType | None) -> None:
+        """Remove a region for a job type, or for both with None.
+
+        Raises BadInputError when it is unknown, or while results refer to it.
+        """
+        counted = await self._database.fetch(sql("region_results"), region, job_type)
+        if not counted:
+            raise BadInputError(f"there is no region {region}" + (f" for {job_type}" if job_type else ""))
+        if used := [row for row in counted if row["results"]]:
+            numbers = ", ".join(f"{row['results']:,} {row['job_type']}" for row in used)
+            raise BadInputError(f"{region} can't be removed: results refer to it ({numbers})")
+        try:
+            await self._database.fetch(sql("delete_region"), region, job_type)
+        except asyncpg.ForeignKeyViolationError:
+            raise BadInputError(f"{region} can't be removed: a result from it was just stored") from None
+        self._changes.note_everything()
+        await self._refresh(time.monotonic())
+
+    def forget(self) -> None:
+        """Read the regions again when they are asked for next."""
+        self._read_at = float("-inf")
+
+    def _named(self, region: str) -> Region | None:
+        return next((known for known in self._regions if known.id == region), None)
+
+    async def _refresh(self, asked_at: float, patience_s: float = READ_PATIENCE_S) -> None:
+        """Read again, unless somebody did since `asked_at`.
+
+        Whoever asks meanwhile shares the reading and its failure: in a queue each would wait for the
+        database in turn.
+        """
+        deadline = time.monotonic() + patience_s
+        while self._read_at < asked_at:
+            if self._reading is None or self._reading.done():
+                self._reading = asyncio.create_task(self._read())
+                self._reading.add_done_callback(be_seen)
+            try:
+                await asyncio.shield(self._reading)
+            except DatabaseUnavailableError:
+                if time.monotonic() + READ_PATIENCE_S > deadline:
+                    raise
+                await asyncio.sleep(0.1)
+
+    async def _read(self) -> None:
+        began_at, token = time.monotonic(), self._token_now()
+        rows = await self._database.fetch(sql("regions"))
+        self._regions = _regions_in(rows)
+        self._ids = {(row["region"], row["job_type"]): row["id"] for row in rows}
+        self._codes = {row["id"]: row["region"] for row in rows}
+        self._job_types = {
+            row["id"]: JobType(row["job_type"]) for row in rows if row["job_type"] in set(JobType)
+        }
+        self._read_at, self._token = began_at, token
+        self._last_read_at = began_at
+
+
+def _regions_in(rows: Iterable[asyncpg.Record]) -> tuple[Region, ...]:
+    return tuple(
+        Region(row["region"], row["display_name"], JobType(row["job_type"]))
+        for row in rows
+        if row["job_type"] in set(JobType)
+    )

@@ -1,0 +1,108 @@
+"""Job testers with keys of their own, kept in memory: who there is, and what each signs with."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from datetime import datetime
+
+import asyncpg
+import structlog
+from msgspec import Struct
+
+from orchboard.errors import DatabaseUnavailableError
+from orchboard.runtime.tasks import be_seen
+from orchboard.stats import Tester
+from orchboard.store.connection.failures import NO_ANSWER
+from orchboard.store.postgres.database import READ_PATIENCE_S, WRITE_PATIENCE_S, Database
+from orchboard.store.sql_files import sql
+
+log = structlog.get_logger(__name__)
+
+# So long a key may go on being accepted after it was revoked, and be unknown after it was added. Reading them all
+# takes a millisecond, and happens only while somebody sends results under a name.
+SIGHT_S = 1.0
+
+
+class ListedTester(Struct, frozen=True):
+    """A tester as people see it.
+
+    regions -- codes, sorted; None: any
+    revoked_at -- None: its key is accepted
+    """
+
+    name: str
+    regions: tuple[str, ...] | None
+    added_at: datetime
+    revoked_at: datetime | None
+
+
+class TesterDirectory:
+    """What `testers` holds, at most SIGHT_S old, or older while the database is away."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._keys: dict[str, tuple[Tester, str]] = {}
+        self._is_read = False
+        self._fresh_until = float("-inf")
+        self._reading: asyncio.Task[None] | None = None
+
+    def is_fresh(self) -> bool:
+        """Whether `key_of` may be asked without `refresh`."""
+        return time.monotonic() < self._fresh_until
+
+    def key_of(self, name: str) -> tuple[Tester, str] | None:
+        """A tester and the key it signs with; None when there is none of that name, or it was revoked."""
+        return self._keys.get(name)
+
+    async def refresh(self) -> None:
+        """Read them again, unless that was done just now; those who ask meanwhile share the reading.
+
+        While the database is away the keys that are known stay. Raises DatabaseUnavailableError when none are.
+        """
+        if self.is_fresh():
+            return
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read())
+            self._reading.add_done_callback(be_seen)
+        try:
+            async with asyncio.timeout(READ_PATIENCE_S if self._is_read else WRITE_PATIENCE_S):
+                await asyncio.shield(self._reading)
+        except (DatabaseUnavailableError, TimeoutError):
+            if not self._is_read:
+                raise DatabaseUnavailableError(NO_ANSWER) from None
+            self._fresh_until = time.monotonic() + SIGHT_S
+            log.warning("the keys of testers are older than they should be")
+
+    async def fetch(self) -> tuple[ListedTester, ...]:
+        """Every tester that has or had a key, in the order they were added."""
+        rows = await self._database.fetch(sql("testers"))
+        return tuple(
+            ListedTester(
+                row["name"],
+                None if row["regions"] is None else tuple(sorted(row["regions"])),
+                row["added_at"],
+                row["revoked_at"],
+            )
+            for row in rows
+        )
+
+    async def add(self, name: str, key: str, regions: Iterable[str] | None) -> bool:
+        """Add a tester; False when there is one of that name whose key is accepted."""
+        codes = None if regions is None else sorted(set(regions))
+        return bool(await self._database.fetch(sql("insert_tester"), name, key, codes))
+
+    async def revoke(self, name: str) -> bool:
+        """Take a tester's key away; False when none of that name has one."""
+        return bool(await self._database.fetch(sql("revoke_tester"), name))
+
+    async def _read(self) -> None:
+        began_at = time.monotonic()
+        patience_s = 0 if self._is_read else WRITE_PATIENCE_S
+        rows = await self._database.fetch(sql("testers"), patience_s=patience_s)
+        self._keys = {row["name"]: (_tester_in(row), row["key"]) for row in rows if row["key"] is not None}
+        self._is_read, self._fresh_until = True, began_at + SIGHT_S
+
+
+def _tester_in(row: asyncpg.Record) -> Tester:
+    regions = row["regions"]
+    return Tester(row["id"], row["name"], None if regions is None else frozenset(regions))

@@ -1,0 +1,102 @@
+"""What a spool's file holds that was removed or replaced while it was open: moved to the file that has the name."""
+
+import fcntl
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import structlog
+
+from orchboard.store.sql_files import sql
+
+log = structlog.get_logger(__name__)
+
+BUSY_S = 5.0
+"""How long a worker waits for another one that is writing."""
+
+DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+"""SQLite's codes for a file that is no database, or is broken."""
+
+# The bytes of a database file that SQLite's readers and writers lock: SHARED_FIRST and SHARED_SIZE of its file format.
+_LOCKED_FROM, _LOCKED_BYTES = 0x40000002, 510
+
+
+def move_results(handle: int, connection: sqlite3.Connection, path: Path) -> None:
+    """Move all results of the file behind a handle, which has no name, into the spool at `path`.
+
+    One worker does it: the file is empty then for all that have it open. One that can't be read is copied, for a person,
+    if it has no other name.
+    Raises sqlite3.Error, OSError: then it is still to be moved.
+
+    handle -- a descriptor, of O_PATH where there is that
+    connection -- to the spool at `path`, in no transaction
+    """
+    copy = path.with_name(f"{path.name}.lost-{os.getpid()}-{handle}")
+    with _locked(handle) as lost:
+        if not os.fstat(lost).st_size:
+            return
+        try:
+            with open(lost, "rb", closefd=False) as source, _open_new(copy) as file:
+                shutil.copyfileobj(source, file)
+            moved = _insert_all(connection, copy)
+        except sqlite3.DatabaseError as error:
+            if code_of(error) not in DAMAGED:
+                raise
+            if not os.fstat(lost).st_nlink:
+                copy.rename(aside := damaged_name(path))
+                log.exception(
+                    "the spool's file was removed and can't be read: it was copied", file=str(aside)
+                )
+            return
+        finally:
+            copy.unlink(missing_ok=True)
+        os.ftruncate(lost, 0)
+    if moved:
+        log.warning("results of the spool's file that was lost are in the new one", results=moved)
+
+
+def damaged_name(path: Path) -> Path:
+    """A new name for a spool's file that can't be read."""
+    return path.with_name(f"{path.name}.damaged-{time.time_ns()}")
+
+
+def code_of(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; 0 for an error of Python's module."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+@contextmanager
+def _locked(handle: int) -> Iterator[int]:
+    """A descriptor of a file, on which nobody is in a transaction."""
+    file = os.open(f"/dev/fd/{handle}", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        deadline = time.monotonic() + BUSY_S
+        while True:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, _LOCKED_BYTES, _LOCKED_FROM)
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.01)
+        yield file
+    finally:
+        os.close(file)
+
+
+def _open_new(path: Path) -> BinaryIO:
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb")
+
+
+def _insert_all(connection: sqlite3.Connection, copy: Path) -> int:
+    """Insert the results of a copied spool; how many were inserted."""
+    connection.execute("ATTACH ? AS lost", (str(copy),))
+    try:
+        return connection.execute(sql("spool_move")).rowcount
+    finally:
+        connection.execute("DETACH lost")

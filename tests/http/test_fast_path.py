@@ -1,0 +1,187 @@
+"""The short way: what it remembers, what it leaves to the application, and how results end that it took in."""
+
+import json
+import time
+from typing import Any, cast
+
+import pytest
+
+from orchboard.api.routes import ROUTES
+from orchboard.config import Settings
+from orchboard.http import route_cache as module
+from orchboard.http.pending_request import Posting
+from orchboard.http.protocol import Protocol
+from tests.store.postgres.test_database import locked
+from tests.support.fast_path_probe import fast_path_of, record_cached_answers
+from tests.support.raw_http import ZEROS, Wire, get, post
+from tests.support.samples import ORCHESTRATOR, transcoding
+from tests.support.server import RunningServer
+from tests.support.waiting import wait_until
+
+RAW = f"/api/raw_stats?orchestrator={ORCHESTRATOR}"
+
+
+def test_what_clients_send_fills_no_memory(server: RunningServer) -> None:
+    way = fast_path_of(server)
+    with Wire(server.port) as wire:
+        for start in range(0, 5000, 100):
+            numbers = range(start, start + 100)
+            wire.send(b"".join(get(f"{ZEROS}?x={number}") for number in numbers))
+            wire.replies(["GET"] * 100)
+        assert 0 < len(way.known._by_target) <= module._TARGETS
+        wire.ask(get(ZEROS))
+        for number in range(2500):
+            assert wire.ask(get(ZEROS, f"User-Agent: {number}")).status == 200
+        assert 0 < len(way.known.requests) <= module._REQUESTS
+        way.known.requests.clear()
+        way.known._by_target.clear()
+        for _ in range(3):
+            wire.ask(get(ZEROS, "User-Agent: " + "x" * 2000))
+            wire.ask(get(f"{ZEROS}?x={'x' * 2000}"))
+        assert not way.known.requests
+        assert len(way.known._by_target) == 1
+
+
+def test_a_request_is_recognised_whoever_sends_it(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = record_cached_answers(server, monkeypatch)
+    with Wire(server.port) as one, Wire(server.port) as other:
+        one.ask(get(ZEROS))
+        one.ask(get(ZEROS))
+        assert known
+        assert get(ZEROS) in fast_path_of(server).known.requests
+        known.clear()
+        # The second time at the latest: an answer over a window that ends now is true for a while only.
+        other.ask(get(ZEROS))
+        other.ask(get(ZEROS))
+        assert known
+
+
+def test_an_answer_that_grows_is_encoded_from_then_on(server: RunningServer) -> None:
+    with Wire(server.port) as wire:
+        for _ in range(3):
+            assert "content-encoding" not in wire.ask(get(RAW, "Accept-Encoding: gzip")).names
+        for _ in range(10):
+            wire.ask(post(transcoding()))
+        for _ in range(3):
+            assert wire.ask(get(RAW, "Accept-Encoding: gzip"))["content-encoding"] == "gzip"
+
+
+def test_what_is_of_this_moment_is_never_answered_from_memory(server: RunningServer) -> None:
+    with Wire(server.port) as wire:
+        for target in ("/api/health", "/docs"):
+            assert not any(wire.ask(get(target)).went_short for _ in range(3))
+
+
+def test_results_go_short_and_refused_ones_are_the_applications(server: RunningServer) -> None:
+    with Wire(server.port) as wire:
+        assert wire.ask(post(transcoding())).went_short
+        assert wire.ask(post(transcoding(region="XXX"))).went_short, "what is wrong was found out on the way"
+        assert not wire.ask(post(transcoding(), secret="wrong")).went_short
+
+
+def test_a_result_that_the_server_can_not_wait_for_is_refused_as_unknown(
+    server: RunningServer, settings: Settings
+) -> None:
+    with Wire(server.port) as wire:
+        wire.ask(post(transcoding()))
+        with locked(settings.postgres, "events"):
+            wire.send(post(transcoding()))
+            time.sleep(0.1)
+            (connection,) = server._server.server_state.connections
+            for task in set(server._server.server_state.tasks):  # as uvicorn does when its patience ends
+                cast("Protocol", connection).loop.call_soon_threadsafe(task.cancel)
+            reply = wire.reply()
+        assert (reply.status, reply["retry-after"]) == (503, "1")
+        assert json.loads(reply.body) == {"error": "the server is stopping; try again"}
+        assert wire.ask(post(transcoding())).body == b"ok"
+
+
+def test_a_connection_holds_little_when_it_is_idle(server: RunningServer) -> None:
+    big = transcoding(response_payload="x" * 1_000_000)
+    with Wire(server.port) as wire:
+        assert wire.ask(post(big)).body == b"ok"
+        (connection,) = server._server.server_state.connections
+        current = cast("Protocol", connection)._current
+        assert isinstance(current, Posting)
+        assert not current.body
+        assert wire.ask(get(ZEROS)).status == 200
+        held = [value for value in vars(connection).values() if isinstance(value, bytes | bytearray)]
+        assert sum(map(len, held)) < 2000
+
+
+def test_new_questions_go_short_and_odd_ones_are_the_applications(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way = fast_path_of(server)
+    begin, begun = way.begin_question, list[bool]()
+
+    def record(*arguments: Any) -> Any:
+        found = begin(*arguments)
+        begun.append(found is not None)
+        return found
+
+    monkeypatch.setattr(way, "begin_question", record)
+    short = [
+        f"{endpoint.path}?since=1&orchestrator=0xaa"
+        for endpoint in ROUTES
+        if endpoint.cached and not endpoint.may_be_streamed
+    ]
+    refused = ["/api/pipelines?since=x", "/api/aggregated_stats?model=m"]
+    odd = [
+        "/api/raw_stats?since=1&orchestrator=0xaa",
+        "/api//regions",
+        "/api/regions/",
+        "/api/regions#x",
+        "/api/health",
+        "/no",
+        f"{ZEROS}?x={'x' * 5000}",
+    ]
+    with Wire(server.port) as wire:
+        for targets, status, goes_short in (
+            (short, {200}, True),
+            (refused, {400}, True),
+            (odd, {200, 404}, False),
+        ):
+            for method in ("GET", "HEAD"):
+                begun.clear()
+                new = [get(target, f"Accept-Encoding: x{method}", method=method) for target in targets]
+                assert {wire.ask(request, to=method).status for request in new} <= status
+                assert begun == [goes_short] * len(targets)
+    assert len(short) == 4
+
+
+def test_who_leaves_before_the_answer_is_there_harms_nobody(
+    server: RunningServer, settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    state = server._server.server_state
+    with locked(settings.postgres, "events"):
+        with Wire(server.port) as leaver:
+            leaver.send(get(RAW))
+            wait_until(lambda: len(state.tasks) == 1)
+            leaver.vanish()
+        with Wire(server.port) as stayer:
+            stayer.send(get(RAW))
+            wait_until(lambda: len(state.tasks) == 2 and len(state.connections) == 1)
+    with Wire(server.port) as wire:
+        assert wire.ask(get(RAW)).body == b"{}"
+    wait_until(lambda: not state.tasks)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_question_that_the_server_can_not_wait_for_is_refused(
+    server: RunningServer, settings: Settings
+) -> None:
+    with Wire(server.port) as wire:
+        wire.ask(get())
+        with locked(settings.postgres, "events"):
+            wire.send(get(RAW), get("/api/regions"))
+            time.sleep(0.1)
+            (connection,) = server._server.server_state.connections
+            for task in set(server._server.server_state.tasks):
+                cast("Protocol", connection).loop.call_soon_threadsafe(task.cancel)
+            reply = wire.reply()
+        assert (reply.status, reply["retry-after"]) == (503, "1")
+        assert json.loads(reply.body) == {"error": "the server is stopping; try again"}
+        assert wire.reply().status == 200

@@ -1,0 +1,78 @@
+"""Results whose head is known by that of the one before."""
+
+import pytest
+
+from orchboard.http.head_template import PostHead
+from tests.support.raw_http import Wire, get, post
+from tests.support.samples import transcoding
+from tests.support.server import RunningServer
+
+DIFFERING = {b"authorization", b"content-length", b"idempotency-key"}
+FIRST = post(transcoding(), "Idempotency-Key: one", "User-Agent: a tester (1.0)")
+
+
+def learned(request: bytes = FIRST) -> PostHead:
+    head = PostHead.learn(request, DIFFERING)
+    assert head is not None
+    return head
+
+
+def test_only_the_values_that_may_differ_do() -> None:
+    second = post(transcoding(timestamp=5), "Idempotency-Key: two", "User-Agent: a tester (1.0)")
+    read = learned().read(second)
+    assert read is not None
+    headers, body = read
+    assert headers[b"idempotency-key"] == b"two"
+    assert len(headers[b"authorization"]) == 64
+    assert second.endswith(b"\r\n\r\n" + body)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        FIRST[:-1],
+        FIRST + b"G",
+        FIRST.replace(b"1.0)", b"1.1)"),
+        FIRST.replace(b"/api/post_stats", b"/api/post_stat"),
+        FIRST.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        FIRST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
+        FIRST.replace(b"Idempotency-Key: one\r\n", b""),
+        FIRST.replace(b"Key: one", b"Key: o ne"),
+        FIRST.replace(b"Key: one", b"Key: o\r\nne: x"),
+        FIRST.replace(b"Key: one", b"Key:  one"),
+        FIRST.replace(b"Length: ", b"Length: +"),
+        FIRST.replace(b"Length: ", b"Length: 00000000000000000000"),
+        b"",
+        get(),
+    ],
+)
+def test_another_request_or_a_part_of_one_is_left_to_the_parser(other: bytes) -> None:
+    assert learned().read(FIRST) is not None
+    assert learned().read(other) is None
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        get(),
+        post({})[:40],
+        post({}, "Content-Length: 2"),
+        post(transcoding(), "User-Agent: " + "x" * 3000),
+    ],
+)
+def test_nothing_is_learned_where_it_is_not_worth_it(request_: bytes) -> None:
+    assert PostHead.learn(request_, DIFFERING) is None
+
+
+def test_a_refused_result_between_known_ones_is_refused_and_the_next_is_stored(server: RunningServer) -> None:
+    with Wire(server.port) as wire:
+        for number in range(4):
+            assert wire.ask(post(transcoding(timestamp=number))).status == 200
+        assert wire.ask(post(transcoding(), secret="wrong")).status == 403
+        assert wire.ask(post(transcoding(region="XXX"))).status == 400
+        half = post(transcoding(timestamp=4))
+        assert wire.ask(half[:300], half[300:]).status == 200
+        assert wire.ask(post(transcoding(timestamp=5))).went_short
+        assert wire.ask(get()).status == 200
+        wire.send(post(transcoding(timestamp=6)) + post(transcoding(timestamp=7)) + get())
+        assert [reply.status for reply in wire.replies(["POST", "POST", "GET"])] == [200, 200, 200]

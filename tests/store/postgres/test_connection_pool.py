@@ -1,0 +1,158 @@
+"""The pool: few connections, lent again, and none that anybody has to wait for in vain."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+
+from orchboard.store.connection.types import Connection
+from orchboard.store.postgres import connection_pool as pool_module
+from orchboard.store.postgres.connection_pool import Pool
+from tests.support.database import run
+
+BACKEND = "SELECT pg_backend_pid()"
+RUNNING = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)' AND state = 'active' AND pid <> pg_backend_pid()"
+
+
+async def ask(pool: Pool, statement: str) -> Any:
+    connection = await pool.take()
+    with pool.returning(connection):
+        return await connection.fetchval(statement)
+
+
+@asynccontextmanager
+async def pooled(
+    url: str, *, size: int = 2, may_stay: Callable[[Connection], bool] = lambda _: True
+) -> AsyncIterator[Pool]:
+    pool = Pool(lambda: asyncpg.connect(url), size=size, may_stay=may_stay)
+    try:
+        yield pool
+    finally:
+        await pool.close(1)
+
+
+async def within_s(limit_s: float, work: Awaitable[Any]) -> Any:
+    return await asyncio.wait_for(work, limit_s)
+
+
+def test_no_more_connections_than_places_and_the_one_used_last_comes_first(database_url: str) -> None:
+    async def test() -> None:
+        async with pooled(database_url) as pool:
+            slow = [ask(pool, "SELECT pg_backend_pid() FROM pg_sleep(0.05)") for _ in range(6)]
+            backends = await asyncio.gather(*slow)
+            assert len(set(backends)) == 2
+            one_by_one = {await ask(pool, BACKEND) for _ in range(5)}
+            assert len(one_by_one) == 1
+            assert one_by_one < set(backends)
+
+    run(test())
+
+
+def test_after_a_statement_that_is_refused_the_connection_is_lent_again(database_url: str) -> None:
+    async def test() -> None:
+        async with pooled(database_url, size=1) as pool:
+            backend = await ask(pool, BACKEND)
+            with pytest.raises(asyncpg.UndefinedTableError):
+                await ask(pool, "SELECT 1 FROM nowhere")
+            assert await ask(pool, BACKEND) == backend
+
+    run(test())
+
+
+def test_a_statement_that_is_broken_off_ends_in_postgres_too_and_gives_its_place_back(
+    database_url: str,
+) -> None:
+    async def test() -> None:
+        async with pooled(database_url) as pool:
+            backend = await ask(pool, BACKEND)
+            for _ in range(3):
+                with pytest.raises(TimeoutError):
+                    await within_s(0.1, ask(pool, "SELECT pg_sleep(60)"))
+            assert await within_s(5, ask(pool, BACKEND)) != backend
+            for _ in range(100):
+                if not await ask(pool, RUNNING):
+                    return
+                await asyncio.sleep(0.05)
+            raise AssertionError("it goes on")
+
+    run(test())
+
+
+def test_connections_that_were_lost_are_not_lent(database_url: str) -> None:
+    async def test() -> None:
+        async with pooled(database_url) as pool:
+            first, second = await asyncio.gather(*(ask(pool, BACKEND + ", pg_sleep(0.05)") for _ in range(2)))
+            other = await asyncpg.connect(database_url)
+            await other.execute(
+                f"SELECT pg_terminate_backend(pid) FROM unnest(ARRAY[{first}, {second}]) AS pid"
+            )
+            await other.close()
+            await asyncio.sleep(0.1)
+            assert await ask(pool, BACKEND) not in (first, second)
+
+    run(test())
+
+
+def test_what_may_not_stay_is_not_lent_again(database_url: str) -> None:
+    async def test() -> None:
+        async with pooled(database_url, size=1, may_stay=lambda _: False) as pool:
+            assert await ask(pool, BACKEND) != await ask(pool, BACKEND)
+
+    run(test())
+
+
+def test_what_was_idle_for_long_is_not_trusted(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with pooled(database_url) as pool:
+            backend = await ask(pool, BACKEND)
+            assert await ask(pool, BACKEND) == backend
+            monkeypatch.setattr(pool_module, "MAX_IDLE_S", 0.05)
+            await asyncio.sleep(0.1)
+            assert await ask(pool, BACKEND) != backend
+
+    run(test())
+
+
+def test_who_could_not_be_connected_holds_no_place() -> None:
+    async def test() -> None:
+        async def refuse() -> Connection:
+            raise ConnectionRefusedError
+
+        pool = Pool(refuse, size=1, may_stay=lambda _: True)
+        for _ in range(3):
+            with pytest.raises(ConnectionRefusedError):
+                await within_s(5, pool.take())
+        await pool.close(1)
+
+    run(test())
+
+
+def test_at_the_end_those_that_are_lent_are_waited_for_and_nothing_more_is_lent(database_url: str) -> None:
+    async def test() -> None:
+        pool = Pool(lambda: asyncpg.connect(database_url), size=1, may_stay=lambda _: True)
+        slow = asyncio.create_task(ask(pool, "SELECT 7 FROM pg_sleep(0.2)"))
+        waiting = asyncio.create_task(ask(pool, "SELECT 8"))
+        await asyncio.sleep(0.1)
+        await within_s(5, pool.close(3))
+        assert await slow == 7
+        with pytest.raises(asyncpg.InterfaceError):
+            await within_s(5, waiting)
+        with pytest.raises(asyncpg.InterfaceError):
+            await pool.take()
+
+    run(test())
+
+
+def test_the_end_does_not_wait_for_ever(database_url: str) -> None:
+    async def test() -> None:
+        pool = Pool(lambda: asyncpg.connect(database_url), size=1, may_stay=lambda _: True)
+        slow = asyncio.create_task(ask(pool, "SELECT pg_sleep(60)"))
+        await asyncio.sleep(0.1)
+        await within_s(3, pool.close(0.1))
+        with pytest.raises((asyncpg.InterfaceError, asyncpg.PostgresError, OSError)):
+            await within_s(5, slow)
+
+    run(test())

@@ -1,0 +1,57 @@
+"""Databases for tests: one migrated template a run, a clone of it for each test."""
+
+import asyncio
+import itertools
+import os
+from collections.abc import Awaitable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import asyncpg
+
+from orchboard.store.postgres.database import Database
+
+TEMPLATE = "orchboard_template"
+
+_names = (f"test_{os.getpid()}_{number}" for number in itertools.count())
+
+
+async def make_template(url: str) -> None:
+    await execute(url, f'CREATE DATABASE "{TEMPLATE}"')
+    database = Database(with_database(url, TEMPLATE), connections=1, timeout_s=20)
+    await database.open()
+    await database.close()
+
+
+async def execute(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def with_database(url: str, name: str) -> str:
+    """The same server's URL for another database."""
+    scheme, rest = url.split("://", 1)
+    login, _, tail = rest.partition("/")
+    _, mark, options = tail.partition("?")
+    return f"{scheme}://{login}/{name}{mark}{options}"
+
+
+def run(work: Awaitable[Any]) -> Any:
+    """Run a coroutine to its end on a loop and thread of its own: playwright keeps one running in ours."""
+
+    async def main() -> Any:
+        return await work
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(main())).result()
+
+
+def new_database(server_url: str, clause: str = "") -> Iterator[str]:
+    name = next(_names)
+    run(execute(server_url, f'CREATE DATABASE "{name}" {clause}'))
+    yield with_database(server_url, name)
+    run(execute(server_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))

@@ -1,0 +1,243 @@
+"""The leaderboard in plain Python: a list of results, and every answer made of it anew, as the contract words it.
+
+Only addresses have scores; medians are over all results.
+"""
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from statistics import mean, median
+from typing import Any, TypeAlias
+
+from msgspec import Struct
+
+from orchboard.stats import Stats
+
+ZEROS = dict(zip(Stats.__struct_fields__, Stats.__struct_defaults__, strict=True)) | {"errors": []}
+DAY_S = 86400.0
+
+Groups: TypeAlias = dict[tuple[str, str, str, str], list["Result"]]
+Scores: TypeAlias = dict[tuple[str, str, str, str], tuple[float, float, float]]
+
+
+class Result(Struct, frozen=True):
+    """One stored result. region -- of its row; row -- as raw_stats gives it; the rest is what scores are made of"""
+
+    received: float
+    job_type: str
+    region: str
+    orchestrator: str
+    row: dict[str, Any]
+    pipeline: str = ""
+    model: str = ""
+    success_rate: float = 0.0
+    round_trip_time: float = 0.0
+    seg_duration: float = 0.0
+    is_scored: bool = True
+
+
+NO_CHARACTER = re.compile("[\x00\ud800-\udfff]")
+ADDRESS = re.compile("0x[0-9a-f]{40}")
+MAX_DEPTH, MAX_DIGITS = 500, 4300
+
+
+def mended(value: Any) -> Any:
+    """A value with U+FFFD for what is no character, or can't be stored."""
+    if isinstance(value, str):
+        return NO_CHARACTER.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {mended(name): mended(member) for name, member in value.items()}
+    return [mended(item) for item in value] if isinstance(value, list) else value
+
+
+def is_held(value: Any, rule: Callable[[int, Any], bool], depth: int = 1) -> bool:
+    """Whether a value and all in it, given with the depth of what they are in, keep to a rule."""
+    if isinstance(value, dict | list):
+        items = value.values() if isinstance(value, dict) else value
+        return rule(depth, None) and all(is_held(item, rule, depth + 1) for item in items)
+    return rule(1, value)
+
+
+def is_written_out(_: int, value: Any) -> bool:
+    """Whether a number is not too long; an infinite one stands for one that is."""
+    return value not in (math.inf, -math.inf) and not (type(value) is int and abs(value) >= 10**MAX_DIGITS)
+
+
+def result_of_post(received: float, sent: dict[str, Any]) -> Result:
+    """What a valid post stores; an infinite number stands for one that is too large to be written out."""
+    own = {name: value for name, value in sent.items() if name not in ZEROS or name == "errors"}
+    deep = [name for name, value in own.items() if not is_held(value, lambda depth, _: depth < MAX_DEPTH)]
+    long = [name for name, value in own.items() if name not in deep and not is_held(value, is_written_out)]
+    if dropped := deep + [name for name in long if name in sent and name != "errors"]:
+        sent = sent | dict.fromkeys(dropped) | {"orchboard_dropped": dropped}
+    sent = mended(sent) | {"orchestrator": (sent.get("orchestrator") or "").strip()}
+    row = ZEROS | {name: value for name, value in sent.items() if value is not None or name not in ZEROS}
+    row |= {"orchestrator": row["orchestrator"].lower(), "region": row["region"].upper()}
+    job_type = "ai" if row["pipeline"] and row["model"] else "transcoding"
+    numbers = (row["success_rate"], row["round_trip_time"], row["seg_duration"])
+    scored = not str(row.get("test_outcome")).startswith("unscored")
+    place = (row["region"], row["orchestrator"], row, row["pipeline"], row["model"])
+    return Result(received, job_type, *place, *numbers, scored)
+
+
+class LeaderboardModel:
+    """Everything that was stored, and what is to be answered."""
+
+    def __init__(self, regions: list[dict[str, str]]) -> None:
+        self.results: list[Result] = []
+        self.regions = regions
+
+    def fetch(self, now: float, asked: dict[str, Any], *names: str) -> Iterator[Result]:
+        since, until = asked.get("since"), asked.get("until")
+        if since is None:
+            since = now - DAY_S if until is None or until > now + 3600 else -math.inf
+        for result in self.results:
+            if since <= result.received <= (math.inf if until is None else until) and all(
+                asked.get(name) in (None, getattr(result, name)) for name in names
+            ):
+                yield result
+
+    def groups(self, now: float, asked: dict[str, Any]) -> Groups:
+        """By orchestrator, region, pipeline and model: those that count."""
+        found: Groups = defaultdict(list)
+        for r in self.fetch(now, asked, "job_type", "region", "pipeline", "model"):
+            if r.is_scored and r.orchestrator:
+                found[r.orchestrator, r.region, r.pipeline, r.model].append(r)
+        return found
+
+    def scores(self, groups: Groups) -> Scores:
+        """Of each AI group: success_rate, round_trip_score, score."""
+        successes: dict[Any, list[float]] = defaultdict(list)
+        scores: Scores = {}
+        for key, results in groups.items():
+            successes[key[2:]] += [
+                r.round_trip_time for r in results if r.success_rate == 1 and r.round_trip_time != 0
+            ]
+        for key, results in groups.items():
+            rate, took = mean(r.success_rate for r in results), mean(r.round_trip_time for r in results)
+            typical = median(successes[key[2:]] or [0])
+            speed = math.exp(min(0.0, math.log(0.8) * took / typical)) if typical > 0 else 0.0
+            scores[key] = rate, speed, (0.65 * rate + 0.35 * speed) if rate else 0.0
+        return scores
+
+    def aggregated_stats(self, now: float, asked: dict[str, Any]) -> dict[str, Any]:
+        asked = {"job_type": "ai" if asked.get("pipeline") else "transcoding"} | asked
+        answer: dict[str, Any] = defaultdict(dict)
+        if asked["job_type"] == "transcoding":
+            cells: dict[Any, list[Result]] = defaultdict(list)
+            for (orchestrator, region, *_), results in self.groups(now, asked).items():
+                cells[orchestrator, region] += results
+            for (orchestrator, region), results in cells.items() if not asked.get("pipeline") else ():
+                rate, took = mean(r.success_rate for r in results), mean(r.round_trip_time for r in results)
+                faster = mean(r.seg_duration for r in results) / took if took > 0 else 0.0
+                speed = -math.expm1(-max(faster, 0.0))
+                named = {"round_trip_score": speed, "score": rate * speed}
+                named |= {"latency_score": speed, "total_score": rate * speed}
+                answer[orchestrator][region] = {"success_rate": rate} | named
+        else:
+            groups = self.groups(now, asked)
+            parts: dict[Any, list[tuple[float, float, float]]] = defaultdict(list)
+            for key, score in self.scores(groups).items():
+                parts[key[:2]] += [score] * len(groups[key])
+            for (orchestrator, region), scores in parts.items():
+                names = ("success_rate", "round_trip_score", "score")
+                answer[orchestrator][region] = dict(
+                    zip(names, map(mean, zip(*scores, strict=True)), strict=True)
+                )
+        asked_for = asked.get("orchestrator")
+        return {
+            each: cells
+            for each, cells in answer.items()
+            if asked_for in (None, each) and ADDRESS.fullmatch(each)
+        }
+
+    def raw_stats(self, now: float, asked: dict[str, Any]) -> dict[str, Any]:
+        asked = {"job_type": "ai" if asked.get("pipeline") else "transcoding"} | asked
+        answer: dict[str, Any] = defaultdict(list)
+        found = self.fetch(now, asked, "job_type", "region", "orchestrator", "pipeline", "model")
+        for result in sorted(found, key=lambda result: -result.received):
+            if asked.get("scored") in (None, "true" if result.is_scored else "false"):
+                answer[result.row["region"]].append(result.row)
+        return answer
+
+    def pipelines(self, now: float, asked: dict[str, Any]) -> dict[str, Any]:
+        seen = [
+            r
+            for r in self.fetch(now, asked, "region")
+            if r.pipeline and r.model and r.is_scored and r.orchestrator
+        ]
+        rows = [
+            {
+                "id": pipeline,
+                "models": sorted({r.model for r in seen if r.pipeline == pipeline}),
+                "regions": sorted({r.region for r in seen if r.pipeline == pipeline}),
+            }
+            for pipeline in sorted({r.pipeline for r in seen})
+        ]
+        return {"pipelines": rows}
+
+    def top_ai_score(self, now: float, asked: dict[str, Any]) -> dict[str, Any]:
+        groups = self.groups(now, {"job_type": "ai"})
+        scores, wanted = self.scores(groups), asked.get("orchestrator")
+        of_asked = [key for key in groups if wanted in (None, key[0]) and ADDRESS.fullmatch(key[0])]
+        if not of_asked:
+            return {}
+        best = min(
+            of_asked, key=lambda key: (-scores[key][0], mean(r.round_trip_time for r in groups[key]), key)
+        )
+        names = ("orchestrator", "region", "pipeline", "model", "value")
+        return dict(zip(names, (*best, scores[best][2]), strict=True))
+
+    def page(self, now: float, asked: dict[str, Any]) -> list[list[Any]]:
+        """The rows of the leaderboard's table, or of the regions of one orchestrator: names, and numbers as they are."""
+        lengths_s = {"1h": 3600.0, "24h": DAY_S, "7d": 7 * DAY_S, "30d": 30 * DAY_S, "all": math.inf}
+        names = {name: asked.get(name) for name in ("pipeline", "model")}
+        job_type = asked.get("job_type") or ("ai" if any(names.values()) else "transcoding")
+        question = {name: asked.get(name) for name in ("region", "since", "until")} | {"job_type": job_type}
+        if "window" in asked:
+            question |= {"since": now - lengths_s[asked["window"]], "until": None}
+        scores = self.aggregated_stats(now, question | (names if job_type == "ai" else {}))
+        if asked.get("orchestrator"):
+            return page_of_one(scores, asked["orchestrator"])
+        return leaderboard(scores, {r["id"]: r["name"] for r in self.regions}, one_region="region" in asked)
+
+    def listed_regions(self, now: float, asked: dict[str, Any]) -> dict[str, Any]:
+        return {"regions": sorted(self.regions, key=lambda r: (r["type"], r["id"] != "GLOBAL", r["name"]))}
+
+
+NUMBERS = ("score", "success_rate", "round_trip_score")
+
+
+def leaderboard(scores: dict[str, Any], names: dict[str, str], *, one_region: bool) -> list[list[Any]]:
+    """Rank, orchestrator, three means over regions; over all regions also their number, the best and the worst."""
+    means = {
+        each: [float(mean(cell[number] for cell in cells.values())) for number in NUMBERS]
+        for each, cells in scores.items()
+    }
+    rows = []
+    for each in sorted(means, key=lambda name: (-round(means[name][0], 9), name)):
+        row = [rank_of(means[each][0], [other[0] for other in means.values()]), each, *means[each]]
+        if not one_region:
+            by_score = [(round(float(cell["score"]), 9), region) for region, cell in scores[each].items()]
+            best = min(by_score, key=lambda pair: (-pair[0], pair[1]))
+            row += [len(by_score), (names[best[1]], best[0])]
+            row.append((names[min(by_score)[1]], min(by_score)[0]) if len(by_score) > 1 else "–")
+        rows.append(row)
+    return rows
+
+
+def page_of_one(scores: dict[str, Any], orchestrator: str) -> list[list[Any]]:
+    """Region, three numbers, and the rank among how many."""
+    rows = []
+    cells = scores.get(orchestrator, {})
+    for region in sorted(cells, key=lambda region: (-round(cells[region]["score"], 9), region)):
+        there = [each[region]["score"] for each in scores.values() if region in each]
+        rank = f"{rank_of(cells[region]['score'], there)} of {len(there)}"
+        rows.append([region, *(float(cells[region][number]) for number in NUMBERS), rank])
+    return rows
+
+
+def rank_of(score: float, among: list[float]) -> int:
+    """One more than there are better ones."""
+    return 1 + sum(round(other, 9) > round(score, 9) for other in among)

@@ -1,0 +1,66 @@
+"""Debian's pgbouncer in transaction mode, in front of a Postgres of the tests."""
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+_CONFIG = """
+[databases]
+* = host={host} port={port} user={user} password={password}
+[pgbouncer]
+listen_addr =
+listen_port = 6432
+unix_socket_dir = {directory}
+auth_type = any
+pool_mode = transaction
+default_pool_size = 4
+max_client_conn = 400
+logfile = {directory}/log
+"""
+
+
+class PgBouncer:
+    """One that runs, for every database of a server."""
+
+    def __init__(self, server_url: str, directory: Path) -> None:
+        program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+        url = urlsplit(server_url)
+        query = parse_qs(url.query)
+        self.directory = directory
+        directory.mkdir(exist_ok=True)
+        config = directory / "pgbouncer.ini"
+        config.write_text(
+            _CONFIG.format(
+                host=query["host"][0],
+                port=query["port"][0],
+                user=url.username,
+                password=url.password,
+                directory=directory,
+            )
+        )
+        # Not as root, which it refuses, but as whoever the cluster's private socket belongs to.
+        owner = os.stat(query["host"][0]) if os.getuid() == 0 else None
+        if owner:
+            os.chown(directory, owner.st_uid, owner.st_gid)
+        self._process = subprocess.Popen(
+            [program, "-q", config],
+            user=owner.st_uid if owner else None,
+            group=owner.st_gid if owner else None,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 10
+        while not (directory / ".s.PGSQL.6432").exists():
+            assert self._process.poll() is None and time.monotonic() < deadline, "pgbouncer did not start"
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+
+
+def pgbouncer_url(url: str, directory: Path) -> str:
+    """The URL of the same database through the pooler in a directory."""
+    return f"postgresql://anyone@{urlsplit(url).path}?host={directory}&port=6432"

@@ -1,0 +1,36 @@
+"""Runs the real program, on the test's own database and server."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+SRC = str(Path(__file__).parents[2] / "src")
+
+
+class CompletedRun(Struct, frozen=True):
+    """How a run of the program ended, and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Orchboard = Callable[..., CompletedRun]
+
+
+def environment(data: Path, **variables: str) -> dict[str, str]:
+    """An environment with nothing of whoever runs the tests in it."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": SRC,
+        "HOME": str(data),
+        "ORCHBOARD_DATA": str(data / "data"),
+        **variables,
+    }

@@ -1,0 +1,85 @@
+"""The recorded exchanges, replayed against a server by the replayer they came with."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from orchboard.store.embedded.binaries import find_binaries
+from tests.support.server import SECRET
+
+_HERE = Path(__file__).parents[1] / "conformance"
+_EXCHANGES = [json.loads(line) for line in (_HERE / "exchanges.jsonl").read_bytes().splitlines()]
+
+# What the environment of a server adds, by profile.
+PROFILES = {
+    "default": {},
+    "nosecret": {"SECRET": ""},
+    "window1": {"START_TIME_WINDOW": "1"},
+    "dbtimeout": {"DB_TIMEOUT": "1"},
+    "dbdown": {"POSTGRES": "postgresql://nobody@127.0.0.1:1/none"},
+}
+
+
+def environment_of(profile: str, database_url: str) -> dict[str, str]:
+    """The environment that the server of a profile runs with."""
+    return {
+        "POSTGRES": database_url,
+        "SECRET": SECRET,
+        "ORCHESTRATOR_NAMES": "any",
+        **PROFILES[profile],
+    }
+
+
+def replay(
+    profile: str,
+    url: str,
+    database_url: str,
+    *,
+    replayer: Sequence[str | Path] = (_HERE / "replay.py",),
+    except_for: Collection[str] = (),
+) -> None:
+    """Replay the exchanges of a profile; fail when an answer is wrong or an exchange is left out.
+
+    url -- of a server with `environment_of(profile, database_url)`, on a migrated database
+    replayer -- a program that takes replay.py's arguments, and its first arguments
+    except_for -- names of exchanges that must be answered otherwise
+    """
+    replayed = subprocess.run(
+        [sys.executable, *replayer, "--base", url, "--dsn", database_url, "--profile", profile],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PATH": f"{find_binaries(None).directory}:{os.environ['PATH']}"},
+        timeout=180,
+        check=False,
+    )
+    assert not replayed.stderr
+    *complaints, summary = replayed.stdout.splitlines()
+    counts = json.loads(summary)
+    wrong = {found[1] for line in complaints if (found := re.match(r"WRONG (.*?):", line))}
+    expected = {line["name"] for line in _EXCHANGES if line["profile"] == profile} & set(except_for)
+    assert wrong == expected, replayed.stdout
+    assert counts["left out"] == 0
+    assert sum(counts.values()) == sum(line["profile"] == profile for line in _EXCHANGES)
+
+
+def replay_every_profile(
+    start: Callable[[dict[str, str]], AbstractContextManager[str]],
+    new_database: Callable[[], str],
+    *,
+    except_for: Collection[str] = (),
+) -> None:
+    """Start a server for each profile, and replay its exchanges.
+
+    start -- starts a server with an environment, gives its URL, and stops it
+    new_database -- the URL of a fresh database, with a schema if the server does not make it
+    except_for -- as `replay`
+    """
+    for profile in PROFILES:
+        database_url = new_database()
+        with start(environment_of(profile, database_url)) as url:
+            replay(profile, url, database_url, except_for=except_for)

@@ -1,0 +1,105 @@
+"""A database with results of every sort, a reader of it, and the plain query to compare with."""
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+from orchboard.store.change_tracking.version_counters import Changes
+from orchboard.store.connection.types import Connection
+from orchboard.store.directories.regions import RegionDirectory
+from orchboard.store.postgres.clock import DatabaseClock
+from orchboard.store.postgres.database import Database
+from orchboard.store.rollups.builder import Sealer
+from orchboard.store.rollups.reader import MeansReader
+from tests.support.database import run
+from tests.support.oracle_queries import assert_matches_oracle
+
+# Results of every sort that anybody may have written, over 75 days until now.
+INSERT_RANDOM_RESULTS = """
+INSERT INTO events (event_time, orchestrator, region_id, payload)
+SELECT
+    now() - interval '75 days' * power(random(), 2),
+    (ARRAY['0xaa', '0xBb', '0xbb', '0xcc', ''])[1 + floor(random() * 4.05)::integer],
+    r.id,
+    CASE
+        WHEN n % 97 = 0 THEN '[1, 2]'
+        WHEN n % 89 = 0 THEN '{"success_rate": "x", "round_trip_time": {}}'
+        ELSE jsonb_strip_nulls(jsonb_build_object(
+            'success_rate', CASE WHEN random() < 0.8 THEN 1 ELSE round(random()::numeric, 2) END,
+            'round_trip_time', CASE WHEN n % 83 = 0 THEN -1 WHEN n % 79 = 0 THEN 0 ELSE exp(4 * random()) END,
+            'seg_duration', CASE WHEN random() < 0.5 THEN 2 END,
+            'pipeline', CASE WHEN j.name = 'ai' OR n % 7 = 0 THEN 'p' || n % 2 END,
+            'model', CASE WHEN j.name = 'ai' THEN 'm' || n % 3 END,
+            'test_outcome', CASE WHEN n % 11 = 0 THEN 'unscored_timeout' END
+        ))
+    END
+FROM generate_series(1, $1::integer) n
+JOIN LATERAL (SELECT id, job_type_id FROM regions WHERE name IN ('FRA', 'MDW') ORDER BY random(), n LIMIT 1) r ON true
+JOIN job_types j ON j.id = r.job_type_id
+"""
+
+
+class RollupDatabase:
+    """A database with results, and a reader of it."""
+
+    def __init__(self, database: Database, connection: Connection) -> None:
+        self.database = database
+        self.connection = connection
+        self.changes = Changes.alone()
+        self.reader = MeansReader(
+            database, RegionDirectory(database, cache_s=60), self.changes, DatabaseClock()
+        )
+
+    async def seal(self) -> int:
+        return await Sealer(self.connection).run()
+
+    async def compare(self, windows: int = 12, seed: int = 1) -> None:
+        """Random windows, from some minutes to everything, against the plain query."""
+        chance, now = random.Random(seed), await self.connection.fetchval("SELECT now()")
+        groups = await assert_matches_oracle(self.connection, self.reader, now - timedelta(days=99), now)
+        assert groups > 20
+        for _ in range(windows):
+            days = 10 ** chance.uniform(-2, 1.9)
+            until = now - timedelta(days=chance.uniform(0, 76 - days))
+            since = until - timedelta(days=days)
+            if chance.random() < 0.3:
+                since = since.replace(hour=0, minute=0, second=0, microsecond=0)
+            await assert_matches_oracle(self.connection, self.reader, since, until)
+
+    async def compare_last(self, length: timedelta) -> None:
+        """The newest results, against the plain query."""
+        now = await self.connection.fetchval("SELECT clock_timestamp()")
+        await assert_matches_oracle(self.connection, self.reader, now - length, now)
+
+    async def insert(self, event_time: datetime) -> None:
+        """One result of `0xdd`, behind the server's back."""
+        await self.connection.execute(
+            "INSERT INTO events (event_time, orchestrator, region_id, payload) "
+            "SELECT $1, '0xdd', id, jsonb_build_object('success_rate', 1, 'round_trip_time', 3, 'model', 'm', "
+            "'pipeline', 'p') FROM regions WHERE name = 'FRA'",
+            event_time,
+        )
+
+
+@asynccontextmanager
+async def open_rollup_database(url: str, *, results: int) -> AsyncIterator[RollupDatabase]:
+    database = Database(url, connections=4, timeout_s=30)
+    connection = await database.connect()
+    try:
+        await connection.execute("SELECT setseed(0.5)")
+        await connection.execute(INSERT_RANDOM_RESULTS, results)
+        yield RollupDatabase(database, connection)
+    finally:
+        connection.terminate()
+        await database.close()
+
+
+def with_rollup_database(
+    url: str, test: Callable[[RollupDatabase], Awaitable[None]], *, results: int = 1500
+) -> None:
+    async def run_test() -> None:
+        async with open_rollup_database(url, results=results) as board:
+            await test(board)
+
+    run(run_test())

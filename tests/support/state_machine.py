@@ -1,0 +1,441 @@
+"""A state machine that uses a server as testers, readers and strangers do, and holds every answer against the model."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import asyncpg
+from hypothesis import note
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec.structs import replace
+
+from orchboard.config import read_settings
+from orchboard.store.rollups.builder import Sealer
+from orchboard.web.rendering import format_percent, format_score
+from tests.support.database import run
+from tests.support.foreign_rows import ForeignRow, foreign_rows
+from tests.support.html_document import Document
+from tests.support.leaderboard_model import ZEROS, LeaderboardModel, Result, result_of_post
+from tests.support.open_transaction import OpenTransaction
+from tests.support.server import SECRET, Answer, Client, RunningServer
+
+SEEN_WITHIN_S = 10.0
+"""What is written behind the server's back is seen within a second; the rest is for a busy machine."""
+
+ORCHESTRATORS = ("0x" + "aa" * 20, "0x" + "bb" * 20, "odd")
+"""The last is no address: its results are stored and in medians, and it has no score."""
+NAMES = [("p", "m/1"), ("p", "m/1"), ("p", "m 2"), ("q ü&=", "m/1")]
+numbers = st.sampled_from([None, 0, 0.25, 0.5, 1, 1.0, 1, 2, 3.75, -1])
+results = st.fixed_dictionaries(
+    {
+        "region": st.sampled_from(["FRA", "fra", "MDW", "LAX", "GLOBAL", "NEW"]),
+        "orchestrator": st.sampled_from([f" 0x{'aA' * 20}\n", *ORCHESTRATORS]),
+        "success_rate": numbers,
+        "round_trip_time": numbers,
+    },
+    optional={
+        "seg_duration": numbers,
+        "timestamp": st.sampled_from([0, -5, 2**63 - 1]),
+        "errors": st.sampled_from([None, [], [{"error_code": "E", "count": -2, "message": "\u2028é\\"}]]),
+        "model_is_warm": st.booleans(),
+        "response_payload": st.text(st.characters(codec="utf-8"), max_size=9) | st.just("a\0"),
+        "test_outcome": st.sampled_from(["scored", "unscored", "unscored_x", 7, None]),
+        "mine": st.sampled_from([{"a": [1, None, {"": 2.5}]}, 2**70, "x", [[]], {"\0": ["\0"]}, 10**400]),
+    },
+)
+named = st.sampled_from([*NAMES, *NAMES, (None, None), ("", ""), ("p", None), (None, "m/1")])
+sent = st.builds(lambda result, names: result | dict(zip(("pipeline", "model"), names, strict=True)), results,
+                 st.sampled_from([(None, None)]) | named)  # fmt: skip
+
+# What a post is refused for: the member that is replaced, by what JSON text.
+REFUSED = [
+    ("region", '"NOWHERE"'), ("region", '""'), ("region", "7"), ("orchestrator", '" "'), ("orchestrator", "[]"),
+    ("success_rate", '"1"'), ("success_rate", "NaN"), ("round_trip_time", "1e400"), ("timestamp", "1.5"),
+    ("timestamp", "9223372036854775808"), ("errors", "{}"), ("model", '"\\u0000"'), ("orchestrator", '"\\u0000"'),
+    ("mine", "Infinity"), ("mine", "{"), ("pipeline", json.dumps("p" * 257)),
+]  # fmt: skip
+
+PAGES: list[dict[str, Any]] = [{}, {"job_type": "ai"}, {"pipeline": "p"}, {"model": "m/1"}, {"window": "all"}]
+
+QUESTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("aggregated_stats", {}), ("aggregated_stats", {"job_type": "ai"}), ("pipelines", {}), ("top_ai_score", {}),
+    ("aggregated_stats", {"since": 1}), ("aggregated_stats", {"job_type": "ai", "since": 1}), ("pipelines", {"since": 1}),
+    ("listed_regions", {}), *(("raw_stats", {"orchestrator": orchestrator, "job_type": job_type, "since": 1})
+                              for orchestrator in ORCHESTRATORS for job_type in ("transcoding", "ai")),
+]  # fmt: skip
+
+INSERT = """
+INSERT INTO events (event_time, orchestrator, region_id, payload)
+SELECT $1, $2, r.id, $3::text::jsonb FROM regions r JOIN job_types j ON j.id = r.job_type_id
+WHERE r.name = $4 AND j.name = $5
+"""
+DELETE = "DELETE FROM events WHERE lower(orchestrator) = $1 AND event_time < $2"
+UPDATE = "UPDATE events SET payload = payload || $1::text::jsonb WHERE payload ? 'mine'"
+RENAME = "UPDATE regions SET name = $2 WHERE name = $1"
+ADD = "INSERT INTO regions (name, display_name, job_type_id) SELECT $1, $1, id FROM job_types WHERE name = $2"
+
+
+class LeaderboardMachine(RuleBasedStateMachine):
+    """One life of a leaderboard. `database` gives each the URL of an empty one."""
+
+    database: Callable[[], AbstractContextManager[str]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._context = self.database()
+        self.url = self._context.__enter__()
+        self.ahead_s = 0.0
+        self.marks = [time.time()]
+        self.keys: dict[str, dict[str, Any]] = {}
+        self.unseen_until = 0.0
+        self.steps = 0
+        self.pending: tuple[OpenTransaction, Result] | None = None
+        self.renamed = "MIA"
+        self.start()
+        self.model = LeaderboardModel(self.client.get("/api/regions").json()["regions"])
+        self.postable = {region["id"] for region in self.model.regions}
+
+    def teardown(self) -> None:
+        try:
+            if self.pending:
+                self.the_open_transaction_commits()
+            for name, asked in QUESTIONS:
+                self.ask(name, **asked)
+            for asked in PAGES:
+                self.ask_page(asked)
+        finally:
+            self.server.stop()
+            self._context.__exit__(None, None, None)
+
+    def start(self) -> None:
+        settings = replace(read_settings({}), postgres=self.url, secret=SECRET)
+        self.server = RunningServer(settings, now=lambda: datetime.fromtimestamp(self.now, UTC))
+        self.client = Client(self.server.url)
+
+    @property
+    def now(self) -> float:
+        return time.time() + self.ahead_s
+
+    # What testers do.
+
+    def store(self, result: dict[str, Any], key: str | None = None) -> None:
+        began = time.time()
+        answer = self.client.post_stats(result, key=key)
+        stored = result_of_post(began, result)
+        if stored.region not in self.postable:
+            assert (answer.status, answer.json()) == (400, {"error": "invalid region"})
+            return
+        if key in self.keys:
+            assert answer.status == (200 if self.keys[key] == result else 422)
+        else:
+            assert (answer.status, answer.data) == (200, b"ok")
+            self.model.results.append(stored)
+            self.keys |= {key: result} if key else {}
+        self.register(stored.region, stored.job_type)
+        self.marks.append(time.time())
+
+    def register(self, region: str, job_type: str) -> None:
+        known = [each for each in self.model.regions if each["id"] == region]
+        if job_type not in {each["type"] for each in known}:
+            name = known[0]["name"] if known else region
+            self.model.regions.append({"id": region, "name": name, "type": job_type})
+
+    @rule(results=st.lists(sent, min_size=1, max_size=4))
+    def post(self, results: list[dict[str, Any]]) -> None:
+        for result in results:
+            self.store(result)
+
+    @rule(result=sent, key=st.sampled_from(["k", "key 2"]))
+    def post_with_a_key(self, result: dict[str, Any], key: str) -> None:
+        self.store(result, key)
+
+    @precondition(lambda self: self.keys)
+    @rule(data=st.data())
+    def post_again(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.keys)))
+        self.store(self.keys[key], key)
+
+    @rule(result=sent, wrong=st.sampled_from(REFUSED), key=st.sampled_from([None, "k", "new"]))
+    def post_what_is_refused(self, result: dict[str, Any], wrong: tuple[str, str], key: str | None) -> None:
+        members = {"region": "FRA"} | {name: value for name, value in result.items() if name != "region"}
+        text = json.dumps({name: value for name, value in members.items() if name != wrong[0]})
+        answer = self.client.post(f'{text[:-1]}, "{wrong[0]}": {wrong[1]}}}'.encode(), key=key)
+        assert (answer.status, answer.json().keys()) == (400, {"error"})
+
+    @rule(result=sent, number=st.sampled_from(["1e999999", "-1e4300", "[[1e400000000000]]"]))
+    def post_what_can_not_be_held(self, result: dict[str, Any], number: str) -> None:
+        result = {"region": "FRA"} | {
+            name: each for name, each in result.items() if name not in ("region", "mine")
+        }
+        began = time.time()
+        assert self.client.post(f'{json.dumps(result)[:-1]}, "mine": {number}}}'.encode()).data == b"ok"
+        stored = result_of_post(began, result | {"mine": math.inf})
+        self.model.results.append(stored)
+        self.register(stored.region, stored.job_type)
+        self.marks.append(time.time())
+
+    @rule(result=sent)
+    def post_unsigned(self, result: dict[str, Any]) -> None:
+        assert self.client.post_stats(result, secret="another").status == 403
+
+    # What others do to the database, and the server to itself.
+
+    def behind_the_server(self, *statements: tuple[Any, ...]) -> None:
+        async def write() -> None:
+            connection = await asyncpg.connect(self.url)
+            async with connection.transaction():
+                for statement in statements:
+                    await connection.execute(*statement)
+            await connection.close()
+
+        run(write())
+        self.unseen_until = time.monotonic() + SEEN_WITHIN_S
+        self.marks.append(time.time())
+
+    @rule(rows=st.lists(foreign_rows, min_size=1, max_size=5))
+    def another_program_stores_anything(self, rows: list[ForeignRow]) -> None:
+        began = datetime.now(UTC)
+        received = [
+            began - timedelta(hours=row.hours_ago, microseconds=number) for number, row in enumerate(rows)
+        ]
+        inserts = [
+            (INSERT, when, row.orchestrator, row.payload, "FRA", row.job_type)
+            for when, row in zip(received, rows, strict=True)
+        ]
+        self.behind_the_server(*inserts)
+        self.model.results += [row.result(when.timestamp()) for when, row in zip(received, rows, strict=True)]
+
+    @rule(region=st.sampled_from(["NEW", "lower"]), job_type=st.sampled_from(["ai", "transcoding"]))
+    def somebody_adds_a_region(self, region: str, job_type: str) -> None:
+        if (region, job_type) not in {(each["id"], each["type"]) for each in self.model.regions}:
+            self.behind_the_server((ADD, region, job_type))
+            self.register(region, job_type)
+
+    @rule(
+        orchestrator=st.sampled_from(["", *ORCHESTRATORS]),
+        older_than_h=st.sampled_from([-1, 0.2, 4, 25, 100]),
+    )
+    def somebody_deletes_results(self, orchestrator: str, older_than_h: float) -> None:
+        before = time.time() - older_than_h * 3600
+        self.behind_the_server((DELETE, orchestrator, datetime.fromtimestamp(before, UTC)))
+        self.model.results = [
+            each
+            for each in self.model.results
+            if each.orchestrator != orchestrator or each.received >= before
+        ]
+
+    @rule()
+    def somebody_truncates_the_table(self) -> None:
+        if self.pending is None:  # it would wait for that
+            self.behind_the_server(("TRUNCATE events",))
+            self.model.results = []
+
+    @rule(numbers=st.sampled_from([{"success_rate": 0.5}, {"success_rate": 1, "round_trip_time": 2.5}]))
+    def somebody_updates_payloads(self, numbers: dict[str, float]) -> None:
+        self.behind_the_server((UPDATE, json.dumps(numbers)))
+        self.model.results = [
+            replace(each, **numbers, row=each.row | numbers) if "mine" in each.row else each
+            for each in self.model.results
+        ]
+
+    @rule(hours_ago=st.sampled_from([0, 1, 30]))
+    def somebody_renames_a_region(self, hours_ago: float) -> None:
+        """With a result in it; no post is from there."""
+        old, self.renamed = self.renamed, "XMI" if self.renamed == "MIA" else "MIA"
+        when = datetime.now(UTC) - timedelta(hours=hours_ago)
+        payload = {"region": old, "orchestrator": "0xaa", "success_rate": 1}
+        self.behind_the_server(
+            (INSERT, when, "0xaa", json.dumps(payload), old, "transcoding"), (RENAME, old, self.renamed)
+        )
+        self.model.results.append(
+            Result(when.timestamp(), "transcoding", old, "0xaa", ZEROS | payload, success_rate=1)
+        )
+        self.model.results = [
+            replace(each, region=self.renamed) if each.region == old else each for each in self.model.results
+        ]
+        for region in self.model.regions:
+            if region["id"] == old:
+                region["id"] = self.renamed
+
+    @precondition(lambda self: self.pending is None)
+    @rule(late_s=st.sampled_from([0.0, 0.5, 5.0, 7200.0]))
+    def a_transaction_is_left_open(self, late_s: float) -> None:
+        when = datetime.now(UTC) - timedelta(seconds=late_s)
+        payload = {"success_rate": 1, "round_trip_time": 3.75, "pipeline": "p", "model": "m/1"}
+        payload |= {"region": "FRA", "orchestrator": "0xcc"}
+        arguments = (when, "0xcc", json.dumps(payload), "FRA", "ai")
+        result = Result(when.timestamp(), "ai", "FRA", "0xcc", ZEROS | payload, "p", "m/1", 1.0, 3.75)
+        self.pending = OpenTransaction(self.url, INSERT, *arguments), result
+
+    @precondition(lambda self: self.pending is not None)
+    @rule()
+    def the_open_transaction_commits(self) -> None:
+        assert self.pending is not None
+        transaction, result = self.pending
+        transaction.commit()
+        self.pending = None
+        self.model.results.append(result)
+        self.unseen_until = time.monotonic() + SEEN_WITHIN_S
+        self.marks.append(time.time())
+
+    @rule()
+    def spans_are_summed_up(self) -> None:
+        async def seal() -> None:
+            connection = await asyncpg.connect(self.url)
+            await Sealer(connection, grace=timedelta(0)).run()
+            await connection.close()
+
+        run(seal())
+
+    @rule(later_h=st.sampled_from([0, 7]))
+    def the_server_is_started_again(self, later_h: float) -> None:
+        self.server.stop()
+        self.ahead_s += later_h * 3600
+        self.start()
+        self.unseen_until = 0.0
+        self.postable = {region["id"] for region in self.model.regions}
+
+    # What readers see.
+
+    def ask(self, name: str, **asked: object) -> None:
+        """An answer is the model's at once; after something was written behind the server, soon."""
+        given = {each: value for each, value in asked.items() if value is not None}
+        expect = getattr(self.model, name)
+        path = f"/api/{name.removeprefix('listed_')}?{urlencode(given)}"
+        self.expect(path, lambda answer: json_differences(answer.json(), expect(self.now, given), path))
+
+    def ask_page(self, asked: Mapping[str, Any]) -> None:
+        """As `ask`, of the page."""
+        given = {name: value for name, value in asked.items() if value is not None}
+        path = f"/?{urlencode(given)}"
+        self.expect(
+            path,
+            lambda answer: differing_rows(Document(answer).cells, self.model.page(self.now, given), path),
+        )
+
+    def expect(self, path: str, differences_of: Callable[[Answer], Iterator[str]]) -> None:
+        while True:
+            began, answer = time.monotonic(), self.client.get(path)
+            assert answer.status == 200, (path, answer.data)
+            if differences := list(differences_of(answer)):
+                note(f"{path}: {differences}")
+                assert began < self.unseen_until, differences
+                time.sleep(0.05)
+            else:
+                return
+
+    @invariant()
+    def answers_are_the_models(self) -> None:
+        """A third of the questions after each step; all of them at the end."""
+        self.steps += 1
+        for name, asked in QUESTIONS[self.steps % 3 :: 3]:
+            self.ask(name, **asked)
+        self.ask_page(PAGES[self.steps % len(PAGES)])
+
+    @rule(
+        name=st.sampled_from(["aggregated_stats", "aggregated_stats", "raw_stats", "pipelines", "top_ai_score"]),
+        asked=st.fixed_dictionaries(
+            {"orchestrator": st.sampled_from([*ORCHESTRATORS, None]), "region": st.sampled_from(["FRA", "MDW", None])},
+            optional={"job_type": st.sampled_from(["ai", "transcoding"])},
+        ),
+        names=st.sampled_from([*NAMES, (None, None)]),
+        scored=st.sampled_from([None, "true", "false"]),
+        window=st.tuples(*[st.sampled_from([None, 0, 1, 2, 3, -1, "1", "2d", "never"])] * 2),
+    )  # fmt: skip
+    def ask_about(
+        self,
+        name: str,
+        asked: Mapping[str, Any],
+        names: tuple[Any, Any],
+        scored: str | None,
+        window: tuple[Any, Any],
+    ) -> None:
+        """Any question; a number in a window is a moment between two steps."""
+        ends = {"1": 1.0, "2d": time.time() - 2 * 86400, "never": 4102444800.0, None: None}
+        since, until = (
+            ends[end] if end in ends else self.marks[end % len(self.marks)]
+            for end in window
+        )  # fmt: skip
+        pipeline, model = names
+        if name == "top_ai_score":
+            self.ask(name, orchestrator=asked["orchestrator"])
+        elif name == "pipelines":
+            self.ask(name, region=asked["region"], since=since, until=until)
+        else:
+            if name == "raw_stats":
+                asked = dict(asked) | {
+                    "orchestrator": asked["orchestrator"] or ORCHESTRATORS[0],
+                    "scored": scored,
+                }
+            self.ask(name, **asked, pipeline=pipeline, model=model, since=since, until=until)
+
+    @rule(
+        asked=st.fixed_dictionaries(
+            {},
+            optional={
+                "job_type": st.sampled_from(["ai", "ai", "transcoding"]),
+                "orchestrator": st.sampled_from(ORCHESTRATORS),
+                "region": st.sampled_from(["FRA", "MDW"]),
+                "pipeline": st.sampled_from([pipeline for pipeline, _ in NAMES]),
+                "model": st.sampled_from([model for _, model in NAMES]),
+            },
+        ),
+        window=st.sampled_from(["1h", "24h", "7d", "30d", "all", None])
+        | st.tuples(*[st.sampled_from([None, 0, 1, 2, 3, -1])] * 2),
+    )
+    def look_at_a_page(
+        self, asked: Mapping[str, Any], window: str | tuple[int | None, int | None] | None
+    ) -> None:
+        """Any choice; two numbers are moments between steps, as since and until."""
+        if isinstance(window, tuple):
+            ends = [None if end is None else self.marks[end % len(self.marks)] for end in window]
+            self.ask_page({**asked, "since": ends[0], "until": ends[1]})
+        else:
+            self.ask_page({**asked, "window": window})
+
+
+def differing_rows(found: list[list[str]], expected: list[list[Any]], path: str) -> Iterator[str]:
+    """Where the rows of a page differ from names and numbers."""
+    if len(found) != len(expected) or any(map(lambda one, other: len(one) != len(other), found, expected)):
+        yield f"{path}: {found}, not {expected}"
+        return
+    for texts, values in zip(found, expected, strict=True):
+        for text, value in zip(texts, values, strict=True):
+            if not is_shown(text, value):
+                yield f"{path}: {text!r} in {texts}, not {value!r} of {values}"
+
+
+def is_shown(text: str, value: Any) -> bool:
+    """Whether a cell shows a value: a number within what two ways of adding up may differ by."""
+    if isinstance(value, tuple):
+        name, number = value
+        return text.startswith(f"{name} ") and is_shown(text.removeprefix(f"{name} "), number)
+    if isinstance(value, float):
+        format_ = format_percent if text.endswith("%") else format_score
+        return text in {format_(value * (1 + off) + off) for off in (-1e-9, 0, 1e-9)}
+    return text == str(value) or text.endswith(f" {value}")
+
+
+def json_differences(found: Any, expected: Any, path: str) -> Iterator[str]:
+    """Where two answers differ; numbers may by 1e-9."""
+    if isinstance(found, dict) and isinstance(expected, dict) and found.keys() == expected.keys():
+        for name in found:
+            yield from json_differences(found[name], expected[name], f"{path} {name}")
+    elif isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
+        for place, (one, other) in enumerate(zip(found, expected, strict=True)):
+            yield from json_differences(one, other, f"{path} {place}")
+    elif _is_number(found) and _is_number(expected) and float in (type(found), type(expected)):
+        if not math.isclose(found, expected, rel_tol=1e-9, abs_tol=1e-12):
+            yield f"{path}: {found!r}, not {expected!r}"
+    elif found != expected or isinstance(found, bool) is not isinstance(expected, bool):
+        yield f"{path}: {found!r}, not {expected!r}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
