@@ -235,7 +235,7 @@ _WALKS: tuple[tuple[str, Callable[[WalkedServer], Walk], int | None], ...] = (
 
 
 def measure_walks(directory: Path, *, files: bool) -> Outcome:
-    """Every walk, on the short way and with SHORT_WAY=off.
+    """Every walk, on the fast path and with FAST_PATH=off.
 
     directory -- for the database; files -- note the files of each walk too
     """
@@ -248,14 +248,14 @@ def measure_walks(directory: Path, *, files: bool) -> Outcome:
         for is_short in (True, False):
             with _walked(url, is_short=is_short) as server:
                 for name, take, ceiling in _WALKS:
-                    shown = name if is_short else f"{name}, SHORT_WAY=off"
+                    shown = name if is_short else f"{name}, FAST_PATH=off"
                     _add(outcome, shown, take(server), ceiling if is_short else None, files=files)
     return outcome
 
 
 @contextmanager
 def _walked(url: str, *, is_short: bool) -> Iterator[WalkedServer]:
-    settings = replace(read_settings({}), postgres=url, secret=SECRET, short_way=is_short, log_level="warn")
+    settings = replace(read_settings({}), postgres=url, secret=SECRET, fast_path=is_short, log_level="warn")
     configure_logs(settings.log_level)
     with WalkedServer(settings) as server:
         yield server

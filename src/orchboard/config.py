@@ -49,7 +49,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     db_connections: int
     answer_cache_bytes: int
     spool_max_bytes: int
-    short_way: bool
+    fast_path: bool
     orchboard_url: str
     orchboard_tester: str
     orchboard_command: str
@@ -63,6 +63,7 @@ class Setting(Struct, frozen=True):
     default -- as it would be written in the environment
     unit -- for people; empty for text
     parse -- raises ValueError saying what is wanted
+    old_name -- an earlier name of the variable, which still works; `name` takes precedence
     """
 
     name: str
@@ -71,6 +72,7 @@ class Setting(Struct, frozen=True):
     unit: str
     parse: Callable[[str], Any]
     help: str
+    old_name: str = ""
 
 
 def _text(value: str) -> str:
@@ -234,8 +236,8 @@ SETTINGS: tuple[Setting, ...] = (
             "Memory of each worker for cached answers."),
     Setting("SPOOL_MAX_MB", "spool_max_bytes", "256", "MiB", _mebibytes_or_none,
             "Maximum size of the spool in ORCHBOARD_DATA, for results that are acknowledged while the database is away, also with POSTGRES. Beyond it posts are answered 503. 0: no spool; such results are refused."),
-    Setting("SHORT_WAY", "short_way", "on", "", _on_or_off,
-            "Fast path for reads and posts that bypasses the ASGI stack; leave on unless debugging."),
+    Setting("FAST_PATH", "fast_path", "on", "", _on_or_off,
+            "Answers reads and posts without the ASGI stack where possible; leave on unless debugging.", "SHORT_WAY"),
     Setting("ORCHBOARD_URL", "orchboard_url", "http://127.0.0.1:8080", "URL", _text,
             "The server that `post`, `get`, `diff` and `simulate live` connect to, unless an argument names another."),
     Setting("ORCHBOARD_TESTER", "orchboard_tester", "", "name", _text,
@@ -246,13 +248,13 @@ SETTINGS: tuple[Setting, ...] = (
 
 
 # Defaults of an instance of a serverless function, where they differ: results are answered within a tester's 8 s, bodies
-# fit into Vercel's 4.5 MB, requests come through a proxy on the same host, instances share a pooler's connections, and the short way needs our own HTTP server.
+# fit into Vercel's 4.5 MB, requests come through a proxy on the same host, instances share a pooler's connections, and the fast path needs our own HTTP server.
 SERVERLESS_DEFAULTS = {
     "DB_TIMEOUT": "6",
     "MAX_BODY_MB": "4",
     "TRUSTED_PROXIES": "127.0.0.1",
     "DB_CONNECTIONS": "3",
-    "SHORT_WAY": "off",
+    "FAST_PATH": "off",
 }
 
 
@@ -266,8 +268,9 @@ def read_settings(environ: Mapping[str, str], *, defaults: Mapping[str, str] | N
     fields: dict[str, Any] = {}
     for setting in SETTINGS:
         default = (defaults or {}).get(setting.name, setting.default)
+        written = environ.get(setting.name, "").strip() or environ.get(setting.old_name, "").strip()
         try:
-            fields[setting.field] = setting.parse(environ.get(setting.name, "").strip() or default)
+            fields[setting.field] = setting.parse(written or default)
         except ValueError as error:
             raise SetupError(f"{setting.name} can't be read: it must be {error}") from None
     settings = Settings(**fields)

@@ -116,7 +116,11 @@ def _of_spool(spool: SpoolState, now: datetime) -> Iterator[Sample]:
     depth = spool.depth
     yield "orchboard_spool_waiting_results", "Acknowledged results that wait for the database.", depth.waiting
     yield "orchboard_spool_oldest_seconds", "How long the first of them has waited.", depth.age_s(now)
-    yield "orchboard_spool_aside_results", "Results that wait for a person: see orchboard spool.", depth.aside
+    yield (
+        "orchboard_spool_aside_results",
+        "Results that wait for a person: see orchboard spool.",
+        depth.dead_letters,
+    )
     yield "orchboard_spool_used_ratio", "How much of SPOOL_MAX_MB is taken, from 0 to 1.", spool.used
 
 

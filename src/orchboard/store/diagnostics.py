@@ -58,7 +58,7 @@ async def diagnose(
         failure = explain_failure(error)
         missing = isinstance(error, asyncpg.InvalidCatalogNameError)
         level = Level.WARNING if missing else Level.ERROR
-        return [Finding(level, "database", failure.says, failure.remedy)]
+        return [Finding(level, "database", failure.summary, failure.remedy)]
     findings = [Finding(Level.OK, "database", "answers")]
     try:
         questions = [_ask_server, _ask_schema, _ask_takeover, _ask_contents]
@@ -71,7 +71,7 @@ async def diagnose(
                     Finding(
                         Level.WARNING,
                         "database",
-                        f"not all checks could be run: {explain_failure(error).says}",
+                        f"not all checks could be run: {explain_failure(error).summary}",
                     )
                 )
     finally:
