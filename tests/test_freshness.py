@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from orchboard.answers.cache import Answers
 from orchboard.config import Settings
 from tests.store.postgres.test_database import locked
+from tests.support.fast_path_probe import fast_path_of, record_cached_answers
+from tests.support.raw_http import Wire, get, post
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import Client, RunningServer, StartServer
-from tests.support.ways import answered_from_memory, way_of
-from tests.support.wire import Wire, get, post
 
 RAW = f"/api/raw_stats?orchestrator={ORCHESTRATOR}"
 AI = "pipeline=text-to-image&model=ByteDance/SDXL-Lightning"
@@ -191,7 +191,7 @@ def test_memory_for_answers_is_bounded_whatever_is_asked(
     hot = "/api/regions"
     with Wire(server.port) as wire:
         bodies = set()
-        from_memory = answered_from_memory(server, monkeypatch)
+        from_memory = record_cached_answers(server, monkeypatch)
         for target in targets + long:
             reply = wire.ask(get(target))
             bodies.add(len(reply.body))
@@ -199,7 +199,7 @@ def test_memory_for_answers_is_bounded_whatever_is_asked(
             assert answers_of(server).size <= 1024 * 1024
         assert max(bodies) > 60_000
         assert len(from_memory) > 350, "the rest is for other tests that write to the same server"
-    all_known = way_of(server).known._by_target.values()
+    all_known = fast_path_of(server).known._by_target.values()
     alive = [known for known in all_known if known.entry.answer is not None]
     assert len(alive) < len(all_known), "others are known, and nothing is kept of them"
     assert not any(hasattr(known, name) for known in all_known for name in ("answer", "variant"))

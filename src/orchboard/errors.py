@@ -8,15 +8,15 @@ Readers wait for it: the explorer does so three times, and its browser side give
 
 
 class Refusal(Exception):  # noqa: N818 - the family name; its members end in Error
-    """Something was refused; the message is written for whoever asked and holds no internals."""
+    """Base of all errors that are reported to the caller. The message contains no internals."""
 
 
 class BadInputError(Refusal):
-    """What was sent can't be read or may not be stored; the message names the field or parameter."""
+    """The input is invalid or can't be stored. The message names the member or parameter."""
 
 
 class NotAuthenticatedError(Refusal):
-    """The signature is missing or wrong, or the server has no secret to check it with.
+    """The signature is missing or wrong, or the server has no secret.
 
     because -- more words, where they help no stranger
     """
@@ -33,44 +33,44 @@ class BadTokenError(Refusal):
 
 
 class NotAllowedError(Refusal):
-    """Who sent this is known, and may not send it."""
+    """The sender is authenticated but not allowed to send this."""
 
 
 class BodyTooLargeError(Refusal):
-    """A request body over the limit."""
+    """The request body is larger than the limit."""
 
 
 class EncodedBodyError(Refusal):
-    """A request body in a Content-Encoding: a result is sent, and signed, as it is."""
+    """The request body has a Content-Encoding. Results must be sent and signed uncompressed."""
 
 
 class KeyReusedError(Refusal):
-    """An Idempotency-Key, or webhook-id, came back with another body."""
+    """The Idempotency-Key, or webhook-id, was used before with a different body."""
 
     def __init__(self) -> None:
-        super().__init__("this Idempotency-Key (or webhook-id) was used for another body")
+        super().__init__("this Idempotency-Key (or webhook-id) was used for a different body")
 
 
 class ClientBusyError(Refusal):
-    """One client asks for too much at once: its expensive questions under way are as many as it may have."""
+    """This client has too many expensive queries in progress."""
 
     def __init__(self) -> None:
-        super().__init__("too many expensive questions from this address are under way; try again")
+        super().__init__("too many expensive queries from this address are in progress; try again")
 
 
 class OverloadedError(Refusal):
-    """All clients together ask for too much at once: nothing was computed. Worth trying again."""
+    """All clients together have too many expensive queries in progress. Nothing was computed; a retry may succeed."""
 
     def __init__(self) -> None:
-        super().__init__("too many expensive questions are under way; try again")
+        super().__init__("too many expensive queries are in progress; try again")
 
 
 class DatabaseUnavailableError(Refusal):
-    """The database did not answer in time; nothing was acknowledged. Worth trying again.
+    """The database did not answer in time. Nothing was acknowledged; a retry may succeed.
 
     The cause travels as `__cause__` and goes to the log, never to the client.
     """
 
 
 class SetupError(Refusal):
-    """The program can't start or go on as it is set up: a setting, a directory, a schema."""
+    """A setting, a directory or the schema prevents the program from starting or continuing."""

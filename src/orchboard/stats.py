@@ -16,7 +16,7 @@ EXAMPLE_ORCHESTRATOR = "0x00000000000000000000000000000000000e3a90"
 
 
 class JobType(StrEnum):
-    """Two kinds of test job. A stored result has the job type of its region's row."""
+    """The kind of a test job. A stored result has the job type of its region."""
 
     TRANSCODING = "transcoding"
     AI = "ai"
@@ -40,11 +40,11 @@ def is_address(orchestrator: str) -> bool:
 
 
 class ErrorCount(Struct, frozen=True):
-    """How often one error happened during a job.
+    """How often one kind of error occurred during a job.
 
-    error_code -- the tester's own word for it
-    message -- more about it; left out when the tester gave none
-    count -- may be negative: a known tester miscounts
+    error_code -- the tester's code for it
+    message -- the tester's description; left out when empty
+    count -- number of occurrences; may be negative, because a known tester miscounts
     """
 
     error_code: str = ""
@@ -53,20 +53,20 @@ class ErrorCount(Struct, frozen=True):
 
 
 class Stats(Struct, frozen=True, kw_only=True):
-    """One job tester's verdict on one job, with zeros for what it left out.
+    """One result: a job tester's measurements of one job. Members that the tester left out are zero, false or empty.
 
     region -- upper-case region code
     orchestrator -- Ethereum address in lower case, at most 56 characters
-    success_rate -- fraction 0..1 (not enforced: a known tester sends more)
-    round_trip_time -- seconds until the job's result was back
-    errors -- what went wrong, by error
-    timestamp -- Unix seconds on the tester's clock; windows never use it
-    seg_duration -- seconds of video in a segment; transcoding
-    segments_sent, segments_received -- number of segments; transcoding
-    upload_time, download_time, transcode_time -- seconds; transcoding
-    model, pipeline -- at most 256 characters, spaces and `/` included; empty for transcoding
-    model_is_warm -- whether the model was loaded before the job; AI
-    input_parameters, response_payload -- any text, up to megabytes; AI
+    success_rate -- fraction of the job that succeeded, 0 to 1; not enforced, because a known tester sends more
+    round_trip_time -- seconds from sending the job to receiving its result
+    errors -- errors during the job
+    timestamp -- Unix seconds on the tester's clock; never used to filter
+    seg_duration -- transcoding: seconds of video in a segment
+    segments_sent, segments_received -- transcoding: number of segments
+    upload_time, download_time, transcode_time -- transcoding: seconds
+    model, pipeline -- AI: at most 256 characters, may contain spaces and `/`; empty for transcoding
+    model_is_warm -- AI: whether the model was loaded before the job
+    input_parameters, response_payload -- AI: any text, up to megabytes
     """
 
     region: str = ""
@@ -89,11 +89,11 @@ class Stats(Struct, frozen=True, kw_only=True):
 
 
 class Region(Struct, frozen=True):
-    """A place that job testers test from, for one job type. The wire's names.
+    """A region that job testers run jobs from, for one job type.
 
     id -- upper-case region code
-    name -- for people
-    type -- of the jobs that are tested from there
+    name -- display name
+    type -- job type
     """
 
     id: str
@@ -113,11 +113,11 @@ class Tester(Struct, frozen=True):
 
 
 class Pipeline(Struct, frozen=True):
-    """An AI pipeline seen in a window, with the models and regions it was seen with, all sorted.
+    """An AI pipeline with results in the window.
 
-    id -- the pipeline, as posted
-    models -- as posted
-    regions -- upper-case region codes
+    id -- name of the pipeline, as posted
+    models -- names of its models, as posted; sorted
+    regions -- upper-case codes of the regions with results; sorted
     """
 
     id: str
@@ -189,12 +189,12 @@ class CellScores(Struct, frozen=True):
 
 
 class TopScore(Struct, frozen=True):
-    """The best AI result group. The wire's names.
+    """The best group of AI results.
 
     region -- upper-case region code
     orchestrator -- Ethereum address in lower case
-    value -- the group's score, 0..1 for inputs in range
-    model, pipeline -- as posted
+    value -- score of the group, 0 to 1 if the results are in range
+    model, pipeline -- names as posted
     """
 
     region: str

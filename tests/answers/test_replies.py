@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from orchboard.api.routes import ROUTES
 from orchboard.config import Settings
+from tests.support.fast_path_probe import record_cached_answers
+from tests.support.raw_http import Reply, Wire, get
 from tests.support.server import RunningServer, StartServer
-from tests.support.ways import answered_from_memory
-from tests.support.wire import Reply, Wire, get
 
 BIG, SMALL = "/api/regions", "/api/pipelines"
 
@@ -123,7 +123,7 @@ def test_what_is_asked_again_is_answered_from_memory(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of three times at least: a look at the database may have found something."""
-    known = answered_from_memory(server, monkeypatch)
+    known = record_cached_answers(server, monkeypatch)
     with Wire(server.port) as wire:
         assert all(reply.went_short for reply in asked_thrice(wire, BIG))
         assert b"GET" in known

@@ -17,10 +17,10 @@ from orchboard.store.directories import testers
 from orchboard.store.postgres.database import Database
 from tests.api.test_post_stats import stored
 from tests.support.database import run
+from tests.support.raw_http import Wire, get, head
 from tests.support.samples import transcoding
 from tests.support.server import SECRET, Answer, Client, StartServer
-from tests.support.wire import Wire, get, head
-from tests.support.writing import query
+from tests.support.store_writes import query
 
 PREVIOUS = "the secret that testers had before"
 KEY = "whsec_" + "c" * 32
@@ -148,7 +148,7 @@ def test_an_old_signature_says_so_even_beside_a_bare_one(
     answer = send(client, webhook(ahead_s=ahead_s) | bare())
     assert answer.status == 403
     assert words in answer.json()["error"]
-    assert "at most 300 are allowed" in answer.json()["error"]
+    assert "at most 300 s are allowed" in answer.json()["error"]
     assert send(client, webhook(ahead_s=ahead_s, secret="another")).json() == REFUSED, (
         "strangers are told nothing"
     )
@@ -159,9 +159,15 @@ def test_an_old_signature_says_so_even_beside_a_bare_one(
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"webhook-id": ""}, "webhook-id must come with the others"),
-        ({"webhook-timestamp": ""}, "webhook-timestamp must come with the others"),
-        ({"webhook-signature": ""}, "webhook-signature must come with the others"),
+        ({"webhook-id": ""}, "webhook-id missing: the three webhook headers must be sent together"),
+        (
+            {"webhook-timestamp": ""},
+            "webhook-timestamp missing: the three webhook headers must be sent together",
+        ),
+        (
+            {"webhook-signature": ""},
+            "webhook-signature missing: the three webhook headers must be sent together",
+        ),
         ({"webhook-timestamp": "yesterday"}, "webhook-timestamp must be whole Unix seconds"),
         ({"webhook-timestamp": "1.5"}, "webhook-timestamp must be whole Unix seconds"),
         ({"webhook-timestamp": "9" * 5000}, "webhook-timestamp must be whole Unix seconds"),

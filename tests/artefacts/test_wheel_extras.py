@@ -23,7 +23,7 @@ from tests.artefacts.installations import (
     serving,
 )
 from tests.artefacts.roots import USER, Root, debian_root
-from tests.support.exchanges import environment_of, replay, replay_every_profile
+from tests.support.recorded_exchanges import environment_of, replay, replay_every_profile
 from tests.support.server import SECRET
 
 pytestmark = pytest.mark.timeout(600)
@@ -81,7 +81,7 @@ def test_the_extra_parquet_imports_a_table(
     assert run(program, "import", file, environment=environment).startswith(
         "imported 3,000 of 3,000 results in "
     )
-    assert "3,000 were there" in run(program, "import", file, environment=environment)
+    assert "3,000 already stored" in run(program, "import", file, environment=environment)
     assert "imported 3,000 of" in run(program, "import", f"{file}.text", environment=environment)
     done = subprocess.run(
         [program, "import", f"{file}.none"], env=environment, capture_output=True, text=True

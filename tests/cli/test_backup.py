@@ -19,15 +19,15 @@ from orchboard.store.schema.migrate import migrate_to
 from orchboard.store.schema.migration_files import load_migrations
 from orchboard.store.schema.version_tables import LAST_SHARED
 from orchboard.store.sql_files import sql
-from orchboard.store.transfer.archive import whole_file
+from orchboard.store.transfer.archive import atomic_file
 from orchboard.store.transfer.backup import back_up
 from orchboard.window import LATEST as LATEST_MOMENT
-from tests.support.board import FILL
 from tests.support.database import run
 from tests.support.program import Orchboard, environment
+from tests.support.rollup_database import INSERT_RANDOM_RESULTS
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import Client, StartServer
-from tests.support.writing import query
+from tests.support.store_writes import query
 
 QUESTIONS = (
     "/api/aggregated_stats?since=0",
@@ -58,7 +58,7 @@ async def _fill(url: str, results: int) -> None:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute("SELECT setseed(0.5)")
-        await connection.execute(FILL, results)
+        await connection.execute(INSERT_RANDOM_RESULTS, results)
     finally:
         await connection.close()
 
@@ -72,7 +72,7 @@ def answers(client: Client) -> list[Any]:
 
 async def _saved(url: str, file: Path) -> str:
     """Back up in this process, which is quicker; the digest."""
-    with whole_file(file) as out:
+    with atomic_file(file) as out:
         trailer = await back_up(lambda: asyncpg.connect(url), out, on_progress=lambda *_: None)
     return trailer.results_sha256
 
@@ -148,7 +148,7 @@ def test_what_came_meanwhile_stays_and_is_told_of(
     assert client.post_stats(transcoding()).data == client.post_stats(ai()).data == b"ok"
     done = orchboard("restore", str(file), POSTGRES=empty_database)
     assert done.status == 0
-    assert "the database holds 2 more of that time" in done.out
+    assert "the database has 2 more results of that period" in done.out
     assert len(client.get("/api/raw_stats", orchestrator=ORCHESTRATOR).json()["MDW"]) == 1
 
 

@@ -8,18 +8,19 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from orchboard.store.schema.migrate import fetch_schema_version, load_migrations, migrate_to
+from orchboard.store.schema.migrate import fetch_schema_version, migrate_to
+from orchboard.store.schema.migration_files import load_migrations
 from orchboard.store.spool.location import spool_path
 from orchboard.store.spool.sqlite_file import SpoolFile
 from tests.support.database import run
-from tests.support.program import Done, Orchboard
+from tests.support.program import CompletedRun, Orchboard
 from tests.support.samples import transcoding
 from tests.support.server import Client, RunningServer
 
 LATEST = len(load_migrations())
 
 
-def findings(done: Done, about: str) -> list[tuple[str, str]]:
+def findings(done: CompletedRun, about: str) -> list[tuple[str, str]]:
     return [(one["level"], one["says"]) for one in done.json()["findings"] if one["about"] == about]
 
 
@@ -125,7 +126,7 @@ def test_what_is_wrong_inside_the_database_is_said(
     assert "never finished" in findings(done, "schema")[0][1]
     assert findings(done, "index") == [("warning", "half_made is invalid: building it was interrupted")]
     newest, mixed = findings(done, "results")
-    assert newest == ("warning", "the newest came 3 days ago")
+    assert newest == ("warning", "the newest was received 3 days ago")
     assert mixed[1].startswith("1 have an orchestrator in mixed case")
 
 
@@ -328,4 +329,4 @@ def test_a_spool_that_would_refuse_results_is_found(orchboard: Orchboard, tmp_pa
     path.parent.write_text("no directory")
     [(level, says)] = findings(orchboard("doctor", "--json", ORCHBOARD_DATA=str(data)), "spool")
     assert level == "warning"
-    assert says.startswith("results are refused while the database is away: ")
+    assert says.startswith("results are refused while the database is unavailable: ")

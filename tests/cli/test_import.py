@@ -18,7 +18,7 @@ from tests.support.database import run
 from tests.support.program import Orchboard, environment
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import Client, StartServer
-from tests.support.writing import query
+from tests.support.store_writes import query
 
 STORED = "SELECT count(*) FROM results"
 TIMES = "SELECT array_agg(event_time ORDER BY event_time) FROM results"
@@ -61,7 +61,7 @@ def test_a_result_keeps_its_payload_and_is_received_at_its_timestamp(
     done = orchboard("import", write(ndjson(results(30))), POSTGRES=database_url)
     assert done.status == 0, done.err
     assert done.out.startswith("imported 30 of 30 results in ")
-    assert done.out.endswith("; 0 were there, 0 repeated, 0 refused\n")
+    assert done.out.endswith("; 0 already stored, 0 repeated, 0 refused\n")
     client = Client(start_server(settings).url)
     rows = client.get("/api/raw_stats", orchestrator=OTHER, since="1", job_type="transcoding").json()["MDW"]
     assert [row["note"]["number"] for row in rows] == [i for i in range(29, 0, -1) if i % 2 and i % 3]
@@ -219,7 +219,7 @@ def test_a_backup_is_restored_and_its_lines_are_results(
     plain = zstandard.ZstdDecompressor().decompressobj().decompress(backup.read_bytes())
     lines = b"".join(plain.splitlines(keepends=True)[1:-1])
     done = orchboard("import", write(lines), POSTGRES=database_url)
-    assert done.out.startswith("imported 0 of 40 ") and "40 were there" in done.out
+    assert done.out.startswith("imported 0 of 40 ") and "40 already stored" in done.out
     done = orchboard("import", str(backup), POSTGRES=empty_database)
     assert done.out.startswith("restored 40 of 40 results and 0 regions")
     again = orchboard("import", write(plain), POSTGRES=empty_database)
@@ -268,7 +268,7 @@ def test_an_import_that_is_killed_goes_on(
     before = run(query(database_url, STORED))
     assert 0 < before < 20_000
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0 and f"{before:,} were there" in done.stdout
+    assert done.returncode == 0 and f"{before:,} already stored" in done.stdout
     assert run(query(database_url, STORED)) == 20_000
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from orchboard.store.legacy_import.progress import Progress, fetch_progress
+from orchboard.store.legacy_import.backfill import BackfillProgress, fetch_progress
 from orchboard.store.schema.migrate import migrate_to
 from orchboard.store.schema.migration_files import load_migrations
 from tests.support.database import run
@@ -28,7 +28,7 @@ def test_the_schema_moves_and_each_step_is_told(orchboard: Orchboard, empty_data
     again = orchboard("migrate", "up", POSTGRES=empty_database)
     first, *more = again.out.splitlines()
     assert first == f"the schema is at version {LATEST} already"
-    assert all(line.startswith("moved 0 results and summed up ") for line in more), "what just ended"
+    assert all(line.startswith("moved 0 results and built ") for line in more), "what just ended"
     down = orchboard("migrate", "down", "2", "--yes", POSTGRES=empty_database)
     assert down.out.endswith(f"the schema is at version {LATEST - 2}\n")
     goto = orchboard("migrate", "goto", "3", "--yes", POSTGRES=empty_database)
@@ -56,7 +56,7 @@ def old_database(empty_database: str) -> str:
     return empty_database
 
 
-async def _look(url: str) -> tuple[Progress, int]:
+async def _look(url: str) -> tuple[BackfillProgress, int]:
     connection = await asyncpg.connect(url)
     try:
         number = await connection.fetchval("SELECT count(DISTINCT id) FROM results")
@@ -70,21 +70,21 @@ def test_old_results_are_moved_and_summed_up_and_it_says_so(orchboard: Orchboard
     assert schema.out.splitlines()[-1] == f"the schema is at version {LATEST}"
     told = orchboard("migrate", "version", POSTGRES=old_database).out.splitlines()
     assert told[0] == f"{LATEST} of {LATEST}"
-    assert told[1].endswith("results wait to be moved; 0 are summed up, more will be")
+    assert told[1].endswith("results are not moved yet; 0 are in rollups (in progress)")
     doctor = orchboard("doctor", POSTGRES=old_database)
-    assert "! summaries: " in doctor.out and "wait to be moved" in doctor.out
+    assert "! rollups: " in doctor.out and "are not moved yet" in doctor.out
 
     up = orchboard("migrate", "up", POSTGRES=old_database).out.splitlines()
     assert up[0] == f"the schema is at version {LATEST} already"
-    assert up[1].startswith(f"moved {OLD_RESULTS:,} results and summed up ")
+    assert up[1].startswith(f"moved {OLD_RESULTS:,} results and built ")
     state = orchboard("migrate", "version", "--json", POSTGRES=old_database).json()["taking_over"]
     assert (state["unmoved"], state["is_settled"], state["is_done"]) == (0, True, True)
     assert 0 < state["summed_up"] <= OLD_RESULTS
-    assert "✓ summaries: " in orchboard("doctor", POSTGRES=old_database).out
+    assert "✓ rollups: " in orchboard("doctor", POSTGRES=old_database).out
     again = orchboard("migrate", "up", POSTGRES=old_database)
     first, *more = again.out.splitlines()
     assert first == f"the schema is at version {LATEST} already"
-    assert all(line.startswith("moved 0 results and summed up ") for line in more), "what just ended"
+    assert all(line.startswith("moved 0 results and built ") for line in more), "what just ended"
 
 
 def test_on_a_terminal_there_are_bars(old_database: str, tmp_path: Path) -> None:

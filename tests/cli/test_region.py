@@ -8,7 +8,7 @@ from tests.support.server import Client
 def test_a_region_is_added_listed_and_renamed(orchboard: Orchboard, database_url: str) -> None:
     assert orchboard("region", "add", "muc", "Munich", POSTGRES=database_url).status == 0
     again = orchboard("region", "add", "MUC", "Other", "--job-type", "ai", POSTGRES=database_url)
-    assert (again.status, again.out) == (0, "MUC was there already for ai\n")
+    assert (again.status, again.out) == (0, "MUC already exists for ai\n")
     assert orchboard("region", "rename", "muc", "Munich, Germany", POSTGRES=database_url).status == 0
     listed = orchboard("region", "list", "--json", POSTGRES=database_url).json()["regions"]
     assert [(one["type"], one["name"]) for one in listed if one["id"] == "MUC"] == [

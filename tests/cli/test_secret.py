@@ -23,7 +23,7 @@ def test_it_says_where_the_secret_is_and_shows_it_when_asked(orchboard: Orchboar
     assert orchboard("secret", "--show", **filed).out == "another\n"
     none = orchboard("secret", SECRET="")
     assert (none.status, none.out) == (3, "")
-    assert f"none is kept in {tmp_path}/data/secret" in none.err
+    assert f"{tmp_path}/data/secret does not exist" in none.err
     assert "serve --generate-secret" in none.err
     (tmp_path / "data").mkdir()
     (tmp_path / "data/secret").write_text("kept\n")

@@ -10,7 +10,7 @@ URL = "postgresql://me:hush@db.example:5433/board"
 
 
 def test_what_was_put_aside_is_shown_and_tried_again(orchboard: Orchboard, tmp_path: Path) -> None:
-    assert orchboard("spool", "show").err.strip() == "nothing was put aside"
+    assert orchboard("spool", "show").err.strip() == "there are no dead letters"
     path = spool_path(tmp_path / "data", "")
     file = SpoolFile(path, max_bytes=2**20)
     file.add([Spooled(1_800_000_000_000_000, None, "MUC", "ai", "0xa", b'{"a": 1}') for _ in range(2)])
@@ -20,7 +20,7 @@ def test_what_was_put_aside_is_shown_and_tried_again(orchboard: Orchboard, tmp_p
     assert "2027-01-15 08:00:00" in shown
     assert "the region MUC is unknown" in shown
     assert orchboard("spool", "show", "--json").json()[0]["payload"] == '{"a": 1}'
-    assert "put aside" in orchboard("doctor").out
+    assert "dead letters" in orchboard("doctor").out
     assert orchboard("spool", "retry").out.startswith("1 results wait")
     assert file.depth().waiting == 2
     file.close()

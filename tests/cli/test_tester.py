@@ -28,7 +28,7 @@ def test_a_tester_is_given_a_key_posts_with_it_and_loses_it(
     assert (twice.status, twice.out) == (1, "")
     assert "fra-1 has a key already: `orchboard tester revoke fra-1`" in twice.err
     assert (
-        orchboard("tester", "revoke", "fra-1", POSTGRES=database_url).out == "fra-1 may not post any more\n"
+        orchboard("tester", "revoke", "fra-1", POSTGRES=database_url).out == "the key of fra-1 is revoked\n"
     )
 
     def is_refused() -> bool:

@@ -23,9 +23,9 @@ from tests.support.program import Orchboard
         ("migrat", "there is no command migrat (did you mean migrate?); see `orchboard --help`"),
         ("region nonsense", "there is no command nonsense; see `orchboard region --help`"),
         ("get", "the argument ENDPOINT is missing; see `orchboard get --help`"),
-        ("get nonsense", "nonsense is none of scores, raw, pipelines, regions, top, health, aggregated_stats, raw_stats, top_ai_score"),
+        ("get nonsense", "nonsense is not one of scores, raw, pipelines, regions, top, health, aggregated_stats, raw_stats, top_ai_score"),
         ("get scores extra words", "unexpected arguments: extra words; see `orchboard get --help`"),
-        ("get scores --job-type x", "x is none of transcoding, ai; see"),
+        ("get scores --job-type x", "x is not one of transcoding, ai; see"),
         ("backup", "the argument FILE is missing; see `orchboard backup --help`"),
         ("backup --fil", "there is no option --fil; see"),
         ("restore --fil", "there is no option --fil; see"),
@@ -43,7 +43,7 @@ from tests.support.program import Orchboard
         ("migrate goto x", "VERSION takes a whole number, not x; see"),
         ("url --hide-password=maybe", "--hide-password takes no value, not maybe; see"),
         ("region list --json --json", "--json is given twice; see"),
-        ("completion tcsh", "tcsh is none of bash, zsh, fish; see"),
+        ("completion tcsh", "tcsh is not one of bash, zsh, fish; see"),
         ("help nonsense", "there is no command nonsense; see `orchboard --help`"),
     ],
 )  # fmt: skip
@@ -103,8 +103,8 @@ echo "${COMPREPLY[@]}"
 @pytest.mark.parametrize(
     ("words", "variables", "advice"),
     [
-        (["serve"], {}, "choose another with --port or PORT (0 takes a free one)"),
-        (["serve", "--port"], {}, "choose another with --port (0 takes a free one)"),
+        (["serve"], {}, "choose another with --port or PORT (0 picks a free one)"),
+        (["serve", "--port"], {}, "choose another with --port (0 picks a free one)"),
         (["serve"], {"MAKELEVEL": "1"}, "choose another with `PORT=8081 make …`"),
         (["demo"], {"MAKELEVEL": "1"}, "choose another with `PORT=8081 make …`"),
     ],

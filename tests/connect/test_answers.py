@@ -87,7 +87,7 @@ def test_the_server_refuses_with_the_words_of_the_table(
     refuse_body(413, "", b" " * (1024 * 1024 + 1))
     refuse(415, "Content-Encoding", {**bare, "Content-Encoding": "gzip"})
     assert client.post(BODY, key="one").data == b"ok"
-    refuse_body(422, "used for another body", BODY + b" ", **{"Idempotency-Key": "one"})
+    refuse_body(422, "used for a different body", BODY + b" ", **{"Idempotency-Key": "one"})
 
 
 def test_a_server_that_refuses_bare_signatures_says_so_in_the_words_of_the_table(

@@ -27,7 +27,7 @@ _VARYING = [
     (r"[\d.,]+ (?:s|ms|seconds?)\b", "<duration>"),
     (r"[\d,]+ a second", "<rate>"),
     (r"\b([1-9][\d,]*) of \1\b", "<all> of <all>"),
-    (r"\d+ spans of time", "<some> spans of time"),
+    (r"\d+ rollup buckets", "<some> rollup buckets"),
     (r'(version|"latest":) \d+', r"\1 <latest>"),  # of the schema: each migration would change the documents
     (r'"version": \d+', '"version": <latest>'),
     (r"[\d.]+ (?:[kKMG]i?B)\b", "<size>"),

@@ -12,10 +12,10 @@ from orchboard.api.verified_addresses import Signers
 from orchboard.config import Settings
 from orchboard.http.request_memory import MAX_UNSIGNED, Bodies
 from tests.store.postgres.test_database import locked
+from tests.support.raw_http import Wire, get, head, post
 from tests.support.samples import transcoding
 from tests.support.server import RunningServer, StartServer
 from tests.support.waiting import wait_until
-from tests.support.wire import Wire, get, head, post
 
 MIB = 1024 * 1024
 STRANGER, OTHER = "127.0.0.2", "127.0.0.3"

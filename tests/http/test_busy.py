@@ -13,10 +13,10 @@ from orchboard.store import store
 from orchboard.store.postgres.admission import Admission
 from orchboard.store.raw_results import pages
 from tests.store.postgres.test_database import locked
+from tests.support.raw_http import Reply, Wire, get
 from tests.support.samples import ai, transcoding
 from tests.support.server import Client, RunningServer, StartServer
 from tests.support.waiting import wait_until
-from tests.support.wire import Reply, Wire, get
 
 # What the server asks itself at its start.
 _WARMING_UP_ROWS = 10_000
@@ -71,7 +71,7 @@ def test_a_client_with_too_much_under_way_is_told_so_and_others_are_not(
         refused = ask(server, raw(1), "10.0.0.1")
         assert (refused.status, refused["retry-after"]) == (429, "1")
         assert refused.json() == {
-            "error": "too many expensive questions from this address are under way; try again"
+            "error": "too many expensive queries from this address are in progress; try again"
         }
         assert refused["cache-control"] == "no-store"
         waits = crowd.submit(ask, server, raw(2), "10.0.0.2")

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from orchboard.config import Settings, read_settings
 from orchboard.http.protocol import Protocol
+from tests.support.raw_http import Wire, chunked, get, head, joined, post
 from tests.support.samples import ai, transcoding
 from tests.support.server import Client, RunningServer, StartServer
-from tests.support.wire import Wire, chunked, get, head, joined, post
 
 HOT = "/api/regions"
 COLD = "/api/health"

@@ -14,10 +14,10 @@ from orchboard.http import connection_limit
 from orchboard.http.protocol import Protocol
 from tests.http.test_client_timeouts import RAW, fill
 from tests.store.postgres.test_database import locked
+from tests.support.raw_http import Wire, get, head, post
 from tests.support.samples import transcoding
 from tests.support.server import RunningServer, StartServer
 from tests.support.waiting import wait_until
-from tests.support.wire import Wire, get, head, post
 
 HOT = "/api/regions"
 

@@ -12,17 +12,17 @@ from orchboard.http import route_cache as module
 from orchboard.http.pending_request import Posting
 from orchboard.http.protocol import Protocol
 from tests.store.postgres.test_database import locked
+from tests.support.fast_path_probe import fast_path_of, record_cached_answers
+from tests.support.raw_http import ZEROS, Wire, get, post
 from tests.support.samples import ORCHESTRATOR, transcoding
 from tests.support.server import RunningServer
 from tests.support.waiting import wait_until
-from tests.support.ways import answered_from_memory, way_of
-from tests.support.wire import ZEROS, Wire, get, post
 
 RAW = f"/api/raw_stats?orchestrator={ORCHESTRATOR}"
 
 
 def test_what_clients_send_fills_no_memory(server: RunningServer) -> None:
-    way = way_of(server)
+    way = fast_path_of(server)
     with Wire(server.port) as wire:
         for start in range(0, 5000, 100):
             numbers = range(start, start + 100)
@@ -45,12 +45,12 @@ def test_what_clients_send_fills_no_memory(server: RunningServer) -> None:
 def test_a_request_is_recognised_whoever_sends_it(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = answered_from_memory(server, monkeypatch)
+    known = record_cached_answers(server, monkeypatch)
     with Wire(server.port) as one, Wire(server.port) as other:
         one.ask(get(ZEROS))
         one.ask(get(ZEROS))
         assert known
-        assert get(ZEROS) in way_of(server).known.requests
+        assert get(ZEROS) in fast_path_of(server).known.requests
         known.clear()
         # The second time at the latest: an answer over a window that ends now is true for a while only.
         other.ask(get(ZEROS))
@@ -114,7 +114,7 @@ def test_a_connection_holds_little_when_it_is_idle(server: RunningServer) -> Non
 def test_new_questions_go_short_and_odd_ones_are_the_applications(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    way = way_of(server)
+    way = fast_path_of(server)
     begin, begun = way.begin_question, list[bool]()
 
     def record(*arguments: Any) -> Any:

@@ -3,9 +3,9 @@
 import pytest
 
 from orchboard.http.head_template import PostHead
+from tests.support.raw_http import Wire, get, post
 from tests.support.samples import transcoding
 from tests.support.server import RunningServer
-from tests.support.wire import Wire, get, post
 
 DIFFERING = {b"authorization", b"content-length", b"idempotency-key"}
 FIRST = post(transcoding(), "Idempotency-Key: one", "User-Agent: a tester (1.0)")

@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 from orchboard.config import Settings
 from orchboard.http import request_parsing
 from orchboard.signing import sign
+from tests.support.raw_http import ZEROS, Wire, chunked, get, head, post
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import SECRET, Client, RunningServer, StartServer
-from tests.support.wire import ZEROS, Wire, chunked, get, head, post
 
 OK = (200, b"ok")
 HOT = "/api/regions"

@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 from orchboard.config import Settings
 from orchboard.signing import sign
+from tests.support.raw_http import Reply, Wire, chunked, get, head, post
 from tests.support.samples import ORCHESTRATOR, transcoding
 from tests.support.server import SECRET, RunningServer, StartServer
-from tests.support.wire import Reply, Wire, chunked, get, head, post
 
 HOT = "/api/regions"
 RAW = f"/api/raw_stats?orchestrator={ORCHESTRATOR}"

@@ -17,11 +17,11 @@ from msgspec.structs import replace
 
 from orchboard.config import Settings
 from tests.support.database import new_database as _new_database
-from tests.support.drawn import drawn
+from tests.support.hypothesis_settings import fixed_examples
 from tests.support.program import environment
+from tests.support.raw_http import ZEROS, Reply, Wire, chunked, get, head, post
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import SECRET, StartServer
-from tests.support.wire import ZEROS, Reply, Wire, chunked, get, head, post
 
 TARGETS = [
     ZEROS,
@@ -157,7 +157,7 @@ def both(settings: Settings, server_url: str, start_server: StartServer) -> Iter
 
 
 def test_the_same_bytes_get_the_same_answers(both: tuple[int, int]) -> None:
-    @drawn(60)
+    @fixed_examples(60)
     @given(st.lists(requests, max_size=8), last, st.lists(st.integers(1, 4000), max_size=6))
     def compare(asked: list[Asked], end: Asked, cuts: list[int]) -> None:
         short, long = (exchange(port, [*asked, end], cuts) for port in both)
@@ -180,7 +180,7 @@ def test_asked_thrice_everything_is_answered_alike(both: tuple[int, int]) -> Non
 def test_results_that_come_one_after_the_other_are_answered_and_stored_alike(both: tuple[int, int]) -> None:
     """The third of a connection is known by the head of the second."""
 
-    @drawn(60)
+    @fixed_examples(60)
     @given(st.lists(posts, max_size=8), st.sampled_from([2000, 300, 40]))
     def compare(asked: list[Asked], size: int) -> None:
         alike = [Asked(post(transcoding(timestamp=number), "X: y")) for number in range(3)]

@@ -14,7 +14,7 @@ from orchboard.results import size_limits
 from orchboard.results.parse import parse_stats
 from orchboard.results.size_limits import MAX_DEPTH, MAX_VALUES, outside_strings
 from tests.results.test_parse import json_values
-from tests.support.bodies import written
+from tests.support.body_strategies import written
 from tests.support.samples import ai
 
 HEAD = b'{"region":"MDW","orchestrator":"o"'
@@ -40,7 +40,7 @@ DROPPED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "a number": (lambda: own(b"9" * 15_000_000), ["mine"]),
 }  # fmt: skip
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
-    "depth without an end": (lambda: own(b"[" * 15_000_000), f"the body is not valid JSON: nested over {MAX_DEPTH} deep"),
+    "depth without an end": (lambda: own(b"[" * 15_000_000), f"the body is not valid JSON: nested more than {MAX_DEPTH} levels deep"),
     "backslashes": (lambda: b'{"' + b"\\" * 15_000_000 + rb"\ud800", "the body is not valid JSON: Input data was truncated"),
     "a field": (lambda: HEAD + b',"model":[' + b"0," * 7_000_000 + b"0]}", "model: Expected str, got array"),
 }  # fmt: skip

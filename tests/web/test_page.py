@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from orchboard.api.routes import ROUTES
 from orchboard.config import Settings
 from orchboard.web.page import MAX_ROWS
-from tests.support.html import Document
+from tests.support.html_document import Document
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import Answer, Client, StartServer
 
@@ -272,7 +272,7 @@ WRONG = (
     ("order=up", "order must be one of asc, desc"),
     ("region=XYZ", "is not known for transcoding jobs"),
     ("region=LON&job_type=ai", "is not known for ai jobs"),
-    ("model=%00", "model holds the character U+0000"),
+    ("model=%00", "model contains the character U+0000"),
 )
 
 

@@ -10,13 +10,13 @@ from orchboard.stats import CellScores, JobType
 
 
 class Cell(Struct, frozen=True):
-    """One orchestrator in one region: numbers only, each 0..1 for results in range. Gateways rely on that.
+    """Scores of one orchestrator in one region. All members are numbers from 0 to 1 if the results are in range.
 
-    success_rate -- mean over the results
-    round_trip_score -- how fast the jobs came back: against real time for transcoding, against the median for AI
-    score -- both together
-    latency_score -- round_trip_score under another name; transcoding only
-    total_score -- score under another name; transcoding only
+    success_rate -- mean success rate of the results
+    round_trip_score -- speed, relative to real time (transcoding) or to the median (AI)
+    score -- overall score, from success rate and speed
+    latency_score -- transcoding only: alias of round_trip_score
+    total_score -- transcoding only: alias of score
     """
 
     success_rate: float
@@ -27,7 +27,7 @@ class Cell(Struct, frozen=True):
 
 
 def aggregated_stats(params: Params, board: Leaderboard) -> Question:
-    """Scores by orchestrator and region; the document that gateways choose by."""
+    """Scores by orchestrator and region, which gateways select orchestrators by."""
     asked = parse_stats_query(params)
     cells = transcoding_cells if asked.job_type is JobType.TRANSCODING else ai_cells
 

@@ -107,7 +107,9 @@ class Senders:
         webhook_id, timestamp = _text(headers, WEBHOOK_ID), _text(headers, WEBHOOK_TIMESTAMP)
         signatures = _text(headers, WEBHOOK_SIGNATURE)
         if missing := [name.decode() for name in sorted(_WEBHOOK) if not _text(headers, name)]:
-            raise NotAuthenticatedError(f"{' and '.join(missing)} must come with the others")
+            raise NotAuthenticatedError(
+                f"{' and '.join(missing)} missing: the three webhook headers must be sent together"
+            )
         if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= _MAX_DIGITS):
             raise NotAuthenticatedError("webhook-timestamp must be whole Unix seconds")
         if not any(
@@ -119,7 +121,7 @@ class Senders:
         if abs(ahead_s) > TOLERANCE_S:
             where = "ahead of" if ahead_s > 0 else "behind"
             raise NotAuthenticatedError(
-                f"webhook-timestamp is {abs(ahead_s):.0f} s {where} this server's clock; at most {TOLERANCE_S} are allowed"
+                f"webhook-timestamp is {abs(ahead_s):.0f} s {where} this server's clock; at most {TOLERANCE_S} s are allowed"
             )
 
 

@@ -20,10 +20,10 @@ DEADLINE_S = 2.0
 
 
 class DatabaseHealth(Struct, frozen=True):
-    """How the database is.
+    """State of the database.
 
-    ok -- whether it answered just now
-    error -- why it did not; only when it did not
+    ok -- whether it answered this request's query
+    error -- the reason, if it did not answer
     """
 
     ok: bool
@@ -31,12 +31,12 @@ class DatabaseHealth(Struct, frozen=True):
 
 
 class SpoolHealth(Struct, frozen=True):
-    """What was acknowledged and is not in the database.
+    """Acknowledged results that are not in the database yet.
 
-    waiting -- results that wait for the database
-    oldest_s -- how long the first of them has waited, in seconds; 0 when none waits
-    aside -- results that could not be stored, and wait for a person: see `orchboard spool`
-    error -- why none of that is known; only then
+    waiting -- number of spooled results that will be stored when the database is available
+    oldest_s -- age of the oldest of them in seconds; 0 if there are none
+    aside -- number of dead letters: results that the database refused. See `orchboard spool`
+    error -- why the spool can't be read; then the other members are missing
     """
 
     waiting: int | UnsetType = UNSET
@@ -46,10 +46,10 @@ class SpoolHealth(Struct, frozen=True):
 
 
 class Health(Struct, frozen=True):
-    """How the server is.
+    """State of the server.
 
     postgres -- its database
-    spool -- what is not in it yet; only when there is something
+    spool -- results that are not in the database yet; missing when there are none
     """
 
     postgres: DatabaseHealth

@@ -9,9 +9,9 @@ from orchboard.leaderboard import Leaderboard
 
 
 class Alive(Struct, frozen=True):
-    """That the process answers.
+    """State of the process.
 
-    alive -- true: what is not alive says nothing
+    alive -- always true
     """
 
     alive: bool

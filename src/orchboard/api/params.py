@@ -33,7 +33,7 @@ class Params:
         """The parameter's text, empty when it is absent. Raises BadInputError when nothing stored can equal it."""
         value = self._first.get(name, "")
         if "\x00" in value:
-            raise BadInputError(f"{name} holds the character U+0000")
+            raise BadInputError(f"{name} contains the character U+0000")
         return value
 
     @property

@@ -11,16 +11,16 @@ from orchboard.store.change_tracking.version_counters import job_type_slot
 
 
 class Pipelines(Struct, frozen=True):
-    """The pipelines.
+    """All pipelines with results in the window.
 
-    pipelines -- sorted; empty when none was seen
+    pipelines -- sorted by name; empty when there are none
     """
 
     pipelines: tuple[Pipeline, ...]
 
 
 def pipelines(params: Params, board: Leaderboard) -> Question:
-    """The pipelines seen in the window, with their models and regions."""
+    """The pipelines with results in the window, with their models and regions."""
     bounds, region = params.bounds, params.region  # a bad time is reported before a missing model
     check_model_has_pipeline(params)
 

@@ -107,7 +107,9 @@ class PostStats:
         """
         if encoding.strip().lower() in ("", "identity"):
             return self.max_body_bytes, BodyTooLargeError(f"the body is over {self.max_body_bytes} bytes")
-        return 0, EncodedBodyError(f"Content-Encoding {encoding[:40]!r} is not taken: send the body as it is")
+        return 0, EncodedBodyError(
+            f"Content-Encoding {encoding[:40]!r} is not supported: send the body uncompressed"
+        )
 
 
 def parse_length(header: str) -> int:

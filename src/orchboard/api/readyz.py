@@ -29,12 +29,12 @@ SPOOL_NEARLY_FULL = 0.9
 
 
 class CheckResult(Struct, frozen=True):
-    """How one check ended.
+    """Result of one check.
 
-    name -- of the check
-    ok -- whether it was passed
-    error -- why not; only when it was not
-    note -- what its operator should know although it was passed; mostly not there
+    name -- name of the check
+    ok -- whether it passed
+    error -- the reason, if it failed
+    note -- a warning for the operator, although the check passed; usually missing
     """
 
     name: str
@@ -46,8 +46,8 @@ class CheckResult(Struct, frozen=True):
 class Readiness(Struct, frozen=True):
     """Whether the server is ready for requests.
 
-    ready -- whether it passed every check
-    checks -- all of them
+    ready -- whether every check passed
+    checks -- all checks, in order
     """
 
     ready: bool

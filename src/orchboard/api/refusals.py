@@ -40,9 +40,9 @@ RETRY_AFTER = {"Retry-After": str(RETRY_AFTER_S)}
 
 
 class Error(Struct, frozen=True):
-    """What every refusal answers.
+    """The body of every error.
 
-    error -- what is wrong, for people; it names the field or parameter
+    error -- a message for people; it names the member or parameter that is wrong
     """
 
     error: str
@@ -65,7 +65,7 @@ def refusal_response(refusal: Refusal) -> Response:
 def told(refusal: Refusal) -> str:
     """What its sender is told of it: how the server is set up stays its own."""
     if isinstance(refusal, SetupError):
-        return "the server is not ready: its operator has to look at it"
+        return "the server is not ready: its operator must correct its setup"
     return str(refusal)
 
 

@@ -10,9 +10,9 @@ from orchboard.stats import Region
 
 
 class Regions(Struct, frozen=True):
-    """The regions.
+    """All regions.
 
-    regions -- sorted by type, then GLOBAL first, then name
+    regions -- sorted by job type, then `GLOBAL` first, then name
     """
 
     regions: tuple[Region, ...]

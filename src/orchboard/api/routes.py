@@ -36,28 +36,35 @@ from orchboard.store.spool.spool import NOTHING_SPOOLED
 _ORCHESTRATOR = "0x22a48674a6fdf9335d89b6dbc05c38e2dc181475"
 _SINCE = Param(
     "since",
-    "Unix seconds, fractions allowed, inclusive, on receipt time. Alone: until now. Any number is taken; `NaN` is an empty answer.",
+    "Start of the window: receipt time in Unix seconds, inclusive, fractions allowed. Without `until`, the window ends now. "
+    "Any number is valid; `NaN` gives an empty answer.",
     "1727000000",
 )
 _UNTIL = Param(
     "until",
-    "Unix seconds, likewise. Alone: everything before it (over an hour ahead it bounds nothing). Neither: the last START_TIME_WINDOW.",
+    "End of the window: receipt time in Unix seconds, inclusive. Without `since`, the window holds everything before it. Without "
+    "both, or with only an `until` that is more than an hour in the future, it is the last `START_TIME_WINDOW`.",
     "4102444800",
 )
-_REGION = Param("region", "Region code, in any case.", "FRA")
-_PIPELINE = Param("pipeline", "AI pipeline, exactly as posted; needs `model`.", "Text to image")
-_PIPELINE_ALONE = Param("pipeline", "AI pipeline, exactly as posted. Alone: all its models.", "Text to image")
-_MODEL = Param("model", "AI model, exactly as posted; needs `pipeline`.", "ByteDance/SDXL-Lightning")
+_REGION = Param("region", "Region code. Case-insensitive.", "FRA")
+_PIPELINE = Param("pipeline", "AI pipeline, exactly as posted. Requires `model`.", "Text to image")
+_PIPELINE_ALONE = Param(
+    "pipeline", "AI pipeline, exactly as posted. Without `model`: all its models.", "Text to image"
+)
+_MODEL = Param("model", "AI model, exactly as posted. Requires `pipeline`.", "ByteDance/SDXL-Lightning")
 _JOB_TYPE = Param(
-    "job_type", "`transcoding` or `ai`; anything else is ignored. Not given: ai when a pipeline is.", "ai"
+    "job_type",
+    "`transcoding` or `ai`; other values are ignored. Default: `ai` with a `pipeline`, else `transcoding`.",
+    "ai",
 )
 _SCORED = Param(
     "scored",
-    "`true`: only results that count in scores; `false`: only those that their tester calls unscored. Not given: all.",
+    "`true`: only results that count towards scores. `false`: only results that their tester marked as unscored. "
+    "Default: all results.",
     "true",
 )
 _UNAVAILABLE = Error("the database did not answer; try again")
-_BUSY = Error("too many expensive questions from this address are under way; try again")
+_BUSY = Error("too many expensive queries from this address are in progress; try again")
 
 _RESULT = {
     "region": "FRA",
@@ -94,21 +101,22 @@ ROUTES: tuple[Endpoint, ...] = (
         method="POST",
         path="/api/post_stats",
         summary="Store one result",
-        help="Sent by a job tester: one result, signed. Answered `ok` when it is on the disk, and never otherwise. A result "
-        "that names both `pipeline` and `model` is an AI result, any other a transcoding result. Members that are not "
-        "listed here are kept; one that can't be stored becomes `null` and is named in `orchboard_dropped`.",
+        help="Stores one signed result of a job tester. The body `ok` means that the result is on disk; no other answer "
+        "acknowledges it. A result with both `pipeline` and `model` is an AI result; any other result is a transcoding "
+        "result. Members that are not in the schema are stored too. A member that can't be stored becomes `null`, and "
+        "`orchboard_dropped` lists its name.",
         params=(
-            Param("Authorization", "HMAC-SHA256 of the raw body with the shared secret, 64 lower-case hex digits. Not "
-                  "looked at, and not required, beside a `webhook-signature`.", required=True, place="header"),
-            Param("Idempotency-Key", f"At most {MAX_KEY} characters. The same key with the same body stores once, so a "
-                  "POST may be repeated.", "tester-7-job-1042", place="header"),
-            Param("webhook-id", "With the two below: a signature as Standard Webhooks 1.0 has it, which nobody can "
-                  f"send a second time. At most {MAX_KEY} characters; it is the Idempotency-Key.", place="header"),
-            Param("webhook-timestamp", f"Unix seconds, at most {TOLERANCE_S} from the server's clock.", place="header"),
-            Param("webhook-signature", "`v1,` and the HMAC-SHA256 of `<webhook-id>.<webhook-timestamp>.<body>` in base64; "
-                  "of several with spaces between, one must be right.", place="header"),
-            Param("Orchboard-Tester", "Whose key signed it, of a tester that has one of its own; else the shared "
-                  "secret did.", place="header"),
+            Param("Authorization", "HMAC-SHA256 of the raw body with the shared secret, as 64 lower-case hex digits. "
+                  "Ignored when `webhook-signature` is present.", required=True, place="header"),
+            Param("Idempotency-Key", "Makes the POST safe to retry: requests with one key and one body store one result. "
+                  f"At most {MAX_KEY} characters.", "tester-7-job-1042", place="header"),
+            Param("webhook-id", "The idempotency key of a request that is signed as Standard Webhooks 1.0 defines, with the "
+                  f"two headers below. Such a request can't be replayed. At most {MAX_KEY} characters.", place="header"),
+            Param("webhook-timestamp", f"Unix seconds. At most {TOLERANCE_S} s from the server's clock.", place="header"),
+            Param("webhook-signature", "`v1,` and the base64 HMAC-SHA256 of `<webhook-id>.<webhook-timestamp>.<body>`. "
+                  "Several signatures are separated by spaces; one must be valid.", place="header"),
+            Param("Orchboard-Tester", "Name of the tester whose own key signed the request. Leave it out when the shared "
+                  "secret signed it.", place="header"),
         ),
         body=SentStats,
         bodies={JobType.AI: _RESULT, JobType.TRANSCODING: _TRANSCODING_RESULT},
@@ -120,8 +128,8 @@ ROUTES: tuple[Endpoint, ...] = (
             BadInputError: Error("invalid region"),
             NotAuthenticatedError: Error("request can not be authenticated"),
             BodyTooLargeError: Error("the body is over 16777216 bytes"),
-            EncodedBodyError: Error("Content-Encoding 'gzip' is not taken: send the body as it is"),
-            KeyReusedError: Error("this Idempotency-Key (or webhook-id) was used for another body"),
+            EncodedBodyError: Error("Content-Encoding 'gzip' is not supported: send the body uncompressed"),
+            KeyReusedError: Error("this Idempotency-Key (or webhook-id) was used for a different body"),
             DatabaseUnavailableError: _UNAVAILABLE,
         },
     ),
@@ -130,12 +138,13 @@ ROUTES: tuple[Endpoint, ...] = (
         method="GET",
         path="/api/aggregated_stats",
         summary="Scores by orchestrator and region",
-        help="The document gateways choose by. AI scores are against the median of their pipeline and model over all "
-        "orchestrators; without a model they are averaged, weighted by results. Transcoding cells carry "
-        "`latency_score` and `total_score` too, other names of the same values. Only orchestrators named by an Ethereum "
-        "address are in it (`ORCHESTRATOR_NAMES`). `{}` when there is nothing.",
-        params=(Param("orchestrator", "Address, in any case; filters after scoring.", _ORCHESTRATOR), _REGION, _SINCE,
-                _UNTIL, _PIPELINE, _MODEL, _JOB_TYPE),
+        help="Returns the scores that gateways select orchestrators by. An AI result is scored against the median of its "
+        "pipeline and model over all orchestrators. Without `pipeline` and `model`, AI scores are averages over all "
+        "models, weighted by number of results. Transcoding scores have two more members, `latency_score` and "
+        "`total_score`, which are aliases. The answer contains only orchestrators that are named by an Ethereum address, "
+        "unless the server runs with `ORCHESTRATOR_NAMES=any`. It is `{}` when the window holds no results.",
+        params=(Param("orchestrator", "Ethereum address. Case-insensitive. Applied after scoring.", _ORCHESTRATOR), _REGION,
+                _SINCE, _UNTIL, _PIPELINE, _MODEL, _JOB_TYPE),
         asked=("pipeline", "model"),
         answer={_ORCHESTRATOR: {"FRA": {"success_rate": 1.0, "round_trip_score": 0.8, "score": 0.93}}},
         answer_type=dict[str, dict[str, Cell]],
@@ -150,13 +159,14 @@ ROUTES: tuple[Endpoint, ...] = (
         method="GET",
         path="/api/raw_stats",
         summary="Stored results of one orchestrator",
-        help="Every result in the window by region, newest first by receipt. Each row carries every field of the "
-        "contract and whatever else its tester sent. `test_outcome` decides what a row is: one that begins with "
-        "`unscored` is no verdict on the orchestrator and in no score, though its zeros look like a failure. A member "
-        "that could not be stored is `null` and named in `orchboard_dropped`. `{}` when there is nothing. More than a megabyte is sent in chunks, "
-        "without an ETag and a length; a connection that is reset in the middle means that the answer is not whole.",
-        params=(Param("orchestrator", "Address, in any case.", _ORCHESTRATOR, required=True), _REGION, _SINCE, _UNTIL,
-                _PIPELINE_ALONE, _MODEL, _JOB_TYPE, _SCORED),
+        help="Returns every result in the window by region, newest first by receipt time. Each row has every member of the "
+        "schema, and all other members that its tester sent. A result whose `test_outcome` begins with `unscored` is not "
+        "a verdict on the orchestrator and counts towards no score, even if its numbers are zero. A member that could "
+        "not be stored is `null`, and `orchboard_dropped` lists its name. The answer is `{}` when the window holds no "
+        "results. An answer larger than 1 MiB is sent in chunks, without `ETag` and `Content-Length`. If the connection "
+        "is reset before the last chunk, the answer is incomplete.",
+        params=(Param("orchestrator", "Ethereum address. Case-insensitive.", _ORCHESTRATOR, required=True), _REGION, _SINCE,
+                _UNTIL, _PIPELINE_ALONE, _MODEL, _JOB_TYPE, _SCORED),
         asked=("orchestrator", "job_type"),
         may_be_streamed=True,
         answer={"FRA": [
@@ -192,11 +202,11 @@ ROUTES: tuple[Endpoint, ...] = (
         name="pipelines",
         method="GET",
         path="/api/pipelines",
-        summary="AI pipelines seen",
-        help="With the models and regions they were seen with; everything sorted.",
+        summary="AI pipelines and their models",
+        help="Returns the pipelines that have results in the window, with their models and regions. All lists are sorted.",
         params=(_REGION, _SINCE, _UNTIL,
-                Param("pipeline", "Filters nothing here; refused without `model`.", "Text to image"),
-                Param("model", "Filters nothing here; refused without `pipeline`.", "ByteDance/SDXL-Lightning")),
+                Param("pipeline", "Does not filter. Requires `model`.", "Text to image"),
+                Param("model", "Does not filter. Requires `pipeline`.", "ByteDance/SDXL-Lightning")),
         asked=("region",),
         answer=Pipelines((Pipeline("Text to image", ("ByteDance/SDXL-Lightning",), ("FRA",)),)),
         answer_type=Pipelines,
@@ -211,7 +221,7 @@ ROUTES: tuple[Endpoint, ...] = (
         method="GET",
         path="/api/regions",
         summary="Regions by job type",
-        help="Sorted by type, then GLOBAL first, then name.",
+        help="Returns all regions, sorted by job type, then `GLOBAL` first, then by name.",
         answer=Regions((
             Region("GLOBAL", "Global", JobType.AI),
             Region("FRA", "Frankfurt", JobType.AI),
@@ -224,15 +234,17 @@ ROUTES: tuple[Endpoint, ...] = (
         name="top_ai_score",
         method="GET",
         path="/api/top_ai_score",
-        summary="The best AI result group",
-        help="By highest mean success rate, then lowest mean round trip, in the default window. `{}` when there is none.",
-        params=(Param("orchestrator", "Address, in any case; not given: the best of all.", _ORCHESTRATOR),),
+        summary="The best AI score",
+        help="Returns the best group of AI results (one orchestrator, region, pipeline and model) in the default window: the "
+        "group with the highest mean success rate, then the lowest mean round-trip time. The answer is `{}` when there "
+        "are no AI results.",
+        params=(Param("orchestrator", "Ethereum address. Case-insensitive. Default: all orchestrators.", _ORCHESTRATOR),),
         asked=("orchestrator",),
         answer=TopScore("FRA", _ORCHESTRATOR, 0.93, "ByteDance/SDXL-Lightning", "Text to image"),
         answer_type=TopScore,
         or_empty=True,
         refusals={
-            BadInputError: Error("orchestrator holds the character U+0000"),
+            BadInputError: Error("orchestrator contains the character U+0000"),
             ClientBusyError: _BUSY,
             DatabaseUnavailableError: _UNAVAILABLE,
         },
@@ -242,8 +254,9 @@ ROUTES: tuple[Endpoint, ...] = (
         method="GET",
         path="/api/health",
         summary="Whether the database answers",
-        help="From a real round trip of at most 2 s, never cached. 503 with `ok` false and a reason when it does not. `spool` is "
-        "there while acknowledged results are not in the database.",
+        help="Sends a query to the database and waits at most 2 s for its answer. The result is never cached. If the database "
+        "does not answer, the status is 503, `ok` is false and `error` has the reason. `spool` is present while "
+        "acknowledged results are not in the database yet.",
         answer=Health(DatabaseHealth(True)),
         answer_type=Health,
         cached=False,
@@ -253,10 +266,11 @@ ROUTES: tuple[Endpoint, ...] = (
         name="upkeep",
         method="GET",
         path="/api/upkeep",
-        summary="Do a part of the upkeep",
-        help="For a scheduler, where no server runs in the background: moves old results, applies changes to the rollups, "
-        "builds those that are due, and forgets what has expired, for 20 s at most. Safe beside other calls and servers. "
-        "404 unless the server has a CRON_SECRET, which is the bearer token.",
+        summary="Run maintenance tasks",
+        help="For serverless deployments, where a scheduler calls it because nothing runs in the background. A call moves "
+        "old results, updates and builds rollups, and deletes expired idempotency keys, for at most 20 s. Calls may "
+        "overlap, and other servers may run at the same time. The bearer token is the setting `CRON_SECRET`; without "
+        "that setting the endpoint does not exist (404).",
         bearer=True,
         answer=UpkeepDone(done=True, moved=0, spans=12, keys=3, pending=0),
         answer_type=UpkeepDone,
@@ -271,7 +285,7 @@ ROUTES: tuple[Endpoint, ...] = (
         method="GET",
         path="/healthz",
         summary="Whether the process answers",
-        help="Asks nothing of the database: a process that does not answer this is to be started again.",
+        help="A liveness probe: it does not query the database. Restart a process that does not answer.",
         answer=Alive(True),
         answer_type=Alive,
         cached=False,
@@ -282,8 +296,8 @@ ROUTES: tuple[Endpoint, ...] = (
         method="GET",
         path="/readyz",
         summary="Whether the server is ready for requests",
-        help="Migrated and connected, and every other check passed. 503, with the checks that were not, while requests "
-        "had better go elsewhere.",
+        help="A readiness probe: the database is reachable and migrated, and all other checks pass. While a check fails, the "
+        "status is 503 and a load balancer should send requests elsewhere.",
         answer=Readiness(True, tuple(CheckResult(name, True) for name in CHECKS)),
         answer_type=Readiness,
         cached=False,
@@ -297,10 +311,10 @@ ROUTES: tuple[Endpoint, ...] = (
         name="metrics",
         method="GET",
         path="/metrics",
-        summary="What is to be watched, for Prometheus",
-        help="In its text format: whether the database answers; how many results wait in the spool, and for how long; how far "
-        "rollups are behind; when each background task last succeeded; how far this machine's clock is off. "
-        "Always 200; nothing of what can't be asked.",
+        summary="Metrics for Prometheus",
+        help="Returns metrics in the Prometheus text format, among them: whether the database answers, the number and age of "
+        "spooled results, the lag of the rollups, the last success of each background task, and the clock offset of "
+        "this machine. The status is always 200; metrics that can't be read are left out.",
         answer=exposition(samples_of(datetime.now(UTC), NOTHING_SPOOLED, is_database_up=True)),
         answer_type=str,
         cached=False,

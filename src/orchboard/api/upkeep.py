@@ -18,13 +18,13 @@ LIMIT_S = 20.0
 
 
 class UpkeepDone(Struct, frozen=True):
-    """What one call did.
+    """The work that one call did.
 
-    done -- false: there is more to do, for the next call
-    moved -- results of a database that was taken over, moved to where their numbers have columns
-    spans -- spans of rollups that were looked at or built
-    keys -- idempotency keys that expired
-    pending -- changes of results that are not applied to the rollups yet
+    done -- false: more work is left for the next call
+    moved -- number of results moved into orchboard's table, after a database was taken over
+    spans -- number of rollup buckets that were checked or built
+    keys -- number of expired idempotency keys that were deleted
+    pending -- number of invalidations that are not applied to the rollups yet
     """
 
     done: bool
@@ -35,10 +35,10 @@ class UpkeepDone(Struct, frozen=True):
 
 
 class KeepUp:
-    """Does a bounded part of the upkeep that a server without background tasks leaves to a scheduler.
+    """Runs maintenance tasks for a limited time, for servers without background tasks.
 
-    token -- the bearer token that a caller must send; empty: the path is not found
-    add_regions -- adds those of CATALYST_REGION_URL
+    token -- the required bearer token; empty: the endpoint answers 404
+    add_regions -- adds the regions of CATALYST_REGION_URL
     """
 
     def __init__(self, token: str, upkeep: Upkeep, add_regions: Callable[[], Awaitable[None]]) -> None:
@@ -47,7 +47,7 @@ class KeepUp:
         self._add_regions = add_regions
 
     async def __call__(self, request: Request, board: Leaderboard) -> Response:
-        """Check the token, work, tell. Any number of calls and servers may do so at once."""
+        """Check the token, work, report. Calls may overlap, also on several servers."""
         if not self._wanted:
             raise HTTPException(404)
         if not hmac.compare_digest(request.headers.get("authorization", "").encode(), self._wanted):

@@ -21,18 +21,19 @@ _SCHEDULER = "Scheduler"
 SUMMARY = "The orchestrator leaderboard of the Livepeer network: results in, scores out, on Postgres."
 
 CONVENTIONS = f"""
-Job testers run a job on an orchestrator from a region and POST one signed result. Anyone may read: no GET of results needs
-authentication, and what it answers may be read from any origin.
+Job testers run a job on an orchestrator from a region and POST one signed result. Reading needs no authentication:
+anyone may GET results and scores, from any origin.
 
-Paths take a trailing slash and doubled slashes, without a redirect. An empty parameter counts as an absent one, and
-the first of a repeated parameter wins. Every GET also answers HEAD, and every path OPTIONS.
+Paths may end in a slash and may contain doubled slashes; the server does not redirect. An empty parameter counts as
+absent. If a parameter is repeated, the first one counts. Every GET endpoint also answers HEAD, and every path answers
+OPTIONS.
 
-Two clocks: `timestamp` is the tester's; windows (`since`, `until`) are on the time of receipt. `since` after `until`
-is an empty answer, not an error.
+A result has two times. `timestamp` is on the tester's clock and never used to filter. `since` and `until` filter by
+receipt time, which is on the server's clock. A window whose `since` is after its `until` is empty; that is not an error.
 
-Answers to GET may be cached (`{CACHE_CONTROL}`), except those of health. Every refusal has its true status and
-`Cache-Control: no-store`; a 429 or 503 says in `Retry-After` when to try again. Every answer has an `X-Request-Id`, which
-the server's log has too.
+Successful answers to GET carry `{CACHE_CONTROL}`, except those of the health checks and metrics. An error has the body
+`{{"error": "…"}}` and `Cache-Control: no-store`. The statuses 429 and 503 carry `Retry-After` in seconds. Every answer has
+an `X-Request-Id`; the server's log contains it too.
 """
 """What holds for every endpoint; paragraphs with `code` in backticks."""
 
@@ -64,7 +65,7 @@ def openapi_document() -> dict[str, Any]:
             "headers": _HEADERS,
             "responses": {
                 "Error": _response(
-                    "Any other refusal: 404, 405, 500.", schema_of[repr(Error)], Error("internal error")
+                    "Any other error: 404, 405, 500.", schema_of[repr(Error)], Error("internal error")
                 )
             },
             "securitySchemes": {
@@ -73,13 +74,13 @@ def openapi_document() -> dict[str, Any]:
                     "in": "header",
                     "name": "Authorization",
                     "description": next(p.help for e in ROUTES for p in e.params if p.name == "Authorization")
-                    + " No scheme goes before them.",
+                    + " Send the digits alone, without a scheme such as `Bearer`.",
                 },
                 _SCHEDULER: {
                     "type": "apiKey",
                     "in": "header",
                     "name": "Authorization",
-                    "description": "`Bearer` and the setting CRON_SECRET.",
+                    "description": "`Bearer `, followed by the value of `CRON_SECRET`.",
                 },
             },
         },
@@ -88,12 +89,12 @@ def openapi_document() -> dict[str, Any]:
 
 _HEADERS: dict[str, Any] = {
     "Cache-Control": {
-        "description": "How long the answer may be kept.",
+        "description": "How long the answer may be cached.",
         "schema": {"type": "string"},
         "example": CACHE_CONTROL,
     },
     "Retry-After": {
-        "description": "Seconds after which another attempt makes sense.",
+        "description": "Seconds to wait before the next attempt.",
         "schema": {"type": "integer"},
         "example": int(RETRY_AFTER["Retry-After"]),
     },
@@ -138,7 +139,7 @@ def _path(endpoint: Endpoint, schema_of: dict[str, Any]) -> dict[str, Any]:
     statuses = {status: {"description": "As GET, without a body."} for status in operation["responses"]}
     head = {
         "operationId": f"head_{endpoint.name}",
-        "summary": "Headers of the same answer",
+        "summary": "Headers of the GET answer",
         "responses": statuses,
     }
     return path | {"get": operation, "head": head}
@@ -159,7 +160,7 @@ def _parameter(param: Param) -> dict[str, Any]:
 def _answer(endpoint: Endpoint, schema_of: dict[str, Any]) -> dict[str, Any]:
     schema = schema_of[repr(endpoint.answer_type)]
     if endpoint.or_empty:
-        schema = {"anyOf": [schema, {"type": "object", "maxProperties": 0, "description": "There is none."}]}
+        schema = {"anyOf": [schema, {"type": "object", "maxProperties": 0, "description": "No results."}]}
     response = _response("Success.", schema, endpoint.answer, endpoint.media_type)
     if endpoint.cached:
         response["headers"] = {"Cache-Control": {"$ref": "#/components/headers/Cache-Control"}}

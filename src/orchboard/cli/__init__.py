@@ -17,47 +17,47 @@ if TYPE_CHECKING:
 
 HELP = """The orchestrator leaderboard of the Livepeer network: results in, scores out, on Postgres.
 
-First time here? `orchboard serve --generate-secret` starts a server with a database of its own;
-`orchboard post --example` stores a first result in it, `orchboard doctor` says what is wrong.
-`orchboard help COMMAND` explains a command, with examples.
+To start, run `orchboard serve --generate-secret`, which starts a server with an embedded database, and
+`orchboard post --example`, which stores a first result. `orchboard doctor` reports problems.
+`orchboard help COMMAND` shows the help of a command, with examples.
 """
 
-# Name of the command, of its module and of what is in it (`import_` for a keyword); the first line of its help.
+# The name of each command, its module and its function (`import_` for a keyword), and the first line of its help.
 COMMANDS = {
-    "serve": "Serve the leaderboard.",
-    "demo": "Serve a simulated network: a week of results.",
-    "post": "Sign and send results to a server.",
-    "get": "Ask a running server, and read its answer as a table.",
-    "region": "List, add, rename and remove the regions.",
-    "secret": "Say where the secret is that results are signed with.",
-    "tester": "Give job testers keys of their own, and take them away.",
-    "migrate": "Move the database's schema up and down.",
-    "rollups": "Verify and rebuild what long windows are answered from.",
-    "spool": "Look at results that are not in the database yet.",
-    "backup": "Write every result to a file.",
+    "serve": "Run the server.",
+    "demo": "Run a server with a simulated week of results.",
+    "post": "Sign results and send them to a server.",
+    "get": "Query a running server and print the answer as a table.",
+    "region": "List, add, rename and remove regions.",
+    "secret": "Show where the secret that signs results is stored.",
+    "tester": "Give job testers their own keys, and revoke them.",
+    "migrate": "Migrate the database schema up and down.",
+    "rollups": "Verify and rebuild the rollups that long windows are computed from.",
+    "spool": "Show results that are not in the database yet.",
+    "backup": "Write all results to a file.",
     "restore": "Store the results of a backup.",
-    "import": "Store results from files: NDJSON, CSV, Parquet, a backup.",
+    "import": "Store results from files: NDJSON, CSV, Parquet or a backup.",
     "mirror": "Copy another leaderboard's results through its API.",
-    "diff": "List where two servers' answers differ.",
-    "doctor": "Say what is wrong with the settings and the database.",
-    "simulate": "Make a believable network: loaded in bulk, or posted live.",
+    "diff": "List the differences between the answers of two servers.",
+    "doctor": "Report problems with the settings and the database.",
+    "simulate": "Simulate a network, in bulk or live.",
     "psql": "Open psql on the database.",
     "url": "Print the URL of the database.",
-    "openapi": "Print the API's OpenAPI document.",
-    "completion": "Print a script that completes words in a shell.",
+    "openapi": "Print the OpenAPI document of the API.",
+    "completion": "Print a completion script for a shell.",
 }
 
-# Nothing to parse: what then runs for weeks does without a parser, which takes 3 MB and 60 ms.
+# `serve` without options needs no parser, which would cost 3 MB of memory and 60 ms.
 _SERVE = ["serve"]
 
-# Printed as it is: the parser would wrap its lines.
+# Handled here because the parser would wrap the lines.
 _VERSION = ["--version", "-V"]
 
 EXIT_CODES: dict[type[Refusal], int] = {SetupError: 3, DatabaseUnavailableError: 4}
 
 
 def make_app(named: str = "") -> App:
-    """The program. `named` is the command that is being called, whose own help then speaks."""
+    """The program. `named` is the command that is called; its help comes from its module."""
     from cyclopts import App, Parameter
 
     app = App(
@@ -65,12 +65,14 @@ def make_app(named: str = "") -> App:
         help=HELP,
         version_flags=_VERSION,
         help_format="markdown",
-        default_parameter=Parameter(show_default=lambda value: None if value is False else value),
+        default_parameter=Parameter(
+            show_default=lambda value: None if value is False or value in ("", ()) else value
+        ),
         print_error=False,
         exit_on_error=False,
     )
     for position, (name, summary) in enumerate(COMMANDS.items()):
-        # A summary given here would replace the longer help in the command's module.
+        # A summary given here would replace the longer help of the command's module.
         help_text = None if name == named else summary
         module = f"{name}_" if iskeyword(name) else name
         app.command(f"orchboard.cli.{module}:{module}", name=name, help=help_text, sort_key=position)
@@ -103,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         _end(streams.explain(error), 1)
     except UnicodeEncodeError:
-        _end("an argument or a setting is no text in UTF-8", 1)
+        _end("an argument or a setting is not valid UTF-8", 1)
 
 
 def _run(words: list[str]) -> None:

@@ -16,16 +16,17 @@ def backup(
     file: Annotated[
         str,
         Parameter(
-            allow_leading_hyphen=True, validator=refuse_options, help="Where to; `-` is standard output."
+            allow_leading_hyphen=True, validator=refuse_options, help="File to write; `-` is standard output."
         ),
     ],
     /,
 ) -> None:
-    """Write every result to a file.
+    """Write all results to a file.
 
-    With receipt time, orchestrator, region and payload, and the regions; of one moment, while servers serve; JSON
-    lines compressed with zstd, a digest in the last one. The file gets its name when it is whole and on disk. The
-    database is left as it is, one of the reference server's version 3 too.
+    The file holds the regions, and each result with its receipt time, orchestrator, region and payload. It is a
+    snapshot of one moment; servers may run meanwhile. The format is JSON lines compressed with zstd; the last line
+    has a digest. The file gets its name only when it is complete and on disk. The database is not changed, not even
+    migrated: a database of the reference server (schema version 3) can be backed up too.
 
     **Examples**
 
@@ -42,14 +43,14 @@ def backup(
     from orchboard.cli.settings import read_environment
     from orchboard.cli.streams import require_output
     from orchboard.store.postgres.database import Database
-    from orchboard.store.transfer.archive import whole_file
+    from orchboard.store.transfer.archive import atomic_file
     from orchboard.store.transfer.backup import back_up
 
     settings = read_environment()
     if is_piped := file == "-":
         require_output("the backup")
     began_at = time.monotonic()
-    opened = nullcontext(sys.stdout.buffer) if is_piped else whole_file(Path(file))
+    opened = nullcontext(sys.stdout.buffer) if is_piped else atomic_file(Path(file))
     with opened as out, database_url(settings) as url, in_words(), told("backing up") as tell:
         connect = Database(url, connections=1, timeout_s=settings.db_timeout_s).connect
         trailer = asyncio.run(back_up(connect, out, on_progress=tell))

@@ -8,12 +8,12 @@ from cyclopts import Parameter
 
 
 def completion(
-    shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="Of which shell.")],
+    shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="The shell.")],
     /,
 ) -> None:
-    """Print a script that completes words in a shell.
+    """Print a completion script for a shell.
 
-    This program's commands, options and their choices. The shell must find `orchboard` on its `PATH`.
+    The script completes commands, options and their values. `orchboard` must be on the shell's `PATH`.
 
     **Examples**
 

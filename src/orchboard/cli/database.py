@@ -25,9 +25,9 @@ log = structlog.get_logger(__name__)
 
 @contextmanager
 def database_url(settings: Settings) -> Iterator[str]:
-    """The URL of a database that runs; an embedded one is stopped at the end if nobody else uses it.
+    """The URL of a running database. An embedded database is stopped at the end unless another process uses it.
 
-    Logs the parameters of POSTGRES that are not honoured. Raises SetupError when it can't be used.
+    Logs the parameters of POSTGRES that are ignored. Raises SetupError when the database can't be used.
     """
     if settings.postgres:
         for ignored in resolve(settings.postgres).ignored:
@@ -37,7 +37,7 @@ def database_url(settings: Settings) -> Iterator[str]:
     binaries = Path(settings.postgres_bin) if settings.postgres_bin else None
     embedded = EmbeddedPostgres.start(data_directory(settings), postgres_bin=binaries)
     for parameter in PARAMETERS.values():
-        os.environ.pop(parameter.variable, None)  # they are about other databases
+        os.environ.pop(parameter.variable, None)  # they apply to other databases
     try:
         yield embedded.url
     finally:
@@ -49,8 +49,8 @@ def known_url(settings: Settings) -> str:
     url = settings.postgres or existing_url(data_directory(settings))
     if not url:
         raise SetupError(
-            f"there is no database yet: POSTGRES is not set, and {data_directory(settings)} holds no "
-            "embedded one; `orchboard serve` makes it"
+            f"there is no database yet: POSTGRES is not set, and {data_directory(settings)} has no embedded "
+            "database; `orchboard serve` creates one"
         )
     return url
 
@@ -64,12 +64,12 @@ def find_psql(settings: Settings) -> str:
             return str(program)
     if found := shutil.which("psql"):
         return found
-    raise SetupError("there is no psql on this machine: install postgresql-client, or set POSTGRES_BIN")
+    raise SetupError("psql is not installed: install postgresql-client, or set POSTGRES_BIN")
 
 
 @contextmanager
 def in_words() -> Iterator[None]:
-    """Turns what the driver raises into a DatabaseUnavailableError, whose cause is explained at the end."""
+    """Turn the driver's exceptions into DatabaseUnavailableError; `main` explains its cause."""
     try:
         yield
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -87,7 +87,7 @@ async def open_regions(settings: Settings, url: str) -> AsyncIterator[RegionDire
 async def open_testers(
     settings: Settings, url: str
 ) -> AsyncIterator[tuple[TesterDirectory, RegionDirectory]]:
-    """The testers with keys of their own, and the regions, of a database, which is migrated first."""
+    """The testers and the regions of a database, which is migrated first."""
     async with _open(settings, url) as database:
         yield TesterDirectory(database), RegionDirectory(database, cache_s=0)
 

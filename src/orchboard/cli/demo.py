@@ -16,7 +16,7 @@ DAYS = 7
 RESULTS_A_DAY = 30_000
 STALE_AFTER = timedelta(minutes=5)
 
-# The poster's last answer, when the server stops, may take this long.
+# At shutdown, how long to wait for the answer to the last POST.
 LAST_ANSWER_S = 1.0
 
 if TYPE_CHECKING:
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 def demo(
     *,
-    port: Annotated[int | None, Parameter(help="Port to listen on; 0 picks a free one. [PORT]")] = None,
+    port: Annotated[int | None, Parameter(help="Port to listen on; 0 picks a free port. [PORT]")] = None,
 ) -> None:
-    """Serve a simulated network: a week of results.
+    """Run a server with a simulated week of results.
 
-    The database is its own, beside the one of `orchboard serve`, in the directory `demo`; never that of POSTGRES. Results
-    go on coming while it serves; called again later, it adds those of the time between.
+    The data is in a separate embedded database, in the subdirectory `demo` of the data directory; POSTGRES is ignored.
+    While the server runs, a new result is posted every few seconds. The next start adds the results of the time in
+    between.
 
     **Examples**
 
@@ -50,7 +51,7 @@ def demo(
 
 
 def _bring_up_to_now(settings: Settings) -> None:
-    """Load the results of the last days that are missing. The port is open by now: it is not in vain."""
+    """Load the missing results of the last days, after the port is open, so that no work is wasted."""
     import asyncio
 
     from orchboard.cli.database import in_words
@@ -63,7 +64,7 @@ def _bring_up_to_now(settings: Settings) -> None:
 
 @contextmanager
 def _posting(address: str, secret: str) -> Iterator[None]:
-    """Post results of now, at the rate of the last days, for as long as the server serves."""
+    """Post current results, at the rate of the last days, while the server runs."""
     from threading import Event, Thread
 
     from orchboard.simulate.live import post_live

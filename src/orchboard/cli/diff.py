@@ -12,33 +12,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchboard.mirror.comparing import Comparison, Difference
-    from orchboard.mirror.spans import Span
+    from orchboard.mirror.time_ranges import TimeRange
 
 
 def diff(
-    url: Annotated[str, Parameter(help="A leaderboard server: its base URL.")],
+    url: Annotated[str, Parameter(help="Base URL of a leaderboard server.")],
     other: Annotated[
-        str | None, Parameter(help="Another. [ORCHBOARD_URL, else http://127.0.0.1:8080]")
+        str | None,
+        Parameter(help="Base URL of the second server. [ORCHBOARD_URL, else http://127.0.0.1:8080]"),
     ] = None,
     /,
     *,
-    since: Annotated[str, Parameter(help="24h, 7d, a date (UTC), or Unix seconds.")] = "24h",
-    until: Annotated[str | None, Parameter(help="Likewise. Not given: the last full hour.")] = None,
-    tolerance: Annotated[float, Parameter(help="By how much numbers may differ.")] = 1e-9,
-    rate: Annotated[float, Parameter(help="Requests a second to each server, at most.")] = 3.0,
-    scores_only: Annotated[bool, Parameter(help="Leave the results out.", negative="")] = False,
+    since: Annotated[
+        str, Parameter(help="Start of the window: 24h, 7d, a date (UTC) or Unix seconds.")
+    ] = "24h",
+    until: Annotated[str | None, Parameter(help="End of the window. Default: the last full hour.")] = None,
+    tolerance: Annotated[float, Parameter(help="Largest accepted difference of two numbers.")] = 1e-9,
+    rate: Annotated[float, Parameter(help="Most requests per second to each server.")] = 3.0,
+    scores_only: Annotated[bool, Parameter(help="Don't compare single results.", negative="")] = False,
     top: Annotated[
         bool,
-        Parameter(help="Compare top_ai_score too, of each server's default window as of now.", negative=""),
+        Parameter(help="Compare top_ai_score too, in each server's current default window.", negative=""),
     ] = False,
-    limit: Annotated[int, Parameter(help="How many differences are shown.")] = 20,
-    json: Annotated[bool, Parameter(help="All of them, as JSON.", negative="")] = False,
+    limit: Annotated[int, Parameter(help="Number of differences to print.")] = 20,
+    json: Annotated[bool, Parameter(help="Print all differences as JSON.", negative="")] = False,
 ) -> int:
-    """List where two servers' answers differ.
+    """List the differences between the answers of two servers.
 
-    Regions, pipelines, the scores of every job type, pipeline, model and region, and every result, in one window. Members
-    that only one server knows are no difference. The window is extended to the spans that `orchboard mirror` copies: whole
-    hours, six hours or days. Exit status 1 when something differs.
+    Compares regions, pipelines, the scores of every job type, pipeline, model and region, and all results in a window.
+    Members that only one server returns are not compared. The window is extended to the intervals that `orchboard
+    mirror` copies: whole hours, six hours or days. The exit status is 1 when something differs.
 
     **Examples**
 
@@ -58,7 +61,7 @@ def diff(
     from orchboard.errors import BadInputError
     from orchboard.mirror.comparing import Comparer
     from orchboard.mirror.source import Source
-    from orchboard.mirror.spans import HOUR_S, Span, grid
+    from orchboard.mirror.time_ranges import HOUR_S, TimeRange, grid_ranges
 
     settings = read_environment()
     now = int(time.time())
@@ -77,9 +80,9 @@ def diff(
     first, second = (
         Source(one, rate=rate, on_wait=say_waiting) for one in (url, other or settings.orchboard_url)
     )
-    spans = list(grid(start, last, now=now))
-    span = Span(spans[0].since, spans[-1].until)
-    with told("comparing", unit="questions") as tell:
+    spans = list(grid_ranges(start, last, now=now))
+    span = TimeRange(spans[0].since, spans[-1].until)
+    with told("comparing", unit="requests") as tell:
         comparer = Comparer(first, second, tolerance=tolerance, on_progress=tell)
         comparison = comparer.compare(span, with_results=not scores_only, with_top=top)
     if json:
@@ -98,7 +101,7 @@ def diff(
     return 1 if comparison.differences else 0
 
 
-def _tell(comparison: Comparison, urls: tuple[str, str], span: Span, limit: int) -> None:
+def _tell(comparison: Comparison, urls: tuple[str, str], span: TimeRange, limit: int) -> None:
     from datetime import UTC, datetime
 
     from orchboard.cli.output import print_table, printable
@@ -117,7 +120,7 @@ def _tell(comparison: Comparison, urls: tuple[str, str], span: Span, limit: int)
         print_table(("value", "of", "1", "2", "by"), map(_row, differences[:limit]), empty="")
     print()
     if len(differences) > limit:
-        print(f"{len(differences) - limit:,} more: --limit, or --json", file=sys.stderr)
+        print(f"{len(differences) - limit:,} more differences: raise --limit, or use --json", file=sys.stderr)
     print(f"{len(differences):,} differences in {comparison.values.total():,} values")
 
 
@@ -143,7 +146,7 @@ def _row(difference: Difference) -> list[object]:
 
 
 def _short(word: str) -> str:
-    """A word that leaves room for the numbers beside it; --json has all of it."""
+    """A word shortened to leave room for numbers; --json prints it whole."""
     return word if len(word) <= 22 else f"{word[:11]}…{word[-10:]}"
 
 

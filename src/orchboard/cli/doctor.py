@@ -19,12 +19,12 @@ PATIENCE_S = 10.0
 _MARKS = {"ok": "✓", "warning": "!", "error": "✗"}
 
 
-def doctor(*, json: Annotated[bool, Parameter(help="As JSON.", negative="")] = False) -> int:
-    """Say what is wrong with the settings and the database.
+def doctor(*, json: Annotated[bool, Parameter(help="Print JSON.", negative="")] = False) -> int:
+    """Report problems with the settings and the database.
 
-    Looks at every setting, the database and what it holds, the data directory and the port, each in a line:
-    ✓ fine, ! may surprise, ✗ keeps the server from working, with the remedy under it. Changes nothing.
-    Exit status 0: there was no ✗.
+    Checks every setting, the database and its contents, the data directory and the port, and prints one line for
+    each: ✓ fine, ! a warning, ✗ an error that prevents the server from working. The remedy is on the next line.
+    Changes nothing. The exit status is 1 when there is a ✗.
 
     **Examples**
 
@@ -71,10 +71,10 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
                 Level.ERROR, "settings", str(error), f"{setting.help} Default: {setting.default or 'none'}."
             )
     names = [setting.name for setting in SETTINGS if readable.get(setting.name, "").strip()]
-    yield Finding(Level.OK, "settings", f"{', '.join(names) or 'none'} set; the rest is at its default")
+    yield Finding(Level.OK, "settings", f"{', '.join(names) or 'none'} set; all others have their defaults")
     try:
         settings = read_settings(readable)
-    except SetupError as error:  # each can be read, but not beside the others
+    except SetupError as error:  # each is valid, but not together
         yield Finding(Level.ERROR, "settings", str(error))
         settings = read_settings({name: readable[name] for name in readable if not name.endswith("_FILE")})
     yield from _readable("secret", lambda: [_secret(settings)])
@@ -88,7 +88,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _readable(about: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
-    """The findings; one that a file or directory can't be read ends them, but not the others."""
+    """The findings of one check; an unreadable file or directory ends this check, not the others."""
     from orchboard.cli.streams import explain
     from orchboard.store.diagnostics import Finding, Level
 
@@ -115,23 +115,23 @@ def _secret(settings: Settings) -> Finding:
             return Finding(Level.WARNING, "secret", f"{path} can be read by others", f"chmod 600 '{path}'")
         if settings.postgres:
             return Finding(
-                Level.WARNING, "secret", "SECRET is not set, so `serve` takes results only from testers with keys of their own",
-                "Set SECRET to what the job testers sign with; `--generate-secret` takes the one kept here.",
+                Level.WARNING, "secret", "SECRET is not set, so `serve` accepts results only from testers with their own keys",
+                "Set SECRET to the secret of the job testers; with `--generate-secret`, `serve` uses the stored secret.",
             )  # fmt: skip
-        says = f"SECRET is not set; `serve --generate-secret` and `post` use the one kept in {path}"
+        says = f"SECRET is not set; `serve --generate-secret` and `post` use the secret in {path}"
         return Finding(Level.OK, "secret", says)
     if not secret:
         if secret_file(settings).exists():
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(secret_file(settings)))
         return Finding(
-            Level.WARNING, "secret", "SECRET is not set, so only testers with keys of their own may post",
-            "Set SECRET to what the job testers sign with, or use `orchboard serve --generate-secret`.",
+            Level.WARNING, "secret", "SECRET is not set, so only testers with their own keys may post",
+            "Set SECRET to the secret of the job testers, or use `orchboard serve --generate-secret`.",
         )  # fmt: skip
     length = strength(secret)
     if length < SHORT_SECRET_BYTES:
         return Finding(
             Level.WARNING, "secret", f"SECRET is short ({length} bytes): it can be guessed from one signed result",
-            f"Take {SHORT_SECRET_BYTES} bytes or more, here and at the job testers.",
+            f"Use {SHORT_SECRET_BYTES} bytes or more, on the server and at the job testers.",
         )  # fmt: skip
     return Finding(Level.OK, "secret", f"SECRET is set ({length} bytes)")
 
@@ -144,13 +144,15 @@ def _previous_secret(settings: Settings) -> Iterator[Finding]:
     if not settings.secret_previous:
         return
     if not settings.secret:
-        says, remedy = "SECRET_PREVIOUS is set without SECRET, and counts for nothing", "Set SECRET too."
+        says, remedy = "SECRET_PREVIOUS is set without SECRET and is ignored", "Set SECRET too."
     elif "SECRET_PREVIOUS" in weak_secrets(settings):
         says = "SECRET_PREVIOUS is short: it can be guessed from one signed result"
-        remedy = f"Have the testers change to a SECRET of {SHORT_SECRET_BYTES} bytes or more, then unset it."
+        remedy = (
+            f"Give the testers a SECRET of {SHORT_SECRET_BYTES} bytes or more, then unset SECRET_PREVIOUS."
+        )
     else:
         says = "SECRET_PREVIOUS is accepted too"
-        remedy = "Unset it when every tester has changed over."
+        remedy = "Unset it when all testers use the new secret."
     yield Finding(Level.WARNING, "secret", says, remedy)
 
 
@@ -168,8 +170,8 @@ def _database(settings: Settings) -> Iterator[Finding]:
     if not settings.postgres:
         try:
             if existing_url(data_directory(settings)) is None:
-                says = "there is no embedded one yet, and POSTGRES is not set"
-                yield Finding(Level.WARNING, "database", says, "`orchboard serve` makes it.")
+                says = "there is no embedded database yet, and POSTGRES is not set"
+                yield Finding(Level.WARNING, "database", says, "`orchboard serve` creates it.")
                 return
         except SetupError as error:
             yield Finding(Level.ERROR, "database", str(error))
@@ -205,15 +207,15 @@ def _data_directory(settings: Settings) -> Iterator[Finding]:
         says = (
             f"{directory} can't be written to"
             if there == directory
-            else f"{there} lets nobody make {directory}"
+            else f"{directory} can't be created in {there}"
         )
-        yield Finding(Level.ERROR, "data", says, "Set ORCHBOARD_DATA to a directory of yours.")
+        yield Finding(Level.ERROR, "data", says, "Set ORCHBOARD_DATA to a directory that you can write to.")
         return
     free = shutil.disk_usage(there).free
-    says = f"{directory}, with {free / 1024**3:.1f} GiB of room"
+    says = f"{directory}, {free / 1024**3:.1f} GiB free"
     if free < LOW_SPACE_BYTES:
         level = Level.ERROR if free < NO_SPACE_BYTES else Level.WARNING
-        yield Finding(level, "data", says, "Make room there, or set ORCHBOARD_DATA to a larger disk.")
+        yield Finding(level, "data", says, "Free disk space there, or move ORCHBOARD_DATA to a larger disk.")
     else:
         yield Finding(Level.OK, "data", says)
 
@@ -229,39 +231,48 @@ def _spool(settings: Settings) -> Finding:
 
     path = spool_path(data_directory(settings), settings.postgres)
     if not settings.spool_max_bytes:
-        return Finding(Level.OK, "spool", "SPOOL_MAX_MB is 0: results are refused while the database is away")
+        return Finding(
+            Level.OK, "spool", "SPOOL_MAX_MB is 0: results are refused while the database is unavailable"
+        )
     if reason := why_not_writable(path):
         return Finding(
             Level.WARNING,
             "spool",
-            f"results are refused while the database is away: {reason}",
-            "The server's user must be able to write there.",
+            f"results are refused while the database is unavailable: {reason}",
+            "Give the server's user write access to it.",
         )
     if not path.exists():
-        return Finding(Level.OK, "spool", f"empty; results wait in {path.parent} while the database is away")
+        return Finding(
+            Level.OK, "spool", f"empty; while the database is unavailable, results go to {path.parent}"
+        )
     file = SpoolFile(path, max_bytes=0)
     try:
         depth = file.depth()
     except SetupError as error:
         return Finding(
-            Level.WARNING, "spool", str(error), "Until then results are refused while the database is away."
+            Level.WARNING,
+            "spool",
+            str(error),
+            "Until this is fixed, results are refused while the database is unavailable.",
         )
     except (sqlite3.Error, OSError) as error:
         return Finding(
-            Level.WARNING, "spool", f"{path} can't be read: {error}", "Its owner must be the server's user."
+            Level.WARNING, "spool", f"{path} can't be read: {error}", "Make the server's user its owner."
         )
     finally:
         file.close()
-    says = f"{depth.waiting} results wait for the database in {path}, {depth.aside} were put aside"
+    says = f"{depth.waiting} results waiting to be stored and {depth.aside} dead letters in {path}"
     if depth.aside:
         return Finding(
             Level.WARNING,
             "spool",
             says,
-            "`orchboard spool show` says why, `orchboard spool retry` tries again.",
+            "`orchboard spool show` lists the reasons, `orchboard spool retry` retries them.",
         )
     if depth.waiting:
-        return Finding(Level.WARNING, "spool", says, "A server stores them as soon as the database is back.")
+        return Finding(
+            Level.WARNING, "spool", says, "A server stores them when the database is available again."
+        )
     return Finding(Level.OK, "spool", f"empty: {path}")
 
 
@@ -281,13 +292,16 @@ def _port(settings: Settings) -> Finding:
             return _neighbour(settings, place)
         says = f"can't listen on {place}: {os.strerror(error.errno or 0)}"
         return Finding(
-            Level.ERROR, "port", says, "Set HOST to an address of this machine and PORT to one above 1023."
+            Level.ERROR,
+            "port",
+            says,
+            "Set HOST to an address of this machine, and PORT to a number above 1023.",
         )
     return Finding(Level.OK, "port", f"{place} is free")
 
 
 def _neighbour(settings: Settings, place: str) -> Finding:
-    """Who holds the port: a leaderboard server says so in its /api/health, well or not."""
+    """Which program uses the port: a leaderboard server answers /api/health, healthy or not."""
     import urllib3
 
     from orchboard.cli.settings import reachable_host
@@ -301,21 +315,24 @@ def _neighbour(settings: Settings, place: str) -> Finding:
         is_ours = is_well = False
     if not is_ours:
         return Finding(
-            Level.ERROR, "port", f"{place} is held by another program", "Set PORT to another one, or stop it."
+            Level.ERROR,
+            "port",
+            f"{place} is in use by another program",
+            "Set PORT to another port, or stop that program.",
         )
     troubles = _troubles(f"http://{reachable_host(settings.host)}:{settings.port}/readyz")
     if troubles:
-        says = f"an orchboard serves on {place}, and says of itself: {'; '.join(troubles)}"
+        says = f"orchboard is running on {place} and reports: {'; '.join(troubles)}"
         return Finding(Level.WARNING, "port", says, f"See {url}")
     if not is_well:
         return Finding(
-            Level.WARNING, "port", f"an orchboard serves on {place}, but without its database", f"See {url}"
+            Level.WARNING, "port", f"orchboard is running on {place}, without its database", f"See {url}"
         )
-    return Finding(Level.OK, "port", f"an orchboard serves on {place}, and is well")
+    return Finding(Level.OK, "port", f"orchboard is running on {place} and is healthy")
 
 
 def _troubles(url: str) -> list[str]:
-    """What a running server's checks have to say: also what only it can know, such as that its writes fail."""
+    """Errors and notes of a running server's checks, which know more than doctor, such as failing writes."""
     import json
 
     import urllib3
@@ -326,4 +343,4 @@ def _troubles(url: str) -> list[str]:
             check.get("error") or check["note"] for check in checks if "error" in check or "note" in check
         ]
     except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError):
-        return []  # another leaderboard server has no such page
+        return []  # other leaderboard servers have no /readyz

@@ -1,4 +1,4 @@
-"""Which extra of the package brings a module that is not installed."""
+"""Names the extra of the package that a missing module belongs to."""
 
 from collections.abc import Sequence
 

@@ -10,38 +10,40 @@ from cyclopts import Parameter
 Endpoint = Literal[
     "scores", "raw", "pipelines", "regions", "top", "health", "aggregated_stats", "raw_stats", "top_ai_score"
 ]
-# An answer may take DB_TIMEOUT; a server that is not there is not worth that long.
+# An answer may take DB_TIMEOUT; an unreachable server is retried for a shorter time.
 ANSWER_S, RETRY_S = 30.0, 5.0
 _ROUTES = {"scores": "aggregated_stats", "raw": "raw_stats", "top": "top_ai_score"}
 
 
 def get(
-    endpoint: Annotated[Endpoint, Parameter(help="What to ask for; the API's own names are understood too.")],
+    endpoint: Annotated[Endpoint, Parameter(help="What to query. The endpoint names of the API work too.")],
     /,
     *,
-    orchestrator: Annotated[str | None, Parameter(help="Its address, in any case. raw needs one.")] = None,
+    orchestrator: Annotated[str | None, Parameter(help="Ethereum address. Required for raw.")] = None,
     region: Annotated[str | None, Parameter(help="Region code, such as FRA.")] = None,
-    since: Annotated[str | None, Parameter(help="24h, 7d, a date (UTC), or Unix seconds.")] = None,
-    until: Annotated[str | None, Parameter(help="Likewise.")] = None,
+    since: Annotated[
+        str | None, Parameter(help="Start of the window: 24h, 7d, a date (UTC) or Unix seconds.")
+    ] = None,
+    until: Annotated[str | None, Parameter(help="End of the window.")] = None,
     pipeline: Annotated[str | None, Parameter(help="AI pipeline, exactly as posted.")] = None,
     model: Annotated[str | None, Parameter(help="AI model, exactly as posted.")] = None,
     job_type: Annotated[
-        Literal["transcoding", "ai"] | None, Parameter(help="Which scores or results.")
+        Literal["transcoding", "ai"] | None, Parameter(help="Job type of the scores or results.")
     ] = None,
     url: Annotated[
-        str | None, Parameter(help="The server. [ORCHBOARD_URL, else http://127.0.0.1:8080]")
+        str | None, Parameter(help="Base URL of the server. [ORCHBOARD_URL, else http://127.0.0.1:8080]")
     ] = None,
-    json: Annotated[bool, Parameter(help="The server's answer as it came.", negative="")] = False,
+    json: Annotated[bool, Parameter(help="Print the server's answer unchanged.", negative="")] = False,
     timeout: Annotated[
         float | None,
-        Parameter(help="Seconds to wait and to retry. Not given: 30 for an answer, 5 of them for retries."),
+        Parameter(help="Seconds to wait and retry. Default: 30 to wait for an answer, 5 to retry."),
     ] = None,
 ) -> int:
-    """Ask a running server, and read its answer as a table.
+    """Query a running server and print the answer as a table.
 
-    *scores* are sorted by score; *raw* is every result of one orchestrator, newest first; *top* is the
-    best AI result group. Without --since and --until the server's default window holds. Exit status of
-    *health*: 0 when it is well.
+    *scores* are sorted by score. *raw* lists the results of one orchestrator, newest first. *top* is the best
+    AI score. Without --since and --until, the window is the server's default. The exit status of *health* is
+    1 when the server is not healthy.
 
     **Examples**
 

@@ -34,19 +34,19 @@ def import_(
         ),
     ],
     skip_bad: Annotated[
-        bool, Parameter(help="Store the others when some results are refused.", negative="")
+        bool, Parameter(help="Skip results that are refused and store the others.", negative="")
     ] = False,
-    dry_run: Annotated[bool, Parameter(help="Check and count; store nothing.", negative="")] = False,
+    dry_run: Annotated[bool, Parameter(help="Check and count, but store nothing.", negative="")] = False,
     json: Annotated[bool, Parameter(help="Print the summary as JSON.", negative="")] = False,
 ) -> int:
-    """Store results from files: NDJSON, CSV, Parquet, a backup.
+    """Store results from files: NDJSON, CSV, Parquet or a backup.
 
-    The format is told by the content: NDJSON (one result a line, as testers post it or raw_stats returns it), an answer
-    of raw_stats, CSV and Parquet with a column for each member, and a backup, which is restored. All but Parquet may be
-    compressed with zstd. The receipt time of a result is its `event_time` (ISO 8601 or Unix seconds), else its
-    `timestamp`.
+    The format is detected from the content: NDJSON (one result a line, as posted or as raw_stats returns it), a JSON
+    answer of raw_stats, CSV or Parquet with one column for each member, or a backup, which is restored. All formats
+    except Parquet may be compressed with zstd. The receipt time of a result is its `event_time` (ISO 8601 or Unix
+    seconds), or else its `timestamp`.
 
-    Every result is checked before any is stored, and none is stored that the database has already.
+    All results are checked before any is stored. Results that the database already has are not stored again.
 
     **Examples**
 
@@ -70,7 +70,7 @@ def import_(
         backups = [source for _, source in sources if is_backup(source)]
         if backups and (len(sources) > 1 or dry_run or skip_bad or json):
             raise BadInputError(
-                "a backup is imported by itself and without options, as `orchboard restore` does it"
+                "a backup must be imported alone and without options, as with `orchboard restore`"
             )
         if backups:
             backup = check_backup(backups[0])
@@ -126,14 +126,14 @@ def _import(
             done = "would import" if dry_run else "imported"
             print(
                 f"{done} {stored:,} of {checked.results:,} results in {time.monotonic() - began_at:.1f} s; "
-                f"{summary['already_there']:,} were there, {summary['repeated']:,} repeated, "
+                f"{summary['already_there']:,} already stored, {summary['repeated']:,} repeated, "
                 f"{checked.refusals:,} refused"
             )
     return 1 if is_refused else 0
 
 
 async def _prepare(database: Database, *, dry_run: bool) -> dict[str, str]:
-    """The regions of the database, by code with their display names; it is made and migrated, unless nothing may change."""
+    """The regions of the database: display names by code. Creates and migrates the database unless `dry_run`."""
     from orchboard.errors import SetupError
     from orchboard.store.schema.migrate import fetch_schema_version
     from orchboard.store.schema.migration_files import load_migrations
@@ -146,7 +146,7 @@ async def _prepare(database: Database, *, dry_run: bool) -> dict[str, str]:
         latest := len(load_migrations())
     ):
         raise SetupError(
-            f"the schema is at version {version} of {latest}, and a dry run changes nothing: `orchboard migrate up`"
+            f"the schema is at version {version} of {latest}, and --dry-run does not migrate: run `orchboard migrate up`"
         )
     return await fetch_regions(database.connect)
 
@@ -173,7 +173,7 @@ def _check(checked: Checked, sources: Sequence[tuple[str, IO[bytes]]]) -> None:
 
 
 def _store(database: Database, checked: Checked, names: dict[str, str], *, is_kept: bool) -> tuple[int, int]:
-    """How many results were stored, and of how many different ones."""
+    """The number of stored results, and the number of distinct results."""
     import asyncio
 
     from orchboard.cli.database import in_words
@@ -181,7 +181,7 @@ def _store(database: Database, checked: Checked, names: dict[str, str], *, is_ke
     from orchboard.store.transfer.archive import BackupRegion
     from orchboard.store.transfer.restore import store_lines
 
-    # A region known for the other job type only is added for this one, as when a result is posted.
+    # As for a POST, a region that exists only for the other job type is added for this one.
     regions = [BackupRegion(region, names[region], job_type) for region, job_type in sorted(checked.used)]
     total = checked.results - checked.refusals
     with in_words(), told("importing" if is_kept else "comparing") as tell:
@@ -201,7 +201,7 @@ def _print_json(summary: dict[str, int], checked: Checked, *, dry_run: bool) -> 
 
 
 def _tell_refusals(checked: Checked, *, is_refused: bool) -> None:
-    """Say on standard error what the first refused results are refused for."""
+    """Print the reasons of the first refused results to standard error."""
     from orchboard.cli.output import printable
 
     for refused in checked.refused[:MOST_TOLD]:

@@ -8,26 +8,28 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from orchboard.store.connection.types import Connect
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchboard.store.legacy_import.progress import Progress
-    from orchboard.store.schema.migrate import Connect, Step
+    from orchboard.store.legacy_import.backfill import BackfillProgress
+    from orchboard.store.schema.migrate import Step
     from orchboard.store.schema.version_tables import SchemaVersion
 
 LOCK_WAIT_S = 600.0
 SHOW_EVERY_S, TELL_EVERY_S = 0.5, 10.0
 SETTLE_EVERY_S = 0.5
 
-Yes = Annotated[bool, Parameter(name=("--yes", "-y"), help="Don't ask.", negative="")]
+Yes = Annotated[bool, Parameter(name=("--yes", "-y"), help="Don't ask for confirmation.", negative="")]
 
 migrate = App(
     name="migrate",
-    help="""Move the database's schema up and down.
+    help="""Migrate the database schema up and down.
 
-    `orchboard serve` moves it up by itself; these commands are for doing it before, for going back, and
-    for repairs. However many run at once, each version is applied once. A version is a number; 0 is
-    nothing.
+    `orchboard serve` migrates up at startup. Use these commands to migrate beforehand, to go back, and for
+    repairs. Concurrent runs are safe: each migration is applied once. A version is a number; 0 means no
+    schema.
 
     **Examples**
 
@@ -43,13 +45,14 @@ migrate = App(
 def up(
     *,
     schema_only: Annotated[
-        bool, Parameter(help="Leave the results to the servers, which do it in the background.", negative="")
+        bool,
+        Parameter(help="Don't move results or build rollups; servers do so in the background.", negative=""),
     ] = False,
 ) -> None:
-    """Move up to the latest version; make the database first if it is missing and the user may.
+    """Migrate to the latest version. Creates the database if it is missing and the role may create it.
 
-    Then bring its results up: those of a database that was taken over are moved, and what is over is summed
-    up. Servers may serve meanwhile; broken off, it goes on where it was the next time.
+    Then moves the results of a database that was taken over into orchboard's table, and builds rollups.
+    Servers may run meanwhile. An interrupted run continues where it stopped when it is started again.
 
     **Examples**
 
@@ -64,8 +67,8 @@ def up(
 
 
 @migrate.command
-def down(versions: Annotated[int, Parameter(help="How many versions.")] = 1, /, *, yes: Yes = False) -> None:
-    """Take versions back, with what they brought. Data may be lost, so it asks.
+def down(versions: Annotated[int, Parameter(help="Number of versions.")] = 1, /, *, yes: Yes = False) -> None:
+    """Revert migrations, with the data that they added. Asks for confirmation.
 
     **Examples**
 
@@ -76,19 +79,21 @@ def down(versions: Annotated[int, Parameter(help="How many versions.")] = 1, /, 
     from orchboard.errors import BadInputError
 
     if versions < 1:
-        raise BadInputError("the number of versions to take back must be 1 or more")
+        raise BadInputError("the number of versions to revert must be 1 or more")
     current = _current().version
     target = max(0, current - versions)
     if current == 0:
-        print("the schema is at version 0 already")
+        print("the schema is already at version 0")
         return
     _confirm(_taking_back(current, target), yes=yes)
     _move(target)
 
 
 @migrate.command
-def goto(version: Annotated[int, Parameter(help="0 to the latest.")], /, *, yes: Yes = False) -> None:
-    """Move to one version, up or down. Asks before it moves down.
+def goto(
+    version: Annotated[int, Parameter(help="A version, from 0 to the latest.")], /, *, yes: Yes = False
+) -> None:
+    """Migrate to a version, up or down. Asks for confirmation before migrating down.
 
     **Examples**
 
@@ -103,8 +108,8 @@ def goto(version: Annotated[int, Parameter(help="0 to the latest.")], /, *, yes:
 
 
 @migrate.command(name="version")
-def show_version(*, json: Annotated[bool, Parameter(help="As JSON.", negative="")] = False) -> None:
-    """Say where the schema stands, and how far its results are brought up. Changes nothing.
+def show_version(*, json: Annotated[bool, Parameter(help="Print JSON.", negative="")] = False) -> None:
+    """Print the schema version, and the progress of moving results and building rollups. Changes nothing.
 
     **Examples**
 
@@ -121,15 +126,17 @@ def show_version(*, json: Annotated[bool, Parameter(help="As JSON.", negative=""
             {"version": current.version, "dirty": current.dirty, "latest": latest, "taking_over": progress}
         )
         return
-    dirty = ", dirty: that version was begun and never finished" if current.dirty else ""
+    dirty = ", dirty: this migration was started and not finished" if current.dirty else ""
     print(f"{current.version} of {latest}{dirty}")
     if progress is not None and progress.results:
         print(progress.says)
 
 
 @migrate.command
-def force(version: Annotated[int, Parameter(help="Where it really stands.")], /, *, yes: Yes = False) -> None:
-    """Write down that the schema stands at a version, after you repaired it by hand. Runs nothing.
+def force(
+    version: Annotated[int, Parameter(help="The actual version of the schema.")], /, *, yes: Yes = False
+) -> None:
+    """Record that the schema is at a version, after a manual repair. Runs no migration.
 
     **Examples**
 
@@ -141,20 +148,22 @@ def force(version: Annotated[int, Parameter(help="Where it really stands.")], /,
 
     from orchboard.store.schema.migrate import force_version
 
-    _confirm(f"Write down that the schema stands at version {version}, whatever is there?", yes=yes)
+    _confirm(f"Record that the schema is at version {version}, without checking it?", yes=yes)
     with _connectable() as (_, connect):
         asyncio.run(force_version(connect, version))
-    print(f"version {version} is written down")
+    print(f"recorded version {version}")
 
 
 @migrate.command
 def new(
-    name: Annotated[str, Parameter(help="A few words on what it brings.")],
+    name: Annotated[str, Parameter(help="A few words on what it does.")],
     /,
     *,
-    directory: Annotated[Path | None, Parameter(help="Where to; the package's own otherwise.")] = None,
+    directory: Annotated[
+        Path | None, Parameter(help="Directory of the files. Default: the package's.")
+    ] = None,
 ) -> None:
-    """Make the two files of a new version, for developers of orchboard.
+    """Create the two files of a new migration, for developers of orchboard.
 
     **Examples**
 
@@ -162,9 +171,9 @@ def new(
     orchboard migrate new "index for old results"
     ```
     """
-    from orchboard.store.schema.migration_files import DIRECTORY, new_migration
+    from orchboard.store.schema.migration_files import DIRECTORY, create_migration
 
-    for path in new_migration(name, directory or DIRECTORY):
+    for path in create_migration(name, directory or DIRECTORY):
         print(path)
 
 
@@ -184,29 +193,29 @@ def _move(version: int | None) -> None:
 
         async def run() -> SchemaVersion:
             if version is None and await ensure_database(url):
-                print("the database was missing and is made")
+                print("created the database")
             await migrate_to(connect, version, on_step=show, lock_wait_s=LOCK_WAIT_S)
             return await fetch_schema_version(connect)
 
         now = asyncio.run(run())
-    print(f"the schema is at version {now.version}{'' if steps else ' already'}")
+    print(f"the schema is {'' if steps else 'already '}at version {now.version}")
 
 
 def _current() -> SchemaVersion:
     return _look()[0]
 
 
-def _look() -> tuple[SchemaVersion, Progress | None]:
-    """Where the schema stands, and how far the results are where it is the latest."""
+def _look() -> tuple[SchemaVersion, BackfillProgress | None]:
+    """The schema version, and the progress of the takeover if the version is the latest."""
     import asyncio
 
-    from orchboard.store.legacy_import.progress import fetch_progress
+    from orchboard.store.legacy_import.backfill import fetch_progress
     from orchboard.store.schema.migrate import fetch_schema_version
     from orchboard.store.schema.migration_files import load_migrations
 
     with _connectable() as (_, connect):
 
-        async def run() -> tuple[SchemaVersion, Progress | None]:
+        async def run() -> tuple[SchemaVersion, BackfillProgress | None]:
             current = await fetch_schema_version(connect)
             if current.version != len(load_migrations()) or current.dirty:
                 return current, None
@@ -220,11 +229,11 @@ def _look() -> tuple[SchemaVersion, Progress | None]:
 
 
 def _take_over() -> None:
-    """Move results and sum them up, showing how far it is; says nothing when there is nothing to do."""
+    """Move results and build rollups, and show the progress. Prints nothing when there is nothing to do."""
     import asyncio
     import time
 
-    from orchboard.store.legacy_import.progress import take_over
+    from orchboard.store.legacy_import.backfill import backfill
     from orchboard.store.rollups.builder import Sealer
 
     moved = spans = 0
@@ -245,11 +254,11 @@ def _take_over() -> None:
             try:
                 while True:
                     tried_at = time.monotonic()
-                    if await take_over(
+                    if await backfill(
                         connection, Sealer(connection), on_batch=count_moved, on_span=count_span
                     ):
                         return
-                    # Others hold the old table. A try reads all of it, so it is not worth to be at it all the time.
+                    # Other sessions hold the old table. A try reads all of it, so wait as long as the last one took.
                     await asyncio.sleep(min(max(time.monotonic() - tried_at, SETTLE_EVERY_S), TELL_EVERY_S))
             finally:
                 showing.cancel()
@@ -260,21 +269,21 @@ def _take_over() -> None:
         asyncio.run(run())
     if moved or spans:
         took_s = time.monotonic() - began_at
-        print(f"moved {moved:,} results and summed up {spans:,} spans of time in {took_s:.1f} s")
+        print(f"moved {moved:,} results and built {spans:,} rollup buckets in {took_s:.1f} s")
 
 
 async def _show_progress(connect: Connect) -> None:
-    """A bar each on a terminal, else a line now and then; until cancelled. Other processes' share counts too."""
+    """Show progress bars on a terminal, else a line now and then, until cancelled. Includes other processes' work."""
     import asyncio
     import sys
 
     from orchboard.cli.output import progress_bar
-    from orchboard.store.legacy_import.progress import fetch_progress
+    from orchboard.store.legacy_import.backfill import fetch_progress
 
     connection = await connect()
     try:
         with progress_bar() as bar:
-            moving, summing = bar.add_task("moving", total=None), bar.add_task("summing up", total=None)
+            moving, summing = bar.add_task("moving", total=None), bar.add_task("building rollups", total=None)
             while True:
                 await asyncio.sleep(SHOW_EVERY_S if sys.stderr.isatty() else TELL_EVERY_S)
                 now = await fetch_progress(connection)
@@ -288,7 +297,7 @@ async def _show_progress(connect: Connect) -> None:
 
 @contextmanager
 def _connectable() -> Iterator[tuple[str, Connect]]:
-    """The database's URL and how to connect to it; what the driver raises comes out in words."""
+    """The database's URL and a function that connects to it; explains the driver's exceptions."""
     from orchboard.cli.database import database_url, in_words
     from orchboard.cli.settings import read_environment
     from orchboard.store.postgres.database import Database
@@ -299,11 +308,11 @@ def _connectable() -> Iterator[tuple[str, Connect]]:
 
 
 def _taking_back(current: int, version: int) -> str:
-    return f"Servers of this version must be stopped first. Take the schema back from version {current} to {version}?"
+    return f"Stop all orchboard servers first. Revert the schema from version {current} to {version}?"
 
 
 def _confirm(question: str, *, yes: bool) -> None:
-    """Go on after a yes; where nobody can be asked, only with --yes. Raises BadInputError otherwise."""
+    """Return after a confirmation, or with --yes. Raises BadInputError otherwise, or without a terminal."""
     import sys
 
     from orchboard.errors import BadInputError
@@ -311,8 +320,8 @@ def _confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise BadInputError("this may lose data, and nobody can be asked here: say --yes")
+        raise BadInputError("this may delete data, and there is no terminal to confirm it: use --yes")
     with suppress(EOFError):
         if input(f"{question} [y/N] ").strip().lower() in ("y", "yes"):
             return
-    raise BadInputError("left as it was")
+    raise BadInputError("cancelled; nothing was changed")

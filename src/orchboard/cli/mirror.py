@@ -11,37 +11,37 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchboard.mirror.copying import Copied, OnProgress
+    from orchboard.mirror.copying import CopyReport, OnProgress
     from orchboard.mirror.source import Source
 
 MOST_TOLD = 10
 
 
 def mirror(
-    url: Annotated[str, Parameter(help="The other leaderboard: its base URL.")],
+    url: Annotated[str, Parameter(help="Base URL of the other leaderboard.")],
     /,
     *,
-    since: Annotated[str, Parameter(help="How far back: 30d, a date (UTC), or Unix seconds.")] = "30d",
-    until: Annotated[str | None, Parameter(help="Likewise, to the end of that hour. Not given: now.")] = None,
-    rate: Annotated[float, Parameter(help="Requests a second, at most.")] = 3.0,
+    since: Annotated[str, Parameter(help="Start: 30d, a date (UTC) or Unix seconds.")] = "30d",
+    until: Annotated[str | None, Parameter(help="End, extended to a full hour. Default: now.")] = None,
+    rate: Annotated[float, Parameter(help="Most requests per second.")] = 3.0,
     overlap: Annotated[
         str,
-        Parameter(help="An hour is asked for again until it was read this long after its end; 6h at most."),
+        Parameter(help="Request an hour again until this long after its end; at most 6h."),
     ] = "2h",
-    again: Annotated[bool, Parameter(help="Ask for time that is complete too.", negative="")] = False,
+    again: Annotated[bool, Parameter(help="Request intervals that are complete, too.", negative="")] = False,
     dry_run: Annotated[
-        bool, Parameter(help="Store nothing; count what would be stored.", negative="")
+        bool, Parameter(help="Store nothing, but count what would be stored.", negative="")
     ] = False,
-    json: Annotated[bool, Parameter(help="The summary as JSON.", negative="")] = False,
+    json: Annotated[bool, Parameter(help="Print the summary as JSON.", negative="")] = False,
 ) -> int:
     """Copy another leaderboard's results through its API.
 
-    Regions and the results of every orchestrator go into the database of POSTGRES, or the embedded one. Servers may
-    serve and take results meanwhile. Run again, it asks for what is new and stores nothing twice; broken off, it goes on
-    where it was. Exit status 1: the source could not give some results; the next run asks for them again.
+    Stores regions and the results of all orchestrators in the database of POSTGRES, or in the embedded one. Servers may
+    run meanwhile. The next run requests what is new and stores nothing twice; after an interruption it continues where
+    it stopped. The exit status is 1 when the source could not return some results; the next run requests them again.
 
-    The API does not say when a result was received: its tester's timestamp is taken for that, moved into the span of
-    time that it was found in: an hour to a day. With the database's URL nothing is lost: docs/moving.md.
+    The API does not return receipt times. The receipt time of a copied result is its tester's timestamp, moved into
+    the interval that it was found in: an hour to a day. With access to the database nothing is lost: docs/moving.md.
 
     **Examples**
 
@@ -60,9 +60,9 @@ def mirror(
     from orchboard.cli.settings import read_environment
     from orchboard.client import parse_moment_for_people
     from orchboard.errors import BadInputError
-    from orchboard.mirror.copying import Ask, Copier
+    from orchboard.mirror.copying import Copier, CopyRequest
     from orchboard.mirror.source import Source
-    from orchboard.mirror.spans import SETTLED_S
+    from orchboard.mirror.time_ranges import SETTLED_S
     from orchboard.store.postgres.database import Database
     from orchboard.store.transfer.mirrored_results import MirrorStore
 
@@ -72,7 +72,7 @@ def mirror(
     def moment(name: str, text: str) -> int:
         return int(float(parse_moment_for_people(name, text, now=now)))
 
-    ask = Ask(
+    ask = CopyRequest(
         since=moment("since", since),
         until=moment("until", until) if until else int(now.timestamp()) + 1,
         overlap_s=int(now.timestamp()) - moment("overlap", overlap),
@@ -90,7 +90,7 @@ def mirror(
         database = Database(postgres, connections=1, timeout_s=settings.db_timeout_s)
         await database.open()  # makes the database, and migrates it
         await database.close()
-        return await MirrorStore.open(database.connect, source.url, is_rehearsal=dry_run)
+        return await MirrorStore.open(database.connect, source.url, is_dry_run=dry_run)
 
     with database_url(settings) as postgres, in_words(), asyncio.Runner() as runner:
         store = runner.run(open_store(postgres))
@@ -102,16 +102,16 @@ def mirror(
             store.close()
     took_s = time.monotonic() - began_at
     if json:
-        print_json(_summary(source, copied, took_s, is_rehearsal=dry_run))
+        print_json(_summary(source, copied, took_s, is_dry_run=dry_run))
     else:
-        _tell(source, copied, took_s, is_rehearsal=dry_run)
+        _tell(source, copied, took_s, is_dry_run=dry_run)
     return 1 if copied.unreadable else 0
 
 
-def _summary(source: Source, copied: Copied, took_s: float, *, is_rehearsal: bool) -> dict[str, Any]:
+def _summary(source: Source, copied: CopyReport, took_s: float, *, is_dry_run: bool) -> dict[str, Any]:
     return {
         "url": source.url,
-        "dry_run": is_rehearsal,
+        "dry_run": is_dry_run,
         "regions_added": copied.regions,
         "spans": copied.spans,
         "requests": source.requests,
@@ -125,13 +125,13 @@ def _summary(source: Source, copied: Copied, took_s: float, *, is_rehearsal: boo
     }
 
 
-def _tell(source: Source, copied: Copied, took_s: float, *, is_rehearsal: bool) -> None:
+def _tell(source: Source, copied: CopyReport, took_s: float, *, is_dry_run: bool) -> None:
     from orchboard.cli.output import printable
 
-    would = "would store" if is_rehearsal else "stored"
+    would = "would store" if is_dry_run else "stored"
     print(
         f"{would} {copied.stored:,} of {copied.read:,} results and {copied.regions} regions in {took_s:.1f} s, "
-        f"{source.requests:,} requests; {copied.there:,} were there"
+        f"{source.requests:,} requests; {copied.there:,} already stored"
     )
     for reason, number in copied.refused.most_common(MOST_TOLD):
         print(f"refused {number:,}: {printable(reason)}")
@@ -148,22 +148,22 @@ def _tell(source: Source, copied: Copied, took_s: float, *, is_rehearsal: bool) 
         )
     if copied.unreadable:
         print(
-            f"orchboard: the source could not give results of {len(copied.unreadable):,} spans; "
-            "the next run asks for them again",
+            f"orchboard: the source could not return the results of {len(copied.unreadable):,} intervals; "
+            "the next run requests them again",
             file=sys.stderr,
         )
 
 
 def say_waiting(problem: str, seconds: float) -> None:
-    """Say on standard error, at once, why the other server is left alone and for how long."""
+    """Print to standard error, at once, why and for how long the copy pauses."""
     from orchboard.cli.output import printable
 
-    print(f"orchboard: {printable(problem)}; again in {seconds:.1f} s", file=sys.stderr, flush=True)
+    print(f"orchboard: {printable(problem)}; next attempt in {seconds:.1f} s", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def _told() -> Iterator[OnProgress]:
-    """A bar on a terminal, else a line now and then; on standard error."""
+    """Show progress on standard error: a bar on a terminal, else a line every TELL_EVERY_S."""
     import time
 
     from rich.console import Console
@@ -185,7 +185,7 @@ def _told() -> Iterator[OnProgress]:
     ) as bar:
         task = bar.add_task("", total=None, stored=0)
 
-        def tell(done: float, total: int, copied: Copied) -> None:
+        def tell(done: float, total: int, copied: CopyReport) -> None:
             nonlocal told_at
             bar.update(task, completed=done, total=total, stored=copied.stored)
             if not is_terminal and time.monotonic() - told_at >= TELL_EVERY_S:

@@ -6,12 +6,12 @@ from cyclopts import Parameter
 
 
 def openapi(
-    *, markdown: Annotated[bool, Parameter(help="For people, as in docs/api.md.", negative="")] = False
+    *, markdown: Annotated[bool, Parameter(help="Print docs/api.md instead.", negative="")] = False
 ) -> None:
-    """Print the API's OpenAPI document.
+    """Print the OpenAPI document of the API.
 
-    OpenAPI 3.1 in JSON, for generators and API tools; a running server has it at /openapi.json, with
-    pages to read it at /docs.
+    The format is OpenAPI 3.1 in JSON, for code generators and API tools. A running server has the document at
+    /openapi.json, and the reference for people at /docs.
 
     **Examples**
 

@@ -1,4 +1,4 @@
-"""What commands print: tables, progress, plain words; all safe to show whatever a server sent."""
+"""Tables, progress bars and messages of the commands, safe to print whatever a server sent."""
 
 import shutil
 import sys
@@ -16,23 +16,23 @@ _GAP = "  "
 
 
 def print_json(value: Any) -> None:
-    """A document on standard output: indented, in UTF-8 whatever the terminal's encoding is."""
+    """Print a document as indented JSON, in UTF-8 regardless of the terminal's encoding."""
     import msgspec
 
     write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=2))
 
 
 def write_bytes(document: bytes) -> None:
-    """A document on standard output as it is, with a line end."""
+    """Print a document unchanged, with a newline at its end."""
     sys.stdout.flush()
     sys.stdout.buffer.write(document.rstrip(b"\n") + b"\n")
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """A table on standard output; numbers go to the right. `empty` is said, on standard error, without rows.
+    """Print a table with right-aligned numbers; without rows, print `empty` to standard error.
 
-    On a terminal that is too narrow for the longest words of a row, each row is a record of its own, a line a column:
-    an address is never broken.
+    If the terminal is too narrow for the longest words of a row, each row is printed as a record with one line for
+    each column, so that addresses are never broken.
     """
     lines = [[_shown(value) for value in row] for row in rows]
     if not lines:
@@ -51,7 +51,7 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, em
 
 
 def _fitting_widths(rows: Sequence[Sequence[str]], room: int | None) -> list[int] | None:
-    """How wide each column is; None when `room` is less than the longest word of every column takes."""
+    """The width of each column; None when `room` is too narrow for the longest word of each column."""
     columns = list(zip(*rows, strict=True))
     wanted = [max(map(cell_len, column)) for column in columns]
     if room is None:
@@ -91,7 +91,7 @@ def _print_records(headings: Sequence[str], rows: Sequence[Sequence[str]], room:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """The text in lines of at most `width` cells, broken at spaces; a longer word has a line of its own."""
+    """The text in lines of at most `width` cells, broken at spaces; a longer word gets its own line."""
     if cell_len(text) <= width:
         return [text]
     parts, line = [], ""
@@ -109,7 +109,7 @@ def _rule() -> str:
 
 
 def progress_bar(*, shown: bool = True) -> Progress:
-    """A bar on standard error, only on a terminal."""
+    """A progress bar on standard error; hidden unless that is a terminal."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -122,20 +122,20 @@ def progress_bar(*, shown: bool = True) -> Progress:
 
 
 def printable(text: str) -> str:
-    """The text without what would move the cursor or colour the terminal."""
+    """The text with control characters replaced, which could move the cursor or change colours."""
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )
 
 
 def say_waiting(problem: Refusal, seconds: float) -> None:
-    """Say on standard error, at once, why a request is retried and for how long."""
+    """Print to standard error, at once, why a request is retried and for how long."""
     limit = f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1f} s"
     print(f"orchboard: {printable(str(problem))}; retrying for {limit}", file=sys.stderr, flush=True)
 
 
 class _Number(str):
-    """A number's text."""
+    """The text of a number."""
 
 
 def _shown(value: object) -> str:

@@ -26,36 +26,37 @@ def post(
         Parameter(
             allow_leading_hyphen=True,
             validator=refuse_options,
-            help="Files to read; - or none: standard input.",
+            help="Files to read; `-` or no file: standard input.",
         ),
     ],
     url: Annotated[
-        str | None, Parameter(help="The server. [ORCHBOARD_URL, else http://127.0.0.1:8080]")
+        str | None, Parameter(help="Base URL of the server. [ORCHBOARD_URL, else http://127.0.0.1:8080]")
     ] = None,
     example: Annotated[
         bool,
         Parameter(
-            help="Send one made-up result instead: transcoding, or ai when that is named in place of a file.",
+            help="Send an example result instead of files: transcoding, or ai with the argument `ai`.",
             negative="",
         ),
     ] = False,
     key: Annotated[
         bool,
         Parameter(
-            help="Send an Idempotency-Key. Without it: the bare signature, and nothing is sent twice that may have arrived."
+            help="Send an Idempotency-Key. With --no-key: only the bare signature, and no retry of a request that may have arrived."
         ),
     ] = True,
     tester: Annotated[
-        str | None, Parameter(help="Whose key SECRET is, of a tester with one of its own. [ORCHBOARD_TESTER]")
+        str | None, Parameter(help="Name of the tester, if SECRET is its own key. [ORCHBOARD_TESTER]")
     ] = None,
-    json: Annotated[bool, Parameter(help="Say what became of them as JSON.", negative="")] = False,
-    timeout: Annotated[float, Parameter(help="Seconds for each result, retries included.")] = 30.0,
+    json: Annotated[bool, Parameter(help="Print the outcome as JSON.", negative="")] = False,
+    timeout: Annotated[float, Parameter(help="Seconds for each result, including retries.")] = 30.0,
 ) -> int:
-    """Sign and send results to a server.
+    """Sign results and send them to a server.
 
-    A file holds one result (a JSON object), an array of them, or one a line. Each is signed with SECRET,
-    or with the secret that `orchboard serve --generate-secret` keeps. While the server is away or busy it
-    is asked again; what it refuses is reported and not sent again. Exit status 0: all were stored.
+    A file contains one result (a JSON object), an array of results, or one result a line. Each is signed with
+    SECRET, or with the secret that `orchboard serve --generate-secret` stored. Requests are retried while the
+    server is unreachable or busy. Refused results are reported and not sent again. The exit status is 0 when
+    all results were stored.
 
     **Examples**
 

@@ -1,4 +1,4 @@
-"""How far a long command is: a bar on a terminal, else a line now and then; on standard error."""
+"""Progress of a long command on standard error: a bar on a terminal, else a line every ten seconds."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ TELL_EVERY_S = 10.0
 
 @contextmanager
 def told(doing: str, *, unit: str = "results") -> Iterator[Callable[[int, int], None]]:
-    """What is to be called with how many of a unit are done, and of how many."""
+    """A function to call with the number of units done and the total."""
     told_at = time.monotonic()
 
     def tell(done: int, total: int) -> None:

@@ -5,11 +5,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 
-def psql(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, help="For psql itself.")]) -> int:
+def psql(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, help="Passed to psql.")]) -> int:
     """Open psql on the database.
 
-    On POSTGRES, or on the embedded database, which is started if need be and runs as long as the shell
-    is open. What psql is given and how it exits is psql's own business.
+    The database is that of POSTGRES, or the embedded one, which is started if necessary and runs until psql
+    ends. Arguments and exit status are psql's.
 
     **Examples**
 
@@ -30,10 +30,10 @@ def psql(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, help="F
     program = find_psql(settings)
     with database_url(settings) as url:
         address, password = without_password(url)
-        # Other users see a command line, but not an environment.
+        # Other users can read command lines, but not environments.
         environment = {**os.environ, **({"PGPASSWORD": password} if password else {})}
         if settings.postgres:
             os.execve(program, [program, *arguments, address], environment)  # noqa: S606 - psql is meant to run
-        signal.signal(signal.SIGINT, lambda *_: None)  # psql handles it; we stay for the database
+        signal.signal(signal.SIGINT, lambda *_: None)  # psql handles it; the database must keep running
         command = [program, *arguments, address]
         return subprocess.run(command, env=environment, check=False).returncode

@@ -11,11 +11,10 @@ MAX_NAME = 128
 
 region = App(
     name="region",
-    help="""List, add, rename and remove the regions.
+    help="""List, add, rename and remove regions.
 
-    A result is accepted only from a region that is known here. These commands work on the database
-    itself (POSTGRES, or the embedded one); a running server knows what they changed within
-    REGIONS_CACHE_TIMEOUT.
+    Results are accepted only from known regions. These commands work on the database of POSTGRES, or on the
+    embedded one. A running server notices changes within REGIONS_CACHE_TIMEOUT.
 
     **Examples**
 
@@ -29,7 +28,7 @@ region = App(
 
 @region.command(name="list")
 def list_regions(
-    *, json: Annotated[bool, Parameter(help="As the API gives them.", negative="")] = False
+    *, json: Annotated[bool, Parameter(help="Print JSON, as the API returns it.", negative="")] = False
 ) -> None:
     """List the regions by job type.
 
@@ -63,15 +62,15 @@ def list_regions(
 
 @region.command
 def add(
-    code: Annotated[str, Parameter(help="What results name it by; written in upper case.")],
-    name: Annotated[str, Parameter(help="What people read.")],
+    code: Annotated[str, Parameter(help="Code of the region, as in results; stored in upper case.")],
+    name: Annotated[str, Parameter(help="Display name.")],
     /,
     *,
     job_type: Annotated[
-        Literal["transcoding", "ai", "both"], Parameter(help="Whose testers report from it.")
+        Literal["transcoding", "ai", "both"], Parameter(help="Job type of the region.")
     ] = "both",
 ) -> None:
-    """Add a region. One that is there already is left as it is.
+    """Add a region. An existing region is not changed.
 
     **Examples**
 
@@ -93,7 +92,7 @@ def add(
         async with open_regions(settings, url) as regions:
             for one in JobType if job_type == "both" else (JobType(job_type),):
                 is_new = await regions.add(code, name, one)
-                print(f"{code} {'added' if is_new else 'was there already'} for {one}")
+                print(f"{code} {'added' if is_new else 'already exists'} for {one}")
 
     with database_url(settings) as url:
         asyncio.run(insert(url))
@@ -101,11 +100,11 @@ def add(
 
 @region.command
 def rename(
-    code: Annotated[str, Parameter(help="The region's code, in any case.")],
-    name: Annotated[str, Parameter(help="What people read from now on.")],
+    code: Annotated[str, Parameter(help="Code of the region. Case-insensitive.")],
+    name: Annotated[str, Parameter(help="New display name.")],
     /,
 ) -> None:
-    """Give a region another name, for every job type. Its code, and with it its results, stays.
+    """Change the display name of a region, for all job types. Its code and results are not changed.
 
     **Examples**
 
@@ -125,7 +124,7 @@ def rename(
     async def update(url: str) -> None:
         async with open_regions(settings, url) as regions:
             if not await regions.rename(code, name):
-                raise BadInputError(f"there is no region {code}: `orchboard region list` shows them")
+                raise BadInputError(f"there is no region {code}: `orchboard region list` shows all regions")
         print(f"{code} is now {name}")
 
     with database_url(settings) as url:
@@ -134,16 +133,16 @@ def rename(
 
 @region.command
 def remove(
-    code: Annotated[str, Parameter(help="The region's code, in any case.")],
+    code: Annotated[str, Parameter(help="Code of the region. Case-insensitive.")],
     /,
     *,
     job_type: Annotated[
-        Literal["transcoding", "ai", "both"], Parameter(help="For which testers it goes.")
+        Literal["transcoding", "ai", "both"], Parameter(help="Job type to remove the region from.")
     ] = "both",
 ) -> None:
-    """Remove a region that no result refers to.
+    """Remove a region without results.
 
-    `GLOBAL` stays: dashboards ask for it. One that `CATALYST_REGION_URL` names comes back.
+    `GLOBAL` can't be removed, because dashboards use it. Regions of `CATALYST_REGION_URL` are added again.
 
     **Examples**
 
@@ -161,7 +160,7 @@ def remove(
 
     code = _parse("a region's code", code.upper(), MAX_CODE)
     if code == "GLOBAL":
-        raise BadInputError("GLOBAL can't be removed: dashboards ask for it")
+        raise BadInputError("GLOBAL can't be removed: dashboards use it")
     settings = read_environment()
 
     async def delete(url: str) -> None:
@@ -181,7 +180,9 @@ def _parse_code(text: str) -> str:
 
     code = _parse("a region's code", text.upper(), MAX_CODE)
     if not re.fullmatch(r"[A-Z0-9][A-Z0-9._-]*", code):
-        raise BadInputError(f"a region's code is letters, digits, `.`, `_` and `-`, as in LAX2, not {code!r}")
+        raise BadInputError(
+            f"a region's code must consist of letters, digits, `.`, `_` and `-`, such as LAX2, not {code!r}"
+        )
     return code
 
 
@@ -194,7 +195,7 @@ def _parse(what: str, text: str, longest: int) -> str:
 
     text = text.strip()
     if not text or not text.isprintable():
-        raise BadInputError(f"{what} must be readable text")
+        raise BadInputError(f"{what} must be printable text")
     if len(text) > longest:
-        raise BadInputError(f"{what} has at most {longest} characters, not {len(text)}")
+        raise BadInputError(f"{what} must have at most {longest} characters, not {len(text)}")
     return text

@@ -26,16 +26,16 @@ def restore(
     file: Annotated[
         str,
         Parameter(
-            allow_leading_hyphen=True, validator=refuse_options, help="A backup; `-` is standard input."
+            allow_leading_hyphen=True, validator=refuse_options, help="A backup file; `-` is standard input."
         ),
     ],
     /,
 ) -> int:
     """Store the results of a backup.
 
-    The file is checked before anything is stored. What the database has already is left alone, and nothing is stored
-    twice: broken off, it goes on when it is called again. Servers may serve and take results meanwhile. At the end the
-    results of that time are read back and compared with the backup by number and digest.
+    The file is checked before anything is stored. Nothing is stored twice: results that the database already has are
+    not changed, and an interrupted restore can be run again. Servers may run meanwhile. At the end, the results of the
+    backup's period are read back and compared with the backup by number and digest.
 
     **Examples**
 
@@ -55,7 +55,7 @@ def restore(
 
 
 def restore_checked(settings: Settings, url: str, source: IO[bytes], backup: Backup) -> int:
-    """Store the results of a backup that was checked, and say what was stored; the exit status."""
+    """Store the results of a checked backup and print the outcome. Returns the exit status."""
     import asyncio
     import time
 
@@ -85,25 +85,25 @@ def _tell(backup: Backup, restored: Restored, took_s: float) -> None:
     results, there = backup.trailer.results, restored.there
     print(
         f"restored {restored.stored:,} of {results:,} results and {restored.regions} regions in {took_s:.1f} s; "
-        f"{results - restored.stored:,} were there"
+        f"{results - restored.stored:,} already stored"
     )
     if restored.is_exact(backup):
-        print(f"the database holds what the backup holds of that time\nsha256 {there.results_sha256}")
+        print(f"the database has exactly the backup's results of that period\nsha256 {there.results_sha256}")
     elif restored.holds(backup):
         print(
-            f"the database holds {there.results - results:,} more of that time, so digests can't be compared"
+            f"the database has {there.results - results:,} more results of that period, so digests can't be compared"
         )
     else:
         print(
-            f"orchboard: the database holds other results of that time than the backup: {there.results:,} with "
-            f"digest {there.results_sha256}, where the backup has {results:,} with {backup.trailer.results_sha256}",
+            f"orchboard: the database's results of that period differ from the backup: {there.results:,} results with "
+            f"digest {there.results_sha256} instead of {results:,} with {backup.trailer.results_sha256}",
             file=sys.stderr,
         )
 
 
 @contextmanager
 def opened(file: str, directory: Path) -> Iterator[IO[bytes]]:
-    """The file. Of standard input a copy, as it is read twice: in the data directory, which has room for results."""
+    """The file. Standard input, which is read twice, is copied to the data directory, which has space for results."""
     if file != "-":
         with open(file, "rb") as source:
             yield source
@@ -115,7 +115,7 @@ def opened(file: str, directory: Path) -> Iterator[IO[bytes]]:
 
 
 def temporary_file(directory: Path) -> IO[bytes]:
-    """A file in a directory, or, where that can't be written to, in the system's temporary one."""
+    """A temporary file in a directory, or in the system's temporary directory if that can't be written to."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return tempfile.TemporaryFile(dir=directory)

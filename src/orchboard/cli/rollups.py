@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     Work = Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[int]]
 
 Since = Annotated[
-    str, Parameter(help="From when on: a date or a time in UTC, 2026-11-01 or 2026-11-01T06:00.")
+    str, Parameter(help="Start, inclusive: a date or time in UTC, such as 2026-11-01 or 2026-11-01T06:00.")
 ]
-Until = Annotated[str, Parameter(help="Until before when, likewise.")]
+Until = Annotated[str, Parameter(help="End, exclusive: a date or time in UTC.")]
 
 rollups = App(
     name="rollups",
-    help="""Verify and rebuild what long windows are answered from.
+    help="""Verify and rebuild the rollups that long windows are computed from.
 
-    Rollups are kept right by triggers and by every running server. These commands are for what no trigger
-    saw: results that were changed while triggers were disabled, or rollups that were changed themselves.
-    They work on the database itself (POSTGRES, or the embedded one), beside running servers.
+    Triggers and running servers keep rollups up to date. Use these commands after results were changed while
+    triggers were disabled, or after rollups were changed by hand. They work on the database of POSTGRES, or on
+    the embedded one; servers may run meanwhile.
 
     **Examples**
 
@@ -38,9 +38,9 @@ rollups = App(
 
 @rollups.command
 def verify(*, since: Since = "", until: Until = "") -> int:
-    """Compare every rollup with its results, and build those again that differ.
+    """Compare every rollup with its results, and rebuild those that differ.
 
-    Exit status 1 when some differed.
+    The exit status is 1 when some differed.
 
     **Examples**
 
@@ -54,13 +54,15 @@ def verify(*, since: Since = "", until: Until = "") -> int:
     bounds = _bounds(since, until)
 
     async def work(connection: asyncpg.Connection[asyncpg.Record]) -> int:
-        with told("verifying", unit="spans of time") as tell:
+        with told("verifying", unit="buckets") as tell:
             wrong = await Verifier(connection).verify(*bounds, tell)
         if not wrong:
-            print("every rollup says what its results say")
+            print("all rollups match their results")
             return 0
         first, last = min(span.start for span in wrong), max(span.end for span in wrong)
-        print(f"{len(wrong):,} spans of time differed, from {_utc(first)} to {_utc(last)}")
+        print(
+            f"{len(wrong):,} rollup buckets did not match their results, from {_utc(first)} to {_utc(last)}"
+        )
         await _build(connection)
         return 1
 
@@ -69,9 +71,9 @@ def verify(*, since: Since = "", until: Until = "") -> int:
 
 @rollups.command
 def rebuild(*, since: Since = "", until: Until = "") -> int:
-    """Build the rollups of a time again from its results, whether they are right or not.
+    """Rebuild the rollups of a period from its results, whether they are correct or not.
 
-    Questions about that time are answered from the results meanwhile: right, but slower.
+    Meanwhile, answers about that period are computed from the results: correct, but slower.
 
     **Examples**
 
@@ -92,7 +94,7 @@ def rebuild(*, since: Since = "", until: Until = "") -> int:
 
 
 async def _build(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Build what is due, and say how much that was."""
+    """Build the missing and invalidated rollup buckets, and print their number."""
     import time
 
     from orchboard.cli.progress import told
@@ -108,12 +110,12 @@ async def _build(connection: asyncpg.Connection[asyncpg.Record]) -> None:
         tell(built, max(total, built))
 
     sealer = Sealer(connection)
-    with told("building", unit="spans of time") as tell:
+    with told("building", unit="buckets") as tell:
         await sealer.run(count)
-    print(f"built {built:,} spans of time in {time.monotonic() - began_at:.1f} s")
+    print(f"built {built:,} rollup buckets in {time.monotonic() - began_at:.1f} s")
     if sealer.is_held_up:
         print(
-            "a transaction is open in this database: what was received since then is built when it has ended"
+            "a transaction is open in this database: buckets that ended after it began are built when it ends"
         )
 
 
@@ -134,8 +136,8 @@ def _run(work: Work) -> int:
         version, latest = (await fetch_schema_version(connect)).version, len(load_migrations())
         if version != latest:
             raise SetupError(
-                f"the schema is at version {version}, not {latest}: `orchboard migrate up` first, or the version of "
-                "orchboard that made it"
+                f"the schema is at version {version}, not {latest}: run `orchboard migrate up` first, or use the "
+                "version of orchboard that created it"
             )
         connection = await connect()
         try:
@@ -165,7 +167,7 @@ def _parse_time(name: str, text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise BadInputError(
-            f"{name} is a date or a time, as 2026-11-01 or 2026-11-01T06:00, not {text!r}"
+            f"{name} must be a date or time, such as 2026-11-01 or 2026-11-01T06:00, not {text!r}"
         ) from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 

@@ -1,6 +1,6 @@
-"""What `orchboard serve` does from its start to its end: socket, database, migrations, banner, and serving.
+"""Runs the server: opens the socket, starts the database, migrates, prints the banner, serves.
 
-Apart from the command, so that a server whose settings all come from the environment does without cyclopts.
+Separate from the command, so that a server without command-line options does not import cyclopts.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from orchboard.serving.stop_request import StopRequest
     from orchboard.serving.terminal import Terminal
 
-# A database that does not even refuse must not keep the server from answering 503 meanwhile.
+# Limit for an unresponsive database at startup; then the server starts and answers 503.
 PREFLIGHT_S = 3.0
 
-# Nor must a migration that takes long, such as an index of ten million results.
+# Limit for migrations before the server starts; longer ones continue while it answers 503.
 MIGRATION_S = 5.0
 
 
@@ -103,16 +103,16 @@ def run_server(
 
 
 def _port_advice(*, is_flag: bool) -> str:
-    """How to choose another port, for whoever called us so."""
+    """How to choose another port, depending on how this one was chosen."""
     if is_flag:
-        return "choose another with --port (0 takes a free one)"
-    if "MAKELEVEL" in os.environ:  # make tells its children so; it has no flag for the port
+        return "choose another with --port (0 picks a free one)"
+    if "MAKELEVEL" in os.environ:  # run by make, which has no option for the port
         return "choose another with `PORT=8081 make …`"
-    return "choose another with --port or PORT (0 takes a free one)"
+    return "choose another with --port or PORT (0 picks a free one)"
 
 
 def _tell_of_first_start(settings: Settings) -> None:
-    """Say that a database is made: it takes a second or two, on a busy machine more."""
+    """Log that a database is being created, which takes a second or two, or more on a busy machine."""
     import structlog
 
     from orchboard.cli.settings import data_directory
@@ -123,7 +123,7 @@ def _tell_of_first_start(settings: Settings) -> None:
 
 
 def _settings(**flags: object) -> Settings:
-    """The environment's settings, with the flags that were given in the place of their variables."""
+    """The settings of the environment, overridden by command-line options."""
     from orchboard.config import read_settings
 
     given = {name.upper(): str(value) for name, value in flags.items() if value is not None}
@@ -131,7 +131,7 @@ def _settings(**flags: object) -> Settings:
 
 
 async def _migrate(settings: Settings) -> None:
-    """Bring the schema up to date before the first answer; what takes longer is done, or waited for, while we serve."""
+    """Migrate the schema for at most MIGRATION_S; a longer migration continues while the server runs."""
     import asyncio
 
     import asyncpg
@@ -151,17 +151,17 @@ async def _migrate(settings: Settings) -> None:
             opening.result()
         else:
             log.warning(
-                "the schema is still being brought up to date, which goes on; questions are refused until it is done"
+                "the migration of the schema continues in the background; queries are refused until it is done"
             )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseUnavailableError) as error:
-        log.warning("no database yet: it is tried again until it answers", error=describe_failure(error))
+        log.warning("the database is unavailable; retrying until it answers", error=describe_failure(error))
     finally:
         await database.close()
         await end([opening])
 
 
 def _find_spool(settings: Settings) -> Path | None:
-    """Where results are kept while the database is away; None: nowhere, which is logged."""
+    """The spool file for the time when the database is unavailable; None, which is logged, if there is none."""
     import structlog
 
     from orchboard.cli.settings import data_directory
@@ -171,22 +171,24 @@ def _find_spool(settings: Settings) -> Path | None:
     path = spool_path(data_directory(settings), settings.postgres)
     if not settings.spool_max_bytes:
         if path.exists():
-            log.warning("SPOOL_MAX_MB is 0: what is in the spool stays there", file=str(path))
-        log.info("no spool: SPOOL_MAX_MB is 0; results are refused while the database is away")
+            log.warning("SPOOL_MAX_MB is 0: spooled results stay in the spool", file=str(path))
+        log.info("no spool: SPOOL_MAX_MB is 0; results are refused while the database is unavailable")
         return None
     if reason := why_no_spool(path, may_be_in_memory=not settings.postgres):
-        log.warning("no spool: results are refused while the database is away", reason=reason)
+        log.warning("no spool: results are refused while the database is unavailable", reason=reason)
         return None
     for other in other_spools(path):
         if held := _count_held(other):
             log.warning(
-                "results wait for another database: see `orchboard spool`", file=str(other), results=held
+                "there are spooled results for another database: see `orchboard spool`",
+                file=str(other),
+                results=held,
             )
     return path
 
 
 def _count_held(path: Path) -> int:
-    """How many results a spool's file holds; 0 when it can't be read, too: `orchboard spool` says why."""
+    """The number of results in a spool file; 0 also when it can't be read, which `orchboard spool` explains."""
     from orchboard.cli.spool import opened
     from orchboard.errors import SetupError
 
@@ -247,7 +249,7 @@ def _serve_with_workers(
     from orchboard.serving.worker import SPOOL_FILE
     from orchboard.store.change_tracking.version_counters import shared_counters
 
-    # Workers read the files themselves, again when they are replaced.
+    # Workers read the secret files themselves, and again when they are replaced.
     if not settings.postgres_file:
         os.environ["POSTGRES"] = settings.postgres
     if not settings.secret_file:
@@ -276,7 +278,7 @@ def _print_banner(settings: Settings, address: str, *, embedded: bool, is_genera
     lines = [f"orchboard is at   {address}", f"its data is in    {place}"]
     if not settings.secret:
         lines.append(
-            "no SECRET is set, so only testers with keys of their own may post: set it, or add --generate-secret"
+            "SECRET is not set, so only testers with their own keys may post: set it, or use --generate-secret"
         )
     else:
         if is_generated:
@@ -286,12 +288,12 @@ def _print_banner(settings: Settings, address: str, *, embedded: bool, is_genera
             lines.append(f"to show it        {command} secret --show")
         command = command or _variables(settings, is_generated=is_generated) + _command()
         lines.append(f"a first result    {command} post --example --url {address}")
-    with suppress(OSError):  # a full disk behind standard output stops nobody
+    with suppress(OSError):  # a full disk behind standard output must not stop the server
         print("\n".join(lines), flush=True)
 
 
 def _variables(settings: Settings, *, is_generated: bool) -> str:
-    """What a shell that lacks our environment has to set in front of a command, so that it signs with our secret."""
+    """The variables to set before a command so that another shell signs with this server's secret."""
     from orchboard.cli.settings import data_directory
 
     if is_generated:
@@ -301,13 +303,13 @@ def _variables(settings: Settings, *, is_generated: bool) -> str:
         return f"SECRET_FILE={quote(str(Path(settings.secret_file).absolute()))} "
     if (
         sys.platform == "linux"
-    ):  # a secret is never printed; whoever may read our environment gets it from there
+    ):  # a secret is never printed; a user who may read our environment gets it from there
         return f'SECRET="$({_command()} secret --show --pid {os.getpid()})" '
     return "SECRET=… "
 
 
 def _command() -> str:
-    """How this program was called, so that the line can be pasted."""
+    """How this program was called, in a form that can be pasted into a shell."""
     program = Path(sys.argv[0])
     if program.name == "__main__.py":
         program = Path(sys.executable).with_name("orchboard")

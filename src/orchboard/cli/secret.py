@@ -11,13 +11,14 @@ def secret(
     *,
     show: Annotated[bool, Parameter(help="Print the secret itself.", negative="")] = False,
     pid: Annotated[
-        int | None, Parameter(help="Of the server with this process id, which must be yours. Linux only.")
+        int | None,
+        Parameter(help="Read the secret of the server with this process id, of the same user. Linux only."),
     ] = None,
 ) -> None:
-    """Say where the secret is that results are signed with.
+    """Show where the secret that signs results is stored.
 
-    That is `SECRET`, else the file that `SECRET_FILE` names, else the one that `orchboard serve --generate-secret` made
-    in the data directory. Job testers need its value; `--show` prints it.
+    It is `SECRET`, else the file named by `SECRET_FILE`, else the file that `orchboard serve --generate-secret` created
+    in the data directory. Job testers need the secret itself, which `--show` prints.
 
     **Examples**
 
@@ -44,7 +45,7 @@ def secret(
 
 
 def _environment_of(pid: int) -> dict[str, str]:
-    """The environment that a process of this user was started with. Raises BadInputError when it can't be read."""
+    """The environment of a process of this user. Raises BadInputError when it can't be read."""
     import os
     from pathlib import Path
 

@@ -9,26 +9,31 @@ from orchboard.cli.run_server import run_server
 
 def serve(
     *,
-    host: Annotated[str | None, Parameter(help="Address to listen on; 0.0.0.0 for all. [HOST]")] = None,
-    port: Annotated[int | None, Parameter(help="Port to listen on; 0 picks a free one. [PORT]")] = None,
-    workers: Annotated[int | None, Parameter(help="Server processes. [WORKERS]")] = None,
+    host: Annotated[
+        str | None, Parameter(help="Address to listen on; 0.0.0.0 for all addresses. [HOST]")
+    ] = None,
+    port: Annotated[int | None, Parameter(help="Port to listen on; 0 picks a free port. [PORT]")] = None,
+    workers: Annotated[int | None, Parameter(help="Number of server processes. [WORKERS]")] = None,
     generate_secret: Annotated[
-        bool, Parameter(help="Without SECRET, use one kept in the data directory, made once.", negative="")
+        bool,
+        Parameter(
+            help="If SECRET is not set, use the secret in the data directory; create it once.", negative=""
+        ),
     ] = False,
     fd: Annotated[
         int | None,
         Parameter(
-            help="Take connections from this open descriptor, a socket that listens, instead of HOST and PORT."
+            help="File descriptor of a listening socket to accept connections from, instead of HOST and PORT."
         ),
     ] = None,
 ) -> None:
-    """Serve the leaderboard.
+    """Run the server.
 
-    On the database of POSTGRES; without it, on an embedded one, which is started and stopped with the
-    server. Migrates the database first. Settings come from the environment (see the README's table);
-    a flag given here goes before its variable.
+    It uses the database of POSTGRES. If POSTGRES is not set, it starts and stops an embedded database. It migrates
+    the database first. Settings come from the environment (docs/settings.md); options override variables.
 
-    SIGTERM stops it without failing a request, SIGHUP restarts it so. A socket that systemd hands over is taken.
+    SIGTERM stops the server gracefully, SIGHUP restarts it; neither fails a request. Socket activation by systemd is
+    supported.
 
     **Examples**
 

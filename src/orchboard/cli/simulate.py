@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 MOST_TOLD = 20
 RETRY_S = 5.0
 
-Seed = Annotated[
-    int, Parameter(help="The same seed makes the same network and, in `load`, the same results.")
-]
+Seed = Annotated[int, Parameter(help="Equal seeds give equal networks and, with `load`, equal results.")]
 Into = Annotated[
     str | None,
     Parameter(
-        help="Add even to results that were not simulated: the database's name, or the server's host and port."
+        help="Allow adding to real results. The value must be the database's name, or the server's host and port."
     ),
 ]
-Orchestrators = Annotated[int, Parameter(help="How many; eight or more show every character.")]
+Orchestrators = Annotated[
+    int, Parameter(help="Number of orchestrators; at least eight for every kind of behaviour.")
+]
 
 simulate = App(
     name="simulate",
-    help="""Make a believable network: loaded in bulk, or posted live.
+    help="""Simulate a network, in bulk or live.
 
-    Orchestrators good and bad, regions near and far, busy evenings, outages, models cold and warm. For
-    trying orchboard out, for load tests, for demonstrations. Both commands refuse to add to results that
-    were not simulated, unless `--into` names where those are.
+    The network has fast, slow and failing orchestrators, near and distant regions, evening peaks, outages, and
+    cold and warm models. Use it to try orchboard, for load tests and for demonstrations. Both commands refuse to
+    add to real results unless `--into` names their database or server.
 
     **Examples**
 
@@ -46,13 +46,13 @@ simulate = App(
 @simulate.command
 def load(
     *,
-    days: Annotated[float, Parameter(help="How many days back the results reach.")] = 7.0,
-    results: Annotated[int, Parameter(help="How many results.")] = 200_000,
+    days: Annotated[float, Parameter(help="Length of the simulated period in days, until now.")] = 7.0,
+    results: Annotated[int, Parameter(help="Number of results.")] = 200_000,
     orchestrators: Orchestrators = 100,
     seed: Seed = 1,
     into: Into = None,
 ) -> None:
-    """Load results of the last days into the database, past the API.
+    """Load simulated results of the last days into the database, without the API.
 
     **Examples**
 
@@ -105,16 +105,16 @@ def load(
 @simulate.command
 def live(
     *,
-    rate: Annotated[float, Parameter(help="Results a second.")] = 5.0,
-    seconds: Annotated[float | None, Parameter(help="When to end; not given: at Ctrl-C.")] = None,
+    rate: Annotated[float, Parameter(help="Results per second.")] = 5.0,
+    seconds: Annotated[float | None, Parameter(help="Duration in seconds. Default: until Ctrl-C.")] = None,
     url: Annotated[
-        str | None, Parameter(help="The server. [ORCHBOARD_URL, else http://127.0.0.1:8080]")
+        str | None, Parameter(help="Base URL of the server. [ORCHBOARD_URL, else http://127.0.0.1:8080]")
     ] = None,
     orchestrators: Orchestrators = 100,
     seed: Seed = 1,
     into: Into = None,
 ) -> int:
-    """Post results to a server as job testers would, signed with SECRET or the kept secret.
+    """Post simulated results to a server as job testers do, signed with SECRET or the generated secret.
 
     **Examples**
 
@@ -146,9 +146,9 @@ def live(
 
 
 def _refuse_other_results(server: Client, into: str | None) -> None:
-    """Raise BadInputError when the server shows results that were not simulated, unless `into` names it.
+    """Raise BadInputError when the server has results that were not simulated, unless `into` names it.
 
-    Raises also when it does not answer.
+    Also raises when the server does not answer.
     """
     from urllib.parse import urlsplit
 
@@ -163,12 +163,12 @@ def _refuse_other_results(server: Client, into: str | None) -> None:
             try:
                 orchestrators = msgspec.json.decode(answer, type=dict[str, Any])
             except msgspec.DecodeError:
-                raise ServerRefusedError(200, f"{server.url} is no leaderboard server") from None
+                raise ServerRefusedError(200, f"{server.url} is not a leaderboard server") from None
             refuse_others(orchestrators, what="the server", name=urlsplit(server.url).netloc, into=into)
 
 
 class _Watch:
-    """Shows a run of posts on a terminal, and says each new kind of failure once."""
+    """Shows the progress of posting on a terminal, and prints each kind of failure once."""
 
     def __init__(self, total: float | None) -> None:
         from orchboard.cli.output import progress_bar

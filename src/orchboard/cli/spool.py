@@ -17,12 +17,12 @@ SHOWN = 1000
 
 spool = App(
     name="spool",
-    help="""Look at results that are not in the database yet.
+    help="""Show results that are not in the database yet.
 
-    While the database is away a server keeps the results that it acknowledges on its own disk, and stores
-    them when it is back. One that can't be stored then, from an unknown region for example, is kept aside.
-    These commands read the file in ORCHBOARD_DATA that belongs to the database of POSTGRES (or to the
-    embedded one); the server may be running.
+    While the database is unavailable, a server writes the results that it acknowledges to a spool on its disk. It
+    replays them when the database is available again. A result that can't be stored then, for example from an
+    unknown region, becomes a dead letter. These commands read the spool file in ORCHBOARD_DATA for the database of
+    POSTGRES, or for the embedded one. The server may run meanwhile.
 
     **Examples**
 
@@ -35,10 +35,10 @@ spool = App(
 
 
 @spool.command
-def status(*, json: Annotated[bool, Parameter(help="As JSON.", negative="")] = False) -> None:
-    """Say how many results wait for the database, and how many were put aside.
+def status(*, json: Annotated[bool, Parameter(help="Print JSON.", negative="")] = False) -> None:
+    """Print the number of spooled results and of dead letters.
 
-    Names the files of other databases, too: results wait there until a server runs on those.
+    Lists the files of other databases too: their results are replayed by a server that uses that database.
 
     **Examples**
 
@@ -63,12 +63,14 @@ def status(*, json: Annotated[bool, Parameter(help="As JSON.", negative="")] = F
         names = ("file", "waiting", "oldest", "aside")
         print_json([dict(zip(names, row, strict=True)) for row in rows])
     else:
-        print_table(("file", "waiting", "oldest", "aside"), rows, empty="")
+        print_table(("file", "waiting", "oldest", "dead letters"), rows, empty="")
 
 
 @spool.command
-def show(*, json: Annotated[bool, Parameter(help="With the whole results.", negative="")] = False) -> None:
-    """List the results that were put aside, and why.
+def show(
+    *, json: Annotated[bool, Parameter(help="Print JSON, with the complete results.", negative="")] = False
+) -> None:
+    """List the dead letters and their reasons.
 
     **Examples**
 
@@ -97,13 +99,13 @@ def show(*, json: Annotated[bool, Parameter(help="With the whole results.", nega
         for one in found
     ]
     print_table(
-        ("received", "job type", "region", "orchestrator", "reason"), rows, empty="nothing was put aside"
+        ("received", "job type", "region", "orchestrator", "reason"), rows, empty="there are no dead letters"
     )
 
 
 @spool.command
 def retry() -> None:
-    """Have the results that were put aside stored again: by the server, within seconds, if it runs.
+    """Queue all dead letters for replay. A running server stores them within seconds.
 
     **Examples**
 
@@ -113,7 +115,7 @@ def retry() -> None:
     """
     with opened(_path()) as file:
         number = file.retry() if file else 0
-    print(f"{number} results wait for the server again" if number else "nothing was put aside")
+    print(f"results queued for replay: {number}" if number else "there are no dead letters")
 
 
 def _path() -> Path:
@@ -126,7 +128,7 @@ def _path() -> Path:
 
 @contextmanager
 def opened(path: Path) -> Iterator[SpoolFile | None]:
-    """The file, None when there is none. Raises SetupError when it can't be read."""
+    """The spool file; None when it does not exist. Raises SetupError when it can't be read."""
     import sqlite3
 
     from orchboard.errors import SetupError

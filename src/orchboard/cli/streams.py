@@ -1,4 +1,4 @@
-"""Standard input, output and error, made safe to use whatever the process was started with."""
+"""Makes standard input, output and error safe to use, even if they are closed or have another encoding."""
 
 import codecs
 import errno
@@ -9,19 +9,19 @@ from contextlib import suppress
 
 from orchboard.errors import BadInputError
 
-# What is printed where the encoding lacks a character. Anything else becomes an escape such as \xe9.
+# Substitutes for characters that the encoding lacks. Others become an escape such as \xe9.
 _SUBSTITUTES = {"✓": "+", "✗": "x", "…": "...", "─": "-", "–": "-", "\N{REPLACEMENT CHARACTER}": "?"}
 _ERRORS = "orchboard.substitute"
 
-# Those that were closed at the start: by `>&-` in a shell, by some service managers.
+# Descriptors that were closed at the start: by `>&-` in a shell, or by a service manager.
 _closed: set[int] = set()
 
 
 def prepare() -> None:
-    """Open what is closed, and let no encoding raise an error.
+    """Open closed descriptors, and prevent encoding errors.
 
     A closed descriptor is opened on /dev/null, so that no file or socket gets its number. Reading a closed standard
-    input raises OSError (EBADF); what is written to a closed standard output or error is dropped.
+    input raises OSError (EBADF); output to a closed standard output or error is dropped.
     """
     for descriptor, mode in ((0, os.O_WRONLY), (1, os.O_RDWR), (2, os.O_RDWR)):
         try:
@@ -42,15 +42,15 @@ def prepare() -> None:
 
 
 def require_output(what: str) -> None:
-    """Raise BadInputError when standard output is closed and `what` would be lost."""
+    """Raise BadInputError if standard output is closed, so that `what` would be lost."""
     if 1 in _closed:
         raise BadInputError(f"standard output is closed, and {what} would be lost")
 
 
 def flush() -> None:
-    """Write what is buffered. Raises OSError, and drops the rest, when standard output can't be written.
+    """Write buffered output. Raises OSError, and drops the rest, if standard output can't be written.
 
-    What standard error can't take is dropped: nobody could be told.
+    Output that standard error can't take is dropped.
     """
     try:
         sys.stdout.flush()
@@ -59,7 +59,7 @@ def flush() -> None:
 
 
 def abandon() -> None:
-    """Drop what standard output and error still hold: the interpreter would try again at its exit."""
+    """Drop unwritten output, which the interpreter would try to write again at exit."""
     for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
         with suppress(ValueError):
             try:
@@ -71,7 +71,7 @@ def abandon() -> None:
 
 
 def explain(error: OSError) -> str:
-    """What went wrong with a file or a standard stream, in words."""
+    """A message for an error of a file or a standard stream."""
     if error.errno == errno.EBADF and 0 in _closed:
         return "standard input is closed"
     place = f": {error.filename}" if error.filename else ""

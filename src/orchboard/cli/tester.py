@@ -9,16 +9,16 @@ from cyclopts import App, Parameter
 
 MAX_NAME = 56
 
-# The standard asks for 24 to 64.
+# Standard Webhooks requires 24 to 64.
 KEY_BYTES = 32
 
 tester = App(
     name="tester",
-    help="""Give job testers keys of their own, and take them away.
+    help="""Give job testers their own keys, and revoke them.
 
-    A tester with a key signs with it instead of SECRET and says in the header `Orchboard-Tester` who it is; each
-    result is stored with whose it is. Who has none goes on with SECRET. A running server knows of a change within
-    a second or two.
+    A tester with its own key signs with that key instead of SECRET, and sends its name in the header
+    `Orchboard-Tester`. The server stores the tester's name with each result. Testers without a key sign with SECRET.
+    A running server notices a change within two seconds.
 
     **Examples**
 
@@ -31,16 +31,19 @@ tester = App(
 
 @tester.command
 def add(
-    name: Annotated[str, Parameter(help="Letters, digits, `.`, `_` and `-`.")],
+    name: Annotated[str, Parameter(help="Name of the tester: letters, digits, `.`, `_` and `-`.")],
     /,
     *,
     region: Annotated[
-        tuple[str, ...], Parameter(help="A region it may post from; once for each. None: any.", negative="")
+        tuple[str, ...],
+        Parameter(
+            help="A region that it may post from; repeat for several. Default: all regions.", negative=""
+        ),
     ] = (),
 ) -> None:
-    """Give a tester a key, and print it, once: nothing shows it again.
+    """Create a key for a tester, and print it. It is not shown again.
 
-    To change a key without a gap, add a second name, change the tester over, then revoke the first.
+    To replace a key without interruption, add a second name, configure the tester with it, then revoke the first.
 
     **Examples**
 
@@ -69,26 +72,24 @@ def add(
             known = {one.id for one in await regions.current()}
             if unknown := [code for code in codes if code not in known]:
                 raise BadInputError(
-                    f"there is no region {', '.join(unknown)}: `orchboard region list` shows them"
+                    f"there is no region {', '.join(unknown)}: `orchboard region list` shows all regions"
                 )
             if not await testers.add(name, key, codes or None):
-                raise BadInputError(
-                    f"{name} has a key already: `orchboard tester revoke {name}` takes it away"
-                )
+                raise BadInputError(f"{name} already has a key: `orchboard tester revoke {name}` revokes it")
 
     with database_url(settings) as url:
         asyncio.run(insert(url))
     print(key)
     print(
-        f"orchboard: that is the key of {name}, shown this once; it signs with it, and sends the header "
+        f"orchboard: this is the key of {name}; it is not shown again. The tester signs with it and sends the header "
         f"Orchboard-Tester: {name}",
         file=sys.stderr,
     )
 
 
 @tester.command(name="list")
-def list_testers(*, json: Annotated[bool, Parameter(help="As JSON.", negative="")] = False) -> None:
-    """List the testers that have, or had, a key; keys are not shown.
+def list_testers(*, json: Annotated[bool, Parameter(help="Print JSON.", negative="")] = False) -> None:
+    """List the testers that have or had a key. Keys are not shown.
 
     **Examples**
 
@@ -119,15 +120,15 @@ def list_testers(*, json: Annotated[bool, Parameter(help="As JSON.", negative=""
             ]
             for one in found
         ]
-        print_table(("tester", "regions", "added", "revoked"), rows, empty="no tester has a key of its own")
+        print_table(("tester", "regions", "added", "revoked"), rows, empty="no tester has its own key")
 
     with database_url(settings) as url:
         asyncio.run(fetch(url))
 
 
 @tester.command
-def revoke(name: Annotated[str, Parameter(help="As it was added.")], /) -> None:
-    """Take a tester's key away, for ever. Its results stay, and stay its.
+def revoke(name: Annotated[str, Parameter(help="Name of the tester.")], /) -> None:
+    """Revoke a tester's key permanently. Its results and their tester's name remain.
 
     **Examples**
 
@@ -146,8 +147,8 @@ def revoke(name: Annotated[str, Parameter(help="As it was added.")], /) -> None:
     async def update(url: str) -> None:
         async with open_testers(settings, url) as (testers, _):
             if not await testers.revoke(name):
-                raise BadInputError(f"{name} has no key: `orchboard tester list` shows who has")
-        print(f"{name} may not post any more")
+                raise BadInputError(f"{name} has no key: `orchboard tester list` shows all testers")
+        print(f"the key of {name} is revoked")
 
     with database_url(settings) as url:
         asyncio.run(update(url))
@@ -159,5 +160,5 @@ def _parse_name(name: str) -> str:
     from orchboard.errors import BadInputError
 
     if not re.fullmatch(rf"[A-Za-z0-9._-]{{1,{MAX_NAME}}}", name):
-        raise BadInputError(f"a tester's name is 1 to {MAX_NAME} letters, digits, `.`, `_` and `-`")
+        raise BadInputError(f"a tester's name must have 1 to {MAX_NAME} letters, digits, `.`, `_` and `-`")
     return name

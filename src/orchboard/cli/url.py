@@ -6,12 +6,13 @@ from cyclopts import Parameter
 
 
 def url(
-    *, hide_password: Annotated[bool, Parameter(help="Print *** for the password.", negative="")] = False
+    *,
+    hide_password: Annotated[bool, Parameter(help="Print *** instead of the password.", negative="")] = False,
 ) -> None:
     """Print the URL of the database.
 
-    POSTGRES, or that of the embedded database if there is one. Starts nothing; the embedded database answers
-    while `orchboard serve` runs.
+    The URL is POSTGRES, or that of the embedded database. The command starts nothing: the embedded database
+    accepts connections only while `orchboard serve` or another command runs it.
 
     **Examples**
 

@@ -1,4 +1,4 @@
-"""What was wrong with a call, in the words of the other errors."""
+"""Usage errors in the style of the other error messages."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _WANTED = {int: "a whole number", float: "a number", bool: "no value"}
 
 
 def explain(error: CycloptsError) -> str:
-    """One sentence that names the word, argument or option, and where to read on."""
+    """One sentence that names the wrong word, argument or option, and the help to read."""
     called = " ".join(("orchboard", *(error.command_chain or ())))
     return f"{_problem(error)}; see `{called} --help`"
 
 
 def refuse_options(_: object, files: str | tuple[str, ...]) -> None:
-    """Validate names of files: `-` is one, a misspelt option is not. Raises ValueError."""
+    """Validate file names: reject misspelt options, but accept `-`. Raises ValueError."""
     for file in (files,) if isinstance(files, str) else files:
         if file.startswith("-") and file != "-":
             raise ValueError(f"there is no option {file}")
@@ -49,7 +49,7 @@ def _problem(error: CycloptsError) -> str:
         return f"{named} takes {_WANTED[error.target_type]}, not {quote(error.token.value)}"
     if isinstance(error, CoercionError) and error.token and get_origin(error.target_type) is Literal:
         choices = ", ".join(map(str, get_args(error.target_type)))
-        return f"{quote(error.token.value)} is none of {choices}"
+        return f"{quote(error.token.value)} is not one of {choices}"
     if isinstance(error, ValidationError):
         return error.exception_message
     if isinstance(error, RepeatArgumentError):
@@ -59,12 +59,12 @@ def _problem(error: CycloptsError) -> str:
 
 
 def _name(argument: Argument) -> str:
-    """As the help names it: `--port`, or `FILE` for one that has no option."""
+    """The name in the help: `--port`, or `FILE` for a positional argument."""
     name = argument.name
     return name if name.startswith("-") and argument.field_info.is_keyword else name.lstrip("-").upper()
 
 
 def _suggestion(said: str) -> str:
-    """cyclopts's guess at what was meant."""
+    """The suggestion of cyclopts."""
     _, found, guess = said.partition("Did you mean ")
     return f" (did you mean {guess.partition('?')[0].replace(chr(34), '')}?)" if found else ""

@@ -1,1 +1,1 @@
-"""Results in files that other programs wrote, made into lines of a backup. Start with `checking.py`."""
+"""Converts results in files of other programs into lines of a backup. Start reading with `checking.py`."""

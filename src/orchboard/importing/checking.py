@@ -1,4 +1,4 @@
-"""Every result of some files checked before any is stored."""
+"""Checks all results of the given files before any is stored."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO
@@ -10,9 +10,9 @@ from orchboard.importing.entries import Entry, read_entries
 from orchboard.importing.lines import to_line
 from orchboard.importing.sorting import SortedLines
 from orchboard.stats import JobType
-from orchboard.store.transfer.archive import text_of
+from orchboard.store.transfer.archive import decompressed
 
-# Of more refused results only the number is known.
+# Refused results beyond this number are only counted.
 MAX_REFUSED = 1000
 
 _HEAD_BYTES = 64 * 1024
@@ -22,7 +22,7 @@ _TELL_EVERY = 2000
 class Refused(Struct, frozen=True):
     """A result that can't be stored.
 
-    file -- as it was named; where -- `line 7`; reason -- for people
+    file -- name of the file; where -- position in it, such as `line 7`; reason -- message
     """
 
     file: str
@@ -31,11 +31,11 @@ class Refused(Struct, frozen=True):
 
 
 class Checked:
-    """Results that may be stored, as lines of a backup in the order of receipt, each once.
+    """Valid results as lines of a backup, sorted by receipt time, without duplicates.
 
-    results -- how many the files have, those that are refused too
-    refusals -- how many are refused; refused -- the first of them
-    used -- the regions and job types that the others are of
+    results -- number of results in the files, including refused ones
+    refusals -- number of refused results; refused -- the first MAX_REFUSED of them
+    used -- regions and job types of the valid results
     """
 
     def __init__(self, make_file: Callable[[], IO[bytes]], regions: Mapping[str, object]) -> None:
@@ -50,13 +50,13 @@ class Checked:
         """Check the results of one file.
 
         file -- seekable, at its start
-        on_progress -- told now and then where in the file it is
-        Raises BadInputError for a file of no known format.
+        on_progress -- called now and then with the position in the file
+        Raises BadInputError for an unknown format.
         """
-        with text_of(file) as text:
+        with decompressed(file) as text:
             head = text.read(_HEAD_BYTES)
         file.seek(0)
-        with text_of(file) as text:
+        with decompressed(file) as text:
             for entry in read_entries(text, head):
                 self._add(name, entry)
                 if self.results % _TELL_EVERY == 0:
@@ -75,7 +75,7 @@ class Checked:
             self.used.add((region, job_type))
 
     def lines(self) -> Iterator[bytes]:
-        """The results that are not refused, with line ends."""
+        """The valid results, with line ends."""
         return self._lines.read()
 
     def close(self) -> None:

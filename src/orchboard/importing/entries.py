@@ -1,4 +1,4 @@
-"""The results in a file, in JSON, whatever its format is: NDJSON, answers of raw_stats, CSV or Parquet."""
+"""Reads the results of a file as JSON objects, from NDJSON, answers of raw_stats, CSV or Parquet."""
 
 import csv
 import io
@@ -25,7 +25,7 @@ _WHOLE_NUMBER = re.compile(r"(-?[0-9]+)\.0+")
 _BEGINS_AS_ANSWER = re.compile(rb'\{\s*(?:\}|"[^"]*"\s*:\s*\[)')
 _TRUTHS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
-# What a cell of a table holds, by the column's name; text in columns that are not named here.
+# Types of table columns by name; all others are text.
 _JSON_COLUMNS = frozenset(("errors", "payload"))
 _ZEROS = dict(zip(Stats.__struct_fields__, Stats.__struct_defaults__, strict=True))
 _NUMBERS = frozenset(name for name, zero in _ZEROS.items() if type(zero) in (int, float))
@@ -39,10 +39,10 @@ _encode = msgspec.json.Encoder().encode
 class Entry(Struct, frozen=True):
     """One result of a file.
 
-    where -- for people: `line 7`, `line 7, FRA[3]`, `row 12`
-    body -- a JSON object; members are those of a result, or `payload` with those of a line of a backup
-    problem -- why there is no body; empty when there is one
-    region -- to use when the body names none
+    where -- position for messages: `line 7`, `line 7, FRA[3]`, `row 12`
+    body -- a JSON object with the members of a result, or with `payload` as in a backup
+    problem -- why there is no body; empty if there is one
+    region -- the region if the body has none
     """
 
     where: str
@@ -52,13 +52,13 @@ class Entry(Struct, frozen=True):
 
 
 def read_entries(file: IO[bytes], head: bytes) -> Iterator[Entry]:
-    """Every result in a file; one that can't be read has a `problem`.
+    """All results of a file; an entry that can't be read has a `problem`.
 
-    A table (CSV, Parquet) has a column a member. NDJSON has a result, an array of results or an answer of raw_stats a
-    line; one JSON document over several lines is one of the latter two. Only such a document is read whole.
+    A table (CSV, Parquet) has one column for each member. A line of NDJSON is a result, an array of results or an answer
+    of raw_stats. A JSON document of several lines is an array or an answer; only such a document is read into memory.
 
-    file -- at its start, and seekable for Parquet; head -- its first bytes
-    Raises BadInputError for a file of no known format.
+    file -- at its start; seekable for Parquet; head -- its first bytes
+    Raises BadInputError for an unknown format.
     """
     if head.startswith(_PARQUET):
         return _read_parquet(file)
@@ -68,7 +68,7 @@ def read_entries(file: IO[bytes], head: bytes) -> Iterator[Entry]:
     if b"orchestrator" in start.partition(b"\n")[0]:
         return _read_csv(file)
     raise BadInputError(
-        "it is no backup, NDJSON, JSON, Parquet, or CSV with a header that names the column orchestrator"
+        "unknown format: it is not a backup, NDJSON, JSON, Parquet, or CSV with a column named orchestrator"
     )
 
 
@@ -101,7 +101,7 @@ def _read_value(text: bytes, where: str) -> Iterator[Entry]:
 
 
 def _is_answer(text: bytes) -> bool:
-    """Whether an object is an answer of raw_stats: only lists in it. One that can't be read is none."""
+    """Whether an object is an answer of raw_stats: all its members are lists. False if it can't be read."""
     if not _BEGINS_AS_ANSWER.match(text):
         return False
     try:
@@ -115,13 +115,15 @@ def _read_csv(file: IO[bytes]) -> Iterator[Entry]:
     rows = csv.reader(io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline=""), strict=True)
     names = [name.strip() for name in next(rows)]
     if "orchestrator" not in names:
-        raise BadInputError("its header names no column orchestrator; columns are separated by commas")
+        raise BadInputError(
+            "the header has no column named orchestrator; columns must be separated by commas"
+        )
     while True:
         where = f"line {rows.line_num + 1}"
         try:
             cells = next(rows)
             if len(cells) > len(names):
-                raise BadInputError(f"{len(cells)} cells where the header has {len(names)}")
+                raise BadInputError(f"the row has {len(cells)} cells, the header {len(names)}")
             if cells:
                 members = {
                     name: _from_cell(name, cell) for name, cell in zip(names, cells, strict=False) if cell
@@ -136,7 +138,7 @@ def _read_csv(file: IO[bytes]) -> Iterator[Entry]:
 
 
 def _from_cell(name: str, cell: str) -> Any:
-    """The value of a cell of a CSV file; text where the column is of numbers and the cell is not."""
+    """The value of a CSV cell; text if the cell of a numeric column is not a number."""
     if name in _JSON_COLUMNS:
         return _as_json(name, cell)
     if name in _TRUTH_COLUMNS:
@@ -163,13 +165,13 @@ def _read_parquet(file: IO[bytes]) -> Iterator[Entry]:
     try:
         table = ParquetFile(file)
         if "orchestrator" not in table.schema_arrow.names:
-            raise BadInputError("it is Parquet without a column orchestrator")
+            raise BadInputError("the Parquet file has no column named orchestrator")
         for batch in table.iter_batches(batch_size=_BATCH_ROWS):
             for row in batch.to_pylist():
                 number += 1
                 yield _from_row(row, f"row {number}")
     except pyarrow.ArrowException as error:
-        raise BadInputError(f"it is Parquet that can't be read after row {number}: {error}") from None
+        raise BadInputError(f"the Parquet file can't be read after row {number}: {error}") from None
 
 
 def _from_row(row: Mapping[str, Any], where: str) -> Entry:
@@ -183,7 +185,7 @@ def _from_row(row: Mapping[str, Any], where: str) -> Entry:
 
 
 def _from_value(name: str, value: Any) -> Any:
-    """The value of a cell of a Parquet file, as JSON has it."""
+    """The value of a Parquet cell as JSON."""
     if name in _JSON_COLUMNS and isinstance(value, str):
         return _as_json(name, value)
     if name in _NUMBERS and isinstance(value, datetime):

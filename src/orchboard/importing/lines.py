@@ -1,4 +1,4 @@
-"""A result of a file as a line of a backup: parsed as strictly as a POST, with the time when it was received."""
+"""Converts a result of a file into a line of a backup: parsed as strictly as a POST, with its receipt time."""
 
 import re
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ from orchboard.results.parse import parse_stats
 from orchboard.results.unicode_repair import repaired
 from orchboard.stats import JobType
 
-# Thirteen digits are milliseconds; Unix seconds have so many in 31,000 years.
+# Numbers of thirteen digits are milliseconds; as Unix seconds they would be 31,000 years ahead.
 _FIRST_MILLISECOND = 10**12
 
 _JSON_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
 
 class _Head(Struct):
-    """What is looked at before a result is parsed."""
+    """The members that are read before a result is parsed."""
 
     event_time: Any = UNSET
     payload: Raw | UnsetType = UNSET
@@ -40,12 +40,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 def to_line(entry: Entry, regions: Mapping[str, object]) -> tuple[bytes, str, JobType]:
-    """The line that a backup has for a result, without its end; the result's region and job type.
+    """The line of a backup for a result, without line end, and the result's region and job type.
 
-    The time of receipt is `event_time` (ISO 8601, UTC unless it names a zone, or Unix seconds), else `timestamp`. A
-    member `payload` holds the result's other members, as in a backup.
+    The receipt time is `event_time` (ISO 8601, UTC unless it has a zone, or Unix seconds), else `timestamp`. If there is
+    a member `payload`, it contains the result's other members, as in a backup.
 
-    regions -- codes of the known ones
+    regions -- codes of the known regions
     Raises BadInputError and BodyTooLargeError, as a POST does; BadInputError also for a result without a time.
     """
     if entry.problem:
@@ -57,22 +57,22 @@ def to_line(entry: Entry, regions: Mapping[str, object]) -> tuple[bytes, str, Jo
     if event_time is None:
         stamp = _decode_stamp(parsed.payload).timestamp
         if not stamp:
-            raise BadInputError("there is neither an event_time nor a timestamp")
+            raise BadInputError("the result has neither an event_time nor a timestamp")
         event_time = _from_unix(stamp, "timestamp")
-    # Of fixed width: lines in the order of their bytes are in the order of receipt.
+    # Of fixed width, so that lines sorted by their bytes are sorted by receipt time.
     received = event_time.isoformat(timespec="microseconds")
     line = b'{"event_time":"%b","orchestrator":%b,"region":%b,"job_type":"%b","payload":%b}' % (
         received.encode(),
         _encode(parsed.orchestrator),
         _encode(parsed.region),
         parsed.job_type.encode(),
-        parsed.payload.replace(b"\n", b" "),  # of members that the contract does not name
+        parsed.payload.replace(b"\n", b" "),  # members outside the contract may contain line ends
     )
     return line, parsed.region, parsed.job_type
 
 
 def _without_head(entry: Entry) -> tuple[bytes, datetime | None]:
-    """The body that a tester would have posted, and when it was received."""
+    """The body that a tester would post, and the receipt time; None if the entry has no event_time."""
     body = entry.body
     try:
         try:
@@ -87,7 +87,7 @@ def _without_head(entry: Entry) -> tuple[bytes, datetime | None]:
             return body, None
         members = _decode_members(payload if is_nested else body)
     except msgspec.ValidationError:
-        raise BadInputError("it is no JSON object") from None
+        raise BadInputError("it is not a JSON object") from None
     except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
         raise BadInputError(f"not valid JSON: {error}") from None
     members.pop("event_time", None)
@@ -109,13 +109,11 @@ def _parse_event_time(value: Any) -> datetime | None:
         moment = datetime.fromisoformat(value)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
-        raise BadInputError(
-            f"event_time can't be read: write ISO 8601 or Unix seconds, not {str(value)[:40]!r}"
-        ) from None
+        raise BadInputError(f"event_time must be ISO 8601 or Unix seconds, not {str(value)[:40]!r}") from None
 
 
 def _from_unix(seconds: float, name: str) -> datetime:
     try:
         return datetime.fromtimestamp(seconds / 1000 if seconds >= _FIRST_MILLISECOND else seconds, UTC)
     except (ValueError, OverflowError, OSError):
-        raise BadInputError(f"{name} {seconds} is no time that can be stored") from None
+        raise BadInputError(f"{name} {seconds} is out of the range of times that can be stored") from None

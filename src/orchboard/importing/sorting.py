@@ -1,4 +1,4 @@
-"""Sorts any number of lines in bounded memory: sorted runs in temporary files, merged when they are read."""
+"""Sorts lines in bounded memory: sorted runs in temporary files are merged when they are read."""
 
 import heapq
 from collections.abc import Callable, Iterator
@@ -12,9 +12,9 @@ _BUFFER_BYTES = 256 * 1024
 
 
 class SortedLines:
-    """Lines in the order of their bytes, each once.
+    """Lines sorted by their bytes, without duplicates.
 
-    make_file -- makes an empty temporary file, which is removed when it is closed
+    make_file -- creates an empty temporary file, which is removed when it is closed
     """
 
     def __init__(self, make_file: Callable[[], IO[bytes]], *, run_bytes: int = RUN_BYTES) -> None:
@@ -25,7 +25,7 @@ class SortedLines:
         self._bytes = 0
 
     def add(self, line: bytes) -> None:
-        """Add a line without its end, which holds no line end either."""
+        """Add a line, which must not contain a line end."""
         self._lines.append(line + _LINE_END)
         self._bytes += len(line)
         if self._bytes >= self._run_bytes:
@@ -39,7 +39,7 @@ class SortedLines:
         self._lines, self._bytes = [], 0
 
     def read(self) -> Iterator[bytes]:
-        """The lines, with their ends. May be called again, not while another reading is under way."""
+        """The lines with their line ends. May be called again, but not while another iteration is in progress."""
         self._lines.sort()
         for run in self._runs:
             run.seek(0)

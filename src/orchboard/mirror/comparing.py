@@ -1,4 +1,4 @@
-"""Compares what two leaderboard servers answer about the same span of time."""
+"""Compares the answers of two leaderboard servers about one interval."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -9,23 +9,23 @@ import msgspec
 from msgspec import Struct
 
 from orchboard.errors import Refusal
-from orchboard.mirror.source import Scores, Source, SourceRegion, SpanError
-from orchboard.mirror.spans import Span
+from orchboard.mirror.source import RangeError, Scores, Source, SourceRegion
+from orchboard.mirror.time_ranges import TimeRange
 from orchboard.results.parse import SentStats, parse_stats
 from orchboard.stats import JobType, is_address
 
 T = TypeVar("T")
 
-# What the reference answers too; both servers may say more.
+# Members that the reference returns too; other members are not compared.
 SCORES = ("success_rate", "round_trip_score", "score")
 
 
 class Difference(Struct, frozen=True):
-    """A value that differs; None is what a server does not have.
+    """A value that differs; None means that a server does not have it.
 
     what -- the kind of value: `score`, `results`, …
-    where -- words that say which; empty ones say "all"
-    amount -- by how much numbers differ
+    where -- region, job type, pipeline and model of the value; empty for all
+    amount -- absolute difference of two numbers
     """
 
     what: str
@@ -37,17 +37,17 @@ class Difference(Struct, frozen=True):
 
 
 class Comparison(Struct):
-    """How many values of each kind were compared, and those that differ, the largest amounts first."""
+    """The number of compared values by kind, and the differences, largest first."""
 
     values: Counter[str] = msgspec.field(default_factory=Counter)
     differences: list[Difference] = msgspec.field(default_factory=list)
 
 
 class Comparer:
-    """Asks two servers about a span.
+    """Queries two servers about an interval.
 
-    tolerance -- by how much numbers may differ
-    on_progress -- called with how many questions are asked, and of how many, as far as that is known
+    tolerance -- largest accepted difference of two numbers
+    on_progress -- called with the number of requests made and their total, as far as it is known
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class Comparer:
         self._asked = self._to_ask = 0
         self._comparison = Comparison()
 
-    def compare(self, span: Span, *, with_results: bool = True, with_top: bool = False) -> Comparison:
-        """Regions, pipelines, scores and results.
+    def compare(self, span: TimeRange, *, with_results: bool = True, with_top: bool = False) -> Comparison:
+        """Compare regions, pipelines, scores and results.
 
-        with_results -- whether to read every result
-        with_top -- whether to compare top_ai_score, whose window can't be chosen and moves meanwhile
+        with_results -- whether to compare single results
+        with_top -- whether to compare top_ai_score, whose window can't be chosen and moves during the run
         Raises SourceError when a server can't be read.
         """
         self._to_ask = 3
@@ -97,8 +97,8 @@ class Comparer:
         self._compare_texts("region", *(by_key(source.regions()) for source in self._both))
         self._tell()
 
-    def _compare_pipelines(self, span: Span) -> dict[tuple[str, str], set[str]]:
-        """The regions of each pipeline and model that either server has."""
+    def _compare_pipelines(self, span: TimeRange) -> dict[tuple[str, str], set[str]]:
+        """The regions of each pipeline and model of either server."""
         regions: dict[tuple[str, str], set[str]] = {}
         shown = []
         for source in self._both:
@@ -113,8 +113,8 @@ class Comparer:
         self._tell()
         return regions
 
-    def _compare_scores(self, span: Span, job_type: JobType, asked: dict[str, str]) -> set[str]:
-        """Orchestrators that either server has scores of."""
+    def _compare_scores(self, span: TimeRange, job_type: JobType, asked: dict[str, str]) -> set[str]:
+        """The orchestrators with scores on either server."""
         first, second = (
             self._ask("aggregated_stats", asked, source.scores, span, job_type, asked)
             for source in self._both
@@ -123,7 +123,7 @@ class Comparer:
         if first is None or second is None:
             return {*(first or ()), *(second or ())}
         words = " ".join(filter(None, (asked.get("pipeline"), asked.get("model"))))
-        only = "of this region only" if "region" in asked else ""
+        only = "(median of this region)" if "region" in asked else ""
         for name, region in sorted({*_cells(first), *_cells(second)}):
             cells = [scores.get(name, {}).get(region) for scores in (first, second)]
             for score in SCORES:
@@ -141,10 +141,10 @@ class Comparer:
         if first is not None and second is not None:
             for member in ("value", "region", "pipeline", "model"):
                 self._compare(
-                    "top_ai_score", name, f"{member}, of now", first.get(member), second.get(member)
+                    "top_ai_score", name, f"{member} (current)", first.get(member), second.get(member)
                 )
 
-    def _compare_results(self, name: str, job_type: JobType, span: Span) -> None:
+    def _compare_results(self, name: str, job_type: JobType, span: TimeRange) -> None:
         first, second = (self._fetch_results(source, name, job_type, span) for source in self._both)
         for region in sorted({region for region, _ in (*first, *second)}):
             where = f"{region} {job_type}"
@@ -156,9 +156,9 @@ class Comparer:
         self._tell()
 
     def _fetch_results(
-        self, source: Source, name: str, job_type: JobType, span: Span
+        self, source: Source, name: str, job_type: JobType, span: TimeRange
     ) -> Counter[tuple[str, bytes]]:
-        """How often each result is there, by region and digest of its content."""
+        """The number of copies of each result, by region and digest of its content."""
         rows: Counter[tuple[str, bytes]] = Counter()
         for piece in source.results(name, job_type, span):
             if piece.failure:
@@ -174,10 +174,10 @@ class Comparer:
     def _ask(
         self, endpoint: str, asked: Mapping[str, str], question: Callable[..., T], *arguments: Any
     ) -> T | None:
-        """An answer; None, which is noted, when a server has none."""
+        """An answer; None, which is recorded as a difference, if the server fails."""
         try:
             return question(*arguments)
-        except SpanError as error:
+        except RangeError as error:
             words = " ".join((*asked.values(), str(error)))
             self._differ(f"{endpoint} fails", "", words, None, None, None)
             return None
@@ -220,11 +220,11 @@ def _number(rows: Counter[tuple[str, bytes]], region: str) -> int:
 
 
 def _digest(payload: bytes) -> bytes:
-    """Of what every server keeps of a result: the members of the contract."""
+    """A digest of the members that every server stores: those of the contract."""
     kept = msgspec.json.encode(msgspec.json.decode(payload, type=SentStats))
     return blake2b(kept, digest_size=16).digest()
 
 
 def _size(difference: Difference) -> float:
-    """Missing values first, then the largest amount."""
+    """Sort key: missing values first, then by amount."""
     return float("inf") if difference.amount is None else difference.amount

@@ -1,4 +1,4 @@
-"""Copies what another leaderboard's API gives into our database, span by span, orchestrator by orchestrator."""
+"""Copies another leaderboard's results through its API into the database, by interval and orchestrator."""
 
 import time
 from asyncio import Runner
@@ -12,12 +12,12 @@ import msgspec
 from msgspec import Struct
 
 from orchboard.errors import Refusal
-from orchboard.mirror.listing import Listing
-from orchboard.mirror.source import Piece, Source
-from orchboard.mirror.spans import Span, day_of, grid
+from orchboard.mirror.listing import OrchestratorListing
+from orchboard.mirror.source import RangeResults, Source
+from orchboard.mirror.time_ranges import TimeRange, day_of, grid_ranges
 from orchboard.results.parse import MAX_ORCHESTRATOR, parse_stats
 from orchboard.stats import JobType, Region
-from orchboard.store.transfer.mirrored_results import CopiedResult, MirrorStore, Reach
+from orchboard.store.transfer.mirrored_results import CopiedResult, CopyPosition, MirrorStore
 
 _BATCH_RESULTS, _BATCH_BYTES = 2000, 4_000_000
 
@@ -28,7 +28,7 @@ MOST_NAME, MOST_DISPLAY_NAME = 56, 128
 
 
 class Unreadable(Struct, frozen=True):
-    """Results that the source has and can't give; the next run asks again."""
+    """Results that the source has but can't return; the next run requests them again."""
 
     orchestrator: str
     job_type: JobType
@@ -37,11 +37,11 @@ class Unreadable(Struct, frozen=True):
     failure: str
 
 
-class Copied(Struct):
-    """What a run did.
+class CopyReport(Struct):
+    """The outcome of a run.
 
-    read -- results that the source gave; stored -- those that were not here; refused -- how many could not be stored, by
-    reason; notes -- what else could not be copied, in words
+    read -- results that the source returned; stored -- those that were new; refused -- number of results that could not
+    be stored, by reason; notes -- messages about everything else that could not be copied
     """
 
     regions: int = 0
@@ -54,15 +54,15 @@ class Copied(Struct):
 
     @property
     def there(self) -> int:
-        """How many were here already."""
+        """Number of results that were stored before."""
         return self.read - self.stored - self.refused.total()
 
 
-class Ask(Struct, frozen=True):
+class CopyRequest(Struct, frozen=True):
     """What to copy: receipt times from `since` to `until`, Unix seconds.
 
-    overlap_s -- a span is asked for again until it was read this long after its end
-    again -- ask for spans that are complete too
+    overlap_s -- a span is requested again until it was read this long after its end
+    again -- request complete spans too
     """
 
     since: int
@@ -71,14 +71,14 @@ class Ask(Struct, frozen=True):
     again: bool = False
 
 
-OnProgress = Callable[[float, int, Copied], None]
-"""Called with how many spans are done, and of how many."""
+OnProgress = Callable[[float, int, CopyReport], None]
+"""Called with the number of finished spans, their total, and the outcome so far."""
 
 
 class Copier:
     """Copies from a source into a store.
 
-    runner -- has the store's connection; requests to the source are made outside of it, so Ctrl-C ends them at once
+    runner -- the event loop of the store's connection; requests are made outside of it, so Ctrl-C ends them at once
     """
 
     def __init__(self, source: Source, store: MirrorStore, runner: Runner, on_progress: OnProgress) -> None:
@@ -87,33 +87,33 @@ class Copier:
         self._run = runner.run
         self._on_progress = on_progress
         self._places: frozenset[tuple[str, JobType]] = frozenset()
-        self._listing = Listing(source)
-        self._reach: Reach | None = None
+        self._listing = OrchestratorListing(source)
+        self._reach: CopyPosition | None = None
         self._given: Counter[str] = Counter()
-        self.copied = Copied()
+        self.copied = CopyReport()
 
-    def copy(self, ask: Ask, *, now: int) -> Copied:
-        """Copy what is missing. Doing it again stores nothing twice; broken off, it goes on where it was.
+    def copy(self, ask: CopyRequest, *, now: int) -> CopyReport:
+        """Copy what is missing. Repeating it stores nothing twice; after an interruption it continues.
 
         now -- Unix seconds
         Raises SourceError when the source can't be read.
         """
         self._copy_regions()
-        spans = list(grid(ask.since, ask.until, now=now))
+        spans = list(grid_ranges(ask.since, ask.until, now=now))
         covered = self._run(self._store.covers((span.since, span.until) for span in spans))
         wanted = [
             span for span, is_covered in zip(spans, covered, strict=True) if ask.again or not is_covered
         ]
-        # What is complete may be asked for again long after a copy of it broke off.
+        # With `again`, complete spans are copied from their start, so an old position does not count.
         self._reach = None if ask.again else self._run(self._store.fetch_reach())
         for number, span in enumerate(wanted):
             is_settled = span.until <= now - ask.overlap_s
-            self._copy_span(span, is_settled, partial(self._tell_share, number, len(wanted)))
+            self._copy_range(span, is_settled, partial(self._tell_share, number, len(wanted)))
             self._tell(number + 1, len(wanted))
-        # The reference stores names as they came, and lower-cases what it is asked for.
+        # The reference stores names unchanged, but converts requested names to lower case.
         for name, given in self._given.items():
             if not given and name != name.lower():
-                self.copied.notes.add(f"{name}: it has scores, but the source returns no results of it")
+                self.copied.notes.add(f"{name} has scores, but the source returns no results of it")
         return self.copied
 
     def _tell(self, done: float, total: int) -> None:
@@ -128,14 +128,14 @@ class Copier:
             if region.type not in tuple(JobType):
                 self.copied.notes.add(f"region {region.id!r} has the unknown job type {region.type!r}")
             elif not region.id or len(region.id) > MOST_NAME or "\0" in region.id + region.name:
-                self.copied.notes.add(f"region {region.id[:60]!r}: that can't be a region's code")
+                self.copied.notes.add(f"{region.id[:60]!r} is not a valid region code")
             else:
                 code, name = region.id.upper(), region.name[:MOST_DISPLAY_NAME]
                 regions.append(Region(code, name, JobType(region.type)))
         self.copied.regions = self._run(self._store.add_regions(regions))
         self._places = frozenset((region.id, region.type) for region in regions)
 
-    def _copy_span(self, span: Span, is_settled: bool, tell: Callable[[float], None]) -> None:
+    def _copy_range(self, span: TimeRange, is_settled: bool, tell: Callable[[float], None]) -> None:
         reach = self._reach if is_settled else None
         position = reach.position if reach and (reach.since, reach.until) == (span.since, span.until) else ""
         failures = len(self.copied.unreadable)
@@ -145,15 +145,15 @@ class Copier:
             if here <= position:
                 continue
             self._copy_results(orchestrator, job_type, span)
-            # Of a span that may still grow, or that something is missing of, all is asked for again.
+            # A span that may still grow, or has failures, is requested again from its start.
             if is_settled and len(self.copied.unreadable) == failures:
-                self._run(self._store.note(Reach(span.since, span.until, here)))
+                self._run(self._store.note(CopyPosition(span.since, span.until, here)))
             tell((number + 1) / len(orchestrators))
         is_whole = len(self.copied.unreadable) == failures
         self._run(self._store.cover((span.since, span.until), is_settled=is_settled and is_whole))
         self.copied.spans += 1
 
-    def _orchestrators(self, span: Span) -> list[tuple[str, JobType]]:
+    def _orchestrators(self, span: TimeRange) -> list[tuple[str, JobType]]:
         listed = self._listing.of(day_of(span))
         for job_type, part, failure in listed.failures:
             if part.since < span.until and span.since < part.until:
@@ -163,10 +163,10 @@ class Copier:
             if 0 < len(name.strip()) <= MAX_ORCHESTRATOR and "\0" not in name:
                 asked.append((name, job_type))
             else:
-                self.copied.notes.add(f"orchestrator {name[:60]!r}: that can't be its name")
+                self.copied.notes.add(f"{name[:60]!r} is not a valid name of an orchestrator")
         return asked
 
-    def _copy_results(self, orchestrator: str, job_type: JobType, span: Span) -> None:
+    def _copy_results(self, orchestrator: str, job_type: JobType, span: TimeRange) -> None:
         copies: Counter[bytes] = Counter()
         name = orchestrator.strip().lower()
         before = self.copied.read
@@ -183,7 +183,7 @@ class Copier:
                 )
         self._given[orchestrator] += self.copied.read - before
 
-    def _read(self, piece: Piece, job_type: JobType, copies: Counter[bytes]) -> Iterator[CopiedResult]:
+    def _read(self, piece: RangeResults, job_type: JobType, copies: Counter[bytes]) -> Iterator[CopiedResult]:
         latest = min(piece.span.until, time.time()) - 0.000_001
         for row in piece.rows:
             self.copied.read += 1
@@ -194,7 +194,7 @@ class Copier:
                 continue
             if (parsed.region, job_type) not in self._places:
                 self.copied.refused[
-                    f"region {parsed.region[:60]!r} is none of the source's for {job_type}"
+                    f"the source does not list region {parsed.region[:60]!r} for {job_type}"
                 ] += 1
                 continue
             digest = blake2b(parsed.payload, digest_size=16).digest()

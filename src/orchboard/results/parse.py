@@ -49,7 +49,7 @@ class ParsedStats(Struct, frozen=True):
 
 
 class SentError(Struct, omit_defaults=True):
-    """One of a result's errors, as testers send it."""
+    """One kind of error in a request."""
 
     error_code: str | None = None
     message: str | None = None
@@ -57,12 +57,12 @@ class SentError(Struct, omit_defaults=True):
 
 
 class SentStats(Struct, omit_defaults=True):
-    """One result as testers send it: a missing or null member counts as zero, false or empty.
+    """One result in a request. A missing or null member counts as zero, false or empty.
 
-    Members of the tester's own are kept, and given back by raw_stats.
+    All other members are stored too, and raw_stats returns them.
 
-    region -- region code, in any case
-    orchestrator -- Ethereum address, at most 56 characters; kept in lower case
+    region -- region code; case-insensitive
+    orchestrator -- Ethereum address, at most 56 characters; stored in lower case
     """
 
     region: str | None = None
@@ -219,7 +219,7 @@ def _parse_any(body: bytes, dropped: Sequence[bytes] = ()) -> ParsedStats:
         raise BadInputError(f"the body is not valid JSON: {error}") from None
     except RecursionError:  # what is JSON is within the limits by now
         raise BadInputError(
-            f"the body is not valid JSON: nested over {MAX_DEPTH} deep, without an end"
+            f"the body is not valid JSON: nested more than {MAX_DEPTH} levels deep and not closed"
         ) from None
 
 
@@ -264,7 +264,7 @@ def _check_names(region: str, orchestrator: str, pipeline: str, model: str) -> N
     names = {"region": region, "orchestrator": orchestrator, "pipeline": pipeline, "model": model}
     for name, value in names.items():
         if "\x00" in value:
-            raise BadInputError(f"{name} holds the character U+0000, which can't be stored")
+            raise BadInputError(f"{name} contains the character U+0000, which can't be stored")
 
 
 def _naming_the_field(message: str) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import asyncpg
 from msgspec import Struct
@@ -11,14 +11,14 @@ from msgspec import Struct
 from orchboard.store.connection.conninfo import resolve
 from orchboard.store.connection.encoding import UTF8, encoding_of
 from orchboard.store.connection.failures import explain_failure
-from orchboard.store.legacy_import.progress import fetch_progress
+from orchboard.store.connection.types import Connection
+from orchboard.store.legacy_import.backfill import fetch_progress
 from orchboard.store.postgres.database import Database
 from orchboard.store.sql_files import sql
 
 if TYPE_CHECKING:
-    from orchboard.store.schema.version_tables import Ledgers
+    from orchboard.store.schema.version_tables import VersionTables
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 OLDEST_MAJOR = 15
 SKEW_WARNING_S = 2.0
@@ -71,7 +71,7 @@ async def diagnose(
                     Finding(
                         Level.WARNING,
                         "database",
-                        f"not all of it could be read: {explain_failure(error).says}",
+                        f"not all checks could be run: {explain_failure(error).says}",
                     )
                 )
     finally:
@@ -106,39 +106,39 @@ def _encoding(encoding: str) -> Finding:
     return Finding(
         Level.WARNING,
         "encoding",
-        f"the database's encoding is {encoding}: text that it can't hold is stored with `?` in its place",
-        "Move it: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0 LOCALE 'C'; pg_dump the old one into it while "
-        "no server runs; and have POSTGRES name the new one.",
+        f"the database's encoding is {encoding}: characters that it lacks are stored as `?`",
+        "Create a new database with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0 LOCALE 'C'. Stop all servers, "
+        "copy the old one into it with pg_dump, and set POSTGRES to the new one.",
     )
 
 
 def _unsafe(off: list[str]) -> Finding:
     says = (
-        f"off there: {', '.join(off)}; results that were answered `ok` are lost when that machine loses power"
+        f"turned off: {', '.join(off)}; acknowledged results are lost when the database's machine loses power"
     )
-    return Finding(
-        Level.WARNING, "durability", says, "Turn it on again, in postgresql.conf or by ALTER DATABASE."
-    )
+    return Finding(Level.WARNING, "durability", says, "Turn it on in postgresql.conf or with ALTER DATABASE.")
 
 
 def _clock(skew_s: float) -> Finding:
     if abs(skew_s) <= SKEW_WARNING_S:
-        return Finding(Level.OK, "clock", "the database's and this machine's agree")
+        return Finding(Level.OK, "clock", "the clocks of the database and this machine agree")
     level = Level.ERROR if abs(skew_s) > SKEW_ERROR_S else Level.WARNING
     way = "ahead of" if skew_s > 0 else "behind"
-    says = f"the database's is {abs(skew_s):.0f} s {way} this machine's, so windows are off by that"
-    return Finding(level, "clock", says, "Run a time daemon (NTP) on both.")
+    says = f"the database's clock is {abs(skew_s):.0f} s {way} this machine's, and windows are off by as much"
+    return Finding(level, "clock", says, "Run NTP on both machines.")
 
 
 _NOT_ENCRYPTED = Finding(
     Level.WARNING, "encryption", "the connection is not encrypted", "Add sslmode=require to POSTGRES."
 )
 _POOLED = Finding(
-    Level.OK, "pooler", "there is one in between that drops session settings: nothing is prepared by name"
+    Level.OK,
+    "pooler",
+    "a pooler that resets session settings is in use: named prepared statements are turned off",
 )
 _READ_ONLY = Finding(
     Level.ERROR, "writing", "this server is read-only (a standby?)",
-    "Name the primary in POSTGRES, or all hosts with target_session_attrs=read-write.",
+    "Set POSTGRES to the primary, or to all hosts with target_session_attrs=read-write.",
 )  # fmt: skip
 
 
@@ -150,16 +150,20 @@ def _is_near(url: str) -> bool:
 
 async def _ask_schema(connection: Connection, _: str) -> list[Finding]:
     from orchboard.store.schema.migration_files import load_migrations
-    from orchboard.store.schema.version_tables import fetch_elsewhere, fetch_ledgers, search_path_advice
+    from orchboard.store.schema.version_tables import (
+        fetch_other_schema,
+        fetch_version_tables,
+        search_path_advice,
+    )
 
     async with connection.transaction():
-        ledgers = await fetch_ledgers(connection)
-    version, latest = ledgers.current.version, len(load_migrations())
+        tables = await fetch_version_tables(connection)
+    version, latest = tables.current.version, len(load_migrations())
     invalid = [row["name"] for row in await connection.fetch(sql("diagnosis_indexes"))]
-    found = [_schema(ledgers, latest)]
-    if version and (elsewhere := await fetch_elsewhere(connection)):
-        says = f"no result is in the schema {ledgers.schema}, but the schema {elsewhere} holds a leaderboard with results"
-        found.append(Finding(Level.WARNING, "schema", says, search_path_advice(elsewhere)))
+    found = [_schema(tables, latest)]
+    if version and (other_schema := await fetch_other_schema(connection)):
+        says = f"the schema {tables.schema} has no results, but the schema {other_schema} has a leaderboard with results"
+        found.append(Finding(Level.WARNING, "schema", says, search_path_advice(other_schema)))
     if version < latest:
         [rights] = await connection.fetch(sql("diagnosis_privileges"))
         found += _missing_rights(
@@ -171,22 +175,24 @@ async def _ask_schema(connection: Connection, _: str) -> list[Finding]:
         if idle := [row["name"] for row in await connection.fetch(sql("diagnosis_triggers"))]:
             found.append(_idle_triggers(idle))
     if invalid:
-        says = f"{', '.join(invalid)} is invalid: building it was interrupted"
+        says = f"{', '.join(invalid)} is invalid: its creation was interrupted"
         found.append(Finding(Level.WARNING, "index", says, f"REINDEX INDEX CONCURRENTLY {invalid[0]};"))
     return found
 
 
-def _schema(ledgers: "Ledgers", latest: int) -> Finding:
-    version, place = ledgers.current.version, f"in the schema {ledgers.schema}"
-    if obstacle := ledgers.obstacle(latest):
+def _schema(tables: "VersionTables", latest: int) -> Finding:
+    version, schema = tables.current.version, tables.schema
+    if obstacle := tables.obstacle(latest):
         return Finding(Level.ERROR, "schema", obstacle.says, obstacle.remedy)
     if version < latest:
-        says = f"at version {version}, {place}; this orchboard brings {latest}"
-        return Finding(Level.WARNING, "schema", says, "`orchboard serve` or `orchboard migrate up` moves it.")
+        says = f"version {version} in the schema {schema}; this orchboard needs {latest}"
+        return Finding(
+            Level.WARNING, "schema", says, "`orchboard serve` or `orchboard migrate up` migrates it."
+        )
     if version > latest:
-        says = f"at version {version}, {place}, newer than this orchboard's {latest}"
-        return Finding(Level.WARNING, "schema", says, "Update orchboard here.")
-    return Finding(Level.OK, "schema", f"at version {version}, the latest, {place}")
+        says = f"version {version} in the schema {schema}, newer than this orchboard's {latest}"
+        return Finding(Level.WARNING, "schema", says, "Update orchboard.")
+    return Finding(Level.OK, "schema", f"version {version}, the latest, in the schema {schema}")
 
 
 def _lacked(privilege: str, role: str) -> Finding:
@@ -204,25 +210,24 @@ def _missing_rights(role: str, schema: str | None, may_create: bool, owns_events
                         f'ALTER ROLE "{role}" SET search_path = public;')]  # fmt: skip
     found = []
     if not may_create:
-        says = f"role {role} may not create anything in the schema {schema}, so it can't be brought up"
+        says = f"role {role} may not create objects in the schema {schema}, so the schema can't be migrated"
         found.append(
             Finding(Level.ERROR, "privileges", says, f'GRANT CREATE ON SCHEMA "{schema}" TO "{role}";')
         )
     if not owns_events:
         says = f"role {role} does not own the table events, so it can't add an index to it"
-        found.append(Finding(Level.ERROR, "privileges", says, "Let POSTGRES name the table's owner."))
+        found.append(Finding(Level.ERROR, "privileges", says, "Set POSTGRES to the owner of the table."))
     return found
 
 
 def _idle_triggers(names: list[str]) -> Finding:
     says = (
-        f"disabled or missing: {', '.join(names)}; results changed by SQL may be in the scores as they were "
-        "for some minutes"
+        f"disabled or missing: {', '.join(names)}; scores may lag behind changes made by SQL by some minutes"
     )
     table = names[0].partition(" ON ")[2]
     remedy = (
         f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {names[0].partition(' ')[0]}; where it is missing, "
-        "`orchboard migrate goto 10` and `orchboard migrate up` make it again. Then `orchboard rollups verify`."
+        "`orchboard migrate goto 10` and `orchboard migrate up` create it again. Then run `orchboard rollups verify`."
     )
     return Finding(Level.WARNING, "triggers", says, remedy)
 
@@ -233,9 +238,9 @@ async def _ask_takeover(connection: Connection, _: str) -> list[Finding]:
         return []
     progress = await fetch_progress(connection)
     if progress.is_done or not progress.results:
-        return [Finding(Level.OK, "summaries", "everything that is over is summed up")]
-    remedy = "`orchboard serve` goes on with it in the background, `orchboard migrate up` at once."
-    return [Finding(Level.WARNING, "summaries", f"{progress.says}: long windows are slow until then", remedy)]
+        return [Finding(Level.OK, "rollups", "up to date")]
+    remedy = "`orchboard serve` continues in the background, `orchboard migrate up` does it now."
+    return [Finding(Level.WARNING, "rollups", f"{progress.says}: long windows are slow until then", remedy)]
 
 
 async def _ask_contents(connection: Connection, _: str) -> list[Finding]:
@@ -244,15 +249,15 @@ async def _ask_contents(connection: Connection, _: str) -> list[Finding]:
         return []
     [row] = await connection.fetch(sql("diagnosis_contents"))
     found = [
-        Finding(Level.OK, "regions", f"{row['regions']} regions, results in {row['size']}")
+        Finding(Level.OK, "regions", f"{row['regions']} regions, {row['size']} of results")
         if row["regions"]
-        else Finding(Level.ERROR, "regions", "there are none, so no result is accepted",
-                     "`orchboard region add CODE NAME` adds one."),
+        else Finding(Level.ERROR, "regions", "there are no regions, so no result is accepted",
+                     "Add one with `orchboard region add CODE NAME`."),
         _newest(row["age_s"]),
     ]  # fmt: skip
     if row["mixed_case"]:
-        says = f"{row['mixed_case']} have an orchestrator in mixed case, as the reference server writes them"
-        found.append(Finding(Level.OK, "results", f"{says}; they are read as lower case"))
+        says = f"{row['mixed_case']} results have an orchestrator in mixed case, as the reference server writes it"
+        found.append(Finding(Level.OK, "results", f"{says}; it is read as lower case"))
     return found
 
 
@@ -264,10 +269,10 @@ async def _ask_names(connection: Connection, _: str) -> list[Finding]:
     for row in await connection.fetch(sql("unnamed_results"), since):
         sender = f"tester {row['tester']}" if row["tester"] else "testers with the shared secret"
         says = (
-            f"{row['results']} of the last day, from {sender}, have an orchestrator that is no address, such as "
-            f"{row['example']!r}: stored, but in no score"
+            f"{row['results']} results of the last day, from {sender}, have an orchestrator that is not an address, such "
+            f"as {row['example']!r}: they are stored, but count towards no score"
         )
-        remedy = "Correct that tester, or set ORCHESTRATOR_NAMES=any if such names are meant."
+        remedy = "Correct the tester, or set ORCHESTRATOR_NAMES=any if such names are intended."
         found.append(Finding(Level.WARNING, "results", says, remedy))
     return found
 
@@ -275,11 +280,13 @@ async def _ask_names(connection: Connection, _: str) -> list[Finding]:
 def _newest(age_s: float | None) -> Finding:
     if age_s is None:
         return Finding(
-            Level.WARNING, "results", "there are none yet", "`orchboard post --example` stores a first one."
+            Level.WARNING, "results", "there are no results yet", "`orchboard post --example` stores one."
         )
-    says = f"the newest came {_age(age_s)} ago"
+    says = f"the newest was received {_age(age_s)} ago"
     if age_s > QUIET_WARNING_S:
-        return Finding(Level.WARNING, "results", says, "Do the job testers post here, with this SECRET?")
+        return Finding(
+            Level.WARNING, "results", says, "Check that the job testers post to this server with this SECRET."
+        )
     return Finding(Level.OK, "results", says)
 
 

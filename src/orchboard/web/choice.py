@@ -215,7 +215,7 @@ def _text(params: QueryParams, name: str, longest: int) -> str:
 def _first(params: QueryParams, name: str) -> str:
     value = next(iter(params.getlist(name)), "")
     if "\x00" in value:
-        raise BadInputError(f"{name} holds the character U+0000")
+        raise BadInputError(f"{name} contains the character U+0000")
     return value
 
 

@@ -15,17 +15,10 @@ import pytest
 
 import orchboard.store
 from orchboard.errors import DatabaseUnavailableError, SetupError
-from orchboard.store.schema.migrate import (
-    Migration,
-    SchemaVersion,
-    ensure_database,
-    fetch_schema_version,
-    force_version,
-    load_migrations,
-    migrate_to,
-    new_migration,
-)
-from orchboard.store.schema.version_tables import LAST_SHARED, Ledgers
+from orchboard.store.schema.create_database import ensure_database
+from orchboard.store.schema.migrate import fetch_schema_version, force_version, migrate_to
+from orchboard.store.schema.migration_files import Migration, create_migration, load_migrations
+from orchboard.store.schema.version_tables import LAST_SHARED, SchemaVersion, VersionTables
 from tests.support.database import with_database
 
 T = TypeVar("T")
@@ -63,7 +56,7 @@ def with_extra(up: str, *, transactional: bool = True) -> tuple[Migration, ...]:
 
 async def ledger_key(url: str, ledger: str) -> int:
     [(schema, database)] = await sql(url, "SELECT current_schema(), current_database()")
-    return Ledgers(schema, database, False, None, None).key(ledger)
+    return VersionTables(schema, database, False, None, None).key(ledger)
 
 
 # What there is
@@ -234,7 +227,7 @@ def test_sixteen_starts_at_once_run_each_version_once(empty_database: str, from_
 
 def test_the_lock_is_the_one_golang_migrate_takes() -> None:
     # Its number for postgres://…/leaderboard; changing it lets both servers migrate at once.
-    assert Ledgers("public", "leaderboard", False, None, None).key("schema_migrations") == 2958894751
+    assert VersionTables("public", "leaderboard", False, None, None).key("schema_migrations") == 2958894751
 
 
 def test_a_run_waits_for_the_reference_server_and_gives_up_in_words(empty_database: str) -> None:
@@ -632,16 +625,16 @@ def test_no_transaction_is_said_in_both_files(tmp_path: Path) -> None:
 def test_a_new_migration_takes_the_next_number_and_runs_as_it_stands(
     empty_database: str, tmp_path: Path
 ) -> None:
-    assert [path.name for path in new_migration("Add the índex", tmp_path)] == [
+    assert [path.name for path in create_migration("Add the índex", tmp_path)] == [
         "1_add_the_ndex.up.sql",
         "1_add_the_ndex.down.sql",
     ]
-    up, _ = new_migration("more", tmp_path)
+    up, _ = create_migration("more", tmp_path)
     assert up.name == "2_more.up.sql"
     migrations = load_migrations(tmp_path)
     assert len(run(migrate_to(connector(empty_database), migrations=migrations))) == 2
     with pytest.raises(SetupError, match="can't be called '…'"):
-        new_migration("…", tmp_path)
+        create_migration("…", tmp_path)
 
 
 def test_squawk_finds_nothing_to_say_about_our_versions() -> None:

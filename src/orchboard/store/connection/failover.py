@@ -7,13 +7,12 @@ import random
 import socket
 import ssl
 import time
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import asyncpg
 
 from orchboard.store.connection.conninfo import Host, resolve
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+from orchboard.store.connection.types import Connection
 
 # Limit for each of several hosts without a connect_timeout: one that never answers must not use up the others' time.
 _HOST_TIMEOUT_S = 2.0

@@ -10,18 +10,18 @@ from msgspec import Struct
 
 NO_ANSWER = "the database did not answer; try again"
 NOT_READY = "the database is being brought up to date; try again"
-SCHEMA_DIFFERS = "the database's schema was taken back under the server, or is another version's; its operator has to look at it"
+SCHEMA_DIFFERS = "the database's schema was taken back under the server, or is another version's; the server's operator must fix this"
 SCHEMA_IS_OLD = (
     "the database has no schema of this server's version; its operator has to run `orchboard migrate up`"
 )
-NO_PRIVILEGE = "the server's database role lacks a privilege; its operator has to look at it"
-READ_ONLY = "the database is read-only; its operator has to look at it"
-_LOGIN = "the database refuses the server's login; its operator has to look at it"
-_GONE = "the database does not exist; its operator has to look at it"
-_FULL = "the database has no room left; its operator has to look at it"
+NO_PRIVILEGE = "the server's database role lacks a privilege; the server's operator must fix this"
+READ_ONLY = "the database is read-only; the server's operator must fix this"
+_LOGIN = "the database refuses the server's login; the server's operator must fix this"
+_GONE = "the database does not exist; the server's operator must fix this"
+_FULL = "the database has no room left; the server's operator must fix this"
 _CROWDED = "the database has no connection left; try again"
 _STARTING = "the database is starting or stopping; try again"
-_BROKEN_TEXT = "the database holds text that is no valid UTF-8; its operator has to look at it"
+_BROKEN_TEXT = "the database holds text that is no valid UTF-8; the server's operator must fix this"
 _BUSY = "the database took too long; try again"
 
 

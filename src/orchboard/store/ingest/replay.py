@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
 
 import asyncpg
 import structlog
@@ -13,6 +12,7 @@ from orchboard.runtime.supervised_tasks import TaskHealth
 from orchboard.stats import JobType
 from orchboard.store.change_tracking.version_counters import Changes
 from orchboard.store.connection.failover import CANT_CONNECT
+from orchboard.store.connection.types import Connection
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.database import Database, in_brief
 from orchboard.store.postgres.row_errors import is_about_row, is_refusal
@@ -21,7 +21,6 @@ from orchboard.store.spool.spool import Spool, SpoolError
 from orchboard.store.spool.sqlite_file import Numbered, to_time
 from orchboard.store.sql_files import sql
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 log = structlog.get_logger(__name__)
 
 # What goes into the database in one transaction; a quarter of it, and so on, after one that took too long.

@@ -3,15 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TypeAlias
 
 import asyncpg
 
+from orchboard.store.connection.types import Connection
 from orchboard.store.postgres.watchdog import background_transaction
 from orchboard.store.sql_files import sql
 from orchboard.window import EARLIEST, LATEST
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 BATCH = 5000
 
@@ -24,7 +22,7 @@ _CLEAN_EVERY = 1_000_000
 _LOCK_WAIT = "200ms"
 
 
-class Mover:
+class TableMover:
     """Moves old results, newest first, a batch a transaction. Killed, it loses the batch it was at.
 
     Several may be at it at once. What was moved is answered faster at once; what was not is answered too.
@@ -95,7 +93,7 @@ class Mover:
         self._not_cleaned = 0
         await self._connection.execute(sql("vacuum_events_before"))
 
-    async def settle(self) -> bool:
+    async def finish(self) -> bool:
         """End the move if nothing is left and nobody holds the tables; whether it is ended."""
         try:
             async with self._connection.transaction():

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import asyncpg
 
 from orchboard.runtime.tasks import be_seen, end
-from orchboard.store.connection.failover import Connection
+from orchboard.store.connection.types import Connection
 
 # What lies between may forget a silent connection and say so to nobody: an old one is not trusted.
 MAX_IDLE_S = 60.0

@@ -1,17 +1,17 @@
 """What an error of Postgres is about: the rows of a statement, or everybody. For the writer and the replay alike."""
 
-from typing import TypeAlias, TypeGuard
+from typing import TypeGuard
 
 import asyncpg
 import structlog
 
 from orchboard.errors import BadInputError, DatabaseUnavailableError, Refusal
+from orchboard.store.connection.types import Connection
 from orchboard.store.postgres.database import in_brief, unavailable
 from orchboard.store.sql_files import sql
 
 log = structlog.get_logger(__name__)
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 # Classes of SQLSTATEs that no row causes: features (a cached plan of an older schema, too), transaction states (a
 # standby is read-only), prepared statements, logins, databases and schemas that are not there, deadlocks and

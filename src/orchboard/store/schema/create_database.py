@@ -5,7 +5,8 @@ import asyncio
 import asyncpg
 
 from orchboard.errors import SetupError
-from orchboard.store.connection.failover import Connection, Hosts
+from orchboard.store.connection.failover import Hosts
+from orchboard.store.connection.types import Connection
 
 # Each is only connected to in order to send one CREATE DATABASE.
 _MAINTENANCE = ("postgres", "template1")

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import asyncpg
 import structlog
@@ -14,43 +14,27 @@ from msgspec import Struct
 
 from orchboard.errors import DatabaseUnavailableError, SetupError
 from orchboard.store.connection.failures import SCHEMA_IS_OLD
-from orchboard.store.schema.create_database import ensure_database
+from orchboard.store.connection.types import Connect, Connection
 from orchboard.store.schema.migration_files import (
     Direction,
     Migration,
     load_migrations,
-    new_migration,
-    stands_alone,
+    runs_outside_transaction,
 )
-from orchboard.store.schema.migration_lock import locked
+from orchboard.store.schema.migration_lock import advisory_locks
 from orchboard.store.schema.version_tables import (
     LAST_SHARED,
-    OURS,
-    REFERENCE,
-    Connection,
-    Ledgers,
+    OWN_TABLE,
+    REFERENCE_TABLE,
     SchemaVersion,
-    fetch_ledgers,
-    record,
+    VersionTables,
+    fetch_version_tables,
+    record_version,
 )
-
-__all__ = [
-    "Migration",
-    "SchemaVersion",
-    "Step",
-    "ensure_database",
-    "fetch_schema_version",
-    "force_version",
-    "load_migrations",
-    "migrate_to",
-    "new_migration",
-    "require_schema",
-]
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-Connect: TypeAlias = Callable[[], Awaitable[Connection]]
 
 _LOCK_ATTEMPTS = 20
 _QUEUED_TOO_LONG = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
@@ -87,7 +71,7 @@ class _Run(Struct, frozen=True):
 async def fetch_schema_version(connect: Connect) -> SchemaVersion:
     """Where this database stands. Takes no lock, changes nothing."""
     async with _connected(connect) as connection, connection.transaction():
-        return (await fetch_ledgers(connection)).current
+        return (await fetch_version_tables(connection)).current
 
 
 async def require_schema(connect: Connect) -> None:
@@ -97,10 +81,10 @@ async def require_schema(connect: Connect) -> None:
     """
     known = load_migrations()
     async with _connected(connect) as connection, connection.transaction():
-        ledgers = await fetch_ledgers(connection)
-    if obstacle := ledgers.obstacle(len(known)):
+        tables = await fetch_version_tables(connection)
+    if obstacle := tables.obstacle(len(known)):
         raise SetupError(f"{obstacle.says}. {obstacle.remedy}")
-    version = ledgers.current.version
+    version = tables.current.version
     if version < len(known):
         log.error(
             "the database's schema is missing or old: run `orchboard migrate up`",
@@ -143,12 +127,12 @@ async def migrate_to(
     async with _connected(connect) as connection:
         run = _Run(connection, known, version, lock_wait_s, lock_timeout_s)
         async with connection.transaction():
-            ledgers = await fetch_ledgers(connection)
-        if ledgers.obstacle(len(known)) is None and _next_move(ledgers, run) is None:
+            tables = await fetch_version_tables(connection)
+        if tables.obstacle(len(known)) is None and _next_move(tables, run) is None:
             return ()
         async with (
             _connected(connect) as holder,
-            locked(holder, ledgers.key(OURS), wait_s=lock_wait_s, lock_timeout_s=lock_timeout_s),
+            advisory_locks(holder, tables.key(OWN_TABLE), wait_s=lock_wait_s, lock_timeout_s=lock_timeout_s),
         ):
             while step := await _advance(run):
                 steps.append(step)
@@ -165,10 +149,10 @@ async def force_version(connect: Connect, version: int) -> None:
     _refuse_unknown(version, load_migrations())
     async with _connected(connect) as connection:
         async with connection.transaction():
-            ledgers = await fetch_ledgers(connection)
-        keys = ledgers.key(OURS), ledgers.key(REFERENCE)
-        async with locked(connection, *keys, wait_s=5, lock_timeout_s=5):
-            await record(connection, version, dirty=False)
+            tables = await fetch_version_tables(connection)
+        keys = tables.key(OWN_TABLE), tables.key(REFERENCE_TABLE)
+        async with advisory_locks(connection, *keys, wait_s=5, lock_timeout_s=5):
+            await record_version(connection, version, dirty=False)
 
 
 def _refuse_unknown(version: int | None, known: tuple[Migration, ...]) -> None:
@@ -178,17 +162,17 @@ def _refuse_unknown(version: int | None, known: tuple[Migration, ...]) -> None:
         )
 
 
-def _next_move(ledgers: Ledgers, run: _Run) -> _Move | None:
-    current, known = ledgers.current.version, run.known
+def _next_move(tables: VersionTables, run: _Run) -> _Move | None:
+    current, known = tables.current.version, run.known
     goal = max(current, len(known)) if run.goal is None else run.goal
-    if _can_be_run_again(ledgers, run) and goal >= current:
+    if _can_be_run_again(tables, run) and goal >= current:
         current -= 1
     if current == goal:
         return None
     if current < goal:
-        if current == 0 and ledgers.has_events and not ledgers.current.dirty:
+        if current == 0 and tables.has_events and not tables.current.dirty:
             raise SetupError(
-                f"this database has a table `events`, but {REFERENCE} has no row to say who made it: use another "
+                f"this database has a table `events`, but {REFERENCE_TABLE} has no row to say who made it: use another "
                 "database or, if the table is a leaderboard's, `orchboard migrate force V`"
             )
         return _Move(known[current], "up", current + 1)
@@ -196,22 +180,22 @@ def _next_move(ledgers: Ledgers, run: _Run) -> _Move | None:
         raise SetupError(
             f"the schema is at version {current}, of a newer orchboard: this one only knows {len(known)}"
         )
-    if current <= LAST_SHARED and ledgers.reference and ledgers.reference.version > LAST_SHARED:
+    if current <= LAST_SHARED and tables.reference and tables.reference.version > LAST_SHARED:
         raise SetupError(
-            f"{REFERENCE} is at {ledgers.reference.version}, of a newer reference server: go down with it"
+            f"{REFERENCE_TABLE} is at {tables.reference.version}, of a newer reference server: go down with it"
         )
     return _Move(known[current - 1], "down", current - 1)
 
 
-def _can_be_run_again(ledgers: Ledgers, run: _Run) -> bool:
+def _can_be_run_again(tables: VersionTables, run: _Run) -> bool:
     """Whether the version that broke off is one of ours outside a transaction: those are written to be repeated.
 
     Nobody can be running it now: the caller holds the lock of the run.
     """
-    ours = ledgers.ours
-    if ours is None or not ours.dirty or ledgers.shared < LAST_SHARED:
+    ours = tables.ours
+    if ours is None or not ours.dirty or tables.shared < LAST_SHARED:
         return False
-    if ledgers.reference and ledgers.reference.dirty:
+    if tables.reference and tables.reference.dirty:
         return False
     return ours.version <= len(run.known) and not run.known[ours.version - 1].transactional
 
@@ -239,28 +223,28 @@ async def _take_step(run: _Run) -> Step | None:
     """The next step, taken; None when there is none left."""
     started, connection = time.perf_counter(), run.connection
     async with connection.transaction():
-        ledgers = await fetch_ledgers(connection)
-    move = _next_move(ledgers, run)
+        tables = await fetch_version_tables(connection)
+    move = _next_move(tables, run)
     # While the reference server runs one of its versions its ledger says dirty; only its lock tells.
-    shared = ledgers.current.dirty or (move is not None and move.migration.version <= LAST_SHARED)
-    keys = (ledgers.key(REFERENCE),) if shared else ()
-    async with locked(connection, *keys, wait_s=run.lock_wait_s, lock_timeout_s=run.lock_timeout_s):
-        ledgers = await fetch_ledgers(connection)
-        if not _can_be_run_again(ledgers, run) and (obstacle := ledgers.obstacle(len(run.known))):
+    shared = tables.current.dirty or (move is not None and move.migration.version <= LAST_SHARED)
+    keys = (tables.key(REFERENCE_TABLE),) if shared else ()
+    async with advisory_locks(connection, *keys, wait_s=run.lock_wait_s, lock_timeout_s=run.lock_timeout_s):
+        tables = await fetch_version_tables(connection)
+        if not _can_be_run_again(tables, run) and (obstacle := tables.obstacle(len(run.known))):
             raise SetupError(f"{obstacle.says}. {obstacle.remedy}")
-        move = _next_move(ledgers, run)
+        move = _next_move(tables, run)
         if move is None:
             return None
         migration = move.migration
         if migration.transactional:
             await _execute(run, move)
-            await record(connection, move.after, dirty=False)
+            await record_version(connection, move.after, dirty=False)
         else:
-            await record(connection, migration.version, dirty=True)
+            await record_version(connection, migration.version, dirty=True)
     if not migration.transactional:
         await _execute(run, move)
         async with connection.transaction():
-            await record(connection, move.after, dirty=False)
+            await record_version(connection, move.after, dirty=False)
     return Step(migration.version, migration.name, move.direction, time.perf_counter() - started)
 
 
@@ -268,7 +252,7 @@ async def _execute(run: _Run, move: _Move) -> None:
     migration = move.migration
     try:
         for statement in migration.statements(move.direction):
-            if migration.transactional or stands_alone(statement):
+            if migration.transactional or runs_outside_transaction(statement):
                 await run.connection.execute(statement)
             else:
                 await _insist(partial(_execute_briefly, run, statement), run.lock_timeout_s)
@@ -289,7 +273,7 @@ async def _execute(run: _Run, move: _Move) -> None:
 
 async def _execute_briefly(run: _Run, statement: str) -> None:
     """In a transaction of its own, which lets others pass when it has to queue."""
-    async with locked(run.connection, wait_s=run.lock_wait_s, lock_timeout_s=run.lock_timeout_s):
+    async with advisory_locks(run.connection, wait_s=run.lock_wait_s, lock_timeout_s=run.lock_timeout_s):
         await run.connection.execute(statement)
 
 

@@ -36,7 +36,7 @@ class Migration(Struct, frozen=True):
         return [part for part in parts if re.sub(r"[;\s]", "", _without_comments(part))]
 
 
-def stands_alone(statement: str) -> bool:
+def runs_outside_transaction(statement: str) -> bool:
     """Whether a statement can't run in a transaction: what is done CONCURRENTLY, and VACUUM.
 
     >>> stands_alone("vacuum events"), stands_alone("-- not CONCURRENTLY:\\nALTER TABLE events ADD a integer")
@@ -84,7 +84,7 @@ def _load(version: int, halves: dict[str, Path]) -> Migration:
     return Migration(version, name, up, down, not up.startswith(NO_TRANSACTION))
 
 
-def new_migration(name: str, directory: Path = DIRECTORY) -> tuple[Path, Path]:
+def create_migration(name: str, directory: Path = DIRECTORY) -> tuple[Path, Path]:
     """Two new files with a header, for the number after the last: the way up and the way down.
 
     Raises SetupError when nothing of the name is left in letters and digits, or the files that are

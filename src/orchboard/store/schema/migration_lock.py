@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from orchboard.errors import DatabaseUnavailableError
-from orchboard.store.schema.version_tables import Connection
+from orchboard.store.connection.types import Connection
 
 # A role may have time limits meant for requests. They must end neither a long version nor the idle
 # transaction that holds the lock. (`transaction_timeout` exists from PostgreSQL 17 on.)
@@ -18,7 +18,7 @@ WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'tran
 
 
 @asynccontextmanager
-async def locked(
+async def advisory_locks(
     connection: Connection, *keys: int, wait_s: float, lock_timeout_s: float
 ) -> AsyncIterator[None]:
     """A transaction that holds these advisory locks, if any.

@@ -8,19 +8,16 @@ statement's parse and its execution would otherwise reach two different servers.
 """
 
 import zlib
-from typing import TypeAlias
 from urllib.parse import quote
 
-import asyncpg
 from msgspec import Struct
 
 from orchboard.errors import SetupError
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+from orchboard.store.connection.types import Connection
 
 LAST_SHARED = 3
-REFERENCE = "schema_migrations"
-OURS = "orchboard_migrations"
+REFERENCE_TABLE = "schema_migrations"
+OWN_TABLE = "orchboard_migrations"
 
 # `events` first: each is looked up at its own moment, and a version that commits in between must not
 # look like an `events` without a ledger.
@@ -65,7 +62,7 @@ class Obstacle(Struct, frozen=True):
     remedy: str
 
 
-class Ledgers(Struct, frozen=True):
+class VersionTables(Struct, frozen=True):
     """What both ledgers say; None where there is no row. `has_events`: whoever made that table.
 
     elsewhere -- another schema, quoted, that holds a leaderboard with results, where this one holds nothing
@@ -76,7 +73,7 @@ class Ledgers(Struct, frozen=True):
     has_events: bool
     reference: SchemaVersion | None
     ours: SchemaVersion | None
-    elsewhere: str | None = None
+    other_schema: str | None = None
 
     @property
     def shared(self) -> int:
@@ -86,7 +83,7 @@ class Ledgers(Struct, frozen=True):
     @property
     def current(self) -> SchemaVersion:
         """The version that counts: ours if there is one; dirty if either is."""
-        dirty = any(ledger.dirty for ledger in (self.reference, self.ours) if ledger)
+        dirty = any(table.dirty for table in (self.reference, self.ours) if table)
         return SchemaVersion(self.ours.version if self.ours else self.shared, dirty)
 
     def obstacle(self, known: int) -> Obstacle | None:
@@ -94,11 +91,11 @@ class Ledgers(Struct, frozen=True):
 
         known -- the last version that this program has
         """
-        if self.elsewhere:
+        if self.other_schema:
             return Obstacle(
                 f"there is nothing in the schema {self.schema}, which POSTGRES leads to, but a leaderboard with results "
-                f"in the schema {self.elsewhere}",
-                f"{search_path_advice(self.elsewhere)} To begin anew in {self.schema}, name that one so.",
+                f"in the schema {self.other_schema}",
+                f"{search_path_advice(self.other_schema)} To begin anew in {self.schema}, name that one so.",
             )
         if self.ours and self.shared < LAST_SHARED:
             return self._taken_back(self.ours)
@@ -112,7 +109,9 @@ class Ledgers(Struct, frozen=True):
                 "Start that one again to end it.",
             )
         if self.reference and self.reference.dirty and self.reference.version < 1:
-            says = f"taking back version 1 was begun by golang-migrate, and never finished ({REFERENCE})"
+            says = (
+                f"taking back version 1 was begun by golang-migrate, and never finished ({REFERENCE_TABLE})"
+            )
             found = LAST_SHARED if self.has_events else 0
             return Obstacle(says, f"`orchboard migrate force {found}`: that is what is there.")
         return Obstacle(
@@ -128,7 +127,7 @@ class Ledgers(Struct, frozen=True):
         is one transaction: from our version 6 on it fails, as the view `results` depends on `events`.
         """
         shared = self.reference.version if self.reference else 0
-        says = f"the ledgers disagree: {OURS} says {ours.version}, {REFERENCE} says {shared}"
+        says = f"the ledgers disagree: {OWN_TABLE} says {ours.version}, {REFERENCE_TABLE} says {shared}"
         if self.has_events:
             version = ours.version - 1 if ours.dirty else ours.version
             return Obstacle(
@@ -138,32 +137,32 @@ class Ledgers(Struct, frozen=True):
             )
         return Obstacle(
             f"{says}, and there is no table `events`: golang-migrate, or somebody, dropped it",
-            f"Restore a backup into an empty database; or, to begin anew, drop what is left: `DROP TABLE {OURS}, "
+            f"Restore a backup into an empty database; or, to begin anew, drop what is left: `DROP TABLE {OWN_TABLE}, "
             "idempotency_keys; DROP FUNCTION payload_number;` after version 4 or 5.",
         )
 
-    def key(self, ledger: str) -> int:
+    def key(self, table: str) -> int:
         """The advisory lock that golang-migrate takes for this ledger, if its database came by URL.
 
         The slash is there because it hashes the path of the URL as it stands.
         """
-        return zlib.crc32(f"{self.schema}\0{ledger}\0/{self.database}".encode()) * 1486364155 % 2**32
+        return zlib.crc32(f"{self.schema}\0{table}\0/{self.database}".encode()) * 1486364155 % 2**32
 
 
-async def fetch_ledgers(connection: Connection) -> Ledgers:
+async def fetch_version_tables(connection: Connection) -> VersionTables:
     """Both ledgers. Raises SetupError when the search_path leads nowhere."""
     found = await connection.fetchrow(_FOUND)
     assert found is not None  # noqa: S101 - a SELECT without FROM has one row
     if found["schema"] is None:
         raise SetupError("the search_path of this database and role names no schema that exists")
-    reference = await _fetch(connection, REFERENCE) if found["reference"] else None
-    ours = await _fetch(connection, OURS) if found["ours"] else None
+    reference = await _fetch(connection, REFERENCE_TABLE) if found["reference"] else None
+    ours = await _fetch(connection, OWN_TABLE) if found["ours"] else None
     is_empty = not (found["events"] or reference or ours)
-    elsewhere = await _fetch_board_with_results(connection) if is_empty else None
-    return Ledgers(found["schema"], found["database"], found["events"], reference, ours, elsewhere)
+    other_schema = await _fetch_board_with_results(connection) if is_empty else None
+    return VersionTables(found["schema"], found["database"], found["events"], reference, ours, other_schema)
 
 
-async def fetch_elsewhere(connection: Connection) -> str | None:
+async def fetch_other_schema(connection: Connection) -> str | None:
     """Another schema, quoted, that holds a leaderboard with results, where this one has none; None: there is no such."""
     if await connection.fetchval("SELECT has_table_privilege(to_regclass('results'), 'SELECT')") and (
         await connection.fetchval("SELECT EXISTS (SELECT FROM results)")
@@ -186,32 +185,32 @@ def search_path_advice(schema: str) -> str:
     return f"Add `options={option}` to the parameters of POSTGRES, or say ALTER ROLE … SET search_path = {schema}."
 
 
-async def _fetch(connection: Connection, ledger: str) -> SchemaVersion | None:
-    row = await connection.fetchrow(f"SELECT version, dirty FROM {ledger}")  # noqa: S608 - one of two names
+async def _fetch(connection: Connection, table: str) -> SchemaVersion | None:
+    row = await connection.fetchrow(f"SELECT version, dirty FROM {table}")  # noqa: S608 - one of two names
     return None if row is None else SchemaVersion(row["version"], row["dirty"])
 
 
-async def record(connection: Connection, version: int, *, dirty: bool) -> None:
+async def record_version(connection: Connection, version: int, *, dirty: bool) -> None:
     """Write where the schema stands now. Below 4 our ledger goes; at 0 the reference's is left empty.
 
     The reference's is left as it is where it says so already, or is cleanly beyond 3.
     """
-    before = await fetch_ledgers(connection)
+    before = await fetch_version_tables(connection)
     shared, shared_dirty = min(version, LAST_SHARED), dirty and version <= LAST_SHARED
     was_dirty = before.reference is not None and before.reference.dirty
     if (before.shared, was_dirty) != (shared, shared_dirty):
-        await _write(connection, REFERENCE, shared, dirty=shared_dirty)
+        await _write(connection, REFERENCE_TABLE, shared, dirty=shared_dirty)
     if version > LAST_SHARED:
-        await _write(connection, OURS, version, dirty=dirty)
+        await _write(connection, OWN_TABLE, version, dirty=dirty)
     else:
-        await connection.execute(f"DROP TABLE IF EXISTS {OURS}")
+        await connection.execute(f"DROP TABLE IF EXISTS {OWN_TABLE}")
 
 
-async def _write(connection: Connection, ledger: str, version: int, *, dirty: bool) -> None:
+async def _write(connection: Connection, table: str, version: int, *, dirty: bool) -> None:
     await connection.execute(
-        f"CREATE TABLE IF NOT EXISTS {ledger} (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)"
+        f"CREATE TABLE IF NOT EXISTS {table} (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)"
     )
     # golang-migrate TRUNCATEs; a DELETE leaves the same row and doesn't queue behind readers.
-    await connection.execute(f"DELETE FROM {ledger}")  # noqa: S608 - one of two names
+    await connection.execute(f"DELETE FROM {table}")  # noqa: S608 - one of two names
     if version or dirty:
-        await connection.execute(f"INSERT INTO {ledger} VALUES ($1, $2)", version, dirty)  # noqa: S608 - as above
+        await connection.execute(f"INSERT INTO {table} VALUES ($1, $2)", version, dirty)  # noqa: S608 - as above

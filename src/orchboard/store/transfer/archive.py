@@ -126,14 +126,14 @@ def result_lines(file: IO[bytes]) -> Iterator[bytes]:
 
 def is_backup(file: IO[bytes]) -> bool:
     """Whether a file begins as a backup does, compressed or not; it is left at its start."""
-    with text_of(file) as text:
+    with decompressed(file) as text:
         begin = text.read(_HEADER_BEGIN)
     file.seek(0)
     return begin.startswith(b'{"orchboard_backup":')
 
 
 @contextmanager
-def text_of(file: IO[bytes]) -> Iterator[IO[bytes]]:
+def decompressed(file: IO[bytes]) -> Iterator[IO[bytes]]:
     """What a file holds from where it stands, decompressed if it is compressed with zstd.
 
     file -- seekable. Raises BadInputError where it can't be decompressed, while it is read too.
@@ -219,7 +219,7 @@ def _line(value: Struct) -> bytes:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """A file that gets its name when it is whole and on disk; what had the name before is kept until then."""
     if path.exists() and not path.is_file():
         raise BadInputError(f"{path} is not a file; `-` is standard output")

@@ -6,18 +6,17 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import IO, TypeAlias
 
-import asyncpg
 import msgspec
 from msgspec import Struct
 
 from orchboard.errors import DatabaseUnavailableError, SetupError
-from orchboard.store.schema.migrate import Connect, fetch_schema_version
-from orchboard.store.schema.version_tables import LAST_SHARED, fetch_ledgers
+from orchboard.store.connection.types import Connect, Connection
+from orchboard.store.schema.migrate import fetch_schema_version
+from orchboard.store.schema.version_tables import LAST_SHARED, fetch_version_tables
 from orchboard.store.sql_files import sql
 from orchboard.store.transfer.archive import FORMAT, BackupRegion, BackupWriter, Header, Trailer
 from orchboard.window import EARLIEST, LATEST
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 OnProgress: TypeAlias = Callable[[int, int], None]
 
 ALWAYS = ("-infinity", "infinity")
@@ -130,7 +129,7 @@ async def _snapshot(connect: Connect, connection: Connection) -> AsyncIterator[i
         # Before the first query, which takes the snapshot: one that moves results between two tables would
         # otherwise drop the one that the snapshot sees them in.
         await connection.execute(f"LOCK TABLE {'results' if has_results else 'events'} IN ACCESS SHARE MODE")
-        now = (await fetch_ledgers(connection)).current.version
+        now = (await fetch_version_tables(connection)).current.version
         if (now >= _HAS_RESULTS) is not has_results:
             raise DatabaseUnavailableError("the database is just being migrated; try again")
         if not has_results:

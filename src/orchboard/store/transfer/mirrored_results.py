@@ -3,17 +3,14 @@
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import TypeAlias
 
 import asyncpg
 from msgspec import Struct
 
 from orchboard.errors import SetupError
 from orchboard.stats import JobType, Region
-from orchboard.store.schema.migrate import Connect
+from orchboard.store.connection.types import Connect, Connection
 from orchboard.store.sql_files import sql
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 # What is taken back at the end of a rehearsal.
 _REHEARSED = "a rehearsal"
@@ -34,7 +31,7 @@ class CopiedResult(Struct, frozen=True):
     copies: int
 
 
-class Reach(Struct, frozen=True):
+class CopyPosition(Struct, frozen=True):
     """How far the copy of a span is: `position` and all before it are stored."""
 
     since: int
@@ -45,20 +42,20 @@ class Reach(Struct, frozen=True):
 class MirrorStore:
     """The copy of the leaderboard at `url` in a database of the latest version.
 
-    is_rehearsal -- nothing is stored; what would be is counted
+    is_dry_run -- nothing is stored; what would be is counted
     """
 
-    def __init__(self, connection: Connection, url: str, *, is_rehearsal: bool) -> None:
+    def __init__(self, connection: Connection, url: str, *, is_dry_run: bool) -> None:
         self._connection = connection
         self._url = url
-        self._is_rehearsal = is_rehearsal
+        self._is_dry_run = is_dry_run
         self._id: int | None = None
 
     @classmethod
-    async def open(cls, connect: Connect, url: str, *, is_rehearsal: bool = False) -> "MirrorStore":
+    async def open(cls, connect: Connect, url: str, *, is_dry_run: bool = False) -> "MirrorStore":
         """Connect; a copy that is new begins."""
-        store = cls(await connect(), url, is_rehearsal=is_rehearsal)
-        if not is_rehearsal:
+        store = cls(await connect(), url, is_dry_run=is_dry_run)
+        if not is_dry_run:
             await store._connection.execute(sql("mirror_add"), url)
         row = await store._connection.fetchrow(sql("mirror_find"), url)
         store._id = row["id"] if row is not None else None
@@ -66,7 +63,7 @@ class MirrorStore:
 
     async def finish(self) -> None:
         """Have Postgres write everything to disk, and plan with it."""
-        if not self._is_rehearsal:
+        if not self._is_dry_run:
             await self._connection.execute(
                 sql("analyze_events")
             )  # its commit waits for the disk, for all before it
@@ -90,10 +87,10 @@ class MirrorStore:
                 self._end_rehearsal()
         return len(added)
 
-    async def fetch_reach(self) -> Reach | None:
+    async def fetch_reach(self) -> CopyPosition | None:
         """The span whose copy broke off; None without one."""
         row = await self._connection.fetchrow(sql("mirror_find"), self._url)
-        return None if row is None or row["position"] is None else Reach(*row[1:])
+        return None if row is None or row["position"] is None else CopyPosition(*row[1:])
 
     async def covers(self, spans: Iterable[tuple[int, int]]) -> list[bool]:
         """Whether each span, Unix seconds, need not be asked for again."""
@@ -127,13 +124,13 @@ class MirrorStore:
                 self._end_rehearsal()
         assert row is not None  # noqa: S101 - it counts, so it always has one
         stored, placeless = row
-        if self._is_rehearsal:
+        if self._is_dry_run:
             return int(stored + placeless)  # their regions are not added
         if placeless:
             raise SetupError("a region was just removed from the database: run the command again")
         return int(stored)
 
-    async def note(self, reach: Reach) -> None:
+    async def note(self, reach: CopyPosition) -> None:
         """Note how far the copy of a span is."""
         await self._note("mirror_reach", reach.since, reach.until, reach.position)
 
@@ -142,14 +139,14 @@ class MirrorStore:
         await self._note("mirror_cover", *span, is_settled)
 
     async def _note(self, statement: str, *arguments: object) -> None:
-        if self._is_rehearsal:
+        if self._is_dry_run:
             return
         async with self._connection.transaction():
             await self._connection.execute("SET LOCAL synchronous_commit = off")
             await self._connection.execute(sql(statement), self._id, *arguments)
 
     def _end_rehearsal(self) -> None:
-        if self._is_rehearsal:
+        if self._is_dry_run:
             raise _Rehearsed(_REHEARSED)
 
 

@@ -3,18 +3,15 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
-from typing import IO, TypeAlias
+from typing import IO
 
-import asyncpg
 from msgspec import Struct
 
 from orchboard.errors import SetupError
-from orchboard.store.schema.migrate import Connect
+from orchboard.store.connection.types import Connect, Connection
 from orchboard.store.sql_files import sql
 from orchboard.store.transfer.archive import Backup, BackupRegion, result_lines
 from orchboard.store.transfer.backup import OnProgress, Total, fetch_total
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 # A batch is one statement and one commit.
 _BATCH_LINES, _BATCH_BYTES = 2000, 4_000_000
