@@ -45,7 +45,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     db_connections: int
     answer_cache_bytes: int
     spool_max_bytes: int
-    short_way: bool
+    fast_path: bool
     orchboard_url: str
     orchboard_tester: str
     orchboard_command: str
@@ -60,6 +60,7 @@ class Setting(Struct, frozen=True):
     unit -- shown in the documentation; empty for text
     parse -- a parser of setting_parsers.py
     help -- shown in the documentation
+    old_name -- an earlier name of the variable, which still works; `name` takes precedence
     """
 
     name: str
@@ -68,6 +69,7 @@ class Setting(Struct, frozen=True):
     unit: str
     parse: Callable[[str], Any]
     help: str
+    old_name: str = ""
 
 
 # The settings that hold keys for signing results.
@@ -132,8 +134,8 @@ SETTINGS: tuple[Setting, ...] = (
             "Memory of each worker for cached answers."),
     Setting("SPOOL_MAX_MB", "spool_max_bytes", "256", "MiB", parsers.mebibytes_or_zero,
             "Maximum size of the spool in ORCHBOARD_DATA, for results that are acknowledged while the database is away, also with POSTGRES. Beyond it posts are answered 503. 0: no spool; such results are refused."),
-    Setting("SHORT_WAY", "short_way", "on", "", parsers.on_or_off,
-            "Fast path for reads and posts that bypasses the ASGI stack; leave on unless debugging."),
+    Setting("FAST_PATH", "fast_path", "on", "", parsers.on_or_off,
+            "Answers reads and posts without the ASGI stack where possible; leave on unless debugging.", "SHORT_WAY"),
     Setting("ORCHBOARD_URL", "orchboard_url", "http://127.0.0.1:8080", "URL", parsers.text,
             "The server that `post`, `get`, `diff` and `simulate live` connect to, unless an argument names another."),
     Setting("ORCHBOARD_TESTER", "orchboard_tester", "", "name", parsers.text,
@@ -151,7 +153,7 @@ SERVERLESS_DEFAULTS = {
     "MAX_BODY_MB": "4",
     "TRUSTED_PROXIES": "127.0.0.1",
     "DB_CONNECTIONS": "3",
-    "SHORT_WAY": "off",
+    "FAST_PATH": "off",
 }
 
 
@@ -167,8 +169,9 @@ def read_settings(environ: Mapping[str, str], *, defaults: Mapping[str, str] | N
     fields: dict[str, Any] = {}
     for setting in SETTINGS:
         default = (defaults or {}).get(setting.name, setting.default)
+        written = environ.get(setting.name, "").strip() or environ.get(setting.old_name, "").strip()
         try:
-            fields[setting.field] = setting.parse(environ.get(setting.name, "").strip() or default)
+            fields[setting.field] = setting.parse(written or default)
         except ValueError as error:
             raise SetupError(f"{setting.name} can't be read: it must be {error}") from None
     settings = Settings(**fields)

@@ -58,7 +58,7 @@ async def diagnose(
         failure = explain_failure(error)
         missing = isinstance(error, asyncpg.InvalidCatalogNameError)
         level = Level.WARNING if missing else Level.ERROR
-        return [Finding(level, "database", failure.says, failure.remedy)]
+        return [Finding(level, "database", failure.summary, failure.remedy)]
     findings = [Finding(Level.OK, "database", "answers")]
     try:
         checks = [_check_server, _check_schema, _check_rollups, _check_contents]
@@ -71,7 +71,7 @@ async def diagnose(
                     Finding(
                         Level.WARNING,
                         "database",
-                        f"not all checks could be run: {explain_failure(error).says}",
+                        f"not all checks could be run: {explain_failure(error).summary}",
                     )
                 )
     finally:
