@@ -227,9 +227,11 @@ def test_a_leaderboard_in_another_schema_is_named(orchboard: Orchboard, empty_da
     done = orchboard("doctor", POSTGRES=empty_database, SECRET="sixteen bytes or more")
     assert done.status == 1
     assert "✗ schema: the schema public, which POSTGRES selects, is empty" in done.out
-    assert "the schema board has a leaderboard with results\n    Add `options=-csearch_path%3Dboard`" in done.out
+    assert (
+        "the schema board has a leaderboard with results\n    Add `options=-csearch_path%3Dboard`" in done.out
+    )
     done = orchboard("serve", POSTGRES=empty_database, PORT="0")
-    assert (done.status, "with results in the schema board" in done.err) == (3, True)
+    assert (done.status, "the schema board has a leaderboard with results" in done.err) == (3, True)
     migrate(empty_database + "&options=-csearch_path%3Dpublic", LATEST)
     done = orchboard("doctor", POSTGRES=empty_database, SECRET="sixteen bytes or more")
     assert done.status == 0
