@@ -242,7 +242,7 @@ def test_the_way_out_of_a_half_taken_down_schema_is_said(orchboard: Orchboard, d
     execute(database_url, "UPDATE schema_migrations SET version = -1, dirty = true")
     done = orchboard("doctor", POSTGRES=database_url, SECRET="sixteen bytes or more")
     assert done.status == 1
-    assert "✗ schema: the ledgers disagree" in done.out
+    assert "✗ schema: the version tables disagree" in done.out
     assert f"    `orchboard migrate force {LATEST}`, and all is as before" in done.out
 
 

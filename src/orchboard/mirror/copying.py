@@ -88,7 +88,7 @@ class Copier:
         self._on_progress = on_progress
         self._places: frozenset[tuple[str, JobType]] = frozenset()
         self._listing = OrchestratorListing(source)
-        self._reach: CopyPosition | None = None
+        self._position: CopyPosition | None = None
         self._given: Counter[str] = Counter()
         self.copied = CopyReport()
 
@@ -100,12 +100,12 @@ class Copier:
         """
         self._copy_regions()
         spans = list(grid_ranges(ask.since, ask.until, now=now))
-        covered = self._run(self._store.covers((span.since, span.until) for span in spans))
+        covered = self._run(self._store.fetch_complete((span.since, span.until) for span in spans))
         wanted = [
             span for span, is_covered in zip(spans, covered, strict=True) if ask.again or not is_covered
         ]
         # With `again`, complete spans are copied from their start, so an old position does not count.
-        self._reach = None if ask.again else self._run(self._store.fetch_reach())
+        self._position = None if ask.again else self._run(self._store.fetch_position())
         for number, span in enumerate(wanted):
             is_settled = span.until <= now - ask.overlap_s
             self._copy_range(span, is_settled, partial(self._tell_share, number, len(wanted)))
@@ -136,7 +136,7 @@ class Copier:
         self._places = frozenset((region.id, region.type) for region in regions)
 
     def _copy_range(self, span: TimeRange, is_settled: bool, tell: Callable[[float], None]) -> None:
-        reach = self._reach if is_settled else None
+        reach = self._position if is_settled else None
         position = reach.position if reach and (reach.since, reach.until) == (span.since, span.until) else ""
         failures = len(self.copied.unreadable)
         orchestrators = self._orchestrators(span)
@@ -147,10 +147,10 @@ class Copier:
             self._copy_results(orchestrator, job_type, span)
             # A span that may still grow, or has failures, is requested again from its start.
             if is_settled and len(self.copied.unreadable) == failures:
-                self._run(self._store.note(CopyPosition(span.since, span.until, here)))
+                self._run(self._store.save_position(CopyPosition(span.since, span.until, here)))
             tell((number + 1) / len(orchestrators))
         is_whole = len(self.copied.unreadable) == failures
-        self._run(self._store.cover((span.since, span.until), is_settled=is_settled and is_whole))
+        self._run(self._store.complete_range((span.since, span.until), is_complete=is_settled and is_whole))
         self.copied.spans += 1
 
     def _orchestrators(self, span: TimeRange) -> list[tuple[str, JobType]]:

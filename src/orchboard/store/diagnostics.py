@@ -58,7 +58,7 @@ async def diagnose(
         failure = explain_failure(error)
         missing = isinstance(error, asyncpg.InvalidCatalogNameError)
         level = Level.WARNING if missing else Level.ERROR
-        return [Finding(level, "database", failure.says, failure.remedy)]
+        return [Finding(level, "database", failure.summary, failure.remedy)]
     findings = [Finding(Level.OK, "database", "answers")]
     try:
         questions = [_ask_server, _ask_schema, _ask_takeover, _ask_contents]
@@ -71,7 +71,7 @@ async def diagnose(
                     Finding(
                         Level.WARNING,
                         "database",
-                        f"not all checks could be run: {explain_failure(error).says}",
+                        f"not all checks could be run: {explain_failure(error).summary}",
                     )
                 )
     finally:
@@ -183,7 +183,7 @@ async def _ask_schema(connection: Connection, _: str) -> list[Finding]:
 def _schema(tables: "VersionTables", latest: int) -> Finding:
     version, schema = tables.current.version, tables.schema
     if obstacle := tables.obstacle(latest):
-        return Finding(Level.ERROR, "schema", obstacle.says, obstacle.remedy)
+        return Finding(Level.ERROR, "schema", obstacle.message, obstacle.remedy)
     if version < latest:
         says = f"version {version} in the schema {schema}; this orchboard needs {latest}"
         return Finding(
@@ -240,7 +240,9 @@ async def _ask_takeover(connection: Connection, _: str) -> list[Finding]:
     if progress.is_done or not progress.results:
         return [Finding(Level.OK, "rollups", "up to date")]
     remedy = "`orchboard serve` continues in the background, `orchboard migrate up` does it now."
-    return [Finding(Level.WARNING, "rollups", f"{progress.says}: long windows are slow until then", remedy)]
+    return [
+        Finding(Level.WARNING, "rollups", f"{progress.summary}: long windows are slow until then", remedy)
+    ]
 
 
 async def _ask_contents(connection: Connection, _: str) -> list[Finding]:

@@ -14,7 +14,7 @@ from orchboard.errors import DatabaseUnavailableError
 from orchboard.runtime.supervised_tasks import TaskHealth
 from orchboard.store.connection.types import Connection
 from orchboard.store.legacy_import.backfill import backfill
-from orchboard.store.postgres.database import LOST, Database, in_brief, unavailable
+from orchboard.store.postgres.database import DATABASE_ERRORS, Database, error_summary, unavailable
 from orchboard.store.postgres.watchdog import STEP_S, Watchdog
 from orchboard.store.rollups.buckets import DAY, TEN_MINUTES, Span
 from orchboard.store.rollups.builder import Sealer
@@ -81,7 +81,7 @@ class Upkeep:
                     connection.terminate()
                 health.succeed()
             except _FAILURES as error:
-                health.fail(in_brief(error))
+                health.fail(error_summary(error))
             await asyncio.sleep(EVERY_S)
 
     async def run_once(self, limit_s: float) -> UpkeepRound:
@@ -114,7 +114,7 @@ class Upkeep:
                 log.info("upkeep has more to do than fits into one call", moved=moved, spans=spans)
             finally:
                 connection.terminate()
-        except LOST as error:
+        except DATABASE_ERRORS as error:
             raise unavailable(error) from error
         return UpkeepRound(moved, spans, is_done)
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from orchboard.stats import JobType, StatsQuery, Window
 from orchboard.store.postgres.clock import DatabaseClock
-from orchboard.store.postgres.pg_time import to_moment
+from orchboard.store.postgres.pg_time import to_pg_time
 from orchboard.store.raw_results.cache import RawRows
 from orchboard.store.sql_files import sql
 from tests.support.rollup_database import RollupDatabase, with_rollup_database
@@ -238,7 +238,7 @@ def test_rows_that_a_window_has_left_behind_are_no_reason_to_hold_none(
         found = await fetch_all(rows, replace(query, window=later))
         assert rows._held
         assert 0 < len(found) == len(held.rows)
-        assert held.since == to_moment(later.since)
+        assert held.since == to_pg_time(later.since)
         await assert_as_stored(board, rows, later.since, later.until)
 
     with_rollup_database(database_url, test)

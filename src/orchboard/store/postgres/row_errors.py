@@ -7,7 +7,7 @@ import structlog
 
 from orchboard.errors import BadInputError, DatabaseUnavailableError, Refusal
 from orchboard.store.connection.types import Connection
-from orchboard.store.postgres.database import in_brief, unavailable
+from orchboard.store.postgres.database import error_summary, unavailable
 from orchboard.store.sql_files import sql
 
 log = structlog.get_logger(__name__)
@@ -67,6 +67,6 @@ def refusal_of(error: asyncpg.PostgresError) -> Refusal:
     if isinstance(error, asyncpg.ForeignKeyViolationError):
         return DatabaseUnavailableError("the region was removed just now; try again")
     if isinstance(error, asyncpg.DataError | asyncpg.ProgramLimitExceededError):
-        log.warning("result refused by the database", error=in_brief(error))
+        log.warning("result refused by the database", error=error_summary(error))
         return BadInputError("the result holds what can't be stored")
     return unavailable(error)
