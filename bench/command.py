@@ -20,12 +20,18 @@ def main() -> int:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     arguments = _parse(sys.argv[1:])
     sections = arguments.sections or [
-        name for name in SECTIONS if name != "soak" and (arguments.full or name != "history")
+        name for name in SECTIONS if name not in ("soak", "walks") and (arguments.full or name != "history")
     ]
     effort = QUICK if arguments.quick else Effort()
     try:
         report = measure(
-            sections, arguments.directory, effort, full=arguments.full, minutes=arguments.minutes, tell=_tell
+            sections,
+            arguments.directory,
+            effort,
+            full=arguments.full,
+            minutes=arguments.minutes,
+            files=arguments.files,
+            tell=_tell,
         )
     except MissingProgramError as error:
         _tell(f"bench: {error}")
@@ -46,7 +52,10 @@ def main() -> int:
 def _parse(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure every target of speed.")
     parser.add_argument(
-        "sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; none: all but soak"
+        "sections",
+        nargs="*",
+        metavar="SECTION",
+        help=f"of {', '.join(SECTIONS)}; none: all but soak and walks",
     )
     parser.add_argument(
         "--full", action="store_true", help="ten million results too, and other numbers of connections"
@@ -55,6 +64,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
         "--quick", action="store_true", help="each thing once and shortly: does the bench work?"
     )
     parser.add_argument("--minutes", type=float, default=60.0, help="how long `soak` takes [60]")
+    parser.add_argument("--files", action="store_true", help="list the files of each walk of `walks`")
     parser.add_argument(
         "--write", action="store_true", help="write docs/performance.md and docs/plots/ again"
     )

@@ -22,8 +22,9 @@ from bench.server import on_database, serving
 from bench.soak import measure_soak
 from bench.start import measure_start
 from bench.uncached import measure_uncached
+from bench.walks import measure_walks
 
-SECTIONS = ("start", "uncached", "hot", "fire", "posts", "history", "soak")
+SECTIONS = ("start", "uncached", "hot", "fire", "posts", "history", "soak", "walks")
 
 RESULTS = 200_000
 HISTORY_DAYS = 100.0
@@ -40,13 +41,21 @@ Tell = Callable[[str], None]
 
 
 def measure(
-    sections: Sequence[str], directory: Path, effort: Effort, *, full: bool, minutes: float, tell: Tell
+    sections: Sequence[str],
+    directory: Path,
+    effort: Effort,
+    *,
+    full: bool,
+    minutes: float,
+    files: bool,
+    tell: Tell,
 ) -> Report:
     """Measure the sections; tell -- told what is being done.
 
     A section that fails leaves its reason in the report and the others are measured.
 
     full -- whether throughput is measured with other numbers of connections too
+    files -- whether `walks` lists the files
 
     Raises MissingProgramError before anything is measured.
     """
@@ -54,10 +63,11 @@ def measure(
     directory.mkdir(parents=True, exist_ok=True)
     loads = [os.getloadavg()[0]]
     run = _Run(sections, directory, effort, full=full, minutes=minutes, tell=tell)
-    if set(sections) - {"history"}:
+    if set(sections) - {"history", "walks"}:
         run.on_a_day()
     if "history" in sections:
         run.section("history", run.on_history)
+    run.section("walks", lambda: measure_walks(directory, files=files))
     run.report.loads = [*loads, os.getloadavg()[0]]
     return run.report
 

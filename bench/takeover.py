@@ -24,8 +24,8 @@ import asyncpg
 import urllib3
 
 from orchboard.store.embedded.server import EmbeddedPostgres
-from orchboard.store.legacy_import.progress import take_over
-from orchboard.store.legacy_import.table_mover import Mover
+from orchboard.store.legacy_import.backfill import backfill
+from orchboard.store.legacy_import.table_mover import TableMover
 from orchboard.store.rollups.builder import Sealer
 from orchboard.store.schema.migrate import Step, migrate_to
 
@@ -213,9 +213,9 @@ async def _take_over(connection: asyncpg.Connection) -> None:
         setattr(kind, name, run)
 
     for kind, name in (
-        (Mover, "begin"),
-        (Mover, "move"),
-        (Mover, "settle"),
+        (TableMover, "begin"),
+        (TableMover, "move"),
+        (TableMover, "finish"),
         (Sealer, "run"),
         (Sealer, "build"),
     ):
@@ -234,7 +234,7 @@ async def _take_over(connection: asyncpg.Connection) -> None:
     def sealed(span: Any) -> None:
         spans[span.level] = spans.get(span.level, 0) + 1
 
-    while not await take_over(connection, Sealer(connection), on_batch=count, on_span=sealed):  # noqa: ASYNC110 - as the command does
+    while not await backfill(connection, Sealer(connection), on_batch=count, on_span=sealed):  # noqa: ASYNC110 - as the command does
         await asyncio.sleep(0.5)
     print(f"  moved {moved:,} by this one, spans {spans}")
     for name, seconds in took.items():

@@ -17,9 +17,9 @@ from orchboard.config import Settings, read_settings
 from orchboard.store.embedded.server import EmbeddedPostgres
 from tests.support.database import TEMPLATE, make_template, new_database, run
 from tests.support.database import execute as execute_on
-from tests.support.places import in_memory
-from tests.support.pooler import Pooler, pooled
+from tests.support.pgbouncer import PgBouncer, pgbouncer_url
 from tests.support.server import SECRET, Client, RunningServer, StartServer
+from tests.support.temporary_directories import tmpfs_directory
 
 # The machine that runs tests may be busier than any that serves; what the deadline does has a test of its own.
 health.DEADLINE_S = 20.0
@@ -56,7 +56,7 @@ class Cluster:
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
         if hasattr(config, "workerinput"):
             return
-        self._directory = Path(tempfile.mkdtemp(prefix="orchboard-test-", dir=in_memory()))
+        self._directory = Path(tempfile.mkdtemp(prefix="orchboard-test-", dir=tmpfs_directory()))
         self._directory.chmod(0o755)
         database = config.getoption("--database")
         binaries = DEBIAN_15 if database == "debian15" else None
@@ -69,7 +69,7 @@ class Cluster:
         run(make_template(self._postgres.url))
         self._pooler = None
         if database == "pgbouncer":
-            self._pooler = Pooler(self._postgres.url, self._directory / "pooler")
+            self._pooler = PgBouncer(self._postgres.url, self._directory / "pooler")
             os.environ[_POOLER] = str(self._pooler.directory)
 
     def pytest_unconfigure(self, config: pytest.Config) -> None:
@@ -110,7 +110,7 @@ def settings(database_url: str) -> Settings:
     Tests name orchestrators as it suits them; tests/api/test_orchestrator_names.py has the default rule.
     """
     pooler = os.environ.get(_POOLER)
-    url = pooled(database_url, Path(pooler)) if pooler else database_url
+    url = pgbouncer_url(database_url, Path(pooler)) if pooler else database_url
     return replace(read_settings({}), postgres=url, secret=SECRET, orchestrator_names="any")
 
 

@@ -15,9 +15,9 @@ from msgspec.structs import replace
 from orchboard.config import Settings
 from orchboard.store.embedded.server import EmbeddedPostgres
 from tests.support.database import with_database
-from tests.support.places import reachable_directory
 from tests.support.samples import ai, transcoding
 from tests.support.server import Client, StartServer
+from tests.support.temporary_directories import reachable_directory
 from tests.support.waiting import wait_until
 
 

@@ -7,7 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from tests.support.applications import status_of_an_application
+from tests.support.asgi_subprocess import status_of_an_application
 
 ROOT = Path(__file__).parent.parent
 

@@ -15,9 +15,9 @@ from orchboard.api import health
 from orchboard.config import Settings
 from orchboard.store.embedded.server import EmbeddedPostgres
 from orchboard.store.spool.sqlite_file import Spooled, SpoolFile
-from tests.support.places import reachable_directory
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import SECRET, Answer, Client, StartServer
+from tests.support.temporary_directories import reachable_directory
 from tests.support.waiting import wait_until
 
 SCORES, REGIONS = "/api/aggregated_stats?job_type=ai", "/api/regions"

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from msgspec.structs import replace
 
-from orchboard.answers.cache import Answers
+from orchboard.answers.cache import AnswerCache
 from orchboard.config import Settings
 from tests.store.postgres.test_database import locked
+from tests.support.fast_path_probe import fast_path_of, record_cached_answers
+from tests.support.raw_http import Wire, get, post
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import Client, RunningServer, StartServer
-from tests.support.ways import answered_from_memory, way_of
-from tests.support.wire import Wire, get, post
 
 RAW = f"/api/raw_stats?orchestrator={ORCHESTRATOR}"
 AI = "pipeline=text-to-image&model=ByteDance/SDXL-Lightning"
@@ -28,11 +28,11 @@ INSERT = """
 """
 
 
-@pytest.mark.parametrize("short_way", [True, False])
+@pytest.mark.parametrize("fast_path", [True, False])
 def test_a_get_sees_every_post_acknowledged_before_it(
-    settings: Settings, start_server: StartServer, short_way: bool
+    settings: Settings, start_server: StartServer, fast_path: bool
 ) -> None:
-    server = start_server(replace(settings, short_way=short_way))
+    server = start_server(replace(settings, fast_path=fast_path))
     with Wire(server.port) as poster, Wire(server.port) as reader:
         for number in range(60):
             reader.ask(get(RAW))  # hot
@@ -143,8 +143,8 @@ def test_a_region_that_another_program_added_is_listed_within_a_second(
             time.sleep(0.01)
 
 
-def answers_of(server: RunningServer) -> Answers:
-    answers: Answers = server._server.lifespan.state["short_way"]._answers
+def answers_of(server: RunningServer) -> AnswerCache:
+    answers: AnswerCache = server._server.lifespan.state["fast_path"]._answers
     return answers
 
 
@@ -191,7 +191,7 @@ def test_memory_for_answers_is_bounded_whatever_is_asked(
     hot = "/api/regions"
     with Wire(server.port) as wire:
         bodies = set()
-        from_memory = answered_from_memory(server, monkeypatch)
+        from_memory = record_cached_answers(server, monkeypatch)
         for target in targets + long:
             reply = wire.ask(get(target))
             bodies.add(len(reply.body))
@@ -199,7 +199,7 @@ def test_memory_for_answers_is_bounded_whatever_is_asked(
             assert answers_of(server).size <= 1024 * 1024
         assert max(bodies) > 60_000
         assert len(from_memory) > 350, "the rest is for other tests that write to the same server"
-    all_known = way_of(server).known._by_target.values()
+    all_known = fast_path_of(server).known._by_target.values()
     alive = [known for known in all_known if known.entry.answer is not None]
     assert len(alive) < len(all_known), "others are known, and nothing is kept of them"
     assert not any(hasattr(known, name) for known in all_known for name in ("answer", "variant"))

@@ -8,10 +8,10 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.support.database import TEMPLATE
 from tests.support.database import new_database as _new_database
-from tests.support.drawn import drawn
-from tests.support.machine import Machine
+from tests.support.hypothesis_settings import fixed_examples
+from tests.support.state_machine import LeaderboardMachine
 
-SHORT = drawn(10, stateful_step_count=30)
+SHORT = fixed_examples(10, stateful_step_count=30)
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_looks_often")
 def test_the_server_answers_as_its_model_does(server_url: str) -> None:
-    class OnClones(Machine):
+    class OnClones(LeaderboardMachine):
         @staticmethod
         @contextmanager
         def database() -> Iterator[str]:

@@ -14,7 +14,7 @@ from orchboard.config import Settings
 from orchboard.store.schema.migrate import migrate_to
 from tests.apidocs.test_openapi import answer_schema, schema_errors
 from tests.support.database import run
-from tests.support.foreign import NO_OBJECTS, NUMBERS, OTHERS, TEXTS
+from tests.support.foreign_rows import NO_OBJECTS, NUMBERS, OTHERS, TEXTS
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import Client, StartServer
 

@@ -9,20 +9,20 @@ from msgspec.structs import replace
 
 from orchboard.config import Settings
 from tests.support.database import run
-from tests.support.places import reachable_directory
-from tests.support.pooler import Pooler, pooled
+from tests.support.pgbouncer import PgBouncer, pgbouncer_url
 from tests.support.samples import ai, transcoding
 from tests.support.server import Client, StartServer
-from tests.support.writing import held_up, opened, outcomes, query, submit
+from tests.support.store_writes import blocked_insert, open_store, outcomes, query, submit
+from tests.support.temporary_directories import reachable_directory
 
 
 @pytest.fixture
 def through(settings: Settings, database_url: str) -> Iterator[Settings]:
     """The settings of a fresh, migrated database, through a pooler."""
     with reachable_directory() as directory:
-        pooler = Pooler(database_url, directory)
+        pooler = PgBouncer(database_url, directory)
         try:
-            yield replace(settings, postgres=pooled(database_url, directory))
+            yield replace(settings, postgres=pgbouncer_url(database_url, directory))
         finally:
             pooler.stop()
 
@@ -62,8 +62,8 @@ def test_migrations_run_through_it(through: Settings, empty_database: str, start
 
 def test_results_that_come_at_once_are_two_commits_through_it(through: Settings, database_url: str) -> None:
     async def work() -> None:
-        async with opened(through.postgres) as store:
-            async with held_up(database_url, store) as first:
+        async with open_store(through.postgres) as store:
+            async with blocked_insert(database_url, store) as first:
                 group = [submit(store, 1, key=f"k{number}" if number % 2 else None) for number in range(50)]
             assert await outcomes([first, *group]) == [None] * 51
         commits = "SELECT count(DISTINCT xmin::text) FROM events WHERE (payload->>'timestamp')::int = 1"

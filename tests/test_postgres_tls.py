@@ -16,17 +16,17 @@ from orchboard.store.connection.failover import Hosts
 from tests.support.database import run
 from tests.support.samples import transcoding
 from tests.support.server import Client, StartServer
-from tests.support.tls_server import KEY_PASSWORD, TLSServer, tls_server
+from tests.support.tls_postgres import KEY_PASSWORD, TLSPostgres, tls_postgres
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[TLSServer]:
+def server() -> Iterator[TLSPostgres]:
     """A Postgres that takes no connection without TLS."""
-    with tls_server(demands_tls=True) as running:
+    with tls_postgres(demands_tls=True) as running:
         yield running
 
 
-def _url(server: TLSServer, parameters: str, host: str = "127.0.0.1") -> str:
+def _url(server: TLSPostgres, parameters: str, host: str = "127.0.0.1") -> str:
     return f"postgresql://{server.login}@{host}:{server.port}/orchboard?{parameters}"
 
 
@@ -51,7 +51,7 @@ def _open_files() -> int:
 
 
 def test_the_first_host_that_answers_is_used_and_its_certificate_is_verified(
-    server: TLSServer, settings: Settings, start_server: StartServer
+    server: TLSPostgres, settings: Settings, start_server: StartServer
 ) -> None:
     url = (
         f"postgresql://{server.login}@127.0.0.1:1,127.0.0.1:{server.port}/orchboard"
@@ -62,7 +62,7 @@ def test_the_first_host_that_answers_is_used_and_its_certificate_is_verified(
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(
-    server: TLSServer, settings: Settings, start_server: StartServer, tmp_path: Path
+    server: TLSPostgres, settings: Settings, start_server: StartServer, tmp_path: Path
 ) -> None:
     empty = tmp_path / "none.crt"
     empty.write_text("")
@@ -72,7 +72,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
 
 
 def test_a_url_as_a_host_hands_it_out_stores_results(
-    server: TLSServer, settings: Settings, start_server: StartServer
+    server: TLSPostgres, settings: Settings, start_server: StartServer
 ) -> None:
     url = _url(
         server,
@@ -87,7 +87,7 @@ def test_a_url_as_a_host_hands_it_out_stores_results(
     )
 
 
-def test_the_certificate_is_verified_for_the_host_and_not_for_its_hostaddr(server: TLSServer) -> None:
+def test_the_certificate_is_verified_for_the_host_and_not_for_its_hostaddr(server: TLSPostgres) -> None:
     verified = f"hostaddr=127.0.0.1&sslmode=verify-full&sslrootcert={server.place}/ca.crt"
     assert run(
         _ask(_url(server, verified, "db.example"), "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
@@ -98,7 +98,7 @@ def test_the_certificate_is_verified_for_the_host_and_not_for_its_hostaddr(serve
     assert run(_ask(_url(server, verified, "other.example"), "SELECT 1")) == 1
 
 
-def test_a_client_certificate_is_sent_unless_sslcertmode_is_disable(server: TLSServer) -> None:
+def test_a_client_certificate_is_sent_unless_sslcertmode_is_disable(server: TLSPostgres) -> None:
     files = f"sslcert={server.place}/client.crt&sslkey={server.place}/client.key&sslpassword={KEY_PASSWORD}"
     question = "SELECT client_dn FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
     assert run(_ask(_url(server, f"sslmode=prefer&{files}"), question)) == "/CN=client"
@@ -106,7 +106,7 @@ def test_a_client_certificate_is_sent_unless_sslcertmode_is_disable(server: TLSS
 
 
 def test_files_in_the_home_directory_are_used_where_none_are_named(
-    server: TLSServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: TLSPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(asyncpg.ClientConfigurationError, match="sslmode=verify-full needs an sslrootcert"):
@@ -139,7 +139,7 @@ def test_files_in_the_home_directory_are_used_where_none_are_named(
     ],
 )  # fmt: skip
 def test_a_named_file_that_cannot_be_used_stops_the_connection_by_name(
-    server: TLSServer, parameters: str, message: str
+    server: TLSPostgres, parameters: str, message: str
 ) -> None:
     with pytest.raises(asyncpg.ClientConfigurationError) as raised:
         run(_ask(_url(server, f"sslmode=verify-ca&{parameters.format(server.place)}"), "SELECT 1"))
@@ -147,7 +147,7 @@ def test_a_named_file_that_cannot_be_used_stops_the_connection_by_name(
     assert "hush" not in str(raised.value)
 
 
-def test_a_wrong_password_is_said_to_be_wrong_in_every_sslmode(server: TLSServer) -> None:
+def test_a_wrong_password_is_said_to_be_wrong_in_every_sslmode(server: TLSPostgres) -> None:
     for mode in ("allow", "prefer", "require"):
         url = f"postgresql://{server.user}:hush@127.0.0.1:{server.port}/orchboard?sslmode={mode}"
         with pytest.raises(asyncpg.InvalidPasswordError):
@@ -155,7 +155,7 @@ def test_a_wrong_password_is_said_to_be_wrong_in_every_sslmode(server: TLSServer
 
 
 def test_tls_is_used_where_a_server_has_it_and_allow_and_prefer_do_without_where_not(
-    server: TLSServer,
+    server: TLSPostgres,
 ) -> None:
     question = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
     for mode in ("allow", "prefer", "require"):
@@ -165,7 +165,7 @@ def test_tls_is_used_where_a_server_has_it_and_allow_and_prefer_do_without_where
 
 
 @asynccontextmanager
-async def _behind_tls(server: TLSServer) -> AsyncIterator[int]:
+async def _behind_tls(server: TLSPostgres) -> AsyncIterator[int]:
     """The port of a TLS that asks for nothing first, in front of the server's socket; PostgreSQL 17 has its own."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(server.place / "server.crt", server.place / "server.key")
@@ -191,7 +191,7 @@ async def _pour(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
     sink.close()
 
 
-def test_sslnegotiation_direct_begins_with_tls(server: TLSServer) -> None:
+def test_sslnegotiation_direct_begins_with_tls(server: TLSPostgres) -> None:
     async def ask() -> object:
         async with _behind_tls(server) as port:
             url = _url(
@@ -204,7 +204,7 @@ def test_sslnegotiation_direct_begins_with_tls(server: TLSServer) -> None:
 
 
 def test_sslrootcert_system_verifies_by_the_roots_of_the_system(
-    server: TLSServer, monkeypatch: pytest.MonkeyPatch
+    server: TLSPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = _url(server, "sslrootcert=system")
     with pytest.raises(ssl.SSLCertVerificationError):

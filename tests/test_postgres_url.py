@@ -18,7 +18,7 @@ from orchboard.store.diagnostics import Level
 from tests.cli.conftest import orchboard
 from tests.support import libpq
 from tests.support.libpq import DEBIAN, EMBEDDED
-from tests.support.tls_server import KEY_PASSWORD, TLSServer, tls_server
+from tests.support.tls_postgres import KEY_PASSWORD, TLSPostgres, tls_postgres
 
 __all__ = ["orchboard"]
 
@@ -145,9 +145,9 @@ ROWS = (
 
 
 @pytest.fixture(scope="module")
-def database() -> Iterator[TLSServer]:
+def database() -> Iterator[TLSPostgres]:
     """A Postgres that takes connections with and without TLS."""
-    with tls_server(demands_tls=False) as server:
+    with tls_postgres(demands_tls=False) as server:
         for name, password in (("right", server.password), ("wrong", "wrong")):
             file = server.place / f"{name}.pass"
             file.write_text(f"*:*:*:*:{password}\n")
@@ -156,7 +156,7 @@ def database() -> Iterator[TLSServer]:
         yield server
 
 
-def _url(server: TLSServer, row: Row, value: str) -> str:
+def _url(server: TLSPostgres, row: Row, value: str) -> str:
     """The value's URL; what is not asked about is right."""
     known: dict[str, object] = {
         "place": server.place, "port": server.port, "user": server.user, "password": server.password,
@@ -184,7 +184,12 @@ def _doctor_connects(environ: dict[str, str]) -> bool:
     ],
 )
 def test_psql_and_doctor_agree_on_every_parameter(
-    database: TLSServer, row: Row, value: str, connects: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    database: TLSPostgres,
+    row: Row,
+    value: str,
+    connects: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     url = _url(database, row, value)
     for name, text in {"PGSERVICEFILE": f"{database.place}/services", "HOME": str(tmp_path)}.items():

@@ -35,4 +35,4 @@ def test_the_table_of_settings_names_nothing_else() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_named(command: str) -> None:
-    assert f"`orchboard {command}`" in COMMANDS_PAGE
+    assert f"[`{command}`](#orchboard-{command})" in COMMANDS_PAGE

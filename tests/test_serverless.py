@@ -15,12 +15,13 @@ from msgspec.structs import replace
 from orchboard.api.trusted_proxies import Proxies
 from orchboard.config import SERVERLESS_DEFAULTS, Settings, read_settings
 from orchboard.store.embedded.server import EmbeddedPostgres
-from orchboard.store.schema.migrate import fetch_schema_version, load_migrations, migrate_to
+from orchboard.store.schema.migrate import fetch_schema_version, migrate_to
+from orchboard.store.schema.migration_files import load_migrations
 from tests.support.database import run
-from tests.support.places import reachable_directory
 from tests.support.samples import ai, transcoding
 from tests.support.server import Client, StartServer
-from tests.support.writing import query
+from tests.support.store_writes import query
+from tests.support.temporary_directories import reachable_directory
 
 TOKEN = {"Authorization": "Bearer scheduler"}
 

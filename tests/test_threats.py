@@ -7,7 +7,7 @@ TESTS = Path(__file__).parent
 ROWS = [
     line
     for line in (TESTS.parent / "docs" / "threats.md").read_text("utf-8").splitlines()
-    if line.startswith("| ") and not line.startswith(("| Who ", "| ---"))
+    if line.startswith("| ") and not line.startswith(("| Attacker ", "| ---"))
 ]
 
 

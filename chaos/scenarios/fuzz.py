@@ -18,8 +18,8 @@ from chaos.program import SECRET, Program, running
 from chaos.verdict import Scale, Verdict
 from chaos.wire import Caller, ask_once, get, post
 from orchboard.signing import sign
-from tests.support.bodies import bodies
-from tests.support.documented import ask, cases
+from tests.support.body_strategies import bodies
+from tests.support.openapi_requests import ask, cases
 
 # Requests of each sort.
 DOCUMENTED = {Scale.SMALL: 100, Scale.FULL: 10_000}

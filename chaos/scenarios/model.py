@@ -12,7 +12,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from chaos.verdict import Scale, Verdict
 from orchboard.store.embedded.server import EmbeddedPostgres
 from tests.support.database import TEMPLATE, make_template, new_database, run
-from tests.support.machine import Machine
+from tests.support.state_machine import LeaderboardMachine
 
 LIVES = {Scale.SMALL: 5, Scale.FULL: 100}
 STEPS = {Scale.SMALL: 20, Scale.FULL: 60}
@@ -29,7 +29,7 @@ def _live(scale: Scale, directory: Path) -> Verdict:
     postgres = EmbeddedPostgres.start(directory / "data", watch=False)
     counted = {"steps": 0, "answers": 0}
 
-    class Counted(Machine):
+    class Counted(LeaderboardMachine):
         @staticmethod
         @contextmanager
         def database() -> Iterator[str]:

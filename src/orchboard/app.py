@@ -15,22 +15,22 @@ import structlog
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from orchboard.answers.cache import Answers
+from orchboard.answers.cache import AnswerCache
 from orchboard.answers.replies import Replies
-from orchboard.api.authenticator import Senders
+from orchboard.api.authenticator import Authenticator
 from orchboard.api.post_stats import PostStats
-from orchboard.api.routes import ASKERS, ROUTES, handlers
+from orchboard.api.routes import QUERY_HANDLERS, ROUTES, handlers
 from orchboard.api.trusted_proxies import Proxies
-from orchboard.api.upkeep import KeepUp
-from orchboard.api.verified_addresses import Signers
+from orchboard.api.upkeep import UpkeepHandler
+from orchboard.api.verified_addresses import VerifiedAddresses
 from orchboard.apidocs.page import documentation_routes
 from orchboard.config import SERVERLESS_DEFAULTS, Settings, accepted_secrets, read_settings, weak_secrets
 from orchboard.errors import Refusal, SetupError
 from orchboard.http.access_log import AccessLog, RequestIds
-from orchboard.http.application import Application, api_route, kept_route
-from orchboard.http.connection_limit import Room, allow_files
-from orchboard.http.fast_path import ShortWay
-from orchboard.http.request_memory import Bodies
+from orchboard.http.application import Application, api_route, cached_route
+from orchboard.http.connection_limit import ConnectionLimiter, allow_files
+from orchboard.http.fast_path import FastPath
+from orchboard.http.request_memory import RequestMemory
 from orchboard.leaderboard import Leaderboard
 from orchboard.runtime.logs import configure_logs
 from orchboard.runtime.memory import give_back_memory
@@ -44,7 +44,7 @@ from orchboard.store.directories.testers import TesterDirectory
 from orchboard.store.ingest.replay import STALL_S as REPLAY_STALL_S
 from orchboard.store.maintenance import STALL_S as UPKEEP_STALL_S
 from orchboard.store.maintenance import Upkeep
-from orchboard.store.postgres.database import Database, in_brief
+from orchboard.store.postgres.database import Database, error_summary
 from orchboard.store.spool.spool import Spool
 from orchboard.store.store import Store
 from orchboard.web.refused import refused_page
@@ -88,7 +88,7 @@ def create_app(
     if spool_path is not None and settings.spool_max_bytes:
         spool = Spool(spool_path, max_bytes=settings.spool_max_bytes)
     store = Store(database, regions, changes, spool)
-    senders = Senders(
+    senders = Authenticator(
         accepted_secrets(settings),
         TesterDirectory(database),
         requires_timestamp=settings.require_timestamped_signatures,
@@ -100,31 +100,33 @@ def create_app(
         scores_any_name=settings.orchestrator_names == "any",
         now=now or store.clock.now,
     )
-    answers = Answers(
+    answers = AnswerCache(
         changes, Lookout(store.fetch_snapshot, changes.note_elsewhere), max_bytes=settings.answer_cache_bytes
     )
     access_log, request_ids = AccessLog(), RequestIds()
     proxies = Proxies(settings.trusted_proxies)
-    signers = Signers(proxies)
+    signers = VerifiedAddresses(proxies)
     post_stats = PostStats(
         senders,
         signers,
         max_body_bytes=settings.max_body_bytes,
         limit_s=POST_LIMIT_S if serverless else None,
     )
-    short_way = None
-    if settings.short_way:
+    fast_path = None
+    if settings.fast_path:
         askers = {
-            endpoint.path: ASKERS[endpoint.name]
+            endpoint.path: QUERY_HANDLERS[endpoint.name]
             for endpoint in ROUTES
             if endpoint.cached and not endpoint.may_be_streamed
         }
-        short_way = ShortWay(answers, post_stats, board, access_log, request_ids, askers, proxies)
-    replies = Replies(answers, short_way.remember if short_way else None)
-    keep_up = KeepUp(settings.cron_secret, Upkeep(database), lambda: _add_catalyst_regions(settings, store))
+        fast_path = FastPath(answers, post_stats, board, access_log, request_ids, askers, proxies)
+    replies = Replies(answers, fast_path.remember if fast_path else None)
+    keep_up = UpkeepHandler(
+        settings.cron_secret, Upkeep(database), lambda: _add_catalyst_regions(settings, store)
+    )
     by_name = handlers(post_stats, keep_up)
     routes = [
-        kept_route(endpoint, ASKERS[endpoint.name], board, replies)
+        cached_route(endpoint, QUERY_HANDLERS[endpoint.name], board, replies)
         if endpoint.cached
         else api_route(endpoint, by_name[endpoint.name], board)
         for endpoint in ROUTES
@@ -134,7 +136,7 @@ def create_app(
         lifespan=lambda _: (
             _closing(board)
             if serverless
-            else _lifespan(settings, database, board, access_log, short_way, signers)
+            else _lifespan(settings, database, board, access_log, fast_path, signers)
         )
     )
     return Application(routes, lifespan, access_log, request_ids, proxies, refused_page)
@@ -179,8 +181,8 @@ async def _lifespan(
     database: Database,
     board: Leaderboard,
     access_log: AccessLog,
-    short_way: ShortWay | None,
-    signers: Signers,
+    fast_path: FastPath | None,
+    signers: VerifiedAddresses,
 ) -> AsyncIterator[dict[str, Any]]:
     """Open the database early and keep house, both in the background; close at the end.
 
@@ -204,9 +206,11 @@ async def _lifespan(
     background.start("memory", lambda _: give_back_memory(), stall_s=math.inf)
     try:
         yield {
-            "short_way": short_way,
-            "room": Room(_connections(settings), signers),
-            "bodies": Bodies(signers, total=settings.body_memory_bytes, max_body=settings.max_body_bytes),
+            "fast_path": fast_path,
+            "room": ConnectionLimiter(_connections(settings), signers),
+            "bodies": RequestMemory(
+                signers, total=settings.body_memory_bytes, max_body=settings.max_body_bytes
+            ),
             "signers": signers,
             "keep_alive_s": settings.keep_alive_s,
         }
@@ -234,7 +238,7 @@ async def _open_when_it_answers(database: Database) -> None:
         except SetupError as error:
             log.error("the database needs a person", error=str(error))  # noqa: TRY400 - the message says it all
         except Exception as error:
-            log.warning("no database yet", error=in_brief(error))
+            log.warning("no database yet", error=error_summary(error))
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 2, 5.0)
 

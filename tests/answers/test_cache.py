@@ -8,8 +8,8 @@ import pytest
 from msgspec import Struct
 
 from orchboard.answers.answer import Answer, Pieces, Streamed
-from orchboard.answers.cache import Answers
-from orchboard.answers.question import Question
+from orchboard.answers.cache import AnswerCache
+from orchboard.answers.cached_query import CachedQuery
 from orchboard.errors import ClientBusyError, DatabaseUnavailableError
 from orchboard.stats import JobType
 from orchboard.store.change_tracking.external_writes import SIGHT_S, Lookout
@@ -27,7 +27,7 @@ class Kept:
         self.snapshot = "1"
         self.changes = Changes.alone()
         self.lookout = Lookout(self._fetch_snapshot)
-        self.answers = Answers(self.changes, self.lookout, max_bytes=max_bytes)
+        self.answers = AnswerCache(self.changes, self.lookout, max_bytes=max_bytes)
 
     async def _fetch_snapshot(self) -> str:
         return self.snapshot
@@ -36,10 +36,10 @@ class Kept:
         self.changes._count(SLOT)
 
     async def get(self, compute: Compute, name: str = "q", **options: object) -> Answer:
-        question = Question((name,), compute, (), slots=(SLOT,), **options)  # type: ignore[arg-type] # as it takes them
+        question = CachedQuery((name,), compute, (), slots=(SLOT,), **options)  # type: ignore[arg-type] # as it takes them
         return await self.ask(question)
 
-    async def ask(self, question: Question) -> Answer:
+    async def ask(self, question: CachedQuery) -> Answer:
         found = await self.answers.get(question)
         assert isinstance(found, Answer)
         return found
@@ -99,8 +99,8 @@ def test_what_others_wrote_is_looked_for_before_an_answer_is_given_again() -> No
 def test_an_answer_that_is_not_stored_needs_no_look() -> None:
     async def work() -> None:
         kept = Kept()
-        first = await kept.get(saying(b"1"), is_stored=False)
-        assert await kept.get(saying(b"2"), is_stored=False) is first
+        first = await kept.get(saying(b"1"), depends_on_database=False)
+        assert await kept.get(saying(b"2"), depends_on_database=False) is first
         assert kept.lookout.epoch == 0
 
     run(work())
@@ -211,7 +211,7 @@ def test_who_stops_waiting_ends_no_computation() -> None:
 def test_the_same_bytes_computed_again_are_the_same_answer_with_its_encodings() -> None:
     async def work() -> None:
         kept = Kept()
-        question = Question(("q",), saying(b"x" * 2000), (), slots=(SLOT,))
+        question = CachedQuery(("q",), saying(b"x" * 2000), (), slots=(SLOT,))
         first = await kept.ask(question)
         made = await kept.answers.variant(question, first, "gzip")
         kept.change()
@@ -235,7 +235,7 @@ def test_thousands_of_questions_stay_under_the_limit(key: Callable[[str], object
     async def work() -> None:
         kept = Kept(max_bytes=500_000)
         for number in range(3000):
-            question = Question(("q", key(f"{number}{padding}")), saying(b"x" * 1000), ())
+            question = CachedQuery(("q", key(f"{number}{padding}")), saying(b"x" * 1000), ())
             await kept.ask(question)
             assert kept.answers.size <= 500_000
         assert len(kept.answers._entries) <= 500_000 // (1000 + len(padding))
@@ -263,7 +263,7 @@ def test_an_answer_too_big_to_keep_is_given_and_pushes_nobody_out() -> None:
         kept = Kept(max_bytes=100_000)
         await kept.lookout.look()
         small = await kept.get(saying(b"small"), "small")
-        question = Question(("big",), saying(b"x" * 30_000), ())
+        question = CachedQuery(("big",), saying(b"x" * 30_000), ())
         big = await kept.ask(question)
         assert len(big.body) == 30_000
         assert (await kept.answers.variant(question, big, "gzip")).body
@@ -276,7 +276,7 @@ def test_an_answer_too_big_to_keep_is_given_and_pushes_nobody_out() -> None:
 def test_encodings_count() -> None:
     async def work() -> None:
         kept = Kept(max_bytes=100_000)
-        question = Question(("q",), saying(bytes(range(256)) * 80), ())  # 20 kB, and as much in a coding
+        question = CachedQuery(("q",), saying(bytes(range(256)) * 80), ())  # 20 kB, and as much in a coding
         answer = await kept.ask(question)
         size = kept.answers.size
         made = await kept.answers.variant(question, answer, "zstd")
@@ -312,7 +312,7 @@ def test_what_is_streamed_is_not_kept() -> None:
             return pieces
 
         for computed in (1, 2):
-            found = await kept.answers.get(Question(("q",), compute, (), slots=(SLOT,)))
+            found = await kept.answers.get(CachedQuery(("q",), compute, (), slots=(SLOT,)))
             assert isinstance(found, Streamed)
             assert [piece async for piece in found.pieces()] == [b"a piece"]
             assert kept.answers.computed == computed

@@ -7,8 +7,8 @@ import requests
 from hypothesis import given
 from schemathesis import Case
 
-from tests.support.documented import ask, cases
-from tests.support.drawn import drawn
+from tests.support.hypothesis_settings import fixed_examples
+from tests.support.openapi_requests import ask, cases
 from tests.support.samples import ai, transcoding
 from tests.support.server import Client, RunningServer
 
@@ -19,7 +19,7 @@ def test_every_answer_is_as_documented(server: RunningServer) -> None:
         client.post_stats(result)
     statuses: Counter[int] = Counter()
 
-    @drawn(400)
+    @fixed_examples(400)
     @given(cases())
     def check(case: "Case[Any]") -> None:
         statuses[ask(case, server.url, session)] += 1

@@ -8,10 +8,10 @@ from msgspec.structs import replace
 
 from orchboard.config import Settings
 from tests.api.test_metrics import read
+from tests.support.fast_path_probe import record_cached_answers
+from tests.support.raw_http import Wire, get, post
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import Client, RunningServer, StartServer
-from tests.support.ways import answered_from_memory
-from tests.support.wire import Wire, get, post
 
 OTHER = "0x" + "ab" * 20
 ODD = [
@@ -35,11 +35,11 @@ QUESTIONS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(params=["on", "off"], ids=["short way", "application"])
+@pytest.fixture(params=["on", "off"], ids=["fast path", "ASGI"])
 def strict(request: pytest.FixtureRequest, settings: Settings, start_server: StartServer) -> RunningServer:
     """A server that scores addresses only."""
     is_short = request.param == "on"
-    return start_server(replace(settings, orchestrator_names="address", short_way=is_short))
+    return start_server(replace(settings, orchestrator_names="address", fast_path=is_short))
 
 
 def results(orchestrator: str) -> list[dict[str, Any]]:
@@ -73,7 +73,7 @@ def test_one_connection_that_is_answered_from_memory_sees_no_other_key(
     settings: Settings, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = start_server(replace(settings, orchestrator_names="address"))
-    known = answered_from_memory(server, monkeypatch)
+    known = record_cached_answers(server, monkeypatch)
     with Wire(server.port) as wire:
         for result in (*results("error"), *results(ORCHESTRATOR)):
             assert wire.ask(post(result)).body == b"ok"

@@ -12,8 +12,8 @@ import pytest
 from msgspec import Struct
 
 from tests.artefacts.roots import kept_root
-from tests.support.places import in_memory
 from tests.support.processes import children_of
+from tests.support.temporary_directories import tmpfs_directory
 from tests.support.waiting import wait_until
 
 PROJECT = Path(__file__).parent.parent.parent
@@ -93,7 +93,7 @@ def engine(*, own_network: bool = False) -> Iterator[Engine]:
     """
     root = kept_root("trixie", *_PACKAGES)
     IMAGES.mkdir(parents=True, exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix="orchboard-engine-", dir=in_memory() or IMAGES))
+    place = Path(tempfile.mkdtemp(prefix="orchboard-engine-", dir=tmpfs_directory() or IMAGES))
     volumes = Path(
         tempfile.mkdtemp(prefix=".volumes-", dir=IMAGES)
     )  # on a disk: without one there is no spool

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchboard.store.embedded.binaries import find_binaries
 from orchboard.store.embedded.server import EmbeddedPostgres
-from tests.support.places import reachable_directory
+from tests.support.temporary_directories import reachable_directory
 
 
 @contextmanager

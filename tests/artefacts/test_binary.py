@@ -16,7 +16,7 @@ from orchboard.store.embedded.binaries import find_binaries
 from orchboard.store.schema.migration_files import load_migrations
 from tests.artefacts.binaries import DIRECTORY, DIST, ONE_FILE, PLACES, SLIM, Machine, machine
 from tests.artefacts.tools import tool
-from tests.support.exchanges import replay_every_profile
+from tests.support.recorded_exchanges import replay_every_profile
 from tests.support.server import SECRET, Client
 from tests.support.waiting import wait_until
 

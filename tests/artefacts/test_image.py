@@ -13,8 +13,8 @@ import pytest
 import urllib3
 
 from tests.artefacts.docker import SUITES, Engine, engine
-from tests.support.exchanges import replay_every_profile
 from tests.support.processes import frozen
+from tests.support.recorded_exchanges import replay_every_profile
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)

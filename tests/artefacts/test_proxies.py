@@ -15,7 +15,7 @@ import urllib3
 from orchboard.signing import sign
 from tests.artefacts.proxies import CONTRIB, Proxy, caddy, nginx, orchboard
 from tests.artefacts.tools import tool
-from tests.support.exchanges import PROFILES, environment_of, replay
+from tests.support.recorded_exchanges import PROFILES, environment_of, replay
 from tests.support.samples import transcoding
 from tests.support.server import SECRET, Client
 from tests.support.waiting import wait_until

@@ -14,7 +14,7 @@ import pytest
 from tests.artefacts.roots import debian_root
 from tests.artefacts.systemd import PACKAGES, UNITS, Machine, booted, install
 from tests.artefacts.tools import tool
-from tests.support.exchanges import environment_of, replay, replay_every_profile
+from tests.support.recorded_exchanges import environment_of, replay, replay_every_profile
 from tests.support.server import SECRET
 from tests.support.waiting import wait_until
 

@@ -13,14 +13,14 @@ import pytest
 from orchboard.store.schema.migrate import migrate_to
 from tests.artefacts.instance import FUNCTION, ROOT, configuration, instance, memory_mb, processor_s
 from tests.support.database import run
-from tests.support.exchanges import replay_every_profile
-from tests.support.places import reachable_directory
-from tests.support.pooler import Pooler, pooled
+from tests.support.pgbouncer import PgBouncer, pgbouncer_url
 from tests.support.processes import frozen
+from tests.support.recorded_exchanges import replay_every_profile
 from tests.support.samples import ai, transcoding
 from tests.support.server import SECRET, Client
+from tests.support.store_writes import query
+from tests.support.temporary_directories import reachable_directory
 from tests.support.waiting import wait_until
-from tests.support.writing import query
 
 NewDatabase = Callable[[], str]
 _LOCKED = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
@@ -114,9 +114,9 @@ def test_the_recorded_exchanges_are_answered_as_recorded(migrated: NewDatabase) 
 
 def test_an_instance_behind_a_pooler_in_transaction_mode_answers_and_keeps_up(database_url: str) -> None:
     with reachable_directory() as place:
-        pooler = Pooler(database_url, place)
+        pooler = PgBouncer(database_url, place)
         try:
-            with client_of(pooled(database_url, place), CRON_SECRET="scheduler") as client:
+            with client_of(pgbouncer_url(database_url, place), CRON_SECRET="scheduler") as client:
                 assert client.post_stats(ai()).data == b"ok"
                 assert client.get("/api/aggregated_stats", job_type="ai").json()
                 answer = client.request("GET", "/api/upkeep", headers={"Authorization": "Bearer scheduler"})

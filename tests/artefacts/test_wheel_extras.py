@@ -23,7 +23,7 @@ from tests.artefacts.installations import (
     serving,
 )
 from tests.artefacts.roots import USER, Root, debian_root
-from tests.support.exchanges import environment_of, replay, replay_every_profile
+from tests.support.recorded_exchanges import environment_of, replay, replay_every_profile
 from tests.support.server import SECRET
 
 pytestmark = pytest.mark.timeout(600)

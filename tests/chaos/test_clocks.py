@@ -3,7 +3,7 @@
 from chaos.scenarios import clocks
 from chaos.verdict import Scale
 from tests.support.database import run
-from tests.support.places import reachable_directory
+from tests.support.temporary_directories import reachable_directory
 
 
 def test_no_step_of_a_clock_hides_an_acknowledged_result() -> None:

@@ -3,7 +3,7 @@
 from chaos.scenarios.costly_questions import prove
 from chaos.verdict import Scale
 from tests.support.database import run
-from tests.support.places import reachable_directory
+from tests.support.temporary_directories import reachable_directory
 
 
 def test_expensive_questions_crowd_out_nobody_and_the_database_is_not_taken_for_absent() -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 from chaos.scenarios import crowding
 from chaos.verdict import Scale
 from tests.support.database import run
-from tests.support.places import in_memory
+from tests.support.temporary_directories import tmpfs_directory
 
 
 def test_strangers_crowd_out_nobody() -> None:
-    with tempfile.TemporaryDirectory(prefix="orchboard-crowding-", dir=in_memory()) as directory:
+    with tempfile.TemporaryDirectory(prefix="orchboard-crowding-", dir=tmpfs_directory()) as directory:
         verdicts = run(crowding.prove(Scale.SMALL, Path(directory)))
     assert len(verdicts) == 4
     assert all(verdict.is_met for verdict in verdicts), verdicts

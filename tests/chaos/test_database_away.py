@@ -3,7 +3,7 @@
 from chaos.scenarios import database_away
 from chaos.verdict import Scale
 from tests.support.database import run
-from tests.support.places import reachable_directory
+from tests.support.temporary_directories import reachable_directory
 
 
 def test_what_was_acknowledged_without_the_database_is_in_it_once_when_it_is_back() -> None:

@@ -3,7 +3,7 @@
 from chaos.scenarios import failover
 from chaos.verdict import Scale
 from tests.support.database import run
-from tests.support.places import reachable_directory
+from tests.support.temporary_directories import reachable_directory
 
 
 def test_a_failover_loses_nothing_and_reads_go_on() -> None:

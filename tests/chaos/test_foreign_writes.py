@@ -3,7 +3,7 @@
 from chaos.scenarios import foreign_writes
 from chaos.verdict import Scale
 from tests.support.database import run
-from tests.support.places import reachable_directory
+from tests.support.temporary_directories import reachable_directory
 
 
 def test_a_change_by_another_program_is_in_every_answer_and_rollup() -> None:

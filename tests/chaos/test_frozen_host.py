@@ -3,7 +3,7 @@
 from chaos.scenarios import frozen_host
 from chaos.verdict import Scale
 from tests.support.database import run
-from tests.support.places import reachable_directory
+from tests.support.temporary_directories import reachable_directory
 
 
 def test_a_frozen_host_keeps_no_other_from_building_rollups() -> None:

@@ -3,7 +3,7 @@
 from chaos.scenarios import replicas
 from chaos.verdict import Scale
 from tests.support.database import run
-from tests.support.places import reachable_directory
+from tests.support.temporary_directories import reachable_directory
 
 
 def test_replicas_that_start_at_once_migrate_once_and_all_serve() -> None:

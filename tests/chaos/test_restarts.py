@@ -5,7 +5,7 @@ import pytest
 from chaos.scenarios import restarts
 from chaos.verdict import Scale
 from tests.support.database import run
-from tests.support.places import reachable_directory
+from tests.support.temporary_directories import reachable_directory
 
 
 @pytest.mark.timeout(300)  # seconds where nobody else is at work

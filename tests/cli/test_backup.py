@@ -19,15 +19,15 @@ from orchboard.store.schema.migrate import migrate_to
 from orchboard.store.schema.migration_files import load_migrations
 from orchboard.store.schema.version_tables import LAST_SHARED
 from orchboard.store.sql_files import sql
-from orchboard.store.transfer.archive import whole_file
+from orchboard.store.transfer.archive import atomic_file
 from orchboard.store.transfer.backup import back_up
 from orchboard.window import LATEST as LATEST_MOMENT
-from tests.support.board import FILL
 from tests.support.database import run
 from tests.support.program import Orchboard, environment
+from tests.support.rollup_database import INSERT_RANDOM_RESULTS
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import Client, StartServer
-from tests.support.writing import query
+from tests.support.store_writes import query
 
 QUESTIONS = (
     "/api/aggregated_stats?since=0",
@@ -58,7 +58,7 @@ async def _fill(url: str, results: int) -> None:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute("SELECT setseed(0.5)")
-        await connection.execute(FILL, results)
+        await connection.execute(INSERT_RANDOM_RESULTS, results)
     finally:
         await connection.close()
 
@@ -72,7 +72,7 @@ def answers(client: Client) -> list[Any]:
 
 async def _saved(url: str, file: Path) -> str:
     """Back up in this process, which is quicker; the digest."""
-    with whole_file(file) as out:
+    with atomic_file(file) as out:
         trailer = await back_up(lambda: asyncpg.connect(url), out, on_progress=lambda *_: None)
     return trailer.results_sha256
 
@@ -220,7 +220,7 @@ def test_while_results_are_moved_every_backup_is_the_same(empty_database: str, t
     async def move(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         while await connection.fetchval(sql("move_results"), LATEST_MOMENT, 100):
             await asyncio.sleep(0)
-        while not await connection.fetchval(sql("settle_results")):
+        while not await connection.fetchval(sql("finish_table_move")):
             await asyncio.sleep(0)
 
     async def look() -> set[str]:
@@ -233,7 +233,7 @@ def test_while_results_are_moved_every_backup_is_the_same(empty_database: str, t
         while not moving.done():
             digests.add(await _saved(empty_database, tmp_path / "file"))
         await moving
-        assert not await connection.fetchval(sql("is_moving"))
+        assert not await connection.fetchval(sql("has_legacy_table"))
         await connection.close()
         return digests | {await _saved(empty_database, tmp_path / "file")}
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from orchboard.postgres_url import without_password
-from tests.support.places import reachable_directory
 from tests.support.program import Orchboard, environment
 from tests.support.server import SECRET
+from tests.support.temporary_directories import reachable_directory
 
 
 @pytest.mark.parametrize(

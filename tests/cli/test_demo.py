@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.places import reachable_directory
 from tests.support.program import environment
 from tests.support.server import Client
+from tests.support.temporary_directories import reachable_directory
 
 # One result every 7 s: a week of 30,000 a day takes longer than a test should.
 SMALL = "from orchboard.cli import demo, main; demo.RESULTS_A_DAY = 86400 / 7; main(['demo'])"

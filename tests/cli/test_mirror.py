@@ -21,16 +21,22 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.config import Settings
-from orchboard.mirror.copying import Ask, Copier
+from orchboard.mirror.copying import Copier, CopyRequest
 from orchboard.mirror.source import Source
 from orchboard.results.parse import parse_stats
 from orchboard.results.render import StoredPayload, read_stored
 from orchboard.store.transfer.mirrored_results import MirrorStore
 from tests.support.database import TEMPLATE, run
 from tests.support.database import new_database as _new_database
-from tests.support.exchanges import _EXCHANGES
 from tests.support.program import Orchboard, environment
-from tests.support.reference_wire import Handler, ReferenceWire, as_go, reference_wire, stripped_row
+from tests.support.recorded_exchanges import _EXCHANGES
+from tests.support.reference_emulator import (
+    Handler,
+    ReferenceEmulator,
+    as_go,
+    reference_emulator,
+    stripped_row,
+)
 from tests.support.samples import transcoding
 from tests.support.server import RunningServer, StartServer
 
@@ -96,9 +102,11 @@ def source_database(server_url: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def source(settings: Settings, source_database: str, start_server: StartServer) -> Iterator[ReferenceWire]:
+def source(
+    settings: Settings, source_database: str, start_server: StartServer
+) -> Iterator[ReferenceEmulator]:
     behind = start_server(replace(settings, postgres=source_database, answer_cache_bytes=0))
-    with reference_wire(behind.url) as source:
+    with reference_emulator(behind.url) as source:
         yield source
 
 
@@ -106,7 +114,7 @@ Mirror = Callable[..., Any]
 
 
 @pytest.fixture
-def mirror(orchboard: Orchboard, source: ReferenceWire, database_url: str) -> Mirror:
+def mirror(orchboard: Orchboard, source: ReferenceEmulator, database_url: str) -> Mirror:
     """Run `orchboard mirror`; its summary."""
 
     def mirror(*options: str, status: int = 0) -> Any:
@@ -141,7 +149,7 @@ def test_stripped_rows_are_those_of_the_recordings() -> None:
 def test_a_copy_answers_as_its_source(
     mirror: Mirror,
     orchboard: Orchboard,
-    source: ReferenceWire,
+    source: ReferenceEmulator,
     source_database: str,
     database_url: str,
     server: RunningServer,
@@ -161,7 +169,7 @@ def test_a_copy_answers_as_its_source(
 
 
 def test_a_second_copy_stores_nothing_and_asks_for_the_last_hours_only(
-    mirror: Mirror, source: ReferenceWire, source_database: str
+    mirror: Mirror, source: ReferenceEmulator, source_database: str
 ) -> None:
     add(source_database, 200, 18)
     assert mirror()["stored"] == 420
@@ -193,7 +201,7 @@ def test_results_that_come_between_two_copies_are_copied_once(
 
 
 def test_hours_that_have_become_days_are_recognised(
-    mirror: Mirror, source: ReferenceWire, source_database: str, database_url: str
+    mirror: Mirror, source: ReferenceEmulator, source_database: str, database_url: str
 ) -> None:
     """Copies of the days before: an hour was then what is now part of a day."""
     add(source_database, 300, 60)
@@ -206,7 +214,7 @@ def test_hours_that_have_become_days_are_recognised(
         for ago in (50, 44, 37, 30, 8):
             store = runner.run(open_store())
             then = now - ago * 3600
-            ask = Ask(since=then - 10 * 3600, until=then, overlap_s=3600)
+            ask = CopyRequest(since=then - 10 * 3600, until=then, overlap_s=3600)
             Copier(Source(source.url, rate=10_000), store, runner, lambda *_: None).copy(ask, now=then)
             store.close()
     before = count(database_url)
@@ -250,14 +258,14 @@ def test_a_dry_run_counts_and_stores_nothing(mirror: Mirror, source_database: st
     assert mirror("--dry-run", "--again")["stored"] == 0
 
 
-def _reach(source: ReferenceWire, number: int, reached: threading.Event, _: Handler) -> bool:
+def _reach(source: ReferenceEmulator, number: int, reached: threading.Event, _: Handler) -> bool:
     if len(source.seen) >= number:
         reached.set()
     return False
 
 
 def test_a_copy_that_was_killed_goes_on(
-    mirror: Mirror, source: ReferenceWire, source_database: str, database_url: str, tmp_path: Path
+    mirror: Mirror, source: ReferenceEmulator, source_database: str, database_url: str, tmp_path: Path
 ) -> None:
     add(source_database, 400, 70)
     options = ("--since", "3d", "--rate", "300")
@@ -274,7 +282,9 @@ def test_a_copy_that_was_killed_goes_on(
     assert asked < len(source.asked("raw_stats")) - 20, "what was stored before the kill is not asked for"
 
 
-def _kill_after(source: ReferenceWire, requests: int, database_url: str, home: Path, *options: str) -> None:
+def _kill_after(
+    source: ReferenceEmulator, requests: int, database_url: str, home: Path, *options: str
+) -> None:
     """A copy that is killed at its request of that number."""
     reached = threading.Event()
     source.fault = partial(_reach, source, len(source.seen) + requests, reached)
@@ -291,7 +301,7 @@ def _kill_after(source: ReferenceWire, requests: int, database_url: str, home: P
 
 
 def test_results_that_come_after_a_kill_are_copied(
-    mirror: Mirror, source: ReferenceWire, source_database: str, database_url: str, tmp_path: Path
+    mirror: Mirror, source: ReferenceEmulator, source_database: str, database_url: str, tmp_path: Path
 ) -> None:
     """Of hours that were not over long enough when the copy was killed, and are when it goes on."""
     add(source_database, 60, 2)
@@ -321,7 +331,7 @@ def test_results_stored_late_are_found_within_the_overlap_and_by_asking_again(
     assert contents(database_url) == contents(source_database)
 
 
-def test_a_copy_ends_at_an_interrupt(source: ReferenceWire, database_url: str, tmp_path: Path) -> None:
+def test_a_copy_ends_at_an_interrupt(source: ReferenceEmulator, database_url: str, tmp_path: Path) -> None:
     asked, release = threading.Event(), threading.Event()
 
     def wait(_: Handler) -> bool:
@@ -345,7 +355,7 @@ def test_a_copy_ends_at_an_interrupt(source: ReferenceWire, database_url: str, t
 
 
 def test_the_rate_is_kept_and_the_client_names_itself(
-    mirror: Mirror, source: ReferenceWire, source_database: str
+    mirror: Mirror, source: ReferenceEmulator, source_database: str
 ) -> None:
     add(source_database, 20, 2)
     mirror("--since", "3h", "--rate", "20")
@@ -360,7 +370,7 @@ def test_the_rate_is_kept_and_the_client_names_itself(
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_waited_for(
-    mirror: Mirror, source: ReferenceWire, source_database: str, database_url: str, status: int
+    mirror: Mirror, source: ReferenceEmulator, source_database: str, database_url: str, status: int
 ) -> None:
     add(source_database, 20, 5)
     refused: list[float] = []
@@ -380,7 +390,7 @@ def test_retry_after_is_waited_for(
 
 
 def test_answers_that_break_off_are_asked_for_again(
-    mirror: Mirror, source: ReferenceWire, source_database: str
+    mirror: Mirror, source: ReferenceEmulator, source_database: str
 ) -> None:
     add(source_database, 50, 18)
 
@@ -402,7 +412,7 @@ def test_answers_that_break_off_are_asked_for_again(
 
 
 def test_a_result_that_its_server_cannot_read_costs_no_other(
-    mirror: Mirror, source: ReferenceWire, source_database: str
+    mirror: Mirror, source: ReferenceEmulator, source_database: str
 ) -> None:
     """The reference answers 500 for a window with a payload of a wrong type in it."""
     add(source_database, 100, 18)
@@ -429,7 +439,7 @@ def test_a_result_that_its_server_cannot_read_costs_no_other(
 
 
 def test_what_cannot_be_stored_is_counted_with_its_reason(
-    mirror: Mirror, source: ReferenceWire, source_database: str
+    mirror: Mirror, source: ReferenceEmulator, source_database: str
 ) -> None:
     add(source_database, 50, 18)
 
@@ -499,7 +509,7 @@ def _other(handler: Handler) -> bool:
 )  # fmt: skip
 def test_a_server_that_is_no_leaderboard_is_named_in_a_sentence(
     orchboard: Orchboard,
-    source: ReferenceWire,
+    source: ReferenceEmulator,
     database_url: str,
     fault: Callable[[Handler], bool],
     sentence: str,
@@ -510,7 +520,7 @@ def test_a_server_that_is_no_leaderboard_is_named_in_a_sentence(
 
 
 def test_a_failure_of_tls_is_named_in_a_sentence(
-    orchboard: Orchboard, source: ReferenceWire, database_url: str
+    orchboard: Orchboard, source: ReferenceEmulator, database_url: str
 ) -> None:
     done = orchboard("mirror", source.url.replace("http:", "https:"), POSTGRES=database_url)
     assert done.status == 1
@@ -520,7 +530,7 @@ def test_a_failure_of_tls_is_named_in_a_sentence(
 def test_diff_says_what_differs_and_by_how_much(
     mirror: Mirror,
     orchboard: Orchboard,
-    source: ReferenceWire,
+    source: ReferenceEmulator,
     source_database: str,
     server: RunningServer,
     execute: Callable[..., None],

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.places import reachable_directory
 from tests.support.program import environment
+from tests.support.temporary_directories import reachable_directory
 
 
 @contextmanager

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.database import run
-from tests.support.relay import relayed
+from tests.support.postgres_proxy import postgres_proxy
 from tests.support.samples import ORCHESTRATOR, transcoding
+from tests.support.serve_process import start_serve_process
 from tests.support.server import Answer, Client
-from tests.support.started import start_serve
 
 SCORES = "/api/aggregated_stats"
 
@@ -23,8 +23,8 @@ def test_a_frozen_database_and_a_client_that_trickles_keep_no_server_from_leavin
     database_url: str, tmp_path: Path, spool_max_mb: str
 ) -> None:
     async def work() -> float:
-        async with relayed(database_url) as relay:
-            server, url = await start_serve(
+        async with postgres_proxy(database_url) as relay:
+            server, url = await start_serve_process(
                 tmp_path, POSTGRES=relay.url, SPOOL_MAX_MB=spool_max_mb, LOG_LEVEL="debug"
             )
             client = Client(url)
@@ -63,8 +63,8 @@ def test_a_frozen_database_holds_no_reader_until_its_timeout(
     """The first to wait finds it out; with testers about, that is before any reader came."""
 
     async def work() -> None:
-        async with relayed(database_url) as relay:
-            server, url = await start_serve(tmp_path, POSTGRES=relay.url)
+        async with postgres_proxy(database_url) as relay:
+            server, url = await start_serve_process(tmp_path, POSTGRES=relay.url)
             client = Client(url)
             try:
                 assert (await asyncio.to_thread(client.post_stats, transcoding())).data == b"ok"
@@ -114,7 +114,9 @@ def test_a_server_that_was_stopped_and_continues_does_not_take_its_database_for_
     """As a machine that was paused: for longer than any time limit, in the middle of posts and questions."""
 
     async def work() -> None:
-        server, url = await start_serve(tmp_path, POSTGRES=database_url, LOG_LEVEL="warn", DB_TIMEOUT="4")
+        server, url = await start_serve_process(
+            tmp_path, POSTGRES=database_url, LOG_LEVEL="warn", DB_TIMEOUT="4"
+        )
         client, stop = Client(url), asyncio.Event()
 
         async def repeat(ask: Callable[[int], Answer]) -> set[int]:

@@ -6,18 +6,18 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeAlias
 
 import asyncpg
 
 from orchboard.store.connection.failures import NOT_READY
-from orchboard.store.schema.migrate import fetch_schema_version, load_migrations, migrate_to
+from orchboard.store.connection.types import Connection
+from orchboard.store.schema.migrate import fetch_schema_version, migrate_to
+from orchboard.store.schema.migration_files import load_migrations
 from tests.support.database import run
 from tests.support.samples import ORCHESTRATOR, transcoding
+from tests.support.serve_process import start_serve_process
 from tests.support.server import Client
-from tests.support.started import start_serve
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 IS_WAITING = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND query LIKE '%INDEX CONCURRENTLY%' AND wait_event_type = 'Lock'
@@ -27,7 +27,7 @@ WHERE datname = current_database() AND query LIKE '%INDEX CONCURRENTLY%' AND wai
 @asynccontextmanager
 async def serving(home: Path, database: str) -> AsyncIterator[Client]:
     """A server, until it is told to stop."""
-    server, url = await start_serve(home, POSTGRES=database)
+    server, url = await start_serve_process(home, POSTGRES=database)
     try:
         yield Client(url)
         server.send_signal(signal.SIGTERM)

@@ -16,10 +16,10 @@ import pytest
 
 from tests.support.database import run
 from tests.support.program import environment
+from tests.support.raw_http import Wire, get, post
 from tests.support.samples import ORCHESTRATOR, transcoding
 from tests.support.server import SECRET
-from tests.support.wire import Wire, get, post
-from tests.support.writing import stored_numbers
+from tests.support.store_writes import stored_numbers
 
 RAW = f"/api/raw_stats?orchestrator={ORCHESTRATOR}"
 

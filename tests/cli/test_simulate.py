@@ -1,7 +1,7 @@
 import time
 from urllib.parse import urlsplit
 
-from tests.support.program import Done, Orchboard
+from tests.support.program import CompletedRun, Orchboard
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import Client, RunningServer
 
@@ -41,7 +41,7 @@ def test_each_kind_of_failure_is_said_once(orchboard: Orchboard, server: Running
     assert len(done.err.splitlines()) == 1
 
 
-def loaded(orchboard: Orchboard, url: str, *words: str) -> Done:
+def loaded(orchboard: Orchboard, url: str, *words: str) -> CompletedRun:
     return orchboard("simulate", "load", "--results", "50", *words, POSTGRES=url)
 
 

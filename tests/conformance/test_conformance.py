@@ -3,7 +3,7 @@
 import pytest
 
 from orchboard.config import Settings, read_settings
-from tests.support.exchanges import PROFILES, environment_of, replay
+from tests.support.recorded_exchanges import PROFILES, environment_of, replay
 from tests.support.server import StartServer
 
 

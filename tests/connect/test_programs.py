@@ -12,7 +12,7 @@ from orchboard.config import Settings
 from orchboard.signing import is_webhook_signed, sign
 from orchboard.stats import EXAMPLE_ORCHESTRATOR
 from tests.connect.pages import OPTIONAL, TIMEOUT_S, environment, find, write_programs
-from tests.support.losing_relay import Sent, relay
+from tests.support.lossy_http_proxy import ProxiedRequest, lossy_proxy
 from tests.support.server import Client, RunningServer, StartServer
 
 COMMANDS = {
@@ -55,7 +55,7 @@ def test_every_program_of_the_page_is_tried(tmp_path: Path) -> None:
     assert {file.name for file in tmp_path.glob("post*")} == set(COMMANDS)
 
 
-def assert_signed_in_both_forms(sent: Sent, secret: str) -> None:
+def assert_signed_in_both_forms(sent: ProxiedRequest, secret: str) -> None:
     assert sent.headers["Authorization"] == sign(sent.body, secret)
     assert is_webhook_signed(
         sent.body,
@@ -72,7 +72,7 @@ def test_a_refused_or_lost_result_is_sent_again_after_a_pause_and_stored_once(
 ) -> None:
     secret = "clé secrète"
     server = start_server(replace(settings, secret=secret, orchestrator_names="address"))
-    with relay(server.url, busy=1, lost=1) as way:
+    with lossy_proxy(server.url, busy=1, lost=1) as way:
         done = post(program, tmp_path, way.url, secret)
 
     assert (done.returncode, done.stdout) == (0, "stored\n"), done.stderr
@@ -96,7 +96,7 @@ def test_a_refused_or_lost_result_is_sent_again_after_a_pause_and_stored_once(
 def test_a_wrong_secret_ends_the_program_at_once_with_the_reason(
     program: str, server: RunningServer, client: Client, tmp_path: Path
 ) -> None:
-    with relay(server.url) as way:
+    with lossy_proxy(server.url) as way:
         done = post(program, tmp_path, way.url, "another secret")
 
     assert done.returncode == 1
@@ -119,7 +119,7 @@ def test_a_tester_with_a_key_of_its_own_posts_to_a_server_that_refuses_bare_sign
     ).stdout.strip()
     server = start_server(replace(settings, require_timestamped_signatures=True))
 
-    with relay(server.url) as way:
+    with lossy_proxy(server.url) as way:
         done = post(program, tmp_path, way.url, key, ORCHBOARD_TESTER="muc-1")
 
     assert (done.returncode, done.stdout) == (0, "stored\n"), done.stderr

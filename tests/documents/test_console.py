@@ -8,7 +8,7 @@ import pytest
 
 from tests.documents.blocks import DOCUMENTS, ROOT, Block, blocks_of, sessions_of
 from tests.documents.session import Session
-from tests.support.places import reachable_directory
+from tests.support.temporary_directories import reachable_directory
 
 SESSIONS = [session for document in DOCUMENTS for session in sessions_of(document)]
 

@@ -13,10 +13,10 @@ from orchboard.store import store
 from orchboard.store.postgres.admission import Admission
 from orchboard.store.raw_results import pages
 from tests.store.postgres.test_database import locked
+from tests.support.raw_http import Reply, Wire, get
 from tests.support.samples import ai, transcoding
 from tests.support.server import Client, RunningServer, StartServer
 from tests.support.waiting import wait_until
-from tests.support.wire import Reply, Wire, get
 
 # What the server asks itself at its start.
 _WARMING_UP_ROWS = 10_000
@@ -50,7 +50,7 @@ def wait_for_turns(server: RunningServer, number: int) -> None:
 
 
 def admission_of(server: RunningServer) -> Admission:
-    return server._server.lifespan.state["short_way"]._board.store._admission  # type: ignore[no-any-return]
+    return server._server.lifespan.state["fast_path"]._board.store._admission  # type: ignore[no-any-return]
 
 
 @contextmanager

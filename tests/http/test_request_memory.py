@@ -9,12 +9,12 @@ from typing import Any
 
 from hypothesis import example, given
 
-from tests.support.bodies import bodies
-from tests.support.drawn import drawn
-from tests.support.machine import differing
-from tests.support.model import MAX_DIGITS, posted
+from tests.support.body_strategies import bodies
+from tests.support.hypothesis_settings import fixed_examples
+from tests.support.leaderboard_model import MAX_DIGITS, result_of_post
 from tests.support.samples import transcoding
 from tests.support.server import Client
+from tests.support.state_machine import json_differences
 
 
 def number(text: str) -> float | int:
@@ -31,7 +31,7 @@ def expected_row(body: bytes) -> dict[str, Any]:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(50_000)  # Python reads what lies deeper than the server keeps
     try:
-        row = posted(0.0, json.loads(body.decode(errors="replace"), parse_float=number)).row
+        row = result_of_post(0.0, json.loads(body.decode(errors="replace"), parse_float=number)).row
     finally:
         sys.setrecursionlimit(limit)
     row["errors"] = [
@@ -45,7 +45,7 @@ def expected_row(body: bytes) -> dict[str, Any]:
 def test_whatever_is_posted_is_given_back_or_refused(client: Client) -> None:
     numbers = itertools.count()
 
-    @drawn(300)
+    @fixed_examples(300)
     @given(bodies)
     @example(b'{"region":"FRA","orchestrator":"o","a":1,"a":2,"a":{"x":1,"x":2}}')
     @example(b'{"region":"FRA","orchestrator":"o","' + b"k" * 100_000 + b'":1}')
@@ -77,7 +77,7 @@ def test_whatever_is_posted_is_given_back_or_refused(client: Client) -> None:
         job_type = "ai" if row["pipeline"] and row["model"] else "transcoding"
         answer = client.get("/api/raw_stats", orchestrator=row["orchestrator"], job_type=job_type)
         newest = answer.json()[row["region"]][0]
-        assert list(differing(newest, row, "row")) == []
+        assert list(json_differences(newest, row, "row")) == []
 
     check()
     assert client.post_stats(transcoding()).data == b"ok"

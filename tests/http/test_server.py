@@ -14,10 +14,10 @@ from orchboard.http import server as serving
 from orchboard.http.protocol import Protocol
 from orchboard.http.server import Server
 from tests.support.database import run
+from tests.support.raw_http import Wire, get, head, post
 from tests.support.samples import ORCHESTRATOR, transcoding
+from tests.support.store_writes import stored_numbers
 from tests.support.waiting import wait_until
-from tests.support.wire import Wire, get, head, post
-from tests.support.writing import stored_numbers
 
 HOT = "/api/regions"
 

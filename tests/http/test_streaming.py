@@ -21,11 +21,11 @@ from orchboard.store import store
 from orchboard.store.raw_results import pages
 from orchboard.store.raw_results.pages import STREAMED_BYTES
 from tests.support.database import run
-from tests.support.relay import Relay, relayed
+from tests.support.postgres_proxy import PostgresProxy, postgres_proxy
+from tests.support.raw_http import Wire, get, joined
+from tests.support.serve_process import start_serve_process
 from tests.support.server import Client, RunningServer, StartServer
-from tests.support.started import start_serve
 from tests.support.waiting import wait_until
-from tests.support.wire import Wire, get, joined
 
 BIG = "0xb16"
 RAW = f"/api/raw_stats?orchestrator={BIG}&job_type=ai&since=1"
@@ -51,13 +51,13 @@ def fill(execute: Execute, *, number: int, size: int) -> None:
     execute(FILL.format(number=number, size=size))
 
 
-@pytest.fixture(params=["on", "off"], ids=["short way", "application"])
+@pytest.fixture(params=["on", "off"], ids=["fast path", "ASGI"])
 def served(
     request: pytest.FixtureRequest, settings: Settings, start_server: StartServer, execute: Execute
 ) -> RunningServer:
     """A server on 6 MB of results."""
     fill(execute, number=2000, size=3000)
-    return start_server(replace(settings, short_way=request.param == "on"))
+    return start_server(replace(settings, fast_path=request.param == "on"))
 
 
 def test_a_large_answer_has_every_result_once_newest_first_by_region(served: RunningServer) -> None:
@@ -147,7 +147,7 @@ def test_requests_that_wait_behind_a_streamed_answer_are_answered_in_order(serve
 
 def streams_under_way(server: RunningServer) -> int:
     way = server._server.lifespan.state
-    board = way["short_way"]._board
+    board = way["fast_path"]._board
     return int(board.store._raw_rows._pages.streams.under_way)
 
 
@@ -187,7 +187,7 @@ def test_an_answer_whose_database_is_lost_in_the_middle_is_reset(
 ) -> None:
     fill(execute, number=4000, size=5000)
 
-    async def test(relay: Relay) -> None:
+    async def test(relay: PostgresProxy) -> None:
         server = start_server(replace(settings, postgres=relay.url, db_timeout_s=2))
 
         def ask() -> bytes:
@@ -207,7 +207,7 @@ def test_an_answer_whose_database_is_lost_in_the_middle_is_reset(
         await asyncio.to_thread(server.stop)
 
     async def work() -> None:
-        async with relayed(settings.postgres) as relay:
+        async with postgres_proxy(settings.postgres) as relay:
             await test(relay)
 
     run(work())
@@ -219,7 +219,7 @@ def test_an_answer_that_a_stopping_server_cant_wait_for_is_reset(
     fill(execute, number=4000, size=5000)
 
     async def work() -> None:
-        server, url = await start_serve(tmp_path, POSTGRES=database_url)
+        server, url = await start_serve_process(tmp_path, POSTGRES=database_url)
         try:
 
             def ask() -> bytes:
@@ -275,7 +275,7 @@ def test_memory_does_not_grow_with_the_answers(database_url: str, execute: Execu
     )
 
     async def work() -> int:
-        server, url = await start_serve(tmp_path, POSTGRES=database_url, ANSWER_CACHE_MB="1")
+        server, url = await start_serve_process(tmp_path, POSTGRES=database_url, ANSWER_CACHE_MB="1")
         try:
             status = Path(f"/proc/{server.pid}/status")
 

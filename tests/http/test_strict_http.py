@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 from orchboard.config import Settings
 from orchboard.signing import sign
+from tests.support.raw_http import Reply, Wire, chunked, get, head, post
 from tests.support.samples import ORCHESTRATOR, transcoding
 from tests.support.server import SECRET, RunningServer, StartServer
-from tests.support.wire import Reply, Wire, chunked, get, head, post
 
 HOT = "/api/regions"
 RAW = f"/api/raw_stats?orchestrator={ORCHESTRATOR}"
@@ -227,10 +227,10 @@ TAKEN: dict[str, bytes] = {
 }
 
 
-@pytest.fixture(params=[True, False], ids=["short way", "application"])
+@pytest.fixture(params=[True, False], ids=["fast path", "ASGI"])
 def served(request: pytest.FixtureRequest, settings: Settings, start_server: StartServer) -> RunningServer:
-    """A server with the short way on, or off."""
-    return start_server(replace(settings, short_way=request.param))
+    """A server with the fast path on, or off."""
+    return start_server(replace(settings, fast_path=request.param))
 
 
 def warm_up(wire: Wire) -> None:

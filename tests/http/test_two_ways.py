@@ -1,4 +1,4 @@
-"""The short way and the application: the same bytes in, the same answers out, the same lines in the log."""
+"""The fast path and the application: the same bytes in, the same answers out, the same lines in the log."""
 
 import itertools
 import json
@@ -17,11 +17,11 @@ from msgspec.structs import replace
 
 from orchboard.config import Settings
 from tests.support.database import new_database as _new_database
-from tests.support.drawn import drawn
+from tests.support.hypothesis_settings import fixed_examples
 from tests.support.program import environment
+from tests.support.raw_http import ZEROS, Reply, Wire, chunked, get, head, post
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import SECRET, StartServer
-from tests.support.wire import ZEROS, Reply, Wire, chunked, get, head, post
 
 TARGETS = [
     ZEROS,
@@ -149,15 +149,15 @@ def both(settings: Settings, server_url: str, start_server: StartServer) -> Iter
     """The ports of two servers that differ in the way, on databases that are asked the same."""
     databases = contextmanager(_new_database)
     with databases(server_url, 'TEMPLATE "orchboard_template" STRATEGY FILE_COPY') as another:
-        short = start_server(replace(settings, short_way=True))
-        long = start_server(replace(settings, postgres=another, short_way=False))
+        short = start_server(replace(settings, fast_path=True))
+        long = start_server(replace(settings, postgres=another, fast_path=False))
         yield short.port, long.port
         short.stop()
         long.stop()
 
 
 def test_the_same_bytes_get_the_same_answers(both: tuple[int, int]) -> None:
-    @drawn(60)
+    @fixed_examples(60)
     @given(st.lists(requests, max_size=8), last, st.lists(st.integers(1, 4000), max_size=6))
     def compare(asked: list[Asked], end: Asked, cuts: list[int]) -> None:
         short, long = (exchange(port, [*asked, end], cuts) for port in both)
@@ -180,7 +180,7 @@ def test_asked_thrice_everything_is_answered_alike(both: tuple[int, int]) -> Non
 def test_results_that_come_one_after_the_other_are_answered_and_stored_alike(both: tuple[int, int]) -> None:
     """The third of a connection is known by the head of the second."""
 
-    @drawn(60)
+    @fixed_examples(60)
     @given(st.lists(posts, max_size=8), st.sampled_from([2000, 300, 40]))
     def compare(asked: list[Asked], size: int) -> None:
         alike = [Asked(post(transcoding(timestamp=number), "X: y")) for number in range(3)]
@@ -211,9 +211,9 @@ def stored_at(port: int) -> list[str]:
 Fields = tuple[str, str, str, int, int, str]
 
 
-def logged(database_url: str, log: Path, short_way: str, work: Callable[[int], None]) -> list[Fields]:
+def logged(database_url: str, log: Path, fast_path: str, work: Callable[[int], None]) -> list[Fields]:
     """The lines that a server writes while it is asked."""
-    variables = environment(log.parent, POSTGRES=database_url, SECRET=SECRET, SHORT_WAY=short_way)
+    variables = environment(log.parent, POSTGRES=database_url, SECRET=SECRET, FAST_PATH=fast_path)
     program = [sys.executable, "-m", "orchboard", "serve", "--port", "0"]
     with (
         log.open("w") as file,
@@ -240,9 +240,9 @@ def logged(database_url: str, log: Path, short_way: str, work: Callable[[int], N
     ]
 
 
-@pytest.mark.parametrize("short_way", ["on", "off"])
+@pytest.mark.parametrize("fast_path", ["on", "off"])
 def test_every_request_has_one_line_that_says_what_was_answered(
-    database_url: str, tmp_path: Path, short_way: str
+    database_url: str, tmp_path: Path, fast_path: str
 ) -> None:
     expected: list[Fields] = []
     regions = "/api/regions"
@@ -292,5 +292,5 @@ def test_every_request_has_one_line_that_says_what_was_answered(
         ])  # fmt: skip
         time.sleep(0.3)
 
-    lines = logged(database_url, tmp_path / "log", short_way, work)
+    lines = logged(database_url, tmp_path / "log", fast_path, work)
     assert lines == expected

@@ -9,24 +9,24 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from orchboard.mirror.source import MOST_BYTES, MOST_FAILURES, Source, SourceError
-from orchboard.mirror.spans import DAY_S, HOUR_S, Span
+from orchboard.mirror.time_ranges import DAY_S, HOUR_S, TimeRange
 from orchboard.stats import JobType
-from tests.support.reference_wire import Handler, ReferenceWire, reference_wire
+from tests.support.reference_emulator import Handler, ReferenceEmulator, reference_emulator
 from tests.support.samples import ORCHESTRATOR, transcoding
 
-DAY = Span(20_000 * DAY_S, 20_001 * DAY_S)
+DAY = TimeRange(20_000 * DAY_S, 20_001 * DAY_S)
 RECEIVED = [DAY.since + hour * HOUR_S for hour in range(24)]
 
 
 @pytest.fixture
-def wire() -> Iterator[ReferenceWire]:
-    with reference_wire("http://127.0.0.1:1") as wire:
+def wire() -> Iterator[ReferenceEmulator]:
+    with reference_emulator("http://127.0.0.1:1") as wire:
         yield wire
 
 
-def asked(handler: Handler) -> Span:
+def asked(handler: Handler) -> TimeRange:
     params = dict(parse_qsl(urlsplit(handler.path).query))
-    return Span(int(params["since"]), int(float(params["until"])) + 1)
+    return TimeRange(int(params["since"]), int(float(params["until"])) + 1)
 
 
 def results(handler: Handler) -> bytes:
@@ -41,17 +41,17 @@ def always(handler: Handler, body: bytes, status: int = 200, **headers: str) -> 
     return True
 
 
-def read(source: Source, span: Span = DAY) -> list[int]:
+def read(source: Source, span: TimeRange = DAY) -> list[int]:
     pieces = list(source.results(ORCHESTRATOR, JobType.TRANSCODING, span))
     assert not [piece.failure for piece in pieces if piece.failure]
     return [json.loads(bytes(row))["timestamp"] for piece in pieces for row in piece.rows]
 
 
-def source_of(wire: ReferenceWire, **options: float) -> Source:
+def source_of(wire: ReferenceEmulator, **options: float) -> Source:
     return Source(wire.url, rate=options.pop("rate", 10_000), **options)  # type: ignore[arg-type] # floats all
 
 
-def test_an_answer_that_takes_too_long_is_asked_for_in_parts(wire: ReferenceWire) -> None:
+def test_an_answer_that_takes_too_long_is_asked_for_in_parts(wire: ReferenceEmulator) -> None:
     def slow(handler: Handler) -> bool:
         if asked(handler).seconds > 6 * HOUR_S:
             time.sleep(0.6)
@@ -67,7 +67,7 @@ def test_an_answer_that_takes_too_long_is_asked_for_in_parts(wire: ReferenceWire
     assert source.requests == before + 4, "the next day is asked for in such parts at once"
 
 
-def test_an_answer_that_trickles_is_asked_for_in_parts(wire: ReferenceWire) -> None:
+def test_an_answer_that_trickles_is_asked_for_in_parts(wire: ReferenceEmulator) -> None:
     def trickle(handler: Handler) -> bool:
         body = results(handler)
         if asked(handler).seconds == DAY_S:
@@ -85,7 +85,7 @@ def test_an_answer_that_trickles_is_asked_for_in_parts(wire: ReferenceWire) -> N
     assert read(source_of(wire, answer_s=0.5)) == RECEIVED
 
 
-def test_an_answer_that_is_too_large_is_asked_for_in_parts(wire: ReferenceWire) -> None:
+def test_an_answer_that_is_too_large_is_asked_for_in_parts(wire: ReferenceEmulator) -> None:
     def large(handler: Handler) -> bool:
         padding = b" " * MOST_BYTES if asked(handler).seconds > 12 * HOUR_S else b""
         handler.answer(padding + results(handler))
@@ -95,7 +95,7 @@ def test_an_answer_that_is_too_large_is_asked_for_in_parts(wire: ReferenceWire) 
     assert read(source_of(wire)) == RECEIVED
 
 
-def test_a_server_that_is_restarted_is_waited_for(wire: ReferenceWire) -> None:
+def test_a_server_that_is_restarted_is_waited_for(wire: ReferenceEmulator) -> None:
     def restart(handler: Handler) -> bool:
         if len(wire.seen) == 1:
             threading.Timer(1.0, answer_again).start()
@@ -122,7 +122,7 @@ def test_a_server_that_is_gone_is_named_after_a_while() -> None:
 
 
 def test_a_server_that_fails_for_every_span_is_left_alone(
-    wire: ReferenceWire, monkeypatch: pytest.MonkeyPatch
+    wire: ReferenceEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchboard.mirror.source.FIRST_PAUSE_S", 0.001)
     wire.fault = lambda handler: always(handler, b'{"error":"no database"}', 500)
@@ -132,7 +132,7 @@ def test_a_server_that_fails_for_every_span_is_left_alone(
     assert source.requests < 120
 
 
-def test_requests_are_slower_after_429(wire: ReferenceWire) -> None:
+def test_requests_are_slower_after_429(wire: ReferenceEmulator) -> None:
     def busy(handler: Handler) -> bool:
         if len(wire.seen) in (5, 6, 7):
             handler.answer(b"{}", 429, Retry_After="0")
@@ -149,7 +149,7 @@ def test_requests_are_slower_after_429(wire: ReferenceWire) -> None:
     assert moments[8] - moments[7] > 0.14
 
 
-def test_a_wait_that_is_too_long_ends_the_run(wire: ReferenceWire) -> None:
+def test_a_wait_that_is_too_long_ends_the_run(wire: ReferenceEmulator) -> None:
     wire.fault = lambda handler: always(handler, b'{"error":"full"}', 503, Retry_After="3600")
     with pytest.raises(SourceError, match="full; run again later, it goes on"):
         source_of(wire).regions()

@@ -14,7 +14,7 @@ from orchboard.results import size_limits
 from orchboard.results.parse import parse_stats
 from orchboard.results.size_limits import MAX_DEPTH, MAX_VALUES, outside_strings
 from tests.results.test_parse import json_values
-from tests.support.bodies import written
+from tests.support.body_strategies import written
 from tests.support.samples import ai
 
 HEAD = b'{"region":"MDW","orchestrator":"o"'

@@ -17,10 +17,10 @@ from orchboard.signing import sign
 from orchboard.store.embedded.server import EmbeddedPostgres
 from orchboard.store.spool.location import spool_path
 from orchboard.store.spool.sqlite_file import Spooled, SpoolFile
-from tests.support.places import reachable_directory
 from tests.support.program import environment
 from tests.support.samples import transcoding
 from tests.support.server import Client
+from tests.support.temporary_directories import reachable_directory
 from tests.support.waiting import wait_until
 
 SECRET = "long enough for no warning"

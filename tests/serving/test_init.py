@@ -15,10 +15,10 @@ import pytest
 import urllib3
 from msgspec import Struct
 
-from tests.support.places import reachable_directory
 from tests.support.processes import children_of
 from tests.support.program import environment
 from tests.support.server import SECRET
+from tests.support.temporary_directories import reachable_directory
 
 _UNSHARE = [
     shutil.which("unshare") or "unshare",

@@ -16,9 +16,9 @@ import pytest
 
 from tests.support.processes import children_of, heed_sighup
 from tests.support.program import environment
+from tests.support.raw_http import Wire, get
 from tests.support.server import SECRET
 from tests.support.waiting import wait_until
-from tests.support.wire import Wire, get
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 pytestmark = ON_LINUX

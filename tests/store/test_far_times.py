@@ -8,7 +8,7 @@ import pytest
 from orchboard.stats import JobType, StatsQuery, Window
 from orchboard.store.change_tracking.version_counters import Changes
 from orchboard.store.directories.regions import RegionDirectory
-from orchboard.store.legacy_import.progress import fetch_progress, take_over
+from orchboard.store.legacy_import.backfill import backfill, fetch_progress
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
 from orchboard.store.rollups.builder import Sealer
@@ -48,7 +48,7 @@ def test_a_takeover_moves_and_sums_up_past_far_times(
             before = await connection.fetch(rows.format("events"))
             await database.open()
             for _ in range(2):  # the second one finds what the first has left
-                assert await asyncio.wait_for(take_over(connection, Sealer(connection)), 30)
+                assert await asyncio.wait_for(backfill(connection, Sealer(connection)), 30)
             assert await connection.fetch(rows.format("events")) == before
             progress = await fetch_progress(connection)
             assert progress.is_settled and progress.is_done

@@ -8,8 +8,8 @@ from hypothesis import example, given
 
 from orchboard.errors import BadInputError
 from orchboard.results.parse import parse_stats
-from tests.support.bodies import bodies
-from tests.support.drawn import drawn
+from tests.support.body_strategies import bodies
+from tests.support.hypothesis_settings import fixed_examples
 
 HEAD = b'{"region":"FRA","orchestrator":"o","mine":'
 
@@ -21,7 +21,7 @@ def own(value: str) -> bytes:
 def test_postgres_holds_whatever_was_parsed(server_url: str) -> None:
     payloads: list[bytes] = []
 
-    @drawn(500)
+    @fixed_examples(500)
     @given(bodies)
     @example(own("1e4299"))
     @example(own("1e4300"))

@@ -7,18 +7,18 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 
 import asyncpg
 import pytest
 
-from orchboard.store.legacy_import.table_mover import Mover
-from orchboard.store.schema.migrate import fetch_schema_version, load_migrations, migrate_to
+from orchboard.store.connection.types import Connection
+from orchboard.store.legacy_import.table_mover import TableMover
+from orchboard.store.schema.migrate import fetch_schema_version, migrate_to
+from orchboard.store.schema.migration_files import load_migrations
 from orchboard.store.schema.version_tables import LAST_SHARED
 from orchboard.store.sql_files import sql
 from tests.support.database import run
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 LATEST = len(load_migrations())
 FIRST_WITH_OLD_ROWS = 6
@@ -175,13 +175,13 @@ class Board:
         """Move the newest, among them one of every pipeline and model."""
         row = await self.connection.fetchrow(sql("move_results"), UNTIL, len(RESULTS) // 2)
         assert row and row["number"] == len(RESULTS) // 2
-        assert not await Mover(self.connection).settle()
+        assert not await TableMover(self.connection).finish()
 
     async def move(self) -> None:
-        mover = Mover(self.connection)
+        mover = TableMover(self.connection)
         await mover.begin()
         await mover.move(timedelta(days=100_000))
-        assert await mover.settle()
+        assert await mover.finish()
 
     async def check(self, *, pipelines_moved: bool = True) -> None:
         """That every statement works, right now, and gives the right rows.

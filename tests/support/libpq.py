@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from orchboard.store.embedded.binaries import find_binaries
-from tests.support.tls_server import BINARIES
+from tests.support.tls_postgres import BINARIES
 
 # PostgreSQL 18's, without TLS and GSSAPI; Debian's is older and has both.
 EMBEDDED = find_binaries(None).directory

@@ -11,7 +11,7 @@ from msgspec import Struct
 SRC = str(Path(__file__).parents[2] / "src")
 
 
-class Done(Struct, frozen=True):
+class CompletedRun(Struct, frozen=True):
     """How a run of the program ended, and what it said."""
 
     status: int
@@ -22,7 +22,7 @@ class Done(Struct, frozen=True):
         return json.loads(self.out)
 
 
-Orchboard = Callable[..., Done]
+Orchboard = Callable[..., CompletedRun]
 
 
 def environment(data: Path, **variables: str) -> dict[str, str]:

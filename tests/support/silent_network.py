@@ -13,7 +13,7 @@ import time
 import asyncpg
 
 from orchboard.store.connection.failover import Hosts
-from tests.support.tls_server import TLSServer, tls_server
+from tests.support.tls_postgres import TLSPostgres, tls_postgres
 
 _GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 1
 
@@ -27,7 +27,7 @@ def switch_loopback(on: bool) -> None:
         fcntl.ioctl(any_socket, _SET_FLAGS, struct.pack("16sh14x", b"lo", flags))
 
 
-async def measure(server: TLSServer, parameters: str, does: str) -> float:
+async def measure(server: TLSPostgres, parameters: str, does: str) -> float:
     url = f"postgresql://{server.login}@127.0.0.1:{server.port}/orchboard?{parameters}"
     connection = await Hosts(url).connect(timeout_s=20)
     lost = asyncio.Event()
@@ -46,7 +46,7 @@ async def measure(server: TLSServer, parameters: str, does: str) -> float:
 
 if __name__ == "__main__":
     switch_loopback(True)
-    with tls_server(demands_tls=False) as running:
+    with tls_postgres(demands_tls=False) as running:
         try:
             print(f"{asyncio.run(measure(running, *sys.argv[1:3])):.1f}")
         except TimeoutError:

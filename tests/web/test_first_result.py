@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.html import Document
+from tests.support.html_document import Document
 from tests.support.program import environment
 from tests.support.server import Client
 

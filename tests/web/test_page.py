@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from orchboard.api.routes import ROUTES
 from orchboard.config import Settings
 from orchboard.web.page import MAX_ROWS
-from tests.support.html import Document
+from tests.support.html_document import Document
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import Answer, Client, StartServer
 

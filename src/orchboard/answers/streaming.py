@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from orchboard.answers.answer import Headers, Pieces
-from orchboard.runtime.tasks import end
+from orchboard.runtime.tasks import cancel_and_wait
 
 # How long a client may take for all of it: it holds one of few places.
 STREAM_S = 300.0
@@ -40,7 +40,7 @@ class StreamedResponse(Response):
             else:
                 raise TimeoutError("the client took too long for a streamed answer")
         finally:
-            await end((sending, leaving))
+            await cancel_and_wait((sending, leaving))
 
     async def _send(self, method: str, send: Send) -> None:
         start = {

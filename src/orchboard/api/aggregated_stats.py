@@ -2,7 +2,7 @@
 
 from msgspec import UNSET, Struct, UnsetType
 
-from orchboard.answers.question import Question, score_slots
+from orchboard.answers.cached_query import CachedQuery, score_slots
 from orchboard.api.params import Params, max_age_s, parse_stats_query
 from orchboard.api.responses import JSON_HEADERS, encode_json
 from orchboard.leaderboard import Leaderboard
@@ -26,7 +26,7 @@ class Cell(Struct, frozen=True):
     total_score: float | UnsetType = UNSET
 
 
-def aggregated_stats(params: Params, board: Leaderboard) -> Question:
+def aggregated_stats(params: Params, board: Leaderboard) -> CachedQuery:
     """Scores by orchestrator and region, which gateways select orchestrators by."""
     asked = parse_stats_query(params)
     cells = transcoding_cells if asked.job_type is JobType.TRANSCODING else ai_cells
@@ -34,7 +34,7 @@ def aggregated_stats(params: Params, board: Leaderboard) -> Question:
     async def compute() -> bytes:
         return encode_json(cells(await board.aggregated_stats(asked.query(board))))
 
-    return Question(
+    return CachedQuery(
         ("aggregated_stats", asked),
         compute,
         JSON_HEADERS,

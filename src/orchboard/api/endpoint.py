@@ -7,7 +7,7 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orchboard.answers.question import Question
+from orchboard.answers.cached_query import CachedQuery
 from orchboard.api.params import Params
 from orchboard.errors import Refusal
 from orchboard.leaderboard import Leaderboard
@@ -15,7 +15,7 @@ from orchboard.leaderboard import Leaderboard
 Handler = Callable[[Request, Leaderboard], Awaitable[Response]]
 """Answers a request itself."""
 
-Asker = Callable[[Params, Leaderboard], Question]
+QueryHandler = Callable[[Params, Leaderboard], CachedQuery]
 """Reads a question out of the parameters; its answer is made, kept and sent elsewhere. Raises BadInputError."""
 
 

@@ -73,7 +73,11 @@ def _of_rollups(rollups: RollupState | None) -> Iterator[Sample]:
             "Lag of the rollups; normally 60 to 130.",
             rollups.age_s,
         )
-    yield "orchboard_rollup_pending_invalidations", "Invalidations that are not applied to the rollups yet.", rollups.pending
+    yield (
+        "orchboard_rollup_pending_invalidations",
+        "Invalidations that are not applied to the rollups yet.",
+        rollups.pending,
+    )
 
 
 def _of_background(background: Background) -> Iterator[Sample]:
@@ -114,9 +118,17 @@ def exposition(samples: Iterable[Sample]) -> str:
 
 def _of_spool(spool: SpoolState, now: datetime) -> Iterator[Sample]:
     depth = spool.depth
-    yield "orchboard_spool_waiting_results", "Spooled results that are not in the database yet.", depth.waiting
+    yield (
+        "orchboard_spool_waiting_results",
+        "Spooled results that are not in the database yet.",
+        depth.waiting,
+    )
     yield "orchboard_spool_oldest_seconds", "Age of the oldest spooled result.", depth.age_s(now)
-    yield "orchboard_spool_aside_results", "Dead letters: results that the database refused. See orchboard spool.", depth.aside
+    yield (
+        "orchboard_spool_aside_results",
+        "Dead letters: results that the database refused. See orchboard spool.",
+        depth.dead_letters,
+    )
     yield "orchboard_spool_used_ratio", "Fraction of SPOOL_MAX_MB in use, 0 to 1.", spool.used
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orchboard.api.authenticator import CREDENTIALS, Senders
+from orchboard.api.authenticator import CREDENTIALS, Authenticator
 from orchboard.api.responses import ok
-from orchboard.api.verified_addresses import Signers
+from orchboard.api.verified_addresses import VerifiedAddresses
 from orchboard.errors import (
     BodyTooLargeError,
     DatabaseUnavailableError,
@@ -35,7 +35,12 @@ class PostStats:
     """
 
     def __init__(
-        self, senders: Senders, signers: Signers, *, max_body_bytes: int, limit_s: float | None = None
+        self,
+        senders: Authenticator,
+        signers: VerifiedAddresses,
+        *,
+        max_body_bytes: int,
+        limit_s: float | None = None,
     ) -> None:
         self._limit_s = limit_s
         self._senders = senders

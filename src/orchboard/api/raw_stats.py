@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from orchboard.answers.answer import Pieces
-from orchboard.answers.question import Question
+from orchboard.answers.cached_query import CachedQuery
 from orchboard.api.params import Params, max_age_s, parse_stats_query
 from orchboard.api.responses import JSON_HEADERS
 from orchboard.errors import BadInputError
@@ -11,7 +11,7 @@ from orchboard.leaderboard import Leaderboard
 from orchboard.store.change_tracking.version_counters import orchestrator_slot
 
 
-def raw_stats(params: Params, board: Leaderboard) -> Question:
+def raw_stats(params: Params, board: Leaderboard) -> CachedQuery:
     """Every stored result of one orchestrator in the window, by region, newest first."""
     if params.orchestrator is None:
         raise BadInputError("orchestrator is a required parameter")
@@ -20,7 +20,7 @@ def raw_stats(params: Params, board: Leaderboard) -> Question:
     async def compute() -> bytes | Pieces:
         return await board.raw_stats(asked.query(board))
 
-    return Question(
+    return CachedQuery(
         ("raw_stats", asked),
         compute,
         JSON_HEADERS,

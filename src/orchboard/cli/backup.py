@@ -43,14 +43,14 @@ def backup(
     from orchboard.cli.settings import read_environment
     from orchboard.cli.streams import require_output
     from orchboard.store.postgres.database import Database
-    from orchboard.store.transfer.archive import whole_file
+    from orchboard.store.transfer.archive import atomic_file
     from orchboard.store.transfer.backup import back_up
 
     settings = read_environment()
     if is_piped := file == "-":
         require_output("the backup")
     began_at = time.monotonic()
-    opened = nullcontext(sys.stdout.buffer) if is_piped else whole_file(Path(file))
+    opened = nullcontext(sys.stdout.buffer) if is_piped else atomic_file(Path(file))
     with opened as out, database_url(settings) as url, in_words(), told("backing up") as tell:
         connect = Database(url, connections=1, timeout_s=settings.db_timeout_s).connect
         trailer = asyncio.run(back_up(connect, out, on_progress=tell))

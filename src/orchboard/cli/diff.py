@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchboard.mirror.comparing import Comparison, Difference
-    from orchboard.mirror.spans import Span
+    from orchboard.mirror.time_ranges import TimeRange
 
 
 def diff(
@@ -61,7 +61,7 @@ def diff(
     from orchboard.errors import BadInputError
     from orchboard.mirror.comparing import Comparer
     from orchboard.mirror.source import Source
-    from orchboard.mirror.spans import HOUR_S, Span, grid
+    from orchboard.mirror.time_ranges import HOUR_S, TimeRange, grid_ranges
 
     settings = read_environment()
     now = int(time.time())
@@ -80,8 +80,8 @@ def diff(
     first, second = (
         Source(one, rate=rate, on_wait=say_waiting) for one in (url, other or settings.orchboard_url)
     )
-    spans = list(grid(start, last, now=now))
-    span = Span(spans[0].since, spans[-1].until)
+    spans = list(grid_ranges(start, last, now=now))
+    span = TimeRange(spans[0].since, spans[-1].until)
     with told("comparing", unit="requests") as tell:
         comparer = Comparer(first, second, tolerance=tolerance, on_progress=tell)
         comparison = comparer.compare(span, with_results=not scores_only, with_top=top)
@@ -101,7 +101,7 @@ def diff(
     return 1 if comparison.differences else 0
 
 
-def _tell(comparison: Comparison, urls: tuple[str, str], span: Span, limit: int) -> None:
+def _tell(comparison: Comparison, urls: tuple[str, str], span: TimeRange, limit: int) -> None:
     from datetime import UTC, datetime
 
     from orchboard.cli.output import print_table, printable

@@ -261,8 +261,8 @@ def _spool(settings: Settings) -> Finding:
         )
     finally:
         file.close()
-    says = f"{depth.waiting} results waiting to be stored and {depth.aside} dead letters in {path}"
-    if depth.aside:
+    says = f"{depth.waiting} results waiting to be stored and {depth.dead_letters} dead letters in {path}"
+    if depth.dead_letters:
         return Finding(
             Level.WARNING,
             "spool",

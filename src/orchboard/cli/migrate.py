@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from orchboard.store.connection.types import Connect
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchboard.store.legacy_import.progress import Progress
-    from orchboard.store.schema.migrate import Connect, Step
+    from orchboard.store.legacy_import.backfill import BackfillProgress
+    from orchboard.store.schema.migrate import Step
     from orchboard.store.schema.version_tables import SchemaVersion
 
 LOCK_WAIT_S = 600.0
@@ -127,7 +129,7 @@ def show_version(*, json: Annotated[bool, Parameter(help="Print JSON.", negative
     dirty = ", dirty: this migration was started and not finished" if current.dirty else ""
     print(f"{current.version} of {latest}{dirty}")
     if progress is not None and progress.results:
-        print(progress.says)
+        print(progress.summary)
 
 
 @migrate.command
@@ -169,9 +171,9 @@ def new(
     orchboard migrate new "index for old results"
     ```
     """
-    from orchboard.store.schema.migration_files import DIRECTORY, new_migration
+    from orchboard.store.schema.migration_files import DIRECTORY, create_migration
 
-    for path in new_migration(name, directory or DIRECTORY):
+    for path in create_migration(name, directory or DIRECTORY):
         print(path)
 
 
@@ -203,17 +205,17 @@ def _current() -> SchemaVersion:
     return _look()[0]
 
 
-def _look() -> tuple[SchemaVersion, Progress | None]:
+def _look() -> tuple[SchemaVersion, BackfillProgress | None]:
     """The schema version, and the progress of the takeover if the version is the latest."""
     import asyncio
 
-    from orchboard.store.legacy_import.progress import fetch_progress
+    from orchboard.store.legacy_import.backfill import fetch_progress
     from orchboard.store.schema.migrate import fetch_schema_version
     from orchboard.store.schema.migration_files import load_migrations
 
     with _connectable() as (_, connect):
 
-        async def run() -> tuple[SchemaVersion, Progress | None]:
+        async def run() -> tuple[SchemaVersion, BackfillProgress | None]:
             current = await fetch_schema_version(connect)
             if current.version != len(load_migrations()) or current.dirty:
                 return current, None
@@ -231,7 +233,7 @@ def _take_over() -> None:
     import asyncio
     import time
 
-    from orchboard.store.legacy_import.progress import take_over
+    from orchboard.store.legacy_import.backfill import backfill
     from orchboard.store.rollups.builder import Sealer
 
     moved = spans = 0
@@ -252,7 +254,7 @@ def _take_over() -> None:
             try:
                 while True:
                     tried_at = time.monotonic()
-                    if await take_over(
+                    if await backfill(
                         connection, Sealer(connection), on_batch=count_moved, on_span=count_span
                     ):
                         return
@@ -276,7 +278,7 @@ async def _show_progress(connect: Connect) -> None:
     import sys
 
     from orchboard.cli.output import progress_bar
-    from orchboard.store.legacy_import.progress import fetch_progress
+    from orchboard.store.legacy_import.backfill import fetch_progress
 
     connection = await connect()
     try:
@@ -288,7 +290,7 @@ async def _show_progress(connect: Connect) -> None:
                 bar.update(moving, total=now.results, completed=now.results - now.unmoved)
                 bar.update(summing, total=now.results, completed=now.summed_up)
                 if not sys.stderr.isatty():
-                    print(now.says, file=sys.stderr, flush=True)
+                    print(now.summary, file=sys.stderr, flush=True)
     finally:
         connection.terminate()
 

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchboard.mirror.copying import Copied, OnProgress
+    from orchboard.mirror.copying import CopyReport, OnProgress
     from orchboard.mirror.source import Source
 
 MOST_TOLD = 10
@@ -60,9 +60,9 @@ def mirror(
     from orchboard.cli.settings import read_environment
     from orchboard.client import parse_moment_for_people
     from orchboard.errors import BadInputError
-    from orchboard.mirror.copying import Ask, Copier
+    from orchboard.mirror.copying import Copier, CopyRequest
     from orchboard.mirror.source import Source
-    from orchboard.mirror.spans import SETTLED_S
+    from orchboard.mirror.time_ranges import SETTLED_S
     from orchboard.store.postgres.database import Database
     from orchboard.store.transfer.mirrored_results import MirrorStore
 
@@ -72,7 +72,7 @@ def mirror(
     def moment(name: str, text: str) -> int:
         return int(float(parse_moment_for_people(name, text, now=now)))
 
-    ask = Ask(
+    ask = CopyRequest(
         since=moment("since", since),
         until=moment("until", until) if until else int(now.timestamp()) + 1,
         overlap_s=int(now.timestamp()) - moment("overlap", overlap),
@@ -90,7 +90,7 @@ def mirror(
         database = Database(postgres, connections=1, timeout_s=settings.db_timeout_s)
         await database.open()  # makes the database, and migrates it
         await database.close()
-        return await MirrorStore.open(database.connect, source.url, is_rehearsal=dry_run)
+        return await MirrorStore.open(database.connect, source.url, is_dry_run=dry_run)
 
     with database_url(settings) as postgres, in_words(), asyncio.Runner() as runner:
         store = runner.run(open_store(postgres))
@@ -102,16 +102,16 @@ def mirror(
             store.close()
     took_s = time.monotonic() - began_at
     if json:
-        print_json(_summary(source, copied, took_s, is_rehearsal=dry_run))
+        print_json(_summary(source, copied, took_s, is_dry_run=dry_run))
     else:
-        _tell(source, copied, took_s, is_rehearsal=dry_run)
+        _tell(source, copied, took_s, is_dry_run=dry_run)
     return 1 if copied.unreadable else 0
 
 
-def _summary(source: Source, copied: Copied, took_s: float, *, is_rehearsal: bool) -> dict[str, Any]:
+def _summary(source: Source, copied: CopyReport, took_s: float, *, is_dry_run: bool) -> dict[str, Any]:
     return {
         "url": source.url,
-        "dry_run": is_rehearsal,
+        "dry_run": is_dry_run,
         "regions_added": copied.regions,
         "spans": copied.spans,
         "requests": source.requests,
@@ -125,10 +125,10 @@ def _summary(source: Source, copied: Copied, took_s: float, *, is_rehearsal: boo
     }
 
 
-def _tell(source: Source, copied: Copied, took_s: float, *, is_rehearsal: bool) -> None:
+def _tell(source: Source, copied: CopyReport, took_s: float, *, is_dry_run: bool) -> None:
     from orchboard.cli.output import printable
 
-    would = "would store" if is_rehearsal else "stored"
+    would = "would store" if is_dry_run else "stored"
     print(
         f"{would} {copied.stored:,} of {copied.read:,} results and {copied.regions} regions in {took_s:.1f} s, "
         f"{source.requests:,} requests; {copied.there:,} already stored"
@@ -185,7 +185,7 @@ def _told() -> Iterator[OnProgress]:
     ) as bar:
         task = bar.add_task("", total=None, stored=0)
 
-        def tell(done: float, total: int, copied: Copied) -> None:
+        def tell(done: float, total: int, copied: CopyReport) -> None:
             nonlocal told_at
             bar.update(task, completed=done, total=total, stored=copied.stored)
             if not is_terminal and time.monotonic() - told_at >= TELL_EVERY_S:

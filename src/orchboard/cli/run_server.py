@@ -138,7 +138,7 @@ async def _migrate(settings: Settings) -> None:
     import structlog
 
     from orchboard.errors import DatabaseUnavailableError
-    from orchboard.runtime.tasks import end
+    from orchboard.runtime.tasks import cancel_and_wait
     from orchboard.store.connection.failures import describe_failure
     from orchboard.store.postgres.database import Database
 
@@ -157,7 +157,7 @@ async def _migrate(settings: Settings) -> None:
         log.warning("the database is unavailable; retrying until it answers", error=describe_failure(error))
     finally:
         await database.close()
-        await end([opening])
+        await cancel_and_wait([opening])
 
 
 def _find_spool(settings: Settings) -> Path | None:
@@ -194,7 +194,7 @@ def _count_held(path: Path) -> int:
 
     with suppress(SetupError), opened(path) as file:
         depth = file.depth() if file else None
-        return depth.waiting + depth.aside if depth else 0
+        return depth.waiting + depth.dead_letters if depth else 0
     return 0
 
 

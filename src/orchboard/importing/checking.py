@@ -10,7 +10,7 @@ from orchboard.importing.entries import Entry, read_entries
 from orchboard.importing.lines import to_line
 from orchboard.importing.sorting import SortedLines
 from orchboard.stats import JobType
-from orchboard.store.transfer.archive import text_of
+from orchboard.store.transfer.archive import decompressed
 
 # Refused results beyond this number are only counted.
 MAX_REFUSED = 1000
@@ -53,10 +53,10 @@ class Checked:
         on_progress -- called now and then with the position in the file
         Raises BadInputError for an unknown format.
         """
-        with text_of(file) as text:
+        with decompressed(file) as text:
             head = text.read(_HEAD_BYTES)
         file.seek(0)
-        with text_of(file) as text:
+        with decompressed(file) as text:
             for entry in read_entries(text, head):
                 self._add(name, entry)
                 if self.results % _TELL_EVERY == 0:

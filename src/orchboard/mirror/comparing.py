@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from orchboard.errors import Refusal
-from orchboard.mirror.source import Scores, Source, SourceRegion, SpanError
-from orchboard.mirror.spans import Span
+from orchboard.mirror.source import RangeError, Scores, Source, SourceRegion
+from orchboard.mirror.time_ranges import TimeRange
 from orchboard.results.parse import SentStats, parse_stats
 from orchboard.stats import JobType, is_address
 
@@ -59,7 +59,7 @@ class Comparer:
         self._asked = self._to_ask = 0
         self._comparison = Comparison()
 
-    def compare(self, span: Span, *, with_results: bool = True, with_top: bool = False) -> Comparison:
+    def compare(self, span: TimeRange, *, with_results: bool = True, with_top: bool = False) -> Comparison:
         """Compare regions, pipelines, scores and results.
 
         with_results -- whether to compare single results
@@ -97,7 +97,7 @@ class Comparer:
         self._compare_texts("region", *(by_key(source.regions()) for source in self._both))
         self._tell()
 
-    def _compare_pipelines(self, span: Span) -> dict[tuple[str, str], set[str]]:
+    def _compare_pipelines(self, span: TimeRange) -> dict[tuple[str, str], set[str]]:
         """The regions of each pipeline and model of either server."""
         regions: dict[tuple[str, str], set[str]] = {}
         shown = []
@@ -113,7 +113,7 @@ class Comparer:
         self._tell()
         return regions
 
-    def _compare_scores(self, span: Span, job_type: JobType, asked: dict[str, str]) -> set[str]:
+    def _compare_scores(self, span: TimeRange, job_type: JobType, asked: dict[str, str]) -> set[str]:
         """The orchestrators with scores on either server."""
         first, second = (
             self._ask("aggregated_stats", asked, source.scores, span, job_type, asked)
@@ -144,7 +144,7 @@ class Comparer:
                     "top_ai_score", name, f"{member} (current)", first.get(member), second.get(member)
                 )
 
-    def _compare_results(self, name: str, job_type: JobType, span: Span) -> None:
+    def _compare_results(self, name: str, job_type: JobType, span: TimeRange) -> None:
         first, second = (self._fetch_results(source, name, job_type, span) for source in self._both)
         for region in sorted({region for region, _ in (*first, *second)}):
             where = f"{region} {job_type}"
@@ -156,7 +156,7 @@ class Comparer:
         self._tell()
 
     def _fetch_results(
-        self, source: Source, name: str, job_type: JobType, span: Span
+        self, source: Source, name: str, job_type: JobType, span: TimeRange
     ) -> Counter[tuple[str, bytes]]:
         """The number of copies of each result, by region and digest of its content."""
         rows: Counter[tuple[str, bytes]] = Counter()
@@ -177,7 +177,7 @@ class Comparer:
         """An answer; None, which is recorded as a difference, if the server fails."""
         try:
             return question(*arguments)
-        except SpanError as error:
+        except RangeError as error:
             words = " ".join((*asked.values(), str(error)))
             self._differ(f"{endpoint} fails", "", words, None, None, None)
             return None

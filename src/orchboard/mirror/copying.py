@@ -12,12 +12,12 @@ import msgspec
 from msgspec import Struct
 
 from orchboard.errors import Refusal
-from orchboard.mirror.listing import Listing
-from orchboard.mirror.source import Piece, Source
-from orchboard.mirror.spans import Span, day_of, grid
+from orchboard.mirror.listing import OrchestratorListing
+from orchboard.mirror.source import RangeResults, Source
+from orchboard.mirror.time_ranges import TimeRange, day_of, grid_ranges
 from orchboard.results.parse import MAX_ORCHESTRATOR, parse_stats
 from orchboard.stats import JobType, Region
-from orchboard.store.transfer.mirrored_results import CopiedResult, MirrorStore, Reach
+from orchboard.store.transfer.mirrored_results import CopiedResult, CopyPosition, MirrorStore
 
 _BATCH_RESULTS, _BATCH_BYTES = 2000, 4_000_000
 
@@ -37,7 +37,7 @@ class Unreadable(Struct, frozen=True):
     failure: str
 
 
-class Copied(Struct):
+class CopyReport(Struct):
     """The outcome of a run.
 
     read -- results that the source returned; stored -- those that were new; refused -- number of results that could not
@@ -58,7 +58,7 @@ class Copied(Struct):
         return self.read - self.stored - self.refused.total()
 
 
-class Ask(Struct, frozen=True):
+class CopyRequest(Struct, frozen=True):
     """What to copy: receipt times from `since` to `until`, Unix seconds.
 
     overlap_s -- a span is requested again until it was read this long after its end
@@ -71,7 +71,7 @@ class Ask(Struct, frozen=True):
     again: bool = False
 
 
-OnProgress = Callable[[float, int, Copied], None]
+OnProgress = Callable[[float, int, CopyReport], None]
 """Called with the number of finished spans, their total, and the outcome so far."""
 
 
@@ -87,28 +87,28 @@ class Copier:
         self._run = runner.run
         self._on_progress = on_progress
         self._places: frozenset[tuple[str, JobType]] = frozenset()
-        self._listing = Listing(source)
-        self._reach: Reach | None = None
+        self._listing = OrchestratorListing(source)
+        self._position: CopyPosition | None = None
         self._given: Counter[str] = Counter()
-        self.copied = Copied()
+        self.copied = CopyReport()
 
-    def copy(self, ask: Ask, *, now: int) -> Copied:
+    def copy(self, ask: CopyRequest, *, now: int) -> CopyReport:
         """Copy what is missing. Repeating it stores nothing twice; after an interruption it continues.
 
         now -- Unix seconds
         Raises SourceError when the source can't be read.
         """
         self._copy_regions()
-        spans = list(grid(ask.since, ask.until, now=now))
-        covered = self._run(self._store.covers((span.since, span.until) for span in spans))
+        spans = list(grid_ranges(ask.since, ask.until, now=now))
+        covered = self._run(self._store.fetch_complete((span.since, span.until) for span in spans))
         wanted = [
             span for span, is_covered in zip(spans, covered, strict=True) if ask.again or not is_covered
         ]
         # With `again`, complete spans are copied from their start, so an old position does not count.
-        self._reach = None if ask.again else self._run(self._store.fetch_reach())
+        self._position = None if ask.again else self._run(self._store.fetch_position())
         for number, span in enumerate(wanted):
             is_settled = span.until <= now - ask.overlap_s
-            self._copy_span(span, is_settled, partial(self._tell_share, number, len(wanted)))
+            self._copy_range(span, is_settled, partial(self._tell_share, number, len(wanted)))
             self._tell(number + 1, len(wanted))
         # The reference stores names unchanged, but converts requested names to lower case.
         for name, given in self._given.items():
@@ -135,8 +135,8 @@ class Copier:
         self.copied.regions = self._run(self._store.add_regions(regions))
         self._places = frozenset((region.id, region.type) for region in regions)
 
-    def _copy_span(self, span: Span, is_settled: bool, tell: Callable[[float], None]) -> None:
-        reach = self._reach if is_settled else None
+    def _copy_range(self, span: TimeRange, is_settled: bool, tell: Callable[[float], None]) -> None:
+        reach = self._position if is_settled else None
         position = reach.position if reach and (reach.since, reach.until) == (span.since, span.until) else ""
         failures = len(self.copied.unreadable)
         orchestrators = self._orchestrators(span)
@@ -147,13 +147,13 @@ class Copier:
             self._copy_results(orchestrator, job_type, span)
             # A span that may still grow, or has failures, is requested again from its start.
             if is_settled and len(self.copied.unreadable) == failures:
-                self._run(self._store.note(Reach(span.since, span.until, here)))
+                self._run(self._store.save_position(CopyPosition(span.since, span.until, here)))
             tell((number + 1) / len(orchestrators))
         is_whole = len(self.copied.unreadable) == failures
-        self._run(self._store.cover((span.since, span.until), is_settled=is_settled and is_whole))
+        self._run(self._store.complete_range((span.since, span.until), is_complete=is_settled and is_whole))
         self.copied.spans += 1
 
-    def _orchestrators(self, span: Span) -> list[tuple[str, JobType]]:
+    def _orchestrators(self, span: TimeRange) -> list[tuple[str, JobType]]:
         listed = self._listing.of(day_of(span))
         for job_type, part, failure in listed.failures:
             if part.since < span.until and span.since < part.until:
@@ -166,7 +166,7 @@ class Copier:
                 self.copied.notes.add(f"{name[:60]!r} is not a valid name of an orchestrator")
         return asked
 
-    def _copy_results(self, orchestrator: str, job_type: JobType, span: Span) -> None:
+    def _copy_results(self, orchestrator: str, job_type: JobType, span: TimeRange) -> None:
         copies: Counter[bytes] = Counter()
         name = orchestrator.strip().lower()
         before = self.copied.read
@@ -183,7 +183,7 @@ class Copier:
                 )
         self._given[orchestrator] += self.copied.read - before
 
-    def _read(self, piece: Piece, job_type: JobType, copies: Counter[bytes]) -> Iterator[CopiedResult]:
+    def _read(self, piece: RangeResults, job_type: JobType, copies: Counter[bytes]) -> Iterator[CopiedResult]:
         latest = min(piece.span.until, time.time()) - 0.000_001
         for row in piece.rows:
             self.copied.read += 1

@@ -2,8 +2,8 @@
 
 from msgspec import Struct
 
-from orchboard.mirror.source import Source, SpanError
-from orchboard.mirror.spans import DAY_S, HOUR_S, Span
+from orchboard.mirror.source import RangeError, Source
+from orchboard.mirror.time_ranges import DAY_S, HOUR_S, TimeRange
 from orchboard.stats import JobType
 
 _WIDER_S = 7 * DAY_S
@@ -13,10 +13,10 @@ class Listed(Struct, frozen=True):
     """Sorted pairs of orchestrator and job type, and the failures because of which some may be missing."""
 
     orchestrators: list[tuple[str, JobType]]
-    failures: list[tuple[JobType, Span, str]]
+    failures: list[tuple[JobType, TimeRange, str]]
 
 
-class Listing:
+class OrchestratorListing:
     """Lists orchestrators by day.
 
     Each list includes those of the day before: the reference cuts its scores short at a payload that it can't read, and
@@ -25,17 +25,17 @@ class Listing:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._days: dict[Span, Listed] = {}
+        self._days: dict[TimeRange, Listed] = {}
 
-    def of(self, day: Span) -> Listed:
+    def of(self, day: TimeRange) -> Listed:
         """The orchestrators with scores on a UTC day or the day before."""
-        before = Span(day.since - DAY_S, day.since)
+        before = TimeRange(day.since - DAY_S, day.since)
         both = [self._days.get(one) or self._list(one) for one in (before, day)]
         self._days = dict(zip((before, day), both, strict=True))
         names = {pair for one in both for pair in one.orchestrators}
         return Listed(sorted(names, key=" ".join), [failure for one in both for failure in one.failures])
 
-    def _list(self, day: Span) -> Listed:
+    def _list(self, day: TimeRange) -> Listed:
         found: set[tuple[str, JobType]] = set()
         failures = []
         for job_type in JobType:
@@ -44,20 +44,20 @@ class Listing:
             failures += [(job_type, span, failure) for span, failure in failed]
         return Listed(list(found), failures)
 
-    def _names(self, day: Span, job_type: JobType) -> tuple[set[str], list[tuple[Span, str]]]:
+    def _names(self, day: TimeRange, job_type: JobType) -> tuple[set[str], list[tuple[TimeRange, str]]]:
         # The reference fails if no AI job succeeded, which a longer span avoids, and at some payloads that it can't
         # read, which a shorter span leaves out.
-        for span in (day, Span(max(0, day.since - _WIDER_S), day.until)):
+        for span in (day, TimeRange(max(0, day.since - _WIDER_S), day.until)):
             try:
                 return set(self._source.scores(span, job_type)), []
-            except SpanError:
+            except RangeError:
                 pass
         names: set[str] = set()
         failed = []
         for since in range(day.since, day.until, HOUR_S):
-            hour = Span(since, since + HOUR_S)
+            hour = TimeRange(since, since + HOUR_S)
             try:
                 names.update(self._source.scores(hour, job_type))
-            except SpanError as error:
+            except RangeError as error:
                 failed.append((hour, str(error)))
         return names, failed

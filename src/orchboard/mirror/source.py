@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 from orchboard import __version__
 from orchboard.client import RETRIED, parse_base_url, reason_of, retry_after_s
 from orchboard.errors import Refusal
-from orchboard.mirror.spans import Span
+from orchboard.mirror.time_ranges import TimeRange
 from orchboard.stats import JobType
 from orchboard.unanswered import describe_failure
 
@@ -44,7 +44,7 @@ class SourceError(Refusal):
     """The other server can't be read; the message says what it did."""
 
 
-class SpanError(Refusal):
+class RangeError(Refusal):
     """The other server can't answer for a span; it may for a part of it."""
 
 
@@ -76,13 +76,13 @@ Scores = dict[str, dict[str, dict[str, float]]]
 """{orchestrator: {region: {name of the score: value}}}"""
 
 
-class Piece(Struct, frozen=True):
+class RangeResults(Struct, frozen=True):
     """The results of one orchestrator and job type in a span, in JSON, oldest first within a region.
 
     failure -- why they can't be read; then there are none
     """
 
-    span: Span
+    span: TimeRange
     rows: list[Raw]
     failure: str = ""
 
@@ -125,11 +125,11 @@ class Source:
         """Every region."""
         return self._get("regions", {}, _Regions).regions or ()
 
-    def pipelines(self, span: Span) -> tuple[SourcePipeline, ...]:
+    def pipelines(self, span: TimeRange) -> tuple[SourcePipeline, ...]:
         """The AI pipelines of a span. Raises SpanError."""
         return self._get("pipelines", span.params, _Pipelines).pipelines or ()
 
-    def scores(self, span: Span, job_type: JobType, filters: Mapping[str, str] | None = None) -> Scores:
+    def scores(self, span: TimeRange, job_type: JobType, filters: Mapping[str, str] | None = None) -> Scores:
         """The scores of a job type in a span, filtered by `pipeline` and `model`, or `region`. Raises SpanError."""
         return self._get("aggregated_stats", {"job_type": job_type, **span.params, **(filters or {})}, Scores)
 
@@ -137,7 +137,7 @@ class Source:
         """An orchestrator's best AI result group of the server's default window; empty without one. Raises SpanError."""
         return self._get("top_ai_score", {"orchestrator": orchestrator}, dict[str, Any])
 
-    def results(self, orchestrator: str, job_type: JobType, span: Span) -> Iterator[Piece]:
+    def results(self, orchestrator: str, job_type: JobType, span: TimeRange) -> Iterator[RangeResults]:
         """The results of an orchestrator in a span, in as many pieces as the server needs; they cover it, in order."""
         key = orchestrator, job_type
         stack = [span]
@@ -146,7 +146,7 @@ class Source:
             is_small = part.seconds <= self._lengths.get(key, part.seconds)
             try:
                 if not is_small:
-                    raise SpanError("it was too long before")
+                    raise RangeError("it was too long before")
                 # A part of a span that failed is likely to fail too, and is split again without a second try.
                 is_last = part.seconds <= 1
                 limits = {
@@ -155,16 +155,16 @@ class Source:
                 }
                 params = {"orchestrator": orchestrator, "job_type": job_type, **part.params}
                 regions = self._get("raw_stats", params, dict[str, list[Raw] | None], **limits)
-            except SpanError as error:
+            except RangeError as error:
                 if part.seconds <= 1:
-                    yield Piece(part, [], str(error))
+                    yield RangeResults(part, [], str(error))
                     continue
                 first, second = part.halves()
                 if isinstance(error, _TooLargeError):
                     self._lengths[key] = max(first.seconds, second.seconds)
                 stack += second, first
             else:
-                yield Piece(part, [row for rows in regions.values() for row in reversed(rows or ())])
+                yield RangeResults(part, [row for rows in regions.values() for row in reversed(rows or ())])
 
     def _get(
         self,
@@ -183,9 +183,9 @@ class Source:
             try:
                 document = self._read(endpoint, self._request(path, most_bytes), kind)
             except _Again as again:
-                failed += again.may_be_the_span
+                failed += again.may_be_the_range
                 if failed >= tries:
-                    self._fail(SpanError(str(again)))
+                    self._fail(RangeError(str(again)))
                 wait_s = again.wait_s or pause_s * random.uniform(0.75, 1.25)  # noqa: S311 - spreads clients, no secret
                 if time.monotonic() + wait_s >= until:
                     raise SourceError(f"{again}; run again later, it goes on") from None
@@ -204,7 +204,7 @@ class Source:
             why = str(error)
         except (msgspec.DecodeError, UnicodeDecodeError):
             if text.lstrip().startswith((b"{", b"[")):
-                raise _Again(f"{endpoint}: the answer broke off", may_be_the_span=True) from None
+                raise _Again(f"{endpoint}: the answer broke off", may_be_the_range=True) from None
             why = "it is no JSON"
         raise SourceError(f"{self.url}/api/{endpoint} did not answer as a leaderboard server does: {why}")
 
@@ -220,7 +220,7 @@ class Source:
             problem = f"no answer from {self.url}: {describe_failure(error)}"
             if isinstance(error, urllib3.exceptions.SSLError):
                 raise SourceError(problem) from None
-            raise _Again(problem, may_be_the_span=isinstance(error, _BROKEN)) from None
+            raise _Again(problem, may_be_the_range=isinstance(error, _BROKEN)) from None
         if response.status != 200:
             self._refuse(path.partition("?")[0], response, text)
         return text
@@ -246,7 +246,7 @@ class Source:
         if status == 429:
             self._interval_s = min(_SLOWEST_S, self._interval_s * 2)
         if status in (500, 504):
-            raise _Again(f"{path}: {reason}", may_be_the_span=True)
+            raise _Again(f"{path}: {reason}", may_be_the_range=True)
         if status in RETRIED:
             raise _Again(f"{self.url}: {reason}", wait_s=retry_after_s(response))
         raise SourceError(f"{self.url}{path}: {reason}")
@@ -257,7 +257,7 @@ class Source:
             time.sleep(wait_s)
         self._next_at = time.monotonic() + self._interval_s
 
-    def _fail(self, error: SpanError) -> NoReturn:
+    def _fail(self, error: RangeError) -> NoReturn:
         self._failures += 1
         if self._failures >= MOST_FAILURES:
             raise SourceError(
@@ -266,14 +266,14 @@ class Source:
         raise error
 
 
-class _TooLargeError(SpanError):
+class _TooLargeError(RangeError):
     """A smaller span is likely to be answered, of the next days too."""
 
 
 class _Again(Exception):  # noqa: N818 - a request is to be repeated
     """Why, and after how many seconds if the server says so; whether the span that was asked for may be the reason."""
 
-    def __init__(self, why: str, *, wait_s: float | None = None, may_be_the_span: bool = False) -> None:
+    def __init__(self, why: str, *, wait_s: float | None = None, may_be_the_range: bool = False) -> None:
         super().__init__(why)
         self.wait_s = wait_s
-        self.may_be_the_span = may_be_the_span
+        self.may_be_the_range = may_be_the_range

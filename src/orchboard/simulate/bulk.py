@@ -18,7 +18,7 @@ from orchboard.errors import SetupError
 from orchboard.results.parse import LEFT_OUT_AT_ZERO
 from orchboard.simulate.addresses import refuse_others
 from orchboard.simulate.network import Network
-from orchboard.simulate.results import Span, batch_results
+from orchboard.simulate.results import ResultPlan, batch_results
 from orchboard.stats import JobType
 from orchboard.store.sql_files import sql
 
@@ -64,7 +64,7 @@ async def load(
     network = network.within(region_ids.keys())
     if not any(network.regions.values()):
         raise SetupError("the database has none of the regions that the simulated network is tested from")
-    loading = _Loading(connect, network, Span(since, until, count), region_ids, on_progress)
+    loading = _Loading(connect, network, ResultPlan(since, until, count), region_ids, on_progress)
     await loading.run()
     if loading.stored:
         await _analyze(connect)
@@ -94,7 +94,7 @@ class _Loading:
         self,
         connect: Callable[[], Awaitable[asyncpg.Connection]],
         network: Network,
-        span: Span,
+        span: ResultPlan,
         region_ids: RegionIds,
         on_progress: Callable[[int], None] | None,
     ) -> None:
@@ -173,12 +173,12 @@ async def _analyze(connect: Callable[[], Awaitable[asyncpg.Connection]]) -> None
         await connection.close()
 
 
-def encode_batch(network: Network, span: Span, batch: int, region_ids: RegionIds) -> bytes:
+def encode_batch(network: Network, span: ResultPlan, batch: int, region_ids: RegionIds) -> bytes:
     """A batch as COPY's binary format wants it, columns event_time, orchestrator, region_id and payload."""
     return b"".join(_encode_rows(network, span, batch, region_ids))
 
 
-def _encode_rows(network: Network, span: Span, batch: int, region_ids: RegionIds) -> Iterator[bytes]:
+def _encode_rows(network: Network, span: ResultPlan, batch: int, region_ids: RegionIds) -> Iterator[bytes]:
     encode = msgspec.json.Encoder().encode
     yield _COPY_HEADER
     for event_time, body in batch_results(network, span, batch):

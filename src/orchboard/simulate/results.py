@@ -26,7 +26,7 @@ SEG_DURATION_S = 2.0088571428571425
 _MICROSECOND = timedelta(microseconds=1)
 
 
-class Span(Struct, frozen=True):
+class ResultPlan(Struct, frozen=True):
     """Which results: `count` of them, spread evenly over since..until.
 
     Raises ValueError when a moment has no time zone, until is before since, or count is negative.
@@ -73,12 +73,14 @@ def results(
 
     Raises ValueError as Span does.
     """
-    span = Span(since, until, count)
+    span = ResultPlan(since, until, count)
     for batch in range(span.batches):
         yield from batch_results(network, span, batch)
 
 
-def batch_results(network: Network, span: Span, batch: int) -> Iterator[tuple[datetime, dict[str, object]]]:
+def batch_results(
+    network: Network, span: ResultPlan, batch: int
+) -> Iterator[tuple[datetime, dict[str, object]]]:
     """One batch of what `results` gives for the span; batches follow each other in time."""
     size = span.size(batch)
     total = (span.until - span.since) // _MICROSECOND

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import asyncpg
 from msgspec import Struct
@@ -11,14 +11,14 @@ from msgspec import Struct
 from orchboard.store.connection.conninfo import resolve
 from orchboard.store.connection.encoding import UTF8, encoding_of
 from orchboard.store.connection.failures import explain_failure
-from orchboard.store.legacy_import.progress import fetch_progress
+from orchboard.store.connection.types import Connection
+from orchboard.store.legacy_import.backfill import fetch_progress
 from orchboard.store.postgres.database import Database
 from orchboard.store.sql_files import sql
 
 if TYPE_CHECKING:
-    from orchboard.store.schema.version_tables import Ledgers
+    from orchboard.store.schema.version_tables import VersionTables
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 OLDEST_MAJOR = 15
 SKEW_WARNING_S = 2.0
@@ -58,7 +58,7 @@ async def diagnose(
         failure = explain_failure(error)
         missing = isinstance(error, asyncpg.InvalidCatalogNameError)
         level = Level.WARNING if missing else Level.ERROR
-        return [Finding(level, "database", failure.says, failure.remedy)]
+        return [Finding(level, "database", failure.summary, failure.remedy)]
     findings = [Finding(Level.OK, "database", "answers")]
     try:
         questions = [_ask_server, _ask_schema, _ask_takeover, _ask_contents]
@@ -71,7 +71,7 @@ async def diagnose(
                     Finding(
                         Level.WARNING,
                         "database",
-                        f"not all checks could be run: {explain_failure(error).says}",
+                        f"not all checks could be run: {explain_failure(error).summary}",
                     )
                 )
     finally:
@@ -150,16 +150,20 @@ def _is_near(url: str) -> bool:
 
 async def _ask_schema(connection: Connection, _: str) -> list[Finding]:
     from orchboard.store.schema.migration_files import load_migrations
-    from orchboard.store.schema.version_tables import fetch_elsewhere, fetch_ledgers, search_path_advice
+    from orchboard.store.schema.version_tables import (
+        fetch_other_schema,
+        fetch_version_tables,
+        search_path_advice,
+    )
 
     async with connection.transaction():
-        ledgers = await fetch_ledgers(connection)
-    version, latest = ledgers.current.version, len(load_migrations())
+        tables = await fetch_version_tables(connection)
+    version, latest = tables.current.version, len(load_migrations())
     invalid = [row["name"] for row in await connection.fetch(sql("diagnosis_indexes"))]
-    found = [_schema(ledgers, latest)]
-    if version and (elsewhere := await fetch_elsewhere(connection)):
-        says = f"the schema {ledgers.schema} has no results, but the schema {elsewhere} has a leaderboard with results"
-        found.append(Finding(Level.WARNING, "schema", says, search_path_advice(elsewhere)))
+    found = [_schema(tables, latest)]
+    if version and (other_schema := await fetch_other_schema(connection)):
+        says = f"the schema {tables.schema} has no results, but the schema {other_schema} has a leaderboard with results"
+        found.append(Finding(Level.WARNING, "schema", says, search_path_advice(other_schema)))
     if version < latest:
         [rights] = await connection.fetch(sql("diagnosis_privileges"))
         found += _missing_rights(
@@ -176,10 +180,10 @@ async def _ask_schema(connection: Connection, _: str) -> list[Finding]:
     return found
 
 
-def _schema(ledgers: "Ledgers", latest: int) -> Finding:
-    version, schema = ledgers.current.version, ledgers.schema
-    if obstacle := ledgers.obstacle(latest):
-        return Finding(Level.ERROR, "schema", obstacle.says, obstacle.remedy)
+def _schema(tables: "VersionTables", latest: int) -> Finding:
+    version, schema = tables.current.version, tables.schema
+    if obstacle := tables.obstacle(latest):
+        return Finding(Level.ERROR, "schema", obstacle.message, obstacle.remedy)
     if version < latest:
         says = f"version {version} in the schema {schema}; this orchboard needs {latest}"
         return Finding(
@@ -236,7 +240,9 @@ async def _ask_takeover(connection: Connection, _: str) -> list[Finding]:
     if progress.is_done or not progress.results:
         return [Finding(Level.OK, "rollups", "up to date")]
     remedy = "`orchboard serve` continues in the background, `orchboard migrate up` does it now."
-    return [Finding(Level.WARNING, "rollups", f"{progress.says}: long windows are slow until then", remedy)]
+    return [
+        Finding(Level.WARNING, "rollups", f"{progress.summary}: long windows are slow until then", remedy)
+    ]
 
 
 async def _ask_contents(connection: Connection, _: str) -> list[Finding]:

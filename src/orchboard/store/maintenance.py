@@ -5,7 +5,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TypeAlias
 
 import asyncpg
 import structlog
@@ -13,15 +12,15 @@ from msgspec import Struct
 
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.runtime.supervised_tasks import TaskHealth
-from orchboard.store.legacy_import.progress import take_over
-from orchboard.store.postgres.database import LOST, Database, in_brief, unavailable
+from orchboard.store.connection.types import Connection
+from orchboard.store.legacy_import.backfill import backfill
+from orchboard.store.postgres.database import DATABASE_ERRORS, Database, error_summary, unavailable
 from orchboard.store.postgres.watchdog import STEP_S, Watchdog
 from orchboard.store.rollups.buckets import DAY, TEN_MINUTES, Span
 from orchboard.store.rollups.builder import Sealer
 from orchboard.store.sql_files import sql
 from orchboard.window import LATEST
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 log = structlog.get_logger(__name__)
 
 EVERY_S = 10.0
@@ -82,7 +81,7 @@ class Upkeep:
                     connection.terminate()
                 health.succeed()
             except _FAILURES as error:
-                health.fail(in_brief(error))
+                health.fail(error_summary(error))
             await asyncio.sleep(EVERY_S)
 
     async def run_once(self, limit_s: float) -> UpkeepRound:
@@ -115,7 +114,7 @@ class Upkeep:
                 log.info("upkeep has more to do than fits into one call", moved=moved, spans=spans)
             finally:
                 connection.terminate()
-        except LOST as error:
+        except DATABASE_ERRORS as error:
             raise unavailable(error) from error
         return UpkeepRound(moved, spans, is_done)
 
@@ -151,7 +150,7 @@ class Upkeep:
             get_on(number)
 
         sealer = Sealer(connection)
-        is_settled = await take_over(connection, sealer, rest=rest, on_batch=count, on_span=get_on)
+        is_settled = await backfill(connection, sealer, rest=rest, on_batch=count, on_span=get_on)
         if moved:
             log.info("moved results", results=moved, settled=is_settled)
         if sealer.is_held_up is not self._is_held_up:

@@ -14,7 +14,7 @@ from orchboard.errors import BadInputError, DatabaseUnavailableError
 from orchboard.results.parse import ParsedStats
 from orchboard.results.render import StoredResult, read_in_brief
 from orchboard.runtime.supervised_tasks import Background, TaskHealth
-from orchboard.runtime.tasks import be_seen
+from orchboard.runtime.tasks import consume_exception
 from orchboard.stats import StatsQuery
 from orchboard.store.change_tracking.version_counters import LATE_AFTER_S, Changes
 from orchboard.store.connection.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_DIFFERS
@@ -108,7 +108,7 @@ class Store:
                 raise BadInputError("invalid region")
             return self._writer.keep(parsed, key, digest, tester_id, asyncio.get_running_loop().time())
         submitting = asyncio.create_task(self._submit_when_known(parsed, key, digest, tester_id))
-        submitting.add_done_callback(be_seen)
+        submitting.add_done_callback(consume_exception)
         return submitting
 
     async def _submit_when_known(
@@ -122,7 +122,7 @@ class Store:
             if self.spool is None:
                 raise
             self.spool.note_away()
-            self._database.presence.look()
+            self._database.breaker.probe()
             return await self._writer.keep(parsed, key, digest, tester_id, came_at)
         if region_id is None:
             raise BadInputError("invalid region")

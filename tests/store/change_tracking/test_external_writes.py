@@ -10,14 +10,14 @@ from orchboard.errors import DatabaseUnavailableError
 from orchboard.store.change_tracking import external_writes as module
 from orchboard.store.change_tracking.external_writes import SIGHT_S, Lookout
 from tests.support.database import run
-from tests.support.writing import opened, outcomes, query, submit
+from tests.support.store_writes import open_store, outcomes, query, submit
 
 INSERT = "INSERT INTO events (orchestrator, region_id, payload) SELECT 'o', min(id), '{}' FROM regions"
 
 
 def test_the_snapshot_is_the_same_until_somebody_writes(database_url: str) -> None:
     async def work() -> None:
-        async with opened(database_url) as store:
+        async with open_store(database_url) as store:
             look = Lookout(store.fetch_snapshot)
             await look.look()
             epoch = look.epoch
@@ -58,7 +58,7 @@ def test_what_was_read_before_a_change_was_seen_is_not_used_any_more() -> None:
 def test_a_transaction_is_seen_when_it_commits(database_url: str) -> None:
     async def work() -> None:
         writer = await asyncpg.connect(database_url)
-        async with opened(database_url) as store:
+        async with open_store(database_url) as store:
             transaction = writer.transaction()
             await transaction.start()
             await writer.execute(INSERT)

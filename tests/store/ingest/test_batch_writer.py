@@ -15,18 +15,18 @@ from orchboard.stats import JobType
 from orchboard.store.change_tracking.version_counters import LATE, LATE_AFTER_S, Changes, job_type_slot
 from orchboard.store.store import Store
 from tests.support.database import run
-from tests.support.relay import relayed
+from tests.support.postgres_proxy import postgres_proxy
 from tests.support.samples import transcoding
-from tests.support.writing import (
+from tests.support.store_writes import (
     WAITING,
     Stored,
-    held_up,
-    opened,
+    blocked_insert,
+    open_store,
     outcomes,
     query,
     stored_numbers,
     submit,
-    until_waiting,
+    wait_for_lock_waiter,
 )
 
 
@@ -38,8 +38,10 @@ def submit_refused_by_postgres(store: Store) -> Stored:
 
 def test_a_lone_result_is_sent_without_waiting_for_another(database_url: str) -> None:
     async def work() -> None:
-        async with opened(database_url) as store:
-            async with held_up(database_url, store) as first:  # it is at the server, and nothing else came
+        async with open_store(database_url) as store:
+            async with blocked_insert(
+                database_url, store
+            ) as first:  # it is at the server, and nothing else came
                 assert not first.done()
             assert await outcomes([first]) == [None]
 
@@ -50,8 +52,8 @@ def test_what_came_while_one_was_under_way_goes_in_two_commits(database_url: str
     """In two, as those who send again at once then take turns."""
 
     async def work() -> None:
-        async with opened(database_url) as store:
-            async with held_up(database_url, store) as first:
+        async with open_store(database_url) as store:
+            async with blocked_insert(database_url, store) as first:
                 group = [submit(store, number) for number in range(1, 101)]
             assert await outcomes([first, *group]) == [None] * 101
         assert await sizes_of_commits(database_url) == [1, 51, 49]
@@ -78,7 +80,7 @@ def test_senders_take_turns(database_url: str) -> None:
             for number in range(results_each):
                 await submit(store, number)
 
-        async with opened(database_url) as store:
+        async with open_store(database_url) as store:
             await submit(store, 0)
             await asyncio.gather(*(send(store) for _ in range(senders)))
         sizes = await sizes_of_commits(database_url)
@@ -94,9 +96,9 @@ def test_no_text_in_a_result_is_taken_for_the_end_of_it(database_url: str) -> No
     odd = ["a\x1eb", "\x1e", "a,b", "\n", "'", "\\", "\\n", "{", "\u2028", "x"]
 
     async def work() -> None:
-        async with opened(database_url) as store:
+        async with open_store(database_url) as store:
             for names in (*((name,) for name in odd), odd, [name for name in odd if "\x1e" not in name]):
-                async with held_up(database_url, store) as first:
+                async with blocked_insert(database_url, store) as first:
                     group = [
                         submit(
                             store,
@@ -121,8 +123,8 @@ def test_no_text_in_a_result_is_taken_for_the_end_of_it(database_url: str) -> No
 
 def test_a_group_is_bounded_in_rows_and_in_bytes(database_url: str) -> None:
     async def work() -> None:
-        async with opened(database_url) as store:
-            async with held_up(database_url, store):
+        async with open_store(database_url) as store:
+            async with blocked_insert(database_url, store):
                 many = [submit(store, 1) for _ in range(2500)]
                 big = [submit(store, 2, response_payload="x" * 3_000_000) for _ in range(3)]
             assert await outcomes([*many, *big]) == [None] * 2503
@@ -135,8 +137,8 @@ def test_a_group_is_bounded_in_rows_and_in_bytes(database_url: str) -> None:
 
 def test_what_postgres_refuses_fails_alone(database_url: str) -> None:
     async def work() -> None:
-        async with opened(database_url) as store:
-            async with held_up(database_url, store) as first:
+        async with open_store(database_url) as store:
+            async with blocked_insert(database_url, store) as first:
                 group = [
                     submit_refused_by_postgres(store) if number in (1, 17, 18, 40) else submit(store, number)
                     for number in range(1, 41)
@@ -153,8 +155,8 @@ def test_what_postgres_refuses_fails_alone(database_url: str) -> None:
 
 def test_a_region_removed_meanwhile_fails_only_its_own_results(database_url: str) -> None:
     async def work() -> None:
-        async with opened(database_url) as store:
-            async with held_up(database_url, store):
+        async with open_store(database_url) as store:
+            async with blocked_insert(database_url, store):
                 await query(database_url, "DELETE FROM regions WHERE name = 'SIN'")
                 gone, neighbour = submit(store, 1, region="SIN"), submit(store, 2)
             assert await outcomes([gone, neighbour]) == [DatabaseUnavailableError, None]
@@ -166,8 +168,8 @@ def test_a_region_removed_meanwhile_fails_only_its_own_results(database_url: str
 
 def test_a_key_many_times_at_once_stores_once(database_url: str) -> None:
     async def work() -> None:
-        async with opened(database_url) as store:
-            async with held_up(database_url, store):
+        async with open_store(database_url) as store:
+            async with blocked_insert(database_url, store):
                 repeated = [submit(store, 1, key="k") for _ in range(50)]
                 others = [submit(store, number, key=f"k{number}") for number in range(2, 20)]
             assert set(await outcomes([*repeated, *others])) == {None}
@@ -182,8 +184,8 @@ def test_a_key_many_times_at_once_stores_once(database_url: str) -> None:
 
 def test_a_key_twice_in_a_group_with_two_bodies_stores_the_first(database_url: str) -> None:
     async def work() -> None:
-        async with opened(database_url) as store:
-            async with held_up(database_url, store):
+        async with open_store(database_url) as store:
+            async with blocked_insert(database_url, store):
                 both = [submit(store, 1, key="k"), submit(store, 2, key="k")]
             assert await outcomes(both) == [None, KeyReusedError]
         assert await stored_numbers(database_url) == [0, 1]
@@ -193,8 +195,8 @@ def test_a_key_twice_in_a_group_with_two_bodies_stores_the_first(database_url: s
 
 def test_a_key_that_came_first_with_a_refused_result_is_free_for_the_next(database_url: str) -> None:
     async def work() -> None:
-        async with opened(database_url) as store:
-            async with held_up(database_url, store):
+        async with open_store(database_url) as store:
+            async with blocked_insert(database_url, store):
                 bad = parse_stats(json.dumps(transcoding()).encode())
                 refused = store.submit_stats(replace(bad, payload=b"not json"), key="k", body=b"bad")
                 good = submit(store, 1, key="k")
@@ -205,7 +207,7 @@ def test_a_key_that_came_first_with_a_refused_result_is_free_for_the_next(databa
 
 def test_two_servers_with_the_same_keys_store_each_once(database_url: str) -> None:
     async def work() -> None:
-        async with opened(database_url) as one, opened(database_url) as other:
+        async with open_store(database_url) as one, open_store(database_url) as other:
             futures = []
             for start in range(0, 300, 30):
                 keys = range(start, start + 30)
@@ -223,14 +225,14 @@ def test_a_deadlock_with_somebody_else_is_survived(database_url: str) -> None:
 
     async def work() -> None:
         connection = await asyncpg.connect(database_url)
-        async with opened(database_url) as store:
+        async with open_store(database_url) as store:
             transaction = connection.transaction()
             await transaction.start()
             await connection.execute("SET LOCAL deadlock_timeout = '1min'")  # it is the writer that is undone
             await connection.execute(claim, "b")
             futures = [submit(store, 0, key=f"z{number}") for number in range(3)]  # the first group
             futures += [submit(store, 1, key="a"), submit(store, 2, key="b")]  # the second
-            await until_waiting(database_url)
+            await wait_for_lock_waiter(database_url)
             await connection.execute(claim, "a")
             await transaction.rollback()
             assert await outcomes(futures) == [None] * 5
@@ -249,15 +251,15 @@ END_ALL_OTHERS = (  # and see them gone
 
 def test_a_group_whose_connection_was_lost_in_the_middle_is_stored_once(database_url: str) -> None:
     async def work() -> None:
-        async with opened(database_url) as store:
+        async with open_store(database_url) as store:
             connection = await asyncpg.connect(database_url)
             async with connection.transaction():
                 await connection.execute("LOCK TABLE events IN SHARE MODE")
                 sent = [submit(store, 1), submit(store, 2, key="k")]
-                await until_waiting(database_url)
+                await wait_for_lock_waiter(database_url)
                 later = submit(store, 3)
                 await query(database_url, END_THE_WAITING)
-                await until_waiting(database_url)
+                await wait_for_lock_waiter(database_url)
             await connection.close()
             assert await outcomes([*sent, later]) == [None] * 3
         assert await stored_numbers(database_url) == [1, 2, 3]
@@ -267,7 +269,7 @@ def test_a_group_whose_connection_was_lost_in_the_middle_is_stored_once(database
 
 def test_a_group_that_was_stored_unseen_is_stored_once(database_url: str) -> None:
     async def work() -> None:
-        async with relayed(database_url) as relay, opened(relay.url) as store:
+        async with postgres_proxy(database_url) as relay, open_store(relay.url) as store:
             await submit(store, 0, key="first")  # the statement for keys is prepared
             relay.passes_answers = False
             sent = [submit(store, number, key="k" if number == 3 else None) for number in range(1, 40)]
@@ -285,7 +287,7 @@ def test_a_group_that_is_carried_out_after_it_was_sent_again_is_stored_once(data
     """As by a server that was frozen with the statement in its hands."""
 
     async def work() -> None:
-        async with relayed(database_url) as relay, opened(relay.url) as store:
+        async with postgres_proxy(database_url) as relay, open_store(relay.url) as store:
             await submit(store, 0)
             sent = [submit(store, number) for number in range(1, 40)]
             await relay.hold()
@@ -300,7 +302,7 @@ def test_a_group_that_is_carried_out_after_it_was_sent_again_is_stored_once(data
 
 def test_a_connection_lost_in_silence_costs_no_result(database_url: str) -> None:
     async def work() -> None:
-        async with opened(database_url) as store:
+        async with open_store(database_url) as store:
             for number in range(20):
                 assert await outcomes([submit(store, number)]) == [None]
                 await query(database_url, END_ALL_OTHERS)
@@ -315,7 +317,7 @@ def test_connections_lost_under_load_lose_nothing_acknowledged_and_store_nothing
     async def work() -> None:
         acknowledged: set[int] = set()
         refused: set[type] = set()
-        async with opened(database_url) as store:
+        async with open_store(database_url) as store:
 
             async def post(first: int) -> None:
                 for number in range(first, first + 100):
@@ -346,8 +348,8 @@ def test_connections_lost_under_load_lose_nothing_acknowledged_and_store_nothing
 
 def test_what_waits_is_bounded_and_freed_when_its_time_runs_out(database_url: str) -> None:
     async def work() -> None:
-        async with opened(database_url, timeout_s=0.7) as store:
-            async with held_up(database_url, store) as first:
+        async with open_store(database_url, timeout_s=0.7) as store:
+            async with blocked_insert(database_url, store) as first:
                 big = json.dumps(transcoding(response_payload="x" * 15_000_000)).encode()
                 parsed = parse_stats(big)
                 waiting = [store.submit_stats(parsed, key=None, body=big) for _ in range(5)]
@@ -362,8 +364,8 @@ def test_what_waits_is_bounded_and_freed_when_its_time_runs_out(database_url: st
 
 def test_a_sender_that_stops_waiting_harms_no_neighbour(database_url: str) -> None:
     async def work() -> None:
-        async with opened(database_url) as store:
-            async with held_up(database_url, store) as first:
+        async with open_store(database_url) as store:
+            async with blocked_insert(database_url, store) as first:
                 left, stays = submit(store, 1), submit(store, 2)
                 first.cancel()
                 left.cancel()
@@ -375,8 +377,8 @@ def test_a_sender_that_stops_waiting_harms_no_neighbour(database_url: str) -> No
 
 def test_closing_stores_what_waits(database_url: str) -> None:
     async def work() -> None:
-        async with opened(database_url) as store:
-            async with held_up(database_url, store) as first:
+        async with open_store(database_url) as store:
+            async with blocked_insert(database_url, store) as first:
                 waiting = [submit(store, number) for number in range(1, 50)]
                 closing = asyncio.create_task(store.close())
                 await asyncio.sleep(0)
@@ -392,7 +394,7 @@ def test_closing_stores_what_waits(database_url: str) -> None:
 
 def test_closing_refuses_what_can_not_be_stored_any_more(database_url: str) -> None:
     async def work() -> None:
-        async with opened(database_url) as store, held_up(database_url, store) as first:
+        async with open_store(database_url) as store, blocked_insert(database_url, store) as first:
             waiting = submit(store, 1)
             await store.close()
             assert await outcomes([first, waiting]) == [DatabaseUnavailableError] * 2
@@ -403,7 +405,7 @@ def test_closing_refuses_what_can_not_be_stored_any_more(database_url: str) -> N
 def test_the_counters_have_moved_before_the_sender_is_told(database_url: str) -> None:
     async def work() -> None:
         changes = Changes.alone()
-        async with opened(database_url, changes=changes) as store:
+        async with open_store(database_url, changes=changes) as store:
             token_now = changes.token_of(job_type_slot(JobType.TRANSCODING))
             before, moved = token_now(), []
             group = [submit(store, number) for number in (1, 2, 3)]
@@ -418,12 +420,12 @@ def test_the_counters_have_moved_before_the_sender_is_told(database_url: str) ->
 def test_a_result_that_was_long_on_its_way_is_noted_as_late(database_url: str) -> None:
     async def work() -> None:
         changes = Changes.alone()
-        async with opened(database_url, changes=changes) as store:
+        async with open_store(database_url, changes=changes) as store:
             late_now = changes.token_of(LATE)
             before = late_now()
             await submit(store, 1)
             assert late_now() == before
-            async with held_up(database_url, store) as first:
+            async with blocked_insert(database_url, store) as first:
                 await asyncio.sleep(LATE_AFTER_S)
             await first
             assert late_now() != before
@@ -433,7 +435,7 @@ def test_a_result_that_was_long_on_its_way_is_noted_as_late(database_url: str) -
 
 def test_an_unknown_region_is_the_senders_fault(database_url: str) -> None:
     async def work() -> None:
-        async with opened(database_url) as store:
+        async with open_store(database_url) as store:
             assert await outcomes([submit(store, 1, region="XXX"), submit(store, 2)]) == [BadInputError, None]
 
     run(work())
@@ -441,7 +443,7 @@ def test_an_unknown_region_is_the_senders_fault(database_url: str) -> None:
 
 def test_keys_expire_after_a_day_and_their_results_stay(database_url: str) -> None:
     async def work() -> None:
-        async with opened(database_url) as store:
+        async with open_store(database_url) as store:
             assert (
                 await outcomes([submit(store, number, key=f"k{number}") for number in range(2)]) == [None] * 2
             )
@@ -462,7 +464,7 @@ def test_keys_expire_after_a_day_and_their_results_stay(database_url: str) -> No
 
 def test_a_key_that_expires_just_then_is_stored_and_not_taken_for_a_repeat(database_url: str) -> None:
     async def work() -> None:
-        async with opened(database_url) as store:
+        async with open_store(database_url) as store:
             assert await outcomes([submit(store, 1, key="k")]) == [None]
             compare = store._writer._compare
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 
 import asyncpg
 import pytest
@@ -15,10 +15,11 @@ import pytest
 from orchboard.config import Settings, read_settings
 from orchboard.stats import Window
 from orchboard.store.change_tracking.version_counters import Changes
+from orchboard.store.connection.types import Connection
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.embedded.server import EmbeddedPostgres
-from orchboard.store.legacy_import.progress import fetch_progress, take_over
-from orchboard.store.legacy_import.table_mover import Mover
+from orchboard.store.legacy_import.backfill import backfill, fetch_progress
+from orchboard.store.legacy_import.table_mover import TableMover
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
 from orchboard.store.rollups.builder import Sealer
@@ -27,11 +28,9 @@ from orchboard.store.schema.migrate import migrate_to
 from orchboard.store.sql_files import sql
 from orchboard.window import EARLIEST
 from tests.support.database import run
-from tests.support.places import reachable_directory
-from tests.support.plain import PIPELINES, assert_equal_to_plain
+from tests.support.oracle_queries import PIPELINES, assert_matches_oracle
 from tests.support.server import SECRET, Client, StartServer
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+from tests.support.temporary_directories import reachable_directory
 
 RESULTS = 2000
 
@@ -101,11 +100,11 @@ class Old:
     async def connect(self) -> Connection:
         return await asyncpg.connect(self.url)
 
-    async def take_over(self, on_batch: Callable[[int], None] | None = None) -> bool:
+    async def backfill(self, on_batch: Callable[[int], None] | None = None) -> bool:
         """On a connection of its own."""
         connection = await self.database.connect()
         try:
-            return await take_over(connection, Sealer(connection), on_batch=on_batch)
+            return await backfill(connection, Sealer(connection), on_batch=on_batch)
         finally:
             connection.terminate()
 
@@ -116,10 +115,10 @@ class Old:
         """Without summing up anything."""
         connection = await self.database.connect()
         try:
-            mover = Mover(connection)
+            mover = TableMover(connection)
             await mover.begin()
             await mover.move(timedelta(days=100_000))
-            return await mover.settle()
+            return await mover.finish()
         finally:
             connection.terminate()
 
@@ -131,14 +130,14 @@ class Old:
         assert after[: len(self.before)] == self.before
         assert len({row["id"] for row in after}) == len(after)
 
-    async def assert_equal_to_plain(self, until: datetime) -> None:
+    async def assert_matches_oracle(self, until: datetime) -> None:
         for since in (
             EARLIEST,
             until - timedelta(days=33),
             until - timedelta(days=1),
             until - timedelta(hours=4),
         ):
-            assert await assert_equal_to_plain(self.connection, self.reader, since, until) > 4
+            assert await assert_matches_oracle(self.connection, self.reader, since, until) > 4
         plain = {tuple(row) for row in await self.connection.fetch(PIPELINES, EARLIEST, until)}
         pipelines = await self.reader.fetch_pipelines(Window(EARLIEST, until), None)
         assert {pipeline.id for pipeline in pipelines} == {pipeline for pipeline, _, _ in plain}
@@ -219,7 +218,7 @@ def test_the_reference_server_writes_and_reads_on_and_nothing_is_lost(empty_data
             await reference.get_on()
             await old.migrate()
             await reference.get_on()
-            while not await old.take_over():
+            while not await old.backfill():
                 await asyncio.sleep(0.01)
             await reference.get_on()
         await old.assert_nothing_is_lost()
@@ -240,18 +239,18 @@ def test_answers_are_the_plain_query_at_every_point(empty_database: str) -> None
         as_it_was = await old.connection.fetch(details)
         async with Reference(old.url):
             await old.migrate()
-            await old.assert_equal_to_plain(until)  # nothing moved, nothing summed up
-            mover, connection = Mover(old.connection), await old.database.connect()
+            await old.assert_matches_oracle(until)  # nothing moved, nothing summed up
+            mover, connection = TableMover(old.connection), await old.database.connect()
             await mover.begin()
             for days in (0.1, 10, 20):
                 await mover.move(timedelta(days=days))
-                await old.assert_equal_to_plain(until)  # some moved
+                await old.assert_matches_oracle(until)  # some moved
                 assert await Sealer(connection).run(since=mover.reached)
-                await old.assert_equal_to_plain(until)  # and summed up
+                await old.assert_matches_oracle(until)  # and summed up
             assert 0 < await old.number_left() < len(old.before)
-            assert await take_over(connection, Sealer(connection))
+            assert await backfill(connection, Sealer(connection))
             connection.terminate()
-            await old.assert_equal_to_plain(until)
+            await old.assert_matches_oracle(until)
         assert (await old.connection.fetch(details))[: len(as_it_was)] == as_it_was
 
     on_old(empty_database, test)
@@ -325,12 +324,12 @@ def test_killed_in_the_midst_it_goes_on_where_it_was(empty_database: str) -> Non
                     moving.terminate()
 
             with pytest.raises((asyncpg.InterfaceError, asyncpg.PostgresError, OSError)):
-                await take_over(moving, Sealer(moving), on_batch=count)
+                await backfill(moving, Sealer(moving), on_batch=count)
             await old.connection.fetchval("SELECT pg_terminate_backend($1)", pid)
             await old.assert_nothing_is_lost()
         assert 0 < await old.number_left() < len(old.before)
         moved: list[int] = []
-        assert await old.take_over(moved.append)
+        assert await old.backfill(moved.append)
         assert 0 < sum(moved) < len(old.before)
         await old.assert_nothing_is_lost("events")
 
@@ -350,7 +349,7 @@ def test_a_crash_of_postgres_may_take_batches_back_but_no_result() -> None:
                     os.kill(postmaster, signal.SIGQUIT)
 
             with pytest.raises((asyncpg.InterfaceError, asyncpg.PostgresError, OSError)):
-                await old.take_over(crash)
+                await old.backfill(crash)
             return old.before
 
     async def go_on(url: str, before: list[asyncpg.Record]) -> None:
@@ -381,7 +380,7 @@ def test_several_movers_move_each_result_once(empty_database: str) -> None:
 
         async def move() -> None:
             connection = await old.database.connect()
-            while not await take_over(connection, Sealer(connection), on_batch=moved.append):
+            while not await backfill(connection, Sealer(connection), on_batch=moved.append):
                 await asyncio.sleep(0.01)
             connection.terminate()
 
@@ -400,11 +399,11 @@ def test_it_is_settled_only_when_nothing_is_left_behind_another_mover_that_died(
         await dying.start()
         now = await old.connection.fetchval("SELECT now()")
         assert await other.fetchval(sql("move_results"), now, 200) == 200
-        assert not await take_over(connection, Sealer(connection))
+        assert not await backfill(connection, Sealer(connection))
         await dying.rollback()
         assert await old.number_left() == 200
         await old.assert_nothing_is_lost()
-        assert await take_over(connection, Sealer(connection))
+        assert await backfill(connection, Sealer(connection))
         await old.assert_nothing_is_lost("events")
         other.terminate()
         connection.terminate()
@@ -416,7 +415,7 @@ def test_it_is_settled_only_when_nothing_is_left_behind_another_mover_that_died(
 def test_the_way_back_brings_every_row_back(empty_database: str, version: int, share: str) -> None:
     async def test(old: Old) -> None:
         await old.migrate()
-        mover = Mover(old.connection)
+        mover = TableMover(old.connection)
         await mover.begin()
         await mover.move(timedelta(days=1))
         assert await old.number_left()
@@ -480,12 +479,12 @@ def test_a_long_reader_delays_the_settling_and_nobody_else(empty_database: str) 
             async with reading.transaction():
                 await reading.fetchval("SELECT count(*) FROM event_details")
                 for _ in range(2):
-                    assert not await take_over(connection, Sealer(connection))
+                    assert not await backfill(connection, Sealer(connection))
                     await reference.get_on()
                 progress = await fetch_progress(old.connection)
                 assert not progress.is_settled and await old.number_left() == 0
                 assert await old.connection.fetchval("SELECT count(*) FROM spans WHERE level > 1") > 30
-            assert await take_over(connection, Sealer(connection))
+            assert await backfill(connection, Sealer(connection))
         await old.assert_nothing_is_lost("events")
         reading.terminate()
         connection.terminate()

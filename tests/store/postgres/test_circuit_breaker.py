@@ -15,7 +15,7 @@ from orchboard.store.postgres import circuit_breaker
 from orchboard.store.postgres.database import Database
 from orchboard.store.sql_files import sql
 from tests.support.database import run
-from tests.support.relay import Relay, relayed
+from tests.support.postgres_proxy import PostgresProxy, postgres_proxy
 
 
 @asynccontextmanager
@@ -28,9 +28,9 @@ async def opened(url: str, *, connections: int = 2) -> AsyncIterator[Database]:
         await database.close()
 
 
-def on_relay(url: str, test: Callable[[Relay, Database], Awaitable[None]]) -> None:
+def on_relay(url: str, test: Callable[[PostgresProxy, Database], Awaitable[None]]) -> None:
     async def work() -> None:
-        async with relayed(url) as relay, opened(relay.url) as database:
+        async with postgres_proxy(url) as relay, opened(relay.url) as database:
             await test(relay, database)
 
     run(work())
@@ -38,12 +38,12 @@ def on_relay(url: str, test: Callable[[Relay, Database], Awaitable[None]]) -> No
 
 async def probed(database: Database) -> bool:
     """Whether the breaker is open after one round of probing."""
-    database.presence.look()
-    probing = database.presence._probing
+    database.breaker.probe()
+    probing = database.breaker._probing
     assert probing is not None
-    while not probing.done() and not database.presence.is_away:
+    while not probing.done() and not database.breaker.is_away:
         await asyncio.sleep(0.05)
-    return database.presence.is_away
+    return database.breaker.is_away
 
 
 @pytest.mark.parametrize(("blocked_s", "times"), [(4.0, 1), (0.4, 12)])
@@ -52,7 +52,7 @@ def test_an_event_loop_that_stands_still_is_no_absent_database(
 ) -> None:
     """Once for long, as after SIGSTOP, or again and again, as with a neighbour who takes the processor."""
 
-    async def test(_: Relay, database: Database) -> None:
+    async def test(_: PostgresProxy, database: Database) -> None:
         looking = asyncio.create_task(probed(database))
         for _number in range(times):
             await asyncio.sleep(0)
@@ -67,7 +67,7 @@ def test_a_probe_without_an_answer_opens_nothing_while_other_statements_are_answ
 ) -> None:
     """As when names are resolved slowly, or when the server has no processor time for a new process."""
 
-    async def test(relay: Relay, database: Database) -> None:
+    async def test(relay: PostgresProxy, database: Database) -> None:
         relay.serves_new = False
         busy = asyncio.create_task(database.fetch("SELECT pg_sleep(1)"))
         await asyncio.sleep(0.1)
@@ -78,7 +78,7 @@ def test_a_probe_without_an_answer_opens_nothing_while_other_statements_are_answ
 
 
 def test_an_idle_connection_that_answers_is_evidence_enough(database_url: str) -> None:
-    async def test(relay: Relay, database: Database) -> None:
+    async def test(relay: PostgresProxy, database: Database) -> None:
         relay.serves_new = False
         assert not await probed(database)
 
@@ -86,19 +86,19 @@ def test_an_idle_connection_that_answers_is_evidence_enough(database_url: str) -
 
 
 def test_a_pool_whose_connections_are_all_busy_is_no_absent_database(database_url: str) -> None:
-    async def test(_: Relay, database: Database) -> None:
+    async def test(_: PostgresProxy, database: Database) -> None:
         busy = [asyncio.create_task(database.fetch("SELECT pg_sleep(3.5)")) for _ in range(2)]
         await asyncio.sleep(0.1)
         waiting = asyncio.create_task(database.fetch(sql("now")))
         await asyncio.wait([*busy, waiting], return_when=asyncio.FIRST_EXCEPTION)
         assert [each.exception() for each in (*busy, waiting)] == [None] * 3
-        assert not database.presence.is_away
+        assert not database.breaker.is_away
 
     on_relay(database_url, test)
 
 
 def test_a_server_that_has_no_connection_left_is_no_absent_database(database_url: str) -> None:
-    async def test(_: Relay, database: Database) -> None:
+    async def test(_: PostgresProxy, database: Database) -> None:
         role, parts = "few", urlsplit(database_url)
         connection = await asyncpg.connect(database_url)
         await connection.execute(f'ALTER DATABASE "{parts.path[1:]}" CONNECTION LIMIT 0')
@@ -120,7 +120,7 @@ def test_a_server_that_has_no_connection_left_is_no_absent_database(database_url
 def test_a_process_without_descriptors_is_no_absent_database(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def test(_: Relay, database: Database) -> None:
+    async def test(_: PostgresProxy, database: Database) -> None:
         import resource
 
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -144,23 +144,23 @@ def test_a_process_without_descriptors_is_no_absent_database(
 def test_a_database_that_says_nothing_opens_the_breaker_within_four_seconds(database_url: str) -> None:
     """From the request on that finds it out; and it closes when the database answers again."""
 
-    async def test(relay: Relay, database: Database) -> None:
+    async def test(relay: PostgresProxy, database: Database) -> None:
         relay.passes_answers = False
         began_at = time.monotonic()
         with pytest.raises(DatabaseUnavailableError):
             await database.fetch(sql("now"))
         assert 3.5 < time.monotonic() - began_at < 6
-        assert database.presence.is_away
+        assert database.breaker.is_away
         relay.passes_answers = True
         async with asyncio.timeout(5):
-            while database.presence.is_away:
+            while database.breaker.is_away:
                 await asyncio.sleep(0.05)
 
     on_relay(database_url, test)
 
 
 def test_a_database_that_refuses_opens_the_breaker_at_once(database_url: str) -> None:
-    async def test(relay: Relay, database: Database) -> None:
+    async def test(relay: PostgresProxy, database: Database) -> None:
         await relay.go_away()
         began_at = time.monotonic()
         assert await probed(database)
@@ -178,8 +178,8 @@ def test_a_process_that_was_frozen_while_the_database_was_away_tries_it_again(
         return False
 
     async def work() -> None:
-        breaker = circuit_breaker.Presence(refused)
-        breaker.look()
+        breaker = circuit_breaker.CircuitBreaker(refused)
+        breaker.probe()
         while not breaker.is_away:
             await asyncio.sleep(0.01)
         with monkeypatch.context() as frozen:

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from orchboard.store.connection.failover import Connection
+from orchboard.store.connection.types import Connection
 from orchboard.store.postgres import connection_pool as pool_module
 from orchboard.store.postgres.connection_pool import Pool
 from tests.support.database import run

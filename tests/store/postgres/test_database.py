@@ -15,15 +15,16 @@ from msgspec.structs import replace
 
 from orchboard.config import Settings
 from orchboard.errors import SetupError
+from orchboard.store.connection.types import Connect
 from orchboard.store.embedded.server import EmbeddedPostgres
 from orchboard.store.postgres.database import Database
-from orchboard.store.schema.migrate import Connect, Step, migrate_to
+from orchboard.store.schema.migrate import Step, migrate_to
 from tests.support.database import run
-from tests.support.places import reachable_directory
+from tests.support.postgres_proxy import postgres_proxy
 from tests.support.processes import frozen
-from tests.support.relay import relayed
 from tests.support.samples import ai, transcoding
 from tests.support.server import Client, StartServer
+from tests.support.temporary_directories import reachable_directory
 
 AT_ONCE = 12
 
@@ -140,7 +141,7 @@ def test_a_database_that_stops_while_its_schema_is_looked_at_is_one_that_is_away
     database_url: str, lost: int
 ) -> None:
     async def test() -> None:
-        async with relayed(database_url) as relay:
+        async with postgres_proxy(database_url) as relay:
             relay.goodbye_to = {lost}
             database = Database(relay.url, connections=1, timeout_s=10)
             try:

@@ -10,10 +10,10 @@ import pytest
 
 from orchboard.errors import BadInputError, DatabaseUnavailableError
 from orchboard.store.postgres.row_errors import is_about_row, is_refusal
-from orchboard.store.spool.sqlite_file import Aside, Spooled, SpoolFile
+from orchboard.store.spool.sqlite_file import DeadLetter, Spooled, SpoolFile
 from orchboard.store.store import Store
 from tests.support.database import run
-from tests.support.writing import opened, outcomes, query, submit
+from tests.support.store_writes import open_store, outcomes, query, submit
 
 MEBIBYTE = 1024 * 1024
 BAD = "0xbad"
@@ -106,7 +106,7 @@ async def until(store: Store, *, waiting: int, aside: int) -> None:
     async with asyncio.timeout(30):
         while True:
             depth = (await store.fetch_spool_state()).depth
-            if (depth.waiting, depth.aside) == (waiting, aside):
+            if (depth.waiting, depth.dead_letters) == (waiting, aside):
                 return
             await asyncio.sleep(0.02)
 
@@ -122,10 +122,10 @@ def spool(path: Path, orchestrators: list[str]) -> None:
     file.close()
 
 
-def put_aside(path: Path) -> list[Aside]:
+def put_aside(path: Path) -> list[DeadLetter]:
     file = SpoolFile(path, max_bytes=MEBIBYTE)
     try:
-        return file.aside(1000)
+        return file.dead_letters(1000)
     finally:
         file.close()
 
@@ -147,7 +147,7 @@ def test_the_replay_puts_a_refused_row_aside_and_stores_those_around_it(
 
     async def work() -> None:
         await execute(database_url, OF_A_ROW[why])
-        async with opened(url, spool=path) as store:
+        async with open_store(url, spool=path) as store:
             await until(store, waiting=0, aside=3)
             assert store.spool is not None
             assert not store.spool.is_away
@@ -165,7 +165,7 @@ def test_the_writer_acknowledges_a_refused_row_from_the_spool_where_it_is_put_as
 ) -> None:
     async def work() -> None:
         await execute(database_url, OF_A_ROW[why])
-        async with opened(url, spool=path) as store:
+        async with open_store(url, spool=path) as store:
             assert await outcomes([submit(store, 0)]) == [None]
             assert await outcomes([submit(store, 1, orchestrator=BAD)]) == [None], "alone"
             sent = [
@@ -189,7 +189,7 @@ def test_without_a_spool_a_refused_row_is_refused_and_its_neighbours_are_stored(
 ) -> None:
     async def work() -> None:
         await execute(database_url, OF_A_ROW[why])
-        async with opened(url) as store:
+        async with open_store(url) as store:
             sent = [submit(store, number, orchestrator=BAD if number == 3 else "0x1") for number in range(30)]
             refused = BadInputError if why == "a trigger that divides by zero" else DatabaseUnavailableError
             assert await outcomes(sent) == [refused if number == 3 else None for number in range(30)]
@@ -212,7 +212,7 @@ def test_what_is_refused_from_everybody_waits_and_nothing_is_put_aside(
                 database_url, "INSERT INTO events (orchestrator, region_id, payload) VALUES ('0x0', 1, '{}')"
             )
         await execute(database_url, closes)
-        async with opened(url, spool=path) as store:
+        async with open_store(url, spool=path) as store:
             async with asyncio.timeout(8):  # that is when testers give up
                 sent = [submit(store, number, orchestrator="0x1") for number in range(20, 60)]
                 assert await outcomes(sent) == [None] * 40
@@ -231,7 +231,7 @@ def test_rows_of_which_many_are_refused_hold_up_nobody(database_url: str, url: s
 
     async def work() -> None:
         await execute(database_url, OF_A_ROW["raise"])
-        async with opened(url, spool=path) as store:
+        async with open_store(url, spool=path) as store:
             await until(store, waiting=0, aside=40)
         assert await stored_from(database_url, "0x1") == 40
 
@@ -245,7 +245,7 @@ def test_a_refused_row_that_nothing_can_be_compared_with_waits_for_the_first_tha
 
     async def work() -> None:
         await execute(database_url, OF_A_ROW["raise"])
-        async with opened(url, spool=path) as store:
+        async with open_store(url, spool=path) as store:
             await asyncio.sleep(0.5)
             await until(store, waiting=1, aside=0)
             assert await outcomes([submit(store, 1)]) == [None]
@@ -258,7 +258,7 @@ def test_a_table_that_refuses_everything_costs_one_statement_a_group(
     database_url: str, url: str, role: str, path: Path
 ) -> None:
     async def work() -> None:
-        async with opened(url, spool=path) as store:
+        async with open_store(url, spool=path) as store:
             assert await outcomes([submit(store, 0)]) == [None]
             await execute(database_url, f"REVOKE INSERT ON events FROM {role}")
             assert await outcomes(submit(store, number) for number in range(1, 50)) == [None] * 49

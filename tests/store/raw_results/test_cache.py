@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from orchboard.stats import JobType, StatsQuery, Window
 from orchboard.store.postgres.clock import DatabaseClock
-from orchboard.store.postgres.pg_time import to_moment
+from orchboard.store.postgres.pg_time import to_pg_time
 from orchboard.store.raw_results.cache import RawRows
 from orchboard.store.sql_files import sql
-from tests.support.board import Board, on_board
+from tests.support.rollup_database import RollupDatabase, with_rollup_database
 
 DAY = timedelta(days=1)
 STORED = """
@@ -39,7 +39,7 @@ async def fetch_all(rows: RawRows, query: StatsQuery) -> list[tuple[str, bytes]]
 
 
 async def assert_as_stored(
-    board: Board, rows: RawRows, since: datetime, until: datetime, orchestrator: str = "0xbb"
+    board: RollupDatabase, rows: RawRows, since: datetime, until: datetime, orchestrator: str = "0xbb"
 ) -> int:
     """Compare all filters in one window; how many rows there were."""
     number = 0
@@ -71,11 +71,11 @@ def payload_number(payload: str) -> float:
     return value if isinstance(value, int | float) else 0
 
 
-async def now_of(board: Board) -> Any:
+async def now_of(board: RollupDatabase) -> Any:
     return await board.connection.fetchval("SELECT clock_timestamp()")
 
 
-def note_what_is_read(board: Board, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def note_what_is_read(board: RollupDatabase, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many records each statement that reads results returns from now on."""
     read: list[int] = []
     fetch = board.database.fetch
@@ -90,7 +90,7 @@ def note_what_is_read(board: Board, monkeypatch: pytest.MonkeyPatch) -> list[int
     return read
 
 
-async def insert(board: Board, event_time: datetime, number: int) -> None:
+async def insert(board: RollupDatabase, event_time: datetime, number: int) -> None:
     await board.connection.execute(
         "INSERT INTO events (event_time, orchestrator, region_id, payload) SELECT $1, '0xBB', r.id, "
         "jsonb_build_object('region', r.name, 'orchestrator', '0xBB', 'round_trip_time', $2::integer) "
@@ -108,7 +108,7 @@ def test_every_window_and_filter_gives_what_is_stored(
     """Also of an orchestrator with too many results to be held, and where a part of them is; whatever the planner knows."""
     monkeypatch.setattr("orchboard.store.raw_results.cache._LARGEST_BYTES", largest_bytes)
 
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         if is_analysed:
             await board.connection.execute("VACUUM ANALYZE")
         rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
@@ -116,7 +116,7 @@ def test_every_window_and_filter_gives_what_is_stored(
         for since, until in ((1.0, 0.0), (0.5, 0.2), (1.5, 0.0), (1.4, 0.1), (40, 30), (80, 0), (0.1, 0.3)):
             await assert_as_stored(board, rows, now - since * DAY, now - until * DAY)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 @pytest.mark.parametrize("largest_bytes", [10**6, 13_000])
@@ -126,7 +126,7 @@ def test_new_late_and_removed_results_are_noticed(
     """Also where a part is held only."""
     monkeypatch.setattr("orchboard.store.raw_results.cache._LARGEST_BYTES", largest_bytes)
 
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         rows = RawRows(board.database, board.changes, DatabaseClock())
         for number in range(1, 5):
             await insert(board, await now_of(board), number)
@@ -136,13 +136,13 @@ def test_new_late_and_removed_results_are_noticed(
         await board.connection.execute("DELETE FROM events WHERE payload -> 'round_trip_time' = '-3'")
         await assert_as_stored(board, rows, await now_of(board) - DAY, await now_of(board))
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_all_are_counted_twice_a_second(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchboard.store.raw_results.cache._COUNT_EVERY_S", 0.5)
 
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
         await assert_as_stored(board, rows, now - DAY, now)
         await insert(board, now - timedelta(hours=1), 1)
@@ -152,7 +152,7 @@ def test_all_are_counted_twice_a_second(database_url: str, monkeypatch: pytest.M
         board.changes.note_late()
         await assert_as_stored(board, rows, now - DAY, now)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_a_change_to_rows_that_are_held_is_in_the_next_reading(
     """Although the number of rows may be the same, and nobody counts them."""
     monkeypatch.setattr("orchboard.store.raw_results.cache._COUNT_EVERY_S", 1e9)
 
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
         for _ in range(2):
             await assert_as_stored(board, rows, now - DAY, now)
@@ -179,7 +179,7 @@ def test_a_change_to_rows_that_are_held_is_in_the_next_reading(
         await board.connection.execute(statement)
         await assert_as_stored(board, rows, now - DAY, now)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_of_an_orchestrator_with_too_many_results_only_what_is_asked_for_is_read(
@@ -187,7 +187,7 @@ def test_of_an_orchestrator_with_too_many_results_only_what_is_asked_for_is_read
 ) -> None:
     monkeypatch.setattr("orchboard.store.raw_results.cache._LARGEST_BYTES", 1000)
 
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
         read = note_what_is_read(board, monkeypatch)
         everything = StatsQuery(job_type=JobType.AI, window=Window(now - DAY, now), orchestrator="0xbb")
@@ -198,7 +198,7 @@ def test_of_an_orchestrator_with_too_many_results_only_what_is_asked_for_is_read
         assert some < 10
         assert all_of_them == again > 40
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_of_a_part_that_is_held_only_what_is_new_is_read(
@@ -208,7 +208,7 @@ def test_of_a_part_that_is_held_only_what_is_new_is_read(
     monkeypatch.setattr("orchboard.store.raw_results.cache._OVERLAP", 0)
     monkeypatch.setattr("orchboard.store.raw_results.cache._ROUND", 1)
 
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
         read = note_what_is_read(board, monkeypatch)
         query = StatsQuery(
@@ -222,13 +222,13 @@ def test_of_a_part_that_is_held_only_what_is_new_is_read(
         # All are counted, then all of the part are read, then the new ones.
         assert read == [len(before), 2]
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_rows_that_a_window_has_left_behind_are_no_reason_to_hold_none(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
         query = StatsQuery(job_type=JobType.AI, window=Window(now - DAY, now), orchestrator="0xbb")
         await fetch_all(rows, query)
@@ -238,10 +238,10 @@ def test_rows_that_a_window_has_left_behind_are_no_reason_to_hold_none(
         found = await fetch_all(rows, replace(query, window=later))
         assert rows._held
         assert 0 < len(found) == len(held.rows)
-        assert held.since == to_moment(later.since)
+        assert held.since == to_pg_time(later.since)
         await assert_as_stored(board, rows, later.since, later.until)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_a_question_about_more_than_can_be_held_leaves_what_is_held(
@@ -249,7 +249,7 @@ def test_a_question_about_more_than_can_be_held_leaves_what_is_held(
 ) -> None:
     monkeypatch.setattr("orchboard.store.raw_results.cache._ROUND", 1)
 
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
         of_one = StatsQuery(
             job_type=JobType.TRANSCODING, window=Window(now - DAY / 4, now), orchestrator="0xbb", region="MDW"
@@ -271,30 +271,30 @@ def test_a_question_about_more_than_can_be_held_leaves_what_is_held(
         await assert_as_stored(board, rows, now - DAY / 4, now)
         await assert_as_stored(board, rows, now - DAY, now)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_those_without_results_are_bounded_too(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchboard.store.raw_results.cache.MAX_BYTES", 20_000)
 
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
         query = StatsQuery(job_type=JobType.AI, window=Window(now - DAY, now), orchestrator="")
         for number in range(100):
             await fetch_all(rows, replace(query, orchestrator=f"0x{number:054}"))
         assert 0 < len(rows._held) < 20
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_results_of_one_microsecond_keep_their_order(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
         for number in range(20):
             await insert(board, now, number)
             await assert_as_stored(board, rows, now - timedelta(minutes=1), now)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_what_is_held_is_bounded_and_the_rest_is_answered_too(
@@ -303,11 +303,11 @@ def test_what_is_held_is_bounded_and_the_rest_is_answered_too(
     monkeypatch.setattr("orchboard.store.raw_results.cache.MAX_BYTES", 20_000)
     monkeypatch.setattr("orchboard.store.raw_results.cache._LARGEST_BYTES", 15_000)
 
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
         for days in (0.01, 1, 1.9):
             for orchestrator in ("0xaa", "0xbb", "0xcc"):
                 await assert_as_stored(board, rows, now - days * DAY, now, orchestrator)
                 assert sum(held.size for held in rows._held.values()) <= 20_000
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)

@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchboard.stats import Window
+from orchboard.store.connection.types import Connection
 from orchboard.store.rollups.buckets import DAY, LEVELS, MINUTE, TEN_MINUTES, spans_between
 from orchboard.store.rollups.builder import MINUTE_WORTH, Sealer
 from orchboard.store.rollups.exact_median import BUCKETS, buckets_of
 from orchboard.store.sql_files import sql
-from tests.support.board import Board, Connection, on_board
-from tests.support.plain import PIPELINES, assert_equal_to_plain
+from tests.support.oracle_queries import PIPELINES, assert_matches_oracle
+from tests.support.rollup_database import RollupDatabase, with_rollup_database
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ def _no_reading_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_random_windows_are_the_plain_query_before_sealing_and_after(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.compare(windows=4)
         assert await board.seal() > 100
         assert await board.seal() == 0
@@ -35,7 +36,7 @@ def test_random_windows_are_the_plain_query_before_sealing_and_after(database_ur
         assert [row["level"] for row in levels] == [level.number for level in LEVELS if level is not MINUTE]
         await board.compare(windows=40)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_lists_counted_in_buckets_give_the_same_medians(
@@ -43,18 +44,18 @@ def test_lists_counted_in_buckets_give_the_same_medians(
 ) -> None:
     monkeypatch.setattr("orchboard.store.rollups.builder.READ_WHOLE", 3)
 
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         assert (
             await board.connection.fetchval("SELECT count(*) FROM round_trips WHERE buckets IS NOT NULL") > 20
         )
         await board.compare(windows=25, seed=2)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_pipelines_are_those_of_the_plain_query(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         now = await board.connection.fetchval("SELECT now()")
         for days in (0.01, 0.3, 2, 40, 99):
@@ -67,26 +68,26 @@ def test_pipelines_are_those_of_the_plain_query(database_url: str) -> None:
                 assert pipeline.models == tuple(sorted({model for model, _ in seen}))
                 assert pipeline.regions == tuple(sorted({region for _, region in seen}))
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_a_late_result_counts_at_once_and_after_its_spans_are_summed_up_again(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         for days in (0.2, 1.5, 20, 60):
             late = await board.connection.fetchval("SELECT now()") - timedelta(days=days)
             await board.insert(late)
-            await assert_equal_to_plain(
+            await assert_matches_oracle(
                 board.connection, board.reader, late - timedelta(days=40), late + timedelta(days=40)
             )
         assert await board.seal() > 4
         await board.compare()
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_a_late_result_that_arrives_while_its_span_is_summed_up_is_not_forgotten(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         late = await board.connection.fetchval("SELECT now()") - timedelta(days=30)
         other = await board.database.connect()
@@ -100,11 +101,11 @@ def test_a_late_result_that_arrives_while_its_span_is_summed_up_is_not_forgotten
             other.terminate()
         await board.compare()
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_what_others_write_and_remove_unseen_is_found_by_counting(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         now = await board.connection.fetchval("SELECT now()")
         await board.insert(now - timedelta(days=20))
@@ -120,11 +121,11 @@ def test_what_others_write_and_remove_unseen_is_found_by_counting(database_url: 
         assert not await sealer.check(now - timedelta(days=99), now, DAY)
         await board.compare()
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_several_at_once_sum_up_each_span_once(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         others = [await board.database.connect() for _ in range(4)]
         try:
             numbers = await asyncio.gather(*(Sealer(connection).run() for connection in others))
@@ -136,11 +137,11 @@ def test_several_at_once_sum_up_each_span_once(database_url: str) -> None:
         assert await board.connection.fetchval("SELECT count(*) = max(revision) FROM spans")
         await board.compare()
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_killed_in_the_midst_it_loses_one_span_and_goes_on(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         for killed_after in (3, 40, 90):
             other = await board.database.connect()
             sealed = 0
@@ -157,11 +158,11 @@ def test_killed_in_the_midst_it_loses_one_span_and_goes_on(database_url: str) ->
         assert await board.seal() > 0
         await board.compare()
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_short_spans_are_forgotten_when_they_are_old(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         old = await board.connection.fetchval("SELECT now()") - timedelta(hours=5)
         await board.connection.execute(sql("prune_spans"), TEN_MINUTES.number, old)
@@ -170,11 +171,11 @@ def test_short_spans_are_forgotten_when_they_are_old(database_url: str) -> None:
             assert await board.connection.fetchval(statement) > old - timedelta(minutes=10)
         await board.compare()
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_a_busy_minute_is_summed_up_by_itself(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         now = await board.connection.fetchval("SELECT now()")
         busy = MINUTE.start_of(now - timedelta(minutes=4))
         for number in range(MINUTE_WORTH):
@@ -191,16 +192,16 @@ def test_a_busy_minute_is_summed_up_by_itself(database_url: str) -> None:
         await board.seal()
         await board.compare_last(timedelta(minutes=10))
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_a_span_is_left_open_for_a_while_after_its_end(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         newest = await board.connection.fetchval("SELECT max(span_end) FROM spans WHERE is_sealed")
         assert newest <= await board.connection.fetchval("SELECT now()") - timedelta(seconds=60)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.floats(1e-5, 1e5), min_size=1))
@@ -212,7 +213,7 @@ def test_buckets_are_in_the_order_of_what_is_in_them(round_trips: list[float]) -
 
 
 def test_sql_and_python_put_a_round_trip_into_the_same_bucket(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         chance = random.Random(3)
         edges = [edge * factor for edge in (2**-14, 1.0, 2**14) for factor in (1 - 2**-53, 1, 1 + 2**-52)]
         values = [
@@ -227,7 +228,7 @@ def test_sql_and_python_put_a_round_trip_into_the_same_bucket(database_url: str)
         rows = await board.connection.fetch("SELECT round_trip_bucket(v) FROM unnest($1::float8[]) v", values)
         assert [row[0] for row in rows] == buckets_of(np.array(values)).tolist()
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 @given(

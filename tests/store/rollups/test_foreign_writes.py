@@ -9,8 +9,8 @@ import pytest
 from orchboard.stats import JobType, StatsQuery, Window
 from orchboard.store.rollups.buckets import LEVELS
 from orchboard.store.rollups.builder import Sealer
-from tests.support.board import Board, on_board, opened
-from tests.support.plain import assert_equal_to_plain
+from tests.support.oracle_queries import assert_matches_oracle
+from tests.support.rollup_database import RollupDatabase, open_rollup_database, with_rollup_database
 
 EVERYTHING = timedelta(days=99)
 CHANGES = [
@@ -59,11 +59,11 @@ def _no_reading_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchboard.store.rollups.live_tail.SERVES_S", -1)
 
 
-async def compare_all(board: Board) -> None:
+async def compare_all(board: RollupDatabase) -> None:
     now = await board.connection.fetchval("SELECT clock_timestamp()")
     for length in (timedelta(minutes=30), timedelta(hours=7), timedelta(days=3), EVERYTHING):
-        await assert_equal_to_plain(board.connection, board.reader, now - length, now)
-    await assert_equal_to_plain(
+        await assert_matches_oracle(board.connection, board.reader, now - length, now)
+    await assert_matches_oracle(
         board.connection, board.reader, now - timedelta(days=41), now - timedelta(days=3)
     )
 
@@ -72,7 +72,7 @@ async def compare_all(board: Board) -> None:
 def test_a_change_by_plain_sql_is_in_every_answer_at_once_and_after_a_rebuild(
     database_url: str, statement: str
 ) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         await compare_all(board)
         await board.connection.execute(statement)
@@ -85,14 +85,14 @@ def test_a_change_by_plain_sql_is_in_every_answer_at_once_and_after_a_rebuild(
         assert await board.connection.fetchval(pending) == 0
         assert await board.connection.fetchval(unsealed) == 0
         await compare_all(board)
-        async with opened(database_url, results=0) as another:  # a server that has just started
+        async with open_rollup_database(database_url, results=0) as another:  # a server that has just started
             await compare_all(another)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_days_that_are_left_without_results_are_counted_again(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         await board.connection.execute(
             "DELETE FROM events WHERE event_time BETWEEN now() - interval '30 days' AND now() - interval '3 days'"
@@ -105,11 +105,11 @@ def test_days_that_are_left_without_results_are_counted_again(database_url: str)
                 left
             )
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_every_level_of_today_is_rebuilt_after_an_insert_into_it(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         revisions = "SELECT level, revision FROM spans WHERE is_sealed AND span_start <= $1 AND span_end > $1"
         late = await board.connection.fetchval("SELECT now() - interval '7 hours'")
@@ -121,7 +121,7 @@ def test_every_level_of_today_is_rebuilt_after_an_insert_into_it(database_url: s
         assert all(after[level] > revision for level, revision in before.items())
         await compare_all(board)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 @pytest.mark.parametrize("isolation", ["read_committed", "repeatable_read", "serializable"])
@@ -130,13 +130,13 @@ def test_a_transaction_that_began_before_a_span_was_sealed_and_commits_after_it_
 ) -> None:
     """Its result was inserted on time, so no trigger noted it."""
 
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         slow = await board.database.connect()
         try:
             transaction = slow.transaction(isolation=isolation)  # type: ignore[arg-type]
             await transaction.start()
             moment = await slow.fetchval("SELECT now() - interval '0.9 seconds'")
-            await Board(board.database, slow).insert(moment)
+            await RollupDatabase(board.database, slow).insert(moment)
             await asyncio.sleep(1.2)
             sealer = Sealer(board.connection, grace=timedelta(0))
             await sealer.run()
@@ -151,7 +151,7 @@ def test_a_transaction_that_began_before_a_span_was_sealed_and_commits_after_it_
         finally:
             slow.terminate()
 
-    on_board(database_url, test, results=300)
+    with_rollup_database(database_url, test, results=300)
 
 
 @pytest.mark.parametrize("isolation", ["read_committed", "repeatable_read", "serializable"])
@@ -160,14 +160,14 @@ def test_a_transaction_that_inserts_after_a_span_was_sealed_notes_it(
 ) -> None:
     """Also when its snapshot is older than the watermark."""
 
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         slow = await board.database.connect()
         try:
             transaction = slow.transaction(isolation=isolation)  # type: ignore[arg-type]
             await transaction.start()
             moment = await slow.fetchval("SELECT now() - interval '3 days'")
             await board.seal()
-            await Board(board.database, slow).insert(moment)
+            await RollupDatabase(board.database, slow).insert(moment)
             await board.seal()
             await transaction.commit()
             await compare_all(board)
@@ -176,11 +176,11 @@ def test_a_transaction_that_inserts_after_a_span_was_sealed_notes_it(
         finally:
             slow.terminate()
 
-    on_board(database_url, test, results=300)
+    with_rollup_database(database_url, test, results=300)
 
 
 def test_a_transaction_that_is_rolled_back_invalidates_nothing(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         spans = "SELECT level, span_start, revision FROM spans WHERE is_sealed"
         before = await board.connection.fetch(spans)
@@ -196,7 +196,7 @@ def test_a_transaction_that_is_rolled_back_invalidates_nothing(database_url: str
         assert set(before) <= set(await board.connection.fetch(spans))
         await compare_all(board)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 @pytest.mark.parametrize("step", [timedelta(minutes=-90), timedelta(minutes=90)], ids=["back", "ahead"])
@@ -205,23 +205,23 @@ def test_results_stored_by_a_clock_that_was_stepped_are_in_every_answer(
 ) -> None:
     """As if the database's clock had been stepped: results with its receipt times land behind what was sealed, or ahead."""
 
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         await compare_all(board)
         for _ in range(5):
             await board.insert(await board.connection.fetchval("SELECT clock_timestamp()") + step)
             now = await board.connection.fetchval("SELECT clock_timestamp()")
-            await assert_equal_to_plain(board.connection, board.reader, now - EVERYTHING, now + EVERYTHING)
+            await assert_matches_oracle(board.connection, board.reader, now - EVERYTHING, now + EVERYTHING)
         await board.seal()
-        await assert_equal_to_plain(board.connection, board.reader, now - EVERYTHING, now + EVERYTHING)
+        await assert_matches_oracle(board.connection, board.reader, now - EVERYTHING, now + EVERYTHING)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_rollups_that_reach_ahead_of_the_clock_are_corrected_by_what_comes(database_url: str) -> None:
     """The clock was ahead by a day, rollups were built up to there, and it was set right."""
 
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await Sealer(board.connection, grace=timedelta(days=-1)).run()
         for _ in range(5):
             await board.insert(await board.connection.fetchval("SELECT clock_timestamp()"))
@@ -229,11 +229,11 @@ def test_rollups_that_reach_ahead_of_the_clock_are_corrected_by_what_comes(datab
             await board.seal()
             await compare_all(board)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_a_region_that_is_renamed_is_found_by_its_new_name_only(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         now = await board.connection.fetchval("SELECT now()")
         query = StatsQuery(job_type=JobType.AI, window=Window(now - EVERYTHING, now), region="XYZ")
         await board.seal()
@@ -245,13 +245,13 @@ def test_a_region_that_is_renamed_is_found_by_its_new_name_only(database_url: st
             "XYZ" in pipeline.regions for pipeline in await board.reader.fetch_pipelines(query.window, None)
         )
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_a_role_that_may_only_insert_and_delete_leaves_notes_too(database_url: str, server_url: str) -> None:
     """As the reference server's role, or an operator's: it knows nothing of the table of notes."""
 
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         role = f"limited_{os.getpid()}"
         await board.connection.execute(f"CREATE ROLE {role}")
@@ -269,11 +269,11 @@ def test_a_role_that_may_only_insert_and_delete_leaves_notes_too(database_url: s
         finally:
             await board.connection.execute(f"RESET ROLE; DROP OWNED BY {role}; DROP ROLE {role}")
 
-    on_board(database_url, test, results=300)
+    with_rollup_database(database_url, test, results=300)
 
 
 def test_notes_are_found_when_the_schema_has_another_name(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.connection.execute("ALTER SCHEMA public RENAME TO board")
         await board.connection.execute("SET search_path = pg_catalog")
         await board.connection.execute("DELETE FROM board.events WHERE id % 2 = 0")
@@ -286,11 +286,11 @@ def test_notes_are_found_when_the_schema_has_another_name(database_url: str) -> 
         )
         assert notes > 3
 
-    on_board(database_url, test, results=50)
+    with_rollup_database(database_url, test, results=50)
 
 
 def test_a_bulk_load_leaves_a_note_a_minute_and_transaction(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         notes = "SELECT count(*) FROM rollup_invalidations"
         before = await board.connection.fetchval(notes)
         await board.connection.execute(
@@ -310,13 +310,13 @@ def test_a_bulk_load_leaves_a_note_a_minute_and_transaction(database_url: str) -
         await board.insert(await board.connection.fetchval("SELECT timestamptz '2026-03-03 12:00+00'"))
         assert await board.connection.fetchval(notes) - before == 11
 
-    on_board(database_url, test, results=0)
+    with_rollup_database(database_url, test, results=0)
 
 
 def test_changes_are_seen_by_a_reader_that_was_idle_for_longer_than_notes_are_kept(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         await compare_all(board)
         await board.connection.execute(
@@ -328,4 +328,4 @@ def test_changes_are_seen_by_a_reader_that_was_idle_for_longer_than_notes_are_ke
         monkeypatch.setattr(board.reader._held.recent, "_read_at", read_at - 301)
         await compare_all(board)
 
-    on_board(database_url, test, results=400)
+    with_rollup_database(database_url, test, results=400)

@@ -13,7 +13,7 @@ from orchboard.stats import JobType, StatsQuery, Window
 from orchboard.store.change_tracking.version_counters import Changes
 from orchboard.store.rollups import group_sums, reader
 from orchboard.store.sql_files import sql
-from tests.support.board import Board, on_board
+from tests.support.rollup_database import RollupDatabase, with_rollup_database
 
 HOUR = timedelta(hours=1)
 
@@ -24,7 +24,7 @@ def _no_reading_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchboard.store.rollups.live_tail.SERVES_S", -1)
 
 
-def counted(board: Board, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+def counted(board: RollupDatabase, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each statement was sent from now on."""
     sent: Counter[str] = Counter()
     fetch = board.database.fetch
@@ -37,28 +37,28 @@ def counted(board: Board, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return sent
 
 
-async def now_of(board: Board) -> Any:
+async def now_of(board: RollupDatabase) -> Any:
     return await board.connection.fetchval("SELECT clock_timestamp()")
 
 
 def test_each_new_result_is_there_in_the_next_reading(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         for _ in range(10):
             await board.insert(await now_of(board))
             await board.compare_last(HOUR)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_a_result_that_was_long_on_its_way_is_not_missed(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         slow = await board.database.connect()
         try:
             transaction = slow.transaction()
             await transaction.start()
-            await Board(board.database, slow).insert(await now_of(board))
+            await RollupDatabase(board.database, slow).insert(await now_of(board))
             await asyncio.sleep(1.2)
             for _ in range(3):  # readings go on meanwhile, and past its receipt time
                 await board.insert(await now_of(board))
@@ -68,11 +68,11 @@ def test_a_result_that_was_long_on_its_way_is_not_missed(database_url: str) -> N
             slow.terminate()
         await board.compare_last(HOUR)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_a_result_inserted_with_an_earlier_receipt_time_is_in_the_next_reading(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         for late_s in (0.2, 0.9, 1.1, 1.9, 2.1, 30, 600, 7200):
             await board.insert(await now_of(board))
@@ -80,11 +80,11 @@ def test_a_result_inserted_with_an_earlier_receipt_time_is_in_the_next_reading(d
             await board.insert(await now_of(board) - timedelta(seconds=late_s))
             await board.compare_last(HOUR * 3)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_a_removed_result_is_gone_in_the_next_reading(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         for _ in range(4):
             await board.insert(await now_of(board))
         await asyncio.sleep(1.1)
@@ -92,11 +92,11 @@ def test_a_removed_result_is_gone_in_the_next_reading(database_url: str) -> None
         await board.connection.execute("DELETE FROM events WHERE orchestrator = '0xdd'")
         await board.compare_last(HOUR)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_what_is_summed_up_meanwhile_is_counted_once(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.compare_last(HOUR)
         now = await now_of(board)
         for minutes in range(1, 60, 3):
@@ -109,7 +109,7 @@ def test_what_is_summed_up_meanwhile_is_counted_once(database_url: str) -> None:
             await board.insert(late)
         await board.compare_last(HOUR)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_more_than_may_be_held_is_answered_all_the_same(
@@ -117,20 +117,20 @@ def test_more_than_may_be_held_is_answered_all_the_same(
 ) -> None:
     monkeypatch.setattr("orchboard.store.rollups.live_tail.MOST_HELD", 20)
 
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         for _ in range(3):
             for _ in range(15):
                 await board.insert(await now_of(board))
             await board.compare_last(HOUR)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_one_reading_serves_all_who_came_before_it(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         await board.compare_last(HOUR)
         sent, now = counted(board, monkeypatch), await now_of(board)
@@ -150,10 +150,10 @@ def test_one_reading_serves_all_who_came_before_it(
         assert sent[sql("sync")] == 1
         assert sent[sql("segments")] == 0
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
-async def until_it_is_quiet(board: Board) -> None:
+async def until_it_is_quiet(board: RollupDatabase) -> None:
     """Read until nobody has written since the last reading; a test beside this one may, to the same Postgres."""
     for _ in range(200):
         if board.reader._held.recent._was_unchanged:
@@ -162,7 +162,7 @@ async def until_it_is_quiet(board: Board) -> None:
     raise AssertionError("somebody always writes")
 
 
-async def last_hour(board: Board) -> Window:
+async def last_hour(board: RollupDatabase) -> Window:
     now = await now_of(board)
     return Window(now - HOUR, now)
 
@@ -173,7 +173,7 @@ def test_an_answer_made_while_the_database_was_asked_is_made_again_if_there_is_m
 ) -> None:
     """The answers that were made of what was at hand, and not given, are counted."""
 
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         made: list[int] = []
         add_up = group_sums.add_up
 
@@ -196,13 +196,13 @@ def test_an_answer_made_while_the_database_was_asked_is_made_again_if_there_is_m
             await board.compare_last(HOUR)
         assert made_twice > 4
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_an_answer_made_while_the_database_fails_is_not_given(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await until_it_is_quiet(board)
         fetch = board.database.fetch
 
@@ -217,11 +217,11 @@ def test_an_answer_made_while_the_database_fails_is_not_given(
                 await board.reader.fetch_pipelines(await last_hour(board), None)
         await board.compare_last(HOUR)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_who_reads_for_all_and_is_broken_off_leaves_the_others_their_reading(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.compare_last(HOUR)
         board.changes.note_everything()
         window = await last_hour(board)
@@ -232,7 +232,7 @@ def test_who_reads_for_all_and_is_broken_off_leaves_the_others_their_reading(dat
         with pytest.raises(asyncio.CancelledError):
             await first
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 @pytest.mark.parametrize("note", [Changes.note_everything, Changes.note_elsewhere])
@@ -241,7 +241,7 @@ def test_a_reading_serves_for_a_moment_while_nobody_is_known_to_store_anything(
 ) -> None:
     monkeypatch.setattr("orchboard.store.rollups.live_tail.SERVES_S", 60)
 
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.compare_last(HOUR)
         sent, now = counted(board, monkeypatch), await now_of(board)
         query = StatsQuery(job_type=JobType.TRANSCODING, window=Window(now - HOUR, now))
@@ -252,14 +252,14 @@ def test_a_reading_serves_for_a_moment_while_nobody_is_known_to_store_anything(
         await board.reader.fetch_means(query)
         assert sent[sql("sync")] == 1
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 @pytest.mark.parametrize("fails_at", ["sync", "coverage", "series"])
 def test_a_reading_that_fails_changes_nothing(
     database_url: str, monkeypatch: pytest.MonkeyPatch, fails_at: str
 ) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.compare_last(HOUR)
         now = await now_of(board)
         await board.insert(now - timedelta(minutes=2))
@@ -277,4 +277,4 @@ def test_a_reading_that_fails_changes_nothing(
                 await board.compare(windows=0)
         await board.compare(windows=3)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from orchboard.store.connection.types import Connection
 from orchboard.store.rollups.builder import Sealer
 from orchboard.store.rollups.merge import seal_from_parts
-from tests.support.board import Board, Connection, opened
 from tests.support.database import run
+from tests.support.rollup_database import RollupDatabase, open_rollup_database
 
 Summaries = tuple[list[Any], list[Any], list[Any], list[Any]]
 
@@ -53,7 +54,7 @@ def test_from_shorter_spans_and_from_results_comes_the_same(
         combined.append(await seal_from_parts(*arguments, **options))
         return combined[-1]
 
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         monkeypatch.setattr("orchboard.store.rollups.merge.seal_from_parts", note)
         await board.seal()
         assert combined and all(combined)
@@ -76,7 +77,7 @@ def test_from_shorter_spans_and_from_results_comes_the_same(
 
 
 def test_parts_that_do_not_hold_everything_are_not_used(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         day = await board.connection.fetchval("SELECT max(span_start) FROM spans WHERE level = 4")
         await board.insert(day)  # behind our back: nothing was unsealed
@@ -91,6 +92,6 @@ def test_parts_that_do_not_hold_everything_are_not_used(database_url: str) -> No
     run(with_board(database_url, test))
 
 
-async def with_board(url: str, test: Callable[[Board], Awaitable[None]]) -> None:
-    async with opened(url, results=800) as board:
+async def with_board(url: str, test: Callable[[RollupDatabase], Awaitable[None]]) -> None:
+    async with open_rollup_database(url, results=800) as board:
         await test(board)

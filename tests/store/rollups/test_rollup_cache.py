@@ -8,7 +8,7 @@ import pytest
 
 from orchboard.stats import JobType, StatsQuery, Window
 from orchboard.store.sql_files import sql
-from tests.support.board import Board, on_board
+from tests.support.rollup_database import RollupDatabase, with_rollup_database
 
 DAY = timedelta(days=1)
 
@@ -20,11 +20,11 @@ def test_answers_are_right_however_little_is_kept(
     monkeypatch.setattr("orchboard.store.rollups.rollup_cache.MAX_BYTES", max_bytes)
     monkeypatch.setattr("orchboard.store.rollups.rollup_cache.UNUSED_S", unused_s)
 
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         await board.compare(windows=4)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)
 
 
 def test_what_nobody_uses_is_forgotten_when_something_new_comes(
@@ -32,7 +32,7 @@ def test_what_nobody_uses_is_forgotten_when_something_new_comes(
 ) -> None:
     monkeypatch.setattr("orchboard.store.rollups.rollup_cache.UNUSED_S", 0.5)
 
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         now, read, fetch = await board.connection.fetchval("SELECT now()"), list[str](), board.database.fetch
 
@@ -60,4 +60,4 @@ def test_what_nobody_uses_is_forgotten_when_something_new_comes(
         assert not await is_read(*old)
         assert await is_read(*new)
 
-    on_board(database_url, test)
+    with_rollup_database(database_url, test)

@@ -6,7 +6,7 @@ import pytest
 
 from orchboard.stats import Window
 from orchboard.store.schema.migrate import migrate_to
-from tests.support.board import Board, on_board
+from tests.support.rollup_database import RollupDatabase, with_rollup_database
 
 INSERT = """
 INSERT INTO events (event_time, orchestrator, region_id, payload)
@@ -15,7 +15,7 @@ FROM regions r JOIN job_types j ON j.id = r.job_type_id WHERE r.name = 'FRA' AND
 """
 
 
-async def models(board: Board) -> list[str]:
+async def models(board: RollupDatabase) -> list[str]:
     now = await board.connection.fetchval("SELECT now()")
     found = await board.reader.fetch_pipelines(Window(now - timedelta(days=99), now), None)
     return [model for pipeline in found for model in pipeline.models]
@@ -23,7 +23,7 @@ async def models(board: Board) -> list[str]:
 
 @pytest.mark.parametrize("age", [timedelta(seconds=1), timedelta(hours=5), timedelta(days=40)])
 def test_a_model_with_only_unscored_results_is_not_listed(database_url: str, age: timedelta) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.connection.execute(INSERT, age, "0xaa", "never scored", "unscored_timeout")
         await board.connection.execute(INSERT, age, "", "of nobody", "scored")
         await board.connection.execute(INSERT, age, "0xaa", "sometimes", "unscored_timeout")
@@ -32,11 +32,11 @@ def test_a_model_with_only_unscored_results_is_not_listed(database_url: str, age
         await board.seal()
         assert await models(board) == ["sometimes"]
 
-    on_board(database_url, test, results=0)
+    with_rollup_database(database_url, test, results=0)
 
 
 def test_what_earlier_versions_noted_of_unscored_results_is_forgotten(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.connection.execute(INSERT, timedelta(days=3), "0xaa", "never scored", "unscored_timeout")
         await board.connection.execute(INSERT, timedelta(days=3), "0xaa", "scored", "scored")
         await board.seal()
@@ -49,4 +49,4 @@ def test_what_earlier_versions_noted_of_unscored_results_is_forgotten(database_u
         await migrate_to(board.database.connect, 12)
         assert await models(board) == ["scored"]
 
-    on_board(database_url, test, results=0)
+    with_rollup_database(database_url, test, results=0)

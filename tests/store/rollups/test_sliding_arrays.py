@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchboard.store.rollups.sliding_arrays import Growing
-from tests.support.drawn import drawn
+from tests.support.hypothesis_settings import fixed_examples
 
 
-@drawn(200)
+@fixed_examples(200)
 @given(st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 3000), st.booleans()), max_size=12))
 def test_what_is_held_is_what_was_put_there_with_room_for_little_more(
     steps: list[tuple[int, int, bool]],

@@ -7,7 +7,7 @@ import pytest
 from orchboard.store.rollups.builder import Sealer
 from orchboard.store.rollups.verification import Verifier
 from orchboard.window import EARLIEST, LATEST
-from tests.support.board import Board, on_board
+from tests.support.rollup_database import RollupDatabase, with_rollup_database
 
 UNSEEN = [
     pytest.param("DELETE FROM events WHERE event_time < now() - interval '9 days'", id="results deleted"),
@@ -38,7 +38,7 @@ def _no_reading_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_verification_of_right_rollups_finds_and_changes_nothing(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         before = await board.connection.fetch("SELECT * FROM spans ORDER BY level, span_start")
         told: list[tuple[int, int]] = []
@@ -47,12 +47,12 @@ def test_verification_of_right_rollups_finds_and_changes_nothing(database_url: s
         assert len(told) == len(before) and told[-1] == (len(before), len(before))
         assert await board.connection.fetch("SELECT * FROM spans ORDER BY level, span_start") == before
 
-    on_board(database_url, test, results=400)
+    with_rollup_database(database_url, test, results=400)
 
 
 @pytest.mark.parametrize("statement", UNSEEN)
 def test_verification_finds_a_change_that_no_trigger_noted(database_url: str, statement: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         await board.connection.execute("ALTER TABLE events DISABLE TRIGGER USER")
         await board.connection.execute(statement)
@@ -63,11 +63,11 @@ def test_verification_finds_a_change_that_no_trigger_noted(database_url: str, st
         await board.compare(windows=3)
         assert not await Verifier(board.connection).verify(EARLIEST, LATEST)
 
-    on_board(database_url, test, results=400)
+    with_rollup_database(database_url, test, results=400)
 
 
 def test_rebuild_builds_the_spans_of_its_range_and_no_others(database_url: str) -> None:
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         now = await board.connection.fetchval("SELECT now()")
         since, until = now - timedelta(days=12), now - timedelta(days=10)
@@ -80,4 +80,4 @@ def test_rebuild_builds_the_spans_of_its_range_and_no_others(database_url: str) 
             assert (after[level, start, end] > revision) is (start < until and end > since), (level, start)
         await board.compare(windows=3)
 
-    on_board(database_url, test, results=400)
+    with_rollup_database(database_url, test, results=400)

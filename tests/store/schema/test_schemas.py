@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 
 from orchboard.errors import SetupError
 from orchboard.store.postgres.database import Database
-from orchboard.store.schema.migrate import fetch_schema_version, load_migrations, migrate_to
+from orchboard.store.schema.migrate import fetch_schema_version, migrate_to
+from orchboard.store.schema.migration_files import load_migrations
 from tests.support.database import run
 
 LATEST = len(load_migrations())

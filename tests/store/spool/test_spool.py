@@ -16,10 +16,10 @@ from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.spool.spool import Spool
 from orchboard.store.spool.sqlite_file import Spooled, SpoolFile, from_time, to_time
 from orchboard.store.store import Store
-from tests.support.board import Board, on_board
 from tests.support.database import run
-from tests.support.relay import relayed
-from tests.support.writing import opened, outcomes, query, stored_numbers, submit
+from tests.support.postgres_proxy import postgres_proxy
+from tests.support.rollup_database import RollupDatabase, with_rollup_database
+from tests.support.store_writes import open_store, outcomes, query, stored_numbers, submit
 
 MEBIBYTE = 1024 * 1024
 
@@ -45,7 +45,7 @@ def test_what_is_acknowledged_while_the_database_is_away_is_stored_once_with_its
     database_url: str, path: Path
 ) -> None:
     async def work() -> None:
-        async with relayed(database_url) as relay, opened(relay.url, spool=path) as store:
+        async with postgres_proxy(database_url) as relay, open_store(relay.url, spool=path) as store:
             await submit(store, 0)
             await relay.go_away()
             before = datetime.now(UTC)
@@ -69,7 +69,7 @@ def test_a_group_that_was_lost_on_its_way_goes_to_the_spool_and_is_stored_once(
     database_url: str, path: Path
 ) -> None:
     async def work() -> None:
-        async with relayed(database_url) as relay, opened(relay.url, spool=path) as store:
+        async with postgres_proxy(database_url) as relay, open_store(relay.url, spool=path) as store:
             await submit(store, 0, key="first")  # the statement for keys is prepared
             relay.passes_answers = False
             sent = [submit(store, number, key="k" if number == 3 else None) for number in range(1, 40)]
@@ -87,7 +87,7 @@ def test_a_group_that_was_lost_on_its_way_goes_to_the_spool_and_is_stored_once(
 
 def test_a_statement_that_hangs_is_not_waited_for(database_url: str, path: Path) -> None:
     async def work() -> None:
-        async with relayed(database_url) as relay, opened(relay.url, spool=path) as store:
+        async with postgres_proxy(database_url) as relay, open_store(relay.url, spool=path) as store:
             await submit(store, 0)
             relay.passes_requests = False
             async with asyncio.timeout(8):  # that is when testers give up
@@ -103,11 +103,11 @@ def test_a_statement_that_hangs_is_not_waited_for(database_url: str, path: Path)
 
 def test_another_server_stores_what_one_left_that_ended(database_url: str, path: Path) -> None:
     async def work() -> None:
-        async with relayed(database_url) as relay:
+        async with postgres_proxy(database_url) as relay:
             await relay.go_away()
-            async with opened(relay.url, spool=path) as store:
+            async with open_store(relay.url, spool=path) as store:
                 assert await outcomes(submit(store, number) for number in range(10)) == [None] * 10
-        async with opened(database_url, spool=path) as one, opened(database_url, spool=path) as other:
+        async with open_store(database_url, spool=path) as one, open_store(database_url, spool=path) as other:
             await until_empty(one)
             await until_empty(other)
         assert await stored_numbers(database_url) == list(range(10))
@@ -130,7 +130,7 @@ def test_what_was_stored_and_not_forgotten_is_not_stored_again(
     monkeypatch.setattr(SpoolFile, "remove", forget_late)
 
     async def work() -> None:
-        async with relayed(database_url) as relay, opened(relay.url, spool=path) as store:
+        async with postgres_proxy(database_url) as relay, open_store(relay.url, spool=path) as store:
             await relay.go_away()
             sent = [submit(store, number, key="k" if number == 3 else None) for number in range(10)]
             assert await outcomes(sent) == [None] * 10
@@ -144,7 +144,7 @@ def test_what_was_stored_and_not_forgotten_is_not_stored_again(
 
 def test_a_key_stores_once_while_the_database_is_away_and_behind_it(database_url: str, path: Path) -> None:
     async def work() -> None:
-        async with relayed(database_url) as relay, opened(relay.url, spool=path) as store:
+        async with postgres_proxy(database_url) as relay, open_store(relay.url, spool=path) as store:
             await submit(store, 0, key="before")
             await relay.go_away()
             sent = [submit(store, 1, key="k"), submit(store, 0, key="before")]
@@ -168,14 +168,14 @@ def test_a_region_that_turns_out_unknown_is_kept_aside_until_it_is_known(
     database_url: str, path: Path
 ) -> None:
     async def work() -> None:
-        async with relayed(database_url) as relay:
+        async with postgres_proxy(database_url) as relay:
             await relay.go_away()
-            async with opened(relay.url, spool=path) as store:
+            async with open_store(relay.url, spool=path) as store:
                 sent = [submit(store, 1), submit(store, 2, region="MUC")]
                 assert await outcomes(sent) == [None, None], "it has never seen the regions"
                 await relay.come_back()
                 await until_empty(store)
-                assert (await store.fetch_spool_state()).depth.aside == 1
+                assert (await store.fetch_spool_state()).depth.dead_letters == 1
                 assert await stored_numbers(database_url) == [1]
                 await relay.go_away()
                 assert await outcomes([submit(store, 3)]) == [None]
@@ -184,16 +184,16 @@ def test_a_region_that_turns_out_unknown_is_kept_aside_until_it_is_known(
                 await relay.come_back()
                 await until_empty(store)
         file = SpoolFile(path, max_bytes=MEBIBYTE)
-        [aside] = file.aside(10)
+        [aside] = file.dead_letters(10)
         assert (aside.region, aside.reason) == ("MUC", "the region MUC is unknown")
         await query(
             database_url, "INSERT INTO regions (name, display_name, job_type_id) VALUES ('MUC', 'Munich', 1)"
         )
         assert file.retry() == 1
         file.close()
-        async with opened(database_url, spool=path) as store:
+        async with open_store(database_url, spool=path) as store:
             await until_empty(store)
-            assert (await store.fetch_spool_state()).depth.aside == 0
+            assert (await store.fetch_spool_state()).depth.dead_letters == 0
         assert sorted(await stored_numbers(database_url)) == [1, 2, 3]
 
     run(work())
@@ -208,9 +208,9 @@ def test_what_the_database_refuses_is_kept_aside_and_its_neighbours_are_stored(
     file.close()
 
     async def work() -> None:
-        async with opened(database_url, spool=path) as store:
+        async with open_store(database_url, spool=path) as store:
             await until_empty(store)
-            assert (await store.fetch_spool_state()).depth.aside == 1
+            assert (await store.fetch_spool_state()).depth.dead_letters == 1
         assert await stored_numbers(database_url) == [1, 2]
 
     run(work())
@@ -221,7 +221,7 @@ def test_scores_after_a_replay_into_spans_that_are_summed_up_are_the_plain_query
 ) -> None:
     payload = b'{"pipeline": "p1", "model": "m1", "success_rate": 1, "round_trip_time": 3}'
 
-    async def test(board: Board) -> None:
+    async def test(board: RollupDatabase) -> None:
         await board.seal()
         await board.compare(windows=4)
         now = await board.connection.fetchval("SELECT now()")
@@ -245,7 +245,7 @@ def test_scores_after_a_replay_into_spans_that_are_summed_up_are_the_plain_query
         assert store.spool is not None
         await store.spool.close()
 
-    on_board(database_url, test, results=150)
+    with_rollup_database(database_url, test, results=150)
 
 
 def test_a_full_spool_refuses_and_takes_again_what_fits(path: Path) -> None:
@@ -266,7 +266,7 @@ def test_a_spool_that_can_not_be_written_refuses(database_url: str, tmp_path: Pa
 
     async def work() -> None:
         path = tmp_path / "spool" / "x.sqlite"
-        async with relayed(database_url) as relay, opened(relay.url, spool=path) as store:
+        async with postgres_proxy(database_url) as relay, open_store(relay.url, spool=path) as store:
             await submit(store, 0)
             await relay.go_away()
             assert await outcomes([submit(store, 1)]) == [DatabaseUnavailableError]
@@ -306,9 +306,9 @@ def test_results_acknowledged_around_the_removal_of_the_file_are_stored_once(
 
     async def work() -> None:
         async with (
-            relayed(database_url) as relay,
-            opened(relay.url, spool=path) as one,
-            opened(relay.url, spool=path) as other,
+            postgres_proxy(database_url) as relay,
+            open_store(relay.url, spool=path) as one,
+            open_store(relay.url, spool=path) as other,
         ):
             await relay.go_away()
             assert await outcomes(submit(one, number) for number in range(20)) == [None] * 20
@@ -334,7 +334,7 @@ def test_results_whose_file_is_removed_and_that_nobody_follows_are_stored(
     database_url: str, path: Path
 ) -> None:
     async def work() -> None:
-        async with relayed(database_url) as relay, opened(relay.url, spool=path) as store:
+        async with postgres_proxy(database_url) as relay, open_store(relay.url, spool=path) as store:
             await relay.go_away()
             assert await outcomes(submit(store, number) for number in range(20)) == [None] * 20
             path.unlink()
@@ -349,12 +349,12 @@ def test_results_whose_file_is_removed_before_the_server_stops_are_there_for_the
     database_url: str, path: Path
 ) -> None:
     async def work() -> None:
-        async with relayed(database_url) as relay:
+        async with postgres_proxy(database_url) as relay:
             await relay.go_away()
-            async with opened(relay.url, spool=path) as store:
+            async with open_store(relay.url, spool=path) as store:
                 assert await outcomes(submit(store, number) for number in range(10)) == [None] * 10
                 path.unlink()
-        async with opened(database_url, spool=path) as store:
+        async with open_store(database_url, spool=path) as store:
             await until_empty(store)
         assert await stored_numbers(database_url) == list(range(10))
 
@@ -376,9 +376,9 @@ def test_workers_that_replay_at_once_without_their_lock_store_each_result_once(
 
     async def work() -> None:
         async with (
-            opened(database_url, spool=path) as one,
-            opened(database_url, spool=path) as other,
-            opened(database_url, spool=path) as third,
+            open_store(database_url, spool=path) as one,
+            open_store(database_url, spool=path) as other,
+            open_store(database_url, spool=path) as third,
         ):
             removing = asyncio.create_task(remove_lock())
             for store in (one, other, third):
@@ -405,7 +405,7 @@ def test_batches_that_take_too_long_become_smaller_until_they_are_stored(
         connection = await asyncpg.connect(database_url)
         await connection.execute(slow)
         await connection.close()
-        async with opened(database_url, spool=path, timeout_s=1.5) as store:
+        async with open_store(database_url, spool=path, timeout_s=1.5) as store:
             await until_empty(store)
         assert sorted(await stored_numbers(database_url)) == list(range(200))
 

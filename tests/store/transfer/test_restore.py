@@ -7,8 +7,8 @@ from orchboard.store.schema.migrate import migrate_to
 from orchboard.store.transfer.archive import check_backup
 from orchboard.store.transfer.backup import back_up
 from orchboard.store.transfer.restore import restore
-from tests.support.board import Board, on_board
 from tests.support.database import run
+from tests.support.rollup_database import RollupDatabase, with_rollup_database
 
 RECENT = """
 INSERT INTO events (event_time, orchestrator, region_id, payload)
@@ -24,11 +24,11 @@ def test_time_that_was_summed_up_is_summed_up_again(database_url: str, empty_dat
     """Of a server that holds sums of that time in memory too."""
     file = io.BytesIO()
 
-    async def save(board: Board) -> None:
+    async def save(board: RollupDatabase) -> None:
         await board.connection.execute(RECENT, 300)
         await back_up(board.database.connect, file, on_progress=lambda *_: None)
 
-    async def restore_behind(board: Board) -> None:
+    async def restore_behind(board: RollupDatabase) -> None:
         await board.database.open()
         await board.connection.execute(RECENT, 2)
         assert await board.seal() > 10
@@ -46,6 +46,6 @@ def test_time_that_was_summed_up_is_summed_up_again(database_url: str, empty_dat
         assert await board.seal() > 10
         await board.compare_last(timedelta(days=3))
 
-    on_board(database_url, save, results=0)
+    with_rollup_database(database_url, save, results=0)
     run(migrate_to(lambda: asyncpg.connect(empty_database)))
-    on_board(empty_database, restore_behind, results=0)
+    with_rollup_database(empty_database, restore_behind, results=0)

@@ -2,11 +2,11 @@
 
 import re
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import asyncpg
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+from orchboard.store.connection.types import Connection
 
 UTF8 = "UTF8"
 

@@ -8,7 +8,7 @@ import asyncpg
 import structlog
 
 from orchboard.errors import BadInputError, DatabaseUnavailableError
-from orchboard.runtime.tasks import be_seen
+from orchboard.runtime.tasks import consume_exception
 from orchboard.stats import JobType, Region
 from orchboard.store.change_tracking.version_counters import EVERYTHING, Changes
 from orchboard.store.connection.failures import NO_ANSWER
@@ -160,7 +160,7 @@ class RegionDirectory:
         while self._read_at < asked_at:
             if self._reading is None or self._reading.done():
                 self._reading = asyncio.create_task(self._read())
-                self._reading.add_done_callback(be_seen)
+                self._reading.add_done_callback(consume_exception)
             try:
                 await asyncio.shield(self._reading)
             except DatabaseUnavailableError:

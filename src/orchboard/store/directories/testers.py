@@ -10,7 +10,7 @@ import structlog
 from msgspec import Struct
 
 from orchboard.errors import DatabaseUnavailableError
-from orchboard.runtime.tasks import be_seen
+from orchboard.runtime.tasks import consume_exception
 from orchboard.stats import Tester
 from orchboard.store.connection.failures import NO_ANSWER
 from orchboard.store.postgres.database import READ_PATIENCE_S, WRITE_PATIENCE_S, Database
@@ -63,7 +63,7 @@ class TesterDirectory:
             return
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read())
-            self._reading.add_done_callback(be_seen)
+            self._reading.add_done_callback(consume_exception)
         try:
             async with asyncio.timeout(READ_PATIENCE_S if self._is_read else WRITE_PATIENCE_S):
                 await asyncio.shield(self._reading)

@@ -1,17 +1,17 @@
 """What an error of Postgres is about: the rows of a statement, or everybody. For the writer and the replay alike."""
 
-from typing import TypeAlias, TypeGuard
+from typing import TypeGuard
 
 import asyncpg
 import structlog
 
 from orchboard.errors import BadInputError, DatabaseUnavailableError, Refusal
-from orchboard.store.postgres.database import in_brief, unavailable
+from orchboard.store.connection.types import Connection
+from orchboard.store.postgres.database import error_summary, unavailable
 from orchboard.store.sql_files import sql
 
 log = structlog.get_logger(__name__)
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 # Classes of SQLSTATEs that no row causes: features (a cached plan of an older schema, too), transaction states (a
 # standby is read-only), prepared statements, logins, databases and schemas that are not there, deadlocks and
@@ -67,6 +67,6 @@ def refusal_of(error: asyncpg.PostgresError) -> Refusal:
     if isinstance(error, asyncpg.ForeignKeyViolationError):
         return DatabaseUnavailableError("the region was removed just now; try again")
     if isinstance(error, asyncpg.DataError | asyncpg.ProgramLimitExceededError):
-        log.warning("result refused by the database", error=in_brief(error))
+        log.warning("result refused by the database", error=error_summary(error))
         return BadInputError("the result holds what can't be stored")
     return unavailable(error)

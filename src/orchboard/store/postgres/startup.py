@@ -3,20 +3,19 @@
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TypeAlias
 
 import asyncpg
 import structlog
 
 from orchboard.errors import SetupError
-from orchboard.runtime.tasks import end
-from orchboard.store.schema.migrate import Step, ensure_database, migrate_to, require_schema
-from orchboard.store.schema.version_tables import fetch_elsewhere, search_path_advice
+from orchboard.runtime.tasks import cancel_and_wait
+from orchboard.store.connection.types import Connect
+from orchboard.store.schema.create_database import ensure_database
+from orchboard.store.schema.migrate import Step, migrate_to, require_schema
+from orchboard.store.schema.version_tables import fetch_other_schema, search_path_advice
 from orchboard.store.sql_files import sql
 
-Connect: TypeAlias = "Callable[[], Awaitable[asyncpg.Connection[asyncpg.Record]]]"
 log = structlog.get_logger(__name__)
 
 # A migration that failed, and needs a person, is left alone for so many times as long as it took, at most so long: it
@@ -53,7 +52,7 @@ class Opening:
     async def close(self) -> None:
         """Break off a migration under way."""
         if self._opening is not None:
-            await end([self._opening])
+            await cancel_and_wait([self._opening])
 
     async def _open(self) -> None:
         began_at = time.monotonic()
@@ -85,7 +84,7 @@ class Opening:
         try:
             async with connection.transaction():
                 schema = await connection.fetchval("SELECT current_schema()")
-                elsewhere = await fetch_elsewhere(connection)
+                elsewhere = await fetch_other_schema(connection)
                 row = await connection.fetchrow(sql("ping"))
         finally:
             connection.terminate()

@@ -3,13 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypeAlias
 
-import asyncpg
-
+from orchboard.store.connection.types import Connection
 from orchboard.store.sql_files import sql
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 # The longest that one step of background work takes, with room: a statement, a batch, a span.
 STEP_S = 600.0

@@ -22,7 +22,7 @@ from orchboard.store.change_tracking.version_counters import (
 )
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
-from orchboard.store.postgres.pg_time import SECOND, to_datetime, to_moment
+from orchboard.store.postgres.pg_time import SECOND, from_pg_time, to_pg_time
 from orchboard.store.raw_results.pages import Part, RawPages, RawRow, RowStream, read_rows
 from orchboard.store.sql_files import sql
 from orchboard.window import LATEST
@@ -58,7 +58,7 @@ _STALE_S = 300.0
 # How many stored results are read before others have their turn: some 5 ms.
 _READ_AT_ONCE = 2000
 
-_FOREVER = to_moment(LATEST)
+_FOREVER = to_pg_time(LATEST)
 
 
 class _Held:
@@ -125,7 +125,7 @@ class RawRows:
         if held is None and not asked.is_whole:
             held = await self._fetch_held(asked, query.window, came_at)
         if held is None:
-            since, until = to_moment(query.window.since), to_moment(self._clock.end_of(query.window))
+            since, until = to_pg_time(query.window.since), to_pg_time(self._clock.end_of(query.window))
             found = (await self._pages.fetch(asked, since, until)).rows
             if isinstance(found, RowStream):
                 found.scored = query.scored
@@ -142,7 +142,7 @@ class RawRows:
 
     async def _fetch_held(self, part: Part, window: Window, came_at: float) -> list[RawRow] | None:
         """The rows of a part in a window; None when they are not held, and not to be."""
-        since = to_moment(window.since)
+        since = to_pg_time(window.since)
         held = self._held.get(part) or _Held(part)
         async with held.lock:
             held_since = held.since
@@ -155,7 +155,7 @@ class RawRows:
                 if since >= held_since:
                     self._held.pop(part, None)
                 return None
-            until = to_moment(self._clock.end_of(window))
+            until = to_pg_time(self._clock.end_of(window))
             rows = held.between(since, until) if since >= held.since else None
             if is_due:
                 self._keep(part, held, since, held_since)
@@ -181,7 +181,7 @@ class RawRows:
             held.counted_at = began_at
         else:
             now, snapshot = await self._read_again(part, held, began_at, is_late=late != held.late)
-        self._clock.note(to_datetime(now))
+        self._clock.note(from_pg_time(now))
         held.read_until, held.snapshot = now, snapshot
         held.began_at, held.token, held.late = began_at, token, late
         return True
@@ -203,7 +203,7 @@ class RawRows:
             reread = held.since
             first, rows = await self._fetch(part, held, int(reread), int(reread))
         held.take(rows, int(reread))
-        return to_moment(first["now"]), first["snapshot"]
+        return to_pg_time(first["now"]), first["snapshot"]
 
     async def _fetch(
         self, part: Part, held: _Held, since: int, counted_since: int
@@ -211,10 +211,10 @@ class RawRows:
         """The rows from a moment on; the first record also says what was counted, and what changed, before that."""
         arguments: tuple[object, ...] = (
             part.orchestrator,
-            to_datetime(since),
+            from_pg_time(since),
             LATEST,
             part.job_type,
-            to_datetime(counted_since),
+            from_pg_time(counted_since),
         )
         if part.is_whole:
             found = await self._database.fetch(sql("raw_stats"), *arguments, held.snapshot)

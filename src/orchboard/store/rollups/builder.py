@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import TypeAlias
 
 import asyncpg
 
+from orchboard.store.connection.types import Connection
 from orchboard.store.postgres.watchdog import background_transaction
 from orchboard.store.rollups.buckets import (
     DAY,
@@ -22,8 +22,6 @@ from orchboard.store.rollups.buckets import (
 )
 from orchboard.store.sql_files import sql
 from orchboard.window import EARLIEST
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 GRACE = timedelta(seconds=60)
 """How far the watermark stays behind the database's clock: a result that is stored later than that costs a second sum."""

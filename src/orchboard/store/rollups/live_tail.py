@@ -8,7 +8,7 @@ from typing import NamedTuple
 import asyncpg
 import numpy as np
 
-from orchboard.runtime.tasks import be_seen
+from orchboard.runtime.tasks import consume_exception
 from orchboard.stats import JobType
 from orchboard.store.change_tracking.version_counters import (
     ELSEWHERE,
@@ -19,7 +19,7 @@ from orchboard.store.change_tracking.version_counters import (
 )
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
-from orchboard.store.postgres.pg_time import SECOND, to_datetime, to_moment
+from orchboard.store.postgres.pg_time import SECOND, from_pg_time, to_pg_time
 from orchboard.store.rollups.buckets import TEN_MINUTES
 from orchboard.store.rollups.group_index import SeriesDirectory
 from orchboard.store.rollups.result_columns import Columns, Results, Sightings, read_results
@@ -112,7 +112,7 @@ class Recent:
             await self.read(came_at)
             return None
         reading = asyncio.create_task(self.read(came_at))
-        reading.add_done_callback(be_seen)
+        reading.add_done_callback(consume_exception)
         await asyncio.sleep(0)  # until the statement is written, and
         await asyncio.sleep(0)  # until the loop has sent it
         return reading
@@ -132,7 +132,7 @@ class Recent:
     async def _read_for_all(self) -> None:
         """Read once for all waiters (single-flight). They get the same exception; after a cancellation one reads again."""
         reading = self._reading = asyncio.get_running_loop().create_future()
-        reading.add_done_callback(be_seen)
+        reading.add_done_callback(consume_exception)
         try:
             await self._read()
         except Exception as error:
@@ -183,7 +183,7 @@ class Recent:
         self._coverage, self._coverage_text = coverage, text
         self.generation += 1
         self._take_in(results, since)
-        self._read_until = to_moment(reading.row["now"])
+        self._read_until = to_pg_time(reading.row["now"])
         self._snapshots.add(reading.row["snapshot"], self._read_until)
         self._offset_s = reading.least_offset_s
         self._began_at = self._read_at = began_at
@@ -213,7 +213,7 @@ class Recent:
         if reading.most_offset_s < self._offset_s - _STEP_S:
             since = min(since, self.held_since)
         if row["changed_since"] is not None:
-            since = min(since, max(to_moment(row["changed_since"]), self.held_since))
+            since = min(since, max(to_pg_time(row["changed_since"]), self.held_since))
         return since
 
     async def _is_unchanged(self) -> bool:
@@ -222,20 +222,25 @@ class Recent:
         return bool(row["snapshot"] == self._snapshots.latest)
 
     async def _fetch(self, since: int, counted_since: int) -> "_Reading":
-        arguments = to_datetime(since), MOST_HELD, to_datetime(counted_since), self._snapshots.latest or None
+        arguments = (
+            from_pg_time(since),
+            MOST_HELD,
+            from_pg_time(counted_since),
+            self._snapshots.latest or None,
+        )
         sent_at = time.monotonic()
         [row] = await self._database.fetch(sql("sync"), *arguments)
         received_at = time.monotonic()
         self._clock.measure(row["now"], sent_at, received_at)
         if row["watermark"] is not None:
             self._clock.note(row["watermark"])
-        now_s = to_moment(row["now"]) / SECOND
+        now_s = to_pg_time(row["now"]) / SECOND
         return _Reading(row, now_s - received_at, now_s - sent_at)
 
     async def _fetch_coverage(self) -> Coverage:
         """What is summed up. Where nothing was lately, results are held from the last ten minutes on."""
         [row] = await self._database.fetch(sql("coverage"))
-        return Coverage(row, to_moment(TEN_MINUTES.start_of(row["now"])))
+        return Coverage(row, to_pg_time(TEN_MINUTES.start_of(row["now"])))
 
     def _take_in(self, results: Results, since: int) -> None:
         """Replace what is held from a moment on, and forget what is summed up or too much."""

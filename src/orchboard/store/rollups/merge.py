@@ -1,17 +1,16 @@
 """Combining: a long span is summed up from the shorter ones in it, which is a hundred times less to read."""
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import asyncpg
 import numpy as np
 from numpy.typing import NDArray
 
+from orchboard.store.connection.types import Connection
 from orchboard.store.rollups.buckets import Level, Span
 from orchboard.store.rollups.exact_median import buckets_of
 from orchboard.store.rollups.index_sets import ranked
 from orchboard.store.sql_files import sql
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 async def seal_from_parts(

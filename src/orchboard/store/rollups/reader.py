@@ -14,7 +14,7 @@ from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.admission import UNBOUNDED, Admission
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
-from orchboard.store.postgres.pg_time import to_datetime, to_moment
+from orchboard.store.postgres.pg_time import from_pg_time, to_pg_time
 from orchboard.store.rollups.exact_median import ResealedError, RoundTrips, medians_of, read_doubles
 from orchboard.store.rollups.group_index import Cell, Numbers, PipelineModel, SeriesDirectory
 from orchboard.store.rollups.group_sums import Sums, add_up, unsummed_sums_of
@@ -167,7 +167,7 @@ class MeansReader:
         read -- what is known of the parts that are summed up, or nowhere at hand
         finish -- what that and the newest results come to; does not wait, and keeps no view of these
         """
-        since = to_moment(window.since)
+        since = to_pg_time(window.since)
         came_at = time.monotonic()
         while True:
             held = self._held
@@ -175,7 +175,7 @@ class MeansReader:
             try:
                 check = await recent.begin_read(came_at)
                 generation = recent.generation
-                until = to_moment(self._clock.end_of(window)) + 1
+                until = to_pg_time(self._clock.end_of(window)) + 1
                 before = None
                 while before != (at_hand := (recent.coverage, recent.held_since)):
                     before = at_hand
@@ -290,7 +290,7 @@ def _is_asked(query: StatsQuery, name: PipelineModel) -> bool:
 def _arrays(split: Split) -> tuple[list[object], list[object]]:
     """The unsummed times as the statements take them."""
     since, until = zip(*split.unsummed, strict=True)
-    return [to_datetime(moment) for moment in since], [to_datetime(moment) for moment in until]
+    return [from_pg_time(moment) for moment in since], [from_pg_time(moment) for moment in until]
 
 
 @lru_cache(maxsize=16)

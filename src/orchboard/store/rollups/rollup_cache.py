@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from orchboard.stats import JobType
 from orchboard.store.postgres.database import Database
-from orchboard.store.postgres.pg_time import to_datetime, to_moment
+from orchboard.store.postgres.pg_time import from_pg_time, to_pg_time
 from orchboard.store.rollups.exact_median import ResealedError, RoundTrips
 from orchboard.store.rollups.group_index import Numbers, SeriesDirectory
 from orchboard.store.rollups.group_sums import Sums, sums_of
@@ -113,7 +113,7 @@ class Sealed:
         """The results themselves."""
 
         async def read(_: Sequence[SpanKey]) -> Mapping[SpanKey, tuple[Results, int]]:
-            [row] = await self._database.fetch(sql("block"), span.level, to_datetime(span.start))
+            [row] = await self._database.fetch(sql("block"), span.level, from_pg_time(span.start))
             if not row["is_sealed"] or row["revision"] != span.revision:
                 raise ResealedError
             results = await read_results(row, self._directory)
@@ -153,12 +153,15 @@ class Sealed:
     ) -> dict[SpanKey, list[asyncpg.Record]]:
         """The rows about each span, without those that say that there is nothing."""
         rows = await self._database.fetch(
-            sql(name), [span.level for span in spans], [to_datetime(span.start) for span in spans], *arguments
+            sql(name),
+            [span.level for span in spans],
+            [from_pg_time(span.start) for span in spans],
+            *arguments,
         )
         found: dict[SpanKey, list[asyncpg.Record]] = {}
         for row in rows:
             if row["is_sealed"]:
-                span = SpanKey(row["level"], to_moment(row["span_start"]), row["revision"])
+                span = SpanKey(row["level"], to_pg_time(row["span_start"]), row["revision"])
                 of_span = found.setdefault(span, [])
                 if row[4] is not None:
                     of_span.append(row)

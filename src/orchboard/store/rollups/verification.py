@@ -2,17 +2,15 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 
-import asyncpg
 import numpy as np
 
+from orchboard.store.connection.types import Connection
 from orchboard.store.postgres.watchdog import background_transaction
 from orchboard.store.rollups.buckets import DAY, HOUR, LEVELS, MINUTE, MONTH, SIX_HOURS, TEN_MINUTES, Span
 from orchboard.store.rollups.builder import Sealer
 from orchboard.store.sql_files import sql
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 # Days and months are built from six hours: these first.
 _ORDER = (SIX_HOURS, HOUR, TEN_MINUTES, MINUTE, DAY, MONTH)

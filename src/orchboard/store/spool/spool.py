@@ -142,9 +142,9 @@ class Spool:
         """As SpoolFile's."""
         await self._call(self._file.remove, [result.number for result in results])
 
-    async def put_aside(self, reasons: Sequence[tuple[int, str]]) -> None:
+    async def dead_letter(self, reasons: Sequence[tuple[int, str]]) -> None:
         """As SpoolFile's."""
-        await self._call(self._file.put_aside, reasons)
+        await self._call(self._file.dead_letter, reasons)
 
     async def state(self) -> SpoolState:
         """How it is now; empty, when there never was a file. Raises SpoolError when it can't be read."""

@@ -23,7 +23,7 @@ Stored = asyncio.Future[ParsedStats]
 
 
 @asynccontextmanager
-async def opened(
+async def open_store(
     url: str, *, timeout_s: float = 20, changes: Changes | None = None, spool: Path | None = None
 ) -> AsyncIterator[Store]:
     """A store of its own, as one server process has; with a spool, it is replayed, too."""
@@ -69,14 +69,14 @@ async def stored_numbers(url: str) -> list[int]:
 
 
 @asynccontextmanager
-async def held_up(url: str, store: Store) -> AsyncIterator[Stored]:
+async def blocked_insert(url: str, store: Store) -> AsyncIterator[Stored]:
     """One result, number 0, is under way and can't get on until the end of the block."""
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction():
             await connection.execute("LOCK TABLE events IN SHARE MODE")
             first = submit(store, 0)
-            await until_waiting(url)
+            await wait_for_lock_waiter(url)
             yield first
     finally:
         await connection.close()
@@ -85,6 +85,6 @@ async def held_up(url: str, store: Store) -> AsyncIterator[Stored]:
 WAITING = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
-async def until_waiting(url: str) -> None:
+async def wait_for_lock_waiter(url: str) -> None:
     while not await query(url, f"SELECT count(*) {WAITING}"):
         await asyncio.sleep(0.01)

@@ -4,18 +4,18 @@ from typing import Any
 
 import pytest
 
-from orchboard.http.fast_path import ShortWay
+from orchboard.http.fast_path import FastPath
 from tests.support.server import RunningServer
 
 
-def way_of(server: RunningServer) -> ShortWay:
-    way: ShortWay = server._server.lifespan.state["short_way"]
+def fast_path_of(server: RunningServer) -> FastPath:
+    way: FastPath = server._server.lifespan.state["fast_path"]
     return way
 
 
-def answered_from_memory(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+def record_cached_answers(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The methods of those whose answer was known, from now on."""
-    way, methods = way_of(server), list[bytes]()
+    way, methods = fast_path_of(server), list[bytes]()
     answer = way.answer
 
     def record(known: Any, method: bytes, *arguments: Any) -> Any:

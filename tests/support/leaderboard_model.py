@@ -64,7 +64,7 @@ def is_written_out(_: int, value: Any) -> bool:
     return value not in (math.inf, -math.inf) and not (type(value) is int and abs(value) >= 10**MAX_DIGITS)
 
 
-def posted(received: float, sent: dict[str, Any]) -> Result:
+def result_of_post(received: float, sent: dict[str, Any]) -> Result:
     """What a valid post stores; an infinite number stands for one that is too large to be written out."""
     own = {name: value for name, value in sent.items() if name not in ZEROS or name == "errors"}
     deep = [name for name, value in own.items() if not is_held(value, lambda depth, _: depth < MAX_DEPTH)]
@@ -81,7 +81,7 @@ def posted(received: float, sent: dict[str, Any]) -> Result:
     return Result(received, job_type, *place, *numbers, scored)
 
 
-class Model:
+class LeaderboardModel:
     """Everything that was stored, and what is to be answered."""
 
     def __init__(self, regions: list[dict[str, str]]) -> None:

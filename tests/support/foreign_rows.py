@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from tests.support.model import ZEROS, Result
+from tests.support.leaderboard_model import ZEROS, Result
 
 # Members: their JSON, what scores take them for, what raw_stats gives. None far below zero: a sum of 1e100, -1e100
 # and 0.5 is whatever the order makes it.
@@ -23,7 +23,7 @@ OTHERS = [('{"errors": 5, "timestamp": "9"}', {"timestamp": 9}), ('{"errors": [n
 NO_OBJECTS = ["[1, 2]", "5", "null", '"text"', "true", "[]"]
 
 
-class Foreign(Struct, frozen=True):
+class ForeignRow(Struct, frozen=True):
     """A row of `events`. counted -- what its payload counts for; row -- what raw_stats gives"""
 
     payload: str
@@ -40,19 +40,19 @@ class Foreign(Struct, frozen=True):
 
 def _foreign(
     members: dict[str, tuple[str, Any, Any]], rest: tuple[str, Any], orchestrator: str, job_type: str, hours_ago: float
-) -> Foreign:  # fmt: skip
+) -> ForeignRow:  # fmt: skip
     text, others = rest
     if others is None:
         row = ZEROS | {"region": "FRA", "orchestrator": orchestrator.lower()}
-        return Foreign(text, orchestrator, job_type, hours_ago, {}, row)
+        return ForeignRow(text, orchestrator, job_type, hours_ago, {}, row)
     parts = [f'"{name}": {text}' for name, (text, _, _) in members.items()]
     payload = "{" + ", ".join(filter(None, [*parts, text[1:-1]])) + "}"
     counted = {name: meant for name, (_, meant, _) in members.items()}
     row = ZEROS | {name: given for name, (_, _, given) in members.items()} | others
-    return Foreign(payload, orchestrator, job_type, hours_ago, counted, row)
+    return ForeignRow(payload, orchestrator, job_type, hours_ago, counted, row)
 
 
-foreign = st.builds(
+foreign_rows = st.builds(
     _foreign,
     st.fixed_dictionaries(
         {},

@@ -42,7 +42,7 @@ WHERE event_time BETWEEN $1 AND $2 AND payload ->> 'pipeline' <> '' AND payload 
 """
 
 
-async def assert_equal_to_plain(
+async def assert_matches_oracle(
     connection: "asyncpg.Connection[asyncpg.Record]", reader: MeansReader, since: datetime, until: datetime
 ) -> int:
     """Compare everything that is summed up in one window; how many groups there were.

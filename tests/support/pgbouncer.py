@@ -22,7 +22,7 @@ logfile = {directory}/log
 """
 
 
-class Pooler:
+class PgBouncer:
     """One that runs, for every database of a server."""
 
     def __init__(self, server_url: str, directory: Path) -> None:
@@ -61,6 +61,6 @@ class Pooler:
         self._process.wait(10)
 
 
-def pooled(url: str, directory: Path) -> str:
+def pgbouncer_url(url: str, directory: Path) -> str:
     """The URL of the same database through the pooler in a directory."""
     return f"postgresql://anyone@{urlsplit(url).path}?host={directory}&port=6432"

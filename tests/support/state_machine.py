@@ -19,10 +19,10 @@ from orchboard.config import read_settings
 from orchboard.store.rollups.builder import Sealer
 from orchboard.web.rendering import format_percent, format_score
 from tests.support.database import run
-from tests.support.foreign import Foreign, foreign
-from tests.support.html import Document
-from tests.support.model import ZEROS, Model, Result, posted
-from tests.support.pending import PendingTransaction
+from tests.support.foreign_rows import ForeignRow, foreign_rows
+from tests.support.html_document import Document
+from tests.support.leaderboard_model import ZEROS, LeaderboardModel, Result, result_of_post
+from tests.support.open_transaction import OpenTransaction
 from tests.support.server import SECRET, Answer, Client, RunningServer
 
 SEEN_WITHIN_S = 10.0
@@ -81,7 +81,7 @@ RENAME = "UPDATE regions SET name = $2 WHERE name = $1"
 ADD = "INSERT INTO regions (name, display_name, job_type_id) SELECT $1, $1, id FROM job_types WHERE name = $2"
 
 
-class Machine(RuleBasedStateMachine):
+class LeaderboardMachine(RuleBasedStateMachine):
     """One life of a leaderboard. `database` gives each the URL of an empty one."""
 
     database: Callable[[], AbstractContextManager[str]]
@@ -95,10 +95,10 @@ class Machine(RuleBasedStateMachine):
         self.keys: dict[str, dict[str, Any]] = {}
         self.unseen_until = 0.0
         self.steps = 0
-        self.pending: tuple[PendingTransaction, Result] | None = None
+        self.pending: tuple[OpenTransaction, Result] | None = None
         self.renamed = "MIA"
         self.start()
-        self.model = Model(self.client.get("/api/regions").json()["regions"])
+        self.model = LeaderboardModel(self.client.get("/api/regions").json()["regions"])
         self.postable = {region["id"] for region in self.model.regions}
 
     def teardown(self) -> None:
@@ -127,7 +127,7 @@ class Machine(RuleBasedStateMachine):
     def store(self, result: dict[str, Any], key: str | None = None) -> None:
         began = time.time()
         answer = self.client.post_stats(result, key=key)
-        stored = posted(began, result)
+        stored = result_of_post(began, result)
         if stored.region not in self.postable:
             assert (answer.status, answer.json()) == (400, {"error": "invalid region"})
             return
@@ -175,7 +175,7 @@ class Machine(RuleBasedStateMachine):
         }
         began = time.time()
         assert self.client.post(f'{json.dumps(result)[:-1]}, "mine": {number}}}'.encode()).data == b"ok"
-        stored = posted(began, result | {"mine": math.inf})
+        stored = result_of_post(began, result | {"mine": math.inf})
         self.model.results.append(stored)
         self.register(stored.region, stored.job_type)
         self.marks.append(time.time())
@@ -198,8 +198,8 @@ class Machine(RuleBasedStateMachine):
         self.unseen_until = time.monotonic() + SEEN_WITHIN_S
         self.marks.append(time.time())
 
-    @rule(rows=st.lists(foreign, min_size=1, max_size=5))
-    def another_program_stores_anything(self, rows: list[Foreign]) -> None:
+    @rule(rows=st.lists(foreign_rows, min_size=1, max_size=5))
+    def another_program_stores_anything(self, rows: list[ForeignRow]) -> None:
         began = datetime.now(UTC)
         received = [
             began - timedelta(hours=row.hours_ago, microseconds=number) for number, row in enumerate(rows)
@@ -271,7 +271,7 @@ class Machine(RuleBasedStateMachine):
         payload |= {"region": "FRA", "orchestrator": "0xcc"}
         arguments = (when, "0xcc", json.dumps(payload), "FRA", "ai")
         result = Result(when.timestamp(), "ai", "FRA", "0xcc", ZEROS | payload, "p", "m/1", 1.0, 3.75)
-        self.pending = PendingTransaction(self.url, INSERT, *arguments), result
+        self.pending = OpenTransaction(self.url, INSERT, *arguments), result
 
     @precondition(lambda self: self.pending is not None)
     @rule()
@@ -308,7 +308,7 @@ class Machine(RuleBasedStateMachine):
         given = {each: value for each, value in asked.items() if value is not None}
         expect = getattr(self.model, name)
         path = f"/api/{name.removeprefix('listed_')}?{urlencode(given)}"
-        self.expect(path, lambda answer: differing(answer.json(), expect(self.now, given), path))
+        self.expect(path, lambda answer: json_differences(answer.json(), expect(self.now, given), path))
 
     def ask_page(self, asked: Mapping[str, Any]) -> None:
         """As `ask`, of the page."""
@@ -422,14 +422,14 @@ def is_shown(text: str, value: Any) -> bool:
     return text == str(value) or text.endswith(f" {value}")
 
 
-def differing(found: Any, expected: Any, path: str) -> Iterator[str]:
+def json_differences(found: Any, expected: Any, path: str) -> Iterator[str]:
     """Where two answers differ; numbers may by 1e-9."""
     if isinstance(found, dict) and isinstance(expected, dict) and found.keys() == expected.keys():
         for name in found:
-            yield from differing(found[name], expected[name], f"{path} {name}")
+            yield from json_differences(found[name], expected[name], f"{path} {name}")
     elif isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
         for place, (one, other) in enumerate(zip(found, expected, strict=True)):
-            yield from differing(one, other, f"{path} {place}")
+            yield from json_differences(one, other, f"{path} {place}")
     elif _is_number(found) and _is_number(expected) and float in (type(found), type(expected)):
         if not math.isclose(found, expected, rel_tol=1e-9, abs_tol=1e-12):
             yield f"{path}: {found!r}, not {expected!r}"

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 
-class Sent(Struct):
+class ProxiedRequest(Struct):
     """A request that came to the proxy.
 
     at_s -- when, on a clock that only goes forward
@@ -23,28 +23,28 @@ class Sent(Struct):
     at_s: float
 
 
-class Relay:
+class LossyProxy:
     """Where the proxy is, and what came through it."""
 
-    def __init__(self, url: str, requests: list[Sent]) -> None:
+    def __init__(self, url: str, requests: list[ProxiedRequest]) -> None:
         self.url = url
         self.requests = requests
 
 
 @contextmanager
-def relay(upstream: str, *, busy: int = 0, lost: int = 0) -> Iterator[Relay]:
+def lossy_proxy(upstream: str, *, busy: int = 0, lost: int = 0) -> Iterator[LossyProxy]:
     """A proxy that forwards POSTs.
 
     busy -- how many it answers 503 itself, with a Retry-After of 2 seconds, before it forwards any
     lost -- of how many after those the server's answer is lost: the connection is closed in its place
     """
     host = urlsplit(upstream).netloc
-    requests: list[Sent] = []
+    requests: list[ProxiedRequest] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            requests.append(Sent(self.headers, body, time.monotonic()))
+            requests.append(ProxiedRequest(self.headers, body, time.monotonic()))
             if len(requests) <= busy:
                 self.send_response(503)
                 self.send_header("Retry-After", "2")
@@ -69,7 +69,7 @@ def relay(upstream: str, *, busy: int = 0, lost: int = 0) -> Iterator[Relay]:
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield Relay(f"http://127.0.0.1:{server.server_port}", requests)
+        yield LossyProxy(f"http://127.0.0.1:{server.server_port}", requests)
     finally:
         server.shutdown()
         thread.join()

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 
 
-class PendingTransaction:
+class OpenTransaction:
     """Has carried out one statement when it is made, and commits when it is told to."""
 
     def __init__(self, url: str, statement: str, *arguments: Any) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def in_memory() -> str | None:
+def tmpfs_directory() -> str | None:
     """A file system in memory with room for clusters: a clone takes 20 ms there, up to 500 on a busy disk."""
     memory = Path("/dev/shm")
     return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > 2**31 else None
@@ -16,7 +16,7 @@ def in_memory() -> str | None:
 @contextmanager
 def reachable_directory() -> Iterator[Path]:
     """A fresh directory that any user may traverse; removed at the end."""
-    directory = Path(tempfile.mkdtemp(prefix="orchboard-test-", dir=in_memory()))
+    directory = Path(tempfile.mkdtemp(prefix="orchboard-test-", dir=tmpfs_directory()))
     directory.chmod(0o755)
     try:
         yield directory

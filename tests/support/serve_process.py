@@ -8,7 +8,7 @@ from tests.support.program import environment
 from tests.support.server import SECRET
 
 
-async def start_serve(home: Path, **settings: str) -> tuple[asyncio.subprocess.Process, str]:
+async def start_serve_process(home: Path, **settings: str) -> tuple[asyncio.subprocess.Process, str]:
     """`orchboard serve`, and its address."""
     server = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "orchboard", "serve", "--port", "0"),

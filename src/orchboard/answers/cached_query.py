@@ -15,14 +15,14 @@ from orchboard.store.change_tracking.version_counters import (
 )
 
 # A window that ends now is another one a moment later; so much of a reader's patience is ours.
-MOVING_S = 10.0
+SLIDING_WINDOW_TTL_S = 10.0
 
 
 def _nothing() -> None:
     return None
 
 
-class Question(Struct, frozen=True):
+class CachedQuery(Struct, frozen=True):
     """A question and the way to its answer.
 
     key -- equal for all spellings of the question
@@ -30,7 +30,7 @@ class Question(Struct, frozen=True):
     headers -- what is sent beside it: see Answer
     slots -- of Changes: what the answer depends on
     max_age_s -- how long the answer stays true when nothing changes
-    is_stored -- whether the answer is in the database, where others may change it unseen
+    depends_on_database -- whether the answer is in the database, where others may change it unseen
     last_known -- a body from before, and its age in seconds, for when the database is away and no answer was given yet;
     None when there is none
     """
@@ -40,7 +40,7 @@ class Question(Struct, frozen=True):
     headers: Headers
     slots: tuple[int, ...] = ()
     max_age_s: float = math.inf
-    is_stored: bool = True
+    depends_on_database: bool = True
     last_known: Callable[[], tuple[bytes, float] | None] = _nothing
 
 

@@ -17,7 +17,7 @@ SETTLED_S = 6 * HOUR_S
 _STEPS_S = (DAY_S, 6 * HOUR_S)
 
 
-class Span(Struct, frozen=True):
+class TimeRange(Struct, frozen=True):
     """Receipt times from `since`, inclusive, to `until`, exclusive, in Unix seconds."""
 
     since: int
@@ -37,25 +37,25 @@ class Span(Struct, frozen=True):
         """
         return {"since": str(self.since), "until": f"{self.until - 1}.9999992"}
 
-    def halves(self) -> tuple["Span", "Span"]:
+    def halves(self) -> tuple["TimeRange", "TimeRange"]:
         """The two halves of a span of at least two seconds."""
         middle = (self.since + self.until) // 2
-        return Span(self.since, middle), Span(middle, self.until)
+        return TimeRange(self.since, middle), TimeRange(middle, self.until)
 
 
-def grid(since: int, until: int, *, now: int) -> Iterator[Span]:
+def grid_ranges(since: int, until: int, *, now: int) -> Iterator[TimeRange]:
     """The spans of the grid that cover an interval, oldest first."""
     start = _floor(since, _step(since, now))
     while start < until:
         step = _step(start, now)
-        yield Span(start, start + step)
+        yield TimeRange(start, start + step)
         start += step
 
 
-def day_of(span: Span) -> Span:
+def day_of(span: TimeRange) -> TimeRange:
     """The UTC day of a span of the grid."""
     start = _floor(span.since, DAY_S)
-    return Span(start, start + DAY_S)
+    return TimeRange(start, start + DAY_S)
 
 
 def _step(moment: int, now: int) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from orchboard.store.embedded.server import EmbeddedPostgres
-from tests.support.places import reachable_directory
+from tests.support.temporary_directories import reachable_directory
 
 # Debian's: the embedded build speaks no TLS, and needs none on its private socket.
 BINARIES = max(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -35,7 +35,7 @@ default_crl_days = 1
 """
 
 
-class TLSServer(Struct):
+class TLSPostgres(Struct):
     """A Postgres on loopback; TLS is offered, or demanded.
 
     port -- of 127.0.0.1, and of the socket in `place`
@@ -76,7 +76,7 @@ class TLSServer(Struct):
 
 
 @contextmanager
-def tls_server(*, demands_tls: bool) -> Iterator[TLSServer]:
+def tls_postgres(*, demands_tls: bool) -> Iterator[TLSPostgres]:
     """Start one; stop it at the end."""
     with reachable_directory() as place:
         cluster = EmbeddedPostgres.start(place / "data", postgres_bin=BINARIES, watch=False)
@@ -116,7 +116,7 @@ def tls_server(*, demands_tls: bool) -> Iterator[TLSServer]:
             while not _is_ready(port) and time.monotonic() < deadline:
                 time.sleep(0.05)
             user, password = cluster.url.split("://")[1].split("@")[0].split(":")
-            yield TLSServer(port, user, password, place)
+            yield TLSPostgres(port, user, password, place)
         finally:
             server.send_signal(signal.SIGINT)
             server.wait(10)

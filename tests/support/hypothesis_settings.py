@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 
 
-def drawn(examples: int, **others: Any) -> settings:
+def fixed_examples(examples: int, **others: Any) -> settings:
     """So many examples, always the same."""
     return settings(
         max_examples=examples,

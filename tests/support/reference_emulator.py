@@ -56,7 +56,7 @@ def as_go(document: Any) -> bytes:
 
 
 class Handler(BaseHTTPRequestHandler):
-    server: "ReferenceWire"
+    server: "ReferenceEmulator"
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # head and body are written apart
 
@@ -93,7 +93,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-class ReferenceWire(ThreadingHTTPServer):
+class ReferenceEmulator(ThreadingHTTPServer):
     """seen -- the moment, path and headers of each request; fault -- what happens to the next"""
 
     def __init__(self, url_behind: str) -> None:
@@ -112,9 +112,9 @@ class ReferenceWire(ThreadingHTTPServer):
 
 
 @contextmanager
-def reference_wire(url_behind: str) -> Iterator[ReferenceWire]:
+def reference_emulator(url_behind: str) -> Iterator[ReferenceEmulator]:
     """Such a server in front of one of ours."""
-    server = ReferenceWire(url_behind)
+    server = ReferenceEmulator(url_behind)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

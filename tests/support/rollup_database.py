@@ -4,23 +4,19 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import TypeAlias
-
-import asyncpg
 
 from orchboard.store.change_tracking.version_counters import Changes
+from orchboard.store.connection.types import Connection
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
 from orchboard.store.rollups.builder import Sealer
 from orchboard.store.rollups.reader import MeansReader
 from tests.support.database import run
-from tests.support.plain import assert_equal_to_plain
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+from tests.support.oracle_queries import assert_matches_oracle
 
 # Results of every sort that anybody may have written, over 75 days until now.
-FILL = """
+INSERT_RANDOM_RESULTS = """
 INSERT INTO events (event_time, orchestrator, region_id, payload)
 SELECT
     now() - interval '75 days' * power(random(), 2),
@@ -44,7 +40,7 @@ JOIN job_types j ON j.id = r.job_type_id
 """
 
 
-class Board:
+class RollupDatabase:
     """A database with results, and a reader of it."""
 
     def __init__(self, database: Database, connection: Connection) -> None:
@@ -61,7 +57,7 @@ class Board:
     async def compare(self, windows: int = 12, seed: int = 1) -> None:
         """Random windows, from some minutes to everything, against the plain query."""
         chance, now = random.Random(seed), await self.connection.fetchval("SELECT now()")
-        groups = await assert_equal_to_plain(self.connection, self.reader, now - timedelta(days=99), now)
+        groups = await assert_matches_oracle(self.connection, self.reader, now - timedelta(days=99), now)
         assert groups > 20
         for _ in range(windows):
             days = 10 ** chance.uniform(-2, 1.9)
@@ -69,12 +65,12 @@ class Board:
             since = until - timedelta(days=days)
             if chance.random() < 0.3:
                 since = since.replace(hour=0, minute=0, second=0, microsecond=0)
-            await assert_equal_to_plain(self.connection, self.reader, since, until)
+            await assert_matches_oracle(self.connection, self.reader, since, until)
 
     async def compare_last(self, length: timedelta) -> None:
         """The newest results, against the plain query."""
         now = await self.connection.fetchval("SELECT clock_timestamp()")
-        await assert_equal_to_plain(self.connection, self.reader, now - length, now)
+        await assert_matches_oracle(self.connection, self.reader, now - length, now)
 
     async def insert(self, event_time: datetime) -> None:
         """One result of `0xdd`, behind the server's back."""
@@ -87,21 +83,23 @@ class Board:
 
 
 @asynccontextmanager
-async def opened(url: str, *, results: int) -> AsyncIterator[Board]:
+async def open_rollup_database(url: str, *, results: int) -> AsyncIterator[RollupDatabase]:
     database = Database(url, connections=4, timeout_s=30)
     connection = await database.connect()
     try:
         await connection.execute("SELECT setseed(0.5)")
-        await connection.execute(FILL, results)
-        yield Board(database, connection)
+        await connection.execute(INSERT_RANDOM_RESULTS, results)
+        yield RollupDatabase(database, connection)
     finally:
         connection.terminate()
         await database.close()
 
 
-def on_board(url: str, test: Callable[[Board], Awaitable[None]], *, results: int = 1500) -> None:
+def with_rollup_database(
+    url: str, test: Callable[[RollupDatabase], Awaitable[None]], *, results: int = 1500
+) -> None:
     async def run_test() -> None:
-        async with opened(url, results=results) as board:
+        async with open_rollup_database(url, results=results) as board:
             await test(board)
 
     run(run_test())

@@ -18,7 +18,7 @@ _GOODBYE = b"E" + (len(_GOODBYE) + 4).to_bytes(4, "big") + _GOODBYE
 _IDLE = re.compile(rb"Z\x00\x00\x00\x05I")
 
 
-class Relay:
+class PostgresProxy:
     """One way to the database, through a socket of its own.
 
     url -- of the database by this way
@@ -121,10 +121,10 @@ class Relay:
 
 
 @asynccontextmanager
-async def relayed(url: str) -> AsyncIterator[Relay]:
+async def postgres_proxy(url: str) -> AsyncIterator[PostgresProxy]:
     """A relay to a database of the embedded server."""
     with tempfile.TemporaryDirectory(prefix="orchboard-relay-") as directory:
-        relay = Relay(url, directory)
+        relay = PostgresProxy(url, directory)
         await relay.come_back()
         try:
             yield relay
