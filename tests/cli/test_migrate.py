@@ -175,9 +175,7 @@ def test_a_version_that_is_none_is_refused(orchboard: Orchboard, database_url: s
 def test_a_missing_database_is_made(orchboard: Orchboard, empty_database: str) -> None:
     url = empty_database.replace("@/", "@/made_")
     try:
-        assert orchboard("migrate", "up", POSTGRES=url).out.startswith(
-            "created the database\n"
-        )
+        assert orchboard("migrate", "up", POSTGRES=url).out.startswith("created the database\n")
     finally:
         made = url.partition("@/")[2].partition("?")[0]
         orchboard("psql", "-c", f'DROP DATABASE "{made}"', POSTGRES=empty_database)
