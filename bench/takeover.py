@@ -215,7 +215,7 @@ async def _take_over(connection: asyncpg.Connection) -> None:
     for kind, name in (
         (TableMover, "begin"),
         (TableMover, "move"),
-        (TableMover, "settle"),
+        (TableMover, "finish"),
         (Sealer, "run"),
         (Sealer, "build"),
     ):

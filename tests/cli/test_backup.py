@@ -220,7 +220,7 @@ def test_while_results_are_moved_every_backup_is_the_same(empty_database: str, t
     async def move(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         while await connection.fetchval(sql("move_results"), LATEST_MOMENT, 100):
             await asyncio.sleep(0)
-        while not await connection.fetchval(sql("settle_results")):
+        while not await connection.fetchval(sql("finish_table_move")):
             await asyncio.sleep(0)
 
     async def look() -> set[str]:
@@ -233,7 +233,7 @@ def test_while_results_are_moved_every_backup_is_the_same(empty_database: str, t
         while not moving.done():
             digests.add(await _saved(empty_database, tmp_path / "file"))
         await moving
-        assert not await connection.fetchval(sql("is_moving"))
+        assert not await connection.fetchval(sql("has_legacy_table"))
         await connection.close()
         return digests | {await _saved(empty_database, tmp_path / "file")}
 

@@ -129,7 +129,7 @@ def show_version(*, json: Annotated[bool, Parameter(help="Print JSON.", negative
     dirty = ", dirty: this migration was started and not finished" if current.dirty else ""
     print(f"{current.version} of {latest}{dirty}")
     if progress is not None and progress.results:
-        print(progress.says)
+        print(progress.summary)
 
 
 @migrate.command
@@ -290,7 +290,7 @@ async def _show_progress(connect: Connect) -> None:
                 bar.update(moving, total=now.results, completed=now.results - now.unmoved)
                 bar.update(summing, total=now.results, completed=now.summed_up)
                 if not sys.stderr.isatty():
-                    print(now.says, file=sys.stderr, flush=True)
+                    print(now.summary, file=sys.stderr, flush=True)
     finally:
         connection.terminate()
 

@@ -1,8 +1,8 @@
--- How far the taking over of a database is. Counts nothing: what is said to be about so many comes from the statistics.
--- $1 the levels that are kept for ever, from the shortest on
--- Returns one row: is_settled (no old table is left), unmoved (about how many results wait to be moved), results
--- (about how many there are, those included), summed_up (how many are in sealed spans of the shortest of these
--- levels), and is_summed_up (nothing that is over waits to be summed up on any of them).
+-- The progress of a backfill. Estimates numbers of results from PostgreSQL's statistics, without a scan.
+-- $1 the levels whose buckets have no retention limit, from the shortest
+-- Returns one row: is_settled (the old table is dropped), unmoved (estimated results in the old table), results (estimated
+-- results in both tables), summed_up (results in built buckets of the shortest of these levels), is_summed_up (every bucket
+-- of these levels that ended is built).
 SELECT
     b.id IS NULL AS is_settled,
     greatest(coalesce(pg_stat_get_live_tuples(b.id), 0), 0) AS unmoved,

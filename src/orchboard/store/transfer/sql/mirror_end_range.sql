@@ -1,5 +1,6 @@
--- Ends the copy of a span.
--- $1 mirror id, $2 since, $3 until (Unix seconds), $4 whether it need not be asked for again
+-- Ends the copy of a time range.
+-- $1 mirror id, $2 since, $3 until (Unix seconds), $4 true: the range is complete, later runs skip it
+-- Returns nothing.
 UPDATE mirrors
 SET span = NULL, position = NULL,
     covered = CASE
