@@ -6,6 +6,7 @@ import os
 import secrets
 import sys
 import time
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,7 +19,7 @@ from msgspec import Struct
 
 from chaos.losing_proxy import LosingProxy, read_message
 from chaos.verdict import Scale, Verdict
-from orchboard.client import Client, new_key
+from orchboard.client import AsyncClient
 from orchboard.signing import sign, sign_webhook
 from orchboard.store.embedded.server import EmbeddedPostgres
 
@@ -74,9 +75,9 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
         lost = _results(size.results, "lost")
         dropped = await _share(lost, size.connections, lambda sent: _send_until_told(proxy.port, sent))
         by_client = _results(max(10, size.results // 20), "client")
-        client = Client(f"http://127.0.0.1:{proxy.port}", timeout_s=60)
-        for sent in by_client:
-            await asyncio.to_thread(client.post, sent.body, SECRET, key=sent.key)
+        async with AsyncClient(f"http://127.0.0.1:{proxy.port}", secret=SECRET, timeout=60) as client:
+            for sent in by_client:
+                await client.post(sent.body, key=sent.key)
         dropped_by_client = len(proxy.lost) - len(lost)
         twins = _results(size.results, "twin")
         answers = await _share(twins, size.connections, lambda sent: _send_twice_at_once(ports, sent))
@@ -109,7 +110,7 @@ def _judge(
 
 
 def _results(number: int, kind: str) -> list[Sent]:
-    return [Sent(n, new_key(), json.dumps(_result(f"{kind} {n}", n)).encode()) for n in range(number)]
+    return [Sent(n, str(uuid.uuid4()), json.dumps(_result(f"{kind} {n}", n)).encode()) for n in range(number)]
 
 
 def _result(name: str, number: int) -> dict[str, object]:
