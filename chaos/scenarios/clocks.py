@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from chaos.clock import WallClock
-from chaos.postgres import Postgres, ended
-from chaos.program import SECRET, Program, running
+from chaos.http_client import Caller, get, post
+from chaos.postgres import Postgres, stop_at_exit
+from chaos.server_process import SECRET, ServerProcess, running
 from chaos.verdict import Scale, Verdict
-from chaos.wire import Caller, get, post
 from orchboard.signing import sign
 
 # Steps of a clock, in seconds from the true time, one after the other; and results posted at each.
@@ -42,7 +42,7 @@ class Poster:
         self.missing: list[str] = []
         self.slowest_s = 0.0
 
-    async def post(self, program: Program, number: int) -> None:
+    async def post(self, program: ServerProcess, number: int) -> None:
         """Post some, and ask every question about each as soon as it is acknowledged."""
         async with Caller(program.port) as caller:
             for _ in range(number):
@@ -68,7 +68,7 @@ class Poster:
         if b"FRA" not in reply.body:
             self.missing.append(question)
 
-    async def compare(self, program: Program) -> int:
+    async def compare(self, program: ServerProcess) -> int:
         """How many of all that were posted are in no score."""
         async with Caller(program.port) as caller:
             scores = msgspec.json.decode((await caller.ask(get("/api/aggregated_stats?since=1"))).body)
@@ -85,10 +85,10 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
         clock = WallClock(place / "clock")
         is_databases = whose == "database"
         postgres = Postgres(place / "postgres", variables=clock.variables if is_databases else None)
-        with ended(postgres):
+        with stop_at_exit(postgres):
             postgres.make()
             postgres.start()
-            await postgres.until_ready()
+            await postgres.wait_until_ready()
             await postgres.execute("CREATE DATABASE board")
             with _serving(place, postgres.url("board"), None if is_databases else clock) as program:
                 async with asyncio.timeout(_LIMIT_S):
@@ -96,13 +96,13 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     return verdicts
 
 
-def _serving(place: Path, url: str, clock: WallClock | None) -> AbstractContextManager[Program]:
+def _serving(place: Path, url: str, clock: WallClock | None) -> AbstractContextManager[ServerProcess]:
     variables: dict[str, Any] = {"POSTGRES": url, **(clock.variables if clock else {})}
     return running(place / "server", **variables)
 
 
-async def _prove(scale: Scale, clock: WallClock, program: Program, whose: str) -> Verdict:
-    await program.until_well()
+async def _prove(scale: Scale, clock: WallClock, program: ServerProcess, whose: str) -> Verdict:
+    await program.wait_until_healthy()
     poster, lost = Poster(), 0
     steps, number = _STEPS[scale]
     for ahead_s in steps:

@@ -13,14 +13,14 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from chaos.greedy import Attack, Seen, attacking
+from chaos.expensive_readers import Attack, ReaderReport, attacking
+from chaos.http_client import Caller, Failure, get
 from chaos.ledger import Ledger
-from chaos.load import posting
-from chaos.postgres import Postgres, ended
-from chaos.program import Program, running
+from chaos.post_load import posting
+from chaos.postgres import Postgres, stop_at_exit
 from chaos.scenarios.database_away import on_disk
+from chaos.server_process import ServerProcess, running
 from chaos.verdict import Scale, Verdict
-from chaos.wire import Caller, Failure, get
 
 _DAYS = 30
 _BIG = "0xb1600000000000000000000000000000000b1600"
@@ -92,15 +92,15 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     """Verdicts on good readers, on testers, on what the server thinks of its database, and on its memory."""
     size = _SIZES[scale]
     postgres = Postgres(directory / "pg")
-    with ended(postgres), on_disk(directory) as data:
+    with stop_at_exit(postgres), on_disk(directory) as data:
         postgres.make()
         postgres.start()
-        await postgres.until_ready()
+        await postgres.wait_until_ready()
         await postgres.execute("CREATE DATABASE board")
         with running(
             directory / "server", POSTGRES=postgres.url("board"), ORCHBOARD_DATA=str(data)
         ) as program:
-            await program.until_well()
+            await program.wait_until_healthy()
             await asyncio.to_thread(_load, postgres.url("board"), size.results)
             await postgres.execute(
                 _BIG_RESULTS.format(number=size.big_results), "VACUUM ANALYZE", database="board"
@@ -109,7 +109,7 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
             return await _prove(size, program)
 
 
-async def _prove(size: Size, program: Program) -> list[Verdict]:
+async def _prove(size: Size, program: ServerProcess) -> list[Verdict]:
     good, ledger, draw = Good(), Ledger(), random.Random(2)
     attack = Attack(program.port, size.questions, size.large_answers, _LARGE, _DAYS * 86400.0, size.seconds)
     for target in _CACHED:
@@ -131,7 +131,7 @@ async def _prove(size: Size, program: Program) -> list[Verdict]:
     with attacking(attack) as report:
         async with posting(program.port, ledger, 2):
             asking = [asyncio.ensure_future(each) for each in asked]
-            seen: Seen = await asyncio.to_thread(report.recv)
+            seen: ReaderReport = await asyncio.to_thread(report.recv)
             for each in asking:
                 each.cancel()
     peak_kb = _memory_kb(program.pid, "VmHWM")
@@ -156,7 +156,7 @@ async def _quiet(good: Good, port: int) -> float:
     return sorted(took)[int(len(took) * 0.99)]
 
 
-def _readers(good: Good, seen: Seen, alone_s: float) -> Verdict:
+def _readers(good: Good, seen: ReaderReport, alone_s: float) -> Verdict:
     cached = sorted(good.cached_s)
     p99_s, slowest_s = cached[int(len(cached) * 0.99)], max(good.new_s)
     statuses = ", ".join(
@@ -173,7 +173,7 @@ def _readers(good: Good, seen: Seen, alone_s: float) -> Verdict:
     )
 
 
-async def _testers(ledger: Ledger, program: Program) -> Verdict:
+async def _testers(ledger: Ledger, program: ServerProcess) -> Verdict:
     findings = await ledger.compare(program.port)
     warnings = [line for line in program.log.read_text().splitlines() if line.startswith("{")]
     return Verdict(

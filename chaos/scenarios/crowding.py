@@ -11,10 +11,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from chaos.crowd import HEAD, Crowd, crowding
-from chaos.program import SECRET, Program, running
+from chaos.connection_flood import HEAD, Flood, run_flood
+from chaos.http_client import get
+from chaos.server_process import SECRET, ServerProcess, running
 from chaos.verdict import Scale, Verdict
-from chaos.wire import get
 from orchboard.signing import sign
 
 TARGET = 0.999
@@ -51,15 +51,15 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     for name, sources in (("one address", _ONE), ("40 addresses", _MANY)):
         place = directory / name.replace(" ", "-")
         with running(place, MAX_CONNECTIONS=str(_CONNECTIONS[scale])) as program:
-            await program.until_well()
-            with crowding(Crowd(program.port, size.a_second, sources)):
+            await program.wait_until_healthy()
+            with run_flood(Flood(program.port, size.a_second, sources)):
                 await asyncio.sleep(size.seconds / 4)  # nobody has signed yet
                 tally = await _good_clients(program.port, size.seconds)
             verdicts.append(_answered(name, size, _CONNECTIONS[scale], tally))
     many = [f"127.0.2.{number}" for number in range(1, _BODIES[scale] + 1)]
     for name, sources in (("one address", _ONE * _BODIES[scale]), (f"{_BODIES[scale]} addresses", many)):
         with running(directory / f"bodies-{name.replace(' ', '-')}") as program:
-            await program.until_well()
+            await program.wait_until_healthy()
             verdicts.append(await _flood(name, program, sources))
     return verdicts
 
@@ -153,7 +153,7 @@ def _answered(name: str, size: Size, connections: int, tally: Counter[str]) -> V
     )
 
 
-async def _flood(name: str, program: Program, sources: Sequence[str]) -> Verdict:
+async def _flood(name: str, program: ServerProcess, sources: Sequence[str]) -> Verdict:
     """Bodies of 16 MiB that nobody signed, all at once, while a tester posts."""
     tally = Counter[str]()
     await _client(

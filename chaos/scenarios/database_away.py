@@ -16,11 +16,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from chaos.ledger import Ledger, until_replayed
-from chaos.postgres import Postgres, ended
-from chaos.program import Program, running
+from chaos.http_client import Caller, Failure, get
+from chaos.ledger import Ledger, wait_until_replayed
+from chaos.postgres import Postgres, stop_at_exit
+from chaos.server_process import ServerProcess, running
 from chaos.verdict import Scale, Verdict
-from chaos.wire import Caller, Failure, get
 from orchboard.store.spool.location import why_no_spool
 
 CONNECTIONS = 8
@@ -106,10 +106,10 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     """Verdicts on what is kept, on its receipt times, on testers and on readers meanwhile."""
     size = _SIZES[scale]
     postgres = Postgres(directory / "pg")
-    with ended(postgres), on_disk(directory) as data:
+    with stop_at_exit(postgres), on_disk(directory) as data:
         postgres.make()
         postgres.start()
-        await postgres.until_ready()
+        await postgres.wait_until_ready()
         await postgres.execute("CREATE DATABASE board")
         variables: dict[str, Any] = {
             "POSTGRES": postgres.url("board"),
@@ -120,10 +120,10 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
             return await _prove(size, postgres, program)
 
 
-async def _prove(size: Size, postgres: Postgres, program: Program) -> list[Verdict]:
+async def _prove(size: Size, postgres: Postgres, program: ServerProcess) -> list[Verdict]:
     testers, draw = Testers(Ledger(), size.rest_s), random.Random(1)
     readers = Readers(program.port)
-    await program.until_well()
+    await program.wait_until_healthy()
     began_at = time.time()
     async with testers.posting(program.port):
         await testers.until_more(100)
@@ -148,8 +148,8 @@ async def _prove(size: Size, postgres: Postgres, program: Program) -> list[Verdi
             postgres.kill()
             await testers.until_more(20)
             postgres.start()
-        await postgres.until_ready()
-        await program.until_well()
+        await postgres.wait_until_ready()
+        await program.wait_until_healthy()
         await testers.until_more(20)
     findings = await testers.ledger.compare(program.port)
     farthest_s, looked_up = await _farthest(program.port, testers, began_at)
@@ -166,7 +166,7 @@ async def _prove(size: Size, postgres: Postgres, program: Program) -> list[Verdi
     ]  # fmt: skip
 
 
-async def _kill(program: Program, testers: Testers) -> None:
+async def _kill(program: ServerProcess, testers: Testers) -> None:
     """Kill the server with all its workers, and start it again."""
     testers.is_killing = True
     os.killpg(program.pid, signal.SIGKILL)
@@ -219,7 +219,7 @@ async def _farthest(port: int, testers: Testers, began_at: float) -> tuple[float
     farthest_s, looked_up = 0.0, 0
     first, last = math.floor(began_at), math.ceil(time.time())
     async with Caller(port) as caller:
-        await until_replayed(caller)
+        await wait_until_replayed(caller)
         for orchestrator in orchestrators:
             for tick in range((last - first) * 4):
                 since = first + tick / 4

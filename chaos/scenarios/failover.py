@@ -10,12 +10,12 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
+from chaos.http_client import Caller, Failure, get
 from chaos.ledger import Ledger
-from chaos.load import posting, until_acknowledged
-from chaos.postgres import Postgres, ended
-from chaos.program import running
+from chaos.post_load import posting, wait_until_acknowledged
+from chaos.postgres import Postgres, stop_at_exit
+from chaos.server_process import running
 from chaos.verdict import Scale, Verdict
-from chaos.wire import Caller, Failure, get
 
 # (posting connections, acknowledgements before and after, seconds without a primary)
 _SIZES = {Scale.SMALL: (16, 200, 0.5), Scale.FULL: (32, 10_000, 10.0)}
@@ -57,14 +57,14 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     primary = Postgres(directory / "primary")
     standby = Postgres(directory / "standby", password=primary.password)
     ledger, reads = Ledger(), Reads()
-    with ended(standby, primary):
+    with stop_at_exit(standby, primary):
         await _pair(primary, standby)
         url = primary.url("board", other=standby, options="?target_session_attrs=read-write")
         with running(directory / "server", POSTGRES=url) as program:
             async with asyncio.timeout(_LIMIT_S):
-                await program.until_well()
+                await program.wait_until_healthy()
                 async with posting(program.port, ledger, connections), _reading(program.port, reads):
-                    await until_acknowledged(ledger, results)
+                    await wait_until_acknowledged(ledger, results)
                     before = len(ledger.acknowledged)
                     primary.kill()
                     await asyncio.sleep(away_s)
@@ -75,7 +75,7 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
                     while await _stored(standby) == stored_before:  # noqa: ASYNC110 - other programs
                         await asyncio.sleep(0.01)
                     back_after_s = time.monotonic() - promoted_at
-                    await until_acknowledged(ledger, at_promotion + results)
+                    await wait_until_acknowledged(ledger, at_promotion + results)
             findings = await ledger.compare(program.port)
     told = f"primary killed under {connections} posting connections, standby promoted {away_s:g} s later"
     return [
@@ -104,10 +104,10 @@ async def _pair(primary: Postgres, standby: Postgres) -> None:
     """Start a primary, and a standby without which it acknowledges nothing."""
     primary.make()
     primary.start()
-    await primary.until_ready()
-    standby.stand_by(primary)
+    await primary.wait_until_ready()
+    standby.make_standby(primary)
     standby.start()
-    await standby.until_ready()
+    await standby.wait_until_ready()
     await primary.execute(
         "CREATE DATABASE board", "ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"
     )

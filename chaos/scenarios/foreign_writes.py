@@ -6,9 +6,9 @@ from pathlib import Path
 
 import asyncpg
 
-from chaos.history import differences, fill, until_built
-from chaos.postgres import Postgres, ended
-from chaos.program import Program, running
+from chaos.historical_results import differences, fill, wait_until_built
+from chaos.postgres import Postgres, stop_at_exit
+from chaos.server_process import ServerProcess, running
 from chaos.verdict import Scale, Verdict
 
 # Results, and days that they spread over.
@@ -39,28 +39,28 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     """A verdict on when answers were right, and one on when the rollups were."""
     results, days = _SIZES[scale]
     postgres = Postgres(directory / "postgres")
-    with ended(postgres):
+    with stop_at_exit(postgres):
         postgres.make()
         postgres.start()
-        await postgres.until_ready()
+        await postgres.wait_until_ready()
         await postgres.execute("CREATE DATABASE board")
         with (
             running(directory / "one", POSTGRES=postgres.url("board")) as one,
             running(directory / "two", POSTGRES=postgres.url("board")) as two,
         ):
             async with asyncio.timeout(_LIMIT_S):
-                await one.until_well()
-                await two.until_well()
+                await one.wait_until_healthy()
+                await two.wait_until_healthy()
                 connection = await asyncpg.connect(postgres.url("board"))
                 try:
                     await fill(connection, results, days)
-                    await until_built(connection, spans=20)
+                    await wait_until_built(connection, spans=20)
                     seen, built = [], []
                     for statement in _CHANGES.values():
                         await connection.execute(statement)
                         changed_at = time.monotonic()
                         seen.append(await _until_seen(connection, (one, two), changed_at))
-                        await until_built(connection)
+                        await wait_until_built(connection)
                         built.append(time.monotonic() - changed_at)
                         await _until_seen(connection, (one, two), time.monotonic())
                 finally:
@@ -83,7 +83,7 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
 
 
 async def _until_seen(
-    connection: "asyncpg.Connection[asyncpg.Record]", programs: tuple[Program, ...], changed_at: float
+    connection: "asyncpg.Connection[asyncpg.Record]", programs: tuple[ServerProcess, ...], changed_at: float
 ) -> float:
     """When the last question was asked whose answer was wrong, in seconds after the change; 0: none was."""
     wrong_at = changed_at

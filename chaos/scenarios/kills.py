@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from chaos.ledger import Findings, Ledger
-from chaos.load import posting, until_acknowledged
-from chaos.program import Program, running
+from chaos.post_load import posting, wait_until_acknowledged
+from chaos.server_process import ServerProcess, running
 from chaos.verdict import Scale, Verdict
 
 CONNECTIONS = 32
@@ -22,7 +22,7 @@ _JITTER_S = 0.2
 
 _CYCLE_LIMIT_S = 90.0
 
-Kill = Callable[[Program], Awaitable[None]]
+Kill = Callable[[ServerProcess], Awaitable[None]]
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
@@ -55,36 +55,36 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
 
 
 async def _kill_under_load(
-    program: Program, ledger: Ledger, kill: Kill, *, kills: int, between: int
+    program: ServerProcess, ledger: Ledger, kill: Kill, *, kills: int, between: int
 ) -> Findings:
     draw = random.Random(between)
-    await program.until_well()
+    await program.wait_until_healthy()
     async with posting(program.port, ledger, CONNECTIONS):
         for _ in range(kills):
             async with asyncio.timeout(_CYCLE_LIMIT_S):
-                await until_acknowledged(ledger, len(ledger.acknowledged) + between)
+                await wait_until_acknowledged(ledger, len(ledger.acknowledged) + between)
                 await asyncio.sleep(draw.uniform(0, _JITTER_S))
                 await kill(program)
-                await program.until_well()
+                await program.wait_until_healthy()
         async with asyncio.timeout(_CYCLE_LIMIT_S):
-            await until_acknowledged(ledger, len(ledger.acknowledged) + between)
+            await wait_until_acknowledged(ledger, len(ledger.acknowledged) + between)
     return await ledger.compare(program.port)
 
 
-async def _kill_server(program: Program) -> None:
-    program.tell(signal.SIGKILL)
+async def _kill_server(program: ServerProcess) -> None:
+    program.send_signal(signal.SIGKILL)
     await program.ended()
     program.start()
 
 
-async def _kill_worker(program: Program) -> None:
+async def _kill_worker(program: ServerProcess) -> None:
     """Kill one, and wait until another is in its place."""
     before = program.workers()
     os.kill(before[0], signal.SIGKILL)
     await _until(lambda: before[0] not in (now := program.workers()) and len(now) == len(before))
 
 
-async def _kill_postmaster(program: Program) -> None:
+async def _kill_postmaster(program: ServerProcess) -> None:
     """Kill it, and wait until another is in its place."""
     before = program.postmaster()
     assert before is not None, "an embedded Postgres runs"

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import urllib3
 from msgspec import Struct
 
-from chaos.losing_proxy import LosingProxy, read_message
+from chaos.lossy_proxy import LossyProxy, read_message
 from chaos.verdict import Scale, Verdict
 from orchboard.client import Client, new_key
 from orchboard.signing import sign, sign_webhook
@@ -70,7 +70,7 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(_database(directory))
         ports = [await stack.enter_async_context(_server(url, workers)) for workers in range(1, SERVERS + 1)]
-        proxy = await stack.enter_async_context(LosingProxy(*ports))
+        proxy = await stack.enter_async_context(LossyProxy(*ports))
         lost = _results(size.results, "lost")
         dropped = await _share(lost, size.connections, lambda sent: _send_until_told(proxy.port, sent))
         by_client = _results(max(10, size.results // 20), "client")

@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from chaos.http_client import Caller, Failure, get
 from chaos.ledger import Ledger
-from chaos.program import Program, running
+from chaos.server_process import ServerProcess, running
 from chaos.verdict import Scale, Verdict
-from chaos.wire import Caller, Failure, get
 
 # Connections that are kept and always busy, that are kept and mostly idle, and that are used for one request each.
 _BUSY, _IDLE, _FRESH = 14, 10, 8
@@ -46,21 +46,21 @@ _QUESTIONS = [
     )
 ]
 
-Restart = Callable[[Program], Awaitable[None]]
+Restart = Callable[[ServerProcess], Awaitable[None]]
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     """A verdict for each way to restart, and one for how long SIGTERM took."""
     stops: list[float] = []
 
-    async def stop_and_start(program: Program) -> None:
+    async def stop_and_start(program: ServerProcess) -> None:
         began_at = time.monotonic()
-        program.tell(signal.SIGTERM)
+        program.send_signal(signal.SIGTERM)
         if code := await program.ended():
-            raise AssertionError(f"SIGTERM ended in status {code}: {program.last_words()}")
+            raise AssertionError(f"SIGTERM ended in status {code}: {program.log_tail()}")
         stops.append(time.monotonic() - began_at)
         program.start()
-        await program.until_well()
+        await program.wait_until_healthy()
 
     kinds: list[tuple[str, str, Restart]] = [
         ("rolling, of two workers", "2", _roll),
@@ -86,7 +86,7 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
 class Load:
     """Requests from every kind of connection, and what became of them."""
 
-    def __init__(self, program: Program, ledger: Ledger) -> None:
+    def __init__(self, program: ServerProcess, ledger: Ledger) -> None:
         self._program = program
         self._ledger = ledger
         self._results = ledger.results()
@@ -97,7 +97,7 @@ class Load:
 
     async def run(self, restart: Restart, requests: int, restarts: int) -> None:
         """Ask for as long as it takes to restart so often and send so many requests."""
-        await self._program.until_well()
+        await self._program.wait_until_healthy()
         async with asyncio.TaskGroup() as clients, AsyncExitStack() as stack:
             stack.callback(self._stop.set)
             for number in range(_BUSY):
@@ -118,7 +118,7 @@ class Load:
         findings = await self._ledger.compare(self._program.port)
         failed = Counter({outcome: count for outcome, count in self.outcomes.items() if outcome})
         if failed:
-            print(self._program.last_words(), file=sys.stderr)
+            print(self._program.log_tail(), file=sys.stderr)
         details = "".join(f"; {count} {outcome}" for outcome, count in failed.most_common(5))
         return Verdict(
             f"restart without a seam, {name}",
@@ -160,18 +160,18 @@ def _turns(number: int) -> Iterator[bytes]:
         yield next(questions) if turn % _POSTS else b""
 
 
-async def _roll(program: Program) -> None:
+async def _roll(program: ServerProcess) -> None:
     """SIGHUP, until every worker is another."""
     before = set(program.workers())
-    program.tell(signal.SIGHUP)
+    program.send_signal(signal.SIGHUP)
     while before & (now := set(program.workers())) or len(now) != len(before):  # noqa: ASYNC110 - another process
         await asyncio.sleep(0.02)
 
 
-async def _restart_in_place(program: Program) -> None:
+async def _restart_in_place(program: ServerProcess) -> None:
     """SIGHUP, until it has begun anew: the process stays, its banner comes again."""
     before = program.log.read_text().count("orchboard is at")
-    program.tell(signal.SIGHUP)
+    program.send_signal(signal.SIGHUP)
     while program.log.read_text().count("orchboard is at") == before:  # noqa: ASYNC110 - another process writes it
         await asyncio.sleep(0.02)
-    await program.until_well()
+    await program.wait_until_healthy()
