@@ -90,7 +90,7 @@ class ServerProcess:
         assert self._process is not None, "not started"
         self._process.send_signal(number)
 
-    async def ended(self) -> int:
+    async def wait_until_ended(self) -> int:
         """Wait for the end, at most _STOP_LIMIT_S; the exit code. Raises NotServingError."""
         assert self._process is not None, "not started"
         deadline = time.monotonic() + _STOP_LIMIT_S

@@ -1,4 +1,4 @@
-"""Clocks that are wrong, or are stepped: whoever asks after an acknowledgement sees the result, whatever they show."""
+"""Wrong and stepped clocks: an acknowledged result is in every answer, whatever the clocks show."""
 
 import asyncio
 import time
@@ -15,13 +15,13 @@ from chaos.server_process import SECRET, ServerProcess, running
 from chaos.verdict import Scale, Verdict
 from orchboard.signing import sign
 
-# Steps of a clock, in seconds from the true time, one after the other; and results posted at each.
+# Offsets of the clock from the true time in seconds, and results posted at each.
 _STEPS = {
     Scale.SMALL: ([-20.0, -5400.0], 4),
     Scale.FULL: ([-0.1, -0.3, -20.0, 0.0, 20.0, 5400.0, 0.0, -5400.0, 0.0, -86_400.0, 0.0], 100),
 }
 
-# Rollups are built every ten seconds; twice that, and they are, or a step has kept them from it.
+# Rollups are built every ten seconds. After twice that they are built, unless a step of the clock prevents it.
 _UPKEEP_S = {Scale.SMALL: 12.0, Scale.FULL: 25.0}
 
 _LIMIT_S = 900.0
@@ -35,7 +35,7 @@ _QUESTIONS = (
 
 
 class Poster:
-    """Posts results, each of an orchestrator that no other has, and asks for them at once."""
+    """Posts results, each with a new orchestrator, and queries them at once."""
 
     def __init__(self) -> None:
         self.posted: list[str] = []
@@ -43,7 +43,7 @@ class Poster:
         self.slowest_s = 0.0
 
     async def post(self, program: ServerProcess, number: int) -> None:
-        """Post some, and ask every question about each as soon as it is acknowledged."""
+        """Post results, and query each in all ways as soon as it is acknowledged."""
         async with Caller(program.port) as caller:
             for _ in range(number):
                 orchestrator = f"0x{len(self.posted) + 1:040x}"
@@ -69,14 +69,14 @@ class Poster:
             self.missing.append(question)
 
     async def compare(self, program: ServerProcess) -> int:
-        """How many of all that were posted are in no score."""
+        """The number of posted results that are in no score."""
         async with Caller(program.port) as caller:
             scores = msgspec.json.decode((await caller.ask(get("/api/aggregated_stats?since=1"))).body)
         return len(set(self.posted) - scores.keys())
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """A verdict for the server's clock, and one for the database's."""
+    """Verdicts on the server's clock and the database's clock."""
     verdicts = []
     for whose in ("server", "database"):
         place = directory / whose

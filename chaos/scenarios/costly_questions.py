@@ -1,4 +1,4 @@
-"""Expensive questions from one address: others are answered, results are stored, and memory stays flat."""
+"""Expensive queries from one address: other clients are answered, results are stored, memory does not grow."""
 
 import asyncio
 import os
@@ -26,13 +26,13 @@ _DAYS = 30
 _BIG = "0xb1600000000000000000000000000000000b1600"
 _LARGE = f"/api/raw_stats?orchestrator={_BIG}&job_type=ai&since=1"
 
-# Posts change neither: they are answered from memory.
+# Posts change neither answer, so they are served from the cache.
 _CACHED = ("/api/regions", "/api/pipelines?until=1700000000")
 
 _QUIET_S = 3.0
 _CACHED_P99_S, _NEW_S, _MEMORY_MB = 0.05, 2.0, 40.0
 
-# An orchestrator whose results are 28 MB in one answer, in four regions.
+# An orchestrator with results in four regions, 28 MB in one answer.
 _BIG_RESULTS = f"""
 INSERT INTO events (event_time, orchestrator, region_id, payload)
 SELECT now() - n * interval '8 seconds', '{_BIG}', r.id, jsonb_build_object(
@@ -49,7 +49,7 @@ JOIN LATERAL (
 
 
 class Size(Struct, frozen=True):
-    """How much there is in the database, how long it takes, and how many connections the attacker has."""
+    """Parameters: results in the database, duration, connections of the attacker."""
 
     results: int
     big_results: int
@@ -65,7 +65,7 @@ _SIZES = {
 
 
 class Good:
-    """What clients saw that ask for little, from another address."""
+    """The measurements of clients with few queries, at another address."""
 
     def __init__(self) -> None:
         self.cached_s: list[float] = []
@@ -73,7 +73,7 @@ class Good:
         self.failures: list[str] = []
 
     async def ask(self, port: int, target: Callable[[], str], took: list[float], pause_s: float) -> None:
-        """Ask for ever."""
+        """Send queries until cancelled."""
         async with Caller(port) as caller:
             while True:
                 asked = target()
@@ -89,7 +89,7 @@ class Good:
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """Verdicts on good readers, on testers, on what the server thinks of its database, and on its memory."""
+    """Verdicts on other readers, on testers, on the server's view of its database, and on its memory."""
     size = _SIZES[scale]
     postgres = Postgres(directory / "pg")
     with stop_at_exit(postgres), on_disk(directory) as data:
@@ -148,7 +148,7 @@ async def _prove(size: Size, program: ServerProcess) -> list[Verdict]:
 
 
 async def _quiet(good: Good, port: int) -> float:
-    """The 99th percentile of answers from memory before the attack, in seconds."""
+    """The 99th percentile of the latency of cached answers before the attack, in seconds."""
     took: list[float] = []
     with suppress(TimeoutError):
         async with asyncio.timeout(_QUIET_S):
@@ -191,7 +191,7 @@ def _load(url: str, results: int) -> None:
 
 
 async def _until_summed_up(port: int) -> None:
-    """Wait until the server takes a question about all time at its usual pace."""
+    """Wait until a query over all time has its usual latency."""
     async with asyncio.timeout(120), Caller(port) as caller:
         while True:
             began_at = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Rows that other programs change by plain SQL: every answer is soon that of the plain query, and so are the rollups."""
+"""Rows changed by other programs with SQL: answers and rollups soon agree with a plain query."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from chaos.postgres import Postgres, stop_at_exit
 from chaos.server_process import ServerProcess, running
 from chaos.verdict import Scale, Verdict
 
-# Results, and days that they spread over.
+# Results, and the days over which they are spread.
 _SIZES = {Scale.SMALL: (4_000, 20.0), Scale.FULL: (400_000, 365.0)}
 
 SEEN_WITHIN_S = 1.0
@@ -36,7 +36,7 @@ _CHANGES = {
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """A verdict on when answers were right, and one on when the rollups were."""
+    """Verdicts on the time until answers are right, and until rollups are."""
     results, days = _SIZES[scale]
     postgres = Postgres(directory / "postgres")
     with stop_at_exit(postgres):
@@ -85,7 +85,7 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
 async def _until_seen(
     connection: "asyncpg.Connection[asyncpg.Record]", programs: tuple[ServerProcess, ...], changed_at: float
 ) -> float:
-    """When the last question was asked whose answer was wrong, in seconds after the change; 0: none was."""
+    """Seconds from the change to the last query with a wrong answer; 0: there was none."""
     wrong_at = changed_at
     for program in programs:
         for hours in _WINDOWS:

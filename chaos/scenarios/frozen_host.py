@@ -1,4 +1,4 @@
-"""A host that freezes in the midst of a background transaction: the others go on without it."""
+"""A host freezes during a background transaction: the other hosts continue."""
 
 import asyncio
 import signal
@@ -14,7 +14,7 @@ from chaos.postgres import Postgres, stop_at_exit
 from chaos.server_process import ServerProcess, running
 from chaos.verdict import Scale, Verdict
 
-# Results, days, how often a host is frozen, and results posted meanwhile.
+# Results, days, number of freezes, and results posted during each.
 _SIZES = {Scale.SMALL: (3_000, 20.0, 1, 50), Scale.FULL: (50_000, 365.0, 5, 2_000)}
 
 # Postgres ends the transaction after 10 s; another server begins a round every 10 s.
@@ -29,7 +29,7 @@ _BACKENDS = "SELECT array_agg(pid) FROM pg_stat_activity WHERE datname = 'board'
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """A verdict on rollups, one on results posted to the other host."""
+    """Verdicts on rollups, and on results posted to the other host."""
     results, days, times, posts = _SIZES[scale]
     postgres = Postgres(directory / "postgres")
     slowest_s, wrong, lost = 0.0, 0, []
@@ -77,12 +77,12 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
 
 
 async def _freeze(connection: "asyncpg.Connection[asyncpg.Record]", program: ServerProcess) -> None:
-    """Stop a server that is alone on its database while one of its transactions is open."""
+    """Freeze a server while one of its transactions is open."""
     while True:
         backends = await connection.fetchval(_BACKENDS) or []
         if await connection.fetch(_IDLE, backends):
             program.send_signal(signal.SIGSTOP)
-            await asyncio.sleep(0.1)  # what it has sent arrives
+            await asyncio.sleep(0.1)  # requests in flight arrive
             if await connection.fetch(_IDLE, backends):
                 return
             program.send_signal(signal.SIGCONT)

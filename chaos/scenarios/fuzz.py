@@ -1,4 +1,4 @@
-"""No bad input gets a 5xx or a hang: requests by schemathesis, bodies by Hypothesis, and bytes that are nearly HTTP."""
+"""Bad input causes no 5xx and no hang: requests by schemathesis, bodies by Hypothesis, and almost valid HTTP."""
 
 import asyncio
 import json
@@ -21,12 +21,12 @@ from orchboard.signing import sign
 from tests.support.body_strategies import bodies
 from tests.support.openapi_requests import ask, cases
 
-# Requests of each sort.
+# Requests of each kind.
 DOCUMENTED = {Scale.SMALL: 100, Scale.FULL: 10_000}
 POSTED = {Scale.SMALL: 300, Scale.FULL: 30_000}
 GARBAGE = {Scale.SMALL: 1000, Scale.FULL: 60_000}
 
-# So long an answer may take on a machine that does other things too.
+# Timeout of a response on a busy machine.
 SLOW_S = 10.0
 
 _GARBAGE_S = 5.0
@@ -37,7 +37,7 @@ _RESULT = json.dumps(
 
 
 class Seen:
-    """What the server answered.
+    """The responses of the server.
 
     sent -- requests, and what was nearly one
     hangs -- connections that were neither answered nor closed
@@ -57,7 +57,7 @@ class Seen:
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """One server for all of it; it answers a good request afterwards, and its log knows of no fault."""
+    """Send everything to one server. It must answer a valid request afterwards and log no error."""
     seen = Seen()
     with running(directory) as program:
         await program.wait_until_healthy()
@@ -151,7 +151,7 @@ async def _garbage(program: ServerProcess, number: int, seen: Seen) -> None:
 
 
 async def _send(port: int, data: bytes) -> tuple[bytes, bool]:
-    """What comes back until the connection ends, which ours does; and whether it did in time."""
+    """The response until the end of the connection, and whether it ended in time."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     received = b""
     try:

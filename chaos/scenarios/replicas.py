@@ -1,4 +1,4 @@
-"""Replicas: many servers that start at the same instant on one database migrate it once, and all serve."""
+"""Replicas: servers that start at once on one database migrate it once, and all serve."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ _QUESTIONS = ("/api/health", "/api/regions", "/api/aggregated_stats", "/api/aggr
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """A verdict for an empty database, and one for the reference server's version 3 with results in it."""
+    """Verdicts on an empty database, and on a database of the reference server's version 3 with results."""
     replicas, results = _SIZES[scale]
     postgres = Postgres(directory / "postgres")
     postgres.make()
@@ -95,13 +95,13 @@ async def _ask(programs: list[ServerProcess], question: str) -> tuple[int, set[i
         replies = await asyncio.gather(*(ask_once(program.port, get(question)) for program in programs))
     except Failure:
         return 0, set()
-    # What a score is has no order among orchestrators.
+    # Scores are not ordered by orchestrator.
     bodies = {json.dumps(json.loads(reply.body), sort_keys=True) for reply in replies}
     return len(bodies), {reply.status for reply in replies}
 
 
 def _read_log(program: ServerProcess, ran: Counter[int], errors: list[str]) -> None:
-    """Add which versions a replica has run, and what went wrong."""
+    """Record the migrations that a replica ran, and its errors."""
     for line in program.log.read_text().splitlines():
         try:
             event = json.loads(line)

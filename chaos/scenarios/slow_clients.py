@@ -1,4 +1,4 @@
-"""Slow and hostile clients: 2,000 connections that trickle are closed within 15 s, and good clients hardly notice."""
+"""Slow clients: 2,000 connections that send or read a few bytes are closed within 15 s; others are hardly slower."""
 
 import asyncio
 import json
@@ -22,10 +22,10 @@ _TARGET = "/api/raw_stats?orchestrator=0xslow&job_type=ai"
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """Rounds of quiet and of attack on a server with a database of its own, one after the other."""
+    """Alternate between quiet and attack on a server."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 8192)), hard))
-    await asyncio.to_thread(directory.chmod, 0o755)  # root's Postgres is another user's
+    await asyncio.to_thread(directory.chmod, 0o755)  # root's Postgres runs as another user
     environment = {**os.environ, "ORCHBOARD_DATA": str(directory / "data")}
     environment.pop("POSTGRES", None)
     with serving(environment) as server:
@@ -34,7 +34,7 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
 
 
 async def attack(wave: SlowClients, *, rounds: int, secret: str, quiet_s: float) -> list[Verdict]:
-    """The verdicts on a server that runs already.
+    """The verdicts on a running server.
 
     quiet_s -- how long good clients are measured alone, each round
     """
