@@ -1,4 +1,4 @@
-"""Clients that crowd a server out: the heads of posts without their bodies, as many a second as they like, each kept open."""
+"""A crowd of clients: each opens a connection, sends the headers of a POST without a body, and keeps it open."""
 
 import itertools
 import multiprocessing
@@ -15,7 +15,10 @@ HEAD = b"POST /api/post_stats HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\
 
 
 class Crowd(Struct, frozen=True):
-    """Connections that are opened, in turn from each of the sources, and closed when the server closes them."""
+    """The rate and the source addresses of a crowd. Sources are used in turn.
+
+    a_second -- new connections a second
+    """
 
     port: int
     a_second: int
@@ -23,7 +26,7 @@ class Crowd(Struct, frozen=True):
 
 
 def press(crowd: Crowd, stop: Event) -> None:
-    """Do it until told to stop."""
+    """Open connections until `stop` is set. A connection is closed when the server closes it."""
     poll, open_ones = select.poll(), dict[int, socket.socket]()
     sources, due_at = itertools.cycle(crowd.sources), time.monotonic()
     while not stop.is_set():
@@ -46,7 +49,7 @@ def press(crowd: Crowd, stop: Event) -> None:
 
 @contextmanager
 def crowding(crowd: Crowd) -> Iterator[None]:
-    """The same in a process of its own, for as long as it is entered."""
+    """Run `press` in a separate process while the context is entered."""
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     process = context.Process(target=press, args=(crowd, stop))

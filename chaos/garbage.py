@@ -1,4 +1,4 @@
-"""Bytes that are nearly HTTP: good requests, spoilt by chance."""
+"""Almost valid HTTP: valid requests with random corruptions."""
 
 import random
 
@@ -25,7 +25,7 @@ _BODIES = [b"", b"hello", b"5\r\nhello\r\n0\r\n\r\n", b"5\r\nhel", b"fffffffffff
 
 
 def garbage(chance: random.Random, result: bytes, signature: str) -> bytes:
-    """One to three requests, of which any may be spoilt; the connection is of no use afterwards."""
+    """Make one to three requests, any of which may be corrupt. The connection cannot be reused afterwards."""
     return b"".join(_request(chance, result, signature) for _ in range(chance.randint(1, 3)))
 
 

@@ -1,4 +1,4 @@
-"""Clients that behave: a few connections, a request each now and then, and how long each answer took."""
+"""Well-behaved clients: a few keep-alive connections with a short pause between requests; they measure latency."""
 
 import asyncio
 import http.client
@@ -15,7 +15,7 @@ _TIMEOUT_S = 30.0
 
 
 class Latency(Struct, frozen=True):
-    """What good clients saw: how many requests, how many were not answered 200, the 99th percentile."""
+    """The number of requests, how many were not answered 200, and the 99th percentile of the latency."""
 
     asked: int
     failed: int
@@ -23,7 +23,7 @@ class Latency(Struct, frozen=True):
 
 
 async def ask_for(port: int, seconds: float) -> Latency:
-    """Ask for so long."""
+    """Send requests for `seconds`."""
     until = time.monotonic() + seconds
     rounds = await asyncio.gather(*(_ask_until(port, until) for _ in range(_CONNECTIONS)))
     took = sorted(each for took, _ in rounds for each in took)
@@ -57,7 +57,7 @@ async def _ask_until(port: int, until: float) -> tuple[list[float], int]:
 
 
 def post(port: int, body: bytes, secret: str) -> None:
-    """Store one result."""
+    """Post one signed result. Asserts that it is acknowledged."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_S)
     connection.request("POST", "/api/post_stats", body, {"Authorization": sign(body, secret)})
     answer = connection.getresponse().read()

@@ -1,4 +1,4 @@
-"""Readers that ask for as much as they can get, from one address: questions that nobody asked before, and large answers."""
+"""Greedy readers at one address: uncached queries and large answers, as fast as possible."""
 
 import asyncio
 import multiprocessing
@@ -17,9 +17,11 @@ _SMALLEST_PAUSE_S = 0.01
 
 
 class Attack(Struct, frozen=True):
-    """What they do.
+    """The load of an attack.
 
-    since_s -- how far back their questions go; large -- the target of a large answer
+    questions, large_answers -- number of clients of each kind
+    large -- request target of a large answer
+    since_s -- maximum length of the windows of queries, seconds
     """
 
     port: int
@@ -31,7 +33,7 @@ class Attack(Struct, frozen=True):
 
 
 class Seen(Struct, frozen=True):
-    """What they got: answers by status (0: none), and whole large answers."""
+    """Responses by status (0: no response), and the number of complete large answers."""
 
     statuses: dict[int, int]
     whole: int
@@ -39,7 +41,7 @@ class Seen(Struct, frozen=True):
 
 @contextmanager
 def attacking(attack: Attack) -> Iterator[Connection]:
-    """They do it in a process of their own, at the end of which `Seen` can be received."""
+    """Run the attack in a separate process. The connection yields a `Seen` at its end."""
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_run, args=(attack, theirs), daemon=True)
     process.start()
@@ -72,7 +74,7 @@ async def _attack(attack: Attack) -> Seen:
 
 
 async def _client(port: int, target: "object", until: float, statuses: Counter[int]) -> int:
-    """Ask on one connection after the other, as soon as there is an answer; how many were whole."""
+    """Send requests without a pause, each on a new connection. Returns the number of complete streamed answers."""
     whole = 0
     assert callable(target)
     while time.monotonic() < until:

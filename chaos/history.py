@@ -1,4 +1,4 @@
-"""A database with a past: results of every orchestrator and region over days, and what the plain query says of them."""
+"""A database with results over many days, and the scores that a plain query computes from them."""
 
 import asyncio
 import math
@@ -37,13 +37,13 @@ SELECT (SELECT count(*) FROM rollup_invalidations WHERE NOT is_applied)
 
 
 async def fill(connection: "asyncpg.Connection[asyncpg.Record]", results: int, days: float) -> None:
-    """Store results over so many days, most of them lately."""
+    """Store results over `days` days, most of them recent."""
     await connection.execute(_FILL, results, days)
 
 
 async def until_built(connection: "asyncpg.Connection[asyncpg.Record]", spans: int = 0) -> None:
-    """Wait until there are so many rollups, and none that is invalid."""
-    while (  # noqa: ASYNC110 - another program is waited for
+    """Wait until at least `spans` rollups exist and none is invalid."""
+    while (  # noqa: ASYNC110 - the state of another process
         await connection.fetchval("SELECT count(*) FROM spans WHERE is_sealed") < spans
         or await connection.fetchval(_INVALID) > 0
     ):
@@ -53,7 +53,7 @@ async def until_built(connection: "asyncpg.Connection[asyncpg.Record]", spans: i
 async def differences(
     connection: "asyncpg.Connection[asyncpg.Record]", program: Program, hours: float
 ) -> list[Any]:
-    """Where the scores of the last hours are not those of the plain query."""
+    """Return the cells in which the scores of the last `hours` differ from those of the plain query."""
     since = await connection.fetchval("SELECT extract(EPOCH FROM now())::float8") - hours * 3600
     plain = {
         (row["orchestrator"], row["region"]): row["success_rate"]

@@ -1,4 +1,4 @@
-"""What was posted and what became of it, compared with what the server says it has."""
+"""A record of posted results and their responses, for comparison with the stored results."""
 
 import asyncio
 import itertools
@@ -13,7 +13,7 @@ from chaos.program import SECRET
 from chaos.wire import Caller, Failure, get, post
 from orchboard.signing import sign
 
-# So many orchestrators share the results: each is read back in one answer.
+# The results are spread over this many orchestrators, so that each can be read back in one answer.
 _ORCHESTRATORS = 50
 
 _REGIONS = ("FRA", "MDW", "LAX", "SIN")
@@ -21,11 +21,11 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 class Ledger:
-    """Every result that was posted, each different from every other, none posted twice.
+    """All posted results. Each is unique and posted once.
 
     acknowledged -- answered 200 `ok`
-    unsure -- any other answer, or none: it may be stored or not, but once
-    series -- ledgers of different series may post to the same server
+    unsure -- any other response, or none: may be stored, at most once
+    series -- distinguishes ledgers that post to the same server
     """
 
     def __init__(self, series: int = 0) -> None:
@@ -35,18 +35,18 @@ class Ledger:
         self._numbers = itertools.count(1)
 
     def results(self) -> Iterator[bytes]:
-        """Results for ever: JSON with sorted names, as what is read back is written for comparison."""
+        """Generate results without end, as JSON with sorted names, so that they can be compared with those read back."""
         for number in self._numbers:
             yield _encode(_result(self._series, number))
 
     async def post(self, caller: Caller, result: bytes) -> str:
-        """Post one result and note what became of it: empty when it was acknowledged, else how it failed."""
+        """Post one result and record its outcome. Returns '' if it was acknowledged, otherwise the failure."""
         try:
             reply = await caller.ask(post(result, sign(result, SECRET)))
         except Failure as failure:
             self.unsure.add(result)
             return str(failure)
-        except BaseException:  # given up in the midst of it
+        except BaseException:  # cancelled meanwhile
             self.unsure.add(result)
             raise
         if (reply.status, reply.body) == (200, b"ok"):
@@ -56,7 +56,7 @@ class Ledger:
         return f"status {reply.status}"
 
     async def compare(self, port: int) -> "Findings":
-        """Read every result back through the API of a server that is well."""
+        """Read every result back through the API of a healthy server."""
         stored = Counter[bytes]()
         async with Caller(port) as caller:
             await until_replayed(caller)
@@ -74,9 +74,9 @@ class Ledger:
 
 
 class Findings(Struct, frozen=True):
-    """What a comparison found.
+    """The result of a comparison.
 
-    lost -- acknowledged and not there; twice -- there more than once; strange -- there and never posted
+    lost -- acknowledged but not stored; twice -- stored more than once; strange -- stored but never posted
     """
 
     acknowledged: int
@@ -88,18 +88,18 @@ class Findings(Struct, frozen=True):
 
     @property
     def is_clean(self) -> bool:
-        """Whether every acknowledgement was true, and nothing is there that should not be."""
+        """Whether every acknowledged result is stored once, and no other result is."""
         return not (self.lost or self.twice or self.strange)
 
     def __str__(self) -> str:
         return (
             f"{self.acknowledged:,} acknowledged, lost {self.lost}, twice {self.twice}, altered {self.strange}; "
-            f"of {self.unsure:,} without an answer {self.unsure_stored:,} are there"
+            f"of {self.unsure:,} without an acknowledgement {self.unsure_stored:,} are stored"
         )
 
 
 def _result(series: int, number: int) -> dict[str, object]:
-    """A transcoding result that can be told from all others in more than one member."""
+    """A transcoding result that differs from all others in several members."""
     return {
         "region": _REGIONS[number % len(_REGIONS)],
         "orchestrator": _orchestrator(series, number % _ORCHESTRATORS),
@@ -124,25 +124,25 @@ _POSTED = _result(0, 0).keys()
 
 
 def _contents(body: bytes) -> Iterator[bytes]:
-    """The results of an answer of raw_stats, without the members that it adds to what was posted: zeros."""
+    """Yield the results of an answer of raw_stats, without the zeros that it adds to the posted members."""
     for results in msgspec.json.decode(body).values():
         for result in results or ():
             yield _encode({name: value for name, value in result.items() if value or name in _POSTED})
 
 
 async def until_replayed(caller: Caller) -> None:
-    """Wait until a server that is well has nothing in its spool any more. Raises Failure."""
+    """Wait until the spool of a healthy server is empty. Raises Failure after a minute."""
     for _ in range(240):
         with suppress(Failure):
             reply = await caller.ask(get("/api/health"))
             if reply.status == 200 and not msgspec.json.decode(reply.body).get("spool", {}).get("waiting"):
                 return
         await asyncio.sleep(0.25)
-    raise Failure("what was spooled is not in the database")
+    raise Failure("spooled results are not in the database")
 
 
 async def _patiently(caller: Caller, request: bytes) -> bytes:
-    """The body of the answer 200; a server that has just started may not be well at once."""
+    """Return the body of the 200 response. Retries, because a server that has just started may not be ready."""
     for _ in range(20):
         try:
             if (reply := await caller.ask(request)).status == 200:
@@ -150,4 +150,4 @@ async def _patiently(caller: Caller, request: bytes) -> bytes:
         except Failure:
             pass
         await asyncio.sleep(0.25)
-    raise Failure("what was stored can't be read back")
+    raise Failure("the stored results can't be read back")

@@ -1,4 +1,4 @@
-"""Clients that post for as long as something is done to the server."""
+"""Clients that post while an experiment runs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from chaos.ledger import Ledger
 from chaos.wire import Caller
 
-# Before a client goes on that was refused or cut off.
+# Pause of a client after a refused or broken request.
 _PAUSE_S = 0.02
 
 
 @asynccontextmanager
 async def posting(port: int, ledger: Ledger, connections: int) -> AsyncIterator[None]:
-    """Posts, one after the other on each connection, for as long as it is entered; the last ones are answered."""
+    """Post results on each connection, one after another, while the context is entered. Waits for the last responses."""
     stop = asyncio.Event()
     results = ledger.results()
 
@@ -33,6 +33,6 @@ async def posting(port: int, ledger: Ledger, connections: int) -> AsyncIterator[
 
 
 async def until_acknowledged(ledger: Ledger, number: int) -> None:
-    """Wait until so many results were acknowledged in all; who calls sets the limit."""
-    while len(ledger.acknowledged) < number:  # noqa: ASYNC110 - many tasks count, one looks
+    """Wait until `number` results in total are acknowledged. The caller sets the timeout."""
+    while len(ledger.acknowledged) < number:  # noqa: ASYNC110 - many tasks count
         await asyncio.sleep(0.005)

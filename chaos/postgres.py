@@ -1,4 +1,4 @@
-"""A Postgres of its own on a port of this machine, which may get a standby, be killed and be promoted."""
+"""A separate Postgres on a local TCP port, which can get a standby, be killed and be promoted."""
 
 import asyncio
 import os
@@ -27,11 +27,11 @@ max_connections = 300
 
 
 class Postgres:
-    """One cluster; `make` or `stand_by` fills its directory, `start` starts it.
+    """One cluster. `make` or `stand_by` creates its directory, `start` starts it.
 
-    directory -- not there yet; that which it is in is opened to any user
-    binaries -- None: those that came with orchboard
-    variables -- of its environment, beside what it needs
+    directory -- must not exist; its parent becomes accessible to all users
+    binaries -- None: those installed with orchboard
+    variables -- additional environment variables
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class Postgres:
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str = "postgres", *, other: "Postgres | None" = None, options: str = "") -> str:
-        """Its URL, or that of both."""
+        """Return the URL of this server, or of this and `other`."""
         hosts = f"127.0.0.1:{self.port}" + (f",127.0.0.1:{other.port}" if other else "")
         return f"postgresql://postgres:{self.password}@{hosts}/{database}{options}"
 
     def make(self) -> None:
-        """An empty cluster."""
+        """Create an empty cluster."""
         self._own_directory()
         file = self.directory.with_suffix(".password")
         file.write_text(self.password)
@@ -70,7 +70,7 @@ class Postgres:
         self._configure()
 
     def stand_by(self, primary: "Postgres") -> None:
-        """A copy of another, that follows it when it is started."""
+        """Create a copy of `primary` that follows it once started."""
         self._own_directory()
         address = f"postgresql://postgres:{primary.password}@127.0.0.1:{primary.port}"
         self._run(
@@ -79,7 +79,7 @@ class Postgres:
         self._configure()
 
     def start(self) -> None:
-        """Start it; it does not answer yet."""
+        """Start the postmaster. Does not wait until it accepts connections."""
         with self.directory.with_suffix(".log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._binaries.as_account(
@@ -90,7 +90,7 @@ class Postgres:
             )  # fmt: skip
 
     async def until_ready(self) -> None:
-        """Wait until it takes connections."""
+        """Wait until it accepts connections."""
         deadline = time.monotonic() + _START_LIMIT_S
         while True:
             with suppress(OSError, asyncpg.PostgresError):
@@ -101,7 +101,7 @@ class Postgres:
             await asyncio.sleep(0.02)
 
     async def execute(self, *statements: str, database: str = "postgres") -> object:
-        """Run statements, each by itself; the value of the last."""
+        """Run statements one by one. Returns the value of the last."""
         connection = await asyncpg.connect(self.url(database))
         try:
             value: object = None
@@ -112,7 +112,7 @@ class Postgres:
             await connection.close()
 
     def kill(self) -> None:
-        """SIGKILL it, and everything it has started."""
+        """Send SIGKILL to the postmaster and its children."""
         assert self._process is not None, "started"
         pid = self._process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -122,15 +122,15 @@ class Postgres:
         self._process.wait()
 
     def promote(self) -> None:
-        """Have a standby take writes; waits until it does."""
+        """Promote a standby. Returns when it accepts writes."""
         self._run("pg_ctl", "promote", "-D", self.directory, "-w")
 
     def last_words(self) -> str:
-        """The end of its log."""
+        """Return the end of its log."""
         return self.directory.with_suffix(".log").read_text(errors="replace")[-2000:]
 
     def end(self) -> None:
-        """Stop it, if it runs."""
+        """Stop it if it runs."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait(30)
@@ -154,7 +154,7 @@ class Postgres:
 
 @contextmanager
 def ended(*servers: Postgres) -> Iterator[None]:
-    """Whatever of them runs is stopped at the end."""
+    """Stop the servers at the end of the context."""
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""`orchboard serve` as a real process with a database of its own, which may be killed and started again."""
+"""`orchboard serve` as a real process with a separate data directory. It can be killed and restarted."""
 
 import asyncio
 import ctypes
@@ -24,16 +24,16 @@ _PR_SET_PDEATHSIG = 1
 
 
 class NotServingError(Exception):
-    """The program ended, or did not get well in time; says which, and what it said last."""
+    """The program ended or was not healthy in time. The message contains its last output."""
 
 
 class Program:
-    """A server on a port of this machine, with its data below a directory; stopped, or killed, at the end.
+    """A server on a local port, with its data below a directory.
 
-    Whatever it starts is in its process group, but for Postgres, which ends with the process that started it.
+    Its children are in its process group, except Postgres, which ends with the process that started it.
 
-    listener -- a listening socket that it is given, and that outlives it; None: it opens the port itself
-    variables -- of its environment, beside nothing but what it needs
+    listener -- a listening socket passed to the server, which outlives it; None: the server opens its port
+    variables -- additional environment variables; nothing is inherited from the caller except PATH
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Program:
         variables: Mapping[str, str] | None = None,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        directory.chmod(0o755)  # root's Postgres is another user's
+        directory.chmod(0o755)  # as root, Postgres runs as another user
         self.data = directory / "data"
         self.log = directory / "serve.log"
         self.port: int = listener.getsockname()[1] if listener else free_port()
@@ -57,12 +57,12 @@ class Program:
 
     @property
     def pid(self) -> int:
-        """The process that was started last."""
+        """Id of the process that was started last."""
         assert self._process is not None, "not started"
         return self._process.pid
 
     def start(self) -> None:
-        """Start the process; it does not serve yet."""
+        """Start the process. Does not wait until it serves."""
         flags, kept = ["--port", str(self.port)], list[int]()
         if self._listener is not None:
             kept = [self._listener.fileno()]
@@ -75,7 +75,7 @@ class Program:
             )  # fmt: skip
 
     async def until_well(self) -> None:
-        """Wait until its database answers. Raises NotServingError."""
+        """Wait until it and its database answer. Raises NotServingError."""
         deadline = time.monotonic() + _START_LIMIT_S
         while True:
             with suppress(Failure):
@@ -91,7 +91,7 @@ class Program:
         self._process.send_signal(number)
 
     async def ended(self) -> int:
-        """The exit code, once it has ended; at most _STOP_LIMIT_S. Raises NotServingError."""
+        """Wait for its end, at most _STOP_LIMIT_S, and return the exit code. Raises NotServingError."""
         assert self._process is not None, "not started"
         deadline = time.monotonic() + _STOP_LIMIT_S
         while (code := self._process.poll()) is None:
@@ -101,7 +101,7 @@ class Program:
         return code
 
     def workers(self) -> Sequence[int]:
-        """The pids of its workers, where it has some."""
+        """Process ids of its workers; empty if it has none."""
         found = []
         for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
             with suppress(OSError):
@@ -110,20 +110,20 @@ class Program:
         return found
 
     def postmaster(self) -> int | None:
-        """The pid of its Postgres; None while there is none."""
+        """Process id of its postmaster; None if none runs."""
         with suppress(OSError, ValueError, IndexError):
             [file] = self.data.glob("pg*/postmaster.pid")
             return int(file.read_text().splitlines()[0])
         return None
 
     def last_words(self) -> str:
-        """The end of what it said."""
+        """Return the end of its output."""
         with suppress(OSError):
             return self.log.read_text(errors="replace")[-2000:].strip()
         return ""
 
     def end(self) -> None:
-        """Stop it; what is not gone in time is killed, with its workers."""
+        """Stop it. If it does not end in time, kill it and its workers."""
         if self._process is None:
             return
         self._process.send_signal(signal.SIGTERM)
@@ -136,7 +136,7 @@ class Program:
 
 @contextmanager
 def running(directory: Path, *, listener: socket.socket | None = None, **variables: str) -> Iterator[Program]:
-    """A program that was started; it is gone at the end, whatever happens."""
+    """Start a program, and end it at the end of the context."""
     program = Program(directory, listener=listener, variables=variables)
     try:
         program.start()
@@ -146,12 +146,12 @@ def running(directory: Path, *, listener: socket.socket | None = None, **variabl
 
 
 def free_port() -> int:
-    """A port that nobody listens on at the moment."""
+    """Return a TCP port that is free at the moment."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 def _end_with_us() -> None:
-    """In the child: be told to stop when the prover is killed. Only Linux knows how."""
+    """In the child: get SIGTERM when the parent is killed. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)

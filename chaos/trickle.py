@@ -1,4 +1,4 @@
-"""Clients that trickle: heads, bodies or reads, a few bytes every few seconds, until the server ends it."""
+"""Clients that send headers or bodies, or read responses, a few bytes every few seconds, until the server closes."""
 
 import multiprocessing
 import select
@@ -15,7 +15,7 @@ _CONNECT_EVERY_S = 0.0005
 
 
 class Kind(StrEnum):
-    """What a client trickles."""
+    """The part that a client sends or reads slowly."""
 
     HEAD = "heads"
     BODY = "bodies"
@@ -23,10 +23,10 @@ class Kind(StrEnum):
 
 
 class Wave(Struct, frozen=True):
-    """Clients that come at once and trickle.
+    """Clients that connect at once and trickle.
 
-    target -- of a GET whose answer no client's buffer holds
-    every_s -- between two sips; limit_s -- when to stop looking
+    target -- request target whose response is larger than a client's buffer
+    every_s -- seconds between two bytes; limit_s -- seconds until the measurement ends
     """
 
     port: int
@@ -37,7 +37,7 @@ class Wave(Struct, frozen=True):
 
 
 class Seen(Struct, frozen=True):
-    """How long the server kept each client, in seconds, by kind; `open` are those it had not closed at the end."""
+    """How long each client stayed connected, in seconds, by kind; `open`: connections not closed at the end."""
 
     kept_s: dict[Kind, list[float]]
     open: dict[Kind, int]
@@ -69,7 +69,7 @@ class _Trickler:
 
 
 def trickle(wave: Wave) -> Seen:
-    """Do it, and see when each client is closed: by an end or a reset, whatever it has not read."""
+    """Run the clients and measure when the server closes each, with FIN or RST, even if it has unread data."""
     kinds = list(Kind)
     poll = select.poll()
     waiting: dict[int, _Trickler] = {}
@@ -103,7 +103,7 @@ def _report(wave: Wave, sender: Connection) -> None:
 
 @contextmanager
 def trickling(wave: Wave) -> Iterator[Connection]:
-    """The same in a process of its own, while something else is measured; what it yields receives a Seen."""
+    """Run `trickle` in a separate process. The connection yields a Seen at its end."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("spawn").Process(target=_report, args=(wave, sender))
     process.start()

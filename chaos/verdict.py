@@ -1,4 +1,4 @@
-"""What a proof gives."""
+"""The result of an experiment."""
 
 from enum import StrEnum
 
@@ -6,19 +6,19 @@ from msgspec import Struct
 
 
 class Scale(StrEnum):
-    """How much of it: a small one is for the tests, seconds; a full one for `make chaos`, minutes."""
+    """Size of an experiment: `small` takes seconds and runs in the tests, `full` takes minutes and is for `make chaos`."""
 
     SMALL = "small"
     FULL = "full"
 
 
 class Verdict(Struct, frozen=True):
-    """One line of the table.
+    """The result for one promise.
 
-    promise -- what was promised, in a few words
-    figure -- what was seen, with the numbers that make it mean something
-    target -- what was promised, as a number
-    is_met -- whether it held
+    promise -- the promise, in a few words
+    figure -- the observation, with sample sizes
+    target -- the promised value
+    is_met -- whether the promise held
     """
 
     promise: str

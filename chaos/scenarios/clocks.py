@@ -1,4 +1,4 @@
-"""Clocks that are wrong, or are stepped: whoever asks after an acknowledgement sees the result, whatever they show."""
+"""Wall clocks are wrong or stepped; a query after an acknowledgement still includes the result."""
 
 import asyncio
 import time
@@ -15,13 +15,13 @@ from chaos.verdict import Scale, Verdict
 from chaos.wire import Caller, get, post
 from orchboard.signing import sign
 
-# Steps of a clock, in seconds from the true time, one after the other; and results posted at each.
+# Successive offsets of the clock in seconds, and the results posted at each.
 _STEPS = {
     Scale.SMALL: ([-20.0, -5400.0], 4),
     Scale.FULL: ([-0.1, -0.3, -20.0, 0.0, 20.0, 5400.0, 0.0, -5400.0, 0.0, -86_400.0, 0.0], 100),
 }
 
-# Rollups are built every ten seconds; twice that, and they are, or a step has kept them from it.
+# Rollups are built every ten seconds; after twice that they exist, unless a step prevented it.
 _UPKEEP_S = {Scale.SMALL: 12.0, Scale.FULL: 25.0}
 
 _LIMIT_S = 900.0
@@ -35,7 +35,7 @@ _QUESTIONS = (
 
 
 class Poster:
-    """Posts results, each of an orchestrator that no other has, and asks for them at once."""
+    """Posts results, each with a different orchestrator, and queries them at once."""
 
     def __init__(self) -> None:
         self.posted: list[str] = []
@@ -43,7 +43,7 @@ class Poster:
         self.slowest_s = 0.0
 
     async def post(self, program: Program, number: int) -> None:
-        """Post some, and ask every question about each as soon as it is acknowledged."""
+        """Post `number` results, and send every query for each as soon as it is acknowledged."""
         async with Caller(program.port) as caller:
             for _ in range(number):
                 orchestrator = f"0x{len(self.posted) + 1:040x}"
@@ -69,14 +69,14 @@ class Poster:
             self.missing.append(question)
 
     async def compare(self, program: Program) -> int:
-        """How many of all that were posted are in no score."""
+        """Return how many of the posted results are missing from the scores."""
         async with Caller(program.port) as caller:
             scores = msgspec.json.decode((await caller.ask(get("/api/aggregated_stats?since=1"))).body)
         return len(set(self.posted) - scores.keys())
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """A verdict for the server's clock, and one for the database's."""
+    """Return a verdict for the server's clock, and one for the database's."""
     verdicts = []
     for whose in ("server", "database"):
         place = directory / whose
@@ -113,9 +113,9 @@ async def _prove(scale: Scale, clock: WallClock, program: Program, whose: str) -
         lost = max(lost, await poster.compare(program))
     missing = len(poster.missing)
     return Verdict(
-        f"clocks: the {whose}'s stepped to {', '.join(f'{step:+g}' for step in steps)} s",
-        f"{len(poster.posted):,} results, of {len(poster.posted) * len(_QUESTIONS):,} questions about them right after "
-        f"the acknowledgement {missing} without, the slowest {poster.slowest_s:.2f} s; at most {lost} in no score later",
+        f"clocks: the {whose}'s clock set to {', '.join(f'{step:+g}' for step in steps)} s",
+        f"{len(poster.posted):,} results; {missing} of {len(poster.posted) * len(_QUESTIONS):,} queries right after the "
+        f"acknowledgement lacked the result, the slowest {poster.slowest_s:.2f} s; at most {lost} missing from scores later",
         "0 and 0",
         not missing and not lost,
     )

@@ -1,4 +1,4 @@
-"""Expensive questions from one address: others are answered, results are stored, and memory stays flat."""
+"""Expensive queries from one address: other clients are answered, results are stored, memory is bounded."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ _DAYS = 30
 _BIG = "0xb1600000000000000000000000000000000b1600"
 _LARGE = f"/api/raw_stats?orchestrator={_BIG}&job_type=ai&since=1"
 
-# Posts change neither: they are answered from memory.
+# Posts do not invalidate these, so they are answered from the cache.
 _CACHED = ("/api/regions", "/api/pipelines?until=1700000000")
 
 _QUIET_S = 3.0
@@ -49,7 +49,7 @@ JOIN LATERAL (
 
 
 class Size(Struct, frozen=True):
-    """How much there is in the database, how long it takes, and how many connections the attacker has."""
+    """Results in the database, duration in seconds, and connections of the attacker."""
 
     results: int
     big_results: int
@@ -65,7 +65,7 @@ _SIZES = {
 
 
 class Good:
-    """What clients saw that ask for little, from another address."""
+    """Observations of well-behaved clients at another address."""
 
     def __init__(self) -> None:
         self.cached_s: list[float] = []
@@ -73,7 +73,7 @@ class Good:
         self.failures: list[str] = []
 
     async def ask(self, port: int, target: Callable[[], str], took: list[float], pause_s: float) -> None:
-        """Ask for ever."""
+        """Send requests until cancelled, and record latencies and failures."""
         async with Caller(port) as caller:
             while True:
                 asked = target()
@@ -89,7 +89,7 @@ class Good:
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """Verdicts on good readers, on testers, on what the server thinks of its database, and on its memory."""
+    """Return verdicts on other readers, on testers and the database's availability, and on memory."""
     size = _SIZES[scale]
     postgres = Postgres(directory / "pg")
     with ended(postgres), on_disk(directory) as data:
@@ -139,7 +139,7 @@ async def _prove(size: Size, program: Program) -> list[Verdict]:
         _readers(good, seen, alone),
         await _testers(ledger, program),
         Verdict(
-            "Memory meanwhile",
+            "Memory during the attack",
             f"{idle_kb / 1024:.0f} MB before, {peak_kb / 1024:.0f} MB at most",
             f"at most {_MEMORY_MB:.0f} MB more",
             peak_kb - idle_kb < _MEMORY_MB * 1024,
@@ -148,7 +148,7 @@ async def _prove(size: Size, program: Program) -> list[Verdict]:
 
 
 async def _quiet(good: Good, port: int) -> float:
-    """The 99th percentile of answers from memory before the attack, in seconds."""
+    """Return the 99th percentile of cached answers before the attack, in seconds."""
     took: list[float] = []
     with suppress(TimeoutError):
         async with asyncio.timeout(_QUIET_S):
@@ -163,11 +163,11 @@ def _readers(good: Good, seen: Seen, alone_s: float) -> Verdict:
         f"{number:,} with {status or 'none'}" for status, number in sorted(seen.statuses.items())
     )
     return Verdict(
-        "Expensive questions crowd out no reader",
-        f"{len(cached):,} answers from memory, p99 {p99_s * 1e3:.1f} ms, before "
-        f"{alone_s * 1e3:.1f} ms; {len(good.new_s)} new questions, the slowest "
+        "Expensive queries do not crowd out readers",
+        f"{len(cached):,} cached answers, p99 {p99_s * 1e3:.1f} ms, before "
+        f"{alone_s * 1e3:.1f} ms; {len(good.new_s)} new queries, the slowest "
         f"{slowest_s * 1e3:.0f} ms; {len(good.failures)} failed {good.failures[:3] or ''}. The attacker got "
-        f"{statuses}, and {seen.whole} large answers whole",
+        f"{statuses}, and {seen.whole} complete large answers",
         f"p99 under {_CACHED_P99_S * 1e3:.0f} ms, new ones within {_NEW_S:.0f} s, none refused",
         p99_s < _CACHED_P99_S and slowest_s < _NEW_S and not good.failures,
     )
@@ -177,9 +177,9 @@ async def _testers(ledger: Ledger, program: Program) -> Verdict:
     findings = await ledger.compare(program.port)
     warnings = [line for line in program.log.read_text().splitlines() if line.startswith("{")]
     return Verdict(
-        "Nor testers, and the database is not taken for absent",
+        "Nor testers, and the database is not considered away",
         f"{findings}; {len(warnings)} warnings in the log {' '.join(warnings)[:300]}",
-        "every result `ok`, no word of an absence or of the spool",
+        "every result `ok`, no warning",
         findings.is_clean and not findings.unsure and not warnings,
     )
 
@@ -191,7 +191,7 @@ def _load(url: str, results: int) -> None:
 
 
 async def _until_summed_up(port: int) -> None:
-    """Wait until the server takes a question about all time at its usual pace."""
+    """Wait until a query over all time takes less than 0.1 s."""
     async with asyncio.timeout(120), Caller(port) as caller:
         while True:
             began_at = time.perf_counter()

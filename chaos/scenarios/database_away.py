@@ -1,4 +1,4 @@
-"""The database may be away: results are acknowledged meanwhile, and are in it once when it is back."""
+"""The database is away: results are acknowledged meanwhile, and stored once when it is back."""
 
 import asyncio
 import math
@@ -27,17 +27,17 @@ CONNECTIONS = 8
 
 SCORES = "/api/aggregated_stats"
 
-# A tester gives up after so long.
+# The timeout of a tester.
 _TESTERS_PATIENCE_S = 8.0
 
 _LIMIT_S = 90.0
 
-# So many of the orchestrators' results are looked up by their receipt times.
+# The receipt times of this many orchestrators' results are checked.
 _LOOKED_UP = 5
 
 
 class Size(Struct, frozen=True):
-    """How long the database is away, how often the server is killed meanwhile and at the replay, and the testers' rest."""
+    """How long the database is away, how often the server is killed meanwhile and during the replay, pause between posts."""
 
     away_s: float
     kills: int
@@ -53,11 +53,11 @@ _SIZES = {
 
 
 class Testers:
-    """Those who post all the time, and what they saw.
+    """Clients that post continuously, and their observations.
 
-    times -- when a result was sent, in Unix seconds, by its number (its `timestamp`); not those that may have waited
-    for a server that was just starting
-    failures -- other answers than `ok`, but for what was cut while the server was killed
+    times -- when each result was sent, in Unix seconds, by its `timestamp`; without those that may have waited for a
+    starting server
+    failures -- responses other than `ok`, except those broken off while the server was killed
     """
 
     def __init__(self, ledger: Ledger, rest_s: float) -> None:
@@ -71,7 +71,7 @@ class Testers:
 
     @asynccontextmanager
     async def posting(self, port: int) -> AsyncIterator[None]:
-        """They post for as long as it is entered."""
+        """Post while the context is entered."""
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as clients:
             for _ in range(CONNECTIONS):
@@ -95,15 +95,15 @@ class Testers:
                 await asyncio.sleep(self._rest_s)
 
     async def until_more(self, number: int) -> None:
-        """Wait until so many more were acknowledged."""
+        """Wait until `number` more results are acknowledged."""
         wanted = len(self.ledger.acknowledged) + number
         async with asyncio.timeout(_LIMIT_S):
-            while len(self.ledger.acknowledged) < wanted:  # noqa: ASYNC110 - they are told by another process
+            while len(self.ledger.acknowledged) < wanted:  # noqa: ASYNC110 - many tasks count
                 await asyncio.sleep(0.02)
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """Verdicts on what is kept, on its receipt times, on testers and on readers meanwhile."""
+    """Return verdicts on stored results, their receipt times, and on testers and readers during the outage."""
     size = _SIZES[scale]
     postgres = Postgres(directory / "pg")
     with ended(postgres), on_disk(directory) as data:
@@ -127,11 +127,11 @@ async def _prove(size: Size, postgres: Postgres, program: Program) -> list[Verdi
     began_at = time.time()
     async with testers.posting(program.port):
         await testers.until_more(100)
-        for _ in range(20):  # each worker remembers what it answered itself
+        for _ in range(20):  # each worker caches its own answers
             await readers.read()
         postgres.kill()
         away_at, before = time.time(), len(testers.ledger.acknowledged)
-        await asyncio.sleep(1.5)  # what was seen last holds for a second
+        await asyncio.sleep(1.5)  # the last known state is valid for a second
         await readers.read_until(away_at + max(size.away_s / 10, 3))
         for kill in range(size.kills):
             until = away_at + size.away_s * (kill + 1) / (size.kills + 1)
@@ -156,28 +156,28 @@ async def _prove(size: Size, postgres: Postgres, program: Program) -> list[Verdi
     kills = size.kills + size.kills_at_replay
     said = f"away for {was_away_s:.0f} s, server killed {kills} times"
     return [
-        Verdict("the database away, every ok kept once", f"{said}; {meanwhile:,} ok meanwhile; {findings}",
+        Verdict("the database away, every acknowledged result stored once", f"{said}; {meanwhile:,} ok meanwhile; {findings}",
                 "lost 0, twice 0", findings.is_clean and meanwhile > 0),
-        Verdict("with its receipt time", f"{looked_up:,} looked up, at most {farthest_s:.2f} s from when they were sent",
+        Verdict("with its receipt time", f"{looked_up:,} checked, at most {farthest_s:.2f} s from the time of sending",
                 "at most 1 s", farthest_s <= 1.0 and looked_up > 0),
-        Verdict("testers meanwhile", f"{len(testers.failures)} answers other than ok {sorted(set(testers.failures))}, the slowest "
+        Verdict("testers during the outage", f"{len(testers.failures)} answers other than ok {sorted(set(testers.failures))}, the slowest "
                 f"ok after {testers.slowest_s:.1f} s", "0, 8 s", not testers.failures and testers.slowest_s < _TESTERS_PATIENCE_S),
         readers.verdict(),
     ]  # fmt: skip
 
 
 async def _kill(program: Program, testers: Testers) -> None:
-    """Kill the server with all its workers, and start it again."""
+    """Kill the server with all its workers, and restart it."""
     testers.is_killing = True
     os.killpg(program.pid, signal.SIGKILL)
     await program.ended()
     program.start()
-    await testers.until_more(CONNECTIONS + 1)  # each may have been told by the killed one still
+    await testers.until_more(CONNECTIONS + 1)  # each connection may still get a response of the killed server
     testers.is_killing = False
 
 
 class Readers:
-    """One who asks for scores, and what was answered while the database was away."""
+    """A client that requests scores, and its responses while the database is away."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -186,13 +186,13 @@ class Readers:
         self._slowest_s = 0.0
 
     async def read(self) -> bytes:
-        """Ask once; the head of what was answered."""
+        """Send one request. Returns the headers of a 200 response, otherwise nothing."""
         async with Caller(self._port) as caller:
             reply = await caller.ask(get(SCORES))
         return reply.head.lower() if reply.status == 200 else b""
 
     async def read_until(self, until: float) -> None:
-        """Ask until a moment."""
+        """Send requests until `until`, in Unix seconds."""
         while time.time() < until:
             asked_at = time.time()
             head = await self.read()
@@ -202,9 +202,9 @@ class Readers:
             await asyncio.sleep(0.05)
 
     def verdict(self) -> Verdict:
-        """What they saw."""
+        """Return the verdict on their observations."""
         return Verdict(
-            "readers meanwhile",
+            "readers during the outage",
             f"{self._stale} of {self._answers} got the last good answer with Age and Warning, the slowest after "
             f"{self._slowest_s:.1f} s",
             "all of them",
@@ -213,7 +213,10 @@ class Readers:
 
 
 async def _farthest(port: int, testers: Testers, began_at: float) -> tuple[float, int]:
-    """How far receipt times are from the moments of sending, at most; of how many. Asked for by the quarter second."""
+    """Return the largest difference between receipt time and time of sending, in seconds, and the number of results.
+
+    Receipt times are determined to a quarter of a second, by windows of that length.
+    """
     bodies = [msgspec.json.decode(result) for result in testers.ledger.acknowledged]
     orchestrators = sorted({body["orchestrator"] for body in bodies})[:_LOOKED_UP]
     farthest_s, looked_up = 0.0, 0
@@ -237,7 +240,7 @@ async def _farthest(port: int, testers: Testers, began_at: float) -> tuple[float
 
 @contextmanager
 def on_disk(directory: Path) -> Iterator[Path]:
-    """A data directory that a spool may be in, whatever the file system of the other one is."""
+    """Yield a data directory on a file system that supports a spool: `directory`, or one in /var/tmp."""
     data = directory / "data"
     if why_no_spool(data / "spool" / "x") is None:
         yield data

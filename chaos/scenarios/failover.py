@@ -1,5 +1,7 @@
-"""Failover: the primary is killed under posts and reads, its synchronous standby promoted; nothing that was
-acknowledged is lost, writes are soon back, reads are never away."""
+"""The primary is killed under load and its synchronous standby is promoted.
+
+No acknowledged result is lost, writes work soon after the promotion, and reads never fail.
+"""
 
 import asyncio
 import time
@@ -25,7 +27,7 @@ _READERS = 4
 _PAUSE_S = 0.02
 _LIMIT_S = 240.0
 
-# Asked in turn; `{number}` makes a question that was not asked before.
+# Requested in turn; `{number}` makes a query that is not cached.
 _QUESTIONS = (
     "/api/aggregated_stats",
     "/api/aggregated_stats?since={number}",
@@ -39,10 +41,10 @@ _QUESTIONS = (
 
 
 class Reads(Struct):
-    """What readers got.
+    """Responses to readers.
 
-    stale -- of those answered 200, the last good answer while nobody could be asked
-    others -- answers other than 200, by question and status
+    stale -- of the 200 responses, those with a last good answer
+    others -- responses other than 200, by query and status
     """
 
     answered: int = 0
@@ -52,7 +54,7 @@ class Reads(Struct):
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """A verdict on what is lost, on when writes are back, and on reads."""
+    """Return verdicts on lost results, on the time until writes work, and on reads."""
     connections, results, away_s = _SIZES[scale]
     primary = Postgres(directory / "primary")
     standby = Postgres(directory / "standby", password=primary.password)
@@ -70,9 +72,9 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
                     await asyncio.sleep(away_s)
                     await asyncio.to_thread(standby.promote)
                     promoted_at, at_promotion = time.monotonic(), len(ledger.acknowledged)
-                    # Not by what is acknowledged: the spool does that without a primary.
+                    # Rows in the database, because the spool acknowledges results without a primary.
                     stored_before = await _stored(standby)
-                    while await _stored(standby) == stored_before:  # noqa: ASYNC110 - other programs
+                    while await _stored(standby) == stored_before:  # noqa: ASYNC110 - the state of another process
                         await asyncio.sleep(0.01)
                     back_after_s = time.monotonic() - promoted_at
                     await until_acknowledged(ledger, at_promotion + results)
@@ -101,7 +103,7 @@ async def _stored(server: Postgres) -> object:
 
 
 async def _pair(primary: Postgres, standby: Postgres) -> None:
-    """Start a primary, and a standby without which it acknowledges nothing."""
+    """Start a primary with a synchronous standby."""
     primary.make()
     primary.start()
     await primary.until_ready()
@@ -113,13 +115,13 @@ async def _pair(primary: Postgres, standby: Postgres) -> None:
     )
     is_followed = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'"
     async with asyncio.timeout(30):
-        while not await primary.execute(is_followed):  # noqa: ASYNC110 - another program is waited for
+        while not await primary.execute(is_followed):  # noqa: ASYNC110 - the state of another process
             await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
 async def _reading(port: int, reads: Reads) -> AsyncIterator[None]:
-    """The same for reads: questions that were asked before, and others."""
+    """Send reads while the context is entered, cached and uncached."""
     stop = asyncio.Event()
 
     async def client(first: int) -> None:

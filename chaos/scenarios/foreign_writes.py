@@ -1,4 +1,4 @@
-"""Rows that other programs change by plain SQL: every answer is soon that of the plain query, and so are the rollups."""
+"""Other programs change rows with plain SQL; answers and rollups soon match the plain query again."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from chaos.postgres import Postgres, ended
 from chaos.program import Program, running
 from chaos.verdict import Scale, Verdict
 
-# Results, and days that they spread over.
+# The number of results, and of days they cover.
 _SIZES = {Scale.SMALL: (4_000, 20.0), Scale.FULL: (400_000, 365.0)}
 
 SEEN_WITHIN_S = 1.0
@@ -36,7 +36,7 @@ _CHANGES = {
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """A verdict on when answers were right, and one on when the rollups were."""
+    """Return a verdict on when answers were right, and one on when rollups were."""
     results, days = _SIZES[scale]
     postgres = Postgres(directory / "postgres")
     with ended(postgres):
@@ -69,13 +69,13 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     return [
         Verdict(
             f"foreign writes: {told}",
-            f"every window of both right after {max(seen):.2f} s at most",
+            f"every window of both servers right after at most {max(seen):.2f} s",
             f"within {SEEN_WITHIN_S:g} s",
             max(seen) <= SEEN_WITHIN_S,
         ),
         Verdict(
-            "rollups built again after that",
-            f"{max(built):.1f} s at most ({', '.join(_CHANGES)})",
+            "rollups rebuilt after that",
+            f"at most {max(built):.1f} s ({', '.join(_CHANGES)})",
             f"within {BUILT_WITHIN_S:g} s",
             max(built) <= BUILT_WITHIN_S,
         ),
@@ -85,7 +85,7 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
 async def _until_seen(
     connection: "asyncpg.Connection[asyncpg.Record]", programs: tuple[Program, ...], changed_at: float
 ) -> float:
-    """When the last question was asked whose answer was wrong, in seconds after the change; 0: none was."""
+    """Return the time of the last query with a wrong answer, in seconds after the change; 0 if there was none."""
     wrong_at = changed_at
     for program in programs:
         for hours in _WINDOWS:

@@ -1,4 +1,4 @@
-"""A host that freezes in the midst of a background transaction: the others go on without it."""
+"""A host freezes during a background transaction; the other servers continue."""
 
 import asyncio
 import signal
@@ -14,10 +14,10 @@ from chaos.postgres import Postgres, ended
 from chaos.program import Program, running
 from chaos.verdict import Scale, Verdict
 
-# Results, days, how often a host is frozen, and results posted meanwhile.
+# Results, days, number of freezes, and results posted during each.
 _SIZES = {Scale.SMALL: (3_000, 20.0, 1, 50), Scale.FULL: (50_000, 365.0, 5, 2_000)}
 
-# Postgres ends the transaction after 10 s; another server begins a round every 10 s.
+# Postgres ends the transaction after 10 s, and another server starts a maintenance round every 10 s.
 BUILT_WITHIN_S = 40.0
 _LIMIT_S = 900.0
 
@@ -29,7 +29,7 @@ _BACKENDS = "SELECT array_agg(pid) FROM pg_stat_activity WHERE datname = 'board'
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """A verdict on rollups, one on results posted to the other host."""
+    """Return a verdict on rollups, and one on answers and results of the other host."""
     results, days, times, posts = _SIZES[scale]
     postgres = Postgres(directory / "postgres")
     slowest_s, wrong, lost = 0.0, 0, []
@@ -63,12 +63,12 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     return [
         Verdict(
             f"frozen host: one of two frozen {times} times while it built rollups",
-            f"the other had built all of them after {slowest_s:.1f} s at most",
+            f"the other had built all of them after at most {slowest_s:.1f} s",
             f"within {BUILT_WITHIN_S:g} s",
             slowest_s <= BUILT_WITHIN_S,
         ),
         Verdict(
-            "answers and results of the other host meanwhile",
+            "answers and results of the other host during the freeze",
             f"{wrong} wrong cells; {'; '.join(map(str, lost))}",
             "0; lost 0, twice 0",
             not wrong and all(findings.is_clean for findings in lost),
@@ -77,12 +77,12 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
 
 
 async def _freeze(connection: "asyncpg.Connection[asyncpg.Record]", program: Program) -> None:
-    """Stop a server that is alone on its database while one of its transactions is open."""
+    """Stop the only server of a database while one of its transactions is open."""
     while True:
         backends = await connection.fetchval(_BACKENDS) or []
         if await connection.fetch(_IDLE, backends):
             program.tell(signal.SIGSTOP)
-            await asyncio.sleep(0.1)  # what it has sent arrives
+            await asyncio.sleep(0.1)  # data in flight arrives
             if await connection.fetch(_IDLE, backends):
                 return
             program.tell(signal.SIGCONT)

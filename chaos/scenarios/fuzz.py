@@ -1,4 +1,4 @@
-"""No bad input gets a 5xx or a hang: requests by schemathesis, bodies by Hypothesis, and bytes that are nearly HTTP."""
+"""No input causes a 5xx or a hang: requests by schemathesis, bodies by Hypothesis, and almost valid HTTP."""
 
 import asyncio
 import json
@@ -21,12 +21,12 @@ from orchboard.signing import sign
 from tests.support.body_strategies import bodies
 from tests.support.openapi_requests import ask, cases
 
-# Requests of each sort.
+# Number of requests of each kind.
 DOCUMENTED = {Scale.SMALL: 100, Scale.FULL: 10_000}
 POSTED = {Scale.SMALL: 300, Scale.FULL: 30_000}
 GARBAGE = {Scale.SMALL: 1000, Scale.FULL: 60_000}
 
-# So long an answer may take on a machine that does other things too.
+# The maximum time of a response, on a machine with other work.
 SLOW_S = 10.0
 
 _GARBAGE_S = 5.0
@@ -37,11 +37,11 @@ _RESULT = json.dumps(
 
 
 class Seen:
-    """What the server answered.
+    """Responses of the server.
 
-    sent -- requests, and what was nearly one
+    sent -- valid and invalid requests
     hangs -- connections that were neither answered nor closed
-    wrong -- other faults
+    wrong -- other failures
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Seen:
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """One server for all of it; it answers a good request afterwards, and its log knows of no fault."""
+    """Run all of it on one server, which must answer valid requests afterwards and log no unexpected error."""
     seen = Seen()
     with running(directory) as program:
         await program.until_well()
@@ -80,8 +80,8 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
         Verdict("no 5xx for any input", figure, f"0, {wanted:,} sent", not bad and seen.sent >= wanted),
         Verdict("no hang", f"{seen.hangs} connections neither answered nor closed in {_GARBAGE_S:.0f} s",
                 f"0; none over {SLOW_S:.0f} s", not seen.hangs and seen.slowest_s < SLOW_S),
-        Verdict("every answer is as documented", "; ".join(seen.wrong[:3]) or "yes", "yes", not seen.wrong),
-        Verdict("well afterwards, no fault in the log", f"{is_well}, {len(faults)} lines {''.join(faults[:1])[-900:]}", "True, 0 lines", is_well and not faults),
+        Verdict("every response is as documented", "; ".join(seen.wrong[:3]) or "yes", "yes", not seen.wrong),
+        Verdict("healthy afterwards, no unexpected error in the log", f"{is_well}, {len(faults)} lines {''.join(faults[:1])[-900:]}", "True, 0 lines", is_well and not faults),
     ]  # fmt: skip
 
 
@@ -149,7 +149,7 @@ async def _garbage(program: Program, number: int, seen: Seen) -> None:
 
 
 async def _send(port: int, data: bytes) -> tuple[bytes, bool]:
-    """What comes back until the connection ends, which ours does; and whether it did in time."""
+    """Send data and the end of the stream. Returns the response, and whether the server closed in time."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     received = b""
     try:

@@ -1,4 +1,4 @@
-"""Acknowledged is kept: whatever process is killed, every result that was answered `ok` is there, once."""
+"""Any process is killed; every acknowledged result is stored once."""
 
 import asyncio
 import os
@@ -14,10 +14,10 @@ from chaos.verdict import Scale, Verdict
 
 CONNECTIONS = 32
 
-# (kills of each kind, acknowledgements between two of them, acknowledgements in sum)
+# (kills of each kind, acknowledgements between two kills, acknowledgements in total)
 _SIZES = {Scale.SMALL: (2, 100, 600), Scale.FULL: (20, 1700, 100_000)}
 
-# The moment of a kill is drawn from so long after the acknowledgements it waits for.
+# A kill happens at a random time up to this long after the awaited acknowledgements.
 _JITTER_S = 0.2
 
 _CYCLE_LIMIT_S = 90.0
@@ -26,7 +26,7 @@ Kill = Callable[[Program], Awaitable[None]]
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """A verdict for each kind of process that is killed, and one for how many acknowledgements that were."""
+    """Return a verdict for each kind of killed process, and one for the number of acknowledgements."""
     kinds: list[tuple[str, str, Kill]] = [
         ("the server", "1", _kill_server),
         ("a worker of two", "2", _kill_worker),
@@ -40,7 +40,7 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
         acknowledged += findings.acknowledged
         verdicts.append(
             Verdict(
-                f"acknowledged is kept, SIGKILL of {name}",
+                f"acknowledged results are stored, SIGKILL of {name}",
                 f"{kills} kills under {CONNECTIONS} posting connections: {findings}",
                 "lost 0, twice 0",
                 findings.is_clean,
@@ -48,7 +48,7 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
         )
     verdicts.append(
         Verdict(
-            "acknowledgements in sum", f"{acknowledged:,}", f"at least {in_sum:,}", acknowledged >= in_sum
+            "acknowledgements in total", f"{acknowledged:,}", f"at least {in_sum:,}", acknowledged >= in_sum
         )
     )
     return verdicts
@@ -78,14 +78,14 @@ async def _kill_server(program: Program) -> None:
 
 
 async def _kill_worker(program: Program) -> None:
-    """Kill one, and wait until another is in its place."""
+    """Kill a worker, and wait for its replacement."""
     before = program.workers()
     os.kill(before[0], signal.SIGKILL)
     await _until(lambda: before[0] not in (now := program.workers()) and len(now) == len(before))
 
 
 async def _kill_postmaster(program: Program) -> None:
-    """Kill it, and wait until another is in its place."""
+    """Kill the postmaster, and wait for its replacement."""
     before = program.postmaster()
     assert before is not None, "an embedded Postgres runs"
     os.kill(before, signal.SIGKILL)
@@ -93,5 +93,5 @@ async def _kill_postmaster(program: Program) -> None:
 
 
 async def _until(holds: Callable[[], bool]) -> None:
-    while not holds():  # noqa: ASYNC110 - what is looked at are other processes; who calls sets the limit
+    while not holds():  # noqa: ASYNC110 - the state of other processes; the caller sets the timeout
         await asyncio.sleep(0.01)

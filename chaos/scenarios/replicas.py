@@ -1,4 +1,4 @@
-"""Replicas: many servers that start at the same instant on one database migrate it once, and all serve."""
+"""Many servers start at once on one database; it is migrated once, and all of them serve."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ _SIZES = {Scale.SMALL: (4, 1000), Scale.FULL: (16, 100_000)}
 
 _LIMIT_S = 300.0
 
-# As the reference server stores them, over ten days.
+# Results over ten days, as the reference server stores them.
 _FILL = """
 INSERT INTO events (event_time, orchestrator, region_id, payload)
 SELECT now() - n * interval '10 days' / {number}, '0x' || lpad((n % 50)::text, 40, '0'), r.id,
@@ -35,7 +35,7 @@ _QUESTIONS = ("/api/health", "/api/regions", "/api/aggregated_stats", "/api/aggr
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """A verdict for an empty database, and one for the reference server's version 3 with results in it."""
+    """Return a verdict for an empty database, and one for the reference server's version 3 with results."""
     replicas, results = _SIZES[scale]
     postgres = Postgres(directory / "postgres")
     postgres.make()
@@ -82,10 +82,10 @@ async def _start(postgres: Postgres, directory: Path, *, replicas: int, results:
     return Verdict(
         f"replicas on {f'version {LAST_SHARED} with {results:,} results' if results else 'an empty database'}",
         f"{replicas} started at once: versions {first} to {latest} run {sorted(set(ran.values()))} times each, "
-        f"{len(errors)} errors in the logs, {len(answers)} questions answered "
-        f"{'alike with 200' if is_alike else f'otherwise: {answers}'} by all, {stored:,} results"
+        f"{len(errors)} errors in the logs, {len(answers)} queries answered "
+        f"{'equally with 200' if is_alike else f'differently: {answers}'} by all, {stored:,} results"
         + "".join(f"; {error}" for error in errors[:3]),
-        "one run each, 0 errors, all alike",
+        "one run each, 0 errors, all equal",
         is_met,
     )
 
@@ -95,13 +95,13 @@ async def _ask(programs: list[Program], question: str) -> tuple[int, set[int]]:
         replies = await asyncio.gather(*(ask_once(program.port, get(question)) for program in programs))
     except Failure:
         return 0, set()
-    # What a score is has no order among orchestrators.
+    # The order of orchestrators has no meaning.
     bodies = {json.dumps(json.loads(reply.body), sort_keys=True) for reply in replies}
     return len(bodies), {reply.status for reply in replies}
 
 
 def _read_log(program: Program, ran: Counter[int], errors: list[str]) -> None:
-    """Add which versions a replica has run, and what went wrong."""
+    """Collect the versions that a replica has run, and its errors."""
     for line in program.log.read_text().splitlines():
         try:
             event = json.loads(line)

@@ -1,4 +1,4 @@
-"""Restart without a seam: no request fails while servers and workers come and go."""
+"""Servers and workers restart; no request fails."""
 
 import asyncio
 import itertools
@@ -17,22 +17,22 @@ from chaos.program import Program, running
 from chaos.verdict import Scale, Verdict
 from chaos.wire import Caller, Failure, get
 
-# Connections that are kept and always busy, that are kept and mostly idle, and that are used for one request each.
+# Keep-alive connections that are always busy, keep-alive connections that are mostly idle, connections for one request.
 _BUSY, _IDLE, _FRESH = 14, 10, 8
 
-# An idle one is so long without a request, at most.
+# The longest pause on an idle connection.
 _LONGEST_PAUSE_S = 4.0
 
-# One request in so many is a post.
+# Every n-th request is a post.
 _POSTS = 10
 
 # (requests, restarts) of each kind
 _SIZES = {Scale.SMALL: (7_000, 1), Scale.FULL: (340_000, 30)}
 
-# A starved machine needs long to start a worker.
+# A busy machine starts workers slowly.
 _RESTART_LIMIT_S = 300.0
 
-# What SIGTERM promises.
+# The promised maximum duration of SIGTERM.
 _LEAVE_S = 10.0
 
 _QUESTIONS = [
@@ -50,7 +50,7 @@ Restart = Callable[[Program], Awaitable[None]]
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """A verdict for each way to restart, and one for how long SIGTERM took."""
+    """Return a verdict for each kind of restart, and one for the duration of SIGTERM."""
     stops: list[float] = []
 
     async def stop_and_start(program: Program) -> None:
@@ -78,13 +78,15 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     longest_s = max(stops)
     promised = f"within {_LEAVE_S:.0f} s"
     verdicts.append(
-        Verdict("SIGTERM leaves", f"the longest took {longest_s:.1f} s", promised, longest_s < _LEAVE_S)
+        Verdict(
+            "SIGTERM stops the server", f"the longest took {longest_s:.1f} s", promised, longest_s < _LEAVE_S
+        )
     )
     return verdicts
 
 
 class Load:
-    """Requests from every kind of connection, and what became of them."""
+    """Requests on every kind of connection, and their outcomes."""
 
     def __init__(self, program: Program, ledger: Ledger) -> None:
         self._program = program
@@ -96,7 +98,7 @@ class Load:
         self.outcomes = Counter[str]()
 
     async def run(self, restart: Restart, requests: int, restarts: int) -> None:
-        """Ask for as long as it takes to restart so often and send so many requests."""
+        """Send requests until all restarts are done and at least `requests` were sent."""
         await self._program.until_well()
         async with asyncio.TaskGroup() as clients, AsyncExitStack() as stack:
             stack.callback(self._stop.set)
@@ -114,14 +116,14 @@ class Load:
             await self._until(requests)
 
     async def verdict(self, name: str, size: tuple[int, int]) -> Verdict:
-        """What is to be said; compares what was acknowledged with what is there."""
+        """Compare acknowledged and stored results, and return the verdict."""
         findings = await self._ledger.compare(self._program.port)
         failed = Counter({outcome: count for outcome, count in self.outcomes.items() if outcome})
         if failed:
             print(self._program.last_words(), file=sys.stderr)
         details = "".join(f"; {count} {outcome}" for outcome, count in failed.most_common(5))
         return Verdict(
-            f"restart without a seam, {name}",
+            f"restarts fail no request, {name}",
             f"{self._restarts} restarts, {self.outcomes.total():,} requests on {_BUSY + _IDLE + _FRESH} connections, "
             f"failed {failed.total()}{details}; longest wait {self._longest_s:.1f} s; {findings}",
             f"failed 0 of {size[0]:,}",
@@ -129,7 +131,7 @@ class Load:
         )
 
     async def _until(self, number: int) -> None:
-        while self.outcomes.total() < number:  # noqa: ASYNC110 - many tasks count, one looks
+        while self.outcomes.total() < number:  # noqa: ASYNC110 - many tasks count
             await asyncio.sleep(0.01)
 
     async def _client(self, number: int, *, keeps: bool, pause_s: float) -> None:
@@ -144,7 +146,7 @@ class Load:
                     await asyncio.sleep(draw.uniform(0, pause_s))
 
     async def _ask(self, caller: Caller, question: bytes) -> str:
-        """How a request failed; empty: it did not. An empty question stands for a post."""
+        """Send a request; an empty one stands for a post. Returns the failure, or ''."""
         if not question:
             return await self._ledger.post(caller, next(self._results))
         try:
@@ -161,15 +163,15 @@ def _turns(number: int) -> Iterator[bytes]:
 
 
 async def _roll(program: Program) -> None:
-    """SIGHUP, until every worker is another."""
+    """Send SIGHUP, and wait until every worker is replaced."""
     before = set(program.workers())
     program.tell(signal.SIGHUP)
-    while before & (now := set(program.workers())) or len(now) != len(before):  # noqa: ASYNC110 - another process
+    while before & (now := set(program.workers())) or len(now) != len(before):  # noqa: ASYNC110 - the state of another process
         await asyncio.sleep(0.02)
 
 
 async def _restart_in_place(program: Program) -> None:
-    """SIGHUP, until it has begun anew: the process stays, its banner comes again."""
+    """Send SIGHUP, and wait until the process has restarted and prints its banner again."""
     before = program.log.read_text().count("orchboard is at")
     program.tell(signal.SIGHUP)
     while program.log.read_text().count("orchboard is at") == before:  # noqa: ASYNC110 - another process writes it

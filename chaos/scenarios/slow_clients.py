@@ -1,4 +1,4 @@
-"""Slow and hostile clients: 2,000 connections that trickle are closed within 15 s, and good clients hardly notice."""
+"""2,000 connections trickle and are closed within 15 s; the latency of other clients hardly changes."""
 
 import asyncio
 import json
@@ -22,10 +22,10 @@ _TARGET = "/api/raw_stats?orchestrator=0xslow&job_type=ai"
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """Rounds of quiet and of attack on a server with a database of its own, one after the other."""
+    """Alternate quiet rounds and attacks on a server with a separate database."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 8192)), hard))
-    await asyncio.to_thread(directory.chmod, 0o755)  # root's Postgres is another user's
+    await asyncio.to_thread(directory.chmod, 0o755)  # as root, Postgres runs as another user
     environment = {**os.environ, "ORCHBOARD_DATA": str(directory / "data")}
     environment.pop("POSTGRES", None)
     with serving(environment) as server:
@@ -34,9 +34,9 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
 
 
 async def attack(wave: Wave, *, rounds: int, secret: str, quiet_s: float) -> list[Verdict]:
-    """The verdicts on a server that runs already.
+    """Return the verdicts on a running server.
 
-    quiet_s -- how long good clients are measured alone, each round
+    quiet_s -- seconds of each round in which other clients are measured alone
     """
     payload = "x" * 300_000
     for number in range(2):
@@ -72,7 +72,7 @@ def _closed(wave: Wave, seen: list[Seen]) -> Verdict:
     figure = ", ".join(f"{kind} {longest[kind]:.1f} s" for kind in Kind)
     return Verdict(
         f"{wave.clients:,} connections that trickle are closed",
-        f"{len(seen)} times, the longest open: {figure}; {still_open} still open at the end",
+        f"{len(seen)} rounds, the longest open: {figure}; {still_open} still open at the end",
         f"all within {wave.limit_s:.0f} s",
         still_open == 0 and max(longest.values()) <= wave.limit_s,
     )
@@ -82,7 +82,7 @@ def _unmoved(quiet: list[Latency], busy: list[Latency]) -> Verdict:
     before, during = (median(each.p99_ms for each in latencies) for latencies in (quiet, busy))
     failed = sum(each.failed for each in quiet + busy)
     return Verdict(
-        "Good clients meanwhile",
+        "Other clients meanwhile",
         f"p99 {during:.2f} ms, alone {before:.2f} ms ({during / before:.2f}x; medians of {len(quiet)} rounds), "
         f"{sum(each.asked for each in busy):,} requests, {failed} failed",
         "p99 under 2x",
