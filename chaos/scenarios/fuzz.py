@@ -30,6 +30,7 @@ GARBAGE = {Scale.SMALL: 1000, Scale.FULL: 60_000}
 SLOW_S = 10.0
 
 _GARBAGE_S = 5.0
+_ERROR = re.compile(r'"level": *"(error|critical)"|Traceback|exception|fault')
 _STATUS = re.compile(rb"HTTP/1\.1 ([0-9]{3}) ")
 _RESULT = json.dumps(
     {"region": "FRA", "orchestrator": "0xfuzz", "success_rate": 1, "round_trip_time": 1}
@@ -70,9 +71,7 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
             and (await ask_once(program.port, get("/api/aggregated_stats"))).status == 200
         )
         log = program.log.read_text(errors="replace")
-    faults = [
-        line for line in log.splitlines() if "fault" in line or "Traceback" in line or "exception" in line
-    ]
+    faults = [line for line in log.splitlines() if _ERROR.search(line)]
     wanted = DOCUMENTED[scale] + POSTED[scale] + GARBAGE[scale]
     bad = sum(number for status, number in seen.statuses.items() if status >= 500)
     figure = f"{seen.sent:,} sent; {bad} of {seen.statuses.total():,} answers ({_in_words(seen.statuses)}); slowest {seen.slowest_s:.1f} s"
