@@ -1,1 +1,1 @@
-"""Experiments that test every promise of docs/trust.md on real servers: `make chaos`."""
+"""Experiments that test each promise of docs/trust.md on real servers: `make chaos`."""

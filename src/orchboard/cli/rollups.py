@@ -21,7 +21,7 @@ Until = Annotated[str, Parameter(help="End, exclusive: a date or time in UTC.")]
 
 rollups = App(
     name="rollups",
-    help="""Verify and rebuild the rollups that long windows are computed from.
+    help="""Verify and rebuild the rollups that long windows use.
 
     Triggers and running servers keep rollups up to date. Use these commands after results were changed while
     triggers were disabled, or after rollups were changed by hand. They work on the database of POSTGRES, or on
