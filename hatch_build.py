@@ -1,4 +1,4 @@
-"""Writes the commit into the wheel and the sdist."""
+"""Write the commit into the wheel and the source distribution."""
 
 import runpy
 import tempfile
@@ -9,10 +9,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class CommitHook(BuildHookInterface):
-    """Adds `commit.txt` beside `commit.py` where there is a git checkout; a wheel made from an sdist has the sdist's."""
+    """Adds `commit.txt` beside `commit.py` in a git checkout. A wheel built from a source distribution has that file of it."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Called before the files are collected."""
+        """Add the file. Hatch calls this before it collects files."""
         if commit := runpy.run_path(f"{self.root}/src/orchboard/commit.py")["commit_of"](Path(self.root)):
             self.place = tempfile.TemporaryDirectory()
             file = Path(self.place.name, "commit.txt")
