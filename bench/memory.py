@@ -10,7 +10,7 @@ LIMIT_MB = 90.0
 
 
 def memory_row(server: Server, when: str) -> Row:
-    """How much of a server is in memory when it is done, and has given back what it no longer needs."""
+    """Measure the resident memory of a server at rest, after it has returned unused memory."""
     time.sleep(EVERY_S + 1)
     value = server.resident_mb()
     return Row.of_limit(f"a worker's memory {when}", f"{value:.0f} MB", value, LIMIT_MB, "MB")
