@@ -1,1 +1,1 @@
-"""The promises of docs/operations.md, each put to the proof on real servers: `make chaos`."""
+"""Experiments that test each promise of docs/trust.md on real servers: `make chaos`."""

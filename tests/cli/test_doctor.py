@@ -226,10 +226,12 @@ def test_a_leaderboard_in_another_schema_is_named(orchboard: Orchboard, empty_da
     execute(there, "INSERT INTO events (orchestrator, region_id, payload) VALUES ('0x1', 1, '{}')")
     done = orchboard("doctor", POSTGRES=empty_database, SECRET="sixteen bytes or more")
     assert done.status == 1
-    assert "✗ schema: there is nothing in the schema public" in done.out
-    assert "with results in the schema board\n    Add `options=-csearch_path%3Dboard`" in done.out
+    assert "✗ schema: the schema public, which POSTGRES selects, is empty" in done.out
+    assert (
+        "the schema board has a leaderboard with results\n    Add `options=-csearch_path%3Dboard`" in done.out
+    )
     done = orchboard("serve", POSTGRES=empty_database, PORT="0")
-    assert (done.status, "with results in the schema board" in done.err) == (3, True)
+    assert (done.status, "the schema board has a leaderboard with results" in done.err) == (3, True)
     migrate(empty_database + "&options=-csearch_path%3Dpublic", LATEST)
     done = orchboard("doctor", POSTGRES=empty_database, SECRET="sixteen bytes or more")
     assert done.status == 0
@@ -243,7 +245,7 @@ def test_the_way_out_of_a_half_taken_down_schema_is_said(orchboard: Orchboard, d
     done = orchboard("doctor", POSTGRES=database_url, SECRET="sixteen bytes or more")
     assert done.status == 1
     assert "✗ schema: the version tables disagree" in done.out
-    assert f"    `orchboard migrate force {LATEST}`, and all is as before" in done.out
+    assert f"    Run `orchboard migrate force {LATEST}` to continue as before" in done.out
 
 
 def test_a_role_that_cant_move_the_schema_is_told_what_it_lacks(

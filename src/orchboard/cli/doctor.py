@@ -45,7 +45,7 @@ def doctor(*, json: Annotated[bool, Parameter(help="Print JSON.", negative="")] 
     for finding in examine(os.environ):
         findings.append(finding)
         if not json:
-            print(f"{_MARKS[finding.level]} {finding.about}: {printable(finding.says)}")
+            print(f"{_MARKS[finding.level]} {finding.about}: {printable(finding.message)}")
             if finding.remedy:
                 print(f"    {finding.remedy}")
             sys.stdout.flush()

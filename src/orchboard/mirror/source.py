@@ -82,7 +82,7 @@ class RangeResults(Struct, frozen=True):
     failure -- why they can't be read; then there are none
     """
 
-    span: TimeRange
+    time_range: TimeRange
     rows: list[Raw]
     failure: str = ""
 

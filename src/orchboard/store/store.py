@@ -69,7 +69,7 @@ class Store:
         self._database = database
         self._changes = changes
         self.clock = DatabaseClock()
-        self._writer = Writer(database, self.clock, on_region_gone=regions.forget, spool=spool)
+        self._writer = Writer(database, self.clock, on_region_gone=regions.invalidate, spool=spool)
         self._writer.tell_stored = self._note_stored
         self._admission = Admission(_ROWS_UNDER_WAY, share=_ROWS_UNDER_WAY // 2)
         streams = Admission(_STREAMS_UNDER_WAY, share=_STREAMS_UNDER_WAY // 2)
@@ -100,11 +100,11 @@ class Store:
         waiting to be stored.
         """
         digest = None if key is None else sha256(body).digest()
-        region_id = self.regions.known_id_of(parsed.region, parsed.job_type)
+        region_id = self.regions.cached_id_of(parsed.region, parsed.job_type)
         if region_id is not None:
             return self._writer.submit(parsed, region_id, key, digest, tester_id)
         if self.spool is not None and self.spool.is_away:
-            if not self.regions.may_be(parsed.region):
+            if not self.regions.may_exist(parsed.region):
                 raise BadInputError("invalid region")
             return self._writer.keep(parsed, key, digest, tester_id, asyncio.get_running_loop().time())
         submitting = asyncio.create_task(self._submit_when_known(parsed, key, digest, tester_id))
