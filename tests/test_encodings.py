@@ -169,7 +169,7 @@ def test_bytes_of_others_that_are_no_text_are_told_by_name(
     )
     answer = client.get("/api/aggregated_stats", job_type="ai", since=1)
     assert answer.status == 503
-    assert answer.json()["error"].startswith("the database holds text that is no valid UTF-8")
+    assert answer.json()["error"].startswith("the database contains text that is not valid UTF-8")
 
 
 def test_the_start_and_doctor_say_so(orchboard: Orchboard, database: str, encoding: str) -> None:

@@ -1,4 +1,4 @@
-"""The questions that the API, the pages and the command line all ask: fetch, then score."""
+"""The queries of the API, the pages and the command line: fetch, then score."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from orchboard.errors import NotAllowedError
-from orchboard.results.parse import ParsedStats, parse_stats
 from orchboard.results.render import StoredResult, render_rows, stream_rows
-from orchboard.stats import CellScores, JobType, Pipeline, Region, StatsQuery, Tester, TopScore, Window
+from orchboard.stats import CellScores, JobType, Pipeline, Region, StatsQuery, TopScore, Window
 from orchboard.store.raw_results.pages import RowStream
 from orchboard.store.store import Store
 from orchboard.window import ANY_TIME, Bounds
@@ -50,27 +48,6 @@ class Leaderboard:
     def window(self, bounds: Bounds = ANY_TIME) -> Window:
         """The window that the bounds mean now."""
         return bounds.window(now=self.now(), default=self.default_window)
-
-    def submit(
-        self, body: bytes, *, key: str | None, tester: Tester | None = None
-    ) -> asyncio.Future[ParsedStats]:
-        """Store one signed body, received now; done when it is on the disk: committed, or in the spool. Needs a running loop.
-
-        tester -- whose signature it is; None: one with the secret that testers share
-        Raises BadInputError, NotAllowedError, DatabaseUnavailableError at once when nothing is to be stored; the
-        future raises the first, the last and KeyReusedError. Then nothing is stored, or, after
-        DatabaseUnavailableError, nothing is known to be.
-        """
-        parsed = parse_stats(body)
-        if tester is None:
-            return self.store.submit_stats(parsed, key=key, body=body)
-        if tester.regions is not None and parsed.region not in tester.regions:
-            raise NotAllowedError(f"{tester.name} may not post results from region {parsed.region[:56]}")
-        return self.store.submit_stats(parsed, key=key, body=body, tester_id=tester.id)
-
-    async def post(self, body: bytes, *, key: str | None, tester: Tester | None = None) -> ParsedStats:
-        """As `submit`, waited for."""
-        return await self.submit(body, key=key, tester=tester)
 
     async def aggregated_stats(self, query: StatsQuery) -> CellScores:
         """Scores of every orchestrator and region the query asks for.

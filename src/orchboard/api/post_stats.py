@@ -2,22 +2,26 @@
 
 import asyncio
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orchboard.api.authenticator import CREDENTIALS, Senders
+from orchboard.api.authenticator import CREDENTIALS, Sender, Senders
 from orchboard.api.responses import ok
 from orchboard.api.verified_addresses import Signers
 from orchboard.errors import (
     BodyTooLargeError,
     DatabaseUnavailableError,
     EncodedBodyError,
+    NotAllowedError,
     NotAuthenticatedError,
     Refusal,
 )
 from orchboard.leaderboard import Leaderboard
+from orchboard.results.parse import parse_stats
+from orchboard.results.submission import Submission
 from orchboard.store.connection.failures import NO_ANSWER
 
 # Of a Content-Length: more than any has that the parser lets through.
@@ -55,7 +59,7 @@ class PostStats:
                 self._signers.note(
                     self._signers.address_of(request.scope["client"], request.scope["headers"])
                 )
-                await board.post(body, key=sender.key, tester=sender.tester)
+                await board.store.submit(_submission(body, sender))
         except TimeoutError:
             raise DatabaseUnavailableError(NO_ANSWER) from None
         return ok()
@@ -69,7 +73,7 @@ class PostStats:
         """
         try:
             sender = self._senders.identify(body, headers)
-            return board.submit(body, key=sender.key, tester=sender.tester) if sender else None
+            return board.store.submit(_submission(body, sender)) if sender else None
         except NotAuthenticatedError:
             return None
         except Refusal as refusal:
@@ -110,6 +114,21 @@ class PostStats:
         return 0, EncodedBodyError(
             f"Content-Encoding {encoding[:40]!r} is not supported: send the body uncompressed"
         )
+
+
+def _submission(body: bytes, sender: Sender) -> Submission:
+    """Parse an authenticated body, received now. Raises BadInputError, BodyTooLargeError, NotAllowedError."""
+    parsed = parse_stats(body)
+    tester = sender.tester
+    if tester is not None and tester.regions is not None and parsed.region not in tester.regions:
+        raise NotAllowedError(f"{tester.name} may not post results from region {parsed.region[:56]}")
+    return Submission(
+        parsed,
+        key=sender.key,
+        body_digest=None if sender.key is None else sha256(body).digest(),
+        tester_id=None if tester is None else tester.id,
+        submitted_at=asyncio.get_running_loop().time(),
+    )
 
 
 def parse_length(header: str) -> int:

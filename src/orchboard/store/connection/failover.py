@@ -12,6 +12,7 @@ from typing import Any, cast
 import asyncpg
 
 from orchboard.store.connection.conninfo import Host, resolve
+from orchboard.store.connection.failures import CONNECT_ERRORS
 from orchboard.store.connection.types import Connection
 
 # Limit for each of several hosts without a connect_timeout: one that never answers must not use up the others' time.
@@ -21,13 +22,6 @@ _HOST_TIMEOUT_S = 2.0
 _AWAY_S = 0.5
 
 _WRITABLE = ("read-write", "primary")
-
-CONNECT_ERRORS = (
-    OSError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.PostgresConnectionError,
-)
 
 # Errors that another attempt, with TLS or without, would only repeat.
 _FINAL = (TimeoutError, ConnectionRefusedError, socket.gaierror, asyncpg.InvalidPasswordError)
