@@ -115,3 +115,11 @@ def test_short_secrets_are_named() -> None:
     long, short = "x" * 16, "whsec_" + "A" * 20
     assert weak_secrets(read_settings({"SECRET": long})) == ()
     assert weak_secrets(read_settings({"SECRET": long, "SECRET_PREVIOUS": short})) == ("SECRET_PREVIOUS",)
+
+
+def test_a_renamed_setting_is_read_by_its_old_name_and_the_new_name_takes_precedence() -> None:
+    renamed = {setting.old_name: setting.name for setting in SETTINGS if setting.old_name}
+    assert renamed == {"SHORT_WAY": "FAST_PATH"}
+    assert read_settings({}).fast_path is True
+    assert read_settings({"SHORT_WAY": "off"}).fast_path is False
+    assert read_settings({"SHORT_WAY": "off", "FAST_PATH": "on"}).fast_path is True

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from msgspec.structs import replace
 
-from orchboard.answers.cache import Answers
+from orchboard.answers.cache import AnswerCache
 from orchboard.config import Settings
 from tests.store.postgres.test_database import locked
 from tests.support.fast_path_probe import fast_path_of, record_cached_answers
@@ -28,11 +28,11 @@ INSERT = """
 """
 
 
-@pytest.mark.parametrize("short_way", [True, False])
+@pytest.mark.parametrize("fast_path", [True, False])
 def test_a_get_sees_every_post_acknowledged_before_it(
-    settings: Settings, start_server: StartServer, short_way: bool
+    settings: Settings, start_server: StartServer, fast_path: bool
 ) -> None:
-    server = start_server(replace(settings, short_way=short_way))
+    server = start_server(replace(settings, fast_path=fast_path))
     with Wire(server.port) as poster, Wire(server.port) as reader:
         for number in range(60):
             reader.ask(get(RAW))  # hot
@@ -143,8 +143,8 @@ def test_a_region_that_another_program_added_is_listed_within_a_second(
             time.sleep(0.01)
 
 
-def answers_of(server: RunningServer) -> Answers:
-    answers: Answers = server._server.lifespan.state["short_way"]._answers
+def answers_of(server: RunningServer) -> AnswerCache:
+    answers: AnswerCache = server._server.lifespan.state["fast_path"]._answers
     return answers
 
 

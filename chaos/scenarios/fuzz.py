@@ -1,4 +1,4 @@
-"""No bad input gets a 5xx or a hang: requests by schemathesis, bodies by Hypothesis, and bytes that are nearly HTTP."""
+"""Bad input causes no 5xx and no hang: requests by schemathesis, bodies by Hypothesis, and almost valid HTTP."""
 
 import asyncio
 import json
@@ -13,20 +13,20 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from schemathesis import Case
 
-from chaos.garbage import garbage
-from chaos.program import SECRET, Program, running
+from chaos.http_client import Caller, ask_once, get, post
+from chaos.malformed_http import malformed_requests
+from chaos.server_process import SECRET, ServerProcess, running
 from chaos.verdict import Scale, Verdict
-from chaos.wire import Caller, ask_once, get, post
 from orchboard.signing import sign
 from tests.support.body_strategies import bodies
 from tests.support.openapi_requests import ask, cases
 
-# Requests of each sort.
+# Requests of each kind.
 DOCUMENTED = {Scale.SMALL: 100, Scale.FULL: 10_000}
 POSTED = {Scale.SMALL: 300, Scale.FULL: 30_000}
 GARBAGE = {Scale.SMALL: 1000, Scale.FULL: 60_000}
 
-# So long an answer may take on a machine that does other things too.
+# Timeout of a response on a busy machine.
 SLOW_S = 10.0
 
 _GARBAGE_S = 5.0
@@ -37,7 +37,7 @@ _RESULT = json.dumps(
 
 
 class Seen:
-    """What the server answered.
+    """The responses of the server.
 
     sent -- requests, and what was nearly one
     hangs -- connections that were neither answered nor closed
@@ -57,10 +57,10 @@ class Seen:
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """One server for all of it; it answers a good request afterwards, and its log knows of no fault."""
+    """Send everything to one server. It must answer a valid request afterwards and log no error."""
     seen = Seen()
     with running(directory) as program:
-        await program.until_well()
+        await program.wait_until_healthy()
         await asyncio.to_thread(_documented, program, DOCUMENTED[scale], seen)
         await _posted(program, await asyncio.to_thread(_made, POSTED[scale]), seen)
         await _garbage(program, GARBAGE[scale], seen)
@@ -95,7 +95,7 @@ def _profile(examples: int) -> settings:
     )
 
 
-def _documented(program: Program, number: int, seen: Seen) -> None:
+def _documented(program: ServerProcess, number: int, seen: Seen) -> None:
     with requests.Session() as session:
 
         @_profile(number)
@@ -123,7 +123,7 @@ def _made(number: int) -> list[bytes]:
     return made
 
 
-async def _posted(program: Program, made: list[bytes], seen: Seen) -> None:
+async def _posted(program: ServerProcess, made: list[bytes], seen: Seen) -> None:
     async def post_all(some: list[bytes]) -> None:
         async with Caller(program.port) as caller:
             for body in some:
@@ -134,13 +134,15 @@ async def _posted(program: Program, made: list[bytes], seen: Seen) -> None:
     await asyncio.gather(*(post_all(made[lane::8]) for lane in range(8)))
 
 
-async def _garbage(program: Program, number: int, seen: Seen) -> None:
+async def _garbage(program: ServerProcess, number: int, seen: Seen) -> None:
     async def send_some(seed: int) -> None:
         chance = random.Random(seed)
         for _ in range(number // 8):
             began = time.monotonic()
             seen.sent += 1
-            received, is_over = await _send(program.port, garbage(chance, _RESULT, sign(_RESULT, SECRET)))
+            received, is_over = await _send(
+                program.port, malformed_requests(chance, _RESULT, sign(_RESULT, SECRET))
+            )
             for status in _STATUS.findall(received):
                 seen.note(int(status), began)
             seen.hangs += not is_over
@@ -149,7 +151,7 @@ async def _garbage(program: Program, number: int, seen: Seen) -> None:
 
 
 async def _send(port: int, data: bytes) -> tuple[bytes, bool]:
-    """What comes back until the connection ends, which ours does; and whether it did in time."""
+    """The response until the end of the connection, and whether it ended in time."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     received = b""
     try:

@@ -15,36 +15,36 @@ import structlog
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from orchboard.answers.cache import Answers
+from orchboard.answers.cache import AnswerCache
 from orchboard.answers.replies import Replies
-from orchboard.api.authenticator import Senders
+from orchboard.api.authenticator import Authenticator
 from orchboard.api.post_stats import PostStats
-from orchboard.api.routes import ASKERS, ROUTES, handlers
+from orchboard.api.routes import QUERY_HANDLERS, ROUTES, handlers
 from orchboard.api.trusted_proxies import Proxies
-from orchboard.api.upkeep import KeepUp
-from orchboard.api.verified_addresses import Signers
+from orchboard.api.upkeep import UpkeepHandler
+from orchboard.api.verified_addresses import VerifiedAddresses
 from orchboard.apidocs.page import documentation_routes
 from orchboard.config import SERVERLESS_DEFAULTS, Settings, accepted_secrets, read_settings, weak_secrets
 from orchboard.errors import Refusal, SetupError
 from orchboard.http.access_log import AccessLog, RequestIds
-from orchboard.http.application import Application, api_route, kept_route
-from orchboard.http.connection_limit import Room, allow_files
-from orchboard.http.fast_path import ShortWay
-from orchboard.http.request_memory import Bodies
+from orchboard.http.application import Application, api_route, cached_route
+from orchboard.http.connection_limit import ConnectionLimiter, allow_files
+from orchboard.http.fast_path import FastPath
+from orchboard.http.request_memory import RequestMemory
 from orchboard.leaderboard import Leaderboard
 from orchboard.runtime.logs import configure_logs
 from orchboard.runtime.memory import give_back_memory
 from orchboard.runtime.supervised_tasks import TaskHealth
 from orchboard.signing import SHORT_SECRET_BYTES
 from orchboard.stats import JobType, StatsQuery
-from orchboard.store.change_tracking.external_writes import Lookout
-from orchboard.store.change_tracking.version_counters import Changes
+from orchboard.store.change_tracking.external_writes import ExternalWriteDetector
+from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.connection.failures import error_summary
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.directories.testers import TesterDirectory
 from orchboard.store.ingest.replay import STALL_S as REPLAY_STALL_S
 from orchboard.store.maintenance import STALL_S as UPKEEP_STALL_S
-from orchboard.store.maintenance import Upkeep
+from orchboard.store.maintenance import MaintenanceLoop
 from orchboard.store.postgres.database import Database
 from orchboard.store.spool.spool import Spool
 from orchboard.store.store import Store
@@ -64,7 +64,7 @@ POST_LIMIT_S = 7.0
 def create_app(
     settings: Settings,
     *,
-    changes: Changes | None = None,
+    changes: VersionCounters | None = None,
     spool_path: Path | None = None,
     now: Callable[[], datetime] | None = None,
     serverless: bool = False,
@@ -77,7 +77,7 @@ def create_app(
     serverless -- it runs in several instances that may be frozen between two requests: without background tasks, on a
     schema that somebody else migrates, and a result is answered within POST_LIMIT_S
     """
-    changes = changes or Changes.alone()
+    changes = changes or VersionCounters.alone()
     database = Database(
         settings.postgres,
         connections=settings.db_connections,
@@ -89,7 +89,7 @@ def create_app(
     if spool_path is not None and settings.spool_max_bytes:
         spool = Spool(spool_path, max_bytes=settings.spool_max_bytes)
     store = Store(database, regions, changes, spool)
-    senders = Senders(
+    senders = Authenticator(
         accepted_secrets(settings),
         TesterDirectory(database),
         requires_timestamp=settings.require_timestamped_signatures,
@@ -101,31 +101,35 @@ def create_app(
         scores_any_name=settings.orchestrator_names == "any",
         now=now or store.clock.now,
     )
-    answers = Answers(
-        changes, Lookout(store.fetch_snapshot, changes.note_elsewhere), max_bytes=settings.answer_cache_bytes
+    answers = AnswerCache(
+        changes,
+        ExternalWriteDetector(store.fetch_snapshot, changes.note_external_write),
+        max_bytes=settings.answer_cache_bytes,
     )
     access_log, request_ids = AccessLog(), RequestIds()
     proxies = Proxies(settings.trusted_proxies)
-    signers = Signers(proxies)
+    signers = VerifiedAddresses(proxies)
     post_stats = PostStats(
         senders,
         signers,
         max_body_bytes=settings.max_body_bytes,
         limit_s=POST_LIMIT_S if serverless else None,
     )
-    short_way = None
-    if settings.short_way:
+    fast_path = None
+    if settings.fast_path:
         askers = {
-            endpoint.path: ASKERS[endpoint.name]
+            endpoint.path: QUERY_HANDLERS[endpoint.name]
             for endpoint in ROUTES
             if endpoint.cached and not endpoint.may_be_streamed
         }
-        short_way = ShortWay(answers, post_stats, board, access_log, request_ids, askers, proxies)
-    replies = Replies(answers, short_way.remember if short_way else None)
-    keep_up = KeepUp(settings.cron_secret, Upkeep(database), lambda: _add_catalyst_regions(settings, store))
+        fast_path = FastPath(answers, post_stats, board, access_log, request_ids, askers, proxies)
+    replies = Replies(answers, fast_path.remember if fast_path else None)
+    keep_up = UpkeepHandler(
+        settings.cron_secret, MaintenanceLoop(database), lambda: _add_catalyst_regions(settings, store)
+    )
     by_name = handlers(post_stats, keep_up)
     routes = [
-        kept_route(endpoint, ASKERS[endpoint.name], board, replies)
+        cached_route(endpoint, QUERY_HANDLERS[endpoint.name], board, replies)
         if endpoint.cached
         else api_route(endpoint, by_name[endpoint.name], board)
         for endpoint in ROUTES
@@ -135,14 +139,14 @@ def create_app(
         lifespan=lambda _: (
             _closing(board)
             if serverless
-            else _lifespan(settings, database, board, access_log, short_way, signers)
+            else _lifespan(settings, database, board, access_log, fast_path, signers)
         )
     )
     return Application(routes, lifespan, access_log, request_ids, proxies, refused_page)
 
 
 def app_from_environment(
-    changes: Changes | None = None, spool_path: Path | None = None, *, serverless: bool = False
+    changes: VersionCounters | None = None, spool_path: Path | None = None, *, serverless: bool = False
 ) -> ASGIApp:
     """The application for servers that want a factory; POSTGRES must be set.
 
@@ -180,8 +184,8 @@ async def _lifespan(
     database: Database,
     board: Leaderboard,
     access_log: AccessLog,
-    short_way: ShortWay | None,
-    signers: Signers,
+    fast_path: FastPath | None,
+    signers: VerifiedAddresses,
 ) -> AsyncIterator[dict[str, Any]]:
     """Open the database early and keep house, both in the background; close at the end.
 
@@ -200,14 +204,16 @@ async def _lifespan(
         "expire_keys", lambda health: _expire_keys(store, health), stall_s=KEY_EXPIRY_EVERY_S * 2
     )
     background.start("replay", store.replay_spool, stall_s=REPLAY_STALL_S)
-    background.start("rollups", Upkeep(database).run, stall_s=UPKEEP_STALL_S)
+    background.start("rollups", MaintenanceLoop(database).run, stall_s=UPKEEP_STALL_S)
     background.start("warm_up", lambda _: _warm_up(database, board), stall_s=math.inf)
     background.start("memory", lambda _: give_back_memory(), stall_s=math.inf)
     try:
         yield {
-            "short_way": short_way,
-            "room": Room(_connections(settings), signers),
-            "bodies": Bodies(signers, total=settings.body_memory_bytes, max_body=settings.max_body_bytes),
+            "fast_path": fast_path,
+            "room": ConnectionLimiter(_connections(settings), signers),
+            "bodies": RequestMemory(
+                signers, total=settings.body_memory_bytes, max_body=settings.max_body_bytes
+            ),
             "signers": signers,
             "keep_alive_s": settings.keep_alive_s,
         }

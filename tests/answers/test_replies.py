@@ -1,4 +1,4 @@
-"""Answers over HTTP: headers, encodings, ETag and 304, the same through the application and on the short way."""
+"""Answers over HTTP: headers, encodings, ETag and 304, the same through the application and on the fast path."""
 
 import gzip
 from collections.abc import Callable, Iterator
@@ -23,10 +23,10 @@ _DECODED: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.fixture(params=[True, False], ids=["short way", "application"])
+@pytest.fixture(params=[True, False], ids=["fast path", "ASGI"])
 def wire(request: pytest.FixtureRequest, settings: Settings, start_server: StartServer) -> Iterator[Wire]:
-    """A connection to a server with the short way on, or off."""
-    with Wire(start_server(replace(settings, short_way=request.param)).port) as wire:
+    """A connection to a server with the fast path on, or off."""
+    with Wire(start_server(replace(settings, fast_path=request.param)).port) as wire:
         yield wire
 
 
@@ -125,9 +125,9 @@ def test_what_is_asked_again_is_answered_from_memory(
     """One of three times at least: a look at the database may have found something."""
     known = record_cached_answers(server, monkeypatch)
     with Wire(server.port) as wire:
-        assert all(reply.went_short for reply in asked_thrice(wire, BIG))
+        assert all(reply.used_fast_path for reply in asked_thrice(wire, BIG))
         assert b"GET" in known
-        assert all(reply.went_short for reply in asked_thrice(wire, BIG, method="HEAD"))
+        assert all(reply.used_fast_path for reply in asked_thrice(wire, BIG, method="HEAD"))
         assert b"HEAD" in known
         etag = wire.ask(get(BIG))["etag"]
         known.clear()

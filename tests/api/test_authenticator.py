@@ -55,10 +55,10 @@ def webhook(
 def start(
     request: pytest.FixtureRequest, settings: Settings, start_server: StartServer
 ) -> Callable[..., Client]:
-    """Start a server with settings of the test's own: on the short way and on the application's."""
+    """Start a server with settings of the test's own: on the fast path and on the application's."""
 
     def begin(**changed: Any) -> Client:
-        chosen = replace(settings, short_way=request.param == "short", **changed)
+        chosen = replace(settings, fast_path=request.param == "short", **changed)
         return Client(start_server(chosen).url)
 
     return begin
@@ -311,7 +311,7 @@ def test_a_signature_in_either_form_goes_short(
         lines = [f"{name}: {text}" for name, text in headers.items()]
         reply = wire.ask(head(f"Content-Length: {len(BODY)}", *lines) + BODY)
         assert reply.body == b"ok"
-        return reply.went_short
+        return reply.used_fast_path
 
     with Wire(server.port) as wire:
         assert wire.ask(get("/api/regions")).status == 200

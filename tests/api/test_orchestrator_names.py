@@ -35,11 +35,11 @@ QUESTIONS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(params=["on", "off"], ids=["short way", "application"])
+@pytest.fixture(params=["on", "off"], ids=["fast path", "ASGI"])
 def strict(request: pytest.FixtureRequest, settings: Settings, start_server: StartServer) -> RunningServer:
     """A server that scores addresses only."""
     is_short = request.param == "on"
-    return start_server(replace(settings, orchestrator_names="address", short_way=is_short))
+    return start_server(replace(settings, orchestrator_names="address", fast_path=is_short))
 
 
 def results(orchestrator: str) -> list[dict[str, Any]]:

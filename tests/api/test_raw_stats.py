@@ -66,7 +66,7 @@ def test_pipelines_with_spaces_and_slashes_are_found(client: Client) -> None:
 def test_scored_chooses_by_the_test_outcome(
     settings: Settings, start_server: StartServer, is_short: bool
 ) -> None:
-    client = Client(start_server(replace(settings, short_way=is_short)).url)
+    client = Client(start_server(replace(settings, fast_path=is_short)).url)
     sent: dict[str, dict[str, object]] = {
         "passed": {"test_outcome": "passed"},
         "none": {"test_outcome": None},

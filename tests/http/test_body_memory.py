@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.api.trusted_proxies import Proxies
-from orchboard.api.verified_addresses import Signers
+from orchboard.api.verified_addresses import VerifiedAddresses
 from orchboard.config import Settings
-from orchboard.http.request_memory import MAX_UNSIGNED, Bodies
+from orchboard.http.request_memory import MAX_UNSIGNED, RequestMemory
 from tests.store.postgres.test_database import locked
 from tests.support.raw_http import Wire, get, head, post
 from tests.support.samples import transcoding
@@ -21,18 +21,18 @@ MIB = 1024 * 1024
 STRANGER, OTHER = "127.0.0.2", "127.0.0.3"
 
 
-def bodies_of(server: RunningServer) -> Bodies:
-    found: Bodies = server._server.lifespan.state["bodies"]
+def bodies_of(server: RunningServer) -> RequestMemory:
+    found: RequestMemory = server._server.lifespan.state["bodies"]
     return found
 
 
-@pytest.fixture(params=[True, False], ids=["short way", "application"])
+@pytest.fixture(params=[True, False], ids=["fast path", "ASGI"])
 def served(
     request: pytest.FixtureRequest, settings: Settings, start_server: StartServer
 ) -> Iterator[RunningServer]:
     """A server with 8 MiB for bodies of 2 MiB; at the end nothing of that is taken."""
     server = start_server(
-        replace(settings, short_way=request.param, body_memory_bytes=8 * MIB, max_body_bytes=2 * MIB)
+        replace(settings, fast_path=request.param, body_memory_bytes=8 * MIB, max_body_bytes=2 * MIB)
     )
     yield server
     bodies = bodies_of(server)
@@ -148,7 +148,7 @@ def test_a_client_behind_a_trusted_proxy_counts_as_itself(
 
 
 def test_an_ipv6_network_counts_as_one_client() -> None:
-    signers = Signers(Proxies(()))
+    signers = VerifiedAddresses(Proxies(()))
     signers.note(signers.address_of(("2001:db8:1:2:3::4", 1), ()))
     assert signers.address_of(("2001:db8:1:2::5", 1), ()) in signers
     assert signers.address_of(("2001:db8:1:3::5", 1), ()) not in signers
@@ -156,7 +156,7 @@ def test_an_ipv6_network_counts_as_one_client() -> None:
 
 
 def test_addresses_that_have_signed_fill_no_memory() -> None:
-    signers = Signers(Proxies(()))
+    signers = VerifiedAddresses(Proxies(()))
     for number in range(10_000):
         signers.note(f"10.0.{number >> 8}.{number & 255}")
     assert len(signers._addresses) == 4096

@@ -50,7 +50,7 @@ def wait_for_turns(server: RunningServer, number: int) -> None:
 
 
 def admission_of(server: RunningServer) -> Admission:
-    return server._server.lifespan.state["short_way"]._board.store._admission  # type: ignore[no-any-return]
+    return server._server.lifespan.state["fast_path"]._board.store._admission  # type: ignore[no-any-return]
 
 
 @contextmanager

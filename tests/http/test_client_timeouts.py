@@ -19,10 +19,10 @@ RAW = "/api/raw_stats?orchestrator=0xbig&job_type=ai"
 PATIENCE_S = 0.5
 
 
-@pytest.fixture(params=[True, False], ids=["short way", "application"])
+@pytest.fixture(params=[True, False], ids=["fast path", "ASGI"])
 def served(request: pytest.FixtureRequest, settings: Settings, start_server: StartServer) -> RunningServer:
-    """A server with the short way on, or off, that keeps idle connections for half a second."""
-    return start_server(replace(settings, short_way=request.param, keep_alive_s=PATIENCE_S))
+    """A server with the fast path on, or off, that keeps idle connections for half a second."""
+    return start_server(replace(settings, fast_path=request.param, keep_alive_s=PATIENCE_S))
 
 
 def numbered(number: int) -> dict[str, object]:
@@ -49,13 +49,13 @@ def test_idle_connections_are_closed(hurried: RunningServer) -> None:
             assert time.monotonic() - began_at > 0.1
 
 
-@pytest.mark.parametrize("short_way", [True, False], ids=["short way", "application"])
+@pytest.mark.parametrize("fast_path", [True, False], ids=["fast path", "ASGI"])
 def test_an_idle_connection_is_kept_for_keep_alive_timeout_and_a_new_one_only_for_the_patience(
-    settings: Settings, start_server: StartServer, monkeypatch: pytest.MonkeyPatch, short_way: bool
+    settings: Settings, start_server: StartServer, monkeypatch: pytest.MonkeyPatch, fast_path: bool
 ) -> None:
     monkeypatch.setattr(Protocol, "patience_s", PATIENCE_S)
     monkeypatch.setattr(Protocol, "look_s", PATIENCE_S / 2)
-    server = start_server(replace(settings, short_way=short_way))
+    server = start_server(replace(settings, fast_path=fast_path))
     requests = (get(HOT), get(HOT), get(COLD), post(numbered(1)), post(numbered(2)))
     wires = [Wire(server.port) for _ in requests]
     for wire, request in zip(wires, requests, strict=True):

@@ -144,11 +144,11 @@ def test_a_crowd_takes_no_place_of_an_address_that_holds_less(
             assert idle.ask(get("/healthz")).status == 200
 
 
-@pytest.mark.parametrize("short_way", [True, False], ids=["short way", "application"])
+@pytest.mark.parametrize("fast_path", [True, False], ids=["fast path", "ASGI"])
 def test_places_are_kept_for_addresses_that_have_signed(
-    settings: Settings, start_server: StartServer, short_way: bool
+    settings: Settings, start_server: StartServer, fast_path: bool
 ) -> None:
-    server = start_server(replace(settings, max_connections=16, short_way=short_way))
+    server = start_server(replace(settings, max_connections=16, fast_path=fast_path))
     with Wire(server.port, source="127.0.0.3") as signer:
         assert signer.ask(post(transcoding())).status == 200
         time.sleep(connection_limit._GRACE_S + 0.1)

@@ -1,4 +1,4 @@
-"""The short way: what it remembers, what it leaves to the application, and how results end that it took in."""
+"""The fast path: what it remembers, what it leaves to the application, and how results end that it took in."""
 
 import json
 import time
@@ -9,7 +9,7 @@ import pytest
 from orchboard.api.routes import ROUTES
 from orchboard.config import Settings
 from orchboard.http import route_cache as module
-from orchboard.http.pending_request import Posting
+from orchboard.http.pending_request import PendingPost
 from orchboard.http.protocol import Protocol
 from tests.store.postgres.test_database import locked
 from tests.support.fast_path_probe import fast_path_of, record_cached_answers
@@ -71,14 +71,16 @@ def test_an_answer_that_grows_is_encoded_from_then_on(server: RunningServer) -> 
 def test_what_is_of_this_moment_is_never_answered_from_memory(server: RunningServer) -> None:
     with Wire(server.port) as wire:
         for target in ("/api/health", "/docs"):
-            assert not any(wire.ask(get(target)).went_short for _ in range(3))
+            assert not any(wire.ask(get(target)).used_fast_path for _ in range(3))
 
 
 def test_results_go_short_and_refused_ones_are_the_applications(server: RunningServer) -> None:
     with Wire(server.port) as wire:
-        assert wire.ask(post(transcoding())).went_short
-        assert wire.ask(post(transcoding(region="XXX"))).went_short, "what is wrong was found out on the way"
-        assert not wire.ask(post(transcoding(), secret="wrong")).went_short
+        assert wire.ask(post(transcoding())).used_fast_path
+        assert wire.ask(post(transcoding(region="XXX"))).used_fast_path, (
+            "what is wrong was found out on the way"
+        )
+        assert not wire.ask(post(transcoding(), secret="wrong")).used_fast_path
 
 
 def test_a_result_that_the_server_can_not_wait_for_is_refused_as_unknown(
@@ -104,7 +106,7 @@ def test_a_connection_holds_little_when_it_is_idle(server: RunningServer) -> Non
         assert wire.ask(post(big)).body == b"ok"
         (connection,) = server._server.server_state.connections
         current = cast("Protocol", connection)._current
-        assert isinstance(current, Posting)
+        assert isinstance(current, PendingPost)
         assert not current.body
         assert wire.ask(get(ZEROS)).status == 200
         held = [value for value in vars(connection).values() if isinstance(value, bytes | bytearray)]

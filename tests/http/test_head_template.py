@@ -72,7 +72,7 @@ def test_a_refused_result_between_known_ones_is_refused_and_the_next_is_stored(s
         assert wire.ask(post(transcoding(region="XXX"))).status == 400
         half = post(transcoding(timestamp=4))
         assert wire.ask(half[:300], half[300:]).status == 200
-        assert wire.ask(post(transcoding(timestamp=5))).went_short
+        assert wire.ask(post(transcoding(timestamp=5))).used_fast_path
         assert wire.ask(get()).status == 200
         wire.send(post(transcoding(timestamp=6)) + post(transcoding(timestamp=7)) + get())
         assert [reply.status for reply in wire.replies(["POST", "POST", "GET"])] == [200, 200, 200]

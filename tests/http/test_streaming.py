@@ -51,13 +51,13 @@ def fill(execute: Execute, *, number: int, size: int) -> None:
     execute(FILL.format(number=number, size=size))
 
 
-@pytest.fixture(params=["on", "off"], ids=["short way", "application"])
+@pytest.fixture(params=["on", "off"], ids=["fast path", "ASGI"])
 def served(
     request: pytest.FixtureRequest, settings: Settings, start_server: StartServer, execute: Execute
 ) -> RunningServer:
     """A server on 6 MB of results."""
     fill(execute, number=2000, size=3000)
-    return start_server(replace(settings, short_way=request.param == "on"))
+    return start_server(replace(settings, fast_path=request.param == "on"))
 
 
 def test_a_large_answer_has_every_result_once_newest_first_by_region(served: RunningServer) -> None:
@@ -147,7 +147,7 @@ def test_requests_that_wait_behind_a_streamed_answer_are_answered_in_order(serve
 
 def streams_under_way(server: RunningServer) -> int:
     way = server._server.lifespan.state
-    board = way["short_way"]._board
+    board = way["fast_path"]._board
     return int(board.store._raw_rows._pages.streams.in_progress)
 
 

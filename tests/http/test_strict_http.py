@@ -227,10 +227,10 @@ TAKEN: dict[str, bytes] = {
 }
 
 
-@pytest.fixture(params=[True, False], ids=["short way", "application"])
+@pytest.fixture(params=[True, False], ids=["fast path", "ASGI"])
 def served(request: pytest.FixtureRequest, settings: Settings, start_server: StartServer) -> RunningServer:
-    """A server with the short way on, or off."""
-    return start_server(replace(settings, short_way=request.param))
+    """A server with the fast path on, or off."""
+    return start_server(replace(settings, fast_path=request.param))
 
 
 def warm_up(wire: Wire) -> None:

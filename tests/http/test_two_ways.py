@@ -1,4 +1,4 @@
-"""The short way and the application: the same bytes in, the same answers out, the same lines in the log."""
+"""The fast path and the application: the same bytes in, the same answers out, the same lines in the log."""
 
 import itertools
 import json
@@ -149,8 +149,8 @@ def both(settings: Settings, server_url: str, start_server: StartServer) -> Iter
     """The ports of two servers that differ in the way, on databases that are asked the same."""
     databases = contextmanager(_new_database)
     with databases(server_url, 'TEMPLATE "orchboard_template" STRATEGY FILE_COPY') as another:
-        short = start_server(replace(settings, short_way=True))
-        long = start_server(replace(settings, postgres=another, short_way=False))
+        short = start_server(replace(settings, fast_path=True))
+        long = start_server(replace(settings, postgres=another, fast_path=False))
         yield short.port, long.port
         short.stop()
         long.stop()
@@ -211,9 +211,9 @@ def stored_at(port: int) -> list[str]:
 Fields = tuple[str, str, str, int, int, str]
 
 
-def logged(database_url: str, log: Path, short_way: str, work: Callable[[int], None]) -> list[Fields]:
+def logged(database_url: str, log: Path, fast_path: str, work: Callable[[int], None]) -> list[Fields]:
     """The lines that a server writes while it is asked."""
-    variables = environment(log.parent, POSTGRES=database_url, SECRET=SECRET, SHORT_WAY=short_way)
+    variables = environment(log.parent, POSTGRES=database_url, SECRET=SECRET, FAST_PATH=fast_path)
     program = [sys.executable, "-m", "orchboard", "serve", "--port", "0"]
     with (
         log.open("w") as file,
@@ -240,9 +240,9 @@ def logged(database_url: str, log: Path, short_way: str, work: Callable[[int], N
     ]
 
 
-@pytest.mark.parametrize("short_way", ["on", "off"])
+@pytest.mark.parametrize("fast_path", ["on", "off"])
 def test_every_request_has_one_line_that_says_what_was_answered(
-    database_url: str, tmp_path: Path, short_way: str
+    database_url: str, tmp_path: Path, fast_path: str
 ) -> None:
     expected: list[Fields] = []
     regions = "/api/regions"
@@ -292,5 +292,5 @@ def test_every_request_has_one_line_that_says_what_was_answered(
         ])  # fmt: skip
         time.sleep(0.3)
 
-    lines = logged(database_url, tmp_path / "log", short_way, work)
+    lines = logged(database_url, tmp_path / "log", fast_path, work)
     assert lines == expected

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from orchboard.http.fast_path import ShortWay
+from orchboard.http.fast_path import FastPath
 from tests.support.server import RunningServer
 
 
-def fast_path_of(server: RunningServer) -> ShortWay:
-    way: ShortWay = server._server.lifespan.state["short_way"]
+def fast_path_of(server: RunningServer) -> FastPath:
+    way: FastPath = server._server.lifespan.state["fast_path"]
     return way
 
 

@@ -67,8 +67,8 @@ class Reply(Struct, frozen=True):
         return [name for name, _ in self.headers]
 
     @property
-    def went_short(self) -> bool:
-        """Which way it took: the application puts the request's id behind its headers, the short way before."""
+    def used_fast_path(self) -> bool:
+        """Which way it took: the application puts the request's id behind its headers, the fast path before."""
         return self.names.index("x-request-id") <= 1 < len(self.names) - 1
 
     def json(self) -> Any:

@@ -10,9 +10,9 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from orchboard.answers.answer import Headers, Pieces, Streamed, Variant
-from orchboard.answers.cache import Answers, Entry
+from orchboard.answers.cache import AnswerCache, Entry
+from orchboard.answers.cached_query import CachedQuery
 from orchboard.answers.encodings import IDENTITY, choose_encoding, encode_pieces
-from orchboard.answers.question import Question
 from orchboard.answers.streaming import StreamedResponse
 from orchboard.errors import ClientBusyError, DatabaseUnavailableError, OverloadedError
 
@@ -35,8 +35,8 @@ def _nothing(_: Entry, __: str) -> None:
 
 
 async def find_reply(
-    answers: Answers,
-    question: Question,
+    answers: AnswerCache,
+    question: CachedQuery,
     *,
     accepted: str,
     if_none_match: str,
@@ -53,7 +53,7 @@ async def find_reply(
     try:
         answer = await answers.get(question)
     except (DatabaseUnavailableError, ClientBusyError, OverloadedError):
-        stale = answers.last_good(question)
+        stale = answers.stale_answer(question)
         if stale is None:
             raise
         answer, age_s = stale
@@ -76,11 +76,11 @@ class Replies:
     remember -- told of each way of asking, with the entry and the encoding that it leads to
     """
 
-    def __init__(self, answers: Answers, remember: Remember | None = None) -> None:
+    def __init__(self, answers: AnswerCache, remember: Remember | None = None) -> None:
         self._answers = answers
         self._remember = remember
 
-    async def reply(self, request: Request, question: Question, *, by_target: bool = True) -> Response:
+    async def reply(self, request: Request, question: CachedQuery, *, by_target: bool = True) -> Response:
         """200 with the answer, or 304. Raises the Refusal that the question ends in.
 
         by_target -- whether nothing but the request's target and Accept-Encoding decided on the answer

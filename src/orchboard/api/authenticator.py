@@ -28,7 +28,7 @@ MAX_KEY = 255
 _MAX_DIGITS = 12
 
 
-class Sender(Struct, frozen=True):
+class Identity(Struct, frozen=True):
     """Who sent a result.
 
     key -- the same key with the same body stores once; None: there is none. Two testers' are never the same
@@ -39,7 +39,7 @@ class Sender(Struct, frozen=True):
     tester: Tester | None = None
 
 
-class Senders:
+class Authenticator:
     """Tells who sent a body, or refuses it.
 
     secrets -- each is accepted for results that name no tester; without any those are refused
@@ -59,7 +59,7 @@ class Senders:
         self._requires_timestamp = requires_timestamp
         self._now = now
 
-    def identify(self, body: bytes, headers: Mapping[bytes, bytes]) -> Sender | None:
+    def identify(self, body: bytes, headers: Mapping[bytes, bytes]) -> Identity | None:
         """Who sent it; None when that takes a look at the database: `find` does that.
 
         headers -- of CREDENTIALS, those that came
@@ -67,24 +67,24 @@ class Senders:
         """
         if TESTER in headers and not self._testers.is_fresh():
             return None
-        return self._identify(body, headers)
+        return self._authenticate(body, headers)
 
-    async def find(self, body: bytes, headers: Mapping[bytes, bytes]) -> Sender:
+    async def find(self, body: bytes, headers: Mapping[bytes, bytes]) -> Identity:
         """As `identify`, after a look at the database if need be. Raises DatabaseUnavailableError too."""
         if TESTER in headers:
             await self._testers.refresh()
-        return self._identify(body, headers)
+        return self._authenticate(body, headers)
 
-    def _identify(self, body: bytes, headers: Mapping[bytes, bytes]) -> Sender:
+    def _authenticate(self, body: bytes, headers: Mapping[bytes, bytes]) -> Identity:
         name = _text(headers, TESTER)
         if not name:
-            return Sender(self._key(body, headers, self._secrets))
+            return Identity(self._key(body, headers, self._secrets))
         found = self._testers.key_of(name)
         if found is None:
             raise NotAuthenticatedError
         tester, secret = found
         key = self._key(body, headers, (secret,))
-        return Sender(None if key is None else _key_of_one(tester, key), tester)
+        return Identity(None if key is None else _key_of_one(tester, key), tester)
 
     def _key(self, body: bytes, headers: Mapping[bytes, bytes], secrets: Sequence[str]) -> str | None:
         """The key that a body came with, which one of the secrets has signed; the signature decides which form it is."""

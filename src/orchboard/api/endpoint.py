@@ -7,7 +7,7 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orchboard.answers.question import Question
+from orchboard.answers.cached_query import CachedQuery
 from orchboard.api.params import Params
 from orchboard.errors import Refusal
 from orchboard.leaderboard import Leaderboard
@@ -15,7 +15,7 @@ from orchboard.leaderboard import Leaderboard
 Handler = Callable[[Request, Leaderboard], Awaitable[Response]]
 """Answers a request itself."""
 
-Asker = Callable[[Params, Leaderboard], Question]
+QueryHandler = Callable[[Params, Leaderboard], CachedQuery]
 """Reads a question out of the parameters; its answer is made, kept and sent elsewhere. Raises BadInputError."""
 
 
@@ -32,7 +32,7 @@ class Param(Struct, frozen=True):
 class Endpoint(Struct, frozen=True, kw_only=True):
     """One route.
 
-    name -- the stem: api/<name>.py, store/sql/<name>.sql, tests/api/test_<name>.py
+    name -- the stem: api/<name>.py, <name>.sql in a room of store/, tests/api/test_<name>.py
     asked -- the query parameters of the example request
     body, bodies -- the type of a request's body, and examples of it by name
     answer, answer_type -- an example of a 200's body, which answers `asked` once `bodies` are stored, and its type

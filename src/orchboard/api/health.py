@@ -4,14 +4,15 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orchboard.api.refusals import RETRY_AFTER, STATUS, told
+from orchboard.api.refusals import RETRY_AFTER, STATUS, public_message
 from orchboard.api.responses import json_now
 from orchboard.errors import DatabaseUnavailableError, Refusal, SetupError
 from orchboard.leaderboard import Leaderboard
+from orchboard.server_state import DatabaseHealth, Health, SpoolHealth
 
 T = TypeVar("T")
 
@@ -19,49 +20,14 @@ T = TypeVar("T")
 DEADLINE_S = 2.0
 
 
-class DatabaseHealth(Struct, frozen=True):
-    """State of the database.
-
-    ok -- whether it answered this request's query
-    error -- the reason, if it did not answer
-    """
-
-    ok: bool
-    error: str | UnsetType = UNSET
-
-
-class SpoolHealth(Struct, frozen=True):
-    """Acknowledged results that are not in the database yet.
-
-    waiting -- number of spooled results that will be stored when the database is available
-    oldest_s -- age of the oldest of them in seconds; 0 if there are none
-    aside -- number of dead letters: results that the database refused. See `orchboard spool`
-    error -- why the spool can't be read; then the other members are missing
-    """
-
-    waiting: int | UnsetType = UNSET
-    oldest_s: float | UnsetType = UNSET
-    aside: int | UnsetType = UNSET
-    error: str | UnsetType = UNSET
-
-
-class Health(Struct, frozen=True):
-    """State of the server.
-
-    postgres -- its database
-    spool -- results that are not in the database yet; missing when there are none
-    """
-
-    postgres: DatabaseHealth
-    spool: SpoolHealth | UnsetType = UNSET
-
-
 async def health(_: Request, board: Leaderboard) -> Response:
     """Whether the database answers, from a real round trip, and what is in the spool; within DEADLINE_S."""
     refusal, spool = await asyncio.gather(ask_database(board), _spool_health(board))
     if refusal is None:
         return json_now(Health(DatabaseHealth(True), spool))
-    return json_now(Health(DatabaseHealth(False, told(refusal)), spool), STATUS[type(refusal)], RETRY_AFTER)
+    return json_now(
+        Health(DatabaseHealth(False, public_message(refusal)), spool), STATUS[type(refusal)], RETRY_AFTER
+    )
 
 
 async def ask_database(board: Leaderboard) -> Refusal | None:
@@ -89,7 +55,7 @@ async def _spool_health(board: Leaderboard) -> SpoolHealth | UnsetType:
     try:
         depth = (await in_time(board.store.fetch_spool_state(), "the spool")).depth
     except DatabaseUnavailableError as refusal:
-        return SpoolHealth(error=told(refusal))
+        return SpoolHealth(error=public_message(refusal))
     if not (depth.waiting or depth.dead_letters):
         return UNSET
     return SpoolHealth(depth.waiting, round(depth.age_s(board.now()), 3), depth.dead_letters)

@@ -30,7 +30,7 @@ _COUNTED = timedelta(days=1)
 
 
 async def metrics(_: Request, board: Leaderboard) -> Response:
-    """What is to be watched; of what can't be asked now, nothing. Clock and background tasks are the worker's own."""
+    """All metrics that can be read now. Clock and background tasks are those of this worker."""
     store = board.store
     refusal, spool, unnamed, rollups = await asyncio.gather(
         ask_database(board),
@@ -46,7 +46,7 @@ async def metrics(_: Request, board: Leaderboard) -> Response:
         [
             (
                 "orchboard_clock_skew_seconds",
-                "How far this machine's clock is ahead of the database's.",
+                "Seconds by which this machine's clock is ahead of the database's.",
                 store.clock.skew_s,
             )
         ],
@@ -55,11 +55,11 @@ async def metrics(_: Request, board: Leaderboard) -> Response:
 
 
 def samples_of(now: datetime, spool: SpoolState | None, *, is_database_up: bool) -> Iterator[Sample]:
-    """How database and spool are; spool -- None: it can't be read."""
-    yield f'orchboard_build_info{{version="{__version__}"}}', "The version that serves.", 1
-    yield "orchboard_database_up", "Whether the database, migrated, answers a round trip.", is_database_up
+    """Metrics of database and spool. spool -- None if it can't be read."""
+    yield f'orchboard_build_info{{version="{__version__}"}}', "Version of the server.", 1
+    yield "orchboard_database_up", "1 if the database is migrated and answers a query.", is_database_up
     is_spool_up = spool is not None and spool.is_writable
-    yield "orchboard_spool_up", "Whether the spool can be read and written; 1 without one.", is_spool_up
+    yield "orchboard_spool_up", "1 if the spool can be read and written, or is turned off.", is_spool_up
     if spool is not None:
         yield from _of_spool(spool, now)
 
@@ -70,10 +70,14 @@ def _of_rollups(rollups: RollupState | None) -> Iterator[Sample]:
     if rollups.age_s is not None:
         yield (
             "orchboard_rollup_watermark_age_seconds",
-            "How far rollups are behind; some 60 to 130.",
+            "Lag of the rollups; normally 60 to 130.",
             rollups.age_s,
         )
-    yield "orchboard_rollup_pending_invalidations", "Changes that rollups don't heed yet.", rollups.pending
+    yield (
+        "orchboard_rollup_pending_invalidations",
+        "Invalidations that are not applied to the rollups yet.",
+        rollups.pending,
+    )
 
 
 def _of_background(background: Background) -> Iterator[Sample]:
@@ -81,25 +85,25 @@ def _of_background(background: Background) -> Iterator[Sample]:
     for task in tasks:
         if task.age_s is not None:
             name = f'orchboard_background_success_age_seconds{{task="{task.name}"}}'
-            yield name, "Since a background task last finished a round.", task.age_s
+            yield name, "Seconds since the last success of a background task.", task.age_s
     for task in tasks:
         name = f'orchboard_background_failures{{task="{task.name}"}}'
-        yield name, "Rounds of a background task that failed since the start.", task.failures
+        yield name, "Failures of a background task since the start.", task.failures
     for task in tasks:
         name = f'orchboard_background_restarts{{task="{task.name}"}}'
-        yield name, "How often it died or stalled, and was started again.", task.restarts
+        yield name, "Restarts of a background task that died or stalled.", task.restarts
 
 
 def _of_names(unnamed: Mapping[str, int]) -> Iterator[Sample]:
     for tester, results in unnamed.items():
         name = f'orchboard_results_without_address{{tester="{tester}"}}'
-        yield name, "Results of the last day whose orchestrator is not an address, and has no score.", results
+        yield name, "Results of the last day whose orchestrator is not an address and has no score.", results
 
 
 def exposition(samples: Iterable[Sample]) -> str:
-    """Gauges as Prometheus reads them. A name may have labels; nothing in it is escaped.
+    """The samples as gauges in the Prometheus text format. A name may have labels; it is not escaped.
 
-    Samples of one name with different labels follow each other.
+    Samples of one name with different labels must be consecutive.
     """
     lines: list[str] = []
     previous = ""
@@ -114,18 +118,22 @@ def exposition(samples: Iterable[Sample]) -> str:
 
 def _of_spool(spool: SpoolState, now: datetime) -> Iterator[Sample]:
     depth = spool.depth
-    yield "orchboard_spool_waiting_results", "Acknowledged results that wait for the database.", depth.waiting
-    yield "orchboard_spool_oldest_seconds", "How long the first of them has waited.", depth.age_s(now)
+    yield (
+        "orchboard_spool_waiting_results",
+        "Spooled results that are not in the database yet.",
+        depth.waiting,
+    )
+    yield "orchboard_spool_oldest_seconds", "Age of the oldest spooled result.", depth.age_s(now)
     yield (
         "orchboard_spool_aside_results",
-        "Results that wait for a person: see orchboard spool.",
+        "Dead letters: results that the database refused. See orchboard spool.",
         depth.dead_letters,
     )
-    yield "orchboard_spool_used_ratio", "How much of SPOOL_MAX_MB is taken, from 0 to 1.", spool.used
+    yield "orchboard_spool_used_ratio", "Fraction of SPOOL_MAX_MB in use, 0 to 1.", spool.used
 
 
 async def _known(asked: Coroutine[Any, Any, T], what: str) -> T | None:
-    """None when it can't be asked."""
+    """The answer; None if the database or spool does not answer in time."""
     try:
         return await in_time(asked, what)
     except (DatabaseUnavailableError, SetupError):
@@ -133,7 +141,7 @@ async def _known(asked: Coroutine[Any, Any, T], what: str) -> T | None:
 
 
 async def _unnamed_results(board: Leaderboard) -> Mapping[str, int]:
-    """None while they have scores like others, or can't be counted."""
+    """Results without an address by tester; empty if such names have scores, or can't be counted."""
     if board.scores_any_name:
         return {}
     try:

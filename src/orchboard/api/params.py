@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
-from orchboard.answers.question import MOVING_S
+from orchboard.answers.cached_query import SLIDING_WINDOW_TTL_S
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType, StatsQuery
@@ -67,7 +67,7 @@ def check_model_has_pipeline(params: Params, *, pipeline_alone: bool = False) ->
         raise BadInputError("model required")
 
 
-class StatsQuestion(Struct, frozen=True, kw_only=True):
+class StatsRequest(Struct, frozen=True, kw_only=True):
     """What aggregated_stats and raw_stats are asked: a StatsQuery whose window is still in the reader's words."""
 
     job_type: JobType
@@ -91,7 +91,7 @@ class StatsQuestion(Struct, frozen=True, kw_only=True):
         )
 
 
-def parse_stats_query(params: Params, *, pipeline_alone: bool = False) -> StatsQuestion:
+def parse_stats_query(params: Params, *, pipeline_alone: bool = False) -> StatsRequest:
     """The question of aggregated_stats and raw_stats.
 
     An unknown job_type is ignored; without one, naming a pipeline means AI.
@@ -100,7 +100,7 @@ def parse_stats_query(params: Params, *, pipeline_alone: bool = False) -> StatsQ
     check_model_has_pipeline(params, pipeline_alone=pipeline_alone)
     asked = params.get("job_type")
     job_type = JobType(asked) if asked in set(JobType) else None
-    return StatsQuestion(
+    return StatsRequest(
         job_type=job_type or (JobType.AI if params.get("pipeline") else JobType.TRANSCODING),
         bounds=bounds,
         orchestrator=params.orchestrator,
@@ -112,4 +112,4 @@ def parse_stats_query(params: Params, *, pipeline_alone: bool = False) -> StatsQ
 
 def max_age_s(bounds: Bounds, board: Leaderboard) -> float:
     """How long an answer over these bounds stays true when nothing new comes in: a window moves on."""
-    return MOVING_S if bounds.moves(board.now()) else math.inf
+    return SLIDING_WINDOW_TTL_S if bounds.is_sliding(board.now()) else math.inf

@@ -3,15 +3,15 @@
 from msgspec.structs import replace
 
 from orchboard.answers.answer import Pieces
-from orchboard.answers.question import Question
+from orchboard.answers.cached_query import CachedQuery
 from orchboard.api.params import Params, max_age_s, parse_stats_query
 from orchboard.api.responses import JSON_HEADERS
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
-from orchboard.store.change_tracking.version_counters import orchestrator_slot
+from orchboard.store.change_tracking.version_counters import orchestrator_key
 
 
-def raw_stats(params: Params, board: Leaderboard) -> Question:
+def raw_stats(params: Params, board: Leaderboard) -> CachedQuery:
     """Every stored result of one orchestrator in the window, by region, newest first."""
     if params.orchestrator is None:
         raise BadInputError("orchestrator is a required parameter")
@@ -20,10 +20,10 @@ def raw_stats(params: Params, board: Leaderboard) -> Question:
     async def compute() -> bytes | Pieces:
         return await board.raw_stats(asked.query(board))
 
-    return Question(
+    return CachedQuery(
         ("raw_stats", asked),
         compute,
         JSON_HEADERS,
-        slots=(orchestrator_slot(params.orchestrator),),
+        version_keys=(orchestrator_key(params.orchestrator),),
         max_age_s=max_age_s(asked.bounds, board),
     )

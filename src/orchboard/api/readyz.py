@@ -4,15 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
 from orchboard.api.health import ask_database, in_time
-from orchboard.api.refusals import RETRY_AFTER, STATUS, told
+from orchboard.api.refusals import RETRY_AFTER, STATUS, public_message
 from orchboard.api.responses import json_now
 from orchboard.errors import DatabaseUnavailableError, SetupError
 from orchboard.leaderboard import Leaderboard
+from orchboard.server_state import CheckResult, Readiness
 
 
 class Note(Struct, frozen=True):
@@ -28,35 +29,9 @@ Check = Callable[[Leaderboard], Awaitable[str | Note | None]]
 SPOOL_NEARLY_FULL = 0.9
 
 
-class CheckResult(Struct, frozen=True):
-    """Result of one check.
-
-    name -- name of the check
-    ok -- whether it passed
-    error -- the reason, if it failed
-    note -- a warning for the operator, although the check passed; usually missing
-    """
-
-    name: str
-    ok: bool
-    error: str | UnsetType = UNSET
-    note: str | UnsetType = UNSET
-
-
-class Readiness(Struct, frozen=True):
-    """Whether the server is ready for requests.
-
-    ready -- whether every check passed
-    checks -- all checks, in order
-    """
-
-    ready: bool
-    checks: tuple[CheckResult, ...]
-
-
 async def _database(board: Leaderboard) -> str | None:
     refusal = await ask_database(board)
-    return None if refusal is None else told(refusal)
+    return None if refusal is None else public_message(refusal)
 
 
 async def _writing(board: Leaderboard) -> str | Note | None:
@@ -71,7 +46,7 @@ async def _spool(board: Leaderboard) -> str | None:
     try:
         spool = await in_time(board.store.fetch_spool_state(), "the spool")
     except DatabaseUnavailableError as refusal:
-        return told(refusal)
+        return public_message(refusal)
     if not spool.is_writable:
         return "the spool can't be written"
     return None if spool.used < SPOOL_NEARLY_FULL else "the spool is nearly full"

@@ -59,11 +59,11 @@ _HEADERS: dict[int, dict[str, str]] = {
 
 def refusal_response(refusal: Refusal) -> Response:
     """The refusal as its sender sees it."""
-    return error_response(STATUS[type(refusal)], told(refusal))
+    return error_response(STATUS[type(refusal)], public_message(refusal))
 
 
-def told(refusal: Refusal) -> str:
-    """What its sender is told of it: how the server is set up stays its own."""
+def public_message(refusal: Refusal) -> str:
+    """What its sender is public_message of it: how the server is set up stays its own."""
     if isinstance(refusal, SetupError):
         return "the server is not ready: its operator must correct its setup"
     return str(refusal)

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from orchboard.answers.question import Question
+from orchboard.answers.cached_query import CachedQuery
 from orchboard.api.params import Params
 from orchboard.api.responses import JSON_HEADERS, encode_json
 from orchboard.leaderboard import Leaderboard
@@ -18,7 +18,7 @@ class Regions(Struct, frozen=True):
     regions: tuple[Region, ...]
 
 
-def regions(_: Params, board: Leaderboard) -> Question:
+def regions(_: Params, board: Leaderboard) -> CachedQuery:
     """The regions that results may come from, one entry a job type; the last known while the database is away."""
 
     async def compute() -> bytes:
@@ -28,4 +28,4 @@ def regions(_: Params, board: Leaderboard) -> Question:
         known = board.last_known_regions()
         return known and (encode_json(Regions(known[0])), known[1])
 
-    return Question(("regions",), compute, JSON_HEADERS, last_known=last_known)
+    return CachedQuery(("regions",), compute, JSON_HEADERS, last_known=last_known)

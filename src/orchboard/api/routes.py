@@ -6,18 +6,18 @@ from typing import Literal
 
 from orchboard.api.aggregated_stats import Cell, aggregated_stats
 from orchboard.api.authenticator import MAX_KEY
-from orchboard.api.endpoint import Asker, Endpoint, Handler, Param
-from orchboard.api.health import DatabaseHealth, Health, health
-from orchboard.api.healthz import Alive, healthz
+from orchboard.api.endpoint import Endpoint, Handler, Param, QueryHandler
+from orchboard.api.health import health
+from orchboard.api.healthz import healthz
 from orchboard.api.metrics import exposition, metrics, samples_of
 from orchboard.api.pipelines import Pipelines, pipelines
 from orchboard.api.post_stats import PostStats
 from orchboard.api.raw_stats import raw_stats
-from orchboard.api.readyz import CHECKS, CheckResult, Readiness, readyz
+from orchboard.api.readyz import CHECKS, readyz
 from orchboard.api.refusals import Error
 from orchboard.api.regions import Regions, regions
 from orchboard.api.top_ai_score import top_ai_score
-from orchboard.api.upkeep import KeepUp, UpkeepDone
+from orchboard.api.upkeep import UpkeepHandler
 from orchboard.errors import (
     BadInputError,
     BadTokenError,
@@ -29,6 +29,7 @@ from orchboard.errors import (
     NotAuthenticatedError,
 )
 from orchboard.results.parse import SentStats
+from orchboard.server_state import Alive, CheckResult, DatabaseHealth, Health, Readiness, UpkeepDone
 from orchboard.signing import TOLERANCE_S
 from orchboard.stats import JobType, Pipeline, Region, Stats, TopScore
 from orchboard.store.spool.spool import NOTHING_SPOOLED
@@ -324,7 +325,7 @@ ROUTES: tuple[Endpoint, ...] = (
 )  # fmt: skip
 
 
-ASKERS: Mapping[str, Asker] = {
+QUERY_HANDLERS: Mapping[str, QueryHandler] = {
     "aggregated_stats": aggregated_stats,
     "raw_stats": raw_stats,
     "pipelines": pipelines,
@@ -334,7 +335,7 @@ ASKERS: Mapping[str, Asker] = {
 """The function behind the name of each route whose answers are kept."""
 
 
-def handlers(post_stats: PostStats, keep_up: KeepUp) -> dict[str, Handler]:
+def handlers(post_stats: PostStats, keep_up: UpkeepHandler) -> dict[str, Handler]:
     """The functions behind the other routes."""
     return {
         "post_stats": post_stats,

@@ -1,14 +1,14 @@
 """GET /api/top_ai_score"""
 
-from orchboard.answers.question import MOVING_S, Question
+from orchboard.answers.cached_query import SLIDING_WINDOW_TTL_S, CachedQuery
 from orchboard.api.params import Params
 from orchboard.api.responses import JSON_HEADERS, encode_json
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType
-from orchboard.store.change_tracking.version_counters import job_type_slot
+from orchboard.store.change_tracking.version_counters import job_type_key
 
 
-def top_ai_score(params: Params, board: Leaderboard) -> Question:
+def top_ai_score(params: Params, board: Leaderboard) -> CachedQuery:
     """The best AI result group of one orchestrator, or of all."""
     orchestrator = params.orchestrator
 
@@ -16,10 +16,10 @@ def top_ai_score(params: Params, board: Leaderboard) -> Question:
         top = await board.top_ai_score(orchestrator)
         return encode_json(top if top is not None else {})
 
-    return Question(
+    return CachedQuery(
         ("top_ai_score", orchestrator),
         compute,
         JSON_HEADERS,
-        slots=(job_type_slot(JobType.AI),),
-        max_age_s=MOVING_S,
+        version_keys=(job_type_key(JobType.AI),),
+        max_age_s=SLIDING_WINDOW_TTL_S,
     )

@@ -3,7 +3,6 @@
 import hmac
 from collections.abc import Awaitable, Callable
 
-from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,37 +10,23 @@ from starlette.responses import Response
 from orchboard.api.responses import json_now
 from orchboard.errors import BadTokenError
 from orchboard.leaderboard import Leaderboard
-from orchboard.store.maintenance import Upkeep
+from orchboard.server_state import UpkeepDone
+from orchboard.store.maintenance import MaintenanceLoop
 
 # How long a call may work. The function of vercel.json has 60 s, and a single step may take as long again.
 LIMIT_S = 20.0
 
 
-class UpkeepDone(Struct, frozen=True):
-    """The work that one call did.
-
-    done -- false: more work is left for the next call
-    moved -- number of results moved into orchboard's table, after a database was taken over
-    spans -- number of rollup buckets that were checked or built
-    keys -- number of expired idempotency keys that were deleted
-    pending -- number of invalidations that are not applied to the rollups yet
-    """
-
-    done: bool
-    moved: int
-    spans: int
-    keys: int
-    pending: int
-
-
-class KeepUp:
+class UpkeepHandler:
     """Runs maintenance tasks for a limited time, for servers without background tasks.
 
     token -- the required bearer token; empty: the endpoint answers 404
     add_regions -- adds the regions of CATALYST_REGION_URL
     """
 
-    def __init__(self, token: str, upkeep: Upkeep, add_regions: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, token: str, upkeep: MaintenanceLoop, add_regions: Callable[[], Awaitable[None]]
+    ) -> None:
         self._wanted = f"Bearer {token}".encode() if token else b""
         self._upkeep = upkeep
         self._add_regions = add_regions

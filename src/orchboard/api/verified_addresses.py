@@ -13,7 +13,7 @@ _MAX_ADDRESSES = 4096
 _PREFIX_BITS = 64
 
 
-class Signers:
+class VerifiedAddresses:
     """Remembers addresses in memory, as the proxies that are trusted tell them. A restart forgets them.
 
     No address is that of a trusted proxy: whose requests will come on such a connection is not known, and it has its part.

@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from orchboard.answers.answer import Headers
+from orchboard.answers.cached_query import CachedQuery
 from orchboard.answers.origin import ORIGIN, origin_of
-from orchboard.answers.question import Question
 from orchboard.answers.replies import Replies
 from orchboard.api.responses import CACHE_CONTROL, CDN_CACHE_CONTROL, JSON_HEADERS
 from orchboard.apidocs.openapi import openapi_document, openapi_json
@@ -53,7 +53,9 @@ def documentation_routes(replies: Replies) -> list[Route]:
     """/openapi.json, /docs with its style sheet, and /llms.txt."""
 
     async def openapi(request: Request) -> Response:
-        return await replies.reply(request, Question(("openapi",), _openapi, JSON_HEADERS, is_stored=False))
+        return await replies.reply(
+            request, CachedQuery(("openapi",), _openapi, JSON_HEADERS, depends_on_database=False)
+        )
 
     async def page(request: Request) -> Response:
         origin = origin_of(request)
@@ -61,7 +63,7 @@ def documentation_routes(replies: Replies) -> list[Route]:
         async def compute() -> bytes:
             return docs_html(origin).encode()
 
-        question = Question(("docs", origin), compute, _PAGE_ANSWER_HEADERS, is_stored=False)
+        question = CachedQuery(("docs", origin), compute, _PAGE_ANSWER_HEADERS, depends_on_database=False)
         return await replies.reply(request, question, by_target=False)
 
     async def llms(request: Request) -> Response:
@@ -70,7 +72,7 @@ def documentation_routes(replies: Replies) -> list[Route]:
         async def compute() -> bytes:
             return _render("llms.txt", origin).encode()
 
-        question = Question(("llms", origin), compute, _TEXT_ANSWER_HEADERS, is_stored=False)
+        question = CachedQuery(("llms", origin), compute, _TEXT_ANSWER_HEADERS, depends_on_database=False)
         return await replies.reply(request, question, by_target=False)
 
     return [

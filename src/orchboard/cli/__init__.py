@@ -32,7 +32,7 @@ COMMANDS = {
     "secret": "Show where the secret that signs results is stored.",
     "tester": "Give job testers their own keys, and revoke them.",
     "migrate": "Migrate the database schema up and down.",
-    "rollups": "Verify and rebuild the rollups that long windows are computed from.",
+    "rollups": "Verify and rebuild the rollups that long windows use.",
     "spool": "Show results that are not in the database yet.",
     "backup": "Write all results to a file.",
     "restore": "Store the results of a backup.",

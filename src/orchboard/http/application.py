@@ -13,9 +13,9 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchboard.answers.replies import Replies
-from orchboard.api.endpoint import Asker, Endpoint, Handler
+from orchboard.api.endpoint import Endpoint, Handler, QueryHandler
 from orchboard.api.params import Params
-from orchboard.api.refusals import error_response, refusal_response, told
+from orchboard.api.refusals import error_response, public_message, refusal_response
 from orchboard.api.responses import preflight
 from orchboard.api.trusted_proxies import Proxies
 from orchboard.errors import DatabaseUnavailableError, NotAuthenticatedError, Refusal
@@ -55,7 +55,7 @@ def api_route(endpoint: Endpoint, handler: Handler, board: Leaderboard) -> Route
     return ApiRoute(endpoint.path, answer, methods=[endpoint.method], name=endpoint.name)
 
 
-def kept_route(endpoint: Endpoint, ask: Asker, board: Leaderboard, replies: Replies) -> Route:
+def cached_route(endpoint: Endpoint, ask: QueryHandler, board: Leaderboard, replies: Replies) -> Route:
     """A route that is answered from the answers that are kept."""
 
     async def answer(request: Request) -> Response:
@@ -139,7 +139,7 @@ class Application:
             line.refused = str(error)
             if isinstance(error, NotAuthenticatedError):
                 line.client = self._proxies.client_of(line.scope)
-            response, message = refusal_response(error), told(error)
+            response, message = refusal_response(error), public_message(error)
         elif isinstance(error, HTTPException):
             message = _SAID_OF.get(error.status_code, error.detail)
             headers = {"Allow": _with_options(error.headers["Allow"])} if error.headers else None

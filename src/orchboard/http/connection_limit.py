@@ -6,7 +6,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from orchboard.api.verified_addresses import Signers
+from orchboard.api.verified_addresses import VerifiedAddresses
 
 if TYPE_CHECKING:
     from orchboard.http.protocol import Protocol
@@ -30,7 +30,7 @@ _SIGNED_SHARE = 8
 _CROWD_SHARE = 64
 
 
-class Room:
+class ConnectionLimiter:
     """Lets connections in, up to `limit`.
 
     When it is full, a connection that waits for its client gives way to the newest: for a head, for more of a head or a
@@ -41,7 +41,7 @@ class Room:
     lingering -- connections that were refused: they hold no place
     """
 
-    def __init__(self, limit: int, signers: Signers) -> None:
+    def __init__(self, limit: int, signers: VerifiedAddresses) -> None:
         self.limit = limit
         self._signers = signers
         self._reserved = limit // _SIGNED_SHARE

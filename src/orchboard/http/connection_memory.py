@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from orchboard.api.post_stats import parse_length
 from orchboard.http.graceful_close import EndingProtocol
-from orchboard.http.request_memory import Bodies, Held
+from orchboard.http.request_memory import MemoryUse, RequestMemory
 
 # A connection that holds no more than this, and is not in a body, is not counted.
 _LITTLE_BYTES = 4096
@@ -20,8 +20,8 @@ class HoldingProtocol(EndingProtocol):
 
     # What was received and is not answered, beside a head that is not complete, and its part in the memory of all.
     _unanswered_bytes = 0
-    _held: Held | None = None
-    _bodies: Bodies | None = None
+    _held: MemoryUse | None = None
+    _bodies: RequestMemory | None = None
 
     # Whose connection it is, or on one of a trusted proxy whose request is held; else empty.
     address = ""

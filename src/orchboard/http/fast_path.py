@@ -1,4 +1,4 @@
-"""The short way: questions and results without ASGI, a router or a response object between."""
+"""The fast path: questions and results without ASGI, a router or a response object between."""
 
 import asyncio
 import time
@@ -10,9 +10,9 @@ from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from orchboard.answers.answer import Headers
-from orchboard.answers.cache import Answers, Entry
+from orchboard.answers.cache import AnswerCache, Entry
 from orchboard.answers.replies import Reply, find_reply
-from orchboard.api.endpoint import Asker
+from orchboard.api.endpoint import QueryHandler
 from orchboard.api.params import Params
 from orchboard.api.post_stats import PostStats
 from orchboard.api.refusals import error_response, refusal_response
@@ -20,8 +20,8 @@ from orchboard.api.responses import header_lines, ok
 from orchboard.api.trusted_proxies import Proxies
 from orchboard.errors import DatabaseUnavailableError, Refusal
 from orchboard.http.access_log import AccessLog, Outcome, RequestIds
-from orchboard.http.pending_request import Asking
-from orchboard.http.route_cache import Known, KnownWays
+from orchboard.http.pending_request import PendingGet
+from orchboard.http.route_cache import CachedRoute, RouteCache
 from orchboard.leaderboard import Leaderboard
 from orchboard.store.postgres.admission import set_client
 
@@ -36,7 +36,7 @@ POST_TARGET = b"/api/post_stats"
 _TARGET_BYTES = 4096
 
 
-class ShortWay:
+class FastPath:
     """What the connections of one process share.
 
     Each answer is logged as it is made. `preamble` is what its head has first: the headers that the server itself adds,
@@ -49,12 +49,12 @@ class ShortWay:
 
     def __init__(
         self,
-        answers: Answers,
+        answers: AnswerCache,
         post_stats: PostStats,
         board: Leaderboard,
         access_log: AccessLog,
         request_ids: RequestIds,
-        askers: Mapping[str, Asker],
+        askers: Mapping[str, QueryHandler],
         proxies: Proxies,
     ) -> None:
         self._answers = answers
@@ -67,7 +67,7 @@ class ShortWay:
         self._stored = Outcome.of("POST", POST_TARGET.decode(), POST_TARGET.decode(), 200, 2)
         self._acknowledgement = header_lines(tuple(ok().raw_headers)) + b"\r\nok"
         self.request_id_line = b"x-request-id: " + request_ids.start.encode()
-        self.known = KnownWays()
+        self.known = RouteCache()
         self.max_body_bytes = post_stats.max_body_bytes
 
     def remember(self, scope: Scope, accepted: str, entry: Entry, encoding: str) -> None:
@@ -80,7 +80,7 @@ class ShortWay:
             self.known.remember(target, accept_encoding, entry, encoding, route=route, path=scope["path"])
 
     def answer(
-        self, known: Known, method: bytes, if_none_match: bytes | None, preamble: bytes
+        self, known: CachedRoute, method: bytes, if_none_match: bytes | None, preamble: bytes
     ) -> tuple[bytes, bytes] | None:
         """Head and body of the answer to a GET or HEAD; None when it takes more to find it."""
         began_at = time.monotonic()
@@ -113,7 +113,7 @@ class ShortWay:
         noted: Mapping[bytes, bytes],
         client: tuple[str, int] | None,
         headers: Sequence[tuple[bytes, bytes]],
-    ) -> "tuple[Asking, asyncio.Task[Reply]] | None":
+    ) -> "tuple[PendingGet, asyncio.Task[Reply]] | None":
         """Begin to find the answer to a GET or HEAD; None when that is the application's.
 
         noted -- the headers Accept-Encoding and If-None-Match, if they came
@@ -123,11 +123,13 @@ class ShortWay:
         ask = self._askers.get(path)
         if ask is None or len(target) > _TARGET_BYTES or b"#" in query:
             return None
-        asking = Asking(method, path.decode(), target)
+        asking = PendingGet(method, path.decode(), target)
         asking.client = self._proxies.client_of({"client": client, "headers": headers})
         return asking, asyncio.create_task(self._find(ask, asking, query, noted))
 
-    async def _find(self, ask: Asker, asking: Asking, query: bytes, noted: Mapping[bytes, bytes]) -> Reply:
+    async def _find(
+        self, ask: QueryHandler, asking: PendingGet, query: bytes, noted: Mapping[bytes, bytes]
+    ) -> Reply:
         set_client(asking.client)
         accept_encoding = noted.get(b"accept-encoding", b"")
 
@@ -143,7 +145,7 @@ class ShortWay:
             remember=remember,
         )
 
-    def reply(self, asking: Asking, found: "asyncio.Task[Reply]", preamble: bytes) -> tuple[bytes, bytes]:
+    def reply(self, asking: PendingGet, found: "asyncio.Task[Reply]", preamble: bytes) -> tuple[bytes, bytes]:
         """Head and body of the answer to a question, from the task that has ended."""
         number, refused = self._ids.next_number(), ""
         error = _STOPPED if found.cancelled() else found.exception()

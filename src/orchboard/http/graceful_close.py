@@ -11,8 +11,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from orchboard.api.refusals import error_response
 from orchboard.api.responses import header_lines
 from orchboard.http.client_timeouts import LINGER_S, TimedProtocol, reset
-from orchboard.http.connection_limit import LINGERING, Room
-from orchboard.http.pending_request import Exchange, Posting
+from orchboard.http.connection_limit import LINGERING, ConnectionLimiter
+from orchboard.http.pending_request import PendingPost, PendingRequest
 
 _NO_ROOM = error_response(503, "there are too many connections; try again")
 
@@ -28,19 +28,19 @@ class EndingProtocol(TimedProtocol):
     _in_head = False
 
     # What is being answered, or was last.
-    _current: RequestResponseCycle | Exchange | None = None
+    _current: RequestResponseCycle | PendingRequest | None = None
 
     # Whether the server ends, and the request whose answer says that it is the connection's last.
     _is_finishing = False
-    _last_of_all: RequestResponseCycle | Exchange | None = None
+    _last_of_all: RequestResponseCycle | PendingRequest | None = None
 
-    _room: Room | None = None
+    _room: ConnectionLimiter | None = None
     _lingers = False
 
     # What is written before the connection is closed, once all requests before are answered.
     _last_words: bytes | None = None
 
-    def _find_room(self, room: Room) -> None:
+    def _find_room(self, room: ConnectionLimiter) -> None:
         if not room.is_for(self, self.connections, self.loop.time()):  # type: ignore[arg-type] # all are of the class that inherits
             self._end(_NO_ROOM)
 
@@ -145,7 +145,7 @@ class EndingProtocol(TimedProtocol):
             return
         if self._current is not None and not self._current.response_complete:
             self._current.disconnected = True  # whoever waits for the rest of it waits in vain
-            if isinstance(self._current, Posting):
+            if isinstance(self._current, PendingPost):
                 self._current.body.clear()
             if isinstance(self._current, RequestResponseCycle):
                 self._current.waiting_for_100_continue = False  # nothing is written after the last words

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 
-class Exchange:
+class PendingRequest:
     """A request and its answer; to uvicorn, a request that is being answered like any other."""
 
     # uvicorn sets it when the client leaves; nobody waits for it.
@@ -19,7 +19,7 @@ class Exchange:
         self.began_at = time.monotonic()
 
 
-class Posting(Exchange):
+class PendingPost(PendingRequest):
     """A result on its way into the database."""
 
     more_body = True
@@ -29,7 +29,7 @@ class Posting(Exchange):
         self.body = bytearray()
 
 
-class Asking(Exchange):
+class PendingGet(PendingRequest):
     """A question whose answer has to be found.
 
     method -- GET or HEAD; path -- of the target, which is as it came; client -- whose it is: an address

@@ -1,4 +1,4 @@
-"""A client's connection: the short way where it leads, the application for everything else."""
+"""A client's connection: the fast path where it leads, the application for everything else."""
 
 import asyncio
 import math
@@ -10,12 +10,12 @@ from orchboard.answers.replies import Reply
 from orchboard.api.authenticator import CREDENTIALS
 from orchboard.api.post_stats import parse_length
 from orchboard.api.responses import header_lines
-from orchboard.api.verified_addresses import Signers
-from orchboard.http.fast_path import POST_TARGET, ShortWay
+from orchboard.api.verified_addresses import VerifiedAddresses
+from orchboard.http.fast_path import POST_TARGET, FastPath
 from orchboard.http.head_template import PostHead
-from orchboard.http.pending_request import Asking, Exchange, Posting
+from orchboard.http.pending_request import PendingGet, PendingPost, PendingRequest
 from orchboard.http.request_parsing import ACCEPT_ENCODING, BODY, IF_NONE_MATCH, ReadingProtocol
-from orchboard.http.route_cache import Known
+from orchboard.http.route_cache import CachedRoute
 
 # So many results of one connection are parsed before the next is known by its head.
 _POSTS_UNTIL_KNOWN = 2
@@ -27,23 +27,23 @@ _DIFFERING = CREDENTIALS | {b"content-length"}
 class Protocol(ReadingProtocol):
     """What uvicorn makes of each connection.
 
-    With a `short_way` in the application's state, answers that are known are written at once, and results
+    With a `fast_path` in the application's state, answers that are known are written at once, and results
     go straight to the leaderboard. Everything else, and whatever comes while a request is being answered,
     becomes an ASGI request as usual.
     """
 
     # The last request that was answered from memory, the result that is coming in.
-    _answered: tuple[Known, bytes, bytes | None] | None = None
-    _posting: Posting | None = None
+    _answered: tuple[CachedRoute, bytes, bytes | None] | None = None
+    _posting: PendingPost | None = None
     _post_head: PostHead | None = None
     _posts = 0
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._short_way: ShortWay | None = self.app_state.get("short_way")
+        self._short_way: FastPath | None = self.app_state.get("fast_path")
         self._room = self.app_state.get("room")
         self._bodies = self.app_state.get("bodies")
-        self._signers: Signers | None = self.app_state.get("signers")
+        self._signers: VerifiedAddresses | None = self.app_state.get("signers")
         self.timeout_keep_alive = self.app_state.get("keep_alive_s", self.timeout_keep_alive)
         self._is_proxied = False
         self._is_noted = False
@@ -88,7 +88,7 @@ class Protocol(ReadingProtocol):
         if self._read(data) and way and begins and self._heads == 1 and self._expects_head:
             self._learn(way, data, is_post=posts < self._posts)
 
-    def _learn(self, way: ShortWay, request: bytes, *, is_post: bool) -> None:
+    def _learn(self, way: FastPath, request: bytes, *, is_post: bool) -> None:
         """Spare the parser this request, or the head of a result, the next time."""
         if self._answered:
             way.known.recognise(request, *self._answered)
@@ -109,7 +109,7 @@ class Protocol(ReadingProtocol):
             length = parse_length(noted.get(b"content-length", b"0").decode("latin-1"))
             if self.url != POST_TARGET or length > way.max_body_bytes:
                 return False
-            self._posting = self._current = Posting()
+            self._posting = self._current = PendingPost()
             self.cycle = self._posting  # type: ignore[assignment] # it is all that uvicorn looks at
             return True
         if method not in (b"GET", b"HEAD") or not BODY.isdisjoint(noted):
@@ -122,7 +122,7 @@ class Protocol(ReadingProtocol):
             return True
         return self._asks(way, method)
 
-    def _asks(self, way: ShortWay, method: bytes) -> bool:
+    def _asks(self, way: FastPath, method: bytes) -> bool:
         """Begin to find an answer; False when that is the application's."""
         begun = (
             None
@@ -137,9 +137,9 @@ class Protocol(ReadingProtocol):
         found.add_done_callback(partial(self._reply, asking))
         return True
 
-    def _reply(self, asking: Asking, found: "asyncio.Task[Reply]") -> None:
+    def _reply(self, asking: PendingGet, found: "asyncio.Task[Reply]") -> None:
         """Answer a question: this one, whatever the connection has read since."""
-        assert self._short_way is not None  # noqa: S101 - nothing else makes an Asking
+        assert self._short_way is not None  # noqa: S101 - nothing else makes an PendingGet
         self.tasks.discard(found)
         self._finish(asking, self._short_way.reply(asking, found, self._preamble_of(asking)))
 
@@ -186,7 +186,7 @@ class Protocol(ReadingProtocol):
             return
         posting = self._posting
         posting.more_body = False
-        assert self._short_way is not None  # noqa: S101 - nothing else makes a Posting
+        assert self._short_way is not None  # noqa: S101 - nothing else makes a PendingPost
         stored = self._short_way.begin_post(bytes(posting.body), self._noted)
         if stored is None:
             self._give_up()
@@ -201,9 +201,9 @@ class Protocol(ReadingProtocol):
             self._is_noted = not self._is_proxied
         self._acknowledge_when(stored, posting)
 
-    def _take(self, way: ShortWay, headers: Mapping[bytes, bytes], body: bytes) -> bool:
+    def _take(self, way: FastPath, headers: Mapping[bytes, bytes], body: bytes) -> bool:
         """Begin to store a result whose head was known; False when it is not signed."""
-        posting = Posting()
+        posting = PendingPost()
         if len(body) > way.max_body_bytes:
             return False
         stored = way.begin_post(body, headers)
@@ -215,7 +215,7 @@ class Protocol(ReadingProtocol):
         self._due_at = math.inf
         return True
 
-    def _acknowledge_when(self, stored: "asyncio.Future[Any]", posting: Posting) -> None:
+    def _acknowledge_when(self, stored: "asyncio.Future[Any]", posting: PendingPost) -> None:
         self.tasks.add(stored)  # type: ignore[arg-type] # a future: a server that ends waits for it
         stored.add_done_callback(partial(self._acknowledge, posting))
 
@@ -229,14 +229,14 @@ class Protocol(ReadingProtocol):
         self.cycle.body, posting.body = posting.body, bytearray()  # it may be 16 MiB: not copied
         super().on_body(b"")
 
-    def _acknowledge(self, posting: Posting, stored: "asyncio.Future[Any]") -> None:
+    def _acknowledge(self, posting: PendingPost, stored: "asyncio.Future[Any]") -> None:
         """Answer a result: this one, whatever the connection has read since."""
         assert self._short_way is not None  # noqa: S101 - as above
         self.tasks.discard(stored)
         preamble = self._preamble_of(posting)
         self._finish(posting, (self._short_way.acknowledge(stored, posting.began_at, preamble),))
 
-    def _finish(self, exchange: Exchange, answer: tuple[bytes, ...]) -> None:
+    def _finish(self, exchange: PendingRequest, answer: tuple[bytes, ...]) -> None:
         """Write the whole answer to a request that was begun here, and turn to the next."""
         exchange.response_complete = True
         if exchange.disconnected or self.transport.is_closing():
@@ -246,7 +246,7 @@ class Protocol(ReadingProtocol):
             self.transport.close()
         self.on_response_complete()
 
-    def _preamble_of(self, exchange: Exchange) -> bytes:
+    def _preamble_of(self, exchange: PendingRequest) -> bytes:
         return self._preamble() if exchange.keep_alive else b"connection: close\r\n" + self._preamble()
 
     def _preamble(self) -> bytes:

@@ -11,14 +11,14 @@ import structlog
 from starlette.responses import Response
 
 from orchboard.api.refusals import error_response
-from orchboard.api.verified_addresses import Signers
+from orchboard.api.verified_addresses import VerifiedAddresses
 
 if TYPE_CHECKING:
     from orchboard.http.protocol import Protocol
 
 log = structlog.get_logger(__name__)
 
-# Bodies that may be under way from one address that has not signed. One that comes at once with its head is none.
+# RequestMemory that may be under way from one address that has not signed. One that comes at once with its head is none.
 MAX_UNSIGNED = 64
 
 # The part of the memory for addresses that have not signed.
@@ -38,11 +38,11 @@ class _Share:
 
     def __init__(self, *, is_signer: bool) -> None:
         self.is_signer = is_signer
-        self.parts: set[Held] = set()
+        self.parts: set[MemoryUse] = set()
         self.bodies = self.held = self.promised = 0
 
 
-class Held:
+class MemoryUse:
     """What one connection holds, in bytes.
 
     promised -- the length of its body as its head says it
@@ -60,13 +60,13 @@ class Held:
         self.size = 0
 
 
-class Bodies:
+class RequestMemory:
     """The memory of one process for requests that come in.
 
     total -- bytes, at most; max_body -- of one body: at least two always fit
     """
 
-    def __init__(self, signers: Signers, *, total: int, max_body: int) -> None:
+    def __init__(self, signers: VerifiedAddresses, *, total: int, max_body: int) -> None:
         self._signers = signers
         self.max_body = max_body
         self._total = max(total, 2 * max_body)
@@ -77,7 +77,7 @@ class Bodies:
 
     def begin(
         self, connection: "Protocol", address: str, promised: int, *, is_body: bool
-    ) -> "Held | Response":
+    ) -> "MemoryUse | Response":
         """What the connection is to hold from now on, or how its request is refused.
 
         promised -- bytes; 0: that is not known
@@ -93,14 +93,14 @@ class Bodies:
         ):
             self._note_refusal(address)
             return _TOO_MANY
-        held = Held(connection, key, promised, is_body=is_body)
+        held = MemoryUse(connection, key, promised, is_body=is_body)
         self._shares[key] = share
         share.parts.add(held)
         share.bodies += is_body
         share.promised += promised
         return held
 
-    def resize(self, held: Held, size: int) -> None:
+    def resize(self, held: MemoryUse, size: int) -> None:
         """Note how much it is now. Whoever has too much is refused, perhaps this connection."""
         size = min(size, self.max_body)
         self._add(self._shares[held.key], size - held.size)
@@ -108,7 +108,7 @@ class Bodies:
         while self._unsigned_held > self._unsigned_total or self._held > self._total:
             self._crowd_out()
 
-    def end(self, held: Held) -> None:
+    def end(self, held: MemoryUse) -> None:
         """The connection holds nothing any more."""
         share = self._shares[held.key]
         share.parts.remove(held)

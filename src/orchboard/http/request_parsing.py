@@ -146,7 +146,7 @@ class ReadingProtocol(HoldingProtocol):
         self.expect_100_continue = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header; those that the short way looks at are noted. What trails a body is no header."""
+        """One header; those that the fast path looks at are noted. What trails a body is no header."""
         if not self._in_head:
             return
         name = name.lower()

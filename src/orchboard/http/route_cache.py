@@ -14,7 +14,7 @@ _REQUESTS = 2048
 _REQUEST_BYTES = 1024
 
 
-class Known:
+class CachedRoute:
     """A way of asking: where it leads, and the head of the answer that it led to last.
 
     The answer itself is its entry's alone: whatever leaves the cache is gone.
@@ -55,17 +55,17 @@ class Known:
         return known
 
 
-class KnownWays:
+class RouteCache:
     """Ways of asking, as many as there is room for.
 
     requests -- whole requests, byte for byte, with what parsing them led to: what to answer, method, If-None-Match
     """
 
     def __init__(self) -> None:
-        self._by_target: dict[tuple[bytes, bytes], Known] = {}
-        self.requests: dict[bytes, tuple[Known, bytes, bytes | None]] = {}
+        self._by_target: dict[tuple[bytes, bytes], CachedRoute] = {}
+        self.requests: dict[bytes, tuple[CachedRoute, bytes, bytes | None]] = {}
 
-    def find(self, target: bytes, accept_encoding: bytes) -> Known | None:
+    def find(self, target: bytes, accept_encoding: bytes) -> CachedRoute | None:
         """What a way of asking led to, None when it is new."""
         return self._by_target.get((target, accept_encoding))
 
@@ -77,9 +77,13 @@ class KnownWays:
             return
         if len(self._by_target) >= _TARGETS:
             self._by_target.clear()
-        self._by_target[target, accept_encoding] = Known(entry, encoding, entry.answer.is_small, route, path)
+        self._by_target[target, accept_encoding] = CachedRoute(
+            entry, encoding, entry.answer.is_small, route, path
+        )
 
-    def recognise(self, request: bytes, known: Known, method: bytes, if_none_match: bytes | None) -> None:
+    def recognise(
+        self, request: bytes, known: CachedRoute, method: bytes, if_none_match: bytes | None
+    ) -> None:
         """Spare the parser this request the next time."""
         if len(request) <= _REQUEST_BYTES:
             if len(self.requests) >= _REQUESTS:

@@ -16,7 +16,7 @@ from orchboard.results.submission import Submission
 from orchboard.runtime.supervised_tasks import Background, TaskHealth
 from orchboard.runtime.tasks import consume_exception
 from orchboard.stats import StatsQuery
-from orchboard.store.change_tracking.version_counters import LATE_AFTER_S, Changes
+from orchboard.store.change_tracking.version_counters import LATE_AFTER_S, VersionCounters
 from orchboard.store.connection.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_DIFFERS
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.ingest.batch_writer import BatchWriter
@@ -24,7 +24,7 @@ from orchboard.store.ingest.replay import Replay
 from orchboard.store.postgres.admission import Admission
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
-from orchboard.store.raw_results.cache import RawRows
+from orchboard.store.raw_results.cache import RawResultsCache
 from orchboard.store.raw_results.pages import RawPages, RowStream
 from orchboard.store.spool.spool import NOTHING_SPOOLED, Spool, SpoolError, SpoolState
 from orchboard.store.sql_files import sql
@@ -65,7 +65,11 @@ class Store:
     """
 
     def __init__(
-        self, database: Database, regions: RegionDirectory, changes: Changes, spool: Spool | None = None
+        self,
+        database: Database,
+        regions: RegionDirectory,
+        changes: VersionCounters,
+        spool: Spool | None = None,
     ) -> None:
         self._database = database
         self._changes = changes
@@ -74,13 +78,15 @@ class Store:
         self._writer = BatchWriter(
             database,
             self.clock,
-            on_region_gone=regions.forget,
+            on_region_gone=regions.invalidate,
             on_stored=self._note_stored,
             spool=spool,
         )
         self._admission = Admission(_ROWS_IN_PROGRESS, share=_ROWS_IN_PROGRESS // 2)
         streams = Admission(_STREAMS_IN_PROGRESS, share=_STREAMS_IN_PROGRESS // 2)
-        self._raw_rows = RawRows(database, changes, self.clock, RawPages(database, self._admission, streams))
+        self._raw_rows = RawResultsCache(
+            database, changes, self.clock, RawPages(database, self._admission, streams)
+        )
         self.regions = regions
         self.spool = spool
         self._missing: list[str] = []  # privileges
@@ -90,7 +96,7 @@ class Store:
     def _note_stored(self, stored: Sequence[ParsedStats], took_s: float) -> None:
         """Invalidate cached answers, before senders are told that their results are stored."""
         if took_s > LATE_AFTER_S:
-            self._changes.note_late()
+            self._changes.mark_late()
         self._changes.note(stored)
 
     def submit(self, submission: Submission) -> asyncio.Future[ParsedStats]:
@@ -103,13 +109,13 @@ class Store:
         DatabaseUnavailableError the result may have been stored.
         """
         parsed = submission.parsed
-        submission.region_id = self.regions.known_id_of(parsed.region, parsed.job_type)
+        submission.region_id = self.regions.cached_id_of(parsed.region, parsed.job_type)
         if submission.region_id is None:
             if not self.breaker.spools_results:
                 looking_up = asyncio.create_task(self._look_up_and_submit(submission))
                 looking_up.add_done_callback(consume_exception)
                 return looking_up
-            if not self.regions.may_be(parsed.region):
+            if not self.regions.may_exist(parsed.region):
                 raise BadInputError("invalid region")
         return self._writer.submit(submission)
 

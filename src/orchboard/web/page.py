@@ -9,13 +9,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from orchboard.answers.answer import Headers
+from orchboard.answers.cached_query import SLIDING_WINDOW_TTL_S, CachedQuery, score_version_keys
 from orchboard.answers.origin import origin_of
-from orchboard.answers.question import MOVING_S, Question, score_slots
 from orchboard.answers.replies import Replies
 from orchboard.errors import BadInputError, DatabaseUnavailableError, Refusal
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType, Region, ScoresByCell, Window
-from orchboard.store.change_tracking.version_counters import job_type_slot, orchestrator_slot
+from orchboard.store.change_tracking.version_counters import job_type_key, orchestrator_key
 from orchboard.web.choice import (
     ALL_TIME,
     Choice,
@@ -61,16 +61,16 @@ async def leaderboard_page(request: Request, board: Leaderboard, replies: Replie
         if "" in request.query_params.values():
             return RedirectResponse(choice.link(), 303, _NOT_CACHED)
         try:
-            return await replies.reply(request, page_question(choice, board))
+            return await replies.reply(request, page_query(choice, board))
         except (_NoResultsYet, DatabaseUnavailableError):  # then the last answer may be of an empty board
-            question = page_question(choice, board, origin_of(request))
+            question = page_query(choice, board, origin_of(request))
             return await replies.reply(request, question, by_target=False)
     except Refusal as refusal:
         log.info("page refused", refused=str(refusal))
         return refusal_page(refusal, request.url.query)
 
 
-def page_question(choice: Choice, board: Leaderboard, origin: str | None = None) -> Question:
+def page_query(choice: Choice, board: Leaderboard, origin: str | None = None) -> CachedQuery:
     """The question of a page.
 
     origin -- scheme and host for the commands on the page of an empty board; None: the computation raises
@@ -80,12 +80,18 @@ def page_question(choice: Choice, board: Leaderboard, origin: str | None = None)
     async def compute() -> bytes:
         return await _render(choice, board, origin)
 
-    slots = set(score_slots(choice.job_type, choice.pipeline, choice.model))
+    version_keys = set(score_version_keys(choice.job_type, choice.pipeline, choice.model))
     if choice.job_type is JobType.AI:
-        slots.add(job_type_slot(JobType.AI))  # the pipelines to choose from
+        version_keys.add(job_type_key(JobType.AI))  # the pipelines to choose from
     if choice.orchestrator is not None:
-        slots.add(orchestrator_slot(choice.orchestrator))  # its latest results
-    return Question(("page", choice, origin), compute, _HEADERS, slots=tuple(slots), max_age_s=MOVING_S)
+        version_keys.add(orchestrator_key(choice.orchestrator))  # its latest results
+    return CachedQuery(
+        ("page", choice, origin),
+        compute,
+        _HEADERS,
+        version_keys=tuple(version_keys),
+        max_age_s=SLIDING_WINDOW_TTL_S,
+    )
 
 
 async def _render(choice: Choice, board: Leaderboard, origin: str | None) -> bytes:

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 
 import asyncpg
 import structlog
@@ -20,8 +20,7 @@ from orchboard.store.connection.failures import (
     unavailable,
 )
 from orchboard.store.ingest.batch_insert import BatchInsert, insert_bisecting
-from orchboard.store.ingest.expiry import ExpiryTimer
-from orchboard.store.ingest.queue import QueueEntry, WriteQueue
+from orchboard.store.ingest.queue import ExpiryTimer, QueueEntry, WriteQueue
 from orchboard.store.ingest.spill import spill
 from orchboard.store.postgres.circuit_breaker import State
 from orchboard.store.postgres.clock import DatabaseClock
@@ -95,8 +94,7 @@ class BatchWriter:
     @property
     def failure(self) -> str | None:
         """The public message of the last failed write; None after a success, or when results go to the database again."""
-        is_over = self._spool is not None and not self._breaker.spools_results
-        return None if is_over else self._failure
+        return self._failure if self._spool is None or self._breaker.spools_results else None
 
     def submit(self, submission: Submission) -> asyncio.Future[ParsedStats]:
         """Queue a submission; the future is done after the commit that stores it, or when it is in the spool.
@@ -136,7 +134,7 @@ class BatchWriter:
 
     async def _write(self) -> None:
         """Store batches until the queue is empty."""
-        limit_s = self._timeout_s if self._spool is None else self._spill_after_s()
+        limit_s = self._timeout_s if self._spool is None else self._patience_s()
         self._expiry.start(asyncio.get_running_loop().time() + limit_s)
         pause_s = 0.0
         try:
@@ -169,7 +167,7 @@ class BatchWriter:
             await self._connection.open()
         except CONNECT_ERRORS as error:
             self._failure = explain_failure(error).public_message
-            if expired := self._older_than(self._patience_s(), self._queue):
+            if expired := self._overdue(self._queue):
                 self._give_up(expired, unavailable(error))
         except DATABASE_ERRORS as error:
             refusal = unavailable(error)
@@ -247,23 +245,21 @@ class BatchWriter:
         self._refused += len(entries)
         if isinstance(error, asyncpg.ForeignKeyViolationError):
             self._on_region_gone()
-        if self._spool is not None:
+        if self._spool is None:
+            self._queue.refuse(entries, refusal_of(error))
+        else:
             log.warning("results refused by the database go to the spool", error=error_summary(error))
             spill(entries, self._spool, self._breaker)
-            return
-        refusal = refusal_of(error)
-        for entry in entries:
-            entry.resolve(refusal)
 
     def _handle_unknown_outcome(self, batch: Sequence[QueueEntry], refusal: DatabaseUnavailableError) -> None:
         """Queue a batch again whose outcome is unknown, or give up what is too old. Primary keys prevent duplicates."""
         self._failure = str(refusal)
         self._on_stored([entry.submission.parsed for entry in batch], math.inf)
-        self._give_up(self._older_than(self._patience_s(), batch), refusal)
+        self._give_up(self._overdue(batch), refusal)
         self._put_back(batch)
 
-    def _older_than(self, patience_s: float, entries: Sequence[QueueEntry] | WriteQueue) -> list[QueueEntry]:
-        since = asyncio.get_running_loop().time() - patience_s
+    def _overdue(self, entries: Iterable[QueueEntry]) -> list[QueueEntry]:
+        since = asyncio.get_running_loop().time() - self._patience_s()
         return [entry for entry in entries if entry.is_pending and entry.submission.submitted_at < since]
 
     def _put_back(self, batch: Sequence[QueueEntry]) -> None:
@@ -280,9 +276,8 @@ class BatchWriter:
 
     def _patience_s(self) -> float:
         """How long an entry waits for a lost database before it is given up."""
-        return WRITE_PATIENCE_S if self._spool is None else self._spill_after_s()
-
-    def _spill_after_s(self) -> float:
+        if self._spool is None:
+            return WRITE_PATIENCE_S
         limit_s = _STATEMENT_TIMEOUT_S if self._in_flight else _UNREACHABLE_SPILL_S
         return min(limit_s, self._timeout_s / 2)
 
@@ -292,7 +287,7 @@ class BatchWriter:
             limit_s, refusal = self._timeout_s, DatabaseUnavailableError(self._failure or NO_ANSWER)
             in_flight = self._in_flight
         else:  # a statement under way has its own time limit
-            limit_s, refusal = self._spill_after_s(), DatabaseUnavailableError(NO_ANSWER)
+            limit_s, refusal = self._patience_s(), DatabaseUnavailableError(NO_ANSWER)
             in_flight = []
         pending = [entry for entry in (*in_flight, *self._queue) if entry.is_pending]
         expired = [entry for entry in pending if entry.submission.submitted_at <= now - limit_s]

@@ -1,14 +1,15 @@
-"""The queue of submissions that wait to be stored: first in, first out, bounded in bytes, read in batches."""
+"""The queue of submissions that wait to be stored: bounded in bytes, read in batches, with a timer for time limits."""
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.results.parse import ParsedStats
 from orchboard.results.submission import Submission
+from orchboard.runtime.time_limit import GRACE_S, LATE_S
 from orchboard.store.spool.spool import MAX_WAITING_BYTES
 
 MAX_BATCH_ROWS = 1000
@@ -16,6 +17,9 @@ MAX_BATCH_BYTES = 4 * 1024 * 1024
 
 # Approximate memory of a queued submission without its payload.
 _ENTRY_BYTES = 2048
+
+# Minimum interval between scans for expired entries.
+_MIN_SCAN_INTERVAL_S = 0.05
 
 
 class QueueEntry(Struct, eq=False):
@@ -111,3 +115,35 @@ class WriteQueue:
             entry.resolve(error)
         self._entries = deque(entry for entry in self._entries if not entry.stored.done())
         self._bytes = sum(entry.size for entry in self._entries)
+
+
+class ExpiryTimer:
+    """Calls `scan` when the next entry expires.
+
+    A scan is postponed once by GRACE_S when the event loop was blocked: answers of the database may be unread.
+
+    scan -- handles expired entries and returns the loop time at which the next one expires
+    """
+
+    def __init__(self, scan: Callable[[float], float]) -> None:
+        self._scan = scan
+        self._timer: asyncio.TimerHandle | None = None
+        self._was_late = False
+
+    def start(self, due_at: float) -> None:
+        """Schedule the first scan, by the event loop's clock."""
+        self._timer = asyncio.get_running_loop().call_at(due_at, self._run, due_at)
+
+    def stop(self) -> None:
+        """Cancel the next scan."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _run(self, due_at: float) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - due_at > LATE_S and not self._was_late:
+            self._was_late = True
+            self.start(now + GRACE_S)
+        else:
+            self._was_late = False
+            self.start(max(self._scan(now), now + _MIN_SCAN_INTERVAL_S))

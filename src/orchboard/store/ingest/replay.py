@@ -10,7 +10,7 @@ import structlog
 from orchboard.errors import DatabaseUnavailableError, Refusal
 from orchboard.runtime.supervised_tasks import TaskHealth
 from orchboard.stats import JobType
-from orchboard.store.change_tracking.version_counters import Changes
+from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.connection.failures import CONNECT_ERRORS, error_summary
 from orchboard.store.connection.types import Connection
 from orchboard.store.directories.regions import RegionDirectory
@@ -56,7 +56,9 @@ class Replay:
     A submission's id is in the spool before it is used. With id and receipt time it is stored once.
     """
 
-    def __init__(self, spool: Spool, database: Database, regions: RegionDirectory, changes: Changes) -> None:
+    def __init__(
+        self, spool: Spool, database: Database, regions: RegionDirectory, changes: VersionCounters
+    ) -> None:
         self._spool = spool
         self._database = database
         self._breaker = database.breaker
@@ -218,8 +220,8 @@ class Replay:
         """Store submissions, all or none, and remove them from the spool. Raises what Postgres raises."""
         stored, reused = await self._insert(connection, batch)
         # Before they are removed: a reader that finds the spool empty must find the results.
-        self._changes.note_late()
-        self._changes.note_everything()
+        self._changes.mark_late()
+        self._changes.invalidate_all()
         await self._dead_letter(
             [(one.number, "its Idempotency-Key was used for another body") for one in reused]
         )
