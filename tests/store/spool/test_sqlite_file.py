@@ -1,5 +1,6 @@
 """The spool's file: removed, replaced, emptied, damaged, written by another version; what is acknowledged is in it."""
 
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from orchboard.errors import SetupError
 from orchboard.results.submission import Submission
 from orchboard.store.spool.sqlite_file import SpooledSubmission, SpoolFile
-from orchboard.store.spool.sqlite_layout import VERSION, to_unix_us
+from orchboard.store.spool.sqlite_layout import COLUMNS, VERSION, to_unix_us
 from orchboard.store.sql_files import sql
 from tests.support.submissions import spooled
 
@@ -409,3 +410,14 @@ def test_two_workers_that_name_the_same_results_get_the_same_ids(path: Path) -> 
         one.remove([seen[0].number])
         one.dead_letter([(seen[1].number, "nobody wants it")])
         assert other.assign_ids(also_seen, [21, 22, 23]) == [named[2]]
+
+
+def test_the_statements_name_every_column_of_a_submission() -> None:
+    """So that a new column is forgotten in none of them; `spool_oldest` selects all."""
+    columns = list(COLUMNS)
+    assert re.search(r"spooled \((.*?)\)", sql("spool_add"))[1].split(", ") == columns  # type: ignore[index]
+    assert re.search(r"spooled \((.*?)\)", sql("spool_move"))[1].split(", ") == [*columns, "reason"]  # type: ignore[index]
+    created = sqlite3.connect(":memory:")
+    created.executescript(sql("spool_schema"))
+    assert {row[1] for row in created.execute("PRAGMA table_info(spooled)")} == {*columns, "number", "reason"}
+    created.close()

@@ -125,7 +125,7 @@ _KINDS = (
     _Kind((FileNotFoundError,), "", NO_ANSWER, "the socket in POSTGRES does not exist: {text}", "Is Postgres running, and is the path right?"),
     _Kind((OSError,), "Errno 111|Errno 61|refused", NO_ANSWER, "the connection was refused: no server listens on that port",
           "Is Postgres running, and are host and port right?"),
-    _Kind((ConnectionError,), "takes writes", READ_ONLY, "none of the hosts takes writes", "Promote a standby, or start the primary."),
+    _Kind((ConnectionError,), "accepts writes", READ_ONLY, "none of the hosts accepts writes", "Promote a standby, or start the primary."),
     _Kind((TimeoutError,), "", NO_ANSWER, "no answer in time", "A firewall may drop the packets, or the server is overloaded."),
     _Kind((OSError,), "Errno 101|Errno 113|Errno 51|Errno 65|unreachable", NO_ANSWER, "the host is unreachable",
           "Check the network between this machine and the database."),

@@ -109,24 +109,25 @@ class CircuitBreaker:
     def diverts_result(self) -> bool:
         """Whether a result that has just arrived goes directly to the spool. Call it only where there is a spool."""
         if self.is_open:
-            self._handle(Event.RESULT_SPILLED)
+            self.handle(Event.RESULT_SPILLED)
         return self.spools_results
 
     def start_spooling(self) -> None:
         """Send results directly to the spool, because one could not be stored in time, and probe for the readers."""
-        self._handle(Event.RESULT_SPILLED)
+        self.handle(Event.RESULT_SPILLED)
         self.start_probing()
 
     def stop_spooling(self) -> None:
         """Send results to the database again: the replay has stored a batch, or the spool is empty or unreadable."""
-        self._handle(Event.BATCH_REPLAYED)
+        self.handle(Event.BATCH_REPLAYED)
 
     def start_probing(self) -> None:
         """Probe in the background until a probe succeeds. When one fails, waiting requests time out at once."""
         if self._probing is None or self._probing.done():
             self._probing = asyncio.create_task(self._probe_until_success())
 
-    def _handle(self, event: Event) -> None:
+    def handle(self, event: Event) -> None:
+        """Change the state by _TRANSITIONS, and log what it means for requests. Called by the methods above and by probes."""
         before, spooled_before = self.state, self.spools_results
         self.state = _TRANSITIONS.get((before, event), before)
         if self.state is before:
@@ -177,9 +178,9 @@ class CircuitBreaker:
     async def _probe_until_success(self) -> None:
         while not await self._probe_once():
             self._failed_at = time.monotonic()
-            self._handle(Event.PROBE_FAILED)
+            self.handle(Event.PROBE_FAILED)
             await asyncio.sleep(_PROBE_EVERY_S)
-        self._handle(Event.PROBE_SUCCEEDED)
+        self.handle(Event.PROBE_SUCCEEDED)
 
     async def _probe_once(self) -> bool:
         """Whether the database is available, or may be."""

@@ -93,7 +93,7 @@ class Database:
 
     @property
     def has_standbys(self) -> bool:
-        """Whether reads may fall back to a standby while no host takes writes."""
+        """Whether reads may fall back to a standby while no host accepts writes."""
         return self._hosts.has_fallback_standby
 
     async def fetch(
