@@ -38,12 +38,13 @@ from orchboard.signing import SHORT_SECRET_BYTES
 from orchboard.stats import JobType, StatsQuery
 from orchboard.store.change_tracking.external_writes import ExternalWriteDetector
 from orchboard.store.change_tracking.version_counters import VersionCounters
+from orchboard.store.connection.failures import error_summary
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.directories.testers import TesterDirectory
 from orchboard.store.ingest.replay import STALL_S as REPLAY_STALL_S
 from orchboard.store.maintenance import STALL_S as UPKEEP_STALL_S
 from orchboard.store.maintenance import MaintenanceLoop
-from orchboard.store.postgres.database import Database, error_summary
+from orchboard.store.postgres.database import Database
 from orchboard.store.spool.spool import Spool
 from orchboard.store.store import Store
 from orchboard.web.refused import refused_page

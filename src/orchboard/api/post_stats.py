@@ -2,28 +2,32 @@
 
 import asyncio
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orchboard.api.authenticator import CREDENTIALS, Authenticator
+from orchboard.api.authenticator import CREDENTIALS, Authenticator, Identity
 from orchboard.api.responses import ok
 from orchboard.api.verified_addresses import VerifiedAddresses
 from orchboard.errors import (
     BodyTooLargeError,
     DatabaseUnavailableError,
     EncodedBodyError,
+    NotAllowedError,
     NotAuthenticatedError,
     Refusal,
 )
 from orchboard.leaderboard import Leaderboard
+from orchboard.results.parse import parse_stats
+from orchboard.results.submission import Submission
 from orchboard.store.connection.failures import NO_ANSWER
 
 # Of a Content-Length: more than any has that the parser lets through.
 _MAX_DIGITS = 25
 
-# How much beyond the limit is read, and forgotten, so that its sender sees the answer.
+# How much beyond the limit is read, and forgotten, so that its identity sees the answer.
 DRAINED_BYTES = 32 * 1024 * 1024
 
 
@@ -56,11 +60,11 @@ class PostStats:
                 headers.setdefault(name, value)
         try:
             async with asyncio.timeout(self._limit_s):
-                sender = await self._senders.find(body, headers)
+                identity = await self._senders.find(body, headers)
                 self._signers.note(
                     self._signers.address_of(request.scope["client"], request.scope["headers"])
                 )
-                await board.post(body, key=sender.key, tester=sender.tester)
+                await board.store.submit(_submission(body, identity))
         except TimeoutError:
             raise DatabaseUnavailableError(NO_ANSWER) from None
         return ok()
@@ -73,8 +77,8 @@ class PostStats:
         headers -- of CREDENTIALS, those that came
         """
         try:
-            sender = self._senders.identify(body, headers)
-            return board.submit(body, key=sender.key, tester=sender.tester) if sender else None
+            identity = self._senders.identify(body, headers)
+            return board.store.submit(_submission(body, identity)) if identity else None
         except NotAuthenticatedError:
             return None
         except Refusal as refusal:
@@ -115,6 +119,21 @@ class PostStats:
         return 0, EncodedBodyError(
             f"Content-Encoding {encoding[:40]!r} is not supported: send the body uncompressed"
         )
+
+
+def _submission(body: bytes, identity: Identity) -> Submission:
+    """Parse an authenticated body, received now. Raises BadInputError, BodyTooLargeError, NotAllowedError."""
+    parsed = parse_stats(body)
+    tester = identity.tester
+    if tester is not None and tester.regions is not None and parsed.region not in tester.regions:
+        raise NotAllowedError(f"{tester.name} may not post results from region {parsed.region[:56]}")
+    return Submission(
+        parsed,
+        key=identity.key,
+        body_digest=None if identity.key is None else sha256(body).digest(),
+        tester_id=None if tester is None else tester.id,
+        submitted_at=asyncio.get_running_loop().time(),
+    )
 
 
 def parse_length(header: str) -> int:
