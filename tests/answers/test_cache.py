@@ -36,7 +36,7 @@ class Kept:
         self.changes._count(SLOT)
 
     async def get(self, compute: Compute, name: str = "q", **options: object) -> Answer:
-        question = CachedQuery((name,), compute, (), slots=(SLOT,), **options)  # type: ignore[arg-type] # as it takes them
+        question = CachedQuery((name,), compute, (), invalidated_by=(SLOT,), **options)  # type: ignore[arg-type] # as it takes them
         return await self.ask(question)
 
     async def ask(self, question: CachedQuery) -> Answer:
@@ -211,7 +211,7 @@ def test_who_stops_waiting_ends_no_computation() -> None:
 def test_the_same_bytes_computed_again_are_the_same_answer_with_its_encodings() -> None:
     async def work() -> None:
         kept = Kept()
-        question = CachedQuery(("q",), saying(b"x" * 2000), (), slots=(SLOT,))
+        question = CachedQuery(("q",), saying(b"x" * 2000), (), invalidated_by=(SLOT,))
         first = await kept.ask(question)
         made = await kept.answers.variant(question, first, "gzip")
         kept.change()
@@ -312,7 +312,7 @@ def test_what_is_streamed_is_not_kept() -> None:
             return pieces
 
         for computed in (1, 2):
-            found = await kept.answers.get(CachedQuery(("q",), compute, (), slots=(SLOT,)))
+            found = await kept.answers.get(CachedQuery(("q",), compute, (), invalidated_by=(SLOT,)))
             assert isinstance(found, Streamed)
             assert [piece async for piece in found.pieces()] == [b"a piece"]
             assert kept.answers.computed == computed

@@ -11,17 +11,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchboard import __version__
-from orchboard.api.health import ask_database, in_time
+from orchboard.api.endpoint import ApiContext
+from orchboard.api.health import in_time, probe_database
 from orchboard.api.responses import text_now
 from orchboard.errors import DatabaseUnavailableError, SetupError
-from orchboard.leaderboard import Leaderboard
 from orchboard.runtime.supervised_tasks import Background
 from orchboard.store.spool.spool import SpoolState
 from orchboard.store.store import RollupState
 
 T = TypeVar("T")
 Sample = tuple[str, str, float]
-"""Name, what it is, value."""
+"""Name with labels, help, value."""
 
 # The text format, https://prometheus.io/docs/instrumenting/exposition_formats/.
 MEDIA_TYPE = "text/plain; version=0.0.4"
@@ -29,14 +29,14 @@ MEDIA_TYPE = "text/plain; version=0.0.4"
 _COUNTED = timedelta(days=1)
 
 
-async def metrics(_: Request, board: Leaderboard) -> Response:
-    """What is to be watched; of what can't be asked now, nothing. Clock and background tasks are the worker's own."""
-    store = board.store
+async def metrics(_: Request, context: ApiContext) -> Response:
+    """The metrics of this server; those whose source does not answer are missing. Clock and tasks are those of the worker."""
+    board, store = context.board, context.board.store
     refusal, spool, unnamed, rollups = await asyncio.gather(
-        ask_database(board),
-        _known(store.fetch_spool_state(), "the spool"),
-        _unnamed_results(board),
-        _known(store.fetch_rollup_state(), "the database"),
+        probe_database(context),
+        _known(context, store.fetch_spool_state(), "the spool"),
+        _unnamed_results(context),
+        _known(context, store.fetch_rollup_state(), "the database"),
     )
     samples = itertools.chain(
         samples_of(board.now(), spool, is_database_up=refusal is None),
@@ -55,7 +55,7 @@ async def metrics(_: Request, board: Leaderboard) -> Response:
 
 
 def samples_of(now: datetime, spool: SpoolState | None, *, is_database_up: bool) -> Iterator[Sample]:
-    """How database and spool are; spool -- None: it can't be read."""
+    """The state of database and spool. spool -- None: it can't be read"""
     yield f'orchboard_build_info{{version="{__version__}"}}', "The version that serves.", 1
     yield "orchboard_database_up", "Whether the database, migrated, answers a round trip.", is_database_up
     is_spool_up = spool is not None and spool.is_writable
@@ -70,10 +70,14 @@ def _of_rollups(rollups: RollupState | None) -> Iterator[Sample]:
     if rollups.age_s is not None:
         yield (
             "orchboard_rollup_watermark_age_seconds",
-            "How far rollups are behind; some 60 to 130.",
+            "How far the rollups are behind; 60 to 130 is normal.",
             rollups.age_s,
         )
-    yield "orchboard_rollup_pending_invalidations", "Changes that rollups don't heed yet.", rollups.pending
+    yield (
+        "orchboard_rollup_pending_invalidations",
+        "Changes that are not applied to the rollups yet.",
+        rollups.pending,
+    )
 
 
 def _of_background(background: Background) -> Iterator[Sample]:
@@ -81,13 +85,13 @@ def _of_background(background: Background) -> Iterator[Sample]:
     for task in tasks:
         if task.age_s is not None:
             name = f'orchboard_background_success_age_seconds{{task="{task.name}"}}'
-            yield name, "Since a background task last finished a round.", task.age_s
+            yield name, "Seconds since a background task last succeeded.", task.age_s
     for task in tasks:
         name = f'orchboard_background_failures{{task="{task.name}"}}'
         yield name, "Rounds of a background task that failed since the start.", task.failures
     for task in tasks:
         name = f'orchboard_background_restarts{{task="{task.name}"}}'
-        yield name, "How often it died or stalled, and was started again.", task.restarts
+        yield name, "How often a background task was restarted after it died or stalled.", task.restarts
 
 
 def _of_names(unnamed: Mapping[str, int]) -> Iterator[Sample]:
@@ -97,9 +101,9 @@ def _of_names(unnamed: Mapping[str, int]) -> Iterator[Sample]:
 
 
 def exposition(samples: Iterable[Sample]) -> str:
-    """Gauges as Prometheus reads them. A name may have labels; nothing in it is escaped.
+    """Gauges in Prometheus's text format. Labels are part of the name, and not escaped.
 
-    Samples of one name with different labels follow each other.
+    Samples of one name with different labels must follow each other.
     """
     lines: list[str] = []
     previous = ""
@@ -115,24 +119,27 @@ def exposition(samples: Iterable[Sample]) -> str:
 def _of_spool(spool: SpoolState, now: datetime) -> Iterator[Sample]:
     depth = spool.depth
     yield "orchboard_spool_waiting_results", "Acknowledged results that wait for the database.", depth.waiting
-    yield "orchboard_spool_oldest_seconds", "How long the first of them has waited.", depth.age_s(now)
-    yield "orchboard_spool_aside_results", "Results that wait for a person: see orchboard spool.", depth.aside
-    yield "orchboard_spool_used_ratio", "How much of SPOOL_MAX_MB is taken, from 0 to 1.", spool.used
+    yield "orchboard_spool_oldest_seconds", "Age of the oldest of them.", depth.age_s(now)
+    yield (
+        "orchboard_spool_aside_results",
+        "Dead letters, results that could not be stored: see orchboard spool.",
+        depth.aside,
+    )
+    yield "orchboard_spool_used_ratio", "The part of SPOOL_MAX_MB that is used, from 0 to 1.", spool.used
 
 
-async def _known(asked: Coroutine[Any, Any, T], what: str) -> T | None:
-    """None when it can't be asked."""
+async def _known(context: ApiContext, probe: Coroutine[Any, Any, T], what: str) -> T | None:
+    """The result of a probe; None when it fails."""
     try:
-        return await in_time(asked, what)
+        return await in_time(context, probe, what)
     except (DatabaseUnavailableError, SetupError):
         return None
 
 
-async def _unnamed_results(board: Leaderboard) -> Mapping[str, int]:
-    """None while they have scores like others, or can't be counted."""
+async def _unnamed_results(context: ApiContext) -> Mapping[str, int]:
+    """Results without score by tester; empty where all names have scores, or when they can't be counted."""
+    board = context.board
     if board.scores_any_name:
         return {}
-    try:
-        return await in_time(board.store.fetch_unnamed_results(board.now() - _COUNTED), "the database")
-    except (DatabaseUnavailableError, SetupError):
-        return {}
+    count = board.store.fetch_unnamed_results(board.now() - _COUNTED)
+    return await _known(context, count, "the database") or {}

@@ -21,7 +21,7 @@ class Pipelines(Struct, frozen=True):
 
 def pipelines(params: Params, board: Leaderboard) -> CachedQuery:
     """The pipelines with results in the window, with their models and regions."""
-    bounds, region = params.bounds, params.region  # a bad time is reported before a missing model
+    bounds, region = params.bounds, params.region  # an invalid time is reported before a missing model
     check_model_has_pipeline(params)
 
     async def compute() -> bytes:
@@ -31,6 +31,6 @@ def pipelines(params: Params, board: Leaderboard) -> CachedQuery:
         ("pipelines", bounds, region),
         compute,
         JSON_HEADERS,
-        slots=(job_type_slot(JobType.AI),),
+        invalidated_by=(job_type_slot(JobType.AI),),
         max_age_s=min(max_age_s(bounds, board), board.pipelines_cache_s),
     )

@@ -24,6 +24,6 @@ def raw_stats(params: Params, board: Leaderboard) -> CachedQuery:
         ("raw_stats", asked),
         compute,
         JSON_HEADERS,
-        slots=(orchestrator_slot(params.orchestrator),),
+        invalidated_by=(orchestrator_slot(params.orchestrator),),
         max_age_s=max_age_s(asked.bounds, board),
     )

@@ -20,6 +20,6 @@ def top_ai_score(params: Params, board: Leaderboard) -> CachedQuery:
         ("top_ai_score", orchestrator),
         compute,
         JSON_HEADERS,
-        slots=(job_type_slot(JobType.AI),),
+        invalidated_by=(job_type_slot(JobType.AI),),
         max_age_s=SLIDING_WINDOW_TTL_S,
     )
