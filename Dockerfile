@@ -1,10 +1,10 @@
-# Three stages: Debian with Python, a build on it, and the image: Debian with Python and what was built.
+# Three stages: Debian with Python; the build; the image, which is Debian with Python and the build's result.
 #
-# Debian's Python rather than an image python:3.x-slim: it has the distribution's security updates, and one Python less.
+# Debian's Python rather than python:3.x-slim: it gets the distribution's security updates, and python:3.x-slim contains a second Python.
 ARG DEBIAN=trixie
 
 FROM debian:${DEBIAN}-slim AS python
-# hadolint ignore=DL3008 # pinned versions leave Debian's archive at each security update
+# hadolint ignore=DL3008 # Debian's archive removes a version at each security update, so pinned versions break the build
 RUN apt-get update \
     && apt-get upgrade --yes \
     && apt-get install --yes --no-install-recommends ca-certificates python3 \
@@ -19,7 +19,7 @@ RUN python3 -m venv /build \
     && /build/bin/pip install --no-cache-dir --require-hashes --requirement requirements/build.lock \
     && python3 -m venv --without-pip /app \
     && /build/bin/pip --python /app/bin/python install --no-cache-dir --require-hashes --requirement requirements/run.lock
-# Debug symbols of these three and tests of packages: 70 MB.
+# Debug symbols of these three packages and tests of all packages: 70 MB.
 RUN strip --strip-unneeded /app/lib/python3*/site-packages/asyncpg/*/*.so \
     /app/lib/python3*/site-packages/uvloop/*.so /app/lib/python3*/site-packages/zstandard/*.so \
     && find /app -type d -name tests -prune -exec rm -r {} +
@@ -29,7 +29,7 @@ RUN /build/bin/python -m build --wheel --no-isolation --outdir /dist . \
     && /build/bin/pip --python /app/bin/python install --no-cache-dir --no-deps /dist/*.whl
 
 FROM python
-# Group 0 may write in the volume, so that `--user 1234` may: a container's user without a name is in that group.
+# Group 0 may write to the volume, which makes `--user 1234` work: a user without a name is in that group.
 RUN useradd --no-log-init --uid 10001 --gid 0 --home-dir /var/lib/orchboard --shell /usr/sbin/nologin orchboard \
     && install --directory --owner=10001 --group=0 --mode=0770 /var/lib/orchboard
 COPY --from=build /app /app
@@ -44,7 +44,7 @@ USER 10001
 VOLUME /var/lib/orchboard
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-# Alive, whatever the database does: a restart would not help that.
+# /healthz does not query the database: a restart would not repair a database outage.
 HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=3 \
     CMD ["/app/bin/python", "-IS", "-c", "import http.client, os; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['PORT']), timeout=4); c.request('GET', '/healthz'); raise SystemExit(c.getresponse().status != 200)"]
 ENTRYPOINT ["orchboard"]
@@ -53,7 +53,7 @@ ARG VERSION=0
 ARG REVISION=unknown
 ARG SOURCE
 LABEL org.opencontainers.image.title="orchboard" \
-    org.opencontainers.image.description="The orchestrator leaderboard of the Livepeer network: results in, scores out, on Postgres" \
+    org.opencontainers.image.description="Leaderboard server of the Livepeer network on PostgreSQL" \
     org.opencontainers.image.licenses="MIT" \
     org.opencontainers.image.source="${SOURCE}" \
     org.opencontainers.image.version="${VERSION}" \

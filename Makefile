@@ -1,14 +1,14 @@
-# `make serve`, `make demo`, `make test`: each makes what it needs, once. `make help` lists the rest.
-# No target has an absolute path in it, so a checkout in a directory with spaces works.
+# Each target builds what it needs, once. `make help` lists the targets.
+# Targets use relative paths only, so a checkout in a directory with spaces works.
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-# Installs what a lock file names, and says so a line a package: it takes up to a minute.
+# Install a lock file and print a line for each package, because it takes up to a minute.
 INSTALL = rm -f .venv/installed; \
 	{ $(PIP) install --progress-bar off --require-hashes --requirement $(1) && touch .venv/installed; } | \
 	while read -r word name rest; do \
-		case $$word in Collecting) echo "  $$name" ;; Installing) echo "  installing them ..." ;; esac; \
+		case $$word in Collecting) echo "  $$name" ;; Installing) echo "  installing ..." ;; esac; \
 	done; \
 	test -f .venv/installed
 RUN_STAMP := .venv/run.stamp
@@ -20,12 +20,12 @@ SITE_STAMP := .venv/site.stamp
 .DEFAULT_GOAL := help
 .PHONY: help env serve demo test test-artefacts test-databases bench bench-full chaos audit vercel binary image-root check format lint types imports docs site site-serve lock wheel clean
 
-help:  ## these lines
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 16
 
 $(RUN_STAMP): requirements/run.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("orchboard needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
-	@echo "making the environment in .venv, once: up to a minute ..."
+	@echo "creating the environment in .venv, once: up to a minute ..."
 	@$(PYTHON) -m venv .venv
 	@$(call INSTALL,requirements/run.lock)
 	@$(BIN)/python -c 'import pathlib, site, sys; pathlib.Path(site.getsitepackages()[0], "orchboard-source.pth").write_text(str(pathlib.Path("src").resolve()) + "\n")'
@@ -33,50 +33,50 @@ $(RUN_STAMP): requirements/run.lock pyproject.toml
 	@touch $@
 
 $(DEV_STAMP): $(RUN_STAMP) requirements/dev.lock
-	@echo "adding the tools of development ..."
+	@echo "adding the development tools ..."
 	@$(call INSTALL,requirements/dev.lock)
 	@touch $@
 
-env: $(DEV_STAMP)  ## the environment for development, in .venv
+env: $(DEV_STAMP)  ## create the development environment in .venv
 
-serve: $(RUN_STAMP)  ## serve on port 8080 with a database of its own; PORT=8081 make serve: on another
+serve: $(RUN_STAMP)  ## serve on port 8080 with an embedded database (another port: PORT=8081 make serve)
 	@$(BIN)/python -m orchboard serve --generate-secret
 
-demo: $(RUN_STAMP)  ## serve a believable network: a week of simulated results
+demo: $(RUN_STAMP)  ## serve a simulated network: a week of results
 	@$(BIN)/python -m orchboard demo
 
-check: format lint types imports test  ## format, lint, types, imports and tests
+check: format lint types imports test  ## run format, lint, types, imports and test
 
-test: $(DEV_STAMP)  ## the tests
+test: $(DEV_STAMP)  ## run the tests
 	@$(BIN)/python -m pytest --numprocesses=auto
 
-# What speaks HTTP to a server on the run's database.
+# The tests that use HTTP on the database of the run.
 OVER_HTTP := tests/api tests/apidocs tests/http tests/conformance tests/test_freshness.py tests/test_compatibility.py tests/test_client.py tests/test_app.py tests/test_leaks.py tests/test_poisoned.py tests/test_model.py tests/results/test_size_limits.py tests/web
 
 ARTEFACTS ?= full
 
-test-artefacts: $(DEV_STAMP)  ## what was built (`make vercel binary image-root wheel`), started and asked; ARTEFACTS=short: one form of each
+test-artefacts: $(DEV_STAMP)  ## test the artefacts of `make vercel binary image-root wheel`; ARTEFACTS=short tests one form of each
 	@$(BIN)/python -m pytest --numprocesses=auto --artefacts=$(ARTEFACTS) tests/artefacts
 
-test-databases: $(DEV_STAMP)  ## what speaks HTTP, behind pgbouncer and on Debian's PostgreSQL 15
+test-databases: $(DEV_STAMP)  ## run the HTTP tests behind pgbouncer and on Debian's PostgreSQL 15
 	@$(BIN)/python -m pytest --numprocesses=auto --database=pgbouncer $(OVER_HTTP)
 	@$(BIN)/python -m pytest --numprocesses=auto --database=debian15 $(OVER_HTTP)
 
 $(BENCH_STAMP): $(DEV_STAMP) requirements/bench.lock
-	@echo "adding what the bench needs ..."
+	@echo "adding the requirements of the bench ..."
 	@$(call INSTALL,requirements/bench.lock)
 	@touch $@
 
-bench: $(BENCH_STAMP)  ## every target of speed, on 200,000 results: minutes (needs wrk and nginx)
+bench: $(BENCH_STAMP)  ## measure every speed target on 200,000 results: minutes (needs wrk and nginx)
 	@$(BIN)/python -m bench
 
-bench-full: $(BENCH_STAMP)  ## also on 10,000,000 results; writes docs/performance.md again
+bench-full: $(BENCH_STAMP)  ## the same with 10,000,000 results too; rewrites docs/performance.md
 	@$(BIN)/python -m bench --full --write
 
-chaos: $(DEV_STAMP)  ## every promise of trust, on real servers that are killed: minutes
+chaos: $(DEV_STAMP)  ## test every promise of docs/trust.md on real servers that are killed: minutes
 	@$(BIN)/python -m chaos
 
-# The newest version that all of whose dependencies are published; none of it is part of the program.
+# The newest version whose dependencies are all published. It is not part of the program.
 VERCEL_CLI := 60.1.3
 VERCEL := .venv/vercel-$(VERCEL_CLI)/node_modules/.bin/vercel
 VERCEL_CONFIG := dist/vercel/function/.vc-config.json
@@ -87,11 +87,11 @@ $(VERCEL): | $(DEV_STAMP)
 $(VERCEL_CONFIG): vercel.json pyproject.toml requirements/server.lock $(wildcard contrib/vercel/*) $(shell find src -type f -not -name '*.pyc') | $(VERCEL)
 	@$(BIN)/python contrib/vercel/build.py $(VERCEL) $(BIN)/uv
 
-vercel: $(VERCEL_CONFIG)  ## the function that Vercel would build, in dist/vercel/function (needs npm, Python 3.12, the network)
+vercel: $(VERCEL_CONFIG)  ## build the function as Vercel does, in dist/vercel/function (needs npm, Python 3.12, the network)
 
-# An environment of its own: PyInstaller packs what it finds, and the tools of development are to be found.
+# A separate environment: PyInstaller packs every package it finds, so development tools must not be there.
 $(BINARY_STAMP): requirements/run.lock requirements/binary.lock
-	@echo "making the environment that the binary is built in ..."
+	@echo "creating the environment of the binary ..."
 	@mkdir -p .venv && $(PYTHON) -m venv .venv/binary
 	@for lock in $^; do $(BINARY_PIP) install --quiet --require-hashes --requirement $$lock || exit; done
 	@touch $@
@@ -100,60 +100,60 @@ BINARY_PIP := .venv/binary/bin/python -m pip --disable-pip-version-check
 BINARY_SOURCES := $(shell find binary src contrib/systemd -type f ! -name '*.pyc' 2>/dev/null) pyproject.toml README.md LICENSE
 
 dist/orchboard: $(BINARY_STAMP) $(BINARY_SOURCES)
-	@echo "building the binary: a minute ..."
+	@echo "building the binary: about a minute ..."
 	@PYTHONHASHSEED=0 .venv/binary/bin/python binary/build.py || { rm -f $@; exit 1; }
 
-binary: dist/orchboard  ## the program without Python: dist/orchboard, -slim, -dir and the tarball (needs binutils)
+binary: dist/orchboard  ## build the program without Python: dist/orchboard, -slim, -dir and the tarball (needs binutils)
 
-# What the Dockerfile copies, and what builds it.
+# The files that the Dockerfile copies, and those that build it.
 IMAGE_SOURCES := Dockerfile .dockerignore pyproject.toml README.md LICENSE requirements/run.lock requirements/build.lock tests/artefacts/image.py tests/artefacts/docker.py $(shell find src -name '*.py' -o -name '*.sql' -o -path 'src/orchboard/web/*' -type f -o -path 'src/orchboard/apidocs/docs/*' -o -name regions.csv)
 
 dist/image-root/%.tar: $(IMAGE_SOURCES) | $(DEV_STAMP)
 	@$(BIN)/python -m tests.artefacts.image $*
 
-# `docker build .` needs Docker Hub; this needs Debian's packages, debootstrap and root. The second Debian is for the full set of tests.
-image-root: dist/image-root/trixie.tar $(if $(filter full,$(ARTEFACTS)),dist/image-root/bookworm.tar)  ## the image, by a Docker Engine in a root directory of Debian: a minute or two (needs root, debootstrap and the network)
+# `docker build .` needs Docker Hub; this needs Debian's packages, debootstrap and root. The second Debian release is for the full tests.
+image-root: dist/image-root/trixie.tar $(if $(filter full,$(ARTEFACTS)),dist/image-root/bookworm.tar)  ## build the image with a Docker Engine in a Debian root directory: minutes (needs root, debootstrap, the network)
 
-format: $(DEV_STAMP)  ## is the code formatted?
+format: $(DEV_STAMP)  ## check the format of the code
 	@$(BIN)/ruff format --check .
 
-lint: $(DEV_STAMP)  ## ruff over the code, squawk over our own migrations, hadolint over Dockerfile, actionlint over workflows
+lint: $(DEV_STAMP)  ## run ruff, squawk on migrations from 4 on, hadolint on Dockerfile, actionlint on workflows
 	@$(BIN)/ruff check .
 	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/actionlint
 	@$(BIN)/squawk --config .squawk.toml $(filter-out $(wildcard src/orchboard/store/schema/migrations/[123]_*),$(wildcard src/orchboard/store/schema/migrations/*.up.sql))
 
-types: $(DEV_STAMP)  ## strict types
+types: $(DEV_STAMP)  ## check types with mypy
 	@$(BIN)/mypy
 
-imports: $(DEV_STAMP)  ## imports go down only
+imports: $(DEV_STAMP)  ## check that imports respect the layers
 	@$(BIN)/lint-imports --no-logo
 
-docs: $(DEV_STAMP)  ## write docs/openapi.json and docs/api.md again
+docs: $(DEV_STAMP)  ## rewrite docs/openapi.json and docs/api.md
 	@$(BIN)/python -m orchboard openapi > docs/openapi.json
 	@$(BIN)/python -m orchboard openapi --markdown > docs/api.md
 
 $(SITE_STAMP): $(DEV_STAMP) requirements/site.lock
-	@echo "adding what the site needs ..."
+	@echo "adding the requirements of the site ..."
 	@$(call INSTALL,requirements/site.lock)
 	@touch $@
 
-# mkdocs-material prints a notice about mkdocs 2.0 at each build unless told not to.
-site: $(SITE_STAMP)  ## the documentation as a site, in dist/site/
+# The variable silences a notice about mkdocs 2.0 that mkdocs-material prints at each build.
+site: $(SITE_STAMP)  ## build the documentation as a site in dist/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "the site is in dist/site"
 
-site-serve: $(SITE_STAMP)  ## look at the site on http://127.0.0.1:8000 while it is being written
+site-serve: $(SITE_STAMP)  ## serve the site on http://127.0.0.1:8000, updated on every change
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
 
-# LOCK takes what to lock and the file's name. Every file has the same version of a package.
+# LOCK takes the packages to lock and the file's name. A package has the same version in every file.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock"
 LOCK = $(COMPILE) $(1) --output-file requirements/$(2).lock
 
-audit: $(DEV_STAMP)  ## known weaknesses of what is locked (needs the network)
+audit: $(DEV_STAMP)  ## look up known vulnerabilities of the locked packages (needs the network)
 	@$(BIN)/uv tool run pip-audit --strict --require-hashes --disable-pip --requirement requirements/run.lock
 
-lock: $(DEV_STAMP)  ## newest versions into the lock files
+lock: $(DEV_STAMP)  ## update the lock files to the newest versions
 	@$(call LOCK,pyproject.toml --extra embedded,run)
 	@$(call LOCK,pyproject.toml --extra server --constraint requirements/run.lock,server)
 	@$(call LOCK,pyproject.toml --extra embedded --group dev --constraint requirements/run.lock,dev)
@@ -162,11 +162,11 @@ lock: $(DEV_STAMP)  ## newest versions into the lock files
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 WHEEL := dist/orchboard-$(VERSION)-py3-none-any.whl
 
-wheel: $(WHEEL)  ## the wheel and the source distribution, in dist/
+wheel: $(WHEEL)  ## build the wheel and the source distribution in dist/
 
-# The wheel is built from the source distribution, so that is complete.
+# The wheel is built from the source distribution, which proves that it is complete.
 $(WHEEL): $(shell find . -type d \( -name '.?*' -o -name dist -o -name __pycache__ \) -prune -o -type f -print) | $(DEV_STAMP)
 	@$(BIN)/python -m build --no-isolation --outdir dist .
 
-clean:  ## forget the environment and what was built
+clean:  ## remove the environment and all build results
 	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
+from weakref import WeakSet
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -38,7 +39,11 @@ QUESTION_FILES = 25
 _OURS = f"{Path(orchboard.__file__).parent}/"
 _WARMING = 3
 _ROUNDS = 5
+_MEDIAN = _ROUNDS // 2
 _LIMIT_S = 30.0
+
+# Longer than what one request has read of the newest results serves others (SHARED_READ_S).
+_PAUSE_S = 0.1
 _DAY_S = 86400.0
 
 _WRITES = ("write", "writelines")
@@ -74,21 +79,28 @@ class Walk(Struct, frozen=True):
 class _Recorder:
     """A profile function that records calls of our functions for one request at a time.
 
-    Calls of tasks that ran before the request (the server's main loop, background tasks) are left out.
+    Calls of background tasks are left out: of tasks that ran before the request, and of tasks that those start.
     """
 
     def __init__(self, address: tuple[str, int]) -> None:
         self._address = address
         self._is_armed = False
         self._has_begun = False
-        self._background: set[asyncio.Task[Any]] = set()
+        self._background: WeakSet[asyncio.Task[Any]] = WeakSet()
         self._frames: set[FrameType] = set()
         self._calls: list[tuple[str, str]] = []
         self._answered = 0
 
+    def make_task(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        """A task factory for the server's loop."""
+        task = asyncio.Task(coroutine, loop=loop, **options)
+        if self._is_background():
+            self._background.add(task)
+        return task
+
     async def arm(self) -> None:
         """Record the next request."""
-        self._background = asyncio.all_tasks()
+        self._background.update(asyncio.all_tasks())
         self._frames, self._calls, self._answered = set(), [], 0
         self._is_armed, self._has_begun = True, False
 
@@ -136,6 +148,7 @@ class WalkedServer:
         self._recorder = _Recorder(self._listener.getsockname())
         self._server = Server(create_app(settings))
         self._loop = asyncio.SelectorEventLoop()
+        self._loop.set_task_factory(self._recorder.make_task)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
@@ -161,12 +174,18 @@ class WalkedServer:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._server.serve(sockets=[self._listener]))
 
-    def walks(self, requests: Iterator[bytes]) -> list[Walk]:
-        """The walks of some requests on a connection that has sent others like them, the shortest first."""
+    def walks(self, requests: Iterator[bytes], *, pause_s: float = 0.0) -> list[Walk]:
+        """The walks of some requests on a connection that has sent others like them, the shortest first.
+
+        pause_s -- before each
+        """
         with Connection(self.port) as connection:
             for _ in range(_WARMING):
                 _send(connection, next(requests))
-            walks = [self._walk(connection, next(requests)) for _ in range(_ROUNDS)]
+            walks = []
+            for _ in range(_ROUNDS):
+                time.sleep(pause_s)
+                walks.append(self._walk(connection, next(requests)))
         return sorted(walks, key=lambda walk: (len(walk.files), len(walk.calls)))
 
     def _walk(self, connection: Connection, request: bytes) -> Walk:
@@ -183,16 +202,13 @@ def _send(connection: Connection, request: bytes) -> None:
 
 def post_walk(server: WalkedServer) -> Walk:
     """Of a signed result whose head the server has seen before. The server's secret must be place.SECRET."""
-    return server.walks(signed_requests(f"walks/{time.time()}"))[-1]
+    return server.walks(signed_requests(f"walks/{time.time()}"))[_MEDIAN]
 
 
 def question_walk(server: WalkedServer, *, days: float = 1.0) -> Walk:
-    """Of the scores of all AI jobs, in a window that was not asked for before.
-
-    The longest: some share what a request before them has read.
-    """
+    """Of the scores of all AI jobs, in a window that was not asked for before."""
     requests = (_get(f"/api/aggregated_stats?job_type=ai&since={since:.4f}") for since in _since(days))
-    return server.walks(requests)[-1]
+    return server.walks(requests, pause_s=_PAUSE_S)[_MEDIAN]
 
 
 def hot_walk(server: WalkedServer) -> Walk:

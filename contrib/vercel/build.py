@@ -1,7 +1,7 @@
-"""Builds dist/vercel/function as Vercel builds it, without an account: `make vercel`.
+"""Build dist/vercel/function as Vercel does, without an account: `make vercel`.
 
-Copies the files that git knows to dist/vercel/project, runs `vercel build` there with Python 3.12, and collects the files of
-the function that its output names.
+Copies the files that git tracks to dist/vercel/project, runs `vercel build` there with Python 3.12, and collects the files
+that the output lists for the function.
 """
 
 import json
@@ -18,7 +18,7 @@ _FUNCTION = BUILT / "function"
 
 
 def build(vercel: Path, uv: Path) -> None:
-    """Run the build. Raises CalledProcessError when it fails.
+    """Run the build. Raises CalledProcessError if it fails.
 
     vercel, uv -- the programs
     """
@@ -32,7 +32,7 @@ def build(vercel: Path, uv: Path) -> None:
         if (ROOT / name).is_file():
             (_PROJECT / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, _PROJECT / name)
-    # What `vercel link` writes for a project with an account.
+    # The file that `vercel link` writes for a project with an account.
     (_PROJECT / ".vercel").mkdir()
     (_PROJECT / ".vercel/project.json").write_text('{"projectId": "x", "orgId": "x", "settings": {}}')
     python = find_python(uv)
@@ -51,11 +51,11 @@ def build(vercel: Path, uv: Path) -> None:
 
 
 def find_python(uv: Path) -> Path:
-    """The Python 3.12 of this machine. Raises CalledProcessError when there is none.
+    """Return the path of Python 3.12 on this machine. Raises CalledProcessError if there is none.
 
     uv -- the program
     """
-    # pyenv's shims otherwise start only the versions that it was told to.
+    # Without this variable, pyenv's shims start only the versions selected by the user.
     environment = {**os.environ, "PYENV_VERSION": "3.12"}
     found = subprocess.check_output(
         [uv, "python", "find", "--no-project", "3.12"], env=environment, text=True
@@ -65,7 +65,7 @@ def find_python(uv: Path) -> Path:
 
 
 def _collect(output: Path) -> None:
-    """Make a directory with all files of a function; the output only refers to most of them."""
+    """Collect all files of the function in one directory. The output only refers to most of them."""
     config = json.loads((output / ".vc-config.json").read_text())
     for name, source in config.pop("filePathMap").items():
         (_FUNCTION / name).parent.mkdir(parents=True, exist_ok=True)

@@ -35,11 +35,11 @@ from orchboard.leaderboard import Leaderboard
 from orchboard.lifespan import add_catalyst_regions, server_lifespan, serverless_lifespan
 from orchboard.runtime.logs import configure_logs
 from orchboard.signing import SHORT_SECRET_BYTES
-from orchboard.store.change_tracking.external_writes import Lookout
-from orchboard.store.change_tracking.version_counters import Changes
+from orchboard.store.change_tracking.external_writes import ExternalWriteDetector
+from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.directories.testers import TesterDirectory
-from orchboard.store.maintenance import Upkeep
+from orchboard.store.maintenance import MaintenanceLoop
 from orchboard.store.postgres.database import Database
 from orchboard.store.spool.spool import Spool
 from orchboard.store.store import Store
@@ -72,7 +72,7 @@ LIMITS = Limits()
 def create_app(
     settings: Settings,
     *,
-    changes: Changes | None = None,
+    changes: VersionCounters | None = None,
     spool_path: Path | None = None,
     now: Callable[[], datetime] | None = None,
     serverless: bool = False,
@@ -86,7 +86,7 @@ def create_app(
     serverless -- for several instances that may be frozen between two requests: without background tasks and migrations,
     and a result is answered within POST_LIMIT_S
     """
-    changes = changes or Changes.alone()
+    changes = changes or VersionCounters.alone()
     database = Database(
         settings.postgres,
         connections=settings.db_connections,
@@ -111,7 +111,9 @@ def create_app(
         now=now or store.clock.now,
     )
     answers = AnswerCache(
-        changes, Lookout(store.fetch_snapshot, changes.note_elsewhere), max_bytes=settings.answer_cache_bytes
+        changes,
+        ExternalWriteDetector(store.fetch_snapshot, changes.note_external_write),
+        max_bytes=settings.answer_cache_bytes,
     )
     proxies = Proxies(settings.trusted_proxies)
     verified = VerifiedAddresses(proxies)
@@ -123,7 +125,7 @@ def create_app(
         limit_s=POST_LIMIT_S if serverless else None,
     )
     upkeep = UpkeepHandler(
-        store, settings.cron_secret, Upkeep(database), lambda: add_catalyst_regions(settings, store)
+        store, settings.cron_secret, MaintenanceLoop(database), lambda: add_catalyst_regions(settings, store)
     )
     context = ApiContext(board, post_stats, upkeep, limits.probe_timeout_s)
     access_log, request_ids = AccessLog(), RequestIds()
@@ -154,7 +156,7 @@ def create_app(
 
 
 def app_from_environment(
-    changes: Changes | None = None, spool_path: Path | None = None, *, serverless: bool = False
+    changes: VersionCounters | None = None, spool_path: Path | None = None, *, serverless: bool = False
 ) -> ASGIApp:
     """The application on the settings of the environment. Raises SetupError without POSTGRES.
 

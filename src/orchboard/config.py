@@ -1,25 +1,21 @@
-"""The SETTINGS table: every environment variable, its default, unit and meaning. Read once, at start."""
+"""Settings: the table of environment variables, with defaults and units, and the reader that parses them once at start."""
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from orchboard import setting_parsers as parsers
 from orchboard.errors import SetupError
-from orchboard.postgres_url import check_url
-from orchboard.signing import SHORT_SECRET_BYTES, strength, webhook_key
-
-LOG_LEVELS = ("trace", "debug", "info", "warn", "error")
+from orchboard.signing import SHORT_SECRET_BYTES, strength
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """What the environment said; the fields are described in SETTINGS, one each."""
+    """The parsed settings. Each row of SETTINGS describes one field."""
 
     postgres: str
     postgres_file: str
@@ -56,13 +52,14 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 class Setting(Struct, frozen=True):
-    """One row of the table.
+    """A row of SETTINGS.
 
     name -- the environment variable
-    field -- of Settings
-    default -- as it would be written in the environment
-    unit -- for people; empty for text
-    parse -- raises ValueError saying what is wanted
+    field -- the field of Settings that holds its value
+    default -- the text that is parsed when the variable is not set
+    unit -- shown in the documentation; empty for text
+    parse -- a parser of setting_parsers.py
+    help -- shown in the documentation
     old_name -- an earlier name of the variable, which still works; `name` takes precedence
     """
 
@@ -75,180 +72,82 @@ class Setting(Struct, frozen=True):
     old_name: str = ""
 
 
-def _text(value: str) -> str:
-    return value
-
-
-def _secret(value: str) -> str:
-    webhook_key(value)
-    return value
-
-
-def _seconds(value: str) -> float:
-    return _duration(value, unit="s").total_seconds()
-
-
-def _hours(value: str) -> timedelta:
-    return _duration(value, unit="h")
-
-
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhd])?")
-
-
-def _duration(value: str, unit: str) -> timedelta:
-    found = [match.groups() for match in _DURATION.finditer(value)]
-    whole = "".join(number + (written or "") for number, written in found) == value
-    bare = [number for number, written in found if not written]
-    if not found or not whole or (bare and len(found) > 1):
-        raise ValueError(f"a duration such as 24{unit}, 90m or 1h30m (a bare number counts in {unit})")
-    seconds = sum(float(number) * _UNITS_S[written or unit] for number, written in found)
-    if not 0 < seconds <= 100 * 365 * 86400:
-        raise ValueError("a duration above 0 and below a hundred years")
-    return timedelta(seconds=seconds)
-
-
-def _between(low: int, high: int) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,18}", value) or not low <= int(value) <= high:
-            raise ValueError(f"a whole number from {low} to {high}")
-        return int(value)
-
-    return parse
-
-
-def _mebibytes(value: str) -> int:
-    return _between(1, 1024)(value) * 1024 * 1024
-
-
-def _mebibytes_or_none(value: str) -> int:
-    return _between(0, 1024 * 1024)(value) * 1024 * 1024
-
-
-def _networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    try:
-        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
-    except ValueError:
-        raise ValueError(
-            "addresses and networks such as 127.0.0.1, 10.0.0.0/8, separated by commas"
-        ) from None
-
-
-def _on_or_off(value: str) -> bool:
-    if value.lower() not in ("on", "off"):
-        raise ValueError("on or off")
-    return value.lower() == "on"
-
-
-ORCHESTRATOR_NAMES = ("address", "any")
-
-
-def _orchestrator_names(value: str) -> str:
-    if value.lower() not in ORCHESTRATOR_NAMES:
-        raise ValueError("address or any")
-    return value.lower()
-
-
-def _log_level(value: str) -> str:
-    if value.lower() not in LOG_LEVELS:
-        raise ValueError("one of " + ", ".join(LOG_LEVELS))
-    return value.lower()
-
-
-def _parts(value: str) -> SplitResult:
-    try:
-        return urlsplit(value)
-    except ValueError:
-        raise ValueError("a URL; what stands there can't be read as one") from None
-
-
-def _postgres_url(value: str) -> str:
-    if value:
-        check_url(value)
-    return value
-
-
-def _http_url(value: str) -> str:
-    if value and (_parts(value).scheme not in ("http", "https") or not _parts(value).netloc):
-        raise ValueError("a URL that begins with http:// or https://")
-    return value
-
-
-# The keys that results are signed with.
+# The settings that hold keys for signing results.
 SECRETS = ("SECRET", "SECRET_PREVIOUS")
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("POSTGRES", "postgres", "", "URL", _postgres_url,
+    Setting("POSTGRES", "postgres", "", "URL", parsers.postgres_url,
             "URL of the database, PostgreSQL 15 or newer, as libpq reads it. Several hosts, TLS and a transaction-mode pooler are supported. "
             "Not set: the embedded database."),
-    Setting("POSTGRES_FILE", "postgres_file", "", "file", _text,
+    Setting("POSTGRES_FILE", "postgres_file", "", "file", parsers.text,
             "A file that contains POSTGRES, read at the start. It keeps the password out of the environment."),
-    Setting("SECRET", "secret", "", "text", _secret,
+    Setting("SECRET", "secret", "", "text", parsers.secret,
             "The key that job testers sign results with. Not set: only testers with their own keys may post."),
-    Setting("SECRET_FILE", "secret_file", "", "file", _text,
+    Setting("SECRET_FILE", "secret_file", "", "file", parsers.text,
             "A file that contains SECRET, read at the start."),
-    Setting("SECRET_PREVIOUS", "secret_previous", "", "text", _secret,
+    Setting("SECRET_PREVIOUS", "secret_previous", "", "text", parsers.secret,
             "A second key, accepted beside SECRET while testers change to the new one."),
-    Setting("SECRET_PREVIOUS_FILE", "secret_previous_file", "", "file", _text,
+    Setting("SECRET_PREVIOUS_FILE", "secret_previous_file", "", "file", parsers.text,
             "A file that contains SECRET_PREVIOUS, read at the start."),
-    Setting("REQUIRE_TIMESTAMPED_SIGNATURES", "require_timestamped_signatures", "off", "", _on_or_off,
+    Setting("REQUIRE_TIMESTAMPED_SIGNATURES", "require_timestamped_signatures", "off", "", parsers.on_or_off,
             "on: results must have a Standard Webhooks signature, which cannot be replayed. The bare signature of today's testers is refused."),
-    Setting("CRON_SECRET", "cron_secret", "", "text", _text,
+    Setting("CRON_SECRET", "cron_secret", "", "text", parsers.text,
             "Bearer token for a scheduler that calls /api/upkeep, such as Vercel's. Not set: that path is 404."),
-    Setting("START_TIME_WINDOW", "start_time_window", "24", "hours", _hours,
+    Setting("START_TIME_WINDOW", "start_time_window", "24", "hours", parsers.hours,
             "Length of the window when a request has neither since nor until. For example 24, 24h or 90m."),
-    Setting("DB_TIMEOUT", "db_timeout_s", "20", "seconds", _seconds,
+    Setting("DB_TIMEOUT", "db_timeout_s", "20", "seconds", parsers.seconds,
             "How long a request may wait for the database before it is answered 503."),
-    Setting("ORCHESTRATOR_NAMES", "orchestrator_names", "address", "", _orchestrator_names,
+    Setting("ORCHESTRATOR_NAMES", "orchestrator_names", "address", "", parsers.orchestrator_names,
             "Which orchestrators have scores. address: those named by an Ethereum address. any: all, for other networks and tests. "
             "Results of others are stored and returned by raw_stats."),
-    Setting("LOG_LEVEL", "log_level", "info", "", _log_level,
+    Setting("LOG_LEVEL", "log_level", "info", "", parsers.log_level,
             "trace, debug, info, warn or error. Requests are logged at info."),
-    Setting("REGIONS_CACHE_TIMEOUT", "regions_cache_s", "60", "seconds", _seconds,
+    Setting("REGIONS_CACHE_TIMEOUT", "regions_cache_s", "60", "seconds", parsers.seconds,
             "Maximum age of the list of regions that results are checked against (/api/regions is at most 1 s old). Also the interval at which CATALYST_REGION_URL is fetched."),
-    Setting("PIPELINES_CACHE_TIMEOUT", "pipelines_cache_s", "60", "seconds", _seconds,
+    Setting("PIPELINES_CACHE_TIMEOUT", "pipelines_cache_s", "60", "seconds", parsers.seconds,
             "Maximum age of a cached answer of /api/pipelines. A new AI result invalidates it at once; an answer over a window that ends now expires after 10 s."),
-    Setting("CATALYST_REGION_URL", "catalyst_region_url", "", "URL", _http_url,
+    Setting("CATALYST_REGION_URL", "catalyst_region_url", "", "URL", parsers.http_url,
             "A Catalyst document whose regions are added to the transcoding regions. Fetched in the background."),
-    Setting("HOST", "host", "127.0.0.1", "address", _text,
+    Setting("HOST", "host", "127.0.0.1", "address", parsers.text,
             "Address to listen on; 0.0.0.0 for all."),
-    Setting("PORT", "port", "8080", "", _between(0, 65535),
+    Setting("PORT", "port", "8080", "", parsers.between(0, 65535),
             "TCP port to listen on; 0 selects a free one."),
-    Setting("WORKERS", "workers", "1", "processes", _between(1, 64),
+    Setting("WORKERS", "workers", "1", "processes", parsers.between(1, 64),
             "Number of server processes. One worker stores as many results as two; more serve more readers."),
-    Setting("ORCHBOARD_DATA", "orchboard_data", "", "directory", _text,
+    Setting("ORCHBOARD_DATA", "orchboard_data", "", "directory", parsers.text,
             "Directory of the embedded database and the spool. Not set: the user's data directory of the system."),
-    Setting("POSTGRES_BIN", "postgres_bin", "", "directory", _text,
+    Setting("POSTGRES_BIN", "postgres_bin", "", "directory", parsers.text,
             "Directory of the programs for the embedded database (pg_config --bindir of PostgreSQL 15 or newer). Not set: those installed with orchboard."),
-    Setting("MAX_BODY_MB", "max_body_bytes", "16", "MiB", _mebibytes,
+    Setting("MAX_BODY_MB", "max_body_bytes", "16", "MiB", parsers.mebibytes,
             "Maximum size of a request body."),
-    Setting("BODY_MEMORY_MB", "body_memory_bytes", "128", "MiB", _mebibytes,
+    Setting("BODY_MEMORY_MB", "body_memory_bytes", "128", "MiB", parsers.mebibytes,
             "Memory of each worker for requests that are being received or processed; at least twice MAX_BODY_MB is used. Addresses that have not posted a signed result since the start may use a quarter of it. Requests beyond it are answered 429 or 503."),
-    Setting("MAX_CONNECTIONS", "max_connections", "4096", "connections", _between(1, 1_000_000),
+    Setting("MAX_CONNECTIONS", "max_connections", "4096", "connections", parsers.between(1, 1_000_000),
             "Maximum number of client connections of each worker; fewer if the limit of open files is lower. Beyond it, a connection that waits for its client is closed, first those of the address with the most, or the newest is answered 503. One eighth is reserved for addresses that have posted a signed result."),
-    Setting("KEEP_ALIVE_TIMEOUT", "keep_alive_s", "95", "seconds", _seconds,
+    Setting("KEEP_ALIVE_TIMEOUT", "keep_alive_s", "95", "seconds", parsers.seconds,
             "How long an idle connection is kept open. Must be longer than the idle timeout of a proxy or load balancer in front (60 s for nginx and AWS, 90 s for Go), otherwise a request that is sent while the server closes the connection is lost."),
-    Setting("TRUSTED_PROXIES", "trusted_proxies", "", "addresses", _networks,
+    Setting("TRUSTED_PROXIES", "trusted_proxies", "", "addresses", parsers.networks,
             "Proxies whose X-Forwarded-For is trusted: addresses and networks, separated by commas. Not set: none."),
-    Setting("DB_CONNECTIONS", "db_connections", "10", "connections", _between(1, 1000),
+    Setting("DB_CONNECTIONS", "db_connections", "10", "connections", parsers.between(1, 1000),
             "Maximum number of connections to the database in each worker's pool."),
-    Setting("ANSWER_CACHE_MB", "answer_cache_bytes", "5", "MiB", _mebibytes,
+    Setting("ANSWER_CACHE_MB", "answer_cache_bytes", "5", "MiB", parsers.mebibytes,
             "Memory of each worker for cached answers."),
-    Setting("SPOOL_MAX_MB", "spool_max_bytes", "256", "MiB", _mebibytes_or_none,
+    Setting("SPOOL_MAX_MB", "spool_max_bytes", "256", "MiB", parsers.mebibytes_or_zero,
             "Maximum size of the spool in ORCHBOARD_DATA, for results that are acknowledged while the database is away, also with POSTGRES. Beyond it posts are answered 503. 0: no spool; such results are refused."),
-    Setting("FAST_PATH", "fast_path", "on", "", _on_or_off,
+    Setting("FAST_PATH", "fast_path", "on", "", parsers.on_or_off,
             "Answers reads and posts without the ASGI stack where possible; leave on unless debugging.", "SHORT_WAY"),
-    Setting("ORCHBOARD_URL", "orchboard_url", "http://127.0.0.1:8080", "URL", _text,
+    Setting("ORCHBOARD_URL", "orchboard_url", "http://127.0.0.1:8080", "URL", parsers.text,
             "The server that `post`, `get`, `diff` and `simulate live` connect to, unless an argument names another."),
-    Setting("ORCHBOARD_TESTER", "orchboard_tester", "", "name", _text,
+    Setting("ORCHBOARD_TESTER", "orchboard_tester", "", "name", parsers.text,
             "Name of the tester that `post` sends as; SECRET is then the key that `orchboard tester add` printed."),
-    Setting("ORCHBOARD_COMMAND", "orchboard_command", "", "command", _text,
+    Setting("ORCHBOARD_COMMAND", "orchboard_command", "", "command", parsers.text,
             "How users run orchboard on this installation, such as `docker exec NAME orchboard`. The start message shows it. Not set: the program's path and the settings it needs."),
 )  # fmt: skip
 
 
-# Defaults of an instance of a serverless function, where they differ: results are answered within a tester's 8 s, bodies
-# fit into Vercel's 4.5 MB, requests come through a proxy on the same host, instances share a pooler's connections, and the fast path needs our own HTTP server.
+# Defaults in a serverless function, where they differ: a request is answered within a tester's 8 s, a body fits into
+# Vercel's 4.5 MB, requests come through a proxy on the same host, instances share a pooler's connections, and the fast
+# path needs our own HTTP server.
 SERVERLESS_DEFAULTS = {
     "DB_TIMEOUT": "6",
     "MAX_BODY_MB": "4",
@@ -259,11 +158,13 @@ SERVERLESS_DEFAULTS = {
 
 
 def read_settings(environ: Mapping[str, str], *, defaults: Mapping[str, str] | None = None) -> Settings:
-    """The settings that an environment holds; an empty variable counts as not set.
+    """Parse the settings in an environment. An empty variable counts as not set.
 
-    defaults -- by variable, in the place of those of SETTINGS
-    What a file holds is in the setting that it stands for. Raises SetupError naming the variable that can't be
-    read, and what it wants. The value itself is not repeated: it may be a secret.
+    The value of `NAME_FILE`'s file is in the field of `NAME`.
+
+    defaults -- override the defaults of SETTINGS, by variable
+    Raises SetupError with the name of the invalid variable and the expected form. The message does not contain the
+    value, which may be a secret.
     """
     fields: dict[str, Any] = {}
     for setting in SETTINGS:
@@ -276,41 +177,43 @@ def read_settings(environ: Mapping[str, str], *, defaults: Mapping[str, str] | N
     settings = Settings(**fields)
     return replace(
         settings,
-        postgres=_written_or_filed("POSTGRES", settings.postgres, settings.postgres_file, _postgres_url),
-        secret=_written_or_filed("SECRET", settings.secret, settings.secret_file, _secret),
-        secret_previous=_written_or_filed(
-            "SECRET_PREVIOUS", settings.secret_previous, settings.secret_previous_file, _secret
+        postgres=_value_or_file("POSTGRES", settings.postgres, settings.postgres_file, parsers.postgres_url),
+        secret=_value_or_file("SECRET", settings.secret, settings.secret_file, parsers.secret),
+        secret_previous=_value_or_file(
+            "SECRET_PREVIOUS", settings.secret_previous, settings.secret_previous_file, parsers.secret
         ),
     )
 
 
 def accepted_secrets(settings: Settings) -> tuple[str, ...]:
-    """The secrets that results may be signed with; none without SECRET, whatever SECRET_PREVIOUS is."""
+    """The shared keys that results may be signed with. Empty without SECRET, even if SECRET_PREVIOUS is set."""
     return tuple(filter(None, (settings.secret, settings.secret_previous))) if settings.secret else ()
 
 
 def weak_secrets(settings: Settings) -> tuple[str, ...]:
-    """The names of those that are set and shorter than SHORT_SECRET_BYTES."""
+    """The names of the secrets that are set and shorter than SHORT_SECRET_BYTES."""
     values = {name: getattr(settings, name.lower()) for name in SECRETS}
     return tuple(name for name, value in values.items() if value and strength(value) < SHORT_SECRET_BYTES)
 
 
-def _written_or_filed(name: str, written: str, file: str, parse: Callable[[str], str]) -> str:
-    """A value, as it is written or from its file; white space around it does not count in either."""
+def _value_or_file(name: str, value: str, file: str, parse: Callable[[str], str]) -> str:
+    """The value of a setting, or the content of its file without surrounding white space."""
     if not file:
-        return written
-    if written:
+        return value
+    if value:
         raise SetupError(f"{name} and {name}_FILE are both set: take one of them away")
     try:
-        held = Path(file).read_text("utf-8-sig").strip()  # some editors begin a file with a mark
+        content = Path(file).read_text("utf-8-sig").strip()  # some editors write a byte order mark
     except OSError as error:
         raise SetupError(f"{name}_FILE can't be read: {file}: {error.strerror}") from None
     except ValueError:
         raise SetupError(f"{name}_FILE can't be read: {file} is no text in UTF-8") from None
-    if not held or "\0" in held:
-        raise SetupError(f"{name}_FILE can't be read: {file} {'holds a zero byte' if held else 'is empty'}")
+    if not content or "\0" in content:
+        raise SetupError(
+            f"{name}_FILE can't be read: {file} {'holds a zero byte' if content else 'is empty'}"
+        )
     try:
-        return parse(held)
+        return parse(content)
     except ValueError as error:
         raise SetupError(f"{name}_FILE can't be read: it must hold {error}") from None
 

@@ -15,13 +15,12 @@ from orchboard.errors import Refusal, SetupError
 from orchboard.http.access_log import AccessLog
 from orchboard.http.connection_services import STATE_KEY, ConnectionServices
 from orchboard.leaderboard import Leaderboard
-from orchboard.runtime.memory import give_back_memory
 from orchboard.runtime.supervised_tasks import TaskHealth
 from orchboard.stats import JobType, StatsQuery
 from orchboard.store.ingest.replay import STALL_S as REPLAY_STALL_S
 from orchboard.store.maintenance import STALL_S as UPKEEP_STALL_S
-from orchboard.store.maintenance import Upkeep
-from orchboard.store.postgres.database import Database, in_brief
+from orchboard.store.maintenance import MaintenanceLoop
+from orchboard.store.postgres.database import Database, error_summary
 from orchboard.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -67,9 +66,8 @@ async def server_lifespan(
         "expire_keys", lambda health: _expire_keys(store, health), stall_s=KEY_EXPIRY_EVERY_S * 2
     )
     background.start("replay", store.replay_spool, stall_s=REPLAY_STALL_S)
-    background.start("rollups", Upkeep(database).run, stall_s=UPKEEP_STALL_S)
+    background.start("rollups", MaintenanceLoop(database).run, stall_s=UPKEEP_STALL_S)
     background.start("warm_up", lambda _: _warm_up(database, board), stall_s=math.inf)
-    background.start("memory", lambda _: give_back_memory(), stall_s=math.inf)
     try:
         yield {STATE_KEY: services}
     finally:
@@ -89,7 +87,7 @@ async def _open_database(database: Database) -> None:
         except SetupError as error:
             log.error("the database can't be used", error=str(error))  # noqa: TRY400 - a traceback adds nothing
         except Exception as error:
-            log.warning("the database does not answer yet", error=in_brief(error))
+            log.warning("the database does not answer yet", error=error_summary(error))
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 2, 5.0)
 

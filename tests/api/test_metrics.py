@@ -73,7 +73,7 @@ def test_what_waits_for_a_database_that_is_away_is_counted(
     spool = tmp_path / "spool" / "s.sqlite"
     file = SpoolFile(spool, max_bytes=2**20)
     file.add([Spooled(1_700_000_000_000_000, None, "FRA", "ai", "0xa", b"{}") for _ in range(2)])
-    file.put_aside([(1, "nobody wants it")])
+    file.dead_letter([(1, "nobody wants it")])
     file.close()
     gone = replace(settings, postgres="postgresql://me@127.0.0.1:1/none", spool_max_bytes=2**20)
     client = Client(start_server(gone, spool_path=spool).url)

@@ -199,7 +199,7 @@ def test_there_is_nothing_to_back_up_in_a_database_without_a_leaderboard(
     orchboard: Orchboard, empty_database: str, tmp_path: Path
 ) -> None:
     done = orchboard("backup", str(tmp_path / "none"), POSTGRES=empty_database)
-    assert done.status == 3 and "holds no results" in done.err
+    assert done.status == 3 and "has no results" in done.err
     assert not [path.name for path in tmp_path.iterdir() if path.name != "data"]
 
 
@@ -220,7 +220,7 @@ def test_while_results_are_moved_every_backup_is_the_same(empty_database: str, t
     async def move(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         while await connection.fetchval(sql("move_results"), LATEST_MOMENT, 100):
             await asyncio.sleep(0)
-        while not await connection.fetchval(sql("settle_results")):
+        while not await connection.fetchval(sql("finish_table_move")):
             await asyncio.sleep(0)
 
     async def look() -> set[str]:
@@ -233,7 +233,7 @@ def test_while_results_are_moved_every_backup_is_the_same(empty_database: str, t
         while not moving.done():
             digests.add(await _saved(empty_database, tmp_path / "file"))
         await moving
-        assert not await connection.fetchval(sql("is_moving"))
+        assert not await connection.fetchval(sql("has_legacy_table"))
         await connection.close()
         return digests | {await _saved(empty_database, tmp_path / "file")}
 

@@ -14,7 +14,7 @@ def test_what_was_put_aside_is_shown_and_tried_again(orchboard: Orchboard, tmp_p
     path = spool_path(tmp_path / "data", "")
     file = SpoolFile(path, max_bytes=2**20)
     file.add([Spooled(1_800_000_000_000_000, None, "MUC", "ai", "0xa", b'{"a": 1}') for _ in range(2)])
-    file.put_aside([(1, "the region MUC is unknown")])
+    file.dead_letter([(1, "the region MUC is unknown")])
     assert [orchboard("spool", "status", "--json").json()[0][name] for name in ("waiting", "aside")] == [1, 1]
     shown = orchboard("spool", "show").out
     assert "2027-01-15 08:00:00" in shown

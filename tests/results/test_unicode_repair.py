@@ -6,7 +6,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchboard.results.unicode_repair import MAX_BROKEN, repaired, without_nul
+from orchboard.results.unicode_repair import MAX_BROKEN, repair_unicode, replace_nul
 
 escapes = st.lists(
     st.sampled_from(
@@ -20,25 +20,25 @@ escapes = st.lists(
 def test_lone_surrogates_become_the_replacement_character_and_nothing_else_changes(text: str) -> None:
     value: str = json.loads(f'"{text}"')
     expected = re.sub("[\ud800-\udfff]", "�", value)
-    assert json.loads(repaired(f'"{text}"'.encode())) == expected
+    assert json.loads(repair_unicode(f'"{text}"'.encode())) == expected
 
 
 @given(st.binary(max_size=30), st.binary(max_size=30))
 def test_invalid_utf_8_is_replaced_as_python_does_it(one: bytes, other: bytes) -> None:
     body = one + b"x" * (1024 * 1024 - 10) + other
     if rb"\ud" not in body.lower():
-        assert repaired(body) == body.decode(errors="replace").encode()
+        assert repair_unicode(body) == body.decode(errors="replace").encode()
 
 
 @given(escapes.map(lambda text: text.replace("n", "u0000")))
 def test_u0000_becomes_the_replacement_character_and_nothing_else_changes(text: str) -> None:
     value: str = json.loads(f'"{text}"')
-    assert json.loads(without_nul(f'"{text}"'.encode())) == value.replace("\x00", "�")
+    assert json.loads(replace_nul(f'"{text}"'.encode())) == value.replace("\x00", "�")
 
 
 def test_text_that_is_broken_nearly_everywhere_is_text_afterwards() -> None:
     surrogates = rb'"\\ud800' + rb"\ud800\uDFFFx" * (MAX_BROKEN + 1) + b'"'
-    assert json.loads(repaired(surrogates)) == "\\ud800" + "�00�FFx" * (MAX_BROKEN + 1)
-    bytes_ = repaired(b'"' + b"\xff" * (3 * 1024 * 1024) + b'\xc3\xa9"').decode()
+    assert json.loads(repair_unicode(surrogates)) == "\\ud800" + "�00�FFx" * (MAX_BROKEN + 1)
+    bytes_ = repair_unicode(b'"' + b"\xff" * (3 * 1024 * 1024) + b'\xc3\xa9"').decode()
     assert set(bytes_) == {'"', "�", "?"}
     assert bytes_.count("�") >= MAX_BROKEN

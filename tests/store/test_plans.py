@@ -127,7 +127,7 @@ def _arguments(now: datetime) -> dict[str, tuple[Any, ...]]:
     }
 
 
-MOVING: dict[str, tuple[Any, ...]] = {"move_results": (NOW, 5000), "move_begin": ()}
+MOVING: dict[str, tuple[Any, ...]] = {"move_results": (NOW, 5000), "move_position": ()}
 
 
 async def _plans(url: str, *, is_moving: bool, is_analysed: bool) -> dict[str, list[str]]:

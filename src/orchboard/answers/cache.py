@@ -9,9 +9,9 @@ from collections.abc import Hashable
 from orchboard.answers.answer import Answer, Streamed, Variant
 from orchboard.answers.cached_query import CachedQuery
 from orchboard.errors import ClientBusyError
-from orchboard.runtime.tasks import be_seen
-from orchboard.store.change_tracking.external_writes import SIGHT_S, Lookout
-from orchboard.store.change_tracking.version_counters import EVERYTHING, Changes
+from orchboard.runtime.tasks import consume_exception
+from orchboard.store.change_tracking.external_writes import EXTERNAL_STALENESS_S, ExternalWriteDetector
+from orchboard.store.change_tracking.version_counters import EVERYTHING, VersionCounters
 
 # Memory of an entry beside its bodies and its key: 2.2 kB measured with tracemalloc, 0.8 kB more with an encoding.
 _ENTRY_BYTES = 3000
@@ -38,11 +38,11 @@ class Entry:
         "key", "key_bytes", "size", "snapshot", "valid_until",
     )  # fmt: skip
 
-    def __init__(self, query: CachedQuery, changes: Changes) -> None:
+    def __init__(self, query: CachedQuery, changes: VersionCounters) -> None:
         self.key = query.key
         self.key_bytes = len(repr(query.key).encode("utf-8", "surrogatepass"))
-        counters = query.invalidated_by if query.depends_on_database else ()
-        self.current_snapshot = changes.token_of(EVERYTHING, *counters)
+        counters = query.version_keys if query.depends_on_database else ()
+        self.current_snapshot = changes.version_reader(EVERYTHING, *counters)
         self.answer: Answer | None = None
         self.computation: Computation | None = None
         self.snapshot: object = None
@@ -71,7 +71,7 @@ class AnswerCache:
     computed -- how many answers were computed so far
     """
 
-    def __init__(self, changes: Changes, detector: Lookout, *, max_bytes: int) -> None:
+    def __init__(self, changes: VersionCounters, detector: ExternalWriteDetector, *, max_bytes: int) -> None:
         self._changes = changes
         self._detector = detector
         self._max_bytes = max_bytes
@@ -85,9 +85,9 @@ class AnswerCache:
         Raises the Refusal that the computation ends in.
         """
         arrived_at, entry = time.monotonic(), self._entry(query)
-        seen_until = max(entry.fresh_until, self._detector.seen_until)
-        if entry.answer is not None and seen_until <= arrived_at < entry.valid_until:
-            await self._detector.look()
+        detector_until = max(entry.fresh_until, self._detector.valid_until)
+        if entry.answer is not None and detector_until <= arrived_at < entry.valid_until:
+            await self._detector.check()
         if entry.answer is not None and self.is_valid(entry, time.monotonic()):
             return entry.answer
         while (running := entry.computation) is not None:
@@ -102,10 +102,10 @@ class AnswerCache:
 
     def _may_join(self, running: "Computation", entry: Entry, arrived_at: float) -> bool:
         """Whether a request may join a computation that began before it arrived without getting stale data."""
-        unseen_s = SIGHT_S if running.query.depends_on_database else math.inf
+        unseen_s = EXTERNAL_STALENESS_S if running.query.depends_on_database else math.inf
         return (
             arrived_at < running.began_at + unseen_s
-            and running.external_version == self._detector.epoch
+            and running.external_version == self._detector.version
             and running.snapshot == entry.current_snapshot()
         )
 
@@ -113,12 +113,12 @@ class AnswerCache:
         """Whether an entry's answer may be given at `now`, on time.monotonic's clock."""
         detector = self._detector
         if now > detector.due_at:
-            detector.begin()
+            detector.begin_check()
         entry.is_recently_used = True
         return (
             now < entry.valid_until
-            and (now < detector.seen_until or now < entry.fresh_until)
-            and entry.external_version == detector.epoch
+            and (now < detector.valid_until or now < entry.fresh_until)
+            and entry.external_version == detector.version
             and entry.snapshot == entry.current_snapshot()
         )
 
@@ -133,8 +133,13 @@ class AnswerCache:
             found = known and (Answer(known[0], query.headers), known[1])
         else:
             known_at = entry.computed_at
-            if entry.external_version == self._detector.epoch and entry.snapshot == entry.current_snapshot():
-                known_at = max(known_at, min(self._detector.seen_until - SIGHT_S, entry.valid_until))
+            if (
+                entry.external_version == self._detector.version
+                and entry.snapshot == entry.current_snapshot()
+            ):
+                known_at = max(
+                    known_at, min(self._detector.valid_until - EXTERNAL_STALENESS_S, entry.valid_until)
+                )
             found = entry.answer, time.monotonic() - known_at
         return found if found is not None and found[1] <= STALE_S else None
 
@@ -160,9 +165,9 @@ class AnswerCache:
         return entry
 
     def _compute(self, entry: Entry, query: CachedQuery) -> Computation:
-        computation = Computation(query, entry.current_snapshot(), self._detector.epoch)
+        computation = Computation(query, entry.current_snapshot(), self._detector.version)
         computation.task = asyncio.create_task(self._answer(entry, computation))
-        computation.task.add_done_callback(be_seen)
+        computation.task.add_done_callback(consume_exception)
         entry.computation = computation
         return computation
 
@@ -191,7 +196,7 @@ class AnswerCache:
         entry.answer, entry.computed_at = answer, began_at
         entry.snapshot, entry.external_version = computation.snapshot, computation.external_version
         entry.valid_until = began_at + query.max_age_s
-        entry.fresh_until = began_at + SIGHT_S if query.depends_on_database else math.inf
+        entry.fresh_until = began_at + EXTERNAL_STALENESS_S if query.depends_on_database else math.inf
         self._resize(entry)
 
     def _resize(self, entry: Entry) -> None:

@@ -8,16 +8,16 @@ from msgspec import Struct
 from orchboard.answers.answer import Headers, Pieces
 from orchboard.stats import JobType
 from orchboard.store.change_tracking.version_counters import (
-    job_type_slot,
-    model_slot,
-    orchestrator_slot,
-    region_slot,
+    job_type_key,
+    model_key,
+    orchestrator_key,
+    region_key,
 )
 
 # How long an answer over a window that ends now is valid: the window slides with every second.
 SLIDING_WINDOW_TTL_S = 10.0
 
-ALL_RESULTS = tuple(job_type_slot(job_type) for job_type in JobType)
+ALL_RESULTS = tuple(job_type_key(job_type) for job_type in JobType)
 """Invalidated by every result."""
 
 
@@ -32,7 +32,7 @@ class CachedQuery(Struct, frozen=True):
     compute -- makes the body of a 200, or Pieces of a body that is too large for memory; raises a Refusal for any other
     status
     headers -- of the answer; see Answer
-    invalidated_by -- the version counters of the results that the answer depends on. The default is always right; fewer
+    version_keys -- the version counters of the results that the answer depends on. The default is always right; fewer
     counters let the answer stay valid longer
     max_age_s -- how long the answer is valid without changes
     depends_on_database -- False for answers made of the program alone, which nothing invalidates
@@ -43,13 +43,13 @@ class CachedQuery(Struct, frozen=True):
     key: tuple[Hashable, ...]
     compute: Callable[[], Awaitable[bytes | Pieces]]
     headers: Headers
-    invalidated_by: tuple[int, ...] = ALL_RESULTS
+    version_keys: tuple[int, ...] = ALL_RESULTS
     max_age_s: float = math.inf
     depends_on_database: bool = True
     fallback: Callable[[], tuple[bytes, float] | None] = _nothing
 
 
-def score_counters(
+def score_version_keys(
     job_type: JobType,
     pipeline: str | None = None,
     model: str | None = None,
@@ -59,9 +59,9 @@ def score_counters(
 ) -> tuple[int, ...]:
     """The counters that invalidate scores. AI scores depend on medians over all orchestrators, transcoding scores don't."""
     if job_type is JobType.AI and pipeline and model:
-        return (model_slot(pipeline, model),)
+        return (model_key(pipeline, model),)
     if job_type is JobType.TRANSCODING and orchestrator:
-        return (orchestrator_slot(orchestrator),)
+        return (orchestrator_key(orchestrator),)
     if region:
-        return (region_slot(job_type, region),)
-    return (job_type_slot(job_type),)
+        return (region_key(job_type, region),)
+    return (job_type_key(job_type),)

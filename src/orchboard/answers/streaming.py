@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from orchboard.answers.answer import Headers, Pieces
-from orchboard.runtime.tasks import end
+from orchboard.runtime.tasks import cancel_and_wait
 
 # How long a client may take to read a streamed answer: the number of concurrent streams is limited.
 STREAM_S = 300.0
@@ -40,7 +40,7 @@ class StreamedResponse(Response):
             else:
                 raise TimeoutError("the client took too long for a streamed answer")
         finally:
-            await end((sending, disconnect))
+            await cancel_and_wait((sending, disconnect))
 
     async def _send(self, method: str, send: Send) -> None:
         start = {

@@ -49,7 +49,7 @@ class Param(Struct, frozen=True):
 class Endpoint(Struct, frozen=True, kw_only=True):
     """One route: exactly one of `query` and `handler` answers it.
 
-    name -- the stem: api/<name>.py, tests/api/test_<name>.py
+    name -- the stem: api/<name>.py, <name>.sql in a room of store/, tests/api/test_<name>.py
     query -- of a route whose answers are cached
     handler -- of any other route
     asked -- names of the query parameters of the example request

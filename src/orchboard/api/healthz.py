@@ -1,20 +1,11 @@
 """GET /healthz"""
 
-from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
 from orchboard.api.endpoint import ApiContext
 from orchboard.api.responses import json_now
-
-
-class Alive(Struct, frozen=True):
-    """State of the process.
-
-    alive -- always true
-    """
-
-    alive: bool
+from orchboard.server_state import Alive
 
 
 async def healthz(_: Request, __: ApiContext) -> Response:

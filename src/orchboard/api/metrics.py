@@ -21,7 +21,7 @@ from orchboard.store.store import RollupState
 
 T = TypeVar("T")
 Sample = tuple[str, str, float]
-"""Name with labels, help, value."""
+"""Name, what it is, value."""
 
 # The text format, https://prometheus.io/docs/instrumenting/exposition_formats/.
 MEDIA_TYPE = "text/plain; version=0.0.4"
@@ -30,7 +30,7 @@ _COUNTED = timedelta(days=1)
 
 
 async def metrics(_: Request, context: ApiContext) -> Response:
-    """The metrics of this server; those whose source does not answer are missing. Clock and tasks are those of the worker."""
+    """All metrics that can be read now. Clock and background tasks are those of this worker."""
     board, store = context.board, context.board.store
     refusal, spool, unnamed, rollups = await asyncio.gather(
         probe_database(context),
@@ -46,7 +46,7 @@ async def metrics(_: Request, context: ApiContext) -> Response:
         [
             (
                 "orchboard_clock_skew_seconds",
-                "How far this machine's clock is ahead of the database's.",
+                "Seconds by which this machine's clock is ahead of the database's.",
                 store.clock.skew_s,
             )
         ],
@@ -55,11 +55,11 @@ async def metrics(_: Request, context: ApiContext) -> Response:
 
 
 def samples_of(now: datetime, spool: SpoolState | None, *, is_database_up: bool) -> Iterator[Sample]:
-    """The state of database and spool. spool -- None: it can't be read"""
-    yield f'orchboard_build_info{{version="{__version__}"}}', "The version that serves.", 1
-    yield "orchboard_database_up", "Whether the database, migrated, answers a round trip.", is_database_up
+    """Metrics of database and spool. spool -- None if it can't be read."""
+    yield f'orchboard_build_info{{version="{__version__}"}}', "Version of the server.", 1
+    yield "orchboard_database_up", "1 if the database is migrated and answers a query.", is_database_up
     is_spool_up = spool is not None and spool.is_writable
-    yield "orchboard_spool_up", "Whether the spool can be read and written; 1 without one.", is_spool_up
+    yield "orchboard_spool_up", "1 if the spool can be read and written, or is turned off.", is_spool_up
     if spool is not None:
         yield from _of_spool(spool, now)
 
@@ -70,12 +70,12 @@ def _of_rollups(rollups: RollupState | None) -> Iterator[Sample]:
     if rollups.age_s is not None:
         yield (
             "orchboard_rollup_watermark_age_seconds",
-            "How far the rollups are behind; 60 to 130 is normal.",
+            "Lag of the rollups; normally 60 to 130.",
             rollups.age_s,
         )
     yield (
         "orchboard_rollup_pending_invalidations",
-        "Changes that are not applied to the rollups yet.",
+        "Invalidations that are not applied to the rollups yet.",
         rollups.pending,
     )
 
@@ -85,25 +85,25 @@ def _of_background(background: Background) -> Iterator[Sample]:
     for task in tasks:
         if task.age_s is not None:
             name = f'orchboard_background_success_age_seconds{{task="{task.name}"}}'
-            yield name, "Seconds since a background task last succeeded.", task.age_s
+            yield name, "Seconds since the last success of a background task.", task.age_s
     for task in tasks:
         name = f'orchboard_background_failures{{task="{task.name}"}}'
-        yield name, "Rounds of a background task that failed since the start.", task.failures
+        yield name, "Failures of a background task since the start.", task.failures
     for task in tasks:
         name = f'orchboard_background_restarts{{task="{task.name}"}}'
-        yield name, "How often a background task was restarted after it died or stalled.", task.restarts
+        yield name, "Restarts of a background task that died or stalled.", task.restarts
 
 
 def _of_names(unnamed: Mapping[str, int]) -> Iterator[Sample]:
     for tester, results in unnamed.items():
         name = f'orchboard_results_without_address{{tester="{tester}"}}'
-        yield name, "Results of the last day whose orchestrator is not an address, and has no score.", results
+        yield name, "Results of the last day whose orchestrator is not an address and has no score.", results
 
 
 def exposition(samples: Iterable[Sample]) -> str:
-    """Gauges in Prometheus's text format. Labels are part of the name, and not escaped.
+    """The samples as gauges in the Prometheus text format. A name may have labels; it is not escaped.
 
-    Samples of one name with different labels must follow each other.
+    Samples of one name with different labels must be consecutive.
     """
     lines: list[str] = []
     previous = ""
@@ -118,18 +118,22 @@ def exposition(samples: Iterable[Sample]) -> str:
 
 def _of_spool(spool: SpoolState, now: datetime) -> Iterator[Sample]:
     depth = spool.depth
-    yield "orchboard_spool_waiting_results", "Acknowledged results that wait for the database.", depth.waiting
-    yield "orchboard_spool_oldest_seconds", "Age of the oldest of them.", depth.age_s(now)
+    yield (
+        "orchboard_spool_waiting_results",
+        "Spooled results that are not in the database yet.",
+        depth.waiting,
+    )
+    yield "orchboard_spool_oldest_seconds", "Age of the oldest spooled result.", depth.age_s(now)
     yield (
         "orchboard_spool_aside_results",
-        "Dead letters, results that could not be stored: see orchboard spool.",
-        depth.aside,
+        "Dead letters: results that the database refused. See orchboard spool.",
+        depth.dead_letters,
     )
-    yield "orchboard_spool_used_ratio", "The part of SPOOL_MAX_MB that is used, from 0 to 1.", spool.used
+    yield "orchboard_spool_used_ratio", "Fraction of SPOOL_MAX_MB in use, 0 to 1.", spool.used
 
 
 async def _known(context: ApiContext, probe: Coroutine[Any, Any, T], what: str) -> T | None:
-    """The result of a probe; None when it fails."""
+    """The result of a probe; None if the database or spool does not answer in time."""
     try:
         return await in_time(context, probe, what)
     except (DatabaseUnavailableError, SetupError):
@@ -137,7 +141,7 @@ async def _known(context: ApiContext, probe: Coroutine[Any, Any, T], what: str) 
 
 
 async def _unnamed_results(context: ApiContext) -> Mapping[str, int]:
-    """Results without score by tester; empty where all names have scores, or when they can't be counted."""
+    """Results without an address by tester; empty if such names have scores, or can't be counted."""
     board = context.board
     if board.scores_any_name:
         return {}

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,6 +13,7 @@ from orchboard.api.health import in_time, probe_database
 from orchboard.api.refusals import RETRY_AFTER, STATUS, public_message
 from orchboard.api.responses import json_now
 from orchboard.errors import DatabaseUnavailableError, SetupError
+from orchboard.server_state import CheckResult, Readiness
 
 
 class Note(Struct, frozen=True):
@@ -26,32 +27,6 @@ Check = Callable[[ApiContext], Awaitable[str | Note | None]]
 
 # A spool with this much in it makes the server unready, so that a load balancer uses another one.
 SPOOL_NEARLY_FULL = 0.9
-
-
-class CheckResult(Struct, frozen=True):
-    """Result of one check.
-
-    name -- name of the check
-    ok -- whether it passed
-    error -- the reason, if it failed
-    note -- a warning for the operator, although the check passed; usually missing
-    """
-
-    name: str
-    ok: bool
-    error: str | UnsetType = UNSET
-    note: str | UnsetType = UNSET
-
-
-class Readiness(Struct, frozen=True):
-    """Whether the server is ready for requests.
-
-    ready -- whether every check passed
-    checks -- all checks, in order
-    """
-
-    ready: bool
-    checks: tuple[CheckResult, ...]
 
 
 async def _database(context: ApiContext) -> str | None:

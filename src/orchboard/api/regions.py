@@ -28,4 +28,4 @@ def regions(_: Params, board: Leaderboard) -> CachedQuery:
         known = board.last_known_regions()
         return known and (encode_json(Regions(known[0])), known[1])
 
-    return CachedQuery(("regions",), compute, JSON_HEADERS, invalidated_by=(), fallback=fallback)
+    return CachedQuery(("regions",), compute, JSON_HEADERS, version_keys=(), fallback=fallback)

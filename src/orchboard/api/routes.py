@@ -6,16 +6,15 @@ from typing import Literal
 from orchboard.api.aggregated_stats import Cell, aggregated_stats
 from orchboard.api.authenticator import MAX_KEY
 from orchboard.api.endpoint import Endpoint, Param
-from orchboard.api.health import DatabaseHealth, Health, health
-from orchboard.api.healthz import Alive, healthz
+from orchboard.api.health import health
+from orchboard.api.healthz import healthz
 from orchboard.api.metrics import exposition, metrics, samples_of
 from orchboard.api.pipelines import Pipelines, pipelines
 from orchboard.api.raw_stats import raw_stats
-from orchboard.api.readyz import CHECKS, CheckResult, Readiness, readyz
+from orchboard.api.readyz import CHECKS, readyz
 from orchboard.api.refusals import Error
 from orchboard.api.regions import Regions, regions
 from orchboard.api.top_ai_score import top_ai_score
-from orchboard.api.upkeep import UpkeepDone
 from orchboard.errors import (
     BadInputError,
     BadTokenError,
@@ -27,6 +26,7 @@ from orchboard.errors import (
     NotAuthenticatedError,
 )
 from orchboard.results.parse import SentStats
+from orchboard.server_state import Alive, CheckResult, DatabaseHealth, Health, Readiness, UpkeepDone
 from orchboard.signing import TOLERANCE_S
 from orchboard.stats import JobType, Pipeline, Region, Stats, TopScore
 from orchboard.store.spool.spool import NOTHING_SPOOLED

@@ -3,35 +3,18 @@
 import hmac
 from collections.abc import Awaitable, Callable
 
-from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from orchboard.api.responses import json_now
 from orchboard.errors import BadTokenError
-from orchboard.store.maintenance import Upkeep
+from orchboard.server_state import UpkeepDone
+from orchboard.store.maintenance import MaintenanceLoop
 from orchboard.store.store import Store
 
 # How long a call may work. The function of vercel.json has 60 s, and the last step may take another 20 s.
 LIMIT_S = 20.0
-
-
-class UpkeepDone(Struct, frozen=True):
-    """The work that one call did.
-
-    done -- false: more work is left for the next call
-    moved -- number of results moved into orchboard's table, after a database was taken over
-    spans -- number of rollup buckets that were checked or built
-    keys -- number of expired idempotency keys that were deleted
-    pending -- number of invalidations that are not applied to the rollups yet
-    """
-
-    done: bool
-    moved: int
-    spans: int
-    keys: int
-    pending: int
 
 
 class UpkeepHandler:
@@ -42,7 +25,7 @@ class UpkeepHandler:
     """
 
     def __init__(
-        self, store: Store, token: str, upkeep: Upkeep, add_regions: Callable[[], Awaitable[None]]
+        self, store: Store, token: str, upkeep: MaintenanceLoop, add_regions: Callable[[], Awaitable[None]]
     ) -> None:
         self._store = store
         self._wanted = f"Bearer {token}".encode() if token else b""

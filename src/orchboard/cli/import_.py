@@ -110,7 +110,7 @@ def _import(
         is_refused = bool(checked.refusals) and not skip_bad
         stored = unique = 0
         if not is_refused:
-            stored, unique = _store(database(), checked, names, is_kept=not dry_run)
+            stored, unique = _store(database(), checked, names, dry_run=dry_run)
         summary = {
             "results": checked.results,
             "stored": stored,
@@ -172,7 +172,7 @@ def _check(checked: Checked, sources: Sequence[tuple[str, IO[bytes]]]) -> None:
             before += size
 
 
-def _store(database: Database, checked: Checked, names: dict[str, str], *, is_kept: bool) -> tuple[int, int]:
+def _store(database: Database, checked: Checked, names: dict[str, str], *, dry_run: bool) -> tuple[int, int]:
     """The number of stored results, and the number of distinct results."""
     import asyncio
 
@@ -184,12 +184,12 @@ def _store(database: Database, checked: Checked, names: dict[str, str], *, is_ke
     # As for a POST, a region that exists only for the other job type is added for this one.
     regions = [BackupRegion(region, names[region], job_type) for region, job_type in sorted(checked.used)]
     total = checked.results - checked.refusals
-    with in_words(), told("importing" if is_kept else "comparing") as tell:
+    with in_words(), told("comparing" if dry_run else "importing") as tell:
 
         def storing(done: int) -> None:
             tell(done, total)
 
-        done = store_lines(database.connect, regions, checked.lines(), on_progress=storing, is_kept=is_kept)
+        done = store_lines(database.connect, regions, checked.lines(), on_progress=storing, dry_run=dry_run)
         _, stored, unique = asyncio.run(done)
     return stored, unique
 

@@ -129,7 +129,7 @@ def show_version(*, json: Annotated[bool, Parameter(help="Print JSON.", negative
     dirty = ", dirty: this migration was started and not finished" if current.dirty else ""
     print(f"{current.version} of {latest}{dirty}")
     if progress is not None and progress.results:
-        print(progress.says)
+        print(progress.summary)
 
 
 @migrate.command
@@ -234,7 +234,7 @@ def _take_over() -> None:
     import time
 
     from orchboard.store.legacy_import.backfill import backfill
-    from orchboard.store.rollups.builder import Sealer
+    from orchboard.store.rollups.builder import RollupBuilder
 
     moved = spans = 0
 
@@ -242,7 +242,7 @@ def _take_over() -> None:
         nonlocal moved
         moved += number
 
-    def count_span(_: object) -> None:
+    def count_bucket(_: object) -> None:
         nonlocal spans
         spans += 1
 
@@ -255,7 +255,7 @@ def _take_over() -> None:
                 while True:
                     tried_at = time.monotonic()
                     if await backfill(
-                        connection, Sealer(connection), on_batch=count_moved, on_span=count_span
+                        connection, RollupBuilder(connection), on_batch=count_moved, on_bucket=count_bucket
                     ):
                         return
                     # Other sessions hold the old table. A try reads all of it, so wait as long as the last one took.
@@ -290,7 +290,7 @@ async def _show_progress(connect: Connect) -> None:
                 bar.update(moving, total=now.results, completed=now.results - now.unmoved)
                 bar.update(summing, total=now.results, completed=now.summed_up)
                 if not sys.stderr.isatty():
-                    print(now.says, file=sys.stderr, flush=True)
+                    print(now.summary, file=sys.stderr, flush=True)
     finally:
         connection.terminate()
 

@@ -58,7 +58,7 @@ def mirror(
     from orchboard.cli.database import database_url, in_words
     from orchboard.cli.output import print_json
     from orchboard.cli.settings import read_environment
-    from orchboard.client import parse_moment_for_people
+    from orchboard.cli.times import parse_time
     from orchboard.errors import BadInputError
     from orchboard.mirror.copying import Copier, CopyRequest
     from orchboard.mirror.source import Source
@@ -70,7 +70,7 @@ def mirror(
     began_at, now = time.monotonic(), datetime.now(UTC)
 
     def moment(name: str, text: str) -> int:
-        return int(float(parse_moment_for_people(name, text, now=now)))
+        return int(float(parse_time(name, text, now=now)))
 
     ask = CopyRequest(
         since=moment("since", since),
@@ -113,11 +113,11 @@ def _summary(source: Source, copied: CopyReport, took_s: float, *, is_dry_run: b
         "url": source.url,
         "dry_run": is_dry_run,
         "regions_added": copied.regions,
-        "spans": copied.spans,
+        "spans": copied.ranges,
         "requests": source.requests,
         "results": copied.read,
         "stored": copied.stored,
-        "there": copied.there,
+        "there": copied.already_stored,
         "refused": dict(copied.refused),
         "notes": sorted(copied.notes),
         "unreadable": copied.unreadable,
@@ -131,7 +131,7 @@ def _tell(source: Source, copied: CopyReport, took_s: float, *, is_dry_run: bool
     would = "would store" if is_dry_run else "stored"
     print(
         f"{would} {copied.stored:,} of {copied.read:,} results and {copied.regions} regions in {took_s:.1f} s, "
-        f"{source.requests:,} requests; {copied.there:,} already stored"
+        f"{source.requests:,} requests; {copied.already_stored:,} already stored"
     )
     for reason, number in copied.refused.most_common(MOST_TOLD):
         print(f"refused {number:,}: {printable(reason)}")

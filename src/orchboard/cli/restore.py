@@ -82,7 +82,7 @@ def restore_checked(settings: Settings, url: str, source: IO[bytes], backup: Bac
 
 
 def _tell(backup: Backup, restored: Restored, took_s: float) -> None:
-    results, there = backup.trailer.results, restored.there
+    results, there = backup.trailer.results, restored.present
     print(
         f"restored {restored.stored:,} of {results:,} results and {restored.regions} regions in {took_s:.1f} s; "
         f"{results - restored.stored:,} already stored"

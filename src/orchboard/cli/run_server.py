@@ -138,7 +138,7 @@ async def _migrate(settings: Settings) -> None:
     import structlog
 
     from orchboard.errors import DatabaseUnavailableError
-    from orchboard.runtime.tasks import end
+    from orchboard.runtime.tasks import cancel_and_wait
     from orchboard.store.connection.failures import describe_failure
     from orchboard.store.postgres.database import Database
 
@@ -157,7 +157,7 @@ async def _migrate(settings: Settings) -> None:
         log.warning("the database is unavailable; retrying until it answers", error=describe_failure(error))
     finally:
         await database.close()
-        await end([opening])
+        await cancel_and_wait([opening])
 
 
 def _find_spool(settings: Settings) -> Path | None:
@@ -194,7 +194,7 @@ def _count_held(path: Path) -> int:
 
     with suppress(SetupError), opened(path) as file:
         depth = file.depth() if file else None
-        return depth.waiting + depth.aside if depth else 0
+        return depth.waiting + depth.dead_letters if depth else 0
     return 0
 
 
@@ -247,7 +247,7 @@ def _serve_with_workers(
     from orchboard.serving.service_manager import ServiceManager
     from orchboard.serving.supervisor import Supervisor
     from orchboard.serving.worker import SPOOL_FILE
-    from orchboard.store.change_tracking.version_counters import shared_counters
+    from orchboard.store.change_tracking.version_counters import shared_memory_file
 
     # Workers read the secret files themselves, and again when they are replaced.
     if not settings.postgres_file:
@@ -255,7 +255,7 @@ def _serve_with_workers(
     if not settings.secret_file:
         os.environ["SECRET"] = settings.secret
     os.environ[SPOOL_FILE] = str(spool or "")
-    with shared_counters(settings.workers) as counters:
+    with shared_memory_file(settings.workers) as counters:
         supervisor = Supervisor(
             listener, settings.workers, terminal, counters,
             manager=ServiceManager(os.environ), status=f"{status} with {settings.workers} workers",

@@ -58,7 +58,7 @@ def status(*, json: Annotated[bool, Parameter(help="Print JSON.", negative="")] 
             depth = spool_file.depth() if spool_file else None
         oldest = depth and depth.oldest
         since = datetime.fromtimestamp(oldest, UTC).isoformat(" ", "seconds") if oldest else ""
-        rows.append([str(file), depth.waiting if depth else 0, since, depth.aside if depth else 0])
+        rows.append([str(file), depth.waiting if depth else 0, since, depth.dead_letters if depth else 0])
     if json:
         names = ("file", "waiting", "oldest", "aside")
         print_json([dict(zip(names, row, strict=True)) for row in rows])
@@ -84,7 +84,7 @@ def show(
     from orchboard.cli.output import print_json, print_table
 
     with opened(_path()) as file:
-        found = file.aside(SHOWN) if file else []
+        found = file.dead_letters(SHOWN) if file else []
     if json:
         print_json(found)
         return

@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from orchboard.errors import BadInputError
 from orchboard.importing.entries import Entry
 from orchboard.results.parse import parse_stats
-from orchboard.results.unicode_repair import repaired
+from orchboard.results.unicode_repair import repair_unicode
 from orchboard.stats import JobType
 
 # Numbers of thirteen digits are milliseconds; as Unix seconds they would be 31,000 years ahead.
@@ -78,7 +78,7 @@ def _without_head(entry: Entry) -> tuple[bytes, datetime | None]:
         try:
             head = _decode_head(body)
         except (UnicodeDecodeError, msgspec.DecodeError):
-            body = repaired(body)
+            body = repair_unicode(body)
             head = _decode_head(body)
         payload = b"" if head.payload is UNSET else bytes(head.payload)
         is_nested = payload.startswith(b"{")

@@ -1,4 +1,5 @@
-"""Moving from another leaderboard through its public API: copies its results, compares two servers.
+"""Moves from another leaderboard through its public API: copies its results, and compares the answers of two servers.
 
-May import the client and what is below it. Start with `copying.py`; `source.py` asks the other server, politely.
+May import `orchboard.client`, `store.transfer` and what is below them. Start reading at `copying.py`; `time_ranges.py`
+explains why a copy can be repeated, `source.py` is the rate-limited client of the other server.
 """

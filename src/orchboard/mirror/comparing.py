@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from orchboard.client import ServerRegion
 from orchboard.errors import Refusal
-from orchboard.mirror.source import RangeError, Scores, Source, SourceRegion
+from orchboard.mirror.source import RangeError, Scores, Source
 from orchboard.mirror.time_ranges import TimeRange
 from orchboard.results.parse import SentStats, parse_stats
 from orchboard.stats import JobType, is_address
@@ -59,7 +60,9 @@ class Comparer:
         self._asked = self._to_ask = 0
         self._comparison = Comparison()
 
-    def compare(self, span: TimeRange, *, with_results: bool = True, with_top: bool = False) -> Comparison:
+    def compare(
+        self, time_range: TimeRange, *, with_results: bool = True, with_top: bool = False
+    ) -> Comparison:
         """Compare regions, pipelines, scores and results.
 
         with_results -- whether to compare single results
@@ -68,17 +71,17 @@ class Comparer:
         """
         self._to_ask = 3
         self._compare_regions()
-        pairs = self._compare_pipelines(span)
+        pairs = self._compare_pipelines(time_range)
         self._to_ask += len(pairs) + sum(len(regions) for regions in pairs.values())
         found = {
-            JobType.TRANSCODING: self._compare_scores(span, JobType.TRANSCODING, {}),
+            JobType.TRANSCODING: self._compare_scores(time_range, JobType.TRANSCODING, {}),
             JobType.AI: set[str](),
         }
         for (pipeline, model), regions in pairs.items():
             asked = {"pipeline": pipeline, "model": model}
-            found[JobType.AI] |= self._compare_scores(span, JobType.AI, asked)
+            found[JobType.AI] |= self._compare_scores(time_range, JobType.AI, asked)
             for region in sorted(regions):
-                self._compare_scores(span, JobType.AI, asked | {"region": region})
+                self._compare_scores(time_range, JobType.AI, asked | {"region": region})
         orchestrators = [
             (name, kind) for kind, names in found.items() for name in sorted(names) if name.strip()
         ]
@@ -86,40 +89,40 @@ class Comparer:
         for name in sorted(found[JobType.AI]) if with_top else ():
             self._compare_top(name)
         for name, kind in orchestrators if with_results else ():
-            self._compare_results(name, kind, span)
+            self._compare_results(name, kind, time_range)
         self._comparison.differences.sort(key=lambda one: -_size(one))
         return self._comparison
 
     def _compare_regions(self) -> None:
-        def by_key(regions: Iterable[SourceRegion]) -> dict[str, str]:
+        def by_key(regions: Iterable[ServerRegion]) -> dict[str, str]:
             return {f"{region.type} {region.id}": region.name for region in regions}
 
         self._compare_texts("region", *(by_key(source.regions()) for source in self._both))
-        self._tell()
+        self._report()
 
-    def _compare_pipelines(self, span: TimeRange) -> dict[tuple[str, str], set[str]]:
+    def _compare_pipelines(self, time_range: TimeRange) -> dict[tuple[str, str], set[str]]:
         """The regions of each pipeline and model of either server."""
         regions: dict[tuple[str, str], set[str]] = {}
         shown = []
         for source in self._both:
             texts: dict[str, str] = {}
-            for one in self._ask("pipelines", {}, source.pipelines, span) or ():
+            for one in self._ask("pipelines", {}, source.pipelines, time_range) or ():
                 texts |= {f"{one.id} {model}": "there" for model in one.models}
                 texts |= {f"{one.id} in {region}": "there" for region in one.regions}
                 for model in one.models:
                     regions.setdefault((one.id, model), set()).update(one.regions)
             shown.append(texts)
         self._compare_texts("pipeline", *shown)
-        self._tell()
+        self._report()
         return regions
 
-    def _compare_scores(self, span: TimeRange, job_type: JobType, asked: dict[str, str]) -> set[str]:
+    def _compare_scores(self, time_range: TimeRange, job_type: JobType, asked: dict[str, str]) -> set[str]:
         """The orchestrators with scores on either server."""
         first, second = (
-            self._ask("aggregated_stats", asked, source.scores, span, job_type, asked)
+            self._ask("aggregated_stats", asked, source.scores, time_range, job_type, asked)
             for source in self._both
         )
-        self._tell()
+        self._report()
         if first is None or second is None:
             return {*(first or ()), *(second or ())}
         words = " ".join(filter(None, (asked.get("pipeline"), asked.get("model"))))
@@ -137,15 +140,15 @@ class Comparer:
             self._ask("top_ai_score", {"orchestrator": name}, source.top_ai_score, name)
             for source in self._both
         )
-        self._tell()
+        self._report()
         if first is not None and second is not None:
             for member in ("value", "region", "pipeline", "model"):
                 self._compare(
                     "top_ai_score", name, f"{member} (current)", first.get(member), second.get(member)
                 )
 
-    def _compare_results(self, name: str, job_type: JobType, span: TimeRange) -> None:
-        first, second = (self._fetch_results(source, name, job_type, span) for source in self._both)
+    def _compare_results(self, name: str, job_type: JobType, time_range: TimeRange) -> None:
+        first, second = (self._fetch_results(source, name, job_type, time_range) for source in self._both)
         for region in sorted({region for region, _ in (*first, *second)}):
             where = f"{region} {job_type}"
             numbers = [_number(rows, region) for rows in (first, second)]
@@ -153,17 +156,17 @@ class Comparer:
             others = _number(first - second, region)
             if numbers[0] == numbers[1] and others:
                 self._differ("contents of results", name, where, others, others, others)
-        self._tell()
+        self._report()
 
     def _fetch_results(
-        self, source: Source, name: str, job_type: JobType, span: TimeRange
+        self, source: Source, name: str, job_type: JobType, time_range: TimeRange
     ) -> Counter[tuple[str, bytes]]:
         """The number of copies of each result, by region and digest of its content."""
         rows: Counter[tuple[str, bytes]] = Counter()
-        for piece in source.results(name, job_type, span):
-            if piece.failure:
-                self._differ("unreadable", name, f"{source.url}: {piece.failure}", None, None, None)
-            for row in piece.rows:
+        for part in source.results(name, job_type, time_range):
+            if part.failure:
+                self._differ("unreadable", name, f"{source.url}: {part.failure}", None, None, None)
+            for row in part.rows:
                 try:
                     parsed = parse_stats(bytes(row))
                     rows[parsed.region, _digest(parsed.payload)] += 1
@@ -206,7 +209,7 @@ class Comparer:
     ) -> None:
         self._comparison.differences.append(Difference(what, name, where, first, second, amount))
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         self._asked += 1
         self._on_progress(self._asked, self._to_ask)
 

@@ -45,7 +45,7 @@ class CopyReport(Struct):
     """
 
     regions: int = 0
-    spans: int = 0
+    ranges: int = 0
     read: int = 0
     stored: int = 0
     refused: Counter[str] = msgspec.field(default_factory=Counter)
@@ -53,7 +53,7 @@ class CopyReport(Struct):
     unreadable: list[Unreadable] = msgspec.field(default_factory=list)
 
     @property
-    def there(self) -> int:
+    def already_stored(self) -> int:
         """Number of results that were stored before."""
         return self.read - self.stored - self.refused.total()
 
@@ -61,8 +61,8 @@ class CopyReport(Struct):
 class CopyRequest(Struct, frozen=True):
     """What to copy: receipt times from `since` to `until`, Unix seconds.
 
-    overlap_s -- a span is requested again until it was read this long after its end
-    again -- request complete spans too
+    overlap_s -- a time range is requested again until it was read this long after its end
+    again -- request complete time ranges too
     """
 
     since: int
@@ -72,7 +72,7 @@ class CopyRequest(Struct, frozen=True):
 
 
 OnProgress = Callable[[float, int, CopyReport], None]
-"""Called with the number of finished spans, their total, and the outcome so far."""
+"""Called with the number of finished time ranges, their total, and the outcome so far."""
 
 
 class Copier:
@@ -86,41 +86,45 @@ class Copier:
         self._store = store
         self._run = runner.run
         self._on_progress = on_progress
-        self._places: frozenset[tuple[str, JobType]] = frozenset()
+        self._regions: frozenset[tuple[str, JobType]] = frozenset()
         self._listing = OrchestratorListing(source)
-        self._reach: CopyPosition | None = None
+        self._position: CopyPosition | None = None
         self._given: Counter[str] = Counter()
         self.copied = CopyReport()
 
-    def copy(self, ask: CopyRequest, *, now: int) -> CopyReport:
+    def copy(self, request: CopyRequest, *, now: int) -> CopyReport:
         """Copy what is missing. Repeating it stores nothing twice; after an interruption it continues.
 
         now -- Unix seconds
         Raises SourceError when the source can't be read.
         """
         self._copy_regions()
-        spans = list(grid_ranges(ask.since, ask.until, now=now))
-        covered = self._run(self._store.covers((span.since, span.until) for span in spans))
+        ranges = list(grid_ranges(request.since, request.until, now=now))
+        complete = self._run(
+            self._store.fetch_complete((time_range.since, time_range.until) for time_range in ranges)
+        )
         wanted = [
-            span for span, is_covered in zip(spans, covered, strict=True) if ask.again or not is_covered
+            time_range
+            for time_range, is_complete in zip(ranges, complete, strict=True)
+            if request.again or not is_complete
         ]
-        # With `again`, complete spans are copied from their start, so an old position does not count.
-        self._reach = None if ask.again else self._run(self._store.fetch_reach())
-        for number, span in enumerate(wanted):
-            is_settled = span.until <= now - ask.overlap_s
-            self._copy_range(span, is_settled, partial(self._tell_share, number, len(wanted)))
-            self._tell(number + 1, len(wanted))
+        # With `again`, complete time ranges are copied from their start, so an old position does not count.
+        self._position = None if request.again else self._run(self._store.fetch_position())
+        for number, time_range in enumerate(wanted):
+            is_settled = time_range.until <= now - request.overlap_s
+            self._copy_range(time_range, is_settled, partial(self._report_share, number, len(wanted)))
+            self._report(number + 1, len(wanted))
         # The reference stores names unchanged, but converts requested names to lower case.
         for name, given in self._given.items():
             if not given and name != name.lower():
                 self.copied.notes.add(f"{name} has scores, but the source returns no results of it")
         return self.copied
 
-    def _tell(self, done: float, total: int) -> None:
+    def _report(self, done: float, total: int) -> None:
         self._on_progress(done, total, self.copied)
 
-    def _tell_share(self, before: int, total: int, share: float) -> None:
-        self._tell(before + share, total)
+    def _report_share(self, before: int, total: int, share: float) -> None:
+        self._report(before + share, total)
 
     def _copy_regions(self) -> None:
         regions = []
@@ -133,30 +137,38 @@ class Copier:
                 code, name = region.id.upper(), region.name[:MOST_DISPLAY_NAME]
                 regions.append(Region(code, name, JobType(region.type)))
         self.copied.regions = self._run(self._store.add_regions(regions))
-        self._places = frozenset((region.id, region.type) for region in regions)
+        self._regions = frozenset((region.id, region.type) for region in regions)
 
-    def _copy_range(self, span: TimeRange, is_settled: bool, tell: Callable[[float], None]) -> None:
-        reach = self._reach if is_settled else None
-        position = reach.position if reach and (reach.since, reach.until) == (span.since, span.until) else ""
+    def _copy_range(self, time_range: TimeRange, is_settled: bool, report: Callable[[float], None]) -> None:
+        saved = self._position if is_settled else None
+        position = (
+            saved.position
+            if saved and (saved.since, saved.until) == (time_range.since, time_range.until)
+            else ""
+        )
         failures = len(self.copied.unreadable)
-        orchestrators = self._orchestrators(span)
+        orchestrators = self._orchestrators(time_range)
         for number, (orchestrator, job_type) in enumerate(orchestrators):
             here = f"{orchestrator} {job_type}"
             if here <= position:
                 continue
-            self._copy_results(orchestrator, job_type, span)
-            # A span that may still grow, or has failures, is requested again from its start.
+            self._copy_results(orchestrator, job_type, time_range)
+            # A time range that may still grow, or has failures, is requested again from its start.
             if is_settled and len(self.copied.unreadable) == failures:
-                self._run(self._store.note(CopyPosition(span.since, span.until, here)))
-            tell((number + 1) / len(orchestrators))
+                self._run(self._store.save_position(CopyPosition(time_range.since, time_range.until, here)))
+            report((number + 1) / len(orchestrators))
         is_whole = len(self.copied.unreadable) == failures
-        self._run(self._store.cover((span.since, span.until), is_settled=is_settled and is_whole))
-        self.copied.spans += 1
+        self._run(
+            self._store.complete_range(
+                (time_range.since, time_range.until), is_complete=is_settled and is_whole
+            )
+        )
+        self.copied.ranges += 1
 
-    def _orchestrators(self, span: TimeRange) -> list[tuple[str, JobType]]:
-        listed = self._listing.of(day_of(span))
+    def _orchestrators(self, time_range: TimeRange) -> list[tuple[str, JobType]]:
+        listed = self._listing.of(day_of(time_range))
         for job_type, part, failure in listed.failures:
-            if part.since < span.until and span.since < part.until:
+            if part.since < time_range.until and time_range.since < part.until:
                 self.copied.unreadable.append(Unreadable("", job_type, part.since, part.until, failure))
         asked = []
         for name, job_type in listed.orchestrators:
@@ -166,39 +178,39 @@ class Copier:
                 self.copied.notes.add(f"{name[:60]!r} is not a valid name of an orchestrator")
         return asked
 
-    def _copy_results(self, orchestrator: str, job_type: JobType, span: TimeRange) -> None:
+    def _copy_results(self, orchestrator: str, job_type: JobType, time_range: TimeRange) -> None:
         copies: Counter[bytes] = Counter()
         name = orchestrator.strip().lower()
         before = self.copied.read
-        for piece in self._source.results(orchestrator, job_type, span):
-            if piece.failure:
-                part = piece.span
+        for part in self._source.results(orchestrator, job_type, time_range):
+            if part.failure:
+                failed = part.time_range
                 self.copied.unreadable.append(
-                    Unreadable(orchestrator, job_type, part.since, part.until, piece.failure)
+                    Unreadable(orchestrator, job_type, failed.since, failed.until, part.failure)
                 )
-            results = self._read(piece, job_type, copies)
+            results = self._read(part, job_type, copies)
             for batch in _batches(results):
                 self.copied.stored += self._run(
-                    self._store.store(name, job_type, (span.since, span.until), batch)
+                    self._store.store(name, job_type, (time_range.since, time_range.until), batch)
                 )
         self._given[orchestrator] += self.copied.read - before
 
-    def _read(self, piece: RangeResults, job_type: JobType, copies: Counter[bytes]) -> Iterator[CopiedResult]:
-        latest = min(piece.span.until, time.time()) - 0.000_001
-        for row in piece.rows:
+    def _read(self, part: RangeResults, job_type: JobType, copies: Counter[bytes]) -> Iterator[CopiedResult]:
+        latest = min(part.time_range.until, time.time()) - 0.000_001
+        for row in part.rows:
             self.copied.read += 1
             try:
                 parsed = parse_stats(bytes(row))
             except Refusal as error:
                 self.copied.refused[str(error)] += 1
                 continue
-            if (parsed.region, job_type) not in self._places:
+            if (parsed.region, job_type) not in self._regions:
                 self.copied.refused[
                     f"the source does not list region {parsed.region[:60]!r} for {job_type}"
                 ] += 1
                 continue
             digest = blake2b(parsed.payload, digest_size=16).digest()
-            received = max(piece.span.since, min(latest, _timestamp(parsed.payload)))
+            received = max(part.time_range.since, min(latest, _timestamp(parsed.payload)))
             yield CopiedResult(
                 datetime.fromtimestamp(received, UTC), parsed.region, parsed.payload, copies[digest]
             )

@@ -41,15 +41,15 @@ class OrchestratorListing:
         for job_type in JobType:
             names, failed = self._names(day, job_type)
             found |= {(name, job_type) for name in names}
-            failures += [(job_type, span, failure) for span, failure in failed]
+            failures += [(job_type, time_range, failure) for time_range, failure in failed]
         return Listed(list(found), failures)
 
     def _names(self, day: TimeRange, job_type: JobType) -> tuple[set[str], list[tuple[TimeRange, str]]]:
-        # The reference fails if no AI job succeeded, which a longer span avoids, and at some payloads that it can't
-        # read, which a shorter span leaves out.
-        for span in (day, TimeRange(max(0, day.since - _WIDER_S), day.until)):
+        # The reference fails if no AI job succeeded, which a longer time range avoids, and at some payloads that it can't
+        # read, which a shorter time range leaves out.
+        for time_range in (day, TimeRange(max(0, day.since - _WIDER_S), day.until)):
             try:
-                return set(self._source.scores(span, job_type)), []
+                return set(self._source.scores(time_range, job_type)), []
             except RangeError:
                 pass
         names: set[str] = set()

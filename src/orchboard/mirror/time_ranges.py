@@ -1,8 +1,8 @@
-"""Spans of receipt time on a fixed grid: whole UTC days for the past, parts of them for the last hours.
+"""Ranges of receipt time on a fixed grid: whole UTC days for the past, parts of days for the last hours.
 
-raw_stats filters by receipt time but does not return it, so the span that a result is found in bounds its receipt time.
-Duplicates are detected within a span, so a span must never be requested again in smaller ones. The size of a span depends
-on how long ago it ended, and smaller sizes divide larger ones: spans only get larger with time.
+raw_stats filters by receipt time but does not return it, so the range in which a result is found bounds its receipt time.
+Duplicates are detected within a range, so a range must never be requested again in smaller ones. The size of a range depends
+on how long ago it ended, and smaller sizes divide larger ones: ranges only get larger with time.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from msgspec import Struct
 HOUR_S, DAY_S = 3600, 86400
 
 SETTLED_S = 6 * HOUR_S
-"""Minimum age of a span longer than an hour, counted from its end; the maximum of the overlap."""
+"""Minimum age of a time range longer than an hour, counted from its end; the maximum of the overlap."""
 
 _STEPS_S = (DAY_S, 6 * HOUR_S)
 
@@ -38,13 +38,13 @@ class TimeRange(Struct, frozen=True):
         return {"since": str(self.since), "until": f"{self.until - 1}.9999992"}
 
     def halves(self) -> tuple["TimeRange", "TimeRange"]:
-        """The two halves of a span of at least two seconds."""
+        """The two halves of a time range of at least two seconds."""
         middle = (self.since + self.until) // 2
         return TimeRange(self.since, middle), TimeRange(middle, self.until)
 
 
 def grid_ranges(since: int, until: int, *, now: int) -> Iterator[TimeRange]:
-    """The spans of the grid that cover an interval, oldest first."""
+    """The time ranges of the grid that cover an interval, oldest first."""
     start = _floor(since, _step(since, now))
     while start < until:
         step = _step(start, now)
@@ -52,9 +52,9 @@ def grid_ranges(since: int, until: int, *, now: int) -> Iterator[TimeRange]:
         start += step
 
 
-def day_of(span: TimeRange) -> TimeRange:
-    """The UTC day of a span of the grid."""
-    start = _floor(span.since, DAY_S)
+def day_of(time_range: TimeRange) -> TimeRange:
+    """The UTC day of a time range of the grid."""
+    start = _floor(time_range.since, DAY_S)
     return TimeRange(start, start + DAY_S)
 
 

@@ -33,7 +33,7 @@ _DIGITS_TO_ZERO = bytes(48 if 48 <= byte < 58 else byte for byte in range(256))
 _NUMBER = re.compile(rb"([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?)0*([0-9]*))?")
 
 
-def own_members(body: bytes, known: Set[str], dropped: list[bytes]) -> dict[str, Raw]:
+def read_extra_fields(body: bytes, known: Set[str], dropped: list[bytes]) -> dict[str, Raw]:
     """The members of an object in JSON that are not known; null for those that can't be held.
 
     body -- within the limits of `shape`
@@ -54,7 +54,7 @@ def own_members(body: bytes, known: Set[str], dropped: list[bytes]) -> dict[str,
     return own
 
 
-def with_own(payload: bytes, own: dict[str, Raw], dropped: list[bytes]) -> bytes:
+def with_extra_fields(payload: bytes, own: dict[str, Raw], dropped: list[bytes]) -> bytes:
     """An object in JSON, not an empty one, with these members too, and DROPPED if any were."""
     if dropped:
         if DROPPED in own:

@@ -7,9 +7,9 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from orchboard.errors import BadInputError, BodyTooLargeError
-from orchboard.results.extra_fields import own_members, with_own
-from orchboard.results.size_limits import CERTAINLY_FEW_BYTES, MAX_DEPTH, is_within_limits, within_limits
-from orchboard.results.unicode_repair import repaired, without_nul
+from orchboard.results.extra_fields import read_extra_fields, with_extra_fields
+from orchboard.results.size_limits import CERTAINLY_FEW_BYTES, MAX_DEPTH, enforce_limits, is_within_limits
+from orchboard.results.unicode_repair import repair_unicode, replace_nul
 from orchboard.stats import JobType, Stats, job_type_of
 
 MAX_ORCHESTRATOR = 56
@@ -149,10 +149,10 @@ def parse_stats(body: bytes) -> ParsedStats:
     """
     parsed = _parse_usual(body) if len(body) <= CERTAINLY_FEW_BYTES else None
     if parsed is None:
-        body, dropped = (body, []) if is_within_limits(body) else within_limits(body, _KNOWN)
+        body, dropped = (body, []) if is_within_limits(body) else enforce_limits(body, _KNOWN)
         parsed = _parse_usual(body, dropped) or _parse_any(body, dropped)
     if len(parsed.payload) > MAX_PAYLOAD_BYTES:
-        raise BodyTooLargeError(f"the result takes more than {MAX_PAYLOAD_BYTES} bytes as it is stored")
+        raise BodyTooLargeError(f"the stored result would be larger than {MAX_PAYLOAD_BYTES} bytes")
     return parsed
 
 
@@ -190,12 +190,12 @@ def _parse_usual(body: bytes, dropped: Sequence[bytes] | None = None) -> ParsedS
         sent.download_time = _ZERO
     if not sent.transcode_time:
         sent.transcode_time = _ZERO
-    return ParsedStats(region, orchestrator, pipeline, model, with_own(_encode(sent), own, noted))
+    return ParsedStats(region, orchestrator, pipeline, model, with_extra_fields(_encode(sent), own, noted))
 
 
 def _read_with_own(body: bytes, noted: list[bytes]) -> tuple[_WithOwn, dict[str, Raw]] | None:
     try:
-        return _decode_with_own(body), own_members(body, _USUAL, noted)
+        return _decode_with_own(body), read_extra_fields(body, _USUAL, noted)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
@@ -210,7 +210,7 @@ def _parse_any(body: bytes, dropped: Sequence[bytes] = ()) -> ParsedStats:
             body.decode()
             return _parse(body, dropped)
         except (UnicodeDecodeError, msgspec.DecodeError) as error:
-            if isinstance(error, msgspec.ValidationError) or (whole := repaired(body)) == body:
+            if isinstance(error, msgspec.ValidationError) or (whole := repair_unicode(body)) == body:
                 raise
             return _parse(whole, dropped)
     except msgspec.ValidationError as error:
@@ -227,8 +227,8 @@ def _parse(body: bytes, dropped: Sequence[bytes]) -> ParsedStats:
     sent = _decode_sent(body) or SentStats()
     _normalise(sent)
     noted = list(dropped)
-    own = own_members(body, _KNOWN, noted)
-    payload = without_nul(with_own(_encode(sent), own, noted))
+    own = read_extra_fields(body, _KNOWN, noted)
+    payload = replace_nul(with_extra_fields(_encode(sent), own, noted))
     region, orchestrator = sent.region or "", sent.orchestrator or ""
     return ParsedStats(region, orchestrator, sent.pipeline or "", sent.model or "", payload)
 

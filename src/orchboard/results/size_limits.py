@@ -6,7 +6,7 @@ from collections.abc import Iterator, Set
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from orchboard.results.unicode_repair import repaired
+from orchboard.results.unicode_repair import repair_unicode
 
 MAX_VALUES = 100_000
 """Values in the members of a result, its text not counted. Postgres takes 0.3 s for so many, and 4 s for ten times more."""
@@ -69,7 +69,7 @@ def outside_strings(body: bytes) -> bytes | None:
     return b"".join(body.split(b'"')[::2])
 
 
-def within_limits(body: bytes, known: Set[str]) -> tuple[bytes, list[bytes]]:
+def enforce_limits(body: bytes, known: Set[str]) -> tuple[bytes, list[bytes]]:
     """A body within the limits, and the names of the members that it lost, in JSON.
 
     Members are kept in their order as far as MAX_VALUES reaches. Of one that is not kept the value is null, of
@@ -82,8 +82,8 @@ def within_limits(body: bytes, known: Set[str]) -> tuple[bytes, list[bytes]]:
     except RecursionError:
         pass
     except msgspec.MsgspecError:  # not JSON, or lone surrogates
-        whole = repaired(body)
-        return (body, []) if whole == body else within_limits(whole, known)
+        whole = repair_unicode(body)
+        return (body, []) if whole == body else enforce_limits(whole, known)
     members = list(_members(body))
     room, kept, dropped, place = MAX_VALUES, list[bytes](), dict[str | bytes, bytes](), 0
     for member in members:
@@ -95,7 +95,7 @@ def within_limits(body: bytes, known: Set[str]) -> tuple[bytes, list[bytes]]:
             dropped.pop(name, None)  # of members with one name the last counts
             continue
         kept += [body[place : member.start], b"[]" if name == "errors" else b"null"]
-        dropped[name] = repaired(member.name)
+        dropped[name] = repair_unicode(member.name)
         place = member.end
     if len(members) < MAX_VALUES:
         return b"".join([*kept, body[place:]]), list(dropped.values())

@@ -19,7 +19,7 @@ _NOT_ASCII = bytes(range(128)) + b"?" * 128
 _ESCAPED_BACKSLASH, _STANDS_FOR_IT = "\\\\", "\x00"
 
 
-def repaired(body: bytes) -> bytes:
+def repair_unicode(body: bytes) -> bytes:
     """A JSON text with U+FFFD for invalid UTF-8 and for lone surrogates.
 
     Beyond MAX_BROKEN invalid places `?` stands for every byte that is not ASCII; with more surrogates than that,
@@ -38,7 +38,7 @@ def repaired(body: bytes) -> bytes:
     return text.replace(_STANDS_FOR_IT, _ESCAPED_BACKSLASH).encode()
 
 
-def without_nul(body: bytes) -> bytes:
+def replace_nul(body: bytes) -> bytes:
     """A JSON text with U+FFFD for U+0000, which Postgres holds neither in text nor in JSON."""
     if b"\\u0000" not in body:
         return body

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 from msgspec import Struct
 
-from orchboard.runtime.tasks import be_seen, end
+from orchboard.runtime.tasks import cancel_and_wait, consume_exception
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +81,7 @@ class Background:
 
     async def stop(self) -> None:
         """Cancel all tasks and wait for their end."""
-        await end(self._supervisors)
+        await cancel_and_wait(self._supervisors)
 
 
 async def _supervise(health: TaskHealth, run: Callable[[TaskHealth], Awaitable[None]]) -> None:
@@ -89,7 +89,7 @@ async def _supervise(health: TaskHealth, run: Callable[[TaskHealth], Awaitable[N
     while True:
         health.progress()
         task = asyncio.ensure_future(run(health))
-        task.add_done_callback(be_seen)
+        task.add_done_callback(consume_exception)
         try:
             why = await _watch(health, task)
         finally:

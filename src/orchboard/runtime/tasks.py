@@ -9,7 +9,7 @@ from typing import Any
 _CLEARING_UP_S = 0.5
 
 
-async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel tasks until they have ended, each time it takes them over half a second; what became of them is not told."""
     left = {task for task in tasks if not task.done()}
     while left:
@@ -17,10 +17,10 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
             task.cancel()
         ended, left = await asyncio.wait(left, timeout=_CLEARING_UP_S)
         for task in ended:
-            be_seen(task)
+            consume_exception(task)
 
 
-def be_seen(ended: asyncio.Future[Any]) -> None:
+def consume_exception(ended: asyncio.Future[Any]) -> None:
     """Take note of a failure that all who waited for it may have left behind, or asyncio logs it."""
     if not ended.cancelled():
         ended.exception()

@@ -1,4 +1,4 @@
-"""What is wrong with a database, in words: why it can't be reached, and what it holds when it can."""
+"""The checks of `orchboard doctor` on a database, and their findings as sentences for an operator."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -27,29 +27,29 @@ QUIET_WARNING_S = 86400.0
 
 
 class Level(StrEnum):
-    """How bad a finding is: an error keeps the server from working, a warning may surprise."""
+    """The severity of a finding. An error keeps the server from working."""
 
     OK = "ok"
     WARNING = "warning"
     ERROR = "error"
 
 
-class Finding(Struct, frozen=True):
-    """One thing that was looked at. `remedy` is empty when there is nothing to do."""
+class Finding(Struct, frozen=True, rename={"message": "says"}):
+    """The result of a check. In JSON, `message` is named `says`. remedy -- empty if there is nothing to do"""
 
     level: Level
     about: str
-    says: str
+    message: str
     remedy: str = ""
 
 
 async def diagnose(
     database: Database, url: str, *, timeout_s: float, scores_any_name: bool = False
 ) -> list[Finding]:
-    """What the database says about itself. Changes nothing and creates nothing.
+    """Run all checks. Changes nothing.
 
-    timeout_s -- of each question
-    scores_any_name -- whether orchestrators that are not named by an address have scores
+    url -- of the database; timeout_s -- for each check
+    scores_any_name -- whether orchestrators without an Ethereum address get scores: the check for such names is skipped
     """
     try:
         async with asyncio.timeout(timeout_s):
@@ -58,20 +58,20 @@ async def diagnose(
         failure = explain_failure(error)
         missing = isinstance(error, asyncpg.InvalidCatalogNameError)
         level = Level.WARNING if missing else Level.ERROR
-        return [Finding(level, "database", failure.says, failure.remedy)]
+        return [Finding(level, "database", failure.summary, failure.remedy)]
     findings = [Finding(Level.OK, "database", "answers")]
     try:
-        questions = [_ask_server, _ask_schema, _ask_takeover, _ask_contents]
-        for question in questions if scores_any_name else [*questions, _ask_names]:
+        checks = [_check_server, _check_schema, _check_rollups, _check_contents]
+        for check in checks if scores_any_name else [*checks, _check_names]:
             try:
                 async with asyncio.timeout(timeout_s):
-                    findings += await question(connection, url)
+                    findings += await check(connection, url)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 findings.append(
                     Finding(
                         Level.WARNING,
                         "database",
-                        f"not all checks could be run: {explain_failure(error).says}",
+                        f"not all checks could be run: {explain_failure(error).summary}",
                     )
                 )
     finally:
@@ -79,7 +79,7 @@ async def diagnose(
     return findings
 
 
-async def _ask_server(connection: Connection, url: str) -> list[Finding]:
+async def _check_server(connection: Connection, url: str) -> list[Finding]:
     asked_at = datetime.now(UTC)
     [row] = await connection.fetch(sql("diagnosis_server"))
     skew_s = ((row["clock"] - asked_at) - (datetime.now(UTC) - asked_at) / 2).total_seconds()
@@ -87,7 +87,7 @@ async def _ask_server(connection: Connection, url: str) -> list[Finding]:
         _version(row["version"], row["major"]),
         _clock(skew_s),
         *([] if (encoding := encoding_of(connection)) == UTF8 else [_encoding(encoding)]),
-        *([] if row["encrypted"] or _is_near(url) else [_NOT_ENCRYPTED]),
+        *([] if row["encrypted"] or _is_local(url) else [_NOT_ENCRYPTED]),
         *([_POOLED] if row["pooled"] else []),
         *([_READ_ONLY] if row["read_only"] else []),
         *([_unsafe(row["unsafe"])] if row["unsafe"] else []),
@@ -113,10 +113,12 @@ def _encoding(encoding: str) -> Finding:
 
 
 def _unsafe(off: list[str]) -> Finding:
-    says = (
+    message = (
         f"turned off: {', '.join(off)}; acknowledged results are lost when the database's machine loses power"
     )
-    return Finding(Level.WARNING, "durability", says, "Turn it on in postgresql.conf or with ALTER DATABASE.")
+    return Finding(
+        Level.WARNING, "durability", message, "Turn it on in postgresql.conf or with ALTER DATABASE."
+    )
 
 
 def _clock(skew_s: float) -> Finding:
@@ -124,8 +126,10 @@ def _clock(skew_s: float) -> Finding:
         return Finding(Level.OK, "clock", "the clocks of the database and this machine agree")
     level = Level.ERROR if abs(skew_s) > SKEW_ERROR_S else Level.WARNING
     way = "ahead of" if skew_s > 0 else "behind"
-    says = f"the database's clock is {abs(skew_s):.0f} s {way} this machine's, and windows are off by as much"
-    return Finding(level, "clock", says, "Run NTP on both machines.")
+    message = (
+        f"the database's clock is {abs(skew_s):.0f} s {way} this machine's, and windows are off by as much"
+    )
+    return Finding(level, "clock", message, "Run NTP on both machines.")
 
 
 _NOT_ENCRYPTED = Finding(
@@ -142,13 +146,13 @@ _READ_ONLY = Finding(
 )  # fmt: skip
 
 
-def _is_near(url: str) -> bool:
-    """Whether the connection stays on this machine, as far as the URL tells."""
-    near = ("localhost", "127.0.0.1", "::1")
-    return all(host.is_socket or host.target in near for host in resolve(url).hosts)
+def _is_local(url: str) -> bool:
+    """Whether all hosts in the URL are this machine."""
+    local = ("localhost", "127.0.0.1", "::1")
+    return all(host.is_socket or host.target in local for host in resolve(url).hosts)
 
 
-async def _ask_schema(connection: Connection, _: str) -> list[Finding]:
+async def _check_schema(connection: Connection, _: str) -> list[Finding]:
     from orchboard.store.schema.migration_files import load_migrations
     from orchboard.store.schema.version_tables import (
         fetch_other_schema,
@@ -162,66 +166,70 @@ async def _ask_schema(connection: Connection, _: str) -> list[Finding]:
     invalid = [row["name"] for row in await connection.fetch(sql("diagnosis_indexes"))]
     found = [_schema(tables, latest)]
     if version and (other_schema := await fetch_other_schema(connection)):
-        says = f"the schema {tables.schema} has no results, but the schema {other_schema} has a leaderboard with results"
-        found.append(Finding(Level.WARNING, "schema", says, search_path_advice(other_schema)))
+        message = f"the schema {tables.schema} has no results, but the schema {other_schema} has a leaderboard with results"
+        found.append(Finding(Level.WARNING, "schema", message, search_path_advice(other_schema)))
     if version < latest:
         [rights] = await connection.fetch(sql("diagnosis_privileges"))
-        found += _missing_rights(
+        found += _migration_privileges(
             rights["role"], rights["schema"], rights["may_create"], rights["owns_events"]
         )
     else:
         [row] = await connection.fetch(sql("ping"))
-        found += [_lacked(privilege, row["role"]) for privilege in row["missing"]]
-        if idle := [row["name"] for row in await connection.fetch(sql("diagnosis_triggers"))]:
-            found.append(_idle_triggers(idle))
+        found += [_missing_privilege(privilege, row["role"]) for privilege in row["missing"]]
+        if disabled := [row["name"] for row in await connection.fetch(sql("diagnosis_triggers"))]:
+            found.append(_disabled_triggers(disabled))
     if invalid:
-        says = f"{', '.join(invalid)} is invalid: its creation was interrupted"
-        found.append(Finding(Level.WARNING, "index", says, f"REINDEX INDEX CONCURRENTLY {invalid[0]};"))
+        message = f"{', '.join(invalid)} is invalid: its creation was interrupted"
+        found.append(Finding(Level.WARNING, "index", message, f"REINDEX INDEX CONCURRENTLY {invalid[0]};"))
     return found
 
 
 def _schema(tables: "VersionTables", latest: int) -> Finding:
     version, schema = tables.current.version, tables.schema
     if obstacle := tables.obstacle(latest):
-        return Finding(Level.ERROR, "schema", obstacle.says, obstacle.remedy)
+        return Finding(Level.ERROR, "schema", obstacle.message, obstacle.remedy)
     if version < latest:
-        says = f"version {version} in the schema {schema}; this orchboard needs {latest}"
+        message = f"version {version} in the schema {schema}; this orchboard needs {latest}"
         return Finding(
-            Level.WARNING, "schema", says, "`orchboard serve` or `orchboard migrate up` migrates it."
+            Level.WARNING, "schema", message, "`orchboard serve` or `orchboard migrate up` migrates it."
         )
     if version > latest:
-        says = f"version {version} in the schema {schema}, newer than this orchboard's {latest}"
-        return Finding(Level.WARNING, "schema", says, "Update orchboard.")
+        message = f"version {version} in the schema {schema}, newer than this orchboard's {latest}"
+        return Finding(Level.WARNING, "schema", message, "Update orchboard.")
     return Finding(Level.OK, "schema", f"version {version}, the latest, in the schema {schema}")
 
 
-def _lacked(privilege: str, role: str) -> Finding:
-    """A privilege that reading or writing needs, as `ping` names it."""
+def _missing_privilege(privilege: str, role: str) -> Finding:
+    """A privilege, as `ping` names it, that the role needs."""
     grantee = "" if " TO " in privilege else f' TO "{role}"'
     return Finding(
         Level.ERROR, "privileges", f"role {role} lacks {privilege}", f"GRANT {privilege}{grantee};"
     )
 
 
-def _missing_rights(role: str, schema: str | None, may_create: bool, owns_events: bool) -> list[Finding]:
-    """What keeps this role from moving the schema."""
+def _migration_privileges(
+    role: str, schema: str | None, may_create: bool, owns_events: bool
+) -> list[Finding]:
+    """The privileges that the role lacks to migrate the schema."""
     if schema is None:
         return [Finding(Level.ERROR, "privileges", "the search_path names no schema that exists",
                         f'ALTER ROLE "{role}" SET search_path = public;')]  # fmt: skip
     found = []
     if not may_create:
-        says = f"role {role} may not create objects in the schema {schema}, so the schema can't be migrated"
+        message = (
+            f"role {role} may not create objects in the schema {schema}, so the schema can't be migrated"
+        )
         found.append(
-            Finding(Level.ERROR, "privileges", says, f'GRANT CREATE ON SCHEMA "{schema}" TO "{role}";')
+            Finding(Level.ERROR, "privileges", message, f'GRANT CREATE ON SCHEMA "{schema}" TO "{role}";')
         )
     if not owns_events:
-        says = f"role {role} does not own the table events, so it can't add an index to it"
-        found.append(Finding(Level.ERROR, "privileges", says, "Set POSTGRES to the owner of the table."))
+        message = f"role {role} does not own the table events, so it can't add an index to it"
+        found.append(Finding(Level.ERROR, "privileges", message, "Set POSTGRES to the owner of the table."))
     return found
 
 
-def _idle_triggers(names: list[str]) -> Finding:
-    says = (
+def _disabled_triggers(names: list[str]) -> Finding:
+    message = (
         f"disabled or missing: {', '.join(names)}; scores may lag behind changes made by SQL by some minutes"
     )
     table = names[0].partition(" ON ")[2]
@@ -229,10 +237,10 @@ def _idle_triggers(names: list[str]) -> Finding:
         f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {names[0].partition(' ')[0]}; where it is missing, "
         "`orchboard migrate goto 10` and `orchboard migrate up` create it again. Then run `orchboard rollups verify`."
     )
-    return Finding(Level.WARNING, "triggers", says, remedy)
+    return Finding(Level.WARNING, "triggers", message, remedy)
 
 
-async def _ask_takeover(connection: Connection, _: str) -> list[Finding]:
+async def _check_rollups(connection: Connection, _: str) -> list[Finding]:
     [row] = await connection.fetch(sql("ping"))
     if not row["ready"] or row["missing"]:
         return []
@@ -240,10 +248,12 @@ async def _ask_takeover(connection: Connection, _: str) -> list[Finding]:
     if progress.is_done or not progress.results:
         return [Finding(Level.OK, "rollups", "up to date")]
     remedy = "`orchboard serve` continues in the background, `orchboard migrate up` does it now."
-    return [Finding(Level.WARNING, "rollups", f"{progress.says}: long windows are slow until then", remedy)]
+    return [
+        Finding(Level.WARNING, "rollups", f"{progress.summary}: long windows are slow until then", remedy)
+    ]
 
 
-async def _ask_contents(connection: Connection, _: str) -> list[Finding]:
+async def _check_contents(connection: Connection, _: str) -> list[Finding]:
     [rights] = await connection.fetch(sql("diagnosis_privileges"))
     if not rights["has_events"]:
         return []
@@ -256,24 +266,24 @@ async def _ask_contents(connection: Connection, _: str) -> list[Finding]:
         _newest(row["age_s"]),
     ]  # fmt: skip
     if row["mixed_case"]:
-        says = f"{row['mixed_case']} results have an orchestrator in mixed case, as the reference server writes it"
-        found.append(Finding(Level.OK, "results", f"{says}; it is read as lower case"))
+        message = f"{row['mixed_case']} results have an orchestrator in mixed case, as the reference server writes it"
+        found.append(Finding(Level.OK, "results", f"{message}; it is read as lower case"))
     return found
 
 
-async def _ask_names(connection: Connection, _: str) -> list[Finding]:
+async def _check_names(connection: Connection, _: str) -> list[Finding]:
     if not await connection.fetchval(sql("ping")):
         return []
     since = datetime.now(UTC) - timedelta(days=1)
     found = []
     for row in await connection.fetch(sql("unnamed_results"), since):
         sender = f"tester {row['tester']}" if row["tester"] else "testers with the shared secret"
-        says = (
+        message = (
             f"{row['results']} results of the last day, from {sender}, have an orchestrator that is not an address, such "
             f"as {row['example']!r}: they are stored, but count towards no score"
         )
         remedy = "Correct the tester, or set ORCHESTRATOR_NAMES=any if such names are intended."
-        found.append(Finding(Level.WARNING, "results", says, remedy))
+        found.append(Finding(Level.WARNING, "results", message, remedy))
     return found
 
 
@@ -282,12 +292,15 @@ def _newest(age_s: float | None) -> Finding:
         return Finding(
             Level.WARNING, "results", "there are no results yet", "`orchboard post --example` stores one."
         )
-    says = f"the newest was received {_age(age_s)} ago"
+    message = f"the newest was received {_age(age_s)} ago"
     if age_s > QUIET_WARNING_S:
         return Finding(
-            Level.WARNING, "results", says, "Check that the job testers post to this server with this SECRET."
+            Level.WARNING,
+            "results",
+            message,
+            "Check that the job testers post to this server with this SECRET.",
         )
-    return Finding(Level.OK, "results", says)
+    return Finding(Level.OK, "results", message)
 
 
 def _age(age_s: float) -> str:

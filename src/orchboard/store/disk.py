@@ -1,11 +1,11 @@
-"""What is to outlast a loss of power."""
+"""Durability of directory entries."""
 
 import os
 from pathlib import Path
 
 
 def sync_directory(directory: Path) -> None:
-    """Have on the disk which files a directory holds."""
+    """Make created, renamed and removed files of a directory durable."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

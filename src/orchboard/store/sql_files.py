@@ -1,4 +1,5 @@
-"""The SQL files of `store/`, by name: one statement a file, in the `sql/` directory of the room that runs it."""
+"""Loads SQL statements by name. Each is a file in the `sql/` directory of the package that runs it, or in `store/sql/`
+if several packages do."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -8,9 +9,9 @@ from importlib.resources.abc import Traversable
 
 @cache
 def sql(name: str) -> str:
-    """The text of `<name>.sql`, wherever in `store/` it is: names are unique. Read once a process.
+    """The text of `<name>.sql` in any `sql/` directory of `store/`; names are unique. Read once per process.
 
-    Raises KeyError for a name without a file.
+    Raises KeyError for an unknown name.
     """
     return _files()[f"{name}.sql"].read_text("utf-8")
 

@@ -14,9 +14,9 @@ from orchboard.errors import BadInputError, DatabaseUnavailableError
 from orchboard.results.parse import ParsedStats
 from orchboard.results.render import StoredResult, read_in_brief
 from orchboard.runtime.supervised_tasks import Background, TaskHealth
-from orchboard.runtime.tasks import be_seen
+from orchboard.runtime.tasks import consume_exception
 from orchboard.stats import StatsQuery
-from orchboard.store.change_tracking.version_counters import LATE_AFTER_S, Changes
+from orchboard.store.change_tracking.version_counters import LATE_AFTER_S, VersionCounters
 from orchboard.store.connection.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_DIFFERS
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.ingest.batch_writer import Writer
@@ -24,7 +24,7 @@ from orchboard.store.ingest.replay import Replay
 from orchboard.store.postgres.admission import Admission
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
-from orchboard.store.raw_results.cache import RawRows
+from orchboard.store.raw_results.cache import RawResultsCache
 from orchboard.store.raw_results.pages import RawPages, RowStream
 from orchboard.store.spool.spool import NOTHING_SPOOLED, Spool, SpoolError, SpoolState
 from orchboard.store.sql_files import sql
@@ -64,16 +64,22 @@ class Store:
     """
 
     def __init__(
-        self, database: Database, regions: RegionDirectory, changes: Changes, spool: Spool | None = None
+        self,
+        database: Database,
+        regions: RegionDirectory,
+        changes: VersionCounters,
+        spool: Spool | None = None,
     ) -> None:
         self._database = database
         self._changes = changes
         self.clock = DatabaseClock()
-        self._writer = Writer(database, self.clock, on_region_gone=regions.forget, spool=spool)
+        self._writer = Writer(database, self.clock, on_region_gone=regions.invalidate, spool=spool)
         self._writer.tell_stored = self._note_stored
         self._admission = Admission(_ROWS_UNDER_WAY, share=_ROWS_UNDER_WAY // 2)
         streams = Admission(_STREAMS_UNDER_WAY, share=_STREAMS_UNDER_WAY // 2)
-        self._raw_rows = RawRows(database, changes, self.clock, RawPages(database, self._admission, streams))
+        self._raw_rows = RawResultsCache(
+            database, changes, self.clock, RawPages(database, self._admission, streams)
+        )
         self.regions = regions
         self.spool = spool
         self._missing: list[str] = []  # privileges
@@ -83,7 +89,7 @@ class Store:
     def _note_stored(self, stored: Sequence[ParsedStats], took_s: float) -> None:
         """What has to be known of new results before anybody is told that they are stored."""
         if took_s > LATE_AFTER_S:
-            self._changes.note_late()
+            self._changes.mark_late()
         self._changes.note(stored)
 
     def submit_stats(
@@ -100,15 +106,15 @@ class Store:
         waiting to be stored.
         """
         digest = None if key is None else sha256(body).digest()
-        region_id = self.regions.known_id_of(parsed.region, parsed.job_type)
+        region_id = self.regions.cached_id_of(parsed.region, parsed.job_type)
         if region_id is not None:
             return self._writer.submit(parsed, region_id, key, digest, tester_id)
         if self.spool is not None and self.spool.is_away:
-            if not self.regions.may_be(parsed.region):
+            if not self.regions.may_exist(parsed.region):
                 raise BadInputError("invalid region")
             return self._writer.keep(parsed, key, digest, tester_id, asyncio.get_running_loop().time())
         submitting = asyncio.create_task(self._submit_when_known(parsed, key, digest, tester_id))
-        submitting.add_done_callback(be_seen)
+        submitting.add_done_callback(consume_exception)
         return submitting
 
     async def _submit_when_known(
@@ -122,7 +128,7 @@ class Store:
             if self.spool is None:
                 raise
             self.spool.note_away()
-            self._database.presence.look()
+            self._database.breaker.probe()
             return await self._writer.keep(parsed, key, digest, tester_id, came_at)
         if region_id is None:
             raise BadInputError("invalid region")

@@ -60,7 +60,7 @@ def test_a_host_that_does_not_answer_holds_up_the_first_connection_only(database
                     began_at = time.monotonic()
                     connection = await hosts.connect(timeout_s=20)
                     took.append(time.monotonic() - began_at)
-                    assert not hosts.is_stand_in(connection)
+                    assert not hosts.is_fallback_standby(connection)
                     await connection.close()
         return took
 

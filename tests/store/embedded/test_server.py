@@ -24,7 +24,7 @@ from orchboard.store.embedded import server as embedded
 from orchboard.store.embedded.binaries import find_binaries
 from orchboard.store.embedded.initdb import make_cluster
 from orchboard.store.embedded.paths import SOCKET, Account, Cluster, postgres_account
-from orchboard.store.embedded.postmaster import LOG_BYTES, bound_log, read_pid
+from orchboard.store.embedded.postmaster import LOG_BYTES, read_pid, rotate_log
 from orchboard.store.embedded.server import EmbeddedPostgres, default_data_directory, existing_url
 from tests.support.processes import frozen
 
@@ -643,7 +643,7 @@ def test_the_log_does_not_grow_without_bound(data: Path, start: Start) -> None:
     server = start(data)
     log = Cluster(data, MAJOR).log
     os.truncate(log, LOG_BYTES + 1)
-    bound_log(Cluster(data, MAJOR))
+    rotate_log(Cluster(data, MAJOR))
     assert log.stat().st_size == 0
     assert log.with_name(f"{log.name}.1").stat().st_size == LOG_BYTES + 1
     with pytest.raises(asyncpg.PostgresError):

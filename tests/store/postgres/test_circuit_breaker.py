@@ -38,12 +38,12 @@ def on_relay(url: str, test: Callable[[PostgresProxy, Database], Awaitable[None]
 
 async def probed(database: Database) -> bool:
     """Whether the breaker is open after one round of probing."""
-    database.presence.look()
-    probing = database.presence._probing
+    database.breaker.probe()
+    probing = database.breaker._probing
     assert probing is not None
-    while not probing.done() and not database.presence.is_away:
+    while not probing.done() and not database.breaker.is_away:
         await asyncio.sleep(0.05)
-    return database.presence.is_away
+    return database.breaker.is_away
 
 
 @pytest.mark.parametrize(("blocked_s", "times"), [(4.0, 1), (0.4, 12)])
@@ -92,7 +92,7 @@ def test_a_pool_whose_connections_are_all_busy_is_no_absent_database(database_ur
         waiting = asyncio.create_task(database.fetch(sql("now")))
         await asyncio.wait([*busy, waiting], return_when=asyncio.FIRST_EXCEPTION)
         assert [each.exception() for each in (*busy, waiting)] == [None] * 3
-        assert not database.presence.is_away
+        assert not database.breaker.is_away
 
     on_relay(database_url, test)
 
@@ -150,10 +150,10 @@ def test_a_database_that_says_nothing_opens_the_breaker_within_four_seconds(data
         with pytest.raises(DatabaseUnavailableError):
             await database.fetch(sql("now"))
         assert 3.5 < time.monotonic() - began_at < 6
-        assert database.presence.is_away
+        assert database.breaker.is_away
         relay.passes_answers = True
         async with asyncio.timeout(5):
-            while database.presence.is_away:
+            while database.breaker.is_away:
                 await asyncio.sleep(0.05)
 
     on_relay(database_url, test)
@@ -178,8 +178,8 @@ def test_a_process_that_was_frozen_while_the_database_was_away_tries_it_again(
         return False
 
     async def work() -> None:
-        breaker = circuit_breaker.Presence(refused)
-        breaker.look()
+        breaker = circuit_breaker.CircuitBreaker(refused)
+        breaker.probe()
         while not breaker.is_away:
             await asyncio.sleep(0.01)
         with monkeypatch.context() as frozen:

@@ -10,7 +10,7 @@ import pytest
 
 from orchboard.errors import BadInputError, DatabaseUnavailableError
 from orchboard.store.postgres.row_errors import is_about_row, is_refusal
-from orchboard.store.spool.sqlite_file import Aside, Spooled, SpoolFile
+from orchboard.store.spool.sqlite_file import DeadLetter, Spooled, SpoolFile
 from orchboard.store.store import Store
 from tests.support.database import run
 from tests.support.store_writes import open_store, outcomes, query, submit
@@ -106,7 +106,7 @@ async def until(store: Store, *, waiting: int, aside: int) -> None:
     async with asyncio.timeout(30):
         while True:
             depth = (await store.fetch_spool_state()).depth
-            if (depth.waiting, depth.aside) == (waiting, aside):
+            if (depth.waiting, depth.dead_letters) == (waiting, aside):
                 return
             await asyncio.sleep(0.02)
 
@@ -122,10 +122,10 @@ def spool(path: Path, orchestrators: list[str]) -> None:
     file.close()
 
 
-def put_aside(path: Path) -> list[Aside]:
+def put_aside(path: Path) -> list[DeadLetter]:
     file = SpoolFile(path, max_bytes=MEBIBYTE)
     try:
-        return file.aside(1000)
+        return file.dead_letters(1000)
     finally:
         file.close()
 

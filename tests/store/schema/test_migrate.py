@@ -56,7 +56,7 @@ def with_extra(up: str, *, transactional: bool = True) -> tuple[Migration, ...]:
 
 async def ledger_key(url: str, ledger: str) -> int:
     [(schema, database)] = await sql(url, "SELECT current_schema(), current_database()")
-    return VersionTables(schema, database, False, None, None).key(ledger)
+    return VersionTables(schema, database, False, None, None).lock_key(ledger)
 
 
 # What there is
@@ -227,7 +227,9 @@ def test_sixteen_starts_at_once_run_each_version_once(empty_database: str, from_
 
 def test_the_lock_is_the_one_golang_migrate_takes() -> None:
     # Its number for postgres://…/leaderboard; changing it lets both servers migrate at once.
-    assert VersionTables("public", "leaderboard", False, None, None).key("schema_migrations") == 2958894751
+    assert (
+        VersionTables("public", "leaderboard", False, None, None).lock_key("schema_migrations") == 2958894751
+    )
 
 
 def test_a_run_waits_for_the_reference_server_and_gives_up_in_words(empty_database: str) -> None:
@@ -297,7 +299,9 @@ def test_time_limits_meant_for_requests_end_no_version(empty_database: str) -> N
 
 def test_a_version_that_fails_is_undone_and_named(empty_database: str) -> None:
     broken = with_extra("CREATE TABLE half (); SELECT 1 / 0")
-    with pytest.raises(SetupError, match=rf"{LATEST + 1} test_{LATEST + 1} \(up\).*undone.*division by zero"):
+    with pytest.raises(
+        SetupError, match=rf"{LATEST + 1} test_{LATEST + 1} \(up\).*rolled back.*division by zero"
+    ):
         run(migrate_to(connector(empty_database), migrations=broken))
     assert run(sql(empty_database, "SELECT to_regclass('half')")) == [(None,)]
     assert run(fetch_schema_version(connector(empty_database))) == SchemaVersion(LATEST, False)
@@ -366,7 +370,7 @@ def test_a_locked_table_is_tried_again_and_then_reported(empty_database: str) ->
         transaction = reader.transaction()
         await transaction.start()
         await reader.execute("LOCK TABLE events IN ACCESS SHARE MODE")
-        with pytest.raises(SetupError, match=r"stayed locked by others through 20 attempts of 0\.02 s"):
+        with pytest.raises(SetupError, match=r"stayed locked by others during 20 attempts of 0\.02 s"):
             await migrate_to(connect, migrations=extra, lock_timeout_s=0.02)
         trying = asyncio.create_task(migrate_to(connect, migrations=extra, lock_timeout_s=0.02))
         await asyncio.sleep(0.1)
@@ -442,7 +446,7 @@ def test_a_newer_schema_is_left_alone_and_not_taken_down(empty_database: str) ->
     connect = connector(empty_database)
     run(migrate_to(connect, migrations=with_extra("CREATE TABLE newer ()")))
     assert run(migrate_to(connect)) == ()
-    with pytest.raises(SetupError, match=f"newer orchboard: this one only knows {LATEST}"):
+    with pytest.raises(SetupError, match=f"newer orchboard: the latest version here is {LATEST}"):
         run(migrate_to(connect, 0))
 
 
@@ -461,7 +465,7 @@ def test_ledgers_that_disagree_are_refused(empty_database: str) -> None:
     connect = connector(empty_database)
     run(migrate_to(connect))
     run(sql(empty_database, "UPDATE schema_migrations SET version = 1"))
-    with pytest.raises(SetupError, match="ledgers disagree"):
+    with pytest.raises(SetupError, match="version tables disagree"):
         run(migrate_to(connect))
     run(force_version(connect, LATEST))
     assert run(migrate_to(connect)) == ()
@@ -563,7 +567,9 @@ def test_a_way_down_of_the_references_own_that_broke_off_is_forced_to_what_is_th
     run(sql(empty_database, "UPDATE schema_migrations SET version = -1, dirty = true"))
     if dropped:
         run(sql(empty_database, *REFERENCE_DOWN.split(";")))
-    with pytest.raises(SetupError, match=f"version 1 was begun by golang-migrate.*migrate force {version}`"):
+    with pytest.raises(
+        SetupError, match=f"reverting version 1 was begun by golang-migrate.*migrate force {version}`"
+    ):
         run(migrate_to(connect))
     run(force_version(connect, version))
     assert [step.version for step in run(migrate_to(connect))] == list(range(version + 1, LATEST + 1))

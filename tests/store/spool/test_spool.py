@@ -175,7 +175,7 @@ def test_a_region_that_turns_out_unknown_is_kept_aside_until_it_is_known(
                 assert await outcomes(sent) == [None, None], "it has never seen the regions"
                 await relay.come_back()
                 await until_empty(store)
-                assert (await store.fetch_spool_state()).depth.aside == 1
+                assert (await store.fetch_spool_state()).depth.dead_letters == 1
                 assert await stored_numbers(database_url) == [1]
                 await relay.go_away()
                 assert await outcomes([submit(store, 3)]) == [None]
@@ -184,7 +184,7 @@ def test_a_region_that_turns_out_unknown_is_kept_aside_until_it_is_known(
                 await relay.come_back()
                 await until_empty(store)
         file = SpoolFile(path, max_bytes=MEBIBYTE)
-        [aside] = file.aside(10)
+        [aside] = file.dead_letters(10)
         assert (aside.region, aside.reason) == ("MUC", "the region MUC is unknown")
         await query(
             database_url, "INSERT INTO regions (name, display_name, job_type_id) VALUES ('MUC', 'Munich', 1)"
@@ -193,7 +193,7 @@ def test_a_region_that_turns_out_unknown_is_kept_aside_until_it_is_known(
         file.close()
         async with open_store(database_url, spool=path) as store:
             await until_empty(store)
-            assert (await store.fetch_spool_state()).depth.aside == 0
+            assert (await store.fetch_spool_state()).depth.dead_letters == 0
         assert sorted(await stored_numbers(database_url)) == [1, 2, 3]
 
     run(work())
@@ -210,7 +210,7 @@ def test_what_the_database_refuses_is_kept_aside_and_its_neighbours_are_stored(
     async def work() -> None:
         async with open_store(database_url, spool=path) as store:
             await until_empty(store)
-            assert (await store.fetch_spool_state()).depth.aside == 1
+            assert (await store.fetch_spool_state()).depth.dead_letters == 1
         assert await stored_numbers(database_url) == [1, 2]
 
     run(work())

@@ -160,7 +160,7 @@ def test_a_key_that_came_again_after_its_file_was_lost_is_one_result_or_one_asid
             fresh.add([spooled(10, key="k0", body_digest=b"d"), spooled(11, key="k1", body_digest=b"other")])
         file.depth()
         assert sorted(numbers(file)) == [2, 10, 11]
-        [aside] = file.aside(10)
+        [aside] = file.dead_letters(10)
         assert (aside.received_at, aside.reason) == (1, "its Idempotency-Key was used for another body")
 
 
@@ -287,7 +287,7 @@ def test_a_file_of_any_released_layout_is_upgraded_with_its_results(
     with opened(path) as file, opened(path) as other:
         assert file.add([spooled(4, tester_id=7)]) == [None]
         assert [one.spooled for one in other.oldest(10, MEBIBYTE)] == kept
-        assert [one.received_at for one in other.aside(10)] == [3]
+        assert [one.received_at for one in other.dead_letters(10)] == [3]
         assert other.retry() == 1
     before.close()
     with opened(path) as file:
@@ -404,5 +404,5 @@ def test_two_workers_that_name_the_same_results_get_the_same_ids(path: Path) -> 
         named = one.name(seen, [11, 12, 13])
         assert [item.spooled.id for item in named] == [11, 12, 13]
         one.remove([seen[0].number])
-        one.put_aside([(seen[1].number, "nobody wants it")])
+        one.dead_letter([(seen[1].number, "nobody wants it")])
         assert other.name(also_seen, [21, 22, 23]) == [named[2]]

@@ -22,7 +22,7 @@ _AWAY_S = 0.5
 
 _WRITABLE = ("read-write", "primary")
 
-CANT_CONNECT = (
+CONNECT_ERRORS = (
     OSError,
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
@@ -64,35 +64,35 @@ class Hosts:
         return self._conninfo.dbname
 
     async def connect(self, *, timeout_s: float, **options: Any) -> Connection:
-        """A connection, with options of asyncpg.connect. Raises one of CANT_CONNECT, of the host that was tried last."""
+        """A connection, with options of asyncpg.connect. Raises one of CONNECT_ERRORS, of the host that was tried last."""
         try:
             if self._conninfo.target_session_attrs != "prefer-standby":
                 return await self._connect(timeout_s, self._conninfo.target_session_attrs, **options)
             try:
                 return await self._connect(timeout_s, "standby", **options)
-            except CANT_CONNECT:
+            except CONNECT_ERRORS:
                 return await self._connect(timeout_s, "any", **options)
-        except CANT_CONNECT:
+        except CONNECT_ERRORS:
             self._away_until = time.monotonic() + _AWAY_S
             raise
 
     async def connect_to_read(self, *, timeout_s: float, **options: Any) -> Connection:
-        """A connection to whichever host is there, when none is that takes writes; see `is_stand_in`."""
+        """A connection to whichever host is there, when none is that takes writes; see `is_fallback_standby`."""
         if not self._can_stand_in:
             return await self.connect(timeout_s=timeout_s, **options)
         if time.monotonic() >= self._away_until:
             try:
                 return await self.connect(timeout_s=timeout_s, **options)
-            except CANT_CONNECT:
+            except CONNECT_ERRORS:
                 pass
         return await self._connect(timeout_s, "any", **options)
 
     @property
-    def can_stand_in(self) -> bool:
+    def has_fallback_standby(self) -> bool:
         """Whether a standby may be read from while no host takes writes."""
         return self._can_stand_in
 
-    def is_stand_in(self, connection: Any) -> bool:
+    def is_fallback_standby(self, connection: Any) -> bool:
         """Whether a connection reads from a standby in place of the primary: not to be kept, it may lag behind."""
         if not self._can_stand_in or connection.is_closed():
             return False
@@ -113,7 +113,7 @@ class Hosts:
                     )
             except asyncpg.TargetServerAttributeNotMatched:
                 failure = NoWritableHostError()
-            except CANT_CONNECT as error:
+            except CONNECT_ERRORS as error:
                 failure = error
             else:
                 if target == self._conninfo.target_session_attrs:

@@ -28,20 +28,20 @@ _BUSY = "the database took too long; try again"
 class Failure(Struct, frozen=True):
     """Why the database does not do what it is asked.
 
-    told -- in words for anybody
-    says, remedy -- for its operator, and what to do
+    public_message -- in words for anybody
+    summary, remedy -- for its operator, and what to do
     """
 
-    told: str
-    says: str
+    public_message: str
+    summary: str
     remedy: str
 
 
 class _Kind(NamedTuple):
     errors: tuple[type[BaseException], ...]
     pattern: str  # of the error's text
-    told: str
-    says: str  # with {text}, the error's own
+    public_message: str
+    summary: str  # with {text}, the error's own
     remedy: str
 
 
@@ -50,7 +50,7 @@ def explain_failure(error: BaseException) -> Failure:
     text = " ".join(str(error).split())
     for kind in _KINDS:
         if isinstance(error, kind.errors) and re.search(kind.pattern, text, re.IGNORECASE):
-            return Failure(kind.told, kind.says.format(text=text), kind.remedy)
+            return Failure(kind.public_message, kind.summary.format(text=text), kind.remedy)
     says = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return Failure(NO_ANSWER, says, "Check POSTGRES.")
 
@@ -58,7 +58,7 @@ def explain_failure(error: BaseException) -> Failure:
 def describe_failure(error: BaseException) -> str:
     """`explain_failure` for the operator, as one text."""
     failure = explain_failure(error)
-    return f"{failure.says}. {failure.remedy}"
+    return f"{failure.summary}. {failure.remedy}"
 
 
 # The first match counts, so the particular comes before the general.

@@ -1,4 +1,4 @@
-"""Regions and testers: small tables that are held in memory.
+"""Regions and job testers: two small tables, cached in memory.
 
-May import `store.change_tracking` and below. Start reading at `regions.py`.
+May import `store.change_tracking`, `store.postgres` and below. Start reading at `regions.py`.
 """

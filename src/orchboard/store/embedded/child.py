@@ -1,9 +1,9 @@
-"""Becomes one Postgres program: without root's rights, and told when whoever started it dies.
+"""A program that becomes a PostgreSQL program: drops root's rights, and asks for a signal when its parent ends.
 
-Run by path in an interpreter of its own, never imported, because the two steps must be taken between
-fork and exec, and Python code in a fork of a process with threads (the watcher's, the server's) can hang.
+Runs by path in a new interpreter and is never imported: both steps happen between fork and exec, and Python code in a
+fork of a process with threads can hang.
 
-Arguments: uid, gid, the starter's pid, the program, its arguments.
+Arguments: uid, gid, pid of the parent, program, arguments of the program.
 """
 
 import ctypes
@@ -14,19 +14,19 @@ import sys
 _PR_SET_PDEATHSIG = 1
 
 
-def become(uid: int, gid: int, starter: int, program: list[str]) -> None:
-    """Replace this process by the program; as root, with the user's rights and no others."""
-    os.setsid()  # or Ctrl-C in the starter's terminal would stop Postgres before its clients
+def become(uid: int, gid: int, parent: int, program: list[str]) -> None:
+    """Replace this process by the program. As root, with the rights of the given user only."""
+    os.setsid()  # else Ctrl-C in the parent's terminal would stop Postgres before its clients
     os.umask(0o077)
     if os.geteuid() == 0:
         os.setgroups([])
         os.setgid(gid)
         os.setuid(uid)
     if sys.platform == "linux":
-        # After the change of user, which clears it. SIGINT is Postgres's fast shutdown.
+        # After setuid, which clears the setting. SIGINT is Postgres's fast shutdown.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGINT), 0, 0, 0)
-        if os.getppid() != starter:
-            sys.exit("the process that started this one is gone already")
+        if os.getppid() != parent:
+            sys.exit("the process that started this one has ended already")
     os.execv(program[0], program)  # noqa: S606 - a Postgres program by full path
 
 

@@ -1,4 +1,4 @@
-"""Where an embedded cluster lives, who it belongs to, and the URL it answers on."""
+"""The paths, the owner and the URL of an embedded cluster."""
 
 import contextlib
 import hashlib
@@ -21,14 +21,14 @@ SOCKET = f".s.PGSQL.{PORT}"
 
 # sun_path holds 104 bytes on macOS and 108 on Linux.
 _SOCKET_PATH_BYTES = 100
-# Where Linux shows a process its descriptors as paths.
+# On Linux: the descriptors of this process as paths.
 _DESCRIPTORS = Path("/proc/self/fd")
-# What neither Postgres's list of socket directories nor a driver's list of hosts reads as a separator.
+# Paths without separators of Postgres's list of socket directories and of a URL's list of hosts.
 _PLAIN_PATH = re.compile(r"[\w/ .-]+")
 
 
 class Account(Struct, frozen=True):
-    """The user that Postgres runs as; the name is empty when the system has none for the id."""
+    """The user that Postgres runs as. name -- empty if the system has none for the id"""
 
     name: str
     uid: int
@@ -36,7 +36,7 @@ class Account(Struct, frozen=True):
 
 
 class Cluster(Struct, frozen=True):
-    """The paths of one cluster below a data directory.
+    """The paths of a cluster below a data directory.
 
     data -- absolute, symbolic links resolved, so that every process derives the same paths
     major -- PostgreSQL's major version
@@ -47,53 +47,53 @@ class Cluster(Struct, frozen=True):
 
     @property
     def directory(self) -> Path:
-        """What Postgres calls its data directory."""
+        """Postgres's data directory."""
         return self.data / f"pg{self.major}"
 
     @property
     def lock(self) -> Path:
-        """The file whose flock is held as long as any process of this cluster lives."""
+        """The lock file. Its flock is held while any process of the cluster runs."""
         return self.data / f"pg{self.major}.lock"
 
     @property
     def log(self) -> Path:
-        """What Postgres writes; the older half of it is beside it, with `.1` at the end."""
+        """Postgres's log. The previous log is beside it, with the suffix `.1`."""
         return self.data / f"pg{self.major}.log"
 
     @property
     def password(self) -> Path:
-        """The role's password, mode 0600; inside the cluster, so that the two can't be parted."""
+        """The role's password, mode 0600. Inside the cluster, so that they stay together."""
         return self.directory / "orchboard.password"
 
     @property
     def pid_file(self) -> Path:
-        """Written by Postgres: line 1 is its pid, line 8 says `ready` once it is."""
+        """Written by Postgres: line 1 is its pid, line 8 is `ready` when it accepts connections."""
         return self.directory / "postmaster.pid"
 
     @property
     def staging_prefix(self) -> str:
-        """How names begin of what is being made under the lock; whoever has the lock next removes them."""
+        """The prefix of temporary paths. The next process that takes the lock removes leftovers."""
         return f"pg{self.major}.new-"
 
     @property
     def socket_directory(self) -> Path:
-        """The cluster itself, which is 0700; or a short stand-in when a socket can't have that path."""
+        """The cluster's directory, mode 0700, or a directory in /tmp if its path is too long or has separators."""
         socket = str(self.directory / SOCKET)
         if len(os.fsencode(socket)) <= _SOCKET_PATH_BYTES and _PLAIN_PATH.fullmatch(socket):
             return self.directory
         digest = hashlib.sha256(os.fsencode(self.directory)).hexdigest()[:16]
-        # Not TMPDIR: all who share the cluster must agree, and root's may be out of Postgres's reach.
-        return Path("/tmp") / f"orchboard-{digest}"  # noqa: S108 - 0700, and refused when somebody else owns it
+        # Not TMPDIR: all processes that share the cluster must derive the same path, and Postgres may not reach root's.
+        return Path("/tmp") / f"orchboard-{digest}"  # noqa: S108 - 0700, and refused if another user owns it
 
     @property
     def url(self) -> str:
-        """The URL of the database, password included."""
+        """The URL of the database, with the password."""
         password, host = self.password.read_text().strip(), quote(str(self.socket_directory), safe="/")
         return f"postgresql://{ROLE}:{password}@/{DATABASE}?host={host}&port={PORT}"
 
 
 def default_data_directory() -> Path:
-    """The user's data directory of this system; root's is one that an unprivileged user can reach."""
+    """The user's data directory; for root, a directory that unprivileged users can reach."""
     return Path("/var/lib/orchboard") if _is_root() else platformdirs.user_data_path("orchboard")
 
 
@@ -105,21 +105,22 @@ def existing_clusters(data: Path) -> list[Cluster]:
 
 
 def existing_url(data: Path) -> str | None:
-    """The URL of the newest cluster in a data directory, None when there is none; starts nothing."""
+    """The URL of the newest cluster in a data directory; None if there is none. Starts nothing."""
     try:
         for directory in (data, *data.glob("pg*")):
             if directory.is_dir():
-                os.scandir(directory).close()  # a search would find nothing where it may not look
+                os.scandir(directory).close()  # glob ignores directories that it can't read
         clusters = existing_clusters(data)
         return clusters[0].url if clusters else None
     except PermissionError as error:
-        raise SetupError(f"{error.filename} can't be read: it is another user's") from error
+        raise SetupError(f"{error.filename} can't be read: it belongs to another user") from error
 
 
 def postgres_account(cluster: Cluster) -> Account:
-    """The user to run Postgres as: ourselves, unless we are root.
+    """The user to run Postgres as: the current user.
 
-    Root gives its rights up for the cluster's owner; for a new one to `postgres`, or else `nobody`.
+    For root: the owner of the cluster; for a new cluster `postgres`, or `nobody` if there is no `postgres`.
+    Raises SetupError if the cluster belongs to another user, or to root.
     """
     import pwd  # not on Windows
 
@@ -128,13 +129,13 @@ def postgres_account(cluster: Cluster) -> Account:
     if not _is_root():
         if owner is not None and owner.st_uid != os.geteuid():
             raise SetupError(
-                f"{directory} is another user's (id {owner.st_uid}): run as that one, or set ORCHBOARD_DATA"
+                f"{directory} belongs to another user (id {owner.st_uid}): run as that user, or set ORCHBOARD_DATA"
             )
         return _account_of(os.geteuid(), os.getegid())
     if owner is not None:
         if owner.st_uid == 0:
             raise SetupError(
-                f"{directory} is root's, and Postgres refuses to run as root: chown -R it to another user"
+                f"{directory} belongs to root, and Postgres refuses to run as root: run chown -R to another user"
             )
         return _account_of(owner.st_uid, owner.st_gid)
     for name in ("postgres", "nobody"):
@@ -142,7 +143,7 @@ def postgres_account(cluster: Cluster) -> Account:
             entry = pwd.getpwnam(name)
             return Account(name, entry.pw_uid, entry.pw_gid)
     raise SetupError(
-        "Postgres refuses to run as root, and there is neither a user postgres nor nobody: add one"
+        "Postgres refuses to run as root, and neither the user postgres nor nobody exists: add one"
     )
 
 
@@ -155,9 +156,9 @@ def _account_of(uid: int, gid: int) -> Account:
 
 
 def prepare_data(cluster: Cluster, account: Account) -> None:
-    """Make the data directory where it is missing; raises SetupError when the account can't reach it.
+    """Create the data directory if it is missing. Raises SetupError if the account can't reach it.
 
-    For a plain user it is 0700. Root's directories are 0755 and stay root's; the clusters in them are not.
+    Its mode is 0700, for root 0755. Root's directories belong to root, the clusters in them to the account.
     """
     data = cluster.data
     if data.exists() and not data.is_dir():
@@ -165,9 +166,9 @@ def prepare_data(cluster: Cluster, account: Account) -> None:
     barrier = blocked_at(data, account)
     if barrier is not None and not _DESCRIPTORS.is_dir():
         raise SetupError(
-            f"{account.name}, as whom Postgres runs because root may not, can't pass through {barrier}: "
-            f"set ORCHBOARD_DATA to a directory outside it (the default is {default_data_directory()}), "
-            f"or chmod a+x {barrier}"
+            f"The user {account.name} can't pass through {barrier}; Postgres runs as that user, as it refuses to run as "
+            f"root: set ORCHBOARD_DATA to a directory outside it (the default is {default_data_directory()}), or run "
+            f"chmod a+x {barrier}"
         )
     for missing in reversed([path for path in (data, *data.parents) if not path.exists()]):
         missing.mkdir(exist_ok=True)
@@ -175,11 +176,10 @@ def prepare_data(cluster: Cluster, account: Account) -> None:
 
 
 @contextlib.contextmanager
-def reached(directory: Path, account: Account) -> Iterator[tuple[Path, tuple[int, ...]]]:
-    """The path by which the account's programs reach a directory of their own, and what they must inherit for it.
+def reachable_path(directory: Path, account: Account) -> Iterator[tuple[Path, tuple[int, ...]]]:
+    """A path by which the account's programs reach a directory, and the descriptors that they must inherit for it.
 
-    Its own path. Where that leads through a directory that is closed to them, such as /root: that of a descriptor,
-    which leads straight there.
+    This is the directory's path or, if a parent such as /root is closed to the account, the path of a descriptor.
     """
     if blocked_at(directory, account) is None:
         yield directory, ()
@@ -192,7 +192,7 @@ def reached(directory: Path, account: Account) -> Iterator[tuple[Path, tuple[int
 
 
 def blocked_at(path: Path, account: Account) -> Path | None:
-    """The first part of a path, as far as it exists, that the account may not pass through or execute."""
+    """The first existing part of a path that the account may not traverse or execute; None if it may pass all of it."""
     if account.uid == os.geteuid():
         return None
     for part in reversed((path.resolve(), *path.resolve().parents)):
@@ -206,7 +206,7 @@ def blocked_at(path: Path, account: Account) -> Path | None:
 
 
 def prepare_socket_directory(cluster: Cluster, account: Account) -> None:
-    """Make the stand-in directory for the socket, if one is needed; refuses anybody else's."""
+    """Create the socket's directory in /tmp, if it is needed. Raises SetupError if another user owns it."""
     directory = cluster.socket_directory
     if directory == cluster.directory:
         return
@@ -218,8 +218,8 @@ def prepare_socket_directory(cluster: Cluster, account: Account) -> None:
         status = directory.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != account.uid or status.st_mode & 0o077:
             raise SetupError(
-                f"{directory}, where the database's socket would go, is not a directory of "
-                f"{account.name or account.uid} alone: remove it, or set ORCHBOARD_DATA to a shorter path"
+                f"{directory}, the directory of the database's socket, does not belong to {account.name or account.uid} "
+                "alone: remove it, or set ORCHBOARD_DATA to a shorter path"
             ) from None
 
 

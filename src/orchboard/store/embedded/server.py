@@ -1,9 +1,8 @@
-"""The embedded Postgres: one cluster per data directory, shared by every orchboard process that uses it.
+"""The embedded PostgreSQL: one cluster per data directory, shared by all orchboard processes that use it.
 
-One of them owns it, namely has the postmaster as its child; the others attach. The lock tells which: a
-descriptor with an flock that the postmaster and all its processes inherit, so that it is held exactly as
-long as one of them lives, whoever started it and however that one ended. Whoever gets the lock starts
-Postgres, at once or, in the watcher of a process that was attached, when the owner has left.
+One process owns the cluster: the postmaster is its child. The others attach to it. The lock file decides: the postmaster and
+its processes inherit a descriptor with an flock, which is therefore held exactly while one of them runs. The process that
+gets the lock starts Postgres. If the owner ends, the watcher thread of an attached process does.
 """
 
 import contextlib
@@ -29,24 +28,25 @@ from orchboard.store.embedded.paths import (
     postgres_account,
     prepare_data,
     prepare_socket_directory,
-    reached,
+    reachable_path,
 )
 from orchboard.store.embedded.postmaster import (
-    bound_log,
+    error_summary,
+    is_marked_ready,
     is_postmaster,
-    last_words,
     open_log,
     read_log,
     read_pid,
-    says_ready,
+    rotate_log,
 )
 
 __all__ = ["EmbeddedPostgres", "default_data_directory", "existing_url"]
 
 ATTACH_TIMEOUT_S = 60.0
-# A server leaves within 10 s, most of it its own. What is not written out then is recovered at the next start.
+# For fast shutdown, immediate shutdown, SIGKILL. A server must stop within 10 s, of which its own shutdown takes most.
+# Postgres recovers at the next start from data that is not written by then.
 STOP_TIMEOUT_S = 5.0, 1.0, 10.0
-_SIGNAL_AGAIN_S = 0.5
+_RESEND_SIGNAL_S = 0.5
 WATCH_INTERVAL_S = 0.2
 RETRY_INTERVAL_S = 5.0
 _POLL_S = 0.01
@@ -57,7 +57,7 @@ _log = structlog.get_logger("orchboard.embedded")
 class EmbeddedPostgres:
     """A running cluster that this process owns or is attached to.
 
-    url -- of its database, for asyncpg and psql alike
+    url -- of its database, for asyncpg and psql
     directory -- Postgres's data directory
     """
 
@@ -72,14 +72,14 @@ class EmbeddedPostgres:
 
     @classmethod
     def start(cls, data: Path, *, postgres_bin: Path | None = None, watch: bool = True) -> Self:
-        """Start the cluster below `data`, made if there is none yet, or attach to it if it runs.
+        """Start the cluster in `data`, or attach to it if it runs. Creates it if there is none.
 
-        Blocks until it answers: 1 s for a new one, less than 0.1 s for an old one, longer after a crash.
-        Call it in the main thread: on Linux Postgres goes when the thread that started it does.
+        Blocks until it accepts connections: 1 s for a new cluster, under 0.1 s for an existing one, longer after a crash.
+        Call it in the main thread: on Linux, Postgres stops when the thread that started it ends.
 
-        postgres_bin -- programs of PostgreSQL 15 or newer; None for those that came with orchboard
-        watch -- start it again from a thread when it ends although this process still needs it
-        Raises SetupError, with a sentence for a person, when it can't be.
+        postgres_bin -- programs of PostgreSQL 15 or newer; None: those installed with orchboard
+        watch -- start Postgres again, from a thread, if it ends while this process runs
+        Raises SetupError with a message for the operator.
         """
         if os.name == "nt":
             raise SetupError(
@@ -100,9 +100,9 @@ class EmbeddedPostgres:
         return server
 
     def stop(self) -> None:
-        """Leave the cluster, and stop it if this process owns it. Doing it twice is fine."""
+        """Detach from the cluster, or stop it if this process owns it. Idempotent."""
         if os.getpid() != self._pid:
-            return  # a fork of the owner isn't one
+            return  # in a fork of the owner
         self._stopping.set()
         if self._watcher is not None:
             self._watcher.join()
@@ -111,7 +111,7 @@ class EmbeddedPostgres:
             self._process = None
 
     def _end(self, process: "subprocess.Popen[bytes]") -> None:
-        # Fast shutdown; then immediate, which recovers at the next start. SIGTERM would wait for clients.
+        # SIGINT: fast shutdown. SIGQUIT: immediate shutdown, with recovery at the next start. SIGTERM would wait for clients.
         stop_signals = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
         for stop_signal, timeout_s in zip(stop_signals, STOP_TIMEOUT_S, strict=True):
             if _ends_by(process, stop_signal, timeout_s):
@@ -138,7 +138,7 @@ class EmbeddedPostgres:
             raise
 
     def _take_lock(self) -> int | None:
-        """The descriptor of the lock, or None while any process of the cluster lives."""
+        """The descriptor of the lock; None while any process of the cluster runs."""
         import fcntl  # not on Windows
 
         lock = os.open(self._cluster.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -146,7 +146,7 @@ class EmbeddedPostgres:
         try:
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # One that was started by hand has no lock, and its pid file must stay.
+                # A postmaster that was started by hand does not hold the lock.
                 free = not is_postmaster(read_pid(self._cluster), self.directory)
         finally:
             if not free:
@@ -154,7 +154,7 @@ class EmbeddedPostgres:
         return lock if free else None
 
     def _run(self, lock: int, *, new: bool) -> None:
-        """Start Postgres with the lock, which is closed here, and wait until it answers."""
+        """Start Postgres with the lock, close it here, and wait until Postgres accepts connections."""
         try:
             if self._account.uid != os.geteuid():
                 os.chown(lock, self._account.uid, self._account.gid)
@@ -162,66 +162,69 @@ class EmbeddedPostgres:
             if new:
                 make_cluster(self._cluster, binaries, self._account, lock)
             elif not self.directory.exists():
-                raise SetupError(f"{self.directory} is gone")
+                raise SetupError(f"{self.directory} does not exist any more")
             prepare_socket_directory(self._cluster, self._account)
             socket = self._cluster.socket_directory / SOCKET
             for stale in (self._cluster.pid_file, socket, socket.with_name(f"{SOCKET}.lock")):
                 stale.unlink(missing_ok=True)
-            said_before = self._spawn(binaries, lock)
+            log_start = self._spawn(binaries, lock)
         finally:
-            os.close(lock)  # never unlocked: that would unlock it for the postmaster too
-        self._wait_until_ready(said_before)
+            os.close(lock)  # LOCK_UN would release the postmaster's lock too
+        self._wait_until_ready(log_start)
 
     def _spawn(self, binaries: Binaries, lock: int) -> int:
-        """Start the postmaster; the log's length before it."""
+        """Start the postmaster; the length of the log before."""
         log_file = open_log(self._cluster, self._account)
-        with open(log_file, "ab") as log, reached(self.directory, self._account) as (seen, descriptors):
-            said_before = log.tell()
+        with (
+            open(log_file, "ab") as log,
+            reachable_path(self.directory, self._account) as (path, descriptors),
+        ):
+            log_start = log.tell()
             sockets = self._cluster.socket_directory
             fixed = {
                 "listen_addresses": "", "port": "5432", "unix_socket_permissions": "0700", "fsync": "on",
-                "unix_socket_directories": str(seen if sockets == self.directory else sockets),
+                "unix_socket_directories": str(path if sockets == self.directory else sockets),
                 "logging_collector": "off", "log_destination": "stderr",
             }  # fmt: skip
             settings = [word for name, value in fixed.items() for word in ("-c", f"{name}={value}")]
             self._process = subprocess.Popen(
-                binaries.as_account(self._account, "postgres", "-D", seen, *settings),
+                binaries.as_account(self._account, "postgres", "-D", path, *settings),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENVIRONMENT, cwd="/",
                 pass_fds=(lock, *descriptors),
             )  # fmt: skip
-        return said_before
+        return log_start
 
-    def _wait_until_ready(self, said_before: int) -> None:
-        """Wait as long as the postmaster lives: after a crash it may have a lot to recover."""
+    def _wait_until_ready(self, log_start: int) -> None:
+        """Wait without timeout while the postmaster runs: recovery after a crash may take long."""
         process = self._process
-        assert process is not None  # noqa: S101 - called after the spawn
+        assert process is not None  # noqa: S101 - called after _spawn
         while process.poll() is None:
             if read_pid(self._cluster) == process.pid and self._answers():
                 return
             if self._stopping.wait(_POLL_S):
                 return
-        words = last_words(read_log(self._cluster, said_before), self._cluster.data)
+        summary = error_summary(read_log(self._cluster, log_start), self._cluster.data)
         code = process.returncode
         ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else "ended"
         raise SetupError(
-            f"The embedded Postgres {ended} at its start: {words}. All it said: {self._cluster.log}"
+            f"The embedded Postgres {ended} at its start: {summary}. Its log: {self._cluster.log}"
         )
 
     def _answers(self) -> bool:
-        return says_ready(self._cluster) and self._binaries.is_ready(self._cluster.socket_directory)
+        return is_marked_ready(self._cluster) and self._binaries.is_ready(self._cluster.socket_directory)
 
     def _watch(self) -> None:
-        """Start Postgres again whenever it has ended, until this process stops.
+        """Start Postgres again when it has ended, until `stop`.
 
-        One whose socket was removed, as cleaners of /tmp do, takes no connections any more: it is started again, too.
+        Also restarts it if its socket was removed, as cleaners of /tmp do.
 
-        What this thread starts goes when the thread does (PR_SET_PDEATHSIG means the thread, not the
-        process), so it is one thread that lives as long as the process, not one for each start.
+        PR_SET_PDEATHSIG refers to the thread, not the process: Postgres ends with the thread that started it. So one
+        thread does all restarts.
         """
         while not self._stopping.wait(WATCH_INTERVAL_S):
             try:
                 if self._process is not None and self._process.poll() is None:
-                    bound_log(self._cluster)
+                    rotate_log(self._cluster)
                     if (self._cluster.socket_directory / SOCKET).exists():
                         continue
                     _log.warning("embedded_postgres_socket_is_gone", directory=str(self.directory))
@@ -236,15 +239,15 @@ class EmbeddedPostgres:
 
 
 def _ends_by(process: "subprocess.Popen[bytes]", stop_signal: signal.Signals, timeout_s: float) -> bool:
-    """Whether a process ends within a time after a signal.
+    """Send a signal; True if the process ends within the timeout.
 
-    It is sent again and again: where it meets the interpreter that is about to become Postgres it may be lost, in 1 of
-    150 stops a moment after a start.
+    The signal is sent repeatedly: one that arrives before child.py becomes Postgres may be lost (1 of 150 stops just after
+    a start).
     """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         process.send_signal(stop_signal)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_SIGNAL_AGAIN_S)
+            process.wait(_RESEND_SIGNAL_S)
             return True
     return False

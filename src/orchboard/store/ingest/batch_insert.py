@@ -7,11 +7,11 @@ from datetime import datetime
 import asyncpg
 
 from orchboard.runtime.time_limit import TimeLimit
-from orchboard.store.ingest.id_allocator import Receipt, Receipts
+from orchboard.store.ingest.id_allocator import KeyAllocator, Receipt
 from orchboard.store.ingest.queue import QueuedRow
 from orchboard.store.postgres.clock import DatabaseClock
-from orchboard.store.postgres.database import LOST
-from orchboard.store.postgres.dedicated_connection import KeptConnection, NotSentError
+from orchboard.store.postgres.database import DATABASE_ERRORS
+from orchboard.store.postgres.dedicated_connection import DedicatedConnection, NotSentError
 from orchboard.store.sql_files import sql
 
 # Between texts: valid JSON has it nowhere, and no orchestrator that was ever seen.
@@ -26,10 +26,10 @@ class Inserts:
     """
 
     def __init__(
-        self, connection: KeptConnection, clock: DatabaseClock, *, timeout_s: float, flight_s: float
+        self, connection: DedicatedConnection, clock: DatabaseClock, *, timeout_s: float, flight_s: float
     ) -> None:
         self._connection = connection
-        self._receipts = Receipts(connection, clock)
+        self._receipts = KeyAllocator(connection, clock)
         self._timeout_s = timeout_s
         self._flight_s = flight_s
         self._limit = TimeLimit()
@@ -37,7 +37,7 @@ class Inserts:
     async def send(self, group: Sequence[QueuedRow]) -> Set[str | None]:
         """Store a group, all or none; which Idempotency-Keys were new, with None among them.
 
-        Raises as KeptConnection.fetch. After anything but NotSentError and a refusal (row_errors.py) nobody knows what
+        Raises as DedicatedConnection.fetch. After anything but NotSentError and a refusal (row_errors.py) nobody knows what
         became of it: then each result has the receipt that it was sent with, and with that is stored once, however often it is sent.
         """
         if any(
@@ -100,7 +100,7 @@ class Inserts:
             try:
                 async with asyncio.timeout(self._flight_s):
                     await self._receipts.read(len(group))
-            except LOST as error:
+            except DATABASE_ERRORS as error:
                 raise NotSentError from error
         return self._receipts.take(len(group))
 

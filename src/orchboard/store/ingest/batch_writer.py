@@ -9,22 +9,22 @@ import structlog
 
 from orchboard.errors import DatabaseUnavailableError, KeyReusedError, Refusal
 from orchboard.results.parse import ParsedStats
-from orchboard.runtime.tasks import end
+from orchboard.runtime.tasks import cancel_and_wait
 from orchboard.runtime.time_limit import GRACE_S, LATE_S
-from orchboard.store.connection.failover import CANT_CONNECT
+from orchboard.store.connection.failover import CONNECT_ERRORS
 from orchboard.store.connection.failures import NO_ANSWER, explain_failure
 from orchboard.store.ingest.batch_insert import Inserts
 from orchboard.store.ingest.queue import QueuedRow, WriteQueue
 from orchboard.store.ingest.spill import keep
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import (
-    LOST,
+    DATABASE_ERRORS,
     WRITE_PATIENCE_S,
     Database,
-    in_brief,
+    error_summary,
     unavailable,
 )
-from orchboard.store.postgres.dedicated_connection import KeptConnection, NotSentError
+from orchboard.store.postgres.dedicated_connection import DedicatedConnection, NotSentError
 from orchboard.store.postgres.row_errors import is_refusal, refusal_of
 from orchboard.store.spool.spool import Spool
 
@@ -70,7 +70,7 @@ class Writer:
         spool: Spool | None = None,
     ) -> None:
         self._database = database
-        self._connection = KeptConnection(database)
+        self._connection = DedicatedConnection(database)
         self._spool = spool
         self._timeout_s = database.timeout_s
         flight_s = self._timeout_s if spool is None else min(_FLIGHT_S, self._timeout_s / 2)
@@ -114,7 +114,7 @@ class Writer:
         row = QueuedRow(parsed, region_id, key, digest, loop.time(), loop.create_future())
         row.tester_id = tester_id
         spool = self._spool
-        if spool is not None and self._database.presence.is_away:
+        if spool is not None and self._database.breaker.is_away:
             spool.note_away()  # readers found it out, which nobody has to do again
         # A key that waits in the spool is known only there.
         if spool is not None and (spool.is_away or (key is not None and spool.depth)):
@@ -151,7 +151,7 @@ class Writer:
         self._closed = True
         if self._writing is not None:
             _, late = await asyncio.wait([self._writing], timeout=FLUSH_S)
-            await end(late)
+            await cancel_and_wait(late)
         left = [row for row in (*self._flying, *self._waiting) if not row.stored.done()]
         self._give_up(left, DatabaseUnavailableError(NO_ANSWER))
         await self._connection.close()
@@ -191,13 +191,13 @@ class Writer:
         """Whether there is a connection now. What has waited too long for one is given up."""
         try:
             await self._connection.open()
-        except CANT_CONNECT as error:
+        except CONNECT_ERRORS as error:
             patience_s = WRITE_PATIENCE_S if self._spool is None else self._patience_s()
             since = asyncio.get_running_loop().time() - patience_s
-            self._failure = explain_failure(error).told
+            self._failure = explain_failure(error).public_message
             if impatient := [row for row in self._waiting if row.submitted_at < since]:
                 self._give_up(impatient, unavailable(error))
-        except LOST as error:
+        except DATABASE_ERRORS as error:
             refusal = unavailable(error)
             self._failure = str(refusal)
             self._give_up(list(self._waiting), refusal)
@@ -218,7 +218,7 @@ class Writer:
         except NotSentError:
             self._put_back(group)
             return False
-        except LOST as error:
+        except DATABASE_ERRORS as error:
             if is_refusal(error):
                 return await self._narrow_down([row for row in group if not row.stored.done()], error)
             self._lost(group, unavailable(error))
@@ -283,7 +283,7 @@ class Writer:
         if isinstance(error, asyncpg.ForeignKeyViolationError):
             self._on_region_gone()
         if self._spool is not None:
-            log.warning("results refused by the database go to the spool", error=in_brief(error))
+            log.warning("results refused by the database go to the spool", error=error_summary(error))
             keep(self._spool, rows)
             return
         refusal = refusal_of(error)
@@ -308,7 +308,7 @@ class Writer:
             self._waiting.refuse(rows, refusal)
         elif rows:
             self._spool.note_away()
-            self._database.presence.look()  # so that readers are not the next to wait
+            self._database.breaker.probe()  # so that readers are not the next to wait
             self._waiting.take_out(rows)
             keep(self._spool, rows)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct
 
 from orchboard.store.postgres.clock import MAX_AGE_S, DatabaseClock
-from orchboard.store.postgres.dedicated_connection import KeptConnection
+from orchboard.store.postgres.dedicated_connection import DedicatedConnection
 from orchboard.store.sql_files import sql
 
 # So many ids are taken at once, if so many were used since the last time; what is left at the end is lost.
@@ -24,13 +24,13 @@ class Receipt(Struct, frozen=True):
     event_time: datetime
 
 
-class Receipts:
-    """Receipts by the database's clock. What reading them takes is shared by thousands of results.
+class KeyAllocator:
+    """KeyAllocator by the database's clock. What reading them takes is shared by thousands of results.
 
     connection -- the one that the results are sent on
     """
 
-    def __init__(self, connection: KeptConnection, clock: DatabaseClock) -> None:
+    def __init__(self, connection: DedicatedConnection, clock: DatabaseClock) -> None:
         self._connection = connection
         self._clock = clock
         self._ids: Sequence[int] = ()
@@ -64,7 +64,7 @@ class Receipts:
         left = self._ids[self._next :]
         wanted = 0 if len(left) >= number else max(number, self._block)
         sent_at = time.monotonic()
-        [row] = await self._connection.fetch(sql("reserve"), wanted)
+        [row] = await self._connection.fetch(sql("allocate_ids"), wanted)
         self._clock.measure(row["now"], sent_at, time.monotonic())
         self._measured_on = self._connection.number
         if wanted:

@@ -10,11 +10,11 @@ import structlog
 from orchboard.errors import DatabaseUnavailableError, Refusal
 from orchboard.runtime.supervised_tasks import TaskHealth
 from orchboard.stats import JobType
-from orchboard.store.change_tracking.version_counters import Changes
-from orchboard.store.connection.failover import CANT_CONNECT
+from orchboard.store.change_tracking.version_counters import VersionCounters
+from orchboard.store.connection.failover import CONNECT_ERRORS
 from orchboard.store.connection.types import Connection
 from orchboard.store.directories.regions import RegionDirectory
-from orchboard.store.postgres.database import Database, in_brief
+from orchboard.store.postgres.database import Database, error_summary
 from orchboard.store.postgres.row_errors import is_about_row, is_refusal
 from orchboard.store.postgres.watchdog import Watchdog, background_transaction
 from orchboard.store.spool.spool import Spool, SpoolError
@@ -55,7 +55,9 @@ class Replay:
     A result's id is in the spool before it is used, and with it and its receipt time it is stored once.
     """
 
-    def __init__(self, spool: Spool, database: Database, regions: RegionDirectory, changes: Changes) -> None:
+    def __init__(
+        self, spool: Spool, database: Database, regions: RegionDirectory, changes: VersionCounters
+    ) -> None:
         self._spool = spool
         self._database = database
         self._regions = regions
@@ -81,10 +83,10 @@ class Replay:
                     if isinstance(error, TimeoutError | asyncpg.QueryCanceledError):
                         self._batch_rows = max(self._batch_rows // 4, 1)
                     is_there = isinstance(error, asyncpg.PostgresError) and not isinstance(
-                        error, CANT_CONNECT
+                        error, CONNECT_ERRORS
                     )
                     level = logging.WARNING if is_there else logging.DEBUG
-                    log.log(level, "spooled results wait", error=in_brief(error))
+                    log.log(level, "spooled results wait", error=error_summary(error))
                 except (SpoolError, Refusal) as error:
                     log.warning("spooled results wait", error=str(error))
                 except Exception:
@@ -167,7 +169,7 @@ class Replay:
         if not wanted:
             return list(results)
         async with asyncio.timeout(self._database.timeout_s):
-            row = await connection.fetchrow(sql("reserve"), wanted)
+            row = await connection.fetchrow(sql("allocate_ids"), wanted)
         assert row is not None  # noqa: S101 - it always has one
         return await self._spool.name(results, row["ids"])
 
@@ -201,7 +203,7 @@ class Replay:
             except asyncpg.PostgresError as again:
                 if not is_refusal(again):
                     raise
-                await self._put_aside([(one.number, f"the database refused it: {in_brief(again)}")])
+                await self._put_aside([(one.number, f"the database refused it: {error_summary(again)}")])
 
     async def _store(
         self, connection: Connection, results: Sequence[Numbered], region_ids: Mapping[tuple[str, str], int]
@@ -209,8 +211,8 @@ class Replay:
         """Store results, all or none, and forget them. Raises what Postgres raises."""
         stored, reused = await self._insert(connection, results, region_ids)
         # Before it is forgotten: a reader who finds the spool empty finds the results.
-        self._changes.note_late()
-        self._changes.note_everything()
+        self._changes.mark_late()
+        self._changes.invalidate_all()
         await self._put_aside(
             [(one.number, "its Idempotency-Key was used for another body") for one in reused]
         )
@@ -267,7 +269,7 @@ class Replay:
     async def _put_aside(self, reasons: Sequence[tuple[int, str]]) -> None:
         if not reasons:
             return
-        await self._spool.put_aside(reasons)
+        await self._spool.dead_letter(reasons)
         self._aside += len(reasons)
         for reason in sorted({reason for _, reason in reasons}):
             log.warning("spooled results are kept aside: see `orchboard spool`", reason=reason)

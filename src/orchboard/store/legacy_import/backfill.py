@@ -1,4 +1,4 @@
-"""Taking a database over: old results are moved and what is over is summed up, a day after the other, newest first."""
+"""The backfill of an existing database: moves its results and builds their rollups, day by day, newest first."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from orchboard.store.connection.types import Connection
 from orchboard.store.legacy_import.table_mover import TableMover
-from orchboard.store.rollups.buckets import LEVELS, Span
-from orchboard.store.rollups.builder import Sealer
+from orchboard.store.rollups.buckets import GRANULARITIES, Bucket
+from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.sql_files import sql
 from orchboard.window import EARLIEST
 
@@ -17,11 +17,13 @@ _DAY = timedelta(days=1)
 
 
 class BackfillProgress(Struct, frozen=True):
-    """How far it is; numbers of results are about right only.
+    """The progress of a backfill. Numbers of results are estimates from PostgreSQL's statistics.
 
-    results -- all there are; unmoved -- of these, those that wait to be moved; summed_up -- those in spans that are over
-    is_settled -- whether the move is ended
-    is_done -- whether it is, and nothing waits to be summed up but what is just over
+    The field names are part of the output of `orchboard migrate version --json`.
+
+    results -- all results; unmoved -- those in the old table; summed_up -- those in rollups
+    is_settled -- the old table is dropped
+    is_done -- it is, and every rollup bucket that ended over five minutes ago is built
     """
 
     results: int
@@ -31,8 +33,8 @@ class BackfillProgress(Struct, frozen=True):
     is_done: bool
 
     @property
-    def says(self) -> str:
-        """The same in words."""
+    def summary(self) -> str:
+        """The progress as a sentence."""
         if self.unmoved:
             moved = f"{self.unmoved:,} of about {self.results:,} results are not moved yet"
         elif not self.is_settled:
@@ -44,40 +46,44 @@ class BackfillProgress(Struct, frozen=True):
 
 
 async def fetch_progress(connection: Connection) -> BackfillProgress:
-    """How far a database of the latest version is taken over. Changes nothing."""
-    row = await connection.fetchrow(sql("takeover"), [level.number for level in LEVELS if level.kept is None])
-    assert row is not None  # noqa: S101 - it always has one
+    """The progress in a database of the latest version. Changes nothing."""
+    row = await connection.fetchrow(
+        sql("backfill_progress"),
+        [granularity.number for granularity in GRANULARITIES if granularity.retention is None],
+    )
+    assert row is not None  # noqa: S101 - the statement returns one row
     is_done = row["is_settled"] and row["is_summed_up"]
     return BackfillProgress(row["results"], row["unmoved"], row["summed_up"], row["is_settled"], is_done)
 
 
 async def backfill(
     connection: Connection,
-    sealer: Sealer,
+    builder: RollupBuilder,
     *,
     rest: float = 0.0,
     on_batch: Callable[[int], None] | None = None,
-    on_span: Callable[[Span], None] | None = None,
+    on_bucket: Callable[[Bucket], None] | None = None,
 ) -> bool:
-    """Do what is left to do; whether the move is ended: something else may hold the old table.
+    """Move all remaining results and build all due rollups. False if the old table could not be dropped.
 
-    Right whenever it is broken off, and however many do it at once.
+    May be interrupted at any point, and may run in several processes at once.
 
-    connection -- of its own; sealer -- on that
-    rest -- how long to pause after each batch that was moved, as a multiple of what it took
-    on_batch, on_span -- told of each batch, by its size, and of each span that was summed up
+    connection -- used by this call only; builder -- a builder on the same connection
+    rest -- the pause after each moved batch, as a multiple of the batch's duration
+    on_batch -- called with the number of results of each moved batch
+    on_bucket -- called with each built bucket
     """
     mover = TableMover(connection, on_batch=on_batch, rest=rest)
     try:
-        if await mover.is_moving():
+        if await mover.has_legacy_table():
             await mover.begin()
-            await sealer.run(on_span, since=mover.reached)
-        while await mover.is_moving():
+            await builder.run(on_bucket, since=mover.reached)
+        while await mover.has_legacy_table():
             await mover.move(_DAY)
-            await sealer.run(on_span, since=mover.reached)
+            await builder.run(on_bucket, since=mover.reached)
             if mover.reached == EARLIEST and not await mover.finish():
                 return False
-    except asyncpg.UndefinedTableError:  # another one has just ended the move
-        return await backfill(connection, sealer, rest=rest, on_batch=on_batch, on_span=on_span)
-    await sealer.run(on_span)
+    except asyncpg.UndefinedTableError:  # another process has dropped the old table
+        return await backfill(connection, builder, rest=rest, on_batch=on_batch, on_bucket=on_bucket)
+    await builder.run(on_bucket)
     return True

@@ -1,4 +1,4 @@
-"""Moving: the results of a database that was taken over go, in batches, where their numbers have columns."""
+"""Moves results in batches from `events_before`, the table of the reference server, to `events`."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,24 +13,24 @@ from orchboard.window import EARLIEST, LATEST
 
 BATCH = 5000
 
-# Results moved away leave holes at the end of the old table's indexes, where the planner looks each time it plans: with
-# millions of them every answer took 0.3 s longer. Cleaning up also gives the room back.
-_CLEAN_EVERY = 1_000_000
+# The planner reads the ends of the old table's indexes. Millions of dead entries there added 0.3 s to every query, so the
+# old table is vacuumed after so many results. This also returns disk space.
+_VACUUM_EVERY = 1_000_000
 
-# Who wants a table for itself makes everybody behind it wait as long as it waits. Less than `deadlock_timeout`, so
-# that it is never a reader that is refused.
-_LOCK_WAIT = "200ms"
+# lock_timeout for ACCESS EXCLUSIVE: queries queue behind the lock request. Less than deadlock_timeout, so that a query is
+# never ended as deadlock victim.
+_LOCK_TIMEOUT = "200ms"
 
 
 class TableMover:
-    """Moves old results, newest first, a batch a transaction. Killed, it loses the batch it was at.
+    """Moves results, newest first, one batch per transaction. A crash loses at most the last batches, which move again.
 
-    Several may be at it at once. What was moved is answered faster at once; what was not is answered too.
+    Several processes may move at once. Queries read both tables, and are faster on moved results.
 
-    connection -- of its own
-    on_batch -- told after each batch how many rows it had
-    rest -- how long to pause after each batch, as a multiple of what it took, for the sake of others
-    reached -- from where on everything that this one found was moved; EARLIEST: all of it
+    connection -- used by this object only
+    on_batch -- called with the number of rows of each batch
+    rest -- the pause after each batch, as a multiple of the batch's duration
+    reached -- all results received since then are moved, as far as this object found them; EARLIEST: all results
     """
 
     def __init__(
@@ -40,67 +40,67 @@ class TableMover:
         self._on_batch = on_batch
         self._rest = rest
         self._before = self.reached = LATEST
-        self._has_seen_all = True
-        self._not_cleaned = 0
+        self._is_full_pass = True
+        self._rows_since_vacuum = 0
 
-    async def is_moving(self) -> bool:
-        """Whether there is a table of old results."""
-        return bool(await self._connection.fetchval(sql("is_moving")))
+    async def has_legacy_table(self) -> bool:
+        """Whether the table `events_before` exists."""
+        return bool(await self._connection.fetchval(sql("has_legacy_table")))
 
     async def begin(self) -> None:
-        """Go on where the last one was, and have the planner know how much there is."""
-        row = await self._connection.fetchrow(sql("move_begin"))
-        assert row is not None  # noqa: S101 - it always has one
+        """Continue where an earlier move stopped, and update the planner's statistics if there are none."""
+        row = await self._connection.fetchrow(sql("move_position"))
+        assert row is not None  # noqa: S101 - the statement returns one row
         self._before = self.reached = row["reached"] or LATEST
-        self._has_seen_all = row["reached"] is None
-        if not row["is_counted"]:
+        self._is_full_pass = row["reached"] is None
+        if not row["has_statistics"]:
             await self._connection.execute(sql("analyze_events_before"))
 
     async def move(self, length: timedelta) -> None:
-        """Move the next results: at least so much time of them, or all that are left."""
+        """Move the next results, at least `length` of receipt time, or all remaining ones."""
         loop, down_to = asyncio.get_running_loop(), LATEST
         while self.reached > EARLIEST:
             began_at = loop.time()
             async with background_transaction(self._connection):
-                # A crash may cost the last batches whole: they are then where they were, and moved again.
-                # Moving changes no answer, so no rollup is invalidated.
+                # A crash of Postgres may undo the last batches, which then move again.
+                # With is_moving the triggers do not invalidate rollups: the results stay the same.
                 await self._connection.execute(
                     "SET LOCAL synchronous_commit = off; SET LOCAL orchboard.is_moving = 'on'"
                 )
                 row = await self._connection.fetchrow(sql("move_results"), self._before, BATCH)
-            assert row is not None  # noqa: S101 - it counts, so it always has one
+            assert row is not None  # noqa: S101 - the statement counts, so it returns one row
             if not row["number"]:
-                await self._clean()
-                if self._has_seen_all:
+                await self._vacuum()
+                if self._is_full_pass:
                     self.reached = EARLIEST
-                # What one that was killed had begun, behind the one that passed it.
-                self._before, self._has_seen_all = LATEST, True
+                # Start again from the end: another process may have locked rows in passing and been killed.
+                self._before, self._is_full_pass = LATEST, True
                 continue
             self._before = row["reached"]
             self.reached = min(self.reached, self._before)
-            self._not_cleaned += row["number"]
+            self._rows_since_vacuum += row["number"]
             if self._on_batch is not None:
                 self._on_batch(row["number"])
-            if self._not_cleaned >= _CLEAN_EVERY:
-                await self._clean()
+            if self._rows_since_vacuum >= _VACUUM_EVERY:
+                await self._vacuum()
             await asyncio.sleep(self._rest * (loop.time() - began_at))
             if down_to == LATEST:
                 down_to = max(self.reached, EARLIEST + length) - length
             elif self.reached <= down_to:
                 return
 
-    async def _clean(self) -> None:
-        self._not_cleaned = 0
+    async def _vacuum(self) -> None:
+        self._rows_since_vacuum = 0
         await self._connection.execute(sql("vacuum_events_before"))
 
     async def finish(self) -> bool:
-        """End the move if nothing is left and nobody holds the tables; whether it is ended."""
+        """Drop the old table if it is empty and no other session has locked the tables; True if it is dropped."""
         try:
             async with self._connection.transaction():
-                await self._connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'")
-                settled = bool(await self._connection.fetchval(sql("settle_results")))
+                await self._connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
+                is_finished = bool(await self._connection.fetchval(sql("finish_table_move")))
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             return False
-        if settled:
+        if is_finished:
             await self._connection.execute(sql("vacuum_events"))
-        return settled
+        return is_finished

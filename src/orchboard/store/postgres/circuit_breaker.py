@@ -1,4 +1,4 @@
-"""Presence: whether the database is there, probed in the background so that no request waits for an absent one."""
+"""CircuitBreaker: whether the database is there, probed in the background so that no request waits for an absent one."""
 
 import asyncio
 import math
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from orchboard.runtime.tasks import end
+from orchboard.runtime.tasks import cancel_and_wait
 from orchboard.runtime.time_limit import TimeLimit
 
 log = structlog.get_logger(__name__)
@@ -25,7 +25,7 @@ _TICK_S = 0.05
 _EVIDENCE_S = 5.0
 
 
-class Presence:
+class CircuitBreaker:
     """A circuit breaker for the database.
 
     It opens only on evidence. A probe that is refused is evidence. A probe that gets no answer is evidence only if the
@@ -78,11 +78,11 @@ class Presence:
             loop = asyncio.get_running_loop()
             due_at = min(self._waiting.values()) + _PROBE_AFTER_S
             if due_at <= loop.time():
-                self.look()
+                self.probe()
                 due_at = loop.time() + _PROBE_AFTER_S
             self._timer = loop.call_at(due_at, self._probe_if_one_waits_long)
 
-    def look(self) -> None:
+    def probe(self) -> None:
         """Probe in the background whether the database is away and, if it is, when it is back.
 
         Requests that wait for a database that is away get no more time.
@@ -95,7 +95,7 @@ class Presence:
         if self._timer is not None:
             self._timer.cancel()
         if self._probing is not None:
-            await end([self._probing])
+            await cancel_and_wait([self._probing])
 
     async def _probe_until_there(self) -> None:
         while not await self._probe():
@@ -117,7 +117,7 @@ class Presence:
             await asyncio.wait((probe, ticks), return_when=asyncio.FIRST_COMPLETED)
             return (probe.done() and probe.result()) or self._answers != answers
         finally:
-            await end((probe, ticks))
+            await cancel_and_wait((probe, ticks))
 
 
 async def _count_ticks(seconds: float) -> None:

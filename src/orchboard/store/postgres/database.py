@@ -15,11 +15,11 @@ import asyncpg
 import structlog
 
 from orchboard.errors import DatabaseUnavailableError
-from orchboard.runtime.tasks import end
+from orchboard.runtime.tasks import cancel_and_wait
 from orchboard.store.connection.encoding import UTF8, connection_options, encoding_of
-from orchboard.store.connection.failover import CANT_CONNECT, Hosts
+from orchboard.store.connection.failover import CONNECT_ERRORS, Hosts
 from orchboard.store.connection.failures import NO_ANSWER, NOT_READY, explain_failure
-from orchboard.store.postgres.circuit_breaker import Presence
+from orchboard.store.postgres.circuit_breaker import CircuitBreaker
 from orchboard.store.postgres.connection_pool import Pool
 from orchboard.store.postgres.startup import Opening
 from orchboard.store.sql_files import sql
@@ -50,7 +50,7 @@ _PLANNED_ONCE = _SESSION_SETTINGS | {"plan_cache_mode": "force_generic_plan"}
 # What asyncpg (0.32, coreproto.pyx) says before it writes anything to the connection.
 _NOT_SENT = ("cannot switch to state", "not connected")
 
-LOST = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError)
+DATABASE_ERRORS = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError)
 
 # The database is there and refuses what it was given; given again, it will again.
 BAD_ROW = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
@@ -79,7 +79,7 @@ class Database:
 
     Migrates it before the first answer. Raises DatabaseUnavailableError when it can't be reached or is
     not ready within the request's time, SetupError when its schema needs a person. While it is away it does so at
-    once, for those too that wait (`presence`).
+    once, for those too that wait (`breaker`).
 
     migrates -- False: a missing or old schema is DatabaseUnavailableError
     """
@@ -94,12 +94,12 @@ class Database:
         self.encoding = UTF8
         self._opening = Opening(url, self.connect, timeout_s=timeout_s, migrates=migrates)
         self._why_away = NO_ANSWER
-        self.presence = Presence(self._is_there, hosts=self._hosts.number)
+        self.breaker = CircuitBreaker(self._is_there, hosts=self._hosts.number)
 
     @property
     def has_standbys(self) -> bool:
         """Whether there are hosts to read from while none takes writes."""
-        return self._hosts.can_stand_in
+        return self._hosts.has_fallback_standby
 
     async def fetch(
         self, statement: str, *arguments: Any, patience_s: float = READ_PATIENCE_S, even_away: bool = False
@@ -110,7 +110,7 @@ class Database:
 
         even_away -- try it even though the database was away a moment ago
         """
-        if self.presence.is_away and not even_away:
+        if self.breaker.is_away and not even_away:
             raise DatabaseUnavailableError(self._why_away)
         # As many connections as the pool may hold can be lost without having said so.
         for _ in range(self._size + 1):
@@ -125,25 +125,25 @@ class Database:
     ) -> list[asyncpg.Record] | None:
         """None when the connection was lost with the statement."""
         try:
-            with self.presence.limit(self.timeout_s):
+            with self.breaker.limit(self.timeout_s):
                 pool = self._pool or await self._opened(patience_s)
                 connection = await _patiently(pool.take, patience_s)
                 with pool.returning(connection):
                     try:
                         rows = await send(connection, statement, *arguments)
-                        self.presence.note_answer()
+                        self.breaker.note_answer()
                         return rows
                     except _GONE:
                         with suppress(asyncpg.InterfaceError):  # it may know already, and be out of the pool
                             connection.terminate()
                         return None
-        except LOST as error:
+        except DATABASE_ERRORS as error:
             if isinstance(error, asyncpg.PostgresError) and not isinstance(error, _AWAY):
-                self.presence.note_answer()
+                self.breaker.note_answer()
             if isinstance(error, BAD_ROW) and not isinstance(error, _BROKEN_TEXT):
                 raise
             if patience_s > 0 and isinstance(error, _AWAY):
-                self.presence.look()
+                self.breaker.probe()
             raise unavailable(error) from error
 
     async def _opened(self, patience_s: float) -> Pool:
@@ -191,17 +191,17 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection, soon; a migration under way is broken off."""
-        await self.presence.close()
+        await self.breaker.close()
         await self._opening.close()
         if self._pool is not None:
             # One that is away hears no farewell.
-            await self._pool.close(0 if self.presence.is_away else _CLOSE_TIMEOUT_S)
+            await self._pool.close(0 if self.breaker.is_away else _CLOSE_TIMEOUT_S)
 
     async def _connect_to_read(self) -> asyncpg.Connection[asyncpg.Record]:
         return await self._hosts.connect_to_read(timeout_s=self.timeout_s, **self._options(_SESSION_SETTINGS))
 
     def _may_stay(self, connection: asyncpg.Connection[asyncpg.Record]) -> bool:
-        return not (self.presence.is_away or self._hosts.is_stand_in(connection))
+        return not (self.breaker.is_away or self._hosts.is_fallback_standby(connection))
 
     async def _is_there(self) -> bool:
         """Whether a new connection is answered, or one that is idle: a new one may wait for a name or a process."""
@@ -214,7 +214,7 @@ class Database:
                 if any(each.result() for each in done):
                     return True
         finally:
-            await end(asking)
+            await cancel_and_wait(asking)
         return False
 
     async def _answers_anew(self) -> bool:
@@ -240,29 +240,29 @@ class Database:
         try:
             with pool.returning(connection):
                 await connection.fetchval(sql("now"))
-        except (*LOST, asyncpg.InternalClientError):
+        except (*DATABASE_ERRORS, asyncpg.InternalClientError):
             return False
         return True
 
     def _note_why_away(self, error: Exception) -> None:
         """What requests are told meanwhile; logged when it is not what it was before."""
-        told = explain_failure(error).told
+        told = explain_failure(error).public_message
         if told not in (self._why_away, NO_ANSWER):
-            log.warning("database unavailable", because=told, error=in_brief(error))
+            log.warning("database unavailable", because=told, error=error_summary(error))
         self._why_away = told
 
 
 def unavailable(error: Exception) -> DatabaseUnavailableError:
-    """What a request is told of an error that is one of LOST; the error itself goes to the log."""
+    """What a request is told of an error that is one of DATABASE_ERRORS; the error itself goes to the log."""
     failure = explain_failure(error)
-    log.warning("database unavailable", because=failure.told, error=in_brief(error))
-    return DatabaseUnavailableError(failure.told)
+    log.warning("database unavailable", because=failure.public_message, error=error_summary(error))
+    return DatabaseUnavailableError(failure.public_message)
 
 
-def in_brief(error: Exception) -> str:
+def error_summary(error: Exception) -> str:
     """An error for the log, without the detail in which Postgres quotes the row, and without hosts.
 
-    >>> in_brief(TimeoutError())
+    >>> error_summary(TimeoutError())
     'TimeoutError: it took too long'
     """
     if isinstance(error, TimeoutError) and not error.errno:
@@ -298,7 +298,7 @@ async def _patiently(attempt: Callable[[], Awaitable[T]], patience_s: float) -> 
     while True:
         try:
             return await attempt()
-        except CANT_CONNECT:
+        except CONNECT_ERRORS:
             if time.monotonic() + pause_s > deadline:
                 raise
         await asyncio.sleep(pause_s)

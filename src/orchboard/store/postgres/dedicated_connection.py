@@ -18,7 +18,7 @@ class NotSentError(Exception):
     """The connection was lost before the statement was sent: it may be sent again."""
 
 
-class KeptConnection:
+class DedicatedConnection:
     """A connection with its statements prepared and planned once; made anew when it was lost.
 
     number -- counts the connections made so far
@@ -58,7 +58,7 @@ class KeptConnection:
                 raise
             else:
                 self._used_at = time.monotonic()
-                self._database.presence.note_answer()
+                self._database.breaker.note_answer()
                 return rows
         raise AssertionError("the last attempt returned or raised")
 

@@ -8,15 +8,15 @@ _MICROSECOND = timedelta(microseconds=1)
 SECOND = 1_000_000
 
 
-def to_moment(when: datetime) -> int:
+def to_pg_time(when: datetime) -> int:
     """Microseconds since 2000 in UTC, negative before.
 
-    >>> to_moment(datetime(2000, 1, 1, 0, 0, 1, tzinfo=UTC))
+    >>> to_pg_time(datetime(2000, 1, 1, 0, 0, 1, tzinfo=UTC))
     1000000
     """
     return (when - EPOCH) // _MICROSECOND
 
 
-def to_datetime(moment: int) -> datetime:
+def from_pg_time(moment: int) -> datetime:
     """The aware datetime of a moment, in UTC."""
     return EPOCH + moment * _MICROSECOND

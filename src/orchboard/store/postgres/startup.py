@@ -9,7 +9,7 @@ import asyncpg
 import structlog
 
 from orchboard.errors import SetupError
-from orchboard.runtime.tasks import end
+from orchboard.runtime.tasks import cancel_and_wait
 from orchboard.store.connection.types import Connect
 from orchboard.store.schema.create_database import ensure_database
 from orchboard.store.schema.migrate import Step, migrate_to, require_schema
@@ -52,7 +52,7 @@ class Opening:
     async def close(self) -> None:
         """Break off a migration under way."""
         if self._opening is not None:
-            await end([self._opening])
+            await cancel_and_wait([self._opening])
 
     async def _open(self) -> None:
         began_at = time.monotonic()

@@ -13,16 +13,16 @@ import asyncpg
 from orchboard.results.render import is_scored
 from orchboard.stats import StatsQuery, Window
 from orchboard.store.change_tracking.version_counters import (
-    ELSEWHERE,
     EVERYTHING,
+    EXTERNAL_WRITES,
     LATE,
-    SERVES_S,
-    Changes,
-    orchestrator_slot,
+    SHARED_READ_S,
+    VersionCounters,
+    orchestrator_key,
 )
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
-from orchboard.store.postgres.pg_time import SECOND, to_datetime, to_moment
+from orchboard.store.postgres.pg_time import SECOND, from_pg_time, to_pg_time
 from orchboard.store.raw_results.pages import Part, RawPages, RawRow, RowStream, read_rows
 from orchboard.store.sql_files import sql
 from orchboard.window import LATEST
@@ -35,7 +35,7 @@ _LARGE_FOR_S = 600.0
 _MOST_LARGE = 1000
 
 # A result that took longer than this to commit is not among those that are read again each time. Our own writer tells of
-# it (`Changes.note_late`); those of others are found by counting all, every so often: 10 ms for 20,000.
+# it (`VersionCounters.mark_late`); those of others are found by counting all, every so often: 10 ms for 20,000.
 _OVERLAP = 2 * SECOND
 _COUNT_EVERY_S = 0.5
 
@@ -58,7 +58,7 @@ _STALE_S = 300.0
 # How many stored results are read before others have their turn: some 5 ms.
 _READ_AT_ONCE = 2000
 
-_FOREVER = to_moment(LATEST)
+_FOREVER = to_pg_time(LATEST)
 
 
 class _Held:
@@ -95,23 +95,27 @@ class _Held:
         self.size = self._own_size + sum(len(row.text) + _ROW_BYTES for row in rows)
 
 
-class RawRows:
+class RawResultsCache:
     """Reads rows; what is held is brought up to date before it is used.
 
     Raises DatabaseUnavailableError, ClientBusyError, OverloadedError.
 
     All rows of an orchestrator are held, whichever of them was asked for; where they are too many, the part that was.
-    As fresh as `Recent`: everything that this host acknowledged is there.
+    As fresh as `LiveTail`: everything that this host acknowledged is there.
     """
 
     def __init__(
-        self, database: Database, changes: Changes, clock: DatabaseClock, pages: RawPages | None = None
+        self,
+        database: Database,
+        changes: VersionCounters,
+        clock: DatabaseClock,
+        pages: RawPages | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._pages = pages or RawPages(database)
         self._changes = changes
-        self._late_now = changes.token_of(LATE)
+        self._late_now = changes.version_reader(LATE)
         self._held: OrderedDict[Part, _Held] = OrderedDict()
         self._large: OrderedDict[Part, float] = OrderedDict()  # since when
 
@@ -125,7 +129,7 @@ class RawRows:
         if held is None and not asked.is_whole:
             held = await self._fetch_held(asked, query.window, came_at)
         if held is None:
-            since, until = to_moment(query.window.since), to_moment(self._clock.end_of(query.window))
+            since, until = to_pg_time(query.window.since), to_pg_time(self._clock.end_of(query.window))
             found = (await self._pages.fetch(asked, since, until)).rows
             if isinstance(found, RowStream):
                 found.scored = query.scored
@@ -142,7 +146,7 @@ class RawRows:
 
     async def _fetch_held(self, part: Part, window: Window, came_at: float) -> list[RawRow] | None:
         """The rows of a part in a window; None when they are not held, and not to be."""
-        since = to_moment(window.since)
+        since = to_pg_time(window.since)
         held = self._held.get(part) or _Held(part)
         async with held.lock:
             held_since = held.since
@@ -155,7 +159,7 @@ class RawRows:
                 if since >= held_since:
                     self._held.pop(part, None)
                 return None
-            until = to_moment(self._clock.end_of(window))
+            until = to_pg_time(self._clock.end_of(window))
             rows = held.between(since, until) if since >= held.since else None
             if is_due:
                 self._keep(part, held, since, held_since)
@@ -163,11 +167,13 @@ class RawRows:
 
     def _serves(self, part: Part, held: _Held, came_at: float) -> bool:
         return held.began_at >= came_at or (
-            came_at < held.began_at + SERVES_S and held.token == self._token_of(part)
+            came_at < held.began_at + SHARED_READ_S and held.token == self._token_of(part)
         )
 
     def _token_of(self, part: Part) -> object:
-        return self._changes.token_of(EVERYTHING, ELSEWHERE, orchestrator_slot(part.orchestrator))()
+        return self._changes.version_reader(
+            EVERYTHING, EXTERNAL_WRITES, orchestrator_key(part.orchestrator)
+        )()
 
     async def _bring_up_to_date(self, part: Part, held: _Held, since: int) -> bool:
         """Have what was committed by now, from `since` on at least. False when that is too much to be held."""
@@ -181,7 +187,7 @@ class RawRows:
             held.counted_at = began_at
         else:
             now, snapshot = await self._read_again(part, held, began_at, is_late=late != held.late)
-        self._clock.note(to_datetime(now))
+        self._clock.note(from_pg_time(now))
         held.read_until, held.snapshot = now, snapshot
         held.began_at, held.token, held.late = began_at, token, late
         return True
@@ -203,7 +209,7 @@ class RawRows:
             reread = held.since
             first, rows = await self._fetch(part, held, int(reread), int(reread))
         held.take(rows, int(reread))
-        return to_moment(first["now"]), first["snapshot"]
+        return to_pg_time(first["now"]), first["snapshot"]
 
     async def _fetch(
         self, part: Part, held: _Held, since: int, counted_since: int
@@ -211,10 +217,10 @@ class RawRows:
         """The rows from a moment on; the first record also says what was counted, and what changed, before that."""
         arguments: tuple[object, ...] = (
             part.orchestrator,
-            to_datetime(since),
+            from_pg_time(since),
             LATEST,
             part.job_type,
-            to_datetime(counted_since),
+            from_pg_time(counted_since),
         )
         if part.is_whole:
             found = await self._database.fetch(sql("raw_stats"), *arguments, held.snapshot)

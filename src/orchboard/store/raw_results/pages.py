@@ -13,7 +13,7 @@ from orchboard.results.render import StoredPayload, is_scored, read_stored
 from orchboard.stats import JobType
 from orchboard.store.postgres.admission import UNBOUNDED, Admission
 from orchboard.store.postgres.database import Database
-from orchboard.store.postgres.pg_time import to_datetime, to_moment
+from orchboard.store.postgres.pg_time import from_pg_time, to_pg_time
 from orchboard.store.sql_files import sql
 
 # An answer that is larger is streamed: neither held nor cached.
@@ -159,14 +159,14 @@ class RawPages:
             counts = await self._database.fetch(
                 sql("raw_counts"),
                 part.orchestrator,
-                to_datetime(since),
-                to_datetime(until),
+                from_pg_time(since),
+                from_pg_time(until),
                 part.job_type,
                 part.region,
                 part.pipeline,
                 part.model,
             )
-            now, snapshot = to_moment(counts[0]["now"]), counts[0]["snapshot"]
+            now, snapshot = to_pg_time(counts[0]["now"]), counts[0]["snapshot"]
             codes = {row["id"]: row["name"] for row in counts if row["id"] is not None}
             most_rows = most_bytes // LEAST_ROW_BYTES
             if sum(row["number"] or 0 for row in counts) <= most_rows:
@@ -196,8 +196,8 @@ class RawPages:
         found = await self._database.fetch(
             sql("raw_page"),
             part.orchestrator,
-            to_datetime(since),
-            to_datetime(below[0]),
+            from_pg_time(since),
+            from_pg_time(below[0]),
             below[1],
             list(codes),
             part.pipeline,

@@ -8,22 +8,22 @@ from typing import NamedTuple
 import asyncpg
 import numpy as np
 
-from orchboard.runtime.tasks import be_seen
+from orchboard.runtime.tasks import consume_exception
 from orchboard.stats import JobType
 from orchboard.store.change_tracking.version_counters import (
-    ELSEWHERE,
     EVERYTHING,
-    SERVES_S,
-    Changes,
-    job_type_slot,
+    EXTERNAL_WRITES,
+    SHARED_READ_S,
+    VersionCounters,
+    job_type_key,
 )
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
-from orchboard.store.postgres.pg_time import SECOND, to_datetime, to_moment
+from orchboard.store.postgres.pg_time import SECOND, from_pg_time, to_pg_time
 from orchboard.store.rollups.buckets import TEN_MINUTES
-from orchboard.store.rollups.group_index import SeriesDirectory
-from orchboard.store.rollups.result_columns import Columns, Results, Sightings, read_results
-from orchboard.store.rollups.sliding_arrays import Growing
+from orchboard.store.rollups.group_index import GroupIndex
+from orchboard.store.rollups.result_columns import Columns, PipelineOccurrences, Results, read_results
+from orchboard.store.rollups.sliding_arrays import SlidingArrays
 from orchboard.store.rollups.snapshots import SnapshotHistory
 from orchboard.store.rollups.window_plan import Coverage
 from orchboard.store.sql_files import sql
@@ -57,7 +57,7 @@ class _Reading(NamedTuple):
     most_offset_s: float
 
 
-class Recent:
+class LiveTail:
     """The results from `held_since` on, and what of the earlier ones is summed up.
 
     held_since -- in microseconds since 2000; coverage.recent_since, or later when there are too many
@@ -65,14 +65,14 @@ class Recent:
     """
 
     def __init__(
-        self, database: Database, directory: SeriesDirectory, changes: Changes, clock: DatabaseClock
+        self, database: Database, directory: GroupIndex, changes: VersionCounters, clock: DatabaseClock
     ) -> None:
         self._database = database
         self._directory = directory
         self._changes = changes
         self._clock = clock
-        self._token_now = changes.token_of(
-            EVERYTHING, ELSEWHERE, *(job_type_slot(job_type) for job_type in JobType)
+        self._token_now = changes.version_reader(
+            EVERYTHING, EXTERNAL_WRITES, *(job_type_key(job_type) for job_type in JobType)
         )
         self._token: object = None
         self._began_at = -math.inf  # of the last reading, unless nobody is to be served by it
@@ -83,8 +83,10 @@ class Recent:
         self._coverage: Coverage | None = None
         self._coverage_text = ""
         self._snapshots = SnapshotHistory()
-        self._scored = {job_type: Growing(np.int64, np.int64, *[np.float64] * 3) for job_type in JobType}
-        self._sightings = Growing(np.int64, np.int64)
+        self._scored = {
+            job_type: SlidingArrays(np.int64, np.int64, *[np.float64] * 3) for job_type in JobType
+        }
+        self._sightings = SlidingArrays(np.int64, np.int64)
         self._was_unchanged = False  # by the last reading
         self.held_since = 0
         self.generation = 0
@@ -99,9 +101,9 @@ class Recent:
         """Scored results from one moment until before another. Views that hold until the next `await`."""
         return Columns(*self._scored[job_type].arrays()).between(since, until)
 
-    def sightings(self, since: int, until: int) -> Sightings:
+    def sightings(self, since: int, until: int) -> PipelineOccurrences:
         """All results, likewise."""
-        return Sightings(*self._sightings.arrays()).between(since, until)
+        return PipelineOccurrences(*self._sightings.arrays()).between(since, until)
 
     async def begin_read(self, came_at: float) -> "asyncio.Task[None] | None":
         """Have it as `read`; or begin to, if all that was committed is mostly at hand, as it was at the last reading.
@@ -112,7 +114,7 @@ class Recent:
             await self.read(came_at)
             return None
         reading = asyncio.create_task(self.read(came_at))
-        reading.add_done_callback(be_seen)
+        reading.add_done_callback(consume_exception)
         await asyncio.sleep(0)  # until the statement is written, and
         await asyncio.sleep(0)  # until the loop has sent it
         return reading
@@ -120,7 +122,7 @@ class Recent:
     async def read(self, came_at: float) -> None:
         """Have everything that was committed before `came_at`, on time.monotonic's clock: one reading, however many ask.
 
-        On other hosts: everything that was committed SERVES_S before.
+        On other hosts: everything that was committed SHARED_READ_S before.
         Raises DatabaseUnavailableError, OutdatedError.
         """
         while not self._serves(came_at):
@@ -132,7 +134,7 @@ class Recent:
     async def _read_for_all(self) -> None:
         """Read once for all waiters (single-flight). They get the same exception; after a cancellation one reads again."""
         reading = self._reading = asyncio.get_running_loop().create_future()
-        reading.add_done_callback(be_seen)
+        reading.add_done_callback(consume_exception)
         try:
             await self._read()
         except Exception as error:
@@ -149,7 +151,7 @@ class Recent:
 
     def _serves(self, came_at: float) -> bool:
         return self._began_at >= came_at or (
-            came_at < self._began_at + SERVES_S and self._token == self._token_now()
+            came_at < self._began_at + SHARED_READ_S and self._token == self._token_now()
         )
 
     async def _read(self) -> None:
@@ -183,7 +185,7 @@ class Recent:
         self._coverage, self._coverage_text = coverage, text
         self.generation += 1
         self._take_in(results, since)
-        self._read_until = to_moment(reading.row["now"])
+        self._read_until = to_pg_time(reading.row["now"])
         self._snapshots.add(reading.row["snapshot"], self._read_until)
         self._offset_s = reading.least_offset_s
         self._began_at = self._read_at = began_at
@@ -213,7 +215,7 @@ class Recent:
         if reading.most_offset_s < self._offset_s - _STEP_S:
             since = min(since, self.held_since)
         if row["changed_since"] is not None:
-            since = min(since, max(to_moment(row["changed_since"]), self.held_since))
+            since = min(since, max(to_pg_time(row["changed_since"]), self.held_since))
         return since
 
     async def _is_unchanged(self) -> bool:
@@ -222,20 +224,25 @@ class Recent:
         return bool(row["snapshot"] == self._snapshots.latest)
 
     async def _fetch(self, since: int, counted_since: int) -> "_Reading":
-        arguments = to_datetime(since), MOST_HELD, to_datetime(counted_since), self._snapshots.latest or None
+        arguments = (
+            from_pg_time(since),
+            MOST_HELD,
+            from_pg_time(counted_since),
+            self._snapshots.latest or None,
+        )
         sent_at = time.monotonic()
         [row] = await self._database.fetch(sql("sync"), *arguments)
         received_at = time.monotonic()
         self._clock.measure(row["now"], sent_at, received_at)
         if row["watermark"] is not None:
             self._clock.note(row["watermark"])
-        now_s = to_moment(row["now"]) / SECOND
+        now_s = to_pg_time(row["now"]) / SECOND
         return _Reading(row, now_s - received_at, now_s - sent_at)
 
     async def _fetch_coverage(self) -> Coverage:
         """What is summed up. Where nothing was lately, results are held from the last ten minutes on."""
         [row] = await self._database.fetch(sql("coverage"))
-        return Coverage(row, to_moment(TEN_MINUTES.start_of(row["now"])))
+        return Coverage(row, to_pg_time(TEN_MINUTES.start_of(row["now"])))
 
     def _take_in(self, results: Results, since: int) -> None:
         """Replace what is held from a moment on, and forget what is summed up or too much."""

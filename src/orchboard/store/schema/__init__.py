@@ -1,4 +1,5 @@
-"""The database schema: migrations, the tables that record their versions, and creating the database.
+"""The database schema: migrations, the two tables that record its version, and CREATE DATABASE.
 
-May import `store.connection`. Start reading at `migrate.py`.
+May import `store.connection`. Start reading at `migrate.py`, which runs the files of `migrations/`; `version_tables.py`
+has the rules for a database that the reference server has migrated too.
 """

@@ -1,4 +1,4 @@
-"""The database named in a URL, made when it is missing."""
+"""Creates the database that a URL names."""
 
 import asyncio
 
@@ -8,17 +8,17 @@ from orchboard.errors import SetupError
 from orchboard.store.connection.failover import Hosts
 from orchboard.store.connection.types import Connection
 
-# Each is only connected to in order to send one CREATE DATABASE.
+# Databases to connect to for CREATE DATABASE, in this order. Nothing else is done in them.
 _MAINTENANCE = ("postgres", "template1")
 
 
 async def ensure_database(url: str, *, timeout_s: float = 20) -> bool:
-    """Create the database that a URL names if it doesn't exist; True when this call created it.
+    """Create the database that a URL names if it does not exist; True if this call created it.
 
-    No other database is changed. A server that only lets this role see its own database is never
-    asked for another one: that happens only after it said that the named one is missing.
+    Connects to another database only after the server has answered that the named one does not exist, as some servers
+    let a role connect to its own database only.
 
-    Raises SetupError when it is missing and may not be created; what a connection raises otherwise.
+    Raises SetupError if the database does not exist and can't be created, and the errors of a failed connection.
     """
     hosts = Hosts(url)
     try:
@@ -55,7 +55,7 @@ async def _create(connection: Connection, name: str) -> bool:
         except (asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
             return False
         except asyncpg.PostgresError as error:
-            # In use: someone is connected to the template, for as long as another creator's hello takes.
+            # The template is in use while another process connects to it, also to create a database.
             if pause_s is None or not isinstance(error, asyncpg.ObjectInUseError):
                 raise SetupError(_cannot_create(name, error)) from error
             await asyncio.sleep(pause_s)
@@ -65,6 +65,4 @@ async def _create(connection: Connection, name: str) -> bool:
 
 
 def _cannot_create(name: str, error: Exception | None) -> str:
-    return (
-        f"the database {name!r} does not exist and could not be created ({error}): have its owner create it"
-    )
+    return f"the database {name!r} does not exist and could not be created ({error}): ask the server's administrator to create it"

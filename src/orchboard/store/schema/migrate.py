@@ -1,4 +1,4 @@
-"""The migration runner: one run at a time, each version once, up or down."""
+"""The migration runner: migrates the schema up or down, one run at a time."""
 
 import asyncio
 import random
@@ -37,12 +37,12 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _LOCK_ATTEMPTS = 20
-_QUEUED_TOO_LONG = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
-_LOST = (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
+_LOCK_TIMEOUTS = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+_CONNECTION_LOST = (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
 
 
 class Step(Struct, frozen=True):
-    """One version that was applied ("up") or taken back ("down"), and how long it took."""
+    """A migration that was applied ("up") or reverted ("down"), and its duration."""
 
     version: int
     name: str
@@ -50,8 +50,8 @@ class Step(Struct, frozen=True):
     duration_s: float
 
 
-class _Move(Struct, frozen=True):
-    """What to run next, and the version that the schema has after it."""
+class _Planned(Struct, frozen=True):
+    """The migration to run next, and the version of the schema after it."""
 
     migration: Migration
     direction: Direction
@@ -59,31 +59,31 @@ class _Move(Struct, frozen=True):
 
 
 class _Run(Struct, frozen=True):
-    """What stays the same during one run. `goal` None: the latest, or where a newer orchboard left it."""
+    """The parameters of one run. target -- None: the latest version, or a newer orchboard's version if the schema has one"""
 
     connection: Connection
     known: tuple[Migration, ...]
-    goal: int | None
+    target: int | None
     lock_wait_s: float
     lock_timeout_s: float
 
 
 async def fetch_schema_version(connect: Connect) -> SchemaVersion:
-    """Where this database stands. Takes no lock, changes nothing."""
+    """The version of the schema. Takes no lock and changes nothing."""
     async with _connected(connect) as connection, connection.transaction():
         return (await fetch_version_tables(connection)).current
 
 
 async def require_schema(connect: Connect) -> None:
-    """Check that the schema is of this program's version, or newer. Changes nothing.
+    """Check that the schema has this program's version or a newer one. Changes nothing.
 
-    Raises DatabaseUnavailableError when it is missing or older, SetupError when a person has to repair it.
+    Raises DatabaseUnavailableError if it is missing or older, SetupError if an operator has to repair it.
     """
     known = load_migrations()
     async with _connected(connect) as connection, connection.transaction():
         tables = await fetch_version_tables(connection)
     if obstacle := tables.obstacle(len(known)):
-        raise SetupError(f"{obstacle.says}. {obstacle.remedy}")
+        raise SetupError(f"{obstacle.message}. {obstacle.remedy}")
     version = tables.current.version
     if version < len(known):
         log.error(
@@ -103,38 +103,39 @@ async def migrate_to(
     lock_timeout_s: float = 0.5,
     migrations: tuple[Migration, ...] | None = None,
 ) -> tuple[Step, ...]:
-    """Bring the schema to a version, up or down, and return the steps that this call took.
+    """Migrate the schema to a version, up or down; the steps that this call ran.
 
-    However many do this at once, each version runs once. A schema newer than this program is left
-    as it is when no version is asked for.
+    Safe to run in several processes at once: each migration runs once. Without `version`, a schema that is newer than
+    this program is not changed. A migration that runs outside a transaction and was interrupted runs again; any other
+    dirty version is refused.
 
-    connect -- opens a fresh connection; two at a time are used
-    version -- None: the latest; 0: nothing left
+    connect -- up to two connections are open at a time
+    version -- None: the latest; 0: an empty schema
     on_step -- called after each step
     lock_wait_s -- how long to wait for another run
-    lock_timeout_s -- how long a statement may queue for a table before it lets others pass and tries again; those
-        that come after it wait behind it. Less than Postgres's deadlock_timeout, or a reader may be refused
+    lock_timeout_s -- lock_timeout of a statement, after which it is retried. Queries on the table queue behind a waiting
+        statement. Must be less than Postgres's deadlock_timeout: a query could otherwise be ended as deadlock victim
     migrations -- None: those of the package
 
-    A version that runs outside a transaction and broke off is run again; any other `dirty` is refused.
-
-    Raises SetupError saying what stands in the way, DatabaseUnavailableError when another run takes too long;
-    the steps taken by then are recorded.
+    Raises SetupError if the schema can't be migrated, DatabaseUnavailableError if another run takes too long. Steps that
+    finished before the error are recorded.
     """
     known = load_migrations() if migrations is None else migrations
-    _refuse_unknown(version, known)
+    _check_version(version, known)
     steps: list[Step] = []
     async with _connected(connect) as connection:
         run = _Run(connection, known, version, lock_wait_s, lock_timeout_s)
         async with connection.transaction():
             tables = await fetch_version_tables(connection)
-        if tables.obstacle(len(known)) is None and _next_move(tables, run) is None:
+        if tables.obstacle(len(known)) is None and _plan_next(tables, run) is None:
             return ()
         async with (
             _connected(connect) as holder,
-            advisory_locks(holder, tables.key(OWN_TABLE), wait_s=lock_wait_s, lock_timeout_s=lock_timeout_s),
+            advisory_locks(
+                holder, tables.lock_key(OWN_TABLE), wait_s=lock_wait_s, lock_timeout_s=lock_timeout_s
+            ),
         ):
-            while step := await _advance(run):
+            while step := await _run_next(run):
                 steps.append(step)
                 if on_step is not None:
                     on_step(step)
@@ -142,144 +143,148 @@ async def migrate_to(
 
 
 async def force_version(connect: Connect, version: int) -> None:
-    """Write into the ledgers that the schema stands at a version, finished. Runs nothing else.
+    """Record a version as finished in the version tables, without running a migration.
 
-    Raises SetupError for a number that is no version, or while a run is under way.
+    Raises SetupError for an unknown version, DatabaseUnavailableError while a migration runs.
     """
-    _refuse_unknown(version, load_migrations())
+    _check_version(version, load_migrations())
     async with _connected(connect) as connection:
         async with connection.transaction():
             tables = await fetch_version_tables(connection)
-        keys = tables.key(OWN_TABLE), tables.key(REFERENCE_TABLE)
+        keys = tables.lock_key(OWN_TABLE), tables.lock_key(REFERENCE_TABLE)
         async with advisory_locks(connection, *keys, wait_s=5, lock_timeout_s=5):
             await record_version(connection, version, dirty=False)
 
 
-def _refuse_unknown(version: int | None, known: tuple[Migration, ...]) -> None:
+def _check_version(version: int | None, known: tuple[Migration, ...]) -> None:
     if version is not None and not 0 <= version <= len(known):
         raise SetupError(
-            f"there is no migration {version}: they go from 0, which is nothing, to {len(known)}"
+            f"there is no migration {version}: versions go from 0, an empty schema, to {len(known)}"
         )
 
 
-def _next_move(tables: VersionTables, run: _Run) -> _Move | None:
+def _plan_next(tables: VersionTables, run: _Run) -> _Planned | None:
     current, known = tables.current.version, run.known
-    goal = max(current, len(known)) if run.goal is None else run.goal
-    if _can_be_run_again(tables, run) and goal >= current:
+    target = max(current, len(known)) if run.target is None else run.target
+    if _can_retry(tables, run) and target >= current:
         current -= 1
-    if current == goal:
+    if current == target:
         return None
-    if current < goal:
+    if current < target:
         if current == 0 and tables.has_events and not tables.current.dirty:
             raise SetupError(
-                f"this database has a table `events`, but {REFERENCE_TABLE} has no row to say who made it: use another "
-                "database or, if the table is a leaderboard's, `orchboard migrate force V`"
+                f"this database has a table `events`, but {REFERENCE_TABLE} has no row with its version: use another "
+                "database or, if the table is a leaderboard's, run `orchboard migrate force V`"
             )
-        return _Move(known[current], "up", current + 1)
+        return _Planned(known[current], "up", current + 1)
     if current > len(known):
         raise SetupError(
-            f"the schema is at version {current}, of a newer orchboard: this one only knows {len(known)}"
+            f"the schema is at version {current}, of a newer orchboard: the latest version here is {len(known)}"
         )
     if current <= LAST_SHARED and tables.reference and tables.reference.version > LAST_SHARED:
         raise SetupError(
-            f"{REFERENCE_TABLE} is at {tables.reference.version}, of a newer reference server: go down with it"
+            f"{REFERENCE_TABLE} is at {tables.reference.version}, of a newer reference server: migrate down with that server"
         )
-    return _Move(known[current - 1], "down", current - 1)
+    return _Planned(known[current - 1], "down", current - 1)
 
 
-def _can_be_run_again(tables: VersionTables, run: _Run) -> bool:
-    """Whether the version that broke off is one of ours outside a transaction: those are written to be repeated.
+def _can_retry(tables: VersionTables, run: _Run) -> bool:
+    """Whether the dirty version is one of ours that runs outside a transaction: such migrations can be repeated.
 
-    Nobody can be running it now: the caller holds the lock of the run.
+    No other process is running it, as the caller holds the lock of the run.
     """
-    ours = tables.ours
-    if ours is None or not ours.dirty or tables.shared < LAST_SHARED:
+    own = tables.own
+    if own is None or not own.dirty or tables.shared < LAST_SHARED:
         return False
     if tables.reference and tables.reference.dirty:
         return False
-    return ours.version <= len(run.known) and not run.known[ours.version - 1].transactional
+    return own.version <= len(run.known) and not run.known[own.version - 1].transactional
 
 
-async def _advance(run: _Run) -> Step | None:
+async def _run_next(run: _Run) -> Step | None:
     try:
-        return await _insist(partial(_take_step, run), run.lock_timeout_s)
-    except _QUEUED_TOO_LONG as error:
+        return await _retry_lock_timeouts(partial(_run_next_once, run), run.lock_timeout_s)
+    except _LOCK_TIMEOUTS as error:
         raise SetupError(
-            f"{_stayed_locked(run)}; nothing of this version was done: try again when it is quieter"
+            f"{_locked_message(run)}; this version was not started: try again at a quieter time"
         ) from error
 
 
-async def _insist(attempt: Callable[[], Awaitable[T]], lock_timeout_s: float) -> T:
-    """Try until nobody else holds the table, so many times; in between others have their turn."""
+async def _retry_lock_timeouts(attempt: Callable[[], Awaitable[T]], lock_timeout_s: float) -> T:
+    """Repeat a lock timeout _LOCK_ATTEMPTS times, with pauses in which queued queries run."""
     for _ in range(_LOCK_ATTEMPTS - 1):
         try:
             return await attempt()
-        except _QUEUED_TOO_LONG:
+        except _LOCK_TIMEOUTS:
             await asyncio.sleep(random.uniform(1, 3) * lock_timeout_s)  # noqa: S311 - jitter
     return await attempt()
 
 
-async def _take_step(run: _Run) -> Step | None:
-    """The next step, taken; None when there is none left."""
+async def _run_next_once(run: _Run) -> Step | None:
+    """Run the next migration; None if there is none left."""
     started, connection = time.perf_counter(), run.connection
     async with connection.transaction():
         tables = await fetch_version_tables(connection)
-    move = _next_move(tables, run)
-    # While the reference server runs one of its versions its ledger says dirty; only its lock tells.
-    shared = tables.current.dirty or (move is not None and move.migration.version <= LAST_SHARED)
-    keys = (tables.key(REFERENCE_TABLE),) if shared else ()
+    planned = _plan_next(tables, run)
+    # While the reference server runs a migration its table is dirty too: only its lock tells whether it still runs.
+    shared = tables.current.dirty or (planned is not None and planned.migration.version <= LAST_SHARED)
+    keys = (tables.lock_key(REFERENCE_TABLE),) if shared else ()
     async with advisory_locks(connection, *keys, wait_s=run.lock_wait_s, lock_timeout_s=run.lock_timeout_s):
         tables = await fetch_version_tables(connection)
-        if not _can_be_run_again(tables, run) and (obstacle := tables.obstacle(len(run.known))):
-            raise SetupError(f"{obstacle.says}. {obstacle.remedy}")
-        move = _next_move(tables, run)
-        if move is None:
+        if not _can_retry(tables, run) and (obstacle := tables.obstacle(len(run.known))):
+            raise SetupError(f"{obstacle.message}. {obstacle.remedy}")
+        planned = _plan_next(tables, run)
+        if planned is None:
             return None
-        migration = move.migration
+        migration = planned.migration
         if migration.transactional:
-            await _execute(run, move)
-            await record_version(connection, move.after, dirty=False)
+            await _execute(run, planned)
+            await record_version(connection, planned.after, dirty=False)
         else:
             await record_version(connection, migration.version, dirty=True)
     if not migration.transactional:
-        await _execute(run, move)
+        await _execute(run, planned)
         async with connection.transaction():
-            await record_version(connection, move.after, dirty=False)
-    return Step(migration.version, migration.name, move.direction, time.perf_counter() - started)
+            await record_version(connection, planned.after, dirty=False)
+    return Step(migration.version, migration.name, planned.direction, time.perf_counter() - started)
 
 
-async def _execute(run: _Run, move: _Move) -> None:
-    migration = move.migration
+async def _execute(run: _Run, planned: _Planned) -> None:
+    migration = planned.migration
     try:
-        for statement in migration.statements(move.direction):
+        for statement in migration.statements(planned.direction):
             if migration.transactional or runs_outside_transaction(statement):
                 await run.connection.execute(statement)
             else:
-                await _insist(partial(_execute_briefly, run, statement), run.lock_timeout_s)
+                await _retry_lock_timeouts(
+                    partial(_execute_in_transaction, run, statement), run.lock_timeout_s
+                )
     except asyncpg.PostgresError as error:
-        if isinstance(error, _LOST) or (migration.transactional and isinstance(error, _QUEUED_TOO_LONG)):
+        if isinstance(error, _CONNECTION_LOST) or (
+            migration.transactional and isinstance(error, _LOCK_TIMEOUTS)
+        ):
             raise
-        again = "up" if move.direction == "up" else f"goto {move.after}"
+        again = "up" if planned.direction == "up" else f"goto {planned.after}"
         ending = (
-            "and was undone"
+            "and was rolled back"
             if migration.transactional
             else f"half-way; `orchboard migrate {again}` runs it again"
         )
-        why = _stayed_locked(run) if isinstance(error, _QUEUED_TOO_LONG) else error
+        why = _locked_message(run) if isinstance(error, _LOCK_TIMEOUTS) else error
         raise SetupError(
-            f"migration {migration.version} {migration.name} ({move.direction}) failed {ending}: {why}"
+            f"migration {migration.version} {migration.name} ({planned.direction}) failed {ending}: {why}"
         ) from error
 
 
-async def _execute_briefly(run: _Run, statement: str) -> None:
-    """In a transaction of its own, which lets others pass when it has to queue."""
+async def _execute_in_transaction(run: _Run, statement: str) -> None:
+    """Run one statement in a transaction with lock_timeout."""
     async with advisory_locks(run.connection, wait_s=run.lock_wait_s, lock_timeout_s=run.lock_timeout_s):
         await run.connection.execute(statement)
 
 
-def _stayed_locked(run: _Run) -> str:
+def _locked_message(run: _Run) -> str:
     return (
-        f"a table stayed locked by others through {_LOCK_ATTEMPTS} attempts of {run.lock_timeout_s:g} s each"
+        f"a table stayed locked by others during {_LOCK_ATTEMPTS} attempts of {run.lock_timeout_s:g} s each"
     )
 
 

@@ -1,4 +1,4 @@
-"""Migrations as files: `<number>_<name>.up.sql` and `.down.sql`, golang-migrate's format."""
+"""Reads and creates migration files, `<number>_<name>.up.sql` and `.down.sql`: golang-migrate's format."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ _NAME = re.compile(r"([0-9]+)_([a-z0-9_]+)\.(up|down)\.sql")
 
 
 class Migration(Struct, frozen=True):
-    """One version. `transactional` is False when its files begin with NO_TRANSACTION."""
+    """A version of the schema. `transactional` is False if its files begin with NO_TRANSACTION."""
 
     version: int
     name: str
@@ -26,18 +26,18 @@ class Migration(Struct, frozen=True):
     transactional: bool
 
     def statements(self, direction: Direction) -> list[str]:
-        """What to send, one by one; a transactional file goes as a whole.
+        """The statements to send one by one. A transactional file is one statement.
 
-        In the other ones a statement ends with a semicolon at the end of a line.
+        In other files, a semicolon at the end of a line ends a statement.
         """
         text = self.up if direction == "up" else self.down
         parts = [text] if self.transactional else re.split(r";[ \t]*$", text, flags=re.MULTILINE)
-        # asyncpg trips over a query that is nothing but comments.
+        # asyncpg fails on a query that consists of comments.
         return [part for part in parts if re.sub(r"[;\s]", "", _without_comments(part))]
 
 
 def runs_outside_transaction(statement: str) -> bool:
-    """Whether a statement can't run in a transaction: what is done CONCURRENTLY, and VACUUM.
+    """Whether a statement can't run in a transaction: VACUUM, and statements with CONCURRENTLY.
 
     >>> stands_alone("vacuum events"), stands_alone("-- not CONCURRENTLY:\\nALTER TABLE events ADD a integer")
     (True, False)
@@ -50,9 +50,9 @@ def _without_comments(statement: str) -> str:
 
 
 def load_migrations(directory: Path = DIRECTORY) -> tuple[Migration, ...]:
-    """All versions, from 1 on without a gap.
+    """The migrations in a directory, from version 1.
 
-    Raises SetupError on a gap, a number used twice, a missing half, or a name that can't be read.
+    Raises SetupError if a version is missing, used twice or lacks one of its two files, and for an invalid file name.
     """
     found: dict[int, dict[str, Path]] = {}
     for path in sorted(directory.glob("*.sql")):
@@ -80,21 +80,20 @@ def _load(version: int, halves: dict[str, Path]) -> Migration:
         raise SetupError(f"migration {version} has two names: {name} and {other}")
     up, down = (halves[half].read_text(encoding="utf-8") for half in ("up", "down"))
     if up.startswith(NO_TRANSACTION) != down.startswith(NO_TRANSACTION):
-        raise SetupError(f"migration {version} says {NO_TRANSACTION!r} in only one of its files")
+        raise SetupError(f"migration {version} has {NO_TRANSACTION!r} in only one of its files")
     return Migration(version, name, up, down, not up.startswith(NO_TRANSACTION))
 
 
 def create_migration(name: str, directory: Path = DIRECTORY) -> tuple[Path, Path]:
-    """Two new files with a header, for the number after the last: the way up and the way down.
+    """Create the two files of the next version, each with a header, and return their paths: up, down.
 
-    Raises SetupError when nothing of the name is left in letters and digits, or the files that are
-    there already can't be read as migrations.
+    Raises SetupError if the name has no letters or digits, or if the existing files are invalid.
     """
     stem = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     if not stem:
-        raise SetupError(f"a migration can't be called {name!r}: say in a few words what it brings")
+        raise SetupError(f"a migration can't be called {name!r}: describe the change in a few words")
     version = len(load_migrations(directory)) + 1
     up, down = (directory / f"{version}_{stem}.{half}.sql" for half in ("up", "down"))
-    up.write_text(f"-- {version}: {name}: what it brings, and why.\n", encoding="utf-8")
-    down.write_text(f"-- Takes back {version}: and what is lost with it.\n", encoding="utf-8")
+    up.write_text(f"-- {version}: {name}: what changes, and why.\n", encoding="utf-8")
+    down.write_text(f"-- Reverts {version}: and what is lost.\n", encoding="utf-8")
     return up, down

@@ -1,4 +1,4 @@
-"""One migration run at a time: advisory locks, taken without ever waiting inside one."""
+"""Advisory locks that allow one migration run at a time."""
 
 import asyncio
 import random
@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.store.connection.types import Connection
 
-# A role may have time limits meant for requests. They must end neither a long version nor the idle
-# transaction that holds the lock. (`transaction_timeout` exists from PostgreSQL 17 on.)
+# Timeouts that a role has for requests must not end a long migration or the idle transaction that holds the lock.
+# `transaction_timeout` exists in PostgreSQL 17 and newer.
 _NO_TIMEOUTS = """
 SELECT set_config(name, '0', true) FROM pg_settings
 WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')
@@ -21,16 +21,16 @@ WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'tran
 async def advisory_locks(
     connection: Connection, *keys: int, wait_s: float, lock_timeout_s: float
 ) -> AsyncIterator[None]:
-    """A transaction that holds these advisory locks, if any.
+    """Run the block in a transaction that holds advisory locks, one per key.
 
-    Polled: a session that waits inside `pg_advisory_lock` holds a snapshot, and CREATE INDEX
-    CONCURRENTLY would wait for it for ever. So the holder must have none either: READ COMMITTED, and
-    the bare `execute` comes last because it closes the portal that a fetch leaves open, snapshot and all.
+    Polls, because a session that waits in `pg_advisory_lock` has a snapshot, and CREATE INDEX CONCURRENTLY waits for
+    every older snapshot. The session that holds the lock must not have a snapshot either: the transaction is READ
+    COMMITTED, and `execute` comes last because it closes the portal, with its snapshot, that `fetchval` leaves open.
 
-    wait_s -- how long to try
-    lock_timeout_s -- how long a statement of the transaction may queue for a table; nothing else limits it
+    wait_s -- how long to poll
+    lock_timeout_s -- lock_timeout of the transaction; its other timeouts are off
 
-    Raises DatabaseUnavailableError when another session kept one of the locks all that time.
+    Raises DatabaseUnavailableError if another session holds one of the locks for the whole time.
     """
     deadline = time.monotonic() + wait_s
     while True:

@@ -118,7 +118,9 @@ class Spool:
             self._refused += len(results)
             log.warning("the spool can't be written: results are refused", error=str(error))
             return [
-                DatabaseUnavailableError("the database is away, and the result can't be kept; try again")
+                DatabaseUnavailableError(
+                    "the database is unavailable and the result can't be spooled; try again"
+                )
             ] * len(results)
         if self._refused:
             log.warning("the spool can be written again", refused=self._refused)
@@ -142,9 +144,9 @@ class Spool:
         """As SpoolFile's."""
         await self._call(self._file.remove, [result.number for result in results])
 
-    async def put_aside(self, reasons: Sequence[tuple[int, str]]) -> None:
+    async def dead_letter(self, reasons: Sequence[tuple[int, str]]) -> None:
         """As SpoolFile's."""
-        await self._call(self._file.put_aside, reasons)
+        await self._call(self._file.dead_letter, reasons)
 
     async def state(self) -> SpoolState:
         """How it is now; empty, when there never was a file. Raises SpoolError when it can't be read."""

@@ -61,7 +61,7 @@ class Numbered(Struct, frozen=True):
     spooled: Spooled
 
 
-class Aside(Struct, frozen=True):
+class DeadLetter(Struct, frozen=True):
     """A result that could not be stored and waits for a person; `reason` says why."""
 
     number: int
@@ -78,12 +78,12 @@ class Depth(Struct, frozen=True):
 
     waiting -- results that wait for the database
     oldest -- when the first of them came, in Unix seconds; None when none waits
-    aside -- results that could not be stored and wait for a person
+    dead_letters -- results that could not be stored and wait for a person
     """
 
     waiting: int
     oldest: float | None
-    aside: int
+    dead_letters: int
 
     def age_s(self, now: datetime) -> float:
         """How long the first of them has waited, in seconds; 0 when none waits."""
@@ -120,7 +120,9 @@ class SpoolFile:
                 room -= len(result.payload) + ROW_BYTES
                 if room < 0:
                     outcomes.append(
-                        DatabaseUnavailableError("the database is away, and the spool is full; try again")
+                        DatabaseUnavailableError(
+                            "the database is unavailable and the spool is full; try again"
+                        )
                     )
                 else:
                     outcomes.append(_add(connection, result))
@@ -173,18 +175,18 @@ class SpoolFile:
         rows = [(number,) for number in numbers]
         self._connection.write(lambda connection: connection.executemany(sql("spool_remove"), rows))
 
-    def put_aside(self, reasons: Sequence[tuple[int, str]]) -> None:
+    def dead_letter(self, reasons: Sequence[tuple[int, str]]) -> None:
         """Have results wait for a person: number and reason of each."""
         rows = [(reason, number) for number, reason in reasons]
-        self._connection.write(lambda connection: connection.executemany(sql("spool_put_aside"), rows))
+        self._connection.write(lambda connection: connection.executemany(sql("spool_dead_letter"), rows))
 
-    def aside(self, limit: int) -> list[Aside]:
+    def dead_letters(self, limit: int) -> list[DeadLetter]:
         """What waits for a person, first come first."""
         rows = self._connection.read(
-            lambda connection: connection.execute(sql("spool_aside"), (limit,)).fetchall()
+            lambda connection: connection.execute(sql("spool_dead_letters"), (limit,)).fetchall()
         )
         return [
-            Aside(
+            DeadLetter(
                 number, received_at, region, job_type, orchestrator, payload.decode(errors="replace"), reason
             )
             for number, received_at, region, job_type, orchestrator, payload, reason in rows

@@ -1,4 +1,4 @@
--- How many results were received from one moment on and before another.
--- $1, $2 the moments
+-- The number of results received in an interval.
+-- $1 since (inclusive), $2 until (exclusive)
 -- Returns one row (count).
 SELECT count(*) FROM results WHERE event_time >= $1 AND event_time < $2;

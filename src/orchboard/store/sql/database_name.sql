@@ -1,3 +1,3 @@
--- What the database is called.
+-- The name of the database.
 -- Returns one row (name).
 SELECT current_database() AS name;

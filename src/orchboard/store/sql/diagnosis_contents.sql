@@ -1,6 +1,6 @@
--- What the database holds, for its operator, at any version of the schema. Reads every old result once.
--- Returns one row: regions (how many codes), size (for people), age_s of the newest result (null: none),
--- mixed_case (results whose orchestrator is not in lower case).
+-- The contents of a database of any schema version, for `orchboard doctor`. Reads all results in the old table.
+-- Returns one row: regions (number of codes), size (formatted), age_s of the newest result (null: none), mixed_case (number of
+-- results whose orchestrator is not in lower case).
 SELECT
     (SELECT count(DISTINCT name) FROM regions) AS regions,
     pg_size_pretty(

@@ -1,5 +1,5 @@
--- The indexes that an interrupted CREATE INDEX CONCURRENTLY left behind.
--- Returns name, sorted; none when all are sound.
+-- Invalid indexes, which an interrupted CREATE INDEX CONCURRENTLY leaves.
+-- Returns name, sorted. Empty: all are valid.
 SELECT c.oid::regclass::text AS name
 FROM pg_index i
 JOIN pg_class c ON c.oid = i.indexrelid

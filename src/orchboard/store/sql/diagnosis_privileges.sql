@@ -1,6 +1,6 @@
--- Whether this role may bring the schema up to date.
--- Returns one row: role, schema (null: the search_path leads nowhere), may_create there, owns_events (true
--- without that table), has_events.
+-- The privileges that this role has to migrate the schema.
+-- Returns one row: role, schema (null: the search_path names no existing schema), may_create (in the schema), owns_events (true if
+-- the table is missing), has_events.
 SELECT
     current_user AS role,
     current_schema() AS schema,

@@ -1,7 +1,6 @@
--- What kind of server this is.
--- Returns one row: version, major, clock, encrypted (null behind a pooler that hides it), read_only, and
--- pooled: whether the session settings that we connect with were dropped on the way, and unsafe: which of the
--- settings are off without which a commit may not outlive the power.
+-- Properties of the server and the connection.
+-- Returns one row: version, major, clock, encrypted (null: behind a pooler that hides it), read_only, pooled (the session settings
+-- of our connection were reset on the way), unsafe (settings that are off and without which commits may not be durable).
 SELECT
     split_part(current_setting('server_version'), ' ', 1) AS version,
     current_setting('server_version_num')::integer / 10000 AS major,

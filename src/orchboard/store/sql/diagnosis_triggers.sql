@@ -1,5 +1,5 @@
--- Our triggers that note changed results and are missing, or do not fire for every session: "note_late_result ON events".
--- Empty: all of them fire. A table that does not exist lacks none.
+-- Our triggers on changed results that are missing or do not fire in every session, as "note_late_result ON events".
+-- Returns name, sorted. Empty: all fire. Triggers of a missing table are not listed.
 SELECT format('%s ON %s', expected.trigger, expected.relation) AS name
 FROM (
     SELECT

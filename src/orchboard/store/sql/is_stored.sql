@@ -1,4 +1,4 @@
--- Whether there is a result of an orchestrator, as stored, received at a moment.
--- $1 event time, $2 orchestrator
+-- Whether a result exists, by receipt time and orchestrator.
+-- $1 receipt time, $2 orchestrator (as stored)
 -- Returns one row (boolean).
 SELECT EXISTS (SELECT FROM results WHERE event_time = $1 AND orchestrator = $2);

@@ -1,2 +1,3 @@
--- Returns one row (id): the newest applied invalidation, 0 without any.
+-- The newest applied invalidation.
+-- Returns one row (id); 0 if there is none.
 SELECT coalesce(max(id), 0) AS id FROM rollup_invalidations WHERE is_applied;

@@ -1,5 +1,5 @@
--- Every orchestrator that has a result, as stored, each once: an index look-up for each.
--- Returns orchestrator; no row without results.
+-- All orchestrators with a result, as stored, without duplicates. One index look-up per orchestrator.
+-- Returns orchestrator. Empty: there are no results.
 WITH RECURSIVE seen AS (
     (SELECT orchestrator FROM results ORDER BY orchestrator LIMIT 1)
     UNION ALL

@@ -1,7 +1,6 @@
--- A round trip that touches the schema, and what would keep this role from reading or writing.
--- Returns one row: role; ready, true when what results are stored in and read with is there; missing, the privileges that the
--- role lacks, as GRANT names them, sorted; read_only, whether transactions are, and in_recovery, whether that is because
--- this is a standby.
+-- A round trip that uses the schema, and the privileges that this role lacks for reads and writes.
+-- Returns one row: role, ready (all tables and views for reads and writes exist), missing (the privileges, as in GRANT, sorted),
+-- read_only (transactions are), in_recovery (because the server is a standby).
 SELECT
     current_user AS role,
     to_regclass('results') IS NOT NULL
@@ -10,7 +9,7 @@ SELECT
     current_setting('transaction_read_only')::boolean AS read_only,
     pg_is_in_recovery() AS in_recovery,
     ARRAY(
-        -- Of what is not there, null is what each of these functions returns.
+        -- These functions return null for a missing object.
         SELECT p.privilege || ' ON ' || n.name AS lacked
         FROM (VALUES
             ('SELECT, INSERT', 'events'),
@@ -50,7 +49,7 @@ SELECT
         ) AS n (name)
         WHERE NOT has_function_privilege(to_regprocedure(n.name), 'EXECUTE')
         UNION ALL
-        -- A view reads with the privileges of its owner.
+        -- A view reads with its owner's privileges.
         SELECT DISTINCT 'SELECT ON ' || t.oid::regclass || ' TO ' || v.relowner::regrole
         FROM pg_class v
         JOIN pg_rewrite r ON r.ev_class = v.oid

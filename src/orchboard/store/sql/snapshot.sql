@@ -1,3 +1,3 @@
--- Which transactions are visible now: the text stays the same exactly as long as none that writes commits.
+-- The current snapshot as text. It changes exactly when a transaction that writes commits.
 -- Returns one row (snapshot).
 SELECT pg_current_snapshot()::text AS snapshot;

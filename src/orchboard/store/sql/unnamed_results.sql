@@ -1,9 +1,9 @@
--- How many results of a time have an orchestrator that is not an Ethereum address, by tester. Their orchestrators have no
--- scores unless ORCHESTRATOR_NAMES is any.
--- Reads one entry of the index `events_pkey` for each orchestrator there ever was, 10,000 at most, and the results of those
--- that are not addresses.
--- $1 since
--- Returns rows (tester: its name, empty for those that share a secret; results; example: one of the names). None without any.
+-- The number of results, by tester, whose orchestrator is not an Ethereum address. Such orchestrators have no scores unless
+-- ORCHESTRATOR_NAMES is any.
+-- Reads one entry of the index `events_pkey` for each of at most 10,000 orchestrators, and the results of those without an
+-- address.
+-- $1 since (receipt time)
+-- Returns tester (name; empty: a shared secret), results, example (an orchestrator). Empty: there are no such results.
 WITH RECURSIVE named (orchestrator) AS (
     (SELECT orchestrator FROM events ORDER BY orchestrator LIMIT 1)
     UNION ALL

@@ -1,4 +1,5 @@
-"""Results in bulk, out of the database and into it: backup, restore, and results copied from another leaderboard.
+"""Bulk transfer of results: backup to a file, restore, and the storage of results copied from another leaderboard.
 
-May import `store.schema` and below. Start reading at `backup.py`.
+May import `store.schema`, `store.postgres` and below; not `store.ingest`. Start reading at `backup.py` and `restore.py`;
+`archive.py` is the file format, `mirrored_results.py` is used by `orchboard.mirror`.
 """

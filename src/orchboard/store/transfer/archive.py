@@ -1,6 +1,6 @@
-"""A backup as a file: lines of JSON, compressed with zstd. docs/backup.md says what is in them.
+"""The file format of a backup: JSON lines, compressed with zstd. docs/backup.md describes the lines.
 
-Whoever has `zstd -dc FILE` can read it without us.
+`zstd -dc FILE` reads it without this program.
 """
 
 import io
@@ -24,12 +24,12 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 
 _HEADER_BEGIN = 100
 
-# 1,000,000 simulated results are 430 MB of lines. Level 3 makes 58 MB of them in 1.6 s, level 9 49 MB in 8.
+# 1,000,000 simulated results are 430 MB. Level 3 compresses them to 58 MB in 1.6 s, level 9 to 49 MB in 8 s.
 _LEVEL = 3
 
 
 class BackupRegion(Struct, frozen=True):
-    """A region; `job_type` is None for one that somebody else left without."""
+    """A region. `job_type` is None if the database has none for it."""
 
     region: str
     display_name: str
@@ -37,7 +37,7 @@ class BackupRegion(Struct, frozen=True):
 
 
 class Header(Struct, frozen=True):
-    """The first line. `orchboard_backup` is the format's number; `made_at` the moment that it shows, ISO 8601."""
+    """The first line. orchboard_backup -- version of the format; made_at -- time of the snapshot, ISO 8601"""
 
     orchboard_backup: int
     made_at: str
@@ -46,9 +46,9 @@ class Header(Struct, frozen=True):
 
 
 class Trailer(Struct, frozen=True):
-    """The last line: how many results there are, and digests of the bytes before it.
+    """The last line: the number of results, and SHA-256 digests.
 
-    header_sha256 -- of the first line, results_sha256 -- of all lines between the two; line ends included
+    header_sha256 -- of the first line; results_sha256 -- of all lines between the first and the last. Line ends included
     """
 
     results: int
@@ -57,7 +57,7 @@ class Trailer(Struct, frozen=True):
 
 
 class BackupWriter:
-    """Writes one. What it was given is complete after `finish`."""
+    """Writes a backup, which is complete after `finish`. Raises SetupError if the file can't be written."""
 
     def __init__(self, file: IO[bytes], header: Header) -> None:
         self._out = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).stream_writer(
@@ -70,29 +70,29 @@ class BackupWriter:
         self._write(line)
 
     def write(self, lines: list[str]) -> None:
-        """Add results, a line each, without line ends."""
+        """Write results, one per line, given without line ends."""
         text = "\n".join((*lines, "")).encode()
         self._results += len(lines)
         self._digest.update(text)
         self._write(text)
 
     def finish(self) -> Trailer:
-        """Add the last line, which is returned."""
+        """Write the last line and return it."""
         trailer = Trailer(self._results, self._header_sha256, self._digest.hexdigest())
         self._write(_line(trailer))
-        with _as_setup_errors():
+        with _write_errors():
             self._out.close()  # type: ignore[no-untyped-call] # the library's own stub leaves it out
         return trailer
 
     def _write(self, text: bytes) -> None:
-        with _as_setup_errors():
+        with _write_errors():
             self._out.write(text)
 
 
 class Backup(Struct, frozen=True):
-    """What a file says it holds, after all of it was read and found to be true.
+    """The content of a verified backup.
 
-    since, until -- when the first and the last result were received, as the lines say it; None without a result
+    since, until -- receipt times of the first and the last result, as written in the lines; None without results
     """
 
     header: Header
@@ -102,20 +102,20 @@ class Backup(Struct, frozen=True):
 
 
 class ResultLine(Struct, frozen=True):
-    """What we look at in a line of a result."""
+    """The part of a result's line that is decoded here."""
 
     event_time: str
 
 
 def check_backup(file: IO[bytes]) -> Backup:
-    """Read a whole file, from where it stands. Raises BadInputError when it is not what was once written."""
-    with _as_refusals():
+    """Read a backup from the current position to its end and verify its digests. Raises BadInputError if it is invalid."""
+    with _read_errors():
         return _check(_lines(file))
 
 
 def result_lines(file: IO[bytes]) -> Iterator[bytes]:
-    """The lines of the results of a file that was checked, in their order, with line ends."""
-    with _as_refusals():
+    """The lines of the results in a verified backup, in order, with line ends."""
+    with _read_errors():
         lines = _lines(file)
         next(lines)
         line = next(lines)
@@ -125,7 +125,7 @@ def result_lines(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def is_backup(file: IO[bytes]) -> bool:
-    """Whether a file begins as a backup does, compressed or not; it is left at its start."""
+    """Whether a file starts like a backup, compressed or not. Seeks back to the start."""
     with decompressed(file) as text:
         begin = text.read(_HEADER_BEGIN)
     file.seek(0)
@@ -134,11 +134,12 @@ def is_backup(file: IO[bytes]) -> bool:
 
 @contextmanager
 def decompressed(file: IO[bytes]) -> Iterator[IO[bytes]]:
-    """What a file holds from where it stands, decompressed if it is compressed with zstd.
+    """The content of a file from the current position, decompressed if it is compressed with zstd.
 
-    file -- seekable. Raises BadInputError where it can't be decompressed, while it is read too.
+    file -- seekable
+    Raises BadInputError if the data can't be decompressed, also from reads in the block.
     """
-    with _as_refusals():
+    with _read_errors():
         yield _text(file)
 
 
@@ -172,7 +173,9 @@ def _read_header(line: bytes) -> Header:
     try:
         header = msgspec.json.decode(line, type=Header)
     except msgspec.MsgspecError:
-        raise BadInputError("this is no backup of orchboard: its first line is another") from None
+        raise BadInputError(
+            "this is no backup of orchboard: its first line is not a backup's header"
+        ) from None
     if header.orchboard_backup != FORMAT:
         raise BadInputError(
             f"the backup has format {header.orchboard_backup}; this orchboard reads format {FORMAT}"
@@ -190,16 +193,16 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
 
 def _text(file: IO[bytes]) -> IO[bytes]:
     start = file.tell()
-    is_packed = file.read(len(_ZSTD)) == _ZSTD
+    is_compressed = file.read(len(_ZSTD)) == _ZSTD
     file.seek(start)
-    if not is_packed:
+    if not is_compressed:
         return file
     reader = zstandard.ZstdDecompressor().stream_reader(file, closefd=False, read_across_frames=True)
     return io.BufferedReader(reader, 1 << 20)
 
 
 @contextmanager
-def _as_setup_errors() -> Iterator[None]:
+def _write_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -207,11 +210,11 @@ def _as_setup_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _as_refusals() -> Iterator[None]:
+def _read_errors() -> Iterator[None]:
     try:
         yield
     except zstandard.ZstdError as error:
-        raise BadInputError(f"the backup can't be read, it was altered or is none: {error}") from error
+        raise BadInputError(f"the backup can't be read: it was altered, or is no backup: {error}") from error
 
 
 def _line(value: Struct) -> bytes:
@@ -220,16 +223,19 @@ def _line(value: Struct) -> bytes:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file that gets its name when it is whole and on disk; what had the name before is kept until then."""
+    """A file that replaces `path` after the block, when all of it is on disk. An error leaves `path` unchanged."""
     if path.exists() and not path.is_file():
         raise BadInputError(f"{path} is not a file; `-` is standard output")
     fresh = path.with_name(f"{path.name}.unfinished-{os.getpid()}")
     try:
-        with _named(path), open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with (
+            _errors_about(path),
+            open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file,
+        ):
             yield file
             file.flush()
             os.fsync(file.fileno())
-        with _named(path):
+        with _errors_about(path):
             fresh.replace(path)
             sync_directory(path.parent)
     finally:
@@ -238,8 +244,8 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Names the file that was asked for in an error about the one that is written first."""
+def _errors_about(path: Path) -> Iterator[None]:
+    """Put the requested path into errors about the temporary file."""
     try:
         yield
     except OSError as error:

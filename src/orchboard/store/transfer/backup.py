@@ -1,4 +1,4 @@
-"""Backup: every result as it is at one moment, in the order of receipt."""
+"""Writes all results of one snapshot to a file, in the order of receipt."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -19,16 +19,16 @@ from orchboard.window import EARLIEST, LATEST
 
 OnProgress: TypeAlias = Callable[[int, int], None]
 
-ALWAYS = ("-infinity", "infinity")
+_ALL_TIME = ("-infinity", "infinity")
 
-# From this version on there is a view of all results, wherever they are.
-_HAS_RESULTS = 6
+# The first version of the schema with the view `results`, which includes results in the old table.
+_FIRST_WITH_VIEW = 6
 
-_FETCHED = 2000
+_FETCH_ROWS = 2000
 
 
-class Total(Struct, frozen=True):
-    """How many results there are, and the digest of their lines as a backup has them."""
+class ResultTotal(Struct, frozen=True):
+    """A number of results, and the SHA-256 digest of their lines in a backup."""
 
     results: int
     results_sha256: str
@@ -40,13 +40,13 @@ async def back_up(
     *,
     on_progress: OnProgress,
 ) -> Trailer:
-    """Write every result, with the regions, to a file; its last line, which says how many they are.
+    """Write the regions and all results to a file; its last line.
 
-    Reads one snapshot, changes nothing, and takes as much memory for any number of results. A database of the
-    reference server's version 3 is read as it is; so is a standby, unless it has that version.
+    Reads one snapshot and changes nothing. Memory does not grow with the number of results. Also reads a database of the
+    reference server's version 3, and a standby of version 6 or newer.
 
-    on_progress -- told how many results are written, and of how many
-    Raises SetupError where there is nothing to back up or the file can't be written.
+    on_progress -- called with the number of results written and the total
+    Raises SetupError if the database has no results table or the file can't be written.
     """
     connection = await connect()
     try:
@@ -60,16 +60,19 @@ async def back_up(
             )
             total = await connection.fetchval(sql("count_results"), EARLIEST, LATEST)
             writer = BackupWriter(file, header)
-            await _read(connection, ALWAYS, writer.write, lambda done: on_progress(done, total))
+            await _read_lines(connection, _ALL_TIME, writer.write, lambda done: on_progress(done, total))
             return await asyncio.to_thread(writer.finish)
     finally:
         connection.terminate()
 
 
-async def fetch_total(connect: Connect, since: str, until: str, on_progress: Callable[[int], None]) -> Total:
-    """What a backup would hold of the results that were received from one moment to another, both included.
+async def fetch_total(
+    connect: Connect, since: str, until: str, on_progress: Callable[[int], None]
+) -> ResultTotal:
+    """The total of the results received in a closed interval, as a backup would have them.
 
-    since, until -- as a line of a backup has them
+    since, until -- as written in a line of a backup
+    on_progress -- called with the number of results read
     """
     digest, number = sha256(), 0
 
@@ -81,42 +84,42 @@ async def fetch_total(connect: Connect, since: str, until: str, on_progress: Cal
     connection = await connect()
     try:
         async with _snapshot(connect, connection):
-            await _read(connection, (since, until), add, on_progress)
+            await _read_lines(connection, (since, until), add, on_progress)
     finally:
         connection.terminate()
-    return Total(number, digest.hexdigest())
+    return ResultTotal(number, digest.hexdigest())
 
 
-async def _read(
+async def _read_lines(
     connection: Connection,
     window: tuple[str, str],
-    take: Callable[[list[str]], None],
+    handle: Callable[[list[str]], None],
     on_progress: Callable[[int], None],
 ) -> None:
-    """The lines of a window's results, a few thousand after the other; taken while the next are fetched."""
+    """Pass the lines of a window's results to `handle`, in a thread, while the next ones are fetched."""
     cursor = await connection.cursor(sql("backup_results"), *window)
-    taking: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    taking.set_result(None)
+    handling: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    handling.set_result(None)
     number = 0
-    while rows := await cursor.fetch(_FETCHED):
+    while rows := await cursor.fetch(_FETCH_ROWS):
         lines = [row[0] for row in rows]
-        await taking
-        taking = asyncio.ensure_future(asyncio.to_thread(take, lines))
+        await handling
+        handling = asyncio.ensure_future(asyncio.to_thread(handle, lines))
         number += len(lines)
         on_progress(number)
-    await taking
+    await handling
 
 
 @asynccontextmanager
 async def _snapshot(connect: Connect, connection: Connection) -> AsyncIterator[int]:
-    """A transaction in which `results` is everything at one moment; the schema's version."""
+    """A transaction in which `results` is a snapshot of all results; yields the version of the schema."""
     version = (await fetch_schema_version(connect)).version
     if version < LAST_SHARED:
         raise SetupError(
-            "the database holds no results that can be backed up: its schema is at version "
-            f"{version}; `orchboard migrate up` brings it up"
+            "the database has no results that can be backed up: its schema is at version "
+            f"{version}; run `orchboard migrate up`"
         )
-    has_results = version >= _HAS_RESULTS
+    has_view = version >= _FIRST_WITH_VIEW
     transaction = connection.transaction(isolation="repeatable_read")
     await transaction.start()
     try:
@@ -126,14 +129,14 @@ async def _snapshot(connect: Connect, connection: Connection) -> AsyncIterator[i
             "idle_in_transaction_session_timeout = 0",
         ):
             await connection.execute(f"SET LOCAL {setting}")
-        # Before the first query, which takes the snapshot: one that moves results between two tables would
-        # otherwise drop the one that the snapshot sees them in.
-        await connection.execute(f"LOCK TABLE {'results' if has_results else 'events'} IN ACCESS SHARE MODE")
+        # Locked before the first query, which takes the snapshot. The backfill could otherwise drop the old table, in
+        # which the snapshot sees results.
+        await connection.execute(f"LOCK TABLE {'results' if has_view else 'events'} IN ACCESS SHARE MODE")
         now = (await fetch_version_tables(connection)).current.version
-        if (now >= _HAS_RESULTS) is not has_results:
-            raise DatabaseUnavailableError("the database is just being migrated; try again")
-        if not has_results:
-            await connection.execute(sql("backup_old_layout"))
+        if (now >= _FIRST_WITH_VIEW) is not has_view:
+            raise DatabaseUnavailableError("the database is being migrated; try again")
+        if not has_view:
+            await connection.execute(sql("backup_results_view"))
         yield now
     finally:
         if not connection.is_closed():

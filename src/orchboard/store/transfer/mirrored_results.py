@@ -1,4 +1,4 @@
-"""Results copied from another leaderboard's API: stored once however often they are read, and how far the copy is."""
+"""Stores results copied from another leaderboard's API, each once, and the position of the copy."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -12,17 +12,14 @@ from orchboard.stats import JobType, Region
 from orchboard.store.connection.types import Connect, Connection
 from orchboard.store.sql_files import sql
 
-# What is taken back at the end of a rehearsal.
-_REHEARSED = "a rehearsal"
-
 
 class CopiedResult(Struct, frozen=True):
     """A result of another leaderboard.
 
-    event_time -- when it was received, as far as that is known
-    region -- code; of a region that there is
-    payload -- for the database
-    copies -- how many equal ones its span has before it
+    event_time -- receipt time, as exactly as it is known
+    region -- code of an existing region
+    payload -- JSON for the database
+    copies -- the number of equal results before it in its time range
     """
 
     event_time: datetime
@@ -32,7 +29,7 @@ class CopiedResult(Struct, frozen=True):
 
 
 class CopyPosition(Struct, frozen=True):
-    """How far the copy of a span is: `position` and all before it are stored."""
+    """The position of a copy in a time range: the results of `position` and of all before it are stored."""
 
     since: int
     until: int
@@ -40,9 +37,9 @@ class CopyPosition(Struct, frozen=True):
 
 
 class MirrorStore:
-    """The copy of the leaderboard at `url` in a database of the latest version.
+    """The copy of the leaderboard at `url`, in a database of the latest version.
 
-    is_dry_run -- nothing is stored; what would be is counted
+    is_dry_run -- roll back every change after counting
     """
 
     def __init__(self, connection: Connection, url: str, *, is_dry_run: bool) -> None:
@@ -53,7 +50,7 @@ class MirrorStore:
 
     @classmethod
     async def open(cls, connect: Connect, url: str, *, is_dry_run: bool = False) -> "MirrorStore":
-        """Connect; a copy that is new begins."""
+        """Connect, and register the URL if it is new."""
         store = cls(await connect(), url, is_dry_run=is_dry_run)
         if not is_dry_run:
             await store._connection.execute(sql("mirror_add"), url)
@@ -62,20 +59,19 @@ class MirrorStore:
         return store
 
     async def finish(self) -> None:
-        """Have Postgres write everything to disk, and plan with it."""
+        """Make all results durable, and update the planner's statistics."""
         if not self._is_dry_run:
-            await self._connection.execute(
-                sql("analyze_events")
-            )  # its commit waits for the disk, for all before it
+            # Commits synchronously, which also makes all earlier batches durable.
+            await self._connection.execute(sql("analyze_events"))
 
     def close(self) -> None:
-        """Disconnect."""
+        """Close the connection."""
         self._connection.terminate()
 
     async def add_regions(self, regions: Sequence[Region]) -> int:
-        """Add regions that are missing; how many those were. Display names that are there stay."""
+        """Add missing regions; their number. Existing display names are not changed."""
         added: list[asyncpg.Record] = []
-        with suppress(_Rehearsed):
+        with suppress(_DryRun):
             async with self._connection.transaction():
                 await self._connection.execute(sql("restore_lock"))
                 added = await self._connection.fetch(
@@ -84,71 +80,75 @@ class MirrorStore:
                     [region.name for region in regions],
                     [str(region.type) for region in regions],
                 )
-                self._end_rehearsal()
+                self._end_dry_run()
         return len(added)
 
-    async def fetch_reach(self) -> CopyPosition | None:
-        """The span whose copy broke off; None without one."""
+    async def fetch_position(self) -> CopyPosition | None:
+        """The position of an interrupted copy; None if there is none."""
         row = await self._connection.fetchrow(sql("mirror_find"), self._url)
         return None if row is None or row["position"] is None else CopyPosition(*row[1:])
 
-    async def covers(self, spans: Iterable[tuple[int, int]]) -> list[bool]:
-        """Whether each span, Unix seconds, need not be asked for again."""
-        wanted = list(spans)
-        since, until = ([span[end] for span in wanted] for end in (0, 1))
-        rows = await self._connection.fetch(sql("mirror_covers"), self._id, since, until)
-        return [row["is_covered"] for row in rows] or [False] * len(wanted)
+    async def fetch_complete(self, ranges: Iterable[tuple[int, int]]) -> list[bool]:
+        """Whether each time range (Unix seconds) is copied completely."""
+        wanted = list(ranges)
+        since, until = ([one[end] for one in wanted] for end in (0, 1))
+        rows = await self._connection.fetch(sql("mirror_complete_ranges"), self._id, since, until)
+        return [row["is_complete"] for row in rows] or [False] * len(wanted)
 
     async def store(
-        self, orchestrator: str, job_type: JobType, span: tuple[int, int], results: Sequence[CopiedResult]
+        self,
+        orchestrator: str,
+        job_type: JobType,
+        time_range: tuple[int, int],
+        results: Sequence[CopiedResult],
     ) -> int:
-        """Store what is missing of results that the source has received in a span; how many those were.
+        """Insert the results of a time range that the database does not have; their number.
 
-        A result is there when one was received in the span, by copy or by POST, with the same orchestrator, region and
-        payload. Raises SetupError when a region was removed meanwhile.
+        A stored result is the same if it was received in the range, by copy or by POST, with the same orchestrator,
+        region and payload. Raises SetupError if a region was removed meanwhile.
         """
         row: asyncpg.Record | None = None
-        with suppress(_Rehearsed):
+        with suppress(_DryRun):
             async with self._connection.transaction():
-                # A crash of Postgres may cost the last batches, and with them what notes that they are stored.
+                # A crash of Postgres may undo the last batches, together with the position that was saved after them.
                 await self._connection.execute("SET LOCAL synchronous_commit = off")
                 await self._connection.execute(sql("restore_lock"))
                 row = await self._connection.fetchrow(
                     sql("mirror_results"),
-                    *(orchestrator, job_type, self._id, *span),
+                    *(orchestrator, job_type, self._id, *time_range),
                     [result.event_time for result in results],
                     [result.region for result in results],
                     [result.payload.decode() for result in results],
                     [result.copies for result in results],
                 )
-                self._end_rehearsal()
-        assert row is not None  # noqa: S101 - it counts, so it always has one
-        stored, placeless = row
+                self._end_dry_run()
+        assert row is not None  # noqa: S101 - the statement counts, so it returns one row
+        stored, without_region = row
         if self._is_dry_run:
-            return int(stored + placeless)  # their regions are not added
-        if placeless:
-            raise SetupError("a region was just removed from the database: run the command again")
+            return int(stored + without_region)  # a dry run adds no regions
+        if without_region:
+            raise SetupError("a region was removed from the database meanwhile: run the command again")
         return int(stored)
 
-    async def note(self, reach: CopyPosition) -> None:
-        """Note how far the copy of a span is."""
-        await self._note("mirror_reach", reach.since, reach.until, reach.position)
+    async def save_position(self, position: CopyPosition) -> None:
+        """Save the position of the copy in a time range."""
+        await self._save("mirror_save_position", position.since, position.until, position.position)
 
-    async def cover(self, span: tuple[int, int], *, is_settled: bool) -> None:
-        """End the copy of a span; `is_settled`: it need not be asked for again."""
-        await self._note("mirror_cover", *span, is_settled)
+    async def complete_range(self, time_range: tuple[int, int], *, is_complete: bool) -> None:
+        """End the copy of a time range. is_complete -- later runs skip it"""
+        await self._save("mirror_end_range", *time_range, is_complete)
 
-    async def _note(self, statement: str, *arguments: object) -> None:
+    async def _save(self, statement: str, *arguments: object) -> None:
         if self._is_dry_run:
             return
         async with self._connection.transaction():
             await self._connection.execute("SET LOCAL synchronous_commit = off")
             await self._connection.execute(sql(statement), self._id, *arguments)
 
-    def _end_rehearsal(self) -> None:
+    def _end_dry_run(self) -> None:
         if self._is_dry_run:
-            raise _Rehearsed(_REHEARSED)
+            raise _DryRun
 
 
-class _Rehearsed(Exception):  # noqa: N818 - nothing is wrong; it takes a transaction back
-    pass
+class _DryRun(Exception):  # noqa: N818 - not an error
+    """Rolls back the transaction of a dry run."""

@@ -1,4 +1,4 @@
-"""Restore: the results of a backup go into a database, each as often as the backup has it."""
+"""Stores the results of a backup in a database, each as often as the backup has it."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -11,43 +11,45 @@ from orchboard.errors import SetupError
 from orchboard.store.connection.types import Connect, Connection
 from orchboard.store.sql_files import sql
 from orchboard.store.transfer.archive import Backup, BackupRegion, result_lines
-from orchboard.store.transfer.backup import OnProgress, Total, fetch_total
+from orchboard.store.transfer.backup import OnProgress, ResultTotal, fetch_total
 
 # A batch is one statement and one commit.
 _BATCH_LINES, _BATCH_BYTES = 2000, 4_000_000
 
-# `{"event_time":"2026-11-24…`: a batch lies within one day, so that few spans have to be summed up again.
+# The date in `{"event_time":"2026-11-24…`. A batch has results of one day, so that it invalidates few rollup buckets.
 _DAY = slice(15, 25)
 
 
 class Restored(Struct, frozen=True):
-    """What a restore did, and what the database holds after it.
+    """The result of a restore.
 
-    stored -- results it has stored, regions -- regions it has added
-    there -- all results that the database now has of the time from the backup's first result to its last
+    stored, regions -- results and regions that this call inserted
+    present -- all results in the database, after the restore, between the backup's first and last result
     """
 
     stored: int
     regions: int
-    there: Total
+    present: ResultTotal
 
     def holds(self, backup: Backup) -> bool:
-        """Whether the database holds of that time what the backup holds, as far as can be told: where it holds more,
-        every result of the backup was seen there or stored."""
-        return self.is_exact(backup) or self.there.results > backup.trailer.results
+        """Whether the database has the backup's results and possibly more of that period.
+
+        If it has more, this follows from the restore, which found or inserted each result; the digest can't confirm it.
+        """
+        return self.is_exact(backup) or self.present.results > backup.trailer.results
 
     def is_exact(self, backup: Backup) -> bool:
-        """Whether the database holds of that time what the backup holds, and nothing else."""
+        """Whether the database has exactly the backup's results of that period."""
         trailer = backup.trailer
-        return self.there == Total(trailer.results, trailer.results_sha256)
+        return self.present == ResultTotal(trailer.results, trailer.results_sha256)
 
 
-class _NotKept(Exception):  # noqa: N818 - rolls a transaction back, and is no error
-    """What a transaction did was only to be counted."""
+class _DryRun(Exception):  # noqa: N818 - not an error
+    """Rolls back the transaction of a dry run."""
 
 
 class Batch(Struct, frozen=True):
-    """Lines of one day, each with how many equal ones the backup has before it."""
+    """Lines of one day. copies -- for each, the number of equal lines before it in the backup"""
 
     lines: list[str]
     copies: list[int]
@@ -61,26 +63,24 @@ async def restore(
     on_progress: OnProgress,
     on_compare: OnProgress,
 ) -> Restored:
-    """Store what the database hasn't yet of a backup that was checked. Doing it again stores nothing twice.
+    """Store the results of a verified backup that the database does not have. Idempotent.
 
-    A result is there already when one is that was received at the same microsecond, from the same region, with the
-    same orchestrator and payload; of equal ones as many are kept as the backup has. So it goes on where one that was
-    killed was, and several at once do no harm.
+    A stored result is the same if its receipt time, region, orchestrator and payload are equal. Of equal results the
+    database gets as many as the backup has. An interrupted restore continues where it stopped; several may run at once.
 
-    connect -- gives a connection to a database of the latest version
+    connect -- opens a connection to a database of the latest version
     file -- at its start
-    on_progress -- told how many results of the backup are in the database, and of how many; on_compare -- how many
-        were read back
-    Raises SetupError when a region of the backup is taken away meanwhile, asyncpg's errors as they come.
+    on_progress, on_compare -- called with the number of results stored, or read back, and the total
+    Raises SetupError if a region of the backup is removed meanwhile, and asyncpg's errors.
     """
     total = backup.trailer.results
     regions, stored, _ = await store_lines(
         connect, backup.header.regions, result_lines(file), on_progress=lambda done: on_progress(done, total)
     )
-    there = Total(0, backup.trailer.results_sha256)  # of a backup without a result
+    present = ResultTotal(0, backup.trailer.results_sha256)  # of a backup without a result
     if backup.since is not None and backup.until is not None:
-        there = await fetch_total(connect, backup.since, backup.until, lambda done: on_compare(done, total))
-    return Restored(stored, regions, there)
+        present = await fetch_total(connect, backup.since, backup.until, lambda done: on_compare(done, total))
+    return Restored(stored, regions, present)
 
 
 async def store_lines(
@@ -89,27 +89,26 @@ async def store_lines(
     lines: Iterable[bytes],
     *,
     on_progress: Callable[[int], None],
-    is_kept: bool = True,
+    dry_run: bool = False,
 ) -> tuple[int, int, int]:
-    """Store those lines of results that the database hasn't, and the regions: how many regions it has added, how many
-    results it has stored, and of how many.
+    """Store regions and lines of results that the database does not have: (added regions, stored results, all results).
 
-    connect -- gives a connection to a database of the latest version
-    lines -- as a backup has them, with line ends, in the order of receipt, equal ones after each other
-    on_progress -- told how many of the lines are in the database
-    is_kept -- False: every batch is rolled back when it is counted, and no region is added
-    Raises SetupError when a region is taken away meanwhile, asyncpg's errors as they come.
+    connect -- opens a connection to a database of the latest version
+    lines -- as in a backup: with line ends, in the order of receipt, equal lines adjacent
+    on_progress -- called with the number of lines processed
+    dry_run -- roll back every batch after counting, and add no region
+    Raises SetupError if a region is removed meanwhile, and asyncpg's errors.
     """
     connection = await connect()
     try:
-        added = await _add_regions(connection, regions) if is_kept else 0
+        added = 0 if dry_run else await _add_regions(connection, regions)
         stored = done = 0
         for batch in _batches(lines):
-            stored += await _store(connection, batch, is_kept)
+            stored += await _store(connection, batch, dry_run)
             done += len(batch.lines)
             on_progress(done)
-        if is_kept:
-            # Its commit is one that waits for the disk, and so for every batch.
+        if not dry_run:
+            # Commits synchronously, which also makes all earlier batches durable.
             await connection.execute(sql("analyze_events"))
     finally:
         connection.terminate()
@@ -117,7 +116,7 @@ async def store_lines(
 
 
 async def fetch_regions(connect: Connect) -> dict[str, str]:
-    """The display name of every region that has a job type, by its code."""
+    """The display names of all regions that have a job type, by code."""
     connection = await connect()
     try:
         return {row["region"]: row["display_name"] for row in await connection.fetch(sql("regions"))}
@@ -139,21 +138,23 @@ async def _add_regions(connection: Connection, regions: Sequence[BackupRegion]) 
     return len(added)
 
 
-async def _store(connection: Connection, batch: Batch, is_kept: bool) -> int:
-    """One batch: how many of it were not there."""
+async def _store(connection: Connection, batch: Batch, dry_run: bool) -> int:
+    """Store a batch; the number of inserted results."""
     stored = 0
-    with suppress(_NotKept):
+    with suppress(_DryRun):
         async with connection.transaction():
-            # A crash of Postgres may cost the last batches; `store_lines` waits for all of them at its end.
+            # A crash of Postgres may undo the last batches. `store_lines` waits for durability at its end.
             await connection.execute("SET LOCAL synchronous_commit = off")
             await connection.execute(sql("restore_lock"))
             row = await connection.fetchrow(sql("restore_results"), batch.lines, batch.copies)
-            assert row is not None  # noqa: S101 - it counts, so it always has one
+            assert row is not None  # noqa: S101 - the statement counts, so it returns one row
             stored = int(row["stored"])
-            if not is_kept:
-                raise _NotKept
-            if row["placeless"]:
-                raise SetupError("a region of these results was just removed from the database: try again")
+            if dry_run:
+                raise _DryRun
+            if row["without_region"]:
+                raise SetupError(
+                    "a region of these results was removed from the database meanwhile: try again"
+                )
     return stored
 
 
@@ -166,7 +167,7 @@ def _batches_of_a_day(lines: Iterator[bytes]) -> Iterator[Batch]:
     batch, size = Batch([], []), 0
     previous, copies = b"", 0
     for line in lines:
-        # Equal lines follow each other: the order is by receipt, then by the line itself.
+        # Equal lines are adjacent: lines are sorted by receipt time, then by content.
         copies = copies + 1 if line == previous else 0
         previous = line
         batch.lines.append(line.decode())

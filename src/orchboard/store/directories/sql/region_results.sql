@@ -1,6 +1,6 @@
--- How many results refer to a region, by the job types that it is known for.
--- $1 region (upper case), $2 job type; null: both
--- Returns a row (job_type, results) for each; none when the region is unknown for them. Reads every result once.
+-- The number of results that refer to a region, by job type. Reads every result.
+-- $1 region (upper case), $2 job type (null: both)
+-- Returns one row (job_type, results) per job type of the region. Empty: the region does not exist.
 SELECT j.name AS job_type, (SELECT count(*) FROM results WHERE region_id = r.id) AS results
 FROM regions r
 JOIN job_types j ON j.id = r.job_type_id

@@ -1,4 +1,4 @@
--- Takes a job tester's key away, for ever; its results stay, and stay its.
+-- Revokes a job tester's key. Its results still refer to the tester.
 -- $1 name
--- Returns one row (id), none when no tester of that name has a key.
+-- Returns one row (id). Empty: no tester of that name has a valid key.
 UPDATE testers SET revoked_at = now(), key = NULL WHERE name = $1 AND revoked_at IS NULL RETURNING id;

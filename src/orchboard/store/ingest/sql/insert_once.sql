@@ -5,7 +5,7 @@
 -- waited for. Keys are claimed in order, so that two such statements wait for each other in one direction only.
 -- Arrays with an item a result; a key occurs once:
 -- $1 orchestrator (lower case), $2 region id, $3 payload (JSON text), $4 tester id or null, $5 key or null,
--- $6 digest of the body or null, $7 receipt time, $8 id, from `reserve`
+-- $6 digest of the body or null, $7 receipt time, $8 id, from `allocate_ids`
 -- Returns one row (key) for each key that was new. None when there was none.
 WITH given AS (
     SELECT *

@@ -1,2 +1,2 @@
--- Has the planner, and `takeover`, know about how many old results there are. Returns nothing.
+-- Updates the statistics of the old table, for the planner and for `backfill_progress`. Returns nothing.
 ANALYZE events_before;

@@ -1,7 +1,7 @@
--- Moves a batch of old results, newest first, into the table that has columns for them; `settle_results` ends that.
--- $1 only results received until then (the last moment that callers can hold: whenever), $2 how many
--- Returns one row: how many were moved, and when the oldest of them was received (null: none left; within the years 1 to
--- 9999, as callers hold no others).
+-- Moves a batch of old results, newest first, into `events`, whose generated columns hold their numbers.
+-- $1 receipt time to start at (9999-12-30 or later: the newest result), $2 batch size
+-- Returns one row: number (moved results), reached (receipt time of the oldest of them, within the years 1 to 9999, which
+-- Python can represent; null: none is left).
 WITH moved AS (
     DELETE FROM events_before
     WHERE ctid = ANY(ARRAY(

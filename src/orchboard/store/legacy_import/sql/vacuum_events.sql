@@ -1,2 +1,2 @@
--- Tells the planner about the results, and index-only scans which pages they need not look at.
+-- Updates the planner's statistics and the visibility map, which index-only scans need. Returns nothing.
 VACUUM (ANALYZE) events;

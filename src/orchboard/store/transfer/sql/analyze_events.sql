@@ -1,3 +1,2 @@
--- Tells the planner about rows that came in bulk; else it knows nothing of them for a minute.
--- Returns nothing.
+-- Updates the planner's statistics after a bulk load; autovacuum would do it a minute later. Returns nothing.
 ANALYZE events;

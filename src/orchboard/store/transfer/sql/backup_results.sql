@@ -1,9 +1,9 @@
--- Results as lines of a backup, in the order of receipt, those of the same moment in that of the lines themselves.
--- Wants the time zone to be UTC.
--- $1, $2 the first and the last moment (text)
--- Returns a row (line: JSON with event_time, orchestrator as it was written, region and job_type, both null for
--- a result without a region, and payload) for each result; none when none was received then.
--- No join: it would lose the index's order, and all results would be sorted.
+-- Results as lines of a backup, in the order of receipt, then of the lines.
+-- Requires the time zone UTC.
+-- $1, $2 first and last receipt time (text)
+-- Returns one row (line) per result: JSON with event_time, orchestrator as stored, region and job_type (both null for a result
+-- without a region), and payload. Empty: no result was received then.
+-- Subqueries instead of a join: with a join the planner would not use the index's order, and would sort all results.
 SELECT s.line
 FROM (
     SELECT r.event_time, row_to_json(r)::text COLLATE "C" AS line

@@ -1,3 +1,4 @@
--- Adds the job types that are missing.
+-- Adds missing job types.
 -- $1 names (array)
+-- Returns nothing.
 INSERT INTO job_types (name) SELECT unnest($1::text[]) ON CONFLICT (name) DO NOTHING;

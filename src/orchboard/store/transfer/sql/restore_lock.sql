@@ -1,2 +1,3 @@
--- Has one transaction of all restores of this database at a time: what one has just stored the next one sees.
+-- Serializes the transactions of all restores of this database: each sees the results of those before it.
+-- Returns one row without meaning.
 SELECT pg_advisory_xact_lock(6026100823512274);

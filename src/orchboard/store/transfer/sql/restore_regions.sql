@@ -1,6 +1,6 @@
--- Adds the regions that are missing; one that is there keeps its display name.
--- Arrays with an item a region: $1 regions, $2 display names, $3 job types, null: none
--- Returns a row (id) for each that was added.
+-- Adds missing regions. Does not change existing display names.
+-- Arrays with one item per region: $1 region, $2 display name, $3 job type (null: none)
+-- Returns one row (id) per added region.
 INSERT INTO regions (name, display_name, job_type_id)
 SELECT g.region, g.display_name, j.id
 FROM unnest($1::text[], $2::text[], $3::text[]) AS g (region, display_name, job_type)

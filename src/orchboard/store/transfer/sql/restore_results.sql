@@ -1,7 +1,7 @@
--- Stores lines of a backup, each unless as many equal results are there as the backup has up to this line.
--- Arrays with an item a line: $1 the lines (text), $2 how many equal ones are before it in the backup
--- Returns one row: stored, how many were stored; placeless, how many name a region that there is not.
--- Two steps: of one the planner makes a scan that parses a line once for each member.
+-- Stores lines of a backup. Skips a line while the database has as many equal results as the backup has up to it.
+-- Arrays with one item per line: $1 line (text), $2 number of equal lines before it in the backup
+-- Returns one row: stored (inserted results), without_region (results whose region does not exist).
+-- `lines` and `given` are separate and materialized: the planner would otherwise parse each line once per member.
 WITH lines AS MATERIALIZED (
     SELECT u.line::jsonb AS line, u.copies FROM unnest($1::text[], $2::integer[]) AS u (line, copies)
 ),
@@ -15,21 +15,21 @@ given AS MATERIALIZED (
         g.copies
     FROM lines g
 ),
-places AS MATERIALIZED (
+known_regions AS MATERIALIZED (
     SELECT r.name AS region, j.name AS job_type, min(r.id) AS region_id
     FROM regions r
     LEFT JOIN job_types j ON j.id = r.job_type_id
     GROUP BY 1, 2
 ),
-placed AS MATERIALIZED (
+with_region_id AS MATERIALIZED (
     SELECT g.*, p.region_id
     FROM given g
-    LEFT JOIN places p ON p.region = g.region AND p.job_type IS NOT DISTINCT FROM g.job_type
+    LEFT JOIN known_regions p ON p.region = g.region AND p.job_type IS NOT DISTINCT FROM g.job_type
 ),
 stored AS (
     INSERT INTO events (event_time, orchestrator, region_id, payload)
     SELECT p.event_time, p.orchestrator, p.region_id, p.payload
-    FROM placed p
+    FROM with_region_id p
     WHERE p.copies >= (
         SELECT count(*)
         FROM results e
@@ -42,5 +42,5 @@ stored AS (
 )
 SELECT
     count(*) AS stored,
-    (SELECT count(*) FROM placed WHERE region IS NOT NULL AND region_id IS NULL) AS placeless
+    (SELECT count(*) FROM with_region_id WHERE region IS NOT NULL AND region_id IS NULL) AS without_region
 FROM stored;

@@ -1,2 +1,0 @@
--- Ends the move when no old result is left. Returns true when it is over.
-SELECT settle_results();

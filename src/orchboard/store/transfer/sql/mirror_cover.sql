@@ -1,9 +1,0 @@
--- Ends the copy of a span.
--- $1 mirror id, $2 since, $3 until (Unix seconds), $4 whether it need not be asked for again
-UPDATE mirrors
-SET span = NULL, position = NULL,
-    covered = CASE
-        WHEN $4::boolean THEN covered + tstzmultirange(tstzrange(to_timestamp($2::bigint), to_timestamp($3::bigint)))
-        ELSE covered
-    END
-WHERE id = $1;
