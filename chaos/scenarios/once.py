@@ -6,6 +6,7 @@ import os
 import secrets
 import sys
 import time
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,7 +19,7 @@ from msgspec import Struct
 
 from chaos.lossy_proxy import LossyProxy, read_message
 from chaos.verdict import Scale, Verdict
-from orchboard.client import Client, new_key
+from orchboard.client import AsyncClient
 from orchboard.signing import sign, sign_webhook
 from orchboard.store.embedded.server import EmbeddedPostgres
 
@@ -74,9 +75,9 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
         lost = _results(size.results, "lost")
         dropped = await _share(lost, size.connections, lambda sent: _send_until_told(proxy.port, sent))
         by_client = _results(max(10, size.results // 20), "client")
-        client = Client(f"http://127.0.0.1:{proxy.port}", timeout_s=60)
-        for sent in by_client:
-            await asyncio.to_thread(client.post, sent.body, SECRET, key=sent.key)
+        async with AsyncClient(f"http://127.0.0.1:{proxy.port}", secret=SECRET, timeout=60) as client:
+            for sent in by_client:
+                await client.post(sent.body, key=sent.key)
         dropped_by_client = len(proxy.lost) - len(lost)
         twins = _results(size.results, "twin")
         answers = await _share(twins, size.connections, lambda sent: _send_twice_at_once(ports, sent))
@@ -84,9 +85,9 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
         stored = await asyncio.to_thread(_read_back, ports[-1])
     not_ok = sum(pair != (200, 200) for pair in answers)
     return [
-        _judge("an acknowledgement lost, the result sent again", lost, stored, sum(dropped)),
-        _judge("the same by the client, on its own", by_client, stored, dropped_by_client),
-        _judge("a key twice at once, at two servers", twins, stored, None, f"{not_ok} not answered ok"),
+        _judge("an acknowledgement is lost, the result is sent again", lost, stored, sum(dropped)),
+        _judge("the same, sent again by the client", by_client, stored, dropped_by_client),
+        _judge("a key sent to two servers at once", twins, stored, None, f"{not_ok} not answered ok"),
         Verdict(
             promise="a key with another body",
             figure=f"{others.count(422):,} of {len(others):,} answered 422",
@@ -109,7 +110,7 @@ def _judge(
 
 
 def _results(number: int, kind: str) -> list[Sent]:
-    return [Sent(n, new_key(), json.dumps(_result(f"{kind} {n}", n)).encode()) for n in range(number)]
+    return [Sent(n, str(uuid.uuid4()), json.dumps(_result(f"{kind} {n}", n)).encode()) for n in range(number)]
 
 
 def _result(name: str, number: int) -> dict[str, object]:
@@ -214,7 +215,7 @@ async def _server(url: str, workers: int) -> AsyncIterator[int]:
         port = int(banner.rstrip().rpartition(":")[2])
         health = b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n"
         if await _exchange(port, health) != 200:
-            raise AssertionError("the server did not get well")
+            raise AssertionError("the server did not become healthy")
         yield port
     finally:
         program.terminate()

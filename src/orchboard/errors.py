@@ -1,4 +1,4 @@
-"""The closed set of refusals. `api/refusals.py` gives each its HTTP status, `cli.py` its exit code."""
+"""The closed set of refusals. `api/refusals.py` gives each its HTTP status, `cli/__init__.py` its exit code."""
 
 RETRY_AFTER_S = 1
 """Seconds after which a client may retry; sent as Retry-After with each 503.

@@ -37,7 +37,7 @@ def test_a_sound_setup_has_no_complaint(
         "PostgreSQL 18",
         "the latest",
         "22 regions",
-        "an orchboard serves on",
+        "orchboard is running on",
     ):
         assert words in done.out
 
@@ -124,7 +124,7 @@ def test_what_is_wrong_inside_the_database_is_said(
     assert (level, "off there: synchronous_commit;" in unsafe) == ("warning", True)
     assert findings(done, "schema")[0][0] == "error"
     assert "never finished" in findings(done, "schema")[0][1]
-    assert findings(done, "index") == [("warning", "half_made is invalid: building it was interrupted")]
+    assert findings(done, "index") == [("warning", "half_made is invalid: its creation was interrupted")]
     newest, mixed = findings(done, "results")
     assert newest == ("warning", "the newest was received 3 days ago")
     assert mixed[1].startswith("1 have an orchestrator in mixed case")
@@ -139,16 +139,16 @@ def test_a_port_held_by_another_program_is_told_from_one_of_ours(
         done = orchboard("doctor", POSTGRES=database_url, PORT=str(port))
         listener.shutdown(socket.SHUT_RDWR)
     assert done.status == 1
-    assert f"✗ port: 127.0.0.1 port {port} is held by another program" in done.out
+    assert f"✗ port: 127.0.0.1 port {port} is in use by another program" in done.out
 
 
 def test_nothing_is_made_where_there_is_nothing_yet(orchboard: Orchboard, tmp_path: Path) -> None:
     done = orchboard("doctor", "--json", SECRET="", PORT="0")
     assert done.status == 0
     assert findings(done, "database") == [
-        ("warning", "there is no embedded one yet, and POSTGRES is not set")
+        ("warning", "there is no embedded database yet, and POSTGRES is not set")
     ]
-    assert "only testers with keys of their own may post" in findings(done, "secret")[0][1]
+    assert "only testers with their own keys may post" in findings(done, "secret")[0][1]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -184,7 +184,7 @@ def test_the_references_database_is_described_before_anything_is_changed(
     )
     done = orchboard("doctor", POSTGRES=empty_database, SECRET="sixteen bytes or more")
     assert done.status == 0, done.out
-    assert "! schema: at version 3" in done.out
+    assert "! schema: version 3" in done.out
     assert "1 have an orchestrator in mixed case" in done.out
     assert run(fetch_schema_version(lambda: asyncpg.connect(empty_database))).version == 3
 
@@ -216,7 +216,7 @@ def test_the_newest_result_is_one_that_is_not_ahead_of_the_clock(
         execute(database_url, insert % moment)
     done = orchboard("doctor", "--json", POSTGRES=database_url, ORCHESTRATOR_NAMES="any")
     said = findings(done, "results")
-    assert said == [("warning", "there are none yet")]
+    assert said == [("warning", "there are no results yet")]
 
 
 def test_a_leaderboard_in_another_schema_is_named(orchboard: Orchboard, empty_database: str) -> None:
@@ -235,9 +235,9 @@ def test_a_leaderboard_in_another_schema_is_named(orchboard: Orchboard, empty_da
     migrate(empty_database + "&options=-csearch_path%3Dpublic", LATEST)
     done = orchboard("doctor", POSTGRES=empty_database, SECRET="sixteen bytes or more")
     assert done.status == 0
-    assert "! schema: no result is in the schema public, but the schema board holds" in done.out
+    assert "! schema: the schema public has no results, but the schema board has" in done.out
     done = orchboard("doctor", POSTGRES=there, SECRET="sixteen bytes or more")
-    assert f"✓ schema: at version {LATEST}, the latest, in the schema board" in done.out
+    assert f"✓ schema: version {LATEST}, the latest, in the schema board" in done.out
 
 
 def test_the_way_out_of_a_half_taken_down_schema_is_said(orchboard: Orchboard, database_url: str) -> None:
@@ -278,7 +278,7 @@ def test_a_kept_secret_is_no_secret_of_a_server_on_postgres(
     kept.write_text("0" * 64)
     kept.chmod(0o600)
     done = orchboard("doctor", POSTGRES=database_url, ORCHBOARD_DATA=str(tmp_path), SECRET="")
-    assert "! secret: SECRET is not set, so `serve` takes results only from testers" in done.out
+    assert "! secret: SECRET is not set, so `serve` accepts results only from testers" in done.out
 
 
 def test_what_secrets_are_accepted_is_said(orchboard: Orchboard, tmp_path: Path) -> None:

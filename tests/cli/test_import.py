@@ -190,7 +190,7 @@ def test_a_dry_run_leaves_an_empty_database_empty(
     orchboard: Orchboard, empty_database: str, write: Callable[..., str]
 ) -> None:
     dry = orchboard("import", "--dry-run", write(ndjson(results(1))), POSTGRES=empty_database)
-    assert dry.status == 3 and "a dry run changes nothing: `orchboard migrate up`" in dry.err
+    assert dry.status == 3 and "--dry-run does not migrate: run `orchboard migrate up`" in dry.err
     assert run(query(empty_database, "SELECT to_regclass('events')")) is None
 
 
@@ -224,7 +224,7 @@ def test_a_backup_is_restored_and_its_lines_are_results(
     assert done.out.startswith("restored 40 of 40 results and 0 regions")
     again = orchboard("import", write(plain), POSTGRES=empty_database)
     assert again.out.startswith("restored 0 of 40 results")
-    assert "a backup is imported by itself" in orchboard("import", str(backup), "--dry-run").err
+    assert "a backup must be imported alone" in orchboard("import", str(backup), "--dry-run").err
 
 
 @pytest.mark.parametrize("content", [b"", b"hello\n", b"a,b\n1,2\n", b"PAR2"])
@@ -233,14 +233,14 @@ def test_a_file_of_another_format_is_refused(
 ) -> None:
     done = orchboard("import", write(content), POSTGRES=database_url)
     assert (done.status, done.out) == (1, "")
-    assert "it is no backup, NDJSON, JSON, Parquet, or CSV" in done.err
+    assert "it is not a backup, NDJSON, JSON, Parquet, or CSV" in done.err
 
 
 def test_a_csv_file_with_other_separators_is_refused(
     orchboard: Orchboard, database_url: str, write: Callable[..., str]
 ) -> None:
     done = orchboard("import", write(b"region;orchestrator\nMDW;0xaa\n"), POSTGRES=database_url)
-    assert done.status == 1 and "columns are separated by commas" in done.err
+    assert done.status == 1 and "columns must be separated by commas" in done.err
 
 
 def test_parquet_without_its_extra_names_it(

@@ -27,7 +27,7 @@ def test_the_schema_moves_and_each_step_is_told(orchboard: Orchboard, empty_data
     assert last == f"the schema is at version {LATEST}"
     again = orchboard("migrate", "up", POSTGRES=empty_database)
     first, *more = again.out.splitlines()
-    assert first == f"the schema is at version {LATEST} already"
+    assert first == f"the schema is already at version {LATEST}"
     assert all(line.startswith("moved 0 results and built ") for line in more), "what just ended"
     down = orchboard("migrate", "down", "2", "--yes", POSTGRES=empty_database)
     assert down.out.endswith(f"the schema is at version {LATEST - 2}\n")
@@ -75,7 +75,7 @@ def test_old_results_are_moved_and_summed_up_and_it_says_so(orchboard: Orchboard
     assert "! rollups: " in doctor.out and "are not moved yet" in doctor.out
 
     up = orchboard("migrate", "up", POSTGRES=old_database).out.splitlines()
-    assert up[0] == f"the schema is at version {LATEST} already"
+    assert up[0] == f"the schema is already at version {LATEST}"
     assert up[1].startswith(f"moved {OLD_RESULTS:,} results and built ")
     state = orchboard("migrate", "version", "--json", POSTGRES=old_database).json()["taking_over"]
     assert (state["unmoved"], state["is_settled"], state["is_done"]) == (0, True, True)
@@ -83,7 +83,7 @@ def test_old_results_are_moved_and_summed_up_and_it_says_so(orchboard: Orchboard
     assert "✓ rollups: " in orchboard("doctor", POSTGRES=old_database).out
     again = orchboard("migrate", "up", POSTGRES=old_database)
     first, *more = again.out.splitlines()
-    assert first == f"the schema is at version {LATEST} already"
+    assert first == f"the schema is already at version {LATEST}"
     assert all(line.startswith("moved 0 results and built ") for line in more), "what just ended"
 
 
@@ -103,7 +103,7 @@ def test_on_a_terminal_there_are_bars(old_database: str, tmp_path: Path) -> None
     out, _ = program.communicate(timeout=30)
     os.close(ours)
     assert program.returncode == 0
-    assert b"moving" in shown and b"summing up" in shown
+    assert b"moving" in shown and b"building rollups" in shown
     assert f"moved {OLD_RESULTS:,} results".encode() in out
 
 
@@ -132,7 +132,7 @@ def test_where_nobody_can_be_asked_nothing_is_taken_back(
 ) -> None:
     done = orchboard("migrate", *words, POSTGRES=database_url)
     assert (done.status, done.out) == (1, "")
-    assert "say --yes" in done.err
+    assert "use --yes" in done.err
     assert orchboard("migrate", "version", POSTGRES=database_url).out == f"{LATEST} of {LATEST}\n"
 
 
@@ -175,9 +175,7 @@ def test_a_version_that_is_none_is_refused(orchboard: Orchboard, database_url: s
 def test_a_missing_database_is_made(orchboard: Orchboard, empty_database: str) -> None:
     url = empty_database.replace("@/", "@/made_")
     try:
-        assert orchboard("migrate", "up", POSTGRES=url).out.startswith(
-            "the database was missing and is made\n"
-        )
+        assert orchboard("migrate", "up", POSTGRES=url).out.startswith("created the database\n")
     finally:
         made = url.partition("@/")[2].partition("?")[0]
         orchboard("psql", "-c", f'DROP DATABASE "{made}"', POSTGRES=empty_database)

@@ -23,9 +23,12 @@ def test_a_region_is_added_listed_and_renamed(orchboard: Orchboard, database_url
     ("arguments", "reason"),
     [
         (("rename", "NOPE", "x"), "there is no region NOPE"),
-        (("add", " ", "x"), "a region's code must be readable text"),
+        (("add", " ", "x"), "a region's code must be printable text"),
         (("add", "x" * 57, "x"), "at most 56 characters, not 57"),
-        (("add", "a b", "x"), "a region's code is letters, digits, `.`, `_` and `-`, as in LAX2, not 'A B'"),
+        (
+            ("add", "a b", "x"),
+            "a region's code must consist of letters, digits, `.`, `_` and `-`, such as LAX2, not 'A B'",
+        ),
         (("add", "mün", "x"), "not 'MÜN'"),
         (("add", "a/b", "x"), "not 'A/B'"),
         (("remove", "NOPE"), "there is no region NOPE"),

@@ -2,7 +2,7 @@
 
 from msgspec import UNSET, Struct, UnsetType
 
-from orchboard.answers.cached_query import CachedQuery, score_slots
+from orchboard.answers.cached_query import CachedQuery, score_version_keys
 from orchboard.api.params import Params, max_age_s, parse_stats_query
 from orchboard.api.responses import JSON_HEADERS, encode_json
 from orchboard.leaderboard import Leaderboard
@@ -38,7 +38,7 @@ def aggregated_stats(params: Params, board: Leaderboard) -> CachedQuery:
         ("aggregated_stats", asked),
         compute,
         JSON_HEADERS,
-        slots=score_slots(
+        version_keys=score_version_keys(
             asked.job_type, asked.pipeline, asked.model, region=asked.region, orchestrator=asked.orchestrator
         ),
         max_age_s=max_age_s(asked.bounds, board),

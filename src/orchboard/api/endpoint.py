@@ -32,7 +32,7 @@ class Param(Struct, frozen=True):
 class Endpoint(Struct, frozen=True, kw_only=True):
     """One route.
 
-    name -- the stem: api/<name>.py, store/sql/<name>.sql, tests/api/test_<name>.py
+    name -- the stem: api/<name>.py, <name>.sql in a room of store/, tests/api/test_<name>.py
     asked -- the query parameters of the example request
     body, bodies -- the type of a request's body, and examples of it by name
     answer, answer_type -- an example of a 200's body, which answers `asked` once `bodies` are stored, and its type

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cyclopts import App
 
-HELP = """The orchestrator leaderboard of the Livepeer network: results in, scores out, on Postgres.
+HELP = """The leaderboard server of the Livepeer network on PostgreSQL.
 
 To start, run `orchboard serve --generate-secret`, which starts a server with an embedded database, and
 `orchboard post --example`, which stores a first result. `orchboard doctor` reports problems.
@@ -32,7 +32,7 @@ COMMANDS = {
     "secret": "Show where the secret that signs results is stored.",
     "tester": "Give job testers their own keys, and revoke them.",
     "migrate": "Migrate the database schema up and down.",
-    "rollups": "Verify and rebuild the rollups that long windows are computed from.",
+    "rollups": "Verify and rebuild the rollups that long windows use.",
     "spool": "Show results that are not in the database yet.",
     "backup": "Write all results to a file.",
     "restore": "Store the results of a backup.",

@@ -21,7 +21,7 @@ Until = Annotated[str, Parameter(help="End, exclusive: a date or time in UTC.")]
 
 rollups = App(
     name="rollups",
-    help="""Verify and rebuild the rollups that long windows are computed from.
+    help="""Verify and rebuild the rollups that long windows use.
 
     Triggers and running servers keep rollups up to date. Use these commands after results were changed while
     triggers were disabled, or after rollups were changed by hand. They work on the database of POSTGRES, or on
@@ -98,7 +98,7 @@ async def _build(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     import time
 
     from orchboard.cli.progress import told
-    from orchboard.store.rollups.builder import Sealer
+    from orchboard.store.rollups.builder import RollupBuilder
     from orchboard.store.sql_files import sql
 
     began_at, total = time.monotonic(), await connection.fetchval(sql("invalid_spans"))
@@ -109,7 +109,7 @@ async def _build(connection: asyncpg.Connection[asyncpg.Record]) -> None:
         built += 1
         tell(built, max(total, built))
 
-    sealer = Sealer(connection)
+    sealer = RollupBuilder(connection)
     with told("building", unit="buckets") as tell:
         await sealer.run(count)
     print(f"built {built:,} rollup buckets in {time.monotonic() - began_at:.1f} s")

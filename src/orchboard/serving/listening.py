@@ -29,11 +29,11 @@ def listen(host: str, port: int, *, advice: str = "choose another with --port") 
         address = f"{host} port {port}"
         if error.errno == errno.EADDRINUSE:
             raise SetupError(
-                f"{address} is in use: {advice}, or stop the program that uses it; `orchboard doctor` tells whether it is an orchboard"
+                f"{address} is in use: {advice}, or stop the program that uses it; `orchboard doctor` shows whether it is orchboard"
             ) from None
         remedy = {
             errno.EACCES: f"ports up to 1023 are reserved; {advice}",
-            errno.EADDRNOTAVAIL: "HOST must be an address of this machine, or 0.0.0.0 for all",
+            errno.EADDRNOTAVAIL: "HOST must be an address of this machine, or 0.0.0.0 for all addresses",
         }.get(error.errno or 0, "see HOST and PORT")
         raise SetupError(f"can't listen on {address}, {os.strerror(error.errno or 0)}: {remedy}") from None
 
