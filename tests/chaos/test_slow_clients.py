@@ -10,7 +10,7 @@ from tests.support.database import run
 from tests.support.server import SECRET, StartServer
 
 
-def test_all_who_trickle_are_closed_and_good_clients_answered(
+def test_slow_clients_are_closed_and_others_are_answered(
     settings: Settings, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Protocol, "patience_s", 1.0)

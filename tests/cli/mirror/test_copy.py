@@ -83,7 +83,7 @@ def test_a_copy_answers_as_its_source(
     assert fetch(database_url, marked, source.url)[0][0] == 1260
 
 
-def test_a_second_copy_stores_nothing_and_asks_for_the_last_hours_only(
+def test_a_second_copy_stores_nothing_and_requests_only_the_last_hours(
     mirror: Mirror, source: ReferenceEmulator, source_database: str
 ) -> None:
     add(source_database, 200, 18)
@@ -96,7 +96,7 @@ def test_a_second_copy_stores_nothing_and_asks_for_the_last_hours_only(
     assert (whole["stored"], whole["there"]) == (0, 420)
 
 
-def test_results_that_come_between_two_copies_are_copied_once(
+def test_results_received_between_two_copies_are_copied_once(
     mirror: Mirror, source_database: str, database_url: str
 ) -> None:
     add(source_database, 100, 18)
@@ -115,7 +115,7 @@ def test_results_that_come_between_two_copies_are_copied_once(
         assert contents(database_url) == contents(source_database)
 
 
-def test_hours_that_have_become_days_are_recognised(
+def test_results_copied_by_the_hour_are_recognized_in_days(
     mirror: Mirror, source: ReferenceEmulator, source_database: str, database_url: str
 ) -> None:
     """Copies of the days before: an hour was then what is now part of a day."""
@@ -138,7 +138,7 @@ def test_hours_that_have_become_days_are_recognised(
     assert contents(database_url) == contents(source_database)
 
 
-def test_equal_results_are_copied_as_often_as_they_are_there(
+def test_equal_results_are_copied_as_often_as_the_source_has_them(
     mirror: Mirror, source_database: str, database_url: str
 ) -> None:
     def post(times: int) -> None:
@@ -179,7 +179,7 @@ def _reach(source: ReferenceEmulator, number: int, reached: threading.Event, _: 
     return False
 
 
-def test_a_copy_that_was_killed_goes_on(
+def test_a_killed_copy_continues(
     mirror: Mirror, source: ReferenceEmulator, source_database: str, database_url: str, tmp_path: Path
 ) -> None:
     add(source_database, 400, 70)
@@ -215,7 +215,7 @@ def _kill_after(
     source.fault = lambda _: False
 
 
-def test_results_that_come_after_a_kill_are_copied(
+def test_results_received_after_a_kill_are_copied(
     mirror: Mirror, source: ReferenceEmulator, source_database: str, database_url: str, tmp_path: Path
 ) -> None:
     """Of hours that were not over long enough when the copy was killed, and are when it goes on."""

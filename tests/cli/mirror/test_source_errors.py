@@ -32,7 +32,7 @@ def test_the_rate_is_kept_and_the_client_names_itself(
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_is_waited_for(
+def test_retry_after_is_obeyed(
     mirror: Mirror, source: ReferenceEmulator, source_database: str, database_url: str, status: int
 ) -> None:
     add(source_database, 20, 5)
@@ -52,7 +52,7 @@ def test_retry_after_is_waited_for(
     assert count(database_url) == 42
 
 
-def test_answers_that_break_off_are_asked_for_again(
+def test_truncated_responses_are_requested_again(
     mirror: Mirror, source: ReferenceEmulator, source_database: str
 ) -> None:
     add(source_database, 50, 18)
@@ -74,7 +74,7 @@ def test_answers_that_break_off_are_asked_for_again(
     assert mirror()["stored"] == 104
 
 
-def test_a_result_that_its_server_cannot_read_costs_no_other(
+def test_a_result_that_the_source_cannot_return_affects_no_other(
     mirror: Mirror, source: ReferenceEmulator, source_database: str
 ) -> None:
     """The reference answers 500 for a window with a payload of a wrong type in it."""
@@ -101,7 +101,7 @@ def test_a_result_that_its_server_cannot_read_costs_no_other(
     assert mirror()["stored"] == 210 - done["stored"]
 
 
-def test_what_cannot_be_stored_is_counted_with_its_reason(
+def test_refused_results_are_counted_by_reason(
     mirror: Mirror, source: ReferenceEmulator, source_database: str
 ) -> None:
     add(source_database, 50, 18)

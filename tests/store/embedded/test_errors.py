@@ -24,23 +24,23 @@ def test_a_database_of_another_major_version_is_refused_in_words(base: Path, sta
     assert not (base / f"pg{MAJOR}").exists()
 
 
-def test_a_file_in_the_place_of_the_data_is_named(base: Path, start: Start) -> None:
+def test_a_file_instead_of_the_data_directory_is_named(base: Path, start: Start) -> None:
     (base / "data").touch()
     with pytest.raises(SetupError, match=f"{base / 'data'} is not a directory"):
         start(base / "data")
 
 
-def test_programs_that_are_not_there_are_named(base: Path, start: Start) -> None:
+def test_missing_programs_are_named(base: Path, start: Start) -> None:
     with pytest.raises(SetupError, match=r"POSTGRES_BIN \(/nowhere\)"):
         start(base, postgres_bin=Path("/nowhere"))
 
 
-def test_a_user_without_a_name_is_told_so(base: Path) -> None:
+def test_a_user_without_a_name_is_refused(base: Path) -> None:
     with pytest.raises(SetupError, match="User id 54321 has no name"):
         make_cluster(Cluster(base, MAJOR), find_binaries(None), Account("", 54321, 54321), lock=0)
 
 
-def test_what_postgres_says_when_it_ends_at_once_is_passed_on(data: Path, start: Start) -> None:
+def test_the_error_of_a_postgres_that_ends_at_once_is_reported(data: Path, start: Start) -> None:
     with open(data / f"pg{MAJOR}" / "postgresql.conf", "a") as conf:
         conf.write("shared_buffers = nonsense\n")
     with pytest.raises(SetupError, match=r'ended at its start: .*"shared_buffers": "nonsense"'):

@@ -89,7 +89,7 @@ def bystander(data: Path) -> Iterator[int]:
     process.wait()
 
 
-def test_who_comes_second_attaches_and_stops_nothing(data: Path, start: Start) -> None:
+def test_a_second_process_attaches_and_stops_nothing(data: Path, start: Start) -> None:
     first, second = start(data), start(data)
     assert second.url == first.url
     second.stop()
@@ -149,7 +149,7 @@ def test_another_process_takes_over_when_the_owner_leaves(data: Path, start: Sta
 
 
 @needs_linux
-def test_the_lock_is_in_nobodys_hands_but_postgres(running: EmbeddedPostgres) -> None:
+def test_only_postgres_holds_the_lock(running: EmbeddedPostgres) -> None:
     lock = Cluster(running.directory.parent, MAJOR).lock
 
     def holds(pid: int | str) -> bool:
@@ -194,9 +194,7 @@ def test_a_killed_owner_leaves_no_process_behind(data: Path, other: Any) -> None
     assert "fast shutdown" in Cluster(data, MAJOR).log.read_text()
 
 
-def test_a_start_killed_half_way_leaves_nothing_that_is_taken_for_a_database(
-    base: Path, start: Start, other: Any
-) -> None:
+def test_a_killed_first_start_leaves_no_partial_database(base: Path, start: Start, other: Any) -> None:
     data = base / "data"
     process = other(data)
     eventually(lambda: list(data.glob(f"pg{MAJOR}.new-*/cluster/PG_VERSION")))
@@ -206,7 +204,7 @@ def test_a_start_killed_half_way_leaves_nothing_that_is_taken_for_a_database(
     assert not list(data.glob("*.new-*"))
 
 
-def test_a_stale_pid_file_with_a_reused_pid_stops_nobody(data: Path, start: Start, bystander: int) -> None:
+def test_a_stale_pid_file_with_a_reused_pid_is_ignored(data: Path, start: Start, bystander: int) -> None:
     cluster = Cluster(data, MAJOR)
     cluster.pid_file.write_text(f"{bystander}\n{cluster.directory}\n1700000000\n5432\n\n\n  1 1\nready\n")
     assert fetch_value(start(data).url, "select 1") == 1

@@ -18,7 +18,7 @@ from tests.support.embedded_clusters import MAJOR, Start, fetch_value, needs_lin
 
 
 @needs_root
-def test_roots_postgres_is_an_unprivileged_users(base: Path, start: Start) -> None:
+def test_roots_postgres_runs_as_an_unprivileged_user(base: Path, start: Start) -> None:
     server = start(base / "data")
     status = Path(f"/proc/{pid_of(base / 'data')}/status").read_text()
     assert server.directory.stat().st_uid != 0

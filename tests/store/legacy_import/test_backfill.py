@@ -121,7 +121,7 @@ def approximately(value: Any) -> Any:
     return pytest.approx(value, rel=1e-9, abs=1e-12) if isinstance(value, float) else value
 
 
-def test_killed_in_the_midst_it_goes_on_where_it_was(empty_database: str) -> None:
+def test_a_killed_backfill_continues_where_it_stopped(empty_database: str) -> None:
     async def test(old: Old) -> None:
         await old.migrate()
         for killed_after in (1, 5):

@@ -12,7 +12,7 @@ from orchboard.store.sql_files import sql
 from tests.support.legacy_database import INSERT, RESULTS, Old, Reference, on_old
 
 
-def test_it_is_settled_only_when_nothing_is_left_behind_another_mover_that_died(empty_database: str) -> None:
+def test_the_old_table_is_kept_while_a_killed_mover_left_rows(empty_database: str) -> None:
     async def test(old: Old) -> None:
         await old.migrate()
         other, connection = await old.connect(), await old.database.connect()
@@ -56,7 +56,7 @@ def test_the_way_back_brings_every_row_back(empty_database: str, version: int, s
     on_old(empty_database, test)
 
 
-def test_who_may_use_the_tables_and_who_owns_them_stays(empty_database: str) -> None:
+def test_privileges_and_owners_of_the_tables_stay(empty_database: str) -> None:
     async def test(old: Old) -> None:
         name = empty_database.partition("@/")[2].partition("?")[0]
         owner, reading = f"owner_{name}", f"reading_{name}"
@@ -92,7 +92,7 @@ def test_who_may_use_the_tables_and_who_owns_them_stays(empty_database: str) -> 
     on_old(empty_database, test)
 
 
-def test_a_long_reader_delays_the_settling_and_nobody_else(empty_database: str) -> None:
+def test_a_long_read_delays_only_the_end_of_the_move(empty_database: str) -> None:
     async def test(old: Old) -> None:
         await old.migrate()
         reading, connection = await old.connect(), await old.database.connect()
@@ -113,7 +113,7 @@ def test_a_long_reader_delays_the_settling_and_nobody_else(empty_database: str) 
     on_old(empty_database, test)
 
 
-def test_a_long_reader_delays_the_change_of_the_schema_and_nobody_else(empty_database: str) -> None:
+def test_a_long_read_delays_only_the_migration(empty_database: str) -> None:
     async def test(old: Old) -> None:
         await old.migrate(5)
         reading = await old.connect()

@@ -27,7 +27,7 @@ def test_a_missing_database_is_created_once_by_sixteen_at_once(server_url: str) 
         run(sql(server_url, 'DROP DATABASE IF EXISTS "' + name.replace('"', '""') + '" WITH (FORCE)'))
 
 
-def test_a_role_that_may_not_create_is_told_so(server_url: str) -> None:
+def test_a_role_without_createdb_gets_an_error(server_url: str) -> None:
     role = f"plain_{os.getpid()}"
     run(sql(server_url, f"CREATE ROLE {role} LOGIN PASSWORD 'plain'"))
     owner = server_url.split("://")[1].split("@")[0]

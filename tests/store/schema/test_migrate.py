@@ -108,7 +108,7 @@ def test_up_down_up_leaves_the_same_schema_and_seed_at_every_version(empty_datab
     assert dump_at(LATEST) == going_up[LATEST]
 
 
-def test_taking_back_the_seed_keeps_what_results_refer_to(empty_database: str) -> None:
+def test_reverting_the_seed_keeps_regions_with_results(empty_database: str) -> None:
     connect = connector(empty_database)
     run(migrate_to(connect))
     insert = "INSERT INTO events (orchestrator, region_id, payload) SELECT '0x1', id, '{}' FROM regions WHERE name = 'TOR'"

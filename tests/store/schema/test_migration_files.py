@@ -23,14 +23,14 @@ from tests.support.migrations import PACKAGE, connector, run
         (["1_a.sql"], "not named like a migration"),
     ],
 )
-def test_files_that_are_no_series_are_refused(tmp_path: Path, files: list[str], message: str) -> None:
+def test_invalid_sets_of_migration_files_are_refused(tmp_path: Path, files: list[str], message: str) -> None:
     for name in files:
         (tmp_path / name).write_text("SELECT 1;\n")
     with pytest.raises(SetupError, match=message):
         load_migrations(tmp_path)
 
 
-def test_no_transaction_is_said_in_both_files(tmp_path: Path) -> None:
+def test_no_transaction_must_be_in_both_files(tmp_path: Path) -> None:
     (tmp_path / "1_a.up.sql").write_text("-- orchboard: no transaction\nSELECT 1;\n")
     (tmp_path / "1_a.down.sql").write_text("SELECT 1;\n")
     with pytest.raises(SetupError, match="only one of its files"):
@@ -52,7 +52,7 @@ def test_a_new_migration_takes_the_next_number_and_runs_as_it_stands(
         create_migration("…", tmp_path)
 
 
-def test_squawk_finds_nothing_to_say_about_our_versions() -> None:
+def test_squawk_finds_no_dangerous_locks() -> None:
     squawk = Path(sys.executable).parent / "squawk"
     root = Path(__file__).parents[3]
     files = [

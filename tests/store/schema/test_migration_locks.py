@@ -90,7 +90,7 @@ def test_nothing_to_do_takes_no_lock(empty_database: str) -> None:
     run(both())
 
 
-def test_the_holder_of_the_lock_keeps_no_snapshot_that_an_index_would_wait_for(empty_database: str) -> None:
+def test_the_lock_is_held_without_a_snapshot_that_blocks_concurrent_indexes(empty_database: str) -> None:
     # The index is built by another session; a role's own default must not give the holder a snapshot either.
     [(name,)] = run(sql(empty_database, "SELECT current_database()"))
     run(sql(empty_database, f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'"))
@@ -150,7 +150,7 @@ def test_a_table_that_is_locked_outside_a_transaction_is_tried_again(empty_datab
     run(busy())
 
 
-def test_what_keeps_a_table_locked_outside_a_transaction_is_reported(empty_database: str) -> None:
+def test_a_table_that_stays_locked_outside_a_transaction_is_reported(empty_database: str) -> None:
     connect = connector(empty_database)
 
     async def busy() -> None:

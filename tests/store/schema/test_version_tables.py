@@ -16,7 +16,7 @@ from tests.support.migrations import LATEST, connector, dump_schema, run, sql, w
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_reference_ledger_never_goes_above_its_last_version(empty_database: str) -> None:
+def test_the_reference_version_table_never_exceeds_3(empty_database: str) -> None:
     async def version_tables() -> list[tuple[int, list[tuple[Any, ...]], Any]]:
         found = []
         for version in (*range(1, LATEST + 1), *range(LATEST - 1, -1, -1)):
@@ -34,7 +34,7 @@ def test_the_reference_ledger_never_goes_above_its_last_version(empty_database: 
         assert ours == ([(version, False)] if version > LAST_SHARED else [(None,)])
 
 
-def test_a_dirty_reference_ledger_is_refused_until_forced(empty_database: str) -> None:
+def test_a_dirty_reference_version_is_refused_until_forced(empty_database: str) -> None:
     connect = connector(empty_database)
     run(migrate_to(connect, 2))
     run(sql(empty_database, "UPDATE schema_migrations SET version = 3, dirty = true"))
@@ -44,7 +44,7 @@ def test_a_dirty_reference_ledger_is_refused_until_forced(empty_database: str) -
     assert [step.version for step in run(migrate_to(connect))] == list(range(3, LATEST + 1))
 
 
-def test_a_version_that_a_newer_program_broke_off_is_said_to_be_its(empty_database: str) -> None:
+def test_a_dirty_version_of_a_newer_program_is_reported_as_such(empty_database: str) -> None:
     connect = connector(empty_database)
     run(migrate_to(connect))
     run(sql(empty_database, "UPDATE orchboard_migrations SET dirty = true"))
@@ -71,7 +71,7 @@ def test_a_newer_reference_server_is_no_reason_to_skip_ours(empty_database: str)
     assert run(fetch_schema_version(connect)).version == 3
 
 
-def test_ledgers_that_disagree_are_refused(empty_database: str) -> None:
+def test_version_tables_that_disagree_are_refused(empty_database: str) -> None:
     connect = connector(empty_database)
     run(migrate_to(connect))
     run(sql(empty_database, "UPDATE schema_migrations SET version = 1"))
@@ -107,7 +107,7 @@ async def golang_migrate_down_all(url: str) -> bool:
 
 
 @pytest.mark.parametrize("version", range(6, LATEST + 1))
-def test_a_schema_that_golang_migrate_failed_to_take_down_is_kept_by_one_command(
+def test_force_repairs_a_schema_after_a_failed_down_of_golang_migrate(
     empty_database: str, version: int
 ) -> None:
     connect, migrations = connector(empty_database), load_migrations()[:version]
@@ -125,14 +125,14 @@ def test_a_schema_that_golang_migrate_failed_to_take_down_is_kept_by_one_command
     assert run(sql(empty_database, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")) == [(1,)]
 
 
-def test_golang_migrate_takes_down_what_goto_3_has_left(empty_database: str) -> None:
+def test_golang_migrate_can_go_down_after_goto_3(empty_database: str) -> None:
     run(migrate_to(connector(empty_database)))
     run(migrate_to(connector(empty_database), LAST_SHARED))
     assert run(golang_migrate_down_all(empty_database))
     assert len(run(migrate_to(connector(empty_database)))) == LATEST
 
 
-def test_what_golang_migrates_drop_leaves_is_named_in_the_documents(empty_database: str) -> None:
+def test_objects_left_by_golang_migrate_drop_are_in_the_documents(empty_database: str) -> None:
     run(migrate_to(connector(empty_database)))
     tables = run(sql(empty_database, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
     run(sql(empty_database, *(f"DROP TABLE IF EXISTS {table} CASCADE" for (table,) in tables)))
@@ -143,7 +143,7 @@ def test_what_golang_migrates_drop_leaves_is_named_in_the_documents(empty_databa
 
 
 @pytest.mark.parametrize("version", [4, 5])
-def test_what_golang_migrate_leaves_of_a_schema_without_a_view_is_named(
+def test_objects_left_by_golang_migrate_in_version_4_or_5_are_named(
     empty_database: str, version: int
 ) -> None:
     connect = connector(empty_database)
@@ -156,9 +156,7 @@ def test_what_golang_migrate_leaves_of_a_schema_without_a_view_is_named(
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_number_that_golang_migrate_took_back_is_put_right_by_one_command(
-    empty_database: str, version: int
-) -> None:
+def test_force_repairs_a_version_that_golang_migrate_decremented(empty_database: str, version: int) -> None:
     connect = connector(empty_database)
     run(migrate_to(connect))
     run(sql(empty_database, f"UPDATE schema_migrations SET version = {version}"))
@@ -169,7 +167,7 @@ def test_a_number_that_golang_migrate_took_back_is_put_right_by_one_command(
 
 
 @pytest.mark.parametrize(("dropped", "version"), [(False, 3), (True, 0)])
-def test_a_way_down_of_the_references_own_that_broke_off_is_forced_to_what_is_there(
+def test_force_repairs_an_interrupted_down_of_the_reference_server(
     empty_database: str, dropped: bool, version: int
 ) -> None:
     connect = connector(empty_database)
