@@ -90,7 +90,7 @@ def test_the_server_refuses_with_the_words_of_the_table(
     refuse_body(422, "used for a different body", BODY + b" ", **{"Idempotency-Key": "one"})
 
 
-def test_a_server_that_refuses_bare_signatures_says_so_in_the_words_of_the_table(
+def test_the_refusal_of_a_bare_signature_is_in_the_table(
     settings: Settings, start_server: StartServer
 ) -> None:
     answer = Client(start_server(replace(settings, require_timestamped_signatures=True)).url).post(BODY)
@@ -98,9 +98,7 @@ def test_a_server_that_refuses_bare_signatures_says_so_in_the_words_of_the_table
     assert "the Standard Webhooks form only" in row(403, answer.json()["error"])
 
 
-def test_a_tester_that_is_limited_to_regions_is_told_so_in_the_words_of_the_table(
-    settings: Settings, start_server: StartServer
-) -> None:
+def test_the_refusal_of_a_region_is_in_the_table(settings: Settings, start_server: StartServer) -> None:
     key = subprocess.run(
         [sys.executable, "-m", "orchboard", "tester", "add", "fra-1", "--region", "FRA"],
         env=environment("", "", POSTGRES=settings.postgres),
