@@ -26,7 +26,7 @@ import urllib3
 from orchboard.store.embedded.server import EmbeddedPostgres
 from orchboard.store.legacy_import.backfill import backfill
 from orchboard.store.legacy_import.table_mover import TableMover
-from orchboard.store.rollups.builder import Sealer
+from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.schema.migrate import Step, migrate_to
 
 HERE = Path(__file__).parent
@@ -216,8 +216,8 @@ async def _take_over(connection: asyncpg.Connection) -> None:
         (TableMover, "begin"),
         (TableMover, "move"),
         (TableMover, "finish"),
-        (Sealer, "run"),
-        (Sealer, "build"),
+        (RollupBuilder, "run"),
+        (RollupBuilder, "build"),
     ):
         clocked(kind, name)
     moved, told_at = 0, time.monotonic()
@@ -234,7 +234,7 @@ async def _take_over(connection: asyncpg.Connection) -> None:
     def sealed(span: Any) -> None:
         spans[span.level] = spans.get(span.level, 0) + 1
 
-    while not await backfill(connection, Sealer(connection), on_batch=count, on_span=sealed):  # noqa: ASYNC110 - as the command does
+    while not await backfill(connection, RollupBuilder(connection), on_batch=count, on_bucket=sealed):  # noqa: ASYNC110 - as the command does
         await asyncio.sleep(0.5)
     print(f"  moved {moved:,} by this one, spans {spans}")
     for name, seconds in took.items():

@@ -1,6 +1,6 @@
-"""`python -m chaos [NAME …] [--small]`: run all experiments, or the named ones, and print a verdict for each promise.
+"""`python -m chaos [NAME …] [--small]`: run all scenarios, or those named, and print their verdicts.
 
-The exit status is 1 if a promise was broken.
+The exit status is 1 if a promise did not hold.
 """
 
 import argparse
@@ -17,16 +17,11 @@ from chaos.verdict import Scale, Verdict
 
 
 def main() -> int:
-    """Run the experiments that the command line names. Returns the exit status."""
+    """Run the scenarios of the command line; the exit status."""
     known = sorted(module.name for module in iter_modules(scenarios.__path__))
-    parser = argparse.ArgumentParser(
-        prog="python -m chaos",
-        description="Test every promise of docs/trust.md, or the named ones, on real servers.",
-    )
+    parser = argparse.ArgumentParser(prog="python -m chaos", description="Run all scenarios, or those named.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(known)}; default: all")
-    parser.add_argument(
-        "--small", action="store_true", help="run the short forms: seconds instead of minutes"
-    )
+    parser.add_argument("--small", action="store_true", help="short forms: seconds instead of minutes")
     given = parser.parse_args()
     if unknown := sorted(set(given.names) - set(known)):
         parser.error(f"no such scenario: {', '.join(unknown)}; there are {', '.join(known)}")
@@ -36,15 +31,15 @@ def main() -> int:
 
 
 def prove(name: str, scale: Scale) -> list[Verdict]:
-    """Run one experiment. Prints and returns its verdicts."""
+    """Run a scenario, print its verdicts and return them."""
     module = import_module(f"chaos.scenarios.{name}")
     with tempfile.TemporaryDirectory(prefix=f"orchboard-{name}-") as directory:
-        Path(directory).chmod(0o755)  # as root, the embedded Postgres runs as another user
+        Path(directory).chmod(0o755)  # root's embedded Postgres runs as another user
         try:
             verdicts: list[Verdict] = asyncio.run(module.prove(scale, Path(directory)))
         except Exception as error:
             traceback.print_exc()
-            verdicts = [Verdict(name, f"failed: {type(error).__name__}: {error}", "completion", is_met=False)]
+            verdicts = [Verdict(name, f"failed: {type(error).__name__}: {error}", "a verdict", is_met=False)]
     for verdict in verdicts:
         print(
             f"{'met   ' if verdict.is_met else 'MISSED'}  {verdict.promise}: {verdict.figure} ({verdict.target})",

@@ -1,4 +1,4 @@
-"""An adjustable wall clock for one program, by libfaketime (Debian's package `libfaketime`)."""
+"""Sets the wall clock of a program, with libfaketime (Debian's package libfaketime)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ class NoFakeClockError(Exception):
 class WallClock:
     """The wall clock of programs started with `variables`. Their monotonic clock is not changed.
 
-    file -- contains the offset; must be readable by the programs
+    file -- holds the offset; the programs must be able to read it
     """
 
     def __init__(self, file: Path) -> None:
@@ -24,7 +24,7 @@ class WallClock:
         self.set(0)
 
     def set(self, ahead_s: float) -> None:
-        """Set the clock to `ahead_s` seconds ahead of the true time."""
+        """Set the clock to the true time plus an offset."""
         fresh = self._file.with_suffix(".new")
         fresh.write_text(f"{ahead_s:+.3f}\n")
         fresh.chmod(0o644)
@@ -32,7 +32,7 @@ class WallClock:
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """Environment variables for the program."""
+        """Environment variables for a program."""
         return {
             "LD_PRELOAD": str(self._library),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),

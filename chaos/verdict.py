@@ -1,4 +1,4 @@
-"""The result of an experiment."""
+"""The result of a scenario."""
 
 from enum import StrEnum
 
@@ -6,19 +6,19 @@ from msgspec import Struct
 
 
 class Scale(StrEnum):
-    """Size of an experiment: `small` takes seconds and runs in the tests, `full` takes minutes and is for `make chaos`."""
+    """The length of a scenario: small takes seconds, for the tests; full takes minutes, for `make chaos`."""
 
     SMALL = "small"
     FULL = "full"
 
 
 class Verdict(Struct, frozen=True):
-    """The result for one promise.
+    """A row of the report.
 
-    promise -- the promise, in a few words
-    figure -- the observation, with sample sizes
-    target -- the promised value
-    is_met -- whether the promise held
+    promise -- the promise in a few words
+    figure -- what was observed, with numbers
+    target -- the promise as a number
+    is_met -- whether it holds
     """
 
     promise: str

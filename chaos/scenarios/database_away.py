@@ -1,4 +1,4 @@
-"""The database is away: results are acknowledged meanwhile, and stored once when it is back."""
+"""The database is unavailable: results are acknowledged, and stored once when it is available again."""
 
 import asyncio
 import math
@@ -16,28 +16,28 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from chaos.ledger import Ledger, until_replayed
-from chaos.postgres import Postgres, ended
-from chaos.program import Program, running
+from chaos.http_client import Caller, Failure, get
+from chaos.ledger import Ledger, wait_until_replayed
+from chaos.postgres import Postgres, stop_at_exit
+from chaos.server_process import ServerProcess, running
 from chaos.verdict import Scale, Verdict
-from chaos.wire import Caller, Failure, get
 from orchboard.store.spool.location import why_no_spool
 
 CONNECTIONS = 8
 
 SCORES = "/api/aggregated_stats"
 
-# The timeout of a tester.
+# Timeout of a tester.
 _TESTERS_PATIENCE_S = 8.0
 
 _LIMIT_S = 90.0
 
-# The receipt times of this many orchestrators' results are checked.
+# Number of results whose receipt times are checked.
 _LOOKED_UP = 5
 
 
 class Size(Struct, frozen=True):
-    """How long the database is away, how often the server is killed meanwhile and during the replay, pause between posts."""
+    """Parameters: duration of the outage, kills of the server during it and during replay, pause of the testers."""
 
     away_s: float
     kills: int
@@ -53,11 +53,11 @@ _SIZES = {
 
 
 class Testers:
-    """Clients that post continuously, and their observations.
+    """Testers that post continuously, and their observations.
 
-    times -- when each result was sent, in Unix seconds, by its `timestamp`; without those that may have waited for a
-    starting server
-    failures -- responses other than `ok`, except those broken off while the server was killed
+    times -- when a result was sent, in Unix seconds, by its number (its `timestamp`); not those that may have waited
+    for a server that was just starting
+    failures -- other answers than `ok`, but for what was cut while the server was killed
     """
 
     def __init__(self, ledger: Ledger, rest_s: float) -> None:
@@ -71,7 +71,7 @@ class Testers:
 
     @asynccontextmanager
     async def posting(self, port: int) -> AsyncIterator[None]:
-        """Post while the context is entered."""
+        """Post during the block."""
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as clients:
             for _ in range(CONNECTIONS):
@@ -98,18 +98,18 @@ class Testers:
         """Wait until `number` more results are acknowledged."""
         wanted = len(self.ledger.acknowledged) + number
         async with asyncio.timeout(_LIMIT_S):
-            while len(self.ledger.acknowledged) < wanted:  # noqa: ASYNC110 - many tasks count
+            while len(self.ledger.acknowledged) < wanted:  # noqa: ASYNC110 - waits for another process
                 await asyncio.sleep(0.02)
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """Return verdicts on stored results, their receipt times, and on testers and readers during the outage."""
+    """Verdicts on stored results, on their receipt times, and on testers and readers during the outage."""
     size = _SIZES[scale]
     postgres = Postgres(directory / "pg")
-    with ended(postgres), on_disk(directory) as data:
+    with stop_at_exit(postgres), on_disk(directory) as data:
         postgres.make()
         postgres.start()
-        await postgres.until_ready()
+        await postgres.wait_until_ready()
         await postgres.execute("CREATE DATABASE board")
         variables: dict[str, Any] = {
             "POSTGRES": postgres.url("board"),
@@ -120,18 +120,18 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
             return await _prove(size, postgres, program)
 
 
-async def _prove(size: Size, postgres: Postgres, program: Program) -> list[Verdict]:
+async def _prove(size: Size, postgres: Postgres, program: ServerProcess) -> list[Verdict]:
     testers, draw = Testers(Ledger(), size.rest_s), random.Random(1)
     readers = Readers(program.port)
-    await program.until_well()
+    await program.wait_until_healthy()
     began_at = time.time()
     async with testers.posting(program.port):
         await testers.until_more(100)
-        for _ in range(20):  # each worker caches its own answers
+        for _ in range(20):  # each worker has its own cache
             await readers.read()
         postgres.kill()
         away_at, before = time.time(), len(testers.ledger.acknowledged)
-        await asyncio.sleep(1.5)  # the last known state is valid for a second
+        await asyncio.sleep(1.5)  # answers may be a second old
         await readers.read_until(away_at + max(size.away_s / 10, 3))
         for kill in range(size.kills):
             until = away_at + size.away_s * (kill + 1) / (size.kills + 1)
@@ -148,36 +148,36 @@ async def _prove(size: Size, postgres: Postgres, program: Program) -> list[Verdi
             postgres.kill()
             await testers.until_more(20)
             postgres.start()
-        await postgres.until_ready()
-        await program.until_well()
+        await postgres.wait_until_ready()
+        await program.wait_until_healthy()
         await testers.until_more(20)
     findings = await testers.ledger.compare(program.port)
     farthest_s, looked_up = await _farthest(program.port, testers, began_at)
     kills = size.kills + size.kills_at_replay
     said = f"away for {was_away_s:.0f} s, server killed {kills} times"
     return [
-        Verdict("the database away, every acknowledged result stored once", f"{said}; {meanwhile:,} ok meanwhile; {findings}",
+        Verdict("the database away, every ok kept once", f"{said}; {meanwhile:,} ok meanwhile; {findings}",
                 "lost 0, twice 0", findings.is_clean and meanwhile > 0),
-        Verdict("with its receipt time", f"{looked_up:,} checked, at most {farthest_s:.2f} s from the time of sending",
+        Verdict("with its receipt time", f"{looked_up:,} looked up, at most {farthest_s:.2f} s from when they were sent",
                 "at most 1 s", farthest_s <= 1.0 and looked_up > 0),
-        Verdict("testers during the outage", f"{len(testers.failures)} answers other than ok {sorted(set(testers.failures))}, the slowest "
+        Verdict("testers meanwhile", f"{len(testers.failures)} answers other than ok {sorted(set(testers.failures))}, the slowest "
                 f"ok after {testers.slowest_s:.1f} s", "0, 8 s", not testers.failures and testers.slowest_s < _TESTERS_PATIENCE_S),
         readers.verdict(),
     ]  # fmt: skip
 
 
-async def _kill(program: Program, testers: Testers) -> None:
-    """Kill the server with all its workers, and restart it."""
+async def _kill(program: ServerProcess, testers: Testers) -> None:
+    """Kill the server with its workers, and start it again."""
     testers.is_killing = True
     os.killpg(program.pid, signal.SIGKILL)
-    await program.ended()
+    await program.wait_until_ended()
     program.start()
-    await testers.until_more(CONNECTIONS + 1)  # each connection may still get a response of the killed server
+    await testers.until_more(CONNECTIONS + 1)  # one per connection may still come from the killed server
     testers.is_killing = False
 
 
 class Readers:
-    """A client that requests scores, and its responses while the database is away."""
+    """A reader of scores, and the responses during the outage."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -186,13 +186,13 @@ class Readers:
         self._slowest_s = 0.0
 
     async def read(self) -> bytes:
-        """Send one request. Returns the headers of a 200 response, otherwise nothing."""
+        """Send one query; the head of the response."""
         async with Caller(self._port) as caller:
             reply = await caller.ask(get(SCORES))
         return reply.head.lower() if reply.status == 200 else b""
 
     async def read_until(self, until: float) -> None:
-        """Send requests until `until`, in Unix seconds."""
+        """Send queries until a time."""
         while time.time() < until:
             asked_at = time.time()
             head = await self.read()
@@ -202,9 +202,9 @@ class Readers:
             await asyncio.sleep(0.05)
 
     def verdict(self) -> Verdict:
-        """Return the verdict on their observations."""
+        """The observations."""
         return Verdict(
-            "readers during the outage",
+            "readers meanwhile",
             f"{self._stale} of {self._answers} got the last good answer with Age and Warning, the slowest after "
             f"{self._slowest_s:.1f} s",
             "all of them",
@@ -213,16 +213,13 @@ class Readers:
 
 
 async def _farthest(port: int, testers: Testers, began_at: float) -> tuple[float, int]:
-    """Return the largest difference between receipt time and time of sending, in seconds, and the number of results.
-
-    Receipt times are determined to a quarter of a second, by windows of that length.
-    """
+    """The maximum difference between receipt time and sending time, to a quarter second, and the number of results checked."""
     bodies = [msgspec.json.decode(result) for result in testers.ledger.acknowledged]
     orchestrators = sorted({body["orchestrator"] for body in bodies})[:_LOOKED_UP]
     farthest_s, looked_up = 0.0, 0
     first, last = math.floor(began_at), math.ceil(time.time())
     async with Caller(port) as caller:
-        await until_replayed(caller)
+        await wait_until_replayed(caller)
         for orchestrator in orchestrators:
             for tick in range((last - first) * 4):
                 since = first + tick / 4
@@ -240,7 +237,7 @@ async def _farthest(port: int, testers: Testers, began_at: float) -> tuple[float
 
 @contextmanager
 def on_disk(directory: Path) -> Iterator[Path]:
-    """Yield a data directory on a file system that supports a spool: `directory`, or one in /var/tmp."""
+    """A data directory on a file system that is suitable for a spool."""
     data = directory / "data"
     if why_no_spool(data / "spool" / "x") is None:
         yield data

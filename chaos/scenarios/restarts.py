@@ -1,4 +1,4 @@
-"""Servers and workers restart; no request fails."""
+"""Restarts: no request fails while servers and workers are replaced."""
 
 import asyncio
 import itertools
@@ -12,24 +12,24 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from chaos.http_client import Caller, Failure, get
 from chaos.ledger import Ledger
-from chaos.program import Program, running
+from chaos.server_process import ServerProcess, running
 from chaos.verdict import Scale, Verdict
-from chaos.wire import Caller, Failure, get
 
-# Keep-alive connections that are always busy, keep-alive connections that are mostly idle, connections for one request.
+# Connections: persistent and busy, persistent and mostly idle, one request each.
 _BUSY, _IDLE, _FRESH = 14, 10, 8
 
-# The longest pause on an idle connection.
+# Maximum idle time of a connection.
 _LONGEST_PAUSE_S = 4.0
 
-# Every n-th request is a post.
+# The share of posts is one in this many requests.
 _POSTS = 10
 
 # (requests, restarts) of each kind
 _SIZES = {Scale.SMALL: (7_000, 1), Scale.FULL: (340_000, 30)}
 
-# A busy machine starts workers slowly.
+# Long, for a busy machine.
 _RESTART_LIMIT_S = 300.0
 
 # The promised maximum duration of SIGTERM.
@@ -46,21 +46,21 @@ _QUESTIONS = [
     )
 ]
 
-Restart = Callable[[Program], Awaitable[None]]
+Restart = Callable[[ServerProcess], Awaitable[None]]
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """Return a verdict for each kind of restart, and one for the duration of SIGTERM."""
+    """A verdict for each way to restart, and one on the duration of SIGTERM."""
     stops: list[float] = []
 
-    async def stop_and_start(program: Program) -> None:
+    async def stop_and_start(program: ServerProcess) -> None:
         began_at = time.monotonic()
-        program.tell(signal.SIGTERM)
-        if code := await program.ended():
-            raise AssertionError(f"SIGTERM ended in status {code}: {program.last_words()}")
+        program.send_signal(signal.SIGTERM)
+        if code := await program.wait_until_ended():
+            raise AssertionError(f"SIGTERM ended in status {code}: {program.log_tail()}")
         stops.append(time.monotonic() - began_at)
         program.start()
-        await program.until_well()
+        await program.wait_until_healthy()
 
     kinds: list[tuple[str, str, Restart]] = [
         ("rolling, of two workers", "2", _roll),
@@ -78,17 +78,15 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     longest_s = max(stops)
     promised = f"within {_LEAVE_S:.0f} s"
     verdicts.append(
-        Verdict(
-            "SIGTERM stops the server", f"the longest took {longest_s:.1f} s", promised, longest_s < _LEAVE_S
-        )
+        Verdict("SIGTERM leaves", f"the longest took {longest_s:.1f} s", promised, longest_s < _LEAVE_S)
     )
     return verdicts
 
 
 class Load:
-    """Requests on every kind of connection, and their outcomes."""
+    """Requests on all kinds of connections, and their outcomes."""
 
-    def __init__(self, program: Program, ledger: Ledger) -> None:
+    def __init__(self, program: ServerProcess, ledger: Ledger) -> None:
         self._program = program
         self._ledger = ledger
         self._results = ledger.results()
@@ -98,8 +96,8 @@ class Load:
         self.outcomes = Counter[str]()
 
     async def run(self, restart: Restart, requests: int, restarts: int) -> None:
-        """Send requests until all restarts are done and at least `requests` were sent."""
-        await self._program.until_well()
+        """Send requests until the given numbers of restarts and requests are reached."""
+        await self._program.wait_until_healthy()
         async with asyncio.TaskGroup() as clients, AsyncExitStack() as stack:
             stack.callback(self._stop.set)
             for number in range(_BUSY):
@@ -116,14 +114,14 @@ class Load:
             await self._until(requests)
 
     async def verdict(self, name: str, size: tuple[int, int]) -> Verdict:
-        """Compare acknowledged and stored results, and return the verdict."""
+        """The verdict; compares acknowledged results with stored ones."""
         findings = await self._ledger.compare(self._program.port)
         failed = Counter({outcome: count for outcome, count in self.outcomes.items() if outcome})
         if failed:
-            print(self._program.last_words(), file=sys.stderr)
+            print(self._program.log_tail(), file=sys.stderr)
         details = "".join(f"; {count} {outcome}" for outcome, count in failed.most_common(5))
         return Verdict(
-            f"restarts fail no request, {name}",
+            f"restart without a seam, {name}",
             f"{self._restarts} restarts, {self.outcomes.total():,} requests on {_BUSY + _IDLE + _FRESH} connections, "
             f"failed {failed.total()}{details}; longest wait {self._longest_s:.1f} s; {findings}",
             f"failed 0 of {size[0]:,}",
@@ -131,7 +129,7 @@ class Load:
         )
 
     async def _until(self, number: int) -> None:
-        while self.outcomes.total() < number:  # noqa: ASYNC110 - many tasks count
+        while self.outcomes.total() < number:  # noqa: ASYNC110 - other tasks update it
             await asyncio.sleep(0.01)
 
     async def _client(self, number: int, *, keeps: bool, pause_s: float) -> None:
@@ -146,7 +144,7 @@ class Load:
                     await asyncio.sleep(draw.uniform(0, pause_s))
 
     async def _ask(self, caller: Caller, question: bytes) -> str:
-        """Send a request; an empty one stands for a post. Returns the failure, or ''."""
+        """How a request failed; empty: it did not. An empty query means a post."""
         if not question:
             return await self._ledger.post(caller, next(self._results))
         try:
@@ -162,18 +160,18 @@ def _turns(number: int) -> Iterator[bytes]:
         yield next(questions) if turn % _POSTS else b""
 
 
-async def _roll(program: Program) -> None:
+async def _roll(program: ServerProcess) -> None:
     """Send SIGHUP, and wait until every worker is replaced."""
     before = set(program.workers())
-    program.tell(signal.SIGHUP)
-    while before & (now := set(program.workers())) or len(now) != len(before):  # noqa: ASYNC110 - the state of another process
+    program.send_signal(signal.SIGHUP)
+    while before & (now := set(program.workers())) or len(now) != len(before):  # noqa: ASYNC110 - waits for another process
         await asyncio.sleep(0.02)
 
 
-async def _restart_in_place(program: Program) -> None:
-    """Send SIGHUP, and wait until the process has restarted and prints its banner again."""
+async def _restart_in_place(program: ServerProcess) -> None:
+    """Send SIGHUP, and wait for the banner of the new program; the process id stays."""
     before = program.log.read_text().count("orchboard is at")
-    program.tell(signal.SIGHUP)
-    while program.log.read_text().count("orchboard is at") == before:  # noqa: ASYNC110 - another process writes it
+    program.send_signal(signal.SIGHUP)
+    while program.log.read_text().count("orchboard is at") == before:  # noqa: ASYNC110 - waits for another process
         await asyncio.sleep(0.02)
-    await program.until_well()
+    await program.wait_until_healthy()

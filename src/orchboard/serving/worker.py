@@ -41,7 +41,7 @@ def work(listener: socket.socket, pulse: Connection, counters: int | None = None
     """Serve until SIGTERM, or until the process that started this one is gone.
 
     pulse -- one byte goes there once a second, from when it serves for as long as the event loop turns
-    counters -- the only descriptor of the counters that workers share (`shared_counters`)
+    counters -- the only descriptor of the counters that workers share (`shared_memory_file`)
 
     Settings come from the environment, and no more than this is handed over: the process that starts it may be of the
     version before.
@@ -52,7 +52,7 @@ def work(listener: socket.socket, pulse: Connection, counters: int | None = None
     leave_out_rich()
     from orchboard.app import app_from_environment
     from orchboard.http.server import Server
-    from orchboard.store.change_tracking.version_counters import Changes
+    from orchboard.store.change_tracking.version_counters import VersionCounters
 
     os.set_blocking(pulse.fileno(), False)
 
@@ -64,7 +64,7 @@ def work(listener: socket.socket, pulse: Connection, counters: int | None = None
     spool = os.environ.get(SPOOL_FILE)  # a version before knows of none
     if counters is None:
         counters = os.open(os.environ[_CHANGES_FILE], os.O_RDWR | os.O_CLOEXEC)
-    app = app_from_environment(Changes.shared(counters), Path(spool) if spool else None)
+    app = app_from_environment(VersionCounters.shared(counters), Path(spool) if spool else None)
     with suppress(KeyboardInterrupt):
         Server(app, on_pulse=beat).run(sockets=[listener])
 

@@ -1,19 +1,19 @@
-"""Clients that post while an experiment runs."""
+"""Clients that post results during a block."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from chaos.http_client import Caller
 from chaos.ledger import Ledger
-from chaos.wire import Caller
 
-# Pause of a client after a refused or broken request.
+# The pause of a client after a failure.
 _PAUSE_S = 0.02
 
 
 @asynccontextmanager
 async def posting(port: int, ledger: Ledger, connections: int) -> AsyncIterator[None]:
-    """Post results on each connection, one after another, while the context is entered. Waits for the last responses."""
+    """Post results during the block, one at a time per connection; waits for the last responses."""
     stop = asyncio.Event()
     results = ledger.results()
 
@@ -32,7 +32,7 @@ async def posting(port: int, ledger: Ledger, connections: int) -> AsyncIterator[
             stop.set()
 
 
-async def until_acknowledged(ledger: Ledger, number: int) -> None:
-    """Wait until `number` results in total are acknowledged. The caller sets the timeout."""
-    while len(ledger.acknowledged) < number:  # noqa: ASYNC110 - many tasks count
+async def wait_until_acknowledged(ledger: Ledger, number: int) -> None:
+    """Wait until `number` results are acknowledged in total. The caller sets a timeout."""
+    while len(ledger.acknowledged) < number:  # noqa: ASYNC110 - other tasks update the ledger
         await asyncio.sleep(0.005)
