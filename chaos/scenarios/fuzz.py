@@ -40,9 +40,9 @@ _RESULT = json.dumps(
 class Seen:
     """The responses of the server.
 
-    sent -- requests, and what was nearly one
+    sent -- valid and invalid requests
     hangs -- connections that were neither answered nor closed
-    wrong -- other faults
+    wrong -- other failures
     """
 
     def __init__(self) -> None:
@@ -79,8 +79,8 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
         Verdict("no 5xx for any input", figure, f"0, {wanted:,} sent", not bad and seen.sent >= wanted),
         Verdict("no hang", f"{seen.hangs} connections neither answered nor closed in {_GARBAGE_S:.0f} s",
                 f"0; none over {SLOW_S:.0f} s", not seen.hangs and seen.slowest_s < SLOW_S),
-        Verdict("every answer is as documented", "; ".join(seen.wrong[:3]) or "yes", "yes", not seen.wrong),
-        Verdict("well afterwards, no fault in the log", f"{is_well}, {len(faults)} lines {''.join(faults[:1])[-900:]}", "True, 0 lines", is_well and not faults),
+        Verdict("every response is as documented", "; ".join(seen.wrong[:3]) or "yes", "yes", not seen.wrong),
+        Verdict("healthy afterwards, no unexpected error in the log", f"{is_well}, {len(faults)} lines {''.join(faults[:1])[-900:]}", "True, 0 lines", is_well and not faults),
     ]  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def openapi_document() -> dict[str, Any]:
                     "type": "apiKey",
                     "in": "header",
                     "name": "Authorization",
-                    "description": "`Bearer `, followed by the value of `CRON_SECRET`.",
+                    "description": "`Bearer <CRON_SECRET>`, with the value of that setting.",
                 },
             },
         },

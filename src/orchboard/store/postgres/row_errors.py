@@ -65,8 +65,8 @@ async def is_about_row(connection: Connection, error: asyncpg.PostgresError) -> 
 def refusal_of(error: asyncpg.PostgresError) -> Refusal:
     """What the sender of a refused result is told where it can't be kept aside; the error goes to the log."""
     if isinstance(error, asyncpg.ForeignKeyViolationError):
-        return DatabaseUnavailableError("the region was removed just now; try again")
+        return DatabaseUnavailableError("the region was just removed; try again")
     if isinstance(error, asyncpg.DataError | asyncpg.ProgramLimitExceededError):
         log.warning("result refused by the database", error=error_summary(error))
-        return BadInputError("the result holds what can't be stored")
+        return BadInputError("the result contains data that can't be stored")
     return unavailable(error)
