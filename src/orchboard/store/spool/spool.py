@@ -118,7 +118,9 @@ class Spool:
             self._refused += len(results)
             log.warning("the spool can't be written: results are refused", error=str(error))
             return [
-                DatabaseUnavailableError("the database is unavailable and the result can't be spooled; try again")
+                DatabaseUnavailableError(
+                    "the database is unavailable and the result can't be spooled; try again"
+                )
             ] * len(results)
         if self._refused:
             log.warning("the spool can be written again", refused=self._refused)

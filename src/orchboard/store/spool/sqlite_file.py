@@ -120,7 +120,9 @@ class SpoolFile:
                 room -= len(result.payload) + ROW_BYTES
                 if room < 0:
                     outcomes.append(
-                        DatabaseUnavailableError("the database is unavailable and the spool is full; try again")
+                        DatabaseUnavailableError(
+                            "the database is unavailable and the spool is full; try again"
+                        )
                     )
                 else:
                     outcomes.append(_add(connection, result))
