@@ -1,10 +1,10 @@
-"""How long each step of taking over a live database takes, and whom it holds up meanwhile.
+"""Measures each step of taking over a live database, and the delays of a writer and a reader.
 
     .venv/bin/python -m bench.takeover fill DIRECTORY --rows 10000000     a database of the reference server's version 3
-    .venv/bin/python -m bench.takeover run DIRECTORY                      takes it over, and says how long what took
+    .venv/bin/python -m bench.takeover run DIRECTORY                      takes it over and prints the duration of each step
 
-While it runs, a writer stores 50 results a second by the reference server's own statement, and a reader asks
-`aggregated_stats` of an `orchboard serve` on the same database once a second.
+While it runs, a writer stores 50 results a second by the reference server's statement, and a reader requests
+`aggregated_stats` from an `orchboard serve` on the same database once a second.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import urllib3
 from orchboard.store.embedded.server import EmbeddedPostgres
 from orchboard.store.legacy_import.backfill import backfill
 from orchboard.store.legacy_import.table_mover import TableMover
-from orchboard.store.rollups.builder import Sealer
+from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.schema.migrate import Step, migrate_to
 
 HERE = Path(__file__).parent
@@ -54,7 +54,7 @@ async def fill(url: str, rows: int, days: float) -> None:
 
 
 class Watched:
-    """What was done over and over while something else went on: when, and how long each took."""
+    """Repeated operations during a step, with their start times and durations."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -85,7 +85,7 @@ class Watched:
 
 
 class Board:
-    """The database that is taken over, and what is noted of it."""
+    """The database that is taken over, and its measurements."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -108,7 +108,7 @@ class Board:
 
     @contextlib.asynccontextmanager
     async def step(self, name: str) -> AsyncIterator[None]:
-        """Note how long the block takes, what it writes, and the longest pause of either."""
+        """Print how long the block takes, how much it writes, and the longest delays of writer and reader."""
         began, wal = time.monotonic(), await self.ask("SELECT pg_current_wal_lsn()::text")
         yield
         took = time.monotonic() - began
@@ -167,7 +167,7 @@ async def take_it_over(url: str, *, serve: bool) -> None:
     if serve:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        server = subprocess.Popen(  # noqa: ASYNC220 - started before anything is measured
+        server = subprocess.Popen(  # noqa: ASYNC220 - started before the measurement
             [sys.executable, "-m", "orchboard", "serve"],
             env={**os.environ, "POSTGRES": url, "PORT": str(port), "LOG_LEVEL": "warn"},
         )
@@ -197,7 +197,7 @@ async def take_it_over(url: str, *, serve: bool) -> None:
 
 
 async def _take_over(connection: asyncpg.Connection) -> None:
-    """`orchboard migrate up`, with a clock in each part of it."""
+    """Run the parts of `orchboard migrate up` and measure each."""
     took: dict[str, float] = {}
 
     def clocked(kind: type, name: str) -> None:
@@ -216,8 +216,8 @@ async def _take_over(connection: asyncpg.Connection) -> None:
         (TableMover, "begin"),
         (TableMover, "move"),
         (TableMover, "finish"),
-        (Sealer, "run"),
-        (Sealer, "build"),
+        (RollupBuilder, "run"),
+        (RollupBuilder, "build"),
     ):
         clocked(kind, name)
     moved, told_at = 0, time.monotonic()
@@ -234,7 +234,7 @@ async def _take_over(connection: asyncpg.Connection) -> None:
     def sealed(span: Any) -> None:
         spans[span.level] = spans.get(span.level, 0) + 1
 
-    while not await backfill(connection, Sealer(connection), on_batch=count, on_span=sealed):  # noqa: ASYNC110 - as the command does
+    while not await backfill(connection, RollupBuilder(connection), on_batch=count, on_bucket=sealed):  # noqa: ASYNC110 - as the command does
         await asyncio.sleep(0.5)
     print(f"  moved {moved:,} by this one, spans {spans}")
     for name, seconds in took.items():

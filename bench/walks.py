@@ -42,7 +42,7 @@ _ROUNDS = 5
 _MEDIAN = _ROUNDS // 2
 _LIMIT_S = 30.0
 
-# Longer than what one request has read of the newest results serves others (SERVES_S).
+# Longer than what one request has read of the newest results serves others (SHARED_READ_S).
 _PAUSE_S = 0.1
 _DAY_S = 86400.0
 

@@ -15,15 +15,15 @@ SHORT = fixed_examples(10, stateful_step_count=30)
 
 
 @pytest.fixture
-def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What others write is noticed in a tenth of the time; test_freshness holds the time itself."""
+def _checks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """External writes are detected in a tenth of the time; test_freshness asserts the time itself."""
     for name in ("orchboard.store.change_tracking.external_writes", "orchboard.answers.cache"):
-        monkeypatch.setattr(f"{name}.SIGHT_S", 0.09)
-    monkeypatch.setattr("orchboard.store.change_tracking.external_writes._DUE_S", 0.05)
+        monkeypatch.setattr(f"{name}.EXTERNAL_STALENESS_S", 0.09)
+    monkeypatch.setattr("orchboard.store.change_tracking.external_writes._CHECK_AFTER_S", 0.05)
     monkeypatch.setattr("orchboard.store.raw_results.cache._COUNT_EVERY_S", 0.05)
 
 
-@pytest.mark.usefixtures("_looks_often")
+@pytest.mark.usefixtures("_checks_often")
 def test_the_server_answers_as_its_model_does(server_url: str) -> None:
     class OnClones(LeaderboardMachine):
         @staticmethod

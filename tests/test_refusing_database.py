@@ -14,7 +14,7 @@ from orchboard.config import Settings
 from orchboard.store.connection.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_DIFFERS
 from orchboard.store.legacy_import.backfill import backfill
 from orchboard.store.postgres.database import Database
-from orchboard.store.rollups.builder import Sealer
+from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.sql_files import sql
 from tests.cli.conftest import *  # noqa: F403 - its fixtures
 from tests.support.database import run
@@ -107,7 +107,7 @@ def test_the_privileges_that_are_looked_for_are_enough(
         database = Database(plain, connections=1, timeout_s=20)
         connection = await database.connect()
         try:
-            assert await backfill(connection, Sealer(connection))
+            assert await backfill(connection, RollupBuilder(connection))
             await connection.execute(
                 sql("expire_idempotency_keys"), await connection.fetchval("SELECT now()")
             )

@@ -12,7 +12,7 @@ from bench.walks import POST_FILES, QUESTION_FILES, WalkedServer, hot_walk, post
 from orchboard.config import Settings
 from orchboard.simulate.bulk import load
 from orchboard.simulate.network import make_network
-from orchboard.store.rollups.builder import Sealer
+from orchboard.store.rollups.builder import RollupBuilder
 from tests.support.database import run
 
 
@@ -22,7 +22,7 @@ async def _fill(url: str) -> None:
     since = until - timedelta(days=2)
     await load(lambda: asyncpg.connect(url), make_network(1), since=since, until=until, count=2000)
     connection = await asyncpg.connect(url)
-    await Sealer(connection).run()
+    await RollupBuilder(connection).run()
     await connection.close()
 
 

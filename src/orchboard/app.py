@@ -33,17 +33,16 @@ from orchboard.http.fast_path import FastPath
 from orchboard.http.request_memory import RequestMemory
 from orchboard.leaderboard import Leaderboard
 from orchboard.runtime.logs import configure_logs
-from orchboard.runtime.memory import give_back_memory
 from orchboard.runtime.supervised_tasks import TaskHealth
 from orchboard.signing import SHORT_SECRET_BYTES
 from orchboard.stats import JobType, StatsQuery
-from orchboard.store.change_tracking.external_writes import Lookout
-from orchboard.store.change_tracking.version_counters import Changes
+from orchboard.store.change_tracking.external_writes import ExternalWriteDetector
+from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.directories.testers import TesterDirectory
 from orchboard.store.ingest.replay import STALL_S as REPLAY_STALL_S
 from orchboard.store.maintenance import STALL_S as UPKEEP_STALL_S
-from orchboard.store.maintenance import Upkeep
+from orchboard.store.maintenance import MaintenanceLoop
 from orchboard.store.postgres.database import Database, error_summary
 from orchboard.store.spool.spool import Spool
 from orchboard.store.store import Store
@@ -63,7 +62,7 @@ POST_LIMIT_S = 7.0
 def create_app(
     settings: Settings,
     *,
-    changes: Changes | None = None,
+    changes: VersionCounters | None = None,
     spool_path: Path | None = None,
     now: Callable[[], datetime] | None = None,
     serverless: bool = False,
@@ -76,7 +75,7 @@ def create_app(
     serverless -- it runs in several instances that may be frozen between two requests: without background tasks, on a
     schema that somebody else migrates, and a result is answered within POST_LIMIT_S
     """
-    changes = changes or Changes.alone()
+    changes = changes or VersionCounters.alone()
     database = Database(
         settings.postgres,
         connections=settings.db_connections,
@@ -101,7 +100,9 @@ def create_app(
         now=now or store.clock.now,
     )
     answers = AnswerCache(
-        changes, Lookout(store.fetch_snapshot, changes.note_elsewhere), max_bytes=settings.answer_cache_bytes
+        changes,
+        ExternalWriteDetector(store.fetch_snapshot, changes.note_external_write),
+        max_bytes=settings.answer_cache_bytes,
     )
     access_log, request_ids = AccessLog(), RequestIds()
     proxies = Proxies(settings.trusted_proxies)
@@ -122,7 +123,7 @@ def create_app(
         fast_path = FastPath(answers, post_stats, board, access_log, request_ids, askers, proxies)
     replies = Replies(answers, fast_path.remember if fast_path else None)
     keep_up = UpkeepHandler(
-        settings.cron_secret, Upkeep(database), lambda: _add_catalyst_regions(settings, store)
+        settings.cron_secret, MaintenanceLoop(database), lambda: _add_catalyst_regions(settings, store)
     )
     by_name = handlers(post_stats, keep_up)
     routes = [
@@ -143,7 +144,7 @@ def create_app(
 
 
 def app_from_environment(
-    changes: Changes | None = None, spool_path: Path | None = None, *, serverless: bool = False
+    changes: VersionCounters | None = None, spool_path: Path | None = None, *, serverless: bool = False
 ) -> ASGIApp:
     """The application for servers that want a factory; POSTGRES must be set.
 
@@ -201,9 +202,8 @@ async def _lifespan(
         "expire_keys", lambda health: _expire_keys(store, health), stall_s=KEY_EXPIRY_EVERY_S * 2
     )
     background.start("replay", store.replay_spool, stall_s=REPLAY_STALL_S)
-    background.start("rollups", Upkeep(database).run, stall_s=UPKEEP_STALL_S)
+    background.start("rollups", MaintenanceLoop(database).run, stall_s=UPKEEP_STALL_S)
     background.start("warm_up", lambda _: _warm_up(database, board), stall_s=math.inf)
-    background.start("memory", lambda _: give_back_memory(), stall_s=math.inf)
     try:
         yield {
             "fast_path": fast_path,

@@ -1,4 +1,4 @@
-"""The questions that the API, the pages and the command line all ask: fetch, then score."""
+"""The queries of the API, the pages and the command line: each fetches from the store and calculates scores."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 def utc_now() -> datetime:
-    """The clock of the running program; tests pass their own."""
+    """The system's clock; tests pass another."""
     return datetime.now(UTC)
 
 
 class Leaderboard:
-    """Every answer of the leaderboard.
+    """The queries of the leaderboard, on a store.
 
-    default_window -- how far back a question without since and until reaches
-    pipelines_cache_s -- how old an answer about pipelines may get
-    scores_any_name -- whether orchestrators that are not named by an Ethereum address get scores, too
+    default_window -- the window of queries without since and until
+    pipelines_cache_s -- maximum age of an answer about pipelines
+    scores_any_name -- whether orchestrators without an Ethereum address get scores
     """
 
     def __init__(
@@ -48,18 +48,19 @@ class Leaderboard:
         self.now = now
 
     def window(self, bounds: Bounds = ANY_TIME) -> Window:
-        """The window that the bounds mean now."""
+        """Resolve bounds to a window, now."""
         return bounds.window(now=self.now(), default=self.default_window)
 
     def submit(
         self, body: bytes, *, key: str | None, tester: Tester | None = None
     ) -> asyncio.Future[ParsedStats]:
-        """Store one signed body, received now; done when it is on the disk: committed, or in the spool. Needs a running loop.
+        """Store a signed body. Needs a running event loop.
 
-        tester -- whose signature it is; None: one with the secret that testers share
-        Raises BadInputError, NotAllowedError, DatabaseUnavailableError at once when nothing is to be stored; the
-        future raises the first, the last and KeyReusedError. Then nothing is stored, or, after
-        DatabaseUnavailableError, nothing is known to be.
+        The future is done when the result is durable: committed, or written to the spool.
+
+        tester -- the sender; None: a tester with the shared secret
+        Raises BadInputError, NotAllowedError or DatabaseUnavailableError if nothing is submitted. The future raises
+        BadInputError and KeyReusedError, then nothing is stored, and DatabaseUnavailableError, then the result may be stored.
         """
         parsed = parse_stats(body)
         if tester is None:
@@ -69,16 +70,16 @@ class Leaderboard:
         return self.store.submit_stats(parsed, key=key, body=body, tester_id=tester.id)
 
     async def post(self, body: bytes, *, key: str | None, tester: Tester | None = None) -> ParsedStats:
-        """As `submit`, waited for."""
+        """Submit a body and wait until it is durable. Raises as `submit` and its future do."""
         return await self.submit(body, key=key, tester=tester)
 
     async def aggregated_stats(self, query: StatsQuery) -> CellScores:
-        """Scores of every orchestrator and region the query asks for.
+        """The scores of all orchestrators and regions that match the query.
 
-        Each AI pipeline and model is scored against its own median over all orchestrators; when the query
-        names none, their scores are averaged, weighted by results.
+        AI results are scored per pipeline and model, against the median over all orchestrators. Without a pipeline and model
+        in the query, these scores are averaged, weighted by the number of results.
         """
-        from orchboard import rating  # numpy takes 0.2 s to import: when first asked
+        from orchboard import rating  # at first use, as importing numpy takes 0.2 s
 
         reader = self.store.means
         if query.job_type is JobType.AI:
@@ -89,9 +90,10 @@ class Leaderboard:
         return rating.rate_transcoding(await self._fetch_means(query))
 
     async def _fetch_means(self, query: StatsQuery) -> "Means":
-        """The means that scores are made of: every score and every ranking begins here.
+        """The means from which scores and rankings are calculated.
 
-        Medians are over all results, whoever's they are, so that everybody else's scores equal the reference's.
+        Excludes orchestrators without an address unless scores_any_name. Medians include their results, so that all
+        other scores equal the reference's.
         """
         from orchboard import rating
 
@@ -99,9 +101,9 @@ class Leaderboard:
         return means if self.scores_any_name else rating.of_addresses(means)
 
     async def raw_stats(self, query: StatsQuery) -> bytes | Callable[[], AsyncGenerator[bytes, None]]:
-        """The stored results of one orchestrator by region (sorted), each newest first by receipt: as JSON.
+        """The stored results of an orchestrator as JSON: by region (sorted), newest first.
 
-        More than a megabyte: what begins to give it in pieces. Raises ClientBusyError, OverloadedError.
+        Returns a function that streams the JSON if it is larger than a megabyte. Raises ClientBusyError, OverloadedError.
         """
         found = await self.store.fetch_raw_stats(query)
         if isinstance(found, RowStream):
@@ -109,31 +111,31 @@ class Leaderboard:
         return render_rows(found)
 
     async def latest_results(self, query: StatsQuery, limit: int) -> list[StoredResult]:
-        """The latest results of one orchestrator in brief, newest first."""
+        """Summaries of the latest results of an orchestrator, newest first."""
         return await self.store.fetch_latest_results(query, limit)
 
     async def pipelines(self, window: Window, region: str | None = None) -> tuple[Pipeline, ...]:
-        """The pipelines seen in the window, with models and regions, all sorted."""
+        """The pipelines with results in a window, with their models and regions, all sorted."""
         return await self.store.means.fetch_pipelines(window, region)
 
     async def regions(self) -> tuple[Region, ...]:
-        """Every region with its job type: sorted by type, then GLOBAL first, then name."""
+        """The regions, from the cache: sorted by type, then GLOBAL first, then name."""
         return await self.store.regions.current()
 
     async def fetch_regions(self) -> tuple[Region, ...]:
-        """The same as the database has them now."""
+        """The regions as the database has them now."""
         return await self.store.regions.fetch()
 
     def last_known_regions(self) -> tuple[tuple[Region, ...], float] | None:
-        """The regions that were read last, and how long ago in seconds; None when they never were."""
+        """The regions that were read last, and their age in seconds; None if they were never read."""
         return self.store.regions.last_known()
 
     async def top_ai_score(self, orchestrator: str | None) -> TopScore | None:
-        """The best AI result group of the default window; None when there is none.
+        """The best group of AI results in the default window; None if there is none.
 
-        Best: highest mean success rate, then lowest mean round trip, then the names in order.
+        Best: highest mean success rate, then lowest mean round trip time, then the first names in alphabetical order.
         """
-        from orchboard import rating  # numpy takes 0.2 s to import: when first asked
+        from orchboard import rating  # at first use, as importing numpy takes 0.2 s
 
         query = StatsQuery(job_type=JobType.AI, window=self.window(), orchestrator=orchestrator)
         means = await self._fetch_means(query)

@@ -12,11 +12,11 @@ from orchboard.answers.cache import AnswerCache
 from orchboard.answers.cached_query import CachedQuery
 from orchboard.errors import ClientBusyError, DatabaseUnavailableError
 from orchboard.stats import JobType
-from orchboard.store.change_tracking.external_writes import SIGHT_S, Lookout
-from orchboard.store.change_tracking.version_counters import Changes, job_type_slot
+from orchboard.store.change_tracking.external_writes import EXTERNAL_STALENESS_S, ExternalWriteDetector
+from orchboard.store.change_tracking.version_counters import VersionCounters, job_type_key
 from tests.support.database import run
 
-SLOT = job_type_slot(JobType.TRANSCODING)
+KEY = job_type_key(JobType.TRANSCODING)
 Compute = Callable[[], Awaitable[bytes]]
 
 
@@ -25,18 +25,18 @@ class Kept:
 
     def __init__(self, max_bytes: int = 1_000_000) -> None:
         self.snapshot = "1"
-        self.changes = Changes.alone()
-        self.lookout = Lookout(self._fetch_snapshot)
-        self.answers = AnswerCache(self.changes, self.lookout, max_bytes=max_bytes)
+        self.changes = VersionCounters.alone()
+        self.external_writes = ExternalWriteDetector(self._fetch_snapshot)
+        self.answers = AnswerCache(self.changes, self.external_writes, max_bytes=max_bytes)
 
     async def _fetch_snapshot(self) -> str:
         return self.snapshot
 
     def change(self) -> None:
-        self.changes._count(SLOT)
+        self.changes._count(KEY)
 
     async def get(self, compute: Compute, name: str = "q", **options: object) -> Answer:
-        question = CachedQuery((name,), compute, (), slots=(SLOT,), **options)  # type: ignore[arg-type] # as it takes them
+        question = CachedQuery((name,), compute, (), version_keys=(KEY,), **options)  # type: ignore[arg-type] # as it takes them
         return await self.ask(question)
 
     async def ask(self, question: CachedQuery) -> Answer:
@@ -69,12 +69,12 @@ class Gate:
 def test_a_known_answer_is_given_again_until_something_changes() -> None:
     async def work() -> None:
         kept = Kept()
-        await kept.lookout.look()
+        await kept.external_writes.check()
         first = await kept.get(saying(b"1"))
         assert await kept.get(saying(b"2")) is first
         kept.change()
         assert (await kept.get(saying(b"3"))).body == b"3"
-        kept.changes.note_everything()
+        kept.changes.invalidate_all()
         assert (await kept.get(saying(b"4"))).body == b"4"
         assert kept.answers.computed == 3
 
@@ -84,13 +84,13 @@ def test_a_known_answer_is_given_again_until_something_changes() -> None:
 def test_what_others_wrote_is_looked_for_before_an_answer_is_given_again() -> None:
     async def work() -> None:
         kept = Kept()
-        await kept.lookout.look()
+        await kept.external_writes.check()
         first = await kept.get(saying(b"1"))
-        kept.lookout.seen_until = -math.inf  # as if a second had passed
+        kept.external_writes.valid_until = -math.inf  # as if a second had passed
         next(iter(kept.answers._entries.values())).fresh_until = -math.inf
         assert await kept.get(saying(b"2")) is first, "nobody wrote"
         kept.snapshot = "2"
-        kept.lookout.seen_until = -math.inf
+        kept.external_writes.valid_until = -math.inf
         assert (await kept.get(saying(b"3"))).body == b"3"
 
     run(work())
@@ -101,7 +101,7 @@ def test_an_answer_that_is_not_stored_needs_no_look() -> None:
         kept = Kept()
         first = await kept.get(saying(b"1"), depends_on_database=False)
         assert await kept.get(saying(b"2"), depends_on_database=False) is first
-        assert kept.lookout.epoch == 0
+        assert kept.external_writes.version == 0
 
     run(work())
 
@@ -109,7 +109,7 @@ def test_an_answer_that_is_not_stored_needs_no_look() -> None:
 def test_an_answer_about_a_window_that_moves_ends_by_itself() -> None:
     async def work() -> None:
         kept = Kept()
-        await kept.lookout.look()
+        await kept.external_writes.check()
         assert (await kept.get(saying(b"1"), max_age_s=0.02)).body == b"1"
         await asyncio.sleep(0.03)
         assert (await kept.get(saying(b"2"), max_age_s=0.02)).body == b"2"
@@ -154,7 +154,7 @@ def test_who_comes_to_a_long_computation_is_not_told_of_a_second_ago() -> None:
         await asyncio.sleep(0.01)
         entry = next(iter(kept.answers._entries.values()))
         assert entry.computation is not None
-        entry.computation.began_at -= SIGHT_S  # as if it had begun so long ago
+        entry.computation.began_at -= EXTERNAL_STALENESS_S  # as if it had begun so long ago
         late = asyncio.create_task(kept.get(gate.compute))
         await asyncio.sleep(0.01)
         gate.open.set()
@@ -211,7 +211,7 @@ def test_who_stops_waiting_ends_no_computation() -> None:
 def test_the_same_bytes_computed_again_are_the_same_answer_with_its_encodings() -> None:
     async def work() -> None:
         kept = Kept()
-        question = CachedQuery(("q",), saying(b"x" * 2000), (), slots=(SLOT,))
+        question = CachedQuery(("q",), saying(b"x" * 2000), (), version_keys=(KEY,))
         first = await kept.ask(question)
         made = await kept.answers.variant(question, first, "gzip")
         kept.change()
@@ -247,7 +247,7 @@ def test_thousands_of_questions_stay_under_the_limit(key: Callable[[str], object
 def test_the_least_used_goes_first_and_a_hot_one_stays() -> None:
     async def work() -> None:
         kept = Kept(max_bytes=100_000)
-        await kept.lookout.look()
+        await kept.external_writes.check()
         await kept.get(saying(b"hot"), "hot")
         await kept.get(saying(b"cold"), "cold")
         for number in range(500):
@@ -261,7 +261,7 @@ def test_the_least_used_goes_first_and_a_hot_one_stays() -> None:
 def test_an_answer_too_big_to_keep_is_given_and_pushes_nobody_out() -> None:
     async def work() -> None:
         kept = Kept(max_bytes=100_000)
-        await kept.lookout.look()
+        await kept.external_writes.check()
         small = await kept.get(saying(b"small"), "small")
         question = CachedQuery(("big",), saying(b"x" * 30_000), ())
         big = await kept.ask(question)
@@ -312,7 +312,7 @@ def test_what_is_streamed_is_not_kept() -> None:
             return pieces
 
         for computed in (1, 2):
-            found = await kept.answers.get(CachedQuery(("q",), compute, (), slots=(SLOT,)))
+            found = await kept.answers.get(CachedQuery(("q",), compute, (), version_keys=(KEY,)))
             assert isinstance(found, Streamed)
             assert [piece async for piece in found.pieces()] == [b"a piece"]
             assert kept.answers.computed == computed

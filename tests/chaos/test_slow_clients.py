@@ -3,7 +3,7 @@
 import pytest
 
 from chaos.scenarios.slow_clients import attack
-from chaos.trickle import Wave
+from chaos.slow_client_load import SlowClients
 from orchboard.config import Settings
 from orchboard.http.protocol import Protocol
 from tests.support.database import run
@@ -17,7 +17,7 @@ def test_all_who_trickle_are_closed_and_good_clients_answered(
     monkeypatch.setattr(Protocol, "look_s", 0.25)
     server = start_server(settings)
     target = "/api/raw_stats?orchestrator=0xslow&job_type=ai"
-    wave = Wave(server.port, 90, target, every_s=0.3, limit_s=8.0)
+    wave = SlowClients(server.port, 90, target, every_s=0.3, limit_s=8.0)
     closed, good = run(attack(wave, rounds=1, secret=SECRET, quiet_s=0.5))
     assert closed.is_met, closed.figure
     assert good.figure.endswith(" 0 failed"), "how long they took is no matter on a busy machine"

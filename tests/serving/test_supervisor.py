@@ -112,7 +112,7 @@ def test_a_new_worker_that_does_not_start_leaves_the_old_ones_where_they_are(
         assert answers(port)
         secret.unlink()  # a worker reads it at its start
         program.send_signal(signal.SIGHUP)
-        wait_until(lambda: "workers are not replaced" in (tmp_path / "said").read_text())
+        wait_until(lambda: "replacement of workers cancelled" in (tmp_path / "said").read_text())
         assert workers_of(program) == before
         assert answers(port)
 
@@ -138,7 +138,7 @@ def test_workers_are_replaced_after_all_temporary_files_were_removed(
 
 
 def test_a_worker_holds_one_descriptor_of_the_counters(database_url: str, tmp_path: Path) -> None:
-    """Closing another would free its lane. The mapping has its own, which lives as long."""
+    """Closing another descriptor would free the worker slot. The mapping keeps its own descriptor."""
     with serving(database_url, tmp_path, 2) as (program, port):
         wait_until(lambda: len(workers_of(program)) == 2)
         assert answers(port)
@@ -195,12 +195,12 @@ def test_a_supervisor_that_can_start_no_worker_any_more_ends_with_a_failure(
         from orchboard.serving.service_manager import ServiceManager
         from orchboard.serving.supervisor import Supervisor
         from orchboard.serving.terminal import Terminal
-        from orchboard.store.change_tracking.version_counters import shared_counters
+        from orchboard.store.change_tracking.version_counters import shared_memory_file
         if __name__ == "__main__":
             listener = socket.create_server(("127.0.0.1", 0))
             print(listener.getsockname()[1], flush=True)
             try:
-                with shared_counters(2) as counters:
+                with shared_memory_file(2) as counters:
                     Supervisor(
                         listener, 2, Terminal(), counters, manager=ServiceManager({}), give_up_s=2
                     ).run()

@@ -6,12 +6,12 @@ import asyncpg
 import pytest
 
 from orchboard.stats import JobType, StatsQuery, Window
-from orchboard.store.change_tracking.version_counters import Changes
+from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.legacy_import.backfill import backfill, fetch_progress
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
-from orchboard.store.rollups.builder import Sealer
+from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.rollups.reader import MeansReader
 from orchboard.store.schema.migrate import migrate_to
 from orchboard.window import EARLIEST
@@ -48,12 +48,12 @@ def test_a_takeover_moves_and_sums_up_past_far_times(
             before = await connection.fetch(rows.format("events"))
             await database.open()
             for _ in range(2):  # the second one finds what the first has left
-                assert await asyncio.wait_for(backfill(connection, Sealer(connection)), 30)
+                assert await asyncio.wait_for(backfill(connection, RollupBuilder(connection)), 30)
             assert await connection.fetch(rows.format("events")) == before
             progress = await fetch_progress(connection)
             assert progress.is_settled and progress.is_done
             reader = MeansReader(
-                database, RegionDirectory(database, cache_s=60), Changes.alone(), DatabaseClock()
+                database, RegionDirectory(database, cache_s=60), VersionCounters.alone(), DatabaseClock()
             )
             until = await connection.fetchval("SELECT now()")
             query = StatsQuery(job_type=JobType.TRANSCODING, window=Window(EARLIEST, until))
@@ -61,7 +61,7 @@ def test_a_takeover_moves_and_sums_up_past_far_times(
             for moment in (*FAR, "2024-05-01"):
                 await connection.execute(INSERT, moment)
             await connection.execute("DELETE FROM events WHERE id <= 9")
-            await asyncio.wait_for(Sealer(connection).run(), 30)
+            await asyncio.wait_for(RollupBuilder(connection).run(), 30)
             assert await connection.fetchval("SELECT bool_and(is_applied) FROM rollup_invalidations")
         finally:
             connection.terminate()

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
-from orchboard.store.change_tracking.version_counters import Changes
+from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.connection.types import Connection
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
-from orchboard.store.rollups.builder import Sealer
+from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.rollups.reader import MeansReader
 from tests.support.database import run
 from tests.support.oracle_queries import assert_matches_oracle
@@ -46,13 +46,13 @@ class RollupDatabase:
     def __init__(self, database: Database, connection: Connection) -> None:
         self.database = database
         self.connection = connection
-        self.changes = Changes.alone()
+        self.changes = VersionCounters.alone()
         self.reader = MeansReader(
             database, RegionDirectory(database, cache_s=60), self.changes, DatabaseClock()
         )
 
     async def seal(self) -> int:
-        return await Sealer(self.connection).run()
+        return await RollupBuilder(self.connection).run()
 
     async def compare(self, windows: int = 12, seed: int = 1) -> None:
         """Random windows, from some minutes to everything, against the plain query."""

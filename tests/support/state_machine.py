@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec.structs import replace
 
 from orchboard.config import read_settings
-from orchboard.store.rollups.builder import Sealer
+from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.web.rendering import format_percent, format_score
 from tests.support.database import run
 from tests.support.foreign_rows import ForeignRow, foreign_rows
@@ -288,7 +288,7 @@ class LeaderboardMachine(RuleBasedStateMachine):
     def spans_are_summed_up(self) -> None:
         async def seal() -> None:
             connection = await asyncpg.connect(self.url)
-            await Sealer(connection, grace=timedelta(0)).run()
+            await RollupBuilder(connection, grace=timedelta(0)).run()
             await connection.close()
 
         run(seal())

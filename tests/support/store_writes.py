@@ -12,7 +12,7 @@ import asyncpg
 
 from orchboard.results.parse import ParsedStats, parse_stats
 from orchboard.runtime.supervised_tasks import TaskHealth
-from orchboard.store.change_tracking.version_counters import Changes
+from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.database import Database
 from orchboard.store.spool.spool import Spool
@@ -24,10 +24,10 @@ Stored = asyncio.Future[ParsedStats]
 
 @asynccontextmanager
 async def open_store(
-    url: str, *, timeout_s: float = 20, changes: Changes | None = None, spool: Path | None = None
+    url: str, *, timeout_s: float = 20, changes: VersionCounters | None = None, spool: Path | None = None
 ) -> AsyncIterator[Store]:
     """A store of its own, as one server process has; with a spool, it is replayed, too."""
-    changes = changes or Changes.alone()
+    changes = changes or VersionCounters.alone()
     database = Database(url, connections=4, timeout_s=timeout_s)
     to_spool = None if spool is None else Spool(spool, max_bytes=16 * 1024 * 1024)
     store = Store(database, RegionDirectory(database, cache_s=60), changes, to_spool)

@@ -10,8 +10,8 @@ from orchboard.answers.answer import Answer, Streamed, Variant
 from orchboard.answers.cached_query import CachedQuery
 from orchboard.errors import ClientBusyError
 from orchboard.runtime.tasks import consume_exception
-from orchboard.store.change_tracking.external_writes import SIGHT_S, Lookout
-from orchboard.store.change_tracking.version_counters import EVERYTHING, Changes
+from orchboard.store.change_tracking.external_writes import EXTERNAL_STALENESS_S, ExternalWriteDetector
+from orchboard.store.change_tracking.version_counters import EVERYTHING, VersionCounters
 
 # What an entry weighs beside its bodies and its key: 2.2 kB measured with tracemalloc, 0.8 more with an encoding.
 _ENTRY_BYTES = 3000
@@ -30,18 +30,18 @@ class Entry:
     """
 
     __slots__ = (
-        "answer", "answered_at", "computation", "epoch", "fresh_until", "key", "key_bytes", "size", "token",
+        "answer", "answered_at", "computation", "external_version", "fresh_until", "key", "key_bytes", "size", "token",
         "token_now", "true_until", "used",
     )  # fmt: skip
 
-    def __init__(self, query: CachedQuery, changes: Changes) -> None:
+    def __init__(self, query: CachedQuery, changes: VersionCounters) -> None:
         self.key = query.key
         self.key_bytes = len(repr(query.key).encode("utf-8", "surrogatepass"))
-        self.token_now = changes.token_of(EVERYTHING, *query.slots)
+        self.token_now = changes.version_reader(EVERYTHING, *query.version_keys)
         self.answer: Answer | None = None
         self.computation: Computation | None = None
         self.token: object = None
-        self.epoch = 0
+        self.external_version = 0
         self.answered_at = self.fresh_until = self.true_until = -math.inf
         self.size = 0
         self.used = False  # asked once is not asked again
@@ -50,10 +50,10 @@ class Entry:
 class Computation:
     """An answer in the making, and what was known when it began."""
 
-    def __init__(self, query: CachedQuery, token: object, epoch: int) -> None:
+    def __init__(self, query: CachedQuery, token: object, external_version: int) -> None:
         self.began_at = time.monotonic()
         self.token = token
-        self.epoch = epoch
+        self.external_version = external_version
         self.query = query
         self.task: asyncio.Task[Answer | Streamed]
 
@@ -65,9 +65,11 @@ class AnswerCache:
     computed -- how many answers were computed so far
     """
 
-    def __init__(self, changes: Changes, lookout: Lookout, *, max_bytes: int) -> None:
+    def __init__(
+        self, changes: VersionCounters, external_writes: ExternalWriteDetector, *, max_bytes: int
+    ) -> None:
         self._changes = changes
-        self._lookout = lookout
+        self._external_writes = external_writes
         self._max_bytes = max_bytes
         self._entries: OrderedDict[Hashable, Entry] = OrderedDict()
         self.size = 0
@@ -79,9 +81,9 @@ class AnswerCache:
         Raises the Refusal that the computation ends in.
         """
         came_at, entry = time.monotonic(), self._entry(query)
-        seen_until = max(entry.fresh_until, self._lookout.seen_until)
-        if entry.answer is not None and seen_until <= came_at < entry.true_until:
-            await self._lookout.look()
+        valid_until = max(entry.fresh_until, self._external_writes.valid_until)
+        if entry.answer is not None and valid_until <= came_at < entry.true_until:
+            await self._external_writes.check()
         if entry.answer is not None and self.is_true(entry, time.monotonic()):
             return entry.answer
         while (running := entry.computation) is not None:
@@ -96,23 +98,23 @@ class AnswerCache:
 
     def _is_recent(self, running: "Computation", entry: Entry, came_at: float) -> bool:
         """Whether what a computation finds, begun before somebody came, is new enough for him."""
-        unseen_s = SIGHT_S if running.query.depends_on_database else math.inf
+        unseen_s = EXTERNAL_STALENESS_S if running.query.depends_on_database else math.inf
         return (
             came_at < running.began_at + unseen_s
-            and running.epoch == self._lookout.epoch
+            and running.external_version == self._external_writes.version
             and running.token == entry.token_now()
         )
 
     def is_true(self, entry: Entry, now: float) -> bool:
         """Whether an entry's answer may be given again at `now`, on time.monotonic's clock."""
-        lookout = self._lookout
-        if now > lookout.due_at:
-            lookout.begin()
+        external_writes = self._external_writes
+        if now > external_writes.due_at:
+            external_writes.begin_check()
         entry.used = True
         return (
             now < entry.true_until
-            and (now < lookout.seen_until or now < entry.fresh_until)
-            and entry.epoch == lookout.epoch
+            and (now < external_writes.valid_until or now < entry.fresh_until)
+            and entry.external_version == external_writes.version
             and entry.token == entry.token_now()
         )
 
@@ -127,8 +129,10 @@ class AnswerCache:
             found = known and (Answer(known[0], query.headers), known[1])
         else:
             known_at = entry.answered_at
-            if entry.epoch == self._lookout.epoch and entry.token == entry.token_now():
-                known_at = max(known_at, min(self._lookout.seen_until - SIGHT_S, entry.true_until))
+            if entry.external_version == self._external_writes.version and entry.token == entry.token_now():
+                known_at = max(
+                    known_at, min(self._external_writes.valid_until - EXTERNAL_STALENESS_S, entry.true_until)
+                )
             found = entry.answer, time.monotonic() - known_at
         return found if found is not None and found[1] <= STALE_S else None
 
@@ -154,7 +158,7 @@ class AnswerCache:
         return entry
 
     def _compute(self, entry: Entry, query: CachedQuery) -> Computation:
-        computation = Computation(query, entry.token_now(), self._lookout.epoch)
+        computation = Computation(query, entry.token_now(), self._external_writes.version)
         computation.task = asyncio.create_task(self._answer(entry, computation))
         computation.task.add_done_callback(consume_exception)
         entry.computation = computation
@@ -181,11 +185,15 @@ class AnswerCache:
         return answer
 
     def _keep(self, entry: Entry, computation: Computation, answer: Answer) -> None:
-        entry.answer, entry.token, entry.epoch = answer, computation.token, computation.epoch
+        entry.answer, entry.token, entry.external_version = (
+            answer,
+            computation.token,
+            computation.external_version,
+        )
         entry.answered_at = computation.began_at
         entry.true_until = computation.began_at + computation.query.max_age_s
         entry.fresh_until = (
-            computation.began_at + SIGHT_S if computation.query.depends_on_database else math.inf
+            computation.began_at + EXTERNAL_STALENESS_S if computation.query.depends_on_database else math.inf
         )
         self._weigh(entry)
 

@@ -8,10 +8,10 @@ from msgspec import Struct
 from orchboard.answers.answer import Headers, Pieces
 from orchboard.stats import JobType
 from orchboard.store.change_tracking.version_counters import (
-    job_type_slot,
-    model_slot,
-    orchestrator_slot,
-    region_slot,
+    job_type_key,
+    model_key,
+    orchestrator_key,
+    region_key,
 )
 
 # A window that ends now is another one a moment later; so much of a reader's patience is ours.
@@ -28,7 +28,7 @@ class CachedQuery(Struct, frozen=True):
     key -- equal for all spellings of the question
     compute -- makes the body of a 200, or Pieces of it; raises a Refusal for any other status
     headers -- what is sent beside it: see Answer
-    slots -- of Changes: what the answer depends on
+    version_keys -- keys of VersionCounters that the answer depends on
     max_age_s -- how long the answer stays true when nothing changes
     depends_on_database -- whether the answer is in the database, where others may change it unseen
     last_known -- a body from before, and its age in seconds, for when the database is away and no answer was given yet;
@@ -38,13 +38,13 @@ class CachedQuery(Struct, frozen=True):
     key: tuple[Hashable, ...]
     compute: Callable[[], Awaitable[bytes | Pieces]]
     headers: Headers
-    slots: tuple[int, ...] = ()
+    version_keys: tuple[int, ...] = ()
     max_age_s: float = math.inf
     depends_on_database: bool = True
     last_known: Callable[[], tuple[bytes, float] | None] = _nothing
 
 
-def score_slots(
+def score_version_keys(
     job_type: JobType,
     pipeline: str | None = None,
     model: str | None = None,
@@ -54,9 +54,9 @@ def score_slots(
 ) -> tuple[int, ...]:
     """What scores depend on. Those of AI are against medians over all orchestrators, those of transcoding are not."""
     if job_type is JobType.AI and pipeline and model:
-        return (model_slot(pipeline, model),)
+        return (model_key(pipeline, model),)
     if job_type is JobType.TRANSCODING and orchestrator:
-        return (orchestrator_slot(orchestrator),)
+        return (orchestrator_key(orchestrator),)
     if region:
-        return (region_slot(job_type, region),)
-    return (job_type_slot(job_type),)
+        return (region_key(job_type, region),)
+    return (job_type_key(job_type),)

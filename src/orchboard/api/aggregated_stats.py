@@ -2,7 +2,7 @@
 
 from msgspec import UNSET, Struct, UnsetType
 
-from orchboard.answers.cached_query import CachedQuery, score_slots
+from orchboard.answers.cached_query import CachedQuery, score_version_keys
 from orchboard.api.params import Params, max_age_s, parse_stats_query
 from orchboard.api.responses import JSON_HEADERS, encode_json
 from orchboard.leaderboard import Leaderboard
@@ -38,7 +38,7 @@ def aggregated_stats(params: Params, board: Leaderboard) -> CachedQuery:
         ("aggregated_stats", asked),
         compute,
         JSON_HEADERS,
-        slots=score_slots(
+        version_keys=score_version_keys(
             asked.job_type, asked.pipeline, asked.model, region=asked.region, orchestrator=asked.orchestrator
         ),
         max_age_s=max_age_s(asked.bounds, board),
@@ -47,10 +47,10 @@ def aggregated_stats(params: Params, board: Leaderboard) -> CachedQuery:
 
 def ai_cells(scores: CellScores) -> dict[str, dict[str, Cell]]:
     """The numbers of each orchestrator in each region."""
-    return scores.made_by_cell(Cell, scores.success_rate, scores.round_trip_score, scores.score)
+    return scores.map_by_cell(Cell, scores.success_rate, scores.round_trip_score, scores.score)
 
 
 def transcoding_cells(scores: CellScores) -> dict[str, dict[str, Cell]]:
     """The same, with the two documented names of the same values."""
     names = scores.success_rate, scores.round_trip_score, scores.score, scores.round_trip_score, scores.score
-    return scores.made_by_cell(Cell, *names)
+    return scores.map_by_cell(Cell, *names)

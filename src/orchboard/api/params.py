@@ -112,4 +112,4 @@ def parse_stats_query(params: Params, *, pipeline_alone: bool = False) -> StatsR
 
 def max_age_s(bounds: Bounds, board: Leaderboard) -> float:
     """How long an answer over these bounds stays true when nothing new comes in: a window moves on."""
-    return SLIDING_WINDOW_TTL_S if bounds.moves(board.now()) else math.inf
+    return SLIDING_WINDOW_TTL_S if bounds.is_sliding(board.now()) else math.inf

@@ -7,7 +7,7 @@ from orchboard.api.params import Params, check_model_has_pipeline, max_age_s
 from orchboard.api.responses import JSON_HEADERS, encode_json
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType, Pipeline
-from orchboard.store.change_tracking.version_counters import job_type_slot
+from orchboard.store.change_tracking.version_counters import job_type_key
 
 
 class Pipelines(Struct, frozen=True):
@@ -31,6 +31,6 @@ def pipelines(params: Params, board: Leaderboard) -> CachedQuery:
         ("pipelines", bounds, region),
         compute,
         JSON_HEADERS,
-        slots=(job_type_slot(JobType.AI),),
+        version_keys=(job_type_key(JobType.AI),),
         max_age_s=min(max_age_s(bounds, board), board.pipelines_cache_s),
     )

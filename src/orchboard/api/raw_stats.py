@@ -8,7 +8,7 @@ from orchboard.api.params import Params, max_age_s, parse_stats_query
 from orchboard.api.responses import JSON_HEADERS
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
-from orchboard.store.change_tracking.version_counters import orchestrator_slot
+from orchboard.store.change_tracking.version_counters import orchestrator_key
 
 
 def raw_stats(params: Params, board: Leaderboard) -> CachedQuery:
@@ -24,6 +24,6 @@ def raw_stats(params: Params, board: Leaderboard) -> CachedQuery:
         ("raw_stats", asked),
         compute,
         JSON_HEADERS,
-        slots=(orchestrator_slot(params.orchestrator),),
+        version_keys=(orchestrator_key(params.orchestrator),),
         max_age_s=max_age_s(asked.bounds, board),
     )

@@ -5,7 +5,7 @@ from orchboard.api.params import Params
 from orchboard.api.responses import JSON_HEADERS, encode_json
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType
-from orchboard.store.change_tracking.version_counters import job_type_slot
+from orchboard.store.change_tracking.version_counters import job_type_key
 
 
 def top_ai_score(params: Params, board: Leaderboard) -> CachedQuery:
@@ -20,6 +20,6 @@ def top_ai_score(params: Params, board: Leaderboard) -> CachedQuery:
         ("top_ai_score", orchestrator),
         compute,
         JSON_HEADERS,
-        slots=(job_type_slot(JobType.AI),),
+        version_keys=(job_type_key(JobType.AI),),
         max_age_s=SLIDING_WINDOW_TTL_S,
     )

@@ -11,7 +11,7 @@ from orchboard.api.responses import json_now
 from orchboard.errors import BadTokenError
 from orchboard.leaderboard import Leaderboard
 from orchboard.server_state import UpkeepDone
-from orchboard.store.maintenance import Upkeep
+from orchboard.store.maintenance import MaintenanceLoop
 
 # How long a call may work. The function of vercel.json has 60 s, and a single step may take as long again.
 LIMIT_S = 20.0
@@ -24,7 +24,9 @@ class UpkeepHandler:
     add_regions -- adds the regions of CATALYST_REGION_URL
     """
 
-    def __init__(self, token: str, upkeep: Upkeep, add_regions: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, token: str, upkeep: MaintenanceLoop, add_regions: Callable[[], Awaitable[None]]
+    ) -> None:
         self._wanted = f"Bearer {token}".encode() if token else b""
         self._upkeep = upkeep
         self._add_regions = add_regions

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from orchboard.client import Client
     from orchboard.config import Settings
     from orchboard.store.diagnostics import Finding
 
@@ -302,45 +303,39 @@ def _port(settings: Settings) -> Finding:
 
 def _neighbour(settings: Settings, place: str) -> Finding:
     """Which program uses the port: a leaderboard server answers /api/health, healthy or not."""
-    import urllib3
-
     from orchboard.cli.settings import reachable_host
+    from orchboard.client import Client, ClientError
     from orchboard.store.diagnostics import Finding, Level
 
-    url = f"http://{reachable_host(settings.host)}:{settings.port}/api/health"
+    client = Client(
+        f"http://{reachable_host(settings.host)}:{settings.port}", timeout=PATIENCE_S, max_retries=0
+    )
+    advice = f"See {client.url}/api/health"
     try:
-        answer = urllib3.request("GET", url, timeout=PATIENCE_S, retries=False, redirect=False)
-        is_ours, is_well = b'"postgres"' in answer.data, answer.status == 200
-    except urllib3.exceptions.HTTPError:
-        is_ours = is_well = False
-    if not is_ours:
+        health = client.health()
+    except ClientError:
         return Finding(
             Level.ERROR,
             "port",
             f"{place} is in use by another program",
             "Set PORT to another port, or stop that program.",
         )
-    troubles = _troubles(f"http://{reachable_host(settings.host)}:{settings.port}/readyz")
-    if troubles:
+    if troubles := _troubles(client):
         says = f"orchboard is running on {place} and reports: {'; '.join(troubles)}"
-        return Finding(Level.WARNING, "port", says, f"See {url}")
-    if not is_well:
+        return Finding(Level.WARNING, "port", says, advice)
+    if not health.postgres.ok:
         return Finding(
-            Level.WARNING, "port", f"orchboard is running on {place}, without its database", f"See {url}"
+            Level.WARNING, "port", f"orchboard is running on {place}, without its database", advice
         )
     return Finding(Level.OK, "port", f"orchboard is running on {place} and is healthy")
 
 
-def _troubles(url: str) -> list[str]:
+def _troubles(client: Client) -> list[str]:
     """Errors and notes of a running server's checks, which know more than doctor, such as failing writes."""
-    import json
-
-    import urllib3
+    from orchboard.client import ClientError
 
     try:
-        checks = json.loads(urllib3.request("GET", url, timeout=PATIENCE_S, retries=False).data)["checks"]
-        return [
-            check.get("error") or check["note"] for check in checks if "error" in check or "note" in check
-        ]
-    except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError):
-        return []  # other leaderboard servers have no /readyz
+        checks = client.readyz().checks
+    except ClientError:
+        return []  # the Go server
+    return [text for check in checks if (text := check.error or check.note)]

@@ -234,7 +234,7 @@ def _take_over() -> None:
     import time
 
     from orchboard.store.legacy_import.backfill import backfill
-    from orchboard.store.rollups.builder import Sealer
+    from orchboard.store.rollups.builder import RollupBuilder
 
     moved = spans = 0
 
@@ -242,7 +242,7 @@ def _take_over() -> None:
         nonlocal moved
         moved += number
 
-    def count_span(_: object) -> None:
+    def count_bucket(_: object) -> None:
         nonlocal spans
         spans += 1
 
@@ -255,7 +255,7 @@ def _take_over() -> None:
                 while True:
                     tried_at = time.monotonic()
                     if await backfill(
-                        connection, Sealer(connection), on_batch=count_moved, on_span=count_span
+                        connection, RollupBuilder(connection), on_batch=count_moved, on_bucket=count_bucket
                     ):
                         return
                     # Other sessions hold the old table. A try reads all of it, so wait as long as the last one took.

@@ -98,7 +98,7 @@ async def _build(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     import time
 
     from orchboard.cli.progress import told
-    from orchboard.store.rollups.builder import Sealer
+    from orchboard.store.rollups.builder import RollupBuilder
     from orchboard.store.sql_files import sql
 
     began_at, total = time.monotonic(), await connection.fetchval(sql("invalid_spans"))
@@ -109,7 +109,7 @@ async def _build(connection: asyncpg.Connection[asyncpg.Record]) -> None:
         built += 1
         tell(built, max(total, built))
 
-    sealer = Sealer(connection)
+    sealer = RollupBuilder(connection)
     with told("building", unit="buckets") as tell:
         await sealer.run(count)
     print(f"built {built:,} rollup buckets in {time.monotonic() - began_at:.1f} s")

@@ -247,7 +247,7 @@ def _serve_with_workers(
     from orchboard.serving.service_manager import ServiceManager
     from orchboard.serving.supervisor import Supervisor
     from orchboard.serving.worker import SPOOL_FILE
-    from orchboard.store.change_tracking.version_counters import shared_counters
+    from orchboard.store.change_tracking.version_counters import shared_memory_file
 
     # Workers read the secret files themselves, and again when they are replaced.
     if not settings.postgres_file:
@@ -255,7 +255,7 @@ def _serve_with_workers(
     if not settings.secret_file:
         os.environ["SECRET"] = settings.secret
     os.environ[SPOOL_FILE] = str(spool or "")
-    with shared_counters(settings.workers) as counters:
+    with shared_memory_file(settings.workers) as counters:
         supervisor = Supervisor(
             listener, settings.workers, terminal, counters,
             manager=ServiceManager(os.environ), status=f"{status} with {settings.workers} workers",

@@ -16,8 +16,8 @@ from orchboard.store.connection.types import Connection
 from orchboard.store.legacy_import.backfill import backfill
 from orchboard.store.postgres.database import DATABASE_ERRORS, Database, error_summary, unavailable
 from orchboard.store.postgres.watchdog import STEP_S, Watchdog
-from orchboard.store.rollups.buckets import DAY, TEN_MINUTES, Span
-from orchboard.store.rollups.builder import Sealer
+from orchboard.store.rollups.buckets import DAY, TEN_MINUTES, Bucket
+from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.sql_files import sql
 from orchboard.window import LATEST
 
@@ -38,7 +38,7 @@ STALL_S = STEP_S + 60.0
 _FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseUnavailableError)
 
 
-class UpkeepRound(Struct, frozen=True):
+class MaintenanceRound(Struct, frozen=True):
     """What one round did.
 
     moved -- results of a database that was taken over; spans -- of rollups that were looked at or built
@@ -54,7 +54,7 @@ class _TimeIsOverError(Exception):
     """Raised between two steps of the work."""
 
 
-class Upkeep:
+class MaintenanceLoop:
     """Moves the results of a database that was taken over, then builds the rollups.
 
     Any number of servers may do it at once.
@@ -84,7 +84,7 @@ class Upkeep:
                 health.fail(error_summary(error))
             await asyncio.sleep(EVERY_S)
 
-    async def run_once(self, limit_s: float) -> UpkeepRound:
+    async def run_once(self, limit_s: float) -> MaintenanceRound:
         """One round, ended between two steps once `limit_s` is over, within a step at twice that.
 
         Raises DatabaseUnavailableError, SetupError.
@@ -92,9 +92,9 @@ class Upkeep:
         loop = asyncio.get_running_loop()
         deadline, moved, spans, is_done = loop.time() + limit_s, 0, 0, False
 
-        def count(step: int | Span) -> None:
+        def count(step: int | Bucket) -> None:
             nonlocal moved, spans
-            if isinstance(step, Span):
+            if isinstance(step, Bucket):
                 spans += 1
             else:
                 moved += step
@@ -116,15 +116,15 @@ class Upkeep:
                 connection.terminate()
         except DATABASE_ERRORS as error:
             raise unavailable(error) from error
-        return UpkeepRound(moved, spans, is_done)
+        return MaintenanceRound(moved, spans, is_done)
 
     async def _run_once(
-        self, connection: Connection, on_step: Callable[[int | Span], None], *, rest: float = 0.0
+        self, connection: Connection, on_step: Callable[[int | Bucket], None], *, rest: float = 0.0
     ) -> bool:
         """Whether there is more to do at once: wrong rollups were found."""
         watchdog = Watchdog(connection)
 
-        def get_on(step: int | Span) -> None:
+        def get_on(step: int | Bucket) -> None:
             watchdog.beat()
             on_step(step)
 
@@ -138,7 +138,7 @@ class Upkeep:
         return found
 
     async def _take_over(
-        self, connection: Connection, get_on: Callable[[int | Span], None], rest: float
+        self, connection: Connection, get_on: Callable[[int | Bucket], None], rest: float
     ) -> bool:
         moved = 0
 
@@ -149,8 +149,8 @@ class Upkeep:
             moved += number
             get_on(number)
 
-        sealer = Sealer(connection)
-        is_settled = await backfill(connection, sealer, rest=rest, on_batch=count, on_span=get_on)
+        sealer = RollupBuilder(connection)
+        is_settled = await backfill(connection, sealer, rest=rest, on_batch=count, on_bucket=get_on)
         if moved:
             log.info("moved results", results=moved, settled=is_settled)
         if sealer.is_held_up is not self._is_held_up:
@@ -171,7 +171,7 @@ class Upkeep:
         """Count what the spans of the last hour hold, and those of one older day after the other, to find what no
         trigger has noted; whether there was any."""
         now: datetime = await connection.fetchval(sql("now"))
-        sealer = Sealer(connection)
+        sealer = RollupBuilder(connection)
         wrong = await sealer.check(now - timedelta(hours=1), now, TEN_MINUTES)
         start = await connection.fetchval(sql("previous_span"), DAY.number, self._checked_since)
         self._checked_since = start or LATEST

@@ -16,7 +16,7 @@ from orchboard.results.render import StoredResult, read_in_brief
 from orchboard.runtime.supervised_tasks import Background, TaskHealth
 from orchboard.runtime.tasks import consume_exception
 from orchboard.stats import StatsQuery
-from orchboard.store.change_tracking.version_counters import LATE_AFTER_S, Changes
+from orchboard.store.change_tracking.version_counters import LATE_AFTER_S, VersionCounters
 from orchboard.store.connection.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_DIFFERS
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.ingest.batch_writer import Writer
@@ -24,7 +24,7 @@ from orchboard.store.ingest.replay import Replay
 from orchboard.store.postgres.admission import Admission
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
-from orchboard.store.raw_results.cache import RawRows
+from orchboard.store.raw_results.cache import RawResultsCache
 from orchboard.store.raw_results.pages import RawPages, RowStream
 from orchboard.store.spool.spool import NOTHING_SPOOLED, Spool, SpoolError, SpoolState
 from orchboard.store.sql_files import sql
@@ -64,7 +64,11 @@ class Store:
     """
 
     def __init__(
-        self, database: Database, regions: RegionDirectory, changes: Changes, spool: Spool | None = None
+        self,
+        database: Database,
+        regions: RegionDirectory,
+        changes: VersionCounters,
+        spool: Spool | None = None,
     ) -> None:
         self._database = database
         self._changes = changes
@@ -73,7 +77,9 @@ class Store:
         self._writer.tell_stored = self._note_stored
         self._admission = Admission(_ROWS_UNDER_WAY, share=_ROWS_UNDER_WAY // 2)
         streams = Admission(_STREAMS_UNDER_WAY, share=_STREAMS_UNDER_WAY // 2)
-        self._raw_rows = RawRows(database, changes, self.clock, RawPages(database, self._admission, streams))
+        self._raw_rows = RawResultsCache(
+            database, changes, self.clock, RawPages(database, self._admission, streams)
+        )
         self.regions = regions
         self.spool = spool
         self._missing: list[str] = []  # privileges
@@ -83,7 +89,7 @@ class Store:
     def _note_stored(self, stored: Sequence[ParsedStats], took_s: float) -> None:
         """What has to be known of new results before anybody is told that they are stored."""
         if took_s > LATE_AFTER_S:
-            self._changes.note_late()
+            self._changes.mark_late()
         self._changes.note(stored)
 
     def submit_stats(

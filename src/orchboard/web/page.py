@@ -9,13 +9,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from orchboard.answers.answer import Headers
-from orchboard.answers.cached_query import SLIDING_WINDOW_TTL_S, CachedQuery, score_slots
+from orchboard.answers.cached_query import SLIDING_WINDOW_TTL_S, CachedQuery, score_version_keys
 from orchboard.answers.origin import origin_of
 from orchboard.answers.replies import Replies
 from orchboard.errors import BadInputError, DatabaseUnavailableError, Refusal
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType, Region, ScoresByCell, Window
-from orchboard.store.change_tracking.version_counters import job_type_slot, orchestrator_slot
+from orchboard.store.change_tracking.version_counters import job_type_key, orchestrator_key
 from orchboard.web.choice import (
     ALL_TIME,
     Choice,
@@ -80,13 +80,17 @@ def page_query(choice: Choice, board: Leaderboard, origin: str | None = None) ->
     async def compute() -> bytes:
         return await _render(choice, board, origin)
 
-    slots = set(score_slots(choice.job_type, choice.pipeline, choice.model))
+    version_keys = set(score_version_keys(choice.job_type, choice.pipeline, choice.model))
     if choice.job_type is JobType.AI:
-        slots.add(job_type_slot(JobType.AI))  # the pipelines to choose from
+        version_keys.add(job_type_key(JobType.AI))  # the pipelines to choose from
     if choice.orchestrator is not None:
-        slots.add(orchestrator_slot(choice.orchestrator))  # its latest results
+        version_keys.add(orchestrator_key(choice.orchestrator))  # its latest results
     return CachedQuery(
-        ("page", choice, origin), compute, _HEADERS, slots=tuple(slots), max_age_s=SLIDING_WINDOW_TTL_S
+        ("page", choice, origin),
+        compute,
+        _HEADERS,
+        version_keys=tuple(version_keys),
+        max_age_s=SLIDING_WINDOW_TTL_S,
     )
 
 

@@ -1,4 +1,4 @@
-"""The look at the database's snapshot: another one whenever anybody, anywhere, has written."""
+"""The detector of external writes: the database's snapshot differs whenever a transaction that writes has ended."""
 
 import asyncio
 import time
@@ -8,54 +8,54 @@ import pytest
 
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.store.change_tracking import external_writes as module
-from orchboard.store.change_tracking.external_writes import SIGHT_S, Lookout
+from orchboard.store.change_tracking.external_writes import EXTERNAL_STALENESS_S, ExternalWriteDetector
 from tests.support.database import run
 from tests.support.store_writes import open_store, outcomes, query, submit
 
 INSERT = "INSERT INTO events (orchestrator, region_id, payload) SELECT 'o', min(id), '{}' FROM regions"
 
 
-def test_the_snapshot_is_the_same_until_somebody_writes(database_url: str) -> None:
+def test_the_version_changes_only_when_something_is_written(database_url: str) -> None:
     async def work() -> None:
         async with open_store(database_url) as store:
-            look = Lookout(store.fetch_snapshot)
-            await look.look()
-            epoch = look.epoch
+            detector = ExternalWriteDetector(store.fetch_snapshot)
+            await detector.check()
+            version = detector.version
             for _ in range(3):
                 await query(database_url, "SELECT count(*) FROM events")
-                await look.look()
-            quiet = look.epoch - epoch  # other tests write to databases of the same server
+                await detector.check()
+            quiet = detector.version - version  # other tests write to databases of the same server
             for number in range(3):
-                epoch = look.epoch
+                version = detector.version
                 await query(database_url, INSERT)
-                await look.look()
-                assert look.epoch > epoch
+                await detector.check()
+                assert detector.version > version
                 assert await outcomes([submit(store, number)]) == [None]
-                epoch = look.epoch
-                await look.look()
-                assert look.epoch > epoch
+                version = detector.version
+                await detector.check()
+                assert detector.version > version
             assert quiet <= 3
 
     run(work())
 
 
-def test_what_was_read_before_a_change_was_seen_is_not_used_any_more() -> None:
-    """Before an answer can be made under the new epoch."""
+def test_on_change_is_called_after_the_version_was_raised_and_before_the_check_is_valid() -> None:
+    """No answer can be computed under the new version from what was read before."""
 
     async def work() -> None:
-        database, told = Database(), list[int]()
+        database, versions = Database(), list[int]()
         database.answer.set()
-        look = Lookout(database.fetch_snapshot, lambda: told.append(look.epoch))
+        detector = ExternalWriteDetector(database.fetch_snapshot, lambda: versions.append(detector.version))
         for snapshot in ("1", "1", "2"):
             database.snapshot = snapshot
-            await look.look()
-        assert told == [1, 2]
-        assert look.seen_until > time.monotonic()
+            await detector.check()
+        assert versions == [1, 2]
+        assert detector.valid_until > time.monotonic()
 
     run(work())
 
 
-def test_a_transaction_is_seen_when_it_commits(database_url: str) -> None:
+def test_a_transaction_changes_the_snapshot_when_it_commits(database_url: str) -> None:
     async def work() -> None:
         writer = await asyncpg.connect(database_url)
         async with open_store(database_url) as store:
@@ -71,65 +71,67 @@ def test_a_transaction_is_seen_when_it_commits(database_url: str) -> None:
 
 
 class Database:
-    """Answers when it is told to."""
+    """Answers when it is versions to."""
 
     def __init__(self) -> None:
         self.asked = 0
+        self.was_asked = asyncio.Event()
         self.answer = asyncio.Event()
         self.snapshot: str | Exception = "1"
 
     async def fetch_snapshot(self) -> str:
         self.asked += 1
+        self.was_asked.set()
         await self.answer.wait()
         if isinstance(self.snapshot, Exception):
             raise self.snapshot
         return self.snapshot
 
 
-def test_one_look_serves_all_who_ask_meanwhile() -> None:
+def test_one_check_serves_all_concurrent_callers() -> None:
     async def work() -> None:
         database = Database()
-        look = Lookout(database.fetch_snapshot)
-        looks = [asyncio.create_task(look.look()) for _ in range(50)]
-        await asyncio.sleep(0.01)
+        detector = ExternalWriteDetector(database.fetch_snapshot)
+        checks = [asyncio.create_task(detector.check()) for _ in range(50)]
+        await database.was_asked.wait()
         database.answer.set()
-        await asyncio.gather(*looks)
-        assert (database.asked, look.epoch) == (1, 1)
+        await asyncio.gather(*checks)
+        assert (database.asked, detector.version) == (1, 1)
 
     run(work())
 
 
-def test_a_look_holds_from_when_it_began_and_the_next_is_due_before_it_ends() -> None:
+def test_a_check_is_valid_from_its_start_and_the_next_is_due_before_it_expires() -> None:
     async def work() -> None:
         database = Database()
-        look, began_at = Lookout(database.fetch_snapshot), time.monotonic()
-        looking = asyncio.create_task(look.look())
+        detector, began_at = ExternalWriteDetector(database.fetch_snapshot), time.monotonic()
+        checking = asyncio.create_task(detector.check())
         await asyncio.sleep(0.1)
         database.answer.set()
-        await looking
-        assert began_at <= look.seen_until - SIGHT_S < began_at + 0.09
-        assert look.due_at < look.seen_until < time.monotonic() + 1
+        await checking
+        assert began_at <= detector.valid_until - EXTERNAL_STALENESS_S < began_at + 0.09
+        assert detector.due_at < detector.valid_until < time.monotonic() + 1
 
     run(work())
 
 
-def test_a_database_that_is_away_or_silent_changes_nothing_and_holds_nobody_up(
+def test_an_unavailable_or_silent_database_changes_nothing_and_delays_no_caller(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(module, "_CHECK_TIMEOUT_S", 0.05)
 
     async def work() -> None:
         database = Database()
-        look, began_at = Lookout(database.fetch_snapshot), time.monotonic()
-        await look.look()
+        detector, began_at = ExternalWriteDetector(database.fetch_snapshot), time.monotonic()
+        await detector.check()
         assert time.monotonic() - began_at < 1
-        database.snapshot = DatabaseUnavailableError("away")
+        database.snapshot = DatabaseUnavailableError("unavailable")
         database.answer.set()
-        await look.look()
-        assert (look.epoch, look.seen_until) == (0, -float("inf"))
+        await detector.check()
+        assert (detector.version, detector.valid_until) == (0, -float("inf"))
         database.snapshot = "1"
-        await look.look()
-        assert look.epoch == 1
-        assert look.seen_until > time.monotonic()
+        await detector.check()
+        assert detector.version == 1
+        assert detector.valid_until > time.monotonic()
 
     run(work())

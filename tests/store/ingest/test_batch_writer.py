@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from orchboard.errors import BadInputError, DatabaseUnavailableError, KeyReusedError
 from orchboard.results.parse import parse_stats
 from orchboard.stats import JobType
-from orchboard.store.change_tracking.version_counters import LATE, LATE_AFTER_S, Changes, job_type_slot
+from orchboard.store.change_tracking.version_counters import LATE, LATE_AFTER_S, VersionCounters, job_type_key
 from orchboard.store.store import Store
 from tests.support.database import run
 from tests.support.postgres_proxy import postgres_proxy
@@ -404,9 +404,9 @@ def test_closing_refuses_what_can_not_be_stored_any_more(database_url: str) -> N
 
 def test_the_counters_have_moved_before_the_sender_is_told(database_url: str) -> None:
     async def work() -> None:
-        changes = Changes.alone()
+        changes = VersionCounters.alone()
         async with open_store(database_url, changes=changes) as store:
-            token_now = changes.token_of(job_type_slot(JobType.TRANSCODING))
+            token_now = changes.version_reader(job_type_key(JobType.TRANSCODING))
             before, moved = token_now(), []
             group = [submit(store, number) for number in (1, 2, 3)]
             for future in group:
@@ -419,9 +419,9 @@ def test_the_counters_have_moved_before_the_sender_is_told(database_url: str) ->
 
 def test_a_result_that_was_long_on_its_way_is_noted_as_late(database_url: str) -> None:
     async def work() -> None:
-        changes = Changes.alone()
+        changes = VersionCounters.alone()
         async with open_store(database_url, changes=changes) as store:
-            late_now = changes.token_of(LATE)
+            late_now = changes.version_reader(LATE)
             before = late_now()
             await submit(store, 1)
             assert late_now() == before

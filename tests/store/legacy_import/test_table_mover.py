@@ -14,7 +14,7 @@ import pytest
 
 from orchboard.config import Settings, read_settings
 from orchboard.stats import Window
-from orchboard.store.change_tracking.version_counters import Changes
+from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.connection.types import Connection
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.embedded.server import EmbeddedPostgres
@@ -22,7 +22,7 @@ from orchboard.store.legacy_import.backfill import backfill, fetch_progress
 from orchboard.store.legacy_import.table_mover import TableMover
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
-from orchboard.store.rollups.builder import Sealer
+from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.rollups.reader import MeansReader
 from orchboard.store.schema.migrate import migrate_to
 from orchboard.store.sql_files import sql
@@ -82,7 +82,7 @@ EVERYTHING = "SELECT {} event_time, orchestrator, region_id, payload FROM {} ORD
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchboard.store.legacy_import.table_mover.BATCH", 200)
-    monkeypatch.setattr("orchboard.store.rollups.live_tail.SERVES_S", -1)
+    monkeypatch.setattr("orchboard.store.rollups.live_tail.SHARED_READ_S", -1)
 
 
 class Old:
@@ -93,7 +93,7 @@ class Old:
         self.database = database
         self.connection = connection
         self.reader = MeansReader(
-            database, RegionDirectory(database, cache_s=60), Changes.alone(), DatabaseClock()
+            database, RegionDirectory(database, cache_s=60), VersionCounters.alone(), DatabaseClock()
         )
         self.before: list[asyncpg.Record] = []
 
@@ -104,7 +104,7 @@ class Old:
         """On a connection of its own."""
         connection = await self.database.connect()
         try:
-            return await backfill(connection, Sealer(connection), on_batch=on_batch)
+            return await backfill(connection, RollupBuilder(connection), on_batch=on_batch)
         finally:
             connection.terminate()
 
@@ -245,10 +245,10 @@ def test_answers_are_the_plain_query_at_every_point(empty_database: str) -> None
             for days in (0.1, 10, 20):
                 await mover.move(timedelta(days=days))
                 await old.assert_matches_oracle(until)  # some moved
-                assert await Sealer(connection).run(since=mover.reached)
+                assert await RollupBuilder(connection).run(since=mover.reached)
                 await old.assert_matches_oracle(until)  # and summed up
             assert 0 < await old.number_left() < len(old.before)
-            assert await backfill(connection, Sealer(connection))
+            assert await backfill(connection, RollupBuilder(connection))
             connection.terminate()
             await old.assert_matches_oracle(until)
         assert (await old.connection.fetch(details))[: len(as_it_was)] == as_it_was
@@ -324,7 +324,7 @@ def test_killed_in_the_midst_it_goes_on_where_it_was(empty_database: str) -> Non
                     moving.terminate()
 
             with pytest.raises((asyncpg.InterfaceError, asyncpg.PostgresError, OSError)):
-                await backfill(moving, Sealer(moving), on_batch=count)
+                await backfill(moving, RollupBuilder(moving), on_batch=count)
             await old.connection.fetchval("SELECT pg_terminate_backend($1)", pid)
             await old.assert_nothing_is_lost()
         assert 0 < await old.number_left() < len(old.before)
@@ -380,7 +380,7 @@ def test_several_movers_move_each_result_once(empty_database: str) -> None:
 
         async def move() -> None:
             connection = await old.database.connect()
-            while not await backfill(connection, Sealer(connection), on_batch=moved.append):
+            while not await backfill(connection, RollupBuilder(connection), on_batch=moved.append):
                 await asyncio.sleep(0.01)
             connection.terminate()
 
@@ -399,11 +399,11 @@ def test_it_is_settled_only_when_nothing_is_left_behind_another_mover_that_died(
         await dying.start()
         now = await old.connection.fetchval("SELECT now()")
         assert await other.fetchval(sql("move_results"), now, 200) == 200
-        assert not await backfill(connection, Sealer(connection))
+        assert not await backfill(connection, RollupBuilder(connection))
         await dying.rollback()
         assert await old.number_left() == 200
         await old.assert_nothing_is_lost()
-        assert await backfill(connection, Sealer(connection))
+        assert await backfill(connection, RollupBuilder(connection))
         await old.assert_nothing_is_lost("events")
         other.terminate()
         connection.terminate()
@@ -479,12 +479,12 @@ def test_a_long_reader_delays_the_settling_and_nobody_else(empty_database: str) 
             async with reading.transaction():
                 await reading.fetchval("SELECT count(*) FROM event_details")
                 for _ in range(2):
-                    assert not await backfill(connection, Sealer(connection))
+                    assert not await backfill(connection, RollupBuilder(connection))
                     await reference.get_on()
                 progress = await fetch_progress(old.connection)
                 assert not progress.is_settled and await old.number_left() == 0
                 assert await old.connection.fetchval("SELECT count(*) FROM spans WHERE level > 1") > 30
-            assert await backfill(connection, Sealer(connection))
+            assert await backfill(connection, RollupBuilder(connection))
         await old.assert_nothing_is_lost("events")
         reading.terminate()
         connection.terminate()

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from orchboard.stats import JobType, StatsQuery, Window
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.pg_time import to_pg_time
-from orchboard.store.raw_results.cache import RawRows
+from orchboard.store.raw_results.cache import RawResultsCache
 from orchboard.store.sql_files import sql
 from tests.support.rollup_database import RollupDatabase, with_rollup_database
 
@@ -27,11 +27,11 @@ ORDER BY e.event_time DESC, e.id DESC
 @pytest.fixture(autouse=True)
 def _no_reading_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests write behind the server's back, and ask at once."""
-    monkeypatch.setattr("orchboard.store.raw_results.cache.SERVES_S", -1)
+    monkeypatch.setattr("orchboard.store.raw_results.cache.SHARED_READ_S", -1)
     monkeypatch.setattr("orchboard.store.raw_results.cache._COUNT_EVERY_S", -1)
 
 
-async def fetch_all(rows: RawRows, query: StatsQuery) -> list[tuple[str, bytes]]:
+async def fetch_all(rows: RawResultsCache, query: StatsQuery) -> list[tuple[str, bytes]]:
     """What is not streamed."""
     found = await rows.fetch(query)
     assert isinstance(found, list)
@@ -39,7 +39,7 @@ async def fetch_all(rows: RawRows, query: StatsQuery) -> list[tuple[str, bytes]]
 
 
 async def assert_as_stored(
-    board: RollupDatabase, rows: RawRows, since: datetime, until: datetime, orchestrator: str = "0xbb"
+    board: RollupDatabase, rows: RawResultsCache, since: datetime, until: datetime, orchestrator: str = "0xbb"
 ) -> int:
     """Compare all filters in one window; how many rows there were."""
     number = 0
@@ -111,7 +111,7 @@ def test_every_window_and_filter_gives_what_is_stored(
     async def test(board: RollupDatabase) -> None:
         if is_analysed:
             await board.connection.execute("VACUUM ANALYZE")
-        rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
+        rows, now = RawResultsCache(board.database, board.changes, DatabaseClock()), await now_of(board)
         assert await assert_as_stored(board, rows, now - DAY, now) > 20
         for since, until in ((1.0, 0.0), (0.5, 0.2), (1.5, 0.0), (1.4, 0.1), (40, 30), (80, 0), (0.1, 0.3)):
             await assert_as_stored(board, rows, now - since * DAY, now - until * DAY)
@@ -127,7 +127,7 @@ def test_new_late_and_removed_results_are_noticed(
     monkeypatch.setattr("orchboard.store.raw_results.cache._LARGEST_BYTES", largest_bytes)
 
     async def test(board: RollupDatabase) -> None:
-        rows = RawRows(board.database, board.changes, DatabaseClock())
+        rows = RawResultsCache(board.database, board.changes, DatabaseClock())
         for number in range(1, 5):
             await insert(board, await now_of(board), number)
             await insert(board, await now_of(board) - timedelta(hours=number), -number)
@@ -143,13 +143,13 @@ def test_all_are_counted_twice_a_second(database_url: str, monkeypatch: pytest.M
     monkeypatch.setattr("orchboard.store.raw_results.cache._COUNT_EVERY_S", 0.5)
 
     async def test(board: RollupDatabase) -> None:
-        rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
+        rows, now = RawResultsCache(board.database, board.changes, DatabaseClock()), await now_of(board)
         await assert_as_stored(board, rows, now - DAY, now)
         await insert(board, now - timedelta(hours=1), 1)
         await asyncio.sleep(0.5)
         await assert_as_stored(board, rows, now - DAY, now)
         await insert(board, now - timedelta(hours=1), 2)
-        board.changes.note_late()
+        board.changes.mark_late()
         await assert_as_stored(board, rows, now - DAY, now)
 
     with_rollup_database(database_url, test)
@@ -172,7 +172,7 @@ def test_a_change_to_rows_that_are_held_is_in_the_next_reading(
     monkeypatch.setattr("orchboard.store.raw_results.cache._COUNT_EVERY_S", 1e9)
 
     async def test(board: RollupDatabase) -> None:
-        rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
+        rows, now = RawResultsCache(board.database, board.changes, DatabaseClock()), await now_of(board)
         for _ in range(2):
             await assert_as_stored(board, rows, now - DAY, now)
         assert rows._held
@@ -188,7 +188,7 @@ def test_of_an_orchestrator_with_too_many_results_only_what_is_asked_for_is_read
     monkeypatch.setattr("orchboard.store.raw_results.cache._LARGEST_BYTES", 1000)
 
     async def test(board: RollupDatabase) -> None:
-        rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
+        rows, now = RawResultsCache(board.database, board.changes, DatabaseClock()), await now_of(board)
         read = note_what_is_read(board, monkeypatch)
         everything = StatsQuery(job_type=JobType.AI, window=Window(now - DAY, now), orchestrator="0xbb")
         of_one = replace(everything, region="MDW", pipeline="p0", model="m1")
@@ -209,7 +209,7 @@ def test_of_a_part_that_is_held_only_what_is_new_is_read(
     monkeypatch.setattr("orchboard.store.raw_results.cache._ROUND", 1)
 
     async def test(board: RollupDatabase) -> None:
-        rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
+        rows, now = RawResultsCache(board.database, board.changes, DatabaseClock()), await now_of(board)
         read = note_what_is_read(board, monkeypatch)
         query = StatsQuery(
             job_type=JobType.TRANSCODING, window=Window(now - DAY, now), orchestrator="0xbb", region="MDW"
@@ -229,7 +229,7 @@ def test_rows_that_a_window_has_left_behind_are_no_reason_to_hold_none(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test(board: RollupDatabase) -> None:
-        rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
+        rows, now = RawResultsCache(board.database, board.changes, DatabaseClock()), await now_of(board)
         query = StatsQuery(job_type=JobType.AI, window=Window(now - DAY, now), orchestrator="0xbb")
         await fetch_all(rows, query)
         [held] = rows._held.values()
@@ -250,7 +250,7 @@ def test_a_question_about_more_than_can_be_held_leaves_what_is_held(
     monkeypatch.setattr("orchboard.store.raw_results.cache._ROUND", 1)
 
     async def test(board: RollupDatabase) -> None:
-        rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
+        rows, now = RawResultsCache(board.database, board.changes, DatabaseClock()), await now_of(board)
         of_one = StatsQuery(
             job_type=JobType.TRANSCODING, window=Window(now - DAY / 4, now), orchestrator="0xbb", region="MDW"
         )
@@ -258,7 +258,7 @@ def test_a_question_about_more_than_can_be_held_leaves_what_is_held(
         monkeypatch.setattr(
             "orchboard.store.raw_results.cache._LARGEST_BYTES", next(iter(rows._held.values())).size - 1
         )
-        rows = RawRows(board.database, board.changes, DatabaseClock())
+        rows = RawResultsCache(board.database, board.changes, DatabaseClock())
         await fetch_all(rows, of_one)  # finds out that all of them are too many
         few = await fetch_all(rows, of_one)
         [(part, held)] = rows._held.items()
@@ -278,7 +278,7 @@ def test_those_without_results_are_bounded_too(database_url: str, monkeypatch: p
     monkeypatch.setattr("orchboard.store.raw_results.cache.MAX_BYTES", 20_000)
 
     async def test(board: RollupDatabase) -> None:
-        rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
+        rows, now = RawResultsCache(board.database, board.changes, DatabaseClock()), await now_of(board)
         query = StatsQuery(job_type=JobType.AI, window=Window(now - DAY, now), orchestrator="")
         for number in range(100):
             await fetch_all(rows, replace(query, orchestrator=f"0x{number:054}"))
@@ -289,7 +289,7 @@ def test_those_without_results_are_bounded_too(database_url: str, monkeypatch: p
 
 def test_results_of_one_microsecond_keep_their_order(database_url: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
+        rows, now = RawResultsCache(board.database, board.changes, DatabaseClock()), await now_of(board)
         for number in range(20):
             await insert(board, now, number)
             await assert_as_stored(board, rows, now - timedelta(minutes=1), now)
@@ -304,7 +304,7 @@ def test_what_is_held_is_bounded_and_the_rest_is_answered_too(
     monkeypatch.setattr("orchboard.store.raw_results.cache._LARGEST_BYTES", 15_000)
 
     async def test(board: RollupDatabase) -> None:
-        rows, now = RawRows(board.database, board.changes, DatabaseClock()), await now_of(board)
+        rows, now = RawResultsCache(board.database, board.changes, DatabaseClock()), await now_of(board)
         for days in (0.01, 1, 1.9):
             for orchestrator in ("0xaa", "0xbb", "0xcc"):
                 await assert_as_stored(board, rows, now - days * DAY, now, orchestrator)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from orchboard.stats import Window
 from orchboard.store.connection.types import Connection
-from orchboard.store.rollups.buckets import DAY, LEVELS, MINUTE, TEN_MINUTES, spans_between
-from orchboard.store.rollups.builder import MINUTE_WORTH, Sealer
+from orchboard.store.rollups.buckets import DAY, GRANULARITIES, MINUTE, TEN_MINUTES, buckets_between
+from orchboard.store.rollups.builder import MINUTE_WORTH, RollupBuilder
 from orchboard.store.rollups.exact_median import BUCKETS, buckets_of
 from orchboard.store.sql_files import sql
 from tests.support.oracle_queries import PIPELINES, assert_matches_oracle
@@ -24,7 +24,7 @@ from tests.support.rollup_database import RollupDatabase, with_rollup_database
 @pytest.fixture(autouse=True)
 def _no_reading_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests write behind the server's back, and ask at once."""
-    monkeypatch.setattr("orchboard.store.rollups.live_tail.SERVES_S", -1)
+    monkeypatch.setattr("orchboard.store.rollups.live_tail.SHARED_READ_S", -1)
 
 
 def test_random_windows_are_the_plain_query_before_sealing_and_after(database_url: str) -> None:
@@ -33,7 +33,9 @@ def test_random_windows_are_the_plain_query_before_sealing_and_after(database_ur
         assert await board.seal() > 100
         assert await board.seal() == 0
         levels = await board.connection.fetch("SELECT DISTINCT level FROM spans WHERE is_sealed ORDER BY 1")
-        assert [row["level"] for row in levels] == [level.number for level in LEVELS if level is not MINUTE]
+        assert [row["level"] for row in levels] == [
+            level.number for level in GRANULARITIES if level is not MINUTE
+        ]
         await board.compare(windows=40)
 
     with_rollup_database(database_url, test)
@@ -94,7 +96,7 @@ def test_a_late_result_that_arrives_while_its_span_is_summed_up_is_not_forgotten
         try:
             async with board.connection.transaction():  # has stored its result, not yet committed
                 await board.insert(late)
-                sealing = asyncio.create_task(Sealer(other).run())
+                sealing = asyncio.create_task(RollupBuilder(other).run())
                 await asyncio.sleep(0.3)
             await sealing
         finally:
@@ -114,7 +116,7 @@ def test_what_others_write_and_remove_unseen_is_found_by_counting(database_url: 
             now - timedelta(days=3),
             now - timedelta(days=2),
         )
-        sealer = Sealer(board.connection)
+        sealer = RollupBuilder(board.connection)
         assert await sealer.check(now - timedelta(days=99), now, DAY)
         await board.compare()
         await board.seal()
@@ -128,7 +130,7 @@ def test_several_at_once_sum_up_each_span_once(database_url: str) -> None:
     async def test(board: RollupDatabase) -> None:
         others = [await board.database.connect() for _ in range(4)]
         try:
-            numbers = await asyncio.gather(*(Sealer(connection).run() for connection in others))
+            numbers = await asyncio.gather(*(RollupBuilder(connection).run() for connection in others))
         finally:
             for connection in others:
                 connection.terminate()
@@ -153,7 +155,7 @@ def test_killed_in_the_midst_it_loses_one_span_and_goes_on(database_url: str) ->
                     other.terminate()
 
             with pytest.raises((asyncpg.InterfaceError, asyncpg.PostgresError, OSError)):
-                await Sealer(other).run(count)
+                await RollupBuilder(other).run(count)
             await board.compare(windows=2)
         assert await board.seal() > 0
         await board.compare()
@@ -241,10 +243,10 @@ def test_sql_and_python_put_a_round_trip_into_the_same_bucket(database_url: str)
 )
 def test_spans_follow_each_other_and_hold_what_they_should(since: datetime, length: timedelta) -> None:
     until = since + length
-    spans = spans_between(since, until, now=until)
-    for level in LEVELS:
+    spans = buckets_between(since, until, now=until)
+    for level in GRANULARITIES:
         of_level = [span for span in spans if span.level == level.number]
-        kept_since = since if level.kept is None else max(since, until - level.kept)
+        kept_since = since if level.retention is None else max(since, until - level.retention)
         assert of_level[0].start <= kept_since
         assert of_level[-1].start <= until < of_level[-1].end
         assert all(first.end == second.start for first, second in itertools.pairwise(of_level))

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from orchboard.stats import JobType, StatsQuery, Window
-from orchboard.store.rollups.buckets import LEVELS
-from orchboard.store.rollups.builder import Sealer
+from orchboard.store.rollups.buckets import GRANULARITIES
+from orchboard.store.rollups.builder import RollupBuilder
 from tests.support.oracle_queries import assert_matches_oracle
 from tests.support.rollup_database import RollupDatabase, open_rollup_database, with_rollup_database
 
@@ -56,7 +56,7 @@ CHANGES = [
 @pytest.fixture(autouse=True)
 def _no_reading_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests write behind the server's back, and ask at once."""
-    monkeypatch.setattr("orchboard.store.rollups.live_tail.SERVES_S", -1)
+    monkeypatch.setattr("orchboard.store.rollups.live_tail.SHARED_READ_S", -1)
 
 
 async def compare_all(board: RollupDatabase) -> None:
@@ -100,7 +100,7 @@ def test_days_that_are_left_without_results_are_counted_again(database_url: str)
         await board.seal()
         counted = "SELECT sum(results) FROM spans WHERE level = $1 AND span_end < now() - interval '3 days'"
         left = "SELECT count(*) FROM events WHERE event_time < now() - interval '30 days'"
-        for level in LEVELS[3:5]:
+        for level in GRANULARITIES[3:5]:
             assert await board.connection.fetchval(counted, level.number) == await board.connection.fetchval(
                 left
             )
@@ -138,7 +138,7 @@ def test_a_transaction_that_began_before_a_span_was_sealed_and_commits_after_it_
             moment = await slow.fetchval("SELECT now() - interval '0.9 seconds'")
             await RollupDatabase(board.database, slow).insert(moment)
             await asyncio.sleep(1.2)
-            sealer = Sealer(board.connection, grace=timedelta(0))
+            sealer = RollupBuilder(board.connection, grace=timedelta(0))
             await sealer.run()
             assert sealer.is_held_up
             around = "SELECT count(*) FROM spans WHERE is_sealed AND span_start <= $1 AND span_end > $1"
@@ -222,7 +222,7 @@ def test_rollups_that_reach_ahead_of_the_clock_are_corrected_by_what_comes(datab
     """The clock was ahead by a day, rollups were built up to there, and it was set right."""
 
     async def test(board: RollupDatabase) -> None:
-        await Sealer(board.connection, grace=timedelta(days=-1)).run()
+        await RollupBuilder(board.connection, grace=timedelta(days=-1)).run()
         for _ in range(5):
             await board.insert(await board.connection.fetchval("SELECT clock_timestamp()"))
             await compare_all(board)

@@ -10,7 +10,7 @@ import pytest
 
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.stats import JobType, StatsQuery, Window
-from orchboard.store.change_tracking.version_counters import Changes
+from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.rollups import group_sums, reader
 from orchboard.store.sql_files import sql
 from tests.support.rollup_database import RollupDatabase, with_rollup_database
@@ -21,7 +21,7 @@ HOUR = timedelta(hours=1)
 @pytest.fixture(autouse=True)
 def _no_reading_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests write behind the server's back, and ask at once."""
-    monkeypatch.setattr("orchboard.store.rollups.live_tail.SERVES_S", -1)
+    monkeypatch.setattr("orchboard.store.rollups.live_tail.SHARED_READ_S", -1)
 
 
 def counted(board: RollupDatabase, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
@@ -143,7 +143,7 @@ def test_one_reading_serves_all_who_came_before_it(
         assert (sent[sql("snapshot")], sent[sql("sync")]) == (1, 0)  # nobody has written
         for _ in range(20):  # as above
             sent.clear()
-            board.changes.note_everything()
+            board.changes.invalidate_all()
             await asyncio.gather(*(board.reader.fetch_means(query) for _ in range(20)))
             if sent[sql("sync")] == 1:
                 break
@@ -223,7 +223,7 @@ def test_an_answer_made_while_the_database_fails_is_not_given(
 def test_who_reads_for_all_and_is_broken_off_leaves_the_others_their_reading(database_url: str) -> None:
     async def test(board: RollupDatabase) -> None:
         await board.compare_last(HOUR)
-        board.changes.note_everything()
+        board.changes.invalidate_all()
         window = await last_hour(board)
         first, *others = [asyncio.create_task(board.reader.fetch_pipelines(window, None)) for _ in range(3)]
         await asyncio.sleep(0)
@@ -235,11 +235,11 @@ def test_who_reads_for_all_and_is_broken_off_leaves_the_others_their_reading(dat
     with_rollup_database(database_url, test)
 
 
-@pytest.mark.parametrize("note", [Changes.note_everything, Changes.note_elsewhere])
+@pytest.mark.parametrize("note", [VersionCounters.invalidate_all, VersionCounters.note_external_write])
 def test_a_reading_serves_for_a_moment_while_nobody_is_known_to_store_anything(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, note: Callable[[Changes], None]
+    database_url: str, monkeypatch: pytest.MonkeyPatch, note: Callable[[VersionCounters], None]
 ) -> None:
-    monkeypatch.setattr("orchboard.store.rollups.live_tail.SERVES_S", 60)
+    monkeypatch.setattr("orchboard.store.rollups.live_tail.SHARED_READ_S", 60)
 
     async def test(board: RollupDatabase) -> None:
         await board.compare_last(HOUR)

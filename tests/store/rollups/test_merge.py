@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from orchboard.store.connection.types import Connection
-from orchboard.store.rollups.builder import Sealer
+from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.rollups.merge import seal_from_parts
 from tests.support.database import run
 from tests.support.rollup_database import RollupDatabase, open_rollup_database
@@ -64,7 +64,7 @@ def test_from_shorter_spans_and_from_results_comes_the_same(
         async def never(*_: object) -> bool:
             return False
 
-        monkeypatch.setattr(Sealer, "_seal_from_parts", never)
+        monkeypatch.setattr(RollupBuilder, "_seal_from_parts", never)
         await board.connection.execute("UPDATE spans SET is_sealed = false WHERE level > 3")
         await board.seal()
         from_results = await summaries(board.connection)

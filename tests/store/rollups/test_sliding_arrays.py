@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchboard.store.rollups.sliding_arrays import Growing
+from orchboard.store.rollups.sliding_arrays import SlidingArrays
 from tests.support.hypothesis_settings import fixed_examples
 
 
@@ -13,7 +13,7 @@ from tests.support.hypothesis_settings import fixed_examples
 def test_what_is_held_is_what_was_put_there_with_room_for_little_more(
     steps: list[tuple[int, int, bool]],
 ) -> None:
-    growing, model = Growing(np.int64, np.float64), list[float]()
+    growing, model = SlidingArrays(np.int64, np.float64), list[float]()
     for at, number, forgets in steps:
         since = int(model[at % len(model)]) if model else at
         if forgets:

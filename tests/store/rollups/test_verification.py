@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from orchboard.store.rollups.builder import Sealer
+from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.rollups.verification import Verifier
 from orchboard.window import EARLIEST, LATEST
 from tests.support.rollup_database import RollupDatabase, with_rollup_database
@@ -34,7 +34,7 @@ UNSEEN = [
 @pytest.fixture(autouse=True)
 def _no_reading_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests write behind the server's back, and ask at once."""
-    monkeypatch.setattr("orchboard.store.rollups.live_tail.SERVES_S", -1)
+    monkeypatch.setattr("orchboard.store.rollups.live_tail.SHARED_READ_S", -1)
 
 
 def test_verification_of_right_rollups_finds_and_changes_nothing(database_url: str) -> None:
@@ -74,7 +74,7 @@ def test_rebuild_builds_the_spans_of_its_range_and_no_others(database_url: str) 
         revisions = "SELECT level, span_start, span_end, revision FROM spans"
         before = {row[:3]: row[3] for row in await board.connection.fetch(revisions)}
         await Verifier(board.connection).rebuild(since, until)
-        await Sealer(board.connection).run()
+        await RollupBuilder(board.connection).run()
         after = {row[:3]: row[3] for row in await board.connection.fetch(revisions)}
         for (level, start, end), revision in before.items():
             assert (after[level, start, end] > revision) is (start < until and end > since), (level, start)

@@ -1,4 +1,4 @@
-"""Which stored results have changed: version counters shared by all workers, and detection of changes by other programs.
+"""Which stored results have changed: change counters shared by all workers, and detection of writes by other programs.
 
-May import `store.postgres`. Start reading at `version_counters.py`.
+May import `store.postgres` and below. Start reading at `version_counters.py`.
 """

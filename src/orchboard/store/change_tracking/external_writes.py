@@ -1,4 +1,4 @@
-"""Whether anybody has written to the database, whatever program and host it was."""
+"""Detects committed writes to the database by any program on any host."""
 
 import asyncio
 import math
@@ -7,48 +7,48 @@ from collections.abc import Awaitable, Callable
 
 from orchboard.errors import Refusal
 
-# An answer may be a second older than the newest commit elsewhere; the rest is for the way to the reader.
-SIGHT_S = 0.9
+# An answer may be one second older than the newest commit by another program; the rest of the second is for delivery.
+EXTERNAL_STALENESS_S = 0.9
 
-# A look that is due is taken beside the requests, so that a busy server's never wait for one.
-_DUE_S = 0.5
+# Age of a check after which a busy server starts the next one in the background, so that no request waits for it.
+_CHECK_AFTER_S = 0.5
 
-# Longer than this nobody waits for a look: computing the answer is the surer thing.
-_PATIENCE_S = 0.5
+# A request that waits longer than this for a check computes its answer instead.
+_CHECK_TIMEOUT_S = 0.5
 
 
-class Lookout:
-    """Looks at the database's snapshot, once for a whole process, when someone needs to know.
+class ExternalWriteDetector:
+    """Compares the database's current snapshot with the previous one; one check serves the whole process.
 
-    note_change -- called when the snapshot is another than at the last look: what was read before may be old
-    epoch -- grows then
-    seen_until -- until when the last look holds, on time.monotonic's clock
-    due_at -- when the next should begin, if somebody is asking
+    on_change -- called when the snapshot differs: everything that was read before may be stale
+    version -- increases with each detected change
+    valid_until -- end of the last check's validity, in time.monotonic seconds
+    due_at -- time from which a request starts the next check, in time.monotonic seconds
     """
 
     def __init__(
-        self, fetch_snapshot: Callable[[], Awaitable[str]], note_change: Callable[[], None] = lambda: None
+        self, fetch_snapshot: Callable[[], Awaitable[str]], on_change: Callable[[], None] = lambda: None
     ) -> None:
         self._fetch_snapshot = fetch_snapshot
-        self._note_change = note_change
+        self._on_change = on_change
         self._snapshot = ""
-        self._looking: asyncio.Task[None] | None = None
-        self.epoch = 0
-        self.seen_until = -math.inf
+        self._checking: asyncio.Task[None] | None = None
+        self.version = 0
+        self.valid_until = -math.inf
         self.due_at = -math.inf
 
-    def begin(self) -> "asyncio.Task[None]":
-        """Begin a look, unless one is under way."""
-        if self._looking is None or self._looking.done():
-            self.due_at = time.monotonic() + _DUE_S
-            self._looking = asyncio.create_task(self._look())
-        return self._looking
+    def begin_check(self) -> "asyncio.Task[None]":
+        """Start a check unless one is running."""
+        if self._checking is None or self._checking.done():
+            self.due_at = time.monotonic() + _CHECK_AFTER_S
+            self._checking = asyncio.create_task(self._check())
+        return self._checking
 
-    async def look(self) -> None:
-        """Wait for a look, as long as that is worth it. A database that is away leaves everything as it was."""
-        await asyncio.wait([self.begin()], timeout=_PATIENCE_S)
+    async def check(self) -> None:
+        """Wait for a check, with a timeout. Changes nothing if the database is unavailable."""
+        await asyncio.wait([self.begin_check()], timeout=_CHECK_TIMEOUT_S)
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         began_at = time.monotonic()
         try:
             snapshot = await self._fetch_snapshot()
@@ -56,6 +56,6 @@ class Lookout:
             return
         if snapshot != self._snapshot:
             self._snapshot = snapshot
-            self.epoch += 1
-            self._note_change()
-        self.seen_until = began_at + SIGHT_S
+            self.version += 1
+            self._on_change()
+        self.valid_until = began_at + EXTERNAL_STALENESS_S

@@ -1,4 +1,4 @@
-"""Which stored results have changed, as counters that all workers of one server share."""
+"""Change counters shared by all workers; used to invalidate cached answers and in-memory results."""
 
 import fcntl
 import mmap
@@ -16,145 +16,146 @@ from orchboard.errors import SetupError
 from orchboard.results.parse import ParsedStats
 from orchboard.stats import JobType
 
-# What an answer may depend on is hashed to one of these; two that meet cost a needless computation.
-SLOTS = 4096
+# Names are hashed to this many keys; a collision costs one unnecessary computation.
+KEYS = 4096
 
 EVERYTHING = 0
-"""Every answer depends on it: regions were added, or results arrived by another way than a post."""
+"""Key that every answer depends on: counts changed regions, and results that were stored without a POST."""
 
 LATE = 3
-"""Results that were long on their way into the database: they lie behind those that others may have read by then."""
+"""Counts inserts that took longer than LATE_AFTER_S: their rows may be older than a reader's last refresh, so that readers
+must read again."""
 
 LATE_AFTER_S = 1.0
-"""Those that took less are among the ones that a reading counts (recent.py), up to 2,000 a second."""
+"""Rows of faster inserts are found by the refresh of the live tail, at up to 2,000 a second."""
 
-SERVES_S = 0.01
-"""So long a reading serves those who come after it, while this host stores nothing and nobody saw another do so. An
-answer is kept for 0.9 s without a look at other hosts (lookout.py); both together are less than the second that is
-promised. A quarter of a second would spare most new questions a statement, and whoever writes by hand and then asks
-something new would not see it: the recorded exchanges do just that."""
+SHARED_READ_S = 0.01
+"""How long one refresh of in-memory results serves later requests, if no worker of this host stores a result and none
+detects an external write. An answer is cached for 0.9 s without a check for external writes (external_writes.py); the sum
+is below the promised second. 0.25 s would spare most uncached questions a statement, but a write through psql followed at
+once by a new question would not be seen: the recorded exchanges do exactly that."""
 
 _JOB_TYPES = {JobType.TRANSCODING: 1, JobType.AI: 2}
 _NAMED = 4
 
-# A worker overlaps with the one it replaces; one that does not end may hold its lane for a while.
-_SPARE_LANES = 8
+# A worker overlaps with its replacement, and a worker that hangs may hold its slot for a while.
+_SPARE_WORKER_SLOTS = 8
 
 _COUNTER_BYTES = 8
 
 
-def job_type_slot(job_type: JobType) -> int:
-    """Counts every result of a job type."""
+def job_type_key(job_type: JobType) -> int:
+    """Key that counts every result of a job type."""
     return _JOB_TYPES[job_type]
 
 
 @lru_cache(maxsize=1024)
-def model_slot(pipeline: str, model: str) -> int:
-    """Counts the results of one pipeline and model."""
+def model_key(pipeline: str, model: str) -> int:
+    """Key that counts the results of one pipeline and model."""
     return _named("model", pipeline, model)
 
 
 @lru_cache(maxsize=2048)
-def orchestrator_slot(orchestrator: str) -> int:
-    """Counts the results of one orchestrator, written in lower case."""
+def orchestrator_key(orchestrator: str) -> int:
+    """Key that counts the results of one orchestrator, given in lower case."""
     return _named("orchestrator", orchestrator)
 
 
 @lru_cache(maxsize=512)
-def region_slot(job_type: JobType, region: str) -> int:
-    """Counts the results of one job type from one region."""
+def region_key(job_type: JobType, region: str) -> int:
+    """Key that counts the results of one job type from one region."""
     return _named("region", job_type, region)
 
 
 def _named(*names: str) -> int:
-    return _NAMED + zlib.crc32("\0".join(names).encode("utf-8", "surrogatepass")) % (SLOTS - _NAMED)
+    return _NAMED + zlib.crc32("\0".join(names).encode("utf-8", "surrogatepass")) % (KEYS - _NAMED)
 
 
-ELSEWHERE = _named("elsewhere")
-"""Another host may have stored results, as a look at the database showed (lookout.py): read again. Answers do not depend
-on it, they have the look itself. A slot among the named ones: workers of a version that knows none count by the same."""
+EXTERNAL_WRITES = _named("elsewhere")
+"""Counts detected external writes (external_writes.py): in-memory results must be read again. Cached answers do not depend
+on it, as they ask the detector. It is a named key because workers of older versions use the same numbers."""
 
 
-class Changes:
-    """Counters of stored results; an answer is true as long as the counters it was made under stand still.
+class VersionCounters:
+    """One counter for each key; an answer is valid while the counters of its keys are unchanged.
 
-    Processes have no atomic addition, so each counts in a lane of its own; a slot's lanes lie side by side,
-    so that one slice reads them all. Counters only grow: whoever inherits a lane goes on in it.
+    Processes have no atomic addition, so each worker writes only its own slot of a counter. The slots of a key are
+    adjacent, so that one slice reads them all. Counters only grow: a worker continues with the values in its slot.
     """
 
-    def __init__(self, memory: mmap.mmap, lane: int = 0, lock: int | None = None) -> None:
+    def __init__(self, memory: mmap.mmap, worker_slot: int = 0, lock: int | None = None) -> None:
         self._memory = memory
-        # A view's item is written in one piece; struct writes zeros first, and another worker reads them.
+        # A memoryview writes an item at once; struct writes zeros first, which another worker could read.
         self._counters = memoryview(memory).cast("Q")
-        self._width = len(memory) // SLOTS
-        self._lane = lane
-        self._lock = lock  # open as long as we live: closing it would free the lane
+        self._width = len(memory) // KEYS
+        self._worker_slot = worker_slot
+        self._lock = lock  # stays open for life: closing it would free the worker slot
 
     @classmethod
-    def alone(cls) -> "Changes":
+    def alone(cls) -> "VersionCounters":
         """Counters of a server with one worker."""
-        return cls(mmap.mmap(-1, SLOTS * _COUNTER_BYTES))
+        return cls(mmap.mmap(-1, KEYS * _COUNTER_BYTES))
 
     @classmethod
-    def shared(cls, file: int) -> "Changes":
-        """Those behind a descriptor of `shared_counters`, with a free lane taken. Raises SetupError when there is none.
+    def shared(cls, file: int) -> "VersionCounters":
+        """Counters in a `shared_memory_file`, with a free worker slot. Raises SetupError if no slot is free.
 
-        The lane is held by a lock that is dropped when the process closes any descriptor of the counters: this one is
-        kept, and has to be the only one.
+        A lock holds the slot. Closing any descriptor of the file in this process drops the lock, so `file` must be the
+        only one and stays open.
         """
         memory = mmap.mmap(file, 0)
-        for lane in range(len(memory) // SLOTS // _COUNTER_BYTES):
+        for worker_slot in range(len(memory) // KEYS // _COUNTER_BYTES):
             with suppress(OSError):
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, lane)
-                return cls(memory, lane, file)
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, worker_slot)
+                return cls(memory, worker_slot, file)
         raise SetupError("more workers than the server was started for")
 
-    def token_of(self, *slots: int) -> Callable[[], object]:
-        """A function that reads what the slots stand at, as something to compare.
+    def version_reader(self, *keys: int) -> Callable[[], object]:
+        """A function that returns the current versions of some keys, for comparison.
 
-        Read before an answer is computed, and again before it is given another time.
+        Call it before an answer is computed, and again before the answer is reused.
         """
         width = self._width
-        read = itemgetter(*(slice(slot * width, (slot + 1) * width) for slot in slots))
+        read = itemgetter(*(slice(key * width, (key + 1) * width) for key in keys))
         return partial(read, self._memory)
 
     def note(self, stored: Iterable[ParsedStats]) -> None:
-        """Count results. After their commit and before anybody is told of it."""
-        slots: set[int] = set()
+        """Count results; call it after their commit and before they are acknowledged."""
+        keys: set[int] = set()
         for parsed in stored:
             job_type = parsed.job_type
-            slots.add(_JOB_TYPES[job_type])
-            slots.add(region_slot(job_type, parsed.region))
-            slots.add(orchestrator_slot(parsed.orchestrator))
+            keys.add(_JOB_TYPES[job_type])
+            keys.add(region_key(job_type, parsed.region))
+            keys.add(orchestrator_key(parsed.orchestrator))
             if job_type is JobType.AI:
-                slots.add(model_slot(parsed.pipeline, parsed.model))
-        for slot in slots:
-            self._count(slot)
+                keys.add(model_key(parsed.pipeline, parsed.model))
+        for key in keys:
+            self._count(key)
 
-    def note_late(self) -> None:
-        """Say that what is noted next took longer than LATE_AFTER_S to be stored."""
+    def mark_late(self) -> None:
+        """Count an insert that took longer than LATE_AFTER_S; call it before `note`."""
         self._count(LATE)
 
-    def note_elsewhere(self) -> None:
-        """Say that somebody wrote to the database, maybe on another host."""
-        self._count(ELSEWHERE)
+    def note_external_write(self) -> None:
+        """Count a detected external write."""
+        self._count(EXTERNAL_WRITES)
 
-    def note_everything(self) -> None:
-        """Make every answer untrue."""
+    def invalidate_all(self) -> None:
+        """Invalidate every answer."""
         self._count(EVERYTHING)
 
-    def _count(self, slot: int) -> None:
-        self._counters[slot * self._width // _COUNTER_BYTES + self._lane] += 1
+    def _count(self, key: int) -> None:
+        self._counters[key * self._width // _COUNTER_BYTES + self._worker_slot] += 1
 
 
 @contextmanager
-def shared_counters(workers: int) -> Iterator[int]:
-    """A descriptor of counters for so many workers, closed at the end.
+def shared_memory_file(workers: int) -> Iterator[int]:
+    """A file descriptor of shared counters for a number of workers, closed at the end.
 
-    Behind it is memory without a name: nobody can remove it, as cleaners of the temporary directory do with files.
+    The memory has no name in a file system, so that no cleaner of temporary directories can remove it.
     """
     with _nameless_file() as file:
-        file.truncate((workers + _SPARE_LANES) * _COUNTER_BYTES * SLOTS)
+        file.truncate((workers + _SPARE_WORKER_SLOTS) * _COUNTER_BYTES * KEYS)
         yield file.fileno()
 
 

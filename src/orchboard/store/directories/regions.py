@@ -10,7 +10,7 @@ import structlog
 from orchboard.errors import BadInputError, DatabaseUnavailableError
 from orchboard.runtime.tasks import consume_exception
 from orchboard.stats import JobType, Region
-from orchboard.store.change_tracking.version_counters import EVERYTHING, Changes
+from orchboard.store.change_tracking.version_counters import EVERYTHING, VersionCounters
 from orchboard.store.connection.failures import NO_ANSWER
 from orchboard.store.postgres.database import READ_PATIENCE_S, WRITE_PATIENCE_S, Database
 from orchboard.store.sql_files import sql
@@ -24,11 +24,11 @@ class RegionDirectory:
     Includes a region that another worker of this server adds at once, as that bumps a shared version counter.
     """
 
-    def __init__(self, database: Database, *, cache_s: float, changes: Changes | None = None) -> None:
+    def __init__(self, database: Database, *, cache_s: float, changes: VersionCounters | None = None) -> None:
         self._database = database
         self._cache_s = cache_s
-        self._changes = changes or Changes.alone()
-        self._token_now = self._changes.token_of(EVERYTHING)
+        self._changes = changes or VersionCounters.alone()
+        self._token_now = self._changes.version_reader(EVERYTHING)
         self._token: object = None
         self._regions: tuple[Region, ...] = ()
         self._ids: dict[tuple[str, JobType], int] = {}
@@ -119,14 +119,14 @@ class RegionDirectory:
     async def add(self, region: str, display_name: str, job_type: JobType) -> bool:
         """Add a region for a job type; False if it exists."""
         rows = await self._database.fetch(sql("insert_region"), region, display_name, job_type)
-        self._changes.note_everything()
+        self._changes.invalidate_all()
         await self._refresh(time.monotonic())
         return bool(rows)
 
     async def rename(self, region: str, display_name: str) -> bool:
         """Change the display name of a region; False if it does not exist."""
         rows = await self._database.fetch(sql("rename_region"), region, display_name)
-        self._changes.note_everything()
+        self._changes.invalidate_all()
         await self._refresh(time.monotonic())
         return bool(rows)
 
@@ -145,7 +145,7 @@ class RegionDirectory:
             await self._database.fetch(sql("delete_region"), region, job_type)
         except asyncpg.ForeignKeyViolationError:
             raise BadInputError(f"{region} can't be removed: a result from it was stored meanwhile") from None
-        self._changes.note_everything()
+        self._changes.invalidate_all()
         await self._refresh(time.monotonic())
 
     def invalidate(self) -> None:

@@ -10,7 +10,7 @@ import structlog
 from orchboard.errors import DatabaseUnavailableError, Refusal
 from orchboard.runtime.supervised_tasks import TaskHealth
 from orchboard.stats import JobType
-from orchboard.store.change_tracking.version_counters import Changes
+from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.connection.failover import CONNECT_ERRORS
 from orchboard.store.connection.types import Connection
 from orchboard.store.directories.regions import RegionDirectory
@@ -55,7 +55,9 @@ class Replay:
     A result's id is in the spool before it is used, and with it and its receipt time it is stored once.
     """
 
-    def __init__(self, spool: Spool, database: Database, regions: RegionDirectory, changes: Changes) -> None:
+    def __init__(
+        self, spool: Spool, database: Database, regions: RegionDirectory, changes: VersionCounters
+    ) -> None:
         self._spool = spool
         self._database = database
         self._regions = regions
@@ -209,8 +211,8 @@ class Replay:
         """Store results, all or none, and forget them. Raises what Postgres raises."""
         stored, reused = await self._insert(connection, results, region_ids)
         # Before it is forgotten: a reader who finds the spool empty finds the results.
-        self._changes.note_late()
-        self._changes.note_everything()
+        self._changes.mark_late()
+        self._changes.invalidate_all()
         await self._put_aside(
             [(one.number, "its Idempotency-Key was used for another body") for one in reused]
         )

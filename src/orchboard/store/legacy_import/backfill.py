@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from orchboard.store.connection.types import Connection
 from orchboard.store.legacy_import.table_mover import TableMover
-from orchboard.store.rollups.buckets import LEVELS, Span
-from orchboard.store.rollups.builder import Sealer
+from orchboard.store.rollups.buckets import GRANULARITIES, Bucket
+from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.sql_files import sql
 from orchboard.window import EARLIEST
 
@@ -48,7 +48,8 @@ class BackfillProgress(Struct, frozen=True):
 async def fetch_progress(connection: Connection) -> BackfillProgress:
     """The progress in a database of the latest version. Changes nothing."""
     row = await connection.fetchrow(
-        sql("backfill_progress"), [level.number for level in LEVELS if level.kept is None]
+        sql("backfill_progress"),
+        [granularity.number for granularity in GRANULARITIES if granularity.retention is None],
     )
     assert row is not None  # noqa: S101 - the statement returns one row
     is_done = row["is_settled"] and row["is_summed_up"]
@@ -57,32 +58,32 @@ async def fetch_progress(connection: Connection) -> BackfillProgress:
 
 async def backfill(
     connection: Connection,
-    sealer: Sealer,
+    builder: RollupBuilder,
     *,
     rest: float = 0.0,
     on_batch: Callable[[int], None] | None = None,
-    on_span: Callable[[Span], None] | None = None,
+    on_bucket: Callable[[Bucket], None] | None = None,
 ) -> bool:
     """Move all remaining results and build all due rollups. False if the old table could not be dropped.
 
     May be interrupted at any point, and may run in several processes at once.
 
-    connection -- used by this call only; sealer -- a builder on the same connection
+    connection -- used by this call only; builder -- a builder on the same connection
     rest -- the pause after each moved batch, as a multiple of the batch's duration
     on_batch -- called with the number of results of each moved batch
-    on_span -- called with each built bucket
+    on_bucket -- called with each built bucket
     """
     mover = TableMover(connection, on_batch=on_batch, rest=rest)
     try:
         if await mover.has_legacy_table():
             await mover.begin()
-            await sealer.run(on_span, since=mover.reached)
+            await builder.run(on_bucket, since=mover.reached)
         while await mover.has_legacy_table():
             await mover.move(_DAY)
-            await sealer.run(on_span, since=mover.reached)
+            await builder.run(on_bucket, since=mover.reached)
             if mover.reached == EARLIEST and not await mover.finish():
                 return False
     except asyncpg.UndefinedTableError:  # another process has dropped the old table
-        return await backfill(connection, sealer, rest=rest, on_batch=on_batch, on_span=on_span)
-    await sealer.run(on_span)
+        return await backfill(connection, builder, rest=rest, on_batch=on_batch, on_bucket=on_bucket)
+    await builder.run(on_bucket)
     return True

@@ -13,12 +13,12 @@ import asyncpg
 from orchboard.results.render import is_scored
 from orchboard.stats import StatsQuery, Window
 from orchboard.store.change_tracking.version_counters import (
-    ELSEWHERE,
     EVERYTHING,
+    EXTERNAL_WRITES,
     LATE,
-    SERVES_S,
-    Changes,
-    orchestrator_slot,
+    SHARED_READ_S,
+    VersionCounters,
+    orchestrator_key,
 )
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
@@ -35,7 +35,7 @@ _LARGE_FOR_S = 600.0
 _MOST_LARGE = 1000
 
 # A result that took longer than this to commit is not among those that are read again each time. Our own writer tells of
-# it (`Changes.note_late`); those of others are found by counting all, every so often: 10 ms for 20,000.
+# it (`VersionCounters.mark_late`); those of others are found by counting all, every so often: 10 ms for 20,000.
 _OVERLAP = 2 * SECOND
 _COUNT_EVERY_S = 0.5
 
@@ -95,23 +95,27 @@ class _Held:
         self.size = self._own_size + sum(len(row.text) + _ROW_BYTES for row in rows)
 
 
-class RawRows:
+class RawResultsCache:
     """Reads rows; what is held is brought up to date before it is used.
 
     Raises DatabaseUnavailableError, ClientBusyError, OverloadedError.
 
     All rows of an orchestrator are held, whichever of them was asked for; where they are too many, the part that was.
-    As fresh as `Recent`: everything that this host acknowledged is there.
+    As fresh as `LiveTail`: everything that this host acknowledged is there.
     """
 
     def __init__(
-        self, database: Database, changes: Changes, clock: DatabaseClock, pages: RawPages | None = None
+        self,
+        database: Database,
+        changes: VersionCounters,
+        clock: DatabaseClock,
+        pages: RawPages | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._pages = pages or RawPages(database)
         self._changes = changes
-        self._late_now = changes.token_of(LATE)
+        self._late_now = changes.version_reader(LATE)
         self._held: OrderedDict[Part, _Held] = OrderedDict()
         self._large: OrderedDict[Part, float] = OrderedDict()  # since when
 
@@ -163,11 +167,13 @@ class RawRows:
 
     def _serves(self, part: Part, held: _Held, came_at: float) -> bool:
         return held.began_at >= came_at or (
-            came_at < held.began_at + SERVES_S and held.token == self._token_of(part)
+            came_at < held.began_at + SHARED_READ_S and held.token == self._token_of(part)
         )
 
     def _token_of(self, part: Part) -> object:
-        return self._changes.token_of(EVERYTHING, ELSEWHERE, orchestrator_slot(part.orchestrator))()
+        return self._changes.version_reader(
+            EVERYTHING, EXTERNAL_WRITES, orchestrator_key(part.orchestrator)
+        )()
 
     async def _bring_up_to_date(self, part: Part, held: _Held, since: int) -> bool:
         """Have what was committed by now, from `since` on at least. False when that is too much to be held."""

@@ -8,22 +8,22 @@ from msgspec import Struct
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-class Level(Struct, frozen=True):
+class Granularity(Struct, frozen=True):
     """One length of span.
 
     number -- as in the table `spans`; larger ones are longer
-    kept -- how long its spans are kept, None for ever: an old window's ragged edges need no short ones
+    retention -- how long its spans are kept, None for ever: an old window's ragged edges need no short ones
     start_of -- the start of the span that a moment lies in
     end_of -- the end of the span that starts at a moment
     """
 
     number: int
-    kept: timedelta | None
+    retention: timedelta | None
     start_of: Callable[[datetime], datetime]
     end_of: Callable[[datetime], datetime]
 
 
-class Span(Struct, frozen=True, order=True):
+class Bucket(Struct, frozen=True, order=True):
     """[start, end) on one level."""
 
     level: int
@@ -31,10 +31,10 @@ class Span(Struct, frozen=True, order=True):
     end: datetime
 
 
-def _fixed(number: int, length: timedelta, kept: timedelta | None) -> Level:
-    return Level(
+def _fixed(number: int, length: timedelta, retention: timedelta | None) -> Granularity:
+    return Granularity(
         number,
-        kept,
+        retention,
         lambda moment: _EPOCH + (moment - _EPOCH) // length * length,
         lambda start: start + length,
     )
@@ -51,28 +51,28 @@ def _end_of_month(start: datetime) -> datetime:
 # The default window is the last day: its edges are where minutes count. Six hours is where a window that
 # begins at midnight in another time zone ends. Single minutes bound what a
 # busy server holds in memory; a quiet one does without.
-LEVELS = (
-    _fixed(0, timedelta(minutes=1), kept=timedelta(hours=1)),
-    _fixed(1, timedelta(minutes=10), kept=timedelta(days=2)),
-    _fixed(2, timedelta(hours=1), kept=timedelta(days=8)),
-    _fixed(3, timedelta(hours=6), kept=None),
-    _fixed(4, timedelta(days=1), kept=None),
-    Level(5, None, _start_of_month, _end_of_month),
+GRANULARITIES = (
+    _fixed(0, timedelta(minutes=1), retention=timedelta(hours=1)),
+    _fixed(1, timedelta(minutes=10), retention=timedelta(days=2)),
+    _fixed(2, timedelta(hours=1), retention=timedelta(days=8)),
+    _fixed(3, timedelta(hours=6), retention=None),
+    _fixed(4, timedelta(days=1), retention=None),
+    Granularity(5, None, _start_of_month, _end_of_month),
 )
-MINUTE, TEN_MINUTES, HOUR, SIX_HOURS, DAY, MONTH = LEVELS
+MINUTE, TEN_MINUTES, HOUR, SIX_HOURS, DAY, MONTH = GRANULARITIES
 
 
-def spans_between(since: datetime, until: datetime, *, now: datetime) -> list[Span]:
+def buckets_between(since: datetime, until: datetime, *, now: datetime) -> list[Bucket]:
     """The spans that hold a moment of since..until, on every level that is still kept there; sorted.
 
     >>> january = [datetime(2000, 1, day, tzinfo=UTC) for day in (1, 2, 5)]
-    >>> [span.level for span in spans_between(january[0], january[1], now=january[2])]
+    >>> [span.level for span in buckets_between(january[0], january[1], now=january[2])]
     [2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 4, 4, 5]
     """
     found = []
-    for level in LEVELS:
-        start = level.start_of(since if level.kept is None else max(since, now - level.kept))
+    for level in GRANULARITIES:
+        start = level.start_of(since if level.retention is None else max(since, now - level.retention))
         while start <= until:
-            found.append(Span(level.number, start, level.end_of(start)))
+            found.append(Bucket(level.number, start, level.end_of(start)))
             start = level.end_of(start)
     return found

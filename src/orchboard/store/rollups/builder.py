@@ -10,15 +10,15 @@ from orchboard.store.connection.types import Connection
 from orchboard.store.postgres.watchdog import background_transaction
 from orchboard.store.rollups.buckets import (
     DAY,
+    GRANULARITIES,
     HOUR,
-    LEVELS,
     MINUTE,
     MONTH,
     SIX_HOURS,
     TEN_MINUTES,
-    Level,
-    Span,
-    spans_between,
+    Bucket,
+    Granularity,
+    buckets_between,
 )
 from orchboard.store.sql_files import sql
 from orchboard.window import EARLIEST
@@ -52,7 +52,7 @@ READ_WHOLE = 1024
 """So many round trips are read as they are; of more, counts in buckets are read first."""
 
 
-class Sealer:
+class RollupBuilder:
     """Sums up what is due, a span a transaction. Killed, it loses the span it was at and goes on with that.
 
     connection -- of its own
@@ -68,7 +68,9 @@ class Sealer:
         self._since = EARLIEST
         self._settled_until = EARLIEST
 
-    async def run(self, on_span: Callable[[Span], None] | None = None, *, since: datetime = EARLIEST) -> int:
+    async def run(
+        self, on_bucket: Callable[[Bucket], None] | None = None, *, since: datetime = EARLIEST
+    ) -> int:
         """Sum up everything that is due, and forget short spans that are old; how many spans were looked at.
 
         A level that another process is at is left to it.
@@ -87,19 +89,19 @@ class Sealer:
         for level in _ORDER:
             while span := await self._seal_next_undisturbed(level):
                 number += 1
-                if on_span is not None:
-                    on_span(span)
-            if level.kept is not None:
-                await self._connection.execute(sql("prune_spans"), level.number, now - level.kept)
+                if on_bucket is not None:
+                    on_bucket(span)
+            if level.retention is not None:
+                await self._connection.execute(sql("prune_spans"), level.number, now - level.retention)
         return number
 
-    async def check(self, since: datetime, until: datetime, level: Level) -> list[Span]:
+    async def check(self, since: datetime, until: datetime, level: Granularity) -> list[Bucket]:
         """Count again what the spans of a level that start in [since, until) hold; those that were wrong.
 
         They are marked as invalid, and so is every shorter one in them and every longer one around them.
         """
         rows = await self._connection.fetch(sql("miscounted_spans"), level.number, since, until)
-        wrong = [Span(level.number, row["span_start"], row["span_end"]) for row in rows]
+        wrong = [Bucket(level.number, row["span_start"], row["span_end"]) for row in rows]
         await self.invalidate([(span.start, span.end - _MICROSECOND) for span in wrong])
         return wrong
 
@@ -151,7 +153,7 @@ class Sealer:
                 span
                 for since, until in ranges
                 if until - since <= _LONGEST_INSERT
-                for span in spans_between(since, until, now=now)
+                for span in buckets_between(since, until, now=now)
                 if span.level != MINUTE.number
                 and reach[span.level]["sealed_since"] <= span.start
                 and span.end <= reach[span.level]["sealed_until"]
@@ -165,7 +167,7 @@ class Sealer:
             await self._connection.execute(sql("invalidations_applied"), [row["id"] for row in rows])
         return True
 
-    async def _seal_next_undisturbed(self, level: Level) -> Span | None:
+    async def _seal_next_undisturbed(self, level: Granularity) -> Bucket | None:
         """As _seal_next, again when it gave way to another process that numbers the same new series."""
         for attempts_left in reversed(range(_ATTEMPTS)):
             try:
@@ -175,7 +177,7 @@ class Sealer:
                     raise
         raise AssertionError("the last attempt returned or raised")
 
-    async def _seal_next(self, level: Level) -> Span | None:
+    async def _seal_next(self, level: Granularity) -> Bucket | None:
         async with background_transaction(self._connection):
             reach = await self._connection.fetchrow(sql("sealing_lock"), level.number)
             if reach is None:
@@ -195,60 +197,60 @@ class Sealer:
                 await self._seal_until(span)
         return span
 
-    async def _is_worth_it(self, minute: Span) -> bool:
+    async def _is_worth_it(self, minute: Bucket) -> bool:
         """Whether a single minute holds enough; one that was summed up before is not asked."""
         number: int = await self._connection.fetchval(sql("count_results"), minute.start, minute.end)
         return number >= MINUTE_WORTH or await self._is_span(minute)
 
-    async def _seal_until(self, minute: Span) -> None:
+    async def _seal_until(self, minute: Bucket) -> None:
         """Sum up a minute, and those before it since ten minutes began: servers want them without a gap."""
         start = TEN_MINUTES.start_of(minute.start)
         while start < minute.start:
-            earlier = Span(minute.level, start, MINUTE.end_of(start))
+            earlier = Bucket(minute.level, start, MINUTE.end_of(start))
             if not await self._is_span(earlier):
                 await self.build(earlier)
             start = earlier.end
         await self.build(minute)
 
-    async def _is_span(self, span: Span) -> bool:
+    async def _is_span(self, span: Bucket) -> bool:
         return bool(await self._connection.fetchval(sql("is_span"), span.level, span.start))
 
-    async def _next_due(self, level: Level, reach: asyncpg.Record) -> Span | None:
+    async def _next_due(self, level: Granularity, reach: asyncpg.Record) -> Bucket | None:
         """What to sum up next: what is invalid, then what has ended, then what was before."""
         ended_by = min(self._settled_until, reach["now"] - self._grace)
         again = await self._connection.fetchval(sql("next_unsealed"), level.number, ended_by)
         if again is not None:
-            return Span(level.number, again, level.end_of(again))
+            return Bucket(level.number, again, level.end_of(again))
         start = await self._next_after(level, reach["sealed_until"], reach["now"])
         if level.end_of(start) > ended_by:
             previous = await self._next_before(level, reach["sealed_since"], reach["now"])
             if previous is None:
                 return None
             start = previous
-        return Span(level.number, start, level.end_of(start))
+        return Bucket(level.number, start, level.end_of(start))
 
-    async def _next_after(self, level: Level, reached: datetime, now: datetime) -> datetime:
+    async def _next_after(self, level: Granularity, reached: datetime, now: datetime) -> datetime:
         """The start of the next span in time, with or without results; where none were for long, that of the next."""
-        if level.kept is not None:
-            reached = max(reached, level.start_of(now - level.kept))
+        if level.retention is not None:
+            reached = max(reached, level.start_of(now - level.retention))
         after = await self._connection.fetchval(sql("first_result"), reached)
         following = level.start_of(after or now)
         is_near = following - reached <= EMPTY_SPANS * (level.end_of(reached) - reached)
         return reached if is_near else following
 
-    async def _next_before(self, level: Level, reached: datetime, now: datetime) -> datetime | None:
+    async def _next_before(self, level: Granularity, reached: datetime, now: datetime) -> datetime | None:
         """The same, backward; None when there are no results."""
         adjacent = level.start_of(reached - _MICROSECOND)
         if adjacent < self._since:
             return None  # without looking: where results were just moved away, an index is slow to look into
-        earliest = self._since if level.kept is None else max(self._since, now - level.kept)
+        earliest = self._since if level.retention is None else max(self._since, now - level.retention)
         before = await self._connection.fetchval(sql("last_result"), reached, earliest)
         if before is None or (previous := level.start_of(before)) < self._since:
             return None
         is_near = adjacent - previous <= EMPTY_SPANS * (reached - adjacent)
         return adjacent if is_near else previous
 
-    async def build(self, span: Span) -> None:
+    async def build(self, span: Bucket) -> None:
         """Sum up one span, in a transaction that holds the lock of its level.
 
         What is committed after this has read the results was noted as an invalidation, which is applied later.
@@ -264,9 +266,9 @@ class Sealer:
             await execute(sql("seal_round_trips"), *whole, READ_WHOLE)
             await execute(sql("seal_pipelines"), *whole)
 
-    async def _seal_from_parts(self, span: Span, results: int) -> bool:
-        parts = LEVELS[span.level - 1] if span.level else None
-        if parts is None or parts.kept is not None:
+    async def _seal_from_parts(self, span: Bucket, results: int) -> bool:
+        parts = GRANULARITIES[span.level - 1] if span.level else None
+        if parts is None or parts.retention is not None:
             return False
         # Imported when first needed: numpy takes 0.2 s.
         from orchboard.store.rollups.merge import seal_from_parts

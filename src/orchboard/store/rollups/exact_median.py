@@ -22,7 +22,7 @@ FetchSlices = Callable[[list[int], list[int], list[int]], Awaitable[Sequence[asy
 PipelineModel: TypeAlias = tuple[str, str]
 
 
-class ResealedError(Exception):
+class RollupRebuiltError(Exception):
     """A span was summed up again since the last look at the coverage: look again."""
 
 
@@ -113,7 +113,7 @@ class _Group:
 
 
 async def medians_of(lists: Iterable[RoundTrips], fetch_slices: FetchSlices) -> dict[PipelineModel, float]:
-    """The median round trip of each pipeline and model, in seconds. Raises ResealedError."""
+    """The median round trip of each pipeline and model, in seconds. Raises RollupRebuiltError."""
     grouped: dict[PipelineModel, list[RoundTrips]] = {}
     for each in lists:
         grouped.setdefault(each.model, []).append(each)
@@ -124,7 +124,7 @@ async def medians_of(lists: Iterable[RoundTrips], fetch_slices: FetchSlices) -> 
         found = {row["id"]: row["round_trips"] for row in await fetch_slices(ids, firsts, numbers)}
         for group, part in asked:
             if part[0] not in found:
-                raise ResealedError
+                raise RollupRebuiltError
             group.values = np.concatenate([group.values, read_doubles(found[part[0]])])
     return {model: group.median() for model, group in groups.items()}
 

@@ -27,7 +27,7 @@ _NOT_SCORED = -1
 _NOTHING_SEEN = -1
 
 
-class SeriesDirectory:
+class GroupIndex:
     """Every series seen so far: a cell with a pipeline and model, by a number of this process's own.
 
     Numbers go from 0 on without gaps. A result that was not summed up yet may belong to a series that the

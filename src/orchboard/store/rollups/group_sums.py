@@ -7,14 +7,14 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from orchboard.store.rollups.group_index import Numbers, SeriesDirectory
+from orchboard.store.rollups.group_index import GroupIndex, Numbers
 from orchboard.store.rollups.result_columns import Columns, Doubles
 
 
 class Sums(Struct, frozen=True):
     """Over the scored results of one job type in some time, by series; arrays of the same length.
 
-    series -- numbers in the SeriesDirectory
+    series -- numbers in the GroupIndex
     results -- how many, at least 1
     success_rate, seg_duration, round_trip_time -- sums; times in seconds
     """
@@ -32,13 +32,13 @@ class Sums(Struct, frozen=True):
         return sum(array.nbytes for array in arrays)
 
 
-async def sums_of(rows: Sequence[asyncpg.Record], directory: SeriesDirectory) -> Sums:
+async def sums_of(rows: Sequence[asyncpg.Record], directory: GroupIndex) -> Sums:
     """The rows of one span in `segments`; integers as small as they can be, as there are many spans."""
     series = np.frombuffer(b"".join(row["series"] for row in rows), ">i4").astype(np.int64)
     return _sums(await directory.numbers_of(series), rows)
 
 
-async def unsummed_sums_of(rows: Sequence[asyncpg.Record], directory: SeriesDirectory) -> Sums:
+async def unsummed_sums_of(rows: Sequence[asyncpg.Record], directory: GroupIndex) -> Sums:
     """The rows of `unsummed_segments`."""
     numbers = [
         await directory.numbers_of_groups(
@@ -68,7 +68,7 @@ def _small(integers: NDArray[np.integer]) -> NDArray[np.integer]:
 
 
 def add_up(parts: Sequence[Sums], columns: Sequence[Columns], length: int) -> Sums:
-    """All of it, each series once, rising. length -- of the SeriesDirectory"""
+    """All of it, each series once, rising. length -- of the GroupIndex"""
     everything = [*parts, *(_one_by_one(each) for each in columns)]
     series = np.concatenate([np.zeros(0, np.int64), *(part.series for part in everything)])
 

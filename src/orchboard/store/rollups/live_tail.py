@@ -11,19 +11,19 @@ import numpy as np
 from orchboard.runtime.tasks import consume_exception
 from orchboard.stats import JobType
 from orchboard.store.change_tracking.version_counters import (
-    ELSEWHERE,
     EVERYTHING,
-    SERVES_S,
-    Changes,
-    job_type_slot,
+    EXTERNAL_WRITES,
+    SHARED_READ_S,
+    VersionCounters,
+    job_type_key,
 )
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.pg_time import SECOND, from_pg_time, to_pg_time
 from orchboard.store.rollups.buckets import TEN_MINUTES
-from orchboard.store.rollups.group_index import SeriesDirectory
-from orchboard.store.rollups.result_columns import Columns, Results, Sightings, read_results
-from orchboard.store.rollups.sliding_arrays import Growing
+from orchboard.store.rollups.group_index import GroupIndex
+from orchboard.store.rollups.result_columns import Columns, PipelineOccurrences, Results, read_results
+from orchboard.store.rollups.sliding_arrays import SlidingArrays
 from orchboard.store.rollups.snapshots import SnapshotHistory
 from orchboard.store.rollups.window_plan import Coverage
 from orchboard.store.sql_files import sql
@@ -57,7 +57,7 @@ class _Reading(NamedTuple):
     most_offset_s: float
 
 
-class Recent:
+class LiveTail:
     """The results from `held_since` on, and what of the earlier ones is summed up.
 
     held_since -- in microseconds since 2000; coverage.recent_since, or later when there are too many
@@ -65,14 +65,14 @@ class Recent:
     """
 
     def __init__(
-        self, database: Database, directory: SeriesDirectory, changes: Changes, clock: DatabaseClock
+        self, database: Database, directory: GroupIndex, changes: VersionCounters, clock: DatabaseClock
     ) -> None:
         self._database = database
         self._directory = directory
         self._changes = changes
         self._clock = clock
-        self._token_now = changes.token_of(
-            EVERYTHING, ELSEWHERE, *(job_type_slot(job_type) for job_type in JobType)
+        self._token_now = changes.version_reader(
+            EVERYTHING, EXTERNAL_WRITES, *(job_type_key(job_type) for job_type in JobType)
         )
         self._token: object = None
         self._began_at = -math.inf  # of the last reading, unless nobody is to be served by it
@@ -83,8 +83,10 @@ class Recent:
         self._coverage: Coverage | None = None
         self._coverage_text = ""
         self._snapshots = SnapshotHistory()
-        self._scored = {job_type: Growing(np.int64, np.int64, *[np.float64] * 3) for job_type in JobType}
-        self._sightings = Growing(np.int64, np.int64)
+        self._scored = {
+            job_type: SlidingArrays(np.int64, np.int64, *[np.float64] * 3) for job_type in JobType
+        }
+        self._sightings = SlidingArrays(np.int64, np.int64)
         self._was_unchanged = False  # by the last reading
         self.held_since = 0
         self.generation = 0
@@ -99,9 +101,9 @@ class Recent:
         """Scored results from one moment until before another. Views that hold until the next `await`."""
         return Columns(*self._scored[job_type].arrays()).between(since, until)
 
-    def sightings(self, since: int, until: int) -> Sightings:
+    def sightings(self, since: int, until: int) -> PipelineOccurrences:
         """All results, likewise."""
-        return Sightings(*self._sightings.arrays()).between(since, until)
+        return PipelineOccurrences(*self._sightings.arrays()).between(since, until)
 
     async def begin_read(self, came_at: float) -> "asyncio.Task[None] | None":
         """Have it as `read`; or begin to, if all that was committed is mostly at hand, as it was at the last reading.
@@ -120,7 +122,7 @@ class Recent:
     async def read(self, came_at: float) -> None:
         """Have everything that was committed before `came_at`, on time.monotonic's clock: one reading, however many ask.
 
-        On other hosts: everything that was committed SERVES_S before.
+        On other hosts: everything that was committed SHARED_READ_S before.
         Raises DatabaseUnavailableError, OutdatedError.
         """
         while not self._serves(came_at):
@@ -149,7 +151,7 @@ class Recent:
 
     def _serves(self, came_at: float) -> bool:
         return self._began_at >= came_at or (
-            came_at < self._began_at + SERVES_S and self._token == self._token_now()
+            came_at < self._began_at + SHARED_READ_S and self._token == self._token_now()
         )
 
     async def _read(self) -> None:

@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchboard.store.connection.types import Connection
-from orchboard.store.rollups.buckets import Level, Span
+from orchboard.store.rollups.buckets import Bucket, Granularity
 from orchboard.store.rollups.exact_median import buckets_of
 from orchboard.store.rollups.index_sets import ranked
 from orchboard.store.sql_files import sql
 
 
 async def seal_from_parts(
-    connection: Connection, span: Span, parts: Level, *, results: int, read_whole: int
+    connection: Connection, span: Bucket, parts: Granularity, *, results: int, read_whole: int
 ) -> bool:
     """Sum up a span from those of a shorter level that it is made of; False when they do not hold all of it.
 

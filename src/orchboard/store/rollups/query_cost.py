@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable
 
-from orchboard.store.rollups.rollup_cache import RESULTS, Sealed
+from orchboard.store.rollups.rollup_cache import RESULTS, RollupCache
 from orchboard.store.rollups.window_plan import Coverage, Split
 
 # In rows that are read from the database, some 5 ms for 10,000. A sealed span takes a statement's part and its sums,
@@ -16,7 +16,7 @@ _MOST_UNSUMMED_ROWS = 50_000
 _ANSWER_ROWS = 3_000
 
 
-def cost_of(split: Split, coverage: Coverage, sealed: Sealed, kind: tuple[Hashable, ...]) -> int:
+def cost_of(split: Split, coverage: Coverage, sealed: RollupCache, kind: tuple[Hashable, ...]) -> int:
     """Rows to be read and added up for a window that is split. Takes some 10 us.
 
     kind -- of what is read of its whole spans; what is in memory costs nothing

@@ -9,21 +9,21 @@ import numpy as np
 from msgspec import Struct
 
 from orchboard.stats import JobType, Pipeline, StatsQuery, Window
-from orchboard.store.change_tracking.version_counters import Changes
+from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.admission import UNBOUNDED, Admission
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.pg_time import from_pg_time, to_pg_time
-from orchboard.store.rollups.exact_median import ResealedError, RoundTrips, medians_of, read_doubles
-from orchboard.store.rollups.group_index import Cell, Numbers, PipelineModel, SeriesDirectory
+from orchboard.store.rollups.exact_median import RollupRebuiltError, RoundTrips, medians_of, read_doubles
+from orchboard.store.rollups.group_index import Cell, GroupIndex, Numbers, PipelineModel
 from orchboard.store.rollups.group_sums import Sums, add_up, unsummed_sums_of
 from orchboard.store.rollups.index_sets import distinct, ranked
-from orchboard.store.rollups.live_tail import OutdatedError, Recent
+from orchboard.store.rollups.live_tail import LiveTail, OutdatedError
 from orchboard.store.rollups.query_cost import cost_of
 from orchboard.store.rollups.result_columns import Columns, Doubles
-from orchboard.store.rollups.rollup_cache import ROUND_TRIPS, SEEN, Sealed, sums_kind
-from orchboard.store.rollups.window_plan import SpanKey, Split
+from orchboard.store.rollups.rollup_cache import ROUND_TRIPS, SEEN, RollupCache, sums_kind
+from orchboard.store.rollups.window_plan import BucketKey, Split
 from orchboard.store.sql_files import sql
 
 T = TypeVar("T")
@@ -58,10 +58,10 @@ class _Held(Struct):
     seen_of -- what some sealed spans saw, all together: the next window mostly has the same in it
     """
 
-    series: SeriesDirectory
-    recent: Recent
-    sealed: Sealed
-    seen_of: tuple[tuple[SpanKey, ...], Numbers] = (), np.zeros(0, np.int64)
+    series: GroupIndex
+    recent: LiveTail
+    sealed: RollupCache
+    seen_of: tuple[tuple[BucketKey, ...], Numbers] = (), np.zeros(0, np.int64)
 
 
 class MeansReader:
@@ -74,7 +74,7 @@ class MeansReader:
         self,
         database: Database,
         regions: RegionDirectory,
-        changes: Changes,
+        changes: VersionCounters,
         clock: DatabaseClock,
         admission: Admission = UNBOUNDED,
     ) -> None:
@@ -86,19 +86,19 @@ class MeansReader:
         self._held = self._nothing_held()
 
     def _nothing_held(self) -> _Held:
-        series = SeriesDirectory(self._database, self._regions)
+        series = GroupIndex(self._database, self._regions)
         return _Held(
             series,
-            Recent(self._database, series, self._changes, self._clock),
-            Sealed(self._database, series),
+            LiveTail(self._database, series, self._changes, self._clock),
+            RollupCache(self._database, series),
         )
 
     async def _forget(self, held: _Held) -> None:
         """Hold nothing any more, unless somebody has done so: it can't be brought up to date."""
         if self._held is held:
             self._held = self._nothing_held()
-            self._changes.note_late()
-            self._changes.note_everything()
+            self._changes.mark_late()
+            self._changes.invalidate_all()
             await self._regions.read()
 
     async def fetch_means(self, query: StatsQuery) -> Means:
@@ -127,7 +127,7 @@ class MeansReader:
                 return await medians_of(
                     lists, lambda *parts: self._database.fetch(sql("round_trip_slices"), *parts)
                 )
-            except ResealedError:
+            except RollupRebuiltError:
                 self._held.recent.look_again()
 
     async def fetch_pipelines(self, window: Window, region: str | None) -> tuple[Pipeline, ...]:
@@ -163,7 +163,7 @@ class MeansReader:
 
         Made of what is at hand while the database is asked whether there is more, if there mostly is not.
 
-        kind -- of what `read` wants of whole spans: see Sealed
+        kind -- of what `read` wants of whole spans: see RollupCache
         read -- what is known of the parts that are summed up, or nowhere at hand
         finish -- what that and the newest results come to; does not wait, and keeps no view of these
         """
@@ -188,7 +188,7 @@ class MeansReader:
                     await check
                 if check is None or generation == recent.generation:
                     return answer
-            except ResealedError:
+            except RollupRebuiltError:
                 recent.look_again()
                 came_at = time.monotonic()
             except OutdatedError:
@@ -229,7 +229,7 @@ class MeansReader:
         return await self._read(query.window, ROUND_TRIPS, read, finish)
 
 
-async def _seen_in(held: _Held, spans: tuple[SpanKey, ...]) -> Numbers:
+async def _seen_in(held: _Held, spans: tuple[BucketKey, ...]) -> Numbers:
     """What sealed spans saw, all together."""
     if spans != held.seen_of[0]:
         seen = np.concatenate([np.zeros(0, np.int64), *await held.sealed.seen(spans)])
@@ -244,7 +244,7 @@ async def _pieces(held: _Held, split: Split, job_type: JobType) -> list[Columns]
     ]
 
 
-def _successes(series: SeriesDirectory, columns: Columns, region: str | None) -> list[RoundTrips]:
+def _successes(series: GroupIndex, columns: Columns, region: str | None) -> list[RoundTrips]:
     """Results' round trips, those of one region if one is asked for."""
     counts = (columns.success_rate == 1) & (columns.round_trip_time != 0)
     cell, model = series.places_of(columns.series[counts])
@@ -258,7 +258,7 @@ def _successes(series: SeriesDirectory, columns: Columns, region: str | None) ->
     ]
 
 
-def _means(series: SeriesDirectory, sums: Sums, query: StatsQuery) -> Means:
+def _means(series: GroupIndex, sums: Sums, query: StatsQuery) -> Means:
     """The sums of the groups that are asked for, divided."""
     cell, model = series.places_of(sums.series)
     asked = np.ones(len(cell), np.bool_)

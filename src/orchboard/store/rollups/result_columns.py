@@ -9,7 +9,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from orchboard.stats import JobType
-from orchboard.store.rollups.group_index import Numbers, SeriesDirectory
+from orchboard.store.rollups.group_index import GroupIndex, Numbers
 
 Doubles: TypeAlias = NDArray[np.float64]
 
@@ -18,7 +18,7 @@ class Columns(Struct, frozen=True):
     """Scored results of one job type; arrays of the same length, in the order of receipt.
 
     event_time -- microseconds since 2000
-    series -- numbers in the SeriesDirectory
+    series -- numbers in the GroupIndex
     success_rate, seg_duration, round_trip_time -- as stored; times in seconds
     """
 
@@ -48,27 +48,27 @@ class Columns(Struct, frozen=True):
         return self.event_time, self.series, self.success_rate, self.seg_duration, self.round_trip_time
 
 
-class Sightings(Struct, frozen=True):
+class PipelineOccurrences(Struct, frozen=True):
     """Every result, scored or not: when it came, and which pipeline and model it showed where.
 
     event_time -- microseconds since 2000, rising
-    seen -- numbers in the SeriesDirectory's `seen`; -1 where there was no pipeline or no model, or it is not scored
+    seen -- numbers in the GroupIndex's `seen`; -1 where there was no pipeline or no model, or it is not scored
     """
 
     event_time: Numbers
     seen: Numbers
 
-    def between(self, since: int, until: int) -> "Sightings":
+    def between(self, since: int, until: int) -> "PipelineOccurrences":
         """Those received from one moment until before another; views, not copies."""
         first, last = self.event_time.searchsorted((since, until))
-        return Sightings(self.event_time[first:last], self.seen[first:last])
+        return PipelineOccurrences(self.event_time[first:last], self.seen[first:last])
 
 
 class Results(Struct, frozen=True):
     """Results of a stretch of time, by job type, and all of them as sightings."""
 
     scored: Mapping[JobType, Columns]
-    sightings: Sightings
+    sightings: PipelineOccurrences
 
     @property
     def size(self) -> int:
@@ -77,7 +77,7 @@ class Results(Struct, frozen=True):
         return sum(array.nbytes for array in (*arrays, self.sightings.event_time, self.sightings.seen))
 
 
-async def read_results(row: asyncpg.Record, directory: SeriesDirectory) -> Results:
+async def read_results(row: asyncpg.Record, directory: GroupIndex) -> Results:
     """The results of a row of `sync` or `block`."""
     event_time = _integers(row["event_time"] or b"", ">i8")
     kinds = await directory.kinds_of(row["keys"] or b"", _integers(row["key_lengths"] or b"", ">i4"))
@@ -90,7 +90,7 @@ async def read_results(row: asyncpg.Record, directory: SeriesDirectory) -> Resul
     for place, job_type in enumerate(JobType):
         mine = np.flatnonzero(is_scored & (kinds[:, 0] == place))
         scored[job_type] = Columns(event_time[mine], kinds[mine, 1], *(column[mine] for column in doubles))
-    return Results(scored, Sightings(event_time, np.where(is_scored, kinds[:, 2], -1)))
+    return Results(scored, PipelineOccurrences(event_time, np.where(is_scored, kinds[:, 2], -1)))
 
 
 def _integers(sent: bytes, kind: str) -> Numbers:

@@ -14,11 +14,11 @@ from msgspec import Struct
 from orchboard.stats import JobType
 from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.pg_time import from_pg_time, to_pg_time
-from orchboard.store.rollups.exact_median import ResealedError, RoundTrips
-from orchboard.store.rollups.group_index import Numbers, SeriesDirectory
+from orchboard.store.rollups.exact_median import RollupRebuiltError, RoundTrips
+from orchboard.store.rollups.group_index import GroupIndex, Numbers
 from orchboard.store.rollups.group_sums import Sums, sums_of
 from orchboard.store.rollups.result_columns import Results, read_results
-from orchboard.store.rollups.window_plan import SpanKey
+from orchboard.store.rollups.window_plan import BucketKey
 from orchboard.store.sql_files import sql
 
 # A month that begins or ends in the midst of a day takes 8.5 MB: it is 5 times as fast when all of it is there.
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 def sums_kind(job_type: JobType) -> tuple[Hashable, ...]:
-    """The kind of `Sealed.sums`."""
+    """The kind of `RollupCache.sums`."""
     return "sums", job_type
 
 
@@ -49,28 +49,28 @@ class _Kept(Struct):
     used_at: float
 
 
-class Sealed:
+class RollupCache:
     """Sums, round trips, pipelines and results of sealed spans, read when they are asked for.
 
     What was asked for last is kept, MAX_BYTES of it, for UNUSED_S; a span that was summed up again is another one.
-    All raise ResealedError, and DatabaseUnavailableError.
+    All raise RollupRebuiltError, and DatabaseUnavailableError.
     """
 
-    def __init__(self, database: Database, directory: SeriesDirectory) -> None:
+    def __init__(self, database: Database, directory: GroupIndex) -> None:
         self._database = database
         self._directory = directory
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()  # the one used last at the end
         self._bytes = 0
         self._locks: defaultdict[Hashable, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    def missing(self, kind: tuple[Hashable, ...], spans: Iterable[SpanKey]) -> list[SpanKey]:
+    def missing(self, kind: tuple[Hashable, ...], spans: Iterable[BucketKey]) -> list[BucketKey]:
         """The spans of which nothing of a kind is in memory: what reading them costs is their results."""
         return [span for span in spans if (*kind, span) not in self._kept]
 
-    async def sums(self, spans: Sequence[SpanKey], job_type: JobType) -> list[Sums]:
+    async def sums(self, spans: Sequence[BucketKey], job_type: JobType) -> list[Sums]:
         """The sums of each span over its scored results of a job type."""
 
-        async def read(missing: Sequence[SpanKey]) -> Mapping[SpanKey, tuple[Sums, int]]:
+        async def read(missing: Sequence[BucketKey]) -> Mapping[BucketKey, tuple[Sums, int]]:
             rows = await self._fetch("segments", missing, job_type)
             found = {}
             for span, of_span in rows.items():
@@ -80,10 +80,10 @@ class Sealed:
 
         return await self._all(sums_kind(job_type), spans, read)
 
-    async def round_trips(self, spans: Sequence[SpanKey]) -> list[list[RoundTrips]]:
+    async def round_trips(self, spans: Sequence[BucketKey]) -> list[list[RoundTrips]]:
         """The round trips of each span's successful AI results: a list for each pipeline, model and region."""
 
-        async def read(missing: Sequence[SpanKey]) -> Mapping[SpanKey, tuple[list[RoundTrips], int]]:
+        async def read(missing: Sequence[BucketKey]) -> Mapping[BucketKey, tuple[list[RoundTrips], int]]:
             found = {}
             for span, of_span in (await self._fetch("round_trips", missing)).items():
                 codes = await self._directory.region_codes({row["region_id"] for row in of_span})
@@ -93,10 +93,10 @@ class Sealed:
 
         return await self._all(ROUND_TRIPS, spans, read)
 
-    async def seen(self, spans: Sequence[SpanKey]) -> list[Numbers]:
-        """Which pipelines and models each span saw where: places in the SeriesDirectory's `seen`."""
+    async def seen(self, spans: Sequence[BucketKey]) -> list[Numbers]:
+        """Which pipelines and models each span saw where: places in the GroupIndex's `seen`."""
 
-        async def read(missing: Sequence[SpanKey]) -> Mapping[SpanKey, tuple[Numbers, int]]:
+        async def read(missing: Sequence[BucketKey]) -> Mapping[BucketKey, tuple[Numbers, int]]:
             found = {}
             for span, of_span in (await self._fetch("pipelines_seen", missing)).items():
                 parts = [
@@ -109,13 +109,13 @@ class Sealed:
 
         return await self._all(SEEN, spans, read)
 
-    async def results(self, span: SpanKey) -> Results:
+    async def results(self, span: BucketKey) -> Results:
         """The results themselves."""
 
-        async def read(_: Sequence[SpanKey]) -> Mapping[SpanKey, tuple[Results, int]]:
+        async def read(_: Sequence[BucketKey]) -> Mapping[BucketKey, tuple[Results, int]]:
             [row] = await self._database.fetch(sql("block"), span.level, from_pg_time(span.start))
             if not row["is_sealed"] or row["revision"] != span.revision:
-                raise ResealedError
+                raise RollupRebuiltError
             results = await read_results(row, self._directory)
             return {span: (results, results.size)}
 
@@ -125,8 +125,8 @@ class Sealed:
     async def _all(
         self,
         kind: tuple[Hashable, ...],
-        spans: Sequence[SpanKey],
-        read: Callable[[Sequence[SpanKey]], Awaitable[Mapping[SpanKey, tuple[T, int]]]],
+        spans: Sequence[BucketKey],
+        read: Callable[[Sequence[BucketKey]], Awaitable[Mapping[BucketKey, tuple[T, int]]]],
     ) -> list[T]:
         """What is kept of a kind about each span; the rest is read, and kept: once, however many want it."""
         found = self._find(kind, spans)
@@ -139,7 +139,7 @@ class Sealed:
                         self._keep((*kind, span), item, size + _ENTRY_BYTES)
         return [found[span] for span in spans]
 
-    def _find(self, kind: tuple[Hashable, ...], spans: Sequence[SpanKey]) -> dict[SpanKey, Any]:
+    def _find(self, kind: tuple[Hashable, ...], spans: Sequence[BucketKey]) -> dict[BucketKey, Any]:
         found, now = {}, time.monotonic()
         for span in spans:
             if (kept := self._kept.get((*kind, span))) is not None:
@@ -149,8 +149,8 @@ class Sealed:
         return found
 
     async def _fetch(
-        self, name: str, spans: Sequence[SpanKey], *arguments: object
-    ) -> dict[SpanKey, list[asyncpg.Record]]:
+        self, name: str, spans: Sequence[BucketKey], *arguments: object
+    ) -> dict[BucketKey, list[asyncpg.Record]]:
         """The rows about each span, without those that say that there is nothing."""
         rows = await self._database.fetch(
             sql(name),
@@ -158,15 +158,15 @@ class Sealed:
             [from_pg_time(span.start) for span in spans],
             *arguments,
         )
-        found: dict[SpanKey, list[asyncpg.Record]] = {}
+        found: dict[BucketKey, list[asyncpg.Record]] = {}
         for row in rows:
             if row["is_sealed"]:
-                span = SpanKey(row["level"], to_pg_time(row["span_start"]), row["revision"])
+                span = BucketKey(row["level"], to_pg_time(row["span_start"]), row["revision"])
                 of_span = found.setdefault(span, [])
                 if row[4] is not None:
                     of_span.append(row)
         if not found.keys() >= set(spans):
-            raise ResealedError
+            raise RollupRebuiltError
         return found
 
     def _keep(self, key: Hashable, item: Any, size: int) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 _LEAST_ROOM = 1024
 
 
-class Growing:
+class SlidingArrays:
     """Arrays of the same length, the first one rising, that grow at the end and are forgotten at the beginning."""
 
     def __init__(self, *kinds: DTypeLike) -> None:

@@ -8,8 +8,17 @@ import numpy as np
 
 from orchboard.store.connection.types import Connection
 from orchboard.store.postgres.watchdog import background_transaction
-from orchboard.store.rollups.buckets import DAY, HOUR, LEVELS, MINUTE, MONTH, SIX_HOURS, TEN_MINUTES, Span
-from orchboard.store.rollups.builder import Sealer
+from orchboard.store.rollups.buckets import (
+    DAY,
+    GRANULARITIES,
+    HOUR,
+    MINUTE,
+    MONTH,
+    SIX_HOURS,
+    TEN_MINUTES,
+    Bucket,
+)
+from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.sql_files import sql
 
 # Days and months are built from six hours: these first.
@@ -31,27 +40,27 @@ class Verifier:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._sealer = Sealer(connection)
+        self._sealer = RollupBuilder(connection)
 
     async def verify(
-        self, since: datetime, until: datetime, on_span: Callable[[int, int], None] = lambda *_: None
-    ) -> list[Span]:
+        self, since: datetime, until: datetime, on_bucket: Callable[[int, int], None] = lambda *_: None
+    ) -> list[Bucket]:
         """The sealed spans that hold a moment of [since, until) and differ from their results; marked as invalid.
 
         Also six hours with results that no span covers, although rollups were built around them.
-        on_span -- told after each span how many are done, and of how many
+        on_bucket -- told after each span how many are done, and of how many
         """
         rows = await self._connection.fetch(sql("sealed_spans"), since, until)
-        spans = [Span(row["level"], row["span_start"], row["span_end"]) for row in rows]
-        spans.sort(key=lambda span: _ORDER.index(LEVELS[span.level]))
+        spans = [Bucket(row["level"], row["span_start"], row["span_end"]) for row in rows]
+        spans.sort(key=lambda span: _ORDER.index(GRANULARITIES[span.level]))
         wrong = []
         for number, span in enumerate(spans, 1):
             if not await self._is_right(span):
                 wrong.append(span)
-            on_span(number, len(spans))
+            on_bucket(number, len(spans))
         for row in await self._connection.fetch(sql("uncovered_results"), SIX_HOURS.number, since, until):
             start = SIX_HOURS.start_of(row["event_time"])
-            wrong.append(Span(SIX_HOURS.number, start, SIX_HOURS.end_of(start)))
+            wrong.append(Bucket(SIX_HOURS.number, start, SIX_HOURS.end_of(start)))
         await self._sealer.invalidate([(span.start, span.end - _MICROSECOND) for span in wrong])
         return wrong
 
@@ -67,7 +76,7 @@ class Verifier:
                 start = DAY.end_of(start)
         await self._sealer.invalidate(ranges)
 
-    async def _is_right(self, span: Span) -> bool:
+    async def _is_right(self, span: Bucket) -> bool:
         """Whether a span says what its results say; also when another process is at it, or has just invalidated it."""
         transaction = background_transaction(self._connection)
         try:
@@ -82,7 +91,7 @@ class Verifier:
         except _UndoneError:
             return _are_equal(stored, built)
 
-    async def _contents(self, span: Span) -> list[dict[Any, tuple[Any, ...]]]:
+    async def _contents(self, span: Bucket) -> list[dict[Any, tuple[Any, ...]]]:
         """What is stored about a span: its number of results, sums by series, round trips, pipelines seen."""
         at = span.level, span.start
         count = await self._connection.fetchval(sql("noted_results"), *at)

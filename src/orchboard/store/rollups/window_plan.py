@@ -16,7 +16,7 @@ from orchboard.store.rollups.group_index import Numbers
 LARGEST_BLOCK = 100_000
 
 
-class SpanKey(NamedTuple):
+class BucketKey(NamedTuple):
     """A sealed span as it was summed up once. Times in microseconds since 2000."""
 
     level: int
@@ -27,7 +27,7 @@ class SpanKey(NamedTuple):
 class Piece(NamedTuple):
     """Part of a sealed span: from `since` until before `until`."""
 
-    span: SpanKey
+    span: BucketKey
     since: int
     until: int
 
@@ -41,7 +41,7 @@ class Split(Struct, frozen=True):
     recent -- from what is summed up to its end; empty when the first is not before the second
     """
 
-    whole: list[SpanKey]
+    whole: list[BucketKey]
     pieces: list[Piece]
     unsummed: list[tuple[int, int]]
     recent: tuple[int, int]
@@ -65,7 +65,7 @@ class _Inside(NamedTuple):
     edges -- where the first begins and the last ends; None without any
     """
 
-    spans: list[SpanKey]
+    spans: list[BucketKey]
     gaps: list[tuple[int, int]]
     edges: tuple[int, int] | None
 
@@ -110,7 +110,7 @@ class Coverage:
         sealed = [self._sealed & (self._levels == level) for level in set(self._levels.tolist())]
         return max((self._results[at].sum() / lengths[at].sum() for at in sealed if at.any()), default=0.0)
 
-    def results_of(self, span: SpanKey) -> int:
+    def results_of(self, span: BucketKey) -> int:
         """How many results a sealed span has."""
         first, last = self._starts.searchsorted((span.start, span.start + 1)).tolist()
         return int(self._results[first:last][self._levels[first:last] == span.level].sum())
@@ -174,8 +174,8 @@ class Coverage:
                 yield _Zone(since, until, places.tolist(), starts, ends)
                 until = since
 
-    def _key(self, place: int) -> SpanKey:
-        return SpanKey(int(self._levels[place]), int(self._starts[place]), int(self._revisions[place]))
+    def _key(self, place: int) -> BucketKey:
+        return BucketKey(int(self._levels[place]), int(self._starts[place]), int(self._revisions[place]))
 
 
 def _gaps(inside: _Inside, since: int, until: int) -> list[tuple[int, int]]:

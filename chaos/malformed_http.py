@@ -1,8 +1,8 @@
-"""Bytes that are nearly HTTP: good requests, spoilt by chance."""
+"""Generates almost valid HTTP: requests with random defects."""
 
 import random
 
-from chaos.wire import get, post
+from chaos.http_client import get, post
 
 _LINES = [
     b"GET  /api/regions HTTP/1.1", b"GET /api/regions", b"GET /api/regions HTTP/9.9", b"get /api/regions HTTP/1.1",
@@ -24,8 +24,8 @@ _BODIES = [b"", b"hello", b"5\r\nhello\r\n0\r\n\r\n", b"5\r\nhel", b"fffffffffff
            b"5;x=\"\r\nhello\r\n0\r\n\r\n"]  # fmt: skip
 
 
-def garbage(chance: random.Random, result: bytes, signature: str) -> bytes:
-    """One to three requests, of which any may be spoilt; the connection is of no use afterwards."""
+def malformed_requests(chance: random.Random, result: bytes, signature: str) -> bytes:
+    """One to three requests, each possibly malformed. The connection can't be reused after them."""
     return b"".join(_request(chance, result, signature) for _ in range(chance.randint(1, 3)))
 
 
@@ -39,15 +39,15 @@ def _request(chance: random.Random, result: bytes, signature: str) -> bytes:
         if kind < 0.8
         else get(chance.choice(["/api/regions", "/api/aggregated_stats"]))
     )
-    return _spoilt(chance, whole)
+    return _with_defect(chance, whole)
 
 
-def _spoilt(chance: random.Random, whole: bytes) -> bytes:
-    place, way = chance.randrange(len(whole)), chance.random()
-    if way < 0.3:
-        return whole[:place]
-    if way < 0.6:
-        return whole[:place] + chance.randbytes(chance.randint(1, 4)) + whole[place:]
-    if way < 0.8:
-        return whole[:place] + whole[place + chance.randint(1, 9) :]
-    return whole
+def _with_defect(chance: random.Random, request: bytes) -> bytes:
+    offset, defect = chance.randrange(len(request)), chance.random()
+    if defect < 0.3:
+        return request[:offset]
+    if defect < 0.6:
+        return request[:offset] + chance.randbytes(chance.randint(1, 4)) + request[offset:]
+    if defect < 0.8:
+        return request[:offset] + request[offset + chance.randint(1, 9) :]
+    return request

@@ -1,4 +1,4 @@
-"""A client that tells apart how a request can fail, and never sends one twice."""
+"""An HTTP client that reports how a request failed, and never retries."""
 
 import asyncio
 from select import select
@@ -7,19 +7,19 @@ from typing import Self
 
 from msgspec import Struct
 
-# Who waits in the socket while a server starts on a starved machine waits long; how long is in the verdict.
+# Long, as a request may wait in the socket's queue while a server starts on a busy machine; the verdict has the time.
 _TIMEOUT_S = 120.0
 
 
-class Failure(Exception):  # noqa: N818 - it is what was seen, not an error of ours
-    """A request that got no whole answer; says in a few words how it failed."""
+class Failure(Exception):  # noqa: N818 - an observation, not an error
+    """A request without a complete response. The message tells how it failed."""
 
 
 class Reply(Struct, frozen=True):
-    """A whole answer.
+    """A complete response.
 
-    head -- its status line and headers
-    is_last -- whether the server said that it closes the connection
+    head -- status line and headers
+    is_last -- whether it has `Connection: close`
     """
 
     status: int
@@ -29,10 +29,10 @@ class Reply(Struct, frozen=True):
 
 
 class Caller:
-    """One client with one connection at a time, opened when it is needed.
+    """A client with one connection at a time.
 
-    keeps -- whether the connection is used again for the next request
-    address -- where it connects from: of this machine, 127.0.0.0/8
+    keeps -- whether to reuse the connection
+    address -- local address, in 127.0.0.0/8
     """
 
     def __init__(self, port: int, *, keeps: bool = True, address: str = "127.0.0.1") -> None:
@@ -50,7 +50,7 @@ class Caller:
         self._close()
 
     async def ask(self, request: bytes) -> Reply:
-        """The answer to a request as it goes over the wire. Raises Failure."""
+        """Send a raw request; the response. Raises Failure."""
         whole = False
         try:
             async with asyncio.timeout(_TIMEOUT_S):
@@ -70,9 +70,9 @@ class Caller:
             head = await reader.readuntil(b"\r\n\r\n")
         except (OSError, asyncio.IncompleteReadError) as error:
             if isinstance(error, asyncio.IncompleteReadError) and error.partial:
-                raise Failure("cut off in its head") from None
-            where = "a connection that had been idle" if was_used else "a fresh connection"
-            raise Failure(f"no byte of an answer on {where} ({type(error).__name__})") from None
+                raise Failure("broken off in the headers") from None
+            where = "a reused connection" if was_used else "a new connection"
+            raise Failure(f"no byte of a response on {where} ({type(error).__name__})") from None
         lowered = head.lower()
         try:
             if b"\r\ntransfer-encoding: chunked\r\n" in lowered:
@@ -80,13 +80,13 @@ class Caller:
             else:
                 body = await reader.readexactly(_content_length(lowered))
         except (OSError, asyncio.IncompleteReadError):
-            raise Failure("cut off in its body") from None
+            raise Failure("broken off in the body") from None
         return Reply(int(head[9:12]), head, body, b"\r\nconnection: close\r\n" in lowered)
 
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bool]:
-        """A connection, and whether it was used before."""
+        """Return a connection, and whether it was used before."""
         if self._open is not None and _is_over(self._open[1]):
-            self._close()  # the server has closed it while it was idle: clients look before they send
+            self._close()  # the server has closed the idle connection; clients check this before they send
         if self._open is not None:
             return *self._open, True
         try:
@@ -97,7 +97,7 @@ class Caller:
             raise Failure(f"no connection ({type(error).__name__})") from None
         writer = self._open[1]
         if writer.get_extra_info("sockname") == writer.get_extra_info("peername"):
-            self._close()  # nobody listens there: TCP has connected the socket to itself
+            self._close()  # without a listener, TCP may connect the socket to itself
             raise Failure("no connection (to itself)")
         return *self._open, False
 
@@ -108,18 +108,18 @@ class Caller:
 
 
 async def ask_once(port: int, request: bytes) -> Reply:
-    """The answer to one request on a connection of its own. Raises Failure."""
+    """Send a request on a new connection; the response. Raises Failure."""
     async with Caller(port, keeps=False) as caller:
         return await caller.ask(request)
 
 
 def get(target: str) -> bytes:
-    """A GET as it goes over the wire."""
+    """A raw GET request."""
     return f"GET {target} HTTP/1.1\r\nHost: chaos\r\n\r\n".encode()
 
 
 def post(body: bytes, signature: str) -> bytes:
-    """A signed post as it goes over the wire."""
+    """A raw signed post."""
     return (
         f"POST /api/post_stats HTTP/1.1\r\nHost: chaos\r\nContent-Type: application/json\r\n"
         f"Authorization: {signature}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -127,7 +127,7 @@ def post(body: bytes, signature: str) -> bytes:
 
 
 def _is_over(writer: asyncio.StreamWriter) -> bool:
-    """Whether there is something to read on an idle connection: its end."""
+    """Whether an idle connection is readable, which means that it is closed."""
     return bool(select([writer.get_extra_info("socket").fileno()], [], [], 0)[0])
 
 

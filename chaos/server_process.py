@@ -1,4 +1,4 @@
-"""`orchboard serve` as a real process with a database of its own, which may be killed and started again."""
+"""`orchboard serve` as a process with its own embedded database, which can be killed and started again."""
 
 import asyncio
 import ctypes
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from chaos.wire import Failure, ask_once, get
+from chaos.http_client import Failure, ask_once, get
 
 SECRET = "a secret of the proofs"
 
@@ -24,16 +24,16 @@ _PR_SET_PDEATHSIG = 1
 
 
 class NotServingError(Exception):
-    """The program ended, or did not get well in time; says which, and what it said last."""
+    """The server ended or was not healthy in time. The message contains the end of its log."""
 
 
-class Program:
-    """A server on a port of this machine, with its data below a directory; stopped, or killed, at the end.
+class ServerProcess:
+    """A server on a local port, with its data in a directory.
 
-    Whatever it starts is in its process group, but for Postgres, which ends with the process that started it.
+    Its child processes are in its process group, except Postgres, which ends with the process that started it.
 
-    listener -- a listening socket that it is given, and that outlives it; None: it opens the port itself
-    variables -- of its environment, beside nothing but what it needs
+    listener -- a listening socket for the server, which outlives it; None: the server opens a port
+    variables -- additional environment variables
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Program:
         variables: Mapping[str, str] | None = None,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        directory.chmod(0o755)  # root's Postgres is another user's
+        directory.chmod(0o755)  # root's Postgres runs as another user
         self.data = directory / "data"
         self.log = directory / "serve.log"
         self.port: int = listener.getsockname()[1] if listener else free_port()
@@ -57,51 +57,51 @@ class Program:
 
     @property
     def pid(self) -> int:
-        """The process that was started last."""
+        """The pid of the last started process."""
         assert self._process is not None, "not started"
         return self._process.pid
 
     def start(self) -> None:
-        """Start the process; it does not serve yet."""
-        flags, kept = ["--port", str(self.port)], list[int]()
+        """Start the process without waiting for it."""
+        flags, inherited = ["--port", str(self.port)], list[int]()
         if self._listener is not None:
-            kept = [self._listener.fileno()]
-            flags = ["--fd", str(kept[0])]
+            inherited = [self._listener.fileno()]
+            flags = ["--fd", str(inherited[0])]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "orchboard", "serve", *flags],
-                env=self._variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=kept,
-                start_new_session=True, preexec_fn=_end_with_us,
+                env=self._variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=inherited,
+                start_new_session=True, preexec_fn=_end_with_parent,
             )  # fmt: skip
 
-    async def until_well(self) -> None:
-        """Wait until its database answers. Raises NotServingError."""
+    async def wait_until_healthy(self) -> None:
+        """Wait until /api/health is 200. Raises NotServingError."""
         deadline = time.monotonic() + _START_LIMIT_S
         while True:
             with suppress(Failure):
                 if (await ask_once(self.port, get("/api/health"))).status == 200:
                     return
             if self._process is None or self._process.poll() is not None or time.monotonic() > deadline:
-                raise NotServingError(self.last_words())
+                raise NotServingError(self.log_tail())
             await asyncio.sleep(_POLL_S)
 
-    def tell(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         """Send the process a signal."""
         assert self._process is not None, "not started"
         self._process.send_signal(number)
 
-    async def ended(self) -> int:
-        """The exit code, once it has ended; at most _STOP_LIMIT_S. Raises NotServingError."""
+    async def wait_until_ended(self) -> int:
+        """Wait for the end, at most _STOP_LIMIT_S; the exit code. Raises NotServingError."""
         assert self._process is not None, "not started"
         deadline = time.monotonic() + _STOP_LIMIT_S
         while (code := self._process.poll()) is None:
             if time.monotonic() > deadline:
-                raise NotServingError(f"did not end within {_STOP_LIMIT_S:.0f} s: {self.last_words()}")
+                raise NotServingError(f"did not end within {_STOP_LIMIT_S:.0f} s: {self.log_tail()}")
             await asyncio.sleep(_POLL_S)
         return code
 
     def workers(self) -> Sequence[int]:
-        """The pids of its workers, where it has some."""
+        """The pids of the worker processes."""
         found = []
         for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
             with suppress(OSError):
@@ -110,20 +110,20 @@ class Program:
         return found
 
     def postmaster(self) -> int | None:
-        """The pid of its Postgres; None while there is none."""
+        """The pid of the embedded Postgres; None if there is none."""
         with suppress(OSError, ValueError, IndexError):
             [file] = self.data.glob("pg*/postmaster.pid")
             return int(file.read_text().splitlines()[0])
         return None
 
-    def last_words(self) -> str:
-        """The end of what it said."""
+    def log_tail(self) -> str:
+        """The end of the log."""
         with suppress(OSError):
             return self.log.read_text(errors="replace")[-2000:].strip()
         return ""
 
-    def end(self) -> None:
-        """Stop it; what is not gone in time is killed, with its workers."""
+    def stop(self) -> None:
+        """Stop the server. Kills its process group if it does not end in time."""
         if self._process is None:
             return
         self._process.send_signal(signal.SIGTERM)
@@ -135,23 +135,25 @@ class Program:
 
 
 @contextmanager
-def running(directory: Path, *, listener: socket.socket | None = None, **variables: str) -> Iterator[Program]:
-    """A program that was started; it is gone at the end, whatever happens."""
-    program = Program(directory, listener=listener, variables=variables)
+def running(
+    directory: Path, *, listener: socket.socket | None = None, **variables: str
+) -> Iterator[ServerProcess]:
+    """A started server, which is stopped after the block."""
+    program = ServerProcess(directory, listener=listener, variables=variables)
     try:
         program.start()
         yield program
     finally:
-        program.end()
+        program.stop()
 
 
 def free_port() -> int:
-    """A port that nobody listens on at the moment."""
+    """A port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
-def _end_with_us() -> None:
-    """In the child: be told to stop when the prover is killed. Only Linux knows how."""
+def _end_with_parent() -> None:
+    """In the child: ask for SIGTERM when the parent ends. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)

@@ -1,4 +1,4 @@
-"""Clients that behave: a few connections, a request each now and then, and how long each answer took."""
+"""Measures the latency of well-behaved clients: a few connections with a request every 10 ms."""
 
 import asyncio
 import http.client
@@ -15,15 +15,15 @@ _TIMEOUT_S = 30.0
 
 
 class Latency(Struct, frozen=True):
-    """What good clients saw: how many requests, how many were not answered 200, the 99th percentile."""
+    """The measurement. failed -- requests without a response 200"""
 
     asked: int
     failed: int
     p99_ms: float
 
 
-async def ask_for(port: int, seconds: float) -> Latency:
-    """Ask for so long."""
+async def measure_latency(port: int, seconds: float) -> Latency:
+    """Measure for `seconds`."""
     until = time.monotonic() + seconds
     rounds = await asyncio.gather(*(_ask_until(port, until) for _ in range(_CONNECTIONS)))
     took = sorted(each for took, _ in rounds for each in took)
@@ -57,7 +57,7 @@ async def _ask_until(port: int, until: float) -> tuple[list[float], int]:
 
 
 def post(port: int, body: bytes, secret: str) -> None:
-    """Store one result."""
+    """Post one signed result. Asserts that it is acknowledged."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_S)
     connection.request("POST", "/api/post_stats", body, {"Authorization": sign(body, secret)})
     answer = connection.getresponse().read()

@@ -1,4 +1,4 @@
-"""A TCP proxy that loses acknowledgements: what a server said of a result, its sender never sees, once."""
+"""A TCP proxy that loses the first acknowledgement of each result."""
 
 import asyncio
 import re
@@ -6,17 +6,17 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-# What a result is sent again under; a request without one is passed on as it is.
+# The idempotency key of a request. Requests without one are forwarded unchanged.
 _KEY = re.compile(rb"\r\n(?:idempotency-key|webhook-id): *([^\r\n]+)", re.IGNORECASE)
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 
 
-class LosingProxy:
-    """Passes requests on to one server after the other, and the answers back, but the first `ok` to each key.
+class LossyProxy:
+    """Forwards requests to its servers in turn, and their responses, except for the first `ok` to each key.
 
-    The server has answered by then; the sender's connection is closed without a byte of it.
+    Instead of that response it closes the client's connection.
 
-    lost -- the keys whose acknowledgement was lost
+    lost -- the keys whose acknowledgement was dropped
     """
 
     def __init__(self, *ports: int) -> None:
@@ -36,7 +36,7 @@ class LosingProxy:
     ) -> None:
         self._server.close()
         for writer in self._serving.values():
-            writer.close()  # whoever reads from it comes to an end
+            writer.close()  # ends the tasks that read from it
         await asyncio.gather(*self._serving)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -46,7 +46,7 @@ class LosingProxy:
         self._turn += 1
         port = self._ports[self._turn % len(self._ports)]
         there, back = await asyncio.open_connection("127.0.0.1", port)
-        with suppress(asyncio.IncompleteReadError, ConnectionError):  # somebody left
+        with suppress(asyncio.IncompleteReadError, ConnectionError):  # a client or server disconnected
             while True:
                 request = await read_message(reader)
                 back.write(request)
@@ -62,7 +62,7 @@ class LosingProxy:
 
 
 async def read_message(reader: asyncio.StreamReader) -> bytes:
-    """One request or answer, whole. Raises IncompleteReadError when there is none any more."""
+    """Read a complete request or response. Raises IncompleteReadError at the end of the stream."""
     head = await reader.readuntil(b"\r\n\r\n")
     length = _LENGTH.search(head)
     return head + await reader.readexactly(int(length[1]) if length else 0)

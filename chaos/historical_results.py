@@ -1,4 +1,4 @@
-"""A database with a past: results of every orchestrator and region over days, and what the plain query says of them."""
+"""Fills a database with results of some days, and compares the server's scores with a plain query."""
 
 import asyncio
 import math
@@ -7,8 +7,8 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from chaos.program import Program
-from chaos.wire import Caller, get
+from chaos.http_client import Caller, get
+from chaos.server_process import ServerProcess
 
 _FILL = """
 INSERT INTO events (event_time, orchestrator, region_id, payload)
@@ -37,13 +37,13 @@ SELECT (SELECT count(*) FROM rollup_invalidations WHERE NOT is_applied)
 
 
 async def fill(connection: "asyncpg.Connection[asyncpg.Record]", results: int, days: float) -> None:
-    """Store results over so many days, most of them lately."""
+    """Insert results over some days, most of them recent."""
     await connection.execute(_FILL, results, days)
 
 
-async def until_built(connection: "asyncpg.Connection[asyncpg.Record]", spans: int = 0) -> None:
-    """Wait until there are so many rollups, and none that is invalid."""
-    while (  # noqa: ASYNC110 - another program is waited for
+async def wait_until_built(connection: "asyncpg.Connection[asyncpg.Record]", spans: int = 0) -> None:
+    """Wait until at least `spans` rollup buckets are built and none is invalid."""
+    while (  # noqa: ASYNC110 - waits for another process
         await connection.fetchval("SELECT count(*) FROM spans WHERE is_sealed") < spans
         or await connection.fetchval(_INVALID) > 0
     ):
@@ -51,9 +51,9 @@ async def until_built(connection: "asyncpg.Connection[asyncpg.Record]", spans: i
 
 
 async def differences(
-    connection: "asyncpg.Connection[asyncpg.Record]", program: Program, hours: float
+    connection: "asyncpg.Connection[asyncpg.Record]", program: ServerProcess, hours: float
 ) -> list[Any]:
-    """Where the scores of the last hours are not those of the plain query."""
+    """The cells whose scores over the last hours differ from the plain query."""
     since = await connection.fetchval("SELECT extract(EPOCH FROM now())::float8") - hours * 3600
     plain = {
         (row["orchestrator"], row["region"]): row["success_rate"]

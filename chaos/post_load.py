@@ -1,19 +1,19 @@
-"""Clients that post for as long as something is done to the server."""
+"""Clients that post results during a block."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from chaos.http_client import Caller
 from chaos.ledger import Ledger
-from chaos.wire import Caller
 
-# Before a client goes on that was refused or cut off.
+# The pause of a client after a failure.
 _PAUSE_S = 0.02
 
 
 @asynccontextmanager
 async def posting(port: int, ledger: Ledger, connections: int) -> AsyncIterator[None]:
-    """Posts, one after the other on each connection, for as long as it is entered; the last ones are answered."""
+    """Post results during the block, one at a time per connection; waits for the last responses."""
     stop = asyncio.Event()
     results = ledger.results()
 
@@ -32,7 +32,7 @@ async def posting(port: int, ledger: Ledger, connections: int) -> AsyncIterator[
             stop.set()
 
 
-async def until_acknowledged(ledger: Ledger, number: int) -> None:
-    """Wait until so many results were acknowledged in all; who calls sets the limit."""
-    while len(ledger.acknowledged) < number:  # noqa: ASYNC110 - many tasks count, one looks
+async def wait_until_acknowledged(ledger: Ledger, number: int) -> None:
+    """Wait until `number` results are acknowledged in total. The caller sets a timeout."""
+    while len(ledger.acknowledged) < number:  # noqa: ASYNC110 - other tasks update the ledger
         await asyncio.sleep(0.005)

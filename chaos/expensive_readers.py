@@ -1,4 +1,4 @@
-"""Readers that ask for as much as they can get, from one address: questions that nobody asked before, and large answers."""
+"""Clients at one address that send as many expensive queries as they can: uncached windows and large answers."""
 
 import asyncio
 import multiprocessing
@@ -17,9 +17,10 @@ _SMALLEST_PAUSE_S = 0.01
 
 
 class Attack(Struct, frozen=True):
-    """What they do.
+    """Parameters of the clients.
 
-    since_s -- how far back their questions go; large -- the target of a large answer
+    questions, large_answers -- number of clients of each kind
+    since_s -- maximum age of the start of a window; large -- the target of a large answer
     """
 
     port: int
@@ -30,8 +31,8 @@ class Attack(Struct, frozen=True):
     seconds: float
 
 
-class Seen(Struct, frozen=True):
-    """What they got: answers by status (0: none), and whole large answers."""
+class ReaderReport(Struct, frozen=True):
+    """Responses by status (0: none), and the number of complete large answers."""
 
     statuses: dict[int, int]
     whole: int
@@ -39,7 +40,7 @@ class Seen(Struct, frozen=True):
 
 @contextmanager
 def attacking(attack: Attack) -> Iterator[Connection]:
-    """They do it in a process of their own, at the end of which `Seen` can be received."""
+    """Run the clients in another process; yields a connection that receives a ReaderReport at its end."""
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_run, args=(attack, theirs), daemon=True)
     process.start()
@@ -54,7 +55,7 @@ def _run(attack: Attack, report: Connection) -> None:
     report.send(asyncio.run(_attack(attack)))
 
 
-async def _attack(attack: Attack) -> Seen:
+async def _attack(attack: Attack) -> ReaderReport:
     until = time.monotonic() + attack.seconds
     statuses: Counter[int] = Counter()
     draw = random.Random(1)
@@ -68,11 +69,11 @@ async def _attack(attack: Attack) -> Seen:
         _client(attack.port, lambda: attack.large, until, statuses) for _ in range(attack.large_answers)
     ]
     whole = await asyncio.gather(*clients)
-    return Seen(dict(statuses), sum(whole[attack.questions :]))
+    return ReaderReport(dict(statuses), sum(whole[attack.questions :]))
 
 
 async def _client(port: int, target: "object", until: float, statuses: Counter[int]) -> int:
-    """Ask on one connection after the other, as soon as there is an answer; how many were whole."""
+    """Send requests without pause, each on a new connection; the number of complete answers."""
     whole = 0
     assert callable(target)
     while time.monotonic() < until:
