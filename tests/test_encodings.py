@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from orchboard.config import Settings
 from orchboard.store import sql_files
-from orchboard.store.connection.encoding import fitting
+from orchboard.store.connection.encoding import encodable
 from orchboard.store.postgres.database import Database
 from orchboard.store.schema import create_database
 from orchboard.store.schema.migrate import migrate_to
@@ -169,7 +169,7 @@ def test_bytes_of_others_that_are_no_text_are_told_by_name(
     )
     answer = client.get("/api/aggregated_stats", job_type="ai", since=1)
     assert answer.status == 503
-    assert answer.json()["error"].startswith("the database holds text that is no valid UTF-8")
+    assert answer.json()["error"].startswith("the database contains text that is not valid UTF-8")
 
 
 def test_the_start_and_doctor_say_so(orchboard: Orchboard, database: str, encoding: str) -> None:
@@ -196,7 +196,7 @@ def test_latin1_holds_what_python_says_it_holds(database: str) -> None:
             await connection.close()
 
     every = "".join(map(chr, range(1, 256)))
-    assert fitting(every, "iso8859-1") == every == run(stored(every))
+    assert encodable(every, "iso8859-1") == every == run(stored(every))
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1"])

@@ -131,11 +131,11 @@ def test_files_in_the_home_directory_are_used_where_none_are_named(
     ("parameters", "message"),
     [
         ("sslrootcert={0}/nosuch", "sslrootcert can't be used: {0}/nosuch: No such file or directory"),
-        ("sslrootcert={0}/names", "sslrootcert can't be used: {0}/names: there is nothing in PEM in it"),
+        ("sslrootcert={0}/names", "sslrootcert can't be used: {0}/names: it contains no PEM data"),
         ("sslrootcert={0}/ca.crt&sslcrl={0}/nosuch", "sslcrl can't be used: {0}/nosuch: No such file or directory"),
-        ("sslrootcert={0}/ca.crt&sslcrldir={0}/nosuch", "sslcrldir can't be used: {0}/nosuch: there is no such directory"),
+        ("sslrootcert={0}/ca.crt&sslcrldir={0}/nosuch", "sslcrldir can't be used: {0}/nosuch: the directory does not exist"),
         ("sslrootcert={0}/ca.crt&sslcert={0}/nosuch", "sslcert and sslkey can't be used: {0}/nosuch, its key in the same file: No such"),
-        ("sslrootcert={0}/ca.crt&sslcert={0}/client.crt&sslkey={0}/client.key&sslpassword=hush", "sslpassword does not open the key"),
+        ("sslrootcert={0}/ca.crt&sslcert={0}/client.crt&sslkey={0}/client.key&sslpassword=hush", "sslpassword does not decrypt the key"),
     ],
 )  # fmt: skip
 def test_a_named_file_that_cannot_be_used_stops_the_connection_by_name(
