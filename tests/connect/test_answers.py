@@ -19,7 +19,7 @@ from tests.support.server import SECRET, Client, StartServer
 
 PAGE = read_page("testers.md")
 BODY = json.dumps(transcoding()).encode()
-TABLE = PAGE.partition("## What each answer means")[2].partition("\n## ")[0]
+TABLE = PAGE.partition("## Responses")[2].partition("\n## ")[0]
 
 
 def row(status: int, words: str = "") -> str:
@@ -95,7 +95,7 @@ def test_the_refusal_of_a_bare_signature_is_in_the_table(
 ) -> None:
     answer = Client(start_server(replace(settings, require_timestamped_signatures=True)).url).post(BODY)
     assert answer.status == 403
-    assert "the Standard Webhooks form only" in row(403, answer.json()["error"])
+    assert "webhook signatures only" in row(403, answer.json()["error"])
 
 
 def test_the_refusal_of_a_region_is_in_the_table(settings: Settings, start_server: StartServer) -> None:

@@ -26,7 +26,7 @@ VARYING = [
     (r"whsec_[\w+/=]+", "<key>"),
     (r"\b[0-9a-f]{64}\b", "<hash>"),
     (r"0x(?!0{20})[0-9a-f]{40}\b", "<orchestrator>"),
-    (r"[\d.,]+ (?:s|ms|seconds?)\b", "<duration>"),
+    (r"[\d.,]+ (?:s|ms|seconds?|minutes?)\b", "<duration>"),
     (r"[\d,]+ a second", "<rate>"),
     (r"\b([1-9][\d,]*) of \1\b", "<all> of <all>"),
     (r"\d+ rollup buckets", "<some> rollup buckets"),
