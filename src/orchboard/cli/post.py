@@ -92,7 +92,7 @@ def post(
     job_types = [_parse_job_type(name) for name in files or (JobType.TRANSCODING,)] if example else []
     examples = [example_result(datetime.now(UTC), job_type) for job_type in job_types]
     results = examples or _read(files or ("-",), tally)
-    _send(client, results, tally, remedy=_remedy(tester, secret.place), with_key=key)
+    _send(client, results, tally, remedy=_remedy(tester, secret.source), with_key=key)
     if json:
         print_json(asdict(tally))
     else:
@@ -102,7 +102,7 @@ def post(
             )
         print(tally)
         for job_type in job_types if tally.stored else ():
-            _print_where_to_look(client.url, job_type)
+            _print_links(client.url, job_type)
     return 0 if not tally.refused else 1
 
 
@@ -170,15 +170,13 @@ def _send(
     return None
 
 
-def _remedy(tester: str, place: str) -> str:
+def _remedy(tester: str, source: str) -> str:
     if tester:
-        named = "SECRET" if place == "SECRET" else f"what {place} holds"
+        named = "SECRET" if source == "SECRET" else f"what {source} holds"
         return f"is {named} the key of {tester}, and not revoked? `orchboard tester list` shows who has one"
-    if place == "SECRET":
+    if source == "SECRET":
         return "is SECRET the same here and there?"
-    return (
-        f"it was signed with the secret in {place}: does the server use that one? Else export its SECRET here"
-    )
+    return f"it was signed with the secret in {source}: does the server use that one? Else export its SECRET here"
 
 
 def _parse_job_type(name: str) -> JobType:
@@ -190,7 +188,7 @@ def _parse_job_type(name: str) -> JobType:
     return JobType(name)
 
 
-def _print_where_to_look(url: str, job_type: JobType) -> None:
+def _print_links(url: str, job_type: JobType) -> None:
     from orchboard.stats import EXAMPLE_ORCHESTRATOR, JobType
 
     named = "" if job_type is JobType.TRANSCODING else f"job_type={job_type}&"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from orchboard.client import Client
     from orchboard.simulate.live import PostOutcome
 
-MOST_TOLD = 20
+MAX_PRINTED = 20
 RETRY_S = 5.0
 
 Seed = Annotated[int, Parameter(help="Equal seeds give equal networks and, with `load`, equal results.")]
@@ -64,7 +64,7 @@ def load(
     import time
     from datetime import UTC, datetime, timedelta
 
-    from orchboard.cli.database import database_url, in_words, open_regions
+    from orchboard.cli.database import database_url, open_regions, translate_driver_errors
     from orchboard.cli.output import progress_bar
     from orchboard.cli.settings import read_environment
     from orchboard.errors import BadInputError
@@ -96,7 +96,7 @@ def load(
             )
 
     began_at = time.monotonic()
-    with database_url(settings) as url, in_words():
+    with database_url(settings) as url, translate_driver_errors():
         loaded = asyncio.run(run(url))
     took_s = time.monotonic() - began_at
     print(f"loaded {loaded:,} results in {took_s:.1f} s, {loaded / took_s:,.0f} a second")
@@ -170,7 +170,7 @@ class _Watch:
 
         self._bar = progress_bar()
         self._task = self._bar.add_task("posting", total=total and round(total))
-        self._told: set[str] = set()
+        self._printed: set[str] = set()
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -183,6 +183,10 @@ class _Watch:
         from orchboard.cli.output import printable
 
         self._bar.advance(self._task)
-        if not outcome.is_stored and outcome.message not in self._told and len(self._told) < MOST_TOLD:
-            self._told.add(outcome.message)
+        if (
+            not outcome.is_stored
+            and outcome.message not in self._printed
+            and len(self._printed) < MAX_PRINTED
+        ):
+            self._printed.add(outcome.message)
             print(f"orchboard: {printable(outcome.message)}", file=sys.stderr)
