@@ -122,14 +122,18 @@ def _import(
             _print_json(summary, checked, dry_run=dry_run)
         else:
             _print_refusals(checked, is_refused=is_refused)
-        if not as_json and not is_refused:
-            done = "would import" if dry_run else "imported"
-            print(
-                f"{done} {stored:,} of {checked.results:,} results in {time.monotonic() - began_at:.1f} s; "
-                f"{summary['already_there']:,} already stored, {summary['repeated']:,} repeated, "
-                f"{checked.refusals:,} refused"
-            )
+            if not is_refused:
+                _print_summary(summary, time.monotonic() - began_at, dry_run=dry_run)
     return 1 if is_refused else 0
+
+
+def _print_summary(summary: dict[str, int], took_s: float, *, dry_run: bool) -> None:
+    done = "would import" if dry_run else "imported"
+    print(
+        f"{done} {summary['stored']:,} of {summary['results']:,} results in {took_s:.1f} s; "
+        f"{summary['already_there']:,} already stored, {summary['repeated']:,} repeated, "
+        f"{summary['refused']:,} refused"
+    )
 
 
 async def _prepare(database: Database, *, dry_run: bool) -> dict[str, str]:

@@ -69,7 +69,7 @@ def post(
     """
     from datetime import UTC, datetime
 
-    from orchboard.cli.output import print_first_retry, print_json, printable
+    from orchboard.cli.output import print_first_retry, print_json
     from orchboard.cli.result_files import example_result
     from orchboard.cli.settings import read_environment, signing_secret
     from orchboard.client import Client
@@ -96,11 +96,7 @@ def post(
     if json:
         print_json(asdict(tally))
     else:
-        for refusal in tally.refused:
-            print(
-                f"orchboard: {printable(refusal['source'])}: {printable(refusal['error'])}", file=sys.stderr
-            )
-        print(tally)
+        _print_tally(tally)
         for job_type in job_types if tally.stored else ():
             _print_links(client.url, job_type)
     return 0 if not tally.refused else 1
@@ -108,19 +104,27 @@ def post(
 
 @dataclass
 class Tally:
-    """What became of the results; a file that can't be read counts as one refused."""
+    """The outcome of sending. A file that cannot be read counts as one refused result."""
 
     stored: int = 0
     refused: list[dict[str, str]] = field(default_factory=list)
     not_sent: int = 0
 
     def refuse(self, source: str, error: object) -> None:
-        """Note one that was refused, and why."""
+        """Count a refused result, with the reason."""
         self.refused.append({"source": source, "error": str(error)})
 
     def __str__(self) -> str:
         refused = f", refused {len(self.refused):,}" if self.refused else ""
         return f"stored {self.stored:,}{refused}" + (f", not sent {self.not_sent:,}" if self.not_sent else "")
+
+
+def _print_tally(tally: Tally) -> None:
+    from orchboard.cli.output import printable
+
+    for refusal in tally.refused:
+        print(f"orchboard: {printable(refusal['source'])}: {printable(refusal['error'])}", file=sys.stderr)
+    print(tally)
 
 
 def _read(files: Sequence[str], tally: Tally) -> list[ResultText]:
@@ -147,7 +151,7 @@ def _read(files: Sequence[str], tally: Tally) -> list[ResultText]:
 def _send(
     client: Client, results: Sequence[ResultText], tally: Tally, *, remedy: str, with_key: bool
 ) -> None:
-    """Send them in order; stops when the server is away or knows another secret."""
+    """Send the results in order. Stops when the server is unreachable or has another secret."""
     from orchboard.cli.output import progress_bar
     from orchboard.client import ClientError, UnreachableError
 
