@@ -5,8 +5,6 @@ from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from msgspec import structs
-
 from orchboard.errors import NotAllowedError
 from orchboard.results.parse import ParsedStats, parse_stats
 from orchboard.results.render import StoredResult, render_rows, stream_rows
@@ -16,7 +14,7 @@ from orchboard.store.store import Store
 from orchboard.window import ANY_TIME, Bounds
 
 if TYPE_CHECKING:
-    from orchboard.store.rollups.reader import Means
+    from orchboard.store.rollups.group_sums import Means
 
 
 def utc_now() -> datetime:
@@ -78,24 +76,19 @@ class Leaderboard:
         Each AI pipeline and model is scored against its own median over all orchestrators; when the query
         names none, their scores are averaged, weighted by results.
         """
-        from orchboard import rating  # numpy takes 0.2 s to import: when first asked
+        from orchboard import rating  # imported on first use: numpy takes 0.2 s
 
-        reader = self.store.means
         if query.job_type is JobType.AI:
-            means, medians = await asyncio.gather(self._fetch_means(query), reader.fetch_medians(query))
-            return rating.rate_ai(means, medians)
+            means, medians = await self.store.means.fetch_means_and_medians(query)
+            return rating.rate_ai(self._scored(means), medians)
         if query.pipeline is not None or query.model is not None:
             return CellScores([], [], [], [])
-        return rating.rate_transcoding(await self._fetch_means(query))
+        return rating.rate_transcoding(self._scored(await self.store.means.fetch_means(query)))
 
-    async def _fetch_means(self, query: StatsQuery) -> "Means":
-        """The means that scores are made of: every score and every ranking begins here.
-
-        Medians are over all results, whoever's they are, so that everybody else's scores equal the reference's.
-        """
+    def _scored(self, means: "Means") -> "Means":
+        """The groups that get scores. Medians include all orchestrators, so that scores equal the reference's."""
         from orchboard import rating
 
-        means = await self.store.means.fetch_means(query)
         return means if self.scores_any_name else rating.of_addresses(means)
 
     async def raw_stats(self, query: StatsQuery) -> bytes | Callable[[], AsyncGenerator[bytes, None]]:
@@ -133,13 +126,10 @@ class Leaderboard:
 
         Best: highest mean success rate, then lowest mean round trip, then the names in order.
         """
-        from orchboard import rating  # numpy takes 0.2 s to import: when first asked
+        from orchboard import rating  # imported on first use: numpy takes 0.2 s
 
         query = StatsQuery(job_type=JobType.AI, window=self.window(), orchestrator=orchestrator)
-        means = await self._fetch_means(query)
+        means, medians = await self.store.means.fetch_means_and_medians(query)
+        means = self._scored(means)
         best = rating.find_best(means)
-        if best is None:
-            return None
-        pipeline, model = means.models[means.model[best]]
-        of_best = structs.replace(query, pipeline=pipeline, model=model)
-        return rating.rate_group(means, best, await self.store.means.fetch_medians(of_best))
+        return None if best is None else rating.rate_group(means, best, medians)

@@ -51,7 +51,7 @@ def test_a_schema_taken_back_under_the_server_is_told_by_name(
     told = client.get("/api/health")
     assert (told.status, told.json()["postgres"]["ok"]) == (503, False)
     assert "schema was taken back" in told.json()["postgres"]["error"]
-    execute("DROP TABLE spans")
+    execute("DROP TABLE rollup_buckets")
     answer = client.get("/api/aggregated_stats")
     assert answer.status == 503
     assert "schema was taken back" in answer.json()["error"]
