@@ -1,6 +1,6 @@
-"""`python -m chaos [NAME …] [--small]`: prove every promise, or those that are named, and print a table.
+"""`python -m chaos [NAME …] [--small]`: run all scenarios, or those named, and print their verdicts.
 
-Ends with 1 when one did not hold.
+The exit status is 1 if a promise did not hold.
 """
 
 import argparse
@@ -17,13 +17,11 @@ from chaos.verdict import Scale, Verdict
 
 
 def main() -> int:
-    """Run what the command line names."""
+    """Run the scenarios of the command line; the exit status."""
     known = sorted(module.name for module in iter_modules(scenarios.__path__))
-    parser = argparse.ArgumentParser(
-        prog="python -m chaos", description="Prove every promise, or those that are named."
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}; none: all")
-    parser.add_argument("--small", action="store_true", help="each shortly: seconds instead of minutes")
+    parser = argparse.ArgumentParser(prog="python -m chaos", description="Run all scenarios, or those named.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(known)}; default: all")
+    parser.add_argument("--small", action="store_true", help="short forms: seconds instead of minutes")
     given = parser.parse_args()
     if unknown := sorted(set(given.names) - set(known)):
         parser.error(f"no such scenario: {', '.join(unknown)}; there are {', '.join(known)}")
@@ -33,15 +31,15 @@ def main() -> int:
 
 
 def prove(name: str, scale: Scale) -> list[Verdict]:
-    """The verdicts of one scenario, printed as they come."""
+    """Run a scenario, print its verdicts and return them."""
     module = import_module(f"chaos.scenarios.{name}")
     with tempfile.TemporaryDirectory(prefix=f"orchboard-{name}-") as directory:
-        Path(directory).chmod(0o755)  # root's embedded Postgres is another user's
+        Path(directory).chmod(0o755)  # root's embedded Postgres runs as another user
         try:
             verdicts: list[Verdict] = asyncio.run(module.prove(scale, Path(directory)))
         except Exception as error:
             traceback.print_exc()
-            verdicts = [Verdict(name, f"broke off: {type(error).__name__}: {error}", "an end", is_met=False)]
+            verdicts = [Verdict(name, f"failed: {type(error).__name__}: {error}", "a verdict", is_met=False)]
     for verdict in verdicts:
         print(
             f"{'met   ' if verdict.is_met else 'MISSED'}  {verdict.promise}: {verdict.figure} ({verdict.target})",

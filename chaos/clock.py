@@ -1,4 +1,4 @@
-"""A wall clock that can be set, for one program: libfaketime, of Debian's package of that name."""
+"""Sets the wall clock of a program, with libfaketime (Debian's package libfaketime)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +11,9 @@ class NoFakeClockError(Exception):
 
 
 class WallClock:
-    """The wall clock of the programs that are started with `variables`; their monotonic clock stays true.
+    """The wall clock of programs started with `variables`. Their monotonic clock is not changed.
 
-    file -- where the programs look how far their clock is off; readable by them
+    file -- holds the offset; the programs must be able to read it
     """
 
     def __init__(self, file: Path) -> None:
@@ -24,7 +24,7 @@ class WallClock:
         self.set(0)
 
     def set(self, ahead_s: float) -> None:
-        """Step the clock, to so far ahead of the true time."""
+        """Set the clock to the true time plus an offset."""
         fresh = self._file.with_suffix(".new")
         fresh.write_text(f"{ahead_s:+.3f}\n")
         fresh.chmod(0o644)
@@ -32,7 +32,7 @@ class WallClock:
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """What the environment of a program must have."""
+        """Environment variables for a program."""
         return {
             "LD_PRELOAD": str(self._library),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),

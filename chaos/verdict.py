@@ -1,4 +1,4 @@
-"""What a proof gives."""
+"""The result of a scenario."""
 
 from enum import StrEnum
 
@@ -6,19 +6,19 @@ from msgspec import Struct
 
 
 class Scale(StrEnum):
-    """How much of it: a small one is for the tests, seconds; a full one for `make chaos`, minutes."""
+    """The length of a scenario: small takes seconds, for the tests; full takes minutes, for `make chaos`."""
 
     SMALL = "small"
     FULL = "full"
 
 
 class Verdict(Struct, frozen=True):
-    """One line of the table.
+    """A row of the report.
 
-    promise -- what was promised, in a few words
-    figure -- what was seen, with the numbers that make it mean something
-    target -- what was promised, as a number
-    is_met -- whether it held
+    promise -- the promise in a few words
+    figure -- what was observed, with numbers
+    target -- the promise as a number
+    is_met -- whether it holds
     """
 
     promise: str

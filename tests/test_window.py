@@ -65,7 +65,7 @@ def test_since_after_until_is_kept_as_it_is() -> None:
         "9" * 500,
     ],
 )
-def test_what_is_not_a_number_is_refused_by_name(text: str) -> None:
+def test_a_bound_that_is_not_a_number_is_refused_by_name(text: str) -> None:
     with pytest.raises(BadInputError, match=r"until must be a number"):
         parse_moment("until", text)
     if text:
@@ -86,7 +86,7 @@ def test_a_window_with_nan_is_empty_at_any_time(since: str, until: str) -> None:
     bounds = parse_bounds(since, until)
     found = bounds.window(now=NOW, default=DAY)
     assert found.since > found.until
-    assert not bounds.moves(NOW)
+    assert not bounds.is_sliding(NOW)
 
 
 @pytest.mark.parametrize("text", [".5", "5.", "+5", "-0", "00012", "1E9", "1e-300"])

@@ -1,1 +1,1 @@
-"""One module a promise. Each has `prove(scale, directory)`."""
+"""The scenarios, one module per promise, each with a function `prove(scale, directory)`."""

@@ -1,4 +1,4 @@
-"""Clocks that are wrong, or are stepped: whoever asks after an acknowledgement sees the result, whatever they show."""
+"""Wrong and stepped clocks: an acknowledged result is in every answer, whatever the clocks show."""
 
 import asyncio
 import time
@@ -9,19 +9,19 @@ from typing import Any
 import msgspec
 
 from chaos.clock import WallClock
-from chaos.postgres import Postgres, ended
-from chaos.program import SECRET, Program, running
+from chaos.http_client import Caller, get, post
+from chaos.postgres import Postgres, stop_at_exit
+from chaos.server_process import SECRET, ServerProcess, running
 from chaos.verdict import Scale, Verdict
-from chaos.wire import Caller, get, post
 from orchboard.signing import sign
 
-# Steps of a clock, in seconds from the true time, one after the other; and results posted at each.
+# Offsets of the clock from the true time in seconds, and results posted at each.
 _STEPS = {
     Scale.SMALL: ([-20.0, -5400.0], 4),
     Scale.FULL: ([-0.1, -0.3, -20.0, 0.0, 20.0, 5400.0, 0.0, -5400.0, 0.0, -86_400.0, 0.0], 100),
 }
 
-# Rollups are built every ten seconds; twice that, and they are, or a step has kept them from it.
+# Rollups are built every ten seconds. After twice that they are built, unless a step of the clock prevents it.
 _UPKEEP_S = {Scale.SMALL: 12.0, Scale.FULL: 25.0}
 
 _LIMIT_S = 900.0
@@ -35,15 +35,15 @@ _QUESTIONS = (
 
 
 class Poster:
-    """Posts results, each of an orchestrator that no other has, and asks for them at once."""
+    """Posts results, each with a new orchestrator, and queries them at once."""
 
     def __init__(self) -> None:
         self.posted: list[str] = []
         self.missing: list[str] = []
         self.slowest_s = 0.0
 
-    async def post(self, program: Program, number: int) -> None:
-        """Post some, and ask every question about each as soon as it is acknowledged."""
+    async def post(self, program: ServerProcess, number: int) -> None:
+        """Post results, and query each in all ways as soon as it is acknowledged."""
         async with Caller(program.port) as caller:
             for _ in range(number):
                 orchestrator = f"0x{len(self.posted) + 1:040x}"
@@ -68,15 +68,15 @@ class Poster:
         if b"FRA" not in reply.body:
             self.missing.append(question)
 
-    async def compare(self, program: Program) -> int:
-        """How many of all that were posted are in no score."""
+    async def compare(self, program: ServerProcess) -> int:
+        """The number of posted results that are in no score."""
         async with Caller(program.port) as caller:
             scores = msgspec.json.decode((await caller.ask(get("/api/aggregated_stats?since=1"))).body)
         return len(set(self.posted) - scores.keys())
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """A verdict for the server's clock, and one for the database's."""
+    """Verdicts on the server's clock and the database's clock."""
     verdicts = []
     for whose in ("server", "database"):
         place = directory / whose
@@ -85,10 +85,10 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
         clock = WallClock(place / "clock")
         is_databases = whose == "database"
         postgres = Postgres(place / "postgres", variables=clock.variables if is_databases else None)
-        with ended(postgres):
+        with stop_at_exit(postgres):
             postgres.make()
             postgres.start()
-            await postgres.until_ready()
+            await postgres.wait_until_ready()
             await postgres.execute("CREATE DATABASE board")
             with _serving(place, postgres.url("board"), None if is_databases else clock) as program:
                 async with asyncio.timeout(_LIMIT_S):
@@ -96,13 +96,13 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     return verdicts
 
 
-def _serving(place: Path, url: str, clock: WallClock | None) -> AbstractContextManager[Program]:
+def _serving(place: Path, url: str, clock: WallClock | None) -> AbstractContextManager[ServerProcess]:
     variables: dict[str, Any] = {"POSTGRES": url, **(clock.variables if clock else {})}
     return running(place / "server", **variables)
 
 
-async def _prove(scale: Scale, clock: WallClock, program: Program, whose: str) -> Verdict:
-    await program.until_well()
+async def _prove(scale: Scale, clock: WallClock, program: ServerProcess, whose: str) -> Verdict:
+    await program.wait_until_healthy()
     poster, lost = Poster(), 0
     steps, number = _STEPS[scale]
     for ahead_s in steps:
@@ -113,9 +113,9 @@ async def _prove(scale: Scale, clock: WallClock, program: Program, whose: str) -
         lost = max(lost, await poster.compare(program))
     missing = len(poster.missing)
     return Verdict(
-        f"clocks: the {whose}'s stepped to {', '.join(f'{step:+g}' for step in steps)} s",
-        f"{len(poster.posted):,} results, of {len(poster.posted) * len(_QUESTIONS):,} questions about them right after "
-        f"the acknowledgement {missing} without, the slowest {poster.slowest_s:.2f} s; at most {lost} in no score later",
+        f"clocks: the {whose}'s clock set to {', '.join(f'{step:+g}' for step in steps)} s",
+        f"{len(poster.posted):,} results; {missing} of {len(poster.posted) * len(_QUESTIONS):,} queries right after the "
+        f"acknowledgement lacked the result, the slowest {poster.slowest_s:.2f} s; at most {lost} missing from scores later",
         "0 and 0",
         not missing and not lost,
     )

@@ -1,4 +1,4 @@
-"""Expensive questions from one address: others are answered, results are stored, and memory stays flat."""
+"""Expensive queries from one address: other clients are answered, results are stored, memory does not grow."""
 
 import asyncio
 import os
@@ -13,26 +13,26 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from chaos.greedy import Attack, Seen, attacking
+from chaos.expensive_readers import Attack, ReaderReport, attacking
+from chaos.http_client import Caller, Failure, get
 from chaos.ledger import Ledger
-from chaos.load import posting
-from chaos.postgres import Postgres, ended
-from chaos.program import Program, running
+from chaos.post_load import posting
+from chaos.postgres import Postgres, stop_at_exit
 from chaos.scenarios.database_away import on_disk
+from chaos.server_process import ServerProcess, running
 from chaos.verdict import Scale, Verdict
-from chaos.wire import Caller, Failure, get
 
 _DAYS = 30
 _BIG = "0xb1600000000000000000000000000000000b1600"
 _LARGE = f"/api/raw_stats?orchestrator={_BIG}&job_type=ai&since=1"
 
-# Posts change neither: they are answered from memory.
+# Posts change neither answer, so they are served from the cache.
 _CACHED = ("/api/regions", "/api/pipelines?until=1700000000")
 
 _QUIET_S = 3.0
 _CACHED_P99_S, _NEW_S, _MEMORY_MB = 0.05, 2.0, 40.0
 
-# An orchestrator whose results are 28 MB in one answer, in four regions.
+# An orchestrator with results in four regions, 28 MB in one answer.
 _BIG_RESULTS = f"""
 INSERT INTO events (event_time, orchestrator, region_id, payload)
 SELECT now() - n * interval '8 seconds', '{_BIG}', r.id, jsonb_build_object(
@@ -49,7 +49,7 @@ JOIN LATERAL (
 
 
 class Size(Struct, frozen=True):
-    """How much there is in the database, how long it takes, and how many connections the attacker has."""
+    """Parameters: results in the database, duration, connections of the attacker."""
 
     results: int
     big_results: int
@@ -65,7 +65,7 @@ _SIZES = {
 
 
 class Good:
-    """What clients saw that ask for little, from another address."""
+    """The measurements of clients with few queries, at another address."""
 
     def __init__(self) -> None:
         self.cached_s: list[float] = []
@@ -73,7 +73,7 @@ class Good:
         self.failures: list[str] = []
 
     async def ask(self, port: int, target: Callable[[], str], took: list[float], pause_s: float) -> None:
-        """Ask for ever."""
+        """Send queries until cancelled."""
         async with Caller(port) as caller:
             while True:
                 asked = target()
@@ -89,18 +89,18 @@ class Good:
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """Verdicts on good readers, on testers, on what the server thinks of its database, and on its memory."""
+    """Verdicts on other readers, on testers, on the server's view of its database, and on its memory."""
     size = _SIZES[scale]
     postgres = Postgres(directory / "pg")
-    with ended(postgres), on_disk(directory) as data:
+    with stop_at_exit(postgres), on_disk(directory) as data:
         postgres.make()
         postgres.start()
-        await postgres.until_ready()
+        await postgres.wait_until_ready()
         await postgres.execute("CREATE DATABASE board")
         with running(
             directory / "server", POSTGRES=postgres.url("board"), ORCHBOARD_DATA=str(data)
         ) as program:
-            await program.until_well()
+            await program.wait_until_healthy()
             await asyncio.to_thread(_load, postgres.url("board"), size.results)
             await postgres.execute(
                 _BIG_RESULTS.format(number=size.big_results), "VACUUM ANALYZE", database="board"
@@ -109,7 +109,7 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
             return await _prove(size, program)
 
 
-async def _prove(size: Size, program: Program) -> list[Verdict]:
+async def _prove(size: Size, program: ServerProcess) -> list[Verdict]:
     good, ledger, draw = Good(), Ledger(), random.Random(2)
     attack = Attack(program.port, size.questions, size.large_answers, _LARGE, _DAYS * 86400.0, size.seconds)
     for target in _CACHED:
@@ -131,7 +131,7 @@ async def _prove(size: Size, program: Program) -> list[Verdict]:
     with attacking(attack) as report:
         async with posting(program.port, ledger, 2):
             asking = [asyncio.ensure_future(each) for each in asked]
-            seen: Seen = await asyncio.to_thread(report.recv)
+            seen: ReaderReport = await asyncio.to_thread(report.recv)
             for each in asking:
                 each.cancel()
     peak_kb = _memory_kb(program.pid, "VmHWM")
@@ -139,7 +139,7 @@ async def _prove(size: Size, program: Program) -> list[Verdict]:
         _readers(good, seen, alone),
         await _testers(ledger, program),
         Verdict(
-            "Memory meanwhile",
+            "Memory during the attack",
             f"{idle_kb / 1024:.0f} MB before, {peak_kb / 1024:.0f} MB at most",
             f"at most {_MEMORY_MB:.0f} MB more",
             peak_kb - idle_kb < _MEMORY_MB * 1024,
@@ -148,7 +148,7 @@ async def _prove(size: Size, program: Program) -> list[Verdict]:
 
 
 async def _quiet(good: Good, port: int) -> float:
-    """The 99th percentile of answers from memory before the attack, in seconds."""
+    """The 99th percentile of the latency of cached answers before the attack, in seconds."""
     took: list[float] = []
     with suppress(TimeoutError):
         async with asyncio.timeout(_QUIET_S):
@@ -156,30 +156,30 @@ async def _quiet(good: Good, port: int) -> float:
     return sorted(took)[int(len(took) * 0.99)]
 
 
-def _readers(good: Good, seen: Seen, alone_s: float) -> Verdict:
+def _readers(good: Good, seen: ReaderReport, alone_s: float) -> Verdict:
     cached = sorted(good.cached_s)
     p99_s, slowest_s = cached[int(len(cached) * 0.99)], max(good.new_s)
     statuses = ", ".join(
         f"{number:,} with {status or 'none'}" for status, number in sorted(seen.statuses.items())
     )
     return Verdict(
-        "Expensive questions crowd out no reader",
-        f"{len(cached):,} answers from memory, p99 {p99_s * 1e3:.1f} ms, before "
-        f"{alone_s * 1e3:.1f} ms; {len(good.new_s)} new questions, the slowest "
+        "Expensive queries do not crowd out readers",
+        f"{len(cached):,} cached answers, p99 {p99_s * 1e3:.1f} ms, before "
+        f"{alone_s * 1e3:.1f} ms; {len(good.new_s)} new queries, the slowest "
         f"{slowest_s * 1e3:.0f} ms; {len(good.failures)} failed {good.failures[:3] or ''}. The attacker got "
-        f"{statuses}, and {seen.whole} large answers whole",
+        f"{statuses}, and {seen.whole} complete large answers",
         f"p99 under {_CACHED_P99_S * 1e3:.0f} ms, new ones within {_NEW_S:.0f} s, none refused",
         p99_s < _CACHED_P99_S and slowest_s < _NEW_S and not good.failures,
     )
 
 
-async def _testers(ledger: Ledger, program: Program) -> Verdict:
+async def _testers(ledger: Ledger, program: ServerProcess) -> Verdict:
     findings = await ledger.compare(program.port)
     warnings = [line for line in program.log.read_text().splitlines() if line.startswith("{")]
     return Verdict(
-        "Nor testers, and the database is not taken for absent",
+        "Nor testers, and the database is not considered away",
         f"{findings}; {len(warnings)} warnings in the log {' '.join(warnings)[:300]}",
-        "every result `ok`, no word of an absence or of the spool",
+        "every result `ok`, no warning",
         findings.is_clean and not findings.unsure and not warnings,
     )
 
@@ -191,7 +191,7 @@ def _load(url: str, results: int) -> None:
 
 
 async def _until_summed_up(port: int) -> None:
-    """Wait until the server takes a question about all time at its usual pace."""
+    """Wait until a query over all time has its usual latency."""
     async with asyncio.timeout(120), Caller(port) as caller:
         while True:
             began_at = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Crowding: strangers take connections and memory as fast as they can; testers and readers are answered all the same."""
+"""Floods of connections and large unsigned bodies: testers and readers are still answered."""
 
 import asyncio
 import itertools
@@ -11,16 +11,16 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from chaos.crowd import HEAD, Crowd, crowding
-from chaos.program import SECRET, Program, running
+from chaos.connection_flood import HEAD, Flood, run_flood
+from chaos.http_client import get
+from chaos.server_process import SECRET, ServerProcess, running
 from chaos.verdict import Scale, Verdict
-from chaos.wire import get
 from orchboard.signing import sign
 
 TARGET = 0.999
 MEMORY_TARGET_MB = 100
 
-# Fewer than the crowd would hold, at 10 s each.
+# Fewer than the flood would occupy at 10 s each.
 _CONNECTIONS = {Scale.FULL: 500, Scale.SMALL: 300}
 _A_SECOND = {Scale.FULL: 120, Scale.SMALL: 60}
 _SECONDS = {Scale.FULL: 20.0, Scale.SMALL: 3.0}
@@ -29,7 +29,7 @@ _BODIES = {Scale.FULL: 100, Scale.SMALL: 10}
 _BODY_BYTES = 16 * 1024 * 1024
 _PIECE_BYTES = 256 * 1024
 _PAUSE_S = 0.03
-_TIMEOUT_S = 8.0  # the most patient tester there is
+_TIMEOUT_S = 8.0  # the longest timeout of a known tester
 
 _ONE = ["127.0.0.2"]
 _MANY = [f"127.0.1.{number}" for number in range(1, 41)]
@@ -37,35 +37,35 @@ _TESTER, _READER = "127.0.0.3", "127.0.0.4"
 
 
 class Size(Struct, frozen=True):
-    """How large a crowd, for how long."""
+    """Parameters of the floods."""
 
     a_second: int
     seconds: float
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """A crowd from one address, one from forty, and bodies without a signature from one and from a hundred."""
-    await asyncio.to_thread(directory.chmod, 0o755)  # root's Postgres is another user's
+    """Verdicts on floods from one address and from forty, and on unsigned bodies from one connection and from a hundred."""
+    await asyncio.to_thread(directory.chmod, 0o755)  # root's Postgres runs as another user
     size = Size(_A_SECOND[scale], _SECONDS[scale])
     verdicts = []
     for name, sources in (("one address", _ONE), ("40 addresses", _MANY)):
         place = directory / name.replace(" ", "-")
         with running(place, MAX_CONNECTIONS=str(_CONNECTIONS[scale])) as program:
-            await program.until_well()
-            with crowding(Crowd(program.port, size.a_second, sources)):
-                await asyncio.sleep(size.seconds / 4)  # nobody has signed yet
+            await program.wait_until_healthy()
+            with run_flood(Flood(program.port, size.a_second, sources)):
+                await asyncio.sleep(size.seconds / 4)  # no address has signed yet
                 tally = await _good_clients(program.port, size.seconds)
             verdicts.append(_answered(name, size, _CONNECTIONS[scale], tally))
     many = [f"127.0.2.{number}" for number in range(1, _BODIES[scale] + 1)]
     for name, sources in (("one address", _ONE * _BODIES[scale]), (f"{_BODIES[scale]} addresses", many)):
         with running(directory / f"bodies-{name.replace(' ', '-')}") as program:
-            await program.until_well()
+            await program.wait_until_healthy()
             verdicts.append(await _flood(name, program, sources))
     return verdicts
 
 
 async def _good_clients(port: int, seconds: float) -> Counter[str]:
-    """Testers and readers for so long: what became of each request, by who sent it."""
+    """Run testers and readers for a time; the outcome of each request, by client."""
     until, tally = time.monotonic() + seconds, Counter[str]()
     numbers = itertools.count()
     async with asyncio.TaskGroup() as tasks:
@@ -91,9 +91,9 @@ async def _client(
     *,
     keeps: bool,
 ) -> None:
-    """Ask, or post with a pause in every second body, again and again.
+    """Send requests repeatedly: a GET, or a post whose body has a pause in every second request.
 
-    sources -- where each connection comes from; numbers -- of results; None: this one reads
+    sources -- source address of each connection; numbers -- numbers of results, None for a reader
     """
     connection = None
     while time.monotonic() < until:
@@ -145,16 +145,16 @@ def _answered(name: str, size: Size, connections: int, tally: Counter[str]) -> V
     failed = ", ".join(f"{number} {what}" for what, number in tally.items()) or "none failed"
     share = sum(good.values()) / (sum(good.values()) + tally.total())
     return Verdict(
-        f"Good clients beside {size.a_second} heads without a body a second from {name}",
-        f"{size.seconds:.0f} s, room for {connections} connections, which nobody had signed on before: {good['tester']:,} posts of one address and "
-        f"{good['new tester']:,} of a new one each, {good['reader']:,} reads; {failed} ({share:.2%})",
+        f"Other clients beside {size.a_second} headers without a body a second from {name}",
+        f"{size.seconds:.0f} s, room for {connections} connections, no authenticated address before: {good['tester']:,} posts of one address and "
+        f"{good['new tester']:,} of a new address each, {good['reader']:,} reads; {failed} ({share:.2%})",
         f"{TARGET:.1%} answered 200",
         share >= TARGET and min(good.values()) > 0,
     )
 
 
-async def _flood(name: str, program: Program, sources: Sequence[str]) -> Verdict:
-    """Bodies of 16 MiB that nobody signed, all at once, while a tester posts."""
+async def _flood(name: str, program: ServerProcess, sources: Sequence[str]) -> Verdict:
+    """Send unsigned bodies of 16 MiB at once, while a tester posts."""
     tally = Counter[str]()
     await _client(
         program.port,
@@ -187,14 +187,14 @@ async def _flood(name: str, program: Program, sources: Sequence[str]) -> Verdict
     failed = ", ".join(f"{number} {what}" for what, number in tally.items()) or "none failed"
     return Verdict(
         f"{len(sources)} unsigned bodies of 16 MiB at once from {name}",
-        f"{more:+.0f} MB over {before:.0f} at the peak; answered {said}; {posts} posts of a tester beside it, {failed}",
+        f"{more:+.0f} MB over {before:.0f} at the peak; answered {said}; {posts} posts of a tester meanwhile, {failed}",
         f"less than +{MEMORY_TARGET_MB} MB, no post fails",
         more < MEMORY_TARGET_MB and not tally,
     )
 
 
 async def _send_body(port: int, source: str, answers: Counter[str]) -> None:
-    """Send one, whatever the server says meanwhile; note what it said."""
+    """Send a body regardless of the response, and record the response."""
     status = "none"
     reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
     with suppress(OSError):
@@ -209,12 +209,12 @@ async def _send_body(port: int, source: str, answers: Counter[str]) -> None:
 
 
 def _forget_peak(pid: int) -> None:
-    """Have VmHWM count from now on."""
+    """Reset VmHWM, the peak memory of a process."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def _memory_mb(pid: int, what: str) -> float:
-    """Of a process, in MB of 1,000,000 bytes."""
+    """The peak memory of a process, in MB of 1,000,000 bytes."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(f"{what}:"):
             return int(line.split()[1]) * 1024 / 1e6

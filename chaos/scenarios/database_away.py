@@ -1,4 +1,4 @@
-"""The database may be away: results are acknowledged meanwhile, and are in it once when it is back."""
+"""The database is unavailable: results are acknowledged, and stored once when it is available again."""
 
 import asyncio
 import math
@@ -16,28 +16,28 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from chaos.ledger import Ledger, until_replayed
-from chaos.postgres import Postgres, ended
-from chaos.program import Program, running
+from chaos.http_client import Caller, Failure, get
+from chaos.ledger import Ledger, wait_until_replayed
+from chaos.postgres import Postgres, stop_at_exit
+from chaos.server_process import ServerProcess, running
 from chaos.verdict import Scale, Verdict
-from chaos.wire import Caller, Failure, get
 from orchboard.store.spool.location import why_no_spool
 
 CONNECTIONS = 8
 
 SCORES = "/api/aggregated_stats"
 
-# A tester gives up after so long.
+# Timeout of a tester.
 _TESTERS_PATIENCE_S = 8.0
 
 _LIMIT_S = 90.0
 
-# So many of the orchestrators' results are looked up by their receipt times.
+# Number of results whose receipt times are checked.
 _LOOKED_UP = 5
 
 
 class Size(Struct, frozen=True):
-    """How long the database is away, how often the server is killed meanwhile and at the replay, and the testers' rest."""
+    """Parameters: duration of the outage, kills of the server during it and during replay, pause of the testers."""
 
     away_s: float
     kills: int
@@ -53,11 +53,11 @@ _SIZES = {
 
 
 class Testers:
-    """Those who post all the time, and what they saw.
+    """Testers that post continuously, and their observations.
 
-    times -- when a result was sent, in Unix seconds, by its number (its `timestamp`); not those that may have waited
-    for a server that was just starting
-    failures -- other answers than `ok`, but for what was cut while the server was killed
+    times -- when each result was sent, in Unix seconds, by its `timestamp`; without those that may have waited for a
+    starting server
+    failures -- responses other than `ok`, except those broken off while the server was killed
     """
 
     def __init__(self, ledger: Ledger, rest_s: float) -> None:
@@ -71,7 +71,7 @@ class Testers:
 
     @asynccontextmanager
     async def posting(self, port: int) -> AsyncIterator[None]:
-        """They post for as long as it is entered."""
+        """Post during the block."""
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as clients:
             for _ in range(CONNECTIONS):
@@ -95,21 +95,21 @@ class Testers:
                 await asyncio.sleep(self._rest_s)
 
     async def until_more(self, number: int) -> None:
-        """Wait until so many more were acknowledged."""
+        """Wait until `number` more results are acknowledged."""
         wanted = len(self.ledger.acknowledged) + number
         async with asyncio.timeout(_LIMIT_S):
-            while len(self.ledger.acknowledged) < wanted:  # noqa: ASYNC110 - they are told by another process
+            while len(self.ledger.acknowledged) < wanted:  # noqa: ASYNC110 - waits for another process
                 await asyncio.sleep(0.02)
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """Verdicts on what is kept, on its receipt times, on testers and on readers meanwhile."""
+    """Verdicts on stored results, on their receipt times, and on testers and readers during the outage."""
     size = _SIZES[scale]
     postgres = Postgres(directory / "pg")
-    with ended(postgres), on_disk(directory) as data:
+    with stop_at_exit(postgres), on_disk(directory) as data:
         postgres.make()
         postgres.start()
-        await postgres.until_ready()
+        await postgres.wait_until_ready()
         await postgres.execute("CREATE DATABASE board")
         variables: dict[str, Any] = {
             "POSTGRES": postgres.url("board"),
@@ -120,18 +120,18 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
             return await _prove(size, postgres, program)
 
 
-async def _prove(size: Size, postgres: Postgres, program: Program) -> list[Verdict]:
+async def _prove(size: Size, postgres: Postgres, program: ServerProcess) -> list[Verdict]:
     testers, draw = Testers(Ledger(), size.rest_s), random.Random(1)
     readers = Readers(program.port)
-    await program.until_well()
+    await program.wait_until_healthy()
     began_at = time.time()
     async with testers.posting(program.port):
         await testers.until_more(100)
-        for _ in range(20):  # each worker remembers what it answered itself
+        for _ in range(20):  # each worker has its own cache
             await readers.read()
         postgres.kill()
         away_at, before = time.time(), len(testers.ledger.acknowledged)
-        await asyncio.sleep(1.5)  # what was seen last holds for a second
+        await asyncio.sleep(1.5)  # answers may be a second old
         await readers.read_until(away_at + max(size.away_s / 10, 3))
         for kill in range(size.kills):
             until = away_at + size.away_s * (kill + 1) / (size.kills + 1)
@@ -148,36 +148,36 @@ async def _prove(size: Size, postgres: Postgres, program: Program) -> list[Verdi
             postgres.kill()
             await testers.until_more(20)
             postgres.start()
-        await postgres.until_ready()
-        await program.until_well()
+        await postgres.wait_until_ready()
+        await program.wait_until_healthy()
         await testers.until_more(20)
     findings = await testers.ledger.compare(program.port)
     farthest_s, looked_up = await _farthest(program.port, testers, began_at)
     kills = size.kills + size.kills_at_replay
     said = f"away for {was_away_s:.0f} s, server killed {kills} times"
     return [
-        Verdict("the database away, every ok kept once", f"{said}; {meanwhile:,} ok meanwhile; {findings}",
+        Verdict("the database away, every acknowledged result stored once", f"{said}; {meanwhile:,} ok meanwhile; {findings}",
                 "lost 0, twice 0", findings.is_clean and meanwhile > 0),
-        Verdict("with its receipt time", f"{looked_up:,} looked up, at most {farthest_s:.2f} s from when they were sent",
+        Verdict("with its receipt time", f"{looked_up:,} checked, at most {farthest_s:.2f} s from the time of sending",
                 "at most 1 s", farthest_s <= 1.0 and looked_up > 0),
-        Verdict("testers meanwhile", f"{len(testers.failures)} answers other than ok {sorted(set(testers.failures))}, the slowest "
+        Verdict("testers during the outage", f"{len(testers.failures)} answers other than ok {sorted(set(testers.failures))}, the slowest "
                 f"ok after {testers.slowest_s:.1f} s", "0, 8 s", not testers.failures and testers.slowest_s < _TESTERS_PATIENCE_S),
         readers.verdict(),
     ]  # fmt: skip
 
 
-async def _kill(program: Program, testers: Testers) -> None:
-    """Kill the server with all its workers, and start it again."""
+async def _kill(program: ServerProcess, testers: Testers) -> None:
+    """Kill the server with its workers, and start it again."""
     testers.is_killing = True
     os.killpg(program.pid, signal.SIGKILL)
-    await program.ended()
+    await program.wait_until_ended()
     program.start()
-    await testers.until_more(CONNECTIONS + 1)  # each may have been told by the killed one still
+    await testers.until_more(CONNECTIONS + 1)  # one per connection may still come from the killed server
     testers.is_killing = False
 
 
 class Readers:
-    """One who asks for scores, and what was answered while the database was away."""
+    """A reader of scores, and the responses during the outage."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -186,13 +186,13 @@ class Readers:
         self._slowest_s = 0.0
 
     async def read(self) -> bytes:
-        """Ask once; the head of what was answered."""
+        """Send one query; the head of the response."""
         async with Caller(self._port) as caller:
             reply = await caller.ask(get(SCORES))
         return reply.head.lower() if reply.status == 200 else b""
 
     async def read_until(self, until: float) -> None:
-        """Ask until a moment."""
+        """Send queries until a time."""
         while time.time() < until:
             asked_at = time.time()
             head = await self.read()
@@ -202,9 +202,9 @@ class Readers:
             await asyncio.sleep(0.05)
 
     def verdict(self) -> Verdict:
-        """What they saw."""
+        """The observations."""
         return Verdict(
-            "readers meanwhile",
+            "readers during the outage",
             f"{self._stale} of {self._answers} got the last good answer with Age and Warning, the slowest after "
             f"{self._slowest_s:.1f} s",
             "all of them",
@@ -213,13 +213,13 @@ class Readers:
 
 
 async def _farthest(port: int, testers: Testers, began_at: float) -> tuple[float, int]:
-    """How far receipt times are from the moments of sending, at most; of how many. Asked for by the quarter second."""
+    """The maximum difference between receipt time and sending time, to a quarter second, and the number of results checked."""
     bodies = [msgspec.json.decode(result) for result in testers.ledger.acknowledged]
     orchestrators = sorted({body["orchestrator"] for body in bodies})[:_LOOKED_UP]
     farthest_s, looked_up = 0.0, 0
     first, last = math.floor(began_at), math.ceil(time.time())
     async with Caller(port) as caller:
-        await until_replayed(caller)
+        await wait_until_replayed(caller)
         for orchestrator in orchestrators:
             for tick in range((last - first) * 4):
                 since = first + tick / 4
@@ -237,7 +237,7 @@ async def _farthest(port: int, testers: Testers, began_at: float) -> tuple[float
 
 @contextmanager
 def on_disk(directory: Path) -> Iterator[Path]:
-    """A data directory that a spool may be in, whatever the file system of the other one is."""
+    """A data directory on a file system that is suitable for a spool."""
     data = directory / "data"
     if why_no_spool(data / "spool" / "x") is None:
         yield data

@@ -1,5 +1,5 @@
-"""Failover: the primary is killed under posts and reads, its synchronous standby promoted; nothing that was
-acknowledged is lost, writes are soon back, reads are never away."""
+"""Failover: the primary is killed under posts and reads, and its synchronous standby is promoted. No acknowledged result
+is lost, writes continue soon, reads continue always."""
 
 import asyncio
 import time
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
+from chaos.http_client import Caller, Failure, get
 from chaos.ledger import Ledger
-from chaos.load import posting, until_acknowledged
-from chaos.postgres import Postgres, ended
-from chaos.program import running
+from chaos.post_load import posting, wait_until_acknowledged
+from chaos.postgres import Postgres, stop_at_exit
+from chaos.server_process import running
 from chaos.verdict import Scale, Verdict
-from chaos.wire import Caller, Failure, get
 
 # (posting connections, acknowledgements before and after, seconds without a primary)
 _SIZES = {Scale.SMALL: (16, 200, 0.5), Scale.FULL: (32, 10_000, 10.0)}
@@ -25,7 +25,7 @@ _READERS = 4
 _PAUSE_S = 0.02
 _LIMIT_S = 240.0
 
-# Asked in turn; `{number}` makes a question that was not asked before.
+# Queries sent in turn. `{number}` makes an uncached query.
 _QUESTIONS = (
     "/api/aggregated_stats",
     "/api/aggregated_stats?since={number}",
@@ -39,10 +39,10 @@ _QUESTIONS = (
 
 
 class Reads(Struct):
-    """What readers got.
+    """The responses to readers.
 
-    stale -- of those answered 200, the last good answer while nobody could be asked
-    others -- answers other than 200, by question and status
+    stale -- of the 200 responses, those with a last good answer
+    others -- responses other than 200, by query and status
     """
 
     answered: int = 0
@@ -52,30 +52,30 @@ class Reads(Struct):
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """A verdict on what is lost, on when writes are back, and on reads."""
+    """Verdicts on lost results, on the time until writes continue, and on reads."""
     connections, results, away_s = _SIZES[scale]
     primary = Postgres(directory / "primary")
     standby = Postgres(directory / "standby", password=primary.password)
     ledger, reads = Ledger(), Reads()
-    with ended(standby, primary):
+    with stop_at_exit(standby, primary):
         await _pair(primary, standby)
         url = primary.url("board", other=standby, options="?target_session_attrs=read-write")
         with running(directory / "server", POSTGRES=url) as program:
             async with asyncio.timeout(_LIMIT_S):
-                await program.until_well()
+                await program.wait_until_healthy()
                 async with posting(program.port, ledger, connections), _reading(program.port, reads):
-                    await until_acknowledged(ledger, results)
+                    await wait_until_acknowledged(ledger, results)
                     before = len(ledger.acknowledged)
                     primary.kill()
                     await asyncio.sleep(away_s)
                     await asyncio.to_thread(standby.promote)
                     promoted_at, at_promotion = time.monotonic(), len(ledger.acknowledged)
-                    # Not by what is acknowledged: the spool does that without a primary.
+                    # Not by acknowledgements, which the spool gives without a primary.
                     stored_before = await _stored(standby)
-                    while await _stored(standby) == stored_before:  # noqa: ASYNC110 - other programs
+                    while await _stored(standby) == stored_before:  # noqa: ASYNC110 - waits for other processes
                         await asyncio.sleep(0.01)
                     back_after_s = time.monotonic() - promoted_at
-                    await until_acknowledged(ledger, at_promotion + results)
+                    await wait_until_acknowledged(ledger, at_promotion + results)
             findings = await ledger.compare(program.port)
     told = f"primary killed under {connections} posting connections, standby promoted {away_s:g} s later"
     return [
@@ -101,25 +101,25 @@ async def _stored(server: Postgres) -> object:
 
 
 async def _pair(primary: Postgres, standby: Postgres) -> None:
-    """Start a primary, and a standby without which it acknowledges nothing."""
+    """Start a primary and a synchronous standby."""
     primary.make()
     primary.start()
-    await primary.until_ready()
-    standby.stand_by(primary)
+    await primary.wait_until_ready()
+    standby.make_standby(primary)
     standby.start()
-    await standby.until_ready()
+    await standby.wait_until_ready()
     await primary.execute(
         "CREATE DATABASE board", "ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"
     )
     is_followed = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'"
     async with asyncio.timeout(30):
-        while not await primary.execute(is_followed):  # noqa: ASYNC110 - another program is waited for
+        while not await primary.execute(is_followed):  # noqa: ASYNC110 - waits for another process
             await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
 async def _reading(port: int, reads: Reads) -> AsyncIterator[None]:
-    """The same for reads: questions that were asked before, and others."""
+    """Read during the failover: cached and uncached queries."""
     stop = asyncio.Event()
 
     async def client(first: int) -> None:

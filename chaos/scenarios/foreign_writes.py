@@ -1,4 +1,4 @@
-"""Rows that other programs change by plain SQL: every answer is soon that of the plain query, and so are the rollups."""
+"""Rows changed by other programs with SQL: answers and rollups soon agree with a plain query."""
 
 import asyncio
 import time
@@ -6,12 +6,12 @@ from pathlib import Path
 
 import asyncpg
 
-from chaos.history import differences, fill, until_built
-from chaos.postgres import Postgres, ended
-from chaos.program import Program, running
+from chaos.historical_results import differences, fill, wait_until_built
+from chaos.postgres import Postgres, stop_at_exit
+from chaos.server_process import ServerProcess, running
 from chaos.verdict import Scale, Verdict
 
-# Results, and days that they spread over.
+# Results, and the days over which they are spread.
 _SIZES = {Scale.SMALL: (4_000, 20.0), Scale.FULL: (400_000, 365.0)}
 
 SEEN_WITHIN_S = 1.0
@@ -36,31 +36,31 @@ _CHANGES = {
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """A verdict on when answers were right, and one on when the rollups were."""
+    """Verdicts on the time until answers are right, and until rollups are."""
     results, days = _SIZES[scale]
     postgres = Postgres(directory / "postgres")
-    with ended(postgres):
+    with stop_at_exit(postgres):
         postgres.make()
         postgres.start()
-        await postgres.until_ready()
+        await postgres.wait_until_ready()
         await postgres.execute("CREATE DATABASE board")
         with (
             running(directory / "one", POSTGRES=postgres.url("board")) as one,
             running(directory / "two", POSTGRES=postgres.url("board")) as two,
         ):
             async with asyncio.timeout(_LIMIT_S):
-                await one.until_well()
-                await two.until_well()
+                await one.wait_until_healthy()
+                await two.wait_until_healthy()
                 connection = await asyncpg.connect(postgres.url("board"))
                 try:
                     await fill(connection, results, days)
-                    await until_built(connection, spans=20)
+                    await wait_until_built(connection, spans=20)
                     seen, built = [], []
                     for statement in _CHANGES.values():
                         await connection.execute(statement)
                         changed_at = time.monotonic()
                         seen.append(await _until_seen(connection, (one, two), changed_at))
-                        await until_built(connection)
+                        await wait_until_built(connection)
                         built.append(time.monotonic() - changed_at)
                         await _until_seen(connection, (one, two), time.monotonic())
                 finally:
@@ -69,13 +69,13 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     return [
         Verdict(
             f"foreign writes: {told}",
-            f"every window of both right after {max(seen):.2f} s at most",
+            f"every window of both servers right after at most {max(seen):.2f} s",
             f"within {SEEN_WITHIN_S:g} s",
             max(seen) <= SEEN_WITHIN_S,
         ),
         Verdict(
-            "rollups built again after that",
-            f"{max(built):.1f} s at most ({', '.join(_CHANGES)})",
+            "rollups rebuilt after that",
+            f"at most {max(built):.1f} s ({', '.join(_CHANGES)})",
             f"within {BUILT_WITHIN_S:g} s",
             max(built) <= BUILT_WITHIN_S,
         ),
@@ -83,9 +83,9 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
 
 
 async def _until_seen(
-    connection: "asyncpg.Connection[asyncpg.Record]", programs: tuple[Program, ...], changed_at: float
+    connection: "asyncpg.Connection[asyncpg.Record]", programs: tuple[ServerProcess, ...], changed_at: float
 ) -> float:
-    """When the last question was asked whose answer was wrong, in seconds after the change; 0: none was."""
+    """Seconds from the change to the last query with a wrong answer; 0: there was none."""
     wrong_at = changed_at
     for program in programs:
         for hours in _WINDOWS:

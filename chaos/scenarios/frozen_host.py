@@ -1,4 +1,4 @@
-"""A host that freezes in the midst of a background transaction: the others go on without it."""
+"""A host freezes during a background transaction: the other hosts continue."""
 
 import asyncio
 import signal
@@ -7,17 +7,17 @@ from pathlib import Path
 
 import asyncpg
 
-from chaos.history import differences, fill, until_built
+from chaos.historical_results import differences, fill, wait_until_built
 from chaos.ledger import Ledger
-from chaos.load import posting, until_acknowledged
-from chaos.postgres import Postgres, ended
-from chaos.program import Program, running
+from chaos.post_load import posting, wait_until_acknowledged
+from chaos.postgres import Postgres, stop_at_exit
+from chaos.server_process import ServerProcess, running
 from chaos.verdict import Scale, Verdict
 
-# Results, days, how often a host is frozen, and results posted meanwhile.
+# Results, days, number of freezes, and results posted during each.
 _SIZES = {Scale.SMALL: (3_000, 20.0, 1, 50), Scale.FULL: (50_000, 365.0, 5, 2_000)}
 
-# Postgres ends the transaction after 10 s; another server begins a round every 10 s.
+# Postgres ends the transaction after 10 s, and another server starts a maintenance round every 10 s.
 BUILT_WITHIN_S = 40.0
 _LIMIT_S = 900.0
 
@@ -29,46 +29,46 @@ _BACKENDS = "SELECT array_agg(pid) FROM pg_stat_activity WHERE datname = 'board'
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """A verdict on rollups, one on results posted to the other host."""
+    """Verdicts on rollups, and on results posted to the other host."""
     results, days, times, posts = _SIZES[scale]
     postgres = Postgres(directory / "postgres")
     slowest_s, wrong, lost = 0.0, 0, []
-    with ended(postgres):
+    with stop_at_exit(postgres):
         postgres.make()
         postgres.start()
-        await postgres.until_ready()
+        await postgres.wait_until_ready()
         await postgres.execute("CREATE DATABASE board")
         async with asyncio.timeout(_LIMIT_S):
             for number in range(times):
                 connection = await asyncpg.connect(postgres.url("board"))
                 try:
                     with running(directory / f"frozen{number}", POSTGRES=postgres.url("board")) as frozen:
-                        await frozen.until_well()
+                        await frozen.wait_until_healthy()
                         await fill(connection, results, days)
                         await _freeze(connection, frozen)
                         frozen_at = time.monotonic()
                         with running(directory / f"other{number}", POSTGRES=postgres.url("board")) as other:
-                            await other.until_well()
+                            await other.wait_until_healthy()
                             ledger = Ledger(number)
                             async with posting(other.port, ledger, 2):
-                                await until_acknowledged(ledger, posts)
+                                await wait_until_acknowledged(ledger, posts)
                             wrong += len(await differences(connection, other, 24 * 400.0))
                             lost.append(await ledger.compare(other.port))
-                            await until_built(connection, spans=20)
+                            await wait_until_built(connection, spans=20)
                             slowest_s = max(slowest_s, time.monotonic() - frozen_at)
                             wrong += len(await differences(connection, other, 24 * 400.0))
-                        frozen.tell(signal.SIGCONT)
+                        frozen.send_signal(signal.SIGCONT)
                 finally:
                     await connection.close()
     return [
         Verdict(
             f"frozen host: one of two frozen {times} times while it built rollups",
-            f"the other had built all of them after {slowest_s:.1f} s at most",
+            f"the other had built all of them after at most {slowest_s:.1f} s",
             f"within {BUILT_WITHIN_S:g} s",
             slowest_s <= BUILT_WITHIN_S,
         ),
         Verdict(
-            "answers and results of the other host meanwhile",
+            "answers and results of the other host during the freeze",
             f"{wrong} wrong cells; {'; '.join(map(str, lost))}",
             "0; lost 0, twice 0",
             not wrong and all(findings.is_clean for findings in lost),
@@ -76,13 +76,13 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     ]
 
 
-async def _freeze(connection: "asyncpg.Connection[asyncpg.Record]", program: Program) -> None:
-    """Stop a server that is alone on its database while one of its transactions is open."""
+async def _freeze(connection: "asyncpg.Connection[asyncpg.Record]", program: ServerProcess) -> None:
+    """Freeze a server while one of its transactions is open."""
     while True:
         backends = await connection.fetchval(_BACKENDS) or []
         if await connection.fetch(_IDLE, backends):
-            program.tell(signal.SIGSTOP)
-            await asyncio.sleep(0.1)  # what it has sent arrives
+            program.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(0.1)  # requests in flight arrive
             if await connection.fetch(_IDLE, backends):
                 return
-            program.tell(signal.SIGCONT)
+            program.send_signal(signal.SIGCONT)

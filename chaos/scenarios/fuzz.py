@@ -1,4 +1,4 @@
-"""No bad input gets a 5xx or a hang: requests by schemathesis, bodies by Hypothesis, and bytes that are nearly HTTP."""
+"""Bad input causes no 5xx and no hang: requests by schemathesis, bodies by Hypothesis, and almost valid HTTP."""
 
 import asyncio
 import json
@@ -13,23 +13,24 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from schemathesis import Case
 
-from chaos.garbage import garbage
-from chaos.program import SECRET, Program, running
+from chaos.http_client import Caller, ask_once, get, post
+from chaos.malformed_http import malformed_requests
+from chaos.server_process import SECRET, ServerProcess, running
 from chaos.verdict import Scale, Verdict
-from chaos.wire import Caller, ask_once, get, post
 from orchboard.signing import sign
 from tests.support.body_strategies import bodies
 from tests.support.openapi_requests import ask, cases
 
-# Requests of each sort.
+# Requests of each kind.
 DOCUMENTED = {Scale.SMALL: 100, Scale.FULL: 10_000}
 POSTED = {Scale.SMALL: 300, Scale.FULL: 30_000}
 GARBAGE = {Scale.SMALL: 1000, Scale.FULL: 60_000}
 
-# So long an answer may take on a machine that does other things too.
+# Timeout of a response on a busy machine.
 SLOW_S = 10.0
 
 _GARBAGE_S = 5.0
+_ERROR = re.compile(r'"level": *"(error|critical)"|Traceback|exception|fault')
 _STATUS = re.compile(rb"HTTP/1\.1 ([0-9]{3}) ")
 _RESULT = json.dumps(
     {"region": "FRA", "orchestrator": "0xfuzz", "success_rate": 1, "round_trip_time": 1}
@@ -37,11 +38,11 @@ _RESULT = json.dumps(
 
 
 class Seen:
-    """What the server answered.
+    """The responses of the server.
 
-    sent -- requests, and what was nearly one
+    sent -- valid and invalid requests
     hangs -- connections that were neither answered nor closed
-    wrong -- other faults
+    wrong -- other failures
     """
 
     def __init__(self) -> None:
@@ -57,10 +58,10 @@ class Seen:
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """One server for all of it; it answers a good request afterwards, and its log knows of no fault."""
+    """Send everything to one server. It must answer a valid request afterwards and log no error."""
     seen = Seen()
     with running(directory) as program:
-        await program.until_well()
+        await program.wait_until_healthy()
         await asyncio.to_thread(_documented, program, DOCUMENTED[scale], seen)
         await _posted(program, await asyncio.to_thread(_made, POSTED[scale]), seen)
         await _garbage(program, GARBAGE[scale], seen)
@@ -70,9 +71,7 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
             and (await ask_once(program.port, get("/api/aggregated_stats"))).status == 200
         )
         log = program.log.read_text(errors="replace")
-    faults = [
-        line for line in log.splitlines() if "fault" in line or "Traceback" in line or "exception" in line
-    ]
+    faults = [line for line in log.splitlines() if _ERROR.search(line)]
     wanted = DOCUMENTED[scale] + POSTED[scale] + GARBAGE[scale]
     bad = sum(number for status, number in seen.statuses.items() if status >= 500)
     figure = f"{seen.sent:,} sent; {bad} of {seen.statuses.total():,} answers ({_in_words(seen.statuses)}); slowest {seen.slowest_s:.1f} s"
@@ -80,8 +79,8 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
         Verdict("no 5xx for any input", figure, f"0, {wanted:,} sent", not bad and seen.sent >= wanted),
         Verdict("no hang", f"{seen.hangs} connections neither answered nor closed in {_GARBAGE_S:.0f} s",
                 f"0; none over {SLOW_S:.0f} s", not seen.hangs and seen.slowest_s < SLOW_S),
-        Verdict("every answer is as documented", "; ".join(seen.wrong[:3]) or "yes", "yes", not seen.wrong),
-        Verdict("well afterwards, no fault in the log", f"{is_well}, {len(faults)} lines {''.join(faults[:1])[-900:]}", "True, 0 lines", is_well and not faults),
+        Verdict("every response is as documented", "; ".join(seen.wrong[:3]) or "yes", "yes", not seen.wrong),
+        Verdict("healthy afterwards, no unexpected error in the log", f"{is_well}, {len(faults)} lines {''.join(faults[:1])[-900:]}", "True, 0 lines", is_well and not faults),
     ]  # fmt: skip
 
 
@@ -95,7 +94,7 @@ def _profile(examples: int) -> settings:
     )
 
 
-def _documented(program: Program, number: int, seen: Seen) -> None:
+def _documented(program: ServerProcess, number: int, seen: Seen) -> None:
     with requests.Session() as session:
 
         @_profile(number)
@@ -123,7 +122,7 @@ def _made(number: int) -> list[bytes]:
     return made
 
 
-async def _posted(program: Program, made: list[bytes], seen: Seen) -> None:
+async def _posted(program: ServerProcess, made: list[bytes], seen: Seen) -> None:
     async def post_all(some: list[bytes]) -> None:
         async with Caller(program.port) as caller:
             for body in some:
@@ -134,13 +133,15 @@ async def _posted(program: Program, made: list[bytes], seen: Seen) -> None:
     await asyncio.gather(*(post_all(made[lane::8]) for lane in range(8)))
 
 
-async def _garbage(program: Program, number: int, seen: Seen) -> None:
+async def _garbage(program: ServerProcess, number: int, seen: Seen) -> None:
     async def send_some(seed: int) -> None:
         chance = random.Random(seed)
         for _ in range(number // 8):
             began = time.monotonic()
             seen.sent += 1
-            received, is_over = await _send(program.port, garbage(chance, _RESULT, sign(_RESULT, SECRET)))
+            received, is_over = await _send(
+                program.port, malformed_requests(chance, _RESULT, sign(_RESULT, SECRET))
+            )
             for status in _STATUS.findall(received):
                 seen.note(int(status), began)
             seen.hangs += not is_over
@@ -149,7 +150,7 @@ async def _garbage(program: Program, number: int, seen: Seen) -> None:
 
 
 async def _send(port: int, data: bytes) -> tuple[bytes, bool]:
-    """What comes back until the connection ends, which ours does; and whether it did in time."""
+    """The response until the end of the connection, and whether it ended in time."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     received = b""
     try:

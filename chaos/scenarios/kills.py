@@ -1,4 +1,4 @@
-"""Acknowledged is kept: whatever process is killed, every result that was answered `ok` is there, once."""
+"""Kills of any process: every acknowledged result is stored once."""
 
 import asyncio
 import os
@@ -8,25 +8,25 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from chaos.ledger import Findings, Ledger
-from chaos.load import posting, until_acknowledged
-from chaos.program import Program, running
+from chaos.post_load import posting, wait_until_acknowledged
+from chaos.server_process import ServerProcess, running
 from chaos.verdict import Scale, Verdict
 
 CONNECTIONS = 32
 
-# (kills of each kind, acknowledgements between two of them, acknowledgements in sum)
+# (kills of each kind, acknowledgements between two kills, acknowledgements in total)
 _SIZES = {Scale.SMALL: (2, 100, 600), Scale.FULL: (20, 1700, 100_000)}
 
-# The moment of a kill is drawn from so long after the acknowledgements it waits for.
+# Maximum random delay of a kill after the acknowledgements that it waits for.
 _JITTER_S = 0.2
 
 _CYCLE_LIMIT_S = 90.0
 
-Kill = Callable[[Program], Awaitable[None]]
+Kill = Callable[[ServerProcess], Awaitable[None]]
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """A verdict for each kind of process that is killed, and one for how many acknowledgements that were."""
+    """A verdict for each kind of killed process, and one on the number of acknowledgements."""
     kinds: list[tuple[str, str, Kill]] = [
         ("the server", "1", _kill_server),
         ("a worker of two", "2", _kill_worker),
@@ -40,7 +40,7 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
         acknowledged += findings.acknowledged
         verdicts.append(
             Verdict(
-                f"acknowledged is kept, SIGKILL of {name}",
+                f"acknowledged results are stored, SIGKILL of {name}",
                 f"{kills} kills under {CONNECTIONS} posting connections: {findings}",
                 "lost 0, twice 0",
                 findings.is_clean,
@@ -48,44 +48,44 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
         )
     verdicts.append(
         Verdict(
-            "acknowledgements in sum", f"{acknowledged:,}", f"at least {in_sum:,}", acknowledged >= in_sum
+            "acknowledgements in total", f"{acknowledged:,}", f"at least {in_sum:,}", acknowledged >= in_sum
         )
     )
     return verdicts
 
 
 async def _kill_under_load(
-    program: Program, ledger: Ledger, kill: Kill, *, kills: int, between: int
+    program: ServerProcess, ledger: Ledger, kill: Kill, *, kills: int, between: int
 ) -> Findings:
     draw = random.Random(between)
-    await program.until_well()
+    await program.wait_until_healthy()
     async with posting(program.port, ledger, CONNECTIONS):
         for _ in range(kills):
             async with asyncio.timeout(_CYCLE_LIMIT_S):
-                await until_acknowledged(ledger, len(ledger.acknowledged) + between)
+                await wait_until_acknowledged(ledger, len(ledger.acknowledged) + between)
                 await asyncio.sleep(draw.uniform(0, _JITTER_S))
                 await kill(program)
-                await program.until_well()
+                await program.wait_until_healthy()
         async with asyncio.timeout(_CYCLE_LIMIT_S):
-            await until_acknowledged(ledger, len(ledger.acknowledged) + between)
+            await wait_until_acknowledged(ledger, len(ledger.acknowledged) + between)
     return await ledger.compare(program.port)
 
 
-async def _kill_server(program: Program) -> None:
-    program.tell(signal.SIGKILL)
-    await program.ended()
+async def _kill_server(program: ServerProcess) -> None:
+    program.send_signal(signal.SIGKILL)
+    await program.wait_until_ended()
     program.start()
 
 
-async def _kill_worker(program: Program) -> None:
-    """Kill one, and wait until another is in its place."""
+async def _kill_worker(program: ServerProcess) -> None:
+    """Kill a worker, and wait until another replaces it."""
     before = program.workers()
     os.kill(before[0], signal.SIGKILL)
     await _until(lambda: before[0] not in (now := program.workers()) and len(now) == len(before))
 
 
-async def _kill_postmaster(program: Program) -> None:
-    """Kill it, and wait until another is in its place."""
+async def _kill_postmaster(program: ServerProcess) -> None:
+    """Kill the Postgres server, and wait until another replaces it."""
     before = program.postmaster()
     assert before is not None, "an embedded Postgres runs"
     os.kill(before, signal.SIGKILL)
@@ -93,5 +93,5 @@ async def _kill_postmaster(program: Program) -> None:
 
 
 async def _until(holds: Callable[[], bool]) -> None:
-    while not holds():  # noqa: ASYNC110 - what is looked at are other processes; who calls sets the limit
+    while not holds():  # noqa: ASYNC110 - waits for other processes; the caller sets a timeout
         await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Every endpoint says what the model in tests/model.py says, through lives of a server that chance makes up."""
+"""Random sequences of operations: every answer equals that of tests/support/leaderboard_model.py."""
 
 import logging
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ STEPS = {Scale.SMALL: 20, Scale.FULL: 60}
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """Lives by chance, other ones each time; Hypothesis shortens one in which an answer is another."""
+    """Run random sequences, different ones each time. Hypothesis shortens a sequence with a wrong answer."""
     return [_live(scale, directory)]
 
 
@@ -62,4 +62,4 @@ def _live(scale: Scale, directory: Path) -> Verdict:
     figure = f"{counted['answers']} answers compared after {counted['steps']} steps"
     if found:
         figure += f": {found}"
-    return Verdict("every answer is the model's", figure, "0 differences", not found)
+    return Verdict("every answer equals the model's", figure, "0 differences", not found)

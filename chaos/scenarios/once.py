@@ -1,4 +1,4 @@
-"""Once: every acknowledgement is lost on its way and its result sent again; it is stored one time."""
+"""Idempotency: acknowledgements are lost and results sent again; each is stored once."""
 
 import asyncio
 import json
@@ -6,6 +6,7 @@ import os
 import secrets
 import sys
 import time
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,9 +17,9 @@ from urllib.parse import urlencode
 import urllib3
 from msgspec import Struct
 
-from chaos.losing_proxy import LosingProxy, read_message
+from chaos.lossy_proxy import LossyProxy, read_message
 from chaos.verdict import Scale, Verdict
-from orchboard.client import Client, new_key
+from orchboard.client import AsyncClient
 from orchboard.signing import sign, sign_webhook
 from orchboard.store.embedded.server import EmbeddedPostgres
 
@@ -32,7 +33,7 @@ TARGET = "0 stored twice, 0 lost"
 
 
 class Size(Struct, frozen=True):
-    """How much is sent: results whose acknowledgement is lost, as many that are sent twice at once, connections."""
+    """Parameters: results whose acknowledgement is lost, results sent twice at once, connections."""
 
     results: int
     connections: int
@@ -42,14 +43,14 @@ SIZES = {Scale.SMALL: Size(120, 8), Scale.FULL: Size(5_000, 32)}
 
 
 class Sent(Struct, frozen=True):
-    """A result under its key, and the whole request that carries it."""
+    """A result, its key and its request."""
 
     number: int
     key: str
     body: bytes
 
     def request(self, *, in_both_forms: bool) -> bytes:
-        """Signed as today's testers do, or as Standard Webhooks has it too."""
+        """Signed with the bare HMAC or according to Standard Webhooks."""
         lines = {
             "Host": "x",
             "Content-Length": str(len(self.body)),
@@ -65,18 +66,18 @@ class Sent(Struct, frozen=True):
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """Two servers on one database, one of them with two workers, and a proxy before both that loses every first `ok`."""
+    """Two servers on one database, one with two workers, behind a proxy that loses the first acknowledgement of each result."""
     size = SIZES[scale]
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(_database(directory))
         ports = [await stack.enter_async_context(_server(url, workers)) for workers in range(1, SERVERS + 1)]
-        proxy = await stack.enter_async_context(LosingProxy(*ports))
+        proxy = await stack.enter_async_context(LossyProxy(*ports))
         lost = _results(size.results, "lost")
         dropped = await _share(lost, size.connections, lambda sent: _send_until_told(proxy.port, sent))
         by_client = _results(max(10, size.results // 20), "client")
-        client = Client(f"http://127.0.0.1:{proxy.port}", timeout_s=60)
-        for sent in by_client:
-            await asyncio.to_thread(client.post, sent.body, SECRET, key=sent.key)
+        async with AsyncClient(f"http://127.0.0.1:{proxy.port}", secret=SECRET, timeout=60) as client:
+            for sent in by_client:
+                await client.post(sent.body, key=sent.key)
         dropped_by_client = len(proxy.lost) - len(lost)
         twins = _results(size.results, "twin")
         answers = await _share(twins, size.connections, lambda sent: _send_twice_at_once(ports, sent))
@@ -84,9 +85,9 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
         stored = await asyncio.to_thread(_read_back, ports[-1])
     not_ok = sum(pair != (200, 200) for pair in answers)
     return [
-        _judge("an acknowledgement lost, the result sent again", lost, stored, sum(dropped)),
-        _judge("the same by the client, on its own", by_client, stored, dropped_by_client),
-        _judge("a key twice at once, at two servers", twins, stored, None, f"{not_ok} not answered ok"),
+        _judge("an acknowledgement is lost, the result is sent again", lost, stored, sum(dropped)),
+        _judge("the same, sent again by the client", by_client, stored, dropped_by_client),
+        _judge("a key sent to two servers at once", twins, stored, None, f"{not_ok} not answered ok"),
         Verdict(
             promise="a key with another body",
             figure=f"{others.count(422):,} of {len(others):,} answered 422",
@@ -99,7 +100,7 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
 def _judge(
     promise: str, sent: Sequence[Sent], stored: Counter[str], dropped: int | None, more: str = ""
 ) -> Verdict:
-    """Compare what was sent with what the API gives back, by content."""
+    """Compare the sent results with those of the API, by content."""
     counts = [stored[_content(json.loads(one.body))] for one in sent]
     twice, lost = sum(count > 1 for count in counts), counts.count(0)
     figure = f"{twice} stored twice, {lost} lost of {len(sent):,}"
@@ -109,7 +110,7 @@ def _judge(
 
 
 def _results(number: int, kind: str) -> list[Sent]:
-    return [Sent(n, new_key(), json.dumps(_result(f"{kind} {n}", n)).encode()) for n in range(number)]
+    return [Sent(n, str(uuid.uuid4()), json.dumps(_result(f"{kind} {n}", n)).encode()) for n in range(number)]
 
 
 def _result(name: str, number: int) -> dict[str, object]:
@@ -125,13 +126,13 @@ def _result(name: str, number: int) -> dict[str, object]:
 
 
 def _content(result: dict[str, object]) -> str:
-    """What was sent of a result, in one order; the rest of what comes back the server has filled in."""
+    """The members of a result that were sent, sorted; the server adds others."""
     values = [result[name] for name in _result("", 0)]
     return repr([value if isinstance(value, str) else float(str(value)) for value in values])
 
 
 def _read_back(port: int) -> Counter[str]:
-    """How often each result is stored, by content."""
+    """The number of copies of each stored result, by content."""
     stored: Counter[str] = Counter()
     for orchestrator in ORCHESTRATORS:
         query = urlencode({"orchestrator": orchestrator, "since": 1})
@@ -141,7 +142,7 @@ def _read_back(port: int) -> Counter[str]:
 
 
 async def _share(sent: Sequence[Sent], connections: int, send: Callable[[Sent], Awaitable[T]]) -> list[T]:
-    """Send them, so many at a time; what became of each, in no order."""
+    """Send the results concurrently; their outcomes, unordered."""
     waiting, became = list(sent), []
 
     async def work() -> None:
@@ -153,7 +154,7 @@ async def _share(sent: Sequence[Sent], connections: int, send: Callable[[Sent], 
 
 
 async def _send_until_told(port: int, sent: Sent) -> bool:
-    """Send a result until it is acknowledged; whether that took more than once. Half come in each form."""
+    """Send a result until it is acknowledged; whether it was sent more than once. Half are signed in each form."""
     for attempt in range(60):
         if await _exchange(port, sent.request(in_both_forms=sent.number % 2 == 0)) == 200:
             return attempt > 0
@@ -161,7 +162,7 @@ async def _send_until_told(port: int, sent: Sent) -> bool:
 
 
 async def _send_twice_at_once(ports: Sequence[int], sent: Sent) -> tuple[int, ...]:
-    """The same request to two servers, neither of which knows of the other's."""
+    """Send a request to two servers at once."""
     request = sent.request(in_both_forms=sent.number % 2 == 0)
     return tuple(await asyncio.gather(*(_exchange(port, request) for port in ports)))
 
@@ -172,7 +173,7 @@ async def _send_another_body(ports: Sequence[int], sent: Sent) -> int:
 
 
 async def _exchange(port: int, request: bytes) -> int:
-    """The status that comes back on a connection of its own; 0 when it is closed without a word."""
+    """The status of a request on a new connection; 0 without a response."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(request)
@@ -193,13 +194,13 @@ async def _database(directory: Path) -> AsyncIterator[str]:
 
 
 def _start_postgres(directory: Path) -> EmbeddedPostgres:
-    directory.chmod(0o755)  # as root, Postgres runs as somebody else
+    directory.chmod(0o755)  # root's Postgres runs as another user
     return EmbeddedPostgres.start(directory / "data", watch=False)
 
 
 @asynccontextmanager
 async def _server(url: str, workers: int) -> AsyncIterator[int]:
-    """The port of an `orchboard serve` that answers."""
+    """Start `orchboard serve`; its port, when it answers."""
     settings = {"POSTGRES": url, "SECRET": SECRET, "WORKERS": str(workers), "LOG_LEVEL": "error"}
     program = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -214,7 +215,7 @@ async def _server(url: str, workers: int) -> AsyncIterator[int]:
         port = int(banner.rstrip().rpartition(":")[2])
         health = b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n"
         if await _exchange(port, health) != 200:
-            raise AssertionError("the server did not get well")
+            raise AssertionError("the server did not become healthy")
         yield port
     finally:
         program.terminate()

@@ -1,4 +1,4 @@
-"""Replicas: many servers that start at the same instant on one database migrate it once, and all serve."""
+"""Replicas: servers that start at once on one database migrate it once, and all serve."""
 
 import asyncio
 import json
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import asyncpg
 
-from chaos.postgres import Postgres, ended
-from chaos.program import Program, running
+from chaos.http_client import Failure, ask_once, get
+from chaos.postgres import Postgres, stop_at_exit
+from chaos.server_process import ServerProcess, running
 from chaos.verdict import Scale, Verdict
-from chaos.wire import Failure, ask_once, get
 from orchboard.store.schema.migrate import fetch_schema_version, migrate_to
 from orchboard.store.schema.migration_files import load_migrations
 from orchboard.store.schema.version_tables import LAST_SHARED
@@ -21,7 +21,7 @@ _SIZES = {Scale.SMALL: (4, 1000), Scale.FULL: (16, 100_000)}
 
 _LIMIT_S = 300.0
 
-# As the reference server stores them, over ten days.
+# Results over ten days, as the reference server stores them.
 _FILL = """
 INSERT INTO events (event_time, orchestrator, region_id, payload)
 SELECT now() - n * interval '10 days' / {number}, '0x' || lpad((n % 50)::text, 40, '0'), r.id,
@@ -35,13 +35,13 @@ _QUESTIONS = ("/api/health", "/api/regions", "/api/aggregated_stats", "/api/aggr
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """A verdict for an empty database, and one for the reference server's version 3 with results in it."""
+    """Verdicts on an empty database, and on a database of the reference server's version 3 with results."""
     replicas, results = _SIZES[scale]
     postgres = Postgres(directory / "postgres")
     postgres.make()
-    with ended(postgres):
+    with stop_at_exit(postgres):
         postgres.start()
-        await postgres.until_ready()
+        await postgres.wait_until_ready()
         return [
             await _start(postgres, directory / f"of-{number}", replicas=replicas, results=number)
             for number in (0, results)
@@ -61,7 +61,7 @@ async def _start(postgres: Postgres, directory: Path, *, replicas: int, results:
             for number in range(replicas)
         ]
         async with asyncio.timeout(_LIMIT_S):
-            await asyncio.gather(*(program.until_well() for program in programs))
+            await asyncio.gather(*(program.wait_until_healthy() for program in programs))
             answers = {question: await _ask(programs, question) for question in _QUESTIONS}
         stored = await postgres.execute("SELECT count(*) FROM results", database=database)
         assert isinstance(stored, int)
@@ -82,26 +82,26 @@ async def _start(postgres: Postgres, directory: Path, *, replicas: int, results:
     return Verdict(
         f"replicas on {f'version {LAST_SHARED} with {results:,} results' if results else 'an empty database'}",
         f"{replicas} started at once: versions {first} to {latest} run {sorted(set(ran.values()))} times each, "
-        f"{len(errors)} errors in the logs, {len(answers)} questions answered "
-        f"{'alike with 200' if is_alike else f'otherwise: {answers}'} by all, {stored:,} results"
+        f"{len(errors)} errors in the logs, {len(answers)} queries answered "
+        f"{'equally with 200' if is_alike else f'differently: {answers}'} by all, {stored:,} results"
         + "".join(f"; {error}" for error in errors[:3]),
-        "one run each, 0 errors, all alike",
+        "one run each, 0 errors, all equal",
         is_met,
     )
 
 
-async def _ask(programs: list[Program], question: str) -> tuple[int, set[int]]:
+async def _ask(programs: list[ServerProcess], question: str) -> tuple[int, set[int]]:
     try:
         replies = await asyncio.gather(*(ask_once(program.port, get(question)) for program in programs))
     except Failure:
         return 0, set()
-    # What a score is has no order among orchestrators.
+    # Scores are not ordered by orchestrator.
     bodies = {json.dumps(json.loads(reply.body), sort_keys=True) for reply in replies}
     return len(bodies), {reply.status for reply in replies}
 
 
-def _read_log(program: Program, ran: Counter[int], errors: list[str]) -> None:
-    """Add which versions a replica has run, and what went wrong."""
+def _read_log(program: ServerProcess, ran: Counter[int], errors: list[str]) -> None:
+    """Record the migrations that a replica ran, and its errors."""
     for line in program.log.read_text().splitlines():
         try:
             event = json.loads(line)

@@ -1,4 +1,4 @@
-"""Restart without a seam: no request fails while servers and workers come and go."""
+"""Restarts: no request fails while servers and workers are replaced."""
 
 import asyncio
 import itertools
@@ -12,27 +12,27 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from chaos.http_client import Caller, Failure, get
 from chaos.ledger import Ledger
-from chaos.program import Program, running
+from chaos.server_process import ServerProcess, running
 from chaos.verdict import Scale, Verdict
-from chaos.wire import Caller, Failure, get
 
-# Connections that are kept and always busy, that are kept and mostly idle, and that are used for one request each.
+# Connections: persistent and busy, persistent and mostly idle, one request each.
 _BUSY, _IDLE, _FRESH = 14, 10, 8
 
-# An idle one is so long without a request, at most.
+# Maximum idle time of a connection.
 _LONGEST_PAUSE_S = 4.0
 
-# One request in so many is a post.
+# The share of posts is one in this many requests.
 _POSTS = 10
 
 # (requests, restarts) of each kind
 _SIZES = {Scale.SMALL: (7_000, 1), Scale.FULL: (340_000, 30)}
 
-# A starved machine needs long to start a worker.
+# Long, for a busy machine.
 _RESTART_LIMIT_S = 300.0
 
-# What SIGTERM promises.
+# The promised maximum duration of SIGTERM.
 _LEAVE_S = 10.0
 
 _QUESTIONS = [
@@ -46,21 +46,21 @@ _QUESTIONS = [
     )
 ]
 
-Restart = Callable[[Program], Awaitable[None]]
+Restart = Callable[[ServerProcess], Awaitable[None]]
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
-    """A verdict for each way to restart, and one for how long SIGTERM took."""
+    """A verdict for each way to restart, and one on the duration of SIGTERM."""
     stops: list[float] = []
 
-    async def stop_and_start(program: Program) -> None:
+    async def stop_and_start(program: ServerProcess) -> None:
         began_at = time.monotonic()
-        program.tell(signal.SIGTERM)
-        if code := await program.ended():
-            raise AssertionError(f"SIGTERM ended in status {code}: {program.last_words()}")
+        program.send_signal(signal.SIGTERM)
+        if code := await program.wait_until_ended():
+            raise AssertionError(f"SIGTERM ended in status {code}: {program.log_tail()}")
         stops.append(time.monotonic() - began_at)
         program.start()
-        await program.until_well()
+        await program.wait_until_healthy()
 
     kinds: list[tuple[str, str, Restart]] = [
         ("rolling, of two workers", "2", _roll),
@@ -78,15 +78,17 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     longest_s = max(stops)
     promised = f"within {_LEAVE_S:.0f} s"
     verdicts.append(
-        Verdict("SIGTERM leaves", f"the longest took {longest_s:.1f} s", promised, longest_s < _LEAVE_S)
+        Verdict(
+            "SIGTERM stops the server", f"the longest took {longest_s:.1f} s", promised, longest_s < _LEAVE_S
+        )
     )
     return verdicts
 
 
 class Load:
-    """Requests from every kind of connection, and what became of them."""
+    """Requests on all kinds of connections, and their outcomes."""
 
-    def __init__(self, program: Program, ledger: Ledger) -> None:
+    def __init__(self, program: ServerProcess, ledger: Ledger) -> None:
         self._program = program
         self._ledger = ledger
         self._results = ledger.results()
@@ -96,8 +98,8 @@ class Load:
         self.outcomes = Counter[str]()
 
     async def run(self, restart: Restart, requests: int, restarts: int) -> None:
-        """Ask for as long as it takes to restart so often and send so many requests."""
-        await self._program.until_well()
+        """Send requests until the given numbers of restarts and requests are reached."""
+        await self._program.wait_until_healthy()
         async with asyncio.TaskGroup() as clients, AsyncExitStack() as stack:
             stack.callback(self._stop.set)
             for number in range(_BUSY):
@@ -114,14 +116,14 @@ class Load:
             await self._until(requests)
 
     async def verdict(self, name: str, size: tuple[int, int]) -> Verdict:
-        """What is to be said; compares what was acknowledged with what is there."""
+        """The verdict; compares acknowledged results with stored ones."""
         findings = await self._ledger.compare(self._program.port)
         failed = Counter({outcome: count for outcome, count in self.outcomes.items() if outcome})
         if failed:
-            print(self._program.last_words(), file=sys.stderr)
+            print(self._program.log_tail(), file=sys.stderr)
         details = "".join(f"; {count} {outcome}" for outcome, count in failed.most_common(5))
         return Verdict(
-            f"restart without a seam, {name}",
+            f"restarts fail no request, {name}",
             f"{self._restarts} restarts, {self.outcomes.total():,} requests on {_BUSY + _IDLE + _FRESH} connections, "
             f"failed {failed.total()}{details}; longest wait {self._longest_s:.1f} s; {findings}",
             f"failed 0 of {size[0]:,}",
@@ -129,7 +131,7 @@ class Load:
         )
 
     async def _until(self, number: int) -> None:
-        while self.outcomes.total() < number:  # noqa: ASYNC110 - many tasks count, one looks
+        while self.outcomes.total() < number:  # noqa: ASYNC110 - other tasks update it
             await asyncio.sleep(0.01)
 
     async def _client(self, number: int, *, keeps: bool, pause_s: float) -> None:
@@ -144,7 +146,7 @@ class Load:
                     await asyncio.sleep(draw.uniform(0, pause_s))
 
     async def _ask(self, caller: Caller, question: bytes) -> str:
-        """How a request failed; empty: it did not. An empty question stands for a post."""
+        """How a request failed; empty: it did not. An empty query means a post."""
         if not question:
             return await self._ledger.post(caller, next(self._results))
         try:
@@ -160,18 +162,18 @@ def _turns(number: int) -> Iterator[bytes]:
         yield next(questions) if turn % _POSTS else b""
 
 
-async def _roll(program: Program) -> None:
-    """SIGHUP, until every worker is another."""
+async def _roll(program: ServerProcess) -> None:
+    """Send SIGHUP, and wait until every worker is replaced."""
     before = set(program.workers())
-    program.tell(signal.SIGHUP)
-    while before & (now := set(program.workers())) or len(now) != len(before):  # noqa: ASYNC110 - another process
+    program.send_signal(signal.SIGHUP)
+    while before & (now := set(program.workers())) or len(now) != len(before):  # noqa: ASYNC110 - waits for another process
         await asyncio.sleep(0.02)
 
 
-async def _restart_in_place(program: Program) -> None:
-    """SIGHUP, until it has begun anew: the process stays, its banner comes again."""
+async def _restart_in_place(program: ServerProcess) -> None:
+    """Send SIGHUP, and wait for the banner of the new program; the process id stays."""
     before = program.log.read_text().count("orchboard is at")
-    program.tell(signal.SIGHUP)
-    while program.log.read_text().count("orchboard is at") == before:  # noqa: ASYNC110 - another process writes it
+    program.send_signal(signal.SIGHUP)
+    while program.log.read_text().count("orchboard is at") == before:  # noqa: ASYNC110 - waits for another process
         await asyncio.sleep(0.02)
-    await program.until_well()
+    await program.wait_until_healthy()

@@ -1,9 +1,13 @@
 """Transcoding regions from a Catalyst document (CATALYST_REGION_URL)."""
 
+import time
+from urllib.parse import urlsplit
+
 import msgspec
-import urllib3
 from msgspec import Struct, field
 
+from orchboard.client.exchange import Failure, Request
+from orchboard.client.transport import Transport
 from orchboard.errors import BadInputError
 from orchboard.stats import JobType, Region
 
@@ -23,21 +27,26 @@ class _Document(Struct):
 def fetch_catalyst_regions(url: str, *, timeout_s: float) -> tuple[Region, ...]:
     """The regions of the production environment, region codes in upper case; blocks.
 
-    timeout_s -- for connecting, and again for each wait for bytes
-    Raises BadInputError saying what is wrong with the document or the answer.
+    timeout_s -- for the whole request
+    Raises BadInputError saying what is wrong with the URL, the answer or the document.
     """
+    parts = urlsplit(url)
+    target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
     try:
-        with urllib3.PoolManager(retries=False, timeout=timeout_s) as pool:
-            answer = pool.request("GET", url, preload_content=False, redirect=True)
-            body = answer.read(MAX_DOCUMENT_BYTES + 1)
-            answer.close()
-    except urllib3.exceptions.HTTPError as error:
-        raise BadInputError(f"no answer: {type(error).__name__}") from error
+        server = Transport(f"{parts.scheme}://{parts.netloc}")
+    except ValueError as error:
+        raise BadInputError(f"not a URL: {error}") from None
+    try:
+        answer = server.send(
+            Request("GET", target, {}, b"", time.monotonic() + timeout_s, MAX_DOCUMENT_BYTES)
+        )
+    finally:
+        server.close()
+    if isinstance(answer, Failure):
+        raise BadInputError(f"no answer: {answer.reason}")
     if answer.status != 200:
         raise BadInputError(f"status {answer.status}")
-    if len(body) > MAX_DOCUMENT_BYTES:
-        raise BadInputError(f"over {MAX_DOCUMENT_BYTES} bytes")
-    return parse_catalyst_regions(body)
+    return parse_catalyst_regions(answer.body)
 
 
 def parse_catalyst_regions(body: bytes) -> tuple[Region, ...]:

@@ -1,9 +1,9 @@
 """The closed set of refusals. `api/refusals.py` gives each its HTTP status, `cli/__init__.py` its exit code."""
 
 RETRY_AFTER_S = 1
-"""When an answer that is unavailable now is worth asking for again, in seconds; sent with each such answer.
+"""Seconds after which a client may retry; sent as Retry-After with each 503.
 
-Readers wait for it: the explorer does so three times, and its browser side gives up after 10 s. Testers never retry.
+Readers obey it: the explorer retries three times, and its browser side gives up after 10 s. Testers never retry.
 """
 
 
@@ -18,7 +18,7 @@ class BadInputError(Refusal):
 class NotAuthenticatedError(Refusal):
     """The signature is missing or wrong, or the server has no secret.
 
-    because -- more words, where they help no stranger
+    because -- details that do not help an attacker
     """
 
     def __init__(self, because: str = "") -> None:
@@ -68,7 +68,7 @@ class OverloadedError(Refusal):
 class DatabaseUnavailableError(Refusal):
     """The database did not answer in time. Nothing was acknowledged; a retry may succeed.
 
-    The cause travels as `__cause__` and goes to the log, never to the client.
+    `__cause__` is logged and never sent to the client.
     """
 
 

@@ -1,14 +1,11 @@
-"""The questions that the API, the pages and the command line all ask: fetch, then score."""
+"""The queries of the API, the pages and the command line: each fetches from the store and calculates scores."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from orchboard.errors import NotAllowedError
-from orchboard.results.parse import ParsedStats, parse_stats
 from orchboard.results.render import StoredResult, render_rows, stream_rows
-from orchboard.stats import CellScores, JobType, Pipeline, Region, StatsQuery, Tester, TopScore, Window
+from orchboard.stats import CellScores, JobType, Pipeline, Region, StatsQuery, TopScore, Window
 from orchboard.store.raw_results.pages import RowStream
 from orchboard.store.store import Store
 from orchboard.window import ANY_TIME, Bounds
@@ -18,16 +15,16 @@ if TYPE_CHECKING:
 
 
 def utc_now() -> datetime:
-    """The clock of the running program; tests pass their own."""
+    """The system's clock; tests pass another."""
     return datetime.now(UTC)
 
 
 class Leaderboard:
-    """Every answer of the leaderboard.
+    """The queries of the leaderboard, on a store.
 
-    default_window -- how far back a question without since and until reaches
-    pipelines_cache_s -- how old an answer about pipelines may get
-    scores_any_name -- whether orchestrators that are not named by an Ethereum address get scores, too
+    default_window -- the window of queries without since and until
+    pipelines_cache_s -- maximum age of an answer about pipelines
+    scores_any_name -- whether orchestrators without an Ethereum address get scores
     """
 
     def __init__(
@@ -46,37 +43,16 @@ class Leaderboard:
         self.now = now
 
     def window(self, bounds: Bounds = ANY_TIME) -> Window:
-        """The window that the bounds mean now."""
+        """Resolve bounds to a window, now."""
         return bounds.window(now=self.now(), default=self.default_window)
 
-    def submit(
-        self, body: bytes, *, key: str | None, tester: Tester | None = None
-    ) -> asyncio.Future[ParsedStats]:
-        """Store one signed body, received now; done when it is on the disk: committed, or in the spool. Needs a running loop.
-
-        tester -- whose signature it is; None: one with the secret that testers share
-        Raises BadInputError, NotAllowedError, DatabaseUnavailableError at once when nothing is to be stored; the
-        future raises the first, the last and KeyReusedError. Then nothing is stored, or, after
-        DatabaseUnavailableError, nothing is known to be.
-        """
-        parsed = parse_stats(body)
-        if tester is None:
-            return self.store.submit_stats(parsed, key=key, body=body)
-        if tester.regions is not None and parsed.region not in tester.regions:
-            raise NotAllowedError(f"{tester.name} may not post results from region {parsed.region[:56]}")
-        return self.store.submit_stats(parsed, key=key, body=body, tester_id=tester.id)
-
-    async def post(self, body: bytes, *, key: str | None, tester: Tester | None = None) -> ParsedStats:
-        """As `submit`, waited for."""
-        return await self.submit(body, key=key, tester=tester)
-
     async def aggregated_stats(self, query: StatsQuery) -> CellScores:
-        """Scores of every orchestrator and region the query asks for.
+        """The scores of all orchestrators and regions that match the query.
 
-        Each AI pipeline and model is scored against its own median over all orchestrators; when the query
-        names none, their scores are averaged, weighted by results.
+        AI results are scored per pipeline and model, against the median over all orchestrators. Without a pipeline and model
+        in the query, these scores are averaged, weighted by the number of results.
         """
-        from orchboard import rating  # imported on first use: numpy takes 0.2 s
+        from orchboard import rating  # at first use, as importing numpy takes 0.2 s
 
         if query.job_type is JobType.AI:
             means, medians = await self.store.means.fetch_means_and_medians(query)
@@ -86,15 +62,18 @@ class Leaderboard:
         return rating.rate_transcoding(self._scored(await self.store.means.fetch_means(query)))
 
     def _scored(self, means: "Means") -> "Means":
-        """The groups that get scores. Medians include all orchestrators, so that scores equal the reference's."""
+        """The groups that get scores: those of orchestrators with an address, unless scores_any_name.
+
+        Medians include the others, so that all scores equal the reference's.
+        """
         from orchboard import rating
 
         return means if self.scores_any_name else rating.of_addresses(means)
 
     async def raw_stats(self, query: StatsQuery) -> bytes | Callable[[], AsyncGenerator[bytes, None]]:
-        """The stored results of one orchestrator by region (sorted), each newest first by receipt: as JSON.
+        """The stored results of an orchestrator as JSON: by region (sorted), newest first.
 
-        More than a megabyte: what begins to give it in pieces. Raises ClientBusyError, OverloadedError.
+        Returns a function that streams the JSON if it is larger than a megabyte. Raises ClientBusyError, OverloadedError.
         """
         found = await self.store.fetch_raw_stats(query)
         if isinstance(found, RowStream):
@@ -102,31 +81,31 @@ class Leaderboard:
         return render_rows(found)
 
     async def latest_results(self, query: StatsQuery, limit: int) -> list[StoredResult]:
-        """The latest results of one orchestrator in brief, newest first."""
+        """Summaries of the latest results of an orchestrator, newest first."""
         return await self.store.fetch_latest_results(query, limit)
 
     async def pipelines(self, window: Window, region: str | None = None) -> tuple[Pipeline, ...]:
-        """The pipelines seen in the window, with models and regions, all sorted."""
+        """The pipelines with results in a window, with their models and regions, all sorted."""
         return await self.store.means.fetch_pipelines(window, region)
 
     async def regions(self) -> tuple[Region, ...]:
-        """Every region with its job type: sorted by type, then GLOBAL first, then name."""
+        """The regions, from the cache: sorted by type, then GLOBAL first, then name."""
         return await self.store.regions.current()
 
     async def fetch_regions(self) -> tuple[Region, ...]:
-        """The same as the database has them now."""
+        """The regions as the database has them now."""
         return await self.store.regions.fetch()
 
     def last_known_regions(self) -> tuple[tuple[Region, ...], float] | None:
-        """The regions that were read last, and how long ago in seconds; None when they never were."""
+        """The regions that were read last, and their age in seconds; None if they were never read."""
         return self.store.regions.last_known()
 
     async def top_ai_score(self, orchestrator: str | None) -> TopScore | None:
-        """The best AI result group of the default window; None when there is none.
+        """The best group of AI results in the default window; None if there is none.
 
-        Best: highest mean success rate, then lowest mean round trip, then the names in order.
+        Best: highest mean success rate, then lowest mean round trip time, then the first names in alphabetical order.
         """
-        from orchboard import rating  # imported on first use: numpy takes 0.2 s
+        from orchboard import rating  # at first use, as importing numpy takes 0.2 s
 
         query = StatsQuery(job_type=JobType.AI, window=self.window(), orchestrator=orchestrator)
         means, medians = await self.store.means.fetch_means_and_medians(query)

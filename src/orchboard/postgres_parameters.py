@@ -1,4 +1,4 @@
-"""The connection parameters that libpq of PostgreSQL 18 knows, and what is done about each."""
+"""The connection parameters of libpq (PostgreSQL 18), their validation, and whether they are supported."""
 
 import re
 from base64 import b64decode
@@ -14,12 +14,12 @@ def _any(_: str) -> None:
 
 
 class Parameter(Struct, frozen=True):
-    """One parameter.
+    """A connection parameter.
 
-    variable -- the environment variable that gives it when neither the URL nor the service file does; empty: none
-    check -- raises ValueError, whose message says what a value must be
-    ignored -- what is not done; empty: the parameter is honoured
-    harmless -- the values that ask for nothing that is not done
+    variable -- the environment variable that sets it if neither the URL nor the service file does; empty: none
+    check -- raises ValueError with the valid values
+    ignored -- why it has no effect; empty: it is supported
+    harmless -- values for which the missing effect makes no difference
     """
 
     name: str
@@ -38,7 +38,7 @@ def _one_of(*values: str) -> Check:
 
 
 def integer(value: str) -> int:
-    """A whole number as libpq reads it. Raises ValueError."""
+    """Parse an integer as libpq does. Raises ValueError."""
     if not re.fullmatch(r"\s*[+-]?[0-9]+\s*", value) or not -(2**31) <= int(value) < 2**31:
         raise ValueError("a whole number")
     return int(value)
@@ -75,7 +75,7 @@ def _gssencmode(value: str) -> None:
 
 def _replication(value: str) -> None:
     if value.lower() not in ("", "0", "false", "off", "no"):
-        raise ValueError("false: a replication connection can't serve")
+        raise ValueError("false: replication connections are not supported")
 
 
 _METHODS = frozenset({"password", "md5", "gss", "sspi", "scram-sha-256", "oauth", "none"})
@@ -98,7 +98,7 @@ def _scram_key(value: str) -> None:
         raise ValueError("32 bytes in base64")
 
 
-# The server's names of its encodings and their aliases, as it compares them: lower case, letters and digits only.
+# PostgreSQL's encodings and their aliases, normalized as the server does: lower case, letters and digits only.
 _ENCODING = re.compile(
     "|".join((
         "auto|abc|alt|big5|euc(cn|jis2004|jp|kr|tw)|gb18030|gbk|iso8859(1|10|13|14|15|16|[2-9])|johab|koi8(r|u)?",
@@ -110,7 +110,7 @@ _ENCODING = re.compile(
 
 def _encoding(value: str) -> None:
     if value and not _ENCODING.fullmatch(re.sub("[^a-z0-9]", "", value.lower())):
-        raise ValueError("an encoding that PostgreSQL knows")
+        raise ValueError("an encoding of PostgreSQL")
 
 
 TLS_VERSIONS = ("tlsv1", "tlsv1.1", "tlsv1.2", "tlsv1.3")
@@ -118,9 +118,9 @@ PROTOCOLS = ("3.0", "3.2", "latest")
 _SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _SESSIONS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
 
-_NO_OAUTH = "the server can't be logged in to by OAuth"
-_NO_SCRAM_KEY = "the server is only logged in to with the password itself"
-_PROTOCOL = "the driver speaks version 3.0 of the protocol"
+_NO_OAUTH = "authentication by OAuth is not supported"
+_NO_SCRAM_KEY = "authentication uses the password, not a SCRAM key"
+_PROTOCOL = "the driver uses version 3.0 of the protocol"
 
 PARAMETERS: dict[str, Parameter] = {
     parameter.name: parameter
@@ -130,13 +130,13 @@ PARAMETERS: dict[str, Parameter] = {
         Parameter("password", "PGPASSWORD"),
         Parameter("passfile", "PGPASSFILE"),
         Parameter("channel_binding", "PGCHANNELBINDING", _one_of("disable", "prefer", "require"),
-                  "not enforced: the driver knows no channel binding; sslmode=verify-full makes sure of the server", ("disable", "prefer")),
+                  "not enforced: the driver has no channel binding; use sslmode=verify-full to authenticate the server", ("disable", "prefer")),
         Parameter("connect_timeout", "PGCONNECT_TIMEOUT", _integer),
         Parameter("dbname", "PGDATABASE"),
         Parameter("host", "PGHOST", _hosts),
         Parameter("hostaddr", "PGHOSTADDR"),
         Parameter("port", "PGPORT", _ports),
-        Parameter("client_encoding", "PGCLIENTENCODING", _encoding, "it is UTF8 always", ("", "UTF8", "utf8", "UTF-8", "utf-8", "auto")),
+        Parameter("client_encoding", "PGCLIENTENCODING", _encoding, "it is always UTF8", ("", "UTF8", "utf8", "UTF-8", "utf-8", "auto")),
         Parameter("options", "PGOPTIONS"),
         Parameter("application_name", "PGAPPNAME"),
         Parameter("fallback_application_name", ""),
@@ -151,22 +151,22 @@ PARAMETERS: dict[str, Parameter] = {
         Parameter("sslcert", "PGSSLCERT"),
         Parameter("sslkey", "PGSSLKEY"),
         Parameter("sslcertmode", "PGSSLCERTMODE", _one_of("disable", "allow", "require"),
-                  "not enforced: the server may do without the client's certificate", ("disable", "allow")),
+                  "not enforced: the server may not request the client's certificate", ("disable", "allow")),
         Parameter("sslpassword", ""),
         Parameter("sslrootcert", "PGSSLROOTCERT"),
         Parameter("sslcrl", "PGSSLCRL"),
         Parameter("sslcrldir", "PGSSLCRLDIR"),
-        Parameter("sslsni", "PGSSLSNI", ignored="the server's name is sent always", harmless=("", "1")),
-        Parameter("requirepeer", "PGREQUIREPEER", ignored="not enforced: the server's user is not looked at"),
+        Parameter("sslsni", "PGSSLSNI", ignored="the server's name is always sent", harmless=("", "1")),
+        Parameter("requirepeer", "PGREQUIREPEER", ignored="not enforced: the user of the server process is not checked"),
         Parameter("require_auth", "PGREQUIREAUTH", _require_auth,
-                  "not enforced: the server chooses how it is logged in to; sslmode=verify-full makes sure of the server"),
+                  "not enforced: the server chooses the method; use sslmode=verify-full to authenticate the server"),
         Parameter("min_protocol_version", "PGMINPROTOCOLVERSION", _one_of(*PROTOCOLS), _PROTOCOL, ("3.0",)),
         Parameter("max_protocol_version", "PGMAXPROTOCOLVERSION", _one_of(*PROTOCOLS)),
         Parameter("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION", _tls_version),
         Parameter("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION", _tls_version),
         Parameter("gssencmode", "PGGSSENCMODE", _gssencmode),
         Parameter("krbsrvname", "PGKRBSRVNAME"),
-        Parameter("gsslib", "PGGSSLIB", ignored="GSSAPI is the only library", harmless=("", "gssapi")),
+        Parameter("gsslib", "PGGSSLIB", ignored="GSSAPI is the only supported library", harmless=("", "gssapi")),
         Parameter("gssdelegation", "PGGSSDELEGATION", ignored="no credentials are delegated", harmless=("", "0")),
         Parameter("replication", "", _replication),
         Parameter("target_session_attrs", "PGTARGETSESSIONATTRS", _one_of(*_SESSIONS)),
@@ -177,11 +177,11 @@ PARAMETERS: dict[str, Parameter] = {
         Parameter("oauth_client_id", "", ignored=_NO_OAUTH),
         Parameter("oauth_client_secret", "", ignored=_NO_OAUTH),
         Parameter("oauth_scope", "", ignored=_NO_OAUTH),
-        Parameter("sslkeylogfile", "", ignored="the keys of a connection are never written down"),
+        Parameter("sslkeylogfile", "", ignored="TLS keys are never written to a file"),
     )
 }  # fmt: skip
 
-# What is shown to nobody.
+# Parameters whose values are never shown.
 SECRET_PARAMETERS = frozenset(
     {"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
 )

@@ -1,6 +1,6 @@
-"""A PostgreSQL connection URL, by libpq's grammar: https://www.postgresql.org/docs/18/libpq-connect.html
+"""Parses PostgreSQL connection URLs as libpq does: https://www.postgresql.org/docs/18/libpq-connect.html
 
-No error repeats a value: any of them may be part of a password.
+Error messages contain no values, as any value may be part of a password.
 """
 
 import re
@@ -20,9 +20,9 @@ _URL = re.compile(
 
 
 def parse_url(url: str) -> dict[str, str]:
-    """The parameters that a URL gives, by libpq's names, those before the `?` included.
+    """The parameters of a URL, by libpq's names, including user, host, port and dbname.
 
-    Raises ValueError for what libpq refuses too; the message continues "it must be".
+    Raises ValueError for a URL that libpq refuses too. The message completes the sentence "it must be …".
 
     >>> parse_url("postgresql://me@db1:5433,db2/board?connect_timeout=5")
     {'user': 'me', 'host': 'db1,db2', 'port': '5433,', 'dbname': 'board', 'connect_timeout': '5'}
@@ -48,7 +48,7 @@ def parse_url(url: str) -> dict[str, str]:
 
 
 def check_url(url: str) -> None:
-    """Raise ValueError when a URL, or a value in it, can't be read; the message continues "it must be"."""
+    """Raise ValueError if a URL or a value in it is invalid. The message completes the sentence "it must be …"."""
     for name, value in parse_url(url).items():
         try:
             PARAMETERS[name].check(value)
@@ -57,20 +57,22 @@ def check_url(url: str) -> None:
 
 
 def without_password(url: str) -> tuple[str, str]:
-    """A URL without its secrets, and its password, decoded; empty when there is none.
+    """A URL without its secrets, and its decoded password, which may be empty.
 
     >>> without_password("postgresql://me:p%40ss@db/board?sslpassword=x&sslmode=require")
     ('postgresql://me@db/board?sslmode=require', 'p@ss')
     """
     parts = _split(url)
-    kept = "&".join(pair for pair in _pairs(parts["query"]) if _parse_pair(pair)[0] not in SECRET_PARAMETERS)
-    query = f"?{kept}" if kept else ""
+    public = "&".join(
+        pair for pair in _pairs(parts["query"]) if _parse_pair(pair)[0] not in SECRET_PARAMETERS
+    )
+    query = f"?{public}" if public else ""
     bare = "".join(parts[name] for name in ("scheme", "user", "at", "hosts", "dbname")) + query
     return bare, parse_url(url).get("password", "")
 
 
 def _split(url: str) -> dict[str, str]:
-    """The parts of a URL as they are written; empty for those that it lacks."""
+    """The parts of a URL, not decoded; empty if missing."""
     match = _URL.fullmatch(url)
     if match is None:
         raise ValueError(
@@ -116,8 +118,8 @@ def _decode(text: str) -> str:
 
 
 def _unknown(name: str, previous: str, query: str) -> str:
-    # Behind a secret it may be the rest of it, after an `&` that should have been %26; an `@` tells of a password
-    # whose unescaped characters brought it here.
+    # The name may be part of a secret: after a secret parameter whose value has an unescaped `&`, or in a query with `@`,
+    # which then starts within a password.
     may_be_secret = previous in SECRET_PARAMETERS or "@" in query
     shown = "one" if may_be_secret or not re.fullmatch("[a-z_.0-9]{1,63}", name) else repr(name)
     where = f" after {previous}" if previous in SECRET_PARAMETERS else ""

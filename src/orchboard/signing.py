@@ -1,16 +1,16 @@
-"""Sign and verify the body of a POST: the bare HMAC of today's testers, and Standard Webhooks 1.0."""
+"""Signs and verifies bodies in two forms: a bare HMAC, which today's testers use, and Standard Webhooks 1.0."""
 
 import base64
 import hmac
 from functools import lru_cache
 
-# A shorter key can be guessed from one signed result.
+# A shorter key can be found by brute force from one signed result.
 SHORT_SECRET_BYTES = 16
 
 WEBHOOK_PREFIX = "whsec_"
 
 TOLERANCE_S = 300
-"""How far the moment that a Standard Webhooks signature names may be from the verifier's clock, either way."""
+"""Maximum difference between the timestamp of a Standard Webhooks signature and the verifier's clock, in both directions."""
 
 
 def sign(body: bytes, secret: str) -> str:
@@ -26,38 +26,35 @@ def sign(body: bytes, secret: str) -> str:
 
 @lru_cache(maxsize=64)
 def _signer(secret: str) -> hmac.HMAC:
-    """What has taken in the secret and no body: half of the time that a small body takes."""
+    """An HMAC with the key set up, which takes half of the time of signing a small body."""
     return hmac.new(secret.encode(), digestmod="sha256")
 
 
 def is_signed(body: bytes, signature: str, secret: str) -> bool:
-    """Whether the signature is the body's, compared in constant time.
-
-    An empty secret signs nothing: without one, every body is unsigned.
-    """
+    """Whether the signature is valid for the body. Compares in constant time. Always False for an empty secret."""
     return bool(secret) and hmac.compare_digest(
         sign(body, secret).encode(), signature.encode("latin-1", "replace")
     )
 
 
 def sign_webhook(body: bytes, secret: str, *, webhook_id: str, timestamp: int | str) -> str:
-    """Sign as Standard Webhooks has it: one item of a `webhook-signature` header.
+    """Sign a body according to Standard Webhooks: an item of a `webhook-signature` header.
 
-    timestamp -- Unix seconds, as the `webhook-timestamp` header has them
+    timestamp -- Unix seconds, as in the `webhook-timestamp` header
 
     >>> sign_webhook(b"{}", "testsecret", webhook_id="msg_1", timestamp=1727000000)[:16]
     'v1,30TA7CSyyMrcb'
     """
-    # The body is not joined to the rest: it may be megabytes.
+    # Not concatenated with the body, which may be megabytes.
     signer = hmac.new(webhook_key(secret), f"{webhook_id}.{timestamp}.".encode("latin-1"), "sha256")
     signer.update(body)
     return "v1," + base64.b64encode(signer.digest()).decode()
 
 
 def is_webhook_signed(body: bytes, signatures: str, secret: str, *, webhook_id: str, timestamp: str) -> bool:
-    """Whether one of the signatures, with spaces between, is the body's; compared in constant time.
+    """Whether one of the signatures, separated by spaces, is valid for the body. Compares in constant time.
 
-    The timestamp is part of what is signed; whether it is of now, the caller has to see.
+    The timestamp is signed too; the caller must check that it is within TOLERANCE_S.
     """
     if not secret:
         return False
@@ -67,16 +64,15 @@ def is_webhook_signed(body: bytes, signatures: str, secret: str, *, webhook_id: 
 
 
 def webhook_key(secret: str) -> bytes:
-    """The bytes that a secret stands for in Standard Webhooks.
+    """The key of a secret in Standard Webhooks: base64 after `whsec_`, else the bytes of the secret, as in the bare form.
 
-    Behind `whsec_` they are written in base64; without it the secret is its own bytes, as in the bare form.
-    Raises ValueError saying what is wanted.
+    Raises ValueError with the expected form.
     """
     if not secret.startswith(WEBHOOK_PREFIX):
         return secret.encode()
     written = secret.removeprefix(WEBHOOK_PREFIX)
     try:
-        # Some leave the padding out; more of it than needed is no error.
+        # The padding may be missing or too long.
         key = base64.b64decode(written.rstrip("=") + "=" * (-len(written.rstrip("=")) % 4), validate=True)
     except ValueError:
         key = b""
@@ -86,7 +82,7 @@ def webhook_key(secret: str) -> bytes:
 
 
 def strength(secret: str) -> int:
-    """How many bytes there are to guess.
+    """The length of a secret's key in bytes.
 
     >>> strength("testsecret"), strength("whsec_dGVzdA==")
     (10, 4)

@@ -1,4 +1,4 @@
-"""The nouns: what a job tester sends, what a reader asks for, what a score is."""
+"""The data types that all layers share: results, queries, scores."""
 
 import re
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from msgspec import Struct
 
 T = TypeVar("T")
 
-# Of the result that `orchboard post --example` sends; nobody's.
+# The orchestrator of `orchboard post --example`; the address belongs to no one.
 EXAMPLE_ORCHESTRATOR = "0x00000000000000000000000000000000000e3a90"
 
 
@@ -30,11 +30,11 @@ def job_type_of(pipeline: str, model: str) -> JobType:
 _ADDRESS = re.compile("0x[0-9a-f]{40}", re.IGNORECASE | re.ASCII)
 
 
-@lru_cache(maxsize=65536)  # answers ask it of every cell: 0.06 instead of 0.3 µs
+@lru_cache(maxsize=65536)  # called for every cell of an answer: 0.06 instead of 0.3 µs
 def is_address(orchestrator: str) -> bool:
-    """Whether a name is an Ethereum address, in any case.
+    """Whether an orchestrator's name is an Ethereum address, in any case.
 
-    Gateways drop a whole document of scores for one key that is not.
+    Gateways discard a whole document of scores if one key is not an address.
     """
     return _ADDRESS.fullmatch(orchestrator) is not None
 
@@ -102,9 +102,9 @@ class Region(Struct, frozen=True):
 
 
 class Tester(Struct, frozen=True):
-    """A job tester with a key of its own; those that share one are nobody in particular.
+    """A job tester that has its own signing key.
 
-    regions -- the codes of those it may post from; None: any
+    regions -- codes of the regions it may post from; None: any
     """
 
     id: int
@@ -126,7 +126,7 @@ class Pipeline(Struct, frozen=True):
 
 
 class Window(Struct, frozen=True):
-    """A closed interval of receipt time. `since` after `until` holds nothing.
+    """A closed interval of receipt time; empty if `since` is after `until`.
 
     since, until -- aware datetimes in UTC
     """
@@ -136,11 +136,11 @@ class Window(Struct, frozen=True):
 
 
 class StatsQuery(Struct, frozen=True, kw_only=True):
-    """Which results a reader asks about. None means "any".
+    """A filter of results. None means "any".
 
     region -- upper case
     orchestrator -- lower case
-    scored -- whether their tester scored them; of raw results only, as scores are made of scored ones
+    scored -- whether the tester scored them; for raw results only, as scores use scored results only
     """
 
     job_type: JobType
@@ -153,7 +153,7 @@ class StatsQuery(Struct, frozen=True, kw_only=True):
 
 
 class Score(Struct, frozen=True):
-    """The mean verdict on one orchestrator in one region; each number 0..1 for inputs in range."""
+    """The score of an orchestrator in a region. Each number is 0 to 1 if the results are in range."""
 
     success_rate: float
     round_trip_score: float
@@ -161,14 +161,14 @@ class Score(Struct, frozen=True):
 
 
 ScoresByCell: TypeAlias = dict[str, dict[str, Score]]
-"""{orchestrator: {region: score}}, both sorted; an orchestrator has at least one region."""
+"""{orchestrator: {region: score}}, both sorted. An orchestrator has at least one region."""
 
 
 class CellScores(Struct, frozen=True):
-    """The scores of orchestrators in regions, one a cell; lists of the same length.
+    """Scores as columns: lists of equal length, one item per cell.
 
     cells -- (orchestrator, region), sorted
-    success_rate, round_trip_score, score -- what `Score` says of each
+    success_rate, round_trip_score, score -- as in `Score`
     """
 
     cells: list[tuple[str, str]]
@@ -177,11 +177,11 @@ class CellScores(Struct, frozen=True):
     score: list[float]
 
     def by_cell(self) -> ScoresByCell:
-        """By orchestrator and region."""
-        return self.made_by_cell(Score, self.success_rate, self.round_trip_score, self.score)
+        """The scores as nested dictionaries."""
+        return self.map_by_cell(Score, self.success_rate, self.round_trip_score, self.score)
 
-    def made_by_cell(self, make: Callable[..., T], *columns: list[float]) -> dict[str, dict[str, T]]:
-        """{orchestrator: {region: what is made of its element of each column}}, both sorted."""
+    def map_by_cell(self, make: Callable[..., T], *columns: list[float]) -> dict[str, dict[str, T]]:
+        """{orchestrator: {region: make(items of the columns)}}, both sorted."""
         found: dict[str, dict[str, T]] = {}
         for (orchestrator, region), made in zip(self.cells, map(make, *columns), strict=True):
             found.setdefault(orchestrator, {})[region] = made

@@ -1,4 +1,4 @@
-"""`since` and `until` in Unix seconds, as the aware interval they mean."""
+"""Parses `since` and `until`, in Unix seconds, and resolves them to a window."""
 
 import math
 import re
@@ -9,18 +9,18 @@ from msgspec import Struct
 from orchboard.errors import BadInputError
 from orchboard.stats import Window
 
-# Python's float() also reads `1_000` and every script's digits; the wire's numbers are plain. The words are Go's, which
-# the reference reads.
+# Stricter than float(), which also accepts `1_000` and digits of other scripts. The words are those of Go's parser, as in
+# the reference.
 _NUMBER = re.compile(
     r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|(?P<word>[+-]?inf(?:inity)?|nan)",
     re.IGNORECASE | re.ASCII,
 )
 
-# Inside both Postgres's and Python's range, with room for a time zone.
+# Within the ranges of Postgres and Python, with room for a time zone.
 EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 
-# A reader's clock may be ahead of ours without its `until=now` meaning the future.
+# A client's clock may be ahead by this much: its `until=now` is not in the future.
 CLOCK_SKEW = timedelta(hours=1)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,17 +28,17 @@ _LOWEST_S, _HIGHEST_S = ((moment - _EPOCH).total_seconds() for moment in (EARLIE
 
 
 class Bounds(Struct, frozen=True):
-    """What a reader asked of time, whenever that was; None is what was left open."""
+    """The requested ends of a window. None: open."""
 
     since: datetime | None = None
     until: datetime | None = None
 
     def window(self, *, now: datetime, default: timedelta) -> Window:
-        """The window they mean at `now`.
+        """The window at `now`.
 
-        Neither: the last `default`. Only `since`: everything from then on. Only `until`: everything before it, unless it
-        is over an hour ahead: that bounds nothing yet, and the last `default` is meant, as in the reference.
-        Without `until` a window has no end here: whose clock would say where "now" is? The store knows the database's.
+        Without bounds: the last `default`. With `since` only: from then on. With `until` only: everything before it, unless
+        it is over an hour in the future; then the last `default`, as in the reference.
+        Without `until` the window has no end, as only the database's clock could say what "now" is.
         """
         first = self.since
         if first is None:
@@ -46,34 +46,34 @@ class Bounds(Struct, frozen=True):
             first = EARLIEST if only_before else now - default
         return Window(first, self.until if self.until is not None else LATEST)
 
-    def moves(self, now: datetime) -> bool:
-        """Whether the same bounds mean another window later."""
+    def is_sliding(self, now: datetime) -> bool:
+        """Whether the bounds resolve to a different window later."""
         return self.until is None or self.until > now
 
 
 ANY_TIME = Bounds()
 
 
-# A window that holds nothing, whatever the time is.
-_NEVER = Bounds(since=LATEST, until=EARLIEST)
+# An empty window at any time.
+_EMPTY = Bounds(since=LATEST, until=EARLIEST)
 
 
 def parse_bounds(since: str, until: str) -> Bounds:
-    """The bounds of two parameters, an empty one being absent.
+    """The bounds of two parameters. An empty parameter counts as absent.
 
-    NaN is a window that is empty, as in the reference. Any other number, infinite too, is clamped to what a database
-    holds. Raises BadInputError naming the parameter that is not a number.
+    NaN is an empty window, as in the reference. Other numbers, also infinite ones, are clamped to EARLIEST..LATEST.
+    Raises BadInputError with the name of a parameter that is not a number.
     """
     asked = {name: _parse_seconds(name, text) for name, text in (("since", since), ("until", until)) if text}
     if any(map(math.isnan, asked.values())):
-        return _NEVER
+        return _EMPTY
     return Bounds(**{name: _moment(seconds) for name, seconds in asked.items()})
 
 
 def parse_moment(name: str, text: str) -> datetime:
-    """One moment from Unix seconds, fractions allowed, clamped to EARLIEST..LATEST.
+    """A time from Unix seconds, which may have a fraction, clamped to EARLIEST..LATEST.
 
-    Raises BadInputError naming the parameter that is not a number, or is NaN.
+    Raises BadInputError with the name of a parameter that is not a number or is NaN.
 
     >>> parse_moment("since", "1e9").isoformat()
     '2001-09-09T01:46:40+00:00'
@@ -85,12 +85,14 @@ def parse_moment(name: str, text: str) -> datetime:
 
 
 def _parse_seconds(name: str, text: str) -> float:
-    """A number, which may be infinite or NaN only where that is what the text says."""
+    """The number in a text. Infinite or NaN only if the text is such a word."""
     found = _NUMBER.fullmatch(text) if len(text) <= 400 else None
     if found is None:
         raise _not_a_number(name, text)
     seconds = float(text)
-    if math.isinf(seconds) and not found["word"]:  # beyond a double, which the reference refuses too
+    if (
+        math.isinf(seconds) and not found["word"]
+    ):  # out of the range of a double; the reference refuses it too
         raise _not_a_number(name, text)
     return seconds
 

@@ -199,7 +199,7 @@ def test_there_is_nothing_to_back_up_in_a_database_without_a_leaderboard(
     orchboard: Orchboard, empty_database: str, tmp_path: Path
 ) -> None:
     done = orchboard("backup", str(tmp_path / "none"), POSTGRES=empty_database)
-    assert done.status == 3 and "holds no results" in done.err
+    assert done.status == 3 and "has no results" in done.err
     assert not [path.name for path in tmp_path.iterdir() if path.name != "data"]
 
 

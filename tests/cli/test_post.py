@@ -9,7 +9,7 @@ import pytest
 import urllib3
 
 from orchboard.client import Client as OrchboardClient
-from orchboard.client import ServerRefusedError
+from orchboard.client import ClientError
 from tests.support.program import Orchboard
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import SECRET, Client, RunningServer
@@ -121,6 +121,13 @@ def losing_proxy(server: RunningServer) -> Iterator[Callable[[], str]]:
             self.end_headers()
             self.wfile.write(answer.data)
 
+        def do_OPTIONS(self) -> None:
+            answer = urllib3.request("OPTIONS", server.url + self.path)
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+
         def log_message(self, *_: Any) -> None:
             pass
 
@@ -152,7 +159,7 @@ def test_the_client_makes_a_key_when_it_is_given_none(
     losing_proxy: Callable[[], str], client: Client
 ) -> None:
     body = json.dumps(transcoding()).encode()
-    OrchboardClient(losing_proxy()).post(body, SECRET)
+    OrchboardClient(losing_proxy(), secret=SECRET).post(body)
     assert count(client) == 1
 
 
@@ -173,8 +180,8 @@ def test_without_a_key_only_what_surely_stored_nothing_is_retried(status: int) -
 
     with HTTPServer(("127.0.0.1", 0), Handler) as proxy:
         threading.Thread(target=proxy.serve_forever, args=(0.01,), daemon=True).start()
-        with pytest.raises(ServerRefusedError):
-            OrchboardClient(f"http://127.0.0.1:{proxy.server_port}").post(b"{}", SECRET, key="")
+        with pytest.raises(ClientError):
+            OrchboardClient(f"http://127.0.0.1:{proxy.server_port}", secret=SECRET).post(b"{}", key="")
         proxy.shutdown()
     assert asked == [429, status]
 

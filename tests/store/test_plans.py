@@ -21,7 +21,7 @@ SELECT n, now() - interval '100 days' * (n / 30000.0), '0x' || n % 100, 1 + n % 
 )
 FROM generate_series(1, 30000) n WHERE (n > 15000 AND n % 3 = 0) = {}
 """
-BUCKETS = """
+BINS = """
 INSERT INTO rollup_buckets (granularity, bucket_start, bucket_end, is_materialized, results)
 SELECT 3, s, s + interval '6 hours', true, 75
 FROM generate_series(date_trunc('day', now()) - interval '100 days', now() - interval '6 hours', '6 hours') s
@@ -144,7 +144,7 @@ async def _plans(url: str, *, is_moving: bool, is_analysed: bool) -> dict[str, l
         await connection.execute(EVENTS.format("events", "false"))
         if not is_moving:
             await connection.execute(EVENTS.format("events", "true"))
-        await connection.execute(BUCKETS)
+        await connection.execute(BINS)
         await connection.execute(ROLLUPS)
         if is_analysed:
             await connection.execute("VACUUM ANALYZE")

@@ -33,7 +33,7 @@ class LossyProxy:
 
 @contextmanager
 def lossy_proxy(upstream: str, *, busy: int = 0, lost: int = 0) -> Iterator[LossyProxy]:
-    """A proxy that forwards POSTs.
+    """A proxy that forwards POST and OPTIONS.
 
     busy -- how many it answers 503 itself, with a Retry-After of 2 seconds, before it forwards any
     lost -- of how many after those the server's answer is lost: the connection is closed in its place
@@ -61,6 +61,16 @@ def lossy_proxy(upstream: str, *, busy: int = 0, lost: int = 0) -> Iterator[Loss
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
                 self.wfile.write(text)
+
+        def do_OPTIONS(self) -> None:
+            to_server = http.client.HTTPConnection(host, timeout=30)
+            to_server.request("OPTIONS", self.path)
+            answer = to_server.getresponse()
+            self.send_response(answer.status)
+            for name, value in answer.getheaders():
+                self.send_header(name, value)
+            self.end_headers()
+            to_server.close()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the base class
             pass

@@ -57,7 +57,7 @@ def diff(
     from orchboard.cli.output import print_json
     from orchboard.cli.progress import told
     from orchboard.cli.settings import read_environment
-    from orchboard.client import parse_moment_for_people
+    from orchboard.cli.times import parse_time
     from orchboard.errors import BadInputError
     from orchboard.mirror.comparing import Comparer
     from orchboard.mirror.source import Source
@@ -67,7 +67,7 @@ def diff(
     now = int(time.time())
 
     def moment(name: str, text: str) -> int:
-        return int(float(parse_moment_for_people(name, text, now=datetime.fromtimestamp(last, UTC))))
+        return int(float(parse_time(name, text, now=datetime.fromtimestamp(last, UTC))))
 
     last = now // HOUR_S * HOUR_S
     if until:

@@ -53,52 +53,50 @@ def get(
     orchboard get pipelines --json | jq
     ```
     """
-    from orchboard.cli.output import say_waiting, write_bytes
+    from orchboard.cli.output import print_first_retry, write_bytes
     from orchboard.cli.settings import read_environment
-    from orchboard.client import Client, parse_moment_for_people
+    from orchboard.cli.times import parse_time
+    from orchboard.client import Client
 
     settings = read_environment()
     now = datetime.now(UTC)
+    route = _ROUTES.get(endpoint, endpoint)
+    asks_health = route == "health"
     client = Client(
         url or settings.orchboard_url,
-        timeout_s=ANSWER_S if timeout is None else timeout,
-        retry_s=RETRY_S if timeout is None else None,
-        on_wait=say_waiting,
+        timeout=ANSWER_S if timeout is None else timeout,
+        max_retries=0 if asks_health else None,
+        retry_for=RETRY_S if timeout is None else None,
+        on_retry=print_first_retry,
     )
-    route = _ROUTES.get(endpoint, endpoint)
-    if route == "health":
-        answer = client.health()
-    else:
-        answer = client.get(
-            route,
-            orchestrator=orchestrator,
-            region=region,
-            since=parse_moment_for_people("since", since or "", now=now),
-            until=parse_moment_for_people("until", until or "", now=now),
-            pipeline=pipeline,
-            model=model,
-            job_type=job_type,
-        )
+    params = {
+        "orchestrator": orchestrator,
+        "region": region,
+        "since": parse_time("since", since or "", now=now),
+        "until": parse_time("until", until or "", now=now),
+        "pipeline": pipeline,
+        "model": model,
+        "job_type": job_type,
+    }
+    answer = client.get(route, {} if asks_health else params, answers=(200, 503) if asks_health else (200,))
     if json:
         write_bytes(answer)
     else:
         _print_answer(route, answer)
-    return 1 if route == "health" and not _is_well(answer) else 0
+    return 1 if asks_health and not _is_well(answer) else 0
 
 
 def _print_answer(route: str, answer: bytes) -> None:
     import msgspec
 
     from orchboard.cli.output import print_table
-    from orchboard.client import ServerRefusedError
+    from orchboard.client import RefusedError
 
     headings, empty, rows_of = _TABLES[route]
     try:
         rows = rows_of(msgspec.json.decode(answer))
     except (msgspec.DecodeError, AttributeError, KeyError, TypeError, ValueError):
-        raise ServerRefusedError(
-            200, "the answer is not that of a leaderboard server; see it with --json"
-        ) from None
+        raise RefusedError("the answer is not that of a leaderboard server; see it with --json") from None
     shown = [i for i in range(len(headings)) if not rows or any(row[i] != "-" for row in rows)]
     print_table([headings[i] for i in shown], [[row[i] for i in shown] for row in rows], empty=empty)
 

@@ -58,7 +58,7 @@ def mirror(
     from orchboard.cli.database import database_url, in_words
     from orchboard.cli.output import print_json
     from orchboard.cli.settings import read_environment
-    from orchboard.client import parse_moment_for_people
+    from orchboard.cli.times import parse_time
     from orchboard.errors import BadInputError
     from orchboard.mirror.copying import Copier, CopyRequest
     from orchboard.mirror.source import Source
@@ -70,7 +70,7 @@ def mirror(
     began_at, now = time.monotonic(), datetime.now(UTC)
 
     def moment(name: str, text: str) -> int:
-        return int(float(parse_moment_for_people(name, text, now=now)))
+        return int(float(parse_time(name, text, now=now)))
 
     ask = CopyRequest(
         since=moment("since", since),

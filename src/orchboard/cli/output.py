@@ -4,13 +4,14 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from orchboard.errors import Refusal
+if TYPE_CHECKING:
+    from orchboard.client import Retry
 
 _GAP = "  "
 
@@ -128,10 +129,12 @@ def printable(text: str) -> str:
     )
 
 
-def say_waiting(problem: Refusal, seconds: float) -> None:
-    """Print to standard error, at once, why a request is retried and for how long."""
-    limit = f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1f} s"
-    print(f"orchboard: {printable(str(problem))}; retrying for {limit}", file=sys.stderr, flush=True)
+def print_first_retry(retry: "Retry") -> None:
+    """Print to standard error, at the first retry of a call, why it is retried and for how long."""
+    if retry.number > 1:
+        return
+    limit = f"{retry.left_s:.0f} s" if retry.left_s >= 1 else f"{retry.left_s:.1f} s"
+    print(f"orchboard: {printable(str(retry.error))}; retrying for {limit}", file=sys.stderr, flush=True)
 
 
 class _Number(str):

@@ -13,8 +13,8 @@ from orchboard.cli.usage import refuse_options
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchboard.cli.settings import Secret
-    from orchboard.client import Client, Result
+    from orchboard.cli.result_files import ResultText
+    from orchboard.client import Client
     from orchboard.stats import JobType
 
 NOT_AUTHENTICATED = "request can not be authenticated"
@@ -69,22 +69,30 @@ def post(
     """
     from datetime import UTC, datetime
 
-    from orchboard.cli.output import print_json, printable, say_waiting
+    from orchboard.cli.output import print_first_retry, print_json, printable
+    from orchboard.cli.result_files import example_result
     from orchboard.cli.settings import read_environment, signing_secret
-    from orchboard.client import Client, example_result
+    from orchboard.client import Client
     from orchboard.stats import JobType
 
     settings = read_environment()
     secret = signing_secret(settings)
-    client = Client(url or settings.orchboard_url, timeout_s=timeout, on_wait=say_waiting)
+    tester = settings.orchboard_tester if tester is None else tester
+    client = Client(
+        url or settings.orchboard_url,
+        secret=secret.value,
+        tester=tester,
+        timeout=timeout,
+        max_retries=None,
+        on_retry=print_first_retry,
+    )
     if not example and not files and sys.stdin.isatty():
         print("orchboard: reading results from the terminal; end with Ctrl-D", file=sys.stderr)
     tally = Tally()
     job_types = [_parse_job_type(name) for name in files or (JobType.TRANSCODING,)] if example else []
     examples = [example_result(datetime.now(UTC), job_type) for job_type in job_types]
     results = examples or _read(files or ("-",), tally)
-    tester = settings.orchboard_tester if tester is None else tester
-    _send(client, results, tally, secret=secret, tester=tester, with_key=key)
+    _send(client, results, tally, remedy=_remedy(tester, secret.place), with_key=key)
     if json:
         print_json(asdict(tally))
     else:
@@ -115,15 +123,15 @@ class Tally:
         return f"stored {self.stored:,}{refused}" + (f", not sent {self.not_sent:,}" if self.not_sent else "")
 
 
-def _read(files: Sequence[str], tally: Tally) -> list[Result]:
+def _read(files: Sequence[str], tally: Tally) -> list[ResultText]:
     """The results of all files that can be read."""
     import errno
     from pathlib import Path
 
-    from orchboard.client import read_results
+    from orchboard.cli.result_files import read_results
     from orchboard.errors import BadInputError
 
-    results: list[Result] = []
+    results: list[ResultText] = []
     for file in files:
         name = "standard input" if file == "-" else file
         try:
@@ -137,28 +145,24 @@ def _read(files: Sequence[str], tally: Tally) -> list[Result]:
 
 
 def _send(
-    client: Client, results: Sequence[Result], tally: Tally, *, secret: Secret, tester: str, with_key: bool
+    client: Client, results: Sequence[ResultText], tally: Tally, *, remedy: str, with_key: bool
 ) -> None:
     """Send them in order; stops when the server is away or knows another secret."""
     from orchboard.cli.output import progress_bar
-    from orchboard.client import ServerRefusedError, ServerUnreachableError
+    from orchboard.client import ClientError, UnreachableError
 
     with progress_bar(shown=len(results) > 1) as bar:
         task = bar.add_task("sending", total=len(results))
         for position, result in enumerate(results, start=1):
             tally.not_sent = len(results) - position
             try:
-                client.post(result.body, secret.value, key=None if with_key else "", tester=tester)
-            except ServerUnreachableError as error:
+                client.post(result.body, key=None if with_key else "")
+            except UnreachableError as error:
                 return tally.refuse(result.source, error)
-            except ServerRefusedError as error:
+            except ClientError as error:
                 if str(error).startswith(NOT_AUTHENTICATED):
-                    told = (
-                        f"{error}: {_remedy(tester, secret.place)}"
-                        if str(error) == NOT_AUTHENTICATED
-                        else error
-                    )
-                    return tally.refuse(result.source, told)
+                    is_bare = str(error) == NOT_AUTHENTICATED
+                    return tally.refuse(result.source, f"{error}: {remedy}" if is_bare else error)
                 tally.refuse(result.source, error)
             else:
                 tally.stored += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from cyclopts import App, Parameter
 
@@ -122,7 +122,7 @@ def live(
     orchboard simulate live --rate 50 --seconds 60
     ```
     """
-    from orchboard.cli.output import say_waiting
+    from orchboard.cli.output import print_first_retry
     from orchboard.cli.settings import read_environment, signing_secret
     from orchboard.client import Client
     from orchboard.errors import BadInputError
@@ -133,7 +133,9 @@ def live(
         raise BadInputError("--rate, --seconds and --orchestrators must be above 0")
     settings = read_environment()
     secret = signing_secret(settings).value
-    server = Client(url or settings.orchboard_url, retry_s=RETRY_S, on_wait=say_waiting)
+    server = Client(
+        url or settings.orchboard_url, max_retries=None, retry_for=RETRY_S, on_retry=print_first_retry
+    )
     _refuse_other_results(server, into)
     network = make_network(seed, orchestrators=orchestrators)
     with _Watch(seconds and rate * seconds) as watch:
@@ -152,19 +154,12 @@ def _refuse_other_results(server: Client, into: str | None) -> None:
     """
     from urllib.parse import urlsplit
 
-    import msgspec
-
-    from orchboard.client import ServerRefusedError
     from orchboard.simulate.addresses import refuse_others
 
-    for since in (None, "1"):  # the default window first: it is quick everywhere
+    for since in (None, 1):  # the default window first: it is quick everywhere
         for job_type in (None, "ai"):
-            answer = server.get("aggregated_stats", since=since, job_type=job_type)
-            try:
-                orchestrators = msgspec.json.decode(answer, type=dict[str, Any])
-            except msgspec.DecodeError:
-                raise ServerRefusedError(200, f"{server.url} is not a leaderboard server") from None
-            refuse_others(orchestrators, what="the server", name=urlsplit(server.url).netloc, into=into)
+            scores = server.aggregated_stats(since=since, job_type=job_type)
+            refuse_others(scores, what="the server", name=urlsplit(server.url).netloc, into=into)
 
 
 class _Watch:

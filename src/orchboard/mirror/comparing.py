@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from orchboard.client import ServerRegion
 from orchboard.errors import Refusal
-from orchboard.mirror.source import RangeError, Scores, Source, SourceRegion
+from orchboard.mirror.source import RangeError, Scores, Source
 from orchboard.mirror.time_ranges import TimeRange
 from orchboard.results.parse import SentStats, parse_stats
 from orchboard.stats import JobType, is_address
@@ -93,7 +94,7 @@ class Comparer:
         return self._comparison
 
     def _compare_regions(self) -> None:
-        def by_key(regions: Iterable[SourceRegion]) -> dict[str, str]:
+        def by_key(regions: Iterable[ServerRegion]) -> dict[str, str]:
             return {f"{region.type} {region.id}": region.name for region in regions}
 
         self._compare_texts("region", *(by_key(source.regions()) for source in self._both))

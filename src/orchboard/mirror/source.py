@@ -4,22 +4,26 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn, TypeVar
-from urllib.parse import urlencode
 
 import msgspec
-import urllib3
 from msgspec import Raw, Struct
 
 from orchboard import __version__
-from orchboard.client import RETRIED, parse_base_url, reason_of, retry_after_s
+from orchboard.client import (
+    Client,
+    RefusedError,
+    ServerRegion,
+    TooLargeError,
+    UnavailableError,
+    UnreachableError,
+)
+from orchboard.client.answers import decode_pipelines, decode_regions
 from orchboard.errors import Refusal
 from orchboard.mirror.time_ranges import TimeRange
-from orchboard.stats import JobType
-from orchboard.unanswered import describe_failure
+from orchboard.stats import JobType, Pipeline
 
 T = TypeVar("T")
 
-CONNECT_S = 10.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
 
 # A request is repeated for so long; a server that wants a longer pause is left alone.
@@ -34,7 +38,6 @@ MOST_FAILURES = 40
 
 # An answer 500, or one that breaks off, may be an accident; a third one is not.
 _TRIES = 3
-_BROKEN = (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError)
 
 # An answer 429 doubles the pause between requests, up to this.
 _SLOWEST_S = 10.0
@@ -48,32 +51,12 @@ class RangeError(Refusal):
     """The other server can't answer for a span; it may for a part of it."""
 
 
-class SourceRegion(Struct, frozen=True):
-    """A region, as the wire has it; `type` may be a job type that we don't know."""
-
-    id: str
-    name: str
-    type: str
-
-
-class SourcePipeline(Struct, frozen=True):
-    """An AI pipeline, with its models and regions."""
-
-    id: str
-    models: tuple[str, ...] = ()
-    regions: tuple[str, ...] = ()
-
-
-class _Regions(Struct):
-    regions: tuple[SourceRegion, ...] | None
-
-
-class _Pipelines(Struct):
-    pipelines: tuple[SourcePipeline, ...] | None
-
-
 Scores = dict[str, dict[str, dict[str, float]]]
 """{orchestrator: {region: {name of the score: value}}}"""
+
+_decode_scores = msgspec.json.Decoder(Scores).decode
+_decode_top = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_rows = msgspec.json.Decoder(dict[str, list[Raw] | None]).decode
 
 
 class RangeResults(Struct, frozen=True):
@@ -106,7 +89,11 @@ class Source:
         answer_s: float = 60.0,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        self.url = parse_base_url(url)
+        # Retries are paced here, and some failures lead to a shorter time range.
+        self._client = Client(
+            url, timeout=answer_s, max_retries=0, user_agent=f"orchboard/{__version__} (mirror)"
+        )
+        self.url = self._client.url
         self.requests = 0
         self._base_interval_s = self._interval_s = 1 / rate
         self._next_at = 0.0
@@ -115,27 +102,24 @@ class Source:
         self._patience_s = patience_s
         self._failures = 0
         self._lengths: dict[tuple[str, JobType], int] = {}
-        self._http = urllib3.PoolManager(
-            retries=False,
-            headers={"User-Agent": f"orchboard/{__version__} (mirror)", "Accept-Encoding": "gzip"},
-            timeout=urllib3.Timeout(connect=CONNECT_S, read=answer_s),
-        )
 
-    def regions(self) -> tuple[SourceRegion, ...]:
+    def regions(self) -> tuple[ServerRegion, ...]:
         """Every region."""
-        return self._get("regions", {}, _Regions).regions or ()
+        return self._get("regions", {}, decode_regions)
 
-    def pipelines(self, span: TimeRange) -> tuple[SourcePipeline, ...]:
+    def pipelines(self, span: TimeRange) -> tuple[Pipeline, ...]:
         """The AI pipelines of a span. Raises SpanError."""
-        return self._get("pipelines", span.params, _Pipelines).pipelines or ()
+        return self._get("pipelines", span.params, decode_pipelines)
 
     def scores(self, span: TimeRange, job_type: JobType, filters: Mapping[str, str] | None = None) -> Scores:
         """The scores of a job type in a span, filtered by `pipeline` and `model`, or `region`. Raises SpanError."""
-        return self._get("aggregated_stats", {"job_type": job_type, **span.params, **(filters or {})}, Scores)
+        return self._get(
+            "aggregated_stats", {"job_type": job_type, **span.params, **(filters or {})}, _decode_scores
+        )
 
     def top_ai_score(self, orchestrator: str) -> dict[str, Any]:
         """An orchestrator's best AI result group of the server's default window; empty without one. Raises SpanError."""
-        return self._get("top_ai_score", {"orchestrator": orchestrator}, dict[str, Any])
+        return self._get("top_ai_score", {"orchestrator": orchestrator}, _decode_top)
 
     def results(self, orchestrator: str, job_type: JobType, span: TimeRange) -> Iterator[RangeResults]:
         """The results of an orchestrator in a span, in as many pieces as the server needs; they cover it, in order."""
@@ -154,7 +138,7 @@ class Source:
                     "tries": _TRIES if is_last or part == span else 1,
                 }
                 params = {"orchestrator": orchestrator, "job_type": job_type, **part.params}
-                regions = self._get("raw_stats", params, dict[str, list[Raw] | None], **limits)
+                regions = self._get("raw_stats", params, _decode_rows, **limits)
             except RangeError as error:
                 if part.seconds <= 1:
                     yield RangeResults(part, [], str(error))
@@ -170,18 +154,17 @@ class Source:
         self,
         endpoint: str,
         params: dict[str, str],
-        kind: type[T],
+        decode: Callable[[bytes], T],
         *,
         most_bytes: int = MOST_BYTES,
         tries: int = _TRIES,
     ) -> T:
-        path = f"/api/{endpoint}" + (f"?{urlencode(params)}" if params else "")
         until = time.monotonic() + self._patience_s
         pause_s, failed = FIRST_PAUSE_S, 0
         while True:
             self._pace()
             try:
-                document = self._read(endpoint, self._request(path, most_bytes), kind)
+                document = self._read(endpoint, self._request(endpoint, params, most_bytes), decode)
             except _Again as again:
                 failed += again.may_be_the_range
                 if failed >= tries:
@@ -197,9 +180,9 @@ class Source:
                 self._interval_s = max(self._base_interval_s, self._interval_s * 0.9)
                 return document
 
-    def _read(self, endpoint: str, text: bytes, kind: type[T]) -> T:
+    def _read(self, endpoint: str, text: bytes, decode: Callable[[bytes], T]) -> T:
         try:
-            return msgspec.json.decode(text, type=kind)
+            return decode(text)
         except msgspec.ValidationError as error:
             why = str(error)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -208,48 +191,30 @@ class Source:
             why = "it is no JSON"
         raise SourceError(f"{self.url}/api/{endpoint} did not answer as a leaderboard server does: {why}")
 
-    def _request(self, path: str, most_bytes: int) -> bytes:
+    def _request(self, endpoint: str, params: dict[str, str], most_bytes: int) -> bytes:
         """The body of an answer 200."""
         self.requests += 1
         try:
-            response = self._http.request("GET", self.url + path, redirect=False, preload_content=False)
-            text = self._body(response, most_bytes)
-        except urllib3.exceptions.ReadTimeoutError:
-            self._fail(_TooLargeError(f"an answer took longer than {self._answer_s:.0f} s"))
-        except urllib3.exceptions.HTTPError as error:
-            problem = f"no answer from {self.url}: {describe_failure(error)}"
-            if isinstance(error, urllib3.exceptions.SSLError):
-                raise SourceError(problem) from None
-            raise _Again(problem, may_be_the_range=isinstance(error, _BROKEN)) from None
-        if response.status != 200:
-            self._refuse(path.partition("?")[0], response, text)
-        return text
+            return self._client.get(endpoint, params, max_bytes=most_bytes)
+        except TooLargeError:
+            self._fail(_TooLargeError(f"an answer is over {most_bytes // 2**20} MiB"))
+        except UnreachableError as error:
+            if error.is_timeout and error.was_sent:
+                self._fail(_TooLargeError(f"an answer took longer than {self._answer_s:.0f} s"))
+            if error.is_tls_failure:
+                raise SourceError(str(error)) from None
+            raise _Again(str(error), may_be_the_range=error.was_sent) from None
+        except (UnavailableError, RefusedError) as error:
+            self._refuse(f"/api/{endpoint}", error)
 
-    def _body(self, response: urllib3.BaseHTTPResponse, most_bytes: int) -> bytes:
-        until = time.monotonic() + self._answer_s
-        text = bytearray()
-        try:
-            for chunk in response.stream(256 * 1024, decode_content=True):
-                text += chunk
-                if len(text) > most_bytes:
-                    self._fail(_TooLargeError(f"an answer is over {most_bytes // 2**20} MiB"))
-                if time.monotonic() > until:
-                    self._fail(_TooLargeError(f"an answer took longer than {self._answer_s:.0f} s"))
-        except BaseException:
-            response.close()
-            raise
-        response.release_conn()
-        return bytes(text)
-
-    def _refuse(self, path: str, response: urllib3.BaseHTTPResponse, text: bytes) -> NoReturn:
-        status, reason = response.status, reason_of(response, text)
-        if status == 429:
+    def _refuse(self, path: str, error: UnavailableError | RefusedError) -> NoReturn:
+        if error.status == 429:
             self._interval_s = min(_SLOWEST_S, self._interval_s * 2)
-        if status in (500, 504):
-            raise _Again(f"{path}: {reason}", may_be_the_range=True)
-        if status in RETRIED:
-            raise _Again(f"{self.url}: {reason}", wait_s=retry_after_s(response))
-        raise SourceError(f"{self.url}{path}: {reason}")
+        if error.status in (500, 504):
+            raise _Again(f"{path}: {error}", may_be_the_range=True)
+        if isinstance(error, UnavailableError):
+            raise _Again(f"{self.url}: {error}", wait_s=error.retry_after_s)
+        raise SourceError(f"{self.url}{path}: {error}")
 
     def _pace(self) -> None:
         wait_s = self._next_at - time.monotonic()

@@ -1,4 +1,5 @@
-"""A believable Livepeer network from a seed: loaded in bulk, or posted live.
+"""Simulates a Livepeer network from a seed, and loads its results in bulk or posts them live.
 
-`network` is the world, `results` what its job testers report, `bulk` and `live` where that goes.
+May import `store.schema` (bulk loads), `orchboard.client` (live posts) and what is below them. Start reading at `network.py`,
+the simulated orchestrators; `results.py` makes the results that job testers would send, `bulk.py` and `live.py` store them.
 """

@@ -1,4 +1,4 @@
-"""Addresses of simulated orchestrators, which show that they are simulated."""
+"""Addresses of simulated orchestrators, recognizable by a checksum."""
 
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -10,12 +10,12 @@ _RANDOM_BYTES = 16
 
 
 def simulated_address(random: bytes) -> str:
-    """The address made of 16 random bytes; its last 4 bytes are a checksum of them."""
+    """An address of 16 random bytes and 4 bytes of checksum."""
     return "0x" + (random + _checksum(random)).hex()
 
 
 def not_simulated(orchestrators: Iterable[str]) -> list[str]:
-    """Those that neither `simulate` nor `post --example` makes results of. One in 4 billion is missed."""
+    """The orchestrators that neither `simulate` nor `post --example` uses. One in 4 billion is missed."""
     return [one for one in orchestrators if not _is_simulated(one.lower()) and one != EXAMPLE_ORCHESTRATOR]
 
 

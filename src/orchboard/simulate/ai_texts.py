@@ -1,4 +1,4 @@
-"""What AI jobs ask and answer in words: prompts, parameters, responses, failures, the tester's own members. Pure."""
+"""The texts of simulated AI jobs: prompts, parameters, responses, failures and the tester's extra members. Pure."""
 
 import json
 from functools import lru_cache
@@ -9,7 +9,7 @@ from orchboard.simulate.network import Model
 
 
 class Prompt(NamedTuple):
-    """What a tester asks a model for."""
+    """A prompt of a tester."""
 
     id: str
     complexity: str
@@ -26,7 +26,7 @@ PROMPTS = (
     ),
 )
 
-# What answers look like; %(token)s is 32 hex digits, %(seed)d and %(number)d integers, %(seconds).3f the job's.
+# Responses by pipeline. %(token)s: 32 hex digits; %(seed)d, %(number)d: integers; %(seconds).3f: the job's duration.
 _IMAGE = (
     '{"images":[{"nsfw":false,"seed":%(seed)d,"url":"/stream/%(token)s/%(number)08x.png"}],'
     '"metadata":{"queue_seconds":0.004,"inference_seconds":%(seconds).3f,"output_format":"png"}}\n'
@@ -69,7 +69,7 @@ FAILURES = (
 
 
 def outcome_fields(outcome: str, model: Model, stream_id: str) -> dict[str, object]:
-    """What the tester adds to an unscored run, and to one of live video."""
+    """The extra members of an unscored result, or of a live video result."""
     if outcome.startswith("unscored_"):
         return {"unscored_reason": outcome.removeprefix("unscored_"), "defer_attempts": 3}
     if model.pipeline != "Live video to video":
@@ -85,7 +85,7 @@ def outcome_fields(outcome: str, model: Model, stream_id: str) -> dict[str, obje
 
 @lru_cache
 def parameters_of(model: Model, prompt: Prompt) -> tuple[str, str]:
-    """The JSON text of a job's parameters, and its hash as testers make it."""
+    """A job's parameters as JSON, and their hash as testers calculate it."""
     parameters: dict[str, object] = {"model_id": model.name, "safety_check": False}
     match model.pipeline:
         case "Llm":

@@ -6,14 +6,11 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import msgspec
-import urllib3
 
-from orchboard.signing import sign
+from orchboard.client import Client, ClientError
+from orchboard.errors import BadInputError
 from orchboard.simulate.network import Network
 from orchboard.simulate.results import JobTesters
-from orchboard.unanswered import describe_failure
-
-PATH = "/api/post_stats"
 
 # JobTesters wait for their answer, so a slow server has many of them waiting; beyond this the rate gives way.
 MOST_WAITING = 32
@@ -80,7 +77,7 @@ def post_live(
     """
     if not 0 < rate < float("inf"):
         raise ValueError("rate must be a number above 0")
-    poster = _Poster(url, secret)
+    client = _connect(url, secret)
     start, stop = time.monotonic(), stop or threading.Event()
     testers = JobTesters(network, f"live/{time.time()}")
     waiting: set[Future[PostOutcome]] = set()
@@ -106,7 +103,7 @@ def post_live(
                         stop.wait(left)
                 if stop.is_set():
                     break
-                waiting.add(threads.submit(poster.post, testers.run(time.time(), age=1.0)))
+                waiting.add(threads.submit(_post, client, testers.run(time.time(), age=1.0)))
                 due = max(due + 1 / rate, time.monotonic() - 1)
         except KeyboardInterrupt:
             pass
@@ -125,30 +122,20 @@ def _count(tally: Tally, outcome: PostOutcome) -> None:
         tally.refused += 1
 
 
-class _Poster:
-    """One server to post to, over connections that are kept."""
+def _connect(url: str, secret: str) -> Client:
+    try:
+        return Client(url, secret=secret, timeout=TIMEOUT_S, max_retries=0)
+    except BadInputError as error:
+        raise ValueError(f"url: {error}") from None
 
-    def __init__(self, url: str, secret: str) -> None:
-        parts = urllib3.util.parse_url(url)
-        if parts.scheme not in ("http", "https") or not parts.host:
-            raise ValueError("url must begin with http:// or https:// and name a host")
-        self._base = url.rstrip("/").removesuffix(PATH)
-        self._url = self._base + PATH
-        self._secret = secret
-        self._http = urllib3.PoolManager(
-            maxsize=MOST_WAITING, retries=False, timeout=urllib3.Timeout(total=TIMEOUT_S)
-        )
 
-    def post(self, body: dict[str, object]) -> PostOutcome:
-        """Send one result and wait for its answer."""
-        raw = msgspec.json.encode(body)
-        headers = {"Content-Type": "application/json", "Authorization": sign(raw, self._secret)}
-        start = time.monotonic()
-        try:
-            answer = self._http.request("POST", self._url, body=raw, headers=headers, redirect=False)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            reason = f"no answer from {self._base}: {describe_failure(error)}"
-            return PostOutcome(body, None, reason, time.monotonic() - start)
-        said = answer.data.decode("utf-8", "replace").strip()
-        message = "" if answer.status == 200 and said == "ok" else said[:500] or "an answer without a word"
-        return PostOutcome(body, answer.status, message, time.monotonic() - start)
+def _post(client: Client, body: dict[str, object]) -> PostOutcome:
+    """Post one result, as testers without idempotency keys do."""
+    start = time.monotonic()
+    status: int | None = 200
+    message = ""
+    try:
+        client.post(body, key="")
+    except ClientError as error:
+        status, message = error.status, str(error)
+    return PostOutcome(body, status, message, time.monotonic() - start)

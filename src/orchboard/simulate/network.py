@@ -1,4 +1,4 @@
-"""The simulated world: orchestrators, the regions they are tested from, the models they offer. Pure."""
+"""The simulated network: orchestrators, the regions they are tested from, and the models they offer. Pure."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -15,7 +15,7 @@ DAY_S = 86400
 
 
 class Character(StrEnum):
-    """What becomes of an orchestrator over the window that is simulated."""
+    """The behaviour of an orchestrator over the simulated window."""
 
     GREAT = "great"
     FAIR = "fair"
@@ -28,17 +28,17 @@ class Character(StrEnum):
 
 
 class Traits(Struct, frozen=True):
-    """What a character means in numbers.
+    """The parameters of a character.
 
     share -- of the network, relative to the other characters
-    success_rate -- mean chance that a segment or job comes through
+    success_rate -- mean probability that a segment or job succeeds
     transcode_s -- seconds to transcode a segment: fastest and slowest machine
-    pace -- seconds of an AI job, as a multiple of its model's: fastest and slowest machine
-    outages -- chance of one a day
-    outage_h -- hours one lasts: shortest and longest
-    evening -- how much slower at the home's busiest hour, as a fraction
+    pace -- duration of an AI job as a multiple of the model's: fastest and slowest machine
+    outages -- probability of an outage per day
+    outage_h -- duration of an outage in hours: shortest and longest
+    evening -- slowdown in the busiest hour, as a fraction
     warm -- share of its models that it keeps in memory
-    codes -- transcoding error codes; one listed twice is twice as likely
+    codes -- transcoding error codes; a code listed twice is twice as likely
     """
 
     share: int
@@ -72,7 +72,7 @@ NEWCOMER_JOINS_AT = 0.5
 GONE_LEAVES_AT = 0.6
 DEAD_AT = 0.8
 
-# code -> latitude, longitude; the names are those of the regions that the database is seeded with.
+# Latitude and longitude of the regions that a new database has, by code.
 _COORDINATES = {
     "ASH": (42.8, -71.5), "ATL": (33.7, -84.4), "ATL2": (33.8, -84.3), "FRA": (50.1, 8.7), "HND": (35.6, 139.8),
     "HOU": (29.8, -95.4), "LAX": (34.0, -118.2), "LON": (51.5, -0.1), "MAD": (40.4, -3.7), "MDW": (41.9, -87.6),
@@ -81,10 +81,10 @@ _COORDINATES = {
     "TOR": (43.7, -79.4),
 }  # fmt: skip
 _AI_REGIONS = ("FRA", "GLOBAL", "LAX", "MDW")
-# These do AI in any case, so that every network, however small, has some.
+# These always do AI, so that every network has an AI orchestrator.
 _ALWAYS_AI = (Character.GREAT, Character.REGIONAL)
 
-# Where machines stand: mostly Europe and North America; a place listed twice has twice as many.
+# Latitude and longitude of machines, mostly in Europe and North America. A location listed twice is twice as likely.
 _HOMES = (
     (50.1, 8.7), (50.1, 8.7), (52.4, 4.9), (60.2, 24.9), (48.9, 2.4), (51.5, -0.1), (52.2, 21.0), (44.4, 26.1),
     (40.7, -74.0), (40.7, -74.0), (32.8, -96.8), (41.9, -87.6), (34.0, -118.2), (45.6, -122.6), (45.5, -73.6),
@@ -93,10 +93,10 @@ _HOMES = (
 
 
 class Model(Struct, frozen=True):
-    """A model in a pipeline, as an ordinary machine runs it.
+    """A model in a pipeline, on an average machine.
 
-    warm_s -- seconds of a job when the model is in memory
-    cold_s -- seconds more when it has to be loaded first
+    warm_s -- seconds of a job if the model is in memory
+    cold_s -- additional seconds if it is not
     """
 
     pipeline: str
@@ -123,22 +123,22 @@ MODELS = (
 
 
 class Offer(Struct, frozen=True):
-    """A model that an orchestrator serves; warm_rate is the chance of finding it in memory."""
+    """A model that an orchestrator serves. warm_rate -- probability that it is in memory"""
 
     model: Model
     warm_rate: float
 
 
 class Orchestrator(Struct, frozen=True):
-    """One machine of the network, the same from every seed that made it.
+    """An orchestrator of the network.
 
-    success_rate -- chance that a segment or job comes through while it is well
-    transcode_s, pace -- as in Traits, this machine's
-    longitude -- of its home, degrees: its evening
+    success_rate -- probability that a segment or job succeeds outside of outages
+    transcode_s, pace -- as in Traits, of this machine
+    longitude -- of its location, in degrees; determines its evening
     round_trips_s -- seconds of a network round trip from each region's tester
-    bad_region -- the one region its outages are seen from; empty: from everywhere
-    offers -- empty when it does no AI
-    service_uris -- where its machines are reached; each is tested as often as others' only one
+    bad_region -- the only region from which its outages are seen; empty: all regions
+    offers -- empty if it does no AI
+    service_uris -- addresses of its machines; each is tested as often as an orchestrator with one machine
     """
 
     address: str
@@ -153,25 +153,25 @@ class Orchestrator(Struct, frozen=True):
     service_uris: tuple[str, ...]
 
     def is_member(self, age: float) -> bool:
-        """Whether it belongs to the network when `age` (0..1) of the window has passed."""
+        """Whether it is in the network at position `age` (0..1) of the window."""
         if self.character is Character.NEWCOMER:
             return age >= NEWCOMER_JOINS_AT
         return self.character is not Character.GONE or age < GONE_LEAVES_AT
 
     def success_rate_at(self, age: float) -> float:
-        """Its chance of success when `age` (0..1) of the window has passed; only the dying change."""
+        """Its success rate at position `age` (0..1) of the window. VersionCounters for DYING only."""
         dying = self.character is Character.DYING
         return self.success_rate * max(0.0, 1 - age / DEAD_AT) if dying else self.success_rate
 
     def load(self, moment: float) -> float:
-        """How many times slower than at night it is at `moment` (Unix seconds); worst at 20:00 at home."""
+        """The slowdown at `moment` (Unix seconds) as a factor, 1 at night, largest at 20:00 local time."""
         hour = moment / 3600 + self.longitude / 15
         busy = (1 + math.cos((hour - 20) * math.pi / 12)) / 2
         return 1 + TRAITS[self.character].evening * busy * busy
 
 
 class Outage(Struct, frozen=True):
-    """A run of failures, in Unix seconds, seen from one region or (empty) from all."""
+    """An interval of failures, in Unix seconds. region -- where it is seen from; empty: all regions"""
 
     since: float
     until: float
@@ -179,14 +179,14 @@ class Outage(Struct, frozen=True):
 
 
 class Network(Struct, frozen=True):
-    """The seeded world. regions -- the codes that testers of each job type report from."""
+    """A simulated network. regions -- codes of the regions with testers, by job type"""
 
     seed: int
     orchestrators: tuple[Orchestrator, ...]
     regions: Mapping[JobType, tuple[str, ...]]
 
     def within(self, known: Collection[tuple[str, JobType]]) -> "Network":
-        """The same network, tested only from the regions that are known."""
+        """This network with the known regions only."""
         regions = {
             job_type: tuple(code for code in codes if (code, job_type) in known)
             for job_type, codes in self.regions.items()
@@ -194,7 +194,7 @@ class Network(Struct, frozen=True):
         return replace(self, regions=regions)
 
     def outage(self, orchestrator: Orchestrator, day: int) -> Outage | None:
-        """Its outage, if it has one, on a day counted from the epoch in UTC; the same on every call."""
+        """The outage of an orchestrator on a UTC day, counted from the epoch; None without one. Deterministic."""
         traits = TRAITS[orchestrator.character]
         rng = Random(f"{self.seed}/outage/{orchestrator.address}/{day}")
         if rng.random() >= traits.outages:
@@ -205,9 +205,9 @@ class Network(Struct, frozen=True):
 
 
 def make_network(seed: int, *, orchestrators: int = 100) -> Network:
-    """The network that a seed stands for; eight orchestrators or more show every character.
+    """The network of a seed. With at least eight orchestrators it has every character.
 
-    Raises ValueError without an orchestrator.
+    Raises ValueError if `orchestrators` is less than 1.
     """
     if orchestrators < 1:
         raise ValueError("a network needs at least one orchestrator")
@@ -217,7 +217,7 @@ def make_network(seed: int, *, orchestrators: int = 100) -> Network:
     return Network(
         seed,
         tuple(
-            # The first has several, so that every network, however small, shows it.
+            # The first one has several URIs, so that every network has such an orchestrator.
             _make_orchestrator(rng, character, uris=0 if number else 3)
             for number, character in enumerate(characters[:orchestrators])
         ),
@@ -226,12 +226,12 @@ def make_network(seed: int, *, orchestrators: int = 100) -> Network:
 
 
 def _make_orchestrator(rng: Random, character: Character, *, uris: int) -> Orchestrator:
-    """One with so many service URIs, 0 for as many as chance gives it."""
+    """An orchestrator. uris -- number of service URIs; 0: random"""
     traits = TRAITS[character]
     home = rng.choice(_HOMES)
-    round_trips_s = {code: _round_trip_s(home, place) for code, place in _COORDINATES.items()}
+    round_trips_s = {code: _round_trip_s(home, location) for code, location in _COORDINATES.items()}
     nearest = min(round_trips_s, key=round_trips_s.__getitem__)
-    # GLOBAL sends each job through the nearest gateway, which costs one hop more.
+    # GLOBAL sends each job through the nearest gateway, which adds a hop.
     round_trips_s["GLOBAL"] = round_trips_s[nearest] + 0.02
     bad_region = rng.choice(("FRA", "LAX", "MDW")) if character is Character.REGIONAL else ""
     address = simulated_address(rng.randbytes(20)[:16])
@@ -257,9 +257,9 @@ def _make_offers(rng: Random, traits: Traits) -> tuple[Offer, ...]:
     )
 
 
-def _round_trip_s(home: tuple[float, float], place: tuple[float, float]) -> float:
-    """Seconds there and back over fibre (200,000 km/s), half again as long as the great circle."""
-    (lat1, lon1), (lat2, lon2) = ((math.radians(a), math.radians(b)) for a, b in (home, place))
+def _round_trip_s(home: tuple[float, float], location: tuple[float, float]) -> float:
+    """Seconds of a round trip over fibre (200,000 km/s) that is 1.5 times as long as the great circle."""
+    (lat1, lon1), (lat2, lon2) = ((math.radians(a), math.radians(b)) for a, b in (home, location))
     angle = math.sin((lat2 - lat1) / 2) ** 2
     angle += math.cos(lat1) * math.cos(lat2) * math.sin((lon2 - lon1) / 2) ** 2
     kilometres = 2 * 6371 * math.asin(min(1.0, math.sqrt(angle)))

@@ -1,4 +1,4 @@
-"""What the network's job testers report: every field a tester sends, in time order. Pure."""
+"""Makes the results that job testers of a simulated network would send, in time order. Pure."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from orchboard.simulate.ai_texts import FAILURES, PROMPTS, RESPONSES, outcome_fi
 from orchboard.simulate.network import DAY_S, TRAITS, Model, Network, Offer, Orchestrator, Outage
 from orchboard.stats import JobType
 
-# A batch has a random generator of its own, so that several processes can make several at once.
+# Each batch has its own random generator, so that processes can make batches in parallel.
 RESULTS_A_BATCH = 10_000
 
 AI_SHARE = 0.25
@@ -27,9 +27,9 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class ResultPlan(Struct, frozen=True):
-    """Which results: `count` of them, spread evenly over since..until.
+    """A set of results to simulate: `count`, spread evenly over since..until, in batches.
 
-    Raises ValueError when a moment has no time zone, until is before since, or count is negative.
+    Raises ValueError if a datetime has no time zone, until is before since, or count is negative.
     """
 
     since: datetime
@@ -46,15 +46,15 @@ class ResultPlan(Struct, frozen=True):
 
     @property
     def batches(self) -> int:
-        """How many batches the span is made of; the last may be short."""
+        """The number of batches. The last may be smaller."""
         return ceil(self.count / RESULTS_A_BATCH)
 
     def size(self, batch: int) -> int:
-        """How many results a batch holds."""
+        """The number of results in a batch."""
         return min(RESULTS_A_BATCH, self.count - batch * RESULTS_A_BATCH)
 
     def bounds(self, batch: int) -> tuple[datetime, datetime]:
-        """Between which moments the results of a batch are."""
+        """The interval of a batch."""
         first, total = batch * RESULTS_A_BATCH, (self.until - self.since) // _MICROSECOND
         ends = (first, first + self.size(batch))
         start, end = (self.since + total * end // self.count * _MICROSECOND for end in ends)
@@ -64,31 +64,31 @@ class ResultPlan(Struct, frozen=True):
 def results(
     network: Network, *, since: datetime, until: datetime, count: int
 ) -> Iterator[tuple[datetime, dict[str, object]]]:
-    """`count` results from since to until in time order: (event_time, body).
+    """`count` results from since to until, in time order: (event_time, body).
 
-    The same for the same network and arguments. A body has every field that the server stores, and what
-    today's AI tester sends besides. Newcomers, leavers and the dying live their lives within since..until.
+    Deterministic in the network and the arguments. A body has every member that the server stores, and the extra members
+    of today's AI tester. Orchestrators join, leave and fail within since..until.
 
     since, until -- aware datetimes
 
-    Raises ValueError as Span does.
+    Raises ValueError as ResultPlan does.
     """
-    span = ResultPlan(since, until, count)
-    for batch in range(span.batches):
-        yield from batch_results(network, span, batch)
+    plan = ResultPlan(since, until, count)
+    for batch in range(plan.batches):
+        yield from batch_results(network, plan, batch)
 
 
 def batch_results(
-    network: Network, span: ResultPlan, batch: int
+    network: Network, plan: ResultPlan, batch: int
 ) -> Iterator[tuple[datetime, dict[str, object]]]:
-    """One batch of what `results` gives for the span; batches follow each other in time."""
-    size = span.size(batch)
-    total = (span.until - span.since) // _MICROSECOND
-    start, end = ((bound - span.since) // _MICROSECOND for bound in span.bounds(batch))
-    testers = JobTesters(network, f"{span.since.timestamp()}/{span.until.timestamp()}/{span.count}/{batch}")
-    epoch = span.since.timestamp()
-    for offset in sorted(testers.moments(start, end, size)):
-        event_time = span.since + offset * _MICROSECOND
+    """A batch of the results of a plan. Batches are in time order."""
+    size = plan.size(batch)
+    total = (plan.until - plan.since) // _MICROSECOND
+    start, end = ((bound - plan.since) // _MICROSECOND for bound in plan.bounds(batch))
+    testers = JobTesters(network, f"{plan.since.timestamp()}/{plan.until.timestamp()}/{plan.count}/{batch}")
+    epoch = plan.since.timestamp()
+    for offset in sorted(testers.offsets(start, end, size)):
+        event_time = plan.since + offset * _MICROSECOND
         yield (event_time, testers.run(epoch + offset / 1e6, offset / total if total else 1.0))
 
 
@@ -109,8 +109,8 @@ _NO_TRANSCODING: dict[str, object] = {
 }
 
 
-class Verdict(NamedTuple):
-    """How an AI job ended; outcome -- passed, failed, unscored_busy or unscored_indeterminate."""
+class AIOutcome(NamedTuple):
+    """The outcome of an AI job. outcome -- passed, failed, unscored_busy or unscored_indeterminate"""
 
     outcome: str
     round_trip_s: float
@@ -119,7 +119,7 @@ class Verdict(NamedTuple):
 
 
 class JobTesters:
-    """The job testers of a network, one stream of chance; the same key draws the same results."""
+    """The job testers of a network, with one random generator. The same key gives the same results."""
 
     def __init__(self, network: Network, key: str) -> None:
         self._network = network
@@ -133,16 +133,16 @@ class JobTesters:
         if not (self._ai_regions and self._ai_machines):
             self._ai_share = 0.0
 
-    def moments(self, start: int, end: int, size: int) -> list[int]:
-        """`size` whole numbers from start to before end, in no order."""
+    def offsets(self, start: int, end: int, size: int) -> list[int]:
+        """`size` random integers in [start, end), unsorted."""
         random, width = self._rng.random, end - start
         return [start + int(random() * width) for _ in range(size)]
 
     def run(self, moment: float, age: float) -> dict[str, object]:
-        """The body that a tester posts for one job.
+        """The body that a tester posts for a job.
 
         moment -- Unix seconds
-        age -- how much of the simulated window has passed, 0..1
+        age -- position in the simulated window, 0..1
         """
         random = self._rng.random
         is_ai = random() < self._ai_share
@@ -160,7 +160,7 @@ class JobTesters:
     def _run_transcoding(
         self, orchestrator: Orchestrator, region: str, moment: float, age: float
     ) -> dict[str, object]:
-        """One stream of segments."""
+        """The result of a stream of segments."""
         random = self._rng.random
         network_s = orchestrator.round_trips_s[region]
         transcode_s = orchestrator.transcode_s * orchestrator.load(moment) * self._noise()
@@ -186,18 +186,18 @@ class JobTesters:
         }
 
     def _lost_segments(self, failure_rate: float) -> int:
-        """How many of a stream's segments are lost: few streams lose many, most lose none."""
+        """The number of lost segments of a stream: few streams lose many, most lose none."""
         bad_streams = min(1.0, 6 * failure_rate)
         if self._rng.random() >= bad_streams:
             return 0
-        # u^k has the mean 1 / (k + 1), which is to be failure_rate / bad_streams; all are lost at 1.
+        # u^k has the mean 1 / (k + 1), which must be failure_rate / bad_streams. At 1 all segments are lost.
         share: float = self._rng.random() ** (bad_streams / failure_rate - 1)
         return ceil(SEGMENTS_SENT * share)
 
     def _transcoding_errors(
         self, orchestrator: Orchestrator, lost: int, *, is_out: bool
     ) -> list[dict[str, object]]:
-        """The lost segments by code; an outage has one code, a bad stream up to two."""
+        """The lost segments by error code: one code in an outage, else up to two."""
         if not lost:
             return []
         if is_out:
@@ -212,7 +212,7 @@ class JobTesters:
     def _run_ai(
         self, orchestrator: Orchestrator, offer: Offer, region: str, moment: float, age: float
     ) -> dict[str, object]:
-        """One job of one model."""
+        """The result of a job of a model."""
         random = self._rng.random
         model = offer.model
         prompt = PROMPTS[int(random() * len(PROMPTS))]
@@ -224,49 +224,49 @@ class JobTesters:
             job_s += model.cold_s * orchestrator.pace * (0.7 + 0.6 * random())
         token = f"{self._rng.getrandbits(128):032x}"
         if random() < (UNSCORED_RATE_WHEN_BUSY if load > BUSY_LOAD else UNSCORED_RATE):
-            verdict = _unscored(is_busy=load > BUSY_LOAD or random() < 0.5)
+            result = _unscored(is_busy=load > BUSY_LOAD or random() < 0.5)
         elif self._is_out(orchestrator, region, moment) or random() > orchestrator.success_rate_at(age):
-            verdict = self._failed()
+            result = self._failed()
         else:
-            verdict = self._answered(model, token, job_s, 2 * orchestrator.round_trips_s[region])
+            result = self._answered(model, token, job_s, 2 * orchestrator.round_trips_s[region])
         return {
             "region": region,
             "orchestrator": orchestrator.address,
-            "success_rate": 1 if verdict.outcome == "passed" else 0,
-            "round_trip_time": round(verdict.round_trip_s, 6),
-            "errors": verdict.errors,
+            "success_rate": 1 if result.outcome == "passed" else 0,
+            "round_trip_time": round(result.round_trip_s, 6),
+            "errors": result.errors,
             "timestamp": int(moment),
             **_NO_TRANSCODING,
             "model": model.name,
             "model_is_warm": is_warm,
             "pipeline": model.pipeline,
             "input_parameters": input_parameters,
-            "response_payload": verdict.response_payload,
-            "test_outcome": verdict.outcome,
+            "response_payload": result.response_payload,
+            "test_outcome": result.outcome,
             "prompt_id": prompt.id,
             "prompt_complexity": prompt.complexity,
             "params_hash": params_hash,
-            **outcome_fields(verdict.outcome, model, token),
+            **outcome_fields(result.outcome, model, token),
         }
 
-    def _failed(self) -> Verdict:
-        """An error, and soon."""
+    def _failed(self) -> AIOutcome:
+        """A job that fails quickly."""
         code, message, response = FAILURES[int(self._rng.random() * len(FAILURES))]
         errors: list[dict[str, object]] = [{"error_code": code, "message": message, "count": 1}]
-        return Verdict("failed", 0.15 + 2 * self._rng.random(), errors, response)
+        return AIOutcome("failed", 0.15 + 2 * self._rng.random(), errors, response)
 
-    def _answered(self, model: Model, token: str, job_s: float, network_s: float) -> Verdict:
-        """What the model made, if the tester was still there."""
+    def _answered(self, model: Model, token: str, job_s: float, network_s: float) -> AIOutcome:
+        """A job that succeeds, or times out if it takes longer than AI_TIMEOUT_S."""
         if job_s + network_s > AI_TIMEOUT_S:
             message = f"no answer in {AI_TIMEOUT_S:.0f} s"
             errors: list[dict[str, object]] = [{"error_code": "timeout", "message": message, "count": 1}]
-            return Verdict("failed", AI_TIMEOUT_S + self._rng.random() / 10, errors, "")
+            return AIOutcome("failed", AI_TIMEOUT_S + self._rng.random() / 10, errors, "")
         numbers = {"seed": self._rng.getrandbits(31), "number": 380 + int(self._rng.random() * 60)}
         response = RESPONSES[model.pipeline] % {"token": token, "seconds": job_s, **numbers}
-        return Verdict("passed", job_s + network_s, [], response)
+        return AIOutcome("passed", job_s + network_s, [], response)
 
     def _noise(self) -> float:
-        """Around 1, never below 0.85, now and then far above, as response times are."""
+        """A random factor with the distribution of response times: around 1, at least 0.85, sometimes much larger."""
         return 0.85 - 0.12 * log(1 - self._rng.random())
 
     def _is_out(self, orchestrator: Orchestrator, region: str, moment: float) -> bool:
@@ -277,7 +277,7 @@ class JobTesters:
         return outage is not None and outage.since <= moment < outage.until and outage.region in ("", region)
 
 
-def _unscored(*, is_busy: bool) -> Verdict:
-    """A run that says nothing about the orchestrator; its tester gave up before there was a number."""
+def _unscored(*, is_busy: bool) -> AIOutcome:
+    """A result without a score: the tester gave up before it had a measurement."""
     outcome = "unscored_busy" if is_busy else "unscored_indeterminate"
-    return Verdict(outcome, 0.0, [], f'{{"message":"not scored","test_outcome":"{outcome}"}}')
+    return AIOutcome(outcome, 0.0, [], f'{{"message":"not scored","test_outcome":"{outcome}"}}')

@@ -1,0 +1,151 @@
+"""Client and AsyncClient: the calls of `calls.py`, carried out by one of the two transports."""
+
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
+
+import anyio
+
+from orchboard.client.async_transport import AsyncTransport
+from orchboard.client.attempts import Policy, Retry, Server
+from orchboard.client.calls import Calls
+from orchboard.client.exchange import Outcome, Pause, Steps
+from orchboard.client.transport import Transport
+from orchboard.client.url import parse_base_url
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+TIMEOUT_S = 30.0
+MAX_RETRIES = 6
+"""With the pauses of attempts.py about 7 s: longer than orchboard takes to restart."""
+
+
+class _Method(Generic[P, T]):
+    """A method of both clients from its steps: it returns T in Client, and an awaitable of T in AsyncClient."""
+
+    def __init__(self, make_steps: Callable[Concatenate[Calls, P], Steps[T]]) -> None:
+        self._make_steps = make_steps
+        self.__doc__ = make_steps.__doc__
+
+    @overload
+    def __get__(self, client: None, owner: type) -> Callable[Concatenate[Calls, P], Steps[T]]: ...
+    @overload
+    def __get__(self, client: "Client", owner: type) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, client: "AsyncClient", owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
+
+    def __get__(self, client: "Client | AsyncClient | None", owner: type) -> Any:
+        if client is None:
+            return self._make_steps  # what help() and inspect read
+        calls, run = client._calls, client._run
+        return lambda *args, **options: run(self._make_steps(calls, *args, **options))
+
+
+class _Methods:
+    """The constructor and the methods of both clients.
+
+    url -- base URL of the server; `http://` may be missing, a path of the API is cut off
+    secret -- signs the results; needed to post
+    tester -- name of the tester, when `secret` is a key that `orchboard tester add` made for it
+    timeout -- seconds for a call, with all its retries and pauses; each method takes another one
+    max_retries -- how often a failed request is repeated; None: until the time is over
+    retry_for -- seconds from the start of a call in which it is repeated; None: `timeout`
+    on_retry -- called with a Retry before each repetition
+    user_agent -- of the requests; empty: orchboard and its version
+    Raises BadInputError for a URL or a tester that cannot be used.
+    """
+
+    post = _Method(Calls.post)
+    post_many = _Method(Calls.post_many)
+    get = _Method(Calls.get)
+    aggregated_stats = _Method(Calls.aggregated_stats)
+    raw_stats = _Method(Calls.raw_stats)
+    pipelines = _Method(Calls.pipelines)
+    regions = _Method(Calls.regions)
+    top_ai_score = _Method(Calls.top_ai_score)
+    health = _Method(Calls.health)
+    healthz = _Method(Calls.healthz)
+    readyz = _Method(Calls.readyz)
+    metrics = _Method(Calls.metrics)
+    upkeep = _Method(Calls.upkeep)
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        secret: str = "",
+        tester: str = "",
+        timeout: float = TIMEOUT_S,
+        max_retries: int | None = MAX_RETRIES,
+        retry_for: float | None = None,
+        on_retry: Callable[[Retry], None] | None = None,
+        user_agent: str = "",
+    ) -> None:
+        self.url = parse_base_url(url)
+        policy = Policy(timeout, max_retries, retry_for, on_retry)
+        self._calls = Calls(Server(self.url), policy, secret=secret, tester=tester, user_agent=user_agent)
+        self._open()
+
+    def _open(self) -> None:
+        raise NotImplementedError
+
+
+class Client(_Methods):
+    """A blocking client of one server. Threads may share it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def _open(self) -> None:
+        self._transport = Transport(self.url)
+
+    def _run(self, steps: Steps[T]) -> T:
+        outcome: Outcome | None = None
+        try:
+            while True:
+                step = next(steps) if outcome is None else steps.send(outcome)
+                if isinstance(step, Pause):
+                    time.sleep(step.seconds)
+                    outcome = None
+                else:
+                    outcome = self._transport.send(step)
+        except StopIteration as end:
+            return cast("T", end.value)
+
+
+class AsyncClient(_Methods):
+    """A client of one server for asyncio. Tasks of one event loop may share it."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._transport.aclose()
+
+    def _open(self) -> None:
+        self._transport = AsyncTransport(self.url)
+
+    async def _run(self, steps: Steps[T]) -> T:
+        outcome: Outcome | None = None
+        try:
+            while True:
+                step = next(steps) if outcome is None else steps.send(outcome)
+                if isinstance(step, Pause):
+                    await anyio.sleep(step.seconds)
+                    outcome = None
+                else:
+                    outcome = await self._transport.send(step)
+        except StopIteration as end:
+            return cast("T", end.value)
