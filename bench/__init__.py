@@ -1,1 +1,1 @@
-"""The benchmark: every target of speed, measured in one run on one machine. See README.md beside this."""
+"""The benchmark: measures every speed target in one run on one machine. See README.md in this directory."""

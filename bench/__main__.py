@@ -1,4 +1,4 @@
-"""`python -m bench`: see README.md beside this."""
+"""`python -m bench`: see README.md in this directory."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Do ours and the plain query say the same? Fast and wrong would be no speed."""
+"""Compares the server's answers with those of the plain query, so that no wrong answer is measured."""
 
 import json
 import math
@@ -8,35 +8,35 @@ from bench.plain import Rows
 
 Scores: TypeAlias = dict[tuple[str, str], tuple[float, float, float]]
 
-# Scores hold means as they are, and a median through an exponential.
+# Relative. Scores contain means directly and a median through an exponential.
 _TOLERANCE = 1e-9
 
 
 class DisagreementError(Exception):
-    """The server's answer is not that of the plain query."""
+    """The server's answer differs from that of the plain query."""
 
 
 def compare_transcoding(body: bytes, rows: Rows) -> int:
-    """Compare aggregated_stats with what `Plain.transcoding` gave; how many numbers. Raises DisagreementError."""
+    """Compare aggregated_stats with `Plain.transcoding`. Returns how many numbers were compared. Raises DisagreementError."""
     return _compare_scores(body, _score_transcoding(rows))
 
 
 def compare_ai(body: bytes, rows: tuple[Rows, Rows]) -> int:
-    """Compare aggregated_stats of AI with what `Plain.ai` gave; how many numbers. Raises DisagreementError."""
+    """Compare aggregated_stats of AI with `Plain.ai`. Returns how many numbers were compared. Raises DisagreementError."""
     return _compare_scores(body, _score_ai(*rows))
 
 
 def compare_pipelines(body: bytes, rows: Rows) -> int:
-    """Compare pipelines with what `Plain.pipelines` gave; how many rows. Raises DisagreementError."""
+    """Compare pipelines with `Plain.pipelines`. Returns how many rows were compared. Raises DisagreementError."""
     if json.loads(body)["pipelines"] != _pipelines(rows):
         raise DisagreementError("pipelines")
     return len(rows)
 
 
 def compare_raw(body: bytes, rows: Rows) -> int:
-    """Compare raw_stats with what `Plain.raw` gave; how many results. Raises DisagreementError.
+    """Compare raw_stats with `Plain.raw`. Returns how many results were compared. Raises DisagreementError.
 
-    Ours have every field, the stored ones as they were stored, in the same order.
+    The server's results must contain every stored field unchanged, in the same order.
     """
     plain: dict[str, list[dict[str, object]]] = {}
     for region, payload in rows:
@@ -45,7 +45,7 @@ def compare_raw(body: bytes, rows: Rows) -> int:
     if {region: len(found) for region, found in ours.items()} != {
         region: len(found) for region, found in plain.items()
     }:
-        raise DisagreementError("raw_stats: other regions or numbers of results")
+        raise DisagreementError("raw_stats: different regions or numbers of results")
     for region, found in ours.items():
         for one, stored in zip(found, plain[region], strict=True):
             if any(name not in one or one[name] != value for name, value in stored.items()):
@@ -54,7 +54,7 @@ def compare_raw(body: bytes, rows: Rows) -> int:
 
 
 def is_top(body: bytes, rows: tuple[Rows, Rows]) -> bool:
-    """Whether top_ai_score says what `Plain.top` gave."""
+    """Whether top_ai_score equals `Plain.top`."""
     ours = json.loads(body)
     [best], [median] = rows
     value = _score_group(best[4], best[5], median[2])[2]
@@ -71,7 +71,7 @@ def _score_transcoding(rows: Rows) -> Scores:
 
 
 def _score_ai(means: Rows, medians: Rows) -> Scores:
-    """Scores by orchestrator and region: of several models their mean, weighted by results."""
+    """Scores by orchestrator and region. The score of several models is their mean, weighted by results."""
     median_of = {(row[0], row[1]): row[2] for row in medians}
     sums: dict[tuple[str, str], list[float]] = {}
     for row in means:

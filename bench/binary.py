@@ -1,6 +1,6 @@
-"""`python -m bench.binary`: how large the forms of the binary are, how soon they answer, what memory they take.
+"""`python -m bench.binary`: size, start-up time and memory of each form of the binary.
 
-Beside them the program of this environment. The database is there and migrated, and `orchboard` has unpacked itself.
+The program of this environment is measured too. The database is migrated, and `orchboard` has unpacked itself.
 """
 
 import os
@@ -23,7 +23,7 @@ ONE_FILE = ROOT / "dist/orchboard"
 
 
 def main() -> None:
-    """Measure, and print a line for each."""
+    """Measure each program and print a line for it."""
     with TemporaryDirectory() as place:
         Path(place).chmod(0o755)
         server = EmbeddedPostgres.start(Path(place) / "data", watch=False)
@@ -68,7 +68,7 @@ def _elapsed_ms(call: Callable[[], None]) -> float:
 
 
 def _effort(program: Path, environment: Mapping[str, str]) -> tuple[float, float, float]:
-    """Processor time to the first 200, ms; RSS and PSS of the server when it has answered a question of each kind, MB."""
+    """Return the processor time to the first 200, ms, and RSS and PSS of the server after a request of each kind, MB."""
     settings = {"SECRET": SECRET, "PORT": str(port := free_port()), "LOG_LEVEL": "warn"}
     with subprocess.Popen(
         [program, "serve"], env={**environment, **settings}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL

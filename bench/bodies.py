@@ -1,4 +1,4 @@
-"""Signed results as they go over the wire, each different, of the simulated network."""
+"""Requests with signed, different results of the simulated network."""
 
 import time
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from orchboard.simulate.results import JobTesters
 
 
 def signed_requests(key: str, *, only_ai: bool = False) -> Iterator[bytes]:
-    """Whole requests, for ever; the same key draws the same results of the same moment."""
+    """Yield complete requests without end. The same key gives the same results for the same time."""
     testers = JobTesters(make_network(1), key)
     while True:
         body = testers.run(time.time(), age=1.0)
@@ -27,7 +27,7 @@ def signed_requests(key: str, *, only_ai: bool = False) -> Iterator[bytes]:
 
 
 def write_requests(path: Path, number: int) -> None:
-    """A file for wrk.lua: each request behind its length in eight digits."""
+    """Write a file for wrk.lua: each request, preceded by its length in eight digits."""
     requests = signed_requests(f"wrk/{time.time()}")
     with path.open("wb") as file:
         for _ in range(number):

@@ -1,4 +1,4 @@
-"""The command line of the bench: which sections, on which data, and what is printed."""
+"""The command line of the bench."""
 
 import argparse
 import os
@@ -14,9 +14,9 @@ from bench.sections import SECTIONS, measure
 
 
 def main() -> int:
-    """Measure, print the table; 1 when a ratio target is missed, 2 when something could not be measured."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
-    # Compiled modules are kept, as wherever it is installed: compiled anew they take 0.2 s of each start, and memory.
+    """Measure and print the table. Returns 1 if a ratio target is missed, 2 if a section could not be measured."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that started processes are stopped
+    # Use compiled modules, as an installation does: compiling takes 0.2 s of each start, and memory.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     arguments = _parse(sys.argv[1:])
     sections = arguments.sections or [
@@ -50,29 +50,29 @@ def main() -> int:
 
 
 def _parse(words: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure every target of speed.")
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure every speed target.")
     parser.add_argument(
         "sections",
         nargs="*",
         metavar="SECTION",
-        help=f"of {', '.join(SECTIONS)}; none: all but soak and walks",
+        help=f"one of {', '.join(SECTIONS)}; default: all except soak and walks",
     )
     parser.add_argument(
-        "--full", action="store_true", help="ten million results too, and other numbers of connections"
+        "--full",
+        action="store_true",
+        help="also measure ten million results and other numbers of connections",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="each thing once and shortly: does the bench work?"
+        "--quick", action="store_true", help="measure everything once and briefly, to check the bench itself"
     )
-    parser.add_argument("--minutes", type=float, default=60.0, help="how long `soak` takes [60]")
+    parser.add_argument("--minutes", type=float, default=60.0, help="duration of `soak` [60]")
     parser.add_argument("--files", action="store_true", help="list the files of each walk of `walks`")
-    parser.add_argument(
-        "--write", action="store_true", help="write docs/performance.md and docs/plots/ again"
-    )
+    parser.add_argument("--write", action="store_true", help="rewrite docs/performance.md and docs/plots/")
     parser.add_argument(
         "--directory",
         type=Path,
         default=default_directory(),
-        help="databases kept between runs [BENCH_DIRECTORY]",
+        help="directory of databases kept between runs [BENCH_DIRECTORY]",
     )
     arguments = parser.parse_args(words)
     if unknown := set(arguments.sections) - set(SECTIONS):

@@ -1,4 +1,4 @@
-"""A client with one connection that is kept: as little of its own time in a latency as Python allows."""
+"""A client with one keep-alive connection, with as little overhead in a latency as Python allows."""
 
 import socket
 import time
@@ -11,7 +11,7 @@ _TIMEOUT_S = 60.0
 
 
 class Reply(Struct, frozen=True):
-    """An answer: its status line and headers as they came, its body, and how long it took."""
+    """A response: status line and headers as received, body, and latency."""
 
     head: bytes
     body: bytes
@@ -23,13 +23,13 @@ class Reply(Struct, frozen=True):
         return int(self.head[9:12])
 
     def headers(self) -> list[tuple[str, str]]:
-        """Its headers, as written."""
+        """The headers as received."""
         lines = self.head.decode("latin-1").split("\r\n")[1:]
         return [(name, value) for name, _, value in (line.partition(": ") for line in lines if line)]
 
 
 class Connection:
-    """One kept connection to a server on this machine."""
+    """A keep-alive connection to a local server."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -42,9 +42,9 @@ class Connection:
         self._socket.close()
 
     def get(self, path: str) -> Reply:
-        """The answer to a GET. Raises RuntimeError when it is not 200.
+        """Send a GET and return its response. Raises RuntimeError if it is not 200.
 
-        A server may close a connection that was idle for long; then there is another, as of every client.
+        If the server has closed an idle connection, the request is sent on a new one.
         """
         request = f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
         try:
@@ -60,7 +60,7 @@ class Connection:
         return reply
 
     def send(self, request: bytes) -> Reply:
-        """The answer to a request as it goes over the wire."""
+        """Send a raw request and return its response."""
         began_at = time.perf_counter()
         self._socket.sendall(request)
         received = b""
@@ -70,7 +70,7 @@ class Connection:
         if is_chunked(head):
             while not parts[-1].endswith(LAST_CHUNK):
                 parts.append(self._receive())
-                if len(parts[-1]) < len(LAST_CHUNK):  # it may have been torn apart
+                if len(parts[-1]) < len(LAST_CHUNK):  # LAST_CHUNK may be split over two reads
                     parts[-2:] = [parts[-2] + parts[-1]]
             took_ms = (time.perf_counter() - began_at) * 1e3
             return Reply(head, unchunked(b"".join(parts)), took_ms)
@@ -95,12 +95,12 @@ LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
 def is_chunked(head: bytes) -> bool:
-    """Whether the body comes in chunks, by its head; JSON has the end of the last one nowhere in it."""
+    """Whether the body is chunked, by its headers. JSON never contains LAST_CHUNK."""
     return b"transfer-encoding: chunked" in head.lower()
 
 
 def unchunked(received: bytes) -> bytes:
-    """What chunks hold."""
+    """Return the content of a chunked body."""
     parts: list[bytes] = []
     place = 0
     while True:
@@ -113,7 +113,7 @@ def unchunked(received: bytes) -> bytes:
 
 
 def content_length(head: bytes) -> int:
-    """How long the body is, by its head."""
+    """Return the length of the body, by its headers."""
     lowered = head.lower()
     start = lowered.index(b"content-length:") + len(b"content-length:")
     return int(lowered[start : lowered.index(b"\r\n", start)])

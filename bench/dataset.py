@@ -1,4 +1,4 @@
-"""Databases of simulated results: loaded by `orchboard simulate load`, run by an embedded Postgres of ours."""
+"""Databases of simulated results, loaded by `orchboard simulate load` and served by an embedded Postgres."""
 
 import asyncio
 import hashlib
@@ -19,19 +19,19 @@ from orchboard.cli.database import database_url
 from orchboard.config import read_settings
 
 _POLL_S = 3.0
-# The server looks for what is to be sealed every 10 s.
+# The server looks for pending buckets every 10 s.
 _STILL_S = 12.0
-# A month of 3 million results takes it a while.
+# The rollup of a month of 3 million results takes longer.
 _STILL_OF_MANY_S = 30.0
 _MANY = 2_000_000
 _SEALING_LIMIT_S = 1800.0
 
 
 class Loaded(Struct, frozen=True):
-    """What a data directory holds.
+    """The content of a data directory.
 
-    until -- Unix seconds: when the newest result was received
-    migrations -- a digest of each that made its schema
+    until -- receipt time of the newest result, Unix seconds
+    migrations -- digests of the migrations that made its schema
     """
 
     results: int
@@ -42,7 +42,7 @@ class Loaded(Struct, frozen=True):
 
 
 class Dataset(Struct, frozen=True):
-    """One data directory. results may be 0: a migrated database with nothing in it."""
+    """One data directory. `results` may be 0: an empty, migrated database."""
 
     directory: Path
     results: int
@@ -50,14 +50,15 @@ class Dataset(Struct, frozen=True):
 
     @property
     def environment(self) -> dict[str, str]:
-        """For a program that is to run its Postgres."""
+        """The environment of a program that runs its Postgres."""
         given = {name: value for name, value in os.environ.items() if name != "POSTGRES"}
         return given | {"ORCHBOARD_DATA": str(self.directory)}
 
     def load(self, *, again: bool) -> Loaded:
-        """Have it loaded; again -- even if it was before: a window that ends now wants new results.
+        """Load the results unless they are loaded.
 
-        Kept as long as the migrations that made it are what they were; newer ones the server adds by itself.
+        again -- load in any case, because a window that ends now needs new results
+        The data is kept until a migration that made it changes. The server adds newer migrations itself.
         """
         kept = self.directory / "loaded.json"
         if kept.exists() and not again:
@@ -78,7 +79,7 @@ class Dataset(Struct, frozen=True):
 
     @contextmanager
     def running(self) -> Iterator[str]:
-        """The URL of its Postgres, which runs meanwhile and ends with this process."""
+        """Run its Postgres and yield the URL. Postgres ends with this process."""
         with database_url(read_settings(self.environment)) as url:
             yield url
 
@@ -89,7 +90,7 @@ def _migrations() -> dict[str, str]:
 
 
 async def execute(url: str, *statements: str) -> None:
-    """Execute statements, each in a transaction of its own."""
+    """Execute statements, each in a separate transaction."""
     connection = await asyncpg.connect(url)
     try:
         for statement in statements:
@@ -99,9 +100,9 @@ async def execute(url: str, *statements: str) -> None:
 
 
 async def wait_until_sealed(url: str, results: int) -> float:
-    """Wait until a server that runs has summed up what is over; how many seconds that took.
+    """Wait until a running server has built all rollups. Returns the seconds it took.
 
-    Nothing says that it is done, so: nothing waits to be sealed and the reach has not moved for a while.
+    There is no signal for that: no bucket is pending, and the covered time has not changed for a while.
     """
     still_s = _STILL_OF_MANY_S if results > _MANY else _STILL_S
     connection = await asyncpg.connect(url)

@@ -1,4 +1,4 @@
-"""How long a run takes its time."""
+"""How thorough a run is."""
 
 from msgspec import Struct
 
@@ -6,10 +6,10 @@ from msgspec import Struct
 class Effort(Struct, frozen=True):
     """How often and how long things are measured.
 
-    questions -- each uncached question, so many times
-    rounds, seconds -- of what is measured in turns: so many rounds, each side so long in each (wrk wants whole ones)
-    fire_s -- how long posts and questions come together
-    starts -- of the server
+    questions -- repetitions of each uncached request
+    rounds, seconds -- rounds of alternating measurements, and seconds of each side in a round (integers for wrk)
+    fire_s -- seconds of the mixed load
+    starts -- starts of the server
     """
 
     questions: int = 25

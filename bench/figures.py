@@ -1,4 +1,4 @@
-"""What a measurement comes to: samples, and a row of the table."""
+"""Results of measurements: samples, rows of the table, plots."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -7,7 +7,7 @@ from msgspec import Struct, field
 
 
 class Samples(Struct, frozen=True):
-    """Latencies of one thing, in ms. p50, p99 -- 0 without any; the p99 of few samples is their largest."""
+    """Latencies in ms. p50, p99 -- 0 without samples; the p99 of few samples is the largest."""
 
     ms: list[float]
 
@@ -18,16 +18,17 @@ class Samples(Struct, frozen=True):
 
     @property
     def p99(self) -> float:
-        """What one in a hundred exceeds."""
+        """The 99th percentile."""
         ordered = sorted(self.ms)
         return ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))] if ordered else 0.0
 
 
 class Row(Struct, frozen=True):
-    """One row of the table. Texts are as shown; `ratio` is how many times better than the peer ours is.
+    """One row of the table. Texts are as shown.
 
-    met -- None where there is no target
-    is_ratio -- whether a miss is a failure: figures in ms are the machine's too, ratios are ours
+    ratio -- how many times better than the peer
+    met -- None without a target
+    is_ratio -- whether a missed target is a failure: figures in ms depend on the machine, ratios do not
     """
 
     work: str
@@ -67,7 +68,7 @@ class Line(Struct, frozen=True):
 
 
 class Plot(Struct, frozen=True):
-    """A plot, by the name of its file. Both axes are logarithmic unless said otherwise."""
+    """A plot and the name of its file. Both axes are logarithmic unless `is_log` is False."""
 
     name: str
     title: str
@@ -78,7 +79,7 @@ class Plot(Struct, frozen=True):
 
 
 class Outcome(Struct):
-    """What a section found."""
+    """The results of a section."""
 
     rows: list[Row] = field(default_factory=list)
     plots: list[Plot] = field(default_factory=list)
@@ -86,7 +87,7 @@ class Outcome(Struct):
 
 
 def in_ms(value: float) -> str:
-    """A duration for the table; `value` in ms.
+    """Format a duration for the table; `value` in ms.
 
     >>> in_ms(0.3349), in_ms(24.2), in_ms(786.2)
     ('0.33 ms', '24.2 ms', '786 ms')
@@ -96,10 +97,10 @@ def in_ms(value: float) -> str:
 
 
 def latency(samples: Samples) -> str:
-    """Median and p99 of samples for the table."""
+    """Format median and p99 of samples for the table."""
     return f"{in_ms(samples.p50)} (p99 {in_ms(samples.p99)})"
 
 
 def median_of(values: Sequence[float]) -> float:
-    """The median; 0 of nothing."""
+    """The median; 0 of an empty list."""
     return median(values) if values else 0.0

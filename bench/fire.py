@@ -1,4 +1,4 @@
-"""Questions while results come in: what a dashboard sees of a busy network."""
+"""Mixed load: GETs of a dashboard while results arrive."""
 
 import asyncio
 import itertools
@@ -32,7 +32,7 @@ _MODELS = (
 
 
 async def measure_fire(server: Server, url: str, effort: Effort) -> Outcome:
-    """Latency of the hot set under posts; server -- on the database at url."""
+    """Measure the latency of the hot set under posts. server -- on the database at url"""
     paths = await hot_set(url)
     gets, posted = await run_fire(server, paths, effort.fire_s)
     samples = gets.samples
@@ -50,7 +50,7 @@ async def measure_fire(server: Server, url: str, effort: Effort) -> Outcome:
 
 
 async def run_fire(server: Server, paths: list[str], seconds: float) -> tuple[Tally, Posted]:
-    """GETs from this process, posts from one of their own. Each GET's latency counts from when it was due."""
+    """Send GETs from this process and posts from another. The latency of a GET counts from the time it was due."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bench.poster", str(server.port), str(POSTS_A_S), str(seconds),
         env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=asyncio.subprocess.PIPE,
@@ -72,7 +72,7 @@ async def run_fire(server: Server, paths: list[str], seconds: float) -> tuple[Ta
 
 
 async def _wait_for_first_post(server: Server, reading: "asyncio.Task[tuple[bytes, bytes]]") -> None:
-    """The poster makes its results first: that takes it a second or two, and connects it only then."""
+    """Wait until the poster connects. It first makes its results, which takes a second or two."""
     for _ in range(1200):
         if reading.done():
             raise RuntimeError("the poster ended at once")
@@ -82,7 +82,7 @@ async def _wait_for_first_post(server: Server, reading: "asyncio.Task[tuple[byte
 
 
 def _connections(port: int) -> int:
-    """How many connections to a port of this machine are open."""
+    """Return the number of open connections to a local port."""
     suffix = f":{port:04X}"
     with open("/proc/net/tcp") as file:
         lines = [line.split() for line in file.readlines()[1:]]
@@ -90,7 +90,7 @@ def _connections(port: int) -> int:
 
 
 async def hot_set(url: str) -> list[str]:
-    """Twenty questions as dashboards and gateways ask them."""
+    """Return twenty request targets as dashboards and gateways send them."""
     plain = await Plain.connect(url)
     try:
         busiest = await plain.busiest_orchestrator()

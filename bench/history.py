@@ -23,12 +23,12 @@ DAYS = (1, 3, 10, 30, 100)
 DAY_S = 86400.0
 _ASKED = 7
 
-# What makes one question differ from all others, in 0.1 ms of its `since`.
+# Makes each request unique: an offset of `since` in 0.1 ms.
 _fresh = itertools.count(1)
 
 
 async def measure_history(server: Server, url: str, loaded: Loaded) -> Outcome:
-    """All time and every month for each work, and what the plain query takes for all time (asked once)."""
+    """Measure all time and every month for each work, and the plain query for all time (once)."""
     outcome = Outcome()
     million = f"{loaded.results / 1e6:g} million results"
     plain = await Plain.connect(url)
@@ -63,13 +63,13 @@ async def measure_history(server: Server, url: str, loaded: Loaded) -> Outcome:
 
 
 def all_time(server: Server) -> dict[str, float]:
-    """Median latency of since=1 in ms, by the work's short name."""
+    """Return the median latency of since=1 in ms, by the short name of the work."""
     with Connection(server.port) as connection:
         return {NAMES[work.name]: _ask(connection, work, lambda step: (1 + step, None)).p50 for work in WORKS}
 
 
 def plot_by_rows(latencies: dict[int, dict[str, float]]) -> Plot:
-    """Latency of all time against the number of results."""
+    """Plot the latency of all time against the number of results."""
     lines = [
         Line(name, [(rows, found[name]) for rows, found in sorted(latencies.items())])
         for name in NAMES.values()
@@ -92,7 +92,7 @@ def _by_days(connection: Connection, loaded: Loaded) -> Plot:
 def _slowest_month(connection: Connection, work: Work, loaded: Loaded) -> Row:
     found: list[tuple[float, str, Samples]] = []
     for start, end in months(loaded.until - loaded.days * DAY_S, loaded.until):
-        # Both are in use: until the next month begins, and until its last second.
+        # Clients use both ends: the start of the next month, and the last second of the month.
         for last in (end, end - 1):
             samples = _ask(connection, work, lambda step, at=start, to=last: (at, to + step))
             found.append((samples.p50, f"{moment(start):%Y-%m}", samples))
@@ -107,7 +107,7 @@ def _slowest_month(connection: Connection, work: Work, loaded: Loaded) -> Row:
 
 
 def _ask(connection: Connection, work: Work, window: object) -> Samples:
-    """Latencies of a window that is never quite the same: `window` is given a few 0.1 ms."""
+    """Measure a window that differs in each request: `window` gets an offset of a few 0.1 ms."""
     assert callable(window)
     ms = []
     for _ in range(_ASKED + 2):
@@ -117,7 +117,7 @@ def _ask(connection: Connection, work: Work, window: object) -> Samples:
 
 
 def months(since: float, until: float) -> list[tuple[float, float]]:
-    """The calendar months that have a moment of since..until, in UTC, as Unix seconds from start to end."""
+    """Return the UTC calendar months that overlap since..until, as Unix seconds of start and end."""
     found = []
     start = datetime.fromtimestamp(since, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     while start.timestamp() <= until:

@@ -1,4 +1,4 @@
-"""The same question asked again: one worker on one core against Go's net/http and nginx on the same core."""
+"""Cached answers: one worker on one core against Go's net/http and nginx on the same core."""
 
 import os
 from collections.abc import Mapping
@@ -22,10 +22,10 @@ PLOTTED = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 def measure_hot(server: Server, url: str, directory: Path, effort: Effort, *, plotted: bool) -> Outcome:
-    """Requests a second from memory.
+    """Measure cached answers a second.
 
-    server -- on the database at url, its access log off
-    directory -- to put answers and the peers' files in
+    server -- on the database at url, without an access log
+    directory -- for answers and the files of the peers
     plotted -- whether to measure other numbers of connections too
     """
     cores = sorted(os.sched_getaffinity(0))
@@ -60,13 +60,13 @@ def _path(answer: str, peer: str) -> str:
 
 
 def _check_same(answer: str, reply: Reply, peers: Mapping[str, Server]) -> None:
-    """The peers have to send the same body and as many headers."""
+    """Raise RuntimeError unless the peers send the same body and every header."""
     for name in ("Go", "nginx"):
         with Connection(peers[name].port) as connection:
             theirs = connection.get(_path(answer, name))
         missing = {key.lower() for key, _ in reply.headers()} - {key.lower() for key, _ in theirs.headers()}
         if theirs.body != reply.body or missing:
-            raise RuntimeError(f"{name} answers {answer} otherwise: lacks {missing or 'the body'}")
+            raise RuntimeError(f"{name} answers {answer} differently: lacks {missing or 'the body'}")
 
 
 def _interleave(answer: str, peers: Mapping[str, Server], effort: Effort, core: int) -> dict[str, list[Run]]:
@@ -89,7 +89,7 @@ def _rows(answer: str, size: int, runs: Mapping[str, list[Run]]) -> list[Row]:
     ours = runs["ours"]
 
     def ratio(mine: list[Run], peer: str) -> float:
-        """The median of the rounds' own ratios: what disturbs the machine disturbs one round."""
+        """The median of the ratios of the rounds, so that a disturbance affects one round only."""
         return median_of([one.rate / other.rate for one, other in zip(mine, runs[peer], strict=True)])
 
     def cost(runs: list[Run]) -> float:
@@ -125,7 +125,7 @@ def _rows(answer: str, size: int, runs: Mapping[str, list[Run]]) -> list[Row]:
 def _shown(runs: list[Run]) -> str:
     rate = median_of([run.rate for run in runs])
     p50, p99 = median_of([run.p50 for run in runs]), median_of([run.p99 for run in runs])
-    # Well below all of it, others had the core: then the processor times are what to look at.
+    # A share well below 100 % means that other programs used the core: then compare processor times.
     share = median_of([run.cpu_us * run.rate / 1e4 for run in runs])
     return f"{rate:,.0f}/s (p50 {in_ms(p50)}, p99 {in_ms(p99)}; {share:.0f} % of the core)"
 

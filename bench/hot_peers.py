@@ -1,4 +1,4 @@
-"""The peers of known answers: Go's net/http with them in memory, nginx with them in files."""
+"""The peers of cached answers: Go's net/http with the answers in memory, nginx with them in files."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from bench.connection import Reply
 from bench.place import HERE, program
 from bench.server import Server, free_port, running
 
-# What each writes itself.
+# Headers that each peer writes itself.
 _OWN = {"date", "content-length", "connection"}
 
 _NGINX = """
@@ -41,11 +41,11 @@ http {{
 
 
 def write_answers(directory: Path, replies: Mapping[str, Reply]) -> None:
-    """Put answers of ours where the peers read them, by name."""
+    """Write the answers of the server to files that the peers read, by name."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, reply in replies.items():
         (directory / name).write_bytes(reply.body)
-        # Go does not write the length of more than 2 kB by itself, and would send it in chunks.
+        # Without this header, Go sends more than 2 kB in chunks.
         lines = [f"{header}: {value}" for header, value in _headers(reply)]
         lines.append(f"Content-Length: {len(reply.body)}")
         (directory / f"{name}.headers").write_text("\n".join(lines))
@@ -53,7 +53,7 @@ def write_answers(directory: Path, replies: Mapping[str, Reply]) -> None:
 
 @contextmanager
 def go_peer(directory: Path, names: list[str]) -> Iterator[Server]:
-    """Go's net/http with one processor."""
+    """Run Go's net/http with one processor."""
     binary = directory / "peer"
     environment = os.environ | {
         "GO111MODULE": "off",
@@ -74,7 +74,7 @@ def go_peer(directory: Path, names: list[str]) -> Iterator[Server]:
 
 @contextmanager
 def nginx_peer(directory: Path, replies: Mapping[str, Reply]) -> Iterator[Server]:
-    """nginx with one worker, without its master."""
+    """Run nginx with one worker and without a master process."""
     port = free_port()
     configuration = directory / "nginx.conf"
     locations = "\n".join(_location(name, reply) for name, reply in replies.items())

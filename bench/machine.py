@@ -1,4 +1,4 @@
-"""What a run was made on and with."""
+"""The machine and the versions of a run."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ from bench.place import ROOT
 
 
 class Machine(Struct, frozen=True):
-    """Facts that belong to every figure."""
+    """Facts that every figure depends on."""
 
     processor: str
     cores: int
@@ -26,7 +26,7 @@ class Machine(Struct, frozen=True):
 
 
 async def describe_machine(database_url: str) -> Machine:
-    """This machine, and the Postgres at the URL."""
+    """Describe this machine and the Postgres at the URL."""
     connection = await asyncpg.connect(database_url)
     try:
         server = str(await connection.fetchval("SHOW server_version"))
@@ -57,7 +57,7 @@ def _of_proc(file: str, name: str) -> str:
 
 
 def _commit() -> str:
-    """The commit of the source tree, with a + when it is not as committed."""
+    """Return the commit of the source tree, with a + if src has uncommitted changes."""
 
     def git(*arguments: str) -> str:
         run = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)

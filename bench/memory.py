@@ -1,16 +1,12 @@
 """A worker's resident memory."""
 
-import time
-
 from bench.figures import Row
 from bench.server import Server
-from orchboard.runtime.memory import EVERY_S
 
 LIMIT_MB = 90.0
 
 
 def memory_row(server: Server, when: str) -> Row:
-    """How much of a server is in memory when it is done, and has given back what it no longer needs."""
-    time.sleep(EVERY_S + 1)
+    """How much of a server is in memory."""
     value = server.resident_mb()
     return Row.of_limit(f"a worker's memory {when}", f"{value:.0f} MB", value, LIMIT_MB, "MB")

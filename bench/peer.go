@@ -1,4 +1,4 @@
-// Answers from memory by net/http: the files of a directory, each under its name, with the headers in <name>.headers.
+// Serves the files of a directory from memory with net/http, each under its name, with the headers in <name>.headers.
 package main
 
 import (

@@ -1,4 +1,4 @@
-"""Where the bench keeps what it makes, and the programs that it runs."""
+"""The directory of the bench, and the programs that it runs."""
 
 import os
 import shutil
@@ -13,17 +13,20 @@ SECRET = "bench"
 
 
 class MissingProgramError(Exception):
-    """A program that a section needs is not on this machine; says which and how to get it."""
+    """A required program is not installed. The message says which, and how to get it."""
 
 
 def default_directory() -> Path:
-    """Databases and what is compiled, kept from one run to the next: BENCH_DIRECTORY, or in the temporary one."""
+    """Return the directory of databases and compiled peers: BENCH_DIRECTORY, or one in the temporary directory."""
     given = os.environ.get("BENCH_DIRECTORY")
     return Path(given).absolute() if given else Path(tempfile.gettempdir()) / "orchboard-bench"
 
 
 def program(name: str, *, package: str) -> str:
-    """The full path of a program. Raises MissingProgramError; package -- Debian's, or a pip requirement."""
+    """Return the full path of a program. Raises MissingProgramError.
+
+    package -- where to get it: a Debian package or a pip requirement
+    """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin"])
     found = shutil.which(name, path=path)
     if found is None:

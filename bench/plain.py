@@ -1,4 +1,4 @@
-"""The plain query: the questions asked of the view `event_details`, result by result, as the reference asks them."""
+"""The plain queries: each endpoint computed from all rows of the view `event_details`, as the reference server does."""
 
 from datetime import datetime
 from typing import TypeAlias
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 Rows: TypeAlias = list[asyncpg.Record]
 
-# What the planner likes best for each: custom plans, and no compilation (it costs such statements more than it gives).
+# The fastest settings for each statement: custom plans, and no JIT, which costs these statements more than it gains.
 _SESSION = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
 
 _TRANSCODING = """
@@ -18,7 +18,7 @@ FROM event_details
 WHERE job_type_name = 'transcoding' AND event_time BETWEEN $1 AND $2
 GROUP BY 1, 2
 """
-# Results that their tester calls unscored count nowhere (only AI testers say so); any other answer would be another.
+# Excludes unscored results, as orchboard does; only AI testers declare results unscored.
 _AI = """
 FROM event_details
 WHERE job_type_name = 'ai' AND event_time BETWEEN $1 AND $2
@@ -57,7 +57,7 @@ class Plain(Struct, frozen=True):
 
     @classmethod
     async def connect(cls, url: str) -> "Plain":
-        """A connection of its own; the caller closes it."""
+        """Open a separate connection. The caller closes it."""
         return cls(await asyncpg.connect(url, server_settings=_SESSION))
 
     async def transcoding(self, since: datetime, until: datetime) -> Rows:
@@ -72,7 +72,7 @@ class Plain(Struct, frozen=True):
         return means, await self.connection.fetch(_MEDIANS, since, until, pipeline, model)
 
     async def top(self, since: datetime, until: datetime) -> tuple[Rows, Rows]:
-        """As `ai`, of the best group only."""
+        """Like `ai`, for the best group only."""
         best = await self.connection.fetch(_AI_MEANS + _BEST_FIRST, since, until, None, None)
         return best, await self.connection.fetch(_MEDIANS, since, until, best[0][2], best[0][3])
 
@@ -85,17 +85,17 @@ class Plain(Struct, frozen=True):
         return await self.connection.fetch(_RAW, orchestrator, since, until)
 
     async def busiest_orchestrator(self) -> str:
-        """Who has the most results."""
+        """Return the orchestrator with the most results."""
         statement = "SELECT orchestrator FROM events GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1"
         return str(await self.connection.fetchval(statement))
 
     async def typical_orchestrator(self) -> str:
-        """Who has as many results as half of all: some have several times as many, as they have several URIs."""
+        """Return an orchestrator with a median number of results. Some have several URIs and several times as many results."""
         statement = "SELECT orchestrator FROM events GROUP BY 1 ORDER BY count(*), 1"
         found = await self.connection.fetch(statement)
         return str(found[len(found) // 2][0])
 
     async def ai_orchestrators(self) -> list[str]:
-        """All who have AI results."""
+        """Return all orchestrators with AI results."""
         statement = "SELECT DISTINCT orchestrator FROM event_details WHERE job_type_name = 'ai' ORDER BY 1"
         return [str(row[0]) for row in await self.connection.fetch(statement)]

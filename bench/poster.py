@@ -1,4 +1,4 @@
-"""`python -m bench.poster PORT RATE SECONDS`: posts signed results at a rate, and prints what came of it as JSON."""
+"""`python -m bench.poster PORT RATE SECONDS`: posts signed results at a rate and prints the outcome as JSON."""
 
 import sys
 
@@ -14,10 +14,10 @@ CONNECTIONS = 32
 
 
 class Posted(Struct, frozen=True):
-    """What came of it.
+    """The outcome.
 
-    ok -- acknowledged; refused -- answered otherwise or not at all
-    p50, p99 -- ms from when each was due
+    ok -- acknowledged; refused -- any other response, or none
+    p50, p99 -- ms from the time each was due
     """
 
     due: int
@@ -28,7 +28,7 @@ class Posted(Struct, frozen=True):
 
 
 async def post(port: int, rate: float, seconds: float) -> Posted:
-    """Post for so many seconds. What is posted is made before the first is due."""
+    """Post for `seconds`. All results are made before the first is due."""
     source = signed_requests(f"poster/{port}/{seconds}")
     number = round(rate * min(seconds, 60.0))
     requests = [next(source) for _ in range(number)]

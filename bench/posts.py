@@ -1,4 +1,4 @@
-"""Signed posts, each answered after its commit: ours against one insert a request, on databases of one cluster."""
+"""Signed posts, each answered after its commit, against one insert for each request, on databases of one cluster."""
 
 import asyncio
 import os
@@ -30,10 +30,10 @@ _SETTLING_S = 1.0
 
 
 async def measure_posts(url: str, directory: Path, effort: Effort, *, plotted: bool) -> Outcome:
-    """Results stored a second, and how long each waited.
+    """Measure results stored a second, and their latency.
 
-    url -- of a database whose cluster gets a new one for each side
-    directory -- to put the requests in
+    url -- a database of the cluster in which each side gets a new database
+    directory -- for the file of requests
     """
     requests = directory / "requests"
     write_requests(requests, _REQUESTS if effort.rounds > 1 else _REQUESTS // 10)
@@ -67,13 +67,13 @@ def _peer(url: str) -> Iterator[Server]:
 
 
 async def _migrate_by_serving(url: str) -> None:
-    """The same tables: a server makes them when it starts."""
+    """Create the tables, by starting a server."""
     with serving(on_database(url)):
         await asyncio.sleep(_SETTLING_S)
 
 
 async def _check_count(server: Server, url: str) -> str:
-    """Every result said to be stored is there, and no other. Raises RuntimeError."""
+    """Check that every acknowledged result is stored, and no other. Raises RuntimeError."""
     source = signed_requests("counted")
     before = await _count(url)
     tally = await ask_open(
@@ -86,10 +86,10 @@ async def _check_count(server: Server, url: str) -> str:
 
 
 async def _warm_up(url: str, sides: Mapping[str, Server], requests: Path, effort: Effort) -> None:
-    """A round that does not count, and a checkpoint.
+    """Run a round that does not count, and a checkpoint.
 
-    It leaves segments of the log to be used again, as in a database that was not made a moment ago: for a new one
-    16 MB of zeros are written and synced, which held up everybody on either side for 40 ms once a second.
+    This leaves segments of the write-ahead log to be recycled, as in a database that has run for some time. A new segment
+    is filled with 16 MB of zeros and synced, which delayed both sides by 40 ms once a second.
     """
     for number, side in enumerate(sides.values()):
         _run(side, requests, CONNECTIONS, effort.seconds * 3, number)
@@ -107,7 +107,7 @@ async def _interleave(
             run = _run(side, requests, CONNECTIONS, effort.seconds, number)
             await asyncio.sleep(_SETTLING_S)
             stored = await _count(urls[name]) - before
-            # wrk leaves without the answers it still waits for.
+            # wrk ends without waiting for its last responses.
             if not 0 <= stored - run.requests <= CONNECTIONS:
                 raise RuntimeError(f"{name}: {run.requests} acknowledged, {stored} stored")
             runs[name].append(run)
@@ -115,7 +115,7 @@ async def _interleave(
 
 
 def _run(side: Server, requests: Path, connections: int, seconds: int, number: int) -> Run:
-    """Every round begins elsewhere in the file."""
+    """Start every round at another request of the file."""
     run = run_wrk(side.url, connections=connections, seconds=seconds, requests=(requests, number * 20_000))
     if run.refused or run.broken:
         raise RuntimeError(f"posts failed: {run}")

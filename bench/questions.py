@@ -1,4 +1,4 @@
-"""What is asked in the measured works, of the server and as a plain query."""
+"""The measured works: each as a request to the server and as a plain query."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -14,10 +14,10 @@ MODEL = ("Text to image", "ByteDance/SDXL-Lightning")
 
 
 class Work(Struct, frozen=True):
-    """One question about a window.
+    """A query over a window.
 
-    compare -- an answer's body with what ask_plain gave; how much was compared. Raises DisagreementError
-    target -- how many times faster than the plain query it shall be
+    compare -- compares a body with the rows of ask_plain and returns how much was compared; raises DisagreementError
+    target -- the wanted ratio to the plain query
     """
 
     name: str
@@ -28,7 +28,7 @@ class Work(Struct, frozen=True):
     target: float
 
     def url(self, since: float, until: float | None = None) -> str:
-        """The path with its query; since, until -- Unix seconds."""
+        """Return the request target. since, until -- Unix seconds"""
         window = {"since": f"{since:.4f}"} | ({} if until is None else {"until": f"{until:.4f}"})
         return f"/api/{self.path}?{urlencode({**self.parameters, **window})}"
 
@@ -81,5 +81,5 @@ def raw(orchestrator: str) -> Work:
 
 
 def moment(unix_s: float) -> datetime:
-    """Unix seconds as the database wants them."""
+    """Convert Unix seconds for the database."""
     return datetime.fromtimestamp(unix_s, UTC)

@@ -1,4 +1,4 @@
-"""What a run found, on the terminal and in docs/performance.md."""
+"""The report of a run, for the terminal and docs/performance.md."""
 
 from datetime import UTC, datetime
 
@@ -18,10 +18,10 @@ END = "<!-- written by `make bench-full`: to here -->"
 
 
 class Report(Struct):
-    """One run.
+    """The results of a run.
 
-    data -- what was loaded; notes -- what was checked; failures -- sections that broke off
-    loads -- how many processes wanted a core before and after (the average of a minute)
+    data -- loaded data; notes -- comparisons that were made; failures -- sections that failed
+    loads -- load average of a minute, before and after
     """
 
     command: str = ""
@@ -34,7 +34,7 @@ class Report(Struct):
     failures: list[str] = field(default_factory=list)
 
     def facts(self) -> list[tuple[str, str]]:
-        """What has to be known of every figure."""
+        """The conditions of every figure."""
         facts = [("command", self.command), ("when", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC")]
         facts += [("data", text) for text in self.data]
         if self.machine is not None:
@@ -46,12 +46,12 @@ class Report(Struct):
         )
 
     def text(self) -> str:
-        """For a terminal."""
+        """The report for a terminal."""
         lines = [f"{name:12}  {value}" for name, value in self.facts()]
         return "\n".join([*lines, "", render_text(self.rows), "", self.verdict()])
 
     def verdict(self) -> str:
-        """How many targets are met."""
+        """A sentence on how many targets are met."""
         judged = [row for row in self.rows if row.met is not None]
         missed = [row.work for row in judged if not row.met]
         met = f"{len(judged) - len(missed)} of {len(judged)} targets met"
@@ -59,7 +59,7 @@ class Report(Struct):
 
 
 def write_document(report: Report) -> None:
-    """Write the generated part of docs/performance.md and the plots again; the words around it stay."""
+    """Rewrite the generated part of docs/performance.md, and the plots. The text around it stays."""
     PLOTS.mkdir(parents=True, exist_ok=True)
     for plot in report.plots:
         (PLOTS / f"{plot.name}.svg").write_text(render_svg(plot), "utf-8")

@@ -1,4 +1,4 @@
-"""The sections in their order, each on the data and the servers that it needs."""
+"""The sections in order, each with the data and servers that it needs."""
 
 import os
 import traceback
@@ -50,10 +50,9 @@ def measure(
     files: bool,
     tell: Tell,
 ) -> Report:
-    """Measure the sections; tell -- told what is being done.
+    """Measure the sections. If a section fails, the report has the reason, and the others are measured.
 
-    A section that fails leaves its reason in the report and the others are measured.
-
+    tell -- called with progress messages
     full -- whether throughput is measured with other numbers of connections too
     files -- whether `walks` lists the files
 
@@ -73,7 +72,7 @@ def measure(
 
 
 def check_programs(sections: Sequence[str]) -> None:
-    """Find what the sections need. Raises MissingProgramError."""
+    """Check that the programs of the sections are installed. Raises MissingProgramError."""
     for section, name, package in PROGRAMS:
         if section in sections:
             program(name, package=package)
@@ -101,7 +100,7 @@ class _Run:
         self.report = Report()
 
     def section(self, name: str, measurement: Callable[[], Outcome]) -> None:
-        """Add what a section finds, when it was asked for; one that fails is noted."""
+        """Run a section if it was requested, and add its results or its failure to the report."""
         if name not in self._sections:
             return
         self._tell(f"{name} ...")
@@ -116,7 +115,7 @@ class _Run:
         self.report.notes += outcome.notes
 
     def on_a_day(self) -> None:
-        """What is measured on 200,000 results of the last 24 hours."""
+        """Measure on 200,000 results of the last 24 hours."""
         dataset = Dataset(self._directory / "day", RESULTS, 1)
         self._tell(f"loading {RESULTS:,} results of 24 hours")
         loaded = dataset.load(again=True)
@@ -157,21 +156,21 @@ class _Run:
             return uvloop.run(measure_soak(server, url, self._minutes))
 
     def on_history(self) -> Outcome:
-        """What is measured on 100 days of 0.1, 1 and 10 million results, which are kept for the next run."""
+        """Measure on 100 days of 0.1, 1 and 10 million results, which are kept for the next run."""
         outcome = Outcome()
         latencies = {}
         for results in HISTORY_RESULTS:
             dataset = Dataset(self._directory / f"days-{HISTORY_DAYS:g}-{results}", results, HISTORY_DAYS)
-            self._tell(f"{results:,} results over {HISTORY_DAYS:g} days, loaded unless they are there")
+            self._tell(f"{results:,} results over {HISTORY_DAYS:g} days, loaded unless they exist")
             loaded = dataset.load(again=False)
             with dataset.running() as url, serving(on_database(url)) as server:
                 sealed_s = self._seal(url, results)
-                self._tell("asking")
+                self._tell("measuring")
                 latencies[results] = all_time(server)
                 if results == max(HISTORY_RESULTS):
                     outcome = uvloop.run(measure_history(server, url, loaded))
                     outcome.rows.append(memory_row(server, "after history"))
-                    summed_up = "were summed up before" if sealed_s < 1 else f"summed up in {sealed_s:.0f} s"
+                    summed_up = "rollups existed" if sealed_s < 1 else f"rollups built in {sealed_s:.0f} s"
                     self.report.data.append(
                         f"{results:,} results over {HISTORY_DAYS:g} days, loaded in {loaded.took_s:.0f} s, {summed_up}"
                     )
@@ -183,5 +182,5 @@ class _Run:
         self.report.machine = self.report.machine or uvloop.run(describe_machine(url))
 
     def _seal(self, url: str, results: int) -> float:
-        self._tell("waiting until what is over is summed up")
+        self._tell("waiting until all rollups are built")
         return uvloop.run(wait_until_sealed(url, results))

@@ -1,4 +1,4 @@
-"""The server under measurement: `orchboard serve` as a process of its own."""
+"""The measured server: `orchboard serve` as a separate process."""
 
 import os
 import signal
@@ -18,44 +18,44 @@ _STOP_LIMIT_S = 20.0
 
 
 class Server(Struct, frozen=True):
-    """A process that answers on a port of this machine."""
+    """A process that listens on a local port."""
 
     pid: int
     port: int
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """Its base URL."""
         return f"http://127.0.0.1:{self.port}"
 
     def resident_mb(self) -> float:
-        """How much of it is in memory, in MB of 1,000,000 bytes."""
+        """Resident memory in MB of 1,000,000 bytes."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024 / 1e6
         return 0.0
 
     def cpu_s(self) -> float:
-        """How much processor time it has had, in seconds."""
+        """Processor time in seconds."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def pin(self, cores: set[int]) -> None:
-        """Have all of its threads run on these cores only."""
+        """Restrict all of its threads to these cores."""
         for task in Path(f"/proc/{self.pid}/task").iterdir():
             with suppress(ProcessLookupError):
                 os.sched_setaffinity(int(task.name), cores)
 
 
 def free_port() -> int:
-    """A port that nobody listens on at the moment."""
+    """Return a TCP port that is free at the moment."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 @contextmanager
 def serving(environment: Mapping[str, str], *, log_level: str = "warn") -> Iterator[Server]:
-    """`orchboard serve` with one worker; environment -- where its database is."""
+    """Run `orchboard serve` with one worker. environment -- selects its database"""
     port = free_port()
     settings = {
         "SECRET": SECRET,
@@ -69,13 +69,13 @@ def serving(environment: Mapping[str, str], *, log_level: str = "warn") -> Itera
 
 
 def on_database(url: str) -> dict[str, str]:
-    """The environment of a server on the database at a URL."""
+    """Return the environment of a server on the database at `url`."""
     return {**os.environ, "POSTGRES": url}
 
 
 @contextmanager
 def running(command: list[str], environment: Mapping[str, str], port: int) -> Iterator[Server]:
-    """A process that listens on a port, from then until the end. What it says of itself is thrown away."""
+    """Run a process that listens on a port, until the end of the context. Its output is discarded."""
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )

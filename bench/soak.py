@@ -1,4 +1,4 @@
-"""Fire for long: does a worker grow?"""
+"""A long mixed load, to measure whether the memory of a worker grows."""
 
 import asyncio
 import time
@@ -9,12 +9,12 @@ from bench.memory import LIMIT_MB
 from bench.server import Server
 
 EVERY_S = 10.0
-# Of the last half, so that caches that fill are no growth; what is less a hour is noise of the allocator.
+# Over the second half, so that filling caches do not count. Less than this is noise of the allocator.
 LIMIT_MB_PER_HOUR = 3.0
 
 
 async def measure_soak(server: Server, url: str, minutes: float) -> Outcome:
-    """Resident memory every ten seconds under posts and questions, and its slope."""
+    """Measure resident memory every ten seconds under the mixed load, and its slope."""
     points: list[tuple[float, float]] = []
     fire = asyncio.create_task(run_fire(server, await hot_set(url), minutes * 60))
     began_at = time.monotonic()
@@ -50,7 +50,7 @@ async def measure_soak(server: Server, url: str, minutes: float) -> Outcome:
 
 
 def slope_of(points: list[tuple[float, float]]) -> float:
-    """Least squares: y a unit of x; 0 of fewer than two.
+    """Slope by least squares; 0 for fewer than two points.
 
     >>> slope_of([(0, 1), (1, 3), (2, 5)])
     2.0

@@ -1,4 +1,4 @@
-"""How long a start takes: from exec to the first 200."""
+"""Start-up time, from exec to the first 200."""
 
 import signal
 import subprocess
@@ -20,9 +20,10 @@ PATHS = ("/api/regions", "/api/aggregated_stats")
 def measure_start(
     environment: Mapping[str, str], name: str, effort: Effort, *, limited: bool = False
 ) -> Outcome:
-    """Time to the first 200 of each path, each from starts of its own. environment -- where the database is.
+    """Measure the time to the first 200 of each path, with separate starts for each.
 
-    limited -- whether the target is for these starts
+    environment -- selects the database
+    limited -- whether the target applies to these starts
     """
     outcome = Outcome()
     for path in PATHS:
@@ -37,7 +38,7 @@ def measure_start(
 
 
 def first_answer_ms(environment: Mapping[str, str], path: str, program: str = ORCHBOARD) -> float:
-    """From the exec of `PROGRAM serve` to the first 200 of a path. environment -- where the database is."""
+    """Return the time from the exec of `PROGRAM serve` to the first 200 of a path. environment -- selects the database"""
     port = free_port()
     settings = {"SECRET": SECRET, "HOST": "127.0.0.1", "PORT": str(port), "WORKERS": "1", "LOG_LEVEL": "warn"}
     began_at = time.perf_counter()

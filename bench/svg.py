@@ -1,4 +1,4 @@
-"""Plots as SVG, readable on dark and on light, without a library."""
+"""Plots as SVG for light and dark backgrounds, without a library."""
 
 import math
 from html import escape
@@ -8,7 +8,7 @@ from bench.figures import Line, Plot
 WIDTH, HEIGHT = 720, 400
 LEFT, RIGHT, TOP, BOTTOM = 80, 20, 44, 84
 
-# Tell each other apart for the colour-blind (Okabe and Ito), and stand out against white and against black.
+# Distinguishable for the colour-blind (Okabe and Ito), with contrast on white and on black.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 
 STYLE = """
@@ -22,10 +22,10 @@ text { font: 13px system-ui, sans-serif; fill: #333 }
 
 
 class Axis:
-    """Where values are on one axis, and which are named.
+    """Maps values to positions on one axis, and selects its labels.
 
-    values -- all that are drawn; is_log -- above 0 then
-    start, end -- in the drawing
+    values -- all drawn values; above 0 if is_log
+    start, end -- positions in the drawing
     """
 
     def __init__(self, values: list[float], *, is_log: bool, start: float, end: float) -> None:
@@ -42,12 +42,12 @@ class Axis:
             self._low, self._high = 0.0, (max(values) or 1.0) * 1.1
 
     def at(self, value: float) -> float:
-        """The place of a value in the drawing."""
+        """Return the position of a value in the drawing."""
         scaled = math.log10(value) if self._is_log else value
         return self._start + (scaled - self._low) / (self._high - self._low) * (self._end - self._start)
 
     def ticks(self) -> list[float]:
-        """The values that are named: 1, 2, 5 and their tenfolds."""
+        """Return the labelled values: 1, 2 and 5 times powers of ten."""
         if self._is_log:
             exponents = range(math.floor(self._low) - 1, math.ceil(self._high) + 1)
             steps = (1, 2, 5) if self._high - self._low < 2.5 else (1,)
@@ -61,7 +61,7 @@ class Axis:
 
 
 def render_svg(plot: Plot) -> str:
-    """A whole SVG document."""
+    """Return a complete SVG document."""
     xs = [x for line in plot.lines for x, _ in line.points]
     ys = [y for line in plot.lines for _, y in line.points]
     across = Axis(xs, is_log=plot.is_log, start=LEFT, end=WIDTH - RIGHT)
@@ -96,7 +96,7 @@ def render_svg(plot: Plot) -> str:
 
 
 def _draw(line: Line, colour: str, across: Axis, up: Axis, number: int, of: int) -> list[str]:
-    """A line with its points, and its name below the plot."""
+    """Return a line with its points, and its entry in the legend."""
     points = [(across.at(x), up.at(y)) for x, y in line.points]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     parts = [f'<polyline class="line" stroke="{colour}" points="{path}"/>']
@@ -109,7 +109,7 @@ def _draw(line: Line, colour: str, across: Axis, up: Axis, number: int, of: int)
 
 
 def _short(value: float) -> str:
-    """A value as an axis names it.
+    """Format a value for an axis.
 
     >>> _short(10_000_000), _short(20_000), _short(0.5)
     ('10M', '20k', '0.5')

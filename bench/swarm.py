@@ -1,4 +1,4 @@
-"""Many clients at once, each with a connection that is kept."""
+"""Many concurrent clients, each with a keep-alive connection."""
 
 import asyncio
 import time
@@ -9,11 +9,11 @@ from bench.figures import Samples
 
 
 class Tally:
-    """What came of a run.
+    """The outcome of a run.
 
-    ms -- of each request answered 200, from when it was due
-    ok -- how many of these were posts that were stored
-    refused, broken -- answered otherwise, not answered
+    ms -- latency of each request answered 200, from the time it was due
+    ok -- how many of these are acknowledged posts
+    refused, broken -- other responses, no response
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Tally:
 
 
 async def ask_closed(port: int, requests: Iterator[bytes], *, connections: int, seconds: float) -> Tally:
-    """Each client asks again as soon as it is answered, until the time is up or nothing is left to ask."""
+    """Each client sends its next request after a response, until the time is up or no request is left."""
     tally = Tally()
     end = time.perf_counter() + seconds
 
@@ -53,10 +53,10 @@ async def ask_open(
     connections: int,
     stop: Callable[[], bool] = lambda: False,
 ) -> Tally:
-    """Each request is sent when it is due, `rate` a second, or when a connection is free again after that.
+    """Send `rate` requests a second, each when it is due, or later when a connection is free.
 
-    A latency counts from when the request was due, so that a server that stands still is not spared the
-    requests that would have come meanwhile.
+    A latency counts from the time a request was due, so a server that stalls is also charged for the requests that
+    would have arrived meanwhile.
     """
     tally = Tally()
     idle: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()

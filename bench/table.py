@@ -8,7 +8,7 @@ HEADINGS = ("work", "ours", "peer", "ratio", "target", "met")
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """What a row shows."""
+    """Return the cells of a row."""
     digits = 2 if (row.ratio or 0) < 10 else 1 if (row.ratio or 0) < 100 else 0
     ratio = "" if row.ratio is None else f"{row.ratio:,.{digits}f}x"
     met = {None: "", True: "met", False: "NOT met"}[row.met]
@@ -16,7 +16,7 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def render_text(rows: Sequence[Row]) -> str:
-    """The table in columns."""
+    """Return the table in aligned columns."""
     lines = [HEADINGS, *map(cells, rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     drawn = [
@@ -27,6 +27,6 @@ def render_text(rows: Sequence[Row]) -> str:
 
 
 def render_markdown(rows: Sequence[Row]) -> str:
-    """The table in Markdown."""
+    """Return the table in Markdown."""
     lines = [HEADINGS, ("---",) * len(HEADINGS), *map(cells, rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

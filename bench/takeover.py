@@ -1,10 +1,10 @@
-"""How long each step of taking over a live database takes, and whom it holds up meanwhile.
+"""Measures each step of taking over a live database, and the delays of a writer and a reader.
 
     .venv/bin/python -m bench.takeover fill DIRECTORY --rows 10000000     a database of the reference server's version 3
-    .venv/bin/python -m bench.takeover run DIRECTORY                      takes it over, and says how long what took
+    .venv/bin/python -m bench.takeover run DIRECTORY                      takes it over and prints the duration of each step
 
-While it runs, a writer stores 50 results a second by the reference server's own statement, and a reader asks
-`aggregated_stats` of an `orchboard serve` on the same database once a second.
+While it runs, a writer stores 50 results a second by the reference server's statement, and a reader requests
+`aggregated_stats` from an `orchboard serve` on the same database once a second.
 """
 
 import argparse
@@ -54,7 +54,7 @@ async def fill(url: str, rows: int, days: float) -> None:
 
 
 class Watched:
-    """What was done over and over while something else went on: when, and how long each took."""
+    """Repeated operations during a step, with their start times and durations."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -85,7 +85,7 @@ class Watched:
 
 
 class Board:
-    """The database that is taken over, and what is noted of it."""
+    """The database that is taken over, and its measurements."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -108,7 +108,7 @@ class Board:
 
     @contextlib.asynccontextmanager
     async def step(self, name: str) -> AsyncIterator[None]:
-        """Note how long the block takes, what it writes, and the longest pause of either."""
+        """Print how long the block takes, how much it writes, and the longest delays of writer and reader."""
         began, wal = time.monotonic(), await self.ask("SELECT pg_current_wal_lsn()::text")
         yield
         took = time.monotonic() - began
@@ -167,7 +167,7 @@ async def take_it_over(url: str, *, serve: bool) -> None:
     if serve:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        server = subprocess.Popen(  # noqa: ASYNC220 - started before anything is measured
+        server = subprocess.Popen(  # noqa: ASYNC220 - started before the measurement
             [sys.executable, "-m", "orchboard", "serve"],
             env={**os.environ, "POSTGRES": url, "PORT": str(port), "LOG_LEVEL": "warn"},
         )
@@ -197,7 +197,7 @@ async def take_it_over(url: str, *, serve: bool) -> None:
 
 
 async def _take_over(connection: asyncpg.Connection) -> None:
-    """`orchboard migrate up`, with a clock in each part of it."""
+    """Run the parts of `orchboard migrate up` and measure each."""
     took: dict[str, float] = {}
 
     def clocked(kind: type, name: str) -> None:

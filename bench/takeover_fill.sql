@@ -1,5 +1,5 @@
 -- Results as the reference server stores them: payloads without their zero fields.
--- $1 first number, $2 last number, $3 how many there are in all, $4 over how many days until now
+-- $1 first number, $2 last number, $3 total number, $4 number of days until now
 -- Three of four are transcoding; 100 orchestrators, 20 transcoding and 4 AI regions, 12 models.
 INSERT INTO events (event_time, orchestrator, region_id, payload)
 SELECT

@@ -1,4 +1,4 @@
-"""Questions that were not asked before, ours over HTTP against the plain query."""
+"""Uncached answers over HTTP against the plain query."""
 
 import asyncio
 import itertools
@@ -22,7 +22,7 @@ _TRIES = 10
 
 
 async def measure_uncached(server: Server, url: str, loaded_until: float, effort: Effort) -> Outcome:
-    """Every work's latency with one client and with eight, and of the plain query.
+    """Measure the latency of every work with one client and with eight, and of the plain query.
 
     server -- on the database at url, whose results of one day end at loaded_until (Unix seconds)
     """
@@ -70,7 +70,7 @@ async def _measure(
 
 
 async def _measure_top(server: Server, connection: Connection, plain: Plain, effort: Effort) -> list[Row]:
-    """top_ai_score has no window to vary; a new AI result before each question makes it another one."""
+    """Measure top_ai_score. It has no window to vary, so a new AI result invalidates it before each request."""
     results = signed_requests("top", only_ai=True)
     ours, theirs = Samples([]), Samples([])
     for number in range(-WARMING, effort.questions):
@@ -92,7 +92,7 @@ async def _measure_top(server: Server, connection: Connection, plain: Plain, eff
 
 
 async def _check_top(connection: Connection, plain: Plain) -> None:
-    """The window ends now, so a result may leave it between the two: tried again then."""
+    """Compare top_ai_score. Retried, because a result may leave the window between the two queries."""
     for _ in range(_TRIES):
         body = connection.get("/api/top_ai_score").body
         rows = await plain.top(moment(time.time() - DAY_S), moment(time.time()))

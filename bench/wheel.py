@@ -1,6 +1,6 @@
-"""`python -m bench.wheel`: how large an installation of each extra is, how soon its server answers, what memory it takes.
+"""`python -m bench.wheel`: size, start-up time and memory of an installation with each extra.
 
-Wants `make wheel`. Servers run on a database that is there and migrated; `[embedded]` starts its own, made before.
+Needs `make wheel`. Servers run on a migrated database; `[embedded]` starts an existing one.
 """
 
 import os
@@ -24,7 +24,7 @@ PATHS = ("/api/regions", "/api/aggregated_stats", "/api/pipelines", "/")
 
 
 def main() -> None:
-    """Measure, and print a line for each extra."""
+    """Measure each extra and print a line for it."""
     [wheel] = (ROOT / "dist").glob("orchboard-*.whl")
     with TemporaryDirectory() as place:
         Path(place).chmod(0o755)
@@ -58,7 +58,7 @@ def _size_mb(directory: Path) -> float:
 
 
 def _start(program: Path, environment: Mapping[str, str]) -> tuple[float, float]:
-    """Seconds from exec to the first 200; then MB of the server's memory, without PostgreSQL's."""
+    """Return the seconds from exec to the first 200, and the memory of the server without PostgreSQL, MB."""
     began_at = time.perf_counter()
     with subprocess.Popen(
         [program, "serve", "--port", "0"],

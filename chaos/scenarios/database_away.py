@@ -55,9 +55,9 @@ _SIZES = {
 class Testers:
     """Testers that post continuously, and their observations.
 
-    times -- when a result was sent, in Unix seconds, by its number (its `timestamp`); not those that may have waited
-    for a server that was just starting
-    failures -- other answers than `ok`, but for what was cut while the server was killed
+    times -- when each result was sent, in Unix seconds, by its `timestamp`; without those that may have waited for a
+    starting server
+    failures -- responses other than `ok`, except those broken off while the server was killed
     """
 
     def __init__(self, ledger: Ledger, rest_s: float) -> None:
@@ -156,11 +156,11 @@ async def _prove(size: Size, postgres: Postgres, program: ServerProcess) -> list
     kills = size.kills + size.kills_at_replay
     said = f"away for {was_away_s:.0f} s, server killed {kills} times"
     return [
-        Verdict("the database away, every ok kept once", f"{said}; {meanwhile:,} ok meanwhile; {findings}",
+        Verdict("the database away, every acknowledged result stored once", f"{said}; {meanwhile:,} ok meanwhile; {findings}",
                 "lost 0, twice 0", findings.is_clean and meanwhile > 0),
-        Verdict("with its receipt time", f"{looked_up:,} looked up, at most {farthest_s:.2f} s from when they were sent",
+        Verdict("with its receipt time", f"{looked_up:,} checked, at most {farthest_s:.2f} s from the time of sending",
                 "at most 1 s", farthest_s <= 1.0 and looked_up > 0),
-        Verdict("testers meanwhile", f"{len(testers.failures)} answers other than ok {sorted(set(testers.failures))}, the slowest "
+        Verdict("testers during the outage", f"{len(testers.failures)} answers other than ok {sorted(set(testers.failures))}, the slowest "
                 f"ok after {testers.slowest_s:.1f} s", "0, 8 s", not testers.failures and testers.slowest_s < _TESTERS_PATIENCE_S),
         readers.verdict(),
     ]  # fmt: skip
@@ -204,7 +204,7 @@ class Readers:
     def verdict(self) -> Verdict:
         """The observations."""
         return Verdict(
-            "readers meanwhile",
+            "readers during the outage",
             f"{self._stale} of {self._answers} got the last good answer with Age and Warning, the slowest after "
             f"{self._slowest_s:.1f} s",
             "all of them",

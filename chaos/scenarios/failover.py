@@ -41,8 +41,8 @@ _QUESTIONS = (
 class Reads(Struct):
     """The responses to readers.
 
-    stale -- of those answered 200, the last good answer while nobody could be asked
-    others -- answers other than 200, by question and status
+    stale -- of the 200 responses, those with a last good answer
+    others -- responses other than 200, by query and status
     """
 
     answered: int = 0

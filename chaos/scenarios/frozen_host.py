@@ -17,7 +17,7 @@ from chaos.verdict import Scale, Verdict
 # Results, days, number of freezes, and results posted during each.
 _SIZES = {Scale.SMALL: (3_000, 20.0, 1, 50), Scale.FULL: (50_000, 365.0, 5, 2_000)}
 
-# Postgres ends the transaction after 10 s; another server begins a round every 10 s.
+# Postgres ends the transaction after 10 s, and another server starts a maintenance round every 10 s.
 BUILT_WITHIN_S = 40.0
 _LIMIT_S = 900.0
 
@@ -63,12 +63,12 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     return [
         Verdict(
             f"frozen host: one of two frozen {times} times while it built rollups",
-            f"the other had built all of them after {slowest_s:.1f} s at most",
+            f"the other had built all of them after at most {slowest_s:.1f} s",
             f"within {BUILT_WITHIN_S:g} s",
             slowest_s <= BUILT_WITHIN_S,
         ),
         Verdict(
-            "answers and results of the other host meanwhile",
+            "answers and results of the other host during the freeze",
             f"{wrong} wrong cells; {'; '.join(map(str, lost))}",
             "0; lost 0, twice 0",
             not wrong and all(findings.is_clean for findings in lost),

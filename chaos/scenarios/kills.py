@@ -14,7 +14,7 @@ from chaos.verdict import Scale, Verdict
 
 CONNECTIONS = 32
 
-# (kills of each kind, acknowledgements between two of them, acknowledgements in sum)
+# (kills of each kind, acknowledgements between two kills, acknowledgements in total)
 _SIZES = {Scale.SMALL: (2, 100, 600), Scale.FULL: (20, 1700, 100_000)}
 
 # Maximum random delay of a kill after the acknowledgements that it waits for.
@@ -40,7 +40,7 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
         acknowledged += findings.acknowledged
         verdicts.append(
             Verdict(
-                f"acknowledged is kept, SIGKILL of {name}",
+                f"acknowledged results are stored, SIGKILL of {name}",
                 f"{kills} kills under {CONNECTIONS} posting connections: {findings}",
                 "lost 0, twice 0",
                 findings.is_clean,
@@ -48,7 +48,7 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
         )
     verdicts.append(
         Verdict(
-            "acknowledgements in sum", f"{acknowledged:,}", f"at least {in_sum:,}", acknowledged >= in_sum
+            "acknowledgements in total", f"{acknowledged:,}", f"at least {in_sum:,}", acknowledged >= in_sum
         )
     )
     return verdicts

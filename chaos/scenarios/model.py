@@ -62,4 +62,4 @@ def _live(scale: Scale, directory: Path) -> Verdict:
     figure = f"{counted['answers']} answers compared after {counted['steps']} steps"
     if found:
         figure += f": {found}"
-    return Verdict("every answer is the model's", figure, "0 differences", not found)
+    return Verdict("every answer equals the model's", figure, "0 differences", not found)

@@ -85,9 +85,9 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
         stored = await asyncio.to_thread(_read_back, ports[-1])
     not_ok = sum(pair != (200, 200) for pair in answers)
     return [
-        _judge("an acknowledgement lost, the result sent again", lost, stored, sum(dropped)),
-        _judge("the same by the client, on its own", by_client, stored, dropped_by_client),
-        _judge("a key twice at once, at two servers", twins, stored, None, f"{not_ok} not answered ok"),
+        _judge("an acknowledgement is lost, the result is sent again", lost, stored, sum(dropped)),
+        _judge("the same, sent again by the client", by_client, stored, dropped_by_client),
+        _judge("a key sent to two servers at once", twins, stored, None, f"{not_ok} not answered ok"),
         Verdict(
             promise="a key with another body",
             figure=f"{others.count(422):,} of {len(others):,} answered 422",
@@ -215,7 +215,7 @@ async def _server(url: str, workers: int) -> AsyncIterator[int]:
         port = int(banner.rstrip().rpartition(":")[2])
         health = b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n"
         if await _exchange(port, health) != 200:
-            raise AssertionError("the server did not get well")
+            raise AssertionError("the server did not become healthy")
         yield port
     finally:
         program.terminate()

@@ -21,7 +21,7 @@ _SIZES = {Scale.SMALL: (4, 1000), Scale.FULL: (16, 100_000)}
 
 _LIMIT_S = 300.0
 
-# As the reference server stores them, over ten days.
+# Results over ten days, as the reference server stores them.
 _FILL = """
 INSERT INTO events (event_time, orchestrator, region_id, payload)
 SELECT now() - n * interval '10 days' / {number}, '0x' || lpad((n % 50)::text, 40, '0'), r.id,
@@ -82,10 +82,10 @@ async def _start(postgres: Postgres, directory: Path, *, replicas: int, results:
     return Verdict(
         f"replicas on {f'version {LAST_SHARED} with {results:,} results' if results else 'an empty database'}",
         f"{replicas} started at once: versions {first} to {latest} run {sorted(set(ran.values()))} times each, "
-        f"{len(errors)} errors in the logs, {len(answers)} questions answered "
-        f"{'alike with 200' if is_alike else f'otherwise: {answers}'} by all, {stored:,} results"
+        f"{len(errors)} errors in the logs, {len(answers)} queries answered "
+        f"{'equally with 200' if is_alike else f'differently: {answers}'} by all, {stored:,} results"
         + "".join(f"; {error}" for error in errors[:3]),
-        "one run each, 0 errors, all alike",
+        "one run each, 0 errors, all equal",
         is_met,
     )
 

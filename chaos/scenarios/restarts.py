@@ -78,7 +78,9 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     longest_s = max(stops)
     promised = f"within {_LEAVE_S:.0f} s"
     verdicts.append(
-        Verdict("SIGTERM leaves", f"the longest took {longest_s:.1f} s", promised, longest_s < _LEAVE_S)
+        Verdict(
+            "SIGTERM stops the server", f"the longest took {longest_s:.1f} s", promised, longest_s < _LEAVE_S
+        )
     )
     return verdicts
 
@@ -121,7 +123,7 @@ class Load:
             print(self._program.log_tail(), file=sys.stderr)
         details = "".join(f"; {count} {outcome}" for outcome, count in failed.most_common(5))
         return Verdict(
-            f"restart without a seam, {name}",
+            f"restarts fail no request, {name}",
             f"{self._restarts} restarts, {self.outcomes.total():,} requests on {_BUSY + _IDLE + _FRESH} connections, "
             f"failed {failed.total()}{details}; longest wait {self._longest_s:.1f} s; {findings}",
             f"failed 0 of {size[0]:,}",

@@ -36,7 +36,7 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
 async def attack(wave: SlowClients, *, rounds: int, secret: str, quiet_s: float) -> list[Verdict]:
     """The verdicts on a running server.
 
-    quiet_s -- how long good clients are measured alone, each round
+    quiet_s -- seconds of each round in which other clients are measured alone
     """
     payload = "x" * 300_000
     for number in range(2):
@@ -73,7 +73,7 @@ def _closed(wave: SlowClients, seen: list[ClosedAfter]) -> Verdict:
     figure = ", ".join(f"{kind} {longest[kind]:.1f} s" for kind in Kind)
     return Verdict(
         f"{wave.clients:,} connections that trickle are closed",
-        f"{len(seen)} times, the longest open: {figure}; {still_open} still open at the end",
+        f"{len(seen)} rounds, the longest open: {figure}; {still_open} still open at the end",
         f"all within {wave.limit_s:.0f} s",
         still_open == 0 and max(longest.values()) <= wave.limit_s,
     )
@@ -83,7 +83,7 @@ def _unmoved(quiet: list[Latency], busy: list[Latency]) -> Verdict:
     before, during = (median(each.p99_ms for each in latencies) for latencies in (quiet, busy))
     failed = sum(each.failed for each in quiet + busy)
     return Verdict(
-        "Good clients meanwhile",
+        "Other clients meanwhile",
         f"p99 {during:.2f} ms, alone {before:.2f} ms ({during / before:.2f}x; medians of {len(quiet)} rounds), "
         f"{sum(each.asked for each in busy):,} requests, {failed} failed",
         "p99 under 2x",

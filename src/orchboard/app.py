@@ -33,7 +33,6 @@ from orchboard.http.fast_path import FastPath
 from orchboard.http.request_memory import RequestMemory
 from orchboard.leaderboard import Leaderboard
 from orchboard.runtime.logs import configure_logs
-from orchboard.runtime.memory import give_back_memory
 from orchboard.runtime.supervised_tasks import TaskHealth
 from orchboard.signing import SHORT_SECRET_BYTES
 from orchboard.stats import JobType, StatsQuery
@@ -206,7 +205,6 @@ async def _lifespan(
     background.start("replay", store.replay_spool, stall_s=REPLAY_STALL_S)
     background.start("rollups", MaintenanceLoop(database).run, stall_s=UPKEEP_STALL_S)
     background.start("warm_up", lambda _: _warm_up(database, board), stall_s=math.inf)
-    background.start("memory", lambda _: give_back_memory(), stall_s=math.inf)
     try:
         yield {
             "fast_path": fast_path,

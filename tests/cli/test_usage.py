@@ -117,4 +117,6 @@ def test_a_taken_port_is_advised_as_it_was_called(
         called = [*words, port] if words[-1] == "--port" else words
         done = orchboard(*called, **variables, **({} if called != words else {"PORT": port}))
     assert done.status == 3
-    assert done.err.startswith(f"orchboard: 127.0.0.1 port {port} is in use: {advice}, or stop what is there")
+    assert done.err.startswith(
+        f"orchboard: 127.0.0.1 port {port} is in use: {advice}, or stop the program that uses it"
+    )

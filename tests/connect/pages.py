@@ -1,4 +1,4 @@
-"""The pages of docs/connect: their programs, and their console sessions run against a real server."""
+"""The pages of docs/connect and docs/client.md: their programs, and their console sessions run against a real server."""
 
 import os
 import re
@@ -13,6 +13,7 @@ from msgspec import Struct
 from tests.artefacts.tools import tool
 
 DIRECTORY = Path(__file__).parents[2] / "docs" / "connect"
+PAGES = (*sorted(DIRECTORY.glob("*.md")), DIRECTORY.with_name("client.md"))
 
 TIMEOUT_S = 300
 """Of a test that may compile Go's standard library first."""
@@ -61,7 +62,7 @@ def read_page(name: str) -> str:
 def programs() -> dict[str, str]:
     """Every program of every page, by the file name in its first line."""
     found: dict[str, str] = {}
-    for page in sorted(DIRECTORY.glob("*.md")):
+    for page in PAGES:
         for part in _PART.finditer(page.read_text("utf-8")):
             if match := _NAME.match(part["text"] or ""):
                 assert match[1] not in found, f"two programs are named {match[1]}"
@@ -72,7 +73,7 @@ def programs() -> dict[str, str]:
 def sessions() -> list[Session]:
     """Every console session of every page."""
     found = []
-    for page in sorted(DIRECTORY.glob("*.md")):
+    for page in PAGES:
         heading, steps = "", dict[str, list[Step]]()
         for part in _PART.finditer(page.read_text("utf-8")):
             if part["heading"]:

@@ -69,7 +69,7 @@ def test_whatever_is_posted_is_given_back_or_refused(client: Client) -> None:
         assert answer.status in (200, 400), answer.data
         if answer.status == 400:
             assert answer.json()["error"]
-            assert answer.json()["error"] != "the result contains a value that can't be stored", (
+            assert answer.json()["error"] != "the result contains data that can't be stored", (
                 "Postgres found out, not we"
             )
             return

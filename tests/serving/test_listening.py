@@ -46,13 +46,13 @@ def test_what_was_handed_to_another_process_is_left_alone(
 
 
 def test_more_than_one_socket_is_refused() -> None:
-    with pytest.raises(SetupError, match="LISTEN_FDS says that 2 sockets are handed over"):
+    with pytest.raises(SetupError, match="LISTEN_FDS is 2"):
         inherited({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2"}, None)
 
 
 def test_what_is_no_listening_tcp_socket_is_refused_and_left_open() -> None:
     with socket.socket() as silent, socket.socket(socket.AF_UNIX) as other, open(os.devnull) as file:
         for fd in (silent.fileno(), other.fileno(), file.fileno()):
-            with pytest.raises(SetupError, match=f"descriptor {fd} is no TCP socket that listens"):
+            with pytest.raises(SetupError, match=f"descriptor {fd} is not a listening TCP socket"):
                 inherited({}, fd)
             os.fstat(fd)

@@ -112,7 +112,7 @@ def test_a_new_worker_that_does_not_start_leaves_the_old_ones_where_they_are(
         assert answers(port)
         secret.unlink()  # a worker reads it at its start
         program.send_signal(signal.SIGHUP)
-        wait_until(lambda: "workers are not replaced" in (tmp_path / "said").read_text())
+        wait_until(lambda: "replacement of workers cancelled" in (tmp_path / "said").read_text())
         assert workers_of(program) == before
         assert answers(port)
 

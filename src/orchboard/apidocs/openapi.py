@@ -18,7 +18,7 @@ from orchboard.errors import Refusal
 SIGNATURE = "Signature"
 _SCHEDULER = "Scheduler"
 
-SUMMARY = "The orchestrator leaderboard of the Livepeer network: results in, scores out, on Postgres."
+SUMMARY = "The leaderboard server of the Livepeer network on PostgreSQL."
 
 CONVENTIONS = f"""
 Job testers run a job on an orchestrator from a region and POST one signed result. Reading needs no authentication:
@@ -80,7 +80,7 @@ def openapi_document() -> dict[str, Any]:
                     "type": "apiKey",
                     "in": "header",
                     "name": "Authorization",
-                    "description": "`Bearer `, followed by the value of `CRON_SECRET`.",
+                    "description": "`Bearer <CRON_SECRET>`, with the value of that setting.",
                 },
             },
         },

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cyclopts import App
 
-HELP = """The orchestrator leaderboard of the Livepeer network: results in, scores out, on Postgres.
+HELP = """The leaderboard server of the Livepeer network on PostgreSQL.
 
 To start, run `orchboard serve --generate-secret`, which starts a server with an embedded database, and
 `orchboard post --example`, which stores a first result. `orchboard doctor` reports problems.

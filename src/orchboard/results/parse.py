@@ -149,7 +149,7 @@ def parse_stats(body: bytes) -> ParsedStats:
         body, dropped = (body, []) if is_within_limits(body) else enforce_limits(body, _KNOWN)
         parsed = _parse_usual(body, dropped) or _parse_any(body, dropped)
     if len(parsed.payload) > MAX_PAYLOAD_BYTES:
-        raise BodyTooLargeError(f"the result takes more than {MAX_PAYLOAD_BYTES} bytes as it is stored")
+        raise BodyTooLargeError(f"the stored result would be larger than {MAX_PAYLOAD_BYTES} bytes")
     return parsed
 
 

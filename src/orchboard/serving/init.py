@@ -1,4 +1,4 @@
-"""What process 1 of a container has to do besides serving: reap the orphans that the kernel hands to it."""
+"""The duties of process 1 in a container: forward signals, reap orphaned processes."""
 
 import os
 import signal
@@ -7,18 +7,18 @@ _FORWARDED = frozenset(
     {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
 )
 
-# The si_code of a terminal's signals: those reach the server without us.
+# The si_code of a terminal's signals, which the server receives too.
 _SI_KERNEL = 0x80
 
-# Above standard error: sockets that were handed to the server.
+# Descriptors above standard error: sockets passed to the server.
 _FIRST_FD, _LAST_FD = 3, 1024
 
 
 def fork_from_init() -> None:
-    """As process 1, go on in a child, and be its init here: forward signals, reap orphans, end as it ends.
+    """In process 1: return in a child process, and act as its init here: forward signals, reap orphans, exit with its status.
 
-    Elsewhere it does nothing. Call it before there are threads. An init of its own, because a server that reaps every
-    child takes the exit statuses that subprocess and multiprocessing wait for.
+    In other processes: do nothing. Call it before threads are started. The init is a separate process because a server
+    that reaps every child would take the exit statuses that subprocess and multiprocessing wait for.
     """
     if os.getpid() != 1:
         return
@@ -39,7 +39,7 @@ def fork_from_init() -> None:
 
 
 def _reap(server: int) -> int | None:
-    """Reap every process that has ended; the exit code when the server is among them."""
+    """Reap all ended processes; the exit code of the server if it is one of them."""
     while True:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == server:

@@ -1,4 +1,4 @@
-"""The listening socket: opened here, or inherited from whoever keeps it while servers come and go."""
+"""The listening socket: opened here, or inherited from a service manager or an earlier program."""
 
 import errno
 import os
@@ -12,45 +12,45 @@ from orchboard.errors import SetupError
 
 BACKLOG = 2048
 
-# Where systemd's protocol puts the first socket (sd_listen_fds).
+# The first descriptor in systemd's protocol (sd_listen_fds).
 _FIRST_FD = 3
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
 def listen(host: str, port: int, *, advice: str = "choose another with --port") -> socket.socket:
-    """A socket that listens there. Raises SetupError with the remedy.
+    """Open a listening socket. Raises SetupError with the remedy.
 
-    advice -- how whoever started the program chooses another port
+    advice -- how to choose another port, for the message
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        place = f"{host} port {port}"
+        address = f"{host} port {port}"
         if error.errno == errno.EADDRINUSE:
             raise SetupError(
-                f"{place} is in use: {advice}, or stop what is there; `orchboard doctor` says whether it is an orchboard"
+                f"{address} is in use: {advice}, or stop the program that uses it; `orchboard doctor` shows whether it is orchboard"
             ) from None
         remedy = {
-            errno.EACCES: f"ports up to 1023 are the system's; {advice}",
-            errno.EADDRNOTAVAIL: "HOST must be an address of this machine, or 0.0.0.0 for all",
+            errno.EACCES: f"ports up to 1023 are reserved; {advice}",
+            errno.EADDRNOTAVAIL: "HOST must be an address of this machine, or 0.0.0.0 for all addresses",
         }.get(error.errno or 0, "see HOST and PORT")
-        raise SetupError(f"can't listen on {place}, {os.strerror(error.errno or 0)}: {remedy}") from None
+        raise SetupError(f"can't listen on {address}, {os.strerror(error.errno or 0)}: {remedy}") from None
 
 
 def inherited(environ: MutableMapping[str, str], fd: int | None) -> socket.socket | None:
-    """The listening socket that this process was started with; None when there is none.
+    """The inherited listening socket; None if there is none.
 
-    fd -- its descriptor, where a person named it. systemd's variables go before it: started again, this program has
-    the arguments that it was called with, and the socket where the variables say
+    fd -- its descriptor from the command line. systemd's variables take precedence: after a restart this program has its
+        original arguments, and the variables have the descriptor
 
-    Takes those variables out of the environment: they are meant for this process alone. Raises SetupError when the
-    descriptor is no TCP socket that listens.
+    Removes systemd's variables from the environment, as they are for this process only. Raises SetupError if the
+    descriptor is not a listening TCP socket.
     """
     process, number, _ = [environ.pop(name, "") for name in _VARIABLES]
     if process == str(os.getpid()) and number not in ("", "0"):
         if number != "1":
-            raise SetupError(f"LISTEN_FDS says that {number} sockets are handed over: orchboard takes one")
+            raise SetupError(f"LISTEN_FDS is {number}: orchboard accepts one socket")
         fd = _FIRST_FD
     if fd is None:
         return None
@@ -64,7 +64,7 @@ def inherited(environ: MutableMapping[str, str], fd: int | None) -> socket.socke
             listener.set_inheritable(False)
             return listener
         listener.detach()
-    raise SetupError(f"descriptor {fd} is no TCP socket that listens")
+    raise SetupError(f"descriptor {fd} is not a listening TCP socket")
 
 
 def start_again(listener: socket.socket, variables: Mapping[str, str]) -> None:

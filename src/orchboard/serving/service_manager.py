@@ -1,4 +1,4 @@
-"""Tells the service manager, systemd, in which state the server is (sd_notify's protocol)."""
+"""Reports the server's state to the service manager, systemd, with the protocol of sd_notify."""
 
 import socket
 import time
@@ -7,9 +7,9 @@ from contextlib import suppress
 
 
 class ServiceManager:
-    """The service manager that started this process; where none did, every message is dropped.
+    """The service manager that started this process. Without one, all messages are dropped.
 
-    environ -- NOTIFY_SOCKET names the datagram socket that messages go to
+    environ -- NOTIFY_SOCKET is the path of the manager's datagram socket
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -17,21 +17,21 @@ class ServiceManager:
         self._address = f"\0{name[1:]}" if name.startswith("@") else name
 
     def ready(self, status: str) -> None:
-        """The server serves: for the first time, or again after `reloading`."""
+        """Report that the server serves, for the first time or after `reloading`."""
         self._send("READY=1", f"STATUS={status}")
 
     def reloading(self) -> None:
-        """The server replaces itself or its workers, and goes on serving."""
+        """Report that the server replaces itself or its workers while it continues to serve."""
         self._send(
             "RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}", "STATUS=restarting on its socket"
         )
 
     def stopping(self) -> None:
-        """The server accepts no new connections and finishes what it has."""
+        """Report that the server accepts no new connections and completes its requests."""
         self._send("STOPPING=1", "STATUS=answering the last requests")
 
     def alive(self) -> None:
-        """The event loop turns. Without one for WatchdogSec=, systemd restarts the server."""
+        """Report that the event loop runs. After WatchdogSec= without this, systemd restarts the server."""
         self._send("WATCHDOG=1")
 
     def _send(self, *lines: str) -> None:

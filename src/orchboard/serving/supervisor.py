@@ -1,4 +1,4 @@
-"""The process above the workers: as many as are wanted serve, whoever dies and whatever is restarted."""
+"""The supervisor: starts, watches and replaces worker processes."""
 
 import os
 import signal
@@ -15,76 +15,75 @@ import structlog
 from orchboard.errors import SetupError
 from orchboard.serving.service_manager import ServiceManager
 from orchboard.serving.terminal import Terminal
-from orchboard.serving.worker import Inherited, work
+from orchboard.serving.worker import InheritedDescriptor, work
 
 log = structlog.get_logger(__name__)
 
-# A worker that does not serve after so long is given up; one serves within a second or two.
+# A worker that does not serve by then is killed. Usually it serves within two seconds.
 _START_LIMIT_S = 120.0
 
-# A worker whose event loop stood still for so long is killed: it holds connections and answers none.
+# A worker whose event loop is blocked for this long is killed, as its connections get no responses.
 _SILENT_LIMIT_S = 30.0
 
-# A worker that was told to stop needs 10 s at most; killed at that, it would take with it what it had begun to answer.
-_LEAVE_LIMIT_S = 30.0
+# A stopping worker needs at most 10 s. The limit is larger, as killing it would lose responses in progress.
+_STOP_LIMIT_S = 30.0
 
-# After a worker that ended before it served: doubled each time, up to the second.
+# The pause after a worker that ended before it served. Doubles each time, up to the maximum.
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 1.0, 10.0
 
-# When none serves, and none that is started gets to serve, for so long, the supervisor ends: what it was started by may
-# know better.
+# If no worker serves and none can be started for this long, the supervisor ends, so that the service manager can act.
 _GIVE_UP_S = 60.0
 
-_LOOK_EVERY_S = 1.0
+_CHECK_EVERY_S = 1.0
 
-_HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class _Worker:
-    """One worker process, and what is known of it."""
+    """A worker process and its state. serves, leaves -- whether it serves; whether it was told to stop"""
 
     def __init__(self, listener: socket.socket, counters: int) -> None:
         context = get_context("spawn")
         self.pulse, given = context.Pipe(duplex=False)
         self.process = context.Process(
-            target=work, args=(listener, given, Inherited(counters)), name="worker"
+            target=work, args=(listener, given, InheritedDescriptor(counters)), name="worker"
         )
         self.process.start()
         given.close()
         self.serves = False
         self.leaves = False
-        self.heard_at = time.monotonic()
+        self.last_pulse_at = time.monotonic()
 
     def listen(self) -> None:
-        """Take in what it said."""
+        """Read its pulse."""
         with suppress(OSError):
             while self.pulse.poll() and os.read(self.pulse.fileno(), 4096):
-                self.heard_at = time.monotonic()
+                self.last_pulse_at = time.monotonic()
                 self.serves = True
 
     def leave(self) -> None:
-        """Tell it to finish."""
+        """Tell it to stop gracefully."""
         self.leaves = True
-        self.heard_at = time.monotonic()
+        self.last_pulse_at = time.monotonic()
         self.process.terminate()
 
     def kill_if_overdue(self) -> None:
-        """Kill it when it did not start, turn or leave in time."""
-        limit_s = _LEAVE_LIMIT_S if self.leaves else _SILENT_LIMIT_S if self.serves else _START_LIMIT_S
-        if time.monotonic() - self.heard_at > limit_s:
-            log.error("worker killed: it was silent for too long", worker=self.process.pid)
+        """Kill it if it did not start, send its pulse or stop in time."""
+        limit_s = _STOP_LIMIT_S if self.leaves else _SILENT_LIMIT_S if self.serves else _START_LIMIT_S
+        if time.monotonic() - self.last_pulse_at > limit_s:
+            log.error("worker killed: it did not respond in time", worker=self.process.pid)
             self.process.kill()
             self.process.join()
 
 
 class Supervisor:
-    """Workers on one socket.
+    """Runs workers on a listening socket.
 
-    SIGTERM and SIGINT end them and `run`. SIGHUP replaces them one by one: the next is told to leave when another
-    serves in its place, so that never fewer serve than are wanted. One that dies is replaced at once.
+    SIGTERM and SIGINT stop them and end `run`. SIGHUP replaces them one by one: a worker is told to stop when its
+    replacement serves, so the number of serving workers does not drop. A worker that dies is replaced at once.
 
-    counters -- a descriptor of the counters that they share
-    manager -- is told when all of them serve, are replaced or end; status -- its text while they serve
+    counters -- descriptor of the shared version counters
+    manager -- receives the state; status -- its text while all workers serve
     give_up_s -- how long workers may fail to start while none serves
     """
 
@@ -115,42 +114,41 @@ class Supervisor:
         self._signals: deque[int] = deque()
 
     def run(self, *, must_stop: Callable[[], bool] = lambda: False) -> None:
-        """Keep them running until a signal says otherwise. Raises SetupError when the first ones don't start,
-        or none can be started any more.
+        """Run until a signal ends it. Raises SetupError if the first workers don't start, or none can be started later.
 
-        must_stop -- asked once, when signals are heeded: whether one came before
+        must_stop -- called once, after signal handlers are set: whether a signal was received before
         """
-        with self._heeding_signals() as wake:
+        with self._handle_signals() as wake:
             if must_stop():
                 self._signals.append(signal.SIGTERM)
             try:
-                while not self._is_told_to_stop():
-                    self._look_after()
+                while not self._must_stop():
+                    self._check_workers()
                     self._report()
                     self._wait(wake)
             finally:
                 self._manager.stopping()
-                self._listener.close()  # whoever connects from now on is refused, not left waiting
+                self._listener.close()  # new connections are refused from now on
                 self._end(wake)
 
-    def _is_told_to_stop(self) -> bool:
+    def _must_stop(self) -> bool:
         while self._signals:
             if self._signals.popleft() != signal.SIGHUP or self._terminal.is_gone():
                 return True
-            log.info("workers are replaced, one by one")
+            log.info("replacing workers one by one")
             self._is_ready = False
             self._manager.reloading()
             self._to_replace = deque(worker for worker in self._workers if not worker.leaves)
         return False
 
-    def _look_after(self) -> None:
+    def _check_workers(self) -> None:
         for worker in self._workers:
             worker.listen()
             if worker.serves:
                 self._have_served, self._failing_since, self._pause_s = True, None, _FIRST_PAUSE_S
             worker.kill_if_overdue()
         for worker in [worker for worker in self._workers if not worker.process.is_alive()]:
-            self._bury(worker)
+            self._remove(worker)
         staying = [worker for worker in self._workers if not worker.leaves]
         if time.monotonic() >= self._next_start_at:
             for _ in range(len(staying), self._wanted):
@@ -162,15 +160,15 @@ class Supervisor:
                 self._workers.append(_Worker(self._listener, self._counters))
 
     def _report(self) -> None:
-        """Tell the service manager that this loop turns, and when all workers serve and none is being replaced."""
+        """Tell the service manager that the supervisor runs, and when all workers serve and none is being replaced."""
         self._manager.alive()
         serving = [worker for worker in self._workers if worker.serves and not worker.leaves]
-        is_settled = len(serving) == len(self._workers) == self._wanted and not self._to_replace
-        if is_settled and not self._is_ready:
+        are_all_serving = len(serving) == len(self._workers) == self._wanted and not self._to_replace
+        if are_all_serving and not self._is_ready:
             self._is_ready = True
             self._manager.ready(self._status)
 
-    def _bury(self, worker: _Worker) -> None:
+    def _remove(self, worker: _Worker) -> None:
         self._workers.remove(worker)
         worker.pulse.close()
         with suppress(ValueError):
@@ -181,26 +179,28 @@ class Supervisor:
         if worker.serves:
             return
         if not self._have_served:
-            raise SetupError("a worker ended at its start; what it said is above")
+            raise SetupError("a worker ended at its start; its output is above")
         now = time.monotonic()
         if not any(other.serves for other in self._workers):
             if self._failing_since is None:
                 self._failing_since = now
             if now - self._failing_since > self._give_up_s:
                 raise SetupError(
-                    f"no worker serves, and none could be started for {self._give_up_s:g} s; why is above"
+                    f"no worker serves, and none could be started for {self._give_up_s:g} s; the reason is above"
                 )
         self._next_start_at = now + self._pause_s
         self._pause_s = min(self._pause_s * 2, _LAST_PAUSE_S)
         if self._to_replace:
-            log.error("workers are not replaced: the new one ended at its start; the old ones go on")
+            log.error(
+                "replacement of workers cancelled: the new worker ended at its start; the old ones continue"
+            )
             self._to_replace.clear()
 
     def _wait(self, wake: socket.socket) -> None:
-        """Wait until something happens, at most _LOOK_EVERY_S."""
+        """Wait for a signal, or for a worker to start or end, at most _CHECK_EVERY_S."""
         sentinels = [worker.process.sentinel for worker in self._workers]
         starting = [worker.pulse for worker in self._workers if not worker.serves]
-        if wake in connection.wait([wake, *sentinels, *starting], timeout=_LOOK_EVERY_S):
+        if wake in connection.wait([wake, *sentinels, *starting], timeout=_CHECK_EVERY_S):
             wake.recv(4096)
 
     def _end(self, wake: socket.socket) -> None:
@@ -210,13 +210,13 @@ class Supervisor:
             for worker in list(self._workers):
                 worker.kill_if_overdue()
                 if not worker.process.is_alive():
-                    self._bury(worker)
+                    self._remove(worker)
             if self._workers:
                 self._wait(wake)
 
     @contextmanager
-    def _heeding_signals(self) -> Iterator[socket.socket]:
-        """What becomes readable when there is a signal; `_signals` has its number then."""
+    def _handle_signals(self) -> Iterator[socket.socket]:
+        """Handle signals in the block; yields a socket that becomes readable when `_signals` has a new one."""
 
         def note(number: int, _: FrameType | None) -> None:
             self._signals.append(number)
@@ -226,7 +226,7 @@ class Supervisor:
             wake.setblocking(False)
             waker.setblocking(False)
             woken_before = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
-            handlers = {number: signal.signal(number, note) for number in _HEEDED}
+            handlers = {number: signal.signal(number, note) for number in _SIGNALS}
             try:
                 yield wake
             finally:

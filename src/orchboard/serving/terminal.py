@@ -1,20 +1,19 @@
-"""Whether SIGHUP means a restart, or that the terminal was closed."""
+"""Distinguishes SIGHUP as a request to restart from SIGHUP after the terminal was closed."""
 
 import os
 import signal
 from collections.abc import Set
 
-# Tells the program that a server becomes at its restart which terminals there were before.
+# Passes the terminals of the program to its successor at a restart.
 TERMINAL = "ORCHBOARD_TERMINAL"
 
 
 class Terminal:
-    """The terminal that a server was started from, if its end is to be the server's.
+    """The terminals whose end ends the server: the controlling terminal, and the terminal on standard input.
 
-    That is its controlling terminal, even if every standard stream is a file, and the terminal that is its standard
-    input. There is none under `nohup`, which ignores SIGHUP, and none with setsid, systemd or in most containers.
+    There are none under `nohup`, which ignores SIGHUP, and usually none with setsid, systemd or in containers.
 
-    variables -- for the environment of the program that this one becomes at a restart
+    variables -- environment variables for the successor at a restart
     """
 
     def __init__(self) -> None:
@@ -27,12 +26,12 @@ class Terminal:
         self.variables = {TERMINAL: " ".join(sorted(self._at_start))}
 
     def is_gone(self) -> bool:
-        """Whether it was closed since the start, or since that of the program before a restart."""
+        """Whether one of them was closed since the start of the server, also before a restart."""
         return not self._at_start <= _terminals()
 
 
 def _terminals() -> Set[str]:
-    """`controlling` and `input`, where there is such a terminal."""
+    """The existing terminals: `controlling`, `input`."""
     found = set()
     try:
         os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))

@@ -1,4 +1,4 @@
-"""One worker: a process that serves on the socket of the one that started it."""
+"""A worker: a process that serves on the listening socket of its supervisor."""
 
 import multiprocessing
 import os
@@ -14,15 +14,15 @@ from typing import Any
 
 from orchboard.serving.lean import leave_out_rich
 
-# Told where the counters are that workers share: by a process of a version that kept them in a file.
+# The file of the shared version counters, if the supervisor is of a version that used a file.
 _CHANGES_FILE = "ORCHBOARD_CHANGES_FILE"
 
-# Tells them where results go while the database is away; empty: nowhere.
+# The spool's file; empty: no spool.
 SPOOL_FILE = "ORCHBOARD_SPOOL_FILE"
 
 
-class Inherited:
-    """A descriptor as an argument of a process that is spawned; it gets the number of its own."""
+class InheritedDescriptor:
+    """A descriptor as an argument of a spawned process, which receives the number of its duplicate."""
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -38,15 +38,15 @@ def _detach(descriptor: Any) -> int:
 
 
 def work(listener: socket.socket, pulse: Connection, counters: int | None = None) -> None:
-    """Serve until SIGTERM, or until the process that started this one is gone.
+    """Serve until SIGTERM or the end of the supervisor.
 
-    pulse -- one byte goes there once a second, from when it serves for as long as the event loop turns
-    counters -- the only descriptor of the counters that workers share (`shared_memory_file`)
+    pulse -- receives a byte once a second while the worker serves and its event loop runs
+    counters -- descriptor of the version counters that workers share
 
-    Settings come from the environment, and no more than this is handed over: the process that starts it may be of the
-    version before.
+    Has no other arguments, and reads settings from the environment, as the supervisor may be of an earlier version. For the
+    same reason this function and `_detach` must not be renamed or moved: a supervisor refers to them by name.
     """
-    # A closed terminal is the business of the process that started this one.
+    # The supervisor handles a closed terminal.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     leave_out_rich()
@@ -57,11 +57,11 @@ def work(listener: socket.socket, pulse: Connection, counters: int | None = None
     os.set_blocking(pulse.fileno(), False)
 
     def beat() -> None:
-        with suppress(OSError):  # nobody reads just now
+        with suppress(OSError):  # the pipe is full
             os.write(pulse.fileno(), b".")
 
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
-    spool = os.environ.get(SPOOL_FILE)  # a version before knows of none
+    spool = os.environ.get(SPOOL_FILE)  # an earlier version does not set it
     if counters is None:
         counters = os.open(os.environ[_CHANGES_FILE], os.O_RDWR | os.O_CLOEXEC)
     app = app_from_environment(VersionCounters.shared(counters), Path(spool) if spool else None)
@@ -70,7 +70,10 @@ def work(listener: socket.socket, pulse: Connection, counters: int | None = None
 
 
 def _end_with_parent() -> None:
-    """Killed, that one can't tell its workers; left alone they would hold the port without their database."""
+    """End this worker when its supervisor ends, which it can't announce if it is killed.
+
+    Otherwise the worker would occupy the port, without the embedded database.
+    """
     if (parent := multiprocessing.parent_process()) is not None:
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)

@@ -11,7 +11,7 @@ import pytest
 
 from orchboard.errors import SetupError
 from orchboard.results.parse import ParsedStats, parse_stats
-from orchboard.serving.worker import Inherited
+from orchboard.serving.worker import InheritedDescriptor
 from orchboard.stats import JobType
 from orchboard.store.change_tracking.version_counters import (
     EVERYTHING,
@@ -102,7 +102,9 @@ def test_no_count_is_lost_and_the_slot_of_a_dead_worker_is_reused() -> None:
     spawn = multiprocessing.get_context("spawn")
     with shared_memory_file(1) as counters:
         for _ in range(2):
-            workers = [spawn.Process(target=_count, args=(Inherited(counters), 1000)) for _ in range(2)]
+            workers = [
+                spawn.Process(target=_count, args=(InheritedDescriptor(counters), 1000)) for _ in range(2)
+            ]
             for worker in workers:
                 worker.start()
             for worker in workers:
@@ -120,7 +122,7 @@ def test_no_count_is_lost_and_the_slot_of_a_dead_worker_is_reused() -> None:
 def test_a_counter_is_never_read_half_written() -> None:
     with shared_memory_file(1) as counters:
         counting = multiprocessing.get_context("spawn").Process(
-            target=_count, args=(Inherited(counters), 1_000_000)
+            target=_count, args=(InheritedDescriptor(counters), 1_000_000)
         )
         counting.start()
         read = mmap.mmap(counters, 0, prot=mmap.PROT_READ)
@@ -147,7 +149,7 @@ def test_more_workers_than_slots_are_refused(tmp_path: Path) -> None:
     counters = os.open(path, os.O_RDWR)
     spawn = multiprocessing.get_context("spawn")
     held, done = spawn.Event(), spawn.Event()
-    holder = spawn.Process(target=_hold, args=(Inherited(counters), held, done))
+    holder = spawn.Process(target=_hold, args=(InheritedDescriptor(counters), held, done))
     holder.start()
     try:
         assert held.wait(20)

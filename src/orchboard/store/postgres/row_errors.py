@@ -65,8 +65,8 @@ async def is_about_row(connection: Connection, error: asyncpg.PostgresError) -> 
 def refusal_of(error: asyncpg.PostgresError) -> Refusal:
     """The error that the sender of a refused result gets where there is no spool. Logs the cause."""
     if isinstance(error, asyncpg.ForeignKeyViolationError):
-        return DatabaseUnavailableError("the region was removed a moment ago; try again")
+        return DatabaseUnavailableError("the region was just removed; try again")
     if isinstance(error, asyncpg.DataError | asyncpg.ProgramLimitExceededError):
         log.warning("result refused by the database", error=error_summary(error))
-        return BadInputError("the result contains a value that can't be stored")
+        return BadInputError("the result contains data that can't be stored")
     return unavailable(error)

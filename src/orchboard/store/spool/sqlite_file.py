@@ -94,7 +94,7 @@ class SpoolFile:
                 if bytes_left < 0:
                     outcomes.append(
                         DatabaseUnavailableError(
-                            "the database is unavailable, and the spool is full; try again"
+                            "the database is unavailable and the spool is full; try again"
                         )
                     )
                 else:
