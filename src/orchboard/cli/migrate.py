@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from orchboard import limits
 from orchboard.store.connection.types import Connect
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from orchboard.store.schema.migrate import Step
     from orchboard.store.schema.version_tables import SchemaVersion
 
-LOCK_WAIT_S = 600.0
 SHOW_EVERY_S, TELL_EVERY_S = 0.5, 10.0
 SETTLE_EVERY_S = 0.5
 
@@ -194,7 +194,7 @@ def _move(version: int | None) -> None:
         async def run() -> SchemaVersion:
             if version is None and await ensure_database(url):
                 print("created the database")
-            await migrate_to(connect, version, on_step=show, lock_wait_s=LOCK_WAIT_S)
+            await migrate_to(connect, version, on_step=show, lock_wait_s=limits.MIGRATE_LOCK_S)
             return await fetch_schema_version(connect)
 
         now = asyncio.run(run())

@@ -81,7 +81,7 @@ EVERYTHING = "SELECT {} event_time, orchestrator, region_id, payload FROM {} ORD
 
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchboard.store.legacy_import.table_mover.BATCH", 200)
+    monkeypatch.setattr("orchboard.limits.MAX_MOVED_ROWS", 200)
     monkeypatch.setattr("orchboard.store.rollups.live_tail.SHARED_READ_S", -1)
 
 
@@ -260,7 +260,7 @@ def test_the_api_answers_alike_from_the_first_moment_to_the_last(
     empty_database: str, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchboard.store.maintenance.EVERY_S", 0.05)
-    monkeypatch.setattr("orchboard.store.legacy_import.table_mover.BATCH", 1000)
+    monkeypatch.setattr("orchboard.limits.MAX_MOVED_ROWS", 1000)
     settings: Settings = read_settings({"POSTGRES": empty_database, "SECRET": SECRET})
 
     async def make() -> None:
