@@ -11,12 +11,13 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.answers import cache
-from orchboard.api import health
+from orchboard.app import Limits
 from orchboard.config import Settings
 from orchboard.store.embedded.server import EmbeddedPostgres
-from orchboard.store.spool.sqlite_file import Spooled, SpoolFile
+from orchboard.store.spool.sqlite_file import SpoolFile
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import SECRET, Answer, Client, StartServer
+from tests.support.submissions import spooled
 from tests.support.temporary_directories import reachable_directory
 from tests.support.waiting import wait_until
 
@@ -132,7 +133,7 @@ def fill(spool: Path, *, to: float) -> None:
     number = 1_800_000_000_000_000
     while file.used_bytes() < to * 128 * 1024:
         number += 1
-        file.add([Spooled(number, None, "FRA", "ai", "0xa", b"{}" + b" " * 2000)])
+        file.add([spooled(number, region="FRA", payload=b"{}" + b" " * 2000)])
     file.close()
 
 
@@ -245,9 +246,9 @@ def test_a_disk_that_does_not_answer_holds_no_question_about_health(
 ) -> None:
     spool = tmp_path / "spool" / "s.sqlite"
     fill(spool, to=0.1)
-    client = Client(start_server(settings, spool_path=spool).url)
+    limits = Limits(probe_timeout_s=0.5)
+    client = Client(start_server(settings, spool_path=spool, limits=limits).url)
     wait_until(lambda: client.get("/api/health").json() == {"postgres": {"ok": True}})
-    monkeypatch.setattr(health, "DEADLINE_S", 0.5)
     monkeypatch.setattr(SpoolFile, "depth", lambda _: time.sleep(3))
     with at_most(2.5):
         answer = client.get("/api/health")

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from orchboard.errors import NotAllowedError
-from orchboard.results.parse import ParsedStats, parse_stats
 from orchboard.results.render import StoredResult, render_rows, stream_rows
-from orchboard.stats import CellScores, JobType, Pipeline, Region, StatsQuery, Tester, TopScore, Window
+from orchboard.stats import CellScores, JobType, Pipeline, Region, StatsQuery, TopScore, Window
 from orchboard.store.raw_results.pages import RowStream
 from orchboard.store.store import Store
 from orchboard.window import ANY_TIME, Bounds
@@ -50,28 +48,6 @@ class Leaderboard:
     def window(self, bounds: Bounds = ANY_TIME) -> Window:
         """Resolve bounds to a window, now."""
         return bounds.window(now=self.now(), default=self.default_window)
-
-    def submit(
-        self, body: bytes, *, key: str | None, tester: Tester | None = None
-    ) -> asyncio.Future[ParsedStats]:
-        """Store a signed body. Needs a running event loop.
-
-        The future is done when the result is durable: committed, or written to the spool.
-
-        tester -- the sender; None: a tester with the shared secret
-        Raises BadInputError, NotAllowedError or DatabaseUnavailableError if nothing is submitted. The future raises
-        BadInputError and KeyReusedError, then nothing is stored, and DatabaseUnavailableError, then the result may be stored.
-        """
-        parsed = parse_stats(body)
-        if tester is None:
-            return self.store.submit_stats(parsed, key=key, body=body)
-        if tester.regions is not None and parsed.region not in tester.regions:
-            raise NotAllowedError(f"{tester.name} may not post results from region {parsed.region[:56]}")
-        return self.store.submit_stats(parsed, key=key, body=body, tester_id=tester.id)
-
-    async def post(self, body: bytes, *, key: str | None, tester: Tester | None = None) -> ParsedStats:
-        """Submit a body and wait until it is durable. Raises as `submit` and its future do."""
-        return await self.submit(body, key=key, tester=tester)
 
     async def aggregated_stats(self, query: StatsQuery) -> CellScores:
         """The scores of all orchestrators and regions that match the query.

@@ -1,4 +1,4 @@
-"""One answer: its body, ETag and headers, in the encodings that were asked for so far."""
+"""One answer: its body, ETag and headers, in each encoding that was requested so far."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
@@ -12,14 +12,14 @@ Headers = tuple[tuple[bytes, bytes], ...]
 """In ASGI's form: names in lower case."""
 
 Pieces: TypeAlias = Callable[[], AsyncGenerator[bytes, None]]
-"""Begins to make a body that is too large to be held, and gives it in pieces. Each may raise a Refusal."""
+"""Makes a body that is too large for memory, piece by piece. Each piece may raise a Refusal."""
 
-# More than this is encoded beside the loop: zstd takes 0.05 ms for it, gzip 0.8.
-_ENCODED_AT_ONCE_BYTES = 32 * 1024
+# Larger bodies are encoded in a thread. For this size zstd takes 0.05 ms, gzip 0.8 ms.
+_ENCODED_INLINE_BYTES = 32 * 1024
 
 
 class Variant:
-    """An answer in one encoding, as it goes out.
+    """An answer in one encoding.
 
     headers -- of a 200; unchanged_headers -- of a 304
     """
@@ -35,9 +35,9 @@ class Variant:
 
 
 class Streamed:
-    """A 200 whose body is too large to be held: it is made anew for each reader, and has no ETag.
+    """A 200 whose body is too large for memory: it is made for each request, and has no ETag.
 
-    pieces -- begins to make it
+    pieces -- makes the body
     """
 
     def __init__(self, pieces: Pieces, headers: Headers) -> None:
@@ -46,9 +46,9 @@ class Streamed:
 
 
 class Answer:
-    """A 200: its body as computed, under `headers` that say what it is and how long it may be kept.
+    """A 200: its body as computed, and headers with its type and how long it may be cached.
 
-    is_small -- whether encoding it is not worth while
+    is_small -- whether the body is too small for encoding to pay
     """
 
     def __init__(self, body: bytes, headers: Headers) -> None:
@@ -61,25 +61,25 @@ class Answer:
 
     @property
     def size(self) -> int:
-        """Bytes of all its variants."""
+        """The size of all its variants, in bytes."""
         return sum(len(variant.body) for variant in self._variants.values())
 
     def made(self, encoding: str) -> Variant | None:
-        """The variant in this encoding, None when it was not made yet."""
+        """The variant in an encoding; None when it was not made yet."""
         return self._variants.get(encoding)
 
     async def variant(self, encoding: str) -> Variant:
-        """The same, made once, however many ask."""
+        """The variant in an encoding, made once for all concurrent requests."""
         known = self._variants.get(encoding)
         if known is None:
-            if len(self.body) <= _ENCODED_AT_ONCE_BYTES:
+            if len(self.body) <= _ENCODED_INLINE_BYTES:
                 encoded = encode(self.body, encoding)
             else:
-                encoded = await self._encoded_beside(encoding)
+                encoded = await self._encode_in_thread(encoding)
             known = self._variants.setdefault(encoding, self._variant(encoded, encoding))
         return known
 
-    async def _encoded_beside(self, encoding: str) -> bytes:
+    async def _encode_in_thread(self, encoding: str) -> bytes:
         if encoding not in self._encoding:
             self._encoding[encoding] = asyncio.create_task(asyncio.to_thread(encode, self.body, encoding))
         return await asyncio.shield(self._encoding[encoding])

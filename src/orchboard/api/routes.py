@@ -1,23 +1,20 @@
 """ROUTES: every endpoint of the API with what is written about it. `openapi.py` and docs/api.md are made from it."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
 from orchboard.api.aggregated_stats import Cell, aggregated_stats
 from orchboard.api.authenticator import MAX_KEY
-from orchboard.api.endpoint import Endpoint, Handler, Param, QueryHandler
+from orchboard.api.endpoint import Endpoint, Param
 from orchboard.api.health import health
 from orchboard.api.healthz import healthz
 from orchboard.api.metrics import exposition, metrics, samples_of
 from orchboard.api.pipelines import Pipelines, pipelines
-from orchboard.api.post_stats import PostStats
 from orchboard.api.raw_stats import raw_stats
 from orchboard.api.readyz import CHECKS, readyz
 from orchboard.api.refusals import Error
 from orchboard.api.regions import Regions, regions
 from orchboard.api.top_ai_score import top_ai_score
-from orchboard.api.upkeep import UpkeepHandler
 from orchboard.errors import (
     BadInputError,
     BadTokenError,
@@ -101,6 +98,7 @@ ROUTES: tuple[Endpoint, ...] = (
         name="post_stats",
         method="POST",
         path="/api/post_stats",
+        handler=lambda request, context: context.post_stats(request),
         summary="Store one result",
         help="Stores one signed result of a job tester. The body `ok` means that the result is on disk; no other answer "
         "acknowledges it. A result with both `pipeline` and `model` is an AI result; any other result is a transcoding "
@@ -124,7 +122,6 @@ ROUTES: tuple[Endpoint, ...] = (
         answer="ok",
         answer_type=Literal["ok"],
         media_type="text/plain",
-        cached=False,
         refusals={
             BadInputError: Error("invalid region"),
             NotAuthenticatedError: Error("request can not be authenticated"),
@@ -138,6 +135,7 @@ ROUTES: tuple[Endpoint, ...] = (
         name="aggregated_stats",
         method="GET",
         path="/api/aggregated_stats",
+        query=aggregated_stats,
         summary="Scores by orchestrator and region",
         help="Returns the scores that gateways select orchestrators by. An AI result is scored against the median of its "
         "pipeline and model over all orchestrators. Without `pipeline` and `model`, AI scores are averages over all "
@@ -159,6 +157,7 @@ ROUTES: tuple[Endpoint, ...] = (
         name="raw_stats",
         method="GET",
         path="/api/raw_stats",
+        query=raw_stats,
         summary="Stored results of one orchestrator",
         help="Returns every result in the window by region, newest first by receipt time. Each row has every member of the "
         "schema, and all other members that its tester sent. A result whose `test_outcome` begins with `unscored` is not "
@@ -203,6 +202,7 @@ ROUTES: tuple[Endpoint, ...] = (
         name="pipelines",
         method="GET",
         path="/api/pipelines",
+        query=pipelines,
         summary="AI pipelines and their models",
         help="Returns the pipelines that have results in the window, with their models and regions. All lists are sorted.",
         params=(_REGION, _SINCE, _UNTIL,
@@ -221,6 +221,7 @@ ROUTES: tuple[Endpoint, ...] = (
         name="regions",
         method="GET",
         path="/api/regions",
+        query=regions,
         summary="Regions by job type",
         help="Returns all regions, sorted by job type, then `GLOBAL` first, then by name.",
         answer=Regions((
@@ -235,6 +236,7 @@ ROUTES: tuple[Endpoint, ...] = (
         name="top_ai_score",
         method="GET",
         path="/api/top_ai_score",
+        query=top_ai_score,
         summary="The best AI score",
         help="Returns the best group of AI results (one orchestrator, region, pipeline and model) in the default window: the "
         "group with the highest mean success rate, then the lowest mean round-trip time. The answer is `{}` when there "
@@ -254,19 +256,20 @@ ROUTES: tuple[Endpoint, ...] = (
         name="health",
         method="GET",
         path="/api/health",
+        handler=health,
         summary="Whether the database answers",
         help="Sends a query to the database and waits at most 2 s for its answer. The result is never cached. If the database "
         "does not answer, the status is 503, `ok` is false and `error` has the reason. `spool` is present while "
         "acknowledged results are not in the database yet.",
         answer=Health(DatabaseHealth(True)),
         answer_type=Health,
-        cached=False,
         refusals={DatabaseUnavailableError: Health(DatabaseHealth(False, _UNAVAILABLE.error))},
     ),
     Endpoint(
         name="upkeep",
         method="GET",
         path="/api/upkeep",
+        handler=lambda request, context: context.run_maintenance(request),
         summary="Run maintenance tasks",
         help="For serverless deployments, where a scheduler calls it because nothing runs in the background. A call moves "
         "old results, updates and builds rollups, and deletes expired idempotency keys, for at most 20 s. Calls may "
@@ -275,7 +278,6 @@ ROUTES: tuple[Endpoint, ...] = (
         bearer=True,
         answer=UpkeepDone(done=True, moved=0, spans=12, keys=3, pending=0),
         answer_type=UpkeepDone,
-        cached=False,
         refusals={
             BadTokenError: Error("the bearer token is missing or wrong"),
             DatabaseUnavailableError: _UNAVAILABLE,
@@ -285,23 +287,23 @@ ROUTES: tuple[Endpoint, ...] = (
         name="healthz",
         method="GET",
         path="/healthz",
+        handler=healthz,
         summary="Whether the process answers",
         help="A liveness probe: it does not query the database. Restart a process that does not answer.",
         answer=Alive(True),
         answer_type=Alive,
-        cached=False,
         refusals={},
     ),
     Endpoint(
         name="readyz",
         method="GET",
         path="/readyz",
+        handler=readyz,
         summary="Whether the server is ready for requests",
         help="A readiness probe: the database is reachable and migrated, and all other checks pass. While a check fails, the "
         "status is 503 and a load balancer should send requests elsewhere.",
         answer=Readiness(True, tuple(CheckResult(name, True) for name in CHECKS)),
         answer_type=Readiness,
-        cached=False,
         refusals={
             DatabaseUnavailableError: Readiness(
                 False, (CheckResult("database", False, _UNAVAILABLE.error), CheckResult("writing", True), CheckResult("spool", True))
@@ -312,36 +314,14 @@ ROUTES: tuple[Endpoint, ...] = (
         name="metrics",
         method="GET",
         path="/metrics",
+        handler=metrics,
         summary="Metrics for Prometheus",
         help="Returns metrics in the Prometheus text format, among them: whether the database answers, the number and age of "
         "spooled results, the lag of the rollups, the last success of each background task, and the clock offset of "
         "this machine. The status is always 200; metrics that can't be read are left out.",
         answer=exposition(samples_of(datetime.now(UTC), NOTHING_SPOOLED, is_database_up=True)),
         answer_type=str,
-        cached=False,
         media_type="text/plain",
         refusals={},
     ),
 )  # fmt: skip
-
-
-QUERY_HANDLERS: Mapping[str, QueryHandler] = {
-    "aggregated_stats": aggregated_stats,
-    "raw_stats": raw_stats,
-    "pipelines": pipelines,
-    "regions": regions,
-    "top_ai_score": top_ai_score,
-}
-"""The function behind the name of each route whose answers are kept."""
-
-
-def handlers(post_stats: PostStats, keep_up: UpkeepHandler) -> dict[str, Handler]:
-    """The functions behind the other routes."""
-    return {
-        "post_stats": post_stats,
-        "health": health,
-        "upkeep": keep_up,
-        "healthz": healthz,
-        "readyz": readyz,
-        "metrics": metrics,
-    }

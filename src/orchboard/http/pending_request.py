@@ -1,13 +1,17 @@
-"""A request that is answered without the application, and what is known of it meanwhile."""
+"""Requests that the fast path is answering, in the form that uvicorn knows of a request (RequestResponseCycle)."""
 
 import asyncio
 import time
 
 
 class PendingRequest:
-    """A request and its answer; to uvicorn, a request that is being answered like any other."""
+    """A request without an ASGI task.
 
-    # uvicorn sets it when the client leaves; nobody waits for it.
+    began_at -- on time.monotonic's clock
+    more_body -- whether the body is not complete yet
+    """
+
+    # uvicorn sets it when the client disconnects; nothing waits for it.
     message_event = asyncio.Event()
     keep_alive = True
     more_body = False
@@ -20,7 +24,7 @@ class PendingRequest:
 
 
 class PendingPost(PendingRequest):
-    """A result on its way into the database."""
+    """A result that is being received or stored."""
 
     more_body = True
 
@@ -30,14 +34,14 @@ class PendingPost(PendingRequest):
 
 
 class PendingGet(PendingRequest):
-    """A question whose answer has to be found.
+    """A query whose answer is being computed.
 
-    method -- GET or HEAD; path -- of the target, which is as it came; client -- whose it is: an address
+    method -- GET or HEAD; path -- of the target, which is as received; client -- the client's address
     """
 
-    def __init__(self, method: bytes, path: str, target: bytes) -> None:
+    def __init__(self, method: bytes, path: str, target: bytes, client: str) -> None:
         super().__init__()
         self.method = method
         self.path = path
         self.target = target
-        self.client = ""
+        self.client = client

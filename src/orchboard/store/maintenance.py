@@ -12,9 +12,10 @@ from msgspec import Struct
 
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.runtime.supervised_tasks import TaskHealth
+from orchboard.store.connection.failures import DATABASE_ERRORS, error_summary, unavailable
 from orchboard.store.connection.types import Connection
 from orchboard.store.legacy_import.backfill import backfill
-from orchboard.store.postgres.database import DATABASE_ERRORS, Database, error_summary, unavailable
+from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.watchdog import STEP_S, Watchdog
 from orchboard.store.rollups.buckets import DAY, TEN_MINUTES, Bucket
 from orchboard.store.rollups.builder import RollupBuilder

@@ -80,16 +80,16 @@ def page_query(choice: Choice, board: Leaderboard, origin: str | None = None) ->
     async def compute() -> bytes:
         return await _render(choice, board, origin)
 
-    version_keys = set(score_version_keys(choice.job_type, choice.pipeline, choice.model))
+    counters = set(score_version_keys(choice.job_type, choice.pipeline, choice.model))
     if choice.job_type is JobType.AI:
-        version_keys.add(job_type_key(JobType.AI))  # the pipelines to choose from
+        counters.add(job_type_key(JobType.AI))  # the pipelines to choose from
     if choice.orchestrator is not None:
-        version_keys.add(orchestrator_key(choice.orchestrator))  # its latest results
+        counters.add(orchestrator_key(choice.orchestrator))  # its latest results
     return CachedQuery(
         ("page", choice, origin),
         compute,
         _HEADERS,
-        version_keys=tuple(version_keys),
+        version_keys=tuple(counters),
         max_age_s=SLIDING_WINDOW_TTL_S,
     )
 

@@ -1,4 +1,4 @@
-"""A shell session that runs the commands of a document: a home directory of its own, servers on free ports."""
+"""Runs the commands of a document in a new home directory, with servers on free ports, and compares their output."""
 
 import os
 import re
@@ -7,16 +7,18 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.documents.blocks import ROOT, Command
+from tests.support.console_blocks import ROOT, Command
 
 _SERVES = re.compile(r"(?:[A-Z_]+=\S+ )*(?:make|\S*orchboard) (?:serve|demo)\b")
 _PORT = re.compile(r"\b80\d\d\b")
-_LONGEST_S = 60
-# What differs from run to run. Each is the same on both sides of the comparison.
-_VARYING = [
+_LIMIT_S = 60
+_DOCUMENTS = ROOT / "tests" / "documents"
+
+# Text that differs from run to run, and its replacement on both sides of the comparison.
+VARYING = [
     (r"(?m)^\w+: [\d,]+ of [\d,]+ [\w ]+$\n?", ""),  # progress, when the machine is slow
     (r"ORCHBOARD_DATA=\S+ (?=\S*orchboard )", ""),  # root's data is not where a user's is
     (r"\S*python\S* -m orchboard|\S+/bin/orchboard(?= )", "orchboard"),
@@ -24,7 +26,7 @@ _VARYING = [
     (r"whsec_[\w+/=]+", "<key>"),
     (r"\b[0-9a-f]{64}\b", "<hash>"),
     (r"0x(?!0{20})[0-9a-f]{40}\b", "<orchestrator>"),
-    (r"[\d.,]+ (?:s|ms|seconds?)\b", "<duration>"),
+    (r"[\d.,]+ (?:s|ms|seconds?|minutes?)\b", "<duration>"),
     (r"[\d,]+ a second", "<rate>"),
     (r"\b([1-9][\d,]*) of \1\b", "<all> of <all>"),
     (r"\d+ rollup buckets", "<some> rollup buckets"),
@@ -38,11 +40,28 @@ _VARYING = [
 
 
 class Session:
-    """Runs commands as a reader types them. `with` it: what it started is stopped at the end."""
+    """Runs commands as a reader types them. A context manager, which stops the started servers.
 
-    def __init__(self, home: Path, directory: Path) -> None:
+    home -- the home directory; directory -- the current directory
+    ports -- documented ports and their replacements; other ports 80xx are replaced by free ones
+    variables -- additional environment variables
+    varying -- patterns of text that may differ, and replacements
+    limit_s -- for each command
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        directory: Path,
+        *,
+        ports: Mapping[str, str] | None = None,
+        variables: Mapping[str, str] | None = None,
+        varying: Sequence[tuple[str, str]] = VARYING,
+        limit_s: float = _LIMIT_S,
+    ) -> None:
         self._home, self._directory = home, directory
-        self._ports: dict[str, str] = {}
+        self._ports: dict[str, str] = dict(ports or {})
+        self._varying, self._limit_s = varying, limit_s
         self._servers: list[subprocess.Popen[str]] = []
         programs = home / ".bin"
         programs.mkdir()
@@ -59,7 +78,8 @@ class Session:
             "PORT": self._port("8080"),
             "ORCHBOARD_URL": f"http://127.0.0.1:{self._port('8080')}",
             "LOG_LEVEL": "error",
-            "DOCUMENTS": str(Path(__file__).parent),
+            "DOCUMENTS": str(_DOCUMENTS),
+            **(variables or {}),
         }
 
     def __enter__(self) -> "Session":
@@ -70,54 +90,56 @@ class Session:
             if server.poll() is None:
                 os.killpg(server.pid, signal.SIGINT)
             with server:
-                server.communicate(timeout=_LONGEST_S)
+                server.communicate(timeout=self._limit_s)
 
     def prepare(self, line: str) -> str | None:
-        """Run what a reader does not see; what it says when it fails, None when it does not."""
+        """Run a command that a reader does not see. Returns its output if it fails, else None."""
         return self.run(Command(f"{line} || kill -9 $$" if not _SERVES.match(line) else line, ("…",)))
 
     def run(self, command: Command) -> str | None:
-        """Run it; what differs from the document, None when nothing does."""
-        line = self._here(command.line)
+        """Run a command. Returns the difference from the document; None if there is none."""
+        line = self._localized(command.line)
         expected = self._pattern(command.output)
         process = subprocess.Popen(
             ["bash", "-c", line], cwd=self._directory, env=self._environment, text=True, process_group=0,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        too_long = threading.Timer(_LONGEST_S, os.killpg, (process.pid, signal.SIGKILL))
-        too_long.start()
+        timer = threading.Timer(self._limit_s, os.killpg, (process.pid, signal.SIGKILL))
+        timer.start()
         try:
             if not _SERVES.match(line):
-                said, _ = process.communicate()
-                return self._difference(said, expected, process.returncode)
-            return self._difference(self._first_words(process, expected), expected, process.poll())
+                output, _ = process.communicate()
+                return self._difference(output, expected, process.returncode)
+            return self._difference(self._read_until(process, expected), expected, process.poll())
         finally:
-            too_long.cancel()
+            timer.cancel()
 
-    def _first_words(self, server: "subprocess.Popen[str]", expected: "re.Pattern[str]") -> str:
-        """What a server says until it has said all that the document shows, or has ended."""
+    def _read_until(self, server: "subprocess.Popen[str]", expected: "re.Pattern[str]") -> str:
+        """A server's output until it matches the documented output, or the server ends."""
         self._servers.append(server)
         assert server.stdout is not None
-        said = ""
+        output = ""
         while line := server.stdout.readline():
-            said += line
-            if expected.fullmatch(self._plain(said)):
-                return said
+            output += line
+            if expected.fullmatch(self._normalized(output)):
+                return output
         server.wait()
-        return said
+        return output
 
-    def _difference(self, said: str, expected: "re.Pattern[str]", status: int | None) -> str | None:
-        plain = self._plain(said)
-        if "Traceback" in said or status == -signal.SIGKILL or not expected.fullmatch(plain):
-            return f"it says:\n{said}\ncompared as:\n{plain}"
-        return f"it fails with {status} and says nothing" if status and not said else None
+    def _difference(self, output: str, expected: "re.Pattern[str]", status: int | None) -> str | None:
+        plain = self._normalized(output)
+        if "Traceback" in output or status == -signal.SIGKILL or not expected.fullmatch(plain):
+            return f"it says:\n{output}\ncompared as:\n{plain}"
+        return f"it fails with {status} and says nothing" if status and not output else None
 
-    def _plain(self, said: str) -> str:
-        return plain(said.replace(str(self._home), "~").replace(str(ROOT), "/home/you/orchboard"))
+    def _normalized(self, output: str) -> str:
+        return normalized(
+            output.replace(str(self._home), "~").replace(str(ROOT), "/home/you/orchboard"), self._varying
+        )
 
-    def _pattern(self, output: Sequence[str]) -> "re.Pattern[str]":
-        """What matches the documented output: `…` on a line of its own is any lines, within a line any text."""
-        lines = self._plain(self._here("\n".join(output))).splitlines()
+    def _pattern(self, documented: Sequence[str]) -> "re.Pattern[str]":
+        """A pattern for the documented output. A line `…` matches any lines, `…` within a line any text."""
+        lines = self._normalized(self._localized("\n".join(documented))).splitlines()
         return re.compile(
             "".join(
                 r"(?:.*\n)*" if line.strip() == "…" else re.escape(line).replace("…", ".*") + r"\n"
@@ -125,8 +147,8 @@ class Session:
             )
         )
 
-    def _here(self, text: str) -> str:
-        """A document's text with this session's directories and ports."""
+    def _localized(self, text: str) -> str:
+        """Replace the documented directories and ports by those of the session."""
         text = _PORT.sub(lambda port: self._port(port[0]), text)
         return text.replace("/home/you/orchboard", str(ROOT)).replace("/home/you", str(self._home))
 
@@ -137,8 +159,8 @@ class Session:
         return self._ports[documented]
 
 
-def plain(text: str) -> str:
-    """Text without what differs from run to run."""
-    for varying, word in _VARYING:
-        text = re.sub(varying, word, text)
+def normalized(text: str, varying: Sequence[tuple[str, str]]) -> str:
+    """Text with replacements for what differs from run to run, without trailing spaces."""
+    for pattern, word in varying:
+        text = re.sub(pattern, word, text)
     return "".join(f"{line.rstrip()}\n" for line in text.rstrip().splitlines())

@@ -1,11 +1,9 @@
-"""The console blocks of the documents, and what is said about running them.
+"""Reads the console blocks of the documents, and the comments before them, which CONTRIBUTING.md describes.
 
-A block is run unless a comment before it says why not. Comments that mean something, in the lines before a block:
-
-    <!-- not run: the reason -->
-    <!-- run by tests/that_file.py -->
-    <!-- before: commands that a reader does not see, one a line -->
-    <!-- new session -->  a new home directory and new servers from here on
+<!-- not run: the reason -->
+<!-- run by tests/that_file.py -->
+<!-- before: commands that a reader does not see, one per line -->
+<!-- new session -->  a new home directory and new servers from here on
 """
 
 import re
@@ -17,6 +15,8 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 
 _COMMENTS = r"(?P<comments>(?:^[ ]*<!--(?:(?!-->).)*-->[ ]*\n+)*)"
+_HEADING = re.compile(r"^#+ ([^\n]+)", re.M)
+_FENCED = re.compile(r"^[ ]*```.*?^[ ]*```$", re.M | re.S)
 _CONSOLE = re.compile(rf"{_COMMENTS}^(?P<indent>[ ]*)```console\n(?P<text>.*?)^[ ]*```$", re.M | re.S)
 _COMMENT = re.compile(r"<!--\s*(.*?)\s*-->", re.S)
 
@@ -29,9 +29,15 @@ class Command(Struct, frozen=True):
 
 
 class Block(Struct, frozen=True):
-    """place -- document:line; not_run -- why it is not run here, None when it is; before -- unseen commands"""
+    """A console block.
 
-    place: str
+    location -- document:line; heading -- of the section
+    not_run -- why tests/documents does not run it; None: it does
+    before -- commands that a reader does not see
+    """
+
+    location: str
+    heading: str
     commands: tuple[Command, ...]
     not_run: str | None = None
     before: tuple[str, ...] = ()
@@ -39,16 +45,18 @@ class Block(Struct, frozen=True):
 
 
 def blocks_of(document: Path) -> list[Block]:
-    """Every console block of a document, in its order. ValueError: a comment that is nearly a marker."""
+    """The console blocks of a document, in order. Raises ValueError for a comment that resembles a marker."""
     text = document.read_text("utf-8")
-    return [
-        _block(f"{document.relative_to(ROOT)}:{text.count(chr(10), 0, found.start('text'))}", found)
-        for found in _CONSOLE.finditer(text)
-    ]
+    blocks = []
+    for found in _CONSOLE.finditer(text):
+        headings = _HEADING.findall(_FENCED.sub("", text[: found.start()]))
+        line = text.count("\n", 0, found.start("text"))
+        blocks.append(_block(f"{document.relative_to(ROOT)}:{line}", headings[-1] if headings else "", found))
+    return blocks
 
 
 def sessions_of(document: Path) -> list[list[Block]]:
-    """The blocks that are run, by the session they are run in."""
+    """The blocks that tests/documents runs, by session."""
     sessions: list[list[Block]] = [[]]
     for block in blocks_of(document):
         if block.begins_session:
@@ -58,7 +66,7 @@ def sessions_of(document: Path) -> list[list[Block]]:
     return [session for session in sessions if session]
 
 
-def _block(place: str, found: "re.Match[str]") -> Block:
+def _block(location: str, heading: str, found: "re.Match[str]") -> Block:
     not_run: str | None = None
     before: list[str] = []
     begins = False
@@ -73,10 +81,10 @@ def _block(place: str, found: "re.Match[str]") -> Block:
         elif comment == "new session":
             begins = True
         elif re.match(r"(not.?run|run.?by|before|new.?session)", comment, re.I):
-            raise ValueError(f"{place}: <!-- {comment} --> is nearly a marker")
+            raise ValueError(f"{location}: <!-- {comment} --> is nearly a marker")
     indent = len(found["indent"])
     lines = [line[indent:] for line in found["text"].splitlines()]
-    return Block(place, tuple(_commands(lines)), not_run, tuple(before), begins)
+    return Block(location, heading, tuple(_commands(lines)), not_run, tuple(before), begins)
 
 
 def _commands(lines: list[str]) -> list[Command]:
