@@ -15,18 +15,14 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from orchboard import limits
+
 if TYPE_CHECKING:
     import socket
 
     from orchboard.config import Settings
     from orchboard.serving.stop_request import StopRequest
     from orchboard.serving.terminal import Terminal
-
-# Limit for an unresponsive database at startup; then the server starts and answers 503.
-PREFLIGHT_S = 3.0
-
-# Limit for migrations before the server starts; longer ones continue while it answers 503.
-MIGRATION_S = 5.0
 
 
 def run_server(
@@ -143,10 +139,12 @@ async def _migrate(settings: Settings) -> None:
     from orchboard.store.postgres.database import Database
 
     log = structlog.get_logger(__name__)
-    database = Database(settings.postgres, connections=1, timeout_s=min(PREFLIGHT_S, settings.db_timeout_s))
+    database = Database(
+        settings.postgres, connections=1, timeout_s=min(limits.PREFLIGHT_S, settings.db_timeout_s)
+    )
     opening = asyncio.create_task(database.open())
     try:
-        await asyncio.wait([opening], timeout=MIGRATION_S)
+        await asyncio.wait([opening], timeout=limits.MIGRATION_S)
         if opening.done():
             opening.result()
         else:
