@@ -7,6 +7,7 @@ from pathlib import Path
 import asyncpg
 import structlog
 
+from orchboard import limits
 from orchboard.cli.settings import data_directory
 from orchboard.config import Settings
 from orchboard.errors import DatabaseUnavailableError, SetupError
@@ -15,12 +16,6 @@ from orchboard.store.connection.failures import describe_failure
 from orchboard.store.embedded.server import existing_url
 from orchboard.store.postgres.database import Database
 from orchboard.store.spool.location import other_spools, spool_path, why_no_spool
-
-PREFLIGHT_S = 3.0
-"""Limit for an unresponsive database at startup; then the server starts and answers 503."""
-
-MIGRATION_S = 5.0
-"""Limit for migrations before the server starts; longer ones continue while it answers 503."""
 
 log = structlog.get_logger(__name__)
 
@@ -33,10 +28,12 @@ def log_first_start(settings: Settings) -> None:
 
 async def migrate(settings: Settings) -> None:
     """Migrate the schema for at most MIGRATION_S; a longer migration continues while the server runs."""
-    database = Database(settings.postgres, connections=1, timeout_s=min(PREFLIGHT_S, settings.db_timeout_s))
+    database = Database(
+        settings.postgres, connections=1, timeout_s=min(limits.PREFLIGHT_S, settings.db_timeout_s)
+    )
     opening = asyncio.create_task(database.open())
     try:
-        await asyncio.wait([opening], timeout=MIGRATION_S)
+        await asyncio.wait([opening], timeout=limits.MIGRATION_S)
         if opening.done():
             opening.result()
         else:
