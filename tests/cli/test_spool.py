@@ -22,7 +22,7 @@ def test_what_was_put_aside_is_shown_and_tried_again(orchboard: Orchboard, tmp_p
     assert "the region MUC is unknown" in shown
     assert orchboard("spool", "show", "--json").json()[0]["payload"] == '{"a": 1}'
     assert "dead letters" in orchboard("doctor").out
-    assert orchboard("spool", "retry").out.startswith("1 results wait")
+    assert orchboard("spool", "retry").out == "results queued for replay: 1\n"
     assert file.depth().waiting == 2
     file.close()
 
