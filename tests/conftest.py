@@ -12,7 +12,6 @@ import pytest
 import structlog
 from msgspec.structs import replace
 
-from orchboard.api import health
 from orchboard.config import Settings, read_settings
 from orchboard.store.embedded.server import EmbeddedPostgres
 from tests.support.database import TEMPLATE, make_template, new_database, run
@@ -20,9 +19,6 @@ from tests.support.database import execute as execute_on
 from tests.support.pgbouncer import PgBouncer, pgbouncer_url
 from tests.support.server import SECRET, Client, RunningServer, StartServer
 from tests.support.temporary_directories import tmpfs_directory
-
-# The machine that runs tests may be busier than any that serves; what the deadline does has a test of its own.
-health.DEADLINE_S = 20.0
 
 ARTEFACTS = Path(__file__).with_name("artefacts")
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")

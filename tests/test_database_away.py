@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.answers import cache
-from orchboard.api import health
+from orchboard.app import Limits
 from orchboard.config import Settings
 from orchboard.store.embedded.server import EmbeddedPostgres
 from orchboard.store.spool.sqlite_file import SpoolFile
@@ -246,9 +246,9 @@ def test_a_disk_that_does_not_answer_holds_no_question_about_health(
 ) -> None:
     spool = tmp_path / "spool" / "s.sqlite"
     fill(spool, to=0.1)
-    client = Client(start_server(settings, spool_path=spool).url)
+    limits = Limits(probe_timeout_s=0.5)
+    client = Client(start_server(settings, spool_path=spool, limits=limits).url)
     wait_until(lambda: client.get("/api/health").json() == {"postgres": {"ok": True}})
-    monkeypatch.setattr(health, "DEADLINE_S", 0.5)
     monkeypatch.setattr(SpoolFile, "depth", lambda _: time.sleep(3))
     with at_most(2.5):
         answer = client.get("/api/health")

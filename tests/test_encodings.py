@@ -115,7 +115,7 @@ def test_every_result_is_stored_and_every_question_answered(
     }
 
 
-def test_what_waited_in_the_spool_is_stored(
+def test_results_in_the_spool_are_stored(
     settings: Settings, database: str, encoding: str, start_server: StartServer, tmp_path: Path
 ) -> None:
     spool = tmp_path / "spool" / "s.sqlite"
@@ -200,7 +200,7 @@ def test_latin1_holds_what_python_says_it_holds(database: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1"])
-def test_a_database_that_is_made_is_in_utf8_whatever_the_servers_own_are_in(
+def test_a_created_database_has_utf8_also_on_a_server_with_another_encoding(
     server_url: str, database: str
 ) -> None:
     name = f"made_{os.getpid()}_{next(_numbers)}"

@@ -144,7 +144,7 @@ def test_a_region_that_another_program_added_is_listed_within_a_second(
 
 
 def answers_of(server: RunningServer) -> AnswerCache:
-    answers: AnswerCache = server._server.lifespan.state["fast_path"]._answers
+    answers: AnswerCache = fast_path_of(server).cache
     return answers
 
 
@@ -191,7 +191,7 @@ def test_memory_for_answers_is_bounded_whatever_is_asked(
     hot = "/api/regions"
     with Wire(server.port) as wire:
         bodies = set()
-        from_memory = record_cached_answers(server, monkeypatch)
+        from_memory = record_cached_answers(monkeypatch)
         for target in targets + long:
             reply = wire.ask(get(target))
             bodies.add(len(reply.body))
@@ -199,7 +199,7 @@ def test_memory_for_answers_is_bounded_whatever_is_asked(
             assert answers_of(server).size <= 1024 * 1024
         assert max(bodies) > 60_000
         assert len(from_memory) > 350, "the rest is for other tests that write to the same server"
-    all_known = fast_path_of(server).known._by_target.values()
+    all_known = fast_path_of(server).routes.by_target.values()
     alive = [known for known in all_known if known.entry.answer is not None]
     assert len(alive) < len(all_known), "others are known, and nothing is kept of them"
     assert not any(hasattr(known, name) for known in all_known for name in ("answer", "variant"))

@@ -61,7 +61,7 @@ def test_the_first_host_that_answers_is_used_and_its_certificate_is_verified(
     assert client.post_stats(transcoding()).data == b"ok"
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(
+def test_an_untrusted_certificate_is_refused(
     server: TLSPostgres, settings: Settings, start_server: StartServer, tmp_path: Path
 ) -> None:
     empty = tmp_path / "none.crt"
@@ -154,7 +154,7 @@ def test_a_wrong_password_is_said_to_be_wrong_in_every_sslmode(server: TLSPostgr
             run(_ask(url, "SELECT 1"))
 
 
-def test_tls_is_used_where_a_server_has_it_and_allow_and_prefer_do_without_where_not(
+def test_tls_is_used_if_available_and_optional_with_allow_and_prefer(
     server: TLSPostgres,
 ) -> None:
     question = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"

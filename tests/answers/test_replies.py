@@ -123,7 +123,7 @@ def test_what_is_asked_again_is_answered_from_memory(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of three times at least: a look at the database may have found something."""
-    known = record_cached_answers(server, monkeypatch)
+    known = record_cached_answers(monkeypatch)
     with Wire(server.port) as wire:
         assert all(reply.used_fast_path for reply in asked_thrice(wire, BIG))
         assert b"GET" in known

@@ -4,10 +4,9 @@ import socket
 import time
 from collections.abc import Callable
 
-import pytest
 from msgspec.structs import replace
 
-from orchboard.api import health
+from orchboard.app import Limits
 from orchboard.config import Settings
 from tests.support.server import Client, StartServer
 
@@ -28,13 +27,15 @@ def test_one_that_does_not_is_not(settings: Settings, start_server: StartServer)
 
 
 def test_one_that_says_nothing_holds_nobody_longer_than_the_deadline(
-    settings: Settings, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, start_server: StartServer
 ) -> None:
-    monkeypatch.setattr(health, "DEADLINE_S", 0.5)
+    limits = Limits(probe_timeout_s=0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         client = Client(
-            start_server(replace(settings, postgres=f"postgresql://me:pw@127.0.0.1:{port}/x")).url
+            start_server(
+                replace(settings, postgres=f"postgresql://me:pw@127.0.0.1:{port}/x"), limits=limits
+            ).url
         )
         for path in ("/api/health", "/readyz"):
             began_at = time.monotonic()
@@ -51,7 +52,7 @@ def test_a_schema_taken_back_under_the_server_is_told_by_name(
     told = client.get("/api/health")
     assert (told.status, told.json()["postgres"]["ok"]) == (503, False)
     assert "schema is of another version" in told.json()["postgres"]["error"]
-    execute("DROP TABLE spans")
+    execute("DROP TABLE rollup_buckets CASCADE")
     answer = client.get("/api/aggregated_stats")
     assert answer.status == 503
     assert "schema is of another version" in answer.json()["error"]

@@ -73,7 +73,7 @@ def test_one_connection_that_is_answered_from_memory_sees_no_other_key(
     settings: Settings, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = start_server(replace(settings, orchestrator_names="address"))
-    known = record_cached_answers(server, monkeypatch)
+    known = record_cached_answers(monkeypatch)
     with Wire(server.port) as wire:
         for result in (*results("error"), *results(ORCHESTRATOR)):
             assert wire.ask(post(result)).body == b"ok"

@@ -1,21 +1,18 @@
 """The chaos scenario of slow clients, small: on a server in this process that waits a second where it waits ten."""
 
-import pytest
+from msgspec.structs import replace
 
 from chaos.scenarios.slow_clients import attack
 from chaos.slow_client_load import SlowClients
 from orchboard.config import Settings
-from orchboard.http.protocol import Protocol
 from tests.support.database import run
-from tests.support.server import SECRET, StartServer
+from tests.support.server import SECRET, TEST_LIMITS, StartServer
 
 
-def test_all_who_trickle_are_closed_and_good_clients_answered(
-    settings: Settings, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+def test_slow_clients_are_closed_and_others_are_answered(
+    settings: Settings, start_server: StartServer
 ) -> None:
-    monkeypatch.setattr(Protocol, "patience_s", 1.0)
-    monkeypatch.setattr(Protocol, "look_s", 0.25)
-    server = start_server(settings)
+    server = start_server(settings, limits=replace(TEST_LIMITS, patience_s=1.0, check_every_s=0.25))
     target = "/api/raw_stats?orchestrator=0xslow&job_type=ai"
     wave = SlowClients(server.port, 90, target, every_s=0.3, limit_s=8.0)
     closed, good = run(attack(wave, rounds=1, secret=SECRET, quiet_s=0.5))

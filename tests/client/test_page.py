@@ -41,5 +41,8 @@ def test_the_page_has_each_error_and_its_attributes() -> None:
 def test_every_example_of_the_page_is_run() -> None:
     programs = re.findall(r"^```python\n# (\w+\.py): ", PAGE, re.MULTILINE)
     assert len(programs) == PAGE.count("```python")
-    commands = [step.command for one in sessions() if one.page == "client.md" for step in one.steps]
+    blocks = [
+        block for session in sessions() for block in session if block.location.startswith("docs/client.md")
+    ]
+    commands = [command.line for block in blocks for command in block.commands]
     assert {f"python3 {program}" for program in programs} <= set(commands)

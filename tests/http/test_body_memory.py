@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from orchboard.api.trusted_proxies import Proxies
 from orchboard.api.verified_addresses import VerifiedAddresses
 from orchboard.config import Settings
-from orchboard.http.request_memory import MAX_UNSIGNED, RequestMemory
+from orchboard.http.request_memory import MAX_UNVERIFIED, RequestMemory
 from tests.store.postgres.test_database import locked
 from tests.support.raw_http import Wire, get, head, post
 from tests.support.samples import transcoding
@@ -22,8 +22,7 @@ STRANGER, OTHER = "127.0.0.2", "127.0.0.3"
 
 
 def bodies_of(server: RunningServer) -> RequestMemory:
-    found: RequestMemory = server._server.lifespan.state["bodies"]
-    return found
+    return server.services.memory
 
 
 @pytest.fixture(params=[True, False], ids=["fast path", "ASGI"])
@@ -36,8 +35,8 @@ def served(
     )
     yield server
     bodies = bodies_of(server)
-    wait_until(lambda: not server._server.server_state.connections)
-    assert (bodies._held, bodies._unsigned_held, bodies._shares) == (0, 0, {})
+    wait_until(lambda: not server.connections)
+    assert (bodies._used, bodies._unverified_used, bodies._by_address) == (0, 0, {})
 
 
 def unfinished(stack: ExitStack, server: RunningServer, size: int, source: str) -> Wire:
@@ -45,7 +44,9 @@ def unfinished(stack: ExitStack, server: RunningServer, size: int, source: str) 
     wire = stack.enter_context(Wire(server.port, source=source))
     wire.send(head(f"Content-Length: {size + 1}") + b"x" * size)
     wait_until(
-        lambda: size in (held.size for share in bodies_of(server)._shares.values() for held in share.parts)
+        lambda: (
+            size in (held.size for share in bodies_of(server)._by_address.values() for held in share.parts)
+        )
     )
     return wire
 
@@ -64,9 +65,11 @@ def test_one_address_may_have_so_many_bodies_under_way_and_others_are_not_hinder
     served: RunningServer,
 ) -> None:
     with ExitStack() as stack:
-        for _ in range(MAX_UNSIGNED):
+        for _ in range(MAX_UNVERIFIED):
             stack.enter_context(Wire(served.port, source=STRANGER)).send(head("Content-Length: 5"))
-        wait_until(lambda: sum(share.bodies for share in bodies_of(served)._shares.values()) == MAX_UNSIGNED)
+        wait_until(
+            lambda: sum(share.bodies for share in bodies_of(served)._by_address.values()) == MAX_UNVERIFIED
+        )
         for lines in (
             ("Content-Length: 5",),
             ("Transfer-Encoding: chunked",),
@@ -89,7 +92,7 @@ def test_what_is_promised_is_refused_before_it_comes(served: RunningServer) -> N
         stack.enter_context(Wire(served.port, source=STRANGER)).send(
             head(f"Content-Length: {MIB + MIB // 2}")
         )
-        wait_until(lambda: bool(bodies_of(served)._shares))
+        wait_until(lambda: bool(bodies_of(served)._by_address))
         for lines in ((), ("Expect: 100-continue",)):
             one_more = stack.enter_context(Wire(served.port, source=STRANGER))
             assert one_more.ask(head(f"Content-Length: {MIB}", *lines)).status == 429
@@ -105,7 +108,7 @@ def test_an_address_that_has_signed_has_the_larger_part(served: RunningServer) -
         wires = [stack.enter_context(Wire(served.port, source=OTHER)) for _ in range(5)]
         for wire in wires:
             wire.send(sent[:-5])
-        wait_until(lambda: bodies_of(served)._held > 6 * MIB)
+        wait_until(lambda: bodies_of(served)._used > 6 * MIB)
         assert [wire.ask(sent[-5:]).body for wire in wires] == [b"ok"] * 5
         assert stranger.ask(b"x").status == 403
 
@@ -128,11 +131,13 @@ def test_a_client_behind_a_trusted_proxy_counts_as_itself(
 ) -> None:
     server = start_server(replace(settings, trusted_proxies=(ip_network("127.0.0.1"),)))
     with ExitStack() as stack:
-        for _ in range(MAX_UNSIGNED):
+        for _ in range(MAX_UNVERIFIED):
             stack.enter_context(Wire(server.port)).send(
                 head("Content-Length: 5", "X-Forwarded-For: 203.0.113.9")
             )
-        wait_until(lambda: sum(share.bodies for share in bodies_of(server)._shares.values()) == MAX_UNSIGNED)
+        wait_until(
+            lambda: sum(share.bodies for share in bodies_of(server)._by_address.values()) == MAX_UNVERIFIED
+        )
         for client, status in (("203.0.113.9", 429), ("203.0.113.10", 403)):
             wire = stack.enter_context(Wire(server.port))
             wire.send(head("Content-Length: 5", f"X-Forwarded-For: {client}"))
@@ -170,8 +175,8 @@ def test_requests_that_wait_are_counted_too(served: RunningServer, settings: Set
         wires = [stack.enter_context(Wire(served.port, source=STRANGER)) for _ in range(4)]
         for wire in wires:
             wire.send(raw + get("/api/nope") * 300)  # 1.2 MB
-        wait_until(lambda: len(served._server.server_state.connections) < len(wires))
-        assert bodies_of(served)._held <= 2 * MIB
+        wait_until(lambda: len(served.connections) < len(wires))
+        assert bodies_of(served)._used <= 2 * MIB
 
 
 def test_signed_results_that_wait_for_the_database_are_the_writers(
@@ -183,6 +188,6 @@ def test_signed_results_that_wait_for_the_database_are_the_writers(
             wires = [stack.enter_context(Wire(server.port, source=OTHER)) for _ in range(5)]
             for wire in wires:
                 wire.send(sent)
-            wait_until(lambda: len(server._server.server_state.tasks) == 5)
-            assert bodies_of(server)._held == 0
+            wait_until(lambda: len(server.tasks) == 5)
+            assert bodies_of(server)._used == 0
         assert [wire.reply().body for wire in wires] == [b"ok"] * 5

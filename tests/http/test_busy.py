@@ -13,6 +13,7 @@ from orchboard.store import store
 from orchboard.store.postgres.admission import Admission
 from orchboard.store.raw_results import pages
 from tests.store.postgres.test_database import locked
+from tests.support.fast_path_probe import fast_path_of
 from tests.support.raw_http import Reply, Wire, get
 from tests.support.samples import ai, transcoding
 from tests.support.server import Client, RunningServer, StartServer
@@ -50,7 +51,7 @@ def wait_for_turns(server: RunningServer, number: int) -> None:
 
 
 def admission_of(server: RunningServer) -> Admission:
-    return server._server.lifespan.state["fast_path"]._board.store._admission  # type: ignore[no-any-return]
+    return fast_path_of(server).board.store._admission
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Clients that take their time: who goes on is waited for, who does not is let go."""
+"""Deadlines for clients: those that make progress are waited for, the others are closed."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,10 +7,10 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.config import Settings, read_settings
-from orchboard.http.protocol import Protocol
 from tests.support.raw_http import Wire, chunked, get, head, joined, post
 from tests.support.samples import ai, transcoding
-from tests.support.server import Client, RunningServer, StartServer
+from tests.support.server import TEST_LIMITS, Client, RunningServer, StartServer
+from tests.support.waiting import wait_until
 
 HOT = "/api/regions"
 COLD = "/api/health"
@@ -20,9 +20,12 @@ PATIENCE_S = 0.5
 
 
 @pytest.fixture(params=[True, False], ids=["fast path", "ASGI"])
-def served(request: pytest.FixtureRequest, settings: Settings, start_server: StartServer) -> RunningServer:
-    """A server with the fast path on, or off, that keeps idle connections for half a second."""
-    return start_server(replace(settings, fast_path=request.param, keep_alive_s=PATIENCE_S))
+def start_hurried(
+    request: pytest.FixtureRequest, settings: Settings, start_server: StartServer
+) -> Callable[[float], RunningServer]:
+    """Start a server that waits so long for a client, and keeps idle connections for half a second."""
+    chosen = replace(settings, fast_path=request.param, keep_alive_s=PATIENCE_S)
+    return lambda patience_s: start_server(chosen, limits=replace(TEST_LIMITS, patience_s=patience_s))
 
 
 def numbered(number: int) -> dict[str, object]:
@@ -30,10 +33,15 @@ def numbered(number: int) -> dict[str, object]:
 
 
 @pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch, served: RunningServer) -> RunningServer:
+def hurried(start_hurried: Callable[[float], RunningServer]) -> RunningServer:
     """A server that waits for no client longer than half a second."""
-    monkeypatch.setattr(Protocol, "patience_s", PATIENCE_S)
-    return served
+    return start_hurried(PATIENCE_S)
+
+
+@pytest.fixture
+def calmer(start_hurried: Callable[[float], RunningServer]) -> RunningServer:
+    """One that waits a second: for clients that must not be closed on, on a machine that may stumble."""
+    return start_hurried(2 * PATIENCE_S)
 
 
 def test_idle_connections_are_closed(hurried: RunningServer) -> None:
@@ -50,12 +58,11 @@ def test_idle_connections_are_closed(hurried: RunningServer) -> None:
 
 
 @pytest.mark.parametrize("fast_path", [True, False], ids=["fast path", "ASGI"])
-def test_an_idle_connection_is_kept_for_keep_alive_timeout_and_a_new_one_only_for_the_patience(
-    settings: Settings, start_server: StartServer, monkeypatch: pytest.MonkeyPatch, fast_path: bool
+def test_an_idle_connection_is_kept_for_keep_alive_timeout_and_a_new_one_for_the_patience_only(
+    settings: Settings, start_server: StartServer, fast_path: bool
 ) -> None:
-    monkeypatch.setattr(Protocol, "patience_s", PATIENCE_S)
-    monkeypatch.setattr(Protocol, "look_s", PATIENCE_S / 2)
-    server = start_server(replace(settings, fast_path=fast_path))
+    limits = replace(TEST_LIMITS, patience_s=PATIENCE_S, check_every_s=PATIENCE_S / 2)
+    server = start_server(replace(settings, fast_path=fast_path), limits=limits)
     requests = (get(HOT), get(HOT), get(COLD), post(numbered(1)), post(numbered(2)))
     wires = [Wire(server.port) for _ in requests]
     for wire, request in zip(wires, requests, strict=True):
@@ -81,7 +88,7 @@ def test_a_connection_in_use_is_not_closed(hurried: RunningServer) -> None:
             time.sleep(0.1)
 
 
-def test_a_request_that_takes_the_server_long_is_not_closed(
+def test_a_connection_whose_request_takes_the_server_long_is_not_closed(
     hurried: RunningServer, settings: Settings
 ) -> None:
     from tests.store.postgres.test_database import locked
@@ -98,7 +105,7 @@ def test_a_request_that_takes_the_server_long_is_not_closed(
         assert (wire.reply().status, poster.reply().body) == (200, b"ok")
 
 
-def test_a_request_that_trickles_in_is_given_up(hurried: RunningServer) -> None:
+def test_a_request_that_is_sent_too_slowly_is_answered_408(hurried: RunningServer) -> None:
     requests = (get(HOT), post(numbered(1)), chunked(numbered(1), 9))
     wires = [Wire(hurried.port) for _ in requests]
     began_at, given_up = time.monotonic(), set()
@@ -126,13 +133,11 @@ def fill(server: RunningServer) -> bytes:
     return client.get(RAW).data
 
 
-def is_let_go(server: RunningServer, go_on: Callable[[], object] = lambda: None) -> bool:
+def is_closed(server: RunningServer, go_on: Callable[[], object] = lambda: None) -> bool:
     """Whether the server has no connection any more, soon, while its client goes on as it does."""
     deadline = time.monotonic() + 10
-    connections = server._server.server_state.connections
-    while not connections and time.monotonic() < deadline:
-        time.sleep(0.005)
-    while connections and time.monotonic() < deadline:
+    wait_until(lambda: bool(server.connections), within_s=10)
+    while server.connections and time.monotonic() < deadline:
         try:
             go_on()
         except OSError:
@@ -141,28 +146,21 @@ def is_let_go(server: RunningServer, go_on: Callable[[], object] = lambda: None)
     return time.monotonic() < deadline
 
 
-def test_who_takes_nothing_of_his_answer_is_given_up(hurried: RunningServer) -> None:
+def test_a_client_that_reads_nothing_of_its_answer_is_closed(hurried: RunningServer) -> None:
     fill(hurried)
     with Wire(hurried.port, receive_buffer=4096) as wire:
         wire.send(get(RAW) * 3)
-        assert is_let_go(hurried)
+        assert is_closed(hurried)
 
 
-def test_who_takes_his_answer_by_the_byte_is_given_up(hurried: RunningServer) -> None:
+def test_a_client_that_reads_its_answer_too_slowly_is_closed(hurried: RunningServer) -> None:
     fill(hurried)
     with Wire(hurried.port, receive_buffer=4096) as wire:
         wire.send(get(RAW) * 3)
-        assert is_let_go(hurried, lambda: wire.socket.recv(300))
+        assert is_closed(hurried, lambda: wire.socket.recv(300))
 
 
-@pytest.fixture
-def calmer(hurried: RunningServer, monkeypatch: pytest.MonkeyPatch) -> RunningServer:
-    """The same, waiting a second: for clients that must not be given up, on a machine that may stumble."""
-    monkeypatch.setattr(Protocol, "patience_s", 2 * PATIENCE_S)
-    return hurried
-
-
-def test_who_is_always_in_the_middle_of_something_is_not_taken_for_slow(hurried: RunningServer) -> None:
+def test_a_busy_connection_is_not_taken_for_slow(hurried: RunningServer) -> None:
     with Wire(hurried.port) as wire:
         until = time.monotonic() + 4 * PATIENCE_S
         while time.monotonic() < until:
@@ -170,7 +168,7 @@ def test_who_is_always_in_the_middle_of_something_is_not_taken_for_slow(hurried:
             time.sleep(0.005)
 
 
-def test_who_takes_his_answer_steadily_gets_all_of_it(calmer: RunningServer) -> None:
+def test_a_client_that_reads_steadily_gets_its_whole_answer(calmer: RunningServer) -> None:
     whole = fill(calmer)
     with Wire(calmer.port, receive_buffer=65536) as wire:
         wire.send(get(RAW))
@@ -190,7 +188,7 @@ def slow_body(size: int) -> Iterator[bytes]:
         yield sent[start : start + 8192]
 
 
-def test_a_body_on_a_slow_line_is_taken_in_however_long_it_takes(calmer: RunningServer) -> None:
+def test_a_body_on_a_slow_line_is_received_however_long_it_takes(calmer: RunningServer) -> None:
     with Wire(calmer.port) as wire:
         began_at = time.monotonic()
         for piece in slow_body(420_000):
@@ -200,27 +198,27 @@ def test_a_body_on_a_slow_line_is_taken_in_however_long_it_takes(calmer: Running
         assert time.monotonic() - began_at > 4 * PATIENCE_S
 
 
-def test_what_came_fast_at_first_buys_no_time_to_trickle(hurried: RunningServer) -> None:
+def test_a_fast_start_of_a_body_allows_no_slow_end(hurried: RunningServer) -> None:
     with Wire(hurried.port) as wire:
         wire.send(head("Content-Length: 1000000") + b"x" * 900_000)
         began_at = time.monotonic()
-        assert is_let_go(hurried, lambda: wire.send(b"x"))
+        assert is_closed(hurried, lambda: wire.send(b"x"))
         assert time.monotonic() - began_at < 5
 
 
-def test_a_body_that_trickles_in_chunks_with_trailers_is_given_up(hurried: RunningServer) -> None:
+def test_trailers_that_are_sent_too_slowly_end_the_connection(hurried: RunningServer) -> None:
     with Wire(hurried.port) as wire:
         wire.send(head("Transfer-Encoding: chunked") + b"1\r\nx\r\n0\r\n")
-        assert is_let_go(hurried, lambda: wire.send(b"X: y\r\n"))
+        assert is_closed(hurried, lambda: wire.send(b"X: y\r\n"))
 
 
-def test_empty_lines_between_requests_keep_no_connection_open(hurried: RunningServer) -> None:
+def test_empty_lines_between_requests_do_not_keep_a_connection_open(hurried: RunningServer) -> None:
     with Wire(hurried.port) as wire:
         assert wire.ask(get(HOT)).status == 200
-        assert is_let_go(hurried, lambda: wire.send(b"\r\n"))
+        assert is_closed(hurried, lambda: wire.send(b"\r\n"))
 
 
-def test_a_silent_connection_is_closed_before_one_that_has_begun(hurried: RunningServer) -> None:
+def test_a_new_connection_that_sends_nothing_is_closed_without_an_answer(hurried: RunningServer) -> None:
     with Wire(hurried.port) as wire:
-        assert is_let_go(hurried)
+        assert is_closed(hurried)
         assert wire.rest() == b""

@@ -11,41 +11,38 @@ from msgspec.structs import replace
 
 from orchboard.config import Settings
 from orchboard.http import connection_limit
-from orchboard.http.protocol import Protocol
 from tests.http.test_client_timeouts import RAW, fill
 from tests.store.postgres.test_database import locked
 from tests.support.raw_http import Wire, get, head, post
 from tests.support.samples import transcoding
-from tests.support.server import RunningServer, StartServer
+from tests.support.server import TEST_LIMITS, RunningServer, StartServer
 from tests.support.waiting import wait_until
 
 HOT = "/api/regions"
 
+NO_GRACE = replace(TEST_LIMITS, eviction_grace_s=0.0)
+
 
 def begun(server: RunningServer, requests: int) -> None:
     """Wait until so many requests have begun to come in, and none is whole."""
-    deadline = time.monotonic() + 20
-    while [c._expects_head for c in server._server.server_state.connections].count(False) < requests:  # type: ignore[union-attr] # they are ours
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_until(lambda: [one._reader.expects_head for one in server.connections].count(False) >= requests)
 
 
 @pytest.fixture
 def small(settings: Settings, start_server: StartServer) -> RunningServer:
-    """A server with room for three."""
-    return start_server(replace(settings, max_connections=3))
+    """A server that admits three connections, and notices soon that a client reads nothing."""
+    limits = replace(TEST_LIMITS, check_every_s=0.2)
+    return start_server(replace(settings, max_connections=3), limits=limits)
 
 
-def test_the_longest_idle_gives_way_to_the_newest(
-    small: RunningServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connection_limit, "_GRACE_S", 0.0)
+def test_the_longest_idle_gives_way_to_the_newest(settings: Settings, start_server: StartServer) -> None:
+    server = start_server(replace(settings, max_connections=3), limits=NO_GRACE)
     with ExitStack() as stack:
-        wires = [stack.enter_context(Wire(small.port)) for _ in range(3)]
+        wires = [stack.enter_context(Wire(server.port)) for _ in range(3)]
         for wire in (wires[1], wires[0], wires[2]):
             assert wire.ask(get(HOT)).status == 200
             time.sleep(0.01)  # the loop's clock counts milliseconds
-        newest = stack.enter_context(Wire(small.port))
+        newest = stack.enter_context(Wire(server.port))
         assert newest.ask(get(HOT)).status == 200
         assert wires[1].rest() == b""
         assert [wire.ask(get(HOT)).status for wire in (wires[0], wires[2])] == [200, 200]
@@ -63,7 +60,7 @@ def test_a_head_or_body_that_stands_still_gives_way_and_a_body_that_comes_does_n
         begun(small, 3)
         newest = []
         for _ in still:
-            until = time.monotonic() + connection_limit._GRACE_S + 0.3
+            until = time.monotonic() + connection_limit.EVICTION_GRACE_S + 0.3
             sent = 0
             while time.monotonic() < until:
                 coming.send(b"x" * 4096)
@@ -78,14 +75,13 @@ def test_a_head_or_body_that_stands_still_gives_way_and_a_body_that_comes_does_n
 @contextmanager
 def busy(server: RunningServer, settings: Settings, connections: int, source: str) -> Iterator[None]:
     """Connections that are all being answered, until the end."""
-    server_state = server._server.server_state
-    before = len(server_state.tasks)
+    before = len(server.tasks)
     with ExitStack() as stack:
         stack.enter_context(locked(settings.postgres, "events"))
         for number in range(connections):
             wire = stack.enter_context(Wire(server.port, source=source))
             wire.send(get(f"/api/raw_stats?orchestrator=0x{number}"))
-        wait_until(lambda: len(server_state.tasks) == before + connections)
+        wait_until(lambda: len(server.tasks) == before + connections)
         yield
 
 
@@ -104,15 +100,14 @@ def larger(settings: Settings, start_server: StartServer) -> RunningServer:
 
 
 def test_a_client_that_takes_nothing_of_its_answer_gives_way(
-    small: RunningServer, monkeypatch: pytest.MonkeyPatch
+    small: RunningServer,
 ) -> None:
-    monkeypatch.setattr(Protocol, "look_s", 0.2)
     fill(small)
-    time.sleep(connection_limit._GRACE_S + 0.1)  # the connection that did may go
+    time.sleep(connection_limit.EVICTION_GRACE_S + 0.1)  # the connection that did may go
     with ExitStack() as stack:
         for _ in range(3):
             stack.enter_context(Wire(small.port, receive_buffer=4096)).send(get(RAW) * 2)
-        time.sleep(connection_limit._GRACE_S + 1.0)
+        time.sleep(connection_limit.EVICTION_GRACE_S + 1.0)
         with Wire(small.port) as newest:
             assert newest.ask(get(HOT)).status == 200
 
@@ -121,20 +116,20 @@ def test_a_crowd_from_one_address_gives_way_to_others_at_once(larger: RunningSer
     with ExitStack() as stack:
         idle = stack.enter_context(Wire(larger.port))
         assert idle.ask(get(HOT)).status == 200
-        time.sleep(connection_limit._GRACE_S + 0.1)
+        time.sleep(connection_limit.EVICTION_GRACE_S + 0.1)
         for _ in range(40):
             crowd = stack.enter_context(Wire(larger.port, source="127.0.0.2"))
             crowd.send(head("Content-Length: 5"))
-        time.sleep(connection_limit._LOOK_EVERY_S)
+        time.sleep(connection_limit.SCAN_EVERY_S)
         with Wire(larger.port, source="127.0.0.3") as newest:
             assert newest.ask(post(transcoding())).status == 200
         assert idle.ask(get(HOT)).status == 200, "the longest idle, but not of the crowd"
 
 
 def test_a_crowd_takes_no_place_of_an_address_that_holds_less(
-    larger: RunningServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, start_server: StartServer
 ) -> None:
-    monkeypatch.setattr(connection_limit, "_GRACE_S", 0.0)
+    larger = start_server(replace(settings, max_connections=16), limits=NO_GRACE)
     with Wire(larger.port) as idle:
         assert idle.ask(get(HOT)).status == 200
         with busy(larger, settings, 13, "127.0.0.2"):
@@ -151,7 +146,7 @@ def test_places_are_kept_for_addresses_that_have_signed(
     server = start_server(replace(settings, max_connections=16, fast_path=fast_path))
     with Wire(server.port, source="127.0.0.3") as signer:
         assert signer.ask(post(transcoding())).status == 200
-        time.sleep(connection_limit._GRACE_S + 0.1)
+        time.sleep(connection_limit.EVICTION_GRACE_S + 0.1)
         with busy(server, settings, 13, "127.0.0.2"):
             with Wire(server.port, source="127.0.0.4") as stranger:
                 assert stranger.reply().status == 503
@@ -182,10 +177,10 @@ def test_the_limit_of_open_files_is_raised_as_far_as_it_may_and_no_further() -> 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     reserved = 10 + connection_limit.LINGERING + connection_limit._OTHER_FILES
     try:
-        assert connection_limit.allow_files(soft - reserved, others=10) == soft - reserved
+        assert connection_limit.reserve_files(soft - reserved, others=10) == soft - reserved
         resource.setrlimit(resource.RLIMIT_NOFILE, (1000, hard))
-        assert connection_limit.allow_files(1500, others=10) == 1500
+        assert connection_limit.reserve_files(1500, others=10) == 1500
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (1500 + reserved, hard)
-        assert connection_limit.allow_files(hard, others=10) == hard - reserved
+        assert connection_limit.reserve_files(hard, others=10) == hard - reserved
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

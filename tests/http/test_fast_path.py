@@ -1,16 +1,15 @@
 """The fast path: what it remembers, what it leaves to the application, and how results end that it took in."""
 
 import json
-import time
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from orchboard.api.routes import ROUTES
 from orchboard.config import Settings
-from orchboard.http import route_cache as module
-from orchboard.http.pending_request import PendingPost
-from orchboard.http.protocol import Protocol
+from orchboard.http.fast_answers import PendingPost
+from orchboard.http.fast_path import FastConnection
+from orchboard.http.route_cache import MAX_REQUESTS, MAX_TARGETS
 from tests.store.postgres.test_database import locked
 from tests.support.fast_path_probe import fast_path_of, record_cached_answers
 from tests.support.raw_http import ZEROS, Wire, get, post
@@ -22,35 +21,35 @@ RAW = f"/api/raw_stats?orchestrator={ORCHESTRATOR}"
 
 
 def test_what_clients_send_fills_no_memory(server: RunningServer) -> None:
-    way = fast_path_of(server)
+    routes = fast_path_of(server).routes
     with Wire(server.port) as wire:
         for start in range(0, 5000, 100):
             numbers = range(start, start + 100)
             wire.send(b"".join(get(f"{ZEROS}?x={number}") for number in numbers))
             wire.replies(["GET"] * 100)
-        assert 0 < len(way.known._by_target) <= module._TARGETS
+        assert 0 < len(routes.by_target) <= MAX_TARGETS
         wire.ask(get(ZEROS))
         for number in range(2500):
             assert wire.ask(get(ZEROS, f"User-Agent: {number}")).status == 200
-        assert 0 < len(way.known.requests) <= module._REQUESTS
-        way.known.requests.clear()
-        way.known._by_target.clear()
+        assert 0 < len(routes.by_request) <= MAX_REQUESTS
+        routes.by_request.clear()
+        routes.by_target.clear()
         for _ in range(3):
             wire.ask(get(ZEROS, "User-Agent: " + "x" * 2000))
             wire.ask(get(f"{ZEROS}?x={'x' * 2000}"))
-        assert not way.known.requests
-        assert len(way.known._by_target) == 1
+        assert not routes.by_request
+        assert len(routes.by_target) == 1
 
 
 def test_a_request_is_recognised_whoever_sends_it(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = record_cached_answers(server, monkeypatch)
+    known = record_cached_answers(monkeypatch)
     with Wire(server.port) as one, Wire(server.port) as other:
         one.ask(get(ZEROS))
         one.ask(get(ZEROS))
         assert known
-        assert get(ZEROS) in fast_path_of(server).known.requests
+        assert get(ZEROS) in fast_path_of(server).routes.by_request
         known.clear()
         # The second time at the latest: an answer over a window that ends now is true for a while only.
         other.ask(get(ZEROS))
@@ -90,10 +89,10 @@ def test_a_result_that_the_server_can_not_wait_for_is_refused_as_unknown(
         wire.ask(post(transcoding()))
         with locked(settings.postgres, "events"):
             wire.send(post(transcoding()))
-            time.sleep(0.1)
-            (connection,) = server._server.server_state.connections
-            for task in set(server._server.server_state.tasks):  # as uvicorn does when its patience ends
-                cast("Protocol", connection).loop.call_soon_threadsafe(task.cancel)
+            wait_until(lambda: len(server.tasks) == 1)
+            (connection,) = server.connections
+            for task in server.tasks:  # as at the end of a shutdown
+                connection.loop.call_soon_threadsafe(task.cancel)
             reply = wire.reply()
         assert (reply.status, reply["retry-after"]) == (503, "1")
         assert json.loads(reply.body) == {"error": "the server is stopping; try again"}
@@ -104,8 +103,8 @@ def test_a_connection_holds_little_when_it_is_idle(server: RunningServer) -> Non
     big = transcoding(response_payload="x" * 1_000_000)
     with Wire(server.port) as wire:
         assert wire.ask(post(big)).body == b"ok"
-        (connection,) = server._server.server_state.connections
-        current = cast("Protocol", connection)._current
+        (connection,) = server.connections
+        current = connection._current
         assert isinstance(current, PendingPost)
         assert not current.body
         assert wire.ask(get(ZEROS)).status == 200
@@ -116,15 +115,13 @@ def test_a_connection_holds_little_when_it_is_idle(server: RunningServer) -> Non
 def test_new_questions_go_short_and_odd_ones_are_the_applications(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    way = fast_path_of(server)
-    begin, begun = way.begin_question, list[bool]()
+    begin, begun = FastConnection._begin_query, list[bool]()
 
-    def record(*arguments: Any) -> Any:
-        found = begin(*arguments)
-        begun.append(found is not None)
-        return found
+    def record(*arguments: Any) -> bool:
+        begun.append(begin(*arguments))
+        return begun[-1]
 
-    monkeypatch.setattr(way, "begin_question", record)
+    monkeypatch.setattr(FastConnection, "_begin_query", record)
     short = [
         f"{endpoint.path}?since=1&orchestrator=0xaa"
         for endpoint in ROUTES
@@ -157,18 +154,17 @@ def test_new_questions_go_short_and_odd_ones_are_the_applications(
 def test_who_leaves_before_the_answer_is_there_harms_nobody(
     server: RunningServer, settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    state = server._server.server_state
     with locked(settings.postgres, "events"):
         with Wire(server.port) as leaver:
             leaver.send(get(RAW))
-            wait_until(lambda: len(state.tasks) == 1)
+            wait_until(lambda: len(server.tasks) == 1)
             leaver.vanish()
         with Wire(server.port) as stayer:
             stayer.send(get(RAW))
-            wait_until(lambda: len(state.tasks) == 2 and len(state.connections) == 1)
+            wait_until(lambda: len(server.tasks) == 2 and len(server.connections) == 1)
     with Wire(server.port) as wire:
         assert wire.ask(get(RAW)).body == b"{}"
-    wait_until(lambda: not state.tasks)
+    wait_until(lambda: not server.tasks)
     assert "Traceback" not in capfd.readouterr().err
 
 
@@ -179,10 +175,10 @@ def test_a_question_that_the_server_can_not_wait_for_is_refused(
         wire.ask(get())
         with locked(settings.postgres, "events"):
             wire.send(get(RAW), get("/api/regions"))
-            time.sleep(0.1)
-            (connection,) = server._server.server_state.connections
-            for task in set(server._server.server_state.tasks):
-                cast("Protocol", connection).loop.call_soon_threadsafe(task.cancel)
+            wait_until(lambda: len(server.tasks) == 1)
+            (connection,) = server.connections
+            for task in server.tasks:
+                connection.loop.call_soon_threadsafe(task.cancel)
             reply = wire.reply()
         assert (reply.status, reply["retry-after"]) == (503, "1")
         assert json.loads(reply.body) == {"error": "the server is stopping; try again"}

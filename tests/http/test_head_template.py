@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchboard.http.head_template import PostHead
+from orchboard.http.head_template import HeadTemplate
 from tests.support.raw_http import Wire, get, post
 from tests.support.samples import transcoding
 from tests.support.server import RunningServer
@@ -11,15 +11,15 @@ DIFFERING = {b"authorization", b"content-length", b"idempotency-key"}
 FIRST = post(transcoding(), "Idempotency-Key: one", "User-Agent: a tester (1.0)")
 
 
-def learned(request: bytes = FIRST) -> PostHead:
-    head = PostHead.learn(request, DIFFERING)
+def learned(request: bytes = FIRST) -> HeadTemplate:
+    head = HeadTemplate.learn(request, DIFFERING)
     assert head is not None
     return head
 
 
 def test_only_the_values_that_may_differ_do() -> None:
     second = post(transcoding(timestamp=5), "Idempotency-Key: two", "User-Agent: a tester (1.0)")
-    read = learned().read(second)
+    read = learned().match(second)
     assert read is not None
     headers, body = read
     assert headers[b"idempotency-key"] == b"two"
@@ -47,8 +47,8 @@ def test_only_the_values_that_may_differ_do() -> None:
     ],
 )
 def test_another_request_or_a_part_of_one_is_left_to_the_parser(other: bytes) -> None:
-    assert learned().read(FIRST) is not None
-    assert learned().read(other) is None
+    assert learned().match(FIRST) is not None
+    assert learned().match(other) is None
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_another_request_or_a_part_of_one_is_left_to_the_parser(other: bytes) ->
     ],
 )
 def test_nothing_is_learned_where_it_is_not_worth_it(request_: bytes) -> None:
-    assert PostHead.learn(request_, DIFFERING) is None
+    assert HeadTemplate.learn(request_, DIFFERING) is None
 
 
 def test_a_refused_result_between_known_ones_is_refused_and_the_next_is_stored(server: RunningServer) -> None:

@@ -10,11 +10,12 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from orchboard.config import Settings
-from orchboard.http import request_parsing
+from orchboard.http import protocol, request_parsing
 from orchboard.signing import sign
 from tests.support.raw_http import ZEROS, Wire, chunked, get, head, post
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import SECRET, Client, RunningServer, StartServer
+from tests.support.waiting import wait_until
 
 OK = (200, b"ok")
 HOT = "/api/regions"
@@ -108,7 +109,7 @@ def test_who_asks_too_much_at_once_is_told_so_after_what_was_taken(wire: Wire) -
         replies.append(wire.reply())
     assert replies[-1].status == 429
     assert replies[-1]["retry-after"]
-    assert request_parsing.MAX_WAITING <= len(replies) < 4000
+    assert protocol.MAX_PIPELINED <= len(replies) < 4000
     assert wire.rest() == b""
 
 
@@ -386,10 +387,7 @@ def test_sockets_are_closed_when_their_clients_are(served: RunningServer) -> Non
     for _ in range(50):
         with socket.create_connection(("127.0.0.1", served.port)) as connection:
             connection.sendall(get(HOT))
-    deadline = time.monotonic() + 3
-    while served._server.server_state.connections and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not served._server.server_state.connections
+    wait_until(lambda: not served.connections, within_s=3)
 
 
 def test_who_is_refused_before_he_was_told_to_continue_is_told_nothing_more(served: RunningServer) -> None:

@@ -21,6 +21,7 @@ from orchboard.store import store
 from orchboard.store.raw_results import pages
 from orchboard.store.raw_results.pages import STREAMED_BYTES
 from tests.support.database import run
+from tests.support.fast_path_probe import fast_path_of
 from tests.support.postgres_proxy import PostgresProxy, postgres_proxy
 from tests.support.raw_http import Wire, get, joined
 from tests.support.serve_process import start_serve_process
@@ -146,9 +147,7 @@ def test_requests_that_wait_behind_a_streamed_answer_are_answered_in_order(serve
 
 
 def streams_under_way(server: RunningServer) -> int:
-    way = server._server.lifespan.state
-    board = way["fast_path"]._board
-    return int(board.store._raw_rows._pages.streams.in_progress)
+    return fast_path_of(server).board.store._raw_rows._pages.streams.in_progress
 
 
 def test_a_client_that_leaves_frees_its_place_at_once(

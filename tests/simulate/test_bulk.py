@@ -52,7 +52,7 @@ def count_events(url: str) -> int:
     return int(fetch(url, "select count(*) from events")[0][0])
 
 
-def test_what_is_loaded_is_what_results_gives(database_url: str) -> None:
+def test_a_load_stores_the_results_of_the_generator(database_url: str) -> None:
     assert run_load(database_url, 600) == 600
     rows = fetch(
         database_url,

@@ -1,28 +1,28 @@
-"""Which way the requests to a running server went."""
+"""Which requests to a running server took the fast path."""
 
 from typing import Any
 
 import pytest
 
-from orchboard.http.fast_path import FastPath
+from orchboard.http.fast_path import FastConnection, FastPath
 from tests.support.server import RunningServer
 
 
 def fast_path_of(server: RunningServer) -> FastPath:
-    way: FastPath = server._server.lifespan.state["fast_path"]
-    return way
+    fast_path = server.services.fast_path
+    assert fast_path is not None
+    return fast_path
 
 
-def record_cached_answers(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """The methods of those whose answer was known, from now on."""
-    way, methods = fast_path_of(server), list[bytes]()
-    answer = way.answer
+def record_cached_answers(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The methods of the requests that are answered from the cache on the fast path, from now on."""
+    answer, methods = FastConnection._answer_from_cache, list[bytes]()
 
-    def record(known: Any, method: bytes, *arguments: Any) -> Any:
-        found = answer(known, method, *arguments)
-        if found is not None:
+    def record(self: FastConnection, route: Any, method: bytes, *arguments: Any) -> bool:
+        is_answered = answer(self, route, method, *arguments)
+        if is_answered:
             methods.append(method)
-        return found
+        return is_answered
 
-    monkeypatch.setattr(way, "answer", record)
+    monkeypatch.setattr(FastConnection, "_answer_from_cache", record)
     return methods

@@ -1,21 +1,29 @@
 """A server on loopback, and a client of it."""
 
 import json
+import socket
 import threading
-import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import urllib3
-import uvicorn
 
-from orchboard.app import create_app
+from orchboard.app import Limits, create_app
 from orchboard.config import Settings
-from orchboard.http.protocol import Protocol
+from orchboard.http.connection_services import STATE_KEY, ConnectionServices
+from orchboard.http.protocol import HttpProtocol
+from orchboard.http.server import DrainLimits, Server
 from orchboard.signing import sign
+from tests.support.waiting import wait_until
 
 SECRET = "testsecret"
+
+# The machine that runs tests may be busier than any that serves; tests/api/test_health.py has a test of the limit.
+TEST_LIMITS = Limits(probe_timeout_s=20.0)
+
+# At the end of a test nobody uses the connections any more.
+TEST_DRAIN = DrainLimits(keep_alive_s=0.0, requests_s=1.0)
 
 
 class Answer:
@@ -52,34 +60,57 @@ class Client:
 
 
 class RunningServer:
-    """A server on loopback, in a thread of its own, like `orchboard serve` with one worker."""
+    """The server of `orchboard serve` with one worker, in a thread."""
 
-    def __init__(self, settings: Settings, **options: Any) -> None:
-        config = uvicorn.Config(
-            create_app(settings, **options),
-            port=0,
-            http=Protocol,
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=1,
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
-        self._thread.start()
-        deadline = time.monotonic() + 20
-        while not self._server.started:
-            assert self._thread.is_alive() and time.monotonic() < deadline, "the server did not start"
-            time.sleep(0.005)
-        self.port: int = self._server.servers[0].sockets[0].getsockname()[1]
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        drain: DrainLimits = TEST_DRAIN,
+        limits: Limits = TEST_LIMITS,
+        **options: Any,
+    ) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
+        is_ready = threading.Event()
+        app = create_app(settings, limits=limits, **options)
+        self.server = Server(app, drain=drain, on_pulse=is_ready.set)
+        self._thread = threading.Thread(
+            target=self.server.run, kwargs={"sockets": [self.listener]}, daemon=True
+        )
+        self._thread.start()
+        assert is_ready.wait(20) and self.is_running, "the server did not start"
+
+    @property
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
+    @property
+    def services(self) -> ConnectionServices:
+        """What its connections share."""
+        services: ConnectionServices = self.server.lifespan.state[STATE_KEY]
+        return services
+
+    @property
+    def connections(self) -> list[HttpProtocol]:
+        """The open connections."""
+        return cast("list[HttpProtocol]", list(self.server.server_state.connections))
+
+    @property
+    def tasks(self) -> list[Any]:
+        """The requests that are being answered."""
+        return list(self.server.server_state.tasks)
+
+    def begin_stop(self) -> None:
+        """Begin the shutdown, as SIGTERM does; returns when no connection is accepted any more."""
+        self.server.should_exit = True
+        wait_until(lambda: self.listener.fileno() == -1)
 
     def stop(self) -> None:
-        self._server.should_exit = True
+        self.server.should_exit = True
         self._thread.join(20)
-        assert not self._thread.is_alive()
+        assert not self.is_running
 
 
 StartServer = Callable[..., RunningServer]

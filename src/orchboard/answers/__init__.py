@@ -1,1 +1,4 @@
-"""Answers made once: kept while they are true, in every encoding that readers take."""
+"""The answer cache: change-based invalidation, single-flight computation, ETags and content encodings.
+
+May import `leaderboard` and `store.change_tracking`. Start reading at `cached_query.py`, then `cache.py`.
+"""

@@ -1,25 +1,55 @@
-"""One answer: its body, ETag and headers, in the encodings that were asked for so far."""
+"""One answer: its body, ETag and headers, in each content encoding that was requested so far; the choice of an encoding."""
 
 import asyncio
+import gzip
+import re
+import zlib
 from collections.abc import AsyncGenerator, Callable, Iterable
-from typing import TypeAlias
+from contextlib import aclosing
+from functools import lru_cache, partial
+from typing import NamedTuple, TypeAlias
 
+import brotli  # type: ignore[import-untyped] # it has no types
+import zstandard
 from xxhash import xxh3_128_hexdigest
 
-from orchboard.answers.encodings import IDENTITY, WORTH_ENCODING_BYTES, encode
+# For smaller bodies an encoding saves less than its header and the decoding cost.
+WORTH_ENCODING_BYTES = 1024
+
+IDENTITY = "identity"
+
+# Cheapest to make and smallest first: of a realistic 57 kB answer zstd-1 makes 15.0 kB in 0.10 ms, brotli-4
+# 15.7 kB in 0.63 ms, gzip-6 17.3 kB in 1.35 ms.
+_BY_PREFERENCE = ("zstd", "br", "gzip", IDENTITY)
+
+_LEVELS = {"zstd": 1, "br": 4, "gzip": 6}
+
+# The weight of identity when Accept-Encoding does not name it: allowed, but after every encoding that is named.
+_UNNAMED_IDENTITY = 0.0001
+
+_ITEM = re.compile(r"\s*([!#$%&'*+.^_`|~0-9a-z-]+)\s*(?:;\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*)?")
+
+
+# Clients send a few tens of bytes. Longer headers are not cached, so that no client can fill the memory.
+_REMEMBERED_CHARACTERS = 200
 
 Headers = tuple[tuple[bytes, bytes], ...]
 """In ASGI's form: names in lower case."""
 
 Pieces: TypeAlias = Callable[[], AsyncGenerator[bytes, None]]
-"""Begins to make a body that is too large to be held, and gives it in pieces. Each may raise a Refusal."""
+"""Makes a body that is too large for memory, piece by piece. Each piece may raise a Refusal."""
 
-# More than this is encoded beside the loop: zstd takes 0.05 ms for it, gzip 0.8.
-_ENCODED_AT_ONCE_BYTES = 32 * 1024
+# Larger bodies are encoded in a thread. For this size zstd takes 0.05 ms, gzip 0.8 ms.
+_ENCODED_INLINE_BYTES = 32 * 1024
+
+
+def header_lines(headers: Headers) -> bytes:
+    """Headers as they are sent, without the empty line at the end."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
 class Variant:
-    """An answer in one encoding, as it goes out.
+    """An answer in one encoding.
 
     headers -- of a 200; unchanged_headers -- of a 304
     """
@@ -35,9 +65,9 @@ class Variant:
 
 
 class Streamed:
-    """A 200 whose body is too large to be held: it is made anew for each reader, and has no ETag.
+    """A 200 whose body is too large for memory: it is made for each request, and has no ETag.
 
-    pieces -- begins to make it
+    pieces -- makes the body
     """
 
     def __init__(self, pieces: Pieces, headers: Headers) -> None:
@@ -46,9 +76,9 @@ class Streamed:
 
 
 class Answer:
-    """A 200: its body as computed, under `headers` that say what it is and how long it may be kept.
+    """A 200: its body as computed, and headers with its type and how long it may be cached.
 
-    is_small -- whether encoding it is not worth while
+    is_small -- whether the body is too small for encoding to pay
     """
 
     def __init__(self, body: bytes, headers: Headers) -> None:
@@ -61,25 +91,25 @@ class Answer:
 
     @property
     def size(self) -> int:
-        """Bytes of all its variants."""
+        """The size of all its variants, in bytes."""
         return sum(len(variant.body) for variant in self._variants.values())
 
     def made(self, encoding: str) -> Variant | None:
-        """The variant in this encoding, None when it was not made yet."""
+        """The variant in an encoding; None when it was not made yet."""
         return self._variants.get(encoding)
 
     async def variant(self, encoding: str) -> Variant:
-        """The same, made once, however many ask."""
+        """The variant in an encoding, made once for all concurrent requests."""
         known = self._variants.get(encoding)
         if known is None:
-            if len(self.body) <= _ENCODED_AT_ONCE_BYTES:
+            if len(self.body) <= _ENCODED_INLINE_BYTES:
                 encoded = encode(self.body, encoding)
             else:
-                encoded = await self._encoded_beside(encoding)
+                encoded = await self._encode_in_thread(encoding)
             known = self._variants.setdefault(encoding, self._variant(encoded, encoding))
         return known
 
-    async def _encoded_beside(self, encoding: str) -> bytes:
+    async def _encode_in_thread(self, encoding: str) -> bytes:
         if encoding not in self._encoding:
             self._encoding[encoding] = asyncio.create_task(asyncio.to_thread(encode, self.body, encoding))
         return await asyncio.shield(self._encoding[encoding])
@@ -89,3 +119,86 @@ class Answer:
             return Variant(body, f'"{self._digest}"'.encode(), self._headers)
         etag = f'"{self._digest}-{encoding}"'.encode()
         return Variant(body, etag, (*self._headers, (b"content-encoding", encoding.encode())))
+
+
+def choose_encoding(accept_encoding: str, *, is_small: bool) -> str:
+    """The encoding for an Accept-Encoding header; identity when it forbids all that we have.
+
+    `*` stands for gzip and identity, because a client that sends it may not know the newer encodings. A small body is
+    encoded only for a client that forbids identity.
+
+    >>> choose_encoding("gzip, br;q=0.5", is_small=False)
+    'gzip'
+    """
+    parse = _parse if len(accept_encoding) > _REMEMBERED_CHARACTERS else _parse_once
+    weights = parse(accept_encoding)
+    if is_small and weights[IDENTITY] > 0:
+        return IDENTITY
+    best = max(_BY_PREFERENCE, key=lambda coding: weights[coding])
+    return best if weights[best] > 0 else IDENTITY
+
+
+def _parse(header: str) -> dict[str, float]:
+    named: dict[str, float] = {}
+    for item in header.lower().split(","):
+        if match := _ITEM.fullmatch(item):
+            coding = {"x-gzip": "gzip"}.get(match[1], match[1])
+            named.setdefault(coding, min(1.0, float(match[2] or 1)))
+    others = named.get("*", 0.0)
+    return {
+        "zstd": named.get("zstd", 0.0),
+        "br": named.get("br", 0.0),
+        "gzip": named.get("gzip", others),
+        IDENTITY: named.get(IDENTITY, others if "*" in named else _UNNAMED_IDENTITY),
+    }
+
+
+_parse_once = lru_cache(maxsize=256)(_parse)
+
+
+def encode(body: bytes, encoding: str) -> bytes:
+    """The body in an encoding other than identity. Deterministic."""
+    level = _LEVELS[encoding]
+    if encoding == "zstd":
+        return zstandard.ZstdCompressor(level).compress(body)
+    if encoding == "br":
+        return bytes(brotli.compress(body, quality=level))
+    return gzip.compress(body, level, mtime=0)
+
+
+class _Encoder(NamedTuple):
+    """Encodes a body piece by piece. flush -- returns what is buffered; finish -- returns that and the end"""
+
+    encode: Callable[[bytes], bytes]
+    flush: Callable[[], bytes]
+    finish: Callable[[], bytes]
+
+
+async def encode_pieces(pieces: AsyncGenerator[bytes, None], encoding: str) -> AsyncGenerator[bytes, None]:
+    """A body in pieces, in an encoding other than identity. The first piece is returned at once.
+
+    At the lowest levels: of 11 MB of rows zstd-1 made 15 % in 2 ms for each MB, brotli-1 17 % in 5 ms, gzip-1 20 % in 7 ms,
+    gzip-6 18 % in 15 ms. Reading and rendering such rows takes 15 ms for each MB.
+    """
+    async with aclosing(pieces):
+        encoder, is_first = _encoder(encoding), True
+        async for piece in pieces:
+            encoded = encoder.encode(piece)
+            del piece  # frees it while the client reads the encoded one
+            if is_first:
+                encoded += encoder.flush()
+                is_first = False
+            if encoded:
+                yield encoded
+        yield encoder.finish()
+
+
+def _encoder(encoding: str) -> _Encoder:
+    if encoding == "zstd":
+        zstd = zstandard.ZstdCompressor(1).compressobj()
+        return _Encoder(zstd.compress, partial(zstd.flush, zstandard.COMPRESSOBJ_FLUSH_BLOCK), zstd.flush)
+    if encoding == "br":
+        br = brotli.Compressor(quality=1, lgwin=18)
+        return _Encoder(br.process, br.flush, br.finish)
+    gz = zlib.compressobj(1, wbits=31)
+    return _Encoder(gz.compress, partial(gz.flush, zlib.Z_SYNC_FLUSH), gz.flush)

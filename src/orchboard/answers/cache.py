@@ -1,4 +1,4 @@
-"""The answers that are still true: one computation however many ask, within a bound of memory."""
+"""The answer cache: valid answers by query, computed once for all concurrent requests, within a bound of memory."""
 
 import asyncio
 import math
@@ -13,152 +13,159 @@ from orchboard.runtime.tasks import consume_exception
 from orchboard.store.change_tracking.external_writes import EXTERNAL_STALENESS_S, ExternalWriteDetector
 from orchboard.store.change_tracking.version_counters import EVERYTHING, VersionCounters
 
-# What an entry weighs beside its bodies and its key: 2.2 kB measured with tracemalloc, 0.8 more with an encoding.
+# Memory of an entry beside its bodies and its key: 2.2 kB measured with tracemalloc, 0.8 kB more with an encoding.
 _ENTRY_BYTES = 3000
 
-# The oldest answer that is given while the database is away.
+# Maximum age of an answer that is given while the database is away.
 STALE_S = 24 * 3600.0
 
-# An answer bigger than this part of the cache would push out everything else.
+# The largest entry, as a part of the cache: a larger one would evict everything else.
 _LARGEST_PART = 4
 
 
 class Entry:
-    """A question's place in the cache. Gone from the cache, it has no answer any more.
+    """The cache entry of a query. Once it is evicted, it has no answer any more.
 
-    used -- whether somebody asked since the cache last looked for what it can do without
+    snapshot -- the version counters from which the answer was computed; current_snapshot -- reads them
+    external_version -- the ExternalWriteDetector's version when the computation began
+    valid_until -- when the answer expires without changes, on time.monotonic's clock
+    fresh_until -- until when writes of other hosts are not looked for
+    is_recently_used -- whether it was requested since the last eviction scan
     """
 
     __slots__ = (
-        "answer", "answered_at", "computation", "external_version", "fresh_until", "key", "key_bytes", "size", "token",
-        "token_now", "true_until", "used",
+        "answer", "computation", "computed_at", "current_snapshot", "external_version", "fresh_until", "is_recently_used",
+        "key", "key_bytes", "size", "snapshot", "valid_until",
     )  # fmt: skip
 
     def __init__(self, query: CachedQuery, changes: VersionCounters) -> None:
         self.key = query.key
         self.key_bytes = len(repr(query.key).encode("utf-8", "surrogatepass"))
-        self.token_now = changes.version_reader(EVERYTHING, *query.version_keys)
+        counters = query.version_keys if query.depends_on_database else ()
+        self.current_snapshot = changes.version_reader(EVERYTHING, *counters)
         self.answer: Answer | None = None
         self.computation: Computation | None = None
-        self.token: object = None
+        self.snapshot: object = None
         self.external_version = 0
-        self.answered_at = self.fresh_until = self.true_until = -math.inf
+        self.computed_at = self.fresh_until = self.valid_until = -math.inf
         self.size = 0
-        self.used = False  # asked once is not asked again
+        self.is_recently_used = False  # most queries are not repeated
 
 
 class Computation:
-    """An answer in the making, and what was known when it began."""
+    """A running computation, and the versions when it began."""
 
-    def __init__(self, query: CachedQuery, token: object, external_version: int) -> None:
+    def __init__(self, query: CachedQuery, snapshot: object, external_version: int) -> None:
         self.began_at = time.monotonic()
-        self.token = token
+        self.snapshot = snapshot
         self.external_version = external_version
         self.query = query
         self.task: asyncio.Task[Answer | Streamed]
 
 
 class AnswerCache:
-    """The cache of one process.
+    """The answer cache of one process.
 
-    max_bytes -- of all bodies in all their encodings
+    max_bytes -- of all entries with their bodies in all encodings
+    size -- of all entries at present, in bytes
     computed -- how many answers were computed so far
     """
 
-    def __init__(
-        self, changes: VersionCounters, external_writes: ExternalWriteDetector, *, max_bytes: int
-    ) -> None:
+    def __init__(self, changes: VersionCounters, detector: ExternalWriteDetector, *, max_bytes: int) -> None:
         self._changes = changes
-        self._external_writes = external_writes
+        self._detector = detector
         self._max_bytes = max_bytes
         self._entries: OrderedDict[Hashable, Entry] = OrderedDict()
         self.size = 0
         self.computed = 0
 
     async def get(self, query: CachedQuery) -> Answer | Streamed:
-        """The answer, from memory if it is true; never kept when it is streamed.
+        """The answer, from the cache if it is valid. A streamed answer is never cached.
 
         Raises the Refusal that the computation ends in.
         """
-        came_at, entry = time.monotonic(), self._entry(query)
-        valid_until = max(entry.fresh_until, self._external_writes.valid_until)
-        if entry.answer is not None and valid_until <= came_at < entry.true_until:
-            await self._external_writes.check()
-        if entry.answer is not None and self.is_true(entry, time.monotonic()):
+        arrived_at, entry = time.monotonic(), self._entry(query)
+        detector_until = max(entry.fresh_until, self._detector.valid_until)
+        if entry.answer is not None and detector_until <= arrived_at < entry.valid_until:
+            await self._detector.check()
+        if entry.answer is not None and self.is_valid(entry, time.monotonic()):
             return entry.answer
         while (running := entry.computation) is not None:
-            entry.used = True
-            if running.began_at >= came_at or self._is_recent(running, entry, came_at):
+            entry.is_recently_used = True
+            if running.began_at >= arrived_at or self._may_join(running, entry, arrived_at):
                 try:
                     return await asyncio.shield(running.task)
-                except ClientBusyError:  # another client has too much under way, if it is not ours
+                except ClientBusyError:  # of the client that began the computation, which may be another one
                     break
-            await asyncio.wait([running.task])  # what it finds may be older than who asks now
+            await asyncio.wait([running.task])  # it may have read the database before this request arrived
         return await asyncio.shield(self._compute(entry, query).task)
 
-    def _is_recent(self, running: "Computation", entry: Entry, came_at: float) -> bool:
-        """Whether what a computation finds, begun before somebody came, is new enough for him."""
+    def _may_join(self, running: "Computation", entry: Entry, arrived_at: float) -> bool:
+        """Whether a request may join a computation that began before it arrived without getting stale data."""
         unseen_s = EXTERNAL_STALENESS_S if running.query.depends_on_database else math.inf
         return (
-            came_at < running.began_at + unseen_s
-            and running.external_version == self._external_writes.version
-            and running.token == entry.token_now()
+            arrived_at < running.began_at + unseen_s
+            and running.external_version == self._detector.version
+            and running.snapshot == entry.current_snapshot()
         )
 
-    def is_true(self, entry: Entry, now: float) -> bool:
-        """Whether an entry's answer may be given again at `now`, on time.monotonic's clock."""
-        external_writes = self._external_writes
-        if now > external_writes.due_at:
-            external_writes.begin_check()
-        entry.used = True
+    def is_valid(self, entry: Entry, now: float) -> bool:
+        """Whether an entry's answer may be given at `now`, on time.monotonic's clock."""
+        detector = self._detector
+        if now > detector.due_at:
+            detector.begin_check()
+        entry.is_recently_used = True
         return (
-            now < entry.true_until
-            and (now < external_writes.valid_until or now < entry.fresh_until)
-            and entry.external_version == external_writes.version
-            and entry.token == entry.token_now()
+            now < entry.valid_until
+            and (now < detector.valid_until or now < entry.fresh_until)
+            and entry.external_version == detector.version
+            and entry.snapshot == entry.current_snapshot()
         )
 
     def stale_answer(self, query: CachedQuery) -> tuple[Answer, float] | None:
-        """The answer given last, and how long ago it was known to be true, in seconds; None without one of STALE_S.
+        """The last answer, and how long ago it was known to be valid, in seconds; None if that exceeds STALE_S.
 
         For when the database is away.
         """
         entry = self._entries.get(query.key)
         if entry is None or entry.answer is None:
-            known = query.last_known()
+            known = query.fallback()
             found = known and (Answer(known[0], query.headers), known[1])
         else:
-            known_at = entry.answered_at
-            if entry.external_version == self._external_writes.version and entry.token == entry.token_now():
+            known_at = entry.computed_at
+            if (
+                entry.external_version == self._detector.version
+                and entry.snapshot == entry.current_snapshot()
+            ):
                 known_at = max(
-                    known_at, min(self._external_writes.valid_until - EXTERNAL_STALENESS_S, entry.true_until)
+                    known_at, min(self._detector.valid_until - EXTERNAL_STALENESS_S, entry.valid_until)
                 )
             found = entry.answer, time.monotonic() - known_at
         return found if found is not None and found[1] <= STALE_S else None
 
     def find(self, query: CachedQuery) -> Entry | None:
-        """A question's entry, if it has one."""
+        """The entry of a query; None without one."""
         return self._entries.get(query.key)
 
     async def variant(self, query: CachedQuery, answer: Answer, encoding: str) -> Variant:
-        """The answer in an encoding, which is kept with it."""
+        """The answer in an encoding, which is cached with it."""
         made = answer.made(encoding)
         if made is None:
             made = await answer.variant(encoding)
             entry = self.find(query)
             if entry is not None and entry.answer is answer:
-                self._weigh(entry)
+                self._resize(entry)
         return made
 
     def _entry(self, query: CachedQuery) -> Entry:
         entry = self._entries.get(query.key)
         if entry is None:
             entry = self._entries[query.key] = Entry(query, self._changes)
-            self._weigh(entry)
+            self._resize(entry)
         return entry
 
     def _compute(self, entry: Entry, query: CachedQuery) -> Computation:
-        computation = Computation(query, entry.token_now(), self._external_writes.version)
+        computation = Computation(query, entry.current_snapshot(), self._detector.version)
         computation.task = asyncio.create_task(self._answer(entry, computation))
         computation.task.add_done_callback(consume_exception)
         entry.computation = computation
@@ -171,50 +178,45 @@ class AnswerCache:
             body = await query.compute()
         except BaseException:
             if entry.answer is None:
-                self._remove(entry)
+                self._evict(entry)
             raise
         finally:
             entry.computation = None
         if not isinstance(body, bytes):
-            self._remove(entry)
+            self._evict(entry)
             return Streamed(body, query.headers)
         before = entry.answer
         answer = before if before is not None and before.body == body else Answer(body, query.headers)
         if self._entries.get(entry.key) is entry:
-            self._keep(entry, computation, answer)
+            self._store(entry, computation, answer)
         return answer
 
-    def _keep(self, entry: Entry, computation: Computation, answer: Answer) -> None:
-        entry.answer, entry.token, entry.external_version = (
-            answer,
-            computation.token,
-            computation.external_version,
-        )
-        entry.answered_at = computation.began_at
-        entry.true_until = computation.began_at + computation.query.max_age_s
-        entry.fresh_until = (
-            computation.began_at + EXTERNAL_STALENESS_S if computation.query.depends_on_database else math.inf
-        )
-        self._weigh(entry)
+    def _store(self, entry: Entry, computation: Computation, answer: Answer) -> None:
+        began_at, query = computation.began_at, computation.query
+        entry.answer, entry.computed_at = answer, began_at
+        entry.snapshot, entry.external_version = computation.snapshot, computation.external_version
+        entry.valid_until = began_at + query.max_age_s
+        entry.fresh_until = began_at + EXTERNAL_STALENESS_S if query.depends_on_database else math.inf
+        self._resize(entry)
 
-    def _weigh(self, entry: Entry) -> None:
-        """Count an entry anew, and make room for it."""
+    def _resize(self, entry: Entry) -> None:
+        """Update the size of an entry, and evict others to make room: those not used since the last scan (CLOCK)."""
         size = _ENTRY_BYTES + entry.key_bytes
         if entry.answer is not None:
             size += entry.answer.size
         self.size += size - entry.size
         entry.size = size
         if size > self._max_bytes // _LARGEST_PART:
-            self._remove(entry)
+            self._evict(entry)
         while self.size > self._max_bytes:
             oldest = next(iter(self._entries.values()))
-            if oldest.used or oldest is entry:
-                oldest.used = False
+            if oldest.is_recently_used or oldest is entry:
+                oldest.is_recently_used = False
                 self._entries.move_to_end(oldest.key)
             else:
-                self._remove(oldest)
+                self._evict(oldest)
 
-    def _remove(self, entry: Entry) -> None:
+    def _evict(self, entry: Entry) -> None:
         if self._entries.get(entry.key) is entry:
             del self._entries[entry.key]
             self.size -= entry.size

@@ -1,4 +1,4 @@
-"""What a reader asks, in a form that can be compared: equal questions have one answer."""
+"""CachedQuery: what the answer cache has to know of a query."""
 
 import math
 from collections.abc import Awaitable, Callable, Hashable
@@ -7,15 +7,13 @@ from msgspec import Struct
 
 from orchboard.answers.answer import Headers, Pieces
 from orchboard.stats import JobType
-from orchboard.store.change_tracking.version_counters import (
-    job_type_key,
-    model_key,
-    orchestrator_key,
-    region_key,
-)
+from orchboard.store.change_tracking.version_counters import job_type_key
 
-# A window that ends now is another one a moment later; so much of a reader's patience is ours.
+# How long an answer over a window that ends now is valid: the window slides with every second.
 SLIDING_WINDOW_TTL_S = 10.0
+
+ALL_RESULTS = tuple(job_type_key(job_type) for job_type in JobType)
+"""Invalidated by every result."""
 
 
 def _nothing() -> None:
@@ -23,40 +21,24 @@ def _nothing() -> None:
 
 
 class CachedQuery(Struct, frozen=True):
-    """A question and the way to its answer.
+    """A query whose answer may be cached.
 
-    key -- equal for all spellings of the question
-    compute -- makes the body of a 200, or Pieces of it; raises a Refusal for any other status
-    headers -- what is sent beside it: see Answer
-    version_keys -- keys of VersionCounters that the answer depends on
-    max_age_s -- how long the answer stays true when nothing changes
-    depends_on_database -- whether the answer is in the database, where others may change it unseen
-    last_known -- a body from before, and its age in seconds, for when the database is away and no answer was given yet;
-    None when there is none
+    key -- equal for equal queries, however they are written
+    compute -- makes the body of a 200, or Pieces of a body that is too large for memory; raises a Refusal for any other
+    status
+    headers -- of the answer; see Answer
+    version_keys -- the version counters of the results that the answer depends on. The default is always right; fewer
+    counters let the answer stay valid longer
+    max_age_s -- how long the answer is valid without changes
+    depends_on_database -- False for answers made of the program alone, which nothing invalidates
+    fallback -- an earlier body and its age in seconds, for when the database is away and the cache has no answer; None
+    without one
     """
 
     key: tuple[Hashable, ...]
     compute: Callable[[], Awaitable[bytes | Pieces]]
     headers: Headers
-    version_keys: tuple[int, ...] = ()
+    version_keys: tuple[int, ...] = ALL_RESULTS
     max_age_s: float = math.inf
     depends_on_database: bool = True
-    last_known: Callable[[], tuple[bytes, float] | None] = _nothing
-
-
-def score_version_keys(
-    job_type: JobType,
-    pipeline: str | None = None,
-    model: str | None = None,
-    *,
-    region: str | None = None,
-    orchestrator: str | None = None,
-) -> tuple[int, ...]:
-    """What scores depend on. Those of AI are against medians over all orchestrators, those of transcoding are not."""
-    if job_type is JobType.AI and pipeline and model:
-        return (model_key(pipeline, model),)
-    if job_type is JobType.TRANSCODING and orchestrator:
-        return (orchestrator_key(orchestrator),)
-    if region:
-        return (region_key(job_type, region),)
-    return (job_type_key(job_type),)
+    fallback: Callable[[], tuple[bytes, float] | None] = _nothing

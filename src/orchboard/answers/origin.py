@@ -1,4 +1,4 @@
-"""The address by which a reader reaches this server, for commands that are pasted into a shell."""
+"""The URL by which a client reaches this server, for the commands in documents."""
 
 import re
 
@@ -7,12 +7,12 @@ from starlette.requests import Request
 ORIGIN = "http://127.0.0.1:8080"
 """The default address of a server."""
 
-# A Host header goes into lines that people paste into a shell.
+# The Host header becomes part of commands that people paste into a shell.
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
 
 
 def origin_of(request: Request) -> str:
-    """Scheme and host of a request, as its sender and a proxy state them; ORIGIN when the host is malformed."""
+    """Scheme and host of a request, by its Host and X-Forwarded-Proto headers; ORIGIN when the host is malformed."""
     host = request.headers.get("host", "")
     if not _HOST.fullmatch(host):
         return ORIGIN

@@ -1,4 +1,4 @@
-"""Answers as HTTP responses: the encoding a reader takes, 304 for what he has."""
+"""Cached answers as HTTP responses: in the encoding that the client accepts, or as a 304."""
 
 import re
 from collections.abc import Callable
@@ -9,21 +9,28 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from orchboard.answers.answer import Headers, Pieces, Streamed, Variant
+from orchboard.answers.answer import (
+    IDENTITY,
+    Headers,
+    Pieces,
+    Streamed,
+    Variant,
+    choose_encoding,
+    encode_pieces,
+)
 from orchboard.answers.cache import AnswerCache, Entry
 from orchboard.answers.cached_query import CachedQuery
-from orchboard.answers.encodings import IDENTITY, choose_encoding, encode_pieces
 from orchboard.answers.streaming import StreamedResponse
 from orchboard.errors import ClientBusyError, DatabaseUnavailableError, OverloadedError
 
-Remember = Callable[[Scope, str, Entry, str], None]
-"""Given a request's scope and its Accept-Encoding."""
+NoteRoute = Callable[[Scope, str, Entry, str], None]
+"""Called with a request's scope, its Accept-Encoding, and the cache entry and encoding that it leads to."""
 
 _ETAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
 class Reply(NamedTuple):
-    """What a reader is sent; status -- 200 or 304; body -- Pieces where it is streamed"""
+    """The parts of a response. status -- 200 or 304; body -- Pieces of a streamed answer"""
 
     status: int
     headers: Headers
@@ -36,24 +43,23 @@ def _nothing(_: Entry, __: str) -> None:
 
 async def find_reply(
     answers: AnswerCache,
-    question: CachedQuery,
+    query: CachedQuery,
     *,
     accepted: str,
     if_none_match: str,
     remember: Callable[[Entry, str], None] = _nothing,
 ) -> Reply:
-    """The answer in the encoding that is accepted. Raises the Refusal that the question ends in.
+    """The answer in an accepted encoding. Raises the Refusal that the query ends in.
 
-    While the database is away or too much is under way: the last answer that was given, with its age (RFC 9111: Age;
-    RFC 7234: Warning).
+    While the database is away or overloaded: the last answer, with its age (RFC 9111: Age; RFC 7234: Warning).
 
-    remember -- told of the entry and the encoding that it led to
+    remember -- called with the cache entry and the encoding of a current answer
     """
     age: Headers = ()
     try:
-        answer = await answers.get(question)
+        answer = await answers.get(query)
     except (DatabaseUnavailableError, ClientBusyError, OverloadedError):
-        stale = answers.stale_answer(question)
+        stale = answers.stale_answer(query)
         if stale is None:
             raise
         answer, age_s = stale
@@ -61,8 +67,8 @@ async def find_reply(
     if isinstance(answer, Streamed):
         return _stream(answer, accepted, if_none_match)
     encoding = choose_encoding(accepted, is_small=answer.is_small)
-    variant = await answers.variant(question, answer, encoding)
-    entry = answers.find(question)
+    variant = await answers.variant(query, answer, encoding)
+    entry = answers.find(query)
     if entry is not None and not age:
         remember(entry, encoding)
     if is_unchanged(if_none_match, variant):
@@ -71,27 +77,27 @@ async def find_reply(
 
 
 class Replies:
-    """Responses to the questions of all routes.
+    """Makes the responses to cached queries.
 
-    remember -- told of each way of asking, with the entry and the encoding that it leads to
+    note_route -- called for each current answer
     """
 
-    def __init__(self, answers: AnswerCache, remember: Remember | None = None) -> None:
+    def __init__(self, answers: AnswerCache, note_route: NoteRoute | None = None) -> None:
         self._answers = answers
-        self._remember = remember
+        self._note_route = note_route
 
-    async def reply(self, request: Request, question: CachedQuery, *, by_target: bool = True) -> Response:
-        """200 with the answer, or 304. Raises the Refusal that the question ends in.
+    async def reply(self, request: Request, query: CachedQuery, *, by_target: bool = True) -> Response:
+        """The response, 200 or 304. Raises the Refusal that the query ends in.
 
-        by_target -- whether nothing but the request's target and Accept-Encoding decided on the answer
+        by_target -- whether the answer depends on nothing but the request's target and Accept-Encoding
         """
         accepted = ", ".join(request.headers.getlist("accept-encoding"))
         remember = _nothing
-        if self._remember and by_target:
-            remember = partial(self._remember, request.scope, accepted)
+        if self._note_route and by_target:
+            remember = partial(self._note_route, request.scope, accepted)
         reply = await find_reply(
             self._answers,
-            question,
+            query,
             accepted=accepted,
             if_none_match=", ".join(request.headers.getlist("if-none-match")),
             remember=remember,
@@ -114,5 +120,5 @@ def _stream(answer: Streamed, accepted: str, if_none_match: str) -> Reply:
 
 
 def is_unchanged(if_none_match: str, variant: Variant) -> bool:
-    """Whether a reader with these entity tags, or `*`, has the variant already."""
+    """Whether If-None-Match contains the variant's ETag, or `*`."""
     return if_none_match.strip() == "*" or variant.etag.decode() in _ETAG.findall(if_none_match)

@@ -1,4 +1,4 @@
-"""A response whose body is sent in pieces as they are made."""
+"""A response whose body is sent piece by piece as it is made."""
 
 import asyncio
 from contextlib import aclosing
@@ -10,15 +10,15 @@ from starlette.types import Receive, Scope, Send
 from orchboard.answers.answer import Headers, Pieces
 from orchboard.runtime.tasks import cancel_and_wait
 
-# How long a client may take for all of it: it holds one of few places.
+# How long a client may take to read a streamed answer: the number of concurrent streams is limited.
 STREAM_S = 300.0
 
 
 class StreamedResponse(Response):
-    """A 200. Its head goes out with the first piece, so that what is refused before that has its own status.
+    """A 200. Its head is sent with the first piece, so that a refusal before that has its own status.
 
-    Raises ClientDisconnect as soon as the client leaves, TimeoutError after STREAM_S, and what a piece raises: whoever
-    serves it must then cut the connection.
+    Raises ClientDisconnect when the client disconnects, TimeoutError after STREAM_S, and what a piece raises. The server
+    must then reset the connection, so that the client can tell that the answer is incomplete.
     """
 
     def __init__(self, headers: Headers, pieces: Pieces) -> None:
@@ -30,17 +30,17 @@ class StreamedResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         sending = asyncio.create_task(self._send(scope["method"], send))
-        leaving = asyncio.create_task(_until_client_leaves(receive))
+        disconnect = asyncio.create_task(_until_disconnect(receive))
         try:
-            await asyncio.wait((sending, leaving), timeout=STREAM_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((sending, disconnect), timeout=STREAM_S, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
                 sending.result()
-            elif leaving.done():
+            elif disconnect.done():
                 raise ClientDisconnect
             else:
                 raise TimeoutError("the client took too long for a streamed answer")
         finally:
-            await cancel_and_wait((sending, leaving))
+            await cancel_and_wait((sending, disconnect))
 
     async def _send(self, method: str, send: Send) -> None:
         start = {
@@ -59,11 +59,11 @@ class StreamedResponse(Response):
                         is_started = True
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                     del piece
-                    # Waits until the client has taken nearly all of it: only then is the next piece made.
+                    # Waits until the client has read nearly all of it, before the next piece is made.
                     await send({"type": "http.response.body", "body": b"", "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _until_client_leaves(receive: Receive) -> None:
+async def _until_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -2,11 +2,12 @@
 
 from msgspec import UNSET, Struct, UnsetType
 
-from orchboard.answers.cached_query import CachedQuery, score_version_keys
+from orchboard.answers.cached_query import CachedQuery
 from orchboard.api.params import Params, max_age_s, parse_stats_query
 from orchboard.api.responses import JSON_HEADERS, encode_json
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import CellScores, JobType
+from orchboard.store.change_tracking.version_counters import score_version_keys
 
 
 class Cell(Struct, frozen=True):
@@ -46,11 +47,11 @@ def aggregated_stats(params: Params, board: Leaderboard) -> CachedQuery:
 
 
 def ai_cells(scores: CellScores) -> dict[str, dict[str, Cell]]:
-    """The numbers of each orchestrator in each region."""
+    """The AI scores of each orchestrator in each region."""
     return scores.map_by_cell(Cell, scores.success_rate, scores.round_trip_score, scores.score)
 
 
 def transcoding_cells(scores: CellScores) -> dict[str, dict[str, Cell]]:
-    """The same, with the two documented names of the same values."""
+    """The transcoding scores of each orchestrator in each region, two of them under a second name."""
     names = scores.success_rate, scores.round_trip_score, scores.score, scores.round_trip_score, scores.score
     return scores.map_by_cell(Cell, *names)

@@ -1,4 +1,4 @@
-"""Who sent a result: the holder of the shared secret or a tester with a key of its own, by its signature."""
+"""Verifies signatures of results: those of the shared secret, and those of testers with a key of their own."""
 
 import hashlib
 import time
@@ -20,19 +20,20 @@ WEBHOOK_SIGNATURE = b"webhook-signature"
 
 _WEBHOOK = frozenset({WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE})
 CREDENTIALS = _WEBHOOK | {AUTHORIZATION, IDEMPOTENCY_KEY, TESTER}
-"""The headers of a POST that are looked at, in lower case."""
+"""The headers of a POST that authentication uses, in lower case."""
 
 MAX_KEY = 255
 
-# Of a timestamp: as far as year 33658.
+# Maximum number of digits in a timestamp, up to the year 33658.
 _MAX_DIGITS = 12
 
 
 class Identity(Struct, frozen=True):
-    """Who sent a result.
+    """The sender of a result.
 
-    key -- the same key with the same body stores once; None: there is none. Two testers' are never the same
-    tester -- None: somebody with the shared secret
+    key -- the idempotency key: a body that is sent twice with it is stored once. Keys of two testers never collide. None
+    without one
+    tester -- None: the shared secret signed the result
     """
 
     key: str | None
@@ -40,10 +41,10 @@ class Identity(Struct, frozen=True):
 
 
 class Authenticator:
-    """Tells who sent a body, or refuses it.
+    """Identifies the sender of a body by its signature.
 
-    secrets -- each is accepted for results that name no tester; without any those are refused
-    requires_timestamp -- refuse the bare signature, which whoever saw it can send again
+    secrets -- each is valid for results that name no tester; without secrets, such results are refused
+    requires_timestamp -- whether to refuse the bare signature, which can be replayed
     """
 
     def __init__(
@@ -60,22 +61,23 @@ class Authenticator:
         self._now = now
 
     def identify(self, body: bytes, headers: Mapping[bytes, bytes]) -> Identity | None:
-        """Who sent it; None when that takes a look at the database: `find` does that.
+        """The sender; None when that needs a database query, as `find` makes it.
 
-        headers -- of CREDENTIALS, those that came
+        headers -- those of CREDENTIALS, which the request has
         Raises NotAuthenticatedError, BadInputError.
         """
-        if TESTER in headers and not self._testers.is_fresh():
-            return None
-        return self._authenticate(body, headers)
+        if TESTER not in headers:
+            return Identity(self._key(body, headers, self._secrets))
+        return self._identify_tester(body, headers) if self._testers.is_fresh() else None
 
     async def find(self, body: bytes, headers: Mapping[bytes, bytes]) -> Identity:
-        """As `identify`, after a look at the database if need be. Raises DatabaseUnavailableError too."""
-        if TESTER in headers:
-            await self._testers.refresh()
-        return self._authenticate(body, headers)
+        """The sender, with a database query if necessary. Raises what `identify` raises, and DatabaseUnavailableError."""
+        if TESTER not in headers:
+            return Identity(self._key(body, headers, self._secrets))
+        await self._testers.refresh()
+        return self._identify_tester(body, headers)
 
-    def _authenticate(self, body: bytes, headers: Mapping[bytes, bytes]) -> Identity:
+    def _identify_tester(self, body: bytes, headers: Mapping[bytes, bytes]) -> Identity:
         name = _text(headers, TESTER)
         if not name:
             return Identity(self._key(body, headers, self._secrets))
@@ -87,7 +89,7 @@ class Authenticator:
         return Identity(None if key is None else _key_of_one(tester, key), tester)
 
     def _key(self, body: bytes, headers: Mapping[bytes, bytes], secrets: Sequence[str]) -> str | None:
-        """The key that a body came with, which one of the secrets has signed; the signature decides which form it is."""
+        """The idempotency key of a body that one of the secrets has signed; the form of the signature names its header."""
         if not _WEBHOOK.isdisjoint(headers):
             self._check_webhook(body, headers, secrets)
             return _parse_key(_text(headers, WEBHOOK_ID), "webhook-id")
@@ -133,11 +135,11 @@ def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:
 def _parse_key(key: str, header: str) -> str | None:
     if len(key) > MAX_KEY:
         raise BadInputError(f"{header} is longer than {MAX_KEY} characters")
-    if not key.isascii():  # which a database of any encoding can hold; no header can hold a line's end
+    if not key.isascii():  # a database of any encoding can store the hash; no header can contain a line feed
         return "\n" + hashlib.sha256(key.encode()).hexdigest()
     return key or None
 
 
 def _key_of_one(tester: Tester, key: str) -> str:
-    """A key of one tester's own: no other can take it away, and no header can hold a line's end."""
+    """A tester's key as it is stored. It begins with a line feed, which no header can contain: no other sender can use it."""
     return "\n" + hashlib.sha256(f"{tester.id}\n{key}".encode()).hexdigest()

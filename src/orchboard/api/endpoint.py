@@ -1,4 +1,4 @@
-"""Endpoint: what is written about a route."""
+"""Endpoint: one row of ROUTES."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -12,15 +12,32 @@ from orchboard.api.params import Params
 from orchboard.errors import Refusal
 from orchboard.leaderboard import Leaderboard
 
-Handler = Callable[[Request, Leaderboard], Awaitable[Response]]
-"""Answers a request itself."""
+# Default of ApiContext.probe_timeout_s. Monitoring wants an answer soon: a frozen database would use up DB_TIMEOUT.
+PROBE_TIMEOUT_S = 2.0
+
+
+class ApiContext(Struct, frozen=True):
+    """What handlers work with.
+
+    post_stats, run_maintenance -- the handlers that keep state of their own
+    probe_timeout_s -- how long a health check waits for the database
+    """
+
+    board: Leaderboard
+    post_stats: Callable[[Request], Awaitable[Response]]
+    run_maintenance: Callable[[Request], Awaitable[Response]]
+    probe_timeout_s: float = PROBE_TIMEOUT_S
+
+
+Handler = Callable[[Request, ApiContext], Awaitable[Response]]
+"""Answers a request."""
 
 QueryHandler = Callable[[Params, Leaderboard], CachedQuery]
-"""Reads a question out of the parameters; its answer is made, kept and sent elsewhere. Raises BadInputError."""
+"""Makes a query of the parameters; the answer cache computes and sends its answer. Raises BadInputError."""
 
 
 class Param(Struct, frozen=True):
-    """A query parameter or header; `example` is one that makes sense on a demo database."""
+    """A query parameter or header. example -- a value that makes sense on a demo database"""
 
     name: str
     help: str
@@ -30,22 +47,25 @@ class Param(Struct, frozen=True):
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
-    """One route.
+    """One route: exactly one of `query` and `handler` answers it.
 
     name -- the stem: api/<name>.py, <name>.sql in a room of store/, tests/api/test_<name>.py
-    asked -- the query parameters of the example request
-    body, bodies -- the type of a request's body, and examples of it by name
-    answer, answer_type -- an example of a 200's body, which answers `asked` once `bodies` are stored, and its type
-    cached -- whether a 200 may be
-    may_be_streamed -- whether a 200 may be too large to be held
-    or_empty -- whether it answers `{}` when there is nothing, and its type does not say so
-    bearer -- whether it wants the bearer token CRON_SECRET; without that setting it is 404
-    refusals -- what it may answer instead, with examples
+    query -- of a route whose answers are cached
+    handler -- of any other route
+    asked -- names of the query parameters of the example request
+    body, bodies -- the type of the request's body, and examples of it by name
+    answer, answer_type -- an example of a 200's body, the answer to `asked` once `bodies` are stored, and its type
+    may_be_streamed -- whether a 200 may be too large for memory
+    or_empty -- whether an empty answer is `{}`, which `answer_type` does not allow
+    bearer -- whether it requires the bearer token CRON_SECRET; without that setting it is 404
+    refusals -- the refusals that it may answer, with examples
     """
 
     name: str
     method: str
     path: str
+    query: QueryHandler | None = None
+    handler: Handler | None = None
     summary: str
     help: str
     params: tuple[Param, ...] = ()
@@ -54,9 +74,17 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     bodies: Mapping[str, Mapping[str, Any]] = {}
     answer: Any
     answer_type: Any
-    cached: bool = True
     may_be_streamed: bool = False
     or_empty: bool = False
     bearer: bool = False
     media_type: str = "application/json"
     refusals: Mapping[type[Refusal], Struct]
+
+    def __post_init__(self) -> None:
+        if (self.query is None) == (self.handler is None):
+            raise TypeError(f"{self.name} must have either a query or a handler")
+
+    @property
+    def cached(self) -> bool:
+        """Whether a 200 may be cached."""
+        return self.query is not None

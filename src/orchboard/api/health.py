@@ -8,52 +8,50 @@ from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
+from orchboard.api.endpoint import ApiContext
 from orchboard.api.refusals import RETRY_AFTER, STATUS, public_message
 from orchboard.api.responses import json_now
 from orchboard.errors import DatabaseUnavailableError, Refusal, SetupError
-from orchboard.leaderboard import Leaderboard
+from orchboard.runtime.tasks import consume_exception
 from orchboard.server_state import DatabaseHealth, Health, SpoolHealth
 
 T = TypeVar("T")
 
-# Who asks wants to know now: a database that is frozen would take DB_TIMEOUT to say nothing.
-DEADLINE_S = 2.0
 
-
-async def health(_: Request, board: Leaderboard) -> Response:
-    """Whether the database answers, from a real round trip, and what is in the spool; within DEADLINE_S."""
-    refusal, spool = await asyncio.gather(ask_database(board), _spool_health(board))
+async def health(_: Request, context: ApiContext) -> Response:
+    """Whether the database answers, from a real round trip, and what the spool holds."""
+    refusal, spool = await asyncio.gather(probe_database(context), _spool_health(context))
     if refusal is None:
         return json_now(Health(DatabaseHealth(True), spool))
-    return json_now(
-        Health(DatabaseHealth(False, public_message(refusal)), spool), STATUS[type(refusal)], RETRY_AFTER
-    )
+    failed = DatabaseHealth(False, public_message(refusal))
+    return json_now(Health(failed, spool), STATUS[type(refusal)], RETRY_AFTER)
 
 
-async def ask_database(board: Leaderboard) -> Refusal | None:
-    """Why the database, migrated, does not answer a round trip within DEADLINE_S; None when it does."""
+async def probe_database(context: ApiContext) -> Refusal | None:
+    """Why the database, migrated, does not answer a round trip in time; None when it does."""
     try:
-        await in_time(board.store.ping(), "the database")
+        await in_time(context, context.board.store.ping(), "the database")
     except (DatabaseUnavailableError, SetupError) as refusal:
         return refusal
     return None
 
 
-async def in_time(question: Coroutine[Any, Any, T], whom: str) -> T:
-    """The answer to a question. Raises what asking raises, and DatabaseUnavailableError after DEADLINE_S."""
-    asking = asyncio.create_task(question)
-    # Not `wait_for`: that waits, a second more, for a frozen database to take back the question.
-    done, _ = await asyncio.wait({asking}, timeout=DEADLINE_S)
+async def in_time(context: ApiContext, probe: Coroutine[Any, Any, T], whom: str) -> T:
+    """The result of a probe. Raises what the probe raises, and DatabaseUnavailableError after probe_timeout_s."""
+    probing = asyncio.create_task(probe)
+    # Not `wait_for`: that waits for the cancellation, which takes a second more with a frozen database.
+    done, _ = await asyncio.wait({probing}, timeout=context.probe_timeout_s)
     if not done:
-        asking.cancel()
-        asking.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-        raise DatabaseUnavailableError(f"{whom} did not answer within {DEADLINE_S:g} s")
-    return asking.result()
+        probing.cancel()
+        probing.add_done_callback(consume_exception)
+        raise DatabaseUnavailableError(f"{whom} did not answer within {context.probe_timeout_s:g} s")
+    return probing.result()
 
 
-async def _spool_health(board: Leaderboard) -> SpoolHealth | UnsetType:
+async def _spool_health(context: ApiContext) -> SpoolHealth | UnsetType:
+    board = context.board
     try:
-        depth = (await in_time(board.store.fetch_spool_state(), "the spool")).depth
+        depth = (await in_time(context, board.store.fetch_spool_state(), "the spool")).depth
     except DatabaseUnavailableError as refusal:
         return SpoolHealth(error=public_message(refusal))
     if not (depth.waiting or depth.dead_letters):

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchboard import __version__
-from orchboard.api.health import ask_database, in_time
+from orchboard.api.endpoint import ApiContext
+from orchboard.api.health import in_time, probe_database
 from orchboard.api.responses import text_now
 from orchboard.errors import DatabaseUnavailableError, SetupError
-from orchboard.leaderboard import Leaderboard
 from orchboard.runtime.supervised_tasks import Background
 from orchboard.store.spool.spool import SpoolState
 from orchboard.store.store import RollupState
@@ -29,14 +29,14 @@ MEDIA_TYPE = "text/plain; version=0.0.4"
 _COUNTED = timedelta(days=1)
 
 
-async def metrics(_: Request, board: Leaderboard) -> Response:
+async def metrics(_: Request, context: ApiContext) -> Response:
     """All metrics that can be read now. Clock and background tasks are those of this worker."""
-    store = board.store
+    board, store = context.board, context.board.store
     refusal, spool, unnamed, rollups = await asyncio.gather(
-        ask_database(board),
-        _known(store.fetch_spool_state(), "the spool"),
-        _unnamed_results(board),
-        _known(store.fetch_rollup_state(), "the database"),
+        probe_database(context),
+        _known(context, store.fetch_spool_state(), "the spool"),
+        _unnamed_results(context),
+        _known(context, store.fetch_rollup_state(), "the database"),
     )
     samples = itertools.chain(
         samples_of(board.now(), spool, is_database_up=refusal is None),
@@ -132,19 +132,18 @@ def _of_spool(spool: SpoolState, now: datetime) -> Iterator[Sample]:
     yield "orchboard_spool_used_ratio", "Fraction of SPOOL_MAX_MB in use, 0 to 1.", spool.used
 
 
-async def _known(asked: Coroutine[Any, Any, T], what: str) -> T | None:
-    """The answer; None if the database or spool does not answer in time."""
+async def _known(context: ApiContext, probe: Coroutine[Any, Any, T], what: str) -> T | None:
+    """The result of a probe; None if the database or spool does not answer in time."""
     try:
-        return await in_time(asked, what)
+        return await in_time(context, probe, what)
     except (DatabaseUnavailableError, SetupError):
         return None
 
 
-async def _unnamed_results(board: Leaderboard) -> Mapping[str, int]:
+async def _unnamed_results(context: ApiContext) -> Mapping[str, int]:
     """Results without an address by tester; empty if such names have scores, or can't be counted."""
+    board = context.board
     if board.scores_any_name:
         return {}
-    try:
-        return await in_time(board.store.fetch_unnamed_results(board.now() - _COUNTED), "the database")
-    except (DatabaseUnavailableError, SetupError):
-        return {}
+    count = board.store.fetch_unnamed_results(board.now() - _COUNTED)
+    return await _known(context, count, "the database") or {}

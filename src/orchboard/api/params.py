@@ -1,4 +1,4 @@
-"""Query parameters, as real clients send them, into a question."""
+"""Query parameters as clients send them, parsed into queries."""
 
 import math
 from urllib.parse import parse_qsl
@@ -30,7 +30,7 @@ class Params:
         self._first = dict(reversed(pairs))
 
     def get(self, name: str) -> str:
-        """The parameter's text, empty when it is absent. Raises BadInputError when nothing stored can equal it."""
+        """The parameter's text; empty when it is absent. Raises BadInputError for U+0000, which nothing stored contains."""
         value = self._first.get(name, "")
         if "\x00" in value:
             raise BadInputError(f"{name} contains the character U+0000")
@@ -47,7 +47,7 @@ class Params:
         return self.get("region").upper() or None
 
     def flag(self, name: str) -> bool | None:
-        """`true` or `false`, None when it is absent. Raises BadInputError naming the parameter that is neither."""
+        """`true` or `false`; None when it is absent. Raises BadInputError for anything else."""
         value = self.get(name)
         if value not in ("", "true", "false"):
             raise BadInputError(f"{name} must be true or false, not {value[:40]!r}")
@@ -55,7 +55,7 @@ class Params:
 
     @property
     def bounds(self) -> Bounds:
-        """`since` and `until`. Raises BadInputError naming the one that can't be read."""
+        """`since` and `until`. Raises BadInputError, which names the invalid one."""
         return parse_bounds(self.get("since"), self.get("until"))
 
 
@@ -68,7 +68,7 @@ def check_model_has_pipeline(params: Params, *, pipeline_alone: bool = False) ->
 
 
 class StatsRequest(Struct, frozen=True, kw_only=True):
-    """What aggregated_stats and raw_stats are asked: a StatsQuery whose window is still in the reader's words."""
+    """A StatsQuery whose window is still as requested: bounds that may be relative to now."""
 
     job_type: JobType
     bounds: Bounds
@@ -79,7 +79,7 @@ class StatsRequest(Struct, frozen=True, kw_only=True):
     scored: bool | None = None
 
     def query(self, board: Leaderboard) -> StatsQuery:
-        """The question as of now."""
+        """The query as of now."""
         return StatsQuery(
             job_type=self.job_type,
             window=board.window(self.bounds),
@@ -92,9 +92,9 @@ class StatsRequest(Struct, frozen=True, kw_only=True):
 
 
 def parse_stats_query(params: Params, *, pipeline_alone: bool = False) -> StatsRequest:
-    """The question of aggregated_stats and raw_stats.
+    """The parameters of aggregated_stats and raw_stats.
 
-    An unknown job_type is ignored; without one, naming a pipeline means AI.
+    An unknown job_type is ignored; without job_type, a pipeline means AI.
     """
     bounds = params.bounds
     check_model_has_pipeline(params, pipeline_alone=pipeline_alone)
@@ -111,5 +111,5 @@ def parse_stats_query(params: Params, *, pipeline_alone: bool = False) -> StatsR
 
 
 def max_age_s(bounds: Bounds, board: Leaderboard) -> float:
-    """How long an answer over these bounds stays true when nothing new comes in: a window moves on."""
+    """How long an answer over these bounds stays valid without new results: a window that ends now slides."""
     return SLIDING_WINDOW_TTL_S if bounds.is_sliding(board.now()) else math.inf

@@ -21,7 +21,7 @@ class Pipelines(Struct, frozen=True):
 
 def pipelines(params: Params, board: Leaderboard) -> CachedQuery:
     """The pipelines with results in the window, with their models and regions."""
-    bounds, region = params.bounds, params.region  # a bad time is reported before a missing model
+    bounds, region = params.bounds, params.region  # an invalid time is reported before a missing model
     check_model_has_pipeline(params)
 
     async def compute() -> bytes:

@@ -24,35 +24,37 @@ from orchboard.results.parse import parse_stats
 from orchboard.results.submission import Submission
 from orchboard.store.connection.failures import NO_ANSWER
 
-# Of a Content-Length: more than any has that the parser lets through.
+# Maximum number of digits in a Content-Length, more than the parser accepts: int() raises ValueError for thousands.
 _MAX_DIGITS = 25
 
-# How much beyond the limit is read, and forgotten, so that its identity sees the answer.
+# How much of a refused body is read and discarded, beyond the limit, so that the client reads the refusal.
 DRAINED_BYTES = 32 * 1024 * 1024
 
 
 class PostStats:
-    """Stores one signed result; `ok` is answered when it is on the disk, committed or in the spool, and never otherwise.
+    """Stores one signed result. The answer is `ok` if and only if the result is on disk, committed or in the spool.
 
     max_body_bytes -- a longer body is refused, and never held in memory
-    limit_s -- how long storing may take until it is answered 503; None: as long as the store takes
+    limit_s -- how long storing may take until the answer is 503; None: no limit but the store's own
     """
 
     def __init__(
         self,
-        senders: Authenticator,
-        signers: VerifiedAddresses,
+        board: Leaderboard,
+        authenticator: Authenticator,
+        verified: VerifiedAddresses,
         *,
         max_body_bytes: int,
         limit_s: float | None = None,
     ) -> None:
+        self._board = board
+        self._authenticator = authenticator
+        self._verified = verified
         self._limit_s = limit_s
-        self._senders = senders
-        self._signers = signers
         self.max_body_bytes = max_body_bytes
 
-    async def __call__(self, request: Request, board: Leaderboard) -> Response:
-        """Read, check the signature on the raw bytes, store, acknowledge."""
+    async def __call__(self, request: Request) -> Response:
+        """Read the body, verify its signature, store it, acknowledge it."""
         body = await self._read(request)
         headers: dict[bytes, bytes] = {}
         for name, value in request.headers.raw:
@@ -60,25 +62,23 @@ class PostStats:
                 headers.setdefault(name, value)
         try:
             async with asyncio.timeout(self._limit_s):
-                identity = await self._senders.find(body, headers)
-                self._signers.note(
-                    self._signers.address_of(request.scope["client"], request.scope["headers"])
+                identity = await self._authenticator.find(body, headers)
+                self._verified.note(
+                    self._verified.address_of(request.scope["client"], request.scope["headers"])
                 )
-                await board.store.submit(_submission(body, identity))
+                await self._board.store.submit(_submission(body, identity))
         except TimeoutError:
             raise DatabaseUnavailableError(NO_ANSWER) from None
         return ok()
 
-    def begin(
-        self, body: bytes, headers: Mapping[bytes, bytes], board: Leaderboard
-    ) -> "asyncio.Future[Any] | None":
-        """Begin to store a body; None when that takes more than memory, or it is not signed: nothing was begun.
+    def begin(self, body: bytes, headers: Mapping[bytes, bytes]) -> "asyncio.Future[Any] | None":
+        """Submit a body if its signature can be verified without a database query; None: nothing was submitted.
 
-        headers -- of CREDENTIALS, those that came
+        headers -- those of CREDENTIALS, which the request has
         """
         try:
-            identity = self._senders.identify(body, headers)
-            return board.store.submit(_submission(body, identity)) if identity else None
+            identity = self._authenticator.identify(body, headers)
+            return self._board.store.submit(_submission(body, identity)) if identity else None
         except NotAuthenticatedError:
             return None
         except Refusal as refusal:
@@ -87,9 +87,9 @@ class PostStats:
             return refused
 
     async def _read(self, request: Request) -> bytes:
-        """The body. One that is refused is thrown away as it comes, as far as that is worth it.
+        """The body. A refused body is read and discarded as far as that is reasonable, before the refusal is raised.
 
-        A simple client sends everything before it reads: cut off in the middle, it never sees the refusal.
+        A simple client sends everything before it reads; if the connection were closed meanwhile, it would not see why.
         """
         expected = parse_length(request.headers.get("content-length", "0"))
         waits = request.headers.get("expect", "").lower() == "100-continue"
@@ -110,9 +110,9 @@ class PostStats:
         return bytes(body)
 
     def _limit_of(self, encoding: str) -> tuple[int, Refusal]:
-        """How much of a body is taken in, and what a longer one is told. Of an encoded one nothing is.
+        """The maximum size of a body with this Content-Encoding, and the refusal of a larger one.
 
-        What would come out of it has no bound, and no tester compresses.
+        Encoded bodies are refused whatever their size: the decoded size has no limit, and no tester compresses.
         """
         if encoding.strip().lower() in ("", "identity"):
             return self.max_body_bytes, BodyTooLargeError(f"the body is over {self.max_body_bytes} bytes")
@@ -137,9 +137,6 @@ def _submission(body: bytes, identity: Identity) -> Submission:
 
 
 def parse_length(header: str) -> int:
-    """The Content-Length, 0 when it is none; the parser has refused what is no number.
-
-    int() raises ValueError for thousands of digits, and zeros in front are digits.
-    """
+    """The Content-Length; 0 for a value that is not a length. Leading zeros are digits, too."""
     digits = header.lstrip("0")
     return int(digits) if digits.isdigit() and len(digits) < _MAX_DIGITS else 0

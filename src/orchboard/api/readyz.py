@@ -8,43 +8,44 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orchboard.api.health import ask_database, in_time
+from orchboard.api.endpoint import ApiContext
+from orchboard.api.health import in_time, probe_database
 from orchboard.api.refusals import RETRY_AFTER, STATUS, public_message
 from orchboard.api.responses import json_now
 from orchboard.errors import DatabaseUnavailableError, SetupError
-from orchboard.leaderboard import Leaderboard
 from orchboard.server_state import CheckResult, Readiness
 
 
 class Note(Struct, frozen=True):
-    """What an operator should know although the server may get requests; in words for anybody."""
+    """A message for the operator that does not make the server unready. It may be shown to anybody."""
 
     says: str
 
 
-Check = Callable[[Leaderboard], Awaitable[str | Note | None]]
-"""Why the server should get no requests for the moment, in words for anybody; None, or a Note: it may. Soon done."""
+Check = Callable[[ApiContext], Awaitable[str | Note | None]]
+"""Returns why the server should get no requests at the moment, in words that anybody may read; None or a Note: it may."""
 
-# From here on a balancer should look for another server.
+# A spool with this much in it makes the server unready, so that a load balancer uses another one.
 SPOOL_NEARLY_FULL = 0.9
 
 
-async def _database(board: Leaderboard) -> str | None:
-    refusal = await ask_database(board)
+async def _database(context: ApiContext) -> str | None:
+    refusal = await probe_database(context)
     return None if refusal is None else public_message(refusal)
 
 
-async def _writing(board: Leaderboard) -> str | Note | None:
-    """Results that go to the spool are taken all the same, and questions are answered."""
-    with suppress(DatabaseUnavailableError, SetupError):  # which `database` says
-        await in_time(board.store.ping(), "the database")
-    failure = board.store.write_failure
-    return failure if failure is None or board.store.spool is None else Note(failure)
+async def _writing(context: ApiContext) -> str | Note | None:
+    """With a spool results are accepted although they can't be written, and queries are answered: only a note."""
+    store = context.board.store
+    with suppress(DatabaseUnavailableError, SetupError):  # reported by `database`
+        await in_time(context, store.ping(), "the database")
+    failure = store.write_failure
+    return failure if failure is None or store.spool is None else Note(failure)
 
 
-async def _spool(board: Leaderboard) -> str | None:
+async def _spool(context: ApiContext) -> str | None:
     try:
-        spool = await in_time(board.store.fetch_spool_state(), "the spool")
+        spool = await in_time(context, context.board.store.fetch_spool_state(), "the spool")
     except DatabaseUnavailableError as refusal:
         return public_message(refusal)
     if not spool.is_writable:
@@ -52,9 +53,10 @@ async def _spool(board: Leaderboard) -> str | None:
     return None if spool.used < SPOOL_NEARLY_FULL else "the spool is nearly full"
 
 
-async def _background(board: Leaderboard) -> Note | None:
-    """What a server takes requests without: rollups that are late make questions slower, not wrong."""
-    failing = [task.name for task in board.store.background.tasks.values() if task.is_failing or task.is_late]
+async def _background(context: ApiContext) -> Note | None:
+    """Failing background tasks make answers slower, not wrong: only a note."""
+    tasks = context.board.store.background.tasks.values()
+    failing = [task.name for task in tasks if task.is_failing or task.is_late]
     return Note(f"background tasks without success: {', '.join(failing)}") if failing else None
 
 
@@ -64,12 +66,12 @@ CHECKS: Mapping[str, Check] = {
     "spool": _spool,
     "background": _background,
 }
-"""All that has to be well, by name. Whatever else a server needs to take requests is one more line here."""
+"""The checks by name. A further condition for requests is one more line."""
 
 
-async def readyz(_: Request, board: Leaderboard) -> Response:
-    """Whether every check is passed; they run side by side."""
-    reasons = await asyncio.gather(*(check(board) for check in CHECKS.values()))
+async def readyz(_: Request, context: ApiContext) -> Response:
+    """Whether every check passes; they run concurrently."""
+    reasons = await asyncio.gather(*(check(context) for check in CHECKS.values()))
     results = tuple(_result(name, why) for name, why in zip(CHECKS, reasons, strict=True))
     if all(result.ok for result in results):
         return json_now(Readiness(True, results))

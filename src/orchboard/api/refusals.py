@@ -1,4 +1,4 @@
-"""Refusals in HTTP: each error's status, in one place; one JSON shape for all of them."""
+"""Refusals in HTTP: the status of each error, and the JSON form of all of them."""
 
 from collections.abc import Mapping
 
@@ -36,6 +36,9 @@ STATUS: dict[type[Refusal], int] = {
     SetupError: 503,
 }
 
+STOPPING = DatabaseUnavailableError("the server is stopping; try again")
+"""The refusal of requests that a server can't complete before it stops."""
+
 RETRY_AFTER = {"Retry-After": str(RETRY_AFTER_S)}
 
 
@@ -58,7 +61,7 @@ _HEADERS: dict[int, dict[str, str]] = {
 
 
 def refusal_response(refusal: Refusal) -> Response:
-    """The refusal as its sender sees it."""
+    """The response to a request that was refused."""
     return error_response(STATUS[type(refusal)], public_message(refusal))
 
 
@@ -70,5 +73,5 @@ def public_message(refusal: Refusal) -> str:
 
 
 def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Any error: `{"error": message}`, never cached."""
+    """An error: `{"error": message}`, never cached."""
     return json_now(Error(message), status, {**_HEADERS.get(status, {}), **(headers or {})})

@@ -19,13 +19,13 @@ class Regions(Struct, frozen=True):
 
 
 def regions(_: Params, board: Leaderboard) -> CachedQuery:
-    """The regions that results may come from, one entry a job type; the last known while the database is away."""
+    """The regions of results, one entry for each job type; while the database is away, as they were read last."""
 
     async def compute() -> bytes:
         return encode_json(Regions(await board.fetch_regions()))
 
-    def last_known() -> tuple[bytes, float] | None:
+    def fallback() -> tuple[bytes, float] | None:
         known = board.last_known_regions()
         return known and (encode_json(Regions(known[0])), known[1])
 
-    return CachedQuery(("regions",), compute, JSON_HEADERS, last_known=last_known)
+    return CachedQuery(("regions",), compute, JSON_HEADERS, version_keys=(), fallback=fallback)

@@ -1,4 +1,4 @@
-"""Responses: what every answer of the API carries in its headers."""
+"""Responses with the headers that the contract requires."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,20 +24,20 @@ JSON_HEADERS: Headers = (
     (b"x-content-type-options", b"nosniff"),
     (b"content-type", b"application/json"),
 )
-"""What the contract asks of every 200 to a GET that may be cached."""
+"""The headers of every 200 to a GET that may be cached, by the contract."""
 
 encode_json = msgspec.json.Encoder().encode
 
 
 def json_now(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer about this moment, never cached."""
+    """A JSON response that must not be cached."""
     return Response(
         encode_json(value), status, media_type="application/json", headers={**_NOT_CACHED, **(headers or {})}
     )
 
 
 def text_now(body: bytes, media_type: str) -> Response:
-    """The same in text."""
+    """A text response that must not be cached."""
     return Response(body, media_type=media_type, headers=_NOT_CACHED)
 
 
@@ -47,7 +47,7 @@ def ok() -> Response:
 
 
 def preflight(methods: str) -> Response:
-    """204 to OPTIONS."""
+    """The 204 to OPTIONS."""
     return Response(
         status_code=204,
         headers={
@@ -58,8 +58,3 @@ def preflight(methods: str) -> Response:
             "Access-Control-Max-Age": "86400",
         },
     )
-
-
-def header_lines(headers: Headers) -> bytes:
-    """Headers as they are written, without the empty line behind them."""
-    return b"".join([b"%b: %b\r\n" % header for header in headers])

@@ -1,23 +1,35 @@
 """ROUTES: every endpoint of the API with what is written about it. `openapi.py` and docs/api.md are made from it."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
 from orchboard.api.aggregated_stats import Cell, aggregated_stats
 from orchboard.api.authenticator import MAX_KEY
-from orchboard.api.endpoint import Endpoint, Handler, Param, QueryHandler
+from orchboard.api.endpoint import Endpoint, Param
+from orchboard.api.examples import (
+    BUSY,
+    JOB_TYPE,
+    MODEL,
+    ORCHESTRATOR,
+    PIPELINE,
+    PIPELINE_ALONE,
+    REGION,
+    RESULT,
+    SCORED,
+    SINCE,
+    TRANSCODING_RESULT,
+    UNAVAILABLE,
+    UNTIL,
+)
 from orchboard.api.health import health
 from orchboard.api.healthz import healthz
 from orchboard.api.metrics import exposition, metrics, samples_of
 from orchboard.api.pipelines import Pipelines, pipelines
-from orchboard.api.post_stats import PostStats
 from orchboard.api.raw_stats import raw_stats
 from orchboard.api.readyz import CHECKS, readyz
 from orchboard.api.refusals import Error
 from orchboard.api.regions import Regions, regions
 from orchboard.api.top_ai_score import top_ai_score
-from orchboard.api.upkeep import UpkeepHandler
 from orchboard.errors import (
     BadInputError,
     BadTokenError,
@@ -34,73 +46,12 @@ from orchboard.signing import TOLERANCE_S
 from orchboard.stats import JobType, Pipeline, Region, Stats, TopScore
 from orchboard.store.spool.spool import NOTHING_SPOOLED
 
-_ORCHESTRATOR = "0x22a48674a6fdf9335d89b6dbc05c38e2dc181475"
-_SINCE = Param(
-    "since",
-    "Start of the window: receipt time in Unix seconds, inclusive, fractions allowed. Without `until`, the window ends now. "
-    "Any number is valid; `NaN` gives an empty answer.",
-    "1727000000",
-)
-_UNTIL = Param(
-    "until",
-    "End of the window: receipt time in Unix seconds, inclusive. Without `since`, the window holds everything before it. Without "
-    "both, or with only an `until` that is more than an hour in the future, it is the last `START_TIME_WINDOW`.",
-    "4102444800",
-)
-_REGION = Param("region", "Region code. Case-insensitive.", "FRA")
-_PIPELINE = Param("pipeline", "AI pipeline, exactly as posted. Requires `model`.", "Text to image")
-_PIPELINE_ALONE = Param(
-    "pipeline", "AI pipeline, exactly as posted. Without `model`: all its models.", "Text to image"
-)
-_MODEL = Param("model", "AI model, exactly as posted. Requires `pipeline`.", "ByteDance/SDXL-Lightning")
-_JOB_TYPE = Param(
-    "job_type",
-    "`transcoding` or `ai`; other values are ignored. Default: `ai` with a `pipeline`, else `transcoding`.",
-    "ai",
-)
-_SCORED = Param(
-    "scored",
-    "`true`: only results that count towards scores. `false`: only results that their tester marked as unscored. "
-    "Default: all results.",
-    "true",
-)
-_UNAVAILABLE = Error("the database did not answer; try again")
-_BUSY = Error("too many expensive queries from this address are in progress; try again")
-
-_RESULT = {
-    "region": "FRA",
-    "orchestrator": _ORCHESTRATOR,
-    "success_rate": 1.0,
-    "round_trip_time": 2.2,
-    "errors": [],
-    "timestamp": 1727000000,
-    "model": "ByteDance/SDXL-Lightning",
-    "model_is_warm": True,
-    "pipeline": "Text to image",
-    "input_parameters": '{"prompt":"a bear"}',
-    "response_payload": '{"images":[]}',
-    "prompt_id": "bear-1",
-}
-_TRANSCODING_RESULT = {
-    "region": "MDW",
-    "orchestrator": _ORCHESTRATOR,
-    "success_rate": 0.5,
-    "round_trip_time": 1.5,
-    "errors": [{"error_code": "DOWNLOAD", "message": "segment 7 timed out", "count": 1}],
-    "timestamp": 1727000000,
-    "seg_duration": 2.0,
-    "segments_sent": 2,
-    "segments_received": 1,
-    "upload_time": 0.3,
-    "download_time": 0.2,
-    "transcode_time": 1.0,
-}
-
 ROUTES: tuple[Endpoint, ...] = (
     Endpoint(
         name="post_stats",
         method="POST",
         path="/api/post_stats",
+        handler=lambda request, context: context.post_stats(request),
         summary="Store one result",
         help="Stores one signed result of a job tester. The body `ok` means that the result is on disk; no other answer "
         "acknowledges it. A result with both `pipeline` and `model` is an AI result; any other result is a transcoding "
@@ -120,45 +71,46 @@ ROUTES: tuple[Endpoint, ...] = (
                   "secret signed it.", place="header"),
         ),
         body=SentStats,
-        bodies={JobType.AI: _RESULT, JobType.TRANSCODING: _TRANSCODING_RESULT},
+        bodies={JobType.AI: RESULT, JobType.TRANSCODING: TRANSCODING_RESULT},
         answer="ok",
         answer_type=Literal["ok"],
         media_type="text/plain",
-        cached=False,
         refusals={
             BadInputError: Error("invalid region"),
             NotAuthenticatedError: Error("request can not be authenticated"),
             BodyTooLargeError: Error("the body is over 16777216 bytes"),
             EncodedBodyError: Error("Content-Encoding 'gzip' is not supported: send the body uncompressed"),
             KeyReusedError: Error("this Idempotency-Key (or webhook-id) was used for a different body"),
-            DatabaseUnavailableError: _UNAVAILABLE,
+            DatabaseUnavailableError: UNAVAILABLE,
         },
     ),
     Endpoint(
         name="aggregated_stats",
         method="GET",
         path="/api/aggregated_stats",
+        query=aggregated_stats,
         summary="Scores by orchestrator and region",
         help="Returns the scores that gateways select orchestrators by. An AI result is scored against the median of its "
         "pipeline and model over all orchestrators. Without `pipeline` and `model`, AI scores are averages over all "
         "models, weighted by number of results. Transcoding scores have two more members, `latency_score` and "
         "`total_score`, which are aliases. The answer contains only orchestrators that are named by an Ethereum address, "
         "unless the server runs with `ORCHESTRATOR_NAMES=any`. It is `{}` when the window holds no results.",
-        params=(Param("orchestrator", "Ethereum address. Case-insensitive. Applied after scoring.", _ORCHESTRATOR), _REGION,
-                _SINCE, _UNTIL, _PIPELINE, _MODEL, _JOB_TYPE),
+        params=(Param("orchestrator", "Ethereum address. Case-insensitive. Applied after scoring.", ORCHESTRATOR), REGION,
+                SINCE, UNTIL, PIPELINE, MODEL, JOB_TYPE),
         asked=("pipeline", "model"),
-        answer={_ORCHESTRATOR: {"FRA": {"success_rate": 1.0, "round_trip_score": 0.8, "score": 0.93}}},
+        answer={ORCHESTRATOR: {"FRA": {"success_rate": 1.0, "round_trip_score": 0.8, "score": 0.93}}},
         answer_type=dict[str, dict[str, Cell]],
         refusals={
             BadInputError: Error("pipeline required"),
-            ClientBusyError: _BUSY,
-            DatabaseUnavailableError: _UNAVAILABLE,
+            ClientBusyError: BUSY,
+            DatabaseUnavailableError: UNAVAILABLE,
         },
     ),
     Endpoint(
         name="raw_stats",
         method="GET",
         path="/api/raw_stats",
+        query=raw_stats,
         summary="Stored results of one orchestrator",
         help="Returns every result in the window by region, newest first by receipt time. Each row has every member of the "
         "schema, and all other members that its tester sent. A result whose `test_outcome` begins with `unscored` is not "
@@ -166,14 +118,14 @@ ROUTES: tuple[Endpoint, ...] = (
         "not be stored is `null`, and `orchboard_dropped` lists its name. The answer is `{}` when the window holds no "
         "results. An answer larger than 1 MiB is sent in chunks, without `ETag` and `Content-Length`. If the connection "
         "is reset before the last chunk, the answer is incomplete.",
-        params=(Param("orchestrator", "Ethereum address. Case-insensitive.", _ORCHESTRATOR, required=True), _REGION, _SINCE,
-                _UNTIL, _PIPELINE_ALONE, _MODEL, _JOB_TYPE, _SCORED),
+        params=(Param("orchestrator", "Ethereum address. Case-insensitive.", ORCHESTRATOR, required=True), REGION, SINCE,
+                UNTIL, PIPELINE_ALONE, MODEL, JOB_TYPE, SCORED),
         asked=("orchestrator", "job_type"),
         may_be_streamed=True,
         answer={"FRA": [
             {
                 "region": "FRA",
-                "orchestrator": _ORCHESTRATOR,
+                "orchestrator": ORCHESTRATOR,
                 "success_rate": 1.0,
                 "round_trip_time": 2.2,
                 "errors": [],
@@ -195,17 +147,18 @@ ROUTES: tuple[Endpoint, ...] = (
         answer_type=dict[str, list[Stats]],
         refusals={
             BadInputError: Error("orchestrator is a required parameter"),
-            ClientBusyError: _BUSY,
-            DatabaseUnavailableError: _UNAVAILABLE,
+            ClientBusyError: BUSY,
+            DatabaseUnavailableError: UNAVAILABLE,
         },
     ),
     Endpoint(
         name="pipelines",
         method="GET",
         path="/api/pipelines",
+        query=pipelines,
         summary="AI pipelines and their models",
         help="Returns the pipelines that have results in the window, with their models and regions. All lists are sorted.",
-        params=(_REGION, _SINCE, _UNTIL,
+        params=(REGION, SINCE, UNTIL,
                 Param("pipeline", "Does not filter. Requires `model`.", "Text to image"),
                 Param("model", "Does not filter. Requires `pipeline`.", "ByteDance/SDXL-Lightning")),
         asked=("region",),
@@ -213,14 +166,15 @@ ROUTES: tuple[Endpoint, ...] = (
         answer_type=Pipelines,
         refusals={
             BadInputError: Error("since must be a number of Unix seconds, not 'yesterday'"),
-            ClientBusyError: _BUSY,
-            DatabaseUnavailableError: _UNAVAILABLE,
+            ClientBusyError: BUSY,
+            DatabaseUnavailableError: UNAVAILABLE,
         },
     ),
     Endpoint(
         name="regions",
         method="GET",
         path="/api/regions",
+        query=regions,
         summary="Regions by job type",
         help="Returns all regions, sorted by job type, then `GLOBAL` first, then by name.",
         answer=Regions((
@@ -229,44 +183,46 @@ ROUTES: tuple[Endpoint, ...] = (
             Region("GLOBAL", "Global", JobType.TRANSCODING),
         )),
         answer_type=Regions,
-        refusals={DatabaseUnavailableError: _UNAVAILABLE},
+        refusals={DatabaseUnavailableError: UNAVAILABLE},
     ),
     Endpoint(
         name="top_ai_score",
         method="GET",
         path="/api/top_ai_score",
+        query=top_ai_score,
         summary="The best AI score",
         help="Returns the best group of AI results (one orchestrator, region, pipeline and model) in the default window: the "
         "group with the highest mean success rate, then the lowest mean round-trip time. The answer is `{}` when there "
         "are no AI results.",
-        params=(Param("orchestrator", "Ethereum address. Case-insensitive. Default: all orchestrators.", _ORCHESTRATOR),),
+        params=(Param("orchestrator", "Ethereum address. Case-insensitive. Default: all orchestrators.", ORCHESTRATOR),),
         asked=("orchestrator",),
-        answer=TopScore("FRA", _ORCHESTRATOR, 0.93, "ByteDance/SDXL-Lightning", "Text to image"),
+        answer=TopScore("FRA", ORCHESTRATOR, 0.93, "ByteDance/SDXL-Lightning", "Text to image"),
         answer_type=TopScore,
         or_empty=True,
         refusals={
             BadInputError: Error("orchestrator contains the character U+0000"),
-            ClientBusyError: _BUSY,
-            DatabaseUnavailableError: _UNAVAILABLE,
+            ClientBusyError: BUSY,
+            DatabaseUnavailableError: UNAVAILABLE,
         },
     ),
     Endpoint(
         name="health",
         method="GET",
         path="/api/health",
+        handler=health,
         summary="Whether the database answers",
         help="Sends a query to the database and waits at most 2 s for its answer. The result is never cached. If the database "
         "does not answer, the status is 503, `ok` is false and `error` has the reason. `spool` is present while "
         "acknowledged results are not in the database yet.",
         answer=Health(DatabaseHealth(True)),
         answer_type=Health,
-        cached=False,
-        refusals={DatabaseUnavailableError: Health(DatabaseHealth(False, _UNAVAILABLE.error))},
+        refusals={DatabaseUnavailableError: Health(DatabaseHealth(False, UNAVAILABLE.error))},
     ),
     Endpoint(
         name="upkeep",
         method="GET",
         path="/api/upkeep",
+        handler=lambda request, context: context.run_maintenance(request),
         summary="Run maintenance tasks",
         help="For serverless deployments, where a scheduler calls it because nothing runs in the background. A call moves "
         "old results, updates and builds rollups, and deletes expired idempotency keys, for at most 20 s. Calls may "
@@ -275,36 +231,35 @@ ROUTES: tuple[Endpoint, ...] = (
         bearer=True,
         answer=UpkeepDone(done=True, moved=0, spans=12, keys=3, pending=0),
         answer_type=UpkeepDone,
-        cached=False,
         refusals={
             BadTokenError: Error("the bearer token is missing or wrong"),
-            DatabaseUnavailableError: _UNAVAILABLE,
+            DatabaseUnavailableError: UNAVAILABLE,
         },
     ),
     Endpoint(
         name="healthz",
         method="GET",
         path="/healthz",
+        handler=healthz,
         summary="Whether the process answers",
         help="A liveness probe: it does not query the database. Restart a process that does not answer.",
         answer=Alive(True),
         answer_type=Alive,
-        cached=False,
         refusals={},
     ),
     Endpoint(
         name="readyz",
         method="GET",
         path="/readyz",
+        handler=readyz,
         summary="Whether the server is ready for requests",
         help="A readiness probe: the database is reachable and migrated, and all other checks pass. While a check fails, the "
         "status is 503 and a load balancer should send requests elsewhere.",
         answer=Readiness(True, tuple(CheckResult(name, True) for name in CHECKS)),
         answer_type=Readiness,
-        cached=False,
         refusals={
             DatabaseUnavailableError: Readiness(
-                False, (CheckResult("database", False, _UNAVAILABLE.error), CheckResult("writing", True), CheckResult("spool", True))
+                False, (CheckResult("database", False, UNAVAILABLE.error), CheckResult("writing", True), CheckResult("spool", True))
             )
         },
     ),
@@ -312,36 +267,14 @@ ROUTES: tuple[Endpoint, ...] = (
         name="metrics",
         method="GET",
         path="/metrics",
+        handler=metrics,
         summary="Metrics for Prometheus",
         help="Returns metrics in the Prometheus text format, among them: whether the database answers, the number and age of "
         "spooled results, the lag of the rollups, the last success of each background task, and the clock offset of "
         "this machine. The status is always 200; metrics that can't be read are left out.",
         answer=exposition(samples_of(datetime.now(UTC), NOTHING_SPOOLED, is_database_up=True)),
         answer_type=str,
-        cached=False,
         media_type="text/plain",
         refusals={},
     ),
 )  # fmt: skip
-
-
-QUERY_HANDLERS: Mapping[str, QueryHandler] = {
-    "aggregated_stats": aggregated_stats,
-    "raw_stats": raw_stats,
-    "pipelines": pipelines,
-    "regions": regions,
-    "top_ai_score": top_ai_score,
-}
-"""The function behind the name of each route whose answers are kept."""
-
-
-def handlers(post_stats: PostStats, keep_up: UpkeepHandler) -> dict[str, Handler]:
-    """The functions behind the other routes."""
-    return {
-        "post_stats": post_stats,
-        "health": health,
-        "upkeep": keep_up,
-        "healthz": healthz,
-        "readyz": readyz,
-        "metrics": metrics,
-    }

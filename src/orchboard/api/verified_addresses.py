@@ -1,4 +1,4 @@
-"""Client addresses that have posted a correctly signed result: they keep their places in a crowd."""
+"""Client addresses that have posted a validly signed result; they have precedence when the server is crowded."""
 
 from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address
@@ -6,17 +6,18 @@ from typing import Any
 
 from orchboard.api.trusted_proxies import Proxies
 
-# Addresses that are remembered; the oldest is forgotten.
+# Maximum number of addresses; the oldest is dropped.
 _MAX_ADDRESSES = 4096
 
-# An IPv6 network of this size is one customer's.
+# Size of an IPv6 network that counts as one client.
 _PREFIX_BITS = 64
 
 
 class VerifiedAddresses:
-    """Remembers addresses in memory, as the proxies that are trusted tell them. A restart forgets them.
+    """The verified addresses of one process, in memory.
 
-    No address is that of a trusted proxy: whose requests will come on such a connection is not known, and it has its part.
+    The empty address, that of a trusted proxy's connection, counts as verified: the clients of its requests are not known
+    yet.
     """
 
     def __init__(self, proxies: Proxies) -> None:
@@ -27,14 +28,14 @@ class VerifiedAddresses:
         return not address or address in self._addresses
 
     def note(self, address: str) -> None:
-        """Remember an address from which a signed result came."""
+        """Add an address that has sent a validly signed result."""
         if address and address not in self._addresses:
             if len(self._addresses) >= _MAX_ADDRESSES:
                 del self._addresses[next(iter(self._addresses))]
             self._addresses[address] = None
 
     def address_of(self, client: tuple[str, int] | None, headers: Sequence[tuple[bytes, bytes]]) -> str:
-        """Whose request it is: an IPv4 address, a /64 of IPv6, empty when it is not known.
+        """The client of a request: an IPv4 address, a /64 of IPv6, empty when it is not known.
 
         client -- of the connection; headers -- of the request, names in lower case
         """
@@ -42,7 +43,7 @@ class VerifiedAddresses:
         return _grouped(self._proxies.client_of(scope))
 
     def is_proxy(self, client: tuple[str, int] | None) -> bool:
-        """Whether requests of many clients come on this connection."""
+        """Whether this is a connection of a trusted proxy, with requests of many clients."""
         return client is not None and self._proxies.is_ours(client[0])
 
 

@@ -1,4 +1,4 @@
-"""The access log: one line a request, written in batches."""
+"""The access log: one line for each request, written in batches."""
 
 import asyncio
 import atexit
@@ -14,15 +14,15 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-# A line may wait so long, or until so many characters wait: a write each would cost more than the line.
+# Lines are written after this time, or when this many characters wait. Writing each line costs more than making it.
 _FLUSH_S = 0.1
 _FLUSH_CHARACTERS = 64 * 1024
 
 
 class RequestIds:
-    """Ids that no other request of any server has: 16 hex digits.
+    """Unique ids of requests, of 16 hexadecimal digits.
 
-    start -- the first ten of each; the other six are a number's
+    start -- the first ten digits, random for each process; the other six count
     """
 
     def __init__(self) -> None:
@@ -30,23 +30,25 @@ class RequestIds:
         self._numbers = itertools.count()
 
     def next_number(self) -> int:
-        """What the next one ends in: less than 2**24."""
+        """The number at the end of the next id, less than 2**24."""
         return next(self._numbers) & 0xFFFFFF
 
     def text(self, number: int) -> str:
-        """The id that ends in a number."""
+        """The id with this number at its end."""
         return f"{self.start}{number:06x}"
 
     def next(self) -> str:
-        """The next one."""
+        """The next id."""
         return self.text(self.next_number())
 
 
 class Outcome(Struct, frozen=True):
-    """What is the same for all requests that are answered alike; `start` is how their lines begin.
+    """The fields of log lines that equal requests share.
 
-    route -- the path as in ROUTES, `-` when there is none; path -- as asked, logged where it differs; size -- of the
-    body, in bytes
+    route -- the path as in ROUTES; `-` without a route
+    path -- as requested; logged where it differs from route
+    size -- of the answer's body, in bytes
+    start -- the beginning of the lines, with these fields as JSON
     """
 
     method: str
@@ -58,7 +60,7 @@ class Outcome(Struct, frozen=True):
 
     @classmethod
     def of(cls, method: str, route: str, path: str, status: int, size: int) -> "Outcome":
-        """The outcome with its line begun."""
+        """The fields, and the start of the lines made of them."""
         asked = {"path": path} if path != route else {}
         fields = {"method": method, "route": route, **asked, "status": status, "bytes": size}
         text = msgspec.json.encode(fields).decode("utf-8")
@@ -66,15 +68,15 @@ class Outcome(Struct, frozen=True):
 
 
 class AccessLog:
-    """Lines on standard error, like structlog's, at a tenth of the cost; words when a person watches.
+    """Writes lines to standard error, as structlog does, at a tenth of the cost; on a terminal through structlog.
 
-    is_on -- whether the level lets them through; without it nothing is formatted
+    is_on -- whether the log level includes them; if not, nothing is formatted
     """
 
     def __init__(self) -> None:
         self._log = structlog.get_logger("orchboard.access")
         self.is_on: bool = self._log.is_enabled_for(logging.INFO)
-        self._for_people = self.is_on and sys.stderr.isatty()
+        self._is_terminal = self.is_on and sys.stderr.isatty()
         self._is_buffered = False
         self._lines: list[str] = []
         self._characters = 0
@@ -83,13 +85,13 @@ class AccessLog:
         self._second_text = ""
 
     def start_buffering(self) -> None:
-        """Hold lines back for a moment; whoever says so calls `close`. They are written at the exit, too."""
-        if self.is_on and not self._for_people:
+        """Write lines in batches from now on. The caller must call `close`; at exit they are written, too."""
+        if self.is_on and not self._is_terminal:
             self._is_buffered = True
             atexit.register(self.flush)
 
     def close(self) -> None:
-        """Write what is held back."""
+        """Write the waiting lines, and each further line at once."""
         self.flush()
         self._is_buffered = False
         atexit.unregister(self.flush)
@@ -97,11 +99,11 @@ class AccessLog:
     def write(
         self, outcome: Outcome, request_id: str, ms: float, refused: str = "", client: str = ""
     ) -> None:
-        """One line. Does nothing when the level is above info."""
+        """Log one request. Does nothing when the log level is above info."""
         if not self.is_on:
             return
-        if self._for_people:
-            self._tell(outcome, request_id, ms, refused, client)
+        if self._is_terminal:
+            self._write_for_people(outcome, request_id, ms, refused, client)
             return
         why = f',"refused":{msgspec.json.encode(refused).decode()}' if refused else ""
         if client:
@@ -118,7 +120,7 @@ class AccessLog:
             self._timer = asyncio.get_running_loop().call_later(_FLUSH_S, self.flush)
 
     def flush(self) -> None:
-        """Write what is held back."""
+        """Write the waiting lines."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -128,9 +130,10 @@ class AccessLog:
                 sys.stderr.write("".join(lines))
                 sys.stderr.flush()
 
-    def _tell(self, outcome: Outcome, request_id: str, ms: float, refused: str, client: str) -> None:
-        told = {"refused": refused, "client": client}
-        fields = {name: value for name, value in told.items() if value}
+    def _write_for_people(
+        self, outcome: Outcome, request_id: str, ms: float, refused: str, client: str
+    ) -> None:
+        fields = {name: value for name, value in (("refused", refused), ("client", client)) if value}
         asked = {"path": outcome.path} if outcome.path != outcome.route else {}
         self._log.info(
             "request",
@@ -145,7 +148,7 @@ class AccessLog:
         )
 
     def _now(self) -> str:
-        """This moment in ISO 8601; the second's text is made once a second."""
+        """The current time in ISO 8601. The text of a second is made once."""
         now = time.time()
         second = int(now)
         if second != self._second:

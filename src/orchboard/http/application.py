@@ -1,4 +1,4 @@
-"""The ASGI application: paths as clients write them, every error in the one shape, one log line a request."""
+"""The ASGI application: normalised paths, errors in one form, one log line for each request."""
 
 import asyncio
 import re
@@ -13,68 +13,63 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchboard.answers.replies import Replies
-from orchboard.api.endpoint import Endpoint, Handler, QueryHandler
+from orchboard.api.endpoint import ApiContext, Endpoint
 from orchboard.api.params import Params
-from orchboard.api.refusals import error_response, public_message, refusal_response
+from orchboard.api.refusals import STOPPING, error_response, public_message, refusal_response
 from orchboard.api.responses import preflight
 from orchboard.api.trusted_proxies import Proxies
-from orchboard.errors import DatabaseUnavailableError, NotAuthenticatedError, Refusal
+from orchboard.errors import NotAuthenticatedError, Refusal
 from orchboard.http.access_log import AccessLog, Outcome, RequestIds
-from orchboard.http.truncation import cut_short, delimited
-from orchboard.leaderboard import Leaderboard
+from orchboard.http.truncation import delimit, truncate
 from orchboard.store.postgres.admission import set_client
 
 log = structlog.get_logger(__name__)
 
 _SLASHES = re.compile("//+")
 _MEDIA_TYPE = re.compile(r"\s*(text/html|application/json)\s*(?:;\s*q=([01](?:\.[0-9]{0,3})?)\s*)?(?:,|$)")
-_STOPPED = DatabaseUnavailableError("the server is stopping; try again")
-# Path and query as they were sent. The longest question there is, of two names of 256 characters that are
-# written as 12 each, has 6,500.
+
+# Maximum length of path and query as sent. The longest valid query, with two names of 256 characters that take 12 bytes
+# each, has 6,500.
 MAX_TARGET_BYTES = 8192
 
-# Of a path that leads nowhere.
-_LOGGED = 256
+# Maximum length of a path in the log.
+_MAX_LOGGED_PATH = 256
 
-# Asked every few seconds by whatever keeps the server running: well answered, they are worth no line.
-_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+# Requested every few seconds by monitoring. A 200 is not logged.
+_UNLOGGED = frozenset({"/healthz", "/readyz", "/metrics"})
 
-_SAID_OF = {404: "no such path", 405: "this path does not take that method"}
+_MESSAGES = {404: "no such path", 405: "this path does not take that method"}
 
-_OF_PAGES_TOO = ("Allow", "Retry-After")
+# Headers of a refusal that its page has, too.
+_PAGE_HEADERS = ("Allow", "Retry-After")
 
 _EVERY_METHOD = "GET, HEAD, POST, OPTIONS"
 
 
-def api_route(endpoint: Endpoint, handler: Handler, board: Leaderboard) -> Route:
-    """A route whose handler is given the leaderboard."""
+def api_route(endpoint: Endpoint, context: ApiContext, replies: Replies) -> Route:
+    """The route of an endpoint."""
+    query, handler = endpoint.query, endpoint.handler
 
     async def answer(request: Request) -> Response:
-        return await handler(request, board)
-
-    return ApiRoute(endpoint.path, answer, methods=[endpoint.method], name=endpoint.name)
-
-
-def cached_route(endpoint: Endpoint, ask: QueryHandler, board: Leaderboard, replies: Replies) -> Route:
-    """A route that is answered from the answers that are kept."""
-
-    async def answer(request: Request) -> Response:
-        return await replies.reply(request, ask(Params(request.scope["query_string"]), board))
+        if query is not None:
+            return await replies.reply(request, query(Params(request.scope["query_string"]), context.board))
+        assert handler is not None  # noqa: S101 - see Endpoint
+        return await handler(request, context)
 
     return ApiRoute(endpoint.path, answer, methods=[endpoint.method], name=endpoint.name)
 
 
 class ApiRoute(Route):
-    """A route of the API: its errors are JSON, whoever asks."""
+    """A route of the API. Its errors are JSON, also for browsers."""
 
 
 class Application:
-    """Routes behind what holds for every request.
+    """The routes, and what is common to all requests.
 
-    Trailing and doubled slashes are accepted without a redirect, OPTIONS is answered on any path, every
-    refusal has its status and the JSON shape, a fault is logged and says nothing of itself.
+    Trailing and doubled slashes are accepted without a redirect. OPTIONS is answered on any path. A refusal has its status
+    and a JSON body. An unexpected error is logged, and answered 500 without details.
 
-    refused_page -- the same refusal as a page, for browsers: outside the API, where they ask for HTML
+    refused_page -- makes the page of a refusal, for browsers, which accept HTML, and paths outside the API
     """
 
     def __init__(
@@ -98,10 +93,10 @@ class Application:
         if scope["type"] != "http":
             await self._lifespan(scope, receive, send)
             return
-        line = AccessLine(scope, delimited(scope, send), self._request_ids.next())
+        line = AccessLine(scope, delimit(scope, send), self._request_ids.next())
         set_client(self._proxies.client_of(scope))
         scope["path"] = _SLASHES.sub("/", scope["path"]).rstrip("/") or "/"
-        scope["app"] = self  # the router then raises HTTPException instead of answering in plain text
+        scope["app"] = self  # makes the router raise HTTPException instead of answering in plain text
         try:
             if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_TARGET_BYTES:
                 raise HTTPException(414, f"path and query are over {MAX_TARGET_BYTES} bytes")
@@ -111,27 +106,27 @@ class Application:
                 await self._router(scope, receive, line.send)
         except ClientDisconnect:
             line.status = 499
-        except asyncio.CancelledError:  # the server stops, and has waited for as long as it may
+        except asyncio.CancelledError:  # the server stops, and the time for requests is over
             if line.status:
-                cut_short(send)
+                truncate(send)
                 raise
-            await self._refused(_STOPPED, line)(scope, receive, line.send)
+            await self._refused(STOPPING, line)(scope, receive, line.send)
         except Exception as error:
             if line.status:
-                self._cut(error, line, send)
+                self._truncate(error, line, send)
                 return
             await self._refused(error, line)(scope, receive, line.send)
         finally:
             line.write(self._access_log)
 
-    def _cut(self, error: Exception, line: "AccessLine", send: Send) -> None:
-        """End half an answer. Raises the error where only the server can cut the connection."""
+    def _truncate(self, error: Exception, line: "AccessLine", send: Send) -> None:
+        """End an answer that has begun. Raises the error on another server than ours, which then closes the connection."""
         if isinstance(error, Refusal | TimeoutError):
             log.warning("answer cut short", error=str(error), request_id=line.request_id)
         else:
             log.exception("fault after the answer began", request_id=line.request_id)
         line.refused = "cut short"
-        if not cut_short(send):
+        if not truncate(send):
             raise error
 
     def _refused(self, error: Exception, line: "AccessLine") -> Response:
@@ -141,20 +136,20 @@ class Application:
                 line.client = self._proxies.client_of(line.scope)
             response, message = refusal_response(error), public_message(error)
         elif isinstance(error, HTTPException):
-            message = _SAID_OF.get(error.status_code, error.detail)
+            message = _MESSAGES.get(error.status_code, error.detail)
             headers = {"Allow": _with_options(error.headers["Allow"])} if error.headers else None
             response = error_response(error.status_code, message, headers)
         else:
             log.exception("fault", request_id=line.request_id)
             message = "internal error"
             response = error_response(500, message)
-        if not self._asks_for_a_page(line.scope):
+        if not self._wants_page(line.scope):
             return response
-        headers = {name: response.headers[name] for name in _OF_PAGES_TOO if name in response.headers}
+        headers = {name: response.headers[name] for name in _PAGE_HEADERS if name in response.headers}
         return self._refused_page(response.status_code, message, headers)
 
-    def _asks_for_a_page(self, scope: Scope) -> bool:
-        """Whether a request's path is not the API's, and its sender prefers HTML to JSON."""
+    def _wants_page(self, scope: Scope) -> bool:
+        """Whether a request is outside the API, and its client prefers HTML to JSON."""
         if any(isinstance(route, ApiRoute) and route.path == scope["path"] for route in self._router.routes):
             return False
         accepted = ",".join(Request(scope).headers.getlist("accept")).lower()
@@ -165,9 +160,9 @@ class Application:
 
 
 class AccessLine:
-    """One request's line in the log, filled in as its answer goes by.
+    """The log line of one request, completed while its answer is sent.
 
-    client -- its address, where that is worth knowing: of a result that was not signed. Of nobody else it is logged
+    client -- the client's address, which is logged for results without a valid signature only
     """
 
     def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
@@ -181,7 +176,7 @@ class AccessLine:
         self._began_at = time.perf_counter()
 
     async def send(self, message: Message) -> None:
-        """Pass one message of the answer on, noting its status and length."""
+        """Send one ASGI message of the answer, and note status and length."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message["headers"], (b"x-request-id", self.request_id.encode())]
@@ -190,11 +185,11 @@ class AccessLine:
         await self._send(message)
 
     def write(self, access_log: AccessLog) -> None:
-        """Log it, at info."""
+        """Write the line, at level info."""
         route = getattr(self.scope.get("route"), "path", "-")
-        if access_log.is_on and not (route in _QUIET and self.status == 200):
+        if access_log.is_on and not (route in _UNLOGGED and self.status == 200):
             outcome = Outcome.of(
-                self.scope["method"], route, self.scope["path"][:_LOGGED], self.status, self._bytes
+                self.scope["method"], route, self.scope["path"][:_MAX_LOGGED_PATH], self.status, self._bytes
             )
             ms = (time.perf_counter() - self._began_at) * 1000
             access_log.write(outcome, self.request_id, ms, self.refused, self.client)

@@ -1,8 +1,9 @@
-"""How long a client may take: one timer a connection, looked at every few seconds, and nothing a request.
+"""Deadlines for clients, checked by one timer for each connection.
 
-A client has PATIENCE_S for the first byte of its first request, as long for a request from its first byte, and as long
-again whenever it goes on at SLOWEST_BYTES_S or faster: any line that keeps that rate brings in any body and takes any
-answer, and one that trickles is let go. Between requests it has KEEP_ALIVE_TIMEOUT.
+A client has PATIENCE_S for the first byte of its first request, and PATIENCE_S for a request from its first byte. Each
+byte of a body, and each byte of an answer that the client acknowledges, extends the deadline at the rate of
+SLOWEST_BYTES_S: a line that keeps this rate can transfer a body or an answer of any size, and a slower one is closed.
+Between requests a connection is kept for KEEP_ALIVE_TIMEOUT.
 """
 
 import asyncio
@@ -12,122 +13,164 @@ import socket
 import struct
 import sys
 import termios
+from collections.abc import Callable
 from contextlib import suppress
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from msgspec import Struct
 
-# A head is in so long after its first byte; a body, or the taking of an answer, stands still no longer than that.
-# Three segments lost in a row cost TCP 7 s.
+# Limit for a head, and for a body or an answer that makes no progress. TCP needs 7 s to recover from three lost segments
+# in a row.
 PATIENCE_S = 10.0
 
-# What a body brings and an answer takes each second, on average, or the patience runs out: a line of 64 kbit/s.
-# 16 MiB then take 34 minutes.
+# Minimum average rate of a body and of the acknowledgement of an answer: a line of 64 kbit/s, on which 16 MiB take 34 min.
 SLOWEST_BYTES_S = 8 * 1024
 
-# So long what a client still sends after it was refused is read and forgotten: closed on it, the connection
-# would be reset, and the refusal lost with it.
-LINGER_S = 2.0
+# Interval between two checks, and so the delay until a client that reads nothing is noticed.
+CHECK_EVERY_S = 2.5
 
 # tcpi_bytes_acked in Linux's struct tcp_info.
 _ACKNOWLEDGED = slice(120, 128)
 
-# Between two looks. A reader that stands still is noticed so late, at most.
-_LOOK_S = 2.5
 
+class ClientTimeouts(Struct, frozen=True):
+    """How long clients may take, in seconds.
 
-class TimedProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, whose clients' time runs out.
-
-    Who inherits says with `_due_at`, on the loop's clock, when the client must have done what is next, and with
-    `_run_out` what happens otherwise. Answers that are not taken are watched here.
+    keep_alive_s -- between two requests
     """
 
-    patience_s = PATIENCE_S
-    look_s = _LOOK_S
-    _due_at = math.inf
+    keep_alive_s: float
+    patience_s: float = PATIENCE_S
+    check_every_s: float = CHECK_EVERY_S
 
-    # How long it may be idle: not as long before its first request as after it.
-    _idle_s = 0.0
-    _unsent = 0
-    _acknowledged = 0
-    _take_by = math.inf
 
-    def _begin_time(self) -> None:
-        """For a new connection: its first request is to begin soon."""
-        self._idle_s = self.patience_s
-        self._due_at = self.loop.time() + self._idle_s
-        self._look_again_in(self._idle_s)
+class ClientTimer:
+    """The deadline of one connection's client.
 
-    def _begin_idle(self) -> None:
-        """It may be kept open now."""
-        self._idle_s = self.timeout_keep_alive
-        self._due_at = self.loop.time() + self._idle_s
+    is_idle -- tells whether no request is being received or answered
+    on_overdue -- called at each check after `due_at`
+    due_at -- loop time by which the client must send what comes next; infinity while the server is answering
+    idle_s -- how long the client may be idle: less before its first request than after it
+    unsent -- bytes of answers that the client had not acknowledged at the last check
+    """
 
-    def _note_received(self, size: int) -> None:
-        """More of a body came: so much longer may it take."""
-        self._due_at = min(self._due_at + size / SLOWEST_BYTES_S, self.loop.time() + self.patience_s)
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        timeouts: ClientTimeouts,
+        is_idle: Callable[[], bool],
+        on_overdue: Callable[[], None],
+    ) -> None:
+        self._transport = transport
+        self._loop = loop
+        self.timeouts = timeouts
+        self._is_idle = is_idle
+        self._on_overdue = on_overdue
+        self.idle_s = timeouts.patience_s
+        self.due_at = loop.time() + self.idle_s
+        self.unsent = 0
+        self._acknowledged = 0
+        self._write_due_at = math.inf
+        self._handle = self._schedule(self.idle_s)
 
-    def _note_unsent(self, now: float) -> None:
-        """See how much of its answers the client has taken since it was looked at last.
+    def stop(self) -> None:
+        """Check no more."""
+        self._handle.cancel()
+        self._is_idle, self._on_overdue = (
+            _never,
+            _nothing,
+        )  # else connection and timer keep each other in memory
 
-        Who took all that waited then is not slow, whatever was written since: of a busy connection something is
-        under way at every look.
+    def begin_idle(self) -> None:
+        """Start the keep-alive time."""
+        self.idle_s = self.timeouts.keep_alive_s
+        self.due_at = self._loop.time() + self.idle_s
+
+    def begin_wait(self) -> None:
+        """Give the client PATIENCE_S from now."""
+        self.due_at = self._loop.time() + self.timeouts.patience_s
+
+    def extend(self, received: int) -> None:
+        """Extend the deadline after so many bytes of a body."""
+        latest = self._loop.time() + self.timeouts.patience_s
+        self.due_at = min(self.due_at + received / SLOWEST_BYTES_S, latest)
+
+    def waiting_since(self, *, is_waiting: bool, is_idle: bool) -> float:
+        """Loop time since which the connection waits for its client to read or send; infinity when it does not.
+
+        is_waiting -- whether the client is to send something; is_idle -- whether that is a new request
+        """
+        if self._transport.is_closing():
+            return math.inf
+        if self.unsent:
+            return self._write_due_at - self.timeouts.patience_s + self.timeouts.check_every_s
+        if not is_waiting:
+            return math.inf
+        return self.due_at - (self.idle_s if is_idle else self.timeouts.patience_s)
+
+    def _check(self) -> None:
+        now = self._loop.time()
+        self._measure_unsent(now)
+        if now >= self._write_due_at:
+            reset(self._transport)
+        elif self.unsent and self._is_idle():
+            self.due_at = max(
+                self.due_at, now + self.idle_s
+            )  # the keep-alive time starts when the answer is received
+        elif now >= self.due_at and not self._transport.is_closing():
+            self._on_overdue()
+        next_at = min(self.due_at, self._write_due_at)
+        self._handle = self._schedule(next_at - now if next_at > now else self.timeouts.keep_alive_s)
+
+    def _schedule(self, wait_s: float) -> asyncio.TimerHandle:
+        """Set the next check. A timer that moved with every answer would cost 1 us an answer."""
+        wait_s = min(max(wait_s, 0.001), self.timeouts.check_every_s, self.timeouts.keep_alive_s)
+        return self._loop.call_later(wait_s, self._check)
+
+    def _measure_unsent(self, now: float) -> None:
+        """Update the write deadline by what the client has acknowledged since the last check.
+
+        A client that has acknowledged all that was unsent at the last check is not slow, even if more is unsent now: a
+        busy connection has something under way at every check.
         """
         unsent, acknowledged = self._count_unsent()
-        taken = acknowledged - self._acknowledged
+        progress = acknowledged - self._acknowledged
         if not unsent:
-            self._take_by = math.inf
-        elif taken >= self._unsent:
-            self._take_by = now + self.patience_s
+            self._write_due_at = math.inf
+        elif progress >= self.unsent:
+            self._write_due_at = now + self.timeouts.patience_s
         else:
-            self._take_by = min(self._take_by + taken / SLOWEST_BYTES_S, now + self.patience_s)
-        self._unsent, self._acknowledged = unsent, acknowledged
+            latest = now + self.timeouts.patience_s
+            self._write_due_at = min(self._write_due_at + progress / SLOWEST_BYTES_S, latest)
+        self.unsent, self._acknowledged = unsent, acknowledged
 
     def _count_unsent(self) -> tuple[int, int]:
-        """Bytes that wait for the client, and bytes that it has acknowledged so far.
+        """Bytes that the client has not acknowledged, and bytes that it has acknowledged so far.
 
-        The kernel holds megabytes of both kinds; where it does not tell, what we hold shrinks by what was taken.
+        The kernel buffers megabytes. Where it does not tell how much, only the transport's buffer counts.
         """
-        held: int = self.transport.get_write_buffer_size()
+        buffered: int = self._transport.get_write_buffer_size()
         try:
-            connection = self.transport.get_extra_info("socket")
+            connection = self._transport.get_extra_info("socket")
             info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKNOWLEDGED.stop)
             (acknowledged,) = struct.unpack("=Q", info[_ACKNOWLEDGED])
-            waits = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0" * 4)
+            in_kernel = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0" * 4)
         except (OSError, AttributeError, ValueError, struct.error):
-            return held, self._acknowledged + max(0, self._unsent - held)
-        return held + int.from_bytes(waits, sys.byteorder), acknowledged
-
-    def _look_again_in(self, wait_s: float) -> None:
-        """Set the connection's one timer. Moved at every answer it would cost 1 us."""
-        wait_s = min(max(wait_s, 0.001), self.look_s, self.timeout_keep_alive)
-        self.timeout_keep_alive_task = self.loop.call_later(wait_s, self.timeout_keep_alive_handler)
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Look at the client: give it up when its time has run out, else look again later."""
-        now = self.loop.time()
-        self._note_unsent(now)
-        if now >= self._take_by:
-            reset(self.transport)
-        elif self._unsent and self._is_idle():
-            self._due_at = max(self._due_at, now + self._idle_s)  # from when it has its answer
-        elif now >= self._due_at and not self.transport.is_closing():
-            self._run_out()
-        next_at = min(self._due_at, self._take_by)
-        self._look_again_in(next_at - now if next_at > now else self.timeout_keep_alive)
-
-    def _is_idle(self) -> bool:
-        """Whether no request is coming in, and none is being answered."""
-        raise NotImplementedError
-
-    def _run_out(self) -> None:
-        """End what the client did not go on with."""
-        raise NotImplementedError
+            return buffered, self._acknowledged + max(0, self.unsent - buffered)
+        return buffered + int.from_bytes(in_kernel, sys.byteorder), acknowledged
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """End a connection at once: closed as usual, the kernel would go on for the client with the megabytes that it holds."""
+    """Close a connection with a reset, so that the kernel discards what it has buffered for the client."""
     with suppress(OSError, AttributeError):
-        now = struct.pack("ii", 1, 0)
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
+        at_once = struct.pack("ii", 1, 0)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
     transport.abort()
+
+
+def _never() -> bool:
+    return False
+
+
+def _nothing() -> None:
+    return None

@@ -1,110 +1,126 @@
-"""How many connections a process has room for, and which is closed when there are more."""
+"""The maximum number of connections of a process, and which one is evicted for a new one."""
 
 import math
 from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from orchboard.api.verified_addresses import VerifiedAddresses
 
-if TYPE_CHECKING:
-    from orchboard.http.protocol import Protocol
-
-# Refused connections that may linger to read why, beside those there is room for. Any more are closed at once.
+# Maximum number of refused connections that stay open while their clients read the refusal, beyond the limit. Further
+# ones are closed at once.
 LINGERING = 128
 
-# Descriptors left to the rest of the process: database, files, the loop's own.
+# Descriptors reserved for the rest of the process: database, files, the event loop.
 _OTHER_FILES = 128
 
-# A connection that has waited for its client no longer than this is not closed: a good client's bytes are there at once.
-_GRACE_S = 1.0
+# A connection that has been idle for less is not evicted: the request of a good client follows at once.
+EVICTION_GRACE_S = 1.0
 
-# Looking through all connections takes 4 ms for 4,096: no more often than this.
-_LOOK_EVERY_S = 0.25
+# Minimum interval between two scans of all connections. A scan of 4,096 takes 4 ms.
+SCAN_EVERY_S = 0.25
 
-# The part of the connections for addresses that have signed.
-_SIGNED_SHARE = 8
+# The part of the connections that is reserved for verified addresses, as a divisor.
+_VERIFIED_SHARE = 8
 
-# An address with more than this part of the connections is a crowd.
+# An address with more than this part of the connections is a crowd, as a divisor.
 _CROWD_SHARE = 64
 
 
+class Connection(Protocol):
+    """What the limiter has to know of a connection."""
+
+    @property
+    def address(self) -> str:
+        """The client's address; empty when it is not known."""
+
+    def waiting_since(self) -> float:
+        """Loop time since which the connection waits for its client; infinity when it does not."""
+
+    def has_unread_input(self) -> bool:
+        """Whether an idle client has sent something that was not read yet."""
+
+    def evict(self) -> None:
+        """Close the connection at once."""
+
+
 class ConnectionLimiter:
-    """Lets connections in, up to `limit`.
+    """Admits connections, up to `limit`.
 
-    When it is full, a connection that waits for its client gives way to the newest: for a head, for more of a head or a
-    body, or for more of its answer to be taken. First go those of the address that holds most, if it is a crowd, then the
-    longest waiting, last those of addresses that have signed a result; a part of the connections is for these alone.
-    An address can't take the place of one that holds less. When nothing has waited for a second, the newest is refused.
+    At the limit, a new connection evicts one that waits for its client: for a head, for more of a head or body, or for
+    the client to read an answer. The order of eviction: first the connections of the address that has the most, if it
+    is a crowd; then those that have waited longest; last those of verified addresses, for which a part of the
+    connections is reserved. A connection can't evict one of an address that has fewer. If no connection has waited for
+    longer than `grace_s`, the new one is refused.
 
-    lingering -- connections that were refused: they hold no place
+    lingering -- refused connections that are still open; they don't count
     """
 
-    def __init__(self, limit: int, signers: VerifiedAddresses) -> None:
+    def __init__(self, limit: int, verified: VerifiedAddresses, *, grace_s: float = EVICTION_GRACE_S) -> None:
         self.limit = limit
-        self._signers = signers
-        self._reserved = limit // _SIGNED_SHARE
-        self._waiting: list[tuple[bool, int, float, Protocol]] = []
+        self._verified = verified
+        self._reserved = limit // _VERIFIED_SHARE
+        self._grace_s = grace_s
+        # Verified, size of the crowd, waiting since: the next to evict is the last.
+        self._candidates: list[tuple[bool, int, float, Connection]] = []
         self._crowds: dict[str, int] = {}
-        self._signed = 0
+        self._verified_count = 0
         self.lingering = 0
-        self._looked_at = -math.inf
+        self._scanned_at = -math.inf
 
-    def is_for(self, newcomer: "Protocol", connections: "Collection[Protocol]", now: float) -> bool:
-        """Whether a new connection, one of these, may stay, made room for if need be. `now` is by the loop's clock."""
-        is_signer = newcomer.address in self._signers
-        limit = self.limit if is_signer else self.limit - self._reserved
+    def admit(self, newcomer: Connection, connections: Collection[Connection], now: float) -> bool:
+        """Whether a new connection, one of `connections`, may stay; evicts another if necessary. `now` is loop time."""
+        is_verified = newcomer.address in self._verified
+        limit = self.limit if is_verified else self.limit - self._reserved
         if len(connections) - self.lingering <= limit:
             return True
-        if now - self._looked_at >= _LOOK_EVERY_S:
-            self._look(connections, now)
-        own = self._crowds.get(newcomer.address, 0)
-        while self._waiting:
-            is_theirs, crowd, _, oldest = self._waiting[-1]
-            since = oldest.waiting_since()
-            if since == math.inf or oldest.has_unread():
-                self._waiting.pop()
+        if now - self._scanned_at >= SCAN_EVERY_S:
+            self._scan(connections, now)
+        own_crowd = self._crowds.get(newcomer.address, 0)
+        while self._candidates:
+            is_candidate_verified, crowd, _, candidate = self._candidates[-1]
+            since = candidate.waiting_since()
+            if since == math.inf or candidate.has_unread_input():
+                self._candidates.pop()
                 continue
-            if not self._may_take(is_theirs, crowd, is_signer, own, now - since):
+            if is_candidate_verified and not is_verified and self._verified_count <= self._reserved:
                 return False
-            self._waiting.pop()
-            oldest.give_way()
+            if crowd < own_crowd and is_candidate_verified >= is_verified:
+                return False
+            if now - since <= self._grace_s and crowd <= 2 * own_crowd:
+                return False
+            self._candidates.pop()
+            candidate.evict()
             return True
         return False
 
-    def _may_take(self, is_theirs: bool, crowd: int, is_signer: bool, own: int, waited_s: float) -> bool:
-        """Whether a newcomer may take a place of one that waits; `own` and `crowd` are what their addresses hold."""
-        if is_theirs and not is_signer and self._signed <= self._reserved:
-            return False
-        if crowd < own and is_theirs >= is_signer:
-            return False
-        return waited_s > _GRACE_S or crowd > 2 * own
-
-    def _look(self, connections: "Collection[Protocol]", now: float) -> None:
-        """Find all that wait; the first to go is the last."""
-        self._looked_at = now
+    def _scan(self, connections: Collection[Connection], now: float) -> None:
+        """Find all connections that wait, and order them for eviction."""
+        self._scanned_at = now
         found = list(connections)
-        least = self.limit // _CROWD_SHARE
-        held = Counter(connection.address for connection in found)
-        self._crowds = {address: count for address, count in held.items() if address and count > least}
-        self._signed = sum(count for address, count in held.items() if address in self._signers)
-        waiting = [
-            (each.address in self._signers, self._crowds.get(each.address, 0), since, each)
+        threshold = self.limit // _CROWD_SHARE
+        counts = Counter(connection.address for connection in found)
+        self._crowds = {address: count for address, count in counts.items() if address and count > threshold}
+        self._verified_count = sum(count for address, count in counts.items() if address in self._verified)
+        candidates = [
+            (each.address in self._verified, self._crowds.get(each.address, 0), since, each)
             for each in found
             if (since := each.waiting_since()) < math.inf
         ]
-        self._waiting = sorted(waiting, key=lambda each: (each[0], -each[1], each[2]))
-        self._waiting.reverse()
+        candidates.sort(key=lambda each: (each[0], -each[1], each[2]), reverse=True)
+        self._candidates = candidates
 
 
-def allow_files(connections: int, *, others: int) -> int:
-    """How many connections the process may have, of those wanted, with its limit of open files raised to that.
+def reserve_files(connections: int, *, others: int) -> int:
+    """How many of the wanted connections the process may open; raises its limit of open files as far as possible.
 
-    others -- descriptors that the process wants beside them
+    others -- descriptors that the process needs besides
     """
     reserved = others + LINGERING + _OTHER_FILES
-    with suppress(ImportError, OSError, ValueError):  # no such limits, or not ours to raise
+    with suppress(
+        ImportError, OSError, ValueError
+    ):  # the system has no such limit, or does not let us raise it
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,184 +1,129 @@
-"""How a client's connection ends: refused, run out of time, asked to leave, or with the server."""
+"""How one connection is closed: without losing answers, and without resetting what the client has not read yet."""
 
 import asyncio
-import math
 from fcntl import ioctl
 from termios import FIONREAD
 
 from starlette.responses import Response
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from orchboard.api.refusals import error_response
-from orchboard.api.responses import header_lines
-from orchboard.http.client_timeouts import LINGER_S, TimedProtocol, reset
+from orchboard.answers.answer import header_lines
+from orchboard.http.client_timeouts import ClientTimer
 from orchboard.http.connection_limit import LINGERING, ConnectionLimiter
-from orchboard.http.pending_request import PendingPost, PendingRequest
+from orchboard.http.connection_memory import ConnectionMemory
+from orchboard.http.fast_answers import PendingPost, PendingRequest
 
-_NO_ROOM = error_response(503, "there are too many connections; try again")
+AnyRequest = RequestResponseCycle | PendingRequest
+
+# How long input is read and discarded after a refusal. Closed with unread input, the connection would be reset, and the
+# client might lose the refusal.
+LINGER_S = 2.0
 
 
-class EndingProtocol(TimedProtocol):
-    """A connection that answers what came in whole before it is closed, and says why it is.
+class GracefulClose:
+    """The closing of one connection.
 
-    Who inherits keeps up to date where the parser is, and what is being answered.
+    final_response -- what is written after the answers to earlier requests, before the connection is closed; None: the
+    connection is not being closed, and reads requests
+    is_draining -- whether the server is shutting down: the answer to the newest request announces the close
     """
 
-    # Where the parser is: between two requests, in a head, or, with neither, in a body.
-    _expects_head = True
-    _in_head = False
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        flow: FlowControl,
+        timer: ClientTimer,
+        memory: ConnectionMemory,
+        limiter: ConnectionLimiter,
+    ) -> None:
+        self._transport = transport
+        self._flow = flow
+        self._timer = timer
+        self._memory = memory
+        self._limiter = limiter
+        self._last_request: AnyRequest | None = None
+        self._lingers = False
+        self.final_response: bytes | None = None
+        self.is_draining = False
 
-    # What is being answered, or was last.
-    _current: RequestResponseCycle | PendingRequest | None = None
+    def begin_drain(self, newest: AnyRequest | None) -> None:
+        """Answer what the client has sent, and announce the close with the answer to the newest request."""
+        if not self.is_draining:
+            self.is_draining = True
+            self.announce_close(newest)
 
-    # Whether the server ends, and the request whose answer says that it is the connection's last.
-    _is_finishing = False
-    _last_of_all: RequestResponseCycle | PendingRequest | None = None
-
-    _room: ConnectionLimiter | None = None
-    _lingers = False
-
-    # What is written before the connection is closed, once all requests before are answered.
-    _last_words: bytes | None = None
-
-    def _find_room(self, room: ConnectionLimiter) -> None:
-        if not room.is_for(self, self.connections, self.loop.time()):  # type: ignore[arg-type] # all are of the class that inherits
-            self._end(_NO_ROOM)
-
-    def waiting_since(self) -> float:
-        """Since when it waits for its client, by the loop's clock; infinity: it does not.
-
-        What comes, or is taken, slower than it may counts as waiting in part.
-        """
-        if self.transport.is_closing():
-            return math.inf
-        if self._unsent:
-            return self._take_by - self.patience_s + self.look_s
-        if self._is_answering() or self._last_words is not None:
-            return math.inf
-        if self._expects_head:
-            return self._due_at - self._idle_s
-        return self._due_at - self.patience_s
-
-    def has_unread(self) -> bool:
-        """Whether an idle client has sent something just now."""
-        return self._expects_head and self._last_words is None and _unread(self.transport)
-
-    def give_way(self) -> None:
-        """Close it at once."""
-        self.connections.discard(self)
-        if self._unsent:
-            reset(self.transport)
-        else:
-            self.transport.abort()
-
-    def _is_answering(self) -> bool:
-        """Whether a request that came in whole waits for its answer."""
-        current = self._current
-        return current is not None and not current.response_complete and not current.more_body
-
-    def _is_idle(self) -> bool:
-        return self._expects_head and not self._is_answering() and self._last_words is None
-
-    def _run_out(self) -> None:
-        if self._last_words is not None:
-            self.transport.close()
-        elif self._expects_head:
-            if not self.has_unread():
-                self.transport.close()
-        else:
-            self._end(error_response(408, "the request did not come in time"))
-
-    def eof_received(self) -> bool:  # type: ignore[override] # asyncio reads the answer, uvicorn gives none
-        """Answer a client that has sent its whole request and closed its side, as `nc -N` does."""
-        if self._is_answering():
-            self._end(None)
-            return True
-        return False
-
-    def finish(self) -> None:
-        """The server ends: answer what comes, and say with the newest request's answer that it is the last.
-
-        What the client sent before it could know is answered too. Doing it twice is fine.
-        """
-        if not self._is_finishing:
-            self._is_finishing = True
-            self._announce_end()
-
-    def _announce_end(self) -> None:
-        before, newest = self._last_of_all, self.cycle
+    def announce_close(self, newest: AnyRequest | None) -> None:
+        """Announce the close with this request's answer, and no longer with that of an earlier one."""
+        earlier = self._last_request
         if newest is None or newest.response_complete or not newest.keep_alive:
             return
-        if before is not None and not before.response_started:
-            before.keep_alive = True
+        if earlier is not None and not earlier.response_started:
+            earlier.keep_alive = True
         newest.keep_alive = False
-        self._last_of_all = newest
+        self._last_request = newest
 
-    def shutdown(self) -> None:
-        """Close the connection, once what its client has begun to ask is answered."""
-        is_idle = self._expects_head and (self.cycle is None or self.cycle.response_complete)
-        if is_idle and not _unread(self.transport):
-            self.transport.close()
-        else:
-            self.finish()
+    def end_later(self, response: Response | None) -> None:
+        """Read no more, and keep a final response for when the requests that were received whole are answered."""
+        self.final_response = _closing(response)
+        self._flow.pause_reading()
 
-    def _end(self, response: Response | None) -> None:
-        """Read nothing more; answer what came in whole, then what came last, and close the connection."""
-        if self._last_words is not None or self.transport.is_closing():
+    def end_now(self, response: Response | None, current: AnyRequest | None, *, in_body: bool) -> None:
+        """Write a final response and close. A request that was answered before its body was complete gets none."""
+        is_answered = current is not None and current.response_complete
+        self.write_final(b"" if is_answered and in_body else _closing(response), current)
+
+    def write_final(self, response: bytes, current: AnyRequest | None) -> None:
+        """Write the final response, with time for the client to read it, and close.
+
+        response -- empty: none is written
+        current -- the request that is being answered, which is abandoned
+        """
+        self._memory.release()
+        if not response:
+            self._transport.close()
             return
-        words = b"" if response is None else _closing(response)
-        if self._is_answering():
-            if self.pipeline and self.cycle.more_body:
-                self.pipeline.popleft()  # it came last, and never will be whole
-            self._last_words = words
-            self.flow.pause_reading()
-        elif self._current is not None and self._current.response_complete and self._is_in_body():
-            self._close(b"")  # answered before it was whole
-        else:
-            self._close(words)
-
-    def _is_in_body(self) -> bool:
-        return not self._expects_head and not self._in_head
-
-    def _close(self, words: bytes) -> None:
-        if not words:
-            self.transport.close()
+        if current is not None and not current.response_complete:
+            _abandon(current)
+        self.final_response = response
+        self._transport.write(response)
+        if not self._transport.can_write_eof() or not self._may_linger():  # TLS can't close one direction
+            self._transport.close()
             return
-        if self._current is not None and not self._current.response_complete:
-            self._current.disconnected = True  # whoever waits for the rest of it waits in vain
-            if isinstance(self._current, PendingPost):
-                self._current.body.clear()
-            if isinstance(self._current, RequestResponseCycle):
-                self._current.waiting_for_100_continue = False  # nothing is written after the last words
-            self._current.message_event.set()
-        self._last_words = words
-        self.transport.write(words)
-        if not self.transport.can_write_eof() or not self._may_linger():  # TLS has no end of one side
-            self.transport.close()
-            return
-        self.transport.write_eof()
-        self.flow.resume_reading()
-        self._due_at = self.loop.time() + LINGER_S
+        self._transport.write_eof()
+        self._flow.resume_reading()
+        self._timer.due_at = asyncio.get_running_loop().time() + LINGER_S
 
     def _may_linger(self) -> bool:
-        room = self._room
-        if room is not None and room.lingering < LINGERING:
-            room.lingering += 1
+        if self._limiter.lingering < LINGERING:
+            self._limiter.lingering += 1
             self._lingers = True
-        return room is None or self._lingers
+        return self._lingers
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Leave."""
-        if self._lingers and self._room is not None:
-            self._room.lingering -= 1
-        super().connection_lost(exc)
+    def release(self) -> None:
+        """The connection is closed."""
+        if self._lingers:
+            self._limiter.lingering -= 1
 
 
-def _unread(transport: asyncio.Transport) -> bool:
-    """Whether the client has sent what was not read yet."""
+def _abandon(request: AnyRequest) -> None:
+    """Tell a request whose body is incomplete that the rest does not come."""
+    request.disconnected = True
+    if isinstance(request, PendingPost):
+        request.body.clear()
+    if isinstance(request, RequestResponseCycle):
+        request.waiting_for_100_continue = False  # nothing may follow the final response
+    request.message_event.set()
+
+
+def has_unread_input(transport: asyncio.Transport) -> bool:
+    """Whether the client has sent something that was not read yet."""
     return any(ioctl(transport.get_extra_info("socket").fileno(), FIONREAD, bytes(4)))
 
 
-def _closing(response: Response) -> bytes:
-    """A whole response that says it is the last."""
+def _closing(response: Response | None) -> bytes:
+    """A whole response with `connection: close`; empty without one."""
+    if response is None:
+        return b""
     head = STATUS_LINE[response.status_code] + header_lines(tuple(response.raw_headers))
     return b"%bconnection: close\r\n\r\n%b" % (head, bytes(response.body))

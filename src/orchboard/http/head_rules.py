@@ -1,4 +1,4 @@
-"""Rules of RFC 9110 and 9112 for a request's head that llhttp does not enforce."""
+"""Rules of RFC 9110 and 9112 for the head of a request that llhttp does not enforce."""
 
 import re
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _SLASH = ord("/")
 
 
 class RejectedRequestError(Exception):
-    """Stops the parser. `response` is sent and the connection closed: where the next request begins is not certain."""
+    """Stops the parser. The connection is closed after `response`, since it is not certain where the next request begins."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.status_code)
@@ -34,9 +34,10 @@ class RejectedRequestError(Exception):
 def check_head(
     method: bytes, target: bytes, version: str, hosts: Sequence[bytes], codings: Sequence[bytes]
 ) -> bytes:
-    """The target; of an absolute one an empty path becomes `/`. Raises RejectedRequestError.
+    """Check a head and return its target, in which the empty path of an absolute URL is replaced by `/`.
 
     hosts, codings -- the values of all Host and Transfer-Encoding headers
+    Raises RejectedRequestError.
     """
     if method == b"CONNECT":
         raise RejectedRequestError(UNKNOWN_METHOD)
@@ -61,9 +62,9 @@ def _check_host(hosts: Sequence[bytes], version: str) -> None:
 
 
 def _check_coding(fields: Sequence[bytes], version: str) -> None:
-    """Allow `chunked` once and nothing else. llhttp refuses Content-Length beside it.
+    """Allow `chunked` once and nothing else. llhttp rejects Content-Length beside it.
 
-    RFC 9112 would have 501 for a coding that is not known, but no input is to be answered 5xx.
+    RFC 9112 asks for 501 for an unknown coding, but the contract has no 5xx for any input.
     """
     if version == "1.0":
         raise _malformed("HTTP/1.0 has no Transfer-Encoding")

@@ -1,24 +1,25 @@
-"""The head of a job tester's POST, known by that of the one before: only a few values differ."""
+"""The head of a job tester's results as a regular expression, which spares parsing: only a few values differ."""
 
 import re
 from collections.abc import Collection, Mapping
 from typing import Self
 
-# Longer ones are parsed each time.
+from orchboard.api.authenticator import CREDENTIALS
+
+# Longer heads are parsed each time.
 _MAX_HEAD_BYTES = 2048
 
-# What a value that differs may be: visible characters, as all of it are.
+# A value that may differ: visible characters, as all credentials are.
 _VALUE = rb"([!-~]{1,512})"
 _LENGTH = rb"([0-9]{1,9})"
 
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(:[ \t]*)(\S*)(\r\n)")
 
+_DIFFERING = CREDENTIALS | {b"content-length"}
 
-class PostHead:
-    """Reads requests whose head is the same as one before, but for the values of some headers.
 
-    A job tester's heads differ in signature and length; that spares parsing what was parsed before.
-    """
+class HeadTemplate:
+    """Matches requests whose head equals an earlier one except in the values of some headers."""
 
     __slots__ = ("_length", "_names", "_pattern")
 
@@ -28,8 +29,8 @@ class PostHead:
         self._length = names.index(b"content-length")
 
     @classmethod
-    def learn(cls, request: bytes, differing: Collection[bytes]) -> Self | None:
-        """Make one from a request that the parser has read; None when it is not worth it.
+    def learn(cls, request: bytes, differing: Collection[bytes] = _DIFFERING) -> Self | None:
+        """The template of a request that the parser has accepted; None for a head that is too long or unusual.
 
         differing -- names of headers, in lower case, whose values may differ
         """
@@ -39,7 +40,7 @@ class PostHead:
         while 0 < start < end + 2:
             next_line = request.index(b"\r\n", start) + 2
             name = request[start:next_line].partition(b":")[0].lower()
-            if name not in differing:  # the line as it is
+            if name not in differing:
                 pattern += re.escape(request[start:next_line])
                 start = next_line
                 continue
@@ -54,8 +55,8 @@ class PostHead:
             return None
         return cls(re.compile(pattern + b"\r\n"), tuple(names))
 
-    def read(self, request: bytes) -> tuple[Mapping[bytes, bytes], bytes] | None:
-        """The differing headers and the body of a whole request; None when it is another, or only a part of one."""
+    def match(self, request: bytes) -> tuple[Mapping[bytes, bytes], bytes] | None:
+        """The differing headers and the body of a whole request; None for another or incomplete request."""
         found = self._pattern.match(request)
         if found is None:
             return None

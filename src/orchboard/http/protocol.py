@@ -1,261 +1,297 @@
-"""A client's connection: the fast path where it leads, the application for everything else."""
+"""One client connection: the parts that it is made of, and the order in which its requests are answered.
+
+The parts: `RequestReader` parses, `FastConnection` answers frequent requests, `ClientTimer` holds the deadlines,
+`ConnectionMemory` counts the memory of requests, and `GracefulClose` closes. uvicorn's protocol contributes the ASGI side.
+"""
 
 import asyncio
 import math
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
-from orchboard.answers.replies import Reply
-from orchboard.api.authenticator import CREDENTIALS
-from orchboard.api.post_stats import parse_length
-from orchboard.api.responses import header_lines
-from orchboard.api.verified_addresses import VerifiedAddresses
-from orchboard.http.fast_path import POST_TARGET, FastPath
-from orchboard.http.head_template import PostHead
-from orchboard.http.pending_request import PendingGet, PendingPost, PendingRequest
-from orchboard.http.request_parsing import ACCEPT_ENCODING, BODY, IF_NONE_MATCH, ReadingProtocol
-from orchboard.http.route_cache import CachedRoute
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-# So many results of one connection are parsed before the next is known by its head.
-_POSTS_UNTIL_KNOWN = 2
+from orchboard.api.refusals import error_response
+from orchboard.http.client_timeouts import ClientTimer, reset
+from orchboard.http.connection_memory import ConnectionMemory
+from orchboard.http.connection_services import STATE_KEY, ConnectionServices
+from orchboard.http.fast_answers import PendingRequest
+from orchboard.http.fast_path import FastConnection
+from orchboard.http.graceful_close import AnyRequest, GracefulClose, has_unread_input
+from orchboard.http.head_rules import RejectedRequestError
+from orchboard.http.request_parsing import RequestReader
 
-# What differs from one result's head to the next.
-_DIFFERING = CREDENTIALS | {b"content-length"}
+# Maximum number of requests of one connection that wait for earlier ones, 4 kB each: one read of 256 KiB can hold 14,000.
+MAX_PIPELINED = 1000
+_PIPELINED_BYTES = 4096
+
+_TOO_MANY_REQUESTS = error_response(429, f"over {MAX_PIPELINED} requests wait on this connection")
+_TOO_MANY_CONNECTIONS = error_response(503, "there are too many connections; try again")
+_TOO_SLOW = error_response(408, "the request did not come in time")
 
 
-class Protocol(ReadingProtocol):
-    """What uvicorn makes of each connection.
+class HttpProtocol(HttpToolsProtocol):
+    """One connection; uvicorn makes it."""
 
-    With a `fast_path` in the application's state, answers that are known are written at once, and results
-    go straight to the leaderboard. Everything else, and whatever comes while a request is being answered,
-    becomes an ASGI request as usual.
-    """
-
-    # The last request that was answered from memory, the result that is coming in.
-    _answered: tuple[CachedRoute, bytes, bytes | None] | None = None
-    _posting: PendingPost | None = None
-    _post_head: PostHead | None = None
-    _posts = 0
+    _timer: ClientTimer
+    _closing: GracefulClose
+    _memory: ConnectionMemory
+    _fast: FastConnection | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._short_way: FastPath | None = self.app_state.get("fast_path")
-        self._room = self.app_state.get("room")
-        self._bodies = self.app_state.get("bodies")
-        self._signers: VerifiedAddresses | None = self.app_state.get("signers")
-        self.timeout_keep_alive = self.app_state.get("keep_alive_s", self.timeout_keep_alive)
-        self._is_proxied = False
-        self._is_noted = False
-        self._default_headers: list[tuple[bytes, bytes]] | None = None
-        self._preamble_lines = b""
+        self._services: ConnectionServices = self.app_state[STATE_KEY]
+        self._reader = RequestReader(self._on_head, self._on_body, self._on_end)
+        self.parser = self._reader.parser
+        self._current: AnyRequest | None = None  # being answered, or answered last
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
-        """A client's time begins to run, if there is room for it."""
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
+        """Admit the connection, and start its timer."""
         super().connection_made(transport)
-        self._begin_time()
-        if self._signers is not None:
-            self._is_proxied = self._signers.is_proxy(self.client)
-            if not self._is_proxied:
-                self.address = self._peer = self._signers.address_of(self.client, ())
-        if self._room is not None:
-            self._find_room(self._room)
+        services = self._services
+        self._timer = ClientTimer(transport, self.loop, services.timeouts, self._is_idle, self._on_overdue)
+        if (fast_path := services.fast_path) is not None:
+            self._fast = FastConnection(fast_path, self, self._reader, self.server_state, self.client)
+        self._memory = ConnectionMemory(services.memory, services.verified, self._reader, self.client)
+        self._closing = GracefulClose(transport, self.flow, self._timer, self._memory, services.limiter)
+        if not services.limiter.admit(self, self.connections, self.loop.time()):  # type: ignore[arg-type] # all are of this class
+            self._end(_TOO_MANY_CONNECTIONS)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell who answers; a result that did not come in whole has its line in the log."""
-        self._unset_keepalive_if_required()
-        self._release()
+        """Release what the connection holds, and tell requests that are being answered."""
+        self._timer.stop()
+        self._memory.release()
+        self._closing.release()
         if self._current is not None:
             self._current.disconnected = True
             self._current.message_event.set()
-        if self._posting is not None and self._short_way is not None:
-            self._short_way.note_lost(self._posting.began_at)
+        if self._fast is not None:
+            self._fast.log_disconnect()
+            self._fast = None  # each has the other in memory
         super().connection_lost(exc)
+        self._reader.close()
 
     def data_received(self, data: bytes) -> None:
-        """Answer what was seen before byte for byte, take in a result like the last; parse anything else."""
-        way = self._short_way
-        if way is not None and self._expects_head and self._is_free():
-            if self._post_head is not None:
-                if (read := self._post_head.read(data)) and self._take(way, *read):
-                    return
-            elif (seen := way.known.requests.get(data)) and (answer := way.answer(*seen, self._preamble())):
-                self._write(answer)
-                return
-        if self._last_words is not None:
+        """Answer a request that is known by its bytes; parse anything else."""
+        reader, fast = self._reader, self._fast
+        began_between = reader.expects_head
+        if fast is not None and began_between and self._is_free() and fast.begin_by_bytes(data):
             return
-        begins, posts = self._expects_head, self._posts
-        if self._read(data) and way and begins and self._heads == 1 and self._expects_head:
-            self._learn(way, data, is_post=posts < self._posts)
+        if self._closing.final_response is not None:
+            return
+        refusal = reader.feed(data)
+        if refusal is not None:
+            self.logger.warning("Invalid HTTP request received.")
+            self._end(refusal)
+            return
+        if began_between and reader.expects_head and not reader.heads:
+            return  # empty lines between requests extend no deadline
+        self._set_deadline(len(data))
+        self._count_memory()
+        if fast is not None and began_between and reader.heads == 1 and reader.expects_head:
+            fast.learn(data)
 
-    def _learn(self, way: FastPath, request: bytes, *, is_post: bool) -> None:
-        """Spare the parser this request, or the head of a result, the next time."""
-        if self._answered:
-            way.known.recognise(request, *self._answered)
-        elif is_post and self._posts == _POSTS_UNTIL_KNOWN:
-            self._post_head = PostHead.learn(request, _DIFFERING)
+    def _on_head(self) -> None:
+        if self._fast is not None and self._fast.begin(is_free=self._is_free()):
+            return
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise RejectedRequestError(_TOO_MANY_REQUESTS)
+        if not self._is_done():
+            self._memory.unanswered_bytes += _PIPELINED_BYTES
+        self._begin_asgi_request()
 
-    def on_message_begin(self) -> None:
-        """A head has begun."""
-        super().on_message_begin()
-        self._answered = None
-
-    def _answers(self, method: bytes) -> bool:
-        """Answer at once or begin to take a result in, if that can be."""
-        way, noted = self._short_way, self._noted
-        if way is None or not self._is_free():
-            return False
-        if method == b"POST":
-            length = parse_length(noted.get(b"content-length", b"0").decode("latin-1"))
-            if self.url != POST_TARGET or length > way.max_body_bytes:
-                return False
-            self._posting = self._current = PendingPost()
-            self.cycle = self._posting  # type: ignore[assignment] # it is all that uvicorn looks at
-            return True
-        if method not in (b"GET", b"HEAD") or not BODY.isdisjoint(noted):
-            return False
-        if_none_match = noted.get(IF_NONE_MATCH)
-        known = way.known.find(self.url, noted.get(ACCEPT_ENCODING, b""))
-        if known and (answer := way.answer(known, method, if_none_match, self._preamble())):
-            self._answered = known, method, if_none_match
-            self._write(answer)
-            return True
-        return self._asks(way, method)
-
-    def _asks(self, way: FastPath, method: bytes) -> bool:
-        """Begin to find an answer; False when that is the application's."""
-        begun = (
-            None
-            if self.root_path
-            else way.begin_question(self.url, method, self._noted, self.client, self.headers)
-        )
-        if begun is None:
-            return False
-        asking, found = begun
-        self._current = self.cycle = asking  # type: ignore[assignment] # it is all that uvicorn looks at
-        self.tasks.add(found)  # type: ignore[arg-type] # a server that ends waits for it
-        found.add_done_callback(partial(self._reply, asking))
-        return True
-
-    def _reply(self, asking: PendingGet, found: "asyncio.Task[Reply]") -> None:
-        """Answer a question: this one, whatever the connection has read since."""
-        assert self._short_way is not None  # noqa: S101 - nothing else makes an PendingGet
-        self.tasks.discard(found)
-        self._finish(asking, self._short_way.reply(asking, found, self._preamble_of(asking)))
-
-    def _is_free(self) -> bool:
-        """Whether nothing is being answered, and what is written now goes out."""
-        return (
-            self._is_done()
-            and not self.flow.write_paused
-            and self._last_words is None
-            and not self._is_finishing
-            and not self.transport.is_closing()
-        )
-
-    def _write(self, answer: tuple[bytes, bytes]) -> None:
-        """Write a whole answer, and wait for the next request."""
-        self.transport.writelines(answer)
-        self._begin_idle()
-
-    def _address_of_request(self) -> str:
-        if self._is_proxied and self._signers is not None:
-            return self._signers.address_of(self.client, self.headers)
-        return self.address
-
-    def on_body(self, body: bytes) -> None:
-        """A piece of a body."""
-        if self._posting is None:
+    def _on_body(self, body: bytes) -> None:
+        self._memory.unanswered_bytes += len(body)
+        if self._fast is None or self._fast.post is None:
             super().on_body(body)
-            return
-        self._framing_bytes = 0
-        self._unanswered_bytes += len(body)
-        self._posting.body += body
-        if self._short_way is None or len(self._posting.body) > self._short_way.max_body_bytes:
-            self._give_up()
+        elif not self._fast.add_body(body):
+            self._hand_over_post(self._fast)
 
-    def on_message_complete(self) -> None:
-        """The next bytes are a head's."""
-        if self._declines_upgrade:
-            return  # its body is still to come
-        self._expects_head = True
-        if self._answered:
-            return
-        if self._posting is None:
-            super().on_message_complete()
-            return
-        posting = self._posting
-        posting.more_body = False
-        assert self._short_way is not None  # noqa: S101 - nothing else makes a PendingPost
-        stored = self._short_way.begin_post(bytes(posting.body), self._noted)
-        if stored is None:
-            self._give_up()
-            super().on_message_complete()
-            return
-        self._posting = None
-        self._posts += 1
-        posting.body.clear()
-        self._unanswered_bytes = 0  # the writer has its own bounds
-        if not self._is_noted and self._signers is not None:
-            self._signers.note(self._address_of_request())
-            self._is_noted = not self._is_proxied
-        self._acknowledge_when(stored, posting)
+    def _on_end(self) -> None:
+        fast = self._fast
+        if fast is not None:
+            if fast.answered is not None:
+                return
+            if fast.post is not None and fast.end_post():
+                self._memory.unanswered_bytes = 0  # the writer has limits of its own
+                self._memory.note_verified()
+                return
+            if fast.post is not None:
+                self._hand_over_post(fast)
+        super().on_message_complete()
 
-    def _take(self, way: FastPath, headers: Mapping[bytes, bytes], body: bytes) -> bool:
-        """Begin to store a result whose head was known; False when it is not signed."""
-        posting = PendingPost()
-        if len(body) > way.max_body_bytes:
-            return False
-        stored = way.begin_post(body, headers)
-        if stored is None:
-            return False
-        posting.more_body = False
-        self._current = self.cycle = posting  # type: ignore[assignment] # as in _answers
-        self._acknowledge_when(stored, posting)
-        self._due_at = math.inf
-        return True
+    def _begin_asgi_request(self) -> None:
+        """Make an ASGI request of what was parsed of the current request so far."""
+        reader = self._reader
+        self.parser = reader.parser
+        super().on_message_begin()
+        self.url, self.headers = reader.url, reader.headers
+        self.scope["headers"] = reader.headers
+        self.expect_100_continue = reader.fields.get(b"expect", b"").lower() == b"100-continue"
+        super().on_headers_complete()
+        if self._closing.is_draining:
+            self._closing.announce_close(self.cycle)
 
-    def _acknowledge_when(self, stored: "asyncio.Future[Any]", posting: PendingPost) -> None:
-        self.tasks.add(stored)  # type: ignore[arg-type] # a future: a server that ends waits for it
-        stored.add_done_callback(partial(self._acknowledge, posting))
-
-    def _give_up(self) -> None:
-        """Let the application have the result after all, with as much of the body as came."""
-        posting, self._posting = self._posting, None
-        assert posting is not None  # noqa: S101 - who calls has looked
-        posting.response_complete = True
-        self._to_application()
-        self.cycle.keep_alive = posting.keep_alive
-        self.cycle.body, posting.body = posting.body, bytearray()  # it may be 16 MiB: not copied
+    def _hand_over_post(self, fast: FastConnection) -> None:
+        """Have ASGI answer a result that the fast path has received so far."""
+        post, fast.post = fast.post, None
+        assert post is not None  # noqa: S101 - callers have checked
+        post.response_complete = True
+        self._begin_asgi_request()
+        self.cycle.keep_alive = post.keep_alive
+        self.cycle.body, post.body = post.body, bytearray()  # up to 16 MiB: not copied
         super().on_body(b"")
 
-    def _acknowledge(self, posting: PendingPost, stored: "asyncio.Future[Any]") -> None:
-        """Answer a result: this one, whatever the connection has read since."""
-        assert self._short_way is not None  # noqa: S101 - as above
-        self.tasks.discard(stored)
-        preamble = self._preamble_of(posting)
-        self._finish(posting, (self._short_way.acknowledge(stored, posting.began_at, preamble),))
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._current = cycle
+        super()._start_asgi_task(cycle, app)
 
-    def _finish(self, exchange: PendingRequest, answer: tuple[bytes, ...]) -> None:
-        """Write the whole answer to a request that was begun here, and turn to the next."""
-        exchange.response_complete = True
-        if exchange.disconnected or self.transport.is_closing():
+    def begin(self, request: PendingRequest) -> None:
+        """Note a request as the newest one and as being answered."""
+        self._current = self.cycle = request  # type: ignore[assignment] # it has what uvicorn looks at
+        if not request.more_body:
+            self._timer.due_at = math.inf
+
+    def write(self, answer: Sequence[bytes]) -> None:
+        """Write a whole answer to a request that was not begun."""
+        self.transport.writelines(answer)
+        self._timer.begin_idle()
+
+    def finish(self, request: PendingRequest, answer: Sequence[bytes]) -> None:
+        """Write the whole answer to a request that was begun, and turn to the next request."""
+        request.response_complete = True
+        if request.disconnected or self.transport.is_closing():
             return
         self.transport.writelines(answer)
-        if not exchange.keep_alive:
+        if not request.keep_alive:
             self.transport.close()
         self.on_response_complete()
 
-    def _preamble_of(self, exchange: PendingRequest) -> bytes:
-        return self._preamble() if exchange.keep_alive else b"connection: close\r\n" + self._preamble()
+    def on_response_complete(self) -> None:
+        """Turn to the next request; as in uvicorn, without a timer for each answer."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        self._timer.begin_wait()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._closing.final_response is not None:
+            self._closing.write_final(self._closing.final_response, self._current)
+            return
+        elif self._memory.unanswered_bytes:
+            self._count_memory()
+        self._set_deadline()
 
-    def _preamble(self) -> bytes:
-        """What every head has first: the server's headers, another list each second as the date is among them, and
-        the request's id without its end.
-        """
-        headers = self.server_state.default_headers
-        if headers is not self._default_headers:
-            assert self._short_way is not None  # noqa: S101 - nothing else is answered here
-            self._default_headers = headers
-            self._preamble_lines = header_lines(tuple(headers)) + self._short_way.request_id_line
-        return self._preamble_lines
+    def _is_free(self) -> bool:
+        """Whether nothing is being answered, and an answer can be written now."""
+        closing = self._closing
+        is_open = closing.final_response is None and not closing.is_draining
+        can_write = not self.flow.write_paused and not self.transport.is_closing()
+        return is_open and can_write and self._is_done()
+
+    def _is_done(self) -> bool:
+        """Whether every request before the current one is answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _is_answering(self) -> bool:
+        """Whether a request that was received whole is being answered."""
+        current = self._current
+        return current is not None and not current.response_complete and not current.more_body
+
+    def _is_idle(self) -> bool:
+        is_open = self._closing.final_response is None
+        return is_open and self._reader.expects_head and not self._is_answering()
+
+    def _set_deadline(self, received: int = 0) -> None:
+        """Set when the client must send what comes next, after `received` bytes."""
+        timer, reader = self._timer, self._reader
+        if self._is_answering():
+            timer.due_at = math.inf
+        elif reader.expects_head:
+            timer.begin_idle()
+        else:
+            if received and reader.heads:
+                timer.begin_wait()
+            if reader.in_body:
+                timer.extend(received)
+
+    def _on_overdue(self) -> None:
+        if self._closing.final_response is not None:
+            self.transport.close()
+        elif not self._reader.expects_head:
+            self._end(_TOO_SLOW)
+        elif not self.has_unread_input():
+            self.transport.close()
+
+    def _count_memory(self) -> None:
+        """Count the requests that are not answered; the one that is being received is refused without memory for it."""
+        if not self._is_answering() and (not self._reader.in_body or self._is_done()):
+            self._memory.unanswered_bytes = 0
+            if not self._reader.in_body and not self._reader.incomplete_head and self._memory.use is None:
+                return
+        refusal = self._memory.count(self)
+        if refusal is not None:
+            self._end(refusal)
+
+    def refuse_for_memory(self, response: Response) -> None:
+        """Refuse the request that is being received."""
+        self._memory.release()
+        if self._is_answering():
+            self.transport.abort()
+        else:
+            self._end(response)
+
+    @property
+    def address(self) -> str:
+        """See ConnectionMemory."""
+        return self._memory.address
+
+    def waiting_since(self) -> float:
+        """Loop time since which the connection waits for its client; infinity when it does not."""
+        is_open = self._closing.final_response is None and not self.transport.is_closing()
+        is_waiting = is_open and not self._is_answering()
+        return self._timer.waiting_since(is_waiting=is_waiting, is_idle=self._reader.expects_head)
+
+    def has_unread_input(self) -> bool:
+        """Whether an idle client has sent something that was not read yet."""
+        is_open = self._closing.final_response is None
+        return self._reader.expects_head and is_open and has_unread_input(self.transport)
+
+    def evict(self) -> None:
+        """Close the connection at once."""
+        self.connections.discard(self)
+        if self._timer.unsent:
+            reset(self.transport)
+        else:
+            self.transport.abort()
+
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio reads the result; uvicorn returns none
+        """Answer a client that has sent a whole request and closed its side, as `nc -N` does."""
+        if is_answering := self._is_answering():
+            self._end(None)
+        return is_answering
+
+    def begin_drain(self) -> None:
+        """The server shuts down: answer what was sent, and announce the close with the last answer."""
+        self._closing.begin_drain(self.cycle)
+
+    def shutdown(self) -> None:
+        """Close the connection, after the answers to requests of which the client has sent a part."""
+        if self._reader.expects_head and self._is_done() and not has_unread_input(self.transport):
+            self.transport.close()
+        else:
+            self.begin_drain()
+
+    def _end(self, response: Response | None) -> None:
+        """Read no more; answer what was received whole, then write a final response, and close."""
+        closing = self._closing
+        if closing.final_response is not None or self.transport.is_closing():
+            return
+        if not self._is_answering():
+            closing.end_now(response, self._current, in_body=self._reader.in_body)
+            return
+        if self.pipeline and self.cycle.more_body:
+            self.pipeline.popleft()  # the newest request, which will not be complete
+        closing.end_later(response)

@@ -1,11 +1,12 @@
-"""Bounds on the memory of requests that have come in and are not answered yet, most of which is bodies.
+"""Limits on the memory of requests that were received and are not answered yet. Most of it is bodies.
 
-A signature can't be checked before the body is there. So a part of the memory is for addresses that have signed before;
-the rest is shared by all others: when it runs out, the largest body of the address that holds most gives way.
+A signature can't be verified before the body is complete. Therefore only a quarter of the memory is open to addresses
+that have not sent a valid signature; the rest is shared by all. When either is exhausted, the largest body of the
+address that uses the most is refused.
 """
 
 import time
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import structlog
 from starlette.responses import Response
@@ -13,45 +14,50 @@ from starlette.responses import Response
 from orchboard.api.refusals import error_response
 from orchboard.api.verified_addresses import VerifiedAddresses
 
-if TYPE_CHECKING:
-    from orchboard.http.protocol import Protocol
-
 log = structlog.get_logger(__name__)
 
-# RequestMemory that may be under way from one address that has not signed. One that comes at once with its head is none.
-MAX_UNSIGNED = 64
+# Maximum number of bodies of one unverified address that are being received. A body that comes together with its head
+# does not count.
+MAX_UNVERIFIED = 64
 
-# The part of the memory for addresses that have not signed.
-_UNSIGNED_SHARE = 4
+# The part of the memory for unverified addresses, as a divisor.
+_UNVERIFIED_SHARE = 4
 
-# While bodies are refused, the log says so this often.
+# Interval between log lines while bodies are being refused.
 _LOG_EVERY_S = 60.0
 
 _TOO_MANY = error_response(429, "too much is under way from this address; send one result after the other")
 _NO_MEMORY = error_response(503, "too much is being received; try again")
 
 
-class _Share:
-    """What one address holds, in bytes."""
+class Connection(Protocol):
+    """What the limits have to know of a connection."""
 
-    __slots__ = ("bodies", "held", "is_signer", "parts", "promised")
+    def refuse_for_memory(self, response: Response) -> None:
+        """Refuse the request that is being received."""
 
-    def __init__(self, *, is_signer: bool) -> None:
-        self.is_signer = is_signer
+
+class _AddressUsage:
+    """The memory that the requests of one address use, in bytes."""
+
+    __slots__ = ("bodies", "is_verified", "parts", "promised", "used")
+
+    def __init__(self, *, is_verified: bool) -> None:
+        self.is_verified = is_verified
         self.parts: set[MemoryUse] = set()
-        self.bodies = self.held = self.promised = 0
+        self.bodies = self.used = self.promised = 0
 
 
 class MemoryUse:
-    """What one connection holds, in bytes.
+    """The memory that the requests of one connection use, in bytes.
 
-    promised -- the length of its body as its head says it
+    promised -- the Content-Length of the body
     """
 
     __slots__ = ("connection", "is_body", "key", "promised", "size")
 
     def __init__(
-        self, connection: "Protocol", key: tuple[str, bool], promised: int, *, is_body: bool
+        self, connection: Connection, key: tuple[str, bool], promised: int, *, is_body: bool
     ) -> None:
         self.connection = connection
         self.key = key
@@ -61,75 +67,75 @@ class MemoryUse:
 
 
 class RequestMemory:
-    """The memory of one process for requests that come in.
+    """The memory of one process for requests.
 
-    total -- bytes, at most; max_body -- of one body: at least two always fit
+    total -- maximum, in bytes; max_body -- of one body: at least two always fit
     """
 
-    def __init__(self, signers: VerifiedAddresses, *, total: int, max_body: int) -> None:
-        self._signers = signers
+    def __init__(self, verified: VerifiedAddresses, *, total: int, max_body: int) -> None:
+        self._verified = verified
         self.max_body = max_body
         self._total = max(total, 2 * max_body)
-        self._unsigned_total = max(self._total // _UNSIGNED_SHARE, max_body)
-        self._shares: dict[tuple[str, bool], _Share] = {}
-        self._held = self._unsigned_held = 0
+        self._unverified_total = max(self._total // _UNVERIFIED_SHARE, max_body)
+        self._by_address: dict[tuple[str, bool], _AddressUsage] = {}
+        self._used = self._unverified_used = 0
         self._refused, self._log_at = 0, 0.0
 
     def begin(
-        self, connection: "Protocol", address: str, promised: int, *, is_body: bool
-    ) -> "MemoryUse | Response":
-        """What the connection is to hold from now on, or how its request is refused.
+        self, connection: Connection, address: str, promised: int, *, is_body: bool
+    ) -> MemoryUse | Response:
+        """The usage of a connection from now on, or the refusal of its request.
 
-        promised -- bytes; 0: that is not known
+        promised -- bytes; 0 when the length is not known
         """
-        is_signer = address in self._signers
-        key = address, is_signer
-        share = self._shares.get(key) or _Share(is_signer=is_signer)
+        is_verified = address in self._verified
+        key = address, is_verified
+        usage = self._by_address.get(key) or _AddressUsage(is_verified=is_verified)
         promised = min(promised, self.max_body)
         if (
             is_body
-            and not is_signer
-            and (share.bodies >= MAX_UNSIGNED or share.promised + promised > self._unsigned_total)
+            and not is_verified
+            and (usage.bodies >= MAX_UNVERIFIED or usage.promised + promised > self._unverified_total)
         ):
             self._note_refusal(address)
             return _TOO_MANY
-        held = MemoryUse(connection, key, promised, is_body=is_body)
-        self._shares[key] = share
-        share.parts.add(held)
-        share.bodies += is_body
-        share.promised += promised
-        return held
+        part = MemoryUse(connection, key, promised, is_body=is_body)
+        self._by_address[key] = usage
+        usage.parts.add(part)
+        usage.bodies += is_body
+        usage.promised += promised
+        return part
 
-    def resize(self, held: MemoryUse, size: int) -> None:
-        """Note how much it is now. Whoever has too much is refused, perhaps this connection."""
+    def resize(self, part: MemoryUse, size: int) -> None:
+        """Set the size of a part. Refuses requests while a limit is exceeded, possibly this one."""
         size = min(size, self.max_body)
-        self._add(self._shares[held.key], size - held.size)
-        held.size = size
-        while self._unsigned_held > self._unsigned_total or self._held > self._total:
-            self._crowd_out()
+        self._add(self._by_address[part.key], size - part.size)
+        part.size = size
+        while self._unverified_used > self._unverified_total or self._used > self._total:
+            self._refuse_largest()
 
-    def end(self, held: MemoryUse) -> None:
-        """The connection holds nothing any more."""
-        share = self._shares[held.key]
-        share.parts.remove(held)
-        share.bodies -= held.is_body
-        share.promised -= held.promised
-        self._add(share, -held.size)
-        if not share.parts:
-            del self._shares[held.key]
+    def end(self, part: MemoryUse) -> None:
+        """The connection uses no memory any more."""
+        usage = self._by_address[part.key]
+        usage.parts.remove(part)
+        usage.bodies -= part.is_body
+        usage.promised -= part.promised
+        self._add(usage, -part.size)
+        if not usage.parts:
+            del self._by_address[part.key]
 
-    def _add(self, share: _Share, size: int) -> None:
-        share.held += size
-        self._held += size
-        if not share.is_signer:
-            self._unsigned_held += size
+    def _add(self, usage: _AddressUsage, size: int) -> None:
+        usage.used += size
+        self._used += size
+        if not usage.is_verified:
+            self._unverified_used += size
 
-    def _crowd_out(self) -> None:
-        shares = [share for share in self._shares.values() if share.held and not share.is_signer]
-        most = max(shares or self._shares.values(), key=lambda share: share.held)
-        largest = max(most.parts, key=lambda held: held.size)
+    def _refuse_largest(self) -> None:
+        unverified = [usage for usage in self._by_address.values() if usage.used and not usage.is_verified]
+        most = max(unverified or self._by_address.values(), key=lambda usage: usage.used)
+        largest = max(most.parts, key=lambda part: part.size)
         self._note_refusal(largest.key[0])
-        largest.connection.crowd_out(_NO_MEMORY)
+        largest.connection.refuse_for_memory(_NO_MEMORY)
 
     def _note_refusal(self, address: str) -> None:
         self._refused += 1

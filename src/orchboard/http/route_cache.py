@@ -1,26 +1,25 @@
-"""Ways of asking that led to an answer before: what was asked, byte for byte, and where it led."""
+"""Routes of GETs that were answered before: from a target, or from the bytes of a whole request, to the cached answer."""
 
-from orchboard.answers.answer import Answer, Variant
+from starlette.types import Scope
+
+from orchboard.answers.answer import Answer, Variant, header_lines
 from orchboard.answers.cache import Entry
-from orchboard.api.responses import header_lines
 from orchboard.http.access_log import Outcome
 
-# The ways of asking that are remembered, and how long one may be.
-_TARGETS = 4096
-_TARGET_BYTES = 1024
-
-# The requests that are recognised as they stand, and how long one may be.
-_REQUESTS = 2048
-_REQUEST_BYTES = 1024
+# Maximum number of targets and of whole requests, and the maximum length of each. A full index is cleared.
+MAX_TARGETS = 4096
+_MAX_TARGET_BYTES = 1024
+MAX_REQUESTS = 2048
+_MAX_REQUEST_BYTES = 1024
 
 
 class CachedRoute:
-    """A way of asking: where it leads, and the head of the answer that it led to last.
+    """Where a GET leads: to an entry of the answer cache, in one encoding.
 
-    The answer itself is its entry's alone: whatever leaves the cache is gone.
+    The answer itself belongs to the entry alone, so what the answer cache evicts is freed.
 
-    route, path -- for the log
-    head -- of that answer's 200, from behind the request id to the body
+    route, path -- for the access log
+    head -- of the entry's 200, from the end of the request id to the body
     """
 
     __slots__ = ("_etag", "_is_small", "_outcomes", "_path", "_route", "encoding", "entry", "head")
@@ -36,7 +35,7 @@ class CachedRoute:
         self._outcomes: dict[tuple[bytes, int], Outcome] = {}
 
     def variant_of(self, answer: Answer) -> Variant | None:
-        """An answer as it goes out here; None when that takes more than memory."""
+        """The answer in the route's encoding; None when it was not encoded yet, or another encoding may be right now."""
         variant = answer.made(self.encoding)
         if variant is None or answer.is_small is not self._is_small:
             return None
@@ -47,7 +46,7 @@ class CachedRoute:
         return variant
 
     def outcome(self, method: bytes, status: int, size: int) -> Outcome:
-        """For the log."""
+        """The fields of the access log."""
         known = self._outcomes.get((method, status))
         if known is None:
             known = Outcome.of(method.decode(), self._route, self._path, status, size)
@@ -56,36 +55,40 @@ class CachedRoute:
 
 
 class RouteCache:
-    """Ways of asking, as many as there is room for.
+    """The routes that one process has cached.
 
-    requests -- whole requests, byte for byte, with what parsing them led to: what to answer, method, If-None-Match
+    by_request -- from a whole request, byte for byte, to the route, the method and If-None-Match
+    by_target -- from target and Accept-Encoding to the route
     """
 
     def __init__(self) -> None:
-        self._by_target: dict[tuple[bytes, bytes], CachedRoute] = {}
-        self.requests: dict[bytes, tuple[CachedRoute, bytes, bytes | None]] = {}
+        self.by_target: dict[tuple[bytes, bytes], CachedRoute] = {}
+        self.by_request: dict[bytes, tuple[CachedRoute, bytes, bytes | None]] = {}
 
-    def find(self, target: bytes, accept_encoding: bytes) -> CachedRoute | None:
-        """What a way of asking led to, None when it is new."""
-        return self._by_target.get((target, accept_encoding))
-
-    def remember(
+    def add(
         self, target: bytes, accept_encoding: bytes, entry: Entry, encoding: str, *, route: str, path: str
     ) -> None:
-        """Keep in mind what a way of asking led to. route, path -- for the log"""
-        if entry.answer is None or len(target) + len(accept_encoding) > _TARGET_BYTES:
+        """Cache the route of a target. route, path -- for the access log"""
+        if entry.answer is None or len(target) + len(accept_encoding) > _MAX_TARGET_BYTES:
             return
-        if len(self._by_target) >= _TARGETS:
-            self._by_target.clear()
-        self._by_target[target, accept_encoding] = CachedRoute(
+        if len(self.by_target) >= MAX_TARGETS:
+            self.by_target.clear()
+        self.by_target[target, accept_encoding] = CachedRoute(
             entry, encoding, entry.answer.is_small, route, path
         )
 
-    def recognise(
-        self, request: bytes, known: CachedRoute, method: bytes, if_none_match: bytes | None
-    ) -> None:
-        """Spare the parser this request the next time."""
-        if len(request) <= _REQUEST_BYTES:
-            if len(self.requests) >= _REQUESTS:
-                self.requests.clear()
-            self.requests[request] = known, method, if_none_match
+    def add_scope(self, scope: Scope, accept_encoding: str, entry: Entry, encoding: str) -> None:
+        """Cache the route of an ASGI request."""
+        if target := scope.get("raw_path") or b"":
+            if scope["query_string"]:
+                target += b"?" + scope["query_string"]
+            route = getattr(scope.get("route"), "path", "-")
+            accepted = accept_encoding.encode("latin-1")
+            self.add(target, accepted, entry, encoding, route=route, path=scope["path"])
+
+    def add_raw(self, request: bytes, route: CachedRoute, method: bytes, if_none_match: bytes | None) -> None:
+        """Cache the route of a whole request."""
+        if len(request) <= _MAX_REQUEST_BYTES:
+            if len(self.by_request) >= MAX_REQUESTS:
+                self.by_request.clear()
+            self.by_request[request] = route, method, if_none_match

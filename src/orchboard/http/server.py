@@ -1,4 +1,4 @@
-"""uvicorn's server with an end that fails no request."""
+"""The HTTP server: uvicorn's, with a shutdown that fails no request."""
 
 import asyncio
 import signal
@@ -7,47 +7,58 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from msgspec import Struct
 
-from orchboard.http.protocol import Protocol
+from orchboard.http.protocol import HttpProtocol
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-# So long a connection that is kept may bring one more request after the stop began, which is told that it is the
-# last. Closed at once, it could cross with a request on its way, and a POST may not be sent twice.
-FAREWELL_S = 2.0
+# How long requests that were cancelled at the end of the shutdown have for their 503.
+_CANCEL_S = 1.0
 
-# So long requests under way may take. What waits to be stored has its own time after that (writer.FLUSH_S), as the
-# database's connections have: all together less than 10 s.
-FINISH_S = 4.0
-
-# So long the answer 503 to what was not ready may take.
-_LAST_WORDS_S = 1.0
-
-_LOOK_EVERY_S = 0.05
+_CHECK_EVERY_S = 0.05
 
 # uvicorn's main loop ticks ten times a second.
-_TICKS_A_PULSE = 10
+_TICKS_PER_PULSE = 10
+
+
+class DrainLimits(Struct, frozen=True):
+    """The phases of a shutdown, in seconds from its beginning.
+
+    keep_alive_s -- how long an idle connection may still send one request, whose answer announces the close. If it were
+    closed at once, that might cross with a request, and a POST must not be sent twice
+    requests_s -- how long requests may take. Results that wait to be stored have more time after that (FLUSH_S of the
+    writer), as have database connections; all of it takes less than 10 s
+    """
+
+    keep_alive_s: float = 2.0
+    requests_s: float = 4.0
+
+
+DRAIN_LIMITS = DrainLimits()
 
 
 class Server(uvicorn.Server):
-    """Serves an application on one socket, until SIGTERM or SIGINT.
+    """Serves an application until SIGTERM or SIGINT.
 
-    on_pulse -- called once a second for as long as the event loop turns, first when it serves
-    on_stop -- called when it begins to stop for good
-    must_stop -- asked once, when signals are heeded: whether one came before
+    on_pulse -- called once a second while the event loop runs, first when the server is ready
+    on_stop -- called when the shutdown begins, unless the server starts again
+    must_stop -- called once signal handlers are installed: whether a signal arrived before
+    kept -- after `start_again`: the listening socket, for the next server
     """
 
     def __init__(
         self,
         app: "ASGIApp",
         *,
+        drain: DrainLimits = DRAIN_LIMITS,
         on_pulse: Callable[[], None] = lambda: None,
         on_stop: Callable[[], None] = lambda: None,
         must_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         options: dict[str, Any] = {
-            "http": Protocol,
+            "http": HttpProtocol,
             "ws": "none",
             "lifespan": "on",
             "log_config": None,
@@ -56,6 +67,7 @@ class Server(uvicorn.Server):
             "proxy_headers": False,
         }
         super().__init__(uvicorn.Config(app, **options))
+        self._drain_limits = drain
         self._on_pulse = on_pulse
         self._on_stop = on_stop
         self._must_stop = must_stop
@@ -63,24 +75,24 @@ class Server(uvicorn.Server):
         self.kept: socket.socket | None = None
 
     def start_again(self) -> None:
-        """End, as at SIGTERM, but keep the socket: it is `kept` then, for whoever serves next."""
+        """Shut down as at SIGTERM, but keep the listening socket open as `kept`."""
         self._starts_again = True
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's."""
+        """Start serving."""
         await super().startup(sockets=sockets)
         if self._must_stop():
             self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
-        """As uvicorn's."""
-        if counter % _TICKS_A_PULSE == 0:
+        """Call `on_pulse`; uvicorn calls this ten times a second."""
+        if counter % _TICKS_PER_PULSE == 0:
             self._on_pulse()
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop accepting, answer what came, store what waits, close."""
+        """Accept no more connections, answer the requests that were received, store the results that wait, close."""
         if self._starts_again and sockets:
             self.kept = sockets[0].dup()
         else:
@@ -89,32 +101,32 @@ class Server(uvicorn.Server):
             server.close()
         for listener in sockets or []:
             listener.close()
-        await self._see_off()
+        await self._drain()
         late = list(self.server_state.tasks)
         for task in late:
             task.cancel(msg="the server stops")
         if late:
-            await asyncio.wait(late, timeout=_LAST_WORDS_S)
+            await asyncio.wait(late, timeout=_CANCEL_S)
         for connection in self._connections():
             connection.transport.close()
         if not self.force_exit:
             await self.lifespan.shutdown()
 
-    async def _see_off(self) -> None:
-        """Wait until every connection is closed, but not longer than FINISH_S.
+    async def _drain(self) -> None:
+        """Wait until every connection is closed, at most for `requests_s`.
 
-        Counted in looks, not by the clock: a process that was not let run has not had the time to answer.
+        The time is counted in checks: a process that gets no processor time has had no time to answer either.
         """
-        # Who pressed Ctrl-C waits for it.
-        farewell_s = 0.0 if signal.SIGINT in self._captured_signals else FAREWELL_S
-        for look in range(round(FINISH_S / _LOOK_EVERY_S)):
+        # The person who pressed Ctrl-C is waiting.
+        keep_alive_s = 0.0 if signal.SIGINT in self._captured_signals else self._drain_limits.keep_alive_s
+        for check in range(round(self._drain_limits.requests_s / _CHECK_EVERY_S)):
             if self.force_exit or not (self.server_state.connections or self.server_state.tasks):
                 return
-            for connection in self._connections():  # also those that were accepted in the last moment
-                connection.finish()
-                if look * _LOOK_EVERY_S >= farewell_s:
+            for connection in self._connections():  # also those that were accepted last
+                connection.begin_drain()
+                if check * _CHECK_EVERY_S >= keep_alive_s:
                     connection.shutdown()
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.sleep(_CHECK_EVERY_S)
 
-    def _connections(self) -> list[Protocol]:
-        return [one for one in self.server_state.connections if isinstance(one, Protocol)]
+    def _connections(self) -> list[HttpProtocol]:
+        return [one for one in self.server_state.connections if isinstance(one, HttpProtocol)]

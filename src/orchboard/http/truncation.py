@@ -1,4 +1,4 @@
-"""How an answer of unknown length ends on our own protocol: complete answers can be told from those that were cut."""
+"""The end of an answer of unknown length, such that a client can tell a complete answer from a truncated one."""
 
 import math
 
@@ -10,10 +10,10 @@ from orchboard.http.client_timeouts import reset
 _WITHOUT_BODY = (204, 304)
 
 
-def cut_short(send: Send) -> bool:
-    """Reset the connection in the middle of an answer; False when another server than ours sends it.
+def truncate(send: Send) -> bool:
+    """Reset the connection in the middle of an answer; False on another server than ours.
 
-    A client in HTTP/1.1 then misses the last chunk, one in HTTP/1.0 sees an error in the place of the end.
+    An HTTP/1.1 client then misses the last chunk, an HTTP/1.0 client gets an error instead of the end.
     """
     cycle = getattr(send, "__self__", None)
     if not isinstance(cycle, RequestResponseCycle):
@@ -23,16 +23,16 @@ def cut_short(send: Send) -> bool:
     return True
 
 
-def delimited(scope: Scope, send: Send) -> Send:
-    """What sends answers to a request, without chunks to a client in HTTP/1.0: the connection's end is the answer's.
+def delimit(scope: Scope, send: Send) -> Send:
+    """The `send` of an ASGI request, which for an HTTP/1.0 client ends the answer with the connection, not in chunks.
 
-    uvicorn knows no such thing: it is told of a length that is never reached.
+    uvicorn does not support that, so it is given an expected length that is never reached.
     """
     cycle = getattr(send, "__self__", None)
     if scope["http_version"] != "1.0" or not isinstance(cycle, RequestResponseCycle):
         return send
 
-    async def closing(message: Message) -> None:
+    async def send_to_close(message: Message) -> None:
         if message["type"] == "http.response.start":
             has_length = any(name.lower() == b"content-length" for name, _ in message["headers"])
             if not has_length and message["status"] not in _WITHOUT_BODY:
@@ -42,4 +42,4 @@ def delimited(scope: Scope, send: Send) -> Send:
             cycle.expected_content_length = len(message.get("body", b""))
         await send(message)
 
-    return closing
+    return send_to_close

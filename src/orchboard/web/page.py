@@ -9,13 +9,17 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from orchboard.answers.answer import Headers
-from orchboard.answers.cached_query import SLIDING_WINDOW_TTL_S, CachedQuery, score_version_keys
+from orchboard.answers.cached_query import SLIDING_WINDOW_TTL_S, CachedQuery
 from orchboard.answers.origin import origin_of
 from orchboard.answers.replies import Replies
 from orchboard.errors import BadInputError, DatabaseUnavailableError, Refusal
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType, Region, ScoresByCell, Window
-from orchboard.store.change_tracking.version_counters import job_type_key, orchestrator_key
+from orchboard.store.change_tracking.version_counters import (
+    job_type_key,
+    orchestrator_key,
+    score_version_keys,
+)
 from orchboard.web.choice import (
     ALL_TIME,
     Choice,
@@ -80,16 +84,16 @@ def page_query(choice: Choice, board: Leaderboard, origin: str | None = None) ->
     async def compute() -> bytes:
         return await _render(choice, board, origin)
 
-    version_keys = set(score_version_keys(choice.job_type, choice.pipeline, choice.model))
+    counters = set(score_version_keys(choice.job_type, choice.pipeline, choice.model))
     if choice.job_type is JobType.AI:
-        version_keys.add(job_type_key(JobType.AI))  # the pipelines to choose from
+        counters.add(job_type_key(JobType.AI))  # the pipelines to choose from
     if choice.orchestrator is not None:
-        version_keys.add(orchestrator_key(choice.orchestrator))  # its latest results
+        counters.add(orchestrator_key(choice.orchestrator))  # its latest results
     return CachedQuery(
         ("page", choice, origin),
         compute,
         _HEADERS,
-        version_keys=tuple(version_keys),
+        version_keys=tuple(counters),
         max_age_s=SLIDING_WINDOW_TTL_S,
     )
 

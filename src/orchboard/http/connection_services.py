@@ -1,0 +1,22 @@
+"""What the connections of one process share."""
+
+from msgspec import Struct
+
+from orchboard.api.verified_addresses import VerifiedAddresses
+from orchboard.http.client_timeouts import ClientTimeouts
+from orchboard.http.connection_limit import ConnectionLimiter
+from orchboard.http.fast_path import FastPath
+from orchboard.http.request_memory import RequestMemory
+
+STATE_KEY = "connections"
+"""The key of ConnectionServices in the application's lifespan state."""
+
+
+class ConnectionServices(Struct, frozen=True):
+    """The parts that all connections use. fast_path -- None: every request goes to ASGI"""
+
+    timeouts: ClientTimeouts
+    limiter: ConnectionLimiter
+    memory: RequestMemory
+    verified: VerifiedAddresses
+    fast_path: FastPath | None
