@@ -76,15 +76,23 @@ class CircuitBreaker:
 
     probe -- connects and runs a query; false when that fails, cancelled when it takes too long
     hosts -- how many hosts a probe may have to try
+    clock -- monotonic, in seconds
     """
 
-    def __init__(self, probe: Callable[[], Awaitable[bool]], *, hosts: int = 1) -> None:
+    def __init__(
+        self,
+        probe: Callable[[], Awaitable[bool]],
+        *,
+        hosts: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.state = State.CLOSED
         self.answers = 0
         """Answered statements, whatever the answer: evidence against an unanswered probe. Incremented by connections."""
         self.spooled = 0
         """Results on the disk since results were first spooled. Incremented by `spill`."""
         self._probe = probe
+        self._clock = clock
         self._probe_s = _PROBE_S * hosts
         self._probing: asyncio.Task[None] | None = None
         self._waiting: dict[asyncio.Timeout, float] = {}  # since when, by the loop's clock
@@ -97,7 +105,7 @@ class CircuitBreaker:
         """Whether reads fail at once: OPEN or SPOOLING, and the last failed probe is recent."""
         return (
             self.state in (State.OPEN, State.SPOOLING)
-            and time.monotonic() - self._failed_at < self._probe_s + _EVIDENCE_S
+            and self._clock() - self._failed_at < self._probe_s + _EVIDENCE_S
         )
 
     @property
@@ -137,10 +145,10 @@ class CircuitBreaker:
                 if not limit.expired():
                     limit.reschedule(0)
         if self.spools_results and not spooled_before:
-            self._spooling_since, self.spooled = time.monotonic(), 0
+            self._spooling_since, self.spooled = self._clock(), 0
             log.warning("results go to the spool: the database can't take them")
         elif spooled_before and not self.spools_results:
-            after_s = round(time.monotonic() - self._spooling_since, 1)
+            after_s = round(self._clock() - self._spooling_since, 1)
             log.warning("the database takes results again", after_s=after_s, spooled=self.spooled)
 
     @asynccontextmanager
@@ -176,7 +184,7 @@ class CircuitBreaker:
 
     async def _probe_until_success(self) -> None:
         while not await self._probe_once():
-            self._failed_at = time.monotonic()
+            self._failed_at = self._clock()
             self.handle(Event.PROBE_FAILED)
             await asyncio.sleep(_PROBE_EVERY_S)
         self.handle(Event.PROBE_SUCCEEDED)
