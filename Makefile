@@ -51,7 +51,7 @@ test: $(DEV_STAMP)  ## run the tests
 	@$(BIN)/python -m pytest --numprocesses=auto
 
 # The tests that use HTTP on the database of the run.
-OVER_HTTP := tests/api tests/apidocs tests/http tests/conformance tests/test_freshness.py tests/test_compatibility.py tests/test_client.py tests/test_app.py tests/test_leaks.py tests/test_poisoned.py tests/test_model.py tests/results/test_size_limits.py tests/web
+OVER_HTTP := tests/api tests/apidocs tests/http tests/conformance tests/test_freshness.py tests/test_compatibility.py tests/client tests/test_app.py tests/test_leaks.py tests/test_poisoned.py tests/test_model.py tests/results/test_size_limits.py tests/web
 
 ARTEFACTS ?= full
 

@@ -20,7 +20,7 @@ def test_the_entry_point_for_other_servers_is_an_application(database_url: str) 
     assert status_of_an_application(module, name, ROOT, ROOT / "src", database_url) == "200"
 
 
-def test_the_entry_point_without_a_database_says_what_is_missing() -> None:
+def test_the_entry_point_without_a_database_names_the_missing_setting() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "POSTGRES"}
     environment["PYTHONPATH"] = str(ROOT / "src")
     run = subprocess.run(
@@ -30,7 +30,7 @@ def test_the_entry_point_without_a_database_says_what_is_missing() -> None:
     assert "POSTGRES must be set" in run.stderr
 
 
-def test_the_container_file_copies_only_what_is_there() -> None:
+def test_the_dockerfile_copies_only_existing_files() -> None:
     copied = re.findall(r"^COPY (?!--from)(.*) \S+$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
     assert copied
     for name in " ".join(copied).split():

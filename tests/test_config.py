@@ -63,11 +63,11 @@ def test_log_levels_are_read_in_any_case(level: str) -> None:
     assert read_settings({"LOG_LEVEL": level}).log_level == level.lower()
 
 
-def test_every_setting_says_what_it_is() -> None:
+def test_every_setting_has_a_help_text() -> None:
     assert all(setting.help.endswith(".") for setting in SETTINGS)
 
 
-def test_a_previous_secret_alone_lets_nobody_in() -> None:
+def test_secret_previous_alone_accepts_no_signature() -> None:
     assert accepted_secrets(read_settings({"SECRET_PREVIOUS": "x"})) == ()
 
 
@@ -117,7 +117,7 @@ def test_short_secrets_are_named() -> None:
     assert weak_secrets(read_settings({"SECRET": long, "SECRET_PREVIOUS": short})) == ("SECRET_PREVIOUS",)
 
 
-def test_a_renamed_setting_is_read_by_its_old_name_and_the_new_name_takes_precedence() -> None:
+def test_the_old_name_of_a_setting_works_unless_the_new_one_is_set() -> None:
     renamed = {setting.old_name: setting.name for setting in SETTINGS if setting.old_name}
     assert renamed == {"SHORT_WAY": "FAST_PATH"}
     assert read_settings({}).fast_path is True

@@ -14,9 +14,10 @@ from orchboard.answers import cache
 from orchboard.app import Limits
 from orchboard.config import Settings
 from orchboard.store.embedded.server import EmbeddedPostgres
-from orchboard.store.spool.sqlite_file import Spooled, SpoolFile
+from orchboard.store.spool.sqlite_file import SpoolFile
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import SECRET, Answer, Client, StartServer
+from tests.support.submissions import spooled
 from tests.support.temporary_directories import reachable_directory
 from tests.support.waiting import wait_until
 
@@ -132,7 +133,7 @@ def fill(spool: Path, *, to: float) -> None:
     number = 1_800_000_000_000_000
     while file.used_bytes() < to * 128 * 1024:
         number += 1
-        file.add([Spooled(number, None, "FRA", "ai", "0xa", b"{}" + b" " * 2000)])
+        file.add([spooled(number, region="FRA", payload=b"{}" + b" " * 2000)])
     file.close()
 
 

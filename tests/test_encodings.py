@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from orchboard.config import Settings
 from orchboard.store import sql_files
-from orchboard.store.connection.encoding import fitting
+from orchboard.store.connection.encoding import encodable
 from orchboard.store.postgres.database import Database
 from orchboard.store.schema import create_database
 from orchboard.store.schema.migrate import migrate_to
@@ -115,7 +115,7 @@ def test_every_result_is_stored_and_every_question_answered(
     }
 
 
-def test_what_waited_in_the_spool_is_stored(
+def test_results_in_the_spool_are_stored(
     settings: Settings, database: str, encoding: str, start_server: StartServer, tmp_path: Path
 ) -> None:
     spool = tmp_path / "spool" / "s.sqlite"
@@ -169,7 +169,7 @@ def test_bytes_of_others_that_are_no_text_are_told_by_name(
     )
     answer = client.get("/api/aggregated_stats", job_type="ai", since=1)
     assert answer.status == 503
-    assert answer.json()["error"].startswith("the database holds text that is no valid UTF-8")
+    assert answer.json()["error"].startswith("the database contains text that is not valid UTF-8")
 
 
 def test_the_start_and_doctor_say_so(orchboard: Orchboard, database: str, encoding: str) -> None:
@@ -196,11 +196,11 @@ def test_latin1_holds_what_python_says_it_holds(database: str) -> None:
             await connection.close()
 
     every = "".join(map(chr, range(1, 256)))
-    assert fitting(every, "iso8859-1") == every == run(stored(every))
+    assert encodable(every, "iso8859-1") == every == run(stored(every))
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1"])
-def test_a_database_that_is_made_is_in_utf8_whatever_the_servers_own_are_in(
+def test_a_created_database_has_utf8_also_on_a_server_with_another_encoding(
     server_url: str, database: str
 ) -> None:
     name = f"made_{os.getpid()}_{next(_numbers)}"

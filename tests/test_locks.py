@@ -12,7 +12,7 @@ def entries(name: str) -> set[str]:
     return set(_ENTRY.findall((REQUIREMENTS / f"{name}.lock").read_text()))
 
 
-def test_what_vercel_installs_is_a_part_of_what_is_tested_without_the_embedded_database() -> None:
+def test_packages_for_vercel_are_a_subset_of_the_tested_ones() -> None:
     server, run = entries("server"), entries("run")
     assert server < run
     missing = {entry.partition("==")[0] for entry in run - server}

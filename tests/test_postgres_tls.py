@@ -61,7 +61,7 @@ def test_the_first_host_that_answers_is_used_and_its_certificate_is_verified(
     assert client.post_stats(transcoding()).data == b"ok"
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(
+def test_an_untrusted_certificate_is_refused(
     server: TLSPostgres, settings: Settings, start_server: StartServer, tmp_path: Path
 ) -> None:
     empty = tmp_path / "none.crt"
@@ -131,11 +131,11 @@ def test_files_in_the_home_directory_are_used_where_none_are_named(
     ("parameters", "message"),
     [
         ("sslrootcert={0}/nosuch", "sslrootcert can't be used: {0}/nosuch: No such file or directory"),
-        ("sslrootcert={0}/names", "sslrootcert can't be used: {0}/names: there is nothing in PEM in it"),
+        ("sslrootcert={0}/names", "sslrootcert can't be used: {0}/names: it contains no PEM data"),
         ("sslrootcert={0}/ca.crt&sslcrl={0}/nosuch", "sslcrl can't be used: {0}/nosuch: No such file or directory"),
-        ("sslrootcert={0}/ca.crt&sslcrldir={0}/nosuch", "sslcrldir can't be used: {0}/nosuch: there is no such directory"),
+        ("sslrootcert={0}/ca.crt&sslcrldir={0}/nosuch", "sslcrldir can't be used: {0}/nosuch: the directory does not exist"),
         ("sslrootcert={0}/ca.crt&sslcert={0}/nosuch", "sslcert and sslkey can't be used: {0}/nosuch, its key in the same file: No such"),
-        ("sslrootcert={0}/ca.crt&sslcert={0}/client.crt&sslkey={0}/client.key&sslpassword=hush", "sslpassword does not open the key"),
+        ("sslrootcert={0}/ca.crt&sslcert={0}/client.crt&sslkey={0}/client.key&sslpassword=hush", "sslpassword does not decrypt the key"),
     ],
 )  # fmt: skip
 def test_a_named_file_that_cannot_be_used_stops_the_connection_by_name(
@@ -154,7 +154,7 @@ def test_a_wrong_password_is_said_to_be_wrong_in_every_sslmode(server: TLSPostgr
             run(_ask(url, "SELECT 1"))
 
 
-def test_tls_is_used_where_a_server_has_it_and_allow_and_prefer_do_without_where_not(
+def test_tls_is_used_if_available_and_optional_with_allow_and_prefer(
     server: TLSPostgres,
 ) -> None:
     question = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"

@@ -65,7 +65,7 @@ def test_since_after_until_is_kept_as_it_is() -> None:
         "9" * 500,
     ],
 )
-def test_what_is_not_a_number_is_refused_by_name(text: str) -> None:
+def test_a_bound_that_is_not_a_number_is_refused_by_name(text: str) -> None:
     with pytest.raises(BadInputError, match=r"until must be a number"):
         parse_moment("until", text)
     if text:

@@ -17,10 +17,11 @@ from orchboard.http.connection_services import STATE_KEY, ConnectionServices
 from orchboard.leaderboard import Leaderboard
 from orchboard.runtime.supervised_tasks import TaskHealth
 from orchboard.stats import JobType, StatsQuery
+from orchboard.store.connection.failures import error_summary
 from orchboard.store.ingest.replay import STALL_S as REPLAY_STALL_S
 from orchboard.store.maintenance import STALL_S as UPKEEP_STALL_S
 from orchboard.store.maintenance import MaintenanceLoop
-from orchboard.store.postgres.database import Database, error_summary
+from orchboard.store.postgres.database import Database
 from orchboard.store.store import Store
 
 log = structlog.get_logger(__name__)

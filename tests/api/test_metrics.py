@@ -7,9 +7,10 @@ from msgspec.structs import replace
 
 from orchboard import __version__
 from orchboard.config import Settings
-from orchboard.store.spool.sqlite_file import Spooled, SpoolFile
+from orchboard.store.spool.sqlite_file import SpoolFile
 from tests.support.samples import transcoding
 from tests.support.server import Client, StartServer
+from tests.support.submissions import spooled
 from tests.support.waiting import wait_until
 
 LINE = re.compile(r"([a-z_]+)(\{[a-z_]+=\"[^\"\\\n]*\"\})? ([0-9.e+-]+)")
@@ -72,7 +73,7 @@ def test_what_waits_for_a_database_that_is_away_is_counted(
 ) -> None:
     spool = tmp_path / "spool" / "s.sqlite"
     file = SpoolFile(spool, max_bytes=2**20)
-    file.add([Spooled(1_700_000_000_000_000, None, "FRA", "ai", "0xa", b"{}") for _ in range(2)])
+    file.add([spooled(1_700_000_000_000_000, region="FRA", payload=b"{}") for _ in range(2)])
     file.dead_letter([(1, "nobody wants it")])
     file.close()
     gone = replace(settings, postgres="postgresql://me@127.0.0.1:1/none", spool_max_bytes=2**20)

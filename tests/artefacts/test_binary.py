@@ -108,7 +108,7 @@ def test_the_demo_fills_a_database_with_processes_of_its_own(debian: Machine) ->
 
 
 @pytest.mark.parametrize("words", [("serve",), ("psql",)])
-def test_the_slim_program_says_what_it_lacks(debian: Machine, words: tuple[str, ...]) -> None:
+def test_the_slim_program_names_the_missing_parts(debian: Machine, words: tuple[str, ...]) -> None:
     command = debian.root.command(SLIM, *words, user=debian.user)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 3

@@ -64,7 +64,7 @@ def test_sighup_starts_the_version_that_was_installed_meanwhile(debian: Machine)
     wait_until(lambda: not debian.processes())
 
 
-def test_sighup_replaces_workers_by_the_version_that_was_installed_meanwhile(
+def test_sighup_replaces_workers_by_a_newly_installed_version(
     debian: Machine, new_database: Callable[[], str]
 ) -> None:
     settings = {"POSTGRES": new_database(), "SECRET": SECRET, "WORKERS": "2"}
@@ -109,7 +109,7 @@ def _program(pid: int) -> bytes:
 
 
 @pytest.mark.parametrize("tmp", ["noexec", "ro"])
-def test_a_program_that_finds_no_place_to_unpack_says_what_it_tried(debian: Machine, tmp: str) -> None:
+def test_a_program_without_a_directory_to_unpack_reports_those_it_tried(debian: Machine, tmp: str) -> None:
     script = f"mount -t tmpfs -o {tmp} tmpfs /tmp && mount -t tmpfs -o ro tmpfs /var/cache && exec orchboard --version"
     command = debian.root.command("sh", "-c", script)
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -154,7 +154,7 @@ def test_a_result_is_sent_once_though_the_kept_connection_breaks(proxy: str, tmp
     upstream.close()
 
 
-def test_nginx_with_its_cache_answers_a_crowd_with_one_question_and_nothing_older_than_a_second(
+def test_the_nginx_cache_sends_one_request_for_many_and_is_a_second_old_at_most(
     tmp_path: Path, database_url: str
 ) -> None:
     (tmp_path / "proxy").mkdir()

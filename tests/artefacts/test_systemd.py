@@ -108,7 +108,7 @@ class Callers:
                 thread.join()
 
 
-def test_systemd_finds_nothing_wrong_with_the_units_and_serves_with_an_embedded_database(
+def test_systemd_verifies_the_units_and_serves_with_an_embedded_database(
     machine: Machine,
 ) -> None:
     machine.run("systemd-analyze", "verify", "orchboard.service", "orchboard.socket")

@@ -57,7 +57,7 @@ def files() -> dict[str, int]:
     }
 
 
-def test_the_function_holds_nothing_that_it_does_not_import_and_is_below_60_mb() -> None:
+def test_the_function_has_only_imported_packages_and_is_below_60_mb() -> None:
     found = files()
     assert sum(found.values()) < 60_000_000
     assert {name.split("/")[0] for name in found} == {
@@ -112,7 +112,7 @@ def test_the_recorded_exchanges_are_answered_as_recorded(migrated: NewDatabase) 
     replay_every_profile(start, migrated, except_for={"method/bogus"})  # 400 of the runtime's parser
 
 
-def test_an_instance_behind_a_pooler_in_transaction_mode_answers_and_keeps_up(database_url: str) -> None:
+def test_an_instance_behind_a_transaction_mode_pooler_answers_and_builds_rollups(database_url: str) -> None:
     with reachable_directory() as place:
         pooler = PgBouncer(database_url, place)
         try:
@@ -125,7 +125,7 @@ def test_an_instance_behind_a_pooler_in_transaction_mode_answers_and_keeps_up(da
             pooler.stop()
 
 
-def test_an_instance_that_was_frozen_answers_what_another_one_stored_meanwhile(migrated: NewDatabase) -> None:
+def test_a_resumed_instance_returns_what_another_one_stored_meanwhile(migrated: NewDatabase) -> None:
     url = migrated()
     environment = {"POSTGRES": url, "SECRET": SECRET, "ORCHESTRATOR_NAMES": "any"}
     asked = ("/api/aggregated_stats", "/api/aggregated_stats?job_type=ai", "/api/pipelines", "/api/regions")
@@ -151,7 +151,7 @@ def test_an_instance_that_was_frozen_answers_what_another_one_stored_meanwhile(m
         assert "0xc" in client.get("/api/aggregated_stats", job_type="ai").json()
 
 
-def test_a_result_is_stored_once_by_an_instance_whose_connections_ended_while_it_was_frozen(
+def test_a_resumed_instance_with_dead_connections_stores_a_result_once(
     migrated: NewDatabase,
 ) -> None:
     url = migrated()
@@ -190,7 +190,7 @@ def test_a_client_is_told_by_the_platforms_proxy(migrated: NewDatabase) -> None:
         wait_until(lambda: '"client":"203.0.113.9"' in started.log())
 
 
-def test_known_answers_tell_the_network_how_long_and_refusals_tell_it_nothing(migrated: NewDatabase) -> None:
+def test_cached_responses_have_cdn_cache_control_and_refusals_do_not(migrated: NewDatabase) -> None:
     with client_of(migrated()) as client:
         answer = client.get("/api/aggregated_stats")
         assert answer.headers["Vercel-CDN-Cache-Control"] == "public, max-age=5"

@@ -115,7 +115,7 @@ def test_types_are_seen_by_a_user_of_the_package(base: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "words", ["--version", "--help", "help completion", "completion bash", "completion zsh"]
 )
-def test_what_needs_no_server_works_without_an_extra(base: Path, tmp_path: Path, words: str) -> None:
+def test_client_commands_work_without_an_extra(base: Path, tmp_path: Path, words: str) -> None:
     assert run(base / "orchboard", *words.split(), environment=outside(tmp_path))
 
 

@@ -6,7 +6,7 @@ from tests.support.database import run
 from tests.support.temporary_directories import reachable_directory
 
 
-def test_expensive_questions_crowd_out_nobody_and_the_database_is_not_taken_for_absent() -> None:
+def test_expensive_queries_delay_no_others_and_open_no_circuit_breaker() -> None:
     with reachable_directory() as place:
         readers, testers, memory = run(prove(Scale.SMALL, place))
     assert " 0 failed" in readers.figure

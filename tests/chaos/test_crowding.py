@@ -9,7 +9,7 @@ from tests.support.database import run
 from tests.support.temporary_directories import tmpfs_directory
 
 
-def test_strangers_crowd_out_nobody() -> None:
+def test_floods_of_connections_delay_no_testers_or_readers() -> None:
     with tempfile.TemporaryDirectory(prefix="orchboard-crowding-", dir=tmpfs_directory()) as directory:
         verdicts = run(crowding.prove(Scale.SMALL, Path(directory)))
     assert len(verdicts) == 4

@@ -9,7 +9,7 @@ from tests.support.temporary_directories import reachable_directory
 
 
 @pytest.mark.timeout(300)  # seconds where nobody else is at work
-def test_what_was_acknowledged_is_there_once_whatever_process_was_killed() -> None:
+def test_acknowledged_results_are_stored_once_after_kills_of_any_process() -> None:
     with reachable_directory() as place:
         verdicts = run(kills.prove(Scale.SMALL, place))
     assert [verdict for verdict in verdicts if not verdict.is_met] == []

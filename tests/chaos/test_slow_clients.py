@@ -9,7 +9,7 @@ from tests.support.database import run
 from tests.support.server import SECRET, TEST_LIMITS, StartServer
 
 
-def test_all_who_trickle_are_closed_and_good_clients_answered(
+def test_slow_clients_are_closed_and_others_are_answered(
     settings: Settings, start_server: StartServer
 ) -> None:
     server = start_server(settings, limits=replace(TEST_LIMITS, patience_s=1.0, check_every_s=0.25))

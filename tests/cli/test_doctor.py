@@ -50,7 +50,7 @@ def test_every_setting_that_cant_be_read_is_named_with_its_meaning(
     for words in (
         "✗ settings: WORKERS can't be read: it must be a whole number from 1 to 64",
         "✗ settings: DB_TIMEOUT can't be read",
-        "    How long one request may wait for the database",
+        "    How long a request may wait for the database",
         "! secret: SECRET is short (5 bytes)",
         "✓ database: answers",
     ):
@@ -121,13 +121,13 @@ def test_what_is_wrong_inside_the_database_is_said(
     done = orchboard("doctor", "--json", POSTGRES=database_url)
     assert done.status == 1
     [(level, unsafe)] = findings(done, "durability")
-    assert (level, "off there: synchronous_commit;" in unsafe) == ("warning", True)
+    assert (level, "turned off: synchronous_commit;" in unsafe) == ("warning", True)
     assert findings(done, "schema")[0][0] == "error"
     assert "never finished" in findings(done, "schema")[0][1]
     assert findings(done, "index") == [("warning", "half_made is invalid: its creation was interrupted")]
     newest, mixed = findings(done, "results")
     assert newest == ("warning", "the newest was received 3 days ago")
-    assert mixed[1].startswith("1 have an orchestrator in mixed case")
+    assert mixed[1].startswith("1 results have an orchestrator in mixed case")
 
 
 def test_a_port_held_by_another_program_is_told_from_one_of_ours(
@@ -185,7 +185,7 @@ def test_the_references_database_is_described_before_anything_is_changed(
     done = orchboard("doctor", POSTGRES=empty_database, SECRET="sixteen bytes or more")
     assert done.status == 0, done.out
     assert "! schema: version 3" in done.out
-    assert "1 have an orchestrator in mixed case" in done.out
+    assert "1 results have an orchestrator in mixed case" in done.out
     assert run(fetch_schema_version(lambda: asyncpg.connect(empty_database))).version == 3
 
 
@@ -306,12 +306,12 @@ def test_results_whose_orchestrator_is_no_address_are_counted_by_tester(
     for name in ("error", "error", "0x" + "a" * 40):
         assert client.post_stats(transcoding(orchestrator=name)).data == b"ok"
     strict = orchboard("doctor", "--json", POSTGRES=database_url, ORCHESTRATOR_NAMES="address")
-    [(level, says)] = [found for found in findings(strict, "results") if "no address" in found[1]]
+    [(level, says)] = [found for found in findings(strict, "results") if "not an address" in found[1]]
     assert level == "warning"
-    assert says.startswith("2 of the last day, from testers with the shared secret, ")
-    assert "such as 'error': stored, but in no score" in says
+    assert says.startswith("2 results of the last day, from testers with the shared secret, ")
+    assert "such as 'error': they are stored, but count towards no score" in says
     anyone = orchboard("doctor", "--json", POSTGRES=database_url, ORCHESTRATOR_NAMES="any")
-    assert not [says for _, says in findings(anyone, "results") if "no address" in says]
+    assert not [says for _, says in findings(anyone, "results") if "not an address" in says]
 
 
 def test_a_spool_that_would_refuse_results_is_found(orchboard: Orchboard, tmp_path: Path) -> None:

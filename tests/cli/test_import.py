@@ -149,10 +149,10 @@ BAD = {
     4: (json.dumps({**transcoding(), "region": "NOWHERE"}).encode(), "region 'NOWHERE' is unknown"),
     5: (json.dumps({**transcoding(), "timestamp": 0}).encode(), "neither an event_time nor a timestamp"),
     6: (json.dumps({**transcoding(), "success_rate": "high"}).encode(), "success_rate: Expected"),
-    7: (json.dumps({**transcoding(), "event_time": "soon"}).encode(), "event_time can't be read"),
+    7: (json.dumps({**transcoding(), "event_time": "soon"}).encode(), "event_time must be ISO 8601"),
     8: (json.dumps({**transcoding(), "orchestrator": " "}).encode(), "orchestrator must not be blank"),
-    9: (b"17", "no JSON object"),
-    10: (json.dumps({**transcoding(), "timestamp": 10**18}).encode(), "no time that can be stored"),
+    9: (b"17", "not a JSON object"),
+    10: (json.dumps({**transcoding(), "timestamp": 10**18}).encode(), "out of the range of times"),
 }
 
 

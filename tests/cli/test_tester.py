@@ -26,7 +26,7 @@ def test_a_tester_is_given_a_key_posts_with_it_and_loses_it(
     assert listed.out.splitlines()[2].split()[:2] == ["fra-1", "FRA"]
     twice = orchboard("tester", "add", "fra-1", POSTGRES=database_url)
     assert (twice.status, twice.out) == (1, "")
-    assert "fra-1 has a key already: `orchboard tester revoke fra-1`" in twice.err
+    assert "fra-1 already has a key: `orchboard tester revoke fra-1`" in twice.err
     assert (
         orchboard("tester", "revoke", "fra-1", POSTGRES=database_url).out == "the key of fra-1 is revoked\n"
     )

@@ -45,7 +45,7 @@ def test_a_refusal_is_never_sent_again(connect: Connect, script: Script, status:
     assert (caught.value.may_be_stored, caught.value.idempotency_key) == (status == 500, "k")
 
 
-def test_retry_after_is_waited_for(connect: Connect, script: Script) -> None:
+def test_retry_after_is_obeyed(connect: Connect, script: Script) -> None:
     server = script(reply(503, Retry_After="1"), OK)
     began_at = time.monotonic()
     connect(server.url, secret="s").post(b"{}")

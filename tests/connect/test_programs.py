@@ -67,7 +67,7 @@ def assert_signed_in_both_forms(sent: ProxiedRequest, secret: str) -> None:
 
 
 @each_program
-def test_a_refused_or_lost_result_is_sent_again_after_a_pause_and_stored_once(
+def test_a_result_is_retried_after_a_503_or_a_lost_response_and_stored_once(
     program: str, settings: Settings, start_server: StartServer, tmp_path: Path
 ) -> None:
     secret = "clé secrète"
@@ -107,7 +107,7 @@ def test_a_wrong_secret_ends_the_program_at_once_with_the_reason(
 
 
 @each_program
-def test_a_tester_with_a_key_of_its_own_posts_to_a_server_that_refuses_bare_signatures(
+def test_a_tester_with_its_own_key_signs_with_standard_webhooks(
     program: str, settings: Settings, start_server: StartServer, tmp_path: Path
 ) -> None:
     key = subprocess.run(

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents.blocks import DOCUMENTS, ROOT, Block, blocks_of, sessions_of
-from tests.documents.session import Session
+from tests.support.console_blocks import DOCUMENTS, ROOT, Block, blocks_of, sessions_of
+from tests.support.console_session import Session
 from tests.support.temporary_directories import reachable_directory
 
 SESSIONS = [session for document in DOCUMENTS for session in sessions_of(document)]
 
 
-@pytest.mark.parametrize("session", SESSIONS, ids=lambda session: session[0].place)
+@pytest.mark.parametrize("session", SESSIONS, ids=lambda session: session[0].location)
 def test_a_reader_sees_what_the_document_shows(session: list[Block]) -> None:
     in_clone = any("make " in command.line for block in session for command in block.commands)
     if in_clone:
@@ -23,18 +23,18 @@ def test_a_reader_sees_what_the_document_shows(session: list[Block]) -> None:
         for block in session:
             for line in block.before:
                 unseen = shell.prepare(line)
-                assert not unseen, f"{block.place}: before it: {line}\n{unseen}"
+                assert not unseen, f"{block.location}: before it: {line}\n{unseen}"
             for command in block.commands:
                 difference = shell.run(command)
-                assert not difference, f"{block.place}: $ {command.line}\n{difference}"
+                assert not difference, f"{block.location}: $ {command.line}\n{difference}"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
 def test_a_block_that_is_not_run_says_why(document: Path) -> None:
     for block in blocks_of(document):
-        assert block.not_run is None or len(block.not_run) > 10, f"{block.place} has no reason"
+        assert block.not_run is None or len(block.not_run) > 10, f"{block.location} has no reason"
         for named in re.findall(r"tests/[\w/.]+\w", block.not_run or ""):
-            assert (ROOT / named).exists(), f"{block.place}: there is no {named}"
+            assert (ROOT / named).exists(), f"{block.location}: there is no {named}"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))

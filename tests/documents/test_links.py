@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.documents.blocks import DOCUMENTS, ROOT
+from tests.support.console_blocks import DOCUMENTS, ROOT
 
 PAGES = [*(ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")), *DOCUMENTS]
 _CODE = re.compile(r"^[ ]*```.*?^[ ]*```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)

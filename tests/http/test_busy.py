@@ -31,7 +31,7 @@ def raw(number: int) -> str:
 @pytest.fixture
 def server(settings: Settings, start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> RunningServer:
     """A server that has room for two expensive questions, one of each client."""
-    monkeypatch.setattr(store, "_ROWS_UNDER_WAY", 2 * pages._ANSWER_ROWS + _WARMING_UP_ROWS)
+    monkeypatch.setattr(store, "_ROWS_IN_PROGRESS", 2 * pages._ANSWER_ROWS + _WARMING_UP_ROWS)
     proxies = (ip_network("127.0.0.0/8"),)
     server = start_server(replace(settings, trusted_proxies=proxies))
     client = Client(server.url)
@@ -47,7 +47,7 @@ def ask(server: RunningServer, target: str, client: str) -> Reply:
 def wait_for_turns(server: RunningServer, number: int) -> None:
     """Wait until so many questions have their turn."""
     admission = admission_of(server)
-    wait_until(lambda: admission.under_way >= number * pages._ANSWER_ROWS)
+    wait_until(lambda: admission.in_progress >= number * pages._ANSWER_ROWS)
 
 
 def admission_of(server: RunningServer) -> Admission:
@@ -109,7 +109,7 @@ def test_scores_cost_too(
     settings: Settings, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through the API and on the page; none is more expensive than what is under way here."""
-    monkeypatch.setattr(store, "_ROWS_UNDER_WAY", 6000)
+    monkeypatch.setattr(store, "_ROWS_IN_PROGRESS", 6000)
     server = start_server(settings)
     client = Client(server.url)
     client.post_stats(ai(orchestrator="0xo"))

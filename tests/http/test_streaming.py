@@ -147,7 +147,7 @@ def test_requests_that_wait_behind_a_streamed_answer_are_answered_in_order(serve
 
 
 def streams_under_way(server: RunningServer) -> int:
-    return fast_path_of(server).board.store._raw_rows._pages.streams.under_way
+    return fast_path_of(server).board.store._raw_rows._pages.streams.in_progress
 
 
 def test_a_client_that_leaves_frees_its_place_at_once(
@@ -245,7 +245,7 @@ def test_more_streams_than_there_are_places_are_refused_and_told_to_come_back(
     settings: Settings, start_server: StartServer, execute: Execute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(execute, number=2000, size=3000)
-    monkeypatch.setattr(store, "_STREAMS_UNDER_WAY", 4)
+    monkeypatch.setattr(store, "_STREAMS_IN_PROGRESS", 4)
     server = start_server(settings)
     slow = [Wire(server.port, receive_buffer=4096) for _ in range(2)]
     try:

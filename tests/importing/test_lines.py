@@ -61,7 +61,7 @@ def test_broken_text_is_repaired_as_in_a_post() -> None:
     assert json.loads(line)["payload"]["note"] == "\ufffd" * 3
 
 
-def test_the_members_of_a_line_of_a_backup_come_before_those_of_its_payload() -> None:
+def test_members_of_a_backup_line_take_precedence_over_its_payload() -> None:
     payload = {**transcoding(), "region": "FRA", "orchestrator": "0xother", "event_time": "mine"}
     backed_up = {"event_time": "2026-01-31T12:00:00Z", "orchestrator": ORCHESTRATOR.upper(), "region": "mdw",
                  "job_type": "transcoding", "payload": payload}  # fmt: skip

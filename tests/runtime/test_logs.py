@@ -16,10 +16,11 @@ from orchboard.runtime.logs import Summary
 from orchboard.signing import sign
 from orchboard.store.embedded.server import EmbeddedPostgres
 from orchboard.store.spool.location import spool_path
-from orchboard.store.spool.sqlite_file import Spooled, SpoolFile
+from orchboard.store.spool.sqlite_file import SpoolFile
 from tests.support.program import environment
 from tests.support.samples import transcoding
 from tests.support.server import Client
+from tests.support.submissions import spooled
 from tests.support.temporary_directories import reachable_directory
 from tests.support.waiting import wait_until
 
@@ -82,7 +83,7 @@ def test_results_that_wait_for_another_database_are_named_at_the_start(
     with log.open("w") as written:
         logged(database_url, tmp_path, stderr=written.fileno(), log_level="warn")
     assert log.read_text() == ""
-    file.add([Spooled(1_800_000_000_000_000, None, "MUC", "ai", "0xa", b"{}")])
+    file.add([spooled(1_800_000_000_000_000, region="MUC", payload=b"{}")])
     file.close()
     with log.open("w") as written:
         logged(database_url, tmp_path, stderr=written.fileno(), log_level="warn")

@@ -37,9 +37,7 @@ def test_a_socket_of_systemd_is_taken_and_goes_before_one_that_was_named(
     assert told == {"HOME": "/"}
 
 
-def test_what_was_handed_to_another_process_is_left_alone(
-    handed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_descriptors_for_another_process_are_ignored(handed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening, "_FIRST_FD", handed)
     assert inherited({"LISTEN_PID": "1", "LISTEN_FDS": "1"}, None) is None
     os.close(handed)
@@ -50,7 +48,7 @@ def test_more_than_one_socket_is_refused() -> None:
         inherited({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2"}, None)
 
 
-def test_what_is_no_listening_tcp_socket_is_refused_and_left_open() -> None:
+def test_a_descriptor_without_a_listening_tcp_socket_is_refused_and_stays_open() -> None:
     with socket.socket() as silent, socket.socket(socket.AF_UNIX) as other, open(os.devnull) as file:
         for fd in (silent.fileno(), other.fileno(), file.fileno()):
             with pytest.raises(SetupError, match=f"descriptor {fd} is not a listening TCP socket"):

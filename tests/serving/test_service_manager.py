@@ -56,7 +56,7 @@ def managed(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_server_tells_its_service_manager_that_it_serves_restarts_and_stops(
+def test_the_service_manager_is_told_of_start_restart_and_stop(
     database_url: str, tmp_path: Path, workers: int
 ) -> None:
     with managed(database_url, tmp_path, workers) as (program, messages):

@@ -97,9 +97,7 @@ def test_a_worker_that_is_killed_is_replaced(database_url: str, tmp_path: Path) 
     assert f'"worker": {killed}, "exit_code": -9, "event": "worker ended"' in (tmp_path / "said").read_text()
 
 
-def test_a_new_worker_that_does_not_start_leaves_the_old_ones_where_they_are(
-    database_url: str, tmp_path: Path
-) -> None:
+def test_old_workers_continue_when_a_new_worker_does_not_start(database_url: str, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text(SECRET)
     with serving(database_url, tmp_path, 2, SECRET="", SECRET_FILE=str(secret)) as (program, port):
@@ -151,7 +149,7 @@ def counters_of(process: int) -> int:
     return sum("orchboard-changes" in file for file in found)
 
 
-def test_a_worker_serves_under_a_process_of_the_version_that_kept_its_counters_in_a_file(
+def test_a_worker_serves_under_a_supervisor_that_keeps_counters_in_a_file(
     database_url: str, tmp_path: Path
 ) -> None:
     program = """
@@ -184,9 +182,7 @@ def test_a_worker_serves_under_a_process_of_the_version_that_kept_its_counters_i
             running.communicate("\n", timeout=30)
 
 
-def test_a_supervisor_that_can_start_no_worker_any_more_ends_with_a_failure(
-    database_url: str, tmp_path: Path
-) -> None:
+def test_a_supervisor_without_workers_ends_with_an_error(database_url: str, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text(SECRET)
     program = """

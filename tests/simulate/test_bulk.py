@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from orchboard.errors import SetupError
-from orchboard.results.parse import LEFT_OUT_AT_ZERO
+from orchboard.results.parse import OMITTED_AT_ZERO
 from orchboard.simulate.bulk import load
 from orchboard.simulate.network import make_network
 from orchboard.simulate.results import RESULTS_A_BATCH, results
@@ -52,7 +52,7 @@ def count_events(url: str) -> int:
     return int(fetch(url, "select count(*) from events")[0][0])
 
 
-def test_what_is_loaded_is_what_results_gives(database_url: str) -> None:
+def test_a_load_stores_the_results_of_the_generator(database_url: str) -> None:
     assert run_load(database_url, 600) == 600
     rows = fetch(
         database_url,
@@ -64,7 +64,7 @@ def test_what_is_loaded_is_what_results_gives(database_url: str) -> None:
     ):
         job_type = JobType.AI if body["pipeline"] else JobType.TRANSCODING
         assert tuple(row)[:4] == (event_time, body["orchestrator"], body["region"], job_type)
-        stored = {name: body[name] for name in body if body[name] or name not in LEFT_OUT_AT_ZERO}
+        stored = {name: body[name] for name in body if body[name] or name not in OMITTED_AT_ZERO}
         assert msgspec.json.decode(row["payload"]) == stored
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 
-from orchboard.results.parse import ParsedStats, parse_stats
+from orchboard.results.parse import ParsedStats
 from orchboard.runtime.supervised_tasks import TaskHealth
 from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.directories.regions import RegionDirectory
@@ -18,6 +18,7 @@ from orchboard.store.postgres.database import Database
 from orchboard.store.spool.spool import Spool
 from orchboard.store.store import Store
 from tests.support.samples import transcoding
+from tests.support.submissions import submission
 
 Stored = asyncio.Future[ParsedStats]
 
@@ -44,7 +45,7 @@ async def open_store(
 
 def submit(store: Store, number: int, *, key: str | None = None, **members: object) -> Stored:
     body = json.dumps(transcoding(timestamp=number, **members)).encode()
-    return store.submit_stats(parse_stats(body), key=key, body=body)
+    return store.submit(submission(body, key=key))
 
 
 async def outcomes(futures: Iterable[Stored]) -> list[type | None]:

@@ -2,22 +2,26 @@
 
 import asyncio
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orchboard.api.authenticator import CREDENTIALS, Authenticator
+from orchboard.api.authenticator import CREDENTIALS, Authenticator, Identity
 from orchboard.api.responses import ok
 from orchboard.api.verified_addresses import VerifiedAddresses
 from orchboard.errors import (
     BodyTooLargeError,
     DatabaseUnavailableError,
     EncodedBodyError,
+    NotAllowedError,
     NotAuthenticatedError,
     Refusal,
 )
 from orchboard.leaderboard import Leaderboard
+from orchboard.results.parse import parse_stats
+from orchboard.results.submission import Submission
 from orchboard.store.connection.failures import NO_ANSWER
 
 # Maximum number of digits in a Content-Length, more than the parser accepts: int() raises ValueError for thousands.
@@ -62,7 +66,7 @@ class PostStats:
                 self._verified.note(
                     self._verified.address_of(request.scope["client"], request.scope["headers"])
                 )
-                await self._board.submit(body, key=identity.key, tester=identity.tester)
+                await self._board.store.submit(_submission(body, identity))
         except TimeoutError:
             raise DatabaseUnavailableError(NO_ANSWER) from None
         return ok()
@@ -74,9 +78,7 @@ class PostStats:
         """
         try:
             identity = self._authenticator.identify(body, headers)
-            if identity is None:
-                return None
-            return self._board.submit(body, key=identity.key, tester=identity.tester)
+            return self._board.store.submit(_submission(body, identity)) if identity else None
         except NotAuthenticatedError:
             return None
         except Refusal as refusal:
@@ -117,6 +119,21 @@ class PostStats:
         return 0, EncodedBodyError(
             f"Content-Encoding {encoding[:40]!r} is not supported: send the body uncompressed"
         )
+
+
+def _submission(body: bytes, identity: Identity) -> Submission:
+    """Parse an authenticated body, received now. Raises BadInputError, BodyTooLargeError, NotAllowedError."""
+    parsed = parse_stats(body)
+    tester = identity.tester
+    if tester is not None and tester.regions is not None and parsed.region not in tester.regions:
+        raise NotAllowedError(f"{tester.name} may not post results from region {parsed.region[:56]}")
+    return Submission(
+        parsed,
+        key=identity.key,
+        body_digest=None if identity.key is None else sha256(body).digest(),
+        tester_id=None if tester is None else tester.id,
+        submitted_at=asyncio.get_running_loop().time(),
+    )
 
 
 def parse_length(header: str) -> int:

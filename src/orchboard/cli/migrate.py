@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from orchboard.store.connection.types import Connect
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from orchboard.store.connection.types import Connect
     from orchboard.store.legacy_import.backfill import BackfillProgress
     from orchboard.store.schema.migrate import Step
     from orchboard.store.schema.version_tables import SchemaVersion
 
 LOCK_WAIT_S = 600.0
-SHOW_EVERY_S, TELL_EVERY_S = 0.5, 10.0
-SETTLE_EVERY_S = 0.5
+"""Limit of the wait for a migration in another process."""
 
 Yes = Annotated[bool, Parameter(name=("--yes", "-y"), help="Don't ask for confirmation.", negative="")]
 
@@ -61,9 +59,12 @@ def up(
     orchboard migrate up --schema-only
     ```
     """
-    _move(None)
+    _migrate_to(None)
     if not schema_only:
-        _take_over()
+        from orchboard.cli.migrate_backfill import Backfill
+
+        with _database() as (_, connect):
+            Backfill(connect).run()
 
 
 @migrate.command
@@ -80,13 +81,13 @@ def down(versions: Annotated[int, Parameter(help="Number of versions.")] = 1, /,
 
     if versions < 1:
         raise BadInputError("the number of versions to revert must be 1 or more")
-    current = _current().version
+    current = _fetch_state()[0].version
     target = max(0, current - versions)
     if current == 0:
         print("the schema is already at version 0")
         return
-    _confirm(_taking_back(current, target), yes=yes)
-    _move(target)
+    _confirm(_down_question(current, target), yes=yes)
+    _migrate_to(target)
 
 
 @migrate.command
@@ -101,10 +102,10 @@ def goto(
     orchboard migrate goto 3    # the version of the reference server
     ```
     """
-    current = _current().version
+    current = _fetch_state()[0].version
     if version < current:
-        _confirm(_taking_back(current, version), yes=yes)
-    _move(version)
+        _confirm(_down_question(current, version), yes=yes)
+    _migrate_to(version)
 
 
 @migrate.command(name="version")
@@ -120,7 +121,7 @@ def show_version(*, json: Annotated[bool, Parameter(help="Print JSON.", negative
     from orchboard.cli.output import print_json
     from orchboard.store.schema.migration_files import load_migrations
 
-    (current, progress), latest = _look(), len(load_migrations())
+    (current, progress), latest = _fetch_state(), len(load_migrations())
     if json:
         print_json(
             {"version": current.version, "dirty": current.dirty, "latest": latest, "taking_over": progress}
@@ -149,7 +150,7 @@ def force(
     from orchboard.store.schema.migrate import force_version
 
     _confirm(f"Record that the schema is at version {version}, without checking it?", yes=yes)
-    with _connectable() as (_, connect):
+    with _database() as (_, connect):
         asyncio.run(force_version(connect, version))
     print(f"recorded version {version}")
 
@@ -177,7 +178,8 @@ def new(
         print(path)
 
 
-def _move(version: int | None) -> None:
+def _migrate_to(version: int | None) -> None:
+    """Migrate to a version, None for the latest, and print each step."""
     import asyncio
 
     from orchboard.store.schema.create_database import ensure_database
@@ -189,7 +191,7 @@ def _move(version: int | None) -> None:
         steps.append(step)
         print(f"{step.version:>4} {step.direction:<4} {step.name}  {step.duration_s:.2f} s", flush=True)
 
-    with _connectable() as (url, connect):
+    with _database() as (url, connect):
 
         async def run() -> SchemaVersion:
             if version is None and await ensure_database(url):
@@ -201,19 +203,15 @@ def _move(version: int | None) -> None:
     print(f"the schema is {'' if steps else 'already '}at version {now.version}")
 
 
-def _current() -> SchemaVersion:
-    return _look()[0]
-
-
-def _look() -> tuple[SchemaVersion, BackfillProgress | None]:
-    """The schema version, and the progress of the takeover if the version is the latest."""
+def _fetch_state() -> tuple[SchemaVersion, BackfillProgress | None]:
+    """The schema version, and the progress of the backfill if the version is the latest."""
     import asyncio
 
     from orchboard.store.legacy_import.backfill import fetch_progress
     from orchboard.store.schema.migrate import fetch_schema_version
     from orchboard.store.schema.migration_files import load_migrations
 
-    with _connectable() as (_, connect):
+    with _database() as (_, connect):
 
         async def run() -> tuple[SchemaVersion, BackfillProgress | None]:
             current = await fetch_schema_version(connect)
@@ -228,76 +226,9 @@ def _look() -> tuple[SchemaVersion, BackfillProgress | None]:
         return asyncio.run(run())
 
 
-def _take_over() -> None:
-    """Move results and build rollups, and show the progress. Prints nothing when there is nothing to do."""
-    import asyncio
-    import time
-
-    from orchboard.store.legacy_import.backfill import backfill
-    from orchboard.store.rollups.builder import RollupBuilder
-
-    moved = spans = 0
-
-    def count_moved(number: int) -> None:
-        nonlocal moved
-        moved += number
-
-    def count_bucket(_: object) -> None:
-        nonlocal spans
-        spans += 1
-
-    with _connectable() as (_, connect):
-
-        async def run() -> None:
-            showing = asyncio.create_task(_show_progress(connect))
-            connection = await connect()
-            try:
-                while True:
-                    tried_at = time.monotonic()
-                    if await backfill(
-                        connection, RollupBuilder(connection), on_batch=count_moved, on_bucket=count_bucket
-                    ):
-                        return
-                    # Other sessions hold the old table. A try reads all of it, so wait as long as the last one took.
-                    await asyncio.sleep(min(max(time.monotonic() - tried_at, SETTLE_EVERY_S), TELL_EVERY_S))
-            finally:
-                showing.cancel()
-                await asyncio.gather(showing, return_exceptions=True)
-                connection.terminate()
-
-        began_at = time.monotonic()
-        asyncio.run(run())
-    if moved or spans:
-        took_s = time.monotonic() - began_at
-        print(f"moved {moved:,} results and built {spans:,} rollup buckets in {took_s:.1f} s")
-
-
-async def _show_progress(connect: Connect) -> None:
-    """Show progress bars on a terminal, else a line now and then, until cancelled. Includes other processes' work."""
-    import asyncio
-    import sys
-
-    from orchboard.cli.output import progress_bar
-    from orchboard.store.legacy_import.backfill import fetch_progress
-
-    connection = await connect()
-    try:
-        with progress_bar() as bar:
-            moving, summing = bar.add_task("moving", total=None), bar.add_task("building rollups", total=None)
-            while True:
-                await asyncio.sleep(SHOW_EVERY_S if sys.stderr.isatty() else TELL_EVERY_S)
-                now = await fetch_progress(connection)
-                bar.update(moving, total=now.results, completed=now.results - now.unmoved)
-                bar.update(summing, total=now.results, completed=now.summed_up)
-                if not sys.stderr.isatty():
-                    print(now.summary, file=sys.stderr, flush=True)
-    finally:
-        connection.terminate()
-
-
 @contextmanager
-def _connectable() -> Iterator[tuple[str, Connect]]:
-    """The database's URL and a function that connects to it; explains the driver's exceptions."""
+def _database() -> Iterator[tuple[str, Connect]]:
+    """The URL of the database and a function that connects to it. Driver exceptions become sentences."""
     from orchboard.cli.database import database_url, in_words
     from orchboard.cli.settings import read_environment
     from orchboard.store.postgres.database import Database
@@ -307,7 +238,7 @@ def _connectable() -> Iterator[tuple[str, Connect]]:
         yield url, Database(url, connections=1, timeout_s=settings.db_timeout_s).connect
 
 
-def _taking_back(current: int, version: int) -> str:
+def _down_question(current: int, version: int) -> str:
     return f"Stop all orchboard servers first. Revert the schema from version {current} to {version}?"
 
 

@@ -1,9 +1,10 @@
 """Client and AsyncClient: the calls of `calls.py`, carried out by one of the two transports."""
 
-import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
+
+import anyio
 
 from orchboard.client.async_transport import AsyncTransport
 from orchboard.client.attempts import Policy, Retry, Server
@@ -142,7 +143,7 @@ class AsyncClient(_Methods):
             while True:
                 step = next(steps) if outcome is None else steps.send(outcome)
                 if isinstance(step, Pause):
-                    await asyncio.sleep(step.seconds)
+                    await anyio.sleep(step.seconds)
                     outcome = None
                 else:
                     outcome = await self._transport.send(step)

@@ -42,9 +42,9 @@ class UnreachableError(ClientError):
     is_tls_failure -- TLS could not be established
     """
 
-    was_sent = False
-    is_timeout = False
-    is_tls_failure = False
+    was_sent: bool = False
+    is_timeout: bool = False
+    is_tls_failure: bool = False
 
 
 class TooLargeError(ClientError):

@@ -1,4 +1,5 @@
-"""Members of a result that the contract does not name: kept as they came, as far as Postgres and readers can hold them."""
+"""Extra fields: members of a result that the contract does not name. They are stored unchanged if Postgres and readers can
+hold them."""
 
 import re
 from collections.abc import Set
@@ -9,23 +10,23 @@ from msgspec import Raw
 from orchboard.results.size_limits import outside_strings
 
 DROPPED = "orchboard_dropped"
-"""The member that names those whose values were dropped. A tester's own is kept when nothing was."""
+"""The member that lists the extra fields whose values were dropped. A tester's own member of this name stays if none was."""
 
 MAX_INTEGER_DIGITS = 4300
-"""What Python reads of an integer; one longer number would make the whole answer unreadable there. Postgres holds 131,072."""
+"""Maximum digits of an integer that Python parses: a longer one makes the whole response unreadable. Postgres holds 131,072."""
 
 MAX_FRACTION_DIGITS = 16383
-"""What Postgres holds after the decimal point."""
+"""Maximum digits after the decimal point in Postgres."""
 
 MAX_LONG_DIGITS = 1024 * 1024
-"""Digits that the unusual numbers of a result may have when written out, as Postgres writes them: `1e400` has 401."""
+"""Maximum digits of all long numbers of a result, written out as Postgres does: `1e400` has 401."""
 
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 _NULL = Raw(b"null")
 
-# A number that may be longer than a double's, written out.
+# Patterns of numbers that may have more digits than a double, written out.
 _LONG_EXPONENT = re.compile(rb"[eE][+-]?[0-9]{3}")
 _LONG_RUN = b"0" * 300
 _DIGITS_TO_ZERO = bytes(48 if 48 <= byte < 58 else byte for byte in range(256))
@@ -34,42 +35,42 @@ _NUMBER = re.compile(rb"([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?)0*([0-9]*))?")
 
 
 def read_extra_fields(body: bytes, known: Set[str], dropped: list[bytes]) -> dict[str, Raw]:
-    """The members of an object in JSON that are not known; null for those that can't be held.
+    """The members of a JSON object that are not known; null for values that can't be stored.
 
-    body -- within the limits of `shape`
-    dropped -- the names of those that can't be held are added to it, in JSON
-    Raises UnicodeDecodeError for text that is broken.
+    body -- within the limits of `size_limits`
+    dropped -- the names of members with such values are appended, in JSON
+    Raises UnicodeDecodeError for invalid UTF-8.
     """
-    own = {name: raw for name, raw in _decode_members(body).items() if name not in known}
-    if own and not body.isascii():
+    extra = {name: raw for name, raw in _decode_members(body).items() if name not in known}
+    if extra and not body.isascii():
         body.decode()
-    room = MAX_LONG_DIGITS
-    for name, raw in own.items():
+    digits_left = MAX_LONG_DIGITS
+    for name, raw in extra.items():
         digits = _long_digits(bytes(raw))
-        if digits is None or digits > room:
-            own[name] = _NULL
+        if digits is None or digits > digits_left:
+            extra[name] = _NULL
             dropped.append(_encode(name))
         else:
-            room -= digits
-    return own
+            digits_left -= digits
+    return extra
 
 
-def with_extra_fields(payload: bytes, own: dict[str, Raw], dropped: list[bytes]) -> bytes:
-    """An object in JSON, not an empty one, with these members too, and DROPPED if any were."""
+def with_extra_fields(payload: bytes, extra: dict[str, Raw], dropped: list[bytes]) -> bytes:
+    """A non-empty JSON object with extra members, and with DROPPED if `dropped` is not empty."""
     if dropped:
-        if DROPPED in own:
+        if DROPPED in extra:
             dropped = [*dropped, _encode(DROPPED)]
-        own = own | {DROPPED: Raw(b"[" + b",".join(dropped) + b"]")}
-    return payload[:-1] + b"," + _encode(own)[1:] if own else payload
+        extra = extra | {DROPPED: Raw(b"[" + b",".join(dropped) + b"]")}
+    return payload[:-1] + b"," + _encode(extra)[1:] if extra else payload
 
 
 def is_readable(raw: bytes) -> bool:
-    """Whether every reader can hold the numbers of a value in JSON, written out as Postgres writes it."""
+    """Whether readers can parse the numbers of a JSON value, written out as Postgres does."""
     return len(raw) <= MAX_INTEGER_DIGITS or _long_digits(raw) is not None
 
 
 def _long_digits(raw: bytes) -> int | None:
-    """How many digits the numbers of a value have, written out; 0 when none is long, None when one is too long."""
+    """The digits of the numbers in a value, written out; 0 when none is long, None when one is too long."""
     if raw[:1] in b'"tfn':
         return 0
     numbers = outside_strings(raw) if b'"' in raw else raw

@@ -1,4 +1,4 @@
-"""Results in JSON from a job tester: strict."""
+"""Strict parser of results that testers post as JSON."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -16,24 +16,25 @@ MAX_ORCHESTRATOR = 56
 MAX_NAME = 256
 
 MAX_PAYLOAD_BYTES = 255 * 1024 * 1024
-"""What Postgres holds in one jsonb, with some room."""
+"""Maximum size of a jsonb value in Postgres, with a margin."""
 
 _Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
-# Left out of a stored payload when it is zero, as the reference does: its `payload ? 'pipeline'` and
-# GROUP BY payload->>'model' must see the same rows as ever.
-LEFT_OUT_AT_ZERO = frozenset(Stats.__struct_fields__) - {
+# Omitted from a stored payload when zero, as in the reference server: its `payload ? 'pipeline'` and
+# GROUP BY payload->>'model' depend on it.
+OMITTED_AT_ZERO = frozenset(Stats.__struct_fields__) - {
     "region", "orchestrator", "success_rate", "round_trip_time", "errors", "timestamp"
 }  # fmt: skip
 
 
 class ParsedStats(Struct, frozen=True):
-    """A result that may be stored: what it is about, and its JSON.
+    """A valid result.
 
     region -- upper-case region code
     orchestrator -- Ethereum address in lower case
-    pipeline, model -- empty for transcoding
-    payload -- for the database: normalised, zeros left out as the reference does, members of its own as they came
+    pipeline, model -- empty for transcoding, and for a result from the spool, which does not hold them
+    payload -- normalised JSON to store: zeros omitted as in the reference server, extra fields unchanged
+    job_type -- of the pipeline and the model
     """
 
     region: str
@@ -41,11 +42,7 @@ class ParsedStats(Struct, frozen=True):
     pipeline: str
     model: str
     payload: bytes
-
-    @property
-    def job_type(self) -> JobType:
-        """Of the job that was tested."""
-        return job_type_of(self.pipeline, self.model)
+    job_type: JobType
 
 
 class SentError(Struct, omit_defaults=True):
@@ -90,14 +87,14 @@ class _UsualError(Struct, omit_defaults=True, forbid_unknown_fields=True):
     message: str = ""
 
 
-# What a value is compared with when it is to be left out: by identity.
+# msgspec's omit_defaults compares by identity, so zeros must be this exact object.
 _ZERO = 0.0
 
 
 class _UsualStats(Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """A result as most are sent: nothing missing that is always stored, no null, then what today's AI testers add.
+    """A result as most testers send it: all members that are always stored, no null, and the fields that AI testers add.
 
-    Read into this and written from it, it is normalised: a fifth of the work of SentStats.
+    Decoding into this and encoding again normalises the result in a fifth of the time that SentStats takes.
     """
 
     region: str
@@ -125,27 +122,27 @@ class _UsualStats(Struct, omit_defaults=True, forbid_unknown_fields=True):
     stream_valid: bool | UnsetType | None = UNSET
 
 
-class _WithOwn(_UsualStats, forbid_unknown_fields=False):
-    """The same with more members of the tester's own; they are not in it."""
+class _WithExtraFields(_UsualStats, forbid_unknown_fields=False):
+    """A usual result with extra fields, which are ignored."""
 
 
 _FIELDS = SentStats.__struct_fields__
 _KNOWN = frozenset(_FIELDS)
 _USUAL = frozenset(_UsualStats.__struct_fields__)
 _decode_usual = msgspec.json.Decoder(_UsualStats).decode
-_decode_with_own = msgspec.json.Decoder(_WithOwn).decode
+_decode_with_extra_fields = msgspec.json.Decoder(_WithExtraFields).decode
 _decode_sent = msgspec.json.Decoder(SentStats | None).decode
 _encode = msgspec.json.Encoder().encode
 
 
 def parse_stats(body: bytes) -> ParsedStats:
-    """One job tester's result, from the raw body of its POST.
+    """Parse the raw body of a POST. A result that is returned can be stored.
 
-    Missing and null members count as zero, false or empty. Nothing is refused for its text, or for members outside the
-    contract, which are kept: invalid UTF-8, lone surrogates and U+0000 become U+FFFD, and a member that can't be held
-    becomes null and is named in `orchboard_dropped`. What is parsed can be stored.
-    Raises BadInputError naming the field; "invalid region" only when the region is missing or
-    empty: whether it is known is the store's to say. Raises BodyTooLargeError.
+    Missing and null members count as zero, false or empty. No result is refused for its text or for extra fields: invalid
+    UTF-8, lone surrogates and U+0000 become U+FFFD, and an extra field that can't be stored becomes null and is listed in
+    `orchboard_dropped`.
+    Raises BadInputError naming the field; "invalid region" only for a missing or empty region, because the store checks
+    whether it exists. Raises BodyTooLargeError.
     """
     parsed = _parse_usual(body) if len(body) <= CERTAINLY_FEW_BYTES else None
     if parsed is None:
@@ -157,28 +154,28 @@ def parse_stats(body: bytes) -> ParsedStats:
 
 
 def _parse_usual(body: bytes, dropped: Sequence[bytes] | None = None) -> ParsedStats | None:
-    """The result, when there is nothing unusual about it; None leaves everything else to _parse_any.
+    """Parse a usual result; None for any other, which `_parse_any` parses.
 
-    dropped -- names of members that are noted, in JSON; None: whether the body is within the limits is not known yet
+    dropped -- names of members dropped so far, in JSON; None: the body is not yet checked against the size limits
     """
     if b"\\u0000" in body:
         return None
-    own: dict[str, Raw] = {}
-    noted = list(dropped or ())
+    extra: dict[str, Raw] = {}
+    all_dropped = list(dropped or ())
     try:
         sent: _UsualStats = _decode_usual(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         is_known = isinstance(error, msgspec.ValidationError) and (
             dropped is not None or is_within_limits(body)
         )
-        found = _read_with_own(body, noted) if is_known else None
+        found = _read_with_extra_fields(body, all_dropped) if is_known else None
         if found is None:
             return None
-        sent, own = found
+        sent, extra = found
     region = sent.region = sent.region.upper()
     orchestrator = sent.orchestrator = sent.orchestrator.strip().lower()
     pipeline, model = sent.pipeline, sent.model
-    if not region or not _fits(orchestrator, pipeline, model):
+    if not region or not _has_valid_lengths(orchestrator, pipeline, model):
         return None
     if sent.errors is None:
         sent.errors = []
@@ -190,17 +187,25 @@ def _parse_usual(body: bytes, dropped: Sequence[bytes] | None = None) -> ParsedS
         sent.download_time = _ZERO
     if not sent.transcode_time:
         sent.transcode_time = _ZERO
-    return ParsedStats(region, orchestrator, pipeline, model, with_extra_fields(_encode(sent), own, noted))
+    job_type = JobType.AI if pipeline and model else JobType.TRANSCODING
+    return ParsedStats(region, orchestrator, pipeline, model, _payload(sent, extra, all_dropped), job_type)
 
 
-def _read_with_own(body: bytes, noted: list[bytes]) -> tuple[_WithOwn, dict[str, Raw]] | None:
+def _payload(sent: _UsualStats, extra: dict[str, Raw], dropped: list[bytes]) -> bytes:
+    payload = _encode(sent)
+    return with_extra_fields(payload, extra, dropped) if extra or dropped else payload
+
+
+def _read_with_extra_fields(
+    body: bytes, dropped: list[bytes]
+) -> tuple[_WithExtraFields, dict[str, Raw]] | None:
     try:
-        return _decode_with_own(body), read_extra_fields(body, _USUAL, noted)
+        return _decode_with_extra_fields(body), read_extra_fields(body, _USUAL, dropped)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def _fits(orchestrator: str, pipeline: str, model: str) -> bool:
+def _has_valid_lengths(orchestrator: str, pipeline: str, model: str) -> bool:
     return 0 < len(orchestrator) <= MAX_ORCHESTRATOR and len(pipeline) <= MAX_NAME and len(model) <= MAX_NAME
 
 
@@ -210,14 +215,14 @@ def _parse_any(body: bytes, dropped: Sequence[bytes] = ()) -> ParsedStats:
             body.decode()
             return _parse(body, dropped)
         except (UnicodeDecodeError, msgspec.DecodeError) as error:
-            if isinstance(error, msgspec.ValidationError) or (whole := repair_unicode(body)) == body:
+            if isinstance(error, msgspec.ValidationError) or (repaired := repair_unicode(body)) == body:
                 raise
-            return _parse(whole, dropped)
+            return _parse(repaired, dropped)
     except msgspec.ValidationError as error:
-        raise BadInputError(_naming_the_field(str(error))) from None
+        raise BadInputError(_with_field_name(str(error))) from None
     except msgspec.DecodeError as error:
         raise BadInputError(f"the body is not valid JSON: {error}") from None
-    except RecursionError:  # what is JSON is within the limits by now
+    except RecursionError:  # valid JSON was cut to the size limits before
         raise BadInputError(
             f"the body is not valid JSON: nested more than {MAX_DEPTH} levels deep and not closed"
         ) from None
@@ -226,29 +231,30 @@ def _parse_any(body: bytes, dropped: Sequence[bytes] = ()) -> ParsedStats:
 def _parse(body: bytes, dropped: Sequence[bytes]) -> ParsedStats:
     sent = _decode_sent(body) or SentStats()
     _normalise(sent)
-    noted = list(dropped)
-    own = read_extra_fields(body, _KNOWN, noted)
-    payload = replace_nul(with_extra_fields(_encode(sent), own, noted))
+    all_dropped = list(dropped)
+    extra = read_extra_fields(body, _KNOWN, all_dropped)
+    payload = replace_nul(with_extra_fields(_encode(sent), extra, all_dropped))
     region, orchestrator = sent.region or "", sent.orchestrator or ""
-    return ParsedStats(region, orchestrator, sent.pipeline or "", sent.model or "", payload)
+    pipeline, model = sent.pipeline or "", sent.model or ""
+    return ParsedStats(region, orchestrator, pipeline, model, payload, job_type_of(pipeline, model))
 
 
 def _normalise(sent: SentStats) -> None:
-    """Make what is stored of what was sent: None, which is not written, for zeros left out."""
+    """Convert a sent result to the stored form: None, which is not encoded, for omitted zeros."""
     if not sent.region:
         raise BadInputError("invalid region")
     sent.region = sent.region.upper()
     sent.orchestrator = (sent.orchestrator or "").strip().lower()
     sent.success_rate = sent.success_rate or 0.0
     sent.round_trip_time = sent.round_trip_time or 0.0
-    sent.errors = [_error_as_stored(error) for error in sent.errors or ()]
+    sent.errors = [_stored_error(error) for error in sent.errors or ()]
     sent.timestamp = sent.timestamp or 0
-    for name in LEFT_OUT_AT_ZERO:
+    for name in OMITTED_AT_ZERO:
         setattr(sent, name, getattr(sent, name) or None)
     _check_names(sent.region, sent.orchestrator, sent.pipeline or "", sent.model or "")
 
 
-def _error_as_stored(sent: SentError | None) -> SentError:
+def _stored_error(sent: SentError | None) -> SentError:
     sent = sent or SentError()
     return SentError(sent.error_code or "", sent.message or None, sent.count or 0)
 
@@ -267,7 +273,7 @@ def _check_names(region: str, orchestrator: str, pipeline: str, model: str) -> N
             raise BadInputError(f"{name} contains the character U+0000, which can't be stored")
 
 
-def _naming_the_field(message: str) -> str:
+def _with_field_name(message: str) -> str:
     what, _, path = message.partition(" - at `$")
     what = what.replace(" | null", "").replace("`", "")
     field = path.rstrip("`").lstrip(".")

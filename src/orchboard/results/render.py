@@ -1,4 +1,4 @@
-"""Results in JSON from the database, where anyone may have written them: lenient, and fast for those that need not be."""
+"""Lenient reader and renderer of stored results, which any program may have written; fast for usual ones."""
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
@@ -18,20 +18,20 @@ MAX_SHOWN = 120
 
 
 class StoredPayload(Struct, frozen=True):
-    """One stored result as it is in the database: the row's region, the payload's text."""
+    """One stored result: the row's region, and the text of its payload."""
 
     region: str
     payload: str
 
 
 class StoredResult(Struct, frozen=True):
-    """One stored result in brief, for people.
+    """A summary of one stored result, for the dashboard.
 
-    received -- when, in UTC
+    received -- receipt time, in UTC
     is_scored -- whether it counts for scores
     round_trip_time -- seconds
-    outcome, unscored_reason -- what its tester says of it (`test_outcome`), at most MAX_SHOWN characters; empty when
-    it says nothing
+    outcome, unscored_reason -- the tester's `test_outcome` and its reason, at most MAX_SHOWN characters; empty when
+    missing
     """
 
     received: datetime
@@ -47,7 +47,7 @@ class StoredResult(Struct, frozen=True):
 
 
 class StoredError(Struct, forbid_unknown_fields=True):
-    """One of a result's errors, as it is given back."""
+    """One of a result's errors, as raw_stats returns it."""
 
     error_code: str
     count: _Int64
@@ -55,7 +55,7 @@ class StoredError(Struct, forbid_unknown_fields=True):
 
 
 class StoredStats(Struct, forbid_unknown_fields=True):
-    """A result with nothing unusual in it: every field of the contract, then what today's AI testers add."""
+    """A usual result: every field of the contract, then the fields that AI testers add."""
 
     region: str
     orchestrator: str
@@ -84,7 +84,7 @@ class StoredStats(Struct, forbid_unknown_fields=True):
 
 
 StoredRow: TypeAlias = StoredStats | dict[str, Any]
-"""A result as raw_stats gives it; a dictionary when there is something unusual in it."""
+"""A result as raw_stats returns it; a dictionary for an unusual one."""
 
 _RAW_FIELDS = tuple(field for field, kind in StoredStats.__annotations__.items() if kind == Raw | UnsetType)
 _NULL = Raw(b"null")
@@ -98,9 +98,9 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 
 
 def read_stored(stored: Sequence[StoredPayload], *, orchestrator: str) -> list[tuple[str, bytes]]:
-    """Stored results as the rows that raw_stats gives: of each the region and the row in JSON; in the same order.
+    """Convert stored results to the rows of raw_stats: the region and the JSON of each, in order.
 
-    orchestrator -- lower case; whose they are
+    orchestrator -- lower case
     """
     try:
         rows: Sequence[StoredRow] = _decode_all_usual(f"[{','.join([each.payload for each in stored])}]")
@@ -115,37 +115,37 @@ def read_stored(stored: Sequence[StoredPayload], *, orchestrator: str) -> list[t
             regions.append(row.region)
         else:
             regions.append(row["region"])
-    # What is encoded has no line break in it; encoded one by one it takes three times as long.
+    # Encoded JSON has no line breaks, so one call can encode all rows: three times faster than one call per row.
     return list(zip(regions, _encode_lines(rows).split(b"\n"), strict=False))
 
 
 def is_scored(row: bytes) -> bool:
-    """Whether a row that `read_stored` gave is a verdict on the orchestrator: only then it counts in scores.
+    """Whether a row of `read_stored` is a verdict on the orchestrator and counts in scores.
 
-    Written without a space, the member is the row's own: what is nested in others is as Postgres writes it, with one, and
-    in text its quotes are escaped.
+    The pattern without a space matches only the row's own member: Postgres writes nested members with a space, and quotes in
+    text are escaped.
     """
     return b'"test_outcome":"unscored' not in row
 
 
-def read_in_brief(
+def read_summary(
     received: datetime,
-    place: tuple[str, str, str],
+    group: tuple[str, str, str],
     members: str,
     *,
     is_scored: bool,
     outcome: str | None,
     unscored_reason: str | None,
 ) -> StoredResult:
-    """A stored result in brief.
+    """The summary of a stored result.
 
-    place -- region, pipeline and model; members -- success_rate, round_trip_time and errors, as JSON that anyone may have
-    written
+    group -- region, pipeline and model
+    members -- success_rate, round_trip_time and errors, as JSON that any program may have written
     """
     row = read_leniently(members, region="", orchestrator="")
     return StoredResult(
         received,
-        *place,
+        *group,
         is_scored,
         row["success_rate"],
         row["round_trip_time"],
@@ -160,7 +160,7 @@ def _cut(text: str) -> str:
 
 
 def render_rows(rows: Iterable[tuple[str, bytes]]) -> bytes:
-    """The JSON of rows by region, sorted; within one in the order given."""
+    """The JSON object of rows by region, sorted by region; rows stay in order."""
     by_region: dict[str, list[bytes]] = {}
     for region, row in rows:
         by_region.setdefault(region, []).append(row)
@@ -171,7 +171,7 @@ def render_rows(rows: Iterable[tuple[str, bytes]]) -> bytes:
 async def stream_rows(
     by_region: AsyncGenerator[tuple[str, list[bytes]], None],
 ) -> AsyncGenerator[bytes, None]:
-    """The JSON of `render_rows` in pieces, of rows that come by region: all of one region before those of the next."""
+    """The JSON of `render_rows` in chunks. The rows of a region must arrive together."""
     before, region_before = b"{", None
     async with aclosing(by_region):
         async for region, rows in by_region:
@@ -185,10 +185,10 @@ async def stream_rows(
 
 
 def _joined(start: bytes, rows: list[bytes]) -> bytes:
-    """The start and the rows, which are in memory once: the list is emptied."""
-    piece = start + b",".join(rows)
+    """The start and the rows. Empties the list, so that the rows are in memory once."""
+    chunk = start + b",".join(rows)
     rows.clear()
-    return piece
+    return chunk
 
 
 def _read_one(stored: StoredPayload, orchestrator: str) -> StoredRow:
@@ -199,13 +199,13 @@ def _read_one(stored: StoredPayload, orchestrator: str) -> StoredRow:
 
 
 def read_leniently(payload: str, *, region: str, orchestrator: str) -> dict[str, Any]:
-    """One stored payload as the row that raw_stats gives: every field of the contract, then the rest.
+    """Convert one stored payload to a row of raw_stats: every field of the contract, then the extra fields.
 
-    Anyone may have written it: a member of the wrong type gives its zero, a number in a string its
-    number, and a payload that is no object a row of zeros. Members that the contract does not name are Raw, as they are;
-    null, if one holds a number of more digits than readers can hold.
+    Any program may have written it: a member of the wrong type becomes its zero, a number in a string becomes the number,
+    and a payload that is not an object becomes a row of zeros. Extra fields are unchanged (Raw); null, if a number has more
+    digits than readers can parse.
 
-    region, orchestrator -- of the `events` row; used when the payload is no object at all
+    region, orchestrator -- of the `events` row; used when the payload is not an object
     """
     try:
         members = _decode_members(payload)
@@ -232,7 +232,7 @@ _ZEROS: dict[str, Any] = dict(zip(Stats.__struct_fields__, Stats.__struct_defaul
 def _value(raw: Raw) -> Any:
     try:
         return _decode_any(raw)
-    except (msgspec.DecodeError, RecursionError):  # a number that Python can't hold, or very deep
+    except (msgspec.DecodeError, RecursionError):  # a number that Python can't parse, or deep nesting
         return None
 
 
@@ -249,7 +249,7 @@ def _read(value: Any, zero: Any) -> Any:
         return int(value) if abs(value) < 2**63 else zero
     try:
         return float(value)
-    except OverflowError:  # an integer beyond a double, which jsonb holds
+    except OverflowError:  # an integer that jsonb holds but no double does
         return zero
 
 
@@ -272,7 +272,7 @@ def _read_errors(value: Any) -> Iterator[ErrorCount]:
 
 
 def _error_row(error: ErrorCount) -> dict[str, str | int]:
-    """As the reference writes it: no message when there is none."""
+    """As the reference server writes it: without an empty message."""
     row: dict[str, str | int] = {"error_code": error.error_code, "count": error.count}
     if error.message:
         row["message"] = error.message

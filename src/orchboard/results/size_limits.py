@@ -1,4 +1,4 @@
-"""How much JSON a result may be: text may be long, structure may not, as everybody else waits while it is read."""
+"""Limits on the structure of a result's JSON: parsing many values blocks other requests, long text does not."""
 
 import re
 from collections.abc import Iterator, Set
@@ -9,24 +9,24 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from orchboard.results.unicode_repair import repair_unicode
 
 MAX_VALUES = 100_000
-"""Values in the members of a result, its text not counted. Postgres takes 0.3 s for so many, and 4 s for ten times more."""
+"""Maximum number of values in a result. Postgres takes 0.3 s for them, and 4 s for ten times as many."""
 
 MAX_DEPTH = 500
-"""How deep arrays and objects may be nested, the result being the first. Python's parsers end at 1,000, ours too."""
+"""Maximum nesting of arrays and objects, including the result. Python's parsers and msgspec fail at 1,000."""
 
 CERTAINLY_FEW_BYTES = 2 * MAX_VALUES
-"""A shorter body has no room for more values."""
+"""A shorter body cannot contain more than MAX_VALUES values."""
 
-# A shorter body has no room for more depth.
+# A shorter body cannot be nested more deeply than MAX_DEPTH.
 _CERTAINLY_FLAT_BYTES = 2 * MAX_DEPTH
 
-_PIECE_BYTES = 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
 
 _MORE = b'"and more"'
 
 
 class _Nothing(Struct):
-    """Decoding into this checks JSON, 16 MiB in 0.06 s."""
+    """Decoding into this only validates JSON, 16 MiB in 0.06 s."""
 
 
 _check = msgspec.json.Decoder(_Nothing).decode
@@ -36,8 +36,8 @@ _decode_name = msgspec.json.Decoder(str).decode
 class Member(Struct):
     """One member of the top-level object.
 
-    name -- in JSON, as it came; start, end -- where in the body its value is; values -- how many, nested ones too;
-    depth -- of the deepest value, the result itself being 1
+    name -- in JSON, as sent; start, end -- offsets of its value in the body
+    values -- number of values, including nested ones; depth -- of the deepest value, 1 for the result itself
     """
 
     name: bytes
@@ -48,7 +48,7 @@ class Member(Struct):
 
 
 def is_within_limits(body: bytes) -> bool:
-    """Whether a body is certainly within MAX_VALUES and MAX_DEPTH."""
+    """Whether a body is certainly within MAX_VALUES and MAX_DEPTH. False: `enforce_limits` decides."""
     if len(body) <= _CERTAINLY_FLAT_BYTES or _is_small(body):
         return True
     outside = outside_strings(body)
@@ -61,7 +61,7 @@ def _is_small(text: bytes) -> bool:
 
 
 def outside_strings(body: bytes) -> bytes | None:
-    """What of a JSON text is in no string; None when there are more strings than there may be values and names."""
+    """A JSON text without its strings; None when it has more strings than MAX_VALUES values and names allow."""
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     if body.count(b'"') > 4 * MAX_VALUES:
@@ -70,48 +70,48 @@ def outside_strings(body: bytes) -> bytes | None:
 
 
 def enforce_limits(body: bytes, known: Set[str]) -> tuple[bytes, list[bytes]]:
-    """A body within the limits, and the names of the members that it lost, in JSON.
+    """Reduce a body to the limits; returns it with the names of the members whose values were dropped, in JSON.
 
-    Members are kept in their order as far as MAX_VALUES reaches. Of one that is not kept the value is null, of
-    `errors` an empty list. Beyond MAX_VALUES members only the known ones are kept. A body that is not JSON is returned as it is.
+    Members are kept in order until MAX_VALUES is reached. A dropped value becomes null, that of `errors` an empty list.
+    After MAX_VALUES members only known ones are kept. A body that is not JSON is returned unchanged.
 
-    known -- members that are read by their type, so their values are not counted, those of `errors` aside
+    known -- members that are parsed by their type; their values are not counted, except those of `errors`
     """
     try:
         _check(body)
     except RecursionError:
         pass
     except msgspec.MsgspecError:  # not JSON, or lone surrogates
-        whole = repair_unicode(body)
-        return (body, []) if whole == body else enforce_limits(whole, known)
+        repaired = repair_unicode(body)
+        return (body, []) if repaired == body else enforce_limits(repaired, known)
     members = list(_members(body))
-    room, kept, dropped, place = MAX_VALUES, list[bytes](), dict[str | bytes, bytes](), 0
+    values_left, parts, dropped, copied_to = MAX_VALUES, list[bytes](), dict[str | bytes, bytes](), 0
     for member in members:
         name = _name_of(member)
         if name in known and name != "errors":
             continue
-        if member.depth <= MAX_DEPTH and member.values <= room:
-            room -= member.values
-            dropped.pop(name, None)  # of members with one name the last counts
+        if member.depth <= MAX_DEPTH and member.values <= values_left:
+            values_left -= member.values
+            dropped.pop(name, None)  # of members with equal names the last counts
             continue
-        kept += [body[place : member.start], b"[]" if name == "errors" else b"null"]
+        parts += [body[copied_to : member.start], b"[]" if name == "errors" else b"null"]
         dropped[name] = repair_unicode(member.name)
-        place = member.end
+        copied_to = member.end
     if len(members) < MAX_VALUES:
-        return b"".join([*kept, body[place:]]), list(dropped.values())
-    kept += [body[place : members[-1].end], *_known_members(body, known), b"}"]
-    return b"".join(kept), [*dropped.values(), _MORE]
+        return b"".join([*parts, body[copied_to:]]), list(dropped.values())
+    parts += [body[copied_to : members[-1].end], *_known_members(body, known), b"}"]
+    return b"".join(parts), [*dropped.values(), _MORE]
 
 
 def _name_of(member: Member) -> str | bytes:
     try:
         return _decode_name(member.name)
-    except (msgspec.MsgspecError, UnicodeDecodeError):  # broken text: no known name
+    except (msgspec.MsgspecError, UnicodeDecodeError):  # invalid text: not a known name
         return member.name
 
 
 def _known_members(body: bytes, known: Set[str]) -> Iterator[bytes]:
-    """The known members of the whole body, each after a comma; none when it is too deep to be read."""
+    """The known members of the whole body, each after a comma; none when it is nested too deeply to parse."""
     fields = [(name, Raw | UnsetType, UNSET) for name in sorted(known - {"errors"})]
     try:
         found = msgspec.json.decode(body, type=msgspec.defstruct("Known", fields))
@@ -126,35 +126,35 @@ _NAME = re.compile(rb'\s*("[^"\\]*(?:\\.[^"\\]*)*")\s*:\s*', re.DOTALL)
 
 
 def _members(body: bytes) -> Iterator[Member]:
-    """The first MAX_VALUES members of a top-level object; none of what is not one."""
-    places, values, depths = _separators(body)
-    for place, end, before, after, depth in zip(
-        places, places[1 : MAX_VALUES + 1], values, values[1:], depths[1:], strict=False
+    """The first MAX_VALUES members of a top-level object; none if the body is not an object."""
+    offsets, values, depths = _separators(body)
+    for start, end, before, after, depth in zip(
+        offsets, offsets[1 : MAX_VALUES + 1], values, values[1:], depths[1:], strict=False
     ):
-        name = _NAME.match(body, place + 1)
+        name = _NAME.match(body, start + 1)
         if name is None:
             return
         yield Member(name[1], name.end(), end, after - before, depth)
 
 
 def _separators(body: bytes) -> tuple[list[int], list[int], list[int]]:
-    """Where the members of the top-level object begin and end: over MAX_VALUES of them, if there are so many.
+    """The separators of the members of the top-level object, at least MAX_VALUES of them if there are as many.
 
-    Returns the places of its opening bracket, its commas and its closing bracket; for each, how many values there are up
-    to it, and how deep the deepest value since the previous place is.
+    Returns the offsets of its opening bracket, commas and closing bracket; for each, the number of values up to it, and the
+    depth of the deepest value since the previous one.
     """
-    import numpy as np  # 0.2 s; a server has it by then
+    import numpy as np  # takes 0.2 s; a server has imported it by then
 
     text = body.replace(b"\\\\", b"__").replace(b'\\"', b"__") if b"\\" in body else body
-    places, values, depths = list[int](), list[int](), list[int]()
+    offsets, values, depths = list[int](), list[int](), list[int]()
     in_string, depth, number, deepest = 0, 0, 0, 0
-    for start in range(0, len(text), _PIECE_BYTES):
-        piece = np.frombuffer(text, np.uint8, min(_PIECE_BYTES, len(text) - start), start)
-        quotes = np.cumsum(piece == ord('"'), dtype=np.uint8) + np.uint8(in_string)
+    for start in range(0, len(text), _CHUNK_BYTES):
+        chunk = np.frombuffer(text, np.uint8, min(_CHUNK_BYTES, len(text) - start), start)
+        quotes = np.cumsum(chunk == ord('"'), dtype=np.uint8) + np.uint8(in_string)
         outside = quotes & 1 == 0
-        bracket = piece | 0x20  # which makes one character of [ and {, and of ] and }
+        bracket = chunk | 0x20  # maps [ to {, and ] to }
         opens, closes, comma = (
-            (which == ord(one)) & outside for which, one in ((bracket, "{"), (bracket, "}"), (piece, ","))
+            (which == ord(one)) & outside for which, one in ((bracket, "{"), (bracket, "}"), (chunk, ","))
         )
         levels = np.cumsum(opens.view(np.int8) - closes.view(np.int8), dtype=np.int32) + np.int32(depth)
         numbers = np.cumsum(opens | comma, dtype=np.int32) + np.int32(number)
@@ -163,12 +163,12 @@ def _separators(body: bytes) -> tuple[list[int], list[int], list[int]]:
             firsts = np.concatenate([[0], at[:-1] + 1])
             found = np.maximum.reduceat(levels[: at[-1] + 1], firsts)
             found[0] = max(found[0], deepest)
-            places += (at + start).tolist()
+            offsets += (at + start).tolist()
             values += numbers[at].tolist()
             depths += found.tolist()
             deepest = 0
         deepest = max(deepest, int(levels[at[-1] + 1 if len(at) else 0 :].max(initial=0)))
         in_string, depth, number = int(quotes[-1] & 1), int(levels[-1]), int(numbers[-1])
-        if len(places) > MAX_VALUES:
+        if len(offsets) > MAX_VALUES:
             break
-    return places, values, depths
+    return offsets, values, depths

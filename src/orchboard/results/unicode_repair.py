@@ -1,12 +1,12 @@
-"""Broken text in a body, made whole as the reference does it: what is no character becomes U+FFFD."""
+"""Repair of invalid Unicode in a body, as in the reference server: invalid sequences become U+FFFD."""
 
 import codecs
 import re
 
 MAX_BROKEN = 100_000
-"""How many broken places are mended one by one, in 0.1 s. Of what follows less is kept, so that it takes as long."""
+"""Number of invalid sequences that are repaired exactly, in 0.1 s. Later ones are replaced more coarsely, to limit the time."""
 
-_PIECE_BYTES = 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
 
 _HIGH, _LOW = r"\\u[dD][89abAB][0-9a-fA-F]{2}", r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _LONE_SURROGATE = re.compile(f"{_HIGH}(?!{_LOW})|(?<!{_HIGH}){_LOW}")
@@ -20,14 +20,14 @@ _ESCAPED_BACKSLASH, _STANDS_FOR_IT = "\\\\", "\x00"
 
 
 def repair_unicode(body: bytes) -> bytes:
-    """A JSON text with U+FFFD for invalid UTF-8 and for lone surrogates.
+    """Replace invalid UTF-8 and lone surrogates in a JSON text with U+FFFD.
 
-    Beyond MAX_BROKEN invalid places `?` stands for every byte that is not ASCII; with more surrogates than that,
-    U+FFFD and two digits stand for each.
+    After MAX_BROKEN invalid sequences, every byte that is not ASCII becomes `?`. With more surrogates than that, each
+    surrogate becomes U+FFFD and two digits.
     """
     text = _decoded(body)
     number = text.count("\\ud") + text.count("\\uD")
-    if not number or _STANDS_FOR_IT in text:  # which no JSON text holds
+    if not number or _STANDS_FOR_IT in text:  # which is not valid in JSON
         return text.encode()
     text = text.replace(_ESCAPED_BACKSLASH, _STANDS_FOR_IT)
     if number <= 2 * MAX_BROKEN:
@@ -39,7 +39,7 @@ def repair_unicode(body: bytes) -> bytes:
 
 
 def replace_nul(body: bytes) -> bytes:
-    """A JSON text with U+FFFD for U+0000, which Postgres holds neither in text nor in JSON."""
+    """Replace U+0000, which Postgres can store neither in text nor in JSON, with U+FFFD in a JSON text."""
     if b"\\u0000" not in body:
         return body
     stand_in = _STANDS_FOR_IT.encode()
@@ -54,10 +54,10 @@ def _decoded(body: bytes) -> str:
         decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
     text: list[str] = []
     broken = 0
-    for start in range(0, len(body), _PIECE_BYTES):
-        piece = body[start : start + _PIECE_BYTES]
+    for start in range(0, len(body), _CHUNK_BYTES):
+        chunk = body[start : start + _CHUNK_BYTES]
         if broken > MAX_BROKEN:
-            piece = piece.translate(_NOT_ASCII)
-        text.append(decode(piece, final=start + _PIECE_BYTES >= len(body)))
+            chunk = chunk.translate(_NOT_ASCII)
+        text.append(decode(chunk, final=start + _CHUNK_BYTES >= len(body)))
         broken += text[-1].count("\ufffd")
     return "".join(text)

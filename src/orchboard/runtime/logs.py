@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, or words and colours when a person watches."""
+"""Logs: one JSON object per line; readable text, with colours, on a terminal."""
 
 import io
 import logging
@@ -19,12 +19,12 @@ import structlog
 _LEVELS = {"trace": 5, "debug": 10, "info": 20, "warn": 30, "error": 40}
 
 
-# What a stranger writes into a path must not command the terminal it is shown on.
+# Control characters in request paths must not reach the terminal.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def _without_controls(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """The event with its texts' control characters written out as escapes."""
+    """Replace control characters in texts with escapes."""
     return {
         name: _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], value)
         if isinstance(value, str) and name != "exception"
@@ -33,14 +33,14 @@ def _without_controls(_: object, __: str, event: structlog.typing.EventDict) -> 
     }
 
 
-# Of the places that an error came through.
-_PLACES = 8
+# Number of stack frames in a log line.
+_FRAMES = 8
 
 
 def _without_trace(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """The event with the kind of its error and the places it came through, innermost first.
+    """Replace a traceback with the error's type and its stack frames, innermost first.
 
-    Neither its message nor any source: those quote SQL, hosts and rows.
+    The error's message and source lines are left out, because they quote SQL, hosts and rows.
     """
     info = event.pop("exc_info", None)
     error = (
@@ -48,32 +48,32 @@ def _without_trace(_: object, __: str, event: structlog.typing.EventDict) -> str
     )
     if info and error is not None:
         frames = reversed(traceback.extract_tb(error.__traceback__))
-        places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames][:_PLACES]
+        where = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames][:_FRAMES]
         event["error"] = type(error).__name__
-        event["where"] = " ".join(places)
+        event["where"] = " ".join(where)
     return event
 
 
 class _Lossy(io.TextIOBase):
-    """A text stream that drops what can't be written: a closed terminal or a full disk stops nothing."""
+    """A text stream that drops output on errors, so that a closed terminal or a full disk does not stop the server."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write, or drop."""
+        """Write the text, or drop it."""
         with suppress(OSError, ValueError):
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Flush, or drop."""
+        """Flush, or ignore the error."""
         with suppress(OSError, ValueError):
             self._stream.flush()
 
 
-# Lines that repeat each other: a minute after the first, then two, four, eight minutes later, up to an hour. What did not
-# happen for ten minutes is logged at once again.
+# Minimum intervals between equal lines: doubled from the first value to the last. After a quiet time, a line is written at
+# once again.
 _FIRST_INTERVAL_S, _LAST_INTERVAL_S, _QUIET_S = 60.0, 3600.0, 600.0
 _MOST_KEYS = 500
 
@@ -81,12 +81,12 @@ _SUMMARISED = frozenset({"warning", "error", "critical"})
 
 
 class Summary:
-    """A processor that passes a repeated warning or error once, and then at growing intervals with a count.
+    """A structlog processor that passes a repeated warning or error once, and then at growing intervals with a count.
 
-    `repeated` is how many were left out before a line. Warnings repeat each other when they have the same texts, whatever
-    numbers they have; errors when everything is the same.
+    The field `repeated` is the number of lines left out before this one. Warnings are equal when their texts are, whatever
+    their numbers; errors when all their fields are.
 
-    clock -- seconds that only grow
+    clock -- monotonic, in seconds
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -94,7 +94,7 @@ class Summary:
         self._seen: OrderedDict[str, _Repeats] = OrderedDict()
 
     def __call__(self, _: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        """The event, which has its level; raises DropEvent for one to be left out."""
+        """Return the event, or raise DropEvent to leave it out. The event must have its level."""
         if (level := event.get("level")) not in _SUMMARISED:
             return event
         key = repr([
@@ -118,7 +118,7 @@ class Summary:
 
 
 class _Repeats:
-    """Of one line: when it came last, when it may be written again, how many were left out since it was."""
+    """The history of one line: when it last occurred, when it may be written again, how many were left out since."""
 
     def __init__(self) -> None:
         self.last_at = self.next_at = -math.inf
@@ -127,28 +127,28 @@ class _Repeats:
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:
-    """False for the future that asyncpg (0.32) leaves behind when connecting is broken off before TLS is settled."""
+    """False for the exception of a future that asyncpg (0.32) abandons when connecting is cancelled before TLS is negotiated."""
     error = record.exc_info[1] if record.exc_info else None
     return not (isinstance(error, ConnectionError) and str(error) == "unexpected connection_lost() call")
 
 
 def configure_logs(level: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-    """Send structlog's and the standard library's events to standard error, at `level` and above.
+    """Send the events of structlog and of the standard library to standard error, at `level` and above.
 
-    Traces are for debug and trace; above, an error is its kind and where it came from, and lines that repeat each
-    other are summarised.
+    Tracebacks are written at debug and trace. At other levels an error is its type and stack frames, and repeated lines are
+    summarised.
 
-    clock -- as Summary's
+    clock -- see Summary
     """
-    if sys.stderr is None:  # closed: by `2>&-`, some supervisors
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as long as the process
-    for_people = sys.stderr.isatty()
+    if sys.stderr is None:  # closed by `2>&-` or a supervisor
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - open until the process ends
+    is_terminal = sys.stderr.isatty()
     has_colors = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     output = cast("TextIO", _Lossy(sys.stderr))
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="%H:%M:%S" if for_people else "iso", utc=not for_people),
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if is_terminal else "iso", utc=not is_terminal),
         structlog.processors.StackInfoRenderer(),
     ]
     threshold = _LEVELS[level]
@@ -164,7 +164,7 @@ def configure_logs(level: str, *, clock: Callable[[], float] = time.monotonic) -
                 exception_formatter=structlog.dev.plain_traceback,
             ),
         ]
-        if for_people
+        if is_terminal
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
     summary = [Summary(clock)] if threshold > logging.DEBUG else []
@@ -182,6 +182,6 @@ def configure_logs(level: str, *, clock: Callable[[], float] = time.monotonic) -
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
         )
     )
-    # The libraries' own chatter begins a level above ours.
+    # Libraries log from warning on, because their lower levels are too frequent.
     logging.basicConfig(handlers=[handler], level=max(threshold, logging.WARNING), force=True)
     logging.getLogger("uvicorn.access").handlers.clear()

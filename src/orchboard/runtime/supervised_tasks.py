@@ -1,4 +1,4 @@
-"""Background tasks that are supervised: one that dies or stalls is started again, and its health can be read."""
+"""Supervised background tasks: a task that dies or stalls is restarted, and its health can be read."""
 
 import asyncio
 import time
@@ -11,19 +11,19 @@ from orchboard.runtime.tasks import cancel_and_wait, consume_exception
 
 log = structlog.get_logger(__name__)
 
-# Between a failure and the next start: doubled from one to the next, back to the first after a success.
+# Pause before a restart, doubled from the first value to the last with each restart.
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 1.0, 60.0
 
-# How long a stalled task may take to end when it is cancelled. One that waits for a dead connection never does.
+# Time limit for the end of a cancelled task. A task that waits for a dead connection never ends.
 _CANCEL_S = 5.0
 
 
 class TaskHealth(Struct):
-    """How a background task is doing. Times are time.monotonic's.
+    """The health of a background task. Times are those of time.monotonic().
 
-    stall_s -- without progress for longer than this it is taken to be stalled
-    progress_at -- when it last did something; succeeded_at -- when it last finished a round, None: never yet
-    failures -- how many rounds failed; restarts -- how often the task died or stalled and was started again
+    stall_s -- without progress for longer than this, the task counts as stalled
+    progress_at -- time of the last progress; succeeded_at -- time of the last completed round, None before the first
+    failures -- number of failed rounds; restarts -- how often the task died or stalled and was restarted
     """
 
     name: str
@@ -35,18 +35,18 @@ class TaskHealth(Struct):
     is_failing: bool = False
 
     def progress(self) -> None:
-        """Note that something was done."""
+        """Record progress."""
         self.progress_at = time.monotonic()
 
     def succeed(self) -> None:
-        """Note that a round was finished."""
+        """Record a completed round."""
         self.progress_at = self.succeeded_at = time.monotonic()
         if self.is_failing:
             self.is_failing = False
             log.info("background task works again", task=self.name)
 
     def fail(self, error: str) -> None:
-        """Note, and log once until the next success, that a round failed."""
+        """Record a failed round; log the first failure after a success."""
         self.progress()
         self.failures += 1
         if not self.is_failing:
@@ -55,7 +55,7 @@ class TaskHealth(Struct):
 
     @property
     def is_late(self) -> bool:
-        """Whether it has had no success for longer than a stall may last."""
+        """Whether the last success is longer ago than `stall_s`."""
         return self.age_s is not None and self.age_s > self.stall_s
 
     @property
@@ -72,9 +72,9 @@ class Background:
         self._supervisors: list[asyncio.Task[None]] = []
 
     def start(self, name: str, run: Callable[[TaskHealth], Awaitable[None]], *, stall_s: float) -> None:
-        """Run a task until it returns, or `stop`. Needs a running loop.
+        """Run a task until it returns, or until `stop`. Needs a running loop.
 
-        run -- is given its health, to say when it gets on; stall_s -- as in TaskHealth
+        run -- called with the task's health, on which it records progress; stall_s -- see TaskHealth
         """
         health = self.tasks[name] = TaskHealth(name, stall_s, time.monotonic())
         self._supervisors.append(asyncio.create_task(_supervise(health, run)))
@@ -98,13 +98,13 @@ async def _supervise(health: TaskHealth, run: Callable[[TaskHealth], Awaitable[N
         if why is None:
             return
         health.restarts += 1
-        log.error("background task is started again", task=health.name, error=why)
+        log.error("background task is restarted", task=health.name, error=why)
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 2, _LAST_PAUSE_S)
 
 
 async def _watch(health: TaskHealth, task: "asyncio.Future[None]") -> str | None:
-    """Wait until a task ends or stalls: why it must be started again; None when it is done."""
+    """Wait until a task ends or stalls; returns why it must be restarted, None when it returned."""
     while True:
         left_s = health.progress_at + health.stall_s - time.monotonic()
         if left_s <= 0:

@@ -1,26 +1,26 @@
-"""Tasks: how ours are ended."""
+"""Helpers for asyncio tasks."""
 
 import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-# So long a task that was told to end may take to clear up. A database that says nothing would have it wait for the
-# end of its transaction.
-_CLEARING_UP_S = 0.5
+# How long a cancelled task may take to end before it is cancelled again. Without an answer from the database, a task would
+# wait for the end of its transaction.
+_CANCEL_AGAIN_S = 0.5
 
 
 async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel tasks until they have ended, each time it takes them over half a second; what became of them is not told."""
+    """Cancel tasks and wait for their end; cancel again whatever takes longer than half a second. Ignores their results."""
     left = {task for task in tasks if not task.done()}
     while left:
         for task in left:
             task.cancel()
-        ended, left = await asyncio.wait(left, timeout=_CLEARING_UP_S)
+        ended, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)
         for task in ended:
             consume_exception(task)
 
 
 def consume_exception(ended: asyncio.Future[Any]) -> None:
-    """Take note of a failure that all who waited for it may have left behind, or asyncio logs it."""
+    """Mark an exception as retrieved, so that asyncio does not log it when no caller waits any more."""
     if not ended.cancelled():
         ended.exception()

@@ -15,7 +15,7 @@ import asyncpg
 import msgspec
 
 from orchboard.errors import SetupError
-from orchboard.results.parse import LEFT_OUT_AT_ZERO
+from orchboard.results.parse import OMITTED_AT_ZERO
 from orchboard.simulate.addresses import refuse_others
 from orchboard.simulate.network import Network
 from orchboard.simulate.results import ResultPlan, batch_results
@@ -184,7 +184,7 @@ def _encode_rows(network: Network, plan: ResultPlan, batch: int, region_ids: Reg
         orchestrator = str(body["orchestrator"]).encode()
         region_id = region_ids[str(body["region"]), JobType.AI if body["pipeline"] else JobType.TRANSCODING]
         payload = encode(
-            {name: value for name, value in body.items() if value or name not in LEFT_OUT_AT_ZERO}
+            {name: value for name, value in body.items() if value or name not in OMITTED_AT_ZERO}
         )
         yield _HEAD.pack(len(_COLUMNS), 8, (event_time - _POSTGRES_EPOCH) // _MICROSECOND, len(orchestrator))
         yield orchestrator

@@ -1,10 +1,9 @@
-"""The store: one method for each question, results in the nouns of `stats`. SQL is in `sql/`, by the method's name."""
+"""The store: one method per query, which returns the types of `stats`. The SQL file has the name of the method."""
 
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import structlog
@@ -12,14 +11,15 @@ from msgspec import Struct
 
 from orchboard.errors import BadInputError, DatabaseUnavailableError
 from orchboard.results.parse import ParsedStats
-from orchboard.results.render import StoredResult, read_in_brief
+from orchboard.results.render import StoredResult, read_summary
+from orchboard.results.submission import Submission
 from orchboard.runtime.supervised_tasks import Background, TaskHealth
 from orchboard.runtime.tasks import consume_exception
 from orchboard.stats import StatsQuery
 from orchboard.store.change_tracking.version_counters import LATE_AFTER_S, VersionCounters
 from orchboard.store.connection.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_DIFFERS
 from orchboard.store.directories.regions import RegionDirectory
-from orchboard.store.ingest.batch_writer import Writer
+from orchboard.store.ingest.batch_writer import BatchWriter
 from orchboard.store.ingest.replay import Replay
 from orchboard.store.postgres.admission import Admission
 from orchboard.store.postgres.clock import DatabaseClock
@@ -36,21 +36,20 @@ log = structlog.get_logger(__name__)
 
 KEY_LIFETIME = timedelta(hours=24)
 
-# What questions may have under way: rows to be read or added up, some 5 ms for 10,000 (see Admission), and streams, of
-# half a megabyte each. One client may have half of either. More rows at once keep a process no busier: they only have
-# it answer everybody later.
-_ROWS_UNDER_WAY = 48_000
-_STREAMS_UNDER_WAY = 16
+# Limits of admission: rows that are read or summed at the same time, about 5 ms per 10,000, and streams, of half a megabyte
+# each. One client may have half of either. More rows do not increase throughput: they only delay all responses.
+_ROWS_IN_PROGRESS = 48_000
+_STREAMS_IN_PROGRESS = 16
 
-# How long the id of a region is waited for, before its result goes to the spool.
-SPOOL_PATIENCE_S = 1.5
+# How long a result waits for its region id before it goes to the spool.
+REGION_PATIENCE_S = 1.5
 
 
 class RollupState(Struct, frozen=True):
-    """How far the rollups are behind.
+    """The lag of the rollups.
 
-    age_s -- of the watermark, in seconds; None without rollups
-    pending -- changes that are not applied to them yet
+    age_s -- age of the watermark, in seconds; None without rollups
+    pending -- number of invalidations that are not applied yet
     """
 
     age_s: float | None
@@ -58,9 +57,11 @@ class RollupState(Struct, frozen=True):
 
 
 class Store:
-    """Everything that is asked of the database. Raises DatabaseUnavailableError when it can't answer in time.
+    """All reads and writes of the database. Methods raise DatabaseUnavailableError when it does not answer in time.
 
-    clock -- the database's; background -- what is done to it beside answering
+    clock -- the database's clock
+    background -- the background tasks of this process
+    breaker -- whether the database is available
     """
 
     def __init__(
@@ -73,10 +74,16 @@ class Store:
         self._database = database
         self._changes = changes
         self.clock = DatabaseClock()
-        self._writer = Writer(database, self.clock, on_region_gone=regions.invalidate, spool=spool)
-        self._writer.tell_stored = self._note_stored
-        self._admission = Admission(_ROWS_UNDER_WAY, share=_ROWS_UNDER_WAY // 2)
-        streams = Admission(_STREAMS_UNDER_WAY, share=_STREAMS_UNDER_WAY // 2)
+        self.breaker = database.breaker
+        self._writer = BatchWriter(
+            database,
+            self.clock,
+            on_region_gone=regions.invalidate,
+            on_stored=self._note_stored,
+            spool=spool,
+        )
+        self._admission = Admission(_ROWS_IN_PROGRESS, share=_ROWS_IN_PROGRESS // 2)
+        streams = Admission(_STREAMS_IN_PROGRESS, share=_STREAMS_IN_PROGRESS // 2)
         self._raw_rows = RawResultsCache(
             database, changes, self.clock, RawPages(database, self._admission, streams)
         )
@@ -87,55 +94,47 @@ class Store:
         self.background = Background()
 
     def _note_stored(self, stored: Sequence[ParsedStats], took_s: float) -> None:
-        """What has to be known of new results before anybody is told that they are stored."""
+        """Invalidate cached answers, before senders are told that their results are stored."""
         if took_s > LATE_AFTER_S:
             self._changes.mark_late()
         self._changes.note(stored)
 
-    def submit_stats(
-        self, parsed: ParsedStats, *, key: str | None, body: bytes, tester_id: int | None = None
-    ) -> asyncio.Future[ParsedStats]:
-        """Store one result, received now; done, with what was stored, when it is on the disk.
+    def submit(self, submission: Submission) -> asyncio.Future[ParsedStats]:
+        """Store a submission; the future is done, with the result, when it is committed or in the spool.
 
-        Needs a running loop. Whoever stops waiting, even by cancelling it, does not end the storing.
+        Needs a running loop. Cancelling the future does not stop the submission from being stored.
 
-        key -- an Idempotency-Key: the same key with the same body stores once; body -- as it was signed
-        tester_id -- who sent it, if that is somebody with a key of its own
-        The future raises BadInputError, KeyReusedError, DatabaseUnavailableError. BadInputError is raised here for
-        a region that is known to be none while the database is away; DatabaseUnavailableError when too much is
-        waiting to be stored.
+        Raises DatabaseUnavailableError when the queue is full, and BadInputError for a region that is known not to exist
+        while results go directly to the spool. The future raises these, and KeyReusedError. After
+        DatabaseUnavailableError the result may have been stored.
         """
-        digest = None if key is None else sha256(body).digest()
-        region_id = self.regions.cached_id_of(parsed.region, parsed.job_type)
-        if region_id is not None:
-            return self._writer.submit(parsed, region_id, key, digest, tester_id)
-        if self.spool is not None and self.spool.is_away:
+        parsed = submission.parsed
+        submission.region_id = self.regions.cached_id_of(parsed.region, parsed.job_type)
+        if submission.region_id is None:
+            if not self.breaker.spools_results:
+                looking_up = asyncio.create_task(self._look_up_and_submit(submission))
+                looking_up.add_done_callback(consume_exception)
+                return looking_up
             if not self.regions.may_exist(parsed.region):
                 raise BadInputError("invalid region")
-            return self._writer.keep(parsed, key, digest, tester_id, asyncio.get_running_loop().time())
-        submitting = asyncio.create_task(self._submit_when_known(parsed, key, digest, tester_id))
-        submitting.add_done_callback(consume_exception)
-        return submitting
+        return self._writer.submit(submission)
 
-    async def _submit_when_known(
-        self, parsed: ParsedStats, key: str | None, digest: bytes | None, tester_id: int | None
-    ) -> ParsedStats:
-        region, job_type, came_at = parsed.region, parsed.job_type, asyncio.get_running_loop().time()
+    async def _look_up_and_submit(self, submission: Submission) -> ParsedStats:
+        parsed = submission.parsed
         try:
-            async with asyncio.timeout(None if self.spool is None else SPOOL_PATIENCE_S):
-                region_id = await self.regions.id_of(region, job_type)
+            async with asyncio.timeout(None if self.spool is None else REGION_PATIENCE_S):
+                submission.region_id = await self.regions.id_of(parsed.region, parsed.job_type)
         except (DatabaseUnavailableError, TimeoutError):
             if self.spool is None:
                 raise
-            self.spool.note_away()
-            self._database.breaker.probe()
-            return await self._writer.keep(parsed, key, digest, tester_id, came_at)
-        if region_id is None:
-            raise BadInputError("invalid region")
-        return await self._writer.submit(parsed, region_id, key, digest, tester_id)
+            self.breaker.start_spooling()
+        else:
+            if submission.region_id is None:
+                raise BadInputError("invalid region")
+        return await self._writer.submit(submission)
 
     async def fetch_spool_state(self) -> SpoolState:
-        """How the spool is; empty, without one. Raises DatabaseUnavailableError when it can't be read."""
+        """The state of the spool; that of an empty one without a spool. Raises DatabaseUnavailableError when it can't be read."""
         if self.spool is None:
             return NOTHING_SPOOLED
         try:
@@ -144,29 +143,29 @@ class Store:
             raise DatabaseUnavailableError("the spool can't be read") from error
 
     async def replay_spool(self, health: TaskHealth) -> None:
-        """Store what the spool holds whenever the database is there, for ever; returns at once without a spool."""
+        """Run the replay until cancelled; returns at once without a spool."""
         if self.spool is not None:
             await Replay(self.spool, self._database, self.regions, self._changes).run(health)
 
     async def fetch_rollup_state(self) -> RollupState:
-        """How far the rollups are behind."""
+        """The lag of the rollups."""
         [row] = await self._database.fetch(sql("watermark"))
         return RollupState(row["age_s"], row["pending"])
 
     async def expire_idempotency_keys(self, now: datetime) -> int:
-        """Forget the keys older than KEY_LIFETIME; how many there were."""
+        """Delete the keys that are older than KEY_LIFETIME; returns their number."""
         [row] = await self._database.fetch(sql("expire_idempotency_keys"), now - KEY_LIFETIME)
         return int(row["number"])
 
     async def fetch_raw_stats(self, query: StatsQuery) -> list[tuple[str, bytes]] | RowStream:
-        """One orchestrator's stored results, newest first by receipt: the region each names, and its JSON.
+        """One orchestrator's stored results, newest first by receipt: the region and the JSON of each.
 
-        A stream when they are too many to be held. Raises ClientBusyError, OverloadedError.
+        A stream when they are too large for memory. Raises ClientBusyError, OverloadedError.
         """
         return await self._raw_rows.fetch(query)
 
     async def fetch_latest_results(self, query: StatsQuery, limit: int) -> list[StoredResult]:
-        """The latest results of one orchestrator in brief, newest first."""
+        """Summaries of the latest results of one orchestrator, newest first."""
         window = query.window
         rows = await self._database.fetch(
             sql("latest_results"),
@@ -180,7 +179,7 @@ class Store:
             query.model,
         )
         return [
-            read_in_brief(
+            read_summary(
                 row["event_time"],
                 (row["region"], row["pipeline"], row["model"]),
                 row["members"],
@@ -193,24 +192,25 @@ class Store:
 
     @cached_property
     def means(self) -> "MeansReader":
-        """Means, medians and pipelines. Imported when first asked for: numpy takes 0.2 s."""
+        """The reader of means, medians and pipelines. Imported on first use: numpy takes 0.2 s."""
         from orchboard.store.rollups.reader import MeansReader
 
         return MeansReader(self._database, self.regions, self._changes, self.clock, self._admission)
 
     async def fetch_unnamed_results(self, since: datetime) -> dict[str, int]:
-        """How many results since then have an orchestrator that is not an address, by tester; "" for the shared secret."""
+        """The number of results since a time whose orchestrator is not an address, by tester; "" for the shared secret."""
         rows = await self._database.fetch(sql("unnamed_results"), since)
         return {row["tester"]: row["results"] for row in rows}
 
     async def fetch_snapshot(self) -> str:
-        """Another text whenever a transaction that writes has ended; not tried for long."""
+        """A text that changes whenever a writing transaction ends. Does not retry."""
         rows = await self._database.fetch(sql("snapshot"), patience_s=0)
         return str(rows[0]["snapshot"])
 
     async def ping(self) -> None:
-        """A real round trip; raises DatabaseUnavailableError when there is none, or nothing can be read or written."""
-        [row] = await self._database.fetch(sql("ping"), even_away=True)
+        """Query the database, also while the circuit breaker is open. Raises DatabaseUnavailableError when it does not answer,
+        the schema differs or a privilege is missing."""
+        [row] = await self._database.fetch(sql("ping"), even_open=True)
         if not row["ready"]:
             raise DatabaseUnavailableError(SCHEMA_DIFFERS)
         self._is_read_only = row["read_only"] and not (row["in_recovery"] and self._database.has_standbys)
@@ -225,12 +225,11 @@ class Store:
 
     @property
     def write_failure(self) -> str | None:
-        """Why results could not be written when that was last tried, or the last `ping` saw that they can't be, in
-        words for anybody; None: they can."""
+        """The public message of the last failed write, or of a read-only database seen by `ping`; None when writes succeed."""
         return READ_ONLY if self._is_read_only else self._writer.failure
 
     async def close(self) -> None:
-        """Store what waits to be stored, if that is soon done, and close the connections."""
+        """Store queued submissions within a time limit, and close the connections and the spool."""
         await self._writer.close()
         if self.spool is not None:
             await self.spool.close()

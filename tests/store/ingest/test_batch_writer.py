@@ -28,12 +28,13 @@ from tests.support.store_writes import (
     submit,
     wait_for_lock_waiter,
 )
+from tests.support.submissions import submission
 
 
 def submit_refused_by_postgres(store: Store) -> Stored:
     """What parsing would never let through."""
     good = parse_stats(json.dumps(transcoding()).encode())
-    return store.submit_stats(replace(good, payload=b'{"a":"\\u0000"}'), key=None, body=b"")
+    return store.submit(submission(b"", parsed=replace(good, payload=b'{"a":"\\u0000"}')))
 
 
 def test_a_lone_result_is_sent_without_waiting_for_another(database_url: str) -> None:
@@ -198,7 +199,7 @@ def test_a_key_that_came_first_with_a_refused_result_is_free_for_the_next(databa
         async with open_store(database_url) as store:
             async with blocked_insert(database_url, store):
                 bad = parse_stats(json.dumps(transcoding()).encode())
-                refused = store.submit_stats(replace(bad, payload=b"not json"), key="k", body=b"bad")
+                refused = store.submit(submission(b"bad", key="k", parsed=replace(bad, payload=b"not json")))
                 good = submit(store, 1, key="k")
             assert await outcomes([refused, good]) == [BadInputError, None]
 
@@ -352,7 +353,7 @@ def test_what_waits_is_bounded_and_freed_when_its_time_runs_out(database_url: st
             async with blocked_insert(database_url, store) as first:
                 big = json.dumps(transcoding(response_payload="x" * 15_000_000)).encode()
                 parsed = parse_stats(big)
-                waiting = [store.submit_stats(parsed, key=None, body=big) for _ in range(5)]
+                waiting = [store.submit(submission(big, parsed=parsed)) for _ in range(5)]
                 with pytest.raises(DatabaseUnavailableError, match="too many"):
                     submit(store, 1)
                 assert set(await outcomes([first, *waiting])) == {DatabaseUnavailableError}

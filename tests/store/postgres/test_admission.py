@@ -127,7 +127,7 @@ def test_those_that_give_up_waiting_leave_nothing_behind() -> None:
             task.cancel()
         works.go_on.set()
         await asyncio.gather(*begun, return_exceptions=True)
-        assert (works.admission.under_way, works.admission._waiting) == (0, [])
+        assert (works.admission.in_progress, works.admission._waiting) == (0, [])
         assert not works.admission._of_client
 
     on_works(test)

@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from orchboard.errors import DatabaseUnavailableError
-from orchboard.store.postgres import circuit_breaker
+from orchboard.store.postgres.circuit_breaker import CircuitBreaker, Event, State
 from orchboard.store.postgres.database import Database
 from orchboard.store.sql_files import sql
 from tests.support.database import run
@@ -38,12 +39,12 @@ def on_relay(url: str, test: Callable[[PostgresProxy, Database], Awaitable[None]
 
 async def probed(database: Database) -> bool:
     """Whether the breaker is open after one round of probing."""
-    database.breaker.probe()
+    database.breaker.start_probing()
     probing = database.breaker._probing
     assert probing is not None
-    while not probing.done() and not database.breaker.is_away:
+    while not probing.done() and not database.breaker.is_open:
         await asyncio.sleep(0.05)
-    return database.breaker.is_away
+    return database.breaker.is_open
 
 
 @pytest.mark.parametrize(("blocked_s", "times"), [(4.0, 1), (0.4, 12)])
@@ -92,7 +93,7 @@ def test_a_pool_whose_connections_are_all_busy_is_no_absent_database(database_ur
         waiting = asyncio.create_task(database.fetch(sql("now")))
         await asyncio.wait([*busy, waiting], return_when=asyncio.FIRST_EXCEPTION)
         assert [each.exception() for each in (*busy, waiting)] == [None] * 3
-        assert not database.breaker.is_away
+        assert not database.breaker.is_open
 
     on_relay(database_url, test)
 
@@ -150,10 +151,10 @@ def test_a_database_that_says_nothing_opens_the_breaker_within_four_seconds(data
         with pytest.raises(DatabaseUnavailableError):
             await database.fetch(sql("now"))
         assert 3.5 < time.monotonic() - began_at < 6
-        assert database.breaker.is_away
+        assert database.breaker.is_open
         relay.passes_answers = True
         async with asyncio.timeout(5):
-            while database.breaker.is_away:
+            while database.breaker.is_open:
                 await asyncio.sleep(0.05)
 
     on_relay(database_url, test)
@@ -178,14 +179,79 @@ def test_a_process_that_was_frozen_while_the_database_was_away_tries_it_again(
         return False
 
     async def work() -> None:
-        breaker = circuit_breaker.CircuitBreaker(refused)
-        breaker.probe()
-        while not breaker.is_away:
+        breaker = CircuitBreaker(refused)
+        breaker.start_probing()
+        while not breaker.is_open:
             await asyncio.sleep(0.01)
         with monkeypatch.context() as frozen:
             later = time.monotonic() + 10
             frozen.setattr(time, "monotonic", lambda: later)
-            assert not breaker.is_away
+            assert not breaker.is_open
         await breaker.close()
 
     run(work())
+
+
+# Events that lead from CLOSED to each state.
+PATHS = {
+    State.CLOSED: (),
+    State.OPEN: (Event.PROBE_FAILED,),
+    State.SPOOLING: (Event.PROBE_FAILED, Event.RESULT_SPILLED),
+    State.HALF_OPEN: (Event.RESULT_SPILLED,),
+}
+
+
+def breaker_in(state: State) -> CircuitBreaker:
+    async def unused() -> bool:
+        raise AssertionError
+
+    breaker = CircuitBreaker(unused)
+    breaker._failed_at = time.monotonic()
+    for event in PATHS[state]:
+        breaker.handle(event)
+    assert breaker.state is state
+    return breaker
+
+
+def documented() -> list[tuple[State, dict[str, str]]]:
+    """The rows of the table in the docstring."""
+    lines = [line.strip("| ") for line in (CircuitBreaker.__doc__ or "").splitlines() if "|" in line]
+    names, _, *rows = [[cell.strip() for cell in line.split("|")] for line in lines]
+    padded = [row + [""] * (len(names) - len(row)) for row in rows]
+    return [(State[row[0]], dict(zip(names, row, strict=True))) for row in padded]
+
+
+@pytest.mark.parametrize("event", Event)
+def test_events_change_the_state_as_the_table_in_the_docstring_shows(event: Event) -> None:
+    rows = documented()
+    assert {state for state, _ in rows} == set(State)
+    for state, row in rows:
+        breaker = breaker_in(state)
+        breaker.handle(event)
+        assert breaker.state.name == (row[event.name] or state.name), state
+
+
+def test_reads_and_results_are_treated_as_the_table_in_the_docstring_shows() -> None:
+    for state, row in documented():
+        breaker = breaker_in(state)
+        assert ("fail at once" if breaker.is_open else "sent") == row["Reads"]
+        spooled = breaker.spools_results
+        assert ("spooled" if spooled else "the first spilled" if breaker.diverts_result() else "sent") == row[
+            "Results"
+        ]
+
+
+def test_a_switch_to_the_spool_and_back_is_logged_once_with_the_number_of_results() -> None:
+    breaker = breaker_in(State.CLOSED)
+    with capture_logs() as logs:
+        for event in (Event.RESULT_SPILLED, Event.RESULT_SPILLED, Event.PROBE_FAILED):
+            breaker.handle(event)
+        breaker.spooled += 3
+        for event in (Event.PROBE_SUCCEEDED, Event.BATCH_REPLAYED, Event.BATCH_REPLAYED):
+            breaker.handle(event)
+    assert [line["event"] for line in logs] == [
+        "results go to the spool: the database can't take them",
+        "the database is unavailable: requests fail at once",
+        "the database takes results again",
+    ]
+    assert logs[-1]["spooled"] == 3

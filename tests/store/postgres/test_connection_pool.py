@@ -18,8 +18,8 @@ RUNNING = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)
 
 
 async def ask(pool: Pool, statement: str) -> Any:
-    connection = await pool.take()
-    with pool.returning(connection):
+    connection = await pool.acquire()
+    with pool.releasing(connection):
         return await connection.fetchval(statement)
 
 
@@ -27,7 +27,7 @@ async def ask(pool: Pool, statement: str) -> Any:
 async def pooled(
     url: str, *, size: int = 2, may_stay: Callable[[Connection], bool] = lambda _: True
 ) -> AsyncIterator[Pool]:
-    pool = Pool(lambda: asyncpg.connect(url), size=size, may_stay=may_stay)
+    pool = Pool(lambda: asyncpg.connect(url), size=size, is_reusable=may_stay)
     try:
         yield pool
     finally:
@@ -121,10 +121,10 @@ def test_who_could_not_be_connected_holds_no_place() -> None:
         async def refuse() -> Connection:
             raise ConnectionRefusedError
 
-        pool = Pool(refuse, size=1, may_stay=lambda _: True)
+        pool = Pool(refuse, size=1, is_reusable=lambda _: True)
         for _ in range(3):
             with pytest.raises(ConnectionRefusedError):
-                await within_s(5, pool.take())
+                await within_s(5, pool.acquire())
         await pool.close(1)
 
     run(test())
@@ -132,7 +132,7 @@ def test_who_could_not_be_connected_holds_no_place() -> None:
 
 def test_at_the_end_those_that_are_lent_are_waited_for_and_nothing_more_is_lent(database_url: str) -> None:
     async def test() -> None:
-        pool = Pool(lambda: asyncpg.connect(database_url), size=1, may_stay=lambda _: True)
+        pool = Pool(lambda: asyncpg.connect(database_url), size=1, is_reusable=lambda _: True)
         slow = asyncio.create_task(ask(pool, "SELECT 7 FROM pg_sleep(0.2)"))
         waiting = asyncio.create_task(ask(pool, "SELECT 8"))
         await asyncio.sleep(0.1)
@@ -141,14 +141,14 @@ def test_at_the_end_those_that_are_lent_are_waited_for_and_nothing_more_is_lent(
         with pytest.raises(asyncpg.InterfaceError):
             await within_s(5, waiting)
         with pytest.raises(asyncpg.InterfaceError):
-            await pool.take()
+            await pool.acquire()
 
     run(test())
 
 
 def test_the_end_does_not_wait_for_ever(database_url: str) -> None:
     async def test() -> None:
-        pool = Pool(lambda: asyncpg.connect(database_url), size=1, may_stay=lambda _: True)
+        pool = Pool(lambda: asyncpg.connect(database_url), size=1, is_reusable=lambda _: True)
         slow = asyncio.create_task(ask(pool, "SELECT pg_sleep(60)"))
         await asyncio.sleep(0.1)
         await within_s(3, pool.close(0.1))

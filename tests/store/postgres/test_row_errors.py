@@ -10,10 +10,11 @@ import pytest
 
 from orchboard.errors import BadInputError, DatabaseUnavailableError
 from orchboard.store.postgres.row_errors import is_about_row, is_refusal
-from orchboard.store.spool.sqlite_file import DeadLetter, Spooled, SpoolFile
+from orchboard.store.spool.sqlite_file import DeadLetter, SpoolFile
 from orchboard.store.store import Store
 from tests.support.database import run
 from tests.support.store_writes import open_store, outcomes, query, submit
+from tests.support.submissions import spooled
 
 MEBIBYTE = 1024 * 1024
 BAD = "0xbad"
@@ -115,7 +116,7 @@ def spool(path: Path, orchestrators: list[str]) -> None:
     file = SpoolFile(path, max_bytes=MEBIBYTE)
     file.add(
         [
-            Spooled(10**15 + n, None, "FRA", "ai", name, b'{"timestamp": %d}' % n)
+            spooled(10**15 + n, orchestrator=name, payload=b'{"timestamp": %d}' % n)
             for n, name in enumerate(orchestrators)
         ]
     )
@@ -150,7 +151,7 @@ def test_the_replay_puts_a_refused_row_aside_and_stores_those_around_it(
         async with open_store(url, spool=path) as store:
             await until(store, waiting=0, aside=3)
             assert store.spool is not None
-            assert not store.spool.is_away
+            assert not store.breaker.spools_results
         assert await stored_from(database_url, "0x1") == 7
         assert await stored_from(database_url, BAD) == 0
 
@@ -173,7 +174,7 @@ def test_the_writer_acknowledges_a_refused_row_from_the_spool_where_it_is_put_as
             ]
             assert await outcomes(sent) == [None] * 30
             assert store.spool is not None
-            assert not store.spool.is_away
+            assert not store.breaker.spools_results
             await until(store, waiting=0, aside=5)
             assert await outcomes([submit(store, 31)]) == [None]
         assert await stored_from(database_url, "0x1") == 26

@@ -44,7 +44,7 @@ def led_to(url: str, schema: str) -> str:
 
 @pytest.mark.parametrize("schema", ["board", '"My board"', '"a"" b"'])
 @pytest.mark.parametrize("version", [3, 6, LATEST])
-def test_a_leaderboard_in_another_schema_keeps_a_second_one_from_being_made(
+def test_no_second_leaderboard_is_created_beside_one_in_another_schema(
     empty_database: str, schema: str, version: int
 ) -> None:
     execute(empty_database, f"CREATE SCHEMA {schema}")
@@ -94,12 +94,14 @@ def test_a_schema_that_was_chosen_is_not_questioned(empty_database: str) -> None
         ],
     ],
 )
-def test_what_is_no_leaderboard_is_none_of_ours(empty_database: str, made: list[str]) -> None:
+def test_a_schema_without_the_tables_of_a_leaderboard_is_ignored(
+    empty_database: str, made: list[str]
+) -> None:
     execute(empty_database, *made)
     assert migrate(empty_database) == LATEST
 
 
-def test_a_leaderboard_without_results_keeps_nobody(empty_database: str) -> None:
+def test_an_empty_leaderboard_in_another_schema_is_ignored(empty_database: str) -> None:
     execute(empty_database, "CREATE SCHEMA board")
     migrate_in(empty_database, "board", LATEST)
     assert migrate(empty_database) == LATEST

@@ -14,12 +14,14 @@ from orchboard.errors import BadInputError, DatabaseUnavailableError, KeyReusedE
 from orchboard.runtime.supervised_tasks import TaskHealth
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.spool.spool import Spool
-from orchboard.store.spool.sqlite_file import Spooled, SpoolFile, from_time, to_time
+from orchboard.store.spool.sqlite_file import SpoolFile
+from orchboard.store.spool.sqlite_layout import from_unix_us, to_unix_us
 from orchboard.store.store import Store
 from tests.support.database import run
 from tests.support.postgres_proxy import postgres_proxy
 from tests.support.rollup_database import RollupDatabase, with_rollup_database
 from tests.support.store_writes import open_store, outcomes, query, stored_numbers, submit
+from tests.support.submissions import spooled
 
 MEBIBYTE = 1024 * 1024
 
@@ -29,15 +31,10 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "spool" / "test.sqlite"
 
 
-def spooled(number: int, **members: object) -> Spooled:
-    result = {"id": None, "region": "FRA", "job_type": "ai", "orchestrator": "0xa", "payload": b"{}"}
-    return Spooled(received_at=number, **(result | members))  # type: ignore[arg-type]
-
-
 async def until_empty(store: Store) -> None:
     assert store.spool is not None
     async with asyncio.timeout(30):
-        while store.spool.is_away or (await store.fetch_spool_state()).depth.waiting:
+        while store.breaker.spools_results or (await store.fetch_spool_state()).depth.waiting:
             await asyncio.sleep(0.02)
 
 
@@ -222,12 +219,12 @@ def test_scores_after_a_replay_into_spans_that_are_summed_up_are_the_plain_query
     payload = b'{"pipeline": "p1", "model": "m1", "success_rate": 1, "round_trip_time": 3}'
 
     async def test(board: RollupDatabase) -> None:
-        await board.seal()
+        await board.materialize()
         await board.compare(windows=4)
         now = await board.connection.fetchval("SELECT now()")
         file = SpoolFile(path, max_bytes=MEBIBYTE)
         for days in (0, 0.01, 2, 20):
-            file.add([spooled(from_time(now - timedelta(days=days)), payload=payload) for _ in range(3)])
+            file.add([spooled(to_unix_us(now - timedelta(days=days)), payload=payload) for _ in range(3)])
         file.close()
         store = Store(
             board.database,
@@ -240,7 +237,7 @@ def test_scores_after_a_replay_into_spans_that_are_summed_up_are_the_plain_query
         await until_empty(store)
         replaying.cancel()
         await board.compare(windows=4)
-        assert await board.seal() > 4
+        assert await board.materialize() > 4
         await board.compare(windows=8)
         assert store.spool is not None
         await store.spool.close()
@@ -254,7 +251,9 @@ def test_a_full_spool_refuses_and_takes_again_what_fits(path: Path) -> None:
     assert outcome[:8] == [type(None)] * 8
     assert outcome[-1] is DatabaseUnavailableError
     kept = file.oldest(100, 100 * MEBIBYTE)
-    assert [one.spooled.received_at for one in kept] == list(range(outcome.count(type(None))))
+    assert [one.submission.event_time for one in kept] == [
+        from_unix_us(n) for n in range(outcome.count(type(None)))
+    ]
     assert path.stat().st_size < 2 * MEBIBYTE
     file.remove([one.number for one in kept])
     assert file.add([spooled(0, payload=b"x" * 100_000)]) == [None]
@@ -283,9 +282,11 @@ def test_what_was_written_is_there_for_another_process_in_order(path: Path) -> N
     file, other = SpoolFile(path, max_bytes=MEBIBYTE), SpoolFile(path, max_bytes=MEBIBYTE)
     file.add([spooled(3), spooled(1)])
     other.add([spooled(2)])
-    assert [one.spooled.received_at for one in file.oldest(10, MEBIBYTE)] == [3, 1, 2]
+    assert [one.submission.event_time for one in file.oldest(10, MEBIBYTE)] == [
+        from_unix_us(n) for n in (3, 1, 2)
+    ]
     assert other.depth().waiting == 3
-    with file.turn() as first, other.turn() as second:
+    with file.replay_lock() as first, other.replay_lock() as second:
         assert (first, second) == (True, False)
     file.close()
     other.close()
@@ -416,4 +417,4 @@ def test_receipt_times_are_exact() -> None:
     moment = datetime(2026, 11, 24, 12, 0, 0, 123457, tzinfo=UTC)
     for step in range(50):
         when = moment + timedelta(microseconds=step * 100_003)
-        assert to_time(from_time(when)) == when
+        assert from_unix_us(to_unix_us(when)) == when

@@ -1,5 +1,6 @@
 """The spool's file: removed, replaced, emptied, damaged, written by another version; what is acknowledged is in it."""
 
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -12,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from orchboard.errors import SetupError
-from orchboard.store.spool.sqlite_file import Spooled, SpoolFile
-from orchboard.store.spool.sqlite_layout import VERSION
+from orchboard.results.submission import Submission
+from orchboard.store.spool.sqlite_file import SpooledSubmission, SpoolFile
+from orchboard.store.spool.sqlite_layout import COLUMNS, VERSION, to_unix_us
 from orchboard.store.sql_files import sql
+from tests.support.submissions import spooled
 
 MEBIBYTE = 1024 * 1024
 
@@ -22,11 +25,6 @@ MEBIBYTE = 1024 * 1024
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "spool" / "test.sqlite"
-
-
-def spooled(number: int, **members: object) -> Spooled:
-    result = {"id": None, "region": "FRA", "job_type": "ai", "orchestrator": "0xa", "payload": b"{}"}
-    return Spooled(received_at=number, **(result | members))  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -38,8 +36,13 @@ def opened(path: Path) -> Iterator[SpoolFile]:
         file.close()
 
 
+def received_at(one: SpooledSubmission) -> int:
+    assert one.submission.event_time is not None
+    return to_unix_us(one.submission.event_time)
+
+
 def numbers(file: SpoolFile) -> list[int]:
-    return [one.spooled.received_at for one in file.oldest(1000, MEBIBYTE)]
+    return [received_at(one) for one in file.oldest(1000, MEBIBYTE)]
 
 
 def in_named_file(path: Path) -> list[int]:
@@ -98,7 +101,7 @@ def test_what_is_kept_after_the_file_lost_its_name_is_in_the_file_that_has_it(
         file.remove([one.number for one in file.oldest(5 - held, MEBIBYTE)])
         before = numbers(file)
         remove(path)
-        assert file.is_there
+        assert file.exists
         assert file.add([spooled(number) for number in range(5, 8)]) == [None] * 3
         found = set(in_named_file(path)) - {1000}
         assert found == {*before, 5, 6, 7}
@@ -125,7 +128,7 @@ def test_results_of_a_lost_file_are_moved_once_whoever_had_it_open(path: Path) -
         path.unlink()
         assert other.add([spooled(4)]) == [None]
         taken = other.oldest(10, MEBIBYTE)
-        assert [item.spooled for item in taken] == [*(item.spooled for item in moved), spooled(4)]
+        assert [item.submission for item in taken] == [*(item.submission for item in moved), spooled(4)]
         other.remove([item.number for item in taken])
         assert one.add([spooled(5)]) == [None]
         assert third.depth().waiting == 1
@@ -138,7 +141,7 @@ def test_a_file_removed_between_commit_and_acknowledgement_loses_nothing(path: P
     class RemovedMeanwhile:
         """A list of results; while it is read for the transaction the file is removed."""
 
-        def __iter__(self) -> Iterator[Spooled]:
+        def __iter__(self) -> Iterator[Submission]:
             yield spooled(1)
             path.unlink(missing_ok=True)
             yield spooled(2)
@@ -213,11 +216,12 @@ def test_a_file_larger_than_its_disk_allows_is_refused_and_what_was_kept_stays(p
     program = f"""
         import resource, signal, sqlite3, sys
         from pathlib import Path
-        from orchboard.store.spool.sqlite_file import Spooled, SpoolFile
+        from orchboard.store.spool.sqlite_file import SpoolFile
+        from tests.support.submissions import spooled
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (65536, resource.RLIM_INFINITY))
         file = SpoolFile(Path({str(path)!r}), max_bytes=2**30)
-        big = Spooled(2, None, "FRA", "ai", "0xa", b"x" * 200_000)
+        big = spooled(2, payload=b"x" * 200_000)
         try:
             file.add([big])
         except (sqlite3.Error, OSError) as error:
@@ -286,7 +290,7 @@ def test_a_file_of_any_released_layout_is_upgraded_with_its_results(
     ]
     with opened(path) as file, opened(path) as other:
         assert file.add([spooled(4, tester_id=7)]) == [None]
-        assert [one.spooled for one in other.oldest(10, MEBIBYTE)] == kept
+        assert [one.submission for one in other.oldest(10, MEBIBYTE)] == kept
         assert [one.received_at for one in other.dead_letters(10)] == [3]
         assert other.retry() == 1
     before.close()
@@ -379,7 +383,7 @@ def test_a_database_of_somebody_else_is_refused_by_name_and_not_touched(path: Pa
     before = path.read_bytes()
     with (
         opened(path) as file,
-        pytest.raises(SetupError, match=r"is no spool of orchboard: it lacks body_digest"),
+        pytest.raises(SetupError, match=r"is not a spool of orchboard: it lacks body_digest"),
     ):
         file.add([spooled(2)])
     assert path.read_bytes() == before
@@ -401,8 +405,19 @@ def test_two_workers_that_name_the_same_results_get_the_same_ids(path: Path) -> 
     with opened(path) as one, opened(path) as other:
         one.add([spooled(number) for number in range(3)])
         seen, also_seen = one.oldest(10, MEBIBYTE), other.oldest(10, MEBIBYTE)
-        named = one.name(seen, [11, 12, 13])
-        assert [item.spooled.id for item in named] == [11, 12, 13]
+        named = one.assign_ids(seen, [11, 12, 13])
+        assert [item.submission.id for item in named] == [11, 12, 13]
         one.remove([seen[0].number])
         one.dead_letter([(seen[1].number, "nobody wants it")])
-        assert other.name(also_seen, [21, 22, 23]) == [named[2]]
+        assert other.assign_ids(also_seen, [21, 22, 23]) == [named[2]]
+
+
+def test_the_statements_name_every_column_of_a_submission() -> None:
+    """So that a new column is forgotten in none of them; `spool_oldest` selects all."""
+    columns = list(COLUMNS)
+    assert re.search(r"spooled \((.*?)\)", sql("spool_add"))[1].split(", ") == columns  # type: ignore[index]
+    assert re.search(r"spooled \((.*?)\)", sql("spool_move"))[1].split(", ") == [*columns, "reason"]  # type: ignore[index]
+    created = sqlite3.connect(":memory:")
+    created.executescript(sql("spool_schema"))
+    assert {row[1] for row in created.execute("PRAGMA table_info(spooled)")} == {*columns, "number", "reason"}
+    created.close()

@@ -35,7 +35,7 @@ def compressed(*lines: bytes) -> bytes:
     return zstandard.ZstdCompressor().compress(b"".join(lines))
 
 
-def test_what_was_written_is_read() -> None:
+def test_a_written_archive_is_read_back() -> None:
     backup = check_backup(io.BytesIO(written()))
     assert (backup.header, backup.trailer.results) == (HEADER, 9)
     assert (backup.since, backup.until) == ("2026-11-24T13:00:00+00:00", "2026-11-24T13:00:08+00:00")

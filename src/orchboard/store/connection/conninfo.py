@@ -1,4 +1,4 @@
-"""Everything that a connection is made with: the URL, its service, the PG… variables and libpq's defaults."""
+"""The parameters of a connection: from the URL, its service, the PG… variables and libpq's defaults."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -17,17 +17,17 @@ from orchboard.store.connection.tls import SYSTEM, TLS
 
 _DEFAULT_PORT = "5432"
 
-# Where the builds of Postgres have their sockets: Debian's, and Postgres's own.
+# Socket directories of Debian's builds of Postgres, and of Postgres's own.
 _SOCKET_DIRECTORIES = ("/run/postgresql", "/var/run/postgresql", "/tmp")  # noqa: S108 - Postgres's own default
 
 _STRONG = ("require", "verify-ca", "verify-full")
 
 
 class Host(Struct, frozen=True):
-    """One of the hosts.
+    """One host of a database.
 
-    name -- as the URL has it: for the certificate and the password file; empty: the default socket
-    address -- what to connect to instead; empty: the name
+    name -- as in the URL; used for the certificate and the password file. Empty for the default socket
+    address -- connected to instead of the name, unless empty
     """
 
     name: str
@@ -36,35 +36,35 @@ class Host(Struct, frozen=True):
 
     @property
     def target(self) -> str:
-        """A host name, an address, or the directory of a socket."""
+        """The host name, address or socket directory to connect to."""
         return self.address or self.name or self._socket_directory()
 
     @property
     def is_socket(self) -> bool:
-        """Whether the connection does not go through TCP."""
+        """Whether the connection uses a Unix socket."""
         return self.target.startswith("/")
 
     def _socket_directory(self) -> str:
         socket = f".s.PGSQL.{self.port}"
         return next(
-            (place for place in _SOCKET_DIRECTORIES if Path(place, socket).exists()), _SOCKET_DIRECTORIES[0]
+            (path for path in _SOCKET_DIRECTORIES if Path(path, socket).exists()), _SOCKET_DIRECTORIES[0]
         )
 
 
 class Ignored(Struct, frozen=True):
-    """A parameter that has a value but not its effect, and why."""
+    """A parameter that was given but has no effect, and why."""
 
     name: str
     why: str
 
 
 class Conninfo(Struct, frozen=True, kw_only=True):
-    """The parameters of one database, ready for the driver.
+    """The parameters of one database, resolved for the driver.
 
-    password -- empty: the password file's
-    dbname -- empty: none is named, and the one called as the user is meant
-    connect_timeout_s -- of each host; None: not given
-    ignored -- what was given in vain
+    password -- empty: read from the password file
+    dbname -- empty: not given; the user name is the default
+    connect_timeout_s -- time limit per host; None: not given
+    ignored -- parameters without effect
     """
 
     hosts: tuple[Host, ...]
@@ -82,18 +82,18 @@ class Conninfo(Struct, frozen=True, kw_only=True):
     ignored: tuple[Ignored, ...]
 
     def password_at(self, host: Host, dbname: str) -> str:
-        """The password for a host; empty when there is none."""
+        """The password for a host; empty when none is given."""
         if self.password:
             return self.password
         name = host.name or host.address
-        place = "localhost" if not name or name in _SOCKET_DIRECTORIES else name
-        return find_password(self.passfile, host=place, port=host.port, dbname=dbname, user=self.user)
+        key = "localhost" if not name or name in _SOCKET_DIRECTORIES else name
+        return find_password(self.passfile, host=key, port=host.port, dbname=dbname, user=self.user)
 
 
 def resolve(url: str, environ: Mapping[str, str] = os.environ) -> Conninfo:
-    """Read a URL, and what it leaves open from its service, then from the environment, as libpq does.
+    """Resolve a URL as libpq does: parameters that it lacks come from its service, then from the environment.
 
-    Raises SetupError, which shows no value, for what can't be read or does not go together.
+    Raises SetupError, without any values, for parameters that are invalid or contradict each other.
     """
     given = _gather(url, environ)
     hosts = _hosts(given)
@@ -118,14 +118,14 @@ def resolve(url: str, environ: Mapping[str, str] = os.environ) -> Conninfo:
         target_session_attrs=given.get("target_session_attrs", "any"),
         in_random_order=given.get("load_balance_hosts") == "random",
         krbsrvname=given.get("krbsrvname") or "postgres",
-        keepalives=Keepalives.asked(given),
+        keepalives=Keepalives.from_parameters(given),
         tls=tls,
         ignored=(*_ignored(given, tls), *_ignored_passfile(given, passfile)),
     )
 
 
 def _gather(url: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Every parameter that has a value, from the first place that gives it one; checked."""
+    """All parameters that are given, each from the first source that has it; checked."""
     try:
         from_url = parse_url(url)
     except ValueError as error:
@@ -135,18 +135,18 @@ def _gather(url: str, environ: Mapping[str, str]) -> dict[str, str]:
     given = {}
     for name, parameter in PARAMETERS.items():
         variable = environ.get(parameter.variable)
-        places = (
+        sources = (
             ("POSTGRES", from_url.get(name)),
             (f"The service {service!r}", from_service.get(name)),
             (parameter.variable, variable or None),
         )
-        place, value = next((found for found in places if found[1] is not None), ("", None))
+        source, value = next((found for found in sources if found[1] is not None), ("", None))
         if value is None:
             continue
         try:
             parameter.check(value)
         except ValueError as error:
-            raise SetupError(f"{place} can't be read: {name} must be {error}") from None
+            raise SetupError(f"{source} can't be read: {name} must be {error}") from None
         given[name] = value
     return given
 

@@ -1,4 +1,4 @@
-"""Databases whose encoding is not UTF8: text that they can't hold is sent with `?` in its place, so nothing is refused."""
+"""Databases whose encoding is not UTF8: unsupported characters are sent as `?`, so that no result is refused."""
 
 import re
 from functools import partial
@@ -10,34 +10,34 @@ from orchboard.store.connection.types import Connection
 
 UTF8 = "UTF8"
 
-# Python's name for an encoding whose characters are all known to be Postgres's too. In any other one, only ASCII is sent:
-# also in SQL_ASCII, which counts bytes where lengths are limited, and would cut a character in two.
+# Python's names of encodings whose characters Postgres and Python define equally. For other encodings only ASCII is sent, also
+# for SQL_ASCII, which counts bytes where lengths are limited and could cut a character in two.
 _CODECS = {"LATIN1": "iso8859-1"}
 
-# In a JSON text: an escaped backslash, which stays, two escapes that are one character, and an escape.
+# In a JSON text: an escaped backslash, which stays; a surrogate pair; any other escape.
 _ESCAPES = re.compile(
     r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u(?!00[0-7])[0-9a-fA-F]{4}"
 )
 
 
 def encoding_of(connection: Connection) -> str:
-    """The encoding of the database that a connection is to, as Postgres calls it."""
+    """Postgres's name of the encoding of a connection's database."""
     return str(getattr(connection.get_settings(), "server_encoding", UTF8))
 
 
 def connection_options(encoding: str) -> dict[str, Any]:
-    """What asyncpg.connect is to be given for a database of an encoding; nothing for UTF8."""
+    """The options of asyncpg.connect for a database of an encoding; none for UTF8."""
     if encoding == UTF8:
         return {}
-    return {"connection_class": _FITTING[_CODECS.get(encoding, "ascii")]}
+    return {"connection_class": _CONNECTION_CLASSES[_CODECS.get(encoding, "ascii")]}
 
 
-def fitting(text: str, codec: str) -> str:
-    r"""A text with `?` for each character that a codec lacks; a JSON object is read as one, with its escapes.
+def encodable(text: str, codec: str) -> str:
+    r"""Replace characters that a codec lacks with `?`; in a JSON object, escaped characters too.
 
-    >>> fitting('é → 1', "ascii"), fitting('é → 1', "iso8859-1")
+    >>> encodable('é → 1', "ascii"), encodable('é → 1', "iso8859-1")
     ('? ? 1', 'é ? 1')
-    >>> print(fitting(r'{"a":"\u00e9\ud83d\ude00\n\\u00e9"}', "ascii"))
+    >>> print(encodable(r'{"a":"\u00e9\ud83d\ude00\n\\u00e9"}', "ascii"))
     {"a":"??\n\\u00e9"}
     """
     if text.startswith("{") and "\\u" in text:
@@ -52,39 +52,39 @@ def _character(found: re.Match[str]) -> str:
     return bytes.fromhex(escape.replace("\\u", "")).decode("utf-16-be", "replace")
 
 
-class _Fitting(asyncpg.Connection):
-    """Replaces in the arguments of statements what `codec` lacks. asyncpg's own type codecs don't reach into arrays."""
+class _AsciiConnection(asyncpg.Connection):
+    """Replaces characters that `codec` lacks in the arguments of statements. asyncpg's type codecs do not apply within arrays."""
 
     __slots__ = ()
     codec = "ascii"
 
     async def fetch(self, query: str, *args: Any, **options: Any) -> Any:
-        return await super().fetch(query, *self._fit(args), **options)
+        return await super().fetch(query, *self._encodable(args), **options)
 
     async def fetchrow(self, query: str, *args: Any, **options: Any) -> Any:
-        return await super().fetchrow(query, *self._fit(args), **options)
+        return await super().fetchrow(query, *self._encodable(args), **options)
 
     async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
-        return await super().fetchval(query, *self._fit(args), **options)
+        return await super().fetchval(query, *self._encodable(args), **options)
 
     async def execute(self, query: str, *args: Any, **options: Any) -> Any:
-        return await super().execute(query, *self._fit(args), **options)
+        return await super().execute(query, *self._encodable(args), **options)
 
-    def _fit(self, arguments: Any) -> Any:
-        return map(partial(_fit, codec=self.codec), arguments)
+    def _encodable(self, arguments: Any) -> Any:
+        return map(partial(_encodable, codec=self.codec), arguments)
 
 
-class _FittingLatin1(_Fitting):
+class _Latin1Connection(_AsciiConnection):
     __slots__ = ()
     codec = "iso8859-1"
 
 
-_FITTING = {each.codec: each for each in (_Fitting, _FittingLatin1)}
+_CONNECTION_CLASSES = {each.codec: each for each in (_AsciiConnection, _Latin1Connection)}
 
 
-def _fit(argument: Any, codec: str) -> Any:
+def _encodable(argument: Any, codec: str) -> Any:
     if isinstance(argument, str):
-        return fitting(argument, codec)
+        return encodable(argument, codec)
     if isinstance(argument, (list, tuple)):
-        return [_fit(each, codec) for each in argument]
+        return [_encodable(each, codec) for each in argument]
     return argument

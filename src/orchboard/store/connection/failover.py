@@ -1,4 +1,4 @@
-"""Connections to the hosts that a database's URL names: which of them to connect to, and how long to try."""
+"""Failover between the hosts of a URL: which host to connect to, and for how long to try."""
 
 from __future__ import annotations
 
@@ -12,59 +12,53 @@ from typing import Any, cast
 import asyncpg
 
 from orchboard.store.connection.conninfo import Host, resolve
+from orchboard.store.connection.failures import CONNECT_ERRORS
 from orchboard.store.connection.types import Connection
 
-# Limit for each of several hosts without a connect_timeout: one that never answers must not use up the others' time.
+# Time limit per host, if there are several and no connect_timeout: a host that never answers must leave time for the others.
 _HOST_TIMEOUT_S = 2.0
 
-# For this long after no host took writes, readers do not look for one that does.
-_AWAY_S = 0.5
+# After no host accepted writes, reads do not look for a primary for this time.
+_NO_PRIMARY_S = 0.5
 
 _WRITABLE = ("read-write", "primary")
 
-CONNECT_ERRORS = (
-    OSError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.PostgresConnectionError,
-)
-
-# Errors that another attempt, with TLS or without, would only repeat.
+# Errors that an attempt with or without TLS would only repeat.
 _FINAL = (TimeoutError, ConnectionRefusedError, socket.gaierror, asyncpg.InvalidPasswordError)
 
 
 class NoWritableHostError(ConnectionError):
-    """None of the hosts takes writes: the primary is away and no standby is promoted yet."""
+    """No host accepts writes: the primary is unavailable, and no standby is promoted yet."""
 
     def __init__(self) -> None:
-        super().__init__("none of the hosts takes writes")
+        super().__init__("none of the hosts accepts writes")
 
 
 class Hosts:
-    """Connects to the first host that is there and is what target_session_attrs asks for.
+    """Connects to the first available host that matches target_session_attrs.
 
-    Of several, the one that was good last is tried first, and none for longer than connect_timeout, which is two
-    seconds when it is not given. Raises SetupError for a URL that can't be used.
+    The host of the last success is tried first. connect_timeout limits the time per host; with several hosts its default is
+    two seconds. Raises SetupError for an invalid URL.
     """
 
     def __init__(self, url: str) -> None:
         self._conninfo = resolve(url)
         self._order = list(self._conninfo.hosts)
-        self._can_stand_in = len(self._order) > 1 and self._conninfo.target_session_attrs in _WRITABLE
-        self._away_until = float("-inf")
+        self._has_fallback_standby = len(self._order) > 1 and self._conninfo.target_session_attrs in _WRITABLE
+        self._no_primary_until = float("-inf")
 
     @property
     def number(self) -> int:
-        """How many hosts there are."""
+        """Number of hosts."""
         return len(self._order)
 
     @property
     def dbname(self) -> str:
-        """The database that the URL names; empty when it names none."""
+        """The database in the URL; empty when it has none."""
         return self._conninfo.dbname
 
     async def connect(self, *, timeout_s: float, **options: Any) -> Connection:
-        """A connection, with options of asyncpg.connect. Raises one of CONNECT_ERRORS, of the host that was tried last."""
+        """Open a connection, with options of asyncpg.connect. Raises one of CONNECT_ERRORS, from the last host."""
         try:
             if self._conninfo.target_session_attrs != "prefer-standby":
                 return await self._connect(timeout_s, self._conninfo.target_session_attrs, **options)
@@ -73,14 +67,14 @@ class Hosts:
             except CONNECT_ERRORS:
                 return await self._connect(timeout_s, "any", **options)
         except CONNECT_ERRORS:
-            self._away_until = time.monotonic() + _AWAY_S
+            self._no_primary_until = time.monotonic() + _NO_PRIMARY_S
             raise
 
     async def connect_to_read(self, *, timeout_s: float, **options: Any) -> Connection:
-        """A connection to whichever host is there, when none is that takes writes; see `is_fallback_standby`."""
-        if not self._can_stand_in:
+        """Open a connection for reads: to any available host if no host accepts writes; see `is_fallback_standby`."""
+        if not self._has_fallback_standby:
             return await self.connect(timeout_s=timeout_s, **options)
-        if time.monotonic() >= self._away_until:
+        if time.monotonic() >= self._no_primary_until:
             try:
                 return await self.connect(timeout_s=timeout_s, **options)
             except CONNECT_ERRORS:
@@ -89,12 +83,12 @@ class Hosts:
 
     @property
     def has_fallback_standby(self) -> bool:
-        """Whether a standby may be read from while no host takes writes."""
-        return self._can_stand_in
+        """Whether reads may fall back to a standby while no host accepts writes."""
+        return self._has_fallback_standby
 
     def is_fallback_standby(self, connection: Any) -> bool:
-        """Whether a connection reads from a standby in place of the primary: not to be kept, it may lag behind."""
-        if not self._can_stand_in or connection.is_closed():
+        """Whether a connection is to a standby instead of the primary. Do not reuse it: a standby may lag behind."""
+        if not self._has_fallback_standby or connection.is_closed():
             return False
         return bool(getattr(connection.get_settings(), "in_hot_standby", "off") == "on")
 
@@ -132,7 +126,7 @@ class Hosts:
         return await self._attempt(host, with_tls=not first, **options)
 
     async def _attempt(self, host: Host, *, with_tls: bool, **options: Any) -> Connection:
-        """One connection to one host. Every parameter is given, so that the driver looks up none by itself."""
+        """Open one connection to one host. Passes every parameter, so that the driver reads no environment or files itself."""
         conninfo = self._conninfo
         dbname = options.pop("database", conninfo.dbname or conninfo.user)
         context: ssl.SSLContext | bool = conninfo.tls.context(host.name) if with_tls else False
@@ -149,6 +143,6 @@ class Hosts:
             gsslib="gssapi",
             **options,
         )
-        # asyncpg has no other way to its socket.
+        # asyncpg has no public access to its socket.
         conninfo.keepalives.set_on(connection._transport.get_extra_info("socket"))
         return cast("Connection", connection)

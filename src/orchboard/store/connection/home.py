@@ -1,4 +1,4 @@
-"""The user that libpq takes a connection to be for, and where it looks for that user's files."""
+"""The default user of a connection, and that user's home directory, as libpq determines them."""
 
 import getpass
 import os
@@ -21,7 +21,7 @@ def home(environ: Mapping[str, str]) -> Path:
 
 
 def user_name() -> str:
-    """The name of the user that this process runs as, whatever the environment says. Raises SetupError for none."""
+    """The name of the user that this process runs as, regardless of the environment. Raises SetupError when it has none."""
     try:
         import pwd
 

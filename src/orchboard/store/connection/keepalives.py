@@ -1,4 +1,4 @@
-"""How soon a connection notices that the other end is gone without a word: a host that lost its power or its network."""
+"""TCP keepalives: detect a host that lost its power or its network."""
 
 import socket
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from orchboard.postgres_parameters import integer
 
-# What Linux calls them; other systems lack some.
+# The names on Linux, and our defaults; other systems lack some.
 _OPTIONS = {
     "keepalives_idle": ("TCP_KEEPIDLE", 10),
     "keepalives_interval": ("TCP_KEEPINTVL", 5),
@@ -18,20 +18,20 @@ _OPTIONS = {
 
 
 class Keepalives(Struct, frozen=True):
-    """The socket options of connections through TCP.
+    """The socket options of TCP connections.
 
     enabled -- SO_KEEPALIVE
-    options -- by the names of `socket`; a missing one is at the system's default
+    options -- by their names in `socket`; a missing one keeps the system's default
     """
 
     enabled: bool
     options: dict[str, int]
 
     @classmethod
-    def asked(cls, parameters: Mapping[str, str]) -> Self:
-        """What libpq's parameters ask for; what they leave open: 10 s idle, 3 probes 5 s apart, 20 s unacknowledged.
+    def from_parameters(cls, parameters: Mapping[str, str]) -> Self:
+        """The options from libpq's parameters. Defaults: 10 s idle, 3 probes 5 s apart, 20 s unacknowledged.
 
-        As in libpq, 0 stands for the system's default.
+        As in libpq, 0 means the system's default.
         """
         values = {
             option: integer(parameters.get(name, str(default)))
@@ -41,7 +41,7 @@ class Keepalives(Struct, frozen=True):
         return cls(enabled, {option: value for option, value in values.items() if value > 0})
 
     def set_on(self, connected: socket.socket) -> None:
-        """Set them, where the connection goes through TCP and the system knows them."""
+        """Set the options that the system supports, if the connection uses TCP."""
         if connected.family not in (socket.AF_INET, socket.AF_INET6):
             return
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, self.enabled)

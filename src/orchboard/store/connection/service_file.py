@@ -1,4 +1,4 @@
-"""A service of libpq's connection service file (pg_service.conf)."""
+"""Services from libpq's connection service file (pg_service.conf)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,14 +7,14 @@ from orchboard.errors import SetupError
 from orchboard.postgres_parameters import PARAMETERS
 from orchboard.store.connection.home import home
 
-# Debian's; other builds of libpq have others, and PGSYSCONFDIR says which.
+# Debian's directory; PGSYSCONFDIR names that of other builds.
 _SYSTEM_DIRECTORY = "/etc/postgresql-common"
 
 
 def read_service(service: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """The parameters of a service, from the user's file or, if it is not in there, the system's.
+    """The parameters of a service, from the user's file or else from the system's.
 
-    Raises SetupError, which shows no value, for a service that is in neither and for a line that can't be read.
+    Raises SetupError, without any values, for a service that is in neither file and for an invalid line.
     """
     files = (
         Path(environ.get("PGSERVICEFILE") or home(environ) / ".pg_service.conf"),
@@ -34,7 +34,7 @@ def read_service(service: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _parse(text: str, service: str, file: Path) -> dict[str, str] | None:
-    """The parameters of a service; None when the file lacks it."""
+    """The parameters of a service; None when it is not in the file."""
     parameters: dict[str, str] | None = None
     for number, untrimmed in enumerate(text.split("\n"), start=1):
         line = untrimmed.strip()

@@ -1,4 +1,4 @@
-"""TLS to a database, as libpq's ssl… parameters ask for it."""
+"""TLS to a database, according to libpq's ssl… parameters."""
 
 import ssl
 import warnings
@@ -18,13 +18,13 @@ _VERSIONS = {
 
 
 class TLS(Struct, frozen=True, kw_only=True):
-    """The parameters by their names without `ssl`; empty: not given.
+    """The parameters, named without `ssl`; empty: not given.
 
-    direct -- sslnegotiation=direct: the connection begins with TLS
-    sends_certificate -- False: not even when there is one
-    directory -- holds the files to use where none are named: root.crt, root.crl, postgresql.crt, postgresql.key
+    direct -- sslnegotiation=direct: the connection starts with TLS
+    sends_certificate -- False: send no client certificate, even if there is one
+    directory -- contains the default files: root.crt, root.crl, postgresql.crt, postgresql.key
 
-    Files are read for each connection, so that they may be replaced meanwhile.
+    Files are read for each connection, so that they may be replaced while the server runs.
     """
 
     mode: str
@@ -42,7 +42,7 @@ class TLS(Struct, frozen=True, kw_only=True):
 
     @property
     def attempts(self) -> tuple[bool, ...]:
-        """Whether to use TLS in the first attempt, and in the second when that fails."""
+        """Whether to use TLS in the first attempt, and in the second one after a failure."""
         if self.mode == "disable":
             return (False,)
         if self.mode == "allow":
@@ -51,11 +51,11 @@ class TLS(Struct, frozen=True, kw_only=True):
 
     @property
     def verifies(self) -> bool:
-        """Whether the server's certificate is verified: with `require` only where there is a root to do it by."""
+        """Whether the server's certificate is verified; with `require` only if there is a root certificate."""
         return self.mode.startswith("verify") or (self.mode == "require" and self._root() != "")
 
     def context(self, server_name: str) -> ssl.SSLContext:
-        """A context for one connection to the host of that name.
+        """A context for one connection to a host.
 
         Raises asyncpg.ClientConfigurationError, naming the parameter, when a file can't be used.
         """
@@ -69,7 +69,7 @@ class TLS(Struct, frozen=True, kw_only=True):
             context.verify_mode = ssl.CERT_NONE
         if self.sends_certificate:
             self._load_certificate(context)
-        with warnings.catch_warnings():  # of versions before 1.2, when the operator asks for one
+        with warnings.catch_warnings():  # for versions before 1.2
             warnings.simplefilter("ignore", DeprecationWarning)
             context.minimum_version = _VERSIONS[self.minimum or "tlsv1.2"]
             if self.maximum:
@@ -81,7 +81,7 @@ class TLS(Struct, frozen=True, kw_only=True):
         return self.rootcert or self._default("root.crt")
 
     def _default(self, name: str) -> str:
-        """A file of the user's; empty when it is not there."""
+        """A default file; empty when it does not exist."""
         file = self.directory / name
         return str(file) if file.exists() else ""
 
@@ -102,7 +102,7 @@ class TLS(Struct, frozen=True, kw_only=True):
             _load_file(context, "sslcrl", file)
         if self.crldir:
             if not Path(self.crldir).is_dir():
-                raise _unusable("sslcrldir", self.crldir, "there is no such directory")
+                raise _unusable("sslcrldir", self.crldir, "the directory does not exist")
             context.load_verify_locations(capath=self.crldir)
         if file or self.crldir:
             context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
@@ -116,14 +116,14 @@ class TLS(Struct, frozen=True, kw_only=True):
         try:
             context.load_cert_chain(certificate, keyfile=key, password=lambda: self.password)
         except ssl.SSLError as error:
-            reason = "they don't belong together, are no PEM, or sslpassword does not open the key"
+            reason = "they do not match, are not PEM, or sslpassword does not decrypt the key"
             raise _unusable(names, files, reason) from error
         except OSError as error:
             raise _unusable(names, files, error.strerror) from error
 
 
 class _Context(ssl.SSLContext):
-    """Verifies the name that the URL gives, even where the connection goes to its hostaddr."""
+    """Verifies the host name in the URL, also when connecting to its hostaddr."""
 
     server_name: str
 
@@ -142,7 +142,7 @@ def _load_file(context: ssl.SSLContext, name: str, file: str) -> None:
     try:
         context.load_verify_locations(cafile=file)
     except ssl.SSLError as error:
-        raise _unusable(name, file, "there is nothing in PEM in it") from error
+        raise _unusable(name, file, "it contains no PEM data") from error
     except OSError as error:
         raise _unusable(name, file, error.strerror) from error
 

@@ -1,111 +1,228 @@
-"""Inserts: a group of results in one statement, which may be sent again when nobody knows what became of it."""
+"""Inserts: a batch of submissions in one statement, which may be sent again when its outcome is unknown.
+
+To add a column, add it to `_columns` and to `insert_stats.sql` and `insert_once.sql`.
+"""
 
 import asyncio
-from collections.abc import Sequence, Set
-from datetime import datetime
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 
+from orchboard.results.submission import Submission
 from orchboard.runtime.time_limit import TimeLimit
-from orchboard.store.ingest.id_allocator import KeyAllocator, Receipt
-from orchboard.store.ingest.queue import QueuedRow
-from orchboard.store.postgres.clock import DatabaseClock
-from orchboard.store.postgres.database import DATABASE_ERRORS
+from orchboard.store.connection.failures import DATABASE_ERRORS
+from orchboard.store.postgres.clock import MAX_AGE_S, DatabaseClock
 from orchboard.store.postgres.dedicated_connection import DedicatedConnection, NotSentError
+from orchboard.store.postgres.row_errors import is_refusal
 from orchboard.store.sql_files import sql
 
-# Between texts: valid JSON has it nowhere, and no orchestrator that was ever seen.
-_BETWEEN = "\x1e"
+T = TypeVar("T")
+
+Fetch: TypeAlias = Callable[..., Awaitable[list[asyncpg.Record]]]
+"""Runs a statement with arguments and returns its rows."""
+
+# Separates the values of a column in `insert_stats`. JSON does not contain it unescaped; an orchestrator that does is sent
+# by `insert_once`.
+_SEPARATOR = "\x1e"
+
+_INSERT_STATS, _INSERT_ONCE, _ALLOCATE_IDS = sql("insert_stats"), sql("insert_once"), sql("allocate_ids")
+
+# Ids to allocate at once: the first block, and the largest after repeated use. Ids that are left at shutdown are lost.
+_FIRST_BLOCK, _LAST_BLOCK = 100, 1_000
+
+# A new measurement that moves the clock back by less than this only corrects the previous one; more is a step.
+_JITTER = timedelta(seconds=1)
 
 
-class Inserts:
-    """Sends groups on one connection, one at a time.
+async def insert_once(fetch: Fetch, submissions: Sequence[Submission]) -> Set[str | None]:
+    """Insert submissions that have ids, each once, all or none; returns the Idempotency-Keys that were new, and None.
 
-    timeout_s -- how long after it came the youngest result of a group may wait for its answer
-    flight_s -- how long one statement may take
+    A submission whose key is not among them was not inserted: `fetch_digests` tells with which body its key was used.
+    """
+    rows = await fetch(
+        _INSERT_ONCE,
+        *_columns(submissions),
+        [each.key for each in submissions],
+        [each.body_digest for each in submissions],
+        [each.event_time for each in submissions],
+        [each.id for each in submissions],
+    )
+    return {None, *(key for (key,) in rows)}
+
+
+async def fetch_digests(fetch: Fetch, keys: Sequence[str | None]) -> dict[str, bytes]:
+    """Fetch the digests of the bodies that Idempotency-Keys were first used with, by key; no item for an expired key."""
+    rows = await fetch(sql("body_digests"), keys)
+    return {row["key"]: row["body_digest"] for row in rows}
+
+
+async def insert_bisecting(
+    rows: Sequence[T],
+    insert: Callable[[Sequence[T]], Awaitable[None]],
+    refuse: Callable[[Sequence[T], asyncpg.PostgresError], None],
+    may_split: Callable[[], bool],
+) -> None:
+    """Insert rows; if Postgres refuses them, insert each half, down to single rows.
+
+    insert -- inserts rows, all or none
+    refuse -- called with a row that Postgres refused alone, or with several that `may_split` forbids to split
+    Raises what `insert` raises, except refusals (`is_refusal`).
+    """
+    try:
+        await insert(rows)
+    except asyncpg.PostgresError as error:
+        if not is_refusal(error):
+            raise
+        if len(rows) == 1 or not may_split():
+            refuse(rows, error)
+            return
+        middle = len(rows) // 2
+        for half in (rows[:middle], rows[middle:]):
+            await insert_bisecting(half, insert, refuse, may_split)
+
+
+def _columns(submissions: Sequence[Submission]) -> tuple[list[Any], ...]:
+    """The columns that both statements take first: orchestrator, region id, payload, tester id."""
+    return (
+        [each.parsed.orchestrator for each in submissions],
+        [each.region_id for each in submissions],
+        [each.parsed.payload.decode() for each in submissions],
+        [each.tester_id for each in submissions],
+    )
+
+
+def _as_text(column: Iterable[object]) -> str:
+    return _SEPARATOR.join(["" if value is None else str(value) for value in column])
+
+
+class KeyAllocator:
+    """Assigns primary keys, so that a statement can be sent again: ids from blocks, receipt times by the database's clock.
+
+    connection -- the one that the batches are sent on
+    """
+
+    def __init__(self, connection: DedicatedConnection, clock: DatabaseClock) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._ids: Sequence[int] = ()
+        self._next = 0
+        self._block = _FIRST_BLOCK
+        self._measured_on = 0  # number of the connection
+        self._latest = datetime.min.replace(tzinfo=UTC)
+
+    def has(self, number: int) -> bool:
+        """Whether `take` can assign as many keys without a query. Never on a new connection: its server's clock may differ."""
+        return (
+            self._next + number <= len(self._ids)
+            and self._measured_on == self._connection.number
+            and self._clock.age_s <= MAX_AGE_S
+        )
+
+    def take(self, number: int) -> tuple[datetime, Sequence[int]]:
+        """Return a receipt time and ascending ids, as many as it `has`.
+
+        Receipt times do not decrease, unless the database's clock is set back.
+        """
+        first, self._next = self._next, self._next + number
+        now = self._clock.now()
+        if now < self._latest < now + _JITTER:
+            now = self._latest
+        self._latest = now
+        return now, self._ids[first : self._next]
+
+    async def allocate(self, number: int) -> None:
+        """Allocate a block of ids, at least as many, and measure the clock. Raises what `DedicatedConnection.fetch` raises."""
+        left = self._ids[self._next :]
+        wanted = 0 if len(left) >= number else max(number, self._block)
+        sent_at = time.monotonic()
+        [row] = await self._connection.fetch(_ALLOCATE_IDS, wanted)
+        self._clock.measure(row["now"], sent_at, time.monotonic())
+        self._measured_on = self._connection.number
+        if wanted:
+            self._block = min(self._block * 4, _LAST_BLOCK)
+            self._ids, self._next = [*left, *row["ids"]], 0
+
+
+class BatchInsert:
+    """Sends batches on one connection, one at a time.
+
+    timeout_s -- time limit of the youngest submission in a batch, from its arrival
+    statement_timeout_s -- time limit of a statement
     """
 
     def __init__(
-        self, connection: DedicatedConnection, clock: DatabaseClock, *, timeout_s: float, flight_s: float
+        self,
+        connection: DedicatedConnection,
+        clock: DatabaseClock,
+        *,
+        timeout_s: float,
+        statement_timeout_s: float,
     ) -> None:
         self._connection = connection
-        self._receipts = KeyAllocator(connection, clock)
+        self._keys = KeyAllocator(connection, clock)
         self._timeout_s = timeout_s
-        self._flight_s = flight_s
+        self._statement_timeout_s = statement_timeout_s
         self._limit = TimeLimit()
 
-    async def send(self, group: Sequence[QueuedRow]) -> Set[str | None]:
-        """Store a group, all or none; which Idempotency-Keys were new, with None among them.
+    async def send(self, batch: Sequence[Submission]) -> Set[str | None]:
+        """Insert a batch, all or none; returns the Idempotency-Keys that were new, and None.
 
-        Raises as DedicatedConnection.fetch. After anything but NotSentError and a refusal (row_errors.py) nobody knows what
-        became of it: then each result has the receipt that it was sent with, and with that is stored once, however often it is sent.
+        Raises what `DedicatedConnection.fetch` raises. After NotSentError or a refusal (`is_refusal`) nothing was inserted.
+        After any other error the outcome is unknown: each submission has its primary key then, and is inserted once,
+        however often it is sent.
         """
         if any(
-            row.receipt is not None or row.key is not None or _BETWEEN in row.parsed.orchestrator
-            for row in group
+            each.id is not None or each.key is not None or _SEPARATOR in each.parsed.orchestrator
+            for each in batch
         ):
-            return await self._send_once(group)
-        event_time, ids = await self._take_receipts(group)
-        try:
-            await self._fetch(
-                "insert_stats",
-                group,
-                _BETWEEN.join([row.parsed.orchestrator for row in group]),
-                ",".join([str(row.region_id) for row in group]),
-                _BETWEEN.encode().join([row.parsed.payload for row in group]).decode(),
-                ",".join(["" if row.tester_id is None else str(row.tester_id) for row in group]),
-                event_time,
-                ",".join(map(str, ids)),
-            )
-        except NotSentError:
-            raise
-        except BaseException:
-            for row, number in zip(group, ids, strict=True):
-                row.receipt = Receipt(number, event_time)
-            raise
+            return await self._send_once(batch)
+        event_time, ids = await self._assign(len(batch))
+        orchestrators, region_ids, payloads, tester_ids = map(_as_text, _columns(batch))
+        with self._time_limit(batch):
+            try:
+                await self._connection.fetch(
+                    _INSERT_STATS,
+                    orchestrators,
+                    region_ids,
+                    payloads,
+                    tester_ids,
+                    event_time,
+                    ",".join(map(str, ids)),
+                )
+            except NotSentError:
+                raise
+            except BaseException:
+                for each, number in zip(batch, ids, strict=True):
+                    each.event_time, each.id = event_time, number
+                raise
         return {None}
 
-    async def _send_once(self, group: Sequence[QueuedRow]) -> Set[str | None]:
-        receipts = await self._receipts_for(group)
-        inserted = await self._fetch(
-            "insert_once",
-            group,
-            [row.parsed.orchestrator for row in group],
-            [row.region_id for row in group],
-            [row.parsed.payload.decode() for row in group],
-            [row.tester_id for row in group],
-            [row.key for row in group],
-            [row.digest for row in group],
-            [receipt.event_time for receipt in receipts],
-            [receipt.id for receipt in receipts],
-        )
-        return {None, *(key for (key,) in inserted)}
+    async def _send_once(self, batch: Sequence[Submission]) -> Set[str | None]:
+        unassigned = [each for each in batch if each.id is None]
+        event_time, ids = await self._assign(len(unassigned))
+        for each, number in zip(unassigned, ids, strict=True):
+            each.event_time, each.id = event_time, number
+        with self._time_limit(batch):
+            return await insert_once(self._connection.fetch, batch)
 
-    async def fetch_digests(self, repeated: Sequence[QueuedRow]) -> dict[str, bytes]:
-        """The digests of the bodies that these results' keys came with first, by key; none for one that has expired."""
-        rows = await self._fetch("body_digests", repeated, [row.key for row in repeated])
-        return {row["key"]: row["body_digest"] for row in rows}
+    async def fetch_digests(self, batch: Sequence[Submission]) -> dict[str, bytes]:
+        """Fetch the digests of the bodies that a batch's keys were first used with; no item for an expired key."""
+        with self._time_limit(batch):
+            return await fetch_digests(self._connection.fetch, [each.key for each in batch])
 
-    async def _receipts_for(self, group: Sequence[QueuedRow]) -> list[Receipt]:
-        """The receipts that results were sent with; those that have none are given one now."""
-        event_time, ids = await self._take_receipts([row for row in group if row.receipt is None])
-        fresh = iter(ids)
-        for row in group:
-            if row.receipt is None:
-                row.receipt = Receipt(next(fresh), event_time)
-        return [row.receipt for row in group if row.receipt is not None]
-
-    async def _take_receipts(self, group: Sequence[QueuedRow]) -> tuple[datetime, Sequence[int]]:
-        if not self._receipts.has(len(group)):
+    async def _assign(self, number: int) -> tuple[datetime, Sequence[int]]:
+        if not self._keys.has(number):
             try:
-                async with asyncio.timeout(self._flight_s):
-                    await self._receipts.read(len(group))
+                async with asyncio.timeout(self._statement_timeout_s):
+                    await self._keys.allocate(number)
             except DATABASE_ERRORS as error:
                 raise NotSentError from error
-        return self._receipts.take(len(group))
+        return self._keys.take(number)
 
-    async def _fetch(self, name: str, group: Sequence[QueuedRow], *arguments: object) -> list[asyncpg.Record]:
-        youngest = max(row.submitted_at for row in group)
-        latest = asyncio.get_running_loop().time() + self._flight_s
-        with self._limit.until(min(youngest + self._timeout_s, latest)):
-            return await self._connection.fetch(sql(name), *arguments)
+    def _time_limit(self, batch: Sequence[Submission]) -> TimeLimit:
+        youngest = max(each.submitted_at for each in batch)
+        latest = asyncio.get_running_loop().time() + self._statement_timeout_s
+        return self._limit.until(min(youngest + self._timeout_s, latest))

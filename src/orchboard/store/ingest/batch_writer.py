@@ -1,64 +1,62 @@
-"""The writer: what waits to be stored goes into one statement and one commit."""
+"""The batch writer: stores queued submissions in batches, one statement and one commit for each."""
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 
 import asyncpg
 import structlog
 
 from orchboard.errors import DatabaseUnavailableError, KeyReusedError, Refusal
 from orchboard.results.parse import ParsedStats
+from orchboard.results.submission import Submission
 from orchboard.runtime.tasks import cancel_and_wait
-from orchboard.runtime.time_limit import GRACE_S, LATE_S
-from orchboard.store.connection.failover import CONNECT_ERRORS
-from orchboard.store.connection.failures import NO_ANSWER, explain_failure
-from orchboard.store.ingest.batch_insert import Inserts
-from orchboard.store.ingest.queue import QueuedRow, WriteQueue
-from orchboard.store.ingest.spill import keep
-from orchboard.store.postgres.clock import DatabaseClock
-from orchboard.store.postgres.database import (
+from orchboard.store.connection.failures import (
+    CONNECT_ERRORS,
     DATABASE_ERRORS,
-    WRITE_PATIENCE_S,
-    Database,
+    NO_ANSWER,
     error_summary,
+    explain_failure,
     unavailable,
 )
+from orchboard.store.ingest.batch_insert import BatchInsert, insert_bisecting
+from orchboard.store.ingest.queue import ExpiryTimer, QueueEntry, WriteQueue
+from orchboard.store.ingest.spill import spill
+from orchboard.store.postgres.circuit_breaker import State
+from orchboard.store.postgres.clock import DatabaseClock
+from orchboard.store.postgres.database import WRITE_PATIENCE_S, Database
 from orchboard.store.postgres.dedicated_connection import DedicatedConnection, NotSentError
-from orchboard.store.postgres.row_errors import is_refusal, refusal_of
+from orchboard.store.postgres.row_errors import refusal_of
 from orchboard.store.spool.spool import Spool
 
 log = structlog.get_logger(__name__)
 
-# How long what waits may still be stored when the server stops.
+# Time limit for storing the queue at shutdown.
 FLUSH_S = 2.0
 
-# How often, at most, it is looked whose time has run out.
-_EXPIRY_STEP_S = 0.05
-
-# Between attempts that failed: none after the first, then doubled from the one to the other.
+# Pauses between failed attempts: none after the first, then doubled from the first value to the last.
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.05, 0.5
 
-# With a spool: how long a result waits for a database that can't be reached, how long for one that has a statement
-# under way, and how long that may take. Testers give up after 8 s.
-_SPOOL_AFTER_S, _FLIGHT_S = 1.0, 3.0
+# With a spool: a submission is spilled when the database has been unreachable for the first time, or a statement has been
+# under way for the second. Testers give up after 8 s.
+_UNREACHABLE_SPILL_S, _STATEMENT_TIMEOUT_S = 1.0, 3.0
 
-# With a spool: after so many refusals of single results, one after the other, groups that are refused go to the spool
-# whole. The table may take nothing at all, which would cost two statements a result.
-_MOST_REFUSED = 8
+# With a spool: after as many consecutive refusals of single rows, refused batches are spilled whole. If the table
+# accepts nothing, bisecting costs two statements a row.
+_MAX_REFUSED = 8
 
 
-class Writer:
-    """Stores results in the order they came, in groups: one at a time, on a connection of its own.
+class BatchWriter:
+    """Stores submissions in order of arrival, one batch at a time, on a dedicated connection.
 
-    Nothing waits for a group to fill. With no statement under way a result is sent at once; those that come
-    while one is under way are the next group, or the next two (`_most`).
+    A submission never waits for a batch to fill. While no statement is under way it is sent at once; those that arrive
+    during a statement become the next batch, or the next two (`_next_batch_size`).
 
     clock -- receipt times are read from it
-    on_region_gone -- called when a region was removed from the database since its id was read
-    tell_stored -- called with what was stored, or may have been, and how long that took at most, in seconds,
-    before anybody is told
-    spool -- where results go that the database can't take; None: they are refused
+    on_region_gone -- called when a region was deleted from the database after its id was read
+    on_stored -- called before senders are answered, with results that were or may have been stored and the maximum
+    duration of that, in seconds
+    spool -- receives what the database cannot take; None: those submissions are refused
     """
 
     def __init__(
@@ -67,277 +65,234 @@ class Writer:
         clock: DatabaseClock,
         *,
         on_region_gone: Callable[[], None],
+        on_stored: Callable[[Sequence[ParsedStats], float], None] = lambda *_: None,
         spool: Spool | None = None,
     ) -> None:
-        self._database = database
+        self._breaker = database.breaker
         self._connection = DedicatedConnection(database)
         self._spool = spool
         self._timeout_s = database.timeout_s
-        flight_s = self._timeout_s if spool is None else min(_FLIGHT_S, self._timeout_s / 2)
-        self._inserts = Inserts(self._connection, clock, timeout_s=self._timeout_s, flight_s=flight_s)
+        self._inserts = BatchInsert(
+            self._connection,
+            clock,
+            timeout_s=self._timeout_s,
+            statement_timeout_s=self._timeout_s
+            if spool is None
+            else min(_STATEMENT_TIMEOUT_S, self._timeout_s / 2),
+        )
         self._on_region_gone = on_region_gone
-        self.tell_stored: Callable[[Sequence[ParsedStats], float], None] = lambda *_: None
-        self._waiting = WriteQueue()
-        self._flying: list[QueuedRow] = []
-        self._last_size = 0  # of the last group
-        self._refused = 0  # by Postgres, since the last that was stored
+        self._on_stored = on_stored
+        self._queue = WriteQueue()
+        self._in_flight: list[QueueEntry] = []
+        self._last_batch_size = 0
+        self._refused = 0  # rows that Postgres refused since the last successful insert
         self._writing: asyncio.Task[None] | None = None
-        self._was_late = False
+        self._expiry = ExpiryTimer(self._expire)
         self._closed = False
         self._failure: str | None = None
 
     @property
     def failure(self) -> str | None:
-        """Why the last result could not be written, in words for anybody; None when it was, or the spool is empty."""
-        is_over = self._spool is not None and not self._spool.is_away
-        return None if is_over else self._failure
+        """The public message of the last failed write; None after a success, or when results go to the database again."""
+        return self._failure if self._spool is None or self._breaker.spools_results else None
 
-    def submit(
-        self,
-        parsed: ParsedStats,
-        region_id: int,
-        key: str | None,
-        digest: bytes | None,
-        tester_id: int | None = None,
-    ) -> asyncio.Future[ParsedStats]:
-        """Queue one result; done after the commit that stores it, or when it is in the spool.
+    def submit(self, submission: Submission) -> asyncio.Future[ParsedStats]:
+        """Queue a submission; the future is done after the commit that stores it, or when it is in the spool.
 
-        key, digest -- an Idempotency-Key and the digest of the body it came with; both or neither
-        tester_id -- who sent it; None: somebody with the secret that testers share
-        Raises DatabaseUnavailableError when too much is waiting, or the server stops; the future raises it
-        too, and KeyReusedError for a key of another body; without a spool BadInputError when Postgres refuses what
-        the result holds.
+        It goes directly to the spool while the circuit breaker says so, when its region id is unknown, and when its
+        Idempotency-Key may be in the spool.
+        Raises DatabaseUnavailableError when the queue is full or the server is stopping. The future raises it too;
+        KeyReusedError for a key that was used with another body; and, without a spool, BadInputError when Postgres
+        refuses the result.
         """
         if self._closed:
             raise DatabaseUnavailableError("the server is stopping; try again")
         loop = asyncio.get_running_loop()
-        row = QueuedRow(parsed, region_id, key, digest, loop.time(), loop.create_future())
-        row.tester_id = tester_id
+        stored: asyncio.Future[ParsedStats] = loop.create_future()
         spool = self._spool
-        if spool is not None and self._database.breaker.is_away:
-            spool.note_away()  # readers found it out, which nobody has to do again
-        # A key that waits in the spool is known only there.
-        if spool is not None and (spool.is_away or (key is not None and spool.depth)):
-            keep(spool, [row])
-            return row.stored
-        self._waiting.append(row)
+        if spool is not None and (
+            submission.region_id is None
+            or (self._breaker.state is not State.CLOSED and self._breaker.diverts_result())
+            or (submission.key is not None and spool.depth)
+        ):
+            spill([QueueEntry(submission, stored, 0)], spool, self._breaker)
+            return stored
+        self._queue.append(submission, stored)
         if self._writing is None:
             self._writing = loop.create_task(self._write())
-        return row.stored
-
-    def keep(
-        self,
-        parsed: ParsedStats,
-        key: str | None,
-        digest: bytes | None,
-        tester_id: int | None,
-        came_at: float,
-    ) -> asyncio.Future[ParsedStats]:
-        """Have the spool keep one result, whose region nobody may know; done when it is on the disk.
-
-        came_at -- by the loop's clock
-        Raises DatabaseUnavailableError without a spool; the future as `submit`'s.
-        """
-        if self._spool is None or self._closed:
-            raise DatabaseUnavailableError(NO_ANSWER)
-        stored: asyncio.Future[ParsedStats] = asyncio.get_running_loop().create_future()
-        row = QueuedRow(parsed, None, key, digest, came_at, stored)
-        row.tester_id = tester_id
-        keep(self._spool, [row])
-        return row.stored
+        return stored
 
     async def close(self) -> None:
-        """Store what waits within FLUSH_S, spool or refuse the rest, and close the connection."""
+        """Store the queue within FLUSH_S, spill or refuse the rest, and close the connection."""
         self._closed = True
         if self._writing is not None:
             _, late = await asyncio.wait([self._writing], timeout=FLUSH_S)
             await cancel_and_wait(late)
-        left = [row for row in (*self._flying, *self._waiting) if not row.stored.done()]
+        left = [entry for entry in (*self._in_flight, *self._queue) if entry.is_pending]
         self._give_up(left, DatabaseUnavailableError(NO_ANSWER))
         await self._connection.close()
 
     async def _write(self) -> None:
-        """Store what waits until nothing does."""
-        self._expire_in(self._timeout_s if self._spool is None else self._patience_s())
+        """Store batches until the queue is empty."""
+        limit_s = self._timeout_s if self._spool is None else self._patience_s()
+        self._expiry.start(asyncio.get_running_loop().time() + limit_s)
         pause_s = 0.0
         try:
-            while self._waiting:
-                is_well = await self._is_connected()
-                if is_well:
-                    self._flying = self._waiting.next_group(self._most())
-                    self._last_size = len(self._flying)
-                    is_well = not self._flying or await self._store(self._flying)
-                    self._flying = []
-                if is_well:
+            while self._queue:
+                succeeded = await self._connect()
+                if succeeded:
+                    self._in_flight = self._queue.next_batch(self._next_batch_size())
+                    self._last_batch_size = len(self._in_flight)
+                    succeeded = not self._in_flight or await self._store(self._in_flight)
+                    self._in_flight = []
+                if succeeded:
                     pause_s = 0.0
                 else:
                     await asyncio.sleep(pause_s)
                     pause_s = min(max(pause_s * 2, _FIRST_PAUSE_S), _LAST_PAUSE_S)
         except Exception as error:
             log.exception("fault in the writer")
-            self._waiting.refuse((*self._flying, *self._waiting), error)
+            self._queue.refuse((*self._in_flight, *self._queue), error)
         finally:
             self._writing = None
-            self._expiry.cancel()
+            self._expiry.stop()
 
-    def _most(self) -> int:
-        """How many may go into the next group, so that those who were answered last and those who wait now take turns.
+    def _next_batch_size(self) -> int:
+        """Half of (queued + last batch), so that client and database work overlap instead of alternating."""
+        return (len(self._queue) + self._last_batch_size + 1) // 2
 
-        Else, once nearly all of them wait, they all do so again the next time, and Postgres and we take turns.
-        """
-        return (len(self._waiting) + self._last_size + 1) // 2
-
-    async def _is_connected(self) -> bool:
-        """Whether there is a connection now. What has waited too long for one is given up."""
+    async def _connect(self) -> bool:
+        """Open the connection; False when that failed. Gives up entries that have waited too long."""
         try:
             await self._connection.open()
         except CONNECT_ERRORS as error:
-            patience_s = WRITE_PATIENCE_S if self._spool is None else self._patience_s()
-            since = asyncio.get_running_loop().time() - patience_s
             self._failure = explain_failure(error).public_message
-            if impatient := [row for row in self._waiting if row.submitted_at < since]:
-                self._give_up(impatient, unavailable(error))
+            if expired := self._overdue(self._queue):
+                self._give_up(expired, unavailable(error))
         except DATABASE_ERRORS as error:
             refusal = unavailable(error)
             self._failure = str(refusal)
-            self._give_up(list(self._waiting), refusal)
+            self._give_up(list(self._queue), refusal)
         except Refusal as not_ready:
-            self._give_up(list(self._waiting), not_ready)
+            self._give_up(list(self._queue), not_ready)
         else:
             return True
         return False
 
-    async def _store(self, group: Sequence[QueuedRow]) -> bool:
-        """Store a group; if Postgres refuses it, its halves, and so on down to the row that is refused.
-
-        False when it was not to be done now: what may be stored later waits again.
-        """
+    async def _store(self, batch: Sequence[QueueEntry]) -> bool:
+        """Store a batch; False when the database was lost: what may be stored later is queued again."""
         try:
-            await self._insert(group)
-            self._refused = 0
+            await insert_bisecting(
+                batch,
+                self._insert,
+                self._refuse,
+                may_split=lambda: self._spool is None or self._refused < _MAX_REFUSED,
+            )
         except NotSentError:
-            self._put_back(group)
-            return False
+            self._put_back(batch)
         except DATABASE_ERRORS as error:
-            if is_refusal(error):
-                return await self._narrow_down([row for row in group if not row.stored.done()], error)
-            self._lost(group, unavailable(error))
-            return False
+            self._handle_unknown_outcome(batch, unavailable(error))
         except DatabaseUnavailableError as refusal:
-            self._lost(group, refusal)
-            return False
-        return True
+            self._handle_unknown_outcome(batch, refusal)
+        else:
+            return True
+        return False
 
-    async def _narrow_down(self, refused: Sequence[QueuedRow], error: asyncpg.PostgresError) -> bool:
-        """As `_store`, for a group that was refused."""
-        if len(refused) > 1 and (self._spool is None or self._refused < _MOST_REFUSED):
-            middle = len(refused) // 2
-            halves = [await self._store(half) for half in (refused[:middle], refused[middle:])]
-            return all(halves)
-        self._refused += len(refused)
-        self._refuse(refused, error)
-        return True
-
-    async def _insert(self, group: Sequence[QueuedRow]) -> None:
+    async def _insert(self, batch: Sequence[QueueEntry]) -> None:
         loop = asyncio.get_running_loop()
-        sent_at = -math.inf if any(row.receipt for row in group) else loop.time()
-        new_keys = await self._inserts.send(group)
-        self._failure = None
+        submissions = [entry.submission for entry in batch]
+        sent_at = -math.inf if any(each.id is not None for each in submissions) else loop.time()
+        new_keys = await self._inserts.send(submissions)
+        self._failure, self._refused = None, 0
         took_s = loop.time() - sent_at
-        if repeated := [row for row in group if row.key not in new_keys]:
-            self._acknowledge(group, new_keys, took_s)
+        if repeated := [entry for entry in batch if entry.submission.key not in new_keys]:
+            self._acknowledge(batch, new_keys, took_s)
             await self._compare(repeated)
-        else:  # once the group that waits has been sent: Postgres works meanwhile
-            loop.call_soon(self._acknowledge, group, new_keys, took_s)
+        else:  # in the next iteration, after the next batch was sent: Postgres works meanwhile
+            loop.call_soon(self._acknowledge, batch, new_keys, took_s)
 
-    def _acknowledge(self, group: Sequence[QueuedRow], new_keys: Set[str | None], took_s: float) -> None:
-        """Tell those who ask for answers, then those who sent the results.
+    def _acknowledge(self, batch: Sequence[QueueEntry], new_keys: Set[str | None], took_s: float) -> None:
+        """Report a batch as stored, then resolve its entries with new keys.
 
-        A result whose key was there may have come by another server a moment ago, which nobody told us.
+        The others may have been stored by another server, which reports nothing to this one.
         """
         try:
-            self.tell_stored([row.parsed for row in group], took_s)
-            for row in group:
-                if row.key in new_keys:
-                    row.settle()
+            self._on_stored([entry.submission.parsed for entry in batch], took_s)
+            for entry in batch:
+                if entry.submission.key in new_keys:
+                    entry.resolve()
         except Exception as error:
             log.exception("fault in the writer")
-            self._waiting.refuse(group, error)
+            self._queue.refuse(batch, error)
 
-    async def _compare(self, repeated: Sequence[QueuedRow]) -> None:
-        """Acknowledge results whose keys were there, unless they came with another body then.
+    async def _compare(self, repeated: Sequence[QueueEntry]) -> None:
+        """Resolve entries whose keys exist: stored if the body was equal, else KeyReusedError.
 
-        Keys may have expired since: those results are stored after all.
+        Entries whose keys have expired meanwhile are queued again.
         """
-        digests = await self._inserts.fetch_digests(repeated)
-        for row in repeated:
-            if row.key in digests:
-                row.settle(None if digests[row.key] == row.digest else KeyReusedError())
+        digests = await self._inserts.fetch_digests([entry.submission for entry in repeated])
+        for entry in repeated:
+            if (digest := digests.get(entry.submission.key or "")) is not None:
+                entry.resolve(None if digest == entry.submission.body_digest else KeyReusedError())
         self._put_back(repeated)
 
-    def _refuse(self, rows: Sequence[QueuedRow], error: asyncpg.PostgresError) -> None:
-        """Rows that Postgres refuses: into the spool, whose replay finds out why; without one they are refused.
+    def _refuse(self, entries: Sequence[QueueEntry], error: asyncpg.PostgresError) -> None:
+        """Spill entries that Postgres refuses; the replay finds the reason. Without a spool, refuse them.
 
-        Acknowledged, since their testers never send them again, and put aside if it is the row's fault.
+        A spilled entry is acknowledged, because its tester never sends it again. It becomes a dead letter if the row
+        itself is at fault.
         """
+        self._refused += len(entries)
         if isinstance(error, asyncpg.ForeignKeyViolationError):
             self._on_region_gone()
-        if self._spool is not None:
-            log.warning("results refused by the database go to the spool", error=error_summary(error))
-            keep(self._spool, rows)
-            return
-        refusal = refusal_of(error)
-        for row in rows:
-            row.settle(refusal)
-
-    def _lost(self, group: Sequence[QueuedRow], refusal: DatabaseUnavailableError) -> None:
-        """Nobody knows whether these were stored. With their receipts they are sent again, unless it is too late."""
-        self._failure = str(refusal)
-        self.tell_stored([row.parsed for row in group], math.inf)
-        patience_s = WRITE_PATIENCE_S if self._spool is None else self._patience_s()
-        since = asyncio.get_running_loop().time() - patience_s
-        self._give_up([row for row in group if row.submitted_at < since and not row.stored.done()], refusal)
-        self._put_back(group)
-
-    def _put_back(self, group: Sequence[QueuedRow]) -> None:
-        self._waiting.put_back([row for row in group if not (row.stored.done() or row.is_kept)])
-
-    def _give_up(self, rows: Sequence[QueuedRow], refusal: Refusal) -> None:
-        """Results that the database can't take: into the spool, and those after them too; or refused."""
         if self._spool is None:
-            self._waiting.refuse(rows, refusal)
-        elif rows:
-            self._spool.note_away()
-            self._database.breaker.probe()  # so that readers are not the next to wait
-            self._waiting.take_out(rows)
-            keep(self._spool, rows)
+            self._queue.refuse(entries, refusal_of(error))
+        else:
+            log.warning("results refused by the database go to the spool", error=error_summary(error))
+            spill(entries, self._spool, self._breaker)
+
+    def _handle_unknown_outcome(self, batch: Sequence[QueueEntry], refusal: DatabaseUnavailableError) -> None:
+        """Queue a batch again whose outcome is unknown, or give up what is too old. Primary keys prevent duplicates."""
+        self._failure = str(refusal)
+        self._on_stored([entry.submission.parsed for entry in batch], math.inf)
+        self._give_up(self._overdue(batch), refusal)
+        self._put_back(batch)
+
+    def _overdue(self, entries: Iterable[QueueEntry]) -> list[QueueEntry]:
+        since = asyncio.get_running_loop().time() - self._patience_s()
+        return [entry for entry in entries if entry.is_pending and entry.submission.submitted_at < since]
+
+    def _put_back(self, batch: Sequence[QueueEntry]) -> None:
+        self._queue.put_back([entry for entry in batch if entry.is_pending])
+
+    def _give_up(self, entries: Sequence[QueueEntry], refusal: Refusal) -> None:
+        """Spill entries that the database cannot take, and all later ones too; or refuse them without a spool."""
+        if self._spool is None:
+            self._queue.refuse(entries, refusal)
+        elif entries:
+            self._breaker.start_spooling()
+            self._queue.remove(entries)
+            spill(entries, self._spool, self._breaker)
 
     def _patience_s(self) -> float:
-        """How long a result waits before it goes to the spool."""
-        return min(_FLIGHT_S if self._flying else _SPOOL_AFTER_S, self._timeout_s / 2)
+        """How long an entry waits for a lost database before it is given up."""
+        if self._spool is None:
+            return WRITE_PATIENCE_S
+        limit_s = _STATEMENT_TIMEOUT_S if self._in_flight else _UNREACHABLE_SPILL_S
+        return min(limit_s, self._timeout_s / 2)
 
-    def _expire(self) -> None:
-        """Refuse or spool those whose time has run out, and look again when the next one's has."""
-        now = asyncio.get_running_loop().time()
-        if now - self._expiry.when() > LATE_S and not self._was_late:
-            self._was_late = True  # the event loop stood still: answers may be unread
-            self._expire_in(GRACE_S)
-            return
-        self._was_late = False
-        if self._spool is not None:
-            since = now - self._patience_s()
-            self._give_up(
-                [row for row in self._waiting if row.submitted_at <= since],
-                DatabaseUnavailableError(NO_ANSWER),
-            )
-            oldest = min((row.submitted_at for row in self._waiting), default=now)
-            self._expire_in(max(oldest + self._patience_s() - now, _EXPIRY_STEP_S))
-            return
-        pending = (*self._flying, *self._waiting)
-        expired = [row for row in pending if row.submitted_at + self._timeout_s <= now]
-        self._waiting.refuse(expired, DatabaseUnavailableError(self._failure or NO_ANSWER))
-        oldest = min((row.submitted_at for row in pending if not row.stored.done()), default=now)
-        self._expire_in(max(oldest + self._timeout_s - now, _EXPIRY_STEP_S))
-
-    def _expire_in(self, wait_s: float) -> None:
-        self._expiry = asyncio.get_running_loop().call_later(wait_s, self._expire)
+    def _expire(self, now: float) -> float:
+        """Spill or refuse entries whose time limit has passed; returns when the next one's passes."""
+        if self._spool is None:
+            limit_s, refusal = self._timeout_s, DatabaseUnavailableError(self._failure or NO_ANSWER)
+            in_flight = self._in_flight
+        else:  # a statement under way has its own time limit
+            limit_s, refusal = self._patience_s(), DatabaseUnavailableError(NO_ANSWER)
+            in_flight = []
+        pending = [entry for entry in (*in_flight, *self._queue) if entry.is_pending]
+        expired = [entry for entry in pending if entry.submission.submitted_at <= now - limit_s]
+        self._give_up(expired, refusal)
+        return (
+            min((entry.submission.submitted_at for entry in pending if entry.is_pending), default=now)
+            + limit_s
+        )

@@ -1,117 +1,149 @@
-"""What waits to be stored: in the order it came, bounded in bytes, taken out in groups."""
+"""The queue of submissions that wait to be stored: bounded in bytes, read in batches, with a timer for time limits."""
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.results.parse import ParsedStats
-from orchboard.store.ingest.id_allocator import Receipt
+from orchboard.results.submission import Submission
+from orchboard.runtime.time_limit import GRACE_S, LATE_S
 from orchboard.store.spool.spool import MAX_WAITING_BYTES
 
-MAX_GROUP_ROWS = 1000
-MAX_GROUP_BYTES = 4 * 1024 * 1024
+MAX_BATCH_ROWS = 1000
+MAX_BATCH_BYTES = 4 * 1024 * 1024
 
-# About what a waiting result takes beside its payload.
-_ROW_BYTES = 2048
+# Approximate memory of a queued submission without its payload.
+_ENTRY_BYTES = 2048
+
+# Minimum interval between scans for expired entries.
+_MIN_SCAN_INTERVAL_S = 0.05
 
 
-class QueuedRow(Struct, eq=False):
-    """One result on its way. `stored` is done with it after the commit, or when it is in the spool.
+class QueueEntry(Struct, eq=False):
+    """A submission and the future that its sender awaits.
 
-    region_id -- None when it is known only to the spool
-    key, digest -- an Idempotency-Key and the digest of the body it came with; both or neither
-    submitted_at -- by the loop's clock, in seconds
-    receipt -- what it is sent with again, when nobody knows what became of it
-    is_kept -- it is in the spool, or on the way there
-    tester_id -- whose it is, of a tester with a key of its own
-    size -- about how many bytes of memory it takes
+    stored -- done after the commit, or when the submission is in the spool
+    is_spilled -- the submission is in the spool, or is being written to it
+    size -- approximate memory in bytes
     """
 
-    parsed: ParsedStats
-    region_id: int | None
-    key: str | None
-    digest: bytes | None
-    submitted_at: float
+    submission: Submission
     stored: asyncio.Future[ParsedStats]
-    receipt: Receipt | None = None
-    is_kept: bool = False
-    tester_id: int | None = None
-    size: int = 0
+    size: int
+    is_spilled: bool = False
 
-    def __post_init__(self) -> None:
-        """Know the size."""
-        self.size = len(self.parsed.payload) + _ROW_BYTES
+    @property
+    def is_pending(self) -> bool:
+        """Whether the writer still has to store it: its sender waits, and it is not spilled."""
+        return not (self.is_spilled or self.stored.done())
 
-    def settle(self, refusal: BaseException | None = None) -> None:
-        """Tell whoever waits, unless they were told, or left."""
+    def resolve(self, error: BaseException | None = None) -> None:
+        """Resolve the future, unless it is done or cancelled."""
         if self.stored.done():
             return
-        if refusal is None:
-            self.stored.set_result(self.parsed)
+        if error is None:
+            self.stored.set_result(self.submission.parsed)
         else:
-            self.stored.set_exception(refusal)
-            self.stored.exception()  # nobody may be waiting, which asyncio would log
+            self.stored.set_exception(error)
+            self.stored.exception()  # the sender may have left: keep asyncio from logging the exception
 
 
 class WriteQueue:
-    """First in, first out. A row that is settled, or whose sender left, is not given out any more."""
+    """First in, first out. Entries whose future is done are skipped."""
 
     def __init__(self) -> None:
-        self._rows: deque[QueuedRow] = deque()
+        self._entries: deque[QueueEntry] = deque()
         self._bytes = 0
 
     def __bool__(self) -> bool:
-        return bool(self._rows)
+        return bool(self._entries)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._entries)
 
-    def __iter__(self) -> Iterator[QueuedRow]:
-        return iter(self._rows)
+    def __iter__(self) -> Iterator[QueueEntry]:
+        return iter(self._entries)
 
-    def append(self, row: QueuedRow) -> None:
-        """Queue a row. Raises DatabaseUnavailableError when MAX_WAITING_BYTES wait."""
+    def append(self, submission: Submission, stored: asyncio.Future[ParsedStats]) -> None:
+        """Queue a submission. Raises DatabaseUnavailableError when the queue holds MAX_WAITING_BYTES."""
         if self._bytes > MAX_WAITING_BYTES:
             raise DatabaseUnavailableError("too many results are waiting to be stored; try again")
-        self._rows.append(row)
-        self._bytes += row.size
+        size = len(submission.parsed.payload) + _ENTRY_BYTES
+        self._entries.append(QueueEntry(submission, stored, size))
+        self._bytes += size
 
-    def put_back(self, rows: Sequence[QueuedRow]) -> None:
-        """Queue rows again, first of all and in their order."""
-        self._rows.extendleft(reversed(rows))
-        self._bytes += sum(row.size for row in rows)
+    def put_back(self, entries: Sequence[QueueEntry]) -> None:
+        """Queue entries again, in front of all others and in their order."""
+        self._entries.extendleft(reversed(entries))
+        self._bytes += sum(entry.size for entry in entries)
 
-    def next_group(self, most: int) -> list[QueuedRow]:
-        """The oldest rows, as far as they fit, `most` of them: one at least, unless all are settled. A key occurs once."""
-        most = min(most, MAX_GROUP_ROWS)
-        group: list[QueuedRow] = []
+    def next_batch(self, max_rows: int) -> list[QueueEntry]:
+        """Remove and return the oldest pending entries, within MAX_BATCH_ROWS and MAX_BATCH_BYTES.
+
+        At least one, unless none is pending. An Idempotency-Key occurs once in a batch.
+        """
+        max_rows = min(max_rows, MAX_BATCH_ROWS)
+        batch: list[QueueEntry] = []
         keys: set[str] = set()
-        room = MAX_GROUP_BYTES
-        while self._rows and len(group) < most:
-            row = self._rows[0]
-            if group and (row.size > room or row.key in keys):
+        bytes_left = MAX_BATCH_BYTES
+        while self._entries and len(batch) < max_rows:
+            entry = self._entries[0]
+            key = entry.submission.key
+            if batch and (entry.size > bytes_left or key in keys):
                 break
-            self._rows.popleft()
-            self._bytes -= row.size
-            if not row.stored.done():
-                group.append(row)
-                room -= row.size
-                if row.key is not None:
-                    keys.add(row.key)
-        return group
+            self._entries.popleft()
+            self._bytes -= entry.size
+            if not entry.stored.done():
+                batch.append(entry)
+                bytes_left -= entry.size
+                if key is not None:
+                    keys.add(key)
+        return batch
 
-    def take_out(self, rows: Iterable[QueuedRow]) -> None:
-        """Forget rows that somebody else takes care of."""
-        gone = set(map(id, rows))
-        self._rows = deque(row for row in self._rows if id(row) not in gone)
-        self._bytes = sum(row.size for row in self._rows)
+    def remove(self, entries: Iterable[QueueEntry]) -> None:
+        """Remove entries without resolving them."""
+        removed = set(map(id, entries))
+        self._entries = deque(entry for entry in self._entries if id(entry) not in removed)
+        self._bytes = sum(entry.size for entry in self._entries)
 
-    def refuse(self, rows: Iterable[QueuedRow], refusal: Exception) -> None:
-        """Settle rows and forget those that are in the queue."""
-        for row in list(rows):
-            row.settle(refusal)
-        self._rows = deque(row for row in self._rows if not row.stored.done())
-        self._bytes = sum(row.size for row in self._rows)
+    def refuse(self, entries: Iterable[QueueEntry], error: Exception) -> None:
+        """Resolve entries with an error, and remove those that are in the queue."""
+        for entry in list(entries):
+            entry.resolve(error)
+        self._entries = deque(entry for entry in self._entries if not entry.stored.done())
+        self._bytes = sum(entry.size for entry in self._entries)
+
+
+class ExpiryTimer:
+    """Calls `scan` when the next entry expires.
+
+    A scan is postponed once by GRACE_S when the event loop was blocked: answers of the database may be unread.
+
+    scan -- handles expired entries and returns the loop time at which the next one expires
+    """
+
+    def __init__(self, scan: Callable[[float], float]) -> None:
+        self._scan = scan
+        self._timer: asyncio.TimerHandle | None = None
+        self._was_late = False
+
+    def start(self, due_at: float) -> None:
+        """Schedule the first scan, by the event loop's clock."""
+        self._timer = asyncio.get_running_loop().call_at(due_at, self._run, due_at)
+
+    def stop(self) -> None:
+        """Cancel the next scan."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _run(self, due_at: float) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - due_at > LATE_S and not self._was_late:
+            self._was_late = True
+            self.start(now + GRACE_S)
+        else:
+            self._was_late = False
+            self.start(max(self._scan(now), now + _MIN_SCAN_INTERVAL_S))

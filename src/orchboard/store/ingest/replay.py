@@ -1,8 +1,8 @@
-"""Replay: what the spool holds goes into the database when that is back; each result once, with its receipt time."""
+"""The replay: stores spooled submissions in the database when it is available again, once each, with their receipt times."""
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import asyncpg
 import structlog
@@ -11,36 +11,37 @@ from orchboard.errors import DatabaseUnavailableError, Refusal
 from orchboard.runtime.supervised_tasks import TaskHealth
 from orchboard.stats import JobType
 from orchboard.store.change_tracking.version_counters import VersionCounters
-from orchboard.store.connection.failover import CONNECT_ERRORS
+from orchboard.store.connection.failures import CONNECT_ERRORS, error_summary
 from orchboard.store.connection.types import Connection
 from orchboard.store.directories.regions import RegionDirectory
-from orchboard.store.postgres.database import Database, error_summary
+from orchboard.store.ingest.batch_insert import fetch_digests, insert_bisecting, insert_once
+from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.row_errors import is_about_row, is_refusal
 from orchboard.store.postgres.watchdog import Watchdog, background_transaction
 from orchboard.store.spool.spool import Spool, SpoolError
-from orchboard.store.spool.sqlite_file import Numbered, to_time
+from orchboard.store.spool.sqlite_file import SpooledSubmission
 from orchboard.store.sql_files import sql
 
 log = structlog.get_logger(__name__)
 
-# What goes into the database in one transaction; a quarter of it, and so on, after one that took too long.
+# Maximum size of a batch, which is one transaction. After a timeout the number of rows is divided by four.
 BATCH_ROWS, BATCH_BYTES = 500, 4 * 1024 * 1024
 
-# Between attempts on a database that is away, and between looks at a spool that was empty: a person may have had
-# something tried again.
+# Pauses between failed attempts, doubled from the first value to the last; and between checks of an empty spool, because
+# `orchboard spool retry` may fill it.
 _FIRST_PAUSE_S, _LAST_PAUSE_S, _IDLE_S = 0.1, 1.0, 5.0
 
-# Without a batch for longer than this the connection is ended, or the whole task begun anew.
+# Without a batch for longer than this, the connection is terminated or the task restarted.
 STALL_S = 120.0
 
-# So many single results of a batch that Postgres refuses are looked for, before it is asked whether it is about them.
-_MOST_REFUSED = 8
+# Maximum number of refused rows per batch that are searched by bisection, before `is_about_row` is asked.
+_MAX_REFUSED = 8
 
-# While another worker stores what is in the spool.
-_NOT_OUR_TURN_S = 0.2
+# Pause while another worker replays.
+_LOCKED_PAUSE_S = 0.2
 
-# asyncpg says InternalClientError of a connection that was lost just now.
-_FAILURES = (
+# asyncpg raises InternalClientError for a connection that was lost a moment ago.
+_DATABASE_FAILURES = (
     OSError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -50,9 +51,9 @@ _FAILURES = (
 
 
 class Replay:
-    """Empties a spool into the database, for ever. Killed at any instant, it loses nothing and stores nothing twice.
+    """Empties a spool into the database, continuously. Killed at any moment, it loses nothing and stores nothing twice.
 
-    A result's id is in the spool before it is used, and with it and its receipt time it is stored once.
+    A submission's id is in the spool before it is used. With id and receipt time it is stored once.
     """
 
     def __init__(
@@ -60,45 +61,50 @@ class Replay:
     ) -> None:
         self._spool = spool
         self._database = database
+        self._breaker = database.breaker
         self._regions = regions
         self._changes = changes
         self._stored = 0
-        self._aside = 0
+        self._dead_letters = 0
         self._batch_rows = BATCH_ROWS
-        self._refused: list[tuple[Numbered, asyncpg.PostgresError]] = []
+        self._refused: list[tuple[SpooledSubmission, asyncpg.PostgresError]] = []
 
     async def run(self, health: TaskHealth) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         self._health = health
         while True:
             await self._wait_for_rows()
             health.succeed()
             pause_s = _FIRST_PAUSE_S
-            while self._spool.depth or self._spool.is_away:
+            while self._spool.depth or self._breaker.spools_results:
                 health.progress()
-                try:
-                    await self._empty()
+                if await self._try_to_empty():
                     pause_s = _FIRST_PAUSE_S
-                except _FAILURES as error:
-                    if isinstance(error, TimeoutError | asyncpg.QueryCanceledError):
-                        self._batch_rows = max(self._batch_rows // 4, 1)
-                    is_there = isinstance(error, asyncpg.PostgresError) and not isinstance(
-                        error, CONNECT_ERRORS
-                    )
-                    level = logging.WARNING if is_there else logging.DEBUG
-                    log.log(level, "spooled results wait", error=error_summary(error))
-                except (SpoolError, Refusal) as error:
-                    log.warning("spooled results wait", error=str(error))
-                except Exception:
-                    log.exception("spooled results wait")
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LAST_PAUSE_S)
 
+    async def _try_to_empty(self) -> bool:
+        try:
+            await self._empty()
+        except _DATABASE_FAILURES as error:
+            if isinstance(error, TimeoutError | asyncpg.QueryCanceledError):
+                self._batch_rows = max(self._batch_rows // 4, 1)
+            is_answer = isinstance(error, asyncpg.PostgresError) and not isinstance(error, CONNECT_ERRORS)
+            level = logging.WARNING if is_answer else logging.DEBUG
+            log.log(level, "spooled results wait", error=error_summary(error))
+        except (SpoolError, Refusal) as error:
+            log.warning("spooled results wait", error=str(error))
+        except Exception:
+            log.exception("spooled results wait")
+        else:
+            return True
+        return False
+
     async def _wait_for_rows(self) -> None:
-        """Until something is in the spool, or a look at it is due."""
+        """Wait until the spool has rows, or for _IDLE_S."""
         self._spool.has_rows.clear()
         try:
-            if self._spool.is_there and (await self._spool.state()).depth.waiting:
+            if self._spool.exists and (await self._spool.state()).depth.waiting:
                 return
             async with asyncio.timeout(_IDLE_S):
                 await self._spool.has_rows.wait()
@@ -109,171 +115,152 @@ class Replay:
             await asyncio.sleep(_IDLE_S)
 
     async def _empty(self) -> None:
-        """Store all that waits, batch by batch; raises what a database raises that is not back."""
+        """Store all waiting submissions in batches. Raises the errors of an unavailable database."""
         await self._database.open()
         connection = await self._database.connect()
         watchdog = Watchdog(connection, STALL_S / 2)
         try:
             await self._regions.read()
-            if self._spool.is_there:
+            if self._spool.exists:
                 await self._store_all(connection, watchdog)
-            self._spool.note_back()
+            self._breaker.stop_spooling()
         except SpoolError:
-            self._spool.note_back()  # no reason to keep results from the database
+            self._breaker.stop_spooling()  # the database is available
             raise
         finally:
             watchdog.stop()
             connection.terminate()
 
     async def _store_all(self, connection: Connection, watchdog: Watchdog) -> None:
-        self._stored = self._aside = 0
+        self._stored = self._dead_letters = 0
         is_empty = False
         while not is_empty:
-            async with self._spool.turn() as is_ours:
+            async with self._spool.replay_lock() as is_ours:
                 if is_ours:
                     is_empty = await self._store_next(connection)
                     watchdog.beat()
                     self._health.progress()
-                    self._spool.note_back()
+                    self._breaker.stop_spooling()
             if not is_ours:
                 watchdog.beat()
                 self._health.progress()
-                await asyncio.sleep(_NOT_OUR_TURN_S)
+                await asyncio.sleep(_LOCKED_PAUSE_S)
                 is_empty = not (await self._spool.state()).depth.waiting
         await self._spool.state()
-        if self._stored or self._aside:
-            await self._spool.give_back()
-            log.info("spooled results were stored", results=self._stored, aside=self._aside)
+        if self._stored or self._dead_letters:
+            await self._spool.vacuum()
+            log.info("spooled results were stored", results=self._stored, aside=self._dead_letters)
 
     async def _store_next(self, connection: Connection) -> bool:
-        """Store the results that came first; whether there were none."""
+        """Store the oldest submissions; returns whether there were none."""
         waiting = await self._spool.oldest(self._batch_rows, BATCH_BYTES)
         if not waiting:
             return True
-        region_ids = await self._regions_of(waiting)
-        unknown = [one for one in waiting if _place(one) not in region_ids]
-        await self._put_aside(
-            [(one.number, f"the region {one.spooled.region} is unknown") for one in unknown]
+        regions = {(one.submission.parsed.region, one.submission.parsed.job_type) for one in waiting}
+        region_ids = {region: await self._region_id_of(*region) for region in regions}
+        for one in waiting:
+            one.submission.region_id = region_ids[
+                one.submission.parsed.region, one.submission.parsed.job_type
+            ]
+        await self._dead_letter(
+            [
+                (one.number, f"the region {one.submission.parsed.region} is unknown")
+                for one in waiting
+                if one.submission.region_id is None
+            ]
         )
-        known = [one for one in waiting if _place(one) in region_ids]
-        if known and (known := await self._name(connection, known)):
+        known = [one for one in waiting if one.submission.region_id is not None]
+        if known and (known := await self._assign_ids(connection, known)):
             self._refused = []
-            await self._narrow_down(connection, known, region_ids)
-            await self._judge(connection, region_ids)
+            await insert_bisecting(
+                known,
+                lambda batch: self._store(connection, batch),
+                self._note_refused,
+                may_split=lambda: len(self._refused) < _MAX_REFUSED,
+            )
+            await self._judge_refused(connection)
             self._batch_rows = min(self._batch_rows * 2, BATCH_ROWS)
         return False
 
-    async def _name(self, connection: Connection, results: Sequence[Numbered]) -> list[Numbered]:
-        """The same, each with an id that is on the disk."""
-        wanted = sum(one.spooled.id is None for one in results)
+    async def _assign_ids(
+        self, connection: Connection, spooled: Sequence[SpooledSubmission]
+    ) -> list[SpooledSubmission]:
+        """Return the submissions that still wait, each with an id that is on the disk."""
+        wanted = sum(one.submission.id is None for one in spooled)
         if not wanted:
-            return list(results)
+            return list(spooled)
         async with asyncio.timeout(self._database.timeout_s):
             row = await connection.fetchrow(sql("allocate_ids"), wanted)
-        assert row is not None  # noqa: S101 - it always has one
-        return await self._spool.name(results, row["ids"])
+        assert row is not None  # noqa: S101 - the statement always returns one
+        return await self._spool.assign_ids(spooled, row["ids"])
 
-    async def _narrow_down(
-        self, connection: Connection, results: Sequence[Numbered], region_ids: Mapping[tuple[str, str], int]
-    ) -> None:
-        """Store results; if Postgres refuses them, their halves, and so on down to those that it refuses alone."""
-        try:
-            await self._store(connection, results, region_ids)
-        except asyncpg.PostgresError as error:
-            if not is_refusal(error):
-                raise
-            if len(results) == 1:
-                self._refused.append((results[0], error))
-            elif len(self._refused) < _MOST_REFUSED:
-                middle = len(results) // 2
-                await self._narrow_down(connection, results[:middle], region_ids)
-                await self._narrow_down(connection, results[middle:], region_ids)
+    def _note_refused(self, batch: Sequence[SpooledSubmission], error: asyncpg.PostgresError) -> None:
+        """Remember a submission that was refused alone. Of a larger batch, the next attempt finds out."""
+        if len(batch) == 1:
+            self._refused.append((batch[0], error))
 
-    async def _judge(self, connection: Connection, region_ids: Mapping[tuple[str, str], int]) -> None:
-        """Put aside what Postgres refused alone; if it refuses everything, raise why: all of it waits.
+    async def _judge_refused(self, connection: Connection) -> None:
+        """Make dead letters of submissions that Postgres refuses alone; if it refuses all results, raise its error.
 
-        New results are sent to the database then: the first that it takes shows that it is open.
+        In the second case all submissions wait, and new results are sent to the database: the first that it stores shows
+        that it accepts results again.
         """
         for one, error in self._refused:
             if not await is_about_row(connection, error):
-                self._spool.note_back()
+                self._breaker.stop_spooling()
                 raise error
-            try:  # once more: what refused it may have been lifted before the other was accepted
-                await self._store(connection, [one], region_ids)
+            try:  # again: its cause may have been removed before `is_about_row` was answered
+                await self._store(connection, [one])
             except asyncpg.PostgresError as again:
                 if not is_refusal(again):
                     raise
-                await self._put_aside([(one.number, f"the database refused it: {error_summary(again)}")])
+                await self._dead_letter([(one.number, f"the database refused it: {error_summary(again)}")])
 
-    async def _store(
-        self, connection: Connection, results: Sequence[Numbered], region_ids: Mapping[tuple[str, str], int]
-    ) -> None:
-        """Store results, all or none, and forget them. Raises what Postgres raises."""
-        stored, reused = await self._insert(connection, results, region_ids)
-        # Before it is forgotten: a reader who finds the spool empty finds the results.
+    async def _store(self, connection: Connection, batch: Sequence[SpooledSubmission]) -> None:
+        """Store submissions, all or none, and remove them from the spool. Raises what Postgres raises."""
+        stored, reused = await self._insert(connection, batch)
+        # Before they are removed: a reader that finds the spool empty must find the results.
         self._changes.mark_late()
         self._changes.invalidate_all()
-        await self._put_aside(
+        await self._dead_letter(
             [(one.number, "its Idempotency-Key was used for another body") for one in reused]
         )
         await self._spool.remove(stored)
         self._stored += len(stored)
 
     async def _insert(
-        self, connection: Connection, results: Sequence[Numbered], region_ids: Mapping[tuple[str, str], int]
-    ) -> tuple[list[Numbered], list[Numbered]]:
-        """Store results in one transaction: those that are there now, and those whose key was there with another body.
+        self, connection: Connection, batch: Sequence[SpooledSubmission]
+    ) -> tuple[list[SpooledSubmission], list[SpooledSubmission]]:
+        """Insert submissions in one transaction; returns those that are stored, and those whose key has another body.
 
-        One whose key was there and expired before it could be looked at is neither, and tried again.
+        A submission whose key existed and expired before its digest was read is in neither; it is tried again.
         """
-        spooled = [one.spooled for one in results]
-        times = [to_time(one.received_at) for one in spooled]
-        keys = [one.key for one in spooled]
         async with asyncio.timeout(self._database.timeout_s), background_transaction(connection):
-            inserted = await connection.fetch(
-                sql("insert_once"),
-                [one.orchestrator for one in spooled],
-                [region_ids[one.region, one.job_type] for one in spooled],
-                [one.payload.decode() for one in spooled],
-                [one.tester_id for one in spooled],
-                keys,
-                [one.body_digest for one in spooled],
-                times,
-                [one.id for one in spooled],
-            )
-            new_keys = {None, *(key for (key,) in inserted)}
-            known = [key for key in keys if key not in new_keys]
-            rows = await connection.fetch(sql("body_digests"), known) if known else []
-        digests = {row["key"]: row["body_digest"] for row in rows}
-        there, reused = [], []
-        for one in results:
-            key, digest = one.spooled.key, one.spooled.body_digest
-            if key in new_keys or digests.get(key) == digest:
-                there.append(one)
+            new_keys = await insert_once(connection.fetch, [one.submission for one in batch])
+            known = [one.submission.key for one in batch if one.submission.key not in new_keys]
+            digests = await fetch_digests(connection.fetch, known) if known else {}
+        stored: list[SpooledSubmission] = []
+        reused: list[SpooledSubmission] = []
+        for one in batch:
+            key = one.submission.key
+            if key in new_keys:
+                stored.append(one)
             elif key in digests:
-                reused.append(one)
-        return there, reused
+                (stored if digests[key] == one.submission.body_digest else reused).append(one)
+        return stored, reused
 
-    async def _regions_of(self, results: Sequence[Numbered]) -> dict[tuple[str, str], int]:
-        """The ids that results of these regions and job types are stored under; none for an unknown region."""
-        found = {}
-        for region, job_type in {_place(one) for one in results}:
-            region_id = await self._regions.id_of(region, JobType(job_type))
-            if region_id is None:
-                await self._regions.read()  # somebody may have added it a moment ago
-                region_id = await self._regions.id_of(region, JobType(job_type))
-            if region_id is not None:
-                found[region, job_type] = region_id
-        return found
+    async def _region_id_of(self, region: str, job_type: JobType) -> int | None:
+        """The region id of a submission; None for an unknown region."""
+        region_id = await self._regions.id_of(region, job_type)
+        if region_id is None:
+            await self._regions.read()  # it may have been added a moment ago
+            region_id = await self._regions.id_of(region, job_type)
+        return region_id
 
-    async def _put_aside(self, reasons: Sequence[tuple[int, str]]) -> None:
+    async def _dead_letter(self, reasons: Sequence[tuple[int, str]]) -> None:
         if not reasons:
             return
         await self._spool.dead_letter(reasons)
-        self._aside += len(reasons)
+        self._dead_letters += len(reasons)
         for reason in sorted({reason for _, reason in reasons}):
-            log.warning("spooled results are kept aside: see `orchboard spool`", reason=reason)
-
-
-def _place(one: Numbered) -> tuple[str, str]:
-    return one.spooled.region, one.spooled.job_type
+            log.warning("spooled results are dead letters: see `orchboard spool`", reason=reason)

@@ -1,41 +1,32 @@
-"""Overflow: what the writer can't send goes into the spool."""
+"""Spilling: submissions that the database cannot take are written to the spool."""
 
 import asyncio
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from functools import partial
 
-from orchboard.store.ingest.queue import QueuedRow
+from orchboard.store.ingest.queue import QueueEntry
+from orchboard.store.postgres.circuit_breaker import CircuitBreaker
 from orchboard.store.spool.spool import Spool
-from orchboard.store.spool.sqlite_file import Spooled, from_time
 
 
-def keep(spool: Spool, rows: Iterable[QueuedRow]) -> None:
-    """Have the spool keep rows; whoever waits for one is told when it is on the disk, or why it is not."""
-    ago = time.time() - asyncio.get_running_loop().time()
-    for row in rows:
-        if row.stored.done() or row.is_kept:
-            continue  # its sender left, or it is on its way
-        row.is_kept = True
-        spool.add(_spooled(row, ago)).add_done_callback(partial(_settle, row))
+def spill(entries: Iterable[QueueEntry], spool: Spool, breaker: CircuitBreaker) -> None:
+    """Write entries to the spool; each is resolved when it is on the disk or could not be written."""
+    wall_minus_loop_s = time.time() - asyncio.get_running_loop().time()
+    for entry in entries:
+        if not entry.is_pending:
+            continue
+        entry.is_spilled = True
+        submission = entry.submission
+        if submission.id is None:
+            received_at = submission.submitted_at + wall_minus_loop_s
+            submission.event_time = datetime.fromtimestamp(received_at, UTC)
+        spool.add(submission).add_done_callback(partial(_resolve, entry, breaker))
 
 
-def _spooled(row: QueuedRow, ago: float) -> Spooled:
-    """A row as the spool keeps it; `ago` is between the loop's clock and Unix time."""
-    parsed, receipt = row.parsed, row.receipt
-    received_at = round((row.submitted_at + ago) * 1e6) if receipt is None else from_time(receipt.event_time)
-    return Spooled(
-        received_at,
-        None if receipt is None else receipt.id,
-        parsed.region,
-        parsed.job_type,
-        parsed.orchestrator,
-        parsed.payload,
-        row.key,
-        row.digest,
-        row.tester_id,
-    )
-
-
-def _settle(row: QueuedRow, kept: asyncio.Future[None]) -> None:
-    row.settle(kept.exception())
+def _resolve(entry: QueueEntry, breaker: CircuitBreaker, spooled: asyncio.Future[None]) -> None:
+    error = spooled.exception()
+    if error is None:
+        breaker.spooled += 1
+    entry.resolve(error)

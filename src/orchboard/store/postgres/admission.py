@@ -1,4 +1,4 @@
-"""Admission: how much expensive work may be under way, in total and for one client."""
+"""Admission control: limits the expensive work in progress, in total and per client."""
 
 import asyncio
 import sys
@@ -12,23 +12,23 @@ from msgspec import Struct
 
 from orchboard.errors import ClientBusyError, OverloadedError
 
-# How long a question waits for its turn, and how many may wait: of all clients, and of one.
+# How long a request waits for admission, and how many may wait: of all clients, and of one.
 PATIENCE_S = 1.5
-_MOST_WAITING, _MOST_OF_CLIENT = 512, 128
+_MAX_WAITING, _MAX_WAITING_OF_CLIENT = 512, 128
 
-# The network that one IPv6 client is given: it may change its address at will.
+# The prefix length of the network that one IPv6 client has: it may use any address in it.
 _IPV6_CLIENT_BITS = 64
 
 _client: ContextVar[str] = ContextVar("client", default="")
 
 
 def set_client(address: str) -> None:
-    """Note whose question the current task, and those it starts, answer; empty: nobody knows."""
+    """Set the client of the current task and of the tasks it starts; empty when unknown."""
     _client.set(client_key(address))
 
 
 def client_key(address: str) -> str:
-    """What counts as one client.
+    """The key under which an address counts as one client.
 
     >>> client_key("2001:db8::1") == client_key("2001:db8::2")
     True
@@ -45,14 +45,14 @@ def client_key(address: str) -> str:
 class _Waiting(Struct, eq=False):
     client: str
     cost: int
-    turn: asyncio.Future[None]
+    admitted: asyncio.Future[None]
 
 
 class Admission:
-    """Lets work begin while the costs of all that is under way come to no more than `capacity`.
+    """Admits work while the cost of all work in progress is at most `capacity`.
 
-    One client may have `share` of that; a cost above it counts as `share`. What does not fit waits PATIENCE_S at most,
-    first come, first served, except that a client who has used up its share holds up nobody else.
+    One client may use at most `share`; a higher cost counts as `share`. Other work waits in order of arrival, for at most
+    `patience_s`. A client that has used its share does not block other clients.
     """
 
     def __init__(self, capacity: int, *, share: int, patience_s: float = PATIENCE_S) -> None:
@@ -64,15 +64,15 @@ class Admission:
         self._waiting: list[_Waiting] = []
 
     @property
-    def under_way(self) -> int:
-        """What all that is under way costs."""
+    def in_progress(self) -> int:
+        """The cost of all work in progress."""
         return self._total
 
     @asynccontextmanager
     async def admitted(self, cost: int) -> AsyncIterator[None]:
-        """Do work of the current client within it. Costs nothing: admitted at once.
+        """Wait for admission of work of the current client, and do it within the block. Work without cost never waits.
 
-        Raises ClientBusyError when the client has too much under way, OverloadedError when all together have.
+        Raises ClientBusyError when the client has too much work in progress, OverloadedError when all clients have.
         """
         if cost <= 0:
             yield
@@ -88,15 +88,15 @@ class Admission:
         waiting = _Waiting(client, cost, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._admit()
-        if waiting.turn.done():
+        if waiting.admitted.done():
             return
         ours = sum(each.client == client for each in self._waiting)
-        if len(self._waiting) > _MOST_WAITING or ours > _MOST_OF_CLIENT:
+        if len(self._waiting) > _MAX_WAITING or ours > _MAX_WAITING_OF_CLIENT:
             self._waiting.remove(waiting)
             raise self._refusal(client, cost)
         try:
             async with asyncio.timeout(self._patience_s):
-                await waiting.turn
+                await waiting.admitted
         except TimeoutError:
             self._withdraw(waiting)
             raise self._refusal(client, cost) from None
@@ -107,9 +107,9 @@ class Admission:
     def _withdraw(self, waiting: _Waiting) -> None:
         if waiting in self._waiting:
             self._waiting.remove(waiting)
-        if waiting.turn.cancelled():
+        if waiting.admitted.cancelled():
             self._admit()
-        else:  # its turn came in the same moment
+        else:  # it was admitted in the same iteration of the event loop
             self._leave(waiting.client, waiting.cost)
 
     def _leave(self, client: str, cost: int) -> None:
@@ -120,19 +120,19 @@ class Admission:
         self._admit()
 
     def _admit(self) -> None:
-        """Let in those whose turn it is."""
+        """Admit waiting work that fits, in order."""
         left = []
         is_full = False
         for waiting in self._waiting:
-            if waiting.turn.cancelled():
-                continue  # it is about to withdraw
+            if waiting.admitted.cancelled():
+                continue  # its request is being cancelled
             is_full = is_full or self._total + waiting.cost > self._capacity
             if is_full or self._is_busy(waiting.client, waiting.cost):
                 left.append(waiting)
                 continue
             self._total += waiting.cost
             self._of_client[waiting.client] += waiting.cost
-            waiting.turn.set_result(None)
+            waiting.admitted.set_result(None)
         self._waiting = left
 
     def _is_busy(self, client: str, cost: int) -> bool:

@@ -1,10 +1,11 @@
-"""CircuitBreaker: whether the database is there, probed in the background so that no request waits for an absent one."""
+"""The circuit breaker: the one owner of the state "is the database available". Probes run in the background."""
 
 import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from enum import Enum, auto
 
 import structlog
 
@@ -13,58 +14,143 @@ from orchboard.runtime.time_limit import TimeLimit
 
 log = structlog.get_logger(__name__)
 
-# Interval between probes while the database is away, and the time limit of a probe. A request that has waited for
+# Interval between probes while the breaker is open, and the time limit of a probe. A request that has waited for
 # _PROBE_AFTER_S starts one.
 _PROBE_EVERY_S, _PROBE_S = 0.5, 2.0
 _PROBE_AFTER_S = 2.0
 
-# The time limit is counted in ticks of the event loop: one that stood still for ten seconds has had one tick.
+# The time limit of a probe is counted in ticks of the event loop: a loop that was blocked for ten seconds has had one.
 _TICK_S = 0.05
 
-# A probe that failed longer ago than it takes to repeat it is no evidence: the process was frozen meanwhile.
+# A failed probe is no evidence after the time that repeating it takes: the process was frozen meanwhile.
 _EVIDENCE_S = 5.0
 
 
+class State(Enum):
+    """What happens to reads and to submitted results."""
+
+    CLOSED = auto()
+    OPEN = auto()
+    SPOOLING = auto()
+    HALF_OPEN = auto()
+
+
+class Event(Enum):
+    """What changes the state."""
+
+    PROBE_FAILED = auto()
+    PROBE_SUCCEEDED = auto()
+    RESULT_SPILLED = auto()
+    BATCH_REPLAYED = auto()
+
+
+_TRANSITIONS = {
+    (State.CLOSED, Event.PROBE_FAILED): State.OPEN,
+    (State.CLOSED, Event.RESULT_SPILLED): State.HALF_OPEN,
+    (State.OPEN, Event.PROBE_SUCCEEDED): State.CLOSED,
+    (State.OPEN, Event.RESULT_SPILLED): State.SPOOLING,
+    (State.SPOOLING, Event.PROBE_SUCCEEDED): State.HALF_OPEN,
+    (State.SPOOLING, Event.BATCH_REPLAYED): State.OPEN,
+    (State.HALF_OPEN, Event.PROBE_FAILED): State.SPOOLING,
+    (State.HALF_OPEN, Event.BATCH_REPLAYED): State.CLOSED,
+}
+"""The next state; an event that is not listed for a state does not change it."""
+
+
 class CircuitBreaker:
-    """A circuit breaker for the database.
+    """Decides whether requests are sent to the database.
 
-    It opens only on evidence. A probe that is refused is evidence. A probe that gets no answer is evidence only if the
-    event loop ran all the time, and if no other statement was answered since the probe began: otherwise the process,
-    the machine, name resolution or the server's processor was slow.
+    | State     | Reads        | Results           | PROBE_FAILED | PROBE_SUCCEEDED | RESULT_SPILLED | BATCH_REPLAYED |
+    | --------- | ------------ | ----------------- | ------------ | --------------- | -------------- | -------------- |
+    | CLOSED    | sent         | sent              | OPEN         |                 | HALF_OPEN      |                |
+    | OPEN      | fail at once | the first spilled |              | CLOSED          | SPOOLING       |                |
+    | SPOOLING  | fail at once | spooled           |              | HALF_OPEN       |                | OPEN           |
+    | HALF_OPEN | sent         | spooled           | SPOOLING     |                 |                | CLOSED         |
 
-    is_there -- connects and asks something; false when that fails, cancelled when it takes too long
+    HALF_OPEN ends when the replay has stored a batch of spooled results. Without a spool no result is spilled: results
+    are sent in CLOSED and in OPEN.
+
+    Reads fail only on evidence. A refused probe is evidence. A probe without an answer is evidence only if the event loop
+    ran all the time and no other statement was answered since the probe began: otherwise the process, the machine, name
+    resolution or the server's processor was slow.
+
+    probe -- connects and runs a query; false when that fails, cancelled when it takes too long
     hosts -- how many hosts a probe may have to try
-    is_away -- requests must not be tried
     """
 
-    def __init__(self, is_there: Callable[[], Awaitable[bool]], *, hosts: int = 1) -> None:
-        self._is_there = is_there
+    def __init__(self, probe: Callable[[], Awaitable[bool]], *, hosts: int = 1) -> None:
+        self.state = State.CLOSED
+        self.answers = 0
+        """Answered statements, whatever the answer: evidence against an unanswered probe. Incremented by connections."""
+        self.spooled = 0
+        """Results on the disk since results were first spooled. Incremented by `spill`."""
+        self._probe = probe
         self._probe_s = _PROBE_S * hosts
         self._probing: asyncio.Task[None] | None = None
         self._waiting: dict[TimeLimit, float] = {}  # since when, by the loop's clock
         self._free: list[TimeLimit] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._answers = 0
-        self._is_away = False
-        self._probed_at = -math.inf
+        self._failed_at = -math.inf
+        self._spooling_since = -math.inf
 
     @property
-    def is_away(self) -> bool:
-        """Whether the last probe failed, a moment ago."""
-        return self._is_away and time.monotonic() - self._probed_at < self._probe_s + _EVIDENCE_S
+    def is_open(self) -> bool:
+        """Whether reads fail at once: OPEN or SPOOLING, and the last failed probe is recent."""
+        return (
+            self.state in (State.OPEN, State.SPOOLING)
+            and time.monotonic() - self._failed_at < self._probe_s + _EVIDENCE_S
+        )
 
-    def note_answer(self) -> None:
-        """Take an answered statement as evidence that the database is there, whatever the answer is."""
-        self._answers += 1
+    @property
+    def spools_results(self) -> bool:
+        """Whether results go directly to the spool, after a first one was spilled."""
+        return self.state in (State.SPOOLING, State.HALF_OPEN)
+
+    def diverts_result(self) -> bool:
+        """Whether a result that has just arrived goes directly to the spool. Call it only where there is a spool."""
+        if self.is_open:
+            self.handle(Event.RESULT_SPILLED)
+        return self.spools_results
+
+    def start_spooling(self) -> None:
+        """Send results directly to the spool, because one could not be stored in time, and probe for the readers."""
+        self.handle(Event.RESULT_SPILLED)
+        self.start_probing()
+
+    def stop_spooling(self) -> None:
+        """Send results to the database again: the replay has stored a batch, or the spool is empty or unreadable."""
+        self.handle(Event.BATCH_REPLAYED)
+
+    def start_probing(self) -> None:
+        """Probe in the background until a probe succeeds. When one fails, waiting requests time out at once."""
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.create_task(self._probe_until_success())
+
+    def handle(self, event: Event) -> None:
+        """Change the state by _TRANSITIONS, and log what it means for requests. Called by the methods above and by probes."""
+        before, spooled_before = self.state, self.spools_results
+        self.state = _TRANSITIONS.get((before, event), before)
+        if self.state is before:
+            return
+        if event is Event.PROBE_FAILED:
+            log.warning("the database is unavailable: requests fail at once")
+            for limit in self._waiting:
+                limit.cut()
+        if self.spools_results and not spooled_before:
+            self._spooling_since, self.spooled = time.monotonic(), 0
+            log.warning("results go to the spool: the database can't take them")
+        elif spooled_before and not self.spools_results:
+            after_s = round(time.monotonic() - self._spooling_since, 1)
+            log.warning("the database takes results again", after_s=after_s, spooled=self.spooled)
 
     @contextmanager
     def limit(self, timeout_s: float) -> Iterator[None]:
-        """The time limit of a request, cut short once the database is away. Raises TimeoutError."""
+        """Apply a timeout; it fires immediately when a probe fails. Raises TimeoutError."""
         loop = asyncio.get_running_loop()
         limit, now = self._free.pop() if self._free else TimeLimit(), loop.time()
         self._waiting[limit] = now
         if self._timer is None:
-            self._timer = loop.call_later(_PROBE_AFTER_S, self._probe_if_one_waits_long)
+            self._timer = loop.call_later(_PROBE_AFTER_S, self._probe_for_slow_requests)
         try:
             with limit.until(now + timeout_s):
                 yield
@@ -72,23 +158,15 @@ class CircuitBreaker:
             del self._waiting[limit]
             self._free.append(limit)
 
-    def _probe_if_one_waits_long(self) -> None:
+    def _probe_for_slow_requests(self) -> None:
         self._timer = None
         if self._waiting:
             loop = asyncio.get_running_loop()
             due_at = min(self._waiting.values()) + _PROBE_AFTER_S
             if due_at <= loop.time():
-                self.probe()
+                self.start_probing()
                 due_at = loop.time() + _PROBE_AFTER_S
-            self._timer = loop.call_at(due_at, self._probe_if_one_waits_long)
-
-    def probe(self) -> None:
-        """Probe in the background whether the database is away and, if it is, when it is back.
-
-        Requests that wait for a database that is away get no more time.
-        """
-        if self._probing is None or self._probing.done():
-            self._probing = asyncio.create_task(self._probe_until_there())
+            self._timer = loop.call_at(due_at, self._probe_for_slow_requests)
 
     async def close(self) -> None:
         """Stop probing."""
@@ -97,25 +175,21 @@ class CircuitBreaker:
         if self._probing is not None:
             await cancel_and_wait([self._probing])
 
-    async def _probe_until_there(self) -> None:
-        while not await self._probe():
-            self._probed_at = time.monotonic()
-            if not self._is_away:
-                log.warning("the database is away")
-                self._is_away = True
-                for limit in self._waiting:
-                    limit.cut()
+    async def _probe_until_success(self) -> None:
+        while not await self._probe_once():
+            self._failed_at = time.monotonic()
+            self.handle(Event.PROBE_FAILED)
             await asyncio.sleep(_PROBE_EVERY_S)
-        self._is_away = False
+        self.handle(Event.PROBE_SUCCEEDED)
 
-    async def _probe(self) -> bool:
-        """Whether the database is there, or may be."""
-        answers = self._answers
-        probe = asyncio.ensure_future(self._is_there())
+    async def _probe_once(self) -> bool:
+        """Whether the database is available, or may be."""
+        answers = self.answers
+        probe = asyncio.ensure_future(self._probe())
         ticks = asyncio.create_task(_count_ticks(self._probe_s))
         try:
             await asyncio.wait((probe, ticks), return_when=asyncio.FIRST_COMPLETED)
-            return (probe.done() and probe.result()) or self._answers != answers
+            return (probe.done() and probe.result()) or self.answers != answers
         finally:
             await cancel_and_wait((probe, ticks))
 

@@ -1,4 +1,4 @@
-"""The database's clock, read without asking the database: the one clock of receipt times and windows."""
+"""The database's clock, estimated without a query: the clock of receipt times and windows."""
 
 import time
 from collections.abc import Callable
@@ -11,23 +11,23 @@ from orchboard.window import LATEST
 
 log = structlog.get_logger(__name__)
 
-# A step of the database's clock, or a skew between it and ours, is worth a line in the log from here on.
+# Minimum step of the database's clock, and minimum skew between the clocks, that is logged.
 NOTABLE_S = 1.0
 
-# How far ahead of the database's clock a receipt time may be and still count as the past.
+# A receipt time may be ahead of the database's clock by this and still counts as past.
 TOLERANCE = timedelta(minutes=5)
 
-# How old a measurement may get before it is repeated.
+# Maximum age of a measurement.
 MAX_AGE_S = 60.0
 
 
 class DatabaseClock:
-    """Estimates the database's time from its last measurement and the monotonic clock of this machine.
+    """Estimates the database's time from the last measurement and the monotonic clock of this machine.
 
-    The wall clock of this machine is used only until the first measurement: it may be wrong, and it may be stepped.
+    The wall clock of this machine is used only before the first measurement, because it may be wrong or stepped.
 
-    monotonic -- seconds that never go back
-    wall -- this machine's time
+    monotonic -- monotonic seconds
+    wall -- the wall clock of this machine
     """
 
     def __init__(
@@ -37,30 +37,32 @@ class DatabaseClock:
     ) -> None:
         self._monotonic = monotonic
         self._wall = wall
-        self._measured: tuple[datetime, float] | None = None  # the database's time, and ours at that moment
+        self._measured: tuple[datetime, float] | None = (
+            None  # the database's time, and the monotonic time of the measurement
+        )
         self._logged_skew_s = 0.0
         self._latest = datetime.min.replace(tzinfo=UTC)
 
     def now(self) -> datetime:
-        """The database's time, good to about half a round trip; this machine's before the first measurement."""
+        """The database's time, accurate to about half a round trip; before the first measurement, the wall clock's."""
         if self._measured is None:
             return self._wall()
         then, at = self._measured
         return then + timedelta(seconds=self._monotonic() - at)
 
     def horizon(self) -> datetime:
-        """Where a window without an end ends: what is received later than this was dated ahead by somebody.
+        """The end of a window without `until`. Results with a later receipt time have a date in the future.
 
-        Never moves back: results that were stored before the database's clock was set back are still there.
+        It never decreases: results that were stored before the database's clock was set back stay in the window.
         """
         return max(self.now(), self._latest) + TOLERANCE
 
     def end_of(self, window: Window) -> datetime:
-        """Where a window ends: as it says, or at the horizon when it is open."""
+        """The end of a window: its `until`, or the horizon if it has none."""
         return window.until if window.until < LATEST else self.horizon()
 
     def note(self, moment: datetime) -> None:
-        """Take note of a time that the database's clock has shown, now or before a step."""
+        """Record a time that the database's clock has shown; the horizon includes it."""
         self._latest = max(self._latest, moment)
 
     @property
@@ -70,14 +72,15 @@ class DatabaseClock:
 
     @property
     def age_s(self) -> float:
-        """How long ago it was measured, in seconds; infinity: never."""
+        """Age of the last measurement, in seconds; infinite before the first."""
         return float("inf") if self._measured is None else self._monotonic() - self._measured[1]
 
     def measure(self, database_now: datetime, sent_at: float, received_at: float) -> None:
-        """Take in what the database's clock showed between two moments of the monotonic clock.
+        """Record a measurement: the database's clock showed `database_now` between two times of the monotonic clock.
 
-        At the second it is between that and as much later as both are apart. If this machine's wall clock is too, it is
-        taken for the same clock, which all processes here then agree on. Else the estimate moves only as far as it has to.
+        At `received_at` the database's time is between `database_now` and that plus the round trip. If the wall clock is in
+        this range, it is used, so that all processes on this machine agree. Otherwise the estimate is moved into the range by
+        the smallest correction.
         """
         self.note(database_now)
         earliest = database_now
@@ -94,9 +97,9 @@ class DatabaseClock:
         self._log_skew()
 
     def _wall_at(self, moment: float) -> datetime:
-        """What this machine's wall clock showed at a moment of the monotonic one, a little while ago.
+        """The wall clock's time at a recent time of the monotonic clock.
 
-        Read several times: a process may lose the processor between the two clocks.
+        Reads both clocks several times, because the process may be suspended between two readings.
         """
         between, wall = min(
             (self._monotonic() - began_at, wall - timedelta(seconds=began_at - moment))
@@ -105,7 +108,7 @@ class DatabaseClock:
         return wall - timedelta(seconds=between / 2)
 
     def _log_skew(self) -> None:
-        """Log a skew when it appears, changes notably, or is gone."""
+        """Log a skew when it appears, changes by NOTABLE_S, or disappears."""
         skew_s = self.skew_s
         if abs(skew_s - self._logged_skew_s) >= NOTABLE_S:
             self._logged_skew_s = skew_s if abs(skew_s) >= NOTABLE_S else 0.0

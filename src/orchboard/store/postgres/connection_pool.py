@@ -1,4 +1,4 @@
-"""Connections that are lent to one statement after another."""
+"""The connection pool: each connection runs one statement after another."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import asyncpg
 from orchboard.runtime.tasks import cancel_and_wait, consume_exception
 from orchboard.store.connection.types import Connection
 
-# What lies between may forget a silent connection and say so to nobody: an old one is not trusted.
+# NATs and firewalls drop idle connections silently, so do not reuse one that was idle for longer.
 MAX_IDLE_S = 60.0
 
-# How long the end of a connection is waited for; a frozen server confirms nothing.
+# Time limit for closing a connection gracefully; a frozen server does not answer.
 _CLOSE_TIMEOUT_S = 1.0
 
 
@@ -26,13 +26,13 @@ class _Idle(NamedTuple):
 
 
 class Pool:
-    """At most `size` connections; the one that was used last is lent next.
+    """At most `size` connections; the most recently used one is acquired first.
 
-    asyncpg's own makes a proxy, a task and a timer for each loan. Without them, and with the limits of `breaker`, what
-    is around a statement takes a server that was idle 0.12 ms instead of 0.22.
+    asyncpg's pool creates a proxy, a task and a timer for each acquisition. Without them, and with the time limits of the
+    circuit breaker, the overhead of a statement on an idle server is 0.12 ms instead of 0.22.
 
-    connect -- makes a connection
-    may_stay -- whether one that comes back well may be lent again
+    connect -- opens a connection
+    is_reusable -- whether a released connection may be used again
     """
 
     def __init__(
@@ -40,68 +40,68 @@ class Pool:
         connect: Callable[[], Awaitable[Connection]],
         *,
         size: int,
-        may_stay: Callable[[Connection], bool],
+        is_reusable: Callable[[Connection], bool],
     ) -> None:
         self._connect = connect
-        self._may_stay = may_stay
-        self._places = asyncio.Semaphore(size)
-        self._idle: list[_Idle] = []  # the one used last at the end
-        self._lent: set[Connection] = set()
-        self._endings: set[asyncio.Task[None]] = set()
-        self._all_are_back = asyncio.Event()
-        self._all_are_back.set()
+        self._is_reusable = is_reusable
+        self._slots = asyncio.Semaphore(size)
+        self._idle: list[_Idle] = []  # most recently used last
+        self._in_use: set[Connection] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._all_released = asyncio.Event()
+        self._all_released.set()
         self._is_closed = False
 
-    async def take(self) -> Connection:
-        """A connection, once there is one, to be used within `returning`.
+    async def acquire(self) -> Connection:
+        """Wait for a connection; use it within `releasing`.
 
-        Raises what making it raises; InterfaceError after `close`.
+        Raises what `connect` raises; InterfaceError after `close`.
         """
-        await self._places.acquire()
+        await self._slots.acquire()
         try:
             if self._is_closed:
                 raise asyncpg.InterfaceError("the pool is closed")
             connection = self._find() or await self._connect()
         except BaseException:
-            self._places.release()
+            self._slots.release()
             raise
-        return self._lend(connection)
+        return self._use(connection)
 
-    async def take_idle(self) -> Connection | None:
-        """As `take`, without waiting: a connection that is idle now; None when none is."""
-        if self._is_closed or self._places.locked():
+    async def acquire_idle(self) -> Connection | None:
+        """An idle connection, without waiting; None when there is none. Use it within `releasing`."""
+        if self._is_closed or self._slots.locked():
             return None
-        await self._places.acquire()  # at once
+        await self._slots.acquire()  # does not wait
         connection = self._find()
         if connection is None:
-            self._places.release()
+            self._slots.release()
             return None
-        return self._lend(connection)
+        return self._use(connection)
 
     @contextmanager
-    def returning(self, connection: Connection) -> Iterator[None]:
-        """Have it back afterwards.
+    def releasing(self, connection: Connection) -> Iterator[None]:
+        """Return an acquired connection to the pool at the end of the block.
 
-        One whose statement was broken off is ended, and its place is free when Postgres has let go of it.
+        A connection whose statement was cancelled is closed, and its slot is freed when Postgres has closed it too.
         """
         try:
             yield
         except asyncpg.PostgresError:
-            self._give_back(connection)
+            self._put_back(connection)
             raise
         except BaseException:
-            self._run(self._end(connection))
+            self._run(self._close_one(connection))
             raise
         else:
-            self._give_back(connection)
+            self._put_back(connection)
 
-    def _lend(self, connection: Connection) -> Connection:
-        self._lent.add(connection)
-        self._all_are_back.clear()
+    def _use(self, connection: Connection) -> Connection:
+        self._in_use.add(connection)
+        self._all_released.clear()
         return connection
 
     def _find(self) -> Connection | None:
-        """One that is idle, and was not for long."""
+        """An idle connection that may be reused; closes those that were idle for too long."""
         too_old = time.monotonic() - MAX_IDLE_S
         while self._idle and self._idle[0].since < too_old:
             self._run(close(self._idle.pop(0).connection))
@@ -111,47 +111,47 @@ class Pool:
                 return connection
         return None
 
-    def _give_back(self, connection: Connection) -> None:
-        if self._is_closed or connection.is_closed() or not self._may_stay(connection):
+    def _put_back(self, connection: Connection) -> None:
+        if self._is_closed or connection.is_closed() or not self._is_reusable(connection):
             connection.terminate()
         else:
             self._idle.append(_Idle(connection, time.monotonic()))
-        self._let_go(connection)
+        self._free(connection)
 
-    async def _end(self, connection: Connection) -> None:
+    async def _close_one(self, connection: Connection) -> None:
         try:
             await close(connection)
         finally:
-            self._let_go(connection)
+            self._free(connection)
 
-    def _let_go(self, connection: Connection) -> None:
-        self._lent.discard(connection)
-        self._places.release()
-        if not self._lent:
-            self._all_are_back.set()
+    def _free(self, connection: Connection) -> None:
+        self._in_use.discard(connection)
+        self._slots.release()
+        if not self._in_use:
+            self._all_released.set()
 
-    def _run(self, ending: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(ending)
-        self._endings.add(task)
-        task.add_done_callback(self._endings.discard)
+    def _run(self, closing: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(closing)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
         task.add_done_callback(consume_exception)
 
     async def close(self, timeout_s: float) -> None:
-        """Lend no more, and end all connections: those that are lent when they come back or the time is over."""
+        """Close all connections; those in use when they are released, or after `timeout_s`."""
         self._is_closed = True
         idle = [each.connection for each in self._idle]
         self._idle.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await asyncio.gather(*map(close, idle))
-                await self._all_are_back.wait()
-        await cancel_and_wait(self._endings)
-        for connection in (*idle, *self._lent):
+                await self._all_released.wait()
+        await cancel_and_wait(self._closing)
+        for connection in (*idle, *self._in_use):
             connection.terminate()
 
 
 async def close(connection: Connection) -> None:
-    """Close a connection, and have the server break off a statement that is still running; within a second."""
+    """Close a connection within a second, and have the server cancel a statement that is still running."""
     try:
         with suppress(OSError, asyncpg.InterfaceError, asyncpg.PostgresError, asyncpg.InternalClientError):
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):

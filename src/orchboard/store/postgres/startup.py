@@ -1,4 +1,4 @@
-"""Making a database ready: created, and its schema brought up to date, before anything is asked of it."""
+"""Startup of a database: creation and migration before the first statement."""
 
 import asyncio
 import math
@@ -18,17 +18,17 @@ from orchboard.store.sql_files import sql
 
 log = structlog.get_logger(__name__)
 
-# A migration that failed, and needs a person, is left alone for so many times as long as it took, at most so long: it
-# may have filled the disk with half an index.
-_LEFT_ALONE, _LEFT_ALONE_S = 10.0, 600.0
+# After a migration that failed and needs a manual repair, the next attempt is delayed by a multiple of its duration, up to a
+# maximum: it may have filled the disk with half an index.
+_BACKOFF_FACTOR, _MAX_BACKOFF_S = 10.0, 600.0
 
 
-class Opening:
-    """Makes one database ready, once, however many ask.
+class Startup:
+    """Creates and migrates one database, once for all callers.
 
-    connect -- opens a connection of its own
-    timeout_s -- how long the server may take to be reached
-    migrates -- False: the schema is only checked, and DatabaseUnavailableError raised where it is missing or old
+    connect -- opens a connection, which is closed here
+    timeout_s -- time limit for connecting to the server
+    migrates -- False: only check the schema, and raise DatabaseUnavailableError when it is missing or old
     """
 
     def __init__(self, url: str, connect: Connect, *, timeout_s: float, migrates: bool = True) -> None:
@@ -36,31 +36,30 @@ class Opening:
         self._url = url
         self._connect = connect
         self._timeout_s = timeout_s
-        self._opening: asyncio.Task[None] | None = None
-        self._again_at = -math.inf
+        self._starting: asyncio.Task[None] | None = None
+        self._retry_at = -math.inf
 
     async def wait(self) -> None:
-        """Have it ready. A caller that gives up waiting does not end a migration under way.
+        """Wait until the database is ready. Cancelling a caller does not cancel a running migration.
 
-        Raises SetupError when its schema needs a person, what connecting raises when it can't be reached; both are
-        tried again by who asks later.
+        Raises SetupError when the schema needs a manual repair, and connection errors. A later call tries again.
         """
-        if self._opening is None or (self._opening.done() and time.monotonic() >= self._again_at):
-            self._opening = asyncio.create_task(self._open())
-        await asyncio.shield(self._opening)
+        if self._starting is None or (self._starting.done() and time.monotonic() >= self._retry_at):
+            self._starting = asyncio.create_task(self._start())
+        await asyncio.shield(self._starting)
 
     async def close(self) -> None:
-        """Break off a migration under way."""
-        if self._opening is not None:
-            await cancel_and_wait([self._opening])
+        """Cancel a running migration."""
+        if self._starting is not None:
+            await cancel_and_wait([self._starting])
 
-    async def _open(self) -> None:
+    async def _start(self) -> None:
         began_at = time.monotonic()
         try:
             await self._migrate()
         except SetupError:
             now = time.monotonic()
-            self._again_at = now + min(_LEFT_ALONE * (now - began_at), _LEFT_ALONE_S)
+            self._retry_at = now + min(_BACKOFF_FACTOR * (now - began_at), _MAX_BACKOFF_S)
             raise
 
     async def _migrate(self) -> None:
@@ -71,15 +70,15 @@ class Opening:
                 return
             await ensure_database(self._url, timeout_s=self._timeout_s)
             await migrate_to(self._connect, on_step=lambda step: _log_step(step, steps))
-        except asyncpg.InternalClientError as error:  # of a server that is being stopped
+        except asyncpg.InternalClientError as error:  # the server is shutting down
             raise ConnectionResetError(str(error)) from error
 
     async def describe(self) -> None:
-        """Log which schema it is, and what an operator should know of it: 25 ms that no answer should wait for."""
+        """Log the schema's name, and what an operator should know about it. Takes 25 ms, so do not call it in a request."""
         with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
-            await self._look_and_say()
+            await self._log_findings()
 
-    async def _look_and_say(self) -> None:
+    async def _log_findings(self) -> None:
         connection = await self._connect()
         try:
             async with connection.transaction():
@@ -88,7 +87,7 @@ class Opening:
                 row = await connection.fetchrow(sql("ping"))
         finally:
             connection.terminate()
-        assert row is not None  # noqa: S101 - it always has one
+        assert row is not None  # noqa: S101 - the statement always returns one
         log.info("the database is ready", schema=schema)
         if row["missing"]:
             log.error("the database's role lacks privileges: see `orchboard doctor`", missing=row["missing"])
@@ -103,10 +102,10 @@ class Opening:
 
 
 def _log_step(step: Step, steps: list[Step]) -> None:
-    """Log a step: at info when it changes a schema that somebody has, at debug when a new one is made."""
+    """Log a migration: at info for an existing schema, at debug for a new one."""
     steps.append(step)
-    tell = log.debug if steps[0].version == 1 else log.info
-    tell(
+    log_step = log.debug if steps[0].version == 1 else log.info
+    log_step(
         "schema migrated",
         version=step.version,
         name=step.name,

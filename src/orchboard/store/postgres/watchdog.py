@@ -1,4 +1,4 @@
-"""Limits for connections that work in the background: nobody waits for them, so nobody else would notice."""
+"""Time limits for connections of background tasks, where no request would notice that one hangs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 from orchboard.store.connection.types import Connection
 from orchboard.store.sql_files import sql
 
-# The longest that one step of background work takes, with room: a statement, a batch, a span.
+# Longer than any step of background work takes: a statement, a batch, a rollup bucket.
 STEP_S = 600.0
 
 
 class Watchdog:
-    """Ends a connection on which nothing has got on for `step_s`: whatever waits for it is told at once.
+    """Terminates a connection without progress for `step_s`; statements on it fail at once.
 
-    A cancelled statement would wait for the server's answer, which a dead connection never brings.
+    Cancelling the statement instead would wait for an answer, which never arrives on a dead connection.
     """
 
     def __init__(self, connection: Connection, step_s: float = STEP_S) -> None:
@@ -26,20 +26,20 @@ class Watchdog:
         return asyncio.get_running_loop().call_later(self._step_s, self._connection.terminate)
 
     def beat(self) -> None:
-        """Begin to count anew: a step is done."""
+        """Record progress: restart the timer."""
         self.stop()
         self._timer = self._start()
 
     def stop(self) -> None:
-        """Leave the connection alone."""
+        """Stop the timer."""
         self._timer.cancel()
 
 
 @asynccontextmanager
 async def background_transaction(connection: Connection) -> AsyncIterator[None]:
-    """A transaction whose locks others need not wait for long: Postgres ends it when this process does not go on.
+    """A transaction with time limits, so that other sessions do not wait for its locks when this process hangs.
 
-    Set within the transaction, because poolers drop the settings of a session.
+    The limits are set within the transaction, because poolers drop the settings of a session.
     """
     async with connection.transaction():
         await connection.execute(sql("background_limits"))

@@ -150,7 +150,7 @@ class RawPages:
         async with self._turns:
             began_at = time.monotonic()
             yield
-            if self.streams.under_way > 1:
+            if self.streams.in_progress > 1:
                 await asyncio.sleep(min(time.monotonic() - began_at, _LONGEST_PAUSE_S))
 
     async def fetch(self, part: Part, since: int, until: int, *, most_bytes: int = STREAMED_BYTES) -> Found:

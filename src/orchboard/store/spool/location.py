@@ -1,4 +1,4 @@
-"""Where a spool is: a file for each database in the data directory, if that is on a disk."""
+"""The location of the spool: one file per database in the data directory, if that is on a disk."""
 
 import hashlib
 import os
@@ -9,20 +9,20 @@ from urllib.parse import urlsplit
 
 from orchboard.postgres_url import without_password
 
-# Gone with the machine's power, what is in these was never stored.
+# File systems in memory: their contents do not survive a restart.
 _IN_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 
-# A disk with less has no room for an outage.
+# A disk with less free space counts as full.
 _LEAST_FREE_BYTES = 1024 * 1024
 
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
 def spool_path(data: Path, postgres: str) -> Path:
-    """The file of the database at a URL; empty: of the embedded one.
+    """The spool file of the database at a URL; of the embedded database for an empty URL.
 
-    Another user, password or option is the same database; other hosts or another name are not: what was
-    acknowledged for one must not end in another.
+    The user, the password and options do not matter. Other hosts or another database name give another file, because
+    results acknowledged for one database must not be stored in another.
     """
     if not postgres:
         return data / "spool" / "embedded.sqlite"
@@ -38,15 +38,15 @@ def spool_path(data: Path, postgres: str) -> Path:
 
 
 def why_no_spool(path: Path, *, may_be_in_memory: bool = False) -> str | None:
-    """Why results can't be kept there; None when they can. Makes its directory.
+    """Why results can't be spooled there; None when they can. Creates the directory.
 
-    may_be_in_memory -- as the database beside it is
+    may_be_in_memory -- accept a file system in memory, because the database is on it too
     """
     directory = path.parent
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        return f"{directory} can't be made: {error.strerror}"
+        return f"{directory} can't be created: {error.strerror}"
     if not os.access(directory, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
         return f"{directory} can't be written to"
     kind = _file_system(directory)
@@ -56,15 +56,15 @@ def why_no_spool(path: Path, *, may_be_in_memory: bool = False) -> str | None:
 
 
 def why_not_writable(path: Path) -> str | None:
-    """Why the file can't be written, or made; None when it can, as far as can be known without trying.
+    """Why the file can't be written or created; None when it can, as far as can be known without trying.
 
-    A directory that was removed is made again with the file: its nearest parent counts.
+    If the directory was removed, its nearest parent is checked, because the directory is created with the file.
     """
     directory = next(parent for parent in path.parents if parent.exists())
     if not os.access(directory, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
         return f"{directory} can't be written to"
     if not directory.is_dir():
-        return f"{directory} is no directory"
+        return f"{directory} is not a directory"
     disk = os.statvfs(directory)
     if disk.f_bavail * disk.f_frsize < _LEAST_FREE_BYTES:
         return f"the disk of {directory} is full"
@@ -72,18 +72,18 @@ def why_not_writable(path: Path) -> str | None:
 
 
 def other_spools(path: Path) -> list[Path]:
-    """The files of other databases beside one."""
+    """The spool files of other databases in the directory."""
     return sorted(other for other in path.parent.glob("*.sqlite") if other != path)
 
 
 def _file_system(directory: Path) -> str:
-    """The kind of file system that a directory is on; empty where the system doesn't say."""
+    """The type of the file system that a directory is on; empty when the system does not tell."""
     best, kind = -1, ""
     with suppress(OSError):
-        place = directory.resolve()
+        resolved = directory.resolve()
         for line in _MOUNTS.read_text().splitlines():
             before, _, after = line.partition(" - ")
             mounted = Path(before.split()[4].encode().decode("unicode_escape"))
-            if place.is_relative_to(mounted) and len(mounted.parts) >= best:
+            if resolved.is_relative_to(mounted) and len(mounted.parts) >= best:
                 best, kind = len(mounted.parts), after.split()[0]
     return kind

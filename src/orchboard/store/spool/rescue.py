@@ -1,4 +1,4 @@
-"""What a spool's file holds that was removed or replaced while it was open: moved to the file that has the name."""
+"""Rescue of a spool's file that was removed or replaced while it was open: its contents move to the file at the path."""
 
 import fcntl
 import os
@@ -17,24 +17,24 @@ from orchboard.store.sql_files import sql
 log = structlog.get_logger(__name__)
 
 BUSY_S = 5.0
-"""How long a worker waits for another one that is writing."""
+"""How long a worker waits for another worker's write."""
 
 DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
-"""SQLite's codes for a file that is no database, or is broken."""
+"""SQLite's codes for a file that is not a database or is corrupt."""
 
-# The bytes of a database file that SQLite's readers and writers lock: SHARED_FIRST and SHARED_SIZE of its file format.
+# The byte range that SQLite's readers and writers lock: SHARED_FIRST and SHARED_SIZE of its file format.
 _LOCKED_FROM, _LOCKED_BYTES = 0x40000002, 510
 
 
 def move_results(handle: int, connection: sqlite3.Connection, path: Path) -> None:
-    """Move all results of the file behind a handle, which has no name, into the spool at `path`.
+    """Move all submissions of the file behind a handle into the spool at `path`.
 
-    One worker does it: the file is empty then for all that have it open. One that can't be read is copied, for a person,
-    if it has no other name.
-    Raises sqlite3.Error, OSError: then it is still to be moved.
+    One worker does it and empties the file for all that have it open. If the file can't be read and has no other name, it is
+    copied, so that an operator can examine it.
+    Raises sqlite3.Error, OSError: nothing was moved then, and the call must be repeated.
 
-    handle -- a descriptor, of O_PATH where there is that
-    connection -- to the spool at `path`, in no transaction
+    handle -- an O_PATH descriptor where the system has them
+    connection -- to the spool at `path`, outside a transaction
     """
     copy = path.with_name(f"{path.name}.lost-{os.getpid()}-{handle}")
     with _locked(handle) as lost:
@@ -48,20 +48,20 @@ def move_results(handle: int, connection: sqlite3.Connection, path: Path) -> Non
             if code_of(error) not in DAMAGED:
                 raise
             if not os.fstat(lost).st_nlink:
-                copy.rename(aside := damaged_name(path))
+                copy.rename(renamed := damaged_name(path))
                 log.exception(
-                    "the spool's file was removed and can't be read: it was copied", file=str(aside)
+                    "the spool's file was removed and can't be read: it was copied", file=str(renamed)
                 )
             return
         finally:
             copy.unlink(missing_ok=True)
         os.ftruncate(lost, 0)
     if moved:
-        log.warning("results of the spool's file that was lost are in the new one", results=moved)
+        log.warning("results were moved from the lost spool file to the new one", results=moved)
 
 
 def damaged_name(path: Path) -> Path:
-    """A new name for a spool's file that can't be read."""
+    """A new name for a spool file that can't be read."""
     return path.with_name(f"{path.name}.damaged-{time.time_ns()}")
 
 
@@ -72,7 +72,7 @@ def code_of(error: sqlite3.Error) -> int:
 
 @contextmanager
 def _locked(handle: int) -> Iterator[int]:
-    """A descriptor of a file, on which nobody is in a transaction."""
+    """A descriptor of a file, locked so that no connection is in a transaction."""
     file = os.open(f"/dev/fd/{handle}", os.O_RDWR | os.O_CLOEXEC)
     try:
         deadline = time.monotonic() + BUSY_S
@@ -94,7 +94,7 @@ def _open_new(path: Path) -> BinaryIO:
 
 
 def _insert_all(connection: sqlite3.Connection, copy: Path) -> int:
-    """Insert the results of a copied spool; how many were inserted."""
+    """Insert the submissions of a copied spool; returns their number."""
     connection.execute("ATTACH ? AS lost", (str(copy),))
     try:
         return connection.execute(sql("spool_move")).rowcount

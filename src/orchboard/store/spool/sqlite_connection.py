@@ -1,4 +1,4 @@
-"""The connection to the spool's file: what is committed through it is in the file that has the name."""
+"""The connection to the spool's file. What is committed is in the file that the path names, whatever happened to it."""
 
 import os
 import sqlite3
@@ -18,19 +18,19 @@ from orchboard.store.spool.sqlite_layout import refuse_newer, require_version, u
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-# Descriptors by which a file is found again when its name is gone. Closing any other kind would drop SQLite's locks
-# on the file, which POSIX counts by process.
+# O_PATH descriptors find a file again whose name was removed. Closing any other descriptor would drop SQLite's locks on the
+# file, which POSIX counts per process.
 _HANDLE = getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC
 
-_NO_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
+_NO_RETRY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
 
 
 class SpoolConnection:
-    """A SQLite file that survives what others do to its name and contents. From one thread of one process.
+    """A SQLite file that may be removed, replaced or damaged while it is open. Used from one thread of one process.
 
-    The journal is deleted by each commit (decision 9), so that at rest everything committed is in one file. That the
-    path names this file is checked after each commit. A file whose name is gone (removed, replaced, its directory
-    replaced) is left for the one that has the name, or a new one, and what it holds is moved there.
+    Each commit deletes the journal (decision 9), so that between commits all data is in one file. After each commit the
+    connection checks that the path still names the open file. If the file or its directory was removed or replaced, the
+    connection opens the file at the path, or creates one, and moves the contents of the lost file there.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,32 +42,32 @@ class SpoolConnection:
 
     @property
     def is_open(self) -> bool:
-        """Whether a file is open, or lost and not moved yet."""
+        """Whether a file is open, or lost with contents that are not moved yet."""
         return self._open is not None or bool(self._lost)
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What `work` returns, in a transaction that reads. Raises sqlite3.Error, OSError, SetupError."""
+        """Run `work` in a read transaction and return its result. Raises sqlite3.Error, OSError, SetupError."""
         return self._run("BEGIN", work)
 
     def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What `work` returns, in a transaction that is on the disk, in the file that has the name.
+        """Run `work` in a transaction and return its result. On return the data is on the disk, in the file at the path.
 
-        `work` may be called again when the file was removed, truncated or replaced meanwhile. A file that is no
-        database any more is renamed, to `….damaged-<Unix time, in nanoseconds>`, and a new one made. Raises sqlite3.Error, OSError,
-        or SetupError for a file of a newer version: then nothing was done, as far as one can know.
+        `work` is called again when the file was removed, truncated or replaced meanwhile. A file that is not a database any
+        more is renamed to `….damaged-<Unix time in nanoseconds>`, and a new one created. Raises sqlite3.Error, OSError,
+        or SetupError for a file of a newer version: then nothing was changed, as far as can be known.
         """
-        result = self._run("BEGIN IMMEDIATE", work, sets_damaged_aside=True)
+        result = self._run("BEGIN IMMEDIATE", work, renames_damaged=True)
         if not self._has_name():
-            self._opened()  # moves what was committed
+            self._opened()  # moves the committed data
         return result
 
-    def give_back(self) -> None:
-        """Return free pages to the disk, unless another worker is writing."""
+    def vacuum(self) -> None:
+        """Return free pages to the file system, unless another worker is writing."""
         with suppress(sqlite3.OperationalError):
             self._opened().execute("VACUUM")
 
     def close(self) -> None:
-        """Close the file, after moving what one without a name holds. The next call opens it again."""
+        """Close the file, after moving the contents of lost files. The next call opens it again."""
         if self.is_open:
             with suppress(sqlite3.Error, OSError, SetupError):
                 self._opened()
@@ -81,7 +81,7 @@ class SpoolConnection:
             os.close(self._handle)
 
     def _run(
-        self, begin: str, work: Callable[[sqlite3.Connection], T], *, sets_damaged_aside: bool = False
+        self, begin: str, work: Callable[[sqlite3.Connection], T], *, renames_damaged: bool = False
     ) -> T:
         attempts_left = 2
         while True:
@@ -94,9 +94,9 @@ class SpoolConnection:
             except sqlite3.DatabaseError as error:
                 code, attempts_left = code_of(error), attempts_left - 1
                 self._roll_back()
-                if sets_damaged_aside and code in DAMAGED:
-                    self._set_damaged_aside(str(error))
-                if code in _NO_USE or not attempts_left:
+                if renames_damaged and code in DAMAGED:
+                    self._rename_damaged(str(error))
+                if code in _NO_RETRY or not attempts_left:
                     raise
             except BaseException:
                 self._roll_back()
@@ -109,14 +109,14 @@ class SpoolConnection:
         return result
 
     def _roll_back(self) -> None:
-        """Close the file too: what is wrong with it may be known only to its next opening."""
+        """Roll back and close the file, because opening it again may repair or reveal what is wrong."""
         if self._open is not None:
             with suppress(sqlite3.Error):
                 self._open.execute("ROLLBACK")
         self._drop_or_close()
 
     def _drop_or_close(self) -> None:
-        """Close the file; one whose name is gone is kept by its handle until it is moved."""
+        """Close the file; if its name was removed, keep its handle until its contents are moved."""
         if self._open is None:
             return
         if self._has_name():
@@ -162,10 +162,10 @@ class SpoolConnection:
             if not self._has_name():
                 raise FileNotFoundError(f"{self.path} was replaced while it was opened")
             refuse_newer(connection, self.path)
-            # Refused while workers of a version that kept a write-ahead log have the file open; its format stays then.
+            # Fails while workers of a version that used a write-ahead log have the file open; the format stays then.
             with suppress(sqlite3.OperationalError):
                 connection.execute("PRAGMA journal_mode = DELETE")
-            # The deletion of the journal is on the disk, too.
+            # EXTRA also syncs the deletion of the journal.
             connection.execute("PRAGMA synchronous = EXTRA")
             upgrade(connection, self.path)
         except BaseException:
@@ -179,9 +179,10 @@ class SpoolConnection:
             return None
 
     def _create(self) -> None:
-        """Make the file, its owner's only, or another one in place of an empty one, which other workers may have cached.
+        """Create the file with access for its owner only, or replace an empty one, which other workers may have cached.
 
-        Under another name first: nobody finds it half made, and no descriptor of it is closed under SQLite's locks.
+        It is created under another name first: nobody opens it unfinished, and no descriptor of it is closed under
+        SQLite's locks.
         """
         descriptor, name = tempfile.mkstemp(prefix=f"{self.path.name}.new-", dir=self.path.parent)
         os.close(descriptor)
@@ -195,18 +196,18 @@ class SpoolConnection:
                 try:
                     self.path.hardlink_to(fresh)
                 except FileExistsError:
-                    pass  # another worker was first
+                    pass  # another worker created it
                 except OSError:  # a file system without hard links
                     fresh.replace(self.path)
         finally:
             fresh.unlink(missing_ok=True)
         sync_directory(self.path.parent)
 
-    def _set_damaged_aside(self, error: str) -> None:
-        """Rename the file, which is no database any more, unless another worker did."""
+    def _rename_damaged(self, error: str) -> None:
+        """Rename the file, which is not a database any more, unless another worker did."""
         if self._has_name():
-            self.path.rename(aside := damaged_name(self.path))
-            log.error("the spool's file is damaged: it was renamed", file=str(aside), error=error)
+            self.path.rename(renamed := damaged_name(self.path))
+            log.error("the spool's file is damaged: it was renamed", file=str(renamed), error=error)
 
 
 def _identity_of(status: os.stat_result) -> tuple[int, int]:

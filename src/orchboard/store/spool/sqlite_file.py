@@ -1,68 +1,40 @@
-"""The spool's file: results on a disk of ours, in SQLite, until they are in the database."""
+"""The spool's file: submissions in a SQLite database on the local disk, until they are in Postgres."""
 
 import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from orchboard.errors import DatabaseUnavailableError, KeyReusedError, Refusal
+from orchboard.results.submission import Submission
 from orchboard.store.spool.sqlite_connection import SpoolConnection
-from orchboard.store.spool.sqlite_layout import VERSION
+from orchboard.store.spool.sqlite_layout import VERSION, row_of, submission_of
 from orchboard.store.sql_files import sql
 
-# About what a result takes beside its payload.
+# Approximate size of a row without its payload.
 ROW_BYTES = 512
 
-_WORTH_GIVING_BACK_BYTES = 1024 * 1024
-
-_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+_MIN_VACUUM_BYTES = 1024 * 1024
 
 
-def from_time(when: datetime) -> int:
-    """Microseconds since 1970 of an aware datetime."""
-    return (when - _EPOCH) // _MICROSECOND
-
-
-def to_time(received_at: int) -> datetime:
-    """The aware datetime of microseconds since 1970, in UTC."""
-    return _EPOCH + received_at * _MICROSECOND
-
-
-class Spooled(Struct, frozen=True):
-    """A result that was acknowledged and is not in the database yet.
-
-    received_at -- microseconds since 1970, by the server's clock
-    id -- in `events`, once it was chosen: with it a result that was sent twice is stored once
-    payload -- JSON, as it is stored
-    key, body_digest -- an Idempotency-Key and the digest of the body it came with; both or neither
-    tester_id -- who sent it, None when that is not known
-    """
-
-    received_at: int
-    id: int | None
-    region: str
-    job_type: str
-    orchestrator: str
-    payload: bytes
-    key: str | None = None
-    body_digest: bytes | None = None
-    tester_id: int | None = None
-
-
-class Numbered(Struct, frozen=True):
-    """A result in the spool, by the number it has there."""
+class SpooledSubmission(Struct, frozen=True):
+    """A submission in the spool, and its row number there."""
 
     number: int
-    spooled: Spooled
+    submission: Submission
 
 
 class DeadLetter(Struct, frozen=True):
-    """A result that could not be stored and waits for a person; `reason` says why."""
+    """A submission that can't be stored and needs a manual decision.
+
+    received_at -- microseconds since 1970
+    reason -- why it can't be stored
+    """
 
     number: int
     received_at: int
@@ -74,11 +46,11 @@ class DeadLetter(Struct, frozen=True):
 
 
 class Depth(Struct, frozen=True):
-    """What is in the spool.
+    """The contents of a spool.
 
-    waiting -- results that wait for the database
-    oldest -- when the first of them came, in Unix seconds; None when none waits
-    dead_letters -- results that could not be stored and wait for a person
+    waiting -- number of submissions that will be replayed
+    oldest -- receipt time of the oldest of them, in Unix seconds; None when there are none
+    dead_letters -- number of dead letters
     """
 
     waiting: int
@@ -86,15 +58,15 @@ class Depth(Struct, frozen=True):
     dead_letters: int
 
     def age_s(self, now: datetime) -> float:
-        """How long the first of them has waited, in seconds; 0 when none waits."""
+        """Age of the oldest waiting submission, in seconds; 0 when none waits."""
         return 0.0 if self.oldest is None else max(now.timestamp() - self.oldest, 0.0)
 
 
 class SpoolFile:
-    """One file, from one thread of one process; others may have it open too. What was written is on the disk.
+    """One file, used from one thread of one process; other processes may have it open too. Writes are on the disk on return.
 
-    Any call may raise sqlite3.Error, OSError, or SetupError for a file that a newer version wrote: then nothing of it
-    was done, as far as one can know.
+    Every method may raise sqlite3.Error, OSError, or SetupError for a file of a newer version. Nothing was changed then,
+    as far as can be known.
     """
 
     def __init__(self, path: Path, *, max_bytes: int) -> None:
@@ -103,85 +75,89 @@ class SpoolFile:
         self._connection = SpoolConnection(path)
 
     @property
-    def is_there(self) -> bool:
-        """Whether there is a file, with a name or without."""
+    def exists(self) -> bool:
+        """Whether there is a file, also when its name was removed while it was open."""
         return self._connection.is_open or self.path.exists()
 
-    def add(self, results: Sequence[Spooled]) -> list[Refusal | None]:
-        """Keep results; what became of each: None when it is kept, on the disk.
+    def add(self, submissions: Sequence[Submission]) -> list[Refusal | None]:
+        """Add submissions; returns an outcome for each: None when it is on the disk.
 
-        DatabaseUnavailableError when there is no room, KeyReusedError for a key that is here with another body.
+        DatabaseUnavailableError when the spool is full; KeyReusedError for an Idempotency-Key that is in the spool with
+        another body. An equal key and body is added once.
         """
 
         def add_all(connection: sqlite3.Connection) -> list[Refusal | None]:
-            room = self._max_bytes - connection.execute(sql("spool_pages")).fetchone()[0]
+            bytes_left = self._max_bytes - connection.execute(sql("spool_pages")).fetchone()[0]
             outcomes: list[Refusal | None] = []
-            for result in results:
-                room -= len(result.payload) + ROW_BYTES
-                if room < 0:
+            for submission in submissions:
+                bytes_left -= len(submission.parsed.payload) + ROW_BYTES
+                if bytes_left < 0:
                     outcomes.append(
                         DatabaseUnavailableError(
                             "the database is unavailable and the spool is full; try again"
                         )
                     )
                 else:
-                    outcomes.append(_add(connection, result))
+                    outcomes.append(_add(connection, submission))
             return outcomes
 
         return self._connection.write(add_all)
 
     def try_to_write(self) -> None:
-        """Write without a result; raises what `add` would."""
+        """Write nothing but the version, to raise what `add` would raise."""
         self._connection.write(lambda connection: connection.execute(f"PRAGMA user_version = {VERSION}"))
 
-    def oldest(self, max_rows: int, max_bytes: int) -> list[Numbered]:
-        """The results that came first, as far as they fit: one at least, unless none waits. A key occurs once."""
+    def oldest(self, max_rows: int, max_bytes: int) -> list[SpooledSubmission]:
+        """The oldest waiting submissions, within both limits: at least one, unless none waits. A key occurs once."""
 
-        def fetch(connection: sqlite3.Connection) -> list[Numbered]:
-            found: list[Numbered] = []
-            room = max_bytes
+        def fetch(connection: sqlite3.Connection) -> list[SpooledSubmission]:
+            found: list[SpooledSubmission] = []
+            bytes_left = max_bytes
             with closing(connection.execute(sql("spool_oldest"), (max_rows,))) as rows:
-                for number, *fields in rows:
-                    spooled = Spooled(*fields)
-                    room -= len(spooled.payload)
-                    if found and room < 0:
+                rows.row_factory = sqlite3.Row
+                for row in rows:
+                    bytes_left -= len(row["payload"])
+                    if found and bytes_left < 0:
                         break
-                    found.append(Numbered(number, spooled))
+                    found.append(SpooledSubmission(row["number"], submission_of(row)))
             return found
 
         return self._connection.read(fetch)
 
-    def name(self, results: Sequence[Numbered], ids: Sequence[int]) -> list[Numbered]:
-        """The results that still wait, each with the id that the file has for it; `ids` are for those that have none.
+    def assign_ids(self, spooled: Sequence[SpooledSubmission], ids: Sequence[int]) -> list[SpooledSubmission]:
+        """Assign ids to submissions that have none, and return those that still wait, each with its id in the file.
 
-        On the disk before anybody uses them. Another worker may have named results, or stored them, meanwhile: then its
-        ids hold.
+        The ids are on the disk before anybody uses them. Another worker may have assigned ids, or stored the submissions,
+        meanwhile: then its ids apply.
         """
-        fresh = iter(ids)
+        unused = iter(ids)
 
-        def name_all(connection: sqlite3.Connection) -> list[Numbered]:
-            named = []
-            for one in results:
-                if one.spooled.id is None:
-                    connection.execute(sql("spool_name"), (next(fresh, None), one.number))
+        def assign_all(connection: sqlite3.Connection) -> list[tuple[SpooledSubmission, int]]:
+            assigned = []
+            for one in spooled:
+                if one.submission.id is None:
+                    connection.execute(sql("spool_assign_id"), (next(unused, None), one.number))
                 if row := connection.execute(sql("spool_id"), (one.number,)).fetchone():
-                    named.append(Numbered(one.number, structs.replace(one.spooled, id=row[0])))
-            return named
+                    assigned.append((one, row[0]))
+            return assigned
 
-        return self._connection.write(name_all)
+        assigned = self._connection.write(assign_all)
+        for one, id_ in assigned:
+            one.submission.id = id_
+        return [one for one, _ in assigned]
 
     def remove(self, numbers: Sequence[int]) -> None:
-        """Forget results that are in the database."""
+        """Delete submissions that are in the database."""
         rows = [(number,) for number in numbers]
         self._connection.write(lambda connection: connection.executemany(sql("spool_remove"), rows))
 
     def dead_letter(self, reasons: Sequence[tuple[int, str]]) -> None:
-        """Have results wait for a person: number and reason of each."""
+        """Make dead letters of submissions: the number and the reason of each."""
         rows = [(reason, number) for number, reason in reasons]
         self._connection.write(lambda connection: connection.executemany(sql("spool_dead_letter"), rows))
 
     def dead_letters(self, limit: int) -> list[DeadLetter]:
-        """What waits for a person, first come first."""
+        """The oldest dead letters."""
         rows = self._connection.read(
             lambda connection: connection.execute(sql("spool_dead_letters"), (limit,)).fetchall()
         )
@@ -193,37 +169,38 @@ class SpoolFile:
         ]
 
     def retry(self) -> int:
-        """Have what was put aside wait for the database again; how many there were."""
+        """Make all dead letters wait for the replay again; returns their number."""
         return self._connection.write(lambda connection: connection.execute(sql("spool_retry")).rowcount)
 
     def depth(self) -> Depth:
-        """What is in it."""
-        waiting, oldest, aside = self._connection.read(
+        """The numbers of waiting submissions and dead letters."""
+        waiting, oldest, dead_letters = self._connection.read(
             lambda connection: connection.execute(sql("spool_depth")).fetchone()
         )
-        return Depth(waiting, None if oldest is None else oldest / 1e6, aside)
+        return Depth(waiting, None if oldest is None else oldest / 1e6, dead_letters)
 
     def used_bytes(self) -> int:
-        """How much of its bound is taken."""
+        """The size of the contents; `max_bytes` limits it."""
         return self._pages()[0]
 
-    def give_back(self) -> None:
-        """Give room back to the disk that an outage took, when that is worth it."""
-        if self._pages()[1] > _WORTH_GIVING_BACK_BYTES:
-            self._connection.give_back()
+    def vacuum(self) -> None:
+        """Return free pages to the file system, if there are enough of them."""
+        if self._pages()[1] > _MIN_VACUUM_BYTES:
+            self._connection.vacuum()
 
     def _pages(self) -> tuple[int, int]:
-        """Bytes that are taken, and that are free to be used again."""
-        taken, free = self._connection.read(
+        """The bytes of used and of free pages."""
+        used, free = self._connection.read(
             lambda connection: connection.execute(sql("spool_pages")).fetchone()
         )
-        return taken, free
+        return used, free
 
     @contextmanager
-    def turn(self) -> Iterator[bool]:
-        """One worker at a time stores what is here; whether it is our turn. It ends with us, too.
+    def replay_lock(self) -> Iterator[bool]:
+        """Try to lock the replay, so that one worker at a time stores the submissions; whether it is locked by us.
 
-        It saves work; that each result is stored once is due to the ids (`name`), also when the lock's file is removed.
+        The lock ends with the process. It only saves work: ids (`assign_ids`) ensure that each submission is stored once,
+        even when the lock's file is removed.
         """
         file = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -237,12 +214,12 @@ class SpoolFile:
             os.close(file)
 
     def close(self) -> None:
-        """Close it. It is opened again by the next call."""
+        """Close the file. The next call opens it again."""
         self._connection.close()
 
 
-def _add(connection: sqlite3.Connection, result: Spooled) -> Refusal | None:
-    if connection.execute(sql("spool_add"), structs.astuple(result)).rowcount:
+def _add(connection: sqlite3.Connection, submission: Submission) -> Refusal | None:
+    if connection.execute(sql("spool_add"), row_of(submission)).rowcount:
         return None
-    [digest] = connection.execute(sql("spool_digest"), (result.key,)).fetchone()
-    return None if digest == result.body_digest else KeyReusedError()
+    [digest] = connection.execute(sql("spool_digest"), (submission.key,)).fetchone()
+    return None if digest == submission.body_digest else KeyReusedError()

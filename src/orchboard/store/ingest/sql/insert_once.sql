@@ -1,12 +1,12 @@
--- Stores results, each once, all or none of those that are not there.
--- By its id and receipt time: sent twice, by this statement or first by `insert_stats`, a result is stored once,
--- whichever attempt is carried out first.
--- By its Idempotency-Key: it is stored only when the key is new; a key that another transaction is just storing is
--- waited for. Keys are claimed in order, so that two such statements wait for each other in one direction only.
--- Arrays with an item a result; a key occurs once:
+-- Inserts results, each once, all or none of those that do not exist.
+-- A result whose primary key exists, from this statement or from `insert_stats`, is skipped, whichever attempt the
+-- server carries out first.
+-- A result with an Idempotency-Key is inserted only if the key is new. The statement waits for a key that another
+-- transaction is inserting. Keys are inserted in order, so that two such statements cannot deadlock.
+-- Arrays with one item per result; a key occurs once:
 -- $1 orchestrator (lower case), $2 region id, $3 payload (JSON text), $4 tester id or null, $5 key or null,
--- $6 digest of the body or null, $7 receipt time, $8 id, from `allocate_ids`
--- Returns one row (key) for each key that was new. None when there was none.
+-- $6 digest of the body or null, $7 receipt time, $8 id from `allocate_ids`
+-- Returns one row (key) for each new key; empty when no key is new.
 WITH given AS (
     SELECT *
     FROM unnest(

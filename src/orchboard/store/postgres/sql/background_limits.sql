@@ -1,4 +1,5 @@
--- Limits one transaction of a background task: how long it may be idle, wait for a lock, and run a statement.
+-- Sets the time limits of a background transaction: idle, waiting for a lock, running a statement.
+-- Returns one row, to be ignored.
 SELECT
     set_config('idle_in_transaction_session_timeout', '10s', TRUE),
     set_config('lock_timeout', '10s', TRUE),

@@ -1,4 +1,4 @@
--- Stores the newest result once more, with a key: whether the tables take results at all. To be undone.
+-- Inserts a copy of the newest result, and an Idempotency-Key, to test whether the tables accept rows. Roll it back.
 -- Returns one row (id); none when there is no result.
 WITH claimed AS (
     INSERT INTO idempotency_keys (key, body_digest) VALUES ('orchboard: a result to be undone', '')

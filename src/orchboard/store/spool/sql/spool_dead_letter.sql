@@ -1,3 +1,3 @@
--- SQLite: has a result wait for a person. Returns nothing.
+-- SQLite: makes a dead letter of a submission. Returns nothing.
 -- reason, number
 UPDATE spooled SET reason = ? WHERE number = ?;

@@ -1,5 +1,6 @@
--- SQLite: the results that were put aside, in the order they came, as many as asked for at most.
--- Returns number, received_at, region, job type, orchestrator, payload, reason; none when there are none.
+-- SQLite: the dead letters in order of arrival.
+-- maximum number of rows
+-- Returns number, received_at, region, job type, orchestrator, payload, reason; no row when there are none.
 SELECT number, received_at, region, job_type, orchestrator, payload, reason
 FROM spooled
 WHERE reason IS NOT NULL

@@ -1,4 +1,5 @@
--- SQLite: one row: how many results wait, when the oldest of them came (null: none), how many were put aside.
+-- SQLite: the contents of the spool.
+-- Returns one row: number of waiting submissions, receipt time of the oldest (null: none), number of dead letters.
 SELECT
     (SELECT count(*) FROM spooled WHERE reason IS NULL),
     (SELECT received_at FROM spooled WHERE reason IS NULL ORDER BY number LIMIT 1),

@@ -1,2 +1,3 @@
--- SQLite: the digest of the body that an Idempotency-Key came with. One row (body_digest); none for a key that is new.
+-- SQLite: the digest of the body that an Idempotency-Key was used with.
+-- Returns one row (body_digest); none for a new key.
 SELECT body_digest FROM spooled WHERE key = ?;

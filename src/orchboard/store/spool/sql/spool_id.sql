@@ -1,2 +1,3 @@
--- SQLite: the id that a result will have in `events`. One row (id); none when the result was stored, or put aside.
+-- SQLite: the id that a waiting submission will have in `events`.
+-- Returns one row (id); none when it was stored or is a dead letter.
 SELECT id FROM spooled WHERE number = ? AND reason IS NULL;

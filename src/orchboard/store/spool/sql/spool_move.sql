@@ -1,5 +1,5 @@
--- SQLite: inserts the results of the attached spool `lost` in the order they came. Returns nothing.
--- An Idempotency-Key that came again with the same body is one result; with another body, the later result is put aside.
+-- SQLite: inserts the submissions of the attached spool `lost` in order of arrival. Returns nothing.
+-- A submission whose Idempotency-Key is in this spool is skipped if its body is equal; otherwise it becomes a dead letter.
 INSERT INTO main.spooled (received_at, id, region, job_type, orchestrator, payload, key, body_digest, tester_id, reason)
 SELECT
     l.received_at, l.id, l.region, l.job_type, l.orchestrator, l.payload,

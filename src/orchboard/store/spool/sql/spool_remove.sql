@@ -1,2 +1,2 @@
--- SQLite: forgets a result. Returns nothing.
+-- SQLite: deletes a submission. Returns nothing.
 DELETE FROM spooled WHERE number = ?;

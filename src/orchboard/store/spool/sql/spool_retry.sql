@@ -1,2 +1,2 @@
--- SQLite: has what was put aside wait to be stored again. Returns nothing.
+-- SQLite: makes all dead letters wait for the replay again. Returns nothing.
 UPDATE spooled SET reason = NULL WHERE reason IS NOT NULL;

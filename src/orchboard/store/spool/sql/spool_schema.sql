@@ -1,6 +1,6 @@
--- SQLite: what results are kept in while the database is away, until they are stored in it. Returns nothing.
--- `number` is the order they came in; `received_at` microseconds since 1970; `id` the one in `events`, once it was
--- chosen; `tester_id` who sent it, null when that is not known; `reason` why it was put aside, null for one that waits.
+-- SQLite: creates the table of submissions that wait for the database. Returns nothing.
+-- `number` is the order of arrival; `received_at` microseconds since 1970; `id` the primary key in `events`, null until
+-- assigned; `tester_id` the tester whose own key signed it; `reason` makes it a dead letter, null: it waits.
 CREATE TABLE spooled (
     number       INTEGER PRIMARY KEY AUTOINCREMENT,
     received_at  INTEGER NOT NULL,

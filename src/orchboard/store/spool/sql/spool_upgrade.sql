@@ -1,2 +1,2 @@
--- SQLite: adds what the first layout of the spool lacked; its `tester` was never written. Returns nothing.
+-- SQLite: adds the column that the first layout lacks. Its column `tester` was never written. Returns nothing.
 ALTER TABLE spooled ADD COLUMN tester_id INTEGER;

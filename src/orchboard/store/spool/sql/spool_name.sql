@@ -1,3 +1,0 @@
--- SQLite: notes the id that a result will have in `events`; before it is stored there. Returns nothing.
--- id, number
-UPDATE spooled SET id = ? WHERE number = ? AND id IS NULL;
