@@ -93,7 +93,7 @@ def test_a_streamed_answer_has_the_bytes_of_the_same_answer_made_at_once(
     fetch = pages.RawPages.fetch
 
     async def stream_always(*arguments: object, **_: object) -> object:
-        return await fetch(*arguments, most_bytes=-1)  # type: ignore[arg-type]
+        return await fetch(*arguments, max_bytes=-1)  # type: ignore[arg-type]
 
     monkeypatch.setattr(pages.RawPages, "fetch", stream_always)
     client = Client(start_server(settings).url)
