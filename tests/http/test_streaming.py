@@ -147,7 +147,7 @@ def test_requests_that_wait_behind_a_streamed_answer_are_answered_in_order(serve
 
 
 def streams_under_way(server: RunningServer) -> int:
-    return fast_path_of(server).board.store._raw_rows._pages.streams.in_progress
+    return fast_path_of(server).board.store._raw_results._pages.streams.in_progress
 
 
 def test_a_client_that_leaves_frees_its_place_at_once(
