@@ -129,9 +129,10 @@ types: $(DEV_STAMP)  ## check types with mypy
 imports: $(DEV_STAMP)  ## check that imports respect the layers
 	@$(BIN)/lint-imports --no-logo
 
-docs: $(DEV_STAMP)  ## rewrite docs/openapi.json and docs/api.md
+docs: $(DEV_STAMP)  ## rewrite docs/openapi.json, docs/api.md and docs/limits.md
 	@$(BIN)/python -m orchboard openapi > docs/openapi.json
 	@$(BIN)/python -m orchboard openapi --markdown > docs/api.md
+	@$(BIN)/python -m tests.support.limits_document > docs/limits.md
 
 $(SITE_STAMP): $(DEV_STAMP) requirements/site.lock
 	@echo "adding the requirements of the site ..."

@@ -99,7 +99,7 @@ async def execute(url: str, *statements: str) -> None:
         await connection.close()
 
 
-async def wait_until_sealed(url: str, results: int) -> float:
+async def wait_until_materialized(url: str, results: int) -> float:
     """Wait until a running server has built all rollups. Returns the seconds it took.
 
     There is no signal for that: no bucket is pending, and the covered time has not changed for a while.
@@ -110,7 +110,7 @@ async def wait_until_sealed(url: str, results: int) -> float:
         began_at = moved_at = time.monotonic()
         before: object = None
         while (now := time.monotonic()) < began_at + _SEALING_LIMIT_S:
-            state = await _sealing_state(connection)
+            state = await _rollup_state(connection)
             if state != before:
                 before, moved_at = state, now
             elif now > moved_at + still_s:
@@ -121,9 +121,13 @@ async def wait_until_sealed(url: str, results: int) -> float:
         await connection.close()
 
 
-async def _sealing_state(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple[object, ...]:
-    if await connection.fetchval("SELECT to_regclass('spans')") is None:
+async def _rollup_state(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple[object, ...]:
+    if await connection.fetchval("SELECT to_regclass('rollup_buckets')") is None:
         return ()
-    reach = await connection.fetch("SELECT level, sealed_since, sealed_until FROM sealing ORDER BY level")
-    spans = await connection.fetchrow("SELECT count(*), count(*) FILTER (WHERE NOT is_sealed) FROM spans")
+    reach = await connection.fetch(
+        "SELECT granularity, materialized_since, materialized_until FROM rollup_progress ORDER BY granularity"
+    )
+    spans = await connection.fetchrow(
+        "SELECT count(*), count(*) FILTER (WHERE NOT is_materialized) FROM rollup_buckets"
+    )
     return (*map(tuple, reach), tuple(spans or ()))

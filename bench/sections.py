@@ -7,7 +7,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench.dataset import Dataset, Loaded, wait_until_sealed
+from bench.dataset import Dataset, Loaded, wait_until_materialized
 from bench.effort import Effort
 from bench.figures import Outcome
 from bench.history import all_time, measure_history, plot_by_rows
@@ -183,4 +183,4 @@ class _Run:
 
     def _seal(self, url: str, results: int) -> float:
         self._tell("waiting until all rollups are built")
-        return uvloop.run(wait_until_sealed(url, results))
+        return uvloop.run(wait_until_materialized(url, results))

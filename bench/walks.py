@@ -20,7 +20,7 @@ from msgspec.structs import replace
 import orchboard
 from bench.bodies import signed_requests
 from bench.connection import Connection
-from bench.dataset import Dataset, wait_until_sealed
+from bench.dataset import Dataset, wait_until_materialized
 from bench.figures import Outcome, Row
 from bench.paths import SECRET
 from bench.server import on_database, serving
@@ -244,7 +244,7 @@ def measure_walks(directory: Path, *, files: bool) -> Outcome:
     outcome = Outcome()
     with dataset.running() as url:
         with serving(on_database(url)):
-            asyncio.run(wait_until_sealed(url, RESULTS))
+            asyncio.run(wait_until_materialized(url, RESULTS))
         for is_short in (True, False):
             with _walked(url, is_short=is_short) as server:
                 for name, take, ceiling in _WALKS:

@@ -32,7 +32,7 @@ GROUP BY 1, 2
 
 _INVALID = """
 SELECT (SELECT count(*) FROM rollup_invalidations WHERE NOT is_applied)
-     + (SELECT count(*) FROM spans WHERE NOT is_sealed AND span_end < now() - interval '90 seconds')
+     + (SELECT count(*) FROM rollup_buckets WHERE NOT is_materialized AND bucket_end < now() - interval '90 seconds')
 """
 
 
@@ -44,7 +44,7 @@ async def fill(connection: "asyncpg.Connection[asyncpg.Record]", results: int, d
 async def wait_until_built(connection: "asyncpg.Connection[asyncpg.Record]", spans: int = 0) -> None:
     """Wait until at least `spans` rollup buckets are built and none is invalid."""
     while (  # noqa: ASYNC110 - waits for another process
-        await connection.fetchval("SELECT count(*) FROM spans WHERE is_sealed") < spans
+        await connection.fetchval("SELECT count(*) FROM rollup_buckets WHERE is_materialized") < spans
         or await connection.fetchval(_INVALID) > 0
     ):
         await asyncio.sleep(0.05)

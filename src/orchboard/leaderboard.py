@@ -1,11 +1,8 @@
 """The queries of the API, the pages and the command line: each fetches from the store and calculates scores."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
-
-from msgspec import structs
 
 from orchboard.results.render import StoredResult, render_rows, stream_rows
 from orchboard.stats import CellScores, JobType, Pipeline, Region, StatsQuery, TopScore, Window
@@ -14,7 +11,7 @@ from orchboard.store.store import Store
 from orchboard.window import ANY_TIME, Bounds
 
 if TYPE_CHECKING:
-    from orchboard.store.rollups.reader import Means
+    from orchboard.store.rollups.group_sums import Means
 
 
 def utc_now() -> datetime:
@@ -57,23 +54,20 @@ class Leaderboard:
         """
         from orchboard import rating  # at first use, as importing numpy takes 0.2 s
 
-        reader = self.store.means
         if query.job_type is JobType.AI:
-            means, medians = await asyncio.gather(self._fetch_means(query), reader.fetch_medians(query))
-            return rating.rate_ai(means, medians)
+            means, medians = await self.store.means.fetch_means_and_medians(query)
+            return rating.rate_ai(self._scored(means), medians)
         if query.pipeline is not None or query.model is not None:
             return CellScores([], [], [], [])
-        return rating.rate_transcoding(await self._fetch_means(query))
+        return rating.rate_transcoding(self._scored(await self.store.means.fetch_means(query)))
 
-    async def _fetch_means(self, query: StatsQuery) -> "Means":
-        """The means from which scores and rankings are calculated.
+    def _scored(self, means: "Means") -> "Means":
+        """The groups that get scores: those of orchestrators with an address, unless scores_any_name.
 
-        Excludes orchestrators without an address unless scores_any_name. Medians include their results, so that all
-        other scores equal the reference's.
+        Medians include the others, so that all scores equal the reference's.
         """
         from orchboard import rating
 
-        means = await self.store.means.fetch_means(query)
         return means if self.scores_any_name else rating.of_addresses(means)
 
     async def raw_stats(self, query: StatsQuery) -> bytes | Callable[[], AsyncGenerator[bytes, None]]:
@@ -114,10 +108,7 @@ class Leaderboard:
         from orchboard import rating  # at first use, as importing numpy takes 0.2 s
 
         query = StatsQuery(job_type=JobType.AI, window=self.window(), orchestrator=orchestrator)
-        means = await self._fetch_means(query)
+        means, medians = await self.store.means.fetch_means_and_medians(query)
+        means = self._scored(means)
         best = rating.find_best(means)
-        if best is None:
-            return None
-        pipeline, model = means.models[means.model[best]]
-        of_best = structs.replace(query, pipeline=pipeline, model=model)
-        return rating.rate_group(means, best, await self.store.means.fetch_medians(of_best))
+        return None if best is None else rating.rate_group(means, best, medians)

@@ -52,7 +52,7 @@ def test_a_schema_taken_back_under_the_server_is_told_by_name(
     told = client.get("/api/health")
     assert (told.status, told.json()["postgres"]["ok"]) == (503, False)
     assert "schema is of another version" in told.json()["postgres"]["error"]
-    execute("DROP TABLE spans")
+    execute("DROP TABLE rollup_buckets CASCADE")
     answer = client.get("/api/aggregated_stats")
     assert answer.status == 503
     assert "schema is of another version" in answer.json()["error"]

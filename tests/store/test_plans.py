@@ -21,27 +21,27 @@ SELECT n, now() - interval '100 days' * (n / 30000.0), '0x' || n % 100, 1 + n % 
 )
 FROM generate_series(1, 30000) n WHERE (n > 15000 AND n % 3 = 0) = {}
 """
-SPANS = """
-INSERT INTO spans (level, span_start, span_end, is_sealed, results)
+BINS = """
+INSERT INTO rollup_buckets (granularity, bucket_start, bucket_end, is_materialized, results)
 SELECT 3, s, s + interval '6 hours', true, 75
 FROM generate_series(date_trunc('day', now()) - interval '100 days', now() - interval '6 hours', '6 hours') s
 UNION ALL
 SELECT 4, s, s + interval '1 day', true, 300
 FROM generate_series(date_trunc('day', now()) - interval '100 days', now() - interval '1 day', '1 day') s
 """
-SUMMARIES = """
-INSERT INTO segments (level, span_start, job_type_id, pipeline, model,
-                      series, results, success_rate, seg_duration, round_trip_time)
-SELECT level, span_start, 2, 'p' || n % 3, 'm' || n, b, b, b || b, b || b, b || b
-FROM spans, generate_series(1, 12) n, repeat('abcd', 30) t, convert_to(t, 'UTF8') b;
-INSERT INTO round_trips (level, span_start, pipeline, model, region_id, round_trips)
-SELECT level, span_start, 'p' || n % 3, 'm' || n, 1 + n % 4, convert_to(repeat('abcdefgh', 8), 'UTF8')
-FROM spans, generate_series(1, 40) n;
-INSERT INTO pipelines_seen (level, span_start, pipeline, model, region_id)
-SELECT level, span_start, 'p' || n % 3, 'm' || n, 1 + n % 4 FROM spans, generate_series(1, 40) n;
-INSERT INTO series (orchestrator, region_id, pipeline, model)
+ROLLUPS = """
+INSERT INTO rollup_sums (granularity, bucket_start, job_type_id, pipeline, model,
+                         groups, results, success_rate, seg_duration, round_trip_time)
+SELECT granularity, bucket_start, 2, 'p' || n % 3, 'm' || n, b, b, b || b, b || b, b || b
+FROM rollup_buckets, generate_series(1, 12) n, repeat('abcd', 30) t, convert_to(t, 'UTF8') b;
+INSERT INTO rollup_round_trips (granularity, bucket_start, pipeline, model, region_id, round_trips)
+SELECT granularity, bucket_start, 'p' || n % 3, 'm' || n, 1 + n % 4, convert_to(repeat('abcdefgh', 8), 'UTF8')
+FROM rollup_buckets, generate_series(1, 40) n;
+INSERT INTO rollup_pipelines (granularity, bucket_start, pipeline, model, region_id)
+SELECT granularity, bucket_start, 'p' || n % 3, 'm' || n, 1 + n % 4 FROM rollup_buckets, generate_series(1, 40) n;
+INSERT INTO rollup_groups (orchestrator, region_id, pipeline, model)
 SELECT '0x' || n % 100, 1 + n % 26, 'p' || n % 3, 'm' || n % 12 FROM generate_series(1, 30000) n ON CONFLICT DO NOTHING;
-INSERT INTO sealing SELECT level, min(span_start), max(span_end) FROM spans GROUP BY level
+INSERT INTO rollup_progress SELECT granularity, min(bucket_start), max(bucket_end) FROM rollup_buckets GROUP BY granularity
 """
 # The table of old results, as version 6 leaves it.
 OLD = """
@@ -66,7 +66,7 @@ SELECT id::bigint, event_time, orchestrator, region_id, payload,
        payload_number(payload, 'round_trip_time'), (payload ->> 'test_outcome' LIKE 'unscored%') IS NOT TRUE
 FROM events_before
 """
-LARGE = {"events", "events_before", "segments", "round_trips", "pipelines_seen"}
+LARGE = {"events", "events_before", "rollup_sums", "rollup_round_trips", "rollup_pipelines"}
 
 # Each statement's arguments, `now` being a moment of the day after the last result.
 NOW = datetime.fromisoformat("2100-01-01T00:00:00+00:00")
@@ -74,22 +74,22 @@ NOW = datetime.fromisoformat("2100-01-01T00:00:00+00:00")
 
 def _arguments(now: datetime) -> dict[str, tuple[Any, ...]]:
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    day, spans = midnight - timedelta(days=3), [midnight - timedelta(days=n) for n in range(2, 32)]
+    day, days = midnight - timedelta(days=3), [midnight - timedelta(days=n) for n in range(2, 32)]
     minutes, hours = now - timedelta(minutes=10), now - timedelta(hours=6)
     month = midnight - timedelta(days=30)
     short: tuple[list[datetime], list[datetime]] = (
         [hours, now - timedelta(days=9)],
         [now, now - timedelta(days=8.9)],
     )
-    many = [4] * len(spans), spans
+    many = [4] * len(days), days
     return {
-        "sync": (minutes, 500_000, hours, "1:1:"),
-        "segments": (*many, "ai"),
-        "round_trips": many,
+        "tail_results": (minutes, 500_000, hours, "1:1:"),
+        "bucket_sums": (*many, "ai"),
+        "bucket_round_trips": many,
         "round_trip_slices": ([1, 500, 900], [0, 0, 0], [1, 2, 3]),
-        "pipelines_seen": many,
-        "series": ([1, 5, 9, 200],),
-        "block": (3, day),
+        "bucket_pipelines": many,
+        "groups": ([1, 5, 9, 200],),
+        "edge_results": (3, day),
         "raw_stats": ("0x5", now - timedelta(days=1), now, "ai", now - timedelta(days=2), "1:1:"),
         "raw_stats_part": (
             "0x5",
@@ -106,24 +106,24 @@ def _arguments(now: datetime) -> dict[str, tuple[Any, ...]]:
         "insert_stats": ("0x1", "1", "{}", "", now, str(10**12)),
         "insert_once": (["0x1"], [1], ["{}"], [None], [None], [None], [now], [10**12]),
         "count_results": (hours, now),
-        "unsummed_segments": (*short, "ai"),
-        "unsummed_round_trips": short,
-        "unsummed_pipelines": short,
+        "unmaterialized_sums": (*short, "ai"),
+        "unmaterialized_round_trips": short,
+        "unmaterialized_pipelines": short,
         "newest_result": (),
         "first_result": (day,),
         "last_result": (day, month),
         "is_stored": (day, "0x1"),
-        "miscounted_spans": (4, day, day + timedelta(days=1)),
-        "seal_series": (day, day + timedelta(hours=6)),
-        "seal_segments": (3, day, day + timedelta(hours=6)),
-        "seal_round_trips": (3, day, day + timedelta(hours=6), 1024),
-        "seal_pipelines": (3, day, day + timedelta(hours=6)),
-        "seal_count": (4, day, day + timedelta(days=1)),
-        "seal_clear": (4, day),
-        "parts_count": (3, day, day + timedelta(days=1), 300),
-        "parts_segments": (3, day, day + timedelta(days=1)),
+        "miscounted_buckets": (4, day, day + timedelta(days=1)),
+        "build_groups": (day, day + timedelta(hours=6)),
+        "build_sums": (3, day, day + timedelta(hours=6)),
+        "build_round_trips": (3, day, day + timedelta(hours=6), 1024),
+        "build_pipelines": (3, day, day + timedelta(hours=6)),
+        "build_count": (4, day, day + timedelta(days=1)),
+        "build_clear": (4, day),
+        "parts_are_complete": (3, day, day + timedelta(days=1), 300),
+        "parts_sums": (3, day, day + timedelta(days=1)),
         "parts_round_trips": (3, day, day + timedelta(days=1)),
-        "seal_pipelines_of_parts": (4, day, day + timedelta(days=1), 3),
+        "parts_pipelines": (4, day, day + timedelta(days=1), 3),
     }
 
 
@@ -135,7 +135,7 @@ async def _plans(url: str, *, is_moving: bool, is_analysed: bool) -> dict[str, l
     database = Database(url, connections=1, timeout_s=30)
     connection = await database.connect()
     try:
-        for table in LARGE - {"events_before"} | {"spans", "series"}:
+        for table in LARGE - {"events_before"} | {"rollup_buckets", "rollup_groups"}:
             await connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
         if is_moving:
             await connection.execute(OLD)
@@ -144,8 +144,8 @@ async def _plans(url: str, *, is_moving: bool, is_analysed: bool) -> dict[str, l
         await connection.execute(EVENTS.format("events", "false"))
         if not is_moving:
             await connection.execute(EVENTS.format("events", "true"))
-        await connection.execute(SPANS)
-        await connection.execute(SUMMARIES)
+        await connection.execute(BINS)
+        await connection.execute(ROLLUPS)
         if is_analysed:
             await connection.execute("VACUUM ANALYZE")
         asked = _arguments(await connection.fetchval("SELECT now()")) | (MOVING if is_moving else {})

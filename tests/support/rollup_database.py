@@ -51,7 +51,7 @@ class RollupDatabase:
             database, RegionDirectory(database, cache_s=60), self.changes, DatabaseClock()
         )
 
-    async def seal(self) -> int:
+    async def materialize(self) -> int:
         return await RollupBuilder(self.connection).run()
 
     async def compare(self, windows: int = 12, seed: int = 1) -> None:

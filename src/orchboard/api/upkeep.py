@@ -43,4 +43,4 @@ class UpkeepHandler:
         keys = await store.expire_idempotency_keys(store.clock.now())
         await self._add_regions()
         pending = (await store.fetch_rollup_state()).pending
-        return json_now(UpkeepDone(worked.is_done, worked.moved, worked.spans, keys, pending))
+        return json_now(UpkeepDone(worked.is_done, worked.moved, worked.buckets, keys, pending))

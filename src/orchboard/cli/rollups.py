@@ -101,7 +101,7 @@ async def _build(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     from orchboard.store.rollups.builder import RollupBuilder
     from orchboard.store.sql_files import sql
 
-    began_at, total = time.monotonic(), await connection.fetchval(sql("invalid_spans"))
+    began_at, total = time.monotonic(), await connection.fetchval(sql("count_invalid_buckets"))
     built = 0
 
     def count(_: object) -> None:
@@ -109,11 +109,11 @@ async def _build(connection: asyncpg.Connection[asyncpg.Record]) -> None:
         built += 1
         tell(built, max(total, built))
 
-    sealer = RollupBuilder(connection)
+    builder = RollupBuilder(connection)
     with told("building", unit="buckets") as tell:
-        await sealer.run(count)
+        await builder.run(count)
     print(f"built {built:,} rollup buckets in {time.monotonic() - began_at:.1f} s")
-    if sealer.is_held_up:
+    if builder.is_blocked:
         print(
             "a transaction is open in this database: buckets that ended after it began are built when it ends"
         )

@@ -8,9 +8,8 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 
+from orchboard import limits
 from orchboard.errors import SetupError
-
-BACKLOG = 2048
 
 # The first descriptor in systemd's protocol (sd_listen_fds).
 _FIRST_FD = 3
@@ -24,7 +23,7 @@ def listen(host: str, port: int, *, advice: str = "choose another with --port") 
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=limits.LISTEN_BACKLOG)
     except OSError as error:
         address = f"{host} port {port}"
         if error.errno == errno.EADDRINUSE:

@@ -159,7 +159,7 @@ class Orchestrator(Struct, frozen=True):
         return self.character is not Character.GONE or age < GONE_LEAVES_AT
 
     def success_rate_at(self, age: float) -> float:
-        """Its success rate at position `age` (0..1) of the window. Changes for DYING only."""
+        """Its success rate at position `age` (0..1) of the window. VersionCounters for DYING only."""
         dying = self.character is Character.DYING
         return self.success_rate * max(0.0, 1 - age / DEAD_AT) if dying else self.success_rate
 

@@ -1,4 +1,4 @@
-"""Upkeep: what a server does to its database in the background, beside answering."""
+"""Maintenance of the database in the background: moves old results, builds rollups, checks them, deletes old invalidations."""
 
 import asyncio
 import time
@@ -27,51 +27,50 @@ log = structlog.get_logger(__name__)
 EVERY_S = 10.0
 CHECK_EVERY_S = 60.0
 
-# How long applied invalidations are kept: readers whose last reading is older than half of it read all anew (recent.py).
+# How long applied invalidations are stored. A reader discards its results in memory after half of that (live_tail.py).
 KEEP_APPLIED_S = 600.0
 
-# While old results are moved, two thirds of a processor's time stay with readers.
+# Pause after each moved batch, as a multiple of its duration: leaves two thirds of a processor to queries.
 _REST = 2.0
 
-# A round without an end; the watchdog of its connection has rung long before.
+# A round without progress for this long is reported; the watchdog has closed its connection long before.
 STALL_S = STEP_S + 60.0
 
 _FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseUnavailableError)
 
 
 class MaintenanceRound(Struct, frozen=True):
-    """What one round did.
+    """The work of one round.
 
-    moved -- results of a database that was taken over; spans -- of rollups that were looked at or built
-    is_done -- False: the time was over before the work
+    moved -- results moved from the table of the reference server; buckets -- rollup buckets considered or built
+    is_done -- False if the time limit ended the round
     """
 
     moved: int
-    spans: int
+    buckets: int
     is_done: bool
 
 
-class _TimeIsOverError(Exception):
-    """Raised between two steps of the work."""
+class _TimeLimitError(Exception):
+    """Raised between two steps of a round."""
 
 
 class MaintenanceLoop:
     """Moves the results of a database that was taken over, then builds the rollups.
 
-    Any number of servers may do it at once.
+    Any number of servers may run it at once.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._checked_since: datetime = LATEST
         self._checked_at = 0.0
-        self._applied: deque[tuple[float, int]] = (
-            deque()
-        )  # when, by time.monotonic, an invalidation was the newest
-        self._is_held_up = False
+        # Times, by time.monotonic, with the newest applied invalidation at each.
+        self._applied: deque[tuple[float, int]] = deque()
+        self._is_blocked = False
 
     async def run(self, health: TaskHealth) -> None:
-        """Until cancelled. A failure is tried again."""
+        """Run rounds until cancelled; retries after a failure."""
         while True:
             try:
                 await self._database.open()
@@ -86,80 +85,81 @@ class MaintenanceLoop:
             await asyncio.sleep(EVERY_S)
 
     async def run_once(self, limit_s: float) -> MaintenanceRound:
-        """One round, ended between two steps once `limit_s` is over, within a step at twice that.
+        """Run one round; ends between two steps after `limit_s`, and inside a step after twice that.
 
         Raises DatabaseUnavailableError, SetupError.
         """
         loop = asyncio.get_running_loop()
-        deadline, moved, spans, is_done = loop.time() + limit_s, 0, 0, False
+        deadline, moved, buckets, is_done = loop.time() + limit_s, 0, 0, False
 
         def count(step: int | Bucket) -> None:
-            nonlocal moved, spans
+            nonlocal moved, buckets
             if isinstance(step, Bucket):
-                spans += 1
+                buckets += 1
             else:
                 moved += step
             if loop.time() > deadline:
-                raise _TimeIsOverError
+                raise _TimeLimitError
 
         try:
             await self._database.open()
             connection = await self._database.connect()
             try:
                 async with asyncio.timeout_at(deadline + limit_s):
-                    # Again where the check found something: a scheduler's next call may be a day away.
+                    # Repeats after a check that found wrong rollups: a scheduler's next call may be a day later.
                     while await self._run_once(connection, count):
                         pass
                 is_done = True
-            except (_TimeIsOverError, TimeoutError):
-                log.info("upkeep has more to do than fits into one call", moved=moved, spans=spans)
+            except (_TimeLimitError, TimeoutError):
+                log.info("maintenance stopped at its time limit", moved=moved, buckets=buckets)
             finally:
                 connection.terminate()
         except DATABASE_ERRORS as error:
             raise unavailable(error) from error
-        return MaintenanceRound(moved, spans, is_done)
+        return MaintenanceRound(moved, buckets, is_done)
 
     async def _run_once(
         self, connection: Connection, on_step: Callable[[int | Bucket], None], *, rest: float = 0.0
     ) -> bool:
-        """Whether there is more to do at once: wrong rollups were found."""
+        """Run one round; returns whether the next should follow at once, as wrong rollups were found."""
         watchdog = Watchdog(connection)
 
-        def get_on(step: int | Bucket) -> None:
+        def progress(step: int | Bucket) -> None:
             watchdog.beat()
             on_step(step)
 
         try:
-            is_settled, found = await self._take_over(connection, get_on, rest), False
+            is_settled, found = await self._backfill(connection, progress, rest), False
             if is_settled and self._is_check_due():
                 found = await self._check(connection)
-            await self._forget_invalidations(connection)
+            await self._delete_old_invalidations(connection)
         finally:
             watchdog.stop()
         return found
 
-    async def _take_over(
-        self, connection: Connection, get_on: Callable[[int | Bucket], None], rest: float
+    async def _backfill(
+        self, connection: Connection, progress: Callable[[int | Bucket], None], rest: float
     ) -> bool:
+        """Move results and build rollups; returns whether the old table is gone."""
         moved = 0
 
         def count(number: int) -> None:
             nonlocal moved
             if not moved:
-                log.info("moving results to where their numbers have columns")
+                log.info("moving results into the new table")
             moved += number
-            get_on(number)
+            progress(number)
 
-        sealer = RollupBuilder(connection)
-        is_settled = await backfill(connection, sealer, rest=rest, on_batch=count, on_bucket=get_on)
+        builder = RollupBuilder(connection)
+        is_settled = await backfill(connection, builder, rest=rest, on_batch=count, on_bucket=progress)
         if moved:
             log.info("moved results", results=moved, settled=is_settled)
-        if sealer.is_held_up is not self._is_held_up:
-            self._is_held_up = sealer.is_held_up
-            if self._is_held_up:
-                log.warning("rollups wait for a transaction of this database that has been open for long")
+        if builder.is_blocked is not self._is_blocked:
+            self._is_blocked = builder.is_blocked
+            if self._is_blocked:
+                log.warning("rollups are delayed by a long-running transaction in this database")
             else:
-                log.info("rollups wait for no transaction any more")
+                log.info("rollups are no longer delayed by a transaction")
         return is_settled
 
     def _is_check_due(self) -> bool:
@@ -169,21 +169,23 @@ class MaintenanceLoop:
         return is_due
 
     async def _check(self, connection: Connection) -> bool:
-        """Count what the spans of the last hour hold, and those of one older day after the other, to find what no
-        trigger has noted; whether there was any."""
+        """Count the results of the last hour's buckets and of one older day, another at each check; returns whether any
+        count was wrong, which means that results were changed without a trigger."""
         now: datetime = await connection.fetchval(sql("now"))
-        sealer = RollupBuilder(connection)
-        wrong = await sealer.check(now - timedelta(hours=1), now, TEN_MINUTES)
-        start = await connection.fetchval(sql("previous_span"), DAY.number, self._checked_since)
+        builder = RollupBuilder(connection)
+        wrong = await builder.check(now - timedelta(hours=1), now, TEN_MINUTES)
+        start = await connection.fetchval(sql("previous_bucket"), DAY.number, self._checked_since)
         self._checked_since = start or LATEST
         if start is not None:
-            wrong += await sealer.check(start, DAY.end_of(start), DAY)
+            wrong += await builder.check(start, DAY.end_of(start), DAY)
         if wrong:
-            log.warning("rollups were wrong and are built again: no trigger noted a change", spans=len(wrong))
+            log.warning(
+                "rollups were wrong and are rebuilt: results were changed without triggers", spans=len(wrong)
+            )
         return bool(wrong)
 
-    async def _forget_invalidations(self, connection: Connection) -> None:
-        """Forget those that were applied KEEP_APPLIED_S ago, or before this process started."""
+    async def _delete_old_invalidations(self, connection: Connection) -> None:
+        """Delete the invalidations that were applied KEEP_APPLIED_S ago, or before this process started."""
         now = time.monotonic()
         self._applied.append((now, await connection.fetchval(sql("newest_invalidation"))))
         oldest = 0

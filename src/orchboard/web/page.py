@@ -9,13 +9,17 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from orchboard.answers.answer import Headers
-from orchboard.answers.cached_query import SLIDING_WINDOW_TTL_S, CachedQuery, score_version_keys
+from orchboard.answers.cached_query import SLIDING_WINDOW_TTL_S, CachedQuery
 from orchboard.answers.origin import origin_of
 from orchboard.answers.replies import Replies
 from orchboard.errors import BadInputError, DatabaseUnavailableError, Refusal
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType, Region, ScoresByCell, Window
-from orchboard.store.change_tracking.version_counters import job_type_key, orchestrator_key
+from orchboard.store.change_tracking.version_counters import (
+    job_type_key,
+    orchestrator_key,
+    score_version_keys,
+)
 from orchboard.web.choice import (
     ALL_TIME,
     Choice,

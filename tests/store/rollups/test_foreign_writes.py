@@ -73,17 +73,15 @@ def test_a_change_by_plain_sql_is_in_every_answer_at_once_and_after_a_rebuild(
     database_url: str, statement: str
 ) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.seal()
+        await board.materialize()
         await compare_all(board)
         await board.connection.execute(statement)
         await compare_all(board)
-        await board.seal()
+        await board.materialize()
         pending = "SELECT count(*) FROM rollup_invalidations WHERE NOT is_applied"
-        unsealed = (
-            "SELECT count(*) FROM spans WHERE NOT is_sealed AND span_end < now() - interval '2 minutes'"
-        )
+        invalid = "SELECT count(*) FROM rollup_buckets WHERE NOT is_materialized AND bucket_end < now() - interval '2 minutes'"
         assert await board.connection.fetchval(pending) == 0
-        assert await board.connection.fetchval(unsealed) == 0
+        assert await board.connection.fetchval(invalid) == 0
         await compare_all(board)
         async with open_rollup_database(database_url, results=0) as another:  # a server that has just started
             await compare_all(another)
@@ -93,42 +91,40 @@ def test_a_change_by_plain_sql_is_in_every_answer_at_once_and_after_a_rebuild(
 
 def test_days_that_are_left_without_results_are_counted_again(database_url: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.seal()
+        await board.materialize()
         await board.connection.execute(
             "DELETE FROM events WHERE event_time BETWEEN now() - interval '30 days' AND now() - interval '3 days'"
         )
-        await board.seal()
-        counted = "SELECT sum(results) FROM spans WHERE level = $1 AND span_end < now() - interval '3 days'"
+        await board.materialize()
+        counted = "SELECT sum(results) FROM rollup_buckets WHERE granularity = $1 AND bucket_end < now() - interval '3 days'"
         left = "SELECT count(*) FROM events WHERE event_time < now() - interval '30 days'"
-        for level in GRANULARITIES[3:5]:
-            assert await board.connection.fetchval(counted, level.number) == await board.connection.fetchval(
-                left
-            )
+        for granularity in GRANULARITIES[3:5]:
+            assert await board.connection.fetchval(
+                counted, granularity.number
+            ) == await board.connection.fetchval(left)
 
     with_rollup_database(database_url, test)
 
 
-def test_every_level_of_today_is_rebuilt_after_an_insert_into_it(database_url: str) -> None:
+def test_every_granularity_of_today_is_rebuilt_after_an_insert_into_it(database_url: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.seal()
-        revisions = "SELECT level, revision FROM spans WHERE is_sealed AND span_start <= $1 AND span_end > $1"
+        await board.materialize()
+        revisions = "SELECT granularity, revision FROM rollup_buckets WHERE is_materialized AND bucket_start <= $1 AND bucket_end > $1"
         late = await board.connection.fetchval("SELECT now() - interval '7 hours'")
         before = {row[0]: row[1] for row in await board.connection.fetch(revisions, late)}
         await board.insert(late)
-        await board.seal()
+        await board.materialize()
         after = {row[0]: row[1] for row in await board.connection.fetch(revisions, late)}
         assert before.keys() == after.keys() and len(before) >= 3
-        assert all(after[level] > revision for level, revision in before.items())
+        assert all(after[granularity] > revision for granularity, revision in before.items())
         await compare_all(board)
 
     with_rollup_database(database_url, test)
 
 
 @pytest.mark.parametrize("isolation", ["read_committed", "repeatable_read", "serializable"])
-def test_a_transaction_that_began_before_a_span_was_sealed_and_commits_after_it_is_not_missed(
-    database_url: str, isolation: str
-) -> None:
-    """Its result was inserted on time, so no trigger noted it."""
+def test_a_transaction_that_is_open_during_a_build_is_not_missed(database_url: str, isolation: str) -> None:
+    """Its result was inserted on time, so no trigger added an invalidation."""
 
     async def test(board: RollupDatabase) -> None:
         slow = await board.database.connect()
@@ -138,15 +134,15 @@ def test_a_transaction_that_began_before_a_span_was_sealed_and_commits_after_it_
             moment = await slow.fetchval("SELECT now() - interval '0.9 seconds'")
             await RollupDatabase(board.database, slow).insert(moment)
             await asyncio.sleep(1.2)
-            sealer = RollupBuilder(board.connection, grace=timedelta(0))
-            await sealer.run()
-            assert sealer.is_held_up
-            around = "SELECT count(*) FROM spans WHERE is_sealed AND span_start <= $1 AND span_end > $1"
+            builder = RollupBuilder(board.connection, grace=timedelta(0))
+            await builder.run()
+            assert builder.is_blocked
+            around = "SELECT count(*) FROM rollup_buckets WHERE is_materialized AND bucket_start <= $1 AND bucket_end > $1"
             assert await board.connection.fetchval(around, moment) == 0
             await transaction.commit()
             await compare_all(board)
-            await sealer.run()
-            assert not sealer.is_held_up
+            await builder.run()
+            assert not builder.is_blocked
             await compare_all(board)
         finally:
             slow.terminate()
@@ -155,7 +151,7 @@ def test_a_transaction_that_began_before_a_span_was_sealed_and_commits_after_it_
 
 
 @pytest.mark.parametrize("isolation", ["read_committed", "repeatable_read", "serializable"])
-def test_a_transaction_that_inserts_after_a_span_was_sealed_notes_it(
+def test_a_late_insert_by_an_older_transaction_adds_an_invalidation(
     database_url: str, isolation: str
 ) -> None:
     """Also when its snapshot is older than the watermark."""
@@ -166,12 +162,12 @@ def test_a_transaction_that_inserts_after_a_span_was_sealed_notes_it(
             transaction = slow.transaction(isolation=isolation)  # type: ignore[arg-type]
             await transaction.start()
             moment = await slow.fetchval("SELECT now() - interval '3 days'")
-            await board.seal()
+            await board.materialize()
             await RollupDatabase(board.database, slow).insert(moment)
-            await board.seal()
+            await board.materialize()
             await transaction.commit()
             await compare_all(board)
-            await board.seal()
+            await board.materialize()
             await compare_all(board)
         finally:
             slow.terminate()
@@ -181,9 +177,9 @@ def test_a_transaction_that_inserts_after_a_span_was_sealed_notes_it(
 
 def test_a_transaction_that_is_rolled_back_invalidates_nothing(database_url: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.seal()
-        spans = "SELECT level, span_start, revision FROM spans WHERE is_sealed"
-        before = await board.connection.fetch(spans)
+        await board.materialize()
+        buckets = "SELECT granularity, bucket_start, revision FROM rollup_buckets WHERE is_materialized"
+        before = await board.connection.fetch(buckets)
         transaction = board.connection.transaction()
         await transaction.start()
         await board.connection.execute("DELETE FROM events WHERE id % 2 = 0")
@@ -192,8 +188,8 @@ def test_a_transaction_that_is_rolled_back_invalidates_nothing(database_url: str
             await board.connection.fetchval("SELECT count(*) FROM rollup_invalidations WHERE NOT is_applied")
             == 0
         )
-        await board.seal()
-        assert set(before) <= set(await board.connection.fetch(spans))
+        await board.materialize()
+        assert set(before) <= set(await board.connection.fetch(buckets))
         await compare_all(board)
 
     with_rollup_database(database_url, test)
@@ -203,16 +199,16 @@ def test_a_transaction_that_is_rolled_back_invalidates_nothing(database_url: str
 def test_results_stored_by_a_clock_that_was_stepped_are_in_every_answer(
     database_url: str, step: timedelta
 ) -> None:
-    """As if the database's clock had been stepped: results with its receipt times land behind what was sealed, or ahead."""
+    """As if the database's clock had been stepped: results with its receipt times land behind the watermark, or ahead."""
 
     async def test(board: RollupDatabase) -> None:
-        await board.seal()
+        await board.materialize()
         await compare_all(board)
         for _ in range(5):
             await board.insert(await board.connection.fetchval("SELECT clock_timestamp()") + step)
             now = await board.connection.fetchval("SELECT clock_timestamp()")
             await assert_matches_oracle(board.connection, board.reader, now - EVERYTHING, now + EVERYTHING)
-        await board.seal()
+        await board.materialize()
         await assert_matches_oracle(board.connection, board.reader, now - EVERYTHING, now + EVERYTHING)
 
     with_rollup_database(database_url, test)
@@ -226,7 +222,7 @@ def test_rollups_that_reach_ahead_of_the_clock_are_corrected_by_what_comes(datab
         for _ in range(5):
             await board.insert(await board.connection.fetchval("SELECT clock_timestamp()"))
             await compare_all(board)
-            await board.seal()
+            await board.materialize()
             await compare_all(board)
 
     with_rollup_database(database_url, test)
@@ -236,7 +232,7 @@ def test_a_region_that_is_renamed_is_found_by_its_new_name_only(database_url: st
     async def test(board: RollupDatabase) -> None:
         now = await board.connection.fetchval("SELECT now()")
         query = StatsQuery(job_type=JobType.AI, window=Window(now - EVERYTHING, now), region="XYZ")
-        await board.seal()
+        await board.materialize()
         assert len((await board.reader.fetch_means(query)).results) == 0
         await board.connection.execute("UPDATE regions SET name = 'XYZ' WHERE name = 'FRA'")
         means = await board.reader.fetch_means(query)
@@ -248,11 +244,13 @@ def test_a_region_that_is_renamed_is_found_by_its_new_name_only(database_url: st
     with_rollup_database(database_url, test)
 
 
-def test_a_role_that_may_only_insert_and_delete_leaves_notes_too(database_url: str, server_url: str) -> None:
-    """As the reference server's role, or an operator's: it knows nothing of the table of notes."""
+def test_changes_by_a_role_without_privileges_on_our_tables_add_invalidations(
+    database_url: str, server_url: str
+) -> None:
+    """As the reference server's role, or an operator's: it has no privileges on rollup_invalidations."""
 
     async def test(board: RollupDatabase) -> None:
-        await board.seal()
+        await board.materialize()
         role = f"limited_{os.getpid()}"
         await board.connection.execute(f"CREATE ROLE {role}")
         try:
@@ -272,7 +270,7 @@ def test_a_role_that_may_only_insert_and_delete_leaves_notes_too(database_url: s
     with_rollup_database(database_url, test, results=300)
 
 
-def test_notes_are_found_when_the_schema_has_another_name(database_url: str) -> None:
+def test_invalidations_are_added_after_the_schema_is_renamed(database_url: str) -> None:
     async def test(board: RollupDatabase) -> None:
         await board.connection.execute("ALTER SCHEMA public RENAME TO board")
         await board.connection.execute("SET search_path = pg_catalog")
@@ -281,24 +279,24 @@ def test_notes_are_found_when_the_schema_has_another_name(database_url: str) -> 
         await board.connection.execute(
             "INSERT INTO board.events (event_time, orchestrator, payload) VALUES ('2026-01-01', '0xaa', '{}')"
         )
-        notes = await board.connection.fetchval(
+        invalidations = await board.connection.fetchval(
             "SELECT count(*) FROM board.rollup_invalidations WHERE until > '2025-01-01'"
         )
-        assert notes > 3
+        assert invalidations > 3
 
     with_rollup_database(database_url, test, results=50)
 
 
-def test_a_bulk_load_leaves_a_note_a_minute_and_transaction(database_url: str) -> None:
+def test_a_bulk_load_adds_one_invalidation_for_each_minute_and_transaction(database_url: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        notes = "SELECT count(*) FROM rollup_invalidations"
-        before = await board.connection.fetchval(notes)
+        invalidations = "SELECT count(*) FROM rollup_invalidations"
+        before = await board.connection.fetchval(invalidations)
         await board.connection.execute(
             "INSERT INTO events (event_time, orchestrator, payload) "
             "SELECT timestamptz '2026-03-03 10:00+00' + n * interval '0.1 seconds', '0xaa', '{}' "
             "FROM generate_series(0, 5999) n"
         )
-        assert await board.connection.fetchval(notes) - before == 10
+        assert await board.connection.fetchval(invalidations) - before == 10
         try:
             async with board.connection.transaction():
                 await board.insert(
@@ -308,24 +306,24 @@ def test_a_bulk_load_leaves_a_note_a_minute_and_transaction(database_url: str) -
         except ZeroDivisionError:
             pass
         await board.insert(await board.connection.fetchval("SELECT timestamptz '2026-03-03 12:00+00'"))
-        assert await board.connection.fetchval(notes) - before == 11
+        assert await board.connection.fetchval(invalidations) - before == 11
 
     with_rollup_database(database_url, test, results=0)
 
 
-def test_changes_are_seen_by_a_reader_that_was_idle_for_longer_than_notes_are_kept(
+def test_a_reader_that_was_idle_for_longer_than_invalidations_are_stored_sees_changes(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.seal()
+        await board.materialize()
         await compare_all(board)
         await board.connection.execute(
             "UPDATE regions SET name = 'XYZ' WHERE name = 'FRA'; UPDATE events SET orchestrator = '0xee' WHERE id % 5 = 0"
         )
-        await board.seal()
+        await board.materialize()
         await board.connection.execute("DELETE FROM rollup_invalidations")
-        read_at = board.reader._held.recent._read_at
-        monkeypatch.setattr(board.reader._held.recent, "_read_at", read_at - 301)
+        refreshed_at = board.reader._memory.tail._refreshed_at
+        monkeypatch.setattr(board.reader._memory.tail, "_refreshed_at", refreshed_at - 301)
         await compare_all(board)
 
     with_rollup_database(database_url, test, results=400)

@@ -1,4 +1,4 @@
-"""The newest results in memory: nothing is missing in them, whoever wrote it and however long that took."""
+"""The live tail misses no result, whoever inserted it and however long its transaction took."""
 
 import asyncio
 from collections import Counter
@@ -19,8 +19,8 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture(autouse=True)
-def _no_reading_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests write behind the server's back, and ask at once."""
+def _every_request_refreshes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests write with SQL and query at once."""
     monkeypatch.setattr("orchboard.store.rollups.live_tail.SHARED_READ_S", -1)
 
 
@@ -41,9 +41,9 @@ async def now_of(board: RollupDatabase) -> Any:
     return await board.connection.fetchval("SELECT clock_timestamp()")
 
 
-def test_each_new_result_is_there_in_the_next_reading(database_url: str) -> None:
+def test_each_new_result_is_in_the_next_refresh(database_url: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.seal()
+        await board.materialize()
         for _ in range(10):
             await board.insert(await now_of(board))
             await board.compare_last(HOUR)
@@ -51,16 +51,16 @@ def test_each_new_result_is_there_in_the_next_reading(database_url: str) -> None
     with_rollup_database(database_url, test)
 
 
-def test_a_result_that_was_long_on_its_way_is_not_missed(database_url: str) -> None:
+def test_a_result_of_a_slow_transaction_is_not_missed(database_url: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.seal()
+        await board.materialize()
         slow = await board.database.connect()
         try:
             transaction = slow.transaction()
             await transaction.start()
             await RollupDatabase(board.database, slow).insert(await now_of(board))
             await asyncio.sleep(1.2)
-            for _ in range(3):  # readings go on meanwhile, and past its receipt time
+            for _ in range(3):  # refreshes continue, past its receipt time
                 await board.insert(await now_of(board))
                 await board.compare_last(HOUR)
             await transaction.commit()
@@ -71,9 +71,9 @@ def test_a_result_that_was_long_on_its_way_is_not_missed(database_url: str) -> N
     with_rollup_database(database_url, test)
 
 
-def test_a_result_inserted_with_an_earlier_receipt_time_is_in_the_next_reading(database_url: str) -> None:
+def test_a_result_inserted_with_an_earlier_receipt_time_is_in_the_next_refresh(database_url: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.seal()
+        await board.materialize()
         for late_s in (0.2, 0.9, 1.1, 1.9, 2.1, 30, 600, 7200):
             await board.insert(await now_of(board))
             await board.compare_last(HOUR)
@@ -83,7 +83,7 @@ def test_a_result_inserted_with_an_earlier_receipt_time_is_in_the_next_reading(d
     with_rollup_database(database_url, test)
 
 
-def test_a_removed_result_is_gone_in_the_next_reading(database_url: str) -> None:
+def test_a_deleted_result_is_not_in_the_next_refresh(database_url: str) -> None:
     async def test(board: RollupDatabase) -> None:
         for _ in range(4):
             await board.insert(await now_of(board))
@@ -95,14 +95,14 @@ def test_a_removed_result_is_gone_in_the_next_reading(database_url: str) -> None
     with_rollup_database(database_url, test)
 
 
-def test_what_is_summed_up_meanwhile_is_counted_once(database_url: str) -> None:
+def test_results_that_are_materialized_meanwhile_are_counted_once(database_url: str) -> None:
     async def test(board: RollupDatabase) -> None:
         await board.compare_last(HOUR)
         now = await now_of(board)
         for minutes in range(1, 60, 3):
             await board.insert(now - timedelta(minutes=minutes))
         await board.compare_last(HOUR)
-        await board.seal()
+        await board.materialize()
         await board.compare_last(HOUR)
         late = now - timedelta(minutes=5)
         async with board.connection.transaction():
@@ -112,13 +112,13 @@ def test_what_is_summed_up_meanwhile_is_counted_once(database_url: str) -> None:
     with_rollup_database(database_url, test)
 
 
-def test_more_than_may_be_held_is_answered_all_the_same(
+def test_more_results_than_fit_into_memory_are_counted(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchboard.store.rollups.live_tail.MOST_HELD", 20)
+    monkeypatch.setattr("orchboard.store.rollups.live_tail.MAX_RESULTS", 20)
 
     async def test(board: RollupDatabase) -> None:
-        await board.seal()
+        await board.materialize()
         for _ in range(3):
             for _ in range(15):
                 await board.insert(await now_of(board))
@@ -127,39 +127,39 @@ def test_more_than_may_be_held_is_answered_all_the_same(
     with_rollup_database(database_url, test)
 
 
-def test_one_reading_serves_all_who_came_before_it(
+def test_one_refresh_serves_all_concurrent_requests(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.seal()
+        await board.materialize()
         await board.compare_last(HOUR)
         sent, now = counted(board, monkeypatch), await now_of(board)
         query = StatsQuery(job_type=JobType.TRANSCODING, window=Window(now - HOUR, now))
-        for _ in range(20):  # a test beside this one may write to a database of the same Postgres
+        for _ in range(20):  # a concurrent test may write to a database of the same Postgres
             sent.clear()
             await board.reader.fetch_means(query)
-            if sent[sql("sync")] == 0:
+            if sent[sql("tail_results")] == 0:
                 break
-        assert (sent[sql("snapshot")], sent[sql("sync")]) == (1, 0)  # nobody has written
+        assert (sent[sql("snapshot")], sent[sql("tail_results")]) == (1, 0)  # nothing was written
         for _ in range(20):  # as above
             sent.clear()
             board.changes.invalidate_all()
             await asyncio.gather(*(board.reader.fetch_means(query) for _ in range(20)))
-            if sent[sql("sync")] == 1:
+            if sent[sql("tail_results")] == 1:
                 break
-        assert sent[sql("sync")] == 1
-        assert sent[sql("segments")] == 0
+        assert sent[sql("tail_results")] == 1
+        assert sent[sql("bucket_sums")] == 0
 
     with_rollup_database(database_url, test)
 
 
-async def until_it_is_quiet(board: RollupDatabase) -> None:
-    """Read until nobody has written since the last reading; a test beside this one may, to the same Postgres."""
+async def until_unchanged(board: RollupDatabase) -> None:
+    """Query until a refresh finds no change; a concurrent test may write to the same Postgres."""
     for _ in range(200):
-        if board.reader._held.recent._was_unchanged:
+        if board.reader._memory.tail.was_unchanged:
             return
         await board.reader.fetch_pipelines(await last_hour(board), None)
-    raise AssertionError("somebody always writes")
+    raise AssertionError("every refresh found a change")
 
 
 async def last_hour(board: RollupDatabase) -> Window:
@@ -168,10 +168,10 @@ async def last_hour(board: RollupDatabase) -> Window:
 
 
 @pytest.mark.parametrize("job_type", JobType)
-def test_an_answer_made_while_the_database_was_asked_is_made_again_if_there_is_more(
+def test_an_answer_computed_during_a_refresh_is_computed_again_if_the_refresh_finds_a_change(
     database_url: str, job_type: JobType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The answers that were made of what was at hand, and not given, are counted."""
+    """Counts the answers that were computed from memory and discarded."""
 
     async def test(board: RollupDatabase) -> None:
         made: list[int] = []
@@ -182,10 +182,10 @@ def test_an_answer_made_while_the_database_was_asked_is_made_again_if_there_is_m
             return add_up(*arguments)
 
         monkeypatch.setattr(reader, "add_up", count)
-        await board.seal()
+        await board.materialize()
         made_twice = 0
         for number in range(8):
-            await until_it_is_quiet(board)
+            await until_unchanged(board)
             await board.insert(await now_of(board))
             made.clear()
             query = StatsQuery(job_type=job_type, window=await last_hour(board), orchestrator="0xdd")
@@ -199,16 +199,16 @@ def test_an_answer_made_while_the_database_was_asked_is_made_again_if_there_is_m
     with_rollup_database(database_url, test)
 
 
-def test_an_answer_made_while_the_database_fails_is_not_given(
+def test_an_answer_computed_during_a_failed_refresh_is_not_returned(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test(board: RollupDatabase) -> None:
-        await until_it_is_quiet(board)
+        await until_unchanged(board)
         fetch = board.database.fetch
 
         async def fail(statement: str, *arguments: Any, **options: Any) -> Any:
             if statement == sql("snapshot"):
-                raise DatabaseUnavailableError("away")
+                raise DatabaseUnavailableError("unavailable")
             return await fetch(statement, *arguments, **options)
 
         with monkeypatch.context() as patch:
@@ -220,7 +220,7 @@ def test_an_answer_made_while_the_database_fails_is_not_given(
     with_rollup_database(database_url, test)
 
 
-def test_who_reads_for_all_and_is_broken_off_leaves_the_others_their_reading(database_url: str) -> None:
+def test_waiters_retry_when_the_leader_of_a_refresh_is_cancelled(database_url: str) -> None:
     async def test(board: RollupDatabase) -> None:
         await board.compare_last(HOUR)
         board.changes.invalidate_all()
@@ -236,7 +236,7 @@ def test_who_reads_for_all_and_is_broken_off_leaves_the_others_their_reading(dat
 
 
 @pytest.mark.parametrize("note", [VersionCounters.invalidate_all, VersionCounters.note_external_write])
-def test_a_reading_serves_for_a_moment_while_nobody_is_known_to_store_anything(
+def test_a_refresh_serves_later_requests_while_no_change_is_known(
     database_url: str, monkeypatch: pytest.MonkeyPatch, note: Callable[[VersionCounters], None]
 ) -> None:
     monkeypatch.setattr("orchboard.store.rollups.live_tail.SHARED_READ_S", 60)
@@ -247,28 +247,28 @@ def test_a_reading_serves_for_a_moment_while_nobody_is_known_to_store_anything(
         query = StatsQuery(job_type=JobType.TRANSCODING, window=Window(now - HOUR, now))
         for _ in range(3):
             await board.reader.fetch_means(query)
-        assert sent[sql("sync")] == 0
+        assert sent[sql("tail_results")] == 0
         note(board.changes)
         await board.reader.fetch_means(query)
-        assert sent[sql("sync")] == 1
+        assert sent[sql("tail_results")] == 1
 
     with_rollup_database(database_url, test)
 
 
-@pytest.mark.parametrize("fails_at", ["sync", "coverage", "series"])
-def test_a_reading_that_fails_changes_nothing(
+@pytest.mark.parametrize("fails_at", ["tail_results", "coverage", "groups"])
+def test_a_failed_refresh_changes_nothing(
     database_url: str, monkeypatch: pytest.MonkeyPatch, fails_at: str
 ) -> None:
     async def test(board: RollupDatabase) -> None:
         await board.compare_last(HOUR)
         now = await now_of(board)
         await board.insert(now - timedelta(minutes=2))
-        await board.seal()
+        await board.materialize()
         fetch = board.database.fetch
 
         async def fail(statement: str, *arguments: Any, **options: Any) -> Any:
             if statement == sql(fails_at):
-                raise DatabaseUnavailableError("away")
+                raise DatabaseUnavailableError("unavailable")
             return await fetch(statement, *arguments, **options)
 
         with monkeypatch.context() as patch:

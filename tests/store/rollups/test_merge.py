@@ -1,4 +1,4 @@
-"""Long spans are summed up from shorter ones to the same as from the results."""
+"""Long buckets are merged from shorter ones with the results of a build from raw results."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 
 from orchboard.store.connection.types import Connection
 from orchboard.store.rollups.builder import RollupBuilder
-from orchboard.store.rollups.merge import seal_from_parts
+from orchboard.store.rollups.merge import build_from_parts
 from tests.support.database import run
 from tests.support.rollup_database import RollupDatabase, open_rollup_database
 
@@ -16,13 +16,15 @@ Summaries = tuple[list[Any], list[Any], list[Any], list[Any]]
 
 
 async def summaries(connection: Connection) -> Summaries:
-    """Of days and months: spans, pipelines, round trips, and segments by series."""
+    """Of days and months: buckets, pipelines, round trips, and sums by group."""
     segments = []
-    for row in await connection.fetch("SELECT * FROM segments WHERE level > 3 ORDER BY 1, 2, 3, 4, 5"):
+    for row in await connection.fetch(
+        "SELECT * FROM rollup_sums WHERE granularity > 3 ORDER BY 1, 2, 3, 4, 5"
+    ):
         numbers = [
             np.frombuffer(row[name], kind)
             for name, kind in (
-                ("series", ">i4"),
+                ("groups", ">i4"),
                 ("results", ">i4"),
                 ("success_rate", ">f8"),
                 ("seg_duration", ">f8"),
@@ -33,40 +35,42 @@ async def summaries(connection: Connection) -> Summaries:
         segments.append((tuple(row)[:5], *(column[order].tolist() for column in numbers)))
     return (
         await connection.fetch(
-            "SELECT level, span_start, span_end, results FROM spans WHERE level > 3 ORDER BY 1, 2"
+            "SELECT granularity, bucket_start, bucket_end, results FROM rollup_buckets WHERE granularity > 3 ORDER BY 1, 2"
         ),
-        await connection.fetch("SELECT * FROM pipelines_seen WHERE level > 3 ORDER BY 1, 2, 3, 4, 5"),
+        await connection.fetch("SELECT * FROM rollup_pipelines WHERE granularity > 3 ORDER BY 1, 2, 3, 4, 5"),
         await connection.fetch(
-            "SELECT level, span_start, pipeline, model, region_id, first_bucket, buckets, round_trips "
-            "FROM round_trips WHERE level > 3 ORDER BY 1, 2, 3, 4, 5"
+            "SELECT granularity, bucket_start, pipeline, model, region_id, first_bin, bin_counts, round_trips "
+            "FROM rollup_round_trips WHERE granularity > 3 ORDER BY 1, 2, 3, 4, 5"
         ),
         segments,
     )
 
 
-def test_from_shorter_spans_and_from_results_comes_the_same(
+def test_a_merged_bucket_equals_one_built_from_results(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchboard.store.rollups.builder.READ_WHOLE", 3)
+    monkeypatch.setattr("orchboard.store.rollups.builder.MAX_UNCOUNTED", 3)
     combined: list[bool] = []
 
     async def note(*arguments: Any, **options: Any) -> bool:
-        combined.append(await seal_from_parts(*arguments, **options))
+        combined.append(await build_from_parts(*arguments, **options))
         return combined[-1]
 
     async def test(board: RollupDatabase) -> None:
-        monkeypatch.setattr("orchboard.store.rollups.merge.seal_from_parts", note)
-        await board.seal()
+        monkeypatch.setattr("orchboard.store.rollups.merge.build_from_parts", note)
+        await board.materialize()
         assert combined and all(combined)
         from_parts = await summaries(board.connection)
-        assert any(row["buckets"] for row in from_parts[2])
+        assert any(row["bin_counts"] for row in from_parts[2])
 
         async def never(*_: object) -> bool:
             return False
 
-        monkeypatch.setattr(RollupBuilder, "_seal_from_parts", never)
-        await board.connection.execute("UPDATE spans SET is_sealed = false WHERE level > 3")
-        await board.seal()
+        monkeypatch.setattr(RollupBuilder, "_build_from_parts", never)
+        await board.connection.execute(
+            "UPDATE rollup_buckets SET is_materialized = false WHERE granularity > 3"
+        )
+        await board.materialize()
         from_results = await summaries(board.connection)
         assert from_parts[:3] == from_results[:3]
         for part, result in zip(from_parts[3], from_results[3], strict=True):
@@ -76,16 +80,22 @@ def test_from_shorter_spans_and_from_results_comes_the_same(
     run(with_board(database_url, test))
 
 
-def test_parts_that_do_not_hold_everything_are_not_used(database_url: str) -> None:
+def test_incomplete_parts_are_not_merged(database_url: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.seal()
-        day = await board.connection.fetchval("SELECT max(span_start) FROM spans WHERE level = 4")
-        await board.insert(day)  # behind our back: nothing was unsealed
-        await board.connection.execute("UPDATE spans SET is_sealed = false WHERE level = 4")
-        await board.seal()
-        counted = "SELECT results - (SELECT count(*) FROM results WHERE event_time >= span_start AND event_time < span_end)"
+        await board.materialize()
+        day = await board.connection.fetchval(
+            "SELECT max(bucket_start) FROM rollup_buckets WHERE granularity = 4"
+        )
+        await board.insert(day)  # without an invalidation
+        await board.connection.execute(
+            "UPDATE rollup_buckets SET is_materialized = false WHERE granularity = 4"
+        )
+        await board.materialize()
+        counted = "SELECT results - (SELECT count(*) FROM results WHERE event_time >= bucket_start AND event_time < bucket_end)"
         assert (
-            await board.connection.fetchval(f"{counted} FROM spans WHERE level = 4 AND span_start = $1", day)
+            await board.connection.fetchval(
+                f"{counted} FROM rollup_buckets WHERE granularity = 4 AND bucket_start = $1", day
+            )
             == 0
         )
 

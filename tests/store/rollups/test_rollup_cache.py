@@ -1,4 +1,4 @@
-"""What is kept of sealed spans: never more than it may be, and no longer than somebody uses it."""
+"""The cache of materialized buckets stays within its size and drops unused entries."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -14,26 +14,26 @@ DAY = timedelta(days=1)
 
 
 @pytest.mark.parametrize(("max_bytes", "unused_s"), [(1, 100.0), (20_000, 100.0), (10**7, -1.0)])
-def test_answers_are_right_however_little_is_kept(
+def test_answers_are_correct_whatever_the_cache_size(
     database_url: str, monkeypatch: pytest.MonkeyPatch, max_bytes: int, unused_s: float
 ) -> None:
     monkeypatch.setattr("orchboard.store.rollups.rollup_cache.MAX_BYTES", max_bytes)
     monkeypatch.setattr("orchboard.store.rollups.rollup_cache.UNUSED_S", unused_s)
 
     async def test(board: RollupDatabase) -> None:
-        await board.seal()
+        await board.materialize()
         await board.compare(windows=4)
 
     with_rollup_database(database_url, test)
 
 
-def test_what_nobody_uses_is_forgotten_when_something_new_comes(
+def test_an_unused_entry_is_evicted_when_another_is_added(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchboard.store.rollups.rollup_cache.UNUSED_S", 0.5)
 
     async def test(board: RollupDatabase) -> None:
-        await board.seal()
+        await board.materialize()
         now, read, fetch = await board.connection.fetchval("SELECT now()"), list[str](), board.database.fetch
 
         async def noted(statement: str, *arguments: Any, **options: Any) -> Any:
@@ -46,7 +46,7 @@ def test_what_nobody_uses_is_forgotten_when_something_new_comes(
             read.clear()
             query = StatsQuery(job_type=JobType.TRANSCODING, window=Window(since, until))
             await board.reader.fetch_means(query)
-            return sql("segments") in read
+            return sql("bucket_sums") in read
 
         old, new = (now - 70 * DAY, now - 40 * DAY), (now - 30 * DAY, now - 5 * DAY)
         assert await is_read(*old)
@@ -54,7 +54,7 @@ def test_what_nobody_uses_is_forgotten_when_something_new_comes(
         assert await is_read(*new)
         assert not await is_read(*old)
         await asyncio.sleep(0.6)
-        assert not await is_read(*old), "nothing new came"
+        assert not await is_read(*old), "nothing was added"
         await asyncio.sleep(0.1)
         assert await is_read(now - 4 * DAY, now - DAY)
         assert not await is_read(*old)

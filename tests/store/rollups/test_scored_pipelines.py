@@ -6,6 +6,7 @@ import pytest
 
 from orchboard.stats import Window
 from orchboard.store.schema.migrate import migrate_to
+from orchboard.store.schema.migration_files import load_migrations
 from tests.support.rollup_database import RollupDatabase, with_rollup_database
 
 INSERT = """
@@ -29,24 +30,24 @@ def test_a_model_with_only_unscored_results_is_not_listed(database_url: str, age
         await board.connection.execute(INSERT, age, "0xaa", "sometimes", "unscored_timeout")
         await board.connection.execute(INSERT, age, "0xaa", "sometimes", "scored")
         assert await models(board) == ["sometimes"]
-        await board.seal()
+        await board.materialize()
         assert await models(board) == ["sometimes"]
 
     with_rollup_database(database_url, test, results=0)
 
 
-def test_what_earlier_versions_noted_of_unscored_results_is_forgotten(database_url: str) -> None:
+def test_version_12_removes_pipelines_that_have_only_unscored_results(database_url: str) -> None:
     async def test(board: RollupDatabase) -> None:
         await board.connection.execute(INSERT, timedelta(days=3), "0xaa", "never scored", "unscored_timeout")
         await board.connection.execute(INSERT, timedelta(days=3), "0xaa", "scored", "scored")
-        await board.seal()
+        await board.materialize()
         await board.connection.execute(
-            "INSERT INTO pipelines_seen (level, span_start, pipeline, model, region_id) "
-            "SELECT level, span_start, pipeline, 'never scored', region_id FROM pipelines_seen"
+            "INSERT INTO rollup_pipelines (granularity, bucket_start, pipeline, model, region_id) "
+            "SELECT granularity, bucket_start, pipeline, 'never scored', region_id FROM rollup_pipelines"
         )
         assert await models(board) == ["never scored", "scored"]
         await migrate_to(board.database.connect, 11)
-        await migrate_to(board.database.connect, 12)
+        await migrate_to(board.database.connect, len(load_migrations()))
         assert await models(board) == ["scored"]
 
     with_rollup_database(database_url, test, results=0)

@@ -23,10 +23,13 @@ UNSEEN = [
            FROM regions, generate_series(1, 14) n GROUP BY n""",
         id="results inserted",
     ),
-    pytest.param("UPDATE segments SET success_rate = round_trip_time WHERE level = 3", id="sums changed"),
-    pytest.param("DELETE FROM round_trips WHERE level = 4", id="round trips lost"),
     pytest.param(
-        "DELETE FROM spans WHERE level = 3 AND span_start < now() - interval '9 days'", id="spans lost"
+        "UPDATE rollup_sums SET success_rate = round_trip_time WHERE granularity = 3", id="sums changed"
+    ),
+    pytest.param("DELETE FROM rollup_round_trips WHERE granularity = 4", id="round trips lost"),
+    pytest.param(
+        "DELETE FROM rollup_buckets WHERE granularity = 3 AND bucket_start < now() - interval '9 days'",
+        id="spans lost",
     ),
 ]
 
@@ -39,13 +42,18 @@ def _no_reading_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_verification_of_right_rollups_finds_and_changes_nothing(database_url: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.seal()
-        before = await board.connection.fetch("SELECT * FROM spans ORDER BY level, span_start")
+        await board.materialize()
+        before = await board.connection.fetch(
+            "SELECT * FROM rollup_buckets ORDER BY granularity, bucket_start"
+        )
         told: list[tuple[int, int]] = []
         wrong = await Verifier(board.connection).verify(EARLIEST, LATEST, lambda *done: told.append(done))
         assert not wrong
         assert len(told) == len(before) and told[-1] == (len(before), len(before))
-        assert await board.connection.fetch("SELECT * FROM spans ORDER BY level, span_start") == before
+        assert (
+            await board.connection.fetch("SELECT * FROM rollup_buckets ORDER BY granularity, bucket_start")
+            == before
+        )
 
     with_rollup_database(database_url, test, results=400)
 
@@ -53,13 +61,13 @@ def test_verification_of_right_rollups_finds_and_changes_nothing(database_url: s
 @pytest.mark.parametrize("statement", UNSEEN)
 def test_verification_finds_a_change_that_no_trigger_noted(database_url: str, statement: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.seal()
+        await board.materialize()
         await board.connection.execute("ALTER TABLE events DISABLE TRIGGER USER")
         await board.connection.execute(statement)
         await board.connection.execute("ALTER TABLE events ENABLE ALWAYS TRIGGER note_late_result")
         assert await Verifier(board.connection).verify(EARLIEST, LATEST)
         await board.compare(windows=3)
-        await board.seal()
+        await board.materialize()
         await board.compare(windows=3)
         assert not await Verifier(board.connection).verify(EARLIEST, LATEST)
 
@@ -68,10 +76,10 @@ def test_verification_finds_a_change_that_no_trigger_noted(database_url: str, st
 
 def test_rebuild_builds_the_spans_of_its_range_and_no_others(database_url: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.seal()
+        await board.materialize()
         now = await board.connection.fetchval("SELECT now()")
         since, until = now - timedelta(days=12), now - timedelta(days=10)
-        revisions = "SELECT level, span_start, span_end, revision FROM spans"
+        revisions = "SELECT granularity, bucket_start, bucket_end, revision FROM rollup_buckets"
         before = {row[:3]: row[3] for row in await board.connection.fetch(revisions)}
         await Verifier(board.connection).rebuild(since, until)
         await RollupBuilder(board.connection).run()

@@ -219,7 +219,7 @@ def test_scores_after_a_replay_into_spans_that_are_summed_up_are_the_plain_query
     payload = b'{"pipeline": "p1", "model": "m1", "success_rate": 1, "round_trip_time": 3}'
 
     async def test(board: RollupDatabase) -> None:
-        await board.seal()
+        await board.materialize()
         await board.compare(windows=4)
         now = await board.connection.fetchval("SELECT now()")
         file = SpoolFile(path, max_bytes=MEBIBYTE)
@@ -237,7 +237,7 @@ def test_scores_after_a_replay_into_spans_that_are_summed_up_are_the_plain_query
         await until_empty(store)
         replaying.cancel()
         await board.compare(windows=4)
-        assert await board.seal() > 4
+        assert await board.materialize() > 4
         await board.compare(windows=8)
         assert store.spool is not None
         await store.spool.close()

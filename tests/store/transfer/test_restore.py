@@ -31,7 +31,7 @@ def test_time_that_was_summed_up_is_summed_up_again(database_url: str, empty_dat
     async def restore_behind(board: RollupDatabase) -> None:
         await board.database.open()
         await board.connection.execute(RECENT, 2)
-        assert await board.seal() > 10
+        assert await board.materialize() > 10
         now = await board.connection.fetchval("SELECT now()")
         await board.compare_last(timedelta(days=3))
         file.seek(0)
@@ -43,7 +43,7 @@ def test_time_that_was_summed_up_is_summed_up_again(database_url: str, empty_dat
         pending = "SELECT count(*) FROM rollup_invalidations WHERE NOT is_applied AND until < $1"
         assert await board.connection.fetchval(pending, now) > 10
         await board.compare_last(timedelta(days=3))
-        assert await board.seal() > 10
+        assert await board.materialize() > 10
         await board.compare_last(timedelta(days=3))
 
     with_rollup_database(database_url, save, results=0)

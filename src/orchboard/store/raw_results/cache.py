@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
+from orchboard import limits
 from orchboard.results.render import is_scored
 from orchboard.stats import StatsQuery, Window
 from orchboard.store.change_tracking.version_counters import (
@@ -27,17 +28,14 @@ from orchboard.store.raw_results.pages import Part, RawPages, RawRow, RowStream,
 from orchboard.store.sql_files import sql
 from orchboard.window import LATEST
 
-MAX_BYTES = 4 * 1024 * 1024
-
 # More than this is not kept: it would push out everybody else. For so long it is not tried again.
-_LARGEST_BYTES = MAX_BYTES // 3
+_LARGEST_BYTES = limits.RAW_CACHE_BYTES // 3
 _LARGE_FOR_S = 600.0
 _MOST_LARGE = 1000
 
 # A result that took longer than this to commit is not among those that are read again each time. Our own writer tells of
 # it (`VersionCounters.mark_late`); those of others are found by counting all, every so often: 10 ms for 20,000.
 _OVERLAP = 2 * SECOND
-_COUNT_EVERY_S = 0.5
 
 # Windows that are worth it: they end about now, and are not longer than a day or two.
 _RECENT, _LONG = timedelta(hours=1), timedelta(days=2)
@@ -51,9 +49,6 @@ _ROW_BYTES = 170
 # What a part weighs without its rows and its names: a lock, a list, places in dictionaries.
 _PART_BYTES = 1000
 
-# What was last read longer ago is read again in whole: what came since may be too much to be held, and changes are
-# noted for ten minutes only (upkeep.py).
-_STALE_S = 300.0
 
 # How many stored results are read before others have their turn: some 5 ms.
 _READ_AT_ONCE = 2000
@@ -178,7 +173,7 @@ class RawResultsCache:
     async def _bring_up_to_date(self, part: Part, held: _Held, since: int) -> bool:
         """Have what was committed by now, from `since` on at least. False when that is too much to be held."""
         began_at, token, late = time.monotonic(), self._token_of(part), self._late_now()
-        if since < held.since or began_at - held.began_at > _STALE_S:
+        if since < held.since or began_at - held.began_at > limits.RAW_CACHE_IDLE_S:
             since = int(min(since // _ROUND * _ROUND, held.since))
             now, snapshot, rows = await self._pages.fetch(part, since, _FOREVER, most_bytes=_LARGEST_BYTES)
             if isinstance(rows, RowStream):
@@ -201,7 +196,7 @@ class RawResultsCache:
         """
         reread: float = held.since if is_late else held.read_until - _OVERLAP
         counted_since = reread
-        if began_at - held.counted_at > _COUNT_EVERY_S:
+        if began_at - held.counted_at > limits.RAW_COUNT_INTERVAL_S:
             held.counted_at, counted_since = began_at, min(held.since, reread)
         counted = len(held.between(counted_since, reread - 1))
         first, rows = await self._fetch(part, held, int(reread), int(counted_since))
@@ -252,7 +247,7 @@ class RawResultsCache:
             held.forget_before(held_since)
         if held.size <= _LARGEST_BYTES and held.since < math.inf:
             self._held[part] = held
-        while sum(each.size for each in self._held.values()) > MAX_BYTES:
+        while sum(each.size for each in self._held.values()) > limits.RAW_CACHE_BYTES:
             self._held.popitem(last=False)
 
     def _may_be_held(self, part: Part) -> bool:

@@ -1,4 +1,4 @@
-"""Spans of receipt time: a minute, ten, an hour, six hours, a day, a calendar month, in UTC."""
+"""Buckets of receipt time in UTC, in six granularities: 1 minute, 10 minutes, 1 hour, 6 hours, 1 day, 1 calendar month."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,12 +9,12 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Granularity(Struct, frozen=True):
-    """One length of span.
+    """A length of bucket.
 
-    number -- as in the table `spans`; larger ones are longer
-    retention -- how long its spans are kept, None for ever: an old window's ragged edges need no short ones
-    start_of -- the start of the span that a moment lies in
-    end_of -- the end of the span that starts at a moment
+    number -- as in the table `rollup_buckets`; longer buckets have larger numbers
+    retention -- after which buckets are deleted, None for never: only recent windows need short buckets at their edges
+    start_of -- the start of the bucket that contains a time
+    end_of -- the end of the bucket that starts at a time
     """
 
     number: int
@@ -24,9 +24,9 @@ class Granularity(Struct, frozen=True):
 
 
 class Bucket(Struct, frozen=True, order=True):
-    """[start, end) on one level."""
+    """The range [start, end) of receipt time; granularity -- its number."""
 
-    level: int
+    granularity: int
     start: datetime
     end: datetime
 
@@ -48,9 +48,8 @@ def _end_of_month(start: datetime) -> datetime:
     return _start_of_month(start + timedelta(days=31))
 
 
-# The default window is the last day: its edges are where minutes count. Six hours is where a window that
-# begins at midnight in another time zone ends. Single minutes bound what a
-# busy server holds in memory; a quiet one does without.
+# Windows usually end now, so that minutes matter only at recent edges. Six hours end where a window ends that starts at
+# midnight in another time zone. Single minutes limit what a busy server holds in memory; a quiet server builds none.
 GRANULARITIES = (
     _fixed(0, timedelta(minutes=1), retention=timedelta(hours=1)),
     _fixed(1, timedelta(minutes=10), retention=timedelta(days=2)),
@@ -63,16 +62,17 @@ MINUTE, TEN_MINUTES, HOUR, SIX_HOURS, DAY, MONTH = GRANULARITIES
 
 
 def buckets_between(since: datetime, until: datetime, *, now: datetime) -> list[Bucket]:
-    """The spans that hold a moment of since..until, on every level that is still kept there; sorted.
+    """The buckets that overlap [since, until], in every granularity within its retention; sorted.
 
     >>> january = [datetime(2000, 1, day, tzinfo=UTC) for day in (1, 2, 5)]
-    >>> [span.level for span in buckets_between(january[0], january[1], now=january[2])]
+    >>> [bucket.granularity for bucket in buckets_between(january[0], january[1], now=january[2])]
     [2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 4, 4, 5]
     """
     found = []
-    for level in GRANULARITIES:
-        start = level.start_of(since if level.retention is None else max(since, now - level.retention))
+    for granularity in GRANULARITIES:
+        earliest = since if granularity.retention is None else max(since, now - granularity.retention)
+        start = granularity.start_of(earliest)
         while start <= until:
-            found.append(Bucket(level.number, start, level.end_of(start)))
-            start = level.end_of(start)
+            found.append(Bucket(granularity.number, start, granularity.end_of(start)))
+            start = granularity.end_of(start)
     return found

@@ -1,4 +1,4 @@
-"""Builds the rollups: sums up each span of receipt time once the watermark has passed it, and again when it is invalid."""
+"""Builds rollups: materializes each bucket once the watermark has passed it, and again after an invalidation."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -24,263 +24,266 @@ from orchboard.store.sql_files import sql
 from orchboard.window import EARLIEST
 
 GRACE = timedelta(seconds=60)
-"""How far the watermark stays behind the database's clock: a result that is stored later than that costs a second sum."""
+"""Lag of the watermark behind the database's clock. A result that is stored later invalidates its buckets."""
 
 # How long a run waits for transactions that may have stored results before they saw the new watermark.
-_SETTLE_S = 2.0
+_WRITERS_TIMEOUT_S = 2.0
 
-# How many invalidations are applied in one transaction, and how long a range may be for spans to be added in it: in a
-# longer one nothing was inserted, only updated or deleted.
-_MOST_INVALIDATIONS = 10_000
+# The maximum number of invalidations applied in one transaction; and the longest range in which missing buckets are added: a
+# longer one comes from an update or deletion, not from an insert.
+_MAX_INVALIDATIONS = 10_000
 _LONGEST_INSERT = timedelta(days=1)
 
-MINUTE_WORTH = 1000
-"""So many results make a single minute worth summing up by itself."""
+MIN_MINUTE_RESULTS = 1000
+"""A single minute with fewer results is not materialized."""
 
-# Six hours first: they are soon done, and where a database is just taken over most of the last day is then there.
-# Days and months are summed up from them.
-_ORDER = (SIX_HOURS, HOUR, TEN_MINUTES, MINUTE, DAY, MONTH)
+# Six hours first: they are quick, and cover most of the last day of a database that was just taken over. Days and months are
+# merged from them.
+BUILD_ORDER = (SIX_HOURS, HOUR, TEN_MINUTES, MINUTE, DAY, MONTH)
 
-_MICROSECOND = timedelta(microseconds=1)
+MICROSECOND = timedelta(microseconds=1)
 
 _ATTEMPTS = 4
 
-EMPTY_SPANS = 100
-"""So many spans without results are noted one by one, so that nobody need look there again; a longer gap is left out."""
+MAX_EMPTY_BUCKETS = 100
+"""Buckets without results are stored, so that no reader searches there; a gap of more buckets is skipped."""
 
-READ_WHOLE = 1024
-"""So many round trips are read as they are; of more, counts in buckets are read first."""
+MAX_UNCOUNTED = 1024
+"""Maximum length of a list of round trips that is read whole; a longer one has counts by bin, which are read first."""
 
 
 class RollupBuilder:
-    """Sums up what is due, a span a transaction. Killed, it loses the span it was at and goes on with that.
+    """Builds the due buckets, one in a transaction. After a crash, the next run continues with the interrupted bucket.
 
-    connection -- of its own
+    connection -- used by nothing else
     grace -- see GRACE
-    is_held_up -- whether the last run found a transaction open that kept the watermark from being used
+    is_blocked -- whether a transaction kept the last run from using the new watermark
     """
 
-    is_held_up = False
+    is_blocked = False
 
     def __init__(self, connection: Connection, *, grace: timedelta = GRACE) -> None:
         self._connection = connection
         self._grace = grace
         self._since = EARLIEST
-        self._settled_until = EARLIEST
+        self._watermark = EARLIEST
 
     async def run(
         self, on_bucket: Callable[[Bucket], None] | None = None, *, since: datetime = EARLIEST
     ) -> int:
-        """Sum up everything that is due, and forget short spans that are old; how many spans were looked at.
+        """Build every due bucket and delete short ones after their retention; returns the number of buckets considered.
 
-        A level that another process is at is left to it.
-        since -- how far to go back in time; not worth it where old results wait to be moved
+        Skips a granularity that another process is building.
+        since -- the earliest results to build; later than the first while old results wait to be moved
         """
         self._since = since
-        self._settled_until = await self._raise_watermark()
+        self._watermark = await self._raise_watermark()
         now = await self._connection.fetchval(sql("now"))
-        for level in _ORDER:
-            # Not from now: what ended a moment ago is before it, and is left open.
-            first = level.start_of(now - self._grace)
-            await self._connection.execute(sql("sealing_begin"), level.number, first)
+        for granularity in BUILD_ORDER:
+            # Before the grace period: a bucket that ended a moment ago would count as built, and is not due yet.
+            first = granularity.start_of(now - self._grace)
+            await self._connection.execute(sql("begin_granularity"), granularity.number, first)
         while await self._apply_invalidations():
             pass
         number = 0
-        for level in _ORDER:
-            while span := await self._seal_next_undisturbed(level):
+        for granularity in BUILD_ORDER:
+            while bucket := await self._build_next_with_retries(granularity):
                 number += 1
                 if on_bucket is not None:
-                    on_bucket(span)
-            if level.retention is not None:
-                await self._connection.execute(sql("prune_spans"), level.number, now - level.retention)
+                    on_bucket(bucket)
+            if granularity.retention is not None:
+                expired = now - granularity.retention
+                await self._connection.execute(sql("prune_buckets"), granularity.number, expired)
         return number
 
-    async def check(self, since: datetime, until: datetime, level: Granularity) -> list[Bucket]:
-        """Count again what the spans of a level that start in [since, until) hold; those that were wrong.
+    async def check(self, since: datetime, until: datetime, granularity: Granularity) -> list[Bucket]:
+        """Count the results of the buckets that start in [since, until); returns those with a wrong count.
 
-        They are marked as invalid, and so is every shorter one in them and every longer one around them.
+        Invalidates these, and the shorter and longer buckets that overlap them.
         """
-        rows = await self._connection.fetch(sql("miscounted_spans"), level.number, since, until)
-        wrong = [Bucket(level.number, row["span_start"], row["span_end"]) for row in rows]
-        await self.invalidate([(span.start, span.end - _MICROSECOND) for span in wrong])
+        rows = await self._connection.fetch(sql("miscounted_buckets"), granularity.number, since, until)
+        wrong = [Bucket(granularity.number, row["bucket_start"], row["bucket_end"]) for row in rows]
+        await self.invalidate([(bucket.start, bucket.end - MICROSECOND) for bucket in wrong])
         return wrong
 
     async def invalidate(self, ranges: Sequence[tuple[datetime, datetime]]) -> None:
-        """Have the spans that hold a moment of some ranges, both ends included, summed up again by the next run."""
+        """Make the next run rebuild the buckets that overlap some ranges of receipt time, both ends included."""
         if ranges:
             since, until = zip(*ranges, strict=True)
-            await self._connection.execute(sql("note_invalidations"), since, until)
+            await self._connection.execute(sql("add_invalidations"), since, until)
 
     async def _raise_watermark(self) -> datetime:
-        """Raise the watermark to a minute GRACE ago; up to where no result can arrive any more without a note of it.
+        """Raise the watermark to a minute GRACE ago; returns the time before which no unnoticed result can arrive.
 
-        From the raise on, whoever stores a result before the watermark notes an invalidation with it. A transaction that
-        stored one before saw the old watermark: so all that are running then must have ended.
+        From then on, an insert of a result before the watermark adds an invalidation. A transaction that inserted one earlier
+        saw the old watermark, so all transactions that are running now must end first.
         """
         connection = self._connection
         now = await connection.fetchval(sql("now"))
         target = MINUTE.start_of(now - self._grace)
         await connection.execute(sql("raise_watermark"), target)
         running = set(await connection.fetchval(sql("writing_transactions")))
-        deadline, pause_s = asyncio.get_running_loop().time() + _SETTLE_S, 0.005
+        deadline, pause_s = asyncio.get_running_loop().time() + _WRITERS_TIMEOUT_S, 0.005
         while running:
             running.intersection_update(await connection.fetchval(sql("writing_transactions")))
             if not running:
                 break
             if asyncio.get_running_loop().time() > deadline:
-                self.is_held_up = True
-                return await connection.fetchval(sql("sealed_until")) or EARLIEST
+                self.is_blocked = True
+                return await connection.fetchval(sql("materialized_until")) or EARLIEST
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, 0.2)
-        self.is_held_up = False
+        self.is_blocked = False
         return target
 
     async def _apply_invalidations(self) -> bool:
-        """Mark the spans that pending invalidations touch, all or none; whether there were any.
+        """Invalidate the buckets that overlap pending invalidations, all or none; returns whether any were pending.
 
-        Within what was looked at, spans without results may have no row, and get one when a result was inserted there.
+        An empty bucket may have no row. It gets one if a result was inserted into it.
         """
         async with background_transaction(self._connection):
-            reach = {row["level"]: row for row in await self._connection.fetch(sql("lock_sealing"))}
-            rows = await self._connection.fetch(sql("pending_invalidations"), _MOST_INVALIDATIONS)
+            progress = {row["granularity"]: row for row in await self._connection.fetch(sql("lock_rollups"))}
+            rows = await self._connection.fetch(sql("pending_invalidations"), _MAX_INVALIDATIONS)
             if not rows:
                 return False
             ranges = {(row["since"], row["until"]) for row in rows if row["since"] is not None}
             if ranges:
-                await self._connection.execute(sql("invalidate_spans"), *zip(*_merged(ranges), strict=True))
+                await self._connection.execute(sql("invalidate_buckets"), *zip(*_merged(ranges), strict=True))
             now = await self._connection.fetchval(sql("now"))
-            spans = {
-                span
+            buckets = {
+                bucket
                 for since, until in ranges
                 if until - since <= _LONGEST_INSERT
-                for span in buckets_between(since, until, now=now)
-                if span.level != MINUTE.number
-                and reach[span.level]["sealed_since"] <= span.start
-                and span.end <= reach[span.level]["sealed_until"]
+                for bucket in buckets_between(since, until, now=now)
+                if bucket.granularity != MINUTE.number
+                and progress[bucket.granularity]["materialized_since"] <= bucket.start
+                and bucket.end <= progress[bucket.granularity]["materialized_until"]
             }
             await self._connection.execute(
-                sql("add_spans"),
-                [span.level for span in spans],
-                [span.start for span in spans],
-                [span.end for span in spans],
+                sql("add_buckets"),
+                [bucket.granularity for bucket in buckets],
+                [bucket.start for bucket in buckets],
+                [bucket.end for bucket in buckets],
             )
-            await self._connection.execute(sql("invalidations_applied"), [row["id"] for row in rows])
+            await self._connection.execute(sql("mark_invalidations_applied"), [row["id"] for row in rows])
         return True
 
-    async def _seal_next_undisturbed(self, level: Granularity) -> Bucket | None:
-        """As _seal_next, again when it gave way to another process that numbers the same new series."""
+    async def _build_next_with_retries(self, granularity: Granularity) -> Bucket | None:
+        """Build the next bucket; retries after a deadlock with another process that adds the same new groups."""
         for attempts_left in reversed(range(_ATTEMPTS)):
             try:
-                return await self._seal_next(level)
+                return await self._build_next(granularity)
             except asyncpg.DeadlockDetectedError:
                 if not attempts_left:
                     raise
         raise AssertionError("the last attempt returned or raised")
 
-    async def _seal_next(self, level: Granularity) -> Bucket | None:
+    async def _build_next(self, granularity: Granularity) -> Bucket | None:
         async with background_transaction(self._connection):
-            reach = await self._connection.fetchrow(sql("sealing_lock"), level.number)
-            if reach is None:
+            progress = await self._connection.fetchrow(sql("lock_granularity"), granularity.number)
+            if progress is None:
                 return None
-            span = await self._next_due(level, reach)
-            if span is None:
+            bucket = await self._next_due(granularity, progress)
+            if bucket is None:
                 return None
             await self._connection.execute(
-                sql("sealing_reach"),
-                level.number,
-                min(reach["sealed_since"], span.start),
-                max(reach["sealed_until"], span.end),
+                sql("set_progress"),
+                granularity.number,
+                min(progress["materialized_since"], bucket.start),
+                max(progress["materialized_until"], bucket.end),
             )
-            if level is not MINUTE:
-                await self.build(span)
-            elif await self._is_worth_it(span):
-                await self._seal_until(span)
-        return span
+            if granularity is not MINUTE:
+                await self.build(bucket)
+            elif await self._is_worth_building(bucket):
+                await self._build_minutes_until(bucket)
+        return bucket
 
-    async def _is_worth_it(self, minute: Bucket) -> bool:
-        """Whether a single minute holds enough; one that was summed up before is not asked."""
+    async def _is_worth_building(self, minute: Bucket) -> bool:
+        """Whether a single minute has enough results, or was built before."""
         number: int = await self._connection.fetchval(sql("count_results"), minute.start, minute.end)
-        return number >= MINUTE_WORTH or await self._is_span(minute)
+        return number >= MIN_MINUTE_RESULTS or await self._exists(minute)
 
-    async def _seal_until(self, minute: Bucket) -> None:
-        """Sum up a minute, and those before it since ten minutes began: servers want them without a gap."""
+    async def _build_minutes_until(self, minute: Bucket) -> None:
+        """Build a minute and the earlier ones of its ten minutes: the live tail begins after minutes without a gap."""
         start = TEN_MINUTES.start_of(minute.start)
         while start < minute.start:
-            earlier = Bucket(minute.level, start, MINUTE.end_of(start))
-            if not await self._is_span(earlier):
+            earlier = Bucket(minute.granularity, start, MINUTE.end_of(start))
+            if not await self._exists(earlier):
                 await self.build(earlier)
             start = earlier.end
         await self.build(minute)
 
-    async def _is_span(self, span: Bucket) -> bool:
-        return bool(await self._connection.fetchval(sql("is_span"), span.level, span.start))
+    async def _exists(self, bucket: Bucket) -> bool:
+        return bool(await self._connection.fetchval(sql("bucket_exists"), bucket.granularity, bucket.start))
 
-    async def _next_due(self, level: Granularity, reach: asyncpg.Record) -> Bucket | None:
-        """What to sum up next: what is invalid, then what has ended, then what was before."""
-        ended_by = min(self._settled_until, reach["now"] - self._grace)
-        again = await self._connection.fetchval(sql("next_unsealed"), level.number, ended_by)
-        if again is not None:
-            return Bucket(level.number, again, level.end_of(again))
-        start = await self._next_after(level, reach["sealed_until"], reach["now"])
-        if level.end_of(start) > ended_by:
-            previous = await self._next_before(level, reach["sealed_since"], reach["now"])
-            if previous is None:
-                return None
-            start = previous
-        return Bucket(level.number, start, level.end_of(start))
+    async def _next_due(self, granularity: Granularity, progress: asyncpg.Record) -> Bucket | None:
+        """The next bucket to build: an invalid one, else the one after the range that was built, else the one before."""
+        ended_by = min(self._watermark, progress["now"] - self._grace)
+        start = await self._connection.fetchval(sql("next_invalid_bucket"), granularity.number, ended_by)
+        if start is None:
+            start = await self._next_after(granularity, progress["materialized_until"], progress["now"])
+            if granularity.end_of(start) > ended_by:
+                start = await self._next_before(granularity, progress["materialized_since"], progress["now"])
+        return None if start is None else Bucket(granularity.number, start, granularity.end_of(start))
 
-    async def _next_after(self, level: Granularity, reached: datetime, now: datetime) -> datetime:
-        """The start of the next span in time, with or without results; where none were for long, that of the next."""
-        if level.retention is not None:
-            reached = max(reached, level.start_of(now - level.retention))
+    async def _next_after(self, granularity: Granularity, reached: datetime, now: datetime) -> datetime:
+        """The start of the following bucket, with or without results; after a long gap, of the next one with results."""
+        if granularity.retention is not None:
+            reached = max(reached, granularity.start_of(now - granularity.retention))
         after = await self._connection.fetchval(sql("first_result"), reached)
-        following = level.start_of(after or now)
-        is_near = following - reached <= EMPTY_SPANS * (level.end_of(reached) - reached)
+        following = granularity.start_of(after or now)
+        is_near = following - reached <= MAX_EMPTY_BUCKETS * (granularity.end_of(reached) - reached)
         return reached if is_near else following
 
-    async def _next_before(self, level: Granularity, reached: datetime, now: datetime) -> datetime | None:
-        """The same, backward; None when there are no results."""
-        adjacent = level.start_of(reached - _MICROSECOND)
+    async def _next_before(
+        self, granularity: Granularity, reached: datetime, now: datetime
+    ) -> datetime | None:
+        """The start of the preceding bucket, likewise; None without earlier results."""
+        adjacent = granularity.start_of(reached - MICROSECOND)
         if adjacent < self._since:
-            return None  # without looking: where results were just moved away, an index is slow to look into
-        earliest = self._since if level.retention is None else max(self._since, now - level.retention)
+            return None  # no query: it is slow where results were just moved away, as the index is full of dead entries
+        earliest = self._since
+        if granularity.retention is not None:
+            earliest = max(earliest, now - granularity.retention)
         before = await self._connection.fetchval(sql("last_result"), reached, earliest)
-        if before is None or (previous := level.start_of(before)) < self._since:
+        if before is None or (previous := granularity.start_of(before)) < self._since:
             return None
-        is_near = adjacent - previous <= EMPTY_SPANS * (reached - adjacent)
+        is_near = adjacent - previous <= MAX_EMPTY_BUCKETS * (reached - adjacent)
         return adjacent if is_near else previous
 
-    async def build(self, span: Bucket) -> None:
-        """Sum up one span, in a transaction that holds the lock of its level.
+    async def build(self, bucket: Bucket) -> None:
+        """Build one bucket, in a transaction that holds the lock of its granularity.
 
-        What is committed after this has read the results was noted as an invalidation, which is applied later.
+        A result that is committed after its results were read adds an invalidation, which is applied later.
         """
-        level_start, whole = (span.level, span.start), (span.level, span.start, span.end)
+        key, whole = (bucket.granularity, bucket.start), (bucket.granularity, bucket.start, bucket.end)
         execute = self._connection.execute
-        await execute(sql("seal_span"), *whole)
-        await execute(sql("seal_clear"), *level_start)
-        results = await self._connection.fetchval(sql("seal_count"), *whole)
-        if results and not await self._seal_from_parts(span, results):
-            await execute(sql("seal_series"), span.start, span.end)
-            await execute(sql("seal_segments"), *whole)
-            await execute(sql("seal_round_trips"), *whole, READ_WHOLE)
-            await execute(sql("seal_pipelines"), *whole)
+        await execute(sql("build_bucket"), *whole)
+        await execute(sql("build_clear"), *key)
+        results = await self._connection.fetchval(sql("build_count"), *whole)
+        if results and not await self._build_from_parts(bucket, results):
+            await execute(sql("build_groups"), bucket.start, bucket.end)
+            await execute(sql("build_sums"), *whole)
+            await execute(sql("build_round_trips"), *whole, MAX_UNCOUNTED)
+            await execute(sql("build_pipelines"), *whole)
 
-    async def _seal_from_parts(self, span: Bucket, results: int) -> bool:
-        parts = GRANULARITIES[span.level - 1] if span.level else None
+    async def _build_from_parts(self, bucket: Bucket, results: int) -> bool:
+        parts = GRANULARITIES[bucket.granularity - 1] if bucket.granularity else None
         if parts is None or parts.retention is not None:
             return False
-        # Imported when first needed: numpy takes 0.2 s.
-        from orchboard.store.rollups.merge import seal_from_parts
+        # Imported on first use: numpy takes 0.2 s.
+        from orchboard.store.rollups.merge import build_from_parts
 
-        return await seal_from_parts(self._connection, span, parts, results=results, read_whole=READ_WHOLE)
+        return await build_from_parts(
+            self._connection, bucket, parts, results=results, max_uncounted=MAX_UNCOUNTED
+        )
 
 
 def _merged(ranges: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
-    """Ranges without those that lie in another or follow it at once, in order."""
+    """The union of some ranges, both ends included, as disjoint ranges in order."""
     found: list[tuple[datetime, datetime]] = []
     for since, until in sorted(ranges):
-        if found and since <= found[-1][1] + _MICROSECOND:
+        if found and since <= found[-1][1] + MICROSECOND:
             found[-1] = found[-1][0], max(found[-1][1], until)
         else:
             found.append((since, until))

@@ -1,4 +1,4 @@
-"""Sets of places in a list, as arrays: what np.unique and np.isin do, without a sort and without loading numpy.ma."""
+"""Sets of indices as arrays: np.unique and np.isin for indices below a known bound, without a sort and without numpy.ma."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -6,23 +6,23 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Places: TypeAlias = NDArray[np.int64]
-"""Each at least 0 and less than the list's length."""
+Indices: TypeAlias = NDArray[np.int64]
+"""Each at least 0 and less than the bound."""
 
 
-def marked(places: Places | Sequence[int], length: int) -> NDArray[np.bool_]:
-    """Which places of a list are among these; shape (length,)."""
-    marks = np.zeros(length, np.bool_)
-    marks[np.asarray(places, np.int64)] = True
+def mask(indices: Indices | Sequence[int], bound: int) -> NDArray[np.bool_]:
+    """True at each of the indices; shape (bound,)."""
+    marks = np.zeros(bound, np.bool_)
+    marks[np.asarray(indices, np.int64)] = True
     return marks
 
 
-def distinct(places: Places, length: int) -> Places:
-    """These places of a list, each once, rising."""
-    return np.flatnonzero(marked(places, length))
+def unique_sorted(indices: Indices, bound: int) -> Indices:
+    """The distinct indices, ascending."""
+    return np.flatnonzero(mask(indices, bound))
 
 
-def ranked(places: Places, length: int) -> tuple[Places, Places]:
-    """The same, and for each of `places` where it is among them."""
-    marks = marked(places, length)
-    return np.flatnonzero(marks), (np.cumsum(marks) - 1)[places]
+def unique_inverse(indices: Indices, bound: int) -> tuple[Indices, Indices]:
+    """The distinct indices, ascending, and the position in them of each of `indices`."""
+    marks = mask(indices, bound)
+    return np.flatnonzero(marks), (np.cumsum(marks) - 1)[indices]

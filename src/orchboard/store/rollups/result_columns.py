@@ -1,7 +1,7 @@
-"""Results as columns: what scores are made of, in arrays, in the order of receipt."""
+"""Raw results as NumPy columns, and the definition of which results count: the same as in the view `scored_results`."""
 
-from collections.abc import Mapping
-from typing import TypeAlias
+from collections.abc import Iterator, Mapping, Set
+from typing import Any, TypeAlias
 
 import asyncpg
 import numpy as np
@@ -9,89 +9,163 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from orchboard.stats import JobType
-from orchboard.store.rollups.group_index import GroupIndex, Numbers
+from orchboard.store.measures import MEASURES
+from orchboard.store.rollups.group_index import Cell, GroupIndex, Occurrence, PipelineModel
+from orchboard.store.rollups.index_sets import Indices
 
 Doubles: TypeAlias = NDArray[np.float64]
+ResultKey: TypeAlias = bytes
+"""What a result is of: region id (4 bytes), orchestrator in lower case, 0, pipeline, 0, model."""
+
+_JOB_TYPES = {job_type: index for index, job_type in enumerate(JobType)}
+_NONE = -1
 
 
-class Columns(Struct, frozen=True):
-    """Scored results of one job type; arrays of the same length, in the order of receipt.
+class Scope(Struct, frozen=True):
+    """What a scored result counts for.
 
-    event_time -- microseconds since 2000
-    series -- numbers in the GroupIndex
-    success_rate, seg_duration, round_trip_time -- as stored; times in seconds
+    job_type -- None if it has no scores; group -- the cell, and the pipeline and model that its scores are of
+    occurrence -- the pipeline and model that it lists with its region; None without a pipeline or model
     """
 
-    event_time: Numbers
-    series: Numbers
-    success_rate: Doubles
-    seg_duration: Doubles
-    round_trip_time: Doubles
+    job_type: JobType | None
+    group: tuple[Cell, PipelineModel]
+    occurrence: Occurrence | None
 
-    def between(self, since: int, until: int) -> "Columns":
-        """Those received from one moment until before another; views, not copies."""
-        first, last = self.event_time.searchsorted((since, until))
-        return self.part(int(first), int(last))
 
-    def part(self, first: int, last: int) -> "Columns":
-        """Those at some places; views, not copies."""
-        return Columns(
-            self.event_time[first:last],
-            self.series[first:last],
-            self.success_rate[first:last],
-            self.seg_duration[first:last],
-            self.round_trip_time[first:last],
+def scope_of(cell: Cell, pipeline: str, model: str, job_type: JobType | None) -> Scope | None:
+    """What a scored result counts for; None without an orchestrator. The same rule as the view `scored_results`.
+
+    job_type -- of its region; None if that is unknown
+    """
+    orchestrator, region = cell
+    if not orchestrator:
+        return None
+    names = (pipeline, model) if job_type is JobType.AI else ("", "")
+    occurrence = (pipeline, model, region) if pipeline and model else None
+    return Scope(job_type, (cell, names), occurrence)
+
+
+class ResultColumns(Struct, frozen=True):
+    """Scored results of one job type, in the order of receipt.
+
+    event_time -- microseconds since 2000, shape (results,); groups -- of the GroupIndex, likewise
+    measures -- shape (measures, results), in the order of MEASURES
+    """
+
+    event_time: Indices
+    groups: Indices
+    measures: Doubles
+
+    def between(self, since: int, until: int) -> "ResultColumns":
+        """The results received in [since, until), as views."""
+        first, last = self.event_time.searchsorted((since, until)).tolist()
+        return ResultColumns(
+            self.event_time[first:last], self.groups[first:last], self.measures[:, first:last]
         )
 
-    def arrays(self) -> tuple[Numbers, Numbers, Doubles, Doubles, Doubles]:
-        """The columns, in the order of the fields."""
-        return self.event_time, self.series, self.success_rate, self.seg_duration, self.round_trip_time
+    def measure(self, name: str) -> Doubles:
+        """One of MEASURES."""
+        values: Doubles = self.measures[MEASURES.index(name)]
+        return values
+
+    @property
+    def is_success(self) -> NDArray[np.bool_]:
+        """Which AI results count in the median round trip; as in the view `scored_results`."""
+        is_success: NDArray[np.bool_] = (self.measure("success_rate") == 1) & (
+            self.measure("round_trip_time") != 0
+        )
+        return is_success
 
 
 class PipelineOccurrences(Struct, frozen=True):
-    """Every result, scored or not: when it came, and which pipeline and model it showed where.
+    """The pipelines and models that results list. One element for every result with a region, scored or not.
 
-    event_time -- microseconds since 2000, rising
-    seen -- numbers in the GroupIndex's `seen`; -1 where there was no pipeline or no model, or it is not scored
+    event_time -- microseconds since 2000, ascending
+    occurrences -- of the GroupIndex; -1 for a result that lists none or does not count
     """
 
-    event_time: Numbers
-    seen: Numbers
+    event_time: Indices
+    occurrences: Indices
 
     def between(self, since: int, until: int) -> "PipelineOccurrences":
-        """Those received from one moment until before another; views, not copies."""
-        first, last = self.event_time.searchsorted((since, until))
-        return PipelineOccurrences(self.event_time[first:last], self.seen[first:last])
+        """Those received in [since, until), as views."""
+        first, last = self.event_time.searchsorted((since, until)).tolist()
+        return PipelineOccurrences(self.event_time[first:last], self.occurrences[first:last])
 
 
 class Results(Struct, frozen=True):
-    """Results of a stretch of time, by job type, and all of them as sightings."""
+    """The results of a range of receipt time."""
 
-    scored: Mapping[JobType, Columns]
-    sightings: PipelineOccurrences
+    scored: Mapping[JobType, ResultColumns]
+    occurrences: PipelineOccurrences
 
     @property
     def size(self) -> int:
         """Bytes of all arrays."""
-        arrays = [array for columns in self.scored.values() for array in columns.arrays()]
-        return sum(array.nbytes for array in (*arrays, self.sightings.event_time, self.sightings.seen))
+        structs = (*self.scored.values(), self.occurrences)
+        return sum(getattr(each, name).nbytes for each in structs for name in each.__struct_fields__)
 
 
-async def read_results(row: asyncpg.Record, directory: GroupIndex) -> Results:
-    """The results of a row of `sync` or `block`."""
-    event_time = _integers(row["event_time"] or b"", ">i8")
-    kinds = await directory.kinds_of(row["keys"] or b"", _integers(row["key_lengths"] or b"", ">i4"))
-    is_scored = np.frombuffer(row["is_scored"] or b"", np.bool_)
-    doubles = [
-        np.frombuffer(row[name] or b"", ">f8").astype(np.float64)
-        for name in ("success_rate", "seg_duration", "round_trip_time")
-    ]
-    scored = {}
-    for place, job_type in enumerate(JobType):
-        mine = np.flatnonzero(is_scored & (kinds[:, 0] == place))
-        scored[job_type] = Columns(event_time[mine], kinds[mine, 1], *(column[mine] for column in doubles))
-    return Results(scored, PipelineOccurrences(event_time, np.where(is_scored, kinds[:, 2], -1)))
+class ResultReader:
+    """Reads rows of `result_columns`. Remembers what each distinct ResultKey counts for."""
+
+    def __init__(self, index: GroupIndex) -> None:
+        self._index = index
+        self._by_key: dict[ResultKey, int] = {}
+        self._scopes = np.zeros((0, 3), np.int64)
+
+    async def read(self, row: asyncpg.Record) -> Results:
+        """The results of a row. Raises DatabaseUnavailableError if a new region can't be read."""
+        event_time = _integers(row["event_time"], ">i8")
+        is_scored = np.frombuffer(row["is_scored"] or b"", np.bool_)
+        scopes = await self._scopes_of(row["keys"] or b"", _integers(row["key_lengths"], ">i4"))
+        measures = np.array([np.frombuffer(row[name] or b"", ">f8") for name in MEASURES], np.float64)
+        scored = {}
+        for index, job_type in enumerate(JobType):
+            own = np.flatnonzero(is_scored & (scopes[:, 0] == index))
+            scored[job_type] = ResultColumns(event_time[own], scopes[own, 1], measures[:, own])
+        return Results(scored, PipelineOccurrences(event_time, np.where(is_scored, scopes[:, 2], _NONE)))
+
+    async def _scopes_of(self, keys: bytes, lengths: Indices) -> Indices:
+        """The Scope of each result as integers: job type, group, occurrence; -1 for None. Shape (results, 3).
+
+        keys -- the ResultKey of each, concatenated; lengths -- of each, in bytes
+        """
+        known, ends = self._by_key, np.cumsum(lengths)
+        starts = ends - lengths
+
+        def each() -> Iterator[ResultKey]:  # one at a time, as there may be 300,000
+            return (keys[start:end] for start, end in zip(starts.data, ends.data, strict=True))
+
+        await self._learn(set(each()) - known.keys())
+        return self._scopes[np.fromiter((known[key] for key in each()), np.int64, len(lengths))]
+
+    async def _learn(self, keys: Set[ResultKey]) -> None:
+        if not keys:
+            return
+        codes = await self._index.region_codes({_region_id_of(key) for key in keys})
+        new = [key for key in keys if key not in self._by_key]
+        first = len(self._scopes)
+        self._scopes = np.concatenate([self._scopes, [self._encoded(key, codes) for key in new]])
+        self._by_key.update(zip(new, range(first, len(self._scopes)), strict=True))
+
+    def _encoded(self, key: ResultKey, codes: Mapping[int, str]) -> tuple[int, int, int]:
+        region_id = _region_id_of(key)
+        orchestrator, pipeline, model = key[4:].decode().split("\0")
+        job_type = self._index.job_type_of(region_id)
+        scope = scope_of((orchestrator, codes[region_id]), pipeline, model, job_type)
+        if scope is None:
+            return _NONE, 0, _NONE
+        occurrence = _NONE if scope.occurrence is None else self._index.occurrence(scope.occurrence)
+        if scope.job_type is None:
+            return _NONE, 0, occurrence
+        return _JOB_TYPES[scope.job_type], self._index.group(*scope.group), occurrence
 
 
-def _integers(sent: bytes, kind: str) -> Numbers:
-    return np.frombuffer(sent, kind).astype(np.int64)
+def _region_id_of(key: ResultKey) -> int:
+    return int.from_bytes(key[:4], "big", signed=True)
+
+
+def _integers(sent: bytes | None, kind: str) -> NDArray[Any]:
+    return np.frombuffer(sent or b"", kind).astype(np.int64)

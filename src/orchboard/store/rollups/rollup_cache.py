@@ -1,11 +1,11 @@
-"""What sealed spans were summed up to, in memory as far as that is worth it."""
+"""Cache of materialized buckets: sums, round trips, pipelines and raw results, read on demand."""
 
 import asyncio
 import math
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 import numpy as np
@@ -14,35 +14,48 @@ from msgspec import Struct
 from orchboard.stats import JobType
 from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.pg_time import from_pg_time, to_pg_time
-from orchboard.store.rollups.exact_median import RollupRebuiltError, RoundTrips
-from orchboard.store.rollups.group_index import GroupIndex, Numbers
-from orchboard.store.rollups.group_sums import Sums, sums_of
-from orchboard.store.rollups.result_columns import Results, read_results
-from orchboard.store.rollups.window_plan import BucketKey
+from orchboard.store.rollups.group_index import GroupIndex
+from orchboard.store.rollups.group_sums import GroupSums, materialized_sums
+from orchboard.store.rollups.index_sets import Indices
+from orchboard.store.rollups.quantiles import RollupRebuiltError, RoundTrips
+from orchboard.store.rollups.result_columns import ResultReader, Results
+from orchboard.store.rollups.window_plan import BucketKey, Coverage, WindowPlan
 from orchboard.store.sql_files import sql
 
-# A month that begins or ends in the midst of a day takes 8.5 MB: it is 5 times as fast when all of it is there.
+# A month whose edges are inside days takes 8.5 MB: it is 5 times as fast if everything is in memory.
 MAX_BYTES = 9 * 1024 * 1024
 
-# What nobody used for so long is forgotten when something new comes: windows that end now leave spans behind.
+# Entries unused for longer are evicted when a new one is added: windows that end now leave buckets behind.
 UNUSED_S = 120.0
 
-# What an entry weighs beside its arrays.
+# Size of an entry without its arrays.
 _ENTRY_BYTES = 500
 
-# Kinds of what is known of a span; see also sums_kind.
-ROUND_TRIPS, SEEN, RESULTS = ("round_trips",), ("seen",), ("results",)
+# Cost in rows read from the database, of which 10,000 take about 5 ms. Reading a bucket costs a share of a statement and its
+# sums, which are far fewer than its results; each result of an edge is a row.
+_BUCKET_ROWS, _RESULTS_PER_ROW = 200, 50
+
+# Unmaterialized results are read one by one. Their number is an estimate, and usually there are none.
+_MAX_UNMATERIALIZED_ROWS = 50_000
+
+# Cost of the arithmetic and of the response, even if everything is in memory.
+_ANSWER_ROWS = 3_000
+
+Kind: TypeAlias = tuple[Hashable, ...]
+"""A kind of entry: ROUND_TRIPS, PIPELINES, RESULTS or a `sums_kind`."""
+
+ROUND_TRIPS, PIPELINES, RESULTS = ("round_trips",), ("pipelines",), ("results",)
 
 T = TypeVar("T")
 
 
-def sums_kind(job_type: JobType) -> tuple[Hashable, ...]:
+def sums_kind(job_type: JobType) -> Kind:
     """The kind of `RollupCache.sums`."""
     return "sums", job_type
 
 
-class _Kept(Struct):
-    """What is known of a span; size -- in bytes; used_at -- on time.monotonic's clock"""
+class _Entry(Struct):
+    """size -- in bytes; used_at -- in time.monotonic seconds"""
 
     item: Any
     size: int
@@ -50,133 +63,144 @@ class _Kept(Struct):
 
 
 class RollupCache:
-    """Sums, round trips, pipelines and results of sealed spans, read when they are asked for.
+    """Contents of materialized buckets: at most MAX_BYTES of those used last, for UNUSED_S.
 
-    What was asked for last is kept, MAX_BYTES of it, for UNUSED_S; a span that was summed up again is another one.
-    All raise RollupRebuiltError, and DatabaseUnavailableError.
+    A rebuilt bucket has another key. All reads raise RollupRebuiltError and DatabaseUnavailableError.
     """
 
-    def __init__(self, database: Database, directory: GroupIndex) -> None:
+    def __init__(self, database: Database, index: GroupIndex, reader: ResultReader) -> None:
         self._database = database
-        self._directory = directory
-        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()  # the one used last at the end
+        self._index = index
+        self._reader = reader
+        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()  # least recently used first
         self._bytes = 0
         self._locks: defaultdict[Hashable, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    def missing(self, kind: tuple[Hashable, ...], spans: Iterable[BucketKey]) -> list[BucketKey]:
-        """The spans of which nothing of a kind is in memory: what reading them costs is their results."""
-        return [span for span in spans if (*kind, span) not in self._kept]
+    def cost_of(self, plan: WindowPlan, coverage: Coverage, kinds: Iterable[Kind]) -> int:
+        """Rows to read and add up for a plan; entries in memory cost nothing. Takes about 10 us."""
+        rows = float(_ANSWER_ROWS)
+        for kind in kinds:
+            for bucket in plan.buckets:
+                if (*kind, bucket) not in self._entries:
+                    rows += _BUCKET_ROWS + coverage.results_of(bucket) / _RESULTS_PER_ROW
+        for partial in plan.partial_buckets:
+            if (*RESULTS, partial.bucket) not in self._entries:
+                rows += _BUCKET_ROWS + coverage.results_of(partial.bucket)
+        unmaterialized = sum(until - since for since, until in plan.unmaterialized)
+        return int(rows + min(unmaterialized * coverage.results_per_microsecond, _MAX_UNMATERIALIZED_ROWS))
 
-    async def sums(self, spans: Sequence[BucketKey], job_type: JobType) -> list[Sums]:
-        """The sums of each span over its scored results of a job type."""
+    async def sums(self, buckets: Sequence[BucketKey], job_type: JobType) -> list[GroupSums]:
+        """The sums of each bucket for one job type."""
 
-        async def read(missing: Sequence[BucketKey]) -> Mapping[BucketKey, tuple[Sums, int]]:
-            rows = await self._fetch("segments", missing, job_type)
+        async def read(missing: Sequence[BucketKey]) -> Mapping[BucketKey, tuple[GroupSums, int]]:
+            rows = await self._fetch("bucket_sums", missing, job_type)
             found = {}
-            for span, of_span in rows.items():
-                sums = await sums_of(of_span, self._directory)
-                found[span] = sums, sums.size
+            for bucket, of_bucket in rows.items():
+                sums = await materialized_sums(of_bucket, self._index)
+                found[bucket] = sums, sums.size
             return found
 
-        return await self._all(sums_kind(job_type), spans, read)
+        return await self._get(sums_kind(job_type), buckets, read)
 
-    async def round_trips(self, spans: Sequence[BucketKey]) -> list[list[RoundTrips]]:
-        """The round trips of each span's successful AI results: a list for each pipeline, model and region."""
+    async def round_trips(self, buckets: Sequence[BucketKey]) -> list[list[RoundTrips]]:
+        """The round trips of each bucket's successful AI results: a list for each pipeline, model and region."""
 
         async def read(missing: Sequence[BucketKey]) -> Mapping[BucketKey, tuple[list[RoundTrips], int]]:
             found = {}
-            for span, of_span in (await self._fetch("round_trips", missing)).items():
-                codes = await self._directory.region_codes({row["region_id"] for row in of_span})
-                lists = [RoundTrips.of_row(row, codes[row["region_id"]]) for row in of_span]
-                found[span] = lists, sum(each.size for each in lists)
+            for bucket, of_bucket in (await self._fetch("bucket_round_trips", missing)).items():
+                codes = await self._index.region_codes({row["region_id"] for row in of_bucket})
+                lists = [RoundTrips.of_row(row, codes[row["region_id"]]) for row in of_bucket]
+                found[bucket] = lists, sum(each.size for each in lists)
             return found
 
-        return await self._all(ROUND_TRIPS, spans, read)
+        return await self._get(ROUND_TRIPS, buckets, read)
 
-    async def seen(self, spans: Sequence[BucketKey]) -> list[Numbers]:
-        """Which pipelines and models each span saw where: places in the GroupIndex's `seen`."""
+    async def pipelines(self, buckets: Sequence[BucketKey]) -> list[Indices]:
+        """The pipelines and models of each bucket: indices in the GroupIndex's `occurrences`."""
 
-        async def read(missing: Sequence[BucketKey]) -> Mapping[BucketKey, tuple[Numbers, int]]:
+        async def read(missing: Sequence[BucketKey]) -> Mapping[BucketKey, tuple[Indices, int]]:
             found = {}
-            for span, of_span in (await self._fetch("pipelines_seen", missing)).items():
+            for bucket, of_bucket in (await self._fetch("bucket_pipelines", missing)).items():
                 parts = [
-                    await self._directory.seen_of(row["pipelines"], row["models"], row["region_ids"])
-                    for row in of_span
+                    await self._index.occurrences_of(row["pipelines"], row["models"], row["region_ids"])
+                    for row in of_bucket
                 ]
-                seen = np.concatenate([np.zeros(0, np.int64), *parts])
-                found[span] = seen, seen.nbytes
+                occurrences = np.concatenate([np.zeros(0, np.int64), *parts])
+                found[bucket] = occurrences, occurrences.nbytes
             return found
 
-        return await self._all(SEEN, spans, read)
+        return await self._get(PIPELINES, buckets, read)
 
-    async def results(self, span: BucketKey) -> Results:
-        """The results themselves."""
+    async def results(self, bucket: BucketKey) -> Results:
+        """The raw results of a bucket."""
 
         async def read(_: Sequence[BucketKey]) -> Mapping[BucketKey, tuple[Results, int]]:
-            [row] = await self._database.fetch(sql("block"), span.level, from_pg_time(span.start))
-            if not row["is_sealed"] or row["revision"] != span.revision:
+            start = from_pg_time(bucket.start)
+            [row] = await self._database.fetch(sql("edge_results"), bucket.granularity, start)
+            if not row["is_materialized"] or row["revision"] != bucket.revision:
                 raise RollupRebuiltError
-            results = await read_results(row, self._directory)
-            return {span: (results, results.size)}
+            results = await self._reader.read(row)
+            return {bucket: (results, results.size)}
 
-        [results] = await self._all(RESULTS, [span], read)
+        [results] = await self._get(RESULTS, [bucket], read)
         return results
 
-    async def _all(
+    async def _get(
         self,
-        kind: tuple[Hashable, ...],
-        spans: Sequence[BucketKey],
+        kind: Kind,
+        buckets: Sequence[BucketKey],
         read: Callable[[Sequence[BucketKey]], Awaitable[Mapping[BucketKey, tuple[T, int]]]],
     ) -> list[T]:
-        """What is kept of a kind about each span; the rest is read, and kept: once, however many want it."""
-        found = self._find(kind, spans)
-        if len(found) < len(spans):
+        """The entries of a kind, one for each bucket. Missing ones are read by one caller for all (single-flight)."""
+        found = self._find(kind, buckets)
+        if len(found) < len(buckets):
             async with self._locks[kind]:
-                found |= self._find(kind, [span for span in spans if span not in found])
-                if missing := [span for span in spans if span not in found]:
-                    for span, (item, size) in (await read(missing)).items():
-                        found[span] = item
-                        self._keep((*kind, span), item, size + _ENTRY_BYTES)
-        return [found[span] for span in spans]
+                found |= self._find(kind, [bucket for bucket in buckets if bucket not in found])
+                if missing := [bucket for bucket in buckets if bucket not in found]:
+                    for bucket, (item, size) in (await read(missing)).items():
+                        found[bucket] = item
+                        self._add((*kind, bucket), item, size + _ENTRY_BYTES)
+        return [found[bucket] for bucket in buckets]
 
-    def _find(self, kind: tuple[Hashable, ...], spans: Sequence[BucketKey]) -> dict[BucketKey, Any]:
+    def _find(self, kind: Kind, buckets: Sequence[BucketKey]) -> dict[BucketKey, Any]:
         found, now = {}, time.monotonic()
-        for span in spans:
-            if (kept := self._kept.get((*kind, span))) is not None:
-                self._kept.move_to_end((*kind, span))
-                kept.used_at = now
-                found[span] = kept.item
+        for bucket in buckets:
+            if (entry := self._entries.get((*kind, bucket))) is not None:
+                self._entries.move_to_end((*kind, bucket))
+                entry.used_at = now
+                found[bucket] = entry.item
         return found
 
     async def _fetch(
-        self, name: str, spans: Sequence[BucketKey], *arguments: object
+        self, statement: str, buckets: Sequence[BucketKey], *arguments: object
     ) -> dict[BucketKey, list[asyncpg.Record]]:
-        """The rows about each span, without those that say that there is nothing."""
+        """The rows of each bucket; an empty list for a bucket without contents."""
         rows = await self._database.fetch(
-            sql(name),
-            [span.level for span in spans],
-            [from_pg_time(span.start) for span in spans],
+            sql(statement),
+            [bucket.granularity for bucket in buckets],
+            [from_pg_time(bucket.start) for bucket in buckets],
             *arguments,
         )
         found: dict[BucketKey, list[asyncpg.Record]] = {}
         for row in rows:
-            if row["is_sealed"]:
-                span = BucketKey(row["level"], to_pg_time(row["span_start"]), row["revision"])
-                of_span = found.setdefault(span, [])
-                if row[4] is not None:
-                    of_span.append(row)
-        if not found.keys() >= set(spans):
+            if row["is_materialized"]:
+                bucket = BucketKey(row["granularity"], to_pg_time(row["bucket_start"]), row["revision"])
+                of_bucket = found.setdefault(bucket, [])
+                if row[4] is not None:  # the first column of the contents
+                    of_bucket.append(row)
+        if not found.keys() >= set(buckets):
             raise RollupRebuiltError
         return found
 
-    def _keep(self, key: Hashable, item: Any, size: int) -> None:
+    def _add(self, key: Hashable, item: Any, size: int) -> None:
+        """Add an entry, and evict others."""
         now = time.monotonic()
-        if (before := self._kept.pop(key, None)) is not None:
+        if (before := self._entries.pop(key, None)) is not None:
             self._bytes -= before.size
-        self._kept[key] = _Kept(item, size, now)
+        self._entries[key] = _Entry(item, size, now)
         self._bytes += size
         while self._bytes > MAX_BYTES or self._oldest_use() < now - UNUSED_S:
-            self._bytes -= self._kept.popitem(last=False)[1].size
+            self._bytes -= self._entries.popitem(last=False)[1].size
 
     def _oldest_use(self) -> float:
-        return next((kept.used_at for kept in self._kept.values()), math.inf)
+        return next((entry.used_at for entry in self._entries.values()), math.inf)

@@ -1,4 +1,4 @@
-"""Arrays that grow at one end and are forgotten at the other."""
+"""Arrays that grow at the end and shrink at the beginning."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,48 +6,50 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-# Items that there is room for at least.
-_LEAST_ROOM = 1024
+_MIN_CAPACITY = 1024
 
 
 class SlidingArrays:
-    """Arrays of the same length, the first one rising, that grow at the end and are forgotten at the beginning."""
+    """Arrays of equal length in the last dimension, the first one ascending, with spare capacity at the end."""
 
-    def __init__(self, *kinds: DTypeLike) -> None:
+    def __init__(self, *kinds: DTypeLike, rows: int = 0) -> None:
+        """One array of shape (n,) for each of `kinds`; with `rows`, one more of doubles of shape (rows, n)."""
         self._arrays: list[NDArray[Any]] = [np.empty(0, kind) for kind in kinds]
+        if rows:
+            self._arrays.append(np.empty((rows, 0)))
         self._first = self._last = 0
 
     @property
-    def room(self) -> int:
-        """How many items the arrays could hold."""
+    def capacity(self) -> int:
+        """The number of items that fit without a new allocation."""
         return len(self._arrays[0])
 
     def arrays(self) -> list[NDArray[Any]]:
-        """What is held. Views that hold until something is replaced."""
-        return [array[self._first : self._last] for array in self._arrays]
+        """The items, as views that are valid until the next change."""
+        return [array[..., self._first : self._last] for array in self._arrays]
 
     def replace(self, since: int, arrays: Sequence[NDArray[Any]]) -> None:
-        """Have other items where the first array is at `since` or above."""
+        """Replace the items whose first value is at least `since`."""
         self._last = self._first + int(self.arrays()[0].searchsorted(since))
         number = len(arrays[0])
-        if self._last + number > self.room:
-            self._move(self._last - self._first + number)
+        if self._last + number > self.capacity:
+            self._reallocate(self._last - self._first + number)
         for array, new in zip(self._arrays, arrays, strict=True):
-            array[self._last : self._last + number] = new
+            array[..., self._last : self._last + number] = new
         self._last += number
 
-    def forget_before(self, since: int) -> None:
-        """Forget the items where the first array is below `since`."""
+    def drop_before(self, since: int) -> None:
+        """Remove the items whose first value is below `since`."""
         self._first += int(self.arrays()[0].searchsorted(since))
-        held = self._last - self._first
-        if self.room > 4 * held + _LEAST_ROOM:
-            self._move(held)
+        remaining = self._last - self._first
+        if self.capacity > 4 * remaining + _MIN_CAPACITY:
+            self._reallocate(remaining)
 
-    def _move(self, number: int) -> None:
-        """To arrays with room for so many, and a quarter more."""
-        room = max(_LEAST_ROOM, number * 5 // 4)
+    def _reallocate(self, number: int) -> None:
+        """Move the items to arrays with room for a number of items and a quarter more."""
+        capacity = max(_MIN_CAPACITY, number * 5 // 4)
         moved = self.arrays()
         self._first, self._last = 0, len(moved[0])
-        for place, array in enumerate(moved):
-            self._arrays[place] = np.empty(room, array.dtype)
-            self._arrays[place][: self._last] = array
+        for index, array in enumerate(moved):
+            self._arrays[index] = np.empty((*array.shape[:-1], capacity), array.dtype)
+            self._arrays[index][..., : self._last] = array

@@ -5,7 +5,7 @@ SELECT
     current_user AS role,
     to_regclass('results') IS NOT NULL
     AND to_regclass('idempotency_keys') IS NOT NULL
-    AND to_regclass('pipelines_seen') IS NOT NULL AS ready,
+    AND to_regclass('rollup_pipelines') IS NOT NULL AS ready,
     current_setting('transaction_read_only')::boolean AS read_only,
     pg_is_in_recovery() AS in_recovery,
     ARRAY(
@@ -16,16 +16,17 @@ SELECT
             ('SELECT, DELETE', 'events_before'),
             ('SELECT', 'event_details'),
             ('SELECT', 'results'),
+            ('SELECT', 'scored_results'),
             ('SELECT, INSERT', 'regions'),
             ('SELECT', 'job_types'),
             ('SELECT, INSERT, DELETE', 'idempotency_keys'),
             ('SELECT', 'testers'),
-            ('SELECT, INSERT, UPDATE, DELETE', 'spans'),
-            ('SELECT, INSERT, UPDATE', 'sealing'),
-            ('SELECT, INSERT', 'series'),
-            ('SELECT, INSERT, DELETE', 'segments'),
-            ('SELECT, INSERT, DELETE', 'round_trips'),
-            ('SELECT, INSERT, DELETE', 'pipelines_seen'),
+            ('SELECT, INSERT, UPDATE, DELETE', 'rollup_buckets'),
+            ('SELECT, INSERT, UPDATE', 'rollup_progress'),
+            ('SELECT, INSERT', 'rollup_groups'),
+            ('SELECT, INSERT, DELETE', 'rollup_sums'),
+            ('SELECT, INSERT, DELETE', 'rollup_round_trips'),
+            ('SELECT, INSERT, DELETE', 'rollup_pipelines'),
             ('SELECT, INSERT, UPDATE, DELETE', 'rollup_invalidations'),
             ('SELECT', 'schema_migrations'),
             ('SELECT', 'orchboard_migrations')
@@ -34,7 +35,7 @@ SELECT
         WHERE NOT has_table_privilege(to_regclass(n.name), p.privilege)
         UNION ALL
         SELECT 'USAGE ON SEQUENCE ' || name
-        FROM (VALUES ('events_id_seq'), ('regions_id_seq'), ('span_revisions')) AS n (name)
+        FROM (VALUES ('events_id_seq'), ('regions_id_seq'), ('rollup_revisions')) AS n (name)
         WHERE NOT has_sequence_privilege(to_regclass(n.name), 'USAGE')
         UNION ALL
         SELECT p.privilege || ' ON SEQUENCE rollup_watermark'
@@ -44,7 +45,7 @@ SELECT
         SELECT 'EXECUTE ON FUNCTION ' || name
         FROM (
             VALUES
-            ('payload_number(jsonb, text)'), ('round_trip_bucket(double precision)'), ('settle_results()'),
+            ('payload_number(jsonb, text)'), ('round_trip_bin(double precision)'), ('settle_results()'),
             ('raise_rollup_watermark(timestamptz)')
         ) AS n (name)
         WHERE NOT has_function_privilege(to_regprocedure(n.name), 'EXECUTE')
@@ -55,7 +56,7 @@ SELECT
         JOIN pg_rewrite r ON r.ev_class = v.oid
         JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
         JOIN pg_class t ON t.oid = d.refobjid AND t.oid <> v.oid
-        WHERE v.oid IN (to_regclass('results'), to_regclass('event_details'))
+        WHERE v.oid IN (to_regclass('results'), to_regclass('event_details'), to_regclass('scored_results'))
           AND NOT has_table_privilege(v.relowner, t.oid, 'SELECT')
         ORDER BY lacked
     ) AS missing;

@@ -1,22 +1,22 @@
--- What is summed up: every span, by start and then from the longest to the shortest. A span that a pending invalidation
--- touches counts as not sealed.
--- Returns one row of arrays (integers, big-endian; moments in microseconds since 2000): levels, starts, ends, sealed
--- (a byte each), revisions, results; null without spans. And now, the database's clock.
+-- Every rollup bucket, by start and then from the longest to the shortest. A bucket that overlaps a pending invalidation
+-- counts as not materialized.
+-- Returns one row of bytea (integers, big-endian; times in microseconds since 2000): granularities, starts, ends,
+-- materialized (1 byte each), revisions, results; null without buckets. And now, the database's clock.
 SELECT
     now() AS now,
-    string_agg(int4send(s.level), '') AS levels,
-    string_agg(timestamptz_send(s.span_start), '') AS starts,
-    string_agg(timestamptz_send(s.span_end), '') AS ends,
-    string_agg(boolsend(s.is_sealed), '') AS sealed,
-    string_agg(int8send(s.revision), '') AS revisions,
-    string_agg(int8send(s.results), '') AS results
+    string_agg(int4send(b.granularity), '') AS granularities,
+    string_agg(timestamptz_send(b.bucket_start), '') AS starts,
+    string_agg(timestamptz_send(b.bucket_end), '') AS ends,
+    string_agg(boolsend(b.is_materialized), '') AS materialized,
+    string_agg(int8send(b.revision), '') AS revisions,
+    string_agg(int8send(b.results), '') AS results
 FROM (
     SELECT
-        level, span_start, span_end, revision, results,
-        is_sealed AND (tstzrange(span_start, span_end) && pending.ranges) IS NOT TRUE AS is_sealed
-    FROM spans
+        granularity, bucket_start, bucket_end, revision, results,
+        is_materialized AND (tstzrange(bucket_start, bucket_end) && pending.ranges) IS NOT TRUE AS is_materialized
+    FROM rollup_buckets
     CROSS JOIN (
         SELECT range_agg(tstzrange(since, until, '[]')) AS ranges FROM rollup_invalidations WHERE NOT is_applied
     ) pending
-    ORDER BY span_start, span_end DESC
-) s;
+    ORDER BY bucket_start, bucket_end DESC
+) b;

@@ -1,6 +1,7 @@
--- The invalidations that are not applied yet, and not under way in another process. Locks them.
--- Returns id, since, until (both null: about regions), cut where Python's datetimes end, with room for the spans around
--- them; ordered by id, $1 at most; none when there are none.
+-- Locks and returns the pending invalidations that no other process is applying.
+-- $1 the maximum number
+-- Returns id, since, until (both null: a region has changed), ordered by id; no rows if there are none. The times are limited
+-- to the range of Python's datetime, with room for the buckets around them.
 SELECT
     id,
     CASE WHEN since IS NOT NULL THEN least(greatest(since, '0001-01-02 00:00+00'), '9999-01-01 00:00+00') END AS since,

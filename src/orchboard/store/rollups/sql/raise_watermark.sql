@@ -1,3 +1,3 @@
--- Raises the watermark to a moment; leaves it where it is if that is later. Effective at once for every transaction.
--- $1 the moment
+-- Raises the watermark to a time; leaves a later watermark unchanged. Every transaction sees the new value at once.
+-- $1 the time
 SELECT raise_rollup_watermark($1);

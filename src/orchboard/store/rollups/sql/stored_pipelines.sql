@@ -1,4 +1,4 @@
--- The pipelines and models of one span.
--- $1 level, $2 start
--- Returns pipeline, model, region_id; none when there are none.
-SELECT pipeline, model, region_id FROM pipelines_seen WHERE level = $1 AND span_start = $2;
+-- The pipelines and models of one bucket.
+-- $1 granularity, $2 start
+-- Returns pipeline, model, region_id; no rows if it has none.
+SELECT pipeline, model, region_id FROM rollup_pipelines WHERE granularity = $1 AND bucket_start = $2;

@@ -1,11 +1,12 @@
--- Results in no span of a level, although it was built before and after them.
--- $1 level (of six hours), $2 since, $3 until (excluded)
--- Returns event_time, one of each six hours in UTC.
+-- Results that no bucket of a granularity covers, inside the range in which its buckets were built.
+-- $1 granularity (six hours), $2 since, $3 until (excluded)
+-- Returns event_time, one for each six hours in UTC.
 SELECT min(e.event_time) AS event_time
-FROM sealing l
-JOIN results e ON e.event_time >= greatest(l.sealed_since, $2) AND e.event_time < least(l.sealed_until, $3)
-WHERE l.level = $1
+FROM rollup_progress p
+JOIN results e ON e.event_time >= greatest(p.materialized_since, $2) AND e.event_time < least(p.materialized_until, $3)
+WHERE p.granularity = $1
   AND NOT EXISTS (
-      SELECT FROM spans s WHERE s.level = $1 AND s.span_start <= e.event_time AND s.span_end > e.event_time
+      SELECT FROM rollup_buckets b
+      WHERE b.granularity = $1 AND b.bucket_start <= e.event_time AND b.bucket_end > e.event_time
   )
 GROUP BY date_bin('6 hours', e.event_time, '2000-01-01 00:00+00');

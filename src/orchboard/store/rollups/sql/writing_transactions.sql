@@ -1,5 +1,5 @@
--- The transactions of this database that may have stored something and are still running, also prepared ones.
--- Returns one row (xids: array of text, empty without any).
+-- The running transactions of this database that may have written something, including prepared ones.
+-- Returns one row (xids: array of text, possibly empty).
 SELECT ARRAY(
     SELECT backend_xid::text
     FROM pg_stat_activity

@@ -1,3 +1,0 @@
--- Notes that invalidations are applied.
--- $1 ids
-UPDATE rollup_invalidations SET is_applied = TRUE WHERE id = ANY($1::bigint[]);

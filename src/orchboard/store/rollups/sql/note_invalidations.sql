@@ -1,4 +1,0 @@
--- Notes that the rollups of some ranges of receipt time are not to be trusted.
--- $1 since, $2 until, arrays of as many; both ends included
-INSERT INTO rollup_invalidations (since, until)
-SELECT since, until FROM unnest($1::timestamptz[], $2::timestamptz[]) AS r (since, until);
