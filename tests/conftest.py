@@ -17,7 +17,7 @@ from orchboard.store.embedded.server import EmbeddedPostgres
 from tests.support.database import TEMPLATE, make_template, new_database, run
 from tests.support.database import execute as execute_on
 from tests.support.pgbouncer import PgBouncer, pgbouncer_url
-from tests.support.server import SECRET, Client, RunningServer, StartServer
+from tests.support.server import FAST_PATH, SECRET, Client, RunningServer, StartServer
 from tests.support.temporary_directories import tmpfs_directory
 
 ARTEFACTS = Path(__file__).with_name("artefacts")
@@ -33,6 +33,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="embedded",
         help="What the tests run on: the embedded Postgres, Debian's PostgreSQL 15, or servers behind Debian's "
         "pgbouncer in transaction mode.",
+    )
+    parser.addoption(
+        "--fast-path",
+        choices=("on", "off"),
+        default="on",
+        help="off: servers in the tests' process answer every request through ASGI.",
     )
     parser.addoption(
         "--artefacts",
@@ -63,6 +69,7 @@ class Cluster:
         # As in the fixture `settings`, for server processes.
         os.environ["ORCHESTRATOR_NAMES"] = "any"
         run(make_template(self._postgres.url))
+        os.environ[FAST_PATH] = config.getoption("--fast-path")
         self._pooler = None
         if database == "pgbouncer":
             self._pooler = PgBouncer(self._postgres.url, self._directory / "pooler")

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchboard.errors import BadInputError
-from orchboard.results import size_limits
 from orchboard.results.parse import parse_stats
-from orchboard.results.size_limits import MAX_DEPTH, MAX_VALUES, outside_strings
+from orchboard.results.size_limits import MAX_DEPTH, MAX_VALUES, members_of, outside_strings
 from tests.results.test_parse import json_values
 from tests.support.body_strategies import written
 from tests.support.samples import ai
@@ -148,12 +147,10 @@ def test_members_are_kept_in_their_order_as_far_as_the_limit_reaches() -> None:
 
 @given(st.dictionaries(st.text(max_size=4), json_values, max_size=5), st.integers(1, 40), st.integers(1, 9))
 def test_the_members_of_a_result_are_found_whatever_is_in_them(
-    members: dict[str, Any], piece_bytes: int, indent: int
+    members: dict[str, Any], chunk_bytes: int, indent: int
 ) -> None:
     body = json.dumps(members, indent=indent, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(size_limits, "_PIECE_BYTES", piece_bytes)
-        found = list(size_limits._members(body))
+    found = list(members_of(body, chunk_bytes=chunk_bytes))
     assert {json.loads(each.name): json.loads(body[each.start : each.end]) for each in found} == members
     for each, value in zip(found, members.values(), strict=True):
         assert each.depth == 1 + depth_of(value)

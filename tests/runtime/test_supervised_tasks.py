@@ -7,23 +7,16 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from orchboard.runtime import supervised_tasks
 from orchboard.runtime.supervised_tasks import Background, TaskHealth
 from orchboard.store.postgres.watchdog import Watchdog, background_transaction
 from tests.support.database import run
-
-
-@pytest.fixture(autouse=True)
-def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervised_tasks, "_FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr(supervised_tasks, "_CANCEL_S", 0.05)
 
 
 def supervised(task: Callable[[TaskHealth], Awaitable[None]], *, stall_s: float = 60) -> TaskHealth:
     """Run a task under supervision until it returns."""
 
     async def main() -> TaskHealth:
-        tasks = Background()
+        tasks = Background(first_pause_s=0.01, cancel_s=0.05)
         tasks.start("it", task, stall_s=stall_s)
         await asyncio.gather(*tasks._supervisors)
         return tasks.tasks["it"]
@@ -96,7 +89,7 @@ def test_stop_ends_every_task() -> None:
             finally:
                 ended.set()
 
-        tasks = Background()
+        tasks = Background(first_pause_s=0.01, cancel_s=0.05)
         tasks.start("it", task, stall_s=60)
         await asyncio.sleep(0.05)
         await tasks.stop()

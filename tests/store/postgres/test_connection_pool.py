@@ -9,8 +9,7 @@ import asyncpg
 import pytest
 
 from orchboard.store.connection.types import Connection
-from orchboard.store.postgres import connection_pool as pool_module
-from orchboard.store.postgres.connection_pool import Pool
+from orchboard.store.postgres.connection_pool import MAX_IDLE_S, Pool
 from tests.support.database import run
 
 BACKEND = "SELECT pg_backend_pid()"
@@ -25,9 +24,13 @@ async def ask(pool: Pool, statement: str) -> Any:
 
 @asynccontextmanager
 async def pooled(
-    url: str, *, size: int = 2, may_stay: Callable[[Connection], bool] = lambda _: True
+    url: str,
+    *,
+    size: int = 2,
+    may_stay: Callable[[Connection], bool] = lambda _: True,
+    max_idle_s: float = MAX_IDLE_S,
 ) -> AsyncIterator[Pool]:
-    pool = Pool(lambda: asyncpg.connect(url), size=size, is_reusable=may_stay)
+    pool = Pool(lambda: asyncpg.connect(url), size=size, is_reusable=may_stay, max_idle_s=max_idle_s)
     try:
         yield pool
     finally:
@@ -104,13 +107,13 @@ def test_what_may_not_stay_is_not_lent_again(database_url: str) -> None:
     run(test())
 
 
-def test_what_was_idle_for_long_is_not_trusted(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_idle_for_long_is_not_trusted(database_url: str) -> None:
     async def test() -> None:
         async with pooled(database_url) as pool:
             backend = await ask(pool, BACKEND)
             assert await ask(pool, BACKEND) == backend
-            monkeypatch.setattr(pool_module, "MAX_IDLE_S", 0.05)
-            await asyncio.sleep(0.1)
+        async with pooled(database_url, max_idle_s=0) as pool:
+            backend = await ask(pool, BACKEND)
             assert await ask(pool, BACKEND) != backend
 
     run(test())
