@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from orchboard.cli.settings import generated_secret, secret_file
 from orchboard.config import Settings, weak_secrets
 from orchboard.signing import SHORT_SECRET_BYTES, strength
-from orchboard.store.diagnostics import Finding, Level
+from orchboard.store.diagnostics.findings import Finding, Level
 
 
 def examine_secret(settings: Settings) -> Finding:
