@@ -8,12 +8,12 @@ from typing import NamedTuple
 import asyncpg
 import numpy as np
 
+from orchboard import limits
 from orchboard.runtime.tasks import consume_exception
 from orchboard.stats import JobType
 from orchboard.store.change_tracking.version_counters import (
     EVERYTHING,
     EXTERNAL_WRITES,
-    SHARED_READ_S,
     VersionCounters,
     job_type_key,
 )
@@ -184,7 +184,7 @@ class LiveTail:
 
     def _serves(self, requested_at: float) -> bool:
         return self._began_at >= requested_at or (
-            requested_at < self._began_at + SHARED_READ_S and self._versions == self._read_versions()
+            requested_at < self._began_at + limits.SHARED_READ_S and self._versions == self._read_versions()
         )
 
     async def _refresh(self) -> None:
