@@ -9,6 +9,7 @@ import pytest
 
 from orchboard import limits
 from orchboard.config import SETTINGS, read_settings
+from orchboard.store.rollups import live_tail
 from orchboard.store.sql_files import sql
 from tests.support.database import run
 from tests.support.limits_document import Limit, limits_markdown, read_limits
@@ -79,6 +80,15 @@ def test_what_a_request_waits_for_is_within_its_database_timeout(part_s: float) 
 def test_a_foreign_commit_is_seen_within_a_second() -> None:
     assert limits.EXTERNAL_CHECK_INTERVAL_S < limits.EXTERNAL_STALENESS_S
     assert limits.EXTERNAL_STALENESS_S + limits.SHARED_READ_S < 1.0
+
+
+def test_invalidations_outlive_what_relies_on_them() -> None:
+    assert max(limits.TAIL_IDLE_S, limits.RAW_CACHE_IDLE_S) <= limits.APPLIED_INVALIDATIONS_S / 2
+
+
+def test_inserts_that_are_not_late_are_read_again() -> None:
+    assert limits.LATE_INSERT_S * 1e6 < live_tail._LATE
+    assert limits.LATE_INSERT_S < limits.ROLLUP_SETTLE_S
 
 
 def test_a_lock_is_given_up_before_postgres_looks_for_deadlocks(server_url: str) -> None:

@@ -107,6 +107,8 @@ SLIDING_WINDOW_TTL_S: Final = 10.0
 """An answer whose window ends now is reused for this long."""
 STALE_ANSWER_S: Final = 24 * 3600.0
 """Maximum age of an answer that is served while the database is away."""
+MIN_ENCODED_BYTES: Final = 1024
+"""Smaller answers are not compressed: the header and the reader's work cost more than is saved."""
 MAX_INLINE_ENCODING_BYTES: Final = 32 * 1024
 """Larger answers are compressed in a thread: zstd takes 0.05 ms for this much, gzip 0.8."""
 MAX_CACHED_ANSWER_BYTES: Final = 1024 * 1024
@@ -121,6 +123,8 @@ memory.
 """
 ROLLUP_CACHE_IDLE_S: Final = 120.0
 """A rollup that was not used for this long is evicted: windows that end now leave buckets behind."""
+MAX_TAIL_RESULTS: Final = 300_000
+"""Results in the live tail, some 15 MB. Older ones are aggregated in SQL."""
 
 # Expensive questions
 
@@ -156,10 +160,14 @@ TESTER_STALENESS_S: Final = 1.0
 APPLIED_INVALIDATIONS_S: Final = 600.0
 """How long applied invalidations are kept. A reader that was idle for more than half of it reads everything again.
 """
+TAIL_IDLE_S: Final = 300.0
+"""A live tail that was not read for this long is dropped."""
 RAW_CACHE_IDLE_S: Final = 300.0
 """Raw results that were not read for this long are read again as a whole."""
 RAW_COUNT_INTERVAL_S: Final = 0.5
 """Minimum interval between counts that find other servers' late inserts: 10 ms for 20,000 results."""
+ROLLUP_SETTLE_S: Final = 2.0
+"""How long a build waits for transactions that may have inserted before they saw the new watermark."""
 
 # Storing results
 

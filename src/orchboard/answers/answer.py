@@ -15,9 +15,6 @@ from xxhash import xxh3_128_hexdigest
 
 from orchboard import limits
 
-# For smaller bodies an encoding saves less than its header and the decoding cost.
-WORTH_ENCODING_BYTES = 1024
-
 IDENTITY = "identity"
 
 # Cheapest to make and smallest first: of a realistic 57 kB answer zstd-1 makes 15.0 kB in 0.10 ms, brotli-4
@@ -82,7 +79,7 @@ class Answer:
 
     def __init__(self, body: bytes, headers: Headers) -> None:
         self.body = body
-        self.is_small = len(body) < WORTH_ENCODING_BYTES
+        self.is_small = len(body) < limits.MIN_ENCODED_BYTES
         self._headers = headers
         self._digest = xxh3_128_hexdigest(body)
         self._variants = {IDENTITY: self._variant(body, IDENTITY)}

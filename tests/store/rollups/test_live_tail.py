@@ -115,7 +115,7 @@ def test_results_that_are_materialized_meanwhile_are_counted_once(database_url: 
 def test_more_results_than_fit_into_memory_are_counted(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchboard.store.rollups.live_tail.MAX_RESULTS", 20)
+    monkeypatch.setattr("orchboard.limits.MAX_TAIL_RESULTS", 20)
 
     async def test(board: RollupDatabase) -> None:
         await board.materialize()
