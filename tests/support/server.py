@@ -1,4 +1,4 @@
-"""A server on loopback, and a client of it."""
+"""A server on loopback in a thread, and a client."""
 
 import json
 import os
@@ -32,7 +32,7 @@ TEST_DRAIN = DrainLimits(keep_alive_s=0.0, requests_s=1.0)
 
 
 class Answer:
-    """What came back."""
+    """A response."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
         self.status = response.status
@@ -44,7 +44,7 @@ class Answer:
 
 
 class Client:
-    """A client of one server, as job testers and readers are."""
+    """An HTTP client of one server."""
 
     def __init__(self, url: str) -> None:
         self.url = url
