@@ -192,7 +192,7 @@ def accepted_secrets(settings: Settings) -> tuple[str, ...]:
 
 
 def weak_secrets(settings: Settings) -> tuple[str, ...]:
-    """The names of the secrets that are set and shorter than SHORT_SECRET_BYTES."""
+    """The names of the secrets that are set and shorter than MIN_SECRET_BYTES."""
     values = {name: getattr(settings, name.lower()) for name in SECRETS}
     return tuple(
         name for name, value in values.items() if value and strength(value) < limits.MIN_SECRET_BYTES

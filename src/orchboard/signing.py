@@ -48,7 +48,7 @@ def sign_webhook(body: bytes, secret: str, *, webhook_id: str, timestamp: int | 
 def is_webhook_signed(body: bytes, signatures: str, secret: str, *, webhook_id: str, timestamp: str) -> bool:
     """Whether one of the signatures, separated by spaces, is valid for the body. Compares in constant time.
 
-    The timestamp is signed too; the caller must check that it is within TOLERANCE_S.
+    The timestamp is signed too; the caller must check that it is within SIGNATURE_TOLERANCE_S.
     """
     if not secret:
         return False

@@ -122,7 +122,7 @@ class AnswerCache:
         )
 
     def stale_answer(self, query: CachedQuery) -> tuple[Answer, float] | None:
-        """The last answer, and how long ago it was known to be valid, in seconds; None if that exceeds STALE_S.
+        """The last answer, and how long ago it was known to be valid, in seconds; None if that exceeds STALE_ANSWER_S.
 
         For when the database is away.
         """

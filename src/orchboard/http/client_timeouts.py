@@ -1,8 +1,8 @@
 """Deadlines for clients, checked by one timer for each connection.
 
-A client has PATIENCE_S for the first byte of its first request, and PATIENCE_S for a request from its first byte. Each
+A client has CLIENT_STALL_S for the first byte of its first request, and CLIENT_STALL_S for a request from its first byte. Each
 byte of a body, and each byte of an answer that the client acknowledges, extends the deadline at the rate of
-SLOWEST_BYTES_S: a line that keeps this rate can transfer a body or an answer of any size, and a slower one is closed.
+MIN_BYTES_PER_S: a line that keeps this rate can transfer a body or an answer of any size, and a slower one is closed.
 Between requests a connection is kept for KEEP_ALIVE_TIMEOUT.
 """
 
@@ -79,7 +79,7 @@ class ClientTimer:
         self.due_at = self._loop.time() + self.idle_s
 
     def begin_wait(self) -> None:
-        """Give the client PATIENCE_S from now."""
+        """Give the client CLIENT_STALL_S from now."""
         self.due_at = self._loop.time() + self.timeouts.patience_s
 
     def extend(self, received: int) -> None:

@@ -27,7 +27,7 @@ class DrainLimits(Struct, frozen=True):
 
     keep_alive_s -- how long an idle connection may still send one request, whose answer announces the close. If it were
     closed at once, that might cross with a request, and a POST must not be sent twice
-    requests_s -- how long requests may take. Results that wait to be stored have more time after that (FLUSH_S of the
+    requests_s -- how long requests may take. Results that wait to be stored have more time after that (SHUTDOWN_FLUSH_S of the
     writer), as have database connections; all of it takes less than 10 s
     """
 

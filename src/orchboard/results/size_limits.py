@@ -10,9 +10,9 @@ from orchboard import limits
 from orchboard.results.unicode_repair import repair_unicode
 
 CERTAINLY_FEW_BYTES = 2 * limits.MAX_JSON_VALUES
-"""A shorter body cannot contain more than MAX_VALUES values."""
+"""A shorter body cannot contain more than MAX_JSON_VALUES values."""
 
-# A shorter body cannot be nested more deeply than MAX_DEPTH.
+# A shorter body cannot be nested more deeply than MAX_JSON_DEPTH.
 _CERTAINLY_FLAT_BYTES = 2 * limits.MAX_JSON_DEPTH
 
 _CHUNK_BYTES = 1024 * 1024
@@ -43,7 +43,7 @@ class Member(Struct):
 
 
 def is_within_limits(body: bytes) -> bool:
-    """Whether a body is certainly within MAX_VALUES and MAX_DEPTH. False: `enforce_limits` decides."""
+    """Whether a body is certainly within MAX_JSON_VALUES and MAX_JSON_DEPTH. False: `enforce_limits` decides."""
     if len(body) <= _CERTAINLY_FLAT_BYTES or _is_small(body):
         return True
     outside = outside_strings(body)
@@ -56,7 +56,7 @@ def _is_small(text: bytes) -> bool:
 
 
 def outside_strings(body: bytes) -> bytes | None:
-    """A JSON text without its strings; None when it has more strings than MAX_VALUES values and names allow."""
+    """A JSON text without its strings; None when it has more strings than MAX_JSON_VALUES values and names allow."""
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     if body.count(b'"') > 4 * limits.MAX_JSON_VALUES:
@@ -67,8 +67,8 @@ def outside_strings(body: bytes) -> bytes | None:
 def enforce_limits(body: bytes, known: Set[str]) -> tuple[bytes, list[bytes]]:
     """Reduce a body to the limits; returns it with the names of the members whose values were dropped, in JSON.
 
-    Members are kept in order until MAX_VALUES is reached. A dropped value becomes null, that of `errors` an empty list.
-    After MAX_VALUES members only known ones are kept. A body that is not JSON is returned unchanged.
+    Members are kept in order until MAX_JSON_VALUES is reached. A dropped value becomes null, that of `errors` an empty list.
+    After MAX_JSON_VALUES members only known ones are kept. A body that is not JSON is returned unchanged.
 
     known -- members that are parsed by their type; their values are not counted, except those of `errors`
     """
@@ -126,7 +126,7 @@ _NAME = re.compile(rb'\s*("[^"\\]*(?:\\.[^"\\]*)*")\s*:\s*', re.DOTALL)
 
 
 def members_of(body: bytes, *, chunk_bytes: int = _CHUNK_BYTES) -> Iterator[Member]:
-    """The first MAX_VALUES members of a top-level object; none if the body is not an object."""
+    """The first MAX_JSON_VALUES members of a top-level object; none if the body is not an object."""
     offsets, values, depths = _separators(body, chunk_bytes)
     for start, end, before, after, depth in zip(
         offsets, offsets[1 : limits.MAX_JSON_VALUES + 1], values, values[1:], depths[1:], strict=False
@@ -138,7 +138,7 @@ def members_of(body: bytes, *, chunk_bytes: int = _CHUNK_BYTES) -> Iterator[Memb
 
 
 def _separators(body: bytes, chunk_bytes: int) -> tuple[list[int], list[int], list[int]]:
-    """The separators of the members of the top-level object, at least MAX_VALUES of them if there are as many.
+    """The separators of the members of the top-level object, at least MAX_JSON_VALUES of them if there are as many.
 
     Returns the offsets of its opening bracket, commas and closing bracket; for each, the number of values up to it, and the
     depth of the deepest value since the previous one.

@@ -21,7 +21,7 @@ _ESCAPED_BACKSLASH, _STANDS_FOR_IT = "\\\\", "\x00"
 def repair_unicode(body: bytes) -> bytes:
     """Replace invalid UTF-8 and lone surrogates in a JSON text with U+FFFD.
 
-    After MAX_BROKEN invalid sequences, every byte that is not ASCII becomes `?`. With more surrogates than that, each
+    After MAX_BROKEN_CHARACTERS invalid sequences, every byte that is not ASCII becomes `?`. With more surrogates than that, each
     surrogate becomes U+FFFD and two digits.
     """
     text = _decoded(body)

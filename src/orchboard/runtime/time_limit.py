@@ -9,7 +9,7 @@ from orchboard import limits
 
 @asynccontextmanager
 async def time_limit(due_at: float) -> AsyncIterator[asyncio.Timeout]:
-    """`asyncio.timeout_at`, with GRACE_S more if the event loop stood still when the time was over.
+    """`asyncio.timeout_at`, with LOOP_GRACE_S more if the event loop stood still when the time was over.
 
     due_at -- seconds by the loop's clock
 

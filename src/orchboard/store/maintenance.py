@@ -182,7 +182,7 @@ class MaintenanceLoop:
         return bool(wrong)
 
     async def _delete_old_invalidations(self, connection: Connection) -> None:
-        """Delete the invalidations that were applied KEEP_APPLIED_S ago, or before this process started."""
+        """Delete the invalidations that were applied APPLIED_INVALIDATIONS_S ago, or before this process started."""
         now = time.monotonic()
         self._applied.append((now, await connection.fetchval(sql("newest_invalidation"))))
         oldest = 0

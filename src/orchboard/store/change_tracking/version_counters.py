@@ -23,7 +23,7 @@ EVERYTHING = 0
 """Key that every answer depends on: counts changed regions, and results that were stored without a POST."""
 
 LATE = 3
-"""Counts inserts that took longer than LATE_AFTER_S: their rows may be older than a reader's last refresh, so that readers
+"""Counts inserts that took longer than LATE_INSERT_S: their rows may be older than a reader's last refresh, so that readers
 must read again."""
 
 
@@ -143,7 +143,7 @@ class VersionCounters:
             self._count(key)
 
     def mark_late(self) -> None:
-        """Count an insert that took longer than LATE_AFTER_S; call it before `note`."""
+        """Count an insert that took longer than LATE_INSERT_S; call it before `note`."""
         self._count(LATE)
 
     def note_external_write(self) -> None:

@@ -34,7 +34,7 @@ class ListedTester(Struct, frozen=True):
 
 
 class TesterDirectory:
-    """The table `testers`, at most KEYS_STALENESS_S old; older while the database is unavailable."""
+    """The table `testers`, at most TESTER_STALENESS_S old; older while the database is unavailable."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -115,7 +115,7 @@ class BatchWriter:
         return stored
 
     async def close(self) -> None:
-        """Store the queue within FLUSH_S, spill or refuse the rest, and close the connection."""
+        """Store the queue within SHUTDOWN_FLUSH_S, spill or refuse the rest, and close the connection."""
         self._closed = True
         if self._writing is not None:
             _, late = await asyncio.wait([self._writing], timeout=limits.SHUTDOWN_FLUSH_S)

@@ -77,7 +77,7 @@ class WriteQueue:
         self._bytes += sum(entry.size for entry in entries)
 
     def next_batch(self, max_rows: int) -> list[QueueEntry]:
-        """Remove and return the oldest pending entries, within MAX_BATCH_ROWS and MAX_BATCH_BYTES.
+        """Remove and return the oldest pending entries, within MAX_INSERT_ROWS and MAX_INSERT_BYTES.
 
         At least one, unless none is pending. An Idempotency-Key occurs once in a batch.
         """
@@ -116,7 +116,7 @@ class WriteQueue:
 class ExpiryTimer:
     """Calls `scan` when the next entry expires.
 
-    A scan is postponed once by GRACE_S when the event loop was blocked: answers of the database may be unread.
+    A scan is postponed once by LOOP_GRACE_S when the event loop was blocked: answers of the database may be unread.
 
     scan -- handles expired entries and returns the loop time at which the next one expires
     """

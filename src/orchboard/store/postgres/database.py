@@ -137,7 +137,7 @@ class Database:
             raise unavailable(error) from error
 
     async def _opened(self, patience_s: float) -> Pool:
-        """The pool. Raises DatabaseUnavailableError when a migration takes longer than MIGRATION_PATIENCE_S."""
+        """The pool. Raises DatabaseUnavailableError when a migration takes longer than STARTUP_S."""
         try:
             async with asyncio.timeout(limits.STARTUP_S) as limit:
                 return await _retry(self.open, patience_s)

@@ -27,7 +27,7 @@ _FIRST_PAGE_ROWS, _MAX_PAGE_ROWS = 100, 1000
 _CONCURRENT_READS = 1
 _MAX_PAUSE_S = 0.1
 
-# Cost in rows (see Admission) of an answer up to STREAMED_BYTES, and of counting the rows of any answer.
+# Cost in rows (see Admission) of an answer up to MAX_CACHED_ANSWER_BYTES, and of counting the rows of any answer.
 _ANSWER_ROWS = 12_000
 
 _LOWEST_ID = -(2**63)

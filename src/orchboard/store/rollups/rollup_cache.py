@@ -58,7 +58,7 @@ class _Entry(Struct):
 
 
 class RollupCache:
-    """Contents of materialized buckets: at most MAX_BYTES of those used last, for UNUSED_S.
+    """Contents of materialized buckets: at most ROLLUP_CACHE_BYTES of those used last, for ROLLUP_CACHE_IDLE_S.
 
     A rebuilt bucket has another key. All reads raise RollupRebuiltError and DatabaseUnavailableError.
     """
