@@ -4,7 +4,7 @@ import json
 import math
 from typing import TypeAlias
 
-from bench.plain import Rows
+from bench.plain_queries import Rows
 
 Scores: TypeAlias = dict[tuple[str, str], tuple[float, float, float]]
 

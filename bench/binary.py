@@ -13,7 +13,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from bench.connection import Connection
-from bench.place import ORCHBOARD, ROOT, SECRET
+from bench.paths import ORCHBOARD, ROOT, SECRET
 from bench.server import free_port
 from bench.start import first_answer_ms
 from orchboard.store.embedded.server import EmbeddedPostgres

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.place import SECRET
+from bench.paths import SECRET
 from orchboard.signing import sign
 from orchboard.simulate.network import make_network
 from orchboard.simulate.results import JobTesters

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from bench.effort import QUICK, Effort
-from bench.place import MissingProgramError, default_directory
+from bench.paths import MissingProgramError, default_directory
 from bench.report import write_document
 from bench.sections import SECTIONS, measure
 

@@ -14,7 +14,7 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
-from bench.place import ORCHBOARD, ROOT
+from bench.paths import ORCHBOARD, ROOT
 from orchboard.cli.database import database_url
 from orchboard.config import read_settings
 

@@ -15,8 +15,8 @@ class Effort(Struct, frozen=True):
     questions: int = 25
     rounds: int = 7
     seconds: int = 3
-    fire_s: float = 60.0
+    mixed_load_s: float = 60.0
     starts: int = 7
 
 
-QUICK = Effort(questions=5, rounds=1, seconds=1, fire_s=5.0, starts=1)
+QUICK = Effort(questions=5, rounds=1, seconds=1, mixed_load_s=5.0, starts=1)

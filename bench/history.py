@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from bench.connection import Connection
 from bench.dataset import Loaded
 from bench.figures import Line, Outcome, Plot, Row, Samples, in_ms, latency
-from bench.plain import Plain
+from bench.plain_queries import PlainQueries
 from bench.questions import AI, ONE_MODEL, PIPELINES, TRANSCODING, Work, moment
 from bench.server import Server
 
@@ -31,7 +31,7 @@ async def measure_history(server: Server, url: str, loaded: Loaded) -> Outcome:
     """Measure all time and every month for each work, and the plain query for all time (once)."""
     outcome = Outcome()
     million = f"{loaded.results / 1e6:g} million results"
-    plain = await Plain.connect(url)
+    plain = await PlainQueries.connect(url)
     try:
         with Connection(server.port) as connection:
             for work in WORKS:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.connection import Reply
-from bench.place import HERE, program
+from bench.paths import HERE, program
 from bench.server import Server, free_port, running
 
 # Headers that each peer writes itself.

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 from msgspec import Struct
 
-from bench.place import ROOT
+from bench.paths import ROOT
 
 
 class Machine(Struct, frozen=True):

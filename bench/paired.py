@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from bench.bodies import write_requests
 from bench.connection import Connection
 from bench.dataset import Dataset, execute
-from bench.place import default_directory
+from bench.paths import default_directory
 from bench.questions import AI, TRANSCODING
 from bench.server import Server, on_database, serving
 from bench.start import first_answer_ms

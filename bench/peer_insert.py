@@ -16,7 +16,7 @@ import msgspec
 import uvloop
 from msgspec import Meta, Struct
 
-from bench.place import SECRET
+from bench.paths import SECRET
 
 CONNECTIONS = 32
 """One for each client. Of 8, 12, 16, 24 and 32, the last two stored most, and 32 had the lowest latency."""

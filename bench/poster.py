@@ -7,8 +7,8 @@ import uvloop
 from msgspec import Struct
 
 from bench.bodies import signed_requests
+from bench.concurrent_clients import run_open_loop
 from bench.figures import Samples
-from bench.swarm import ask_open
 
 CONNECTIONS = 32
 
@@ -35,7 +35,7 @@ async def post(port: int, rate: float, seconds: float) -> Posted:
     due = ok = refused = 0
     ms: list[float] = []
     while due < rate * seconds:
-        tally = await ask_open(port, requests, rate=rate, connections=CONNECTIONS)
+        tally = await run_open_loop(port, requests, rate=rate, connections=CONNECTIONS)
         due, ok, refused = due + number, ok + tally.ok, refused + tally.refused + tally.broken
         ms += tally.ms
     samples = Samples(ms)

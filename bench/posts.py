@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from bench.bodies import signed_requests, write_requests
+from bench.concurrent_clients import run_open_loop
 from bench.dataset import execute
 from bench.effort import Effort
 from bench.figures import Line, Outcome, Plot, Row, in_ms, median_of
 from bench.memory import memory_row
-from bench.place import ROOT
+from bench.paths import ROOT
 from bench.server import Server, free_port, on_database, running, serving
-from bench.swarm import ask_open
 from bench.wrk import Run, run_wrk
 
 CONNECTIONS = 32
@@ -76,7 +76,7 @@ async def _check_count(server: Server, url: str) -> str:
     """Check that every acknowledged result is stored, and no other. Raises RuntimeError."""
     source = signed_requests("counted")
     before = await _count(url)
-    tally = await ask_open(
+    tally = await run_open_loop(
         server.port, [next(source) for _ in range(_COUNTED)], rate=1e9, connections=CONNECTIONS
     )
     stored = await _count(url) - before

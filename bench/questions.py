@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from msgspec import Struct
 
 from bench.agreement import compare_ai, compare_pipelines, compare_raw, compare_transcoding
-from bench.plain import Plain
+from bench.plain_queries import PlainQueries
 
 MODEL = ("Text to image", "ByteDance/SDXL-Lightning")
 
@@ -23,7 +23,7 @@ class Work(Struct, frozen=True):
     name: str
     path: str
     parameters: dict[str, str]
-    ask_plain: Callable[[Plain, datetime, datetime], Awaitable[Any]]
+    ask_plain: Callable[[PlainQueries, datetime, datetime], Awaitable[Any]]
     compare: Callable[[bytes, Any], int]
     target: float
 

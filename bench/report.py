@@ -7,7 +7,7 @@ from msgspec import Struct, field
 
 from bench.figures import Plot, Row
 from bench.machine import Machine
-from bench.place import ROOT
+from bench.paths import ROOT
 from bench.svg import render_svg
 from bench.table import render_markdown, render_text
 

@@ -10,12 +10,12 @@ import uvloop
 from bench.dataset import Dataset, Loaded, wait_until_materialized
 from bench.effort import Effort
 from bench.figures import Outcome
-from bench.fire import measure_fire
 from bench.history import all_time, measure_history, plot_by_rows
 from bench.hot import measure_hot
 from bench.machine import describe_machine
 from bench.memory import memory_row
-from bench.place import program
+from bench.mixed_load import measure_mixed_load
+from bench.paths import program
 from bench.posts import measure_posts
 from bench.report import Report
 from bench.server import on_database, serving
@@ -146,7 +146,7 @@ class _Run:
                 lambda: uvloop.run(measure_uncached(server, url, loaded.until, self._effort)),
             )
             self.section("hot", lambda: measure_hot(server, url, peers, self._effort, plotted=self._full))
-            self.section("fire", lambda: uvloop.run(measure_fire(server, url, self._effort)))
+            self.section("fire", lambda: uvloop.run(measure_mixed_load(server, url, self._effort)))
             done = ", ".join(name for name in ("uncached", "hot", "fire") if name in self._sections)
             self.report.rows.append(memory_row(server, f"after {done}"))
 

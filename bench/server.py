@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from bench.place import ORCHBOARD, SECRET
+from bench.paths import ORCHBOARD, SECRET
 
 _START_LIMIT_S = 30.0
 _STOP_LIMIT_S = 20.0

@@ -4,8 +4,8 @@ import asyncio
 import time
 
 from bench.figures import Line, Outcome, Plot, Row, in_ms
-from bench.fire import hot_set, run_fire
 from bench.memory import LIMIT_MB
+from bench.mixed_load import hot_set, run_mixed_load
 from bench.server import Server
 
 EVERY_S = 10.0
@@ -16,7 +16,7 @@ LIMIT_MB_PER_HOUR = 3.0
 async def measure_soak(server: Server, url: str, minutes: float) -> Outcome:
     """Measure resident memory every ten seconds under the mixed load, and its slope."""
     points: list[tuple[float, float]] = []
-    fire = asyncio.create_task(run_fire(server, await hot_set(url), minutes * 60))
+    fire = asyncio.create_task(run_mixed_load(server, await hot_set(url), minutes * 60))
     began_at = time.monotonic()
     while not fire.done():
         points.append(((time.monotonic() - began_at) / 60, server.resident_mb()))

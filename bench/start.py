@@ -9,7 +9,7 @@ from contextlib import suppress
 from bench.connection import Connection
 from bench.effort import Effort
 from bench.figures import Outcome, Row, Samples, latency
-from bench.place import ORCHBOARD, SECRET
+from bench.paths import ORCHBOARD, SECRET
 from bench.server import free_port
 
 LIMIT_MS = 500.0

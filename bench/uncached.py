@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 from bench.agreement import DisagreementError, is_top
 from bench.bodies import signed_requests
+from bench.concurrent_clients import run_closed_loop
 from bench.connection import Connection
 from bench.effort import Effort
 from bench.figures import Outcome, Row, Samples, latency
-from bench.plain import Plain
+from bench.plain_queries import PlainQueries
 from bench.questions import AI, ONE_MODEL, PIPELINES, TOP_TARGET, TRANSCODING, Work, moment, raw
 from bench.server import Server
-from bench.swarm import ask_closed
 
 DAY_S = 86400.0
 CONNECTIONS = 8
@@ -27,7 +27,7 @@ async def measure_uncached(server: Server, url: str, loaded_until: float, effort
     server -- on the database at url, whose results of one day end at loaded_until (Unix seconds)
     """
     outcome = Outcome()
-    plain = await Plain.connect(url)
+    plain = await PlainQueries.connect(url)
     try:
         with Connection(server.port) as connection:
             since = loaded_until - DAY_S
@@ -47,7 +47,12 @@ async def measure_uncached(server: Server, url: str, loaded_until: float, effort
 
 
 async def _measure(
-    work: Work, server: Server, connection: Connection, plain: Plain, fresh: Iterator[float], effort: Effort
+    work: Work,
+    server: Server,
+    connection: Connection,
+    plain: PlainQueries,
+    fresh: Iterator[float],
+    effort: Effort,
 ) -> list[Row]:
     ours, theirs = Samples([]), Samples([])
     until = moment(time.time())
@@ -63,13 +68,15 @@ async def _measure(
             theirs.ms.append(plain_ms)
             size = len(reply.body)
     requests = (_get(work.url(since)) for since in fresh)
-    at_eight = await ask_closed(server.port, requests, connections=CONNECTIONS, seconds=effort.seconds)
+    at_eight = await run_closed_loop(server.port, requests, connections=CONNECTIONS, seconds=effort.seconds)
     return _rows(
         f"{work.name} ({size / 1000:,.0f} kB)", ours, theirs, at_eight.samples, effort.seconds, work.target
     )
 
 
-async def _measure_top(server: Server, connection: Connection, plain: Plain, effort: Effort) -> list[Row]:
+async def _measure_top(
+    server: Server, connection: Connection, plain: PlainQueries, effort: Effort
+) -> list[Row]:
     """Measure top_ai_score. It has no window to vary, so a new AI result invalidates it before each request."""
     results = signed_requests("top", only_ai=True)
     ours, theirs = Samples([]), Samples([])
@@ -86,12 +93,12 @@ async def _measure_top(server: Server, connection: Connection, plain: Plain, eff
     connection.send(next(results))
     requests = (_get(f"/api/top_ai_score?orchestrator={one}") for one in everybody)
     began_at = time.perf_counter()
-    at_eight = await ask_closed(server.port, requests, connections=CONNECTIONS, seconds=effort.seconds)
+    at_eight = await run_closed_loop(server.port, requests, connections=CONNECTIONS, seconds=effort.seconds)
     took_s = time.perf_counter() - began_at
     return _rows("top_ai_score, after a new result", ours, theirs, at_eight.samples, took_s, TOP_TARGET)
 
 
-async def _check_top(connection: Connection, plain: Plain) -> None:
+async def _check_top(connection: Connection, plain: PlainQueries) -> None:
     """Compare top_ai_score. Retried, because a result may leave the window between the two queries."""
     for _ in range(_TRIES):
         body = connection.get("/api/top_ai_score").body

@@ -22,7 +22,7 @@ from bench.bodies import signed_requests
 from bench.connection import Connection
 from bench.dataset import Dataset, wait_until_materialized
 from bench.figures import Outcome, Row
-from bench.place import SECRET
+from bench.paths import SECRET
 from bench.server import on_database, serving
 from orchboard.app import create_app
 from orchboard.config import Settings, read_settings

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 import urllib3
 
-from bench.place import ROOT, SECRET
+from bench.paths import ROOT, SECRET
 from orchboard.store.embedded.server import EmbeddedPostgres
 
 STARTS = 7

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from bench.place import HERE, program
+from bench.paths import HERE, program
 
 
 class Run(Struct, frozen=True):

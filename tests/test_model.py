@@ -20,7 +20,7 @@ def _checks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("orchboard.store.change_tracking.external_writes", "orchboard.answers.cache"):
         monkeypatch.setattr(f"{name}.EXTERNAL_STALENESS_S", 0.09)
     monkeypatch.setattr("orchboard.store.change_tracking.external_writes._CHECK_AFTER_S", 0.05)
-    monkeypatch.setattr("orchboard.store.raw_results.cache._COUNT_EVERY_S", 0.05)
+    monkeypatch.setattr("orchboard.limits.RAW_COUNT_INTERVAL_S", 0.05)
 
 
 @pytest.mark.usefixtures("_checks_often")

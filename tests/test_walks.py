@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
-from bench.place import SECRET
+from bench.paths import SECRET
 from bench.walks import POST_FILES, QUESTION_FILES, WalkedServer, hot_walk, post_walk, question_walk
 from orchboard.config import Settings
 from orchboard.simulate.bulk import load

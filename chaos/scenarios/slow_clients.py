@@ -7,7 +7,7 @@ import resource
 from pathlib import Path
 from statistics import median
 
-from bench.place import SECRET
+from bench.paths import SECRET
 from bench.server import serving
 from chaos.latency_probe import Latency, measure_latency, post
 from chaos.slow_client_load import ClosedAfter, Kind, SlowClients, run_slow_clients

@@ -6,12 +6,12 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct, field
 
+from orchboard import limits
 from orchboard.client.exchange import Failure, Request
 from orchboard.client.transport import Transport
 from orchboard.errors import BadInputError
 from orchboard.stats import JobType, Region
 
-MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 MAX_REGION = 56
 MAX_DISPLAY_NAME = 128
 
@@ -38,7 +38,7 @@ def fetch_catalyst_regions(url: str, *, timeout_s: float) -> tuple[Region, ...]:
         raise BadInputError(f"not a URL: {error}") from None
     try:
         answer = server.send(
-            Request("GET", target, {}, b"", time.monotonic() + timeout_s, MAX_DOCUMENT_BYTES)
+            Request("GET", target, {}, b"", time.monotonic() + timeout_s, limits.MAX_CATALYST_BYTES)
         )
     finally:
         server.close()

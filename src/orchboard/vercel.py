@@ -7,12 +7,12 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orchboard import limits
 from orchboard.app import app_from_environment
 
 # How long Vercel's network may answer from its cache. Readers see a new result at most this much later. Without
 # `stale-while-revalidate`, which would double it.
-CDN_MAX_AGE_S = 5
-_CDN_HEADER = (b"vercel-cdn-cache-control", b"public, max-age=%d" % CDN_MAX_AGE_S)
+_CDN_HEADER = (b"vercel-cdn-cache-control", b"public, max-age=%d" % limits.CDN_MAX_AGE_S)
 
 
 class CdnCacheControl:

@@ -6,7 +6,7 @@ import brotli  # type: ignore[import-untyped] # it has no types
 import pytest
 import zstandard
 
-from orchboard.answers.encodings import choose_encoding, encode
+from orchboard.answers.answer import choose_encoding, encode
 
 BODY = b'{"0x22a48674a6fdf9335d89b6dbc05c38e2dc181475":{"FRA":{"score":0.93}}}' * 100
 
@@ -94,6 +94,6 @@ def test_the_same_bytes_give_the_same_bytes_and_fewer(encoding: str) -> None:
 def test_no_client_fills_memory_with_headers() -> None:
     for number in range(1000):
         choose_encoding(f"gzip, {number}" + "x" * 10_000, is_small=False)
-    from orchboard.answers.encodings import _parse_once
+    from orchboard.answers.answer import _parse_once
 
     assert _parse_once.cache_info().currsize <= 256

@@ -65,7 +65,7 @@ def test_a_server_that_is_told_to_stop_stops_its_database_before_it_ends() -> No
 # The exception that the signal raises is lost where it comes.
 TOLD_IN_A_CALLBACK = """
 import os, signal, sys, weakref
-from orchboard.cli import run_server
+from orchboard.cli import run_server, serve_banner
 
 class Thing: pass
 
@@ -76,7 +76,7 @@ def tell(*_, **__):
     print("goes on", flush=True)
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may have it ignored
-run_server._print_banner = tell
+serve_banner.print_banner = tell
 run_server.run_server(port=0, workers=int(sys.argv[1]))
 print("ended", flush=True)
 """

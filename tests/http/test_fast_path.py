@@ -7,8 +7,8 @@ import pytest
 
 from orchboard.api.routes import ROUTES
 from orchboard.config import Settings
+from orchboard.http.fast_answers import PendingPost
 from orchboard.http.fast_path import FastConnection
-from orchboard.http.pending_request import PendingPost
 from orchboard.http.route_cache import MAX_REQUESTS, MAX_TARGETS
 from tests.store.postgres.test_database import locked
 from tests.support.fast_path_probe import fast_path_of, record_cached_answers

@@ -8,7 +8,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from orchboard.mirror.source import MOST_BYTES, MOST_FAILURES, Source, SourceError
+from orchboard import limits
+from orchboard.mirror.source import Source, SourceError
 from orchboard.mirror.time_ranges import DAY_S, HOUR_S, TimeRange
 from orchboard.stats import JobType
 from tests.support.reference_emulator import Handler, ReferenceEmulator, reference_emulator
@@ -87,7 +88,7 @@ def test_an_answer_that_trickles_is_asked_for_in_parts(wire: ReferenceEmulator) 
 
 def test_an_answer_that_is_too_large_is_asked_for_in_parts(wire: ReferenceEmulator) -> None:
     def large(handler: Handler) -> bool:
-        padding = b" " * MOST_BYTES if asked(handler).seconds > 12 * HOUR_S else b""
+        padding = b" " * limits.MAX_MIRROR_BYTES if asked(handler).seconds > 12 * HOUR_S else b""
         handler.answer(padding + results(handler))
         return True
 
@@ -127,7 +128,7 @@ def test_a_server_that_fails_for_every_span_is_left_alone(
     monkeypatch.setattr("orchboard.mirror.source.FIRST_PAUSE_S", 0.001)
     wire.fault = lambda handler: always(handler, b'{"error":"no database"}', 500)
     source = source_of(wire)
-    with pytest.raises(SourceError, match=f"failed {MOST_FAILURES} times .* no database"):
+    with pytest.raises(SourceError, match=f"failed {limits.MAX_MIRROR_FAILURES} times .* no database"):
         list(source.results(ORCHESTRATOR, JobType.AI, DAY))
     assert source.requests < 120
 

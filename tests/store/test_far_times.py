@@ -37,7 +37,7 @@ async def _fill(connection: asyncpg.Connection, url: str) -> None:
 def test_a_takeover_moves_and_sums_up_past_far_times(
     empty_database: str, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    monkeypatch.setattr("orchboard.store.legacy_import.table_mover.BATCH", batch)
+    monkeypatch.setattr("orchboard.limits.MAX_MOVED_ROWS", batch)
 
     async def test() -> None:
         connection = await asyncpg.connect(empty_database)

@@ -47,7 +47,7 @@ async def assert_matches_oracle(
 ) -> int:
     """Compare all means and medians of one window; returns the number of groups.
 
-    Means agree to 1e-9, counts, names and medians exactly.
+    Means must agree to 1e-9; counts, names and medians exactly.
     """
     groups = 0
     for job_type in JobType:

@@ -7,12 +7,7 @@ from msgspec import Struct
 
 from orchboard.answers.answer import Headers, Pieces
 from orchboard.stats import JobType
-from orchboard.store.change_tracking.version_counters import (
-    job_type_key,
-    model_key,
-    orchestrator_key,
-    region_key,
-)
+from orchboard.store.change_tracking.version_counters import job_type_key
 
 # How long an answer over a window that ends now is valid: the window slides with every second.
 SLIDING_WINDOW_TTL_S = 10.0
@@ -47,21 +42,3 @@ class CachedQuery(Struct, frozen=True):
     max_age_s: float = math.inf
     depends_on_database: bool = True
     fallback: Callable[[], tuple[bytes, float] | None] = _nothing
-
-
-def score_version_keys(
-    job_type: JobType,
-    pipeline: str | None = None,
-    model: str | None = None,
-    *,
-    region: str | None = None,
-    orchestrator: str | None = None,
-) -> tuple[int, ...]:
-    """The counters that invalidate scores. AI scores depend on medians over all orchestrators, transcoding scores don't."""
-    if job_type is JobType.AI and pipeline and model:
-        return (model_key(pipeline, model),)
-    if job_type is JobType.TRANSCODING and orchestrator:
-        return (orchestrator_key(orchestrator),)
-    if region:
-        return (region_key(job_type, region),)
-    return (job_type_key(job_type),)

@@ -9,10 +9,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from orchboard.answers.answer import Headers, Pieces, Streamed, Variant
+from orchboard.answers.answer import (
+    IDENTITY,
+    Headers,
+    Pieces,
+    Streamed,
+    Variant,
+    choose_encoding,
+    encode_pieces,
+)
 from orchboard.answers.cache import AnswerCache, Entry
 from orchboard.answers.cached_query import CachedQuery
-from orchboard.answers.encodings import IDENTITY, choose_encoding, encode_pieces
 from orchboard.answers.streaming import StreamedResponse
 from orchboard.errors import ClientBusyError, DatabaseUnavailableError, OverloadedError
 

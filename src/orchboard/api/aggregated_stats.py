@@ -2,11 +2,12 @@
 
 from msgspec import UNSET, Struct, UnsetType
 
-from orchboard.answers.cached_query import CachedQuery, score_version_keys
+from orchboard.answers.cached_query import CachedQuery
 from orchboard.api.params import Params, max_age_s, parse_stats_query
 from orchboard.api.responses import JSON_HEADERS, encode_json
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import CellScores, JobType
+from orchboard.store.change_tracking.version_counters import score_version_keys
 
 
 class Cell(Struct, frozen=True):

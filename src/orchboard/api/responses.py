@@ -58,8 +58,3 @@ def preflight(methods: str) -> Response:
             "Access-Control-Max-Age": "86400",
         },
     )
-
-
-def header_lines(headers: Headers) -> bytes:
-    """Headers as they are sent, without the empty line at the end."""
-    return b"".join([b"%b: %b\r\n" % header for header in headers])

@@ -6,6 +6,21 @@ from typing import Literal
 from orchboard.api.aggregated_stats import Cell, aggregated_stats
 from orchboard.api.authenticator import MAX_KEY
 from orchboard.api.endpoint import Endpoint, Param
+from orchboard.api.examples import (
+    BUSY,
+    JOB_TYPE,
+    MODEL,
+    ORCHESTRATOR,
+    PIPELINE,
+    PIPELINE_ALONE,
+    REGION,
+    RESULT,
+    SCORED,
+    SINCE,
+    TRANSCODING_RESULT,
+    UNAVAILABLE,
+    UNTIL,
+)
 from orchboard.api.health import health
 from orchboard.api.healthz import healthz
 from orchboard.api.metrics import exposition, metrics, samples_of
@@ -30,68 +45,6 @@ from orchboard.server_state import Alive, CheckResult, DatabaseHealth, Health, R
 from orchboard.signing import TOLERANCE_S
 from orchboard.stats import JobType, Pipeline, Region, Stats, TopScore
 from orchboard.store.spool.spool import NOTHING_SPOOLED
-
-_ORCHESTRATOR = "0x22a48674a6fdf9335d89b6dbc05c38e2dc181475"
-_SINCE = Param(
-    "since",
-    "Start of the window: receipt time in Unix seconds, inclusive, fractions allowed. Without `until`, the window ends now. "
-    "Any number is valid; `NaN` gives an empty answer.",
-    "1727000000",
-)
-_UNTIL = Param(
-    "until",
-    "End of the window: receipt time in Unix seconds, inclusive. Without `since`, the window holds everything before it. Without "
-    "both, or with only an `until` that is more than an hour in the future, it is the last `START_TIME_WINDOW`.",
-    "4102444800",
-)
-_REGION = Param("region", "Region code. Case-insensitive.", "FRA")
-_PIPELINE = Param("pipeline", "AI pipeline, exactly as posted. Requires `model`.", "Text to image")
-_PIPELINE_ALONE = Param(
-    "pipeline", "AI pipeline, exactly as posted. Without `model`: all its models.", "Text to image"
-)
-_MODEL = Param("model", "AI model, exactly as posted. Requires `pipeline`.", "ByteDance/SDXL-Lightning")
-_JOB_TYPE = Param(
-    "job_type",
-    "`transcoding` or `ai`; other values are ignored. Default: `ai` with a `pipeline`, else `transcoding`.",
-    "ai",
-)
-_SCORED = Param(
-    "scored",
-    "`true`: only results that count towards scores. `false`: only results that their tester marked as unscored. "
-    "Default: all results.",
-    "true",
-)
-_UNAVAILABLE = Error("the database did not answer; try again")
-_BUSY = Error("too many expensive queries from this address are in progress; try again")
-
-_RESULT = {
-    "region": "FRA",
-    "orchestrator": _ORCHESTRATOR,
-    "success_rate": 1.0,
-    "round_trip_time": 2.2,
-    "errors": [],
-    "timestamp": 1727000000,
-    "model": "ByteDance/SDXL-Lightning",
-    "model_is_warm": True,
-    "pipeline": "Text to image",
-    "input_parameters": '{"prompt":"a bear"}',
-    "response_payload": '{"images":[]}',
-    "prompt_id": "bear-1",
-}
-_TRANSCODING_RESULT = {
-    "region": "MDW",
-    "orchestrator": _ORCHESTRATOR,
-    "success_rate": 0.5,
-    "round_trip_time": 1.5,
-    "errors": [{"error_code": "DOWNLOAD", "message": "segment 7 timed out", "count": 1}],
-    "timestamp": 1727000000,
-    "seg_duration": 2.0,
-    "segments_sent": 2,
-    "segments_received": 1,
-    "upload_time": 0.3,
-    "download_time": 0.2,
-    "transcode_time": 1.0,
-}
 
 ROUTES: tuple[Endpoint, ...] = (
     Endpoint(
@@ -118,7 +71,7 @@ ROUTES: tuple[Endpoint, ...] = (
                   "secret signed it.", place="header"),
         ),
         body=SentStats,
-        bodies={JobType.AI: _RESULT, JobType.TRANSCODING: _TRANSCODING_RESULT},
+        bodies={JobType.AI: RESULT, JobType.TRANSCODING: TRANSCODING_RESULT},
         answer="ok",
         answer_type=Literal["ok"],
         media_type="text/plain",
@@ -128,7 +81,7 @@ ROUTES: tuple[Endpoint, ...] = (
             BodyTooLargeError: Error("the body is over 16777216 bytes"),
             EncodedBodyError: Error("Content-Encoding 'gzip' is not supported: send the body uncompressed"),
             KeyReusedError: Error("this Idempotency-Key (or webhook-id) was used for a different body"),
-            DatabaseUnavailableError: _UNAVAILABLE,
+            DatabaseUnavailableError: UNAVAILABLE,
         },
     ),
     Endpoint(
@@ -142,15 +95,15 @@ ROUTES: tuple[Endpoint, ...] = (
         "models, weighted by number of results. Transcoding scores have two more members, `latency_score` and "
         "`total_score`, which are aliases. The answer contains only orchestrators that are named by an Ethereum address, "
         "unless the server runs with `ORCHESTRATOR_NAMES=any`. It is `{}` when the window holds no results.",
-        params=(Param("orchestrator", "Ethereum address. Case-insensitive. Applied after scoring.", _ORCHESTRATOR), _REGION,
-                _SINCE, _UNTIL, _PIPELINE, _MODEL, _JOB_TYPE),
+        params=(Param("orchestrator", "Ethereum address. Case-insensitive. Applied after scoring.", ORCHESTRATOR), REGION,
+                SINCE, UNTIL, PIPELINE, MODEL, JOB_TYPE),
         asked=("pipeline", "model"),
-        answer={_ORCHESTRATOR: {"FRA": {"success_rate": 1.0, "round_trip_score": 0.8, "score": 0.93}}},
+        answer={ORCHESTRATOR: {"FRA": {"success_rate": 1.0, "round_trip_score": 0.8, "score": 0.93}}},
         answer_type=dict[str, dict[str, Cell]],
         refusals={
             BadInputError: Error("pipeline required"),
-            ClientBusyError: _BUSY,
-            DatabaseUnavailableError: _UNAVAILABLE,
+            ClientBusyError: BUSY,
+            DatabaseUnavailableError: UNAVAILABLE,
         },
     ),
     Endpoint(
@@ -165,14 +118,14 @@ ROUTES: tuple[Endpoint, ...] = (
         "not be stored is `null`, and `orchboard_dropped` lists its name. The answer is `{}` when the window holds no "
         "results. An answer larger than 1 MiB is sent in chunks, without `ETag` and `Content-Length`. If the connection "
         "is reset before the last chunk, the answer is incomplete.",
-        params=(Param("orchestrator", "Ethereum address. Case-insensitive.", _ORCHESTRATOR, required=True), _REGION, _SINCE,
-                _UNTIL, _PIPELINE_ALONE, _MODEL, _JOB_TYPE, _SCORED),
+        params=(Param("orchestrator", "Ethereum address. Case-insensitive.", ORCHESTRATOR, required=True), REGION, SINCE,
+                UNTIL, PIPELINE_ALONE, MODEL, JOB_TYPE, SCORED),
         asked=("orchestrator", "job_type"),
         may_be_streamed=True,
         answer={"FRA": [
             {
                 "region": "FRA",
-                "orchestrator": _ORCHESTRATOR,
+                "orchestrator": ORCHESTRATOR,
                 "success_rate": 1.0,
                 "round_trip_time": 2.2,
                 "errors": [],
@@ -194,8 +147,8 @@ ROUTES: tuple[Endpoint, ...] = (
         answer_type=dict[str, list[Stats]],
         refusals={
             BadInputError: Error("orchestrator is a required parameter"),
-            ClientBusyError: _BUSY,
-            DatabaseUnavailableError: _UNAVAILABLE,
+            ClientBusyError: BUSY,
+            DatabaseUnavailableError: UNAVAILABLE,
         },
     ),
     Endpoint(
@@ -205,7 +158,7 @@ ROUTES: tuple[Endpoint, ...] = (
         query=pipelines,
         summary="AI pipelines and their models",
         help="Returns the pipelines that have results in the window, with their models and regions. All lists are sorted.",
-        params=(_REGION, _SINCE, _UNTIL,
+        params=(REGION, SINCE, UNTIL,
                 Param("pipeline", "Does not filter. Requires `model`.", "Text to image"),
                 Param("model", "Does not filter. Requires `pipeline`.", "ByteDance/SDXL-Lightning")),
         asked=("region",),
@@ -213,8 +166,8 @@ ROUTES: tuple[Endpoint, ...] = (
         answer_type=Pipelines,
         refusals={
             BadInputError: Error("since must be a number of Unix seconds, not 'yesterday'"),
-            ClientBusyError: _BUSY,
-            DatabaseUnavailableError: _UNAVAILABLE,
+            ClientBusyError: BUSY,
+            DatabaseUnavailableError: UNAVAILABLE,
         },
     ),
     Endpoint(
@@ -230,7 +183,7 @@ ROUTES: tuple[Endpoint, ...] = (
             Region("GLOBAL", "Global", JobType.TRANSCODING),
         )),
         answer_type=Regions,
-        refusals={DatabaseUnavailableError: _UNAVAILABLE},
+        refusals={DatabaseUnavailableError: UNAVAILABLE},
     ),
     Endpoint(
         name="top_ai_score",
@@ -241,15 +194,15 @@ ROUTES: tuple[Endpoint, ...] = (
         help="Returns the best group of AI results (one orchestrator, region, pipeline and model) in the default window: the "
         "group with the highest mean success rate, then the lowest mean round-trip time. The answer is `{}` when there "
         "are no AI results.",
-        params=(Param("orchestrator", "Ethereum address. Case-insensitive. Default: all orchestrators.", _ORCHESTRATOR),),
+        params=(Param("orchestrator", "Ethereum address. Case-insensitive. Default: all orchestrators.", ORCHESTRATOR),),
         asked=("orchestrator",),
-        answer=TopScore("FRA", _ORCHESTRATOR, 0.93, "ByteDance/SDXL-Lightning", "Text to image"),
+        answer=TopScore("FRA", ORCHESTRATOR, 0.93, "ByteDance/SDXL-Lightning", "Text to image"),
         answer_type=TopScore,
         or_empty=True,
         refusals={
             BadInputError: Error("orchestrator contains the character U+0000"),
-            ClientBusyError: _BUSY,
-            DatabaseUnavailableError: _UNAVAILABLE,
+            ClientBusyError: BUSY,
+            DatabaseUnavailableError: UNAVAILABLE,
         },
     ),
     Endpoint(
@@ -263,7 +216,7 @@ ROUTES: tuple[Endpoint, ...] = (
         "acknowledged results are not in the database yet.",
         answer=Health(DatabaseHealth(True)),
         answer_type=Health,
-        refusals={DatabaseUnavailableError: Health(DatabaseHealth(False, _UNAVAILABLE.error))},
+        refusals={DatabaseUnavailableError: Health(DatabaseHealth(False, UNAVAILABLE.error))},
     ),
     Endpoint(
         name="upkeep",
@@ -280,7 +233,7 @@ ROUTES: tuple[Endpoint, ...] = (
         answer_type=UpkeepDone,
         refusals={
             BadTokenError: Error("the bearer token is missing or wrong"),
-            DatabaseUnavailableError: _UNAVAILABLE,
+            DatabaseUnavailableError: UNAVAILABLE,
         },
     ),
     Endpoint(
@@ -306,7 +259,7 @@ ROUTES: tuple[Endpoint, ...] = (
         answer_type=Readiness,
         refusals={
             DatabaseUnavailableError: Readiness(
-                False, (CheckResult("database", False, _UNAVAILABLE.error), CheckResult("writing", True), CheckResult("spool", True))
+                False, (CheckResult("database", False, UNAVAILABLE.error), CheckResult("writing", True), CheckResult("spool", True))
             )
         },
     ),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from orchboard import limits
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from orchboard.store.schema.migrate import Step
     from orchboard.store.schema.version_tables import SchemaVersion
 
-LOCK_WAIT_S = 600.0
-"""Limit of the wait for a migration in another process."""
 
 Yes = Annotated[bool, Parameter(name=("--yes", "-y"), help="Don't ask for confirmation.", negative="")]
 
@@ -196,7 +196,7 @@ def _migrate_to(version: int | None) -> None:
         async def run() -> SchemaVersion:
             if version is None and await ensure_database(url):
                 print("created the database")
-            await migrate_to(connect, version, on_step=show, lock_wait_s=LOCK_WAIT_S)
+            await migrate_to(connect, version, on_step=show, lock_wait_s=limits.MIGRATE_LOCK_S)
             return await fetch_schema_version(connect)
 
         now = asyncio.run(run())
@@ -229,12 +229,12 @@ def _fetch_state() -> tuple[SchemaVersion, BackfillProgress | None]:
 @contextmanager
 def _database() -> Iterator[tuple[str, Connect]]:
     """The URL of the database and a function that connects to it. Driver exceptions become sentences."""
-    from orchboard.cli.database import database_url, in_words
+    from orchboard.cli.database import database_url, translate_driver_errors
     from orchboard.cli.settings import read_environment
     from orchboard.store.postgres.database import Database
 
     settings = read_environment()
-    with database_url(settings) as url, in_words():
+    with database_url(settings) as url, translate_driver_errors():
         yield url, Database(url, connections=1, timeout_s=settings.db_timeout_s).connect
 
 

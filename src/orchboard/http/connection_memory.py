@@ -16,6 +16,7 @@ class ConnectionMemory:
 
     address -- the client's; on a connection of a trusted proxy empty, or that of the client whose request counts
     unanswered_bytes -- received and not answered, without an incomplete head
+    use -- what counts at present; None: nothing
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class ConnectionMemory:
         self._is_proxied = verified.is_proxy(client)
         self._peer = "" if self._is_proxied else verified.address_of(client, ())
         self._is_verified = False
-        self._use: MemoryUse | None = None
+        self.use: MemoryUse | None = None
         self.address = self._peer
         self.unanswered_bytes = 0
 
@@ -44,24 +45,24 @@ class ConnectionMemory:
         if not in_body and size <= _NEGLIGIBLE_BYTES:
             self.release()
             return None
-        if in_body and self._use is not None and not self._use.is_body:
+        if in_body and self.use is not None and not self.use.is_body:
             self.release()
-        if self._use is None:
+        if self.use is None:
             self.address = self._address_of_request()
             length = reader.fields.get(CONTENT_LENGTH, b"0").decode("latin-1")
             promised = parse_length(length) if in_body else 0
             begun = self._memory.begin(connection, self.address, promised, is_body=in_body)
             if isinstance(begun, Response):
                 return begun
-            self._use = begun
-        self._memory.resize(self._use, size)
+            self.use = begun
+        self._memory.resize(self.use, size)
         return None
 
     def release(self) -> None:
         """Count nothing any more."""
-        if self._use is not None:
-            self._memory.end(self._use)
-            self._use = None
+        if self.use is not None:
+            self._memory.end(self.use)
+            self.use = None
             self.address = self._peer
 
     def note_verified(self) -> None:

@@ -1,4 +1,4 @@
-"""The answers of the fast path as bytes, each with its line in the access log."""
+"""The requests that the fast path is answering, and their answers as bytes, each with its line in the access log."""
 
 import asyncio
 import time
@@ -8,18 +8,60 @@ from typing import Any
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from orchboard.answers.answer import Headers
+from orchboard.answers.answer import Headers, header_lines
 from orchboard.answers.replies import Reply
 from orchboard.api.refusals import STOPPING, error_response, refusal_response
-from orchboard.api.responses import header_lines, ok
+from orchboard.api.responses import ok
 from orchboard.errors import Refusal
 from orchboard.http.access_log import AccessLog, Outcome, RequestIds
-from orchboard.http.pending_request import PendingGet, PendingPost, PendingRequest
 from orchboard.http.route_cache import CachedRoute
 
 log = structlog.get_logger(__name__)
 
 POST_PATH = "/api/post_stats"
+
+
+class PendingRequest:
+    """A request without an ASGI task, in the form of uvicorn's RequestResponseCycle.
+
+    began_at -- on time.monotonic's clock
+    more_body -- whether the body is not complete yet
+    """
+
+    # uvicorn sets it when the client disconnects; nothing waits for it.
+    message_event = asyncio.Event()
+    keep_alive = True
+    more_body = False
+    response_started = False
+    response_complete = False
+    disconnected = False
+
+    def __init__(self) -> None:
+        self.began_at = time.monotonic()
+
+
+class PendingPost(PendingRequest):
+    """A result that is being received or stored."""
+
+    more_body = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = bytearray()
+
+
+class PendingGet(PendingRequest):
+    """A query whose answer is being computed.
+
+    method -- GET or HEAD; path -- of the target, which is as received; client -- the client's address
+    """
+
+    def __init__(self, method: bytes, path: str, target: bytes, client: str) -> None:
+        super().__init__()
+        self.method = method
+        self.path = path
+        self.target = target
+        self.client = client
 
 
 class FastAnswers:

@@ -37,9 +37,8 @@ from orchboard.api.params import Params
 from orchboard.api.post_stats import PostStats, parse_length
 from orchboard.api.routes import ROUTES
 from orchboard.api.trusted_proxies import Proxies
-from orchboard.http.fast_answers import POST_PATH, FastAnswers
+from orchboard.http.fast_answers import POST_PATH, FastAnswers, PendingGet, PendingPost, PendingRequest
 from orchboard.http.head_template import HeadTemplate
-from orchboard.http.pending_request import PendingGet, PendingPost, PendingRequest
 from orchboard.http.request_parsing import (
     ACCEPT_ENCODING,
     BODY,
@@ -110,6 +109,7 @@ class FastConnection:
         self._reader = reader
         self._server_state = server_state
         self._client = client
+        self._is_proxied = client is not None and shared.proxies.is_ours(client[0])
         self._template: HeadTemplate | None = None
         self._posts = 0
         self._is_post_begun = False
@@ -185,7 +185,9 @@ class FastConnection:
         handler = _QUERY_HANDLERS.get(path)
         if handler is None or len(target) > _MAX_TARGET_BYTES or b"#" in query:
             return False
-        client = self._shared.proxies.client_of({"client": self._client, "headers": self._reader.headers})
+        client = self._client[0] if self._client else ""
+        if self._is_proxied:
+            client = self._shared.proxies.client_of({"client": self._client, "headers": self._reader.headers})
         get = PendingGet(method, path.decode(), target, client)
         reply = asyncio.create_task(self._find(handler, get, query, self._reader.fields))
         self._connection.begin(get)

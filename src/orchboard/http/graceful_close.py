@@ -8,11 +8,11 @@ from starlette.responses import Response
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from orchboard.api.responses import header_lines
+from orchboard.answers.answer import header_lines
 from orchboard.http.client_timeouts import ClientTimer
 from orchboard.http.connection_limit import LINGERING, ConnectionLimiter
 from orchboard.http.connection_memory import ConnectionMemory
-from orchboard.http.pending_request import PendingPost, PendingRequest
+from orchboard.http.fast_answers import PendingPost, PendingRequest
 
 AnyRequest = RequestResponseCycle | PendingRequest
 

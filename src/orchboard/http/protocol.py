@@ -16,10 +16,10 @@ from orchboard.api.refusals import error_response
 from orchboard.http.client_timeouts import ClientTimer, reset
 from orchboard.http.connection_memory import ConnectionMemory
 from orchboard.http.connection_services import STATE_KEY, ConnectionServices
+from orchboard.http.fast_answers import PendingRequest
 from orchboard.http.fast_path import FastConnection
 from orchboard.http.graceful_close import AnyRequest, GracefulClose, has_unread_input
 from orchboard.http.head_rules import RejectedRequestError
-from orchboard.http.pending_request import PendingRequest
 from orchboard.http.request_parsing import RequestReader
 
 # Maximum number of requests of one connection that wait for earlier ones, 4 kB each: one read of 256 KiB can hold 14,000.
@@ -187,13 +187,9 @@ class HttpProtocol(HttpToolsProtocol):
     def _is_free(self) -> bool:
         """Whether nothing is being answered, and an answer can be written now."""
         closing = self._closing
-        return (
-            self._is_done()
-            and not self.flow.write_paused
-            and closing.final_response is None
-            and not closing.is_draining
-            and not self.transport.is_closing()
-        )
+        is_open = closing.final_response is None and not closing.is_draining
+        can_write = not self.flow.write_paused and not self.transport.is_closing()
+        return is_open and can_write and self._is_done()
 
     def _is_done(self) -> bool:
         """Whether every request before the current one is answered."""
@@ -233,6 +229,9 @@ class HttpProtocol(HttpToolsProtocol):
         """Count the requests that are not answered; the one that is being received is refused without memory for it."""
         if not self._is_answering() and (not self._reader.in_body or self._is_done()):
             self._memory.unanswered_bytes = 0
+        has_bytes = self._memory.unanswered_bytes or self._reader.incomplete_head or self._reader.in_body
+        if not has_bytes and self._memory.use is None:
+            return
         refusal = self._memory.count(self)
         if refusal is not None:
             self._end(refusal)

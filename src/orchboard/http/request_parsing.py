@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 import httptools
 from starlette.responses import Response
 
+from orchboard.answers.answer import header_lines
 from orchboard.api.authenticator import CREDENTIALS
 from orchboard.api.refusals import error_response
-from orchboard.api.responses import header_lines
 from orchboard.http.head_rules import (
     HOST,
     TRANSFER_ENCODING,

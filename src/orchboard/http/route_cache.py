@@ -2,9 +2,8 @@
 
 from starlette.types import Scope
 
-from orchboard.answers.answer import Answer, Variant
+from orchboard.answers.answer import Answer, Variant, header_lines
 from orchboard.answers.cache import Entry
-from orchboard.api.responses import header_lines
 from orchboard.http.access_log import Outcome
 
 # Maximum number of targets and of whole requests, and the maximum length of each. A full index is cleared.

@@ -5,15 +5,13 @@ from typing import IO
 
 from msgspec import Struct
 
+from orchboard import limits
 from orchboard.errors import BadInputError, BodyTooLargeError
 from orchboard.importing.entries import Entry, read_entries
 from orchboard.importing.lines import to_line
 from orchboard.importing.sorting import SortedLines
 from orchboard.stats import JobType
 from orchboard.store.transfer.archive import decompressed
-
-# Refused results beyond this number are only counted.
-MAX_REFUSED = 1000
 
 _HEAD_BYTES = 64 * 1024
 _TELL_EVERY = 2000
@@ -68,7 +66,7 @@ class Checked:
             line, region, job_type = to_line(entry, self._regions)
         except (BadInputError, BodyTooLargeError) as error:
             self.refusals += 1
-            if len(self.refused) < MAX_REFUSED:
+            if len(self.refused) < limits.MAX_LISTED_REFUSALS:
                 self.refused.append(Refused(name, entry.where, str(error)))
         else:
             self._lines.add(line)

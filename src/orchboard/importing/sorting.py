@@ -4,8 +4,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from typing import IO
 
-# 64 MiB of lines take 80 MB of memory. A file with 10,000,000 results of 430 bytes makes 64 runs.
-RUN_BYTES = 64 * 1024 * 1024
+from orchboard import limits
 
 _LINE_END = b"\n"
 _BUFFER_BYTES = 256 * 1024
@@ -17,7 +16,7 @@ class SortedLines:
     make_file -- creates an empty temporary file, which is removed when it is closed
     """
 
-    def __init__(self, make_file: Callable[[], IO[bytes]], *, run_bytes: int = RUN_BYTES) -> None:
+    def __init__(self, make_file: Callable[[], IO[bytes]], *, run_bytes: int = limits.SORT_RUN_BYTES) -> None:
         self._make_file = make_file
         self._run_bytes = run_bytes
         self._runs: list[IO[bytes]] = []

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
-from orchboard import __version__
+from orchboard import __version__, limits
 from orchboard.client import (
     Client,
     RefusedError,
@@ -26,15 +26,6 @@ T = TypeVar("T")
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
 
-# A request is repeated for so long; a server that wants a longer pause is left alone.
-PATIENCE_S = 300.0
-
-# An answer takes about five times its size in memory. A span of one second can't be split any more.
-MOST_BYTES, MOST_BYTES_OF_A_SECOND = 16 * 1024 * 1024, 128 * 1024 * 1024
-
-# A result that the server can't read makes its spans fail down to one second, which are 17 from a day; so many failures
-# without a good answer between them are no single result's.
-MOST_FAILURES = 40
 
 # An answer 500, or one that breaks off, may be an accident; a third one is not.
 _TRIES = 3
@@ -87,7 +78,7 @@ class Source:
         rate: float,
         on_wait: Callable[[str, float], None] = lambda *_: None,
         answer_s: float = 60.0,
-        patience_s: float = PATIENCE_S,
+        patience_s: float = limits.MIRROR_RETRY_S,
     ) -> None:
         # Retries are paced here, and some failures lead to a shorter time range.
         self._client = Client(
@@ -133,12 +124,12 @@ class Source:
                     raise RangeError("it was too long before")
                 # A part of a span that failed is likely to fail too, and is split again without a second try.
                 is_last = part.seconds <= 1
-                limits = {
-                    "most_bytes": MOST_BYTES_OF_A_SECOND if is_last else MOST_BYTES,
+                options = {
+                    "most_bytes": limits.MAX_MIRROR_SECOND_BYTES if is_last else limits.MAX_MIRROR_BYTES,
                     "tries": _TRIES if is_last or part == span else 1,
                 }
                 params = {"orchestrator": orchestrator, "job_type": job_type, **part.params}
-                regions = self._get("raw_stats", params, _decode_rows, **limits)
+                regions = self._get("raw_stats", params, _decode_rows, **options)
             except RangeError as error:
                 if part.seconds <= 1:
                     yield RangeResults(part, [], str(error))
@@ -156,7 +147,7 @@ class Source:
         params: dict[str, str],
         decode: Callable[[bytes], T],
         *,
-        most_bytes: int = MOST_BYTES,
+        most_bytes: int = limits.MAX_MIRROR_BYTES,
         tries: int = _TRIES,
     ) -> T:
         until = time.monotonic() + self._patience_s
@@ -224,7 +215,7 @@ class Source:
 
     def _fail(self, error: RangeError) -> NoReturn:
         self._failures += 1
-        if self._failures >= MOST_FAILURES:
+        if self._failures >= limits.MAX_MIRROR_FAILURES:
             raise SourceError(
                 f"{self.url} failed {self._failures} times without a good answer, last: {error}; run again later, it goes on"
             )

@@ -8,9 +8,8 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 
+from orchboard import limits
 from orchboard.errors import SetupError
-
-BACKLOG = 2048
 
 # The first descriptor in systemd's protocol (sd_listen_fds).
 _FIRST_FD = 3
@@ -24,7 +23,7 @@ def listen(host: str, port: int, *, advice: str = "choose another with --port") 
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=limits.LISTEN_BACKLOG)
     except OSError as error:
         address = f"{host} port {port}"
         if error.errno == errno.EADDRINUSE:
@@ -38,11 +37,14 @@ def listen(host: str, port: int, *, advice: str = "choose another with --port") 
         raise SetupError(f"can't listen on {address}, {os.strerror(error.errno or 0)}: {remedy}") from None
 
 
-def inherited(environ: MutableMapping[str, str], fd: int | None) -> socket.socket | None:
+def inherited(
+    environ: MutableMapping[str, str], fd: int | None, *, first_fd: int = _FIRST_FD
+) -> socket.socket | None:
     """The inherited listening socket; None if there is none.
 
     fd -- its descriptor from the command line. systemd's variables take precedence: after a restart this program has its
         original arguments, and the variables have the descriptor
+    first_fd -- the descriptor that systemd's variables refer to
 
     Removes systemd's variables from the environment, as they are for this process only. Raises SetupError if the
     descriptor is not a listening TCP socket.
@@ -51,7 +53,7 @@ def inherited(environ: MutableMapping[str, str], fd: int | None) -> socket.socke
     if process == str(os.getpid()) and number not in ("", "0"):
         if number != "1":
             raise SetupError(f"LISTEN_FDS is {number}: orchboard accepts one socket")
-        fd = _FIRST_FD
+        fd = first_fd
     if fd is None:
         return None
     with suppress(OSError):

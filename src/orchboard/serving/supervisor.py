@@ -12,6 +12,7 @@ from types import FrameType
 
 import structlog
 
+from orchboard import limits
 from orchboard.errors import SetupError
 from orchboard.serving.service_manager import ServiceManager
 from orchboard.serving.terminal import Terminal
@@ -19,20 +20,10 @@ from orchboard.serving.worker import InheritedDescriptor, work
 
 log = structlog.get_logger(__name__)
 
-# A worker that does not serve by then is killed. Usually it serves within two seconds.
-_START_LIMIT_S = 120.0
-
-# A worker whose event loop is blocked for this long is killed, as its connections get no responses.
-_SILENT_LIMIT_S = 30.0
-
-# A stopping worker needs at most 10 s. The limit is larger, as killing it would lose responses in progress.
-_STOP_LIMIT_S = 30.0
 
 # The pause after a worker that ended before it served. Doubles each time, up to the maximum.
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 1.0, 10.0
 
-# If no worker serves and none can be started for this long, the supervisor ends, so that the service manager can act.
-_GIVE_UP_S = 60.0
 
 _CHECK_EVERY_S = 1.0
 
@@ -69,7 +60,10 @@ class _Worker:
 
     def kill_if_overdue(self) -> None:
         """Kill it if it did not start, send its pulse or stop in time."""
-        limit_s = _STOP_LIMIT_S if self.leaves else _SILENT_LIMIT_S if self.serves else _START_LIMIT_S
+        if self.leaves:
+            limit_s = limits.WORKER_STOP_S
+        else:
+            limit_s = limits.WORKER_SILENCE_S if self.serves else limits.WORKER_START_S
         if time.monotonic() - self.last_pulse_at > limit_s:
             log.error("worker killed: it did not respond in time", worker=self.process.pid)
             self.process.kill()
@@ -96,7 +90,7 @@ class Supervisor:
         *,
         manager: ServiceManager,
         status: str = "serving",
-        give_up_s: float = _GIVE_UP_S,
+        give_up_s: float = limits.SUPERVISOR_GIVE_UP_S,
     ) -> None:
         self._listener = listener
         self._counters = counters

@@ -71,7 +71,7 @@ def test_the_api_answers_alike_from_the_first_moment_to_the_last(
     empty_database: str, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchboard.store.maintenance.EVERY_S", 0.05)
-    monkeypatch.setattr("orchboard.store.legacy_import.table_mover.BATCH", 1000)
+    monkeypatch.setattr("orchboard.limits.MAX_MOVED_ROWS", 1000)
     settings: Settings = read_settings({"POSTGRES": empty_database, "SECRET": SECRET})
 
     async def make() -> None:

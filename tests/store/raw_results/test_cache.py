@@ -28,7 +28,7 @@ ORDER BY e.event_time DESC, e.id DESC
 def _no_reading_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests write with SQL and query at once."""
     monkeypatch.setattr("orchboard.store.raw_results.cache.SHARED_READ_S", -1)
-    monkeypatch.setattr("orchboard.store.raw_results.cache._COUNT_EVERY_S", -1)
+    monkeypatch.setattr("orchboard.limits.RAW_COUNT_INTERVAL_S", -1)
 
 
 async def fetch_all(rows: RawResultsCache, query: StatsQuery) -> list[tuple[str, bytes]]:
@@ -140,7 +140,7 @@ def test_new_late_and_deleted_results_are_seen(
 
 
 def test_all_rows_are_counted_twice_a_second(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchboard.store.raw_results.cache._COUNT_EVERY_S", 0.5)
+    monkeypatch.setattr("orchboard.limits.RAW_COUNT_INTERVAL_S", 0.5)
 
     async def test(board: RollupDatabase) -> None:
         rows, now = RawResultsCache(board.database, board.changes, DatabaseClock()), await now_of(board)
@@ -169,7 +169,7 @@ def test_a_change_to_cached_rows_is_in_the_next_answer(
     database_url: str, monkeypatch: pytest.MonkeyPatch, statement: str
 ) -> None:
     """Although the number of rows is unchanged."""
-    monkeypatch.setattr("orchboard.store.raw_results.cache._COUNT_EVERY_S", 1e9)
+    monkeypatch.setattr("orchboard.limits.RAW_COUNT_INTERVAL_S", 1e9)
 
     async def test(board: RollupDatabase) -> None:
         rows, now = RawResultsCache(board.database, board.changes, DatabaseClock()), await now_of(board)
@@ -275,7 +275,7 @@ def test_a_window_that_is_too_large_does_not_evict_cached_rows(
 
 
 def test_the_number_of_empty_ranges_is_limited(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchboard.store.raw_results.cache.MAX_BYTES", 20_000)
+    monkeypatch.setattr("orchboard.limits.RAW_CACHE_BYTES", 20_000)
 
     async def test(board: RollupDatabase) -> None:
         rows, now = RawResultsCache(board.database, board.changes, DatabaseClock()), await now_of(board)
@@ -300,7 +300,7 @@ def test_results_of_one_microsecond_keep_their_order(database_url: str) -> None:
 def test_the_cache_is_limited_and_other_queries_are_answered(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchboard.store.raw_results.cache.MAX_BYTES", 20_000)
+    monkeypatch.setattr("orchboard.limits.RAW_CACHE_BYTES", 20_000)
     monkeypatch.setattr("orchboard.store.raw_results.cache.MAX_RANGE_BYTES", 15_000)
 
     async def test(board: RollupDatabase) -> None:

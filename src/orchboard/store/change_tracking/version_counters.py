@@ -67,6 +67,24 @@ def region_key(job_type: JobType, region: str) -> int:
     return _named("region", job_type, region)
 
 
+def score_version_keys(
+    job_type: JobType,
+    pipeline: str | None = None,
+    model: str | None = None,
+    *,
+    region: str | None = None,
+    orchestrator: str | None = None,
+) -> tuple[int, ...]:
+    """The counters that invalidate scores. AI scores depend on medians over all orchestrators, transcoding scores don't."""
+    if job_type is JobType.AI and pipeline and model:
+        return (model_key(pipeline, model),)
+    if job_type is JobType.TRANSCODING and orchestrator:
+        return (orchestrator_key(orchestrator),)
+    if region:
+        return (region_key(job_type, region),)
+    return (job_type_key(job_type),)
+
+
 def _named(*names: str) -> int:
     return _NAMED + zlib.crc32("\0".join(names).encode("utf-8", "surrogatepass")) % (KEYS - _NAMED)
 

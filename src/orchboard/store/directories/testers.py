@@ -9,6 +9,7 @@ import asyncpg
 import structlog
 from msgspec import Struct
 
+from orchboard import limits
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.runtime.tasks import consume_exception
 from orchboard.stats import Tester
@@ -17,10 +18,6 @@ from orchboard.store.postgres.database import READ_PATIENCE_S, WRITE_PATIENCE_S,
 from orchboard.store.sql_files import sql
 
 log = structlog.get_logger(__name__)
-
-# How long a revoked key may still be accepted, and a new one may be unknown. Reading the table takes a millisecond, and
-# happens only while named testers post.
-KEYS_STALENESS_S = 1.0
 
 
 class ListedTester(Struct, frozen=True):
@@ -70,7 +67,7 @@ class TesterDirectory:
         except (DatabaseUnavailableError, TimeoutError):
             if not self._is_read:
                 raise DatabaseUnavailableError(NO_ANSWER) from None
-            self._fresh_until = time.monotonic() + KEYS_STALENESS_S
+            self._fresh_until = time.monotonic() + limits.TESTER_STALENESS_S
             log.warning("using stale keys of testers: they could not be read")
 
     async def fetch(self) -> tuple[ListedTester, ...]:
@@ -100,7 +97,7 @@ class TesterDirectory:
         patience_s = 0 if self._is_read else WRITE_PATIENCE_S
         rows = await self._database.fetch(sql("testers"), patience_s=patience_s)
         self._keys = {row["name"]: (_tester_in(row), row["key"]) for row in rows if row["key"] is not None}
-        self._is_read, self._fresh_until = True, began_at + KEYS_STALENESS_S
+        self._is_read, self._fresh_until = True, began_at + limits.TESTER_STALENESS_S
 
 
 def _tester_in(row: asyncpg.Record) -> Tester:

@@ -6,20 +6,15 @@ from datetime import timedelta
 
 import asyncpg
 
+from orchboard import limits
 from orchboard.store.connection.types import Connection
 from orchboard.store.postgres.watchdog import background_transaction
 from orchboard.store.sql_files import sql
 from orchboard.window import EARLIEST, LATEST
 
-BATCH = 5000
-
 # The planner reads the ends of the old table's indexes. Millions of dead entries there added 0.3 s to every query, so the
 # old table is vacuumed after so many results. This also returns disk space.
 _VACUUM_EVERY = 1_000_000
-
-# lock_timeout for ACCESS EXCLUSIVE: queries queue behind the lock request. Less than deadlock_timeout, so that a query is
-# never ended as deadlock victim.
-_LOCK_TIMEOUT = "200ms"
 
 
 class TableMover:
@@ -67,7 +62,9 @@ class TableMover:
                 await self._connection.execute(
                     "SET LOCAL synchronous_commit = off; SET LOCAL orchboard.is_moving = 'on'"
                 )
-                row = await self._connection.fetchrow(sql("move_results"), self._before, BATCH)
+                row = await self._connection.fetchrow(
+                    sql("move_results"), self._before, limits.MAX_MOVED_ROWS
+                )
             assert row is not None  # noqa: S101 - the statement counts, so it returns one row
             if not row["number"]:
                 await self._vacuum()
@@ -97,7 +94,9 @@ class TableMover:
         """Drop the old table if it is empty and no other session has locked the tables; True if it is dropped."""
         try:
             async with self._connection.transaction():
-                await self._connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
+                await self._connection.execute(
+                    f"SET LOCAL lock_timeout = {limits.TABLE_MOVE_LOCK_S * 1000:.0f}"
+                )
                 is_finished = bool(await self._connection.fetchval(sql("finish_table_move")))
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             return False

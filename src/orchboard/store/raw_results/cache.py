@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
+from orchboard import limits
 from orchboard.results.render import is_scored
 from orchboard.stats import StatsQuery, Window
 from orchboard.store.change_tracking.version_counters import (
@@ -27,17 +28,14 @@ from orchboard.store.raw_results.pages import Part, RawPages, RawRow, RowStream,
 from orchboard.store.sql_files import sql
 from orchboard.window import LATEST
 
-MAX_BYTES = 4 * 1024 * 1024
-
 # A range larger than this is not cached, as it would evict too many others; it is not tried again for _LARGE_FOR_S.
-MAX_RANGE_BYTES = MAX_BYTES // 3
+MAX_RANGE_BYTES = limits.RAW_CACHE_BYTES // 3
 _LARGE_FOR_S = 600.0
 _MAX_LARGE = 1000
 
 # Each refresh reads this much again. A result that took longer to commit is signalled by our own writer
 # (`VersionCounters.mark_late`); those of other programs are found by a periodic count, which takes 10 ms for 20,000.
 _OVERLAP = 2 * SECOND
-_COUNT_EVERY_S = 0.5
 
 # Windows that are cached: they end about now, and are at most a day or two long.
 _RECENT, _LONG = timedelta(hours=1), timedelta(days=2)
@@ -50,10 +48,6 @@ _ROW_BYTES = 170
 
 # Size of a range without rows and names: a lock, a list, dictionary entries.
 _PART_BYTES = 1000
-
-# A range that was not refreshed for longer is read again completely: the new rows may be too many, and applied invalidations
-# are deleted after ten minutes (maintenance.py).
-_STALE_S = 300.0
 
 # Rows that are rendered between two yields to the event loop: about 5 ms.
 _ROWS_PER_TURN = 2000
@@ -178,7 +172,7 @@ class RawResultsCache:
     async def _refresh(self, part: Part, cached: CachedRange, since: int) -> bool:
         """Include everything committed before this call, received from `since` on; False if that is too large to cache."""
         began_at, versions, late = time.monotonic(), self._versions_of(part), self._read_late()
-        if since < cached.since or began_at - cached.began_at > _STALE_S:
+        if since < cached.since or began_at - cached.began_at > limits.RAW_CACHE_IDLE_S:
             since = int(min(since // _ROUND * _ROUND, cached.since))
             now, snapshot, rows = await self._pages.fetch(part, since, _FOREVER, max_bytes=MAX_RANGE_BYTES)
             if isinstance(rows, RowStream):
@@ -201,7 +195,7 @@ class RawResultsCache:
         """
         reread: float = cached.since if is_late else cached.read_until - _OVERLAP
         counted_since = reread
-        if began_at - cached.counted_at > _COUNT_EVERY_S:
+        if began_at - cached.counted_at > limits.RAW_COUNT_INTERVAL_S:
             cached.counted_at, counted_since = began_at, min(cached.since, reread)
         counted = len(cached.between(counted_since, reread - 1))
         first, rows = await self._fetch(part, cached, int(reread), int(counted_since))
@@ -252,7 +246,7 @@ class RawResultsCache:
             cached.drop_before(cached_since)
         if cached.size <= MAX_RANGE_BYTES and cached.since < math.inf:
             self._ranges[part] = cached
-        while sum(each.size for each in self._ranges.values()) > MAX_BYTES:
+        while sum(each.size for each in self._ranges.values()) > limits.RAW_CACHE_BYTES:
             self._ranges.popitem(last=False)
 
     def _may_be_cached(self, part: Part) -> bool:

@@ -12,6 +12,7 @@ import asyncpg
 import structlog
 from msgspec import Struct
 
+from orchboard import limits
 from orchboard.errors import DatabaseUnavailableError, SetupError
 from orchboard.store.connection.failures import SCHEMA_IS_OLD
 from orchboard.store.connection.types import Connect, Connection
@@ -100,7 +101,7 @@ async def migrate_to(
     *,
     on_step: Callable[[Step], None] | None = None,
     lock_wait_s: float = 60,
-    lock_timeout_s: float = 0.5,
+    lock_timeout_s: float = limits.MIGRATION_LOCK_S,
     migrations: tuple[Migration, ...] | None = None,
 ) -> tuple[Step, ...]:
     """Migrate the schema to a version, up or down; the steps that this call ran.

@@ -101,11 +101,8 @@ class Spool:
         except Exception as error:  # of any kind: the senders must be told that nothing was stored
             self._refused += len(submissions)
             log.warning("the spool can't be written: results are refused", error=str(error))
-            return [
-                DatabaseUnavailableError(
-                    "the database is unavailable and the result can't be spooled; try again"
-                )
-            ] * len(submissions)
+            refusal = "the database is unavailable and the result can't be spooled; try again"
+            return [DatabaseUnavailableError(refusal)] * len(submissions)
         if self._refused:
             log.warning("the spool can be written again", refused=self._refused)
             self._refused = 0

@@ -9,14 +9,14 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from bench.concurrent_clients import Tally, run_open_loop
 from bench.effort import Effort
 from bench.figures import Outcome, Row, in_ms, latency
-from bench.place import ROOT
-from bench.plain import Plain
+from bench.paths import ROOT
+from bench.plain_queries import PlainQueries
 from bench.poster import Posted
 from bench.questions import MODEL
 from bench.server import Server
-from bench.swarm import Tally, ask_open
 
 POSTS_A_S = 500.0
 GETS_A_S = 100.0
@@ -31,10 +31,10 @@ _MODELS = (
 )
 
 
-async def measure_fire(server: Server, url: str, effort: Effort) -> Outcome:
+async def measure_mixed_load(server: Server, url: str, effort: Effort) -> Outcome:
     """Measure the latency of the hot set under posts. server -- on the database at url"""
     paths = await hot_set(url)
-    gets, posted = await run_fire(server, paths, effort.fire_s)
+    gets, posted = await run_mixed_load(server, paths, effort.mixed_load_s)
     samples = gets.samples
     name = f"{len(paths)} different GETs, {GETS_A_S:g}/s over {CONNECTIONS} connections, under {POSTS_A_S:g} posts/s"
     failed = f"; {len(samples.ms):,} answered, {gets.refused} refused, {gets.broken} broken off"
@@ -49,7 +49,7 @@ async def measure_fire(server: Server, url: str, effort: Effort) -> Outcome:
     )
 
 
-async def run_fire(server: Server, paths: list[str], seconds: float) -> tuple[Tally, Posted]:
+async def run_mixed_load(server: Server, paths: list[str], seconds: float) -> tuple[Tally, Posted]:
     """Send GETs from this process and posts from another. The latency of a GET counts from the time it was due."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bench.poster", str(server.port), str(POSTS_A_S), str(seconds),
@@ -60,7 +60,7 @@ async def run_fire(server: Server, paths: list[str], seconds: float) -> tuple[Ta
     end = time.monotonic() + seconds - 1
     requests = [f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode() for path in paths]
     number = round(GETS_A_S * seconds)
-    gets = await ask_open(
+    gets = await run_open_loop(
         server.port,
         list(itertools.islice(itertools.cycle(requests), number)),
         rate=GETS_A_S,
@@ -91,7 +91,7 @@ def _connections(port: int) -> int:
 
 async def hot_set(url: str) -> list[str]:
     """Return twenty request targets as dashboards and gateways send them."""
-    plain = await Plain.connect(url)
+    plain = await PlainQueries.connect(url)
     try:
         busiest = await plain.busiest_orchestrator()
         of_ai = (await plain.ai_orchestrators())[0]

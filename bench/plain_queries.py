@@ -50,13 +50,13 @@ ORDER BY event_time DESC
 """
 
 
-class Plain(Struct, frozen=True):
+class PlainQueries(Struct, frozen=True):
     """The plain queries on one connection."""
 
     connection: "asyncpg.Connection[asyncpg.Record]"
 
     @classmethod
-    async def connect(cls, url: str) -> "Plain":
+    async def connect(cls, url: str) -> "PlainQueries":
         """Open a separate connection. The caller closes it."""
         return cls(await asyncpg.connect(url, server_settings=_SESSION))
 

@@ -28,7 +28,7 @@ class Tally:
         return Samples(self.ms)
 
 
-async def ask_closed(port: int, requests: Iterator[bytes], *, connections: int, seconds: float) -> Tally:
+async def run_closed_loop(port: int, requests: Iterator[bytes], *, connections: int, seconds: float) -> Tally:
     """Each client sends its next request after a response, until the time is up or no request is left."""
     tally = Tally()
     end = time.perf_counter() + seconds
@@ -45,7 +45,7 @@ async def ask_closed(port: int, requests: Iterator[bytes], *, connections: int, 
     return tally
 
 
-async def ask_open(
+async def run_open_loop(
     port: int,
     requests: Sequence[bytes],
     *,
