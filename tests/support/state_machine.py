@@ -26,7 +26,7 @@ from tests.support.open_transaction import OpenTransaction
 from tests.support.server import SECRET, Answer, Client, RunningServer
 
 SEEN_WITHIN_S = 10.0
-"""VersionCounters by other programs are visible within a second; longer on a busy machine."""
+"""Changes by other programs are visible within a second; longer on a busy machine."""
 
 ORCHESTRATORS = ("0x" + "aa" * 20, "0x" + "bb" * 20, "odd")
 """The last one is not an address: its results are stored and count in medians, but have no score."""

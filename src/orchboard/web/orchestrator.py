@@ -18,7 +18,7 @@ class Why(StrEnum):
 
     NAME = "it has results, but its name is no address"
     UNSCORED = "it has results, and none counts"
-    EXTERNAL_WRITES = "its results are in another window, region, pipeline or model"
+    ELSEWHERE = "its results are in another window, region, pipeline or model"
     OTHER_JOB_TYPE = "it has results of the other job type only"
     NEVER_TESTED = "no result was ever stored"
     NO_ADDRESS = "no result was ever stored, and its name is no address"
@@ -46,7 +46,7 @@ async def find_absence(
         for result in await board.latest_results(replace(query, orchestrator=orchestrator), 1):
             last[job_type] = result.received
     if choice.job_type in last:
-        return Absence(Why.EXTERNAL_WRITES, last[choice.job_type])
+        return Absence(Why.ELSEWHERE, last[choice.job_type])
     if last:
         return Absence(Why.OTHER_JOB_TYPE, *last.values())
     return Absence(Why.NEVER_TESTED if has_address else Why.NO_ADDRESS)
