@@ -4,13 +4,7 @@ import base64
 import hmac
 from functools import lru_cache
 
-# A shorter key can be found by brute force from one signed result.
-SHORT_SECRET_BYTES = 16
-
 WEBHOOK_PREFIX = "whsec_"
-
-TOLERANCE_S = 300
-"""Maximum difference between the timestamp of a Standard Webhooks signature and the verifier's clock, in both directions."""
 
 
 def sign(body: bytes, secret: str) -> str:

@@ -7,12 +7,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 import pytest
 from msgspec import Struct
 
+from orchboard import limits
 from orchboard.answers.answer import Answer, Pieces, Streamed
 from orchboard.answers.cache import AnswerCache
 from orchboard.answers.cached_query import CachedQuery
 from orchboard.errors import ClientBusyError, DatabaseUnavailableError
 from orchboard.stats import JobType
-from orchboard.store.change_tracking.external_writes import EXTERNAL_STALENESS_S, ExternalWriteDetector
+from orchboard.store.change_tracking.external_writes import ExternalWriteDetector
 from orchboard.store.change_tracking.version_counters import VersionCounters, job_type_key
 from tests.support.database import run
 
@@ -154,7 +155,7 @@ def test_who_comes_to_a_long_computation_is_not_told_of_a_second_ago() -> None:
         await asyncio.sleep(0.01)
         entry = next(iter(kept.answers._entries.values()))
         assert entry.computation is not None
-        entry.computation.began_at -= EXTERNAL_STALENESS_S  # as if it had begun so long ago
+        entry.computation.began_at -= limits.EXTERNAL_STALENESS_S  # as if it had begun so long ago
         late = asyncio.create_task(kept.get(gate.compute))
         await asyncio.sleep(0.01)
         gate.open.set()

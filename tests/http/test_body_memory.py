@@ -7,10 +7,11 @@ from ipaddress import ip_network
 import pytest
 from msgspec.structs import replace
 
+from orchboard import limits
 from orchboard.api.trusted_proxies import Proxies
 from orchboard.api.verified_addresses import VerifiedAddresses
 from orchboard.config import Settings
-from orchboard.http.request_memory import MAX_UNVERIFIED, RequestMemory
+from orchboard.http.request_memory import RequestMemory
 from tests.store.postgres.test_database import locked
 from tests.support.raw_http import Wire, get, head, post
 from tests.support.samples import transcoding
@@ -65,10 +66,13 @@ def test_one_address_may_have_so_many_bodies_under_way_and_others_are_not_hinder
     served: RunningServer,
 ) -> None:
     with ExitStack() as stack:
-        for _ in range(MAX_UNVERIFIED):
+        for _ in range(limits.MAX_UNAUTHENTICATED_BODIES):
             stack.enter_context(Wire(served.port, source=STRANGER)).send(head("Content-Length: 5"))
         wait_until(
-            lambda: sum(share.bodies for share in bodies_of(served)._by_address.values()) == MAX_UNVERIFIED
+            lambda: (
+                sum(share.bodies for share in bodies_of(served)._by_address.values())
+                == limits.MAX_UNAUTHENTICATED_BODIES
+            )
         )
         for lines in (
             ("Content-Length: 5",),
@@ -131,12 +135,15 @@ def test_a_client_behind_a_trusted_proxy_counts_as_itself(
 ) -> None:
     server = start_server(replace(settings, trusted_proxies=(ip_network("127.0.0.1"),)))
     with ExitStack() as stack:
-        for _ in range(MAX_UNVERIFIED):
+        for _ in range(limits.MAX_UNAUTHENTICATED_BODIES):
             stack.enter_context(Wire(server.port)).send(
                 head("Content-Length: 5", "X-Forwarded-For: 203.0.113.9")
             )
         wait_until(
-            lambda: sum(share.bodies for share in bodies_of(server)._by_address.values()) == MAX_UNVERIFIED
+            lambda: (
+                sum(share.bodies for share in bodies_of(server)._by_address.values())
+                == limits.MAX_UNAUTHENTICATED_BODIES
+            )
         )
         for client, status in (("203.0.113.9", 429), ("203.0.113.10", 403)):
             wire = stack.enter_context(Wire(server.port))

@@ -9,6 +9,7 @@ from ipaddress import ip_network
 import pytest
 from msgspec.structs import replace
 
+from orchboard import limits
 from orchboard.config import Settings
 from orchboard.http import connection_limit
 from tests.http.test_client_timeouts import RAW, fill
@@ -60,7 +61,7 @@ def test_a_head_or_body_that_stands_still_gives_way_and_a_body_that_comes_does_n
         begun(small, 3)
         newest = []
         for _ in still:
-            until = time.monotonic() + connection_limit.EVICTION_GRACE_S + 0.3
+            until = time.monotonic() + limits.EVICTION_GRACE_S + 0.3
             sent = 0
             while time.monotonic() < until:
                 coming.send(b"x" * 4096)
@@ -103,11 +104,11 @@ def test_a_client_that_takes_nothing_of_its_answer_gives_way(
     small: RunningServer,
 ) -> None:
     fill(small)
-    time.sleep(connection_limit.EVICTION_GRACE_S + 0.1)  # the connection that did may go
+    time.sleep(limits.EVICTION_GRACE_S + 0.1)  # the connection that did may go
     with ExitStack() as stack:
         for _ in range(3):
             stack.enter_context(Wire(small.port, receive_buffer=4096)).send(get(RAW) * 2)
-        time.sleep(connection_limit.EVICTION_GRACE_S + 1.0)
+        time.sleep(limits.EVICTION_GRACE_S + 1.0)
         with Wire(small.port) as newest:
             assert newest.ask(get(HOT)).status == 200
 
@@ -116,11 +117,11 @@ def test_a_crowd_from_one_address_gives_way_to_others_at_once(larger: RunningSer
     with ExitStack() as stack:
         idle = stack.enter_context(Wire(larger.port))
         assert idle.ask(get(HOT)).status == 200
-        time.sleep(connection_limit.EVICTION_GRACE_S + 0.1)
+        time.sleep(limits.EVICTION_GRACE_S + 0.1)
         for _ in range(40):
             crowd = stack.enter_context(Wire(larger.port, source="127.0.0.2"))
             crowd.send(head("Content-Length: 5"))
-        time.sleep(connection_limit.SCAN_EVERY_S)
+        time.sleep(limits.EVICTION_SCAN_INTERVAL_S)
         with Wire(larger.port, source="127.0.0.3") as newest:
             assert newest.ask(post(transcoding())).status == 200
         assert idle.ask(get(HOT)).status == 200, "the longest idle, but not of the crowd"
@@ -146,7 +147,7 @@ def test_places_are_kept_for_addresses_that_have_signed(
     server = start_server(replace(settings, max_connections=16, fast_path=fast_path))
     with Wire(server.port, source="127.0.0.3") as signer:
         assert signer.ask(post(transcoding())).status == 200
-        time.sleep(connection_limit.EVICTION_GRACE_S + 0.1)
+        time.sleep(limits.EVICTION_GRACE_S + 0.1)
         with busy(server, settings, 13, "127.0.0.2"):
             with Wire(server.port, source="127.0.0.4") as stranger:
                 assert stranger.reply().status == 503
@@ -175,7 +176,7 @@ def test_strangers_behind_a_trusted_proxy_give_way_to_others_behind_it(
 
 def test_the_limit_of_open_files_is_raised_as_far_as_it_may_and_no_further() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    reserved = 10 + connection_limit.LINGERING + connection_limit._OTHER_FILES
+    reserved = 10 + limits.MAX_LINGERING_CONNECTIONS + limits.RESERVED_FILES
     try:
         assert connection_limit.reserve_files(soft - reserved, others=10) == soft - reserved
         resource.setrlimit(resource.RLIMIT_NOFILE, (1000, hard))

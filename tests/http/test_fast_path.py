@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from orchboard import limits
 from orchboard.api.routes import ROUTES
 from orchboard.config import Settings
 from orchboard.http.fast_answers import PendingPost
 from orchboard.http.fast_path import FastConnection
-from orchboard.http.route_cache import MAX_REQUESTS, MAX_TARGETS
 from tests.store.postgres.test_database import locked
 from tests.support.fast_path_probe import fast_path_of, record_cached_answers
 from tests.support.raw_http import ZEROS, Wire, get, post
@@ -27,11 +27,11 @@ def test_what_clients_send_fills_no_memory(server: RunningServer) -> None:
             numbers = range(start, start + 100)
             wire.send(b"".join(get(f"{ZEROS}?x={number}") for number in numbers))
             wire.replies(["GET"] * 100)
-        assert 0 < len(routes.by_target) <= MAX_TARGETS
+        assert 0 < len(routes.by_target) <= limits.MAX_CACHED_ROUTES
         wire.ask(get(ZEROS))
         for number in range(2500):
             assert wire.ask(get(ZEROS, f"User-Agent: {number}")).status == 200
-        assert 0 < len(routes.by_request) <= MAX_REQUESTS
+        assert 0 < len(routes.by_request) <= limits.MAX_CACHED_REQUESTS
         routes.by_request.clear()
         routes.by_target.clear()
         for _ in range(3):

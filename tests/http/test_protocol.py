@@ -9,8 +9,9 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
+from orchboard import limits
 from orchboard.config import Settings
-from orchboard.http import protocol, request_parsing
+from orchboard.http import protocol
 from orchboard.signing import sign
 from tests.support.raw_http import ZEROS, Wire, chunked, get, head, post
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
@@ -272,7 +273,7 @@ def test_a_head_without_end_is_refused(served: RunningServer) -> None:
     line = b"X-1: " + b"x" * 1000 + b"\r\n"
     with Wire(served.port) as wire:
         wire.send(b"GET / HTTP/1.1\r\n")
-        for _ in range(request_parsing.MAX_HEAD_BYTES // len(line) + 1):
+        for _ in range(limits.MAX_HEAD_BYTES // len(line) + 1):
             wire.send(line)
             time.sleep(0.001)  # a head that comes at once may be longer
         refused = wire.reply()

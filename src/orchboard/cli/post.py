@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from orchboard.client import Client
     from orchboard.stats import JobType
 
-NOT_AUTHENTICATED = "request can not be authenticated"
-
 
 def post(
     *files: Annotated[
@@ -153,7 +151,8 @@ def _send(
 ) -> None:
     """Send the results in order. Stops when the server is unreachable or has another secret."""
     from orchboard.cli.output import progress_bar
-    from orchboard.client import ClientError, UnreachableError
+    from orchboard.client import ClientError, RefusedError, UnreachableError
+    from orchboard.client.errors import NOT_AUTHENTICATED
 
     with progress_bar(shown=len(results) > 1) as bar:
         task = bar.add_task("sending", total=len(results))
@@ -164,9 +163,9 @@ def _send(
             except UnreachableError as error:
                 return tally.refuse(result.source, error)
             except ClientError as error:
-                if str(error).startswith(NOT_AUTHENTICATED):
-                    is_bare = str(error) == NOT_AUTHENTICATED
-                    return tally.refuse(result.source, f"{error}: {remedy}" if is_bare else error)
+                if isinstance(error, RefusedError) and error.is_unauthenticated:
+                    has_reason = str(error) != NOT_AUTHENTICATED
+                    return tally.refuse(result.source, error if has_reason else f"{error}: {remedy}")
                 tally.refuse(result.source, error)
             else:
                 tally.stored += 1

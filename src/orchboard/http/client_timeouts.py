@@ -18,15 +18,7 @@ from contextlib import suppress
 
 from msgspec import Struct
 
-# Limit for a head, and for a body or an answer that makes no progress. TCP needs 7 s to recover from three lost segments
-# in a row.
-PATIENCE_S = 10.0
-
-# Minimum average rate of a body and of the acknowledgement of an answer: a line of 64 kbit/s, on which 16 MiB take 34 min.
-SLOWEST_BYTES_S = 8 * 1024
-
-# Interval between two checks, and so the delay until a client that reads nothing is noticed.
-CHECK_EVERY_S = 2.5
+from orchboard import limits
 
 # tcpi_bytes_acked in Linux's struct tcp_info.
 _ACKNOWLEDGED = slice(120, 128)
@@ -39,8 +31,8 @@ class ClientTimeouts(Struct, frozen=True):
     """
 
     keep_alive_s: float
-    patience_s: float = PATIENCE_S
-    check_every_s: float = CHECK_EVERY_S
+    patience_s: float = limits.CLIENT_STALL_S
+    check_every_s: float = limits.CLIENT_CHECK_INTERVAL_S
 
 
 class ClientTimer:
@@ -93,7 +85,7 @@ class ClientTimer:
     def extend(self, received: int) -> None:
         """Extend the deadline after so many bytes of a body."""
         latest = self._loop.time() + self.timeouts.patience_s
-        self.due_at = min(self.due_at + received / SLOWEST_BYTES_S, latest)
+        self.due_at = min(self.due_at + received / limits.MIN_BYTES_PER_S, latest)
 
     def waiting_since(self, *, is_waiting: bool, is_idle: bool) -> float:
         """Loop time since which the connection waits for its client to read or send; infinity when it does not.
@@ -141,7 +133,7 @@ class ClientTimer:
             self._write_due_at = now + self.timeouts.patience_s
         else:
             latest = now + self.timeouts.patience_s
-            self._write_due_at = min(self._write_due_at + progress / SLOWEST_BYTES_S, latest)
+            self._write_due_at = min(self._write_due_at + progress / limits.MIN_BYTES_PER_S, latest)
         self.unsent, self._acknowledged = unsent, acknowledged
 
     def _count_unsent(self) -> tuple[int, int]:

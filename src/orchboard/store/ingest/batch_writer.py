@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence, Set
 import asyncpg
 import structlog
 
+from orchboard import limits
 from orchboard.errors import DatabaseUnavailableError, KeyReusedError, Refusal
 from orchboard.results.parse import ParsedStats
 from orchboard.results.submission import Submission
@@ -24,22 +25,17 @@ from orchboard.store.ingest.queue import ExpiryTimer, QueueEntry, WriteQueue
 from orchboard.store.ingest.spill import spill
 from orchboard.store.postgres.circuit_breaker import State
 from orchboard.store.postgres.clock import DatabaseClock
-from orchboard.store.postgres.database import WRITE_PATIENCE_S, Database
+from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.dedicated_connection import DedicatedConnection, NotSentError
 from orchboard.store.postgres.row_errors import refusal_of
 from orchboard.store.spool.spool import Spool
 
 log = structlog.get_logger(__name__)
 
-# Time limit for storing the queue at shutdown.
-FLUSH_S = 2.0
 
 # Pauses between failed attempts: none after the first, then doubled from the first value to the last.
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.05, 0.5
 
-# With a spool: a submission is spilled when the database has been unreachable for the first time, or a statement has been
-# under way for the second. Testers give up after 8 s.
-_UNREACHABLE_SPILL_S, _STATEMENT_TIMEOUT_S = 1.0, 3.0
 
 # With a spool: after as many consecutive refusals of single rows, refused batches are spilled whole. If the table
 # accepts nothing, bisecting costs two statements a row.
@@ -78,7 +74,7 @@ class BatchWriter:
             timeout_s=self._timeout_s,
             statement_timeout_s=self._timeout_s
             if spool is None
-            else min(_STATEMENT_TIMEOUT_S, self._timeout_s / 2),
+            else min(limits.INSERT_S, self._timeout_s / 2),
         )
         self._on_region_gone = on_region_gone
         self._on_stored = on_stored
@@ -126,7 +122,7 @@ class BatchWriter:
         """Store the queue within FLUSH_S, spill or refuse the rest, and close the connection."""
         self._closed = True
         if self._writing is not None:
-            _, late = await asyncio.wait([self._writing], timeout=FLUSH_S)
+            _, late = await asyncio.wait([self._writing], timeout=limits.SHUTDOWN_FLUSH_S)
             await cancel_and_wait(late)
         left = [entry for entry in (*self._in_flight, *self._queue) if entry.is_pending]
         self._give_up(left, DatabaseUnavailableError(NO_ANSWER))
@@ -277,8 +273,8 @@ class BatchWriter:
     def _patience_s(self) -> float:
         """How long an entry waits for a lost database before it is given up."""
         if self._spool is None:
-            return WRITE_PATIENCE_S
-        limit_s = _STATEMENT_TIMEOUT_S if self._in_flight else _UNREACHABLE_SPILL_S
+            return limits.WRITE_RETRY_S
+        limit_s = limits.INSERT_S if self._in_flight else limits.SPOOL_AFTER_S
         return min(limit_s, self._timeout_s / 2)
 
     def _expire(self, now: float) -> float:
