@@ -116,7 +116,7 @@ def test_a_server_that_is_gone_is_named_after_a_while() -> None:
     waits: list[str] = []
     source = Source("127.0.0.1:1", rate=100, patience_s=1.5, on_wait=lambda why, _: waits.append(why))
     with pytest.raises(
-        SourceError, match=r"no answer from http://127.0.0.1:1: connection refused; run again later"
+        SourceError, match=r"no answer from http://127.0.0.1:1: connection refused; run it again later"
     ):
         source.regions()
     assert 1 <= len(waits) <= 2
@@ -152,5 +152,5 @@ def test_requests_are_slower_after_429(wire: ReferenceEmulator) -> None:
 
 def test_a_wait_that_is_too_long_ends_the_run(wire: ReferenceEmulator) -> None:
     wire.fault = lambda handler: always(handler, b'{"error":"full"}', 503, Retry_After="3600")
-    with pytest.raises(SourceError, match="full; run again later, it goes on"):
+    with pytest.raises(SourceError, match="full; run it again later to continue"):
         source_of(wire).regions()

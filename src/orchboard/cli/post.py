@@ -173,12 +173,10 @@ def _send(
 def _remedy(tester: str, place: str) -> str:
     if tester:
         named = "SECRET" if place == "SECRET" else f"what {place} holds"
-        return f"is {named} the key of {tester}, and not revoked? `orchboard tester list` shows who has one"
+        return f"check that {named} is the key of {tester} and not revoked (`orchboard tester list`)"
     if place == "SECRET":
-        return "is SECRET the same here and there?"
-    return (
-        f"it was signed with the secret in {place}: does the server use that one? Else export its SECRET here"
-    )
+        return "check that SECRET equals the server's"
+    return f"it was signed with the secret in {place}; if the server uses another one, set SECRET to it"
 
 
 def _parse_job_type(name: str) -> JobType:
@@ -186,7 +184,7 @@ def _parse_job_type(name: str) -> JobType:
     from orchboard.stats import JobType
 
     if name not in tuple(JobType):
-        raise BadInputError(f"--example is {' or '.join(JobType)}, not {name[:40]!r}")
+        raise BadInputError(f"--example must be {' or '.join(JobType)}, not {name[:40]!r}")
     return JobType(name)
 
 

@@ -162,7 +162,7 @@ class Source:
                     self._fail(RangeError(str(again)))
                 wait_s = again.wait_s or pause_s * random.uniform(0.75, 1.25)  # noqa: S311 - spreads clients, no secret
                 if time.monotonic() + wait_s >= until:
-                    raise SourceError(f"{again}; run again later, it goes on") from None
+                    raise SourceError(f"{again}; run it again later to continue") from None
                 self._on_wait(str(again), wait_s)
                 time.sleep(wait_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
@@ -179,7 +179,7 @@ class Source:
         except (msgspec.DecodeError, UnicodeDecodeError):
             if text.lstrip().startswith((b"{", b"[")):
                 raise _Again(f"{endpoint}: the answer broke off", may_be_the_range=True) from None
-            why = "it is no JSON"
+            why = "it is not JSON"
         raise SourceError(f"{self.url}/api/{endpoint} did not answer as a leaderboard server does: {why}")
 
     def _request(self, endpoint: str, params: dict[str, str], most_bytes: int) -> bytes:
@@ -217,7 +217,7 @@ class Source:
         self._failures += 1
         if self._failures >= limits.MAX_MIRROR_FAILURES:
             raise SourceError(
-                f"{self.url} failed {self._failures} times without a good answer, last: {error}; run again later, it goes on"
+                f"{self.url} failed {self._failures} times without a good answer, last: {error}; run it again later to continue"
             )
         raise error
 

@@ -165,7 +165,7 @@ def _other(handler: Handler) -> bool:
     ("fault", "sentence"),
     [
         (_redirect, "/api/regions: the server redirects to /api/regions: give that as the URL"),
-        (_page, "/api/regions did not answer as a leaderboard server does: it is no JSON"),
+        (_page, "/api/regions did not answer as a leaderboard server does: it is not JSON"),
         (_missing, "/api/regions: the server answered 404 Not Found"),
         (_other, "/api/regions did not answer as a leaderboard server does: Expected `array | null`, got `int` - at `$.regions`"),
     ],
