@@ -18,7 +18,7 @@ BINARY_STAMP := .venv/binary/stamp
 SITE_STAMP := .venv/site.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo test test-artefacts test-databases bench bench-full chaos audit vercel binary image-root check format lint types imports docs site site-serve lock wheel clean
+.PHONY: help env serve demo test test-asgi test-artefacts test-databases bench bench-full chaos audit vercel binary image-root check format lint types imports docs site site-serve lock wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 16
@@ -45,13 +45,19 @@ serve: $(RUN_STAMP)  ## serve on port 8080 with an embedded database (another po
 demo: $(RUN_STAMP)  ## serve a simulated network: a week of results
 	@$(BIN)/python -m orchboard demo
 
-check: format lint types imports test  ## run format, lint, types, imports and test
+check: format lint types imports test test-asgi  ## run format, lint, types, imports and test
 
 test: $(DEV_STAMP)  ## run the tests
 	@$(BIN)/python -m pytest --numprocesses=auto
 
 # The tests that use HTTP on the database of the run.
 OVER_HTTP := tests/api tests/apidocs tests/http tests/conformance tests/test_freshness.py tests/test_compatibility.py tests/client tests/test_app.py tests/test_leaks.py tests/test_poisoned.py tests/test_model.py tests/results/test_size_limits.py tests/web
+
+# Tests over HTTP that do not start servers of both kinds themselves.
+OVER_ASGI := tests/conformance tests/http/test_application.py tests/http/test_server.py tests/http/test_request_memory.py $(addprefix tests/api/test_,aggregated_stats.py health.py metrics.py pipelines.py post_stats.py readyz.py regions.py top_ai_score.py)
+
+test-asgi: $(DEV_STAMP)  ## tests over HTTP once more, with the fast path off
+	@$(BIN)/python -m pytest --numprocesses=auto --fast-path=off $(OVER_ASGI)
 
 ARTEFACTS ?= full
 

@@ -1,4 +1,4 @@
-"""One embedded cluster a run, one migrated template in it, a clone of that for each test."""
+"""Fixtures: one embedded cluster per run, with a migrated template database, and a clone of it per test."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ from orchboard.store.embedded.server import EmbeddedPostgres
 from tests.support.database import TEMPLATE, make_template, new_database, run
 from tests.support.database import execute as execute_on
 from tests.support.pgbouncer import PgBouncer, pgbouncer_url
-from tests.support.server import SECRET, Client, RunningServer, StartServer
+from tests.support.server import FAST_PATH, SECRET, Client, RunningServer, StartServer
 from tests.support.temporary_directories import tmpfs_directory
 
 ARTEFACTS = Path(__file__).with_name("artefacts")
@@ -35,6 +35,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "pgbouncer in transaction mode.",
     )
     parser.addoption(
+        "--fast-path",
+        choices=("on", "off"),
+        default="on",
+        help="off: servers in the tests' process answer every request through ASGI.",
+    )
+    parser.addoption(
         "--artefacts",
         choices=("short", "full"),
         help="Also run tests/artefacts, on what `make vercel binary image-root wheel` has built: one form of each, or all.",
@@ -46,7 +52,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 class Cluster:
-    """The run's Postgres, owned by the process that the xdist workers are children of."""
+    """The run's Postgres, owned by the parent of the xdist workers."""
 
     def pytest_configure(self, config: pytest.Config) -> None:
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
@@ -58,11 +64,12 @@ class Cluster:
         binaries = DEBIAN_15 if database == "debian15" else None
         self._postgres = EmbeddedPostgres.start(self._directory / "data", postgres_bin=binaries, watch=False)
         os.environ[_SERVER_URL] = self._postgres.url
-        # What a test starts without saying where must not find what is on this machine, or add to it.
+        # Programs started without a data directory must not use this machine's.
         os.environ["ORCHBOARD_DATA"] = str(self._directory / "default")
-        # As the fixture `settings` has it, for servers that are processes.
+        # As in the fixture `settings`, for server processes.
         os.environ["ORCHESTRATOR_NAMES"] = "any"
         run(make_template(self._postgres.url))
+        os.environ[FAST_PATH] = config.getoption("--fast-path")
         self._pooler = None
         if database == "pgbouncer":
             self._pooler = PgBouncer(self._postgres.url, self._directory / "pooler")
@@ -83,27 +90,27 @@ pytest_unconfigure = _cluster.pytest_unconfigure
 
 @pytest.fixture(scope="session")
 def server_url() -> str:
-    """The URL of the run's Postgres, as its superuser."""
+    """The URL of the run's Postgres, as superuser."""
     return os.environ[_SERVER_URL]
 
 
 @pytest.fixture
 def empty_database(server_url: str) -> Iterator[str]:
-    """The URL of a fresh database with nothing in it."""
+    """The URL of a new, empty database."""
     yield from new_database(server_url)
 
 
 @pytest.fixture
 def database_url(server_url: str) -> Iterator[str]:
-    """The URL of a fresh, migrated database without results."""
+    """The URL of a new, migrated database without results."""
     yield from new_database(server_url, f'TEMPLATE "{TEMPLATE}" STRATEGY FILE_COPY')
 
 
 @pytest.fixture
 def settings(database_url: str) -> Settings:
-    """Settings on a fresh database, behind the pooler if there is one; posts signed with SECRET.
+    """Settings with a new database, behind the pooler if there is one, and SECRET.
 
-    Tests name orchestrators as it suits them; tests/api/test_orchestrator_names.py has the default rule.
+    Orchestrators may have any name; tests/api/test_orchestrator_names.py tests the default.
     """
     pooler = os.environ.get(_POOLER)
     url = pgbouncer_url(database_url, Path(pooler)) if pooler else database_url
@@ -112,7 +119,7 @@ def settings(database_url: str) -> Settings:
 
 @pytest.fixture
 def start_server() -> Iterator[StartServer]:
-    """Start servers with settings of the test's own; they are stopped at its end."""
+    """A function that starts servers. They are stopped after the test."""
     running: list[RunningServer] = []
 
     def start(settings: Settings, **options: Any) -> RunningServer:
@@ -126,7 +133,7 @@ def start_server() -> Iterator[StartServer]:
 
 @pytest.fixture
 def server(settings: Settings, start_server: StartServer) -> RunningServer:
-    """A server on a fresh database."""
+    """A server with a new database."""
     return start_server(settings)
 
 
@@ -138,5 +145,5 @@ def client(server: RunningServer) -> Client:
 
 @pytest.fixture
 def execute(database_url: str) -> Callable[[str], None]:
-    """Run SQL on the test's database, as anyone might."""
+    """A function that runs SQL on the test's database."""
     return lambda *statements: run(execute_on(database_url, *statements))

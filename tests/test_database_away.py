@@ -66,7 +66,7 @@ def is_stale(answer: Answer) -> bool:
     return answer.status == 200 and answer.headers.get("Warning") == '111 - "Revalidation Failed"'
 
 
-def test_while_the_database_is_away_testers_get_ok_and_readers_the_last_good_answer(away: Away) -> None:
+def test_during_an_outage_testers_get_ok_and_readers_the_last_good_answer(away: Away) -> None:
     client = away.client
     assert client.post_stats(ai()).data == b"ok"
     good = {path: client.get(path) for path in (SCORES, REGIONS, "/")}
@@ -97,7 +97,7 @@ def test_while_the_database_is_away_testers_get_ok_and_readers_the_last_good_ans
     assert [row["timestamp"] for row in rows["MDW"]] == [1]
 
 
-def test_an_answer_that_is_too_old_is_none(away: Away, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_is_too_old_is_not_served(away: Away, monkeypatch: pytest.MonkeyPatch) -> None:
     assert away.client.get(SCORES).status == 200
     away.stop()
     time.sleep(1.0)
@@ -137,7 +137,7 @@ def fill(spool: Path, *, to: float) -> None:
     file.close()
 
 
-def test_a_spool_that_is_nearly_full_makes_a_server_unready_and_one_that_is_full_refuses(
+def test_a_nearly_full_spool_makes_the_server_unready_and_a_full_one_refuses_results(
     settings: Settings, start_server: StartServer, tmp_path: Path
 ) -> None:
     spool = tmp_path / "spool" / "s.sqlite"
@@ -241,7 +241,7 @@ def test_a_spool_of_a_newer_version_refuses_results_and_makes_a_server_unready(
     assert spool.read_bytes() == before
 
 
-def test_a_disk_that_does_not_answer_holds_no_question_about_health(
+def test_a_hanging_disk_does_not_block_health_checks(
     settings: Settings, start_server: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool = tmp_path / "spool" / "s.sqlite"
@@ -260,7 +260,7 @@ def test_a_disk_that_does_not_answer_holds_no_question_about_health(
     assert checks["spool"]["error"] == "the spool did not answer within 0.5 s"
 
 
-def test_what_is_in_the_spool_is_synced_before_it_is_acknowledged(tmp_path: Path) -> None:
+def test_a_spooled_result_is_synced_before_it_is_acknowledged(tmp_path: Path) -> None:
     fill(tmp_path / "s.sqlite", to=0.1)
     file = SpoolFile(tmp_path / "s.sqlite", max_bytes=0)
     names = ("synchronous", "journal_mode")

@@ -4,17 +4,23 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlencode
 
 import pytest
 from msgspec.structs import replace
 
 from orchboard.answers.cache import AnswerCache
+from orchboard.api import examples
+from orchboard.api.endpoint import Endpoint
+from orchboard.api.routes import ROUTES
 from orchboard.config import Settings
+from orchboard.store.change_tracking.version_counters import VersionCounters
 from tests.store.postgres.test_database import locked
 from tests.support.fast_path_probe import fast_path_of, record_cached_answers
 from tests.support.raw_http import Wire, get, post
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import Client, RunningServer, StartServer
+from tests.support.waiting import wait_until
 
 RAW = f"/api/raw_stats?orchestrator={ORCHESTRATOR}"
 AI = "pipeline=text-to-image&model=ByteDance/SDXL-Lightning"
@@ -45,6 +51,49 @@ def test_a_get_sees_every_post_acknowledged_before_it(
             assert name in reader.ask(get("/api/aggregated_stats?job_type=ai")).json()
             assert f"m{number}" in str(reader.ask(get("/api/pipelines")).json())
             assert reader.ask(get(f"/api/top_ai_score?orchestrator={name}")).json()["orchestrator"] == name
+
+
+ROUTE_RESULT = {"orchestrator": examples.ORCHESTRATOR, "region": examples.REGION.example}
+
+
+def targets_of(endpoint: Endpoint) -> list[str]:
+    """Requests of an endpoint: without parameters, with each one alone, with the documented ones, and with all."""
+    values = {param.name: param.example for param in endpoint.params}
+    chosen: list[list[str]] = [[], *([name] for name in values), list(endpoint.asked), list(values)]
+    chosen.append([name for name in values if name not in ("since", "until", "job_type")])
+    return [f"{endpoint.path}?{urlencode({name: values[name] for name in names})}" for names in chosen]
+
+
+@pytest.mark.parametrize("fast_path", [True, False])
+def test_every_cached_route_answers_as_if_uncached_after_each_post(
+    settings: Settings, start_server: StartServer, fast_path: bool
+) -> None:
+    counters = VersionCounters.alone()
+    cached = start_server(replace(settings, fast_path=fast_path), changes=counters)
+    uncached = start_server(replace(settings, answer_cache_bytes=1), changes=counters)
+    targets = {route.name: targets_of(route) for route in ROUTES if route.query is not None}
+    results = [
+        transcoding(**ROUTE_RESULT),
+        ai(**ROUTE_RESULT, pipeline=examples.PIPELINE.example, model=examples.MODEL.example),
+        ai(**ROUTE_RESULT, pipeline="other", model="other"),
+        transcoding(region="MDW", orchestrator="0xother"),
+    ]
+    with Wire(cached.port) as wire, Wire(uncached.port) as oracle:
+
+        def ask(server: Wire, route: str) -> list[tuple[int, bytes]]:
+            replies = [server.ask(get(target)) for target in targets[route]]
+            return [(reply.status, reply.body) for reply in replies]
+
+        seen = {route: set[bytes]() for route in targets}
+        for stats in results:
+            for route in targets:
+                assert ask(wire, route) == ask(wire, route)  # from the cache the second time
+            assert wire.ask(post(stats)).body == b"ok"
+            for route in targets:
+                answers = ask(wire, route)
+                assert answers == ask(oracle, route), route
+                seen[route].add(answers[0][1] + answers[-1][1])
+        assert {route for route, bodies in seen.items() if len(bodies) > 1} == targets.keys() - {"regions"}
 
 
 def test_a_get_sees_a_post_whose_key_was_there_because_it_came_by_another_server(
@@ -156,7 +205,7 @@ def test_a_question_that_many_ask_at_once_is_computed_once(settings: Settings, s
     with locked(settings.postgres, "events"):
         for wire in wires:
             wire.send(get(RAW))
-        time.sleep(0.1)
+        wait_until(lambda: len(server.tasks) == len(wires))
     assert len({wire.reply().body for wire in wires}) == 1
     for wire in wires:
         wire.socket.close()

@@ -14,7 +14,7 @@ from msgspec import Struct
 from orchboard.cli.doctor import examine
 from orchboard.postgres_parameters import PARAMETERS, SECRET_PARAMETERS
 from orchboard.postgres_url import parse_url, without_password
-from orchboard.store.diagnostics import Level
+from orchboard.store.diagnostics.findings import Level
 from tests.cli.conftest import orchboard
 from tests.support import libpq
 from tests.support.libpq import DEBIAN, EMBEDDED

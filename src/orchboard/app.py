@@ -118,7 +118,7 @@ def create_app(
     proxies = Proxies(settings.trusted_proxies)
     verified = VerifiedAddresses(proxies)
     post_stats = PostStats(
-        board,
+        store,
         authenticator,
         verified,
         max_body_bytes=settings.max_body_bytes,

@@ -10,7 +10,7 @@ from tests.support.submissions import spooled
 URL = "postgresql://me:hush@db.example:5433/board"
 
 
-def test_what_was_put_aside_is_shown_and_tried_again(orchboard: Orchboard, tmp_path: Path) -> None:
+def test_dead_letters_are_shown_and_retried(orchboard: Orchboard, tmp_path: Path) -> None:
     assert orchboard("spool", "show").err.strip() == "there are no dead letters"
     path = spool_path(tmp_path / "data", "")
     file = SpoolFile(path, max_bytes=2**20)

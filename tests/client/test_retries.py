@@ -111,6 +111,17 @@ def test_a_server_that_ignores_keys_gets_no_result_twice(
     assert caught.value.may_be_stored
 
 
+def test_a_server_that_is_known_to_ignore_keys_is_not_waited_for(connect: Connect, script: Script) -> None:
+    retries: list[Retry] = []
+    server = script(hang_up, hang_up, options=KEYS_ARE_IGNORED)
+    client = connect(server.url, secret="s", on_retry=retries.append)
+    for _ in range(2):
+        with pytest.raises(UnreachableError):
+            client.post(b"{}")
+    assert [one.method for one in server.received] == ["POST", "OPTIONS", "POST"]
+    assert len(retries) == 1
+
+
 def test_a_server_that_ignores_keys_is_retried_after_429(connect: Connect, script: Script) -> None:
     server = script(reply(429), OK, options=KEYS_ARE_IGNORED)
     connect(server.url, secret="s").post(b"{}")

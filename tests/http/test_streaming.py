@@ -93,7 +93,7 @@ def test_a_streamed_answer_has_the_bytes_of_the_same_answer_made_at_once(
     fetch = pages.RawPages.fetch
 
     async def stream_always(*arguments: object, **_: object) -> object:
-        return await fetch(*arguments, most_bytes=-1)  # type: ignore[arg-type]
+        return await fetch(*arguments, max_bytes=-1)  # type: ignore[arg-type]
 
     monkeypatch.setattr(pages.RawPages, "fetch", stream_always)
     client = Client(start_server(settings).url)
@@ -147,7 +147,7 @@ def test_requests_that_wait_behind_a_streamed_answer_are_answered_in_order(serve
 
 
 def streams_under_way(server: RunningServer) -> int:
-    return fast_path_of(server).board.store._raw_rows._pages.streams.in_progress
+    return fast_path_of(server).board.store._raw_results._pages.streams.in_progress
 
 
 def test_a_client_that_leaves_frees_its_place_at_once(

@@ -38,12 +38,12 @@ def test_addresses_are_stored_in_lower_case_and_regions_in_upper() -> None:
     assert (stored["orchestrator"], stored["region"]) == ("0xabcd", "FRA")
 
 
-def test_members_outside_the_contract_are_kept_as_they_came() -> None:
+def test_extra_fields_are_stored_unchanged() -> None:
     extra = {"test_outcome": "scored", "debug": {"a": [1, None, {"b": 1.5}]}, "n": None, "big": 2**70}
     assert parse(ai() | extra).items() >= extra.items()
 
 
-def test_zeros_are_left_out_as_the_reference_does() -> None:
+def test_zeros_are_omitted_as_in_the_reference_server() -> None:
     assert parse({"region": "MDW", "orchestrator": "o", "model": "", "segments_sent": 0}).keys() == {
         "region", "orchestrator", "success_rate", "round_trip_time", "errors", "timestamp"
     }  # fmt: skip
@@ -109,7 +109,7 @@ def stored_text(body: bytes) -> dict[str, Any]:
     ["18446744073709551616", "-" + "9" * 400, "1e400", "-1E+999", "1e4299", "1e-400", "0." + "1" * 400, "1.5e4299",
      "1e-16383"],
 )  # fmt: skip
-def test_a_number_that_postgres_holds_is_kept_as_it_came(number: str) -> None:
+def test_a_number_that_postgres_holds_is_stored_unchanged(number: str) -> None:
     assert stored_text(result(extra=f'[{number},{{"a":{number}}}]'))["extra"] == [number, {"a": number}]
     assert stored_text(result(extra=number))["extra"] == number
 
@@ -119,7 +119,7 @@ def test_a_number_that_postgres_holds_is_kept_as_it_came(number: str) -> None:
     ["1e999999", "1e-16384", "9" * 5000, "-1e" + "9" * 5000, "1e-" + "9" * 30, "1e4300", '["1e5",{"a":1e999999}]',
      "[" * 500 + "]" * 500, "[" * 50_000 + "]" * 50_000, "[" + "1e4000," * 300 + "0]", "[" + "0," * 100_000 + "0]"],
 )  # fmt: skip
-def test_a_member_that_can_not_be_held_is_null_and_named_alone(value: str) -> None:
+def test_only_a_member_that_can_not_be_stored_is_null_and_listed(value: str) -> None:
     stored = parse_stats(result(before="[1]", extra=value, after='"x"')).payload
     assert (
         json.loads(stored).items()
@@ -230,7 +230,7 @@ def test_a_result_without_a_region_has_an_invalid_region(body: bytes) -> None:
     assert refusal(body) == "invalid region"
 
 
-def test_broken_text_is_repaired_not_refused() -> None:
+def test_invalid_text_is_repaired_not_refused() -> None:
     sent = (
         rb'{"region":"MDW","orchestrator":"o","a":"x\ud800y","b":"\\ud800","c":"\ud83d\ude00","d":"'
         b'\xff"}'
@@ -286,7 +286,7 @@ def test_what_testers_send_is_usual(sent: dict[str, Any]) -> None:
 
 
 @given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
-def test_any_body_is_either_stored_whole_or_refused_in_words(body: bytes) -> None:
+def test_any_body_is_either_stored_completely_or_refused_with_a_message(body: bytes) -> None:
     try:
         parsed = parse_stats(body)
     except BadInputError as error:

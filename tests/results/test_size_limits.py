@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchboard.errors import BadInputError
-from orchboard.results import size_limits
 from orchboard.results.parse import parse_stats
-from orchboard.results.size_limits import MAX_DEPTH, MAX_VALUES, outside_strings
+from orchboard.results.size_limits import MAX_DEPTH, MAX_VALUES, members_of, outside_strings
 from tests.results.test_parse import json_values
 from tests.support.body_strategies import written
 from tests.support.samples import ai
@@ -65,7 +64,7 @@ def took_s(since: float) -> float:
 
 
 @pytest.mark.parametrize("case", DROPPED)
-def test_members_that_would_take_long_are_dropped_soon(case: str) -> None:
+def test_members_with_too_many_values_are_dropped_quickly(case: str) -> None:
     make, names = DROPPED[case]
     body = make()
     assert len(body) < 16 * 1024 * 1024
@@ -76,7 +75,7 @@ def test_members_that_would_take_long_are_dropped_soon(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_body_that_would_take_long_is_refused_soon(case: str) -> None:
+def test_an_oversized_malformed_body_is_refused_quickly(case: str) -> None:
     make, reason = REFUSED[case]
     body = make()
     assert len(body) < 16 * 1024 * 1024
@@ -87,7 +86,7 @@ def test_a_body_that_would_take_long_is_refused_soon(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", STORED)
-def test_long_text_and_long_lists_are_stored_soon(case: str) -> None:
+def test_long_text_and_long_lists_are_stored_quickly(case: str) -> None:
     body = STORED[case]()
     assert len(body) < 16 * 1024 * 1024
     began = time.thread_time()
@@ -117,7 +116,7 @@ def test_brackets_in_text_are_no_nesting() -> None:
 
 
 @given(written)
-def test_what_is_outside_strings_is_what_is_left_without_them(body: bytes) -> None:
+def test_outside_strings_removes_exactly_the_strings(body: bytes) -> None:
     decode = json.JSONDecoder(strict=False).raw_decode
     left, place, text = "", 0, body.decode(errors="replace")
     while place < len(text):
@@ -147,13 +146,11 @@ def test_members_are_kept_in_their_order_as_far_as_the_limit_reaches() -> None:
 
 
 @given(st.dictionaries(st.text(max_size=4), json_values, max_size=5), st.integers(1, 40), st.integers(1, 9))
-def test_the_members_of_a_result_are_found_whatever_is_in_them(
-    members: dict[str, Any], piece_bytes: int, indent: int
+def test_members_are_found_regardless_of_their_values(
+    members: dict[str, Any], chunk_bytes: int, indent: int
 ) -> None:
     body = json.dumps(members, indent=indent, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(size_limits, "_PIECE_BYTES", piece_bytes)
-        found = list(size_limits._members(body))
+    found = list(members_of(body, chunk_bytes=chunk_bytes))
     assert {json.loads(each.name): json.loads(body[each.start : each.end]) for each in found} == members
     for each, value in zip(found, members.values(), strict=True):
         assert each.depth == 1 + depth_of(value)

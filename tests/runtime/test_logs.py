@@ -106,7 +106,7 @@ def test_no_secret_signature_or_query_is_ever_logged(
         assert secret not in written
 
 
-def test_a_terminal_gets_words_and_no_control_characters_of_strangers(
+def test_a_terminal_gets_readable_text_without_control_characters_of_requests(
     database_url: str, tmp_path: Path
 ) -> None:
     ours, theirs = pty.openpty()
@@ -130,7 +130,7 @@ structlog.get_logger().info("request", path="/\\x1b[31mRED\\x9b0m\\x07")
 """
 
 
-def test_what_a_stranger_asked_for_does_not_command_the_terminal() -> None:
+def test_a_request_path_does_not_control_the_terminal() -> None:
     ours, theirs = pty.openpty()
     try:
         subprocess.run([sys.executable, "-c", _LOG], stderr=theirs, check=True)
@@ -176,7 +176,7 @@ def test_an_hour_of_the_same_warning_twice_a_second_is_a_handful_of_lines_that_c
     assert [event["repeated"] for event in written[1:]] == [119, 239, 479, 959, 1919]
 
 
-def test_what_was_quiet_for_ten_minutes_is_logged_at_once_with_what_was_left_out() -> None:
+def test_a_line_that_was_quiet_for_ten_minutes_is_logged_at_once_with_its_count() -> None:
     clock = Clock()
     summary = Summary(clock)
     assert left(summary, event="x")
@@ -205,7 +205,7 @@ def test_errors_and_what_happens_to_requests_are_each_logged() -> None:
         assert left(summary, level="info", event="request", path="/")
 
 
-def test_lines_of_which_each_is_another_do_not_fill_the_memory() -> None:
+def test_distinct_lines_do_not_fill_the_memory() -> None:
     summary = Summary(Clock())
     for number in range(5000):
         assert left(summary, event=f"warning {number}")

@@ -7,23 +7,16 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from orchboard.runtime import supervised_tasks
 from orchboard.runtime.supervised_tasks import Background, TaskHealth
 from orchboard.store.postgres.watchdog import Watchdog, background_transaction
 from tests.support.database import run
-
-
-@pytest.fixture(autouse=True)
-def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervised_tasks, "_FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr(supervised_tasks, "_CANCEL_S", 0.05)
 
 
 def supervised(task: Callable[[TaskHealth], Awaitable[None]], *, stall_s: float = 60) -> TaskHealth:
     """Run a task under supervision until it returns."""
 
     async def main() -> TaskHealth:
-        tasks = Background()
+        tasks = Background(first_pause_s=0.01, cancel_s=0.05)
         tasks.start("it", task, stall_s=stall_s)
         await asyncio.gather(*tasks._supervisors)
         return tasks.tasks["it"]
@@ -31,7 +24,7 @@ def supervised(task: Callable[[TaskHealth], Awaitable[None]], *, stall_s: float 
     return run(asyncio.wait_for(main(), 20))  # type: ignore[no-any-return]
 
 
-def test_a_task_that_dies_is_started_again() -> None:
+def test_a_task_that_dies_is_restarted() -> None:
     starts = 0
 
     async def task(health: TaskHealth) -> None:
@@ -46,7 +39,7 @@ def test_a_task_that_dies_is_started_again() -> None:
     assert [log["error"] for log in logs if log["log_level"] == "error"] == ["RuntimeError: no"] * 3
 
 
-def test_a_task_that_stalls_is_started_again_even_when_it_does_not_heed_its_cancellation() -> None:
+def test_a_stalled_task_is_restarted_even_if_it_ignores_its_cancellation() -> None:
     starts = 0
 
     async def task(health: TaskHealth) -> None:
@@ -64,7 +57,7 @@ def test_a_task_that_stalls_is_started_again_even_when_it_does_not_heed_its_canc
     assert [log["error"] for log in logs if log["log_level"] == "error"] == ["no progress for 0.2 s"]
 
 
-def test_progress_keeps_a_task_from_being_taken_for_stalled() -> None:
+def test_a_task_with_progress_does_not_count_as_stalled() -> None:
     async def task(health: TaskHealth) -> None:
         for _ in range(20):
             health.progress()
@@ -96,7 +89,7 @@ def test_stop_ends_every_task() -> None:
             finally:
                 ended.set()
 
-        tasks = Background()
+        tasks = Background(first_pause_s=0.01, cancel_s=0.05)
         tasks.start("it", task, stall_s=60)
         await asyncio.sleep(0.05)
         await tasks.stop()
@@ -105,7 +98,7 @@ def test_stop_ends_every_task() -> None:
     assert run(main())
 
 
-def test_a_watchdog_frees_whoever_waits_on_a_connection_without_progress(database_url: str) -> None:
+def test_a_watchdog_fails_statements_on_a_connection_without_progress(database_url: str) -> None:
     async def main() -> None:
         connection = await asyncpg.connect(database_url)
         watchdog = Watchdog(connection, 0.3)

@@ -1,4 +1,4 @@
-"""TimeLimit: as asyncio.timeout_at, by one timer."""
+"""time_limit: asyncio.timeout_at for an event loop that may stand still."""
 
 import asyncio
 import socket
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from orchboard.runtime.time_limit import TimeLimit
+from orchboard.runtime.time_limit import time_limit
 from tests.support.database import run
 
 LONG_S = 30.0
@@ -17,9 +17,9 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def timed_out(limit: TimeLimit, due_in_s: float, work: Callable[[], Awaitable[object]]) -> bool:
+async def timed_out(due_in_s: float, work: Callable[[], Awaitable[object]]) -> bool:
     try:
-        with limit.until(now() + due_in_s):
+        async with time_limit(now() + due_in_s):
             await work()
     except TimeoutError:
         return True
@@ -34,9 +34,8 @@ async def soon() -> None:
     await asyncio.sleep(0.01)
 
 
-def test_one_after_the_other_each_has_its_own_time() -> None:
+def test_each_use_has_its_own_time() -> None:
     async def test() -> list[bool]:
-        limit = TimeLimit()
         asked = [
             (LONG_S, soon),
             (0.03, forever),
@@ -45,31 +44,28 @@ def test_one_after_the_other_each_has_its_own_time() -> None:
             (LONG_S, soon),
             (0.02, forever),
         ]
-        return [await timed_out(limit, due_in_s, work) for due_in_s, work in asked]
+        return [await timed_out(due_in_s, work) for due_in_s, work in asked]
 
     assert run(test()) == [False, True, False, True, False, True]
 
 
-def test_what_came_in_time_leaves_nothing_that_ends_the_next() -> None:
+def test_work_that_is_done_in_time_leaves_no_timer_behind() -> None:
     async def test() -> None:
-        limit = TimeLimit()
-        assert not await timed_out(limit, 0.03, soon)
-        await asyncio.sleep(0.06)  # the timer rings, and nobody is there
-        with limit.until(now() + 0.02):
-            await soon()
-        with limit.until(now() + LONG_S):
+        assert not await timed_out(0.03, soon)
+        await asyncio.sleep(0.06)
+        async with time_limit(now() + LONG_S):
             await asyncio.sleep(0.06)
 
     run(test())
 
 
-def test_time_that_is_over_before_it_begins_is_over() -> None:
-    assert run(timed_out(TimeLimit(), -1, forever))
+def test_a_time_in_the_past_is_over() -> None:
+    assert run(timed_out(-1, forever))
 
 
-def test_who_is_cancelled_from_outside_has_not_timed_out() -> None:
+def test_a_cancelled_task_has_not_timed_out() -> None:
     async def test() -> bool:
-        task = asyncio.create_task(timed_out(TimeLimit(), LONG_S, forever))
+        task = asyncio.create_task(timed_out(LONG_S, forever))
         await soon()
         task.cancel()
         await asyncio.wait([task])
@@ -78,10 +74,9 @@ def test_who_is_cancelled_from_outside_has_not_timed_out() -> None:
     assert run(test())
 
 
-def test_who_is_cancelled_in_the_moment_that_the_time_is_over_is_cancelled() -> None:
+def test_a_task_that_is_cancelled_when_its_time_is_over_is_cancelled() -> None:
     async def test() -> bool:
-        limit = TimeLimit()
-        task = asyncio.create_task(timed_out(limit, 0.02, forever))
+        task = asyncio.create_task(timed_out(0.02, forever))
         await asyncio.sleep(0)
         asyncio.get_running_loop().call_later(0.03, task.cancel)
         time.sleep(0.05)  # so that both are due at once
@@ -91,36 +86,35 @@ def test_who_is_cancelled_in_the_moment_that_the_time_is_over_is_cancelled() -> 
     assert run(test())
 
 
-def test_time_that_is_cut_is_over_now_and_only_once() -> None:
-    async def test() -> list[bool]:
-        limit = TimeLimit()
-        asyncio.get_running_loop().call_later(0.01, limit.cut)
-        cut = await timed_out(limit, LONG_S, forever)
-        limit.cut()  # nobody's
-        return [cut, await timed_out(limit, LONG_S, soon), await timed_out(limit, 0.01, forever)]
+def test_a_rescheduled_limit_is_over_at_once() -> None:
+    async def test() -> None:
+        with pytest.raises(TimeoutError):
+            async with time_limit(now() + LONG_S) as limit:
+                asyncio.get_running_loop().call_later(0.01, limit.reschedule, 0)
+                await forever()
 
-    assert run(test()) == [True, False, True]
+    run(test())
 
 
-def test_what_came_while_the_loop_stood_still_is_no_timeout() -> None:
+def test_an_answer_that_arrives_while_the_loop_stands_still_is_no_timeout() -> None:
     """Its reader gets time to read it: once."""
 
     async def test() -> list[bool]:
-        limit, ours, theirs = TimeLimit(), *socket.socketpair()
+        ours, theirs = socket.socketpair()
         ours.setblocking(False)
 
         async def receive() -> None:
             await asyncio.get_running_loop().sock_recv(ours, 1)
 
         async def stand_still() -> bool:
-            task = asyncio.create_task(timed_out(limit, 0.05, receive))
+            task = asyncio.create_task(timed_out(0.05, receive))
             await asyncio.sleep(0)
             theirs.send(b"x")
             time.sleep(0.3)
             return await task
 
         async def never_answered() -> bool:
-            task = asyncio.create_task(timed_out(limit, 0.05, forever))
+            task = asyncio.create_task(timed_out(0.05, forever))
             await asyncio.sleep(0)
             time.sleep(0.3)
             began_at = now()
@@ -128,7 +122,7 @@ def test_what_came_while_the_loop_stood_still_is_no_timeout() -> None:
             assert now() - began_at < 5
             return is_over
 
-        found = [await stand_still(), await never_answered(), await timed_out(limit, 0.01, forever)]
+        found = [await stand_still(), await never_answered(), await timed_out(0.01, forever)]
         ours.close()
         theirs.close()
         return found
@@ -136,20 +130,19 @@ def test_what_came_while_the_loop_stood_still_is_no_timeout() -> None:
     assert run(test()) == [False, True, True]
 
 
-def test_an_error_is_the_error() -> None:
+def test_an_error_within_the_limit_is_raised_unchanged() -> None:
     async def test() -> None:
-        limit = TimeLimit()
-        with pytest.raises(KeyError), limit.until(now() + 0.02):
-            raise KeyError
-        assert await timed_out(limit, 0.02, forever)
+        with pytest.raises(KeyError):
+            async with time_limit(now() + 0.02):
+                raise KeyError
+        assert await timed_out(0.02, forever)
 
     run(test())
 
 
-def test_it_is_not_entered_twice_at_a_time() -> None:
+def test_limits_nest() -> None:
     async def test() -> None:
-        limit = TimeLimit()
-        with limit.until(now() + LONG_S), pytest.raises(RuntimeError), limit.until(now() + LONG_S):
-            pass
+        async with time_limit(now() + LONG_S):
+            assert await timed_out(0.02, forever)
 
     run(test())

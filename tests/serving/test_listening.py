@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from orchboard.errors import SetupError
-from orchboard.serving import listening
 from orchboard.serving.listening import inherited
 
 
@@ -22,24 +21,20 @@ def test_nothing_is_taken_when_nothing_was_handed_over() -> None:
     assert inherited({}, None) is None
 
 
-def test_a_descriptor_that_was_named_is_taken(handed: int) -> None:
+def test_a_named_descriptor_is_used(handed: int) -> None:
     with inherited({}, handed) or socket.socket() as listener:
         assert (listener.fileno(), listener.get_inheritable()) == (handed, False)
 
 
-def test_a_socket_of_systemd_is_taken_and_goes_before_one_that_was_named(
-    handed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(listening, "_FIRST_FD", handed)
-    told = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "x", "HOME": "/"}
-    with inherited(told, 99) or socket.socket() as listener:
+def test_a_socket_of_systemd_takes_precedence_over_a_named_descriptor(handed: int) -> None:
+    environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "x", "HOME": "/"}
+    with inherited(environ, 99, first_fd=handed) or socket.socket() as listener:
         assert listener.fileno() == handed
-    assert told == {"HOME": "/"}
+    assert environ == {"HOME": "/"}
 
 
-def test_descriptors_for_another_process_are_ignored(handed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listening, "_FIRST_FD", handed)
-    assert inherited({"LISTEN_PID": "1", "LISTEN_FDS": "1"}, None) is None
+def test_descriptors_for_another_process_are_ignored(handed: int) -> None:
+    assert inherited({"LISTEN_PID": "1", "LISTEN_FDS": "1"}, None, first_fd=handed) is None
     os.close(handed)
 
 

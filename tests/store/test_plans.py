@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from orchboard.store.measures import MEASURES
 from orchboard.store.postgres.database import Database
 from orchboard.store.sql_files import sql
 from tests.support.database import run
@@ -29,10 +30,11 @@ UNION ALL
 SELECT 4, s, s + interval '1 day', true, 300
 FROM generate_series(date_trunc('day', now()) - interval '100 days', now() - interval '1 day', '1 day') s
 """
-ROLLUPS = """
+measures = ", ".join(MEASURES)
+ROLLUPS = f"""
 INSERT INTO rollup_sums (granularity, bucket_start, job_type_id, pipeline, model,
-                         groups, results, success_rate, seg_duration, round_trip_time)
-SELECT granularity, bucket_start, 2, 'p' || n % 3, 'm' || n, b, b, b || b, b || b, b || b
+                         groups, results, {measures})
+SELECT granularity, bucket_start, 2, 'p' || n % 3, 'm' || n, b, b, {", ".join(["b || b"] * len(MEASURES))}
 FROM rollup_buckets, generate_series(1, 12) n, repeat('abcd', 30) t, convert_to(t, 'UTF8') b;
 INSERT INTO rollup_round_trips (granularity, bucket_start, pipeline, model, region_id, round_trips)
 SELECT granularity, bucket_start, 'p' || n % 3, 'm' || n, 1 + n % 4, convert_to(repeat('abcdefgh', 8), 'UTF8')

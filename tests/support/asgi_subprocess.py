@@ -1,4 +1,4 @@
-"""An ASGI application as another server would call it: in a process of its own."""
+"""Calls an ASGI application in another process, as a server would."""
 
 import os
 import subprocess
@@ -27,9 +27,9 @@ asyncio.run(ask("/api/regions"))
 def status_of_an_application(
     module: str, name: str, directory: Path, packages: Path, database_url: str
 ) -> str:
-    """The status that the application `name` of a module answers /api/regions with.
+    """The status of /api/regions from the application `name` of a module.
 
-    directory -- where the module is looked up from; packages -- where what it imports is
+    directory -- of the module; packages -- of its imports
     """
     run = subprocess.run(
         [sys.executable, "-c", _ASK, module, name],

@@ -1,4 +1,4 @@
-"""Bodies of posts as chance makes them up: JSON that is right, nearly right, and none at all."""
+"""Hypothesis strategies of post bodies: valid, almost valid and invalid JSON."""
 
 import json
 from typing import Any

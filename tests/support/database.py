@@ -1,4 +1,4 @@
-"""Databases for tests: one migrated template a run, a clone of it for each test."""
+"""Databases for tests: one migrated template per run, and a clone of it per test."""
 
 import asyncio
 import itertools
@@ -33,7 +33,7 @@ async def execute(url: str, *statements: str) -> None:
 
 
 def with_database(url: str, name: str) -> str:
-    """The same server's URL for another database."""
+    """The URL of another database on the same server."""
     scheme, rest = url.split("://", 1)
     login, _, tail = rest.partition("/")
     _, mark, options = tail.partition("?")
@@ -41,7 +41,7 @@ def with_database(url: str, name: str) -> str:
 
 
 def run(work: Awaitable[Any]) -> Any:
-    """Run a coroutine to its end on a loop and thread of its own: playwright keeps one running in ours."""
+    """Run a coroutine in a new event loop and thread, as playwright's loop runs in this thread."""
 
     async def main() -> Any:
         return await work

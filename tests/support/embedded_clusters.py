@@ -65,8 +65,8 @@ def eventually(claim: Callable[[], Any], seconds: float = 10) -> Any:
                 return answer
         except (OSError, asyncpg.PostgresError) as error:
             if time.monotonic() > deadline:
-                raise AssertionError("it never came true") from error
-        assert time.monotonic() < deadline, "it never came true"
+                raise AssertionError("the condition did not become true") from error
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.02)
 
 

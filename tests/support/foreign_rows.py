@@ -1,4 +1,4 @@
-"""Results as anybody may have stored them, and what they count for."""
+"""A Hypothesis strategy of rows that other programs may store, and their effect on answers."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ NO_OBJECTS = ["[1, 2]", "5", "null", '"text"', "true", "[]"]
 
 
 class ForeignRow(Struct, frozen=True):
-    """A row of `events`. counted -- what its payload counts for; row -- what raw_stats gives"""
+    """A row of `events`. counted -- the values used in scores; row -- the result in raw_stats"""
 
     payload: str
     orchestrator: str
@@ -34,7 +34,7 @@ class ForeignRow(Struct, frozen=True):
     row: dict[str, Any]
 
     def result(self, received: float) -> Result:
-        """What the model is to know of it."""
+        """The row as a result of the model."""
         return Result(received, self.job_type, "FRA", self.orchestrator.lower(), self.row, **self.counted)
 
 

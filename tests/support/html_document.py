@@ -1,4 +1,4 @@
-"""A page as a test reads it."""
+"""Parses a page for assertions."""
 
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -7,7 +7,7 @@ from tests.support.server import Answer
 
 
 class Document(HTMLParser):
-    """What a test wants to know of a page: its tags, and the text of its tables' cells."""
+    """The tags of a page, and the text of its tables' cells."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__()
@@ -36,12 +36,12 @@ class Document(HTMLParser):
 
     @property
     def cells(self) -> list[list[str]]:
-        """The table of scores without its head, spaces folded."""
+        """The cells of the table of scores, without its head, with normalized spaces."""
         return self._cells(lambda class_: class_ != "results")
 
     @property
     def latest(self) -> list[list[str]]:
-        """An orchestrator's latest results: likewise."""
+        """The cells of the table of latest results."""
         return self._cells(lambda class_: class_ == "results")
 
     def _cells(self, is_meant: Callable[[str], bool]) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""What Hypothesis draws where each example asks a server: the same each time, however long one takes."""
+"""Hypothesis settings for examples that query a server: reproducible, without a deadline."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 
 
 def fixed_examples(examples: int, **others: Any) -> settings:
-    """So many examples, always the same."""
+    """Settings for a fixed number of reproducible examples."""
     return settings(
         max_examples=examples,
         deadline=None,

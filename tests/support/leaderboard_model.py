@@ -1,6 +1,6 @@
-"""The leaderboard in plain Python: a list of results, and every answer made of it anew, as the contract words it.
+"""The leaderboard in plain Python: every answer is calculated from a list of results, as the contract defines it.
 
-Only addresses have scores; medians are over all results.
+Only addresses have scores. Medians include all results.
 """
 
 import math
@@ -22,7 +22,7 @@ Scores: TypeAlias = dict[tuple[str, str, str, str], tuple[float, float, float]]
 
 
 class Result(Struct, frozen=True):
-    """One stored result. region -- of its row; row -- as raw_stats gives it; the rest is what scores are made of"""
+    """A stored result. region -- of its row; row -- as in raw_stats; the rest is used in scores"""
 
     received: float
     job_type: str
@@ -43,7 +43,7 @@ MAX_DEPTH, MAX_DIGITS = 500, 4300
 
 
 def mended(value: Any) -> Any:
-    """A value with U+FFFD for what is no character, or can't be stored."""
+    """A value with U+FFFD for characters that can't be stored."""
     if isinstance(value, str):
         return NO_CHARACTER.sub("\ufffd", value)
     if isinstance(value, dict):
@@ -52,7 +52,7 @@ def mended(value: Any) -> Any:
 
 
 def is_held(value: Any, rule: Callable[[int, Any], bool], depth: int = 1) -> bool:
-    """Whether a value and all in it, given with the depth of what they are in, keep to a rule."""
+    """Whether a rule holds for a value and all nested values, called with their depth."""
     if isinstance(value, dict | list):
         items = value.values() if isinstance(value, dict) else value
         return rule(depth, None) and all(is_held(item, rule, depth + 1) for item in items)
@@ -60,12 +60,12 @@ def is_held(value: Any, rule: Callable[[int, Any], bool], depth: int = 1) -> boo
 
 
 def is_written_out(_: int, value: Any) -> bool:
-    """Whether a number is not too long; an infinite one stands for one that is."""
+    """Whether a number can be written out. Infinity stands for a number that is too long."""
     return value not in (math.inf, -math.inf) and not (type(value) is int and abs(value) >= 10**MAX_DIGITS)
 
 
 def result_of_post(received: float, sent: dict[str, Any]) -> Result:
-    """What a valid post stores; an infinite number stands for one that is too large to be written out."""
+    """The result that a valid post stores. Infinity stands for a number that is too long to be written out."""
     own = {name: value for name, value in sent.items() if name not in ZEROS or name == "errors"}
     deep = [name for name, value in own.items() if not is_held(value, lambda depth, _: depth < MAX_DEPTH)]
     long = [name for name, value in own.items() if name not in deep and not is_held(value, is_written_out)]
@@ -82,7 +82,7 @@ def result_of_post(received: float, sent: dict[str, Any]) -> Result:
 
 
 class LeaderboardModel:
-    """Everything that was stored, and what is to be answered."""
+    """All stored results, and the expected answers."""
 
     def __init__(self, regions: list[dict[str, str]]) -> None:
         self.results: list[Result] = []
@@ -99,7 +99,7 @@ class LeaderboardModel:
                 yield result
 
     def groups(self, now: float, asked: dict[str, Any]) -> Groups:
-        """By orchestrator, region, pipeline and model: those that count."""
+        """The results that count, by orchestrator, region, pipeline and model."""
         found: Groups = defaultdict(list)
         for r in self.fetch(now, asked, "job_type", "region", "pipeline", "model"):
             if r.is_scored and r.orchestrator:
@@ -107,7 +107,7 @@ class LeaderboardModel:
         return found
 
     def scores(self, groups: Groups) -> Scores:
-        """Of each AI group: success_rate, round_trip_score, score."""
+        """success_rate, round_trip_score and score of each AI group."""
         successes: dict[Any, list[float]] = defaultdict(list)
         scores: Scores = {}
         for key, results in groups.items():
@@ -190,7 +190,7 @@ class LeaderboardModel:
         return dict(zip(names, (*best, scores[best][2]), strict=True))
 
     def page(self, now: float, asked: dict[str, Any]) -> list[list[Any]]:
-        """The rows of the leaderboard's table, or of the regions of one orchestrator: names, and numbers as they are."""
+        """The rows of the leaderboard's table, or of the table of one orchestrator's regions; numbers are not formatted."""
         lengths_s = {"1h": 3600.0, "24h": DAY_S, "7d": 7 * DAY_S, "30d": 30 * DAY_S, "all": math.inf}
         names = {name: asked.get(name) for name in ("pipeline", "model")}
         job_type = asked.get("job_type") or ("ai" if any(names.values()) else "transcoding")
@@ -210,7 +210,7 @@ NUMBERS = ("score", "success_rate", "round_trip_score")
 
 
 def leaderboard(scores: dict[str, Any], names: dict[str, str], *, one_region: bool) -> list[list[Any]]:
-    """Rank, orchestrator, three means over regions; over all regions also their number, the best and the worst."""
+    """Rows: rank, orchestrator, three means over regions; for all regions also their number, the best and the worst."""
     means = {
         each: [float(mean(cell[number] for cell in cells.values())) for number in NUMBERS]
         for each, cells in scores.items()
@@ -228,7 +228,7 @@ def leaderboard(scores: dict[str, Any], names: dict[str, str], *, one_region: bo
 
 
 def page_of_one(scores: dict[str, Any], orchestrator: str) -> list[list[Any]]:
-    """Region, three numbers, and the rank among how many."""
+    """Rows: region, three numbers, rank and number of orchestrators."""
     rows = []
     cells = scores.get(orchestrator, {})
     for region in sorted(cells, key=lambda region: (-round(cells[region]["score"], 9), region)):
@@ -239,5 +239,5 @@ def page_of_one(scores: dict[str, Any], orchestrator: str) -> list[list[Any]]:
 
 
 def rank_of(score: float, among: list[float]) -> int:
-    """One more than there are better ones."""
+    """The number of better scores plus one."""
     return 1 + sum(round(other, 9) > round(score, 9) for other in among)

@@ -1,4 +1,4 @@
-"""libpq itself, and psql, for tests that compare with them."""
+"""Calls libpq and psql, for comparison."""
 
 import ctypes
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 from orchboard.store.embedded.binaries import find_binaries
 from tests.support.tls_postgres import BINARIES
 
-# PostgreSQL 18's, without TLS and GSSAPI; Debian's is older and has both.
+# PostgreSQL 18 without TLS and GSSAPI; Debian's, which is older and has both.
 EMBEDDED = find_binaries(None).directory
 DEBIAN = BINARIES
 
@@ -30,7 +30,7 @@ _library.PQpass.argtypes = _library.PQfinish.argtypes = [ctypes.c_void_p]
 
 
 def parse(url: str) -> dict[str, str] | None:
-    """The parameters that libpq reads in a URL; None when it refuses it, or when one is no UTF-8."""
+    """The parameters that libpq reads in a URL; None if it refuses the URL or a value is not UTF-8."""
     error = ctypes.c_char_p()
     options = _library.PQconninfoParse(url.encode(), ctypes.byref(error))
     if not options:
@@ -48,7 +48,7 @@ def parse(url: str) -> dict[str, str] | None:
 
 
 def password(url: str) -> str:
-    """The password that libpq takes to the first host of a URL, from the password file too."""
+    """The password that libpq uses for the first host of a URL, also from the password file."""
     connection = _library.PQconnectStart(url.encode())
     try:
         found: bytes = _library.PQpass(connection)
@@ -58,7 +58,7 @@ def password(url: str) -> str:
 
 
 def parameters() -> dict[str, str]:
-    """Every parameter that libpq knows, and the environment variable that gives it; empty for none."""
+    """All parameters of libpq, and their environment variables; empty: none."""
     options = _library.PQconndefaults()
     try:
         return {option.keyword.decode(): (option.variable or b"").decode() for option in _listed(options)}
@@ -74,7 +74,7 @@ def _listed(options: "ctypes._Pointer[_Option]") -> list[_Option]:
 
 
 def psql_connects(binaries: Path, url: str, environ: dict[str, str]) -> bool:
-    """Whether psql reaches the database at a URL."""
+    """Whether psql connects to a URL."""
     command: list[str | Path] = [binaries / "psql", "-X", "-w", "-Atc", "SELECT 1", url]
     environ = {"PATH": os.environ["PATH"], **environ}
     done = subprocess.run(command, env=environ, capture_output=True, timeout=30)

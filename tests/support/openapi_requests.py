@@ -1,4 +1,4 @@
-"""Requests that schemathesis makes of our OpenAPI document, good ones and bad ones, and what is wrong with the answers."""
+"""Requests that schemathesis generates from our OpenAPI document, valid and invalid, and the validation of responses."""
 
 import json
 from typing import Any
@@ -32,7 +32,7 @@ _SENT = ("method", "url", "headers", "params", "cookies", "data", "json")
 
 
 def cases() -> "st.SearchStrategy[Case[Any]]":
-    """Requests to any operation: those the document allows, and those it does not."""
+    """Requests to all operations, valid and invalid ones."""
     document: dict[str, Any] = json.loads(openapi_json())
     schema = schemathesis.openapi.from_dict(document)
     operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
@@ -42,7 +42,7 @@ def cases() -> "st.SearchStrategy[Case[Any]]":
 
 
 def ask(case: "Case[Any]", url: str, session: requests.Session, *, secret: str = SECRET) -> int:
-    """Send a request, a POST signed, and hold the answer against the document; its status."""
+    """Send a request (a POST is signed) and validate the response by the document. Returns the status."""
     told = case.as_transport_kwargs(base_url=url)
     request = session.prepare_request(
         requests.Request(**{name: told[name] for name in _SENT if name in told})

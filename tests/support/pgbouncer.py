@@ -1,4 +1,4 @@
-"""Debian's pgbouncer in transaction mode, in front of a Postgres of the tests."""
+"""Runs Debian's pgbouncer in transaction mode in front of the tests' Postgres."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ logfile = {directory}/log
 
 
 class PgBouncer:
-    """One that runs, for every database of a server."""
+    """A running pgbouncer for all databases of a server."""
 
     def __init__(self, server_url: str, directory: Path) -> None:
         program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
@@ -41,7 +41,7 @@ class PgBouncer:
                 directory=directory,
             )
         )
-        # Not as root, which it refuses, but as whoever the cluster's private socket belongs to.
+        # pgbouncer refuses to run as root, so it runs as the owner of the cluster's private socket.
         owner = os.stat(query["host"][0]) if os.getuid() == 0 else None
         if owner:
             os.chown(directory, owner.st_uid, owner.st_gid)
@@ -62,5 +62,5 @@ class PgBouncer:
 
 
 def pgbouncer_url(url: str, directory: Path) -> str:
-    """The URL of the same database through the pooler in a directory."""
+    """The URL of a database through the pooler in a directory."""
     return f"postgresql://anyone@{urlsplit(url).path}?host={directory}&port=6432"

@@ -1,4 +1,4 @@
-"""A relay between a store and Postgres that can swallow answers and hold requests back."""
+"""A proxy between a store and Postgres that can drop responses and hold requests."""
 
 import asyncio
 import re
@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 _SOCKET = ".s.PGSQL.5432"
 
-# ErrorResponse: Postgres is being stopped.
+# ErrorResponse of a Postgres that is being stopped.
 _GOODBYE = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
 _GOODBYE = b"E" + (len(_GOODBYE) + 4).to_bytes(4, "big") + _GOODBYE
 
@@ -19,13 +19,13 @@ _IDLE = re.compile(rb"Z\x00\x00\x00\x05I")
 
 
 class PostgresProxy:
-    """One way to the database, through a socket of its own.
+    """A proxy with its own socket.
 
-    url -- of the database by this way
-    passes_answers -- whether what Postgres says goes on to who asked; if not, it is lost
-    passes_requests -- whether what is asked goes on to Postgres; if not, it is held
-    serves_new -- whether clients that connect from now on are answered
-    goodbye_to -- which clients, the first being 0, are told that Postgres stops, in the moment when it is ready for them
+    url -- of the database through the proxy
+    passes_answers -- whether to forward Postgres's responses; otherwise they are lost
+    passes_requests -- whether to forward requests; otherwise they are held
+    serves_new -- whether to serve clients that connect from now on
+    goodbye_to -- numbers of the clients, from 0, that receive the message of a stopping Postgres when they are idle
     """
 
     def __init__(self, url: str, directory: str) -> None:
@@ -36,19 +36,20 @@ class PostgresProxy:
         self._served = 0
         self._clients: list[asyncio.StreamWriter] = []
         self._held: list[tuple[asyncio.StreamWriter, bytes]] = []
-        self._said = b""
+        self._output = b""
+        self._has_held, self._is_idle = asyncio.Event(), asyncio.Event()
         self._socket = Path(directory) / _SOCKET
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def cut(self) -> None:
-        """Have every client lose its connection; Postgres is not told."""
+        """Abort the connections of all clients, without telling Postgres."""
         for writer in self._clients:
             writer.transport.abort()
         self._clients.clear()
 
     async def go_away(self) -> None:
-        """Have every client lose its connection, and nobody get another."""
+        """Abort all connections and refuse new ones."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -56,36 +57,41 @@ class PostgresProxy:
         self.cut()
 
     async def come_back(self) -> None:
-        """Let clients connect."""
+        """Accept connections."""
         self._server = await asyncio.start_unix_server(self._serve, self._socket)
 
     async def hold(self) -> None:
-        """From now on hold what is asked; return when there is something."""
+        """Hold requests from now on; return when there is one."""
         self.passes_requests = False
-        while not self._held:
-            await asyncio.sleep(0.01)
+        await self._has_held.wait()
 
     async def release(self) -> bytes:
-        """Let Postgres have what was held by now, and wait for what it says of it last."""
-        self._said = b""
+        """Forward the held requests, wait until Postgres is idle again, and return its responses."""
+        self._output = b""
+        self._is_idle.clear()
         for writer, request in self._held:
             writer.write(request)
         self._held.clear()
-        while not _IDLE.search(self._said):
-            await asyncio.sleep(0.01)
-        return self._said
+        self._has_held.clear()
+        await self._is_idle.wait()
+        return self._output
 
     async def close(self) -> None:
-        """End it."""
+        """Stop the proxy."""
         await self.go_away()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._tasks.add(asyncio.create_task(self._relay(reader, writer)))
+    def _record(self, data: bytes) -> None:
+        self._output += data
+        if _IDLE.search(self._output):
+            self._is_idle.set()
 
-    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._tasks.add(asyncio.create_task(self._forward(reader, writer)))
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self.serves_new:
             self._clients.append(writer)
             return
@@ -95,7 +101,8 @@ class PostgresProxy:
 
         async def answer() -> None:
             while data := await from_server.read(65536):
-                self._said += data if writer.is_closing() else b""
+                if writer.is_closing():
+                    self._record(data)
                 if self.passes_answers and not writer.is_closing():
                     writer.write(data)
                     if number in self.goodbye_to and _IDLE.search(data):
@@ -105,12 +112,13 @@ class PostgresProxy:
 
         answering = asyncio.create_task(answer())
         try:
-            with suppress(OSError):  # it was cut
+            with suppress(OSError):  # the connection was aborted
                 while data := await reader.read(65536):
                     if self.passes_requests:
                         to_server.write(data)
                     else:
                         self._held.append((to_server, data))
+                        self._has_held.set()
             if not self._held:
                 to_server.close()
             await answering
@@ -122,8 +130,8 @@ class PostgresProxy:
 
 @asynccontextmanager
 async def postgres_proxy(url: str) -> AsyncIterator[PostgresProxy]:
-    """A relay to a database of the embedded server."""
-    with tempfile.TemporaryDirectory(prefix="orchboard-relay-") as directory:
+    """A proxy to a database of the embedded server."""
+    with tempfile.TemporaryDirectory(prefix="orchboard-proxy-") as directory:
         relay = PostgresProxy(url, directory)
         await relay.come_back()
         try:

@@ -1,4 +1,4 @@
-"""Other processes: a test looks at what comes and goes meanwhile."""
+"""Child processes and signals."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def send(sent: signal.Signals, pids: Iterable[int]) -> None:
-    """Send a signal to those that have not ended meanwhile."""
+    """Send a signal to the processes that still exist."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, sent)
@@ -22,8 +22,8 @@ def send(sent: signal.Signals, pids: Iterable[int]) -> None:
 
 @contextmanager
 def frozen(pid: int) -> Iterator[None]:
-    """A server that the kernel still takes connections for, and that does nothing."""
-    os.kill(pid, signal.SIGSTOP)  # first, so that no more children come
+    """Freeze a server during the block. The kernel still accepts its connections."""
+    os.kill(pid, signal.SIGSTOP)  # first, so that it starts no more children
     pids = [pid, *children_of(pid)]
     send(signal.SIGSTOP, pids)
     try:
@@ -33,5 +33,5 @@ def frozen(pid: int) -> Iterator[None]:
 
 
 def heed_sighup() -> None:
-    """In a child, before it runs its program: as a shell starts it, also when the tests run under nohup."""
+    """In a child before exec: reset SIGHUP, which is ignored if the tests run under nohup."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)

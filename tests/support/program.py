@@ -1,4 +1,4 @@
-"""Runs the real program, on the test's own database and server."""
+"""Runs of the command line program."""
 
 import json
 import os
@@ -12,7 +12,7 @@ SRC = str(Path(__file__).parents[2] / "src")
 
 
 class CompletedRun(Struct, frozen=True):
-    """How a run of the program ended, and what it said."""
+    """The exit status and output of a run."""
 
     status: int
     out: str
@@ -26,7 +26,7 @@ Orchboard = Callable[..., CompletedRun]
 
 
 def environment(data: Path, **variables: str) -> dict[str, str]:
-    """An environment with nothing of whoever runs the tests in it."""
+    """An environment without the variables of the test run."""
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": SRC,

@@ -1,4 +1,4 @@
-"""HTTP as bytes on a socket: requests as they are written, replies as they come."""
+"""Raw HTTP on a socket."""
 
 import json
 import socket
@@ -13,11 +13,11 @@ from orchboard.signing import sign
 from tests.support.server import SECRET
 
 ZEROS = "/api/aggregated_stats"
-"""A question whose answer is there at once."""
+"""A query with an immediate answer."""
 
 
 def get(target: str = ZEROS, *lines: str, method: str = "GET", version: str = "1.1") -> bytes:
-    """A request without a body; `lines` are headers as they are written."""
+    """A request without a body. lines -- raw headers"""
     return "\r\n".join([f"{method} {target} HTTP/{version}", "Host: x", *lines, "", ""]).encode("latin-1")
 
 
@@ -27,14 +27,14 @@ def head(*lines: str, version: str = "1.1") -> bytes:
 
 
 def post(stats: dict[str, object], *lines: str, secret: str = SECRET, version: str = "1.1") -> bytes:
-    """A signed post, its length told beforehand."""
+    """A signed post with Content-Length."""
     body = json.dumps(stats).encode()
     told = f"Content-Length: {len(body)}"
     return head(f"Authorization: {sign(body, secret)}", told, *lines, version=version) + body
 
 
 def chunked(stats: dict[str, object], size: int, *lines: str, trailer: str = "") -> bytes:
-    """A signed post in chunks of so many bytes."""
+    """A signed post in chunks of `size` bytes."""
     body = json.dumps(stats).encode()
     chunks = [body[start : start + size] for start in range(0, len(body), size)]
     told = head(f"Authorization: {sign(body, SECRET)}", "Transfer-Encoding: chunked", *lines)
@@ -42,7 +42,7 @@ def chunked(stats: dict[str, object], size: int, *lines: str, trailer: str = "")
 
 
 def joined(chunks: bytes) -> bytes:
-    """A body that came in chunks, with its last one."""
+    """Decode a chunked body."""
     body = bytearray()
     while chunks:
         size, _, chunks = chunks.partition(b"\r\n")
@@ -52,7 +52,7 @@ def joined(chunks: bytes) -> bytes:
 
 
 class Reply(Struct, frozen=True):
-    """One answer. Names of headers are in lower case."""
+    """A response. Names of headers are in lower case."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -76,7 +76,7 @@ class Reply(Struct, frozen=True):
 
 
 class Wire:
-    """One connection; source -- the address it comes from, one of 127.0.0.0/8."""
+    """A connection. source -- local address, in 127.0.0.0/8"""
 
     def __init__(self, port: int, *, receive_buffer: int = 0, source: str = "") -> None:
         self.socket = socket.socket()
@@ -98,7 +98,7 @@ class Wire:
         self.socket.close()
 
     def send(self, *parts: bytes) -> None:
-        """Each part a segment of its own, as far as the kernel does what it is told."""
+        """Send each part in a separate segment, as far as the kernel allows."""
         for part in parts:
             self.socket.sendall(part)
 
@@ -106,12 +106,12 @@ class Wire:
         self.socket.shutdown(socket.SHUT_WR)
 
     def vanish(self) -> None:
-        """Be gone, with a reset."""
+        """Reset the connection."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
     def reply(self, *, to: str = "GET") -> Reply:
-        """The next answer, to a request with that method."""
+        """The next response. to -- method of the request"""
         while b"\r\n\r\n" not in self._received:
             self._receive()
         text, _, self._received = self._received.partition(b"\r\n\r\n")
@@ -135,7 +135,7 @@ class Wire:
         return self.reply(to=to)
 
     def rest(self) -> bytes:
-        """What comes until the server closes the connection, in order or with a reset."""
+        """All data until the end or a reset of the connection."""
         try:
             while chunk := self.socket.recv(65536):
                 self._received += chunk
@@ -145,7 +145,7 @@ class Wire:
         return received
 
     def is_silent(self, seconds: float) -> bool:
-        """Whether nothing comes, not even the end, for so long."""
+        """Whether neither data nor the end of the connection arrives in `seconds`."""
         self.socket.settimeout(seconds)
         try:
             self._received += self.socket.recv(65536)
@@ -156,7 +156,7 @@ class Wire:
         return False
 
     def _chunks(self) -> bytes:
-        """A body in chunks, up to its last, empty one."""
+        """Read a chunked body."""
         body = bytearray()
         while True:
             while b"\r\n" not in self._received:

@@ -1,4 +1,4 @@
-"""The recorded exchanges, replayed against a server by the replayer they came with."""
+"""Replays the recorded exchanges against a server."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.support.server import SECRET
 _HERE = Path(__file__).parents[1] / "conformance"
 _EXCHANGES = [json.loads(line) for line in (_HERE / "exchanges.jsonl").read_bytes().splitlines()]
 
-# What the environment of a server adds, by profile.
+# Additional environment variables of a server, by profile.
 PROFILES = {
     "default": {},
     "nosecret": {"SECRET": ""},
@@ -26,7 +26,7 @@ PROFILES = {
 
 
 def environment_of(profile: str, database_url: str) -> dict[str, str]:
-    """The environment that the server of a profile runs with."""
+    """The environment of the server of a profile."""
     return {
         "POSTGRES": database_url,
         "SECRET": SECRET,
@@ -43,11 +43,11 @@ def replay(
     replayer: Sequence[str | Path] = (_HERE / "replay.py",),
     except_for: Collection[str] = (),
 ) -> None:
-    """Replay the exchanges of a profile; fail when an answer is wrong or an exchange is left out.
+    """Replay the exchanges of a profile. Fails if a response is wrong or an exchange is skipped.
 
-    url -- of a server with `environment_of(profile, database_url)`, on a migrated database
-    replayer -- a program that takes replay.py's arguments, and its first arguments
-    except_for -- names of exchanges that must be answered otherwise
+    url -- of a server that has `environment_of(profile, database_url)`, on a migrated database
+    replayer -- a program with the arguments of replay.py, and its first arguments
+    except_for -- names of exchanges whose response must differ
     """
     replayed = subprocess.run(
         [sys.executable, *replayer, "--base", url, "--dsn", database_url, "--profile", profile],
@@ -73,11 +73,11 @@ def replay_every_profile(
     *,
     except_for: Collection[str] = (),
 ) -> None:
-    """Start a server for each profile, and replay its exchanges.
+    """Start a server for each profile and replay its exchanges.
 
-    start -- starts a server with an environment, gives its URL, and stops it
-    new_database -- the URL of a fresh database, with a schema if the server does not make it
-    except_for -- as `replay`
+    start -- starts a server with an environment, yields its URL, and stops it
+    new_database -- creates a database, with a schema if the server does not create it; its URL
+    except_for -- as in `replay`
     """
     for profile in PROFILES:
         database_url = new_database()

@@ -1,5 +1,5 @@
-"""A leaderboard with the reference's wire format: our server, and in front of it an HTTP server that takes away what the
-reference does not answer, and fails as it is told to."""
+"""Emulates the reference server: an HTTP server in front of ours that removes what the reference does not return, and fails
+on demand."""
 
 import gzip
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 import urllib3
 
-# In the order of the reference's answers; False: left out when it is zero.
+# Members in the order of the reference's answers.
 _ALWAYS = ("region", "orchestrator", "success_rate", "round_trip_time", "errors", "timestamp")
 _UNLESS_ZERO = (
     "seg_duration", "segments_sent", "segments_received", "upload_time", "download_time", "transcode_time", "model",
@@ -21,16 +21,16 @@ _UNLESS_ZERO = (
 _SCORES = ("success_rate", "round_trip_score", "score")
 
 Fault = Callable[["Handler"], bool]
-"""Answers a request in its own way; False: the request is answered as usual."""
+"""Handles a request; returns False for the usual response."""
 
 
 def stripped_row(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of raw_stats as the reference answers it."""
+    """A row of raw_stats as the reference returns it."""
     return {name: row[name] for name in _ALWAYS} | {name: row[name] for name in _UNLESS_ZERO if row.get(name)}
 
 
 def stripped(path: str, document: Any) -> Any:
-    """An answer without what the reference does not say."""
+    """An answer without members that the reference does not have."""
     if path.startswith("/api/raw_stats"):
         return {region: [stripped_row(row) for row in rows] for region, rows in document.items()}
     if path.startswith("/api/aggregated_stats"):
@@ -42,13 +42,13 @@ def stripped(path: str, document: Any) -> Any:
 
 
 def _number(text: str) -> float | int:
-    """Go writes a whole number without a fraction."""
+    """Go encodes a whole number without a fraction."""
     number = float(text)
     return int(number) if number.is_integer() and abs(number) < 1e21 else number
 
 
 def as_go(document: Any) -> bytes:
-    """JSON as Go's encoder writes it."""
+    """JSON as encoded by Go."""
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -58,7 +58,7 @@ def as_go(document: Any) -> bytes:
 class Handler(BaseHTTPRequestHandler):
     server: "ReferenceEmulator"
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # head and body are written apart
+    disable_nagle_algorithm = True  # head and body are separate writes
 
     def do_GET(self) -> None:
         self.server.seen.append((time.monotonic(), self.path, dict(self.headers)))
@@ -94,7 +94,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class ReferenceEmulator(ThreadingHTTPServer):
-    """seen -- the moment, path and headers of each request; fault -- what happens to the next"""
+    """seen -- time, path and headers of each request; fault -- handles the next requests"""
 
     def __init__(self, url_behind: str) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -105,7 +105,7 @@ class ReferenceEmulator(ThreadingHTTPServer):
         self.fault: Fault = lambda _: False
 
     def handle_error(self, *_: object) -> None:
-        """A client that is gone is no error."""
+        """Ignore disconnected clients."""
 
     def asked(self, endpoint: str) -> list[str]:
         return [path for _, path, _ in self.seen if path.startswith(f"/api/{endpoint}")]
@@ -113,7 +113,7 @@ class ReferenceEmulator(ThreadingHTTPServer):
 
 @contextmanager
 def reference_emulator(url_behind: str) -> Iterator[ReferenceEmulator]:
-    """Such a server in front of one of ours."""
+    """Run an emulator in front of one of our servers."""
     server = ReferenceEmulator(url_behind)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""A database with results of every sort, a reader of it, and the plain query to compare with."""
+"""A database with random results, a reader of its rollups, and comparisons with plain queries."""
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,7 +15,7 @@ from orchboard.store.rollups.reader import MeansReader
 from tests.support.database import run
 from tests.support.oracle_queries import assert_matches_oracle
 
-# Results of every sort that anybody may have written, over 75 days until now.
+# Random results, valid and invalid, over the last 75 days.
 INSERT_RANDOM_RESULTS = """
 INSERT INTO events (event_time, orchestrator, region_id, payload)
 SELECT
@@ -41,7 +41,7 @@ JOIN job_types j ON j.id = r.job_type_id
 
 
 class RollupDatabase:
-    """A database with results, and a reader of it."""
+    """A database with results and a reader of its rollups."""
 
     def __init__(self, database: Database, connection: Connection) -> None:
         self.database = database
@@ -55,7 +55,7 @@ class RollupDatabase:
         return await RollupBuilder(self.connection).run()
 
     async def compare(self, windows: int = 12, seed: int = 1) -> None:
-        """Random windows, from some minutes to everything, against the plain query."""
+        """Compare random windows, from minutes to all time, with the plain queries."""
         chance, now = random.Random(seed), await self.connection.fetchval("SELECT now()")
         groups = await assert_matches_oracle(self.connection, self.reader, now - timedelta(days=99), now)
         assert groups > 20
@@ -68,12 +68,12 @@ class RollupDatabase:
             await assert_matches_oracle(self.connection, self.reader, since, until)
 
     async def compare_last(self, length: timedelta) -> None:
-        """The newest results, against the plain query."""
+        """Compare the newest results with the plain queries."""
         now = await self.connection.fetchval("SELECT clock_timestamp()")
         await assert_matches_oracle(self.connection, self.reader, now - length, now)
 
     async def insert(self, event_time: datetime) -> None:
-        """One result of `0xdd`, behind the server's back."""
+        """Insert a result of `0xdd` as another program would."""
         await self.connection.execute(
             "INSERT INTO events (event_time, orchestrator, region_id, payload) "
             "SELECT $1, '0xdd', id, jsonb_build_object('success_rate', 1, 'round_trip_time', 3, 'model', 'm', "

@@ -1,4 +1,4 @@
-"""Results as testers send them."""
+"""Sample results of testers."""
 
 from datetime import timedelta
 
@@ -6,7 +6,7 @@ ORCHESTRATOR = "0x22a48674a6fdf9335d89b6dbc05c38e2dc181475"
 
 
 def transcoding(**members: object) -> dict[str, object]:
-    """A transcoding result as its tester sends it."""
+    """A transcoding result, as sent by a tester."""
     return {
         "region": "MDW",
         "orchestrator": ORCHESTRATOR,
@@ -24,7 +24,7 @@ def transcoding(**members: object) -> dict[str, object]:
 
 
 def ai(**members: object) -> dict[str, object]:
-    """An AI result as its tester sends it."""
+    """An AI result, as sent by a tester."""
     return {
         "region": "FRA",
         "orchestrator": ORCHESTRATOR,

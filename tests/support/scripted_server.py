@@ -46,7 +46,7 @@ class ScriptedServer(ThreadingHTTPServer):
         return [one for one in self.received if one.method == "POST"]
 
     def handle_error(self, *_: object) -> None:
-        """A client that is gone is no error."""
+        """Ignore disconnected clients."""
 
 
 class _Handler(BaseHTTPRequestHandler):

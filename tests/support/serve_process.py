@@ -1,4 +1,4 @@
-"""A server as a process of its own, for tests that do something else meanwhile."""
+"""Starts `orchboard serve` as a process."""
 
 import asyncio
 import sys
@@ -9,7 +9,7 @@ from tests.support.server import SECRET
 
 
 async def start_serve_process(home: Path, **settings: str) -> tuple[asyncio.subprocess.Process, str]:
-    """`orchboard serve`, and its address."""
+    """Start `orchboard serve`; the process and its URL."""
     server = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "orchboard", "serve", "--port", "0"),
         stdout=asyncio.subprocess.PIPE,

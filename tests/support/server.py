@@ -1,6 +1,7 @@
-"""A server on loopback, and a client of it."""
+"""A server on loopback in a thread, and a client."""
 
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from typing import Any, cast
 from urllib.parse import urlencode
 
 import urllib3
+from msgspec.structs import replace
 
 from orchboard.app import Limits, create_app
 from orchboard.config import Settings
@@ -19,6 +21,9 @@ from tests.support.waiting import wait_until
 
 SECRET = "testsecret"
 
+FAST_PATH = "ORCHBOARD_TEST_FAST_PATH"
+"""`off` in this variable, which `pytest --fast-path=off` sets, turns the fast path off in every server."""
+
 # The machine that runs tests may be busier than any that serves; tests/api/test_health.py has a test of the limit.
 TEST_LIMITS = Limits(probe_timeout_s=20.0)
 
@@ -27,7 +32,7 @@ TEST_DRAIN = DrainLimits(keep_alive_s=0.0, requests_s=1.0)
 
 
 class Answer:
-    """What came back."""
+    """A response."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
         self.status = response.status
@@ -39,7 +44,7 @@ class Answer:
 
 
 class Client:
-    """A client of one server, as job testers and readers are."""
+    """An HTTP client of one server."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -73,6 +78,8 @@ class RunningServer:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
+        if os.environ.get(FAST_PATH) == "off":
+            settings = replace(settings, fast_path=False)
         is_ready = threading.Event()
         app = create_app(settings, limits=limits, **options)
         self.server = Server(app, drain=drain, on_pulse=is_ready.set)

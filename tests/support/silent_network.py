@@ -1,6 +1,6 @@
-"""How long a connection takes to notice that its network went silent, in seconds; a program for `unshare --net`.
+"""Prints the seconds until a connection detects that its network is down. A program for `unshare --net`.
 
-Arguments: the parameters of its URL; `idle`, or `busy` for a statement under way. `never` when it takes over 8 s.
+Arguments: parameters of the URL; `idle`, or `busy` for a running statement. Prints `never` after 8 s.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""A state machine that uses a server as testers, readers and strangers do, and holds every answer against the model."""
+"""A Hypothesis state machine that uses a server as testers, readers and other programs do, and compares answers with the model."""
 
 import json
 import math
@@ -26,10 +26,10 @@ from tests.support.open_transaction import OpenTransaction
 from tests.support.server import SECRET, Answer, Client, RunningServer
 
 SEEN_WITHIN_S = 10.0
-"""What is written behind the server's back is seen within a second; the rest is for a busy machine."""
+"""Changes by other programs are visible within a second; longer on a busy machine."""
 
 ORCHESTRATORS = ("0x" + "aa" * 20, "0x" + "bb" * 20, "odd")
-"""The last is no address: its results are stored and in medians, and it has no score."""
+"""The last one is not an address: its results are stored and count in medians, but have no score."""
 NAMES = [("p", "m/1"), ("p", "m/1"), ("p", "m 2"), ("q ü&=", "m/1")]
 numbers = st.sampled_from([None, 0, 0.25, 0.5, 1, 1.0, 1, 2, 3.75, -1])
 results = st.fixed_dictionaries(
@@ -53,7 +53,7 @@ named = st.sampled_from([*NAMES, *NAMES, (None, None), ("", ""), ("p", None), (N
 sent = st.builds(lambda result, names: result | dict(zip(("pipeline", "model"), names, strict=True)), results,
                  st.sampled_from([(None, None)]) | named)  # fmt: skip
 
-# What a post is refused for: the member that is replaced, by what JSON text.
+# Invalid members and their JSON text, for posts that must be refused.
 REFUSED = [
     ("region", '"NOWHERE"'), ("region", '""'), ("region", "7"), ("orchestrator", '" "'), ("orchestrator", "[]"),
     ("success_rate", '"1"'), ("success_rate", "NaN"), ("round_trip_time", "1e400"), ("timestamp", "1.5"),
@@ -82,7 +82,7 @@ ADD = "INSERT INTO regions (name, display_name, job_type_id) SELECT $1, $1, id F
 
 
 class LeaderboardMachine(RuleBasedStateMachine):
-    """One life of a leaderboard. `database` gives each the URL of an empty one."""
+    """A sequence of operations on a leaderboard. database -- creates an empty database; its URL"""
 
     database: Callable[[], AbstractContextManager[str]]
 
@@ -122,7 +122,7 @@ class LeaderboardMachine(RuleBasedStateMachine):
     def now(self) -> float:
         return time.time() + self.ahead_s
 
-    # What testers do.
+    # Testers.
 
     def store(self, result: dict[str, Any], key: str | None = None) -> None:
         began = time.time()
@@ -184,7 +184,7 @@ class LeaderboardMachine(RuleBasedStateMachine):
     def post_unsigned(self, result: dict[str, Any]) -> None:
         assert self.client.post_stats(result, secret="another").status == 403
 
-    # What others do to the database, and the server to itself.
+    # Other programs, maintenance and restarts.
 
     def behind_the_server(self, *statements: tuple[Any, ...]) -> None:
         async def write() -> None:
@@ -246,7 +246,7 @@ class LeaderboardMachine(RuleBasedStateMachine):
 
     @rule(hours_ago=st.sampled_from([0, 1, 30]))
     def somebody_renames_a_region(self, hours_ago: float) -> None:
-        """With a result in it; no post is from there."""
+        """Rename a region with a result that no post uses."""
         old, self.renamed = self.renamed, "XMI" if self.renamed == "MIA" else "MIA"
         when = datetime.now(UTC) - timedelta(hours=hours_ago)
         payload = {"region": old, "orchestrator": "0xaa", "success_rate": 1}
@@ -301,17 +301,17 @@ class LeaderboardMachine(RuleBasedStateMachine):
         self.unseen_until = 0.0
         self.postable = {region["id"] for region in self.model.regions}
 
-    # What readers see.
+    # Readers.
 
     def ask(self, name: str, **asked: object) -> None:
-        """An answer is the model's at once; after something was written behind the server, soon."""
+        """Compare an answer with the model's. After a change by another program, repeat until they are equal."""
         given = {each: value for each, value in asked.items() if value is not None}
         expect = getattr(self.model, name)
         path = f"/api/{name.removeprefix('listed_')}?{urlencode(given)}"
         self.expect(path, lambda answer: json_differences(answer.json(), expect(self.now, given), path))
 
     def ask_page(self, asked: Mapping[str, Any]) -> None:
-        """As `ask`, of the page."""
+        """As `ask`, for the page."""
         given = {name: value for name, value in asked.items() if value is not None}
         path = f"/?{urlencode(given)}"
         self.expect(
@@ -332,7 +332,7 @@ class LeaderboardMachine(RuleBasedStateMachine):
 
     @invariant()
     def answers_are_the_models(self) -> None:
-        """A third of the questions after each step; all of them at the end."""
+        """Ask a third of the queries after each step, and all at the end."""
         self.steps += 1
         for name, asked in QUESTIONS[self.steps % 3 :: 3]:
             self.ask(name, **asked)
@@ -356,7 +356,7 @@ class LeaderboardMachine(RuleBasedStateMachine):
         scored: str | None,
         window: tuple[Any, Any],
     ) -> None:
-        """Any question; a number in a window is a moment between two steps."""
+        """Ask any query. A number in a window is a time between two steps."""
         ends = {"1": 1.0, "2d": time.time() - 2 * 86400, "never": 4102444800.0, None: None}
         since, until = (
             ends[end] if end in ends else self.marks[end % len(self.marks)]
@@ -392,7 +392,7 @@ class LeaderboardMachine(RuleBasedStateMachine):
     def look_at_a_page(
         self, asked: Mapping[str, Any], window: str | tuple[int | None, int | None] | None
     ) -> None:
-        """Any choice; two numbers are moments between steps, as since and until."""
+        """Ask for a page with any selection. Two numbers are times between steps, as since and until."""
         if isinstance(window, tuple):
             ends = [None if end is None else self.marks[end % len(self.marks)] for end in window]
             self.ask_page({**asked, "since": ends[0], "until": ends[1]})
@@ -401,7 +401,7 @@ class LeaderboardMachine(RuleBasedStateMachine):
 
 
 def differing_rows(found: list[list[str]], expected: list[list[Any]], path: str) -> Iterator[str]:
-    """Where the rows of a page differ from names and numbers."""
+    """The differences between the rows of a page and the expected names and numbers."""
     if len(found) != len(expected) or any(map(lambda one, other: len(one) != len(other), found, expected)):
         yield f"{path}: {found}, not {expected}"
         return
@@ -412,7 +412,7 @@ def differing_rows(found: list[list[str]], expected: list[list[Any]], path: str)
 
 
 def is_shown(text: str, value: Any) -> bool:
-    """Whether a cell shows a value: a number within what two ways of adding up may differ by."""
+    """Whether a cell shows a value. Numbers may differ by the error of summation."""
     if isinstance(value, tuple):
         name, number = value
         return text.startswith(f"{name} ") and is_shown(text.removeprefix(f"{name} "), number)
@@ -423,7 +423,7 @@ def is_shown(text: str, value: Any) -> bool:
 
 
 def json_differences(found: Any, expected: Any, path: str) -> Iterator[str]:
-    """Where two answers differ; numbers may by 1e-9."""
+    """The differences between two answers. Numbers may differ by 1e-9."""
     if isinstance(found, dict) and isinstance(expected, dict) and found.keys() == expected.keys():
         for name in found:
             yield from json_differences(found[name], expected[name], f"{path} {name}")

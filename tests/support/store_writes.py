@@ -1,4 +1,4 @@
-"""Results on their way into a store: submitted, held up, counted."""
+"""Submits results to a store, blocks inserts, and reads stored results."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ Stored = asyncio.Future[ParsedStats]
 async def open_store(
     url: str, *, timeout_s: float = 20, changes: VersionCounters | None = None, spool: Path | None = None
 ) -> AsyncIterator[Store]:
-    """A store of its own, as one server process has; with a spool, it is replayed, too."""
+    """A store like that of a server process. With a spool, it is replayed too."""
     changes = changes or VersionCounters.alone()
     database = Database(url, connections=4, timeout_s=timeout_s)
     to_spool = None if spool is None else Spool(spool, max_bytes=16 * 1024 * 1024)
@@ -49,7 +49,7 @@ def submit(store: Store, number: int, *, key: str | None = None, **members: obje
 
 
 async def outcomes(futures: Iterable[Stored]) -> list[type | None]:
-    """What each ended with: None or the class of its refusal."""
+    """The exception class of each future; None: success."""
     ended = await asyncio.gather(*futures, return_exceptions=True)
     return [type(outcome) if isinstance(outcome, BaseException) else None for outcome in ended]
 
@@ -63,7 +63,7 @@ async def query(url: str, statement: str, *arguments: object) -> Any:
 
 
 async def stored_numbers(url: str) -> list[int]:
-    """The results in the database, by the number each was submitted with."""
+    """The numbers of the stored results, as submitted."""
     rows = "SELECT coalesce(array_agg((payload->>'timestamp')::int ORDER BY id), '{}') FROM events"
     numbers: list[int] = await query(url, rows)
     return numbers
@@ -71,7 +71,7 @@ async def stored_numbers(url: str) -> list[int]:
 
 @asynccontextmanager
 async def blocked_insert(url: str, store: Store) -> AsyncIterator[Stored]:
-    """One result, number 0, is under way and can't get on until the end of the block."""
+    """Submit result 0 and block its insert until the end of the block."""
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction():

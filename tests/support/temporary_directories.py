@@ -1,4 +1,4 @@
-"""Directories for databases: whoever the tests run as, Postgres's user must reach them."""
+"""Temporary directories that Postgres's user can reach, if possible in memory."""
 
 import shutil
 import tempfile
@@ -8,14 +8,14 @@ from pathlib import Path
 
 
 def tmpfs_directory() -> str | None:
-    """A file system in memory with room for clusters: a clone takes 20 ms there, up to 500 on a busy disk."""
+    """A tmpfs with space for clusters; None if there is none. A clone takes 20 ms there, up to 500 ms on a busy disk."""
     memory = Path("/dev/shm")
     return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > 2**31 else None
 
 
 @contextmanager
 def reachable_directory() -> Iterator[Path]:
-    """A fresh directory that any user may traverse; removed at the end."""
+    """A new directory that all users may traverse. Removed after the block."""
     directory = Path(tempfile.mkdtemp(prefix="orchboard-test-", dir=tmpfs_directory()))
     directory.chmod(0o755)
     try:

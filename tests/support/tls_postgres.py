@@ -1,4 +1,4 @@
-"""A Postgres that speaks TLS, with the files of those who connect to it."""
+"""A Postgres with TLS, and the files of its clients."""
 
 import hashlib
 import hmac
@@ -17,7 +17,7 @@ from msgspec import Struct
 from orchboard.store.embedded.server import EmbeddedPostgres
 from tests.support.temporary_directories import reachable_directory
 
-# Debian's: the embedded build speaks no TLS, and needs none on its private socket.
+# Debian's programs, as the embedded build has no TLS.
 BINARIES = max(Path("/usr/lib/postgresql").glob("*/bin"))
 
 KEY_PASSWORD = "opensesame"
@@ -36,7 +36,7 @@ default_crl_days = 1
 
 
 class TLSPostgres(Struct):
-    """A Postgres on loopback; TLS is offered, or demanded.
+    """A Postgres on loopback that offers or requires TLS.
 
     port -- of 127.0.0.1, and of the socket in `place`
     user, password -- of a superuser of the database `orchboard`
@@ -51,12 +51,12 @@ class TLSPostgres(Struct):
 
     @property
     def client_key(self) -> str:
-        """The key that SCRAM proves to the server, in base64."""
+        """The SCRAM client key, in base64."""
         return self._scram_key(b"Client Key")
 
     @property
     def server_key(self) -> str:
-        """The key that SCRAM proves to the client, in base64."""
+        """The SCRAM server key, in base64."""
         return self._scram_key(b"Server Key")
 
     def _scram_key(self, name: bytes) -> str:

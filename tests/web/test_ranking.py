@@ -7,7 +7,7 @@ from starlette.datastructures import QueryParams
 
 from orchboard.errors import BadInputError
 from orchboard.stats import JobType, Pipeline, Score
-from orchboard.web.choice import Choice, model_options, parse_choice, pipeline_options, spans
+from orchboard.web.choice import Choice, model_options, parse_choice, pipeline_options, window_options
 from orchboard.web.ranking import (
     COLUMNS,
     REGION_COLUMNS,
@@ -154,7 +154,7 @@ def test_a_parameter_that_can_not_be_read_is_named(query: str, named: str) -> No
     ],
 )
 def test_the_default_window_is_always_on_offer(default: timedelta, ids: list[str], label: str) -> None:
-    offered = spans(default)
+    offered = window_options(default)
     assert [span.id for span in offered] == ids
     assert [span.label for span in offered if span.is_default] == [label]
 

@@ -19,10 +19,10 @@ from orchboard.errors import (
     NotAuthenticatedError,
     Refusal,
 )
-from orchboard.leaderboard import Leaderboard
 from orchboard.results.parse import parse_stats
 from orchboard.results.submission import Submission
 from orchboard.store.connection.failures import NO_ANSWER
+from orchboard.store.store import Store
 
 # Maximum number of digits in a Content-Length, more than the parser accepts: int() raises ValueError for thousands.
 _MAX_DIGITS = 25
@@ -40,14 +40,14 @@ class PostStats:
 
     def __init__(
         self,
-        board: Leaderboard,
+        store: Store,
         authenticator: Authenticator,
         verified: VerifiedAddresses,
         *,
         max_body_bytes: int,
         limit_s: float | None = None,
     ) -> None:
-        self._board = board
+        self._store = store
         self._authenticator = authenticator
         self._verified = verified
         self._limit_s = limit_s
@@ -66,7 +66,7 @@ class PostStats:
                 self._verified.note(
                     self._verified.address_of(request.scope["client"], request.scope["headers"])
                 )
-                await self._board.store.submit(_submission(body, identity))
+                await self._store.submit(_submission(body, identity))
         except TimeoutError:
             raise DatabaseUnavailableError(NO_ANSWER) from None
         return ok()
@@ -78,7 +78,7 @@ class PostStats:
         """
         try:
             identity = self._authenticator.identify(body, headers)
-            return self._board.store.submit(_submission(body, identity)) if identity else None
+            return self._store.submit(_submission(body, identity)) if identity else None
         except NotAuthenticatedError:
             return None
         except Refusal as refusal:

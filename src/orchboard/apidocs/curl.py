@@ -1,4 +1,4 @@
-"""Example requests as lines to paste into a shell."""
+"""Example requests as shell commands."""
 
 import shlex
 from urllib.parse import quote, urlencode

@@ -35,12 +35,12 @@ Successful answers to GET carry `{CACHE_CONTROL}`, except those of the health ch
 `{{"error": "…"}}` and `Cache-Control: no-store`. The statuses 429 and 503 carry `Retry-After` in seconds. Every answer has
 an `X-Request-Id`; the server's log contains it too.
 """
-"""What holds for every endpoint; paragraphs with `code` in backticks."""
+"""Conventions of all endpoints, in paragraphs with `code` in backticks."""
 
 
 @functools.cache
 def openapi_json() -> bytes:
-    """The document in JSON, as it is served and committed: indented, with a newline at its end."""
+    """The document as indented JSON with a final newline, as it is served and committed."""
     return msgspec.json.format(msgspec.json.encode(openapi_document()), indent=2) + b"\n"
 
 
@@ -107,7 +107,7 @@ def _types_of(endpoint: Endpoint) -> list[Any]:
 
 
 def _path(endpoint: Endpoint, schema_of: dict[str, Any]) -> dict[str, Any]:
-    """The operations of one path; every GET comes with its HEAD."""
+    """The operations of one path; every GET has a HEAD."""
     operation: dict[str, Any] = {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
@@ -146,7 +146,7 @@ def _path(endpoint: Endpoint, schema_of: dict[str, Any]) -> dict[str, Any]:
 
 
 def _told(endpoint: Endpoint) -> list[Param]:
-    """The parameters that are told as such: OpenAPI wants Authorization told as a security scheme."""
+    """The parameters without Authorization, which OpenAPI describes as a security scheme."""
     return [param for param in endpoint.params if param.name != "Authorization"]
 
 
@@ -175,7 +175,7 @@ def _refusal(refusal: type[Refusal], example: Any, schema: dict[str, Any]) -> di
 
 
 def refusal_meaning(refusal: type[Refusal]) -> str:
-    """What a refusal means, as its class says in its first paragraph."""
+    """The meaning of a refusal: the first paragraph of the docstring of its class."""
     return " ".join((inspect.getdoc(refusal) or "").partition("\n\n")[0].split())
 
 

@@ -93,12 +93,12 @@ async def _style(_: Request) -> Response:
 
 
 def docs_html(origin: str) -> str:
-    """The page, with examples that ask `origin`."""
+    """The page, with examples for the server at `origin`."""
     return _render("page.html", origin)
 
 
 def api_markdown() -> str:
-    """docs/api.md: the same and the settings, for people who read on a code host."""
+    """docs/api.md: the page and the settings in Markdown."""
     return _render("api.md", ORIGIN)
 
 
@@ -146,7 +146,7 @@ def _document() -> dict[str, Any]:
 
 
 def _resolved(part: dict[str, Any]) -> dict[str, Any]:
-    """A part of the document, or the one it refers to."""
+    """A part of the document, with its reference resolved."""
     target: dict[str, Any] = _document()
     if "$ref" not in part:
         return part
@@ -173,7 +173,7 @@ _TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|(\btrue\b|\bfalse\b|\bnull\b|-?
 
 
 def _highlight(json: str) -> Markup:
-    """JSON with its keys, strings and other values in spans of their own."""
+    """JSON with its keys, strings and other values each in a <span>."""
     parts, end = [], 0
     for match in _TOKEN.finditer(json):
         kind = "key" if match[2] else "string" if match[1] else "value"
@@ -195,7 +195,7 @@ def _markdown_link(name: str) -> str:
 
 
 def type_text(schema: dict[str, Any], link: Callable[[str], str]) -> Markup | str:
-    """A schema in a few words, its named parts linked.
+    """A short description of a schema, with links to named schemas.
 
     >>> type_text({"type": "array", "items": {"type": ["string", "null"]}}, str)
     'list of string or null'
@@ -223,7 +223,7 @@ def _one_type(type_: str, schema: dict[str, Any], within: Callable[[dict[str, An
 
 
 def _joined(separator: str, parts: list[str]) -> str:
-    """Joined, as markup if one of the parts is; the others are escaped then."""
+    """The parts joined; if one is markup, the result is, and the others are escaped."""
     if any(isinstance(part, Markup) for part in parts):
         return escape(separator).join(parts)
     return separator.join(parts)

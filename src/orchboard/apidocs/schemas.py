@@ -1,4 +1,4 @@
-"""JSON Schemas of the wire, made from its types; what is written about a member is in its type's docstring."""
+"""JSON Schemas of requests and answers, made from their types and the docstrings of these."""
 
 import inspect
 import re
@@ -14,14 +14,14 @@ from orchboard.stats import ErrorCount, Stats
 
 REF = "#/components/schemas/"
 
-# Members that are described where the same ones are described already.
+# Types whose members are described in another type's docstring.
 _DESCRIBED_BY: dict[type, type] = {SentStats: Stats, SentError: ErrorCount}
 
 _NUMBERS_ONLY = {"additionalProperties": {"type": "number"}}
 _OTHERS_ARE_KEPT = {"additionalProperties": True}
 _NAME = {"maxLength": MAX_NAME}
 
-# What the types can't say.
+# Constraints that the types can't express.
 _BESIDES: dict[type, dict[str, Any]] = {
     Cell: _NUMBERS_ONLY,
     Stats: _OTHERS_ARE_KEPT,
@@ -36,11 +36,11 @@ _MEMBERS_BESIDES: dict[type, dict[str, dict[str, Any]]] = {
     },
 }
 _LEFT_OUT = {(ErrorCount, "message")}
-"""Members that answers leave out when they are empty."""
+"""Members that are missing in answers when they are empty."""
 
 
 def schemas_of(types: Iterable[Any]) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
-    """A schema for each type, and the named ones they refer to."""
+    """The schema of each type, and the named schemas that they refer to."""
     schemas, components = msgspec.json.schema_components(types, ref_template=REF + "{name}")
     known = {struct.__name__: struct for struct in _structs()}
     return list(schemas), {
@@ -50,7 +50,7 @@ def schemas_of(types: Iterable[Any]) -> tuple[list[dict[str, Any]], dict[str, di
 
 
 def member_notes(struct: type) -> dict[str, str]:
-    """What a docstring says about members: its lines `name, name -- text`, and the lines that go on from them.
+    """The descriptions of members in a docstring: its lines `name, name -- text`, with their continuation lines.
 
     >>> member_notes(ErrorCount)["count"]
     'may be negative: a known tester miscounts'
@@ -97,14 +97,14 @@ def _finished(struct: type, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _described(schema: dict[str, Any]) -> dict[str, Any]:
-    """Without the title, which repeats the name, and with the docstring's text but not its notes."""
+    """The schema without its title, which repeats the name; the description without those of members."""
     paragraphs = inspect.cleandoc(schema.get("description", "")).split("\n\n")
     text = " ".join(" ".join(paragraph.split()) for paragraph in paragraphs if " -- " not in paragraph)
     return {key: value for key, value in schema.items() if key != "title"} | {"description": text}
 
 
 def _plain(member: dict[str, Any]) -> dict[str, Any]:
-    """Without the default; a type or null in one."""
+    """The schema without its default, and with "type or null" in one `type`."""
     alternatives: list[dict[str, Any]] = member.get("anyOf", [])
     if len(alternatives) == 2 and alternatives[1] == {"type": "null"} and "type" in alternatives[0]:
         return alternatives[0] | {"type": [alternatives[0]["type"], "null"]}

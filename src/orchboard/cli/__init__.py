@@ -80,7 +80,7 @@ def make_app(named: str = "") -> App:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line. Exit status: 0 done, 1 refused, 2 usage, 3 setup, 4 database away, 130 interrupted."""
+    """Run the command line. Exit status: 0 done, 1 refused, 2 usage, 3 setup, 4 database unavailable, 130 interrupted."""
     streams.prepare()
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:

@@ -38,8 +38,8 @@ def backup(
     import asyncio
     import time
 
-    from orchboard.cli.database import database_url, in_words
-    from orchboard.cli.progress import told
+    from orchboard.cli.database import database_url, translate_driver_errors
+    from orchboard.cli.progress import progress
     from orchboard.cli.settings import read_environment
     from orchboard.cli.streams import require_output
     from orchboard.store.postgres.database import Database
@@ -50,11 +50,16 @@ def backup(
     if is_piped := file == "-":
         require_output("the backup")
     began_at = time.monotonic()
-    opened = nullcontext(sys.stdout.buffer) if is_piped else atomic_file(Path(file))
-    with opened as out, database_url(settings) as url, in_words(), told("backing up") as tell:
+    target = nullcontext(sys.stdout.buffer) if is_piped else atomic_file(Path(file))
+    with (
+        target as out,
+        database_url(settings) as url,
+        translate_driver_errors(),
+        progress("backing up") as report,
+    ):
         connect = Database(url, connections=1, timeout_s=settings.db_timeout_s).connect
-        trailer = asyncio.run(back_up(connect, out, on_progress=tell))
-    told_to = sys.stderr if is_piped else sys.stdout
+        trailer = asyncio.run(back_up(connect, out, on_progress=report))
+    stream = sys.stderr if is_piped else sys.stdout
     took_s = time.monotonic() - began_at
-    print(f"backed up {trailer.results:,} results in {took_s:.1f} s", file=told_to)
-    print(f"sha256 {trailer.results_sha256}", file=told_to)
+    print(f"backed up {trailer.results:,} results in {took_s:.1f} s", file=stream)
+    print(f"sha256 {trailer.results_sha256}", file=stream)

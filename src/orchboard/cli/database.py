@@ -68,7 +68,7 @@ def find_psql(settings: Settings) -> str:
 
 
 @contextmanager
-def in_words() -> Iterator[None]:
+def translate_driver_errors() -> Iterator[None]:
     """Turn the driver's exceptions into DatabaseUnavailableError; `main` explains its cause."""
     try:
         yield

@@ -47,17 +47,17 @@ def demo(
         os.environ.pop(name, None)
     settings = read_environment()
     os.environ["ORCHBOARD_DATA"] = str(data_directory(settings) / DIRECTORY)
-    run_server(port=port, generate_secret=True, prepare=_bring_up_to_now, beside=_posting)
+    run_server(port=port, generate_secret=True, prepare=_load_missing_results, beside=_posting)
 
 
-def _bring_up_to_now(settings: Settings) -> None:
+def _load_missing_results(settings: Settings) -> None:
     """Load the missing results of the last days, after the port is open, so that no work is wasted."""
     import asyncio
 
-    from orchboard.cli.database import in_words
+    from orchboard.cli.database import translate_driver_errors
 
-    with in_words():
-        loaded = asyncio.run(_load_missing(settings.postgres, settings.db_timeout_s))
+    with translate_driver_errors():
+        loaded = asyncio.run(_simulate_missing(settings.postgres, settings.db_timeout_s))
     if loaded:
         print(f"simulated {loaded:,} results")
 
@@ -81,7 +81,7 @@ def _posting(address: str, secret: str) -> Iterator[None]:
         poster.join(LAST_ANSWER_S)
 
 
-async def _load_missing(url: str, timeout_s: float) -> int:
+async def _simulate_missing(url: str, timeout_s: float) -> int:
     from orchboard.cli.output import progress_bar
     from orchboard.leaderboard import utc_now
     from orchboard.simulate.bulk import load

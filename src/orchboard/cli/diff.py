@@ -50,64 +50,70 @@ def diff(
     orchboard diff https://leaderboard.example http://127.0.0.1:8081 --since 7d --tolerance 0.001
     ```
     """
-    import time
-    from datetime import UTC, datetime
-
-    from orchboard.cli.mirror import say_waiting
+    from orchboard.cli.mirror import print_pause
     from orchboard.cli.output import print_json
-    from orchboard.cli.progress import told
+    from orchboard.cli.progress import progress
     from orchboard.cli.settings import read_environment
-    from orchboard.cli.times import parse_time
     from orchboard.errors import BadInputError
     from orchboard.mirror.comparing import Comparer
     from orchboard.mirror.source import Source
-    from orchboard.mirror.time_ranges import HOUR_S, TimeRange, grid_ranges
 
     settings = read_environment()
-    now = int(time.time())
-
-    def moment(name: str, text: str) -> int:
-        return int(float(parse_time(name, text, now=datetime.fromtimestamp(last, UTC))))
-
-    last = now // HOUR_S * HOUR_S
-    if until:
-        last = moment("until", until)
-    start = moment("since", since)
-    if not 0 <= start < last:
-        raise BadInputError("--since must be before --until, and not before 1970")
+    window = _parse_window(since, until)
     if not rate > 0:
         raise BadInputError("--rate must be above 0")
     first, second = (
-        Source(one, rate=rate, on_wait=say_waiting) for one in (url, other or settings.orchboard_url)
+        Source(one, rate=rate, on_wait=print_pause) for one in (url, other or settings.orchboard_url)
     )
-    spans = list(grid_ranges(start, last, now=now))
-    span = TimeRange(spans[0].since, spans[-1].until)
-    with told("comparing", unit="requests") as tell:
-        comparer = Comparer(first, second, tolerance=tolerance, on_progress=tell)
-        comparison = comparer.compare(span, with_results=not scores_only, with_top=top)
+    with progress("comparing", unit="requests") as report:
+        comparer = Comparer(first, second, tolerance=tolerance, on_progress=report)
+        comparison = comparer.compare(window, with_results=not scores_only, with_top=top)
     if json:
-        print_json(
-            {
-                "first": first.url,
-                "second": second.url,
-                "since": span.since,
-                "until": span.until,
-                "values": comparison.values.total(),
-                "differences": comparison.differences,
-            }
-        )
+        print_json(_document(comparison, (first.url, second.url), window))
     else:
-        _tell(comparison, (first.url, second.url), span, limit)
+        _print_comparison(comparison, (first.url, second.url), window, limit)
     return 1 if comparison.differences else 0
 
 
-def _tell(comparison: Comparison, urls: tuple[str, str], span: TimeRange, limit: int) -> None:
+def _parse_window(since: str, until: str | None) -> TimeRange:
+    """The window, extended to the grid of `orchboard mirror`. Raises BadInputError."""
+    import time
+    from datetime import UTC, datetime
+
+    from orchboard.cli.times import parse_seconds
+    from orchboard.errors import BadInputError
+    from orchboard.mirror.time_ranges import HOUR_S, TimeRange, grid_ranges
+
+    now = int(time.time())
+    end = now // HOUR_S * HOUR_S
+    if until:
+        end = parse_seconds("until", until, now=datetime.fromtimestamp(end, UTC))
+    start = parse_seconds("since", since, now=datetime.fromtimestamp(end, UTC))
+    if not 0 <= start < end:
+        raise BadInputError("--since must be before --until, and not before 1970")
+    ranges = list(grid_ranges(start, end, now=now))
+    return TimeRange(ranges[0].since, ranges[-1].until)
+
+
+def _document(comparison: Comparison, urls: tuple[str, str], window: TimeRange) -> dict[str, object]:
+    first, second = urls
+    return {
+        "first": first,
+        "second": second,
+        "since": window.since,
+        "until": window.until,
+        "values": comparison.values.total(),
+        "differences": comparison.differences,
+    }
+
+
+def _print_comparison(comparison: Comparison, urls: tuple[str, str], window: TimeRange, limit: int) -> None:
     from datetime import UTC, datetime
 
     from orchboard.cli.output import print_table, printable
 
     since, until = (
-        f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M}" for moment in (span.since, span.until)
+        f"{datetime.fromtimestamp(one, UTC):%Y-%m-%d %H:%M}" for one in (window.since, window.until)
     )
     for number, url in enumerate(urls, start=1):
         print(f"{number}       {printable(url)}")

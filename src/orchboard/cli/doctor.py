@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
     from orchboard.config import Settings
-    from orchboard.store.diagnostics import Finding
+    from orchboard.store.diagnostics.findings import Finding
 
 _MARKS = {"ok": "✓", "warning": "!", "error": "✗"}
 
@@ -34,7 +34,7 @@ def doctor(*, json: Annotated[bool, Parameter(help="Print JSON.", negative="")] 
 
     from orchboard.cli.output import print_json, printable
     from orchboard.runtime.logs import configure_logs
-    from orchboard.store.diagnostics import Level
+    from orchboard.store.diagnostics.findings import Level
 
     configure_logs("error")
     findings = []
@@ -72,7 +72,7 @@ def _examine_settings(environ: Mapping[str, str]) -> Generator[Finding, None, Se
     """Yield the findings about the settings; return those that are valid, with defaults for the others."""
     from orchboard.config import SETTINGS, read_settings
     from orchboard.errors import SetupError
-    from orchboard.store.diagnostics import Finding, Level
+    from orchboard.store.diagnostics.findings import Finding, Level
 
     valid = dict(environ)
     for setting in SETTINGS:
@@ -94,7 +94,7 @@ def _examine_settings(environ: Mapping[str, str]) -> Generator[Finding, None, Se
 def _readable(about: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
     """The findings of one check; an unreadable file or directory ends this check, not the others."""
     from orchboard.cli.streams import explain
-    from orchboard.store.diagnostics import Finding, Level
+    from orchboard.store.diagnostics.findings import Finding, Level
 
     try:
         yield from check()

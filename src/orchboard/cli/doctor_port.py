@@ -7,7 +7,7 @@ import socket
 from orchboard.cli.settings import reachable_host
 from orchboard.client import Client, ClientError
 from orchboard.config import Settings
-from orchboard.store.diagnostics import Finding, Level
+from orchboard.store.diagnostics.findings import Finding, Level
 
 ANSWER_S = 10.0
 """Limit for an answer of the server that uses the port."""

@@ -4,10 +4,10 @@ import errno
 import os
 from collections.abc import Iterator
 
-from orchboard.cli.settings import kept_secret, secret_file
+from orchboard.cli.settings import generated_secret, secret_file
 from orchboard.config import Settings, weak_secrets
 from orchboard.signing import SHORT_SECRET_BYTES, strength
-from orchboard.store.diagnostics import Finding, Level
+from orchboard.store.diagnostics.findings import Finding, Level
 
 
 def examine_secret(settings: Settings) -> Finding:
@@ -15,7 +15,7 @@ def examine_secret(settings: Settings) -> Finding:
     if not settings.secret:
         return (
             _examine_generated_secret(settings)
-            if kept_secret(settings)
+            if generated_secret(settings)
             else _examine_missing_secret(settings)
         )
     length = strength(settings.secret)

@@ -12,7 +12,8 @@ from orchboard.cli.settings import data_directory
 from orchboard.config import Settings
 from orchboard.errors import SetupError
 from orchboard.store.connection.conninfo import resolve
-from orchboard.store.diagnostics import Finding, Level, diagnose
+from orchboard.store.diagnostics.diagnose import diagnose
+from orchboard.store.diagnostics.findings import Finding, Level
 from orchboard.store.embedded.server import existing_url
 from orchboard.store.postgres.database import Database
 from orchboard.store.spool.location import spool_path, why_not_writable

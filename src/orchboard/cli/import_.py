@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orchboard.importing.checking import Checked
     from orchboard.store.postgres.database import Database
 
-MOST_TOLD = 20
+MAX_PRINTED = 20
 _MEGABYTE = 1_000_000
 
 
@@ -57,7 +57,7 @@ def import_(
     ```
     """
     from orchboard.cli.database import database_url
-    from orchboard.cli.restore import opened, restore_checked
+    from orchboard.cli.restore import open_source, restore_checked
     from orchboard.cli.settings import data_directory, read_environment
     from orchboard.errors import BadInputError
     from orchboard.store.transfer.archive import check_backup, is_backup
@@ -66,7 +66,7 @@ def import_(
         raise BadInputError("name a file, or - for standard input")
     settings = read_environment()
     with ExitStack() as stack:
-        sources = [(name, stack.enter_context(opened(name, data_directory(settings)))) for name in files]
+        sources = [(name, stack.enter_context(open_source(name, data_directory(settings)))) for name in files]
         backups = [source for _, source in sources if is_backup(source)]
         if backups and (len(sources) > 1 or dry_run or skip_bad or json):
             raise BadInputError(
@@ -92,7 +92,7 @@ def _import(
     import asyncio
     from contextlib import closing
 
-    from orchboard.cli.database import in_words
+    from orchboard.cli.database import translate_driver_errors
     from orchboard.cli.restore import temporary_file
     from orchboard.cli.settings import data_directory
     from orchboard.importing.checking import Checked
@@ -103,7 +103,7 @@ def _import(
     def database() -> Database:
         return Database(url, connections=1, timeout_s=settings.db_timeout_s)
 
-    with in_words():
+    with translate_driver_errors():
         names = asyncio.run(_prepare(database(), dry_run=dry_run))
     with closing(Checked(lambda: temporary_file(data_directory(settings)), names)) as checked:
         _check(checked, sources)
@@ -121,15 +121,19 @@ def _import(
         if as_json:
             _print_json(summary, checked, dry_run=dry_run)
         else:
-            _tell_refusals(checked, is_refused=is_refused)
-        if not as_json and not is_refused:
-            done = "would import" if dry_run else "imported"
-            print(
-                f"{done} {stored:,} of {checked.results:,} results in {time.monotonic() - began_at:.1f} s; "
-                f"{summary['already_there']:,} already stored, {summary['repeated']:,} repeated, "
-                f"{checked.refusals:,} refused"
-            )
+            _print_refusals(checked, is_refused=is_refused)
+            if not is_refused:
+                _print_summary(summary, time.monotonic() - began_at, dry_run=dry_run)
     return 1 if is_refused else 0
+
+
+def _print_summary(summary: dict[str, int], took_s: float, *, dry_run: bool) -> None:
+    done = "would import" if dry_run else "imported"
+    print(
+        f"{done} {summary['stored']:,} of {summary['results']:,} results in {took_s:.1f} s; "
+        f"{summary['already_there']:,} already stored, {summary['repeated']:,} repeated, "
+        f"{summary['refused']:,} refused"
+    )
 
 
 async def _prepare(database: Database, *, dry_run: bool) -> dict[str, str]:
@@ -154,15 +158,15 @@ async def _prepare(database: Database, *, dry_run: bool) -> dict[str, str]:
 def _check(checked: Checked, sources: Sequence[tuple[str, IO[bytes]]]) -> None:
     import os
 
-    from orchboard.cli.progress import told
+    from orchboard.cli.progress import progress
     from orchboard.errors import BadInputError
 
     sizes = [os.fstat(source.fileno()).st_size for _, source in sources]
     before = 0
-    with told("checking", unit="MB") as tell:
+    with progress("checking", unit="MB") as report:
 
-        def checking(place: int) -> None:
-            tell((before + place) // _MEGABYTE, sum(sizes) // _MEGABYTE)
+        def checking(position: int) -> None:
+            report((before + position) // _MEGABYTE, sum(sizes) // _MEGABYTE)
 
         for (name, source), size in zip(sources, sizes, strict=True):
             try:
@@ -176,18 +180,18 @@ def _store(database: Database, checked: Checked, names: dict[str, str], *, dry_r
     """The number of stored results, and the number of distinct results."""
     import asyncio
 
-    from orchboard.cli.database import in_words
-    from orchboard.cli.progress import told
+    from orchboard.cli.database import translate_driver_errors
+    from orchboard.cli.progress import progress
     from orchboard.store.transfer.archive import BackupRegion
     from orchboard.store.transfer.restore import store_lines
 
     # As for a POST, a region that exists only for the other job type is added for this one.
     regions = [BackupRegion(region, names[region], job_type) for region, job_type in sorted(checked.used)]
     total = checked.results - checked.refusals
-    with in_words(), told("comparing" if dry_run else "importing") as tell:
+    with translate_driver_errors(), progress("comparing" if dry_run else "importing") as report:
 
         def storing(done: int) -> None:
-            tell(done, total)
+            report(done, total)
 
         done = store_lines(database.connect, regions, checked.lines(), on_progress=storing, dry_run=dry_run)
         _, stored, unique = asyncio.run(done)
@@ -200,14 +204,14 @@ def _print_json(summary: dict[str, int], checked: Checked, *, dry_run: bool) -> 
     print_json({"dry_run": dry_run, **summary, "refusals": checked.refused})
 
 
-def _tell_refusals(checked: Checked, *, is_refused: bool) -> None:
+def _print_refusals(checked: Checked, *, is_refused: bool) -> None:
     """Print the reasons of the first refused results to standard error."""
     from orchboard.cli.output import printable
 
-    for refused in checked.refused[:MOST_TOLD]:
+    for refused in checked.refused[:MAX_PRINTED]:
         print(printable(f"orchboard: {refused.file}, {refused.where}: {refused.reason}"), file=sys.stderr)
-    if checked.refusals > MOST_TOLD:
-        print(f"orchboard: and {checked.refusals - MOST_TOLD:,} more", file=sys.stderr)
+    if checked.refusals > MAX_PRINTED:
+        print(f"orchboard: and {checked.refusals - MAX_PRINTED:,} more", file=sys.stderr)
     if is_refused:
         print(
             f"orchboard: nothing was stored: {checked.refusals:,} of {checked.results:,} results are refused; "

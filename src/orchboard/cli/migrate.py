@@ -229,12 +229,12 @@ def _fetch_state() -> tuple[SchemaVersion, BackfillProgress | None]:
 @contextmanager
 def _database() -> Iterator[tuple[str, Connect]]:
     """The URL of the database and a function that connects to it. Driver exceptions become sentences."""
-    from orchboard.cli.database import database_url, in_words
+    from orchboard.cli.database import database_url, translate_driver_errors
     from orchboard.cli.settings import read_environment
     from orchboard.store.postgres.database import Database
 
     settings = read_environment()
-    with database_url(settings) as url, in_words():
+    with database_url(settings) as url, translate_driver_errors():
         yield url, Database(url, connections=1, timeout_s=settings.db_timeout_s).connect
 
 

@@ -10,11 +10,13 @@ from cyclopts import Parameter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
-    from orchboard.mirror.copying import CopyReport, OnProgress
+    from orchboard.config import Settings
+    from orchboard.mirror.copying import CopyReport, CopyRequest, OnProgress
     from orchboard.mirror.source import Source
 
-MOST_TOLD = 10
+MAX_PRINTED = 10
 
 
 def mirror(
@@ -51,61 +53,75 @@ def mirror(
     orchboard diff https://leaderboard.example
     ```
     """
-    import asyncio
     import time
     from datetime import UTC, datetime
 
-    from orchboard.cli.database import database_url, in_words
     from orchboard.cli.output import print_json
     from orchboard.cli.settings import read_environment
-    from orchboard.cli.times import parse_time
     from orchboard.errors import BadInputError
-    from orchboard.mirror.copying import Copier, CopyRequest
     from orchboard.mirror.source import Source
-    from orchboard.mirror.time_ranges import SETTLED_S
-    from orchboard.store.postgres.database import Database
-    from orchboard.store.transfer.mirrored_results import MirrorStore
 
     settings = read_environment()
     began_at, now = time.monotonic(), datetime.now(UTC)
-
-    def moment(name: str, text: str) -> int:
-        return int(float(parse_time(name, text, now=now)))
-
-    ask = CopyRequest(
-        since=moment("since", since),
-        until=moment("until", until) if until else int(now.timestamp()) + 1,
-        overlap_s=int(now.timestamp()) - moment("overlap", overlap),
-        again=again,
-    )
-    if not 0 <= ask.overlap_s <= SETTLED_S:
-        raise BadInputError("--overlap must be from 0h to 6h")
-    if ask.since < 0 or ask.since >= ask.until:
-        raise BadInputError("--since must be before --until, and not before 1970")
+    request = _parse_request(since, until, overlap, again=again, now=now)
     if not rate > 0:
         raise BadInputError("--rate must be above 0")
-    source = Source(url, rate=rate, on_wait=say_waiting)
-
-    async def open_store(postgres: str) -> MirrorStore:
-        database = Database(postgres, connections=1, timeout_s=settings.db_timeout_s)
-        await database.open()  # makes the database, and migrates it
-        await database.close()
-        return await MirrorStore.open(database.connect, source.url, is_dry_run=dry_run)
-
-    with database_url(settings) as postgres, in_words(), asyncio.Runner() as runner:
-        store = runner.run(open_store(postgres))
-        try:
-            with _told() as tell:
-                copied = Copier(source, store, runner, tell).copy(ask, now=int(now.timestamp()))
-            runner.run(store.finish())
-        finally:
-            store.close()
+    source = Source(url, rate=rate, on_wait=print_pause)
+    copied = _copy(settings, source, request, now=now, dry_run=dry_run)
     took_s = time.monotonic() - began_at
     if json:
         print_json(_summary(source, copied, took_s, is_dry_run=dry_run))
     else:
-        _tell(source, copied, took_s, is_dry_run=dry_run)
+        _print_report(source, copied, took_s, is_dry_run=dry_run)
     return 1 if copied.unreadable else 0
+
+
+def _parse_request(since: str, until: str | None, overlap: str, *, again: bool, now: datetime) -> CopyRequest:
+    """What to copy. Raises BadInputError that names the option."""
+    from orchboard.cli.times import parse_seconds
+    from orchboard.errors import BadInputError
+    from orchboard.mirror.copying import CopyRequest
+    from orchboard.mirror.time_ranges import SETTLED_S
+
+    request = CopyRequest(
+        since=parse_seconds("since", since, now=now),
+        until=parse_seconds("until", until, now=now) if until else int(now.timestamp()) + 1,
+        overlap_s=int(now.timestamp()) - parse_seconds("overlap", overlap, now=now),
+        again=again,
+    )
+    if not 0 <= request.overlap_s <= SETTLED_S:
+        raise BadInputError("--overlap must be from 0h to 6h")
+    if request.since < 0 or request.since >= request.until:
+        raise BadInputError("--since must be before --until, and not before 1970")
+    return request
+
+
+def _copy(
+    settings: Settings, source: Source, request: CopyRequest, *, now: datetime, dry_run: bool
+) -> CopyReport:
+    """Copy, with progress on standard error. The database is created and migrated first."""
+    import asyncio
+
+    from orchboard.cli.database import database_url, translate_driver_errors
+    from orchboard.mirror.copying import Copier
+    from orchboard.store.postgres.database import Database
+    from orchboard.store.transfer.mirrored_results import MirrorStore
+
+    async def open_store(postgres: str) -> MirrorStore:
+        database = Database(postgres, connections=1, timeout_s=settings.db_timeout_s)
+        await database.open()
+        await database.close()
+        return await MirrorStore.open(database.connect, source.url, is_dry_run=dry_run)
+
+    with database_url(settings) as postgres, translate_driver_errors(), asyncio.Runner() as runner:
+        store = runner.run(open_store(postgres))
+        try:
+            with _progress() as report:
+                copied = Copier(source, store, runner, report).copy(request, now=int(now.timestamp()))
+            runner.run(store.finish())
+        finally:
+            store.close()
+    return copied
 
 
 def _summary(source: Source, copied: CopyReport, took_s: float, *, is_dry_run: bool) -> dict[str, Any]:
@@ -125,7 +141,7 @@ def _summary(source: Source, copied: CopyReport, took_s: float, *, is_dry_run: b
     }
 
 
-def _tell(source: Source, copied: CopyReport, took_s: float, *, is_dry_run: bool) -> None:
+def _print_report(source: Source, copied: CopyReport, took_s: float, *, is_dry_run: bool) -> None:
     from orchboard.cli.output import printable
 
     would = "would store" if is_dry_run else "stored"
@@ -133,13 +149,13 @@ def _tell(source: Source, copied: CopyReport, took_s: float, *, is_dry_run: bool
         f"{would} {copied.stored:,} of {copied.read:,} results and {copied.regions} regions in {took_s:.1f} s, "
         f"{source.requests:,} requests; {copied.already_stored:,} already stored"
     )
-    for reason, number in copied.refused.most_common(MOST_TOLD):
+    for reason, number in copied.refused.most_common(MAX_PRINTED):
         print(f"refused {number:,}: {printable(reason)}")
-    if len(copied.refused) > MOST_TOLD:
-        print(f"refused for {len(copied.refused) - MOST_TOLD:,} more reasons: see --json")
-    for note in sorted(copied.notes)[:MOST_TOLD]:
+    if len(copied.refused) > MAX_PRINTED:
+        print(f"refused for {len(copied.refused) - MAX_PRINTED:,} more reasons: see --json")
+    for note in sorted(copied.notes)[:MAX_PRINTED]:
         print(f"not copied: {printable(note)}")
-    for one in copied.unreadable[:MOST_TOLD]:
+    for one in copied.unreadable[:MAX_PRINTED]:
         print(
             printable(
                 f"unreadable: {one.orchestrator or 'scores'} {one.job_type} from {one.since} to {one.until}: {one.failure}"
@@ -154,7 +170,7 @@ def _tell(source: Source, copied: CopyReport, took_s: float, *, is_dry_run: bool
         )
 
 
-def say_waiting(problem: str, seconds: float) -> None:
+def print_pause(problem: str, seconds: float) -> None:
     """Print to standard error, at once, why and for how long the copy pauses."""
     from orchboard.cli.output import printable
 
@@ -162,17 +178,17 @@ def say_waiting(problem: str, seconds: float) -> None:
 
 
 @contextmanager
-def _told() -> Iterator[OnProgress]:
-    """Show progress on standard error: a bar on a terminal, else a line every TELL_EVERY_S."""
+def _progress() -> Iterator[OnProgress]:
+    """Show progress on standard error: a bar on a terminal, else a line every LINE_INTERVAL_S."""
     import time
 
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    from orchboard.cli.progress import TELL_EVERY_S
+    from orchboard.cli.progress import LINE_INTERVAL_S
 
     is_terminal = sys.stderr.isatty()
-    told_at = time.monotonic()
+    printed_at = time.monotonic()
     with Progress(
         TextColumn("copying"),
         BarColumn(bar_width=24),
@@ -185,15 +201,15 @@ def _told() -> Iterator[OnProgress]:
     ) as bar:
         task = bar.add_task("", total=None, stored=0)
 
-        def tell(done: float, total: int, copied: CopyReport) -> None:
-            nonlocal told_at
+        def report(done: float, total: int, copied: CopyReport) -> None:
+            nonlocal printed_at
             bar.update(task, completed=done, total=total, stored=copied.stored)
-            if not is_terminal and time.monotonic() - told_at >= TELL_EVERY_S:
-                told_at = time.monotonic()
+            if not is_terminal and time.monotonic() - printed_at >= LINE_INTERVAL_S:
+                printed_at = time.monotonic()
                 print(
                     f"copying: {done / total:.0%}, {copied.read:,} results read, {copied.stored:,} stored",
                     file=sys.stderr,
                     flush=True,
                 )
 
-        yield tell
+        yield report

@@ -69,7 +69,7 @@ def post(
     """
     from datetime import UTC, datetime
 
-    from orchboard.cli.output import print_first_retry, print_json, printable
+    from orchboard.cli.output import print_first_retry, print_json
     from orchboard.cli.result_files import example_result
     from orchboard.cli.settings import read_environment, signing_secret
     from orchboard.client import Client
@@ -92,35 +92,39 @@ def post(
     job_types = [_parse_job_type(name) for name in files or (JobType.TRANSCODING,)] if example else []
     examples = [example_result(datetime.now(UTC), job_type) for job_type in job_types]
     results = examples or _read(files or ("-",), tally)
-    _send(client, results, tally, remedy=_remedy(tester, secret.place), with_key=key)
+    _send(client, results, tally, remedy=_remedy(tester, secret.source), with_key=key)
     if json:
         print_json(asdict(tally))
     else:
-        for refusal in tally.refused:
-            print(
-                f"orchboard: {printable(refusal['source'])}: {printable(refusal['error'])}", file=sys.stderr
-            )
-        print(tally)
+        _print_tally(tally)
         for job_type in job_types if tally.stored else ():
-            _print_where_to_look(client.url, job_type)
+            _print_links(client.url, job_type)
     return 0 if not tally.refused else 1
 
 
 @dataclass
 class Tally:
-    """What became of the results; a file that can't be read counts as one refused."""
+    """The outcome of sending. A file that cannot be read counts as one refused result."""
 
     stored: int = 0
     refused: list[dict[str, str]] = field(default_factory=list)
     not_sent: int = 0
 
     def refuse(self, source: str, error: object) -> None:
-        """Note one that was refused, and why."""
+        """Count a refused result, with the reason."""
         self.refused.append({"source": source, "error": str(error)})
 
     def __str__(self) -> str:
         refused = f", refused {len(self.refused):,}" if self.refused else ""
         return f"stored {self.stored:,}{refused}" + (f", not sent {self.not_sent:,}" if self.not_sent else "")
+
+
+def _print_tally(tally: Tally) -> None:
+    from orchboard.cli.output import printable
+
+    for refusal in tally.refused:
+        print(f"orchboard: {printable(refusal['source'])}: {printable(refusal['error'])}", file=sys.stderr)
+    print(tally)
 
 
 def _read(files: Sequence[str], tally: Tally) -> list[ResultText]:
@@ -147,7 +151,7 @@ def _read(files: Sequence[str], tally: Tally) -> list[ResultText]:
 def _send(
     client: Client, results: Sequence[ResultText], tally: Tally, *, remedy: str, with_key: bool
 ) -> None:
-    """Send them in order; stops when the server is away or knows another secret."""
+    """Send the results in order. Stops when the server is unreachable or has another secret."""
     from orchboard.cli.output import progress_bar
     from orchboard.client import ClientError, UnreachableError
 
@@ -170,13 +174,13 @@ def _send(
     return None
 
 
-def _remedy(tester: str, place: str) -> str:
+def _remedy(tester: str, source: str) -> str:
     if tester:
-        named = "SECRET" if place == "SECRET" else f"what {place} holds"
+        named = "SECRET" if source == "SECRET" else f"what {source} holds"
         return f"check that {named} is the key of {tester} and not revoked (`orchboard tester list`)"
-    if place == "SECRET":
+    if source == "SECRET":
         return "check that SECRET equals the server's"
-    return f"it was signed with the secret in {place}; if the server uses another one, set SECRET to it"
+    return f"it was signed with the secret in {source}; if the server uses another one, set SECRET to it"
 
 
 def _parse_job_type(name: str) -> JobType:
@@ -188,7 +192,7 @@ def _parse_job_type(name: str) -> JobType:
     return JobType(name)
 
 
-def _print_where_to_look(url: str, job_type: JobType) -> None:
+def _print_links(url: str, job_type: JobType) -> None:
     from orchboard.stats import EXAMPLE_ORCHESTRATOR, JobType
 
     named = "" if job_type is JobType.TRANSCODING else f"job_type={job_type}&"

@@ -48,7 +48,7 @@ def restore(
     from orchboard.store.transfer.archive import check_backup
 
     settings = read_environment()
-    with opened(file, data_directory(settings)) as source:
+    with open_source(file, data_directory(settings)) as source:
         backup = check_backup(source)
         with database_url(settings) as url:
             return restore_checked(settings, url, source, backup)
@@ -59,8 +59,8 @@ def restore_checked(settings: Settings, url: str, source: IO[bytes], backup: Bac
     import asyncio
     import time
 
-    from orchboard.cli.database import in_words
-    from orchboard.cli.progress import told
+    from orchboard.cli.database import translate_driver_errors
+    from orchboard.cli.progress import progress
     from orchboard.store.postgres.database import Database
     from orchboard.store.transfer.restore import restore as restore_results
 
@@ -75,13 +75,13 @@ def restore_checked(settings: Settings, url: str, source: IO[bytes], backup: Bac
             database.connect, source, backup, on_progress=storing, on_compare=comparing
         )
 
-    with in_words(), told("restoring") as storing, told("comparing") as comparing:
+    with translate_driver_errors(), progress("restoring") as storing, progress("comparing") as comparing:
         restored = asyncio.run(run())
-    _tell(backup, restored, time.monotonic() - began_at)
+    _print_outcome(backup, restored, time.monotonic() - began_at)
     return 0 if restored.holds(backup) else 1
 
 
-def _tell(backup: Backup, restored: Restored, took_s: float) -> None:
+def _print_outcome(backup: Backup, restored: Restored, took_s: float) -> None:
     results, there = backup.trailer.results, restored.present
     print(
         f"restored {restored.stored:,} of {results:,} results and {restored.regions} regions in {took_s:.1f} s; "
@@ -102,7 +102,7 @@ def _tell(backup: Backup, restored: Restored, took_s: float) -> None:
 
 
 @contextmanager
-def opened(file: str, directory: Path) -> Iterator[IO[bytes]]:
+def open_source(file: str, directory: Path) -> Iterator[IO[bytes]]:
     """The file. Standard input, which is read twice, is copied to the data directory, which has space for results."""
     if file != "-":
         with open(file, "rb") as source:

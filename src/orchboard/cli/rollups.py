@@ -48,20 +48,20 @@ def verify(*, since: Since = "", until: Until = "") -> int:
     orchboard rollups verify
     ```
     """
-    from orchboard.cli.progress import told
+    from orchboard.cli.progress import progress
     from orchboard.store.rollups.verification import Verifier
 
     bounds = _bounds(since, until)
 
     async def work(connection: asyncpg.Connection[asyncpg.Record]) -> int:
-        with told("verifying", unit="buckets") as tell:
-            wrong = await Verifier(connection).verify(*bounds, tell)
-        if not wrong:
+        with progress("verifying", unit="buckets") as report:
+            differing = await Verifier(connection).verify(*bounds, report)
+        if not differing:
             print("all rollups match their results")
             return 0
-        first, last = min(span.start for span in wrong), max(span.end for span in wrong)
+        first, last = min(one.start for one in differing), max(one.end for one in differing)
         print(
-            f"{len(wrong):,} rollup buckets did not match their results, from {_utc(first)} to {_utc(last)}"
+            f"{len(differing):,} rollup buckets did not match their results, from {_utc(first)} to {_utc(last)}"
         )
         await _build(connection)
         return 1
@@ -97,7 +97,7 @@ async def _build(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     """Build the missing and invalidated rollup buckets, and print their number."""
     import time
 
-    from orchboard.cli.progress import told
+    from orchboard.cli.progress import progress
     from orchboard.store.rollups.builder import RollupBuilder
     from orchboard.store.sql_files import sql
 
@@ -107,10 +107,10 @@ async def _build(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     def count(_: object) -> None:
         nonlocal built
         built += 1
-        tell(built, max(total, built))
+        report(built, max(total, built))
 
     builder = RollupBuilder(connection)
-    with told("building", unit="buckets") as tell:
+    with progress("building", unit="buckets") as report:
         await builder.run(count)
     print(f"built {built:,} rollup buckets in {time.monotonic() - began_at:.1f} s")
     if builder.is_blocked:
@@ -122,7 +122,7 @@ async def _build(connection: asyncpg.Connection[asyncpg.Record]) -> None:
 def _run(work: Work) -> int:
     import asyncio
 
-    from orchboard.cli.database import database_url, in_words
+    from orchboard.cli.database import database_url, translate_driver_errors
     from orchboard.cli.settings import read_environment
     from orchboard.errors import SetupError
     from orchboard.store.postgres.database import Database
@@ -145,7 +145,7 @@ def _run(work: Work) -> int:
         finally:
             connection.terminate()
 
-    with database_url(settings) as url, in_words():
+    with database_url(settings) as url, translate_driver_errors():
         return asyncio.run(run(url))
 
 
@@ -164,13 +164,13 @@ def _parse_time(name: str, text: str) -> datetime:
     from orchboard.errors import BadInputError
 
     try:
-        moment = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
         raise BadInputError(
             f"{name} must be a date or time, such as 2026-11-01 or 2026-11-01T06:00, not {text!r}"
         ) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-def _utc(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+def _utc(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC"

@@ -112,13 +112,13 @@ class _Run:
         from orchboard.cli.database import database_url
         from orchboard.cli.serve_banner import print_banner
         from orchboard.cli.serve_preparation import find_spool, log_first_start, migrate
-        from orchboard.cli.settings import keep_secret
+        from orchboard.cli.settings import ensure_generated_secret
 
         log_first_start(settings)
         with database_url(settings) as url:
             is_generated = generate_secret and not settings.secret
             if is_generated:
-                settings = replace(settings, secret=keep_secret(settings))
+                settings = replace(settings, secret=ensure_generated_secret(settings))
             warn_of_weak_secrets(settings)
             embedded = not settings.postgres
             spool = find_spool(settings)

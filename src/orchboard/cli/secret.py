@@ -39,7 +39,7 @@ def secret(
     if show:
         print(found.value)
         return
-    print(found.place)
+    print(found.source)
     if sys.stdout.isatty():
         print("orchboard: `orchboard secret --show` prints the secret itself", file=sys.stderr)
 

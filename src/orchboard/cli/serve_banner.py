@@ -16,8 +16,8 @@ def print_banner(settings: Settings, address: str, *, embedded: bool, is_generat
 
     embedded -- whether the database is the embedded one; is_generated -- whether --generate-secret made the secret
     """
-    place = data_directory(settings) if embedded else without_password(settings.postgres)[0]
-    lines = [f"orchboard is at   {address}", f"its data is in    {place}"]
+    location = data_directory(settings) if embedded else without_password(settings.postgres)[0]
+    lines = [f"orchboard is at   {address}", f"its data is in    {location}"]
     if settings.secret:
         lines += _lines_of_secret(settings, address, is_generated=is_generated)
     else:

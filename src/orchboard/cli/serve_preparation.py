@@ -67,9 +67,9 @@ def find_spool(settings: Settings) -> Path | None:
 
 def _count_results(path: Path) -> int:
     """The number of results in a spool file; 0 also when it can't be read, which `orchboard spool` explains."""
-    from orchboard.cli.spool import opened  # brings cyclopts, which few servers need
+    from orchboard.cli.spool import open_spool  # brings cyclopts, which few servers need
 
-    with suppress(SetupError), opened(path) as file:
+    with suppress(SetupError), open_spool(path) as file:
         depth = file.depth() if file else None
         return depth.waiting + depth.dead_letters if depth else 0
     return 0

@@ -30,7 +30,7 @@ def secret_file(settings: Settings) -> Path:
     return data_directory(settings) / "secret"
 
 
-def kept_secret(settings: Settings) -> str:
+def generated_secret(settings: Settings) -> str:
     """The secret in the data directory; empty when there is none."""
     try:
         return secret_file(settings).read_text().strip()
@@ -38,9 +38,9 @@ def kept_secret(settings: Settings) -> str:
         return ""
 
 
-def keep_secret(settings: Settings) -> str:
+def ensure_generated_secret(settings: Settings) -> str:
     """The secret in the data directory, which is created, readable by its owner only, when it is missing."""
-    if not kept_secret(settings):
+    if not generated_secret(settings):
         directory = data_directory(settings)
         directory.mkdir(parents=True, exist_ok=True)
         fresh = directory / f"secret.{os.getpid()}"
@@ -52,14 +52,14 @@ def keep_secret(settings: Settings) -> str:
             pass
         finally:
             fresh.unlink()
-    return kept_secret(settings)
+    return generated_secret(settings)
 
 
 class Secret(NamedTuple):
     """A secret to sign with, and its source: `SECRET`, or the path of a file."""
 
     value: str
-    place: str
+    source: str
 
 
 def signing_secret(settings: Settings) -> Secret:
@@ -69,8 +69,8 @@ def signing_secret(settings: Settings) -> Secret:
             settings.secret, str(Path(settings.secret_file).absolute()) if settings.secret_file else "SECRET"
         )
     file = secret_file(settings)
-    if kept := kept_secret(settings):
-        return Secret(kept, str(file))
+    if secret := generated_secret(settings):
+        return Secret(secret, str(file))
     if file.exists():
         raise SetupError(
             f"SECRET is not set, and {file} can't be read: run as its owner, or set SECRET to the server's secret"

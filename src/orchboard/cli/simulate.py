@@ -9,9 +9,11 @@ from cyclopts import App, Parameter
 
 if TYPE_CHECKING:
     from orchboard.client import Client
+    from orchboard.config import Settings
     from orchboard.simulate.live import PostOutcome
+    from orchboard.simulate.network import Network
 
-MOST_TOLD = 20
+MAX_PRINTED = 20
 RETRY_S = 5.0
 
 Seed = Annotated[int, Parameter(help="Equal seeds give equal networks and, with `load`, equal results.")]
@@ -62,44 +64,50 @@ def load(
     """
     import asyncio
     import time
-    from datetime import UTC, datetime, timedelta
 
-    from orchboard.cli.database import database_url, in_words, open_regions
-    from orchboard.cli.output import progress_bar
+    from orchboard.cli.database import database_url, translate_driver_errors
     from orchboard.cli.settings import read_environment
     from orchboard.errors import BadInputError
-    from orchboard.simulate.bulk import load as load_results
-    from orchboard.simulate.bulk import refuse_other_results
     from orchboard.simulate.network import make_network
-    from orchboard.store.postgres.database import Database
 
     if days <= 0 or results < 1 or orchestrators < 1:
         raise BadInputError("--days, --results and --orchestrators must be above 0")
     settings = read_environment()
     network = make_network(seed, orchestrators=orchestrators)
-
-    async def run(url: str) -> int:
-        async with open_regions(settings, url) as regions:
-            await regions.current()  # migrates a new database
-        database = Database(url, connections=1, timeout_s=settings.db_timeout_s)
-        await refuse_other_results(database.connect, into)
-        until = datetime.now(UTC)
-        with progress_bar() as bar:
-            task = bar.add_task("loading", total=results)
-            return await load_results(
-                database.connect,
-                network,
-                since=until - timedelta(days=days),
-                until=until,
-                count=results,
-                on_progress=lambda done: bar.update(task, completed=done),
-            )
-
     began_at = time.monotonic()
-    with database_url(settings) as url, in_words():
-        loaded = asyncio.run(run(url))
+    with database_url(settings) as url, translate_driver_errors():
+        loaded = asyncio.run(_load(settings, url, network, days=days, results=results, into=into))
     took_s = time.monotonic() - began_at
     print(f"loaded {loaded:,} results in {took_s:.1f} s, {loaded / took_s:,.0f} a second")
+
+
+async def _load(
+    settings: Settings, url: str, network: Network, *, days: float, results: int, into: str | None
+) -> int:
+    """Load the results, with progress on standard error; their number. Migrates a new database."""
+    from datetime import UTC, datetime, timedelta
+
+    from orchboard.cli.database import open_regions
+    from orchboard.cli.output import progress_bar
+    from orchboard.simulate.bulk import load as load_results
+    from orchboard.simulate.bulk import refuse_other_results
+    from orchboard.store.postgres.database import Database
+
+    async with open_regions(settings, url) as regions:
+        await regions.current()
+    database = Database(url, connections=1, timeout_s=settings.db_timeout_s)
+    await refuse_other_results(database.connect, into)
+    until = datetime.now(UTC)
+    with progress_bar() as bar:
+        task = bar.add_task("loading", total=results)
+        return await load_results(
+            database.connect,
+            network,
+            since=until - timedelta(days=days),
+            until=until,
+            count=results,
+            on_progress=lambda done: bar.update(task, completed=done),
+        )
 
 
 @simulate.command
@@ -170,7 +178,7 @@ class _Watch:
 
         self._bar = progress_bar()
         self._task = self._bar.add_task("posting", total=total and round(total))
-        self._told: set[str] = set()
+        self._printed: set[str] = set()
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -183,6 +191,10 @@ class _Watch:
         from orchboard.cli.output import printable
 
         self._bar.advance(self._task)
-        if not outcome.is_stored and outcome.message not in self._told and len(self._told) < MOST_TOLD:
-            self._told.add(outcome.message)
+        if (
+            not outcome.is_stored
+            and outcome.message not in self._printed
+            and len(self._printed) < MAX_PRINTED
+        ):
+            self._printed.add(outcome.message)
             print(f"orchboard: {printable(outcome.message)}", file=sys.stderr)

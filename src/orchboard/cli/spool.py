@@ -54,7 +54,7 @@ def status(*, json: Annotated[bool, Parameter(help="Print JSON.", negative="")] 
     path = _path()
     rows = []
     for file in (path, *other_spools(path)):
-        with opened(file) as spool_file:
+        with open_spool(file) as spool_file:
             depth = spool_file.depth() if spool_file else None
         oldest = depth and depth.oldest
         since = datetime.fromtimestamp(oldest, UTC).isoformat(" ", "seconds") if oldest else ""
@@ -83,7 +83,7 @@ def show(
 
     from orchboard.cli.output import print_json, print_table
 
-    with opened(_path()) as file:
+    with open_spool(_path()) as file:
         found = file.dead_letters(SHOWN) if file else []
     if json:
         print_json(found)
@@ -113,7 +113,7 @@ def retry() -> None:
     orchboard spool retry
     ```
     """
-    with opened(_path()) as file:
+    with open_spool(_path()) as file:
         number = file.retry() if file else 0
     print(f"results queued for replay: {number}" if number else "there are no dead letters")
 
@@ -127,7 +127,7 @@ def _path() -> Path:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[SpoolFile | None]:
+def open_spool(path: Path) -> Iterator[SpoolFile | None]:
     """The spool file; None when it does not exist. Raises SetupError when it can't be read."""
     import sqlite3
 

@@ -74,8 +74,8 @@ def explain(error: OSError) -> str:
     """A message for an error of a file or a standard stream."""
     if error.errno == errno.EBADF and 0 in _closed:
         return "standard input is closed"
-    place = f": {error.filename}" if error.filename else ""
-    return f"{error.strerror or error}{place}"
+    file = f": {error.filename}" if error.filename else ""
+    return f"{error.strerror or error}{file}"
 
 
 def _substitute(error: UnicodeError) -> tuple[str, int]:

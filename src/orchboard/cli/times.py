@@ -10,6 +10,11 @@ _AGO_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "w
 _NUMBER = re.compile(r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?")
 
 
+def parse_seconds(name: str, text: str, *, now: datetime) -> int:
+    """Whole Unix seconds of what `parse_time` takes. Raises BadInputError that names the parameter."""
+    return int(float(parse_time(name, text, now=now)))
+
+
 def parse_time(name: str, text: str, *, now: datetime) -> str:
     """Unix seconds from `24h` or `7d` (ago), an ISO date or time, or Unix seconds.
 
@@ -23,11 +28,11 @@ def parse_time(name: str, text: str, *, now: datetime) -> str:
         return text
     try:
         if ago := _AGO.fullmatch(text):
-            moment = now - timedelta(**{_AGO_UNITS[ago[2]]: float(ago[1])})
+            time = now - timedelta(**{_AGO_UNITS[ago[2]]: float(ago[1])})
         else:
-            moment = datetime.fromisoformat(text)
-            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return f"{moment.timestamp():f}".rstrip("0").rstrip(".")
+            time = datetime.fromisoformat(text)
+            time = time if time.tzinfo else time.replace(tzinfo=UTC)
+        return f"{time.timestamp():f}".rstrip("0").rstrip(".")
     except (ValueError, OverflowError):
         raise BadInputError(
             f"{name} must be 24h, 7d, a date such as 2026-01-31, or Unix seconds, not {text[:40]!r}"

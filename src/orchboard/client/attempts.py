@@ -23,6 +23,8 @@ POST_PATH = "/api/post_stats"
 
 # A server that restarts, a proxy that reaches no server, a limit on the rate.
 RETRIED = frozenset((429, 502, 503, 504))
+# An answer to OPTIONS that does not show whether the server knows keys.
+_SAYS_NOTHING = RETRIED | {500}
 # The server did nothing, so a repetition stores nothing twice.
 _UNSTORED = frozenset(range(300, 500))
 
@@ -110,7 +112,7 @@ class Call:
             if isinstance(outcome, Response) and outcome.status in self._answers:
                 return outcome
             error = self._error(outcome)
-            if not _is_repeatable(outcome) or (self._may_be_stored and not self._key):
+            if not _is_repeatable(outcome) or (self._may_be_stored and self._is_without_key()):
                 raise error
             yield self._pause(error, outcome)
             while self._may_be_stored and not (yield from self._has_keys()):
@@ -129,6 +131,9 @@ class Call:
         deadline = max(self._deadline, time.monotonic() + 0.01)
         return Request(method, target, headers, body, deadline, self._max_bytes)
 
+    def _is_without_key(self) -> bool:
+        return not self._key or self._server.has_keys is False
+
     def _has_keys(self) -> Steps[bool]:
         """Whether the server stores a repeated key once; it says so to OPTIONS. Learned once for each client.
 
@@ -136,7 +141,7 @@ class Call:
         """
         if self._server.has_keys is None:
             outcome = yield self._attempt("OPTIONS", POST_PATH, {}, b"")
-            if isinstance(outcome, Response) and outcome.status not in RETRIED:
+            if isinstance(outcome, Response) and outcome.status not in _SAYS_NOTHING:
                 allowed = outcome.headers.get("access-control-allow-headers", "")
                 self._server.has_keys = "idempotency-key" in allowed.lower()
         return bool(self._server.has_keys)

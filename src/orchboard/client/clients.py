@@ -43,18 +43,7 @@ class _Method(Generic[P, T]):
 
 
 class _Methods:
-    """The constructor and the methods of both clients.
-
-    url -- base URL of the server; `http://` may be missing, a path of the API is cut off
-    secret -- signs the results; needed to post
-    tester -- name of the tester, when `secret` is a key that `orchboard tester add` made for it
-    timeout -- seconds for a call, with all its retries and pauses; each method takes another one
-    max_retries -- how often a failed request is repeated; None: until the time is over
-    retry_for -- seconds from the start of a call in which it is repeated; None: `timeout`
-    on_retry -- called with a Retry before each repetition
-    user_agent -- of the requests; empty: orchboard and its version
-    Raises BadInputError for a URL or a tester that cannot be used.
-    """
+    """The constructor and the methods of both clients."""
 
     post = _Method(Calls.post)
     post_many = _Method(Calls.post_many)
@@ -82,6 +71,18 @@ class _Methods:
         on_retry: Callable[[Retry], None] | None = None,
         user_agent: str = "",
     ) -> None:
+        """A client of the server at `url`.
+
+        url -- base URL; `http://` may be missing, a path of the API is cut off
+        secret -- signs the results; needed to post
+        tester -- name of the tester, when `secret` is a key that `orchboard tester add` made for it
+        timeout -- seconds for a call, with all its retries and pauses; each method takes another one
+        max_retries -- how often a failed request is repeated; None: until the time is over
+        retry_for -- seconds from the start of a call in which it is repeated; None: `timeout`
+        on_retry -- called with a Retry before each repetition
+        user_agent -- of the requests; empty: orchboard and its version
+        Raises BadInputError for a URL or a tester that cannot be used.
+        """
         self.url = parse_base_url(url)
         policy = Policy(timeout, max_retries, retry_for, on_retry)
         self._calls = Calls(Server(self.url), policy, secret=secret, tester=tester, user_agent=user_agent)

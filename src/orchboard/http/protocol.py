@@ -229,8 +229,9 @@ class HttpProtocol(HttpToolsProtocol):
         """Count the requests that are not answered; the one that is being received is refused without memory for it."""
         if not self._is_answering() and (not self._reader.in_body or self._is_done()):
             self._memory.unanswered_bytes = 0
-            if not self._reader.in_body and not self._reader.incomplete_head and self._memory.use is None:
-                return
+        has_bytes = self._memory.unanswered_bytes or self._reader.incomplete_head or self._reader.in_body
+        if not has_bytes and self._memory.use is None:
+            return
         refusal = self._memory.count(self)
         if refusal is not None:
             self._end(refusal)

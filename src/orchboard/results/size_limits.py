@@ -84,7 +84,7 @@ def enforce_limits(body: bytes, known: Set[str]) -> tuple[bytes, list[bytes]]:
     except msgspec.MsgspecError:  # not JSON, or lone surrogates
         repaired = repair_unicode(body)
         return (body, []) if repaired == body else enforce_limits(repaired, known)
-    members = list(_members(body))
+    members = list(members_of(body))
     values_left, parts, dropped, copied_to = MAX_VALUES, list[bytes](), dict[str | bytes, bytes](), 0
     for member in members:
         name = _name_of(member)
@@ -125,9 +125,9 @@ def _known_members(body: bytes, known: Set[str]) -> Iterator[bytes]:
 _NAME = re.compile(rb'\s*("[^"\\]*(?:\\.[^"\\]*)*")\s*:\s*', re.DOTALL)
 
 
-def _members(body: bytes) -> Iterator[Member]:
+def members_of(body: bytes, *, chunk_bytes: int = _CHUNK_BYTES) -> Iterator[Member]:
     """The first MAX_VALUES members of a top-level object; none if the body is not an object."""
-    offsets, values, depths = _separators(body)
+    offsets, values, depths = _separators(body, chunk_bytes)
     for start, end, before, after, depth in zip(
         offsets, offsets[1 : MAX_VALUES + 1], values, values[1:], depths[1:], strict=False
     ):
@@ -137,7 +137,7 @@ def _members(body: bytes) -> Iterator[Member]:
         yield Member(name[1], name.end(), end, after - before, depth)
 
 
-def _separators(body: bytes) -> tuple[list[int], list[int], list[int]]:
+def _separators(body: bytes, chunk_bytes: int) -> tuple[list[int], list[int], list[int]]:
     """The separators of the members of the top-level object, at least MAX_VALUES of them if there are as many.
 
     Returns the offsets of its opening bracket, commas and closing bracket; for each, the number of values up to it, and the
@@ -148,8 +148,8 @@ def _separators(body: bytes) -> tuple[list[int], list[int], list[int]]:
     text = body.replace(b"\\\\", b"__").replace(b'\\"', b"__") if b"\\" in body else body
     offsets, values, depths = list[int](), list[int](), list[int]()
     in_string, depth, number, deepest = 0, 0, 0, 0
-    for start in range(0, len(text), _CHUNK_BYTES):
-        chunk = np.frombuffer(text, np.uint8, min(_CHUNK_BYTES, len(text) - start), start)
+    for start in range(0, len(text), chunk_bytes):
+        chunk = np.frombuffer(text, np.uint8, min(chunk_bytes, len(text) - start), start)
         quotes = np.cumsum(chunk == ord('"'), dtype=np.uint8) + np.uint8(in_string)
         outside = quotes & 1 == 0
         bracket = chunk | 0x20  # maps [ to {, and ] to }

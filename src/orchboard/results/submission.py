@@ -11,7 +11,8 @@ class Submission(Struct):
     """One authenticated result to be stored.
 
     It is created where the request is authenticated (`api/post_stats.py`) and passed whole to the store, the batch
-    writer, the spool and the replay. To add a column, add a field here and follow "Add a column" in CONTRIBUTING.md.
+    writer, the spool and the replay. To add a column, add a field here and follow "Add a column of submitted results" in
+    CONTRIBUTING.md.
 
     parsed -- the result
     key, body_digest -- the Idempotency-Key and the SHA-256 digest of the request body; both or neither

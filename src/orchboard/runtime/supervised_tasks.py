@@ -12,10 +12,10 @@ from orchboard.runtime.tasks import cancel_and_wait, consume_exception
 log = structlog.get_logger(__name__)
 
 # Pause before a restart, doubled from the first value to the last with each restart.
-_FIRST_PAUSE_S, _LAST_PAUSE_S = 1.0, 60.0
+FIRST_PAUSE_S, _LAST_PAUSE_S = 1.0, 60.0
 
 # Time limit for the end of a cancelled task. A task that waits for a dead connection never ends.
-_CANCEL_S = 5.0
+CANCEL_S = 5.0
 
 
 class TaskHealth(Struct):
@@ -65,9 +65,15 @@ class TaskHealth(Struct):
 
 
 class Background:
-    """The background tasks of one process, by name."""
+    """The background tasks of one process, by name.
 
-    def __init__(self) -> None:
+    first_pause_s -- pause before the first restart of a task
+    cancel_s -- time limit for the end of a cancelled task
+    """
+
+    def __init__(self, *, first_pause_s: float = FIRST_PAUSE_S, cancel_s: float = CANCEL_S) -> None:
+        self._first_pause_s = first_pause_s
+        self._cancel_s = cancel_s
         self.tasks: dict[str, TaskHealth] = {}
         self._supervisors: list[asyncio.Task[None]] = []
 
@@ -77,30 +83,29 @@ class Background:
         run -- called with the task's health, on which it records progress; stall_s -- see TaskHealth
         """
         health = self.tasks[name] = TaskHealth(name, stall_s, time.monotonic())
-        self._supervisors.append(asyncio.create_task(_supervise(health, run)))
+        self._supervisors.append(asyncio.create_task(self._supervise(health, run)))
 
     async def stop(self) -> None:
         """Cancel all tasks and wait for their end."""
         await cancel_and_wait(self._supervisors)
 
-
-async def _supervise(health: TaskHealth, run: Callable[[TaskHealth], Awaitable[None]]) -> None:
-    pause_s = _FIRST_PAUSE_S
-    while True:
-        health.progress()
-        task = asyncio.ensure_future(run(health))
-        task.add_done_callback(consume_exception)
-        try:
-            why = await _watch(health, task)
-        finally:
-            task.cancel()
-            await asyncio.wait([task], timeout=_CANCEL_S)
-        if why is None:
-            return
-        health.restarts += 1
-        log.error("background task is restarted", task=health.name, error=why)
-        await asyncio.sleep(pause_s)
-        pause_s = min(pause_s * 2, _LAST_PAUSE_S)
+    async def _supervise(self, health: TaskHealth, run: Callable[[TaskHealth], Awaitable[None]]) -> None:
+        pause_s = self._first_pause_s
+        while True:
+            health.progress()
+            task = asyncio.ensure_future(run(health))
+            task.add_done_callback(consume_exception)
+            try:
+                why = await _watch(health, task)
+            finally:
+                task.cancel()
+                await asyncio.wait([task], timeout=self._cancel_s)
+            if why is None:
+                return
+            health.restarts += 1
+            log.error("background task is restarted", task=health.name, error=why)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LAST_PAUSE_S)
 
 
 async def _watch(health: TaskHealth, task: "asyncio.Future[None]") -> str | None:

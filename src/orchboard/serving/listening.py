@@ -37,11 +37,14 @@ def listen(host: str, port: int, *, advice: str = "choose another with --port") 
         raise SetupError(f"can't listen on {address}, {os.strerror(error.errno or 0)}: {remedy}") from None
 
 
-def inherited(environ: MutableMapping[str, str], fd: int | None) -> socket.socket | None:
+def inherited(
+    environ: MutableMapping[str, str], fd: int | None, *, first_fd: int = _FIRST_FD
+) -> socket.socket | None:
     """The inherited listening socket; None if there is none.
 
     fd -- its descriptor from the command line. systemd's variables take precedence: after a restart this program has its
         original arguments, and the variables have the descriptor
+    first_fd -- the descriptor that systemd's variables refer to
 
     Removes systemd's variables from the environment, as they are for this process only. Raises SetupError if the
     descriptor is not a listening TCP socket.
@@ -50,7 +53,7 @@ def inherited(environ: MutableMapping[str, str], fd: int | None) -> socket.socke
     if process == str(os.getpid()) and number not in ("", "0"):
         if number != "1":
             raise SetupError(f"LISTEN_FDS is {number}: orchboard accepts one socket")
-        fd = _FIRST_FD
+        fd = first_fd
     if fd is None:
         return None
     with suppress(OSError):

@@ -84,7 +84,7 @@ class Store:
         )
         self._admission = Admission(_ROWS_IN_PROGRESS, share=_ROWS_IN_PROGRESS // 2)
         streams = Admission(_STREAMS_IN_PROGRESS, share=_STREAMS_IN_PROGRESS // 2)
-        self._raw_rows = RawResultsCache(
+        self._raw_results = RawResultsCache(
             database, changes, self.clock, RawPages(database, self._admission, streams)
         )
         self.regions = regions
@@ -162,7 +162,7 @@ class Store:
 
         A stream when they are too large for memory. Raises ClientBusyError, OverloadedError.
         """
-        return await self._raw_rows.fetch(query)
+        return await self._raw_results.fetch(query)
 
     async def fetch_latest_results(self, query: StatsQuery, limit: int) -> list[StoredResult]:
         """Summaries of the latest results of one orchestrator, newest first."""

@@ -1,4 +1,4 @@
-"""The few static files, each at a URL that changes with its content, so that it may be kept for a year."""
+"""The static files, each at a URL with a hash of its content, so that it can be cached for a year."""
 
 from hashlib import sha256
 from importlib.resources import files
@@ -15,7 +15,7 @@ _HEADERS = {
 
 
 class Asset(Struct, frozen=True):
-    """One static file: its URL path and what is served there."""
+    """One static file."""
 
     path: str
     media_type: str
@@ -35,12 +35,12 @@ ASSETS = {
 
 
 def asset_url(name: str) -> str:
-    """Where a static file is to be found, for templates."""
+    """The URL of a static file, for templates."""
     return ASSETS[name].path
 
 
 def asset_route(asset: Asset) -> Route:
-    """GET and HEAD of one static file."""
+    """The route of a static file."""
 
     async def answer(_: Request) -> Response:
         return Response(asset.body, media_type=asset.media_type, headers=_HEADERS)

@@ -1,4 +1,4 @@
-"""What a reader chose on the leaderboard page: query parameters in, links out."""
+"""The state of the leaderboard page: parsed from query parameters, written into links."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -25,12 +25,12 @@ _LONGEST = {
 }
 
 
-class Span(Struct, frozen=True):
-    """The window of a page.
+class WindowOption(Struct, frozen=True):
+    """A window that the page can show.
 
-    id -- the `window` parameter; empty: `since` and `until` set the window
-    length -- back from now; None: everything
-    since, until -- as in the API, in the reader's words
+    id -- the `window` parameter; empty: `since` and `until` define the window
+    length -- back from now; None: all time
+    since, until -- as in the API, unparsed
     """
 
     id: str
@@ -42,7 +42,7 @@ class Span(Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        """For the middle of a sentence: "over …"."""
+        """The window in a sentence, after "over"."""
         if not self.id:
             return f"the time {self.label}"
         return self.label if self.length is None else f"the {self.label}"
@@ -56,49 +56,51 @@ class Span(Struct, frozen=True):
         return Bounds(since=EARLIEST if self.length is None else now - self.length)
 
 
-_SPANS = (
-    Span("1h", "last hour", timedelta(hours=1)),
-    Span("24h", "last 24 hours", timedelta(hours=24)),
-    Span("7d", "last 7 days", timedelta(days=7)),
-    Span("30d", "last 30 days", timedelta(days=30)),
+_OPTIONS = (
+    WindowOption("1h", "last hour", timedelta(hours=1)),
+    WindowOption("24h", "last 24 hours", timedelta(hours=24)),
+    WindowOption("7d", "last 7 days", timedelta(days=7)),
+    WindowOption("30d", "last 30 days", timedelta(days=30)),
 )
-ALL_TIME = Span("all", "all time", None)
+ALL_TIME = WindowOption("all", "all time", None)
 
 
-def spans(default: timedelta) -> tuple[Span, ...]:
-    """The windows on offer, shortest first; `default` is always among them."""
-    offered = {span.length: span for span in _SPANS}
-    offered[default] = replace(offered.get(default) or _span(default), is_default=True)
+def window_options(default: timedelta) -> tuple[WindowOption, ...]:
+    """The windows to choose from, shortest first, with `default` among them."""
+    offered = {option.length: option for option in _OPTIONS}
+    offered[default] = replace(offered.get(default) or _option(default), is_default=True)
     return (*(offered[length] for length in sorted(filter(None, offered))), ALL_TIME)
 
 
-def _span(length: timedelta) -> Span:
+def _option(length: timedelta) -> WindowOption:
     for unit in ("day", "hour", "minute", "second"):
         count, rest = divmod(length, timedelta(**{f"{unit}s": 1}))
         if not rest:
-            return Span(f"{count}{unit[0]}", f"last {count} {unit}s" if count > 1 else f"last {unit}", length)
+            return WindowOption(
+                f"{count}{unit[0]}", f"last {count} {unit}s" if count > 1 else f"last {unit}", length
+            )
     milliseconds = length / timedelta(milliseconds=1)
-    return Span(f"{milliseconds:.0f}ms", f"last {milliseconds / 1000:g} seconds", length)
+    return WindowOption(f"{milliseconds:.0f}ms", f"last {milliseconds / 1000:g} seconds", length)
 
 
-def _between(since: str, until: str) -> Span:
-    """The window between two moments in Unix seconds, either of which may be empty. Raises BadInputError."""
+def _between(since: str, until: str) -> WindowOption:
+    """The window between two times in Unix seconds, one of which may be empty. Raises BadInputError."""
     bounds = parse_bounds(since, until)
     begins = f"from {format_moment(bounds.since)}" if bounds.since and bounds.until else ""
     if bounds.since and not bounds.until:
         begins = f"since {format_moment(bounds.since)}"
     ends = f"until {format_moment(bounds.until)}" if bounds.until else ""
-    return Span("", " ".join(filter(None, (begins, ends))), since=since, until=until)
+    return WindowOption("", " ".join(filter(None, (begins, ends))), since=since, until=until)
 
 
 class Choice(Struct, frozen=True, kw_only=True):
     """One state of the page. None means "all of them".
 
-    sort -- a column's key, checked by whoever has the columns; descending -- None: the column's own first order
+    sort -- the key of a column, which sort_rows checks; descending -- None: the default order of the column
     """
 
     job_type: JobType
-    span: Span
+    window: WindowOption
     orchestrator: str | None = None
     region: str | None = None
     pipeline: str | None = None
@@ -108,16 +110,16 @@ class Choice(Struct, frozen=True, kw_only=True):
 
     @property
     def is_filtered(self) -> bool:
-        """Whether anything but job type and window is chosen."""
+        """Whether there is a filter besides job type and window."""
         return any((self.orchestrator, self.region, self.pipeline, self.model))
 
     def link(self, **changes: Any) -> str:
-        """The URL of this state with changes; it holds only what differs from the default."""
+        """The URL of this state with changes. Defaults are left out."""
         query = urlencode(replace(self, **changes).fields())
         return f"/?{query}" if query else "/"
 
     def fields(self) -> dict[str, str]:
-        """The query parameters of this state: those that differ from the default."""
+        """The query parameters of this state, without defaults."""
         order = {True: "desc", False: "asc", None: None}[self.descending]
         fields = {
             "job_type": self.job_type if self.job_type is not JobType.TRANSCODING else None,
@@ -125,16 +127,16 @@ class Choice(Struct, frozen=True, kw_only=True):
             "region": self.region,
             "pipeline": self.pipeline,
             "model": self.model,
-            "window": None if self.span.is_default else self.span.id,
-            "since": self.span.since,
-            "until": self.span.until,
+            "window": None if self.window.is_default else self.window.id,
+            "since": self.window.since,
+            "until": self.window.until,
             "sort": None if self.sort == DEFAULT_SORT else self.sort,
             "order": order,
         }
         return {name: value for name, value in fields.items() if value}
 
     def query(self, window: Window) -> StatsQuery:
-        """The question behind the page: scores of every orchestrator, so that each can be ranked."""
+        """The query for the scores of all orchestrators, which each rank depends on."""
         return StatsQuery(
             job_type=self.job_type,
             window=window,
@@ -145,30 +147,29 @@ class Choice(Struct, frozen=True, kw_only=True):
 
 
 def parse_choice(params: QueryParams, default: timedelta) -> Choice:
-    """The state that a query string asks for; an empty parameter counts as absent, the first of several wins.
+    """The state in a query string. An empty parameter counts as absent; of a repeated one the first counts.
 
-    A pipeline or a model means AI unless job_type says otherwise: then they are ignored. `window` replaces
-    since and until.
-    Raises BadInputError naming the parameter.
+    A pipeline or a model means AI; with another job_type they are ignored. `window` takes precedence over since and until.
+    Raises BadInputError, which names the parameter.
     """
     asked = {name: _text(params, name, longest) for name, longest in _LONGEST.items()}
     named = asked["pipeline"] or asked["model"]
     job_type = JobType(
         _one_of(params, "job_type", tuple(JobType)) or (JobType.AI if named else JobType.TRANSCODING)
     )
-    offered = {span.id: span for span in spans(default)}
-    span_id = _one_of(params, "window", tuple(offered))
+    offered = {option.id: option for option in window_options(default)}
+    window_id = _one_of(params, "window", tuple(offered))
     since, until = _first(params, "since"), _first(params, "until")
-    if span_id:
-        span = offered[span_id]
+    if window_id:
+        window = offered[window_id]
     elif since or until:
-        span = _between(since, until)
+        window = _between(since, until)
     else:
-        span = next(span for span in offered.values() if span.is_default)
+        window = next(option for option in offered.values() if option.is_default)
     order = _one_of(params, "order", ("asc", "desc"))
     return Choice(
         job_type=job_type,
-        span=span,
+        window=window,
         orchestrator=asked["orchestrator"].lower() or None,
         region=asked["region"].upper() or None,
         pipeline=(asked["pipeline"] or None) if job_type is JobType.AI else None,
@@ -179,15 +180,15 @@ def parse_choice(params: QueryParams, default: timedelta) -> Choice:
 
 
 def pipeline_options(choice: Choice, seen: Sequence[Pipeline]) -> list[str]:
-    """The pipelines to choose from: those seen, and the chosen one."""
+    """The pipelines to choose from: those with results, and the chosen one."""
     return sorted({pipeline.id for pipeline in seen} | {choice.pipeline or ""} - {""})
 
 
 def model_options(choice: Choice, seen: Sequence[Pipeline]) -> list[tuple[str, list[str]]]:
-    """The models to choose from, grouped under a label; every model once.
+    """The models to choose from, in labelled groups; each model once.
 
-    Those of the chosen pipeline, else of all; a model seen with several is in a group of its own. A chosen
-    one that was not seen comes last.
+    Models of the chosen pipeline, or of all. Models of several pipelines form one group. The chosen model comes last if it
+    has no results.
     """
     pipelines_of: dict[str, list[str]] = {}
     for pipeline in seen:

@@ -14,18 +14,18 @@ from orchboard.web.choice import ALL_TIME, Choice
 
 
 class Why(StrEnum):
-    """Why an orchestrator has no scores, from what was stored to what was not."""
+    """Reasons why an orchestrator has no scores."""
 
     NAME = "it has results, but its name is no address"
     UNSCORED = "it has results, and none counts"
-    EXTERNAL_WRITES = "its results are in another window, region, pipeline or model"
+    ELSEWHERE = "its results are in another window, region, pipeline or model"
     OTHER_JOB_TYPE = "it has results of the other job type only"
     NEVER_TESTED = "no result was ever stored"
     NO_ADDRESS = "no result was ever stored, and its name is no address"
 
 
 class Absence(Struct, frozen=True):
-    """Why an orchestrator has no scores here. last_received -- when its last result was; None without one"""
+    """Why a page shows no scores of an orchestrator. last_received -- when its last result was received; None without one"""
 
     why: Why
     last_received: datetime | None = None
@@ -34,7 +34,7 @@ class Absence(Struct, frozen=True):
 async def find_absence(
     board: Leaderboard, choice: Choice, orchestrator: str, latest: Sequence[StoredResult]
 ) -> Absence:
-    """Why `choice` shows no scores of an orchestrator. latest -- its results there"""
+    """Why the page shows no scores of an orchestrator. latest -- its results on the page"""
     has_address = is_address(orchestrator)
     if latest:
         counted = any(result.is_scored for result in latest)
@@ -46,7 +46,7 @@ async def find_absence(
         for result in await board.latest_results(replace(query, orchestrator=orchestrator), 1):
             last[job_type] = result.received
     if choice.job_type in last:
-        return Absence(Why.EXTERNAL_WRITES, last[choice.job_type])
+        return Absence(Why.ELSEWHERE, last[choice.job_type])
     if last:
         return Absence(Why.OTHER_JOB_TYPE, *last.values())
     return Absence(Why.NEVER_TESTED if has_address else Why.NO_ADDRESS)

@@ -26,7 +26,7 @@ from orchboard.web.choice import (
     model_options,
     parse_choice,
     pipeline_options,
-    spans,
+    window_options,
 )
 from orchboard.web.orchestrator import find_absence
 from orchboard.web.ranking import COLUMNS, REGION_COLUMNS, rank_in_regions, rank_orchestrators, sort_rows
@@ -35,10 +35,10 @@ from orchboard.web.rendering import SECURITY_HEADERS, render_text
 
 log = structlog.get_logger(__name__)
 
-# Some 1.4 kB each; whoever wants more rows than this wants the API.
+# Maximum number of rows, of 1.4 kB each. The API has all of them.
 MAX_ROWS = 500
 
-# Of one orchestrator.
+# On the page of one orchestrator.
 LATEST_RESULTS = 20
 
 _NOT_CACHED = {"Cache-Control": "no-store"}
@@ -51,14 +51,13 @@ _HEADERS: Headers = (
 
 
 class _NoResultsYet(Exception):  # noqa: N818 - not a fault
-    """There is no result of the job type at all: the page shows how to post one, to the host that was asked."""
+    """No result of the job type is stored. The page then shows how to post one to the requested host."""
 
 
 async def leaderboard_page(request: Request, board: Leaderboard, replies: Replies) -> Response:
-    """The leaderboard, or one orchestrator's page; a refusal is a page too.
+    """The leaderboard or the page of one orchestrator; refusals are pages, too.
 
-    A query with an empty parameter comes from the form, and is redirected to the URL that holds only what differs from
-    the default.
+    A query string with an empty parameter comes from the form. It is redirected to the URL without defaults.
     """
     try:
         choice = parse_choice(request.query_params, board.default_window)
@@ -66,7 +65,7 @@ async def leaderboard_page(request: Request, board: Leaderboard, replies: Replie
             return RedirectResponse(choice.link(), 303, _NOT_CACHED)
         try:
             return await replies.reply(request, page_query(choice, board))
-        except (_NoResultsYet, DatabaseUnavailableError):  # then the last answer may be of an empty board
+        except (_NoResultsYet, DatabaseUnavailableError):  # the last answer may be that of an empty board
             question = page_query(choice, board, origin_of(request))
             return await replies.reply(request, question, by_target=False)
     except Refusal as refusal:
@@ -75,10 +74,10 @@ async def leaderboard_page(request: Request, board: Leaderboard, replies: Replie
 
 
 def page_query(choice: Choice, board: Leaderboard, origin: str | None = None) -> CachedQuery:
-    """The question of a page.
+    """The query of a page.
 
-    origin -- scheme and host for the commands on the page of an empty board; None: the computation raises
-    _NoResultsYet for it, so that the answers of all other boards are the same for every host
+    origin -- scheme and host for the commands on the page of an empty board; None: the computation raises _NoResultsYet
+    for an empty board, so that all other pages are equal for every host
     """
 
     async def compute() -> bytes:
@@ -100,7 +99,7 @@ def page_query(choice: Choice, board: Leaderboard, origin: str | None = None) ->
 
 async def _render(choice: Choice, board: Leaderboard, origin: str | None) -> bytes:
     now = board.now()
-    window = board.window(choice.span.bounds(now))
+    window = board.window(choice.window.bounds(now))
     regions = await board.regions()
     names = {region.id: region.name for region in regions if region.type is choice.job_type}
     if choice.region is not None and choice.region not in names:
@@ -113,7 +112,7 @@ async def _render(choice: Choice, board: Leaderboard, origin: str | None) -> byt
         "names": names,
         "pipeline_options": pipeline_options(choice, seen),
         "model_options": model_options(choice, seen),
-        "spans": spans(board.default_window),
+        "window_options": window_options(board.default_window),
         "window": window,
         "now": now,
         "json_url": _json_url(choice, window),
@@ -143,7 +142,7 @@ async def _leaderboard(
 
 
 async def _is_empty(choice: Choice, board: Leaderboard) -> bool:
-    """Whether there is no scored result of a job type at all."""
+    """Whether no scored result of the job type is stored."""
     ever = choice.query(board.window(ALL_TIME.bounds(board.now())))
     return not (await board.aggregated_stats(ever)).cells
 
@@ -173,14 +172,14 @@ async def _orchestrator(
 
 
 def _tab(job_type: JobType, choice: Choice, regions: tuple[Region, ...]) -> tuple[JobType, str]:
-    """A job type and the link that changes to it, with as much of the choice as makes sense there."""
+    """A job type and the link to its page, which keeps the filters that apply to it."""
     there = any(region.id == choice.region and region.type is job_type for region in regions)
     region = choice.region if there else None
     return job_type, choice.link(job_type=job_type, region=region, pipeline=None, model=None)
 
 
 def _json_url(choice: Choice, window: Window) -> str | None:
-    """The same scores from the API; None when it has no such question."""
+    """The URL of these scores in the API; None if it has none."""
     if (choice.pipeline is None) != (choice.model is None):
         return None
     fields = {
@@ -189,9 +188,9 @@ def _json_url(choice: Choice, window: Window) -> str | None:
         "region": choice.region,
         "pipeline": choice.pipeline,
         "model": choice.model,
-        "since": choice.span.since,
-        "until": choice.span.until,
+        "since": choice.window.since,
+        "until": choice.window.until,
     }
-    if choice.span.id and not choice.span.is_default:
+    if choice.window.id and not choice.window.is_default:
         fields["since"] = str(int(max(1, window.since.timestamp())))
     return "/api/aggregated_stats?" + urlencode({name: value for name, value in fields.items() if value})

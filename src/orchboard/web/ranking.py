@@ -1,4 +1,4 @@
-"""Scores into the rows that a page shows: means over regions, ranks, orders. Pure."""
+"""The rows of a page from scores: means over regions, ranks, sort orders. Pure functions."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,16 +13,16 @@ Row = TypeVar("Row")
 
 
 def _comparable(value: float) -> float:
-    """A number to rank and sort by: without the digits in which sums of the same results in another order differ."""
+    """The number rounded for comparison: the last digits depend on the order in which results were summed."""
     return round(value, 9)
 
 
 class Standing(Struct, frozen=True):
-    """One orchestrator among all.
+    """One orchestrator in the ranking of all.
 
-    rank -- from 1, by score; equal scores share one
-    mean -- over its regions, each counting the same
-    best, worst -- regions by score; of equals the first in the alphabet
+    rank -- from 1, by score; equal scores share a rank
+    mean -- over its regions, with equal weights
+    best, worst -- its regions with the highest and the lowest score; of equal ones the first by name
     """
 
     rank: int
@@ -36,7 +36,7 @@ class Standing(Struct, frozen=True):
 
 
 class RegionStanding(Struct, frozen=True):
-    """One orchestrator in one region: its `rank` by score among `of`."""
+    """One orchestrator in one region: its `rank` by score among `of` orchestrators."""
 
     region: str
     score: Score
@@ -48,10 +48,9 @@ class Column(Struct, frozen=True):
     """One column that a table can be sorted by.
 
     key -- the `sort` parameter
-    value -- of a row, to compare
-    descending -- which way round a reader wants it first
-    over_regions -- compares an orchestrator's regions: says nothing of a single one, and gives way on a
-    narrow screen
+    value -- the sort key of a row
+    descending -- the default order
+    over_regions -- compares the regions of an orchestrator: not shown for a single region and on a narrow screen
     """
 
     key: str
@@ -62,7 +61,7 @@ class Column(Struct, frozen=True):
 
 
 class Sorted(Struct, Generic[Row], frozen=True):
-    """Rows in a column's order."""
+    """Rows sorted by a column."""
 
     rows: list[Row]
     column: Column
@@ -90,7 +89,7 @@ REGION_COLUMNS = (
 
 
 def rank_orchestrators(scores: ScoresByCell) -> list[Standing]:
-    """Every orchestrator with its means over regions: best score first, equal scores by name."""
+    """All orchestrators with their means over regions, highest score first, equal scores by name."""
     means = {orchestrator: mean_score(regions.values()) for orchestrator, regions in scores.items()}
     ranks = ranks_by_score(means)
     standings = []
@@ -115,7 +114,7 @@ def rank_orchestrators(scores: ScoresByCell) -> list[Standing]:
 
 
 def rank_in_regions(scores: ScoresByCell, orchestrator: str) -> list[RegionStanding]:
-    """One orchestrator's regions, best score first; none when it has no result."""
+    """The regions of one orchestrator, highest score first; empty without results."""
     standings = []
     for region, score in scores.get(orchestrator, {}).items():
         there = {name: regions[region] for name, regions in scores.items() if region in regions}
@@ -124,7 +123,7 @@ def rank_in_regions(scores: ScoresByCell, orchestrator: str) -> list[RegionStand
 
 
 def mean_score(scores: Iterable[Score]) -> Score:
-    """The mean of each number; at least one score.
+    """The mean of each number of at least one score.
 
     >>> mean_score([Score(1.0, 0.8, 0.9), Score(0.0, 0.4, 0.0)]).score
     0.45
@@ -138,7 +137,7 @@ def mean_score(scores: Iterable[Score]) -> Score:
 
 
 def ranks_by_score(scores: Mapping[str, Score]) -> dict[str, int]:
-    """Each name's rank from 1; equal scores share a rank and the next one is as many lower.
+    """The rank of each name, from 1. Names with equal scores share a rank, and the ranks after it are skipped.
 
     >>> ranks_by_score({"a": Score(1, 1, 0.5), "b": Score(1, 1, 0.9), "c": Score(1, 1, 0.5)})
     {'b': 1, 'a': 2, 'c': 2}
@@ -146,9 +145,9 @@ def ranks_by_score(scores: Mapping[str, Score]) -> dict[str, int]:
     ranks: dict[str, int] = {}
     previous, rank = math.nan, 0
     compared = {name: _comparable(score.score) for name, score in scores.items()}
-    for place, name in enumerate(sorted(compared, key=lambda name: (-compared[name], name)), start=1):
+    for position, name in enumerate(sorted(compared, key=lambda name: (-compared[name], name)), start=1):
         if compared[name] != previous:
-            previous, rank = compared[name], place
+            previous, rank = compared[name], position
         ranks[name] = rank
     return ranks
 
@@ -156,9 +155,9 @@ def ranks_by_score(scores: Mapping[str, Score]) -> dict[str, int]:
 def sort_rows(
     rows: Iterable[Row], columns: Sequence[Column], key: str, *, descending: bool | None
 ) -> Sorted[Row]:
-    """The rows by one column; equal ones stay in the order they came in.
+    """The rows sorted by one column; equal rows keep their order.
 
-    descending -- None: the column's own first order
+    descending -- None: the default order of the column
     Raises BadInputError when there is no such column.
     """
     column = next((column for column in columns if column.key == key), None)

@@ -1,4 +1,4 @@
-"""Refusals as pages, in the look of the others."""
+"""The pages of refusals."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from orchboard.web.rendering import render_page
 
 
 class _Words(Struct, frozen=True):
-    """What a page says of a status: its heading, and what a reader can do."""
+    """The heading of a status, and what the reader can do."""
 
     heading: str
     advice: str
@@ -31,14 +31,14 @@ _WORDS = {
 def refused_page(
     status: int, message: str, headers: Mapping[str, str] | None = None, *, again: str | None = None
 ) -> Response:
-    """An error as a page, never cached.
+    """The page of an error, which must not be cached.
 
     message -- what is wrong, for people
-    again -- a link that repeats the request, where that may help
+    again -- a link that repeats the request, if that may help
     """
     words = _WORDS.get(status, _UNREADABLE)
     whole = {"Cache-Control": "no-store", **(headers or {})}
-    # The name of a parameter stays as it is written.
+    # The message begins with the name of a parameter: not capitalised.
     is_input = status == 400
     return render_page(
         "refused.html", status, whole, message=message, is_input=is_input, words=words, again=again
@@ -46,9 +46,9 @@ def refused_page(
 
 
 def refusal_page(refusal: Refusal, query: str) -> Response:
-    """A refusal of the leaderboard: 400 with what is wrong, or 503 with when to try again.
+    """The page of a refusal of the leaderboard: 400, or 503 with Retry-After.
 
-    query -- of the page that was asked for
+    query -- the query string of the requested page
     """
     if isinstance(refusal, BadInputError):
         return refused_page(400, str(refusal))

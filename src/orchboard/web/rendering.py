@@ -1,4 +1,4 @@
-"""Templates into responses: numbers as people read them, and the headers every page carries."""
+"""Pages from templates: the format of numbers, and the headers of every page."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,7 +12,7 @@ from orchboard.web.assets import asset_url
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-# No script, no frame, nothing from elsewhere: all that a page loads is its own style sheet and icon.
+# No scripts, no frames, nothing from other hosts: a page loads its style sheet and its icon only.
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'",
@@ -22,18 +22,18 @@ SECURITY_HEADERS = {
 
 
 def render_page(template: str, status: int, headers: Mapping[str, str], **context: Any) -> Response:
-    """The template as a whole answer in HTML."""
+    """A response with the rendered template."""
     text = render_text(template, **context)
     return Response(text, status, media_type="text/html", headers={**SECURITY_HEADERS, **headers})
 
 
 def render_text(template: str, **context: Any) -> bytes:
-    """The template's text."""
+    """The rendered template."""
     return _environment().get_template(template).render(context).encode()
 
 
 def format_score(value: float) -> str:
-    """Three decimals; of a value out of all range only that it is.
+    """Three decimals; only a bound for a value far out of range.
 
     >>> format_score(0.8949131045632943), format_score(-1e300)
     ('0.895', '<-9')
@@ -44,7 +44,7 @@ def format_score(value: float) -> str:
 
 
 def format_percent(value: float) -> str:
-    """A fraction in percent with one decimal; 100.0 is said only of what is whole.
+    """A fraction in percent with one decimal; 100.0 for exactly 1 only.
 
     >>> format_percent(0.5), format_percent(0.99999), format_percent(1.0)
     ('50.0%', '99.9%', '100.0%')
@@ -57,7 +57,7 @@ def format_percent(value: float) -> str:
 
 
 def format_seconds(value: float) -> str:
-    """A time with two decimals; of a value out of all range only that it is.
+    """Seconds with two decimals; only a bound for a value far out of range.
 
     >>> format_seconds(0.873), format_seconds(1e300)
     ('0.87 s', '>99999 s')
@@ -68,17 +68,17 @@ def format_seconds(value: float) -> str:
 
 
 def bar_length(value: float) -> str:
-    """How long a bar of a hundred units is for a fraction; what is out of range stops at the ends."""
+    """The length of a bar of 100 units for a fraction, limited to 0 and 100."""
     return f"{max(0.0, min(1.0, value)) * 100:.1f}"
 
 
 def format_moment(moment: datetime) -> str:
-    """To the minute, in UTC."""
+    """A time to the minute, in UTC."""
     return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def split_address(address: str) -> tuple[str, str, str]:
-    """Start, middle and end of an orchestrator's address; the middle is what can be left unseen.
+    """Start, middle and end of an orchestrator's address. A narrow page hides the middle.
 
     >>> split_address("0x22a48674a6fdf9335d89b6dbc05c38e2dc181475")
     ('0x22a4', '8674a6fdf9335d89b6dbc05c38e2dc18', '1475')
@@ -88,7 +88,7 @@ def split_address(address: str) -> tuple[str, str, str]:
 
 @cache
 def _environment() -> "Environment":
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # 50 ms, when the first page is asked for
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # imported with the first page: 50 ms
 
     environment = Environment(
         loader=PackageLoader("orchboard.web"),

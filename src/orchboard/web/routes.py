@@ -11,7 +11,7 @@ from orchboard.web.page import leaderboard_page
 
 
 def web_routes(board: Leaderboard, replies: Replies) -> list[Route]:
-    """`/` and what it needs."""
+    """The routes of `/` and of its static files."""
 
     async def answer(request: Request) -> Response:
         return await leaderboard_page(request, board, replies)

@@ -58,7 +58,7 @@ def test_a_colon_in_a_password_is_escaped_in_the_password_file(tmp_path: Path) -
     assert passwords == ["co:lon\\slash", "other"]
 
 
-def test_a_password_file_that_others_can_read_is_not_used_and_that_is_said(tmp_path: Path) -> None:
+def test_a_password_file_that_others_can_read_is_ignored_and_reported(tmp_path: Path) -> None:
     file = _private(tmp_path / ".pgpass", "*:*:*:*:hush\n")
     assert _password(resolve("postgresql://me@db", {"HOME": str(tmp_path)})) == "hush"
     file.chmod(0o640)
@@ -86,7 +86,7 @@ def test_the_url_comes_before_the_service_and_the_service_before_the_environment
     assert (by_variable.user, by_variable.dbname, by_variable.tls.mode) == ("me", "x", "disable")
 
 
-def test_the_service_file_is_looked_for_where_libpq_does(tmp_path: Path) -> None:
+def test_the_service_file_is_found_where_libpq_finds_it(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "pg_service.conf").write_text("[system]\nuser=root\n[both]\nuser=root\n")
     (tmp_path / ".pg_service.conf").write_text("[both]\nuser=me\n")
@@ -117,7 +117,7 @@ def test_a_service_line_that_cannot_be_read_is_named_and_not_shown(tmp_path: Pat
         ("postgresql://?hostaddr=1.1.1.1", {"PGSSLMODE": "verify-full"}, "sslmode=verify-full needs host"),
     ],
 )  # fmt: skip
-def test_what_does_not_go_together_is_named(url: str, environ: dict[str, str], message: str) -> None:
+def test_contradictory_parameters_are_named(url: str, environ: dict[str, str], message: str) -> None:
     with pytest.raises(SetupError, match=message) as raised:
         resolve(url, environ)
     assert "hush" not in str(raised.value)
@@ -131,7 +131,7 @@ _ASKING = {
 }  # fmt: skip
 
 
-def test_each_parameter_that_is_not_honoured_says_so_when_it_asks_for_something() -> None:
+def test_each_parameter_without_effect_is_reported() -> None:
     assert set(_ASKING) == {name for name, parameter in PARAMETERS.items() if parameter.ignored}
     for name, value in _ASKING.items():
         ignored = resolve(f"postgresql://db?{name}={value}", {}).ignored
@@ -140,7 +140,7 @@ def test_each_parameter_that_is_not_honoured_says_so_when_it_asks_for_something(
             assert not resolve(f"postgresql://db?{name}={harmless}", {}).ignored
 
 
-def test_a_revocation_list_that_nothing_is_verified_by_is_said_to_be_ignored() -> None:
+def test_an_unused_revocation_list_is_reported_as_ignored() -> None:
     ignored = resolve("postgresql://db?sslmode=prefer&sslcrl=/x&sslrootcert=/y", {"HOME": "/nowhere"}).ignored
     assert {found.name for found in ignored} == {"sslcrl", "sslrootcert"}
 

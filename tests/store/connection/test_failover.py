@@ -68,7 +68,7 @@ def test_a_host_that_does_not_answer_holds_up_the_first_connection_only(database
     assert 1.9 < first < 15 and second < 1.9
 
 
-def test_a_database_that_only_reads_is_named_as_what_it_is_and_is_read(database_url: str) -> None:
+def test_a_read_only_database_is_reported_as_such_and_read(database_url: str) -> None:
     """As a standby is, that is not promoted yet."""
 
     async def read() -> object:

@@ -13,7 +13,7 @@ from tests.support.embedded_clusters import Start, copy_of, make_reachable_direc
 
 @pytest.fixture
 def base() -> Iterator[Path]:
-    """A directory that an unprivileged user can reach, which pytest's own, as root, is not."""
+    """A directory that unprivileged users can reach; pytest's own is not, if it runs as root."""
     path = make_reachable_directory()
     yield path
     shutil.rmtree(path)
@@ -21,7 +21,7 @@ def base() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def template() -> Iterator[Path]:
-    """A data directory with a cluster that was started and stopped once; copy it, never start it."""
+    """A data directory with a stopped cluster, to be copied."""
     path = make_reachable_directory()
     EmbeddedPostgres.start(path / "data", watch=False).stop()
     yield path / "data"
@@ -30,13 +30,13 @@ def template() -> Iterator[Path]:
 
 @pytest.fixture
 def data(base: Path, template: Path) -> Path:
-    """A data directory of one's own with a stopped cluster, cheaper than a new one."""
+    """A copy of the template, which is faster than a new cluster."""
     return copy_of(template, base / "data")
 
 
 @pytest.fixture(scope="session")
 def running(template: Path) -> Iterator[EmbeddedPostgres]:
-    """A server for all who only look at it."""
+    """A server for tests that do not change it."""
     base = make_reachable_directory()
     server = EmbeddedPostgres.start(copy_of(template, base / "data"), watch=False)
     yield server
@@ -46,7 +46,7 @@ def running(template: Path) -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """EmbeddedPostgres.start, without a watcher unless asked for, stopped at the test's end."""
+    """EmbeddedPostgres.start, by default without a watcher. Servers are stopped after the test."""
     started: list[EmbeddedPostgres] = []
 
     def start(data: Path, *, watch: bool = False, **options: Any) -> EmbeddedPostgres:

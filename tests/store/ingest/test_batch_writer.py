@@ -49,7 +49,7 @@ def test_a_lone_result_is_sent_without_waiting_for_another(database_url: str) ->
     run(work())
 
 
-def test_what_came_while_one_was_under_way_goes_in_two_commits(database_url: str) -> None:
+def test_results_that_arrive_during_a_statement_are_stored_in_two_batches(database_url: str) -> None:
     """In two, as those who send again at once then take turns."""
 
     async def work() -> None:
@@ -72,7 +72,7 @@ async def sizes_of_commits(url: str) -> list[int]:
     return found
 
 
-def test_senders_take_turns(database_url: str) -> None:
+def test_batches_alternate_between_senders(database_url: str) -> None:
     """Else all but one would wait for Postgres, then Postgres for all of them, and so on."""
     senders, results_each = 32, 20
 
@@ -92,7 +92,7 @@ def test_senders_take_turns(database_url: str) -> None:
     run(work())
 
 
-def test_no_text_in_a_result_is_taken_for_the_end_of_it(database_url: str) -> None:
+def test_no_text_in_a_result_is_taken_for_a_separator(database_url: str) -> None:
     """Groups are sent as texts with something between (insert_stats.sql)."""
     odd = ["a\x1eb", "\x1e", "a,b", "\n", "'", "\\", "\\n", "{", "\u2028", "x"]
 
@@ -122,7 +122,7 @@ def test_no_text_in_a_result_is_taken_for_the_end_of_it(database_url: str) -> No
     run(work())
 
 
-def test_a_group_is_bounded_in_rows_and_in_bytes(database_url: str) -> None:
+def test_a_batch_is_limited_in_rows_and_in_bytes(database_url: str) -> None:
     async def work() -> None:
         async with open_store(database_url) as store:
             async with blocked_insert(database_url, store):
@@ -136,7 +136,7 @@ def test_a_group_is_bounded_in_rows_and_in_bytes(database_url: str) -> None:
     run(work())
 
 
-def test_what_postgres_refuses_fails_alone(database_url: str) -> None:
+def test_a_result_that_postgres_refuses_fails_alone(database_url: str) -> None:
     async def work() -> None:
         async with open_store(database_url) as store:
             async with blocked_insert(database_url, store) as first:
@@ -183,7 +183,7 @@ def test_a_key_many_times_at_once_stores_once(database_url: str) -> None:
     run(work())
 
 
-def test_a_key_twice_in_a_group_with_two_bodies_stores_the_first(database_url: str) -> None:
+def test_a_key_twice_in_a_batch_with_two_bodies_stores_the_first(database_url: str) -> None:
     async def work() -> None:
         async with open_store(database_url) as store:
             async with blocked_insert(database_url, store):
@@ -194,7 +194,7 @@ def test_a_key_twice_in_a_group_with_two_bodies_stores_the_first(database_url: s
     run(work())
 
 
-def test_a_key_that_came_first_with_a_refused_result_is_free_for_the_next(database_url: str) -> None:
+def test_a_key_of_a_refused_result_can_be_used_again(database_url: str) -> None:
     async def work() -> None:
         async with open_store(database_url) as store:
             async with blocked_insert(database_url, store):
@@ -221,7 +221,7 @@ def test_two_servers_with_the_same_keys_store_each_once(database_url: str) -> No
     run(work())
 
 
-def test_a_deadlock_with_somebody_else_is_survived(database_url: str) -> None:
+def test_a_deadlock_with_another_session_is_retried(database_url: str) -> None:
     claim = "INSERT INTO idempotency_keys (key, body_digest) VALUES ($1, '')"
 
     async def work() -> None:
@@ -250,7 +250,7 @@ END_ALL_OTHERS = (  # and see them gone
 )
 
 
-def test_a_group_whose_connection_was_lost_in_the_middle_is_stored_once(database_url: str) -> None:
+def test_a_batch_whose_connection_is_lost_during_the_statement_is_stored_once(database_url: str) -> None:
     async def work() -> None:
         async with open_store(database_url) as store:
             connection = await asyncpg.connect(database_url)
@@ -268,7 +268,7 @@ def test_a_group_whose_connection_was_lost_in_the_middle_is_stored_once(database
     run(work())
 
 
-def test_a_group_that_was_stored_unseen_is_stored_once(database_url: str) -> None:
+def test_a_batch_whose_commit_was_not_confirmed_is_stored_once(database_url: str) -> None:
     async def work() -> None:
         async with postgres_proxy(database_url) as relay, open_store(relay.url) as store:
             await submit(store, 0, key="first")  # the statement for keys is prepared
@@ -284,7 +284,7 @@ def test_a_group_that_was_stored_unseen_is_stored_once(database_url: str) -> Non
     run(work())
 
 
-def test_a_group_that_is_carried_out_after_it_was_sent_again_is_stored_once(database_url: str) -> None:
+def test_a_batch_whose_first_attempt_runs_after_the_second_is_stored_once(database_url: str) -> None:
     """As by a server that was frozen with the statement in its hands."""
 
     async def work() -> None:
@@ -301,7 +301,7 @@ def test_a_group_that_is_carried_out_after_it_was_sent_again_is_stored_once(data
     run(work())
 
 
-def test_a_connection_lost_in_silence_costs_no_result(database_url: str) -> None:
+def test_a_silently_dropped_connection_loses_no_result(database_url: str) -> None:
     async def work() -> None:
         async with open_store(database_url) as store:
             for number in range(20):
@@ -347,7 +347,7 @@ def test_connections_lost_under_load_lose_nothing_acknowledged_and_store_nothing
     run(work())
 
 
-def test_what_waits_is_bounded_and_freed_when_its_time_runs_out(database_url: str) -> None:
+def test_the_queue_is_bounded_and_freed_when_entries_expire(database_url: str) -> None:
     async def work() -> None:
         async with open_store(database_url, timeout_s=0.7) as store:
             async with blocked_insert(database_url, store) as first:
@@ -363,7 +363,7 @@ def test_what_waits_is_bounded_and_freed_when_its_time_runs_out(database_url: st
     run(work())
 
 
-def test_a_sender_that_stops_waiting_harms_no_neighbour(database_url: str) -> None:
+def test_a_cancelled_sender_does_not_affect_other_results(database_url: str) -> None:
     async def work() -> None:
         async with open_store(database_url) as store:
             async with blocked_insert(database_url, store) as first:
@@ -376,7 +376,7 @@ def test_a_sender_that_stops_waiting_harms_no_neighbour(database_url: str) -> No
     run(work())
 
 
-def test_closing_stores_what_waits(database_url: str) -> None:
+def test_closing_stores_the_queue(database_url: str) -> None:
     async def work() -> None:
         async with open_store(database_url) as store:
             async with blocked_insert(database_url, store) as first:
@@ -393,7 +393,7 @@ def test_closing_stores_what_waits(database_url: str) -> None:
     run(work())
 
 
-def test_closing_refuses_what_can_not_be_stored_any_more(database_url: str) -> None:
+def test_closing_refuses_results_that_can_not_be_stored_in_time(database_url: str) -> None:
     async def work() -> None:
         async with open_store(database_url) as store, blocked_insert(database_url, store) as first:
             waiting = submit(store, 1)
@@ -403,7 +403,7 @@ def test_closing_refuses_what_can_not_be_stored_any_more(database_url: str) -> N
     run(work())
 
 
-def test_the_counters_have_moved_before_the_sender_is_told(database_url: str) -> None:
+def test_the_version_counters_change_before_the_sender_is_answered(database_url: str) -> None:
     async def work() -> None:
         changes = VersionCounters.alone()
         async with open_store(database_url, changes=changes) as store:
@@ -418,7 +418,7 @@ def test_the_counters_have_moved_before_the_sender_is_told(database_url: str) ->
     run(work())
 
 
-def test_a_result_that_was_long_on_its_way_is_noted_as_late(database_url: str) -> None:
+def test_a_slow_insert_is_marked_as_late(database_url: str) -> None:
     async def work() -> None:
         changes = VersionCounters.alone()
         async with open_store(database_url, changes=changes) as store:
@@ -463,7 +463,7 @@ def test_keys_expire_after_a_day_and_their_results_stay(database_url: str) -> No
     run(work())
 
 
-def test_a_key_that_expires_just_then_is_stored_and_not_taken_for_a_repeat(database_url: str) -> None:
+def test_a_result_whose_key_expires_during_the_insert_is_stored(database_url: str) -> None:
     async def work() -> None:
         async with open_store(database_url) as store:
             assert await outcomes([submit(store, 1, key="k")]) == [None]

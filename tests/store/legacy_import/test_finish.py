@@ -10,6 +10,7 @@ from orchboard.store.legacy_import.table_mover import TableMover
 from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.sql_files import sql
 from tests.support.legacy_database import INSERT, RESULTS, Old, Reference, on_old
+from tests.support.store_writes import wait_for_lock_waiter
 
 
 def test_the_old_table_is_kept_while_a_killed_mover_left_rows(empty_database: str) -> None:
@@ -124,7 +125,7 @@ def test_a_long_read_delays_only_the_migration(empty_database: str) -> None:
             async with reading.transaction():
                 await reading.fetchval("SELECT count(*) FROM event_details")
                 migrating: asyncio.Task[None] = asyncio.create_task(old.migrate())
-                await asyncio.sleep(0.8)
+                await wait_for_lock_waiter(old.url)
                 await reference.get_on()
                 assert not migrating.done()
             await migrating

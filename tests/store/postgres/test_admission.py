@@ -51,7 +51,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def test_a_client_that_has_used_up_its_share_holds_up_nobody_else() -> None:
+def test_a_client_that_has_used_its_share_does_not_block_others() -> None:
     async def test(works: Works) -> None:
         greedy = [works.begin("10.0.0.1") for _ in range(20)]
         await settle()
@@ -66,7 +66,7 @@ def test_a_client_that_has_used_up_its_share_holds_up_nobody_else() -> None:
     on_works(test)
 
 
-def test_too_much_of_one_client_and_of_all_are_told_apart() -> None:
+def test_a_busy_client_and_an_overloaded_server_are_different_errors() -> None:
     async def test(works: Works) -> None:
         clients = ["10.0.0.1", "10.0.0.1", "10.0.0.2", "10.0.0.2"]
         begun = [works.begin(client) for client in clients]
@@ -81,7 +81,7 @@ def test_too_much_of_one_client_and_of_all_are_told_apart() -> None:
     on_works(test, patience_s=0.05)
 
 
-def test_no_more_wait_than_there_is_room_for() -> None:
+def test_the_number_of_waiting_requests_is_limited() -> None:
     async def test(works: Works) -> None:
         begun = [works.begin("10.0.0.1") for _ in range(200)]
         await settle()
@@ -92,7 +92,7 @@ def test_no_more_wait_than_there_is_room_for() -> None:
     on_works(test)
 
 
-def test_expensive_work_is_not_overtaken_for_ever_by_cheap_work() -> None:
+def test_cheap_work_does_not_starve_expensive_work() -> None:
     async def test(works: Works) -> None:
         first = works.begin("10.0.0.1", 3)
         await settle()
@@ -107,7 +107,7 @@ def test_expensive_work_is_not_overtaken_for_ever_by_cheap_work() -> None:
     on_works(test, share=4)
 
 
-def test_work_that_costs_more_than_everything_is_done_alone() -> None:
+def test_work_that_costs_more_than_the_capacity_runs_alone() -> None:
     async def test(works: Works) -> None:
         works.begin("10.0.0.1", 1000)
         works.begin("10.0.0.2", 1000)
@@ -118,7 +118,7 @@ def test_work_that_costs_more_than_everything_is_done_alone() -> None:
     on_works(test)
 
 
-def test_those_that_give_up_waiting_leave_nothing_behind() -> None:
+def test_cancelled_requests_release_their_admission() -> None:
     async def test(works: Works) -> None:
         begun = [works.begin("10.0.0.1") for _ in range(6)]
         await settle()

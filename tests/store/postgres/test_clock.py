@@ -33,7 +33,7 @@ class Machine:
         self.clock.measure(database_now, sent_at, self.uptime)
 
 
-def test_the_clock_is_this_machines_until_the_first_measurement() -> None:
+def test_the_clock_is_the_wall_clock_before_the_first_measurement() -> None:
     machine = Machine(wall_is_ahead_s=-20)
     assert machine.clock.now() == machine.true - timedelta(seconds=20)
     assert machine.clock.age_s == float("inf")
@@ -67,7 +67,7 @@ def test_a_step_of_the_databases_clock_is_followed_at_the_next_measurement(step_
 
 
 @given(st.lists(st.tuples(st.floats(0, 2), st.floats(0, 1)), min_size=1, max_size=30))
-def test_measurements_of_any_length_neither_move_the_clock_back_nor_away_from_the_truth(
+def test_measurements_of_any_duration_keep_the_clock_monotonic_and_within_bounds(
     measurements: list[tuple[float, float]],
 ) -> None:
     machine, last = Machine(), None
@@ -81,7 +81,9 @@ def test_measurements_of_any_length_neither_move_the_clock_back_nor_away_from_th
 
 
 @pytest.mark.parametrize("took_s", [0.001, 0.5])
-def test_processes_of_the_databases_own_machine_agree_whatever_their_measurements_took(took_s: float) -> None:
+def test_processes_on_the_database_machine_agree_regardless_of_the_duration_of_measurements(
+    took_s: float,
+) -> None:
     """Results that one worker takes after another has theirs later receipt times."""
     one, other = Machine(), Machine()
     one.measure(took_s=took_s)

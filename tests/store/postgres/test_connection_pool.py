@@ -9,8 +9,7 @@ import asyncpg
 import pytest
 
 from orchboard.store.connection.types import Connection
-from orchboard.store.postgres import connection_pool as pool_module
-from orchboard.store.postgres.connection_pool import Pool
+from orchboard.store.postgres.connection_pool import MAX_IDLE_S, Pool
 from tests.support.database import run
 
 BACKEND = "SELECT pg_backend_pid()"
@@ -25,9 +24,13 @@ async def ask(pool: Pool, statement: str) -> Any:
 
 @asynccontextmanager
 async def pooled(
-    url: str, *, size: int = 2, may_stay: Callable[[Connection], bool] = lambda _: True
+    url: str,
+    *,
+    size: int = 2,
+    may_stay: Callable[[Connection], bool] = lambda _: True,
+    max_idle_s: float = MAX_IDLE_S,
 ) -> AsyncIterator[Pool]:
-    pool = Pool(lambda: asyncpg.connect(url), size=size, is_reusable=may_stay)
+    pool = Pool(lambda: asyncpg.connect(url), size=size, is_reusable=may_stay, max_idle_s=max_idle_s)
     try:
         yield pool
     finally:
@@ -38,7 +41,7 @@ async def within_s(limit_s: float, work: Awaitable[Any]) -> Any:
     return await asyncio.wait_for(work, limit_s)
 
 
-def test_no_more_connections_than_places_and_the_one_used_last_comes_first(database_url: str) -> None:
+def test_the_pool_is_limited_and_reuses_the_last_used_connection_first(database_url: str) -> None:
     async def test() -> None:
         async with pooled(database_url) as pool:
             slow = [ask(pool, "SELECT pg_backend_pid() FROM pg_sleep(0.05)") for _ in range(6)]
@@ -51,7 +54,7 @@ def test_no_more_connections_than_places_and_the_one_used_last_comes_first(datab
     run(test())
 
 
-def test_after_a_statement_that_is_refused_the_connection_is_lent_again(database_url: str) -> None:
+def test_a_connection_is_reused_after_a_refused_statement(database_url: str) -> None:
     async def test() -> None:
         async with pooled(database_url, size=1) as pool:
             backend = await ask(pool, BACKEND)
@@ -62,7 +65,7 @@ def test_after_a_statement_that_is_refused_the_connection_is_lent_again(database
     run(test())
 
 
-def test_a_statement_that_is_broken_off_ends_in_postgres_too_and_gives_its_place_back(
+def test_a_cancelled_statement_ends_in_postgres_and_frees_its_slot(
     database_url: str,
 ) -> None:
     async def test() -> None:
@@ -81,7 +84,7 @@ def test_a_statement_that_is_broken_off_ends_in_postgres_too_and_gives_its_place
     run(test())
 
 
-def test_connections_that_were_lost_are_not_lent(database_url: str) -> None:
+def test_lost_connections_are_not_acquired(database_url: str) -> None:
     async def test() -> None:
         async with pooled(database_url) as pool:
             first, second = await asyncio.gather(*(ask(pool, BACKEND + ", pg_sleep(0.05)") for _ in range(2)))
@@ -96,7 +99,7 @@ def test_connections_that_were_lost_are_not_lent(database_url: str) -> None:
     run(test())
 
 
-def test_what_may_not_stay_is_not_lent_again(database_url: str) -> None:
+def test_a_connection_that_is_not_reusable_is_closed(database_url: str) -> None:
     async def test() -> None:
         async with pooled(database_url, size=1, may_stay=lambda _: False) as pool:
             assert await ask(pool, BACKEND) != await ask(pool, BACKEND)
@@ -104,19 +107,19 @@ def test_what_may_not_stay_is_not_lent_again(database_url: str) -> None:
     run(test())
 
 
-def test_what_was_idle_for_long_is_not_trusted(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_was_idle_for_too_long_is_closed(database_url: str) -> None:
     async def test() -> None:
         async with pooled(database_url) as pool:
             backend = await ask(pool, BACKEND)
             assert await ask(pool, BACKEND) == backend
-            monkeypatch.setattr(pool_module, "MAX_IDLE_S", 0.05)
-            await asyncio.sleep(0.1)
+        async with pooled(database_url, max_idle_s=0) as pool:
+            backend = await ask(pool, BACKEND)
             assert await ask(pool, BACKEND) != backend
 
     run(test())
 
 
-def test_who_could_not_be_connected_holds_no_place() -> None:
+def test_a_failed_connect_frees_its_slot() -> None:
     async def test() -> None:
         async def refuse() -> Connection:
             raise ConnectionRefusedError
@@ -130,7 +133,7 @@ def test_who_could_not_be_connected_holds_no_place() -> None:
     run(test())
 
 
-def test_at_the_end_those_that_are_lent_are_waited_for_and_nothing_more_is_lent(database_url: str) -> None:
+def test_closing_waits_for_connections_in_use_and_refuses_new_ones(database_url: str) -> None:
     async def test() -> None:
         pool = Pool(lambda: asyncpg.connect(database_url), size=1, is_reusable=lambda _: True)
         slow = asyncio.create_task(ask(pool, "SELECT 7 FROM pg_sleep(0.2)"))
@@ -146,7 +149,7 @@ def test_at_the_end_those_that_are_lent_are_waited_for_and_nothing_more_is_lent(
     run(test())
 
 
-def test_the_end_does_not_wait_for_ever(database_url: str) -> None:
+def test_closing_does_not_wait_longer_than_its_timeout(database_url: str) -> None:
     async def test() -> None:
         pool = Pool(lambda: asyncpg.connect(database_url), size=1, is_reusable=lambda _: True)
         slow = asyncio.create_task(ask(pool, "SELECT pg_sleep(60)"))

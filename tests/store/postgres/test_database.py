@@ -53,7 +53,7 @@ def locked(url: str, table: str) -> Iterator[None]:
             holding.result()
 
 
-def test_all_who_ask_for_stale_regions_at_once_wait_no_longer_than_one(
+def test_concurrent_requests_for_stale_regions_share_one_query(
     settings: Settings, start_server: StartServer
 ) -> None:
     client = Client(start_server(replace(settings, db_timeout_s=0.4, regions_cache_s=0.01)).url)
@@ -137,9 +137,7 @@ def test_connections_lost_at_any_moment_lose_nothing_acknowledged_and_store_noth
 
 
 @pytest.mark.parametrize("lost", [0, 1, 2])
-def test_a_database_that_stops_while_its_schema_is_looked_at_is_one_that_is_away(
-    database_url: str, lost: int
-) -> None:
+def test_a_database_that_stops_during_the_schema_check_is_unavailable(database_url: str, lost: int) -> None:
     async def test() -> None:
         async with postgres_proxy(database_url) as relay:
             relay.goodbye_to = {lost}
@@ -156,7 +154,7 @@ def test_a_database_that_stops_while_its_schema_is_looked_at_is_one_that_is_away
     run(test())
 
 
-def test_a_migration_that_failed_is_left_alone_for_a_while(
+def test_a_failed_migration_is_retried_after_a_backoff(
     empty_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it did before it failed, such as half an index, would be done again and again."""

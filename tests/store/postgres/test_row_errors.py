@@ -123,7 +123,7 @@ def spool(path: Path, orchestrators: list[str]) -> None:
     file.close()
 
 
-def put_aside(path: Path) -> list[DeadLetter]:
+def dead_letters_in(path: Path) -> list[DeadLetter]:
     file = SpoolFile(path, max_bytes=MEBIBYTE)
     try:
         return file.dead_letters(1000)
@@ -141,7 +141,7 @@ async def stored_from(database_url: str, orchestrator: str) -> int:
 
 
 @pytest.mark.parametrize("why", OF_A_ROW)
-def test_the_replay_puts_a_refused_row_aside_and_stores_those_around_it(
+def test_the_replay_makes_a_dead_letter_of_a_refused_row_and_stores_the_others(
     database_url: str, url: str, path: Path, why: str
 ) -> None:
     spool(path, [BAD, "0x1", "0x1", BAD, *["0x1"] * 5, BAD])
@@ -156,12 +156,12 @@ def test_the_replay_puts_a_refused_row_aside_and_stores_those_around_it(
         assert await stored_from(database_url, BAD) == 0
 
     run(work())
-    assert {one.orchestrator for one in put_aside(path)} == {BAD}
-    assert all(one.reason.startswith("the database refused it: ") for one in put_aside(path))
+    assert {one.orchestrator for one in dead_letters_in(path)} == {BAD}
+    assert all(one.reason.startswith("the database refused it: ") for one in dead_letters_in(path))
 
 
 @pytest.mark.parametrize("why", OF_A_ROW)
-def test_the_writer_acknowledges_a_refused_row_from_the_spool_where_it_is_put_aside(
+def test_the_writer_spills_a_refused_row_which_becomes_a_dead_letter(
     database_url: str, url: str, path: Path, why: str
 ) -> None:
     async def work() -> None:
@@ -181,11 +181,11 @@ def test_the_writer_acknowledges_a_refused_row_from_the_spool_where_it_is_put_as
         assert await stored_from(database_url, BAD) == 0
 
     run(work())
-    assert {one.orchestrator for one in put_aside(path)} == {BAD}
+    assert {one.orchestrator for one in dead_letters_in(path)} == {BAD}
 
 
 @pytest.mark.parametrize("why", OF_A_ROW)
-def test_without_a_spool_a_refused_row_is_refused_and_its_neighbours_are_stored(
+def test_without_a_spool_a_refused_row_is_refused_and_the_others_are_stored(
     database_url: str, url: str, why: str
 ) -> None:
     async def work() -> None:
@@ -201,7 +201,7 @@ def test_without_a_spool_a_refused_row_is_refused_and_its_neighbours_are_stored(
 
 @pytest.mark.parametrize("why", OF_EVERYBODY)
 @pytest.mark.parametrize("is_first", [True, False])
-def test_what_is_refused_from_everybody_waits_and_nothing_is_put_aside(
+def test_results_wait_while_the_table_refuses_all_rows_and_none_becomes_a_dead_letter(
     database_url: str, url: str, role: str, path: Path, why: str, is_first: bool
 ) -> None:
     closes, opens = (statement.replace("{role}", role) for statement in OF_EVERYBODY[why])
@@ -227,7 +227,7 @@ def test_what_is_refused_from_everybody_waits_and_nothing_is_put_aside(
     run(work())
 
 
-def test_rows_of_which_many_are_refused_hold_up_nobody(database_url: str, url: str, path: Path) -> None:
+def test_many_refused_rows_do_not_block_others(database_url: str, url: str, path: Path) -> None:
     spool(path, [BAD] * 40 + ["0x1"] * 40)
 
     async def work() -> None:
@@ -239,7 +239,7 @@ def test_rows_of_which_many_are_refused_hold_up_nobody(database_url: str, url: s
     run(work())
 
 
-def test_a_refused_row_that_nothing_can_be_compared_with_waits_for_the_first_that_is_stored(
+def test_a_refused_row_waits_while_the_table_has_no_row_to_compare_with(
     database_url: str, url: str, path: Path
 ) -> None:
     spool(path, [BAD])
@@ -255,7 +255,7 @@ def test_a_refused_row_that_nothing_can_be_compared_with_waits_for_the_first_tha
     run(work())
 
 
-def test_a_table_that_refuses_everything_costs_one_statement_a_group(
+def test_a_table_that_refuses_all_rows_costs_one_statement_per_batch(
     database_url: str, url: str, role: str, path: Path
 ) -> None:
     async def work() -> None:
@@ -287,18 +287,18 @@ def error_of(url: str, statement: str) -> asyncpg.PostgresError:
     "code",
     ["08006", "25006", "26000", "40001", "40P01", "53100", "53200", "53300", "55P03", "57014", "58030"],
 )
-def test_what_no_row_causes_is_no_refusal(database_url: str, code: str) -> None:
+def test_an_error_that_no_row_causes_is_no_refusal(database_url: str, code: str) -> None:
     assert not is_refusal(
         error_of(database_url, f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$")
     )
 
 
-def test_a_connection_that_is_ended_is_no_refusal(database_url: str) -> None:
+def test_a_terminated_connection_is_no_refusal(database_url: str) -> None:
     assert not is_refusal(error_of(database_url, "SELECT pg_terminate_backend(pg_backend_pid())"))
     assert not is_refusal(ConnectionResetError())
 
 
-def test_asking_whether_a_row_is_at_fault_stores_nothing(database_url: str) -> None:
+def test_is_about_row_stores_nothing(database_url: str) -> None:
     error = error_of(database_url, "DO $$ BEGIN RAISE EXCEPTION 'no'; END $$")
 
     async def work() -> None:

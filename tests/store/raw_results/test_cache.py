@@ -1,4 +1,4 @@
-"""Rows that are held: always those that are stored, in their order."""
+"""Cached rows equal the stored results, in order."""
 
 import asyncio
 import json
@@ -26,13 +26,13 @@ ORDER BY e.event_time DESC, e.id DESC
 
 @pytest.fixture(autouse=True)
 def _no_reading_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests write behind the server's back, and ask at once."""
+    """The tests write with SQL and query at once."""
     monkeypatch.setattr("orchboard.store.raw_results.cache.SHARED_READ_S", -1)
     monkeypatch.setattr("orchboard.limits.RAW_COUNT_INTERVAL_S", -1)
 
 
 async def fetch_all(rows: RawResultsCache, query: StatsQuery) -> list[tuple[str, bytes]]:
-    """What is not streamed."""
+    """Rows of an answer that is not streamed."""
     found = await rows.fetch(query)
     assert isinstance(found, list)
     return found
@@ -41,7 +41,7 @@ async def fetch_all(rows: RawResultsCache, query: StatsQuery) -> list[tuple[str,
 async def assert_as_stored(
     board: RollupDatabase, rows: RawResultsCache, since: datetime, until: datetime, orchestrator: str = "0xbb"
 ) -> int:
-    """Compare all filters in one window; how many rows there were."""
+    """Compare all filters in one window; returns the number of rows."""
     number = 0
     for job_type in JobType:
         stored = await board.connection.fetch(STORED, orchestrator, job_type, since, until)
@@ -76,7 +76,7 @@ async def now_of(board: RollupDatabase) -> Any:
 
 
 def note_what_is_read(board: RollupDatabase, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many records each statement that reads results returns from now on."""
+    """Count the records that each statement returns from now on."""
     read: list[int] = []
     fetch = board.database.fetch
 
@@ -102,11 +102,11 @@ async def insert(board: RollupDatabase, event_time: datetime, number: int) -> No
 
 @pytest.mark.parametrize("is_analysed", [True, False])
 @pytest.mark.parametrize("largest_bytes", [10**6, 13_000, 1000])
-def test_every_window_and_filter_gives_what_is_stored(
+def test_every_window_and_filter_equals_the_stored_results(
     database_url: str, monkeypatch: pytest.MonkeyPatch, largest_bytes: int, is_analysed: bool
 ) -> None:
-    """Also of an orchestrator with too many results to be held, and where a part of them is; whatever the planner knows."""
-    monkeypatch.setattr("orchboard.store.raw_results.cache._LARGEST_BYTES", largest_bytes)
+    """Also for an orchestrator with too many results to cache, completely or in part; whatever the planner's statistics."""
+    monkeypatch.setattr("orchboard.store.raw_results.cache.MAX_RANGE_BYTES", largest_bytes)
 
     async def test(board: RollupDatabase) -> None:
         if is_analysed:
@@ -120,11 +120,11 @@ def test_every_window_and_filter_gives_what_is_stored(
 
 
 @pytest.mark.parametrize("largest_bytes", [10**6, 13_000])
-def test_new_late_and_removed_results_are_noticed(
+def test_new_late_and_deleted_results_are_seen(
     database_url: str, monkeypatch: pytest.MonkeyPatch, largest_bytes: int
 ) -> None:
-    """Also where a part is held only."""
-    monkeypatch.setattr("orchboard.store.raw_results.cache._LARGEST_BYTES", largest_bytes)
+    """Also if only a part is cached."""
+    monkeypatch.setattr("orchboard.store.raw_results.cache.MAX_RANGE_BYTES", largest_bytes)
 
     async def test(board: RollupDatabase) -> None:
         rows = RawResultsCache(board.database, board.changes, DatabaseClock())
@@ -139,7 +139,7 @@ def test_new_late_and_removed_results_are_noticed(
     with_rollup_database(database_url, test)
 
 
-def test_all_are_counted_twice_a_second(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_rows_are_counted_twice_a_second(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchboard.limits.RAW_COUNT_INTERVAL_S", 0.5)
 
     async def test(board: RollupDatabase) -> None:
@@ -165,27 +165,27 @@ def test_all_are_counted_twice_a_second(database_url: str, monkeypatch: pytest.M
         "TRUNCATE events",
     ],
 )
-def test_a_change_to_rows_that_are_held_is_in_the_next_reading(
+def test_a_change_to_cached_rows_is_in_the_next_answer(
     database_url: str, monkeypatch: pytest.MonkeyPatch, statement: str
 ) -> None:
-    """Although the number of rows may be the same, and nobody counts them."""
+    """Although the number of rows is unchanged."""
     monkeypatch.setattr("orchboard.limits.RAW_COUNT_INTERVAL_S", 1e9)
 
     async def test(board: RollupDatabase) -> None:
         rows, now = RawResultsCache(board.database, board.changes, DatabaseClock()), await now_of(board)
         for _ in range(2):
             await assert_as_stored(board, rows, now - DAY, now)
-        assert rows._held
+        assert rows._ranges
         await board.connection.execute(statement)
         await assert_as_stored(board, rows, now - DAY, now)
 
     with_rollup_database(database_url, test)
 
 
-def test_of_an_orchestrator_with_too_many_results_only_what_is_asked_for_is_read(
+def test_an_orchestrator_with_too_many_results_is_read_in_parts(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchboard.store.raw_results.cache._LARGEST_BYTES", 1000)
+    monkeypatch.setattr("orchboard.store.raw_results.cache.MAX_RANGE_BYTES", 1000)
 
     async def test(board: RollupDatabase) -> None:
         rows, now = RawResultsCache(board.database, board.changes, DatabaseClock()), await now_of(board)
@@ -201,10 +201,10 @@ def test_of_an_orchestrator_with_too_many_results_only_what_is_asked_for_is_read
     with_rollup_database(database_url, test)
 
 
-def test_of_a_part_that_is_held_only_what_is_new_is_read(
+def test_a_refresh_of_a_cached_part_reads_only_new_rows(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchboard.store.raw_results.cache._LARGEST_BYTES", 13_000)
+    monkeypatch.setattr("orchboard.store.raw_results.cache.MAX_RANGE_BYTES", 13_000)
     monkeypatch.setattr("orchboard.store.raw_results.cache._OVERLAP", 0)
     monkeypatch.setattr("orchboard.store.raw_results.cache._ROUND", 1)
 
@@ -225,26 +225,26 @@ def test_of_a_part_that_is_held_only_what_is_new_is_read(
     with_rollup_database(database_url, test)
 
 
-def test_rows_that_a_window_has_left_behind_are_no_reason_to_hold_none(
+def test_rows_before_a_sliding_window_are_dropped_from_a_range_that_is_too_large(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test(board: RollupDatabase) -> None:
         rows, now = RawResultsCache(board.database, board.changes, DatabaseClock()), await now_of(board)
         query = StatsQuery(job_type=JobType.AI, window=Window(now - DAY, now), orchestrator="0xbb")
         await fetch_all(rows, query)
-        [held] = rows._held.values()
-        monkeypatch.setattr("orchboard.store.raw_results.cache._LARGEST_BYTES", held.size - 1)
+        [cached] = rows._ranges.values()
+        monkeypatch.setattr("orchboard.store.raw_results.cache.MAX_RANGE_BYTES", cached.size - 1)
         later = Window(now - DAY / 2, now)
         found = await fetch_all(rows, replace(query, window=later))
-        assert rows._held
-        assert 0 < len(found) == len(held.rows)
-        assert held.since == to_pg_time(later.since)
+        assert rows._ranges
+        assert 0 < len(found) == len(cached.rows)
+        assert cached.since == to_pg_time(later.since)
         await assert_as_stored(board, rows, later.since, later.until)
 
     with_rollup_database(database_url, test)
 
 
-def test_a_question_about_more_than_can_be_held_leaves_what_is_held(
+def test_a_window_that_is_too_large_does_not_evict_cached_rows(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchboard.store.raw_results.cache._ROUND", 1)
@@ -256,25 +256,25 @@ def test_a_question_about_more_than_can_be_held_leaves_what_is_held(
         )
         await fetch_all(rows, replace(of_one, region=None))
         monkeypatch.setattr(
-            "orchboard.store.raw_results.cache._LARGEST_BYTES", next(iter(rows._held.values())).size - 1
+            "orchboard.store.raw_results.cache.MAX_RANGE_BYTES", next(iter(rows._ranges.values())).size - 1
         )
         rows = RawResultsCache(board.database, board.changes, DatabaseClock())
         await fetch_all(rows, of_one)  # finds out that all of them are too many
         few = await fetch_all(rows, of_one)
-        [(part, held)] = rows._held.items()
-        assert (part.region, len(held.rows)) == ("MDW", len(few))
-        monkeypatch.setattr("orchboard.store.raw_results.cache._LARGEST_BYTES", held.size)
+        [(part, cached)] = rows._ranges.items()
+        assert (part.region, len(cached.rows)) == ("MDW", len(few))
+        monkeypatch.setattr("orchboard.store.raw_results.cache.MAX_RANGE_BYTES", cached.size)
         many = await fetch_all(rows, replace(of_one, window=Window(now - DAY, now)))
         assert len(many) > len(few) > 0
-        assert [each.rows for each in rows._held.values()] == [held.rows]
-        assert len(held.rows) == len(few)
+        assert [each.rows for each in rows._ranges.values()] == [cached.rows]
+        assert len(cached.rows) == len(few)
         await assert_as_stored(board, rows, now - DAY / 4, now)
         await assert_as_stored(board, rows, now - DAY, now)
 
     with_rollup_database(database_url, test)
 
 
-def test_those_without_results_are_bounded_too(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_empty_ranges_is_limited(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchboard.limits.RAW_CACHE_BYTES", 20_000)
 
     async def test(board: RollupDatabase) -> None:
@@ -282,7 +282,7 @@ def test_those_without_results_are_bounded_too(database_url: str, monkeypatch: p
         query = StatsQuery(job_type=JobType.AI, window=Window(now - DAY, now), orchestrator="")
         for number in range(100):
             await fetch_all(rows, replace(query, orchestrator=f"0x{number:054}"))
-        assert 0 < len(rows._held) < 20
+        assert 0 < len(rows._ranges) < 20
 
     with_rollup_database(database_url, test)
 
@@ -297,17 +297,17 @@ def test_results_of_one_microsecond_keep_their_order(database_url: str) -> None:
     with_rollup_database(database_url, test)
 
 
-def test_what_is_held_is_bounded_and_the_rest_is_answered_too(
+def test_the_cache_is_limited_and_other_queries_are_answered(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchboard.limits.RAW_CACHE_BYTES", 20_000)
-    monkeypatch.setattr("orchboard.store.raw_results.cache._LARGEST_BYTES", 15_000)
+    monkeypatch.setattr("orchboard.store.raw_results.cache.MAX_RANGE_BYTES", 15_000)
 
     async def test(board: RollupDatabase) -> None:
         rows, now = RawResultsCache(board.database, board.changes, DatabaseClock()), await now_of(board)
         for days in (0.01, 1, 1.9):
             for orchestrator in ("0xaa", "0xbb", "0xcc"):
                 await assert_as_stored(board, rows, now - days * DAY, now, orchestrator)
-                assert sum(held.size for held in rows._held.values()) <= 20_000
+                assert sum(cached.size for cached in rows._ranges.values()) <= 20_000
 
     with_rollup_database(database_url, test)

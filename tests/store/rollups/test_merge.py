@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from orchboard.store.connection.types import Connection
+from orchboard.store.measures import MEASURES
 from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.rollups.merge import build_from_parts
 from tests.support.database import run
@@ -26,9 +27,7 @@ async def summaries(connection: Connection) -> Summaries:
             for name, kind in (
                 ("groups", ">i4"),
                 ("results", ">i4"),
-                ("success_rate", ">f8"),
-                ("seg_duration", ">f8"),
-                ("round_trip_time", ">f8"),
+                *((measure, ">f8") for measure in MEASURES),
             )
         ]
         order = np.argsort(numbers[0])

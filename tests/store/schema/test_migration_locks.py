@@ -9,6 +9,7 @@ from orchboard.errors import DatabaseUnavailableError, SetupError
 from orchboard.store.schema.migrate import migrate_to
 from orchboard.store.schema.version_tables import LAST_SHARED, VersionTables
 from tests.support.migrations import LATEST, connector, run, sql, with_test_migration
+from tests.support.store_writes import wait_for_lock_waiter
 
 
 async def lock_key_of(url: str, table: str) -> int:
@@ -110,7 +111,7 @@ def test_a_locked_table_is_tried_again_and_then_reported(empty_database: str) ->
         with pytest.raises(SetupError, match=r"stayed locked by others during 20 attempts of 0\.02 s"):
             await migrate_to(connect, migrations=extra, lock_timeout_s=0.02)
         trying = asyncio.create_task(migrate_to(connect, migrations=extra, lock_timeout_s=0.02))
-        await asyncio.sleep(0.1)
+        await wait_for_lock_waiter(empty_database)
         await transaction.rollback()
         assert [step.version for step in await trying] == [LATEST + 1]
         await reader.close()
@@ -138,7 +139,7 @@ def test_a_table_that_is_locked_outside_a_transaction_is_tried_again(empty_datab
         while not await other.fetchval(is_built):
             assert not trying.done()
             await asyncio.sleep(0.01)
-        await asyncio.sleep(0.3)
+        await wait_for_lock_waiter(empty_database)
         assert not trying.done()
         for _ in range(20):
             await asyncio.wait_for(other.fetchval("SELECT count(*) FROM events"), 5)

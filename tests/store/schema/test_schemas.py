@@ -52,7 +52,7 @@ def test_no_second_leaderboard_is_created_beside_one_in_another_schema(
     execute(empty_database, INSERT.format(schema))
     migrate_in(empty_database, schema, version)
     with pytest.raises(
-        SetupError, match="nothing in the schema public.*with results in the schema"
+        SetupError, match="the schema public.*is empty, but the schema .* has a leaderboard with results"
     ) as refused:
         migrate(empty_database)
     assert run(fetch_schema_version(connector(empty_database))).version == 0

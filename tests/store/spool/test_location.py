@@ -6,14 +6,14 @@ from orchboard.store.spool.location import spool_path
 DATA = Path("/data")
 
 
-def test_a_spool_stays_where_it_was_when_users_passwords_or_options_change() -> None:
+def test_the_spool_path_does_not_depend_on_user_password_or_options() -> None:
     path = DATA / "spool" / "board-0f6f7acfe542.sqlite"
     for login in ("", "me@", "you:hush@", "you:h%2Fsh?#@"):
         for options in ("", "?sslmode=require", "?password=a&connect_timeout=5"):
             assert spool_path(DATA, f"postgresql://{login}db:5433/board{options}") == path
 
 
-def test_each_database_has_a_spool_of_its_own_whatever_the_password() -> None:
+def test_each_database_has_its_own_spool() -> None:
     for login in ("me:hush", "me:h?sh", "me:h#sh"):
         paths = [
             spool_path(DATA, f"postgresql://{login}@{rest}")

@@ -38,7 +38,7 @@ async def until_empty(store: Store) -> None:
             await asyncio.sleep(0.02)
 
 
-def test_what_is_acknowledged_while_the_database_is_away_is_stored_once_with_its_receipt_time(
+def test_results_acknowledged_during_an_outage_are_stored_once_with_their_receipt_times(
     database_url: str, path: Path
 ) -> None:
     async def work() -> None:
@@ -62,9 +62,7 @@ def test_what_is_acknowledged_while_the_database_is_away_is_stored_once_with_its
     run(work())
 
 
-def test_a_group_that_was_lost_on_its_way_goes_to_the_spool_and_is_stored_once(
-    database_url: str, path: Path
-) -> None:
+def test_a_lost_batch_is_spilled_and_stored_once(database_url: str, path: Path) -> None:
     async def work() -> None:
         async with postgres_proxy(database_url) as relay, open_store(relay.url, spool=path) as store:
             await submit(store, 0, key="first")  # the statement for keys is prepared
@@ -82,7 +80,7 @@ def test_a_group_that_was_lost_on_its_way_goes_to_the_spool_and_is_stored_once(
     run(work())
 
 
-def test_a_statement_that_hangs_is_not_waited_for(database_url: str, path: Path) -> None:
+def test_a_hanging_statement_spills_results(database_url: str, path: Path) -> None:
     async def work() -> None:
         async with postgres_proxy(database_url) as relay, open_store(relay.url, spool=path) as store:
             await submit(store, 0)
@@ -98,7 +96,7 @@ def test_a_statement_that_hangs_is_not_waited_for(database_url: str, path: Path)
     run(work())
 
 
-def test_another_server_stores_what_one_left_that_ended(database_url: str, path: Path) -> None:
+def test_another_server_replays_the_spool_of_one_that_ended(database_url: str, path: Path) -> None:
     async def work() -> None:
         async with postgres_proxy(database_url) as relay:
             await relay.go_away()
@@ -112,7 +110,7 @@ def test_another_server_stores_what_one_left_that_ended(database_url: str, path:
     run(work())
 
 
-def test_what_was_stored_and_not_forgotten_is_not_stored_again(
+def test_a_result_stored_but_not_removed_from_the_spool_is_stored_once(
     database_url: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forgotten = []
@@ -139,7 +137,7 @@ def test_what_was_stored_and_not_forgotten_is_not_stored_again(
     run(work())
 
 
-def test_a_key_stores_once_while_the_database_is_away_and_behind_it(database_url: str, path: Path) -> None:
+def test_a_key_stores_once_during_and_after_an_outage(database_url: str, path: Path) -> None:
     async def work() -> None:
         async with postgres_proxy(database_url) as relay, open_store(relay.url, spool=path) as store:
             await submit(store, 0, key="before")
@@ -161,7 +159,7 @@ def test_a_key_stores_once_while_the_database_is_away_and_behind_it(database_url
     run(work())
 
 
-def test_a_region_that_turns_out_unknown_is_kept_aside_until_it_is_known(
+def test_a_spooled_result_of_an_unknown_region_is_a_dead_letter_until_retried(
     database_url: str, path: Path
 ) -> None:
     async def work() -> None:
@@ -196,7 +194,7 @@ def test_a_region_that_turns_out_unknown_is_kept_aside_until_it_is_known(
     run(work())
 
 
-def test_what_the_database_refuses_is_kept_aside_and_its_neighbours_are_stored(
+def test_a_spooled_result_that_postgres_refuses_becomes_a_dead_letter_and_others_are_stored(
     database_url: str, path: Path
 ) -> None:
     file = SpoolFile(path, max_bytes=MEBIBYTE)
@@ -245,7 +243,7 @@ def test_scores_after_a_replay_into_spans_that_are_summed_up_are_the_plain_query
     with_rollup_database(database_url, test, results=150)
 
 
-def test_a_full_spool_refuses_and_takes_again_what_fits(path: Path) -> None:
+def test_a_full_spool_refuses_results_and_accepts_them_when_there_is_room(path: Path) -> None:
     file = SpoolFile(path, max_bytes=MEBIBYTE)
     outcome = [type(one) for one in file.add([spooled(n, payload=b"x" * 100_000) for n in range(20)])]
     assert outcome[:8] == [type(None)] * 8
@@ -278,7 +276,7 @@ def test_a_spool_that_can_not_be_written_refuses(database_url: str, tmp_path: Pa
     run(work())
 
 
-def test_what_was_written_is_there_for_another_process_in_order(path: Path) -> None:
+def test_another_process_reads_the_results_in_order(path: Path) -> None:
     file, other = SpoolFile(path, max_bytes=MEBIBYTE), SpoolFile(path, max_bytes=MEBIBYTE)
     file.add([spooled(3), spooled(1)])
     other.add([spooled(2)])
@@ -331,9 +329,7 @@ def test_results_acknowledged_around_the_removal_of_the_file_are_stored_once(
     run(work())
 
 
-def test_results_whose_file_is_removed_and_that_nobody_follows_are_stored(
-    database_url: str, path: Path
-) -> None:
+def test_results_of_a_removed_file_are_stored_without_further_results(database_url: str, path: Path) -> None:
     async def work() -> None:
         async with postgres_proxy(database_url) as relay, open_store(relay.url, spool=path) as store:
             await relay.go_away()
@@ -346,7 +342,7 @@ def test_results_whose_file_is_removed_and_that_nobody_follows_are_stored(
     run(work())
 
 
-def test_results_whose_file_is_removed_before_the_server_stops_are_there_for_the_next(
+def test_results_of_a_file_removed_before_shutdown_are_replayed_by_the_next_server(
     database_url: str, path: Path
 ) -> None:
     async def work() -> None:
@@ -390,9 +386,7 @@ def test_workers_that_replay_at_once_without_their_lock_store_each_result_once(
     run(work())
 
 
-def test_batches_that_take_too_long_become_smaller_until_they_are_stored(
-    database_url: str, path: Path
-) -> None:
+def test_replay_batches_shrink_after_timeouts_until_they_are_stored(database_url: str, path: Path) -> None:
     file = SpoolFile(path, max_bytes=16 * MEBIBYTE)
     file.add([spooled(10**15 + n, payload=b'{"timestamp": %d}' % n) for n in range(200)])
     file.close()

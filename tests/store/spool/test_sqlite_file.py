@@ -93,7 +93,7 @@ REMOVALS = (
 
 @pytest.mark.parametrize("remove", REMOVALS)
 @pytest.mark.parametrize("held", [0, 3])
-def test_what_is_kept_after_the_file_lost_its_name_is_in_the_file_that_has_it(
+def test_results_added_after_the_file_was_removed_are_in_the_file_at_the_path(
     path: Path, remove: Callable[[Path], None], held: int
 ) -> None:
     with opened(path) as file:
@@ -109,7 +109,7 @@ def test_what_is_kept_after_the_file_lost_its_name_is_in_the_file_that_has_it(
 
 
 @pytest.mark.parametrize("remove", REMOVALS)
-def test_a_lost_file_is_found_by_whoever_reads_or_closes(path: Path, remove: Callable[[Path], None]) -> None:
+def test_a_lost_file_is_moved_by_a_read_or_by_closing(path: Path, remove: Callable[[Path], None]) -> None:
     with opened(path) as file:
         file.add([spooled(1), spooled(2)])
         remove(path)
@@ -119,7 +119,7 @@ def test_a_lost_file_is_found_by_whoever_reads_or_closes(path: Path, remove: Cal
     assert {1, 2} <= set(in_named_file(path))
 
 
-def test_results_of_a_lost_file_are_moved_once_whoever_had_it_open(path: Path) -> None:
+def test_results_of_a_lost_file_are_moved_once_by_several_workers(path: Path) -> None:
     with opened(path) as one, opened(path) as other, opened(path) as third:
         one.add([spooled(1, key="k", body_digest=b"d", tester_id=7, id=5)])
         other.add([spooled(2)])
@@ -152,7 +152,7 @@ def test_a_file_removed_between_commit_and_acknowledgement_loses_nothing(path: P
         assert sorted(in_named_file(path)) == [0, 1, 2]
 
 
-def test_a_key_that_came_again_after_its_file_was_lost_is_one_result_or_one_aside(path: Path) -> None:
+def test_a_key_reused_after_its_file_was_lost_is_one_result_or_one_dead_letter(path: Path) -> None:
     with opened(path) as file, opened(path) as other:
         file.add([spooled(n, key=f"k{n}", body_digest=b"d") for n in range(3)])
         other.depth()
@@ -182,7 +182,7 @@ def overwrite_shorter(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [truncate, overwrite, overwrite_shorter])
 @pytest.mark.parametrize("is_open", [False, True])
-def test_a_file_that_was_emptied_or_damaged_takes_results_again(
+def test_an_emptied_or_damaged_file_accepts_results_again(
     path: Path, damage: Callable[[Path], None], is_open: bool
 ) -> None:
     with opened(path) as file, opened(path) as other:
@@ -209,7 +209,7 @@ def test_everything_committed_is_in_one_file(path: Path) -> None:
     assert in_named_file(copy) == [1]
 
 
-def test_a_file_larger_than_its_disk_allows_is_refused_and_what_was_kept_stays(path: Path) -> None:
+def test_results_beyond_the_disk_limit_are_refused_and_earlier_ones_stay(path: Path) -> None:
     """By the limit on the size of a process's files: as a full disk, for one process."""
     with opened(path) as file:
         file.add([spooled(1)])
@@ -304,7 +304,7 @@ def test_a_file_of_any_released_layout_is_upgraded_with_its_results(
 
 
 @pytest.mark.parametrize("name", [*LAYOUTS, None])
-def test_an_upgrade_that_is_killed_at_any_write_is_done_by_the_next(path: Path, name: str | None) -> None:
+def test_an_upgrade_killed_at_any_write_is_completed_by_the_next_open(path: Path, name: str | None) -> None:
     """Each run is killed after one more system call that writes, until one gets through."""
     program = f"""
         import os, sqlite3, sys
@@ -340,7 +340,7 @@ def test_an_upgrade_that_is_killed_at_any_write_is_done_by_the_next(path: Path, 
     assert in_named_file(path) == expected
 
 
-def test_a_file_of_a_newer_version_is_refused_by_name_and_not_touched(path: Path) -> None:
+def test_a_file_of_a_newer_version_is_refused_by_name_and_left_unchanged(path: Path) -> None:
     with opened(path) as file:
         file.add([spooled(1)])
         with sqlite3.connect(path) as newer:
@@ -356,7 +356,7 @@ def test_a_file_of_a_newer_version_is_refused_by_name_and_not_touched(path: Path
     assert [one.name for one in path.parent.iterdir()] == [path.name]
 
 
-def test_a_newer_file_with_a_write_ahead_log_is_not_touched(path: Path) -> None:
+def test_a_newer_file_with_a_write_ahead_log_is_left_unchanged(path: Path) -> None:
     write_layout(path, "second").execute(f"PRAGMA user_version = {VERSION + 1}").connection.close()
     before = path.read_bytes()
     with opened(path) as file, pytest.raises(SetupError, match="newer version"):
@@ -364,7 +364,7 @@ def test_a_newer_file_with_a_write_ahead_log_is_not_touched(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_lost_file_that_is_damaged_is_copied_for_a_person(path: Path) -> None:
+def test_a_lost_damaged_file_is_copied_for_the_operator(path: Path) -> None:
     with opened(path) as file:
         file.add([spooled(1)])
         path.write_bytes(b"garbage" * 1000)
@@ -375,7 +375,7 @@ def test_a_lost_file_that_is_damaged_is_copied_for_a_person(path: Path) -> None:
     assert aside.read_bytes() == b"garbage" * 1000
 
 
-def test_a_database_of_somebody_else_is_refused_by_name_and_not_touched(path: Path) -> None:
+def test_a_database_of_another_program_is_refused_by_name_and_left_unchanged(path: Path) -> None:
     path.parent.mkdir()
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE spooled (a, b)")
@@ -400,7 +400,7 @@ def test_a_fresh_file_has_the_columns_and_indexes_of_the_second_layout(path: Pat
     assert sql("spool_schema").count("CREATE") == 4
 
 
-def test_two_workers_that_name_the_same_results_get_the_same_ids(path: Path) -> None:
+def test_two_workers_that_assign_ids_to_equal_rows_get_equal_ids(path: Path) -> None:
     """As they do when the lock's file was removed."""
     with opened(path) as one, opened(path) as other:
         one.add([spooled(number) for number in range(3)])

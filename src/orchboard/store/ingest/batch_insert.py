@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 import asyncpg
 
 from orchboard.results.submission import Submission
-from orchboard.runtime.time_limit import TimeLimit
+from orchboard.runtime.time_limit import time_limit
 from orchboard.store.connection.failures import DATABASE_ERRORS
 from orchboard.store.postgres.clock import MAX_AGE_S, DatabaseClock
 from orchboard.store.postgres.dedicated_connection import DedicatedConnection, NotSentError
@@ -165,7 +165,6 @@ class BatchInsert:
         self._keys = KeyAllocator(connection, clock)
         self._timeout_s = timeout_s
         self._statement_timeout_s = statement_timeout_s
-        self._limit = TimeLimit()
 
     async def send(self, batch: Sequence[Submission]) -> Set[str | None]:
         """Insert a batch, all or none; returns the Idempotency-Keys that were new, and None.
@@ -181,7 +180,7 @@ class BatchInsert:
             return await self._send_once(batch)
         event_time, ids = await self._assign(len(batch))
         orchestrators, region_ids, payloads, tester_ids = map(_as_text, _columns(batch))
-        with self._time_limit(batch):
+        async with time_limit(self._due_at(batch)):
             try:
                 await self._connection.fetch(
                     _INSERT_STATS,
@@ -205,12 +204,12 @@ class BatchInsert:
         event_time, ids = await self._assign(len(unassigned))
         for each, number in zip(unassigned, ids, strict=True):
             each.event_time, each.id = event_time, number
-        with self._time_limit(batch):
+        async with time_limit(self._due_at(batch)):
             return await insert_once(self._connection.fetch, batch)
 
     async def fetch_digests(self, batch: Sequence[Submission]) -> dict[str, bytes]:
         """Fetch the digests of the bodies that a batch's keys were first used with; no item for an expired key."""
-        with self._time_limit(batch):
+        async with time_limit(self._due_at(batch)):
             return await fetch_digests(self._connection.fetch, [each.key for each in batch])
 
     async def _assign(self, number: int) -> tuple[datetime, Sequence[int]]:
@@ -222,7 +221,7 @@ class BatchInsert:
                 raise NotSentError from error
         return self._keys.take(number)
 
-    def _time_limit(self, batch: Sequence[Submission]) -> TimeLimit:
+    def _due_at(self, batch: Sequence[Submission]) -> float:
         youngest = max(each.submitted_at for each in batch)
         latest = asyncio.get_running_loop().time() + self._statement_timeout_s
-        return self._limit.until(min(youngest + self._timeout_s, latest))
+        return min(youngest + self._timeout_s, latest)

@@ -3,14 +3,14 @@
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from enum import Enum, auto
 
 import structlog
 
 from orchboard.runtime.tasks import cancel_and_wait
-from orchboard.runtime.time_limit import TimeLimit
+from orchboard.runtime.time_limit import time_limit
 
 log = structlog.get_logger(__name__)
 
@@ -76,19 +76,26 @@ class CircuitBreaker:
 
     probe -- connects and runs a query; false when that fails, cancelled when it takes too long
     hosts -- how many hosts a probe may have to try
+    clock -- monotonic, in seconds
     """
 
-    def __init__(self, probe: Callable[[], Awaitable[bool]], *, hosts: int = 1) -> None:
+    def __init__(
+        self,
+        probe: Callable[[], Awaitable[bool]],
+        *,
+        hosts: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.state = State.CLOSED
         self.answers = 0
         """Answered statements, whatever the answer: evidence against an unanswered probe. Incremented by connections."""
         self.spooled = 0
         """Results on the disk since results were first spooled. Incremented by `spill`."""
         self._probe = probe
+        self._clock = clock
         self._probe_s = _PROBE_S * hosts
         self._probing: asyncio.Task[None] | None = None
-        self._waiting: dict[TimeLimit, float] = {}  # since when, by the loop's clock
-        self._free: list[TimeLimit] = []
+        self._waiting: dict[asyncio.Timeout, float] = {}  # since when, by the loop's clock
         self._timer: asyncio.TimerHandle | None = None
         self._failed_at = -math.inf
         self._spooling_since = -math.inf
@@ -98,7 +105,7 @@ class CircuitBreaker:
         """Whether reads fail at once: OPEN or SPOOLING, and the last failed probe is recent."""
         return (
             self.state in (State.OPEN, State.SPOOLING)
-            and time.monotonic() - self._failed_at < self._probe_s + _EVIDENCE_S
+            and self._clock() - self._failed_at < self._probe_s + _EVIDENCE_S
         )
 
     @property
@@ -135,28 +142,28 @@ class CircuitBreaker:
         if event is Event.PROBE_FAILED:
             log.warning("the database is unavailable: requests fail at once")
             for limit in self._waiting:
-                limit.cut()
+                if not limit.expired():
+                    limit.reschedule(0)
         if self.spools_results and not spooled_before:
-            self._spooling_since, self.spooled = time.monotonic(), 0
+            self._spooling_since, self.spooled = self._clock(), 0
             log.warning("results go to the spool: the database can't take them")
         elif spooled_before and not self.spools_results:
-            after_s = round(time.monotonic() - self._spooling_since, 1)
+            after_s = round(self._clock() - self._spooling_since, 1)
             log.warning("the database takes results again", after_s=after_s, spooled=self.spooled)
 
-    @contextmanager
-    def limit(self, timeout_s: float) -> Iterator[None]:
+    @asynccontextmanager
+    async def limit(self, timeout_s: float) -> AsyncIterator[None]:
         """Apply a timeout; it fires immediately when a probe fails. Raises TimeoutError."""
         loop = asyncio.get_running_loop()
-        limit, now = self._free.pop() if self._free else TimeLimit(), loop.time()
-        self._waiting[limit] = now
+        now = loop.time()
         if self._timer is None:
             self._timer = loop.call_later(_PROBE_AFTER_S, self._probe_for_slow_requests)
-        try:
-            with limit.until(now + timeout_s):
+        async with time_limit(now + timeout_s) as limit:
+            self._waiting[limit] = now
+            try:
                 yield
-        finally:
-            del self._waiting[limit]
-            self._free.append(limit)
+            finally:
+                del self._waiting[limit]
 
     def _probe_for_slow_requests(self) -> None:
         self._timer = None
@@ -177,7 +184,7 @@ class CircuitBreaker:
 
     async def _probe_until_success(self) -> None:
         while not await self._probe_once():
-            self._failed_at = time.monotonic()
+            self._failed_at = self._clock()
             self.handle(Event.PROBE_FAILED)
             await asyncio.sleep(_PROBE_EVERY_S)
         self.handle(Event.PROBE_SUCCEEDED)

@@ -33,6 +33,7 @@ class Pool:
 
     connect -- opens a connection
     is_reusable -- whether a released connection may be used again
+    max_idle_s -- connections that were idle for longer are closed
     """
 
     def __init__(
@@ -41,9 +42,11 @@ class Pool:
         *,
         size: int,
         is_reusable: Callable[[Connection], bool],
+        max_idle_s: float = MAX_IDLE_S,
     ) -> None:
         self._connect = connect
         self._is_reusable = is_reusable
+        self._max_idle_s = max_idle_s
         self._slots = asyncio.Semaphore(size)
         self._idle: list[_Idle] = []  # most recently used last
         self._in_use: set[Connection] = set()
@@ -102,7 +105,7 @@ class Pool:
 
     def _find(self) -> Connection | None:
         """An idle connection that may be reused; closes those that were idle for too long."""
-        too_old = time.monotonic() - MAX_IDLE_S
+        too_old = time.monotonic() - self._max_idle_s
         while self._idle and self._idle[0].since < too_old:
             self._run(close(self._idle.pop(0).connection))
         while self._idle:

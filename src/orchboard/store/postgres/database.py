@@ -120,7 +120,7 @@ class Database:
     ) -> list[asyncpg.Record] | None:
         """The rows; None when the connection was lost with the statement."""
         try:
-            with self.breaker.limit(self.timeout_s):
+            async with self.breaker.limit(self.timeout_s):
                 pool = self._pool or await self._opened(patience_s)
                 connection = await _retry(pool.acquire, patience_s)
                 with pool.releasing(connection):

@@ -1,4 +1,4 @@
-"""The rows of raw_stats: those that were asked for last stay in memory, ready to go out; too many are streamed."""
+"""Cache of the rows of raw_stats, rendered and refreshed before use. Answers that are too large are streamed instead."""
 
 import asyncio
 import math
@@ -28,36 +28,35 @@ from orchboard.store.raw_results.pages import Part, RawPages, RawRow, RowStream,
 from orchboard.store.sql_files import sql
 from orchboard.window import LATEST
 
-# More than this is not kept: it would push out everybody else. For so long it is not tried again.
-_LARGEST_BYTES = limits.RAW_CACHE_BYTES // 3
+# A range larger than this is not cached, as it would evict too many others; it is not tried again for _LARGE_FOR_S.
+MAX_RANGE_BYTES = limits.RAW_CACHE_BYTES // 3
 _LARGE_FOR_S = 600.0
-_MOST_LARGE = 1000
+_MAX_LARGE = 1000
 
-# A result that took longer than this to commit is not among those that are read again each time. Our own writer tells of
-# it (`VersionCounters.mark_late`); those of others are found by counting all, every so often: 10 ms for 20,000.
+# Each refresh reads this much again. A result that took longer to commit is signalled by our own writer
+# (`VersionCounters.mark_late`); those of other programs are found by a periodic count, which takes 10 ms for 20,000.
 _OVERLAP = 2 * SECOND
 
-# Windows that are worth it: they end about now, and are not longer than a day or two.
+# Windows that are cached: they end about now, and are at most a day or two long.
 _RECENT, _LONG = timedelta(hours=1), timedelta(days=2)
 
-# What is kept begins a little earlier than was asked, as the next question about it may.
+# A cached range starts at a multiple of this, as the next window may start a little earlier.
 _ROUND = 600 * SECOND
 
-# What a row weighs beside its text: an int, a bytes, and a tuple of six.
+# Size of a row without its text: an int, a bytes and a tuple of six.
 _ROW_BYTES = 170
 
-# What a part weighs without its rows and its names: a lock, a list, places in dictionaries.
+# Size of a range without rows and names: a lock, a list, dictionary entries.
 _PART_BYTES = 1000
 
-
-# How many stored results are read before others have their turn: some 5 ms.
-_READ_AT_ONCE = 2000
+# Rows that are rendered between two yields to the event loop: about 5 ms.
+_ROWS_PER_TURN = 2000
 
 _FOREVER = to_pg_time(LATEST)
 
 
-class _Held:
-    """The rows of a part from `since` on, in the order of receipt; none while that is endless."""
+class CachedRange:
+    """The rows of a part received from `since` on, in the order of receipt; none while `since` is infinite."""
 
     def __init__(self, part: Part) -> None:
         self.lock = asyncio.Lock()
@@ -67,21 +66,21 @@ class _Held:
         self.read_until = 0
         self.began_at = -math.inf
         self.counted_at = -math.inf
-        self.token: object = None
+        self.versions: object = None
         self.late: object = None
         self.snapshot: str | None = None
 
     def between(self, since: float, until: float) -> list[RawRow]:
-        """The rows received from one moment to another, both included."""
+        """The rows received in [since, until]."""
         return _between(self.rows, since, until)
 
-    def take(self, rows: Sequence[RawRow], since: int) -> None:
-        """Have other rows from a moment on."""
+    def replace(self, rows: Sequence[RawRow], since: int) -> None:
+        """Replace the rows from `since` on."""
         self.since = min(self.since, since)
         self._set([*self.between(-math.inf, since - 1), *rows])
 
-    def forget_before(self, since: float) -> None:
-        """Have those from a moment on only."""
+    def drop_before(self, since: float) -> None:
+        """Remove the rows before `since`."""
         self.since = max(self.since, since)
         self._set(self.between(since, math.inf))
 
@@ -91,125 +90,125 @@ class _Held:
 
 
 class RawResultsCache:
-    """Reads rows; what is held is brought up to date before it is used.
+    """Reads rows; refreshes cached ranges before use.
 
     Raises DatabaseUnavailableError, ClientBusyError, OverloadedError.
 
-    All rows of an orchestrator are held, whichever of them was asked for; where they are too many, the part that was.
-    As fresh as `LiveTail`: everything that this host acknowledged is there.
+    Caches all rows of an orchestrator and job type, or, if they are too many, only the region, pipeline and model of the query.
+    As fresh as `LiveTail`: includes every result that this host acknowledged.
     """
 
     def __init__(
         self,
         database: Database,
-        changes: VersionCounters,
+        versions: VersionCounters,
         clock: DatabaseClock,
         pages: RawPages | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._pages = pages or RawPages(database)
-        self._changes = changes
-        self._late_now = changes.version_reader(LATE)
-        self._held: OrderedDict[Part, _Held] = OrderedDict()
-        self._large: OrderedDict[Part, float] = OrderedDict()  # since when
+        self._versions = versions
+        self._read_late = versions.version_reader(LATE)
+        self._ranges: OrderedDict[Part, CachedRange] = OrderedDict()
+        self._large: OrderedDict[Part, float] = OrderedDict()  # with the time it was found too large
 
     async def fetch(self, query: StatsQuery) -> list[tuple[str, bytes]] | RowStream:
-        """The rows that are asked for, newest first by receipt: the region each names, and its JSON."""
-        assert query.orchestrator is not None  # noqa: S101 - the API asks for one
-        came_at = time.monotonic()
+        """The selected rows, newest first by receipt: the region that each names, and its JSON."""
+        assert query.orchestrator is not None  # noqa: S101 - required by the API
+        requested_at = time.monotonic()
         whole = Part(query.orchestrator, query.job_type)
         asked = Part(query.orchestrator, query.job_type, query.region, query.pipeline, query.model)
-        held = await self._fetch_held(whole, query.window, came_at)
-        if held is None and not asked.is_whole:
-            held = await self._fetch_held(asked, query.window, came_at)
-        if held is None:
+        cached = await self._fetch_cached(whole, query.window, requested_at)
+        if cached is None and not asked.is_whole:
+            cached = await self._fetch_cached(asked, query.window, requested_at)
+        if cached is None:
             since, until = to_pg_time(query.window.since), to_pg_time(self._clock.end_of(query.window))
             found = (await self._pages.fetch(asked, since, until)).rows
             if isinstance(found, RowStream):
                 found.scored = query.scored
                 return found
-            held = found[::-1]
+            cached = found[::-1]
         return [
             (row.region, row.text)
-            for row in reversed(held)
+            for row in reversed(cached)
             if query.region in (None, row.code)
             and query.pipeline in (None, row.pipeline)
             and query.model in (None, row.model)
             and (query.scored is None or query.scored is is_scored(row.text))
         ]
 
-    async def _fetch_held(self, part: Part, window: Window, came_at: float) -> list[RawRow] | None:
-        """The rows of a part in a window; None when they are not held, and not to be."""
+    async def _fetch_cached(self, part: Part, window: Window, requested_at: float) -> list[RawRow] | None:
+        """The rows of a part in a window; None if they are not cached."""
         since = to_pg_time(window.since)
-        held = self._held.get(part) or _Held(part)
-        async with held.lock:
-            held_since = held.since
-            if since < held_since:
-                is_due = _is_recent(window) and self._may_be_held(part)
+        cached = self._ranges.get(part) or CachedRange(part)
+        async with cached.lock:
+            cached_since = cached.since
+            if since < cached_since:
+                is_due = _is_recent(window) and self._may_be_cached(part)
             else:
-                is_due = not self._serves(part, held, came_at)
-            if is_due and not await self._bring_up_to_date(part, held, since):
+                is_due = not self._serves(part, cached, requested_at)
+            if is_due and not await self._refresh(part, cached, since):
                 self._note_large(part)
-                if since >= held_since:
-                    self._held.pop(part, None)
+                if since >= cached_since:
+                    self._ranges.pop(part, None)
                 return None
             until = to_pg_time(self._clock.end_of(window))
-            rows = held.between(since, until) if since >= held.since else None
+            rows = cached.between(since, until) if since >= cached.since else None
             if is_due:
-                self._keep(part, held, since, held_since)
+                self._add(part, cached, since, cached_since)
             return rows
 
-    def _serves(self, part: Part, held: _Held, came_at: float) -> bool:
-        return held.began_at >= came_at or (
-            came_at < held.began_at + SHARED_READ_S and held.token == self._token_of(part)
+    def _serves(self, part: Part, cached: CachedRange, requested_at: float) -> bool:
+        return cached.began_at >= requested_at or (
+            requested_at < cached.began_at + SHARED_READ_S and cached.versions == self._versions_of(part)
         )
 
-    def _token_of(self, part: Part) -> object:
-        return self._changes.version_reader(
+    def _versions_of(self, part: Part) -> object:
+        return self._versions.version_reader(
             EVERYTHING, EXTERNAL_WRITES, orchestrator_key(part.orchestrator)
         )()
 
-    async def _bring_up_to_date(self, part: Part, held: _Held, since: int) -> bool:
-        """Have what was committed by now, from `since` on at least. False when that is too much to be held."""
-        began_at, token, late = time.monotonic(), self._token_of(part), self._late_now()
-        if since < held.since or began_at - held.began_at > limits.RAW_CACHE_IDLE_S:
-            since = int(min(since // _ROUND * _ROUND, held.since))
-            now, snapshot, rows = await self._pages.fetch(part, since, _FOREVER, most_bytes=_LARGEST_BYTES)
+    async def _refresh(self, part: Part, cached: CachedRange, since: int) -> bool:
+        """Include everything committed before this call, received from `since` on; False if that is too large to cache."""
+        began_at, versions, late = time.monotonic(), self._versions_of(part), self._read_late()
+        if since < cached.since or began_at - cached.began_at > limits.RAW_CACHE_IDLE_S:
+            since = int(min(since // _ROUND * _ROUND, cached.since))
+            now, snapshot, rows = await self._pages.fetch(part, since, _FOREVER, max_bytes=MAX_RANGE_BYTES)
             if isinstance(rows, RowStream):
                 return False
-            held.take(rows[::-1], since)
-            held.counted_at = began_at
+            cached.replace(rows[::-1], since)
+            cached.counted_at = began_at
         else:
-            now, snapshot = await self._read_again(part, held, began_at, is_late=late != held.late)
+            now, snapshot = await self._fetch_new(part, cached, began_at, is_late=late != cached.late)
         self._clock.note(from_pg_time(now))
-        held.read_until, held.snapshot = now, snapshot
-        held.began_at, held.token, held.late = began_at, token, late
+        cached.read_until, cached.snapshot = now, snapshot
+        cached.began_at, cached.versions, cached.late = began_at, versions, late
         return True
 
-    async def _read_again(
-        self, part: Part, held: _Held, began_at: float, *, is_late: bool
+    async def _fetch_new(
+        self, part: Part, cached: CachedRange, began_at: float, *, is_late: bool
     ) -> tuple[int, str]:
-        """Read what came since the last reading, and all when something was changed or came late.
+        """Fetch the rows received since the last refresh, or all rows if one was changed or inserted late.
 
-        The database's clock, and what it saw.
+        Returns the database's clock and its snapshot.
         """
-        reread: float = held.since if is_late else held.read_until - _OVERLAP
+        reread: float = cached.since if is_late else cached.read_until - _OVERLAP
         counted_since = reread
-        if began_at - held.counted_at > limits.RAW_COUNT_INTERVAL_S:
-            held.counted_at, counted_since = began_at, min(held.since, reread)
-        counted = len(held.between(counted_since, reread - 1))
-        first, rows = await self._fetch(part, held, int(reread), int(counted_since))
-        if first["before"] != counted or (first["is_changed"] and reread > held.since):
-            reread = held.since
-            first, rows = await self._fetch(part, held, int(reread), int(reread))
-        held.take(rows, int(reread))
+        if began_at - cached.counted_at > limits.RAW_COUNT_INTERVAL_S:
+            cached.counted_at, counted_since = began_at, min(cached.since, reread)
+        counted = len(cached.between(counted_since, reread - 1))
+        first, rows = await self._fetch(part, cached, int(reread), int(counted_since))
+        if first["before"] != counted or (first["is_changed"] and reread > cached.since):
+            reread = cached.since
+            first, rows = await self._fetch(part, cached, int(reread), int(reread))
+        cached.replace(rows, int(reread))
         return to_pg_time(first["now"]), first["snapshot"]
 
     async def _fetch(
-        self, part: Part, held: _Held, since: int, counted_since: int
+        self, part: Part, cached: CachedRange, since: int, counted_since: int
     ) -> tuple[asyncpg.Record, list[RawRow]]:
-        """The rows from a moment on; the first record also says what was counted, and what changed, before that."""
+        """Rows received from `since` on. The first record also has the count of earlier rows and whether any was changed."""
         arguments: tuple[object, ...] = (
             part.orchestrator,
             from_pg_time(since),
@@ -218,40 +217,40 @@ class RawResultsCache:
             from_pg_time(counted_since),
         )
         if part.is_whole:
-            found = await self._database.fetch(sql("raw_stats"), *arguments, held.snapshot)
+            found = await self._database.fetch(sql("raw_stats"), *arguments, cached.snapshot)
         else:
             found = await self._database.fetch(
-                sql("raw_stats_part"), *arguments, part.region, part.pipeline, part.model, held.snapshot
+                sql("raw_stats_part"), *arguments, part.region, part.pipeline, part.model, cached.snapshot
             )
         first = found[0]
         rows: list[RawRow] = []
         if first["event_time"] is not None:
             names: dict[str, str] = {}
             while found:
-                rows += read_rows(found[:_READ_AT_ONCE], None, part.orchestrator, names)
-                del found[:_READ_AT_ONCE]  # 50,000 are 30 MB: as few of them as can be are there twice
+                rows += read_rows(found[:_ROWS_PER_TURN], None, part.orchestrator, names)
+                del found[:_ROWS_PER_TURN]  # 50,000 records are 30 MB: few of them should exist in both forms
                 await asyncio.sleep(0)
         return first, rows
 
-    def _keep(self, part: Part, held: _Held, since: int, held_since: float) -> None:
-        """Keep it as the one asked for last, unless it is too large; forget others for it.
+    def _add(self, part: Part, cached: CachedRange, since: int, cached_since: float) -> None:
+        """Cache a range as the most recently used, unless it is too large; evicts others.
 
-        since -- from where on it was asked for: a window that moves on has left rows behind
-        held_since -- from where on it was held before: those are kept even when all that was asked for is too much
+        since -- the start of the query's window: a sliding window leaves earlier rows behind
+        cached_since -- the start of the range before: if the window is too large, the range shrinks back to it
         """
-        self._held.pop(part, None)
-        if held.size > _LARGEST_BYTES:
-            held.forget_before(since)
-        if held.size > _LARGEST_BYTES:
+        self._ranges.pop(part, None)
+        if cached.size > MAX_RANGE_BYTES:
+            cached.drop_before(since)
+        if cached.size > MAX_RANGE_BYTES:
             self._note_large(part)
-            held.forget_before(held_since)
-        if held.size <= _LARGEST_BYTES and held.since < math.inf:
-            self._held[part] = held
-        while sum(each.size for each in self._held.values()) > limits.RAW_CACHE_BYTES:
-            self._held.popitem(last=False)
+            cached.drop_before(cached_since)
+        if cached.size <= MAX_RANGE_BYTES and cached.since < math.inf:
+            self._ranges[part] = cached
+        while sum(each.size for each in self._ranges.values()) > limits.RAW_CACHE_BYTES:
+            self._ranges.popitem(last=False)
 
-    def _may_be_held(self, part: Part) -> bool:
-        """Whether its rows may be few enough; if they were not, it is not tried again for a while."""
+    def _may_be_cached(self, part: Part) -> bool:
+        """False if the part was found too large less than _LARGE_FOR_S ago."""
         if time.monotonic() - self._large.get(part, -math.inf) < _LARGE_FOR_S:
             return False
         self._large.pop(part, None)
@@ -259,7 +258,7 @@ class RawResultsCache:
 
     def _note_large(self, part: Part) -> None:
         self._large[part] = time.monotonic()
-        while len(self._large) > _MOST_LARGE:
+        while len(self._large) > _MAX_LARGE:
             self._large.popitem(last=False)
 
 
@@ -273,6 +272,6 @@ def _between(rows: list[RawRow], since: float, until: float) -> list[RawRow]:
 
 
 def _is_recent(window: Window) -> bool:
-    """Whether it is worth while to hold what was received since: somebody looks at the newest results."""
+    """Whether a window is worth caching: it ends about now and is not long."""
     now = datetime.now(UTC)
     return window.until > now - _RECENT and window.since > now - _LONG

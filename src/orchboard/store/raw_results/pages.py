@@ -1,4 +1,4 @@
-"""The rows of raw_stats as the database has them: read in pages, so that memory does not grow with the answer."""
+"""Reads rows of raw_stats in pages, so that memory does not grow with the answer."""
 
 import asyncio
 import time
@@ -16,29 +16,28 @@ from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.pg_time import from_pg_time, to_pg_time
 from orchboard.store.sql_files import sql
 
-# An answer that is larger is streamed: neither held nor cached.
+# A larger answer is streamed and not cached.
 STREAMED_BYTES = 1024 * 1024
 
-# No row of JSON is shorter.
-LEAST_ROW_BYTES = 370
+# Minimum size of a row as JSON.
+MIN_ROW_BYTES = 370
 
-# A page of a stream: at most so many bytes as they are stored, in about as many rows. Measured on 28 MB: pages of 64 kB
-# took twice the time, of 1 MB a tenth less.
+# Maximum size of a page of a stream in stored bytes. On 28 MB, pages of 64 kB took twice the time, pages of 1 MB a tenth less.
 _PAGE_BYTES = 256 * 1024
-_FIRST_ROWS, _MOST_PAGE_ROWS = 100, 1000
+_FIRST_PAGE_ROWS, _MAX_PAGE_ROWS = 100, 1000
 
-# Pages that are read at once, for all streams of a process.
-_READ_AT_ONCE = 1
-_LONGEST_PAUSE_S = 0.1
+# Concurrent reads of pages by all streams of a process.
+_CONCURRENT_READS = 1
+_MAX_PAUSE_S = 0.1
 
-# What an answer up to STREAMED_BYTES costs, and counting the rows of any, in rows: see Admission.
+# Cost in rows (see Admission) of an answer up to STREAMED_BYTES, and of counting the rows of any answer.
 _ANSWER_ROWS = 12_000
 
 _LOWEST_ID = -(2**63)
 
 
 class Part(NamedTuple):
-    """Whose rows: those of one orchestrator and job type; in part, of one region, or of one pipeline and model."""
+    """The rows of an orchestrator and job type, optionally only those of a region, pipeline or model."""
 
     orchestrator: str
     job_type: JobType
@@ -48,12 +47,12 @@ class Part(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is all of the orchestrator and job type."""
+        """Whether there is no region, pipeline or model."""
         return (self.region, self.pipeline, self.model) == (None, None, None)
 
 
 class RawRow(NamedTuple):
-    """One result, ready to go out. event_time -- in microseconds since 2000; region -- as its tester wrote it"""
+    """A rendered result. event_time -- in microseconds since 2000; region -- as its tester wrote it; text -- its JSON"""
 
     event_time: int
     code: str
@@ -64,22 +63,21 @@ class RawRow(NamedTuple):
 
 
 class _Page(Struct):
-    """Rows, newest first, and the key that the next page begins below; None: there is no next page."""
+    """Rows, newest first. below -- the key below which the next page begins; None on the last page"""
 
     rows: list[RawRow]
     below: tuple[int, int] | None
 
 
 class RowStream:
-    """The rows of a part between two moments, too many to hold.
+    """The rows of a part in a range of receipt time, too many for memory.
 
-    They are read page by page below the last key, each page in a statement of its own: no connection, transaction or
-    snapshot waits for a slow client. Rows are never changed and their keys only grow, so the stream holds every result
-    that was committed before it began and is not removed before its end, once each; those that come meanwhile may be
-    in it.
+    Each page is one statement that continues below the last key, so that a slow client holds no connection, transaction or
+    snapshot. Rows are never changed and keys only grow: the stream contains exactly once every result that was committed before
+    it began and is not deleted before it ends, and possibly results that arrive meanwhile.
 
     regions -- id and code of each region that has rows
-    scored -- only rows that count in scores, only those that don't, or (None) all
+    scored -- True: only rows that count in scores; False: only the others; None: all
     """
 
     def __init__(
@@ -93,36 +91,36 @@ class RowStream:
         self._regions = sorted(regions, key=lambda region: region[1])
 
     async def by_region(self) -> AsyncGenerator[tuple[str, list[bytes]], None]:
-        """Region codes, sorted, each with some of its rows in JSON, newest first; one code comes as often as it has pages.
+        """Region codes, sorted, each with a page of its rows as JSON, newest first; a code is repeated for each page.
 
-        Holds one of the places for streams. Raises ClientBusyError, OverloadedError before the first rows, and
+        Counts as one stream of the limit. Raises ClientBusyError, OverloadedError before the first rows, and
         DatabaseUnavailableError.
         """
         async with self._pages.streams.admitted(1):
             for number, code in self._regions:
                 below: tuple[int, int] | None = (self._until + 1, _LOWEST_ID)
-                rows = _FIRST_ROWS
+                rows = _FIRST_PAGE_ROWS
                 while below is not None:
                     async with self._pages.turn():
                         page = await self._pages.read_page(
                             self._part, self._since, below, {number: code}, rows=rows, size=_PAGE_BYTES
                         )
                     below = page.below
-                    rows = min(max(2, len(page.rows) * 5 // 4 + 1), _MOST_PAGE_ROWS)
+                    rows = min(max(2, len(page.rows) * 5 // 4 + 1), _MAX_PAGE_ROWS)
                     texts = [
                         row.text
                         for row in page.rows
                         if self.scored is None or self.scored is is_scored(row.text)
                     ]
-                    del page  # whoever takes the texts may wait long for a client
+                    del page  # the caller may wait long for a client
                     if texts:
                         yield code, texts
 
 
 class Found(NamedTuple):
-    """What raw_stats has to give: rows, newest first, or a stream of them.
+    """Rows, newest first, or a stream of them.
 
-    now, snapshot -- the database's clock, and what it saw, before they were read; the first in microseconds since 2000
+    now, snapshot -- the database's clock, in microseconds since 2000, and its snapshot, before the rows were read
     """
 
     now: int
@@ -131,9 +129,9 @@ class Found(NamedTuple):
 
 
 class RawPages:
-    """Reads rows that are not held. Raises DatabaseUnavailableError, ClientBusyError, OverloadedError.
+    """Reads rows from the database. Raises DatabaseUnavailableError, ClientBusyError, OverloadedError.
 
-    admission -- of expensive questions; streams -- of streams, each at cost 1
+    admission -- limits expensive queries; streams -- limits streams, each at cost 1
     """
 
     def __init__(
@@ -141,20 +139,20 @@ class RawPages:
     ) -> None:
         self._database = database
         self._admission = admission
-        self._turns = asyncio.Semaphore(_READ_AT_ONCE)
+        self._turns = asyncio.Semaphore(_CONCURRENT_READS)
         self.streams = streams
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Read a page of a stream within it. Several streams together leave half of the time to others."""
+        """A turn to read one page of a stream. Several streams together leave half of the time to other work."""
         async with self._turns:
             began_at = time.monotonic()
             yield
             if self.streams.in_progress > 1:
-                await asyncio.sleep(min(time.monotonic() - began_at, _LONGEST_PAUSE_S))
+                await asyncio.sleep(min(time.monotonic() - began_at, _MAX_PAUSE_S))
 
-    async def fetch(self, part: Part, since: int, until: int, *, most_bytes: int = STREAMED_BYTES) -> Found:
-        """The rows between two moments, both included; a stream of them when they come to over so many bytes."""
+    async def fetch(self, part: Part, since: int, until: int, *, max_bytes: int = STREAMED_BYTES) -> Found:
+        """The rows received in [since, until]; a stream if they are larger than max_bytes."""
         async with self._admission.admitted(_ANSWER_ROWS):
             counts = await self._database.fetch(
                 sql("raw_counts"),
@@ -168,12 +166,12 @@ class RawPages:
             )
             now, snapshot = to_pg_time(counts[0]["now"]), counts[0]["snapshot"]
             codes = {row["id"]: row["name"] for row in counts if row["id"] is not None}
-            most_rows = most_bytes // LEAST_ROW_BYTES
-            if sum(row["number"] or 0 for row in counts) <= most_rows:
+            max_rows = max_bytes // MIN_ROW_BYTES
+            if sum(row["number"] or 0 for row in counts) <= max_rows:
                 page = await self.read_page(
-                    part, since, (until + 1, _LOWEST_ID), codes, rows=most_rows + 1, size=most_bytes
+                    part, since, (until + 1, _LOWEST_ID), codes, rows=max_rows + 1, size=max_bytes
                 )
-                if page.below is None and sum(len(row.text) for row in page.rows) <= most_bytes:
+                if page.below is None and sum(len(row.text) for row in page.rows) <= max_bytes:
                     return Found(now, snapshot, page.rows)
         return Found(now, snapshot, RowStream(self, part, since, until, list(codes.items())))
 
@@ -187,9 +185,10 @@ class RawPages:
         rows: int,
         size: int,
     ) -> _Page:
-        """At most so many rows, and so many stored bytes, of regions given by id.
+        """The next rows of some regions.
 
-        below -- event_time and id of the row before the first
+        below -- event_time and id of the row before the first; codes -- the regions, by id
+        rows, size -- the maximum number of rows, and of stored bytes
         """
         if not codes:
             return _Page([], None)
@@ -214,9 +213,10 @@ class RawPages:
 def read_rows(
     found: Sequence[asyncpg.Record], codes: dict[int, str] | None, orchestrator: str, names: dict[str, str]
 ) -> Iterator[RawRow]:
-    """The rows of records; names -- the texts that many of them share, so that each is there once.
+    """Render records.
 
-    codes -- region codes by id; None: the records have them as `region`
+    names -- interned names, so that equal ones share memory
+    codes -- region codes by id; None if the records have them as `region`
     """
     regions = [row["region"] if codes is None else codes[row["region_id"]] for row in found]
     stored = [StoredPayload(code, row["payload"]) for code, row in zip(regions, found, strict=True)]

@@ -97,12 +97,15 @@ class MeansReader:
         means, _ = await self._fetch(query, with_round_trips=False)
         return means
 
-    async def fetch_means_and_medians(self, query: StatsQuery) -> tuple[Means, Quantiles]:
-        """The means of AI groups, and the median round trips of the successes of all orchestrators, in one pass."""
+    async def fetch_means_and_quantiles(self, query: StatsQuery, fraction: float) -> tuple[Means, Quantiles]:
+        """The means of AI groups, and a quantile of the round trips of all orchestrators' successes, in one pass.
+
+        fraction -- from 0 to 1; 0.5 for medians
+        """
         while True:
             means, lists = await self._fetch(query, with_round_trips=True)
             try:
-                return means, await quantiles_of(lists, 0.5, self._fetch_slices)
+                return means, await quantiles_of(lists, fraction, self._fetch_slices)
             except RollupRebuiltError:
                 self._memory.tail.expire()
 

@@ -80,6 +80,8 @@ WHERE e.is_scored AND e.orchestrator <> '' AND e.region_id IS NOT NULL;
 CREATE VIEW spans AS
 SELECT granularity AS level, bucket_start AS span_start, bucket_end AS span_end, is_materialized AS is_sealed, results, revision
 FROM rollup_buckets;
+-- ON CONFLICT DO UPDATE SET revision = DEFAULT takes the default of the view, not of its table.
+ALTER VIEW spans ALTER COLUMN revision SET DEFAULT nextval('rollup_revisions');
 CREATE VIEW sealing AS
 SELECT granularity AS level, materialized_since AS sealed_since, materialized_until AS sealed_until FROM rollup_progress;
 CREATE VIEW segments AS

@@ -1,0 +1,48 @@
+"""Runs the checks of `orchboard doctor` on a database."""
+
+import asyncio
+
+import asyncpg
+
+from orchboard.store.connection.failures import explain_failure
+from orchboard.store.diagnostics.content_checks import check_contents, check_names, check_rollups
+from orchboard.store.diagnostics.findings import Finding, Level
+from orchboard.store.diagnostics.schema_checks import check_schema
+from orchboard.store.diagnostics.server_checks import check_server
+from orchboard.store.postgres.database import Database
+
+
+async def diagnose(
+    database: Database, url: str, *, timeout_s: float, scores_any_name: bool = False
+) -> list[Finding]:
+    """Run all checks. Changes nothing.
+
+    url -- of the database; timeout_s -- for each check
+    scores_any_name -- whether orchestrators without an Ethereum address get scores: the check for such names is skipped
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            connection = await database.connect()
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        failure = explain_failure(error)
+        missing = isinstance(error, asyncpg.InvalidCatalogNameError)
+        level = Level.WARNING if missing else Level.ERROR
+        return [Finding(level, "database", failure.summary, failure.remedy)]
+    findings = [Finding(Level.OK, "database", "answers")]
+    try:
+        checks = [check_server, check_schema, check_rollups, check_contents]
+        for check in checks if scores_any_name else [*checks, check_names]:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    findings += await check(connection, url)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                findings.append(
+                    Finding(
+                        Level.WARNING,
+                        "database",
+                        f"not all checks could be run: {explain_failure(error).summary}",
+                    )
+                )
+    finally:
+        connection.terminate()
+    return findings
