@@ -176,10 +176,10 @@ def _send(
 def _remedy(tester: str, source: str) -> str:
     if tester:
         named = "SECRET" if source == "SECRET" else f"what {source} holds"
-        return f"is {named} the key of {tester}, and not revoked? `orchboard tester list` shows who has one"
+        return f"check that {named} is the key of {tester} and not revoked (`orchboard tester list`)"
     if source == "SECRET":
-        return "is SECRET the same here and there?"
-    return f"it was signed with the secret in {source}: does the server use that one? Else export its SECRET here"
+        return "check that SECRET equals the server's"
+    return f"it was signed with the secret in {source}; if the server uses another one, set SECRET to it"
 
 
 def _parse_job_type(name: str) -> JobType:
@@ -187,7 +187,7 @@ def _parse_job_type(name: str) -> JobType:
     from orchboard.stats import JobType
 
     if name not in tuple(JobType):
-        raise BadInputError(f"--example is {' or '.join(JobType)}, not {name[:40]!r}")
+        raise BadInputError(f"--example must be {' or '.join(JobType)}, not {name[:40]!r}")
     return JobType(name)
 
 
