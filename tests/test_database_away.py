@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from orchboard.answers import cache
+from orchboard import limits
 from orchboard.app import Limits
 from orchboard.config import Settings
 from orchboard.store.embedded.server import EmbeddedPostgres
@@ -102,7 +102,7 @@ def test_an_answer_that_is_too_old_is_not_served(away: Away, monkeypatch: pytest
     away.stop()
     time.sleep(1.0)
     assert is_stale(away.client.get(SCORES))
-    monkeypatch.setattr(cache, "STALE_S", 0.5)
+    monkeypatch.setattr(limits, "STALE_ANSWER_S", 0.5)
     assert away.client.get(SCORES).status == 503
 
 

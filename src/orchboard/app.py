@@ -10,10 +10,11 @@ from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from orchboard import limits
 from orchboard.answers.cache import AnswerCache
 from orchboard.answers.replies import Replies
 from orchboard.api.authenticator import Authenticator
-from orchboard.api.endpoint import PROBE_TIMEOUT_S, ApiContext
+from orchboard.api.endpoint import ApiContext
 from orchboard.api.post_stats import PostStats
 from orchboard.api.routes import ROUTES
 from orchboard.api.trusted_proxies import Proxies
@@ -24,8 +25,8 @@ from orchboard.config import SERVERLESS_DEFAULTS, Settings, accepted_secrets, re
 from orchboard.errors import SetupError
 from orchboard.http.access_log import AccessLog, RequestIds
 from orchboard.http.application import Application, api_route
-from orchboard.http.client_timeouts import CHECK_EVERY_S, PATIENCE_S, ClientTimeouts
-from orchboard.http.connection_limit import EVICTION_GRACE_S, ConnectionLimiter, reserve_files
+from orchboard.http.client_timeouts import ClientTimeouts
+from orchboard.http.connection_limit import ConnectionLimiter, reserve_files
 from orchboard.http.connection_services import ConnectionServices
 from orchboard.http.fast_answers import FastAnswers
 from orchboard.http.fast_path import FastPath
@@ -34,7 +35,6 @@ from orchboard.http.route_cache import RouteCache
 from orchboard.leaderboard import Leaderboard
 from orchboard.lifespan import add_catalyst_regions, server_lifespan, serverless_lifespan
 from orchboard.runtime.logs import configure_logs
-from orchboard.signing import SHORT_SECRET_BYTES
 from orchboard.store.change_tracking.external_writes import ExternalWriteDetector
 from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.directories.regions import RegionDirectory
@@ -48,9 +48,6 @@ from orchboard.web.routes import web_routes
 
 log = structlog.get_logger(__name__)
 
-# How long storing a result may take on a serverless instance, which has no spool: testers give up after 8 s.
-POST_LIMIT_S = 7.0
-
 
 class Limits(Struct, frozen=True):
     """Durations in seconds that are not settings. Tests use shorter or longer ones.
@@ -58,12 +55,14 @@ class Limits(Struct, frozen=True):
     patience_s, check_every_s -- see ClientTimeouts
     eviction_grace_s -- see ConnectionLimiter
     probe_timeout_s -- see ApiContext
+    serverless_post_s -- how long a result may wait on a serverless platform
     """
 
-    patience_s: float = PATIENCE_S
-    check_every_s: float = CHECK_EVERY_S
-    eviction_grace_s: float = EVICTION_GRACE_S
-    probe_timeout_s: float = PROBE_TIMEOUT_S
+    patience_s: float = limits.CLIENT_STALL_S
+    check_every_s: float = limits.CLIENT_CHECK_INTERVAL_S
+    eviction_grace_s: float = limits.EVICTION_GRACE_S
+    probe_timeout_s: float = limits.HEALTH_TIMEOUT_S
+    serverless_post_s: float = limits.SERVERLESS_POST_S
 
 
 LIMITS = Limits()
@@ -84,7 +83,7 @@ def create_app(
     spool_path -- the spool, for results while the database is away; None: they are refused
     now -- None: the database's clock
     serverless -- for several instances that may be frozen between two requests: without background tasks and migrations,
-    and a result is answered within POST_LIMIT_S
+    and a result is answered within `limits.serverless_post_s`
     """
     changes = changes or VersionCounters.alone()
     database = Database(
@@ -122,7 +121,7 @@ def create_app(
         authenticator,
         verified,
         max_body_bytes=settings.max_body_bytes,
-        limit_s=POST_LIMIT_S if serverless else None,
+        limit_s=limits.serverless_post_s if serverless else None,
     )
     upkeep = UpkeepHandler(
         store, settings.cron_secret, MaintenanceLoop(database), lambda: add_catalyst_regions(settings, store)
@@ -175,7 +174,7 @@ def warn_of_weak_secrets(settings: Settings) -> None:
     """Log which secrets are short enough to be guessed."""
     for name in weak_secrets(settings):
         log.warning(
-            f"{name} is shorter than {SHORT_SECRET_BYTES} bytes: it can be guessed from one signed result"
+            f"{name} is shorter than {limits.MIN_SECRET_BYTES} bytes: it can be guessed from one signed result"
         )
 
 

@@ -9,9 +9,10 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from orchboard import limits
 from orchboard import setting_parsers as parsers
 from orchboard.errors import SetupError
-from orchboard.signing import SHORT_SECRET_BYTES, strength
+from orchboard.signing import strength
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -191,9 +192,11 @@ def accepted_secrets(settings: Settings) -> tuple[str, ...]:
 
 
 def weak_secrets(settings: Settings) -> tuple[str, ...]:
-    """The names of the secrets that are set and shorter than SHORT_SECRET_BYTES."""
+    """The names of the secrets that are set and shorter than MIN_SECRET_BYTES."""
     values = {name: getattr(settings, name.lower()) for name in SECRETS}
-    return tuple(name for name, value in values.items() if value and strength(value) < SHORT_SECRET_BYTES)
+    return tuple(
+        name for name, value in values.items() if value and strength(value) < limits.MIN_SECRET_BYTES
+    )
 
 
 def _value_or_file(name: str, value: str, file: str, parse: Callable[[str], str]) -> str:

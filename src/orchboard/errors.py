@@ -1,11 +1,5 @@
 """The closed set of refusals. `api/refusals.py` gives each its HTTP status, `cli/__init__.py` its exit code."""
 
-RETRY_AFTER_S = 1
-"""Seconds after which a client may retry; sent as Retry-After with each 503.
-
-Readers obey it: the explorer retries three times, and its browser side gives up after 10 s. Testers never retry.
-"""
-
 
 class Refusal(Exception):  # noqa: N818 - the family name; its members end in Error
     """Base of all errors that are reported to the caller. The message contains no internals."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from orchboard import limits
 from orchboard.config import Settings
 from orchboard.errors import Refusal, SetupError
 from orchboard.http.access_log import AccessLog
@@ -18,15 +19,12 @@ from orchboard.leaderboard import Leaderboard
 from orchboard.runtime.supervised_tasks import TaskHealth
 from orchboard.stats import JobType, StatsQuery
 from orchboard.store.connection.failures import error_summary
-from orchboard.store.ingest.replay import STALL_S as REPLAY_STALL_S
-from orchboard.store.maintenance import STALL_S as UPKEEP_STALL_S
 from orchboard.store.maintenance import MaintenanceLoop
 from orchboard.store.postgres.database import Database
 from orchboard.store.store import Store
 
 log = structlog.get_logger(__name__)
 
-CATALYST_TIMEOUT_S = 10.0
 _CATALYST_STALL_S = 120.0
 KEY_EXPIRY_EVERY_S = 3600.0
 
@@ -66,8 +64,8 @@ async def server_lifespan(
     background.start(
         "expire_keys", lambda health: _expire_keys(store, health), stall_s=KEY_EXPIRY_EVERY_S * 2
     )
-    background.start("replay", store.replay_spool, stall_s=REPLAY_STALL_S)
-    background.start("rollups", MaintenanceLoop(database).run, stall_s=UPKEEP_STALL_S)
+    background.start("replay", store.replay_spool, stall_s=limits.REPLAY_STALL_S)
+    background.start("rollups", MaintenanceLoop(database).run, stall_s=limits.MAINTENANCE_STALL_S)
     background.start("warm_up", lambda _: _warm_up(database, board), stall_s=math.inf)
     try:
         yield {STATE_KEY: services}
@@ -121,7 +119,7 @@ async def add_catalyst_regions(settings: Settings, store: Store) -> None:
     from orchboard.catalyst import fetch_catalyst_regions  # imports an HTTP client, which takes 26 ms
 
     found = await asyncio.to_thread(
-        fetch_catalyst_regions, settings.catalyst_region_url, timeout_s=CATALYST_TIMEOUT_S
+        fetch_catalyst_regions, settings.catalyst_region_url, timeout_s=limits.CATALYST_TIMEOUT_S
     )
     known = {(region.id, region.type) for region in await store.regions.current()}
     for region in found:

@@ -9,27 +9,225 @@ from typing import Final
 
 # Requests and connections
 
+CLIENT_STALL_S: Final = 10.0
+"""A request head must be complete this long after its first byte. A body or the reading of a response may not stall
+longer. Three lost TCP segments in a row cost 7 s.
+"""
+MIN_BYTES_PER_S: Final = 8 * 1024
+"""The average rate below which a client is cut off: a line of 64 kbit/s. 16 MiB then take 34 minutes."""
+LINGER_S: Final = 2.0
+"""What a refused client still sends is read and discarded for this long. An immediate close resets the connection, and
+the refusal is lost.
+"""
+CLIENT_CHECK_INTERVAL_S: Final = 2.5
+"""Interval between checks of the clients' deadlines. A stalled reader is noticed this late at most."""
+MAX_LINGERING_CONNECTIONS: Final = 128
+"""Refused connections that may linger, beyond `MAX_CONNECTIONS`. Further ones are closed at once."""
+RESERVED_FILES: Final = 128
+"""File descriptors reserved for the database, files and the event loop."""
+EVICTION_GRACE_S: Final = 1.0
+"""A connection that has been idle for less than this is never evicted: a working client's request is there at once.
+"""
+EVICTION_SCAN_INTERVAL_S: Final = 0.25
+"""Minimum interval between scans for a connection to evict: a scan of 4,096 takes 4 ms."""
+MAX_HEAD_BYTES: Final = 64 * 1024
+"""Limit on a request head, and on trailers and chunk framing, that arrives in pieces. A head that arrives in one read
+may be as long as the read.
+"""
+MAX_TARGET_BYTES: Final = 8192
+"""Limit on path and query. The longest valid question, with two names of 256 characters in 12 bytes each, has 6,500.
+"""
+MAX_QUERY_FIELDS: Final = 100
+"""Limit on the fields of a query string."""
+MAX_UNAUTHENTICATED_BODIES: Final = 64
+"""Bodies that may be in progress from one address that has not posted a valid signature. A body that arrives with its
+head does not count.
+"""
+MAX_VERIFIED_ADDRESSES: Final = 4096
+"""Addresses with a valid signature that are remembered. The oldest is dropped."""
+MAX_IDEMPOTENCY_KEY_CHARACTERS: Final = 255
+"""Limit on an `Idempotency-Key`."""
+MAX_FAST_PATH_TARGET_BYTES: Final = 4096
+"""A longer path and query goes to the ASGI application, which checks `MAX_TARGET_BYTES`."""
+MAX_CACHED_ROUTES: Final = 4096
+"""Entries of the route cache, by path, query and `Accept-Encoding`."""
+MAX_CACHED_TARGET_BYTES: Final = 1024
+"""Limit on path, query and `Accept-Encoding` of an entry of the route cache."""
+MAX_CACHED_REQUESTS: Final = 2048
+"""Requests that the route cache recognizes by their bytes."""
+MAX_CACHED_REQUEST_BYTES: Final = 1024
+"""Limit on a request that the route cache recognizes by its bytes."""
+MAX_TEMPLATE_HEAD_BYTES: Final = 2048
+"""Limit on the head of a POST that is recognized by its template. Longer ones are parsed each time."""
+HEALTH_TIMEOUT_S: Final = 2.0
+"""Deadline of `/api/health` and `/readyz`: a frozen database would take `DB_TIMEOUT`."""
+MAINTENANCE_CALL_S: Final = 20.0
+"""Duration of a maintenance call over HTTP. One step may take as long again, and a Vercel function has 60 s."""
 CDN_MAX_AGE_S: Final = 5
 """How long Vercel's network may repeat an answer."""
+CATALYST_TIMEOUT_S: Final = 10.0
+"""Timeout of the request to `CATALYST_REGION_URL`."""
 MAX_CATALYST_BYTES: Final = 4 * 1024 * 1024
 """Limit on the document at `CATALYST_REGION_URL`."""
 
 # Results and answers
 
+MAX_ORCHESTRATOR_CHARACTERS: Final = 56
+"""Limit on an orchestrator: the column's width."""
+MAX_NAME_CHARACTERS: Final = 256
+"""Limit on a pipeline and a model."""
+MAX_PAYLOAD_BYTES: Final = 255 * 1024 * 1024
+"""Limit on a stored payload: PostgreSQL's for one `jsonb`, less some room."""
+MAX_JSON_VALUES: Final = 100_000
+"""Limit on the values in a result's extra fields. PostgreSQL takes 0.3 s for this many, and 4 s for ten times more.
+"""
+MAX_JSON_DEPTH: Final = 500
+"""Limit on the nesting of a result, itself included. Python's parsers fail at 1,000."""
+MAX_INTEGER_DIGITS: Final = 4300
+"""Limit on the digits of an integer: Python reads no more. PostgreSQL holds 131,072."""
+MAX_FRACTION_DIGITS: Final = 16383
+"""Limit on the digits after the decimal point: PostgreSQL's."""
+MAX_LONG_DIGITS: Final = 1024 * 1024
+"""Limit on the digits of a result's unusual numbers, written out as PostgreSQL does: `1e400` has 401."""
+MAX_BROKEN_CHARACTERS: Final = 100_000
+"""Invalid characters of a body that are replaced one by one, which takes 0.1 s. After them, more text is dropped for
+each.
+"""
+SIGNATURE_TOLERANCE_S: Final = 300
+"""A timestamped signature is valid for this long before and after its time."""
+MIN_SECRET_BYTES: Final = 16
+"""The log warns of a shorter secret: it can be guessed from one signed result."""
+RETRY_AFTER_S: Final = 1
+"""`Retry-After` of a refusal. The explorer's server tries again three times, and its browser side gives up after 10 s.
+Testers do not retry.
+"""
+STREAM_S: Final = 300.0
+"""Time limit of a streamed answer: it holds one of `MAX_STREAMS`."""
+SLIDING_WINDOW_TTL_S: Final = 10.0
+"""An answer whose window ends now is reused for this long."""
+STALE_ANSWER_S: Final = 24 * 3600.0
+"""Maximum age of an answer that is served while the database is away."""
+MIN_ENCODED_BYTES: Final = 1024
+"""Smaller answers are not compressed: the header and the reader's work cost more than is saved."""
+MAX_INLINE_ENCODING_BYTES: Final = 32 * 1024
+"""Larger answers are compressed in a thread: zstd takes 0.05 ms for this much, gzip 0.8."""
+MAX_CACHED_ANSWER_BYTES: Final = 1024 * 1024
+"""A larger answer is streamed and not cached."""
+STREAM_PAGE_BYTES: Final = 256 * 1024
+"""Stored bytes in a page of a stream. Measured on 28 MB: pages of 64 kB took twice as long, of 1 MB a tenth less."""
 RAW_CACHE_BYTES: Final = 4 * 1024 * 1024
 """Memory for the raw results of the orchestrators asked for last."""
+ROLLUP_CACHE_BYTES: Final = 9 * 1024 * 1024
+"""Memory for rollups. A month that begins or ends within a day takes 8.5 MB, and is answered five times as fast from
+memory.
+"""
+ROLLUP_CACHE_IDLE_S: Final = 120.0
+"""A rollup that was not used for this long is evicted: windows that end now leave buckets behind."""
+MAX_TAIL_RESULTS: Final = 300_000
+"""Results in the live tail, some 15 MB. Older ones are aggregated in SQL."""
+
+# Expensive questions
+
+ADMISSION_S: Final = 1.5
+"""How long a question waits for its turn before it is refused with 429."""
+MAX_WAITING_QUESTIONS: Final = 512
+"""Questions that may wait, of all clients."""
+MAX_WAITING_QUESTIONS_PER_CLIENT: Final = 128
+"""Questions that may wait, of one client."""
+MAX_ROWS_IN_PROGRESS: Final = 48_000
+"""Rows that admitted questions may read or add up at once, some 5 ms for 10,000. One client may have half. More would
+delay every answer and finish none sooner.
+"""
+MAX_STREAMS: Final = 16
+"""Streamed answers at once, half a megabyte each. One client may have half."""
 
 # Change detection
 
+EXTERNAL_STALENESS_S: Final = 0.9
+"""An answer is at most 1 s older than the newest commit of another server. The rest is for the way to the reader."""
+EXTERNAL_CHECK_INTERVAL_S: Final = 0.5
+"""A check for other servers' commits starts this long after the one before, beside the requests, so that none waits for
+it on a busy server.
+"""
+EXTERNAL_CHECK_S: Final = 0.5
+"""How long a request waits for a check before it computes its answer."""
+LATE_INSERT_S: Final = 1.0
+"""An insert that took longer is reported as late: readers may have passed its receipt time."""
+SHARED_READ_S: Final = 0.01
+"""A read of the newest results serves requests that arrive this much later."""
 TESTER_STALENESS_S: Final = 1.0
 """A tester's key may be accepted this long after it was revoked, and be unknown this long after it was added."""
+APPLIED_INVALIDATIONS_S: Final = 600.0
+"""How long applied invalidations are kept. A reader that was idle for more than half of it reads everything again.
+"""
+TAIL_IDLE_S: Final = 300.0
+"""A live tail that was not read for this long is dropped."""
 RAW_CACHE_IDLE_S: Final = 300.0
 """Raw results that were not read for this long are read again as a whole."""
 RAW_COUNT_INTERVAL_S: Final = 0.5
 """Minimum interval between counts that find other servers' late inserts: 10 ms for 20,000 results."""
+ROLLUP_SETTLE_S: Final = 2.0
+"""How long a build waits for transactions that may have inserted before they saw the new watermark."""
+
+# Storing results
+
+SERVERLESS_POST_S: Final = 7.0
+"""How long a result may wait on a serverless platform, where there is no spool."""
+WRITE_RETRY_S: Final = 5.0
+"""Without a spool, how long a result waits for a database that refuses connections."""
+SPOOL_AFTER_S: Final = 1.0
+"""How long a result waits for a database that can't be reached before it is spooled."""
+INSERT_S: Final = 3.0
+"""With a spool, how long an insert may take before its results are spooled."""
+REGION_LOOKUP_S: Final = 1.5
+"""How long a result waits for the id of its region before it is spooled."""
+MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
+"""Memory for results that wait for the database or the disk. Further ones are refused."""
+MAX_INSERT_ROWS: Final = 1000
+"""Results of one insert."""
+MAX_INSERT_BYTES: Final = 4 * 1024 * 1024
+"""Payload bytes of one insert."""
+MAX_REPLAY_ROWS: Final = 500
+"""Spooled results that are stored in one transaction. After one that took too long it is a quarter, and so on."""
+MAX_REPLAY_BYTES: Final = 4 * 1024 * 1024
+"""Payload bytes of such a transaction."""
+REPLAY_STALL_S: Final = 120.0
+"""A replay without progress for this long is restarted."""
+SPOOL_BUSY_S: Final = 5.0
+"""How long a process waits for another that holds the lock of the spool's file."""
+MIN_SPOOL_SPACE_BYTES: Final = 1024 * 1024
+"""Without this much free space there is no spool: it would not last through an outage."""
 
 # Database
 
+READ_RETRY_S: Final = 1.0
+"""How long a question waits for a database that refuses connections: it may be restarting."""
+STARTUP_S: Final = 5.0
+"""How long a request waits for the schema to be migrated, which may take minutes."""
+HOST_CONNECT_S: Final = 2.0
+"""Limit for connecting to each of several hosts without `connect_timeout`: one that never answers must not use up the
+time of the others.
+"""
+PRIMARY_AWAY_S: Final = 0.5
+"""For this long after no host accepted writes, readers do not look for one that does."""
+CONNECTION_IDLE_S: Final = 60.0
+"""A connection that was idle for longer is not reused: NATs and firewalls drop it silently."""
+PROBE_AFTER_S: Final = 2.0
+"""A request that has waited this long starts a probe of the database."""
+PROBE_S: Final = 2.0
+"""Time limit of a probe."""
+PROBE_INTERVAL_S: Final = 0.5
+"""Interval between probes while the database is away."""
+PROBE_EVIDENCE_S: Final = 5.0
+"""A failed probe is no evidence when it is older than this plus `PROBE_S`: the process was frozen meanwhile."""
+LOOP_LATE_S: Final = 0.1
+"""A timer that fires this late shows that the event loop stood still (SIGSTOP, a paused machine)."""
+LOOP_GRACE_S: Final = 0.5
+"""What arrived while the event loop stood still is unread. Its reader gets this much more time, once."""
+BACKGROUND_STEP_S: Final = 600.0
+"""Time limit of one step of background work: a statement, a batch, a bucket. `background_limits.sql` has it too."""
+MIGRATION_RETRY_S: Final = 600.0
+"""Longest pause before a failed migration is tried again: it may have filled the disk with half an index."""
 PREFLIGHT_S: Final = 3.0
 """At startup, the time limit for a database that does not respond. Then the server starts and answers 503."""
 MIGRATION_S: Final = 5.0
@@ -37,6 +235,24 @@ MIGRATION_S: Final = 5.0
 
 # Shutdown and supervision
 
+DRAIN_S: Final = 2.0
+"""During shutdown, how long an open connection may send one more request. An immediate close could cross with a POST,
+which may not be sent twice.
+"""
+SHUTDOWN_REQUESTS_S: Final = 4.0
+"""During shutdown, how long requests that have arrived may take."""
+SHUTDOWN_REFUSALS_S: Final = 1.0
+"""During shutdown, how long sending 503 to the other requests may take."""
+SHUTDOWN_FLUSH_S: Final = 2.0
+"""During shutdown, how long queued results may be stored."""
+SHUTDOWN_CLOSE_S: Final = 1.0
+"""During shutdown, how long closing the pool may take."""
+CONNECTION_CLOSE_S: Final = 1.0
+"""How long closing a connection may take. A frozen server confirms nothing."""
+TASK_CANCEL_S: Final = 0.5
+"""How long a cancelled task may take to end before it is cancelled again."""
+MAINTENANCE_STALL_S: Final = BACKGROUND_STEP_S + 60.0
+"""Maintenance without progress for this long is restarted. Its watchdog has ended the connection before."""
 WORKER_START_S: Final = 120.0
 """A worker that does not serve after this long is ended. Usually it serves within 2 s."""
 WORKER_SILENCE_S: Final = 30.0

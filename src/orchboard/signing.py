@@ -4,13 +4,7 @@ import base64
 import hmac
 from functools import lru_cache
 
-# A shorter key can be found by brute force from one signed result.
-SHORT_SECRET_BYTES = 16
-
 WEBHOOK_PREFIX = "whsec_"
-
-TOLERANCE_S = 300
-"""Maximum difference between the timestamp of a Standard Webhooks signature and the verifier's clock, in both directions."""
 
 
 def sign(body: bytes, secret: str) -> str:
@@ -54,7 +48,7 @@ def sign_webhook(body: bytes, secret: str, *, webhook_id: str, timestamp: int | 
 def is_webhook_signed(body: bytes, signatures: str, secret: str, *, webhook_id: str, timestamp: str) -> bool:
     """Whether one of the signatures, separated by spaces, is valid for the body. Compares in constant time.
 
-    The timestamp is signed too; the caller must check that it is within TOLERANCE_S.
+    The timestamp is signed too; the caller must check that it is within SIGNATURE_TOLERANCE_S.
     """
     if not secret:
         return False

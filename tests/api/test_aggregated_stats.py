@@ -132,7 +132,7 @@ def test_rows_of_the_reference_in_mixed_case_are_one_orchestrator(
     client: Client, execute: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "orchboard.store.rollups.live_tail.SHARED_READ_S", -1
+        "orchboard.limits.SHARED_READ_S", -1
     )  # a reading a moment before may not know of the row
     client.post_stats(transcoding(orchestrator="0xab", success_rate=0))
     execute(

@@ -8,8 +8,8 @@ from ipaddress import ip_network
 import pytest
 from msgspec.structs import replace
 
+from orchboard import limits
 from orchboard.config import Settings
-from orchboard.store import store
 from orchboard.store.postgres.admission import Admission
 from orchboard.store.raw_results import pages
 from tests.store.postgres.test_database import locked
@@ -31,7 +31,7 @@ def raw(number: int) -> str:
 @pytest.fixture
 def server(settings: Settings, start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> RunningServer:
     """A server that has room for two expensive questions, one of each client."""
-    monkeypatch.setattr(store, "_ROWS_IN_PROGRESS", 2 * pages._ANSWER_ROWS + _WARMING_UP_ROWS)
+    monkeypatch.setattr(limits, "MAX_ROWS_IN_PROGRESS", 2 * pages._ANSWER_ROWS + _WARMING_UP_ROWS)
     proxies = (ip_network("127.0.0.0/8"),)
     server = start_server(replace(settings, trusted_proxies=proxies))
     client = Client(server.url)
@@ -65,7 +65,7 @@ def under_way(server: RunningServer, url: str, *clients: str) -> Iterator[Thread
         assert {each.result().status for each in asked} == {200}
 
 
-def test_a_client_with_too_much_under_way_is_told_so_and_others_are_not(
+def test_a_client_with_too_many_expensive_queries_is_answered_429_and_others_are_not(
     server: RunningServer, settings: Settings
 ) -> None:
     with under_way(server, settings.postgres, "10.0.0.1") as crowd:
@@ -109,7 +109,7 @@ def test_scores_cost_too(
     settings: Settings, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through the API and on the page; none is more expensive than what is under way here."""
-    monkeypatch.setattr(store, "_ROWS_IN_PROGRESS", 6000)
+    monkeypatch.setattr(limits, "MAX_ROWS_IN_PROGRESS", 6000)
     server = start_server(settings)
     client = Client(server.url)
     client.post_stats(ai(orchestrator="0xo"))

@@ -15,11 +15,9 @@ import pytest
 import zstandard
 from msgspec.structs import replace
 
-from orchboard.answers import streaming
+from orchboard import limits
 from orchboard.config import Settings
-from orchboard.store import store
 from orchboard.store.raw_results import pages
-from orchboard.store.raw_results.pages import STREAMED_BYTES
 from tests.support.database import run
 from tests.support.fast_path_probe import fast_path_of
 from tests.support.postgres_proxy import PostgresProxy, postgres_proxy
@@ -68,7 +66,7 @@ def test_a_large_answer_has_every_result_once_newest_first_by_region(served: Run
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert "ETag" not in answer.headers
     assert "Content-Length" not in answer.headers
-    assert len(answer.data) > 5 * STREAMED_BYTES
+    assert len(answer.data) > 5 * limits.MAX_CACHED_ANSWER_BYTES
     rows = answer.json()
     assert list(rows) == sorted(rows)
     assert len(rows) == 4
@@ -88,7 +86,7 @@ def test_a_streamed_answer_has_the_bytes_of_the_same_answer_made_at_once(
     targets = [RAW + extra for extra in ("", "&region=FRA", "&pipeline=p&model=m1", "&until=1", "&region=NO")]
     whole = [client.get(target) for target in targets]
     assert all("ETag" in answer.headers for answer in whole)
-    monkeypatch.setattr(pages, "_PAGE_BYTES", 5000)
+    monkeypatch.setattr(limits, "STREAM_PAGE_BYTES", 5000)
     monkeypatch.setattr("orchboard.store.raw_results.cache._LARGEST_BYTES", -1)
     fetch = pages.RawPages.fetch
 
@@ -124,7 +122,7 @@ def test_head_and_if_none_match_read_no_rows(served: RunningServer) -> None:
         changed = wire.ask(get(RAW, 'If-None-Match: "x"'))
     assert (head.status, head["content-type"]) == (200, "application/json")
     assert unchanged.status == 304
-    assert (changed.status, len(changed.body) > STREAMED_BYTES) == (200, True)
+    assert (changed.status, len(changed.body) > limits.MAX_CACHED_ANSWER_BYTES) == (200, True)
 
 
 def test_a_client_in_http_1_0_gets_no_chunks_and_the_end_by_the_connections(served: RunningServer) -> None:
@@ -167,7 +165,7 @@ def test_a_client_that_takes_too_long_is_cut(
     settings: Settings, start_server: StartServer, execute: Execute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(execute, number=2000, size=3000)
-    monkeypatch.setattr(streaming, "STREAM_S", 1.0)
+    monkeypatch.setattr(limits, "STREAM_S", 1.0)
     server = start_server(settings)
     with Wire(server.port, receive_buffer=4096) as wire:
         wire.send(get(RAW))
@@ -241,11 +239,11 @@ def test_an_answer_that_a_stopping_server_cant_wait_for_is_reset(
     run(work())
 
 
-def test_more_streams_than_there_are_places_are_refused_and_told_to_come_back(
+def test_more_streams_than_the_limit_are_refused_with_retry_after(
     settings: Settings, start_server: StartServer, execute: Execute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(execute, number=2000, size=3000)
-    monkeypatch.setattr(store, "_STREAMS_IN_PROGRESS", 4)
+    monkeypatch.setattr(limits, "MAX_STREAMS", 4)
     server = start_server(settings)
     slow = [Wire(server.port, receive_buffer=4096) for _ in range(2)]
     try:

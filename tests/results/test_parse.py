@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from orchboard import limits
 from orchboard.errors import BadInputError, BodyTooLargeError
 from orchboard.results import parse as module
 from orchboard.results.parse import parse_stats
@@ -204,7 +205,7 @@ def test_white_space_around_an_orchestrator_is_trimmed() -> None:
 
 
 def test_a_result_larger_than_postgres_holds_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_PAYLOAD_BYTES", 1000)
+    monkeypatch.setattr(limits, "MAX_PAYLOAD_BYTES", 1000)
     with pytest.raises(BodyTooLargeError):
         parse_stats(b'{"region":"MDW","orchestrator":"o","mine":"' + b"\xff" * 400 + b'"}')
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchboard import limits
 from orchboard.errors import BadInputError
 from orchboard.results.parse import parse_stats
-from orchboard.results.size_limits import MAX_DEPTH, MAX_VALUES, members_of, outside_strings
+from orchboard.results.size_limits import members_of, outside_strings
 from tests.results.test_parse import json_values
 from tests.support.body_strategies import written
 from tests.support.samples import ai
@@ -31,7 +32,7 @@ DROPPED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "members of a member": (lambda: own(b"{" + b",".join(b'"%d":0' % n for n in range(1_200_000)) + b"}"), ["mine"]),
     "items": (lambda: own(b"[" + b"[]," * 5_000_000 + b"0]"), ["mine"]),
     "costly numbers": (lambda: own(b"[" + b"1e300," * 2_500_000 + b"0]"), ["mine"]),
-    "long numbers": (lambda: own(b"[" + b"1e4000," * (MAX_VALUES - 9) + b"0]"), ["mine"]),
+    "long numbers": (lambda: own(b"[" + b"1e4000," * (limits.MAX_JSON_VALUES - 9) + b"0]"), ["mine"]),
     "errors": (lambda: HEAD + b',"errors":[' + b"{}," * 5_000_000 + b"{}]}", ["errors"]),
     "strings": (lambda: own(b"[" + b'"",' * 5_000_000 + b"0]"), ["mine"]),
     "depth": (lambda: own(b"[" * 7_000_000 + b"]" * 7_000_000), ["mine"]),
@@ -39,7 +40,7 @@ DROPPED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "a number": (lambda: own(b"9" * 15_000_000), ["mine"]),
 }  # fmt: skip
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
-    "depth without an end": (lambda: own(b"[" * 15_000_000), f"the body is not valid JSON: nested more than {MAX_DEPTH} levels deep"),
+    "depth without an end": (lambda: own(b"[" * 15_000_000), f"the body is not valid JSON: nested more than {limits.MAX_JSON_DEPTH} levels deep"),
     "backslashes": (lambda: b'{"' + b"\\" * 15_000_000 + rb"\ud800", "the body is not valid JSON: Input data was truncated"),
     "a field": (lambda: HEAD + b',"model":[' + b"0," * 7_000_000 + b"0]}", "model: Expected str, got array"),
 }  # fmt: skip
@@ -50,9 +51,9 @@ STORED: dict[str, Callable[[], bytes]] = {
     "text with one lone surrogate": lambda: own(b'"' + rb"\\x" * 500_000 + b"x" * 10_000_000 + rb'\ud800"'),
     "digits": lambda: own(b'["' + (b"9" * 299 + b"x") * 50_000 + b'"]'),
     "numbers of many digits": lambda: own(b"[" + (b"9" * 299 + b",") * 50_000 + b"0]"),
-    "costly numbers": lambda: own(b"[" + b"1e30," * (MAX_VALUES - 9) + b'"' + b"x" * 10_000_000 + b'"]'),
+    "costly numbers": lambda: own(b"[" + b"1e30," * (limits.MAX_JSON_VALUES - 9) + b'"' + b"x" * 10_000_000 + b'"]'),
     "errors": lambda: HEAD + b',"errors":[' + b'{"error_code":"E","count":1},' * 30_000 + b"{}]}",
-    "members": lambda: HEAD + b"".join(b',"%d":0' % n for n in range(MAX_VALUES - 9)) + b"}",
+    "members": lambda: HEAD + b"".join(b',"%d":0' % n for n in range(limits.MAX_JSON_VALUES - 9)) + b"}",
     "no UTF-8": lambda: own(b'"' + b"\xff" * 15_000_000 + b'"'),
     "lone surrogates": lambda: own(b'"' + rb"\ud800" * 2_500_000 + b'"'),
     "U+0000": lambda: own(b'"' + rb"\u0000" * 2_500_000 + b'"'),
@@ -105,8 +106,8 @@ def dropped(body: bytes) -> list[str]:
 
 
 def test_a_result_may_be_nested_up_to_the_limit_and_no_deeper() -> None:
-    assert dropped(nested(MAX_DEPTH)) == []
-    for depth in (MAX_DEPTH + 1, 2000):
+    assert dropped(nested(limits.MAX_JSON_DEPTH)) == []
+    for depth in (limits.MAX_JSON_DEPTH + 1, 2000):
         assert dropped(nested(depth)) == ["mine"]
 
 
@@ -134,12 +135,12 @@ def test_outside_strings_removes_exactly_the_strings(body: bytes) -> None:
 
 
 def test_as_many_values_as_the_limit_are_stored() -> None:
-    assert dropped(own(json.dumps([0] * (MAX_VALUES - 2)).encode())) == []
-    assert dropped(own(json.dumps([0] * (MAX_VALUES + 1)).encode())) == ["mine"]
+    assert dropped(own(json.dumps([0] * (limits.MAX_JSON_VALUES - 2)).encode())) == []
+    assert dropped(own(json.dumps([0] * (limits.MAX_JSON_VALUES + 1)).encode())) == ["mine"]
 
 
 def test_members_are_kept_in_their_order_as_far_as_the_limit_reaches() -> None:
-    part = json.dumps([0] * (MAX_VALUES * 2 // 5)).encode()
+    part = json.dumps([0] * (limits.MAX_JSON_VALUES * 2 // 5)).encode()
     body = HEAD + b',"a":%b,"b":%b,"c":%b,"d":1}' % (part, part, part)
     assert dropped(body) == ["c"]
     assert json.loads(parse_stats(body).payload)["d"] == 1

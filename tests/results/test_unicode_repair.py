@@ -6,7 +6,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchboard.results.unicode_repair import MAX_BROKEN, repair_unicode, replace_nul
+from orchboard import limits
+from orchboard.results.unicode_repair import repair_unicode, replace_nul
 
 escapes = st.lists(
     st.sampled_from(
@@ -37,8 +38,10 @@ def test_u0000_becomes_the_replacement_character_and_nothing_else_changes(text: 
 
 
 def test_text_with_very_many_invalid_sequences_becomes_valid() -> None:
-    surrogates = rb'"\\ud800' + rb"\ud800\uDFFFx" * (MAX_BROKEN + 1) + b'"'
-    assert json.loads(repair_unicode(surrogates)) == "\\ud800" + "�00�FFx" * (MAX_BROKEN + 1)
+    surrogates = rb'"\\ud800' + rb"\ud800\uDFFFx" * (limits.MAX_BROKEN_CHARACTERS + 1) + b'"'
+    assert json.loads(repair_unicode(surrogates)) == "\\ud800" + "�00�FFx" * (
+        limits.MAX_BROKEN_CHARACTERS + 1
+    )
     bytes_ = repair_unicode(b'"' + b"\xff" * (3 * 1024 * 1024) + b'\xc3\xa9"').decode()
     assert set(bytes_) == {'"', "�", "?"}
-    assert bytes_.count("�") >= MAX_BROKEN
+    assert bytes_.count("�") >= limits.MAX_BROKEN_CHARACTERS

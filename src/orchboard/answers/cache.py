@@ -6,18 +6,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Hashable
 
+from orchboard import limits
 from orchboard.answers.answer import Answer, Streamed, Variant
 from orchboard.answers.cached_query import CachedQuery
 from orchboard.errors import ClientBusyError
 from orchboard.runtime.tasks import consume_exception
-from orchboard.store.change_tracking.external_writes import EXTERNAL_STALENESS_S, ExternalWriteDetector
+from orchboard.store.change_tracking.external_writes import ExternalWriteDetector
 from orchboard.store.change_tracking.version_counters import EVERYTHING, VersionCounters
 
 # Memory of an entry beside its bodies and its key: 2.2 kB measured with tracemalloc, 0.8 kB more with an encoding.
 _ENTRY_BYTES = 3000
 
-# Maximum age of an answer that is given while the database is away.
-STALE_S = 24 * 3600.0
 
 # The largest entry, as a part of the cache: a larger one would evict everything else.
 _LARGEST_PART = 4
@@ -102,7 +101,7 @@ class AnswerCache:
 
     def _may_join(self, running: "Computation", entry: Entry, arrived_at: float) -> bool:
         """Whether a request may join a computation that began before it arrived without getting stale data."""
-        unseen_s = EXTERNAL_STALENESS_S if running.query.depends_on_database else math.inf
+        unseen_s = limits.EXTERNAL_STALENESS_S if running.query.depends_on_database else math.inf
         return (
             arrived_at < running.began_at + unseen_s
             and running.external_version == self._detector.version
@@ -123,7 +122,7 @@ class AnswerCache:
         )
 
     def stale_answer(self, query: CachedQuery) -> tuple[Answer, float] | None:
-        """The last answer, and how long ago it was known to be valid, in seconds; None if that exceeds STALE_S.
+        """The last answer, and how long ago it was known to be valid, in seconds; None if that exceeds STALE_ANSWER_S.
 
         For when the database is away.
         """
@@ -138,10 +137,10 @@ class AnswerCache:
                 and entry.snapshot == entry.current_snapshot()
             ):
                 known_at = max(
-                    known_at, min(self._detector.valid_until - EXTERNAL_STALENESS_S, entry.valid_until)
+                    known_at, min(self._detector.valid_until - limits.EXTERNAL_STALENESS_S, entry.valid_until)
                 )
             found = entry.answer, time.monotonic() - known_at
-        return found if found is not None and found[1] <= STALE_S else None
+        return found if found is not None and found[1] <= limits.STALE_ANSWER_S else None
 
     def find(self, query: CachedQuery) -> Entry | None:
         """The entry of a query; None without one."""
@@ -196,7 +195,7 @@ class AnswerCache:
         entry.answer, entry.computed_at = answer, began_at
         entry.snapshot, entry.external_version = computation.snapshot, computation.external_version
         entry.valid_until = began_at + query.max_age_s
-        entry.fresh_until = began_at + EXTERNAL_STALENESS_S if query.depends_on_database else math.inf
+        entry.fresh_until = began_at + limits.EXTERNAL_STALENESS_S if query.depends_on_database else math.inf
         self._resize(entry)
 
     def _resize(self, entry: Entry) -> None:

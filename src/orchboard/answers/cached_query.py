@@ -9,9 +9,6 @@ from orchboard.answers.answer import Headers, Pieces
 from orchboard.stats import JobType
 from orchboard.store.change_tracking.version_counters import job_type_key
 
-# How long an answer over a window that ends now is valid: the window slides with every second.
-SLIDING_WINDOW_TTL_S = 10.0
-
 ALL_RESULTS = tuple(job_type_key(job_type) for job_type in JobType)
 """Invalidated by every result."""
 

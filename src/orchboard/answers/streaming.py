@@ -7,11 +7,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from orchboard import limits
 from orchboard.answers.answer import Headers, Pieces
 from orchboard.runtime.tasks import cancel_and_wait
-
-# How long a client may take to read a streamed answer: the number of concurrent streams is limited.
-STREAM_S = 300.0
 
 
 class StreamedResponse(Response):
@@ -32,7 +30,9 @@ class StreamedResponse(Response):
         sending = asyncio.create_task(self._send(scope["method"], send))
         disconnect = asyncio.create_task(_until_disconnect(receive))
         try:
-            await asyncio.wait((sending, disconnect), timeout=STREAM_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                (sending, disconnect), timeout=limits.STREAM_S, return_when=asyncio.FIRST_COMPLETED
+            )
             if sending.done():
                 sending.result()
             elif disconnect.done():

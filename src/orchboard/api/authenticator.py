@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
+from orchboard import limits
 from orchboard.errors import BadInputError, NotAuthenticatedError
-from orchboard.signing import TOLERANCE_S, is_signed, is_webhook_signed
+from orchboard.signing import is_signed, is_webhook_signed
 from orchboard.stats import Tester
 from orchboard.store.directories.testers import TesterDirectory
 
@@ -22,7 +23,6 @@ _WEBHOOK = frozenset({WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE})
 CREDENTIALS = _WEBHOOK | {AUTHORIZATION, IDEMPOTENCY_KEY, TESTER}
 """The headers of a POST that authentication uses, in lower case."""
 
-MAX_KEY = 255
 
 # Maximum number of digits in a timestamp, up to the year 33658.
 _MAX_DIGITS = 12
@@ -120,10 +120,10 @@ class Authenticator:
         ):
             raise NotAuthenticatedError
         ahead_s = int(timestamp) - self._now()
-        if abs(ahead_s) > TOLERANCE_S:
+        if abs(ahead_s) > limits.SIGNATURE_TOLERANCE_S:
             where = "ahead of" if ahead_s > 0 else "behind"
             raise NotAuthenticatedError(
-                f"webhook-timestamp is {abs(ahead_s):.0f} s {where} this server's clock; at most {TOLERANCE_S} s are allowed"
+                f"webhook-timestamp is {abs(ahead_s):.0f} s {where} this server's clock; at most {limits.SIGNATURE_TOLERANCE_S} s are allowed"
             )
 
 
@@ -133,8 +133,8 @@ def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:
 
 
 def _parse_key(key: str, header: str) -> str | None:
-    if len(key) > MAX_KEY:
-        raise BadInputError(f"{header} is longer than {MAX_KEY} characters")
+    if len(key) > limits.MAX_IDEMPOTENCY_KEY_CHARACTERS:
+        raise BadInputError(f"{header} is longer than {limits.MAX_IDEMPOTENCY_KEY_CHARACTERS} characters")
     if not key.isascii():  # a database of any encoding can store the hash; no header can contain a line feed
         return "\n" + hashlib.sha256(key.encode()).hexdigest()
     return key or None

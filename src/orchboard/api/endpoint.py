@@ -7,13 +7,11 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from orchboard import limits
 from orchboard.answers.cached_query import CachedQuery
 from orchboard.api.params import Params
 from orchboard.errors import Refusal
 from orchboard.leaderboard import Leaderboard
-
-# Default of ApiContext.probe_timeout_s. Monitoring wants an answer soon: a frozen database would use up DB_TIMEOUT.
-PROBE_TIMEOUT_S = 2.0
 
 
 class ApiContext(Struct, frozen=True):
@@ -26,7 +24,7 @@ class ApiContext(Struct, frozen=True):
     board: Leaderboard
     post_stats: Callable[[Request], Awaitable[Response]]
     run_maintenance: Callable[[Request], Awaitable[Response]]
-    probe_timeout_s: float = PROBE_TIMEOUT_S
+    probe_timeout_s: float = limits.HEALTH_TIMEOUT_S
 
 
 Handler = Callable[[Request, ApiContext], Awaitable[Response]]

@@ -5,13 +5,11 @@ from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
-from orchboard.answers.cached_query import SLIDING_WINDOW_TTL_S
+from orchboard import limits
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType, StatsQuery
 from orchboard.window import Bounds, parse_bounds
-
-MAX_FIELDS = 100
 
 
 class Params:
@@ -22,11 +20,11 @@ class Params:
             pairs = parse_qsl(
                 query_string.decode("latin-1"),
                 keep_blank_values=True,
-                max_num_fields=MAX_FIELDS,
+                max_num_fields=limits.MAX_QUERY_FIELDS,
                 errors="replace",
             )
         except ValueError:
-            raise BadInputError(f"more than {MAX_FIELDS} query parameters") from None
+            raise BadInputError(f"more than {limits.MAX_QUERY_FIELDS} query parameters") from None
         self._first = dict(reversed(pairs))
 
     def get(self, name: str) -> str:
@@ -112,4 +110,4 @@ def parse_stats_query(params: Params, *, pipeline_alone: bool = False) -> StatsR
 
 def max_age_s(bounds: Bounds, board: Leaderboard) -> float:
     """How long an answer over these bounds stays valid without new results: a window that ends now slides."""
-    return SLIDING_WINDOW_TTL_S if bounds.is_sliding(board.now()) else math.inf
+    return limits.SLIDING_WINDOW_TTL_S if bounds.is_sliding(board.now()) else math.inf

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from msgspec import Struct
 from starlette.responses import Response
 
+from orchboard import limits
 from orchboard.api.responses import json_now
 from orchboard.errors import (
-    RETRY_AFTER_S,
     BadInputError,
     BadTokenError,
     BodyTooLargeError,
@@ -39,7 +39,7 @@ STATUS: dict[type[Refusal], int] = {
 STOPPING = DatabaseUnavailableError("the server is stopping; try again")
 """The refusal of requests that a server can't complete before it stops."""
 
-RETRY_AFTER = {"Retry-After": str(RETRY_AFTER_S)}
+RETRY_AFTER = {"Retry-After": str(limits.RETRY_AFTER_S)}
 
 
 class Error(Struct, frozen=True):

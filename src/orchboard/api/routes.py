@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from typing import Literal
 
+from orchboard import limits
 from orchboard.api.aggregated_stats import Cell, aggregated_stats
-from orchboard.api.authenticator import MAX_KEY
 from orchboard.api.endpoint import Endpoint, Param
 from orchboard.api.examples import (
     BUSY,
@@ -42,7 +42,6 @@ from orchboard.errors import (
 )
 from orchboard.results.parse import SentStats
 from orchboard.server_state import Alive, CheckResult, DatabaseHealth, Health, Readiness, UpkeepDone
-from orchboard.signing import TOLERANCE_S
 from orchboard.stats import JobType, Pipeline, Region, Stats, TopScore
 from orchboard.store.spool.spool import NOTHING_SPOOLED
 
@@ -61,10 +60,10 @@ ROUTES: tuple[Endpoint, ...] = (
             Param("Authorization", "HMAC-SHA256 of the raw body with the shared secret, as 64 lower-case hex digits. "
                   "Ignored when `webhook-signature` is present.", required=True, place="header"),
             Param("Idempotency-Key", "Makes the POST safe to retry: requests with one key and one body store one result. "
-                  f"At most {MAX_KEY} characters.", "tester-7-job-1042", place="header"),
+                  f"At most {limits.MAX_IDEMPOTENCY_KEY_CHARACTERS} characters.", "tester-7-job-1042", place="header"),
             Param("webhook-id", "The idempotency key of a request that is signed as Standard Webhooks 1.0 defines, with the "
-                  f"two headers below. Such a request can't be replayed. At most {MAX_KEY} characters.", place="header"),
-            Param("webhook-timestamp", f"Unix seconds. At most {TOLERANCE_S} s from the server's clock.", place="header"),
+                  f"two headers below. Such a request can't be replayed. At most {limits.MAX_IDEMPOTENCY_KEY_CHARACTERS} characters.", place="header"),
+            Param("webhook-timestamp", f"Unix seconds. At most {limits.SIGNATURE_TOLERANCE_S} s from the server's clock.", place="header"),
             Param("webhook-signature", "`v1,` and the base64 HMAC-SHA256 of `<webhook-id>.<webhook-timestamp>.<body>`. "
                   "Several signatures are separated by spaces; one must be valid.", place="header"),
             Param("Orchboard-Tester", "Name of the tester whose own key signed the request. Leave it out when the shared "

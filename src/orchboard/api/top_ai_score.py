@@ -1,6 +1,7 @@
 """GET /api/top_ai_score"""
 
-from orchboard.answers.cached_query import SLIDING_WINDOW_TTL_S, CachedQuery
+from orchboard import limits
+from orchboard.answers.cached_query import CachedQuery
 from orchboard.api.params import Params
 from orchboard.api.responses import JSON_HEADERS, encode_json
 from orchboard.leaderboard import Leaderboard
@@ -21,5 +22,5 @@ def top_ai_score(params: Params, board: Leaderboard) -> CachedQuery:
         compute,
         JSON_HEADERS,
         version_keys=(job_type_key(JobType.AI),),
-        max_age_s=SLIDING_WINDOW_TTL_S,
+        max_age_s=limits.SLIDING_WINDOW_TTL_S,
     )

@@ -7,14 +7,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from orchboard import limits
 from orchboard.api.responses import json_now
 from orchboard.errors import BadTokenError
 from orchboard.server_state import UpkeepDone
 from orchboard.store.maintenance import MaintenanceLoop
 from orchboard.store.store import Store
-
-# How long a call may work. The function of vercel.json has 60 s, and the last step may take another 20 s.
-LIMIT_S = 20.0
 
 
 class UpkeepHandler:
@@ -39,7 +37,7 @@ class UpkeepHandler:
         if not hmac.compare_digest(request.headers.get("authorization", "").encode(), self._wanted):
             raise BadTokenError
         store = self._store
-        worked = await self._upkeep.run_once(LIMIT_S)
+        worked = await self._upkeep.run_once(limits.MAINTENANCE_CALL_S)
         keys = await store.expire_idempotency_keys(store.clock.now())
         await self._add_regions()
         pending = (await store.fetch_rollup_state()).pending

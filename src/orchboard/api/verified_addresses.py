@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
+from orchboard import limits
 from orchboard.api.trusted_proxies import Proxies
-
-# Maximum number of addresses; the oldest is dropped.
-_MAX_ADDRESSES = 4096
 
 # Size of an IPv6 network that counts as one client.
 _PREFIX_BITS = 64
@@ -30,7 +28,7 @@ class VerifiedAddresses:
     def note(self, address: str) -> None:
         """Add an address that has sent a validly signed result."""
         if address and address not in self._addresses:
-            if len(self._addresses) >= _MAX_ADDRESSES:
+            if len(self._addresses) >= limits.MAX_VERIFIED_ADDRESSES:
                 del self._addresses[next(iter(self._addresses))]
             self._addresses[address] = None
 

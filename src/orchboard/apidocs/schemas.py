@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from orchboard import limits
 from orchboard.api.aggregated_stats import Cell
-from orchboard.results.parse import MAX_NAME, MAX_ORCHESTRATOR, SentError, SentStats
+from orchboard.results.parse import SentError, SentStats
 from orchboard.stats import ErrorCount, Stats
 
 REF = "#/components/schemas/"
@@ -19,7 +20,7 @@ _DESCRIBED_BY: dict[type, type] = {SentStats: Stats, SentError: ErrorCount}
 
 _NUMBERS_ONLY = {"additionalProperties": {"type": "number"}}
 _OTHERS_ARE_KEPT = {"additionalProperties": True}
-_NAME = {"maxLength": MAX_NAME}
+_NAME = {"maxLength": limits.MAX_NAME_CHARACTERS}
 
 # Constraints that the types can't express.
 _BESIDES: dict[type, dict[str, Any]] = {
@@ -30,7 +31,12 @@ _BESIDES: dict[type, dict[str, Any]] = {
 _MEMBERS_BESIDES: dict[type, dict[str, dict[str, Any]]] = {
     SentStats: {
         "region": {"type": "string", "minLength": 1},
-        "orchestrator": {"type": "string", "minLength": 1, "maxLength": MAX_ORCHESTRATOR, "pattern": r"\S"},
+        "orchestrator": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": limits.MAX_ORCHESTRATOR_CHARACTERS,
+            "pattern": r"\S",
+        },
         "pipeline": _NAME,
         "model": _NAME,
     },

@@ -4,9 +4,10 @@ import errno
 import os
 from collections.abc import Iterator
 
+from orchboard import limits
 from orchboard.cli.settings import generated_secret, secret_file
 from orchboard.config import Settings, weak_secrets
-from orchboard.signing import SHORT_SECRET_BYTES, strength
+from orchboard.signing import strength
 from orchboard.store.diagnostics.findings import Finding, Level
 
 
@@ -19,10 +20,10 @@ def examine_secret(settings: Settings) -> Finding:
             else _examine_missing_secret(settings)
         )
     length = strength(settings.secret)
-    if length < SHORT_SECRET_BYTES:
+    if length < limits.MIN_SECRET_BYTES:
         return _warning(
             f"SECRET is short ({length} bytes): it can be guessed from one signed result",
-            f"Use {SHORT_SECRET_BYTES} bytes or more, on the server and at the job testers.",
+            f"Use {limits.MIN_SECRET_BYTES} bytes or more, on the server and at the job testers.",
         )
     return Finding(Level.OK, "secret", f"SECRET is set ({length} bytes)")
 
@@ -58,7 +59,7 @@ def examine_previous_secret(settings: Settings) -> Iterator[Finding]:
     elif "SECRET_PREVIOUS" in weak_secrets(settings):
         yield _warning(
             "SECRET_PREVIOUS is short: it can be guessed from one signed result",
-            f"Give the testers a SECRET of {SHORT_SECRET_BYTES} bytes or more, then unset SECRET_PREVIOUS.",
+            f"Give the testers a SECRET of {limits.MIN_SECRET_BYTES} bytes or more, then unset SECRET_PREVIOUS.",
         )
     else:
         yield _warning("SECRET_PREVIOUS is accepted too", "Unset it when all testers use the new secret.")

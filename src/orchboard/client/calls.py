@@ -47,7 +47,7 @@ _OK, _HEALTH = (200,), (200, 503)
 class Posted(Struct, frozen=True):
     """What became of one result of `post_many`.
 
-    idempotency_key -- it was sent with
+    idempotency_key -- it was sent with; empty when it was not sent
     error -- None when it is stored
     """
 
@@ -86,22 +86,22 @@ class Calls:
     def post_many(self, results: Iterable[Sendable], *, timeout: float | None = None) -> Steps[list[Posted]]:
         """Store results one after the other, over one connection; what became of each, in their order.
 
-        A result that the server refuses does not stop the others. When the server is away or knows another secret,
-        the remaining results are not sent: their error is NotSentError.
+        A refused result does not stop the others. After an error of another kind, or a refused signature, the
+        remaining results are not sent: their error is NotSentError.
 
         timeout -- seconds for each result
         """
         posted: list[Posted] = []
         stopped = False
         for result in results:
-            key = str(uuid.uuid4())
+            key = "" if stopped else str(uuid.uuid4())
             error: ClientError | None = NotSentError("not sent after an earlier error") if stopped else None
             if not stopped:
                 try:
                     yield from self.post(result, key=key, timeout=timeout)
                 except ClientError as failure:
                     error = failure
-                    stopped = not isinstance(failure, RefusedError) or failure.status == 403
+                    stopped = not isinstance(failure, RefusedError) or failure.is_unauthenticated
             posted.append(Posted(key, error))
         return posted
 

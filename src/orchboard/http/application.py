@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orchboard import limits
 from orchboard.answers.replies import Replies
 from orchboard.api.endpoint import ApiContext, Endpoint
 from orchboard.api.params import Params
@@ -28,9 +29,6 @@ log = structlog.get_logger(__name__)
 _SLASHES = re.compile("//+")
 _MEDIA_TYPE = re.compile(r"\s*(text/html|application/json)\s*(?:;\s*q=([01](?:\.[0-9]{0,3})?)\s*)?(?:,|$)")
 
-# Maximum length of path and query as sent. The longest valid query, with two names of 256 characters that take 12 bytes
-# each, has 6,500.
-MAX_TARGET_BYTES = 8192
 
 # Maximum length of a path in the log.
 _MAX_LOGGED_PATH = 256
@@ -98,8 +96,8 @@ class Application:
         scope["path"] = _SLASHES.sub("/", scope["path"]).rstrip("/") or "/"
         scope["app"] = self  # makes the router raise HTTPException instead of answering in plain text
         try:
-            if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_TARGET_BYTES:
-                raise HTTPException(414, f"path and query are over {MAX_TARGET_BYTES} bytes")
+            if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > limits.MAX_TARGET_BYTES:
+                raise HTTPException(414, f"path and query are over {limits.MAX_TARGET_BYTES} bytes")
             if scope["method"] == "OPTIONS":
                 await preflight(_methods_of(self._router, scope))(scope, receive, line.send)
             else:

@@ -1,8 +1,8 @@
 """Deadlines for clients, checked by one timer for each connection.
 
-A client has PATIENCE_S for the first byte of its first request, and PATIENCE_S for a request from its first byte. Each
+A client has CLIENT_STALL_S for the first byte of its first request, and CLIENT_STALL_S for a request from its first byte. Each
 byte of a body, and each byte of an answer that the client acknowledges, extends the deadline at the rate of
-SLOWEST_BYTES_S: a line that keeps this rate can transfer a body or an answer of any size, and a slower one is closed.
+MIN_BYTES_PER_S: a line that keeps this rate can transfer a body or an answer of any size, and a slower one is closed.
 Between requests a connection is kept for KEEP_ALIVE_TIMEOUT.
 """
 
@@ -18,15 +18,7 @@ from contextlib import suppress
 
 from msgspec import Struct
 
-# Limit for a head, and for a body or an answer that makes no progress. TCP needs 7 s to recover from three lost segments
-# in a row.
-PATIENCE_S = 10.0
-
-# Minimum average rate of a body and of the acknowledgement of an answer: a line of 64 kbit/s, on which 16 MiB take 34 min.
-SLOWEST_BYTES_S = 8 * 1024
-
-# Interval between two checks, and so the delay until a client that reads nothing is noticed.
-CHECK_EVERY_S = 2.5
+from orchboard import limits
 
 # tcpi_bytes_acked in Linux's struct tcp_info.
 _ACKNOWLEDGED = slice(120, 128)
@@ -39,8 +31,8 @@ class ClientTimeouts(Struct, frozen=True):
     """
 
     keep_alive_s: float
-    patience_s: float = PATIENCE_S
-    check_every_s: float = CHECK_EVERY_S
+    patience_s: float = limits.CLIENT_STALL_S
+    check_every_s: float = limits.CLIENT_CHECK_INTERVAL_S
 
 
 class ClientTimer:
@@ -87,13 +79,13 @@ class ClientTimer:
         self.due_at = self._loop.time() + self.idle_s
 
     def begin_wait(self) -> None:
-        """Give the client PATIENCE_S from now."""
+        """Give the client CLIENT_STALL_S from now."""
         self.due_at = self._loop.time() + self.timeouts.patience_s
 
     def extend(self, received: int) -> None:
         """Extend the deadline after so many bytes of a body."""
         latest = self._loop.time() + self.timeouts.patience_s
-        self.due_at = min(self.due_at + received / SLOWEST_BYTES_S, latest)
+        self.due_at = min(self.due_at + received / limits.MIN_BYTES_PER_S, latest)
 
     def waiting_since(self, *, is_waiting: bool, is_idle: bool) -> float:
         """Loop time since which the connection waits for its client to read or send; infinity when it does not.
@@ -141,7 +133,7 @@ class ClientTimer:
             self._write_due_at = now + self.timeouts.patience_s
         else:
             latest = now + self.timeouts.patience_s
-            self._write_due_at = min(self._write_due_at + progress / SLOWEST_BYTES_S, latest)
+            self._write_due_at = min(self._write_due_at + progress / limits.MIN_BYTES_PER_S, latest)
         self.unsent, self._acknowledged = unsent, acknowledged
 
     def _count_unsent(self) -> tuple[int, int]:

@@ -6,20 +6,8 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Protocol
 
+from orchboard import limits
 from orchboard.api.verified_addresses import VerifiedAddresses
-
-# Maximum number of refused connections that stay open while their clients read the refusal, beyond the limit. Further
-# ones are closed at once.
-LINGERING = 128
-
-# Descriptors reserved for the rest of the process: database, files, the event loop.
-_OTHER_FILES = 128
-
-# A connection that has been idle for less is not evicted: the request of a good client follows at once.
-EVICTION_GRACE_S = 1.0
-
-# Minimum interval between two scans of all connections. A scan of 4,096 takes 4 ms.
-SCAN_EVERY_S = 0.25
 
 # The part of the connections that is reserved for verified addresses, as a divisor.
 _VERIFIED_SHARE = 8
@@ -57,7 +45,9 @@ class ConnectionLimiter:
     lingering -- refused connections that are still open; they don't count
     """
 
-    def __init__(self, limit: int, verified: VerifiedAddresses, *, grace_s: float = EVICTION_GRACE_S) -> None:
+    def __init__(
+        self, limit: int, verified: VerifiedAddresses, *, grace_s: float = limits.EVICTION_GRACE_S
+    ) -> None:
         self.limit = limit
         self._verified = verified
         self._reserved = limit // _VERIFIED_SHARE
@@ -75,7 +65,7 @@ class ConnectionLimiter:
         limit = self.limit if is_verified else self.limit - self._reserved
         if len(connections) - self.lingering <= limit:
             return True
-        if now - self._scanned_at >= SCAN_EVERY_S:
+        if now - self._scanned_at >= limits.EVICTION_SCAN_INTERVAL_S:
             self._scan(connections, now)
         own_crowd = self._crowds.get(newcomer.address, 0)
         while self._candidates:
@@ -117,7 +107,7 @@ def reserve_files(connections: int, *, others: int) -> int:
 
     others -- descriptors that the process needs besides
     """
-    reserved = others + LINGERING + _OTHER_FILES
+    reserved = others + limits.MAX_LINGERING_CONNECTIONS + limits.RESERVED_FILES
     with suppress(
         ImportError, OSError, ValueError
     ):  # the system has no such limit, or does not let us raise it

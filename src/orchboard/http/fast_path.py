@@ -30,6 +30,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 from uvicorn.server import ServerState
 
+from orchboard import limits
 from orchboard.answers.cache import AnswerCache, Entry
 from orchboard.answers.replies import Reply, find_reply
 from orchboard.api.endpoint import QueryHandler
@@ -58,8 +59,6 @@ _QUERY_HANDLERS = {
     if endpoint.query is not None and not endpoint.may_be_streamed
 }
 
-# A longer target may exceed the application's limit.
-_MAX_TARGET_BYTES = 4096
 
 # A connection has its head template from the second result on.
 _POSTS_BEFORE_TEMPLATE = 2
@@ -183,7 +182,7 @@ class FastConnection:
         """Begin to find an answer; False when ASGI is to do it."""
         path, _, query = target.partition(b"?")
         handler = _QUERY_HANDLERS.get(path)
-        if handler is None or len(target) > _MAX_TARGET_BYTES or b"#" in query:
+        if handler is None or len(target) > limits.MAX_FAST_PATH_TARGET_BYTES or b"#" in query:
             return False
         client = self._client[0] if self._client else ""
         if self._is_proxied:

@@ -8,17 +8,14 @@ from starlette.responses import Response
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from orchboard import limits
 from orchboard.answers.answer import header_lines
 from orchboard.http.client_timeouts import ClientTimer
-from orchboard.http.connection_limit import LINGERING, ConnectionLimiter
+from orchboard.http.connection_limit import ConnectionLimiter
 from orchboard.http.connection_memory import ConnectionMemory
 from orchboard.http.fast_answers import PendingPost, PendingRequest
 
 AnyRequest = RequestResponseCycle | PendingRequest
-
-# How long input is read and discarded after a refusal. Closed with unread input, the connection would be reset, and the
-# client might lose the refusal.
-LINGER_S = 2.0
 
 
 class GracefulClose:
@@ -92,10 +89,10 @@ class GracefulClose:
             return
         self._transport.write_eof()
         self._flow.resume_reading()
-        self._timer.due_at = asyncio.get_running_loop().time() + LINGER_S
+        self._timer.due_at = asyncio.get_running_loop().time() + limits.LINGER_S
 
     def _may_linger(self) -> bool:
-        if self._limiter.lingering < LINGERING:
+        if self._limiter.lingering < limits.MAX_LINGERING_CONNECTIONS:
             self._limiter.lingering += 1
             self._lingers = True
         return self._lingers

@@ -4,10 +4,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Self
 
+from orchboard import limits
 from orchboard.api.authenticator import CREDENTIALS
-
-# Longer heads are parsed each time.
-_MAX_HEAD_BYTES = 2048
 
 # A value that may differ: visible characters, as all credentials are.
 _VALUE = rb"([!-~]{1,512})"
@@ -34,7 +32,7 @@ class HeadTemplate:
 
         differing -- names of headers, in lower case, whose values may differ
         """
-        end = request.find(b"\r\n\r\n", 0, _MAX_HEAD_BYTES)
+        end = request.find(b"\r\n\r\n", 0, limits.MAX_TEMPLATE_HEAD_BYTES)
         start = request.find(b"\r\n") + 2
         pattern, names = re.escape(request[:start]), []
         while 0 < start < end + 2:

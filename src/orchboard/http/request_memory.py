@@ -11,14 +11,12 @@ from typing import Protocol
 import structlog
 from starlette.responses import Response
 
+from orchboard import limits
 from orchboard.api.refusals import error_response
 from orchboard.api.verified_addresses import VerifiedAddresses
 
 log = structlog.get_logger(__name__)
 
-# Maximum number of bodies of one unverified address that are being received. A body that comes together with its head
-# does not count.
-MAX_UNVERIFIED = 64
 
 # The part of the memory for unverified addresses, as a divisor.
 _UNVERIFIED_SHARE = 4
@@ -95,7 +93,10 @@ class RequestMemory:
         if (
             is_body
             and not is_verified
-            and (usage.bodies >= MAX_UNVERIFIED or usage.promised + promised > self._unverified_total)
+            and (
+                usage.bodies >= limits.MAX_UNAUTHENTICATED_BODIES
+                or usage.promised + promised > self._unverified_total
+            )
         ):
             self._note_refusal(address)
             return _TOO_MANY

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import httptools
 from starlette.responses import Response
 
+from orchboard import limits
 from orchboard.answers.answer import header_lines
 from orchboard.api.authenticator import CREDENTIALS
 from orchboard.api.refusals import error_response
@@ -17,13 +18,9 @@ from orchboard.http.head_rules import (
     check_head,
 )
 
-# Maximum size of a head that is received in several reads, and of chunk extensions and trailers. A head that is received
-# in one read may be as long as the read.
-MAX_HEAD_BYTES = 64 * 1024
-
 _REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r?\n")
 
-_TOO_LONG = error_response(431, f"the head is over {MAX_HEAD_BYTES} bytes")
+_TOO_LONG = error_response(431, f"the head is over {limits.MAX_HEAD_BYTES} bytes")
 _MALFORMED = error_response(400, "this is not a valid HTTP/1.1 request")
 
 ACCEPT_ENCODING = b"accept-encoding"
@@ -110,7 +107,7 @@ class RequestReader:
         if self.in_head and is_all_one_head:
             self._head_bytes += len(data)
         size = self._head_bytes if self.in_head else self._framing_bytes
-        return _TOO_LONG if size > MAX_HEAD_BYTES and not self.expects_head else None
+        return _TOO_LONG if size > limits.MAX_HEAD_BYTES and not self.expects_head else None
 
     def _parse(self, data: bytes, *, began_between: bool) -> Response | None:
         rest: bytes | memoryview = data
@@ -125,7 +122,7 @@ class RequestReader:
                     rest = memoryview(rest)[upgrade.args[0] :]
                     self._parse_without_upgrade()
         except httptools.HttpParserError as error:
-            if len(self.url) >= MAX_HEAD_BYTES:
+            if len(self.url) >= limits.MAX_HEAD_BYTES:
                 return _TOO_LONG
             head = data if began_between and self.heads == 1 else b""
             return self._rejection or _refusal_of(error, head)

@@ -2,15 +2,10 @@
 
 from starlette.types import Scope
 
+from orchboard import limits
 from orchboard.answers.answer import Answer, Variant, header_lines
 from orchboard.answers.cache import Entry
 from orchboard.http.access_log import Outcome
-
-# Maximum number of targets and of whole requests, and the maximum length of each. A full index is cleared.
-MAX_TARGETS = 4096
-_MAX_TARGET_BYTES = 1024
-MAX_REQUESTS = 2048
-_MAX_REQUEST_BYTES = 1024
 
 
 class CachedRoute:
@@ -69,9 +64,9 @@ class RouteCache:
         self, target: bytes, accept_encoding: bytes, entry: Entry, encoding: str, *, route: str, path: str
     ) -> None:
         """Cache the route of a target. route, path -- for the access log"""
-        if entry.answer is None or len(target) + len(accept_encoding) > _MAX_TARGET_BYTES:
+        if entry.answer is None or len(target) + len(accept_encoding) > limits.MAX_CACHED_TARGET_BYTES:
             return
-        if len(self.by_target) >= MAX_TARGETS:
+        if len(self.by_target) >= limits.MAX_CACHED_ROUTES:
             self.by_target.clear()
         self.by_target[target, accept_encoding] = CachedRoute(
             entry, encoding, entry.answer.is_small, route, path
@@ -88,7 +83,7 @@ class RouteCache:
 
     def add_raw(self, request: bytes, route: CachedRoute, method: bytes, if_none_match: bytes | None) -> None:
         """Cache the route of a whole request."""
-        if len(request) <= _MAX_REQUEST_BYTES:
-            if len(self.by_request) >= MAX_REQUESTS:
+        if len(request) <= limits.MAX_CACHED_REQUEST_BYTES:
+            if len(self.by_request) >= limits.MAX_CACHED_REQUESTS:
                 self.by_request.clear()
             self.by_request[request] = route, method, if_none_match

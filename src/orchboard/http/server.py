@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from msgspec import Struct
 
+from orchboard import limits
 from orchboard.http.protocol import HttpProtocol
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-# How long requests that were cancelled at the end of the shutdown have for their 503.
-_CANCEL_S = 1.0
 
 _CHECK_EVERY_S = 0.05
 
@@ -28,12 +27,12 @@ class DrainLimits(Struct, frozen=True):
 
     keep_alive_s -- how long an idle connection may still send one request, whose answer announces the close. If it were
     closed at once, that might cross with a request, and a POST must not be sent twice
-    requests_s -- how long requests may take. Results that wait to be stored have more time after that (FLUSH_S of the
+    requests_s -- how long requests may take. Results that wait to be stored have more time after that (SHUTDOWN_FLUSH_S of the
     writer), as have database connections; all of it takes less than 10 s
     """
 
-    keep_alive_s: float = 2.0
-    requests_s: float = 4.0
+    keep_alive_s: float = limits.DRAIN_S
+    requests_s: float = limits.SHUTDOWN_REQUESTS_S
 
 
 DRAIN_LIMITS = DrainLimits()
@@ -106,7 +105,7 @@ class Server(uvicorn.Server):
         for task in late:
             task.cancel(msg="the server stops")
         if late:
-            await asyncio.wait(late, timeout=_CANCEL_S)
+            await asyncio.wait(late, timeout=limits.SHUTDOWN_REFUSALS_S)
         for connection in self._connections():
             connection.transport.close()
         if not self.force_exit:

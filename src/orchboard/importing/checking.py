@@ -32,7 +32,7 @@ class Checked:
     """Valid results as lines of a backup, sorted by receipt time, without duplicates.
 
     results -- number of results in the files, including refused ones
-    refusals -- number of refused results; refused -- the first MAX_REFUSED of them
+    refusals -- number of refused results; refused -- the first MAX_LISTED_REFUSALS of them
     used -- regions and job types of the valid results
     """
 

@@ -11,11 +11,12 @@ from hashlib import blake2b
 import msgspec
 from msgspec import Struct
 
+from orchboard import limits
 from orchboard.errors import Refusal
 from orchboard.mirror.listing import OrchestratorListing
 from orchboard.mirror.source import RangeResults, Source
 from orchboard.mirror.time_ranges import TimeRange, day_of, grid_ranges
-from orchboard.results.parse import MAX_ORCHESTRATOR, parse_stats
+from orchboard.results.parse import parse_stats
 from orchboard.stats import JobType, Region
 from orchboard.store.transfer.mirrored_results import CopiedResult, CopyPosition, MirrorStore
 
@@ -172,7 +173,7 @@ class Copier:
                 self.copied.unreadable.append(Unreadable("", job_type, part.since, part.until, failure))
         asked = []
         for name, job_type in listed.orchestrators:
-            if 0 < len(name.strip()) <= MAX_ORCHESTRATOR and "\0" not in name:
+            if 0 < len(name.strip()) <= limits.MAX_ORCHESTRATOR_CHARACTERS and "\0" not in name:
                 asked.append((name, job_type))
             else:
                 self.copied.notes.add(f"{name[:60]!r} is not a valid name of an orchestrator")

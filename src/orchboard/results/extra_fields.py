@@ -7,19 +7,12 @@ from collections.abc import Set
 import msgspec
 from msgspec import Raw
 
+from orchboard import limits
 from orchboard.results.size_limits import outside_strings
 
 DROPPED = "orchboard_dropped"
 """The member that lists the extra fields whose values were dropped. A tester's own member of this name stays if none was."""
 
-MAX_INTEGER_DIGITS = 4300
-"""Maximum digits of an integer that Python parses: a longer one makes the whole response unreadable. Postgres holds 131,072."""
-
-MAX_FRACTION_DIGITS = 16383
-"""Maximum digits after the decimal point in Postgres."""
-
-MAX_LONG_DIGITS = 1024 * 1024
-"""Maximum digits of all long numbers of a result, written out as Postgres does: `1e400` has 401."""
 
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _encode = msgspec.json.Encoder().encode
@@ -44,7 +37,7 @@ def read_extra_fields(body: bytes, known: Set[str], dropped: list[bytes]) -> dic
     extra = {name: raw for name, raw in _decode_members(body).items() if name not in known}
     if extra and not body.isascii():
         body.decode()
-    digits_left = MAX_LONG_DIGITS
+    digits_left = limits.MAX_LONG_DIGITS
     for name, raw in extra.items():
         digits = _long_digits(bytes(raw))
         if digits is None or digits > digits_left:
@@ -66,7 +59,7 @@ def with_extra_fields(payload: bytes, extra: dict[str, Raw], dropped: list[bytes
 
 def is_readable(raw: bytes) -> bool:
     """Whether readers can parse the numbers of a JSON value, written out as Postgres does."""
-    return len(raw) <= MAX_INTEGER_DIGITS or _long_digits(raw) is not None
+    return len(raw) <= limits.MAX_INTEGER_DIGITS or _long_digits(raw) is not None
 
 
 def _long_digits(raw: bytes) -> int | None:
@@ -84,11 +77,11 @@ def _long_digits(raw: bytes) -> int | None:
     for number in _NUMBER.finditer(numbers):
         integer, fraction = len(number[1]), len(number[2] or b"")
         exponent = number[4] or b"0"
-        if len(exponent) > len(str(MAX_LONG_DIGITS)):
+        if len(exponent) > len(str(limits.MAX_LONG_DIGITS)):
             return None
         moved = int(exponent) * (-1 if number[3] == b"-" else 1)
         integer, fraction = max(integer + moved, 1), max(fraction - moved, 0)
-        if integer > MAX_INTEGER_DIGITS or fraction > MAX_FRACTION_DIGITS:
+        if integer > limits.MAX_INTEGER_DIGITS or fraction > limits.MAX_FRACTION_DIGITS:
             return None
         total += integer + fraction
     return total

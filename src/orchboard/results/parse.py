@@ -6,17 +6,12 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from orchboard import limits
 from orchboard.errors import BadInputError, BodyTooLargeError
 from orchboard.results.extra_fields import read_extra_fields, with_extra_fields
-from orchboard.results.size_limits import CERTAINLY_FEW_BYTES, MAX_DEPTH, enforce_limits, is_within_limits
+from orchboard.results.size_limits import CERTAINLY_FEW_BYTES, enforce_limits, is_within_limits
 from orchboard.results.unicode_repair import repair_unicode, replace_nul
 from orchboard.stats import JobType, Stats, job_type_of
-
-MAX_ORCHESTRATOR = 56
-MAX_NAME = 256
-
-MAX_PAYLOAD_BYTES = 255 * 1024 * 1024
-"""Maximum size of a jsonb value in Postgres, with a margin."""
 
 _Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
@@ -148,8 +143,8 @@ def parse_stats(body: bytes) -> ParsedStats:
     if parsed is None:
         body, dropped = (body, []) if is_within_limits(body) else enforce_limits(body, _KNOWN)
         parsed = _parse_usual(body, dropped) or _parse_any(body, dropped)
-    if len(parsed.payload) > MAX_PAYLOAD_BYTES:
-        raise BodyTooLargeError(f"the stored result would be larger than {MAX_PAYLOAD_BYTES} bytes")
+    if len(parsed.payload) > limits.MAX_PAYLOAD_BYTES:
+        raise BodyTooLargeError(f"the stored result would be larger than {limits.MAX_PAYLOAD_BYTES} bytes")
     return parsed
 
 
@@ -206,7 +201,11 @@ def _read_with_extra_fields(
 
 
 def _has_valid_lengths(orchestrator: str, pipeline: str, model: str) -> bool:
-    return 0 < len(orchestrator) <= MAX_ORCHESTRATOR and len(pipeline) <= MAX_NAME and len(model) <= MAX_NAME
+    return (
+        0 < len(orchestrator) <= limits.MAX_ORCHESTRATOR_CHARACTERS
+        and len(pipeline) <= limits.MAX_NAME_CHARACTERS
+        and len(model) <= limits.MAX_NAME_CHARACTERS
+    )
 
 
 def _parse_any(body: bytes, dropped: Sequence[bytes] = ()) -> ParsedStats:
@@ -224,7 +223,7 @@ def _parse_any(body: bytes, dropped: Sequence[bytes] = ()) -> ParsedStats:
         raise BadInputError(f"the body is not valid JSON: {error}") from None
     except RecursionError:  # valid JSON was cut to the size limits before
         raise BadInputError(
-            f"the body is not valid JSON: nested more than {MAX_DEPTH} levels deep and not closed"
+            f"the body is not valid JSON: nested more than {limits.MAX_JSON_DEPTH} levels deep and not closed"
         ) from None
 
 
@@ -262,11 +261,11 @@ def _stored_error(sent: SentError | None) -> SentError:
 def _check_names(region: str, orchestrator: str, pipeline: str, model: str) -> None:
     if not orchestrator:
         raise BadInputError("orchestrator must not be blank")
-    if len(orchestrator) > MAX_ORCHESTRATOR:
-        raise BadInputError(f"orchestrator is longer than {MAX_ORCHESTRATOR} characters")
+    if len(orchestrator) > limits.MAX_ORCHESTRATOR_CHARACTERS:
+        raise BadInputError(f"orchestrator is longer than {limits.MAX_ORCHESTRATOR_CHARACTERS} characters")
     for name, value in (("pipeline", pipeline), ("model", model)):
-        if len(value) > MAX_NAME:
-            raise BadInputError(f"{name} is longer than {MAX_NAME} characters")
+        if len(value) > limits.MAX_NAME_CHARACTERS:
+            raise BadInputError(f"{name} is longer than {limits.MAX_NAME_CHARACTERS} characters")
     names = {"region": region, "orchestrator": orchestrator, "pipeline": pipeline, "model": model}
     for name, value in names.items():
         if "\x00" in value:

@@ -8,7 +8,8 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from orchboard.results.extra_fields import MAX_INTEGER_DIGITS, is_readable
+from orchboard import limits
+from orchboard.results.extra_fields import is_readable
 from orchboard.stats import ErrorCount, Stats
 
 _Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
@@ -110,7 +111,7 @@ def read_stored(stored: Sequence[StoredPayload], *, orchestrator: str) -> list[t
     for row, each in zip(rows, stored, strict=True):
         if isinstance(row, StoredStats):
             row.orchestrator = row.orchestrator.lower()
-            if len(each.payload) > MAX_INTEGER_DIGITS:
+            if len(each.payload) > limits.MAX_INTEGER_DIGITS:
                 _drop_unreadable(row)
             regions.append(row.region)
         else:

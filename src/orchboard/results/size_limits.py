@@ -6,19 +6,14 @@ from collections.abc import Iterator, Set
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from orchboard import limits
 from orchboard.results.unicode_repair import repair_unicode
 
-MAX_VALUES = 100_000
-"""Maximum number of values in a result. Postgres takes 0.3 s for them, and 4 s for ten times as many."""
+CERTAINLY_FEW_BYTES = 2 * limits.MAX_JSON_VALUES
+"""A shorter body cannot contain more than MAX_JSON_VALUES values."""
 
-MAX_DEPTH = 500
-"""Maximum nesting of arrays and objects, including the result. Python's parsers and msgspec fail at 1,000."""
-
-CERTAINLY_FEW_BYTES = 2 * MAX_VALUES
-"""A shorter body cannot contain more than MAX_VALUES values."""
-
-# A shorter body cannot be nested more deeply than MAX_DEPTH.
-_CERTAINLY_FLAT_BYTES = 2 * MAX_DEPTH
+# A shorter body cannot be nested more deeply than MAX_JSON_DEPTH.
+_CERTAINLY_FLAT_BYTES = 2 * limits.MAX_JSON_DEPTH
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -48,7 +43,7 @@ class Member(Struct):
 
 
 def is_within_limits(body: bytes) -> bool:
-    """Whether a body is certainly within MAX_VALUES and MAX_DEPTH. False: `enforce_limits` decides."""
+    """Whether a body is certainly within MAX_JSON_VALUES and MAX_JSON_DEPTH. False: `enforce_limits` decides."""
     if len(body) <= _CERTAINLY_FLAT_BYTES or _is_small(body):
         return True
     outside = outside_strings(body)
@@ -57,14 +52,14 @@ def is_within_limits(body: bytes) -> bool:
 
 def _is_small(text: bytes) -> bool:
     opening = text.count(b"[") + text.count(b"{")
-    return opening <= MAX_DEPTH and opening + text.count(b",") <= MAX_VALUES
+    return opening <= limits.MAX_JSON_DEPTH and opening + text.count(b",") <= limits.MAX_JSON_VALUES
 
 
 def outside_strings(body: bytes) -> bytes | None:
-    """A JSON text without its strings; None when it has more strings than MAX_VALUES values and names allow."""
+    """A JSON text without its strings; None when it has more strings than MAX_JSON_VALUES values and names allow."""
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    if body.count(b'"') > 4 * MAX_VALUES:
+    if body.count(b'"') > 4 * limits.MAX_JSON_VALUES:
         return None
     return b"".join(body.split(b'"')[::2])
 
@@ -72,8 +67,8 @@ def outside_strings(body: bytes) -> bytes | None:
 def enforce_limits(body: bytes, known: Set[str]) -> tuple[bytes, list[bytes]]:
     """Reduce a body to the limits; returns it with the names of the members whose values were dropped, in JSON.
 
-    Members are kept in order until MAX_VALUES is reached. A dropped value becomes null, that of `errors` an empty list.
-    After MAX_VALUES members only known ones are kept. A body that is not JSON is returned unchanged.
+    Members are kept in order until MAX_JSON_VALUES is reached. A dropped value becomes null, that of `errors` an empty list.
+    After MAX_JSON_VALUES members only known ones are kept. A body that is not JSON is returned unchanged.
 
     known -- members that are parsed by their type; their values are not counted, except those of `errors`
     """
@@ -85,19 +80,24 @@ def enforce_limits(body: bytes, known: Set[str]) -> tuple[bytes, list[bytes]]:
         repaired = repair_unicode(body)
         return (body, []) if repaired == body else enforce_limits(repaired, known)
     members = list(members_of(body))
-    values_left, parts, dropped, copied_to = MAX_VALUES, list[bytes](), dict[str | bytes, bytes](), 0
+    values_left, parts, dropped, copied_to = (
+        limits.MAX_JSON_VALUES,
+        list[bytes](),
+        dict[str | bytes, bytes](),
+        0,
+    )
     for member in members:
         name = _name_of(member)
         if name in known and name != "errors":
             continue
-        if member.depth <= MAX_DEPTH and member.values <= values_left:
+        if member.depth <= limits.MAX_JSON_DEPTH and member.values <= values_left:
             values_left -= member.values
             dropped.pop(name, None)  # of members with equal names the last counts
             continue
         parts += [body[copied_to : member.start], b"[]" if name == "errors" else b"null"]
         dropped[name] = repair_unicode(member.name)
         copied_to = member.end
-    if len(members) < MAX_VALUES:
+    if len(members) < limits.MAX_JSON_VALUES:
         return b"".join([*parts, body[copied_to:]]), list(dropped.values())
     parts += [body[copied_to : members[-1].end], *_known_members(body, known), b"}"]
     return b"".join(parts), [*dropped.values(), _MORE]
@@ -126,10 +126,10 @@ _NAME = re.compile(rb'\s*("[^"\\]*(?:\\.[^"\\]*)*")\s*:\s*', re.DOTALL)
 
 
 def members_of(body: bytes, *, chunk_bytes: int = _CHUNK_BYTES) -> Iterator[Member]:
-    """The first MAX_VALUES members of a top-level object; none if the body is not an object."""
+    """The first MAX_JSON_VALUES members of a top-level object; none if the body is not an object."""
     offsets, values, depths = _separators(body, chunk_bytes)
     for start, end, before, after, depth in zip(
-        offsets, offsets[1 : MAX_VALUES + 1], values, values[1:], depths[1:], strict=False
+        offsets, offsets[1 : limits.MAX_JSON_VALUES + 1], values, values[1:], depths[1:], strict=False
     ):
         name = _NAME.match(body, start + 1)
         if name is None:
@@ -138,7 +138,7 @@ def members_of(body: bytes, *, chunk_bytes: int = _CHUNK_BYTES) -> Iterator[Memb
 
 
 def _separators(body: bytes, chunk_bytes: int) -> tuple[list[int], list[int], list[int]]:
-    """The separators of the members of the top-level object, at least MAX_VALUES of them if there are as many.
+    """The separators of the members of the top-level object, at least MAX_JSON_VALUES of them if there are as many.
 
     Returns the offsets of its opening bracket, commas and closing bracket; for each, the number of values up to it, and the
     depth of the deepest value since the previous one.
@@ -169,6 +169,6 @@ def _separators(body: bytes, chunk_bytes: int) -> tuple[list[int], list[int], li
             deepest = 0
         deepest = max(deepest, int(levels[at[-1] + 1 if len(at) else 0 :].max(initial=0)))
         in_string, depth, number = int(quotes[-1] & 1), int(levels[-1]), int(numbers[-1])
-        if len(offsets) > MAX_VALUES:
+        if len(offsets) > limits.MAX_JSON_VALUES:
             break
     return offsets, values, depths

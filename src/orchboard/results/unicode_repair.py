@@ -3,8 +3,7 @@
 import codecs
 import re
 
-MAX_BROKEN = 100_000
-"""Number of invalid sequences that are repaired exactly, in 0.1 s. Later ones are replaced more coarsely, to limit the time."""
+from orchboard import limits
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -22,7 +21,7 @@ _ESCAPED_BACKSLASH, _STANDS_FOR_IT = "\\\\", "\x00"
 def repair_unicode(body: bytes) -> bytes:
     """Replace invalid UTF-8 and lone surrogates in a JSON text with U+FFFD.
 
-    After MAX_BROKEN invalid sequences, every byte that is not ASCII becomes `?`. With more surrogates than that, each
+    After MAX_BROKEN_CHARACTERS invalid sequences, every byte that is not ASCII becomes `?`. With more surrogates than that, each
     surrogate becomes U+FFFD and two digits.
     """
     text = _decoded(body)
@@ -30,7 +29,7 @@ def repair_unicode(body: bytes) -> bytes:
     if not number or _STANDS_FOR_IT in text:  # which is not valid in JSON
         return text.encode()
     text = text.replace(_ESCAPED_BACKSLASH, _STANDS_FOR_IT)
-    if number <= 2 * MAX_BROKEN:
+    if number <= 2 * limits.MAX_BROKEN_CHARACTERS:
         text = _LONE_SURROGATE.sub(r"\\ufffd", text)
     else:
         for surrogate in _SURROGATES:
@@ -56,7 +55,7 @@ def _decoded(body: bytes) -> str:
     broken = 0
     for start in range(0, len(body), _CHUNK_BYTES):
         chunk = body[start : start + _CHUNK_BYTES]
-        if broken > MAX_BROKEN:
+        if broken > limits.MAX_BROKEN_CHARACTERS:
             chunk = chunk.translate(_NOT_ASCII)
         text.append(decode(chunk, final=start + _CHUNK_BYTES >= len(body)))
         broken += text[-1].count("\ufffd")

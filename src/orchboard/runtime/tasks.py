@@ -4,9 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-# How long a cancelled task may take to end before it is cancelled again. Without an answer from the database, a task would
-# wait for the end of its transaction.
-_CANCEL_AGAIN_S = 0.5
+from orchboard import limits
 
 
 async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]]) -> None:
@@ -15,7 +13,7 @@ async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]]) -> None:
     while left:
         for task in left:
             task.cancel()
-        ended, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)
+        ended, left = await asyncio.wait(left, timeout=limits.TASK_CANCEL_S)
         for task in ended:
             consume_exception(task)
 

@@ -4,15 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-# A timer that fires this late shows that the event loop stood still (SIGSTOP, a paused machine, no processor time).
-# What arrived meanwhile is still unread, so its reader gets this much more time, once.
-LATE_S = 0.1
-GRACE_S = 0.5
+from orchboard import limits
 
 
 @asynccontextmanager
 async def time_limit(due_at: float) -> AsyncIterator[asyncio.Timeout]:
-    """`asyncio.timeout_at`, with GRACE_S more if the event loop stood still when the time was over.
+    """`asyncio.timeout_at`, with LOOP_GRACE_S more if the event loop stood still when the time was over.
 
     due_at -- seconds by the loop's clock
 
@@ -30,8 +27,8 @@ async def time_limit(due_at: float) -> AsyncIterator[asyncio.Timeout]:
 
     def expire(may_wait: bool) -> None:
         nonlocal timer
-        if may_wait and loop.time() - due_at > LATE_S:
-            timer = loop.call_later(GRACE_S, expire, False)
+        if may_wait and loop.time() - due_at > limits.LOOP_LATE_S:
+            timer = loop.call_later(limits.LOOP_GRACE_S, expire, False)
         elif not limit.expired():
             limit.reschedule(0)
 

@@ -10,13 +10,14 @@ import asyncpg
 import structlog
 from msgspec import Struct
 
+from orchboard import limits
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.runtime.supervised_tasks import TaskHealth
 from orchboard.store.connection.failures import DATABASE_ERRORS, error_summary, unavailable
 from orchboard.store.connection.types import Connection
 from orchboard.store.legacy_import.backfill import backfill
 from orchboard.store.postgres.database import Database
-from orchboard.store.postgres.watchdog import STEP_S, Watchdog
+from orchboard.store.postgres.watchdog import Watchdog
 from orchboard.store.rollups.buckets import DAY, TEN_MINUTES, Bucket
 from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.sql_files import sql
@@ -27,14 +28,10 @@ log = structlog.get_logger(__name__)
 EVERY_S = 10.0
 CHECK_EVERY_S = 60.0
 
-# How long applied invalidations are stored. A reader discards its results in memory after half of that (live_tail.py).
-KEEP_APPLIED_S = 600.0
 
 # Pause after each moved batch, as a multiple of its duration: leaves two thirds of a processor to queries.
 _REST = 2.0
 
-# A round without progress for this long is reported; the watchdog has closed its connection long before.
-STALL_S = STEP_S + 60.0
 
 _FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseUnavailableError)
 
@@ -185,11 +182,11 @@ class MaintenanceLoop:
         return bool(wrong)
 
     async def _delete_old_invalidations(self, connection: Connection) -> None:
-        """Delete the invalidations that were applied KEEP_APPLIED_S ago, or before this process started."""
+        """Delete the invalidations that were applied APPLIED_INVALIDATIONS_S ago, or before this process started."""
         now = time.monotonic()
         self._applied.append((now, await connection.fetchval(sql("newest_invalidation"))))
         oldest = 0
-        while self._applied[0][0] < now - KEEP_APPLIED_S:
+        while self._applied[0][0] < now - limits.APPLIED_INVALIDATIONS_S:
             _, oldest = self._applied.popleft()
         if oldest:
             await connection.execute(sql("forget_invalidations"), oldest)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 from msgspec import Struct
 
+from orchboard import limits
 from orchboard.errors import BadInputError, DatabaseUnavailableError
 from orchboard.results.parse import ParsedStats
 from orchboard.results.render import StoredResult, read_summary
@@ -16,7 +17,7 @@ from orchboard.results.submission import Submission
 from orchboard.runtime.supervised_tasks import Background, TaskHealth
 from orchboard.runtime.tasks import consume_exception
 from orchboard.stats import StatsQuery
-from orchboard.store.change_tracking.version_counters import LATE_AFTER_S, VersionCounters
+from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.connection.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_DIFFERS
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.ingest.batch_writer import BatchWriter
@@ -35,14 +36,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 KEY_LIFETIME = timedelta(hours=24)
-
-# Limits of admission: rows that are read or summed at the same time, about 5 ms per 10,000, and streams, of half a megabyte
-# each. One client may have half of either. More rows do not increase throughput: they only delay all responses.
-_ROWS_IN_PROGRESS = 48_000
-_STREAMS_IN_PROGRESS = 16
-
-# How long a result waits for its region id before it goes to the spool.
-REGION_PATIENCE_S = 1.5
 
 
 class RollupState(Struct, frozen=True):
@@ -82,8 +75,8 @@ class Store:
             on_stored=self._note_stored,
             spool=spool,
         )
-        self._admission = Admission(_ROWS_IN_PROGRESS, share=_ROWS_IN_PROGRESS // 2)
-        streams = Admission(_STREAMS_IN_PROGRESS, share=_STREAMS_IN_PROGRESS // 2)
+        self._admission = Admission(limits.MAX_ROWS_IN_PROGRESS, share=limits.MAX_ROWS_IN_PROGRESS // 2)
+        streams = Admission(limits.MAX_STREAMS, share=limits.MAX_STREAMS // 2)
         self._raw_results = RawResultsCache(
             database, changes, self.clock, RawPages(database, self._admission, streams)
         )
@@ -95,7 +88,7 @@ class Store:
 
     def _note_stored(self, stored: Sequence[ParsedStats], took_s: float) -> None:
         """Invalidate cached answers, before senders are told that their results are stored."""
-        if took_s > LATE_AFTER_S:
+        if took_s > limits.LATE_INSERT_S:
             self._changes.mark_late()
         self._changes.note(stored)
 
@@ -122,7 +115,7 @@ class Store:
     async def _look_up_and_submit(self, submission: Submission) -> ParsedStats:
         parsed = submission.parsed
         try:
-            async with asyncio.timeout(None if self.spool is None else REGION_PATIENCE_S):
+            async with asyncio.timeout(None if self.spool is None else limits.REGION_LOOKUP_S):
                 submission.region_id = await self.regions.id_of(parsed.region, parsed.job_type)
         except (DatabaseUnavailableError, TimeoutError):
             if self.spool is None:

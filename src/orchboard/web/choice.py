@@ -9,8 +9,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 from starlette.datastructures import QueryParams
 
+from orchboard import limits
 from orchboard.errors import BadInputError
-from orchboard.results.parse import MAX_NAME, MAX_ORCHESTRATOR
 from orchboard.stats import JobType, Pipeline, StatsQuery, Window
 from orchboard.web.rendering import format_moment
 from orchboard.window import ANY_TIME, EARLIEST, Bounds, parse_bounds
@@ -18,10 +18,10 @@ from orchboard.window import ANY_TIME, EARLIEST, Bounds, parse_bounds
 DEFAULT_SORT = "score"
 
 _LONGEST = {
-    "orchestrator": MAX_ORCHESTRATOR,
-    "region": MAX_ORCHESTRATOR,  # as wide in the database
-    "pipeline": MAX_NAME,
-    "model": MAX_NAME,
+    "orchestrator": limits.MAX_ORCHESTRATOR_CHARACTERS,
+    "region": limits.MAX_ORCHESTRATOR_CHARACTERS,  # as wide in the database
+    "pipeline": limits.MAX_NAME_CHARACTERS,
+    "model": limits.MAX_NAME_CHARACTERS,
 }
 
 

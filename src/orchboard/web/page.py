@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from orchboard import limits
 from orchboard.answers.answer import Headers
-from orchboard.answers.cached_query import SLIDING_WINDOW_TTL_S, CachedQuery
+from orchboard.answers.cached_query import CachedQuery
 from orchboard.answers.origin import origin_of
 from orchboard.answers.replies import Replies
 from orchboard.errors import BadInputError, DatabaseUnavailableError, Refusal
@@ -93,7 +94,7 @@ def page_query(choice: Choice, board: Leaderboard, origin: str | None = None) ->
         compute,
         _HEADERS,
         version_keys=tuple(counters),
-        max_age_s=SLIDING_WINDOW_TTL_S,
+        max_age_s=limits.SLIDING_WINDOW_TTL_S,
     )
 
 

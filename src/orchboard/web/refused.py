@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from msgspec import Struct
 from starlette.responses import Response
 
-from orchboard.errors import RETRY_AFTER_S, BadInputError, Refusal, SetupError
+from orchboard import limits
+from orchboard.errors import BadInputError, Refusal, SetupError
 from orchboard.web.rendering import render_page
 
 
@@ -54,4 +55,4 @@ def refusal_page(refusal: Refusal, query: str) -> Response:
         return refused_page(400, str(refusal))
     message = "the server is not ready" if isinstance(refusal, SetupError) else str(refusal)
     again = f"/?{query}" if query else "/"
-    return refused_page(503, message, {"Retry-After": str(RETRY_AFTER_S)}, again=again)
+    return refused_page(503, message, {"Retry-After": str(limits.RETRY_AFTER_S)}, again=again)

@@ -6,9 +6,9 @@ import time
 import asyncpg
 import pytest
 
+from orchboard import limits
 from orchboard.errors import DatabaseUnavailableError
-from orchboard.store.change_tracking import external_writes as module
-from orchboard.store.change_tracking.external_writes import EXTERNAL_STALENESS_S, ExternalWriteDetector
+from orchboard.store.change_tracking.external_writes import ExternalWriteDetector
 from tests.support.database import run
 from tests.support.store_writes import open_store, outcomes, query, submit
 
@@ -109,7 +109,7 @@ def test_a_check_is_valid_from_its_start_and_the_next_is_due_before_it_expires()
         await asyncio.sleep(0.1)
         database.answer.set()
         await checking
-        assert began_at <= detector.valid_until - EXTERNAL_STALENESS_S < began_at + 0.09
+        assert began_at <= detector.valid_until - limits.EXTERNAL_STALENESS_S < began_at + 0.09
         assert detector.due_at < detector.valid_until < time.monotonic() + 1
 
     run(work())
@@ -118,7 +118,7 @@ def test_a_check_is_valid_from_its_start_and_the_next_is_due_before_it_expires()
 def test_an_unavailable_or_silent_database_changes_nothing_and_delays_no_caller(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "_CHECK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(limits, "EXTERNAL_CHECK_S", 0.05)
 
     async def work() -> None:
         database = Database()

@@ -9,10 +9,11 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
+from orchboard import limits
 from orchboard.errors import BadInputError, DatabaseUnavailableError, KeyReusedError
 from orchboard.results.parse import parse_stats
 from orchboard.stats import JobType
-from orchboard.store.change_tracking.version_counters import LATE, LATE_AFTER_S, VersionCounters, job_type_key
+from orchboard.store.change_tracking.version_counters import LATE, VersionCounters, job_type_key
 from orchboard.store.store import Store
 from tests.support.database import run
 from tests.support.postgres_proxy import postgres_proxy
@@ -427,7 +428,7 @@ def test_a_slow_insert_is_marked_as_late(database_url: str) -> None:
             await submit(store, 1)
             assert late_now() == before
             async with blocked_insert(database_url, store) as first:
-                await asyncio.sleep(LATE_AFTER_S)
+                await asyncio.sleep(limits.LATE_INSERT_S)
             await first
             assert late_now() != before
 

@@ -8,8 +8,9 @@ from typing import Any
 import asyncpg
 import pytest
 
+from orchboard import limits
 from orchboard.store.connection.types import Connection
-from orchboard.store.postgres.connection_pool import MAX_IDLE_S, Pool
+from orchboard.store.postgres.connection_pool import Pool
 from tests.support.database import run
 
 BACKEND = "SELECT pg_backend_pid()"
@@ -28,7 +29,7 @@ async def pooled(
     *,
     size: int = 2,
     may_stay: Callable[[Connection], bool] = lambda _: True,
-    max_idle_s: float = MAX_IDLE_S,
+    max_idle_s: float = limits.CONNECTION_IDLE_S,
 ) -> AsyncIterator[Pool]:
     pool = Pool(lambda: asyncpg.connect(url), size=size, is_reusable=may_stay, max_idle_s=max_idle_s)
     try:

@@ -27,7 +27,7 @@ ORDER BY e.event_time DESC, e.id DESC
 @pytest.fixture(autouse=True)
 def _no_reading_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests write with SQL and query at once."""
-    monkeypatch.setattr("orchboard.store.raw_results.cache.SHARED_READ_S", -1)
+    monkeypatch.setattr("orchboard.limits.SHARED_READ_S", -1)
     monkeypatch.setattr("orchboard.limits.RAW_COUNT_INTERVAL_S", -1)
 
 

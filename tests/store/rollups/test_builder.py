@@ -24,7 +24,7 @@ from tests.support.rollup_database import RollupDatabase, with_rollup_database
 @pytest.fixture(autouse=True)
 def _every_request_refreshes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests write with SQL and query at once."""
-    monkeypatch.setattr("orchboard.store.rollups.live_tail.SHARED_READ_S", -1)
+    monkeypatch.setattr("orchboard.limits.SHARED_READ_S", -1)
 
 
 def test_random_windows_equal_the_oracle_before_and_after_materialization(database_url: str) -> None:

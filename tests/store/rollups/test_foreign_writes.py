@@ -56,7 +56,7 @@ CHANGES = [
 @pytest.fixture(autouse=True)
 def _no_reading_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests write behind the server's back, and ask at once."""
-    monkeypatch.setattr("orchboard.store.rollups.live_tail.SHARED_READ_S", -1)
+    monkeypatch.setattr("orchboard.limits.SHARED_READ_S", -1)
 
 
 async def compare_all(board: RollupDatabase) -> None:

@@ -21,7 +21,7 @@ HOUR = timedelta(hours=1)
 @pytest.fixture(autouse=True)
 def _every_request_refreshes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests write with SQL and query at once."""
-    monkeypatch.setattr("orchboard.store.rollups.live_tail.SHARED_READ_S", -1)
+    monkeypatch.setattr("orchboard.limits.SHARED_READ_S", -1)
 
 
 def counted(board: RollupDatabase, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
@@ -115,7 +115,7 @@ def test_results_that_are_materialized_meanwhile_are_counted_once(database_url: 
 def test_more_results_than_fit_into_memory_are_counted(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchboard.store.rollups.live_tail.MAX_RESULTS", 20)
+    monkeypatch.setattr("orchboard.limits.MAX_TAIL_RESULTS", 20)
 
     async def test(board: RollupDatabase) -> None:
         await board.materialize()
@@ -239,7 +239,7 @@ def test_waiters_retry_when_the_leader_of_a_refresh_is_cancelled(database_url: s
 def test_a_refresh_serves_later_requests_while_no_change_is_known(
     database_url: str, monkeypatch: pytest.MonkeyPatch, note: Callable[[VersionCounters], None]
 ) -> None:
-    monkeypatch.setattr("orchboard.store.rollups.live_tail.SHARED_READ_S", 60)
+    monkeypatch.setattr("orchboard.limits.SHARED_READ_S", 60)
 
     async def test(board: RollupDatabase) -> None:
         await board.compare_last(HOUR)

@@ -17,8 +17,8 @@ DAY = timedelta(days=1)
 def test_answers_are_correct_whatever_the_cache_size(
     database_url: str, monkeypatch: pytest.MonkeyPatch, max_bytes: int, unused_s: float
 ) -> None:
-    monkeypatch.setattr("orchboard.store.rollups.rollup_cache.MAX_BYTES", max_bytes)
-    monkeypatch.setattr("orchboard.store.rollups.rollup_cache.UNUSED_S", unused_s)
+    monkeypatch.setattr("orchboard.limits.ROLLUP_CACHE_BYTES", max_bytes)
+    monkeypatch.setattr("orchboard.limits.ROLLUP_CACHE_IDLE_S", unused_s)
 
     async def test(board: RollupDatabase) -> None:
         await board.materialize()
@@ -30,7 +30,7 @@ def test_answers_are_correct_whatever_the_cache_size(
 def test_an_unused_entry_is_evicted_when_another_is_added(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchboard.store.rollups.rollup_cache.UNUSED_S", 0.5)
+    monkeypatch.setattr("orchboard.limits.ROLLUP_CACHE_IDLE_S", 0.5)
 
     async def test(board: RollupDatabase) -> None:
         await board.materialize()

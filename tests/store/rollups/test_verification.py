@@ -37,7 +37,7 @@ UNSEEN = [
 @pytest.fixture(autouse=True)
 def _no_reading_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests write behind the server's back, and ask at once."""
-    monkeypatch.setattr("orchboard.store.rollups.live_tail.SHARED_READ_S", -1)
+    monkeypatch.setattr("orchboard.limits.SHARED_READ_S", -1)
 
 
 def test_verification_of_right_rollups_finds_and_changes_nothing(database_url: str) -> None:

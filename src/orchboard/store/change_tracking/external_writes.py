@@ -5,16 +5,8 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 
+from orchboard import limits
 from orchboard.errors import Refusal
-
-# An answer may be one second older than the newest commit by another program; the rest of the second is for delivery.
-EXTERNAL_STALENESS_S = 0.9
-
-# Age of a check after which a busy server starts the next one in the background, so that no request waits for it.
-_CHECK_AFTER_S = 0.5
-
-# A request that waits longer than this for a check computes its answer instead.
-_CHECK_TIMEOUT_S = 0.5
 
 
 class ExternalWriteDetector:
@@ -40,13 +32,13 @@ class ExternalWriteDetector:
     def begin_check(self) -> "asyncio.Task[None]":
         """Start a check unless one is running."""
         if self._checking is None or self._checking.done():
-            self.due_at = time.monotonic() + _CHECK_AFTER_S
+            self.due_at = time.monotonic() + limits.EXTERNAL_CHECK_INTERVAL_S
             self._checking = asyncio.create_task(self._check())
         return self._checking
 
     async def check(self) -> None:
         """Wait for a check, with a timeout. Changes nothing if the database is unavailable."""
-        await asyncio.wait([self.begin_check()], timeout=_CHECK_TIMEOUT_S)
+        await asyncio.wait([self.begin_check()], timeout=limits.EXTERNAL_CHECK_S)
 
     async def _check(self) -> None:
         began_at = time.monotonic()
@@ -58,4 +50,4 @@ class ExternalWriteDetector:
             self._snapshot = snapshot
             self.version += 1
             self._on_change()
-        self.valid_until = began_at + EXTERNAL_STALENESS_S
+        self.valid_until = began_at + limits.EXTERNAL_STALENESS_S

@@ -23,17 +23,9 @@ EVERYTHING = 0
 """Key that every answer depends on: counts changed regions, and results that were stored without a POST."""
 
 LATE = 3
-"""Counts inserts that took longer than LATE_AFTER_S: their rows may be older than a reader's last refresh, so that readers
+"""Counts inserts that took longer than LATE_INSERT_S: their rows may be older than a reader's last refresh, so that readers
 must read again."""
 
-LATE_AFTER_S = 1.0
-"""Rows of faster inserts are found by the refresh of the live tail, at up to 2,000 a second."""
-
-SHARED_READ_S = 0.01
-"""How long one refresh of in-memory results serves later requests, if no worker of this host stores a result and none
-detects an external write. An answer is cached for 0.9 s without a check for external writes (external_writes.py); the sum
-is below the promised second. 0.25 s would spare most uncached questions a statement, but a write through psql followed at
-once by a new question would not be seen: the recorded exchanges do exactly that."""
 
 _JOB_TYPES = {JobType.TRANSCODING: 1, JobType.AI: 2}
 _NAMED = 4
@@ -151,7 +143,7 @@ class VersionCounters:
             self._count(key)
 
     def mark_late(self) -> None:
-        """Count an insert that took longer than LATE_AFTER_S; call it before `note`."""
+        """Count an insert that took longer than LATE_INSERT_S; call it before `note`."""
         self._count(LATE)
 
     def note_external_write(self) -> None:

@@ -11,15 +11,10 @@ from typing import Any, cast
 
 import asyncpg
 
+from orchboard import limits
 from orchboard.store.connection.conninfo import Host, resolve
 from orchboard.store.connection.failures import CONNECT_ERRORS
 from orchboard.store.connection.types import Connection
-
-# Time limit per host, if there are several and no connect_timeout: a host that never answers must leave time for the others.
-_HOST_TIMEOUT_S = 2.0
-
-# After no host accepted writes, reads do not look for a primary for this time.
-_NO_PRIMARY_S = 0.5
 
 _WRITABLE = ("read-write", "primary")
 
@@ -67,7 +62,7 @@ class Hosts:
             except CONNECT_ERRORS:
                 return await self._connect(timeout_s, "any", **options)
         except CONNECT_ERRORS:
-            self._no_primary_until = time.monotonic() + _NO_PRIMARY_S
+            self._no_primary_until = time.monotonic() + limits.PRIMARY_AWAY_S
             raise
 
     async def connect_to_read(self, *, timeout_s: float, **options: Any) -> Connection:
@@ -94,7 +89,7 @@ class Hosts:
 
     async def _connect(self, timeout_s: float, target: str, **options: Any) -> Connection:
         limit_s = self._conninfo.connect_timeout_s or (
-            timeout_s if len(self._order) == 1 else _HOST_TIMEOUT_S
+            timeout_s if len(self._order) == 1 else limits.HOST_CONNECT_S
         )
         failure: Exception = NoWritableHostError()
         if self._conninfo.in_random_order:

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Set
 import asyncpg
 import structlog
 
+from orchboard import limits
 from orchboard.errors import BadInputError, DatabaseUnavailableError
 from orchboard.runtime.tasks import consume_exception
 from orchboard.stats import JobType, Region
 from orchboard.store.change_tracking.version_counters import EVERYTHING, VersionCounters
 from orchboard.store.connection.failures import NO_ANSWER
-from orchboard.store.postgres.database import READ_PATIENCE_S, WRITE_PATIENCE_S, Database
+from orchboard.store.postgres.database import Database
 from orchboard.store.sql_files import sql
 
 log = structlog.get_logger(__name__)
@@ -37,7 +38,7 @@ class RegionDirectory:
         self._read_at = self._last_read_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
 
-    async def current(self, *, patience_s: float = READ_PATIENCE_S) -> tuple[Region, ...]:
+    async def current(self, *, patience_s: float = limits.READ_RETRY_S) -> tuple[Region, ...]:
         """The regions, sorted by type, then GLOBAL first, then name.
 
         Raises DatabaseUnavailableError or TimeoutError if they were never read and can't be read now.
@@ -46,7 +47,7 @@ class RegionDirectory:
         changed = self._token != self._token_now()
         if changed or asked_at - self._read_at > self._cache_s:
             try:
-                async with asyncio.timeout(READ_PATIENCE_S if self._regions else None):
+                async with asyncio.timeout(limits.READ_RETRY_S if self._regions else None):
                     await self._refresh(asked_at, patience_s)
             except (DatabaseUnavailableError, TimeoutError):
                 if not self._regions:
@@ -62,7 +63,7 @@ class RegionDirectory:
         Does not refresh the cache before `cache_s`, so that posts are checked against it for that time, as in the reference.
         """
         try:
-            async with asyncio.timeout(READ_PATIENCE_S):
+            async with asyncio.timeout(limits.READ_RETRY_S):
                 if time.monotonic() - self._read_at > self._cache_s:
                     await self._refresh(time.monotonic())
                     return self._regions
@@ -80,7 +81,7 @@ class RegionDirectory:
         A region that exists for the other job type only is added for this one. A region that another program added is
         unknown until the next refresh, as in the reference.
         """
-        await self.current(patience_s=WRITE_PATIENCE_S)
+        await self.current(patience_s=limits.WRITE_RETRY_S)
         found = self._ids.get((region, job_type))
         if found is None and (known := self._named(region)):
             await self.add(region, known.name, job_type)
@@ -155,7 +156,7 @@ class RegionDirectory:
     def _named(self, region: str) -> Region | None:
         return next((known for known in self._regions if known.id == region), None)
 
-    async def _refresh(self, asked_at: float, patience_s: float = READ_PATIENCE_S) -> None:
+    async def _refresh(self, asked_at: float, patience_s: float = limits.READ_RETRY_S) -> None:
         """Refresh the cache, unless a refresh has begun since `asked_at`.
 
         Single-flight: concurrent callers wait for one query and share its exception. Otherwise each would wait for the
@@ -169,7 +170,7 @@ class RegionDirectory:
             try:
                 await asyncio.shield(self._reading)
             except DatabaseUnavailableError:
-                if time.monotonic() + READ_PATIENCE_S > deadline:
+                if time.monotonic() + limits.READ_RETRY_S > deadline:
                     raise
                 await asyncio.sleep(0.1)
 

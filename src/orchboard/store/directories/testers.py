@@ -14,7 +14,7 @@ from orchboard.errors import DatabaseUnavailableError
 from orchboard.runtime.tasks import consume_exception
 from orchboard.stats import Tester
 from orchboard.store.connection.failures import NO_ANSWER
-from orchboard.store.postgres.database import READ_PATIENCE_S, WRITE_PATIENCE_S, Database
+from orchboard.store.postgres.database import Database
 from orchboard.store.sql_files import sql
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ class ListedTester(Struct, frozen=True):
 
 
 class TesterDirectory:
-    """The table `testers`, at most KEYS_STALENESS_S old; older while the database is unavailable."""
+    """The table `testers`, at most TESTER_STALENESS_S old; older while the database is unavailable."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -62,7 +62,7 @@ class TesterDirectory:
             self._reading = asyncio.create_task(self._read())
             self._reading.add_done_callback(consume_exception)
         try:
-            async with asyncio.timeout(READ_PATIENCE_S if self._is_read else WRITE_PATIENCE_S):
+            async with asyncio.timeout(limits.READ_RETRY_S if self._is_read else limits.WRITE_RETRY_S):
                 await asyncio.shield(self._reading)
         except (DatabaseUnavailableError, TimeoutError):
             if not self._is_read:
@@ -94,7 +94,7 @@ class TesterDirectory:
 
     async def _read(self) -> None:
         began_at = time.monotonic()
-        patience_s = 0 if self._is_read else WRITE_PATIENCE_S
+        patience_s = 0 if self._is_read else limits.WRITE_RETRY_S
         rows = await self._database.fetch(sql("testers"), patience_s=patience_s)
         self._keys = {row["name"]: (_tester_in(row), row["key"]) for row in rows if row["key"] is not None}
         self._is_read, self._fresh_until = True, began_at + limits.TESTER_STALENESS_S

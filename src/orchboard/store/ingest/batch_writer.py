@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence, Set
 import asyncpg
 import structlog
 
+from orchboard import limits
 from orchboard.errors import DatabaseUnavailableError, KeyReusedError, Refusal
 from orchboard.results.parse import ParsedStats
 from orchboard.results.submission import Submission
@@ -24,22 +25,17 @@ from orchboard.store.ingest.queue import ExpiryTimer, QueueEntry, WriteQueue
 from orchboard.store.ingest.spill import spill
 from orchboard.store.postgres.circuit_breaker import State
 from orchboard.store.postgres.clock import DatabaseClock
-from orchboard.store.postgres.database import WRITE_PATIENCE_S, Database
+from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.dedicated_connection import DedicatedConnection, NotSentError
 from orchboard.store.postgres.row_errors import refusal_of
 from orchboard.store.spool.spool import Spool
 
 log = structlog.get_logger(__name__)
 
-# Time limit for storing the queue at shutdown.
-FLUSH_S = 2.0
 
 # Pauses between failed attempts: none after the first, then doubled from the first value to the last.
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.05, 0.5
 
-# With a spool: a submission is spilled when the database has been unreachable for the first time, or a statement has been
-# under way for the second. Testers give up after 8 s.
-_UNREACHABLE_SPILL_S, _STATEMENT_TIMEOUT_S = 1.0, 3.0
 
 # With a spool: after as many consecutive refusals of single rows, refused batches are spilled whole. If the table
 # accepts nothing, bisecting costs two statements a row.
@@ -72,13 +68,9 @@ class BatchWriter:
         self._connection = DedicatedConnection(database)
         self._spool = spool
         self._timeout_s = database.timeout_s
+        statement_s = self._timeout_s if spool is None else min(limits.INSERT_S, self._timeout_s / 2)
         self._inserts = BatchInsert(
-            self._connection,
-            clock,
-            timeout_s=self._timeout_s,
-            statement_timeout_s=self._timeout_s
-            if spool is None
-            else min(_STATEMENT_TIMEOUT_S, self._timeout_s / 2),
+            self._connection, clock, timeout_s=self._timeout_s, statement_timeout_s=statement_s
         )
         self._on_region_gone = on_region_gone
         self._on_stored = on_stored
@@ -123,10 +115,10 @@ class BatchWriter:
         return stored
 
     async def close(self) -> None:
-        """Store the queue within FLUSH_S, spill or refuse the rest, and close the connection."""
+        """Store the queue within SHUTDOWN_FLUSH_S, spill or refuse the rest, and close the connection."""
         self._closed = True
         if self._writing is not None:
-            _, late = await asyncio.wait([self._writing], timeout=FLUSH_S)
+            _, late = await asyncio.wait([self._writing], timeout=limits.SHUTDOWN_FLUSH_S)
             await cancel_and_wait(late)
         left = [entry for entry in (*self._in_flight, *self._queue) if entry.is_pending]
         self._give_up(left, DatabaseUnavailableError(NO_ANSWER))
@@ -200,14 +192,19 @@ class BatchWriter:
 
     async def _insert(self, batch: Sequence[QueueEntry]) -> None:
         loop = asyncio.get_running_loop()
+        is_part = len(batch) < len(self._in_flight)  # of a batch that was refused
+        if is_part and not (batch := [entry for entry in batch if entry.is_pending]):
+            return
         submissions = [entry.submission for entry in batch]
         sent_at = -math.inf if any(each.id is not None for each in submissions) else loop.time()
         new_keys = await self._inserts.send(submissions)
         self._failure, self._refused = None, 0
         took_s = loop.time() - sent_at
-        if repeated := [entry for entry in batch if entry.submission.key not in new_keys]:
+        repeated = [entry for entry in batch if entry.submission.key not in new_keys]
+        if is_part or repeated:
             self._acknowledge(batch, new_keys, took_s)
-            await self._compare(repeated)
+            if repeated:
+                await self._compare(repeated)
         else:  # in the next iteration, after the next batch was sent: Postgres works meanwhile
             loop.call_soon(self._acknowledge, batch, new_keys, took_s)
 
@@ -245,11 +242,13 @@ class BatchWriter:
         self._refused += len(entries)
         if isinstance(error, asyncpg.ForeignKeyViolationError):
             self._on_region_gone()
-        if self._spool is None:
-            self._queue.refuse(entries, refusal_of(error))
-        else:
+        if self._spool is not None:
             log.warning("results refused by the database go to the spool", error=error_summary(error))
             spill(entries, self._spool, self._breaker)
+            return
+        refusal = refusal_of(error)
+        for entry in entries:
+            entry.resolve(refusal)
 
     def _handle_unknown_outcome(self, batch: Sequence[QueueEntry], refusal: DatabaseUnavailableError) -> None:
         """Queue a batch again whose outcome is unknown, or give up what is too old. Primary keys prevent duplicates."""
@@ -277,8 +276,8 @@ class BatchWriter:
     def _patience_s(self) -> float:
         """How long an entry waits for a lost database before it is given up."""
         if self._spool is None:
-            return WRITE_PATIENCE_S
-        limit_s = _STATEMENT_TIMEOUT_S if self._in_flight else _UNREACHABLE_SPILL_S
+            return limits.WRITE_RETRY_S
+        limit_s = limits.INSERT_S if self._in_flight else limits.SPOOL_AFTER_S
         return min(limit_s, self._timeout_s / 2)
 
     def _expire(self, now: float) -> float:
@@ -292,7 +291,5 @@ class BatchWriter:
         pending = [entry for entry in (*in_flight, *self._queue) if entry.is_pending]
         expired = [entry for entry in pending if entry.submission.submitted_at <= now - limit_s]
         self._give_up(expired, refusal)
-        return (
-            min((entry.submission.submitted_at for entry in pending if entry.is_pending), default=now)
-            + limit_s
-        )
+        oldest = min((entry.submission.submitted_at for entry in pending if entry.is_pending), default=now)
+        return oldest + limit_s

@@ -6,14 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
+from orchboard import limits
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.results.parse import ParsedStats
 from orchboard.results.submission import Submission
-from orchboard.runtime.time_limit import GRACE_S, LATE_S
-from orchboard.store.spool.spool import MAX_WAITING_BYTES
-
-MAX_BATCH_ROWS = 1000
-MAX_BATCH_BYTES = 4 * 1024 * 1024
 
 # Approximate memory of a queued submission without its payload.
 _ENTRY_BYTES = 2048
@@ -69,7 +65,7 @@ class WriteQueue:
 
     def append(self, submission: Submission, stored: asyncio.Future[ParsedStats]) -> None:
         """Queue a submission. Raises DatabaseUnavailableError when the queue holds MAX_WAITING_BYTES."""
-        if self._bytes > MAX_WAITING_BYTES:
+        if self._bytes > limits.MAX_WAITING_BYTES:
             raise DatabaseUnavailableError("too many results are waiting to be stored; try again")
         size = len(submission.parsed.payload) + _ENTRY_BYTES
         self._entries.append(QueueEntry(submission, stored, size))
@@ -81,14 +77,14 @@ class WriteQueue:
         self._bytes += sum(entry.size for entry in entries)
 
     def next_batch(self, max_rows: int) -> list[QueueEntry]:
-        """Remove and return the oldest pending entries, within MAX_BATCH_ROWS and MAX_BATCH_BYTES.
+        """Remove and return the oldest pending entries, within MAX_INSERT_ROWS and MAX_INSERT_BYTES.
 
         At least one, unless none is pending. An Idempotency-Key occurs once in a batch.
         """
-        max_rows = min(max_rows, MAX_BATCH_ROWS)
+        max_rows = min(max_rows, limits.MAX_INSERT_ROWS)
         batch: list[QueueEntry] = []
         keys: set[str] = set()
-        bytes_left = MAX_BATCH_BYTES
+        bytes_left = limits.MAX_INSERT_BYTES
         while self._entries and len(batch) < max_rows:
             entry = self._entries[0]
             key = entry.submission.key
@@ -120,7 +116,7 @@ class WriteQueue:
 class ExpiryTimer:
     """Calls `scan` when the next entry expires.
 
-    A scan is postponed once by GRACE_S when the event loop was blocked: answers of the database may be unread.
+    A scan is postponed once by LOOP_GRACE_S when the event loop was blocked: answers of the database may be unread.
 
     scan -- handles expired entries and returns the loop time at which the next one expires
     """
@@ -141,9 +137,9 @@ class ExpiryTimer:
 
     def _run(self, due_at: float) -> None:
         now = asyncio.get_running_loop().time()
-        if now - due_at > LATE_S and not self._was_late:
+        if now - due_at > limits.LOOP_LATE_S and not self._was_late:
             self._was_late = True
-            self.start(now + GRACE_S)
+            self.start(now + limits.LOOP_GRACE_S)
         else:
             self._was_late = False
             self.start(max(self._scan(now), now + _MIN_SCAN_INTERVAL_S))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import asyncpg
 import structlog
 
+from orchboard import limits
 from orchboard.errors import DatabaseUnavailableError, Refusal
 from orchboard.runtime.supervised_tasks import TaskHealth
 from orchboard.stats import JobType
@@ -24,15 +25,11 @@ from orchboard.store.sql_files import sql
 
 log = structlog.get_logger(__name__)
 
-# Maximum size of a batch, which is one transaction. After a timeout the number of rows is divided by four.
-BATCH_ROWS, BATCH_BYTES = 500, 4 * 1024 * 1024
 
 # Pauses between failed attempts, doubled from the first value to the last; and between checks of an empty spool, because
 # `orchboard spool retry` may fill it.
 _FIRST_PAUSE_S, _LAST_PAUSE_S, _IDLE_S = 0.1, 1.0, 5.0
 
-# Without a batch for longer than this, the connection is terminated or the task restarted.
-STALL_S = 120.0
 
 # Maximum number of refused rows per batch that are searched by bisection, before `is_about_row` is asked.
 _MAX_REFUSED = 8
@@ -66,7 +63,7 @@ class Replay:
         self._changes = changes
         self._stored = 0
         self._dead_letters = 0
-        self._batch_rows = BATCH_ROWS
+        self._batch_rows = limits.MAX_REPLAY_ROWS
         self._refused: list[tuple[SpooledSubmission, asyncpg.PostgresError]] = []
 
     async def run(self, health: TaskHealth) -> None:
@@ -118,7 +115,7 @@ class Replay:
         """Store all waiting submissions in batches. Raises the errors of an unavailable database."""
         await self._database.open()
         connection = await self._database.connect()
-        watchdog = Watchdog(connection, STALL_S / 2)
+        watchdog = Watchdog(connection, limits.REPLAY_STALL_S / 2)
         try:
             await self._regions.read()
             if self._spool.exists:
@@ -153,7 +150,7 @@ class Replay:
 
     async def _store_next(self, connection: Connection) -> bool:
         """Store the oldest submissions; returns whether there were none."""
-        waiting = await self._spool.oldest(self._batch_rows, BATCH_BYTES)
+        waiting = await self._spool.oldest(self._batch_rows, limits.MAX_REPLAY_BYTES)
         if not waiting:
             return True
         regions = {(one.submission.parsed.region, one.submission.parsed.job_type) for one in waiting}
@@ -179,7 +176,7 @@ class Replay:
                 may_split=lambda: len(self._refused) < _MAX_REFUSED,
             )
             await self._judge_refused(connection)
-            self._batch_rows = min(self._batch_rows * 2, BATCH_ROWS)
+            self._batch_rows = min(self._batch_rows * 2, limits.MAX_REPLAY_ROWS)
         return False
 
     async def _assign_ids(

@@ -10,11 +10,8 @@ from ipaddress import IPv6Address, ip_network
 
 from msgspec import Struct
 
+from orchboard import limits
 from orchboard.errors import ClientBusyError, OverloadedError
-
-# How long a request waits for admission, and how many may wait: of all clients, and of one.
-PATIENCE_S = 1.5
-_MAX_WAITING, _MAX_WAITING_OF_CLIENT = 512, 128
 
 # The prefix length of the network that one IPv6 client has: it may use any address in it.
 _IPV6_CLIENT_BITS = 64
@@ -55,7 +52,7 @@ class Admission:
     `patience_s`. A client that has used its share does not block other clients.
     """
 
-    def __init__(self, capacity: int, *, share: int, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, capacity: int, *, share: int, patience_s: float = limits.ADMISSION_S) -> None:
         self._capacity = capacity
         self._share = share
         self._patience_s = patience_s
@@ -91,7 +88,10 @@ class Admission:
         if waiting.admitted.done():
             return
         ours = sum(each.client == client for each in self._waiting)
-        if len(self._waiting) > _MAX_WAITING or ours > _MAX_WAITING_OF_CLIENT:
+        if (
+            len(self._waiting) > limits.MAX_WAITING_QUESTIONS
+            or ours > limits.MAX_WAITING_QUESTIONS_PER_CLIENT
+        ):
             self._waiting.remove(waiting)
             raise self._refusal(client, cost)
         try:

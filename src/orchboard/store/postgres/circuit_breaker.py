@@ -9,21 +9,15 @@ from enum import Enum, auto
 
 import structlog
 
+from orchboard import limits
 from orchboard.runtime.tasks import cancel_and_wait
 from orchboard.runtime.time_limit import time_limit
 
 log = structlog.get_logger(__name__)
 
-# Interval between probes while the breaker is open, and the time limit of a probe. A request that has waited for
-# _PROBE_AFTER_S starts one.
-_PROBE_EVERY_S, _PROBE_S = 0.5, 2.0
-_PROBE_AFTER_S = 2.0
 
 # The time limit of a probe is counted in ticks of the event loop: a loop that was blocked for ten seconds has had one.
 _TICK_S = 0.05
-
-# A failed probe is no evidence after the time that repeating it takes: the process was frozen meanwhile.
-_EVIDENCE_S = 5.0
 
 
 class State(Enum):
@@ -93,7 +87,7 @@ class CircuitBreaker:
         """Results on the disk since results were first spooled. Incremented by `spill`."""
         self._probe = probe
         self._clock = clock
-        self._probe_s = _PROBE_S * hosts
+        self._probe_s = limits.PROBE_S * hosts
         self._probing: asyncio.Task[None] | None = None
         self._waiting: dict[asyncio.Timeout, float] = {}  # since when, by the loop's clock
         self._timer: asyncio.TimerHandle | None = None
@@ -105,7 +99,7 @@ class CircuitBreaker:
         """Whether reads fail at once: OPEN or SPOOLING, and the last failed probe is recent."""
         return (
             self.state in (State.OPEN, State.SPOOLING)
-            and self._clock() - self._failed_at < self._probe_s + _EVIDENCE_S
+            and self._clock() - self._failed_at < self._probe_s + limits.PROBE_EVIDENCE_S
         )
 
     @property
@@ -157,7 +151,7 @@ class CircuitBreaker:
         loop = asyncio.get_running_loop()
         now = loop.time()
         if self._timer is None:
-            self._timer = loop.call_later(_PROBE_AFTER_S, self._probe_for_slow_requests)
+            self._timer = loop.call_later(limits.PROBE_AFTER_S, self._probe_for_slow_requests)
         async with time_limit(now + timeout_s) as limit:
             self._waiting[limit] = now
             try:
@@ -169,10 +163,10 @@ class CircuitBreaker:
         self._timer = None
         if self._waiting:
             loop = asyncio.get_running_loop()
-            due_at = min(self._waiting.values()) + _PROBE_AFTER_S
+            due_at = min(self._waiting.values()) + limits.PROBE_AFTER_S
             if due_at <= loop.time():
                 self.start_probing()
-                due_at = loop.time() + _PROBE_AFTER_S
+                due_at = loop.time() + limits.PROBE_AFTER_S
             self._timer = loop.call_at(due_at, self._probe_for_slow_requests)
 
     async def close(self) -> None:
@@ -186,7 +180,7 @@ class CircuitBreaker:
         while not await self._probe_once():
             self._failed_at = self._clock()
             self.handle(Event.PROBE_FAILED)
-            await asyncio.sleep(_PROBE_EVERY_S)
+            await asyncio.sleep(limits.PROBE_INTERVAL_S)
         self.handle(Event.PROBE_SUCCEEDED)
 
     async def _probe_once(self) -> bool:

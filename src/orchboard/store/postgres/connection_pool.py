@@ -10,14 +10,9 @@ from typing import NamedTuple
 
 import asyncpg
 
+from orchboard import limits
 from orchboard.runtime.tasks import cancel_and_wait, consume_exception
 from orchboard.store.connection.types import Connection
-
-# NATs and firewalls drop idle connections silently, so do not reuse one that was idle for longer.
-MAX_IDLE_S = 60.0
-
-# Time limit for closing a connection gracefully; a frozen server does not answer.
-_CLOSE_TIMEOUT_S = 1.0
 
 
 class _Idle(NamedTuple):
@@ -42,7 +37,7 @@ class Pool:
         *,
         size: int,
         is_reusable: Callable[[Connection], bool],
-        max_idle_s: float = MAX_IDLE_S,
+        max_idle_s: float = limits.CONNECTION_IDLE_S,
     ) -> None:
         self._connect = connect
         self._is_reusable = is_reusable
@@ -157,7 +152,7 @@ async def close(connection: Connection) -> None:
     """Close a connection within a second, and have the server cancel a statement that is still running."""
     try:
         with suppress(OSError, asyncpg.InterfaceError, asyncpg.PostgresError, asyncpg.InternalClientError):
-            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            async with asyncio.timeout(limits.CONNECTION_CLOSE_S):
                 await connection.close()
     finally:
         connection.terminate()

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import asyncpg
 import structlog
 
+from orchboard import limits
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.runtime.tasks import cancel_and_wait
 from orchboard.store.connection.encoding import UTF8, connection_options, encoding_of
@@ -36,16 +37,6 @@ from orchboard.store.sql_files import sql
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-# How long a request retries a database that refuses connections, because it may be restarting. A result is retried for
-# longer: its tester does not send it again, and gives up after 8 s.
-READ_PATIENCE_S = 1.0
-WRITE_PATIENCE_S = 5.0
-
-# How long a request waits for a migration, which may take minutes.
-MIGRATION_PATIENCE_S = 5.0
-
-# Time limit for closing all connections.
-_CLOSE_TIMEOUT_S = 1.0
 
 # Custom plans: with optional filters in a static text, the generic plan took 50.8 ms where the custom one took 3.0.
 # No time limits: a role's own would cancel a long migration, and requests have DB_TIMEOUT.
@@ -97,7 +88,11 @@ class Database:
         return self._hosts.has_fallback_standby
 
     async def fetch(
-        self, statement: str, *arguments: Any, patience_s: float = READ_PATIENCE_S, even_open: bool = False
+        self,
+        statement: str,
+        *arguments: Any,
+        patience_s: float = limits.READ_RETRY_S,
+        even_open: bool = False,
     ) -> list[asyncpg.Record]:
         """The rows of one statement, in its own transaction.
 
@@ -142,9 +137,9 @@ class Database:
             raise unavailable(error) from error
 
     async def _opened(self, patience_s: float) -> Pool:
-        """The pool. Raises DatabaseUnavailableError when a migration takes longer than MIGRATION_PATIENCE_S."""
+        """The pool. Raises DatabaseUnavailableError when a migration takes longer than STARTUP_S."""
         try:
-            async with asyncio.timeout(MIGRATION_PATIENCE_S) as limit:
+            async with asyncio.timeout(limits.STARTUP_S) as limit:
                 return await _retry(self.open, patience_s)
         except TimeoutError:
             if limit.expired():
@@ -190,7 +185,7 @@ class Database:
         await self._startup.close()
         if self._pool is not None:
             # An unavailable database does not answer a graceful close.
-            await self._pool.close(0 if self.breaker.is_open else _CLOSE_TIMEOUT_S)
+            await self._pool.close(0 if self.breaker.is_open else limits.SHUTDOWN_CLOSE_S)
 
     async def _connect_to_read(self) -> Connection:
         return await self._hosts.connect_to_read(timeout_s=self.timeout_s, **self._options(_SESSION_SETTINGS))

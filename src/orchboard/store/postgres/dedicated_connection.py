@@ -5,10 +5,11 @@ from typing import Any
 
 import asyncpg
 
+from orchboard import limits
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.store.connection.failures import NO_ANSWER
 from orchboard.store.connection.types import Connection
-from orchboard.store.postgres.connection_pool import MAX_IDLE_S, close
+from orchboard.store.postgres.connection_pool import close
 from orchboard.store.postgres.database import Database, was_not_sent
 from orchboard.store.postgres.row_errors import is_refusal
 
@@ -38,7 +39,7 @@ class DedicatedConnection:
         """Connect, unless connected. Raises what `Database.open` and `Database.connect` raise."""
         connection = self._connection
         if connection is not None:
-            if not connection.is_closed() and time.monotonic() - self._used_at <= MAX_IDLE_S:
+            if not connection.is_closed() and time.monotonic() - self._used_at <= limits.CONNECTION_IDLE_S:
                 return
             await self.close()
         await self._database.open()

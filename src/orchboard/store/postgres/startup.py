@@ -8,6 +8,7 @@ from contextlib import suppress
 import asyncpg
 import structlog
 
+from orchboard import limits
 from orchboard.errors import SetupError
 from orchboard.runtime.tasks import cancel_and_wait
 from orchboard.store.connection.types import Connect
@@ -20,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 # After a migration that failed and needs a manual repair, the next attempt is delayed by a multiple of its duration, up to a
 # maximum: it may have filled the disk with half an index.
-_BACKOFF_FACTOR, _MAX_BACKOFF_S = 10.0, 600.0
+_BACKOFF_FACTOR = 10.0
 
 
 class Startup:
@@ -59,7 +60,7 @@ class Startup:
             await self._migrate()
         except SetupError:
             now = time.monotonic()
-            self._retry_at = now + min(_BACKOFF_FACTOR * (now - began_at), _MAX_BACKOFF_S)
+            self._retry_at = now + min(_BACKOFF_FACTOR * (now - began_at), limits.MIGRATION_RETRY_S)
             raise
 
     async def _migrate(self) -> None:

@@ -4,11 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from orchboard import limits
 from orchboard.store.connection.types import Connection
 from orchboard.store.sql_files import sql
-
-# Longer than any step of background work takes: a statement, a batch, a rollup bucket.
-STEP_S = 600.0
 
 
 class Watchdog:
@@ -17,7 +15,7 @@ class Watchdog:
     Cancelling the statement instead would wait for an answer, which never arrives on a dead connection.
     """
 
-    def __init__(self, connection: Connection, step_s: float = STEP_S) -> None:
+    def __init__(self, connection: Connection, step_s: float = limits.BACKGROUND_STEP_S) -> None:
         self._connection = connection
         self._step_s = step_s
         self._timer = self._start()

@@ -17,7 +17,6 @@ from orchboard.store.change_tracking.version_counters import (
     EVERYTHING,
     EXTERNAL_WRITES,
     LATE,
-    SHARED_READ_S,
     VersionCounters,
     orchestrator_key,
 )
@@ -161,7 +160,8 @@ class RawResultsCache:
 
     def _serves(self, part: Part, cached: CachedRange, requested_at: float) -> bool:
         return cached.began_at >= requested_at or (
-            requested_at < cached.began_at + SHARED_READ_S and cached.versions == self._versions_of(part)
+            requested_at < cached.began_at + limits.SHARED_READ_S
+            and cached.versions == self._versions_of(part)
         )
 
     def _versions_of(self, part: Part) -> object:

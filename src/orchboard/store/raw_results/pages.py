@@ -9,6 +9,7 @@ from typing import NamedTuple
 import asyncpg
 from msgspec import Struct
 
+from orchboard import limits
 from orchboard.results.render import StoredPayload, is_scored, read_stored
 from orchboard.stats import JobType
 from orchboard.store.postgres.admission import UNBOUNDED, Admission
@@ -16,21 +17,17 @@ from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.pg_time import from_pg_time, to_pg_time
 from orchboard.store.sql_files import sql
 
-# A larger answer is streamed and not cached.
-STREAMED_BYTES = 1024 * 1024
-
 # Minimum size of a row as JSON.
 MIN_ROW_BYTES = 370
 
 # Maximum size of a page of a stream in stored bytes. On 28 MB, pages of 64 kB took twice the time, pages of 1 MB a tenth less.
-_PAGE_BYTES = 256 * 1024
 _FIRST_PAGE_ROWS, _MAX_PAGE_ROWS = 100, 1000
 
 # Concurrent reads of pages by all streams of a process.
 _CONCURRENT_READS = 1
 _MAX_PAUSE_S = 0.1
 
-# Cost in rows (see Admission) of an answer up to STREAMED_BYTES, and of counting the rows of any answer.
+# Cost in rows (see Admission) of an answer up to MAX_CACHED_ANSWER_BYTES, and of counting the rows of any answer.
 _ANSWER_ROWS = 12_000
 
 _LOWEST_ID = -(2**63)
@@ -103,7 +100,12 @@ class RowStream:
                 while below is not None:
                     async with self._pages.turn():
                         page = await self._pages.read_page(
-                            self._part, self._since, below, {number: code}, rows=rows, size=_PAGE_BYTES
+                            self._part,
+                            self._since,
+                            below,
+                            {number: code},
+                            rows=rows,
+                            size=limits.STREAM_PAGE_BYTES,
                         )
                     below = page.below
                     rows = min(max(2, len(page.rows) * 5 // 4 + 1), _MAX_PAGE_ROWS)
@@ -151,7 +153,9 @@ class RawPages:
             if self.streams.in_progress > 1:
                 await asyncio.sleep(min(time.monotonic() - began_at, _MAX_PAUSE_S))
 
-    async def fetch(self, part: Part, since: int, until: int, *, max_bytes: int = STREAMED_BYTES) -> Found:
+    async def fetch(
+        self, part: Part, since: int, until: int, *, max_bytes: int = limits.MAX_CACHED_ANSWER_BYTES
+    ) -> Found:
         """The rows received in [since, until]; a stream if they are larger than max_bytes."""
         async with self._admission.admitted(_ANSWER_ROWS):
             counts = await self._database.fetch(

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
+from orchboard import limits
 from orchboard.store.connection.types import Connection
 from orchboard.store.postgres.watchdog import background_transaction
 from orchboard.store.rollups.buckets import (
@@ -26,8 +27,6 @@ from orchboard.window import EARLIEST
 GRACE = timedelta(seconds=60)
 """Lag of the watermark behind the database's clock. A result that is stored later invalidates its buckets."""
 
-# How long a run waits for transactions that may have stored results before they saw the new watermark.
-_WRITERS_TIMEOUT_S = 2.0
 
 # The maximum number of invalidations applied in one transaction; and the longest range in which missing buckets are added: a
 # longer one comes from an update or deletion, not from an insert.
@@ -123,7 +122,7 @@ class RollupBuilder:
         target = MINUTE.start_of(now - self._grace)
         await connection.execute(sql("raise_watermark"), target)
         running = set(await connection.fetchval(sql("writing_transactions")))
-        deadline, pause_s = asyncio.get_running_loop().time() + _WRITERS_TIMEOUT_S, 0.005
+        deadline, pause_s = asyncio.get_running_loop().time() + limits.ROLLUP_SETTLE_S, 0.005
         while running:
             running.intersection_update(await connection.fetchval(sql("writing_transactions")))
             if not running:

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import asyncpg
 import numpy as np
 
+from orchboard import limits
 from orchboard.runtime.tasks import consume_exception
 from orchboard.stats import JobType
 from orchboard.store.change_tracking.version_counters import (
     EVERYTHING,
     EXTERNAL_WRITES,
-    SHARED_READ_S,
     VersionCounters,
     job_type_key,
 )
@@ -42,11 +42,6 @@ _LATE = 2 * SECOND
 # A step back of the database's clock that makes a refresh read everything again.
 _CLOCK_STEP_S = 0.5
 
-# Applied invalidations are deleted after ten minutes (maintenance.py). A tail without a refresh for longer is discarded.
-_MAX_AGE_S = 300.0
-
-MAX_RESULTS = 300_000
-"""Maximum size of the tail, about 15 MB. Older results are aggregated in SQL."""
 
 # Snapshots closer together are treated as one, in microseconds; a longer history is thinned out.
 _HISTORY_STEP = SECOND
@@ -189,7 +184,7 @@ class LiveTail:
 
     def _serves(self, requested_at: float) -> bool:
         return self._began_at >= requested_at or (
-            requested_at < self._began_at + SHARED_READ_S and self._versions == self._read_versions()
+            requested_at < self._began_at + limits.SHARED_READ_S and self._versions == self._read_versions()
         )
 
     async def _refresh(self) -> None:
@@ -199,7 +194,7 @@ class LiveTail:
             self.was_unchanged = True
             return
         self.was_unchanged = False
-        if self._snapshots.latest and began_at - self._refreshed_at > _MAX_AGE_S:
+        if self._snapshots.latest and began_at - self._refreshed_at > limits.TAIL_IDLE_S:
             raise OutdatedError
         fetched, since, coverage = await self._fetch_changed()
         results = await self._reader.read(fetched.row)
@@ -263,7 +258,7 @@ class LiveTail:
         return bool(row["snapshot"] == self._snapshots.latest)
 
     async def _fetch(self, since: int, counted_since: int) -> _Fetched:
-        arguments = from_pg_time(since), MAX_RESULTS, from_pg_time(counted_since)
+        arguments = from_pg_time(since), limits.MAX_TAIL_RESULTS, from_pg_time(counted_since)
         sent_at = time.monotonic()
         [row] = await self._database.fetch(sql("tail_results"), *arguments, self._snapshots.latest or None)
         received_at = time.monotonic()
@@ -285,8 +280,8 @@ class LiveTail:
         occurrences = results.occurrences
         self._occurrences.replace(since, (occurrences.event_time, occurrences.occurrences))
         event_time = self._occurrences.arrays()[0]
-        if len(event_time) >= MAX_RESULTS:
-            tail_since = max(tail_since, int(event_time[-MAX_RESULTS]) + 1)
+        if len(event_time) >= limits.MAX_TAIL_RESULTS:
+            tail_since = max(tail_since, int(event_time[-limits.MAX_TAIL_RESULTS]) + 1)
         self.since = tail_since
         self._occurrences.drop_before(tail_since)
         for job_type, tail in self._scored.items():

@@ -11,6 +11,7 @@ import asyncpg
 import numpy as np
 from msgspec import Struct
 
+from orchboard import limits
 from orchboard.stats import JobType
 from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.pg_time import from_pg_time, to_pg_time
@@ -20,12 +21,6 @@ from orchboard.store.rollups.quantiles import RollupRebuiltError, RoundTrips
 from orchboard.store.rollups.result_columns import ResultReader, Results
 from orchboard.store.rollups.window_plan import BucketKey, Coverage, WindowPlan
 from orchboard.store.sql_files import sql
-
-# A month whose edges are inside days takes 8.5 MB: it is 5 times as fast if everything is in memory.
-MAX_BYTES = 9 * 1024 * 1024
-
-# Entries unused for longer are evicted when a new one is added: windows that end now leave buckets behind.
-UNUSED_S = 120.0
 
 # Size of an entry without its arrays.
 _ENTRY_BYTES = 500
@@ -62,7 +57,7 @@ class _Entry(Struct):
 
 
 class RollupCache:
-    """Contents of materialized buckets: at most MAX_BYTES of those used last, for UNUSED_S.
+    """Contents of materialized buckets: at most ROLLUP_CACHE_BYTES of those used last, for ROLLUP_CACHE_IDLE_S.
 
     A rebuilt bucket has another key. All reads raise RollupRebuiltError and DatabaseUnavailableError.
     """
@@ -198,7 +193,9 @@ class RollupCache:
             self._bytes -= before.size
         self._entries[key] = _Entry(item, size, now)
         self._bytes += size
-        while self._bytes > MAX_BYTES or self._oldest_use() < now - UNUSED_S:
+        while (
+            self._bytes > limits.ROLLUP_CACHE_BYTES or self._oldest_use() < now - limits.ROLLUP_CACHE_IDLE_S
+        ):
             self._bytes -= self._entries.popitem(last=False)[1].size
 
     def _oldest_use(self) -> float:

@@ -7,13 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from orchboard import limits
 from orchboard.postgres_url import without_password
 
 # File systems in memory: their contents do not survive a restart.
 _IN_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 
-# A disk with less free space counts as full.
-_LEAST_FREE_BYTES = 1024 * 1024
 
 _MOUNTS = Path("/proc/self/mountinfo")
 
@@ -66,7 +65,7 @@ def why_not_writable(path: Path) -> str | None:
     if not directory.is_dir():
         return f"{directory} is not a directory"
     disk = os.statvfs(directory)
-    if disk.f_bavail * disk.f_frsize < _LEAST_FREE_BYTES:
+    if disk.f_bavail * disk.f_frsize < limits.MIN_SPOOL_SPACE_BYTES:
         return f"the disk of {directory} is full"
     return None
 

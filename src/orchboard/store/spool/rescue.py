@@ -12,12 +12,11 @@ from typing import BinaryIO
 
 import structlog
 
+from orchboard import limits
 from orchboard.store.sql_files import sql
 
 log = structlog.get_logger(__name__)
 
-BUSY_S = 5.0
-"""How long a worker waits for another worker's write."""
 
 DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 """SQLite's codes for a file that is not a database or is corrupt."""
@@ -75,7 +74,7 @@ def _locked(handle: int) -> Iterator[int]:
     """A descriptor of a file, locked so that no connection is in a transaction."""
     file = os.open(f"/dev/fd/{handle}", os.O_RDWR | os.O_CLOEXEC)
     try:
-        deadline = time.monotonic() + BUSY_S
+        deadline = time.monotonic() + limits.SPOOL_BUSY_S
         while True:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, _LOCKED_BYTES, _LOCKED_FROM)

@@ -11,6 +11,7 @@ from typing import TypeVar
 import structlog
 from msgspec import Struct
 
+from orchboard import limits
 from orchboard.errors import DatabaseUnavailableError, Refusal, SetupError
 from orchboard.results.submission import Submission
 from orchboard.store.spool.location import why_not_writable
@@ -18,9 +19,6 @@ from orchboard.store.spool.sqlite_file import ROW_BYTES, Depth, SpooledSubmissio
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
-
-# Limit on submissions held in memory while they wait for the database or the disk.
-MAX_WAITING_BYTES = 64 * 1024 * 1024
 
 
 class SpoolError(Exception):
@@ -74,7 +72,7 @@ class Spool:
         in the spool with another body.
         """
         spooled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self._queue_bytes > MAX_WAITING_BYTES:
+        if self._queue_bytes > limits.MAX_WAITING_BYTES:
             spooled.set_exception(
                 DatabaseUnavailableError("too many results are waiting to be stored; try again")
             )

@@ -10,9 +10,10 @@ from typing import TypeVar
 
 import structlog
 
+from orchboard import limits
 from orchboard.errors import SetupError
 from orchboard.store.disk import sync_directory
-from orchboard.store.spool.rescue import BUSY_S, DAMAGED, code_of, damaged_name, move_results
+from orchboard.store.spool.rescue import DAMAGED, code_of, damaged_name, move_results
 from orchboard.store.spool.sqlite_layout import refuse_newer, require_version, upgrade
 
 T = TypeVar("T")
@@ -152,7 +153,7 @@ class SpoolConnection:
         handle = os.open(self.path, _HANDLE)
         try:
             connection = sqlite3.connect(
-                self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+                self.path, timeout=limits.SPOOL_BUSY_S, isolation_level=None, check_same_thread=False
             )
         except BaseException:
             os.close(handle)
