@@ -9,12 +9,12 @@ from typing import Any
 
 from hypothesis import example, given
 
+from tests.support.answer_differences import json_differences
 from tests.support.body_strategies import bodies
 from tests.support.hypothesis_settings import fixed_examples
 from tests.support.leaderboard_model import MAX_DIGITS, result_of_post
 from tests.support.samples import transcoding
 from tests.support.server import Client
-from tests.support.state_machine import json_differences
 
 
 def number(text: str) -> float | int:
