@@ -109,10 +109,10 @@ def test_upkeep_builds_rollups_applies_changes_and_expires_keys(
     before = client.get("/api/aggregated_stats", since=1).json()
     done = upkeep(client)
     assert (done["done"], done["keys"], done["pending"]) == (True, 1, 0)
-    assert done["rollup_buckets"] > 0
+    assert done["spans"] > 0
     assert run(query(database_url, "SELECT count(*) FROM rollup_buckets WHERE is_materialized")) > 0
     assert client.get("/api/aggregated_stats", since=1).json() == before
-    assert upkeep(client) == {"done": True, "moved": 0, "rollup_buckets": 0, "keys": 0, "pending": 0}
+    assert upkeep(client) == {"done": True, "moved": 0, "spans": 0, "keys": 0, "pending": 0}
 
 
 def test_calls_at_once_and_beside_an_ordinary_server_do_the_work_once(

@@ -136,8 +136,8 @@ def _post(number: int) -> bytes:
             "response_payload": "x" * (100_000 * (number % 2)),
         }
     ).encode()
-    told = f"Authorization: {sign(body, SECRET)}\r\nContent-Length: {len(body)}"
-    return f"POST /api/post_stats HTTP/1.1\r\nHost: x\r\n{told}\r\n\r\n".encode() + body
+    headers = f"Authorization: {sign(body, SECRET)}\r\nContent-Length: {len(body)}"
+    return f"POST /api/post_stats HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n".encode() + body
 
 
 def _answered(name: str, size: Size, connections: int, tally: Counter[str]) -> Verdict:

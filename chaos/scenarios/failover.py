@@ -77,9 +77,9 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
                     back_after_s = time.monotonic() - promoted_at
                     await wait_until_acknowledged(ledger, at_promotion + results)
             findings = await ledger.compare(program.port)
-    told = f"primary killed under {connections} posting connections, standby promoted {away_s:g} s later"
+    setup = f"primary killed under {connections} posting connections, standby promoted {away_s:g} s later"
     return [
-        Verdict(f"failover: {told}", f"{findings}", "lost 0, twice 0", findings.is_clean),
+        Verdict(f"failover: {setup}", f"{findings}", "lost 0, twice 0", findings.is_clean),
         Verdict(
             "writes after the promotion",
             f"back after {back_after_s:.2f} s ({at_promotion - before} acknowledged meanwhile)",

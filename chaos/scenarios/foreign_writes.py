@@ -65,10 +65,10 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
                         await _until_seen(connection, (one, two), time.monotonic())
                 finally:
                     await connection.close()
-    told = f"{len(_CHANGES)} kinds of changes by SQL to {results:,} results of {days:g} days, two servers"
+    setup = f"{len(_CHANGES)} kinds of changes by SQL to {results:,} results of {days:g} days, two servers"
     return [
         Verdict(
-            f"foreign writes: {told}",
+            f"foreign writes: {setup}",
             f"every window of both servers right after at most {max(seen):.2f} s",
             f"within {SEEN_WITHIN_S:g} s",
             max(seen) <= SEEN_WITHIN_S,

@@ -1,4 +1,4 @@
-"""Transcoding regions from a Catalyst document (CATALYST_REGION_URL)."""
+"""Fetches transcoding regions from a Catalyst document (CATALYST_REGION_URL)."""
 
 import time
 from urllib.parse import urlsplit
@@ -25,10 +25,10 @@ class _Document(Struct):
 
 
 def fetch_catalyst_regions(url: str, *, timeout_s: float) -> tuple[Region, ...]:
-    """The regions of the production environment, region codes in upper case; blocks.
+    """The regions of the production environment, with region codes in upper case. Blocks.
 
     timeout_s -- for the whole request
-    Raises BadInputError saying what is wrong with the URL, the answer or the document.
+    Raises BadInputError if the URL, the response or the document is invalid.
     """
     parts = urlsplit(url)
     target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
@@ -50,7 +50,7 @@ def fetch_catalyst_regions(url: str, *, timeout_s: float) -> tuple[Region, ...]:
 
 
 def parse_catalyst_regions(body: bytes) -> tuple[Region, ...]:
-    """The regions a document names; those whose code or name is blank or too long for the table are left out."""
+    """The regions of a document, except those whose code or name is empty or too long for the table."""
     try:
         named = msgspec.json.decode(body, type=_Document).prod.full_name
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -49,7 +49,7 @@ def ai_round_trip_score(round_trip_time: ArrayLike, median_rtt: ArrayLike) -> Do
     """Score AI round trips against their group's median, from 0 to 1.
 
     Exponential decay set so that a job exactly at the median scores 0.8; the median,
-    not the mean, so that one stuck job moves nobody else.
+    not the mean, so that one slow job affects no other score.
 
     round_trip_time -- mean seconds
     median_rtt -- seconds; 0 or less when no job in the window succeeded: score 0

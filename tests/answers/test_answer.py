@@ -60,7 +60,7 @@ def test_an_encoding_is_made_once_however_many_ask(monkeypatch: pytest.MonkeyPat
         assert sorted(made) == ["br", "gzip", "zstd"]
 
 
-def test_who_stops_waiting_for_an_encoding_takes_it_from_nobody() -> None:
+def test_a_cancelled_waiter_does_not_cancel_the_encoding_for_others() -> None:
     async def ask() -> None:
         answer = Answer(b"x" * 500_000, HEADERS)
         leaves, stays = (asyncio.ensure_future(answer.variant("gzip")) for _ in range(2))

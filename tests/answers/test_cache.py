@@ -118,7 +118,7 @@ def test_an_answer_about_a_window_that_moves_ends_by_itself() -> None:
     run(work())
 
 
-def test_one_computation_answers_all_who_wait() -> None:
+def test_concurrent_requests_share_one_computation() -> None:
     async def work() -> None:
         kept, gate = Kept(), Gate()
         waiting = [asyncio.create_task(kept.get(gate.compute)) for _ in range(100)]
@@ -132,7 +132,7 @@ def test_one_computation_answers_all_who_wait() -> None:
     run(work())
 
 
-def test_who_came_after_a_change_never_gets_what_was_computed_before_it() -> None:
+def test_a_request_after_a_change_never_gets_an_answer_computed_before_it() -> None:
     async def work() -> None:
         kept, gate = Kept(), Gate()
         before = asyncio.create_task(kept.get(gate.compute))
@@ -148,7 +148,7 @@ def test_who_came_after_a_change_never_gets_what_was_computed_before_it() -> Non
     run(work())
 
 
-def test_who_comes_to_a_long_computation_is_not_told_of_a_second_ago() -> None:
+def test_a_request_does_not_join_a_computation_that_began_a_second_ago() -> None:
     async def work() -> None:
         kept, gate = Kept(), Gate()
         first = asyncio.create_task(kept.get(gate.compute))
@@ -177,7 +177,7 @@ def test_a_change_in_the_middle_of_a_computation_makes_its_answer_untrue() -> No
     run(work())
 
 
-def test_a_failure_is_everybodys_who_waited_and_nobodys_afterwards() -> None:
+def test_a_failure_is_shared_by_concurrent_requests_and_not_cached() -> None:
     async def work() -> None:
         kept, go = Kept(), asyncio.Event()
 
@@ -197,7 +197,7 @@ def test_a_failure_is_everybodys_who_waited_and_nobodys_afterwards() -> None:
     run(work())
 
 
-def test_who_stops_waiting_ends_no_computation() -> None:
+def test_a_cancelled_request_does_not_cancel_the_computation() -> None:
     async def work() -> None:
         kept, gate = Kept(), Gate()
         leaves, stays = (asyncio.create_task(kept.get(gate.compute)) for _ in range(2))
@@ -286,7 +286,7 @@ def test_encodings_count() -> None:
     run(work())
 
 
-def test_a_question_that_another_client_may_not_ask_is_computed_for_who_may() -> None:
+def test_a_query_refused_to_a_busy_client_is_computed_for_another() -> None:
     async def refuse() -> bytes:
         await asyncio.sleep(0.01)
         raise ClientBusyError

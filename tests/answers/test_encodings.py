@@ -74,7 +74,9 @@ def test_the_coding_is_one_that_the_reader_takes(accepted: str, encoding: str) -
         ("*;q=0", "identity"),
     ],
 )
-def test_something_small_is_encoded_only_for_who_refuses_it_as_it_is(accepted: str, encoding: str) -> None:
+def test_a_small_body_is_encoded_only_for_a_client_that_forbids_identity(
+    accepted: str, encoding: str
+) -> None:
     assert choose_encoding(accepted, is_small=True) == encoding
 
 

@@ -80,7 +80,7 @@ def test_a_small_body_is_left_alone_unless_that_is_refused(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_who_has_it_is_told_so_and_given_nothing(wire: Wire, method: str) -> None:
+def test_a_current_etag_is_answered_304_without_a_body(wire: Wire, method: str) -> None:
     whole = wire.ask(get(BIG, "Accept-Encoding: br"))
     for tags in ("{}", "W/{}", '"a", {}', '"a",W/{} , "b"', "*", " * "):
         has = f"If-None-Match: {tags.format(whole['etag'])}"
@@ -92,7 +92,7 @@ def test_who_has_it_is_told_so_and_given_nothing(wire: Wire, method: str) -> Non
     assert wire.ask(get(BIG, "Accept-Encoding: br")).body == whole.body, "the connection goes on"
 
 
-def test_who_has_something_else_is_given_it(wire: Wire) -> None:
+def test_another_etag_is_answered_with_the_body(wire: Wire) -> None:
     for tags in ('"a"', "", "a", '"', "**", "W/", '"a", "b"'):
         for reply in asked_thrice(wire, BIG, f"If-None-Match: {tags}"):
             assert (reply.status, len(reply.body) > 1000) == (200, True)
@@ -119,7 +119,7 @@ def test_head_says_what_get_says_in_every_encoding(wire: Wire) -> None:
             assert without_the_moment(reply)[:2] == without_the_moment(whole)[:2]
 
 
-def test_what_is_asked_again_is_answered_from_memory(
+def test_a_repeated_request_is_answered_from_the_cache(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of three times at least: a look at the database may have found something."""

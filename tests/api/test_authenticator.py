@@ -51,14 +51,14 @@ def webhook(
     }
 
 
-@pytest.fixture(params=["short", "long"])
+@pytest.fixture(params=["fast path", "ASGI"])
 def start(
     request: pytest.FixtureRequest, settings: Settings, start_server: StartServer
 ) -> Callable[..., Client]:
     """Start a server with settings of the test's own: on the fast path and on the application's."""
 
     def begin(**changed: Any) -> Client:
-        chosen = replace(settings, fast_path=request.param == "short", **changed)
+        chosen = replace(settings, fast_path=request.param == "fast path", **changed)
         return Client(start_server(chosen).url)
 
     return begin
@@ -174,7 +174,7 @@ def test_an_old_signature_says_so_even_beside_a_bare_one(
         ({"webhook-signature": "v1,"}, "request can not be authenticated"),
     ],
 )
-def test_a_signature_that_is_not_whole_is_refused_by_what_it_lacks(
+def test_an_incomplete_signature_is_refused_by_the_missing_headers(
     start: Callable[..., Client], changed: Headers, words: str
 ) -> None:
     client = start()
@@ -259,7 +259,7 @@ def test_a_tester_may_be_limited_to_regions(
     assert {row["region"] for row in stored(client)} == {"FRA", "LON"}
 
 
-def test_a_running_server_knows_soon_who_was_added_and_revoked(
+def test_a_running_server_soon_knows_testers_that_were_added_or_revoked(
     start: Callable[..., Client], directory: Callable[..., Any]
 ) -> None:
     client = start()
@@ -301,13 +301,13 @@ def test_keys_that_were_never_read_are_not_refused_but_put_off(
     until(client, bare(secret=KEY, Orchboard_Tester="muc-1"), 403)
 
 
-def test_a_signature_in_either_form_goes_short(
+def test_a_signature_in_either_form_takes_the_fast_path(
     settings: Settings, start_server: StartServer, directory: Callable[..., Any]
 ) -> None:
     directory("add", "muc-1", KEY, None)
     server = start_server(settings)
 
-    def goes_short(wire: Wire, headers: Headers) -> bool:
+    def uses_fast_path(wire: Wire, headers: Headers) -> bool:
         lines = [f"{name}: {text}" for name, text in headers.items()]
         reply = wire.ask(head(f"Content-Length: {len(BODY)}", *lines) + BODY)
         assert reply.body == b"ok"
@@ -315,11 +315,11 @@ def test_a_signature_in_either_form_goes_short(
 
     with Wire(server.port) as wire:
         assert wire.ask(get("/api/regions")).status == 200
-        assert goes_short(wire, bare())
-        assert goes_short(wire, webhook())
+        assert uses_fast_path(wire, bare())
+        assert uses_fast_path(wire, webhook())
         by_name = bare(secret=KEY, Orchboard_Tester="muc-1")
-        assert not goes_short(wire, by_name), "who that is takes a look at the database"
-        assert any(goes_short(wire, by_name) for _ in range(20)), "once a second"
+        assert not uses_fast_path(wire, by_name), "who that is takes a look at the database"
+        assert any(uses_fast_path(wire, by_name) for _ in range(20)), "once a second"
 
 
 def test_what_a_head_says_counts_however_many_came_before_it(

@@ -11,13 +11,13 @@ from orchboard.config import Settings
 from tests.support.server import Client, StartServer
 
 
-def test_a_database_that_answers_is_well_and_the_answer_is_not_cached(client: Client) -> None:
+def test_a_database_that_answers_is_ok_and_the_answer_is_not_cached(client: Client) -> None:
     answer = client.get("/api/health")
     assert (answer.status, answer.json()) == (200, {"postgres": {"ok": True}})
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_one_that_does_not_is_not(settings: Settings, start_server: StartServer) -> None:
+def test_a_database_that_does_not_answer_is_not_ok(settings: Settings, start_server: StartServer) -> None:
     gone = replace(settings, postgres="postgresql://me:hunter2@127.0.0.1:1/none")
     answer = Client(start_server(gone).url).get("/api/health")
     assert answer.status == 503
@@ -26,7 +26,7 @@ def test_one_that_does_not_is_not(settings: Settings, start_server: StartServer)
     assert "127.0.0.1" not in answer.data.decode()
 
 
-def test_one_that_says_nothing_holds_nobody_longer_than_the_deadline(
+def test_a_silent_database_delays_a_health_check_by_the_probe_timeout_at_most(
     settings: Settings, start_server: StartServer
 ) -> None:
     limits = Limits(probe_timeout_s=0.5)
@@ -45,9 +45,7 @@ def test_one_that_says_nothing_holds_nobody_longer_than_the_deadline(
             assert time.monotonic() - began_at < 8, "DB_TIMEOUT is 20 s"
 
 
-def test_a_schema_taken_back_under_the_server_is_told_by_name(
-    client: Client, execute: Callable[[str], None]
-) -> None:
+def test_a_schema_reverted_under_the_server_is_named(client: Client, execute: Callable[[str], None]) -> None:
     execute("DROP TABLE idempotency_keys")
     told = client.get("/api/health")
     assert (told.status, told.json()["postgres"]["ok"]) == (503, False)

@@ -6,7 +6,7 @@ from orchboard.config import Settings
 from tests.support.server import Client, StartServer
 
 
-def test_who_is_alive_says_so_whatever_the_database_does(
+def test_the_process_is_alive_whatever_the_database_does(
     settings: Settings, start_server: StartServer
 ) -> None:
     gone = replace(settings, postgres="postgresql://me:hunter2@127.0.0.1:1/none")

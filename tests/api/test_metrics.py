@@ -43,7 +43,7 @@ def of_database_and_spool(found: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in found.items() if not name.startswith(OTHERS)}
 
 
-def test_rollups_background_tasks_and_the_clock_are_told(client: Client) -> None:
+def test_rollups_background_tasks_and_the_clock_have_metrics(client: Client) -> None:
     name = 'orchboard_background_success_age_seconds{task="rollups"}'
     wait_until(lambda: name in read(client))
     found = read(client)
@@ -87,7 +87,7 @@ def test_what_waits_for_a_database_that_is_away_is_counted(
     assert 0 < found["orchboard_spool_used_ratio"] < 0.1
 
 
-def test_a_spool_that_can_not_be_read_is_told_by_what_is_missing(
+def test_a_spool_that_can_not_be_read_has_no_metrics_but_its_state(
     settings: Settings, start_server: StartServer, tmp_path: Path
 ) -> None:
     spool = tmp_path / "spool" / "s.sqlite"

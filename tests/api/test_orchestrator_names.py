@@ -38,8 +38,8 @@ QUESTIONS = [
 @pytest.fixture(params=["on", "off"], ids=["fast path", "ASGI"])
 def strict(request: pytest.FixtureRequest, settings: Settings, start_server: StartServer) -> RunningServer:
     """A server that scores addresses only."""
-    is_short = request.param == "on"
-    return start_server(replace(settings, orchestrator_names="address", fast_path=is_short))
+    uses_fast_path = request.param == "on"
+    return start_server(replace(settings, orchestrator_names="address", fast_path=uses_fast_path))
 
 
 def results(orchestrator: str) -> list[dict[str, Any]]:

@@ -62,11 +62,11 @@ def test_pipelines_with_spaces_and_slashes_are_found(client: Client) -> None:
         assert client.get(f"/api/raw_stats?orchestrator=O&{query}").json().keys() == {"FRA"}
 
 
-@pytest.mark.parametrize("is_short", [True, False])
+@pytest.mark.parametrize("uses_fast_path", [True, False])
 def test_scored_chooses_by_the_test_outcome(
-    settings: Settings, start_server: StartServer, is_short: bool
+    settings: Settings, start_server: StartServer, uses_fast_path: bool
 ) -> None:
-    client = Client(start_server(replace(settings, fast_path=is_short)).url)
+    client = Client(start_server(replace(settings, fast_path=uses_fast_path)).url)
     sent: dict[str, dict[str, object]] = {
         "passed": {"test_outcome": "passed"},
         "none": {"test_outcome": None},

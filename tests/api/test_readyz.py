@@ -23,7 +23,7 @@ def test_a_server_on_a_migrated_database_is_ready(client: Client) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_one_without_is_not_and_says_why_without_saying_where(
+def test_a_server_without_its_database_is_not_ready_and_gives_the_reason_without_the_address(
     settings: Settings, start_server: StartServer
 ) -> None:
     gone = replace(settings, postgres="postgresql://me:hunter2@127.0.0.1:1/none")
@@ -37,7 +37,7 @@ def test_one_without_is_not_and_says_why_without_saying_where(
     ]
 
 
-def test_background_tasks_that_fail_are_noted_and_keep_no_server_from_requests(
+def test_failing_background_tasks_are_noted_and_do_not_make_the_server_unready(
     settings: Settings, start_server: StartServer, execute: Callable[[str], None]
 ) -> None:
     client = Client(start_server(settings).url)
@@ -54,12 +54,14 @@ def test_background_tasks_that_fail_are_noted_and_keep_no_server_from_requests(
     wait_until(lambda: background() == (200, {"name": "background", "ok": True}))
 
 
-def test_one_whose_schema_was_taken_back_is_not(client: Client, execute: Callable[[str], None]) -> None:
+def test_a_server_whose_schema_was_reverted_is_not_ready(
+    client: Client, execute: Callable[[str], None]
+) -> None:
     execute("DROP TABLE idempotency_keys")
     assert client.get("/readyz").status == 503
 
 
-def test_one_check_that_fails_is_enough(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_failed_check_makes_the_server_unready(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     async def full(_: object) -> str:
         return "the tank is full"
 

@@ -66,7 +66,7 @@ def test_another_secret_is_found_out_at_the_first_result(
     body = json.dumps([transcoding()] * 3).encode()
     done = orchboard("post", "--url", server.url, stdin=body, SECRET="another")
     assert (done.status, done.out, count(client)) == (1, "stored 0, refused 1, not sent 2\n", 0)
-    assert "is SECRET the same here and there?" in done.err
+    assert "check that SECRET equals the server's" in done.err
 
 
 def test_without_a_secret_nothing_is_sent(orchboard: Orchboard, server: RunningServer) -> None:
@@ -80,7 +80,7 @@ def test_an_example_of_an_unknown_job_type_is_refused_by_name(
 ) -> None:
     done = orchboard("post", "--example", "video", "--url", server.url)
     assert (done.status, done.out) == (1, "")
-    assert "--example is transcoding or ai, not 'video'" in done.err
+    assert "--example must be transcoding or ai, not 'video'" in done.err
 
 
 def test_the_kept_secret_signs(

@@ -21,11 +21,11 @@ def test_results_keep_their_bytes() -> None:
     [
         (b"", "empty"),
         (b" \n", "empty"),
-        (b"7", "no JSON object"),
-        (b'[{"a":1}, 7]', "item 2 is no JSON object"),
+        (b"7", "not a JSON object"),
+        (b'[{"a":1}, 7]', "item 2 is not a JSON object"),
         (b'{"a":', "not JSON"),
         (b'{"a":1}\n{"a":', "line 2: not JSON"),
-        (b'{"a":1}\n7', "line 2 is no JSON object"),
+        (b'{"a":1}\n7', "line 2 is not a JSON object"),
         (b'[{"a":1}', "not JSON"),
     ],
 )

@@ -36,7 +36,7 @@ def test_a_tester_is_given_a_key_posts_with_it_and_loses_it(
         return (
             again.out == "stored 0, refused 1, not sent 1\n"
             and again.status == 1
-            and "is SECRET the key of fra-1, and not revoked?" in again.err
+            and "check that SECRET is the key of fra-1 and not revoked" in again.err
         )
 
     wait_until(is_refused, within_s=10)  # servers know of it within a second or two

@@ -28,5 +28,5 @@ def test_a_time_may_be_a_duration_a_date_or_seconds(written: str, seconds: str) 
 
 @pytest.mark.parametrize("written", ["yesterday", "7 d", "2026-13-01", "999999999999d"])
 def test_an_unreadable_time_is_refused_with_the_name_of_its_parameter(written: str) -> None:
-    with pytest.raises(BadInputError, match="until can't be read"):
+    with pytest.raises(BadInputError, match="until must be 24h"):
         parse_time("until", written, now=NOW)

@@ -129,6 +129,7 @@ def test_many_results_are_posted_in_order_and_each_refusal_is_returned(client: C
 def test_posting_many_stops_at_a_wrong_secret(connect: Connect, server: RunningServer) -> None:
     posted = connect(server.url, secret="another").post_many([transcoding()] * 3)
     assert [type(one.error) for one in posted] == [RefusedError, NotSentError, NotSentError]
+    assert [bool(one.idempotency_key) for one in posted] == [True, False, False]
 
 
 def test_a_refusal_carries_the_status_and_the_request_id(client: Client) -> None:
@@ -162,14 +163,24 @@ def test_the_shared_secret_signs_in_both_forms(
         connect(server.url, secret=SECRET).post(transcoding(), key="")
 
 
+def add_tester(settings: Settings, *words: str) -> str:
+    """The key of a new tester."""
+    command = [sys.executable, "-m", "orchboard", "tester", "add", *words]
+    variables = environment("", "", POSTGRES=settings.postgres)
+    return subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_posting_many_goes_on_after_a_region_that_the_tester_may_not_use(
+    connect: Connect, settings: Settings, server: RunningServer
+) -> None:
+    client = connect(server.url, secret=add_tester(settings, "fra-1", "--region", "FRA"), tester="fra-1")
+    first, second = client.post_many([transcoding(), transcoding(region="FRA")])
+    assert isinstance(first.error, RefusedError) and first.error.status == 403
+    assert (first.error.is_unauthenticated, second.error) == (False, None)
+
+
 def test_a_tester_signs_with_its_own_key(connect: Connect, settings: Settings, server: RunningServer) -> None:
-    key = subprocess.run(
-        [sys.executable, "-m", "orchboard", "tester", "add", "muc-1"],
-        env=environment("", "", POSTGRES=settings.postgres),
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
+    key = add_tester(settings, "muc-1")
     client = connect(server.url, secret=key, tester="muc-1")
     client.post(transcoding())
     client.post(transcoding(), key="")

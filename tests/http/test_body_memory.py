@@ -52,7 +52,7 @@ def unfinished(stack: ExitStack, server: RunningServer, size: int, source: str) 
     return wire
 
 
-def test_the_largest_body_of_the_address_that_holds_most_gives_way(served: RunningServer) -> None:
+def test_the_largest_body_of_the_address_with_the_most_memory_is_refused(served: RunningServer) -> None:
     with ExitStack() as stack:
         large = unfinished(stack, served, MIB + MIB // 8, STRANGER)
         small = unfinished(stack, served, MIB // 8, STRANGER)
@@ -62,7 +62,7 @@ def test_the_largest_body_of_the_address_that_holds_most_gives_way(served: Runni
         assert [wire.ask(b"x").status for wire in (small, other)] == [403, 403]
 
 
-def test_one_address_may_have_so_many_bodies_under_way_and_others_are_not_hindered(
+def test_the_number_of_bodies_of_one_address_is_limited_and_others_are_not_affected(
     served: RunningServer,
 ) -> None:
     with ExitStack() as stack:
@@ -91,7 +91,7 @@ def test_one_address_may_have_so_many_bodies_under_way_and_others_are_not_hinder
             assert other.ask(sent[-5:]).status == 200
 
 
-def test_what_is_promised_is_refused_before_it_comes(served: RunningServer) -> None:
+def test_a_content_length_over_the_limit_is_refused_before_the_body(served: RunningServer) -> None:
     with ExitStack() as stack:
         stack.enter_context(Wire(served.port, source=STRANGER)).send(
             head(f"Content-Length: {MIB + MIB // 2}")
@@ -102,7 +102,7 @@ def test_what_is_promised_is_refused_before_it_comes(served: RunningServer) -> N
             assert one_more.ask(head(f"Content-Length: {MIB}", *lines)).status == 429
 
 
-def test_an_address_that_has_signed_has_the_larger_part(served: RunningServer) -> None:
+def test_a_verified_address_may_use_the_larger_part_of_the_memory(served: RunningServer) -> None:
     with ExitStack() as stack:
         signer = stack.enter_context(Wire(served.port, source=OTHER))
         assert signer.ask(post(transcoding())).status == 200
@@ -117,7 +117,9 @@ def test_an_address_that_has_signed_has_the_larger_part(served: RunningServer) -
         assert stranger.ask(b"x").status == 403
 
 
-def test_strangers_give_way_to_an_address_that_has_signed(served: RunningServer) -> None:
+def test_bodies_of_unverified_addresses_are_refused_before_those_of_verified_ones(
+    served: RunningServer,
+) -> None:
     with ExitStack() as stack:
         signer = stack.enter_context(Wire(served.port, source=OTHER))
         assert signer.ask(post(transcoding())).status == 200
@@ -167,7 +169,7 @@ def test_an_ipv6_network_counts_as_one_client() -> None:
     assert signers.address_of(("::ffff:10.0.0.5", 1), ()) == "10.0.0.5"
 
 
-def test_addresses_that_have_signed_fill_no_memory() -> None:
+def test_the_number_of_verified_addresses_is_bounded() -> None:
     signers = VerifiedAddresses(Proxies(()))
     for number in range(10_000):
         signers.note(f"10.0.{number >> 8}.{number & 255}")
@@ -175,7 +177,7 @@ def test_addresses_that_have_signed_fill_no_memory() -> None:
     assert "10.0.0.0" not in signers
 
 
-def test_requests_that_wait_are_counted_too(served: RunningServer, settings: Settings) -> None:
+def test_pipelined_requests_count_as_memory(served: RunningServer, settings: Settings) -> None:
     raw = get("/api/raw_stats?orchestrator=0xa")
     with ExitStack() as stack:
         stack.enter_context(locked(settings.postgres, "events"))
@@ -186,7 +188,7 @@ def test_requests_that_wait_are_counted_too(served: RunningServer, settings: Set
         assert bodies_of(served)._used <= 2 * MIB
 
 
-def test_signed_results_that_wait_for_the_database_are_the_writers(
+def test_results_that_wait_for_the_database_do_not_count_as_request_memory(
     server: RunningServer, settings: Settings
 ) -> None:
     sent = post(transcoding(response_payload="x" * 100_000))

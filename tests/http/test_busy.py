@@ -65,7 +65,7 @@ def under_way(server: RunningServer, url: str, *clients: str) -> Iterator[Thread
         assert {each.result().status for each in asked} == {200}
 
 
-def test_a_client_with_too_much_under_way_is_told_so_and_others_are_not(
+def test_a_client_with_too_many_expensive_queries_is_answered_429_and_others_are_not(
     server: RunningServer, settings: Settings
 ) -> None:
     with under_way(server, settings.postgres, "10.0.0.1") as crowd:

@@ -36,7 +36,7 @@ def small(settings: Settings, start_server: StartServer) -> RunningServer:
     return start_server(replace(settings, max_connections=3), limits=limits)
 
 
-def test_the_longest_idle_gives_way_to_the_newest(settings: Settings, start_server: StartServer) -> None:
+def test_a_new_connection_evicts_the_longest_idle_one(settings: Settings, start_server: StartServer) -> None:
     server = start_server(replace(settings, max_connections=3), limits=NO_GRACE)
     with ExitStack() as stack:
         wires = [stack.enter_context(Wire(server.port)) for _ in range(3)]
@@ -49,7 +49,7 @@ def test_the_longest_idle_gives_way_to_the_newest(settings: Settings, start_serv
         assert [wire.ask(get(HOT)).status for wire in (wires[0], wires[2])] == [200, 200]
 
 
-def test_a_head_or_body_that_stands_still_gives_way_and_a_body_that_comes_does_not(
+def test_a_stalled_head_or_body_is_evicted_and_a_body_in_progress_is_not(
     small: RunningServer,
 ) -> None:
     with ExitStack() as stack:
@@ -86,7 +86,9 @@ def busy(server: RunningServer, settings: Settings, connections: int, source: st
         yield
 
 
-def test_when_nothing_waits_the_newest_is_told_to_come_back(small: RunningServer, settings: Settings) -> None:
+def test_a_new_connection_is_refused_with_retry_after_when_no_other_is_idle(
+    small: RunningServer, settings: Settings
+) -> None:
     with busy(small, settings, 3, "127.0.0.1"), Wire(small.port) as newest:
         refused = newest.reply()
         assert (refused.status, refused["retry-after"], refused["connection"]) == (503, "1", "close")
@@ -100,7 +102,7 @@ def larger(settings: Settings, start_server: StartServer) -> RunningServer:
     return start_server(replace(settings, max_connections=16))
 
 
-def test_a_client_that_takes_nothing_of_its_answer_gives_way(
+def test_a_client_that_reads_nothing_of_its_answer_is_evicted(
     small: RunningServer,
 ) -> None:
     fill(small)
@@ -113,7 +115,7 @@ def test_a_client_that_takes_nothing_of_its_answer_gives_way(
             assert newest.ask(get(HOT)).status == 200
 
 
-def test_a_crowd_from_one_address_gives_way_to_others_at_once(larger: RunningServer) -> None:
+def test_connections_of_a_crowded_address_are_evicted_at_once(larger: RunningServer) -> None:
     with ExitStack() as stack:
         idle = stack.enter_context(Wire(larger.port))
         assert idle.ask(get(HOT)).status == 200
@@ -127,7 +129,7 @@ def test_a_crowd_from_one_address_gives_way_to_others_at_once(larger: RunningSer
         assert idle.ask(get(HOT)).status == 200, "the longest idle, but not of the crowd"
 
 
-def test_a_crowd_takes_no_place_of_an_address_that_holds_less(
+def test_a_crowded_address_evicts_no_connection_of_an_address_with_fewer(
     settings: Settings, start_server: StartServer
 ) -> None:
     larger = start_server(replace(settings, max_connections=16), limits=NO_GRACE)
@@ -141,7 +143,7 @@ def test_a_crowd_takes_no_place_of_an_address_that_holds_less(
 
 
 @pytest.mark.parametrize("fast_path", [True, False], ids=["fast path", "ASGI"])
-def test_places_are_kept_for_addresses_that_have_signed(
+def test_connections_are_reserved_for_verified_addresses(
     settings: Settings, start_server: StartServer, fast_path: bool
 ) -> None:
     server = start_server(replace(settings, max_connections=16, fast_path=fast_path))
@@ -156,7 +158,7 @@ def test_places_are_kept_for_addresses_that_have_signed(
             assert signer.ask(get("/healthz")).status == 200
 
 
-def test_strangers_behind_a_trusted_proxy_give_way_to_others_behind_it(
+def test_a_crowded_client_behind_a_trusted_proxy_is_evicted_before_others_behind_it(
     settings: Settings, start_server: StartServer
 ) -> None:
     server = start_server(replace(settings, max_connections=16, trusted_proxies=(ip_network("127.0.0.1"),)))
@@ -174,7 +176,7 @@ def test_strangers_behind_a_trusted_proxy_give_way_to_others_behind_it(
         assert [wire.ask(get(HOT)).status for wire in kept] == [200] * 8
 
 
-def test_the_limit_of_open_files_is_raised_as_far_as_it_may_and_no_further() -> None:
+def test_the_limit_of_open_files_is_raised_as_far_as_allowed() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     reserved = 10 + limits.MAX_LINGERING_CONNECTIONS + limits.RESERVED_FILES
     try:

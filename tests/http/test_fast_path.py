@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 RAW = f"/api/raw_stats?orchestrator={ORCHESTRATOR}"
 
 
-def test_what_clients_send_fills_no_memory(server: RunningServer) -> None:
+def test_the_route_cache_is_bounded_whatever_clients_send(server: RunningServer) -> None:
     routes = fast_path_of(server).routes
     with Wire(server.port) as wire:
         for start in range(0, 5000, 100):
@@ -41,7 +41,7 @@ def test_what_clients_send_fills_no_memory(server: RunningServer) -> None:
         assert len(routes.by_target) == 1
 
 
-def test_a_request_is_recognised_whoever_sends_it(
+def test_a_request_is_recognised_by_its_bytes_on_every_connection(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = record_cached_answers(monkeypatch)
@@ -67,13 +67,13 @@ def test_an_answer_that_grows_is_encoded_from_then_on(server: RunningServer) -> 
             assert wire.ask(get(RAW, "Accept-Encoding: gzip"))["content-encoding"] == "gzip"
 
 
-def test_what_is_of_this_moment_is_never_answered_from_memory(server: RunningServer) -> None:
+def test_uncached_routes_are_never_answered_from_the_cache(server: RunningServer) -> None:
     with Wire(server.port) as wire:
         for target in ("/api/health", "/docs"):
             assert not any(wire.ask(get(target)).used_fast_path for _ in range(3))
 
 
-def test_results_go_short_and_refused_ones_are_the_applications(server: RunningServer) -> None:
+def test_results_take_the_fast_path_and_unsigned_ones_go_to_asgi(server: RunningServer) -> None:
     with Wire(server.port) as wire:
         assert wire.ask(post(transcoding())).used_fast_path
         assert wire.ask(post(transcoding(region="XXX"))).used_fast_path, (
@@ -82,9 +82,7 @@ def test_results_go_short_and_refused_ones_are_the_applications(server: RunningS
         assert not wire.ask(post(transcoding(), secret="wrong")).used_fast_path
 
 
-def test_a_result_that_the_server_can_not_wait_for_is_refused_as_unknown(
-    server: RunningServer, settings: Settings
-) -> None:
+def test_a_result_cancelled_by_shutdown_is_answered_503(server: RunningServer, settings: Settings) -> None:
     with Wire(server.port) as wire:
         wire.ask(post(transcoding()))
         with locked(settings.postgres, "events"):
@@ -99,7 +97,7 @@ def test_a_result_that_the_server_can_not_wait_for_is_refused_as_unknown(
         assert wire.ask(post(transcoding())).body == b"ok"
 
 
-def test_a_connection_holds_little_when_it_is_idle(server: RunningServer) -> None:
+def test_an_idle_connection_uses_little_memory(server: RunningServer) -> None:
     big = transcoding(response_payload="x" * 1_000_000)
     with Wire(server.port) as wire:
         assert wire.ask(post(big)).body == b"ok"
@@ -112,7 +110,7 @@ def test_a_connection_holds_little_when_it_is_idle(server: RunningServer) -> Non
         assert sum(map(len, held)) < 2000
 
 
-def test_new_questions_go_short_and_odd_ones_are_the_applications(
+def test_new_queries_take_the_fast_path_and_unusual_requests_go_to_asgi(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin, begun = FastConnection._begin_query, list[bool]()
@@ -122,7 +120,7 @@ def test_new_questions_go_short_and_odd_ones_are_the_applications(
         return begun[-1]
 
     monkeypatch.setattr(FastConnection, "_begin_query", record)
-    short = [
+    fast = [
         f"{endpoint.path}?since=1&orchestrator=0xaa"
         for endpoint in ROUTES
         if endpoint.cached and not endpoint.may_be_streamed
@@ -138,8 +136,8 @@ def test_new_questions_go_short_and_odd_ones_are_the_applications(
         f"{ZEROS}?x={'x' * 5000}",
     ]
     with Wire(server.port) as wire:
-        for targets, status, goes_short in (
-            (short, {200}, True),
+        for targets, status, uses_fast_path in (
+            (fast, {200}, True),
             (refused, {400}, True),
             (odd, {200, 404}, False),
         ):
@@ -147,11 +145,11 @@ def test_new_questions_go_short_and_odd_ones_are_the_applications(
                 begun.clear()
                 new = [get(target, f"Accept-Encoding: x{method}", method=method) for target in targets]
                 assert {wire.ask(request, to=method).status for request in new} <= status
-                assert begun == [goes_short] * len(targets)
-    assert len(short) == 4
+                assert begun == [uses_fast_path] * len(targets)
+    assert len(fast) == 4
 
 
-def test_who_leaves_before_the_answer_is_there_harms_nobody(
+def test_a_client_that_disconnects_before_its_answer_harms_no_other(
     server: RunningServer, settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with locked(settings.postgres, "events"):
@@ -168,9 +166,7 @@ def test_who_leaves_before_the_answer_is_there_harms_nobody(
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_question_that_the_server_can_not_wait_for_is_refused(
-    server: RunningServer, settings: Settings
-) -> None:
+def test_a_query_cancelled_by_shutdown_is_answered_503(server: RunningServer, settings: Settings) -> None:
     with Wire(server.port) as wire:
         wire.ask(get())
         with locked(settings.postgres, "events"):

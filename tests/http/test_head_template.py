@@ -17,7 +17,7 @@ def learned(request: bytes = FIRST) -> HeadTemplate:
     return head
 
 
-def test_only_the_values_that_may_differ_do() -> None:
+def test_a_template_matches_heads_with_other_values_of_the_differing_headers() -> None:
     second = post(transcoding(timestamp=5), "Idempotency-Key: two", "User-Agent: a tester (1.0)")
     read = learned().match(second)
     assert read is not None
@@ -46,7 +46,7 @@ def test_only_the_values_that_may_differ_do() -> None:
         get(),
     ],
 )
-def test_another_request_or_a_part_of_one_is_left_to_the_parser(other: bytes) -> None:
+def test_a_template_does_not_match_another_or_incomplete_request(other: bytes) -> None:
     assert learned().match(FIRST) is not None
     assert learned().match(other) is None
 
@@ -60,7 +60,7 @@ def test_another_request_or_a_part_of_one_is_left_to_the_parser(other: bytes) ->
         post(transcoding(), "User-Agent: " + "x" * 3000),
     ],
 )
-def test_nothing_is_learned_where_it_is_not_worth_it(request_: bytes) -> None:
+def test_no_template_is_made_of_an_unsuitable_request(request_: bytes) -> None:
     assert HeadTemplate.learn(request_, DIFFERING) is None
 
 

@@ -103,7 +103,7 @@ def test_many_hot_requests_at_once_are_all_answered(wire: Wire) -> None:
         assert all(reply.body == whole for reply in wire.replies(["GET"] * 500))
 
 
-def test_who_asks_too_much_at_once_is_told_so_after_what_was_taken(wire: Wire) -> None:
+def test_too_many_pipelined_requests_are_answered_429_after_the_accepted_ones(wire: Wire) -> None:
     wire.send(get(COLD) * 4000 + get(HOT))
     replies = [wire.reply()]
     while replies[-1].status == 200:
@@ -159,7 +159,7 @@ def test_http_1_0_is_answered_and_closed(served: RunningServer) -> None:
                 assert wire.rest() == b""
 
 
-def test_who_expects_100_is_told_to_go_on_before_the_answer(wire: Wire) -> None:
+def test_expect_100_continue_is_answered_before_the_body(wire: Wire) -> None:
     told, body = post(numbered(1), "Expect: 100-continue").split(b"\r\n\r\n")
     for expect in (b"100-continue", b"100-Continue"):
         wire.send(told.replace(b"100-continue", expect) + b"\r\n\r\n")
@@ -209,7 +209,7 @@ def test_an_offer_to_upgrade_is_declined_however_it_comes(wire: Wire) -> None:
     assert stored(wire) == [0] * (number + 2)
 
 
-def test_a_body_over_the_limit_is_413_whether_its_length_is_told_or_not(
+def test_a_body_over_the_limit_is_answered_413_with_and_without_a_length(
     settings: Settings, start_server: StartServer
 ) -> None:
     server = start_server(replace(settings, max_body_bytes=2000))
@@ -322,7 +322,7 @@ def test_a_hot_request_with_garbage_behind_it_is_not_taken_for_the_request_alone
             assert wire.rest() == b""
 
 
-def test_who_closes_his_side_is_answered_and_let_go(served: RunningServer) -> None:
+def test_a_half_closed_connection_is_answered_and_closed(served: RunningServer) -> None:
     for requests in (
         [get(HOT)],
         [get(COLD)],
@@ -340,14 +340,16 @@ def test_who_closes_his_side_is_answered_and_let_go(served: RunningServer) -> No
             assert time.monotonic() - began_at < 3, "not when the keep-alive time is over"
 
 
-def test_who_closes_his_side_in_the_middle_is_answered_what_was_whole(wire: Wire) -> None:
+def test_a_connection_half_closed_in_a_request_gets_the_answers_to_complete_requests(wire: Wire) -> None:
     wire.send(post(numbered(1)) + get(COLD) + post(numbered(2))[:-5])
     wire.close_our_side()
     assert [wire.reply().status for _ in range(2)] == [200, 200]
     assert wire.rest() == b""
 
 
-def test_who_vanishes_harms_nobody(served: RunningServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_that_resets_its_connection_harms_no_other(
+    served: RunningServer, caplog: pytest.LogCaptureFixture
+) -> None:
     unfinished = [post(numbered(1))[:-1], get(HOT)[:-3], chunked(numbered(1), 9)[:-9]]
     whole = [post(numbered(2)), get(COLD), get(COLD) * 5, post(numbered(2)) + get(COLD) * 3]
     for request in unfinished + whole:
@@ -391,7 +393,7 @@ def test_sockets_are_closed_when_their_clients_are(served: RunningServer) -> Non
     wait_until(lambda: not served.connections, within_s=3)
 
 
-def test_who_is_refused_before_he_was_told_to_continue_is_told_nothing_more(served: RunningServer) -> None:
+def test_a_request_refused_before_100_continue_gets_no_further_response(served: RunningServer) -> None:
     with capture_logs() as lines, Wire(served.port) as wire:
         wire.send(head("Transfer-Encoding: chunked", "Expect: 100-continue") + b"no length\r\n")
         assert wire.reply().status == 400

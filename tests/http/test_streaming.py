@@ -239,7 +239,7 @@ def test_an_answer_that_a_stopping_server_cant_wait_for_is_reset(
     run(work())
 
 
-def test_more_streams_than_there_are_places_are_refused_and_told_to_come_back(
+def test_more_streams_than_the_limit_are_refused_with_retry_after(
     settings: Settings, start_server: StartServer, execute: Execute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(execute, number=2000, size=3000)

@@ -149,32 +149,32 @@ def both(settings: Settings, server_url: str, start_server: StartServer) -> Iter
     """The ports of two servers that differ in the way, on databases that are asked the same."""
     databases = contextmanager(_new_database)
     with databases(server_url, 'TEMPLATE "orchboard_template" STRATEGY FILE_COPY') as another:
-        short = start_server(replace(settings, fast_path=True))
-        long = start_server(replace(settings, postgres=another, fast_path=False))
-        yield short.port, long.port
-        short.stop()
-        long.stop()
+        fast = start_server(replace(settings, fast_path=True))
+        asgi = start_server(replace(settings, postgres=another, fast_path=False))
+        yield fast.port, asgi.port
+        fast.stop()
+        asgi.stop()
 
 
 def test_the_same_bytes_get_the_same_answers(both: tuple[int, int]) -> None:
     @fixed_examples(60)
     @given(st.lists(requests, max_size=8), last, st.lists(st.integers(1, 4000), max_size=6))
     def compare(asked: list[Asked], end: Asked, cuts: list[int]) -> None:
-        short, long = (exchange(port, [*asked, end], cuts) for port in both)
-        assert short == long
-        assert len(short) == len(asked) + 1
+        fast, asgi = (exchange(port, [*asked, end], cuts) for port in both)
+        assert fast == asgi
+        assert len(fast) == len(asked) + 1
 
     compare()
 
 
-def test_asked_thrice_everything_is_answered_alike(both: tuple[int, int]) -> None:
+def test_repeated_requests_get_equal_answers_on_both_paths(both: tuple[int, int]) -> None:
     for target in TARGETS:
         for method in ("GET", "HEAD"):
             asked = [Asked(get(target, line, method=method)) for line in LINES] * 3
             end = Asked(get(ZEROS, "Connection: close"))
-            short, long = (exchange(port, [*asked, end], []) for port in both)
-            assert short == long
-            assert len(short) == len(asked) + 1
+            fast, asgi = (exchange(port, [*asked, end], []) for port in both)
+            assert fast == asgi
+            assert len(fast) == len(asked) + 1
 
 
 def test_results_that_come_one_after_the_other_are_answered_and_stored_alike(both: tuple[int, int]) -> None:
@@ -184,8 +184,8 @@ def test_results_that_come_one_after_the_other_are_answered_and_stored_alike(bot
     @given(st.lists(posts, max_size=8), st.sampled_from([2000, 300, 40]))
     def compare(asked: list[Asked], size: int) -> None:
         alike = [Asked(post(transcoding(timestamp=number), "X: y")) for number in range(3)]
-        short, long = (one_by_one(port, [*alike, *asked, *alike], size) for port in both)
-        assert short == long
+        fast, asgi = (one_by_one(port, [*alike, *asked, *alike], size) for port in both)
+        assert fast == asgi
 
     compare()
     stored = [stored_at(port) for port in both]

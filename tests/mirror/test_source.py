@@ -32,8 +32,8 @@ def asked(handler: Handler) -> TimeRange:
 
 def results(handler: Handler) -> bytes:
     """A result an hour, newest first."""
-    span = asked(handler)
-    received = [moment for moment in RECEIVED if span.since <= moment < span.until]
+    time_range = asked(handler)
+    received = [moment for moment in RECEIVED if time_range.since <= moment < time_range.until]
     return json.dumps({"MDW": [transcoding(timestamp=moment) for moment in reversed(received)]}).encode()
 
 
@@ -42,8 +42,8 @@ def always(handler: Handler, body: bytes, status: int = 200, **headers: str) -> 
     return True
 
 
-def read(source: Source, span: TimeRange = DAY) -> list[int]:
-    pieces = list(source.results(ORCHESTRATOR, JobType.TRANSCODING, span))
+def read(source: Source, time_range: TimeRange = DAY) -> list[int]:
+    pieces = list(source.results(ORCHESTRATOR, JobType.TRANSCODING, time_range))
     assert not [piece.failure for piece in pieces if piece.failure]
     return [json.loads(bytes(row))["timestamp"] for piece in pieces for row in piece.rows]
 
@@ -116,13 +116,13 @@ def test_a_server_that_is_gone_is_named_after_a_while() -> None:
     waits: list[str] = []
     source = Source("127.0.0.1:1", rate=100, patience_s=1.5, on_wait=lambda why, _: waits.append(why))
     with pytest.raises(
-        SourceError, match=r"no answer from http://127.0.0.1:1: connection refused; run again later"
+        SourceError, match=r"no answer from http://127.0.0.1:1: connection refused; run it again later"
     ):
         source.regions()
     assert 1 <= len(waits) <= 2
 
 
-def test_a_server_that_fails_for_every_span_is_left_alone(
+def test_requests_stop_after_failures_of_every_time_range(
     wire: ReferenceEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchboard.mirror.source.FIRST_PAUSE_S", 0.001)
@@ -152,5 +152,5 @@ def test_requests_are_slower_after_429(wire: ReferenceEmulator) -> None:
 
 def test_a_wait_that_is_too_long_ends_the_run(wire: ReferenceEmulator) -> None:
     wire.fault = lambda handler: always(handler, b'{"error":"full"}', 503, Retry_After="3600")
-    with pytest.raises(SourceError, match="full; run again later, it goes on"):
+    with pytest.raises(SourceError, match="full; run again later to continue"):
         source_of(wire).regions()

@@ -15,29 +15,29 @@ moments = st.integers(NOW - 5 * DAY_S, NOW)
 def test_a_grid_covers_what_was_asked_for_without_gaps_or_overlaps(
     since: int, length: int, later: int
 ) -> None:
-    spans = list(grid_ranges(since, since + length, now=NOW + later))
-    assert spans[0].since <= since and spans[-1].until >= since + length
-    assert all(earlier.until == after.since for earlier, after in pairwise(spans))
+    ranges = list(grid_ranges(since, since + length, now=NOW + later))
+    assert ranges[0].since <= since and ranges[-1].until >= since + length
+    assert all(earlier.until == after.since for earlier, after in pairwise(ranges))
 
 
 @given(moments, moments, st.integers(0, 3 * DAY_S), st.integers(1, 3 * DAY_S))
-def test_a_span_is_never_divided_later(since: int, other: int, earlier: int, later: int) -> None:
+def test_a_time_range_is_never_divided_later(since: int, other: int, earlier: int, later: int) -> None:
     before = list(grid_ranges(since, NOW + earlier, now=NOW + earlier))
     after = list(grid_ranges(other, NOW + earlier + later, now=NOW + earlier + later))
-    for span in before:
+    for time_range in before:
         for one in after:
-            apart = one.until <= span.since or span.until <= one.since
-            assert apart or (one.since <= span.since and span.until <= one.until)
+            apart = one.until <= time_range.since or time_range.until <= one.since
+            assert apart or (one.since <= time_range.since and time_range.until <= one.until)
 
 
 @given(st.integers(0, 6 * DAY_S))
-def test_a_span_longer_than_an_hour_ended_long_ago(ago: int) -> None:
-    for span in grid_ranges(NOW - ago - 1, NOW, now=NOW):
-        assert span.seconds == HOUR_S or span.until <= NOW - SETTLED_S
+def test_a_range_longer_than_an_hour_ended_long_ago(ago: int) -> None:
+    for time_range in grid_ranges(NOW - ago - 1, NOW, now=NOW):
+        assert time_range.seconds == HOUR_S or time_range.until <= NOW - SETTLED_S
 
 
 @given(st.integers(0, 4 * 10**9), st.integers(1, DAY_S))
-def test_spans_that_follow_each_other_meet_to_the_microsecond(since: int, length: int) -> None:
+def test_consecutive_ranges_meet_to_the_microsecond(since: int, length: int) -> None:
     bounds = parse_bounds(**TimeRange(since, since + length).params)
     following = parse_bounds(**TimeRange(since + length, since + length + 1).params)
     assert bounds.until is not None and following.since is not None

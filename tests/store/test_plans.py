@@ -70,6 +70,12 @@ FROM events_before
 """
 LARGE = {"events", "events_before", "rollup_sums", "rollup_round_trips", "rollup_pipelines"}
 
+# Statements that read the results of a range of receipt time, most of them through the view `scored_results`.
+READ_BY_TIME = {
+    "tail_results", "edge_results", "build_count", "build_groups", "build_sums", "build_round_trips", "build_pipelines",
+    "unmaterialized_sums", "unmaterialized_round_trips", "unmaterialized_pipelines",
+}  # fmt: skip
+
 # Each statement's arguments, `now` being a moment of the day after the last result.
 NOW = datetime.fromisoformat("2100-01-01T00:00:00+00:00")
 
@@ -154,10 +160,22 @@ async def _plans(url: str, *, is_moving: bool, is_analysed: bool) -> dict[str, l
         found = {}
         for name, arguments in asked.items():
             [[text]] = await connection.fetch(f"EXPLAIN (FORMAT JSON) {sql(name)}", *arguments)
-            found[name] = [table for table in _read_whole(json.loads(text)[0]["Plan"]) if table in LARGE]
+            plan = json.loads(text)[0]["Plan"]
+            found[name] = [table for table in _read_whole(plan) if table in LARGE]
+            if name in READ_BY_TIME:
+                found[name] += _indexes_without_a_time(plan)
         return found
     finally:
         connection.terminate()
+
+
+def _indexes_without_a_time(plan: dict[str, Any]) -> list[str]:
+    """Indexes of results that are not searched by receipt time, such as that of regions."""
+    return [
+        node["Index Name"]
+        for node in _nodes(plan)
+        if "events" in node.get("Index Name", "") and "event_time" not in node.get("Index Cond", "")
+    ]
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

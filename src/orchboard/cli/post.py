@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from orchboard.client import Client
     from orchboard.stats import JobType
 
-NOT_AUTHENTICATED = "request can not be authenticated"
-
 
 def post(
     *files: Annotated[
@@ -153,7 +151,8 @@ def _send(
 ) -> None:
     """Send the results in order. Stops when the server is unreachable or has another secret."""
     from orchboard.cli.output import progress_bar
-    from orchboard.client import ClientError, UnreachableError
+    from orchboard.client import ClientError, RefusedError, UnreachableError
+    from orchboard.client.errors import NOT_AUTHENTICATED
 
     with progress_bar(shown=len(results) > 1) as bar:
         task = bar.add_task("sending", total=len(results))
@@ -164,9 +163,9 @@ def _send(
             except UnreachableError as error:
                 return tally.refuse(result.source, error)
             except ClientError as error:
-                if str(error).startswith(NOT_AUTHENTICATED):
-                    is_bare = str(error) == NOT_AUTHENTICATED
-                    return tally.refuse(result.source, f"{error}: {remedy}" if is_bare else error)
+                if isinstance(error, RefusedError) and error.is_unauthenticated:
+                    has_reason = str(error) != NOT_AUTHENTICATED
+                    return tally.refuse(result.source, error if has_reason else f"{error}: {remedy}")
                 tally.refuse(result.source, error)
             else:
                 tally.stored += 1
@@ -177,10 +176,10 @@ def _send(
 def _remedy(tester: str, source: str) -> str:
     if tester:
         named = "SECRET" if source == "SECRET" else f"what {source} holds"
-        return f"is {named} the key of {tester}, and not revoked? `orchboard tester list` shows who has one"
+        return f"check that {named} is the key of {tester} and not revoked (`orchboard tester list`)"
     if source == "SECRET":
-        return "is SECRET the same here and there?"
-    return f"it was signed with the secret in {source}: does the server use that one? Else export its SECRET here"
+        return "check that SECRET equals the server's"
+    return f"it was signed with the secret in {source}; if the server uses another one, set SECRET to it"
 
 
 def _parse_job_type(name: str) -> JobType:
@@ -188,7 +187,7 @@ def _parse_job_type(name: str) -> JobType:
     from orchboard.stats import JobType
 
     if name not in tuple(JobType):
-        raise BadInputError(f"--example is {' or '.join(JobType)}, not {name[:40]!r}")
+        raise BadInputError(f"--example must be {' or '.join(JobType)}, not {name[:40]!r}")
     return JobType(name)
 
 

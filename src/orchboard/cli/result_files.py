@@ -49,7 +49,7 @@ def _results(source: str, text: bytes) -> Iterator[ResultText]:
     if not whole:
         raise BadInputError("it is empty")
     if b"\0" in whole[:4]:
-        raise BadInputError("it is UTF-16 or UTF-32, or no text: save it as UTF-8")
+        raise BadInputError("it is UTF-16 or UTF-32, or not text: save it as UTF-8")
     if whole.startswith(b"["):
         items = _decode(whole, list[Raw])
         for number, item in enumerate(items, start=1):
@@ -83,7 +83,7 @@ def _is_object(text: bytes) -> bool:
 
 def _result(source: str, body: bytes, what: str) -> ResultText:
     if not body.startswith(b"{"):
-        raise BadInputError(f"{what} is no JSON object")
+        raise BadInputError(f"{what} is not a JSON object")
     return ResultText(source, body)
 
 

@@ -65,9 +65,9 @@ def run_server(
     advice = _port_advice(is_flag=port is not None)
     with inherited(os.environ, fd) or listen(settings.host, settings.port, advice=advice) as listener:
         run = _Run(listener, terminal, stop)
-        kept = run.serve(settings, generate_secret=generate_secret, prepare=prepare, beside=beside)
-        if kept is not None:
-            start_again(kept, terminal.variables)
+        reused = run.serve(settings, generate_secret=generate_secret, prepare=prepare, beside=beside)
+        if reused is not None:
+            start_again(reused, terminal.variables)
 
 
 def _port_advice(*, is_flag: bool) -> str:

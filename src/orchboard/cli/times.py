@@ -35,5 +35,5 @@ def parse_time(name: str, text: str, *, now: datetime) -> str:
         return f"{time.timestamp():f}".rstrip("0").rstrip(".")
     except (ValueError, OverflowError):
         raise BadInputError(
-            f"{name} can't be read: write 24h, 7d, a date such as 2026-01-31, or Unix seconds, not {text[:40]!r}"
+            f"{name} must be 24h, 7d, a date such as 2026-01-31, or Unix seconds, not {text[:40]!r}"
         ) from None

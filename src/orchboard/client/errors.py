@@ -2,6 +2,9 @@
 
 from orchboard.errors import Refusal
 
+NOT_AUTHENTICATED = "request can not be authenticated"
+"""The message of every server for a refused signature; orchboard may add a reason to it."""
+
 
 class ClientError(Refusal):
     """A call failed. Base of the errors below; the message is one sentence for people.
@@ -23,6 +26,11 @@ class RefusedError(ClientError):
 
     Examples: 400, 403, 404, a redirect, 500, a body that is not that of a leaderboard server.
     """
+
+    @property
+    def is_unauthenticated(self) -> bool:
+        """Whether the signature was refused: the server accepts no result signed like this one."""
+        return self.status == 403 and str(self).startswith(NOT_AUTHENTICATED)
 
 
 class UnavailableError(ClientError):

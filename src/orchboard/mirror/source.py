@@ -1,4 +1,4 @@
-"""Another leaderboard's public API: one request at a time, paced, repeated while that helps."""
+"""A rate-limited client of another leaderboard's public API that retries, and splits time ranges that fail."""
 
 import random
 import time
@@ -27,19 +27,19 @@ T = TypeVar("T")
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
 
 
-# An answer 500, or one that breaks off, may be an accident; a third one is not.
+# Attempts after a response 500 or a truncated response, before the time range is split.
 _TRIES = 3
 
-# An answer 429 doubles the pause between requests, up to this.
+# Maximum interval between requests, which each response 429 doubles.
 _SLOWEST_S = 10.0
 
 
 class SourceError(Refusal):
-    """The other server can't be read; the message says what it did."""
+    """The other server can't be used. The message gives the reason."""
 
 
 class RangeError(Refusal):
-    """The other server can't answer for a span; it may for a part of it."""
+    """The other server can't answer for a time range; it may answer for a part of it."""
 
 
 Scores = dict[str, dict[str, dict[str, float]]]
@@ -51,9 +51,9 @@ _decode_rows = msgspec.json.Decoder(dict[str, list[Raw] | None]).decode
 
 
 class RangeResults(Struct, frozen=True):
-    """The results of one orchestrator and job type in a span, in JSON, oldest first within a region.
+    """The results of an orchestrator and job type in a time range, as JSON, oldest first in each region.
 
-    failure -- why they can't be read; then there are none
+    failure -- why they can't be read; then `rows` is empty
     """
 
     time_range: TimeRange
@@ -64,11 +64,12 @@ class RangeResults(Struct, frozen=True):
 class Source:
     """Another leaderboard server.
 
-    url -- its base, as `parse_base_url` takes it
-    rate -- requests a second, at most
+    url -- its base URL
+    rate -- maximum number of requests per second
     on_wait -- called with the reason and the seconds of each pause
-    answer_s -- how long one answer may take
-    Raises BadInputError for a URL that is none.
+    answer_s -- timeout of a response
+    patience_s -- how long a request is retried
+    Raises BadInputError for an invalid URL.
     """
 
     def __init__(
@@ -95,38 +96,40 @@ class Source:
         self._lengths: dict[tuple[str, JobType], int] = {}
 
     def regions(self) -> tuple[ServerRegion, ...]:
-        """Every region."""
+        """The regions. Raises SourceError."""
         return self._get("regions", {}, decode_regions)
 
-    def pipelines(self, span: TimeRange) -> tuple[Pipeline, ...]:
-        """The AI pipelines of a span. Raises SpanError."""
-        return self._get("pipelines", span.params, decode_pipelines)
+    def pipelines(self, time_range: TimeRange) -> tuple[Pipeline, ...]:
+        """The AI pipelines of a time range. Raises RangeError."""
+        return self._get("pipelines", time_range.params, decode_pipelines)
 
-    def scores(self, span: TimeRange, job_type: JobType, filters: Mapping[str, str] | None = None) -> Scores:
-        """The scores of a job type in a span, filtered by `pipeline` and `model`, or `region`. Raises SpanError."""
+    def scores(
+        self, time_range: TimeRange, job_type: JobType, filters: Mapping[str, str] | None = None
+    ) -> Scores:
+        """The scores of a job type in a time range, filtered by `pipeline` and `model`, or `region`. Raises RangeError."""
         return self._get(
-            "aggregated_stats", {"job_type": job_type, **span.params, **(filters or {})}, _decode_scores
+            "aggregated_stats", {"job_type": job_type, **time_range.params, **(filters or {})}, _decode_scores
         )
 
     def top_ai_score(self, orchestrator: str) -> dict[str, Any]:
-        """An orchestrator's best AI result group of the server's default window; empty without one. Raises SpanError."""
+        """An orchestrator's best AI group in the server's default window; empty without one. Raises RangeError."""
         return self._get("top_ai_score", {"orchestrator": orchestrator}, _decode_top)
 
-    def results(self, orchestrator: str, job_type: JobType, span: TimeRange) -> Iterator[RangeResults]:
-        """The results of an orchestrator in a span, in as many pieces as the server needs; they cover it, in order."""
+    def results(self, orchestrator: str, job_type: JobType, time_range: TimeRange) -> Iterator[RangeResults]:
+        """The results of an orchestrator in a time range, in consecutive parts that are as small as the server needs."""
         key = orchestrator, job_type
-        stack = [span]
+        stack = [time_range]
         while stack:
             part = stack.pop()
             is_small = part.seconds <= self._lengths.get(key, part.seconds)
             try:
                 if not is_small:
-                    raise RangeError("it was too long before")
-                # A part of a span that failed is likely to fail too, and is split again without a second try.
+                    raise RangeError("ranges of this length were too large before")
+                # A part of a range that failed is likely to fail too, so it is split after one attempt.
                 is_last = part.seconds <= 1
                 options = {
                     "most_bytes": limits.MAX_MIRROR_SECOND_BYTES if is_last else limits.MAX_MIRROR_BYTES,
-                    "tries": _TRIES if is_last or part == span else 1,
+                    "tries": _TRIES if is_last or part == time_range else 1,
                 }
                 params = {"orchestrator": orchestrator, "job_type": job_type, **part.params}
                 regions = self._get("raw_stats", params, _decode_rows, **options)
@@ -162,7 +165,7 @@ class Source:
                     self._fail(RangeError(str(again)))
                 wait_s = again.wait_s or pause_s * random.uniform(0.75, 1.25)  # noqa: S311 - spreads clients, no secret
                 if time.monotonic() + wait_s >= until:
-                    raise SourceError(f"{again}; run again later, it goes on") from None
+                    raise SourceError(f"{again}; run again later to continue") from None
                 self._on_wait(str(again), wait_s)
                 time.sleep(wait_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
@@ -178,12 +181,12 @@ class Source:
             why = str(error)
         except (msgspec.DecodeError, UnicodeDecodeError):
             if text.lstrip().startswith((b"{", b"[")):
-                raise _Again(f"{endpoint}: the answer broke off", may_be_the_range=True) from None
-            why = "it is no JSON"
-        raise SourceError(f"{self.url}/api/{endpoint} did not answer as a leaderboard server does: {why}")
+                raise _Again(f"{endpoint}: the answer was truncated", may_be_the_range=True) from None
+            why = "it is not JSON"
+        raise SourceError(f"{self.url}/api/{endpoint} did not answer like a leaderboard server: {why}")
 
     def _request(self, endpoint: str, params: dict[str, str], most_bytes: int) -> bytes:
-        """The body of an answer 200."""
+        """The body of a response 200."""
         self.requests += 1
         try:
             return self._client.get(endpoint, params, max_bytes=most_bytes)
@@ -217,17 +220,21 @@ class Source:
         self._failures += 1
         if self._failures >= limits.MAX_MIRROR_FAILURES:
             raise SourceError(
-                f"{self.url} failed {self._failures} times without a good answer, last: {error}; run again later, it goes on"
+                f"{self.url} failed {self._failures} times without a good answer, last: {error}; run again later to continue"
             )
         raise error
 
 
 class _TooLargeError(RangeError):
-    """A smaller span is likely to be answered, of the next days too."""
+    """The response is too large or slow. Smaller time ranges are used from now on."""
 
 
-class _Again(Exception):  # noqa: N818 - a request is to be repeated
-    """Why, and after how many seconds if the server says so; whether the span that was asked for may be the reason."""
+class _Again(Exception):  # noqa: N818 - the request is retried
+    """Why a request is retried.
+
+    wait_s -- from the response; None: exponential backoff
+    may_be_the_range -- whether the requested time range may be the reason
+    """
 
     def __init__(self, why: str, *, wait_s: float | None = None, may_be_the_range: bool = False) -> None:
         super().__init__(why)

@@ -70,23 +70,23 @@ def inherited(
 
 
 def start_again(listener: socket.socket, variables: Mapping[str, str]) -> None:
-    """Become this program anew, as it was called, on the same socket: connections wait in it meanwhile.
+    """Replace this process by a new run of the program, with the listening socket. Connections wait in its queue.
 
-    Never returns. The process stays the same to whoever started it.
+    Never returns. The process id stays the same.
 
-    variables -- added to the environment
+    variables -- additional environment variables
     """
     os.dup2(listener.fileno(), _FIRST_FD, inheritable=True)
     if listener.fileno() == _FIRST_FD:
         os.set_inheritable(_FIRST_FD, True)
-    # Held back until the new program has a handler (`accept_hangups`): one in that moment would end the process.
+    # Blocked until the new program has a handler and calls `accept_hangups`. The default action would end the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    told = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
-    # A binary was called by a path that a newer version may have by now.
+    inherited_socket = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+    # A binary is run by its path, which may be a newer version by now.
     program = sys.argv[0] if getattr(sys, "frozen", False) else sys.executable
-    os.execve(program, [program, *sys.orig_argv[1:]], {**os.environ, **told, **variables})  # noqa: S606 - ourselves
+    os.execve(program, [program, *sys.orig_argv[1:]], {**os.environ, **inherited_socket, **variables})  # noqa: S606 - ourselves
 
 
 def accept_hangups() -> None:
-    """Let SIGHUP through again; one that came during a restart arrives now."""
+    """Unblock SIGHUP. A signal that was sent during the restart is delivered now."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})

@@ -7,7 +7,7 @@ import struct
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from io import BytesIO
 from multiprocessing import get_context, parent_process
 
@@ -20,13 +20,12 @@ from orchboard.simulate.addresses import refuse_others
 from orchboard.simulate.network import Network
 from orchboard.simulate.results import ResultPlan, batch_results
 from orchboard.stats import JobType
+from orchboard.store.postgres.pg_time import to_pg_time
 from orchboard.store.sql_files import sql
 
 RegionIds = Mapping[tuple[str, JobType], int]
 
 _COLUMNS = ("event_time", "orchestrator", "region_id", "payload")
-_POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 # COPY's binary format: signature, flags, no extension; then for each row the number of columns, and for each column its
 # length and bytes. Binary, as the text format would require doubling the backslashes in JSON.
@@ -186,7 +185,7 @@ def _encode_rows(network: Network, plan: ResultPlan, batch: int, region_ids: Reg
         payload = encode(
             {name: value for name, value in body.items() if value or name not in OMITTED_AT_ZERO}
         )
-        yield _HEAD.pack(len(_COLUMNS), 8, (event_time - _POSTGRES_EPOCH) // _MICROSECOND, len(orchestrator))
+        yield _HEAD.pack(len(_COLUMNS), 8, to_pg_time(event_time), len(orchestrator))
         yield orchestrator
         yield _MIDDLE.pack(4, region_id, len(payload) + 1, _JSONB_VERSION)
         yield payload

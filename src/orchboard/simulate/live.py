@@ -1,4 +1,4 @@
-"""Results of now, signed and posted to a server at a rate, as its job testers would."""
+"""Posts simulated results to a server at a fixed rate, as its job testers would."""
 
 import threading
 import time
@@ -12,18 +12,18 @@ from orchboard.errors import BadInputError
 from orchboard.simulate.network import Network
 from orchboard.simulate.results import JobTesters
 
-# JobTesters wait for their answer, so a slow server has many of them waiting; beyond this the rate gives way.
-MOST_WAITING = 32
+# Maximum number of concurrent posts. If a slow server needs more, the rate drops.
+MAX_CONCURRENT_POSTS = 32
 TIMEOUT_S = 10.0
 
 
 class PostOutcome(msgspec.Struct, frozen=True):
-    """What became of one result.
+    """The outcome of a post.
 
     body -- as posted
-    status -- of the answer; None when there was none
-    message -- the server's words when it was not stored, or why there was no answer; else empty
-    elapsed_s -- seconds from sending to the answer or to giving up
+    status -- of the response; None without one
+    message -- the server's error, or why there was no response; empty if it was stored
+    elapsed_s -- seconds until the response or the timeout
     """
 
     body: dict[str, object]
@@ -33,12 +33,12 @@ class PostOutcome(msgspec.Struct, frozen=True):
 
     @property
     def is_stored(self) -> bool:
-        """Whether the server said so."""
+        """Whether the server acknowledged the result."""
         return self.status == 200 and not self.message
 
 
 class Tally(msgspec.Struct):
-    """How a run of posts went: answered `ok`, answered otherwise, not answered; and its seconds."""
+    """The number of posts by outcome: acknowledged, refused, without a response; and the duration."""
 
     stored: int = 0
     refused: int = 0
@@ -47,7 +47,7 @@ class Tally(msgspec.Struct):
 
     @property
     def posted(self) -> int:
-        """All that were sent."""
+        """The number of all posts."""
         return self.stored + self.refused + self.unanswered
 
 
@@ -61,19 +61,18 @@ def post_live(
     on_result: Callable[[PostOutcome], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> Tally:
-    """Post results of now until the time is up, Ctrl-C, or `stop`; how it went.
+    """Post current results until the time is up, Ctrl-C, or `stop`; the totals.
 
-    The network is at the end of its window: newcomers are there, leavers gone, the dying dead. Nothing is
-    sent twice. A server that is slower than the rate gets what it can take; at most one second is
-    caught up afterwards.
+    The network is at the end of its window: newcomers have joined, leavers have left, dying orchestrators fail. Nothing is
+    sent twice. If the server is slower than the rate, at most one second is caught up later.
 
     url -- of the server, with or without /api/post_stats
-    rate -- results a second, above 0
-    seconds -- how long; None: until Ctrl-C, which ends it cleanly: what is under way is still answered
-    on_result -- told of each result, in this thread, in the order of the answers
-    stop -- ends it when it is set, for a caller in another thread
+    rate -- results per second, above 0
+    seconds -- duration; None: until Ctrl-C, after which posts in progress complete
+    on_result -- called with each outcome, in this thread, in the order of the responses
+    stop -- an event that ends the run, for another thread
 
-    Raises ValueError when the rate is not above 0 or the URL is none.
+    Raises ValueError if the rate is not above 0 or the URL is invalid.
     """
     if not 0 < rate < float("inf"):
         raise ValueError("rate must be a number above 0")
@@ -90,12 +89,12 @@ def post_live(
             _count(tally, outcome)
             on_result(outcome)
 
-    with ThreadPoolExecutor(MOST_WAITING, thread_name_prefix="tester") as threads:
+    with ThreadPoolExecutor(MAX_CONCURRENT_POSTS, thread_name_prefix="tester") as threads:
         try:
             due = start
             while not stop.is_set() and (seconds is None or due < start + seconds):
                 while not stop.is_set() and (
-                    (left := due - time.monotonic()) > 0 or len(waiting) >= MOST_WAITING
+                    (left := due - time.monotonic()) > 0 or len(waiting) >= MAX_CONCURRENT_POSTS
                 ):
                     if waiting:
                         settle(max(left, 0.001))
@@ -130,7 +129,7 @@ def _connect(url: str, secret: str) -> Client:
 
 
 def _post(client: Client, body: dict[str, object]) -> PostOutcome:
-    """Post one result, as testers without idempotency keys do."""
+    """Post a result without an idempotency key."""
     start = time.monotonic()
     status: int | None = 200
     message = ""

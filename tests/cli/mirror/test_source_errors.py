@@ -165,9 +165,9 @@ def _other(handler: Handler) -> bool:
     ("fault", "sentence"),
     [
         (_redirect, "/api/regions: the server redirects to /api/regions: give that as the URL"),
-        (_page, "/api/regions did not answer as a leaderboard server does: it is no JSON"),
+        (_page, "/api/regions did not answer like a leaderboard server: it is not JSON"),
         (_missing, "/api/regions: the server answered 404 Not Found"),
-        (_other, "/api/regions did not answer as a leaderboard server does: Expected `array | null`, got `int` - at `$.regions`"),
+        (_other, "/api/regions did not answer like a leaderboard server: Expected `array | null`, got `int` - at `$.regions`"),
     ],
 )  # fmt: skip
 def test_a_server_that_is_no_leaderboard_is_named_in_a_sentence(

@@ -68,13 +68,9 @@ class BatchWriter:
         self._connection = DedicatedConnection(database)
         self._spool = spool
         self._timeout_s = database.timeout_s
+        statement_s = self._timeout_s if spool is None else min(limits.INSERT_S, self._timeout_s / 2)
         self._inserts = BatchInsert(
-            self._connection,
-            clock,
-            timeout_s=self._timeout_s,
-            statement_timeout_s=self._timeout_s
-            if spool is None
-            else min(limits.INSERT_S, self._timeout_s / 2),
+            self._connection, clock, timeout_s=self._timeout_s, statement_timeout_s=statement_s
         )
         self._on_region_gone = on_region_gone
         self._on_stored = on_stored
@@ -196,14 +192,19 @@ class BatchWriter:
 
     async def _insert(self, batch: Sequence[QueueEntry]) -> None:
         loop = asyncio.get_running_loop()
+        is_part = len(batch) < len(self._in_flight)  # of a batch that was refused
+        if is_part and not (batch := [entry for entry in batch if entry.is_pending]):
+            return
         submissions = [entry.submission for entry in batch]
         sent_at = -math.inf if any(each.id is not None for each in submissions) else loop.time()
         new_keys = await self._inserts.send(submissions)
         self._failure, self._refused = None, 0
         took_s = loop.time() - sent_at
-        if repeated := [entry for entry in batch if entry.submission.key not in new_keys]:
+        repeated = [entry for entry in batch if entry.submission.key not in new_keys]
+        if is_part or repeated:
             self._acknowledge(batch, new_keys, took_s)
-            await self._compare(repeated)
+            if repeated:
+                await self._compare(repeated)
         else:  # in the next iteration, after the next batch was sent: Postgres works meanwhile
             loop.call_soon(self._acknowledge, batch, new_keys, took_s)
 
@@ -241,11 +242,13 @@ class BatchWriter:
         self._refused += len(entries)
         if isinstance(error, asyncpg.ForeignKeyViolationError):
             self._on_region_gone()
-        if self._spool is None:
-            self._queue.refuse(entries, refusal_of(error))
-        else:
+        if self._spool is not None:
             log.warning("results refused by the database go to the spool", error=error_summary(error))
             spill(entries, self._spool, self._breaker)
+            return
+        refusal = refusal_of(error)
+        for entry in entries:
+            entry.resolve(refusal)
 
     def _handle_unknown_outcome(self, batch: Sequence[QueueEntry], refusal: DatabaseUnavailableError) -> None:
         """Queue a batch again whose outcome is unknown, or give up what is too old. Primary keys prevent duplicates."""
@@ -288,7 +291,5 @@ class BatchWriter:
         pending = [entry for entry in (*in_flight, *self._queue) if entry.is_pending]
         expired = [entry for entry in pending if entry.submission.submitted_at <= now - limit_s]
         self._give_up(expired, refusal)
-        return (
-            min((entry.submission.submitted_at for entry in pending if entry.is_pending), default=now)
-            + limit_s
-        )
+        oldest = min((entry.submission.submitted_at for entry in pending if entry.is_pending), default=now)
+        return oldest + limit_s

@@ -10,16 +10,38 @@ from numpy.typing import NDArray
 from orchboard.stats import JobType
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.database import Database
-from orchboard.store.rollups.index_sets import Indices, mask, unique_sorted
 from orchboard.store.sql_files import sql
 
 T = TypeVar("T", bound=Hashable)
+Indices: TypeAlias = NDArray[np.int64]
+"""Indices of a list, each at least 0 and less than its length."""
 Cell: TypeAlias = tuple[str, str]
 """An orchestrator in lower case and a region code."""
 PipelineModel: TypeAlias = tuple[str, str]
 """A pipeline and a model; both empty for transcoding."""
 Occurrence: TypeAlias = tuple[str, str, str]
 """A pipeline, a model and the code of a region that has a scored result of both."""
+
+
+# np.unique and np.isin for indices below a known bound, without a sort and without loading numpy.ma.
+
+
+def mask(indices: Indices | Sequence[int], bound: int) -> NDArray[np.bool_]:
+    """True at each of the indices; shape (bound,)."""
+    marks = np.zeros(bound, np.bool_)
+    marks[np.asarray(indices, np.int64)] = True
+    return marks
+
+
+def unique_sorted(indices: Indices, bound: int) -> Indices:
+    """The distinct indices, ascending."""
+    return np.flatnonzero(mask(indices, bound))
+
+
+def unique_inverse(indices: Indices, bound: int) -> tuple[Indices, Indices]:
+    """The distinct indices, ascending, and the position in them of each of `indices`."""
+    marks = mask(indices, bound)
+    return np.flatnonzero(marks), (np.cumsum(marks) - 1)[indices]
 
 
 class GroupIndex:

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from orchboard.stats import StatsQuery
 from orchboard.store.measures import MEASURES
-from orchboard.store.rollups.group_index import Cell, GroupIndex, PipelineModel
-from orchboard.store.rollups.index_sets import Indices, unique_inverse
+from orchboard.store.rollups.group_index import Cell, GroupIndex, Indices, PipelineModel, unique_inverse
 from orchboard.store.rollups.result_columns import Doubles, ResultColumns
 
 
@@ -101,7 +100,11 @@ def means_of(index: GroupIndex, sums: GroupSums, query: StatsQuery) -> Means:
     if query.orchestrator is not None or query.region is not None:
         selected &= index.cells_where(query.orchestrator, query.region)[cell]
     if query.pipeline is not None or query.model is not None:
-        selected &= np.array([selects_model(query, names) for names in index.models], np.bool_)[model]
+        is_selected = [
+            query.pipeline in (None, pipeline) and query.model in (None, name)
+            for pipeline, name in index.models
+        ]
+        selected &= np.array(is_selected, np.bool_)[model]
     cells, ranks = index.sorted_cells()
     present, cell = unique_inverse(ranks[cell[selected]], len(ranks))
     results = sums.results[selected].astype(np.float64, copy=False)
@@ -109,9 +112,3 @@ def means_of(index: GroupIndex, sums: GroupSums, query: StatsQuery) -> Means:
     return Means(
         [cells[rank] for rank in present.tolist()], index.models, cell, model[selected], results, means
     )
-
-
-def selects_model(query: StatsQuery, names: PipelineModel) -> bool:
-    """Whether a query selects a pipeline and model; each may be given alone."""
-    pipeline, model = names
-    return query.pipeline in (None, pipeline) and query.model in (None, model)

@@ -22,8 +22,13 @@ from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.pg_time import SECOND, from_pg_time, to_pg_time
 from orchboard.store.rollups.buckets import TEN_MINUTES
-from orchboard.store.rollups.result_columns import PipelineOccurrences, ResultColumns, ResultReader, Results
-from orchboard.store.rollups.sliding_arrays import SlidingArrays
+from orchboard.store.rollups.result_columns import (
+    PipelineOccurrences,
+    ResultColumns,
+    ResultReader,
+    Results,
+    SlidingArrays,
+)
 from orchboard.store.rollups.window_plan import Coverage
 from orchboard.store.sql_files import sql
 

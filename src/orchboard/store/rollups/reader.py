@@ -18,16 +18,14 @@ from orchboard.store.postgres.admission import UNBOUNDED, Admission
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.pg_time import from_pg_time, to_pg_time
-from orchboard.store.rollups.group_index import GroupIndex, Occurrence, PipelineModel
+from orchboard.store.rollups.group_index import GroupIndex, Indices, Occurrence, PipelineModel, unique_sorted
 from orchboard.store.rollups.group_sums import (
     GroupSums,
     Means,
     add_up,
     means_of,
-    selects_model,
     unmaterialized_sums,
 )
-from orchboard.store.rollups.index_sets import Indices, unique_sorted
 from orchboard.store.rollups.live_tail import LiveTail, OutdatedError
 from orchboard.store.rollups.quantiles import RollupRebuiltError, RoundTrips, quantiles_of, read_doubles
 from orchboard.store.rollups.result_columns import ResultColumns, ResultReader
@@ -161,7 +159,7 @@ class MeansReader:
             means = means_of(memory.index, add_up(sums, columns, len(memory.index)), query)
             if with_round_trips:
                 successes = [each for of in columns for each in _successes(memory.index, of, query.region)]
-                lists = [each for each in (*lists, *successes) if _selects(query, each)]
+                lists = _selected(query, [*lists, *successes])
             return means, lists
 
         kinds = [sums_kind(job_type), ROUND_TRIPS] if with_round_trips else [sums_kind(job_type)]
@@ -249,10 +247,15 @@ def _successes(index: GroupIndex, results: ResultColumns, region: str | None) ->
     return [RoundTrips(index.models[each], None, values[model == each]) for each in distinct]
 
 
-def _selects(query: StatsQuery, lists: RoundTrips) -> bool:
-    return selects_model(query, lists.model) and (
-        query.region is None or lists.region in (None, query.region)
-    )
+def _selected(query: StatsQuery, lists: list[RoundTrips]) -> list[RoundTrips]:
+    """The lists of a query's pipeline, model and region; each may be given alone."""
+    return [
+        each
+        for each in lists
+        if query.pipeline in (None, each.model[0])
+        and query.model in (None, each.model[1])
+        and (query.region is None or each.region in (None, query.region))
+    ]
 
 
 def _ranges(plan: WindowPlan) -> tuple[list[object], list[object]]:

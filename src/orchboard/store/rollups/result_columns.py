@@ -1,17 +1,16 @@
 """Raw results as NumPy columns, and the definition of which results count: the same as in the view `scored_results`."""
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, TypeAlias
 
 import asyncpg
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from orchboard.stats import JobType
 from orchboard.store.measures import MEASURES
-from orchboard.store.rollups.group_index import Cell, GroupIndex, Occurrence, PipelineModel
-from orchboard.store.rollups.index_sets import Indices
+from orchboard.store.rollups.group_index import Cell, GroupIndex, Indices, Occurrence, PipelineModel
 
 Doubles: TypeAlias = NDArray[np.float64]
 ResultKey: TypeAlias = bytes
@@ -19,6 +18,7 @@ ResultKey: TypeAlias = bytes
 
 _JOB_TYPES = {job_type: index for index, job_type in enumerate(JobType)}
 _NONE = -1
+_MIN_CAPACITY = 1024
 
 
 class Scope(Struct, frozen=True):
@@ -105,6 +105,52 @@ class Results(Struct, frozen=True):
         """Bytes of all arrays."""
         structs = (*self.scored.values(), self.occurrences)
         return sum(getattr(each, name).nbytes for each in structs for name in each.__struct_fields__)
+
+
+class SlidingArrays:
+    """Arrays of equal length in the last dimension, the first one ascending, with spare capacity at the end."""
+
+    def __init__(self, *kinds: DTypeLike, rows: int = 0) -> None:
+        """One array of shape (n,) for each of `kinds`; with `rows`, one more of doubles of shape (rows, n)."""
+        self._arrays: list[NDArray[Any]] = [np.empty(0, kind) for kind in kinds]
+        if rows:
+            self._arrays.append(np.empty((rows, 0)))
+        self._first = self._last = 0
+
+    @property
+    def capacity(self) -> int:
+        """The number of items that fit without a new allocation."""
+        return len(self._arrays[0])
+
+    def arrays(self) -> list[NDArray[Any]]:
+        """The items, as views that are valid until the next change."""
+        return [array[..., self._first : self._last] for array in self._arrays]
+
+    def replace(self, since: int, arrays: Sequence[NDArray[Any]]) -> None:
+        """Replace the items whose first value is at least `since`."""
+        self._last = self._first + int(self.arrays()[0].searchsorted(since))
+        number = len(arrays[0])
+        if self._last + number > self.capacity:
+            self._reallocate(self._last - self._first + number)
+        for array, new in zip(self._arrays, arrays, strict=True):
+            array[..., self._last : self._last + number] = new
+        self._last += number
+
+    def drop_before(self, since: int) -> None:
+        """Remove the items whose first value is below `since`."""
+        self._first += int(self.arrays()[0].searchsorted(since))
+        remaining = self._last - self._first
+        if self.capacity > 4 * remaining + _MIN_CAPACITY:
+            self._reallocate(remaining)
+
+    def _reallocate(self, number: int) -> None:
+        """Move the items to arrays with room for a number of items and a quarter more."""
+        capacity = max(_MIN_CAPACITY, number * 5 // 4)
+        moved = self.arrays()
+        self._first, self._last = 0, len(moved[0])
+        for index, array in enumerate(moved):
+            self._arrays[index] = np.empty((*array.shape[:-1], capacity), array.dtype)
+            self._arrays[index][..., : self._last] = array
 
 
 class ResultReader:

@@ -1,14 +1,13 @@
--- One page of the stored results of an orchestrator, newest first by receipt: at most $8 rows, and no more of them than
--- come to $9 stored bytes, but one at least. Their keys come from the index, their sizes from the table, and only what
--- is returned is decompressed.
+-- One page of the results of an orchestrator, newest first by receipt: at least one row, at most $8 rows, and at most $9 stored
+-- bytes. Keys come from the index and sizes from the table; only the payloads that are returned are decompressed.
 -- $1 orchestrator (lower case), $2 since; $3 event_time and $4 id: the page begins below this key; $5 ids of regions;
 -- $6 pipeline, $7 model; null: any
 -- Returns event_time (eight bytes, microseconds since 2000), id, region_id, pipeline, model, payload (text), and number:
--- how many rows there were to choose from, $8 at most. Nothing: there is no result below the key.
+-- the number of rows below the key, at most $8. No rows: there is no result below the key.
 WITH keys AS MATERIALIZED (
     SELECT id, event_time, orchestrator
     FROM (
-        -- Limited on its own: read from the end of the index, as far as the page reaches.
+        -- Has its own limit, so that the index is read from its end and only as far as the page needs.
         (
             SELECT id, event_time, orchestrator
             FROM results
@@ -20,7 +19,7 @@ WITH keys AS MATERIALIZED (
             LIMIT $8::integer
         )
         UNION ALL
-        -- As in raw_stats.sql: those whose address others wrote in another case.
+        -- As in raw_stats.sql: addresses that another program wrote in mixed case.
         (
             SELECT id, event_time, orchestrator
             FROM results

@@ -55,7 +55,8 @@ ALTER FUNCTION round_trip_bucket(double precision) RENAME TO round_trip_bin;
 -- and what the result names in `listed_pipeline` and `listed_model`. A result without a known job type has no scores, and is
 -- listed only. `is_success`: its round trip counts in the median. store/rollups/result_columns.py has the same
 -- definition for results in memory; tests/store/rollups/test_scored_results.py compares the two.
--- LEFT JOIN: the planner removes it where no job type is asked for.
+-- LEFT JOIN: the planner removes it from a statement that needs no job type. `+ 0`: without statistics it would otherwise search
+-- the old table by region instead of by time.
 CREATE VIEW scored_results AS
 SELECT
     e.event_time,
@@ -72,7 +73,7 @@ SELECT
     e.round_trip_time,
     j.name = 'ai' AND e.success_rate = 1 AND e.round_trip_time <> 0 AS is_success
 FROM results e
-LEFT JOIN regions r ON r.id = e.region_id
+LEFT JOIN regions r ON r.id = e.region_id + 0
 LEFT JOIN job_types j ON j.id = r.job_type_id
 WHERE e.is_scored AND e.orchestrator <> '' AND e.region_id IS NOT NULL;
 

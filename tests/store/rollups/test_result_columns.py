@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchboard.store.rollups.sliding_arrays import SlidingArrays
+from orchboard.store.rollups.result_columns import SlidingArrays
 from tests.support.hypothesis_settings import fixed_examples
 
 
