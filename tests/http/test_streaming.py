@@ -87,7 +87,7 @@ def test_a_streamed_answer_has_the_bytes_of_the_same_answer_made_at_once(
     whole = [client.get(target) for target in targets]
     assert all("ETag" in answer.headers for answer in whole)
     monkeypatch.setattr(limits, "STREAM_PAGE_BYTES", 5000)
-    monkeypatch.setattr("orchboard.store.raw_results.cache._LARGEST_BYTES", -1)
+    monkeypatch.setattr("orchboard.store.raw_results.cache.MAX_RANGE_BYTES", -1)
     fetch = pages.RawPages.fetch
 
     async def stream_always(*arguments: object, **_: object) -> object:
