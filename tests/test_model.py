@@ -17,8 +17,7 @@ SHORT = fixed_examples(10, stateful_step_count=30)
 @pytest.fixture
 def _checks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """External writes are detected in a tenth of the time; test_freshness asserts the time itself."""
-    for name in ("orchboard.store.change_tracking.external_writes", "orchboard.answers.cache"):
-        monkeypatch.setattr(f"{name}.EXTERNAL_STALENESS_S", 0.09)
+    monkeypatch.setattr("orchboard.limits.EXTERNAL_STALENESS_S", 0.09)
     monkeypatch.setattr("orchboard.limits.EXTERNAL_CHECK_INTERVAL_S", 0.05)
     monkeypatch.setattr("orchboard.limits.RAW_COUNT_INTERVAL_S", 0.05)
 
