@@ -1,6 +1,5 @@
 """Every call of the API as steps that either client carries out. No input or output."""
 
-import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
@@ -11,7 +10,6 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from orchboard import __version__
 from orchboard.client.answers import (
     RawResult,
     ServerRegion,
@@ -25,10 +23,9 @@ from orchboard.client.answers import (
 from orchboard.client.attempts import POST_PATH, Call, Policy, Server
 from orchboard.client.errors import ClientError, NotSentError, RefusedError
 from orchboard.client.exchange import Steps
-from orchboard.client.response_reader import ACCEPT_ENCODING
+from orchboard.client.headers import Headers, header_text
 from orchboard.errors import BadInputError
 from orchboard.server_state import Alive, Health, Readiness, UpkeepDone
-from orchboard.signing import sign, sign_webhook
 from orchboard.stats import JobType, Pipeline, ScoresByCell, Stats, TopScore
 
 T = TypeVar("T")
@@ -40,7 +37,6 @@ Moment: TypeAlias = float | datetime
 """Unix seconds, or an aware datetime."""
 
 MAX_ANSWER_BYTES = 1024 * 1024 * 1024
-_MAX_KEY = 255
 _OK, _HEALTH = (200,), (200, 503)
 
 
@@ -61,9 +57,7 @@ class Calls:
     def __init__(self, server: Server, policy: Policy, *, secret: str, tester: str, user_agent: str) -> None:
         self._server = server
         self._policy = policy
-        self._secret = secret
-        self._tester = _header_text("tester", tester)
-        self._user_agent = user_agent or f"orchboard/{__version__}"
+        self._headers = Headers(secret=secret, tester=tester, user_agent=user_agent)
 
     def post(self, result: Sendable, *, key: str | None = None, timeout: float | None = None) -> Steps[None]:
         """Store one result. Returns when the server has said `ok`.
@@ -74,11 +68,9 @@ class Calls:
         the server may have received is not repeated
         Raises ClientError; BadInputError when the client has no secret or the key cannot be sent.
         """
-        if not self._secret:
-            raise BadInputError("posting needs a secret: Client(url, secret=…)")
-        key = str(uuid.uuid4()) if key is None else _header_text("the idempotency key", key)
+        key = str(uuid.uuid4()) if key is None else header_text("the idempotency key", key)
         body = result if isinstance(result, bytes) else msgspec.json.encode(result)
-        call = self._call("POST", POST_PATH, self._signer(body, key), timeout, body=body, key=key)
+        call = self._call("POST", POST_PATH, self._headers.signer(body, key), timeout, body=body, key=key)
         response = yield from call.steps()
         if response.body.strip() != b"ok":
             raise call.refused(response, f"{self._server.url} did not say ok: is it a leaderboard server?")
@@ -123,7 +115,7 @@ class Calls:
         Raises ClientError.
         """
         path = _target(f"/api/{endpoint}", params or {})
-        call = self._call("GET", path, self._plain, timeout, answers=answers, max_bytes=max_bytes)
+        call = self._call("GET", path, self._headers.plain, timeout, answers=answers, max_bytes=max_bytes)
         return (yield from call.steps()).body
 
     def aggregated_stats(
@@ -229,7 +221,7 @@ class Calls:
 
         token -- the server's CRON_SECRET
         """
-        headers = {**self._plain(), "Authorization": f"Bearer {_header_text('the token', token)}"}
+        headers = {**self._headers.plain(), "Authorization": f"Bearer {header_text('the token', token)}"}
         call = self._call("GET", "/api/upkeep", lambda: headers, timeout, retries=0)
         return (yield from self._decoded(call, _decoder(UpkeepDone)))
 
@@ -245,7 +237,7 @@ class Calls:
     ) -> Steps[T]:
         retries = 0 if answers is _HEALTH else retries
         target = _target(path, params)
-        call = self._call("GET", target, self._plain, timeout, answers=answers, retries=retries)
+        call = self._call("GET", target, self._headers.plain, timeout, answers=answers, retries=retries)
         return (yield from self._decoded(call, decode_body))
 
     def _decoded(self, call: Call, decode_body: Callable[[bytes], T]) -> Steps[T]:
@@ -282,32 +274,6 @@ class Calls:
             answers=answers,
             max_bytes=max_bytes,
         )
-
-    def _plain(self) -> dict[str, str]:
-        return {"User-Agent": self._user_agent, "Accept-Encoding": ACCEPT_ENCODING}
-
-    def _signer(self, body: bytes, key: str) -> Callable[[], dict[str, str]]:
-        """Makes the headers of one attempt: the Standard Webhooks signature names the time."""
-        headers = {"User-Agent": self._user_agent, "Content-Type": "application/json"}
-        headers["Authorization"] = sign(body, self._secret)
-        if self._tester:
-            headers["Orchboard-Tester"] = self._tester
-
-        def sign_now() -> dict[str, str]:
-            if not key:
-                return headers
-            now = int(time.time())
-            signature = sign_webhook(body, self._secret, webhook_id=key, timestamp=now)
-            webhook = {"webhook-id": key, "webhook-timestamp": str(now), "webhook-signature": signature}
-            return {**headers, "Idempotency-Key": key, **webhook}
-
-        return sign_now
-
-
-def _header_text(what: str, text: str) -> str:
-    if len(text) > _MAX_KEY or not (text.isascii() and text.isprintable()) or text != text.strip():
-        raise BadInputError(f"{what} is at most {_MAX_KEY} printable ASCII characters")
-    return text
 
 
 def _target(path: str, params: Mapping[str, str | None]) -> str:
