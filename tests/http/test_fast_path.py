@@ -8,10 +8,10 @@ import pytest
 from orchboard import limits
 from orchboard.api.routes import ROUTES
 from orchboard.config import Settings
-from orchboard.http.fast_answers import PendingPost
-from orchboard.http.fast_path import FastConnection
+from orchboard.http.fast_get import FastGets
+from orchboard.http.fast_post import PendingPost
 from tests.store.postgres.test_database import locked
-from tests.support.fast_path_probe import fast_path_of, record_cached_answers
+from tests.support.fast_path_probe import get_services_of, record_cached_answers
 from tests.support.raw_http import ZEROS, Wire, get, post
 from tests.support.samples import ORCHESTRATOR, transcoding
 from tests.support.server import RunningServer
@@ -21,7 +21,7 @@ RAW = f"/api/raw_stats?orchestrator={ORCHESTRATOR}"
 
 
 def test_the_route_cache_is_bounded_whatever_clients_send(server: RunningServer) -> None:
-    routes = fast_path_of(server).routes
+    routes = get_services_of(server).routes
     with Wire(server.port) as wire:
         for start in range(0, 5000, 100):
             numbers = range(start, start + 100)
@@ -49,7 +49,7 @@ def test_a_request_is_recognised_by_its_bytes_on_every_connection(
         one.ask(get(ZEROS))
         one.ask(get(ZEROS))
         assert known
-        assert get(ZEROS) in fast_path_of(server).routes.by_request
+        assert get(ZEROS) in get_services_of(server).routes.by_request
         known.clear()
         # The second time at the latest: an answer over a window that ends now is true for a while only.
         other.ask(get(ZEROS))
@@ -113,13 +113,13 @@ def test_an_idle_connection_uses_little_memory(server: RunningServer) -> None:
 def test_new_queries_take_the_fast_path_and_unusual_requests_go_to_asgi(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin, begun = FastConnection._begin_query, list[bool]()
+    begin, begun = FastGets._begin_query, list[bool]()
 
     def record(*arguments: Any) -> bool:
         begun.append(begin(*arguments))
         return begun[-1]
 
-    monkeypatch.setattr(FastConnection, "_begin_query", record)
+    monkeypatch.setattr(FastGets, "_begin_query", record)
     fast = [
         f"{endpoint.path}?since=1&orchestrator=0xaa"
         for endpoint in ROUTES

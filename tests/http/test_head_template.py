@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchboard.http.head_template import HeadTemplate
+from orchboard.http.fast_post import HeadTemplate
 from tests.support.raw_http import Wire, get, post
 from tests.support.samples import transcoding
 from tests.support.server import RunningServer
