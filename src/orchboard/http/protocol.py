@@ -20,8 +20,7 @@ from orchboard.http.fast_get import FastGets
 from orchboard.http.fast_path import PendingRequest
 from orchboard.http.fast_post import FastPosts, PendingPost
 from orchboard.http.graceful_close import AnyRequest, GracefulClose, has_unread_input
-from orchboard.http.head_rules import RejectedRequestError
-from orchboard.http.request_parsing import RequestReader
+from orchboard.http.request_parsing import RejectedRequestError, RequestReader
 
 # Maximum number of requests of one connection that wait for earlier ones, 4 kB each: one read of 256 KiB can hold 14,000.
 MAX_PIPELINED = 1000
