@@ -11,9 +11,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from orchboard import limits
-from orchboard.answers.answer import Answer, Variant, header_lines
+from orchboard.answers.answer import Answer, Reply, Variant, header_lines
 from orchboard.answers.cache import AnswerCache, Entry
-from orchboard.answers.replies import Reply, find_reply
 from orchboard.api.endpoint import QueryHandler
 from orchboard.api.params import Params
 from orchboard.api.refusals import STOPPING
@@ -230,10 +229,9 @@ class FastGets:
         def remember(entry: Entry, encoding: str) -> None:
             services.routes.add(get.target, accept_encoding, entry, encoding, route=path, path=path)
 
-        return await find_reply(
-            services.cache,
+        return await services.cache.reply(
             handler(Params(query), services.board),
-            accepted=accept_encoding.decode("latin-1"),
+            accept_encoding=accept_encoding.decode("latin-1"),
             if_none_match=fields.get(IF_NONE_MATCH, b"").decode("latin-1"),
             remember=remember,
         )
