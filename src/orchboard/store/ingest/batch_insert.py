@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 import asyncpg
 
 from orchboard.results.submission import Submission
-from orchboard.runtime.time_limit import time_limit
+from orchboard.runtime.tasks import time_limit
 from orchboard.store.connection.failures import DATABASE_ERRORS
 from orchboard.store.postgres.clock import MAX_AGE_S, DatabaseClock
 from orchboard.store.postgres.dedicated_connection import DedicatedConnection, NotSentError
