@@ -4,7 +4,7 @@ import numpy as np
 
 from orchboard.scoring import Doubles, Scores, score_ai, score_transcoding, weighted_mean
 from orchboard.stats import CellScores, TopScore, is_address
-from orchboard.store.rollups.groups import Means
+from orchboard.store.rollups.group_sums import Means
 from orchboard.store.rollups.reader import Quantiles
 
 

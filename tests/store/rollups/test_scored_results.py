@@ -14,7 +14,7 @@ from orchboard.stats import JobType
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.measures import MEASURES
 from orchboard.store.postgres.database import Database
-from orchboard.store.rollups.groups import GroupIndex
+from orchboard.store.rollups.group_index import GroupIndex
 from orchboard.store.rollups.result_columns import ResultReader
 from orchboard.store.sql_files import sql
 from tests.support.database import run

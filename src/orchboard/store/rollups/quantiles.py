@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from orchboard.store.rollups.groups import PipelineModel
+from orchboard.store.rollups.group_index import PipelineModel
 from orchboard.store.rollups.result_columns import Doubles
 
 BINS = 1792

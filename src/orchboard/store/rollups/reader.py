@@ -17,16 +17,12 @@ from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.admission import UNBOUNDED, Admission
 from orchboard.store.postgres.clock import DatabaseClock, from_pg_time, to_pg_time
 from orchboard.store.postgres.database import Database
-from orchboard.store.rollups.groups import (
-    GroupIndex,
+from orchboard.store.rollups.group_index import GroupIndex, Indices, Occurrence, PipelineModel, unique_sorted
+from orchboard.store.rollups.group_sums import (
     GroupSums,
-    Indices,
     Means,
-    Occurrence,
-    PipelineModel,
     add_up,
     means_of,
-    unique_sorted,
     unmaterialized_sums,
 )
 from orchboard.store.rollups.live_tail import LiveTail, OutdatedError

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from orchboard.stats import JobType
 from orchboard.store.measures import MEASURES
-from orchboard.store.rollups.groups import Cell, GroupIndex, Indices, Occurrence, PipelineModel
+from orchboard.store.rollups.group_index import Cell, GroupIndex, Indices, Occurrence, PipelineModel
 
 Doubles: TypeAlias = NDArray[np.float64]
 ResultKey: TypeAlias = bytes

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 
 from orchboard.store.rollups.buckets import HOUR, MINUTE, SIX_HOURS, TEN_MINUTES
-from orchboard.store.rollups.groups import Indices
+from orchboard.store.rollups.group_index import Indices
 
 # A bucket with more results is not read into memory for a window that cuts it.
 MAX_EDGE_RESULTS = 100_000

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchboard.store.rollups.groups import mask, unique_inverse, unique_sorted
+from orchboard.store.rollups.group_index import mask, unique_inverse, unique_sorted
 
 LENGTH = 50
 
