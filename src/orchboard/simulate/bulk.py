@@ -20,7 +20,7 @@ from orchboard.simulate.addresses import refuse_others
 from orchboard.simulate.network import Network
 from orchboard.simulate.results import ResultPlan, batch_results
 from orchboard.stats import JobType
-from orchboard.store.postgres.pg_time import to_pg_time
+from orchboard.store.postgres.clock import to_pg_time
 from orchboard.store.sql_files import sql
 
 RegionIds = Mapping[tuple[str, JobType], int]

@@ -9,8 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.stats import JobType, StatsQuery, Window
-from orchboard.store.postgres.clock import DatabaseClock
-from orchboard.store.postgres.pg_time import to_pg_time
+from orchboard.store.postgres.clock import DatabaseClock, to_pg_time
 from orchboard.store.raw_results.cache import RawResultsCache
 from orchboard.store.sql_files import sql
 from tests.support.rollup_database import RollupDatabase, with_rollup_database

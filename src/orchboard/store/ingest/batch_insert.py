@@ -5,14 +5,14 @@ To add a column, add it to `_columns` and to `insert_stats.sql` and `insert_once
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 
 from orchboard.results.submission import Submission
-from orchboard.runtime.time_limit import time_limit
+from orchboard.runtime.tasks import time_limit
 from orchboard.store.connection.failures import DATABASE_ERRORS
 from orchboard.store.postgres.clock import MAX_AGE_S, DatabaseClock
 from orchboard.store.postgres.dedicated_connection import DedicatedConnection, NotSentError
@@ -92,10 +92,6 @@ def _columns(submissions: Sequence[Submission]) -> tuple[list[Any], ...]:
         [each.parsed.payload.decode() for each in submissions],
         [each.tester_id for each in submissions],
     )
-
-
-def _as_text(column: Iterable[object]) -> str:
-    return _SEPARATOR.join(["" if value is None else str(value) for value in column])
 
 
 class KeyAllocator:
@@ -179,15 +175,15 @@ class BatchInsert:
         ):
             return await self._send_once(batch)
         event_time, ids = await self._assign(len(batch))
-        orchestrators, region_ids, payloads, tester_ids = map(_as_text, _columns(batch))
+        orchestrators, region_ids, payloads, tester_ids = _columns(batch)
         async with time_limit(self._due_at(batch)):
             try:
                 await self._connection.fetch(
                     _INSERT_STATS,
-                    orchestrators,
-                    region_ids,
-                    payloads,
-                    tester_ids,
+                    _SEPARATOR.join(orchestrators),
+                    _SEPARATOR.join(map(str, region_ids)),
+                    _SEPARATOR.join(payloads),
+                    _SEPARATOR.join(["" if number is None else str(number) for number in tester_ids]),
                     event_time,
                     ",".join(map(str, ids)),
                 )

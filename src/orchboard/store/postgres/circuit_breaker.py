@@ -10,8 +10,7 @@ from enum import Enum, auto
 import structlog
 
 from orchboard import limits
-from orchboard.runtime.tasks import cancel_and_wait
-from orchboard.runtime.time_limit import time_limit
+from orchboard.runtime.tasks import cancel_and_wait, time_limit
 
 log = structlog.get_logger(__name__)
 

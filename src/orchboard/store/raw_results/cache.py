@@ -20,9 +20,8 @@ from orchboard.store.change_tracking.version_counters import (
     VersionCounters,
     orchestrator_key,
 )
-from orchboard.store.postgres.clock import DatabaseClock
+from orchboard.store.postgres.clock import SECOND, DatabaseClock, from_pg_time, to_pg_time
 from orchboard.store.postgres.database import Database
-from orchboard.store.postgres.pg_time import SECOND, from_pg_time, to_pg_time
 from orchboard.store.raw_results.pages import Part, RawPages, RawRow, RowStream, read_rows
 from orchboard.store.sql_files import sql
 from orchboard.window import LATEST

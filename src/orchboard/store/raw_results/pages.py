@@ -13,8 +13,8 @@ from orchboard import limits
 from orchboard.results.render import StoredPayload, is_scored, read_stored
 from orchboard.stats import JobType
 from orchboard.store.postgres.admission import UNBOUNDED, Admission
+from orchboard.store.postgres.clock import from_pg_time, to_pg_time
 from orchboard.store.postgres.database import Database
-from orchboard.store.postgres.pg_time import from_pg_time, to_pg_time
 from orchboard.store.sql_files import sql
 
 # Minimum size of a row as JSON.

@@ -18,9 +18,8 @@ from orchboard.store.change_tracking.version_counters import (
     job_type_key,
 )
 from orchboard.store.measures import MEASURES
-from orchboard.store.postgres.clock import DatabaseClock
+from orchboard.store.postgres.clock import SECOND, DatabaseClock, from_pg_time, to_pg_time
 from orchboard.store.postgres.database import Database
-from orchboard.store.postgres.pg_time import SECOND, from_pg_time, to_pg_time
 from orchboard.store.rollups.buckets import TEN_MINUTES
 from orchboard.store.rollups.result_columns import (
     PipelineOccurrences,

@@ -15,9 +15,8 @@ from orchboard.stats import JobType, Pipeline, StatsQuery, Window
 from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.admission import UNBOUNDED, Admission
-from orchboard.store.postgres.clock import DatabaseClock
+from orchboard.store.postgres.clock import DatabaseClock, from_pg_time, to_pg_time
 from orchboard.store.postgres.database import Database
-from orchboard.store.postgres.pg_time import from_pg_time, to_pg_time
 from orchboard.store.rollups.group_index import GroupIndex, Indices, Occurrence, PipelineModel, unique_sorted
 from orchboard.store.rollups.group_sums import (
     GroupSums,

@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from orchboard import limits
 from orchboard.stats import JobType
+from orchboard.store.postgres.clock import from_pg_time, to_pg_time
 from orchboard.store.postgres.database import Database
-from orchboard.store.postgres.pg_time import from_pg_time, to_pg_time
 from orchboard.store.rollups.group_index import GroupIndex, Indices
 from orchboard.store.rollups.group_sums import GroupSums, materialized_sums
 from orchboard.store.rollups.quantiles import RollupRebuiltError, RoundTrips

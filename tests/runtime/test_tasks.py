@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from orchboard.runtime.time_limit import time_limit
+from orchboard.runtime.tasks import time_limit
 from tests.support.database import run
 
 LONG_S = 30.0
