@@ -16,7 +16,7 @@ from orchboard.api.routes import ROUTES
 from orchboard.config import Settings
 from orchboard.store.change_tracking.version_counters import VersionCounters
 from tests.store.postgres.test_database import locked
-from tests.support.fast_path_probe import fast_path_of, record_cached_answers
+from tests.support.fast_path_probe import get_services_of, record_cached_answers
 from tests.support.raw_http import Wire, get, post
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import Client, RunningServer, StartServer
@@ -193,7 +193,7 @@ def test_a_region_that_another_program_added_is_listed_within_a_second(
 
 
 def answers_of(server: RunningServer) -> AnswerCache:
-    answers: AnswerCache = fast_path_of(server).cache
+    answers: AnswerCache = get_services_of(server).cache
     return answers
 
 
@@ -248,7 +248,7 @@ def test_memory_for_answers_is_bounded_whatever_is_asked(
             assert answers_of(server).size <= 1024 * 1024
         assert max(bodies) > 60_000
         assert len(from_memory) > 350, "the rest is for other tests that write to the same server"
-    all_known = fast_path_of(server).routes.by_target.values()
+    all_known = get_services_of(server).routes.by_target.values()
     alive = [known for known in all_known if known.entry.answer is not None]
     assert len(alive) < len(all_known), "others are known, and nothing is kept of them"
     assert not any(hasattr(known, name) for known in all_known for name in ("answer", "variant"))

@@ -28,10 +28,9 @@ from orchboard.http.application import Application, api_route
 from orchboard.http.client_timeouts import ClientTimeouts
 from orchboard.http.connection_limit import ConnectionLimiter, reserve_files
 from orchboard.http.connection_services import ConnectionServices
-from orchboard.http.fast_answers import FastAnswers
-from orchboard.http.fast_path import FastPath
+from orchboard.http.fast_get import GetServices, RouteCache
+from orchboard.http.fast_post import PostServices
 from orchboard.http.request_memory import RequestMemory
-from orchboard.http.route_cache import RouteCache
 from orchboard.leaderboard import Leaderboard
 from orchboard.lifespan import add_catalyst_regions, server_lifespan, serverless_lifespan
 from orchboard.runtime.logs import configure_logs
@@ -128,12 +127,8 @@ def create_app(
     )
     context = ApiContext(board, post_stats, upkeep, limits.probe_timeout_s)
     access_log, request_ids = AccessLog(), RequestIds()
-    fast_path = None
-    if settings.fast_path:
-        fast_path = FastPath(
-            answers, RouteCache(), post_stats, board, FastAnswers(access_log, request_ids), proxies
-        )
-    replies = Replies(answers, fast_path.routes.add_scope if fast_path else None)
+    cached_routes = RouteCache()
+    replies = Replies(answers, cached_routes.add_scope if settings.fast_path else None)
     routes = [api_route(endpoint, context, replies) for endpoint in ROUTES]
     routes += [*documentation_routes(replies), *web_routes(board, replies)]
     max_connections = settings.max_connections if serverless else _max_connections(settings)
@@ -142,7 +137,9 @@ def create_app(
         ConnectionLimiter(max_connections, verified, grace_s=limits.eviction_grace_s),
         RequestMemory(verified, total=settings.body_memory_bytes, max_body=settings.max_body_bytes),
         verified,
-        fast_path,
+        GetServices(answers, cached_routes, board, proxies, access_log, request_ids),
+        PostServices(post_stats, access_log, request_ids),
+        settings.fast_path,
     )
     lifespan = Starlette(
         lifespan=lambda _: (

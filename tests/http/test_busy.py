@@ -13,7 +13,7 @@ from orchboard.config import Settings
 from orchboard.store.postgres.admission import Admission
 from orchboard.store.raw_results import pages
 from tests.store.postgres.test_database import locked
-from tests.support.fast_path_probe import fast_path_of
+from tests.support.fast_path_probe import get_services_of
 from tests.support.raw_http import Reply, Wire, get
 from tests.support.samples import ai, transcoding
 from tests.support.server import Client, RunningServer, StartServer
@@ -51,7 +51,7 @@ def wait_for_turns(server: RunningServer, number: int) -> None:
 
 
 def admission_of(server: RunningServer) -> Admission:
-    return fast_path_of(server).board.store._admission
+    return get_services_of(server).board.store._admission
 
 
 @contextmanager

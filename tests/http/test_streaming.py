@@ -19,7 +19,7 @@ from orchboard import limits
 from orchboard.config import Settings
 from orchboard.store.raw_results import pages
 from tests.support.database import run
-from tests.support.fast_path_probe import fast_path_of
+from tests.support.fast_path_probe import get_services_of
 from tests.support.postgres_proxy import PostgresProxy, postgres_proxy
 from tests.support.raw_http import Wire, get, joined
 from tests.support.serve_process import start_serve_process
@@ -145,7 +145,7 @@ def test_requests_that_wait_behind_a_streamed_answer_are_answered_in_order(serve
 
 
 def streams_under_way(server: RunningServer) -> int:
-    return fast_path_of(server).board.store._raw_results._pages.streams.in_progress
+    return get_services_of(server).board.store._raw_results._pages.streams.in_progress
 
 
 def test_a_client_that_leaves_frees_its_place_at_once(

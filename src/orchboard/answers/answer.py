@@ -38,6 +38,16 @@ Headers = tuple[tuple[bytes, bytes], ...]
 Pieces: TypeAlias = Callable[[], AsyncGenerator[bytes, None]]
 """Makes a body that is too large for memory, piece by piece. Each piece may raise a Refusal."""
 
+_ETAG = re.compile(r'(?:W/)?("[^"]*")')
+
+
+class Reply(NamedTuple):
+    """The parts of a response. status -- 200 or 304; body -- Pieces of a streamed answer"""
+
+    status: int
+    headers: Headers
+    body: bytes | Pieces
+
 
 def header_lines(headers: Headers) -> bytes:
     """Headers as they are sent, without the empty line at the end."""
@@ -59,6 +69,12 @@ class Variant:
             (name, value) for name, value in whole if not name.startswith(b"content-")
         )
 
+    def reply(self, if_none_match: str, age: Headers = ()) -> Reply:
+        """A 304 if If-None-Match contains the ETag, or is `*`; a 200 otherwise. age -- the headers of a stale answer"""
+        if if_none_match.strip() == "*" or self.etag.decode() in _ETAG.findall(if_none_match):
+            return Reply(304, (*self.unchanged_headers, *age), b"")
+        return Reply(200, (*self.headers, *age), self.body)
+
 
 class Streamed:
     """A 200 whose body is too large for memory: it is made for each request, and has no ETag.
@@ -69,6 +85,16 @@ class Streamed:
     def __init__(self, pieces: Pieces, headers: Headers) -> None:
         self.pieces = pieces
         self.headers: Headers = ((b"vary", b"Accept-Encoding"), *headers)
+
+    def reply(self, accept_encoding: str, if_none_match: str) -> Reply:
+        """A 304 if If-None-Match is `*`; a 200 in an accepted encoding otherwise."""
+        if if_none_match.strip() == "*":
+            return Reply(304, tuple(header for header in self.headers if header[0] != b"content-type"), b"")
+        encoding = choose_encoding(accept_encoding, is_small=False)
+        if encoding == IDENTITY:
+            return Reply(200, self.headers, self.pieces)
+        headers = (*self.headers, (b"content-encoding", encoding.encode()))
+        return Reply(200, headers, lambda: encode_pieces(self.pieces(), encoding))
 
 
 class Answer:

@@ -4,12 +4,12 @@ import asyncio
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 from orchboard import limits
-from orchboard.answers.answer import Answer, Streamed, Variant
+from orchboard.answers.answer import Answer, Headers, Reply, Streamed, Variant, choose_encoding
 from orchboard.answers.cached_query import CachedQuery
-from orchboard.errors import ClientBusyError
+from orchboard.errors import ClientBusyError, DatabaseUnavailableError, OverloadedError
 from orchboard.runtime.tasks import consume_exception
 from orchboard.store.change_tracking.external_writes import ExternalWriteDetector
 from orchboard.store.change_tracking.version_counters import EVERYTHING, VersionCounters
@@ -77,6 +77,38 @@ class AnswerCache:
         self._entries: OrderedDict[Hashable, Entry] = OrderedDict()
         self.size = 0
         self.computed = 0
+
+    async def reply(
+        self,
+        query: CachedQuery,
+        *,
+        accept_encoding: str,
+        if_none_match: str,
+        remember: Callable[[Entry, str], None] | None = None,
+    ) -> Reply:
+        """The response to a query, in an accepted encoding. Raises the Refusal that the query ends in.
+
+        While the database is away or overloaded: the last answer, with its age (RFC 9111: Age; RFC 7234: Warning).
+
+        remember -- called with the cache entry and the encoding of a current answer
+        """
+        age: Headers = ()
+        try:
+            answer = await self.get(query)
+        except (DatabaseUnavailableError, ClientBusyError, OverloadedError):
+            stale = self.stale_answer(query)
+            if stale is None:
+                raise
+            answer, age_s = stale
+            age = ((b"age", b"%d" % age_s), (b"warning", b'111 - "Revalidation Failed"'))
+        if isinstance(answer, Streamed):
+            return answer.reply(accept_encoding, if_none_match)
+        encoding = choose_encoding(accept_encoding, is_small=answer.is_small)
+        variant = await self.variant(query, answer, encoding)
+        entry = self.find(query)
+        if remember is not None and entry is not None and not age:
+            remember(entry, encoding)
+        return variant.reply(if_none_match, age)
 
     async def get(self, query: CachedQuery) -> Answer | Streamed:
         """The answer, from the cache if it is valid. A streamed answer is never cached.

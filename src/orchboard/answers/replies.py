@@ -1,79 +1,22 @@
-"""Cached answers as HTTP responses: in the encoding that the client accepts, or as a 304."""
+"""Cached answers as responses of the ASGI application, whole or streamed."""
 
-import re
+import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from functools import partial
-from typing import NamedTuple
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
-from orchboard.answers.answer import (
-    IDENTITY,
-    Headers,
-    Pieces,
-    Streamed,
-    Variant,
-    choose_encoding,
-    encode_pieces,
-)
+from orchboard import limits
+from orchboard.answers.answer import Headers, Pieces
 from orchboard.answers.cache import AnswerCache, Entry
 from orchboard.answers.cached_query import CachedQuery
-from orchboard.answers.streaming import StreamedResponse
-from orchboard.errors import ClientBusyError, DatabaseUnavailableError, OverloadedError
+from orchboard.runtime.tasks import cancel_and_wait
 
 NoteRoute = Callable[[Scope, str, Entry, str], None]
 """Called with a request's scope, its Accept-Encoding, and the cache entry and encoding that it leads to."""
-
-_ETAG = re.compile(r'(?:W/)?("[^"]*")')
-
-
-class Reply(NamedTuple):
-    """The parts of a response. status -- 200 or 304; body -- Pieces of a streamed answer"""
-
-    status: int
-    headers: Headers
-    body: bytes | Pieces
-
-
-def _nothing(_: Entry, __: str) -> None:
-    return None
-
-
-async def find_reply(
-    answers: AnswerCache,
-    query: CachedQuery,
-    *,
-    accepted: str,
-    if_none_match: str,
-    remember: Callable[[Entry, str], None] = _nothing,
-) -> Reply:
-    """The answer in an accepted encoding. Raises the Refusal that the query ends in.
-
-    While the database is away or overloaded: the last answer, with its age (RFC 9111: Age; RFC 7234: Warning).
-
-    remember -- called with the cache entry and the encoding of a current answer
-    """
-    age: Headers = ()
-    try:
-        answer = await answers.get(query)
-    except (DatabaseUnavailableError, ClientBusyError, OverloadedError):
-        stale = answers.stale_answer(query)
-        if stale is None:
-            raise
-        answer, age_s = stale
-        age = ((b"age", b"%d" % age_s), (b"warning", b'111 - "Revalidation Failed"'))
-    if isinstance(answer, Streamed):
-        return _stream(answer, accepted, if_none_match)
-    encoding = choose_encoding(accepted, is_small=answer.is_small)
-    variant = await answers.variant(query, answer, encoding)
-    entry = answers.find(query)
-    if entry is not None and not age:
-        remember(entry, encoding)
-    if is_unchanged(if_none_match, variant):
-        return Reply(304, (*variant.unchanged_headers, *age), b"")
-    return Reply(200, (*variant.headers, *age), variant.body)
 
 
 class Replies:
@@ -92,13 +35,12 @@ class Replies:
         by_target -- whether the answer depends on nothing but the request's target and Accept-Encoding
         """
         accepted = ", ".join(request.headers.getlist("accept-encoding"))
-        remember = _nothing
+        remember = None
         if self._note_route and by_target:
             remember = partial(self._note_route, request.scope, accepted)
-        reply = await find_reply(
-            self._answers,
+        reply = await self._answers.reply(
             query,
-            accepted=accepted,
+            accept_encoding=accepted,
             if_none_match=", ".join(request.headers.getlist("if-none-match")),
             remember=remember,
         )
@@ -109,16 +51,58 @@ class Replies:
         return response
 
 
-def _stream(answer: Streamed, accepted: str, if_none_match: str) -> Reply:
-    if if_none_match.strip() == "*":
-        return Reply(304, tuple(header for header in answer.headers if header[0] != b"content-type"), b"")
-    encoding = choose_encoding(accepted, is_small=False)
-    if encoding == IDENTITY:
-        return Reply(200, answer.headers, answer.pieces)
-    headers = (*answer.headers, (b"content-encoding", encoding.encode()))
-    return Reply(200, headers, lambda: encode_pieces(answer.pieces(), encoding))
+class StreamedResponse(Response):
+    """A 200. Its head is sent with the first piece, so that a refusal before that has its own status.
+
+    Raises ClientDisconnect when the client disconnects, TimeoutError after STREAM_S, and what a piece raises. The server
+    must then reset the connection, so that the client can tell that the answer is incomplete.
+    """
+
+    def __init__(self, headers: Headers, pieces: Pieces) -> None:
+        self.status_code = 200
+        self.background = None
+        self.raw_headers = list(headers)
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        sending = asyncio.create_task(self._send(scope["method"], send))
+        disconnect = asyncio.create_task(_until_disconnect(receive))
+        try:
+            await asyncio.wait(
+                (sending, disconnect), timeout=limits.STREAM_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            if sending.done():
+                sending.result()
+            elif disconnect.done():
+                raise ClientDisconnect
+            else:
+                raise TimeoutError("the client took too long for a streamed answer")
+        finally:
+            await cancel_and_wait((sending, disconnect))
+
+    async def _send(self, method: str, send: Send) -> None:
+        start = {
+            "type": "http.response.start",
+            "status": self.status_code,
+            "headers": self.raw_headers,
+        }
+        if method == "HEAD":
+            await send(start)
+        else:
+            is_started = False
+            async with aclosing(self._pieces()) as pieces:
+                async for piece in pieces:
+                    if not is_started:
+                        await send(start)
+                        is_started = True
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    del piece
+                    # Waits until the client has read nearly all of it, before the next piece is made.
+                    await send({"type": "http.response.body", "body": b"", "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def is_unchanged(if_none_match: str, variant: Variant) -> bool:
-    """Whether If-None-Match contains the variant's ETag, or `*`."""
-    return if_none_match.strip() == "*" or variant.etag.decode() in _ETAG.findall(if_none_match)
+async def _until_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,4 +1,4 @@
-"""The access log: one line for each request, written in batches."""
+"""The access log, one line for each request, written in batches; and the ids of requests."""
 
 import asyncio
 import atexit
@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -14,32 +15,42 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from orchboard.answers.answer import header_lines
+
 # Lines are written after this time, or when this many characters wait. Writing each line costs more than making it.
 _FLUSH_S = 0.1
 _FLUSH_CHARACTERS = 64 * 1024
 
 
 class RequestIds:
-    """Unique ids of requests, of 16 hexadecimal digits.
+    """Unique ids of requests, of 16 hexadecimal digits: ten are random for each process, six are a number that counts.
 
-    start -- the first ten digits, random for each process; the other six count
+    first_lines -- the first headers of an answer without ASGI: those of uvicorn, and X-Request-Id up to the number
     """
 
     def __init__(self) -> None:
-        self.start = os.urandom(5).hex()
+        self._start = os.urandom(5).hex()
         self._numbers = itertools.count()
+        self._server_headers: Sequence[tuple[bytes, bytes]] = ()
+        self.first_lines = b""
 
-    def next_number(self) -> int:
-        """The number at the end of the next id, less than 2**24."""
+    def begin_answer(self, server_headers: Sequence[tuple[bytes, bytes]]) -> int:
+        """Update `first_lines`, and return the number of the next id, less than 2**24.
+
+        server_headers -- what uvicorn adds to each answer: another list each second, as the date is one of them
+        """
+        if server_headers is not self._server_headers:
+            self._server_headers = server_headers
+            self.first_lines = header_lines(tuple(server_headers)) + b"x-request-id: " + self._start.encode()
         return next(self._numbers) & 0xFFFFFF
 
     def text(self, number: int) -> str:
-        """The id with this number at its end."""
-        return f"{self.start}{number:06x}"
+        """The id with this number."""
+        return f"{self._start}{number:06x}"
 
     def next(self) -> str:
         """The next id."""
-        return self.text(self.next_number())
+        return self.text(next(self._numbers) & 0xFFFFFF)
 
 
 class Outcome(Struct, frozen=True):

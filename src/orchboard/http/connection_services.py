@@ -5,7 +5,8 @@ from msgspec import Struct
 from orchboard.api.verified_addresses import VerifiedAddresses
 from orchboard.http.client_timeouts import ClientTimeouts
 from orchboard.http.connection_limit import ConnectionLimiter
-from orchboard.http.fast_path import FastPath
+from orchboard.http.fast_get import GetServices
+from orchboard.http.fast_post import PostServices
 from orchboard.http.request_memory import RequestMemory
 
 STATE_KEY = "connections"
@@ -13,10 +14,12 @@ STATE_KEY = "connections"
 
 
 class ConnectionServices(Struct, frozen=True):
-    """The parts that all connections use. fast_path -- None: every request goes to ASGI"""
+    """The parts that all connections use. uses_fast_path -- False: every request goes to ASGI"""
 
     timeouts: ClientTimeouts
     limiter: ConnectionLimiter
     memory: RequestMemory
     verified: VerifiedAddresses
-    fast_path: FastPath | None
+    gets: GetServices
+    posts: PostServices
+    uses_fast_path: bool

@@ -13,7 +13,8 @@ from orchboard.answers.answer import header_lines
 from orchboard.http.client_timeouts import ClientTimer
 from orchboard.http.connection_limit import ConnectionLimiter
 from orchboard.http.connection_memory import ConnectionMemory
-from orchboard.http.fast_answers import PendingPost, PendingRequest
+from orchboard.http.fast_path import PendingRequest
+from orchboard.http.fast_post import PendingPost
 
 AnyRequest = RequestResponseCycle | PendingRequest
 

@@ -1,6 +1,6 @@
 """One client connection: the parts that it is made of, and the order in which its requests are answered.
 
-The parts: `RequestReader` parses, `FastConnection` answers frequent requests, `ClientTimer` holds the deadlines,
+The parts: `RequestReader` parses, `FastGets` and `FastPosts` answer frequent requests, `ClientTimer` holds the deadlines,
 `ConnectionMemory` counts the memory of requests, and `GracefulClose` closes. uvicorn's protocol contributes the ASGI side.
 """
 
@@ -16,11 +16,11 @@ from orchboard.api.refusals import error_response
 from orchboard.http.client_timeouts import ClientTimer, reset
 from orchboard.http.connection_memory import ConnectionMemory
 from orchboard.http.connection_services import STATE_KEY, ConnectionServices
-from orchboard.http.fast_answers import PendingRequest
-from orchboard.http.fast_path import FastConnection
+from orchboard.http.fast_get import FastGets
+from orchboard.http.fast_path import PendingRequest
+from orchboard.http.fast_post import FastPosts, PendingPost
 from orchboard.http.graceful_close import AnyRequest, GracefulClose, has_unread_input
-from orchboard.http.head_rules import RejectedRequestError
-from orchboard.http.request_parsing import RequestReader
+from orchboard.http.request_parsing import RejectedRequestError, RequestReader
 
 # Maximum number of requests of one connection that wait for earlier ones, 4 kB each: one read of 256 KiB can hold 14,000.
 MAX_PIPELINED = 1000
@@ -34,11 +34,6 @@ _TOO_SLOW = error_response(408, "the request did not come in time")
 class HttpProtocol(HttpToolsProtocol):
     """One connection; uvicorn makes it."""
 
-    _timer: ClientTimer
-    _closing: GracefulClose
-    _memory: ConnectionMemory
-    _fast: FastConnection | None = None
-
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._services: ConnectionServices = self.app_state[STATE_KEY]
@@ -51,8 +46,8 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         services = self._services
         self._timer = ClientTimer(transport, self.loop, services.timeouts, self._is_idle, self._on_overdue)
-        if (fast_path := services.fast_path) is not None:
-            self._fast = FastConnection(fast_path, self, self._reader, self.server_state, self.client)
+        self._gets = FastGets(services.gets, self, self._reader, self.server_state, self.client)
+        self._posts = FastPosts(services.posts, self, self._reader, self.server_state)
         self._memory = ConnectionMemory(services.memory, services.verified, self._reader, self.client)
         self._closing = GracefulClose(transport, self.flow, self._timer, self._memory, services.limiter)
         if not services.limiter.admit(self, self.connections, self.loop.time()):  # type: ignore[arg-type] # all are of this class
@@ -66,22 +61,22 @@ class HttpProtocol(HttpToolsProtocol):
         if self._current is not None:
             self._current.disconnected = True
             self._current.message_event.set()
-        if self._fast is not None:
-            self._fast.log_disconnect()
-            self._fast = None  # each has the other in memory
+        self._posts.log_disconnect()
+        del self._gets, self._posts  # they and the connection keep each other in memory
         super().connection_lost(exc)
         self._reader.close()
 
     def data_received(self, data: bytes) -> None:
         """Answer a request that is known by its bytes; parse anything else."""
-        reader, fast = self._reader, self._fast
+        reader, gets, posts = self._reader, self._gets, self._posts
         began_between = reader.expects_head
-        if fast is not None and began_between and self._is_free() and fast.begin_by_bytes(data):
-            return
+        if began_between and self._is_free():
+            template = posts.template
+            if posts.begin_by_bytes(template, data) if template is not None else gets.begin_by_bytes(data):
+                return
         if self._closing.final_response is not None:
             return
-        refusal = reader.feed(data)
-        if refusal is not None:
+        if (refusal := reader.feed(data)) is not None:
             self.logger.warning("Invalid HTTP request received.")
             self._end(refusal)
             return
@@ -89,12 +84,19 @@ class HttpProtocol(HttpToolsProtocol):
             return  # empty lines between requests extend no deadline
         self._set_deadline(len(data))
         self._count_memory()
-        if fast is not None and began_between and reader.heads == 1 and reader.expects_head:
-            fast.learn(data)
+        if began_between and reader.heads == 1 and reader.expects_head:
+            if gets.answered is not None:
+                self._services.gets.routes.add_raw(data, *gets.answered)
+            elif posts.is_submitted:
+                posts.learn(data)
 
     def _on_head(self) -> None:
-        if self._fast is not None and self._fast.begin(is_free=self._is_free()):
-            return
+        reader, gets, posts = self._reader, self._gets, self._posts
+        gets.answered, posts.is_submitted = None, False
+        if self._is_free() and reader.keeps_alive and not reader.is_unusual:
+            method = reader.parser.get_method()
+            if posts.begin() if method == b"POST" else gets.begin(method):
+                return
         if len(self.pipeline) >= MAX_PIPELINED:
             raise RejectedRequestError(_TOO_MANY_REQUESTS)
         if not self._is_done():
@@ -103,22 +105,22 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _on_body(self, body: bytes) -> None:
         self._memory.unanswered_bytes += len(body)
-        if self._fast is None or self._fast.post is None:
+        post = self._posts.post
+        if post is None:
             super().on_body(body)
-        elif not self._fast.add_body(body):
-            self._hand_over_post(self._fast)
+        elif not self._posts.add_body(post, body):
+            self._hand_over_post(post)
 
     def _on_end(self) -> None:
-        fast = self._fast
-        if fast is not None:
-            if fast.answered is not None:
-                return
-            if fast.post is not None and fast.end_post():
+        if self._gets.answered is not None:
+            return
+        post = self._posts.post
+        if post is not None:
+            if self._posts.end(post):
                 self._memory.unanswered_bytes = 0  # the writer has limits of its own
                 self._memory.note_verified()
                 return
-            if fast.post is not None:
-                self._hand_over_post(fast)
+            self._hand_over_post(post)
         super().on_message_complete()
 
     def _begin_asgi_request(self) -> None:
@@ -133,10 +135,9 @@ class HttpProtocol(HttpToolsProtocol):
         if self._closing.is_draining:
             self._closing.announce_close(self.cycle)
 
-    def _hand_over_post(self, fast: FastConnection) -> None:
+    def _hand_over_post(self, post: PendingPost) -> None:
         """Have ASGI answer a result that the fast path has received so far."""
-        post, fast.post = fast.post, None
-        assert post is not None  # noqa: S101 - callers have checked
+        self._posts.post = None
         post.response_complete = True
         self._begin_asgi_request()
         self.cycle.keep_alive = post.keep_alive
@@ -185,9 +186,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._set_deadline()
 
     def _is_free(self) -> bool:
-        """Whether nothing is being answered, and an answer can be written now."""
+        """Whether nothing is being answered, and an answer of the fast path can be written now."""
         closing = self._closing
-        is_open = closing.final_response is None and not closing.is_draining
+        is_open = closing.final_response is None and not closing.is_draining and self._services.uses_fast_path
         can_write = not self.flow.write_paused and not self.transport.is_closing()
         return is_open and can_write and self._is_done()
 
@@ -232,8 +233,7 @@ class HttpProtocol(HttpToolsProtocol):
         has_bytes = self._memory.unanswered_bytes or self._reader.incomplete_head or self._reader.in_body
         if not has_bytes and self._memory.use is None:
             return
-        refusal = self._memory.count(self)
-        if refusal is not None:
+        if (refusal := self._memory.count(self)) is not None:
             self._end(refusal)
 
     def refuse_for_memory(self, response: Response) -> None:

@@ -1,4 +1,5 @@
-"""Requests as they are received: parsed by llhttp, checked by the rules it leaves out, and limited in size."""
+"""Requests as they are received: parsed by llhttp, checked by the rules of RFC 9110 and 9112 that it leaves out, and
+limited in size."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -10,27 +11,41 @@ from orchboard import limits
 from orchboard.answers.answer import header_lines
 from orchboard.api.authenticator import CREDENTIALS
 from orchboard.api.refusals import error_response
-from orchboard.http.head_rules import (
-    HOST,
-    TRANSFER_ENCODING,
-    UNKNOWN_METHOD,
-    RejectedRequestError,
-    check_head,
-)
-
-_REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r?\n")
 
 _TOO_LONG = error_response(431, f"the head is over {limits.MAX_HEAD_BYTES} bytes")
 _MALFORMED = error_response(400, "this is not a valid HTTP/1.1 request")
+_UNKNOWN_METHOD = error_response(405, "unknown method", {"Allow": "GET, HEAD, POST, OPTIONS"})
 
 ACCEPT_ENCODING = b"accept-encoding"
 CONTENT_LENGTH = b"content-length"
 IF_NONE_MATCH = b"if-none-match"
+_HOST = b"host"
+_TRANSFER_ENCODING = b"transfer-encoding"
 
 # With one of these headers a GET has a body.
-BODY = frozenset({CONTENT_LENGTH, TRANSFER_ENCODING})
+BODY = frozenset({CONTENT_LENGTH, _TRANSFER_ENCODING})
 _UNUSUAL = frozenset({b"expect", b"content-encoding"})
-_OF_INTEREST = BODY | _UNUSUAL | {HOST, ACCEPT_ENCODING, IF_NONE_MATCH} | CREDENTIALS
+_OF_INTEREST = BODY | _UNUSUAL | {_HOST, ACCEPT_ENCODING, IF_NONE_MATCH} | CREDENTIALS
+
+_REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r?\n")
+
+# RFC 3986, `host [ ":" port ]`. The host may be empty in the header, but not in a URL.
+_LITERAL = rb"\[(?:[0-9A-Fa-f:.]+(?:%25[\w.~%-]+)?|v[0-9A-Fa-f]+\.[\w.~!$&'()*+,;=:-]+)\]"
+_VISIBLE = rb"[\w.~!$&'()*+,;=-]*"
+_NAME = _VISIBLE + b"(?:%[0-9A-Fa-f]{2}" + _VISIBLE + b")*"
+_AUTHORITY = b"(?:" + _LITERAL + b"|" + _NAME + b")(?::[0-9]{0,5})?"
+_HOST_VALUE = re.compile(_AUTHORITY)
+_ABSOLUTE = re.compile(b"(?i:https?)://(?![:/?#])" + _AUTHORITY + b"(?=[/?#]|$)")
+
+_SLASH = ord("/")
+
+
+class RejectedRequestError(Exception):
+    """Stops the parser. The connection is closed after `response`, since it is not certain where the next request begins."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status_code)
+        self.response = response
 
 
 class RequestReader:
@@ -193,14 +208,23 @@ class RequestReader:
             self._on_end()
 
     def _check_head(self) -> None:
-        method, version = self.parser.get_method(), self.parser.get_http_version()
+        """Check the head, and replace the empty path of an absolute URL by `/`. Raises RejectedRequestError."""
+        method, version, target = self.parser.get_method(), self.parser.get_http_version(), self.url
         # llhttp accepts several spaces for one, and RTSP/1.0 and ICE/1.0 for HTTP/1.0.
-        line = b"%b %b HTTP/%b\r\n" % (method, self.url, version.encode())
+        line = b"%b %b HTTP/%b\r\n" % (method, target, version.encode())
         at = self._raw.find(line, self._found)
         if at < 0:
             raise RejectedRequestError(_MALFORMED)
         self._found = at + len(line)
-        self.url = check_head(method, self.url, version, self._values(HOST), self._values(TRANSFER_ENCODING))
+        if method == b"CONNECT":
+            raise RejectedRequestError(_UNKNOWN_METHOD)
+        if version not in ("1.1", "1.0"):
+            raise _malformed("HTTP/1.1 and HTTP/1.0 are spoken here")
+        _check_host(self._values(_HOST), version)
+        if codings := self._values(_TRANSFER_ENCODING):
+            _check_coding(codings, version)
+        if target[0] != _SLASH:
+            self.url = _check_odd_target(method, target)
 
     def _values(self, name: bytes) -> Sequence[bytes]:
         """The values of all headers of one name, a name of interest."""
@@ -211,10 +235,46 @@ class RequestReader:
         return [value for known, value in self.headers if known == name]
 
 
+def _check_host(hosts: Sequence[bytes], version: str) -> None:
+    if len(hosts) > 1:
+        raise _malformed("there is more than one Host header")
+    if hosts:
+        if not _HOST_VALUE.fullmatch(hosts[0].strip(b" \t")):
+            raise _malformed("the Host header is malformed")
+    elif version == "1.1":
+        raise _malformed("the Host header is missing")
+
+
+def _check_coding(codings: Sequence[bytes], version: str) -> None:
+    """Allow `chunked` once and nothing else. llhttp rejects Content-Length beside it.
+
+    RFC 9112 asks for 501 for an unknown coding, but the contract has no 5xx for any input.
+    """
+    if version == "1.0":
+        raise _malformed("HTTP/1.0 has no Transfer-Encoding")
+    if len(codings) > 1 or codings[0].strip(b" \t").lower() != b"chunked":
+        raise _malformed("the only Transfer-Encoding taken is chunked")
+
+
+def _check_odd_target(method: bytes, target: bytes) -> bytes:
+    """Check a target that is not a path, and return it with the path `/` for an empty one."""
+    if target == b"*" and method == b"OPTIONS":
+        return target
+    absolute = _ABSOLUTE.match(target)
+    if absolute is None:
+        raise _malformed("the target of the request is malformed")
+    start, rest = target[: absolute.end()], target[absolute.end() :]
+    return target if rest.startswith(b"/") else start + b"/" + rest
+
+
+def _malformed(message: str) -> RejectedRequestError:
+    return RejectedRequestError(error_response(400, message))
+
+
 def _refusal_of(error: httptools.HttpParserError, head: bytes) -> Response:
     """The refusal of what llhttp does not accept. head -- the beginning of the head, if it is known"""
     if isinstance(error, httptools.HttpParserInvalidMethodError) and _REQUEST_LINE.match(head):
-        return UNKNOWN_METHOD
+        return _UNKNOWN_METHOD
     return _MALFORMED
 
 

@@ -1,11 +1,16 @@
-"""Results whose head is known by that of the one before."""
+"""Results on the fast path: submission, acknowledgement, and heads that equal that of an earlier result."""
+
+import json
 
 import pytest
 
-from orchboard.http.head_template import HeadTemplate
-from tests.support.raw_http import Wire, get, post
+from orchboard.config import Settings
+from orchboard.http.fast_post import HeadTemplate, PendingPost
+from tests.store.postgres.test_database import locked
+from tests.support.raw_http import ZEROS, Wire, get, post
 from tests.support.samples import transcoding
 from tests.support.server import RunningServer
+from tests.support.waiting import wait_until
 
 DIFFERING = {b"authorization", b"content-length", b"idempotency-key"}
 FIRST = post(transcoding(), "Idempotency-Key: one", "User-Agent: a tester (1.0)")
@@ -76,3 +81,40 @@ def test_a_refused_result_between_known_ones_is_refused_and_the_next_is_stored(s
         assert wire.ask(get()).status == 200
         wire.send(post(transcoding(timestamp=6)) + post(transcoding(timestamp=7)) + get())
         assert [reply.status for reply in wire.replies(["POST", "POST", "GET"])] == [200, 200, 200]
+
+
+def test_results_take_the_fast_path_and_unsigned_ones_go_to_asgi(server: RunningServer) -> None:
+    with Wire(server.port) as wire:
+        assert wire.ask(post(transcoding())).used_fast_path
+        assert wire.ask(post(transcoding(region="XXX"))).used_fast_path, (
+            "what is wrong was found out on the way"
+        )
+        assert not wire.ask(post(transcoding(), secret="wrong")).used_fast_path
+
+
+def test_a_result_cancelled_by_shutdown_is_answered_503(server: RunningServer, settings: Settings) -> None:
+    with Wire(server.port) as wire:
+        wire.ask(post(transcoding()))
+        with locked(settings.postgres, "events"):
+            wire.send(post(transcoding()))
+            wait_until(lambda: len(server.tasks) == 1)
+            (connection,) = server.connections
+            for task in server.tasks:  # as at the end of a shutdown
+                connection.loop.call_soon_threadsafe(task.cancel)
+            reply = wire.reply()
+        assert (reply.status, reply["retry-after"]) == (503, "1")
+        assert json.loads(reply.body) == {"error": "the server is stopping; try again"}
+        assert wire.ask(post(transcoding())).body == b"ok"
+
+
+def test_an_idle_connection_uses_little_memory(server: RunningServer) -> None:
+    big = transcoding(response_payload="x" * 1_000_000)
+    with Wire(server.port) as wire:
+        assert wire.ask(post(big)).body == b"ok"
+        (connection,) = server.connections
+        current = connection._current
+        assert isinstance(current, PendingPost)
+        assert not current.body
+        assert wire.ask(get(ZEROS)).status == 200
+        held = [value for value in vars(connection).values() if isinstance(value, bytes | bytearray)]
+        assert sum(map(len, held)) < 2000

@@ -1,4 +1,4 @@
-"""The fast path: what it remembers, what it leaves to the application, and how results end that it took in."""
+"""Queries on the fast path: the route cache, what is sent to ASGI, and how answers end that are being computed."""
 
 import json
 from typing import Any
@@ -8,10 +8,9 @@ import pytest
 from orchboard import limits
 from orchboard.api.routes import ROUTES
 from orchboard.config import Settings
-from orchboard.http.fast_answers import PendingPost
-from orchboard.http.fast_path import FastConnection
+from orchboard.http.fast_get import FastGets
 from tests.store.postgres.test_database import locked
-from tests.support.fast_path_probe import fast_path_of, record_cached_answers
+from tests.support.fast_path_probe import get_services_of, record_cached_answers
 from tests.support.raw_http import ZEROS, Wire, get, post
 from tests.support.samples import ORCHESTRATOR, transcoding
 from tests.support.server import RunningServer
@@ -21,7 +20,7 @@ RAW = f"/api/raw_stats?orchestrator={ORCHESTRATOR}"
 
 
 def test_the_route_cache_is_bounded_whatever_clients_send(server: RunningServer) -> None:
-    routes = fast_path_of(server).routes
+    routes = get_services_of(server).routes
     with Wire(server.port) as wire:
         for start in range(0, 5000, 100):
             numbers = range(start, start + 100)
@@ -49,7 +48,7 @@ def test_a_request_is_recognised_by_its_bytes_on_every_connection(
         one.ask(get(ZEROS))
         one.ask(get(ZEROS))
         assert known
-        assert get(ZEROS) in fast_path_of(server).routes.by_request
+        assert get(ZEROS) in get_services_of(server).routes.by_request
         known.clear()
         # The second time at the latest: an answer over a window that ends now is true for a while only.
         other.ask(get(ZEROS))
@@ -73,53 +72,16 @@ def test_uncached_routes_are_never_answered_from_the_cache(server: RunningServer
             assert not any(wire.ask(get(target)).used_fast_path for _ in range(3))
 
 
-def test_results_take_the_fast_path_and_unsigned_ones_go_to_asgi(server: RunningServer) -> None:
-    with Wire(server.port) as wire:
-        assert wire.ask(post(transcoding())).used_fast_path
-        assert wire.ask(post(transcoding(region="XXX"))).used_fast_path, (
-            "what is wrong was found out on the way"
-        )
-        assert not wire.ask(post(transcoding(), secret="wrong")).used_fast_path
-
-
-def test_a_result_cancelled_by_shutdown_is_answered_503(server: RunningServer, settings: Settings) -> None:
-    with Wire(server.port) as wire:
-        wire.ask(post(transcoding()))
-        with locked(settings.postgres, "events"):
-            wire.send(post(transcoding()))
-            wait_until(lambda: len(server.tasks) == 1)
-            (connection,) = server.connections
-            for task in server.tasks:  # as at the end of a shutdown
-                connection.loop.call_soon_threadsafe(task.cancel)
-            reply = wire.reply()
-        assert (reply.status, reply["retry-after"]) == (503, "1")
-        assert json.loads(reply.body) == {"error": "the server is stopping; try again"}
-        assert wire.ask(post(transcoding())).body == b"ok"
-
-
-def test_an_idle_connection_uses_little_memory(server: RunningServer) -> None:
-    big = transcoding(response_payload="x" * 1_000_000)
-    with Wire(server.port) as wire:
-        assert wire.ask(post(big)).body == b"ok"
-        (connection,) = server.connections
-        current = connection._current
-        assert isinstance(current, PendingPost)
-        assert not current.body
-        assert wire.ask(get(ZEROS)).status == 200
-        held = [value for value in vars(connection).values() if isinstance(value, bytes | bytearray)]
-        assert sum(map(len, held)) < 2000
-
-
 def test_new_queries_take_the_fast_path_and_unusual_requests_go_to_asgi(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin, begun = FastConnection._begin_query, list[bool]()
+    begin, begun = FastGets._begin_query, list[bool]()
 
     def record(*arguments: Any) -> bool:
         begun.append(begin(*arguments))
         return begun[-1]
 
-    monkeypatch.setattr(FastConnection, "_begin_query", record)
+    monkeypatch.setattr(FastGets, "_begin_query", record)
     fast = [
         f"{endpoint.path}?since=1&orchestrator=0xaa"
         for endpoint in ROUTES
