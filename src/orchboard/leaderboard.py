@@ -11,7 +11,7 @@ from orchboard.store.store import Store
 from orchboard.window import ANY_TIME, Bounds
 
 if TYPE_CHECKING:
-    from orchboard.store.rollups.group_sums import Means
+    from orchboard.store.rollups.statistics import Means
 
 
 def utc_now() -> datetime:

@@ -4,8 +4,8 @@ import numpy as np
 
 from orchboard.scoring import Doubles, Scores, score_ai, score_transcoding, weighted_mean
 from orchboard.stats import CellScores, TopScore, is_address
-from orchboard.store.rollups.group_sums import Means
 from orchboard.store.rollups.reader import Quantiles
+from orchboard.store.rollups.statistics import Means
 
 
 def of_addresses(means: Means) -> Means:

@@ -15,7 +15,7 @@ from orchboard.stats import Window
 from orchboard.store.connection.types import Connection
 from orchboard.store.rollups.buckets import DAY, GRANULARITIES, MINUTE, TEN_MINUTES, buckets_between
 from orchboard.store.rollups.builder import MIN_MINUTE_RESULTS, RollupBuilder
-from orchboard.store.rollups.quantiles import BINS, bins_of
+from orchboard.store.rollups.statistics import BINS, bins_of
 from orchboard.store.sql_files import sql
 from tests.support.oracle_queries import PIPELINES, assert_matches_oracle
 from tests.support.rollup_database import RollupDatabase, with_rollup_database

@@ -11,7 +11,7 @@ import pytest
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.stats import JobType, StatsQuery, Window
 from orchboard.store.change_tracking.version_counters import VersionCounters
-from orchboard.store.rollups import group_sums, reader
+from orchboard.store.rollups import reader, statistics
 from orchboard.store.sql_files import sql
 from tests.support.rollup_database import RollupDatabase, with_rollup_database
 
@@ -175,7 +175,7 @@ def test_an_answer_computed_during_a_refresh_is_computed_again_if_the_refresh_fi
 
     async def test(board: RollupDatabase) -> None:
         made: list[int] = []
-        add_up = group_sums.add_up
+        add_up = statistics.add_up
 
         def count(*arguments: Any) -> Any:
             made.append(1)

@@ -9,7 +9,7 @@ from orchboard.store.connection.types import Connection
 from orchboard.store.measures import MEASURES
 from orchboard.store.rollups.buckets import Bucket, Granularity
 from orchboard.store.rollups.group_index import unique_inverse
-from orchboard.store.rollups.quantiles import bins_of
+from orchboard.store.rollups.statistics import bins_of
 from orchboard.store.sql_files import sql
 
 

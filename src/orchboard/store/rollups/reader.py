@@ -18,17 +18,20 @@ from orchboard.store.postgres.admission import UNBOUNDED, Admission
 from orchboard.store.postgres.clock import DatabaseClock, from_pg_time, to_pg_time
 from orchboard.store.postgres.database import Database
 from orchboard.store.rollups.group_index import GroupIndex, Indices, Occurrence, PipelineModel, unique_sorted
-from orchboard.store.rollups.group_sums import (
-    GroupSums,
-    Means,
-    add_up,
-    means_of,
-    unmaterialized_sums,
-)
 from orchboard.store.rollups.live_tail import LiveTail, OutdatedError
-from orchboard.store.rollups.quantiles import RollupRebuiltError, RoundTrips, quantiles_of, read_doubles
 from orchboard.store.rollups.result_columns import ResultColumns, ResultReader
 from orchboard.store.rollups.rollup_cache import PIPELINES, ROUND_TRIPS, Kind, RollupCache, sums_kind
+from orchboard.store.rollups.statistics import (
+    GroupSums,
+    Means,
+    RollupRebuiltError,
+    RoundTrips,
+    add_up,
+    means_of,
+    quantiles_of,
+    read_doubles,
+    unmaterialized_sums,
+)
 from orchboard.store.rollups.window_plan import BucketKey, WindowPlan
 from orchboard.store.sql_files import sql
 

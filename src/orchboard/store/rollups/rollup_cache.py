@@ -16,9 +16,8 @@ from orchboard.stats import JobType
 from orchboard.store.postgres.clock import from_pg_time, to_pg_time
 from orchboard.store.postgres.database import Database
 from orchboard.store.rollups.group_index import GroupIndex, Indices
-from orchboard.store.rollups.group_sums import GroupSums, materialized_sums
-from orchboard.store.rollups.quantiles import RollupRebuiltError, RoundTrips
 from orchboard.store.rollups.result_columns import ResultReader, Results
+from orchboard.store.rollups.statistics import GroupSums, RollupRebuiltError, RoundTrips, materialized_sums
 from orchboard.store.rollups.window_plan import BucketKey, Coverage, WindowPlan
 from orchboard.store.sql_files import sql
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchboard.store.rollups.quantiles import RollupRebuiltError, RoundTrips, bins_of, quantiles_of
+from orchboard.store.rollups.statistics import RollupRebuiltError, RoundTrips, bins_of, quantiles_of
 from tests.support.database import run
 
 MODEL = ("p", "m")
