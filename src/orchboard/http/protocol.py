@@ -94,7 +94,8 @@ class HttpProtocol(HttpToolsProtocol):
         gets.answered, posts.is_submitted = None, False
         if self._is_free() and reader.keeps_alive and not reader.is_unusual:
             method = reader.parser.get_method()
-            if posts.begin() if method == b"POST" else gets.begin(method):
+            is_begun = posts.begin() if method == b"POST" else gets.begin(method)
+            if is_begun:
                 return
         if len(self.pipeline) >= MAX_PIPELINED:
             raise RejectedRequestError(_TOO_MANY_REQUESTS)
