@@ -27,8 +27,8 @@ _TARGET = _PATH.encode()
 _STORED = Outcome.of("POST", _PATH, _PATH, 200, 2)
 _ACKNOWLEDGEMENT = header_lines(tuple(ok().raw_headers)) + b"\r\nok"
 
-# A connection has its head template from the second result on.
-_POSTS_BEFORE_TEMPLATE = 2
+# The result of a connection, counted from 1, whose head becomes the template of later ones.
+_LEARNED_RESULT = 2
 
 # A value that may differ: visible characters, as all credentials are.
 _VALUE = rb"([!-~]{1,512})"
@@ -110,8 +110,8 @@ class FastPosts:
     """The results of one connection.
 
     post -- the one that is being received, if one is
-    is_submitted -- whether the current request was parsed, and submitted here
-    template -- of the heads of the connection's results
+    is_submitted -- whether the current request was parsed and submitted
+    template -- matches further results of the connection, once it has one
     """
 
     def __init__(
@@ -127,9 +127,9 @@ class FastPosts:
         self.is_submitted = False
         self.template: HeadTemplate | None = None
 
-    def begin_by_bytes(self, template: HeadTemplate, data: bytes) -> bool:
+    def begin_by_bytes(self, data: bytes) -> bool:
         """Submit a whole result that the template matches; False when the parser is to read it."""
-        matched = template.match(data)
+        matched = None if self.template is None else self.template.match(data)
         if matched is None or len(matched[1]) > self._post_stats.max_body_bytes:
             return False
         headers, body = matched
@@ -144,7 +144,7 @@ class FastPosts:
 
     def learn(self, request: bytes) -> None:
         """Know the next result like the current one by its head. request -- the current one, whole"""
-        if self._submitted == _POSTS_BEFORE_TEMPLATE:
+        if self._submitted == _LEARNED_RESULT:
             self.template = HeadTemplate.learn(request)
 
     def begin(self) -> bool:

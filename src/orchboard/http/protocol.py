@@ -70,10 +70,9 @@ class HttpProtocol(HttpToolsProtocol):
         """Answer a request that is known by its bytes; parse anything else."""
         reader, gets, posts = self._reader, self._gets, self._posts
         began_between = reader.expects_head
-        if began_between and self._is_free():
-            template = posts.template
-            if posts.begin_by_bytes(template, data) if template is not None else gets.begin_by_bytes(data):
-                return
+        by_bytes = posts if posts.template else gets
+        if began_between and self._is_free() and by_bytes.begin_by_bytes(data):
+            return
         if self._closing.final_response is not None:
             return
         if (refusal := reader.feed(data)) is not None:
@@ -95,7 +94,8 @@ class HttpProtocol(HttpToolsProtocol):
         gets.answered, posts.is_submitted = None, False
         if self._is_free() and reader.keeps_alive and not reader.is_unusual:
             method = reader.parser.get_method()
-            if posts.begin() if method == b"POST" else gets.begin(method):
+            is_begun = posts.begin() if method == b"POST" else gets.begin(method)
+            if is_begun:
                 return
         if len(self.pipeline) >= MAX_PIPELINED:
             raise RejectedRequestError(_TOO_MANY_REQUESTS)
@@ -186,7 +186,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._set_deadline()
 
     def _is_free(self) -> bool:
-        """Whether nothing is being answered, and an answer of the fast path can be written now."""
+        """Whether the fast path may answer: it is on, nothing is being answered, and an answer can be written now."""
         closing = self._closing
         is_open = closing.final_response is None and not closing.is_draining and self._services.uses_fast_path
         can_write = not self.flow.write_paused and not self.transport.is_closing()
