@@ -82,7 +82,7 @@ def test_a_host_that_is_not_there_is_not_told(
     gone = replace(settings, postgres=f"postgresql://me:{PASSWORD}@{host}/none", db_timeout_s=0.3)
     answers = ask_everything(Client(start_server(gone).url))
     assert {answer.status for answer in answers} == {200, 503}
-    assert "no database yet" in log.getvalue()
+    assert "the database does not answer yet" in log.getvalue()
     # The address that the request itself was sent to is in the page of documentation.
     answers = [answer for answer in answers if b"orchboard API" not in answer.data]
     assert_tells_nothing(answers, log, HOST, "127.0.0.1", "::1")

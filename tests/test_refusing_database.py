@@ -259,6 +259,6 @@ def test_a_server_whose_results_wait_in_the_spool_is_ready_and_says_why_they_wai
     assert "no room left" in note
     assert client.get("/api/aggregated_stats?since=5").status == 200
     done = orchboard("doctor", POSTGRES=database_url, PORT=str(running.port), SECRET="sixteen bytes or more")
-    assert f"says of itself: {note}" in done.out
+    assert f"reports: {note}" in done.out
     execute(database_url, "DROP TRIGGER refuse ON events")
     wait_until(lambda: "note" not in client.get("/readyz").data.decode())

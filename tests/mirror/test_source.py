@@ -116,7 +116,7 @@ def test_a_server_that_is_gone_is_named_after_a_while() -> None:
     waits: list[str] = []
     source = Source("127.0.0.1:1", rate=100, patience_s=1.5, on_wait=lambda why, _: waits.append(why))
     with pytest.raises(
-        SourceError, match=r"no answer from http://127.0.0.1:1: connection refused; run it again later"
+        SourceError, match=r"no answer from http://127.0.0.1:1: connection refused; run again later"
     ):
         source.regions()
     assert 1 <= len(waits) <= 2

@@ -10,7 +10,7 @@ import structlog
 
 from orchboard import limits
 from orchboard.errors import SetupError
-from orchboard.runtime.tasks import cancel_and_wait
+from orchboard.runtime.tasks import cancel_and_wait, consume_exception
 from orchboard.store.connection.types import Connect
 from orchboard.store.schema.create_database import ensure_database
 from orchboard.store.schema.migrate import Step, migrate_to, require_schema
@@ -47,6 +47,7 @@ class Startup:
         """
         if self._starting is None or (self._starting.done() and time.monotonic() >= self._retry_at):
             self._starting = asyncio.create_task(self._start())
+            self._starting.add_done_callback(consume_exception)
         await asyncio.shield(self._starting)
 
     async def close(self) -> None:
