@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard import limits
-from orchboard.app import Limits
+from orchboard.app import Timings
 from orchboard.config import Settings
 from orchboard.store.embedded.server import EmbeddedPostgres
 from orchboard.store.spool.sqlite_file import SpoolFile
@@ -246,8 +246,8 @@ def test_a_hanging_disk_does_not_block_health_checks(
 ) -> None:
     spool = tmp_path / "spool" / "s.sqlite"
     fill(spool, to=0.1)
-    limits = Limits(probe_timeout_s=0.5)
-    client = Client(start_server(settings, spool_path=spool, limits=limits).url)
+    timings = Timings(probe_timeout_s=0.5)
+    client = Client(start_server(settings, spool_path=spool, timings=timings).url)
     wait_until(lambda: client.get("/api/health").json() == {"postgres": {"ok": True}})
     monkeypatch.setattr(SpoolFile, "depth", lambda _: time.sleep(3))
     with at_most(2.5):

@@ -48,7 +48,7 @@ from orchboard.web.routes import web_routes
 log = structlog.get_logger(__name__)
 
 
-class Limits(Struct, frozen=True):
+class Timings(Struct, frozen=True):
     """Durations in seconds that are not settings. Tests use shorter or longer ones.
 
     patience_s, check_every_s -- see ClientTimeouts
@@ -64,7 +64,7 @@ class Limits(Struct, frozen=True):
     serverless_post_s: float = limits.SERVERLESS_POST_S
 
 
-LIMITS = Limits()
+TIMINGS = Timings()
 
 
 def create_app(
@@ -74,7 +74,7 @@ def create_app(
     spool_path: Path | None = None,
     now: Callable[[], datetime] | None = None,
     serverless: bool = False,
-    limits: Limits = LIMITS,
+    timings: Timings = TIMINGS,
 ) -> ASGIApp:
     """The application on the database of `settings.postgres`. It connects when it serves.
 
@@ -82,7 +82,7 @@ def create_app(
     spool_path -- the spool, for results while the database is away; None: they are refused
     now -- None: the database's clock
     serverless -- for several instances that may be frozen between two requests: without background tasks and migrations,
-    and a result is answered within `limits.serverless_post_s`
+    and a result is answered within `timings.serverless_post_s`
     """
     changes = changes or VersionCounters.alone()
     database = Database(
@@ -120,12 +120,12 @@ def create_app(
         authenticator,
         verified,
         max_body_bytes=settings.max_body_bytes,
-        limit_s=limits.serverless_post_s if serverless else None,
+        limit_s=timings.serverless_post_s if serverless else None,
     )
     upkeep = UpkeepHandler(
         store, settings.cron_secret, MaintenanceLoop(database), lambda: add_catalyst_regions(settings, store)
     )
-    context = ApiContext(board, post_stats, upkeep, limits.probe_timeout_s)
+    context = ApiContext(board, post_stats, upkeep, timings.probe_timeout_s)
     access_log, request_ids = AccessLog(), RequestIds()
     cached_routes = RouteCache()
     replies = Replies(answers, cached_routes.add_scope if settings.fast_path else None)
@@ -133,8 +133,8 @@ def create_app(
     routes += [*documentation_routes(replies), *web_routes(board, replies)]
     max_connections = settings.max_connections if serverless else _max_connections(settings)
     services = ConnectionServices(
-        ClientTimeouts(settings.keep_alive_s, limits.patience_s, limits.check_every_s),
-        ConnectionLimiter(max_connections, verified, grace_s=limits.eviction_grace_s),
+        ClientTimeouts(settings.keep_alive_s, timings.patience_s, timings.check_every_s),
+        ConnectionLimiter(max_connections, verified, grace_s=timings.eviction_grace_s),
         RequestMemory(verified, total=settings.body_memory_bytes, max_body=settings.max_body_bytes),
         verified,
         GetServices(answers, cached_routes, board, proxies, access_log, request_ids),

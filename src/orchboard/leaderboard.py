@@ -55,7 +55,7 @@ class Leaderboard:
         from orchboard import rating  # at first use, as importing numpy takes 0.2 s
 
         if query.job_type is JobType.AI:
-            means, medians = await self.store.means.fetch_means_and_quantiles(query, 0.5)
+            means, medians = await self.store.means.fetch_means_and_quantile(query, 0.5)
             return rating.rate_ai(self._scored(means), medians)
         if query.pipeline is not None or query.model is not None:
             return CellScores([], [], [], [])
@@ -108,7 +108,7 @@ class Leaderboard:
         from orchboard import rating  # at first use, as importing numpy takes 0.2 s
 
         query = StatsQuery(job_type=JobType.AI, window=self.window(), orchestrator=orchestrator)
-        means, medians = await self.store.means.fetch_means_and_quantiles(query, 0.5)
+        means, medians = await self.store.means.fetch_means_and_quantile(query, 0.5)
         means = self._scored(means)
         best = rating.find_best(means)
         return None if best is None else rating.rate_group(means, best, medians)

@@ -25,9 +25,6 @@ from orchboard.store.store import Store
 
 log = structlog.get_logger(__name__)
 
-_CATALYST_STALL_S = 120.0
-KEY_EXPIRY_EVERY_S = 3600.0
-
 
 @asynccontextmanager
 async def serverless_lifespan(
@@ -59,10 +56,10 @@ async def server_lifespan(
         background.start(
             "regions",
             lambda health: _keep_catalyst_regions(settings, store, health),
-            stall_s=settings.regions_cache_s + _CATALYST_STALL_S,
+            stall_s=settings.regions_cache_s + limits.CATALYST_STALL_S,
         )
     background.start(
-        "expire_keys", lambda health: _expire_keys(store, health), stall_s=KEY_EXPIRY_EVERY_S * 2
+        "expire_keys", lambda health: _expire_keys(store, health), stall_s=limits.KEY_EXPIRY_INTERVAL_S * 2
     )
     background.start("replay", store.replay_spool, stall_s=limits.REPLAY_STALL_S)
     background.start("rollups", MaintenanceLoop(database).run, stall_s=limits.MAINTENANCE_STALL_S)
@@ -146,4 +143,4 @@ async def _expire_keys(store: Store, health: TaskHealth) -> None:
             health.succeed()
         except Refusal as error:
             health.fail(str(error))
-        await asyncio.sleep(KEY_EXPIRY_EVERY_S)
+        await asyncio.sleep(limits.KEY_EXPIRY_INTERVAL_S)

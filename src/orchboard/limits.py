@@ -126,7 +126,7 @@ ROLLUP_CACHE_IDLE_S: Final = 120.0
 MAX_TAIL_RESULTS: Final = 300_000
 """Results in the live tail, some 15 MB. Older ones are aggregated in SQL."""
 
-# Expensive questions
+# Expensive queries
 
 ADMISSION_S: Final = 1.5
 """How long a question waits for its turn before it is refused with 429."""
@@ -251,6 +251,10 @@ CONNECTION_CLOSE_S: Final = 1.0
 """How long closing a connection may take. A frozen server confirms nothing."""
 TASK_CANCEL_S: Final = 0.5
 """How long a cancelled task may take to end before it is cancelled again."""
+CATALYST_STALL_S: Final = 120.0
+"""The task that fetches `CATALYST_REGION_URL` is restarted if it is this much late."""
+KEY_EXPIRY_INTERVAL_S: Final = 3600.0
+"""Interval between deletions of expired idempotency keys. After twice this time without one, the task is restarted."""
 MAINTENANCE_STALL_S: Final = BACKGROUND_STEP_S + 60.0
 """Maintenance without progress for this long is restarted. Its watchdog has ended the connection before."""
 WORKER_START_S: Final = 120.0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from orchboard.app import Limits
+from orchboard.app import Timings
 from orchboard.config import Settings
 from tests.support.server import Client, StartServer
 
@@ -29,12 +29,12 @@ def test_a_database_that_does_not_answer_is_not_ok(settings: Settings, start_ser
 def test_a_silent_database_delays_a_health_check_by_the_probe_timeout_at_most(
     settings: Settings, start_server: StartServer
 ) -> None:
-    limits = Limits(probe_timeout_s=0.5)
+    timings = Timings(probe_timeout_s=0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         client = Client(
             start_server(
-                replace(settings, postgres=f"postgresql://me:pw@127.0.0.1:{port}/x"), limits=limits
+                replace(settings, postgres=f"postgresql://me:pw@127.0.0.1:{port}/x"), timings=timings
             ).url
         )
         for path in ("/api/health", "/readyz"):

@@ -6,13 +6,13 @@ from chaos.scenarios.slow_clients import attack
 from chaos.slow_client_load import SlowClients
 from orchboard.config import Settings
 from tests.support.database import run
-from tests.support.server import SECRET, TEST_LIMITS, StartServer
+from tests.support.server import SECRET, TEST_TIMINGS, StartServer
 
 
 def test_slow_clients_are_closed_and_others_are_answered(
     settings: Settings, start_server: StartServer
 ) -> None:
-    server = start_server(settings, limits=replace(TEST_LIMITS, patience_s=1.0, check_every_s=0.25))
+    server = start_server(settings, timings=replace(TEST_TIMINGS, patience_s=1.0, check_every_s=0.25))
     target = "/api/raw_stats?orchestrator=0xslow&job_type=ai"
     wave = SlowClients(server.port, 90, target, every_s=0.3, limit_s=8.0)
     closed, good = run(attack(wave, rounds=1, secret=SECRET, quiet_s=0.5))

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from orchboard.config import Settings, read_settings
 from tests.support.raw_http import Wire, chunked, get, head, joined, post
 from tests.support.samples import ai, transcoding
-from tests.support.server import TEST_LIMITS, Client, RunningServer, StartServer
+from tests.support.server import TEST_TIMINGS, Client, RunningServer, StartServer
 from tests.support.waiting import wait_until
 
 HOT = "/api/regions"
@@ -25,7 +25,7 @@ def start_hurried(
 ) -> Callable[[float], RunningServer]:
     """Start a server that waits so long for a client, and keeps idle connections for half a second."""
     chosen = replace(settings, fast_path=request.param, keep_alive_s=PATIENCE_S)
-    return lambda patience_s: start_server(chosen, limits=replace(TEST_LIMITS, patience_s=patience_s))
+    return lambda patience_s: start_server(chosen, timings=replace(TEST_TIMINGS, patience_s=patience_s))
 
 
 def numbered(number: int) -> dict[str, object]:
@@ -61,8 +61,8 @@ def test_idle_connections_are_closed(hurried: RunningServer) -> None:
 def test_an_idle_connection_is_kept_for_keep_alive_timeout_and_a_new_one_for_the_patience_only(
     settings: Settings, start_server: StartServer, fast_path: bool
 ) -> None:
-    limits = replace(TEST_LIMITS, patience_s=PATIENCE_S, check_every_s=PATIENCE_S / 2)
-    server = start_server(replace(settings, fast_path=fast_path), limits=limits)
+    timings = replace(TEST_TIMINGS, patience_s=PATIENCE_S, check_every_s=PATIENCE_S / 2)
+    server = start_server(replace(settings, fast_path=fast_path), timings=timings)
     requests = (get(HOT), get(HOT), get(COLD), post(numbered(1)), post(numbered(2)))
     wires = [Wire(server.port) for _ in requests]
     for wire, request in zip(wires, requests, strict=True):

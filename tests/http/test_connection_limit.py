@@ -16,12 +16,12 @@ from tests.http.test_client_timeouts import RAW, fill
 from tests.store.postgres.test_database import locked
 from tests.support.raw_http import Wire, get, head, post
 from tests.support.samples import transcoding
-from tests.support.server import TEST_LIMITS, RunningServer, StartServer
+from tests.support.server import TEST_TIMINGS, RunningServer, StartServer
 from tests.support.waiting import wait_until
 
 HOT = "/api/regions"
 
-NO_GRACE = replace(TEST_LIMITS, eviction_grace_s=0.0)
+NO_GRACE = replace(TEST_TIMINGS, eviction_grace_s=0.0)
 
 
 def begun(server: RunningServer, requests: int) -> None:
@@ -32,12 +32,12 @@ def begun(server: RunningServer, requests: int) -> None:
 @pytest.fixture
 def small(settings: Settings, start_server: StartServer) -> RunningServer:
     """A server that admits three connections, and notices soon that a client reads nothing."""
-    limits = replace(TEST_LIMITS, check_every_s=0.2)
-    return start_server(replace(settings, max_connections=3), limits=limits)
+    timings = replace(TEST_TIMINGS, check_every_s=0.2)
+    return start_server(replace(settings, max_connections=3), timings=timings)
 
 
 def test_a_new_connection_evicts_the_longest_idle_one(settings: Settings, start_server: StartServer) -> None:
-    server = start_server(replace(settings, max_connections=3), limits=NO_GRACE)
+    server = start_server(replace(settings, max_connections=3), timings=NO_GRACE)
     with ExitStack() as stack:
         wires = [stack.enter_context(Wire(server.port)) for _ in range(3)]
         for wire in (wires[1], wires[0], wires[2]):
@@ -132,7 +132,7 @@ def test_connections_of_a_crowded_address_are_evicted_at_once(larger: RunningSer
 def test_a_crowded_address_evicts_no_connection_of_an_address_with_fewer(
     settings: Settings, start_server: StartServer
 ) -> None:
-    larger = start_server(replace(settings, max_connections=16), limits=NO_GRACE)
+    larger = start_server(replace(settings, max_connections=16), timings=NO_GRACE)
     with Wire(larger.port) as idle:
         assert idle.ask(get(HOT)).status == 200
         with busy(larger, settings, 13, "127.0.0.2"):

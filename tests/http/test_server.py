@@ -22,7 +22,7 @@ HOT = "/api/regions"
 
 
 # No phase ends while a test runs, unless the test is about it.
-SLOW_DRAIN = DrainLimits(keep_alive_s=20.0, requests_s=25.0)
+SLOW_DRAIN = DrainLimits(idle_s=20.0, requests_s=25.0)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 
 from orchboard.store.embedded.binaries import find_binaries
 from orchboard.store.embedded.paths import Cluster
-from orchboard.store.embedded.postmaster import read_pid
+from orchboard.store.embedded.postmaster_status import read_pid
 from orchboard.store.embedded.server import EmbeddedPostgres
 
 MAJOR = find_binaries(None).major

@@ -62,7 +62,7 @@ async def assert_matches_oracle(
     for region in (None, "FRA"):
         rows = await connection.fetch(MEDIANS, since, until, region)
         query = StatsQuery(job_type=JobType.AI, window=Window(since, until), region=region)
-        _, medians = await reader.fetch_means_and_quantiles(query, 0.5)
+        _, medians = await reader.fetch_means_and_quantile(query, 0.5)
         assert medians == {(row[0], row[1]): row[2] for row in rows}
     return groups
 

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import urllib3
 from msgspec.structs import replace
 
-from orchboard.app import Limits, create_app
+from orchboard.app import Timings, create_app
 from orchboard.config import Settings
 from orchboard.http.connection_services import STATE_KEY, ConnectionServices
 from orchboard.http.protocol import HttpProtocol
@@ -25,10 +25,10 @@ FAST_PATH = "ORCHBOARD_TEST_FAST_PATH"
 """`off` in this variable, which `pytest --fast-path=off` sets, turns the fast path off in every server."""
 
 # The machine that runs tests may be busier than any that serves; tests/api/test_health.py has a test of the limit.
-TEST_LIMITS = Limits(probe_timeout_s=20.0)
+TEST_TIMINGS = Timings(probe_timeout_s=20.0)
 
 # At the end of a test nobody uses the connections any more.
-TEST_DRAIN = DrainLimits(keep_alive_s=0.0, requests_s=1.0)
+TEST_DRAIN = DrainLimits(idle_s=0.0, requests_s=1.0)
 
 
 class Answer:
@@ -72,7 +72,7 @@ class RunningServer:
         settings: Settings,
         *,
         drain: DrainLimits = TEST_DRAIN,
-        limits: Limits = TEST_LIMITS,
+        timings: Timings = TEST_TIMINGS,
         **options: Any,
     ) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -81,7 +81,7 @@ class RunningServer:
         if os.environ.get(FAST_PATH) == "off":
             settings = replace(settings, fast_path=False)
         is_ready = threading.Event()
-        app = create_app(settings, limits=limits, **options)
+        app = create_app(settings, timings=timings, **options)
         self.server = Server(app, drain=drain, on_pulse=is_ready.set)
         self._thread = threading.Thread(
             target=self.server.run, kwargs={"sockets": [self.listener]}, daemon=True

@@ -129,7 +129,7 @@ def _of_spool(spool: SpoolState, now: datetime) -> Iterator[Sample]:
         "Dead letters: results that the database refused. See orchboard spool.",
         depth.dead_letters,
     )
-    yield "orchboard_spool_used_ratio", "Fraction of SPOOL_MAX_MB in use, 0 to 1.", spool.used
+    yield "orchboard_spool_used_ratio", "Fraction of SPOOL_MAX_MB in use, 0 to 1.", spool.used_ratio
 
 
 async def _known(context: ApiContext, probe: Coroutine[Any, Any, T], what: str) -> T | None:

@@ -50,7 +50,7 @@ async def _spool(context: ApiContext) -> str | None:
         return public_message(refusal)
     if not spool.is_writable:
         return "the spool can't be written"
-    return None if spool.used < SPOOL_NEARLY_FULL else "the spool is nearly full"
+    return None if spool.used_ratio < SPOOL_NEARLY_FULL else "the spool is nearly full"
 
 
 async def _background(context: ApiContext) -> Note | None:

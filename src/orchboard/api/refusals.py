@@ -66,7 +66,7 @@ def refusal_response(refusal: Refusal) -> Response:
 
 
 def public_message(refusal: Refusal) -> str:
-    """What its sender is public_message of it: how the server is set up stays its own."""
+    """The message that the client gets. It says nothing about how the server is set up."""
     if isinstance(refusal, SetupError):
         return "the server is not ready: its operator must correct its setup"
     return str(refusal)

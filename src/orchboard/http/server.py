@@ -25,13 +25,13 @@ _TICKS_PER_PULSE = 10
 class DrainLimits(Struct, frozen=True):
     """The phases of a shutdown, in seconds from its beginning.
 
-    keep_alive_s -- how long an idle connection may still send one request, whose answer announces the close. If it were
+    idle_s -- how long an idle connection may still send one request, whose answer announces the close. If it were
     closed at once, that might cross with a request, and a POST must not be sent twice
     requests_s -- how long requests may take. Results that wait to be stored have more time after that (SHUTDOWN_FLUSH_S of the
     writer), as have database connections; all of it takes less than 10 s
     """
 
-    keep_alive_s: float = limits.DRAIN_S
+    idle_s: float = limits.DRAIN_S
     requests_s: float = limits.SHUTDOWN_REQUESTS_S
 
 
@@ -117,13 +117,13 @@ class Server(uvicorn.Server):
         The time is counted in checks: a process that gets no processor time has had no time to answer either.
         """
         # The person who pressed Ctrl-C is waiting.
-        keep_alive_s = 0.0 if signal.SIGINT in self._captured_signals else self._drain_limits.keep_alive_s
+        idle_s = 0.0 if signal.SIGINT in self._captured_signals else self._drain_limits.idle_s
         for check in range(round(self._drain_limits.requests_s / _CHECK_EVERY_S)):
             if self.force_exit or not (self.server_state.connections or self.server_state.tasks):
                 return
             for connection in self._connections():  # also those that were accepted last
                 connection.begin_drain()
-                if check * _CHECK_EVERY_S >= keep_alive_s:
+                if check * _CHECK_EVERY_S >= idle_s:
                     connection.shutdown()
             await asyncio.sleep(_CHECK_EVERY_S)
 

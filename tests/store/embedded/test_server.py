@@ -12,7 +12,7 @@ import pytest
 from orchboard.errors import SetupError
 from orchboard.store.embedded.binaries import find_binaries
 from orchboard.store.embedded.paths import SOCKET, Cluster
-from orchboard.store.embedded.postmaster import LOG_BYTES, rotate_log
+from orchboard.store.embedded.postmaster_status import LOG_BYTES, rotate_log
 from orchboard.store.embedded.server import EmbeddedPostgres, existing_url
 from tests.support.embedded_clusters import (
     MAJOR,

@@ -11,10 +11,10 @@ from orchboard.errors import SetupError
 from orchboard.store.disk import sync_directory
 from orchboard.store.embedded.binaries import ENVIRONMENT, Binaries
 from orchboard.store.embedded.paths import DATABASE, ROLE, Account, Cluster, existing_clusters, reachable_path
-from orchboard.store.embedded.postmaster import error_summary
+from orchboard.store.embedded.postmaster_status import error_summary
 
 # Appended to postgresql.conf at creation; the operator may change the file afterwards.
-SETTINGS = """
+NEW_CLUSTER_SETTINGS = """
 # Set by orchboard for a leaderboard. You may change these lines.
 plan_cache_mode = force_custom_plan     # measured on 500,000 rows: 3.0 ms where the generic plan took 50.8 ms
 log_line_prefix = '%m [%p] '
@@ -65,7 +65,7 @@ def _fill(staging: Path, binaries: Binaries, account: Account, lock: int) -> Non
             ), staging.parent, inherited=inherited,
         )  # fmt: skip
         with open(directory / "postgresql.conf", "a") as conf:
-            conf.write(SETTINGS)
+            conf.write(NEW_CLUSTER_SETTINGS)
         # Single-user mode: starting a server for this statement would take 0.2 s and open a socket.
         single = (
             "--single", "-D", path / "cluster", "-c", "exit_on_error=on", "-c", "log_checkpoints=off", "postgres",

@@ -30,7 +30,7 @@ from orchboard.store.embedded.paths import (
     prepare_socket_directory,
     reachable_path,
 )
-from orchboard.store.embedded.postmaster import (
+from orchboard.store.embedded.postmaster_status import (
     error_summary,
     is_marked_ready,
     is_postmaster,
@@ -181,12 +181,12 @@ class EmbeddedPostgres:
         ):
             log_start = log.tell()
             sockets = self._cluster.socket_directory
-            fixed = {
+            enforced = {
                 "listen_addresses": "", "port": "5432", "unix_socket_permissions": "0700", "fsync": "on",
                 "unix_socket_directories": str(path if sockets == self.directory else sockets),
                 "logging_collector": "off", "log_destination": "stderr",
             }  # fmt: skip
-            settings = [word for name, value in fixed.items() for word in ("-c", f"{name}={value}")]
+            settings = [word for name, value in enforced.items() for word in ("-c", f"{name}={value}")]
             self._process = subprocess.Popen(
                 binaries.as_account(self._account, "postgres", "-D", path, *settings),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENVIRONMENT, cwd="/",

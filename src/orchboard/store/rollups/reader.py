@@ -97,7 +97,7 @@ class MeansReader:
         means, _ = await self._fetch(query, with_round_trips=False)
         return means
 
-    async def fetch_means_and_quantiles(self, query: StatsQuery, fraction: float) -> tuple[Means, Quantiles]:
+    async def fetch_means_and_quantile(self, query: StatsQuery, fraction: float) -> tuple[Means, Quantiles]:
         """The means of AI groups, and a quantile of the round trips of all orchestrators' successes, in one pass.
 
         fraction -- from 0 to 1; 0.5 for medians

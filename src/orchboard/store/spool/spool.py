@@ -29,12 +29,12 @@ class SpoolState(Struct, frozen=True):
     """The state of a spool.
 
     depth -- its contents
-    used -- used share of its maximum size, from 0 to 1
+    used_ratio -- used share of its maximum size, from 0 to 1
     is_writable -- whether it accepts submissions, as far as can be known without adding one
     """
 
     depth: Depth
-    used: float
+    used_ratio: float
     is_writable: bool = True
 
 
