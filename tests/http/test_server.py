@@ -85,7 +85,7 @@ def test_an_incomplete_request_is_received_and_answered_during_the_drain(
 def test_idle_connections_are_closed_after_the_keep_alive_phase_of_the_drain(
     settings: Settings, start_server: StartServer
 ) -> None:
-    ending = start_server(settings, drain=replace(SLOW_DRAIN, keep_alive_s=0.3))
+    ending = start_server(settings, drain=replace(SLOW_DRAIN, idle_s=0.3))
     with used_wire(ending) as wire:
         ending.begin_stop()
         assert wire.rest() == b""
