@@ -143,7 +143,7 @@ def bins_of(round_trips: Doubles) -> NDArray[np.int64]:
 
 
 class RoundTrips(Struct, frozen=True):
-    """Round trips of successful AI results of one pipeline and model, in seconds.
+    """Round trips of successful AI results of one pipeline and model, in seconds, of all orchestrators.
 
     region -- code of their region; None if they were selected by region before
     values -- in any order; None for a long list, of which only the counts were read
