@@ -75,7 +75,7 @@ def test_search_finds_a_page(site: str, browser: Browser) -> None:
     page.keyboard.type("idempotency")
     results = page.locator(".md-search-result__link")
     results.first.wait_for()
-    assert any("cli/" in str(link.get_attribute("href")) for link in results.all())
+    assert any("connect/testers" in str(link.get_attribute("href")) for link in results.all())
     page.close()
 
 

@@ -86,7 +86,7 @@ def test_the_extra_parquet_imports_a_table(
     done = subprocess.run(
         [program, "import", f"{file}.none"], env=environment, capture_output=True, text=True
     )
-    assert done.returncode == 1 and "Parquet without a column orchestrator" in done.stderr
+    assert done.returncode == 1 and "the Parquet file has no column named orchestrator" in done.stderr
     with serving((program, "serve", "--port", "0"), environment) as url:
         words = (
             "get",
