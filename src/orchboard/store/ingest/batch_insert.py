@@ -1,6 +1,6 @@
 """Inserts: a batch of submissions in one statement, which may be sent again when its outcome is unknown.
 
-To add a column, add it to `_columns` and to `insert_stats.sql` and `insert_once.sql`.
+To add a column, add it to `_columns`, `BatchInsert.send`, `insert_stats.sql` and `insert_once.sql`.
 """
 
 import asyncio
