@@ -123,3 +123,5 @@ def test_the_old_name_of_a_setting_works_unless_the_new_one_is_set() -> None:
     assert read_settings({}).fast_path is True
     assert read_settings({"SHORT_WAY": "off"}).fast_path is False
     assert read_settings({"SHORT_WAY": "off", "FAST_PATH": "on"}).fast_path is True
+    with pytest.raises(SetupError, match="^SHORT_WAY can't be read"):
+        read_settings({"SHORT_WAY": "maybe"})

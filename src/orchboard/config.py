@@ -170,11 +170,12 @@ def read_settings(environ: Mapping[str, str], *, defaults: Mapping[str, str] | N
     fields: dict[str, Any] = {}
     for setting in SETTINGS:
         default = (defaults or {}).get(setting.name, setting.default)
-        written = environ.get(setting.name, "").strip() or environ.get(setting.old_name, "").strip()
+        names = [name for name in (setting.name, setting.old_name) if environ.get(name, "").strip()]
+        name = names[0] if names else setting.name
         try:
-            fields[setting.field] = setting.parse(written or default)
+            fields[setting.field] = setting.parse(environ.get(name, "").strip() or default)
         except ValueError as error:
-            raise SetupError(f"{setting.name} can't be read: it must be {error}") from None
+            raise SetupError(f"{name} can't be read: it must be {error}") from None
     settings = Settings(**fields)
     return replace(
         settings,

@@ -54,9 +54,9 @@ WHOLE, (FIRST, *REST) = written(), lines_in(written())
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"", "is no backup"),
-        (b"hello", "is no backup"),
-        (compressed(b"{}\n"), "is no backup"),
+        (b"", "is not a backup"),
+        (b"hello", "is not a backup"),
+        (compressed(b"{}\n"), "is not a backup"),
         (compressed(FIRST.replace(b'backup":1', b'backup":2'), *REST), "has format 2"),
         (compressed(FIRST), "ends after its first line"),
         (compressed(FIRST, *REST[:-1]), "cut off"),

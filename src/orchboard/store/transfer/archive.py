@@ -174,7 +174,7 @@ def _read_header(line: bytes) -> Header:
         header = msgspec.json.decode(line, type=Header)
     except msgspec.MsgspecError:
         raise BadInputError(
-            "this is no backup of orchboard: its first line is not a backup's header"
+            "this is not a backup of orchboard: its first line is not the header of a backup"
         ) from None
     if header.orchboard_backup != FORMAT:
         raise BadInputError(
@@ -214,7 +214,9 @@ def _read_errors() -> Iterator[None]:
     try:
         yield
     except zstandard.ZstdError as error:
-        raise BadInputError(f"the backup can't be read: it was altered, or is no backup: {error}") from error
+        raise BadInputError(
+            f"the backup can't be read: it was altered, or it is not a backup: {error}"
+        ) from error
 
 
 def _line(value: Struct) -> bytes:
