@@ -156,7 +156,7 @@ def test_the_references_rows_are_taken_over_and_read(
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII"])
-def test_bytes_of_others_that_are_no_text_are_told_by_name(
+def test_invalid_bytes_of_other_programs_are_reported_by_name(
     settings: Settings, database: str, start_server: StartServer
 ) -> None:
     client = Client(start_server(replace(settings, postgres=database)).url)

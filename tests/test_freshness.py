@@ -128,7 +128,7 @@ def test_a_narrower_question_sees_each_post_that_is_about_it(
             assert cell["success_rate"] == pytest.approx(mean, rel=1e-9)
 
 
-def test_among_many_posters_and_readers_each_sees_his_own(server: RunningServer) -> None:
+def test_each_of_many_testers_reads_its_acknowledged_results(server: RunningServer) -> None:
     def work(number: int) -> None:
         target = f"/api/raw_stats?orchestrator=0x{number}"
         with Wire(server.port) as wire:
@@ -212,7 +212,7 @@ def test_a_question_that_many_ask_at_once_is_computed_once(settings: Settings, s
     assert answers_of(server).computed == before + 1
 
 
-def test_a_computation_that_fails_is_refused_to_all_who_waited_and_not_kept(
+def test_a_failed_computation_is_refused_to_all_waiters_and_not_cached(
     settings: Settings, start_server: StartServer
 ) -> None:
     server = start_server(replace(settings, db_timeout_s=0.4))

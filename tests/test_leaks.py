@@ -98,7 +98,7 @@ def test_a_statement_that_fails_is_not_told(
     assert_tells_nothing(answers, log)
 
 
-def test_a_fault_in_a_handler_is_told_by_its_kind_and_place_only(
+def test_a_handlers_exception_is_logged_by_class_and_location_only(
     client: Client, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
 ) -> None:
     async def fail(*_: object) -> None:
@@ -112,7 +112,7 @@ def test_a_fault_in_a_handler_is_told_by_its_kind_and_place_only(
     assert_tells_nothing([answer], log, HOST)
 
 
-def test_a_fault_that_a_library_logs_is_told_likewise(log: io.StringIO) -> None:
+def test_an_exception_logged_by_a_library_is_reduced_too(log: io.StringIO) -> None:
     try:
         raise RuntimeError(f"SELECT {PASSWORD} FROM {HOST}")
     except RuntimeError:

@@ -174,7 +174,7 @@ def test_a_views_owner_that_may_not_read_is_noticed(database_url: str, plain: st
     assert f"SELECT ON events TO {role_of(plain)}" in lacked(database_url)
 
 
-def test_readers_are_told_that_a_privilege_is_lacking(
+def test_readers_get_the_name_of_a_missing_privilege(
     settings: Settings, database_url: str, plain: str, start_server: StartServer
 ) -> None:
     grant_all(database_url, plain)
@@ -207,7 +207,7 @@ CREATE TRIGGER refuse BEFORE INSERT ON events EXECUTE FUNCTION refuse()
 
 
 @pytest.mark.parametrize("condition", REFUSALS)
-def test_a_condition_has_words_of_its_own_wherever_it_is_met(
+def test_each_condition_has_one_message_everywhere(
     settings: Settings,
     server_url: str,
     database_url: str,

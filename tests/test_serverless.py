@@ -138,7 +138,7 @@ def test_an_instance_starts_no_task_in_the_background(client: Client) -> None:
 
 
 @pytest.mark.parametrize("version", [0, len(load_migrations()) - 1])
-def test_a_missing_or_old_schema_is_a_clear_503_until_somebody_migrates(
+def test_a_missing_or_old_schema_is_a_clear_503_until_it_is_migrated(
     version: int,
     serverless: Settings,
     empty_database: str,

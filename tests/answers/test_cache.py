@@ -265,7 +265,7 @@ def test_the_least_used_goes_first_and_a_hot_one_stays() -> None:
     run(work())
 
 
-def test_an_answer_too_big_to_keep_is_given_and_pushes_nobody_out() -> None:
+def test_an_answer_too_large_for_the_cache_is_returned_and_evicts_no_other() -> None:
     async def work() -> None:
         kept = Kept(max_bytes=100_000)
         await kept.external_writes.check()

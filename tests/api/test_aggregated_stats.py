@@ -84,7 +84,7 @@ def test_transcoding_with_a_model_is_nothing(client: Client) -> None:
     assert scores(client, job_type="transcoding", **MODEL) == {}
 
 
-def test_absurd_numbers_hurt_nobody_else(client: Client) -> None:
+def test_absurd_numbers_affect_no_other_orchestrator(client: Client) -> None:
     client.post_stats(transcoding(orchestrator="good"))
     before = scores(client)["good"]
     for number in (1e308, -1e308, 1.7e308, 5e-324):
@@ -109,7 +109,7 @@ def test_absurd_numbers_hurt_nobody_else(client: Client) -> None:
      '{"success_rate":{"a":1},"seg_duration":"1e999","round_trip_time":true}', '{"round_trip_time":1e-400,"seg_duration":"NaN"}',
      '{"success_rate":"' + "9" * 5000 + '"}'],
 )  # fmt: skip
-def test_an_unreadable_stored_payload_takes_nobody_down(
+def test_an_unreadable_stored_payload_fails_no_answer(
     client: Client, execute: Callable[[str], None], payload: str
 ) -> None:
     client.post_stats(transcoding(orchestrator="good"))

@@ -17,7 +17,7 @@ def test_the_seeded_regions_are_there_sorted_by_type_then_global_then_name(clien
     assert len(answer) == 26
 
 
-def test_a_region_added_by_somebody_else_is_there_within_a_second(
+def test_a_region_added_by_another_program_is_listed_within_a_second(
     client: Client, execute: Callable[[str], None]
 ) -> None:
     before = client.get("/api/regions").json()["regions"]

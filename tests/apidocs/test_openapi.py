@@ -288,7 +288,9 @@ def test_bad_posts_are_refused_as_documented(client: Client) -> None:
             assert answer.json() == content["example"]
 
 
-def test_a_database_that_is_away_is_told_as_documented(settings: Settings, start_server: StartServer) -> None:
+def test_an_unavailable_database_is_answered_as_documented(
+    settings: Settings, start_server: StartServer
+) -> None:
     nowhere = replace(
         settings, postgres="postgres://nobody@127.0.0.1:1/none", db_timeout_s=0.3, cron_secret="scheduler"
     )

@@ -134,5 +134,5 @@ def test_a_host_is_repeated(host: str) -> None:
         ({"$ref": "#/components/schemas/Cell"}, "Cell"),
     ],
 )
-def test_schemas_are_told_in_a_few_words(schema: dict[str, Any], text: str) -> None:
+def test_schemas_are_described_in_a_few_words(schema: dict[str, Any], text: str) -> None:
     assert type_text(schema, str) == text

@@ -95,7 +95,7 @@ def test_a_database_is_migrated_backed_up_restored_and_diagnosed(
 
 
 @pytest.mark.full
-def test_the_demo_fills_a_database_with_processes_of_its_own(debian: Machine) -> None:
+def test_the_demo_fills_a_database_with_worker_processes(debian: Machine) -> None:
     command = debian.root.command(ONE_FILE, "demo", "--port", "0", user=debian.user)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo:
         assert demo.stdout is not None

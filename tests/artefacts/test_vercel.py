@@ -180,7 +180,7 @@ def test_an_answer_beyond_the_platforms_limit_is_streamed(migrated: NewDatabase)
         assert [row["timestamp"] for row in answer.json()["FRA"]] == list(reversed(range(8)))
 
 
-def test_a_client_is_told_by_the_platforms_proxy(migrated: NewDatabase) -> None:
+def test_the_client_address_comes_from_the_platforms_proxy(migrated: NewDatabase) -> None:
     with instance({"POSTGRES": migrated(), "SECRET": SECRET}) as started:
         forwarded = {"X-Forwarded-For": "203.0.113.9", "X-Real-Ip": "203.0.113.9"}
         assert (

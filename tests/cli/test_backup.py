@@ -136,7 +136,7 @@ def test_a_restore_that_is_killed_goes_on_and_two_at_once_store_nothing_twice(
     assert run(query(empty_database, RESULTS)) == 5015
 
 
-def test_what_came_meanwhile_stays_and_is_told_of(
+def test_results_received_meanwhile_stay_and_are_reported(
     orchboard: Orchboard,
     saved: tuple[Path, str],
     empty_database: str,

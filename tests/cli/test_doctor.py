@@ -130,7 +130,7 @@ def test_what_is_wrong_inside_the_database_is_said(
     assert mixed[1].startswith("1 results have an orchestrator in mixed case")
 
 
-def test_a_port_held_by_another_program_is_told_from_one_of_ours(
+def test_a_port_of_another_program_is_distinguished_from_one_of_orchboard(
     orchboard: Orchboard, database_url: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -248,7 +248,7 @@ def test_the_way_out_of_a_half_taken_down_schema_is_said(orchboard: Orchboard, d
     assert f"    Run `orchboard migrate force {LATEST}` to continue as before" in done.out
 
 
-def test_a_role_that_cant_move_the_schema_is_told_what_it_lacks(
+def test_a_role_that_cannot_migrate_gets_the_missing_privileges(
     orchboard: Orchboard, empty_database: str
 ) -> None:
     migrate(empty_database, 3)

@@ -127,7 +127,7 @@ def test_killed_it_goes_on_the_next_time_and_two_may_do_it_at_once(
 
 
 @pytest.mark.parametrize("words", [("down",), ("goto", "0"), ("force", "1")])
-def test_where_nobody_can_be_asked_nothing_is_taken_back(
+def test_migrating_down_without_a_terminal_needs_confirmation_by_option(
     orchboard: Orchboard, database_url: str, words: tuple[str, ...]
 ) -> None:
     done = orchboard("migrate", *words, POSTGRES=database_url)

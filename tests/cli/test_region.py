@@ -81,7 +81,7 @@ def test_a_region_with_results_is_not_removed(
     assert client.post_stats(ai()).status == 200
 
 
-def test_a_server_that_still_knows_a_removed_region_refuses_one_result_and_reads_the_regions_again(
+def test_a_server_with_a_removed_region_cached_refuses_one_result_and_refreshes(
     orchboard: Orchboard, database_url: str, client: Client
 ) -> None:
     """LAX is a region of transcoding alone at first; the first AI result from there registers it for AI too."""

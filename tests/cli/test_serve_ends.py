@@ -52,7 +52,7 @@ def is_served(port: int) -> bool:
         return False
 
 
-def test_a_server_that_is_told_to_stop_stops_its_database_before_it_ends() -> None:
+def test_sigterm_stops_the_embedded_database_before_the_server_ends() -> None:
     with reachable_directory() as place, serving(place / "data") as (process, port):
         deadline = time.monotonic() + 10
         while not answers(port) and time.monotonic() < deadline:
@@ -84,7 +84,7 @@ print("ended", flush=True)
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_server_that_is_told_to_stop_where_no_exception_gets_out_of_stops(
+def test_stop_signals_work_where_no_exception_can_propagate(
     database_url: str, tmp_path: Path, workers: str, told: signal.Signals
 ) -> None:
     ended = subprocess.run(

@@ -89,7 +89,7 @@ def test_posting_beside_other_results_needs_the_servers_name(
     assert orchboard(*live, "--into", name).status == 0
 
 
-def test_posting_to_nobody_is_one_sentence_soon(orchboard: Orchboard) -> None:
+def test_posting_to_an_unreachable_server_fails_soon_in_one_sentence(orchboard: Orchboard) -> None:
     began_at = time.monotonic()
     done = orchboard("simulate", "live", "--url", "http://127.0.0.1:1")
     assert (done.status, done.out) == (1, "")

@@ -27,7 +27,7 @@ def test_dead_letters_are_shown_and_retried(orchboard: Orchboard, tmp_path: Path
     file.close()
 
 
-def test_a_database_has_a_file_of_its_own_whoever_connects_to_it(tmp_path: Path) -> None:
+def test_each_database_has_one_spool_file_for_all_users(tmp_path: Path) -> None:
     path = spool_path(tmp_path, URL)
     assert spool_path(tmp_path, URL.replace("hush", "new").replace("me", "you")) == path
     assert spool_path(tmp_path, f"{URL}?sslmode=require") == path

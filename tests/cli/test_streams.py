@@ -130,7 +130,7 @@ def test_what_would_be_lost_is_not_begun(words: list[str], tmp_path: Path, datab
     assert b"muc-1" not in run(["tester", "list"], tmp_path, "", POSTGRES=database_url)[1]
 
 
-def test_a_report_that_nobody_can_read_changes_no_exit_status(
+def test_a_report_to_a_closed_stream_changes_no_exit_status(
     tmp_path: Path, server: RunningServer, client: Client
 ) -> None:
     for condition in (">&-", "<&- >&- 2>&-"):

@@ -47,7 +47,7 @@ from tests.support.program import Orchboard
         ("help nonsense", "there is no command nonsense; see `orchboard --help`"),
     ],
 )  # fmt: skip
-def test_a_wrong_call_is_told_what_was_wrong(orchboard: Orchboard, call: str, says: str) -> None:
+def test_a_usage_error_names_what_is_wrong(orchboard: Orchboard, call: str, says: str) -> None:
     done = orchboard(*call.split())
     assert (done.status, done.out) == (2, "")
     assert done.err.startswith(f"orchboard: {says}")

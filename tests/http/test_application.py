@@ -53,7 +53,7 @@ def test_options_is_204_on_any_path(client: Client, path: str) -> None:
         assert answer.headers[f"Access-Control-Allow-{name}"]
 
 
-def test_a_path_or_query_that_nobody_needs_is_414_and_says_so(client: Client) -> None:
+def test_an_overlong_path_or_query_is_414_with_the_reason(client: Client) -> None:
     for target in (f"/api/regions?x={'x' * 8192}", f"/{'y' * 8193}", f"/api/post_stats/{'z' * 8192}"):
         answer = client.get(target)
         assert (answer.status, answer.json()) == (414, {"error": "path and query are over 8192 bytes"})
@@ -128,7 +128,7 @@ def test_a_database_that_is_away_is_503_with_retry_after_and_no_internals(
         assert not any(word in answer.data for word in (b"hunter2", b"127.0.0.1", b"Traceback", b"asyncpg"))
 
 
-def test_every_answer_has_a_request_id_of_its_own(client: Client) -> None:
+def test_every_response_has_a_unique_request_id(client: Client) -> None:
     ids = {client.get("/api/regions").headers["X-Request-Id"] for _ in range(3)}
     assert len(ids) == 3
 

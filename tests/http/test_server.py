@@ -38,7 +38,7 @@ def used_wire(server: RunningServer) -> Wire:
     return wire
 
 
-def test_a_draining_server_answers_one_more_request_of_an_idle_connection_and_announces_the_close(
+def test_a_draining_server_answers_one_more_request_per_idle_connection(
     ending: RunningServer,
 ) -> None:
     with used_wire(ending) as reader, used_wire(ending) as poster:

@@ -163,7 +163,7 @@ class Clock:
         return self.now
 
 
-def test_an_hour_of_the_same_warning_twice_a_second_is_a_handful_of_lines_that_count_the_others() -> None:
+def test_an_hour_of_a_repeated_warning_is_a_few_lines_with_counts() -> None:
     clock = Clock()
     summary, passed = Summary(clock), []
     for _ in range(7200):
@@ -188,7 +188,7 @@ def test_a_line_that_was_quiet_for_ten_minutes_is_logged_at_once_with_its_count(
     assert again["repeated"] == 3
 
 
-def test_warnings_that_differ_in_numbers_repeat_each_other_and_those_that_differ_in_words_do_not() -> None:
+def test_warnings_that_differ_only_in_numbers_count_as_repeats() -> None:
     summary = Summary(Clock())
     assert left(summary, event="regions are old", age_s=61)
     assert left(summary, event="regions are old", age_s=62) is None

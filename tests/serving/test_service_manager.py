@@ -56,7 +56,7 @@ def managed(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_the_service_manager_is_told_of_start_restart_and_stop(
+def test_the_service_manager_is_notified_of_start_restart_and_stop(
     database_url: str, tmp_path: Path, workers: int
 ) -> None:
     with managed(database_url, tmp_path, workers) as (program, messages):

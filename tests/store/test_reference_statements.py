@@ -292,7 +292,7 @@ def test_no_column_of_ours_has_a_name_that_the_reference_uses(empty_database: st
     on_board(empty_database, test)
 
 
-def test_a_long_reader_delays_the_renaming_and_nobody_else(empty_database: str) -> None:
+def test_a_long_reader_delays_the_renaming_but_no_other_session(empty_database: str) -> None:
     async def test(board: Board) -> None:
         await board.migrate(9)
         reader = await asyncpg.connect(empty_database)

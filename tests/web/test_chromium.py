@@ -126,7 +126,7 @@ STATES = (
 )
 
 
-def test_the_page_complains_of_nothing_and_asks_nobody_else(browser: Browser, board: Client) -> None:
+def test_the_page_logs_no_errors_and_loads_nothing_from_other_hosts(browser: Browser, board: Client) -> None:
     visit = Visit(browser, board.url)
     with visit as page:
         for state in STATES[:-1]:

@@ -313,7 +313,7 @@ def test_the_page_may_load_nothing_but_its_own_style_and_icon(board: Client) -> 
     assert all((url or "").startswith("/static/") for url in loaded)
 
 
-def test_the_table_is_one_for_those_who_listen_too(board: Client) -> None:
+def test_the_table_is_accessible_to_screen_readers(board: Client) -> None:
     document = page(board)
     assert [tag for tag, _ in document.tags].count("caption") == 1
     assert {th["scope"] for th in document.all("th")} == {"col", "row"}

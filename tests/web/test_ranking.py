@@ -54,7 +54,7 @@ def test_the_rank_after_a_shared_one_counts_everybody_above() -> None:
     assert [row.rank for row in rank_orchestrators(scores)] == [1, 2, 2, 4]
 
 
-def test_nobody_ranks_nobody() -> None:
+def test_an_empty_ranking_has_no_rows() -> None:
     assert rank_orchestrators({}) == []
     assert rank_in_regions(SCORES, "0xnobody") == []
 
@@ -82,7 +82,7 @@ def test_equal_rows_stay_in_the_order_of_rank(descending: bool) -> None:
     assert equal == [A, C]
 
 
-def test_a_column_has_a_first_order_of_its_own() -> None:
+def test_each_column_has_an_initial_order() -> None:
     rows: list[Standing] = rank_orchestrators(SCORES)
     assert sort_rows(rows, COLUMNS, "score", descending=None).descending
     assert not sort_rows(rows, COLUMNS, "orchestrator", descending=None).descending

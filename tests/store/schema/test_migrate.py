@@ -184,7 +184,7 @@ def test_an_index_left_invalid_is_built_again(empty_database: str) -> None:
     assert definition.endswith("(lower((orchestrator)::text), event_time)")
 
 
-def test_a_schema_of_its_own_is_respected(empty_database: str) -> None:
+def test_the_search_path_selects_the_schema(empty_database: str) -> None:
     [(name,)] = run(sql(empty_database, "SELECT current_database()"))
     setting = f"ALTER DATABASE {name} SET search_path = board, public"
     run(sql(empty_database, "CREATE TABLE events (mine text)", "CREATE SCHEMA board", setting))
