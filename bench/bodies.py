@@ -10,14 +10,18 @@ from bench.paths import SECRET
 from orchboard.signing import sign
 from orchboard.simulate.network import make_network
 from orchboard.simulate.results import JobTesters
+from orchboard.stats import JobType, job_type_of
 
 
-def signed_requests(key: str, *, only_ai: bool = False) -> Iterator[bytes]:
-    """Yield complete requests without end. The same key gives the same results for the same time."""
+def signed_requests(key: str, *, job_type: JobType | None = None) -> Iterator[bytes]:
+    """Yield complete requests without end. The same key gives the same results for the same time.
+
+    job_type -- of the results; None: of both, mixed
+    """
     testers = JobTesters(make_network(1), key)
     while True:
         body = testers.run(time.time(), age=1.0)
-        if only_ai and not body["pipeline"]:
+        if job_type not in (None, job_type_of(str(body["pipeline"]), str(body["model"]))):
             continue
         raw = msgspec.json.encode(body)
         yield (

@@ -14,6 +14,7 @@ from bench.figures import Outcome, Row, Samples, latency
 from bench.plain_queries import PlainQueries
 from bench.questions import AI, ONE_MODEL, PIPELINES, TOP_TARGET, TRANSCODING, Work, moment, raw
 from bench.server import Server
+from orchboard.stats import JobType
 
 DAY_S = 86400.0
 CONNECTIONS = 8
@@ -78,7 +79,7 @@ async def _measure_top(
     server: Server, connection: Connection, plain: PlainQueries, effort: Effort
 ) -> list[Row]:
     """Measure top_ai_score. It has no window to vary, so a new AI result invalidates it before each request."""
-    results = signed_requests("top", only_ai=True)
+    results = signed_requests("top", job_type=JobType.AI)
     ours, theirs = Samples([]), Samples([])
     for number in range(-WARMING, effort.questions):
         connection.send(next(results))

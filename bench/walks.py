@@ -28,6 +28,7 @@ from orchboard.app import create_app
 from orchboard.config import Settings, read_settings
 from orchboard.http.server import Server
 from orchboard.runtime.logs import configure_logs
+from orchboard.stats import JobType
 
 DAYS = 4.0
 RESULTS = 20_000
@@ -200,9 +201,12 @@ def _send(connection: Connection, request: bytes) -> None:
         raise RuntimeError(f"{request[:200]!r}: {reply.head!r} {reply.body[:200]!r}")
 
 
-def post_walk(server: WalkedServer) -> Walk:
-    """Of a signed result whose head the server has seen before. The server's secret must be place.SECRET."""
-    return server.walks(signed_requests(f"walks/{time.time()}"))[_MEDIAN]
+def post_walk(server: WalkedServer, job_type: JobType = JobType.TRANSCODING) -> Walk:
+    """Of a signed result. The server's secret must be paths.SECRET.
+
+    Results of AI jobs have extra fields, which two more files read.
+    """
+    return server.walks(signed_requests(f"walks/{time.time()}", job_type=job_type))[_MEDIAN]
 
 
 def question_walk(server: WalkedServer, *, days: float = 1.0) -> Walk:
@@ -227,7 +231,8 @@ def _get(path: str) -> bytes:
 
 
 _WALKS: tuple[tuple[str, Callable[[WalkedServer], Walk], int | None], ...] = (
-    ("POST", post_walk, POST_FILES),
+    ("POST, transcoding", post_walk, POST_FILES),
+    ("POST, AI with extra fields", lambda server: post_walk(server, JobType.AI), None),
     ("GET aggregated_stats, AI, not asked before", question_walk, QUESTION_FILES),
     ("GET aggregated_stats, AI, asked again", hot_walk, None),
     ("GET aggregated_stats, AI, 3 days over rollups", lambda server: question_walk(server, days=3.0), None),

@@ -140,4 +140,4 @@ def test_the_largest_body_can_be_stored() -> None:
 
 
 def test_one_client_can_not_take_every_turn() -> None:
-    assert limits.MAX_WAITING_QUESTIONS_PER_CLIENT <= limits.MAX_WAITING_QUESTIONS / 2
+    assert limits.MAX_WAITING_QUERIES_PER_CLIENT <= limits.MAX_WAITING_QUERIES / 2

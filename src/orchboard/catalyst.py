@@ -8,7 +8,9 @@ from msgspec import Struct, field
 
 from orchboard import limits
 from orchboard.client.exchange import Failure, Request
+from orchboard.client.headers import USER_AGENT
 from orchboard.client.transport import Transport
+from orchboard.client.url import encode_target
 from orchboard.errors import BadInputError
 from orchboard.stats import JobType, Region
 
@@ -38,7 +40,14 @@ def fetch_catalyst_regions(url: str, *, timeout_s: float) -> tuple[Region, ...]:
         raise BadInputError(f"not a URL: {error}") from None
     try:
         answer = server.send(
-            Request("GET", target, {}, b"", time.monotonic() + timeout_s, limits.MAX_CATALYST_BYTES)
+            Request(
+                "GET",
+                encode_target(target),
+                {"User-Agent": USER_AGENT},
+                b"",
+                time.monotonic() + timeout_s,
+                limits.MAX_CATALYST_BYTES,
+            )
         )
     finally:
         server.close()

@@ -1,8 +1,8 @@
 """Every limit of the server on time, size and number: name, value and reason.
 
 Names end in their unit: `_S` is seconds, `_BYTES` bytes; all others are counts. `tests/test_limits.py` holds the sums
-between them, and docs/limits.md is written from this file (`make docs`). Code reads them when it needs them, as
-`limits.NAME`, so that a test replaces one here.
+between them, and docs/limits.md is written from this file (`make docs`). Code refers to them as
+`limits.NAME`. Where that is read for each use, a test replaces the value here; defaults of parameters are read at import.
 """
 
 from typing import Final
@@ -35,7 +35,7 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 may be as long as the read.
 """
 MAX_TARGET_BYTES: Final = 8192
-"""Limit on path and query. The longest valid question, with two names of 256 characters in 12 bytes each, has 6,500.
+"""Limit on path and query. The longest valid query, with two names of 256 characters in 12 bytes each, has 6,500.
 """
 MAX_QUERY_FIELDS: Final = 100
 """Limit on the fields of a query string."""
@@ -129,13 +129,13 @@ MAX_TAIL_RESULTS: Final = 300_000
 # Expensive queries
 
 ADMISSION_S: Final = 1.5
-"""How long a question waits for its turn before it is refused with 429."""
-MAX_WAITING_QUESTIONS: Final = 512
+"""How long a query waits for its turn before it is refused with 429."""
+MAX_WAITING_QUERIES: Final = 512
 """Questions that may wait, of all clients."""
-MAX_WAITING_QUESTIONS_PER_CLIENT: Final = 128
+MAX_WAITING_QUERIES_PER_CLIENT: Final = 128
 """Questions that may wait, of one client."""
 MAX_ROWS_IN_PROGRESS: Final = 48_000
-"""Rows that admitted questions may read or add up at once, some 5 ms for 10,000. One client may have half. More would
+"""Rows that admitted queries may read or add up at once, some 5 ms for 10,000. One client may have half. More would
 delay every answer and finish none sooner.
 """
 MAX_STREAMS: Final = 16
@@ -201,7 +201,7 @@ MIN_SPOOL_SPACE_BYTES: Final = 1024 * 1024
 # Database
 
 READ_RETRY_S: Final = 1.0
-"""How long a question waits for a database that refuses connections: it may be restarting."""
+"""How long a query waits for a database that refuses connections: it may be restarting."""
 STARTUP_S: Final = 5.0
 """How long a request waits for the schema to be migrated, which may take minutes."""
 HOST_CONNECT_S: Final = 2.0

@@ -332,3 +332,12 @@ def test_a_spool_that_would_refuse_results_is_found(orchboard: Orchboard, tmp_pa
     [(level, says)] = findings(orchboard("doctor", "--json", ORCHBOARD_DATA=str(data)), "spool")
     assert level == "warning"
     assert says.startswith("results are refused while the database is unavailable: ")
+
+
+def test_a_setting_under_its_old_name_is_examined_under_that_name(orchboard: Orchboard) -> None:
+    done = orchboard("doctor", SHORT_WAY="offf", POSTGRES="postgresql://127.0.0.1:1/x")
+    assert "✗ settings: SHORT_WAY can't be read: it must be on or off" in done.out
+    assert "port:" in done.out
+    assert "SHORT_WAY set;" in orchboard(
+        "doctor", SHORT_WAY="off", POSTGRES="postgresql://127.0.0.1:1/x"
+    ).out.replace("SECRET, ", "").replace("POSTGRES, ", "")

@@ -111,3 +111,13 @@ def test_members_and_job_types_of_newer_servers_break_nothing(connect: Connect, 
 def test_an_answer_of_something_else_is_refused(connect: Connect, script: Script, body: bytes) -> None:
     with pytest.raises(RefusedError, match="did not answer as a leaderboard server does"):
         connect(script(reply(200, body)).url).aggregated_stats()
+
+
+def test_an_object_without_the_list_is_refused_and_null_is_an_empty_list(
+    connect: Connect, script: Script
+) -> None:
+    with pytest.raises(RefusedError, match="did not answer as a leaderboard server does"):
+        connect(script(reply(200, b'{"message":"hello"}')).url).regions()
+    with pytest.raises(RefusedError, match="did not answer as a leaderboard server does"):
+        connect(script(reply(200, b"{}")).url).pipelines()
+    assert connect(script(reply(200, b'{"regions":null}')).url).regions() == ()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from orchboard.client import ClientError, RefusedError, Retry, UnavailableError, UnreachableError
+from orchboard.errors import BadInputError
 from orchboard.signing import is_signed
 from tests.client.conftest import Connect, Script
 from tests.support.scripted_server import KEYS_ARE_IGNORED, hang_up, reply, truncated
@@ -245,3 +246,30 @@ def test_a_server_that_is_not_there_is_named_with_the_reason(connect: Connect, u
         connect(url, secret="s", max_retries=0).post(b"{}")
     assert str(caught.value) == f"no answer from {url}: {reason}"
     assert (caught.value.was_sent, caught.value.may_be_stored) == (False, False)
+
+
+def test_a_get_has_no_content_length(connect: Connect, script: Script) -> None:
+    """Orchboard answers a GET that has one without its fast path."""
+    server = script(REGIONS)
+    connect(server.url).regions()
+    assert "content-length" not in server.received[0].headers
+
+
+def test_a_path_that_a_request_line_cannot_contain_is_encoded(connect: Connect, script: Script) -> None:
+    server = script(REGIONS)
+    connect(f"{server.url}/ä").get("a b")
+    assert server.received[0].path == "/%C3%A4/api/a%20b"
+
+
+@pytest.mark.parametrize("user_agent", ["x\ny", "€"])
+def test_a_user_agent_that_cannot_be_sent_is_refused(connect: Connect, user_agent: str) -> None:
+    with pytest.raises(BadInputError, match="user_agent is at most"):
+        connect("http://127.0.0.1:1", user_agent=user_agent)
+
+
+def test_a_client_may_be_closed_twice(connect: Connect, script: Script) -> None:
+    client = connect(script(REGIONS).url)
+    client.regions()
+    client.close()
+    client.regions()
+    client.close()

@@ -19,14 +19,14 @@ REF = "#/components/schemas/"
 _DESCRIBED_BY: dict[type, type] = {SentStats: Stats, SentError: ErrorCount}
 
 _NUMBERS_ONLY = {"additionalProperties": {"type": "number"}}
-_OTHERS_ARE_KEPT = {"additionalProperties": True}
+_ALLOWS_MORE_MEMBERS = {"additionalProperties": True}
 _NAME = {"maxLength": limits.MAX_NAME_CHARACTERS}
 
 # Constraints that the types can't express.
 _BESIDES: dict[type, dict[str, Any]] = {
     Cell: _NUMBERS_ONLY,
-    Stats: _OTHERS_ARE_KEPT,
-    SentStats: _OTHERS_ARE_KEPT | {"required": ["region", "orchestrator"]},
+    Stats: _ALLOWS_MORE_MEMBERS,
+    SentStats: _ALLOWS_MORE_MEMBERS | {"required": ["region", "orchestrator"]},
 }
 _MEMBERS_BESIDES: dict[type, dict[str, dict[str, Any]]] = {
     SentStats: {

@@ -76,14 +76,17 @@ def _examine_settings(environ: Mapping[str, str]) -> Generator[Finding, None, Se
 
     valid = dict(environ)
     for setting in SETTINGS:
+        names = [name for name in (setting.name, setting.old_name) if environ.get(name, "").strip()]
         try:
-            read_settings({setting.name: environ.get(setting.name, "")})
+            read_settings({name: environ[name] for name in names})
         except SetupError as error:
-            del valid[setting.name]
+            for name in names:
+                del valid[name]
             remedy = f"{setting.help} Default: {setting.default or 'none'}."
             yield Finding(Level.ERROR, "settings", str(error), remedy)
-    names = [setting.name for setting in SETTINGS if valid.get(setting.name, "").strip()]
-    yield Finding(Level.OK, "settings", f"{', '.join(names) or 'none'} set; all others have their defaults")
+    known = [name for setting in SETTINGS for name in (setting.name, setting.old_name)]
+    found = ", ".join(name for name in known if valid.get(name, "").strip())
+    yield Finding(Level.OK, "settings", f"{found or 'none'} set; all others have their defaults")
     try:
         return read_settings(valid)
     except SetupError as error:  # each is valid, but they contradict each other

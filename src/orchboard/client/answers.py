@@ -1,4 +1,4 @@
-"""The documents of the API as Python values. Unknown members are ignored; a null counts as absent."""
+"""The documents of the API as Python values. Unknown members are ignored; a null list is an empty one."""
 
 from typing import Any, TypeVar
 
@@ -33,7 +33,7 @@ class ServerRegion(Struct, frozen=True):
 
 
 class _Regions(Struct):
-    regions: tuple[ServerRegion, ...] | None = None
+    regions: tuple[ServerRegion, ...] | None
 
 
 class _Pipeline(Struct):
@@ -43,7 +43,7 @@ class _Pipeline(Struct):
 
 
 class _Pipelines(Struct):
-    pipelines: tuple[_Pipeline, ...] | None = None
+    pipelines: tuple[_Pipeline, ...] | None
 
 
 _FIELDS = frozenset(Stats.__struct_fields__)

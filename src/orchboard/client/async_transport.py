@@ -44,7 +44,7 @@ class AsyncTransport:
                 request.method,
                 self._origin.url(request.target),
                 headers=self._origin.headers(request),
-                content=request.body,
+                content=request.content,
                 extensions=deadlines(request),
             ) as response:
                 reader.begin(response.status, response.headers, response.extensions["reason_phrase"])

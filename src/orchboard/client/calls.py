@@ -24,6 +24,7 @@ from orchboard.client.attempts import POST_PATH, Call, Policy, Server
 from orchboard.client.errors import ClientError, NotSentError, RefusedError
 from orchboard.client.exchange import Steps
 from orchboard.client.headers import Headers, header_text
+from orchboard.client.url import encode_target
 from orchboard.errors import BadInputError
 from orchboard.server_state import Alive, Health, Readiness, UpkeepDone
 from orchboard.stats import JobType, Pipeline, ScoresByCell, Stats, TopScore
@@ -114,7 +115,7 @@ class Calls:
         max_bytes -- limit of the body
         Raises ClientError.
         """
-        path = _target(f"/api/{endpoint}", params or {})
+        path = _target(encode_target(f"/api/{endpoint}"), params or {})
         call = self._call("GET", path, self._headers.plain, timeout, answers=answers, max_bytes=max_bytes)
         return (yield from call.steps()).body
 

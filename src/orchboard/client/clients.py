@@ -81,7 +81,7 @@ class _Methods:
         retry_for -- seconds from the start of a call in which it is repeated; None: `timeout`
         on_retry -- called with a Retry before each repetition
         user_agent -- of the requests; empty: orchboard and its version
-        Raises BadInputError for a URL or a tester that cannot be used.
+        Raises BadInputError for a URL, a tester or a user agent that cannot be used.
         """
         self.url = parse_base_url(url)
         policy = Policy(timeout, max_retries, retry_for, on_retry)

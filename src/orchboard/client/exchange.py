@@ -23,6 +23,11 @@ class Request(Struct, frozen=True):
     deadline: float
     max_bytes: int
 
+    @property
+    def content(self) -> bytes | None:
+        """The body of a POST. None for other methods: they have no Content-Length, not even of 0."""
+        return self.body if self.method == "POST" else None
+
 
 class Response(Struct, frozen=True):
     """A complete answer. Names of headers are in lower case; the body is decoded."""

@@ -8,17 +8,19 @@ from orchboard.client.response_reader import ACCEPT_ENCODING
 from orchboard.errors import BadInputError
 from orchboard.signing import sign, sign_webhook
 
+USER_AGENT = f"orchboard/{__version__}"
+
 MAX_LENGTH = 255
 """Of a key or a name in a header, as orchboard accepts it."""
 
 
 class Headers:
-    """Makes the headers of one client's requests. Raises BadInputError for a tester that cannot be sent."""
+    """Makes the headers of one client's requests. Raises BadInputError for a tester or a user agent that cannot be sent."""
 
     def __init__(self, *, secret: str, tester: str, user_agent: str) -> None:
         self._secret = secret
         self._tester = header_text("tester", tester)
-        self._user_agent = user_agent or f"orchboard/{__version__}"
+        self._user_agent = header_text("user_agent", user_agent) or USER_AGENT
 
     def plain(self) -> dict[str, str]:
         """The headers of a GET."""

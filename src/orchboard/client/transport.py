@@ -30,7 +30,7 @@ class Transport:
             keepalive_expiry=KEEP_ALIVE_S,
             network_backend=_Backend(),
         )
-        self._finalizer = weakref.finalize(self, self._pool.close)  # for a client that is never closed
+        weakref.finalize(self, self._pool.close)  # for a client that is never closed
 
     def send(self, request: Request) -> Outcome:
         """Send a request and read the whole answer, by the deadline of the request."""
@@ -40,7 +40,7 @@ class Transport:
                 request.method,
                 self._origin.url(request.target),
                 headers=self._origin.headers(request),
-                content=request.body,
+                content=request.content,
                 extensions=deadlines(request),
             ) as response:
                 reader.begin(response.status, response.headers, response.extensions["reason_phrase"])
@@ -51,8 +51,8 @@ class Transport:
             return failure_of(error)
 
     def close(self) -> None:
-        """Close all connections."""
-        self._finalizer()
+        """Close all connections. A later request opens a new one."""
+        self._pool.close()
 
 
 class _Backend(NetworkBackend):

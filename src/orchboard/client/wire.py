@@ -13,12 +13,13 @@ from httpcore2 import URL
 
 from orchboard.client.exchange import Failure, Request
 from orchboard.client.response_reader import BrokenBodyError, TooLargeBodyError
+from orchboard.client.url import encode_host
 
 CONNECT_S = 5.0
 """Limit of establishing a connection."""
 
-KEEP_ALIVE_S = 5.0
-"""An idle connection is not reused after this; orchboard closes one after 10 s."""
+KEEP_ALIVE_S = 55.0
+"""An idle connection is not reused after this. Proxies close one after 60 s, orchboard after KEEP_ALIVE_TIMEOUT (95 s)."""
 
 MAX_CONNECTIONS = 64
 """Open connections of one client; further requests wait for one of them."""
@@ -46,8 +47,7 @@ class Origin:
     def __init__(self, base_url: str) -> None:
         parts = urlsplit(base_url)
         self._scheme, self._port, self._prefix = parts.scheme, parts.port, parts.path
-        host = parts.hostname or ""
-        self._host = host if ":" in host else host.encode("idna").decode()
+        self._host = encode_host(parts.hostname or "")
         name = f"[{self._host}]" if ":" in self._host else self._host
         self._host_header = name if parts.port is None else f"{name}:{parts.port}"
 

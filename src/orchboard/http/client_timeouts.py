@@ -68,10 +68,8 @@ class ClientTimer:
     def stop(self) -> None:
         """Check no more."""
         self._handle.cancel()
-        self._is_idle, self._on_overdue = (
-            _never,
-            _nothing,
-        )  # else connection and timer keep each other in memory
+        # Else connection and timer keep each other in memory.
+        self._is_idle, self._on_overdue = _never, _nothing
 
     def begin_idle(self) -> None:
         """Start the keep-alive time."""
@@ -106,9 +104,8 @@ class ClientTimer:
         if now >= self._write_due_at:
             reset(self._transport)
         elif self.unsent and self._is_idle():
-            self.due_at = max(
-                self.due_at, now + self.idle_s
-            )  # the keep-alive time starts when the answer is received
+            # The keep-alive time starts when the answer is received.
+            self.due_at = max(self.due_at, now + self.idle_s)
         elif now >= self.due_at and not self._transport.is_closing():
             self._on_overdue()
         next_at = min(self.due_at, self._write_due_at)

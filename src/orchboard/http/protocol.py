@@ -139,8 +139,10 @@ class HttpProtocol(HttpToolsProtocol):
         """Have ASGI answer a result that the fast path has received so far."""
         self._posts.post = None
         post.response_complete = True
-        self._begin_asgi_request()
-        self.cycle.keep_alive = post.keep_alive
+        keeps_alive = post.keep_alive
+        self._begin_asgi_request()  # which announces the close while the server is draining
+        if not keeps_alive:
+            self.cycle.keep_alive = False
         self.cycle.body, post.body = post.body, bytearray()  # up to 16 MiB: not copied
         super().on_body(b"")
 

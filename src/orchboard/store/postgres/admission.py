@@ -88,10 +88,7 @@ class Admission:
         if waiting.admitted.done():
             return
         ours = sum(each.client == client for each in self._waiting)
-        if (
-            len(self._waiting) > limits.MAX_WAITING_QUESTIONS
-            or ours > limits.MAX_WAITING_QUESTIONS_PER_CLIENT
-        ):
+        if len(self._waiting) > limits.MAX_WAITING_QUERIES or ours > limits.MAX_WAITING_QUERIES_PER_CLIENT:
             self._waiting.remove(waiting)
             raise self._refusal(client, cost)
         try:
