@@ -152,6 +152,49 @@ class StatsQuery(Struct, frozen=True, kw_only=True):
     scored: bool | None = None
 
 
+class Series(Struct, frozen=True, order=True):
+    """What details of results are added up by: one orchestrator, region, job type, pipeline, model and tester.
+
+    orchestrator -- in lower case; region -- upper-case code
+    job_type -- of the region
+    pipeline, model -- of AI results; empty for transcoding
+    tester -- name of the tester whose own key signed the results; empty: the shared secret, or unknown
+    """
+
+    orchestrator: str
+    region: str
+    job_type: JobType
+    pipeline: str
+    model: str
+    tester: str
+
+
+class SeriesQuery(Struct, frozen=True, kw_only=True):
+    """A filter of series. None means "any".
+
+    orchestrators -- in lower case; region -- upper case
+    tester -- a name; empty: results that no tester's own key signed
+    """
+
+    job_type: JobType | None = None
+    orchestrators: frozenset[str] | None = None
+    region: str | None = None
+    pipeline: str | None = None
+    model: str | None = None
+    tester: str | None = None
+
+    def selects(self, series: Series) -> bool:
+        """Whether the results of a series are asked for."""
+        return (
+            self.job_type in (None, series.job_type)
+            and (self.orchestrators is None or series.orchestrator in self.orchestrators)
+            and self.region in (None, series.region)
+            and self.pipeline in (None, series.pipeline)
+            and self.model in (None, series.model)
+            and self.tester in (None, series.tester)
+        )
+
+
 class Score(Struct, frozen=True):
     """The score of an orchestrator in a region. Each number is 0 to 1 if the results are in range."""
 

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import os
 import subprocess
 import tomllib
@@ -139,7 +140,9 @@ def test_every_parameter_asked_for_is_documented_and_every_documented_one_asked_
         told = {
             part["name"]: part["example"] for part in DOCUMENT["paths"][endpoint.path].get("parameters", [])
         }
-        assert client.get(endpoint.path, **told).status == 200
+        for left_out in ({"window"}, {"since", "until"}):  # which exclude each other
+            params = {name: value for name, value in told.items() if name not in left_out}
+            assert client.get(endpoint.path, **params).status == 200
         client.get(endpoint.path)
         assert (endpoint.name, asked) == (endpoint.name, set(told))
 
@@ -216,6 +219,15 @@ def test_stored_examples_are_valid_against_their_schemas(endpoint: Endpoint) -> 
             assert schema_errors(example["value"], content["schema"]) == []
 
 
+def without_times(value: Any) -> Any:
+    """A JSON value with the same word for each time."""
+    if isinstance(value, dict):
+        return {name: without_times(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [without_times(item) for item in value]
+    return "a time" if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", value) else value
+
+
 def test_the_example_requests_get_the_example_answers(example_client: Client) -> None:
     for endpoint in READS:
         answer = example_client.get(asked_path(endpoint))
@@ -224,10 +236,10 @@ def test_the_example_requests_get_the_example_answers(example_client: Client) ->
         if endpoint.media_type == "text/plain":
             assert answer.data.decode().startswith(example), "the example is an extract"
             continue
-        got = json.loads(answer.data, parse_float=lambda text: round(float(text), 9))
+        got = without_times(json.loads(answer.data, parse_float=lambda text: round(float(text), 9)))
         if endpoint.name == "regions":  # the example is an extract
             got = {"regions": [region for region in got["regions"] if region in example["regions"]]}
-        assert (answer.status, got) == (200, example)
+        assert (answer.status, got) == (200, without_times(example))
 
 
 def test_real_answers_are_valid_against_their_schemas(example_client: Client) -> None:
@@ -264,9 +276,8 @@ def test_bad_questions_are_refused_as_documented(client: Client) -> None:
         "top_ai_score": "?orchestrator=%00",
     }
     refusing = [endpoint for endpoint in READS if "400" in operation(endpoint)["responses"]]
-    assert [endpoint.name for endpoint in refusing] == list(bad)
     for endpoint in refusing:
-        answer = client.get(endpoint.path + bad[endpoint.name])
+        answer = client.get(endpoint.path + bad.get(endpoint.name, "?window=2w"))
         content = operation(endpoint)["responses"]["400"]["content"]
         assert (answer.status, answer.json()) == (400, content["application/json"]["example"])
 

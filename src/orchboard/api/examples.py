@@ -1,7 +1,15 @@
 """Query parameters, results and refusals that several rows of ROUTES use, with examples."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from msgspec import Struct
+
 from orchboard.api.endpoint import Param
 from orchboard.api.refusals import Error
+from orchboard.errors import BadInputError, ClientBusyError, DatabaseUnavailableError, Refusal
+from orchboard.reports.envelope import AnswerWindow
 
 ORCHESTRATOR = "0x22a48674a6fdf9335d89b6dbc05c38e2dc181475"
 SINCE = Param(
@@ -64,3 +72,19 @@ TRANSCODING_RESULT = {
     "download_time": 0.2,
     "transcode_time": 1.0,
 }
+
+EXAMPLE_TIME = datetime(2026, 3, 1, 12, tzinfo=UTC)
+EXAMPLE_ENVELOPE: Mapping[str, Any] = {
+    "generated_at": EXAMPLE_TIME,
+    "last_result_at": EXAMPLE_TIME,
+    "window": AnswerWindow("24h", EXAMPLE_TIME - timedelta(days=1), EXAMPLE_TIME),
+    "results": 2,
+}
+"""The members of `Envelope`, once RESULT and TRANSCODING_RESULT are stored."""
+
+SCOPE_REFUSALS: Mapping[type[Refusal], Struct] = {
+    BadInputError: Error("window must be one of 1h, 24h, 7d, 30d, 90d, 1y, all, not '2w'"),
+    ClientBusyError: BUSY,
+    DatabaseUnavailableError: UNAVAILABLE,
+}
+"""The refusals of every question with a Scope."""

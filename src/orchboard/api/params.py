@@ -27,6 +27,11 @@ class Params:
             raise BadInputError(f"more than {limits.MAX_QUERY_FIELDS} query parameters") from None
         self._first = dict(reversed(pairs))
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all parameters, in no particular order."""
+        return list(self._first)
+
     def get(self, name: str) -> str:
         """The parameter's text; empty when it is absent. Raises BadInputError for U+0000, which nothing stored contains."""
         value = self._first.get(name, "")

@@ -6,6 +6,7 @@ from typing import Literal
 from orchboard import limits
 from orchboard.api.aggregated_stats import Cell, aggregated_stats
 from orchboard.api.endpoint import Endpoint, Param
+from orchboard.api.errors import ERRORS
 from orchboard.api.examples import (
     BUSY,
     JOB_TYPE,
@@ -204,6 +205,7 @@ ROUTES: tuple[Endpoint, ...] = (
             DatabaseUnavailableError: UNAVAILABLE,
         },
     ),
+    ERRORS,
     Endpoint(
         name="health",
         method="GET",

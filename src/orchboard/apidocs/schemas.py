@@ -83,7 +83,9 @@ def _structs() -> Iterable[type]:
 
 
 def _finished(struct: type, schema: dict[str, Any]) -> dict[str, Any]:
-    notes = member_notes(_DESCRIBED_BY.get(struct, struct)) | member_notes(struct)
+    notes: dict[str, str] = {}
+    for described in (*reversed(struct.__mro__), _DESCRIBED_BY.get(struct, struct), struct):
+        notes |= member_notes(described)
     besides = _MEMBERS_BESIDES.get(struct, {})
     sent = struct in _DESCRIBED_BY
     members = {

@@ -5,7 +5,7 @@ SELECT
     current_user AS role,
     to_regclass('results') IS NOT NULL
     AND to_regclass('idempotency_keys') IS NOT NULL
-    AND to_regclass('rollup_pipelines') IS NOT NULL AS ready,
+    AND to_regclass('rollup_details') IS NOT NULL AS ready,
     current_setting('transaction_read_only')::boolean AS read_only,
     pg_is_in_recovery() AS in_recovery,
     ARRAY(
@@ -17,6 +17,7 @@ SELECT
             ('SELECT', 'event_details'),
             ('SELECT', 'results'),
             ('SELECT', 'scored_results'),
+            ('SELECT', 'result_details'),
             ('SELECT, INSERT', 'regions'),
             ('SELECT', 'job_types'),
             ('SELECT, INSERT, DELETE', 'idempotency_keys'),
@@ -27,6 +28,8 @@ SELECT
             ('SELECT, INSERT, DELETE', 'rollup_sums'),
             ('SELECT, INSERT, DELETE', 'rollup_round_trips'),
             ('SELECT, INSERT, DELETE', 'rollup_pipelines'),
+            ('SELECT, INSERT', 'rollup_series'),
+            ('SELECT, INSERT, DELETE', 'rollup_details'),
             ('SELECT, INSERT, UPDATE, DELETE', 'rollup_invalidations'),
             ('SELECT', 'schema_migrations'),
             ('SELECT', 'orchboard_migrations')
@@ -56,7 +59,8 @@ SELECT
         JOIN pg_rewrite r ON r.ev_class = v.oid
         JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
         JOIN pg_class t ON t.oid = d.refobjid AND t.oid <> v.oid
-        WHERE v.oid IN (to_regclass('results'), to_regclass('event_details'), to_regclass('scored_results'))
+        WHERE v.oid IN (to_regclass('results'), to_regclass('event_details'), to_regclass('scored_results'),
+                        to_regclass('result_details'))
           AND NOT has_table_privilege(v.relowner, t.oid, 'SELECT')
         ORDER BY lacked
     ) AS missing;

@@ -1,0 +1,93 @@
+"""What a question of the analytics is about: which series, and which window; and the members of `Envelope`."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from orchboard.errors import BadInputError
+from orchboard.leaderboard import Leaderboard
+from orchboard.reports.envelope import AnswerWindow
+from orchboard.stats import SeriesQuery, Window
+from orchboard.store.postgres.clock import from_pg_time
+from orchboard.window import EARLIEST, LATEST, Bounds
+
+if TYPE_CHECKING:
+    from orchboard.store.details.reader import Details
+
+
+class NamedWindow(Struct, frozen=True):
+    """A window that ends now. length -- None: from the first result; step -- its start is rounded down to a multiple of this"""
+
+    length: timedelta | None
+    step: timedelta
+
+
+WINDOWS: Mapping[str, NamedWindow] = {
+    "1h": NamedWindow(timedelta(hours=1), timedelta(minutes=1)),
+    "24h": NamedWindow(timedelta(hours=24), timedelta(minutes=10)),
+    "7d": NamedWindow(timedelta(days=7), timedelta(hours=1)),
+    "30d": NamedWindow(timedelta(days=30), timedelta(hours=1)),
+    "90d": NamedWindow(timedelta(days=90), timedelta(hours=6)),
+    "1y": NamedWindow(timedelta(days=365), timedelta(hours=6)),
+    "all": NamedWindow(None, timedelta(hours=6)),
+}
+"""The values of the parameter `window`."""
+
+DEFAULT_WINDOW = "24h"
+
+_EPOCH = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
+
+
+class WindowRequest(Struct, frozen=True):
+    """A window as requested: by name, or by bounds that may be open. Exactly one of both is given."""
+
+    name: str | None = DEFAULT_WINDOW
+    bounds: Bounds = Bounds()
+
+    def resolve(self, board: Leaderboard) -> Window:
+        """The window as of now; `until` is LATEST if it is open."""
+        if self.name is None:
+            return board.window(self.bounds)
+        named = WINDOWS[self.name]
+        if named.length is None:
+            return Window(EARLIEST, LATEST)
+        start = board.now() - named.length
+        return Window(_EPOCH + (start - _EPOCH) // named.step * named.step, LATEST)
+
+    def is_sliding(self, now: datetime) -> bool:
+        """Whether it resolves to another window later."""
+        return self.name is not None or self.bounds.is_sliding(now)
+
+
+class Scope(Struct, frozen=True):
+    """Which results a question is about. Hashable: part of the key of a cached answer."""
+
+    query: SeriesQuery
+    window: WindowRequest = WindowRequest()
+
+
+def answer_window(request: WindowRequest, window: Window, now: datetime) -> AnswerWindow:
+    """The window of an answer that is computed now."""
+    since = None if window.since <= EARLIEST else window.since
+    return AnswerWindow(request.name, since, min(window.until, now) if window.until < LATEST else now)
+
+
+def envelope_of(request: WindowRequest, window: Window, now: datetime, *details: "Details") -> dict[str, Any]:
+    """The members of `Envelope`, for an answer from some details."""
+    lasts = [int(each.sums.last.max()) for each in details if len(each.sums.last)]
+    results = sum(int(each.sums.results.sum() + each.sums.unscored.sum()) for each in details)
+    return {
+        "generated_at": now,
+        "last_result_at": from_pg_time(max(lasts)) if lasts else None,
+        "window": answer_window(request, window, now),
+        "results": results,
+    }
+
+
+def check_window_name(name: str) -> str:
+    """A name of WINDOWS. Raises BadInputError."""
+    if name not in WINDOWS:
+        raise BadInputError(f"window must be one of {', '.join(WINDOWS)}, not {name[:40]!r}")
+    return name

@@ -1,0 +1,92 @@
+"""Query parameters of the analytics, parsed into a Scope. Unlike the reference's endpoints, an unknown parameter is an error."""
+
+import math
+from collections.abc import Collection, Iterable
+
+from orchboard import limits
+from orchboard.analytics.scope import DEFAULT_WINDOW, WINDOWS, Scope, WindowRequest, check_window_name
+from orchboard.api.endpoint import Param
+from orchboard.api.examples import JOB_TYPE, MODEL, ORCHESTRATOR, PIPELINE_ALONE, REGION, SINCE, UNTIL
+from orchboard.api.params import Params
+from orchboard.errors import BadInputError
+from orchboard.leaderboard import Leaderboard
+from orchboard.stats import JobType, SeriesQuery
+
+WINDOW = Param(
+    "window", f"A window that ends now: {', '.join(f'`{name}`' for name in WINDOWS)}. Default: `{DEFAULT_WINDOW}`. "
+    "Not together with `since` or `until`.", DEFAULT_WINDOW,
+)  # fmt: skip
+TESTER = Param("tester", "Name of a job tester that signs with its own key.", "tester-7")
+ONE_ORCHESTRATOR = Param("orchestrator", "Ethereum address. Case-insensitive. Default: all.", ORCHESTRATOR)
+
+SCOPE: tuple[Param, ...] = (
+    WINDOW, SINCE, UNTIL, JOB_TYPE, ONE_ORCHESTRATOR, REGION, PIPELINE_ALONE, MODEL, TESTER
+)  # fmt: skip
+"""The parameters that `parse_scope` reads."""
+
+
+def parse_scope(params: Params, *, others: Iterable[str] = (), job_type: JobType | None = None) -> Scope:
+    """The scope of a request.
+
+    others -- names of the endpoint's other parameters
+    job_type -- the default; None: both
+    Raises BadInputError, which names the invalid parameter and what is allowed.
+    """
+    require_known(params, [*(param.name for param in SCOPE), *others])
+    asked = params.get("job_type")
+    if asked:
+        job_type = JobType(one_of(params, "job_type", list(JobType)))
+    elif params.get("pipeline") or params.get("model"):
+        job_type = JobType.AI
+    orchestrator = params.orchestrator
+    return Scope(
+        SeriesQuery(
+            job_type=job_type,
+            orchestrators=None if orchestrator is None else frozenset([orchestrator]),
+            region=params.region,
+            pipeline=params.get("pipeline") or None,
+            model=params.get("model") or None,
+            tester=params.get("tester") or None,
+        ),
+        parse_window(params),
+    )
+
+
+def parse_window(params: Params) -> WindowRequest:
+    """`window`, or `since` and `until`. Raises BadInputError."""
+    name = params.get("window")
+    if params.get("since") or params.get("until"):
+        if name:
+            raise BadInputError("window can't be combined with since or until")
+        return WindowRequest(None, params.bounds)
+    return WindowRequest(check_window_name(name or DEFAULT_WINDOW))
+
+
+def require_known(params: Params, allowed: Collection[str]) -> None:
+    """Raise BadInputError for a parameter that the endpoint does not have."""
+    for name in params.names:
+        if name not in allowed:
+            raise BadInputError(f"unknown parameter {name[:40]!r}: allowed are {', '.join(allowed)}")
+
+
+def one_of(params: Params, name: str, allowed: Collection[str], default: str = "") -> str:
+    """A parameter with a fixed set of values. Raises BadInputError, which lists them."""
+    value = params.get(name) or default
+    if value not in allowed:
+        raise BadInputError(f"{name} must be one of {', '.join(allowed)}, not {value[:40]!r}")
+    return value
+
+
+def whole_number(params: Params, name: str, default: int, *, least: int, most: int) -> int:
+    """A whole number within bounds. Raises BadInputError."""
+    text = params.get(name)
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit() or len(text) > 12 or not least <= int(text) <= most:
+        raise BadInputError(f"{name} must be a whole number from {least} to {most}, not {text[:40]!r}")
+    return int(text)
+
+
+def scope_max_age_s(scope: Scope, board: Leaderboard) -> float:
+    """How long an answer stays valid without new results."""
+    return limits.SLIDING_WINDOW_TTL_S if scope.window.is_sliding(board.now()) else math.inf

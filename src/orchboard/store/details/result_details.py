@@ -1,0 +1,196 @@
+"""Raw results as columns with everything that details are made of, and their sums by series."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import asyncpg
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from orchboard.stats import JobType, Series
+from orchboard.store.details.series import SeriesIndex
+from orchboard.store.details.sums import MOMENTS, ErrorSum, SeriesSums
+from orchboard.store.directories.regions import RegionDirectory
+from orchboard.store.measures import MEASURES
+from orchboard.store.rollups.group_index import Indices
+from orchboard.store.rollups.result_columns import Doubles
+
+_NONE = -1
+_MAX_COUNT = 10**9
+
+
+class ResultDetails(Struct, frozen=True):
+    """Results in the order of receipt.
+
+    event_time -- microseconds since 2000, shape (results,), as all below unless they say otherwise
+    series -- of the SeriesIndex
+    is_scored, is_warm
+    errors -- index in the distinct error texts of the reader; -1 without errors
+    measures -- shape (measures, results), in the order of MEASURES
+    """
+
+    event_time: Indices
+    series: Indices
+    is_scored: NDArray[np.bool_]
+    is_warm: NDArray[np.bool_]
+    errors: Indices
+    measures: Doubles
+
+    def between(self, since: int, until: int) -> "ResultDetails":
+        """The results received in [since, until), as views."""
+        first, last = self.event_time.searchsorted((since, until)).tolist()
+        return ResultDetails(
+            self.event_time[first:last],
+            self.series[first:last],
+            self.is_scored[first:last],
+            self.is_warm[first:last],
+            self.errors[first:last],
+            self.measures[:, first:last],
+        )
+
+
+class PostedError(Struct, frozen=True):
+    """One error of a result. count -- at least 1: testers miscount"""
+
+    code: str
+    message: str
+    count: int
+
+
+class DetailResultReader:
+    """Reads rows of `detail_results`. Remembers each distinct key and error text."""
+
+    def __init__(self, index: SeriesIndex, regions: RegionDirectory, testers: Mapping[int, str]) -> None:
+        """testers -- names by id; a missing one counts as unknown"""
+        self.index = index
+        self._regions = regions
+        self._testers = testers
+        self._series: dict[bytes, int] = {}
+        self._error_index: dict[bytes, int] = {}
+        self.error_sets: list[tuple[PostedError, ...]] = []
+
+    async def read(self, row: asyncpg.Record) -> ResultDetails:
+        """The results of a row. Raises DatabaseUnavailableError if a new region can't be read."""
+        keys = list(_cut(row["keys"] or b"", _integers(row["key_lengths"], ">i4")))
+        await self._learn(set(keys) - self._series.keys())
+        series = np.fromiter((self._series[key] for key in keys), np.int64, len(keys))
+        texts = _cut(row["errors"] or b"", _integers(row["error_lengths"], ">i4"))
+        errors = np.fromiter((self._errors_of(text) for text in texts), np.int64, len(keys))
+        is_known = series >= 0
+        return ResultDetails(
+            _integers(row["event_time"], ">i8")[is_known],
+            series[is_known],
+            np.frombuffer(row["is_scored"] or b"", np.bool_)[is_known],
+            np.frombuffer(row["is_warm"] or b"", np.bool_)[is_known],
+            errors[is_known],
+            np.array([np.frombuffer(row[name] or b"", ">f8") for name in MEASURES], np.float64)[:, is_known],
+        )
+
+    def sums(self, results: ResultDetails) -> SeriesSums:
+        """The sums of some results by series."""
+        distinct, entry = np.unique(results.series, return_inverse=True)
+        number = len(distinct)
+        scored = results.is_scored
+        counts = np.bincount(entry[scored], minlength=number)
+        measures, entry_of_scored = results.measures[:, scored], entry[scored]
+        sums = np.array([np.bincount(entry_of_scored, row, number) for row in measures])
+        deviations = measures - (sums / np.maximum(counts, 1))[:, entry_of_scored]
+        moments = np.array(
+            [np.bincount(entry_of_scored, deviations[a] * deviations[b], number) for a, b in MOMENTS]
+        )
+        success_rate = results.measures[MEASURES.index("success_rate")]
+        round_trip_time = results.measures[MEASURES.index("round_trip_time")]
+        has_round_trip = scored & (success_rate == 1) & (round_trip_time != 0)
+        values, of_value = round_trip_time[has_round_trip], entry[has_round_trip]
+        is_ai = np.array(
+            [self.index.all[each].job_type is JobType.AI for each in distinct.tolist()], np.bool_
+        )
+        first = np.full(number, np.iinfo(np.int64).max)
+        last = np.full(number, np.iinfo(np.int64).min)
+        np.minimum.at(first, entry, results.event_time)
+        np.maximum.at(last, entry, results.event_time)
+        return SeriesSums(
+            distinct,
+            counts,
+            np.bincount(entry[~scored], minlength=number),
+            np.bincount(entry[scored & (success_rate >= 1)], minlength=number),
+            np.bincount(entry[scored & ~results.is_warm], minlength=number) * is_ai,
+            first,
+            last,
+            sums,
+            moments,
+            np.bincount(of_value, minlength=number),
+            values[np.lexsort((values, of_value))],
+            self._sum_errors(results),
+        )
+
+    def _sum_errors(self, results: ResultDetails) -> list[ErrorSum]:
+        found: dict[tuple[int, str], ErrorSum] = {}
+        for at in np.flatnonzero(results.errors >= 0).tolist():
+            series, moment = int(results.series[at]), int(results.event_time[at])
+            for code, count, message in _by_code(self.error_sets[results.errors[at]]):
+                old = found.get((series, code))
+                if old is None:
+                    found[series, code] = ErrorSum(series, code, 1, count, moment, moment, message)
+                else:  # in the order of receipt
+                    found[series, code] = ErrorSum(
+                        series,
+                        code,
+                        old.results + 1,
+                        old.count + count,
+                        old.first,
+                        moment,
+                        message or old.message,
+                    )
+        return list(found.values())
+
+    async def _learn(self, keys: Iterable[bytes]) -> None:
+        keys = list(keys)
+        if not keys:
+            return
+        codes = await self._regions.codes_of({int.from_bytes(key[:4], "big", signed=True) for key in keys})
+        for key in keys:
+            region_id, tester_id = (int.from_bytes(key[at : at + 4], "big", signed=True) for at in (0, 4))
+            job_type = self._regions.job_type_of(region_id)
+            orchestrator, pipeline, model = key[8:].decode().split("\0")
+            if job_type is None:
+                self._series[key] = _NONE
+                continue
+            names = (pipeline, model) if job_type is JobType.AI else ("", "")
+            tester = self._testers.get(tester_id, "")
+            series = Series(orchestrator, codes[region_id], job_type, *names, tester)
+            self._series[key] = self.index.of(series)
+
+    def _errors_of(self, text: bytes) -> int:
+        if not text:
+            return _NONE
+        index = self._error_index.get(text)
+        if index is None:
+            index = self._error_index[text] = len(self.error_sets)
+            self.error_sets.append(tuple(_read_error(*each) for each in msgspec.json.decode(text)))
+        return index
+
+
+def _read_error(code: str, message: str, count: object) -> PostedError:
+    number = int(count) if isinstance(count, (int, float)) else 1
+    return PostedError(code, message, min(max(number, 1), _MAX_COUNT))
+
+
+def _by_code(errors: tuple[PostedError, ...]) -> Iterator[tuple[str, int, str]]:
+    """The total count of each code, and its last message."""
+    found: dict[str, tuple[int, str]] = {}
+    for error in errors:
+        count, message = found.get(error.code, (0, ""))
+        found[error.code] = count + error.count, error.message or message
+    for code, (count, message) in found.items():
+        yield code, count, message
+
+
+def _cut(joined: bytes, lengths: Indices) -> Iterator[bytes]:
+    ends = np.cumsum(lengths)
+    return (joined[start:end] for start, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True))
+
+
+def _integers(sent: bytes | None, kind: str) -> Indices:
+    return np.frombuffer(sent or b"", kind).astype(np.int64)

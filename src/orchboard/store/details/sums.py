@@ -1,0 +1,175 @@
+"""SeriesSums: counts, sums, central moments, exact round trips and errors of results, by series. Any two can be added up."""
+
+from collections.abc import Sequence
+from itertools import combinations_with_replacement
+
+import numpy as np
+from msgspec import Struct
+
+from orchboard.store.measures import MEASURES
+from orchboard.store.rollups.group_index import Indices
+from orchboard.store.rollups.result_columns import Doubles
+
+MOMENTS = tuple(combinations_with_replacement(range(len(MEASURES)), 2))
+"""Pairs of measures, in the order of the rows of `SeriesSums.moments`: (0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)."""
+
+
+class ErrorSum(Struct, frozen=True):
+    """Occurrences of one error code in the results of one series, scored or not.
+
+    series -- index in the SeriesIndex
+    code -- as posted, at most 64 characters; empty: the tester gave none
+    results -- the number of results with it; count -- of occurrences, as their testers counted, at least 1 a result
+    first, last -- receipt times of such results, in microseconds since 2000
+    message -- of the last such result that has one, at most 200 characters; may be empty
+    """
+
+    series: int
+    code: str
+    results: int
+    count: int
+    first: int
+    last: int
+    message: str
+
+
+class SeriesSums(Struct, frozen=True):
+    """What the results of some ranges of receipt time add up to, an entry for each series; every series once, ascending.
+
+    series -- of the SeriesIndex, shape (entries,), as all arrays below unless they say otherwise
+    results -- scored results; unscored -- the others; at least one of both
+    successes -- scored results whose success rate is at least 1
+    cold -- scored AI results whose model was not warm
+    first, last -- receipt times of the first and last result, scored or not, in microseconds since 2000
+    sums -- of the measures of scored results, shape (measures, entries), in the order of MEASURES
+    moments -- sums of products of two measures' deviations from their means, shape (moments, entries), as MOMENTS lists;
+        divided by `results`, they are covariances
+    round_trip_counts -- lengths of the lists in `round_trips`
+    round_trips -- seconds, of scored results with success rate 1 and a round trip other than 0: the lists of all entries,
+        one after the other, each ascending
+    errors -- in no order; each pair of series and code once
+    """
+
+    series: Indices
+    results: Indices
+    unscored: Indices
+    successes: Indices
+    cold: Indices
+    first: Indices
+    last: Indices
+    sums: Doubles
+    moments: Doubles
+    round_trip_counts: Indices
+    round_trips: Doubles
+    errors: list[ErrorSum]
+
+    @property
+    def entry_of_round_trip(self) -> Indices:
+        """The entry of each element of `round_trips`."""
+        return np.repeat(np.arange(len(self.series)), self.round_trip_counts)
+
+    def measure(self, name: str) -> Doubles:
+        """The sums of one of MEASURES."""
+        values: Doubles = self.sums[MEASURES.index(name)]
+        return values
+
+    def select(self, entries: Indices) -> "SeriesSums":
+        """Some entries, given by ascending position."""
+        is_selected = np.zeros(len(self.series), np.bool_)
+        is_selected[entries] = True
+        chosen = set(self.series[entries].tolist())
+        return SeriesSums(
+            self.series[entries],
+            self.results[entries],
+            self.unscored[entries],
+            self.successes[entries],
+            self.cold[entries],
+            self.first[entries],
+            self.last[entries],
+            self.sums[:, entries],
+            self.moments[:, entries],
+            self.round_trip_counts[entries],
+            self.round_trips[np.repeat(is_selected, self.round_trip_counts)],
+            [error for error in self.errors if error.series in chosen],
+        )
+
+
+def add_up(parts: Sequence[SeriesSums]) -> SeriesSums:
+    """The total of some sums over disjoint results, each series once."""
+    series = _joined([part.series for part in parts], np.int64)
+    distinct, entry = np.unique(series, return_inverse=True)
+    number = len(distinct)
+
+    def total(name: str) -> Indices:
+        values = _joined([getattr(part, name) for part in parts], np.int64)
+        return np.bincount(entry, values, number).astype(np.int64)
+
+    results = total("results")
+    first = np.full(number, np.iinfo(np.int64).max)
+    last = np.full(number, np.iinfo(np.int64).min)
+    np.minimum.at(first, entry, _joined([part.first for part in parts], np.int64))
+    np.maximum.at(last, entry, _joined([part.last for part in parts], np.int64))
+    sums, moments = _add_moments(parts, entry, results)
+    lists = _joined([part.round_trips for part in parts], np.float64)
+    counts = _joined([part.round_trip_counts for part in parts], np.int64)
+    entry_of_value = np.repeat(entry, counts)
+    order = np.lexsort((lists, entry_of_value))
+    return SeriesSums(
+        distinct,
+        results,
+        total("unscored"),
+        total("successes"),
+        total("cold"),
+        first,
+        last,
+        sums,
+        moments,
+        np.bincount(entry_of_value, minlength=number),
+        lists[order],
+        _add_errors(parts),
+    )
+
+
+def _add_moments(parts: Sequence[SeriesSums], entry: Indices, results: Indices) -> tuple[Doubles, Doubles]:
+    """Sums and moments of the total. Moments are about each part's mean; the distance to the total's mean is added."""
+    number = len(results)
+    of_part = _joined([part.results for part in parts], np.int64)
+    part_sums = np.concatenate([np.zeros((len(MEASURES), 0)), *(part.sums for part in parts)], axis=1)
+    part_moments = np.concatenate([np.zeros((len(MOMENTS), 0)), *(part.moments for part in parts)], axis=1)
+    sums = np.array([np.bincount(entry, row, number) for row in part_sums])
+    means = sums / np.maximum(results, 1)
+    distance = part_sums / np.maximum(of_part, 1) - means[:, entry]
+    moments = np.array(
+        [
+            np.bincount(entry, part_moments[row] + of_part * distance[one] * distance[other], number)
+            for row, (one, other) in enumerate(MOMENTS)
+        ]
+    )
+    return sums, moments
+
+
+def _add_errors(parts: Sequence[SeriesSums]) -> list[ErrorSum]:
+    found: dict[tuple[int, str], ErrorSum] = {}
+    for part in parts:
+        for new in part.errors:
+            key = new.series, new.code
+            old = found.get(key)
+            found[key] = new if old is None else _add_error(old, new)
+    return list(found.values())
+
+
+def _add_error(one: ErrorSum, other: ErrorSum) -> ErrorSum:
+    earlier, later = sorted((one, other), key=lambda error: error.last)
+    return ErrorSum(
+        one.series,
+        one.code,
+        one.results + other.results,
+        one.count + other.count,
+        min(one.first, other.first),
+        later.last,
+        later.message or earlier.message,
+    )
+
+
+def _joined(arrays: Sequence[np.ndarray], kind: type) -> np.ndarray:
+    return np.concatenate([np.zeros(0, kind), *arrays])
