@@ -3,9 +3,8 @@
 import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +12,7 @@ import asyncpg
 
 from orchboard.stats import JobType, SeriesQuery, Window
 from orchboard.store.connection.types import Connection
+from orchboard.store.details.builder import DetailBuilder
 from orchboard.store.rollups.buckets import GRANULARITIES
 from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.store import Store
@@ -113,12 +113,7 @@ class DetailsDatabase:
     async def materialize(self, *, details: int | None = None) -> int:
         """Build the rollups, then the details of all or of a number of buckets; the number of buckets of the rollups."""
         buckets = await RollupBuilder(self.connection).run()
-        with suppress(ImportError):
-            await (
-                import_module("orchboard.store.details.builder")
-                .DetailBuilder(self.connection)
-                .run(limit=details)
-            )
+        await DetailBuilder(self.connection).run(limit=details)
         return buckets
 
     async def now(self) -> datetime:
