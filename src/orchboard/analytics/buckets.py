@@ -18,6 +18,9 @@ _HOURS: Mapping[BucketSize, int] = {"1h": 1, "6h": 6, "1d": 24, "7d": 7 * 24, "3
 
 BUCKET_SIZES: tuple[BucketSize, ...] = get_args(BucketSize)
 
+FIRST_START = datetime(1900, 1, 1, tzinfo=UTC)
+"""No bucket begins earlier: there are no results, and calendars and clocks end somewhere before."""
+
 # What IANA calls its zones. Others on a machine are none (`localtime`) or count leap seconds (`right/UTC`).
 _ZONE_NAME = re.compile(r"(?!posix|right|localtime)[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+){0,2}")
 
