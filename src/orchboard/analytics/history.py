@@ -79,8 +79,8 @@ async def _limited(board: Leaderboard, window: Window, now: datetime) -> Window:
     until = min(window.until, now)
     since = max(window.since, FIRST_START)
     if until - since > _LONG:
-        since = await board.store.fetch_first_result_at(since) or LATEST
-    return replace(window, since=max(since, until - _LONGEST))
+        since = max(await board.store.fetch_first_result_at(since) or LATEST, until - _LONGEST)
+    return replace(window, since=since)
 
 
 def _check_number(window: Window, now: datetime, size: BucketSize) -> None:
