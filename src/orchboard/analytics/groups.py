@@ -3,6 +3,7 @@
 import numpy as np
 from msgspec import Struct
 
+from orchboard.analytics.estimates import GroupStatistics, totals
 from orchboard.analytics.series_columns import JOB_TYPES, SeriesColumns, columns_of, present
 from orchboard.scoring import Doubles
 from orchboard.stats import JobType
@@ -13,33 +14,20 @@ from orchboard.store.rollups.group_index import Indices
 
 
 class Groups(Struct, frozen=True):
-    """Scored results by orchestrator, region, pipeline and model; each group has results. Arrays of shape (groups,).
+    """Groups with scored results.
 
     columns -- has the names
-    number -- of each group in `columns`
-    results -- their number
-    means -- of the measures, shape (measures, groups)
-    covariances -- of the measures, divided by results - 1, shape (measures, measures, groups); 0 for one result
-    median -- of the model's round trips, in seconds; 0 without one, and for transcoding
+    number -- of each group in `columns`, ascending; its means and covariances are at the same position of `statistics`
     """
 
-    job_type: JobType
     columns: SeriesColumns
     number: Indices
-    results: Doubles
-    means: Doubles
-    covariances: Doubles
-    median: Doubles
+    statistics: GroupStatistics
 
     @property
     def cell(self) -> Indices:
         """The cell of each group."""
         return self.columns.group_cell[self.number]
-
-    @property
-    def orchestrator(self) -> Indices:
-        """The orchestrator of each group."""
-        return self.columns.cell_orchestrator[self.cell]
 
 
 def group(details: Details, job_type: JobType, *, any_name: bool, moments: bool = True) -> Groups:
@@ -57,24 +45,26 @@ def group(details: Details, job_type: JobType, *, any_name: bool, moments: bool 
     number, whose = present(of_series[entries], len(columns.group_cell))
     size = len(number)
     weights = sums.results[entries].astype(float)
-    results = np.bincount(whose, weights, size)
+    results = totals(weights, whose, size)
     means = _by_group(sums.sums[:, entries], whose, size) / results
     covariances = np.zeros((len(MEASURES), len(MEASURES), size))
     if moments:
         distances = sums.sums[:, entries] / weights - means[:, whose]
         for row, (one, other) in enumerate(MOMENTS):
             added = sums.moments[row, entries] + weights * distances[one] * distances[other]
-            covariance = np.bincount(whose, added, size) / np.maximum(results - 1, 1)
+            covariance = totals(added, whose, size) / np.maximum(results - 1, 1)
             covariances[one, other] = covariances[other, one] = covariance
     median = np.zeros(size)
     if job_type is JobType.AI:
         of_model = np.array([details.medians.get(model, 0.0) for model in columns.models])
         median = of_model[columns.group_model[number]]
-    return Groups(job_type, columns, number, results, means, covariances, median)
+    owner = columns.cell_orchestrator[columns.group_cell[number]]
+    statistics = GroupStatistics(job_type, owner, results, means, covariances, median)
+    return Groups(columns, number, statistics)
 
 
 def _by_group(values: Doubles, whose: Indices, size: int) -> Doubles:
-    return np.array([np.bincount(whose, row, size) for row in values])
+    return np.array([totals(row, whose, size) for row in values])
 
 
 class Tree(Struct, frozen=True):
@@ -100,7 +90,8 @@ def tree_of(groups: Groups) -> Tree:
     columns = groups.columns
     cells, of_group = present(groups.cell, len(columns.cell_orchestrator))
     orchestrators, of_cell = present(columns.cell_orchestrator[cells], len(columns.orchestrators))
-    in_cell = groups.results / np.bincount(of_group, groups.results, len(cells))[of_group]
+    results = groups.statistics.results
+    in_cell = results / np.bincount(of_group, results, len(cells))[of_group]
     regions = np.bincount(of_cell, minlength=len(orchestrators))
     in_orchestrator = in_cell / regions[of_cell[of_group]]
     return Tree(cells, of_group, orchestrators, of_cell, in_cell, in_orchestrator, regions)

@@ -49,4 +49,5 @@ def student_quantile(degrees: ArrayLike) -> Doubles:
     )
     expanded = Z + sum(term * inverse**power for power, term in enumerate(terms, 1))
     few = np.exp(np.interp(number, [1, 2, 3], np.log([*_T_OF_1_AND_2, 3.182])))
-    return np.where(number < 3, few, expanded)
+    quantile: Doubles = np.where(number < 3, few, expanded)
+    return quantile
