@@ -25,6 +25,7 @@ from orchboard.api.examples import (
 from orchboard.api.health import health
 from orchboard.api.healthz import healthz
 from orchboard.api.history import HISTORY
+from orchboard.api.leaderboard import LEADERBOARD
 from orchboard.api.metrics import exposition, metrics, samples_of
 from orchboard.api.pipelines import Pipelines, pipelines
 from orchboard.api.raw_stats import raw_stats
@@ -206,6 +207,7 @@ ROUTES: tuple[Endpoint, ...] = (
             DatabaseUnavailableError: UNAVAILABLE,
         },
     ),
+    LEADERBOARD,
     ERRORS,
     HISTORY,
     Endpoint(
