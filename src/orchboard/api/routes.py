@@ -25,6 +25,7 @@ from orchboard.api.examples import (
 from orchboard.api.health import health
 from orchboard.api.healthz import healthz
 from orchboard.api.metrics import exposition, metrics, samples_of
+from orchboard.api.orchestrator import ORCHESTRATOR_PAGE
 from orchboard.api.pipelines import Pipelines, pipelines
 from orchboard.api.raw_stats import raw_stats
 from orchboard.api.readyz import CHECKS, readyz
@@ -206,6 +207,7 @@ ROUTES: tuple[Endpoint, ...] = (
         },
     ),
     ERRORS,
+    ORCHESTRATOR_PAGE,
     Endpoint(
         name="health",
         method="GET",

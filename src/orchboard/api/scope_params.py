@@ -25,20 +25,32 @@ SCOPE: tuple[Param, ...] = (
 """The parameters that `parse_scope` reads."""
 
 
-def parse_scope(params: Params, *, others: Iterable[str] = (), job_type: JobType | None = None) -> Scope:
+SCOPE_OF_ONE = tuple(param for param in SCOPE if param is not ONE_ORCHESTRATOR)
+"""The parameters that `parse_scope` reads when it is given the orchestrator."""
+
+
+def parse_scope(
+    params: Params,
+    *,
+    others: Iterable[str] = (),
+    job_type: JobType | None = None,
+    of_orchestrator: str | None = None,
+) -> Scope:
     """The scope of a request.
 
     others -- names of the endpoint's other parameters
     job_type -- the default; None: both
+    of_orchestrator -- the orchestrator of an endpoint that has it in its path, thus no such parameter
     Raises BadInputError, which names the invalid parameter and what is allowed.
     """
-    require_known(params, [*(param.name for param in SCOPE), *others])
+    read = SCOPE if of_orchestrator is None else SCOPE_OF_ONE
+    require_known(params, [*(param.name for param in read), *others])
     asked = params.get("job_type")
     if asked:
         job_type = JobType(one_of(params, "job_type", list(JobType)))
     elif params.get("pipeline") or params.get("model"):
         job_type = JobType.AI
-    orchestrator = params.orchestrator
+    orchestrator = params.orchestrator if of_orchestrator is None else of_orchestrator
     return Scope(
         SeriesQuery(
             job_type=job_type,
