@@ -199,7 +199,7 @@ class Store:
         """The reader of details. Imported on first use: numpy takes 0.2 s."""
         from orchboard.store.details.reader import DetailReader
 
-        return DetailReader(self._database, self.regions, self.clock)
+        return DetailReader(self._database, self.regions, self._changes, self.clock, self._admission)
 
     async def fetch_unnamed_results(self, since: datetime) -> dict[str, int]:
         """The number of results since a time whose orchestrator is not an address, by tester; "" for the shared secret."""
