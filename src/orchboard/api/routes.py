@@ -27,6 +27,7 @@ from orchboard.api.healthz import healthz
 from orchboard.api.history import HISTORY
 from orchboard.api.leaderboard import LEADERBOARD
 from orchboard.api.metrics import exposition, metrics, samples_of
+from orchboard.api.orchestrator import ORCHESTRATOR_PAGE
 from orchboard.api.pipelines import Pipelines, pipelines
 from orchboard.api.raw_stats import raw_stats
 from orchboard.api.readyz import CHECKS, readyz
@@ -210,6 +211,7 @@ ROUTES: tuple[Endpoint, ...] = (
     LEADERBOARD,
     ERRORS,
     HISTORY,
+    ORCHESTRATOR_PAGE,
     Endpoint(
         name="health",
         method="GET",
