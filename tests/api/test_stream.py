@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 import asyncpg
 import pytest
@@ -68,7 +69,7 @@ def test_a_listener_resumes_after_the_last_event(server: RunningServer) -> None:
 
 def test_listeners_get_what_they_ask_for(server: RunningServer) -> None:
     client = Client(server.url)
-    wanted = {
+    wanted: dict[str, Any] = {
         "region": "MDW",
         "job_type": "ai",
         "pipeline": "p",
@@ -154,7 +155,7 @@ def test_a_listener_that_changes_servers_gets_each_result_once(
     servers = [start_server(settings), start_server(settings)]
     number = 300
 
-    async def store(connection: asyncpg.Connection, each: int) -> None:
+    async def store(connection: Any, each: int) -> None:
         async with connection.transaction():
             await connection.execute(INSERT, json.dumps({"timestamp": each}))
             await asyncio.sleep(each % 7 / 50)
@@ -284,7 +285,10 @@ def test_a_comment_keeps_the_connection_and_its_id_is_current(
         assert listener.next().data["orchestrator"] == "0xb"
 
 
-def test_a_slow_listener_is_disconnected_and_resumes(server: RunningServer, database_url: str) -> None:
+def test_a_slow_listener_is_disconnected_and_resumes(
+    server: RunningServer, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "STREAM_POLL_S", 0.05)
     with (
         StreamListener(server.port, events="result", receive_buffer=4096) as slow,
         StreamListener(server.port, events="result") as quick,
@@ -294,7 +298,7 @@ def test_a_slow_listener_is_disconnected_and_resumes(server: RunningServer, data
 
         async def fill() -> None:
             connection = await asyncpg.connect(database_url)
-            for _ in range(40):
+            for _ in range(30):
                 await connection.execute(
                     "INSERT INTO events (orchestrator, region_id, payload) SELECT '0xa', (SELECT min(id) FROM regions), '{}' "
                     "FROM generate_series(1, 500)"
@@ -308,10 +312,10 @@ def test_a_slow_listener_is_disconnected_and_resumes(server: RunningServer, data
         with pytest.raises(ConnectionResetError):
             while True:
                 ids.append(slow.next().data["id"])
-        assert len(ids) < 20000
+        assert len(ids) < 15000
     with StreamListener(server.port, events="result", last_id=slow.last_id) as resumed:
-        ids += resumed.results(20000 - len(ids), within_s=60)
-    assert len(set(ids)) == 20000
+        ids += resumed.results(15000 - len(ids), within_s=60)
+    assert len(set(ids)) == 15000
 
 
 def test_a_listener_that_leaves_is_forgotten(server: RunningServer) -> None:
@@ -330,7 +334,7 @@ def test_a_stream_ends_at_once_when_the_server_stops(settings: Settings, start_s
     server.stop()
     assert time.monotonic() - began_at < 1.5
     for listener in listeners:
-        assert listener.rest() == []
+        assert listener.until_the_end() == []
         assert listener.is_ended
         listener.socket.close()
 
@@ -347,6 +351,6 @@ def test_more_listeners_than_the_limit_are_refused(
 
 
 def hub_of(server: RunningServer) -> LiveHub:
-    hub = server.services.end_streams.__self__
+    hub = getattr(server.services.end_streams, "__self__", None)
     assert isinstance(hub, LiveHub)
     return hub

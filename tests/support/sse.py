@@ -21,7 +21,7 @@ class Event(Struct, frozen=True):
 class StreamListener(Wire):
     """Reads events one by one."""
 
-    def __init__(self, port: int, *, last_id: str = "", receive_buffer: int = 0, **params: object) -> None:
+    def __init__(self, port: int, *, last_id: str = "", receive_buffer: int = 0, **params: Any) -> None:
         super().__init__(port, receive_buffer=receive_buffer)
         lines = [f"Last-Event-ID: {last_id}"] if last_id else []
         self.send(get("/api/stream" + ("?" + urlencode(params) if params else ""), *lines))
@@ -78,7 +78,7 @@ class StreamListener(Wire):
         """The ids of the next results."""
         return [self.next(within_s=within_s).data["id"] for _ in range(number)]
 
-    def rest(self, *, within_s: float = 10) -> list[Event]:
+    def until_the_end(self, *, within_s: float = 10) -> list[Event]:
         """All events until the end."""
         events = []
         try:

@@ -25,6 +25,9 @@ from orchboard.store.raw_results.cursor import Cursor, parse_cursor
 # X-Accel-Buffering: nginx passes each event on at once.
 _HEADERS = {**NOT_CACHED, "X-Accel-Buffering": "no"}
 
+LIVE = "orchboard.live"
+"""The key of an ASGI scope, of a request whose answer is a live stream."""
+
 _PARAMS = (
     ONE_ORCHESTRATOR,
     REGION,
@@ -68,6 +71,7 @@ class EventStream(Response):
             await self._start(send)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
+        scope[LIVE] = True
         async with self._hub.admission.admitted(1):
             watching = asyncio.create_task(self._watch(receive))
             try:
