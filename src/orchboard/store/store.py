@@ -33,6 +33,7 @@ from orchboard.store.postgres.database import Database
 from orchboard.store.raw_results.cache import RawResultsCache
 from orchboard.store.raw_results.new_results import NewResultReader
 from orchboard.store.raw_results.pages import RawPages, RowStream
+from orchboard.store.raw_results.recent import RecentResults
 from orchboard.store.spool.spool import NOTHING_SPOOLED, Spool, SpoolError, SpoolState
 from orchboard.store.sql_files import sql
 
@@ -62,6 +63,7 @@ class Store:
     clock -- the database's clock
     new_results -- the reader of results as they come
     read_versions -- returns the versions that change with every result of this host, for comparison
+    recent_results -- the latest results of an orchestrator
     background -- the background tasks of this process
     breaker -- whether the database is available
     """
@@ -93,6 +95,7 @@ class Store:
         self.read_versions = changes.version_reader(
             EVERYTHING, EXTERNAL_WRITES, *(job_type_key(job_type) for job_type in JobType)
         )
+        self.recent_results = RecentResults(database, self.clock)
         self.regions = regions
         self.spool = spool
         self._missing: list[str] = []  # privileges
@@ -208,7 +211,7 @@ class Store:
         """The reader of details. Imported on first use: numpy takes 0.2 s."""
         from orchboard.store.details.reader import DetailReader
 
-        return DetailReader(self._database, self.regions, self.clock)
+        return DetailReader(self._database, self.regions, self._changes, self.clock, self._admission)
 
     async def fetch_unnamed_results(self, since: datetime) -> dict[str, int]:
         """The number of results since a time whose orchestrator is not an address, by tester; "" for the shared secret."""
