@@ -34,6 +34,7 @@ def test_a_stored_result_is_sent(server: RunningServer) -> None:
         event = listener.next()
         assert event.name == "result"
         assert event.data | {"id": 0, "received_at": ""} == {
+            "event": "result",
             "id": 0,
             "received_at": "",
             "orchestrator": ORCHESTRATOR,

@@ -17,7 +17,7 @@ from orchboard.errors import BadInputError, ClientBusyError, DatabaseUnavailable
 from orchboard.live.events import EVENT_NAMES, RETRY, Chunk, Selection, event_chunk
 from orchboard.live.hub import LiveHub
 from orchboard.live.listener import Listener
-from orchboard.reports.stream import ResultEvent, StreamEvent
+from orchboard.reports.stream import RankEvent, ResultEvent
 from orchboard.runtime.tasks import cancel_and_wait
 from orchboard.stats import JobType, SeriesQuery
 from orchboard.store.raw_results.cursor import Cursor, parse_cursor
@@ -37,6 +37,7 @@ _PARAMS = (
     TESTER,
     Param("events", "`result`, `rank`, or both with a comma between them. Default: both.", "result"),
     Param("last_event_id", "The id of an event: the stream resumes after it. The header `Last-Event-ID` wins.", "0-0"),
+    Param("Last-Event-ID", "As `last_event_id`; browsers send it when they reconnect.", "0-0", place="header"),
     Param("limit", "Ends the stream after this many events. Default: never.", "1"),
 )  # fmt: skip
 
@@ -44,7 +45,7 @@ _PARAMS = (
 async def stream(request: Request, context: ApiContext) -> Response:
     """New results and changed ranks, as they come."""
     params = Params(request.scope["query_string"])
-    require_known(params, [param.name for param in _PARAMS])
+    require_known(params, [param.name for param in _PARAMS if param.place == "query"])
     selection = _parse_selection(params)
     limit = whole_number(params, "limit", 0, least=1, most=10**9)
     text = request.headers.get("last-event-id") or params.get("last_event_id")
@@ -175,11 +176,12 @@ STREAM = Endpoint(
     params=_PARAMS,
     asked=("events", "last_event_id", "limit"),
     answer=(RETRY.data + event_chunk("0-1", _EXAMPLE)).decode(),
-    answer_type=StreamEvent,
+    answer_type=str,
+    events=(ResultEvent, RankEvent),
     media_type="text/event-stream",
     never_ends=True,
     refusals={
-        BadInputError: Error("unknown parameter 'window': allowed are " + ", ".join(param.name for param in _PARAMS)),
+        BadInputError: Error("unknown parameter 'window': allowed are " + ", ".join(param.name for param in _PARAMS if param.place == "query")),
         ClientBusyError: BUSY,
         DatabaseUnavailableError: UNAVAILABLE,
     },

@@ -7,9 +7,10 @@ from msgspec import Struct
 from orchboard.stats import JobType
 
 
-class ResultEvent(Struct, frozen=True, kw_only=True):
+class ResultEvent(Struct, frozen=True, kw_only=True, tag_field="event", tag="result"):
     """Event `result`: a result was stored.
 
+    event -- `result`
     id -- of the result, as in the table of results
     received_at -- receipt time
     orchestrator -- in lower case
@@ -37,9 +38,10 @@ class ResultEvent(Struct, frozen=True, kw_only=True):
     errors: tuple[str, ...]
 
 
-class RankEvent(Struct, frozen=True, kw_only=True):
+class RankEvent(Struct, frozen=True, kw_only=True, tag_field="event", tag="rank"):
     """Event `rank`: the rank of an orchestrator has changed, by its mean score over all regions in the default window.
 
+    event -- `rank`
     job_type -- of the ranking
     orchestrator -- in lower case
     old_rank -- 1 is the best, and equal scores have equal ranks; null: it had no score
