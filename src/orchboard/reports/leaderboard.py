@@ -11,7 +11,9 @@ from orchboard.stats import JobType
 class Estimate(Struct, frozen=True):
     """A number and its 95 % interval.
 
-    value -- the number; low, high -- the ends of the interval, which contains it
+    value -- the number
+    low -- the start of the interval, at most the number
+    high -- its end, at least the number
     """
 
     value: float
