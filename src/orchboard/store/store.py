@@ -26,6 +26,7 @@ from orchboard.store.postgres.admission import Admission
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
 from orchboard.store.raw_results.cache import RawResultsCache
+from orchboard.store.raw_results.export import ResultExport
 from orchboard.store.raw_results.pages import RawPages, RowStream
 from orchboard.store.spool.spool import NOTHING_SPOOLED, Spool, SpoolError, SpoolState
 from orchboard.store.sql_files import sql
@@ -54,6 +55,7 @@ class Store:
     """All reads and writes of the database. Methods raise DatabaseUnavailableError when it does not answer in time.
 
     clock -- the database's clock
+    export -- results as text
     background -- the background tasks of this process
     breaker -- whether the database is available
     """
@@ -78,9 +80,9 @@ class Store:
         )
         self._admission = Admission(limits.MAX_ROWS_IN_PROGRESS, share=limits.MAX_ROWS_IN_PROGRESS // 2)
         streams = Admission(limits.MAX_STREAMS, share=limits.MAX_STREAMS // 2)
-        self._raw_results = RawResultsCache(
-            database, changes, self.clock, RawPages(database, self._admission, streams)
-        )
+        pages = RawPages(database, self._admission, streams)
+        self._raw_results = RawResultsCache(database, changes, self.clock, pages)
+        self.export = ResultExport(database, self.clock, pages)
         self.regions = regions
         self.spool = spool
         self._missing: list[str] = []  # privileges
