@@ -28,6 +28,7 @@ from orchboard.store.postgres.database import Database
 from orchboard.store.raw_results.cache import RawResultsCache
 from orchboard.store.raw_results.export import ResultExport
 from orchboard.store.raw_results.pages import RawPages, RowStream
+from orchboard.store.raw_results.recent import RecentResults
 from orchboard.store.spool.spool import NOTHING_SPOOLED, Spool, SpoolError, SpoolState
 from orchboard.store.sql_files import sql
 
@@ -56,6 +57,7 @@ class Store:
 
     clock -- the database's clock
     export -- results as text
+    recent_results -- the latest results of an orchestrator
     background -- the background tasks of this process
     breaker -- whether the database is available
     """
@@ -83,6 +85,7 @@ class Store:
         pages = RawPages(database, self._admission, streams)
         self._raw_results = RawResultsCache(database, changes, self.clock, pages)
         self.export = ResultExport(database, self.clock, pages)
+        self.recent_results = RecentResults(database, self.clock)
         self.regions = regions
         self.spool = spool
         self._missing: list[str] = []  # privileges
@@ -198,7 +201,7 @@ class Store:
         """The reader of details. Imported on first use: numpy takes 0.2 s."""
         from orchboard.store.details.reader import DetailReader
 
-        return DetailReader(self._database, self.regions, self.clock)
+        return DetailReader(self._database, self.regions, self._changes, self.clock, self._admission)
 
     async def fetch_unnamed_results(self, since: datetime) -> dict[str, int]:
         """The number of results since a time whose orchestrator is not an address, by tester; "" for the shared secret."""
