@@ -22,6 +22,7 @@ from orchboard.api.examples import (
     UNAVAILABLE,
     UNTIL,
 )
+from orchboard.api.export import EXPORT
 from orchboard.api.health import health
 from orchboard.api.healthz import healthz
 from orchboard.api.metrics import exposition, metrics, samples_of
@@ -206,6 +207,7 @@ ROUTES: tuple[Endpoint, ...] = (
         },
     ),
     ERRORS,
+    EXPORT,
     Endpoint(
         name="health",
         method="GET",

@@ -9,13 +9,15 @@ from msgspec import UNSET, Struct, UnsetType
 class ExportedResult(Struct, frozen=True, kw_only=True):
     """A stored result. `<event_time>_<id>` is the cursor that continues after it.
 
-    event_time -- receipt time, with microseconds; id -- distinguishes results with one receipt time
-    orchestrator -- in lower case; region -- upper-case code
+    event_time -- receipt time, with microseconds
+    id -- distinguishes results with one receipt time
+    orchestrator -- in lower case
+    region -- upper-case code
     job_type -- of the region
     pipeline, model -- of AI results; empty for transcoding
     tester -- name of the tester whose own key signed the result; empty: the shared secret, or unknown
     scored -- whether it counts in scores
-    success_rate, round_trip_time, seg_duration -- as in `Stats`; times in seconds
+    success_rate, round_trip_time, seg_duration -- as posted; times in seconds
     payload -- the stored JSON, with `payload=true`; in CSV and Parquet as text
     """
 
@@ -39,7 +41,8 @@ class ExportedRollup(Struct, frozen=True, kw_only=True):
 
     bucket -- start of the hour or day; of the first and last one, only the part in the window counts
     series -- 16 hex digits that stand for the six members below, here and in any other export
-    orchestrator -- in lower case; region -- upper-case code
+    orchestrator -- in lower case
+    region -- upper-case code
     job_type -- of the region
     pipeline, model -- of AI results; empty for transcoding
     tester -- name of the tester whose own key signed the results; empty: the shared secret, or unknown

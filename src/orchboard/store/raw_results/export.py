@@ -1,6 +1,7 @@
 """Reads results of any window as text, in pages and in the order of receipt, so that memory does not grow with the answer."""
 
 from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -62,12 +63,16 @@ class ResultExport:
         self._clock = clock
         self._pages = pages
 
+    def admitted(self) -> AbstractAsyncContextManager[None]:
+        """Counts as one stream of the limit within the block."""
+        return self._pages.streams.admitted(1)
+
     async def pages(self, selection: ResultSelection) -> AsyncGenerator[bytes, None]:
         """The lines of the selected results, in pieces of whole lines; at least one, which may be empty.
 
         Counts as one stream of the limit.
         """
-        async with self._pages.streams.admitted(1):
+        async with self.admitted():
             until = self._clock.end_of(selection.window)
             first = ResultKey(selection.window.since, _LOWEST_ID)
             after, left = max(selection.after or first, first), selection.limit
@@ -82,6 +87,11 @@ class ResultExport:
                 if page["is_last"] is not False or left == 0:
                     return
                 after, results = ResultKey(page["event_time"], page["id"]), _next_number(page, selection)
+
+    async def next_result(self, since: datetime, until: datetime) -> datetime | None:
+        """The receipt time of the first result in [since, until); None if there is none."""
+        rows = await self._database.fetch(sql("next_result"), since, until)
+        return rows[0]["event_time"] if rows else None
 
     async def _fetch(
         self, selection: ResultSelection, after: ResultKey, until: datetime, number: int
@@ -110,4 +120,5 @@ def _next_number(page: asyncpg.Record, selection: ResultSelection) -> int:
     """How many results to read for the page after this one; with payloads, about as many as fit."""
     if not selection.payload:
         return _PAGE_RESULTS
-    return min(max(2, page["read"] * 5 // 4 + 1), _PAGE_RESULTS)
+    read: int = page["read"]
+    return min(max(2, read * 5 // 4 + 1), _PAGE_RESULTS)
