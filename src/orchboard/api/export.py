@@ -31,7 +31,6 @@ MEDIA_TYPES = {
 MAX_LIMIT = 10**12
 
 _CURSOR = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z)_(-?\d{1,19}|[0-9a-f]{16})", re.ASCII)
-_OF_RESULTS, _OF_ROLLUPS = ("scored", "payload"), ("bucket",)
 
 
 class ExportRequest(Struct, frozen=True):
@@ -71,9 +70,9 @@ def export(params: Params, board: Leaderboard) -> CachedQuery:
 def _parse(params: Params) -> ExportRequest:
     scope = parse_scope(params, others=[param.name for param in _PARAMS])
     what = one_of(params, "what", ("results", "rollups"), "results")
-    for name in _OF_ROLLUPS if what == "results" else _OF_RESULTS:
-        if params.get(name):
-            raise BadInputError(f"{name} can't be combined with what={what}")
+    for name in ("scored", "payload"):
+        if what == "rollups" and params.get(name):
+            raise BadInputError(f"{name} can't be combined with what=rollups")
     export_format = one_of(params, "format", list(MEDIA_TYPES), "ndjson")
     if export_format == "parquet" and importlib.util.find_spec("pyarrow") is None:
         raise BadInputError(
@@ -216,6 +215,7 @@ EXPORT = Endpoint(
         seg_duration=0.0,
     ),
     answer_type=ExportedResult,
+    other_types=(ExportedRollup,),
     media_type="application/x-ndjson",
     refusals={
         BadInputError: Error("window must be one of 1h, 24h, 7d, 30d, 90d, 1y, all, not '2w'"),
