@@ -1,12 +1,7 @@
 """GET /api/export"""
 
-import csv
-import io
 import json
-from collections.abc import Callable
 from typing import Any
-
-import pytest
 
 from tests.support.samples import ai, transcoding
 from tests.support.server import Client

@@ -1,6 +1,6 @@
 """The lines of GET /api/export."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
@@ -35,6 +35,11 @@ class ExportedResult(Struct, frozen=True, kw_only=True):
     seg_duration: float
     payload: Any | UnsetType = UNSET
 
+    @property
+    def cursor(self) -> str:
+        """What an export continues after this row with."""
+        return f"{_time(self.event_time)}_{self.id}"
+
 
 class ExportedRollup(Struct, frozen=True, kw_only=True):
     """What the results of one series add up to in an hour or a day (UTC). `<bucket>_<series>` is the cursor that continues after it.
@@ -53,9 +58,9 @@ class ExportedRollup(Struct, frozen=True, kw_only=True):
     cold -- scored AI results whose model was not warm
     sum_success_rate, sum_seg_duration, sum_round_trip_time -- sums over scored results
     moment_success_rate, moment_seg_duration, moment_round_trip_time -- sums of squared deviations from the mean; divided by
-        `results`, they are variances
+    `results`, they are variances
     moment_success_rate_seg_duration, moment_success_rate_round_trip_time, moment_seg_duration_round_trip_time -- sums of products of
-        two deviations; divided by `results`, they are covariances
+    two deviations; divided by `results`, they are covariances
     round_trips -- scored results with success rate 1 and a round trip other than 0, which the percentiles are of
     p50, p90, p99 -- exact percentiles in seconds, interpolated; null without round trips
     """
@@ -87,3 +92,12 @@ class ExportedRollup(Struct, frozen=True, kw_only=True):
     p50: float | None
     p90: float | None
     p99: float | None
+
+    @property
+    def cursor(self) -> str:
+        """What an export continues after this row with."""
+        return f"{_time(self.bucket)}_{self.series}"
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
