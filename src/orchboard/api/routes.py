@@ -22,6 +22,7 @@ from orchboard.api.examples import (
     UNAVAILABLE,
     UNTIL,
 )
+from orchboard.api.export import EXPORT
 from orchboard.api.health import health
 from orchboard.api.healthz import healthz
 from orchboard.api.history import HISTORY
@@ -214,6 +215,7 @@ ROUTES: tuple[Endpoint, ...] = (
     HISTORY,
     ORCHESTRATOR_PAGE,
     STREAM,
+    EXPORT,
     Endpoint(
         name="health",
         method="GET",
