@@ -22,9 +22,10 @@ from orchboard.api.examples import (
     UNAVAILABLE,
     UNTIL,
 )
+from orchboard.api.exposition import exposition
 from orchboard.api.health import health
 from orchboard.api.healthz import healthz
-from orchboard.api.metrics import exposition, metrics, samples_of
+from orchboard.api.metrics import metrics, state_of
 from orchboard.api.pipelines import Pipelines, pipelines
 from orchboard.api.raw_stats import raw_stats
 from orchboard.api.readyz import CHECKS, readyz
@@ -270,10 +271,12 @@ ROUTES: tuple[Endpoint, ...] = (
         path="/metrics",
         handler=metrics,
         summary="Metrics for Prometheus",
-        help="Returns metrics in the Prometheus text format, among them: whether the database answers, the number and age of "
-        "spooled results, the lag of the rollups, the last success of each background task, and the clock offset of "
-        "this machine. The status is always 200; metrics that can't be read are left out.",
-        answer=exposition(samples_of(datetime.now(UTC), NOTHING_SPOOLED, is_database_up=True)),
+        help="Returns metrics in the Prometheus text format, among them: requests by route and status, their durations, "
+        "accepted results by tester and job type, the age of the newest result of each region, whether the database "
+        "answers, the number and age of spooled results, the lag of the rollups, and hits of the answer cache. Counters "
+        "are sums over all workers. With `ORCHESTRATOR_METRICS=on` also the latest transcoding result of each orchestrator "
+        "and region. The status is always 200; metrics that can't be read are left out.",
+        answer=exposition(state_of(datetime.now(UTC), NOTHING_SPOOLED, is_database_up=True)),
         answer_type=str,
         media_type="text/plain",
         refusals={},
