@@ -110,7 +110,8 @@ def _document(comparison: Comparison, urls: tuple[str, str], window: TimeRange) 
 def _print_comparison(comparison: Comparison, urls: tuple[str, str], window: TimeRange, limit: int) -> None:
     from datetime import UTC, datetime
 
-    from orchboard.cli.output import print_table, printable
+    from orchboard.cli.cells import printable
+    from orchboard.cli.output import print_table
 
     since, until = (
         f"{datetime.fromtimestamp(one, UTC):%Y-%m-%d %H:%M}" for one in (window.since, window.until)

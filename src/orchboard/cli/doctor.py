@@ -32,7 +32,8 @@ def doctor(*, json: Annotated[bool, Parameter(help="Print JSON.", negative="")] 
     import os
     import sys
 
-    from orchboard.cli.output import print_json, printable
+    from orchboard.cli.cells import printable
+    from orchboard.cli.output import print_json
     from orchboard.runtime.logs import configure_logs
     from orchboard.store.diagnostics.findings import Level
 

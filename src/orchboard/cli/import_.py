@@ -206,7 +206,7 @@ def _print_json(summary: dict[str, int], checked: Checked, *, dry_run: bool) -> 
 
 def _print_refusals(checked: Checked, *, is_refused: bool) -> None:
     """Print the reasons of the first refused results to standard error."""
-    from orchboard.cli.output import printable
+    from orchboard.cli.cells import printable
 
     for refused in checked.refused[:MAX_PRINTED]:
         print(printable(f"orchboard: {refused.file}, {refused.where}: {refused.reason}"), file=sys.stderr)

@@ -142,7 +142,7 @@ def _summary(source: Source, copied: CopyReport, took_s: float, *, is_dry_run: b
 
 
 def _print_report(source: Source, copied: CopyReport, took_s: float, *, is_dry_run: bool) -> None:
-    from orchboard.cli.output import printable
+    from orchboard.cli.cells import printable
 
     would = "would store" if is_dry_run else "stored"
     print(
@@ -172,7 +172,7 @@ def _print_report(source: Source, copied: CopyReport, took_s: float, *, is_dry_r
 
 def print_pause(problem: str, seconds: float) -> None:
     """Print to standard error, at once, why and for how long the copy pauses."""
-    from orchboard.cli.output import printable
+    from orchboard.cli.cells import printable
 
     print(f"orchboard: {printable(problem)}; next attempt in {seconds:.1f} s", file=sys.stderr, flush=True)
 

@@ -2,18 +2,22 @@
 
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from orchboard.cli.cells import Cell, can_show, cell_of, longest, pad, printable, shorten, styled
+
 if TYPE_CHECKING:
     from orchboard.client import Retry
 
 _GAP = "  "
+# Of a column that may be cut: the width below which other columns are left out.
+_LEAST_CUT = 16
 
 
 def print_json(value: Any) -> None:
@@ -29,35 +33,68 @@ def write_bytes(document: bytes) -> None:
     sys.stdout.buffer.write(document.rstrip(b"\n") + b"\n")
 
 
-def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+def print_table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    empty: str,
+    cut: Collection[str] = (),
+    drop: Sequence[str] = (),
+) -> None:
     """Print a table with right-aligned numbers; without rows, print `empty` to standard error.
 
-    If the terminal is too narrow for the longest words of a row, each row is printed as a record with one line for
-    each column, so that addresses are never broken.
+    If the terminal is too narrow, the columns of `cut` are shortened, then those of `drop` are left out, the first
+    first. If the longest words of a row still do not fit, each row is printed as a record with one line for each
+    column, so that addresses are never broken.
     """
-    lines = [[_shown(value) for value in row] for row in rows]
+    lines = [[cell_of(value) for value in row] for row in rows]
     if not lines:
         print(empty, file=sys.stderr)
         return
-    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    widths = _fitting_widths([list(headings), *lines], room)
-    if widths is None:
-        _print_records(headings, lines, room)
-        return
-    numeric = [all(isinstance(row[i], _Number) for row in lines) for i in range(len(headings))]
-    _print_row(headings, widths, numeric)
-    print(_rule() * (sum(widths) + len(_GAP) * (len(widths) - 1)))
-    for row in lines:
-        _print_row(row, widths, numeric)
+    room = terminal_width()
+    columns = [
+        _Column(cell_of(head), cells, head in cut) for head, *cells in zip(headings, *lines, strict=True)
+    ]
+    for left_out in range(len(drop) + 1):
+        shown = [column for column in columns if column.heading not in drop[:left_out]]
+        widths = _fitting_widths(shown, room)
+        if widths is not None:
+            _print_columns(shown, widths)
+            return
+    _print_records(headings, lines, room)
 
 
-def _fitting_widths(rows: Sequence[Sequence[str]], room: int | None) -> list[int] | None:
-    """The width of each column; None when `room` is too narrow for the longest word of each column."""
-    columns = list(zip(*rows, strict=True))
-    wanted = [max(map(cell_len, column)) for column in columns]
+def terminal_width() -> int | None:
+    """The columns of the terminal; None if standard output is none, so that no line is shortened."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+class _Column(NamedTuple):
+    heading: Cell
+    cells: Sequence[Cell]
+    is_cut: bool
+
+    @property
+    def is_number(self) -> bool:
+        return all(cell.is_number for cell in self.cells)
+
+    @property
+    def wanted(self) -> int:
+        return longest((self.heading, *self.cells))
+
+    @property
+    def least(self) -> int:
+        if self.is_cut:
+            return max(min(self.wanted, _LEAST_CUT), cell_len(self.heading))
+        return longest(word for text in (self.heading, *self.cells) for word in text.split())
+
+
+def _fitting_widths(columns: Sequence[_Column], room: int | None) -> list[int] | None:
+    """The width of each column; None when `room` is too narrow."""
+    wanted = [column.wanted for column in columns]
     if room is None:
         return wanted
-    least = [max(cell_len(word) for text in column for word in text.split() or ("",)) for column in columns]
+    least = [column.least for column in columns]
     spare = room - len(_GAP) * (len(columns) - 1) - sum(least)
     if spare < 0:
         return None
@@ -69,24 +106,34 @@ def _fitting_widths(rows: Sequence[Sequence[str]], room: int | None) -> list[int
     return widths
 
 
-def _print_row(row: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -> None:
-    cells = [_wrapped(text, width) for text, width in zip(row, widths, strict=True)]
+def _print_columns(columns: Sequence[_Column], widths: Sequence[int]) -> None:
+    _print_row(columns, [column.heading for column in columns], widths)
+    print(_rule() * (sum(widths) + len(_GAP) * (len(widths) - 1)))
+    for row in zip(*(column.cells for column in columns), strict=True):
+        _print_row(columns, row, widths)
+
+
+def _print_row(columns: Sequence[_Column], row: Sequence[Cell], widths: Sequence[int]) -> None:
+    cells = [
+        [shorten(cell, width)] if column.is_cut else _wrapped(cell, width)
+        for column, cell, width in zip(columns, row, widths, strict=True)
+    ]
     for parts in zip_longest(*cells, fillvalue=""):
         padded = [
-            " " * (width - cell_len(part)) + part if is_number else part + " " * (width - cell_len(part))
-            for part, width, is_number in zip(parts, widths, numeric, strict=True)
+            pad(part, width, right=column.is_number, style=cell.style)
+            for column, cell, part, width in zip(columns, row, parts, widths, strict=True)
         ]
         print(_GAP.join(padded).rstrip())
 
 
-def _print_records(headings: Sequence[str], rows: Sequence[Sequence[str]], room: int | None) -> None:
-    name_width = max(map(cell_len, headings))
+def _print_records(headings: Sequence[str], rows: Sequence[Sequence[Cell]], room: int | None) -> None:
+    name_width = longest(headings)
     for number, row in enumerate(rows):
         if number:
             print()
         for heading, text in zip(headings, row, strict=True):
             first, *rest = _wrapped(text, max(1, (room or 0) - name_width - len(_GAP)))
-            print(f"{heading:<{name_width}}{_GAP}{first}".rstrip())
+            print(f"{heading:<{name_width}}{_GAP}{styled(first, text.style)}".rstrip())
             for part in rest:
                 print(f"{'':<{name_width}}{_GAP}{part}")
 
@@ -106,7 +153,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def _rule() -> str:
-    return "─" if sys.stdout.encoding.lower().startswith("utf") else "-"
+    return "─" if can_show("─") else "-"
 
 
 def progress_bar(*, shown: bool = True) -> Progress:
@@ -122,30 +169,9 @@ def progress_bar(*, shown: bool = True) -> Progress:
     )
 
 
-def printable(text: str) -> str:
-    """The text with control characters replaced, which could move the cursor or change colours."""
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
-
-
 def print_first_retry(retry: "Retry") -> None:
     """Print to standard error, at the first retry of a call, why it is retried and for how long."""
     if retry.number > 1:
         return
     limit = f"{retry.left_s:.0f} s" if retry.left_s >= 1 else f"{retry.left_s:.1f} s"
     print(f"orchboard: {printable(str(retry.error))}; retrying for {limit}", file=sys.stderr, flush=True)
-
-
-class _Number(str):
-    """The text of a number."""
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return _Number(f"{value:.3f}")
-    if isinstance(value, int):
-        return _Number(f"{value}")
-    return printable(str(value))

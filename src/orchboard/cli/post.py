@@ -118,7 +118,7 @@ class Tally:
 
 
 def _print_tally(tally: Tally) -> None:
-    from orchboard.cli.output import printable
+    from orchboard.cli.cells import printable
 
     for refusal in tally.refused:
         print(f"orchboard: {printable(refusal['source'])}: {printable(refusal['error'])}", file=sys.stderr)

@@ -188,7 +188,7 @@ class _Watch:
         self._bar.stop()
 
     def __call__(self, outcome: PostOutcome) -> None:
-        from orchboard.cli.output import printable
+        from orchboard.cli.cells import printable
 
         self._bar.advance(self._task)
         if (

@@ -58,6 +58,7 @@ class _Methods:
     readyz = _Method(Calls.readyz)
     metrics = _Method(Calls.metrics)
     upkeep = _Method(Calls.upkeep)
+    errors = _Method(Calls.errors)
 
     def __init__(
         self,
