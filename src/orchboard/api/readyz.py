@@ -80,9 +80,9 @@ async def _results(context: ApiContext) -> CheckResult:
         ages[job_type] = min(age_s, ages.get(job_type, age_s))
     silent_s = min(ages.values(), default=math.inf)
     if silent_s <= _SILENT_S:
-        return CheckResult("results", True, newest_s=ages)
-    since = f"{silent_s / 3600:.1f} hours" if ages else f"{NEWEST_RESULTS_WINDOW.days} days"
-    return CheckResult("results", True, note=f"no result was received for {since}", newest_s=ages)
+        return CheckResult("results", True, newest_age_s=ages)
+    window = f"{silent_s / 3600:.1f} hours" if ages else f"{NEWEST_RESULTS_WINDOW.days} days"
+    return CheckResult("results", True, note=f"no results in the last {window}", newest_age_s=ages)
 
 
 CHECKS: Mapping[str, Check] = {

@@ -256,8 +256,12 @@ ROUTES: tuple[Endpoint, ...] = (
         handler=readyz,
         summary="Whether the server is ready for requests",
         help="A readiness probe: the database is reachable and migrated, and all other checks pass. While a check fails, the "
-        "status is 503 and a load balancer should send requests elsewhere.",
-        answer=Readiness(True, tuple(CheckResult(name, True) for name in CHECKS)),
+        "status is 503 and a load balancer should send requests elsewhere. The check `results` always passes: it has the age of "
+        "the newest result of each job type, and a note if none was received for an hour.",
+        answer=Readiness(True, (
+            *(CheckResult(name, True) for name in CHECKS if name != "results"),
+            CheckResult("results", True, newest_age_s={"ai": 2.5, "transcoding": 31.25}),
+        )),
         answer_type=Readiness,
         refusals={
             DatabaseUnavailableError: Readiness(
