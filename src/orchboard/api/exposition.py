@@ -77,6 +77,4 @@ def _line(name: str, sample: Sample) -> str:
 
 
 def _escaped(value: str) -> str:
-    r"""A label's value. Only \n ends a line for Prometheus; a \r is replaced because parsers may take it for the end of a line."""
-    text = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\ufffd")
-    return text.encode("utf-8", "replace").decode()
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
