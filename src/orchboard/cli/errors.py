@@ -55,5 +55,5 @@ def errors(
     ]
     headings = ("error", "results", "share", "times", "first", "last", "example")
     print_table(
-        headings, rows, empty="no errors", cut=("error", "example"), drop=("first", "times", "example")
+        headings, rows, empty="no errors", cut=("error", "example"), drop=("times", "first", "example")
     )

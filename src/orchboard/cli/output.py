@@ -55,13 +55,11 @@ def print_table(
     columns = [
         _Column(cell_of(head), cells, head in cut) for head, *cells in zip(headings, *lines, strict=True)
     ]
-    for left_out in range(len(drop) + 1):
-        shown = [column for column in columns if column.heading not in drop[:left_out]]
-        widths = _fitting_widths(shown, room)
-        if widths is not None:
-            _print_columns(shown, widths)
-            return
-    _print_records(headings, lines, room)
+    shown, widths = _fit(columns, drop, room)
+    if widths is None:
+        _print_records(headings, lines, room)
+    else:
+        _print_columns(shown, widths)
 
 
 def terminal_width() -> int | None:
@@ -82,19 +80,34 @@ class _Column(NamedTuple):
     def wanted(self) -> int:
         return longest((self.heading, *self.cells))
 
-    @property
-    def least(self) -> int:
+    def least(self, *, wrapped: bool) -> int:
+        """The width that it needs: of its longest word if cells may be wrapped."""
         if self.is_cut:
             return max(min(self.wanted, _LEAST_CUT), cell_len(self.heading))
+        if not wrapped:
+            return self.wanted
         return longest(word for text in (self.heading, *self.cells) for word in text.split())
 
 
-def _fitting_widths(columns: Sequence[_Column], room: int | None) -> list[int] | None:
+def _fit(
+    columns: Sequence[_Column], drop: Sequence[str], room: int | None
+) -> tuple[Sequence[_Column], list[int] | None]:
+    """The columns to show and their widths; None when `room` is too narrow even for the fewest, with wrapped cells."""
+    shown = columns
+    for left_out in range(len(drop) + 1):
+        shown = [column for column in columns if column.heading not in drop[:left_out]]
+        widths = _fitting_widths(shown, room, wrapped=False)
+        if widths is not None:
+            return shown, widths
+    return shown, _fitting_widths(shown, room, wrapped=True)
+
+
+def _fitting_widths(columns: Sequence[_Column], room: int | None, *, wrapped: bool) -> list[int] | None:
     """The width of each column; None when `room` is too narrow."""
     wanted = [column.wanted for column in columns]
     if room is None:
         return wanted
-    least = [column.least for column in columns]
+    least = [column.least(wrapped=wrapped) for column in columns]
     spare = room - len(_GAP) * (len(columns) - 1) - sum(least)
     if spare < 0:
         return None

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 ReportT = TypeVar("ReportT", bound="Envelope")
 
 WindowName = Literal["1h", "24h", "7d", "30d", "90d", "1y", "all"]
+_WINDOWS = {
+    "1h": "last hour", "24h": "last 24 hours", "7d": "last 7 days", "30d": "last 30 days", "90d": "last 90 days",
+    "1y": "last year", "all": "all time",
+}  # fmt: skip
 # An answer may take DB_TIMEOUT; an unreachable server is retried for a shorter time.
 ANSWER_S, RETRY_S = 30.0, 5.0
 
@@ -130,10 +134,8 @@ def window_of(report: Envelope) -> str:
     from orchboard.cli.cells import moment
 
     window = report.window
-    if window.name == "all":
-        return "all results"
     if window.name:
-        return f"last {window.name}"
+        return _WINDOWS.get(window.name, window.name)
     return (
         f"{moment(window.since)} to {moment(window.until)} UTC"
         if window.since
