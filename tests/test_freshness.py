@@ -58,10 +58,12 @@ ROUTE_RESULT = {"orchestrator": examples.ORCHESTRATOR, "region": examples.REGION
 
 def targets_of(endpoint: Endpoint) -> list[str]:
     """Requests of an endpoint: without parameters, with each one alone, with the documented ones, and with all."""
-    values = {param.name: param.example for param in endpoint.params}
+    values = {param.name: param.example for param in endpoint.params if param.place == "query"}
     chosen: list[list[str]] = [[], *([name] for name in values), list(endpoint.asked), list(values)]
     chosen.append([name for name in values if name not in ("since", "until", "job_type")])
-    return [f"{endpoint.path}?{urlencode({name: values[name] for name in names})}" for names in chosen]
+    return [
+        f"{endpoint.example_path}?{urlencode({name: values[name] for name in names})}" for names in chosen
+    ]
 
 
 @pytest.mark.parametrize("fast_path", [True, False])

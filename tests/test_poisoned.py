@@ -76,7 +76,7 @@ def questions(endpoint: Endpoint) -> Iterator[str]:
     about += [] if endpoint.name == "raw_stats" else ["", "region=FRA"]
     for asked in about:
         for narrower in ("", "&job_type=ai", "&job_type=transcoding", "&pipeline=p&model=m", "&since=1"):
-            yield f"{endpoint.path}?{asked}{narrower}"
+            yield f"{endpoint.example_path}?{asked}{narrower}"
 
 
 def answers(client: Client) -> dict[str, Any]:

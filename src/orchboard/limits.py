@@ -123,6 +123,14 @@ memory.
 """
 ROLLUP_CACHE_IDLE_S: Final = 120.0
 """A rollup that was not used for this long is evicted: windows that end now leave buckets behind."""
+DETAIL_CACHE_BYTES: Final = 24 * 1024 * 1024
+"""Memory for details. The sums of 30 days of 31,000 series and 800,000 results take 10 MB; a trend needs those of the 30 days
+before too.
+"""
+DETAIL_POINTS_BYTES: Final = 4 * 1024 * 1024
+"""Memory for points of history: some 4,000."""
+DETAIL_CACHE_IDLE_S: Final = 3600.0
+"""Details that were not used for this long are evicted: reading those of a month again takes 100 ms and more."""
 MAX_TAIL_RESULTS: Final = 300_000
 """Results in the live tail, some 15 MB. Older ones are aggregated in SQL."""
 

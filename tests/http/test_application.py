@@ -15,7 +15,7 @@ READS = [endpoint for endpoint in ROUTES if endpoint.method == "GET" and not end
 
 @pytest.mark.parametrize("endpoint", READS, ids=lambda endpoint: endpoint.name)
 def test_every_read_also_answers_head_without_a_body(client: Client, endpoint: object) -> None:
-    path = endpoint.path + "?orchestrator=o"  # type: ignore[attr-defined] # an Endpoint: pytest's ids hide it
+    path = endpoint.example_path + "?orchestrator=o"  # type: ignore[attr-defined] # an Endpoint: pytest's ids hide it
     whole, head = client.get(path), client.request("HEAD", path)
     assert (head.status, head.data) == (200, b"")
     if endpoint.name == "metrics":  # type: ignore[attr-defined] # as above; ages grow meanwhile
@@ -27,7 +27,7 @@ def test_every_read_also_answers_head_without_a_body(client: Client, endpoint: o
 @pytest.mark.parametrize("endpoint", ROUTES, ids=lambda endpoint: endpoint.name)
 def test_a_wrong_method_is_405_and_names_the_right_ones(client: Client, endpoint: object) -> None:
     wrong = "POST" if endpoint.method == "GET" else "GET"  # type: ignore[attr-defined] # as above
-    answer = client.request(wrong, endpoint.path)  # type: ignore[attr-defined] # as above
+    answer = client.request(wrong, endpoint.example_path)  # type: ignore[attr-defined] # as above
     assert answer.status == 405
     assert endpoint.method in answer.headers["Allow"].split(", ")  # type: ignore[attr-defined] # as above
     assert answer.json().keys() == {"error"}
@@ -122,7 +122,7 @@ def test_a_database_that_is_away_is_503_with_retry_after_and_no_internals(
     for endpoint in READS:
         if DatabaseUnavailableError not in endpoint.refusals:
             continue
-        answer = client.get(endpoint.path, orchestrator="o")
+        answer = client.get(endpoint.example_path, orchestrator="o")
         assert answer.status == 503
         assert answer.headers["Retry-After"] == "1"
         assert not any(word in answer.data for word in (b"hunter2", b"127.0.0.1", b"Traceback", b"asyncpg"))

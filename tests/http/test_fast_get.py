@@ -85,7 +85,7 @@ def test_new_queries_take_the_fast_path_and_unusual_requests_go_to_asgi(
     fast = [
         f"{endpoint.path}?since=1&orchestrator=0xaa"
         for endpoint in ROUTES
-        if endpoint.cached and not endpoint.may_be_streamed
+        if endpoint.cached and not endpoint.may_be_streamed and endpoint.path == endpoint.example_path
     ]
     refused = ["/api/pipelines?since=x", "/api/aggregated_stats?model=m"]
     odd = [
@@ -108,7 +108,7 @@ def test_new_queries_take_the_fast_path_and_unusual_requests_go_to_asgi(
                 new = [get(target, f"Accept-Encoding: x{method}", method=method) for target in targets]
                 assert {wire.ask(request, to=method).status for request in new} <= status
                 assert begun == [uses_fast_path] * len(targets)
-    assert len(fast) == 4
+    assert len(fast) >= 5
 
 
 def test_a_client_that_disconnects_before_its_answer_harms_no_other(

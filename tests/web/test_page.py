@@ -420,7 +420,7 @@ def test_a_query_with_an_empty_parameter_is_redirected_to_the_url_in_brief(board
 
 def test_an_endpoint_of_the_api_never_redirects(board: Client) -> None:
     for endpoint in ROUTES:
-        path = f"{endpoint.path}/?orchestrator={ORCHESTRATOR}&region=&show=&model="
+        path = f"{endpoint.example_path}/?orchestrator={ORCHESTRATOR}&region=&show=&model="
         assert board.request("GET", path, headers=HTML).status in (200, 404 if endpoint.bearer else 405)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from msgspec import Struct
 from starlette.requests import Request
@@ -35,7 +36,11 @@ QueryHandler = Callable[[Params, Leaderboard], CachedQuery]
 
 
 class Param(Struct, frozen=True):
-    """A query parameter or header. example -- a value that makes sense on a demo database"""
+    """A query parameter, header or parameter in the path.
+
+    example -- a value that makes sense on a demo database
+    place -- `query`, `header` or `path`
+    """
 
     name: str
     help: str
@@ -48,6 +53,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """One route: exactly one of `query` and `handler` answers it.
 
     name -- the stem: api/<name>.py, <name>.sql in a room of store/, tests/api/test_<name>.py
+    path -- with `{name}` for each parameter in it
     query -- of a route whose answers are cached
     handler -- of any other route
     asked -- names of the query parameters of the example request
@@ -81,6 +87,12 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if (self.query is None) == (self.handler is None):
             raise TypeError(f"{self.name} must have either a query or a handler")
+
+    @property
+    def example_path(self) -> str:
+        """The path with the examples of the parameters in it."""
+        examples = {param.name: quote(param.example) for param in self.params if param.place == "path"}
+        return self.path.format_map(examples)
 
     @property
     def cached(self) -> bool:

@@ -1,6 +1,7 @@
 """Query parameters as clients send them, parsed into queries."""
 
 import math
+from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from msgspec import Struct
@@ -13,9 +14,10 @@ from orchboard.window import Bounds, parse_bounds
 
 
 class Params:
-    """The query string's parameters: the first of a repeated one wins, an empty one counts as absent."""
+    """The query string's parameters: the first of a repeated one wins, an empty one counts as absent; and those in the path."""
 
-    def __init__(self, query_string: bytes) -> None:
+    def __init__(self, query_string: bytes, in_path: Mapping[str, str] | None = None) -> None:
+        """in_path -- the parameters in the path, decoded"""
         try:
             pairs = parse_qsl(
                 query_string.decode("latin-1"),
@@ -26,18 +28,20 @@ class Params:
         except ValueError:
             raise BadInputError(f"more than {limits.MAX_QUERY_FIELDS} query parameters") from None
         self._first = dict(reversed(pairs))
+        self._in_path = in_path or {}
 
     @property
     def names(self) -> list[str]:
-        """The names of all parameters, in no particular order."""
+        """The names of all query parameters, in no particular order."""
         return list(self._first)
 
     def get(self, name: str) -> str:
         """The parameter's text; empty when it is absent. Raises BadInputError for U+0000, which nothing stored contains."""
-        value = self._first.get(name, "")
-        if "\x00" in value:
-            raise BadInputError(f"{name} contains the character U+0000")
-        return value
+        return _checked(name, self._first.get(name, ""))
+
+    def in_path(self, name: str) -> str:
+        """The text of a parameter in the path. Raises BadInputError for U+0000."""
+        return _checked(name, self._in_path[name])
 
     @property
     def orchestrator(self) -> str | None:
@@ -60,6 +64,12 @@ class Params:
     def bounds(self) -> Bounds:
         """`since` and `until`. Raises BadInputError, which names the invalid one."""
         return parse_bounds(self.get("since"), self.get("until"))
+
+
+def _checked(name: str, value: str) -> str:
+    if "\x00" in value:
+        raise BadInputError(f"{name} contains the character U+0000")
+    return value
 
 
 def check_model_has_pipeline(params: Params, *, pipeline_alone: bool = False) -> None:

@@ -11,7 +11,7 @@ from orchboard.api.endpoint import Endpoint
 
 def curl(endpoint: Endpoint) -> str:
     """The example request of an endpoint: its `asked` parameters, or its first body, signed with $SECRET."""
-    url = ORIGIN + endpoint.path
+    url = ORIGIN + endpoint.example_path
     if not endpoint.bodies:
         example = {param.name: param.example for param in endpoint.params}
         asked = {name: example[name] for name in endpoint.asked}

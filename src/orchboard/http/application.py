@@ -50,7 +50,8 @@ def api_route(endpoint: Endpoint, context: ApiContext, replies: Replies) -> Rout
 
     async def answer(request: Request) -> Response:
         if query is not None:
-            return await replies.reply(request, query(Params(request.scope["query_string"]), context.board))
+            params = Params(request.scope["query_string"], request.path_params)
+            return await replies.reply(request, query(params, context.board))
         assert handler is not None  # noqa: S101 - see Endpoint
         return await handler(request, context)
 
@@ -148,7 +149,10 @@ class Application:
 
     def _wants_page(self, scope: Scope) -> bool:
         """Whether a request is outside the API, and its client prefers HTML to JSON."""
-        if any(isinstance(route, ApiRoute) and route.path == scope["path"] for route in self._router.routes):
+        if any(
+            isinstance(route, ApiRoute) and route.path_regex.match(scope["path"])
+            for route in self._router.routes
+        ):
             return False
         accepted = ",".join(Request(scope).headers.getlist("accept")).lower()
         weights: dict[str, float] = {}

@@ -27,7 +27,7 @@ from orchboard.store.postgres.admission import set_client
 _QUERY_HANDLERS = {
     endpoint.path.encode(): endpoint.query
     for endpoint in ROUTES
-    if endpoint.query is not None and not endpoint.may_be_streamed
+    if endpoint.query is not None and not endpoint.may_be_streamed and endpoint.path == endpoint.example_path
 }
 
 

@@ -2,8 +2,8 @@
 
 It takes these requests, each of HTTP/1.1 on a connection that stays open, and sends every other one to ASGI:
 
-- GET and HEAD, without a body, of the path of a cached route that is never streamed, as `ROUTES` writes it, with a target of
-  at most 4,096 bytes and without a fragment (`fast_get.py`);
+- GET and HEAD, without a body, of the path of a cached route that is never streamed and has no parameter in its path, as `ROUTES`
+  writes it, with a target of at most 4,096 bytes and without a fragment (`fast_get.py`);
 - GET and HEAD, without a body, of any target that ASGI has answered through the cache before, with the same Accept-Encoding,
   while the cached answer is valid, and If-None-Match is absent or equals its ETag (`fast_get.py`);
 - POST of /api/post_stats with a body within the limit, whose signature is valid and can be verified without a database

@@ -152,7 +152,10 @@ def read_summary(
         row["round_trip_time"],
         _cut(outcome or ""),
         _cut(unscored_reason or ""),
-        tuple(ErrorCount(_cut(error["error_code"]), count=error["count"]) for error in row["errors"]),
+        tuple(
+            ErrorCount(_cut(error["error_code"]), _cut(error.get("message", "")), error["count"])
+            for error in row["errors"]
+        ),
     )
 
 

@@ -127,6 +127,7 @@ class MaintenanceLoop:
 
         try:
             is_settled, found = await self._backfill(connection, progress, rest), False
+            await _build_details(connection, progress)
             if is_settled and self._is_check_due():
                 found = await self._check(connection)
             await self._delete_old_invalidations(connection)
@@ -190,3 +191,10 @@ class MaintenanceLoop:
             _, oldest = self._applied.popleft()
         if oldest:
             await connection.execute(sql("forget_invalidations"), oldest)
+
+
+async def _build_details(connection: Connection, on_bucket: Callable[[Bucket], None]) -> None:
+    """Build the details of materialized buckets."""
+    from orchboard.store.details.builder import DetailBuilder  # at first use: numpy takes 0.2 s
+
+    await DetailBuilder(connection).run(on_bucket)

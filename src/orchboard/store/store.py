@@ -27,6 +27,7 @@ from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
 from orchboard.store.raw_results.cache import RawResultsCache
 from orchboard.store.raw_results.pages import RawPages, RowStream
+from orchboard.store.raw_results.recent import RecentResults
 from orchboard.store.spool.spool import NOTHING_SPOOLED, Spool, SpoolError, SpoolState
 from orchboard.store.sql_files import sql
 
@@ -54,6 +55,7 @@ class Store:
     """All reads and writes of the database. Methods raise DatabaseUnavailableError when it does not answer in time.
 
     clock -- the database's clock
+    recent_results -- the latest results of an orchestrator
     background -- the background tasks of this process
     breaker -- whether the database is available
     """
@@ -81,6 +83,7 @@ class Store:
         self._raw_results = RawResultsCache(
             database, changes, self.clock, RawPages(database, self._admission, streams)
         )
+        self.recent_results = RecentResults(database, self.clock)
         self.regions = regions
         self.spool = spool
         self._missing: list[str] = []  # privileges
@@ -196,7 +199,7 @@ class Store:
         """The reader of details. Imported on first use: numpy takes 0.2 s."""
         from orchboard.store.details.reader import DetailReader
 
-        return DetailReader(self._database, self.regions, self.clock)
+        return DetailReader(self._database, self.regions, self._changes, self.clock, self._admission)
 
     async def fetch_unnamed_results(self, since: datetime) -> dict[str, int]:
         """The number of results since a time whose orchestrator is not an address, by tester; "" for the shared secret."""

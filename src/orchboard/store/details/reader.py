@@ -1,24 +1,45 @@
-"""DetailReader: what the results of any window, or of many buckets of a window, add up to by series."""
+"""DetailReader: what the results of any window, or of consecutive buckets of a window, add up to by series."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 from msgspec import Struct
 
+from orchboard import limits
 from orchboard.stats import JobType, SeriesQuery, Window
-from orchboard.store.details.result_details import DetailResultReader
-from orchboard.store.details.series import SeriesIndex
-from orchboard.store.details.sums import SeriesSums
+from orchboard.store.change_tracking.version_counters import VersionCounters
+from orchboard.store.details.bucket_reader import BucketReader, Orchestrators
+from orchboard.store.details.result_details import DetailResultReader, ResultDetails, pages
+from orchboard.store.details.series import NamedSeries, SeriesIndex
+from orchboard.store.details.sums import NETWORK, SeriesSums, add_up, percentile, renumber
+from orchboard.store.details.tail import DetailTail
 from orchboard.store.directories.regions import RegionDirectory
-from orchboard.store.postgres.clock import DatabaseClock, to_pg_time
+from orchboard.store.postgres.admission import UNBOUNDED, Admission
+from orchboard.store.postgres.clock import DatabaseClock, from_pg_time, to_pg_time
 from orchboard.store.postgres.database import Database
+from orchboard.store.rollups.entry_cache import EntryCache
 from orchboard.store.rollups.group_index import PipelineModel
-from orchboard.store.sql_files import sql
+from orchboard.store.rollups.live_tail import LiveTail, OutdatedError
+from orchboard.store.rollups.statistics import RollupRebuiltError
+from orchboard.store.rollups.window_plan import Coverage, WindowPlan
 from orchboard.window import LATEST
 
+T = TypeVar("T")
+
 _MICROSECOND = timedelta(microseconds=1)
+
+# Cost in rows; see RollupCache.
+_ANSWER_ROWS, _BUCKET_ROWS, _RESULTS_PER_ROW = 3_000, 100, 100
+_MAX_UNMATERIALIZED_ROWS = 50_000
+
+_POINT_BYTES = 1_000
+
+# Results without a rollup are read so many at a time.
+_PAGE = 20_000
 
 
 class Details(Struct, frozen=True):
@@ -35,48 +56,206 @@ class Details(Struct, frozen=True):
     medians: dict[PipelineModel, float]
 
 
+class _Memory(Struct):
+    """What is in memory; discarded together when a region has changed."""
+
+    index: SeriesIndex
+    results: DetailResultReader
+    content: DetailTail
+    tail: LiveTail[ResultDetails]
+    buckets: BucketReader
+    points: EntryCache
+
+
 class DetailReader:
     """Reads details. Raises DatabaseUnavailableError, ClientBusyError, OverloadedError.
 
     Each answer includes every result that this host acknowledged before the call.
     """
 
-    def __init__(self, database: Database, regions: RegionDirectory, clock: DatabaseClock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        regions: RegionDirectory,
+        versions: VersionCounters,
+        clock: DatabaseClock,
+        admission: Admission = UNBOUNDED,
+    ) -> None:
         self._database = database
         self._regions = regions
+        self._versions = versions
         self._clock = clock
+        self._admission = admission
+        self._memory = self._new_memory()
+
+    def _new_memory(self) -> _Memory:
+        index = SeriesIndex()
+        names = NamedSeries(self._database, index, self._regions)
+        results = DetailResultReader(names)
+        content = DetailTail(results)
+        return _Memory(
+            index,
+            results,
+            content,
+            LiveTail(self._database, content, self._versions, self._clock),
+            BucketReader(self._database, names, results),
+            EntryCache(limits.DETAIL_POINTS_BYTES, limits.DETAIL_CACHE_IDLE_S),
+        )
 
     async def fetch(self, query: SeriesQuery, window: Window) -> Details:
         """The details of a window."""
-        end = window.until + _MICROSECOND if window.until < LATEST else self._clock.horizon() + _MICROSECOND
-        [details] = await self.fetch_buckets(query, [window.since, end])
+        end = self._clock.horizon() if window.until >= LATEST else window.until
+        [details] = await self.fetch_buckets(query, [window.since, max(window.since, end + _MICROSECOND)])
         return details
 
     async def fetch_buckets(self, query: SeriesQuery, edges: Sequence[datetime]) -> list[Details]:
-        """The details of each bucket [edges[i], edges[i + 1]) of receipt time. edges -- ascending, at least two"""
-        index = SeriesIndex()
-        testers = {row["id"]: row["name"] for row in await self._database.fetch(sql("tester_names"))}
-        reader = DetailResultReader(index, self._regions, testers)
-        [row] = await self._database.fetch(sql("detail_results"), edges[0], edges[-1])
-        results = await reader.read(row)
-        buckets = []
-        for since, until in pairwise(edges):
-            sums = reader.sums(results.between(to_pg_time(since), to_pg_time(until)))
-            buckets.append(_details(index, sums, query))
-        return buckets
+        """The details of each bucket [edges[i], edges[i + 1]) of receipt time. edges -- ascending, at least two
+
+        With NETWORK among the query's orchestrators, their results are also in series of the network.
+        """
+        return await self.fetch_points(None, query, edges, lambda details: details)
+
+    async def fetch_points(
+        self, kind: Hashable, query: SeriesQuery, edges: Sequence[datetime], compute: Callable[[Details], T]
+    ) -> list[T]:
+        """What `compute` makes of the details of each bucket. A bucket that can't change without notice is computed once.
+
+        kind -- names what is computed; None: nothing is kept
+        compute -- does not await; its values take less than a kilobyte
+        """
+        requested_at = time.monotonic()
+        bounds = [to_pg_time(edge) for edge in edges]
+        while True:
+            memory = self._memory
+            try:
+                return await self._points(memory, kind, query, bounds, compute, requested_at)
+            except RollupRebuiltError:
+                memory.tail.expire()
+                requested_at = time.monotonic()
+            except OutdatedError:
+                await self._discard(memory)
+
+    async def _discard(self, memory: _Memory) -> None:
+        """Discard what is in memory, as it can't be refreshed; unless another call did so."""
+        if self._memory is memory:
+            self._memory = self._new_memory()
+            await self._regions.read()
+
+    async def _points(
+        self,
+        memory: _Memory,
+        kind: Hashable,
+        query: SeriesQuery,
+        bounds: Sequence[int],
+        compute: Callable[[Details], T],
+        requested_at: float,
+    ) -> list[T]:
+        tail = memory.tail
+        await tail.refresh(requested_at)
+        while True:
+            planned_for = coverage, tail_since = tail.coverage, tail.since
+            plans = [coverage.plan(since, until, tail_since=tail_since) for since, until in pairwise(bounds)]
+            found: dict[int, T] = {}
+            if kind is not None:
+                kept = ((at, memory.points.get((kind, query, _key(plan)))) for at, plan in enumerate(plans))
+                found = {at: point for at, point in kept if point is not None}
+            missing = [at for at in range(len(plans)) if at not in found]
+            async with self._admission.admitted(_cost(coverage, [plans[at] for at in missing])):
+                parts = await self._read(memory, query, [plans[at] for at in missing])
+            if (tail.coverage, tail.since) == planned_for:
+                break
+        for at, sums in zip(missing, parts, strict=True):
+            plan = plans[at]
+            point = found[at] = compute(_details(memory, query, self._with_tail(memory, query, plan, sums)))
+            if kind is not None and _is_settled(plan):
+                memory.points.add((kind, query, _key(plan)), point, _POINT_BYTES)
+        return [found[at] for at in range(len(plans))]
+
+    async def _read(
+        self, memory: _Memory, query: SeriesQuery, plans: Sequence[WindowPlan]
+    ) -> list[SeriesSums]:
+        """The sums of the parts of each plan that are not in the tail."""
+        wanted = _orchestrators(query)
+        totals = await memory.buckets.totals([plan.buckets for plan in plans], wanted)
+        found = []
+        for plan, total in zip(plans, totals, strict=True):
+            edges = [await memory.buckets.partial(partial) for partial in plan.partial_buckets]
+            for since, until in plan.unmaterialized:
+                whole = from_pg_time(since), from_pg_time(until)
+                edges += [page async for page in pages(self._database.fetch, memory.results, *whole, _PAGE)]
+            parts = [total, *(_chosen(memory, query, results) for results in edges)]
+            found.append(parts[0] if len(parts) == 1 else add_up(parts))
+        return found
+
+    def _with_tail(
+        self, memory: _Memory, query: SeriesQuery, plan: WindowPlan, sums: SeriesSums
+    ) -> SeriesSums:
+        since, until = plan.tail
+        if since >= until:
+            return sums
+        results = memory.content.between(since, until)
+        return add_up([sums, _chosen(memory, query, results)]) if len(results.event_time) else sums
 
 
-def _details(index: SeriesIndex, sums: SeriesSums, query: SeriesQuery) -> Details:
-    selected = [at for at, series in enumerate(sums.series.tolist()) if query.selects(index.all[series])]
-    return Details(index, sums.select(np.array(selected, np.int64)), medians_of(index, sums, query.region))
+def _orchestrators(query: SeriesQuery) -> Orchestrators:
+    """Whose details a query needs: AI scores need the medians of the network."""
+    if query.orchestrators is None:
+        return None
+    needs_medians = query.job_type is not JobType.TRANSCODING
+    return tuple(sorted(query.orchestrators | ({NETWORK} if needs_medians else set())))
 
 
-def medians_of(index: SeriesIndex, sums: SeriesSums, region: str | None) -> dict[PipelineModel, float]:
-    """The median round trip of each AI pipeline and model in some sums; only in a region if one is given."""
-    lists: dict[PipelineModel, list[np.ndarray]] = {}
-    ends = np.cumsum(sums.round_trip_counts).tolist()
-    for number, end, length in zip(sums.series.tolist(), ends, sums.round_trip_counts.tolist(), strict=True):
-        series = index.all[number]
-        if length and series.job_type is JobType.AI and region in (None, series.region):
-            lists.setdefault((series.pipeline, series.model), []).append(sums.round_trips[end - length : end])
-    return {model: float(np.median(np.concatenate(values))) for model, values in lists.items()}
+def _chosen(memory: _Memory, query: SeriesQuery, results: ResultDetails) -> SeriesSums:
+    """The sums of results by series; with those of the network if it is among the orchestrators that a query needs."""
+    sums = memory.results.sums(results)
+    wanted = _orchestrators(query)
+    if wanted is None:
+        return sums
+    own = memory.index.mask(SeriesQuery(orchestrators=frozenset(wanted)))
+    parts = [sums.select(np.flatnonzero(own[sums.series]))]
+    if NETWORK in wanted:
+        parts.append(renumber(sums, memory.index.pooled(sums.series)))
+    return add_up(parts)
+
+
+def _details(memory: _Memory, query: SeriesQuery, sums: SeriesSums) -> Details:
+    selected = memory.index.mask(query)[sums.series]
+    medians = medians_of(memory.index, sums, query) if query.job_type is not JobType.TRANSCODING else {}
+    return Details(memory.index, sums.select(np.flatnonzero(selected)), medians)
+
+
+def medians_of(index: SeriesIndex, sums: SeriesSums, query: SeriesQuery) -> dict[PipelineModel, float]:
+    """The median round trip of each AI pipeline and model in some sums; only in the query's region if it has one."""
+    network = None if query.orchestrators is None else frozenset([NETWORK])
+    needed = index.mask(SeriesQuery(job_type=JobType.AI, orchestrators=network, region=query.region))
+    entries = np.flatnonzero(needed[sums.series] & (sums.round_trip_counts > 0))
+    models, group = index.grouped(sums.series[entries], lambda series: (series.pipeline, series.model))
+    chosen = sums.select(entries)
+    of_value = group[chosen.entry_of_round_trip]
+    order = np.lexsort((chosen.round_trips, of_value))
+    values, ends = chosen.round_trips[order], np.cumsum(np.bincount(of_value, minlength=len(models)))
+    starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
+    return {
+        model: percentile(values[start:end], 0.5)
+        for model, start, end in zip(models, starts.tolist(), ends.tolist(), strict=True)
+    }
+
+
+def _cost(coverage: Coverage, plans: Sequence[WindowPlan]) -> int:
+    """Rows to read and add up."""
+    rows = float(_ANSWER_ROWS)
+    for plan in plans:
+        rows += sum(_BUCKET_ROWS + coverage.results_of(bucket) / _RESULTS_PER_ROW for bucket in plan.buckets)
+        rows += sum(_BUCKET_ROWS + coverage.results_of(part.bucket) for part in plan.partial_buckets)
+        unmaterialized = sum(until - since for since, until in plan.unmaterialized)
+        rows += min(unmaterialized * coverage.results_per_microsecond, _MAX_UNMATERIALIZED_ROWS)
+    return int(min(rows, limits.MAX_ROWS_IN_PROGRESS / 2))
+
+
+def _key(plan: WindowPlan) -> Hashable:
+    return tuple(plan.buckets), tuple(plan.partial_buckets)
+
+
+def _is_settled(plan: WindowPlan) -> bool:
+    """Whether the parts of a plan are all in rollups, so that every change gives them another key."""
+    return not plan.unmaterialized and plan.tail[0] >= plan.tail[1] and bool(plan.buckets)

@@ -1,6 +1,8 @@
 """Raw results as columns with everything that details are made of, and their sums by series."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
 
 import asyncpg
 import msgspec
@@ -8,13 +10,12 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from orchboard.stats import JobType, Series
-from orchboard.store.details.series import SeriesIndex
 from orchboard.store.details.sums import MOMENTS, ErrorSum, SeriesSums
-from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.measures import MEASURES
+from orchboard.store.postgres.clock import from_pg_time
 from orchboard.store.rollups.group_index import Indices
 from orchboard.store.rollups.result_columns import Doubles
+from orchboard.store.sql_files import sql
 
 _NONE = -1
 _MAX_COUNT = 10**9
@@ -24,7 +25,7 @@ class ResultDetails(Struct, frozen=True):
     """Results in the order of receipt.
 
     event_time -- microseconds since 2000, shape (results,), as all below unless they say otherwise
-    series -- of the SeriesIndex
+    series -- of the SeriesIndex; -1 for a result without an orchestrator or a known job type, which is in no series
     is_scored, is_warm
     errors -- index in the distinct error texts of the reader; -1 without errors
     measures -- shape (measures, results), in the order of MEASURES
@@ -36,6 +37,11 @@ class ResultDetails(Struct, frozen=True):
     is_warm: NDArray[np.bool_]
     errors: Indices
     measures: Doubles
+
+    @property
+    def size(self) -> int:
+        """Bytes of all arrays."""
+        return sum(getattr(self, name).nbytes for name in _COLUMNS)
 
     def between(self, since: int, until: int) -> "ResultDetails":
         """The results received in [since, until), as views."""
@@ -49,6 +55,15 @@ class ResultDetails(Struct, frozen=True):
             self.measures[:, first:last],
         )
 
+    def select(self, chosen: NDArray[np.bool_]) -> "ResultDetails":
+        """Some results, given by a mask."""
+        return (
+            self if chosen.all() else ResultDetails(*(getattr(self, name)[..., chosen] for name in _COLUMNS))
+        )
+
+
+_COLUMNS = ResultDetails.__struct_fields__
+
 
 class PostedError(Struct, frozen=True):
     """One error of a result. count -- at least 1: testers miscount"""
@@ -58,17 +73,34 @@ class PostedError(Struct, frozen=True):
     count: int
 
 
-class DetailResultReader:
-    """Reads rows of `detail_results`. Remembers each distinct key and error text."""
+class ResultKey(NamedTuple):
+    """What a result is of, as stored. tester_id -- 0 without one"""
 
-    def __init__(self, index: SeriesIndex, regions: RegionDirectory, testers: Mapping[int, str]) -> None:
-        """testers -- names by id; a missing one counts as unknown"""
-        self.index = index
-        self._regions = regions
-        self._testers = testers
+    orchestrator: str
+    region_id: int
+    pipeline: str
+    model: str
+    tester_id: int
+
+
+class SeriesNumbers(Protocol):
+    """Numbers series: those of a server, or those of a builder of rollups."""
+
+    async def numbers_of(self, keys: Sequence[ResultKey]) -> Sequence[int]:
+        """The number of each key's series; -1 for a result that is in no series."""
+
+    def is_ai(self, number: int) -> bool:
+        """Whether a series is of AI jobs."""
+
+
+class DetailResultReader:
+    """Reads rows of `detail_columns`. Remembers each distinct key and error text."""
+
+    def __init__(self, numbers: SeriesNumbers) -> None:
+        self._numbers = numbers
         self._series: dict[bytes, int] = {}
         self._error_index: dict[bytes, int] = {}
-        self.error_sets: list[tuple[PostedError, ...]] = []
+        self._error_sets: list[tuple[PostedError, ...]] = []
 
     async def read(self, row: asyncpg.Record) -> ResultDetails:
         """The results of a row. Raises DatabaseUnavailableError if a new region can't be read."""
@@ -77,18 +109,18 @@ class DetailResultReader:
         series = np.fromiter((self._series[key] for key in keys), np.int64, len(keys))
         texts = _cut(row["errors"] or b"", _integers(row["error_lengths"], ">i4"))
         errors = np.fromiter((self._errors_of(text) for text in texts), np.int64, len(keys))
-        is_known = series >= 0
         return ResultDetails(
-            _integers(row["event_time"], ">i8")[is_known],
-            series[is_known],
-            np.frombuffer(row["is_scored"] or b"", np.bool_)[is_known],
-            np.frombuffer(row["is_warm"] or b"", np.bool_)[is_known],
-            errors[is_known],
-            np.array([np.frombuffer(row[name] or b"", ">f8") for name in MEASURES], np.float64)[:, is_known],
+            _integers(row["event_time"], ">i8"),
+            series,
+            np.frombuffer(row["is_scored"] or b"", np.bool_),
+            np.frombuffer(row["is_warm"] or b"", np.bool_),
+            errors,
+            np.array([np.frombuffer(row[name] or b"", ">f8") for name in MEASURES], np.float64),
         )
 
     def sums(self, results: ResultDetails) -> SeriesSums:
         """The sums of some results by series."""
+        results = results.select(results.series >= 0)
         distinct, entry = np.unique(results.series, return_inverse=True)
         number = len(distinct)
         scored = results.is_scored
@@ -103,9 +135,7 @@ class DetailResultReader:
         round_trip_time = results.measures[MEASURES.index("round_trip_time")]
         has_round_trip = scored & (success_rate == 1) & (round_trip_time != 0)
         values, of_value = round_trip_time[has_round_trip], entry[has_round_trip]
-        is_ai = np.array(
-            [self.index.all[each].job_type is JobType.AI for each in distinct.tolist()], np.bool_
-        )
+        is_ai = np.array([self._numbers.is_ai(each) for each in distinct.tolist()], np.bool_)
         first = np.full(number, np.iinfo(np.int64).max)
         last = np.full(number, np.iinfo(np.int64).min)
         np.minimum.at(first, entry, results.event_time)
@@ -129,7 +159,7 @@ class DetailResultReader:
         found: dict[tuple[int, str], ErrorSum] = {}
         for at in np.flatnonzero(results.errors >= 0).tolist():
             series, moment = int(results.series[at]), int(results.event_time[at])
-            for code, count, message in _by_code(self.error_sets[results.errors[at]]):
+            for code, count, message in _by_code(self._error_sets[results.errors[at]]):
                 old = found.get((series, code))
                 if old is None:
                     found[series, code] = ErrorSum(series, code, 1, count, moment, moment, message)
@@ -146,30 +176,28 @@ class DetailResultReader:
         return list(found.values())
 
     async def _learn(self, keys: Iterable[bytes]) -> None:
-        keys = list(keys)
-        if not keys:
-            return
-        codes = await self._regions.codes_of({int.from_bytes(key[:4], "big", signed=True) for key in keys})
-        for key in keys:
-            region_id, tester_id = (int.from_bytes(key[at : at + 4], "big", signed=True) for at in (0, 4))
-            job_type = self._regions.job_type_of(region_id)
-            orchestrator, pipeline, model = key[8:].decode().split("\0")
-            if job_type is None:
-                self._series[key] = _NONE
-                continue
-            names = (pipeline, model) if job_type is JobType.AI else ("", "")
-            tester = self._testers.get(tester_id, "")
-            series = Series(orchestrator, codes[region_id], job_type, *names, tester)
-            self._series[key] = self.index.of(series)
+        """Number the series of some keys; a result without an orchestrator is in none."""
+        named = {key: _read_key(key) for key in keys}
+        self._series.update((key, _NONE) for key, read in named.items() if not read.orchestrator)
+        new = [key for key, read in named.items() if read.orchestrator]
+        if new:
+            numbers = await self._numbers.numbers_of([named[key] for key in new])
+            self._series.update(zip(new, numbers, strict=True))
 
     def _errors_of(self, text: bytes) -> int:
         if not text:
             return _NONE
         index = self._error_index.get(text)
         if index is None:
-            index = self._error_index[text] = len(self.error_sets)
-            self.error_sets.append(tuple(_read_error(*each) for each in msgspec.json.decode(text)))
+            index = self._error_index[text] = len(self._error_sets)
+            self._error_sets.append(tuple(_read_error(*each) for each in msgspec.json.decode(text)))
         return index
+
+
+def _read_key(key: bytes) -> ResultKey:
+    region_id, tester_id = (int.from_bytes(key[at : at + 4], "big", signed=True) for at in (0, 4))
+    orchestrator, pipeline, model = key[8:].decode().split("\0")
+    return ResultKey(orchestrator, region_id, pipeline, model, tester_id)
 
 
 def _read_error(code: str, message: str, count: object) -> PostedError:
@@ -194,3 +222,20 @@ def _cut(joined: bytes, lengths: Indices) -> Iterator[bytes]:
 
 def _integers(sent: bytes | None, kind: str) -> Indices:
     return np.frombuffer(sent or b"", kind).astype(np.int64)
+
+
+async def pages(
+    fetch: Callable[..., Awaitable[Sequence[asyncpg.Record]]],
+    reader: DetailResultReader,
+    since: datetime,
+    until: datetime,
+    size: int,
+) -> AsyncIterator[ResultDetails]:
+    """The results received in [since, until), some at a time. fetch -- runs a statement; size -- of a page, at least"""
+    while since < until:
+        [row] = await fetch(sql("detail_results"), since, until, size)
+        results = await reader.read(row)
+        if not len(results.event_time):
+            return
+        yield results
+        since = from_pg_time(int(results.event_time[-1]) + 1)

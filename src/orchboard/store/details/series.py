@@ -1,14 +1,24 @@
-"""Series: what results are grouped by, with an index from 0 on in this process."""
+"""Series in this process: an index from 0 on for each, and what queries select of them."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TypeVar
 
+import asyncpg
 import numpy as np
+from msgspec.structs import replace
+from numpy.typing import NDArray
 
-from orchboard.stats import Series
+from orchboard.stats import JobType, Series, SeriesQuery
+from orchboard.store.details.result_details import ResultKey
+from orchboard.store.details.sums import NETWORK
+from orchboard.store.directories.regions import RegionDirectory
+from orchboard.store.postgres.database import Database
 from orchboard.store.rollups.group_index import Indices
+from orchboard.store.sql_files import sql
 
 K = TypeVar("K", bound=Hashable)
+
+_MAX_MASKS = 256
 
 
 class SeriesIndex:
@@ -17,6 +27,8 @@ class SeriesIndex:
     def __init__(self) -> None:
         self.all: list[Series] = []
         self._index: dict[Series, int] = {}
+        self._masks: dict[SeriesQuery, NDArray[np.bool_]] = {}
+        self._pooled: Indices = np.zeros(0, np.int64)
 
     def __len__(self) -> int:
         return len(self.all)
@@ -28,15 +40,32 @@ class SeriesIndex:
             self.all.append(series)
         return index
 
+    def mask(self, query: SeriesQuery) -> NDArray[np.bool_]:
+        """Which of `all` a query selects. Kept, as each series costs a microsecond."""
+        known = self._masks.pop(query, np.zeros(0, np.bool_))
+        if len(known) < len(self.all):
+            new = [query.selects(series) for series in self.all[len(known) :]]
+            known = np.concatenate([known, np.array(new, np.bool_)])
+        if len(self._masks) >= _MAX_MASKS:
+            del self._masks[next(iter(self._masks))]
+        self._masks[query] = known
+        return known
+
+    def pooled(self, series: Indices) -> Indices:
+        """The network's series that each series belongs to."""
+        while len(self._pooled) < len(self.all):
+            new = [self.of(replace(each, orchestrator=NETWORK)) for each in self.all[len(self._pooled) :]]
+            self._pooled = np.concatenate([self._pooled, np.array(new, np.int64)])
+        return self._pooled[series]
+
     def grouped(self, series: Indices, key: Callable[[Series], K]) -> tuple[list[K], Indices]:
         """The distinct keys of some series, sorted, and the position in them of each series.
 
-            >>> from orchboard.stats import JobType
         >>> index = SeriesIndex()
-            >>> a, b = (index.of(Series(name, "FRA", JobType.AI, "p", "m", "")) for name in "ba")
-            >>> keys, positions = index.grouped(np.array([a, b, a]), lambda series: series.orchestrator)
-            >>> keys, positions.tolist()
-            (['a', 'b'], [1, 0, 1])
+        >>> a, b = (index.of(Series(name, "FRA", JobType.AI, "p", "m", "")) for name in "ba")
+        >>> keys, positions = index.grouped(np.array([a, b, a]), lambda series: series.orchestrator)
+        >>> keys, positions.tolist()
+        (['a', 'b'], [1, 0, 1])
         """
         present = np.unique(series)
         keys = [key(self.all[each]) for each in present.tolist()]
@@ -45,3 +74,50 @@ class SeriesIndex:
         positions = np.zeros(len(self.all), np.int64)
         positions[present] = [numbers[each] for each in keys]
         return distinct, positions[series]
+
+
+class NamedSeries:
+    """Indexes the series of stored results and of `rollup_series`."""
+
+    def __init__(self, database: Database, index: SeriesIndex, regions: RegionDirectory) -> None:
+        self._database = database
+        self._index = index
+        self._regions = regions
+        self._testers: dict[int, str] = {0: ""}
+        self._by_id: Indices = np.full(0, -1)
+
+    async def numbers_of(self, keys: Sequence[ResultKey]) -> list[int]:
+        """See SeriesNumbers. Raises DatabaseUnavailableError if a new region or tester can't be read."""
+        codes = await self._regions.codes_of({key.region_id for key in keys})
+        if any(key.tester_id not in self._testers for key in keys):
+            rows = await self._database.fetch(sql("tester_names"))
+            self._testers.update((row["id"], row["name"]) for row in rows)
+        return [self._number_of(key, codes) for key in keys]
+
+    def is_ai(self, number: int) -> bool:
+        """See SeriesNumbers."""
+        return self._index.all[number].job_type is JobType.AI
+
+    async def indices_of(self, ids: Indices) -> Indices:
+        """The indices of series with some ids in `rollup_series`; reads those not seen before."""
+        if not len(ids):
+            return ids
+        if (bound := int(ids.max()) + 1) > len(self._by_id):
+            self._by_id = np.concatenate([self._by_id, np.full(bound - len(self._by_id), -1)])
+        if (unknown := np.unique(ids[self._by_id[ids] < 0])).size:
+            rows = await self._database.fetch(sql("series"), unknown.tolist())
+            numbers = await self.numbers_of([_key_of(row) for row in rows])
+            self._by_id[[row["id"] for row in rows]] = numbers
+        return self._by_id[ids]
+
+    def _number_of(self, key: ResultKey, codes: Mapping[int, str]) -> int:
+        job_type = self._regions.job_type_of(key.region_id)
+        if job_type is None:
+            return -1
+        names = (key.pipeline, key.model) if job_type is JobType.AI else ("", "")
+        tester = self._testers.get(key.tester_id, "")
+        return self._index.of(Series(key.orchestrator, codes[key.region_id], job_type, *names, tester))
+
+
+def _key_of(row: asyncpg.Record) -> ResultKey:
+    return ResultKey(row["orchestrator"], row["region_id"], row["pipeline"], row["model"], row["tester_id"])

@@ -1,14 +1,19 @@
 """SeriesSums: counts, sums, central moments, exact round trips and errors of results, by series. Any two can be added up."""
 
+import math
 from collections.abc import Sequence
 from itertools import combinations_with_replacement
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from orchboard.store.measures import MEASURES
 from orchboard.store.rollups.group_index import Indices
 from orchboard.store.rollups.result_columns import Doubles
+
+NETWORK = ""
+"""In place of an orchestrator: all orchestrators together."""
 
 MOMENTS = tuple(combinations_with_replacement(range(len(MEASURES)), 2))
 """Pairs of measures, in the order of the rows of `SeriesSums.moments`: (0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)."""
@@ -67,6 +72,12 @@ class SeriesSums(Struct, frozen=True):
     def entry_of_round_trip(self) -> Indices:
         """The entry of each element of `round_trips`."""
         return np.repeat(np.arange(len(self.series)), self.round_trip_counts)
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory, approximately."""
+        arrays = (getattr(self, name) for name in self.__struct_fields__ if name != "errors")
+        return sum(int(array.nbytes) for array in arrays) + 400 * len(self.errors)
 
     def measure(self, name: str) -> Doubles:
         """The sums of one of MEASURES."""
@@ -130,6 +141,26 @@ def add_up(parts: Sequence[SeriesSums]) -> SeriesSums:
     )
 
 
+def renumber(sums: SeriesSums, numbers: Sequence[int] | Indices) -> SeriesSums:
+    """The same sums with other numbers of series, one for each entry. `add_up` sorts and merges entries whose numbers are equal."""
+    new = np.asarray(numbers, np.int64)
+    by_old = dict(zip(sums.series.tolist(), new.tolist(), strict=True))
+    errors = [replace(error, series=by_old[error.series]) for error in sums.errors]
+    return replace(sums, series=new, errors=errors)
+
+
+def percentile(values: Doubles, fraction: float) -> float:
+    """An interpolated quantile of ascending values, at least one; equal to PostgreSQL's percentile_cont to the last bit.
+
+    >>> percentile(np.array([1.0, 2.0, 4.0]), 0.75)
+    3.0
+    """
+    rank = fraction * (len(values) - 1)
+    low = math.floor(rank)
+    lower, upper = float(values[low]), float(values[math.ceil(rank)])
+    return lower + (rank - low) * (upper - lower)
+
+
 def _add_moments(parts: Sequence[SeriesSums], entry: Indices, results: Indices) -> tuple[Doubles, Doubles]:
     """Sums and moments of the total. Moments are about each part's mean; the distance to the total's mean is added."""
     number = len(results)
@@ -149,6 +180,7 @@ def _add_moments(parts: Sequence[SeriesSums], entry: Indices, results: Indices) 
 
 
 def _add_errors(parts: Sequence[SeriesSums]) -> list[ErrorSum]:
+    """Each pair of series and code once, also if a part has it several times."""
     found: dict[tuple[int, str], ErrorSum] = {}
     for part in parts:
         for new in part.errors:

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import asyncpg
 import numpy as np
@@ -21,6 +21,7 @@ from orchboard.store.measures import MEASURES
 from orchboard.store.postgres.clock import SECOND, DatabaseClock, from_pg_time, to_pg_time
 from orchboard.store.postgres.database import Database
 from orchboard.store.rollups.buckets import TEN_MINUTES
+from orchboard.store.rollups.group_index import Indices
 from orchboard.store.rollups.result_columns import (
     PipelineOccurrences,
     ResultColumns,
@@ -45,6 +46,9 @@ _CLOCK_STEP_S = 0.5
 # Snapshots closer together are treated as one, in microseconds; a longer history is thinned out.
 _HISTORY_STEP = SECOND
 _MAX_HISTORY = 1000
+
+
+R = TypeVar("R")
 
 
 class OutdatedError(Exception):
@@ -89,18 +93,87 @@ class _Fetched(NamedTuple):
     greatest_offset_s: float
 
 
-class LiveTail:
+class TailContent(Protocol[R]):
+    """What a live tail holds of its results.
+
+    statement -- reads it, with the parameters and the columns of `tail_results`
+    needs_details -- whether a bucket replaces it only once its details are built
+    """
+
+    statement: str
+    needs_details: bool
+
+    @property
+    def event_time(self) -> Indices:
+        """Receipt times of what is held, ascending: one for each result that the statement counts as `before`."""
+
+    async def read(self, row: asyncpg.Record) -> R:
+        """The results in a row of the statement."""
+
+    def replace(self, since: int, results: R) -> None:
+        """Replace what was received from a time on."""
+
+    def drop_before(self, since: int) -> None:
+        """Remove what was received before a time."""
+
+
+class ScoredTail:
+    """The content of the live tail that scores and pipelines are computed from."""
+
+    statement = "tail_results"
+    needs_details = False
+
+    def __init__(self, reader: ResultReader) -> None:
+        self._reader = reader
+        self._scored = {
+            job_type: SlidingArrays(np.int64, np.int64, rows=len(MEASURES)) for job_type in JobType
+        }
+        self._occurrences = SlidingArrays(np.int64, np.int64)
+
+    def scored(self, job_type: JobType, since: int, until: int) -> ResultColumns:
+        """Scored results received in [since, until), as views that are valid until the next `await`."""
+        return ResultColumns(*self._scored[job_type].arrays()).between(since, until)
+
+    def occurrences(self, since: int, until: int) -> PipelineOccurrences:
+        """The pipelines of all results, likewise."""
+        return PipelineOccurrences(*self._occurrences.arrays()).between(since, until)
+
+    @property
+    def event_time(self) -> Indices:
+        """See TailContent."""
+        return self._occurrences.arrays()[0]
+
+    async def read(self, row: asyncpg.Record) -> Results:
+        """See TailContent. Raises DatabaseUnavailableError if a new region can't be read."""
+        return await self._reader.read(row)
+
+    def replace(self, since: int, results: Results) -> None:
+        """See TailContent."""
+        occurrences = results.occurrences
+        self._occurrences.replace(since, (occurrences.event_time, occurrences.occurrences))
+        for job_type, tail in self._scored.items():
+            columns = results.scored[job_type]
+            tail.replace(since, (columns.event_time, columns.groups, columns.measures))
+
+    def drop_before(self, since: int) -> None:
+        """See TailContent."""
+        for tail in (self._occurrences, *self._scored.values()):
+            tail.drop_before(since)
+
+
+class LiveTail(Generic[R]):
     """The results received since `since`, and the coverage of the earlier ones.
 
+    content -- what it holds of them
     since -- in microseconds since 2000; coverage.tail_since, or later if there are too many results
     generation -- changes with each refresh that found a change
     """
 
     def __init__(
-        self, database: Database, reader: ResultReader, versions: VersionCounters, clock: DatabaseClock
+        self, database: Database, content: TailContent[R], versions: VersionCounters, clock: DatabaseClock
     ) -> None:
         self._database = database
-        self._reader = reader
+        self._content = content
         self._clock = clock
         self._read_versions = versions.version_reader(
             EVERYTHING, EXTERNAL_WRITES, *(job_type_key(job_type) for job_type in JobType)
@@ -114,10 +187,6 @@ class LiveTail:
         self._coverage: Coverage | None = None
         self._coverage_text = ""
         self._snapshots = SnapshotHistory()
-        self._scored = {
-            job_type: SlidingArrays(np.int64, np.int64, rows=len(MEASURES)) for job_type in JobType
-        }
-        self._occurrences = SlidingArrays(np.int64, np.int64)
         self.was_unchanged = False  # at the last refresh
         self.since = 0
         self.generation = 0
@@ -127,14 +196,6 @@ class LiveTail:
         """The rollup buckets as of the last refresh; needs one."""
         assert self._coverage is not None  # noqa: S101 - see above
         return self._coverage
-
-    def scored(self, job_type: JobType, since: int, until: int) -> ResultColumns:
-        """Scored results received in [since, until), as views that are valid until the next `await`."""
-        return ResultColumns(*self._scored[job_type].arrays()).between(since, until)
-
-    def occurrences(self, since: int, until: int) -> PipelineOccurrences:
-        """The pipelines of all results, likewise."""
-        return PipelineOccurrences(*self._occurrences.arrays()).between(since, until)
 
     async def begin_refresh(self, requested_at: float) -> "asyncio.Task[None] | None":
         """Refresh, or only start to if the previous refresh found no change, in which case the next rarely does.
@@ -196,7 +257,7 @@ class LiveTail:
         if self._snapshots.latest and began_at - self._refreshed_at > limits.TAIL_IDLE_S:
             raise OutdatedError
         fetched, since, coverage = await self._fetch_changed()
-        results = await self._reader.read(fetched.row)
+        results = await self._content.read(fetched.row)
         # No await from here on: the whole refresh is applied, or none of it.
         self._coverage, self._coverage_text = coverage, fetched.row["coverage"]
         self.generation += 1
@@ -241,8 +302,7 @@ class LiveTail:
         row = fetched.row
         if row["regions_changed"]:
             raise OutdatedError
-        received = self._occurrences.arrays()[0]
-        first, last = received.searchsorted((counted_since, since))
+        first, last = self._content.event_time.searchsorted((counted_since, since))
         if row["before"] != last - first:
             since = counted_since
         if fetched.greatest_offset_s < self._offset_s - _CLOCK_STEP_S:
@@ -259,7 +319,9 @@ class LiveTail:
     async def _fetch(self, since: int, counted_since: int) -> _Fetched:
         arguments = from_pg_time(since), limits.MAX_TAIL_RESULTS, from_pg_time(counted_since)
         sent_at = time.monotonic()
-        [row] = await self._database.fetch(sql("tail_results"), *arguments, self._snapshots.latest or None)
+        [row] = await self._database.fetch(
+            sql(self._content.statement), *arguments, self._snapshots.latest or None
+        )
         received_at = time.monotonic()
         self._clock.measure(row["now"], sent_at, received_at)
         if row["watermark"] is not None:
@@ -268,22 +330,17 @@ class LiveTail:
         return _Fetched(row, now_s - received_at, now_s - sent_at)
 
     async def _fetch_coverage(self) -> Coverage:
-        [row] = await self._database.fetch(sql("coverage"))
+        [row] = await self._database.fetch(sql("coverage"), self._content.needs_details)
         return Coverage(row, to_pg_time(TEN_MINUTES.start_of(row["now"])))
 
-    def _apply(self, results: Results, since: int) -> None:
+    def _apply(self, results: R, since: int) -> None:
         """Replace the results received from `since` on, and drop those that are in rollups or too many."""
         tail_since = self.coverage.tail_since
         if since > tail_since:
             tail_since = max(tail_since, self.since)
-        occurrences = results.occurrences
-        self._occurrences.replace(since, (occurrences.event_time, occurrences.occurrences))
-        event_time = self._occurrences.arrays()[0]
+        self._content.replace(since, results)
+        event_time = self._content.event_time
         if len(event_time) >= limits.MAX_TAIL_RESULTS:
             tail_since = max(tail_since, int(event_time[-limits.MAX_TAIL_RESULTS]) + 1)
         self.since = tail_since
-        self._occurrences.drop_before(tail_since)
-        for job_type, tail in self._scored.items():
-            columns = results.scored[job_type]
-            tail.replace(since, (columns.event_time, columns.groups, columns.measures))
-            tail.drop_before(tail_since)
+        self._content.drop_before(tail_since)

@@ -18,8 +18,8 @@ from orchboard.store.postgres.admission import UNBOUNDED, Admission
 from orchboard.store.postgres.clock import DatabaseClock, from_pg_time, to_pg_time
 from orchboard.store.postgres.database import Database
 from orchboard.store.rollups.group_index import GroupIndex, Indices, Occurrence, PipelineModel, unique_sorted
-from orchboard.store.rollups.live_tail import LiveTail, OutdatedError
-from orchboard.store.rollups.result_columns import ResultColumns, ResultReader
+from orchboard.store.rollups.live_tail import LiveTail, OutdatedError, ScoredTail
+from orchboard.store.rollups.result_columns import ResultColumns, ResultReader, Results
 from orchboard.store.rollups.rollup_cache import PIPELINES, ROUND_TRIPS, Kind, RollupCache, sums_kind
 from orchboard.store.rollups.statistics import (
     GroupSums,
@@ -49,7 +49,8 @@ class _Memory(Struct):
     """
 
     index: GroupIndex
-    tail: LiveTail
+    content: ScoredTail
+    tail: LiveTail[Results]
     cache: RollupCache
     seen_in: tuple[tuple[BucketKey, ...], Indices] = (), np.zeros(0, np.int64)
 
@@ -78,9 +79,11 @@ class MeansReader:
     def _new_memory(self) -> _Memory:
         index = GroupIndex(self._database, self._regions)
         reader = ResultReader(index)
+        content = ScoredTail(reader)
         return _Memory(
             index,
-            LiveTail(self._database, reader, self._versions, self._clock),
+            content,
+            LiveTail(self._database, content, self._versions, self._clock),
             RollupCache(self._database, index, reader),
         )
 
@@ -124,7 +127,7 @@ class MeansReader:
             return found
 
         def finish(memory: _Memory, found: list[Indices], plan: WindowPlan) -> tuple[Pipeline, ...]:
-            all_found = np.concatenate([*found, memory.tail.occurrences(*plan.tail).occurrences])
+            all_found = np.concatenate([*found, memory.content.occurrences(*plan.tail).occurrences])
             distinct = unique_sorted(all_found[all_found >= 0], len(memory.index.occurrences))
             return _pipelines(tuple([memory.index.occurrences[each] for each in distinct.tolist()]), region)
 
@@ -157,7 +160,7 @@ class MeansReader:
             plan: WindowPlan,
         ) -> tuple[Means, list[RoundTrips]]:
             sums, lists, edges = found
-            columns = [*edges, memory.tail.scored(job_type, *plan.tail)]
+            columns = [*edges, memory.content.scored(job_type, *plan.tail)]
             means = means_of(memory.index, add_up(sums, columns, len(memory.index)), query)
             if with_round_trips:
                 successes = [each for of in columns for each in _successes(memory.index, of, query.region)]

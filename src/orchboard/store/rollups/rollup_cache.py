@@ -1,28 +1,23 @@
 """Cache of materialized buckets: sums, round trips, pipelines and raw results, read on demand."""
 
 import asyncio
-import math
-import time
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 import numpy as np
-from msgspec import Struct
 
 from orchboard import limits
 from orchboard.stats import JobType
 from orchboard.store.postgres.clock import from_pg_time, to_pg_time
 from orchboard.store.postgres.database import Database
+from orchboard.store.rollups.entry_cache import EntryCache
 from orchboard.store.rollups.group_index import GroupIndex, Indices
 from orchboard.store.rollups.result_columns import ResultReader, Results
 from orchboard.store.rollups.statistics import GroupSums, RollupRebuiltError, RoundTrips, materialized_sums
 from orchboard.store.rollups.window_plan import BucketKey, Coverage, WindowPlan
 from orchboard.store.sql_files import sql
-
-# Size of an entry without its arrays.
-_ENTRY_BYTES = 500
 
 # Cost in rows read from the database, of which 10,000 take about 5 ms. Reading a bucket costs a share of a statement and its
 # sums, which are far fewer than its results; each result of an edge is a row.
@@ -47,14 +42,6 @@ def sums_kind(job_type: JobType) -> Kind:
     return "sums", job_type
 
 
-class _Entry(Struct):
-    """size -- in bytes; used_at -- in time.monotonic seconds"""
-
-    item: Any
-    size: int
-    used_at: float
-
-
 class RollupCache:
     """Contents of materialized buckets: at most ROLLUP_CACHE_BYTES of those used last, for ROLLUP_CACHE_IDLE_S.
 
@@ -65,8 +52,7 @@ class RollupCache:
         self._database = database
         self._index = index
         self._reader = reader
-        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()  # least recently used first
-        self._bytes = 0
+        self._entries = EntryCache(limits.ROLLUP_CACHE_BYTES, limits.ROLLUP_CACHE_IDLE_S)
         self._locks: defaultdict[Hashable, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def cost_of(self, plan: WindowPlan, coverage: Coverage, kinds: Iterable[Kind]) -> int:
@@ -152,17 +138,12 @@ class RollupCache:
                 if missing := [bucket for bucket in buckets if bucket not in found]:
                     for bucket, (item, size) in (await read(missing)).items():
                         found[bucket] = item
-                        self._add((*kind, bucket), item, size + _ENTRY_BYTES)
+                        self._entries.add((*kind, bucket), item, size)
         return [found[bucket] for bucket in buckets]
 
     def _find(self, kind: Kind, buckets: Sequence[BucketKey]) -> dict[BucketKey, Any]:
-        found, now = {}, time.monotonic()
-        for bucket in buckets:
-            if (entry := self._entries.get((*kind, bucket))) is not None:
-                self._entries.move_to_end((*kind, bucket))
-                entry.used_at = now
-                found[bucket] = entry.item
-        return found
+        found = {bucket: self._entries.get((*kind, bucket)) for bucket in buckets}
+        return {bucket: item for bucket, item in found.items() if item is not None}
 
     async def _fetch(
         self, statement: str, buckets: Sequence[BucketKey], *arguments: object
@@ -184,18 +165,3 @@ class RollupCache:
         if not found.keys() >= set(buckets):
             raise RollupRebuiltError
         return found
-
-    def _add(self, key: Hashable, item: Any, size: int) -> None:
-        """Add an entry, and evict others."""
-        now = time.monotonic()
-        if (before := self._entries.pop(key, None)) is not None:
-            self._bytes -= before.size
-        self._entries[key] = _Entry(item, size, now)
-        self._bytes += size
-        while (
-            self._bytes > limits.ROLLUP_CACHE_BYTES or self._oldest_use() < now - limits.ROLLUP_CACHE_IDLE_S
-        ):
-            self._bytes -= self._entries.popitem(last=False)[1].size
-
-    def _oldest_use(self) -> float:
-        return next((entry.used_at for entry in self._entries.values()), math.inf)

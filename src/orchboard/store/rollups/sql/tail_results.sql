@@ -23,13 +23,4 @@ SELECT
     to_timestamp(pg_sequence_last_value('rollup_watermark'::regclass)) AS watermark,
     (SELECT count(*) FROM results WHERE event_time >= $3 AND event_time < $1 AND region_id IS NOT NULL) AS before,
     r.*
-FROM (
-    SELECT
-        concat_ws(' ', count(*) FILTER (WHERE NOT is_applied), sum(id) FILTER (WHERE NOT is_applied)) AS pending,
-        min(greatest(since, '0001-01-02 00:00+00')) FILTER (WHERE is_new AND since IS NOT NULL) AS changed_since,
-        coalesce(bool_or(since IS NULL AND is_new), FALSE) AS regions_changed
-    FROM (
-        SELECT id, since, is_applied, NOT pg_visible_in_snapshot(xid, $4::text::pg_snapshot) AS is_new
-        FROM rollup_invalidations
-    ) n
-) i, ({include result_columns}) r;
+FROM ({include tail_changes}) i, ({include result_columns}) r;

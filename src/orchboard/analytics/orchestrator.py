@@ -1,0 +1,111 @@
+"""Everything about one orchestrator, for its page."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from msgspec import Struct
+
+from orchboard.analytics.errors import count_codes
+from orchboard.analytics.grouping import group_sums
+from orchboard.analytics.ratings import rate_job_types
+from orchboard.analytics.scope import Scope, envelope_of
+from orchboard.leaderboard import Leaderboard
+from orchboard.reports.orchestrator import LastTested, Orchestrator, TestingRegion, UptimeOf
+from orchboard.stats import Series, SeriesQuery, Window, is_address
+from orchboard.store.details.reader import Details
+from orchboard.store.details.sums import SeriesSums, add_up
+from orchboard.store.postgres.clock import from_pg_time
+from orchboard.window import EARLIEST, LATEST
+
+UPTIMES = {"30d": timedelta(days=30), "7d": timedelta(days=7), "24h": timedelta(hours=24)}
+"""The windows of uptime, the longest first."""
+
+
+class RecentRequest(Struct, frozen=True):
+    """How many recent results are asked for, and whether with their payloads."""
+
+    number: int = 20
+    with_payload: bool = False
+
+
+async def orchestrator(board: Leaderboard, address: str, scope: Scope, recent: RecentRequest) -> Orchestrator:
+    """The page of an orchestrator. scope -- whose query selects this orchestrator"""
+    window = scope.window.resolve(board)
+    details = await board.store.details.fetch(scope.query, window)
+    lately = await _fetch_lately(board, scope.query)
+    results = await board.store.recent_results.fetch(
+        address,
+        scope.query,
+        Window(EARLIEST, window.until),
+        max(recent.number, 1),
+        with_payload=recent.with_payload and recent.number > 0,
+    )
+    envelope = envelope_of(scope.window, window, board.now(), details)
+    is_tested = bool(envelope["results"])
+    month = Details(details.index, lately["30d"], {})
+    return Orchestrator(
+        **envelope,
+        address=address,
+        status="tested" if is_tested else "not_in_window" if results else "never",
+        last_tested_at=envelope["last_result_at"] or (results[0].received_at if results else None),
+        scores=rate_job_types(details, has_scores=board.scores_any_name or is_address(address)),
+        uptime=[_uptime(name, lately[name]) for name in reversed(UPTIMES)],
+        errors=count_codes(details.sums.errors, envelope["results"]),
+        tested_by_region=_last_tested(month, lambda series: series.region),
+        tested_by_tester=_last_tested(month, lambda series: series.tester),
+        recent=results[: recent.number],
+        testing=None if is_tested else await find_testing_regions(board),
+    )
+
+
+async def _fetch_lately(board: Leaderboard, query: SeriesQuery) -> dict[str, SeriesSums]:
+    """The sums of each of UPTIMES."""
+    now = board.store.clock.now()
+    edges = [*(now - length for length in UPTIMES.values()), board.store.clock.horizon()]
+    buckets = [details.sums for details in await board.store.details.fetch_buckets(query, edges)]
+    return {name: add_up(buckets[at:]) for at, name in enumerate(UPTIMES)}
+
+
+def _uptime(name: str, sums: SeriesSums) -> UptimeOf:
+    results = int(sums.results.sum())
+    return UptimeOf(
+        window=name,
+        uptime=int(sums.successes.sum()) / results if results else None,
+        results=results,
+        unscored=int(sums.unscored.sum()),
+    )
+
+
+def _last_tested(details: Details, key: Callable[[Series], str]) -> list[LastTested]:
+    """The last results of each key and job type, the last first."""
+    keys, sums = group_sums(details.index, details.sums, lambda series: (key(series), series.job_type))
+    found = [
+        LastTested(name=name, job_type=job_type, last_at=from_pg_time(last), results=results)
+        for (name, job_type), last, results in zip(
+            keys, sums.last.tolist(), (sums.results + sums.unscored).tolist(), strict=True
+        )
+    ]
+    return sorted(found, key=lambda each: (-each.last_at.timestamp(), each.name, each.job_type))
+
+
+async def find_testing_regions(board: Leaderboard) -> list[TestingRegion]:
+    """The regions with results in the last 24 hours, sorted."""
+    since = board.store.clock.now() - timedelta(hours=24)
+    details = await board.store.details.fetch(SeriesQuery(), Window(since, LATEST))
+    tested: dict[tuple[str, str], set[str]] = {}
+    for number in details.sums.series.tolist():
+        series = details.index.all[number]
+        tested.setdefault((series.region, series.job_type), set()).add(series.orchestrator)
+    keys, sums = group_sums(details.index, details.sums, lambda series: (series.region, series.job_type))
+    return [
+        TestingRegion(
+            region=region,
+            job_type=job_type,
+            results=results,
+            orchestrators=len(tested[region, job_type]),
+            last_at=from_pg_time(last),
+        )
+        for (region, job_type), last, results in zip(
+            keys, sums.last.tolist(), (sums.results + sums.unscored).tolist(), strict=True
+        )
+    ]

@@ -1,0 +1,110 @@
+"""Reads the details of materialized buckets, and holds them in memory."""
+
+from collections.abc import Mapping, Sequence
+
+from orchboard import limits
+from orchboard.store.details.encoding import DetailRow, decode_all
+from orchboard.store.details.result_details import DetailResultReader, ResultDetails
+from orchboard.store.details.series import NamedSeries
+from orchboard.store.details.sums import SeriesSums, add_up, renumber
+from orchboard.store.postgres.clock import from_pg_time, to_pg_time
+from orchboard.store.postgres.database import Database
+from orchboard.store.rollups.buckets import SIX_HOURS
+from orchboard.store.rollups.entry_cache import EntryCache
+from orchboard.store.rollups.statistics import RollupRebuiltError
+from orchboard.store.rollups.window_plan import BucketKey, PartialBucket
+from orchboard.store.sql_files import sql
+
+Orchestrators = tuple[str, ...] | None
+"""Whose details: some orchestrators, with NETWORK for all of them pooled; None: each of all."""
+
+_BATCH = 64
+
+
+class BucketReader:
+    """The details of buckets. All reads raise RollupRebuiltError and DatabaseUnavailableError."""
+
+    def __init__(self, database: Database, names: NamedSeries, results: DetailResultReader) -> None:
+        self._database = database
+        self._names = names
+        self._results = results
+        self._cache = EntryCache(limits.DETAIL_CACHE_BYTES, limits.DETAIL_CACHE_IDLE_S)
+
+    async def total(self, buckets: Sequence[BucketKey], orchestrators: Orchestrators) -> SeriesSums:
+        """The sum of some buckets. That of the long ones is held: most later windows have the same ones."""
+        long = tuple(bucket for bucket in buckets if bucket.granularity >= SIX_HOURS.number)
+        short = [bucket for bucket in buckets if bucket.granularity < SIX_HOURS.number]
+        return add_up(
+            [await self._total_of_long(long, orchestrators), *await self._each(short, orchestrators)]
+        )
+
+    async def totals(
+        self, plans: Sequence[Sequence[BucketKey]], orchestrators: Orchestrators
+    ) -> list[SeriesSums]:
+        """The sums of several sets of buckets, read together."""
+        if len(plans) == 1:
+            return [await self.total(plans[0], orchestrators)]
+        every = [bucket for buckets in plans for bucket in buckets]
+        found = await self._read(every, orchestrators) if every else {}
+        return [add_up([found[bucket] for bucket in buckets]) for buckets in plans]
+
+    async def _total_of_long(
+        self, buckets: tuple[BucketKey, ...], orchestrators: Orchestrators
+    ) -> SeriesSums:
+        key = buckets, orchestrators
+        if (found := self._cache.get(key)) is None:
+            found = add_up([])
+            for first in range(0, len(buckets), _BATCH):  # bounds the memory
+                part = await self._read(buckets[first : first + _BATCH], orchestrators)
+                found = add_up([found, *part.values()])
+            self._cache.add(key, found, found.size)
+        total: SeriesSums = found
+        return total
+
+    async def _each(self, buckets: Sequence[BucketKey], orchestrators: Orchestrators) -> list[SeriesSums]:
+        found = {bucket: self._cache.get((bucket, orchestrators)) for bucket in buckets}
+        missing = [bucket for bucket, sums in found.items() if sums is None]
+        if missing:
+            for bucket, sums in (await self._read(missing, orchestrators)).items():
+                self._cache.add((bucket, orchestrators), sums, sums.size)
+                found[bucket] = sums
+        return list(found.values())
+
+    async def _read(
+        self, buckets: Sequence[BucketKey], orchestrators: Orchestrators
+    ) -> Mapping[BucketKey, SeriesSums]:
+        rows = await self._database.fetch(
+            sql("detail_buckets"),
+            [bucket.granularity for bucket in buckets],
+            [from_pg_time(bucket.start) for bucket in buckets],
+            None if orchestrators is None else list(orchestrators),
+        )
+        found: dict[BucketKey, list[DetailRow]] = {}
+        for row in rows:
+            if row["is_current"]:
+                bucket = BucketKey(row["granularity"], to_pg_time(row["bucket_start"]), row["revision"])
+                of_bucket = found.setdefault(bucket, [])
+                if row["entries"] is not None:
+                    of_bucket.append(DetailRow(row["entries"], row["round_trips"], row["errors"]))
+        if not found.keys() >= set(buckets):
+            raise RollupRebuiltError
+        return {bucket: await self._decoded(of_bucket) for bucket, of_bucket in found.items()}
+
+    async def _decoded(self, rows: Sequence[DetailRow]) -> SeriesSums:
+        """The sums of one bucket. Two stored series may be one here: of two testers with the same name, one after the other."""
+        stored = decode_all(rows)
+        return add_up([renumber(stored, await self._names.indices_of(stored.series))])
+
+    async def partial(self, partial: PartialBucket) -> ResultDetails:
+        """The results in a part of a bucket."""
+        key = "results", partial.bucket
+        if (found := self._cache.get(key)) is None:
+            [row] = await self._database.fetch(
+                sql("detail_edge"), partial.bucket.granularity, from_pg_time(partial.bucket.start)
+            )
+            if not row["is_materialized"] or row["revision"] != partial.bucket.revision:
+                raise RollupRebuiltError
+            found = await self._results.read(row)
+            self._cache.add(key, found, found.size)
+        results: ResultDetails = found
+        return results.between(partial.since, partial.until)

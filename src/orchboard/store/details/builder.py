@@ -1,0 +1,164 @@
+"""DetailBuilder: builds the details of rollup buckets, once the bucket is materialized and again whenever it was rebuilt."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import numpy as np
+
+from orchboard.stats import JobType
+from orchboard.store.connection.types import Connection
+from orchboard.store.details.encoding import DetailRow, decode_all, encode
+from orchboard.store.details.result_details import DetailResultReader, ResultKey, pages
+from orchboard.store.details.summary import NetworkSeries, encode_summary
+from orchboard.store.details.sums import NETWORK, SeriesSums, add_up, renumber
+from orchboard.store.postgres.watchdog import background_transaction
+from orchboard.store.rollups.buckets import GRANULARITIES, Bucket, Granularity
+from orchboard.store.sql_files import sql
+from orchboard.window import EARLIEST
+
+# Results that are read at once: they block the event loop for some 10 ms.
+_PAGE = 5_000
+
+_ATTEMPTS = 5
+
+
+class StoredSeries:
+    """Numbers the series of a bucket that is being built, and stores them in `rollup_series`.
+
+    Numbers are local, from 0 on; `store` returns the ids that stand for them in the database.
+    """
+
+    def __init__(self, connection: Connection, job_types: dict[int, JobType]) -> None:
+        self._connection = connection
+        self._job_types = job_types
+        self.all: list[ResultKey] = []
+        self._numbers: dict[ResultKey, int] = {}
+
+    async def numbers_of(self, keys: Sequence[ResultKey]) -> list[int]:
+        """See SeriesNumbers."""
+        return [self._number_of(key) for key in keys]
+
+    def is_ai(self, number: int) -> bool:
+        """See SeriesNumbers."""
+        return self._job_types[self.all[number].region_id] is JobType.AI
+
+    def _number_of(self, key: ResultKey) -> int:
+        job_type = self._job_types.get(key.region_id)
+        if job_type is None:
+            return -1
+        return self.number(key if job_type is JobType.AI else key._replace(pipeline="", model=""))
+
+    def number(self, key: ResultKey) -> int:
+        """The number of a series; a new one if it was not seen before."""
+        number = self._numbers.setdefault(key, len(self.all))
+        if number == len(self.all):
+            self.all.append(key)
+        return number
+
+    async def store(self) -> list[int]:
+        """The id of each series in the database, by number; adds those that have none."""
+        order = sorted(range(len(self.all)), key=self.all.__getitem__)
+        columns = [list(column) for column in zip(*(self.all[number] for number in order), strict=True)]
+        ids = [0] * len(order)
+        for _ in range(_ATTEMPTS):  # again if another builder has added some meanwhile
+            rows = await self._connection.fetch(sql("add_series"), *columns) if order else []
+            for row in rows:
+                ids[order[row["number"] - 1]] = row["id"]
+            if len(rows) == len(order):
+                return ids
+        raise RuntimeError("series were not stored")
+
+
+class DetailBuilder:
+    """Builds missing and outdated details, one bucket in a transaction, the latest first. A crash loses one bucket's work.
+
+    connection -- used by nothing else
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def run(
+        self, on_bucket: Callable[[Bucket], None] | None = None, *, limit: int | None = None
+    ) -> int:
+        """Build the details of all materialized buckets, the shortest buckets first; returns their number.
+
+        limit -- the maximum number of buckets
+        """
+        now: datetime = await self._connection.fetchval(sql("now"))
+        built = 0
+        for granularity in GRANULARITIES:
+            since = EARLIEST if granularity.retention is None else now - granularity.retention
+            while built != limit and (bucket := await self._build_next(granularity, since)):
+                built += 1
+                if on_bucket is not None:
+                    on_bucket(bucket)
+            if granularity.retention is not None:
+                await self._connection.execute(sql("prune_details"), granularity.number, since)
+        return built
+
+    async def _build_next(self, granularity: Granularity, since: datetime) -> Bucket | None:
+        async with background_transaction(self._connection):
+            row = await self._connection.fetchrow(sql("next_without_details"), granularity.number, since)
+            if row is None:
+                return None
+            bucket = Bucket(granularity.number, row["bucket_start"], row["bucket_end"])
+            await self._connection.execute(sql("clear_details"), bucket.granularity, bucket.start)
+            if row["results"] and not await self._build_from_parts(bucket, row["results"]):
+                await self._build_from_results(bucket)
+            await self._connection.execute(sql("set_details_revision"), bucket.granularity, bucket.start)
+        return bucket
+
+    async def _build_from_parts(self, bucket: Bucket, results: int) -> bool:
+        """Build from the details of the next shorter granularity; False if they do not hold all results."""
+        if not bucket.granularity:
+            return False
+        within = bucket.granularity - 1, bucket.start, bucket.end
+        if not await self._connection.fetchval(sql("detail_parts"), *within, results):
+            return False
+        for orchestrator in await self._connection.fetch(sql("parts_orchestrators"), *within):
+            rows = await self._connection.fetch(sql("parts_details"), *within, orchestrator["orchestrator"])
+            total = add_up([decode_all([DetailRow(*row)]) for row in rows])
+            await self._insert(bucket, orchestrator["orchestrator"], total)
+        return True
+
+    async def _build_from_results(self, bucket: Bucket) -> None:
+        """Build from the results."""
+        job_types = {
+            row["id"]: JobType(row["job_type"])
+            for row in await self._connection.fetch(sql("region_job_types"))
+            if row["job_type"] in set(JobType)
+        }
+        series = StoredSeries(self._connection, job_types)
+        reader = DetailResultReader(series)
+        total = add_up([])
+        async for page in pages(self._connection.fetch, reader, bucket.start, bucket.end, _PAGE):
+            total = add_up([total, reader.sums(page)])
+        pooled = [series.number(series.all[number]._replace(orchestrator=NETWORK)) for number in total.series]
+        network = add_up([renumber(total, pooled)])
+        ids = await series.store()
+        await self._insert_all(bucket, series, total, ids)
+        await self._insert(bucket, NETWORK, renumber(network, [ids[number] for number in network.series]))
+
+    async def _insert_all(
+        self, bucket: Bucket, series: StoredSeries, total: SeriesSums, ids: Sequence[int]
+    ) -> None:
+        entries: dict[str, list[int]] = {}
+        for entry, number in enumerate(total.series.tolist()):
+            entries.setdefault(series.all[number].orchestrator, []).append(entry)
+        for orchestrator, own in entries.items():
+            sums = total.select(np.array(own, np.int64))
+            await self._insert(bucket, orchestrator, renumber(sums, [ids[number] for number in sums.series]))
+
+    async def _insert(self, bucket: Bucket, orchestrator: str, sums: SeriesSums) -> None:
+        """Store the details of one orchestrator, or of the network."""
+        summary = None
+        if orchestrator == NETWORK:
+            rows = await self._connection.fetch(sql("network_series"), sums.series.tolist())
+            series = {
+                row["id"]: NetworkSeries(row["job_type"], row["pipeline"], row["model"]) for row in rows
+            }
+            summary = encode_summary(sums, series)
+        await self._connection.execute(
+            sql("insert_details"), bucket.granularity, bucket.start, orchestrator, *encode(sums), summary
+        )

@@ -1,0 +1,96 @@
+"""Rows of `rollup_details`: SeriesSums as bytes and back."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from orchboard.store.details.sums import MOMENTS, ErrorSum, SeriesSums
+from orchboard.store.measures import MEASURES
+
+# The columns of `entries`, one after the other, each an array of one type: series, results, unscored, successes, cold, lengths of
+# the lists of round trips, first, microseconds from first to last, sums, moments.
+_INTEGERS, _TIMES, _DOUBLES = 6, 2, len(MEASURES) + len(MOMENTS)
+ENTRY_BYTES = 4 * _INTEGERS + 8 * (_TIMES + _DOUBLES)
+
+_encode_errors = msgspec.msgpack.Encoder().encode
+_decode_errors = msgspec.msgpack.Decoder(list[tuple[int, str, int, int, int, int, str]]).decode
+
+
+class DetailRow(NamedTuple):
+    """The bytes of a row; errors -- None without any"""
+
+    entries: bytes
+    round_trips: bytes
+    errors: bytes | None
+
+
+def encode(sums: SeriesSums) -> DetailRow:
+    """The bytes of some sums. Series are numbered as in `rollup_series`."""
+    integers = (
+        sums.series,
+        sums.results,
+        sums.unscored,
+        sums.successes,
+        sums.cold,
+        sums.round_trip_counts,
+    )
+    entries = b"".join(
+        [
+            *(column.astype(">i4").tobytes() for column in integers),
+            *(column.astype(">i8").tobytes() for column in (sums.first, sums.last - sums.first)),
+            *(row.astype(">f8").tobytes() for row in (*sums.sums, *sums.moments)),
+        ]
+    )
+    errors = [
+        (each.series, each.code, each.results, each.count, each.first, each.last, each.message)
+        for each in sums.errors
+    ]
+    return DetailRow(
+        entries, sums.round_trips.astype(">f8").tobytes(), _encode_errors(errors) if errors else None
+    )
+
+
+def decode(row: DetailRow) -> SeriesSums:
+    """The sums that some bytes hold."""
+    return decode_all([row])
+
+
+def decode_all(rows: Sequence[DetailRow]) -> SeriesSums:
+    """The sums of several rows that have no series in common, in their order; not sorted by series."""
+    integers = _columns(rows, ">i4", 0, _INTEGERS, np.int64)
+    times = _columns(rows, ">i8", 4 * _INTEGERS, _TIMES, np.int64)
+    doubles = _columns(rows, ">f8", 4 * _INTEGERS + 8 * _TIMES, _DOUBLES, np.float64)
+    series, results, unscored, successes, cold, lengths = integers
+    first, duration = times
+    round_trips = np.frombuffer(b"".join(row.round_trips for row in rows), ">f8").astype(np.float64)
+    errors = [
+        ErrorSum(*each) for row in rows if row.errors is not None for each in _decode_errors(row.errors)
+    ]
+    return SeriesSums(
+        series,
+        results,
+        unscored,
+        successes,
+        cold,
+        first,
+        first + duration,
+        doubles[: len(MEASURES)],
+        doubles[len(MEASURES) :],
+        lengths,
+        round_trips,
+        errors,
+    )
+
+
+def _columns(rows: Sequence[DetailRow], kind: str, offset: int, number: int, to: type) -> NDArray[Any]:
+    """Some adjacent columns of the same type; shape (number, entries). offset -- of the first, in bytes of one entry"""
+    parts = []
+    for row in rows:
+        entries = len(row.entries) // ENTRY_BYTES
+        parts.append(
+            np.frombuffer(row.entries, kind, number * entries, offset * entries).reshape(number, entries)
+        )
+    return np.concatenate([np.zeros((number, 0), to), *parts], axis=1).astype(to)

@@ -1,0 +1,41 @@
+"""The content of the live tail of details."""
+
+import asyncpg
+import numpy as np
+
+from orchboard.store.details.result_details import DetailResultReader, ResultDetails
+from orchboard.store.measures import MEASURES
+from orchboard.store.rollups.group_index import Indices
+from orchboard.store.rollups.result_columns import SlidingArrays
+
+
+class DetailTail:
+    """The newest results with everything that details are made of; see TailContent."""
+
+    statement = "detail_tail"
+    needs_details = True
+
+    def __init__(self, reader: DetailResultReader) -> None:
+        self._reader = reader
+        self._arrays = SlidingArrays(np.int64, np.int64, np.bool_, np.bool_, np.int64, rows=len(MEASURES))
+
+    @property
+    def event_time(self) -> Indices:
+        """See TailContent."""
+        return self._arrays.arrays()[0]
+
+    async def read(self, row: asyncpg.Record) -> ResultDetails:
+        """See TailContent. Raises DatabaseUnavailableError if a new region or tester can't be read."""
+        return await self._reader.read(row)
+
+    def replace(self, since: int, results: ResultDetails) -> None:
+        """See TailContent."""
+        self._arrays.replace(since, [getattr(results, name) for name in ResultDetails.__struct_fields__])
+
+    def drop_before(self, since: int) -> None:
+        """See TailContent."""
+        self._arrays.drop_before(since)
+
+    def between(self, since: int, until: int) -> ResultDetails:
+        """The results received in [since, until), as views that are valid until the next `await`."""
+        return ResultDetails(*self._arrays.arrays()).between(since, until)

@@ -1,0 +1,117 @@
+"""Details of windows: from rollups they equal those that are added up from results."""
+
+import random
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+
+from orchboard.stats import JobType, Series, SeriesQuery
+from orchboard.store.details.builder import DetailBuilder
+from orchboard.store.details.reader import DetailReader, Details
+from orchboard.store.details.sums import NETWORK
+from orchboard.store.directories.regions import RegionDirectory
+from orchboard.store.postgres.clock import DatabaseClock
+from tests.support.rollup_database import INSERT_RANDOM_RESULTS, RollupDatabase, with_rollup_database
+
+QUERIES = (
+    SeriesQuery(),
+    SeriesQuery(job_type=JobType.TRANSCODING),
+    SeriesQuery(job_type=JobType.AI, region="FRA", model="m1"),
+    SeriesQuery(orchestrators=frozenset(["0xbb", "0xcc"])),
+    SeriesQuery(orchestrators=frozenset([NETWORK]), pipeline="p1"),
+)
+
+
+def new_reader(board: RollupDatabase) -> DetailReader:
+    regions = RegionDirectory(board.database, cache_s=60)
+    return DetailReader(board.database, regions, board.changes, DatabaseClock())
+
+
+def by_series(details: Details) -> dict[Series, dict[str, object]]:
+    """Every number by series."""
+    sums, found = details.sums, {}
+    ends = np.cumsum(sums.round_trip_counts)
+    for entry, number in enumerate(sums.series.tolist()):
+        end, length = int(ends[entry]), int(sums.round_trip_counts[entry])
+        found[details.index.all[number]] = {
+            "counts": [
+                int(column[entry])
+                for column in (sums.results, sums.unscored, sums.successes, sums.cold, sums.first, sums.last)
+            ],
+            "sums": sums.sums[:, entry].tolist(),
+            "moments": sums.moments[:, entry].tolist(),
+            "round_trips": sums.round_trips[end - length : end].tolist(),
+            "errors": sorted(
+                (each.code, each.results, each.count, each.first, each.last, each.message)
+                for each in sums.errors
+                if each.series == number
+            ),
+        }
+    return found
+
+
+def nearly(found: dict[Series, dict[str, object]]) -> dict[Series, dict[str, object]]:
+    """The same numbers, with a tolerance for those that depend on the order of additions."""
+    return {
+        series: numbers
+        | {name: pytest.approx(numbers[name], rel=1e-9, abs=1e-9) for name in ("sums", "moments")}
+        for series, numbers in found.items()
+    }
+
+
+async def insert(board: RollupDatabase, number: int) -> None:
+    await board.connection.execute(INSERT_RANDOM_RESULTS, number)
+    await board.connection.execute(
+        "UPDATE events SET payload = payload || jsonb_build_object('model_is_warm', id % 3 = 0, 'errors', "
+        "jsonb_build_array(jsonb_build_object('error_code', 'E' || id % 2, 'message', 'm' || id % 5, 'count', id % 4))) "
+        "WHERE jsonb_typeof(payload) = 'object' AND id % 4 = 0"
+    )
+
+
+async def compare(board: RollupDatabase, reader: DetailReader, seed: int) -> None:
+    """Compare random windows and buckets with a reader that has no rollups."""
+    chance, now = random.Random(seed), await board.connection.fetchval("SELECT now()")
+    plain = PlainReader(board)
+    for _ in range(3):
+        days = 10 ** chance.uniform(-2, 1.9)
+        since = now - timedelta(days=chance.uniform(days, 80))
+        edges = [since + timedelta(days=days) * part / 3 for part in range(4)]
+        for query in QUERIES:
+            got = await reader.fetch_buckets(query, edges)
+            for details, expected in zip(got, await plain.fetch_buckets(query, edges), strict=True):
+                assert by_series(details) == nearly(by_series(expected))
+                assert details.medians == expected.medians
+
+
+class PlainReader:
+    """Adds up from results, in a database without details."""
+
+    def __init__(self, board: RollupDatabase) -> None:
+        self._board = board
+
+    async def fetch_buckets(self, query: SeriesQuery, edges: list[datetime]) -> list[Details]:
+        reader = new_reader(self._board)
+        connection = self._board.connection
+        await connection.execute("UPDATE rollup_buckets SET details_revision = -details_revision")
+        try:
+            return await reader.fetch_buckets(query, edges)
+        finally:
+            await connection.execute("UPDATE rollup_buckets SET details_revision = -details_revision")
+
+
+def test_details_from_rollups_equal_those_from_results(database_url: str) -> None:
+    async def check(board: RollupDatabase) -> None:
+        await insert(board, 3000)
+        await board.materialize()
+        reader = new_reader(board)
+        assert await DetailBuilder(board.connection).run() > 50
+        assert await DetailBuilder(board.connection).run() == 0
+        await compare(board, reader, 1)
+        await board.connection.execute("DELETE FROM events WHERE id % 10 = 3")
+        await compare(board, reader, 2)
+        await board.materialize()
+        assert await DetailBuilder(board.connection).run() > 0
+        await compare(board, reader, 3)
+
+    with_rollup_database(database_url, check)
