@@ -2,8 +2,9 @@
 
 import shutil
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.cells import cell_len
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from orchboard.client import Retry
 
 _GAP = "  "
-# Of a column that may be cut: the width below which other columns are left out.
-_LEAST_CUT = 16
 
 
 def print_json(value: Any) -> None:
@@ -38,13 +37,13 @@ def print_table(
     rows: Iterable[Sequence[object]],
     *,
     empty: str,
-    cut: Collection[str] = (),
+    cut: Mapping[str, int] = MappingProxyType({}),
     drop: Sequence[str] = (),
 ) -> None:
     """Print a table with right-aligned numbers; without rows, print `empty` to standard error.
 
-    If the terminal is too narrow, the columns of `cut` are shortened, then those of `drop` are left out, the first
-    first. If the longest words of a row still do not fit, each row is printed as a record with one line for each
+    If the terminal is too narrow, the columns of `cut` are shortened, down to the width given there; then those of
+    `drop` are left out, the first first. If the longest words of a row still do not fit, each row is printed as a record with one line for each
     column, so that addresses are never broken.
     """
     lines = [[cell_of(value) for value in row] for row in rows]
@@ -53,7 +52,7 @@ def print_table(
         return
     room = terminal_width()
     columns = [
-        _Column(cell_of(head), cells, head in cut) for head, *cells in zip(headings, *lines, strict=True)
+        _Column(cell_of(head), cells, cut.get(head)) for head, *cells in zip(headings, *lines, strict=True)
     ]
     shown, widths = _fit(columns, drop, room)
     if widths is None:
@@ -70,7 +69,7 @@ def terminal_width() -> int | None:
 class _Column(NamedTuple):
     heading: Cell
     cells: Sequence[Cell]
-    is_cut: bool
+    least_cut: int | None
 
     @property
     def is_number(self) -> bool:
@@ -82,8 +81,8 @@ class _Column(NamedTuple):
 
     def least(self, *, wrapped: bool) -> int:
         """The width that it needs: of its longest word if cells may be wrapped."""
-        if self.is_cut:
-            return max(min(self.wanted, _LEAST_CUT), cell_len(self.heading))
+        if self.least_cut is not None:
+            return max(min(self.wanted, self.least_cut), cell_len(self.heading))
         if not wrapped:
             return self.wanted
         return longest(word for text in (self.heading, *self.cells) for word in text.split())
@@ -128,7 +127,7 @@ def _print_columns(columns: Sequence[_Column], widths: Sequence[int]) -> None:
 
 def _print_row(columns: Sequence[_Column], row: Sequence[Cell], widths: Sequence[int]) -> None:
     cells = [
-        [shorten(cell, width)] if column.is_cut else _wrapped(cell, width)
+        [shorten(cell, width)] if column.least_cut is not None else _wrapped(cell, width)
         for column, cell, width in zip(columns, row, widths, strict=True)
     ]
     for parts in zip_longest(*cells, fillvalue=""):
