@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from orchboard.client import Retry
 
 _GAP = "  "
+_TEXT_WIDTH = 80
 
 
 def print_json(value: Any) -> None:
@@ -59,6 +60,12 @@ def print_table(
         _print_records(headings, lines, room)
     else:
         _print_columns(shown, widths)
+
+
+def print_text(text: str) -> None:
+    """Print a paragraph, in lines as long as the terminal is wide, and 80 cells elsewhere."""
+    for line in _wrapped(cell_of(text), terminal_width() or _TEXT_WIDTH):
+        print(line)
 
 
 def terminal_width() -> int | None:
