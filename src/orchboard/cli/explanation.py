@@ -10,14 +10,16 @@ from orchboard.reports.orchestrator import JobTypeRating, LastTested, Orchestrat
 from orchboard.stats import JobType
 
 # Of each list, the number of entries that are shown.
-MOST_COSTS, MOST_TERMS, MOST_NAMES = 6, 8, 4
+MOST_COSTS, MOST_TERMS, MOST_NAMES = 5, 5, 4
+_WINDOWS = {"24h": "24 hours", "7d": "7 days", "30d": "30 days"}
 # A cost that three decimals show as 0.000.
 _NEGLIGIBLE = 0.0005
 
 
 def print_explanation(report: Orchestrator) -> None:
     """Print the explanation, or that the orchestrator was not tested."""
-    print_heading(report, f"{report.address}, ")
+    print(cell_of(report.address))
+    print_heading(report)
     if report.status == "tested":
         _print_tests(report)
         for rating in report.scores:
@@ -80,49 +82,49 @@ def _print_untested(report: Orchestrator) -> None:
 
 def _print_rating(rating: JobTypeRating) -> None:
     name = "AI" if rating.job_type is JobType.AI else "Transcoding"
-    unscored = f" {count(rating.unscored)} more are unscored: no verdict." if rating.unscored else ""
+    unscored = f" {count(rating.unscored)} more are unscored, thus no verdict." if rating.unscored else ""
     if rating.score is None or rating.why is None:
         because = "only Ethereum addresses have scores" if rating.results else "it has no scored result"
         print_text(f"{name}: no score, because {because}.{unscored}")
         return
-    sure = ""
+    interval = ""
     if rating.score_low is not None:
-        sure = f", between {decimal(rating.score_low)} and {decimal(rating.score_high)} with 95 % confidence"
-    print_text(f"{name}: score {decimal(rating.score)}{sure}")
+        interval = f", 95 % interval {decimal(rating.score_low)} to {decimal(rating.score_high)}"
+    print_text(f"{name}: score {decimal(rating.score)}{interval}")
     regions = len([region for region in rating.regions if region.results])
-    print_text(f"From {_many(rating.results, 'scored result')} in {_many(regions, 'region')}.{unscored}")
-    print_text(_formula(rating.job_type, rating.why))
-    if rating.why.terms:
-        print_text(_worked(rating.job_type, rating.why, rating.why.terms[0]))
+    print_text(f"{_many(rating.results, 'scored result')} in {_many(regions, 'region')}.{unscored}")
+    _print_formula(rating.job_type, rating.score, rating.why)
     _print_costs(rating, rating.why)
     _print_terms(rating.job_type, rating.why.terms)
 
 
-def _formula(job_type: JobType, why: Why) -> str:
+def _print_formula(job_type: JobType, score: float, why: Why) -> None:
+    lost = f"{decimal(why.lost_to_failures)} lost to failures - {decimal(why.lost_to_round_trips)} lost to round trips"
+    print(f"\n  {decimal(score)} = 1 - {lost}\n")
     over = "regions, pipelines and models" if job_type is JobType.AI else "regions"
-    missing = why.lost_to_failures + why.lost_to_round_trips
-    return (
-        f"The score is the mean over {over} of {why.formula.replace(' * ', ' × ')}. "
-        f"{decimal(missing)} is missing to 1: failures cost {decimal(why.lost_to_failures)}, "
-        f"round trips {decimal(why.lost_to_round_trips)}."
-    )
-
-
-def _worked(job_type: JobType, why: Why, term: Term) -> str:
-    """The formula with the numbers of one term."""
+    print_text(f"It is the mean over {over} of {why.formula}.")
+    if not why.terms:
+        return
+    term = why.terms[0]
     success, trip = decimal(term.success_rate), decimal(term.round_trip_score)
     if job_type is JobType.AI:
-        product = f"{why.success_weight} × {success} + {why.round_trip_weight} × {trip}"
-        against = f"the median of {seconds(term.reference)} s over all orchestrators"
+        product = f"{why.success_weight} * {success} + {why.round_trip_weight} * {trip}"
     else:
-        product = f"{success} × {trip}"
-        against = f"segments of {seconds(term.reference)} s"
+        product = f"{success} * {trip}"
+    print_text(f"Most is lost in {_where(term)}:")
+    print(f"\n  {decimal(term.score)} = {product}\n")
+    print_text(f"{_round_trip(job_type, term)} gives the round_trip_score of {trip}.")
+
+
+def _round_trip(job_type: JobType, term: Term) -> str:
+    """The mean round trip of a term, and what it is compared with."""
+    mean = f"The mean round trip of {seconds(term.round_trip_time)} s"
     if term.reference is None:
-        against = "nothing to compare it with"
-    return (
-        f"The largest part of that is lost in {_where(term)}: {product} = {decimal(term.score)}. "
-        f"Its mean round trip of {seconds(term.round_trip_time)} s, against {against}, has the score {trip}."
-    )
+        return f"{mean}, with nothing to compare it with,"
+    times = f"{decimal(term.round_trip_time / term.reference, 1)} times"
+    if job_type is JobType.AI:
+        return f"{mean}, {times} the median of all orchestrators ({seconds(term.reference)} s),"
+    return f"{mean}, {times} the duration of a segment ({seconds(term.reference)} s),"
 
 
 def _where(term: Term) -> str:
@@ -156,9 +158,9 @@ def _costs(rating: JobTypeRating, why: Why) -> Iterator[_Cost]:
             model.cost, model.if_mended, f"all jobs of {name} succeeded, at the median of {seconds(median)} s"
         )
     for error in why.errors:
-        number = f"{error.results:.0f}" if error.results >= 1 else "few"
+        failures = _many(max(1, round(error.results)), "failure")
         code = error.code or "no error code"
-        yield _Cost(error.cost, error.if_mended, f"the {number} failures with {code} had succeeded")
+        yield _Cost(error.cost, error.if_mended, f"the {failures} with {code} had succeeded")
 
 
 def _print_costs(rating: JobTypeRating, why: Why) -> None:
