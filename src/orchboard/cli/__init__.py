@@ -28,6 +28,8 @@ COMMANDS = {
     "demo": "Run a server with a simulated week of results.",
     "post": "Sign results and send them to a server.",
     "get": "Query a running server and print the answer as a table.",
+    "top": "Show the orchestrators by rank.",
+    "history": "Show scores and round trips over time.",
     "why": "Explain the score of an orchestrator.",
     "errors": "Show the errors of results, the most frequent first.",
     "region": "List, add, rename and remove regions.",

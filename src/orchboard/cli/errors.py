@@ -16,7 +16,7 @@ By = Literal["code", "region", "pipeline", "model", "tester"]
 
 def errors(
     address: Annotated[
-        str | None, Parameter(help="Only this orchestrator. Default: the whole network.")
+        str | None, Parameter(help="Orchestrator: its address, or the beginning. Default: all.")
     ] = None,
     /,
     *,
@@ -38,10 +38,11 @@ def errors(
     orchboard errors --by region --job-type ai
     ```
     """
-    from orchboard.cli.reports import print_heading, print_or_fetch
+    from orchboard.cli.reports import find_addresses, print_heading, print_or_fetch
     from orchboard.reports.errors import Errors
 
-    params = {**window.params(), **only.params(), "orchestrator": address, "by": by}
+    orchestrator = find_addresses([address], server)[0] if address else None
+    params = {**window.params(), **only.params(), "orchestrator": orchestrator, "by": by}
     report = print_or_fetch(Errors, "errors", params, server)
     if report is None:
         return
@@ -86,10 +87,11 @@ def _print_codes(report: Errors) -> None:
 def _print_groups(by: str, report: Errors, groups: list[ErrorGroup]) -> None:
     from orchboard.cli.cells import ago, count, percent
     from orchboard.cli.output import print_table
+    from orchboard.cli.reports import UNNAMED
 
     rows = [
         [
-            " / ".join(filter(None, (group.pipeline, group.name))) or _UNNAMED.get(by, ""),
+            " / ".join(filter(None, (group.pipeline, group.name))) or UNNAMED.get(by, ""),
             count(group.tested),
             count(group.results),
             percent(group.rate),
@@ -106,6 +108,3 @@ def _print_groups(by: str, report: Errors, groups: list[ErrorGroup]) -> None:
         cut={by: 40, "most frequent": 16, "example": 16},
         drop=("last", "example"),
     )
-
-
-_UNNAMED = {"pipeline": "(transcoding)", "model": "(transcoding)", "tester": "(the shared secret)"}

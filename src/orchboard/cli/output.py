@@ -11,7 +11,17 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from orchboard.cli.cells import Cell, can_show, cell_of, longest, pad, printable, shorten, styled
+from orchboard.cli.cells import (
+    Cell,
+    can_show,
+    cell_of,
+    longest,
+    pad,
+    printable,
+    short_addresses,
+    shorten,
+    styled,
+)
 
 if TYPE_CHECKING:
     from orchboard.client import Retry
@@ -71,6 +81,17 @@ def print_text(text: str) -> None:
 def terminal_width() -> int | None:
     """The columns of the terminal; None if standard output is none, so that no line is shortened."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def shown_addresses(addresses: Sequence[str], *, beside: int) -> list[str]:
+    """The addresses in full, or their beginnings on a terminal without room for them.
+
+    beside -- the width of the other columns
+    """
+    room = terminal_width()
+    return (
+        list(addresses) if room is None or room >= longest(addresses) + beside else short_addresses(addresses)
+    )
 
 
 class _Column(NamedTuple):

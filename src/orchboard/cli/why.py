@@ -10,7 +10,7 @@ from orchboard.cli.reports import FilterOptions, ServerOptions, WindowOptions
 
 
 def why(
-    address: Annotated[str, Parameter(help="Ethereum address of the orchestrator.")],
+    address: Annotated[str, Parameter(help="Orchestrator: its address, or the beginning.")],
     /,
     *,
     window: WindowOptions = WindowOptions(),
@@ -33,9 +33,10 @@ def why(
     from urllib.parse import quote
 
     from orchboard.cli.explanation import print_explanation
-    from orchboard.cli.reports import print_or_fetch
+    from orchboard.cli.reports import find_addresses, print_or_fetch
     from orchboard.reports.orchestrator import Orchestrator
 
+    [address] = find_addresses([address], server)
     params = {**window.params(), **only.params(), "recent": "0"}
     report = print_or_fetch(Orchestrator, f"orchestrators/{quote(address, safe='')}", params, server)
     if report is not None:
