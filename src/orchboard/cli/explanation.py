@@ -37,7 +37,7 @@ def _print_tests(report: Orchestrator) -> None:
     if testers:
         print_text(f"Tested by {_listed(list(dict.fromkeys(testers)))}.")
     known = [
-        f"{percent(each.uptime)} in the last {each.window}"
+        f"{percent(each.uptime)} in {_WINDOWS[each.window]}"
         for each in report.uptime
         if each.uptime is not None
     ]
@@ -154,9 +154,8 @@ def _costs(rating: JobTypeRating, why: Why) -> Iterator[_Cost]:
     medians = {(model.pipeline, model.model): model.median_rtt for model in rating.models}
     for model in why.models:
         name, median = _model(model.pipeline, model.model), medians.get((model.pipeline, model.model))
-        yield _Cost(
-            model.cost, model.if_mended, f"all jobs of {name} succeeded, at the median of {seconds(median)} s"
-        )
+        at = f", at the median of {seconds(median)} s" if median is not None else ""
+        yield _Cost(model.cost, model.if_mended, f"all jobs of {name} succeeded{at}")
     for error in why.errors:
         failures = _many(max(1, round(error.results)), "failure")
         code = error.code or "no error code"
