@@ -24,7 +24,10 @@ from orchboard.api.examples import (
 )
 from orchboard.api.health import health
 from orchboard.api.healthz import healthz
+from orchboard.api.history import HISTORY
+from orchboard.api.leaderboard import LEADERBOARD
 from orchboard.api.metrics import exposition, metrics, samples_of
+from orchboard.api.orchestrator import ORCHESTRATOR_PAGE
 from orchboard.api.pipelines import Pipelines, pipelines
 from orchboard.api.raw_stats import raw_stats
 from orchboard.api.readyz import CHECKS, readyz
@@ -205,7 +208,10 @@ ROUTES: tuple[Endpoint, ...] = (
             DatabaseUnavailableError: UNAVAILABLE,
         },
     ),
+    LEADERBOARD,
     ERRORS,
+    HISTORY,
+    ORCHESTRATOR_PAGE,
     Endpoint(
         name="health",
         method="GET",
