@@ -32,6 +32,7 @@ from orchboard.api.readyz import CHECKS, readyz
 from orchboard.api.refusals import Error
 from orchboard.api.regions import Regions, regions
 from orchboard.api.top_ai_score import top_ai_score
+from orchboard.api.uptime import UPTIME
 from orchboard.errors import (
     BadInputError,
     BadTokenError,
@@ -208,6 +209,7 @@ ROUTES: tuple[Endpoint, ...] = (
     ),
     ERRORS,
     HISTORY,
+    UPTIME,
     Endpoint(
         name="health",
         method="GET",
