@@ -5,6 +5,8 @@ from typing import Literal
 
 from orchboard import limits
 from orchboard.api.aggregated_stats import Cell, aggregated_stats
+from orchboard.api.badge import BADGE, BADGE_JSON
+from orchboard.api.chart import CHART
 from orchboard.api.endpoint import Endpoint, Param
 from orchboard.api.errors import ERRORS
 from orchboard.api.examples import (
@@ -210,6 +212,9 @@ ROUTES: tuple[Endpoint, ...] = (
     ERRORS,
     HISTORY,
     UPTIME,
+    BADGE,
+    BADGE_JSON,
+    CHART,
     Endpoint(
         name="health",
         method="GET",

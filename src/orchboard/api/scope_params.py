@@ -33,20 +33,29 @@ def parse_scope(params: Params, *, others: Iterable[str] = (), job_type: JobType
     Raises BadInputError, which names the invalid parameter and what is allowed.
     """
     require_known(params, [*(param.name for param in SCOPE), *others])
-    return Scope(parse_series_query(params, job_type=job_type), parse_window(params))
+    return Scope(
+        parse_series_query(params, parse_orchestrator(params), job_type=job_type), parse_window(params)
+    )
 
 
-def parse_series_query(params: Params, *, job_type: JobType | None = None) -> SeriesQuery:
-    """Which series a request is about. See `parse_scope`."""
+def parse_orchestrator(params: Params) -> frozenset[str] | None:
+    """The parameter `orchestrator`; None: all."""
+    orchestrator = params.orchestrator
+    return None if orchestrator is None else frozenset([orchestrator])
+
+
+def parse_series_query(
+    params: Params, orchestrators: frozenset[str] | None, *, job_type: JobType | None = None
+) -> SeriesQuery:
+    """Which series of some orchestrators a request is about. See `parse_scope`."""
     asked = params.get("job_type")
     if asked:
         job_type = JobType(one_of(params, "job_type", list(JobType)))
     elif params.get("pipeline") or params.get("model"):
         job_type = JobType.AI
-    orchestrator = params.orchestrator
     return SeriesQuery(
         job_type=job_type,
-        orchestrators=None if orchestrator is None else frozenset([orchestrator]),
+        orchestrators=orchestrators,
         region=params.region,
         pipeline=params.get("pipeline") or None,
         model=params.get("model") or None,
