@@ -57,8 +57,8 @@ class Cells(Struct, frozen=True):
     @property
     def weights_in_region(self) -> Doubles:
         """The weight of each cell in the score of its region."""
-        of_region: Doubles = np.bincount(self.region, self.results)[self.region]
-        return self.results / of_region
+        share: Doubles = self.results / np.bincount(self.region, self.results)[self.region]
+        return share
 
     @property
     def weights_in_model(self) -> Doubles:

@@ -46,7 +46,9 @@ def _rate_job_type(details: Details, job_type: JobType, cells: Cells | None) -> 
     if cells is not None:
         total |= estimate(cells, cells.weights, np.zeros(len(cells.region), np.int64), 1)[0]
         for code, scores in zip(
-            cells.regions, estimate(cells, cells.weights_in_region, cells.region, len(cells.regions)), strict=True
+            cells.regions,
+            estimate(cells, cells.weights_in_region, cells.region, len(cells.regions)),
+            strict=True,
         ):
             regions[code] |= scores
         for model, scores in zip(

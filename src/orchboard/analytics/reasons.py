@@ -33,7 +33,9 @@ def find_reasons(cells: Cells) -> Why:
     )
 
 
-def split_loss(job_type: JobType, success_rate: Doubles, round_trip_score: Doubles) -> tuple[Doubles, Doubles]:
+def split_loss(
+    job_type: JobType, success_rate: Doubles, round_trip_score: Doubles
+) -> tuple[Doubles, Doubles]:
     """What failures and round trips take from a score of 1; with the score they add up to 1.
 
     AI: each loses its part of the weighted sum. An orchestrator that never succeeded loses the part of the round trips that it
@@ -135,14 +137,18 @@ def _failures(cells: Cells) -> _Failures:
     sums, results = cells.sums, cells.results
     number = results - sums.successes
     deficit = np.clip(results - sums.measure("success_rate"), 0.0, number)
-    times = np.bincount(sums.entry_of_round_trip, sums.round_trips, len(results))
+    times = np.bincount(sums.round_trip_entries, sums.round_trips, len(results))
     counts = sums.round_trip_counts.astype(np.float64)
     others = results - counts
     mean = cells.mean("round_trip_time")
     failure_time = np.divide(sums.measure("round_trip_time") - times, others, out=mean, where=others > 0)
     success_time = failure_time.copy()
     of_model = np.bincount(cells.model, times)[cells.model], np.bincount(cells.model, counts)[cells.model]
-    for time, count in ((np.full_like(times, times.sum()), np.full_like(times, counts.sum())), of_model, (times, counts)):
+    for time, count in (
+        (np.full_like(times, times.sum()), np.full_like(times, counts.sum())),
+        of_model,
+        (times, counts),
+    ):
         np.divide(time, count, out=success_time, where=count > 0)
     return _Failures(
         number,
@@ -162,5 +168,7 @@ def lost_to_codes(cells: Cells, failures: _Failures) -> dict[str, Doubles]:
     for error in cells.sums.errors:
         by_code[error.code][error.series] += error.results
     all_codes = sum(by_code.values(), np.zeros(len(cells.results)))
-    part = np.divide(failures.number, all_codes, out=np.ones(len(all_codes)), where=all_codes > failures.number)
+    part = np.divide(
+        failures.number, all_codes, out=np.ones(len(all_codes)), where=all_codes > failures.number
+    )
     return {code: results * part for code, results in by_code.items()}

@@ -25,6 +25,7 @@ from orchboard.api.examples import (
 )
 from orchboard.api.health import health
 from orchboard.api.healthz import healthz
+from orchboard.api.history import HISTORY
 from orchboard.api.leaderboard import LEADERBOARD
 from orchboard.api.metrics import exposition, metrics, samples_of
 from orchboard.api.pipelines import Pipelines, pipelines
@@ -210,6 +211,7 @@ ROUTES: tuple[Endpoint, ...] = (
     LEADERBOARD,
     COMPARE,
     ERRORS,
+    HISTORY,
     Endpoint(
         name="health",
         method="GET",

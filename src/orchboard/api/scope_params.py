@@ -33,22 +33,24 @@ def parse_scope(params: Params, *, others: Iterable[str] = (), job_type: JobType
     Raises BadInputError, which names the invalid parameter and what is allowed.
     """
     require_known(params, [*(param.name for param in SCOPE), *others])
+    return Scope(parse_series_query(params, job_type=job_type), parse_window(params))
+
+
+def parse_series_query(params: Params, *, job_type: JobType | None = None) -> SeriesQuery:
+    """Which series a request is about. See `parse_scope`."""
     asked = params.get("job_type")
     if asked:
         job_type = JobType(one_of(params, "job_type", list(JobType)))
     elif params.get("pipeline") or params.get("model"):
         job_type = JobType.AI
     orchestrator = params.orchestrator
-    return Scope(
-        SeriesQuery(
-            job_type=job_type,
-            orchestrators=None if orchestrator is None else frozenset([orchestrator]),
-            region=params.region,
-            pipeline=params.get("pipeline") or None,
-            model=params.get("model") or None,
-            tester=params.get("tester") or None,
-        ),
-        parse_window(params),
+    return SeriesQuery(
+        job_type=job_type,
+        orchestrators=None if orchestrator is None else frozenset([orchestrator]),
+        region=params.region,
+        pipeline=params.get("pipeline") or None,
+        model=params.get("model") or None,
+        tester=params.get("tester") or None,
     )
 
 

@@ -51,7 +51,7 @@ def errors(
             ago(error.last_at, report.generated_at),
             error.example,
         ]
-        for error in report.errors
+        for error in report.errors or ()
     ]
     headings = ("error", "results", "share", "times", "first", "last", "example")
     print_table(

@@ -181,7 +181,7 @@ class UptimeOf(Struct, frozen=True, kw_only=True):
     unscored -- the number of the others
     """
 
-    window: Literal["24h", "7d", "30d"]
+    window: str
     uptime: float | None
     results: int
     unscored: int
