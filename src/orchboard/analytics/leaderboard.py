@@ -165,7 +165,7 @@ class Rows:
             "rank_high": int(ranks.high[at]),
             "score": estimate_at(at, estimates.score, estimates.score_low, estimates.score_high),
             "round_trip_score": float(estimates.round_trip_score[at]),
-            "success_rate": _estimate(
+            "success_rate": estimate_at(
                 at, estimates.success_rate, estimates.success_low, estimates.success_high
             ),
             "full_success": estimate_at(at, *of.full_success),

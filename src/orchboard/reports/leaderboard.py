@@ -11,7 +11,8 @@ from orchboard.stats import JobType
 class Estimate(Struct, frozen=True):
     """A number and its 95 % interval.
 
-    value -- the number; low, high -- the ends of the interval, which contains it
+    value -- the number
+    low, high -- ends of the interval, which contains the number
     """
 
     value: float
