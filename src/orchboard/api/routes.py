@@ -28,11 +28,13 @@ from orchboard.api.healthz import healthz
 from orchboard.api.history import HISTORY
 from orchboard.api.leaderboard import LEADERBOARD
 from orchboard.api.metrics import exposition, metrics, samples_of
+from orchboard.api.orchestrator import ORCHESTRATOR_PAGE
 from orchboard.api.pipelines import Pipelines, pipelines
 from orchboard.api.raw_stats import raw_stats
 from orchboard.api.readyz import CHECKS, readyz
 from orchboard.api.refusals import Error
 from orchboard.api.regions import Regions, regions
+from orchboard.api.stream import STREAM
 from orchboard.api.top_ai_score import top_ai_score
 from orchboard.errors import (
     BadInputError,
@@ -212,6 +214,8 @@ ROUTES: tuple[Endpoint, ...] = (
     COMPARE,
     ERRORS,
     HISTORY,
+    ORCHESTRATOR_PAGE,
+    STREAM,
     Endpoint(
         name="health",
         method="GET",
