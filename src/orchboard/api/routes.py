@@ -7,6 +7,7 @@ from orchboard import limits
 from orchboard.api.aggregated_stats import Cell, aggregated_stats
 from orchboard.api.badge import BADGE, BADGE_JSON
 from orchboard.api.chart import CHART
+from orchboard.api.compare import COMPARE
 from orchboard.api.endpoint import Endpoint, Param
 from orchboard.api.errors import ERRORS
 from orchboard.api.examples import (
@@ -215,6 +216,7 @@ ROUTES: tuple[Endpoint, ...] = (
         },
     ),
     LEADERBOARD,
+    COMPARE,
     ERRORS,
     HISTORY,
     ORCHESTRATOR_PAGE,
