@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, TypeVar
 
-import numpy as np
 from msgspec.structs import replace
 
 from orchboard.analytics.grouping import group_details
@@ -137,7 +136,7 @@ class _ActivityReader:
                 for name in ("last_week", "last_day", "last_hour")[: at + 1]:
                     members[name] += results
                 members["last_at"] = from_pg_time(last)
-        return sorted(found.items())  # type: ignore[type-var]
+        return sorted(found.items())
 
     def _hours_of(self, key: Callable[[_Source], K]) -> Mapping[K, list[int]]:
         """The hours in which each key had results, ascending."""

@@ -11,7 +11,9 @@ from orchboard.store.details.sums import SeriesSums, add_up, renumber
 K = TypeVar("K", bound=Hashable)
 
 
-def group_sums(index: SeriesIndex, sums: SeriesSums, key: Callable[[Series], K]) -> tuple[list[K], SeriesSums]:
+def group_sums(
+    index: SeriesIndex, sums: SeriesSums, key: Callable[[Series], K]
+) -> tuple[list[K], SeriesSums]:
     """The distinct keys, sorted, and the sums of each; `series` is the position of the key in the list."""
     keys, positions = index.grouped(sums.series, key)
     return keys, add_up([renumber(sums, positions)])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 OUTAGES = 0.1
 """Pauses that together take at most this part of the time count as outages, the longest first."""
@@ -24,7 +25,7 @@ def usual_gap_h(hours: Sequence[int]) -> int | None:
     >>> usual_gap_h([0, 24, 48, 72, 96])
     24
     """
-    gaps = sorted((later - earlier for earlier, later in zip(hours, hours[1:], strict=False)), reverse=True)
+    gaps = sorted((later - earlier for earlier, later in pairwise(hours)), reverse=True)
     if len(gaps) < MIN_GAPS:
         return None
     left_out = 0

@@ -62,7 +62,7 @@ def verdicts_of(details: Details) -> Verdicts:
     columns = columns_of(details.index).numbers[:, sums.series[entries]]
     is_timed = sums.round_trips > 0
     logs = np.log(sums.round_trips[is_timed])
-    whose, size = sums.entry_of_round_trip[is_timed], len(sums.series)
+    whose, size = sums.round_trip_entries[is_timed], len(sums.series)
     values = np.array(
         [
             sums.results,
@@ -73,4 +73,5 @@ def verdicts_of(details: Details) -> Verdicts:
         ],
         np.float64,
     )
-    return Verdicts(*columns, values[:, entries])
+    tester, orchestrator, job, region = columns
+    return Verdicts(tester, orchestrator, job, region, values[:, entries])

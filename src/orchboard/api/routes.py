@@ -5,6 +5,7 @@ from typing import Literal
 
 from orchboard import limits
 from orchboard.api.aggregated_stats import Cell, aggregated_stats
+from orchboard.api.coverage import COVERAGE
 from orchboard.api.endpoint import Endpoint, Param
 from orchboard.api.errors import ERRORS
 from orchboard.api.examples import (
@@ -24,6 +25,8 @@ from orchboard.api.examples import (
 )
 from orchboard.api.health import health
 from orchboard.api.healthz import healthz
+from orchboard.api.history import HISTORY
+from orchboard.api.leaderboard import LEADERBOARD
 from orchboard.api.metrics import exposition, metrics, samples_of
 from orchboard.api.orchestrator import ORCHESTRATOR_PAGE
 from orchboard.api.pipelines import Pipelines, pipelines
@@ -206,8 +209,11 @@ ROUTES: tuple[Endpoint, ...] = (
             DatabaseUnavailableError: UNAVAILABLE,
         },
     ),
+    LEADERBOARD,
     ERRORS,
+    HISTORY,
     ORCHESTRATOR_PAGE,
+    COVERAGE,
     Endpoint(
         name="health",
         method="GET",

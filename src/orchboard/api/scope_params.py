@@ -28,6 +28,9 @@ SCOPE: tuple[Param, ...] = (
 SCOPE_OF_ONE = tuple(param for param in SCOPE if param is not ONE_ORCHESTRATOR)
 """The parameters that `parse_scope` reads when it is given the orchestrator."""
 
+FILTERS = tuple(param for param in SCOPE if param not in (WINDOW, SINCE, UNTIL))
+"""The parameters that `parse_series_query` reads."""
+
 
 def parse_scope(
     params: Params,
@@ -45,22 +48,27 @@ def parse_scope(
     """
     read = SCOPE if of_orchestrator is None else SCOPE_OF_ONE
     require_known(params, [*(param.name for param in read), *others])
+    query = parse_series_query(params, job_type=job_type, of_orchestrator=of_orchestrator)
+    return Scope(query, parse_window(params))
+
+
+def parse_series_query(
+    params: Params, *, job_type: JobType | None = None, of_orchestrator: str | None = None
+) -> SeriesQuery:
+    """Which series a request is about. See `parse_scope`."""
     asked = params.get("job_type")
     if asked:
         job_type = JobType(one_of(params, "job_type", list(JobType)))
     elif params.get("pipeline") or params.get("model"):
         job_type = JobType.AI
     orchestrator = params.orchestrator if of_orchestrator is None else of_orchestrator
-    return Scope(
-        SeriesQuery(
-            job_type=job_type,
-            orchestrators=None if orchestrator is None else frozenset([orchestrator]),
-            region=params.region,
-            pipeline=params.get("pipeline") or None,
-            model=params.get("model") or None,
-            tester=params.get("tester") or None,
-        ),
-        parse_window(params),
+    return SeriesQuery(
+        job_type=job_type,
+        orchestrators=None if orchestrator is None else frozenset([orchestrator]),
+        region=params.region,
+        pipeline=params.get("pipeline") or None,
+        model=params.get("model") or None,
+        tester=params.get("tester") or None,
     )
 
 

@@ -161,6 +161,11 @@ class Store:
         """
         return await self._raw_results.fetch(query)
 
+    async def fetch_first_result_at(self, since: datetime) -> datetime | None:
+        """The receipt time of the first result at or after a time; None without one."""
+        rows = await self._database.fetch(sql("first_result"), since)
+        return rows[0]["event_time"] if rows else None
+
     async def fetch_latest_results(self, query: StatsQuery, limit: int) -> list[StoredResult]:
         """Summaries of the latest results of one orchestrator, newest first."""
         window = query.window
