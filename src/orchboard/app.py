@@ -33,6 +33,7 @@ from orchboard.http.fast_post import PostServices
 from orchboard.http.request_memory import RequestMemory
 from orchboard.leaderboard import Leaderboard
 from orchboard.lifespan import add_catalyst_regions, server_lifespan, serverless_lifespan
+from orchboard.live.hub import LiveHub
 from orchboard.runtime.logs import configure_logs
 from orchboard.store.change_tracking.external_writes import ExternalWriteDetector
 from orchboard.store.change_tracking.version_counters import VersionCounters
@@ -125,7 +126,8 @@ def create_app(
     upkeep = UpkeepHandler(
         store, settings.cron_secret, MaintenanceLoop(database), lambda: add_catalyst_regions(settings, store)
     )
-    context = ApiContext(board, post_stats, upkeep, timings.probe_timeout_s)
+    live = None if serverless else LiveHub(board)
+    context = ApiContext(board, post_stats, upkeep, timings.probe_timeout_s, live)
     access_log, request_ids = AccessLog(), RequestIds()
     cached_routes = RouteCache()
     replies = Replies(answers, cached_routes.add_scope if settings.fast_path else None)
@@ -140,12 +142,13 @@ def create_app(
         GetServices(answers, cached_routes, board, proxies, access_log, request_ids),
         PostServices(post_stats, access_log, request_ids),
         settings.fast_path,
+        (lambda: None) if live is None else live.stop,
     )
     lifespan = Starlette(
         lifespan=lambda _: (
             serverless_lifespan(board, services)
-            if serverless
-            else server_lifespan(settings, database, board, access_log, services)
+            if live is None
+            else server_lifespan(settings, database, board, live, access_log, services)
         )
     )
     return Application(routes, lifespan, access_log, request_ids, proxies, refused_page)

@@ -16,6 +16,7 @@ from orchboard.errors import Refusal, SetupError
 from orchboard.http.access_log import AccessLog
 from orchboard.http.connection_services import STATE_KEY, ConnectionServices
 from orchboard.leaderboard import Leaderboard
+from orchboard.live.hub import LiveHub
 from orchboard.runtime.supervised_tasks import TaskHealth
 from orchboard.stats import JobType, StatsQuery
 from orchboard.store.connection.failures import error_summary
@@ -42,6 +43,7 @@ async def server_lifespan(
     settings: Settings,
     database: Database,
     board: Leaderboard,
+    live: LiveHub,
     access_log: AccessLog,
     services: ConnectionServices,
 ) -> AsyncIterator[dict[str, Any]]:
@@ -67,6 +69,7 @@ async def server_lifespan(
     try:
         yield {STATE_KEY: services}
     finally:
+        await live.close()
         await background.stop()
         await store.close()
         access_log.close()

@@ -155,6 +155,33 @@ delay every answer and finish none sooner.
 MAX_STREAMS: Final = 16
 """Streamed answers at once, half a megabyte each. One client may have half."""
 
+# Live stream
+
+MAX_LISTENERS: Final = 2000
+"""Live streams of one worker. One client may have half: several viewers may share a proxy's address."""
+LISTENER_BYTES: Final = 64 * 1024
+"""Events that may wait for a listener, some 150. A slower one is disconnected, and resumes where it was."""
+STREAM_KEEP_ALIVE_S: Final = 15.0
+"""Interval of comments in a live stream: proxies close what is silent for a minute, some for 30 s."""
+STREAM_RETRY_S: Final = 2.0
+"""How long a client waits before it reconnects to a live stream."""
+STREAM_RESUME_S: Final = 3600.0
+"""How far back a live stream resumes, and how late a result may be to be news."""
+STREAM_START_S: Final = 60.0
+"""A transaction that a new reader finds running is assumed to have stored nothing for longer than this."""
+STREAM_PAGE_RESULTS: Final = 500
+"""New results that are read at once, some 200 kB."""
+STREAM_POLL_S: Final = 0.5
+"""Interval between looks for other hosts' results while there are listeners."""
+STREAM_WAKE_S: Final = 0.05
+"""Interval between looks at the version counters of this host."""
+STREAM_SEND_S: Final = 0.1
+"""Minimum interval between batches of events, plus 0.4 ms a listener: sending takes 0.03 ms a listener, so that it takes
+no more than a tenth of the time.
+"""
+STREAM_RANKS_S: Final = 5.0
+"""Interval between computations of ranks while somebody listens to them."""
+
 # Change detection
 
 EXTERNAL_STALENESS_S: Final = 0.9

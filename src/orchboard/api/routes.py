@@ -34,6 +34,7 @@ from orchboard.api.raw_stats import raw_stats
 from orchboard.api.readyz import CHECKS, readyz
 from orchboard.api.refusals import Error
 from orchboard.api.regions import Regions, regions
+from orchboard.api.stream import STREAM
 from orchboard.api.top_ai_score import top_ai_score
 from orchboard.errors import (
     BadInputError,
@@ -213,7 +214,11 @@ ROUTES: tuple[Endpoint, ...] = (
     ERRORS,
     HISTORY,
     ORCHESTRATOR_PAGE,
+<<<<<<< HEAD
     COVERAGE,
+=======
+    STREAM,
+>>>>>>> main
     Endpoint(
         name="health",
         method="GET",

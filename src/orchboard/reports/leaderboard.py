@@ -12,7 +12,8 @@ class Estimate(Struct, frozen=True):
     """A number and its 95 % interval.
 
     value -- the number
-    low, high -- the ends of the interval, which contains it
+    low -- the start of the interval, at most the number
+    high -- its end, at least the number
     """
 
     value: float

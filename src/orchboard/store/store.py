@@ -16,8 +16,13 @@ from orchboard.results.render import StoredResult, read_summary
 from orchboard.results.submission import Submission
 from orchboard.runtime.supervised_tasks import Background, TaskHealth
 from orchboard.runtime.tasks import consume_exception
-from orchboard.stats import StatsQuery
-from orchboard.store.change_tracking.version_counters import VersionCounters
+from orchboard.stats import JobType, StatsQuery
+from orchboard.store.change_tracking.version_counters import (
+    EVERYTHING,
+    EXTERNAL_WRITES,
+    VersionCounters,
+    job_type_key,
+)
 from orchboard.store.connection.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_DIFFERS
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.ingest.batch_writer import BatchWriter
@@ -26,6 +31,7 @@ from orchboard.store.postgres.admission import Admission
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
 from orchboard.store.raw_results.cache import RawResultsCache
+from orchboard.store.raw_results.new_results import NewResultReader
 from orchboard.store.raw_results.pages import RawPages, RowStream
 from orchboard.store.raw_results.recent import RecentResults
 from orchboard.store.spool.spool import NOTHING_SPOOLED, Spool, SpoolError, SpoolState
@@ -55,6 +61,8 @@ class Store:
     """All reads and writes of the database. Methods raise DatabaseUnavailableError when it does not answer in time.
 
     clock -- the database's clock
+    new_results -- the reader of results as they come
+    read_versions -- returns the versions that change with every result of this host, for comparison
     recent_results -- the latest results of an orchestrator
     background -- the background tasks of this process
     breaker -- whether the database is available
@@ -82,6 +90,10 @@ class Store:
         streams = Admission(limits.MAX_STREAMS, share=limits.MAX_STREAMS // 2)
         self._raw_results = RawResultsCache(
             database, changes, self.clock, RawPages(database, self._admission, streams)
+        )
+        self.new_results = NewResultReader(database)
+        self.read_versions = changes.version_reader(
+            EVERYTHING, EXTERNAL_WRITES, *(job_type_key(job_type) for job_type in JobType)
         )
         self.recent_results = RecentResults(database, self.clock)
         self.regions = regions
