@@ -214,11 +214,8 @@ ROUTES: tuple[Endpoint, ...] = (
     ERRORS,
     HISTORY,
     ORCHESTRATOR_PAGE,
-<<<<<<< HEAD
     COVERAGE,
-=======
     STREAM,
->>>>>>> main
     Endpoint(
         name="health",
         method="GET",
