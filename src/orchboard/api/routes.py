@@ -8,6 +8,7 @@ from orchboard.api.aggregated_stats import Cell, aggregated_stats
 from orchboard.api.badge import BADGE, BADGE_JSON
 from orchboard.api.chart import CHART
 from orchboard.api.compare import COMPARE
+from orchboard.api.coverage import COVERAGE
 from orchboard.api.endpoint import Endpoint, Param
 from orchboard.api.errors import ERRORS
 from orchboard.api.examples import (
@@ -220,6 +221,7 @@ ROUTES: tuple[Endpoint, ...] = (
     ERRORS,
     HISTORY,
     ORCHESTRATOR_PAGE,
+    COVERAGE,
     STREAM,
     EXPORT,
     UPTIME,
