@@ -22,6 +22,7 @@ from orchboard.api.examples import (
     UNAVAILABLE,
     UNTIL,
 )
+from orchboard.api.feed import FEED, FEED_OF
 from orchboard.api.health import health
 from orchboard.api.healthz import healthz
 from orchboard.api.metrics import exposition, metrics, samples_of
@@ -208,6 +209,8 @@ ROUTES: tuple[Endpoint, ...] = (
     ),
     ERRORS,
     STREAM,
+    FEED,
+    FEED_OF,
     Endpoint(
         name="health",
         method="GET",
