@@ -39,6 +39,12 @@ MAX_TARGET_BYTES: Final = 8192
 """
 MAX_QUERY_FIELDS: Final = 100
 """Limit on the fields of a query string."""
+MAX_PAGE_ROWS: Final = 1000
+"""Limit on the rows of one page of the leaderboard. A row takes 1.5 kB."""
+MAX_SEARCH_CHARACTERS: Final = 56
+"""Limit on the text that the leaderboard is searched for: the length of the longest name of an orchestrator."""
+MAX_CURSOR_CHARACTERS: Final = 1000
+"""Limit on a cursor of the leaderboard. The longest one, with a name of 56 characters, has 400."""
 MAX_UNAUTHENTICATED_BODIES: Final = 64
 """Bodies that may be in progress from one address that has not posted a valid signature. A body that arrives with its
 head does not count.

@@ -62,6 +62,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     asked -- names of the query parameters of the example request
     body, bodies -- the type of the request's body, and examples of it by name
     answer, answer_type -- an example of a 200's body, the answer to `asked` once `bodies` are stored, and its type
+    other_types -- of a 200 to other parameters
     may_be_streamed -- whether a 200 may be too large for memory
     never_ends -- whether a 200 ends only when either side closes the connection, or after `limit` events
     events -- the types of its events, for server-sent events
@@ -83,6 +84,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     bodies: Mapping[str, Mapping[str, Any]] = {}
     answer: Any
     answer_type: Any
+    other_types: tuple[type[Struct], ...] = ()
     may_be_streamed: bool = False
     never_ends: bool = False
     events: tuple[type[Struct], ...] = ()

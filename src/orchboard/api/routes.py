@@ -22,10 +22,14 @@ from orchboard.api.examples import (
     UNAVAILABLE,
     UNTIL,
 )
+from orchboard.api.export import EXPORT
 from orchboard.api.feed import FEED, FEED_OF
 from orchboard.api.health import health
 from orchboard.api.healthz import healthz
+from orchboard.api.history import HISTORY
+from orchboard.api.leaderboard import LEADERBOARD
 from orchboard.api.metrics import exposition, metrics, samples_of
+from orchboard.api.orchestrator import ORCHESTRATOR_PAGE
 from orchboard.api.pipelines import Pipelines, pipelines
 from orchboard.api.raw_stats import raw_stats
 from orchboard.api.readyz import CHECKS, readyz
@@ -207,10 +211,14 @@ ROUTES: tuple[Endpoint, ...] = (
             DatabaseUnavailableError: UNAVAILABLE,
         },
     ),
+    LEADERBOARD,
     ERRORS,
+    HISTORY,
+    ORCHESTRATOR_PAGE,
     STREAM,
     FEED,
     FEED_OF,
+    EXPORT,
     Endpoint(
         name="health",
         method="GET",

@@ -29,6 +29,7 @@ COMMANDS = {
     "post": "Sign results and send them to a server.",
     "get": "Query a running server and print the answer as a table.",
     "errors": "Show the errors of results, the most frequent first.",
+    "export": "Write the results of any window, or their sums, to a file.",
     "region": "List, add, rename and remove regions.",
     "secret": "Show where the secret that signs results is stored.",
     "tester": "Give job testers their own keys, and revoke them.",

@@ -1,7 +1,7 @@
 """The calls that return reports: a path, a type and parameters each. orchboard only."""
 
 from collections.abc import Mapping
-from typing import TypedDict, TypeVar, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from orchboard.client.exchange import Steps
 from orchboard.client.requester import Moment, Requester, decoder_of, seconds_of
@@ -51,6 +51,12 @@ class ReportCalls(Requester):
         timeout: float | None,
     ) -> Steps[ReportT]:
         """The answer of an endpoint behind `/api/`. params -- those that are not in the scope; None is left out"""
-        query = {name: None if value is None else str(value) for name, value in {**scope, **params}.items()}
-        query["since"], query["until"] = seconds_of(scope.get("since")), seconds_of(scope.get("until"))
+        query = query_of({**scope, **params})
         return (yield from self._read(f"/api/{endpoint}", decoder_of(kind), query, timeout))
+
+
+def query_of(params: Mapping[str, Any]) -> dict[str, str | None]:
+    """Parameters as they are sent. Raises BadInputError."""
+    query = {name: None if value is None else str(value) for name, value in params.items()}
+    query |= {name: str(value).lower() for name, value in params.items() if isinstance(value, bool)}
+    return query | {name: seconds_of(params.get(name)) for name in ("since", "until")}

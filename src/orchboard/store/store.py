@@ -31,6 +31,7 @@ from orchboard.store.postgres.admission import Admission
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
 from orchboard.store.raw_results.cache import RawResultsCache
+from orchboard.store.raw_results.export import ResultExport
 from orchboard.store.raw_results.new_results import NewResultReader
 from orchboard.store.raw_results.pages import RawPages, RowStream
 from orchboard.store.raw_results.recent import RecentResults
@@ -63,6 +64,7 @@ class Store:
     clock -- the database's clock
     new_results -- the reader of results as they come
     read_versions -- returns the versions that change with every result of this host, for comparison
+    export -- results as text
     recent_results -- the latest results of an orchestrator
     background -- the background tasks of this process
     breaker -- whether the database is available
@@ -88,13 +90,13 @@ class Store:
         )
         self._admission = Admission(limits.MAX_ROWS_IN_PROGRESS, share=limits.MAX_ROWS_IN_PROGRESS // 2)
         streams = Admission(limits.MAX_STREAMS, share=limits.MAX_STREAMS // 2)
-        self._raw_results = RawResultsCache(
-            database, changes, self.clock, RawPages(database, self._admission, streams)
-        )
         self.new_results = NewResultReader(database)
         self.read_versions = changes.version_reader(
             EVERYTHING, EXTERNAL_WRITES, *(job_type_key(job_type) for job_type in JobType)
         )
+        pages = RawPages(database, self._admission, streams)
+        self._raw_results = RawResultsCache(database, changes, self.clock, pages)
+        self.export = ResultExport(database, self.clock, pages)
         self.recent_results = RecentResults(database, self.clock)
         self.regions = regions
         self.spool = spool
@@ -172,6 +174,11 @@ class Store:
         A stream when they are too large for memory. Raises ClientBusyError, OverloadedError.
         """
         return await self._raw_results.fetch(query)
+
+    async def fetch_first_result_at(self, since: datetime) -> datetime | None:
+        """The receipt time of the first result at or after a time; None without one."""
+        rows = await self._database.fetch(sql("first_result"), since)
+        return rows[0]["event_time"] if rows else None
 
     async def fetch_latest_results(self, query: StatsQuery, limit: int) -> list[StoredResult]:
         """Summaries of the latest results of one orchestrator, newest first."""
