@@ -28,6 +28,7 @@ from orchboard.api.examples import (
 )
 from orchboard.api.export import EXPORT
 from orchboard.api.exposition import exposition
+from orchboard.api.feed import FEED, FEED_OF
 from orchboard.api.health import health
 from orchboard.api.healthz import healthz
 from orchboard.api.history import HISTORY
@@ -223,6 +224,8 @@ ROUTES: tuple[Endpoint, ...] = (
     ORCHESTRATOR_PAGE,
     COVERAGE,
     STREAM,
+    FEED,
+    FEED_OF,
     EXPORT,
     UPTIME,
     BADGE,
