@@ -219,7 +219,7 @@ def _one_type(type_: str, schema: dict[str, Any], within: Callable[[dict[str, An
         return _joined("", ["list of (", items, ")"] if " or " in items else ["list of ", items])
     if type_ == "object" and schema.get("maxProperties") == 0:
         return "{}"
-    if type_ == "object":
+    if type_ == "object" and "additionalProperties" in schema:
         return _joined("", ["{…: ", within(schema["additionalProperties"]), "}"])
     return type_
 

@@ -1,0 +1,114 @@
+"""Buckets of a window: on the local clock of a time zone, also across its changes."""
+
+import math
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from msgspec import Struct
+
+from orchboard.errors import BadInputError
+from orchboard.reports.history import BucketSize
+from orchboard.stats import Window
+
+_HOURS: Mapping[BucketSize, int] = {"1h": 1, "6h": 6, "1d": 24, "7d": 7 * 24, "30d": 30 * 24}
+
+BUCKET_SIZES: tuple[BucketSize, ...] = get_args(BucketSize)
+
+FIRST_START = datetime(1900, 1, 1, tzinfo=UTC)
+"""No bucket begins earlier: there are no results, and calendars and clocks end somewhere before."""
+
+# What IANA calls its zones. Others on a machine are none (`localtime`) or count leap seconds (`right/UTC`).
+_ZONE_NAME = re.compile(r"(?!posix|right|localtime)[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+){0,2}")
+
+
+class Buckets(Struct, frozen=True):
+    """Consecutive buckets; there may be none.
+
+    edges -- the bounds of receipt time to count by: bucket i is [edges[i], edges[i + 1])
+    ends -- the end of each bucket as it is shown: the last one ends now, although results dated a little later count in it
+    is_partial -- whether the window or the present cuts it
+    """
+
+    edges: list[datetime]
+    ends: list[datetime]
+    is_partial: list[bool]
+
+
+NO_BUCKETS = Buckets([], [], [])
+
+
+def parse_zone(name: str) -> tzinfo:
+    """The time zone with an IANA name. Raises BadInputError."""
+    if name == "UTC":
+        return UTC
+    try:
+        if _ZONE_NAME.fullmatch(name):
+            return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        pass
+    raise BadInputError(f"tz must be the IANA name of a time zone, such as Europe/Berlin, not {name[:40]!r}")
+
+
+def divide(window: Window, end: datetime, now: datetime, size: BucketSize, zone: tzinfo) -> Buckets:
+    """The buckets of a window, without those of the future. The first and last may be partial.
+
+    end -- up to when results count, not included: just after the window's end; after `now` for a window without an end
+    """
+    since, last = window.since, min(window.until, now)
+    if since > last or since >= end:
+        return NO_BUCKETS
+    starts = bucket_starts(since, last, size, zone)
+    edges = [since, *(start for start in starts if since < start < last), end]
+    is_partial = [False] * (len(edges) - 1)
+    is_partial[0] = starts[0] < since
+    is_partial[-1] |= last < starts[-1]
+    return Buckets(edges, [*edges[1:-1], last], is_partial)
+
+
+def fit(window: Window, now: datetime, points: int) -> BucketSize:
+    """The smallest size that divides a window into at most `points` buckets; the largest if none does."""
+    fitting = (size for size in BUCKET_SIZES if most_buckets(window, now, size) <= points)
+    return next(fitting, BUCKET_SIZES[-1])
+
+
+def most_buckets(window: Window, now: datetime, size: BucketSize) -> int:
+    """The largest number of buckets that the window may have, with partial ones."""
+    return math.ceil((min(window.until, now) - window.since) / timedelta(hours=_HOURS[size])) + 1
+
+
+def bucket_starts(since: datetime, until: datetime, size: BucketSize, zone: tzinfo) -> list[datetime]:
+    """The starts of buckets in UTC: from the last one at or before `since` to the first one after it that is not before `until`.
+
+    Days begin at midnight or, where the clock skips it, at the first moment after it. Buckets of 7 days begin on Mondays, those
+    of 30 days are counted from the first day of the calendar.
+    """
+    days = _HOURS[size] // 24
+    step = max(days, 1)
+    first = since.astimezone(zone).date().toordinal()
+    first -= (first - 1) % step
+    last = until.astimezone(zone).date().toordinal()
+    starts: set[datetime] = set()
+    for ordinal in range(first, last + 2 * step, step):
+        day = date.fromordinal(ordinal)
+        starts.update([_utc(day, 0, zone)] if days else _hours_of(day, _HOURS[size], zone))
+    ordered = sorted(starts)
+    begin = bisect_right(ordered, since) - 1
+    following = max(bisect_left(ordered, until), begin + 1)
+    return ordered[begin : following + 1]
+
+
+def _hours_of(day: date, step: int, zone: tzinfo) -> Iterator[datetime]:
+    """Every `step` hours of a day; hours that the clock goes through twice too if each is a bucket."""
+    for hour in range(0, 24, step):
+        yield _utc(day, hour, zone)
+        again = _utc(day, hour, zone, fold=1)
+        if step == 1 and again > _utc(day, hour, zone):
+            yield again
+
+
+def _utc(day: date, hour: int, zone: tzinfo, fold: int = 0) -> datetime:
+    return datetime.combine(day, time(hour, fold=fold), zone).astimezone(UTC)
