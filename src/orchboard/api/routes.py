@@ -5,6 +5,9 @@ from typing import Literal
 
 from orchboard import limits
 from orchboard.api.aggregated_stats import Cell, aggregated_stats
+from orchboard.api.badge import BADGE, BADGE_JSON
+from orchboard.api.chart import CHART
+from orchboard.api.compare import COMPARE
 from orchboard.api.endpoint import Endpoint, Param
 from orchboard.api.errors import ERRORS
 from orchboard.api.examples import (
@@ -37,6 +40,7 @@ from orchboard.api.refusals import Error
 from orchboard.api.regions import Regions, regions
 from orchboard.api.stream import STREAM
 from orchboard.api.top_ai_score import top_ai_score
+from orchboard.api.uptime import UPTIME
 from orchboard.errors import (
     BadInputError,
     BadTokenError,
@@ -215,11 +219,16 @@ ROUTES: tuple[Endpoint, ...] = (
         },
     ),
     LEADERBOARD,
+    COMPARE,
     ERRORS,
     HISTORY,
     ORCHESTRATOR_PAGE,
     STREAM,
     EXPORT,
+    UPTIME,
+    BADGE,
+    BADGE_JSON,
+    CHART,
     Endpoint(
         name="health",
         method="GET",

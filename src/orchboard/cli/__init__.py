@@ -25,7 +25,7 @@ To start, run `orchboard serve --generate-secret`, which starts a server with an
 # The name of each command, its module and its function (`import_` for a keyword), and the first line of its help.
 COMMANDS = {
     "serve": "Run the server.",
-    "demo": "Run a server with a simulated week of results.",
+    "demo": "Run a server with a simulated month of results.",
     "post": "Sign results and send them to a server.",
     "get": "Query a running server and print the answer as a table.",
     "top": "Show the orchestrators by rank.",
