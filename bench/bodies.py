@@ -8,8 +8,8 @@ import msgspec
 
 from bench.paths import SECRET
 from orchboard.signing import sign
+from orchboard.simulate.job_testers import JobTesters
 from orchboard.simulate.network import make_network
-from orchboard.simulate.results import JobTesters
 from orchboard.stats import JobType, job_type_of
 
 

@@ -85,7 +85,7 @@ class Dataset(Struct, frozen=True):
 
 
 def _migrations() -> dict[str, str]:
-    files = (ROOT / "src" / "orchboard" / "store" / "migrations").glob("*.up.sql")
+    files = (ROOT / "src" / "orchboard" / "store" / "schema" / "migrations").glob("*.up.sql")
     return {file.name: hashlib.blake2b(file.read_bytes(), digest_size=8).hexdigest() for file in files}
 
 

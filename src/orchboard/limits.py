@@ -39,6 +39,12 @@ MAX_TARGET_BYTES: Final = 8192
 """
 MAX_QUERY_FIELDS: Final = 100
 """Limit on the fields of a query string."""
+MAX_PAGE_ROWS: Final = 1000
+"""Limit on the rows of one page of the leaderboard. A row takes 1.5 kB."""
+MAX_SEARCH_CHARACTERS: Final = 56
+"""Limit on the text that the leaderboard is searched for: the length of the longest name of an orchestrator."""
+MAX_CURSOR_CHARACTERS: Final = 1000
+"""Limit on a cursor of the leaderboard. The longest one, with a name of 56 characters, has 400."""
 MAX_UNAUTHENTICATED_BODIES: Final = 64
 """Bodies that may be in progress from one address that has not posted a valid signature. A body that arrives with its
 head does not count.
@@ -148,6 +154,33 @@ delay every answer and finish none sooner.
 """
 MAX_STREAMS: Final = 16
 """Streamed answers at once, half a megabyte each. One client may have half."""
+
+# Live stream
+
+MAX_LISTENERS: Final = 2000
+"""Live streams of one worker. One client may have half: several viewers may share a proxy's address."""
+LISTENER_BYTES: Final = 64 * 1024
+"""Events that may wait for a listener, some 150. A slower one is disconnected, and resumes where it was."""
+STREAM_KEEP_ALIVE_S: Final = 15.0
+"""Interval of comments in a live stream: proxies close what is silent for a minute, some for 30 s."""
+STREAM_RETRY_S: Final = 2.0
+"""How long a client waits before it reconnects to a live stream."""
+STREAM_RESUME_S: Final = 3600.0
+"""How far back a live stream resumes, and how late a result may be to be news."""
+STREAM_START_S: Final = 60.0
+"""A transaction that a new reader finds running is assumed to have stored nothing for longer than this."""
+STREAM_PAGE_RESULTS: Final = 500
+"""New results that are read at once, some 200 kB."""
+STREAM_POLL_S: Final = 0.5
+"""Interval between looks for other hosts' results while there are listeners."""
+STREAM_WAKE_S: Final = 0.05
+"""Interval between looks at the version counters of this host."""
+STREAM_SEND_S: Final = 0.1
+"""Minimum interval between batches of events, plus 0.4 ms a listener: sending takes 0.03 ms a listener, so that it takes
+no more than a tenth of the time.
+"""
+STREAM_RANKS_S: Final = 5.0
+"""Interval between computations of ranks while somebody listens to them."""
 
 # Change detection
 
@@ -273,6 +306,8 @@ WORKER_STOP_S: Final = 30.0
 """A worker that did not stop within this time is killed. It needs 10 s at most."""
 SUPERVISOR_GIVE_UP_S: Final = 60.0
 """Without a serving worker for this long, the supervisor exits."""
+COUNTERS_INTERVAL_S: Final = 1.0
+"""A worker shows its counters to the other workers this often. `/metrics` of another worker may lack its last second."""
 LISTEN_BACKLOG: Final = 2048
 """Connections that may wait in the listening socket."""
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from orchboard.api.routes import ROUTES
 from orchboard.config import Settings
+from tests.support.endpoint_paths import path_of_one
 from tests.support.fast_path_probe import record_cached_answers
 from tests.support.raw_http import Reply, Wire, get
 from tests.support.server import RunningServer, StartServer
@@ -44,7 +45,7 @@ def test_every_get_200_carries_the_headers_of_the_contract(wire: Wire) -> None:
     for endpoint in ROUTES:
         if not endpoint.cached:
             continue
-        for reply in asked_thrice(wire, f"{endpoint.example_path}?orchestrator=o"):
+        for reply in asked_thrice(wire, path_of_one(endpoint)):
             assert reply.status == 200
             assert reply["content-type"] == endpoint.media_type
             assert reply["access-control-allow-origin"] == "*"

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from orchboard.api.routes import ROUTES
 from orchboard.config import Settings
 from orchboard.errors import DatabaseUnavailableError
+from tests.support.endpoint_paths import path_of_one
 from tests.support.server import Client, RunningServer, StartServer
 
 READS = [endpoint for endpoint in ROUTES if endpoint.method == "GET" and not endpoint.bearer]
@@ -15,7 +16,7 @@ READS = [endpoint for endpoint in ROUTES if endpoint.method == "GET" and not end
 
 @pytest.mark.parametrize("endpoint", READS, ids=lambda endpoint: endpoint.name)
 def test_every_read_also_answers_head_without_a_body(client: Client, endpoint: object) -> None:
-    path = endpoint.example_path + "?orchestrator=o"  # type: ignore[attr-defined] # an Endpoint: pytest's ids hide it
+    path = path_of_one(endpoint)  # type: ignore[arg-type] # an Endpoint: pytest's ids hide it
     whole, head = client.get(path), client.request("HEAD", path)
     assert (head.status, head.data) == (200, b"")
     if endpoint.name == "metrics":  # type: ignore[attr-defined] # as above; ages grow meanwhile
@@ -122,7 +123,7 @@ def test_a_database_that_is_away_is_503_with_retry_after_and_no_internals(
     for endpoint in READS:
         if DatabaseUnavailableError not in endpoint.refusals:
             continue
-        answer = client.get(endpoint.example_path, orchestrator="o")
+        answer = client.get(path_of_one(endpoint))
         assert answer.status == 503
         assert answer.headers["Retry-After"] == "1"
         assert not any(word in answer.data for word in (b"hunter2", b"127.0.0.1", b"Traceback", b"asyncpg"))

@@ -20,6 +20,8 @@ OTHERS = [('{"errors": 5, "timestamp": "9"}', {"timestamp": 9}), ('{"errors": [n
           {"errors": [{"error_code": "", "count": 0}, {"error_code": "", "count": 2}]}),
           ('{"region": {}, "orchestrator": 1}', {}), ('{"region": "ELSE", "orchestrator": "0xFF", "deep": [[{}]]}',
           {"region": "ELSE", "orchestrator": "0xff", "deep": [[{}]]})]  # fmt: skip
+# The code and count of each error: null is none, and a count in a string counts once.
+ERRORS = {OTHERS[1][0]: (("", 1),)}
 NO_OBJECTS = ["[1, 2]", "5", "null", '"text"', "true", "[]"]
 
 
@@ -47,7 +49,7 @@ def _foreign(
         return ForeignRow(text, orchestrator, job_type, hours_ago, {}, row)
     parts = [f'"{name}": {text}' for name, (text, _, _) in members.items()]
     payload = "{" + ", ".join(filter(None, [*parts, text[1:-1]])) + "}"
-    counted = {name: meant for name, (_, meant, _) in members.items()}
+    counted = {name: meant for name, (_, meant, _) in members.items()} | {"errors": ERRORS.get(text, ())}
     row = ZEROS | {name: given for name, (_, _, given) in members.items()} | others
     return ForeignRow(payload, orchestrator, job_type, hours_ago, counted, row)
 

@@ -22,7 +22,10 @@ Scores: TypeAlias = dict[tuple[str, str, str, str], tuple[float, float, float]]
 
 
 class Result(Struct, frozen=True):
-    """A stored result. region -- of its row; row -- as in raw_stats; the rest is used in scores"""
+    """A stored result.
+
+    region -- of its row; row -- as in raw_stats; errors -- code and count of each; the rest is used in scores
+    """
 
     received: float
     job_type: str
@@ -35,6 +38,7 @@ class Result(Struct, frozen=True):
     round_trip_time: float = 0.0
     seg_duration: float = 0.0
     is_scored: bool = True
+    errors: tuple[tuple[str, int], ...] = ()
 
 
 NO_CHARACTER = re.compile("[\x00\ud800-\udfff]")
@@ -78,7 +82,8 @@ def result_of_post(received: float, sent: dict[str, Any]) -> Result:
     numbers = (row["success_rate"], row["round_trip_time"], row["seg_duration"])
     scored = not str(row.get("test_outcome")).startswith("unscored")
     place = (row["region"], row["orchestrator"], row, row["pipeline"], row["model"])
-    return Result(received, job_type, *place, *numbers, scored)
+    errors = tuple((each.get("error_code", ""), max(each.get("count", 0), 1)) for each in row["errors"])
+    return Result(received, job_type, *place, *numbers, scored, errors)
 
 
 class LeaderboardModel:

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec.structs import replace
 
 from orchboard.config import read_settings
+from orchboard.store.details.builder import DetailBuilder
 from orchboard.store.rollups.builder import RollupBuilder
 from tests.support.answer_differences import differing_rows, json_differences
 from tests.support.database import run
@@ -23,6 +24,7 @@ from tests.support.foreign_rows import ForeignRow, foreign_rows
 from tests.support.html_document import Document
 from tests.support.leaderboard_model import ZEROS, LeaderboardModel, Result, result_of_post
 from tests.support.open_transaction import OpenTransaction
+from tests.support.report_model import REPORTS
 from tests.support.server import SECRET, Answer, Client, RunningServer
 
 SEEN_WITHIN_S = 10.0
@@ -70,6 +72,14 @@ QUESTIONS: list[tuple[str, dict[str, Any]]] = [
                               for orchestrator in ORCHESTRATORS for job_type in ("transcoding", "ai")),
 ]  # fmt: skip
 
+REPORT_QUESTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("errors", {}),
+    ("errors", {"window": "all"}),
+    ("errors", {"window": "7d", "orchestrator": ORCHESTRATORS[0]}),
+    ("errors", {"since": 1, "pipeline": "p"}),
+    ("errors", {"window": "all", "region": "FRA", "job_type": "transcoding"}),
+]
+
 INSERT = """
 INSERT INTO events (event_time, orchestrator, region_id, payload)
 SELECT $1, $2, r.id, $3::text::jsonb FROM regions r JOIN job_types j ON j.id = r.job_type_id
@@ -110,6 +120,8 @@ class LeaderboardMachine(RuleBasedStateMachine):
                 self.ask(name, **asked)
             for asked in PAGES:
                 self.ask_page(asked)
+            for name, asked in REPORT_QUESTIONS:
+                self.ask_report(name, asked)
         finally:
             self.server.stop()
             self._context.__exit__(None, None, None)
@@ -294,6 +306,7 @@ class LeaderboardMachine(RuleBasedStateMachine):
         async def seal() -> None:
             connection = await asyncpg.connect(self.url)
             await RollupBuilder(connection, grace=timedelta(0)).run()
+            await DetailBuilder(connection).run()
             await connection.close()
 
         run(seal())
@@ -324,6 +337,16 @@ class LeaderboardMachine(RuleBasedStateMachine):
             lambda answer: differing_rows(Document(answer).cells, self.model.page(self.now, given), path),
         )
 
+    def ask_report(self, name: str, asked: Mapping[str, Any]) -> None:
+        """As `ask`, for the main numbers of an answer of the analytics."""
+        given = {name: value for name, value in asked.items() if value is not None}
+        path = f"/api/{name}?{urlencode(given)}"
+        expect, find = REPORTS[name]
+        self.expect(
+            path,
+            lambda answer: json_differences(find(answer.json()), expect(self.model, self.now, given), path),
+        )
+
     def expect(self, path: str, differences_of: Callable[[Answer], Iterator[str]]) -> None:
         while True:
             began, answer = time.monotonic(), self.client.get(path)
@@ -342,6 +365,8 @@ class LeaderboardMachine(RuleBasedStateMachine):
         for name, asked in QUESTIONS[self.steps % 3 :: 3]:
             self.ask(name, **asked)
         self.ask_page(PAGES[self.steps % len(PAGES)])
+        for name, asked in REPORT_QUESTIONS[self.steps % 3 :: 3]:
+            self.ask_report(name, asked)
 
     @rule(
         name=st.sampled_from(["aggregated_stats", "aggregated_stats", "raw_stats", "pipelines", "top_ai_score"]),
@@ -379,6 +404,23 @@ class LeaderboardMachine(RuleBasedStateMachine):
                     "scored": scored,
                 }
             self.ask(name, **asked, pipeline=pipeline, model=model, since=since, until=until)
+
+    @rule(
+        name=st.sampled_from(sorted(REPORTS)),
+        asked=st.fixed_dictionaries(
+            {"window": st.sampled_from(["1h", "24h", "7d", "all"])},
+            optional={
+                "job_type": st.sampled_from(["ai", "transcoding"]),
+                "orchestrator": st.sampled_from(ORCHESTRATORS),
+                "region": st.sampled_from(["FRA", "MDW"]),
+                "pipeline": st.sampled_from([pipeline for pipeline, _ in NAMES]),
+                "model": st.sampled_from([model for _, model in NAMES]),
+            },
+        ),
+    )
+    def ask_for_a_report(self, name: str, asked: Mapping[str, Any]) -> None:
+        """Ask for an answer of the analytics with any scope."""
+        self.ask_report(name, asked)
 
     @rule(
         asked=st.fixed_dictionaries(

@@ -57,8 +57,9 @@ class Cells(Struct, frozen=True):
     @property
     def weights_in_region(self) -> Doubles:
         """The weight of each cell in the score of its region."""
-        share: Doubles = self.results / np.bincount(self.region, self.results)[self.region]
-        return share
+        of_region = np.bincount(self.region, self.results)[self.region]
+        weights: Doubles = self.results / of_region
+        return weights
 
     @property
     def weights_in_model(self) -> Doubles:

@@ -55,7 +55,7 @@ def _quantiles(sums: SeriesSums, line: Indices, lines: int) -> Doubles:
     if lines == 1:
         values, ends = np.sort(sums.round_trips), [len(sums.round_trips)]
     else:
-        of_value = line[sums.entry_of_round_trip]
+        of_value = line[sums.round_trip_entries]
         values = sums.round_trips[np.lexsort((sums.round_trips, of_value))]
         ends = np.cumsum(np.bincount(of_value, minlength=lines)).tolist()
     for at, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):

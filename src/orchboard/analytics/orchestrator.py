@@ -3,29 +3,25 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-from msgspec import Struct
-
 from orchboard.analytics.errors import count_codes
 from orchboard.analytics.grouping import group_sums
 from orchboard.analytics.ratings import rate_job_types
+from orchboard.analytics.recent_request import RecentRequest
 from orchboard.analytics.scope import Scope, envelope_of
 from orchboard.leaderboard import Leaderboard
-from orchboard.reports.orchestrator import LastTested, Orchestrator, TestingRegion, UptimeOf
+from orchboard.reports.orchestrator import LastTested, Orchestrator, TestingRegion, UptimeOf, UptimeWindow
 from orchboard.stats import Series, SeriesQuery, Window, is_address
 from orchboard.store.details.reader import Details
 from orchboard.store.details.sums import SeriesSums, add_up
 from orchboard.store.postgres.clock import from_pg_time
 from orchboard.window import EARLIEST, LATEST
 
-UPTIMES = {"30d": timedelta(days=30), "7d": timedelta(days=7), "24h": timedelta(hours=24)}
+UPTIMES: dict[UptimeWindow, timedelta] = {
+    "30d": timedelta(days=30),
+    "7d": timedelta(days=7),
+    "24h": timedelta(hours=24),
+}
 """The windows of uptime, the longest first."""
-
-
-class RecentRequest(Struct, frozen=True):
-    """How many recent results are asked for, and whether with their payloads."""
-
-    number: int = 20
-    with_payload: bool = False
 
 
 async def orchestrator(board: Leaderboard, address: str, scope: Scope, recent: RecentRequest) -> Orchestrator:
@@ -58,7 +54,7 @@ async def orchestrator(board: Leaderboard, address: str, scope: Scope, recent: R
     )
 
 
-async def _fetch_lately(board: Leaderboard, query: SeriesQuery) -> dict[str, SeriesSums]:
+async def _fetch_lately(board: Leaderboard, query: SeriesQuery) -> dict[UptimeWindow, SeriesSums]:
     """The sums of each of UPTIMES."""
     now = board.store.clock.now()
     edges = [*(now - length for length in UPTIMES.values()), board.store.clock.horizon()]
@@ -66,7 +62,7 @@ async def _fetch_lately(board: Leaderboard, query: SeriesQuery) -> dict[str, Ser
     return {name: add_up(buckets[at:]) for at, name in enumerate(UPTIMES)}
 
 
-def _uptime(name: str, sums: SeriesSums) -> UptimeOf:
+def _uptime(name: UptimeWindow, sums: SeriesSums) -> UptimeOf:
     results = int(sums.results.sum())
     return UptimeOf(
         window=name,

@@ -137,7 +137,7 @@ def _failures(cells: Cells) -> _Failures:
     sums, results = cells.sums, cells.results
     number = results - sums.successes
     deficit = np.clip(results - sums.measure("success_rate"), 0.0, number)
-    times = np.bincount(sums.entry_of_round_trip, sums.round_trips, len(results))
+    times = np.bincount(sums.round_trip_entries, sums.round_trips, len(results))
     counts = sums.round_trip_counts.astype(np.float64)
     others = results - counts
     mean = cells.mean("round_trip_time")

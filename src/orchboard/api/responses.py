@@ -15,7 +15,7 @@ CDN_CACHE_CONTROL = "public, s-maxage=30, stale-while-revalidate=15"
 
 _CORS = {"Access-Control-Allow-Origin": "*"}
 NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
-_NOT_CACHED = {"Cache-Control": "no-store", **_CORS, **NO_SNIFFING}
+NOT_CACHED = {"Cache-Control": "no-store", **_CORS, **NO_SNIFFING}
 
 JSON_HEADERS: Headers = (
     (b"cache-control", CACHE_CONTROL.encode()),
@@ -32,13 +32,13 @@ encode_json = msgspec.json.Encoder().encode
 def json_now(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON response that must not be cached."""
     return Response(
-        encode_json(value), status, media_type="application/json", headers={**_NOT_CACHED, **(headers or {})}
+        encode_json(value), status, media_type="application/json", headers={**NOT_CACHED, **(headers or {})}
     )
 
 
 def text_now(body: bytes, media_type: str) -> Response:
     """A text response that must not be cached."""
-    return Response(body, media_type=media_type, headers=_NOT_CACHED)
+    return Response(body, media_type=media_type, headers=NOT_CACHED)
 
 
 def ok() -> Response:

@@ -25,37 +25,43 @@ SCOPE: tuple[Param, ...] = (
 """The parameters that `parse_scope` reads."""
 
 
-def parse_scope(params: Params, *, others: Iterable[str] = (), job_type: JobType | None = None) -> Scope:
+SCOPE_OF_ONE = tuple(param for param in SCOPE if param is not ONE_ORCHESTRATOR)
+"""The parameters that `parse_scope` reads when it is given the orchestrator."""
+
+
+def parse_scope(
+    params: Params,
+    *,
+    others: Iterable[str] = (),
+    job_type: JobType | None = None,
+    of_orchestrator: str | None = None,
+) -> Scope:
     """The scope of a request.
 
     others -- names of the endpoint's other parameters
     job_type -- the default; None: both
+    of_orchestrator -- the orchestrator of an endpoint that has it in its path, thus no such parameter
     Raises BadInputError, which names the invalid parameter and what is allowed.
     """
-    require_known(params, [*(param.name for param in SCOPE), *others])
-    return Scope(
-        parse_series_query(params, parse_orchestrator(params), job_type=job_type), parse_window(params)
-    )
-
-
-def parse_orchestrator(params: Params) -> frozenset[str] | None:
-    """The parameter `orchestrator`; None: all."""
-    orchestrator = params.orchestrator
-    return None if orchestrator is None else frozenset([orchestrator])
+    read = SCOPE if of_orchestrator is None else SCOPE_OF_ONE
+    require_known(params, [*(param.name for param in read), *others])
+    query = parse_series_query(params, job_type=job_type, of_orchestrator=of_orchestrator)
+    return Scope(query, parse_window(params))
 
 
 def parse_series_query(
-    params: Params, orchestrators: frozenset[str] | None, *, job_type: JobType | None = None
+    params: Params, *, job_type: JobType | None = None, of_orchestrator: str | None = None
 ) -> SeriesQuery:
-    """Which series of some orchestrators a request is about. See `parse_scope`."""
+    """Which series a request is about. See `parse_scope`."""
     asked = params.get("job_type")
     if asked:
         job_type = JobType(one_of(params, "job_type", list(JobType)))
     elif params.get("pipeline") or params.get("model"):
         job_type = JobType.AI
+    orchestrator = params.orchestrator if of_orchestrator is None else of_orchestrator
     return SeriesQuery(
         job_type=job_type,
-        orchestrators=orchestrators,
+        orchestrators=None if orchestrator is None else frozenset([orchestrator]),
         region=params.region,
         pipeline=params.get("pipeline") or None,
         model=params.get("model") or None,

@@ -22,7 +22,6 @@ from orchboard.api.responses import JSON_HEADERS, encode_json
 from orchboard.api.scope_params import (
     SCOPE,
     one_of,
-    parse_orchestrator,
     parse_series_query,
     require_known,
     whole_number,
@@ -58,7 +57,7 @@ def _parse(params: Params) -> UptimeRequest:
     zone = params.get("tz") or "UTC"
     parse_zone(zone)
     return UptimeRequest(
-        parse_series_query(params, parse_orchestrator(params)),
+        parse_series_query(params),
         cast("Span", one_of(params, "span", SPANS, "day")),
         whole_number(params, "cells", MAX_CELLS, least=1, most=MAX_CELLS),
         zone,

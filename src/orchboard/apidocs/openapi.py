@@ -103,7 +103,13 @@ _HEADERS: dict[str, Any] = {
 
 def _types_of(endpoint: Endpoint) -> list[Any]:
     bodies = [endpoint.body] if endpoint.body else []
-    return [*bodies, endpoint.answer_type, *(type(example) for example in endpoint.refusals.values())]
+    return [
+        *bodies,
+        *endpoint.events,
+        endpoint.answer_type,
+        *endpoint.other_types,
+        *(type(example) for example in endpoint.refusals.values()),
+    ]
 
 
 def _path(endpoint: Endpoint, schema_of: dict[str, Any]) -> dict[str, Any]:

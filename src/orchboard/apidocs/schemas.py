@@ -70,7 +70,7 @@ def member_notes(struct: type) -> dict[str, str]:
         elif not line:
             names = []
         else:
-            notes |= {name: f"{notes[name]} {line}" for name in names}
+            notes |= {name: f"{notes[name]} {line.strip()}" for name in names}
     return notes
 
 

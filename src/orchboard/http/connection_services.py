@@ -1,5 +1,7 @@
 """What the connections of one process share."""
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from orchboard.api.verified_addresses import VerifiedAddresses
@@ -14,7 +16,11 @@ STATE_KEY = "connections"
 
 
 class ConnectionServices(Struct, frozen=True):
-    """The parts that all connections use. uses_fast_path -- False: every request goes to ASGI"""
+    """The parts that all connections use.
+
+    uses_fast_path -- False: every request goes to ASGI
+    end_streams -- ends the answers that would never end, when the server stops
+    """
 
     timeouts: ClientTimeouts
     limiter: ConnectionLimiter
@@ -23,3 +29,4 @@ class ConnectionServices(Struct, frozen=True):
     gets: GetServices
     posts: PostServices
     uses_fast_path: bool
+    end_streams: Callable[[], None]

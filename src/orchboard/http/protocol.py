@@ -13,6 +13,7 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from orchboard.api.refusals import error_response
+from orchboard.api.stream import LIVE
 from orchboard.http.client_timeouts import ClientTimer, reset
 from orchboard.http.connection_memory import ConnectionMemory
 from orchboard.http.connection_services import STATE_KEY, ConnectionServices
@@ -271,7 +272,13 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio reads the result; uvicorn returns none
-        """Answer a client that has sent a whole request and closed its side, as `nc -N` does."""
+        """Answer a client that has sent a whole request and closed its side, as `nc -N` does.
+
+        A client of a live stream that does so has gone: it would be noticed only when it next is sent something.
+        """
+        current = self._current
+        if isinstance(current, RequestResponseCycle) and current.scope.get(LIVE):
+            return False
         if is_answering := self._is_answering():
             self._end(None)
         return is_answering
@@ -292,6 +299,8 @@ class HttpProtocol(HttpToolsProtocol):
         closing = self._closing
         if closing.final_response is not None or self.transport.is_closing():
             return
+        if response is not None:
+            self._services.gets.counters.reject(response.status_code)
         if not self._is_answering():
             closing.end_now(response, self._current, in_body=self._reader.in_body)
             return

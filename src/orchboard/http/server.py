@@ -10,6 +10,7 @@ import uvicorn
 from msgspec import Struct
 
 from orchboard import limits
+from orchboard.http.connection_services import STATE_KEY
 from orchboard.http.protocol import HttpProtocol
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ class Server(uvicorn.Server):
             server.close()
         for listener in sockets or []:
             listener.close()
+        if services := self.lifespan.state.get(STATE_KEY):
+            services.end_streams()
         await self._drain()
         late = list(self.server_state.tasks)
         for task in late:

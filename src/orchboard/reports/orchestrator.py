@@ -1,13 +1,18 @@
 """The answer of GET /api/orchestrators/{address}."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from orchboard.reports.envelope import Envelope
 from orchboard.reports.errors import ErrorCode
 from orchboard.stats import ErrorCount, JobType
+
+StoredJson = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
+"""An object, as its JSON."""
+
+UptimeWindow = Literal["24h", "7d", "30d"]
 
 
 class Rating(Struct, frozen=True, kw_only=True):
@@ -181,7 +186,7 @@ class UptimeOf(Struct, frozen=True, kw_only=True):
     unscored -- the number of the others
     """
 
-    window: str
+    window: UptimeWindow
     uptime: float | None
     results: int
     unscored: int
@@ -229,7 +234,7 @@ class RecentResult(Struct, frozen=True, kw_only=True):
     outcome: str
     unscored_reason: str
     errors: tuple[ErrorCount, ...]
-    payload: Raw | None
+    payload: StoredJson | None
 
 
 class TestingRegion(Struct, frozen=True, kw_only=True):

@@ -68,6 +68,14 @@ FAILURES = (
 )
 
 
+BUSY_ERROR: dict[str, object] = {
+    "error_code": "OrchestratorBusy",
+    "message": "insufficient capacity",
+    "count": 1,
+}
+"""The error of an orchestrator that has no capacity for a job: no verdict on it."""
+
+
 def outcome_fields(outcome: str, model: Model, stream_id: str) -> dict[str, object]:
     """The extra members of an unscored result, or of a live video result."""
     if outcome.startswith("unscored_"):

@@ -24,8 +24,9 @@ from orchboard.store.postgres.clock import to_pg_time
 from orchboard.store.sql_files import sql
 
 RegionIds = Mapping[tuple[str, JobType], int]
+TesterIds = Mapping[str, int]
 
-_COLUMNS = ("event_time", "orchestrator", "region_id", "payload")
+_COLUMNS = ("event_time", "orchestrator", "tester_id", "region_id", "payload")
 
 # COPY's binary format: signature, flags, no extension; then for each row the number of columns, and for each column its
 # length and bytes. Binary, as the text format would require doubling the backslashes in JSON.
@@ -33,6 +34,7 @@ _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
 _COPY_END = struct.pack(">h", -1)
 _HEAD = struct.Struct(">hiqi")
 _MIDDLE = struct.Struct(">iiiB")
+_NULL = struct.pack(">i", -1)
 _JSONB_VERSION = 1
 
 
@@ -43,6 +45,7 @@ async def load(
     since: datetime,
     until: datetime,
     count: int,
+    begin: datetime | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> int:
     """Load `count` results of the network; the number of rows that this call stored.
@@ -50,10 +53,11 @@ async def load(
     Each batch of 10,000 results is one transaction. A repeated load with the same network and arguments stores only the
     missing batches, so an interrupted load can be resumed. Two concurrent loads of the same results would store duplicates.
 
-    Uses only regions that the database has, and creates none.
+    Uses only regions and testers that the database has, and creates none. Results of other testers are stored without one.
 
     connect -- opens a connection to a migrated database; closed here
     since, until -- aware datetimes
+    begin -- see ResultPlan
     on_progress -- called after each batch with the number of stored results, of `count`
 
     Raises SetupError if the database has none of the network's regions, and asyncpg's errors.
@@ -62,7 +66,9 @@ async def load(
     network = network.within(region_ids.keys())
     if not any(network.regions.values()):
         raise SetupError("the database has none of the regions of the simulated network")
-    loading = _Loading(connect, network, ResultPlan(since, until, count), region_ids, on_progress)
+    tester_ids = await _fetch_tester_ids(connect) if network.scenario.testers else {}
+    plan = ResultPlan(since, until, count, begin)
+    loading = _Loading(connect, network, plan, region_ids, tester_ids, on_progress)
     await loading.run()
     if loading.stored:
         await _analyze(connect)
@@ -94,12 +100,14 @@ class _Loading:
         network: Network,
         plan: ResultPlan,
         region_ids: RegionIds,
+        tester_ids: TesterIds,
         on_progress: Callable[[int], None] | None,
     ) -> None:
         self._connect = connect
         self._network = network
         self._plan = plan
         self._region_ids = region_ids
+        self._tester_ids = tester_ids
         self._on_progress = on_progress
         self._batches = iter(range(plan.batches))
         self.stored = 0
@@ -139,11 +147,11 @@ class _Loading:
         self, connection: asyncpg.Connection, pool: ProcessPoolExecutor | None, batch: int
     ) -> int:
         """Store a batch; the number of rows, 0 if it is stored already, which is tested by its first row."""
-        event_time, first = next(batch_results(self._network, self._plan, batch))
-        if await connection.fetchval(sql("is_stored"), event_time, first["orchestrator"]):
+        first = next(batch_results(self._network, self._plan, batch))
+        if await connection.fetchval(sql("is_stored"), first.event_time, first.body["orchestrator"]):
             return 0
         copy = await asyncio.get_running_loop().run_in_executor(
-            pool, encode_batch, self._network, self._plan, batch, self._region_ids
+            pool, encode_batch, self._network, self._plan, batch, self._region_ids, self._tester_ids
         )
         async with connection.transaction():
             # A crash of Postgres may undo the last batches; a repeated load stores them again.
@@ -163,6 +171,16 @@ async def _fetch_region_ids(connect: Callable[[], Awaitable[asyncpg.Connection]]
     return {(row["region"], JobType(row["job_type"])): row["id"] for row in rows if row["job_type"] in known}
 
 
+async def _fetch_tester_ids(connect: Callable[[], Awaitable[asyncpg.Connection]]) -> TesterIds:
+    """The ids of the database's testers with a valid key, by name."""
+    connection = await connect()
+    try:
+        rows = await connection.fetch(sql("testers"))
+    finally:
+        await connection.close()
+    return {row["name"]: row["id"] for row in rows if row["revoked_at"] is None}
+
+
 async def _analyze(connect: Callable[[], Awaitable[asyncpg.Connection]]) -> None:
     connection = await connect()
     try:
@@ -171,15 +189,20 @@ async def _analyze(connect: Callable[[], Awaitable[asyncpg.Connection]]) -> None
         await connection.close()
 
 
-def encode_batch(network: Network, plan: ResultPlan, batch: int, region_ids: RegionIds) -> bytes:
-    """A batch in COPY's binary format: event_time, orchestrator, region_id, payload."""
-    return b"".join(_encode_rows(network, plan, batch, region_ids))
+def encode_batch(
+    network: Network, plan: ResultPlan, batch: int, region_ids: RegionIds, tester_ids: TesterIds
+) -> bytes:
+    """A batch in COPY's binary format: event_time, orchestrator, tester_id, region_id, payload."""
+    return b"".join(_encode_rows(network, plan, batch, region_ids, tester_ids))
 
 
-def _encode_rows(network: Network, plan: ResultPlan, batch: int, region_ids: RegionIds) -> Iterator[bytes]:
+def _encode_rows(
+    network: Network, plan: ResultPlan, batch: int, region_ids: RegionIds, tester_ids: TesterIds
+) -> Iterator[bytes]:
     encode = msgspec.json.Encoder().encode
+    testers = {name: struct.pack(">ii", 4, tester_id) for name, tester_id in tester_ids.items()}
     yield _COPY_HEADER
-    for event_time, body in batch_results(network, plan, batch):
+    for event_time, body, tester in batch_results(network, plan, batch):
         orchestrator = str(body["orchestrator"]).encode()
         region_id = region_ids[str(body["region"]), JobType.AI if body["pipeline"] else JobType.TRANSCODING]
         payload = encode(
@@ -187,6 +210,7 @@ def _encode_rows(network: Network, plan: ResultPlan, batch: int, region_ids: Reg
         )
         yield _HEAD.pack(len(_COLUMNS), 8, to_pg_time(event_time), len(orchestrator))
         yield orchestrator
+        yield testers.get(tester, _NULL)
         yield _MIDDLE.pack(4, region_id, len(payload) + 1, _JSONB_VERSION)
         yield payload
     yield _COPY_END

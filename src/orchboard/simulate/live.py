@@ -2,15 +2,16 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from types import MappingProxyType
 
 import msgspec
 
 from orchboard.client import Client, ClientError
 from orchboard.errors import BadInputError
+from orchboard.simulate.job_testers import JobTesters
 from orchboard.simulate.network import Network
-from orchboard.simulate.results import JobTesters
 
 # Maximum number of concurrent posts. If a slow server needs more, the rate drops.
 MAX_CONCURRENT_POSTS = 32
@@ -58,6 +59,7 @@ def post_live(
     *,
     rate: float,
     seconds: float | None,
+    keys: Mapping[str, str] = MappingProxyType({}),
     on_result: Callable[[PostOutcome], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> Tally:
@@ -69,6 +71,7 @@ def post_live(
     url -- of the server, with or without /api/post_stats
     rate -- results per second, above 0
     seconds -- duration; None: until Ctrl-C, after which posts in progress complete
+    keys -- of testers, by name; the others sign with `secret`
     on_result -- called with each outcome, in this thread, in the order of the responses
     stop -- an event that ends the run, for another thread
 
@@ -76,7 +79,7 @@ def post_live(
     """
     if not 0 < rate < float("inf"):
         raise ValueError("rate must be a number above 0")
-    client = _connect(url, secret)
+    clients = {name: _connect(url, key, tester=name) for name, key in {**keys, "": secret}.items()}
     start, stop = time.monotonic(), stop or threading.Event()
     testers = JobTesters(network, f"live/{time.time()}")
     waiting: set[Future[PostOutcome]] = set()
@@ -102,7 +105,8 @@ def post_live(
                         stop.wait(left)
                 if stop.is_set():
                     break
-                waiting.add(threads.submit(_post, client, testers.run(time.time(), age=1.0)))
+                body = testers.run(time.time(), age=1.0)
+                waiting.add(threads.submit(_post, clients.get(testers.tester, clients[""]), body))
                 due = max(due + 1 / rate, time.monotonic() - 1)
         except KeyboardInterrupt:
             pass
@@ -121,9 +125,9 @@ def _count(tally: Tally, outcome: PostOutcome) -> None:
         tally.refused += 1
 
 
-def _connect(url: str, secret: str) -> Client:
+def _connect(url: str, secret: str, *, tester: str) -> Client:
     try:
-        return Client(url, secret=secret, timeout=TIMEOUT_S, max_retries=0)
+        return Client(url, secret=secret, tester=tester, timeout=TIMEOUT_S, max_retries=0)
     except BadInputError as error:
         raise ValueError(f"url: {error}") from None
 

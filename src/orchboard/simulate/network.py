@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from orchboard.simulate.addresses import simulated_address
+from orchboard.simulate.scenario import NO_SCENARIO, Scenario
 from orchboard.stats import JobType
 
 DAY_S = 86400
@@ -159,15 +160,19 @@ class Orchestrator(Struct, frozen=True):
         return self.character is not Character.GONE or age < GONE_LEAVES_AT
 
     def success_rate_at(self, age: float) -> float:
-        """Its success rate at position `age` (0..1) of the window. VersionCounters for DYING only."""
+        """Its success rate at position `age` (0..1) of the window. Varies for DYING only."""
         dying = self.character is Character.DYING
         return self.success_rate * max(0.0, 1 - age / DEAD_AT) if dying else self.success_rate
 
-    def load(self, moment: float) -> float:
-        """The slowdown at `moment` (Unix seconds) as a factor, 1 at night, largest at 20:00 local time."""
+    def evening(self, moment: float) -> float:
+        """How close `moment` (Unix seconds) is to the busiest hour: 0 in the morning to 1 at 20:00 local time."""
         hour = moment / 3600 + self.longitude / 15
         busy = (1 + math.cos((hour - 20) * math.pi / 12)) / 2
-        return 1 + TRAITS[self.character].evening * busy * busy
+        return busy * busy
+
+    def load(self, moment: float) -> float:
+        """The slowdown at `moment` (Unix seconds) as a factor, 1 at night, largest at 20:00 local time."""
+        return 1 + TRAITS[self.character].evening * self.evening(moment)
 
 
 class Outage(Struct, frozen=True):
@@ -179,11 +184,12 @@ class Outage(Struct, frozen=True):
 
 
 class Network(Struct, frozen=True):
-    """A simulated network. regions -- codes of the regions with testers, by job type"""
+    """A simulated network. regions -- codes of the regions with testers, by job type; scenario -- scripted events"""
 
     seed: int
     orchestrators: tuple[Orchestrator, ...]
     regions: Mapping[JobType, tuple[str, ...]]
+    scenario: Scenario = NO_SCENARIO
 
     def within(self, known: Collection[tuple[str, JobType]]) -> "Network":
         """This network with the known regions only."""

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+import asyncpg
+
 from orchboard import limits
 from orchboard.store.details.encoding import DetailRow, decode_all
 from orchboard.store.details.result_details import DetailResultReader, ResultDetails
 from orchboard.store.details.series import NamedSeries
+from orchboard.store.details.summary import NetworkSeries, decode_summary
 from orchboard.store.details.sums import SeriesSums, add_up, renumber
 from orchboard.store.postgres.clock import from_pg_time, to_pg_time
 from orchboard.store.postgres.database import Database
@@ -73,27 +76,50 @@ class BucketReader:
     async def _read(
         self, buckets: Sequence[BucketKey], orchestrators: Orchestrators
     ) -> Mapping[BucketKey, SeriesSums]:
+        rows = await self._fetch(
+            "detail_buckets", buckets, None if orchestrators is None else list(orchestrators)
+        )
+        return {
+            bucket: await self._decoded(
+                [DetailRow(row["entries"], row["round_trips"], row["errors"]) for row in of_bucket]
+            )
+            for bucket, of_bucket in rows.items()
+        }
+
+    async def _fetch(
+        self, statement: str, buckets: Sequence[BucketKey], *arguments: object
+    ) -> dict[BucketKey, list[asyncpg.Record]]:
+        """The rows of each bucket; an empty list for a bucket without contents."""
         rows = await self._database.fetch(
-            sql("detail_buckets"),
+            sql(statement),
             [bucket.granularity for bucket in buckets],
             [from_pg_time(bucket.start) for bucket in buckets],
-            None if orchestrators is None else list(orchestrators),
+            *arguments,
         )
-        found: dict[BucketKey, list[DetailRow]] = {}
+        found: dict[BucketKey, list[asyncpg.Record]] = {}
         for row in rows:
             if row["is_current"]:
                 bucket = BucketKey(row["granularity"], to_pg_time(row["bucket_start"]), row["revision"])
                 of_bucket = found.setdefault(bucket, [])
-                if row["entries"] is not None:
-                    of_bucket.append(DetailRow(row["entries"], row["round_trips"], row["errors"]))
+                if row[4] is not None:  # the first column of the contents
+                    of_bucket.append(row)
         if not found.keys() >= set(buckets):
             raise RollupRebuiltError
-        return {bucket: await self._decoded(of_bucket) for bucket, of_bucket in found.items()}
+        return found
 
     async def _decoded(self, rows: Sequence[DetailRow]) -> SeriesSums:
         """The sums of one bucket. Two stored series may be one here: of two testers with the same name, one after the other."""
         stored = decode_all(rows)
         return add_up([renumber(stored, await self._names.indices_of(stored.series))])
+
+    async def summaries(self, buckets: Sequence[BucketKey]) -> list[Mapping[NetworkSeries, Sequence[float]]]:
+        """The quantiles of the network's round trips in each bucket, in the order of FRACTIONS."""
+        rows = await self._fetch("detail_summaries", buckets)
+        found = {
+            bucket: decode_summary(of_bucket[0]["summary"] if of_bucket else None)
+            for bucket, of_bucket in rows.items()
+        }
+        return [found[bucket] for bucket in buckets]
 
     async def partial(self, partial: PartialBucket) -> ResultDetails:
         """The results in a part of a bucket."""

@@ -1,6 +1,6 @@
 """DetailBuilder: builds the details of rollup buckets, once the bucket is materialized and again whenever it was rebuilt."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -77,6 +77,8 @@ class DetailBuilder:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._job_types: dict[int, JobType] = {}
+        self._network: dict[int, NetworkSeries] = {}
 
     async def run(
         self, on_bucket: Callable[[Bucket], None] | None = None, *, limit: int | None = None
@@ -85,6 +87,10 @@ class DetailBuilder:
 
         limit -- the maximum number of buckets
         """
+        rows = await self._connection.fetch(sql("region_job_types"))
+        self._job_types = {
+            row["id"]: JobType(row["job_type"]) for row in rows if row["job_type"] in set(JobType)
+        }
         now: datetime = await self._connection.fetchval(sql("now"))
         built = 0
         for granularity in GRANULARITIES:
@@ -116,49 +122,46 @@ class DetailBuilder:
         within = bucket.granularity - 1, bucket.start, bucket.end
         if not await self._connection.fetchval(sql("detail_parts"), *within, results):
             return False
-        for orchestrator in await self._connection.fetch(sql("parts_orchestrators"), *within):
-            rows = await self._connection.fetch(sql("parts_details"), *within, orchestrator["orchestrator"])
-            total = add_up([decode_all([DetailRow(*row)]) for row in rows])
-            await self._insert(bucket, orchestrator["orchestrator"], total)
+        for row in await self._connection.fetch(sql("parts_orchestrators"), *within):
+            parts = await self._connection.fetch(sql("parts_details"), *within, row["orchestrator"])
+            total = add_up([decode_all([DetailRow(*part)]) for part in parts])
+            await self._insert(bucket, {row["orchestrator"]: total})
         return True
 
     async def _build_from_results(self, bucket: Bucket) -> None:
         """Build from the results."""
-        job_types = {
-            row["id"]: JobType(row["job_type"])
-            for row in await self._connection.fetch(sql("region_job_types"))
-            if row["job_type"] in set(JobType)
-        }
-        series = StoredSeries(self._connection, job_types)
+        series = StoredSeries(self._connection, self._job_types)
         reader = DetailResultReader(series)
         total = add_up([])
         async for page in pages(self._connection.fetch, reader, bucket.start, bucket.end, _PAGE):
             total = add_up([total, reader.sums(page)])
         pooled = [series.number(series.all[number]._replace(orchestrator=NETWORK)) for number in total.series]
         network = add_up([renumber(total, pooled)])
-        ids = await series.store()
-        await self._insert_all(bucket, series, total, ids)
-        await self._insert(bucket, NETWORK, renumber(network, [ids[number] for number in network.series]))
-
-    async def _insert_all(
-        self, bucket: Bucket, series: StoredSeries, total: SeriesSums, ids: Sequence[int]
-    ) -> None:
-        entries: dict[str, list[int]] = {}
-        for entry, number in enumerate(total.series.tolist()):
-            entries.setdefault(series.all[number].orchestrator, []).append(entry)
-        for orchestrator, own in entries.items():
-            sums = total.select(np.array(own, np.int64))
-            await self._insert(bucket, orchestrator, renumber(sums, [ids[number] for number in sums.series]))
-
-    async def _insert(self, bucket: Bucket, orchestrator: str, sums: SeriesSums) -> None:
-        """Store the details of one orchestrator, or of the network."""
-        summary = None
-        if orchestrator == NETWORK:
-            rows = await self._connection.fetch(sql("network_series"), sums.series.tolist())
-            series = {
-                row["id"]: NetworkSeries(row["job_type"], row["pipeline"], row["model"]) for row in rows
-            }
-            summary = encode_summary(sums, series)
-        await self._connection.execute(
-            sql("insert_details"), bucket.granularity, bucket.start, orchestrator, *encode(sums), summary
+        ids = np.array(await series.store(), np.int64)
+        own = _by_orchestrator(total, series) | {NETWORK: network}
+        await self._insert(
+            bucket, {name: renumber(sums, ids[sums.series]) for name, sums in own.items() if len(sums.series)}
         )
+
+    async def _insert(self, bucket: Bucket, details: Mapping[str, SeriesSums]) -> None:
+        """Store the details of some orchestrators; NETWORK for all of them."""
+        rows = [
+            (name, *encode(sums), await self._summary(sums) if name == NETWORK else None)
+            for name, sums in details.items()
+        ]
+        columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 5
+        await self._connection.execute(sql("insert_details"), bucket.granularity, bucket.start, *columns)
+
+    async def _summary(self, network: SeriesSums) -> bytes:
+        unknown = [each for each in network.series.tolist() if each not in self._network]
+        if unknown:
+            for row in await self._connection.fetch(sql("network_series"), unknown):
+                self._network[row["id"]] = NetworkSeries(row["job_type"], row["pipeline"], row["model"])
+        return encode_summary(network, self._network)
+
+
+def _by_orchestrator(total: SeriesSums, series: StoredSeries) -> dict[str, SeriesSums]:
+    entries: dict[str, list[int]] = {}
+    for entry, number in enumerate(total.series.tolist()):
+        entries.setdefault(series.all[number].orchestrator, []).append(entry)
+    return {name: total.select(np.array(own, np.int64)) for name, own in entries.items()}

@@ -48,8 +48,9 @@ def encode(sums: SeriesSums) -> DetailRow:
         (each.series, each.code, each.results, each.count, each.first, each.last, each.message)
         for each in sums.errors
     ]
+    order = np.lexsort((sums.round_trips, sums.round_trip_entries))
     return DetailRow(
-        entries, sums.round_trips.astype(">f8").tobytes(), _encode_errors(errors) if errors else None
+        entries, sums.round_trips[order].astype(">f8").tobytes(), _encode_errors(errors) if errors else None
     )
 
 
@@ -79,8 +80,8 @@ def decode_all(rows: Sequence[DetailRow]) -> SeriesSums:
         first + duration,
         doubles[: len(MEASURES)],
         doubles[len(MEASURES) :],
-        lengths,
         round_trips,
+        np.repeat(np.arange(len(series)), lengths),
         errors,
     )
 

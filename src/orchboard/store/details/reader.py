@@ -1,21 +1,22 @@
 """DetailReader: what the results of any window, or of consecutive buckets of a window, add up to by series."""
 
+import math
 import time
 from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from msgspec import Struct
 
 from orchboard import limits
-from orchboard.stats import JobType, SeriesQuery, Window
+from orchboard.stats import JobType, Series, SeriesQuery, Window
 from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.details.bucket_reader import BucketReader, Orchestrators
 from orchboard.store.details.result_details import DetailResultReader, ResultDetails, pages
 from orchboard.store.details.series import NamedSeries, SeriesIndex
-from orchboard.store.details.sums import NETWORK, SeriesSums, add_up, percentile, renumber
+from orchboard.store.details.sums import NETWORK, SeriesSums, add_up, quantiles, renumber
 from orchboard.store.details.tail import DetailTail
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.admission import UNBOUNDED, Admission
@@ -29,6 +30,11 @@ from orchboard.store.rollups.window_plan import Coverage, WindowPlan
 from orchboard.window import LATEST
 
 T = TypeVar("T")
+
+Medians: TypeAlias = dict[PipelineModel, float]
+"""Seconds; pipelines and models without a success are missing."""
+
+_NETWORK_QUERY = SeriesQuery(job_type=JobType.AI, orchestrators=frozenset([NETWORK]))
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -53,7 +59,7 @@ class Details(Struct, frozen=True):
 
     index: SeriesIndex
     sums: SeriesSums
-    medians: dict[PipelineModel, float]
+    medians: Medians
 
 
 class _Memory(Struct):
@@ -160,13 +166,20 @@ class DetailReader:
                 kept = ((at, memory.points.get((kind, query, _key(plan)))) for at, plan in enumerate(plans))
                 found = {at: point for at, point in kept if point is not None}
             missing = [at for at in range(len(plans)) if at not in found]
-            async with self._admission.admitted(_cost(coverage, [plans[at] for at in missing])):
-                parts = await self._read(memory, query, [plans[at] for at in missing])
+            chosen = [plans[at] for at in missing]
+            async with self._admission.admitted(_cost(coverage, chosen)):
+                parts = await self._read(memory, query, chosen)
+                medians = await self._medians(memory, query, chosen)
             if (tail.coverage, tail.since) == planned_for:
                 break
-        for at, sums in zip(missing, parts, strict=True):
-            plan = plans[at]
-            point = found[at] = compute(_details(memory, query, self._with_tail(memory, query, plan, sums)))
+        for at, plan, sums, of_network in zip(missing, chosen, parts, medians, strict=True):
+            total = self._with_tail(memory, query, plan, sums)
+            if isinstance(of_network, SeriesSums):
+                network = self._with_tail(memory, _NETWORK_QUERY, plan, of_network)
+                of_network = medians_of(memory.index, network, query.region)
+                if _is_settled(plan):
+                    memory.points.add(("medians", query.region, _key(plan)), of_network, _POINT_BYTES)
+            point = found[at] = compute(_details(memory, query, total, of_network))
             if kind is not None and _is_settled(plan):
                 memory.points.add((kind, query, _key(plan)), point, _POINT_BYTES)
         return [found[at] for at in range(len(plans))]
@@ -187,6 +200,26 @@ class DetailReader:
             found.append(parts[0] if len(parts) == 1 else add_up(parts))
         return found
 
+    async def _medians(
+        self, memory: _Memory, query: SeriesQuery, plans: Sequence[WindowPlan]
+    ) -> Sequence[Medians | SeriesSums | None]:
+        """The medians of each plan, or the sums of the network without the tail that they are computed from. None: not needed,
+        or computed from what `_read` returns."""
+        if query.orchestrators is None or query.job_type is JobType.TRANSCODING:
+            return [None] * len(plans)
+        found: list[Medians | SeriesSums | None] = [
+            memory.points.get(("medians", query.region, _key(plan))) for plan in plans
+        ]
+        missing = [at for at, medians in enumerate(found) if medians is None]
+        whole = [at for at in missing if query.region is None and _is_one_bucket(plans[at])]
+        summaries = await memory.buckets.summaries([plans[at].buckets[0] for at in whole]) if whole else []
+        for at, summary in zip(whole, summaries, strict=True):
+            found[at] = {(key.pipeline, key.model): values[0] for key, values in summary.items() if key.model}
+        rest = [at for at in missing if found[at] is None]
+        for at in rest:  # one after the other: bounds the memory
+            [found[at]] = await self._read(memory, _NETWORK_QUERY, [plans[at]])
+        return found
+
     def _with_tail(
         self, memory: _Memory, query: SeriesQuery, plan: WindowPlan, sums: SeriesSums
     ) -> SeriesSums:
@@ -198,47 +231,43 @@ class DetailReader:
 
 
 def _orchestrators(query: SeriesQuery) -> Orchestrators:
-    """Whose details a query needs: AI scores need the medians of the network."""
-    if query.orchestrators is None:
-        return None
-    needs_medians = query.job_type is not JobType.TRANSCODING
-    return tuple(sorted(query.orchestrators | ({NETWORK} if needs_medians else set())))
+    return None if query.orchestrators is None else tuple(sorted(query.orchestrators))
 
 
 def _chosen(memory: _Memory, query: SeriesQuery, results: ResultDetails) -> SeriesSums:
-    """The sums of results by series; with those of the network if it is among the orchestrators that a query needs."""
+    """The sums of results by series; with those of the network if it is among the orchestrators of a query."""
     sums = memory.results.sums(results)
-    wanted = _orchestrators(query)
-    if wanted is None:
+    if query.orchestrators is None:
         return sums
-    own = memory.index.mask(SeriesQuery(orchestrators=frozenset(wanted)))
+    own = memory.index.mask(SeriesQuery(orchestrators=query.orchestrators))
     parts = [sums.select(np.flatnonzero(own[sums.series]))]
-    if NETWORK in wanted:
+    if NETWORK in query.orchestrators:
         parts.append(renumber(sums, memory.index.pooled(sums.series)))
     return add_up(parts)
 
 
-def _details(memory: _Memory, query: SeriesQuery, sums: SeriesSums) -> Details:
+def _details(memory: _Memory, query: SeriesQuery, sums: SeriesSums, medians: Medians | None) -> Details:
     selected = memory.index.mask(query)[sums.series]
-    medians = medians_of(memory.index, sums, query) if query.job_type is not JobType.TRANSCODING else {}
+    if medians is None:
+        needs_medians = query.job_type is not JobType.TRANSCODING
+        medians = medians_of(memory.index, sums, query.region) if needs_medians else {}
     return Details(memory.index, sums.select(np.flatnonzero(selected)), medians)
 
 
-def medians_of(index: SeriesIndex, sums: SeriesSums, query: SeriesQuery) -> dict[PipelineModel, float]:
-    """The median round trip of each AI pipeline and model in some sums; only in the query's region if it has one."""
-    network = None if query.orchestrators is None else frozenset([NETWORK])
-    needed = index.mask(SeriesQuery(job_type=JobType.AI, orchestrators=network, region=query.region))
-    entries = np.flatnonzero(needed[sums.series] & (sums.round_trip_counts > 0))
-    models, group = index.grouped(sums.series[entries], lambda series: (series.pipeline, series.model))
-    chosen = sums.select(entries)
-    of_value = group[chosen.entry_of_round_trip]
-    order = np.lexsort((chosen.round_trips, of_value))
-    values, ends = chosen.round_trips[order], np.cumsum(np.bincount(of_value, minlength=len(models)))
-    starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
+def medians_of(index: SeriesIndex, sums: SeriesSums, region: str | None) -> Medians:
+    """The median round trip of each AI pipeline and model in some sums; only in a region if one is given."""
+    needed = index.mask(SeriesQuery(job_type=JobType.AI, region=region))
+    chosen = sums.select(np.flatnonzero(needed[sums.series]))
+    models, group = index.grouped(chosen.series, _model_of)
     return {
-        model: percentile(values[start:end], 0.5)
-        for model, start, end in zip(models, starts.tolist(), ends.tolist(), strict=True)
+        model: median
+        for model, [median] in zip(models, quantiles(chosen, group, len(models), [0.5]).tolist(), strict=True)
+        if not math.isnan(median)
     }
+
+
+def _model_of(series: Series) -> PipelineModel:
+    return series.pipeline, series.model
 
 
 def _cost(coverage: Coverage, plans: Sequence[WindowPlan]) -> int:
@@ -259,3 +288,7 @@ def _key(plan: WindowPlan) -> Hashable:
 def _is_settled(plan: WindowPlan) -> bool:
     """Whether the parts of a plan are all in rollups, so that every change gives them another key."""
     return not plan.unmaterialized and plan.tail[0] >= plan.tail[1] and bool(plan.buckets)
+
+
+def _is_one_bucket(plan: WindowPlan) -> bool:
+    return _is_settled(plan) and len(plan.buckets) == 1 and not plan.partial_buckets

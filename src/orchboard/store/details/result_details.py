@@ -150,8 +150,8 @@ class DetailResultReader:
             last,
             sums,
             moments,
-            np.bincount(of_value, minlength=number),
-            values[np.lexsort((values, of_value))],
+            values,
+            of_value,
             self._sum_errors(results),
         )
 
@@ -238,4 +238,6 @@ async def pages(
         if not len(results.event_time):
             return
         yield results
+        if len(results.event_time) < size:
+            return
         since = from_pg_time(int(results.event_time[-1]) + 1)

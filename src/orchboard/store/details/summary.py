@@ -25,10 +25,10 @@ class NetworkSeries(NamedTuple):
 
 def encode_summary(sums: SeriesSums, series: Mapping[int, NetworkSeries]) -> bytes:
     """The quantiles of each job type, and of each AI pipeline and model. series -- by the numbers of `sums`"""
-    entry = sums.entry_of_round_trip
+    counts = sums.round_trip_counts
     groups: dict[NetworkSeries, list[int]] = {}
     for position, number in enumerate(sums.series.tolist()):
-        if sums.round_trip_counts[position]:
+        if counts[position]:
             own = series[number]
             for key in {own, NetworkSeries(own.job_type, "", "")}:
                 groups.setdefault(key, []).append(position)
@@ -36,7 +36,7 @@ def encode_summary(sums: SeriesSums, series: Mapping[int, NetworkSeries]) -> byt
     for key, positions in groups.items():
         is_own = np.zeros(len(sums.series), np.bool_)
         is_own[positions] = True
-        values = np.sort(sums.round_trips[is_own[entry]])
+        values = np.sort(sums.round_trips[is_own[sums.round_trip_entries]])
         found.append((*key, tuple(percentile(values, fraction) for fraction in FRACTIONS)))
     return _encode(found)
 

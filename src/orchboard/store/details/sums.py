@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from orchboard.store.measures import MEASURES
-from orchboard.store.rollups.group_index import Indices
+from orchboard.store.rollups.group_index import Indices, unique_inverse
 from orchboard.store.rollups.result_columns import Doubles
 
 NETWORK = ""
@@ -49,9 +49,8 @@ class SeriesSums(Struct, frozen=True):
     sums -- of the measures of scored results, shape (measures, entries), in the order of MEASURES
     moments -- sums of products of two measures' deviations from their means, shape (moments, entries), as MOMENTS lists;
         divided by `results`, they are covariances
-    round_trip_counts -- lengths of the lists in `round_trips`
-    round_trips -- seconds, of scored results with success rate 1 and a round trip other than 0: the lists of all entries,
-        one after the other, each ascending
+    round_trips -- seconds, of each scored result with success rate 1 and a round trip other than 0, in no order
+    round_trip_entries -- the entry of each of `round_trips`
     errors -- in no order; each pair of series and code once
     """
 
@@ -64,14 +63,14 @@ class SeriesSums(Struct, frozen=True):
     last: Indices
     sums: Doubles
     moments: Doubles
-    round_trip_counts: Indices
     round_trips: Doubles
+    round_trip_entries: Indices
     errors: list[ErrorSum]
 
     @property
-    def entry_of_round_trip(self) -> Indices:
-        """The entry of each element of `round_trips`."""
-        return np.repeat(np.arange(len(self.series)), self.round_trip_counts)
+    def round_trip_counts(self) -> Indices:
+        """The number of round trips of each entry."""
+        return np.bincount(self.round_trip_entries, minlength=len(self.series))
 
     @property
     def size(self) -> int:
@@ -86,9 +85,11 @@ class SeriesSums(Struct, frozen=True):
 
     def select(self, entries: Indices) -> "SeriesSums":
         """Some entries, given by ascending position."""
-        is_selected = np.zeros(len(self.series), np.bool_)
-        is_selected[entries] = True
-        chosen = set(self.series[entries].tolist())
+        position = np.full(len(self.series), -1)
+        position[entries] = np.arange(len(entries))
+        entry_of_value = position[self.round_trip_entries]
+        is_selected = entry_of_value >= 0
+        chosen = set(self.series[entries].tolist()) if self.errors else set()
         return SeriesSums(
             self.series[entries],
             self.results[entries],
@@ -99,8 +100,8 @@ class SeriesSums(Struct, frozen=True):
             self.last[entries],
             self.sums[:, entries],
             self.moments[:, entries],
-            self.round_trip_counts[entries],
-            self.round_trips[np.repeat(is_selected, self.round_trip_counts)],
+            self.round_trips[is_selected],
+            entry_of_value[is_selected],
             [error for error in self.errors if error.series in chosen],
         )
 
@@ -108,7 +109,7 @@ class SeriesSums(Struct, frozen=True):
 def add_up(parts: Sequence[SeriesSums]) -> SeriesSums:
     """The total of some sums over disjoint results, each series once."""
     series = _joined([part.series for part in parts], np.int64)
-    distinct, entry = np.unique(series, return_inverse=True)
+    distinct, entry = unique_inverse(series, int(series.max(initial=-1)) + 1)
     number = len(distinct)
 
     def total(name: str) -> Indices:
@@ -121,10 +122,8 @@ def add_up(parts: Sequence[SeriesSums]) -> SeriesSums:
     np.minimum.at(first, entry, _joined([part.first for part in parts], np.int64))
     np.maximum.at(last, entry, _joined([part.last for part in parts], np.int64))
     sums, moments = _add_moments(parts, entry, results)
-    lists = _joined([part.round_trips for part in parts], np.float64)
-    counts = _joined([part.round_trip_counts for part in parts], np.int64)
-    entry_of_value = np.repeat(entry, counts)
-    order = np.lexsort((lists, entry_of_value))
+    before = np.cumsum([0, *(len(part.series) for part in parts)])
+    entries = [entry[start + part.round_trip_entries] for start, part in zip(before, parts, strict=False)]
     return SeriesSums(
         distinct,
         results,
@@ -135,8 +134,8 @@ def add_up(parts: Sequence[SeriesSums]) -> SeriesSums:
         last,
         sums,
         moments,
-        np.bincount(entry_of_value, minlength=number),
-        lists[order],
+        _joined([part.round_trips for part in parts], np.float64),
+        _joined(entries, np.int64),
         _add_errors(parts),
     )
 
@@ -155,10 +154,43 @@ def percentile(values: Doubles, fraction: float) -> float:
     >>> percentile(np.array([1.0, 2.0, 4.0]), 0.75)
     3.0
     """
-    rank = fraction * (len(values) - 1)
+    return percentile_at(values, fraction * (len(values) - 1))
+
+
+def percentile_at(values: Doubles, rank: float) -> float:
+    """The value at a position from 0, interpolated between the two next to it, which must be in place."""
     low = math.floor(rank)
     lower, upper = float(values[low]), float(values[math.ceil(rank)])
     return lower + (rank - low) * (upper - lower)
+
+
+def quantiles(sums: SeriesSums, group: Indices, groups: int, fractions: Sequence[float]) -> Doubles:
+    """Quantiles of the round trips of groups of entries, NaN for a group without any; shape (groups, fractions).
+
+    group -- of each entry, from 0 to groups - 1; -1: of none
+    Equal to PostgreSQL's percentile_cont over all values of the group, to the last bit.
+    """
+    of_value = group[sums.round_trip_entries]
+    values = sums.round_trips
+    if (of_value < 0).any():
+        values, of_value = values[of_value >= 0], of_value[of_value >= 0]
+    order = np.argsort(of_value.astype(np.min_scalar_type(max(groups, 1))), kind="stable")
+    values = values[order]
+    found = np.full((groups, len(fractions)), np.nan)
+    end = 0
+    for number, count in enumerate(np.bincount(of_value, minlength=groups).tolist()):
+        start, end = end, end + count
+        if count:
+            found[number] = _percentiles(values[start:end], fractions)
+    return found
+
+
+def _percentiles(values: Doubles, fractions: Sequence[float]) -> list[float]:
+    """Quantiles of unsorted values, at least one."""
+    ranks = [fraction * (len(values) - 1) for fraction in fractions]
+    positions = sorted({position for rank in ranks for position in (math.floor(rank), math.ceil(rank))})
+    placed = np.partition(values, positions)
+    return [percentile_at(placed, rank) for rank in ranks]
 
 
 def _add_moments(parts: Sequence[SeriesSums], entry: Indices, results: Indices) -> tuple[Doubles, Doubles]:

@@ -1,0 +1,203 @@
+"""The leaderboard: orchestrators ranked by score, with everything that is known of each in a window."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+
+from orchboard.analytics.ranking_query import RankingQuery, SortValue, position_after, sort_rows
+from orchboard.analytics.scope import WINDOWS, WindowRequest, envelope_of
+from orchboard.analytics.sparkline import OrchestratorScores, edges_of, fetch_scores, lines_of
+from orchboard.analytics.standings import Standings
+from orchboard.leaderboard import Leaderboard
+from orchboard.reports.leaderboard import Estimate, Ranking, RegionScore, RoundTrips, Standing
+from orchboard.scoring import Doubles
+from orchboard.stats import JobType, SeriesQuery, Window
+from orchboard.store.details.reader import Details
+from orchboard.store.postgres.clock import from_pg_time
+from orchboard.store.rollups.group_index import Indices
+from orchboard.window import EARLIEST
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+async def leaderboard(board: Leaderboard, query: RankingQuery) -> Ranking:
+    """One page of the leaderboard."""
+    asked = query.scope
+    window = asked.window.resolve(board) if query.page is None else query.page.window
+    whole = replace(asked.query, orchestrators=None)
+    found = await fetch_past(board, whole, asked.window, window)
+    standings = Standings(
+        found.details,
+        found.job_type,
+        any_name=board.scores_any_name,
+        min_results=query.min_results,
+    )
+    rows = Rows(standings, found.scores)
+    values = rows.values(query.sort)
+    selected = {name: values[at] for at, name in enumerate(standings.names) if query.selects(name)}
+    ordered = sort_rows(selected, descending=query.descending)
+    first = (
+        0
+        if query.page is None
+        else position_after(selected, ordered, query.page, descending=query.descending)
+    )
+    page = ordered[first : first + query.limit]
+    next_cursor = None
+    if first + query.limit < len(ordered):
+        next_cursor = query.cursor(found.closed, selected[page[-1]], page[-1])
+    return Ranking(
+        **envelope_of(asked.window, window, found.now, found.details),
+        job_type=found.job_type,
+        ranked=standings.ranked,
+        matches=len(ordered),
+        buckets=found.buckets,
+        orchestrators=rows.standings(page),
+        next_cursor=next_cursor,
+    )
+
+
+class Past(Struct, frozen=True):
+    """What was fetched for standings.
+
+    details -- of the window
+    closed -- the window with a fixed end
+    buckets -- starts of the buckets of the sparklines
+    scores -- in the window before, None without one; and in each bucket
+    """
+
+    now: datetime
+    job_type: JobType
+    details: Details
+    closed: Window
+    buckets: list[datetime]
+    scores: tuple[OrchestratorScores | None, list[OrchestratorScores]]
+
+
+async def fetch_past(board: Leaderboard, query: SeriesQuery, request: WindowRequest, window: Window) -> Past:
+    """The details of a window, and the scores in its buckets and in the window before."""
+    now, job_type = board.now(), query.job_type or JobType.TRANSCODING
+    details = await board.store.details.fetch(query, window)
+    last = from_pg_time(int(details.sums.last.max())) if len(details.sums.last) else now
+    closed = Window(window.since, min(window.until, max(now, last)))
+    since = closed.since
+    if since <= EARLIEST:
+        since = from_pg_time(int(details.sums.first.min())) if len(details.sums.first) else closed.until
+    edges = edges_of(since, closed.until + _MICROSECOND) if since <= closed.until else [since]
+    before = _before(request, closed)
+    scores: list[OrchestratorScores] = []
+    if len(edges) > 1:
+        starts = [] if before is None else [before]
+        scores = await fetch_scores(board, query, job_type, [*starts, *edges])
+    split = int(before is not None and bool(scores))
+    return Past(now, job_type, details, closed, edges[:-1], (scores[0] if split else None, scores[split:]))
+
+
+def _before(request: WindowRequest, window: Window) -> datetime | None:
+    """The start of the window before, which is as long; None without one."""
+    length = WINDOWS[request.name].length if request.name else None
+    length = length or window.until - window.since
+    if length <= timedelta(0) or window.since - EARLIEST <= length:
+        return None
+    return window.since - length
+
+
+class Rows:
+    """The rows of the leaderboard."""
+
+    def __init__(
+        self, standings: Standings, scores: tuple[OrchestratorScores | None, list[OrchestratorScores]]
+    ) -> None:
+        self.of = standings
+        before, self._buckets = scores
+        self._position = {name: at for at, name in enumerate(standings.names)}
+        lines = lines_of([before] if before else [], standings.columns, standings.orchestrators)
+        was = np.array([(line or [None])[0] for line in lines], float)
+        self.trend: Doubles = standings.estimates.score - was[: standings.ranked]
+
+    def values(self, sort: str) -> list[SortValue]:
+        """What every orchestrator is sorted by, in the order of the standings."""
+        if sort == "orchestrator":
+            return list(self.of.names)
+        if sort in _PERCENTILES:
+            found = self.of.round_trips(range(len(self.of.orchestrators)))
+            return [None if each is None else each[_PERCENTILES.index(sort)] for each in found]
+        values = [None if value != value else value for value in _SORT_VALUES[sort](self).tolist()]
+        return values + [None] * (len(self.of.orchestrators) - len(values))
+
+    def standings(self, names: Sequence[str]) -> list[Standing]:
+        """The rows of some orchestrators."""
+        positions = [self._position[name] for name in names]
+        round_trips = self.of.round_trips(positions)
+        errors = self.of.errors(positions)
+        lines = lines_of(self._buckets, self.of.columns, self.of.orchestrators[positions])
+        found = []
+        for at, name, trips, codes, line in zip(positions, names, round_trips, errors, lines, strict=True):
+            found.append(
+                Standing(
+                    orchestrator=name,
+                    round_trip=None if trips is None else RoundTrips(*trips),
+                    results=int(self.of.results[at]),
+                    unscored=int(self.of.unscored[at]),
+                    last_tested_at=from_pg_time(int(self.of.last[at])),
+                    errors=codes,
+                    sparkline=line,
+                    **self._scores(at),
+                )
+            )
+        return found
+
+    def _scores(self, at: int) -> dict[str, Any]:
+        """The members that an orchestrator without scores does not have."""
+        of = self.of
+        if at >= of.ranked:
+            return {}
+        ranks, estimates = of.ranks, of.estimates
+        ratio = float(of.real_time_ratio[at])
+        has_ratio = of.job_type is JobType.TRANSCODING and ratio == ratio
+        trend = float(self.trend[at])
+        return {
+            "rank": int(ranks.rank[at]),
+            "rank_low": int(ranks.low[at]),
+            "rank_high": int(ranks.high[at]),
+            "score": _estimate(at, estimates.score, estimates.score_low, estimates.score_high),
+            "round_trip_score": float(estimates.round_trip_score[at]),
+            "success_rate": _estimate(
+                at, estimates.success_rate, estimates.success_low, estimates.success_high
+            ),
+            "full_success": _estimate(at, *of.full_success),
+            "real_time_ratio": ratio if has_ratio else None,
+            "regions": int(of.regions[at]),
+            "best": self._region_score(int(of.best[at])),
+            "worst": self._region_score(int(of.worst[at])),
+            "trend": trend if trend == trend else None,
+        }
+
+    def _region_score(self, cell: int) -> RegionScore:
+        return RegionScore(self.of.region_of(cell), float(self.of.cell_score[cell]))
+
+
+def _estimate(at: int, *columns: Doubles) -> Estimate:
+    return Estimate(*(float(column[at]) for column in columns))
+
+
+_PERCENTILES = ("p50", "p90", "p99")
+
+_SORT_VALUES: Mapping[str, Callable[[Rows], Doubles | Indices]] = {
+    "rank": lambda rows: rows.of.ranks.rank,
+    "score": lambda rows: rows.of.estimates.score,
+    "success_rate": lambda rows: rows.of.estimates.success_rate,
+    "full_success": lambda rows: rows.of.full_success[0],
+    "round_trip_score": lambda rows: rows.of.estimates.round_trip_score,
+    "real_time_ratio": lambda rows: rows.of.real_time_ratio,
+    "results": lambda rows: rows.of.results,
+    "unscored": lambda rows: rows.of.unscored,
+    "regions": lambda rows: rows.of.regions,
+    "best": lambda rows: rows.of.cell_score[rows.of.best],
+    "worst": lambda rows: rows.of.cell_score[rows.of.worst],
+    "last_tested": lambda rows: rows.of.last,
+    "trend": lambda rows: rows.trend,
+}

@@ -1,0 +1,154 @@
+"""Standings: the numbers of every orchestrator in one window, as arrays."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from orchboard.analytics.estimates import Estimates, Sensitivity, estimate, totals
+from orchboard.analytics.groups import Tree, group, tree_of
+from orchboard.analytics.intervals import wilson
+from orchboard.analytics.quantiles import quantiles_by_owner
+from orchboard.analytics.ranking import Ranks, comparable, rank
+from orchboard.analytics.series_columns import columns_of
+from orchboard.reports.leaderboard import CodeCount
+from orchboard.scoring import Doubles
+from orchboard.stats import JobType
+from orchboard.store.details.reader import Details
+from orchboard.store.details.sums import ErrorSum
+from orchboard.store.rollups.group_index import Indices
+
+MAX_CODES = 20
+
+_FRACTIONS = (0.5, 0.9, 0.99)
+
+
+class Standings:
+    """The numbers of the orchestrators with results in a window.
+
+    orchestrators -- numbers in the SeriesColumns: those with scores, then those with unscored results only; arrays are in this
+        order, shape (orchestrators,), and those of scores are shorter: shape (ranked,)
+    results, unscored, successes, last -- totals; `last` in microseconds since 2000
+    real_time_ratio -- NaN without round trips
+    estimates -- of the scores; full_success -- the share and the ends of its interval
+    best, worst -- positions in `tree.cells`
+    """
+
+    def __init__(self, details: Details, job_type: JobType, *, any_name: bool, min_results: int = 0) -> None:
+        """min_results -- leave out orchestrators with fewer scored results"""
+        self.columns = columns_of(details.index)
+        self.job_type = job_type
+        self._sums = details.sums
+        self._of_entry = self.columns.cell_orchestrator[
+            self.columns.group_cell[self.columns.group[details.sums.series]]
+        ]
+        groups = group(details, job_type, any_name=any_name)
+        self.tree = tree_of(groups)
+        self.sensitivity = Sensitivity(groups.statistics)
+        self._total(any_name, min_results)
+        self._score()
+
+    @property
+    def ranked(self) -> int:
+        """The number of orchestrators with scores."""
+        return len(self.ranks.rank)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the orchestrators."""
+        return [self.columns.orchestrators[each] for each in self.orchestrators.tolist()]
+
+    def _total(self, any_name: bool, min_results: int) -> None:
+        size, sums = len(self.columns.orchestrators), self._sums
+        total = np.bincount(self._of_entry, sums.results, size).astype(np.int64)
+        unscored = np.bincount(self._of_entry, sums.unscored, size).astype(np.int64)
+        is_listed = (total + unscored > 0) & (total >= min_results)
+        if not any_name:
+            is_listed &= self.columns.has_address
+        order = np.flatnonzero(is_listed)
+        self.orchestrators = order[np.argsort(total[order] == 0, kind="stable")]
+        self.results, self.unscored = total[self.orchestrators], unscored[self.orchestrators]
+        self.successes = np.bincount(self._of_entry, sums.successes, size)[self.orchestrators].astype(
+            np.int64
+        )
+        last = np.full(size, np.iinfo(np.int64).min)
+        np.maximum.at(last, self._of_entry, sums.last)
+        self.last = last[self.orchestrators]
+        video, took = (
+            np.bincount(self._of_entry, sums.measure(name), size)[self.orchestrators]
+            for name in ("seg_duration", "round_trip_time")
+        )
+        self.real_time_ratio = np.divide(video, took, out=np.full(len(took), np.nan), where=took > 0)
+
+    def _score(self) -> None:
+        tree = self.tree
+        own = np.searchsorted(tree.orchestrators, self.orchestrators[self.results > 0])
+        whose = tree.of_cell[tree.of_group]
+        estimates = estimate(self.sensitivity, tree.in_orchestrator, whose, len(tree.orchestrators))
+        self.estimates = estimates.select(own)
+        self.regions = tree.regions[own]
+        self.ranks: Ranks = rank(self.estimates.score, self.estimates.score_low, self.estimates.score_high)
+        scored = len(own)
+        share = self.successes[:scored] / self.results[:scored]
+        self.full_success = (share, *wilson(share, self.results[:scored]))
+        cell_score = totals(tree.in_cell * self.sensitivity.scores.score, tree.of_group, len(tree.cells))
+        self.cell_score = cell_score
+        self.best, self.worst = (
+            _first_cells(tree, each, self._region_order())[own] for each in (-cell_score, cell_score)
+        )
+
+    def _region_order(self) -> Indices:
+        """The alphabetical position of the region of each cell of the tree."""
+        position = np.argsort(np.argsort(np.array(self.columns.regions, dtype=np.str_)))
+        order: Indices = position[self.columns.cell_region[self.tree.cells]]
+        return order
+
+    def region_of(self, cell: int) -> str:
+        """The region of a cell of the tree."""
+        number = int(self.columns.cell_region[self.tree.cells[cell]])
+        return self.columns.regions[number]
+
+    def cell_estimates(self) -> Estimates:
+        """The numbers of each cell of the tree."""
+        return estimate(self.sensitivity, self.tree.in_cell, self.tree.of_group, len(self.tree.cells))
+
+    def _owners(self, positions: Sequence[int]) -> Indices:
+        """The index in `positions` of each orchestrator number; -1 for others."""
+        owner = np.full(len(self.columns.orchestrators), -1)
+        owner[self.orchestrators[list(positions)]] = np.arange(len(positions))
+        return owner
+
+    def round_trips(self, positions: Sequence[int]) -> list[list[float] | None]:
+        """The percentiles of RoundTrips of some orchestrators, given by position."""
+        return quantiles_by_owner(
+            self._sums, self._owners(positions)[self._of_entry], len(positions), _FRACTIONS
+        )
+
+    def errors(self, positions: Sequence[int]) -> list[list[CodeCount]]:
+        """The most frequent error codes of some orchestrators, given by position."""
+        found: list[dict[str, tuple[int, int]]] = [{} for _ in positions]
+        owners = self._owners(positions)[self._orchestrator_of_series()].tolist()
+        for error in self._sums.errors:
+            if (owner := owners[error.series]) >= 0:
+                _count(found[owner], error)
+        return [_most_frequent(codes) for codes in found]
+
+    def _orchestrator_of_series(self) -> Indices:
+        return self.columns.cell_orchestrator[self.columns.group_cell[self.columns.group]]
+
+
+def _count(codes: dict[str, tuple[int, int]], error: ErrorSum) -> None:
+    results, count = codes.get(error.code, (0, 0))
+    codes[error.code] = results + error.results, count + error.count
+
+
+def _most_frequent(codes: dict[str, tuple[int, int]]) -> list[CodeCount]:
+    found = [CodeCount(code, *numbers) for code, numbers in codes.items()]
+    return sorted(found, key=lambda each: (-each.results, each.code))[:MAX_CODES]
+
+
+def _first_cells(tree: Tree, score: Doubles, region: Indices) -> Indices:
+    """The cell with the lowest number of each orchestrator of a tree; of equal ones the first by region."""
+    order = np.lexsort((region, comparable(score), tree.of_cell))
+    starts = np.cumsum(tree.regions) - tree.regions
+    first: Indices = order[starts]
+    return first

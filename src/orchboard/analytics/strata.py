@@ -1,0 +1,138 @@
+"""Strata: the results of a tester beside those of others of the same jobs, and tests of their differences. Pure."""
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from orchboard.scoring import Doubles
+from orchboard.store.rollups.group_index import Indices
+
+_LEAST_VARIANCE = 1e-4
+"""Of logarithms of round trips, which keeps equal ones from being infinitely sure."""
+
+
+class Verdicts(Struct, frozen=True):
+    """Scored results by tester, orchestrator, model and region; each combination once. Arrays of shape (cells,).
+
+    tester, orchestrator, model, region -- numbers from 0 on; a transcoding job is a model
+    values -- shape (5, cells): results, successes of them; the number of round trips, the sum of their logarithms and of the
+        squares of these
+    """
+
+    tester: Indices
+    orchestrator: Indices
+    model: Indices
+    region: Indices
+    values: Doubles
+
+    def select(self, chosen: NDArray[np.bool_]) -> "Verdicts":
+        """Some cells."""
+        return Verdicts(*(getattr(self, name)[..., chosen] for name in self.__struct_fields__))
+
+
+class Strata(Struct, frozen=True):
+    """The results of a tester, and those of the others that they are compared with: of the same orchestrator and model, and of the
+    same region if enough testers are in it. Arrays of shape (strata,) unless they say otherwise.
+
+    pair -- the tester and orchestrator, as an index in `testers` and `orchestrators`, which have shape (pairs,)
+    in_region -- whether compared within one region
+    own, others -- shape (5, strata), as Verdicts.values
+    """
+
+    testers: Indices
+    orchestrators: Indices
+    pair: Indices
+    in_region: NDArray[np.bool_]
+    own: Doubles
+    others: Doubles
+
+    def sum(self, values: Doubles) -> Doubles:
+        """The sums over the strata of each pair."""
+        return _sum(self.pair, values, len(self.testers))
+
+
+class PairTest(Struct, frozen=True):
+    """By pair: the difference from what chance makes expect, and its variance by chance, which is 0 when nothing can be tested."""
+
+    excess: Doubles
+    variance: Doubles
+
+    @property
+    def z(self) -> Doubles:
+        """The distance in standard deviations; 0 when nothing can be tested."""
+        spread = np.sqrt(self.variance)
+        return np.divide(np.abs(self.excess), spread, out=np.zeros(len(spread)), where=spread > 0)
+
+
+def success_test(strata: Strata) -> PairTest:
+    """The two-proportion test of success rates, over strata (Cochran, Mantel and Haenszel)."""
+    (results, successes), (other_results, other_successes) = strata.own[:2], strata.others[:2]
+    total, succeeded = results + other_results, successes + other_successes
+    excess = successes - results * succeeded / total
+    spread = succeeded * (total - succeeded) / (total**2 * np.maximum(total - 1, 1))
+    return PairTest(strata.sum(excess), strata.sum(results * other_results * spread))
+
+
+def time_test(strata: Strata) -> PairTest:
+    """The test of mean logarithms of round trips, whose strata have the inverse of their variance as weight."""
+    own, others = strata.own[2:], strata.others[2:]
+    is_timed = (own[0] > 0) & (others[0] > 0) & (own[0] + others[0] > 2)
+    n, m = (np.where(is_timed, each[0], 2.0) for each in (own, others))
+    squares = own[2] - own[1] ** 2 / n + others[2] - others[1] ** 2 / m
+    variance = np.maximum(squares / (n + m - 2), _LEAST_VARIANCE) * (1 / n + 1 / m)
+    weight = np.where(is_timed, 1 / variance, 0.0)
+    return PairTest(strata.sum(weight * (own[1] / n - others[1] / m)), strata.sum(weight))
+
+
+def stratify(verdicts: Verdicts, min_others: int) -> Strata:
+    """The strata of all testers. min_others -- with fewer other testers, results are not compared"""
+    jobs = verdicts.orchestrator * (verdicts.model.max(initial=0) + 1) + verdicts.model
+    places = jobs * (verdicts.region.max(initial=0) + 1) + verdicts.region
+    place, of_place = _totals(places, verdicts.values)
+    in_region = np.bincount(place)[place] > min_others
+    at, own, others = _between_regions(verdicts, jobs, ~in_region, min_others)
+    within = np.flatnonzero(in_region)
+    cells = np.concatenate([within, at])
+    testers = int(verdicts.tester.max(initial=0)) + 1
+    pairs, pair = np.unique(
+        verdicts.orchestrator[cells] * testers + verdicts.tester[cells], return_inverse=True
+    )
+    return Strata(
+        pairs % testers,
+        pairs // testers,
+        pair,
+        np.arange(len(cells)) < len(within),
+        np.concatenate([verdicts.values[:, within], own], axis=1),
+        np.concatenate([of_place[:, place[within]] - verdicts.values[:, within], others], axis=1),
+    )
+
+
+def _between_regions(
+    verdicts: Verdicts, jobs: Indices, chosen: NDArray[np.bool_], min_others: int
+) -> tuple[Indices, Doubles, Doubles]:
+    """The chosen cells of each tester and job, added up: a cell of each; their values; those of all others from all regions."""
+    testers = verdicts.tester.max(initial=0) + 1
+    whose, of_tester = _totals(jobs * testers + verdicts.tester, verdicts.values)
+    _, first = np.unique(whose, return_index=True)
+    job, of_job = _totals(jobs, verdicts.values)
+    number_of_testers = np.bincount(job[first], minlength=of_job.shape[1])
+    chosen = chosen & (number_of_testers[job] > min_others)
+    present, row = np.unique(whose[chosen], return_inverse=True)
+    own = _sum_rows(row, verdicts.values[:, chosen], len(present))
+    at = first[present]
+    return at, own, of_job[:, job[at]] - of_tester[:, present]
+
+
+def _totals(keys: Indices, values: Doubles) -> tuple[Indices, Doubles]:
+    """The position of each cell among the distinct keys, and the sums over the cells of each key."""
+    distinct, position = np.unique(keys, return_inverse=True)
+    return position, _sum_rows(position, values, len(distinct))
+
+
+def _sum_rows(whose: Indices, rows: Doubles, number: int) -> Doubles:
+    totals: Doubles = np.array([_sum(whose, row, number) for row in rows], np.float64)
+    return totals
+
+
+def _sum(whose: Indices, values: Doubles, number: int) -> Doubles:
+    return np.bincount(whose, values, number).astype(np.float64)

@@ -1,0 +1,188 @@
+"""Testers whose verdicts on an orchestrator differ from the others' beyond chance. Pure; method: docs/coverage.md."""
+
+import math
+
+import numpy as np
+from msgspec import Struct
+
+from orchboard.analytics.exact_test import exact_chance, two_sided
+from orchboard.analytics.strata import PairTest, Strata, Verdicts, stratify, success_test, time_test
+from orchboard.scoring import Doubles
+from orchboard.store.rollups.group_index import Indices
+
+ALPHA = 0.001
+"""The probability that an answer names any tester although all differences are chance."""
+
+MIN_DIFFERENCE = 0.05
+MIN_RATIO, MIN_RATIO_BETWEEN_REGIONS = 1.5, 3.0
+"""Smaller differences of success rates, and smaller ratios of round trips, are never named, however sure."""
+
+MIN_OTHERS = 2
+"""With fewer other testers it can't be said who differs."""
+
+_MEDIAN_OF_CHI_SQUARE = 0.454936423119572
+_TESTERS_FOR_A_SCALE = 5
+
+
+class Difference(Struct, frozen=True):
+    """A tester that differs from the others on one orchestrator.
+
+    is_success -- whether in success rates; otherwise in round trips
+    own, others -- the two success rates, or geometric mean round trips in seconds, of the same models
+    results, other_results -- how many these are over
+    chance -- at most the probability that chance makes any tester of the answer differ as much
+    in_region -- whether compared within regions only
+    """
+
+    tester: int
+    orchestrator: int
+    is_success: bool
+    own: float
+    others: float
+    results: int
+    other_results: int
+    chance: float
+    in_region: bool
+
+
+class Found(Struct, frozen=True):
+    """The differences, and the pairs of tester and orchestrator that were compared."""
+
+    differences: list[Difference]
+    compared: list[tuple[int, int]]
+
+
+def compare_verdicts(verdicts: Verdicts) -> Found:
+    """Find the testers that differ.
+
+    On each orchestrator, the tester that differs most is set aside and the others are compared again, so that nobody differs from
+    a mean that one tester spoils.
+    """
+    strata = stratify(verdicts, MIN_OTHERS)
+    tests = success_test(strata), time_test(strata)
+    comparisons = max(sum(int((test.variance > 0).sum()) for test in tests), 1)
+    scales = _scales(verdicts, strata, tests)
+    suspicious: set[int] = set()
+    for test, scale in zip(tests, scales, strict=True):
+        z = test.z / np.sqrt(scale.factors(strata.orchestrators))
+        suspicious |= set(strata.orchestrators[z > _least_z(comparisons)].tolist())
+    found: list[Difference] = []
+    for orchestrator in sorted(suspicious):
+        found += _peel(verdicts.select(verdicts.orchestrator == orchestrator), scales, comparisons)
+    compared = zip(strata.testers.tolist(), strata.orchestrators.tolist(), strict=True)
+    return Found(found, list(compared))
+
+
+def _least_z(comparisons: int) -> float:
+    """A distance that is certainly chance if it is not exceeded."""
+    low, high = 0.0, 40.0
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (middle, high) if two_sided(middle) * comparisons >= ALPHA else (low, middle)
+    return low
+
+
+class _Scale(Struct, frozen=True):
+    """How much more than by chance testers differ usually: a factor of the variance, at least 1.
+
+    of_all -- over all orchestrators; by_orchestrator -- of those that enough testers test
+    """
+
+    of_all: float
+    by_orchestrator: dict[int, float]
+
+    def factors(self, orchestrators: Indices) -> Doubles:
+        """The factor of each orchestrator."""
+        own = (self.by_orchestrator.get(each, 1.0) for each in orchestrators.tolist())
+        return np.maximum(np.fromiter(own, np.float64, len(orchestrators)), self.of_all)
+
+
+def _scales(verdicts: Verdicts, strata: Strata, tests: tuple[PairTest, PairTest]) -> tuple[_Scale, _Scale]:
+    """The usual differences of success rates and of round trips, without the tester that differs most on each orchestrator."""
+    size = int(verdicts.tester.max(initial=0)) + 1
+    order = np.lexsort((-np.maximum(tests[0].z, tests[1].z), strata.orchestrators))
+    _, first = np.unique(strata.orchestrators[order], return_index=True)
+    furthest = order[first]
+    left_out = strata.orchestrators[furthest] * size + strata.testers[furthest]
+    rest = stratify(verdicts.select(~np.isin(verdicts.orchestrator * size + verdicts.tester, left_out)), 1)
+    return _scale(rest, success_test(rest)), _scale(rest, time_test(rest))
+
+
+def _scale(strata: Strata, test: PairTest) -> _Scale:
+    """By the median of the squares, which a few testers can't move (genomic control, Devlin and Roeder 1999)."""
+    testable = test.variance > 0
+    squares, whose = test.z[testable] ** 2, strata.orchestrators[testable]
+    if not len(squares):
+        return _Scale(1.0, {})
+    order = np.lexsort((squares, whose))
+    keys, start, count = np.unique(whose[order], return_index=True, return_counts=True)
+    factors = squares[order][start + count // 2] / _MEDIAN_OF_CHI_SQUARE
+    enough = count >= _TESTERS_FOR_A_SCALE
+    by_orchestrator = dict(zip(keys[enough].tolist(), factors[enough].tolist(), strict=True))
+    return _Scale(max(float(np.median(squares)) / _MEDIAN_OF_CHI_SQUARE, 1.0), by_orchestrator)
+
+
+def _peel(verdicts: Verdicts, scales: tuple[_Scale, _Scale], comparisons: int) -> list[Difference]:
+    """The differences on one orchestrator, the largest first."""
+    found: list[Difference] = []
+    while (most := _find_largest(verdicts, scales, comparisons)) is not None:
+        found.append(most)
+        verdicts = verdicts.select(verdicts.tester != most.tester)
+    return found
+
+
+def _find_largest(verdicts: Verdicts, scales: tuple[_Scale, _Scale], comparisons: int) -> Difference | None:
+    strata = stratify(verdicts, MIN_OTHERS)
+    tests = success_test(strata), time_test(strata)
+    distances = [
+        test.z / np.sqrt(scale.factors(strata.orchestrators))
+        for test, scale in zip(tests, scales, strict=True)
+    ]
+    z = np.concatenate(distances)
+    least = _least_z(comparisons)
+    for at in np.argsort(-z, kind="stable").tolist():
+        if z[at] <= least:
+            break
+        is_time, pair = divmod(at, len(strata.testers))
+        found = _difference(strata, pair, not is_time, two_sided(float(z[at])), comparisons)
+        if found is not None:
+            return found
+    return None
+
+
+def _difference(strata: Strata, pair: int, is_success: bool, p: float, comparisons: int) -> Difference | None:
+    """The difference of one pair; None if it is small, or chance by the exact test. p -- by the normal distribution"""
+    chosen = strata.pair == pair
+    own, others = strata.own[:, chosen], strata.others[:, chosen]
+    in_region = bool(strata.in_region[chosen].all())
+    if is_success:
+        p = max(p, exact_chance(own[0], own[1], others[0], others[1]))
+        rates = _means(own[0], own[1], others[0], others[1])
+        is_large = abs(rates[0] - rates[1]) >= MIN_DIFFERENCE
+    else:
+        logs = _means(own[2], own[3], others[2], others[3])
+        rates = math.exp(logs[0]), math.exp(logs[1])
+        is_large = abs(logs[0] - logs[1]) >= math.log(MIN_RATIO if in_region else MIN_RATIO_BETWEEN_REGIONS)
+    if not is_large or p * comparisons >= ALPHA:
+        return None
+    number = 0 if is_success else 2
+    return Difference(
+        int(strata.testers[pair]),
+        int(strata.orchestrators[pair]),
+        is_success,
+        *rates,
+        int(own[number].sum()),
+        int(others[number].sum()),
+        p * comparisons,
+        in_region,
+    )
+
+
+def _means(
+    number: Doubles, total: Doubles, other_number: Doubles, other_total: Doubles
+) -> tuple[float, float]:
+    """The tester's mean, and that of the others, weighted over strata as the tester's."""
+    both = (number > 0) & (other_number > 0)
+    weights = number[both]
+    expected = (other_total[both] / other_number[both] * weights).sum()
+    return float(total[both].sum() / weights.sum()), float(expected / weights.sum())

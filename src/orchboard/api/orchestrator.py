@@ -1,0 +1,68 @@
+"""GET /api/orchestrators/{address}"""
+
+from orchboard import limits
+from orchboard.analytics.recent_request import RecentRequest
+from orchboard.analytics.scope import Scope
+from orchboard.answers.cached_query import CachedQuery
+from orchboard.api.endpoint import Endpoint, Param
+from orchboard.api.examples import ORCHESTRATOR, SCOPE_REFUSALS
+from orchboard.api.orchestrator_example import EXAMPLE
+from orchboard.api.params import Params
+from orchboard.api.responses import JSON_HEADERS, encode_json
+from orchboard.api.scope_params import SCOPE_OF_ONE, parse_scope, scope_max_age_s, whole_number
+from orchboard.leaderboard import Leaderboard
+from orchboard.reports.orchestrator import Orchestrator
+
+MAX_RECENT = 100
+
+
+def orchestrator(params: Params, board: Leaderboard) -> CachedQuery:
+    """Everything about one orchestrator."""
+    address = params.in_path("address").lower()
+    scope = parse_scope(params, others=["recent", "payload"], of_orchestrator=address)
+    recent = RecentRequest(
+        whole_number(params, "recent", RecentRequest().number, least=0, most=MAX_RECENT),
+        with_payload=params.flag("payload") is True,
+    )
+
+    async def compute() -> bytes:
+        from orchboard.analytics.orchestrator import (
+            orchestrator as describe,  # at first use: numpy takes 0.2 s
+        )
+
+        return encode_json(await describe(board, address, scope, recent))
+
+    return CachedQuery(
+        ("orchestrator", scope, recent), compute, JSON_HEADERS, max_age_s=_max_age_s(scope, board)
+    )
+
+
+def _max_age_s(scope: Scope, board: Leaderboard) -> float:
+    """As of a window that ends now: the numbers of uptime always do."""
+    return min(limits.SLIDING_WINDOW_TTL_S, scope_max_age_s(scope, board))
+
+
+ORCHESTRATOR_PAGE = Endpoint(
+    name="orchestrator",
+    method="GET",
+    path="/api/orchestrators/{address}",
+    query=orchestrator,
+    summary="Everything about one orchestrator",
+    help="Returns its scores by region and by pipeline and model, with 95 % intervals; why its score is what it is, and what the "
+    "score would be if one region, model or error code were mended; uptime, errors, who tested it last, and its last results. An "
+    "orchestrator that was never tested has `status` `never`, and `testing` lists the regions that are testing any orchestrator.",
+    params=(
+        Param("address", "Ethereum address. Case-insensitive.", ORCHESTRATOR, required=True, place="path"),
+        *SCOPE_OF_ONE,
+        Param(
+            "recent",
+            f"The number of last results, 0 to {MAX_RECENT}. Default: {RecentRequest().number}.",
+            "5",
+        ),
+        Param("payload", "`true`: with the stored JSON of the last results.", "true"),
+    ),
+    asked=("recent",),
+    answer=EXAMPLE,
+    answer_type=Orchestrator,
+    refusals=SCOPE_REFUSALS,
+)

@@ -1,0 +1,188 @@
+"""GET /api/stream"""
+
+import asyncio
+from contextlib import aclosing
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from orchboard.api.endpoint import ApiContext, Endpoint, Param
+from orchboard.api.examples import BUSY, EXAMPLE_TIME, ORCHESTRATOR, REGION, UNAVAILABLE
+from orchboard.api.params import Params
+from orchboard.api.refusals import Error
+from orchboard.api.responses import NOT_CACHED
+from orchboard.api.scope_params import ONE_ORCHESTRATOR, TESTER, one_of, require_known, whole_number
+from orchboard.errors import BadInputError, ClientBusyError, DatabaseUnavailableError
+from orchboard.live.events import EVENT_NAMES, RETRY, Chunk, Selection, event_chunk
+from orchboard.live.hub import LiveHub
+from orchboard.live.listener import Listener
+from orchboard.reports.stream import RankEvent, ResultEvent
+from orchboard.runtime.tasks import cancel_and_wait
+from orchboard.stats import JobType, SeriesQuery
+from orchboard.store.raw_results.cursor import Cursor, parse_cursor
+
+# X-Accel-Buffering: nginx passes each event on at once.
+_HEADERS = {**NOT_CACHED, "X-Accel-Buffering": "no"}
+
+LIVE = "orchboard.live"
+"""The key of an ASGI scope, of a request whose answer is a live stream."""
+
+_PARAMS = (
+    ONE_ORCHESTRATOR,
+    REGION,
+    Param("job_type", "`transcoding` or `ai`. Default: both; AI with a `pipeline` or `model`.", "ai"),
+    Param("pipeline", "AI pipeline, exactly as posted.", "Text to image"),
+    Param("model", "AI model, exactly as posted.", "ByteDance/SDXL-Lightning"),
+    TESTER,
+    Param("events", "`result`, `rank`, or both with a comma between them. Default: both.", "result"),
+    Param("last_event_id", "The id of an event: the stream resumes after it. The header `Last-Event-ID` wins.", "0-0"),
+    Param("Last-Event-ID", "As `last_event_id`; browsers send it when they reconnect.", "0-0", place="header"),
+    Param("limit", "Ends the stream after this many events. Default: never.", "1"),
+)  # fmt: skip
+
+
+async def stream(request: Request, context: ApiContext) -> Response:
+    """New results and changed ranks, as they come."""
+    params = Params(request.scope["query_string"])
+    require_known(params, [param.name for param in _PARAMS if param.place == "query"])
+    selection = _parse_selection(params)
+    limit = whole_number(params, "limit", 0, least=1, most=10**9)
+    text = request.headers.get("last-event-id") or params.get("last_event_id")
+    cursor = parse_cursor(text) if text else None
+    if context.live is None:
+        raise BadInputError("this server has no live stream, as it is serverless: read raw_stats instead")
+    return EventStream(context.live, selection, cursor, limit)
+
+
+class EventStream(Response):
+    """The 200 of one listener. Its head is sent with the first events, so that a refusal before that has its own status."""
+
+    def __init__(self, hub: LiveHub, selection: Selection, cursor: Cursor | None, limit: int) -> None:
+        super().__init__(media_type="text/event-stream", headers=_HEADERS)
+        del self.headers["content-length"]
+        self._hub = hub
+        self._listener = Listener(selection)
+        self._cursor = cursor
+        self._left = limit or 10**18
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI. Raises ClientDisconnect, SlowListenerError, ClientBusyError."""
+        if scope["method"] == "HEAD":
+            await self._start(send)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+        scope[LIVE] = True
+        async with self._hub.admission.admitted(1):
+            watching = asyncio.create_task(self._watch(receive))
+            try:
+                await self._send(send)
+            finally:
+                await cancel_and_wait([watching])
+
+    async def _watch(self, receive: Receive) -> None:
+        """End the stream when its client has gone."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._listener.end()
+        self._has_gone = True
+
+    _has_gone = False
+
+    async def _start(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+
+    async def _send(self, send: Send) -> None:
+        is_started = False
+        async with aclosing(self._hub.stream(self._listener, self._cursor)) as chunks:
+            async for chunk in chunks:
+                body = self._within_limit(chunk)
+                if not is_started:
+                    await self._start(send)
+                    is_started, body = True, RETRY.data + body
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+                if self._left <= 0:
+                    break
+        if self._has_gone:
+            raise ClientDisconnect
+        if not is_started:
+            await self._start(send)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _within_limit(self, chunk: Chunk) -> bytes:
+        """The events of a chunk that the limit has room for."""
+        if chunk.events <= self._left:
+            self._left -= chunk.events
+            return chunk.data
+        events = chunk.data.split(b"\n\n")[: self._left]
+        self._left = 0
+        return b"".join(event + b"\n\n" for event in events)
+
+
+def _parse_selection(params: Params) -> Selection:
+    """What a listener wants. Raises BadInputError."""
+    job_type = None
+    if params.get("job_type"):
+        job_type = JobType(one_of(params, "job_type", list(JobType)))
+    elif params.get("pipeline") or params.get("model"):
+        job_type = JobType.AI
+    orchestrator = params.orchestrator
+    query = SeriesQuery(
+        job_type=job_type,
+        orchestrators=None if orchestrator is None else frozenset([orchestrator]),
+        region=params.region,
+        pipeline=params.get("pipeline") or None,
+        model=params.get("model") or None,
+        tester=params.get("tester") or None,
+    )
+    names = params.get("events").split(",") if params.get("events") else list(EVENT_NAMES)
+    for name in names:
+        if name not in EVENT_NAMES:
+            raise BadInputError(f"events must be some of {', '.join(EVENT_NAMES)}, not {name[:40]!r}")
+    return Selection(query, frozenset(names))
+
+
+_EXAMPLE = ResultEvent(
+    id=1,
+    received_at=EXAMPLE_TIME,
+    orchestrator=ORCHESTRATOR,
+    region="FRA",
+    job_type=JobType.AI,
+    pipeline="Text to image",
+    model="ByteDance/SDXL-Lightning",
+    tester="",
+    scored=True,
+    success_rate=1.0,
+    round_trip_time=2.2,
+    errors=(),
+)
+
+STREAM = Endpoint(
+    name="stream",
+    method="GET",
+    path="/api/stream",
+    handler=stream,
+    summary="New results and changed ranks, live",
+    help="Server-sent events (`text/event-stream`), as they come, at most 1 s late. Event `result`: a result was stored, by "
+    "whichever server or program; its data is a `ResultEvent`. Event `rank`: the rank of an orchestrator has changed, looked at "
+    "every 5 s; its data is a `RankEvent`. The filters select results; ranks are those of the whole network, and only "
+    "`job_type` and `orchestrator` select them. "
+    "A client that reconnects with `Last-Event-ID`, which browsers do on their own, misses no result and gets none twice, on any "
+    "server of the same database, for an hour. The id is the result's receipt time (microseconds since 2000-01-01) and row id, "
+    "and the database's snapshots between which it was committed: results are sent in the order in which they are committed, and a "
+    "result that is stored late comes late. Ranks have no id. A comment is sent every 15 s. "
+    "The server ends the stream when it stops. It resets the connection of a client that reads too slowly, which then "
+    "resumes. Not offered on serverless deployments (400).",
+    params=_PARAMS,
+    asked=("events", "last_event_id", "limit"),
+    answer=(RETRY.data + event_chunk("0-1", _EXAMPLE)).decode(),
+    answer_type=str,
+    events=(ResultEvent, RankEvent),
+    media_type="text/event-stream",
+    never_ends=True,
+    refusals={
+        BadInputError: Error("unknown parameter 'window': allowed are " + ", ".join(param.name for param in _PARAMS if param.place == "query")),
+        ClientBusyError: BUSY,
+        DatabaseUnavailableError: UNAVAILABLE,
+    },
+)  # fmt: skip

@@ -1,0 +1,48 @@
+"""The network of the demonstration: a month with an outage, a slow decline, a newcomer, busy hours, a silent region and a
+dishonest tester.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from orchboard.simulate.network import DAY_S, Character, Network, Orchestrator, make_network
+from orchboard.simulate.scenario import Interval, Scenario, SimulatedTester
+
+MONTH_DAYS = 30
+
+HOUR_S = 3600
+OUTAGE_BEGAN_H, OUTAGE_H = 15, 6
+DEGRADED_SINCE_DAYS = 4
+JOINED_DAYS = 2
+SILENT_SINCE_DAYS = 3
+SILENT_REGION = "SYD"
+DISHONEST_TESTER = "meridian"
+
+
+def month_network(seed: int, now: datetime) -> Network:
+    """The network of a seed with its scenario. now -- the end of the month, aware"""
+    network = make_network(seed)
+    return replace(network, scenario=_scenario(network.orchestrators, now.timestamp()))
+
+
+def _scenario(orchestrators: Iterable[Orchestrator], now: float) -> Scenario:
+    fair, great, dying = (
+        iter([one.address for one in orchestrators if one.character is character and one.offers])
+        for character in (Character.FAIR, Character.GREAT, Character.DYING)
+    )
+    began = now - OUTAGE_BEGAN_H * HOUR_S
+    return Scenario(
+        testers=(
+            SimulatedTester("atlas", 5),
+            SimulatedTester("harbour", 3),
+            SimulatedTester(DISHONEST_TESTER, 2),
+            SimulatedTester("southern", 1, frozenset([SILENT_REGION]), now - SILENT_SINCE_DAYS * DAY_S),
+        ),
+        outages={next(fair): Interval(began, began + OUTAGE_H * HOUR_S)},
+        degraded={next(fair): Interval(now - DEGRADED_SINCE_DAYS * DAY_S)},
+        absent={next(great): Interval(0, now - JOINED_DAYS * DAY_S)},
+        busy=frozenset([next(great), next(great), next(fair)]),
+        flattered=dict.fromkeys(dying, DISHONEST_TESTER),
+    )

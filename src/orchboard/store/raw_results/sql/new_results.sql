@@ -1,0 +1,59 @@
+-- The results that were committed between two snapshots, in the order of receipt time and id: one page.
+-- $1 the snapshot in which they are not visible yet; $2 the one in which they are
+-- $3 a time before which none of them was received, but for those that `rollup_invalidations` names; $4 the earliest receipt time
+-- of those; $5 event_time and $6 id of the result before the page; $7 the maximum number of results
+-- Returns event_time, id, orchestrator (lower case), region (code), job_type, pipeline, model, tester (name, or null), is_scored,
+-- success_rate, round_trip_time, error_codes (text array, at most 20). No rows: there is none behind $5 and $6. Results without a
+-- region or a known job type are left out.
+-- A row's xmin has 32 bits. It is completed by the newest transaction: a visible row is at most 2^31 transactions older.
+WITH newest AS MATERIALIZED (
+    SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS xid
+),
+late AS MATERIALIZED (
+    SELECT greatest(i.since, $4::timestamptz) AS since, least(i.until, $3::timestamptz) AS until
+    FROM rollup_invalidations i
+    WHERE NOT pg_visible_in_snapshot(i.xid, $1::text::pg_snapshot) AND i.until >= $4 AND i.since < $3
+),
+candidates AS (
+    SELECT e.event_time, e.id, e.orchestrator, e.region_id, e.xmin::text::bigint AS xid
+    FROM events e
+    WHERE e.event_time >= $3
+    UNION
+    SELECT e.event_time, e.id, e.orchestrator, e.region_id, e.xmin::text::bigint
+    FROM late JOIN events e ON e.event_time BETWEEN late.since AND late.until
+),
+keys AS (
+    SELECT c.event_time, c.id, c.orchestrator
+    FROM candidates c, newest,
+    LATERAL (
+        SELECT (c.xid + newest.xid - newest.xid % 4294967296
+            - CASE WHEN c.xid > newest.xid % 4294967296 THEN 4294967296 ELSE 0 END)::text::xid8 AS xid
+    ) x
+    WHERE (c.event_time, c.id) > ($5::timestamptz, $6::bigint)
+      AND c.region_id = ANY(ARRAY(
+          SELECT r.id FROM regions r JOIN job_types j ON j.id = r.job_type_id WHERE j.name IN ('transcoding', 'ai')
+      ))
+      AND NOT pg_visible_in_snapshot(x.xid, $1::text::pg_snapshot)
+      AND pg_visible_in_snapshot(x.xid, $2::text::pg_snapshot)
+    ORDER BY c.event_time, c.id
+    LIMIT $7
+)
+SELECT
+    e.event_time, e.id, lower(e.orchestrator) AS orchestrator, r.name AS region, j.name AS job_type,
+    e.ob_pipeline AS pipeline, e.ob_model AS model, t.name AS tester, e.ob_is_scored AS is_scored,
+    e.ob_success_rate AS success_rate, e.ob_round_trip_time AS round_trip_time,
+    CASE
+        WHEN jsonb_typeof(e.payload -> 'errors') = 'array' AND e.payload -> 'errors' <> '[]' THEN ARRAY(
+            SELECT left(coalesce(x.error ->> 'error_code', ''), 64)
+            FROM jsonb_array_elements(e.payload -> 'errors') WITH ORDINALITY x (error, number)
+            WHERE x.number <= 20 AND jsonb_typeof(x.error) = 'object'
+            ORDER BY x.number
+        )
+        ELSE '{}'
+    END AS error_codes
+FROM keys k
+JOIN events e USING (orchestrator, event_time, id)
+JOIN regions r ON r.id = e.region_id
+JOIN job_types j ON j.id = r.job_type_id
+LEFT JOIN testers t ON t.id = e.tester_id
+ORDER BY k.event_time, k.id;
