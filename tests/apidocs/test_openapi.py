@@ -223,9 +223,11 @@ def test_stored_examples_are_valid_against_their_schemas(endpoint: Endpoint) -> 
 
 
 def without_times(value: Any) -> Any:
-    """A JSON value with the same word for each time."""
+    """A JSON value with the same word for each time and age."""
     if isinstance(value, dict):
-        return {name: without_times(member) for name, member in value.items()}
+        ages = value.get("newest_age_s")
+        known = {**value, "newest_age_s": dict.fromkeys(ages, "an age")} if ages else value
+        return {name: without_times(member) for name, member in known.items()}
     if isinstance(value, list):
         return [without_times(item) for item in value]
     return "a time" if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", value) else value

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from orchboard import limits
 from orchboard.answers.cached_query import CachedQuery
+from orchboard.api.metric_sources import MetricSources
 from orchboard.api.params import Params
 from orchboard.errors import Refusal
 from orchboard.leaderboard import Leaderboard
@@ -20,6 +21,7 @@ class ApiContext(Struct, frozen=True):
     """What handlers work with.
 
     post_stats, run_maintenance -- the handlers that keep state of their own
+    metrics -- what /metrics shows beside the state of the store
     probe_timeout_s -- how long a health check waits for the database
     live -- the live stream; None on a serverless platform
     """
@@ -27,6 +29,7 @@ class ApiContext(Struct, frozen=True):
     board: Leaderboard
     post_stats: Callable[[Request], Awaitable[Response]]
     run_maintenance: Callable[[Request], Awaitable[Response]]
+    metrics: MetricSources
     probe_timeout_s: float = limits.HEALTH_TIMEOUT_S
     live: LiveHub | None = None
 

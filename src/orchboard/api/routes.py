@@ -23,12 +23,13 @@ from orchboard.api.examples import (
     UNTIL,
 )
 from orchboard.api.export import EXPORT
+from orchboard.api.exposition import exposition
 from orchboard.api.feed import FEED, FEED_OF
 from orchboard.api.health import health
 from orchboard.api.healthz import healthz
 from orchboard.api.history import HISTORY
 from orchboard.api.leaderboard import LEADERBOARD
-from orchboard.api.metrics import exposition, metrics, samples_of
+from orchboard.api.metrics import metrics, state_of
 from orchboard.api.orchestrator import ORCHESTRATOR_PAGE
 from orchboard.api.pipelines import Pipelines, pipelines
 from orchboard.api.raw_stats import raw_stats
@@ -268,8 +269,12 @@ ROUTES: tuple[Endpoint, ...] = (
         handler=readyz,
         summary="Whether the server is ready for requests",
         help="A readiness probe: the database is reachable and migrated, and all other checks pass. While a check fails, the "
-        "status is 503 and a load balancer should send requests elsewhere.",
-        answer=Readiness(True, tuple(CheckResult(name, True) for name in CHECKS)),
+        "status is 503 and a load balancer should send requests elsewhere. The check `results` always passes: it has the age of "
+        "the newest result of each job type, and a note if none was received for an hour.",
+        answer=Readiness(True, (
+            *(CheckResult(name, True) for name in CHECKS if name != "results"),
+            CheckResult("results", True, newest_age_s={"ai": 2.5, "transcoding": 31.25}),
+        )),
         answer_type=Readiness,
         refusals={
             DatabaseUnavailableError: Readiness(
@@ -283,10 +288,12 @@ ROUTES: tuple[Endpoint, ...] = (
         path="/metrics",
         handler=metrics,
         summary="Metrics for Prometheus",
-        help="Returns metrics in the Prometheus text format, among them: whether the database answers, the number and age of "
-        "spooled results, the lag of the rollups, the last success of each background task, and the clock offset of "
-        "this machine. The status is always 200; metrics that can't be read are left out.",
-        answer=exposition(samples_of(datetime.now(UTC), NOTHING_SPOOLED, is_database_up=True)),
+        help="Returns metrics in the Prometheus text format, among them: requests by route and status, their durations, "
+        "accepted results by tester and job type, the age of the newest result of each region, whether the database "
+        "answers, the number and age of spooled results, the lag of the rollups, and hits of the answer cache. Counters "
+        "are sums over all workers. With `ORCHESTRATOR_METRICS=on` also the latest transcoding result of each orchestrator "
+        "and region. The status is always 200; metrics that can't be read are left out.",
+        answer=exposition(state_of(datetime.now(UTC), NOTHING_SPOOLED, is_database_up=True)),
         answer_type=str,
         media_type="text/plain",
         refusals={},

@@ -63,7 +63,10 @@ class _Methods:
     readyz = _Method(Calls.readyz)
     metrics = _Method(Calls.metrics)
     upkeep = _Method(Calls.upkeep)
+    leaderboard = _Method(Calls.leaderboard)
     errors = _Method(Calls.errors)
+    history = _Method(Calls.history)
+    orchestrator = _Method(Calls.orchestrator)
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ import msgspec
 from orchboard.client.attempts import Call
 from orchboard.client.errors import ClientError, UnreachableError
 from orchboard.client.exchange import Failure, Response, Steps
-from orchboard.client.report_calls import Scope, query_of
+from orchboard.client.report_calls import Filter, query_of
 from orchboard.client.requester import Requester, target_of
 from orchboard.reports.export import ExportedResult, ExportedRollup
 
@@ -19,8 +19,8 @@ Format: TypeAlias = Literal["ndjson", "csv", "parquet"]
 _MAX_FRUITLESS = 3
 
 
-class ExportScope(Scope, total=False):
-    """Which rows are exported, beside the members of Scope. None, or left out: all.
+class ExportScope(Filter, total=False):
+    """Which rows are exported, beside the members of Filter. None, or left out: all.
 
     scored -- True: only results that count in scores; False: only the others
     payload -- whether results have their stored JSON
