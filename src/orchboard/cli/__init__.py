@@ -32,6 +32,7 @@ COMMANDS = {
     "history": "Show scores and round trips over time.",
     "why": "Explain the score of an orchestrator.",
     "errors": "Show the errors of results, the most frequent first.",
+    "watch": "Print new results and changed ranks as they come.",
     "export": "Write the results of any window, or their sums, to a file.",
     "region": "List, add, rename and remove regions.",
     "secret": "Show where the secret that signs results is stored.",
