@@ -91,7 +91,9 @@ def require_known(params: Params, allowed: Collection[str]) -> None:
     """Raise BadInputError for a parameter that the endpoint does not have."""
     for name in params.names:
         if name not in allowed:
-            raise BadInputError(f"unknown parameter {name[:40]!r}: allowed are {', '.join(allowed)}")
+            raise BadInputError(
+                f"unknown parameter {name[:40]!r}: allowed are {', '.join(allowed) or 'none'}"
+            )
 
 
 def one_of(params: Params, name: str, allowed: Collection[str], default: str = "") -> str:
