@@ -5,6 +5,7 @@ from typing import Literal
 
 from orchboard import limits
 from orchboard.api.aggregated_stats import Cell, aggregated_stats
+from orchboard.api.compare import COMPARE
 from orchboard.api.endpoint import Endpoint, Param
 from orchboard.api.errors import ERRORS
 from orchboard.api.examples import (
@@ -212,6 +213,7 @@ ROUTES: tuple[Endpoint, ...] = (
         },
     ),
     LEADERBOARD,
+    COMPARE,
     ERRORS,
     HISTORY,
     ORCHESTRATOR_PAGE,
