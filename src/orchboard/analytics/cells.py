@@ -3,11 +3,13 @@
 import numpy as np
 from msgspec import Struct
 
+from orchboard.analytics.estimates import GroupStatistics
 from orchboard.analytics.grouping import group_sums
 from orchboard.scoring import Doubles, Scores, score_ai, score_transcoding
 from orchboard.stats import JobType
 from orchboard.store.details.reader import Details
-from orchboard.store.details.sums import SeriesSums
+from orchboard.store.details.sums import MOMENTS, SeriesSums
+from orchboard.store.measures import MEASURES
 from orchboard.store.rollups.group_index import Indices, PipelineModel
 
 
@@ -48,6 +50,23 @@ class Cells(Struct, frozen=True):
         if self.job_type is JobType.AI:
             return score_ai(success_rate, round_trip_time, self.median)
         return score_transcoding(success_rate, self.mean("seg_duration"), round_trip_time)
+
+    @property
+    def statistics(self) -> GroupStatistics:
+        """What intervals are estimated from."""
+        covariances = np.zeros((len(MEASURES), len(MEASURES), len(self.results)))
+        for row, (one, other) in enumerate(MOMENTS):
+            covariances[one, other] = covariances[other, one] = self.sums.moments[row] / np.maximum(
+                self.results - 1, 1
+            )
+        return GroupStatistics(
+            self.job_type,
+            np.zeros(len(self.results), np.int64),
+            self.results,
+            self.sums.sums / self.results,
+            covariances,
+            self.median,
+        )
 
     @property
     def weights(self) -> Doubles:

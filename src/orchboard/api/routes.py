@@ -6,6 +6,7 @@ from typing import Literal
 from orchboard import limits
 from orchboard.api.aggregated_stats import Cell, aggregated_stats
 from orchboard.api.compare import COMPARE
+from orchboard.api.coverage import COVERAGE
 from orchboard.api.endpoint import Endpoint, Param
 from orchboard.api.errors import ERRORS
 from orchboard.api.examples import (
@@ -217,6 +218,7 @@ ROUTES: tuple[Endpoint, ...] = (
     ERRORS,
     HISTORY,
     ORCHESTRATOR_PAGE,
+    COVERAGE,
     STREAM,
     EXPORT,
     Endpoint(

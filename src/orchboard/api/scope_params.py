@@ -28,6 +28,9 @@ SCOPE: tuple[Param, ...] = (
 SCOPE_OF_ONE = tuple(param for param in SCOPE if param is not ONE_ORCHESTRATOR)
 """The parameters that `parse_scope` reads when it is given the orchestrator."""
 
+FILTERS = tuple(param for param in SCOPE if param not in (WINDOW, SINCE, UNTIL))
+"""The parameters that `parse_series_query` reads."""
+
 
 def parse_scope(
     params: Params,
