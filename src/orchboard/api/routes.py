@@ -39,6 +39,7 @@ from orchboard.api.refusals import Error
 from orchboard.api.regions import Regions, regions
 from orchboard.api.stream import STREAM
 from orchboard.api.top_ai_score import top_ai_score
+from orchboard.api.uptime import UPTIME
 from orchboard.errors import (
     BadInputError,
     BadTokenError,
@@ -221,6 +222,7 @@ ROUTES: tuple[Endpoint, ...] = (
     COVERAGE,
     STREAM,
     EXPORT,
+    UPTIME,
     Endpoint(
         name="health",
         method="GET",
