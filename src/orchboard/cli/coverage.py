@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from orchboard.cli.reports import FilterOptions, ServerOptions
 
 if TYPE_CHECKING:
-    from orchboard.reports.coverage import Activity, Coverage, Difference, TesterCoverage
+    from orchboard.reports.coverage import Activity, Coverage, TesterCoverage, TesterDifference
 
 _VERDICTS = {"too_few": "-", "agrees": "agrees", "differs_on_some": "differs on some", "differs": "differs"}
 MOST_DIFFERENCES = 10
@@ -95,7 +95,7 @@ def _activity(activity: Activity) -> list[object]:
     return [count(number) for number in (activity.last_hour, activity.last_day, activity.last_week)]
 
 
-def _tester(tester: TesterCoverage | Difference) -> str:
+def _tester(tester: TesterCoverage | TesterDifference) -> str:
     return tester.tester or f"(shared secret, {tester.region})"
 
 
@@ -151,7 +151,7 @@ def _print_differences(report: Coverage) -> None:
 _MEASURES = {"success_rate": "full success", "round_trip_time": "round trip"}
 
 
-def _value(difference: Difference, value: float) -> object:
+def _value(difference: TesterDifference, value: float) -> object:
     from orchboard.cli.cells import percent, seconds
 
     return percent(value) if difference.measure == "success_rate" else seconds(value)
