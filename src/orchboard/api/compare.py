@@ -72,7 +72,8 @@ COMPARE = Endpoint(
         orchestrators=[EXAMPLE_STANDING, Standing(orchestrator=_OTHER, sparkline=[None] * 25)],
         regions=[
             RegionComparison(
-                "FRA", [RegionStanding(Estimate(0.93, 0.0, 1.0), Estimate(1.0, 0.206549314, 1.0), 0.8, 1), None]
+                "FRA",
+                [RegionStanding(Estimate(0.93, 0.0, 1.0), Estimate(1.0, 0.206549314, 1.0), 0.8, 1), None],
             )
         ],
         differences=[],
