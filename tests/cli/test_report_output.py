@@ -77,4 +77,4 @@ def test_drawings_are_ascii_where_the_encoding_lacks_blocks(orchboard: Orchboard
     ) as server:
         variables = {"ORCHBOARD_URL": server.url, "PYTHONIOENCODING": "ascii"}
         assert "#=_." in orchboard("uptime", reports.ADDRESS, **variables).out
-        assert ".:-" in orchboard("top", **variables).out
+        assert "..: =+*#@@" in orchboard("top", **variables).out
