@@ -60,7 +60,7 @@ def test_every_stored_result_is_a_row_in_the_order_of_receipt(client: Client) ->
 RESULTS = """
 INSERT INTO events (event_time, orchestrator, region_id, payload, tester_id)
 SELECT
-    date_trunc('day', now()) - interval '3 days' + (i / 3) * interval '97.123457 s',
+    date_trunc('day', now()) - interval '3 days' + (i / 3) * interval '97.123457 s' * least(1, 3000.0 / %s),
     CASE WHEN i % 7 = 0 THEN '0xABC' ELSE '0xabc' || i % 5 END, r.id,
     jsonb_build_object(
         'success_rate', (i % 3 > 0)::int, 'round_trip_time', (i * 7919 % 1000) / 37.0, 'seg_duration', i % 2,
@@ -160,6 +160,9 @@ def test_an_export_continues_after_any_row(client: Client, filled: list[dict[str
     assert rows_of(client, window="7d", cursor=cursor_of(rows[-1])) == []
     assert rows_of(client, window="7d", cursor=cursor_of(rows[1]), limit=2) == rows[2:4]
     assert rows_of(client, window="1h", cursor=cursor_of(rows[1])) == [], "the window still counts"
+    few = [row for row in rows if not row["scored"] and row["region"] == "MDW"]
+    for number in (1, 7, len(few)):
+        assert rows_of(client, window="7d", scored="false", region="MDW", limit=number) == few[:number]
 
 
 def test_csv_has_the_same_rows(client: Client, filled: list[dict[str, Any]]) -> None:
