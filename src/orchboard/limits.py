@@ -184,6 +184,9 @@ no more than a tenth of the time.
 STREAM_RANKS_S: Final = 5.0
 """Interval between computations of ranks while somebody listens to them."""
 
+FEED_TTL_S: Final = 60.0
+"""How long an Atom feed is cached, whatever is stored: it changes by the hour."""
+
 # Change detection
 
 EXTERNAL_STALENESS_S: Final = 0.9

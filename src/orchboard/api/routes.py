@@ -8,6 +8,7 @@ from orchboard.api.aggregated_stats import Cell, aggregated_stats
 from orchboard.api.badge import BADGE, BADGE_JSON
 from orchboard.api.chart import CHART
 from orchboard.api.compare import COMPARE
+from orchboard.api.coverage import COVERAGE
 from orchboard.api.endpoint import Endpoint, Param
 from orchboard.api.errors import ERRORS
 from orchboard.api.examples import (
@@ -27,6 +28,7 @@ from orchboard.api.examples import (
 )
 from orchboard.api.export import EXPORT
 from orchboard.api.exposition import exposition
+from orchboard.api.feed import FEED, FEED_OF
 from orchboard.api.health import health
 from orchboard.api.healthz import healthz
 from orchboard.api.history import HISTORY
@@ -223,7 +225,10 @@ ROUTES: tuple[Endpoint, ...] = (
     ERRORS,
     HISTORY,
     ORCHESTRATOR_PAGE,
+    COVERAGE,
     STREAM,
+    FEED,
+    FEED_OF,
     EXPORT,
     UPTIME,
     BADGE,
@@ -279,7 +284,7 @@ ROUTES: tuple[Endpoint, ...] = (
         summary="Whether the server is ready for requests",
         help="A readiness probe: the database is reachable and migrated, and all other checks pass. While a check fails, the "
         "status is 503 and a load balancer should send requests elsewhere. The check `results` always passes: it has the age of "
-        "the newest result of each job type, and a note if none was received for an hour.",
+        "the newest result of each job type, and a note if none was received for half an hour.",
         answer=Readiness(True, (
             *(CheckResult(name, True) for name in CHECKS if name != "results"),
             CheckResult("results", True, newest_age_s={"ai": 2.5, "transcoding": 31.25}),

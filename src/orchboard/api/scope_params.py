@@ -28,6 +28,9 @@ SCOPE: tuple[Param, ...] = (
 SCOPE_OF_ONE = tuple(param for param in SCOPE if param is not ONE_ORCHESTRATOR)
 """The parameters that `parse_scope` reads when it is given the orchestrator."""
 
+FILTERS = tuple(param for param in SCOPE if param not in (WINDOW, SINCE, UNTIL))
+"""The parameters that `parse_series_query` reads."""
+
 
 def parse_scope(
     params: Params,
@@ -88,7 +91,9 @@ def require_known(params: Params, allowed: Collection[str]) -> None:
     """Raise BadInputError for a parameter that the endpoint does not have."""
     for name in params.names:
         if name not in allowed:
-            raise BadInputError(f"unknown parameter {name[:40]!r}: allowed are {', '.join(allowed)}")
+            raise BadInputError(
+                f"unknown parameter {name[:40]!r}: allowed are {', '.join(allowed) or 'none'}"
+            )
 
 
 def one_of(params: Params, name: str, allowed: Collection[str], default: str = "") -> str:
