@@ -41,6 +41,8 @@ MAX_QUERY_FIELDS: Final = 100
 """Limit on the fields of a query string."""
 MAX_PAGE_ROWS: Final = 1000
 """Limit on the rows of one page of the leaderboard. A row takes 1.5 kB."""
+MAX_COMPARED: Final = 6
+"""Limit on the orchestrators of one comparison: 15 pairs."""
 MAX_SEARCH_CHARACTERS: Final = 56
 """Limit on the text that the leaderboard is searched for: the length of the longest name of an orchestrator."""
 MAX_CURSOR_CHARACTERS: Final = 1000
@@ -181,6 +183,9 @@ no more than a tenth of the time.
 """
 STREAM_RANKS_S: Final = 5.0
 """Interval between computations of ranks while somebody listens to them."""
+
+FEED_TTL_S: Final = 60.0
+"""How long an Atom feed is cached, whatever is stored: it changes by the hour."""
 
 # Change detection
 

@@ -70,7 +70,7 @@ def _parse(params: Params) -> BadgeRequest:
 
 def parse_own_scope(params: Params, default_window: str) -> Scope:
     """The results of the orchestrator in the path. Raises BadInputError."""
-    query = parse_series_query(params, of_orchestrator=params.in_path("address").lower())
+    query = parse_series_query(params, frozenset([params.in_path("address").lower()]))
     return Scope(query, WindowRequest(one_of(params, "window", list(WINDOWS), default_window)))
 
 

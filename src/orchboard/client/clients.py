@@ -12,9 +12,11 @@ from orchboard.client.attempts import Policy, Retry, Server
 from orchboard.client.calls import Calls
 from orchboard.client.exchange import Failure, Outcome, Pause, Request, Steps
 from orchboard.client.export import ExportScope, Format, What, begin_export, rows_of
+from orchboard.client.stream import IDLE_S, EventStream, SentEvent, StreamScope, decode_event
 from orchboard.client.transport import Transport
 from orchboard.client.url import parse_base_url
 from orchboard.reports.export import ExportedResult, ExportedRollup
+from orchboard.reports.stream import StreamEvent
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -64,6 +66,9 @@ class _Methods:
     leaderboard = _Method(Calls.leaderboard)
     errors = _Method(Calls.errors)
     history = _Method(Calls.history)
+    uptime = _Method(Calls.uptime)
+    compare = _Method(Calls.compare)
+    coverage = _Method(Calls.coverage)
     orchestrator = _Method(Calls.orchestrator)
 
     def __init__(
@@ -160,6 +165,26 @@ class Client(_Methods):
                         yield rows
                     return
 
+    def stream(self, **scope: Unpack[StreamScope]) -> Iterator[StreamEvent]:
+        """Iterate over new results and changed ranks as they come, without end. orchboard only.
+
+        Takes the members of StreamScope. When the connection breaks or the server restarts, the stream resumes: no result is
+        missed or repeated. Raises ClientError when the server refuses, or can't be reached for `timeout`.
+        """
+        sent = self.stream_sent(**scope)
+        return (event for each in sent if (event := decode_event(each)) is not None)
+
+    def stream_sent(self, **scope: Unpack[StreamScope]) -> Iterator[SentEvent]:
+        """As `stream`, but events as they are sent, with the id to resume after."""
+        events = EventStream(self._calls, scope)
+        while not events.is_complete:
+            with self._transport.stream(IDLE_S) as stream:
+                self._run(events.steps(), stream.send)
+                for piece in stream.pieces():
+                    if isinstance(piece, Failure):
+                        break
+                    yield from events.take(piece)
+
     def _run(self, steps: Steps[T], send: Callable[[Request], Outcome] | None = None) -> T:
         send = send or self._transport.send
         outcome: Outcome | None = None
@@ -233,6 +258,26 @@ class AsyncClient(_Methods):
                         if rows := export.end(response):
                             yield rows
                         return
+
+    async def stream(self, **scope: Unpack[StreamScope]) -> AsyncGenerator[StreamEvent, None]:
+        """As `Client.stream`, for `async for`."""
+        async with aclosing(self.stream_sent(**scope)) as sent:
+            async for each in sent:
+                if (event := decode_event(each)) is not None:
+                    yield event
+
+    async def stream_sent(self, **scope: Unpack[StreamScope]) -> AsyncGenerator[SentEvent, None]:
+        """As `Client.stream_sent`, for `async for`."""
+        events = EventStream(self._calls, scope)
+        while not events.is_complete:
+            async with self._transport.stream(IDLE_S) as stream:
+                await self._run(events.steps(), stream.send)
+                async with aclosing(stream.pieces()) as pieces:
+                    async for piece in pieces:
+                        if isinstance(piece, Failure):
+                            break
+                        for event in events.take(piece):
+                            yield event
 
     async def _run(self, steps: Steps[T], send: Callable[[Request], Awaitable[Outcome]] | None = None) -> T:
         send = send or self._transport.send
