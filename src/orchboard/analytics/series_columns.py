@@ -48,7 +48,9 @@ class SeriesColumns:
         self._keys = np.concatenate([self._keys, np.array(new, np.int64).T], axis=1)
         shape = len(self.orchestrators), len(self.regions), len(JOB_TYPES), len(self.models)
         groups, self.group = np.unique(np.ravel_multi_index(tuple(self._keys), shape), return_inverse=True)
-        self.group_orchestrator, region, self.group_job_type, self.group_model = np.unravel_index(groups, shape)
+        self.group_orchestrator, region, self.group_job_type, self.group_model = np.unravel_index(
+            groups, shape
+        )
         is_first = (np.diff(self.group_orchestrator, prepend=-1) != 0) | (np.diff(region, prepend=-1) != 0)
         self.group_cell = np.cumsum(is_first) - 1
         self.cell_orchestrator, self.cell_region = self.group_orchestrator[is_first], region[is_first]

@@ -19,18 +19,24 @@ from orchboard.client.errors import (
     UnavailableError,
     UnreachableError,
 )
+from orchboard.reports.export import ExportedResult, ExportedRollup
+from orchboard.reports.stream import RankEvent, ResultEvent
 from orchboard.stats import JobType, Pipeline, Score, Stats, TopScore
 
 __all__ = [
     "AsyncClient",
     "Client",
     "ClientError",
+    "ExportedResult",
+    "ExportedRollup",
     "JobType",
     "NotSentError",
     "Pipeline",
     "Posted",
+    "RankEvent",
     "RawResult",
     "RefusedError",
+    "ResultEvent",
     "Retry",
     "Score",
     "ServerRegion",
