@@ -9,8 +9,8 @@ def test_possible_ranks_equal_those_counted_one_by_one() -> None:
     chance = np.random.default_rng(1)
     for number in (1, 2, 5, 40):
         score = chance.integers(0, 20, number).astype(float)
-        low = score - chance.integers(0, 3, number)
-        high = score + chance.integers(0, 3, number)
+        low = score - chance.integers(0, 3, number).astype(float)
+        high = score + chance.integers(0, 3, number).astype(float)
         ranks = rank(score, low, high)
         assert ranks.rank.tolist() == [1 + int((score > each).sum()) for each in score]
         assert ranks.low.tolist() == [1 + int((low > end).sum()) for end in high]
