@@ -42,7 +42,7 @@ env: $(DEV_STAMP)  ## create the development environment in .venv
 serve: $(RUN_STAMP)  ## serve on port 8080 with an embedded database (another port: PORT=8081 make serve)
 	@$(BIN)/python -m orchboard serve --generate-secret
 
-demo: $(RUN_STAMP)  ## serve a simulated network: a week of results
+demo: $(RUN_STAMP)  ## serve a simulated network: a month of results
 	@$(BIN)/python -m orchboard demo
 
 check: format lint types imports test test-asgi  ## run format, lint, types, imports and test

@@ -15,7 +15,9 @@ from orchboard.answers.cache import AnswerCache
 from orchboard.answers.replies import Replies
 from orchboard.api.authenticator import Authenticator
 from orchboard.api.endpoint import ApiContext
+from orchboard.api.metric_sources import Gauges, MetricSources, NewestResults
 from orchboard.api.post_stats import PostStats
+from orchboard.api.request_counters import RequestCounters
 from orchboard.api.routes import ROUTES
 from orchboard.api.trusted_proxies import Proxies
 from orchboard.api.upkeep import UpkeepHandler
@@ -34,6 +36,7 @@ from orchboard.http.request_memory import RequestMemory
 from orchboard.leaderboard import Leaderboard
 from orchboard.lifespan import add_catalyst_regions, server_lifespan, serverless_lifespan
 from orchboard.live.hub import LiveHub
+from orchboard.runtime.counters import Counters
 from orchboard.runtime.logs import configure_logs
 from orchboard.store.change_tracking.external_writes import ExternalWriteDetector
 from orchboard.store.change_tracking.version_counters import VersionCounters
@@ -72,6 +75,7 @@ def create_app(
     settings: Settings,
     *,
     changes: VersionCounters | None = None,
+    counters: Counters | None = None,
     spool_path: Path | None = None,
     now: Callable[[], datetime] | None = None,
     serverless: bool = False,
@@ -79,13 +83,14 @@ def create_app(
 ) -> ASGIApp:
     """The application on the database of `settings.postgres`. It connects when it serves.
 
-    changes -- the version counters that it shares with other workers; None: there are no others
+    changes, counters -- the version counters, and those for /metrics, that it shares with other workers; None: there are no
+    others
     spool_path -- the spool, for results while the database is away; None: they are refused
     now -- None: the database's clock
     serverless -- for several instances that may be frozen between two requests: without background tasks and migrations,
     and a result is answered within `timings.serverless_post_s`
     """
-    changes = changes or VersionCounters.alone()
+    changes, counters = changes or VersionCounters.alone(), counters or Counters.alone()
     database = Database(
         settings.postgres,
         connections=settings.db_connections,
@@ -96,7 +101,7 @@ def create_app(
     spool = None
     if spool_path is not None and settings.spool_max_bytes:
         spool = Spool(spool_path, max_bytes=settings.spool_max_bytes)
-    store = Store(database, regions, changes, spool)
+    store = Store(database, regions, changes, spool, counters)
     authenticator = Authenticator(
         accepted_secrets(settings),
         TesterDirectory(database),
@@ -112,6 +117,7 @@ def create_app(
     answers = AnswerCache(
         changes,
         ExternalWriteDetector(store.fetch_snapshot, changes.note_external_write),
+        counters,
         max_bytes=settings.answer_cache_bytes,
     )
     proxies = Proxies(settings.trusted_proxies)
@@ -127,20 +133,31 @@ def create_app(
         store, settings.cron_secret, MaintenanceLoop(database), lambda: add_catalyst_regions(settings, store)
     )
     live = None if serverless else LiveHub(board)
-    context = ApiContext(board, post_stats, upkeep, timings.probe_timeout_s, live)
     access_log, request_ids = AccessLog(), RequestIds()
-    cached_routes = RouteCache()
+    requests = RequestCounters(counters)
+    cached_routes = RouteCache(requests)
     replies = Replies(answers, cached_routes.add_scope if settings.fast_path else None)
-    routes = [api_route(endpoint, context, replies) for endpoint in ROUTES]
-    routes += [*documentation_routes(replies), *web_routes(board, replies)]
+    pages = [*documentation_routes(replies), *web_routes(board, replies)]
+    requests.add([*(endpoint.path for endpoint in ROUTES), *(page.path for page in pages)])
+    metrics = MetricSources(
+        counters,
+        requests,
+        answers,
+        _gauges(counters, database, answers),
+        NewestResults(board),
+        settings.orchestrator_metrics,
+    )
+    counters.begin()
+    context = ApiContext(board, post_stats, upkeep, metrics, timings.probe_timeout_s, live)
+    routes = [*(api_route(endpoint, context, replies) for endpoint in ROUTES), *pages]
     max_connections = settings.max_connections if serverless else _max_connections(settings)
     services = ConnectionServices(
         ClientTimeouts(settings.keep_alive_s, timings.patience_s, timings.check_every_s),
         ConnectionLimiter(max_connections, verified, grace_s=timings.eviction_grace_s),
         RequestMemory(verified, total=settings.body_memory_bytes, max_body=settings.max_body_bytes),
         verified,
-        GetServices(answers, cached_routes, board, proxies, access_log, request_ids),
-        PostServices(post_stats, access_log, request_ids),
+        GetServices(answers, cached_routes, board, proxies, access_log, request_ids, requests),
+        PostServices(post_stats, access_log, request_ids, requests),
         settings.fast_path,
         (lambda: None) if live is None else live.stop,
     )
@@ -148,18 +165,32 @@ def create_app(
         lifespan=lambda _: (
             serverless_lifespan(board, services)
             if live is None
-            else server_lifespan(settings, database, board, live, access_log, services)
+            else server_lifespan(settings, database, board, live, access_log, services, counters)
         )
     )
-    return Application(routes, lifespan, access_log, request_ids, proxies, refused_page)
+    return Application(routes, lifespan, access_log, request_ids, requests, proxies, refused_page)
+
+
+def _gauges(counters: Counters, database: Database, answers: AnswerCache) -> Gauges:
+    return Gauges(
+        counters.add_gauge("connections in use", lambda: database.pool_use[0]),
+        counters.add_gauge("idle connections", lambda: database.pool_use[1]),
+        counters.add_gauge("maximum of connections", lambda: database.max_connections),
+        counters.add_gauge("bytes of the answer cache", lambda: answers.size),
+        counters.add_gauge("entries of the answer cache", lambda: len(answers)),
+    )
 
 
 def app_from_environment(
-    changes: VersionCounters | None = None, spool_path: Path | None = None, *, serverless: bool = False
+    changes: VersionCounters | None = None,
+    spool_path: Path | None = None,
+    *,
+    counters: Counters | None = None,
+    serverless: bool = False,
 ) -> ASGIApp:
     """The application on the settings of the environment. Raises SetupError without POSTGRES.
 
-    changes, spool_path, serverless -- see `create_app`; serverless also uses SERVERLESS_DEFAULTS
+    changes, counters, spool_path, serverless -- see `create_app`; serverless also uses SERVERLESS_DEFAULTS
     """
     settings = read_settings(os.environ, defaults=SERVERLESS_DEFAULTS if serverless else None)
     if not settings.postgres:
@@ -167,7 +198,9 @@ def app_from_environment(
     configure_logs(settings.log_level)
     if changes is None:  # else the supervisor has warned
         warn_of_weak_secrets(settings)
-    return create_app(settings, changes=changes, spool_path=spool_path, serverless=serverless)
+    return create_app(
+        settings, changes=changes, counters=counters, spool_path=spool_path, serverless=serverless
+    )
 
 
 def warn_of_weak_secrets(settings: Settings) -> None:

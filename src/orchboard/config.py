@@ -47,6 +47,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     answer_cache_bytes: int
     spool_max_bytes: int
     fast_path: bool
+    orchestrator_metrics: bool
     orchboard_url: str
     orchboard_tester: str
     orchboard_command: str
@@ -137,6 +138,8 @@ SETTINGS: tuple[Setting, ...] = (
             "Maximum size of the spool in ORCHBOARD_DATA, for results that are acknowledged while the database is away, also with POSTGRES. Beyond it posts are answered 503. 0: no spool; such results are refused."),
     Setting("FAST_PATH", "fast_path", "on", "", parsers.on_or_off,
             "Answers reads and posts without the ASGI stack where possible; leave on unless debugging.", "SHORT_WAY"),
+    Setting("ORCHESTRATOR_METRICS", "orchestrator_metrics", "off", "", parsers.on_or_off,
+            "on: /metrics has the latest transcoding result of each orchestrator and region within START_TIME_WINDOW, under the names of livepeer-exporter: five series for each pair."),
     Setting("ORCHBOARD_URL", "orchboard_url", "http://127.0.0.1:8080", "URL", parsers.text,
             "The server that `post`, `get`, `diff` and `simulate live` connect to, unless an argument names another."),
     Setting("ORCHBOARD_TESTER", "orchboard_tester", "", "name", parsers.text,

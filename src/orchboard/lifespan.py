@@ -17,6 +17,7 @@ from orchboard.http.access_log import AccessLog
 from orchboard.http.connection_services import STATE_KEY, ConnectionServices
 from orchboard.leaderboard import Leaderboard
 from orchboard.live.hub import LiveHub
+from orchboard.runtime.counters import Counters
 from orchboard.runtime.supervised_tasks import TaskHealth
 from orchboard.stats import JobType, StatsQuery
 from orchboard.store.connection.failures import error_summary
@@ -46,6 +47,7 @@ async def server_lifespan(
     live: LiveHub,
     access_log: AccessLog,
     services: ConnectionServices,
+    counters: Counters,
 ) -> AsyncIterator[dict[str, Any]]:
     """Start the background tasks, of which the first opens the database; close everything at the end.
 
@@ -66,13 +68,22 @@ async def server_lifespan(
     background.start("replay", store.replay_spool, stall_s=limits.REPLAY_STALL_S)
     background.start("rollups", MaintenanceLoop(database).run, stall_s=limits.MAINTENANCE_STALL_S)
     background.start("warm_up", lambda _: _warm_up(database, board), stall_s=math.inf)
+    background.start("publish_counters", lambda _: _publish(counters), stall_s=math.inf)
     try:
         yield {STATE_KEY: services}
     finally:
         await live.close()
         await background.stop()
         await store.close()
+        counters.end()
         access_log.close()
+
+
+async def _publish(counters: Counters) -> None:
+    """Show other workers the counters of this one."""
+    while True:
+        counters.publish()
+        await asyncio.sleep(limits.COUNTERS_INTERVAL_S)
 
 
 async def _open_database(database: Database) -> None:

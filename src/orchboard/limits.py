@@ -41,6 +41,8 @@ MAX_QUERY_FIELDS: Final = 100
 """Limit on the fields of a query string."""
 MAX_PAGE_ROWS: Final = 1000
 """Limit on the rows of one page of the leaderboard. A row takes 1.5 kB."""
+MAX_COMPARED: Final = 6
+"""Limit on the orchestrators of one comparison: 15 pairs."""
 MAX_SEARCH_CHARACTERS: Final = 56
 """Limit on the text that the leaderboard is searched for: the length of the longest name of an orchestrator."""
 MAX_CURSOR_CHARACTERS: Final = 1000
@@ -182,6 +184,9 @@ no more than a tenth of the time.
 STREAM_RANKS_S: Final = 5.0
 """Interval between computations of ranks while somebody listens to them."""
 
+FEED_TTL_S: Final = 60.0
+"""How long an Atom feed is cached, whatever is stored: it changes by the hour."""
+
 # Change detection
 
 EXTERNAL_STALENESS_S: Final = 0.9
@@ -306,6 +311,8 @@ WORKER_STOP_S: Final = 30.0
 """A worker that did not stop within this time is killed. It needs 10 s at most."""
 SUPERVISOR_GIVE_UP_S: Final = 60.0
 """Without a serving worker for this long, the supervisor exits."""
+COUNTERS_INTERVAL_S: Final = 1.0
+"""A worker shows its counters to the other workers this often. `/metrics` of another worker may lack its last second."""
 LISTEN_BACKLOG: Final = 2048
 """Connections that may wait in the listening socket."""
 

@@ -50,12 +50,15 @@ class CheckResult(Struct, frozen=True):
     ok -- whether it passed
     error -- the reason, if it failed
     note -- a warning for the operator, although the check passed; usually missing
+    newest_age_s -- of the check `results`: age in seconds of the newest result of each job type that has had one in the last
+        seven days; missing if the database does not answer
     """
 
     name: str
     ok: bool
     error: str | UnsetType = UNSET
     note: str | UnsetType = UNSET
+    newest_age_s: dict[str, float] | UnsetType = UNSET
 
 
 class Readiness(Struct, frozen=True):

@@ -12,6 +12,7 @@ from orchboard.answers.answer import Answer, Pieces, Streamed
 from orchboard.answers.cache import AnswerCache
 from orchboard.answers.cached_query import CachedQuery
 from orchboard.errors import ClientBusyError, DatabaseUnavailableError
+from orchboard.runtime.counters import Counters
 from orchboard.stats import JobType
 from orchboard.store.change_tracking.external_writes import ExternalWriteDetector
 from orchboard.store.change_tracking.version_counters import VersionCounters, job_type_key
@@ -28,7 +29,7 @@ class Kept:
         self.snapshot = "1"
         self.changes = VersionCounters.alone()
         self.external_writes = ExternalWriteDetector(self._fetch_snapshot)
-        self.answers = AnswerCache(self.changes, self.external_writes, max_bytes=max_bytes)
+        self.answers = AnswerCache(self.changes, self.external_writes, Counters.alone(), max_bytes=max_bytes)
 
     async def _fetch_snapshot(self) -> str:
         return self.snapshot

@@ -1,6 +1,5 @@
 """GET /metrics"""
 
-import re
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -8,35 +7,28 @@ from msgspec.structs import replace
 from orchboard import __version__
 from orchboard.config import Settings
 from orchboard.store.spool.sqlite_file import SpoolFile
+from tests.support.metrics import read_metrics
 from tests.support.samples import transcoding
 from tests.support.server import Client, StartServer
 from tests.support.submissions import spooled
 from tests.support.waiting import wait_until
 
-LINE = re.compile(r"([a-z_]+)(\{[a-z_]+=\"[^\"\\\n]*\"\})? ([0-9.e+-]+)")
-
 
 def read(client: Client) -> dict[str, float]:
-    """Every sample by its name, with its HELP and TYPE before it."""
-    answer = client.get("/metrics")
-    assert answer.status == 200
-    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert answer.headers["Cache-Control"] == "no-store"
-    text = answer.data.decode()
-    assert text.endswith("\n")
-    found: dict[str, float] = {}
-    for family in re.split(r"^(?=# HELP )", text, flags=re.MULTILINE)[1:]:
-        described, typed, *samples = family.splitlines()
-        for sample in samples:
-            match = LINE.fullmatch(sample)
-            assert match, sample
-            assert re.fullmatch(rf"# HELP {match[1]} \S.*", described)
-            assert typed == f"# TYPE {match[1]} gauge"
-            found[match[1] + (match[2] or "")] = float(match[3])
-    return found | {"orchboard_build_info": found.pop(f'orchboard_build_info{{version="{__version__}"}}')}
+    """Every gauge by its name and labels."""
+    metrics = read_metrics(client)
+    gauges: dict[str, float] = {}
+    for (name, labels), number in metrics.samples.items():
+        if metrics.kinds.get(name) == "gauge":
+            texts = [f'{key}="{value}"' for key, value in labels]
+            gauges[name + (f"{{{','.join(texts)}}}" if texts else "")] = number
+    return gauges | {"orchboard_build_info": gauges.pop(f'orchboard_build_info{{version="{__version__}"}}')}
 
 
-OTHERS = ("orchboard_background_", "orchboard_rollup_", "orchboard_clock_")
+OTHERS = (
+    "orchboard_background_", "orchboard_rollup_", "orchboard_clock_", "orchboard_newest_", "orchboard_answer_cache_",
+    "orchboard_database_connections",
+)  # fmt: skip
 
 
 def of_database_and_spool(found: dict[str, float]) -> dict[str, float]:

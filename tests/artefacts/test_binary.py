@@ -99,7 +99,7 @@ def test_the_demo_fills_a_database_with_worker_processes(debian: Machine) -> Non
     command = debian.root.command(ONE_FILE, "demo", "--port", "0", user=debian.user)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo:
         assert demo.stdout is not None
-        assert demo.stdout.readline() == "simulated 210,000 results\n"
+        assert demo.stdout.readline() == "simulated 240,000 results\n"
         address = demo.stdout.readline().split()[-1]
         assert len(Client(address).get("/api/aggregated_stats").json()) > 10
         demo.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""orchboard demo: a port first, a week of results, and new ones for as long as it serves."""
+"""orchboard demo: a port first, a month of results, and new ones for as long as it serves."""
 
 import re
 import signal
@@ -14,8 +14,8 @@ from tests.support.program import environment
 from tests.support.server import Client
 from tests.support.temporary_directories import reachable_directory
 
-# One result every 7 s: a week of 30,000 a day takes longer than a test should.
-SMALL = "from orchboard.cli import demo, main; demo.RESULTS_A_DAY = 86400 / 7; main(['demo'])"
+# A month of 8,000 results a day takes longer than a test should.
+SMALL = "from orchboard.cli import demo, main; demo.RESULTS_A_DAY = 500; main(['demo'])"
 
 
 def wait_for(is_so: Callable[[], object], seconds: float = 60) -> None:
@@ -49,7 +49,7 @@ def test_it_posts_results_while_it_serves_and_ends_quietly(variables: dict[str, 
     ):  # fmt: skip
         try:
             assert demo.stdout is not None
-            assert demo.stdout.readline() == "simulated 86,400 results\n"
+            assert demo.stdout.readline() == "simulated 15,000 results\n"
             url = re.search(r"http://\S+", demo.stdout.readline())
             assert url
             client = Client(url[0])

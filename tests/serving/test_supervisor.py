@@ -188,6 +188,7 @@ def test_a_supervisor_without_workers_ends_with_an_error(database_url: str, tmp_
     program = """
         import socket, sys
         from orchboard.errors import SetupError
+        from orchboard.runtime.counters import counter_file
         from orchboard.serving.service_manager import ServiceManager
         from orchboard.serving.supervisor import Supervisor
         from orchboard.serving.terminal import Terminal
@@ -196,9 +197,9 @@ def test_a_supervisor_without_workers_ends_with_an_error(database_url: str, tmp_
             listener = socket.create_server(("127.0.0.1", 0))
             print(listener.getsockname()[1], flush=True)
             try:
-                with shared_memory_file(2) as counters:
+                with shared_memory_file(2) as counters, counter_file(10) as metrics:
                     Supervisor(
-                        listener, 2, Terminal(), counters, manager=ServiceManager({}), give_up_s=2
+                        listener, 2, Terminal(), counters, metrics, manager=ServiceManager({}), give_up_s=2
                     ).run()
             except SetupError as error:
                 sys.exit(str(error))

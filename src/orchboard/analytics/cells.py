@@ -8,8 +8,7 @@ from orchboard.analytics.grouping import group_sums
 from orchboard.scoring import Doubles, Scores, score_ai, score_transcoding
 from orchboard.stats import JobType
 from orchboard.store.details.reader import Details
-from orchboard.store.details.sums import MOMENTS, SeriesSums
-from orchboard.store.measures import MEASURES
+from orchboard.store.details.sums import SeriesSums
 from orchboard.store.rollups.group_index import Indices, PipelineModel
 
 
@@ -54,17 +53,12 @@ class Cells(Struct, frozen=True):
     @property
     def statistics(self) -> GroupStatistics:
         """What intervals are estimated from."""
-        covariances = np.zeros((len(MEASURES), len(MEASURES), len(self.results)))
-        for row, (one, other) in enumerate(MOMENTS):
-            covariances[one, other] = covariances[other, one] = self.sums.moments[row] / np.maximum(
-                self.results - 1, 1
-            )
         return GroupStatistics(
             self.job_type,
             np.zeros(len(self.results), np.int64),
             self.results,
             self.sums.sums / self.results,
-            covariances,
+            self.sums.moments,
             self.median,
         )
 

@@ -16,11 +16,11 @@ from orchboard.analytics.verdicts import Found, compare_verdicts
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.coverage import (
     Coverage,
-    Difference,
     ModelCoverage,
     PipelineCoverage,
     RegionCoverage,
     TesterCoverage,
+    TesterDifference,
     Verdict,
 )
 from orchboard.stats import JobType, Series, SeriesQuery, Window
@@ -173,7 +173,7 @@ class _Named:
             verdict = "differs"
         return {"compared": compared, "differs_on": differs_on, "verdict": verdict}
 
-    def differences(self, query: SeriesQuery) -> list[Difference]:
+    def differences(self, query: SeriesQuery) -> list[TesterDifference]:
         """Those of the query's testers, the surest first."""
         found = []
         for each in sorted(self._found.differences, key=lambda each: each.chance):
@@ -181,7 +181,7 @@ class _Named:
             if query.tester not in (None, tester) or (region and query.region not in (None, region)):
                 continue
             found.append(
-                Difference(
+                TesterDifference(
                     tester=tester,
                     region=region,
                     orchestrator=self._orchestrators[each.orchestrator],

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from orchboard.analytics.cells import Cells, cells_of
-from orchboard.analytics.estimates import Sensitivity, estimate
+from orchboard.analytics.estimates import Sensitivity, by_owner, estimate
 from orchboard.analytics.grouping import group_details
 from orchboard.analytics.reasons import find_reasons
 from orchboard.reports.leaderboard import Estimate
@@ -86,7 +86,7 @@ def estimate_means(cells: Cells, weights: Doubles, whose: Indices, number: int) 
     weights -- of each cell; those of one mean add up to 1
     whose -- the mean that each cell belongs to, 0 to number - 1; each has a cell
     """
-    found = estimate(Sensitivity(cells.statistics), weights, whose, number)
+    found = estimate(Sensitivity(cells.statistics), weights, by_owner(whose, number))
     columns = [getattr(found, name).tolist() for name in found.__struct_fields__]
     return [
         {

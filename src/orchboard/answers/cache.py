@@ -7,9 +7,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
 from orchboard import limits
-from orchboard.answers.answer import Answer, Headers, Reply, Streamed, Variant, choose_encoding
+from orchboard.answers.answer import Answer, HeadedBody, Headers, Reply, Streamed, Variant, choose_encoding
 from orchboard.answers.cached_query import CachedQuery
 from orchboard.errors import ClientBusyError, DatabaseUnavailableError, OverloadedError
+from orchboard.runtime.counters import Counters
 from orchboard.runtime.tasks import consume_exception
 from orchboard.store.change_tracking.external_writes import ExternalWriteDetector
 from orchboard.store.change_tracking.version_counters import EVERYTHING, VersionCounters
@@ -70,13 +71,27 @@ class AnswerCache:
     computed -- how many answers were computed so far
     """
 
-    def __init__(self, changes: VersionCounters, detector: ExternalWriteDetector, *, max_bytes: int) -> None:
+    def __init__(
+        self, changes: VersionCounters, detector: ExternalWriteDetector, counters: Counters, *, max_bytes: int
+    ) -> None:
         self._changes = changes
         self._detector = detector
         self._max_bytes = max_bytes
         self._entries: OrderedDict[Hashable, Entry] = OrderedDict()
         self.size = 0
         self.computed = 0
+        self._counters = counters
+        self._lookups = counters.add("answer cache", 2)  # hits and misses
+
+    def __len__(self) -> int:
+        """The number of entries."""
+        return len(self._entries)
+
+    @property
+    def lookups(self) -> tuple[float, float]:
+        """Hits, without those of the fast path, and misses; of all workers."""
+        hits, misses = self._counters.total(self._lookups)
+        return hits, misses
 
     async def reply(
         self,
@@ -120,7 +135,9 @@ class AnswerCache:
         if entry.answer is not None and detector_until <= arrived_at < entry.valid_until:
             await self._detector.check()
         if entry.answer is not None and self.is_valid(entry, time.monotonic()):
+            self._lookups.values[0] += 1
             return entry.answer
+        self._lookups.values[1] += 1
         while (running := entry.computation) is not None:
             entry.is_recently_used = True
             if running.began_at >= arrived_at or self._may_join(running, entry, arrived_at):
@@ -213,11 +230,16 @@ class AnswerCache:
             raise
         finally:
             entry.computation = None
+        headers = query.headers
+        if isinstance(body, HeadedBody):
+            headers = (*headers, *body.headers)
+            body = body.body
         if not isinstance(body, bytes):
             self._evict(entry)
-            return Streamed(body, query.headers)
+            return Streamed(body, headers)
         before = entry.answer
-        answer = before if before is not None and before.body == body else Answer(body, query.headers)
+        is_same = before is not None and (before.body, before.headers) == (body, headers)
+        answer = before if before is not None and is_same else Answer(body, headers)
         if self._entries.get(entry.key) is entry:
             self._store(entry, computation, answer)
         return answer

@@ -11,7 +11,7 @@ from orchboard.api.examples import EXAMPLE_ENVELOPE, EXAMPLE_TIME, SCOPE_REFUSAL
 from orchboard.api.params import Params
 from orchboard.api.refusals import Error
 from orchboard.api.responses import JSON_HEADERS, encode_json
-from orchboard.api.scope_params import FILTERS, parse_series_query, require_known
+from orchboard.api.scope_params import FILTERS, parse_orchestrator, parse_series_query, require_known
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.coverage import (
@@ -28,7 +28,7 @@ from orchboard.stats import JobType
 def coverage(params: Params, board: Leaderboard) -> CachedQuery:
     """Who tests what, who has stopped, and whose results differ."""
     require_known(params, [param.name for param in FILTERS])
-    query = parse_series_query(params)
+    query = parse_series_query(params, parse_orchestrator(params))
 
     async def compute() -> bytes:
         from orchboard.analytics.coverage import coverage as find_coverage  # at first use: numpy takes 0.2 s

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from orchboard import limits
 from orchboard.answers.cached_query import CachedQuery
+from orchboard.api.metric_sources import MetricSources
 from orchboard.api.params import Params
 from orchboard.errors import Refusal
 from orchboard.leaderboard import Leaderboard
@@ -20,6 +21,7 @@ class ApiContext(Struct, frozen=True):
     """What handlers work with.
 
     post_stats, run_maintenance -- the handlers that keep state of their own
+    metrics -- what /metrics shows beside the state of the store
     probe_timeout_s -- how long a health check waits for the database
     live -- the live stream; None on a serverless platform
     """
@@ -27,6 +29,7 @@ class ApiContext(Struct, frozen=True):
     board: Leaderboard
     post_stats: Callable[[Request], Awaitable[Response]]
     run_maintenance: Callable[[Request], Awaitable[Response]]
+    metrics: MetricSources
     probe_timeout_s: float = limits.HEALTH_TIMEOUT_S
     live: LiveHub | None = None
 
@@ -62,6 +65,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     asked -- names of the query parameters of the example request
     body, bodies -- the type of the request's body, and examples of it by name
     answer, answer_type -- an example of a 200's body, the answer to `asked` once `bodies` are stored, and its type
+    other_types -- of a 200 to other parameters
     may_be_streamed -- whether a 200 may be too large for memory
     never_ends -- whether a 200 ends only when either side closes the connection, or after `limit` events
     events -- the types of its events, for server-sent events
@@ -83,6 +87,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     bodies: Mapping[str, Mapping[str, Any]] = {}
     answer: Any
     answer_type: Any
+    other_types: tuple[type[Struct], ...] = ()
     may_be_streamed: bool = False
     never_ends: bool = False
     events: tuple[type[Struct], ...] = ()

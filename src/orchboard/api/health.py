@@ -48,6 +48,14 @@ async def in_time(context: ApiContext, probe: Coroutine[Any, Any, T], whom: str)
     return probing.result()
 
 
+async def known(context: ApiContext, probe: Coroutine[Any, Any, T], what: str) -> T | None:
+    """The result of a probe; None if the database or spool does not answer in time."""
+    try:
+        return await in_time(context, probe, what)
+    except (DatabaseUnavailableError, SetupError):
+        return None
+
+
 async def _spool_health(context: ApiContext) -> SpoolHealth | UnsetType:
     board = context.board
     try:

@@ -1,6 +1,7 @@
 """GET /readyz"""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
@@ -10,6 +11,7 @@ from starlette.responses import Response
 
 from orchboard.api.endpoint import ApiContext
 from orchboard.api.health import in_time, probe_database
+from orchboard.api.metric_sources import NEWEST_RESULTS_WINDOW
 from orchboard.api.refusals import RETRY_AFTER, STATUS, public_message
 from orchboard.api.responses import json_now
 from orchboard.errors import DatabaseUnavailableError, SetupError
@@ -22,8 +24,14 @@ class Note(Struct, frozen=True):
     says: str
 
 
-Check = Callable[[ApiContext], Awaitable[str | Note | None]]
-"""Returns why the server should get no requests at the moment, in words that anybody may read; None or a Note: it may."""
+Outcome = str | Note | CheckResult | None
+
+Check = Callable[[ApiContext], Awaitable[Outcome]]
+"""Returns why the server should get no requests at the moment, in words that anybody may read; otherwise None, a Note, or the
+result as it is shown."""
+
+# Without a result for longer, a note says so. Testers test each orchestrator at least once an hour.
+_SILENT_S = 3600.0
 
 # A spool with this much in it makes the server unready, so that a load balancer uses another one.
 SPOOL_NEARLY_FULL = 0.9
@@ -60,11 +68,29 @@ async def _background(context: ApiContext) -> Note | None:
     return Note(f"background tasks without success: {', '.join(failing)}") if failing else None
 
 
+async def _results(context: ApiContext) -> CheckResult:
+    """A server that receives no results can still be asked: only a note."""
+    try:
+        newest = await in_time(context, context.metrics.newest.fetch(), "the database")
+    except (DatabaseUnavailableError, SetupError):  # reported by `database`
+        return CheckResult("results", True)
+    now, ages = context.board.now(), dict[str, float]()
+    for (job_type, _), at in newest.items():
+        age_s = round(max((now - at).total_seconds(), 0.0), 3)
+        ages[job_type] = min(age_s, ages.get(job_type, age_s))
+    silent_s = min(ages.values(), default=math.inf)
+    if silent_s <= _SILENT_S:
+        return CheckResult("results", True, newest_age_s=ages)
+    window = f"{silent_s / 3600:.1f} hours" if ages else f"{NEWEST_RESULTS_WINDOW.days} days"
+    return CheckResult("results", True, note=f"no results in the last {window}", newest_age_s=ages)
+
+
 CHECKS: Mapping[str, Check] = {
     "database": _database,
     "writing": _writing,
     "spool": _spool,
     "background": _background,
+    "results": _results,
 }
 """The checks by name. A further condition for requests is one more line."""
 
@@ -78,7 +104,9 @@ async def readyz(_: Request, context: ApiContext) -> Response:
     return json_now(Readiness(False, results), STATUS[DatabaseUnavailableError], RETRY_AFTER)
 
 
-def _result(name: str, why: str | Note | None) -> CheckResult:
+def _result(name: str, why: Outcome) -> CheckResult:
+    if isinstance(why, CheckResult):
+        return why
     if isinstance(why, Note):
         return CheckResult(name, True, note=why.says)
     return CheckResult(name, True) if why is None else CheckResult(name, False, why)

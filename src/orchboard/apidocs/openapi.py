@@ -107,6 +107,7 @@ def _types_of(endpoint: Endpoint) -> list[Any]:
         *bodies,
         *endpoint.events,
         endpoint.answer_type,
+        *endpoint.other_types,
         *(type(example) for example in endpoint.refusals.values()),
     ]
 

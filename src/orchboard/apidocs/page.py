@@ -207,6 +207,8 @@ def type_text(schema: dict[str, Any], link: Callable[[str], str]) -> Markup | st
         return _joined(" or ", [within(part) for part in schema["anyOf"]])
     if "enum" in schema:
         return _joined(" or ", [f'"{value}"' for value in schema["enum"]])
+    if "type" not in schema:
+        return "any JSON"
     types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     return _joined(" or ", [_one_type(type_, schema, within) for type_ in types])
 

@@ -25,10 +25,14 @@ To start, run `orchboard serve --generate-secret`, which starts a server with an
 # The name of each command, its module and its function (`import_` for a keyword), and the first line of its help.
 COMMANDS = {
     "serve": "Run the server.",
-    "demo": "Run a server with a simulated week of results.",
+    "demo": "Run a server with a simulated month of results.",
     "post": "Sign results and send them to a server.",
     "get": "Query a running server and print the answer as a table.",
+    "top": "Show the orchestrators by rank.",
+    "history": "Show scores and round trips over time.",
+    "why": "Explain the score of an orchestrator.",
     "errors": "Show the errors of results, the most frequent first.",
+    "export": "Write the results of any window, or their sums, to a file.",
     "region": "List, add, rename and remove regions.",
     "secret": "Show where the secret that signs results is stored.",
     "tester": "Give job testers their own keys, and revoke them.",

@@ -8,9 +8,12 @@ from datetime import UTC, datetime, timedelta
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
+from orchboard.stats import is_address
+
 BLOCKS = "▁▂▃▄▅▆▇█"
 # For terminals without BLOCKS: characters of growing density.
 _ASCII_BLOCKS = ".:-=+*#@"
+_SHORT_ADDRESS = len("0x") + 8
 _CODES = {"good": "32", "warning": "33", "bad": "31", "faint": "2"}
 
 
@@ -128,6 +131,7 @@ def percent(share: float | None) -> Cell:
     """A share from 0 to 1 as percent. Only all is 100 % and only nothing is 0 %; a dash for None."""
     if share is None:
         return _number(None)
+    share = round(share, 9)  # sums of floats may miss 1 by their last digit
     if share in (0, 1):
         return _number(f"{share:.0%}")
     if 0 < share < 0.001:
@@ -161,6 +165,15 @@ def ago(time: datetime | None, now: datetime) -> str:
         if elapsed >= (2 * length if unit == "d" else length):
             return f"{elapsed // length} {unit} ago"
     return "now" if elapsed < timedelta(seconds=1) else f"{elapsed // timedelta(seconds=1)} s ago"
+
+
+def short_addresses(addresses: Sequence[str]) -> list[str]:
+    """The beginning of each address, long enough to tell them apart; any other name in full."""
+    for length in range(_SHORT_ADDRESS, 42):
+        beginnings = [address[:length] if is_address(address) else address for address in addresses]
+        if len(set(beginnings)) == len(set(addresses)):
+            return beginnings
+    return list(addresses)
 
 
 def longest(texts: Iterable[str]) -> int:

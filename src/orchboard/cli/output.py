@@ -2,22 +2,32 @@
 
 import shutil
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from orchboard.cli.cells import Cell, can_show, cell_of, longest, pad, printable, shorten, styled
+from orchboard.cli.cells import (
+    Cell,
+    can_show,
+    cell_of,
+    longest,
+    pad,
+    printable,
+    short_addresses,
+    shorten,
+    styled,
+)
 
 if TYPE_CHECKING:
     from orchboard.client import Retry
 
 _GAP = "  "
-# Of a column that may be cut: the width below which other columns are left out.
-_LEAST_CUT = 16
+_TEXT_WIDTH = 80
 
 
 def print_json(value: Any) -> None:
@@ -38,13 +48,13 @@ def print_table(
     rows: Iterable[Sequence[object]],
     *,
     empty: str,
-    cut: Collection[str] = (),
+    cut: Mapping[str, int] = MappingProxyType({}),
     drop: Sequence[str] = (),
 ) -> None:
     """Print a table with right-aligned numbers; without rows, print `empty` to standard error.
 
-    If the terminal is too narrow, the columns of `cut` are shortened, then those of `drop` are left out, the first
-    first. If the longest words of a row still do not fit, each row is printed as a record with one line for each
+    If the terminal is too narrow, the columns of `cut` are shortened, down to the width given there; then those of
+    `drop` are left out, the first first. If the longest words of a row still do not fit, each row is printed as a record with one line for each
     column, so that addresses are never broken.
     """
     lines = [[cell_of(value) for value in row] for row in rows]
@@ -53,15 +63,19 @@ def print_table(
         return
     room = terminal_width()
     columns = [
-        _Column(cell_of(head), cells, head in cut) for head, *cells in zip(headings, *lines, strict=True)
+        _Column(cell_of(head), cells, cut.get(head)) for head, *cells in zip(headings, *lines, strict=True)
     ]
-    for left_out in range(len(drop) + 1):
-        shown = [column for column in columns if column.heading not in drop[:left_out]]
-        widths = _fitting_widths(shown, room)
-        if widths is not None:
-            _print_columns(shown, widths)
-            return
-    _print_records(headings, lines, room)
+    shown, widths = _fit(columns, drop, room)
+    if widths is None:
+        _print_records(headings, lines, room)
+    else:
+        _print_columns(shown, widths)
+
+
+def print_text(text: str) -> None:
+    """Print a paragraph, in lines as long as the terminal is wide, and 80 cells elsewhere."""
+    for line in _wrapped(cell_of(text), terminal_width() or _TEXT_WIDTH):
+        print(line)
 
 
 def terminal_width() -> int | None:
@@ -69,10 +83,21 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
+def shown_addresses(addresses: Sequence[str], *, beside: int) -> list[str]:
+    """The addresses in full, or their beginnings on a terminal without room for them.
+
+    beside -- the width of the other columns
+    """
+    room = terminal_width()
+    return (
+        list(addresses) if room is None or room >= longest(addresses) + beside else short_addresses(addresses)
+    )
+
+
 class _Column(NamedTuple):
     heading: Cell
     cells: Sequence[Cell]
-    is_cut: bool
+    least_cut: int | None
 
     @property
     def is_number(self) -> bool:
@@ -82,19 +107,34 @@ class _Column(NamedTuple):
     def wanted(self) -> int:
         return longest((self.heading, *self.cells))
 
-    @property
-    def least(self) -> int:
-        if self.is_cut:
-            return max(min(self.wanted, _LEAST_CUT), cell_len(self.heading))
+    def least(self, *, wrapped: bool) -> int:
+        """The width that it needs: of its longest word if cells may be wrapped."""
+        if self.least_cut is not None:
+            return max(min(self.wanted, self.least_cut), cell_len(self.heading))
+        if not wrapped:
+            return self.wanted
         return longest(word for text in (self.heading, *self.cells) for word in text.split())
 
 
-def _fitting_widths(columns: Sequence[_Column], room: int | None) -> list[int] | None:
+def _fit(
+    columns: Sequence[_Column], drop: Sequence[str], room: int | None
+) -> tuple[Sequence[_Column], list[int] | None]:
+    """The columns to show and their widths; None when `room` is too narrow even for the fewest, with wrapped cells."""
+    shown = columns
+    for left_out in range(len(drop) + 1):
+        shown = [column for column in columns if column.heading not in drop[:left_out]]
+        widths = _fitting_widths(shown, room, wrapped=False)
+        if widths is not None:
+            return shown, widths
+    return shown, _fitting_widths(shown, room, wrapped=True)
+
+
+def _fitting_widths(columns: Sequence[_Column], room: int | None, *, wrapped: bool) -> list[int] | None:
     """The width of each column; None when `room` is too narrow."""
     wanted = [column.wanted for column in columns]
     if room is None:
         return wanted
-    least = [column.least for column in columns]
+    least = [column.least(wrapped=wrapped) for column in columns]
     spare = room - len(_GAP) * (len(columns) - 1) - sum(least)
     if spare < 0:
         return None
@@ -115,7 +155,7 @@ def _print_columns(columns: Sequence[_Column], widths: Sequence[int]) -> None:
 
 def _print_row(columns: Sequence[_Column], row: Sequence[Cell], widths: Sequence[int]) -> None:
     cells = [
-        [shorten(cell, width)] if column.is_cut else _wrapped(cell, width)
+        [shorten(cell, width)] if column.least_cut is not None else _wrapped(cell, width)
         for column, cell, width in zip(columns, row, widths, strict=True)
     ]
     for parts in zip_longest(*cells, fillvalue=""):

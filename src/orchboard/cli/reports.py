@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 ReportT = TypeVar("ReportT", bound="Envelope")
 
 WindowName = Literal["1h", "24h", "7d", "30d", "90d", "1y", "all"]
+_WINDOWS = {
+    "1h": "last hour", "24h": "last 24 hours", "7d": "last 7 days", "30d": "last 30 days", "90d": "last 90 days",
+    "1y": "last year", "all": "all time",
+}  # fmt: skip
+# What an empty name means, by the kind of name.
+UNNAMED = {"pipeline": "(transcoding)", "model": "(transcoding)", "tester": "(the shared secret)"}
 # An answer may take DB_TIMEOUT; an unreachable server is retried for a shorter time.
 ANSWER_S, RETRY_S = 30.0, 5.0
 
@@ -84,14 +91,8 @@ def print_or_fetch(
     from orchboard.client import RefusedError
     from orchboard.client.answers import decode
 
-    with open_client(options) as client:
-        try:
-            answer = client.get(endpoint, params)
-        except RefusedError as error:
-            if error.status != 404:
-                raise
-            sentence = f"{client.url} has no /api/{endpoint}: it is not orchboard, or an older version of it"
-            raise RefusedError(sentence) from None
+    with open_client(options) as client, _explaining(client, endpoint):
+        answer = client.get(endpoint, params)
     if options.json:
         write_bytes(answer)
         return None
@@ -99,6 +100,55 @@ def print_or_fetch(
         return decode(answer, kind)
     except ValueError:
         raise RefusedError("the answer is not that of an orchboard server; see it with --json") from None
+
+
+def find_addresses(texts: Sequence[str], options: ServerOptions) -> list[str]:
+    """The orchestrators whose addresses are given in full or by their beginning.
+
+    A text that begins no known address is returned unchanged. Raises BadInputError for one that begins several.
+    """
+    from orchboard.stats import is_address
+
+    if all(map(is_address, texts)):
+        return list(texts)
+    with open_client(options) as client, _explaining(client, "leaderboard"):
+        return [text if is_address(text) else _find_address(client, text) for text in texts]
+
+
+def _find_address(client: Client, text: str) -> str:
+    from orchboard.errors import BadInputError
+    from orchboard.stats import JobType
+
+    found = {
+        standing.orchestrator
+        for job_type in JobType
+        for standing in client.leaderboard(
+            search=text, job_type=job_type, window="all", limit=3
+        ).orchestrators
+    }
+    if not found or text.lower() in found:
+        return text
+    if len(found) > 1:
+        raise BadInputError(
+            f"{text} is the beginning of several orchestrators: {', '.join(sorted(found)[:3])}"
+        )
+    return found.pop()
+
+
+@contextmanager
+def _explaining(client: Client, endpoint: str) -> Iterator[None]:
+    """Raises a clear error for a server without the endpoint."""
+    from orchboard.client import RefusedError
+
+    try:
+        yield
+    except RefusedError as error:
+        if error.status != 404:
+            raise
+        path = f"/api/{endpoint.partition('/')[0]}"
+        raise RefusedError(
+            f"{client.url} has no {path}: it is not orchboard, or an older version of it"
+        ) from None
 
 
 def open_client(options: ServerOptions) -> Client:
@@ -116,13 +166,14 @@ def open_client(options: ServerOptions) -> Client:
     )
 
 
-def print_heading(report: Envelope, what: str = "") -> None:
+def print_heading(report: Envelope, how: str = "") -> None:
     """Print the window of a report, its number of results, and the age of the last one."""
-    from orchboard.cli.cells import ago, cell_of, count
+    from orchboard.cli.cells import ago, count
+    from orchboard.cli.output import print_text
 
     results = f"{count(report.results)} result{'' if report.results == 1 else 's'}"
     latest = f", the last {ago(report.last_result_at, report.generated_at)}" if report.last_result_at else ""
-    print(cell_of(f"{what}{window_of(report)}: {results}{latest}"))
+    print_text(f"{window_of(report)}{how}: {results}{latest}")
 
 
 def window_of(report: Envelope) -> str:
@@ -130,10 +181,8 @@ def window_of(report: Envelope) -> str:
     from orchboard.cli.cells import moment
 
     window = report.window
-    if window.name == "all":
-        return "all results"
     if window.name:
-        return f"last {window.name}"
+        return _WINDOWS.get(window.name, window.name)
     return (
         f"{moment(window.since)} to {moment(window.until)} UTC"
         if window.since

@@ -170,10 +170,11 @@ class _Run:
         return server.kept
 
     def _serve_with_workers(self, settings: Settings, spool: Path | None, status: str) -> None:
+        from orchboard.runtime.counters import counter_file
         from orchboard.serving.service_manager import ServiceManager
         from orchboard.serving.supervisor import Supervisor
         from orchboard.serving.worker import SPOOL_FILE
-        from orchboard.store.change_tracking.version_counters import shared_memory_file
+        from orchboard.store.change_tracking.version_counters import SPARE_WORKER_SLOTS, shared_memory_file
 
         # Workers read the secret files themselves, and again when they are replaced.
         if not settings.postgres_file:
@@ -181,9 +182,10 @@ class _Run:
         if not settings.secret_file:
             os.environ["SECRET"] = settings.secret
         os.environ[SPOOL_FILE] = str(spool or "")
-        with shared_memory_file(settings.workers) as counters:
+        slots = settings.workers + SPARE_WORKER_SLOTS
+        with shared_memory_file(settings.workers) as counters, counter_file(slots) as metrics:
             supervisor = Supervisor(
-                self.listener, settings.workers, self.terminal, counters,
+                self.listener, settings.workers, self.terminal, counters, metrics,
                 manager=ServiceManager(os.environ), status=f"{status} with {settings.workers} workers",
             )  # fmt: skip
             supervisor.run(must_stop=lambda: self.stop.is_made)

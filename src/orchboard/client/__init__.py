@@ -19,12 +19,15 @@ from orchboard.client.errors import (
     UnavailableError,
     UnreachableError,
 )
+from orchboard.reports.export import ExportedResult, ExportedRollup
 from orchboard.stats import JobType, Pipeline, Score, Stats, TopScore
 
 __all__ = [
     "AsyncClient",
     "Client",
     "ClientError",
+    "ExportedResult",
+    "ExportedRollup",
     "JobType",
     "NotSentError",
     "Pipeline",

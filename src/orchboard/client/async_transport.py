@@ -1,7 +1,8 @@
 """The asyncio transport: requests over pooled keep-alive connections."""
 
 import ssl
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import AsyncExitStack
 
 from httpcore2 import (
     SOCKET_OPTION,
@@ -10,8 +11,9 @@ from httpcore2 import (
     AsyncNetworkBackend,
     AsyncNetworkStream,
 )
+from httpcore2 import Response as StreamedResponse
 
-from orchboard.client.exchange import Outcome, Request
+from orchboard.client.exchange import Failure, Outcome, Request
 from orchboard.client.response_reader import ResponseReader
 from orchboard.client.wire import (
     FAILURES,
@@ -54,9 +56,63 @@ class AsyncTransport:
         except FAILURES as error:
             return failure_of(error)
 
+    def stream(self, idle_s: float) -> "AsyncAnswerStream":
+        """Where one answer is read piece by piece. idle_s -- limit of each read"""
+        return AsyncAnswerStream(self._pool, self._origin, idle_s)
+
     async def aclose(self) -> None:
         """Close all connections."""
         await self._pool.aclose()
+
+
+class AsyncAnswerStream:
+    """One answer that is read piece by piece, within an `async with` block."""
+
+    def __init__(self, pool: AsyncConnectionPool, origin: Origin, idle_s: float) -> None:
+        self._pool = pool
+        self._origin = origin
+        self._idle_s = idle_s
+        self._open = AsyncExitStack()
+        self._response: StreamedResponse | None = None
+
+    async def __aenter__(self) -> "AsyncAnswerStream":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._open.aclose()
+
+    async def send(self, request: Request) -> Outcome:
+        """Send a request; the answer, without its body if it is a 200."""
+        await self._open.aclose()
+        self._reader = ResponseReader(request.max_bytes)
+        try:
+            self._response = await self._open.enter_async_context(
+                self._pool.stream(
+                    request.method,
+                    self._origin.url(request.target),
+                    headers=self._origin.headers(request),
+                    extensions=deadlines(request, self._idle_s),
+                )
+            )
+            response = self._response
+            self._reader.begin(response.status, response.headers, response.extensions["reason_phrase"])
+            if response.status != 200:
+                async for chunk in response.aiter_stream():
+                    self._reader.add(chunk)
+            return self._reader.head() if response.status == 200 else self._reader.end()
+        except FAILURES as error:
+            return failure_of(error)
+
+    async def pieces(self) -> AsyncGenerator[bytes | Failure, None]:
+        """The decoded body of a 200; a Failure at the end if it is incomplete."""
+        assert self._response is not None  # noqa: S101 - `send` returned a 200
+        try:
+            async for chunk in self._response.aiter_stream():
+                self._reader.add(chunk)
+                yield self._reader.take()
+            self._reader.end()
+        except FAILURES as error:
+            yield failure_of(error)
 
 
 class _Backend(AsyncNetworkBackend):

@@ -1,17 +1,22 @@
 """Client and AsyncClient: the calls of `calls.py`, carried out by one of the two transports."""
 
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import aclosing
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 import anyio
 
 from orchboard.client.async_transport import AsyncTransport
 from orchboard.client.attempts import Policy, Retry, Server
 from orchboard.client.calls import Calls
-from orchboard.client.exchange import Outcome, Pause, Steps
+from orchboard.client.exchange import Failure, Outcome, Pause, Request, Steps
+from orchboard.client.export import ExportScope, Format, What, begin_export, rows_of
+from orchboard.client.stream import IDLE_S, EventStream, SentEvent, StreamScope, decode_event
 from orchboard.client.transport import Transport
 from orchboard.client.url import parse_base_url
+from orchboard.reports.export import ExportedResult, ExportedRollup
+from orchboard.reports.stream import StreamEvent
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,7 +63,10 @@ class _Methods:
     readyz = _Method(Calls.readyz)
     metrics = _Method(Calls.metrics)
     upkeep = _Method(Calls.upkeep)
+    leaderboard = _Method(Calls.leaderboard)
     errors = _Method(Calls.errors)
+    history = _Method(Calls.history)
+    orchestrator = _Method(Calls.orchestrator)
 
     def __init__(
         self,
@@ -109,7 +117,73 @@ class Client(_Methods):
     def _open(self) -> None:
         self._transport = Transport(self.url)
 
-    def _run(self, steps: Steps[T]) -> T:
+    @overload
+    def export(
+        self,
+        what: Literal["results"] = "results",
+        **scope: Unpack[ExportScope],
+    ) -> Iterator[ExportedResult]: ...
+    @overload
+    def export(self, what: Literal["rollups"], **scope: Unpack[ExportScope]) -> Iterator[ExportedRollup]: ...
+
+    def export(
+        self, what: What = "results", **scope: Unpack[ExportScope]
+    ) -> Iterator[ExportedResult | ExportedRollup]:
+        """Iterate over stored results in the order of receipt, or over rollups. orchboard only.
+
+        Takes the members of ExportScope. When the connection breaks, the export continues after the last row.
+        Raises ClientError; to continue later, pass the `cursor` of the last row.
+        """
+        pieces = self.export_pieces(what, **scope)
+        return (row for piece in pieces for row in rows_of(piece, what))
+
+    def export_pieces(
+        self,
+        what: What = "results",
+        file_format: Format = "ndjson",
+        **scope: Unpack[ExportScope],
+    ) -> Iterator[bytes]:
+        """As `export`, but pieces of a file in a format: complete rows of NDJSON or CSV, or parts of a Parquet file.
+
+        A Parquet file can't be continued when the connection breaks.
+        """
+        export = begin_export(self._calls, what, file_format, scope)
+        while not export.is_complete:
+            with self._transport.stream(export.timeout_s) as stream:
+                response = self._run(export.steps(), stream.send)
+                for piece in stream.pieces():
+                    if isinstance(piece, Failure):
+                        export.broken(piece)
+                        break
+                    if rows := export.take(piece):
+                        yield rows
+                else:
+                    if rows := export.end(response):
+                        yield rows
+                    return
+
+    def stream(self, **scope: Unpack[StreamScope]) -> Iterator[StreamEvent]:
+        """Iterate over new results and changed ranks as they come, without end. orchboard only.
+
+        Takes the members of StreamScope. When the connection breaks or the server restarts, the stream resumes: no result is
+        missed or repeated. Raises ClientError when the server refuses, or can't be reached for `timeout`.
+        """
+        sent = self.stream_sent(**scope)
+        return (event for each in sent if (event := decode_event(each)) is not None)
+
+    def stream_sent(self, **scope: Unpack[StreamScope]) -> Iterator[SentEvent]:
+        """As `stream`, but events as they are sent, with the id to resume after."""
+        events = EventStream(self._calls, scope)
+        while not events.is_complete:
+            with self._transport.stream(IDLE_S) as stream:
+                self._run(events.steps(), stream.send)
+                for piece in stream.pieces():
+                    if isinstance(piece, Failure):
+                        break
+                    yield from events.take(piece)
+
+    def _run(self, steps: Steps[T], send: Callable[[Request], Outcome] | None = None) -> T:
+        send = send or self._transport.send
         outcome: Outcome | None = None
         try:
             while True:
@@ -118,7 +192,7 @@ class Client(_Methods):
                     time.sleep(step.seconds)
                     outcome = None
                 else:
-                    outcome = self._transport.send(step)
+                    outcome = send(step)
         except StopIteration as end:
             return cast("T", end.value)
 
@@ -139,7 +213,71 @@ class AsyncClient(_Methods):
     def _open(self) -> None:
         self._transport = AsyncTransport(self.url)
 
-    async def _run(self, steps: Steps[T]) -> T:
+    @overload
+    def export(
+        self,
+        what: Literal["results"] = "results",
+        **scope: Unpack[ExportScope],
+    ) -> AsyncGenerator[ExportedResult, None]: ...
+    @overload
+    def export(
+        self, what: Literal["rollups"], **scope: Unpack[ExportScope]
+    ) -> AsyncGenerator[ExportedRollup, None]: ...
+
+    async def export(
+        self, what: What = "results", **scope: Unpack[ExportScope]
+    ) -> AsyncGenerator[ExportedResult | ExportedRollup, None]:
+        """As `Client.export`, for `async for`."""
+        async with aclosing(self.export_pieces(what, **scope)) as pieces:
+            async for piece in pieces:
+                for row in rows_of(piece, what):
+                    yield row
+
+    async def export_pieces(
+        self,
+        what: What = "results",
+        file_format: Format = "ndjson",
+        **scope: Unpack[ExportScope],
+    ) -> AsyncGenerator[bytes, None]:
+        """As `Client.export_pieces`, for `async for`."""
+        export = begin_export(self._calls, what, file_format, scope)
+        while not export.is_complete:
+            async with self._transport.stream(export.timeout_s) as stream:
+                response = await self._run(export.steps(), stream.send)
+                async with aclosing(stream.pieces()) as pieces:
+                    async for piece in pieces:
+                        if isinstance(piece, Failure):
+                            export.broken(piece)
+                            break
+                        if rows := export.take(piece):
+                            yield rows
+                    else:
+                        if rows := export.end(response):
+                            yield rows
+                        return
+
+    async def stream(self, **scope: Unpack[StreamScope]) -> AsyncGenerator[StreamEvent, None]:
+        """As `Client.stream`, for `async for`."""
+        async with aclosing(self.stream_sent(**scope)) as sent:
+            async for each in sent:
+                if (event := decode_event(each)) is not None:
+                    yield event
+
+    async def stream_sent(self, **scope: Unpack[StreamScope]) -> AsyncGenerator[SentEvent, None]:
+        """As `Client.stream_sent`, for `async for`."""
+        events = EventStream(self._calls, scope)
+        while not events.is_complete:
+            async with self._transport.stream(IDLE_S) as stream:
+                await self._run(events.steps(), stream.send)
+                async with aclosing(stream.pieces()) as pieces:
+                    async for piece in pieces:
+                        if isinstance(piece, Failure):
+                            break
+                        for event in events.take(piece):
+                            yield event
+
+    async def _run(self, steps: Steps[T], send: Callable[[Request], Awaitable[Outcome]] | None = None) -> T:
+        send = send or self._transport.send
         outcome: Outcome | None = None
         try:
             while True:
@@ -148,6 +286,6 @@ class AsyncClient(_Methods):
                     await anyio.sleep(step.seconds)
                     outcome = None
                 else:
-                    outcome = await self._transport.send(step)
+                    outcome = await send(step)
         except StopIteration as end:
             return cast("T", end.value)

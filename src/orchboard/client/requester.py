@@ -1,5 +1,6 @@
 """What every call of the API is made of: a target, the attempts of its request, and a decoded answer."""
 
+import sys
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import TypeAlias, TypeVar
@@ -49,9 +50,17 @@ class Requester:
         max_bytes -- limit of the body
         Raises ClientError.
         """
-        path = _target(encode_target(f"/api/{endpoint}"), params or {})
+        path = target_of(encode_target(f"/api/{endpoint}"), params or {})
         call = self._call("GET", path, self._headers.plain, timeout, answers=answers, max_bytes=max_bytes)
         return (yield from call.steps()).body
+
+    def timeout_s(self, timeout: float | None) -> float:
+        """The limit of a call that is given another one or None."""
+        return self._policy.timeout if timeout is None else timeout
+
+    def stream_call(self, target: str, timeout: float | None) -> Call:
+        """A GET whose answer may have any size."""
+        return self._call("GET", target, self._headers.plain, timeout, max_bytes=sys.maxsize - 1)
 
     def _read(
         self,
@@ -64,7 +73,7 @@ class Requester:
         retries: int | None = None,
     ) -> Steps[T]:
         retries = 0 if answers is HEALTH else retries
-        target = _target(path, params)
+        target = target_of(path, params)
         call = self._call("GET", target, self._headers.plain, timeout, answers=answers, retries=retries)
         return (yield from self._decoded(call, decode_body))
 
@@ -118,6 +127,7 @@ def decoder_of(kind: type[T]) -> Callable[[bytes], T]:
     return lambda body: decode(body, kind)
 
 
-def _target(path: str, params: Mapping[str, str | None]) -> str:
+def target_of(path: str, params: Mapping[str, str | None]) -> str:
+    """A path and a query; None and empty values are left out."""
     query = urlencode({name: value for name, value in params.items() if value})
     return f"{path}?{query}" if query else path

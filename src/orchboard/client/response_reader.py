@@ -25,6 +25,7 @@ class ResponseReader:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._body = bytearray()
+        self._has_body = False
 
     def begin(self, status: int, headers: Sequence[tuple[bytes, bytes]], reason: bytes) -> None:
         """Take in the head. Raises BrokenBodyError."""
@@ -45,10 +46,21 @@ class ResponseReader:
                 raise BrokenBodyError from None
         if len(chunk) > left:
             raise TooLargeBodyError
+        self._has_body |= bool(chunk)
         self._body += chunk
+
+    def take(self) -> bytes:
+        """What has arrived since the last call. The limit of the body then counts anew."""
+        taken = bytes(self._body)
+        self._body.clear()
+        return taken
+
+    def head(self) -> Response:
+        """The answer without its body."""
+        return Response(self._status, self._reason, self._headers, b"")
 
     def end(self) -> Response:
         """The complete answer. Raises BrokenBodyError."""
-        if self._gzip is not None and self._body and not self._gzip.eof:
+        if self._gzip is not None and self._has_body and not self._gzip.eof:
             raise BrokenBodyError
         return Response(self._status, self._reason, self._headers, bytes(self._body))

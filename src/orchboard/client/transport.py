@@ -2,11 +2,13 @@
 
 import ssl
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 
 from httpcore2 import SOCKET_OPTION, ConnectionPool, NetworkBackend, NetworkStream, SyncBackend
+from httpcore2 import Response as StreamedResponse
 
-from orchboard.client.exchange import Outcome, Request
+from orchboard.client.exchange import Failure, Outcome, Request
 from orchboard.client.response_reader import ResponseReader
 from orchboard.client.wire import (
     FAILURES,
@@ -50,9 +52,63 @@ class Transport:
         except FAILURES as error:
             return failure_of(error)
 
+    def stream(self, idle_s: float) -> "AnswerStream":
+        """Where one answer is read piece by piece. idle_s -- limit of each read"""
+        return AnswerStream(self._pool, self._origin, idle_s)
+
     def close(self) -> None:
         """Close all connections. A later request opens a new one."""
         self._pool.close()
+
+
+class AnswerStream:
+    """One answer that is read piece by piece, within a `with` block."""
+
+    def __init__(self, pool: ConnectionPool, origin: Origin, idle_s: float) -> None:
+        self._pool = pool
+        self._origin = origin
+        self._idle_s = idle_s
+        self._open = ExitStack()
+        self._response: StreamedResponse | None = None
+
+    def __enter__(self) -> "AnswerStream":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def send(self, request: Request) -> Outcome:
+        """Send a request; the answer, without its body if it is a 200."""
+        self._open.close()
+        self._reader = ResponseReader(request.max_bytes)
+        try:
+            self._response = self._open.enter_context(
+                self._pool.stream(
+                    request.method,
+                    self._origin.url(request.target),
+                    headers=self._origin.headers(request),
+                    extensions=deadlines(request, self._idle_s),
+                )
+            )
+            response = self._response
+            self._reader.begin(response.status, response.headers, response.extensions["reason_phrase"])
+            if response.status != 200:
+                for chunk in response.iter_stream():
+                    self._reader.add(chunk)
+            return self._reader.head() if response.status == 200 else self._reader.end()
+        except FAILURES as error:
+            return failure_of(error)
+
+    def pieces(self) -> Iterator[bytes | Failure]:
+        """The decoded body of a 200; a Failure at the end if it is incomplete."""
+        assert self._response is not None  # noqa: S101 - `send` returned a 200
+        try:
+            for chunk in self._response.iter_stream():
+                self._reader.add(chunk)
+                yield self._reader.take()
+            self._reader.end()
+        except FAILURES as error:
+            yield failure_of(error)
 
 
 class _Backend(NetworkBackend):

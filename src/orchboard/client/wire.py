@@ -65,20 +65,28 @@ class Origin:
         return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs.items()]
 
 
-def deadlines(request: Request) -> dict[str, dict[str, float]]:
-    """The limits of a request for httpcore2.
+class IdleLimit(float):
+    """Seconds for each read, in place of a moment by which the whole answer has arrived."""
+
+
+def deadlines(request: Request, idle_s: float | None = None) -> dict[str, dict[str, float]]:
+    """The limits of a request for httpcore2. idle_s -- limit of each read of an answer that may take any time
 
     Those of connect, read and write are moments, which the backends turn into what is left of them: httpcore2 counts
     a limit anew for each read.
     """
     now = time.monotonic()
     moments = {"read": request.deadline, "write": request.deadline}
+    if idle_s is not None:
+        moments["read"] = IdleLimit(idle_s)
     moments["connect"] = min(request.deadline, now + CONNECT_S)
     return {"timeout": {**moments, "pool": max(0.0, request.deadline - now)}}
 
 
 def seconds_left(moment: float | None) -> float | None:
     """What is left until a moment; never 0, which is no limit but a non-blocking socket."""
+    if isinstance(moment, IdleLimit):
+        return float(moment)
     return None if moment is None else max(0.001, moment - time.monotonic())
 
 

@@ -17,6 +17,7 @@ from orchboard.answers.replies import Replies
 from orchboard.api.endpoint import ApiContext, Endpoint
 from orchboard.api.params import Params
 from orchboard.api.refusals import STOPPING, error_response, public_message, refusal_response
+from orchboard.api.request_counters import OTHER_ROUTES, RequestCounters
 from orchboard.api.responses import preflight
 from orchboard.api.trusted_proxies import Proxies
 from orchboard.errors import NotAuthenticatedError, Refusal
@@ -77,6 +78,7 @@ class Application:
         lifespan: ASGIApp,
         access_log: AccessLog,
         request_ids: RequestIds,
+        counters: RequestCounters,
         proxies: Proxies,
         refused_page: Callable[[int, str, Mapping[str, str] | None], Response],
     ) -> None:
@@ -84,6 +86,7 @@ class Application:
         self._lifespan = lifespan
         self._access_log = access_log
         self._request_ids = request_ids
+        self._counters = counters
         self._proxies = proxies
         self._refused_page = refused_page
 
@@ -116,7 +119,7 @@ class Application:
                 return
             await self._refused(error, line)(scope, receive, line.send)
         finally:
-            line.write(self._access_log)
+            line.write(self._access_log, self._counters)
 
     def _truncate(self, error: Exception, line: "AccessLine", send: Send) -> None:
         """End an answer that has begun. Raises the error on another server than ours, which then closes the connection."""
@@ -186,15 +189,16 @@ class AccessLine:
             self._bytes += len(message.get("body", b""))
         await self._send(message)
 
-    def write(self, access_log: AccessLog) -> None:
-        """Write the line, at level info."""
-        route = getattr(self.scope.get("route"), "path", "-")
+    def write(self, access_log: AccessLog, counters: RequestCounters) -> None:
+        """Count the request, and write the line, at level info."""
+        route = getattr(self.scope.get("route"), "path", OTHER_ROUTES)
+        took_s = time.perf_counter() - self._began_at
+        counters.of(route).count(self.status, took_s)
         if access_log.is_on and not (route in _UNLOGGED and self.status == 200):
             outcome = Outcome.of(
                 self.scope["method"], route, self.scope["path"][:_MAX_LOGGED_PATH], self.status, self._bytes
             )
-            ms = (time.perf_counter() - self._began_at) * 1000
-            access_log.write(outcome, self.request_id, ms, self.refused, self.client)
+            access_log.write(outcome, self.request_id, took_s * 1000, self.refused, self.client)
 
 
 def _methods_of(router: Router, scope: Scope) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from bisect import bisect_left
 from collections.abc import Mapping
 from functools import partial
 
@@ -16,6 +17,7 @@ from orchboard.answers.cache import AnswerCache, Entry
 from orchboard.api.endpoint import QueryHandler
 from orchboard.api.params import Params
 from orchboard.api.refusals import STOPPING
+from orchboard.api.request_counters import BOUNDS_S, RequestCounters, RouteCounters
 from orchboard.api.routes import ROUTES
 from orchboard.api.trusted_proxies import Proxies
 from orchboard.http.access_log import AccessLog, Outcome, RequestIds
@@ -38,13 +40,27 @@ class CachedRoute:
 
     route, path -- for the access log
     head -- of the entry's 200, from the end of the request id to the body
+    counters -- of the route
     """
 
-    __slots__ = ("_etag", "_is_small", "_outcomes", "_path", "_route", "encoding", "entry", "head")
+    __slots__ = (
+        "_etag",
+        "_is_small",
+        "_outcomes",
+        "_path",
+        "_route",
+        "counters",
+        "encoding",
+        "entry",
+        "head",
+    )
 
-    def __init__(self, entry: Entry, encoding: str, is_small: bool, route: str, path: str) -> None:
+    def __init__(
+        self, entry: Entry, encoding: str, is_small: bool, route: str, path: str, counters: RouteCounters
+    ) -> None:
         self.entry = entry
         self.encoding = encoding
+        self.counters = counters
         self.head = b""
         self._is_small = is_small
         self._route = route
@@ -79,7 +95,8 @@ class RouteCache:
     by_target -- from target and Accept-Encoding to the route
     """
 
-    def __init__(self) -> None:
+    def __init__(self, counters: RequestCounters) -> None:
+        self._counters = counters
         self.by_target: dict[tuple[bytes, bytes], CachedRoute] = {}
         self.by_request: dict[bytes, tuple[CachedRoute, bytes, bytes | None]] = {}
 
@@ -92,7 +109,7 @@ class RouteCache:
         if len(self.by_target) >= limits.MAX_CACHED_ROUTES:
             self.by_target.clear()
         self.by_target[target, accept_encoding] = CachedRoute(
-            entry, encoding, entry.answer.is_small, route, path
+            entry, encoding, entry.answer.is_small, route, path, self._counters.of(route)
         )
 
     def add_scope(self, scope: Scope, accept_encoding: str, entry: Entry, encoding: str) -> None:
@@ -135,6 +152,7 @@ class GetServices(Struct, frozen=True):
     proxies: Proxies
     access_log: AccessLog
     request_ids: RequestIds
+    counters: RequestCounters
 
 
 class FastGets:
@@ -185,19 +203,22 @@ class FastGets:
         if variant is None:
             return False
         if if_none_match is None:
-            status, line, rest = 200, b"HTTP/1.1 200 OK\r\n", route.head
+            status, line, rest, counts = 200, b"HTTP/1.1 200 OK\r\n", route.head, route.counters.hits
             if method == b"GET":
                 body = variant.body
         elif if_none_match == variant.etag:
-            status, line = 304, STATUS_LINE[304]
+            status, line, counts = 304, STATUS_LINE[304], route.counters.unchanged
             rest = header_lines(variant.unchanged_headers) + b"\r\n"
         else:
             return False
         ids = services.request_ids
         number = ids.begin_answer(self._server_state.default_headers)
+        took_s = time.monotonic() - now
+        counts[bisect_left(BOUNDS_S, took_s)] += 1
+        counts[-1] += took_s
         if services.access_log.is_on:
             outcome = route.outcome(method, status, len(body))
-            services.access_log.write(outcome, ids.text(number), (time.monotonic() - now) * 1000)
+            services.access_log.write(outcome, ids.text(number), took_s * 1000)
         self.answered = route, method, if_none_match
         self._connection.write((b"%b%b%06x\r\n%b" % (line, ids.first_lines, number, rest), body))
         return True
@@ -253,8 +274,10 @@ class FastGets:
             status, headers, body, refused = refuse(error, ids.text(number))
         if get.method == b"HEAD":
             body = b""
+        took_s = time.monotonic() - get.began_at
+        self._services.counters.of(get.path).count(status, took_s)
         if access_log.is_on:
             outcome = Outcome.of(get.method.decode(), get.path, get.path, status, len(body))
-            access_log.write(outcome, ids.text(number), (time.monotonic() - get.began_at) * 1000, refused)
+            access_log.write(outcome, ids.text(number), took_s * 1000, refused)
         first = STATUS_LINE[status] + (b"" if get.keep_alive else b"connection: close\r\n")
         return b"%b%b%06x\r\n%b\r\n" % (first, ids.first_lines, number, header_lines(headers)), body

@@ -16,6 +16,7 @@ from orchboard.answers.answer import header_lines
 from orchboard.api.authenticator import CREDENTIALS
 from orchboard.api.post_stats import PostStats, parse_length
 from orchboard.api.refusals import STOPPING
+from orchboard.api.request_counters import RequestCounters
 from orchboard.api.responses import ok
 from orchboard.http.access_log import AccessLog, Outcome, RequestIds
 from orchboard.http.fast_path import Connection, PendingRequest, refuse
@@ -104,6 +105,7 @@ class PostServices(Struct, frozen=True):
     post_stats: PostStats
     access_log: AccessLog
     request_ids: RequestIds
+    counters: RequestCounters
 
 
 class FastPosts:
@@ -119,6 +121,7 @@ class FastPosts:
     ) -> None:
         self._services = services
         self._post_stats = services.post_stats
+        self._counters = services.counters.of(_PATH)
         self._connection = connection
         self._reader = reader
         self._server_state = server_state
@@ -194,8 +197,10 @@ class FastPosts:
             status, headers, body, refused = refuse(error, ids.text(number))
             outcome = Outcome.of("POST", _PATH, _PATH, status, len(body))
             rest = header_lines(headers) + b"\r\n" + body
+        took_s = time.monotonic() - post.began_at
+        self._counters.count(outcome.status, took_s)
         if access_log.is_on:
-            access_log.write(outcome, ids.text(number), (time.monotonic() - post.began_at) * 1000, refused)
+            access_log.write(outcome, ids.text(number), took_s * 1000, refused)
         close = b"" if post.keep_alive else b"connection: close\r\n"
         return b"%b%b%b%06x\r\n%b" % (STATUS_LINE[outcome.status], close, ids.first_lines, number, rest)
 

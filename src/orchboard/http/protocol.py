@@ -299,6 +299,8 @@ class HttpProtocol(HttpToolsProtocol):
         closing = self._closing
         if closing.final_response is not None or self.transport.is_closing():
             return
+        if response is not None:
+            self._services.gets.counters.reject(response.status_code)
         if not self._is_answering():
             closing.end_now(response, self._current, in_body=self._reader.in_body)
             return

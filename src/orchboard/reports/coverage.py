@@ -88,7 +88,7 @@ class ModelCoverage(Activity, frozen=True, kw_only=True):
     model: str
 
 
-class Difference(Struct, frozen=True, kw_only=True):
+class TesterDifference(Struct, frozen=True, kw_only=True):
     """A tester whose results with one orchestrator differ from those of the others beyond chance.
 
     tester, region -- the tester, as in `testers`
@@ -126,4 +126,4 @@ class Coverage(Envelope, frozen=True, kw_only=True):
     testers: list[TesterCoverage]
     pipelines: list[PipelineCoverage]
     models: list[ModelCoverage]
-    differences: list[Difference]
+    differences: list[TesterDifference]

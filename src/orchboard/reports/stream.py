@@ -1,6 +1,7 @@
 """The events of GET /api/stream."""
 
 from datetime import datetime
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -58,5 +59,5 @@ class RankEvent(Struct, frozen=True, kw_only=True, tag_field="event", tag="rank"
     score: float | None
 
 
-StreamEvent = ResultEvent | RankEvent
+StreamEvent: TypeAlias = ResultEvent | RankEvent
 """What a listener receives."""

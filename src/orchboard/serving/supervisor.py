@@ -33,11 +33,13 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 class _Worker:
     """A worker process and its state. serves, leaves -- whether it serves; whether it was told to stop"""
 
-    def __init__(self, listener: socket.socket, counters: int) -> None:
+    def __init__(self, listener: socket.socket, counters: int, metrics: int) -> None:
         context = get_context("spawn")
         self.pulse, given = context.Pipe(duplex=False)
         self.process = context.Process(
-            target=work, args=(listener, given, InheritedDescriptor(counters)), name="worker"
+            target=work,
+            args=(listener, given, InheritedDescriptor(counters), InheritedDescriptor(metrics)),
+            name="worker",
         )
         self.process.start()
         given.close()
@@ -76,7 +78,7 @@ class Supervisor:
     SIGTERM and SIGINT stop them and end `run`. SIGHUP replaces them one by one: a worker is told to stop when its
     replacement serves, so the number of serving workers does not drop. A worker that dies is replaced at once.
 
-    counters -- descriptor of the shared version counters
+    counters, metrics -- descriptors of the shared version counters, and of the shared counters for /metrics
     manager -- receives the state; status -- its text while all workers serve
     give_up_s -- how long workers may fail to start while none serves
     """
@@ -87,13 +89,14 @@ class Supervisor:
         workers: int,
         terminal: Terminal,
         counters: int,
+        metrics: int,
         *,
         manager: ServiceManager,
         status: str = "serving",
         give_up_s: float = limits.SUPERVISOR_GIVE_UP_S,
     ) -> None:
         self._listener = listener
-        self._counters = counters
+        self._descriptors = counters, metrics
         self._manager, self._status = manager, status
         self._is_ready = False
         self._give_up_s = give_up_s
@@ -146,12 +149,12 @@ class Supervisor:
         staying = [worker for worker in self._workers if not worker.leaves]
         if time.monotonic() >= self._next_start_at:
             for _ in range(len(staying), self._wanted):
-                self._workers.append(_Worker(self._listener, self._counters))
+                self._workers.append(_Worker(self._listener, *self._descriptors))
         if self._to_replace and all(worker.serves and not worker.leaves for worker in self._workers):
             if len(staying) > self._wanted:
                 self._to_replace.popleft().leave()
             elif len(staying) == self._wanted:
-                self._workers.append(_Worker(self._listener, self._counters))
+                self._workers.append(_Worker(self._listener, *self._descriptors))
 
     def _report(self) -> None:
         """Tell the service manager that the supervisor runs, and when all workers serve and none is being replaced."""

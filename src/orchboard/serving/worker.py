@@ -37,11 +37,14 @@ def _detach(descriptor: Any) -> int:
     return number
 
 
-def work(listener: socket.socket, pulse: Connection, counters: int | None = None) -> None:
+def work(
+    listener: socket.socket, pulse: Connection, counters: int | None = None, metrics: int | None = None
+) -> None:
     """Serve until SIGTERM or the end of the supervisor.
 
     pulse -- receives a byte once a second while the worker serves and its event loop runs
     counters -- descriptor of the version counters that workers share
+    metrics -- descriptor of the counters for /metrics that they share; None: the supervisor is of an earlier version
 
     Has no other arguments, and reads settings from the environment, as the supervisor may be of an earlier version. For the
     same reason this function and `_detach` must not be renamed or moved: a supervisor refers to them by name.
@@ -52,6 +55,7 @@ def work(listener: socket.socket, pulse: Connection, counters: int | None = None
     leave_out_rich()
     from orchboard.app import app_from_environment
     from orchboard.http.server import Server
+    from orchboard.runtime.counters import Counters
     from orchboard.store.change_tracking.version_counters import VersionCounters
 
     os.set_blocking(pulse.fileno(), False)
@@ -64,7 +68,9 @@ def work(listener: socket.socket, pulse: Connection, counters: int | None = None
     spool = os.environ.get(SPOOL_FILE)  # an earlier version does not set it
     if counters is None:
         counters = os.open(os.environ[_CHANGES_FILE], os.O_RDWR | os.O_CLOEXEC)
-    app = app_from_environment(VersionCounters.shared(counters), Path(spool) if spool else None)
+    changes = VersionCounters.shared(counters)
+    shared = None if metrics is None else Counters.shared(metrics, changes.worker_slot)
+    app = app_from_environment(changes, Path(spool) if spool else None, counters=shared)
     with suppress(KeyboardInterrupt):
         Server(app, on_pulse=beat).run(sockets=[listener])
 

@@ -1,7 +1,8 @@
 """The store: one method per query, which returns the types of `stats`. The SQL file has the name of the method."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from orchboard.errors import BadInputError, DatabaseUnavailableError
 from orchboard.results.parse import ParsedStats
 from orchboard.results.render import StoredResult, read_summary
 from orchboard.results.submission import Submission
+from orchboard.runtime.counters import Counters
 from orchboard.runtime.supervised_tasks import Background, TaskHealth
 from orchboard.runtime.tasks import consume_exception
 from orchboard.stats import JobType, StatsQuery
@@ -26,13 +28,16 @@ from orchboard.store.change_tracking.version_counters import (
 from orchboard.store.connection.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_DIFFERS
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.ingest.batch_writer import BatchWriter
+from orchboard.store.ingest.ingest_counters import IngestCounters
 from orchboard.store.ingest.replay import Replay
 from orchboard.store.postgres.admission import Admission
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
 from orchboard.store.raw_results.cache import RawResultsCache
+from orchboard.store.raw_results.export import ResultExport
 from orchboard.store.raw_results.new_results import NewResultReader
 from orchboard.store.raw_results.pages import RawPages, RowStream
+from orchboard.store.raw_results.paging import RawPaging
 from orchboard.store.raw_results.recent import RecentResults
 from orchboard.store.spool.spool import NOTHING_SPOOLED, Spool, SpoolError, SpoolState
 from orchboard.store.sql_files import sql
@@ -57,15 +62,32 @@ class RollupState(Struct, frozen=True):
     pending: int
 
 
+class TestStream(Struct, frozen=True):
+    """The numbers of one transcoding result. Times are seconds."""
+
+    __test__ = False  # no test case for pytest
+
+    orchestrator: str
+    region: str
+    success_rate: float
+    upload_time: float
+    download_time: float
+    transcode_time: float
+    round_trip_time: float
+
+
 class Store:
     """All reads and writes of the database. Methods raise DatabaseUnavailableError when it does not answer in time.
 
     clock -- the database's clock
     new_results -- the reader of results as they come
     read_versions -- returns the versions that change with every result of this host, for comparison
+    export -- results as text
+    raw_paging -- pages of raw_stats
     recent_results -- the latest results of an orchestrator
     background -- the background tasks of this process
     breaker -- whether the database is available
+    ingest_counters -- counters of acknowledged results and batches
     """
 
     def __init__(
@@ -74,27 +96,32 @@ class Store:
         regions: RegionDirectory,
         changes: VersionCounters,
         spool: Spool | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self._database = database
         self._changes = changes
         self.clock = DatabaseClock()
         self.breaker = database.breaker
+        self.ingest_counters = IngestCounters(counters or Counters.alone())
+        self._tester_names: Mapping[int, str] = {}
         self._writer = BatchWriter(
             database,
             self.clock,
+            self.ingest_counters,
             on_region_gone=regions.invalidate,
             on_stored=self._note_stored,
             spool=spool,
         )
         self._admission = Admission(limits.MAX_ROWS_IN_PROGRESS, share=limits.MAX_ROWS_IN_PROGRESS // 2)
         streams = Admission(limits.MAX_STREAMS, share=limits.MAX_STREAMS // 2)
-        self._raw_results = RawResultsCache(
-            database, changes, self.clock, RawPages(database, self._admission, streams)
-        )
         self.new_results = NewResultReader(database)
         self.read_versions = changes.version_reader(
             EVERYTHING, EXTERNAL_WRITES, *(job_type_key(job_type) for job_type in JobType)
         )
+        pages = RawPages(database, self._admission, streams)
+        self._raw_results = RawResultsCache(database, changes, self.clock, pages)
+        self.raw_paging = RawPaging(pages, self.clock)
+        self.export = ResultExport(database, self.clock, pages)
         self.recent_results = RecentResults(database, self.clock)
         self.regions = regions
         self.spool = spool
@@ -222,6 +249,24 @@ class Store:
         """The number of results since a time whose orchestrator is not an address, by tester; "" for the shared secret."""
         rows = await self._database.fetch(sql("unnamed_results"), since)
         return {row["tester"]: row["results"] for row in rows}
+
+    async def fetch_newest_results(self, since: datetime) -> dict[tuple[JobType, str], datetime]:
+        """The receipt time of the newest result since a time, by job type and region."""
+        rows = await self._database.fetch(sql("newest_results"), since)
+        known = [row for row in rows if row["job_type"] in set(JobType)]
+        return {(JobType(row["job_type"]), row["region"]): row["event_time"] for row in known}
+
+    async def fetch_latest_transcoding(self, since: datetime) -> list[TestStream]:
+        """The latest scored transcoding result since a time of each orchestrator and region, sorted by both."""
+        rows = await self._database.fetch(sql("latest_transcoding"), since)
+        return [TestStream(*row) for row in rows]
+
+    async def fetch_tester_names(self) -> Mapping[int, str]:
+        """The names of all testers by id, also of revoked ones; those of the last call while the database is unavailable."""
+        with suppress(DatabaseUnavailableError):
+            rows = await self._database.fetch(sql("tester_names"))
+            self._tester_names = {row["id"]: row["name"] for row in rows}
+        return self._tester_names
 
     async def fetch_snapshot(self) -> str:
         """A text that changes whenever a writing transaction ends. Does not retry."""

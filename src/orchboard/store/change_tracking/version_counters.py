@@ -31,7 +31,7 @@ _JOB_TYPES = {JobType.TRANSCODING: 1, JobType.AI: 2}
 _NAMED = 4
 
 # A worker overlaps with its replacement, and a worker that hangs may hold its slot for a while.
-_SPARE_WORKER_SLOTS = 8
+SPARE_WORKER_SLOTS = 8
 
 _COUNTER_BYTES = 8
 
@@ -91,6 +91,8 @@ class VersionCounters:
 
     Processes have no atomic addition, so each worker writes only its own slot of a counter. The slots of a key are
     adjacent, so that one slice reads them all. Counters only grow: a worker continues with the values in its slot.
+
+    worker_slot -- no other worker has it
     """
 
     def __init__(self, memory: mmap.mmap, worker_slot: int = 0, lock: int | None = None) -> None:
@@ -98,7 +100,7 @@ class VersionCounters:
         # A memoryview writes an item at once; struct writes zeros first, which another worker could read.
         self._counters = memoryview(memory).cast("Q")
         self._width = len(memory) // KEYS
-        self._worker_slot = worker_slot
+        self.worker_slot = worker_slot
         self._lock = lock  # stays open for life: closing it would free the worker slot
 
     @classmethod
@@ -155,7 +157,7 @@ class VersionCounters:
         self._count(EVERYTHING)
 
     def _count(self, key: int) -> None:
-        self._counters[key * self._width // _COUNTER_BYTES + self._worker_slot] += 1
+        self._counters[key * self._width // _COUNTER_BYTES + self.worker_slot] += 1
 
 
 @contextmanager
@@ -165,7 +167,7 @@ def shared_memory_file(workers: int) -> Iterator[int]:
     The memory has no name in a file system, so that no cleaner of temporary directories can remove it.
     """
     with _nameless_file() as file:
-        file.truncate((workers + _SPARE_WORKER_SLOTS) * _COUNTER_BYTES * KEYS)
+        file.truncate((workers + SPARE_WORKER_SLOTS) * _COUNTER_BYTES * KEYS)
         yield file.fileno()
 
 

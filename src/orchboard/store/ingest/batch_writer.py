@@ -21,6 +21,7 @@ from orchboard.store.connection.failures import (
     unavailable,
 )
 from orchboard.store.ingest.batch_insert import BatchInsert, insert_bisecting
+from orchboard.store.ingest.ingest_counters import IngestCounters
 from orchboard.store.ingest.queue import ExpiryTimer, QueueEntry, WriteQueue
 from orchboard.store.ingest.spill import spill
 from orchboard.store.postgres.circuit_breaker import State
@@ -53,12 +54,14 @@ class BatchWriter:
     on_stored -- called before senders are answered, with results that were or may have been stored and the maximum
     duration of that, in seconds
     spool -- receives what the database cannot take; None: those submissions are refused
+    counters -- of acknowledged results and of batches
     """
 
     def __init__(
         self,
         database: Database,
         clock: DatabaseClock,
+        counters: IngestCounters,
         *,
         on_region_gone: Callable[[], None],
         on_stored: Callable[[Sequence[ParsedStats], float], None] = lambda *_: None,
@@ -74,7 +77,8 @@ class BatchWriter:
         )
         self._on_region_gone = on_region_gone
         self._on_stored = on_stored
-        self._queue = WriteQueue()
+        self._counters = counters
+        self._queue = WriteQueue(counters)
         self._in_flight: list[QueueEntry] = []
         self._last_batch_size = 0
         self._refused = 0  # rows that Postgres refused since the last successful insert
@@ -107,7 +111,7 @@ class BatchWriter:
             or (self._breaker.state is not State.CLOSED and self._breaker.diverts_result())
             or (submission.key is not None and spool.depth)
         ):
-            spill([QueueEntry(submission, stored, 0)], spool, self._breaker)
+            spill([QueueEntry(submission, stored, 0, self._counters)], spool, self._breaker)
             return stored
         self._queue.append(submission, stored)
         if self._writing is None:
@@ -198,6 +202,7 @@ class BatchWriter:
         submissions = [entry.submission for entry in batch]
         sent_at = -math.inf if any(each.id is not None for each in submissions) else loop.time()
         new_keys = await self._inserts.send(submissions)
+        self._counters.count_batch(len(submissions))
         self._failure, self._refused = None, 0
         took_s = loop.time() - sent_at
         repeated = [entry for entry in batch if entry.submission.key not in new_keys]

@@ -10,6 +10,7 @@ from orchboard import limits
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.results.parse import ParsedStats
 from orchboard.results.submission import Submission
+from orchboard.store.ingest.ingest_counters import IngestCounters
 
 # Approximate memory of a queued submission without its payload.
 _ENTRY_BYTES = 2048
@@ -24,11 +25,13 @@ class QueueEntry(Struct, eq=False):
     stored -- done after the commit, or when the submission is in the spool
     is_spilled -- the submission is in the spool, or is being written to it
     size -- approximate memory in bytes
+    counters -- count it when it is acknowledged
     """
 
     submission: Submission
     stored: asyncio.Future[ParsedStats]
     size: int
+    counters: IngestCounters
     is_spilled: bool = False
 
     @property
@@ -41,6 +44,7 @@ class QueueEntry(Struct, eq=False):
         if self.stored.done():
             return
         if error is None:
+            self.counters.count_accepted(self.submission)
             self.stored.set_result(self.submission.parsed)
         else:
             self.stored.set_exception(error)
@@ -50,7 +54,8 @@ class QueueEntry(Struct, eq=False):
 class WriteQueue:
     """First in, first out. Entries whose future is done are skipped."""
 
-    def __init__(self) -> None:
+    def __init__(self, counters: IngestCounters) -> None:
+        self._counters = counters
         self._entries: deque[QueueEntry] = deque()
         self._bytes = 0
 
@@ -68,7 +73,7 @@ class WriteQueue:
         if self._bytes > limits.MAX_WAITING_BYTES:
             raise DatabaseUnavailableError("too many results are waiting to be stored; try again")
         size = len(submission.parsed.payload) + _ENTRY_BYTES
-        self._entries.append(QueueEntry(submission, stored, size))
+        self._entries.append(QueueEntry(submission, stored, size, self._counters))
         self._bytes += size
 
     def put_back(self, entries: Sequence[QueueEntry]) -> None:

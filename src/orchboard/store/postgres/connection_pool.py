@@ -50,6 +50,11 @@ class Pool:
         self._all_released.set()
         self._is_closed = False
 
+    @property
+    def use(self) -> tuple[int, int]:
+        """The numbers of connections in use and idle."""
+        return len(self._in_use), len(self._idle)
+
     async def acquire(self) -> Connection:
         """Wait for a connection; use it within `releasing`.
 

@@ -87,6 +87,16 @@ class Database:
         """Whether reads may fall back to a standby while no host accepts writes."""
         return self._hosts.has_fallback_standby
 
+    @property
+    def max_connections(self) -> int:
+        """The maximum number of the pool's connections."""
+        return self._size
+
+    @property
+    def pool_use(self) -> tuple[int, int]:
+        """The numbers of the pool's connections in use and idle."""
+        return (0, 0) if self._pool is None else self._pool.use
+
     async def fetch(
         self,
         statement: str,

@@ -1,0 +1,128 @@
+"""Rollups for export: what the results of each series add up to, hour by hour or day by day."""
+
+from collections.abc import AsyncGenerator, Iterator
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct, structs
+
+from orchboard.leaderboard import Leaderboard
+from orchboard.reports.export import ExportedRollup
+from orchboard.stats import Series, SeriesQuery, Window
+from orchboard.store.details.reader import Details
+from orchboard.store.details.sums import MOMENTS, SeriesSums, percentile
+from orchboard.store.measures import MEASURES
+from orchboard.store.postgres.clock import from_pg_time
+from orchboard.store.rollups.result_columns import Doubles
+from orchboard.window import LATEST
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+_EPOCH = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
+_MICROSECOND = timedelta(microseconds=1)
+
+_SUMS = tuple(f"sum_{name}" for name in MEASURES)
+_MOMENTS = tuple(
+    "moment_" + MEASURES[one] + ("" if one == other else f"_{MEASURES[other]}") for one, other in MOMENTS
+)
+
+
+class RollupKey(NamedTuple):
+    """What rollups are ordered by."""
+
+    bucket: datetime
+    series: str
+
+
+class RollupSelection(Struct, frozen=True, kw_only=True):
+    """Which rollups.
+
+    bucket -- HOUR or DAY
+    after -- only the rollups after this one; None: all
+    limit -- maximum number of rollups; None: all
+    """
+
+    query: SeriesQuery
+    window: Window
+    bucket: timedelta
+    after: RollupKey | None = None
+    limit: int | None = None
+
+
+async def rollup_pages(
+    board: Leaderboard, selection: RollupSelection
+) -> AsyncGenerator[list[ExportedRollup], None]:
+    """The selected rollups, a day at a time, in the order of RollupKey. Days without results are skipped."""
+    window, left = selection.window, selection.limit
+    end = (window.until if window.until < LATEST else board.store.clock.horizon()) + _MICROSECOND
+    start = max(window.since, selection.after.bucket) if selection.after else window.since
+    while left != 0 and (first := await board.store.export.next_result(start, end)) is not None:
+        start = max(start, _floor(first, DAY))
+        day_end = min(_floor(start, DAY) + DAY, end)
+        page = await _day(board, selection, start, day_end)
+        page = page if left is None else page[:left]
+        if page:
+            yield page
+        left = None if left is None else left - len(page)
+        start = day_end
+
+
+async def _day(
+    board: Leaderboard, selection: RollupSelection, start: datetime, end: datetime
+) -> list[ExportedRollup]:
+    """The rollups of a day or a part of it."""
+    starts = [_floor(start, selection.bucket)]
+    while starts[-1] + selection.bucket < end:
+        starts.append(starts[-1] + selection.bucket)
+    edges = [start, *starts[1:], end]
+    rollups = []
+    for bucket, details in zip(
+        starts, await board.store.details.fetch_buckets(selection.query, edges), strict=True
+    ):
+        rollups += sorted(_rollups(bucket, details), key=lambda rollup: rollup.series)
+    after = selection.after
+    return [each for each in rollups if after is None or (each.bucket, each.series) > after]
+
+
+def _floor(moment: datetime, step: timedelta) -> datetime:
+    return _EPOCH + (moment - _EPOCH) // step * step
+
+
+def series_id(series: Series) -> str:
+    """16 hex digits that stand for a series."""
+    return blake2b(msgspec.json.encode(structs.astuple(series)), digest_size=8).hexdigest()
+
+
+def _rollups(bucket: datetime, details: Details) -> Iterator[ExportedRollup]:
+    sums, end = details.sums, 0
+    for entry, number in enumerate(sums.round_trip_counts.tolist()):
+        series, end = details.index.all[int(sums.series[entry])], end + number
+        members: dict[str, Any] = {
+            "bucket": bucket,
+            "series": series_id(series),
+            **structs.asdict(series),
+            **_counts(sums, entry),
+            **dict(zip(_SUMS, sums.sums[:, entry].tolist(), strict=True)),
+            **dict(zip(_MOMENTS, sums.moments[:, entry].tolist(), strict=True)),
+            "round_trips": number,
+            **_percentiles(sums.round_trips[end - number : end]),
+        }
+        yield ExportedRollup(**members)
+
+
+def _counts(sums: SeriesSums, entry: int) -> dict[str, int | datetime]:
+    return {
+        "first_at": from_pg_time(int(sums.first[entry])),
+        "last_at": from_pg_time(int(sums.last[entry])),
+        "results": int(sums.results[entry]),
+        "unscored": int(sums.unscored[entry]),
+        "successes": int(sums.successes[entry]),
+        "cold": int(sums.cold[entry]),
+    }
+
+
+def _percentiles(values: Doubles) -> dict[str, float | None]:
+    """Of ascending round trips."""
+    return {f"p{each}": percentile(values, each / 100) if len(values) else None for each in (50, 90, 99)}

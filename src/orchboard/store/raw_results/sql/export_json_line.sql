@@ -1,0 +1,16 @@
+-- Part of export_page.sql: the line of a result as JSON. to_json takes half the time of to_char, but leaves zeros out.
+'{"event_time":"',
+CASE length(r.moment) WHEN 28 THEN substr(r.moment, 2, 26) ELSE to_char(r.event_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') END,
+'Z","id":', r.id,
+',"orchestrator":', to_json(lower(r.orchestrator)),
+',"region":', to_json(s.region),
+',"job_type":', to_json(s.job_type),
+',"pipeline":', CASE WHEN s.is_ai THEN to_json(r.pipeline) ELSE '""' END,
+',"model":', CASE WHEN s.is_ai THEN to_json(r.model) ELSE '""' END,
+',"tester":', to_json(coalesce(t.name, '')),
+CASE WHEN r.is_scored THEN ',"scored":true' ELSE ',"scored":false' END,
+',"success_rate":', r.success_rate,
+',"round_trip_time":', r.round_trip_time,
+',"seg_duration":', r.seg_duration,
+CASE WHEN $13::boolean THEN concat(',"payload":', CASE WHEN $12::text = 'text' THEN to_json(r.payload::text)::text ELSE r.payload::text END) END,
+E'}\n'

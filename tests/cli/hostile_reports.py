@@ -1,0 +1,214 @@
+"""Reports with hostile names in every text, with fixed numbers and times."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from orchboard.reports.envelope import AnswerWindow
+from orchboard.reports.errors import ErrorCode, ErrorGroup, Errors
+from orchboard.reports.history import History, HistoryLine, HistoryPoint
+from orchboard.reports.leaderboard import CodeCount, Estimate, Ranking, RegionScore, RoundTrips, Standing
+from orchboard.reports.orchestrator import (
+    ErrorCost,
+    JobTypeRating,
+    LastTested,
+    ModelCost,
+    Orchestrator,
+    RegionCost,
+    RegionRating,
+    Term,
+    TestingRegion,
+    UptimeOf,
+    Why,
+)
+from orchboard.stats import JobType
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ADDRESS, OTHER = "0x22a48674a6fdf9335d89b6dbc05c38e2dc181475", "0x22a48674b" + "0" * 31
+
+# Clears the screen, sets the title, rings, overwrites the line, breaks it, reverses the text, is wide, combines, is long.
+CLEAR, TITLE, LINES = "\x1b[2J\x1b[31mred", "\x1b]0;owned\x07", "one\r\ntwo\tthree\x00"
+REVERSED, WIDE, COMBINED, LONG = "abc\u202edef", "画像生成モデル", "e\u0301\u0301\u0301 ok", "x" * 300
+HOSTILE = [CLEAR, TITLE, LINES, REVERSED, WIDE, COMBINED, LONG]
+
+ENVELOPE: dict[str, Any] = {
+    "generated_at": NOW,
+    "last_result_at": NOW - timedelta(minutes=4),
+    "window": AnswerWindow("24h", NOW - timedelta(days=1), NOW),
+    "results": 12345,
+}
+_TIMES = NOW - timedelta(hours=23), NOW - timedelta(seconds=30)
+
+ERRORS = Errors(
+    **ENVELOPE,
+    errors=[
+        ErrorCode(name, 1000 - number, 0.1, 2000, *_TIMES, HOSTILE[-number - 1])
+        for number, name in enumerate([*HOSTILE, ""])
+        if number < len(HOSTILE)
+    ],
+    regions=[ErrorGroup(LONG, "", 100, 10, 1.0, 0.1, 10, *_TIMES, CLEAR, LINES)],
+    pipelines=None,
+    models=[
+        ErrorGroup(name, WIDE, 100, 10, 1 / 7, 0.1, 10, *_TIMES, CLEAR, LINES) for name in (*HOSTILE, "")
+    ],
+    testers=[ErrorGroup("", "", 100, 100, 1.0, 1.0, 100, *_TIMES, "", "")],
+)
+
+
+def _point(number: int, score: float | None) -> HistoryPoint:
+    quantiles = None if score is None else 1.5
+    return HistoryPoint(
+        since=NOW - timedelta(hours=24 - number),
+        until=NOW - timedelta(hours=23 - number),
+        is_partial=number == 0,
+        results=0 if score is None else 10,
+        unscored=1,
+        score=score,
+        success_rate=score,
+        p50=quantiles,
+        p75=quantiles,
+        p90=quantiles,
+        p99=quantiles,
+    )
+
+
+_POINTS = [
+    _point(number, None if number in (2, 3) else 0.5 + number / 50 if number < 20 else 0.0)
+    for number in range(24)
+]
+
+
+def history(*names: str, by: Any = "model") -> History:
+    """A line for each name."""
+    return History(
+        **ENVELOPE,
+        bucket="1h",
+        tz="UTC",
+        by=by,
+        lines=[HistoryLine(name=name, results=240, unscored=24, points=_POINTS) for name in names],
+        lines_left_out=3,
+    )
+
+
+def _standing(rank: int, orchestrator: str, code: str) -> Standing:
+    return Standing(
+        orchestrator=orchestrator,
+        rank=rank,
+        rank_low=1,
+        rank_high=rank + 2,
+        score=Estimate(0.9 - rank / 10, 0.85 - rank / 10, 0.91 - rank / 10),
+        success_rate=Estimate(1.0, 0.9, 1.0),
+        round_trip=RoundTrips(0.5, 12.25, 123.4),
+        results=12345,
+        regions=3,
+        best=RegionScore("FRA", 0.9),
+        worst=RegionScore(LINES, 0.1),
+        last_tested_at=NOW - timedelta(minutes=rank),
+        errors=[CodeCount(code, 3, 5)],
+        trend=-0.02,
+        sparkline=[0.1 * number if number != 3 else None for number in range(10)],
+    )
+
+
+RANKING = Ranking(
+    **ENVELOPE,
+    job_type=JobType.AI,
+    ranked=9,
+    matches=10,
+    buckets=[],
+    orchestrators=[
+        _standing(1, ADDRESS, CLEAR),
+        _standing(2, OTHER, WIDE),
+        _standing(3, LINES, LONG),
+        _standing(4, WIDE * 3, ""),
+        Standing(orchestrator=LONG[:56], unscored=3),
+    ],
+    next_cursor="abc",
+)
+
+_RATING: dict[str, Any] = {
+    "score": 0.712, "score_low": 0.7, "score_high": 0.724, "success_rate": 0.8, "success_low": 0.79, "success_high": 0.81,
+    "round_trip_score": 0.55, "results": 1234, "unscored": 5, "successes": 1000, "last_at": NOW,
+}  # fmt: skip
+
+
+def _term(region: str, model: str, score: float) -> Term:
+    return Term(
+        region=region,
+        pipeline=WIDE,
+        model=model,
+        results=617,
+        weight=0.5,
+        success_rate=0.8,
+        round_trip_time=12.0,
+        reference=4.0,
+        round_trip_score=0.512,
+        score=score,
+        lost_to_failures=0.13,
+        lost_to_round_trips=0.1708,
+    )
+
+
+ORCHESTRATOR = Orchestrator(
+    **ENVELOPE,
+    address=ADDRESS,
+    status="tested",
+    last_tested_at=NOW - timedelta(minutes=4),
+    scores=[
+        JobTypeRating(
+            **_RATING,
+            job_type=JobType.AI,
+            regions=[RegionRating(**_RATING, region="FRA"), RegionRating(**_RATING, region="LAX")],
+            models=[],
+            why=Why(
+                formula="0.65 * success_rate + 0.35 * round_trip_score, and 0 if success_rate is 0",
+                success_weight=0.65,
+                round_trip_weight=0.35,
+                lost_to_failures=0.13,
+                lost_to_round_trips=0.158,
+                terms=[_term("FRA", CLEAR, 0.6992), _term("LAX", WIDE, 0.7248)],
+                regions=[
+                    RegionCost(region="FRA", score=0.699, if_mended=0.725, cost=0.013),
+                    RegionCost(region="LAX", score=0.725, if_mended=0.712, cost=0.0),
+                ],
+                models=[ModelCost(pipeline=WIDE, model=LINES, if_mended=0.9, cost=0.188)],
+                errors=[
+                    ErrorCost(code=TITLE, results=1.2, if_mended=0.73, cost=0.018),
+                    ErrorCost(code="", results=20, if_mended=0.7121, cost=0.0001),
+                ],
+            ),
+        )
+    ],
+    uptime=[UptimeOf(window="24h", uptime=0.9996, results=1234, unscored=5)],
+    errors=[],
+    tested_by_region=[
+        LastTested(name="FRA", job_type=JobType.AI, last_at=NOW - timedelta(minutes=4), results=9),
+        LastTested(name=LINES, job_type=JobType.AI, last_at=NOW - timedelta(days=4), results=9),
+    ],
+    tested_by_tester=[
+        LastTested(name=CLEAR, job_type=JobType.AI, last_at=NOW - timedelta(minutes=4), results=9)
+    ],
+    recent=[],
+    testing=None,
+)
+NEVER = Orchestrator(
+    **{**ENVELOPE, "results": 0, "last_result_at": None},
+    address=ADDRESS,
+    status="never",
+    last_tested_at=None,
+    scores=[],
+    uptime=[],
+    errors=[],
+    tested_by_region=[],
+    tested_by_tester=[],
+    recent=[],
+    testing=[
+        TestingRegion(region="FRA", job_type=JobType.AI, results=1234, orchestrators=71, last_at=NOW),
+        TestingRegion(
+            region=LINES,
+            job_type=JobType.TRANSCODING,
+            results=3,
+            orchestrators=2,
+            last_at=NOW - timedelta(hours=5),
+        ),
+    ],
+)
