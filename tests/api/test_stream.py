@@ -355,3 +355,13 @@ def hub_of(server: RunningServer) -> LiveHub:
     hub = getattr(server.services.end_streams, "__self__", None)
     assert isinstance(hub, LiveHub)
     return hub
+
+
+def test_a_serverless_deployment_says_that_it_has_no_stream(
+    settings: Settings, start_server: StartServer
+) -> None:
+    answer = Client(start_server(settings, serverless=True).url).get("/api/stream")
+    assert (answer.status, answer.json()["error"]) == (
+        400,
+        "this server has no live stream, as it is serverless: read raw_stats instead",
+    )

@@ -137,12 +137,12 @@ def test_every_parameter_asked_for_is_documented_and_every_documented_one_asked_
     for endpoint in (read for read in READS if not read.never_ends):
         asked.clear()
         told = {
-            part["name"]: part["example"]
+            part["name"]: part.get("example")  # no cursor is valid with all other examples
             for part in DOCUMENT["paths"][endpoint.path].get("parameters", [])
             if part["in"] == "query"
         }
         for left_out in ({"window"}, {"since", "until"}):  # which exclude each other
-            params = {name: value for name, value in told.items() if name not in left_out}
+            params = {name: value for name, value in told.items() if value and name not in left_out}
             assert client.get(endpoint.example_path, **params).status == 200
         client.get(endpoint.example_path)
         assert (endpoint.name, asked) == (endpoint.name, set(told))

@@ -73,9 +73,10 @@ class RunningServer:
         *,
         drain: DrainLimits = TEST_DRAIN,
         timings: Timings = TEST_TIMINGS,
+        port: int = 0,
         **options: Any,
     ) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         if os.environ.get(FAST_PATH) == "off":

@@ -205,7 +205,7 @@ def _rate(of: Sensitivity, weights: Doubles, total: Total) -> _Term:
     binary = rate * (1 - rate) * weight**2
     unbiased = results / np.maximum(results - 1, 1)
     np.divide(binary * unbiased, variance, out=effective, where=(variance > 0) & (binary > 0))
-    low, high = wilson(rate, effective)
+    low, high = wilson(rate, np.maximum(effective, 1.0))  # less than 1 by numbers out of range only
     return _Term(sums, variance, weight * (rate - low), weight * (high - rate))
 
 

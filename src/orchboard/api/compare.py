@@ -9,7 +9,7 @@ from orchboard.api.examples import EXAMPLE_ENVELOPE, ORCHESTRATOR, SCOPE_REFUSAL
 from orchboard.api.leaderboard import EXAMPLE_STANDING, of_region
 from orchboard.api.params import Params
 from orchboard.api.responses import JSON_HEADERS, encode_json
-from orchboard.api.scope_params import ONE_ORCHESTRATOR, SCOPE, parse_scope, scope_max_age_s
+from orchboard.api.scope_params import SCOPE_OF_ONE, parse_scope, scope_max_age_s
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.compare import Comparison, RegionComparison, RegionStanding
@@ -24,15 +24,14 @@ ORCHESTRATORS = Param(
     f"{ORCHESTRATOR},{_OTHER}",
     required=True,
 )
-_SCOPE = tuple(param for param in SCOPE if param is not ONE_ORCHESTRATOR)
 
 
 def compare(params: Params, board: Leaderboard) -> CachedQuery:
     """Orchestrators side by side."""
-    scope = parse_scope(params, others=[ORCHESTRATORS.name], job_type=JobType.TRANSCODING)
-    if params.orchestrator is not None:
-        raise BadInputError("orchestrator is not a parameter of this endpoint: use orchestrators")
-    scope = replace(scope, query=replace(scope.query, region=of_region(scope.query.region)))
+    # Ranks are among all orchestrators: none of them is a filter.
+    scope = parse_scope(params, others=[ORCHESTRATORS.name], job_type=JobType.TRANSCODING, of_orchestrator="")
+    query = replace(scope.query, orchestrators=None, region=of_region(scope.query.region))
+    scope = replace(scope, query=query)
     orchestrators = _orchestrators(params)
 
     async def compute() -> bytes:
@@ -63,7 +62,7 @@ COMPARE = Endpoint(
     help="Returns the leaderboard's numbers of some orchestrators, ranked among all, their scores by region, and for each pair "
     "whether the difference between the scores is beyond chance: whether its 95 % interval excludes 0. An orchestrator "
     "that was not tested in the window has 0 results.",
-    params=(ORCHESTRATORS, *_SCOPE),
+    params=(ORCHESTRATORS, *SCOPE_OF_ONE),
     asked=("orchestrators", "pipeline", "model"),
     answer=Comparison(
         **{**EXAMPLE_ENVELOPE, "results": 1},

@@ -284,7 +284,7 @@ ROUTES: tuple[Endpoint, ...] = (
         summary="Whether the server is ready for requests",
         help="A readiness probe: the database is reachable and migrated, and all other checks pass. While a check fails, the "
         "status is 503 and a load balancer should send requests elsewhere. The check `results` always passes: it has the age of "
-        "the newest result of each job type, and a note if none was received for an hour.",
+        "the newest result of each job type, and a note if none was received for half an hour.",
         answer=Readiness(True, (
             *(CheckResult(name, True) for name in CHECKS if name != "results"),
             CheckResult("results", True, newest_age_s={"ai": 2.5, "transcoding": 31.25}),

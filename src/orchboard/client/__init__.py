@@ -20,6 +20,7 @@ from orchboard.client.errors import (
     UnreachableError,
 )
 from orchboard.reports.export import ExportedResult, ExportedRollup
+from orchboard.reports.stream import RankEvent, ResultEvent
 from orchboard.stats import JobType, Pipeline, Score, Stats, TopScore
 
 __all__ = [
@@ -32,8 +33,10 @@ __all__ = [
     "NotSentError",
     "Pipeline",
     "Posted",
+    "RankEvent",
     "RawResult",
     "RefusedError",
+    "ResultEvent",
     "Retry",
     "Score",
     "ServerRegion",

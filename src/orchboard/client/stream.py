@@ -27,6 +27,7 @@ class StreamScope(TypedDict, total=False):
     last_event_id -- resume after this event: the attribute `id` of a SentEvent
     limit -- end after this many events
     timeout -- seconds for each connection with its retries, until the stream begins
+    on_open -- called each time it has begun
     """
 
     events: str | None
@@ -39,6 +40,7 @@ class StreamScope(TypedDict, total=False):
     last_event_id: str | None
     limit: int | None
     timeout: float | None
+    on_open: Callable[[], None]
 
 
 class SentEvent(Struct, frozen=True):
@@ -59,7 +61,10 @@ class EventStream:
 
     def __init__(self, requester: Requester, scope: StreamScope) -> None:
         self._requester = requester
-        self._params = {name: _text(value) for name, value in scope.items() if name != "timeout"}
+        self._params = {
+            name: _text(value) for name, value in scope.items() if name not in ("timeout", "on_open")
+        }
+        self._on_open = scope.get("on_open")
         self._timeout = scope.get("timeout")
         self._left = scope.get("limit")
         self._last_id = self._params.get("last_event_id") or ""
@@ -83,9 +88,11 @@ class EventStream:
             "last_event_id": self._last_id,
             "limit": _text(self._left),
         }
-        return (
-            yield from self._requester.stream_call(target_of("/api/stream", params), self._timeout).steps()
-        )
+        call = self._requester.stream_call(target_of("/api/stream", params), self._timeout)
+        response = yield from call.steps()
+        if self._on_open is not None:
+            self._on_open()
+        return response
 
     def take(self, piece: bytes) -> list[SentEvent]:
         """The events that are complete now."""
