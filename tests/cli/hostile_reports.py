@@ -25,10 +25,10 @@ from orchboard.reports.orchestrator import (
     RegionRating,
     Term,
     TestingRegion,
-    UptimeOf,
     Why,
 )
 from orchboard.reports.uptime import CellState, Uptime, UptimeCell, UptimeWindow
+from orchboard.reports.uptime import UptimeWindow
 from orchboard.stats import JobType
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -187,7 +187,7 @@ ORCHESTRATOR = Orchestrator(
             ),
         )
     ],
-    uptime=[UptimeOf(window="24h", uptime=0.9996, results=1234, unscored=5)],
+    uptime=[UptimeWindow(window="24h", uptime=0.9996, results=1234, unscored=5)],
     errors=[],
     tested_by_region=[
         LastTested(name="FRA", job_type=JobType.AI, last_at=NOW - timedelta(minutes=4), results=9),
