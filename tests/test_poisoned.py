@@ -76,6 +76,8 @@ def questions(endpoint: Endpoint) -> Iterator[str]:
     about += [] if endpoint.name == "raw_stats" else ["", "region=FRA"]
     for asked in about:
         for narrower in ("", "&job_type=ai", "&job_type=transcoding", "&pipeline=p&model=m", "&since=1"):
+            if endpoint.name == "uptime" and "since" in narrower:
+                continue
             yield f"{endpoint.example_path}?{asked}{narrower}"
 
 

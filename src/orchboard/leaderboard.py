@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from orchboard.results.render import StoredResult, render_rows, stream_rows
 from orchboard.stats import CellScores, JobType, Pipeline, Region, StatsQuery, TopScore, Window
+from orchboard.store.raw_results.export import ResultKey
 from orchboard.store.raw_results.pages import RowStream
 from orchboard.store.store import Store
 from orchboard.window import ANY_TIME, Bounds
@@ -79,6 +80,16 @@ class Leaderboard:
         if isinstance(found, RowStream):
             return lambda: stream_rows(found.by_region())
         return render_rows(found)
+
+    async def raw_stats_page(
+        self, query: StatsQuery, *, after: ResultKey | None, limit: int
+    ) -> tuple[bytes, ResultKey | None]:
+        """A page of the results that `raw_stats` returns: the newest ones that are older than `after`, in the same form.
+
+        Returns the JSON, and the key of its oldest result; None if there is no older one.
+        """
+        page = await self.store.raw_paging.fetch(query, after=after, limit=limit)
+        return render_rows(page.rows), page.last
 
     async def latest_results(self, query: StatsQuery, limit: int) -> list[StoredResult]:
         """Summaries of the latest results of an orchestrator, newest first."""

@@ -41,6 +41,8 @@ MAX_QUERY_FIELDS: Final = 100
 """Limit on the fields of a query string."""
 MAX_PAGE_ROWS: Final = 1000
 """Limit on the rows of one page of the leaderboard. A row takes 1.5 kB."""
+MAX_COMPARED: Final = 6
+"""Limit on the orchestrators of one comparison: 15 pairs."""
 MAX_SEARCH_CHARACTERS: Final = 56
 """Limit on the text that the leaderboard is searched for: the length of the longest name of an orchestrator."""
 MAX_CURSOR_CHARACTERS: Final = 1000

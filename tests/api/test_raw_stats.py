@@ -1,6 +1,7 @@
 """GET /api/raw_stats"""
 
 import json
+import secrets
 from collections.abc import Callable
 
 import pytest
@@ -120,3 +121,67 @@ def test_a_member_that_could_not_be_held_is_given_back_as_null_and_named(client:
         k: v for k, v in sent.items() if k != "n\x00"
     }
     assert row["n\ufffd"] == ["\ufffd"]
+
+
+def test_pages_joined_are_the_whole_answer(client: Client, execute: Callable[[str], None]) -> None:
+    execute(
+        "INSERT INTO events (event_time, orchestrator, region_id, payload) "
+        "SELECT now() - interval '1 hour' + i / 3 * interval '1 s', CASE WHEN i % 5 = 0 THEN 'O' ELSE 'o' END, r.id, "
+        "  jsonb_build_object('region', r.name, 'orchestrator', 'o', 'timestamp', i) "
+        "  || CASE WHEN i % 4 = 0 THEN '{\"test_outcome\":\"unscored_busy\"}' ELSE '{}' END::jsonb "
+        "FROM generate_series(1, 200) i "
+        "JOIN regions r ON r.name = (ARRAY['FRA', 'MDW', 'LAX'])[1 + i % 3] "
+        "JOIN job_types j ON j.id = r.job_type_id AND j.name = 'transcoding'"
+    )
+    for asked in ({}, {"scored": "true"}, {"scored": "false"}, {"region": "FRA"}):
+        whole = client.get("/api/raw_stats", orchestrator="o", **asked).json()
+        assert whole
+        for limit in (1, 7, 50, 1000):
+            joined: dict[str, list[dict[str, object]]] = {}
+            cursor, newest_first = "", []
+            while True:
+                page = client.get("/api/raw_stats", orchestrator="o", limit=limit, cursor=cursor, **asked)
+                rows = [row for rows in page.json().values() for row in rows]
+                assert len(rows) <= limit
+                newest_first += [max(row["timestamp"] // 3 for row in rows)] if rows else []
+                for region, rows in page.json().items():
+                    joined.setdefault(region, []).extend(rows)
+                cursor = page.headers.get("Orchboard-Cursor", "")
+                if not cursor:
+                    break
+                assert page.headers["Access-Control-Expose-Headers"] == "Orchboard-Cursor"
+            assert joined == whole
+            assert newest_first == sorted(newest_first, reverse=True), "of all regions together"
+
+
+def test_a_page_ends_at_its_limit_of_bytes(client: Client) -> None:
+    for _ in range(3):
+        client.post_stats(transcoding(orchestrator="o", note=secrets.token_hex(350_000)))
+    first = client.get("/api/raw_stats", orchestrator="o", limit=3)
+    assert [len(rows) for rows in first.json().values()] == [2]
+    second = client.get("/api/raw_stats", orchestrator="o", limit=3, cursor=first.headers["Orchboard-Cursor"])
+    assert [len(rows) for rows in second.json().values()] == [1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"limit": "0"}, "limit must be a whole number from 1 to 1000, not '0'"),
+        ({"limit": "1001"}, "limit must be a whole number from 1 to 1000, not '1001'"),
+        ({"cursor": "x"}, "cursor must be the header Orchboard-Cursor of the page before, not 'x'"),
+        (
+            {"cursor": "2026-13-01T00:00:00Z_1"},
+            "cursor must be the header Orchboard-Cursor of the page before, not '2026-13-01T00:00:00Z_1'",
+        ),
+    ],
+)
+def test_a_wrong_page_is_refused(client: Client, asked: dict[str, str], message: str) -> None:
+    answer = client.get("/api/raw_stats", orchestrator="o", **asked)
+    assert (answer.status, answer.json()) == (400, {"error": message})
+
+
+def test_an_answer_without_limit_and_cursor_has_no_cursor(client: Client) -> None:
+    client.post_stats(transcoding(orchestrator="o"))
+    answer = client.get("/api/raw_stats", orchestrator="o")
+    assert "Orchboard-Cursor" not in answer.headers
+    assert client.get("/api/raw_stats", orchestrator="o", limit=5).json() == answer.json()

@@ -11,13 +11,17 @@ from msgspec.structs import replace
 
 from orchboard.config import Settings
 from tests.connect.pages import find, read_page
+from tests.support.raw_http import Wire
 from tests.support.samples import transcoding
 from tests.support.server import Client, StartServer
 from tests.support.waiting import wait_until
 
 PAGE = read_page("monitoring.md")
 TABLES = {part.partition("\n")[0]: part for part in PAGE.split("\n## ")}
-METRICS = set(re.findall(r"^\| `(orchboard_\w+)(?:\{\w+\})?` \|", TABLES["Metrics"], re.MULTILINE))
+METRICS = set(
+    re.findall(r"^\| `((?:orchboard|livepeer_orch)_\w+)(?:\{[\w, ]+\})?` \|", TABLES["Metrics"], re.MULTILINE)
+)
+HISTOGRAMS = set(re.findall(r"^\| `(\w+)(?:\{[\w, ]+\})?` \| Histogram", TABLES["Metrics"], re.MULTILINE))
 ALERTS = re.findall(r"^\| `(.+?)` \| (\d+[mh]) \|", TABLES["Alerts"], re.MULTILINE)
 SCRAPING = PAGE.partition("```yaml\n")[2].partition("```")[0]
 
@@ -25,21 +29,35 @@ SCRAPING = PAGE.partition("```yaml\n")[2].partition("```")[0]
 def test_the_page_has_every_metric_that_is_served_and_no_other(
     settings: Settings, start_server: StartServer
 ) -> None:
-    client = Client(start_server(replace(settings, orchestrator_names="address")).url)
+    shown = replace(settings, orchestrator_names="address", orchestrator_metrics=True)
+    server = start_server(shown)
+    client = Client(server.url)
     client.post_stats(transcoding(orchestrator="my-orchestrator"))
+    with Wire(server.port) as wire:
+        assert wire.ask(b"GET / HTTP/1.1\r\nContent-Length: nine\r\n\r\n").status == 400
 
-    def served() -> set[str]:
-        return set(re.findall(r"^# TYPE (\w+) gauge", client.get("/metrics").data.decode(), re.MULTILINE))
+    def served(kind: str = r"\w+") -> set[str]:
+        text = client.get("/metrics").data.decode()
+        return set(re.findall(rf"^# TYPE (\w+) {kind}$", text, re.MULTILINE))
 
     wait_until(lambda: "orchboard_background_success_age_seconds" in served())
     assert served() == METRICS
+    assert served("histogram") == HISTOGRAMS
+    assert served("counter") == {name for name in METRICS if name.endswith("_total")}
 
 
-def test_every_alert_is_on_a_metric_of_the_page() -> None:
-    assert len(ALERTS) == 11
+def metrics_in(expression: str) -> set[str]:
+    """The metrics of an expression in PromQL, without the suffixes of a histogram."""
+    names = re.findall(r"\b(?:orchboard|livepeer_orch)_\w+|\bup\b", expression)
+    return {re.sub(r"_(?:bucket|sum|count)$", "", name) for name in names}
+
+
+def test_every_alert_is_on_metrics_of_the_page() -> None:
+    assert len(ALERTS) == 18
     for expression, _ in ALERTS:
-        [name] = re.findall(r"orchboard_\w+|\bup\b", expression)
-        assert name in METRICS | {"up"}
+        names = metrics_in(expression)
+        assert names
+        assert names <= METRICS | {"up"}
 
 
 def test_prometheus_scrapes_with_the_configuration_of_the_page(

@@ -25,7 +25,7 @@ FROM regions r JOIN job_types j ON j.id = r.job_type_id WHERE r.name = $3 AND j.
 
 
 class PlainResult(NamedTuple):
-    """One result as its tester measured it."""
+    """One result as its tester measured it. errors -- codes"""
 
     event_time: datetime
     orchestrator: str
@@ -38,6 +38,7 @@ class PlainResult(NamedTuple):
     success_rate: float
     seg_duration: float
     round_trip_time: float
+    errors: tuple[str, ...] = ()
 
     @property
     def has_round_trip(self) -> bool:
@@ -95,4 +96,5 @@ def _payload(result: PlainResult) -> str:
     }
     names = {"pipeline": result.pipeline, "model": result.model} if result.pipeline else {}
     outcome = {} if result.is_scored else {"test_outcome": "unscored_busy"}
-    return json.dumps(members | names | outcome)
+    errors = {"errors": [{"error_code": code, "count": 1} for code in result.errors]} if result.errors else {}
+    return json.dumps(members | names | outcome | errors)

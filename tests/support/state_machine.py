@@ -74,10 +74,13 @@ QUESTIONS: list[tuple[str, dict[str, Any]]] = [
 
 REPORT_QUESTIONS: list[tuple[str, dict[str, Any]]] = [
     ("errors", {}),
-    ("errors", {"window": "all"}),
-    ("errors", {"window": "7d", "orchestrator": ORCHESTRATORS[0]}),
-    ("errors", {"since": 1, "pipeline": "p"}),
+    ("leaderboard", {"window": "all"}),
+    ("history", {"window": "7d", "bucket": "6h"}),
+    ("orchestrators", {"window": "all", "orchestrator": ORCHESTRATORS[0]}),
     ("errors", {"window": "all", "region": "FRA", "job_type": "transcoding"}),
+    ("leaderboard", {"job_type": "ai"}),
+    ("history", {"window": "7d", "bucket": "1d", "orchestrator": ORCHESTRATORS[0]}),
+    ("orchestrators", {"orchestrator": ORCHESTRATORS[2]}),
 ]
 
 INSERT = """
@@ -340,11 +343,12 @@ class LeaderboardMachine(RuleBasedStateMachine):
     def ask_report(self, name: str, asked: Mapping[str, Any]) -> None:
         """As `ask`, for the main numbers of an answer of the analytics."""
         given = {name: value for name, value in asked.items() if value is not None}
-        path = f"/api/{name}?{urlencode(given)}"
-        expect, find = REPORTS[name]
+        sent = dict(given)
+        address = f"/{sent.pop('orchestrator')}" if name == "orchestrators" else ""
+        path = f"/api/{name}{address}?{urlencode(sent)}"
         self.expect(
             path,
-            lambda answer: json_differences(find(answer.json()), expect(self.model, self.now, given), path),
+            lambda answer: json_differences(*REPORTS[name](answer.json(), self.model, self.now, given), path),
         )
 
     def expect(self, path: str, differences_of: Callable[[Answer], Iterator[str]]) -> None:
@@ -365,8 +369,7 @@ class LeaderboardMachine(RuleBasedStateMachine):
         for name, asked in QUESTIONS[self.steps % 3 :: 3]:
             self.ask(name, **asked)
         self.ask_page(PAGES[self.steps % len(PAGES)])
-        for name, asked in REPORT_QUESTIONS[self.steps % 3 :: 3]:
-            self.ask_report(name, asked)
+        self.ask_report(*REPORT_QUESTIONS[self.steps % len(REPORT_QUESTIONS)])
 
     @rule(
         name=st.sampled_from(["aggregated_stats", "aggregated_stats", "raw_stats", "pipelines", "top_ai_score"]),
@@ -420,6 +423,10 @@ class LeaderboardMachine(RuleBasedStateMachine):
     )
     def ask_for_a_report(self, name: str, asked: Mapping[str, Any]) -> None:
         """Ask for an answer of the analytics with any scope."""
+        if name == "orchestrators":
+            asked = {"orchestrator": ORCHESTRATORS[0]} | dict(asked)
+        if name == "history":
+            asked = dict(asked) | {"window": "7d"}
         self.ask_report(name, asked)
 
     @rule(

@@ -3,6 +3,7 @@
 import numpy as np
 from msgspec import Struct
 
+from orchboard.analytics.estimates import GroupStatistics
 from orchboard.analytics.grouping import group_sums
 from orchboard.scoring import Doubles, Scores, score_ai, score_transcoding
 from orchboard.stats import JobType
@@ -48,6 +49,18 @@ class Cells(Struct, frozen=True):
         if self.job_type is JobType.AI:
             return score_ai(success_rate, round_trip_time, self.median)
         return score_transcoding(success_rate, self.mean("seg_duration"), round_trip_time)
+
+    @property
+    def statistics(self) -> GroupStatistics:
+        """What intervals are estimated from."""
+        return GroupStatistics(
+            self.job_type,
+            np.zeros(len(self.results), np.int64),
+            self.results,
+            self.sums.sums / self.results,
+            self.sums.moments,
+            self.median,
+        )
 
     @property
     def weights(self) -> Doubles:

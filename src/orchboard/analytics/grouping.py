@@ -3,12 +3,10 @@
 from collections.abc import Callable, Hashable
 from typing import TypeVar
 
-from msgspec.structs import replace
-
 from orchboard.stats import Series
 from orchboard.store.details.reader import Details
 from orchboard.store.details.series import SeriesIndex
-from orchboard.store.details.sums import SeriesSums, add_up
+from orchboard.store.details.sums import SeriesSums, add_up, renumber
 
 K = TypeVar("K", bound=Hashable)
 
@@ -18,9 +16,7 @@ def group_sums(
 ) -> tuple[list[K], SeriesSums]:
     """The distinct keys, sorted, and the sums of each; `series` is the position of the key in the list."""
     keys, positions = index.grouped(sums.series, key)
-    numbers = dict(zip(sums.series.tolist(), positions.tolist(), strict=True))
-    errors = [replace(error, series=numbers[error.series]) for error in sums.errors]
-    return keys, add_up([replace(sums, series=positions, errors=errors)])
+    return keys, add_up([renumber(sums, positions)])
 
 
 def group_details(details: Details, key: Callable[[Series], K]) -> tuple[list[K], SeriesSums]:

@@ -163,12 +163,12 @@ class Rows:
             "rank": int(ranks.rank[at]),
             "rank_low": int(ranks.low[at]),
             "rank_high": int(ranks.high[at]),
-            "score": _estimate(at, estimates.score, estimates.score_low, estimates.score_high),
+            "score": estimate_at(at, estimates.score, estimates.score_low, estimates.score_high),
             "round_trip_score": float(estimates.round_trip_score[at]),
-            "success_rate": _estimate(
+            "success_rate": estimate_at(
                 at, estimates.success_rate, estimates.success_low, estimates.success_high
             ),
-            "full_success": _estimate(at, *of.full_success),
+            "full_success": estimate_at(at, *of.full_success),
             "real_time_ratio": ratio if has_ratio else None,
             "regions": int(of.regions[at]),
             "best": self._region_score(int(of.best[at])),
@@ -180,7 +180,8 @@ class Rows:
         return RegionScore(self.of.region_of(cell), float(self.of.cell_score[cell]))
 
 
-def _estimate(at: int, *columns: Doubles) -> Estimate:
+def estimate_at(at: int, *columns: Doubles) -> Estimate:
+    """Element of columns: value, low, high."""
     return Estimate(*(float(column[at]) for column in columns))
 
 

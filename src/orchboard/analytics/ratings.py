@@ -1,13 +1,15 @@
 """The scores of one orchestrator by job type, region, pipeline and model, with their intervals."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
 from orchboard.analytics.cells import Cells, cells_of
+from orchboard.analytics.estimates import Sensitivity, by_owner, estimate
 from orchboard.analytics.grouping import group_details
 from orchboard.analytics.reasons import find_reasons
+from orchboard.reports.leaderboard import Estimate
 from orchboard.reports.orchestrator import JobTypeRating, ModelRating, RegionRating
 from orchboard.scoring import Doubles
 from orchboard.stats import JobType, Series
@@ -20,9 +22,7 @@ K = TypeVar("K", bound=Hashable)
 Members = dict[str, Any]
 """Members of a Rating, by name."""
 
-_NO_SCORES: Members = dict.fromkeys(
-    ("score", "score_low", "score_high", "success_rate", "success_low", "success_high", "round_trip_score")
-)
+_NO_SCORES: Members = dict.fromkeys(("score", "success_rate", "round_trip_score"))
 
 
 def rate_job_types(details: Details, *, has_scores: bool) -> list[JobTypeRating]:
@@ -44,17 +44,18 @@ def _rate_job_type(details: Details, job_type: JobType, cells: Cells | None) -> 
     regions = _members(details, lambda series: series.region)
     models = _members(details, lambda series: (series.pipeline, series.model))
     if cells is not None:
-        total |= estimate(cells, cells.weights, np.zeros(len(cells.region), np.int64), 1)[0]
-        for code, scores in zip(
+        [scores] = estimate_means(cells, cells.weights, np.zeros(len(cells.region), np.int64), 1)
+        total |= scores
+        _update(
+            regions,
             cells.regions,
-            estimate(cells, cells.weights_in_region, cells.region, len(cells.regions)),
-            strict=True,
-        ):
-            regions[code] |= scores
-        for model, scores in zip(
-            cells.models, estimate(cells, cells.weights_in_model, cells.model, len(cells.models)), strict=True
-        ):
-            models[model] |= scores
+            estimate_means(cells, cells.weights_in_region, cells.region, len(cells.regions)),
+        )
+        _update(
+            models,
+            cells.models,
+            estimate_means(cells, cells.weights_in_model, cells.model, len(cells.models)),
+        )
     return JobTypeRating(
         **_without_cold(total),
         job_type=job_type,
@@ -74,15 +75,29 @@ def _rate_job_type(details: Details, job_type: JobType, cells: Cells | None) -> 
     )
 
 
-def estimate(cells: Cells, weights: Doubles, whose: Indices, number: int) -> list[Members]:
-    """Weighted means of cells, with their intervals.
+def _update(members: dict[K, Members], keys: Sequence[K], scores: Sequence[Members]) -> None:
+    for key, each in zip(keys, scores, strict=True):
+        members[key] |= each
+
+
+def estimate_means(cells: Cells, weights: Doubles, whose: Indices, number: int) -> list[Members]:
+    """Weighted means of the cells' scores, with their intervals.
 
     weights -- of each cell; those of one mean add up to 1
     whose -- the mean that each cell belongs to, 0 to number - 1; each has a cell
     """
-    names = ("success_rate", "round_trip_score", "score")
-    columns = [np.bincount(whose, weights * column, number).tolist() for column in cells.scores.columns()]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    found = estimate(Sensitivity(cells.statistics), weights, by_owner(whose, number))
+    columns = [getattr(found, name).tolist() for name in found.__struct_fields__]
+    return [
+        {
+            "score": Estimate(score, score_low, score_high),
+            "success_rate": Estimate(success_rate, success_low, success_high),
+            "round_trip_score": round_trip_score,
+        }
+        for score, score_low, score_high, success_rate, success_low, success_high, round_trip_score in zip(
+            *columns, strict=True
+        )
+    ]
 
 
 def _members(details: Details, key: Callable[[Series], K]) -> dict[K, Members]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from orchboard.stats import JobType, Series, is_address
 from orchboard.store.details.series import SeriesIndex
-from orchboard.store.rollups.group_index import Cell, Indices, PipelineModel
+from orchboard.store.rollups.group_index import Indices, PipelineModel
 
 K = TypeVar("K")
 
@@ -18,10 +18,11 @@ class SeriesColumns:
     """Names of the series of an index, as indices in lists. Grows with the index.
 
     A cell is an orchestrator in a region; a group is a cell, a job type, a pipeline and a model: the series that differ only in
-    the tester.
+    the tester. Groups are numbered by orchestrator, then by cell. Their numbers, and those of cells, change when it grows; those
+    of orchestrators, regions and models do not.
 
     group -- of each series, shape (series,)
-    group_cell, group_model, group_job_type -- of each group; the last is an index in JOB_TYPES
+    group_orchestrator, group_cell, group_model, group_job_type -- of each group; the last is an index in JOB_TYPES
     cell_orchestrator, cell_region -- of each cell
     has_address -- whether each orchestrator is named by an Ethereum address
     """
@@ -30,39 +31,38 @@ class SeriesColumns:
         self.orchestrators: list[str] = []
         self.regions: list[str] = []
         self.models: list[PipelineModel] = []
-        self.group = self.group_cell = self.group_model = self.group_job_type = np.zeros(0, np.int64)
+        self.group = self.group_orchestrator = self.group_cell = np.zeros(0, np.int64)
+        self.group_model = self.group_job_type = np.zeros(0, np.int64)
         self.cell_orchestrator = self.cell_region = np.zeros(0, np.int64)
         self.has_address = np.zeros(0, np.bool_)
         self._orchestrators: dict[str, int] = {}
         self._regions: dict[str, int] = {}
         self._models: dict[PipelineModel, int] = {}
-        self._cells: dict[Cell, int] = {}
-        self._groups: dict[Series, int] = {}
+        self._keys = np.zeros((4, 0), np.int64)
 
     def extend(self, index: SeriesIndex) -> None:
         """Add the series that the index got since."""
-        new = [self._add(series) for series in index.all[len(self.group) :]]
+        new = [self._key(series) for series in index.all[len(self.group) :]]
         if not new:
             return
-        self.group = np.concatenate([self.group, new])
-        groups = list(self._groups)
-        cells = [(group.orchestrator, group.region) for group in groups]
-        self.group_cell = np.array([self._cells[cell] for cell in cells])
-        self.group_model = np.array([self._models[group.pipeline, group.model] for group in groups])
-        self.group_job_type = np.array([JOB_TYPES.index(group.job_type) for group in groups])
-        self.cell_orchestrator = np.array([self._orchestrators[each] for each, _ in self._cells])
-        self.cell_region = np.array([self._regions[each] for _, each in self._cells])
+        self._keys = np.concatenate([self._keys, np.array(new, np.int64).T], axis=1)
+        shape = len(self.orchestrators), len(self.regions), len(JOB_TYPES), len(self.models)
+        groups, self.group = np.unique(np.ravel_multi_index(tuple(self._keys), shape), return_inverse=True)
+        self.group_orchestrator, region, self.group_job_type, self.group_model = np.unravel_index(
+            groups, shape
+        )
+        is_first = (np.diff(self.group_orchestrator, prepend=-1) != 0) | (np.diff(region, prepend=-1) != 0)
+        self.group_cell = np.cumsum(is_first) - 1
+        self.cell_orchestrator, self.cell_region = self.group_orchestrator[is_first], region[is_first]
         self.has_address = np.array([is_address(each) for each in self.orchestrators], np.bool_)
 
-    def _add(self, series: Series) -> int:
-        _index_in(self.orchestrators, self._orchestrators, series.orchestrator)
-        _index_in(self.regions, self._regions, series.region)
-        _index_in(self.models, self._models, (series.pipeline, series.model))
-        self._cells.setdefault((series.orchestrator, series.region), len(self._cells))
-        group = Series(
-            series.orchestrator, series.region, series.job_type, series.pipeline, series.model, tester=""
+    def _key(self, series: Series) -> tuple[int, int, int, int]:
+        return (
+            _index_in(self.orchestrators, self._orchestrators, series.orchestrator),
+            _index_in(self.regions, self._regions, series.region),
+            JOB_TYPES.index(series.job_type),
+            _index_in(self.models, self._models, (series.pipeline, series.model)),
         )
-        return self._groups.setdefault(group, len(self._groups))
 
 
 _columns: WeakKeyDictionary[SeriesIndex, SeriesColumns] = WeakKeyDictionary()
@@ -91,6 +91,8 @@ def present(numbers: Indices, size: int) -> tuple[Indices, Indices]:
     return distinct, position[numbers]
 
 
-def _index_in(names: list[K], numbers: dict[K, int], name: K) -> None:
-    if numbers.setdefault(name, len(names)) == len(names):
+def _index_in(names: list[K], numbers: dict[K, int], name: K) -> int:
+    number = numbers.setdefault(name, len(names))
+    if number == len(names):
         names.append(name)
+    return number

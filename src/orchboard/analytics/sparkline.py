@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 import numpy as np
 from msgspec import Struct
 
-from orchboard.analytics.estimates import totals
 from orchboard.analytics.groups import group, tree_of
 from orchboard.analytics.series_columns import SeriesColumns
 from orchboard.leaderboard import Leaderboard
@@ -72,8 +71,7 @@ def score_orchestrators(details: Details, job_type: JobType, *, any_name: bool) 
     groups = group(details, job_type, any_name=any_name, moments=False)
     tree = tree_of(groups)
     weighted: Doubles = tree.in_orchestrator * groups.statistics.score().score
-    score = totals(weighted, tree.of_cell[tree.of_group], len(tree.orchestrators))
-    return OrchestratorScores(groups.columns, tree.orchestrators, score)
+    return OrchestratorScores(groups.columns, tree.orchestrators, tree.total_of_orchestrator(weighted))
 
 
 def lines_of(

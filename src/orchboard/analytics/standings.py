@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from orchboard.analytics.estimates import Estimates, Sensitivity, estimate, totals
+from orchboard.analytics.estimates import Estimates, Sensitivity, estimate
 from orchboard.analytics.groups import Tree, group, tree_of
 from orchboard.analytics.intervals import wilson
 from orchboard.analytics.quantiles import quantiles_by_owner
@@ -38,9 +38,7 @@ class Standings:
         self.columns = columns_of(details.index)
         self.job_type = job_type
         self._sums = details.sums
-        self._of_entry = self.columns.cell_orchestrator[
-            self.columns.group_cell[self.columns.group[details.sums.series]]
-        ]
+        self._of_entry = self.columns.group_orchestrator[self.columns.group[details.sums.series]]
         groups = group(details, job_type, any_name=any_name)
         self.tree = tree_of(groups)
         self.sensitivity = Sensitivity(groups.statistics)
@@ -81,17 +79,17 @@ class Standings:
 
     def _score(self) -> None:
         tree = self.tree
-        own = np.searchsorted(tree.orchestrators, self.orchestrators[self.results > 0])
-        whose = tree.of_cell[tree.of_group]
-        estimates = estimate(self.sensitivity, tree.in_orchestrator, whose, len(tree.orchestrators))
+        position = np.zeros(len(self.columns.orchestrators), np.int64)
+        position[tree.orchestrators] = np.arange(len(tree.orchestrators))
+        own = position[self.orchestrators[self.results > 0]]
+        estimates = estimate(self.sensitivity, tree.in_orchestrator, tree.total_of_orchestrator)
         self.estimates = estimates.select(own)
         self.regions = tree.regions[own]
         self.ranks: Ranks = rank(self.estimates.score, self.estimates.score_low, self.estimates.score_high)
         scored = len(own)
         share = self.successes[:scored] / self.results[:scored]
         self.full_success = (share, *wilson(share, self.results[:scored]))
-        cell_score = totals(tree.in_cell * self.sensitivity.scores.score, tree.of_group, len(tree.cells))
-        self.cell_score = cell_score
+        self.cell_score = cell_score = tree.total_of_cell(tree.in_cell * self.sensitivity.scores.score)
         self.best, self.worst = (
             _first_cells(tree, each, self._region_order())[own] for each in (-cell_score, cell_score)
         )
@@ -109,7 +107,20 @@ class Standings:
 
     def cell_estimates(self) -> Estimates:
         """The numbers of each cell of the tree."""
-        return estimate(self.sensitivity, self.tree.in_cell, self.tree.of_group, len(self.tree.cells))
+        return estimate(self.sensitivity, self.tree.in_cell, self.tree.total_of_cell)
+
+    def cell_results(self) -> Doubles:
+        """The number of scored results in each cell of the tree."""
+        return self.tree.total_of_cell(self.sensitivity.groups.results)
+
+    def cell_names(self) -> list[tuple[str, str]]:
+        """Orchestrator and region of each cell of the tree."""
+        columns, cells = self.columns, self.tree.cells
+        owners, regions = columns.cell_orchestrator[cells].tolist(), columns.cell_region[cells].tolist()
+        return [
+            (columns.orchestrators[owner], columns.regions[region])
+            for owner, region in zip(owners, regions, strict=True)
+        ]
 
     def _owners(self, positions: Sequence[int]) -> Indices:
         """The index in `positions` of each orchestrator number; -1 for others."""
@@ -126,14 +137,12 @@ class Standings:
     def errors(self, positions: Sequence[int]) -> list[list[CodeCount]]:
         """The most frequent error codes of some orchestrators, given by position."""
         found: list[dict[str, tuple[int, int]]] = [{} for _ in positions]
-        owners = self._owners(positions)[self._orchestrator_of_series()].tolist()
-        for error in self._sums.errors:
-            if (owner := owners[error.series]) >= 0:
+        series = np.array([error.series for error in self._sums.errors], np.int64)
+        owners = self._owners(positions)[self.columns.group_orchestrator[self.columns.group[series]]]
+        for owner, error in zip(owners.tolist(), self._sums.errors, strict=True):
+            if owner >= 0:
                 _count(found[owner], error)
         return [_most_frequent(codes) for codes in found]
-
-    def _orchestrator_of_series(self) -> Indices:
-        return self.columns.cell_orchestrator[self.columns.group_cell[self.columns.group]]
 
 
 def _count(codes: dict[str, tuple[int, int]], error: ErrorSum) -> None:
@@ -142,13 +151,14 @@ def _count(codes: dict[str, tuple[int, int]], error: ErrorSum) -> None:
 
 
 def _most_frequent(codes: dict[str, tuple[int, int]]) -> list[CodeCount]:
+    if not codes:
+        return []
     found = [CodeCount(code, *numbers) for code, numbers in codes.items()]
     return sorted(found, key=lambda each: (-each.results, each.code))[:MAX_CODES]
 
 
 def _first_cells(tree: Tree, score: Doubles, region: Indices) -> Indices:
     """The cell with the lowest number of each orchestrator of a tree; of equal ones the first by region."""
-    order = np.lexsort((region, comparable(score), tree.of_cell))
-    starts = np.cumsum(tree.regions) - tree.regions
-    first: Indices = order[starts]
+    of_cell = np.repeat(np.arange(len(tree.regions)), tree.regions)
+    first: Indices = np.lexsort((region, comparable(score), of_cell))[tree.cell_starts]
     return first

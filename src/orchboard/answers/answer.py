@@ -38,6 +38,14 @@ Headers = tuple[tuple[bytes, bytes], ...]
 Pieces: TypeAlias = Callable[[], AsyncGenerator[bytes, None]]
 """Makes a body that is too large for memory, piece by piece. Each piece may raise a Refusal."""
 
+
+class HeadedBody(NamedTuple):
+    """A body with headers beside those of its query."""
+
+    body: bytes
+    headers: Headers
+
+
 _ETAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
@@ -106,7 +114,7 @@ class Answer:
     def __init__(self, body: bytes, headers: Headers) -> None:
         self.body = body
         self.is_small = len(body) < limits.MIN_ENCODED_BYTES
-        self._headers = headers
+        self.headers = headers
         self._digest = xxh3_128_hexdigest(body)
         self._variants = {IDENTITY: self._variant(body, IDENTITY)}
         self._encoding: dict[str, asyncio.Task[bytes]] = {}
@@ -138,9 +146,9 @@ class Answer:
 
     def _variant(self, body: bytes, encoding: str) -> Variant:
         if encoding == IDENTITY:
-            return Variant(body, f'"{self._digest}"'.encode(), self._headers)
+            return Variant(body, f'"{self._digest}"'.encode(), self.headers)
         etag = f'"{self._digest}-{encoding}"'.encode()
-        return Variant(body, etag, (*self._headers, (b"content-encoding", encoding.encode())))
+        return Variant(body, etag, (*self.headers, (b"content-encoding", encoding.encode())))
 
 
 def choose_encoding(accept_encoding: str, *, is_small: bool) -> str:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
 from orchboard import limits
-from orchboard.answers.answer import Answer, Headers, Reply, Streamed, Variant, choose_encoding
+from orchboard.answers.answer import Answer, HeadedBody, Headers, Reply, Streamed, Variant, choose_encoding
 from orchboard.answers.cached_query import CachedQuery
 from orchboard.errors import ClientBusyError, DatabaseUnavailableError, OverloadedError
 from orchboard.runtime.counters import Counters
@@ -230,11 +230,16 @@ class AnswerCache:
             raise
         finally:
             entry.computation = None
+        headers = query.headers
+        if isinstance(body, HeadedBody):
+            headers = (*headers, *body.headers)
+            body = body.body
         if not isinstance(body, bytes):
             self._evict(entry)
-            return Streamed(body, query.headers)
+            return Streamed(body, headers)
         before = entry.answer
-        answer = before if before is not None and before.body == body else Answer(body, query.headers)
+        is_same = before is not None and (before.body, before.headers) == (body, headers)
+        answer = before if before is not None and is_same else Answer(body, headers)
         if self._entries.get(entry.key) is entry:
             self._store(entry, computation, answer)
         return answer

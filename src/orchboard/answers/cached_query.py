@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Hashable
 
 from msgspec import Struct
 
-from orchboard.answers.answer import Headers, Pieces
+from orchboard.answers.answer import HeadedBody, Headers, Pieces
 from orchboard.stats import JobType
 from orchboard.store.change_tracking.version_counters import job_type_key
 
@@ -21,7 +21,7 @@ class CachedQuery(Struct, frozen=True):
     """A query whose answer may be cached.
 
     key -- equal for equal queries, however they are written
-    compute -- makes the body of a 200, or Pieces of a body that is too large for memory; raises a Refusal for any other
+    compute -- makes the body of a 200, perhaps with further headers, or Pieces of a body that is too large for memory; raises a Refusal for any other
     status
     headers -- of the answer; see Answer
     version_keys -- the version counters of the results that the answer depends on. The default is always right; fewer
@@ -33,7 +33,7 @@ class CachedQuery(Struct, frozen=True):
     """
 
     key: tuple[Hashable, ...]
-    compute: Callable[[], Awaitable[bytes | Pieces]]
+    compute: Callable[[], Awaitable[bytes | HeadedBody | Pieces]]
     headers: Headers
     version_keys: tuple[int, ...] = ALL_RESULTS
     max_age_s: float = math.inf

@@ -1,7 +1,6 @@
 """GET /api/export"""
 
 import importlib.util
-import re
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from datetime import datetime
@@ -12,6 +11,7 @@ from orchboard.analytics.scope import Scope
 from orchboard.analytics.table_formats import csv_header, csv_lines, json_lines, parquet
 from orchboard.answers.answer import Headers, Pieces
 from orchboard.answers.cached_query import CachedQuery
+from orchboard.api.cursors import parse_result_cursor, parse_rollup_cursor
 from orchboard.api.endpoint import Endpoint, Param
 from orchboard.api.examples import BUSY, EXAMPLE_TIME, ORCHESTRATOR, SCORED, UNAVAILABLE
 from orchboard.api.params import Params
@@ -30,11 +30,9 @@ MEDIA_TYPES = {
 }
 MAX_LIMIT = 10**12
 
-_CURSOR = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z)_(-?\d{1,19}|[0-9a-f]{16})", re.ASCII)
-
 
 class ExportRequest(Struct, frozen=True):
-    """What is asked for. after -- time and id or series of the cursor; without -- members that lines do not have"""
+    """What is asked for. after -- the key of the row that the cursor names; without -- members that lines do not have"""
 
     scope: Scope
     what: str
@@ -42,7 +40,7 @@ class ExportRequest(Struct, frozen=True):
     scored: bool | None
     payload: bool
     bucket: str
-    after: tuple[datetime, str] | None
+    after: ResultKey | tuple[datetime, str] | None
     limit: int | None
 
     @property
@@ -90,18 +88,10 @@ def _parse(params: Params) -> ExportRequest:
     )
 
 
-def _parse_cursor(text: str, what: str) -> tuple[datetime, str] | None:
-    """The time and the rest of a cursor. Raises BadInputError."""
-    if not text:
-        return None
-    found = _CURSOR.fullmatch(text)
-    try:
-        if found and (what == "rollups") == (len(found[2]) == 16 and not found[2].startswith("-")):
-            return datetime.fromisoformat(found[1]), found[2]
-    except ValueError:  # no such day or hour
-        pass
-    form = "<event_time>_<id>" if what == "results" else "<bucket>_<series>"
-    raise BadInputError(f"cursor must be {form} of the last row received, not {text[:60]!r}")
+def _parse_cursor(text: str, what: str) -> ResultKey | tuple[datetime, str] | None:
+    if what == "results":
+        return parse_result_cursor(text, "<event_time>_<id> of the last row received")
+    return parse_rollup_cursor(text, "<bucket>_<series> of the last row received")
 
 
 def _headers(asked: ExportRequest) -> Headers:
@@ -139,7 +129,7 @@ def _result_lines(asked: ExportRequest, board: Leaderboard) -> AsyncGenerator[by
             format="csv" if asked.format == "csv" else "ndjson" if asked.format == "ndjson" else "text",
             scored=asked.scored,
             payload=asked.payload,
-            after=None if asked.after is None else ResultKey(asked.after[0], int(asked.after[1])),
+            after=asked.after if isinstance(asked.after, ResultKey) else None,
             limit=asked.limit,
         )
     )
@@ -158,7 +148,7 @@ async def _rollup_lines(asked: ExportRequest, board: Leaderboard) -> AsyncGenera
         query=asked.scope.query,
         window=asked.scope.window.resolve(board),
         bucket=HOUR if asked.bucket == "1h" else DAY,
-        after=None if asked.after is None else RollupKey(*asked.after),
+        after=None if asked.after is None else RollupKey(asked.after[0], str(asked.after[1])),
         limit=asked.limit,
     )
     encode = csv_lines if asked.format == "csv" else json_lines

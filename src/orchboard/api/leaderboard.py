@@ -85,15 +85,15 @@ EXAMPLE_STANDING = Standing(
     rank_high=1,
     score=Estimate(0.93, 0.0, 1.0),
     round_trip_score=0.8,
-    success_rate=Estimate(1.0, 0.2, 1.0),
-    full_success=Estimate(1.0, 0.2, 1.0),
+    success_rate=Estimate(1.0, 0.206549314, 1.0),
+    full_success=Estimate(1.0, 0.206549314, 1.0),
     round_trip=RoundTrips(2.2, 2.2, 2.2),
     results=1,
     regions=1,
     best=RegionScore("FRA", 0.93),
     worst=RegionScore("FRA", 0.93),
     last_tested_at=EXAMPLE_TIME,
-    sparkline=[0.93],
+    sparkline=[*[None] * 24, 0.93],
 )
 
 LEADERBOARD = Endpoint(
@@ -115,7 +115,7 @@ LEADERBOARD = Endpoint(
         job_type=JobType.AI,
         ranked=1,
         matches=1,
-        buckets=[EXAMPLE_TIME],
+        buckets=[EXAMPLE_TIME] * 25,
         orchestrators=[EXAMPLE_STANDING],
         next_cursor=None,
     ),

@@ -4,6 +4,7 @@ from typing import Any
 
 from orchboard.api.examples import EXAMPLE_ENVELOPE, EXAMPLE_TIME, ORCHESTRATOR
 from orchboard.reports.errors import ErrorCode
+from orchboard.reports.leaderboard import Estimate
 from orchboard.reports.orchestrator import (
     ErrorCost,
     JobTypeRating,
@@ -23,12 +24,8 @@ from orchboard.stats import ErrorCount, JobType
 _PIPELINE, _MODEL = "Text to image", "ByteDance/SDXL-Lightning"
 
 _AI: dict[str, Any] = {
-    "score": 0.93,
-    "score_low": None,
-    "score_high": None,
-    "success_rate": 1.0,
-    "success_low": None,
-    "success_high": None,
+    "score": Estimate(0.93, 0.0, 1.0),
+    "success_rate": Estimate(1.0, 0.206549314, 1.0),
     "round_trip_score": 0.8,
     "results": 1,
     "unscored": 0,
@@ -36,8 +33,8 @@ _AI: dict[str, Any] = {
     "last_at": EXAMPLE_TIME,
 }
 _TRANSCODING = _AI | {
-    "score": 0.368201431,
-    "success_rate": 0.5,
+    "score": Estimate(0.368201431, 0.0, 1.0),
+    "success_rate": Estimate(0.5, 0.054620756, 0.945379244),
     "round_trip_score": 0.736402862,
     "successes": 0,
 }

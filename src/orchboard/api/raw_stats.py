@@ -2,13 +2,30 @@
 
 from msgspec.structs import replace
 
-from orchboard.answers.answer import Pieces
+from orchboard.answers.answer import HeadedBody, Pieces
 from orchboard.answers.cached_query import CachedQuery
-from orchboard.api.params import Params, max_age_s, parse_stats_query
+from orchboard.api.cursors import parse_result_cursor, result_cursor
+from orchboard.api.endpoint import Param
+from orchboard.api.params import Params, StatsRequest, max_age_s, parse_stats_query
 from orchboard.api.responses import JSON_HEADERS
+from orchboard.api.scope_params import whole_number
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
 from orchboard.store.change_tracking.version_counters import orchestrator_key
+from orchboard.store.raw_results.export import ResultKey
+
+MAX_LIMIT = 1000
+
+LIMIT = Param("limit", f"Answer with a page of at most this many results, 1 to {MAX_LIMIT}. Default: all results; {MAX_LIMIT} with "
+              "a `cursor`.", "100")  # fmt: skip
+CURSOR = Param(
+    "cursor",
+    "Answer with the page after this one: the header `Orchboard-Cursor` of a page.",
+    "2026-03-01T12:00:00.000000Z_41",
+)
+
+# Lets pages of other origins read the header.
+_EXPOSED = (b"access-control-expose-headers", b"Orchboard-Cursor")
 
 
 def raw_stats(params: Params, board: Leaderboard) -> CachedQuery:
@@ -16,6 +33,10 @@ def raw_stats(params: Params, board: Leaderboard) -> CachedQuery:
     if params.orchestrator is None:
         raise BadInputError("orchestrator is a required parameter")
     asked = replace(parse_stats_query(params, pipeline_alone=True), scored=params.flag("scored"))
+    limit = whole_number(params, "limit", 0, least=1, most=MAX_LIMIT)
+    after = parse_result_cursor(params.get("cursor"), "the header Orchboard-Cursor of the page before")
+    if limit or after:
+        return _page(params.orchestrator, asked, board, after=after, limit=limit or MAX_LIMIT)
 
     async def compute() -> bytes | Pieces:
         return await board.raw_stats(asked.query(board))
@@ -25,5 +46,24 @@ def raw_stats(params: Params, board: Leaderboard) -> CachedQuery:
         compute,
         JSON_HEADERS,
         version_keys=(orchestrator_key(params.orchestrator),),
+        max_age_s=max_age_s(asked.bounds, board),
+    )
+
+
+def _page(
+    orchestrator: str, asked: StatsRequest, board: Leaderboard, *, after: ResultKey | None, limit: int
+) -> CachedQuery:
+    """The newest results that are older than `after`."""
+
+    async def compute() -> HeadedBody:
+        body, last = await board.raw_stats_page(asked.query(board), after=after, limit=limit)
+        cursor = b"" if last is None else result_cursor(last).encode()
+        return HeadedBody(body, (_EXPOSED, (b"orchboard-cursor", cursor)) if cursor else ())
+
+    return CachedQuery(
+        ("raw_stats", asked, after, limit),
+        compute,
+        JSON_HEADERS,
+        version_keys=(orchestrator_key(orchestrator),),
         max_age_s=max_age_s(asked.bounds, board),
     )

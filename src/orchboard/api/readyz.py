@@ -30,8 +30,8 @@ Check = Callable[[ApiContext], Awaitable[Outcome]]
 """Returns why the server should get no requests at the moment, in words that anybody may read; otherwise None, a Note, or the
 result as it is shown."""
 
-# Without a result for longer, a note says so. Testers test each orchestrator at least once an hour.
-_SILENT_S = 3600.0
+# Without a result for longer, a note says so, as the alert OrchboardNoResults does.
+_SILENT_S = 1800.0
 
 # A spool with this much in it makes the server unready, so that a load balancer uses another one.
 SPOOL_NEARLY_FULL = 0.9
@@ -81,7 +81,7 @@ async def _results(context: ApiContext) -> CheckResult:
     silent_s = min(ages.values(), default=math.inf)
     if silent_s <= _SILENT_S:
         return CheckResult("results", True, newest_age_s=ages)
-    window = f"{silent_s / 3600:.1f} hours" if ages else f"{NEWEST_RESULTS_WINDOW.days} days"
+    window = f"{silent_s / 60:.0f} minutes" if ages else f"{NEWEST_RESULTS_WINDOW.days} days"
     return CheckResult("results", True, note=f"no results in the last {window}", newest_age_s=ages)
 
 

@@ -5,6 +5,10 @@ from typing import Literal
 
 from orchboard import limits
 from orchboard.api.aggregated_stats import Cell, aggregated_stats
+from orchboard.api.badge import BADGE, BADGE_JSON
+from orchboard.api.chart import CHART
+from orchboard.api.compare import COMPARE
+from orchboard.api.coverage import COVERAGE
 from orchboard.api.endpoint import Endpoint, Param
 from orchboard.api.errors import ERRORS
 from orchboard.api.examples import (
@@ -32,12 +36,13 @@ from orchboard.api.leaderboard import LEADERBOARD
 from orchboard.api.metrics import metrics, state_of
 from orchboard.api.orchestrator import ORCHESTRATOR_PAGE
 from orchboard.api.pipelines import Pipelines, pipelines
-from orchboard.api.raw_stats import raw_stats
+from orchboard.api.raw_stats import CURSOR, LIMIT, raw_stats
 from orchboard.api.readyz import CHECKS, readyz
 from orchboard.api.refusals import Error
 from orchboard.api.regions import Regions, regions
 from orchboard.api.stream import STREAM
 from orchboard.api.top_ai_score import top_ai_score
+from orchboard.api.uptime import UPTIME
 from orchboard.errors import (
     BadInputError,
     BadTokenError,
@@ -124,9 +129,12 @@ ROUTES: tuple[Endpoint, ...] = (
         "a verdict on the orchestrator and counts towards no score, even if its numbers are zero. A member that could "
         "not be stored is `null`, and `orchboard_dropped` lists its name. The answer is `{}` when the window holds no "
         "results. An answer larger than 1 MiB is sent in chunks, without `ETag` and `Content-Length`. If the connection "
-        "is reset before the last chunk, the answer is incomplete.",
+        "is reset before the last chunk, the answer is incomplete. With `limit` or `cursor`, the answer is a page: the newest results "
+        "of all regions together, in the same form. The header `Orchboard-Cursor` is the `cursor` of the next page; the last page, "
+        "which may be empty, does not have it. A page may have fewer results than `limit`, as it ends after about 1 MiB. The lists of a region in all "
+        "pages, joined, are its list in the whole answer.",
         params=(Param("orchestrator", "Ethereum address. Case-insensitive.", ORCHESTRATOR, required=True), REGION, SINCE,
-                UNTIL, PIPELINE_ALONE, MODEL, JOB_TYPE, SCORED),
+                UNTIL, PIPELINE_ALONE, MODEL, JOB_TYPE, SCORED, LIMIT, CURSOR),
         asked=("orchestrator", "job_type"),
         may_be_streamed=True,
         answer={"FRA": [
@@ -213,13 +221,19 @@ ROUTES: tuple[Endpoint, ...] = (
         },
     ),
     LEADERBOARD,
+    COMPARE,
     ERRORS,
     HISTORY,
     ORCHESTRATOR_PAGE,
+    COVERAGE,
     STREAM,
     FEED,
     FEED_OF,
     EXPORT,
+    UPTIME,
+    BADGE,
+    BADGE_JSON,
+    CHART,
     Endpoint(
         name="health",
         method="GET",
@@ -270,7 +284,7 @@ ROUTES: tuple[Endpoint, ...] = (
         summary="Whether the server is ready for requests",
         help="A readiness probe: the database is reachable and migrated, and all other checks pass. While a check fails, the "
         "status is 503 and a load balancer should send requests elsewhere. The check `results` always passes: it has the age of "
-        "the newest result of each job type, and a note if none was received for an hour.",
+        "the newest result of each job type, and a note if none was received for half an hour.",
         answer=Readiness(True, (
             *(CheckResult(name, True) for name in CHECKS if name != "results"),
             CheckResult("results", True, newest_age_s={"ai": 2.5, "transcoding": 31.25}),

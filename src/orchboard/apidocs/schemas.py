@@ -64,7 +64,7 @@ def member_notes(struct: type) -> dict[str, str]:
     notes: dict[str, str] = {}
     names: list[str] = []
     for line in (inspect.getdoc(struct) or "").splitlines():
-        if found := re.fullmatch(r"([a-z0-9_]+(?:, [a-z0-9_]+)*) -- (.+)", line):
+        if found := re.fullmatch(r"([a-zA-Z0-9_]+(?:, [a-zA-Z0-9_]+)*) -- (.+)", line):
             names = found[1].split(", ")
             notes |= dict.fromkeys(names, found[2])
         elif not line:

@@ -87,13 +87,12 @@ def _print_rating(rating: JobTypeRating) -> None:
         because = "only Ethereum addresses have scores" if rating.results else "it has no scored result"
         print_text(f"{name}: no score, because {because}.{unscored}")
         return
-    interval = ""
-    if rating.score_low is not None:
-        interval = f", 95 % interval {decimal(rating.score_low)} to {decimal(rating.score_high)}"
-    print_text(f"{name}: score {decimal(rating.score)}{interval}")
+    score = rating.score
+    interval = f", 95 % interval {decimal(score.low)} to {decimal(score.high)}"
+    print_text(f"{name}: score {decimal(score.value)}{interval}")
     regions = len([region for region in rating.regions if region.results])
     print_text(f"{_many(rating.results, 'scored result')} in {_many(regions, 'region')}.{unscored}")
-    _print_formula(rating.job_type, rating.score, rating.why)
+    _print_formula(rating.job_type, score.value, rating.why)
     _print_costs(rating, rating.why)
     _print_terms(rating.job_type, rating.why.terms)
 

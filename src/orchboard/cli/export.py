@@ -75,12 +75,15 @@ def export(
         raise BadInputError("--resume continues a file of --output in ndjson or csv, without --cursor")
     if file_format == "parquet" and output is None and sys.stdout.isatty():
         raise BadInputError("a Parquet file is not for a terminal: use --output")
-    scope = cast(
-        "ExportScope",
-        {
-        **window.params(), **only.params(), "orchestrator": orchestrator, "limit": limit, "cursor": cursor,
-        "bucket": bucket, "payload": payload, "scored": None if scored is None else scored == "true",
-    })  # fmt: skip
+    params = {
+        **window.params(),
+        **only.params(),
+        "orchestrator": orchestrator,
+        "limit": limit,
+        "cursor": cursor,
+    }
+    others = {"bucket": bucket, "payload": payload or None, "scored": scored}
+    scope = cast("ExportScope", params | others)
     with (
         open_client(ServerOptions(url=url, timeout=timeout)) as client,
         _opened(output, resume=resume) as file,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ReportT = TypeVar("ReportT", bound="Envelope")
 
 WindowName = Literal["1h", "24h", "7d", "30d", "90d", "1y", "all"]
-_WINDOWS = {
+WINDOWS = {
     "1h": "last hour", "24h": "last 24 hours", "7d": "last 7 days", "30d": "last 30 days", "90d": "last 90 days",
     "1y": "last year", "all": "all time",
 }  # fmt: skip
@@ -182,7 +182,7 @@ def window_of(report: Envelope) -> str:
 
     window = report.window
     if window.name:
-        return _WINDOWS.get(window.name, window.name)
+        return WINDOWS.get(window.name, window.name)
     return (
         f"{moment(window.since)} to {moment(window.until)} UTC"
         if window.since

@@ -66,6 +66,9 @@ class _Methods:
     leaderboard = _Method(Calls.leaderboard)
     errors = _Method(Calls.errors)
     history = _Method(Calls.history)
+    uptime = _Method(Calls.uptime)
+    compare = _Method(Calls.compare)
+    coverage = _Method(Calls.coverage)
     orchestrator = _Method(Calls.orchestrator)
 
     def __init__(

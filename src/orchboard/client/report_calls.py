@@ -6,11 +6,14 @@ from urllib.parse import quote
 
 from orchboard.client.exchange import Steps
 from orchboard.client.requester import Moment, Requester, decoder_of, seconds_of
+from orchboard.reports.compare import Comparison
+from orchboard.reports.coverage import Coverage
 from orchboard.reports.envelope import Envelope
 from orchboard.reports.errors import Errors
 from orchboard.reports.history import History
 from orchboard.reports.leaderboard import Ranking
 from orchboard.reports.orchestrator import Orchestrator
+from orchboard.reports.uptime import Uptime
 from orchboard.stats import JobType
 
 ReportT = TypeVar("ReportT", bound=Envelope)
@@ -110,6 +113,40 @@ class ReportCalls(Requester):
             "tz": tz,
         }
         return (yield from self._report("history", History, results, params, timeout))
+
+    def uptime(
+        self,
+        orchestrator: str | None = None,
+        *,
+        span: str | None = None,
+        cells: int | None = None,
+        tz: str | None = None,
+        timeout: float | None = None,
+        **results: Unpack[Filter],
+    ) -> Steps[Uptime]:
+        """Whether jobs succeeded, over time and in windows that end now. It takes no window.
+
+        span -- the size of the cells: `hour` or `day`
+        cells -- their number
+        tz -- IANA name of the time zone that hours and days begin in
+        """
+        params = {"orchestrator": orchestrator, "span": span, "cells": cells, "tz": tz}
+        return (yield from self._report("uptime", Uptime, results, params, timeout))
+
+    def compare(
+        self, *orchestrators: str, timeout: float | None = None, **results: Unpack[Filter]
+    ) -> Steps[Comparison]:
+        """Orchestrators side by side, and whether the differences between their scores are beyond chance."""
+        params = {"orchestrators": _joined(orchestrators)}
+        return (yield from self._report("compare", Comparison, results, params, timeout))
+
+    def coverage(
+        self, orchestrator: str | None = None, *, timeout: float | None = None, **results: Unpack[Filter]
+    ) -> Steps[Coverage]:
+        """Who tests what, who is silent, and whose results differ from those of others. It takes no window."""
+        return (
+            yield from self._report("coverage", Coverage, results, {"orchestrator": orchestrator}, timeout)
+        )
 
     def orchestrator(
         self,

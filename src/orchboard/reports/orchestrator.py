@@ -7,6 +7,7 @@ from msgspec import Meta, Raw, Struct
 
 from orchboard.reports.envelope import Envelope
 from orchboard.reports.errors import ErrorCode
+from orchboard.reports.leaderboard import Estimate
 from orchboard.stats import ErrorCount, JobType
 
 StoredJson = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
@@ -18,23 +19,18 @@ UptimeWindow = Literal["24h", "7d", "30d"]
 class Rating(Struct, frozen=True, kw_only=True):
     """Scores from some results. Everything but the numbers of results is null without a scored one.
 
-    score -- 0 to 1; over several regions the mean of the regions' scores, each of which is the mean over its pipelines and models,
-        weighted by results
-    score_low, score_high -- ends of the 95 % interval of the score; null when it can't be estimated
-    success_rate, round_trip_score -- averaged as the score is
-    success_low, success_high -- ends of the 95 % interval of the success rate; null when it can't be estimated
+    score -- 0 to 1, with its 95 % interval; over several regions the mean of the regions' scores, each of which is the mean over
+        its pipelines and models, weighted by results
+    success_rate -- averaged as the score is, with its 95 % interval
+    round_trip_score -- averaged as the score is
     results -- the number of scored results
     unscored -- the number of the others
     successes -- the number of scored results that succeeded fully
     last_at -- receipt time of the last result, scored or not
     """
 
-    score: float | None
-    score_low: float | None
-    score_high: float | None
-    success_rate: float | None
-    success_low: float | None
-    success_high: float | None
+    score: Estimate | None
+    success_rate: Estimate | None
     round_trip_score: float | None
     results: int
     unscored: int

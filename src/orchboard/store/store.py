@@ -37,6 +37,7 @@ from orchboard.store.raw_results.cache import RawResultsCache
 from orchboard.store.raw_results.export import ResultExport
 from orchboard.store.raw_results.new_results import NewResultReader
 from orchboard.store.raw_results.pages import RawPages, RowStream
+from orchboard.store.raw_results.paging import RawPaging
 from orchboard.store.raw_results.recent import RecentResults
 from orchboard.store.spool.spool import NOTHING_SPOOLED, Spool, SpoolError, SpoolState
 from orchboard.store.sql_files import sql
@@ -82,6 +83,7 @@ class Store:
     new_results -- the reader of results as they come
     read_versions -- returns the versions that change with every result of this host, for comparison
     export -- results as text
+    raw_paging -- pages of raw_stats
     recent_results -- the latest results of an orchestrator
     background -- the background tasks of this process
     breaker -- whether the database is available
@@ -118,6 +120,7 @@ class Store:
         )
         pages = RawPages(database, self._admission, streams)
         self._raw_results = RawResultsCache(database, changes, self.clock, pages)
+        self.raw_paging = RawPaging(pages, self.clock)
         self.export = ResultExport(database, self.clock, pages)
         self.recent_results = RecentResults(database, self.clock)
         self.regions = regions

@@ -179,6 +179,40 @@ class RawPages:
                     return Found(now, snapshot, page.rows)
         return Found(now, snapshot, RowStream(self, part, since, until, list(codes.items())))
 
+    async def fetch_page(
+        self, part: Part, since: int, below: tuple[int, int], *, limit: int, scored: bool | None
+    ) -> tuple[list[RawRow], tuple[int, int] | None]:
+        """The rows below a key, newest first: `limit`, or fewer if they are larger than MAX_CACHED_ANSWER_BYTES; and the key below
+        which the next ones begin, None if there are none.
+
+        scored -- as in RowStream
+        """
+        async with self._admission.admitted(_ANSWER_ROWS):
+            codes = await self._codes(part, since, below[0])
+            rows: list[RawRow] = []
+            next_below: tuple[int, int] | None = below
+            left = limits.MAX_CACHED_ANSWER_BYTES
+            while next_below is not None and len(rows) < limit and left > 0:
+                page = await self.read_page(part, since, next_below, codes, rows=limit - len(rows), size=left)
+                next_below = page.below
+                rows += [row for row in page.rows if scored is None or scored is is_scored(row.text)]
+                left -= sum(len(row.text) for row in page.rows)
+        return rows, next_below
+
+    async def _codes(self, part: Part, since: int, until: int) -> dict[int, str]:
+        """The regions that have rows, by id."""
+        counts = await self._database.fetch(
+            sql("raw_counts"),
+            part.orchestrator,
+            from_pg_time(since),
+            from_pg_time(until),
+            part.job_type,
+            part.region,
+            part.pipeline,
+            part.model,
+        )
+        return {row["id"]: row["name"] for row in counts if row["id"] is not None}
+
     async def read_page(
         self,
         part: Part,

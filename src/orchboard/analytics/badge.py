@@ -1,0 +1,77 @@
+"""The number of a badge."""
+
+import math
+from itertools import product
+
+from orchboard.analytics.badge_request import THRESHOLDS, BadgeMetric, BadgeRequest
+from orchboard.analytics.scores import score_groups
+from orchboard.leaderboard import Leaderboard
+from orchboard.reports.badge import Badge, BadgeColor
+from orchboard.stats import JobType, SeriesQuery, StatsQuery, Window
+from orchboard.store.details.reader import Details
+from orchboard.window import EARLIEST, LATEST
+
+NEVER_TESTED, NOT_TESTED = "never tested", "not tested"
+
+
+async def badge(board: Leaderboard, request: BadgeRequest) -> Badge:
+    """The badge of one orchestrator."""
+    query = request.scope.query
+    details = await board.store.details.fetch(query, request.scope.window.resolve(board))
+    if details.sums.results.sum():
+        number = _number(details, request.metric, scores_any_name=board.scores_any_name)
+        message = "no score" if number is None else _text(number, request.metric)
+    else:
+        number, message = None, await missing(board, query, details)
+    return Badge(label=request.label, message=message, color=_color(number, request.metric))
+
+
+async def missing(board: Leaderboard, query: SeriesQuery, details: Details) -> str:
+    """Why there is no number: details of a window without a scored result."""
+    if details.sums.unscored.sum():
+        return "unscored only"
+    return NOT_TESTED if await was_ever_tested(board, query) else NEVER_TESTED
+
+
+async def was_ever_tested(board: Leaderboard, query: SeriesQuery) -> bool:
+    """Whether any result is stored of an orchestrator that a query names, by whatever tester."""
+    job_types = [query.job_type] if query.job_type else list(JobType)
+    for orchestrator, job_type in product(query.orchestrators or (), job_types):
+        own = StatsQuery(
+            job_type=job_type,
+            window=Window(EARLIEST, LATEST),
+            orchestrator=orchestrator,
+            region=query.region,
+            pipeline=query.pipeline,
+            model=query.model,
+        )
+        if await board.latest_results(own, 1):
+            return True
+    return False
+
+
+def _number(details: Details, metric: BadgeMetric, *, scores_any_name: bool) -> float | None:
+    sums = details.sums
+    if metric == "score":
+        groups = score_groups([details], lambda series: series.orchestrator, scores_any_name=scores_any_name)
+        scores = groups.by_key().scores.score
+        return float(scores[0]) if len(scores) else None
+    succeeded = sums.successes if metric == "uptime" else sums.measure("success_rate")
+    return float(succeeded.sum() / sums.results.sum())
+
+
+def _text(number: float, metric: BadgeMetric) -> str:
+    """A number as text: from 0 to 1, whatever a tester sent. Percentages are rounded down: 100% means all."""
+    within = min(max(number, 0.0), 1.0)
+    if metric == "score":
+        return f"{within:.2f}"
+    return f"{math.floor(round(within * 1000, 6)) / 10:g}%"
+
+
+def _color(number: float | None, metric: BadgeMetric) -> BadgeColor:
+    if number is None:
+        return "lightgrey"
+    good_from, failing_below = THRESHOLDS[metric]
+    if number >= good_from:
+        return "brightgreen"
+    return "red" if number < failing_below else "orange"

@@ -1,0 +1,204 @@
+"""Who tests what, who has stopped, and whose results differ, in the last 7 days."""
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from orchboard.analytics.grouping import group_details
+from orchboard.analytics.scope import WindowRequest, envelope_of
+from orchboard.analytics.silence import silent_since, usual_gap_h
+from orchboard.analytics.tester_columns import TesterKey, columns_of, tester_of, verdicts_of
+from orchboard.analytics.verdicts import Found, compare_verdicts
+from orchboard.leaderboard import Leaderboard
+from orchboard.reports.coverage import (
+    Coverage,
+    ModelCoverage,
+    PipelineCoverage,
+    RegionCoverage,
+    TesterCoverage,
+    TesterDifference,
+    Verdict,
+)
+from orchboard.stats import JobType, Series, SeriesQuery, Window
+from orchboard.store.details.reader import Details
+from orchboard.store.details.sums import NETWORK
+from orchboard.store.postgres.clock import from_pg_time
+
+K = TypeVar("K", bound=Hashable)
+
+WEEK = timedelta(days=7)
+HOUR = timedelta(hours=1)
+MAX_DIFFERENCES = 200
+DIFFERS_AT_LEAST, DIFFERS_SHARE = 2, 0.2
+
+_Source = tuple[str, JobType, str]
+"""The region, job type and tester of a result."""
+
+
+async def coverage(board: Leaderboard, query: SeriesQuery) -> Coverage:
+    """The coverage by the results that a query selects."""
+    clock = board.store.clock
+    now, end = clock.now(), clock.horizon()
+    window = Window(now - WEEK, end)
+    pooled = query if query.orchestrators else replace(query, orchestrators=frozenset([NETWORK]))
+    edges = [window.since, now - timedelta(days=1), now - HOUR, end]
+    buckets = await board.store.details.fetch_buckets(pooled, edges)
+    hours = await _fetch_hours(board, pooled, now, end)
+    everyone = replace(query, region=None, tester=None)
+    compared = await board.store.details.fetch(everyone, window)
+    found = _Named(compared, compare_verdicts(verdicts_of(compared)))
+    activity = _ActivityReader(buckets, hours, now)
+    return Coverage(
+        **envelope_of(WindowRequest("7d"), window, now, *buckets),
+        regions=activity.regions(),
+        testers=activity.testers(found),
+        pipelines=activity.pipelines(),
+        models=activity.models(),
+        differences=found.differences(query)[:MAX_DIFFERENCES],
+    )
+
+
+async def _fetch_hours(
+    board: Leaderboard, query: SeriesQuery, now: datetime, end: datetime
+) -> list[tuple[_Source, ...]]:
+    """What had results in each hour of the last week, the earliest first."""
+    last = now.replace(minute=0, second=0, microsecond=0)
+    edges = [last - WEEK + number * HOUR for number in range(int(WEEK / HOUR) + 1)]
+    return await board.store.details.fetch_points("sources", query, [*edges, end], _sources)
+
+
+def _sources(details: Details) -> tuple[_Source, ...]:
+    series = (details.index.all[number] for number in details.sums.series.tolist())
+    return tuple({_shared((each.region, each.job_type, each.tester)) for each in series})
+
+
+@lru_cache(maxsize=10_000)
+def _shared(source: _Source) -> _Source:
+    """One object for equal sources, as each hour that is kept has most of them."""
+    return source
+
+
+class _ActivityReader:
+    """Makes the lists of a coverage. buckets -- of the last week: before the last day, before the last hour, and that hour"""
+
+    def __init__(self, buckets: list[Details], hours: list[tuple[_Source, ...]], now: datetime) -> None:
+        self._buckets = buckets
+        self._hours = hours
+        self._now = now
+
+    def regions(self) -> list[RegionCoverage]:
+        hours = self._hours_of(lambda source: source[:2])
+        return [
+            RegionCoverage(**members, **self._silence(members, hours[key]), region=key[0], job_type=key[1])
+            for key, members in self._activity(lambda series: (series.region, series.job_type))
+        ]
+
+    def testers(self, found: "_Named") -> list[TesterCoverage]:
+        hours = self._hours_of(lambda source: (source[2], "") if source[2] else ("", source[0]))
+        regions: dict[TesterKey, set[str]] = defaultdict(set)
+        for bucket in self._buckets:
+            for number in bucket.sums.series.tolist():
+                series = bucket.index.all[number]
+                regions[tester_of(series)].add(series.region)
+        return [
+            TesterCoverage(
+                **members,
+                **self._silence(members, hours[key]),
+                tester=key[0],
+                region=key[1],
+                regions=sorted(regions[key]),
+                **found.verdict(key),
+            )
+            for key, members in self._activity(tester_of)
+        ]
+
+    def pipelines(self) -> list[PipelineCoverage]:
+        found = self._activity(lambda series: series.pipeline)
+        return [PipelineCoverage(**members, pipeline=key) for key, members in found if key]
+
+    def models(self) -> list[ModelCoverage]:
+        found = self._activity(lambda series: (series.pipeline, series.model))
+        return [ModelCoverage(**members, pipeline=key[0], model=key[1]) for key, members in found if key[0]]
+
+    def _activity(self, key: Callable[[Series], K]) -> list[tuple[K, dict[str, Any]]]:
+        """The members of Activity of each key, sorted."""
+        found: dict[K, dict[str, Any]] = {}
+        for at, bucket in enumerate(self._buckets):
+            keys, sums = group_details(bucket, key)
+            for each, results, last in zip(
+                keys, (sums.results + sums.unscored).tolist(), sums.last.tolist(), strict=True
+            ):
+                members = found.setdefault(each, {"last_hour": 0, "last_day": 0, "last_week": 0})
+                for name in ("last_week", "last_day", "last_hour")[: at + 1]:
+                    members[name] += results
+                members["last_at"] = from_pg_time(last)
+        return sorted(found.items())
+
+    def _hours_of(self, key: Callable[[_Source], K]) -> Mapping[K, list[int]]:
+        """The hours in which each key had results, ascending."""
+        found: dict[K, list[int]] = defaultdict(list)
+        for hour, sources in enumerate(self._hours):
+            for each in {key(source) for source in sources}:
+                found[each].append(hour)
+        return found
+
+    def _silence(self, members: dict[str, Any], hours: list[int]) -> dict[str, Any]:
+        gap_h = usual_gap_h(hours)
+        return {
+            "usual_gap_h": gap_h,
+            "silent_since": silent_since(members["last_at"], gap_h, self._now),
+        }
+
+
+class _Named:
+    """Differences with the names of testers and orchestrators."""
+
+    def __init__(self, details: Details, found: Found) -> None:
+        columns = columns_of(details.index)
+        self._testers, self._orchestrators = list(columns.testers), list(columns.orchestrators)
+        self._found = found
+        self._compared = _count(self._testers[tester] for tester, _ in found.compared)
+        differing = {(each.tester, each.orchestrator) for each in found.differences}
+        self._differing = _count(self._testers[tester] for tester, _ in differing)
+
+    def verdict(self, tester: TesterKey) -> dict[str, Any]:
+        """The members of TesterCoverage about differences."""
+        compared, differs_on = self._compared[tester], self._differing[tester]
+        verdict: Verdict = "too_few" if not compared else "differs_on_some" if differs_on else "agrees"
+        if differs_on >= max(DIFFERS_AT_LEAST, DIFFERS_SHARE * compared):
+            verdict = "differs"
+        return {"compared": compared, "differs_on": differs_on, "verdict": verdict}
+
+    def differences(self, query: SeriesQuery) -> list[TesterDifference]:
+        """Those of the query's testers, the surest first."""
+        found = []
+        for each in sorted(self._found.differences, key=lambda each: each.chance):
+            tester, region = self._testers[each.tester]
+            if query.tester not in (None, tester) or (region and query.region not in (None, region)):
+                continue
+            found.append(
+                TesterDifference(
+                    tester=tester,
+                    region=region,
+                    orchestrator=self._orchestrators[each.orchestrator],
+                    measure="success_rate" if each.is_success else "round_trip_time",
+                    own=each.own,
+                    others=each.others,
+                    results=each.results,
+                    other_results=each.other_results,
+                    confidence=1 - each.chance,
+                    compared_with="region" if each.in_region else "network",
+                )
+            )
+        return found
+
+
+def _count(keys: Iterable[K]) -> Mapping[K, int]:
+    found: dict[K, int] = defaultdict(int)
+    for key in keys:
+        found[key] += 1
+    return found
