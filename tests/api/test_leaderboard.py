@@ -20,7 +20,7 @@ from tests.support.server import Client, StartServer
 
 DAY = timedelta(days=1)
 NAMES = [f"0x{number:040x}" for number in range(8)]
-CLOSE = {"rel": 1e-9, "abs": 1e-12}
+CLOSE: dict[str, Any] = {"rel": 1e-9, "abs": 1e-12}
 
 
 def some_results(number: int, seed: int = 1) -> list[PlainResult]:
@@ -93,7 +93,9 @@ def test_every_number_equals_that_of_plain_python(client: Client, database_url: 
         answer = client.get("/api/leaderboard", since=seconds(since), until=seconds(until), **asked).json()
         is_ai = asked.keys() & {"pipeline", "model"} or asked.get("job_type") == "ai"
         job_type = JobType.AI if is_ai else JobType.TRANSCODING
-        members = {name: value for name, value in asked.items() if name != "job_type" and value != "GLOBAL"}
+        members: dict[str, Any] = {
+            name: value for name, value in asked.items() if name != "job_type" and value != "GLOBAL"
+        }
         plain = plain_leaderboard(within, job_type=job_type, **members)
         rows = rows_by_name(answer)
         assert rows.keys() == plain.keys()
