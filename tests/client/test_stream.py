@@ -28,6 +28,7 @@ def from_async(url: str, **scope: object) -> Iterator[StreamEvent]:
         try:
             while True:
                 yield runner.run(anext(events))  # an awaitable
+                yield runner.run(anext(events))
         except StopAsyncIteration:
             return
         finally:
