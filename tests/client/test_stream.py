@@ -27,7 +27,7 @@ def from_async(url: str, **scope: object) -> Iterator[StreamEvent]:
         events = client.stream(**scope)  # type: ignore[arg-type] # of the test
         try:
             while True:
-                yield runner.run(anext(events))
+                yield runner.run(anext(events))  # an awaitable
         except StopAsyncIteration:
             return
         finally:

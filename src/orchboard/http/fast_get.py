@@ -32,6 +32,9 @@ _QUERY_HANDLERS = {
     if endpoint.query is not None and not endpoint.may_be_streamed and endpoint.path == endpoint.example_path
 }
 
+# Nearly every hit is in the first bucket: bisect_left would take a third of the time of counting.
+_FIRST_BOUND_S = BOUNDS_S[0]
+
 
 class CachedRoute:
     """Where a GET leads: to an entry of the answer cache, in one encoding.
@@ -40,7 +43,7 @@ class CachedRoute:
 
     route, path -- for the access log
     head -- of the entry's 200, from the end of the request id to the body
-    counters -- of the route
+    hits, unchanged -- see RouteCounters
     """
 
     __slots__ = (
@@ -49,10 +52,11 @@ class CachedRoute:
         "_outcomes",
         "_path",
         "_route",
-        "counters",
         "encoding",
         "entry",
         "head",
+        "hits",
+        "unchanged",
     )
 
     def __init__(
@@ -60,7 +64,8 @@ class CachedRoute:
     ) -> None:
         self.entry = entry
         self.encoding = encoding
-        self.counters = counters
+        self.hits = counters.hits
+        self.unchanged = counters.unchanged
         self.head = b""
         self._is_small = is_small
         self._route = route
@@ -203,18 +208,18 @@ class FastGets:
         if variant is None:
             return False
         if if_none_match is None:
-            status, line, rest, counts = 200, b"HTTP/1.1 200 OK\r\n", route.head, route.counters.hits
+            status, line, rest, counts = 200, b"HTTP/1.1 200 OK\r\n", route.head, route.hits
             if method == b"GET":
                 body = variant.body
         elif if_none_match == variant.etag:
-            status, line, counts = 304, STATUS_LINE[304], route.counters.unchanged
+            status, line, counts = 304, STATUS_LINE[304], route.unchanged
             rest = header_lines(variant.unchanged_headers) + b"\r\n"
         else:
             return False
         ids = services.request_ids
         number = ids.begin_answer(self._server_state.default_headers)
         took_s = time.monotonic() - now
-        counts[bisect_left(BOUNDS_S, took_s)] += 1
+        counts[0 if took_s <= _FIRST_BOUND_S else bisect_left(BOUNDS_S, took_s)] += 1
         counts[-1] += took_s
         if services.access_log.is_on:
             outcome = route.outcome(method, status, len(body))

@@ -8,12 +8,11 @@ from msgspec import Meta, Raw, Struct
 from orchboard.reports.envelope import Envelope
 from orchboard.reports.errors import ErrorCode
 from orchboard.reports.leaderboard import Estimate
+from orchboard.reports.uptime import UptimeWindow
 from orchboard.stats import ErrorCount, JobType
 
 StoredJson = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
 """An object, as its JSON."""
-
-UptimeWindow = Literal["24h", "7d", "30d"]
 
 
 class Rating(Struct, frozen=True, kw_only=True):
@@ -173,21 +172,6 @@ class JobTypeRating(Rating, frozen=True, kw_only=True):
     why: Why | None
 
 
-class UptimeOf(Struct, frozen=True, kw_only=True):
-    """Successes of a window that ends now, whatever `window` is.
-
-    window -- its name
-    uptime -- the share of scored results that succeeded fully; null without one
-    results -- the number of scored results
-    unscored -- the number of the others
-    """
-
-    window: UptimeWindow
-    uptime: float | None
-    results: int
-    unscored: int
-
-
 class LastTested(Struct, frozen=True, kw_only=True):
     """The last test by a region or tester.
 
@@ -269,7 +253,7 @@ class Orchestrator(Envelope, frozen=True, kw_only=True):
     status: Literal["tested", "not_in_window", "never"]
     last_tested_at: datetime | None
     scores: list[JobTypeRating]
-    uptime: list[UptimeOf]
+    uptime: list[UptimeWindow]
     errors: list[ErrorCode]
     tested_by_region: list[LastTested]
     tested_by_tester: list[LastTested]
