@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from orchboard.stats import JobType
-from tests.api.test_leaderboard import CLOSE, rows_by_name, seconds, some_results
+from tests.api.test_leaderboard import close, rows_by_name, seconds, some_results
 from tests.support.database import run
 from tests.support.leaderboard_oracle import plain_leaderboard
 from tests.support.random_results import PlainResult, write_results
@@ -41,7 +41,7 @@ def test_numbers_are_those_of_the_leaderboard_and_of_each_region(
         for name, shown in zip(asked, region["orchestrators"], strict=True):
             assert shown["results"] == plain[name]["results"]
             for member in ("score", "success_rate"):
-                assert shown[member]["value"] == pytest.approx(plain[name][member], **CLOSE)
+                assert shown[member]["value"] == close(plain[name][member])
                 assert shown[member]["low"] <= shown[member]["value"] <= shown[member]["high"]
 
 

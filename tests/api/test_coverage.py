@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from orchboard.analytics.scope import WINDOWS
 from orchboard.analytics.silence import silent_since, usual_gap_h
 from orchboard.config import Settings
 from orchboard.stats import JobType
@@ -33,6 +34,13 @@ def source_of(result: PlainResult) -> tuple[str, str]:
     return (result.tester, "") if result.tester else ("", result.region)
 
 
+def start_of(window: str, now: datetime) -> datetime:
+    length, step = WINDOWS[window].length, WINDOWS[window].step
+    assert length is not None
+    epoch = datetime(2000, 1, 1, tzinfo=UTC)
+    return epoch + (now - length - epoch) // step * step
+
+
 LISTS: dict[str, tuple[tuple[str, ...], Callable[[PlainResult], tuple[str, ...]]]] = {
     "regions": (("region", "job_type"), lambda each: (each.region, each.job_type)),
     "testers": (("tester", "region"), source_of),
@@ -45,11 +53,11 @@ def check_list(found: Sequence[dict[str, Any]], of: Sequence[PlainResult], kind:
     members, key = LISTS[kind]
     by_key: dict[tuple[str, ...], list[datetime]] = defaultdict(list)
     for result in of:
-        if now - result.event_time <= 7 * DAY and (kind in ("regions", "testers") or result.pipeline):
+        if result.event_time >= start_of("7d", now) and (kind in ("regions", "testers") or result.pipeline):
             by_key[key(result)].append(result.event_time)
     assert [tuple(each[member] for member in members) for each in found] == sorted(by_key)
     for each, (_, times) in zip(found, sorted(by_key.items()), strict=True):
-        counts = [sum(now - time <= length for time in times) for length in (HOUR, DAY, 7 * DAY)]
+        counts = [sum(time >= start_of(window, now) for time in times) for window in ("1h", "24h", "7d")]
         assert [each["last_hour"], each["last_day"], each["last_week"]] == counts
         last_at = max(times)
         assert datetime.fromisoformat(each["last_at"]) == last_at
@@ -76,7 +84,7 @@ def test_results_are_counted_as_in_plain_python(
         ]
         now = datetime.fromisoformat(answer["generated_at"])
         check_list(answer[kind], of, kind, now)
-        assert answer["results"] == sum(now - each.event_time <= 7 * DAY for each in of)
+        assert answer["results"] == sum(each.event_time >= start_of("7d", now) for each in of)
 
 
 def test_a_tester_that_stopped_is_silent_since_its_last_result(

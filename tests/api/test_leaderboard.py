@@ -20,7 +20,11 @@ from tests.support.server import Client, StartServer
 
 DAY = timedelta(days=1)
 NAMES = [f"0x{number:040x}" for number in range(8)]
-CLOSE: dict[str, Any] = {"rel": 1e-9, "abs": 1e-12}
+
+
+def close(value: Any) -> Any:
+    """Equal to 1e-9."""
+    return pytest.approx(value, rel=1e-9, abs=1e-12)
 
 
 def some_results(number: int, seed: int = 1) -> list[PlainResult]:
@@ -46,16 +50,16 @@ def assert_row_matches(row: dict[str, Any], plain: Numbers, job_type: JobType) -
         assert (row["round_trip"] or {}).get(name) == plain[name], "to the last bit"
     is_transcoding = job_type is JobType.TRANSCODING
     assert row["real_time_ratio"] == (
-        pytest.approx(plain["real_time_ratio"], **CLOSE) if is_transcoding and plain["results"] else None
+        close(plain["real_time_ratio"]) if is_transcoding and plain["results"] else None
     )
     if not plain["results"]:
         assert (row["rank"], row["score"], row["success_rate"], row["best"]) == (None, None, None, None)
         return
     for name in ("score", "success_rate"):
-        assert row[name]["value"] == pytest.approx(plain[name], **CLOSE)
+        assert row[name]["value"] == close(plain[name])
         assert 0 <= row[name]["low"] <= row[name]["value"] + 1e-12
         assert row[name]["value"] - 1e-12 <= row[name]["high"] <= 1 + 1e-12
-    assert list(row["full_success"].values()) == pytest.approx(plain["full_success"], **CLOSE)
+    assert list(row["full_success"].values()) == close(plain["full_success"])
     assert (-round(row["best"]["score"], 9), row["best"]["region"]) == plain["best"]
     assert (round(row["worst"]["score"], 9), row["worst"]["region"]) == plain["worst"]
 
@@ -130,9 +134,9 @@ def test_trend_and_sparkline_are_scores_of_other_windows(
     )
     within = [each for each in results if since <= each.event_time]
     for name, row in rows_by_name(answer).items():
-        assert row["trend"] == pytest.approx(row["score"]["value"] - before[name]["score"], **CLOSE)
+        assert row["trend"] == close(row["score"]["value"] - before[name]["score"])
         assert row["sparkline"] == [
-            None if score is None else pytest.approx(score, **CLOSE) for score in lines(within, answer, name)
+            None if score is None else close(score) for score in lines(within, answer, name)
         ]
     for window in ("1h", "7d", "30d", "90d", "1y", "all"):
         answer = client.get("/api/leaderboard", job_type=job_type, window=window).json()
@@ -159,9 +163,9 @@ def test_scores_equal_those_of_aggregated_stats(
     for name, regions in plain.items():
         for member in ("score", "success_rate"):
             mean = fmean(region[member] for region in regions.values())
-            assert rows[name][member]["value"] == pytest.approx(mean, **CLOSE)
+            assert rows[name][member]["value"] == close(mean)
         mean = fmean(region["round_trip_score"] for region in regions.values())
-        assert rows[name]["round_trip_score"] == pytest.approx(mean, **CLOSE)
+        assert rows[name]["round_trip_score"] == close(mean)
 
 
 def test_an_orchestrator_with_unscored_results_only_comes_last_without_rank(client: Client) -> None:

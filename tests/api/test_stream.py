@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -16,6 +17,7 @@ from orchboard.http.server import DrainLimits
 from orchboard.live.hub import LiveHub
 from tests.support.database import run
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
+from tests.support.serve_process import start_serve_process
 from tests.support.server import Client, RunningServer, StartServer
 from tests.support.sse import StreamListener
 from tests.support.waiting import wait_until
@@ -365,3 +367,34 @@ def test_a_serverless_deployment_says_that_it_has_no_stream(
         400,
         "this server has no live stream, as it is serverless: read raw_stats instead",
     )
+
+
+def test_workers_of_one_server_share_what_they_are_posted(database_url: str, tmp_path: Path) -> None:
+    """A listener on either worker gets the results that both have stored, each once, also when it changes over."""
+
+    async def work() -> None:
+        server, url = await start_serve_process(tmp_path, POSTGRES=database_url, WORKERS="2")
+        port = int(url.rpartition(":")[2])
+        try:
+            await asyncio.to_thread(listen_and_post, port, url)
+        finally:
+            server.terminate()
+            assert await asyncio.wait_for(server.wait(), 20) == 0
+
+    run(work())
+
+
+def listen_and_post(port: int, url: str) -> None:
+    listeners = [StreamListener(port, events="result") for _ in range(8)]
+    for number in range(20):
+        Client(url).post_stats(ai(timestamp=number))  # over a connection each, to any worker
+    received = [listener.results(20) for listener in listeners]
+    assert all(set(ids) == set(received[0]) and len(set(ids)) == 20 for ids in received)
+    last_id, ids = "0-0", []
+    for _ in range(10):
+        with StreamListener(port, events="result", last_id=last_id) as listener:
+            ids += listener.results(2)
+            last_id = listener.last_id
+    assert sorted(ids) == sorted(received[0])
+    for listener in listeners:
+        listener.socket.close()

@@ -3,6 +3,14 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from orchboard.reports.compare import Comparison, Difference, RegionComparison, RegionStanding
+from orchboard.reports.coverage import (
+    Coverage,
+    ModelCoverage,
+    RegionCoverage,
+    TesterCoverage,
+    TesterDifference,
+)
 from orchboard.reports.envelope import AnswerWindow
 from orchboard.reports.errors import ErrorCode, ErrorGroup, Errors
 from orchboard.reports.history import History, HistoryLine, HistoryPoint
@@ -17,9 +25,9 @@ from orchboard.reports.orchestrator import (
     RegionRating,
     Term,
     TestingRegion,
-    UptimeOf,
     Why,
 )
+from orchboard.reports.uptime import CellState, Uptime, UptimeCell, UptimeWindow
 from orchboard.stats import JobType
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -126,7 +134,7 @@ RANKING = Ranking(
 )
 
 _RATING: dict[str, Any] = {
-    "score": 0.712, "score_low": 0.7, "score_high": 0.724, "success_rate": 0.8, "success_low": 0.79, "success_high": 0.81,
+    "score": Estimate(0.712, 0.7, 0.724), "success_rate": Estimate(0.8, 0.79, 0.81),
     "round_trip_score": 0.55, "results": 1234, "unscored": 5, "successes": 1000, "last_at": NOW,
 }  # fmt: skip
 
@@ -178,7 +186,7 @@ ORCHESTRATOR = Orchestrator(
             ),
         )
     ],
-    uptime=[UptimeOf(window="24h", uptime=0.9996, results=1234, unscored=5)],
+    uptime=[UptimeWindow(window="24h", uptime=0.9996, results=1234, unscored=5)],
     errors=[],
     tested_by_region=[
         LastTested(name="FRA", job_type=JobType.AI, last_at=NOW - timedelta(minutes=4), results=9),
@@ -211,4 +219,93 @@ NEVER = Orchestrator(
             last_at=NOW - timedelta(hours=5),
         ),
     ],
+)
+
+_STATES: list[CellState] = ["good", "degraded", "failing", "unscored", "not_tested"]
+UPTIME = Uptime(
+    **{**ENVELOPE, "window": AnswerWindow(None, NOW - timedelta(days=40), NOW)},
+    span="day",
+    tz="UTC",
+    good_from=0.9,
+    failing_below=0.5,
+    cells=[
+        UptimeCell(
+            since=NOW - timedelta(days=40 - number),
+            until=NOW - timedelta(days=39 - number),
+            state=_STATES[number % 5],
+            uptime=[1.0, 0.7, 0.0, None, None][number % 5],
+            results=10,
+            unscored=1,
+        )
+        for number in range(40)
+    ],
+    uptime=[
+        UptimeWindow(window="1h", uptime=None, results=0, unscored=1),
+        UptimeWindow(window="24h", uptime=0.99999, results=1234, unscored=1),
+    ],
+)
+
+COMPARISON = Comparison(
+    **ENVELOPE,
+    job_type=JobType.TRANSCODING,
+    ranked=9,
+    orchestrators=[_standing(1, ADDRESS, ""), Standing(orchestrator=LINES), _standing(3, OTHER, "")],
+    regions=[
+        RegionComparison(
+            LINES,
+            [RegionStanding(Estimate(0.8, 0.7, 0.9), Estimate(0.8, 0.7, 0.9), 0.5, 9), None, None],
+        )
+    ],
+    differences=[
+        Difference(ADDRESS, OTHER, Estimate(-0.2, -0.3, -0.1), True, OTHER),
+        Difference(ADDRESS, LINES, Estimate(0.01, -0.1, 0.12), False, None),
+    ],
+)
+
+_ACTIVITY: dict[str, Any] = {"last_hour": 1, "last_day": 1234, "last_week": 12345, "last_at": _TIMES[0]}
+_SILENT: dict[str, Any] = {**_ACTIVITY, "usual_gap_h": 1, "silent_since": _TIMES[0]}
+_TALKING: dict[str, Any] = {**_ACTIVITY, "usual_gap_h": None, "silent_since": None}
+
+
+def _difference(tester: str, measure: Any) -> TesterDifference:
+    return TesterDifference(
+        tester=tester,
+        region="FRA",
+        orchestrator=ADDRESS,
+        measure=measure,
+        own=0.5,
+        others=0.99,
+        results=100,
+        other_results=900,
+        confidence=0.9996,
+        compared_with="region",
+    )
+
+
+COVERAGE = Coverage(
+    **ENVELOPE,
+    regions=[
+        RegionCoverage(**_SILENT, region=LINES, job_type=JobType.AI),
+        RegionCoverage(**_TALKING, region="FRA", job_type=JobType.AI),
+    ],
+    testers=[
+        TesterCoverage(
+            **_SILENT,
+            tester=name,
+            region="",
+            regions=["FRA", LINES],
+            compared=10,
+            differs_on=3,
+            verdict="differs",
+        )
+        for name in HOSTILE
+    ]
+    + [
+        TesterCoverage(
+            **_TALKING, tester="", region=WIDE, regions=["FRA"], compared=0, differs_on=0, verdict="too_few"
+        )
+    ],
+    pipelines=[],
+    models=[ModelCoverage(**_ACTIVITY, pipeline=WIDE, model=name) for name in HOSTILE],
+    differences=[_difference(CLEAR, "success_rate"), _difference("", "round_trip_time")],
 )

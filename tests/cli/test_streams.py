@@ -24,7 +24,8 @@ from tests.support.server import SECRET, Client, RunningServer
 # A call of each command; those of a server that would serve are refused.
 CALLS = [
     "--help", "help get", "--version", "nonsense", "get", "get scores", "get scores --json", "get raw --orchestrator O",
-    "get raw --orchestrator O --json", "get pipelines", "get regions", "get top", "get health", "post --example",
+    "get raw --orchestrator O --json", "get pipelines", "get regions", "get top", "get health", "top", "history", "uptime", "compare O X", "why O", "why 0x",
+    "errors", "coverage", "post --example",
     "post -", "post --json nowhere.json", "region list", "region list --json", "region add MUC München", "region rename MUC ✓",
     "region remove MUC", "tester add é-1", "tester add a-1", "tester list", "tester revoke a-1", "migrate version",
     "migrate version --json", "migrate up", "rollups verify", "rollups rebuild", "migrate down", "spool status", "spool show", "spool retry", "backup saved.zst",

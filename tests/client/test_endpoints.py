@@ -21,6 +21,7 @@ from orchboard.client import (
     TopScore,
     UnavailableError,
 )
+from orchboard.client.report_calls import Filter
 from orchboard.config import Settings, read_settings
 from orchboard.errors import BadInputError
 from orchboard.server_state import Alive
@@ -38,7 +39,9 @@ def client(connect: Connect, server: RunningServer) -> Client:
 
 
 def test_every_endpoint_has_a_method() -> None:
-    methods = {"post" if endpoint.name == "post_stats" else endpoint.name for endpoint in ROUTES}
+    """Except images and feeds, which other programs show."""
+    shown = {"badge", "badge_json", "chart", "feed", "feed_of"}
+    methods = {"post" if endpoint.name == "post_stats" else endpoint.name for endpoint in ROUTES} - shown
     assert all(callable(getattr(Client, name)) for name in methods)
 
 
@@ -90,6 +93,39 @@ def test_a_window_is_given_in_seconds_or_as_aware_times(client: Client) -> None:
     assert client.raw_stats(ORCHESTRATOR, until=now - timedelta(hours=1)) == {}
     with pytest.raises(BadInputError, match="aware"):
         client.raw_stats(ORCHESTRATOR, since=datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+def test_reports_are_structs_that_agree_with_the_results(client: Client) -> None:
+    failed = [{"error_code": "Busy", "message": "no capacity", "count": 2}]
+    client.post(transcoding())
+    client.post(transcoding(success_rate=0, errors=failed))
+    scope: Filter = {"window": "1h", "region": "MDW", "job_type": "transcoding"}
+    [standing] = client.leaderboard(**scope, search=ORCHESTRATOR[:6], limit=1).orchestrators
+    assert (standing.orchestrator, standing.rank, standing.results) == (ORCHESTRATOR, 1, 2)
+    assert standing.success_rate is not None and standing.success_rate.value == 0.5
+    page = client.orchestrator(ORCHESTRATOR, recent=1, payload=True, **scope)
+    assert (page.status, page.results, len(page.recent)) == ("tested", 2, 1)
+    assert page.recent[0].payload["success_rate"] == 0
+    assert page.scores[0].score is not None and standing.score is not None
+    assert page.scores[0].score.value == pytest.approx(standing.score.value)
+    [error] = client.errors(ORCHESTRATOR, by="code", **scope).errors or []
+    assert (error.code, error.count, error.share) == ("Busy", 2, 0.5)
+    [line] = client.history(ORCHESTRATOR, bucket="1h", tz="Europe/Berlin", **scope).lines
+    assert sum(point.results for point in line.points) == 2
+    assert len(client.history(ORCHESTRATOR, "0x" + "0" * 40).lines) == 2
+    assert client.uptime(ORCHESTRATOR, span="hour", cells=1, region="MDW").cells[0].uptime == 0.5
+    compared = client.compare(ORCHESTRATOR, "0x" + "0" * 40, **scope)
+    assert [each.results for each in compared.orchestrators] == [2, 0]
+    assert client.coverage(ORCHESTRATOR).regions[0].last_hour == 2
+
+
+def test_what_a_report_refuses_is_the_servers_sentence(client: Client) -> None:
+    with pytest.raises(RefusedError, match="window must be one of 1h"):
+        client.errors(window="2w")
+    with pytest.raises(BadInputError, match="aware"):
+        client.errors(since=datetime(2026, 1, 1))  # noqa: DTZ001
+    never = client.orchestrator("a b?#ä\x1b")
+    assert (never.status, never.address) == ("never", "a b?#ä\x1b")
 
 
 def test_regions_and_the_state_of_the_server_are_structs(client: Client) -> None:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import combinations_with_replacement
 
-import numpy as np
 from msgspec import Struct
 
 from orchboard.stats import JobType, Series, SeriesQuery
@@ -177,8 +176,9 @@ def assert_details_match(
     found = [details.index.all[number] for number in sums.series.tolist()]
     assert sums.series.tolist() == sorted(set(sums.series.tolist()))
     assert sorted(found) == sorted(by_series)
-    lists = np.split(sums.round_trips, np.cumsum(sums.round_trip_counts))
-    assert len(lists.pop()) == 0
+    lists: dict[int, list[float]] = defaultdict(list)
+    for entry, seconds in zip(sums.round_trip_entries.tolist(), sums.round_trips.tolist(), strict=True):
+        lists[entry].append(seconds)
     for entry, series in enumerate(found):
         own = by_series[series]
         scored = [result for result in own if result.is_scored]
@@ -190,8 +190,9 @@ def assert_details_match(
         assert sums.first[entry] == pg_time(own[0].event_time), series
         assert sums.last[entry] == pg_time(own[-1].event_time), series
         round_trips = sorted(result.round_trip for result in own if result.round_trip is not None)
-        assert lists[entry].tolist() == round_trips, series
+        assert sorted(lists.pop(entry, [])) == round_trips, series
         _assert_moments_match(sums.sums[:, entry].tolist(), sums.moments[:, entry].tolist(), scored)
+    assert not lists
     _assert_errors_match(details, by_series)
     return len(selected)
 

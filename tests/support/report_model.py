@@ -168,9 +168,7 @@ def _standing(
 
 
 def _found_standing(standing: Answer) -> Answer:
-    estimates = {
-        name: standing[name] and standing[name]["value"] for name in ("score", "success_rate", "full_success")
-    }
+    estimates = {name: _value(standing[name]) for name in ("score", "success_rate", "full_success")}
     names = ("round_trip_score", "results", "unscored", "regions", "rank")
     trips = standing["round_trip"]
     return {
@@ -198,7 +196,7 @@ def history(answer: Answer, model: LeaderboardModel, now: float, asked: Asked) -
 def _point(
     model: LeaderboardModel, now: float, asked: Asked, results: list[Result], point: Answer
 ) -> list[float | None]:
-    since, until = (datetime.fromisoformat(point[name]).timestamp() for name in ("since", "until"))
+    since, until = (_seconds(point[name]) for name in ("since", "until"))
     own = [result for result in results if since <= result.received < until]
     scored = [result for result in own if result.is_scored]
     orchestrator = asked.get("orchestrator", POOLED)
@@ -256,8 +254,40 @@ def orchestrators(answer: Answer, model: LeaderboardModel, now: float, asked: As
 
 def _found_rating(rating: Answer) -> Answer:
     names = ("score", "success_rate", "round_trip_score", "results", "unscored", "successes")
-    regions = {each["region"]: each["score"] for each in rating["regions"] if each["score"] is not None}
-    return {name: rating[name] for name in names} | {"regions": regions}
+    regions = {
+        each["region"]: _value(each["score"]) for each in rating["regions"] if each["score"] is not None
+    }
+    return {name: _value(rating[name]) for name in names} | {"regions": regions}
+
+
+def _value(number: Any) -> Any:
+    """A number, without its interval."""
+    return number["value"] if isinstance(number, dict) else number
+
+
+# GET /api/uptime
+
+
+def uptime(answer: Answer, model: LeaderboardModel, now: float, asked: Asked) -> Compared:
+    """The cells, and the windows; their ends are those of the database's clock."""
+    results = asked_results(model, now, asked | {"window": "all"})
+    cells = [(cell, *map(_seconds, (cell["since"], cell["until"]))) for cell in answer["cells"]]
+    found = [[cell["results"], cell["unscored"], cell["uptime"]] for cell, _, _ in cells]
+    expected = [
+        _uptime([result for result in results if since <= result.received < until])
+        for _, since, until in cells
+    ]
+    return found, expected
+
+
+def _uptime(results: list[Result]) -> list[float | None]:
+    scored = [result for result in results if result.is_scored]
+    share = mean(result.success_rate >= 1 for result in scored) if scored else None
+    return [len(scored), len(results) - len(scored), share]
+
+
+def _seconds(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
 
 
 REPORTS: dict[str, Callable[[Answer, LeaderboardModel, float, Asked], Compared]] = {
@@ -265,5 +295,6 @@ REPORTS: dict[str, Callable[[Answer, LeaderboardModel, float, Asked], Compared]]
     "history": history,
     "leaderboard": leaderboard,
     "orchestrators": orchestrators,
+    "uptime": uptime,
 }
 """By name of the path."""

@@ -36,7 +36,7 @@ async def compare(board: Leaderboard, scope: Scope, orchestrators: Sequence[str]
         orchestrators=own,
         regions=_regions(standings, orchestrators),
         differences=[
-            _difference(one, one.score, other, other.score)
+            difference(one, one.score, other, other.score)
             for one, other in combinations(own, 2)
             if one.score is not None and other.score is not None
         ],
@@ -68,7 +68,7 @@ def _regions(standings: Standings, orchestrators: Sequence[str]) -> list[RegionC
     return [RegionComparison(region, [at(name, region) for name in orchestrators]) for region in regions]
 
 
-def _difference(one: Standing, score: Estimate, other: Standing, other_score: Estimate) -> Difference:
+def difference(one: Standing, score: Estimate, other: Standing, other_score: Estimate) -> Difference:
     """The interval of a difference from those of its terms, which are independent (MOVER; Zou and Donner, 2008)."""
     value = score.value - other_score.value
     low = value - math.hypot(score.value - score.low, other_score.high - other_score.value)

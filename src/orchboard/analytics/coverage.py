@@ -23,7 +23,7 @@ from orchboard.reports.coverage import (
     TesterDifference,
     Verdict,
 )
-from orchboard.stats import JobType, Series, SeriesQuery, Window
+from orchboard.stats import JobType, Series, SeriesQuery
 from orchboard.store.details.reader import Details
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.postgres.clock import from_pg_time
@@ -41,19 +41,18 @@ _Source = tuple[str, JobType, str]
 
 async def coverage(board: Leaderboard, query: SeriesQuery) -> Coverage:
     """The coverage by the results that a query selects."""
-    clock = board.store.clock
-    now, end = clock.now(), clock.horizon()
-    window = Window(now - WEEK, end)
+    now, end = board.now(), board.store.clock.horizon()
+    week, day, hour = (WindowRequest(name).resolve(board) for name in ("7d", "24h", "1h"))
     pooled = query if query.orchestrators else replace(query, orchestrators=frozenset([NETWORK]))
-    edges = [window.since, now - timedelta(days=1), now - HOUR, end]
+    edges = [week.since, day.since, hour.since, end]
     buckets = await board.store.details.fetch_buckets(pooled, edges)
     hours = await _fetch_hours(board, pooled, now, end)
     everyone = replace(query, region=None, tester=None)
-    compared = await board.store.details.fetch(everyone, window)
+    compared = await board.store.details.fetch(everyone, week)
     found = _Named(compared, compare_verdicts(verdicts_of(compared)))
     activity = _ActivityReader(buckets, hours, now)
     return Coverage(
-        **envelope_of(WindowRequest("7d"), window, now, *buckets),
+        **envelope_of(WindowRequest("7d"), week, now, *buckets),
         regions=activity.regions(),
         testers=activity.testers(found),
         pipelines=activity.pipelines(),

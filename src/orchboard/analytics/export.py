@@ -6,6 +6,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 from msgspec import Struct, structs
 
 from orchboard.leaderboard import Leaderboard
@@ -97,6 +98,7 @@ def series_id(series: Series) -> str:
 
 def _rollups(bucket: datetime, details: Details) -> Iterator[ExportedRollup]:
     sums, end = details.sums, 0
+    round_trips = sums.round_trips[np.lexsort((sums.round_trips, sums.round_trip_entries))]
     for entry, number in enumerate(sums.round_trip_counts.tolist()):
         series, end = details.index.all[int(sums.series[entry])], end + number
         members: dict[str, Any] = {
@@ -107,7 +109,7 @@ def _rollups(bucket: datetime, details: Details) -> Iterator[ExportedRollup]:
             **dict(zip(_SUMS, sums.sums[:, entry].tolist(), strict=True)),
             **dict(zip(_MOMENTS, sums.moments[:, entry].tolist(), strict=True)),
             "round_trips": number,
-            **_percentiles(sums.round_trips[end - number : end]),
+            **_percentiles(round_trips[end - number : end]),
         }
         yield ExportedRollup(**members)
 

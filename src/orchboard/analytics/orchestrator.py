@@ -1,26 +1,22 @@
 """Everything about one orchestrator, for its page."""
 
 from collections.abc import Callable
-from datetime import timedelta
 
 from orchboard.analytics.errors import count_codes
 from orchboard.analytics.grouping import group_sums
 from orchboard.analytics.ratings import rate_job_types
 from orchboard.analytics.recent_request import RecentRequest
-from orchboard.analytics.scope import Scope, envelope_of
+from orchboard.analytics.scope import Scope, WindowRequest, envelope_of
 from orchboard.leaderboard import Leaderboard
-from orchboard.reports.orchestrator import LastTested, Orchestrator, TestingRegion, UptimeOf, UptimeWindow
+from orchboard.reports.orchestrator import LastTested, Orchestrator, TestingRegion
+from orchboard.reports.uptime import UptimeWindow, WindowName
 from orchboard.stats import Series, SeriesQuery, Window, is_address
 from orchboard.store.details.reader import Details
 from orchboard.store.details.sums import SeriesSums, add_up
 from orchboard.store.postgres.clock import from_pg_time
-from orchboard.window import EARLIEST, LATEST
+from orchboard.window import EARLIEST
 
-UPTIMES: dict[UptimeWindow, timedelta] = {
-    "30d": timedelta(days=30),
-    "7d": timedelta(days=7),
-    "24h": timedelta(hours=24),
-}
+UPTIMES: tuple[WindowName, ...] = ("30d", "7d", "24h")
 """The windows of uptime, the longest first."""
 
 
@@ -54,17 +50,16 @@ async def orchestrator(board: Leaderboard, address: str, scope: Scope, recent: R
     )
 
 
-async def _fetch_lately(board: Leaderboard, query: SeriesQuery) -> dict[UptimeWindow, SeriesSums]:
+async def _fetch_lately(board: Leaderboard, query: SeriesQuery) -> dict[WindowName, SeriesSums]:
     """The sums of each of UPTIMES."""
-    now = board.store.clock.now()
-    edges = [*(now - length for length in UPTIMES.values()), board.store.clock.horizon()]
-    buckets = [details.sums for details in await board.store.details.fetch_buckets(query, edges)]
-    return {name: add_up(buckets[at:]) for at, name in enumerate(UPTIMES)}
+    starts = [WindowRequest(name).resolve(board).since for name in UPTIMES]
+    buckets = await board.store.details.fetch_buckets(query, [*starts, board.store.clock.horizon()])
+    return {name: add_up([bucket.sums for bucket in buckets[at:]]) for at, name in enumerate(UPTIMES)}
 
 
-def _uptime(name: UptimeWindow, sums: SeriesSums) -> UptimeOf:
+def _uptime(name: WindowName, sums: SeriesSums) -> UptimeWindow:
     results = int(sums.results.sum())
-    return UptimeOf(
+    return UptimeWindow(
         window=name,
         uptime=int(sums.successes.sum()) / results if results else None,
         results=results,
@@ -86,8 +81,8 @@ def _last_tested(details: Details, key: Callable[[Series], str]) -> list[LastTes
 
 async def find_testing_regions(board: Leaderboard) -> list[TestingRegion]:
     """The regions with results in the last 24 hours, sorted."""
-    since = board.store.clock.now() - timedelta(hours=24)
-    details = await board.store.details.fetch(SeriesQuery(), Window(since, LATEST))
+    window = WindowRequest("24h").resolve(board)
+    details = await board.store.details.fetch(SeriesQuery(), window)
     tested: dict[tuple[str, str], set[str]] = {}
     for number in details.sums.series.tolist():
         series = details.index.all[number]

@@ -46,6 +46,9 @@ class HeadedBody(NamedTuple):
     headers: Headers
 
 
+# Its columns are compressed.
+_PARQUET = (b"content-type", b"application/vnd.apache.parquet")
+
 _ETAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
@@ -99,7 +102,7 @@ class Streamed:
         if if_none_match.strip() == "*":
             return Reply(304, tuple(header for header in self.headers if header[0] != b"content-type"), b"")
         encoding = choose_encoding(accept_encoding, is_small=False)
-        if encoding == IDENTITY:
+        if encoding == IDENTITY or _PARQUET in self.headers:
             return Reply(200, self.headers, self.pieces)
         headers = (*self.headers, (b"content-encoding", encoding.encode()))
         return Reply(200, headers, lambda: encode_pieces(self.pieces(), encoding))

@@ -57,7 +57,7 @@ ORCHESTRATOR_PAGE = Endpoint(
         Param(
             "recent",
             f"The number of last results, 0 to {MAX_RECENT}. Default: {RecentRequest().number}.",
-            "5",
+            "1",
         ),
         Param("payload", "`true`: with the stored JSON of the last results.", "true"),
     ),

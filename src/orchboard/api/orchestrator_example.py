@@ -16,9 +16,9 @@ from orchboard.reports.orchestrator import (
     RegionCost,
     RegionRating,
     Term,
-    UptimeOf,
     Why,
 )
+from orchboard.reports.uptime import UptimeWindow
 from orchboard.stats import ErrorCount, JobType
 
 _PIPELINE, _MODEL = "Text to image", "ByteDance/SDXL-Lightning"
@@ -140,9 +140,9 @@ EXAMPLE = Orchestrator(
         ),
     ],
     uptime=[
-        UptimeOf(window="24h", uptime=0.5, results=2, unscored=0),
-        UptimeOf(window="7d", uptime=0.5, results=2, unscored=0),
-        UptimeOf(window="30d", uptime=0.5, results=2, unscored=0),
+        UptimeWindow(window="24h", uptime=0.5, results=2, unscored=0),
+        UptimeWindow(window="7d", uptime=0.5, results=2, unscored=0),
+        UptimeWindow(window="30d", uptime=0.5, results=2, unscored=0),
     ],
     errors=[ErrorCode("DOWNLOAD", 1, 0.5, 1, EXAMPLE_TIME, EXAMPLE_TIME, "segment 7 timed out")],
     tested_by_region=[_last_tested("MDW", JobType.TRANSCODING), _last_tested("FRA", JobType.AI)],

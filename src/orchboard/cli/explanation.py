@@ -101,7 +101,8 @@ def _print_formula(job_type: JobType, score: float, why: Why) -> None:
     lost = f"{decimal(why.lost_to_failures)} lost to failures - {decimal(why.lost_to_round_trips)} lost to round trips"
     print(f"\n  {decimal(score)} = 1 - {lost}\n")
     over = "regions, pipelines and models" if job_type is JobType.AI else "regions"
-    print_text(f"It is the mean over {over} of {why.formula}.")
+    print_text(f"It is the mean over {over} of:")
+    print(f"\n  {why.formula}\n")
     if not why.terms:
         return
     term = why.terms[0]

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from orchboard.cli.reports import FilterOptions, WindowOptions
 
 if TYPE_CHECKING:
-    from orchboard.client.export import ExportScope, Format
+    from orchboard.client.export import ExportFilter, Format
 
 _READ_BYTES = 1024 * 1024
 
@@ -83,7 +83,7 @@ def export(
         "cursor": cursor,
     }
     others = {"bucket": bucket, "payload": payload or None, "scored": scored}
-    scope = cast("ExportScope", params | others)
+    scope = cast("ExportFilter", params | others)
     with (
         open_client(ServerOptions(url=url, timeout=timeout)) as client,
         _opened(output, resume=resume) as file,

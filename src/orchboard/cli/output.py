@@ -73,9 +73,13 @@ def print_table(
 
 
 def print_text(text: str) -> None:
-    """Print a paragraph, in lines as long as the terminal is wide, and 80 cells elsewhere."""
-    for line in _wrapped(cell_of(text), terminal_width() or _TEXT_WIDTH):
-        print(line)
+    """Print a paragraph, in lines as long as the terminal is wide, and 80 cells elsewhere.
+
+    A word that is wider than the terminal is shortened.
+    """
+    room = terminal_width()
+    for line in _wrapped(cell_of(text), room or _TEXT_WIDTH):
+        print(line if room is None else shorten(line, room))
 
 
 def terminal_width() -> int | None:

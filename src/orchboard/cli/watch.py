@@ -36,7 +36,7 @@ def watch(
     limit: Annotated[int | None, Parameter(help="End after this many events. Default: at Ctrl-C.")] = None,
     server: ServerOptions = ServerOptions(),
 ) -> None:
-    """Print new results and changed ranks as they come, a line each.
+    """Print new results and changed ranks as they come.
 
     When the connection breaks or the server restarts, the command resumes after the last event, so that no result is missed. --json
     prints each event as the server sent it. In a terminal, lines are cut to its width.

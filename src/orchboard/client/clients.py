@@ -11,7 +11,7 @@ from orchboard.client.async_transport import AsyncTransport
 from orchboard.client.attempts import Policy, Retry, Server
 from orchboard.client.calls import Calls
 from orchboard.client.exchange import Failure, Outcome, Pause, Request, Steps
-from orchboard.client.export import ExportScope, Format, What, begin_export, rows_of
+from orchboard.client.export import ExportFilter, Format, What, begin_export, rows_of
 from orchboard.client.stream import IDLE_S, EventStream, SentEvent, StreamScope, decode_event
 from orchboard.client.transport import Transport
 from orchboard.client.url import parse_base_url
@@ -124,33 +124,35 @@ class Client(_Methods):
     def export(
         self,
         what: Literal["results"] = "results",
-        **scope: Unpack[ExportScope],
+        **results: Unpack[ExportFilter],
     ) -> Iterator[ExportedResult]: ...
     @overload
-    def export(self, what: Literal["rollups"], **scope: Unpack[ExportScope]) -> Iterator[ExportedRollup]: ...
+    def export(
+        self, what: Literal["rollups"], **results: Unpack[ExportFilter]
+    ) -> Iterator[ExportedRollup]: ...
 
     def export(
-        self, what: What = "results", **scope: Unpack[ExportScope]
+        self, what: What = "results", **results: Unpack[ExportFilter]
     ) -> Iterator[ExportedResult | ExportedRollup]:
         """Iterate over stored results in the order of receipt, or over rollups. orchboard only.
 
-        Takes the members of ExportScope. When the connection breaks, the export continues after the last row.
+        Takes the members of ExportFilter. When the connection breaks, the export continues after the last row.
         Raises ClientError; to continue later, pass the `cursor` of the last row.
         """
-        pieces = self.export_pieces(what, **scope)
+        pieces = self.export_pieces(what, **results)
         return (row for piece in pieces for row in rows_of(piece, what))
 
     def export_pieces(
         self,
         what: What = "results",
         file_format: Format = "ndjson",
-        **scope: Unpack[ExportScope],
+        **results: Unpack[ExportFilter],
     ) -> Iterator[bytes]:
         """As `export`, but pieces of a file in a format: complete rows of NDJSON or CSV, or parts of a Parquet file.
 
         A Parquet file can't be continued when the connection breaks.
         """
-        export = begin_export(self._calls, what, file_format, scope)
+        export = begin_export(self._calls, what, file_format, results)
         while not export.is_complete:
             with self._transport.stream(export.timeout_s) as stream:
                 response = self._run(export.steps(), stream.send)
@@ -220,18 +222,18 @@ class AsyncClient(_Methods):
     def export(
         self,
         what: Literal["results"] = "results",
-        **scope: Unpack[ExportScope],
+        **results: Unpack[ExportFilter],
     ) -> AsyncGenerator[ExportedResult, None]: ...
     @overload
     def export(
-        self, what: Literal["rollups"], **scope: Unpack[ExportScope]
+        self, what: Literal["rollups"], **results: Unpack[ExportFilter]
     ) -> AsyncGenerator[ExportedRollup, None]: ...
 
     async def export(
-        self, what: What = "results", **scope: Unpack[ExportScope]
+        self, what: What = "results", **results: Unpack[ExportFilter]
     ) -> AsyncGenerator[ExportedResult | ExportedRollup, None]:
         """As `Client.export`, for `async for`."""
-        async with aclosing(self.export_pieces(what, **scope)) as pieces:
+        async with aclosing(self.export_pieces(what, **results)) as pieces:
             async for piece in pieces:
                 for row in rows_of(piece, what):
                     yield row
@@ -240,10 +242,10 @@ class AsyncClient(_Methods):
         self,
         what: What = "results",
         file_format: Format = "ndjson",
-        **scope: Unpack[ExportScope],
+        **results: Unpack[ExportFilter],
     ) -> AsyncGenerator[bytes, None]:
         """As `Client.export_pieces`, for `async for`."""
-        export = begin_export(self._calls, what, file_format, scope)
+        export = begin_export(self._calls, what, file_format, results)
         while not export.is_complete:
             async with self._transport.stream(export.timeout_s) as stream:
                 response = await self._run(export.steps(), stream.send)

@@ -19,9 +19,10 @@ Format: TypeAlias = Literal["ndjson", "csv", "parquet"]
 _MAX_FRUITLESS = 3
 
 
-class ExportScope(Filter, total=False):
+class ExportFilter(Filter, total=False):
     """Which rows are exported, beside the members of Filter. None, or left out: all.
 
+    orchestrator -- Ethereum address
     scored -- True: only results that count in scores; False: only the others
     payload -- whether results have their stored JSON
     bucket -- of rollups: `1h` or `1d`
@@ -30,6 +31,7 @@ class ExportScope(Filter, total=False):
     timeout -- seconds for each request until its answer begins, and for each read of the answer
     """
 
+    orchestrator: str | None
     scored: bool | None
     payload: bool
     bucket: Literal["1h", "1d"] | None
@@ -214,10 +216,10 @@ class Export:
         return error
 
 
-def begin_export(requester: Requester, what: What, file_format: Format, scope: ExportScope) -> Export:
+def begin_export(requester: Requester, what: What, file_format: Format, results: ExportFilter) -> Export:
     """An export whose first request is still to be made. Raises BadInputError."""
-    timeout = scope.get("timeout")
-    given = {name: value for name, value in scope.items() if name != "timeout"}
+    timeout = results.get("timeout")
+    given = {name: value for name, value in results.items() if name != "timeout"}
     params = query_of({"limit": None, "cursor": None, **given, "what": what, "format": file_format})
 
     def make_call(params: Mapping[str, str | None]) -> Call:

@@ -49,14 +49,14 @@ class ReportCalls(Requester):
         *,
         by: str | None = None,
         timeout: float | None = None,
-        **results: Unpack[Filter],
+        **scope: Unpack[Filter],
     ) -> Steps[Errors]:
         """The errors of results, the most frequent first.
 
         by -- `code`, `region`, `pipeline`, `model` or `tester`: only this list; None: all of them
         """
         params = {"orchestrator": orchestrator, "by": by}
-        return (yield from self._report("errors", Errors, results, params, timeout))
+        return (yield from self._report("errors", Errors, scope, params, timeout))
 
     def leaderboard(
         self,
@@ -69,7 +69,7 @@ class ReportCalls(Requester):
         limit: int | None = None,
         cursor: str | None = None,
         timeout: float | None = None,
-        **results: Unpack[Filter],
+        **scope: Unpack[Filter],
     ) -> Steps[Ranking]:
         """The orchestrators by rank, or by another number; of transcoding unless a job type or AI name is given.
 
@@ -87,7 +87,7 @@ class ReportCalls(Requester):
             "limit": limit,
             "cursor": cursor,
         }
-        return (yield from self._report("leaderboard", Ranking, results, params, timeout))
+        return (yield from self._report("leaderboard", Ranking, scope, params, timeout))
 
     def history(
         self,
@@ -97,7 +97,7 @@ class ReportCalls(Requester):
         points: int | None = None,
         tz: str | None = None,
         timeout: float | None = None,
-        **results: Unpack[Filter],
+        **scope: Unpack[Filter],
     ) -> Steps[History]:
         """Scores and round trips over time, of orchestrators or of the network.
 
@@ -112,7 +112,7 @@ class ReportCalls(Requester):
             "points": points,
             "tz": tz,
         }
-        return (yield from self._report("history", History, results, params, timeout))
+        return (yield from self._report("history", History, scope, params, timeout))
 
     def uptime(
         self,
@@ -122,7 +122,7 @@ class ReportCalls(Requester):
         cells: int | None = None,
         tz: str | None = None,
         timeout: float | None = None,
-        **results: Unpack[Filter],
+        **scope: Unpack[Filter],
     ) -> Steps[Uptime]:
         """Whether jobs succeeded, over time and in windows that end now. It takes no window.
 
@@ -131,22 +131,20 @@ class ReportCalls(Requester):
         tz -- IANA name of the time zone that hours and days begin in
         """
         params = {"orchestrator": orchestrator, "span": span, "cells": cells, "tz": tz}
-        return (yield from self._report("uptime", Uptime, results, params, timeout))
+        return (yield from self._report("uptime", Uptime, scope, params, timeout))
 
     def compare(
-        self, *orchestrators: str, timeout: float | None = None, **results: Unpack[Filter]
+        self, *orchestrators: str, timeout: float | None = None, **scope: Unpack[Filter]
     ) -> Steps[Comparison]:
         """Orchestrators side by side, and whether the differences between their scores are beyond chance."""
         params = {"orchestrators": _joined(orchestrators)}
-        return (yield from self._report("compare", Comparison, results, params, timeout))
+        return (yield from self._report("compare", Comparison, scope, params, timeout))
 
     def coverage(
-        self, orchestrator: str | None = None, *, timeout: float | None = None, **results: Unpack[Filter]
+        self, orchestrator: str | None = None, *, timeout: float | None = None, **scope: Unpack[Filter]
     ) -> Steps[Coverage]:
         """Who tests what, who is silent, and whose results differ from those of others. It takes no window."""
-        return (
-            yield from self._report("coverage", Coverage, results, {"orchestrator": orchestrator}, timeout)
-        )
+        return (yield from self._report("coverage", Coverage, scope, {"orchestrator": orchestrator}, timeout))
 
     def orchestrator(
         self,
@@ -155,7 +153,7 @@ class ReportCalls(Requester):
         recent: int | None = None,
         payload: bool = False,
         timeout: float | None = None,
-        **results: Unpack[Filter],
+        **scope: Unpack[Filter],
     ) -> Steps[Orchestrator]:
         """Everything about one orchestrator, and why its score is what it is.
 
@@ -164,18 +162,18 @@ class ReportCalls(Requester):
         """
         params = {"recent": recent, "payload": "true" if payload else None}
         path = f"orchestrators/{quote(address, safe='')}"
-        return (yield from self._report(path, Orchestrator, results, params, timeout))
+        return (yield from self._report(path, Orchestrator, scope, params, timeout))
 
     def _report(
         self,
         endpoint: str,
         kind: type[ReportT],
-        results: Filter,
+        scope: Filter,
         params: Mapping[str, object],
         timeout: float | None,
     ) -> Steps[ReportT]:
         """The answer of an endpoint behind `/api/`. params -- those that are not in the filter; None is left out"""
-        query = query_of({**results, **params})
+        query = query_of({**scope, **params})
         return (yield from self._read(f"/api/{endpoint}", decoder_of(kind), query, timeout))
 
 

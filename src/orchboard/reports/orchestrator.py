@@ -1,19 +1,18 @@
 """The answer of GET /api/orchestrators/{address}."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Struct
 
 from orchboard.reports.envelope import Envelope
 from orchboard.reports.errors import ErrorCode
 from orchboard.reports.leaderboard import Estimate
+from orchboard.reports.uptime import UptimeWindow
 from orchboard.stats import ErrorCount, JobType
 
-StoredJson = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
-"""An object, as its JSON."""
-
-UptimeWindow = Literal["24h", "7d", "30d"]
+StoredJson = Annotated[Any, Meta(extra_json_schema={"anyOf": [{"type": "object"}, {"type": "null"}]})]
+"""An object, or null. The server gives its JSON as a Raw, which a union with null would not decode."""
 
 
 class Rating(Struct, frozen=True, kw_only=True):
@@ -173,21 +172,6 @@ class JobTypeRating(Rating, frozen=True, kw_only=True):
     why: Why | None
 
 
-class UptimeOf(Struct, frozen=True, kw_only=True):
-    """Successes of a window that ends now, whatever `window` is.
-
-    window -- its name
-    uptime -- the share of scored results that succeeded fully; null without one
-    results -- the number of scored results
-    unscored -- the number of the others
-    """
-
-    window: UptimeWindow
-    uptime: float | None
-    results: int
-    unscored: int
-
-
 class LastTested(Struct, frozen=True, kw_only=True):
     """The last test by a region or tester.
 
@@ -230,7 +214,7 @@ class RecentResult(Struct, frozen=True, kw_only=True):
     outcome: str
     unscored_reason: str
     errors: tuple[ErrorCount, ...]
-    payload: StoredJson | None
+    payload: StoredJson
 
 
 class TestingRegion(Struct, frozen=True, kw_only=True):
@@ -269,7 +253,7 @@ class Orchestrator(Envelope, frozen=True, kw_only=True):
     status: Literal["tested", "not_in_window", "never"]
     last_tested_at: datetime | None
     scores: list[JobTypeRating]
-    uptime: list[UptimeOf]
+    uptime: list[UptimeWindow]
     errors: list[ErrorCode]
     tested_by_region: list[LastTested]
     tested_by_tester: list[LastTested]

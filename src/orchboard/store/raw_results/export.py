@@ -1,5 +1,6 @@
 """Reads results of any window as text, in pages and in the order of receipt, so that memory does not grow with the answer."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -9,6 +10,7 @@ import asyncpg
 from msgspec import Struct
 
 from orchboard import limits
+from orchboard.runtime.tasks import cancel_and_wait, consume_exception
 from orchboard.stats import SeriesQuery, Window
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
@@ -76,17 +78,37 @@ class ResultExport:
             until = self._clock.end_of(selection.window)
             first = ResultKey(selection.window.since, _LOWEST_ID)
             after, left = max(selection.after or first, first), selection.limit
-            results = _FIRST_PAGE_RESULTS
-            while True:
-                number = results if left is None else min(results, left)
-                async with self._pages.turn():
-                    page = await self._fetch(selection, after, until, number)
-                yield page["body"] or b""
-                if left is not None:
-                    left -= page["number"]
-                if page["is_last"] is not False or left == 0:
-                    return
-                after, results = ResultKey(page["event_time"], page["id"]), _next_number(page, selection)
+            reading = self._read(selection, after, until, _FIRST_PAGE_RESULTS, left)
+            try:
+                while True:
+                    page = await reading
+                    if left is not None:
+                        left -= page["number"]
+                    is_last = page["is_last"] is not False or left == 0
+                    if not is_last:  # the next page is read while the client receives this one
+                        after = ResultKey(page["event_time"], page["id"])
+                        reading = self._read(selection, after, until, _next_number(page, selection), left)
+                    body = page["body"] or b""
+                    del page
+                    yield body
+                    if is_last:
+                        return
+                    del body
+            finally:
+                await cancel_and_wait([reading])
+
+    def _read(
+        self, selection: ResultSelection, after: ResultKey, until: datetime, number: int, left: int | None
+    ) -> asyncio.Task[asyncpg.Record]:
+        """Begin to read `number` results, for a page of at most `left` lines."""
+
+        async def read() -> asyncpg.Record:
+            async with self._pages.turn():
+                return await self._fetch(selection, after, until, number, left)
+
+        reading = asyncio.create_task(read())
+        reading.add_done_callback(consume_exception)
+        return reading
 
     async def next_result(self, since: datetime, until: datetime) -> datetime | None:
         """The receipt time of the first result in [since, until); None if there is none."""
@@ -94,7 +116,7 @@ class ResultExport:
         return rows[0]["event_time"] if rows else None
 
     async def _fetch(
-        self, selection: ResultSelection, after: ResultKey, until: datetime, number: int
+        self, selection: ResultSelection, after: ResultKey, until: datetime, number: int, left: int | None
     ) -> asyncpg.Record:
         query = selection.query
         [page] = await self._database.fetch(
@@ -112,6 +134,7 @@ class ResultExport:
             selection.format,
             selection.payload,
             limits.STREAM_PAGE_BYTES,
+            left,
         )
         return page
 

@@ -3,20 +3,20 @@
 CASE length(r.moment) WHEN 28 THEN substr(r.moment, 2, 26) ELSE to_char(r.event_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') END,
 'Z,', r.id, ',',
 CASE
-    WHEN lower(r.orchestrator) ~ '^[=+\-@\t\r\n]' AND lower(r.orchestrator) !~ '^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$'
-        THEN '"''' || replace(lower(r.orchestrator), '"', '""') || '"'
-    WHEN lower(r.orchestrator) ~ '[",\r\n]' THEN '"' || replace(lower(r.orchestrator), '"', '""') || '"'
-    ELSE lower(r.orchestrator)
+    WHEN r.address ~ '^[=+\-@\t\r\n]' AND r.address !~ '^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$'
+        THEN '"''' || replace(r.address, '"', '""') || '"'
+    WHEN r.address ~ '[",\r\n]' THEN '"' || replace(r.address, '"', '""') || '"'
+    ELSE r.address
 END,
 ',',
 CASE
-    WHEN s.region ~ '^[=+\-@\t\r\n]' AND s.region !~ '^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$'
-        THEN '"''' || replace(s.region, '"', '""') || '"'
-    WHEN s.region ~ '[",\r\n]' THEN '"' || replace(s.region, '"', '""') || '"'
-    ELSE s.region
+    WHEN r.region ~ '^[=+\-@\t\r\n]' AND r.region !~ '^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$'
+        THEN '"''' || replace(r.region, '"', '""') || '"'
+    WHEN r.region ~ '[",\r\n]' THEN '"' || replace(r.region, '"', '""') || '"'
+    ELSE r.region
 END,
-',', s.job_type, ',',
-CASE WHEN s.is_ai THEN
+',', r.job_type, ',',
+CASE WHEN r.is_ai THEN
 CASE
     WHEN r.pipeline ~ '^[=+\-@\t\r\n]' AND r.pipeline !~ '^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$'
         THEN '"''' || replace(r.pipeline, '"', '""') || '"'
@@ -25,7 +25,7 @@ CASE
 END
 END,
 ',',
-CASE WHEN s.is_ai THEN
+CASE WHEN r.is_ai THEN
 CASE
     WHEN r.model ~ '^[=+\-@\t\r\n]' AND r.model !~ '^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$'
         THEN '"''' || replace(r.model, '"', '""') || '"'
@@ -35,10 +35,10 @@ END
 END,
 ',',
 CASE
-    WHEN t.name ~ '^[=+\-@\t\r\n]' AND t.name !~ '^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$'
-        THEN '"''' || replace(t.name, '"', '""') || '"'
-    WHEN t.name ~ '[",\r\n]' THEN '"' || replace(t.name, '"', '""') || '"'
-    ELSE t.name
+    WHEN r.tester ~ '^[=+\-@\t\r\n]' AND r.tester !~ '^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$'
+        THEN '"''' || replace(r.tester, '"', '""') || '"'
+    WHEN r.tester ~ '[",\r\n]' THEN '"' || replace(r.tester, '"', '""') || '"'
+    ELSE r.tester
 END,
 CASE WHEN r.is_scored THEN ',true,' ELSE ',false,' END,
 r.success_rate, ',', r.round_trip_time, ',', r.seg_duration,

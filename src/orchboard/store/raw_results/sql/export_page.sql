@@ -4,12 +4,16 @@
 -- $1 event_time and $2 id: the page begins after this key; $3 until; $5 orchestrator (lower case), $6 job type, $7 region (code),
 -- $8 pipeline, $9 model, $10 name of the tester, $11 whether scored; null: any
 -- $12 the format: `ndjson`, `csv`, or `text`, which is ndjson with the payload as a string; $13 whether lines have the payload
+-- $15 the maximum number of lines; null: any
 -- Returns body (lines in UTF-8; null without one), number (of lines), read (of results), event_time and id of the last result that
 -- was read, and is_last: no result follows.
-WITH series AS MATERIALIZED (
-    SELECT r.id, r.name AS region, j.name AS job_type, j.name = 'ai' AS is_ai
+WITH places AS MATERIALIZED (
+    SELECT
+        r.id, r.name AS region, j.name AS job_type, j.name = 'ai' AS is_ai,
+        concat(',"region":', to_json(r.name), ',"job_type":', to_json(j.name), ',"pipeline":') AS json
     FROM regions r JOIN job_types j ON j.id = r.job_type_id
 ),
+signers AS MATERIALIZED (SELECT id, name, to_json(name)::text AS json FROM testers),
 found AS NOT MATERIALIZED (
     (
         SELECT
@@ -45,24 +49,33 @@ SELECT
     l.body, l.number, (SELECT count(*) FROM read WHERE before < $14::bigint) AS read, k.event_time, k.id,
     (SELECT count(*) < $4 AND max(before) < $14 FROM read) AS is_last
 FROM (
-    SELECT convert_to(string_agg(line, '' ORDER BY event_time, id), 'UTF8') AS body, count(*) AS number
+    SELECT convert_to(string_agg(line, ''), 'UTF8') AS body, count(*) AS number
     FROM (
         SELECT
-            r.event_time, r.id,
             CASE
                 WHEN $12::text = 'csv' THEN concat({include export_csv_line})
                 ELSE concat({include export_json_line})
             END AS line
-        FROM read r
-        JOIN series s ON s.id = r.region_id
-        LEFT JOIN testers t ON t.id = r.tester_id
-        WHERE r.before < $14::bigint AND r.orchestrator <> ''
-          AND ($6::text IS NULL OR s.job_type = $6)
-          AND ($7::text IS NULL OR s.region = $7)
-          AND ($8::text IS NULL OR (s.is_ai AND r.pipeline = $8))
-          AND ($9::text IS NULL OR (s.is_ai AND r.model = $9))
-          AND ($10::text IS NULL OR t.name = $10)
-          AND ($11::boolean IS NULL OR r.is_scored = $11)
+        FROM (
+            SELECT
+                r.*, s.region, s.job_type, s.is_ai, s.json, t.name AS tester, t.json AS tester_json,
+                CASE
+                    WHEN octet_length(r.orchestrator) = char_length(r.orchestrator) THEN lower(r.orchestrator COLLATE "C")
+                    ELSE lower(r.orchestrator)
+                END AS address
+            FROM read r
+            JOIN places s ON s.id = r.region_id
+            LEFT JOIN signers t ON t.id = r.tester_id
+            WHERE r.before < $14::bigint AND r.orchestrator <> ''
+              AND ($6::text IS NULL OR s.job_type = $6)
+              AND ($7::text IS NULL OR s.region = $7)
+              AND ($8::text IS NULL OR (s.is_ai AND r.pipeline = $8))
+              AND ($9::text IS NULL OR (s.is_ai AND r.model = $9))
+              AND ($10::text IS NULL OR t.name = $10)
+              AND ($11::boolean IS NULL OR r.is_scored = $11)
+            ORDER BY r.event_time, r.id
+            LIMIT $15::bigint
+        ) r
     ) lines
 ) l
 LEFT JOIN (SELECT event_time, id FROM read WHERE before < $14::bigint ORDER BY event_time DESC, id DESC LIMIT 1) k ON true;
