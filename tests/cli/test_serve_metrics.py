@@ -35,7 +35,7 @@ def both_show(port: int, expected: dict[str, float]) -> None:
     """Both workers show these totals, and the connections of both, a second later at most."""
     for wire in one_to_each_worker(port):
         with wire:
-            wait_until(lambda: totals(read(wire)) == expected, within_s=20)  # noqa: B023 - called in this round
+            wait_until(lambda: totals(read(wire)) == expected)  # noqa: B023 - called in this round
             assert read(wire).value("orchboard_database_connections_max") == 20
 
 
