@@ -184,8 +184,8 @@ no more than a tenth of the time.
 STREAM_RANKS_S: Final = 5.0
 """Interval between computations of ranks while somebody listens to them."""
 
-FEED_TTL_S: Final = 60.0
-"""How long an Atom feed is cached, whatever is stored: it changes by the hour."""
+FEED_TTL_S: Final = 600.0
+"""How long an Atom feed is cached, whatever is stored: it changes by the hour, and reads the 336 hours of two weeks."""
 
 # Change detection
 

@@ -20,7 +20,6 @@ from tests.support.server import Client, StartServer
 
 DAY = timedelta(days=1)
 NAMES = [f"0x{number:040x}" for number in range(8)]
-CLOSE: dict[str, Any] = {"rel": 1e-9, "abs": 1e-12}
 
 
 def close(value: Any) -> Any:

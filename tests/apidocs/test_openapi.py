@@ -246,7 +246,7 @@ def test_the_example_requests_get_the_example_answers(example_client: Client) ->
         if endpoint.media_type == "application/atom+xml":
             assert answer.data.decode() == example
             continue
-        if endpoint.media_type != "application/json":
+        if isinstance(example, str):
             assert answer.data.decode().startswith(example), "the example is an extract"
             continue
         got = without_times(json.loads(answer.data, parse_float=lambda text: round(float(text), 9)))
@@ -363,7 +363,7 @@ def test_the_pasted_lines_work_in_a_shell(settings: Settings, start_server: Star
         (content,) = operation(endpoint)["responses"]["200"]["content"].values()
         if endpoint.never_ends:
             assert done.stdout.count(b"\ndata: ") == 1
-        elif endpoint.media_type != "application/json":
+        elif isinstance(content["example"], str):
             assert done.stdout.decode().startswith(content["example"])
         else:
             assert schema_errors(json.loads(done.stdout), content["schema"]) == []

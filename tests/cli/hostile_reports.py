@@ -28,7 +28,6 @@ from orchboard.reports.orchestrator import (
     Why,
 )
 from orchboard.reports.uptime import CellState, Uptime, UptimeCell, UptimeWindow
-from orchboard.reports.uptime import UptimeWindow
 from orchboard.stats import JobType
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

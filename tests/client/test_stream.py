@@ -28,7 +28,6 @@ def from_async(url: str, **scope: object) -> Iterator[StreamEvent]:
         try:
             while True:
                 yield runner.run(anext(events))  # an awaitable
-                yield runner.run(anext(events))
         except StopAsyncIteration:
             return
         finally:

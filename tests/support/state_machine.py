@@ -112,7 +112,9 @@ class LeaderboardMachine(RuleBasedStateMachine):
         self.pending: tuple[OpenTransaction, Result] | None = None
         self.renamed = "MIA"
         self.start()
-        self.model = LeaderboardModel(self.client.get("/api/regions").json()["regions"])
+        answer = self.client.get("/api/regions")
+        assert answer.status == 200, answer.data
+        self.model = LeaderboardModel(answer.json()["regions"])
         self.postable = {region["id"] for region in self.model.regions}
         self.perhaps_postable = set[str]()
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import TypeAlias
 
+import numpy as np
 from msgspec.structs import replace
 
 from orchboard.analytics.buckets import (
@@ -27,6 +28,7 @@ from orchboard.analytics.history_lines import (
     line_rows,
 )
 from orchboard.analytics.history_request import MAX_LINES, MAX_POINTS, HistoryRequest
+from orchboard.analytics.points import fetch_points
 from orchboard.analytics.scope import answer_window
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
@@ -102,11 +104,13 @@ async def _fetch(board: Leaderboard, request: HistoryRequest, buckets: Buckets) 
     # Points are kept by bucket, as long as they are small.
     kind = ("history", request.by) if request.by in ("network", "orchestrator") else None
     scores_any_name = is_pooled or board.scores_any_name
-    return await board.store.details.fetch_points(
+    return await fetch_points(
+        board,
         kind,
         query,
         buckets.edges,
         lambda details: line_rows(details, request.line_of, scores_any_name=scores_any_name),
+        empty=LineRows((), np.zeros((0, 0))),
     )
 
 

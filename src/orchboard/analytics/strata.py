@@ -5,10 +5,12 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from orchboard.scoring import Doubles
-from orchboard.store.rollups.group_index import Indices
+from orchboard.store.rollups.group_index import Indices, unique_inverse
 
 _LEAST_VARIANCE = 1e-4
 """Of logarithms of round trips, which keeps equal ones from being infinitely sure."""
+
+_MAX_MARKS = 2_000_000
 
 
 class Verdicts(Struct, frozen=True):
@@ -94,9 +96,7 @@ def stratify(verdicts: Verdicts, min_others: int) -> Strata:
     within = np.flatnonzero(in_region)
     cells = np.concatenate([within, at])
     testers = int(verdicts.tester.max(initial=0)) + 1
-    pairs, pair = np.unique(
-        verdicts.orchestrator[cells] * testers + verdicts.tester[cells], return_inverse=True
-    )
+    pairs, pair = _distinct(verdicts.orchestrator[cells] * testers + verdicts.tester[cells])
     return Strata(
         pairs % testers,
         pairs // testers,
@@ -113,20 +113,30 @@ def _between_regions(
     """The chosen cells of each tester and job, added up: a cell of each; their values; those of all others from all regions."""
     testers = verdicts.tester.max(initial=0) + 1
     whose, of_tester = _totals(jobs * testers + verdicts.tester, verdicts.values)
-    _, first = np.unique(whose, return_index=True)
+    any_of = np.zeros(of_tester.shape[1], np.int64)
+    any_of[whose] = np.arange(len(whose))
     job, of_job = _totals(jobs, verdicts.values)
-    number_of_testers = np.bincount(job[first], minlength=of_job.shape[1])
+    number_of_testers = np.bincount(job[any_of], minlength=of_job.shape[1])
     chosen = chosen & (number_of_testers[job] > min_others)
-    present, row = np.unique(whose[chosen], return_inverse=True)
+    present, row = _distinct(whose[chosen])
     own = _sum_rows(row, verdicts.values[:, chosen], len(present))
-    at = first[present]
+    at = any_of[present]
     return at, own, of_job[:, job[at]] - of_tester[:, present]
 
 
 def _totals(keys: Indices, values: Doubles) -> tuple[Indices, Doubles]:
     """The position of each cell among the distinct keys, and the sums over the cells of each key."""
-    distinct, position = np.unique(keys, return_inverse=True)
+    distinct, position = _distinct(keys)
     return position, _sum_rows(position, values, len(distinct))
+
+
+def _distinct(keys: Indices) -> tuple[Indices, Indices]:
+    """The distinct keys, ascending, and the position in them of each; without sorting unless the keys are far apart."""
+    bound = int(keys.max(initial=-1)) + 1
+    if bound <= _MAX_MARKS:
+        return unique_inverse(keys, bound)
+    distinct, position = np.unique(keys, return_inverse=True)
+    return distinct, position
 
 
 def _sum_rows(whose: Indices, rows: Doubles, number: int) -> Doubles:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from orchboard.analytics.buckets import bucket_starts, parse_zone
+from orchboard.analytics.points import fetch_points
 from orchboard.analytics.scope import WindowRequest, answer_window
 from orchboard.analytics.uptime_request import FAILING_BELOW, GOOD_FROM, WINDOWS, UptimeRequest
 from orchboard.leaderboard import Leaderboard
@@ -73,7 +74,7 @@ async def _count(board: Leaderboard, query: SeriesQuery, edges: Sequence[datetim
     """The counts of each bucket. Those of the network are read from its own series."""
     if query.orchestrators is None:
         query = replace(query, orchestrators=frozenset([NETWORK]))
-    return await board.store.details.fetch_points("uptime", query, edges, _counts_of)
+    return await fetch_points(board, "uptime", query, edges, _counts_of, empty=Counts(0, 0, 0, 0))
 
 
 def _counts_of(details: Details) -> Counts:

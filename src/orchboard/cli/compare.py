@@ -22,7 +22,7 @@ def compare(
     only: FilterOptions = FilterOptions(),
     server: ServerOptions = ServerOptions(),
 ) -> None:
-    """Compare orchestrators, and whether they differ beyond chance.
+    """Compare orchestrators, and test their differences.
 
     The score is that of transcoding, unless --job-type is ai or an AI pipeline or model is given. A difference is beyond
     chance if its 95 % interval excludes 0.

@@ -14,7 +14,7 @@ MOST_DIFFERENCES = 10
 
 
 def coverage(*, only: FilterOptions = FilterOptions(), server: ServerOptions = ServerOptions()) -> None:
-    """Show who tests what, who is silent, and whose results differ.
+    """Show who tests what, and who is silent.
 
     A region or tester is silent if no result came for more than twice its longest usual pause. Testers are compared on
     the orchestrators that at least two others test too.

@@ -1,9 +1,9 @@
 """The answer of GET /api/orchestrators/{address}."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Struct
 
 from orchboard.reports.envelope import Envelope
 from orchboard.reports.errors import ErrorCode
@@ -11,8 +11,8 @@ from orchboard.reports.leaderboard import Estimate
 from orchboard.reports.uptime import UptimeWindow
 from orchboard.stats import ErrorCount, JobType
 
-StoredJson = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
-"""An object, as its JSON."""
+StoredJson = Annotated[Any, Meta(extra_json_schema={"anyOf": [{"type": "object"}, {"type": "null"}]})]
+"""An object, or null. The server gives its JSON as a Raw, which a union with null would not decode."""
 
 
 class Rating(Struct, frozen=True, kw_only=True):
@@ -214,7 +214,7 @@ class RecentResult(Struct, frozen=True, kw_only=True):
     outcome: str
     unscored_reason: str
     errors: tuple[ErrorCount, ...]
-    payload: StoredJson | None
+    payload: StoredJson
 
 
 class TestingRegion(Struct, frozen=True, kw_only=True):

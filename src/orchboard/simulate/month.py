@@ -43,6 +43,6 @@ def _scenario(orchestrators: Iterable[Orchestrator], now: float) -> Scenario:
         outages={next(fair): Interval(began, began + OUTAGE_H * HOUR_S)},
         degraded={next(fair): Interval(now - DEGRADED_SINCE_DAYS * DAY_S)},
         absent={next(great): Interval(0, now - JOINED_DAYS * DAY_S)},
-        busy=frozenset([next(great), next(great), next(fair)]),
+        busy=frozenset(next(each) for each in (great, great, great, fair, fair, fair)),
         flattered=dict.fromkeys(dying, DISHONEST_TESTER),
     )

@@ -76,17 +76,17 @@ def test_a_change_by_plain_sql_is_in_all_details_at_once_and_after_a_rebuild(
 ) -> None:
     async def test(board: DetailsDatabase) -> None:
         await board.materialize()
-        await board.compare(windows=2)
+        await board.compare(windows=1)
         await board.connection.execute(statement)
-        await board.compare(windows=5)
+        await board.compare(windows=3)
         await board.materialize()
-        await board.compare(windows=5)
+        await board.compare(windows=3)
         async with open_details_database(
             database_url, results=0
         ) as another:  # a server that has just started
             await another.compare(windows=3)
 
-    with_details_database(database_url, test, results=700)
+    with_details_database(database_url, test, results=500)
 
 
 def test_late_results_are_in_all_details_at_once_and_after_a_rebuild(database_url: str) -> None:
