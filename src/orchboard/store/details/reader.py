@@ -188,17 +188,26 @@ class DetailReader:
         self, memory: _Memory, query: SeriesQuery, plans: Sequence[WindowPlan]
     ) -> list[SeriesSums]:
         """The sums of the parts of each plan that are not in the tail."""
-        wanted = _orchestrators(query)
-        totals = await memory.buckets.totals([plan.buckets for plan in plans], wanted)
-        found = []
-        for plan, total in zip(plans, totals, strict=True):
+        totals = await memory.buckets.totals([plan.buckets for plan in plans], _orchestrators(query))
+        parts = [[total] for total in totals]
+        for plan, found in zip(plans, parts, strict=True):
             edges = [await memory.buckets.partial(partial) for partial in plan.partial_buckets]
-            for since, until in plan.unmaterialized:
-                whole = from_pg_time(since), from_pg_time(until)
-                edges += [page async for page in pages(self._database.fetch, memory.results, *whole, _PAGE)]
-            parts = [total, *(_chosen(memory, query, results) for results in edges)]
-            found.append(parts[0] if len(parts) == 1 else add_up(parts))
-        return found
+            found += (_chosen(memory, query, results) for results in edges)
+        await self._add_unmaterialized(memory, query, plans, parts)
+        return [found[0] if len(found) == 1 else add_up(found) for found in parts]
+
+    async def _add_unmaterialized(
+        self, memory: _Memory, query: SeriesQuery, plans: Sequence[WindowPlan], parts: list[list[SeriesSums]]
+    ) -> None:
+        """Add the sums of results without a rollup to the parts of each plan. Ranges that adjoin are read together."""
+        ranges = sorted((*own, at) for at, plan in enumerate(plans) for own in plan.unmaterialized)
+        for since, until in _joined([(since, until) for since, until, _ in ranges]):
+            whole = from_pg_time(since), from_pg_time(until)
+            async for page in pages(self._database.fetch, memory.results, *whole, _PAGE):
+                first, last = int(page.event_time[0]), int(page.event_time[-1])
+                for own_since, own_until, at in ranges:
+                    if own_since <= last and first < own_until:
+                        parts[at].append(_chosen(memory, query, page.between(own_since, own_until)))
 
     async def _medians(
         self, memory: _Memory, query: SeriesQuery, plans: Sequence[WindowPlan]
@@ -228,6 +237,21 @@ class DetailReader:
             return sums
         results = memory.content.between(since, until)
         return add_up([sums, _chosen(memory, query, results)]) if len(results.event_time) else sums
+
+
+def _joined(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The union of some ranges in ascending order.
+
+    >>> _joined([(0, 2), (2, 3), (5, 6)])
+    [(0, 3), (5, 6)]
+    """
+    found: list[tuple[int, int]] = []
+    for since, until in ranges:
+        if found and since <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], until)
+        else:
+            found.append((since, until))
+    return found
 
 
 def _orchestrators(query: SeriesQuery) -> Orchestrators:
