@@ -1,5 +1,6 @@
 """DetailReader: what the results of any window, or of consecutive buckets of a window, add up to by series."""
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Hashable, Sequence
@@ -14,6 +15,7 @@ from orchboard import limits
 from orchboard.stats import JobType, Series, SeriesQuery, Window
 from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.details.bucket_reader import BucketReader, Orchestrators
+from orchboard.store.details.plans import cost_of, has_tail, is_one_bucket, is_settled, join_ranges, plan_key
 from orchboard.store.details.result_details import DetailResultReader, ResultDetails, pages
 from orchboard.store.details.series import NamedSeries, SeriesIndex
 from orchboard.store.details.sums import NETWORK, SeriesSums, add_up, quantiles, renumber
@@ -26,7 +28,7 @@ from orchboard.store.rollups.entry_cache import EntryCache
 from orchboard.store.rollups.group_index import PipelineModel
 from orchboard.store.rollups.live_tail import LiveTail, OutdatedError
 from orchboard.store.rollups.statistics import RollupRebuiltError
-from orchboard.store.rollups.window_plan import Coverage, WindowPlan
+from orchboard.store.rollups.window_plan import WindowPlan
 from orchboard.window import LATEST
 
 T = TypeVar("T")
@@ -38,11 +40,10 @@ _NETWORK_QUERY = SeriesQuery(job_type=JobType.AI, orchestrators=frozenset([NETWO
 
 _MICROSECOND = timedelta(microseconds=1)
 
-# Cost in rows; see RollupCache.
-_ANSWER_ROWS, _BUCKET_ROWS, _RESULTS_PER_ROW = 3_000, 100, 100
-_MAX_UNMATERIALIZED_ROWS = 50_000
-
 _POINT_BYTES = 1_000
+
+# Buckets that are read at once.
+_BATCH = 32
 
 # Results without a rollup are read so many at a time.
 _PAGE = 20_000
@@ -163,26 +164,52 @@ class DetailReader:
             plans = [coverage.plan(since, until, tail_since=tail_since) for since, until in pairwise(bounds)]
             found: dict[int, T] = {}
             if kind is not None:
-                kept = ((at, memory.points.get((kind, query, _key(plan)))) for at, plan in enumerate(plans))
+                kept = (
+                    (at, memory.points.get((kind, query, plan_key(plan)))) for at, plan in enumerate(plans)
+                )
                 found = {at: point for at, point in kept if point is not None}
             missing = [at for at in range(len(plans)) if at not in found]
-            chosen = [plans[at] for at in missing]
-            async with self._admission.admitted(_cost(coverage, chosen)):
-                parts = await self._read(memory, query, chosen)
-                medians = await self._medians(memory, query, chosen)
+            late: list[tuple[int, SeriesSums, Medians | SeriesSums | None]] = []
+            async with self._admission.admitted(cost_of(coverage, [plans[at] for at in missing])):
+                for first in range(0, len(missing), _BATCH):
+                    batch = missing[first : first + _BATCH]
+                    chosen = [plans[at] for at in batch]
+                    parts = await self._read(memory, query, chosen)
+                    medians = await self._medians(memory, query, chosen)
+                    for at, sums, of_network in zip(batch, parts, medians, strict=True):
+                        if has_tail(plans[at]):
+                            late.append((at, sums, of_network))
+                        else:
+                            found[at] = self._finish(
+                                memory, kind, query, plans[at], sums, of_network, compute
+                            )
+                            await asyncio.sleep(0)  # others are served meanwhile
             if (tail.coverage, tail.since) == planned_for:
                 break
-        for at, plan, sums, of_network in zip(missing, chosen, parts, medians, strict=True):
-            total = self._with_tail(memory, query, plan, sums)
-            if isinstance(of_network, SeriesSums):
-                network = self._with_tail(memory, _NETWORK_QUERY, plan, of_network)
-                of_network = medians_of(memory.index, network, query.region)
-                if _is_settled(plan):
-                    memory.points.add(("medians", query.region, _key(plan)), of_network, _POINT_BYTES)
-            point = found[at] = compute(_details(memory, query, total, of_network))
-            if kind is not None and _is_settled(plan):
-                memory.points.add((kind, query, _key(plan)), point, _POINT_BYTES)
+        for at, sums, of_network in late:  # without an await: the tail does not change
+            found[at] = self._finish(memory, kind, query, plans[at], sums, of_network, compute)
         return [found[at] for at in range(len(plans))]
+
+    def _finish(
+        self,
+        memory: _Memory,
+        kind: Hashable,
+        query: SeriesQuery,
+        plan: WindowPlan,
+        sums: SeriesSums,
+        of_network: Medians | SeriesSums | None,
+        compute: Callable[[Details], T],
+    ) -> T:
+        """The point of a plan: from its parts outside the tail, and from the tail as it is now."""
+        if isinstance(of_network, SeriesSums):
+            network = self._with_tail(memory, _NETWORK_QUERY, plan, of_network)
+            of_network = medians_of(memory.index, network, query.region)
+            if is_settled(plan):
+                memory.points.add(("medians", query.region, plan_key(plan)), of_network, _POINT_BYTES)
+        point = compute(_details(memory, query, self._with_tail(memory, query, plan, sums), of_network))
+        if kind is not None and is_settled(plan):
+            memory.points.add((kind, query, plan_key(plan)), point, _POINT_BYTES)
+        return point
 
     async def _read(
         self, memory: _Memory, query: SeriesQuery, plans: Sequence[WindowPlan]
@@ -201,7 +228,7 @@ class DetailReader:
     ) -> None:
         """Add the sums of results without a rollup to the parts of each plan. Ranges that adjoin are read together."""
         ranges = sorted((*own, at) for at, plan in enumerate(plans) for own in plan.unmaterialized)
-        for since, until in _joined([(since, until) for since, until, _ in ranges]):
+        for since, until in join_ranges([(since, until) for since, until, _ in ranges]):
             whole = from_pg_time(since), from_pg_time(until)
             async for page in pages(self._database.fetch, memory.results, *whole, _PAGE):
                 first, last = int(page.event_time[0]), int(page.event_time[-1])
@@ -217,10 +244,10 @@ class DetailReader:
         if query.orchestrators is None or query.job_type is JobType.TRANSCODING:
             return [None] * len(plans)
         found: list[Medians | SeriesSums | None] = [
-            memory.points.get(("medians", query.region, _key(plan))) for plan in plans
+            memory.points.get(("medians", query.region, plan_key(plan))) for plan in plans
         ]
         missing = [at for at, medians in enumerate(found) if medians is None]
-        whole = [at for at in missing if query.region is None and _is_one_bucket(plans[at])]
+        whole = [at for at in missing if query.region is None and is_one_bucket(plans[at])]
         summaries = await memory.buckets.summaries([plans[at].buckets[0] for at in whole]) if whole else []
         for at, summary in zip(whole, summaries, strict=True):
             found[at] = {(key.pipeline, key.model): values[0] for key, values in summary.items() if key.model}
@@ -232,26 +259,10 @@ class DetailReader:
     def _with_tail(
         self, memory: _Memory, query: SeriesQuery, plan: WindowPlan, sums: SeriesSums
     ) -> SeriesSums:
-        since, until = plan.tail
-        if since >= until:
+        if not has_tail(plan):
             return sums
-        results = memory.content.between(since, until)
+        results = memory.content.between(*plan.tail)
         return add_up([sums, _chosen(memory, query, results)]) if len(results.event_time) else sums
-
-
-def _joined(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The union of some ranges in ascending order.
-
-    >>> _joined([(0, 2), (2, 3), (5, 6)])
-    [(0, 3), (5, 6)]
-    """
-    found: list[tuple[int, int]] = []
-    for since, until in ranges:
-        if found and since <= found[-1][1]:
-            found[-1] = found[-1][0], max(found[-1][1], until)
-        else:
-            found.append((since, until))
-    return found
 
 
 def _orchestrators(query: SeriesQuery) -> Orchestrators:
@@ -292,27 +303,3 @@ def medians_of(index: SeriesIndex, sums: SeriesSums, region: str | None) -> Medi
 
 def _model_of(series: Series) -> PipelineModel:
     return series.pipeline, series.model
-
-
-def _cost(coverage: Coverage, plans: Sequence[WindowPlan]) -> int:
-    """Rows to read and add up."""
-    rows = float(_ANSWER_ROWS)
-    for plan in plans:
-        rows += sum(_BUCKET_ROWS + coverage.results_of(bucket) / _RESULTS_PER_ROW for bucket in plan.buckets)
-        rows += sum(_BUCKET_ROWS + coverage.results_of(part.bucket) for part in plan.partial_buckets)
-        unmaterialized = sum(until - since for since, until in plan.unmaterialized)
-        rows += min(unmaterialized * coverage.results_per_microsecond, _MAX_UNMATERIALIZED_ROWS)
-    return int(min(rows, limits.MAX_ROWS_IN_PROGRESS / 2))
-
-
-def _key(plan: WindowPlan) -> Hashable:
-    return tuple(plan.buckets), tuple(plan.partial_buckets)
-
-
-def _is_settled(plan: WindowPlan) -> bool:
-    """Whether the parts of a plan are all in rollups, so that every change gives them another key."""
-    return not plan.unmaterialized and plan.tail[0] >= plan.tail[1] and bool(plan.buckets)
-
-
-def _is_one_bucket(plan: WindowPlan) -> bool:
-    return _is_settled(plan) and len(plan.buckets) == 1 and not plan.partial_buckets

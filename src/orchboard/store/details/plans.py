@@ -1,0 +1,56 @@
+"""What the reader of details asks of window plans: their cost, and whether they can change."""
+
+from collections.abc import Hashable, Sequence
+
+from orchboard import limits
+from orchboard.store.rollups.window_plan import Coverage, WindowPlan
+
+# Cost in rows; see RollupCache.
+_ANSWER_ROWS, _BUCKET_ROWS, _RESULTS_PER_ROW = 3_000, 100, 100
+_MAX_UNMATERIALIZED_ROWS = 50_000
+
+
+def cost_of(coverage: Coverage, plans: Sequence[WindowPlan]) -> int:
+    """Rows to read and add up."""
+    rows = float(_ANSWER_ROWS)
+    for plan in plans:
+        rows += sum(_BUCKET_ROWS + coverage.results_of(bucket) / _RESULTS_PER_ROW for bucket in plan.buckets)
+        rows += sum(_BUCKET_ROWS + coverage.results_of(part.bucket) for part in plan.partial_buckets)
+        unmaterialized = sum(until - since for since, until in plan.unmaterialized)
+        rows += min(unmaterialized * coverage.results_per_microsecond, _MAX_UNMATERIALIZED_ROWS)
+    return int(min(rows, limits.MAX_ROWS_IN_PROGRESS / 2))
+
+
+def plan_key(plan: WindowPlan) -> Hashable:
+    """What a settled plan is read from: changes with every change of it."""
+    return tuple(plan.buckets), tuple(plan.partial_buckets)
+
+
+def has_tail(plan: WindowPlan) -> bool:
+    """Whether the live tail is a part of it."""
+    return plan.tail[0] < plan.tail[1]
+
+
+def is_settled(plan: WindowPlan) -> bool:
+    """Whether the parts of a plan are all in rollups, so that every change gives them another key."""
+    return not plan.unmaterialized and not has_tail(plan) and bool(plan.buckets or plan.partial_buckets)
+
+
+def is_one_bucket(plan: WindowPlan) -> bool:
+    """Whether it is exactly one materialized bucket."""
+    return is_settled(plan) and len(plan.buckets) == 1 and not plan.partial_buckets
+
+
+def join_ranges(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The union of some ranges in ascending order.
+
+    >>> join_ranges([(0, 2), (2, 3), (5, 6)])
+    [(0, 3), (5, 6)]
+    """
+    found: list[tuple[int, int]] = []
+    for since, until in ranges:
+        if found and since <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], until)
+        else:
+            found.append((since, until))
+    return found
