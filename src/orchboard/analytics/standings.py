@@ -13,8 +13,8 @@ from orchboard.analytics.series_columns import columns_of
 from orchboard.reports.leaderboard import CodeCount
 from orchboard.scoring import Doubles
 from orchboard.stats import JobType
+from orchboard.store.details.error_sums import ErrorSum
 from orchboard.store.details.reader import Details
-from orchboard.store.details.sums import ErrorSum
 from orchboard.store.rollups.group_index import Indices
 
 MAX_CODES = 20

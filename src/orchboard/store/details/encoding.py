@@ -5,9 +5,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
-from orchboard.store.details.sums import MOMENTS, ErrorSum, SeriesSums
+from orchboard.store.details.error_sums import ErrorSums
+from orchboard.store.details.sums import MOMENTS, SeriesSums
 from orchboard.store.measures import MEASURES
 
 # The columns of `entries`, one after the other, each an array of one type: series, results, unscored, successes, cold, lengths of
@@ -44,10 +46,7 @@ def encode(sums: SeriesSums) -> DetailRow:
             *(row.astype(">f8").tobytes() for row in (*sums.sums, *sums.moments)),
         ]
     )
-    errors = [
-        (each.series, each.code, each.results, each.count, each.first, each.last, each.message)
-        for each in sums.errors
-    ]
+    errors = [structs.astuple(each) for each in sums.errors]
     order = np.lexsort((sums.round_trips, sums.round_trip_entries))
     return DetailRow(
         entries, sums.round_trips[order].astype(">f8").tobytes(), _encode_errors(errors) if errors else None
@@ -67,9 +66,7 @@ def decode_all(rows: Sequence[DetailRow]) -> SeriesSums:
     series, results, unscored, successes, cold, lengths = integers
     first, duration = times
     round_trips = np.frombuffer(b"".join(row.round_trips for row in rows), ">f8").astype(np.float64)
-    errors = [
-        ErrorSum(*each) for row in rows if row.errors is not None for each in _decode_errors(row.errors)
-    ]
+    errors = [each for row in rows if row.errors is not None for each in _decode_errors(row.errors)]
     return SeriesSums(
         series,
         results,
@@ -82,7 +79,7 @@ def decode_all(rows: Sequence[DetailRow]) -> SeriesSums:
         doubles[len(MEASURES) :],
         round_trips,
         np.repeat(np.arange(len(series)), lengths),
-        errors,
+        ErrorSums.of(errors),
     )
 
 

@@ -132,6 +132,8 @@ class DetailReader:
         """
         requested_at = time.monotonic()
         bounds = [to_pg_time(edge) for edge in edges]
+        if self._memory.results.is_full:
+            await self._discard(self._memory)
         while True:
             memory = self._memory
             try:

@@ -10,7 +10,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from orchboard.store.details.sums import MOMENTS, ErrorSum, SeriesSums
+from orchboard.store.details.error_sums import ErrorSums, add_up_errors
+from orchboard.store.details.sums import MOMENTS, SeriesSums
 from orchboard.store.measures import MEASURES
 from orchboard.store.postgres.clock import from_pg_time
 from orchboard.store.rollups.group_index import Indices
@@ -19,6 +20,9 @@ from orchboard.store.sql_files import sql
 
 _NONE = -1
 _MAX_COUNT = 10**9
+
+# Distinct texts of errors that are remembered: some testers write what differs each time into a message.
+_MAX_TEXTS = 20_000
 
 
 class ResultDetails(Struct, frozen=True):
@@ -102,6 +106,11 @@ class DetailResultReader:
         self._error_index: dict[bytes, int] = {}
         self._error_sets: list[tuple[PostedError, ...]] = []
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it remembers so much that it should be replaced, with all results that it has read."""
+        return len(self._error_sets) > _MAX_TEXTS
+
     async def read(self, row: asyncpg.Record) -> ResultDetails:
         """The results of a row. Raises DatabaseUnavailableError if a new region can't be read."""
         keys = list(_cut(row["keys"] or b"", _integers(row["key_lengths"], ">i4")))
@@ -155,25 +164,13 @@ class DetailResultReader:
             self._sum_errors(results),
         )
 
-    def _sum_errors(self, results: ResultDetails) -> list[ErrorSum]:
-        found: dict[tuple[int, str], ErrorSum] = {}
+    def _sum_errors(self, results: ResultDetails) -> ErrorSums:
+        found = []
         for at in np.flatnonzero(results.errors >= 0).tolist():
             series, moment = int(results.series[at]), int(results.event_time[at])
             for code, count, message in _by_code(self._error_sets[results.errors[at]]):
-                old = found.get((series, code))
-                if old is None:
-                    found[series, code] = ErrorSum(series, code, 1, count, moment, moment, message)
-                else:  # in the order of receipt
-                    found[series, code] = ErrorSum(
-                        series,
-                        code,
-                        old.results + 1,
-                        old.count + count,
-                        old.first,
-                        moment,
-                        message or old.message,
-                    )
-        return list(found.values())
+                found.append((series, code, 1, count, moment, moment, message))
+        return add_up_errors([ErrorSums.of(found)])
 
     async def _learn(self, keys: Iterable[bytes]) -> None:
         """Number the series of some keys; a result without an orchestrator is in none."""

@@ -8,6 +8,7 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
+from orchboard.store.details.error_sums import ErrorSums, add_up_errors
 from orchboard.store.measures import MEASURES
 from orchboard.store.rollups.group_index import Indices, unique_inverse
 from orchboard.store.rollups.result_columns import Doubles
@@ -17,25 +18,6 @@ NETWORK = ""
 
 MOMENTS = tuple(combinations_with_replacement(range(len(MEASURES)), 2))
 """Pairs of measures, in the order of the rows of `SeriesSums.moments`: (0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)."""
-
-
-class ErrorSum(Struct, frozen=True):
-    """Occurrences of one error code in the results of one series, scored or not.
-
-    series -- index in the SeriesIndex
-    code -- as posted, at most 64 characters; empty: the tester gave none
-    results -- the number of results with it; count -- of occurrences, as their testers counted, at least 1 a result
-    first, last -- receipt times of such results, in microseconds since 2000
-    message -- of the last such result that has one, at most 200 characters; may be empty
-    """
-
-    series: int
-    code: str
-    results: int
-    count: int
-    first: int
-    last: int
-    message: str
 
 
 class SeriesSums(Struct, frozen=True):
@@ -51,7 +33,7 @@ class SeriesSums(Struct, frozen=True):
         divided by `results`, they are covariances
     round_trips -- seconds, of each scored result with success rate 1 and a round trip other than 0, in no order
     round_trip_entries -- the entry of each of `round_trips`
-    errors -- in no order; each pair of series and code once
+    errors -- in no order
     """
 
     series: Indices
@@ -65,7 +47,7 @@ class SeriesSums(Struct, frozen=True):
     moments: Doubles
     round_trips: Doubles
     round_trip_entries: Indices
-    errors: list[ErrorSum]
+    errors: ErrorSums
 
     @property
     def round_trip_counts(self) -> Indices:
@@ -76,7 +58,7 @@ class SeriesSums(Struct, frozen=True):
     def size(self) -> int:
         """Bytes in memory, approximately."""
         arrays = (getattr(self, name) for name in self.__struct_fields__ if name != "errors")
-        return sum(int(array.nbytes) for array in arrays) + 400 * len(self.errors)
+        return sum(int(array.nbytes) for array in arrays) + self.errors.size
 
     def measure(self, name: str) -> Doubles:
         """The sums of one of MEASURES."""
@@ -89,7 +71,6 @@ class SeriesSums(Struct, frozen=True):
         position[entries] = np.arange(len(entries))
         entry_of_value = position[self.round_trip_entries]
         is_selected = entry_of_value >= 0
-        chosen = set(self.series[entries].tolist()) if self.errors else set()
         return SeriesSums(
             self.series[entries],
             self.results[entries],
@@ -102,7 +83,7 @@ class SeriesSums(Struct, frozen=True):
             self.moments[:, entries],
             self.round_trips[is_selected],
             entry_of_value[is_selected],
-            [error for error in self.errors if error.series in chosen],
+            self.errors.select(np.isin(self.errors.series, self.series[entries])),
         )
 
 
@@ -136,16 +117,16 @@ def add_up(parts: Sequence[SeriesSums]) -> SeriesSums:
         moments,
         _joined([part.round_trips for part in parts], np.float64),
         _joined(entries, np.int64),
-        _add_errors(parts),
+        add_up_errors([part.errors for part in parts]),
     )
 
 
 def renumber(sums: SeriesSums, numbers: Sequence[int] | Indices) -> SeriesSums:
     """The same sums with other numbers of series, one for each entry. `add_up` sorts and merges entries whose numbers are equal."""
     new = np.asarray(numbers, np.int64)
-    by_old = dict(zip(sums.series.tolist(), new.tolist(), strict=True))
-    errors = [replace(error, series=by_old[error.series]) for error in sums.errors]
-    return replace(sums, series=new, errors=errors)
+    order = np.argsort(sums.series, kind="stable")
+    at = order[np.searchsorted(sums.series, sums.errors.series, sorter=order)]
+    return replace(sums, series=new, errors=replace(sums.errors, series=new[at]))
 
 
 def percentile(values: Doubles, fraction: float) -> float:
@@ -209,30 +190,6 @@ def _add_moments(parts: Sequence[SeriesSums], entry: Indices, results: Indices) 
         ]
     )
     return sums, moments
-
-
-def _add_errors(parts: Sequence[SeriesSums]) -> list[ErrorSum]:
-    """Each pair of series and code once, also if a part has it several times."""
-    found: dict[tuple[int, str], ErrorSum] = {}
-    for part in parts:
-        for new in part.errors:
-            key = new.series, new.code
-            old = found.get(key)
-            found[key] = new if old is None else _add_error(old, new)
-    return list(found.values())
-
-
-def _add_error(one: ErrorSum, other: ErrorSum) -> ErrorSum:
-    earlier, later = sorted((one, other), key=lambda error: error.last)
-    return ErrorSum(
-        one.series,
-        one.code,
-        one.results + other.results,
-        one.count + other.count,
-        min(one.first, other.first),
-        later.last,
-        later.message or earlier.message,
-    )
 
 
 def _joined(arrays: Sequence[np.ndarray], kind: type) -> np.ndarray:

@@ -1,0 +1,101 @@
+"""ErrorSums: the errors of results, by series and code, as columns."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from orchboard.store.rollups.group_index import Indices
+
+# Bytes of an error in memory, with its share of a message.
+_ERROR_BYTES = 120
+
+
+class ErrorSum(Struct, frozen=True):
+    """Occurrences of one error code in the results of one series, scored or not.
+
+    series -- number of the series
+    code -- as posted, at most 64 characters; empty: the tester gave none
+    results -- the number of results with it; count -- of occurrences, as their testers counted, at least 1 a result
+    first, last -- receipt times of such results, in microseconds since 2000
+    message -- of the last such result that has one, at most 200 characters; may be empty
+    """
+
+    series: int
+    code: str
+    results: int
+    count: int
+    first: int
+    last: int
+    message: str
+
+
+class ErrorSums(Struct, frozen=True):
+    """Many ErrorSum, as arrays of equal length; each pair of series and code once. Iterates over ErrorSum."""
+
+    series: Indices
+    code: NDArray[Any]
+    results: Indices
+    count: Indices
+    first: Indices
+    last: Indices
+    message: NDArray[Any]
+
+    @classmethod
+    def of(cls, errors: Sequence[Sequence[Any]]) -> "ErrorSums":
+        """From the members of each."""
+        columns = list(zip(*errors, strict=True)) or [()] * len(cls.__struct_fields__)
+        return cls(*map(_column, cls.__struct_fields__, columns))
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    def __iter__(self) -> Iterator[ErrorSum]:
+        columns = (getattr(self, name).tolist() for name in self.__struct_fields__)
+        return (ErrorSum(*each) for each in zip(*columns, strict=True))
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory, approximately."""
+        return len(self) * _ERROR_BYTES
+
+    def select(self, chosen: NDArray[np.bool_]) -> "ErrorSums":
+        """Some of them, given by a mask."""
+        return ErrorSums(*(getattr(self, name)[chosen] for name in self.__struct_fields__))
+
+
+def add_up_errors(parts: Sequence[ErrorSums]) -> ErrorSums:
+    """The total of some errors of disjoint results."""
+    filled = [part for part in parts if len(part)]
+    if not filled:
+        return ErrorSums.of([])
+    joined = ErrorSums(
+        *(np.concatenate([getattr(part, name) for part in filled]) for name in ErrorSums.__struct_fields__)
+    )
+    numbers: dict[str, int] = {}
+    code = np.array([numbers.setdefault(each, len(numbers)) for each in joined.code.tolist()], np.int64)
+    has_message = joined.message != ""
+    # By series and code; within them the latest with a message last.
+    order = np.lexsort((joined.last, has_message, joined.series * len(numbers) + code))
+    key = (joined.series * len(numbers) + code)[order]
+    starts = np.flatnonzero(np.diff(key, prepend=-1))
+    final = order[np.append(starts[1:], len(key)) - 1]
+    return ErrorSums(
+        joined.series[final],
+        joined.code[final],
+        np.add.reduceat(joined.results[order], starts),
+        np.add.reduceat(joined.count[order], starts),
+        np.minimum.reduceat(joined.first[order], starts),
+        np.maximum.reduceat(joined.last[order], starts),
+        joined.message[final],
+    )
+
+
+def _column(name: str, values: Sequence[Any]) -> NDArray[Any]:
+    if name not in ("code", "message"):
+        return np.array(values, np.int64)
+    column = np.empty(len(values), np.object_)
+    column[:] = values
+    return column
