@@ -1,8 +1,10 @@
 """Rows that anybody may have written, whatever is in them: every endpoint answers, and others' answers stay as they are."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import asyncpg
 import pytest
@@ -72,13 +74,21 @@ async def poison(url: str) -> None:
 
 
 def questions(endpoint: Endpoint) -> Iterator[str]:
-    about = ["orchestrator=0xpoison", f"orchestrator={ORCHESTRATOR}"]
-    about += [] if endpoint.name == "raw_stats" else ["", "region=FRA"]
-    for asked in about:
-        for narrower in ("", "&job_type=ai", "&job_type=transcoding", "&pipeline=p&model=m", "&since=1"):
-            if endpoint.name == "uptime" and "since" in narrower:
-                continue
-            yield f"{endpoint.example_path}?{asked}{narrower}"
+    """Requests with the parameters that the endpoint has."""
+    names = {param.name for param in endpoint.params}
+    about = [{"orchestrator": "0xpoison"}, {"orchestrator": ORCHESTRATOR}]
+    about += [] if endpoint.name == "raw_stats" else [{}, {"region": "FRA"}]
+    narrower = [
+        {},
+        {"job_type": "ai"},
+        {"job_type": "transcoding"},
+        {"pipeline": "p", "model": "m"},
+        {"since": "1"},
+    ]
+    always = {"orchestrators": f"0xpoison,{ORCHESTRATOR}"} if "orchestrators" in names else {}
+    for one, other in itertools.product(about, narrower):
+        given = {name: value for name, value in (one | other).items() if name in names} | always
+        yield f"{endpoint.example_path}?{urlencode(given)}"
 
 
 def answers(client: Client) -> dict[str, Any]:

@@ -99,6 +99,7 @@ class Sensitivity:
     jump -- by how much a first success would lift the score of a group that never succeeded
     """
 
+    @np.errstate(over="ignore", invalid="ignore")  # testers send any number
     def __init__(self, groups: GroupStatistics) -> None:
         self.groups = groups
         self.scores = groups.score()
@@ -153,6 +154,7 @@ def _with_pooled(moment: Doubles, groups: GroupStatistics) -> Doubles:
     return variance
 
 
+@np.errstate(over="ignore", invalid="ignore")  # testers send any number
 def estimate(of: Sensitivity, weights: Doubles, total: Total) -> Estimates:
     """The weighted means of groups, with intervals.
 
@@ -175,11 +177,11 @@ def estimate(of: Sensitivity, weights: Doubles, total: Total) -> Estimates:
         high += total(weights * of.jump)
     return Estimates(
         score,
-        np.minimum(np.clip(low, 0.0, 1.0), score),
-        np.maximum(np.clip(high, 0.0, 1.0), score),
+        np.fmin(np.clip(low, 0.0, 1.0), score),
+        np.fmax(np.clip(high, 0.0, 1.0), score),
         rate.total,
-        rate.total - rate.fall,
-        rate.total + rate.rise,
+        np.fmin(rate.total - rate.fall, rate.total),
+        np.fmax(rate.total + rate.rise, rate.total),
         total(weights * of.scores.round_trip_score),
     )
 
