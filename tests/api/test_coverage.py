@@ -95,7 +95,7 @@ def test_a_tester_that_stopped_is_silent_since_its_last_result(
     }
     last = max(each.event_time for each in results if each.tester == "ber-2")
     assert datetime.fromisoformat(testers["ber-2"]["silent_since"]) == last
-    assert testers["ber-2"]["last_day"] == 0
+    assert testers["ber-2"]["last_hour"] == 0
     assert [testers[name]["silent_since"] for name in ("ams-1", "FRA", "LAX")] == [None] * 3
     assert testers["ber-2"]["regions"] == ["FRA", "LAX"]
 

@@ -25,7 +25,7 @@ from tests.support.server import SECRET, Client, RunningServer
 CALLS = [
     "--help", "help get", "--version", "nonsense", "get", "get scores", "get scores --json", "get raw --orchestrator O",
     "get raw --orchestrator O --json", "get pipelines", "get regions", "get top", "get health", "top", "history", "uptime", "compare O X", "why O", "why 0x",
-    "errors", "coverage", "post --example",
+    "errors", "coverage", "export --window 1h", "watch --limit 1 --last-event-id 0-0", "post --example",
     "post -", "post --json nowhere.json", "region list", "region list --json", "region add MUC München", "region rename MUC ✓",
     "region remove MUC", "tester add é-1", "tester add a-1", "tester list", "tester revoke a-1", "migrate version",
     "migrate version --json", "migrate up", "rollups verify", "rollups rebuild", "migrate down", "spool status", "spool show", "spool retry", "backup saved.zst",

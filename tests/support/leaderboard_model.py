@@ -82,7 +82,11 @@ def result_of_post(received: float, sent: dict[str, Any]) -> Result:
     numbers = (row["success_rate"], row["round_trip_time"], row["seg_duration"])
     scored = not str(row.get("test_outcome")).startswith("unscored")
     place = (row["region"], row["orchestrator"], row, row["pipeline"], row["model"])
-    errors = tuple((each.get("error_code", ""), max(each.get("count", 0), 1)) for each in row["errors"])
+    errors = tuple(
+        (each.get("error_code", ""), max(each.get("count", 0), 1))
+        for each in row["errors"]
+        if each is not None
+    )
     return Result(received, job_type, *place, *numbers, scored, errors)
 
 

@@ -48,7 +48,6 @@ CHANGES = [
            WHERE name = 'FRA' AND job_type_id = (SELECT id FROM job_types WHERE name = 'transcoding')""",
         id="give a region another job type",
     ),
-    pytest.param("UPDATE testers SET name = 'beta' WHERE name = 'alpha'", id="rename testers"),
 ]  # fmt: skip
 
 
