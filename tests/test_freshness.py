@@ -60,6 +60,8 @@ ROUTE_RESULT = {"orchestrator": examples.ORCHESTRATOR, "region": examples.REGION
 # The time of an answer differs with each computation; the last digits of a number with the parts that it was added up from.
 TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d[\d:.]*(?:Z|[+-]\d\d:\d\d)")
 
+_FEW = 8
+
 LONG_NUMBER = re.compile(rb"\d+\.\d{10,}(?:e-?\d+)?")
 
 
@@ -69,15 +71,17 @@ def comparable(body: bytes) -> bytes:
 
 
 def targets_of(endpoint: Endpoint) -> list[str]:
-    """Requests of an endpoint: without parameters, with each one alone, with the documented ones, and with all."""
+    """Requests of an endpoint: without parameters, with each of few alone, with the documented ones, and with all."""
     values = {param.name: param.example for param in endpoint.params if param.place == "query"}
-    chosen: list[list[str]] = [[], *([name] for name in values), list(endpoint.asked), list(values)]
+    alone = [[name] for name in values] if len(values) <= _FEW else []
+    chosen: list[list[str]] = [[], *alone, list(endpoint.asked), list(values)]
     chosen.append([name for name in values if name not in ("since", "until", "job_type")])
     return [
         f"{endpoint.example_path}?{urlencode({name: values[name] for name in names})}" for names in chosen
     ]
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("fast_path", [True, False])
 def test_every_cached_route_answers_as_if_uncached_after_each_post(
     settings: Settings, start_server: StartServer, fast_path: bool
@@ -85,7 +89,9 @@ def test_every_cached_route_answers_as_if_uncached_after_each_post(
     counters = VersionCounters.alone()
     cached = start_server(replace(settings, fast_path=fast_path), changes=counters)
     uncached = start_server(replace(settings, answer_cache_bytes=1), changes=counters)
-    targets = {route.name: targets_of(route) for route in ROUTES if route.query is not None}
+    # Feeds tell of complete hours only, and each takes a second to compute.
+    cacheable = [route for route in ROUTES if route.query is not None and not route.name.startswith("feed")]
+    targets = {route.name: targets_of(route) for route in cacheable}
     results = [
         transcoding(**ROUTE_RESULT),
         ai(**ROUTE_RESULT, pipeline=examples.PIPELINE.example, model=examples.MODEL.example),
