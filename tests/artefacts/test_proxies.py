@@ -45,17 +45,17 @@ _FULL = pytest.mark.full
     [name if name == "default" else pytest.param(name, marks=_FULL) for name in PROFILES],
 )
 def test_the_exchanges_pass_through_a_proxy(
-    profile: str, proxy: str, version: str, tmp_path: Path, empty_database: str
+    profile: str, proxy: str, version: str, tmp_path: Path, database_url: str
 ) -> None:
     (tmp_path / "proxy").mkdir()
     if version == "2":
         tool("curl", remedy="apt-get install curl")
     with (
-        orchboard(tmp_path / "server", environment_of(profile, empty_database)) as port,
+        orchboard(tmp_path / "server", environment_of(profile, database_url)) as port,
         _START[proxy](tmp_path / "proxy", port) as running,
     ):
         replay(
-            profile, running.url, empty_database,
+            profile, running.url, database_url,
             replayer=(_OVER_TLS, running.certificate, version), except_for=_OTHERWISE[proxy],
         )  # fmt: skip
 
