@@ -17,6 +17,8 @@ from orchboard.config import Settings
 from tests.support.samples import ai
 from tests.support.server import Client, StartServer
 
+pytestmark = pytest.mark.timeout(600)  # builds rollups, on machines that do other things too
+
 HOSTILE = (
     "<script>alert(1)</script>",
     '"><svg onload=alert(1)>',

@@ -16,6 +16,8 @@ from tests.support.details_database import (
 from tests.support.samples import ai
 from tests.support.store_writes import submit
 
+pytestmark = pytest.mark.timeout(600)  # builds rollups, on machines that do other things too
+
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 CHANGES = [

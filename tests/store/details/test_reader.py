@@ -15,6 +15,8 @@ from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.clock import DatabaseClock
 from tests.support.rollup_database import INSERT_RANDOM_RESULTS, RollupDatabase, with_rollup_database
 
+pytestmark = pytest.mark.timeout(600)  # builds rollups, on machines that do other things too
+
 QUERIES = (
     SeriesQuery(),
     SeriesQuery(job_type=JobType.TRANSCODING),
