@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from orchboard.analytics.scores import ScoreRows, score_groups
 from orchboard.config import Settings
 from orchboard.stats import JobType, SeriesQuery, Window
-from orchboard.store.details.reader import Details
+from orchboard.store.details.details import Details
 from tests.support.database import run
 from tests.support.random_results import PlainResult, random_results, write_results
 from tests.support.score_oracle import plain_medians, plain_score

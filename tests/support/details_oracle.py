@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from orchboard.stats import JobType, Series, SeriesQuery
 from orchboard.store.connection.types import Connection
-from orchboard.store.details.reader import Details
+from orchboard.store.details.details import Details
 from orchboard.store.measures import MEASURES
 
 EVERY_RESULT = f"""

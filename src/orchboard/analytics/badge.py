@@ -8,7 +8,7 @@ from orchboard.analytics.scores import score_groups
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.badge import Badge, BadgeColor
 from orchboard.stats import JobType, SeriesQuery, StatsQuery, Window
-from orchboard.store.details.reader import Details
+from orchboard.store.details.details import Details
 from orchboard.window import EARLIEST, LATEST
 
 NEVER_TESTED, NOT_TESTED = "never tested", "not tested"

@@ -7,7 +7,7 @@ from orchboard.analytics.estimates import GroupStatistics
 from orchboard.analytics.grouping import group_sums
 from orchboard.scoring import Doubles, Scores, score_ai, score_transcoding
 from orchboard.stats import JobType
-from orchboard.store.details.reader import Details
+from orchboard.store.details.details import Details
 from orchboard.store.details.sums import SeriesSums
 from orchboard.store.rollups.group_index import Indices, PipelineModel
 

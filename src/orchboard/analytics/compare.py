@@ -13,7 +13,7 @@ from orchboard.leaderboard import Leaderboard
 from orchboard.reports.compare import Comparison, Difference, RegionComparison, RegionStanding
 from orchboard.reports.leaderboard import Estimate, Standing
 from orchboard.stats import SeriesQuery
-from orchboard.store.details.reader import Details
+from orchboard.store.details.details import Details
 
 
 async def compare(board: Leaderboard, scope: Scope, orchestrators: Sequence[str]) -> Comparison:

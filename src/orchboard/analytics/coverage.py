@@ -24,7 +24,7 @@ from orchboard.reports.coverage import (
     Verdict,
 )
 from orchboard.stats import JobType, Series, SeriesQuery
-from orchboard.store.details.reader import Details
+from orchboard.store.details.details import Details
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.postgres.clock import from_pg_time
 

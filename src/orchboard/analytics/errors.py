@@ -9,8 +9,8 @@ from orchboard.analytics.scope import Scope, envelope_of
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.errors import ErrorCode, ErrorGroup, Errors
 from orchboard.stats import Series
+from orchboard.store.details.details import Details
 from orchboard.store.details.error_sums import ErrorSum
-from orchboard.store.details.reader import Details
 from orchboard.store.postgres.clock import from_pg_time
 
 GroupKey = tuple[str, str]

@@ -12,11 +12,11 @@ from msgspec import Struct, structs
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.export import ExportedRollup
 from orchboard.stats import Series, SeriesQuery, Window
-from orchboard.store.details.reader import Details
-from orchboard.store.details.sums import MOMENTS, SeriesSums, percentile
+from orchboard.store.details.details import Details
+from orchboard.store.details.quantiles import quantiles
+from orchboard.store.details.sums import MOMENTS, SeriesSums
 from orchboard.store.measures import MEASURES
 from orchboard.store.postgres.clock import from_pg_time
-from orchboard.store.rollups.result_columns import Doubles
 from orchboard.window import LATEST
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -24,6 +24,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 _EPOCH = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
 _MICROSECOND = timedelta(microseconds=1)
 
+_PERCENTILES = (50, 90, 99)
 _SUMS = tuple(f"sum_{name}" for name in MEASURES)
 _MOMENTS = tuple(
     "moment_" + MEASURES[one] + ("" if one == other else f"_{MEASURES[other]}") for one, other in MOMENTS
@@ -97,10 +98,10 @@ def series_id(series: Series) -> str:
 
 
 def _rollups(bucket: datetime, details: Details) -> Iterator[ExportedRollup]:
-    sums, end = details.sums, 0
-    round_trips = sums.round_trips[np.lexsort((sums.round_trips, sums.round_trip_entries))]
+    sums, entries = details.sums, len(details.sums.series)
+    percentiles = quantiles(sums, np.arange(entries), entries, [each / 100 for each in _PERCENTILES]).tolist()
     for entry, number in enumerate(sums.round_trip_counts.tolist()):
-        series, end = details.index.all[int(sums.series[entry])], end + number
+        series = details.index.all[int(sums.series[entry])]
         members: dict[str, Any] = {
             "bucket": bucket,
             "series": series_id(series),
@@ -109,7 +110,10 @@ def _rollups(bucket: datetime, details: Details) -> Iterator[ExportedRollup]:
             **dict(zip(_SUMS, sums.sums[:, entry].tolist(), strict=True)),
             **dict(zip(_MOMENTS, sums.moments[:, entry].tolist(), strict=True)),
             "round_trips": number,
-            **_percentiles(round_trips[end - number : end]),
+            **{
+                f"p{name}": value if number else None
+                for name, value in zip(_PERCENTILES, percentiles[entry], strict=True)
+            },
         }
         yield ExportedRollup(**members)
 
@@ -123,8 +127,3 @@ def _counts(sums: SeriesSums, entry: int) -> dict[str, int | datetime]:
         "successes": int(sums.successes[entry]),
         "cold": int(sums.cold[entry]),
     }
-
-
-def _percentiles(values: Doubles) -> dict[str, float | None]:
-    """Of ascending round trips."""
-    return {f"p{each}": percentile(values, each / 100) if len(values) else None for each in (50, 90, 99)}

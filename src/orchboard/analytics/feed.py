@@ -10,7 +10,7 @@ from msgspec import Struct
 from orchboard.analytics.events import Event, Hour, RegionHour, find_events
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType, SeriesQuery, is_address
-from orchboard.store.details.reader import Details
+from orchboard.store.details.details import Details
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.postgres.clock import EPOCH, to_pg_time
 

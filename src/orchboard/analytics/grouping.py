@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable
 from typing import TypeVar
 
 from orchboard.stats import Series
-from orchboard.store.details.reader import Details
+from orchboard.store.details.details import Details
 from orchboard.store.details.series import SeriesIndex
 from orchboard.store.details.sums import SeriesSums, add_up, renumber
 

@@ -7,7 +7,7 @@ from orchboard.analytics.estimates import GroupStatistics, Total, by_run
 from orchboard.analytics.series_columns import JOB_TYPES, SeriesColumns, columns_of, present
 from orchboard.scoring import Doubles
 from orchboard.stats import JobType
-from orchboard.store.details.reader import Details
+from orchboard.store.details.details import Details
 from orchboard.store.details.sums import MOMENTS, SeriesSums
 from orchboard.store.rollups.group_index import Indices
 

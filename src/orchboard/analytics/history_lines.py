@@ -8,9 +8,8 @@ import numpy as np
 from orchboard.analytics.scores import score_groups
 from orchboard.scoring import Doubles
 from orchboard.stats import Series
-from orchboard.store.details.reader import Details
-from orchboard.store.details.sums import SeriesSums, percentile
-from orchboard.store.rollups.group_index import Indices
+from orchboard.store.details.details import Details
+from orchboard.store.details.quantiles import quantiles
 
 RESULTS, UNSCORED, LAST, SCORE, SUCCESS_RATE, QUANTILES = 0, 1, 2, 3, 4, slice(5, 9)
 """Columns of `LineRows.numbers`. LAST: receipt time of the last result, scored or not, in microseconds since 2000."""
@@ -45,20 +44,5 @@ def line_rows(details: Details, line_of: Callable[[Series], str], *, scores_any_
     rows = groups.by_key()
     positions = np.array([names.index(key) for key in groups.keys], np.int64)
     numbers[positions[rows.item], SCORE] = rows.scores.score
-    numbers[:, QUANTILES] = _quantiles(sums, line, len(names))
+    numbers[:, QUANTILES] = quantiles(sums, line, len(names), FRACTIONS)
     return LineRows(tuple(names), numbers)
-
-
-def _quantiles(sums: SeriesSums, line: Indices, lines: int) -> Doubles:
-    """The quantiles of the round trips of each line, shape (lines, fractions)."""
-    found = np.full((lines, len(FRACTIONS)), np.nan)
-    if lines == 1:
-        values, ends = np.sort(sums.round_trips), [len(sums.round_trips)]
-    else:
-        of_value = line[sums.round_trip_entries]
-        values = sums.round_trips[np.lexsort((sums.round_trips, of_value))]
-        ends = np.cumsum(np.bincount(of_value, minlength=lines)).tolist()
-    for at, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
-        if start < end:
-            found[at] = [percentile(values[start:end], fraction) for fraction in FRACTIONS]
-    return found

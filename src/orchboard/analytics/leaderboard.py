@@ -16,7 +16,7 @@ from orchboard.leaderboard import Leaderboard
 from orchboard.reports.leaderboard import Estimate, Ranking, RegionScore, RoundTrips, Standing
 from orchboard.scoring import Doubles
 from orchboard.stats import JobType, SeriesQuery, Window
-from orchboard.store.details.reader import Details
+from orchboard.store.details.details import Details
 from orchboard.store.postgres.clock import from_pg_time
 from orchboard.store.rollups.group_index import Indices
 from orchboard.window import EARLIEST

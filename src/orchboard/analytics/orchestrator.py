@@ -11,7 +11,7 @@ from orchboard.leaderboard import Leaderboard
 from orchboard.reports.orchestrator import LastTested, Orchestrator, TestingRegion
 from orchboard.reports.uptime import UptimeWindow, WindowName
 from orchboard.stats import Series, SeriesQuery, Window, is_address
-from orchboard.store.details.reader import Details
+from orchboard.store.details.details import Details
 from orchboard.store.details.sums import SeriesSums, add_up
 from orchboard.store.postgres.clock import from_pg_time
 from orchboard.window import EARLIEST

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import SeriesQuery
-from orchboard.store.details.reader import Details
+from orchboard.store.details.details import Details
 
 T = TypeVar("T")
 

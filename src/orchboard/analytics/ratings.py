@@ -13,7 +13,7 @@ from orchboard.reports.leaderboard import Estimate
 from orchboard.reports.orchestrator import JobTypeRating, ModelRating, RegionRating
 from orchboard.scoring import Doubles
 from orchboard.stats import JobType, Series
-from orchboard.store.details.reader import Details
+from orchboard.store.details.details import Details
 from orchboard.store.postgres.clock import from_pg_time
 from orchboard.store.rollups.group_index import Indices
 

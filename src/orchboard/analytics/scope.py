@@ -14,7 +14,7 @@ from orchboard.store.postgres.clock import from_pg_time
 from orchboard.window import EARLIEST, LATEST, Bounds
 
 if TYPE_CHECKING:
-    from orchboard.store.details.reader import Details
+    from orchboard.store.details.details import Details
 
 
 class NamedWindow(Struct, frozen=True):

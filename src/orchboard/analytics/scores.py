@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from orchboard.scoring import Doubles, Scores, score_ai, score_transcoding, weighted_mean
 from orchboard.stats import JobType, Series, is_address
-from orchboard.store.details.reader import Details
+from orchboard.store.details.details import Details
 from orchboard.store.details.series import SeriesIndex
 from orchboard.store.measures import MEASURES
 from orchboard.store.rollups.group_index import Indices, PipelineModel, unique_inverse

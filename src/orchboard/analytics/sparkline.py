@@ -12,7 +12,7 @@ from orchboard.analytics.series_columns import SeriesColumns
 from orchboard.leaderboard import Leaderboard
 from orchboard.scoring import Doubles
 from orchboard.stats import JobType, SeriesQuery
-from orchboard.store.details.reader import Details
+from orchboard.store.details.details import Details
 from orchboard.store.postgres.clock import EPOCH
 from orchboard.store.rollups.group_index import Indices
 

@@ -1,5 +1,6 @@
 """Standings: the numbers of every orchestrator in one window, as arrays."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,14 +8,14 @@ import numpy as np
 from orchboard.analytics.estimates import Estimates, Sensitivity, estimate
 from orchboard.analytics.groups import Tree, group, tree_of
 from orchboard.analytics.intervals import wilson
-from orchboard.analytics.quantiles import quantiles_by_owner
 from orchboard.analytics.ranking import Ranks, comparable, rank
 from orchboard.analytics.series_columns import columns_of
 from orchboard.reports.leaderboard import CodeCount
 from orchboard.scoring import Doubles
 from orchboard.stats import JobType
+from orchboard.store.details.details import Details
 from orchboard.store.details.error_sums import ErrorSum
-from orchboard.store.details.reader import Details
+from orchboard.store.details.quantiles import quantiles
 from orchboard.store.rollups.group_index import Indices
 
 MAX_CODES = 20
@@ -130,9 +131,9 @@ class Standings:
 
     def round_trips(self, positions: Sequence[int]) -> list[list[float] | None]:
         """The percentiles of RoundTrips of some orchestrators, given by position."""
-        return quantiles_by_owner(
-            self._sums, self._owners(positions)[self._of_entry], len(positions), _FRACTIONS
-        )
+        owners = self._owners(positions)[self._of_entry]
+        found = quantiles(self._sums, owners, len(positions), _FRACTIONS).tolist()
+        return [None if math.isnan(each[0]) else each for each in found]
 
     def errors(self, positions: Sequence[int]) -> list[list[CodeCount]]:
         """The most frequent error codes of some orchestrators, given by position."""

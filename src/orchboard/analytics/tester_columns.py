@@ -6,7 +6,7 @@ import numpy as np
 
 from orchboard.analytics.strata import Verdicts
 from orchboard.stats import Series
-from orchboard.store.details.reader import Details
+from orchboard.store.details.details import Details
 from orchboard.store.details.series import SeriesIndex
 from orchboard.store.rollups.group_index import Indices
 

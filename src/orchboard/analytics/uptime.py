@@ -13,7 +13,7 @@ from orchboard.analytics.uptime_request import FAILING_BELOW, GOOD_FROM, WINDOWS
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.uptime import CellState, Span, Uptime, UptimeCell, UptimeWindow, WindowName
 from orchboard.stats import SeriesQuery, Window
-from orchboard.store.details.reader import Details
+from orchboard.store.details.details import Details
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.postgres.clock import from_pg_time
 from orchboard.window import LATEST

@@ -9,7 +9,8 @@ import pytest
 
 from orchboard.stats import JobType, Series, SeriesQuery
 from orchboard.store.details.builder import DetailBuilder
-from orchboard.store.details.reader import DetailReader, Details
+from orchboard.store.details.details import Details
+from orchboard.store.details.reader import DetailReader
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.clock import DatabaseClock

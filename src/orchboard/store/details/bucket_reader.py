@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-import asyncpg
-
 from orchboard import limits
 from orchboard.store.details.encoding import DetailRow, decode_all
 from orchboard.store.details.result_details import DetailResultReader, ResultDetails
 from orchboard.store.details.series import NamedSeries
 from orchboard.store.details.summary import NetworkSeries, decode_summary
 from orchboard.store.details.sums import SeriesSums, add_up, renumber
-from orchboard.store.postgres.clock import from_pg_time, to_pg_time
+from orchboard.store.postgres.clock import from_pg_time
 from orchboard.store.postgres.database import Database
+from orchboard.store.rollups.bucket_rows import fetch_bucket_rows
 from orchboard.store.rollups.buckets import SIX_HOURS
 from orchboard.store.rollups.entry_cache import EntryCache
 from orchboard.store.rollups.statistics import RollupRebuiltError
@@ -76,36 +75,16 @@ class BucketReader:
     async def _read(
         self, buckets: Sequence[BucketKey], orchestrators: Orchestrators
     ) -> Mapping[BucketKey, SeriesSums]:
-        rows = await self._fetch(
-            "detail_buckets", buckets, None if orchestrators is None else list(orchestrators)
-        )
+        if orchestrators is None:
+            rows = await fetch_bucket_rows(self._database, "detail_buckets", buckets)
+        else:
+            rows = await fetch_bucket_rows(self._database, "detail_buckets_of", buckets, list(orchestrators))
         return {
             bucket: await self._decoded(
                 [DetailRow(row["entries"], row["round_trips"], row["errors"]) for row in of_bucket]
             )
             for bucket, of_bucket in rows.items()
         }
-
-    async def _fetch(
-        self, statement: str, buckets: Sequence[BucketKey], *arguments: object
-    ) -> dict[BucketKey, list[asyncpg.Record]]:
-        """The rows of each bucket; an empty list for a bucket without contents."""
-        rows = await self._database.fetch(
-            sql(statement),
-            [bucket.granularity for bucket in buckets],
-            [from_pg_time(bucket.start) for bucket in buckets],
-            *arguments,
-        )
-        found: dict[BucketKey, list[asyncpg.Record]] = {}
-        for row in rows:
-            if row["is_current"]:
-                bucket = BucketKey(row["granularity"], to_pg_time(row["bucket_start"]), row["revision"])
-                of_bucket = found.setdefault(bucket, [])
-                if row[4] is not None:  # the first column of the contents
-                    of_bucket.append(row)
-        if not found.keys() >= set(buckets):
-            raise RollupRebuiltError
-        return found
 
     async def _decoded(self, rows: Sequence[DetailRow]) -> SeriesSums:
         """The sums of one bucket. Two stored series may be one here: of two testers with the same name, one after the other."""
@@ -114,7 +93,7 @@ class BucketReader:
 
     async def summaries(self, buckets: Sequence[BucketKey]) -> list[Mapping[NetworkSeries, Sequence[float]]]:
         """The quantiles of the network's round trips in each bucket, in the order of FRACTIONS."""
-        rows = await self._fetch("detail_summaries", buckets)
+        rows = await fetch_bucket_rows(self._database, "detail_summaries", buckets)
         found = {
             bucket: decode_summary(of_bucket[0]["summary"] if of_bucket else None)
             for bucket, of_bucket in rows.items()

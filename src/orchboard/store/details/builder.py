@@ -25,17 +25,24 @@ _ATTEMPTS = 5
 class StoredSeries:
     """Numbers the series of a bucket that is being built, and stores them in `rollup_series`.
 
-    Numbers are local, from 0 on; `store` returns the ids that stand for them in the database.
+    Numbers are local, from 0 on; `store` returns the ids that stand for them in the database. Job types are read after the results,
+    whose regions exist then, and anew for each bucket: a region that gets another one invalidates all buckets first.
     """
 
-    def __init__(self, connection: Connection, job_types: dict[int, JobType]) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._job_types = job_types
+        self._job_types: dict[int, JobType | None] = {}
         self.all: list[ResultKey] = []
         self._numbers: dict[ResultKey, int] = {}
 
     async def numbers_of(self, keys: Sequence[ResultKey]) -> list[int]:
         """See SeriesNumbers."""
+        if not self._job_types.keys() >= {key.region_id for key in keys}:
+            rows = await self._connection.fetch(sql("region_job_types"))
+            self._job_types = {
+                row["id"]: JobType(row["job_type"]) if row["job_type"] in set(JobType) else None
+                for row in rows
+            }
         return [self._number_of(key) for key in keys]
 
     def is_ai(self, number: int) -> bool:
@@ -77,8 +84,6 @@ class DetailBuilder:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._job_types: dict[int, JobType] = {}
-        self._network: dict[int, NetworkSeries] = {}
 
     async def run(
         self, on_bucket: Callable[[Bucket], None] | None = None, *, limit: int | None = None
@@ -87,10 +92,6 @@ class DetailBuilder:
 
         limit -- the maximum number of buckets
         """
-        rows = await self._connection.fetch(sql("region_job_types"))
-        self._job_types = {
-            row["id"]: JobType(row["job_type"]) for row in rows if row["job_type"] in set(JobType)
-        }
         now: datetime = await self._connection.fetchval(sql("now"))
         built = 0
         for granularity in GRANULARITIES:
@@ -130,7 +131,7 @@ class DetailBuilder:
 
     async def _build_from_results(self, bucket: Bucket) -> None:
         """Build from the results."""
-        series = StoredSeries(self._connection, self._job_types)
+        series = StoredSeries(self._connection)
         reader = DetailResultReader(series)
         total = add_up([])
         async for page in pages(self._connection.fetch, reader, bucket.start, bucket.end, _PAGE):
@@ -153,11 +154,9 @@ class DetailBuilder:
         await self._connection.execute(sql("insert_details"), bucket.granularity, bucket.start, *columns)
 
     async def _summary(self, network: SeriesSums) -> bytes:
-        unknown = [each for each in network.series.tolist() if each not in self._network]
-        if unknown:
-            for row in await self._connection.fetch(sql("network_series"), unknown):
-                self._network[row["id"]] = NetworkSeries(row["job_type"], row["pipeline"], row["model"])
-        return encode_summary(network, self._network)
+        rows = await self._connection.fetch(sql("network_series"), network.series.tolist())
+        series = {row["id"]: NetworkSeries(row["job_type"], row["pipeline"], row["model"]) for row in rows}
+        return encode_summary(network, series)
 
 
 def _by_orchestrator(total: SeriesSums, series: StoredSeries) -> dict[str, SeriesSums]:

@@ -1,40 +1,36 @@
 """DetailReader: what the results of any window, or of consecutive buckets of a window, add up to by series."""
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from msgspec import Struct
 
 from orchboard import limits
-from orchboard.stats import JobType, Series, SeriesQuery, Window
+from orchboard.stats import JobType, SeriesQuery, Window
 from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.details.bucket_reader import BucketReader, Orchestrators
+from orchboard.store.details.details import Details, Medians, medians_of
 from orchboard.store.details.plans import cost_of, has_tail, is_one_bucket, is_settled, join_ranges, plan_key
 from orchboard.store.details.result_details import DetailResultReader, ResultDetails, pages
 from orchboard.store.details.series import NamedSeries, SeriesIndex
-from orchboard.store.details.sums import NETWORK, SeriesSums, add_up, quantiles, renumber
+from orchboard.store.details.sums import NETWORK, SeriesSums, add_up, renumber
 from orchboard.store.details.tail import DetailTail
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.admission import UNBOUNDED, Admission
 from orchboard.store.postgres.clock import DatabaseClock, from_pg_time, to_pg_time
 from orchboard.store.postgres.database import Database
 from orchboard.store.rollups.entry_cache import EntryCache
-from orchboard.store.rollups.group_index import PipelineModel
 from orchboard.store.rollups.live_tail import LiveTail, OutdatedError
 from orchboard.store.rollups.statistics import RollupRebuiltError
 from orchboard.store.rollups.window_plan import WindowPlan
 from orchboard.window import LATEST
 
 T = TypeVar("T")
-
-Medians: TypeAlias = dict[PipelineModel, float]
-"""Seconds; pipelines and models without a success are missing."""
 
 _NETWORK_QUERY = SeriesQuery(job_type=JobType.AI, orchestrators=frozenset([NETWORK]))
 
@@ -47,20 +43,6 @@ _BATCH = 32
 
 # Results without a rollup are read so many at a time.
 _PAGE = 20_000
-
-
-class Details(Struct, frozen=True):
-    """What was asked for of one window.
-
-    index -- of the series of `sums`
-    sums -- of the series that the query selects
-    medians -- the median round trip in seconds of each AI pipeline and model, of all orchestrators, in the query's region if
-        it has one: what scores are relative to. Pipelines and models without a success are missing
-    """
-
-    index: SeriesIndex
-    sums: SeriesSums
-    medians: Medians
 
 
 class _Memory(Struct):
@@ -236,7 +218,8 @@ class DetailReader:
                 first, last = int(page.event_time[0]), int(page.event_time[-1])
                 for own_since, own_until, at in ranges:
                     if own_since <= last and first < own_until:
-                        parts[at].append(_chosen(memory, query, page.between(own_since, own_until)))
+                        own = _chosen(memory, query, page.between(own_since, own_until))
+                        parts[at] = [add_up([*parts[at], own])]  # at once: there may be a thousand pages
 
     async def _medians(
         self, memory: _Memory, query: SeriesQuery, plans: Sequence[WindowPlan]
@@ -289,19 +272,3 @@ def _details(memory: _Memory, query: SeriesQuery, sums: SeriesSums, medians: Med
         needs_medians = query.job_type is not JobType.TRANSCODING
         medians = medians_of(memory.index, sums, query.region) if needs_medians else {}
     return Details(memory.index, sums.select(np.flatnonzero(selected)), medians)
-
-
-def medians_of(index: SeriesIndex, sums: SeriesSums, region: str | None) -> Medians:
-    """The median round trip of each AI pipeline and model in some sums; only in a region if one is given."""
-    needed = index.mask(SeriesQuery(job_type=JobType.AI, region=region))
-    chosen = sums.select(np.flatnonzero(needed[sums.series]))
-    models, group = index.grouped(chosen.series, _model_of)
-    return {
-        model: median
-        for model, [median] in zip(models, quantiles(chosen, group, len(models), [0.5]).tolist(), strict=True)
-        if not math.isnan(median)
-    }
-
-
-def _model_of(series: Series) -> PipelineModel:
-    return series.pipeline, series.model

@@ -1,13 +1,15 @@
 """Quantiles of the network's round trips in one bucket, stored with its details: for a bucket that is asked for as a whole, they
 replace the round trips themselves, a hundred times less to read."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from orchboard.store.details.sums import SeriesSums, percentile
+from orchboard.store.details.quantiles import quantiles
+from orchboard.store.details.sums import SeriesSums
 
 FRACTIONS = (0.5, 0.75, 0.9, 0.99)
 
@@ -25,20 +27,14 @@ class NetworkSeries(NamedTuple):
 
 def encode_summary(sums: SeriesSums, series: Mapping[int, NetworkSeries]) -> bytes:
     """The quantiles of each job type, and of each AI pipeline and model. series -- by the numbers of `sums`"""
-    counts = sums.round_trip_counts
-    groups: dict[NetworkSeries, list[int]] = {}
-    for position, number in enumerate(sums.series.tolist()):
-        if counts[position]:
-            own = series[number]
-            for key in {own, NetworkSeries(own.job_type, "", "")}:
-                groups.setdefault(key, []).append(position)
-    found = []
-    for key, positions in groups.items():
-        is_own = np.zeros(len(sums.series), np.bool_)
-        is_own[positions] = True
-        values = np.sort(sums.round_trips[is_own[sums.round_trip_entries]])
-        found.append((*key, tuple(percentile(values, fraction) for fraction in FRACTIONS)))
-    return _encode(found)
+    own = [series[number] for number in sums.series.tolist()]
+    found: dict[NetworkSeries, list[float]] = {}
+    for of_entry in ([each._replace(pipeline="", model="") for each in own], own):
+        keys = sorted(set(of_entry))
+        group = np.array([keys.index(each) for each in of_entry], np.int64)
+        values = quantiles(sums, group, len(keys), FRACTIONS).tolist()
+        found |= {key: each for key, each in zip(keys, values, strict=True) if not math.isnan(each[0])}
+    return _encode([(*key, values) for key, values in found.items()])
 
 
 def decode_summary(summary: bytes | None) -> dict[NetworkSeries, Sequence[float]]:

@@ -1,6 +1,5 @@
 """SeriesSums: counts, sums, central moments, exact round trips and errors of results, by series. Any two can be added up."""
 
-import math
 from collections.abc import Sequence
 from itertools import combinations_with_replacement
 
@@ -127,51 +126,6 @@ def renumber(sums: SeriesSums, numbers: Sequence[int] | Indices) -> SeriesSums:
     order = np.argsort(sums.series, kind="stable")
     at = order[np.searchsorted(sums.series, sums.errors.series, sorter=order)]
     return replace(sums, series=new, errors=replace(sums.errors, series=new[at]))
-
-
-def percentile(values: Doubles, fraction: float) -> float:
-    """An interpolated quantile of ascending values, at least one; equal to PostgreSQL's percentile_cont to the last bit.
-
-    >>> percentile(np.array([1.0, 2.0, 4.0]), 0.75)
-    3.0
-    """
-    return percentile_at(values, fraction * (len(values) - 1))
-
-
-def percentile_at(values: Doubles, rank: float) -> float:
-    """The value at a position from 0, interpolated between the two next to it, which must be in place."""
-    low = math.floor(rank)
-    lower, upper = float(values[low]), float(values[math.ceil(rank)])
-    return lower + (rank - low) * (upper - lower)
-
-
-def quantiles(sums: SeriesSums, group: Indices, groups: int, fractions: Sequence[float]) -> Doubles:
-    """Quantiles of the round trips of groups of entries, NaN for a group without any; shape (groups, fractions).
-
-    group -- of each entry, from 0 to groups - 1; -1: of none
-    Equal to PostgreSQL's percentile_cont over all values of the group, to the last bit.
-    """
-    of_value = group[sums.round_trip_entries]
-    values = sums.round_trips
-    if (of_value < 0).any():
-        values, of_value = values[of_value >= 0], of_value[of_value >= 0]
-    order = np.argsort(of_value.astype(np.min_scalar_type(max(groups, 1))), kind="stable")
-    values = values[order]
-    found = np.full((groups, len(fractions)), np.nan)
-    end = 0
-    for number, count in enumerate(np.bincount(of_value, minlength=groups).tolist()):
-        start, end = end, end + count
-        if count:
-            found[number] = _percentiles(values[start:end], fractions)
-    return found
-
-
-def _percentiles(values: Doubles, fractions: Sequence[float]) -> list[float]:
-    """Quantiles of unsorted values, at least one."""
-    ranks = [fraction * (len(values) - 1) for fraction in fractions]
-    positions = sorted({position for rank in ranks for position in (math.floor(rank), math.ceil(rank))})
-    placed = np.partition(values, positions)
-    return [percentile_at(placed, rank) for rank in ranks]
 
 
 def _add_moments(parts: Sequence[SeriesSums], entry: Indices, results: Indices) -> tuple[Doubles, Doubles]:

@@ -18,9 +18,10 @@ from orchboard.store.postgres.admission import UNBOUNDED, Admission
 from orchboard.store.postgres.clock import DatabaseClock, from_pg_time, to_pg_time
 from orchboard.store.postgres.database import Database
 from orchboard.store.rollups.group_index import GroupIndex, Indices, Occurrence, PipelineModel, unique_sorted
-from orchboard.store.rollups.live_tail import LiveTail, OutdatedError, ScoredTail
+from orchboard.store.rollups.live_tail import LiveTail, OutdatedError
 from orchboard.store.rollups.result_columns import ResultColumns, ResultReader, Results
 from orchboard.store.rollups.rollup_cache import PIPELINES, ROUND_TRIPS, Kind, RollupCache, sums_kind
+from orchboard.store.rollups.scored_tail import ScoredTail
 from orchboard.store.rollups.statistics import (
     GroupSums,
     Means,

@@ -5,13 +5,13 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-import asyncpg
 import numpy as np
 
 from orchboard import limits
 from orchboard.stats import JobType
-from orchboard.store.postgres.clock import from_pg_time, to_pg_time
+from orchboard.store.postgres.clock import from_pg_time
 from orchboard.store.postgres.database import Database
+from orchboard.store.rollups.bucket_rows import fetch_bucket_rows
 from orchboard.store.rollups.entry_cache import EntryCache
 from orchboard.store.rollups.group_index import GroupIndex, Indices
 from orchboard.store.rollups.result_columns import ResultReader, Results
@@ -72,7 +72,7 @@ class RollupCache:
         """The sums of each bucket for one job type."""
 
         async def read(missing: Sequence[BucketKey]) -> Mapping[BucketKey, tuple[GroupSums, int]]:
-            rows = await self._fetch("bucket_sums", missing, job_type)
+            rows = await fetch_bucket_rows(self._database, "bucket_sums", missing, job_type)
             found = {}
             for bucket, of_bucket in rows.items():
                 sums = await materialized_sums(of_bucket, self._index)
@@ -86,7 +86,9 @@ class RollupCache:
 
         async def read(missing: Sequence[BucketKey]) -> Mapping[BucketKey, tuple[list[RoundTrips], int]]:
             found = {}
-            for bucket, of_bucket in (await self._fetch("bucket_round_trips", missing)).items():
+            for bucket, of_bucket in (
+                await fetch_bucket_rows(self._database, "bucket_round_trips", missing)
+            ).items():
                 codes = await self._index.region_codes({row["region_id"] for row in of_bucket})
                 lists = [RoundTrips.of_row(row, codes[row["region_id"]]) for row in of_bucket]
                 found[bucket] = lists, sum(each.size for each in lists)
@@ -99,7 +101,9 @@ class RollupCache:
 
         async def read(missing: Sequence[BucketKey]) -> Mapping[BucketKey, tuple[Indices, int]]:
             found = {}
-            for bucket, of_bucket in (await self._fetch("bucket_pipelines", missing)).items():
+            for bucket, of_bucket in (
+                await fetch_bucket_rows(self._database, "bucket_pipelines", missing)
+            ).items():
                 parts = [
                     await self._index.occurrences_of(row["pipelines"], row["models"], row["region_ids"])
                     for row in of_bucket
@@ -144,24 +148,3 @@ class RollupCache:
     def _find(self, kind: Kind, buckets: Sequence[BucketKey]) -> dict[BucketKey, Any]:
         found = {bucket: self._entries.get((*kind, bucket)) for bucket in buckets}
         return {bucket: item for bucket, item in found.items() if item is not None}
-
-    async def _fetch(
-        self, statement: str, buckets: Sequence[BucketKey], *arguments: object
-    ) -> dict[BucketKey, list[asyncpg.Record]]:
-        """The rows of each bucket; an empty list for a bucket without contents."""
-        rows = await self._database.fetch(
-            sql(statement),
-            [bucket.granularity for bucket in buckets],
-            [from_pg_time(bucket.start) for bucket in buckets],
-            *arguments,
-        )
-        found: dict[BucketKey, list[asyncpg.Record]] = {}
-        for row in rows:
-            if row["is_materialized"]:
-                bucket = BucketKey(row["granularity"], to_pg_time(row["bucket_start"]), row["revision"])
-                of_bucket = found.setdefault(bucket, [])
-                if row[4] is not None:  # the first column of the contents
-                    of_bucket.append(row)
-        if not found.keys() >= set(buckets):
-            raise RollupRebuiltError
-        return found

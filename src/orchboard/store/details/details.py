@@ -1,0 +1,46 @@
+"""Details: the answer of the DetailReader for one window."""
+
+import math
+from typing import TypeAlias
+
+import numpy as np
+from msgspec import Struct
+
+from orchboard.stats import JobType, Series, SeriesQuery
+from orchboard.store.details.quantiles import quantiles
+from orchboard.store.details.series import SeriesIndex
+from orchboard.store.details.sums import SeriesSums
+from orchboard.store.rollups.group_index import PipelineModel
+
+Medians: TypeAlias = dict[PipelineModel, float]
+"""Seconds; pipelines and models without a success are missing."""
+
+
+class Details(Struct, frozen=True):
+    """What was asked for of one window.
+
+    index -- of the series of `sums`
+    sums -- of the series that the query selects
+    medians -- the median round trip in seconds of each AI pipeline and model, of all orchestrators, in the query's region if
+        it has one: what scores are relative to. Pipelines and models without a success are missing
+    """
+
+    index: SeriesIndex
+    sums: SeriesSums
+    medians: Medians
+
+
+def medians_of(index: SeriesIndex, sums: SeriesSums, region: str | None) -> Medians:
+    """The median round trip of each AI pipeline and model in some sums; only in a region if one is given."""
+    needed = index.mask(SeriesQuery(job_type=JobType.AI, region=region))
+    chosen = sums.select(np.flatnonzero(needed[sums.series]))
+    models, group = index.grouped(chosen.series, _model_of)
+    return {
+        model: median
+        for model, [median] in zip(models, quantiles(chosen, group, len(models), [0.5]).tolist(), strict=True)
+        if not math.isnan(median)
+    }
+
+
+def _model_of(series: Series) -> PipelineModel:
+    return series.pipeline, series.model
