@@ -128,9 +128,9 @@ def test_a_region_costs_its_distance_to_the_best_region(
     total = scores["score"]["value"]
     of_region = {each["region"]: each["score"]["value"] for each in scores["regions"]}
     for cost in scores["why"]["regions"]:
-        mended = of_region | {cost["region"]: max(of_region.values())}
-        assert cost["if_mended"] == close(fmean(mended.values()))
-        assert cost["cost"] == close(cost["if_mended"] - total)
+        fixed = of_region | {cost["region"]: max(of_region.values())}
+        assert cost["if_fixed"] == close(fmean(fixed.values()))
+        assert cost["cost"] == close(cost["if_fixed"] - total)
         assert cost["score"] == close(of_region[cost["region"]])
     assert min(each["cost"] for each in scores["why"]["regions"]) == 0
 
@@ -163,12 +163,12 @@ def test_a_model_costs_its_distance_to_successes_at_the_median(
     assert len(scores["why"]["models"]) == 4
     for cost in scores["why"]["models"]:
         name = cost["pipeline"], cost["model"]
-        mended = {
+        fixed = {
             key: (number, max(score, 0.65 + 0.35 * 0.8) if key[1] == name else score)
             for key, (number, score) in plain.items()
         }
-        assert cost["if_mended"] == close(score_of(mended))
-        assert cost["cost"] == close(cost["if_mended"] - scores["score"]["value"]) == close(abs(cost["cost"]))
+        assert cost["if_fixed"] == close(score_of(fixed))
+        assert cost["cost"] == close(cost["if_fixed"] - scores["score"]["value"]) == close(abs(cost["cost"]))
 
 
 def test_an_error_code_costs_what_successes_instead_would_give(client: Client) -> None:
@@ -185,7 +185,7 @@ def test_an_error_code_costs_what_successes_instead_would_give(client: Client) -
         mean = (6 * 2.0 + 9.0 * (4 - failed) + 2.0 * failed) / 10
         expected = score_ai([(6 + failed) / 10], [mean], [median]).score[0]
         assert costs[code]["results"] == failed
-        assert costs[code]["if_mended"] == close(expected)
+        assert costs[code]["if_fixed"] == close(expected)
         assert costs[code]["cost"] == close(expected - scores["score"]["value"])
 
 
@@ -198,7 +198,7 @@ def test_error_codes_mend_at_most_all_failures(
     failures = sum(each.success_rate < 1 for each in of if each.is_scored)
     assert sum(cost["results"] for cost in costs) <= failures + 1e-9
     assert {cost["code"] for cost in costs} == {code for each in of for code in each.errors}
-    assert all(cost["cost"] == close(cost["if_mended"] - scores["score"]["value"]) for cost in costs)
+    assert all(cost["cost"] == close(cost["if_fixed"] - scores["score"]["value"]) for cost in costs)
     listed = [cost["cost"] for cost in costs]
     assert listed == sorted(listed, reverse=True)
     assert listed[0] > 0

@@ -175,13 +175,13 @@ ORCHESTRATOR = Orchestrator(
                 lost_to_round_trips=0.158,
                 terms=[_term("FRA", CLEAR, 0.6992), _term("LAX", WIDE, 0.7248)],
                 regions=[
-                    RegionCost(region="FRA", score=0.699, if_mended=0.725, cost=0.013),
-                    RegionCost(region="LAX", score=0.725, if_mended=0.712, cost=0.0),
+                    RegionCost(region="FRA", score=0.699, if_fixed=0.725, cost=0.013),
+                    RegionCost(region="LAX", score=0.725, if_fixed=0.712, cost=0.0),
                 ],
-                models=[ModelCost(pipeline=WIDE, model=LINES, if_mended=0.9, cost=0.188)],
+                models=[ModelCost(pipeline=WIDE, model=LINES, if_fixed=0.9, cost=0.188)],
                 errors=[
-                    ErrorCost(code=TITLE, results=1.2, if_mended=0.73, cost=0.018),
-                    ErrorCost(code="", results=20, if_mended=0.7121, cost=0.0001),
+                    ErrorCost(code=TITLE, results=1.2, if_fixed=0.73, cost=0.018),
+                    ErrorCost(code="", results=20, if_fixed=0.7121, cost=0.0001),
                 ],
             ),
         )

@@ -46,13 +46,13 @@ ADDRESS = re.compile("0x[0-9a-f]{40}")
 MAX_DEPTH, MAX_DIGITS = 500, 4300
 
 
-def mended(value: Any) -> Any:
+def repaired(value: Any) -> Any:
     """A value with U+FFFD for characters that can't be stored."""
     if isinstance(value, str):
         return NO_CHARACTER.sub("\ufffd", value)
     if isinstance(value, dict):
-        return {mended(name): mended(member) for name, member in value.items()}
-    return [mended(item) for item in value] if isinstance(value, list) else value
+        return {repaired(name): repaired(member) for name, member in value.items()}
+    return [repaired(item) for item in value] if isinstance(value, list) else value
 
 
 def is_held(value: Any, rule: Callable[[int, Any], bool], depth: int = 1) -> bool:
@@ -75,7 +75,7 @@ def result_of_post(received: float, sent: dict[str, Any]) -> Result:
     long = [name for name, value in own.items() if name not in deep and not is_held(value, is_written_out)]
     if dropped := deep + [name for name in long if name in sent and name != "errors"]:
         sent = sent | dict.fromkeys(dropped) | {"orchboard_dropped": dropped}
-    sent = mended(sent) | {"orchestrator": (sent.get("orchestrator") or "").strip()}
+    sent = repaired(sent) | {"orchestrator": (sent.get("orchestrator") or "").strip()}
     row = ZEROS | {name: value for name, value in sent.items() if value is not None or name not in ZEROS}
     row |= {"orchestrator": row["orchestrator"].lower(), "region": row["region"].upper()}
     job_type = "ai" if row["pipeline"] and row["model"] else "transcoding"

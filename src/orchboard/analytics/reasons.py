@@ -1,4 +1,4 @@
-"""Why a score is what it is: its terms, what is missing to 1, and the score if one region, model or error code were mended."""
+"""Why a score is what it is: its terms, what is missing to 1, and the score if one region, model or error code were fixed."""
 
 from collections import defaultdict
 
@@ -81,7 +81,7 @@ def _region_costs(cells: Cells) -> list[RegionCost]:
     total = float(cells.weights @ score)
     costs = (of_region.max() - of_region) / len(cells.regions)
     found = [
-        RegionCost(region=region, score=own, if_mended=total + cost, cost=cost)
+        RegionCost(region=region, score=own, if_fixed=total + cost, cost=cost)
         for region, own, cost in zip(cells.regions, of_region.tolist(), costs.tolist(), strict=True)
     ]
     return sorted(found, key=lambda each: (-each.cost, each.region))
@@ -94,7 +94,7 @@ def _model_costs(cells: Cells) -> list[ModelCost]:
     total = float(weights @ score)
     costs = np.bincount(cells.model, weights * np.maximum(at_median - score, 0.0))
     found = [
-        ModelCost(pipeline=pipeline, model=model, if_mended=total + cost, cost=cost)
+        ModelCost(pipeline=pipeline, model=model, if_fixed=total + cost, cost=cost)
         for (pipeline, model), cost in zip(cells.models, costs.tolist(), strict=True)
     ]
     return sorted(found, key=lambda each: (-each.cost, each.pipeline, each.model))
@@ -107,13 +107,13 @@ def _error_costs(cells: Cells) -> list[ErrorCost]:
     found = []
     for code, lost in lost_to_codes(cells, failures).items():
         share = lost / cells.results
-        mended = cells.score(
+        fixed = cells.score(
             scores.success_rate + share * failures.deficit,
             cells.mean("round_trip_time") + share * (failures.success_time - failures.failure_time),
         )
-        if_mended = float(weights @ mended.score)
+        if_fixed = float(weights @ fixed.score)
         found.append(
-            ErrorCost(code=code, results=float(lost.sum()), if_mended=if_mended, cost=if_mended - total)
+            ErrorCost(code=code, results=float(lost.sum()), if_fixed=if_fixed, cost=if_fixed - total)
         )
     return sorted(found, key=lambda each: (-each.cost, each.code))
 

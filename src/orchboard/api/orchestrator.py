@@ -49,7 +49,7 @@ ORCHESTRATOR_PAGE = Endpoint(
     query=orchestrator,
     summary="Everything about one orchestrator",
     help="Returns its scores by region and by pipeline and model, with 95 % intervals; why its score is what it is, and what the "
-    "score would be if one region, model or error code were mended; uptime, errors, who tested it last, and its last results. An "
+    "score would be if one region, model or error code were fixed; uptime, errors, who tested it last, and its last results. An "
     "orchestrator that was never tested has `status` `never`, and `testing` lists the regions that are testing any orchestrator.",
     params=(
         Param("address", "Ethereum address. Case-insensitive.", ORCHESTRATOR, required=True, place="path"),

@@ -63,8 +63,8 @@ def _why_ai() -> Why:
                 lost_to_round_trips=0.07,
             )
         ],
-        regions=[RegionCost(region="FRA", score=0.93, if_mended=0.93, cost=0.0)],
-        models=[ModelCost(pipeline=_PIPELINE, model=_MODEL, if_mended=0.93, cost=0.0)],
+        regions=[RegionCost(region="FRA", score=0.93, if_fixed=0.93, cost=0.0)],
+        models=[ModelCost(pipeline=_PIPELINE, model=_MODEL, if_fixed=0.93, cost=0.0)],
         errors=[],
     )
 
@@ -92,9 +92,9 @@ def _why_transcoding() -> Why:
                 lost_to_round_trips=0.197697854,
             )
         ],
-        regions=[RegionCost(region="MDW", score=0.368201431, if_mended=0.368201431, cost=0.0)],
+        regions=[RegionCost(region="MDW", score=0.368201431, if_fixed=0.368201431, cost=0.0)],
         models=[],
-        errors=[ErrorCost(code="DOWNLOAD", results=1.0, if_mended=0.736402862, cost=0.368201431)],
+        errors=[ErrorCost(code="DOWNLOAD", results=1.0, if_fixed=0.736402862, cost=0.368201431)],
     )
 
 

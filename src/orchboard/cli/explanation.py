@@ -138,28 +138,28 @@ def _model(pipeline: str, model: str) -> str:
 
 class _Cost(NamedTuple):
     cost: float
-    if_mended: float
+    if_fixed: float
     condition: str
 
 
 def _costs(rating: JobTypeRating, why: Why) -> Iterator[_Cost]:
-    """What may be mended, in any order."""
+    """What may be fixed, in any order."""
     best = max(why.regions, key=lambda region: region.score, default=None)
     for region in why.regions:
         if best is not None and region.region != best.region:
             scores = f"({decimal(region.score)} instead of {decimal(best.score)})"
             yield _Cost(
-                region.cost, region.if_mended, f"{region.region} were as good as {best.region} {scores}"
+                region.cost, region.if_fixed, f"{region.region} were as good as {best.region} {scores}"
             )
     medians = {(model.pipeline, model.model): model.median_rtt for model in rating.models}
     for model in why.models:
         name, median = _model(model.pipeline, model.model), medians.get((model.pipeline, model.model))
         at = f", at the median of {seconds(median)} s" if median is not None else ""
-        yield _Cost(model.cost, model.if_mended, f"all jobs of {name} succeeded{at}")
+        yield _Cost(model.cost, model.if_fixed, f"all jobs of {name} succeeded{at}")
     for error in why.errors:
         failures = _many(max(1, round(error.results)), "failure")
         code = error.code or "no error code"
-        yield _Cost(error.cost, error.if_mended, f"the {failures} with {code} had succeeded")
+        yield _Cost(error.cost, error.if_fixed, f"the {failures} with {code} had succeeded")
 
 
 def _print_costs(rating: JobTypeRating, why: Why) -> None:
@@ -168,7 +168,7 @@ def _print_costs(rating: JobTypeRating, why: Why) -> None:
     if not shown:
         return
     print()
-    rows = [[_lost(cost.cost), decimal(cost.if_mended), cost.condition] for cost in shown]
+    rows = [[_lost(cost.cost), decimal(cost.if_fixed), cost.condition] for cost in shown]
     print_table(("costs", "score then", "if"), rows, empty="")
 
 

@@ -19,7 +19,7 @@ def why(
 ) -> None:
     """Explain the score of an orchestrator.
 
-    The explanation has the formula with its numbers, what costs the score most, the score if that were mended, and
+    The explanation has the formula with its numbers, what costs the score most, the score if that were fixed, and
     from where the orchestrator was last tested. For an orchestrator without results, it has the regions that are
     testing others.
 

@@ -95,13 +95,13 @@ class RegionCost(Struct, frozen=True, kw_only=True):
 
     region -- its code
     score -- of this region alone
-    if_mended -- the score if this region were at the orchestrator's best region
-    cost -- if_mended minus the score
+    if_fixed -- the score if this region were at the orchestrator's best region
+    cost -- if_fixed minus the score
     """
 
     region: str
     score: float
-    if_mended: float
+    if_fixed: float
     cost: float
 
 
@@ -109,13 +109,13 @@ class ModelCost(Struct, frozen=True, kw_only=True):
     """What an AI pipeline and model costs the score.
 
     pipeline, model -- as posted
-    if_mended -- the score if every job of this model were a success at the median round trip, where it is worse than that
-    cost -- if_mended minus the score
+    if_fixed -- the score if every job of this model were a success at the median round trip, where it is worse than that
+    cost -- if_fixed minus the score
     """
 
     pipeline: str
     model: str
-    if_mended: float
+    if_fixed: float
     cost: float
 
 
@@ -125,14 +125,14 @@ class ErrorCost(Struct, frozen=True, kw_only=True):
     code -- as posted
     results -- the scored results with it that did not succeed; estimated, thus not always whole, when unscored or successful
         results have the code too, or results have several codes
-    if_mended -- the score if these were successes, with the mean round trip of the orchestrator's successes with that pipeline and
+    if_fixed -- the score if these were successes, with the mean round trip of the orchestrator's successes with that pipeline and
         model in that region
-    cost -- if_mended minus the score
+    cost -- if_fixed minus the score
     """
 
     code: str
     results: float
-    if_mended: float
+    if_fixed: float
     cost: float
 
 
@@ -143,7 +143,7 @@ class Why(Struct, frozen=True, kw_only=True):
     success_weight, round_trip_weight -- of the formula for AI; null for transcoding, where it is a product
     lost_to_failures, lost_to_round_trips -- what is missing to 1: score + lost_to_failures + lost_to_round_trips = 1
     terms -- what the score is made of
-    regions, models, errors -- their costs, each as if only this one were mended
+    regions, models, errors -- their costs, each as if only this one were fixed
     """
 
     formula: str
