@@ -132,8 +132,8 @@ memory.
 ROLLUP_CACHE_IDLE_S: Final = 120.0
 """A rollup that was not used for this long is evicted: windows that end now leave buckets behind."""
 DETAIL_CACHE_BYTES: Final = 24 * 1024 * 1024
-"""Memory for details. The sums of 30 days of 31,000 series and 800,000 results take 10 MB; a trend needs those of the 30 days
-before too.
+"""Memory for details. A round trip takes 16 bytes and a series about 128: 30 days of 31,000 series with 800,000 round trips take
+some 17 MB. A trend also needs the 30 days before.
 """
 DETAIL_POINTS_BYTES: Final = 4 * 1024 * 1024
 """Memory for points of history: some 4,000."""
@@ -147,9 +147,9 @@ MAX_TAIL_RESULTS: Final = 300_000
 ADMISSION_S: Final = 1.5
 """How long a query waits for its turn before it is refused with 429."""
 MAX_WAITING_QUERIES: Final = 512
-"""Questions that may wait, of all clients."""
+"""Queries that may wait, of all clients."""
 MAX_WAITING_QUERIES_PER_CLIENT: Final = 128
-"""Questions that may wait, of one client."""
+"""Queries that may wait, of one client."""
 MAX_ROWS_IN_PROGRESS: Final = 48_000
 """Rows that admitted queries may read or add up at once, some 5 ms for 10,000. One client may have half. More would
 delay every answer and finish none sooner.
@@ -164,25 +164,25 @@ MAX_LISTENERS: Final = 2000
 LISTENER_BYTES: Final = 64 * 1024
 """Events that may wait for a listener, some 150. A slower one is disconnected, and resumes where it was."""
 STREAM_KEEP_ALIVE_S: Final = 15.0
-"""Interval of comments in a live stream: proxies close what is silent for a minute, some for 30 s."""
+"""Interval between keep-alive comments in a live stream: proxies close connections that are silent for a minute, some after 30 s."""
 STREAM_RETRY_S: Final = 2.0
 """How long a client waits before it reconnects to a live stream."""
 STREAM_RESUME_S: Final = 3600.0
-"""How far back a live stream resumes, and how late a result may be to be news."""
+"""How far back a live stream resumes. A result that is committed later than this after its receipt is not sent."""
 STREAM_START_S: Final = 60.0
 """A transaction that a new reader finds running is assumed to have stored nothing for longer than this."""
 STREAM_PAGE_RESULTS: Final = 500
-"""New results that are read at once, some 200 kB."""
+"""Page size for reading new results, some 200 kB."""
 STREAM_POLL_S: Final = 0.5
-"""Interval between looks for other hosts' results while there are listeners."""
+"""Poll interval for results that other hosts stored, while there are listeners."""
 STREAM_WAKE_S: Final = 0.05
-"""Interval between looks at the version counters of this host."""
+"""Poll interval for the version counters of this host."""
 STREAM_SEND_S: Final = 0.1
 """Minimum interval between batches of events, plus 0.4 ms a listener: sending takes 0.03 ms a listener, so that it takes
 no more than a tenth of the time.
 """
 STREAM_RANKS_S: Final = 5.0
-"""Interval between computations of ranks while somebody listens to them."""
+"""Interval between computations of ranks, while there are listeners for rank events."""
 
 FEED_TTL_S: Final = 600.0
 """How long an Atom feed is cached, whatever is stored: it changes by the hour, and reads the 336 hours of two weeks."""

@@ -5,12 +5,14 @@ success rate of scored results is below FAILING, and *works* if it is at least W
 those in which an orchestrator was busy, say nothing; other hours end both kinds of runs. A run of hours is *evidence* once it
 holds EVIDENCE_RESULTS scored results from EVIDENCE_REGIONS regions, or from the only region that tests the orchestrator.
 
-down -- the evidence of failing hours. Five results in a hundred that fail by chance make it once in 10^7 runs
+down -- the evidence of failing hours. If 5 % of the results fail independently, six failures in a row have a probability of
+    1.6·10^-8
 up -- after down: the evidence of working hours
 silent -- no result, scored or not, for SILENT_GAPS times its mean gap between hours with results and LONGEST_GAPS times the longest,
     at least SILENT_HOURS. Hours count in which at least half of its regions tested others: a tester that stops is not news about
     all orchestrators
-tested -- the first NEW_RESULTS results of an orchestrator that was not tested in the month before, or the first results after silence
+tested -- the first NEW_RESULTS results of an orchestrator that was not tested in the 30 days before the first hour, or the first
+    results after silence
 
 An orchestrator that fails from the beginning is not reported as down: nothing tells since when.
 """
@@ -229,7 +231,7 @@ def find_events(
     """The news about an orchestrator in one job type, in order.
 
     hours -- by number; testing -- the regions that tested anyone, by number of the hour; numbers -- of all hours, ascending
-    is_known -- whether it was tested in the month before
+    is_known -- whether it was tested in the 30 days before the first hour
     """
     detector = Detector(orchestrator, job_type, is_known=is_known)
     return [

@@ -16,9 +16,9 @@ from orchboard.store.postgres.clock import EPOCH, to_pg_time
 
 SHOWN = timedelta(days=7)
 _LED_IN = timedelta(days=7)
-"""Looked at before, so that what was going on at the beginning is known."""
+"""Examined before, so that the state at the beginning is known."""
 _KNOWN = timedelta(days=30)
-"""An orchestrator that was not tested for so long is new."""
+"""An orchestrator without a result for this long before the first hour is new."""
 
 _HOUR = timedelta(hours=1)
 

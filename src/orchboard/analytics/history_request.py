@@ -1,4 +1,4 @@
-"""What a question about history is about: the results, the lines, the buckets."""
+"""The request of a history: the results, the lines, the buckets."""
 
 from msgspec import Struct
 

@@ -55,7 +55,7 @@ class Page(Struct, frozen=True):
 
 
 class RankingQuery(Struct, frozen=True, kw_only=True):
-    """A question for the leaderboard. Hashable: part of the key of a cached answer.
+    """A query for the leaderboard. Hashable: part of the key of a cached answer.
 
     scope -- its orchestrators are selected after the ranking
     min_results -- scored results that an orchestrator needs to be listed and ranked
@@ -84,7 +84,7 @@ class RankingQuery(Struct, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> str:
-        """Equal for questions that differ only in the page and its length."""
+        """Equal for queries that differ only in the page and its length."""
         encoded = msgspec.json.encode(msgspec.structs.replace(self, page=None, limit=0))
         return hashlib.blake2s(encoded, digest_size=6).hexdigest()
 
@@ -95,7 +95,7 @@ class RankingQuery(Struct, frozen=True, kw_only=True):
         return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
 
     def parse_cursor(self, text: str) -> Page:
-        """The page of a cursor of this question. Raises BadInputError."""
+        """The page of a cursor of this query. Raises BadInputError."""
         try:
             decoded = base64.b64decode(text.encode() + b"=" * (-len(text) % 4), b"-_", validate=True)
             digest, since, until, value, orchestrator = _decode(decoded)

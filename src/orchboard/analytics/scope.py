@@ -1,4 +1,4 @@
-"""What a question of the analytics is about: which series, and which window; and the members of `Envelope`."""
+"""What an analytics query selects: which series, and which window; and the members of `Envelope`."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -62,7 +62,7 @@ class WindowRequest(Struct, frozen=True):
 
 
 class Scope(Struct, frozen=True):
-    """Which results a question is about. Hashable: part of the key of a cached answer."""
+    """Which results a query selects. Hashable: part of the key of a cached answer."""
 
     query: SeriesQuery
     window: WindowRequest = WindowRequest()

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 OUTAGES = 0.1
-"""Pauses that together take at most this part of the time count as outages, the longest first."""
+"""Gaps that together take at most this part of the time count as outages, the longest first."""
 
 MIN_GAPS = 3
 UNKNOWN_GAP = timedelta(hours=24)
@@ -13,9 +13,9 @@ GAPS_UNTIL_SILENT = 2
 
 
 def usual_gap_h(hours: Sequence[int]) -> int | None:
-    """The longest usual pause between hours with results; None if there are too few to tell.
+    """The longest usual gap between hours with results; None if there are too few to tell.
 
-    The longest pauses are left out while they take at most OUTAGES of the time from the first to the last hour: one night without
+    The longest gaps are left out while they take at most OUTAGES of the time from the first to the last hour: one night without
     results in a week is an outage, seven are usual.
 
     hours -- numbers of the hours with results, ascending

@@ -1,4 +1,4 @@
-"""What a question about uptime is about, and what counts as up."""
+"""The request of an uptime, and what counts as up."""
 
 from typing import get_args
 

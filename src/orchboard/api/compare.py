@@ -9,7 +9,7 @@ from orchboard.api.examples import EXAMPLE_ENVELOPE, ORCHESTRATOR, SCOPE_REFUSAL
 from orchboard.api.leaderboard import EXAMPLE_STANDING, of_region
 from orchboard.api.params import Params
 from orchboard.api.responses import JSON_HEADERS, encode_json
-from orchboard.api.scope_params import SCOPE_OF_ONE, parse_scope, scope_max_age_s
+from orchboard.api.scope_params import SCOPE_OF_ONE, parse_scope, ranking_params, scope_max_age_s
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.compare import Comparison, RegionComparison, RegionStanding
@@ -62,7 +62,7 @@ COMPARE = Endpoint(
     help="Returns the leaderboard's numbers of some orchestrators, ranked among all, their scores by region, and for each pair "
     "whether the difference between the scores is beyond chance: whether its 95 % interval excludes 0. An orchestrator "
     "that was not tested in the window has 0 results.",
-    params=(ORCHESTRATORS, *SCOPE_OF_ONE),
+    params=(ORCHESTRATORS, *ranking_params(SCOPE_OF_ONE)),
     asked=("orchestrators", "pipeline", "model"),
     answer=Comparison(
         **{**EXAMPLE_ENVELOPE, "results": 1},

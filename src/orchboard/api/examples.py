@@ -87,4 +87,4 @@ SCOPE_REFUSALS: Mapping[type[Refusal], Struct] = {
     ClientBusyError: BUSY,
     DatabaseUnavailableError: UNAVAILABLE,
 }
-"""The refusals of every question with a Scope."""
+"""The refusals of every query with a Scope."""

@@ -5,7 +5,18 @@ from datetime import datetime
 from xml.etree import ElementTree as ET
 
 from orchboard import limits
-from orchboard.analytics.events import Event, Kind
+from orchboard.analytics.events import (
+    EVIDENCE_RESULTS,
+    FAILING,
+    LONGEST_GAPS,
+    MIN_GAPS,
+    NEW_RESULTS,
+    SILENT_GAPS,
+    SILENT_HOURS,
+    WORKING,
+    Event,
+    Kind,
+)
 from orchboard.answers.answer import Headers
 from orchboard.answers.cached_query import CachedQuery
 from orchboard.api.endpoint import Endpoint, Param
@@ -110,12 +121,21 @@ def _summary(event: Event) -> str:
 
 
 _HELP = (
-    "An Atom feed of the last seven days. An orchestrator is *down* in a job type once whole hours in which nearly everything failed "
-    "(mean success over its regions below 0.1) hold six scored results from two regions, or from the only region that tests it; *up* "
-    "once whole hours in which at least half succeeded do; *silent* when no result came for ten times its mean interval "
-    "and twice its longest, at least six hours, while its regions tested others; *tested* with the first three results in a month, or "
-    "the first after silence. Unscored results say nothing. The same data makes the same entries with the same ids; an "
-    "hour counts when it is over."
+    "Returns an Atom feed of the events of the last seven days. The server finds them in the complete hours of the last two weeks. "
+    "An event has an orchestrator, a job type and a kind.\n\n"
+    "`down`: consecutive hours fail. An hour fails if the mean success rate over the orchestrator's regions is below "
+    f"{FAILING}. Together, the hours have at least {EVIDENCE_RESULTS} scored results from at least two regions, or from the only region "
+    "that tests the orchestrator. An hour without scored results is skipped. An orchestrator that has failed since its first result "
+    "is not reported.\n\n"
+    f"`up`: after it was down, consecutive hours have a mean of at least {WORKING}. The minimum numbers of results and regions are those "
+    "of `down`.\n\n"
+    f"`silent`: no result was received for at least {SILENT_GAPS} times the mean gap between hours with results, {LONGEST_GAPS} times the "
+    f"longest gap, and {SILENT_HOURS} hours. An hour counts only if at least half of the orchestrator's regions tested other "
+    f"orchestrators in it. An orchestrator with fewer than {MIN_GAPS} gaps is never silent.\n\n"
+    f"`tested`: the first {NEW_RESULTS} results of an orchestrator that had none in the 30 days before these two weeks, or the first "
+    "results after `silent`.\n\n"
+    "Unscored results count for `silent` and `tested` only. An hour is examined when it is over. Equal results give equal "
+    "entries with equal ids."
 )
 _REFUSALS = {
     BadInputError: Error("unknown parameter 'window': allowed are none"),
@@ -142,7 +162,7 @@ FEED_OF = Endpoint(
     path="/feed/{address}.atom",
     query=feed_of,
     summary="News about one orchestrator",
-    help="As `/feed.atom`, of one orchestrator.",
+    help="Returns the events of `/feed.atom` of one orchestrator.",
     params=(
         Param("address", "Ethereum address. Case-insensitive.", ORCHESTRATOR, required=True, place="path"),
     ),

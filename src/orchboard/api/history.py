@@ -26,7 +26,7 @@ from orchboard.stats import JobType
 
 _BY = ("region", "pipeline", "model", "tester")
 
-TZ = Param("tz", "IANA name of a time zone, whose midnight days begin at. Default: `UTC`.", "Europe/Berlin")
+TZ = Param("tz", "IANA name of the time zone in which days begin. Default: `UTC`.", "Europe/Berlin")
 _ORCHESTRATORS = Param(
     "orchestrator",
     f"Ethereum address, or up to {MAX_ORCHESTRATORS} of them, separated by commas: a line for each. Case-insensitive. Default: "
@@ -36,7 +36,7 @@ _ORCHESTRATORS = Param(
 _PARAMS = (
     *(_ORCHESTRATORS if param.name == "orchestrator" else param for param in SCOPE),
     Param("by", f"A line for each {', '.join(f'`{name}`' for name in _BY)}, at most {MAX_LINES}: those with the most results. "
-          "Not with several orchestrators.", "region"),
+          "`pipeline` and `model` select AI results unless `job_type` is given. Not with several orchestrators.", "region"),
     Param("bucket", f"The size of the buckets: {', '.join(f'`{name}`' for name in BUCKET_SIZES)}. Default: the smallest that "
           "gives at most `points`.", "30d"),
     Param("points", f"The largest number of points of a line if there is no `bucket`, up to {MAX_POINTS}. Default: "
@@ -114,9 +114,10 @@ HISTORY = Endpoint(
     "are pooled, those of names that are not addresses included, and the score is that of the network as if it were one "
     "orchestrator. A score is computed as for the leaderboard, from the results of its bucket: AI results against the medians "
     "of the bucket, a mean over models weighted by results in each region, and the mean over regions; regions of both job "
-    "types count if no `job_type` is given. Quantiles are exact. A bucket without results is a gap, whose numbers are null. "
-    "Days begin at the midnight of `tz`, weeks on Monday; the first and the last bucket may be partial. A window of more than "
-    "a year begins at the first result.",
+    "types count if no `job_type` is given. Quantiles are exact. In a bucket without scored results all numbers but the counts are null. "
+    "Buckets of a day begin at midnight in `tz`, buckets of 7 days on Mondays. Buckets of 30 days are counted from 1 January of "
+    "year 1, whatever the window. The first and the last bucket may be partial. A window of more than a year begins at the first "
+    "result.",
     params=_PARAMS,
     asked=("orchestrator", "since", "bucket"),
     answer=History(

@@ -11,7 +11,14 @@ from orchboard.api.endpoint import Endpoint, Param
 from orchboard.api.examples import EXAMPLE_ENVELOPE, EXAMPLE_TIME, ORCHESTRATOR, SCOPE_REFUSALS
 from orchboard.api.params import Params
 from orchboard.api.responses import JSON_HEADERS, encode_json
-from orchboard.api.scope_params import SCOPE, one_of, parse_scope, scope_max_age_s, whole_number
+from orchboard.api.scope_params import (
+    SCOPE,
+    one_of,
+    parse_scope,
+    ranking_params,
+    scope_max_age_s,
+    whole_number,
+)
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.leaderboard import Estimate, Ranking, RegionScore, RoundTrips, Standing
@@ -22,15 +29,15 @@ _MAX_MIN_RESULTS = 10**9
 _ORDERS = ("asc", "desc")
 
 RANKING = (
-    Param("min_results", "Lists and ranks only orchestrators with at least so many scored results. Default: 0.", "10"),
+    Param("min_results", "Minimum number of scored results: orchestrators with fewer are neither listed nor ranked. Default: 0.", "10"),
     Param("search", "Lists only orchestrators whose address begins with this text, with or without `0x`; of other names, those "
           "that contain it. Case-insensitive. Ranks stay those among all.", "0x22a4"),
     Param("sort", f"One of {', '.join(f'`{name}`' for name in SORTS)}. Default: `rank`. Orchestrators without the number come "
           "last, equal ones by address.", "p50"),
     Param("order", "`asc` or `desc`. Default: the best first, and `orchestrator` ascending.", "asc"),
-    Param("limit", f"Number of orchestrators on a page, 1 to {limits.MAX_PAGE_ROWS}. Default: {_DEFAULT_LIMIT}.", "10"),
-    Param("cursor", "`next_cursor` of the page before, with parameters that are otherwise equal but for `limit`. It fixes the end "
-          "of the window, so that new results move no row to another page."),
+    Param("limit", f"Maximum number of orchestrators on a page, 1 to {limits.MAX_PAGE_ROWS}. Default: {_DEFAULT_LIMIT}.", "10"),
+    Param("cursor", "`next_cursor` of the previous page. All parameters except `limit` must be those of the previous page. The "
+          "cursor fixes the end of the window, so that new results move no row to another page."),
 )  # fmt: skip
 
 
@@ -48,7 +55,7 @@ def leaderboard(params: Params, board: Leaderboard) -> CachedQuery:
 
 
 def parse_ranking(params: Params) -> RankingQuery:
-    """The question of a request. Raises BadInputError."""
+    """The parsed request. Raises BadInputError."""
     scope = parse_scope(params, others=[param.name for param in RANKING], job_type=JobType.TRANSCODING)
     sort = one_of(params, "sort", list(SORTS), "rank")
     order = one_of(params, "order", _ORDERS, _ORDERS[SORTS[sort]])
@@ -108,7 +115,7 @@ LEADERBOARD = Endpoint(
     "`/api/aggregated_stats`. An orchestrator with unscored results only comes last, without rank and score. The answer "
     "contains only orchestrators that are named by an Ethereum address, unless the server runs with "
     "`ORCHESTRATOR_NAMES=any`.",
-    params=(*SCOPE, *RANKING),
+    params=(*ranking_params(SCOPE), *RANKING),
     asked=("pipeline", "model"),
     answer=Ranking(
         **{**EXAMPLE_ENVELOPE, "results": 1},

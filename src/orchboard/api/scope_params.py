@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from orchboard import limits
 from orchboard.analytics.scope import DEFAULT_WINDOW, WINDOWS, Scope, WindowRequest, check_window_name
 from orchboard.api.endpoint import Param
-from orchboard.api.examples import JOB_TYPE, MODEL, ORCHESTRATOR, PIPELINE_ALONE, REGION, SINCE, UNTIL
+from orchboard.api.examples import ORCHESTRATOR, PIPELINE_ALONE, REGION, SINCE
 from orchboard.api.params import Params
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
@@ -16,17 +16,38 @@ WINDOW = Param(
     "window", f"A window that ends now: {', '.join(f'`{name}`' for name in WINDOWS)}. Default: `{DEFAULT_WINDOW}`. "
     "Not together with `since` or `until`.", DEFAULT_WINDOW,
 )  # fmt: skip
+UNTIL = Param(
+    "until",
+    "End of the window: receipt time in Unix seconds, inclusive. Without `since`, the window holds everything before `until`; "
+    "but with an `until` more than an hour in the future it is the last `START_TIME_WINDOW`. Without both, `window` applies.",
+    "4102444800",
+)
+JOB_TYPE = Param(
+    "job_type", "`transcoding` or `ai`. Default: `ai` with a `pipeline` or `model`, else both.", "ai"
+)
+JOB_TYPE_OF_RANKS = Param(
+    "job_type", "`transcoding` or `ai`. Default: `ai` with a `pipeline` or `model`, else `transcoding`.", "ai"
+)
+MODEL_ALONE = Param(
+    "model", "AI model, exactly as posted. Without `pipeline`: in all pipelines.", "ByteDance/SDXL-Lightning"
+)
 TESTER = Param("tester", "Name of a job tester that signs with its own key.", "tester-7")
 ONE_ORCHESTRATOR = Param("orchestrator", "Ethereum address. Case-insensitive. Default: all.", ORCHESTRATOR)
 
 SCOPE: tuple[Param, ...] = (
-    WINDOW, SINCE, UNTIL, JOB_TYPE, ONE_ORCHESTRATOR, REGION, PIPELINE_ALONE, MODEL, TESTER
+    WINDOW, SINCE, UNTIL, JOB_TYPE, ONE_ORCHESTRATOR, REGION, PIPELINE_ALONE, MODEL_ALONE, TESTER
 )  # fmt: skip
 """The parameters that `parse_scope` reads."""
 
 
 SCOPE_OF_ONE = tuple(param for param in SCOPE if param is not ONE_ORCHESTRATOR)
 """The parameters that `parse_scope` reads when it is given the orchestrator."""
+
+
+def ranking_params(params: Iterable[Param]) -> tuple[Param, ...]:
+    """The parameters of an endpoint that ranks, whose default job type is transcoding."""
+    return tuple(JOB_TYPE_OF_RANKS if param is JOB_TYPE else param for param in params)
+
 
 FILTERS = tuple(param for param in SCOPE if param not in (WINDOW, SINCE, UNTIL))
 """The parameters that `parse_series_query` reads."""

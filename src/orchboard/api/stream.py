@@ -163,16 +163,15 @@ STREAM = Endpoint(
     path="/api/stream",
     handler=stream,
     summary="New results and changed ranks, live",
-    help="Server-sent events (`text/event-stream`), as they come, at most 1 s late. Event `result`: a result was stored, by "
-    "whichever server or program; its data is a `ResultEvent`. Event `rank`: the rank of an orchestrator has changed, looked at "
-    "every 5 s; its data is a `RankEvent`. The filters select results; ranks are those of the whole network, and only "
-    "`job_type` and `orchestrator` select them. "
-    "A client that reconnects with `Last-Event-ID`, which browsers do on their own, misses no result and gets none twice, on any "
-    "server of the same database, for an hour. The id is the result's receipt time (microseconds since 2000-01-01) and row id, "
-    "and the database's snapshots between which it was committed: results are sent in the order in which they are committed, and a "
-    "result that is stored late comes late. Ranks have no id. A comment is sent every 15 s. "
-    "The server ends the stream when it stops. It resets the connection of a client that reads too slowly, which then "
-    "resumes. Not offered on serverless deployments (400).",
+    help="Sends new results and changed ranks as server-sent events (`text/event-stream`), usually within 1 s. Event `result`: a result "
+    "was stored, by any server or program; its data is a `ResultEvent`. Event `rank`: the rank of an orchestrator has changed; its "
+    "data is a `RankEvent`. Ranks are computed every 5 s, over the whole network: only `job_type` and `orchestrator` select rank "
+    "events. All filters select results.\n\n"
+    "Results are sent in commit order. A client that reconnects within an hour with `Last-Event-ID`, as browsers do, receives each "
+    "result exactly once, from any server of the same database. After more than an hour, the stream resumes with the results of "
+    "the last hour. Ids are opaque; `0-0` stands for the beginning of the last hour. Rank events have no id.\n\n"
+    "A comment is sent every 15 s. The server ends the stream when it stops. It resets the connection of a client that reads too "
+    "slowly; the client can then resume. Serverless deployments do not offer the stream (400).",
     params=_PARAMS,
     asked=("events", "last_event_id", "limit"),
     answer=(RETRY.data + event_chunk("0-1", _EXAMPLE)).decode(),

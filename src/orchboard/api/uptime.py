@@ -76,9 +76,9 @@ UPTIME = Endpoint(
     query=uptime,
     summary="Cells and percentages of uptime",
     help="Returns the uptime of one orchestrator, or of the network, for which all results are pooled: the share of the scored "
-    "results that succeeded fully. An untested hour is neither up nor down. Uptime is null where nothing was tested. A "
-    f"cell with at least {GOOD_FROM} is `good`, as a second attempt hides fewer than one failure in ten; with less than "
-    f"{FAILING_BELOW} it is `failing`, as most jobs failed; between them it is `degraded`.",
+    "results that succeeded fully. An untested hour counts neither as up nor as down. Uptime is null where no result is scored. "
+    f"A cell is `good` if its uptime is at least {GOOD_FROM}: at most one job in ten failed, and a gateway's retry hides that. A "
+    f"cell is `failing` if its uptime is below {FAILING_BELOW}: more jobs failed than succeeded. Between these it is `degraded`.",
     params=_PARAMS,
     asked=("orchestrator", "cells"),
     answer=Uptime(

@@ -16,7 +16,7 @@ MOST_DIFFERENCES = 10
 def coverage(*, only: FilterOptions = FilterOptions(), server: ServerOptions = ServerOptions()) -> None:
     """Show who tests what, and who is silent.
 
-    A region or tester is silent if no result came for more than twice its longest usual pause. Testers are compared on
+    A region or tester is silent if the time since its last result is more than twice its usual gap. Testers are compared on
     the orchestrators that at least two others test too.
 
     **Examples**

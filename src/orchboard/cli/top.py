@@ -33,7 +33,7 @@ def top(
     *,
     search: Annotated[str | None, Parameter(help="Only addresses that begin with this.")] = None,
     min_results: Annotated[
-        int | None, Parameter(help="Rank only orchestrators with so many scored results.")
+        int | None, Parameter(help="Rank only orchestrators with at least this many scored results.")
     ] = None,
     sort: Annotated[Sort | None, Parameter(help="The number to sort by. Default: rank.")] = None,
     order: Annotated[
@@ -46,10 +46,10 @@ def top(
 ) -> None:
     """Show the orchestrators by rank.
 
-    The score is that of transcoding, unless --job-type is ai or an AI pipeline or model is given. The range has the
-    ranks that are possible given the 95 % intervals of all scores: orchestrators whose ranges overlap may be equally
-    good. p50 and p90 are round trips in seconds. A wide terminal shows more columns, and whole addresses; all commands
-    accept the beginning of an address.
+    Without --job-type, --pipeline and --model, the scores are those of transcoding. With a pipeline or a model, they are
+    those of AI. The column range shows the best and the worst rank that the 95 % intervals of all scores allow.
+    Orchestrators whose ranges overlap may be equally good. p50 and p90 are round trips in seconds. A wide terminal shows
+    more columns and whole addresses. All commands accept the beginning of an address.
 
     **Examples**
 

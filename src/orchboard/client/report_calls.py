@@ -23,7 +23,7 @@ class Filter(TypedDict, total=False):
     """Which results a report is about, and in which window. None, or left out: any.
 
     window -- `1h`, `24h`, `7d`, `30d`, `90d`, `1y` or `all`, up to now; not together with `since` or `until`
-    since, until -- receipt time
+    since, until -- receipt time. `uptime` and `coverage` refuse these three
     job_type -- `transcoding` or `ai`
     region -- region code
     pipeline, model -- AI names as posted; each may be given alone
@@ -103,7 +103,7 @@ class ReportCalls(Requester):
 
         by -- `region`, `pipeline`, `model` or `tester`: a line for each, with at most one orchestrator
         bucket -- `1h`, `6h`, `1d`, `7d` or `30d`; None: the smallest that gives at most `points`
-        tz -- IANA name of the time zone whose midnight days begin at
+        tz -- IANA name of the time zone in which days begin
         """
         params = {
             "orchestrator": _joined(orchestrators),
@@ -124,7 +124,7 @@ class ReportCalls(Requester):
         timeout: float | None = None,
         **scope: Unpack[Filter],
     ) -> Steps[Uptime]:
-        """Whether jobs succeeded, over time and in windows that end now. It takes no window.
+        """Whether jobs succeeded, over time and in windows that end now. It takes none of window, since and until.
 
         span -- the size of the cells: `hour` or `day`
         cells -- their number
@@ -143,7 +143,10 @@ class ReportCalls(Requester):
     def coverage(
         self, orchestrator: str | None = None, *, timeout: float | None = None, **scope: Unpack[Filter]
     ) -> Steps[Coverage]:
-        """Who tests what, who is silent, and whose results differ from those of others. It takes no window."""
+        """Who tests what, who is silent, and whose results differ from those of others, in the last 7 days.
+
+        It takes none of window, since and until.
+        """
         return (yield from self._report("coverage", Coverage, scope, {"orchestrator": orchestrator}, timeout))
 
     def orchestrator(

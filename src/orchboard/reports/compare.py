@@ -25,7 +25,7 @@ class RegionComparison(Struct, frozen=True):
     """Orchestrators side by side in one region.
 
     region -- its code
-    orchestrators -- in the order of the question; null without a scored result there
+    orchestrators -- in the order of the request; null without a scored result there
     """
 
     region: str
@@ -54,7 +54,7 @@ class Comparison(Envelope, frozen=True, kw_only=True):
     results -- of the orchestrators that are compared, scored or not
     job_type -- of the results
     ranked -- the number of orchestrators that ranks are among
-    orchestrators -- in the order of the question; with `results` and `unscored` 0 for one that was not tested
+    orchestrators -- in the order of the request; with `results` and `unscored` 0 for one that was not tested
     regions -- those in which one of them has a scored result, sorted
     differences -- of each pair in which both have a score
     """

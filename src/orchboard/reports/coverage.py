@@ -29,8 +29,8 @@ class Activity(Struct, frozen=True, kw_only=True):
 class Silence(Activity, frozen=True, kw_only=True):
     """Results by time of receipt, and whether they have stopped.
 
-    usual_gap_h -- the longest usual pause between hours with results, in hours; null with fewer than 4 hours with results
-    silent_since -- receipt time of the last result, if none came for more than twice the usual pause (24 hours if that is null);
+    usual_gap_h -- the longest usual gap between hours with results, in hours; null with fewer than 4 hours with results
+    silent_since -- receipt time of the last result, if the time since then is more than twice the usual gap (24 hours if that is null);
         null otherwise
     """
 
@@ -58,7 +58,7 @@ class TesterCoverage(Silence, frozen=True, kw_only=True):
     compared -- the number of orchestrators on which its results can be compared with those of at least two other testers
     differs_on -- the number of orchestrators on which they differ beyond chance; see `differences`
     verdict -- `too_few`: no comparison is possible. `agrees`: it differs on no orchestrator. `differs`: it differs on at least two,
-        and a fifth of those compared. `differs_on_some`: on fewer
+        and on at least a fifth of those compared. `differs_on_some`: on fewer
     """
 
     tester: str
@@ -97,8 +97,10 @@ class TesterDifference(Struct, frozen=True, kw_only=True):
     own -- the tester's
     others -- that of the others, for the same pipelines and models
     results, other_results -- how many results these are over
-    confidence -- at least the probability that this is not chance, given that all testers and orchestrators were compared
-    compared_with -- testers of the same `region`, or of the whole `network` if the region has fewer than two others
+    confidence -- 1 minus the p-value after Bonferroni's correction for the number of all comparisons; not the probability that the
+        tester misreports
+    compared_with -- `region` if all models were compared within the region; `network` if for a model the region has fewer than two other
+        testers, so that it was compared with those of all regions
     """
 
     tester: str

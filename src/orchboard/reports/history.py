@@ -12,7 +12,7 @@ LineKind: TypeAlias = Literal["network", "orchestrator", "region", "pipeline", "
 
 
 class HistoryPoint(Struct, frozen=True, kw_only=True):
-    """One bucket of a line. A bucket without a scored result is a gap: its numbers are null.
+    """One bucket of a line. Without a scored result, all its numbers but the counts are null.
 
     since -- its start, in the time zone of the answer
     until -- its end, which belongs to the next bucket

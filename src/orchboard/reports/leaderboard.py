@@ -60,7 +60,7 @@ class Standing(Struct, frozen=True, kw_only=True):
     """The numbers of one orchestrator. Scores are null without a scored result.
 
     orchestrator -- Ethereum address in lower case
-    rank -- by score, from 1, among all orchestrators of the question; equal scores share a rank
+    rank -- by score, from 1; `orchestrator` and `search` do not change it; equal scores share a rank
     rank_low, rank_high -- the best and the worst rank that are possible given the intervals of all scores
     score -- mean over the regions with equal weights, as the explorer computes GLOBAL; see docs/confidence.md for the interval
     round_trip_score -- averaged as the score is

@@ -125,8 +125,9 @@ class ErrorCost(Struct, frozen=True, kw_only=True):
     code -- as posted
     results -- the scored results with it that did not succeed; estimated, thus not always whole, when unscored or successful
         results have the code too, or results have several codes
-    if_fixed -- the score if these were successes, with the mean round trip of the orchestrator's successes with that pipeline and
-        model in that region
+    if_fixed -- the score if these were successes. Their round trips are the mean of the orchestrator's successes with that pipeline
+        and model in that region; without any, with that pipeline and model in all regions; without any, of all its successes of
+        the job type; without any, they do not change
     cost -- if_fixed minus the score
     """
 
@@ -238,8 +239,8 @@ class Orchestrator(Envelope, frozen=True, kw_only=True):
     """Everything about one orchestrator.
 
     address -- in lower case
-    status -- `tested`: it has results in the window. `not_in_window`: it has results before the window only. `never`: no result
-        of it was stored before the window's end. Filters count: in a region, a result of another one is none
+    status -- `tested`: it has results in the window. `not_in_window`: it has results before the window only. `never`: it
+        has no result before the window's end. Only results that the filters select count
     last_tested_at -- receipt time of its last result before the window's end; null if it was never tested
     scores -- of each job type with results in the window
     uptime -- of the last 24 hours, 7 and 30 days

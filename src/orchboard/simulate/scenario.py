@@ -37,7 +37,7 @@ class Scenario(Struct, frozen=True):
 
     testers -- none: all results are signed with the shared secret
     outages -- no job succeeds
-    degraded -- half of the jobs fail, and the others are slow
+    degraded -- the success rate is multiplied by 0.55, transcoding and job times by 2.5
     absent -- an orchestrator is not in the network
     busy -- orchestrators that have no capacity for many AI jobs at the busiest hours of their day
     flattered -- testers that report successes of an orchestrator, whatever happens, by address
