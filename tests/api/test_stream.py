@@ -117,6 +117,8 @@ def test_listeners_get_what_they_ask_for(server: RunningServer) -> None:
         ("job_type=x", "job_type must be one of transcoding, ai, not 'x'"),
         ("limit=0", "limit must be a whole number from 1 to 1000000000, not '0'"),
         ("last_event_id=1", "last_event_id must be the id of an event of this stream, not '1'"),
+        ("last_event_id=999999999999999999-0", "last_event_id holds an invalid time"),
+        ("last_event_id=1-1-8:8:--999999999999999999", "last_event_id holds an invalid time"),
         ("last_event_id=1-1-9:8:-0", "last_event_id holds an invalid snapshot"),
         ("last_event_id=1-1-1:8:7,6-0", "last_event_id holds an invalid snapshot"),
     ],

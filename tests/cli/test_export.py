@@ -55,3 +55,14 @@ def test_what_can_not_be_exported_is_said(
     assert "scored can't be combined with what=rollups" in fails("rollups", "--scored", "true")
     (tmp_path / "other.ndjson").write_text('{"a":1}\n')
     assert "is not an export in ndjson" in fails("--resume", "-o", str(tmp_path / "other.ndjson"))
+
+
+def test_a_refusal_leaves_the_file_as_it_was(
+    orchboard: Orchboard, server: RunningServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "results.csv"
+    file.write_text("of last week")
+    for url in (server.url, "http://127.0.0.1:1"):
+        done = orchboard("export", "--window", "2w", "-o", str(file), ORCHBOARD_URL=url)
+        assert done.status != 0
+        assert file.read_text() == "of last week"

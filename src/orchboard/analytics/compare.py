@@ -75,5 +75,6 @@ def difference(one: Standing, score: Estimate, other: Standing, other_score: Est
     high = value + math.hypot(score.high - score.value, other_score.value - other_score.low)
     is_beyond_chance = low > 0 or high < 0
     better = (one if value > 0 else other).orchestrator if is_beyond_chance else None
-    estimate = Estimate(value, max(low, -1.0), min(high, 1.0))
+    # Success rates out of range may lift a score above 1.
+    estimate = Estimate(value, min(max(low, -1.0), value), max(min(high, 1.0), value))
     return Difference(one.orchestrator, other.orchestrator, estimate, is_beyond_chance, better)

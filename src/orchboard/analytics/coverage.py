@@ -45,10 +45,10 @@ async def coverage(board: Leaderboard, query: SeriesQuery) -> Coverage:
     week, day, hour = (WindowRequest(name).resolve(board) for name in ("7d", "24h", "1h"))
     pooled = query if query.orchestrators else replace(query, orchestrators=frozenset([NETWORK]))
     edges = [week.since, day.since, hour.since, end]
-    buckets = await board.store.details.fetch_buckets(pooled, edges)
+    buckets = await board.store.details.fetch_buckets(pooled, edges, with_medians=False)
     hours = await _fetch_hours(board, pooled, now, end)
     everyone = replace(query, region=None, tester=None)
-    compared = await board.store.details.fetch(everyone, week)
+    compared = await board.store.details.fetch(everyone, week, with_medians=False)
     found = _Named(compared, compare_verdicts(verdicts_of(compared)))
     activity = _ActivityReader(buckets, hours, now)
     return Coverage(
@@ -67,7 +67,9 @@ async def _fetch_hours(
     """What had results in each hour of the last week, the earliest first."""
     last = now.replace(minute=0, second=0, microsecond=0)
     edges = [last - WEEK + number * HOUR for number in range(int(WEEK / HOUR) + 1)]
-    return await board.store.details.fetch_points("sources", query, [*edges, end], _sources)
+    return await board.store.details.fetch_points(
+        "sources", query, [*edges, end], _sources, with_medians=False
+    )
 
 
 def _sources(details: Details) -> tuple[_Source, ...]:

@@ -13,6 +13,9 @@ from orchboard.store.details.details import Details
 from orchboard.store.details.error_sums import ErrorSum
 from orchboard.store.postgres.clock import from_pg_time
 
+MAX_CODES = 200
+"""Error codes in an answer, the most frequent: codes are free text of testers."""
+
 GroupKey = tuple[str, str]
 """The name of a group, and its pipeline if it is a model."""
 
@@ -27,7 +30,7 @@ GROUPS: Mapping[str, Callable[[Series], GroupKey]] = {
 async def errors(board: Leaderboard, scope: Scope, by: str | None = None) -> Errors:
     """The errors in a window. by -- `code` or one of GROUPS; None: all of them"""
     window = scope.window.resolve(board)
-    details = await board.store.details.fetch(scope.query, window)
+    details = await board.store.details.fetch(scope.query, window, with_medians=False)
     envelope = envelope_of(scope.window, window, board.now(), details)
     lists: dict[str, Any] = {
         f"{name}s": group_errors(details, key) if by in (None, name) else None for name, key in GROUPS.items()
@@ -46,7 +49,7 @@ def count_codes(errors: Iterable[ErrorSum], results: int) -> list[ErrorCode]:
         affected, count, first_at, last_at = _totals(sums)
         share = affected / max(results, 1)
         found.append(ErrorCode(code, affected, share, count, first_at, last_at, _example(sums)))
-    return sorted(found, key=lambda each: (-each.results, each.code))
+    return sorted(found, key=lambda each: (-each.results, each.code))[:MAX_CODES]
 
 
 def group_errors(details: Details, key: Callable[[Series], GroupKey]) -> list[ErrorGroup]:

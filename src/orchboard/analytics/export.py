@@ -1,5 +1,6 @@
 """Rollups for export: what the results of each series add up to, hour by hour or day by day."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from datetime import datetime, timedelta
 from hashlib import blake2b
@@ -56,36 +57,35 @@ class RollupSelection(Struct, frozen=True, kw_only=True):
 async def rollup_pages(
     board: Leaderboard, selection: RollupSelection
 ) -> AsyncGenerator[list[ExportedRollup], None]:
-    """The selected rollups, a day at a time, in the order of RollupKey. Days without results are skipped."""
+    """The selected rollups, a bucket at a time, in the order of RollupKey. Days without results are skipped."""
     window, left = selection.window, selection.limit
     end = (window.until if window.until < LATEST else board.store.clock.horizon()) + _MICROSECOND
     start = max(window.since, selection.after.bucket) if selection.after else window.since
     while left != 0 and (first := await board.store.export.next_result(start, end)) is not None:
         start = max(start, _floor(first, DAY))
         day_end = min(_floor(start, DAY) + DAY, end)
-        page = await _day(board, selection, start, day_end)
-        page = page if left is None else page[:left]
-        if page:
-            yield page
-        left = None if left is None else left - len(page)
+        async for rollups in _day(board, selection, start, day_end):
+            page = rollups if left is None else rollups[:left]
+            if page:
+                yield page
+            left = None if left is None else left - len(page)
         start = day_end
 
 
 async def _day(
     board: Leaderboard, selection: RollupSelection, start: datetime, end: datetime
-) -> list[ExportedRollup]:
-    """The rollups of a day or a part of it."""
+) -> AsyncGenerator[list[ExportedRollup], None]:
+    """The rollups of each bucket of a day or a part of it."""
     starts = [_floor(start, selection.bucket)]
     while starts[-1] + selection.bucket < end:
         starts.append(starts[-1] + selection.bucket)
     edges = [start, *starts[1:], end]
-    rollups = []
-    for bucket, details in zip(
-        starts, await board.store.details.fetch_buckets(selection.query, edges), strict=True
-    ):
-        rollups += sorted(_rollups(bucket, details), key=lambda rollup: rollup.series)
+    found = await board.store.details.fetch_buckets(selection.query, edges, with_medians=False)
     after = selection.after
-    return [each for each in rollups if after is None or (each.bucket, each.series) > after]
+    for bucket, details in zip(starts, found, strict=True):
+        rollups = sorted(_rollups(bucket, details), key=lambda rollup: rollup.series)
+        yield [each for each in rollups if after is None or (each.bucket, each.series) > after]
+        await asyncio.sleep(0)  # others are served meanwhile
 
 
 def _floor(moment: datetime, step: timedelta) -> datetime:

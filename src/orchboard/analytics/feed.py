@@ -40,7 +40,9 @@ async def find_news(board: Leaderboard, orchestrator: str | None = None) -> list
     query = SeriesQuery(orchestrators=None if orchestrator is None else frozenset([orchestrator, NETWORK]))
     # The hours of one orchestrator are small enough to be kept.
     kind = None if orchestrator is None else "news"
-    before, *observed = await board.store.details.fetch_points(kind, query, edges, _observe)
+    before, *observed = await board.store.details.fetch_points(
+        kind, query, edges, _observe, with_medians=False, size=_size
+    )
     first = (begin - EPOCH) // _HOUR
     by_key: dict[_Key, dict[int, Hour]] = defaultdict(dict)
     for number, each in enumerate(observed, first):
@@ -63,6 +65,11 @@ async def find_news(board: Leaderboard, orchestrator: str | None = None) -> list
 
 def _hours(begin: datetime, end: datetime) -> list[datetime]:
     return [begin + number * _HOUR for number in range((end - begin) // _HOUR + 1)]
+
+
+def _size(observed: _Observed) -> int:
+    """Bytes in memory, approximately."""
+    return 500 + 200 * sum(len(hour.regions) for hour in observed.hours.values())
 
 
 def _observe(details: Details) -> _Observed:

@@ -34,27 +34,30 @@ async def orchestrator(board: Leaderboard, address: str, scope: Scope, recent: R
     )
     envelope = envelope_of(scope.window, window, board.now(), details)
     is_tested = bool(envelope["results"])
-    month = Details(details.index, lately["30d"], {})
     return Orchestrator(
         **envelope,
         address=address,
         status="tested" if is_tested else "not_in_window" if results else "never",
         last_tested_at=envelope["last_result_at"] or (results[0].received_at if results else None),
         scores=rate_job_types(details, has_scores=board.scores_any_name or is_address(address)),
-        uptime=[_uptime(name, lately[name]) for name in reversed(UPTIMES)],
+        uptime=[_uptime(name, lately[name].sums) for name in reversed(UPTIMES)],
         errors=count_codes(details.sums.errors, envelope["results"]),
-        tested_by_region=_last_tested(month, lambda series: series.region),
-        tested_by_tester=_last_tested(month, lambda series: series.tester),
+        tested_by_region=_last_tested(lately["30d"], lambda series: series.region),
+        tested_by_tester=_last_tested(lately["30d"], lambda series: series.tester),
         recent=results[: recent.number],
         testing=None if is_tested else await find_testing_regions(board),
     )
 
 
-async def _fetch_lately(board: Leaderboard, query: SeriesQuery) -> dict[WindowName, SeriesSums]:
-    """The sums of each of UPTIMES."""
+async def _fetch_lately(board: Leaderboard, query: SeriesQuery) -> dict[WindowName, Details]:
+    """The details of each of UPTIMES."""
     starts = [WindowRequest(name).resolve(board).since for name in UPTIMES]
-    buckets = await board.store.details.fetch_buckets(query, [*starts, board.store.clock.horizon()])
-    return {name: add_up([bucket.sums for bucket in buckets[at:]]) for at, name in enumerate(UPTIMES)}
+    edges = [*starts, board.store.clock.horizon()]
+    buckets = await board.store.details.fetch_buckets(query, edges, with_medians=False)
+    return {
+        name: Details(buckets[0].index, add_up([bucket.sums for bucket in buckets[at:]]), {})
+        for at, name in enumerate(UPTIMES)
+    }
 
 
 def _uptime(name: WindowName, sums: SeriesSums) -> UptimeWindow:
@@ -82,7 +85,7 @@ def _last_tested(details: Details, key: Callable[[Series], str]) -> list[LastTes
 async def find_testing_regions(board: Leaderboard) -> list[TestingRegion]:
     """The regions with results in the last 24 hours, sorted."""
     window = WindowRequest("24h").resolve(board)
-    details = await board.store.details.fetch(SeriesQuery(), window)
+    details = await board.store.details.fetch(SeriesQuery(), window, with_medians=False)
     tested: dict[tuple[str, str], set[str]] = {}
     for number in details.sums.series.tolist():
         series = details.index.all[number]

@@ -6,6 +6,7 @@ import numpy as np
 from msgspec import Struct
 
 from orchboard.analytics.cells import Cells
+from orchboard.analytics.errors import MAX_CODES
 from orchboard.reports.orchestrator import ErrorCost, ModelCost, RegionCost, Term, Why
 from orchboard.scoring import ROUND_TRIP_WEIGHT, SUCCESS_WEIGHT, Doubles, score_ai
 from orchboard.stats import JobType
@@ -105,7 +106,8 @@ def _error_costs(cells: Cells) -> list[ErrorCost]:
     total = float(weights @ scores.score)
     failures = _failures(cells)
     found = []
-    for code, lost in lost_to_codes(cells, failures).items():
+    most = sorted(lost_to_codes(cells, failures).items(), key=lambda item: (-float(item[1].sum()), item[0]))
+    for code, lost in most[:MAX_CODES]:
         share = lost / cells.results
         fixed = cells.score(
             scores.success_rate + share * failures.deficit,

@@ -76,7 +76,9 @@ class Standings:
             np.bincount(self._of_entry, sums.measure(name), size)[self.orchestrators]
             for name in ("seg_duration", "round_trip_time")
         )
-        self.real_time_ratio = np.divide(video, took, out=np.full(len(took), np.nan), where=took > 0)
+        with np.errstate(over="ignore"):  # testers send any number
+            ratio = np.divide(video, took, out=np.full(len(took), np.nan), where=took > 0)
+        self.real_time_ratio = np.where(np.isfinite(ratio), ratio, np.nan)
 
     def _score(self) -> None:
         tree = self.tree

@@ -62,8 +62,9 @@ async def parquet(kind: type[Struct], lines: Pieces, *, without: Iterable[str] =
     file = await asyncio.to_thread(_ParquetFile, kind, set(without))
     group: list[bytes] = []
     async with aclosing(lines):
-        yield b""
         async for piece in lines:
+            if not group:
+                yield b""  # the answer begins, now that it can't be refused any more
             group.append(piece)
             if sum(map(len, group)) >= ROW_GROUP_BYTES:
                 yield await asyncio.to_thread(file.write, group)

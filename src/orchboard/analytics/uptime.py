@@ -74,7 +74,9 @@ async def _count(board: Leaderboard, query: SeriesQuery, edges: Sequence[datetim
     """The counts of each bucket. Those of the network are read from its own series."""
     if query.orchestrators is None:
         query = replace(query, orchestrators=frozenset([NETWORK]))
-    return await fetch_points(board, "uptime", query, edges, _counts_of, empty=Counts(0, 0, 0, 0))
+    return await fetch_points(
+        board, "uptime", query, edges, _counts_of, empty=Counts(0, 0, 0, 0), with_medians=False
+    )
 
 
 def _counts_of(details: Details) -> Counts:

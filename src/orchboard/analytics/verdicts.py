@@ -24,6 +24,10 @@ _MEDIAN_OF_CHI_SQUARE = 0.454936423119572
 _TESTERS_FOR_A_SCALE = 5
 
 
+# Results up to which the exact test is made: its time grows with their square, and with more the normal distribution will do.
+_MAX_EXACT = 5_000
+
+
 class Difference(Struct, frozen=True):
     """A tester that differs from the others on one orchestrator.
 
@@ -156,9 +160,10 @@ def _difference(strata: Strata, pair: int, is_success: bool, p: float, compariso
     own, others = strata.own[:, chosen], strata.others[:, chosen]
     in_region = bool(strata.in_region[chosen].all())
     if is_success:
-        p = max(p, exact_chance(own[0], own[1], others[0], others[1]))
         rates = _means(own[0], own[1], others[0], others[1])
         is_large = abs(rates[0] - rates[1]) >= MIN_DIFFERENCE
+        if is_large and own[0].sum() + others[0].sum() <= _MAX_EXACT:
+            p = max(p, exact_chance(own[0], own[1], others[0], others[1]))
     else:
         logs = _means(own[2], own[3], others[2], others[3])
         rates = math.exp(logs[0]), math.exp(logs[1])

@@ -44,6 +44,9 @@ _DEFAULT_WIDTH, _DEFAULT_HEIGHT = 640, 200
 """The width of a README's column on GitHub is about 830 pixels."""
 
 _PIXELS_PER_POINT = 6
+# Larger numbers, which only testers that send nonsense cause, are shown with an exponent.
+_SHOWN_AS_IT_IS = 1e6
+
 _SHOWN_CHARACTERS = 13
 
 
@@ -129,6 +132,8 @@ def _missing(found: History, *, is_known: bool) -> str:
 
 
 def _text(number: float, metric: _Metric) -> str:
+    if abs(number) >= _SHOWN_AS_IT_IS:
+        return f"{number:.0e}{metric.unit}"
     return f"{number:.{0 if metric.unit == '%' else 2}f}{metric.unit}"
 
 

@@ -11,7 +11,7 @@ from orchboard.api.metric_sources import MetricSources, NewestByRegion
 from orchboard.api.orchestrator_metrics import of_test_streams
 from orchboard.runtime.counters import Block
 from orchboard.store.ingest.ingest_counters import BATCH_BOUNDS, OTHER_TESTERS, IngestCounters
-from orchboard.store.store import TestStream
+from orchboard.store.store import LatestTranscoding
 
 # No tester can have this name.
 _OTHER_TESTERS = "(other)"
@@ -100,7 +100,7 @@ def _of_workers(sources: MetricSources) -> Iterator[Metric]:
     yield gauge("orchboard_answer_cache_entries", "Number of cached answers.", total(gauges.cache_entries))
 
 
-async def _test_streams(context: ApiContext) -> Sequence[TestStream]:
+async def _test_streams(context: ApiContext) -> Sequence[LatestTranscoding]:
     """The latest transcoding results, if they are to be shown and can be read."""
     if not context.metrics.shows_orchestrators:
         return ()

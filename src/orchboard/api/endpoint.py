@@ -68,7 +68,6 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     other_types -- of a 200 to other parameters
     may_be_streamed -- whether a 200 may be too large for memory
     never_ends -- whether a 200 ends only when either side closes the connection, or after `limit` events
-    events -- the types of its events, for server-sent events
     or_empty -- whether an empty answer is `{}`, which `answer_type` does not allow
     bearer -- whether it requires the bearer token CRON_SECRET; without that setting it is 404
     refusals -- the refusals that it may answer, with examples
@@ -90,7 +89,6 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     other_types: tuple[type[Struct], ...] = ()
     may_be_streamed: bool = False
     never_ends: bool = False
-    events: tuple[type[Struct], ...] = ()
     or_empty: bool = False
     bearer: bool = False
     media_type: str = "application/json"

@@ -16,7 +16,7 @@ from orchboard.api.endpoint import Endpoint, Param
 from orchboard.api.examples import BUSY, EXAMPLE_TIME, ORCHESTRATOR, SCORED, UNAVAILABLE
 from orchboard.api.params import Params
 from orchboard.api.refusals import Error
-from orchboard.api.responses import JSON_HEADERS
+from orchboard.api.responses import with_media_type
 from orchboard.api.scope_params import SCOPE, one_of, parse_scope, scope_max_age_s, whole_number
 from orchboard.errors import BadInputError, ClientBusyError, DatabaseUnavailableError
 from orchboard.leaderboard import Leaderboard
@@ -96,12 +96,7 @@ def _parse_cursor(text: str, what: str) -> ResultKey | tuple[datetime, str] | No
 
 def _headers(asked: ExportRequest) -> Headers:
     name = f'attachment; filename="{asked.what}.{asked.format}"'
-    kept = [header for header in JSON_HEADERS if header[0] != b"content-type"]
-    return (
-        *kept,
-        (b"content-type", MEDIA_TYPES[asked.format].encode()),
-        (b"content-disposition", name.encode()),
-    )
+    return (*with_media_type(MEDIA_TYPES[asked.format]), (b"content-disposition", name.encode()))
 
 
 def _pieces(asked: ExportRequest, board: Leaderboard) -> AsyncGenerator[bytes, None]:

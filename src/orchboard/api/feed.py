@@ -17,14 +17,14 @@ from orchboard.analytics.events import (
     Event,
     Kind,
 )
-from orchboard.answers.answer import Headers
 from orchboard.answers.cached_query import CachedQuery
 from orchboard.api.endpoint import Endpoint, Param
 from orchboard.api.examples import BUSY, ORCHESTRATOR, UNAVAILABLE
 from orchboard.api.params import Params
 from orchboard.api.refusals import Error
-from orchboard.api.responses import JSON_HEADERS
+from orchboard.api.responses import with_media_type
 from orchboard.api.scope_params import require_known
+from orchboard.api.svg import writable
 from orchboard.errors import BadInputError, ClientBusyError, DatabaseUnavailableError
 from orchboard.leaderboard import Leaderboard
 from orchboard.store.postgres.clock import EPOCH, from_pg_time
@@ -32,7 +32,7 @@ from orchboard.store.postgres.clock import EPOCH, from_pg_time
 _ATOM = "http://www.w3.org/2005/Atom"
 MEDIA_TYPE = "application/atom+xml"
 
-_HEADERS: Headers = (*JSON_HEADERS[:-1], (b"content-type", f"{MEDIA_TYPE}; charset=utf-8".encode()))
+_HEADERS = with_media_type(f"{MEDIA_TYPE}; charset=utf-8")
 
 _TITLES = {
     Kind.DOWN: "is down",
@@ -88,15 +88,8 @@ def render_feed(events: list[Event], address: str | None) -> bytes:
 
 def _add(parent: ET.Element, name: str, text: str = "") -> ET.Element:
     child = ET.SubElement(parent, name)
-    child.text = "".join(each if _is_xml(each) else "\N{REPLACEMENT CHARACTER}" for each in text) or None
+    child.text = writable(text) or None
     return child
-
-
-def _is_xml(character: str) -> bool:
-    """Whether XML 1.0 may contain it, also escaped."""
-    return character in "\t\n\r" or (
-        character >= " " and not "\ud800" <= character <= "\udfff" and character not in "\ufffe\uffff"
-    )
 
 
 def _urn(*names: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from orchboard.api.exposition import Metric, Sample
-from orchboard.store.store import TestStream
+from orchboard.store.store import LatestTranscoding
 
 _METRICS = {
     "success_rate": "Success rate of the latest test stream, 0 to 1.",
@@ -14,7 +14,7 @@ _METRICS = {
 }
 
 
-def of_test_streams(streams: Sequence[TestStream]) -> Iterator[Metric]:
+def of_test_streams(streams: Sequence[LatestTranscoding]) -> Iterator[Metric]:
     """The metrics, with a sample for each orchestrator and region."""
     for measure, help_text in _METRICS.items():
         yield Metric(

@@ -26,7 +26,14 @@ JSON_HEADERS: Headers = (
 )
 """The headers of every 200 to a GET that may be cached, by the contract."""
 
+
 encode_json = msgspec.json.Encoder().encode
+
+
+def with_media_type(media_type: str) -> Headers:
+    """The same headers for another kind of body."""
+    kept = (header for header in JSON_HEADERS if header[0] != b"content-type")
+    return (*kept, (b"content-type", media_type.encode()))
 
 
 def json_now(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -12,14 +12,21 @@ from orchboard.api.examples import BUSY, EXAMPLE_TIME, ORCHESTRATOR, REGION, UNA
 from orchboard.api.params import Params
 from orchboard.api.refusals import Error
 from orchboard.api.responses import NOT_CACHED
-from orchboard.api.scope_params import ONE_ORCHESTRATOR, TESTER, one_of, require_known, whole_number
+from orchboard.api.scope_params import (
+    ONE_ORCHESTRATOR,
+    TESTER,
+    parse_orchestrator,
+    parse_series_query,
+    require_known,
+    whole_number,
+)
 from orchboard.errors import BadInputError, ClientBusyError, DatabaseUnavailableError
 from orchboard.live.events import EVENT_NAMES, RETRY, Chunk, Selection, event_chunk
 from orchboard.live.hub import LiveHub
 from orchboard.live.listener import Listener
 from orchboard.reports.stream import RankEvent, ResultEvent
 from orchboard.runtime.tasks import cancel_and_wait
-from orchboard.stats import JobType, SeriesQuery
+from orchboard.stats import JobType
 from orchboard.store.raw_results.cursor import Cursor, parse_cursor
 
 # X-Accel-Buffering: nginx passes each event on at once.
@@ -65,6 +72,7 @@ class EventStream(Response):
         self._listener = Listener(selection)
         self._cursor = cursor
         self._left = limit or 10**18
+        self._has_gone = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI. Raises ClientDisconnect, SlowListenerError, ClientBusyError."""
@@ -86,8 +94,6 @@ class EventStream(Response):
             pass
         self._listener.end()
         self._has_gone = True
-
-    _has_gone = False
 
     async def _start(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -121,20 +127,7 @@ class EventStream(Response):
 
 def _parse_selection(params: Params) -> Selection:
     """What a listener wants. Raises BadInputError."""
-    job_type = None
-    if params.get("job_type"):
-        job_type = JobType(one_of(params, "job_type", list(JobType)))
-    elif params.get("pipeline") or params.get("model"):
-        job_type = JobType.AI
-    orchestrator = params.orchestrator
-    query = SeriesQuery(
-        job_type=job_type,
-        orchestrators=None if orchestrator is None else frozenset([orchestrator]),
-        region=params.region,
-        pipeline=params.get("pipeline") or None,
-        model=params.get("model") or None,
-        tester=params.get("tester") or None,
-    )
+    query = parse_series_query(params, parse_orchestrator(params))
     names = params.get("events").split(",") if params.get("events") else list(EVENT_NAMES)
     for name in names:
         if name not in EVENT_NAMES:
@@ -176,7 +169,7 @@ STREAM = Endpoint(
     asked=("events", "last_event_id", "limit"),
     answer=(RETRY.data + event_chunk("0-1", _EXAMPLE)).decode(),
     answer_type=str,
-    events=(ResultEvent, RankEvent),
+    other_types=(ResultEvent, RankEvent),
     media_type="text/event-stream",
     never_ends=True,
     refusals={

@@ -5,16 +5,12 @@ import unicodedata
 from xml.sax.saxutils import escape
 
 from orchboard.answers.answer import Headers
-from orchboard.api.responses import JSON_HEADERS
+from orchboard.api.responses import with_media_type
 
 # An image that is opened as a page loads nothing and runs nothing.
 _POLICY = b"default-src 'none'; style-src 'unsafe-inline'"
 
-SVG_HEADERS: Headers = (
-    *(header for header in JSON_HEADERS if header[0] != b"content-type"),
-    (b"content-security-policy", _POLICY),
-    (b"content-type", b"image/svg+xml"),
-)
+SVG_HEADERS: Headers = (*with_media_type("image/svg+xml"), (b"content-security-policy", _POLICY))
 """The headers of a 200 that is an image."""
 
 FONT = "Verdana,Geneva,'DejaVu Sans',sans-serif"
@@ -39,11 +35,14 @@ _WIDTHS = {
 _OTHER, _WIDE = 700, 1000
 
 
+def writable(text: str) -> str:
+    """A text without what XML can't write, and without directional controls: U+FFFD in their place."""
+    return _UNWRITABLE.sub("\ufffd", text)
+
+
 def xml_text(text: str) -> str:
-    """A text as content or attribute of an XML element, whatever it contains. What XML can't write is U+FFFD."""
-    return escape(
-        _UNWRITABLE.sub("\ufffd", text), {'"': "&quot;", "'": "&#39;", "\n": " ", "\r": " ", "\t": " "}
-    )
+    """A text as content or attribute of an XML element, whatever it contains."""
+    return escape(writable(text), {'"': "&quot;", "'": "&#39;", "\n": " ", "\r": " ", "\t": " "})
 
 
 def text_width(text: str, size: float) -> float:

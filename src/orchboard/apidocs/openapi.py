@@ -105,7 +105,6 @@ def _types_of(endpoint: Endpoint) -> list[Any]:
     bodies = [endpoint.body] if endpoint.body else []
     return [
         *bodies,
-        *endpoint.events,
         endpoint.answer_type,
         *endpoint.other_types,
         *(type(example) for example in endpoint.refusals.values()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Literal, cast
 
@@ -84,13 +85,16 @@ def export(
     }
     others = {"bucket": bucket, "payload": payload or None, "scored": scored}
     scope = cast("ExportFilter", params | others)
-    with (
-        open_client(ServerOptions(url=url, timeout=timeout)) as client,
-        _opened(output, resume=resume) as file,
-    ):
+    with open_client(ServerOptions(url=url, timeout=timeout)) as client:
         if resume:
-            scope["cursor"] = _cut_to_last_row(file, file_format)
-        _write(client.export_pieces(what, file_format, **scope), file)
+            with _opened(output, resume=True) as file:
+                scope["cursor"] = _cut_to_last_row(file, file_format)
+                _write(client.export_pieces(what, file_format, **scope), file)
+            return
+        pieces = iter(client.export_pieces(what, file_format, **scope))
+        first = next(pieces, b"")  # a refusal leaves the file as it was
+        with _opened(output, resume=False) as file:
+            _write(chain([first], pieces), file)
 
 
 def _format_of(output: Path | None) -> Format:

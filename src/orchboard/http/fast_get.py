@@ -32,7 +32,7 @@ _QUERY_HANDLERS = {
     if endpoint.query is not None and not endpoint.may_be_streamed and endpoint.path == endpoint.example_path
 }
 
-# Nearly every hit is in the first bucket: bisect_left would take a third of the time of counting.
+# Nearly every hit is in the first bucket, which is looked at first.
 _FIRST_BOUND_S = BOUNDS_S[0]
 
 

@@ -8,7 +8,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 import structlog
 
@@ -29,16 +29,20 @@ from orchboard.live.listener import Listener
 from orchboard.live.ranks import Ranking, changes, fetch_ranking
 from orchboard.runtime.tasks import cancel_and_wait
 from orchboard.stats import JobType
-from orchboard.store.postgres.admission import Admission
+from orchboard.store.postgres.admission import Admission, set_client
 from orchboard.store.raw_results.cursor import Cursor
 from orchboard.store.raw_results.new_results import NewResult, Position
 
 log = structlog.get_logger(__name__)
 
-# Listeners that are served before the event loop turns to other work: some 0.5 ms.
-_LISTENERS_AT_ONCE = 20
+# Listeners, or different selections, that are served before the event loop turns to other work.
+_AT_ONCE = 20
 
+# So much longer between two readings for each listener: each costs a write to its socket.
 _S_PER_LISTENER = 0.0004
+
+# Listeners that read what they missed at the same time: each holds a page of results meanwhile.
+_RESUMING = 8
 
 
 class LiveHub:
@@ -49,6 +53,7 @@ class LiveHub:
         self._groups: dict[Selection, set[Listener]] = {}
         self._feed: NewResultFeed | None = None
         self._reading = asyncio.Lock()
+        self._resuming = asyncio.Semaphore(_RESUMING)
         self._running: asyncio.Task[None] | None = None
         self._is_stopped = False
         self._read_at = -math.inf  # when the last complete reading began, by time.monotonic
@@ -66,27 +71,45 @@ class LiveHub:
         Raises DatabaseUnavailableError, after the first chunk only in the middle of what is resumed, and SlowListenerError.
         """
         try:
-            reader, selection = self._board.store.new_results, listener.selection
+            reader = self._board.store.new_results
             is_behind = cursor is not None
             while cursor is not None and is_behind and not listener.is_ended:
                 # Not a listener yet: what comes meanwhile would have to wait in memory.
                 position = await reader.fetch_position()
                 pages = 0
-                async for page in reader.pages_between(cursor, position):
+                async for chunk in self._missed(listener, reader.pages_between(cursor, position)):
                     pages += 1
-                    if (chunk := _results_chunk(selection, page)).events:
-                        yield chunk
+                    yield chunk
                 cursor, is_behind = end_of(position, cursor.floor), pages > 1
             end = await self._join(listener, is_resuming=cursor is not None)
             if cursor is not None:
-                async for page in reader.pages_between(cursor, Position(end.before, end.event_time)):
-                    if (chunk := _results_chunk(selection, page)).events:
-                        yield chunk
-            yield position_chunk(end, "live")
+                rest = reader.pages_between(cursor, Position(end.before, end.event_time))
+                async for chunk in self._missed(listener, rest):
+                    yield chunk
+            if not listener.is_ended:
+                yield position_chunk(end, "live")
             while (chunk_or_end := await listener.next_chunk()) is not None:
                 yield chunk_or_end
         finally:
             self._leave(listener)
+
+    async def _missed(
+        self, listener: Listener, pages: AsyncGenerator[list[NewResult], None]
+    ) -> AsyncGenerator[Chunk, None]:
+        """What a listener has missed: a chunk for each page, with its position if nothing of it is wanted. Ends with the stream."""
+        async with aclosing(pages):
+            while not listener.is_ended:
+                async with self._resuming:
+                    page = await anext(pages, None)
+                    if page is None:
+                        return
+                    chunk = _results_chunk(listener.selection, page)
+                    chunk = chunk if chunk.events else position_chunk(page[-1].cursor, "resuming")
+                    del page  # a slow client would keep it in memory
+                if self._is_stopped:
+                    listener.end()
+                    return
+                yield chunk
 
     def stop(self) -> None:
         """End all streams, at once; later ones end when they begin."""
@@ -111,7 +134,7 @@ class LiveHub:
             if feed is None:
                 reader = self._board.store.new_results
                 feed = NewResultFeed(reader, await reader.fetch_position())
-            elif is_resuming and self._read_at < joined_at:
+            elif is_resuming and (self._read_at < joined_at or feed.cursor.within != feed.cursor.before):
                 await self._read(feed)
             self._feed = feed
             self._groups.setdefault(listener.selection, set()).add(listener)
@@ -129,6 +152,7 @@ class LiveHub:
 
     async def _run(self) -> None:
         """Read and pass on, while there are listeners."""
+        set_client("")  # not for the listener that came first
         try:
             async with asyncio.TaskGroup() as tasks:
                 work = (self._follow(), self._keep_alive(), self._follow_ranks())
@@ -141,6 +165,7 @@ class LiveHub:
             log.exception("the live stream failed; its listeners will reconnect")
             for listener in self._all():
                 listener.end()
+            self._groups, self._feed = {}, None
         if self._groups and not self._is_stopped:  # one has joined while the tasks ended
             self._running = asyncio.create_task(self._run())
         else:
@@ -166,13 +191,15 @@ class LiveHub:
 
     async def _pass_on(self, page: list[NewResult]) -> None:
         encoded = [(result, result_chunk(result)) for result in page]
-        for selection in list(self._groups):
+        for number, selection in enumerate(list(self._groups), 1):
+            if not number % _AT_ONCE:
+                await asyncio.sleep(0)
             chunk = joined(data for result, data in encoded if selection.wants_result(result))
             await self._push(self._groups.get(selection, ()), chunk)
 
     async def _push(self, listeners: Iterable[Listener], chunk: Chunk) -> None:
-        for number, listener in enumerate(list(listeners) if chunk.data else []):
-            if number % _LISTENERS_AT_ONCE == _LISTENERS_AT_ONCE - 1:
+        for number, listener in enumerate(list(listeners) if chunk.data else [], 1):
+            if not number % _AT_ONCE:
                 await asyncio.sleep(0)
             listener.push(chunk)
 

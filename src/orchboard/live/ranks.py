@@ -27,7 +27,8 @@ async def fetch_ranking(board: Leaderboard, job_type: JobType) -> Ranking:
     by_orchestrator: dict[str, list[float]] = defaultdict(list)
     for (orchestrator, _), score in zip(scores.cells, scores.score, strict=True):
         by_orchestrator[orchestrator].append(score)
-    return rank_scores({name: sum(found) / len(found) for name, found in by_orchestrator.items()})
+    # Rounded: the last digits depend on the order in which results were added up.
+    return rank_scores({name: round(sum(found) / len(found), 9) for name, found in by_orchestrator.items()})
 
 
 def rank_scores(scores: Mapping[str, float]) -> dict[str, Ranked]:

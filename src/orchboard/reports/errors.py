@@ -59,7 +59,7 @@ class ErrorGroup(Struct, frozen=True):
 class Errors(Envelope, frozen=True, kw_only=True):
     """The errors of results. Each list has the most frequent first, and is null if `by` asks for another.
 
-    errors -- by code
+    errors -- by code, the most frequent first, at most 200
     regions, pipelines, models, testers -- those that have errors
     """
 

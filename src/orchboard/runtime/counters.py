@@ -30,7 +30,7 @@ class Block(Struct, frozen=True):
 class Counters:
     """Blocks of numbers. A worker counts in lists; `publish` copies them to memory that all workers share.
 
-    A direct addition to shared memory takes five times as long. Each worker writes only its slot. A worker continues with the
+    An addition to a list is faster than one to shared memory. Each worker writes only its slot. A worker continues with the
     numbers that it finds in its slot, so that totals only grow. Blocks must be added in the same order in each worker; a slot
     with other blocks, of another version, is not part of the totals.
     """

@@ -62,10 +62,8 @@ class RollupState(Struct, frozen=True):
     pending: int
 
 
-class TestStream(Struct, frozen=True):
+class LatestTranscoding(Struct, frozen=True):
     """The numbers of one transcoding result. Times are seconds."""
-
-    __test__ = False  # no test case for pytest
 
     orchestrator: str
     region: str
@@ -256,10 +254,10 @@ class Store:
         known = [row for row in rows if row["job_type"] in set(JobType)]
         return {(JobType(row["job_type"]), row["region"]): row["event_time"] for row in known}
 
-    async def fetch_latest_transcoding(self, since: datetime) -> list[TestStream]:
+    async def fetch_latest_transcoding(self, since: datetime) -> list[LatestTranscoding]:
         """The latest scored transcoding result since a time of each orchestrator and region, sorted by both."""
         rows = await self._database.fetch(sql("latest_transcoding"), since)
-        return [TestStream(*row) for row in rows]
+        return [LatestTranscoding(*row) for row in rows]
 
     async def fetch_tester_names(self) -> Mapping[int, str]:
         """The names of all testers by id, also of revoked ones; those of the last call while the database is unavailable."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from msgspec import Struct
@@ -56,6 +56,20 @@ class _Memory(Struct):
     points: EntryCache
 
 
+class _Asked(Struct, Generic[T], frozen=True):
+    """What is computed of each bucket; see `DetailReader.fetch_points`."""
+
+    kind: Hashable
+    query: SeriesQuery
+    compute: Callable[[Details], T]
+    with_medians: bool
+    size: Callable[[T], int]
+
+    def key(self, plan: WindowPlan) -> Hashable:
+        """The key of a kept value."""
+        return self.kind, self.query, plan_key(plan)
+
+
 class DetailReader:
     """Reads details. Raises DatabaseUnavailableError, ClientBusyError, OverloadedError.
 
@@ -91,27 +105,41 @@ class DetailReader:
             EntryCache(limits.DETAIL_POINTS_BYTES, limits.DETAIL_CACHE_IDLE_S),
         )
 
-    async def fetch(self, query: SeriesQuery, window: Window) -> Details:
-        """The details of a window."""
+    async def fetch(self, query: SeriesQuery, window: Window, *, with_medians: bool = True) -> Details:
+        """The details of a window. with_medians -- False: leave the medians out"""
         end = self._clock.horizon() if window.until >= LATEST else window.until
-        [details] = await self.fetch_buckets(query, [window.since, max(window.since, end + _MICROSECOND)])
+        edges = [window.since, max(window.since, end + _MICROSECOND)]
+        [details] = await self.fetch_buckets(query, edges, with_medians=with_medians)
         return details
 
-    async def fetch_buckets(self, query: SeriesQuery, edges: Sequence[datetime]) -> list[Details]:
+    async def fetch_buckets(
+        self, query: SeriesQuery, edges: Sequence[datetime], *, with_medians: bool = True
+    ) -> list[Details]:
         """The details of each bucket [edges[i], edges[i + 1]) of receipt time. edges -- ascending, at least two
 
+        with_medians -- False: leave the medians out
         With NETWORK among the query's orchestrators, their results are also in series of the network.
         """
-        return await self.fetch_points(None, query, edges, lambda details: details)
+        return await self.fetch_points(None, query, edges, lambda details: details, with_medians=with_medians)
 
     async def fetch_points(
-        self, kind: Hashable, query: SeriesQuery, edges: Sequence[datetime], compute: Callable[[Details], T]
+        self,
+        kind: Hashable,
+        query: SeriesQuery,
+        edges: Sequence[datetime],
+        compute: Callable[[Details], T],
+        *,
+        with_medians: bool = True,
+        size: Callable[[T], int] = lambda _: _POINT_BYTES,
     ) -> list[T]:
         """What `compute` makes of the details of each bucket. A bucket that can't change without notice is computed once.
 
         kind -- names what is computed; None: nothing is kept
-        compute -- does not await; its values take less than a kilobyte
+        compute -- does not await
+        with_medians -- False: `compute` does not use the medians, which may be a statement for each bucket
+        size -- of a value in memory, in bytes
         """
+        asked = _Asked(kind, query, compute, with_medians, size)
         requested_at = time.monotonic()
         bounds = [to_pg_time(edge) for edge in edges]
         if self._memory.results.is_full:
@@ -119,7 +147,7 @@ class DetailReader:
         while True:
             memory = self._memory
             try:
-                return await self._points(memory, kind, query, bounds, compute, requested_at)
+                return await self._points(memory, asked, bounds, requested_at)
             except RollupRebuiltError:
                 memory.tail.expire()
                 requested_at = time.monotonic()
@@ -135,10 +163,8 @@ class DetailReader:
     async def _points(
         self,
         memory: _Memory,
-        kind: Hashable,
-        query: SeriesQuery,
+        asked: _Asked[T],
         bounds: Sequence[int],
-        compute: Callable[[Details], T],
         requested_at: float,
     ) -> list[T]:
         tail = memory.tail
@@ -147,10 +173,8 @@ class DetailReader:
             planned_for = coverage, tail_since = tail.coverage, tail.since
             plans = [coverage.plan(since, until, tail_since=tail_since) for since, until in pairwise(bounds)]
             found: dict[int, T] = {}
-            if kind is not None:
-                kept = (
-                    (at, memory.points.get((kind, query, plan_key(plan)))) for at, plan in enumerate(plans)
-                )
+            if asked.kind is not None:
+                kept = ((at, memory.points.get(asked.key(plan))) for at, plan in enumerate(plans))
                 found = {at: point for at, point in kept if point is not None}
             missing = [at for at in range(len(plans)) if at not in found]
             late: list[tuple[int, SeriesSums, Medians | SeriesSums | None]] = []
@@ -158,41 +182,38 @@ class DetailReader:
                 for first in range(0, len(missing), _BATCH):
                     batch = missing[first : first + _BATCH]
                     chosen = [plans[at] for at in batch]
-                    parts = await self._read(memory, query, chosen)
-                    medians = await self._medians(memory, query, chosen)
+                    parts = await self._read(memory, asked.query, chosen)
+                    medians = await self._medians(memory, asked, chosen)
                     for at, sums, of_network in zip(batch, parts, medians, strict=True):
                         if has_tail(plans[at]):
                             late.append((at, sums, of_network))
                         else:
-                            found[at] = self._finish(
-                                memory, kind, query, plans[at], sums, of_network, compute
-                            )
+                            found[at] = self._finish(memory, asked, plans[at], sums, of_network)
                             await asyncio.sleep(0)  # others are served meanwhile
             if (tail.coverage, tail.since) == planned_for:
                 break
         for at, sums, of_network in late:  # without an await: the tail does not change
-            found[at] = self._finish(memory, kind, query, plans[at], sums, of_network, compute)
+            found[at] = self._finish(memory, asked, plans[at], sums, of_network)
         return [found[at] for at in range(len(plans))]
 
     def _finish(
         self,
         memory: _Memory,
-        kind: Hashable,
-        query: SeriesQuery,
+        asked: _Asked[T],
         plan: WindowPlan,
         sums: SeriesSums,
         of_network: Medians | SeriesSums | None,
-        compute: Callable[[Details], T],
     ) -> T:
         """The point of a plan: from its parts outside the tail, and from the tail as it is now."""
+        query = asked.query
         if isinstance(of_network, SeriesSums):
             network = self._with_tail(memory, _NETWORK_QUERY, plan, of_network)
             of_network = medians_of(memory.index, network, query.region)
             if is_settled(plan):
                 memory.points.add(("medians", query.region, plan_key(plan)), of_network, _POINT_BYTES)
-        point = compute(_details(memory, query, self._with_tail(memory, query, plan, sums), of_network))
-        if kind is not None and is_settled(plan):
-            memory.points.add((kind, query, plan_key(plan)), point, _POINT_BYTES)
+        point = asked.compute(_details(memory, query, self._with_tail(memory, query, plan, sums), of_network))
+        if asked.kind is not None and is_settled(plan):
+            memory.points.add(asked.key(plan), point, asked.size(point))
         return point
 
     async def _read(
@@ -222,11 +243,14 @@ class DetailReader:
                         parts[at] = [add_up([*parts[at], own])]  # at once: there may be a thousand pages
 
     async def _medians(
-        self, memory: _Memory, query: SeriesQuery, plans: Sequence[WindowPlan]
+        self, memory: _Memory, asked: _Asked[T], plans: Sequence[WindowPlan]
     ) -> Sequence[Medians | SeriesSums | None]:
-        """The medians of each plan, or the sums of the network without the tail that they are computed from. None: not needed,
-        or computed from what `_read` returns."""
-        if query.orchestrators is None or query.job_type is JobType.TRANSCODING:
+        """The medians of each plan, or the sums of the network without the tail that they are computed from. None: they are
+        computed from what `_read` returns."""
+        query = asked.query
+        if not asked.with_medians or query.job_type is JobType.TRANSCODING:
+            return [{}] * len(plans)
+        if query.orchestrators is None:
             return [None] * len(plans)
         found: list[Medians | SeriesSums | None] = [
             memory.points.get(("medians", query.region, plan_key(plan))) for plan in plans
@@ -269,6 +293,5 @@ def _chosen(memory: _Memory, query: SeriesQuery, results: ResultDetails) -> Seri
 def _details(memory: _Memory, query: SeriesQuery, sums: SeriesSums, medians: Medians | None) -> Details:
     selected = memory.index.mask(query)[sums.series]
     if medians is None:
-        needs_medians = query.job_type is not JobType.TRANSCODING
-        medians = medians_of(memory.index, sums, query.region) if needs_medians else {}
+        medians = medians_of(memory.index, sums, query.region)
     return Details(memory.index, sums.select(np.flatnonzero(selected)), medians)

@@ -5,11 +5,15 @@ import re
 from msgspec import Struct
 
 from orchboard.errors import BadInputError
+from orchboard.store.postgres.clock import to_pg_time
+from orchboard.window import EARLIEST, LATEST
 
 _SNAPSHOT = r"\d{1,19}:\d{1,19}:(?:\d{1,19}(?:,\d{1,19})*)?"
 _CURSOR = re.compile(
     rf"(-?\d{{1,18}})-(\d{{1,18}})(?:-({_SNAPSHOT})(?:-({_SNAPSHOT}))?-(-?\d{{1,18}}))?", re.ASCII
 )
+
+_EARLIEST, _LATEST = to_pg_time(EARLIEST), to_pg_time(LATEST)
 
 MAX_CHARACTERS = 8192
 
@@ -60,6 +64,8 @@ def parse_cursor(text: str) -> Cursor:
     if found is None:
         raise BadInputError(f"last_event_id must be the id of an event of this stream, not {text[:40]!r}")
     event_time, number, before, within, floor = found.groups()
+    if not _EARLIEST <= int(event_time) <= _LATEST or not _EARLIEST <= int(floor or 0) <= _LATEST:
+        raise BadInputError("last_event_id holds an invalid time")
     if before is None:
         return Cursor(int(event_time), int(number), NO_SNAPSHOT, NO_SNAPSHOT, int(event_time))
     if not (_is_snapshot(before) and _is_snapshot(within or before)):

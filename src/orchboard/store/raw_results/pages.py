@@ -10,7 +10,7 @@ import asyncpg
 from msgspec import Struct
 
 from orchboard import limits
-from orchboard.results.render import StoredPayload, is_scored, read_stored
+from orchboard.results.render import StoredPayload, read_stored
 from orchboard.stats import JobType
 from orchboard.store.postgres.admission import UNBOUNDED, Admission
 from orchboard.store.postgres.clock import from_pg_time, to_pg_time
@@ -106,14 +106,11 @@ class RowStream:
                             {number: code},
                             rows=rows,
                             size=limits.STREAM_PAGE_BYTES,
+                            scored=self.scored,
                         )
                     below = page.below
                     rows = min(max(2, len(page.rows) * 5 // 4 + 1), _MAX_PAGE_ROWS)
-                    texts = [
-                        row.text
-                        for row in page.rows
-                        if self.scored is None or self.scored is is_scored(row.text)
-                    ]
+                    texts = [row.text for row in page.rows]
                     del page  # the caller may wait long for a client
                     if texts:
                         yield code, texts
@@ -193,9 +190,11 @@ class RawPages:
             next_below: tuple[int, int] | None = below
             left = limits.MAX_CACHED_ANSWER_BYTES
             while next_below is not None and len(rows) < limit and left > 0:
-                page = await self.read_page(part, since, next_below, codes, rows=limit - len(rows), size=left)
+                page = await self.read_page(
+                    part, since, next_below, codes, rows=limit - len(rows), size=left, scored=scored
+                )
                 next_below = page.below
-                rows += [row for row in page.rows if scored is None or scored is is_scored(row.text)]
+                rows += page.rows
                 left -= sum(len(row.text) for row in page.rows)
         return rows, next_below
 
@@ -222,11 +221,13 @@ class RawPages:
         *,
         rows: int,
         size: int,
+        scored: bool | None = None,
     ) -> _Page:
         """The next rows of some regions.
 
         below -- event_time and id of the row before the first; codes -- the regions, by id
         rows, size -- the maximum number of rows, and of stored bytes
+        scored -- as in RowStream
         """
         if not codes:
             return _Page([], None)
@@ -241,6 +242,7 @@ class RawPages:
             part.model,
             rows,
             size,
+            scored,
         )
         last = None
         if found and (len(found) < found[0]["number"] or len(found) == rows):

@@ -1,5 +1,5 @@
 -- Part of export_page.sql: the line of a result as CSV (RFC 4180). A text that a spreadsheet would take for a formula gets an
--- apostrophe, unless it is a number; analytics/csv_lines.py is the same for other lines.
+-- apostrophe, unless it is a number; analytics/table_formats.py is the same for other lines.
 CASE length(r.moment) WHEN 28 THEN substr(r.moment, 2, 26) ELSE to_char(r.event_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') END,
 'Z,', r.id, ',',
 CASE

@@ -1,4 +1,4 @@
--- Part of export_page.sql: the line of a result as JSON. to_json takes half the time of to_char, but leaves zeros out.
+-- Part of export_page.sql: the line of a result as JSON. to_json is faster than to_char, but leaves zeros out.
 '{"event_time":"',
 CASE length(r.moment) WHEN 28 THEN substr(r.moment, 2, 26) ELSE to_char(r.event_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') END,
 'Z","id":', r.id,

@@ -34,6 +34,8 @@ found AS NOT MATERIALIZED (
         FROM result_details
         WHERE event_time >= $1 AND event_time <= $3 AND (event_time, id) > ($1::timestamptz, $2::bigint)
           AND $5::text IS NOT NULL AND lower(orchestrator) = $5 AND orchestrator <> lower(orchestrator)
+        ORDER BY event_time, id
+        LIMIT $4::integer
     )
 ),
 read AS MATERIALIZED (

@@ -1,7 +1,7 @@
 -- One page of the results of an orchestrator, newest first by receipt: at least one row, at most $8 rows, and at most $9 stored
 -- bytes. Keys come from the index and sizes from the table; only the payloads that are returned are decompressed.
 -- $1 orchestrator (lower case), $2 since; $3 event_time and $4 id: the page begins below this key; $5 ids of regions;
--- $6 pipeline, $7 model; null: any
+-- $6 pipeline, $7 model, $10 whether scored; null: any
 -- Returns event_time (eight bytes, microseconds since 2000), id, region_id, pipeline, model, payload (text), and number:
 -- the number of rows below the key, at most $8. No rows: there is no result below the key.
 WITH keys AS MATERIALIZED (
@@ -15,6 +15,7 @@ WITH keys AS MATERIALIZED (
               AND region_id = ANY($5::integer[])
               AND ($6::text IS NULL OR pipeline = $6)
               AND ($7::text IS NULL OR model = $7)
+              AND ($10::boolean IS NULL OR is_scored = $10)
             ORDER BY event_time DESC, id DESC
             LIMIT $8::integer
         )
@@ -28,6 +29,7 @@ WITH keys AS MATERIALIZED (
               AND region_id = ANY($5::integer[])
               AND ($6::text IS NULL OR pipeline = $6)
               AND ($7::text IS NULL OR model = $7)
+              AND ($10::boolean IS NULL OR is_scored = $10)
         )
     ) found
     ORDER BY event_time DESC, id DESC
