@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.effort import QUICK, Effort
 from bench.paths import MissingProgramError, default_directory
 from bench.report import write_document
-from bench.sections import SECTIONS, measure
+from bench.sections import LONG_SECTIONS, SECTIONS, measure
 
 
 def main() -> int:
@@ -20,7 +20,9 @@ def main() -> int:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     arguments = _parse(sys.argv[1:])
     sections = arguments.sections or [
-        name for name in SECTIONS if name not in ("soak", "walks") and (arguments.full or name != "history")
+        name
+        for name in SECTIONS
+        if name not in ("soak", "walks") and (arguments.full or name not in LONG_SECTIONS)
     ]
     effort = QUICK if arguments.quick else Effort()
     try:

@@ -121,6 +121,22 @@ async def wait_until_materialized(url: str, results: int) -> float:
         await connection.close()
 
 
+async def wait_until_details_are_built(url: str) -> float:
+    """Wait until a running server has built the details of all rollups. Returns the seconds it took."""
+    statement = (
+        "SELECT count(*) FROM rollup_buckets "
+        "WHERE is_materialized AND granularity >= 3 AND details_revision IS DISTINCT FROM revision"
+    )
+    connection = await asyncpg.connect(url)
+    try:
+        began_at = time.monotonic()
+        while await connection.fetchval(statement) and time.monotonic() < began_at + _SEALING_LIMIT_S:
+            await asyncio.sleep(_POLL_S)
+        return time.monotonic() - began_at
+    finally:
+        await connection.close()
+
+
 async def _rollup_state(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple[object, ...]:
     if await connection.fetchval("SELECT to_regclass('rollup_buckets')") is None:
         return ()

@@ -16,7 +16,7 @@ ENCODINGS = ("identity", "zstd", "gzip")
 MB = 1024
 
 
-def main(url: str, pid: str) -> None:
+def main(url: str, pid: int) -> None:
     """Print a line for each format and encoding."""
     resident_kb(pid)
     for wanted in FORMATS:
@@ -47,25 +47,25 @@ def read(url: str, wanted: str, encoding: str) -> tuple[int, int, float]:
     return size, lines, time.perf_counter() - began_at
 
 
-def reset_peak(pid: str) -> None:
+def reset_peak(pid: int) -> None:
     """Let VmHWM begin at the present size."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
-def peak_kb(pid: str) -> int:
+def peak_kb(pid: int) -> int:
     """The largest resident size since `reset_peak`."""
     return _status(pid, "VmHWM")
 
 
-def resident_kb(pid: str) -> int:
+def resident_kb(pid: int) -> int:
     """The resident size."""
     return _status(pid, "VmRSS")
 
 
-def _status(pid: str, name: str) -> int:
+def _status(pid: int, name: str) -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1], int(sys.argv[2]))

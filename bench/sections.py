@@ -7,7 +7,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench.dataset import Dataset, Loaded, wait_until_materialized
+from bench.dataset import Dataset, Loaded, wait_until_details_are_built, wait_until_materialized
 from bench.effort import Effort
 from bench.figures import Outcome
 from bench.history import all_time, measure_history, plot_by_rows
@@ -18,17 +18,21 @@ from bench.mixed_load import measure_mixed_load
 from bench.paths import program
 from bench.posts import measure_posts
 from bench.report import Report
+from bench.reports import measure_reports
 from bench.server import on_database, serving
 from bench.soak import measure_soak
 from bench.start import measure_start
 from bench.uncached import measure_uncached
 from bench.walks import measure_walks
 
-SECTIONS = ("start", "uncached", "hot", "fire", "posts", "history", "soak", "walks")
+SECTIONS = ("start", "uncached", "hot", "fire", "posts", "history", "reports", "soak", "walks")
+LONG_SECTIONS = ("history", "reports")
+"""Those on ten million results."""
 
 RESULTS = 200_000
 HISTORY_DAYS = 100.0
 HISTORY_RESULTS = (100_000, 1_000_000, 10_000_000)
+YEAR_DAYS = 365.0
 
 PROGRAMS = (
     ("hot", "wrk", "Debian's wrk"),
@@ -62,10 +66,12 @@ def measure(
     directory.mkdir(parents=True, exist_ok=True)
     loads = [os.getloadavg()[0]]
     run = _Run(sections, directory, effort, full=full, minutes=minutes, tell=tell)
-    if set(sections) - {"history", "walks"}:
+    if set(sections) - {*LONG_SECTIONS, "walks"}:
         run.on_a_day()
     if "history" in sections:
         run.section("history", run.on_history)
+    if "reports" in sections:
+        run.section("reports", run.on_a_year)
     run.section("walks", lambda: measure_walks(directory, files=files))
     run.report.loads = [*loads, os.getloadavg()[0]]
     return run.report
@@ -177,6 +183,22 @@ class _Run:
                     self._describe(url)
         outcome.plots.append(plot_by_rows(latencies))
         return outcome
+
+    def on_a_year(self) -> Outcome:
+        """Measure reports on 365 days of 10 million results, which are kept for the next run."""
+        results = max(HISTORY_RESULTS)
+        dataset = Dataset(self._directory / f"days-{YEAR_DAYS:g}-{results}", results, YEAR_DAYS)
+        self._tell(f"{results:,} results over {YEAR_DAYS:g} days, loaded unless they exist")
+        loaded = dataset.load(again=False)
+        with dataset.running() as url, serving(on_database(url)) as server:
+            self._seal(url, results)
+            details_s = uvloop.run(wait_until_details_are_built(url))
+            self._tell("measuring")
+            self._describe(url)
+            self.report.data.append(
+                f"{results:,} results over {YEAR_DAYS:g} days, loaded in {loaded.took_s:.0f} s, details awaited for {details_s:.0f} s"
+            )
+            return uvloop.run(measure_reports(server, url, self._effort))
 
     def _describe(self, url: str) -> None:
         self.report.machine = self.report.machine or uvloop.run(describe_machine(url))
