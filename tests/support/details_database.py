@@ -211,11 +211,21 @@ def random_errors(chance: random.Random) -> Any:
     return errors
 
 
-def random_times(chance: random.Random, now: datetime, number: int) -> list[datetime]:
-    """Times of the last 45 days, most of them recent; many on an edge of a bucket or a microsecond from it."""
+ISLANDS = (0.0, 0.0, 1.3, 6.5, 33.0)
+"""Ages in days: with so few times with results, and gaps that no empty buckets fill, all rollups are built in a second or two."""
+
+
+def random_times(
+    chance: random.Random, now: datetime, number: int, *, is_spread: bool = False
+) -> list[datetime]:
+    """Times of the last 45 days, many on an edge of a bucket or a microsecond from it.
+
+    is_spread -- anywhere, most of them recent; False: within two hours before each of ISLANDS
+    """
     times = []
     for _ in range(number):
-        moment = now - timedelta(days=45 * chance.random() ** 3)
+        age_days = 45 * chance.random() ** 3 if is_spread else chance.choice(ISLANDS) + chance.random() / 12
+        moment = now - timedelta(days=age_days)
         if chance.random() < 0.2:
             edge = chance.choice(GRANULARITIES).start_of(moment)
             moment = edge + timedelta(microseconds=chance.choice([-1, 0, 0, 1]))
@@ -224,9 +234,10 @@ def random_times(chance: random.Random, now: datetime, number: int) -> list[date
 
 
 def random_edges(chance: random.Random, now: datetime) -> list[datetime]:
-    """Edges of one bucket, of several of equal length, or anywhere."""
+    """Edges of one bucket, of several of equal length, or anywhere; they end after some of ISLANDS, or anywhere."""
     days = 10 ** chance.uniform(-2, 1.65)
-    since = now - timedelta(days=days + chance.uniform(0, 46 - days) * chance.choice([0, 1]))
+    ended = chance.choice([0, 0, chance.choice(ISLANDS), chance.uniform(0, 46 - days)])
+    since = now - timedelta(days=days + ended)
     if chance.random() < 0.5:
         since = chance.choice(GRANULARITIES).start_of(since)
     number = chance.choice([1, 1, 3, 12])
@@ -257,25 +268,33 @@ def random_query(chance: random.Random, results: Sequence[StoredResult]) -> Seri
 
 
 @asynccontextmanager
-async def open_details_database(url: str, *, results: int, seed: int = 1) -> AsyncIterator[DetailsDatabase]:
-    """results -- the number that is inserted; 0: the database is used as it is"""
+async def open_details_database(
+    url: str, *, results: int, seed: int = 1, is_spread: bool = False
+) -> AsyncIterator[DetailsDatabase]:
+    """results -- the number that is inserted; 0: the database is used as it is; is_spread -- see `random_times`"""
     connection = await asyncpg.connect(url)
     try:
         async with open_store(url) as store:
             board = DetailsDatabase(url, store, connection, seed)
             if results:
                 await connection.execute(PLACES)
-                await board.insert(random_times(board.chance, await board.now(), results))
+                times = random_times(board.chance, await board.now(), results, is_spread=is_spread)
+                await board.insert(times)
             yield board
     finally:
         connection.terminate()
 
 
 def with_details_database(
-    url: str, test: Callable[[DetailsDatabase], Awaitable[None]], *, results: int = 800, seed: int = 1
+    url: str,
+    test: Callable[[DetailsDatabase], Awaitable[None]],
+    *,
+    results: int = 500,
+    seed: int = 1,
+    is_spread: bool = False,
 ) -> None:
     async def run_test() -> None:
-        async with open_details_database(url, results=results, seed=seed) as board:
+        async with open_details_database(url, results=results, seed=seed, is_spread=is_spread) as board:
             await test(board)
 
     run(run_test())

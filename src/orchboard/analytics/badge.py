@@ -17,7 +17,9 @@ NEVER_TESTED, NOT_TESTED = "never tested", "not tested"
 async def badge(board: Leaderboard, request: BadgeRequest) -> Badge:
     """The badge of one orchestrator."""
     query = request.scope.query
-    details = await board.store.details.fetch(query, request.scope.window.resolve(board))
+    details = await board.store.details.fetch(
+        query, request.scope.window.resolve(board), with_round_trips=False
+    )
     if details.sums.results.sum():
         number = _number(details, request.metric, scores_any_name=board.scores_any_name)
         message = "no score" if number is None else _text(number, request.metric)

@@ -25,8 +25,9 @@ async def compare(board: Leaderboard, scope: Scope, orchestrators: Sequence[str]
     found = await fetch_past(board, scope.query, scope.window, window)
     standings = Standings(found.details, found.job_type, any_name=board.scores_any_name)
     known = set(standings.names)
-    rows = Rows(standings, found.scores).standings([name for name in orchestrators if name in known])
-    by_name = {row.orchestrator: row for row in rows}
+    rows, names = Rows(standings, found.scores), [name for name in orchestrators if name in known]
+    await rows.fetch_round_trips(board, scope.query, found.closed, names)
+    by_name = {row.orchestrator: row for row in rows.standings(names)}
     never = [None] * len(found.buckets)
     own = [by_name.get(name) or Standing(orchestrator=name, sparkline=[*never]) for name in orchestrators]
     return Comparison(

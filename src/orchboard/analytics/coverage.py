@@ -45,7 +45,9 @@ async def coverage(board: Leaderboard, query: SeriesQuery) -> Coverage:
     week, day, hour = (WindowRequest(name).resolve(board) for name in ("7d", "24h", "1h"))
     pooled = query if query.orchestrators else replace(query, orchestrators=frozenset([NETWORK]))
     edges = [week.since, day.since, hour.since, end]
-    buckets = await board.store.details.fetch_buckets(pooled, edges, with_medians=False)
+    buckets = await board.store.details.fetch_buckets(
+        pooled, edges, with_medians=False, with_round_trips=False
+    )
     hours = await _fetch_hours(board, pooled, now, end)
     everyone = replace(query, region=None, tester=None)
     compared = await board.store.details.fetch(everyone, week, with_medians=False)
@@ -68,7 +70,7 @@ async def _fetch_hours(
     last = now.replace(minute=0, second=0, microsecond=0)
     edges = [last - WEEK + number * HOUR for number in range(int(WEEK / HOUR) + 1)]
     return await board.store.details.fetch_points(
-        "sources", query, [*edges, end], _sources, with_medians=False
+        "sources", query, [*edges, end], _sources, with_medians=False, with_round_trips=False
     )
 
 

@@ -5,12 +5,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from msgspec.structs import replace
+
 from orchboard.analytics.scope import Scope, envelope_of
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.errors import ErrorCode, ErrorGroup, Errors
 from orchboard.stats import Series
 from orchboard.store.details.details import Details
 from orchboard.store.details.error_sums import ErrorSum
+from orchboard.store.details.sums import NETWORK
 from orchboard.store.postgres.clock import from_pg_time
 
 MAX_CODES = 200
@@ -30,7 +33,10 @@ GROUPS: Mapping[str, Callable[[Series], GroupKey]] = {
 async def errors(board: Leaderboard, scope: Scope, by: str | None = None) -> Errors:
     """The errors in a window. by -- `code` or one of GROUPS; None: all of them"""
     window = scope.window.resolve(board)
-    details = await board.store.details.fetch(scope.query, window, with_medians=False)
+    query = scope.query
+    if query.orchestrators is None:  # the network's series are fewer
+        query = replace(query, orchestrators=frozenset([NETWORK]))
+    details = await board.store.details.fetch(query, window, with_medians=False, with_round_trips=False)
     envelope = envelope_of(scope.window, window, board.now(), details)
     lists: dict[str, Any] = {
         f"{name}s": group_errors(details, key) if by in (None, name) else None for name, key in GROUPS.items()

@@ -41,7 +41,7 @@ async def find_news(board: Leaderboard, orchestrator: str | None = None) -> list
     # The hours of one orchestrator are small enough to be kept.
     kind = None if orchestrator is None else "news"
     before, *observed = await board.store.details.fetch_points(
-        kind, query, edges, _observe, with_medians=False, size=_size
+        kind, query, edges, _observe, with_medians=False, with_round_trips=False, size=_size
     )
     first = (begin - EPOCH) // _HOUR
     by_key: dict[_Key, dict[int, Hour]] = defaultdict(dict)

@@ -1,5 +1,6 @@
 """The leaderboard: orchestrators ranked by score, with everything that is known of each in a window."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -37,8 +38,11 @@ async def leaderboard(board: Leaderboard, query: RankingQuery) -> Ranking:
         min_results=query.min_results,
     )
     rows = Rows(standings, found.scores)
+    names = standings.names
+    if query.sort in PERCENTILES:
+        await rows.fetch_round_trips(board, whole, found.closed, names)
     values = rows.values(query.sort)
-    selected = {name: values[at] for at, name in enumerate(standings.names) if query.selects(name)}
+    selected = {name: values[at] for at, name in enumerate(names) if query.selects(name)}
     ordered = sort_rows(selected, descending=query.descending)
     first = (
         0
@@ -46,6 +50,7 @@ async def leaderboard(board: Leaderboard, query: RankingQuery) -> Ranking:
         else position_after(selected, ordered, query.page, descending=query.descending)
     )
     page = ordered[first : first + query.limit]
+    await rows.fetch_round_trips(board, whole, found.closed, page)
     next_cursor = None
     if first + query.limit < len(ordered):
         next_cursor = query.cursor(found.closed, selected[page[-1]], page[-1])
@@ -80,7 +85,7 @@ class Past(Struct, frozen=True):
 async def fetch_past(board: Leaderboard, query: SeriesQuery, request: WindowRequest, window: Window) -> Past:
     """The details of a window, and the scores in its buckets and in the window before."""
     now, job_type = board.now(), query.job_type or JobType.TRANSCODING
-    details = await board.store.details.fetch(query, window)
+    details = await board.store.details.fetch(query, window, with_round_trips=False)
     last = from_pg_time(int(details.sums.last.max())) if len(details.sums.last) else now
     closed = Window(window.since, min(window.until, max(now, last)))
     since = closed.since
@@ -117,29 +122,41 @@ class Rows:
         lines = lines_of([before] if before else [], standings.columns, standings.orchestrators)
         was = np.array([(line or [None])[0] for line in lines], float)
         self.trend: Doubles = standings.estimates.score - was[: standings.ranked]
+        self._round_trips: dict[str, list[float]] = {}
+
+    async def fetch_round_trips(
+        self, board: Leaderboard, query: SeriesQuery, window: Window, names: Sequence[str]
+    ) -> None:
+        """Fetch the quantiles of some orchestrators, unless they are known."""
+        missing = {
+            name: int(self.of.results[self._position[name]])
+            for name in names
+            if name not in self._round_trips
+        }
+        self._round_trips |= await board.store.details.fetch_quantiles(query, window, missing)
 
     def values(self, sort: str) -> list[SortValue]:
         """What every orchestrator is sorted by, in the order of the standings."""
         if sort == "orchestrator":
             return list(self.of.names)
-        if sort in _PERCENTILES:
-            found = self.of.round_trips(range(len(self.of.orchestrators)))
-            return [None if each is None else each[_PERCENTILES.index(sort)] for each in found]
+        if sort in PERCENTILES:
+            found = (self._round_trips[name][PERCENTILES.index(sort)] for name in self.of.names)
+            return [None if math.isnan(each) else each for each in found]
         values = [None if value != value else value for value in _SORT_VALUES[sort](self).tolist()]
         return values + [None] * (len(self.of.orchestrators) - len(values))
 
     def standings(self, names: Sequence[str]) -> list[Standing]:
-        """The rows of some orchestrators."""
+        """The rows of some orchestrators, whose quantiles were fetched."""
         positions = [self._position[name] for name in names]
-        round_trips = self.of.round_trips(positions)
         errors = self.of.errors(positions)
         lines = lines_of(self._buckets, self.of.columns, self.of.orchestrators[positions])
         found = []
-        for at, name, trips, codes, line in zip(positions, names, round_trips, errors, lines, strict=True):
+        for at, name, codes, line in zip(positions, names, errors, lines, strict=True):
+            trips = self._round_trips[name]
             found.append(
                 Standing(
                     orchestrator=name,
-                    round_trip=None if trips is None else RoundTrips(*trips),
+                    round_trip=None if math.isnan(trips[0]) else RoundTrips(*trips),
                     results=int(self.of.results[at]),
                     unscored=int(self.of.unscored[at]),
                     last_tested_at=from_pg_time(int(self.of.last[at])),
@@ -185,7 +202,7 @@ def estimate_at(at: int, *columns: Doubles) -> Estimate:
     return Estimate(*(float(column[at]) for column in columns))
 
 
-_PERCENTILES = ("p50", "p90", "p99")
+PERCENTILES = ("p50", "p90", "p99")
 
 _SORT_VALUES: Mapping[str, Callable[[Rows], Doubles | Indices]] = {
     "rank": lambda rows: rows.of.ranks.rank,

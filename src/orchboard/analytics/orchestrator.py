@@ -53,7 +53,9 @@ async def _fetch_lately(board: Leaderboard, query: SeriesQuery) -> dict[WindowNa
     """The details of each of UPTIMES."""
     starts = [WindowRequest(name).resolve(board).since for name in UPTIMES]
     edges = [*starts, board.store.clock.horizon()]
-    buckets = await board.store.details.fetch_buckets(query, edges, with_medians=False)
+    buckets = await board.store.details.fetch_buckets(
+        query, edges, with_medians=False, with_round_trips=False
+    )
     return {
         name: Details(buckets[0].index, add_up([bucket.sums for bucket in buckets[at:]]), {})
         for at, name in enumerate(UPTIMES)
@@ -85,7 +87,9 @@ def _last_tested(details: Details, key: Callable[[Series], str]) -> list[LastTes
 async def find_testing_regions(board: Leaderboard) -> list[TestingRegion]:
     """The regions with results in the last 24 hours, sorted."""
     window = WindowRequest("24h").resolve(board)
-    details = await board.store.details.fetch(SeriesQuery(), window, with_medians=False)
+    details = await board.store.details.fetch(
+        SeriesQuery(), window, with_medians=False, with_round_trips=False
+    )
     tested: dict[tuple[str, str], set[str]] = {}
     for number in details.sums.series.tolist():
         series = details.index.all[number]

@@ -20,14 +20,23 @@ async def fetch_points(
     compute: Callable[[Details], T],
     *,
     empty: T,
-    with_medians: bool = True,
+    needs_only_sums: bool = False,
 ) -> list[T]:
-    """See `DetailReader.fetch_points`. empty -- of a bucket without results; it is not computed for those before the first one"""
+    """See `DetailReader.fetch_points`.
+
+    empty -- of a bucket without results; it is not computed for those before the first one
+    needs_only_sums -- whether `compute` uses neither medians nor round trips
+    """
     first = await board.store.fetch_first_result_at(edges[0])
     # The last bucket may hold results that are dated a little later than now, which are not looked for.
     last = len(edges) - 2
     skipped = last if first is None else min(max(bisect_right(edges, first) - 1, 0), last)
     points = await board.store.details.fetch_points(
-        kind, query, edges[skipped:], compute, with_medians=with_medians
+        kind,
+        query,
+        edges[skipped:],
+        compute,
+        with_medians=not needs_only_sums,
+        with_round_trips=not needs_only_sums,
     )
     return [empty] * skipped + points

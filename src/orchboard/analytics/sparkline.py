@@ -63,7 +63,7 @@ async def fetch_scores(
         return score_orchestrators(details, job_type, any_name=board.scores_any_name)
 
     kind = "scores of orchestrators", job_type, board.scores_any_name
-    return await board.store.details.fetch_points(kind, query, edges, compute)
+    return await board.store.details.fetch_points(kind, query, edges, compute, with_round_trips=False)
 
 
 def score_orchestrators(details: Details, job_type: JobType, *, any_name: bool) -> OrchestratorScores:

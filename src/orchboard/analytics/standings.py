@@ -1,6 +1,5 @@
 """Standings: the numbers of every orchestrator in one window, as arrays."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,12 +14,9 @@ from orchboard.scoring import Doubles
 from orchboard.stats import JobType
 from orchboard.store.details.details import Details
 from orchboard.store.details.error_sums import ErrorSum
-from orchboard.store.details.quantiles import quantiles
 from orchboard.store.rollups.group_index import Indices
 
 MAX_CODES = 20
-
-_FRACTIONS = (0.5, 0.9, 0.99)
 
 
 class Standings:
@@ -130,12 +126,6 @@ class Standings:
         owner = np.full(len(self.columns.orchestrators), -1)
         owner[self.orchestrators[list(positions)]] = np.arange(len(positions))
         return owner
-
-    def round_trips(self, positions: Sequence[int]) -> list[list[float] | None]:
-        """The percentiles of RoundTrips of some orchestrators, given by position."""
-        owners = self._owners(positions)[self._of_entry]
-        found = quantiles(self._sums, owners, len(positions), _FRACTIONS).tolist()
-        return [None if math.isnan(each[0]) else each for each in found]
 
     def errors(self, positions: Sequence[int]) -> list[list[CodeCount]]:
         """The most frequent error codes of some orchestrators, given by position."""

@@ -75,7 +75,7 @@ async def _count(board: Leaderboard, query: SeriesQuery, edges: Sequence[datetim
     if query.orchestrators is None:
         query = replace(query, orchestrators=frozenset([NETWORK]))
     return await fetch_points(
-        board, "uptime", query, edges, _counts_of, empty=Counts(0, 0, 0, 0), with_medians=False
+        board, "uptime", query, edges, _counts_of, empty=Counts(0, 0, 0, 0), needs_only_sums=True
     )
 
 

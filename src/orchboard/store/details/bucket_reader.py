@@ -1,6 +1,7 @@
 """Reads the details of materialized buckets, and holds them in memory."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from orchboard import limits
 from orchboard.store.details.encoding import DetailRow, decode_all
@@ -17,8 +18,17 @@ from orchboard.store.rollups.statistics import RollupRebuiltError
 from orchboard.store.rollups.window_plan import BucketKey, PartialBucket
 from orchboard.store.sql_files import sql
 
-Orchestrators = tuple[str, ...] | None
-"""Whose details: some orchestrators, with NETWORK for all of them pooled; None: each of all."""
+
+class Wanted(NamedTuple):
+    """What is read of each bucket.
+
+    orchestrators -- whose details: some orchestrators, with NETWORK for all of them pooled; None: each of all
+    with_round_trips -- False: without the lists of round trips, which are most of the bytes
+    """
+
+    orchestrators: tuple[str, ...] | None
+    with_round_trips: bool
+
 
 _BATCH = 64
 
@@ -32,53 +42,48 @@ class BucketReader:
         self._results = results
         self._cache = EntryCache(limits.DETAIL_CACHE_BYTES, limits.DETAIL_CACHE_IDLE_S)
 
-    async def total(self, buckets: Sequence[BucketKey], orchestrators: Orchestrators) -> SeriesSums:
+    async def totals(self, plans: Sequence[Sequence[BucketKey]], wanted: Wanted) -> list[SeriesSums]:
+        """The sums of several sets of buckets, read together."""
+        if len(plans) == 1:
+            return [await self._total(plans[0], wanted)]
+        every = [bucket for buckets in plans for bucket in buckets]
+        found = await self.read(every, wanted) if every else {}
+        return [add_up([found[bucket] for bucket in buckets]) for buckets in plans]
+
+    async def _total(self, buckets: Sequence[BucketKey], wanted: Wanted) -> SeriesSums:
         """The sum of some buckets. That of the long ones is held: most later windows have the same ones."""
         long = tuple(bucket for bucket in buckets if bucket.granularity >= SIX_HOURS.number)
         short = [bucket for bucket in buckets if bucket.granularity < SIX_HOURS.number]
-        return add_up(
-            [await self._total_of_long(long, orchestrators), *await self._each(short, orchestrators)]
-        )
+        return add_up([await self._total_of_long(long, wanted), *await self._each(short, wanted)])
 
-    async def totals(
-        self, plans: Sequence[Sequence[BucketKey]], orchestrators: Orchestrators
-    ) -> list[SeriesSums]:
-        """The sums of several sets of buckets, read together."""
-        if len(plans) == 1:
-            return [await self.total(plans[0], orchestrators)]
-        every = [bucket for buckets in plans for bucket in buckets]
-        found = await self._read(every, orchestrators) if every else {}
-        return [add_up([found[bucket] for bucket in buckets]) for buckets in plans]
-
-    async def _total_of_long(
-        self, buckets: tuple[BucketKey, ...], orchestrators: Orchestrators
-    ) -> SeriesSums:
-        key = buckets, orchestrators
+    async def _total_of_long(self, buckets: tuple[BucketKey, ...], wanted: Wanted) -> SeriesSums:
+        key = buckets, wanted
         if (found := self._cache.get(key)) is None:
             found = add_up([])
             for first in range(0, len(buckets), _BATCH):  # bounds the memory
-                part = await self._read(buckets[first : first + _BATCH], orchestrators)
+                part = await self.read(buckets[first : first + _BATCH], wanted)
                 found = add_up([found, *part.values()])
             self._cache.add(key, found, found.size)
         total: SeriesSums = found
         return total
 
-    async def _each(self, buckets: Sequence[BucketKey], orchestrators: Orchestrators) -> list[SeriesSums]:
-        found = {bucket: self._cache.get((bucket, orchestrators)) for bucket in buckets}
+    async def _each(self, buckets: Sequence[BucketKey], wanted: Wanted) -> list[SeriesSums]:
+        found = {bucket: self._cache.get((bucket, wanted)) for bucket in buckets}
         missing = [bucket for bucket, sums in found.items() if sums is None]
         if missing:
-            for bucket, sums in (await self._read(missing, orchestrators)).items():
-                self._cache.add((bucket, orchestrators), sums, sums.size)
+            for bucket, sums in (await self.read(missing, wanted)).items():
+                self._cache.add((bucket, wanted), sums, sums.size)
                 found[bucket] = sums
         return list(found.values())
 
-    async def _read(
-        self, buckets: Sequence[BucketKey], orchestrators: Orchestrators
-    ) -> Mapping[BucketKey, SeriesSums]:
-        if orchestrators is None:
-            rows = await fetch_bucket_rows(self._database, "detail_buckets", buckets)
+    async def read(self, buckets: Sequence[BucketKey], wanted: Wanted) -> Mapping[BucketKey, SeriesSums]:
+        """The sums of each of some buckets; not held."""
+        fetch, with_round_trips = fetch_bucket_rows, wanted.with_round_trips
+        if wanted.orchestrators is None:
+            rows = await fetch(self._database, "detail_buckets", buckets, with_round_trips)
         else:
-            rows = await fetch_bucket_rows(self._database, "detail_buckets_of", buckets, list(orchestrators))
+            orchestrators = list(wanted.orchestrators)
+            rows = await fetch(self._database, "detail_buckets_of", buckets, with_round_trips, orchestrators)
         return {
             bucket: await self._decoded(
                 [DetailRow(row["entries"], row["round_trips"], row["errors"]) for row in of_bucket]

@@ -22,10 +22,10 @@ _decode_errors = msgspec.msgpack.Decoder(list[tuple[int, str, int, int, int, int
 
 
 class DetailRow(NamedTuple):
-    """The bytes of a row; errors -- None without any"""
+    """The bytes of a row; round_trips -- None if they were not read; errors -- None without any"""
 
     entries: bytes
-    round_trips: bytes
+    round_trips: bytes | None
     errors: bytes | None
 
 
@@ -59,13 +59,19 @@ def decode(row: DetailRow) -> SeriesSums:
 
 
 def decode_all(rows: Sequence[DetailRow]) -> SeriesSums:
-    """The sums of several rows that have no series in common, in their order; not sorted by series."""
+    """The sums of several rows that have no series in common, in their order; not sorted by series.
+
+    Without round trips if those of any row were not read.
+    """
     integers = _columns(rows, ">i4", 0, _INTEGERS, np.int64)
     times = _columns(rows, ">i8", 4 * _INTEGERS, _TIMES, np.int64)
     doubles = _columns(rows, ">f8", 4 * _INTEGERS + 8 * _TIMES, _DOUBLES, np.float64)
     series, results, unscored, successes, cold, lengths = integers
     first, duration = times
-    round_trips = np.frombuffer(b"".join(row.round_trips for row in rows), ">f8").astype(np.float64)
+    lists = [row.round_trips for row in rows if row.round_trips is not None]
+    if len(lists) < len(rows):
+        lists, lengths = [], np.zeros_like(lengths)
+    round_trips = np.frombuffer(b"".join(lists), ">f8").astype(np.float64)
     errors = [each for row in rows if row.errors is not None for each in _decode_errors(row.errors)]
     return SeriesSums(
         series,

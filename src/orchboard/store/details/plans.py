@@ -1,13 +1,22 @@
 """What the reader of details asks of window plans: their cost, and whether they can change."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from msgspec.structs import replace
 
 from orchboard import limits
-from orchboard.store.rollups.window_plan import Coverage, WindowPlan
+from orchboard.store.rollups.buckets import SIX_HOURS
+from orchboard.store.rollups.window_plan import BucketKey, Coverage, WindowPlan
+
+T = TypeVar("T")
 
 # Cost in rows; see RollupCache.
 _ANSWER_ROWS, _BUCKET_ROWS, _RESULTS_PER_ROW = 3_000, 100, 100
 _MAX_UNMATERIALIZED_ROWS = 50_000
+
+# What is read at once.
+_BATCH_RESULTS = 200_000
 
 
 def cost_of(coverage: Coverage, plans: Sequence[WindowPlan]) -> int:
@@ -19,6 +28,33 @@ def cost_of(coverage: Coverage, plans: Sequence[WindowPlan]) -> int:
         unmaterialized = sum(until - since for since, until in plan.unmaterialized)
         rows += min(unmaterialized * coverage.results_per_microsecond, _MAX_UNMATERIALIZED_ROWS)
     return int(min(rows, limits.MAX_ROWS_IN_PROGRESS / 2))
+
+
+def in_batches(items: Iterable[T], results: Callable[[T], int], *, at_most: int = 32) -> Iterator[list[T]]:
+    """Divide items into batches that are read at once. results -- the number of results of an item; bounds the memory"""
+    batch: list[T] = []
+    total = 0
+    for item in items:
+        own = results(item)
+        if batch and (total + own > _BATCH_RESULTS or len(batch) == at_most):
+            yield batch
+            batch, total = [], 0
+        batch.append(item)
+        total += own
+    if batch:
+        yield batch
+
+
+def results_of(coverage: Coverage, plan: WindowPlan) -> int:
+    """The number of results in the buckets of a plan."""
+    return sum(coverage.results_of(bucket) for bucket in plan.buckets)
+
+
+def divide(plan: WindowPlan) -> tuple[tuple[BucketKey, ...], WindowPlan]:
+    """The long buckets of a plan, which most later windows have too; and the rest of it."""
+    long = tuple(bucket for bucket in plan.buckets if bucket.granularity >= SIX_HOURS.number)
+    short = [bucket for bucket in plan.buckets if bucket.granularity < SIX_HOURS.number]
+    return long, replace(plan, buckets=short)
 
 
 def plan_key(plan: WindowPlan) -> Hashable:

@@ -64,6 +64,10 @@ class SeriesSums(Struct, frozen=True):
         values: Doubles = self.sums[MEASURES.index(name)]
         return values
 
+    def without_round_trips(self) -> "SeriesSums":
+        """The same sums with no round trips, as where they were not read."""
+        return replace(self, round_trips=np.zeros(0), round_trip_entries=np.zeros(0, np.int64))
+
     def select(self, entries: Indices) -> "SeriesSums":
         """Some entries, given by ascending position."""
         position = np.full(len(self.series), -1)

@@ -1,0 +1,188 @@
+"""PlanReader: the sums of window plans by series, from rollups, from results without a rollup, and from the live tail."""
+
+from collections.abc import Hashable, Mapping, Sequence
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+
+from orchboard import limits
+from orchboard.stats import JobType, SeriesQuery
+from orchboard.store.change_tracking.version_counters import VersionCounters
+from orchboard.store.details.bucket_reader import BucketReader, Wanted
+from orchboard.store.details.details import Medians
+from orchboard.store.details.plans import divide, has_tail, is_one_bucket, is_settled, join_ranges, plan_key
+from orchboard.store.details.ranked_reader import FRACTIONS, RankedReader, values_by
+from orchboard.store.details.ranked_values import NO_VALUES, RankedValues
+from orchboard.store.details.result_details import DetailResultReader, ResultDetails, pages
+from orchboard.store.details.series import NamedSeries, SeriesIndex
+from orchboard.store.details.sums import NETWORK, SeriesSums, add_up, renumber
+from orchboard.store.details.tail import DetailTail
+from orchboard.store.directories.regions import RegionDirectory
+from orchboard.store.postgres.clock import DatabaseClock, from_pg_time
+from orchboard.store.postgres.database import Database
+from orchboard.store.rollups.entry_cache import EntryCache
+from orchboard.store.rollups.group_index import PipelineModel
+from orchboard.store.rollups.live_tail import LiveTail
+from orchboard.store.rollups.window_plan import Coverage, WindowPlan
+
+_NETWORK_QUERY = SeriesQuery(job_type=JobType.AI, orchestrators=frozenset([NETWORK]))
+
+# Results without a rollup are read so many at a time.
+_PAGE = 20_000
+
+_MEDIANS_BYTES = 1_000
+
+
+class NetworkPart(Struct, frozen=True):
+    """The AI round trips of the network in a plan, without the tail.
+
+    ranked -- in its long buckets, by pipeline and model; sums -- of the rest
+    """
+
+    ranked: Mapping[PipelineModel, RankedValues]
+    sums: SeriesSums
+
+
+class OrchestratorRanks(Struct, frozen=True):
+    """The round trips of some orchestrators in a plan, without the tail.
+
+    ranked -- in its long buckets, by orchestrator; sums -- of the rest
+    """
+
+    plan: WindowPlan
+    ranked: Mapping[str, RankedValues]
+    sums: SeriesSums
+
+
+class PlanReader:
+    """Reads plans, and holds what it read in memory; discarded when a region has changed.
+
+    index -- of all series; tail -- the newest results; points -- what was computed of settled plans
+    Reads raise RollupRebuiltError and DatabaseUnavailableError.
+    """
+
+    def __init__(
+        self, database: Database, regions: RegionDirectory, versions: VersionCounters, clock: DatabaseClock
+    ) -> None:
+        self._database = database
+        self.index = SeriesIndex()
+        names = NamedSeries(database, self.index, regions)
+        self._results = DetailResultReader(names)
+        self._content = DetailTail(self._results)
+        self._buckets = BucketReader(database, names, self._results)
+        self._ranked = RankedReader(self.index, self._buckets)
+        self.tail: LiveTail[ResultDetails] = LiveTail(database, self._content, versions, clock)
+        self.points = EntryCache(limits.DETAIL_POINTS_BYTES, limits.DETAIL_CACHE_IDLE_S)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it holds as many distinct error texts as it may."""
+        return self._results.is_full
+
+    async def read(
+        self, query: SeriesQuery, plans: Sequence[WindowPlan], *, with_round_trips: bool = True
+    ) -> list[SeriesSums]:
+        """The sums of the parts of each plan that are not in the tail, of the orchestrators of a query."""
+        orchestrators = None if query.orchestrators is None else tuple(sorted(query.orchestrators))
+        totals = await self._buckets.totals(
+            [plan.buckets for plan in plans], Wanted(orchestrators, with_round_trips)
+        )
+        parts = [[total] for total in totals]
+        for plan, found in zip(plans, parts, strict=True):
+            edges = [await self._buckets.partial(partial) for partial in plan.partial_buckets]
+            found += (self._chosen(query, results) for results in edges)
+        await self._add_unmaterialized(query, plans, parts)
+        return [found[0] if len(found) == 1 else add_up(found) for found in parts]
+
+    async def _add_unmaterialized(
+        self, query: SeriesQuery, plans: Sequence[WindowPlan], parts: list[list[SeriesSums]]
+    ) -> None:
+        """Add the sums of results without a rollup to the parts of each plan. Ranges that adjoin are read together."""
+        ranges = sorted((*own, at) for at, plan in enumerate(plans) for own in plan.unmaterialized)
+        for since, until in join_ranges([(since, until) for since, until, _ in ranges]):
+            whole = from_pg_time(since), from_pg_time(until)
+            async for page in pages(self._database.fetch, self._results, *whole, _PAGE):
+                first, last = int(page.event_time[0]), int(page.event_time[-1])
+                for own_since, own_until, at in ranges:
+                    if own_since <= last and first < own_until:
+                        own = self._chosen(query, page.between(own_since, own_until))
+                        parts[at] = [add_up([*parts[at], own])]  # at once: there may be a thousand pages
+
+    def with_tail(self, query: SeriesQuery, plan: WindowPlan, sums: SeriesSums) -> SeriesSums:
+        """The sums of `read` with those of the tail, as it is now."""
+        if not has_tail(plan):
+            return sums
+        results = self._content.between(*plan.tail)
+        return add_up([sums, self._chosen(query, results)]) if len(results.event_time) else sums
+
+    async def medians(
+        self, region: str | None, coverage: Coverage, plans: Sequence[WindowPlan], *, whole: bool
+    ) -> list[Medians | NetworkPart]:
+        """The medians of each plan, or what `finish_medians` computes them from. whole -- see RankedReader"""
+        found: list[Medians | NetworkPart | None] = [
+            self.points.get(_medians_key(region, plan)) for plan in plans
+        ]
+        missing = [at for at, medians in enumerate(found) if medians is None]
+        single = [at for at in missing if region is None and is_one_bucket(plans[at])]
+        summaries = await self._buckets.summaries([plans[at].buckets[0] for at in single]) if single else []
+        for at, summary in zip(single, summaries, strict=True):
+            found[at] = {(key.pipeline, key.model): values[0] for key, values in summary.items() if key.model}
+        for at in missing:
+            if found[at] is None:  # one after the other: bounds the memory
+                long, rest = divide(plans[at])
+                ranked = await self._ranked.of_models(region, long, coverage.results_of, whole=whole)
+                [sums] = await self.read(_NETWORK_QUERY, [rest])
+                found[at] = NetworkPart(ranked, sums)
+        return [each for each in found if each is not None]
+
+    def finish_medians(self, region: str | None, plan: WindowPlan, found: Medians | NetworkPart) -> Medians:
+        """The medians of a plan. found -- by `medians`. Raises NotKeptError"""
+        if not isinstance(found, NetworkPart):
+            return found
+        sums = self.with_tail(_NETWORK_QUERY, plan, found.sums)
+        new = self._ranked.by_model(region, [sums])
+        medians = {}
+        for model in sorted(found.ranked.keys() | new.keys()):
+            ranked, values = found.ranked.get(model, NO_VALUES), new.get(model, NO_VALUES.segments[0])
+            if ranked.number or len(values):
+                [medians[model]] = ranked.quantiles(values, [0.5])
+        if is_settled(plan):
+            self.points.add(_medians_key(region, plan), medians, _MEDIANS_BYTES)
+        return medians
+
+    async def ranks(
+        self, query: SeriesQuery, plan: WindowPlan, results: Mapping[str, int], *, whole: bool
+    ) -> OrchestratorRanks:
+        """What `finish_quantiles` computes the quantiles of orchestrators from. results, whole -- see RankedReader"""
+        long, rest = divide(plan)
+        query = replace(query, orchestrators=None)
+        ranked = await self._ranked.of_orchestrators(query, long, results, whole=whole)
+        [sums] = await self.read(replace(query, orchestrators=frozenset(results)), [rest])
+        return OrchestratorRanks(plan, ranked, sums)
+
+    def finish_quantiles(self, query: SeriesQuery, found: OrchestratorRanks) -> dict[str, list[float]]:
+        """The quantiles of each orchestrator in the order of FRACTIONS; NaN without any. Raises NotKeptError"""
+        names = list(found.ranked)
+        query = replace(query, orchestrators=frozenset(names))
+        sums = self.with_tail(query, found.plan, found.sums)
+        runs = values_by(self.index, [sums], query, names, lambda series: self.index.all[series].orchestrator)
+        return {
+            name: found.ranked[name].quantiles(values, FRACTIONS)
+            for name, values in zip(names, runs, strict=True)
+        }
+
+    def _chosen(self, query: SeriesQuery, results: ResultDetails) -> SeriesSums:
+        """The sums of results by series; with those of the network if it is among the orchestrators of a query."""
+        sums = self._results.sums(results)
+        if query.orchestrators is None:
+            return sums
+        own = self.index.mask(SeriesQuery(orchestrators=query.orchestrators))
+        parts = [sums.select(np.flatnonzero(own[sums.series]))]
+        if NETWORK in query.orchestrators:
+            parts.append(renumber(sums, self.index.pooled(sums.series)))
+        return add_up(parts)
+
+
+def _medians_key(region: str | None, plan: WindowPlan) -> Hashable:
+    return "medians", region, plan_key(plan)

@@ -1,0 +1,148 @@
+"""Reads the round trips of long windows in pieces, and holds those near the quantiles that are asked for."""
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from orchboard import limits
+from orchboard.stats import JobType, SeriesQuery
+from orchboard.store.details.bucket_reader import BucketReader, Wanted
+from orchboard.store.details.plans import in_batches
+from orchboard.store.details.ranked_values import RankedValues, split_runs
+from orchboard.store.details.series import SeriesIndex
+from orchboard.store.details.sums import NETWORK, SeriesSums
+from orchboard.store.rollups.entry_cache import EntryCache
+from orchboard.store.rollups.group_index import PipelineModel
+from orchboard.store.rollups.result_columns import Doubles
+from orchboard.store.rollups.window_plan import BucketKey
+
+K = TypeVar("K", bound=Hashable)
+
+FRACTIONS = (0.5, 0.9, 0.99)
+"""The quantiles of orchestrators that values are held near."""
+
+Count = Callable[[BucketKey], int]
+"""The number of results in a bucket."""
+
+
+class RankedReader:
+    """Reads materialized buckets. Reads raise RollupRebuiltError and DatabaseUnavailableError."""
+
+    def __init__(self, index: SeriesIndex, buckets: BucketReader) -> None:
+        self._index = index
+        self._buckets = buckets
+        self._cache = EntryCache(limits.DETAIL_RANKS_BYTES, limits.DETAIL_CACHE_IDLE_S)
+
+    async def of_orchestrators(
+        self,
+        query: SeriesQuery,
+        buckets: tuple[BucketKey, ...],
+        results: Mapping[str, int],
+        *,
+        whole: bool = False,
+    ) -> dict[str, RankedValues]:
+        """The round trips of some orchestrators that a query selects.
+
+        query -- without orchestrators
+        results -- how many results each orchestrator has, about
+        whole -- whether all values are needed; they are not held
+        """
+        kept = {name: None if whole else self._cache.get((buckets, query, name)) for name in results}
+        missing = sorted(name for name, values in kept.items() if values is None)
+        for names in in_batches(missing, results.__getitem__, at_most=len(missing)):
+            found = await self._read_orchestrators(query, buckets, names)
+            for name, values in zip(names, found, strict=True):
+                ranked = (
+                    RankedValues(len(values), (0,), (values,))
+                    if whole
+                    else RankedValues.near(values, FRACTIONS)
+                )
+                kept[name] = ranked
+                if not whole:
+                    self._cache.add((buckets, query, name), ranked, ranked.size)
+        return {name: values for name, values in kept.items() if values is not None}
+
+    async def _read_orchestrators(
+        self, query: SeriesQuery, buckets: Sequence[BucketKey], names: Sequence[str]
+    ) -> list[Doubles]:
+        """The values of each orchestrator, ascending."""
+        found = (
+            await self._buckets.read(buckets, Wanted(tuple(names), with_round_trips=True)) if buckets else {}
+        )
+        return values_by(
+            self._index, found.values(), query, names, lambda series: self._index.all[series].orchestrator
+        )
+
+    async def of_models(
+        self, region: str | None, buckets: tuple[BucketKey, ...], count: Count, *, whole: bool = False
+    ) -> dict[PipelineModel, RankedValues]:
+        """The round trips of each AI pipeline and model, of all orchestrators; held near the median.
+
+        whole -- whether all values are needed; they are not held
+        """
+        key = buckets, region
+        if not whole and (kept := self._cache.get(key)) is not None:
+            held: dict[PipelineModel, RankedValues] = kept
+            return held
+        bounds = {} if whole or region is not None else await self._bounds(buckets)
+        pieces: dict[PipelineModel, list[Doubles]] = {}
+        below: dict[PipelineModel, int] = {}
+        number: dict[PipelineModel, int] = {}
+        for batch in in_batches(buckets, count):
+            read = await self._buckets.read(batch, Wanted((NETWORK,), with_round_trips=True))
+            for model, values in self.by_model(region, read.values()).items():
+                low, high = np.searchsorted(values, bounds.get(model, (-np.inf, np.inf)), "left").tolist()
+                pieces.setdefault(model, []).append(values[low:high].copy())
+                below[model] = below.get(model, 0) + low
+                number[model] = number.get(model, 0) + len(values)
+        found = {
+            model: RankedValues.near(np.concatenate(values), [0.5], below=below[model], number=number[model])
+            for model, values in pieces.items()
+        }
+        if not whole:
+            self._cache.add(key, found, sum(each.size for each in found.values()))
+        return found
+
+    async def _bounds(self, buckets: Sequence[BucketKey]) -> dict[PipelineModel, tuple[float, float]]:
+        """A range about each model's median: those of its buckets, and some more."""
+        found: dict[PipelineModel, list[float]] = {}
+        for summary in await self._buckets.summaries(buckets):
+            for key, quantiles in summary.items():
+                if key.model:
+                    found.setdefault((key.pipeline, key.model), []).append(quantiles[0])
+        return {model: (min(medians) * 0.9, max(medians) * 1.1) for model, medians in found.items()}
+
+    def by_model(self, region: str | None, sums: Iterable[SeriesSums]) -> dict[PipelineModel, Doubles]:
+        """The round trips of each AI pipeline and model in some sums of the network, ascending."""
+        query = SeriesQuery(job_type=JobType.AI, region=region, orchestrators=frozenset([NETWORK]))
+        parts = list(sums)
+        present = np.unique(np.concatenate([part.series for part in parts]))
+        chosen = present[self._index.mask(query)[present]].tolist()
+        models = sorted({self._model_of(series) for series in chosen})
+        runs = values_by(self._index, parts, query, models, self._model_of)
+        return dict(zip(models, runs, strict=True))
+
+    def _model_of(self, series: int) -> PipelineModel:
+        own = self._index.all[series]
+        return own.pipeline, own.model
+
+
+def values_by(
+    index: SeriesIndex,
+    parts: Iterable[SeriesSums],
+    query: SeriesQuery,
+    keys: Sequence[K],
+    key_of: Callable[[int], K],
+) -> list[Doubles]:
+    """The round trips of each key that a query selects, ascending. key_of -- of a series, given by index"""
+    found = [part for part in parts if len(part.round_trips)]
+    if not found:
+        return [np.zeros(0)] * len(keys)
+    position = {key: at for at, key in enumerate(keys)}
+    present = np.unique(np.concatenate([part.series for part in found]))
+    present = present[index.mask(query)[present]]
+    of_series = np.full(len(index), -1)
+    of_series[present] = [position.get(key_of(series), -1) for series in present.tolist()]
+    groups = [of_series[part.series][part.round_trip_entries] for part in found]
+    return split_runs(np.concatenate([part.round_trips for part in found]), np.concatenate(groups), len(keys))

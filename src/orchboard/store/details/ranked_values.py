@@ -1,0 +1,117 @@
+"""RankedValues: ascending round trips of many results, of which only those near some quantiles are kept."""
+
+import itertools
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from msgspec import Struct
+
+from orchboard.store.rollups.result_columns import Doubles
+
+_WHOLE = 4_000
+"""At most so many values are kept whole."""
+
+_LEAST_MARGIN, _MARGIN = 500, 0.05
+"""How many values are kept on either side of a quantile, at least and as a part of all."""
+
+
+class NotKeptError(Exception):
+    """A value of a rank that is needed was not kept."""
+
+
+class RankedValues(Struct, frozen=True):
+    """Values in ascending order.
+
+    number -- of all, kept or not
+    ranks -- of the first value of each segment, from 0 on, ascending
+    segments -- runs of consecutive values that are kept
+    """
+
+    number: int
+    ranks: tuple[int, ...]
+    segments: tuple[Doubles, ...]
+
+    @classmethod
+    def near(
+        cls, values: Doubles, fractions: Iterable[float], *, below: int = 0, number: int = 0
+    ) -> "RankedValues":
+        """The values near some quantiles.
+
+        values -- in any order: all of them, or those of consecutive ranks
+        below -- how many others are lower; number -- of all; 0: of `values`
+        """
+        ordered, number = np.sort(values), number or len(values)
+        if len(ordered) <= _WHOLE:
+            return cls(number, (below,), (ordered,))
+        margin = max(_LEAST_MARGIN, int(_MARGIN * number))
+        bounds: list[tuple[int, int]] = []
+        for fraction in sorted(fractions):
+            at = int(fraction * (number - 1)) - below
+            since, until = max(at - margin, 0), min(at + margin, len(ordered))
+            if bounds and since <= bounds[-1][1]:
+                bounds[-1] = bounds[-1][0], until
+            elif since < until:
+                bounds.append((since, until))
+        return cls(
+            number,
+            tuple(below + since for since, _ in bounds),
+            tuple(ordered[since:until].copy() for since, until in bounds),
+        )
+
+    @property
+    def size(self) -> int:
+        """Bytes of the kept values."""
+        return sum(segment.nbytes for segment in self.segments)
+
+    def at(self, rank: int) -> float:
+        """The value of a rank, from 0 to number - 1. Raises NotKeptError."""
+        segment = bisect_right(self.ranks, rank) - 1
+        if segment < 0 or rank - self.ranks[segment] >= len(self.segments[segment]):
+            raise NotKeptError
+        return float(self.segments[segment][rank - self.ranks[segment]])
+
+    def quantiles(self, others: Doubles, fractions: Sequence[float]) -> list[float]:
+        """Quantiles of these values and some others together, as PostgreSQL's percentile_cont; NaN without any.
+
+        others -- ascending, fewer than the kept margin. Raises NotKeptError if they are too many.
+
+        >>> RankedValues.near(np.array([1.0, 2.0, 4.0]), [0.5]).quantiles(np.array([3.0]), [0.5])
+        [2.5]
+        """
+        number = self.number + len(others)
+        if not number:
+            return [math.nan] * len(fractions)
+        found = []
+        for fraction in fractions:
+            rank = fraction * (number - 1)
+            low = math.floor(rank)
+            lower, upper = self._joined_at(others, low), self._joined_at(others, math.ceil(rank))
+            found.append(lower + (rank - low) * (upper - lower))
+        return found
+
+    def _joined_at(self, others: Doubles, rank: int) -> float:
+        """The value of a rank among these values and some others."""
+        low, high = max(0, rank - self.number), min(rank, len(others))
+        while low < high:  # find how many others are among the first `rank` values
+            middle = (low + high) // 2
+            if others[middle] < self.at(rank - middle - 1):
+                low = middle + 1
+            else:
+                high = middle
+        own = rank - low
+        if low == len(others) or (own < self.number and self.at(own) <= others[low]):
+            return self.at(own)
+        return float(others[low])
+
+
+NO_VALUES = RankedValues(0, (0,), (np.zeros(0),))
+
+
+def split_runs(values: Doubles, group: np.ndarray, groups: int) -> list[Doubles]:
+    """The values of each group, ascending. group -- of each value, from 0 to groups - 1; -1: of none"""
+    order = np.lexsort((values, group))
+    edges = np.searchsorted(group[order], np.arange(groups + 1)).tolist()
+    ordered = values[order]
+    return [ordered[since:until] for since, until in itertools.pairwise(edges)]
