@@ -96,12 +96,14 @@ class RankedReader:
                 pieces.setdefault(model, []).append(values[low:high].copy())
                 below[model] = below.get(model, 0) + low
                 number[model] = number.get(model, 0) + len(values)
+        joined = {model: np.concatenate(values) for model, values in pieces.items()}
+        if whole:
+            return {model: RankedValues.whole(np.sort(values)) for model, values in joined.items()}
         found = {
-            model: RankedValues.near(np.concatenate(values), [0.5], below=below[model], number=number[model])
-            for model, values in pieces.items()
+            model: RankedValues.near(values, [0.5], below=below[model], number=number[model])
+            for model, values in joined.items()
         }
-        if not whole:
-            self._cache.add(key, found, sum(each.size for each in found.values()))
+        self._cache.add(key, found, sum(each.size for each in found.values()))
         return found
 
     async def _bounds(self, buckets: Sequence[BucketKey]) -> dict[PipelineModel, tuple[float, float]]:

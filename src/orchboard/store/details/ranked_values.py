@@ -34,6 +34,11 @@ class RankedValues(Struct, frozen=True):
     segments: tuple[Doubles, ...]
 
     @classmethod
+    def whole(cls, values: Doubles) -> "RankedValues":
+        """All values. values -- ascending"""
+        return cls(len(values), (0,), (values,))
+
+    @classmethod
     def near(
         cls, values: Doubles, fractions: Iterable[float], *, below: int = 0, number: int = 0
     ) -> "RankedValues":
@@ -106,7 +111,7 @@ class RankedValues(Struct, frozen=True):
         return float(others[low])
 
 
-NO_VALUES = RankedValues(0, (0,), (np.zeros(0),))
+NO_VALUES = RankedValues.whole(np.zeros(0))
 
 
 def split_runs(values: Doubles, group: np.ndarray, groups: int) -> list[Doubles]:
