@@ -46,7 +46,7 @@ _PAGE = 20_000
 
 
 class _Memory(Struct):
-    """What is in memory; discarded together when a region has changed."""
+    """What is in memory; discarded together when a region or tester has changed."""
 
     index: SeriesIndex
     results: DetailResultReader
