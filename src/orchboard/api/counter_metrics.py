@@ -11,7 +11,7 @@ from orchboard.api.metric_sources import MetricSources, NewestByRegion
 from orchboard.api.orchestrator_metrics import of_test_streams
 from orchboard.runtime.counters import Block
 from orchboard.store.ingest.ingest_counters import BATCH_BOUNDS, OTHER_TESTERS, IngestCounters
-from orchboard.store.store import LatestTranscoding
+from orchboard.store.raw_results.latest_transcoding import LatestTranscoding
 
 # No tester can have this name.
 _OTHER_TESTERS = "(other)"
@@ -104,5 +104,5 @@ async def _test_streams(context: ApiContext) -> Sequence[LatestTranscoding]:
     """The latest transcoding results, if they are to be shown and can be read."""
     if not context.metrics.shows_orchestrators:
         return ()
-    latest = context.board.store.fetch_latest_transcoding(context.board.window().since)
+    latest = context.board.store.latest_transcoding.fetch(context.board.window().since)
     return await known(context, latest, "the database") or ()

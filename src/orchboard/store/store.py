@@ -35,6 +35,7 @@ from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
 from orchboard.store.raw_results.cache import RawResultsCache
 from orchboard.store.raw_results.export import ResultExport
+from orchboard.store.raw_results.latest_transcoding import LatestTranscodingReader
 from orchboard.store.raw_results.new_results import NewResultReader
 from orchboard.store.raw_results.pages import RawPages, RowStream
 from orchboard.store.raw_results.paging import RawPaging
@@ -62,18 +63,6 @@ class RollupState(Struct, frozen=True):
     pending: int
 
 
-class LatestTranscoding(Struct, frozen=True):
-    """The numbers of one transcoding result. Times are seconds."""
-
-    orchestrator: str
-    region: str
-    success_rate: float
-    upload_time: float
-    download_time: float
-    transcode_time: float
-    round_trip_time: float
-
-
 class Store:
     """All reads and writes of the database. Methods raise DatabaseUnavailableError when it does not answer in time.
 
@@ -83,6 +72,7 @@ class Store:
     export -- results as text
     raw_paging -- pages of raw_stats
     recent_results -- the latest results of an orchestrator
+    latest_transcoding -- the latest transcoding result of each orchestrator and region
     background -- the background tasks of this process
     breaker -- whether the database is available
     ingest_counters -- counters of acknowledged results and batches
@@ -121,6 +111,7 @@ class Store:
         self.raw_paging = RawPaging(pages, self.clock)
         self.export = ResultExport(database, self.clock, pages)
         self.recent_results = RecentResults(database, self.clock)
+        self.latest_transcoding = LatestTranscodingReader(database)
         self.regions = regions
         self.spool = spool
         self._missing: list[str] = []  # privileges
@@ -253,11 +244,6 @@ class Store:
         rows = await self._database.fetch(sql("newest_results"), since)
         known = [row for row in rows if row["job_type"] in set(JobType)]
         return {(JobType(row["job_type"]), row["region"]): row["event_time"] for row in known}
-
-    async def fetch_latest_transcoding(self, since: datetime) -> list[LatestTranscoding]:
-        """The latest scored transcoding result since a time of each orchestrator and region, sorted by both."""
-        rows = await self._database.fetch(sql("latest_transcoding"), since)
-        return [LatestTranscoding(*row) for row in rows]
 
     async def fetch_tester_names(self) -> Mapping[int, str]:
         """The names of all testers by id, also of revoked ones; those of the last call while the database is unavailable."""
