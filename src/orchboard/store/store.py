@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -75,6 +74,7 @@ class Store:
     latest_transcoding -- the latest transcoding result of each orchestrator and region
     background -- the background tasks of this process
     breaker -- whether the database is available
+    tester_names -- of all testers by id, also of revoked ones, as last read
     ingest_counters -- counters of acknowledged results and batches
     """
 
@@ -91,7 +91,7 @@ class Store:
         self.clock = DatabaseClock()
         self.breaker = database.breaker
         self.ingest_counters = IngestCounters(counters or Counters.alone())
-        self._tester_names: Mapping[int, str] = {}
+        self.tester_names: Mapping[int, str] = {}
         self._writer = BatchWriter(
             database,
             self.clock,
@@ -245,12 +245,10 @@ class Store:
         known = [row for row in rows if row["job_type"] in set(JobType)]
         return {(JobType(row["job_type"]), row["region"]): row["event_time"] for row in known}
 
-    async def fetch_tester_names(self) -> Mapping[int, str]:
-        """The names of all testers by id, also of revoked ones; those of the last call while the database is unavailable."""
-        with suppress(DatabaseUnavailableError):
-            rows = await self._database.fetch(sql("tester_names"))
-            self._tester_names = {row["id"]: row["name"] for row in rows}
-        return self._tester_names
+    async def read_tester_names(self) -> None:
+        """Read `tester_names`."""
+        rows = await self._database.fetch(sql("tester_names"))
+        self.tester_names = {row["id"]: row["name"] for row in rows}
 
     async def fetch_snapshot(self) -> str:
         """A text that changes whenever a writing transaction ends. Does not retry."""
