@@ -1,6 +1,5 @@
 """The latest transcoding results in memory equal those of the whole window, whatever changed; a read costs what is new."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -35,7 +34,7 @@ class CountingDatabase(Database):
         super().__init__(url, connections=2, timeout_s=20)
         self.read_since: list[datetime] = []
 
-    async def fetch(self, statement: str, *arguments: Any, **options: Any) -> Sequence[asyncpg.Record]:
+    async def fetch(self, statement: str, *arguments: Any, **options: Any) -> list[asyncpg.Record]:
         self.read_since.append(arguments[0])
         return await super().fetch(statement, *arguments, **options)
 
