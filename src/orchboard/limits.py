@@ -187,7 +187,7 @@ STREAM_RANKS_S: Final = 5.0
 """Interval between computations of ranks, while there are listeners for rank events."""
 
 FEED_TTL_S: Final = 600.0
-"""How long an Atom feed is cached, whatever is stored: it changes by the hour, and reads the 336 hours of two weeks."""
+"""How long an Atom feed is cached, whatever is stored: it changes by the hour, and reads two to three weeks of hours."""
 
 # Change detection
 

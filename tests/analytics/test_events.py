@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from orchboard.analytics.events import Event, Hour, Kind, RegionHour, find_events
+from orchboard.analytics.events import Detector, Event, Hour, Kind, RegionHour
 from orchboard.stats import JobType
 
 MONTH = 30 * 24
@@ -43,8 +43,12 @@ def simulate(
 def events(
     hours: dict[int, Hour], *, is_known: bool = True, testing: Callable[[int], bool] = lambda _: True
 ) -> list[Event]:
-    tested = {number: frozenset(REGIONS) for number in range(MONTH) if testing(number)}
-    return find_events("0xa", JobType.AI, hours, tested, range(MONTH), is_known=is_known)
+    detector = Detector("0xa", JobType.AI, is_known=is_known)
+    return [
+        event
+        for number in range(MONTH)
+        for event in detector.hour(number, hours.get(number), frozenset(REGIONS if testing(number) else ()))
+    ]
 
 
 def kinds(found: list[Event]) -> list[tuple[Kind, int]]:

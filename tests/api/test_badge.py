@@ -46,7 +46,7 @@ def xml_free(text: str) -> str:
 def test_the_metrics_are_those_of_the_window(client: Client) -> None:
     for success_rate in (1, 1, 1, 0.99):
         client.post_stats(transcoding(success_rate=success_rate))
-    assert badge(client) == ("score 24h", "0.73", "orange")
+    assert badge(client) == ("score 24h transcoding", "0.73", "orange")
     assert badge(client, metric="success") == ("success 24h", "99.7%", "brightgreen")
     assert badge(client, metric="uptime") == ("uptime 30d", "75%", "orange")
     assert badge(client, metric="uptime", window="all") == ("uptime all", "75%", "orange")
@@ -57,12 +57,25 @@ def test_the_metrics_are_those_of_the_window(client: Client) -> None:
     )
 
 
-def test_the_score_is_that_of_the_history(client: Client) -> None:
+def test_a_score_is_of_one_job_type_which_the_label_names(client: Client) -> None:
     for number in range(5):
-        client.post_stats(ai(round_trip_time=number + 1, model=f"m{number % 2}", success_rate=number % 3 > 0))
+        client.post_stats(
+            ai(round_trip_time=number + 1, model=f"m{number % 2}", success_rate=float(number % 3 > 0))
+        )
+
+    def score(job_type: str) -> str:
+        asked = {"orchestrator": ORCHESTRATOR, "window": "30d", "bucket": "30d", "job_type": job_type}
+        [line] = client.get("/api/history", **asked).json()["lines"]
+        return f"{line['points'][-1]['score']:.2f}"
+
+    assert badge(client)[:2] == ("score 24h ai", score("ai"))
+    client.post_stats(transcoding(test_outcome="unscored_busy"))
+    assert badge(client)[:2] == ("score 24h ai", score("ai"))
     client.post_stats(transcoding(round_trip_time=4))
-    [line] = client.get("/api/history", orchestrator=ORCHESTRATOR, since=1).json()["lines"]
-    assert badge(client)[1] == f"{line['points'][-1]['score']:.2f}"
+    assert badge(client)[:2] == ("score 24h transcoding", score("transcoding"))
+    assert badge(client, job_type="ai")[:2] == ("score 24h ai", score("ai"))
+    assert badge(client, region="GLOBAL")[:2] == ("score 24h transcoding", score("transcoding"))
+    assert badge(client, metric="success")[0] == "success 24h"
 
 
 def test_why_there_is_no_number(client: Client, settings: Settings) -> None:

@@ -8,8 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.api.routes import ROUTES
+from orchboard.app import Timings
 from orchboard.config import Settings
 from tests.support.metrics import read_metrics
+from tests.support.open_transaction import OpenTransaction
 from tests.support.raw_http import Wire, get, post
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import Client, RunningServer, StartServer
@@ -95,6 +97,33 @@ def test_accepted_results_are_counted_by_tester_and_job_type(
         (("job_type", "transcoding"), ("tester", "")): 2,
         (("job_type", "ai"), ("tester", "paris-1")): 3,
     }
+
+
+def test_results_of_testers_whose_names_can_not_be_read_keep_their_series(
+    settings: Settings, start_server: StartServer, execute: Callable[[str], None]
+) -> None:
+    server = start_server(settings, timings=Timings(probe_timeout_s=0.5))
+    client = Client(server.url)
+    execute("INSERT INTO testers (id, name, key) OVERRIDING SYSTEM VALUE VALUES (7, 'lima', 'k')")
+    with Wire(server.port) as wire:
+        for _ in range(3):
+            assert wire.ask(post(ai(), "Orchboard-Tester: lima", secret="k")).body == b"ok"
+
+    def by_tester() -> dict[str, float]:
+        found = read_metrics(client).labelled(ACCEPTED)
+        return {dict(labels)["tester"]: count for labels, count in found.items() if count}
+
+    lock = OpenTransaction(settings.postgres, "LOCK TABLE testers IN ACCESS EXCLUSIVE MODE")
+    try:
+        assert by_tester() == {"(7)": 3}
+    finally:
+        lock.commit()
+    assert by_tester() == {"lima": 3}
+    lock = OpenTransaction(settings.postgres, "LOCK TABLE testers IN ACCESS EXCLUSIVE MODE")
+    try:
+        assert by_tester() == {"lima": 3}
+    finally:
+        lock.commit()
 
 
 def test_a_spooled_result_is_an_accepted_one(

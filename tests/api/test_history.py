@@ -1,5 +1,6 @@
 """GET /api/history"""
 
+import json
 import math
 import random
 from collections.abc import Sequence
@@ -141,6 +142,35 @@ def test_filters_apply_to_every_number(client: Client, results: list[PlainResult
         assert answer["results"] > 20
 
 
+@pytest.mark.parametrize(
+    "path", ["history", "errors", "export", f"orchestrators/{ORCHESTRATOR}", "uptime", "coverage"]
+)
+def test_global_is_all_regions_wherever_a_region_is_a_filter(client: Client, path: str) -> None:
+    for region in ("GLOBAL", "FRA", "MDW"):
+        errors = [{"error_code": region, "count": 1}]
+        client.post_stats(transcoding(region=region, success_rate=0, errors=errors))
+    window = {"since": 1, "until": datetime.now(UTC).timestamp()}
+    asked = {} if path in ("uptime", "coverage") else window
+
+    def answer(**region: str) -> Any:
+        found = client.get(f"/api/{path}", **asked, **region)
+        assert found.status == 200
+        return [without_time(json.loads(line)) for line in found.data.splitlines()]
+
+    assert answer(region="global") == answer() != answer(region="FRA")
+
+
+def without_time(answer: Any) -> Any:
+    """An answer without the times at which it was computed."""
+    if isinstance(answer, dict):
+        return {
+            name: without_time(value)
+            for name, value in answer.items()
+            if name not in ("generated_at", "as_of", "window", "ago_s")
+        }
+    return [without_time(each) for each in answer] if isinstance(answer, list) else answer
+
+
 def test_a_gap_is_null_and_never_zero(client: Client, results: list[PlainResult]) -> None:
     answer = client.get("/api/history", **WINDOW, bucket="6h").json()
     gaps = [point for point in answer["lines"][0]["points"] if not point["results"]]
@@ -264,6 +294,8 @@ def test_a_wrong_parameter_is_named_with_what_is_allowed(client: Client) -> None
         ({"points": "0"}, "points must be a whole number from 1 to 1000, not '0'"),
         ({"by": "orchestrator"}, "by must be one of region, pipeline, model, tester, not 'orchestrator'"),
         ({"by": "region", "orchestrator": "0xa,0xb"}, "by can't be combined with several orchestrators"),
+        ({"orchestrator": ","}, "orchestrator must be values with commas between them, not ','"),
+        ({"orchestrator": " , "}, "orchestrator must be values with commas between them, not ' , '"),
         ({"orchestrator": many}, "orchestrator must be at most 10 addresses, not 11"),
         ({"tz": "Mars"}, "tz must be the IANA name of a time zone, such as Europe/Berlin, not 'Mars'"),
         ({"window": "2w"}, "window must be one of 1h, 24h, 7d, 30d, 90d, 1y, all, not '2w'"),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from statistics import fmean
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -357,3 +358,20 @@ def test_hostile_addresses_are_data(client: Client) -> None:
         answer = client.get(f"/api/orchestrators/{address}")
         assert answer.status in (200, 400, 404)
     assert client.get("/api/orchestrators/%3Cscript%3E").json()["address"] == "<script>"
+
+
+@pytest.mark.parametrize("name", ["a/b", "/", "a//b/", "%2f", "a%b", "a?b#c", "é/ü"])
+def test_a_name_with_encoded_characters_is_found_by_every_path(client: Client, name: str) -> None:
+    client.post_stats(transcoding(orchestrator=name))
+    encoded = quote(name, safe="")
+    assert client.get(f"/api/orchestrators/{encoded}").json()["address"] == name
+    assert client.get(f"//api/orchestrators//{encoded}/").json()["address"] == name
+    assert client.get(f"/badge/{encoded}.json").json()["message"] not in ("never tested", "not tested")
+    for path in (f"/badge/{encoded}.svg", f"/chart/{encoded}.svg", f"/feed/{encoded}.atom"):
+        assert client.get(path).status == 200
+    assert name in client.get(f"/feed/{encoded}.atom").data.decode()
+
+
+def test_an_encoded_slash_separates_no_parts_of_a_path(client: Client) -> None:
+    assert client.get("/api%2Fregions").status == 404
+    assert client.get("/api/%72egions").status == 200

@@ -113,6 +113,7 @@ def test_listeners_get_what_they_ask_for(server: RunningServer) -> None:
     ("asked", "message"),
     [
         ("window=1h", "unknown parameter 'window': allowed are orchestrator, region, job_type,"),
+        ("events=,", "events must be values with commas between them, not ','"),
         ("events=score", "events must be some of result, rank, not 'score'"),
         ("job_type=x", "job_type must be one of transcoding, ai, not 'x'"),
         ("limit=0", "limit must be a whole number from 1 to 1000000000, not '0'"),

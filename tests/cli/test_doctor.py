@@ -189,6 +189,18 @@ def test_the_references_database_is_described_before_anything_is_changed(
     assert run(fetch_schema_version(lambda: asyncpg.connect(empty_database))).version == 3
 
 
+def test_a_schema_without_testers_is_not_searched_for_names(
+    orchboard: Orchboard, empty_database: str
+) -> None:
+    migrate(empty_database, 3)
+    done = orchboard(
+        "doctor", POSTGRES=empty_database, SECRET="sixteen bytes or more", ORCHESTRATOR_NAMES="address"
+    )
+    assert done.status == 0, done.out
+    assert "! schema: version 3" in done.out
+    assert "not all checks could be run" not in done.out
+
+
 def test_triggers_that_do_not_fire_are_named_with_a_remedy_that_works(
     orchboard: Orchboard, database_url: str
 ) -> None:

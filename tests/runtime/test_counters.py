@@ -1,6 +1,9 @@
 """Counters that workers share: each has its own numbers, a total has all of them, and they only grow."""
 
 import multiprocessing
+import signal
+from contextlib import suppress
+from multiprocessing.connection import Connection
 
 import pytest
 
@@ -55,21 +58,41 @@ def test_a_slot_with_other_blocks_is_in_no_total_and_its_next_worker_begins_at_z
         assert made(file, 0, "new")[1] == [[0, 0]]
 
 
-def test_a_state_is_read_when_it_is_published_and_ends_with_its_worker() -> None:
+def _show_open_files(file: int, slot: int, pipe: Connection) -> None:
+    """Publish each number that is received; end regularly at the end of the pipe."""
+    counters, numbers = Counters.shared(file, slot), [0.0]
+    counters.add_gauge("files", lambda: numbers[0])
+    counters.begin()
+    with suppress(EOFError):
+        while True:
+            numbers[0] = pipe.recv()
+            counters.publish()
+            pipe.send(None)
+    counters.end()
+
+
+@pytest.mark.parametrize("end", ["regular", "SIGKILL"])
+def test_a_state_is_read_when_it_is_published_and_ends_with_its_worker(end: str) -> None:
+    spawn = multiprocessing.get_context("spawn")
     with counter_file(2) as file:
-        one, two, open_files = Counters.shared(file, 0), Counters.shared(file, 1), [3.0]
-        ours, theirs = one.add_gauge("files", lambda: 1), two.add_gauge("files", lambda: open_files[0])
-        one.begin()
-        two.begin()
-        two.publish()
-        one.publish()
-        assert one.total(ours) == [4]
-        open_files[0] = 2
-        two.publish()
-        assert one.total(ours) == [3]
-        two.end()
-        assert one.total(ours) == [1]
-        assert theirs.values == [0]
+        counters = Counters.shared(file, 0)
+        files = counters.add_gauge("files", lambda: 1)
+        counters.begin()
+        counters.publish()
+        ours, theirs = spawn.Pipe()
+        worker = spawn.Process(target=_show_open_files, args=(InheritedDescriptor(file), 1, theirs))
+        worker.start()
+        theirs.close()
+        for number in (3, 2):
+            ours.send(number)
+            ours.recv()
+            assert counters.total(files) == [1 + number]
+        if end == "SIGKILL":
+            worker.kill()
+        ours.close()
+        worker.join(20)
+        assert worker.exitcode == (-signal.SIGKILL if end == "SIGKILL" else 0)
+        assert counters.total(files) == [1]
 
 
 def test_more_numbers_than_a_worker_has_room_for_are_refused() -> None:

@@ -115,6 +115,11 @@ def _json(value: object) -> str:
 
 
 def _count(value: object) -> int:
+    if isinstance(value, str) and not isinstance(value, _Number):
+        try:
+            value = json.loads(value, parse_int=_Number, parse_float=_Number)
+        except ValueError:
+            return 1
     number = int(Decimal(value)) if isinstance(value, _Number) else 1
     return min(max(number, 1), MAX_COUNT)
 

@@ -3,6 +3,9 @@
 import math
 from itertools import product
 
+import numpy as np
+from msgspec.structs import replace
+
 from orchboard.analytics.badge_request import THRESHOLDS, BadgeMetric, BadgeRequest
 from orchboard.analytics.scores import score_groups
 from orchboard.leaderboard import Leaderboard
@@ -16,16 +19,30 @@ NEVER_TESTED, NOT_TESTED = "never tested", "not tested"
 
 async def badge(board: Leaderboard, request: BadgeRequest) -> Badge:
     """The badge of one orchestrator."""
-    query = request.scope.query
     details = await board.store.details.fetch(
-        query, request.scope.window.resolve(board), with_round_trips=False
+        request.scope.query, request.scope.window.resolve(board), with_round_trips=False
     )
+    if request.metric == "score" and request.scope.query.job_type is None:
+        request, details = _of_one_job_type(request, details)
+    query = request.scope.query
     if details.sums.results.sum():
         number = _number(details, request.metric, scores_any_name=board.scores_any_name)
         message = "no score" if number is None else _text(number, request.metric)
     else:
         number, message = None, await missing(board, query, details)
     return Badge(label=request.label, message=message, color=_color(number, request.metric))
+
+
+def _of_one_job_type(request: BadgeRequest, details: Details) -> tuple[BadgeRequest, Details]:
+    """A badge of transcoding if there are scored results of it, else of AI; without any scored result, of both."""
+    for job_type in (JobType.TRANSCODING, JobType.AI):
+        of_type = details.index.mask(SeriesQuery(job_type=job_type))[details.sums.series]
+        sums = details.sums.select(np.flatnonzero(of_type))
+        if sums.results.sum():
+            query = replace(request.scope.query, job_type=job_type)
+            request = replace(request, scope=replace(request.scope, query=query))
+            return request, Details(details.index, sums, details.medians)
+    return request, details
 
 
 async def missing(board: Leaderboard, query: SeriesQuery, details: Details) -> str:

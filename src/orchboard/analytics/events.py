@@ -11,13 +11,13 @@ up -- after down: the evidence of working hours
 silent -- no result, scored or not, for SILENT_GAPS times its mean gap between hours with results and LONGEST_GAPS times the longest,
     at least SILENT_HOURS. Hours count in which at least half of its regions tested others: a tester that stops is not news about
     all orchestrators
-tested -- the first NEW_RESULTS results of an orchestrator that was not tested in the 30 days before the first hour, or the first
-    results after silence
+tested -- the first NEW_RESULTS results of an orchestrator that was not tested before the first hour, or the first results after
+    silence
 
 An orchestrator that fails from the beginning is not reported as down: nothing tells since when.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
 from msgspec import Struct, field
@@ -144,6 +144,8 @@ class Detector:
     """The state of one orchestrator and job type while its hours are looked at in order.
 
     is_known -- whether it was tested before the first hour
+
+    The events of an hour depend on that and on the hours until then only.
     """
 
     def __init__(self, orchestrator: str, job_type: JobType, *, is_known: bool) -> None:
@@ -217,28 +219,6 @@ class Detector:
 
     def _event(self, kind: Kind, number: int, since: int, noted: int, results: int, regions: int) -> Event:
         return Event(kind, *self._of, number, since, noted, results, regions)
-
-
-def find_events(
-    orchestrator: str,
-    job_type: JobType,
-    hours: Mapping[int, Hour],
-    testing: Mapping[int, frozenset[str]],
-    numbers: Sequence[int],
-    *,
-    is_known: bool,
-) -> list[Event]:
-    """The news about an orchestrator in one job type, in order.
-
-    hours -- by number; testing -- the regions that tested anyone, by number of the hour; numbers -- of all hours, ascending
-    is_known -- whether it was tested in the 30 days before the first hour
-    """
-    detector = Detector(orchestrator, job_type, is_known=is_known)
-    return [
-        event
-        for number in numbers
-        for event in detector.hour(number, hours.get(number), testing.get(number, frozenset()))
-    ]
 
 
 def _count(hour: Hour) -> int:

@@ -2,102 +2,148 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TypeAlias
 
 from msgspec import Struct
 
-from orchboard.analytics.events import Event, Hour, RegionHour, find_events
+from orchboard.analytics.events import Detector, Event, Hour, RegionHour
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType, SeriesQuery, is_address
 from orchboard.store.details.details import Details
 from orchboard.store.details.sums import NETWORK
-from orchboard.store.postgres.clock import EPOCH, to_pg_time
-
-SHOWN = timedelta(days=7)
-_LED_IN = timedelta(days=7)
-"""Examined before, so that the state at the beginning is known."""
-_KNOWN = timedelta(days=30)
-"""An orchestrator without a result for this long before the first hour is new."""
+from orchboard.store.postgres.clock import EPOCH
 
 _HOUR = timedelta(hours=1)
+_DAY, _WEEK, _MONTH = 24, 7 * 24, 30 * 24
+
+_SHOWN = _WEEK
 
 _Key: TypeAlias = tuple[str, JobType]
 
 
 class _Observed(Struct, frozen=True):
-    """One hour. testing -- the regions with results, by job type; hours -- by orchestrator and job type"""
+    """Results of some hours. testing -- the regions with results, by job type; hours -- by orchestrator and job type"""
 
     testing: Mapping[JobType, frozenset[str]]
     hours: Mapping[_Key, Hour]
 
 
 async def find_news(board: Leaderboard, orchestrator: str | None = None) -> list[Event]:
-    """The events of complete hours, the latest first. orchestrator -- None: all that get scores"""
-    end = EPOCH + (board.now() - EPOCH) // _HOUR * _HOUR
-    begin = end - SHOWN - _LED_IN
-    edges = [begin - _KNOWN, *_hours(begin, end)]
-    query = SeriesQuery(orchestrators=None if orchestrator is None else frozenset([orchestrator, NETWORK]))
-    # The hours of one orchestrator are small enough to be kept.
-    kind = None if orchestrator is None else "news"
-    before, *observed = await board.store.details.fetch_points(
-        kind, query, edges, _observe, with_medians=False, with_round_trips=False, size=_size
-    )
-    first = (begin - EPOCH) // _HOUR
-    by_key: dict[_Key, dict[int, Hour]] = defaultdict(dict)
-    for number, each in enumerate(observed, first):
-        for key, hour in each.hours.items():
-            by_key[key][number] = hour
-    numbers = range(first, first + len(observed))
-    shown_since = to_pg_time(end - SHOWN)
-    events = []
-    for (name, job_type), hours in by_key.items():
-        if not board.scores_any_name and not is_address(name):
-            continue
-        testing = {
-            number: each.testing.get(job_type, frozenset()) for number, each in enumerate(observed, first)
-        }
-        is_known = (name, job_type) in before.hours
-        found = find_events(name, job_type, hours, testing, numbers, is_known=is_known)
-        events += [event for event in found if event.noted >= shown_since]
+    """The events of complete hours, the latest first. orchestrator -- None: all that get scores
+
+    Hours are counted since 2000.
+    """
+    end = (board.now() - EPOCH) // _HOUR
+    shown = end - _SHOWN
+    reader = _HourReader(board, orchestrator)
+    weeks = [
+        _WeekOfNews(week, known=await reader.tested_before(week - _WEEK))
+        for week in range(shown // _WEEK * _WEEK, end, _WEEK)
+    ]
+    events: list[Event] = []
+    for day in range(weeks[0].first, end, _DAY):
+        hours = range(day, min(day + _DAY, end))
+        for number, observed in zip(hours, await reader.fetch([*hours, hours.stop]), strict=True):
+            found = [event for week in weeks for event in week.examine(number, observed)]
+            events += found if number >= shown else []
     return sorted(events, key=lambda event: (-event.noted, event.orchestrator, event.job_type, event.kind))
 
 
-def _hours(begin: datetime, end: datetime) -> list[datetime]:
-    return [begin + number * _HOUR for number in range((end - begin) // _HOUR + 1)]
+class _WeekOfNews:
+    """Finds the events of one week.
+
+    The detectors begin a week earlier, so that they know the state at its beginning. Their first hour does not slide with the
+    present: an event stays as it is while the results do.
+
+    week -- its first hour, a multiple of _WEEK
+    known -- what was tested in the 30 days before the detectors' first hour
+    """
+
+    def __init__(self, week: int, *, known: frozenset[_Key]) -> None:
+        self.first = week - _WEEK
+        self._week = range(week, week + _WEEK)
+        self._known = known
+        self._detectors: dict[_Key, Detector] = {}
+
+    def examine(self, number: int, observed: _Observed) -> list[Event]:
+        """The events of the next hour; none outside the week."""
+        if not self.first <= number < self._week.stop:
+            return []
+        for key in observed.hours.keys() - self._detectors.keys():
+            self._detectors[key] = Detector(*key, is_known=key in self._known)
+        events = [
+            event
+            for key, detector in self._detectors.items()
+            for event in detector.hour(
+                number, observed.hours.get(key), observed.testing.get(key[1], frozenset())
+            )
+        ]
+        return events if number in self._week else []
+
+
+class _HourReader:
+    """Reads hours of one orchestrator, or of all that get scores."""
+
+    def __init__(self, board: Leaderboard, orchestrator: str | None) -> None:
+        self._board = board
+        self._query = SeriesQuery(
+            orchestrators=None if orchestrator is None else frozenset([orchestrator, NETWORK])
+        )
+        # The hours of one orchestrator are small enough to be kept.
+        self._kind = None if orchestrator is None else "news"
+
+    async def fetch(self, edges: list[int]) -> list[_Observed]:
+        """What was observed between each two edges."""
+        return await self._board.store.details.fetch_points(
+            self._kind,
+            self._query,
+            [EPOCH + edge * _HOUR for edge in edges],
+            self._observe,
+            with_medians=False,
+            with_round_trips=False,
+            size=_size,
+        )
+
+    async def tested_before(self, hour: int) -> frozenset[_Key]:
+        """What was tested in the 30 days before an hour."""
+        [month] = await self.fetch([hour - _MONTH, hour])
+        return frozenset(month.hours)
+
+    def _observe(self, details: Details) -> _Observed:
+        testing: dict[JobType, set[str]] = defaultdict(set)
+        regions: dict[_Key, dict[str, RegionHour]] = defaultdict(dict)
+        times: dict[_Key, tuple[int, int]] = {}
+        sums = details.sums
+        columns = (
+            sums.series.tolist(),
+            sums.results.tolist(),
+            sums.unscored.tolist(),
+            sums.measure("success_rate").tolist(),
+            sums.first.tolist(),
+            sums.last.tolist(),
+        )
+        for number, results, unscored, success_rate, first, last in zip(*columns, strict=True):
+            series = details.index.all[number]
+            testing[series.job_type].add(series.region)
+            if not self._is_observed(series.orchestrator):
+                continue
+            key = series.orchestrator, series.job_type
+            old = regions[key].get(series.region, RegionHour(0, 0, 0.0))
+            regions[key][series.region] = RegionHour(
+                old.results + results, old.unscored + unscored, old.success_rate + success_rate
+            )
+            earliest, latest = times.get(key, (first, last))
+            times[key] = min(earliest, first), max(latest, last)
+        return _Observed(
+            {job_type: frozenset(found) for job_type, found in testing.items()},
+            {key: Hour(*times[key], found) for key, found in regions.items()},
+        )
+
+    def _is_observed(self, orchestrator: str) -> bool:
+        return orchestrator != NETWORK and (self._board.scores_any_name or is_address(orchestrator))
 
 
 def _size(observed: _Observed) -> int:
     """Bytes in memory, approximately."""
     return 500 + 200 * sum(len(hour.regions) for hour in observed.hours.values())
-
-
-def _observe(details: Details) -> _Observed:
-    testing: dict[JobType, set[str]] = defaultdict(set)
-    regions: dict[_Key, dict[str, RegionHour]] = defaultdict(dict)
-    times: dict[_Key, tuple[int, int]] = {}
-    sums = details.sums
-    columns = (
-        sums.series.tolist(),
-        sums.results.tolist(),
-        sums.unscored.tolist(),
-        sums.measure("success_rate").tolist(),
-        sums.first.tolist(),
-        sums.last.tolist(),
-    )
-    for number, results, unscored, success_rate, first, last in zip(*columns, strict=True):
-        series = details.index.all[number]
-        testing[series.job_type].add(series.region)
-        if series.orchestrator == NETWORK:
-            continue
-        key = series.orchestrator, series.job_type
-        old = regions[key].get(series.region, RegionHour(0, 0, 0.0))
-        regions[key][series.region] = RegionHour(
-            old.results + results, old.unscored + unscored, old.success_rate + success_rate
-        )
-        earliest, latest = times.get(key, (first, last))
-        times[key] = min(earliest, first), max(latest, last)
-    return _Observed(
-        {job_type: frozenset(found) for job_type, found in testing.items()},
-        {key: Hour(*times[key], found) for key, found in regions.items()},
-    )

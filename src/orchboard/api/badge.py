@@ -13,7 +13,7 @@ from orchboard.api.examples import BUSY, ORCHESTRATOR, UNAVAILABLE
 from orchboard.api.params import Params
 from orchboard.api.refusals import Error
 from orchboard.api.responses import JSON_HEADERS, encode_json
-from orchboard.api.scope_params import SCOPE, one_of, parse_series_query, scope_max_age_s
+from orchboard.api.scope_params import JOB_TYPE, SCOPE, one_of, parse_series_query, scope_max_age_s
 from orchboard.api.svg import SVG_HEADERS
 from orchboard.errors import BadInputError, ClientBusyError, DatabaseUnavailableError
 from orchboard.leaderboard import Leaderboard
@@ -23,13 +23,19 @@ ADDRESS = Param("address", "Ethereum address. Case-insensitive.", ORCHESTRATOR, 
 FILTERS = tuple(param for param in SCOPE if param.name not in ("window", "since", "until", "orchestrator"))
 """The parameters that select results of one orchestrator."""
 
+_JOB_TYPE = Param(
+    "job_type",
+    "`transcoding` or `ai`. Default: `ai` with a `pipeline` or `model`. Else a score is that of transcoding, or of AI if the "
+    "window has no scored transcoding results, and the label says which; the other metrics are of both.",
+    "ai",
+)
 _PARAMS = (
     ADDRESS,
     Param("metric", f"The number that is shown: {', '.join(f'`{name}`' for name in METRICS)}. `success` is the mean success "
           "rate, `uptime` the share of results that succeeded fully. Default: `score`.", "score"),
     Param("window", f"A window that ends now: {', '.join(f'`{name}`' for name in WINDOWS)}. Default: `24h`; `30d` for the "
           "uptime.", "24h"),
-    *FILTERS,
+    *(_JOB_TYPE if param is JOB_TYPE else param for param in FILTERS),
 )  # fmt: skip
 
 BADGE_REFUSALS = {

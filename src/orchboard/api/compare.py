@@ -6,10 +6,10 @@ from orchboard import limits
 from orchboard.answers.cached_query import CachedQuery
 from orchboard.api.endpoint import Endpoint, Param
 from orchboard.api.examples import EXAMPLE_ENVELOPE, ORCHESTRATOR, SCOPE_REFUSALS
-from orchboard.api.leaderboard import EXAMPLE_STANDING, of_region
+from orchboard.api.leaderboard import EXAMPLE_STANDING
 from orchboard.api.params import Params
 from orchboard.api.responses import JSON_HEADERS, encode_json
-from orchboard.api.scope_params import SCOPE_OF_ONE, parse_scope, ranking_params, scope_max_age_s
+from orchboard.api.scope_params import SCOPE_OF_ONE, listed, parse_scope, ranking_params, scope_max_age_s
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.compare import Comparison, RegionComparison, RegionStanding
@@ -30,8 +30,7 @@ def compare(params: Params, board: Leaderboard) -> CachedQuery:
     """Orchestrators side by side."""
     # Ranks are among all orchestrators: none of them is a filter.
     scope = parse_scope(params, others=[ORCHESTRATORS.name], job_type=JobType.TRANSCODING, of_orchestrator="")
-    query = replace(scope.query, orchestrators=None, region=of_region(scope.query.region))
-    scope = replace(scope, query=query)
+    scope = replace(scope, query=replace(scope.query, orchestrators=None))
     orchestrators = _orchestrators(params)
 
     async def compute() -> bytes:
@@ -44,8 +43,7 @@ def compare(params: Params, board: Leaderboard) -> CachedQuery:
 
 
 def _orchestrators(params: Params) -> tuple[str, ...]:
-    names = [name.strip() for name in params.get(ORCHESTRATORS.name).lower().split(",")]
-    distinct = tuple(dict.fromkeys(name for name in names if name))
+    distinct = tuple(dict.fromkeys(name.lower() for name in listed(params, ORCHESTRATORS.name)))
     if not 2 <= len(distinct) <= limits.MAX_COMPARED:
         raise BadInputError(
             f"orchestrators must be 2 to {limits.MAX_COMPARED} different addresses, separated by commas, not {len(distinct)}"

@@ -11,24 +11,24 @@ from orchboard.api.metric_sources import MetricSources, NewestByRegion
 from orchboard.api.orchestrator_metrics import of_test_streams
 from orchboard.runtime.counters import Block
 from orchboard.store.ingest.ingest_counters import BATCH_BOUNDS, OTHER_TESTERS, IngestCounters
-from orchboard.store.store import LatestTranscoding
+from orchboard.store.raw_results.latest_transcoding import LatestTranscoding
 
-# No tester can have this name.
+# No tester can have this name, nor an id in parentheses.
 _OTHER_TESTERS = "(other)"
 
 
 async def counter_metrics(context: ApiContext) -> list[Metric]:
     """The metrics; without those that can't be read."""
     store, sources = context.board.store, context.metrics
-    newest, testers, streams = await asyncio.gather(
+    newest, streams, _ = await asyncio.gather(
         known(context, sources.newest.fetch(), "the database"),
-        known(context, store.fetch_tester_names(), "the database"),
         _test_streams(context),
+        known(context, store.read_tester_names(), "the database"),
     )
     sources.counters.publish()
     return [
         *sources.requests.metrics(),
-        *_of_results(store.ingest_counters, testers or {}),
+        *_of_results(store.ingest_counters, store.tester_names),
         *_of_newest(newest, context.board.now()),
         *_of_workers(sources),
         *of_test_streams(streams),
@@ -39,12 +39,12 @@ def _of_results(counters: IngestCounters, testers: Mapping[int, str]) -> Iterato
     names = {**testers, 0: "", OTHER_TESTERS: _OTHER_TESTERS}
     accepted: dict[tuple[str, str], float] = {}
     for (tester, job_type), results in counters.accepted().items():
-        if tester in names:
-            key = names[tester], str(job_type)
-            accepted[key] = accepted.get(key, 0) + results
+        key = names.get(tester, f"({tester})"), str(job_type)
+        accepted[key] = accepted.get(key, 0) + results
     yield Metric(
         "orchboard_accepted_results_total", "counter",
-        "Results that were acknowledged, by the name of the tester whose own key signed; empty: a shared secret.",
+        "Results that were acknowledged, by the name of the tester whose own key signed, or its id in "
+        "parentheses while names can't be read; empty: a shared secret.",
         [
             Sample(results, (("tester", tester), ("job_type", job_type)))
             for (tester, job_type), results in sorted(accepted.items())
@@ -104,5 +104,5 @@ async def _test_streams(context: ApiContext) -> Sequence[LatestTranscoding]:
     """The latest transcoding results, if they are to be shown and can be read."""
     if not context.metrics.shows_orchestrators:
         return ()
-    latest = context.board.store.fetch_latest_transcoding(context.board.window().since)
+    latest = context.board.store.latest_transcoding.fetch(context.board.window().since)
     return await known(context, latest, "the database") or ()

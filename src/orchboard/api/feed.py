@@ -114,8 +114,8 @@ def _summary(event: Event) -> str:
 
 
 _HELP = (
-    "Returns an Atom feed of the events of the last seven days. The server finds them in the complete hours of the last two weeks. "
-    "An event has an orchestrator, a job type and a kind.\n\n"
+    "Returns an Atom feed of the events of the last seven days. An event has an orchestrator, a job type and a kind. "
+    "The events of a week are found in the hours of that week and of the week before it; weeks begin on Saturday at 0:00 UTC.\n\n"
     "`down`: consecutive hours fail. An hour fails if the mean success rate over the orchestrator's regions is below "
     f"{FAILING}. Together, the hours have at least {EVIDENCE_RESULTS} scored results from at least two regions, or from the only region "
     "that tests the orchestrator. An hour without scored results is skipped. An orchestrator that has failed since its first result "
@@ -127,8 +127,8 @@ _HELP = (
     f"orchestrators in it. An orchestrator with fewer than {MIN_GAPS} gaps is never silent.\n\n"
     f"`tested`: the first {NEW_RESULTS} results of an orchestrator that had none in the 30 days before these two weeks, or the first "
     "results after `silent`.\n\n"
-    "Unscored results count for `silent` and `tested` only. An hour is examined when it is over. Equal results give equal "
-    "entries with equal ids."
+    "Unscored results count for `silent` and `tested` only. An hour is examined when it is over. An "
+    "entry and its id do not change unless results of these weeks or of the 30 days before them do."
 )
 _REFUSALS = {
     BadInputError: Error("unknown parameter 'window': allowed are none"),

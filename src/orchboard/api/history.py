@@ -17,7 +17,7 @@ from orchboard.api.endpoint import Endpoint, Param
 from orchboard.api.examples import EXAMPLE_ENVELOPE, EXAMPLE_TIME, ORCHESTRATOR, SCOPE_REFUSALS
 from orchboard.api.params import Params
 from orchboard.api.responses import JSON_HEADERS, encode_json
-from orchboard.api.scope_params import SCOPE, one_of, parse_scope, scope_max_age_s, whole_number
+from orchboard.api.scope_params import SCOPE, listed, one_of, parse_scope, scope_max_age_s, whole_number
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.envelope import AnswerWindow
@@ -62,7 +62,7 @@ def history(params: Params, board: Leaderboard) -> CachedQuery:
 def parse_history(params: Params) -> HistoryRequest:
     """The request of a history. Raises BadInputError."""
     scope = parse_scope(params, others=("by", "bucket", "points", "tz"))
-    orchestrators = _parse_orchestrators(params.orchestrator or "")
+    orchestrators = _parse_orchestrators(params)
     by = one_of(params, "by", _BY) if params.get("by") else ""
     if by and len(orchestrators) > 1:
         raise BadInputError("by can't be combined with several orchestrators")
@@ -82,9 +82,9 @@ def parse_history(params: Params) -> HistoryRequest:
     )
 
 
-def _parse_orchestrators(text: str) -> tuple[str, ...]:
-    """The addresses of a list, each once. Raises BadInputError if they are too many."""
-    found = tuple(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
+def _parse_orchestrators(params: Params) -> tuple[str, ...]:
+    """The addresses of a list. Raises BadInputError if they are too many."""
+    found = tuple(dict.fromkeys(name.lower() for name in listed(params, "orchestrator")))
     if len(found) > MAX_ORCHESTRATORS:
         raise BadInputError(f"orchestrator must be at most {MAX_ORCHESTRATORS} addresses, not {len(found)}")
     return found

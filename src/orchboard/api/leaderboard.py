@@ -60,7 +60,7 @@ def parse_ranking(params: Params) -> RankingQuery:
     sort = one_of(params, "sort", list(SORTS), "rank")
     order = one_of(params, "order", _ORDERS, _ORDERS[SORTS[sort]])
     query = RankingQuery(
-        scope=replace(scope, query=replace(scope.query, region=of_region(scope.query.region))),
+        scope=scope,
         min_results=whole_number(params, "min_results", 0, least=0, most=_MAX_MIN_RESULTS),
         search=_search(params),
         sort=sort,
@@ -71,11 +71,6 @@ def parse_ranking(params: Params) -> RankingQuery:
     if len(cursor) > limits.MAX_CURSOR_CHARACTERS:
         raise BadInputError(f"cursor is longer than {limits.MAX_CURSOR_CHARACTERS} characters")
     return replace(query, page=query.parse_cursor(cursor)) if cursor else query
-
-
-def of_region(region: str | None) -> str | None:
-    """The region of a filter; GLOBAL is all of them, with equal weights."""
-    return None if region == "GLOBAL" else region
 
 
 def _search(params: Params) -> str:

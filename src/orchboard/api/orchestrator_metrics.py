@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from orchboard.api.exposition import Metric, Sample
-from orchboard.store.store import LatestTranscoding
+from orchboard.store.raw_results.latest_transcoding import LatestTranscoding
 
 _METRICS = {
     "success_rate": "Success rate of the latest test stream, 0 to 1.",

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from orchboard import limits
 from orchboard.analytics.scope import DEFAULT_WINDOW, WINDOWS, Scope, WindowRequest, check_window_name
 from orchboard.api.endpoint import Param
-from orchboard.api.examples import ORCHESTRATOR, PIPELINE_ALONE, REGION, SINCE
+from orchboard.api.examples import ORCHESTRATOR, PIPELINE_ALONE, SINCE
 from orchboard.api.params import Params
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
@@ -28,6 +28,12 @@ JOB_TYPE = Param(
 JOB_TYPE_OF_RANKS = Param(
     "job_type", "`transcoding` or `ai`. Default: `ai` with a `pipeline` or `model`, else `transcoding`.", "ai"
 )
+_ALL_REGIONS = "GLOBAL"
+REGION_FILTER = Param(
+    "region",
+    f"Region code. Case-insensitive. `{_ALL_REGIONS}` selects all regions, not only the one of that name. Default: all.",
+    "FRA",
+)
 MODEL_ALONE = Param(
     "model", "AI model, exactly as posted. Without `pipeline`: in all pipelines.", "ByteDance/SDXL-Lightning"
 )
@@ -35,7 +41,7 @@ TESTER = Param("tester", "Name of a job tester that signs with its own key.", "t
 ONE_ORCHESTRATOR = Param("orchestrator", "Ethereum address. Case-insensitive. Default: all.", ORCHESTRATOR)
 
 SCOPE: tuple[Param, ...] = (
-    WINDOW, SINCE, UNTIL, JOB_TYPE, ONE_ORCHESTRATOR, REGION, PIPELINE_ALONE, MODEL_ALONE, TESTER
+    WINDOW, SINCE, UNTIL, JOB_TYPE, ONE_ORCHESTRATOR, REGION_FILTER, PIPELINE_ALONE, MODEL_ALONE, TESTER
 )  # fmt: skip
 """The parameters that `parse_scope` reads."""
 
@@ -91,7 +97,7 @@ def parse_series_query(
     return SeriesQuery(
         job_type=job_type,
         orchestrators=orchestrators,
-        region=params.region,
+        region=None if params.region == _ALL_REGIONS else params.region,
         pipeline=params.get("pipeline") or None,
         model=params.get("model") or None,
         tester=params.get("tester") or None,
@@ -123,6 +129,15 @@ def one_of(params: Params, name: str, allowed: Collection[str], default: str = "
     if value not in allowed:
         raise BadInputError(f"{name} must be one of {', '.join(allowed)}, not {value[:40]!r}")
     return value
+
+
+def listed(params: Params, name: str) -> tuple[str, ...]:
+    """The values of a parameter with commas between them, each once; empty if it is absent. Raises BadInputError for no value."""
+    text = params.get(name)
+    found = tuple(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
+    if text and not found:
+        raise BadInputError(f"{name} must be values with commas between them, not {text[:40]!r}")
+    return found
 
 
 def whole_number(params: Params, name: str, default: int, *, least: int, most: int) -> int:

@@ -8,13 +8,15 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from orchboard.api.endpoint import ApiContext, Endpoint, Param
-from orchboard.api.examples import BUSY, EXAMPLE_TIME, ORCHESTRATOR, REGION, UNAVAILABLE
+from orchboard.api.examples import BUSY, EXAMPLE_TIME, ORCHESTRATOR, UNAVAILABLE
 from orchboard.api.params import Params
 from orchboard.api.refusals import Error
 from orchboard.api.responses import NOT_CACHED
 from orchboard.api.scope_params import (
     ONE_ORCHESTRATOR,
+    REGION_FILTER,
     TESTER,
+    listed,
     parse_orchestrator,
     parse_series_query,
     require_known,
@@ -37,7 +39,7 @@ LIVE = "orchboard.live"
 
 _PARAMS = (
     ONE_ORCHESTRATOR,
-    REGION,
+    REGION_FILTER,
     Param("job_type", "`transcoding` or `ai`. Default: both; AI with a `pipeline` or `model`.", "ai"),
     Param("pipeline", "AI pipeline, exactly as posted.", "Text to image"),
     Param("model", "AI model, exactly as posted.", "ByteDance/SDXL-Lightning"),
@@ -128,7 +130,7 @@ class EventStream(Response):
 def _parse_selection(params: Params) -> Selection:
     """What a listener wants. Raises BadInputError."""
     query = parse_series_query(params, parse_orchestrator(params))
-    names = params.get("events").split(",") if params.get("events") else list(EVENT_NAMES)
+    names = listed(params, "events") or EVENT_NAMES
     for name in names:
         if name not in EVENT_NAMES:
             raise BadInputError(f"events must be some of {', '.join(EVENT_NAMES)}, not {name[:40]!r}")

@@ -5,12 +5,13 @@ import sys
 import time
 
 from orchboard.cli.output import progress_bar
+from orchboard.cli.progress import LINE_INTERVAL_S
 from orchboard.store.connection.types import Connect
 from orchboard.store.legacy_import.backfill import backfill, fetch_progress
 from orchboard.store.rollups.builder import RollupBuilder
 
-TERMINAL_INTERVAL_S, LINE_INTERVAL_S = 0.5, 10.0
-"""Between updates of progress bars on a terminal, and between lines elsewhere."""
+TERMINAL_INTERVAL_S = 0.5
+"""Between updates of progress bars on a terminal."""
 
 LEAST_PAUSE_S = 0.5
 

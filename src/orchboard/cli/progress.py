@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from orchboard.cli.output import progress_bar
 
 LINE_INTERVAL_S = 10.0
+"""Between lines where there is no terminal."""
 
 
 @contextmanager

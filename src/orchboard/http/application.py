@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import quote, unquote
 
 import structlog
 from starlette.exceptions import HTTPException
@@ -28,6 +29,8 @@ from orchboard.store.postgres.admission import set_client
 log = structlog.get_logger(__name__)
 
 _SLASHES = re.compile("//+")
+# The % of an encoded / or %, and one that encodes nothing.
+_STAYS_ENCODED = re.compile("%(?=2f|25|(?![0-9a-f]{2}))", re.IGNORECASE)
 _MEDIA_TYPE = re.compile(r"\s*(text/html|application/json)\s*(?:;\s*q=([01](?:\.[0-9]{0,3})?)\s*)?(?:,|$)")
 
 
@@ -51,12 +54,21 @@ def api_route(endpoint: Endpoint, context: ApiContext, replies: Replies) -> Rout
 
     async def answer(request: Request) -> Response:
         if query is not None:
-            params = Params(request.scope["query_string"], request.path_params)
+            in_path = {name: unquote(value) for name, value in request.path_params.items()}
+            params = Params(request.scope["query_string"], in_path)
             return await replies.reply(request, query(params, context.board))
         assert handler is not None  # noqa: S101 - see Endpoint
         return await handler(request, context)
 
     return ApiRoute(endpoint.path, answer, methods=[endpoint.method], name=endpoint.name)
+
+
+def _path_of(scope: Scope) -> str:
+    """The path for the router, without trailing and doubled slashes. `/` and `%` that the client has encoded stay encoded: they
+    belong to a parameter, which `api_route` decodes."""
+    raw = scope.get("raw_path") or quote(scope["path"]).encode()
+    path = unquote(_STAYS_ENCODED.sub("%25", raw.decode("latin-1")))
+    return _SLASHES.sub("/", path).rstrip("/") or "/"
 
 
 class ApiRoute(Route):
@@ -97,7 +109,7 @@ class Application:
             return
         line = AccessLine(scope, delimit(scope, send), self._request_ids.next())
         set_client(self._proxies.client_of(scope))
-        scope["path"] = _SLASHES.sub("/", scope["path"]).rstrip("/") or "/"
+        scope["path"] = _path_of(scope)
         scope["app"] = self  # makes the router raise HTTPException instead of answering in plain text
         try:
             if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > limits.MAX_TARGET_BYTES:

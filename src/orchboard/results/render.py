@@ -246,7 +246,7 @@ def _read(value: Any, zero: Any) -> Any:
     if isinstance(zero, bool | str):
         return value if isinstance(value, type(zero)) else zero
     if isinstance(value, str):
-        value = _number(value)
+        value = read_number(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return zero
     if isinstance(zero, int):
@@ -257,7 +257,8 @@ def _read(value: Any, zero: Any) -> Any:
         return zero
 
 
-def _number(text: str) -> float | int | None:
+def read_number(text: str) -> float | int | None:
+    """The number that a text of JSON is; None if it is none."""
     try:
         value = _decode_any(text)
     except msgspec.DecodeError:

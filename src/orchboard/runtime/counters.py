@@ -1,5 +1,6 @@
 """Counters of one worker, and their totals over all workers of a server, for /metrics."""
 
+import fcntl
 import mmap
 import os
 import sys
@@ -33,11 +34,15 @@ class Counters:
     An addition to a list is faster than one to shared memory. Each worker writes only its slot. A worker continues with the
     numbers that it finds in its slot, so that totals only grow. Blocks must be added in the same order in each worker; a slot
     with other blocks, of another version, is not part of the totals.
+
+    A lock on the byte of its slot's number shows that a worker runs: it ends with the process, also when that is killed.
     """
 
-    def __init__(self, memory: mmap.mmap, slot: int = 0) -> None:
+    def __init__(self, memory: mmap.mmap, slot: int = 0, file: int | None = None) -> None:
         self._numbers = memoryview(memory).cast("d")
-        self._slots = range(0, len(self._numbers), _NUMBERS)
+        self._slots = range(len(self._numbers) // _NUMBERS)
+        self._slot = slot
+        self._file = file
         self._start = slot * _NUMBERS
         self._blocks: list[Block] = []
         self._end = 1  # the first number of a slot is the layout
@@ -50,8 +55,13 @@ class Counters:
 
     @classmethod
     def shared(cls, file: int, slot: int) -> "Counters":
-        """Counters in a `counter_file`, in a slot that no other worker has."""
-        return cls(mmap.mmap(file, 0), slot)
+        """Counters in a `counter_file`, in a slot that no other worker has.
+
+        Closing any descriptor of the file in this process drops the lock, so `file` must be the only one and stays open.
+        """
+        memory = mmap.mmap(file, 0)
+        fcntl.lockf(file, fcntl.LOCK_EX, 1, slot)
+        return cls(memory, slot, file)
 
     def add_gauge(self, name: str, read: Callable[[], float]) -> Block:
         """Add a block of one number, which `publish` reads; call it before `begin`."""
@@ -101,9 +111,24 @@ class Counters:
     def each(self, block: Block) -> list[list[float]]:
         """The numbers of each worker; those of other workers are as old as their last `publish`."""
         others = [
-            start for start in self._slots if start != self._start and self._numbers[start] == self._layout
+            slot
+            for slot in self._slots
+            if slot != self._slot and self._numbers[slot * _NUMBERS] == self._layout
         ]
-        return [list(block.values), *(self._read(start, block) for start in others)]
+        if block.read is not None:
+            others = [slot for slot in others if self._has_worker(slot)]
+        return [list(block.values), *(self._read(slot * _NUMBERS, block) for slot in others)]
+
+    def _has_worker(self, slot: int) -> bool:
+        """Whether the worker of another slot runs."""
+        if self._file is None:
+            return False
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, slot)
+        except OSError:
+            return True
+        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, slot)
+        return False
 
     def total(self, block: Block) -> list[float]:
         """The sums over all workers, see `each`."""

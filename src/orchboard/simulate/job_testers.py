@@ -103,7 +103,9 @@ class JobTesters:
         orchestrator, uri = machines[int(random() * len(machines))]
         while not orchestrator.is_member(age) or happens(self._scenario.absent, orchestrator.address, moment):
             orchestrator, uri = machines[int(random() * len(machines))]
-        region = self._pick_region(self._ai_regions if is_ai else self._transcoding_regions, moment)
+        region, self.tester = self._pick_tester(
+            self._ai_regions if is_ai else self._transcoding_regions, moment
+        )
         if self.tester and self._scenario.flattered.get(orchestrator.address) == self.tester:
             orchestrator = replace(orchestrator, character=Character.GREAT, success_rate=0.998)
         if not is_ai:
@@ -111,18 +113,17 @@ class JobTesters:
         offer = orchestrator.offers[int(random() * len(orchestrator.offers))]
         return self._run_ai(orchestrator, offer, region, moment, age) | {"service_uri": uri}
 
-    def _pick_region(self, regions: tuple[str, ...], moment: float) -> str:
-        """A region, and `self.tester` there."""
+    def _pick_tester(self, regions: tuple[str, ...], moment: float) -> tuple[str, str]:
+        """A region, and the name of a tester that tests there at that moment; empty in a region without testers."""
         random = self._rng.random
         while True:
             region = regions[int(random() * len(regions))]
             testers = self._testers[region]
             if not testers:
-                return region
+                return region, ""
             tester = testers[int(random() * len(testers))]
             if moment < tester.until:
-                self.tester = tester.name
-                return region
+                return region, tester.name
 
     def _run_transcoding(
         self, orchestrator: Orchestrator, region: str, moment: float, age: float

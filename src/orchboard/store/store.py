@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -35,6 +34,7 @@ from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
 from orchboard.store.raw_results.cache import RawResultsCache
 from orchboard.store.raw_results.export import ResultExport
+from orchboard.store.raw_results.latest_transcoding import LatestTranscodingReader
 from orchboard.store.raw_results.new_results import NewResultReader
 from orchboard.store.raw_results.pages import RawPages, RowStream
 from orchboard.store.raw_results.paging import RawPaging
@@ -62,18 +62,6 @@ class RollupState(Struct, frozen=True):
     pending: int
 
 
-class LatestTranscoding(Struct, frozen=True):
-    """The numbers of one transcoding result. Times are seconds."""
-
-    orchestrator: str
-    region: str
-    success_rate: float
-    upload_time: float
-    download_time: float
-    transcode_time: float
-    round_trip_time: float
-
-
 class Store:
     """All reads and writes of the database. Methods raise DatabaseUnavailableError when it does not answer in time.
 
@@ -83,8 +71,10 @@ class Store:
     export -- results as text
     raw_paging -- pages of raw_stats
     recent_results -- the latest results of an orchestrator
+    latest_transcoding -- the latest transcoding result of each orchestrator and region
     background -- the background tasks of this process
     breaker -- whether the database is available
+    tester_names -- of all testers by id, also of revoked ones, as last read
     ingest_counters -- counters of acknowledged results and batches
     """
 
@@ -101,7 +91,7 @@ class Store:
         self.clock = DatabaseClock()
         self.breaker = database.breaker
         self.ingest_counters = IngestCounters(counters or Counters.alone())
-        self._tester_names: Mapping[int, str] = {}
+        self.tester_names: Mapping[int, str] = {}
         self._writer = BatchWriter(
             database,
             self.clock,
@@ -121,6 +111,7 @@ class Store:
         self.raw_paging = RawPaging(pages, self.clock)
         self.export = ResultExport(database, self.clock, pages)
         self.recent_results = RecentResults(database, self.clock)
+        self.latest_transcoding = LatestTranscodingReader(database)
         self.regions = regions
         self.spool = spool
         self._missing: list[str] = []  # privileges
@@ -254,17 +245,10 @@ class Store:
         known = [row for row in rows if row["job_type"] in set(JobType)]
         return {(JobType(row["job_type"]), row["region"]): row["event_time"] for row in known}
 
-    async def fetch_latest_transcoding(self, since: datetime) -> list[LatestTranscoding]:
-        """The latest scored transcoding result since a time of each orchestrator and region, sorted by both."""
-        rows = await self._database.fetch(sql("latest_transcoding"), since)
-        return [LatestTranscoding(*row) for row in rows]
-
-    async def fetch_tester_names(self) -> Mapping[int, str]:
-        """The names of all testers by id, also of revoked ones; those of the last call while the database is unavailable."""
-        with suppress(DatabaseUnavailableError):
-            rows = await self._database.fetch(sql("tester_names"))
-            self._tester_names = {row["id"]: row["name"] for row in rows}
-        return self._tester_names
+    async def read_tester_names(self) -> None:
+        """Read `tester_names`."""
+        rows = await self._database.fetch(sql("tester_names"))
+        self.tester_names = {row["id"]: row["name"] for row in rows}
 
     async def fetch_snapshot(self) -> str:
         """A text that changes whenever a writing transaction ends. Does not retry."""

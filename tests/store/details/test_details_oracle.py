@@ -31,6 +31,8 @@ CHANGES = [
     ),
     pytest.param("UPDATE events SET orchestrator = '0xEE' WHERE id % 5 = 0", id="rename an orchestrator"),
     pytest.param("UPDATE events SET tester_id = (SELECT max(id) FROM testers) WHERE id % 5 = 0", id="change testers"),
+    pytest.param("UPDATE testers SET name = 'renamed' WHERE name = 'alpha'", id="rename a tester"),
+    pytest.param("DELETE FROM testers WHERE name = 'alpha'", id="delete a tester"),
     pytest.param(
         "UPDATE events SET event_time = event_time - interval '30 hours' WHERE id % 11 = 0", id="move in time"
     ),

@@ -56,7 +56,7 @@ class OrchestratorRanks(Struct, frozen=True):
 
 
 class PlanReader:
-    """Reads plans, and holds what it read in memory; discarded when a region has changed.
+    """Reads plans, and holds what it read in memory; discarded when a region or tester has changed.
 
     index -- of all series; tail -- the newest results; points -- what was computed of settled plans
     Reads raise RollupRebuiltError and DatabaseUnavailableError.

@@ -10,6 +10,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from orchboard.results.render import read_number
 from orchboard.store.details.error_sums import ErrorSums, add_up_errors
 from orchboard.store.details.sums import MOMENTS, SeriesSums
 from orchboard.store.measures import MEASURES
@@ -198,7 +199,8 @@ def _read_key(key: bytes) -> ResultKey:
 
 
 def _read_error(code: str, message: str, count: object) -> PostedError:
-    number = int(count) if isinstance(count, (int, float)) else 1
+    value = read_number(count) if isinstance(count, str) else count  # as raw_stats reads it
+    number = int(value) if isinstance(value, (int, float)) else 1
     return PostedError(code, message, min(max(number, 1), _MAX_COUNT))
 
 

@@ -12,8 +12,7 @@ QUIET_WARNING_S = 86400.0
 
 async def check_rollups(connection: Connection, _: str) -> list[Finding]:
     """Whether the backfill is done. Empty if the schema is not ready."""
-    [row] = await connection.fetch(sql("ping"))
-    if not row["ready"] or row["missing"]:
+    if not await _can_be_read(connection):
         return []
     progress = await fetch_progress(connection)
     if progress.is_done or not progress.results:
@@ -44,8 +43,8 @@ async def check_contents(connection: Connection, _: str) -> list[Finding]:
 
 
 async def check_names(connection: Connection, _: str) -> list[Finding]:
-    """The testers whose results of the last day have an orchestrator that is not an address."""
-    if not await connection.fetchval(sql("ping")):
+    """The testers whose results of the last day have an orchestrator that is not an address. Empty if the schema is not ready."""
+    if not await _can_be_read(connection):
         return []
     since = datetime.now(UTC) - timedelta(days=1)
     found = []
@@ -58,6 +57,12 @@ async def check_names(connection: Connection, _: str) -> list[Finding]:
         remedy = "Correct the tester, or set ORCHESTRATOR_NAMES=any if such names are intended."
         found.append(Finding(Level.WARNING, "results", message, remedy))
     return found
+
+
+async def _can_be_read(connection: Connection) -> bool:
+    """Whether the schema is ready, and the role has its privileges."""
+    [row] = await connection.fetch(sql("ping"))
+    return bool(row["ready"]) and not row["missing"]
 
 
 def _newest(age_s: float | None) -> Finding:

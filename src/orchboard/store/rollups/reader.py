@@ -44,7 +44,7 @@ Quantiles: TypeAlias = Mapping[PipelineModel, float]
 
 
 class _Memory(Struct):
-    """The results and rollups in memory; discarded together when a region has changed.
+    """The results and rollups in memory; discarded together when a region or tester has changed.
 
     seen_in -- buckets, and the occurrences in all of them: the next window mostly contains the same ones
     """

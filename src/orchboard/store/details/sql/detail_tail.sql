@@ -16,7 +16,7 @@ SELECT
         SELECT concat_ws(' ', count(*), sum(revision), max(revision), sum(details_revision), i.pending) FROM rollup_buckets
     ) AS coverage,
     i.changed_since,
-    i.regions_changed,
+    i.names_changed,
     to_timestamp(pg_sequence_last_value('rollup_watermark'::regclass)) AS watermark,
     (SELECT count(*) FROM results WHERE event_time >= $3 AND event_time < $1 AND region_id IS NOT NULL) AS before,
     r.*

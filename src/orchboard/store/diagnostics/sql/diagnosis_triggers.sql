@@ -12,7 +12,8 @@ FROM (
         ) AS trigger
     UNION ALL
     VALUES
-    ('regions', 'note_renamed_region'), ('regions', 'note_changed_region'), ('job_types', 'note_changed_job_type')
+    ('regions', 'note_renamed_region'), ('regions', 'note_changed_region'), ('job_types', 'note_changed_job_type'),
+    ('testers', 'note_renamed_tester')
 ) AS expected
 LEFT JOIN pg_trigger AS found
     ON found.tgrelid = to_regclass(expected.relation) AND found.tgname = expected.trigger

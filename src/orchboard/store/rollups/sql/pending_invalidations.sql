@@ -1,6 +1,6 @@
 -- Locks and returns the pending invalidations that no other process is applying.
 -- $1 the maximum number
--- Returns id, since, until (both null: a region has changed), ordered by id; no rows if there are none. The times are limited
+-- Returns id, since, until (both null: a region or tester has changed), ordered by id; no rows if there are none. The times are limited
 -- to the range of Python's datetime, with room for the buckets around them.
 SELECT
     id,

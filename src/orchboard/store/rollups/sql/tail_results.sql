@@ -3,7 +3,7 @@
 -- $4 the snapshot of the previous refresh, or null
 -- Returns one row: now, the database's clock; snapshot, as in `snapshot`; coverage, a text that differs whenever `coverage`
 -- would return something else; changed_since, the earliest receipt time at which results were inserted late, updated or
--- deleted since the previous refresh (null: none were); regions_changed, whether a region or job type was; watermark, or
+-- deleted since the previous refresh (null: none were); names_changed, whether a region, job type or tester was; watermark, or
 -- null; before, the number of results received from $3 on and before $1; and the results received from $1 on, as in
 -- `result_columns`.
 -- The upper bound helps a planner without statistics: it estimates that a range with two ends is a small part of the table.
@@ -19,7 +19,7 @@ SELECT
     pg_current_snapshot()::text AS snapshot,
     (SELECT concat_ws(' ', count(*), sum(revision), max(revision), i.pending) FROM rollup_buckets) AS coverage,
     i.changed_since,
-    i.regions_changed,
+    i.names_changed,
     to_timestamp(pg_sequence_last_value('rollup_watermark'::regclass)) AS watermark,
     (SELECT count(*) FROM results WHERE event_time >= $3 AND event_time < $1 AND region_id IS NOT NULL) AS before,
     r.*
