@@ -25,7 +25,7 @@ _HEADINGS = (
     "tested", "most frequent error", "over time",
 )  # fmt: skip
 _DROPPED_FIRST = (
-    "most frequent error", "worst", "regions", "tested", "p90", "trend", "results", "p50", "range", "over time", "interval",
+    "most frequent error", "worst", "regions", "tested", "p90", "trend", "results", "p50", "over time", "range", "interval",
 )  # fmt: skip
 
 
