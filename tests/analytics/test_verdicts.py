@@ -1,13 +1,17 @@
 """Testers that differ from the others are named, and no other."""
 
 from collections import defaultdict
+from itertools import combinations
 
 import numpy as np
 import pytest
 
-from orchboard.analytics.exact_test import exact_chance
+from orchboard.analytics.exact_test import exact_chance, two_sided
+from orchboard.analytics.rank_test import rank_distance
 from orchboard.analytics.strata import Verdicts
 from orchboard.analytics.verdicts import ALPHA, compare_verdicts
+from orchboard.simulate.month import DISHONEST_TESTER, month_network
+from tests.support.honest_networks import NOW, SIZES, Size, last_week, names_any, verdicts_of
 
 SEEDS = range(20)
 TESTERS, ORCHESTRATORS, MODELS, HOURS = 10, 20, 3, 7 * 24
@@ -48,7 +52,9 @@ class Network:
         ]
         values = np.array([column.sum(axis=-1, dtype=float).ravel() for column in columns])
         tester, orchestrator, model = (index.ravel() for index in np.indices(self.tested.shape[:3]))
-        whole = Verdicts(tester, orchestrator, model, self.region[tester], values)
+        cell, hour = np.nonzero(succeeded.reshape(-1, HOURS))
+        round_trips = self.round_trip.reshape(-1, HOURS)[cell, hour]
+        whole = Verdicts(tester, orchestrator, model, self.region[tester], values, round_trips, cell)
         return whole.select(values[0] > 0)
 
 
@@ -78,6 +84,7 @@ def test_a_tester_that_favours_a_friend_and_fails_the_others_is_named_alone(seed
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_tester_that_reports_a_quarter_of_the_round_trips_of_a_friend_is_named_alone(seed: int) -> None:
     network = Network(seed)
+    network.round_trip[:, FRIEND] *= 4
     network.round_trip[DISHONEST, FRIEND] /= 4
     found = compare_verdicts(network.verdicts()).differences
     assert [(each.tester, each.orchestrator, each.is_success) for each in found] == [
@@ -93,9 +100,46 @@ def test_one_of_three_testers_that_lies_is_named_and_one_of_two_is_not() -> None
         assert {each.tester for each in compare_verdicts(network.verdicts()).differences} == named
 
 
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("size", [size for size in SIZES if size.results <= 5_000], ids=repr)
+def test_no_tester_of_an_honest_simulated_network_is_named(size: Size, seed: int) -> None:
+    assert not names_any(size, seed)
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_the_dishonest_tester_of_the_month_is_named_alone(seed: int) -> None:
+    network = month_network(seed, NOW)
+    verdicts, testers = verdicts_of(last_week(network, 20_000))
+    found = compare_verdicts(verdicts).differences
+    assert {testers[each.tester] for each in found} == {DISHONEST_TESTER}
+    assert len(found) == len(network.scenario.flattered)
+
+
+def test_a_warm_model_and_a_cold_one_do_not_make_a_tester_differ() -> None:
+    """Few results say nothing: here two of a tester with the model in memory, and the others' without."""
+    tester = np.array([0, 1, 2])
+    round_trips = np.array([4.0, 4.1, 29.5, 30.0, 29.8, 29.6])
+    cells = np.repeat(tester, 2)
+    logs = np.log(round_trips)
+    values = np.array([[2] * 3, [2] * 3, [2] * 3, np.bincount(cells, logs), np.bincount(cells, logs**2)])
+    same = np.zeros(3, np.int64)
+    verdicts = Verdicts(tester, same, same, same, values.astype(float), round_trips, cells)
+    assert compare_verdicts(verdicts).differences == []
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 20), (2, 9), (3, 12), (5, 8), (7, 7)])
+def test_large_distances_of_ranks_are_rarer_than_the_normal_distribution_says(n: int, m: int) -> None:
+    distances = [
+        rank_distance([(np.array(own, float), np.setdiff1d(np.arange(n + m), own).astype(float))])
+        for own in combinations(range(n + m), n)
+    ]
+    for least in np.arange(2.5, max(distances), 0.25):
+        assert np.mean(np.array(distances) >= least) <= two_sided(float(least))
+
+
 def test_nothing_is_compared_without_results() -> None:
     empty = np.zeros(0, np.int64)
-    found = compare_verdicts(Verdicts(empty, empty, empty, empty, np.zeros((5, 0))))
+    found = compare_verdicts(Verdicts(empty, empty, empty, empty, np.zeros((5, 0)), np.zeros(0), empty))
     assert (found.differences, found.compared) == ([], [])
 
 

@@ -179,6 +179,8 @@ def test_a_dishonest_tester_is_named_and_no_honest_one(
         assert each["confidence"] > 0.999
     assert client.get("/api/coverage", tester="a-1").json()["differences"] == []
     assert len(client.get("/api/coverage", tester="b-2").json()["differences"]) == lies
+    assert len(client.get("/api/coverage", region="FRA").json()["differences"]) == lies
+    assert client.get("/api/coverage", region="LAX").json()["differences"] == []
 
 
 def test_a_board_without_results_answers(client: Client) -> None:

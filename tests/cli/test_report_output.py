@@ -19,6 +19,7 @@ CALLS: dict[str, tuple[str, Envelope]] = {
     "history": ("history", reports.history("", by="network")),
     "history_by_model": ("history --by model", reports.history(*reports.HOSTILE, "")),
     "top": ("top", reports.RANKING),
+    "top_by_trend": ("top --sort trend", reports.RANKING),
     "why": (f"why {reports.ADDRESS}", reports.ORCHESTRATOR),
     "why_never": (f"why {reports.ADDRESS}", reports.NEVER),
     "uptime": (f"uptime {reports.ADDRESS}", reports.UPTIME),

@@ -1,7 +1,7 @@
 """Who tests what, who has stopped, and whose results differ, in the last 7 days."""
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -53,13 +53,14 @@ async def coverage(board: Leaderboard, query: SeriesQuery) -> Coverage:
     compared = await board.store.details.fetch(everyone, week, with_medians=False)
     found = _Named(compared, compare_verdicts(verdicts_of(compared)))
     activity = _ActivityReader(buckets, hours, now)
+    testers = activity.testers(found)
     return Coverage(
         **envelope_of(WindowRequest("7d"), week, now, *buckets),
         regions=activity.regions(),
-        testers=activity.testers(found),
+        testers=testers,
         pipelines=activity.pipelines(),
         models=activity.models(),
-        differences=found.differences(query)[:MAX_DIFFERENCES],
+        differences=found.differences({(each.tester, each.region) for each in testers})[:MAX_DIFFERENCES],
     )
 
 
@@ -176,12 +177,12 @@ class _Named:
             verdict = "differs"
         return {"compared": compared, "differs_on": differs_on, "verdict": verdict}
 
-    def differences(self, query: SeriesQuery) -> list[TesterDifference]:
-        """Those of the query's testers, the surest first."""
+    def differences(self, testers: Collection[TesterKey]) -> list[TesterDifference]:
+        """Those of some testers, the surest first."""
         found = []
         for each in sorted(self._found.differences, key=lambda each: each.chance):
             tester, region = self._testers[each.tester]
-            if query.tester not in (None, tester) or (region and query.region not in (None, region)):
+            if (tester, region) not in testers:
                 continue
             found.append(
                 TesterDifference(

@@ -19,6 +19,7 @@ class Verdicts(Struct, frozen=True):
     tester, orchestrator, model, region -- numbers from 0 on; a transcoding job is a model
     values -- shape (5, cells): results, successes of them; the number of round trips, the sum of their logarithms and of the
         squares of these
+    round_trips, round_trip_cells -- seconds, > 0, in no order, and the cell of each
     """
 
     tester: Indices
@@ -26,10 +27,22 @@ class Verdicts(Struct, frozen=True):
     model: Indices
     region: Indices
     values: Doubles
+    round_trips: Doubles
+    round_trip_cells: Indices
 
     def select(self, chosen: NDArray[np.bool_]) -> "Verdicts":
         """Some cells."""
-        return Verdicts(*(getattr(self, name)[..., chosen] for name in self.__struct_fields__))
+        position = np.cumsum(chosen) - 1
+        kept = chosen[self.round_trip_cells]
+        return Verdicts(
+            self.tester[chosen],
+            self.orchestrator[chosen],
+            self.model[chosen],
+            self.region[chosen],
+            self.values[:, chosen],
+            self.round_trips[kept],
+            position[self.round_trip_cells[kept]],
+        )
 
 
 class Strata(Struct, frozen=True):
@@ -37,6 +50,7 @@ class Strata(Struct, frozen=True):
     same region if enough testers are in it. Arrays of shape (strata,) unless they say otherwise.
 
     pair -- the tester and orchestrator, as an index in `testers` and `orchestrators`, which have shape (pairs,)
+    cell -- of the tester and model, and of the region if compared within one
     in_region -- whether compared within one region
     own, others -- shape (5, strata), as Verdicts.values
     """
@@ -44,6 +58,7 @@ class Strata(Struct, frozen=True):
     testers: Indices
     orchestrators: Indices
     pair: Indices
+    cell: Indices
     in_region: NDArray[np.bool_]
     own: Doubles
     others: Doubles
@@ -76,14 +91,17 @@ def success_test(strata: Strata) -> PairTest:
 
 
 def time_test(strata: Strata) -> PairTest:
-    """The test of mean logarithms of round trips, whose strata have the inverse of their variance as weight."""
+    """The test of mean logarithms of round trips, over strata that share one variance, which few results in a stratum can't show."""
     own, others = strata.own[2:], strata.others[2:]
-    is_timed = (own[0] > 0) & (others[0] > 0) & (own[0] + others[0] > 2)
-    n, m = (np.where(is_timed, each[0], 2.0) for each in (own, others))
+    is_timed = (own[0] > 0) & (others[0] > 0)
+    n, m = (np.where(is_timed, each[0], 1.0) for each in (own, others))
     squares = own[2] - own[1] ** 2 / n + others[2] - others[1] ** 2 / m
-    variance = np.maximum(squares / (n + m - 2), _LEAST_VARIANCE) * (1 / n + 1 / m)
-    weight = np.where(is_timed, 1 / variance, 0.0)
-    return PairTest(strata.sum(weight * (own[1] / n - others[1] / m)), strata.sum(weight))
+    freedom = strata.sum(np.where(is_timed, n + m - 2, 0.0))
+    shared = strata.sum(np.where(is_timed, squares, 0.0)) / np.maximum(freedom, 1)
+    weight = np.where(is_timed, n * m / (n + m), 0.0)
+    excess = strata.sum(weight * (own[1] / n - others[1] / m))
+    variance = np.where(freedom > 0, np.maximum(shared, _LEAST_VARIANCE), 0.0)
+    return PairTest(excess, variance * strata.sum(weight))
 
 
 def stratify(verdicts: Verdicts, min_others: int) -> Strata:
@@ -101,6 +119,7 @@ def stratify(verdicts: Verdicts, min_others: int) -> Strata:
         pairs % testers,
         pairs // testers,
         pair,
+        cells,
         np.arange(len(cells)) < len(within),
         np.concatenate([verdicts.values[:, within], own], axis=1),
         np.concatenate([of_place[:, place[within]] - verdicts.values[:, within], others], axis=1),

@@ -61,7 +61,8 @@ def verdicts_of(details: Details) -> Verdicts:
     entries = np.flatnonzero(sums.results)
     columns = columns_of(details.index).numbers[:, sums.series[entries]]
     is_timed = sums.round_trips > 0
-    logs = np.log(sums.round_trips[is_timed])
+    round_trips = sums.round_trips[is_timed]
+    logs = np.log(round_trips)
     whose, size = sums.round_trip_entries[is_timed], len(sums.series)
     values = np.array(
         [
@@ -74,4 +75,5 @@ def verdicts_of(details: Details) -> Verdicts:
         np.float64,
     )
     tester, orchestrator, job, region = columns
-    return Verdicts(tester, orchestrator, job, region, values[:, entries])
+    cell = np.cumsum(sums.results > 0) - 1
+    return Verdicts(tester, orchestrator, job, region, values[:, entries], round_trips, cell[whose])

@@ -6,6 +6,7 @@ import numpy as np
 from msgspec import Struct
 
 from orchboard.analytics.exact_test import exact_chance, two_sided
+from orchboard.analytics.rank_test import rank_chance
 from orchboard.analytics.strata import PairTest, Strata, Verdicts, stratify, success_test, time_test
 from orchboard.scoring import Doubles
 from orchboard.store.rollups.group_index import Indices
@@ -17,12 +18,17 @@ MIN_DIFFERENCE = 0.05
 MIN_RATIO, MIN_RATIO_BETWEEN_REGIONS = 1.5, 3.0
 """Smaller differences of success rates, and smaller ratios of round trips, are never named, however sure."""
 
+MIN_SECONDS_BETWEEN_REGIONS = 2.0
+"""Smaller differences of round trips between regions are never named: distance explains them.
+
+A network round trip half around the Earth takes 0.3 s, and a job takes several.
+"""
+
 MIN_OTHERS = 2
 """With fewer other testers it can't be said who differs."""
 
 _MEDIAN_OF_CHI_SQUARE = 0.454936423119572
 _TESTERS_FOR_A_SCALE = 5
-
 
 # Results up to which the exact test is made: its time grows with their square, and with more the normal distribution will do.
 _MAX_EXACT = 5_000
@@ -148,45 +154,57 @@ def _find_largest(verdicts: Verdicts, scales: tuple[_Scale, _Scale], comparisons
         if z[at] <= least:
             break
         is_time, pair = divmod(at, len(strata.testers))
-        found = _difference(strata, pair, not is_time, two_sided(float(z[at])), comparisons)
+        found = _difference(verdicts, strata, pair, not is_time, two_sided(float(z[at])), comparisons)
         if found is not None:
             return found
     return None
 
 
-def _difference(strata: Strata, pair: int, is_success: bool, p: float, comparisons: int) -> Difference | None:
-    """The difference of one pair; None if it is small, or chance by the exact test. p -- by the normal distribution"""
+def _difference(
+    verdicts: Verdicts, strata: Strata, pair: int, is_success: bool, p: float, comparisons: int
+) -> Difference | None:
+    """The difference of one pair; None if it is small, or chance by a second test. p -- by the first test"""
     chosen = strata.pair == pair
-    own, others = strata.own[:, chosen], strata.others[:, chosen]
-    in_region = bool(strata.in_region[chosen].all())
-    if is_success:
-        rates = _means(own[0], own[1], others[0], others[1])
-        is_large = abs(rates[0] - rates[1]) >= MIN_DIFFERENCE
-        if is_large and own[0].sum() + others[0].sum() <= _MAX_EXACT:
-            p = max(p, exact_chance(own[0], own[1], others[0], others[1]))
-    else:
-        logs = _means(own[2], own[3], others[2], others[3])
-        rates = math.exp(logs[0]), math.exp(logs[1])
-        is_large = abs(logs[0] - logs[1]) >= math.log(MIN_RATIO if in_region else MIN_RATIO_BETWEEN_REGIONS)
-    if not is_large or p * comparisons >= ALPHA:
-        return None
     number = 0 if is_success else 2
+    own, others = (each[number : number + 2, chosen] for each in (strata.own, strata.others))
+    in_region = bool(strata.in_region[chosen].all())
+    rates = _means(own, others)
+    if not is_success:
+        rates = math.exp(rates[0]), math.exp(rates[1])
+    if not _is_large(rates, is_success, in_region):
+        return None
+    if not is_success:
+        p = max(p, rank_chance(verdicts, strata, pair))
+    elif own[0].sum() + others[0].sum() <= _MAX_EXACT:
+        p = max(p, exact_chance(*own, *others))
+    chance = p * comparisons
+    if chance >= ALPHA:
+        return None
     return Difference(
         int(strata.testers[pair]),
         int(strata.orchestrators[pair]),
         is_success,
         *rates,
-        int(own[number].sum()),
-        int(others[number].sum()),
-        p * comparisons,
+        int(own[0].sum()),
+        int(others[0].sum()),
+        chance,
         in_region,
     )
 
 
-def _means(
-    number: Doubles, total: Doubles, other_number: Doubles, other_total: Doubles
-) -> tuple[float, float]:
-    """The tester's mean, and that of the others, weighted over strata as the tester's."""
+def _is_large(rates: tuple[float, float], is_success: bool, in_region: bool) -> bool:
+    """Whether a difference of success rates, or of round trips in seconds, is large enough to be named."""
+    low, high = sorted(rates)
+    if is_success:
+        return high - low >= MIN_DIFFERENCE
+    if in_region:
+        return high >= MIN_RATIO * low
+    return high >= MIN_RATIO_BETWEEN_REGIONS * low and high - low >= MIN_SECONDS_BETWEEN_REGIONS
+
+
+def _means(own: Doubles, others: Doubles) -> tuple[float, float]:
+    """The tester's mean, and that of the others, weighted over strata as the tester's. own, others -- numbers and totals"""
+    (number, total), (other_number, other_total) = own, others
     both = (number > 0) & (other_number > 0)
     weights = number[both]
     expected = (other_total[both] / other_number[both] * weights).sum()

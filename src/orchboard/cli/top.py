@@ -25,7 +25,7 @@ _HEADINGS = (
     "tested", "most frequent error", "over time",
 )  # fmt: skip
 _DROPPED_FIRST = (
-    "most frequent error", "worst", "regions", "tested", "p90", "trend", "results", "p50", "range", "over time", "interval",
+    "most frequent error", "worst", "regions", "tested", "p90", "trend", "results", "p50", "over time", "range", "interval",
 )  # fmt: skip
 
 
@@ -71,18 +71,20 @@ def top(
     if report is None:
         return
     print_heading(report, f", {'AI' if report.job_type == 'ai' else report.job_type}")
-    _print_standings(report)
+    _print_standings(report, sort)
     shown = len(report.orchestrators)
     if shown < report.matches:
         print_text(f"{count(shown)} of {count(report.matches)} orchestrators; --limit shows more.")
 
 
-def _print_standings(report: Ranking) -> None:
+def _print_standings(report: Ranking, sort: Sort | None) -> None:
+    """Print the table. The column that it is sorted by is not left out."""
     from orchboard.cli.cells import sparkline
     from orchboard.cli.output import print_table, shown_addresses
 
     names = shown_addresses([standing.orchestrator for standing in report.orchestrators], beside=_BESIDE)
     points = [point for standing in report.orchestrators for point in standing.sparkline if point is not None]
+    sorted_by = "tested" if sort == "last_tested" else sort
     low, high = min(points, default=0.0), max(points, default=1.0)
     rows = [
         [*_numbers(name, standing, report.generated_at), sparkline(standing.sparkline, low=low, high=high)]
@@ -93,7 +95,7 @@ def _print_standings(report: Ranking) -> None:
         rows,
         empty="no results in this window",
         cut={"most frequent error": 16, "address": 12},
-        drop=_DROPPED_FIRST,
+        drop=[heading for heading in _DROPPED_FIRST if heading != sorted_by],
     )
 
 
