@@ -50,19 +50,19 @@ def _of(details: Details, orchestrators: Sequence[str]) -> Details:
 
 
 def _regions(standings: Standings, orchestrators: Sequence[str]) -> list[RegionComparison]:
-    estimates, results = standings.cell_estimates(), standings.cell_results()
-    cells = {names: cell for cell, names in enumerate(standings.cell_names())}
-    regions = sorted({region for orchestrator, region in cells if orchestrator in set(orchestrators)})
+    estimates, results = standings.pair_estimates(), standings.pair_results()
+    pairs = {names: pair for pair, names in enumerate(standings.pair_names())}
+    regions = sorted({region for orchestrator, region in pairs if orchestrator in set(orchestrators)})
 
     def at(orchestrator: str, region: str) -> RegionStanding | None:
-        cell = cells.get((orchestrator, region))
-        if cell is None:
+        pair = pairs.get((orchestrator, region))
+        if pair is None:
             return None
         return RegionStanding(
-            estimate_at(cell, estimates.score, estimates.score_low, estimates.score_high),
-            estimate_at(cell, estimates.success_rate, estimates.success_low, estimates.success_high),
-            float(estimates.round_trip_score[cell]),
-            int(results[cell]),
+            estimate_at(pair, estimates.score, estimates.score_low, estimates.score_high),
+            estimate_at(pair, estimates.success_rate, estimates.success_low, estimates.success_high),
+            float(estimates.round_trip_score[pair]),
+            int(results[pair]),
         )
 
     return [RegionComparison(region, [at(name, region) for name in orchestrators]) for region in regions]

@@ -8,9 +8,11 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
+from orchboard.analytics.groups import OwnerScores
+from orchboard.analytics.nullable import with_none
 from orchboard.analytics.ranking_query import RankingQuery, SortValue, position_after, sort_rows
 from orchboard.analytics.scope import WINDOWS, WindowRequest, envelope_of
-from orchboard.analytics.sparkline import OrchestratorScores, edges_of, fetch_scores, lines_of
+from orchboard.analytics.sparkline import edges_of, fetch_scores, lines_of
 from orchboard.analytics.standings import Standings
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.leaderboard import Estimate, Ranking, RegionScore, RoundTrips, Standing
@@ -74,7 +76,7 @@ class Past(Struct, frozen=True):
     details: Details
     closed: Window
     buckets: list[datetime]
-    scores: tuple[OrchestratorScores | None, list[OrchestratorScores]]
+    scores: tuple[OwnerScores | None, list[OwnerScores]]
 
 
 async def fetch_past(board: Leaderboard, query: SeriesQuery, request: WindowRequest, window: Window) -> Past:
@@ -88,7 +90,7 @@ async def fetch_past(board: Leaderboard, query: SeriesQuery, request: WindowRequ
         since = from_pg_time(int(details.sums.first.min())) if len(details.sums.first) else closed.until
     edges = edges_of(since, closed.until + _MICROSECOND) if since <= closed.until else [since]
     before = _before(request, closed)
-    scores: list[OrchestratorScores] = []
+    scores: list[OwnerScores] = []
     if len(edges) > 1:
         starts = [] if before is None else [before]
         scores = await fetch_scores(board, query, job_type, [*starts, *edges])
@@ -108,9 +110,7 @@ def _before(request: WindowRequest, window: Window) -> datetime | None:
 class Rows:
     """The rows of the leaderboard."""
 
-    def __init__(
-        self, standings: Standings, scores: tuple[OrchestratorScores | None, list[OrchestratorScores]]
-    ) -> None:
+    def __init__(self, standings: Standings, scores: tuple[OwnerScores | None, list[OwnerScores]]) -> None:
         self.of = standings
         before, self._buckets = scores
         self._position = {name: at for at, name in enumerate(standings.names)}
@@ -125,7 +125,7 @@ class Rows:
         if sort in _PERCENTILES:
             found = self.of.round_trips(range(len(self.of.orchestrators)))
             return [None if each is None else each[_PERCENTILES.index(sort)] for each in found]
-        values = [None if value != value else value for value in _SORT_VALUES[sort](self).tolist()]
+        values = with_none(_SORT_VALUES[sort](self))
         return values + [None] * (len(self.of.orchestrators) - len(values))
 
     def standings(self, names: Sequence[str]) -> list[Standing]:
@@ -176,8 +176,8 @@ class Rows:
             "trend": trend if trend == trend else None,
         }
 
-    def _region_score(self, cell: int) -> RegionScore:
-        return RegionScore(self.of.region_of(cell), float(self.of.cell_score[cell]))
+    def _region_score(self, pair: int) -> RegionScore:
+        return RegionScore(self.of.region_of(pair), float(self.of.pair_score[pair]))
 
 
 def estimate_at(at: int, *columns: Doubles) -> Estimate:
@@ -197,8 +197,8 @@ _SORT_VALUES: Mapping[str, Callable[[Rows], Doubles | Indices]] = {
     "results": lambda rows: rows.of.results,
     "unscored": lambda rows: rows.of.unscored,
     "regions": lambda rows: rows.of.regions,
-    "best": lambda rows: rows.of.cell_score[rows.of.best],
-    "worst": lambda rows: rows.of.cell_score[rows.of.worst],
+    "best": lambda rows: rows.of.pair_score[rows.of.best],
+    "worst": lambda rows: rows.of.pair_score[rows.of.worst],
     "last_tested": lambda rows: rows.of.last,
     "trend": lambda rows: rows.trend,
 }

@@ -1,6 +1,8 @@
 """Testers whose verdicts on an orchestrator differ from the others' beyond chance. Pure; method: docs/coverage.md."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
@@ -8,6 +10,9 @@ from msgspec import Struct
 from orchboard.analytics.exact_test import exact_chance, two_sided
 from orchboard.analytics.strata import PairTest, Strata, Verdicts, stratify, success_test, time_test
 from orchboard.scoring import Doubles
+from orchboard.stats import Series
+from orchboard.store.details.details import Details
+from orchboard.store.details.series_keys import job_of, orchestrator_of, region_of, tester_of
 from orchboard.store.rollups.group_index import Indices
 
 ALPHA = 0.001
@@ -49,14 +54,38 @@ class Difference(Struct, frozen=True):
     in_region: bool
 
 
-class Found(Struct, frozen=True):
+class TesterComparison(Struct, frozen=True):
     """The differences, and the pairs of tester and orchestrator that were compared."""
 
     differences: list[Difference]
     compared: list[tuple[int, int]]
 
 
-def compare_verdicts(verdicts: Verdicts) -> Found:
+def verdicts_of(details: Details) -> Verdicts:
+    """The scored results of all series of some details."""
+    sums = details.sums
+    keys: tuple[Callable[[Series], Any], ...] = tester_of, orchestrator_of, job_of, region_of
+    entries = np.flatnonzero(sums.results)
+    is_timed = sums.round_trips > 0
+    logs = np.log(sums.round_trips[is_timed])
+    whose, size = sums.round_trip_entries[is_timed], len(sums.series)
+    values = np.array(
+        [
+            sums.results,
+            sums.successes,
+            np.bincount(whose, minlength=size),
+            np.bincount(whose, logs, size),
+            np.bincount(whose, logs**2, size),
+        ],
+        np.float64,
+    )
+    tester, orchestrator, job, region = (
+        details.index.column(key).number[sums.series[entries]] for key in keys
+    )
+    return Verdicts(tester, orchestrator, job, region, values[:, entries])
+
+
+def compare_verdicts(verdicts: Verdicts) -> TesterComparison:
     """Find the testers that differ.
 
     On each orchestrator, the tester that differs most is set aside and the others are compared again, so that nobody differs from
@@ -74,7 +103,7 @@ def compare_verdicts(verdicts: Verdicts) -> Found:
     for orchestrator in sorted(suspicious):
         found += _peel(verdicts.select(verdicts.orchestrator == orchestrator), scales, comparisons)
     compared = zip(strata.testers.tolist(), strata.orchestrators.tolist(), strict=True)
-    return Found(found, list(compared))
+    return TesterComparison(found, list(compared))
 
 
 def _least_z(comparisons: int) -> float:

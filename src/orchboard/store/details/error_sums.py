@@ -61,8 +61,8 @@ class ErrorSums(Struct, frozen=True):
         """Bytes in memory, approximately."""
         return len(self) * _ERROR_BYTES
 
-    def select(self, chosen: NDArray[np.bool_]) -> "ErrorSums":
-        """Some of them, given by a mask."""
+    def select(self, chosen: NDArray[np.bool_] | Indices) -> "ErrorSums":
+        """Some of them, given by a mask or by positions."""
         return ErrorSums(*(getattr(self, name)[chosen] for name in self.__struct_fields__))
 
 
@@ -74,12 +74,11 @@ def add_up_errors(parts: Sequence[ErrorSums]) -> ErrorSums:
     joined = ErrorSums(
         *(np.concatenate([getattr(part, name) for part in filled]) for name in ErrorSums.__struct_fields__)
     )
-    numbers: dict[str, int] = {}
-    code = np.array([numbers.setdefault(each, len(numbers)) for each in joined.code.tolist()], np.int64)
+    codes, code = number_codes(joined)
     has_message = joined.message != ""
     # By series and code; within them the latest with a message last.
-    order = np.lexsort((joined.last, has_message, joined.series * len(numbers) + code))
-    key = (joined.series * len(numbers) + code)[order]
+    order = np.lexsort((joined.last, has_message, joined.series * len(codes) + code))
+    key = (joined.series * len(codes) + code)[order]
     starts = np.flatnonzero(np.diff(key, prepend=-1))
     final = order[np.append(starts[1:], len(key)) - 1]
     return ErrorSums(
@@ -91,6 +90,13 @@ def add_up_errors(parts: Sequence[ErrorSums]) -> ErrorSums:
         np.maximum.reduceat(joined.last[order], starts),
         joined.message[final],
     )
+
+
+def number_codes(errors: ErrorSums) -> tuple[list[str], Indices]:
+    """The distinct codes, and the position in them of each error's code."""
+    numbers: dict[str, int] = {}
+    position = np.array([numbers.setdefault(each, len(numbers)) for each in errors.code.tolist()], np.int64)
+    return list(numbers), position
 
 
 def _column(name: str, values: Sequence[Any]) -> NDArray[Any]:
