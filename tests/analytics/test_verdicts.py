@@ -96,7 +96,7 @@ def test_one_of_three_testers_that_lies_is_named_and_one_of_two_is_not() -> None
 def test_nothing_is_compared_without_results() -> None:
     empty = np.zeros(0, np.int64)
     found = compare_verdicts(Verdicts(empty, empty, empty, empty, np.zeros((5, 0))))
-    assert (found.differences, found.compared) == ([], [])
+    assert (found.differences, found.compared.tolist()) == ([], [])
 
 
 def test_the_exact_chance_is_that_of_shuffled_results() -> None:

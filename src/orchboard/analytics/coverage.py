@@ -1,7 +1,7 @@
 """Who tests what, who has stopped, and whose results differ, in the last 7 days."""
 
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -93,7 +93,10 @@ class _ActivityReader:
 
     def __init__(self, buckets: list[Details], hours: list[tuple[_Source, ...]], now: datetime) -> None:
         self._buckets = buckets
-        self._hours = hours
+        self._hours: dict[_Source, list[int]] = defaultdict(list)
+        for hour, sources in enumerate(hours):
+            for source in sources:
+                self._hours[source].append(hour)
         self._now = now
 
     def regions(self) -> list[RegionCoverage]:
@@ -145,11 +148,10 @@ class _ActivityReader:
 
     def _hours_of(self, key: Callable[[_Source], K]) -> Mapping[K, list[int]]:
         """The hours in which each key had results, ascending."""
-        found: dict[K, list[int]] = defaultdict(list)
-        for hour, sources in enumerate(self._hours):
-            for each in {key(source) for source in sources}:
-                found[each].append(hour)
-        return found
+        found: dict[K, set[int]] = defaultdict(set)
+        for source, hours in self._hours.items():
+            found[key(source)].update(hours)
+        return {each: sorted(hours) for each, hours in found.items()}
 
     def _silence(self, members: dict[str, Any], hours: list[int]) -> dict[str, Any]:
         gap_h = usual_gap_h(hours)
@@ -166,9 +168,11 @@ class _NamedComparison:
         self._testers = details.index.column(tester_of).keys
         self._orchestrators = details.index.column(orchestrator_of).keys
         self._found = found
-        self._compared = _count(self._testers[tester] for tester, _ in found.compared)
+        self._compared = Counter(
+            {self._testers[tester]: number for tester, number in enumerate(found.compared.tolist())}
+        )
         differing = {(each.tester, each.orchestrator) for each in found.differences}
-        self._differing = _count(self._testers[tester] for tester, _ in differing)
+        self._differing = Counter(self._testers[tester] for tester, _ in differing)
 
     def verdict(self, tester: TesterKey) -> dict[str, Any]:
         """The members of TesterCoverage about differences."""
@@ -200,10 +204,3 @@ class _NamedComparison:
                 )
             )
         return found
-
-
-def _count(keys: Iterable[K]) -> Mapping[K, int]:
-    found: dict[K, int] = defaultdict(int)
-    for key in keys:
-        found[key] += 1
-    return found

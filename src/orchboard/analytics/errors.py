@@ -13,7 +13,7 @@ from orchboard.stats import Series
 from orchboard.store.details.details import Details
 from orchboard.store.details.error_sums import ErrorSums, add_up_errors
 from orchboard.store.postgres.clock import from_pg_time
-from orchboard.store.rollups.group_index import Indices
+from orchboard.store.rollups.group_index import Indices, is_run_start
 
 MAX_CODES = 200
 """Error codes in an answer, the most frequent: codes are free text of testers."""
@@ -68,7 +68,7 @@ def group_errors(details: Details, key: Callable[[Series], GroupKey]) -> list[Er
     tested = np.bincount(position, sums.results + sums.unscored, len(groups))
     group = position[np.searchsorted(sums.series, sums.errors.series)]
     by_code = add_up_errors([replace(sums.errors, series=group)])
-    starts = np.flatnonzero(np.diff(by_code.series, prepend=-1))
+    starts = np.flatnonzero(is_run_start(by_code.series))
     ends = np.append(starts[1:], len(by_code))
     of_group = [by_code.select(np.arange(start, end)) for start, end in zip(starts, ends, strict=True)]
     total = int(by_code.results.sum())

@@ -18,7 +18,7 @@ from orchboard.scoring import (
 from orchboard.stats import JobType
 from orchboard.store.details.sums import MOMENTS
 from orchboard.store.measures import MEASURES
-from orchboard.store.rollups.group_index import Indices
+from orchboard.store.rollups.group_index import Indices, is_run_start
 
 _S, _SEG, _RTT = (MEASURES.index(name) for name in ("success_rate", "seg_duration", "round_trip_time"))
 
@@ -147,7 +147,7 @@ def _inverse(values: Doubles) -> Doubles:
 
 def _with_pooled(moment: Doubles, groups: GroupStatistics) -> Doubles:
     """Variances of one result, each drawn towards that of all groups of its owner; infinite if all have one result."""
-    is_first = np.diff(groups.owner, prepend=-1) != 0
+    is_first = is_run_start(groups.owner)
     total = by_run(np.flatnonzero(is_first))
     degrees = groups.results - 1
     sums, of_all = total(moment), total(degrees)

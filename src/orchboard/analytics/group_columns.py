@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from orchboard.stats import JobType, Series
 from orchboard.store.details.series import SeriesColumn, SeriesIndex
 from orchboard.store.details.series_keys import has_address, job_type_of, model_of, orchestrator_of, region_of
-from orchboard.store.rollups.group_index import Indices, PipelineModel
+from orchboard.store.rollups.group_index import Indices, PipelineModel, is_run_start
 
 JOB_TYPES = tuple(JobType)
 
@@ -60,7 +60,7 @@ class GroupColumns:
         numbers = owners.number, regions.number, job_type, models.number
         groups, self.group = np.unique(np.ravel_multi_index(numbers, shape), return_inverse=True)
         self.group_owner, region, self.group_job_type, self.group_model = np.unravel_index(groups, shape)
-        is_first = (np.diff(self.group_owner, prepend=-1) != 0) | (np.diff(region, prepend=-1) != 0)
+        is_first = is_run_start(self.group_owner) | is_run_start(region)
         self.group_pair = np.cumsum(is_first) - 1
         self.pair_owner, self.pair_region = self.group_owner[is_first], region[is_first]
 

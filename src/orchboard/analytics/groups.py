@@ -12,7 +12,7 @@ from orchboard.stats import JobType
 from orchboard.store.details.details import Details
 from orchboard.store.details.series_keys import orchestrator_of
 from orchboard.store.details.sums import MOMENTS, SeriesSums
-from orchboard.store.rollups.group_index import Indices, unique_inverse
+from orchboard.store.rollups.group_index import Indices, is_run_start, unique_inverse
 
 
 class Groups(Struct, frozen=True):
@@ -56,7 +56,7 @@ def group(
     of_entry[entries] = whose
     # Groups in their order; those of several testers have several entries.
     entries, whose = _sorted(entries, whose)
-    starts = np.flatnonzero(np.diff(whose, prepend=-1))
+    starts = np.flatnonzero(is_run_start(whose))
     results, means, found = _merge(sums, entries, whose, starts, job_type if moments else None)
     model = columns.group_model[number]
     median = np.zeros(len(number))
@@ -67,7 +67,7 @@ def group(
 
 
 def _sorted(entries: Indices, whose: Indices) -> tuple[Indices, Indices]:
-    if (np.diff(whose) >= 0).all():
+    if (whose[1:] >= whose[:-1]).all():
         return entries, whose
     order = np.argsort(whose, kind="stable")
     return entries[order], whose[order]
@@ -124,11 +124,11 @@ class Tree(Struct, frozen=True):
 def tree_of(groups: Groups) -> Tree:
     """How the groups add up."""
     results = groups.statistics.results
-    is_first = np.diff(groups.pair, prepend=-1) != 0
+    is_first = is_run_start(groups.pair)
     starts = np.flatnonzero(is_first)
     pairs = groups.pair[starts]
     of_pair = groups.columns.pair_owner[pairs]
-    pair_starts = np.flatnonzero(np.diff(of_pair, prepend=-1))
+    pair_starts = np.flatnonzero(is_run_start(of_pair))
     regions = np.diff(pair_starts, append=len(pairs))
     position = np.cumsum(is_first) - 1
     total = by_run(starts)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from msgspec.structs import replace
 
 from orchboard.analytics.estimates import Estimates, Sensitivity, estimate
 from orchboard.analytics.group_columns import columns_of
@@ -14,7 +15,7 @@ from orchboard.reports.leaderboard import CodeCount
 from orchboard.scoring import Doubles
 from orchboard.stats import JobType
 from orchboard.store.details.details import Details
-from orchboard.store.details.error_sums import ErrorSum
+from orchboard.store.details.error_sums import add_up_errors
 from orchboard.store.details.quantiles import quantiles
 from orchboard.store.rollups.group_index import Indices, mask
 
@@ -139,25 +140,18 @@ class Standings:
 
     def errors(self, positions: Sequence[int]) -> list[list[CodeCount]]:
         """The most frequent error codes of some orchestrators, given by position."""
-        found: list[dict[str, tuple[int, int]]] = [{} for _ in positions]
-        series = np.array([error.series for error in self._sums.errors], np.int64)
-        owners = self._owners(positions)[self.columns.owner[series]]
-        for owner, error in zip(owners.tolist(), self._sums.errors, strict=True):
-            if owner >= 0:
-                _count(found[owner], error)
-        return [_most_frequent(codes) for codes in found]
-
-
-def _count(codes: dict[str, tuple[int, int]], error: ErrorSum) -> None:
-    results, count = codes.get(error.code, (0, 0))
-    codes[error.code] = results + error.results, count + error.count
-
-
-def _most_frequent(codes: dict[str, tuple[int, int]]) -> list[CodeCount]:
-    if not codes:
-        return []
-    found = [CodeCount(code, *numbers) for code, numbers in codes.items()]
-    return sorted(found, key=lambda each: (-each.results, each.code))[:MAX_CODES]
+        owners = self._owners(positions)[self.columns.owner[self._sums.errors.series]]
+        by_code = add_up_errors([replace(self._sums.errors, series=owners).select(owners >= 0)])
+        found: list[list[CodeCount]] = [[] for _ in positions]
+        columns = (
+            by_code.series.tolist(),
+            by_code.code.tolist(),
+            by_code.results.tolist(),
+            by_code.count.tolist(),
+        )
+        for owner, code, results, count in zip(*columns, strict=True):
+            found[owner].append(CodeCount(code, results, count))
+        return [sorted(codes, key=lambda each: (-each.results, each.code))[:MAX_CODES] for codes in found]
 
 
 def _first_pairs(tree: Tree, score: Doubles, region: Indices) -> Indices:

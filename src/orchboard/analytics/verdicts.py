@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -55,10 +56,13 @@ class Difference(Struct, frozen=True):
 
 
 class TesterComparison(Struct, frozen=True):
-    """The differences, and the pairs of tester and orchestrator that were compared."""
+    """Testers compared with one another.
+
+    compared -- on how many orchestrators each tester was compared with others; shape (testers,)
+    """
 
     differences: list[Difference]
-    compared: list[tuple[int, int]]
+    compared: Indices
 
 
 def verdicts_of(details: Details) -> Verdicts:
@@ -97,15 +101,16 @@ def compare_verdicts(verdicts: Verdicts) -> TesterComparison:
     scales = _scales(verdicts, strata, tests)
     suspicious: set[int] = set()
     for test, scale in zip(tests, scales, strict=True):
-        z = test.z / np.sqrt(scale.factors(strata.orchestrators))
-        suspicious |= set(strata.orchestrators[z > _least_z(comparisons)].tolist())
+        is_far = scale.z(test, strata.orchestrators) > _least_z(comparisons)
+        suspicious |= set(strata.orchestrators[is_far].tolist())
     found: list[Difference] = []
     for orchestrator in sorted(suspicious):
         found += _peel(verdicts.select(verdicts.orchestrator == orchestrator), scales, comparisons)
-    compared = zip(strata.testers.tolist(), strata.orchestrators.tolist(), strict=True)
-    return TesterComparison(found, list(compared))
+    testers = int(verdicts.tester.max(initial=-1)) + 1
+    return TesterComparison(found, np.bincount(strata.testers, minlength=testers))
 
 
+@lru_cache(maxsize=64)
 def _least_z(comparisons: int) -> float:
     """A distance that is certainly chance if it is not exceeded."""
     low, high = 0.0, 40.0
@@ -118,16 +123,21 @@ def _least_z(comparisons: int) -> float:
 class _Scale(Struct, frozen=True):
     """How much more than by chance testers differ usually: a factor of the variance, at least 1.
 
-    of_all -- over all orchestrators; by_orchestrator -- of those that enough testers test
+    of_all -- over all orchestrators
+    orchestrators, factors -- those that enough testers test, ascending, and their factors
     """
 
     of_all: float
-    by_orchestrator: dict[int, float]
+    orchestrators: Indices
+    factors: Doubles
 
-    def factors(self, orchestrators: Indices) -> Doubles:
-        """The factor of each orchestrator."""
-        own = (self.by_orchestrator.get(each, 1.0) for each in orchestrators.tolist())
-        return np.maximum(np.fromiter(own, np.float64, len(orchestrators)), self.of_all)
+    def z(self, test: PairTest, orchestrators: Indices) -> Doubles:
+        """The distances of a test in standard deviations that are usual. orchestrators -- of each"""
+        factor = np.full(int(orchestrators.max(initial=-1)) + 1, self.of_all)
+        known = self.orchestrators < len(factor)
+        factor[self.orchestrators[known]] = np.maximum(self.factors[known], self.of_all)
+        distances: Doubles = test.z / np.sqrt(factor[orchestrators])
+        return distances
 
 
 def _scales(verdicts: Verdicts, strata: Strata, tests: tuple[PairTest, PairTest]) -> tuple[_Scale, _Scale]:
@@ -146,13 +156,13 @@ def _scale(strata: Strata, test: PairTest) -> _Scale:
     testable = test.variance > 0
     squares, whose = test.z[testable] ** 2, strata.orchestrators[testable]
     if not len(squares):
-        return _Scale(1.0, {})
+        return _Scale(1.0, np.zeros(0, np.int64), np.zeros(0))
     order = np.lexsort((squares, whose))
     keys, start, count = np.unique(whose[order], return_index=True, return_counts=True)
     factors = squares[order][start + count // 2] / _MEDIAN_OF_CHI_SQUARE
     enough = count >= _TESTERS_FOR_A_SCALE
-    by_orchestrator = dict(zip(keys[enough].tolist(), factors[enough].tolist(), strict=True))
-    return _Scale(max(float(np.median(squares)) / _MEDIAN_OF_CHI_SQUARE, 1.0), by_orchestrator)
+    of_all = max(float(np.median(squares)) / _MEDIAN_OF_CHI_SQUARE, 1.0)
+    return _Scale(of_all, keys[enough], factors[enough])
 
 
 def _peel(verdicts: Verdicts, scales: tuple[_Scale, _Scale], comparisons: int) -> list[Difference]:
@@ -167,10 +177,7 @@ def _peel(verdicts: Verdicts, scales: tuple[_Scale, _Scale], comparisons: int) -
 def _find_largest(verdicts: Verdicts, scales: tuple[_Scale, _Scale], comparisons: int) -> Difference | None:
     strata = stratify(verdicts, MIN_OTHERS)
     tests = success_test(strata), time_test(strata)
-    distances = [
-        test.z / np.sqrt(scale.factors(strata.orchestrators))
-        for test, scale in zip(tests, scales, strict=True)
-    ]
+    distances = [scale.z(test, strata.orchestrators) for test, scale in zip(tests, scales, strict=True)]
     z = np.concatenate(distances)
     least = _least_z(comparisons)
     for at in np.argsort(-z, kind="stable").tolist():

@@ -7,7 +7,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from orchboard.store.rollups.group_index import Indices
+from orchboard.store.rollups.group_index import Indices, is_run_start
 
 # Bytes of an error in memory, with its share of a message.
 _ERROR_BYTES = 120
@@ -79,7 +79,7 @@ def add_up_errors(parts: Sequence[ErrorSums]) -> ErrorSums:
     # By series and code; within them the latest with a message last.
     order = np.lexsort((joined.last, has_message, joined.series * len(codes) + code))
     key = (joined.series * len(codes) + code)[order]
-    starts = np.flatnonzero(np.diff(key, prepend=-1))
+    starts = np.flatnonzero(is_run_start(key))
     final = order[np.append(starts[1:], len(key)) - 1]
     return ErrorSums(
         joined.series[final],

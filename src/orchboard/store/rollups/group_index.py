@@ -44,6 +44,17 @@ def unique_inverse(indices: Indices, bound: int) -> tuple[Indices, Indices]:
     return np.flatnonzero(marks), (np.cumsum(marks) - 1)[indices]
 
 
+def is_run_start(values: Indices) -> NDArray[np.bool_]:
+    """Whether each value differs from the one before. As np.diff with `prepend`, in a third of the time for short arrays.
+
+    >>> is_run_start(np.array([4, 4, 7, 4])).tolist()
+    [True, False, True, True]
+    """
+    marks = np.ones(len(values), np.bool_)
+    np.not_equal(values[1:], values[:-1], out=marks[1:])
+    return marks
+
+
 class GroupIndex:
     """Every group seen so far, with an index from 0 on without gaps.
 
