@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from orchboard.analytics.leaderboard import Rows, estimate_at, fetch_past
+from orchboard.analytics.leaderboard import RankingTable, estimate_at, fetch_standings_input
 from orchboard.analytics.scope import Scope, envelope_of
 from orchboard.analytics.standings import Standings
 from orchboard.leaderboard import Leaderboard
@@ -22,10 +22,10 @@ async def compare(board: Leaderboard, scope: Scope, orchestrators: Sequence[str]
     scope -- without orchestrators
     """
     window = scope.window.resolve(board)
-    found = await fetch_past(board, scope.query, scope.window, window)
+    found = await fetch_standings_input(board, scope.query, scope.window, window)
     standings = Standings(found.details, found.job_type, any_name=board.scores_any_name)
     known = set(standings.names)
-    rows = Rows(standings, found.scores).standings([name for name in orchestrators if name in known])
+    rows = RankingTable(standings, found.scores).standings([name for name in orchestrators if name in known])
     by_name = {row.orchestrator: row for row in rows}
     never = [None] * len(found.buckets)
     own = [by_name.get(name) or Standing(orchestrator=name, sparkline=[*never]) for name in orchestrators]

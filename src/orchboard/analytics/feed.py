@@ -12,7 +12,7 @@ from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType, SeriesQuery, is_address
 from orchboard.store.details.details import Details
 from orchboard.store.details.sums import NETWORK
-from orchboard.store.postgres.clock import EPOCH, to_pg_time
+from orchboard.store.postgres.clock import EPOCH, round_down, to_pg_time
 
 SHOWN = timedelta(days=7)
 _LED_IN = timedelta(days=7)
@@ -34,7 +34,7 @@ class _Observed(Struct, frozen=True):
 
 async def find_news(board: Leaderboard, orchestrator: str | None = None) -> list[Event]:
     """The events of complete hours, the latest first. orchestrator -- None: all that get scores"""
-    end = EPOCH + (board.now() - EPOCH) // _HOUR * _HOUR
+    end = round_down(board.now(), _HOUR)
     begin = end - SHOWN - _LED_IN
     edges = [begin - _KNOWN, *_hours(begin, end)]
     query = SeriesQuery(orchestrators=None if orchestrator is None else frozenset([orchestrator, NETWORK]))

@@ -50,8 +50,6 @@ class _Span(NamedTuple):
     is_partial: bool
 
 
-_MICROSECOND = timedelta(microseconds=1)
-
 # A longer window begins at the first result: it is requested to see everything, not to see that there was nothing before.
 _LONG = timedelta(days=366)
 
@@ -65,7 +63,7 @@ async def history(board: Leaderboard, request: HistoryRequest) -> History:
     window = await _limited(board, requested, now)
     size = request.bucket or fit(window, now, request.points)
     _check_number(window, now, size)
-    buckets = divide(window, board.store.clock.end_of(window) + _MICROSECOND, now, size, zone)
+    buckets = divide(window, board.store.clock.exclusive_end_of(window), now, size, zone)
     table = LineTable(await _fetch(board, request, buckets))
     names = _names(request, table)
     spans = _spans(buckets, zone)

@@ -19,11 +19,9 @@ from orchboard.reports.leaderboard import Estimate, Ranking, RegionScore, RoundT
 from orchboard.scoring import Doubles
 from orchboard.stats import JobType, SeriesQuery, Window
 from orchboard.store.details.details import Details
-from orchboard.store.postgres.clock import from_pg_time
+from orchboard.store.postgres.clock import MICROSECOND, from_pg_time
 from orchboard.store.rollups.group_index import Indices
 from orchboard.window import EARLIEST
-
-_MICROSECOND = timedelta(microseconds=1)
 
 
 async def leaderboard(board: Leaderboard, query: RankingQuery) -> Ranking:
@@ -31,14 +29,14 @@ async def leaderboard(board: Leaderboard, query: RankingQuery) -> Ranking:
     asked = query.scope
     window = asked.window.resolve(board) if query.page is None else query.page.window
     whole = replace(asked.query, orchestrators=None)
-    found = await fetch_past(board, whole, asked.window, window)
+    found = await fetch_standings_input(board, whole, asked.window, window)
     standings = Standings(
         found.details,
         found.job_type,
         any_name=board.scores_any_name,
         min_results=query.min_results,
     )
-    rows = Rows(standings, found.scores)
+    rows = RankingTable(standings, found.scores)
     values = rows.values(query.sort)
     selected = {name: values[at] for at, name in enumerate(standings.names) if query.selects(name)}
     ordered = sort_rows(selected, descending=query.descending)
@@ -62,7 +60,7 @@ async def leaderboard(board: Leaderboard, query: RankingQuery) -> Ranking:
     )
 
 
-class Past(Struct, frozen=True):
+class StandingsInput(Struct, frozen=True):
     """What was fetched for standings.
 
     details -- of the window
@@ -79,7 +77,9 @@ class Past(Struct, frozen=True):
     scores: tuple[OwnerScores | None, list[OwnerScores]]
 
 
-async def fetch_past(board: Leaderboard, query: SeriesQuery, request: WindowRequest, window: Window) -> Past:
+async def fetch_standings_input(
+    board: Leaderboard, query: SeriesQuery, request: WindowRequest, window: Window
+) -> StandingsInput:
     """The details of a window, and the scores in its buckets and in the window before."""
     now, job_type = board.now(), query.job_type or JobType.TRANSCODING
     details = await board.store.details.fetch(query, window)
@@ -88,14 +88,16 @@ async def fetch_past(board: Leaderboard, query: SeriesQuery, request: WindowRequ
     since = closed.since
     if since <= EARLIEST:
         since = from_pg_time(int(details.sums.first.min())) if len(details.sums.first) else closed.until
-    edges = edges_of(since, closed.until + _MICROSECOND) if since <= closed.until else [since]
+    edges = edges_of(since, closed.until + MICROSECOND) if since <= closed.until else [since]
     before = _before(request, closed)
     scores: list[OwnerScores] = []
     if len(edges) > 1:
         starts = [] if before is None else [before]
         scores = await fetch_scores(board, query, job_type, [*starts, *edges])
     split = int(before is not None and bool(scores))
-    return Past(now, job_type, details, closed, edges[:-1], (scores[0] if split else None, scores[split:]))
+    return StandingsInput(
+        now, job_type, details, closed, edges[:-1], (scores[0] if split else None, scores[split:])
+    )
 
 
 def _before(request: WindowRequest, window: Window) -> datetime | None:
@@ -107,7 +109,7 @@ def _before(request: WindowRequest, window: Window) -> datetime | None:
     return window.since - length
 
 
-class Rows:
+class RankingTable:
     """The rows of the leaderboard."""
 
     def __init__(self, standings: Standings, scores: tuple[OwnerScores | None, list[OwnerScores]]) -> None:
@@ -187,7 +189,7 @@ def estimate_at(at: int, *columns: Doubles) -> Estimate:
 
 _PERCENTILES = ("p50", "p90", "p99")
 
-_SORT_VALUES: Mapping[str, Callable[[Rows], Doubles | Indices]] = {
+_SORT_VALUES: Mapping[str, Callable[[RankingTable], Doubles | Indices]] = {
     "rank": lambda rows: rows.of.ranks.rank,
     "score": lambda rows: rows.of.estimates.score,
     "success_rate": lambda rows: rows.of.estimates.success_rate,

@@ -9,7 +9,12 @@ from orchboard.api.examples import EXAMPLE_ENVELOPE, ORCHESTRATOR, SCOPE_REFUSAL
 from orchboard.api.leaderboard import EXAMPLE_STANDING, of_region
 from orchboard.api.params import Params
 from orchboard.api.responses import JSON_HEADERS, encode_json
-from orchboard.api.scope_params import SCOPE_OF_ONE, parse_scope, ranking_params, scope_max_age_s
+from orchboard.api.scope_params import (
+    SCOPE_WITHOUT_ORCHESTRATOR,
+    parse_scope_of,
+    ranking_params,
+    scope_max_age_s,
+)
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.compare import Comparison, RegionComparison, RegionStanding
@@ -29,9 +34,8 @@ ORCHESTRATORS = Param(
 def compare(params: Params, board: Leaderboard) -> CachedQuery:
     """Orchestrators side by side."""
     # Ranks are among all orchestrators: none of them is a filter.
-    scope = parse_scope(params, others=[ORCHESTRATORS.name], job_type=JobType.TRANSCODING, of_orchestrator="")
-    query = replace(scope.query, orchestrators=None, region=of_region(scope.query.region))
-    scope = replace(scope, query=query)
+    scope = parse_scope_of(None, params, others=[ORCHESTRATORS.name], job_type=JobType.TRANSCODING)
+    scope = replace(scope, query=replace(scope.query, region=of_region(scope.query.region)))
     orchestrators = _orchestrators(params)
 
     async def compute() -> bytes:
@@ -62,7 +66,7 @@ COMPARE = Endpoint(
     help="Returns the leaderboard's numbers of some orchestrators, ranked among all, their scores by region, and for each pair "
     "whether the difference between the scores is beyond chance: whether its 95 % interval excludes 0. An orchestrator "
     "that was not tested in the window has 0 results.",
-    params=(ORCHESTRATORS, *ranking_params(SCOPE_OF_ONE)),
+    params=(ORCHESTRATORS, *ranking_params(SCOPE_WITHOUT_ORCHESTRATOR)),
     asked=("orchestrators", "pipeline", "model"),
     answer=Comparison(
         **{**EXAMPLE_ENVELOPE, "results": 1},

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Hashable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from typing import Generic, TypeVar
 
@@ -28,13 +28,10 @@ from orchboard.store.rollups.entry_cache import EntryCache
 from orchboard.store.rollups.live_tail import LiveTail, OutdatedError
 from orchboard.store.rollups.statistics import RollupRebuiltError
 from orchboard.store.rollups.window_plan import WindowPlan
-from orchboard.window import LATEST
 
 T = TypeVar("T")
 
 _NETWORK_QUERY = SeriesQuery(job_type=JobType.AI, orchestrators=frozenset([NETWORK]))
-
-_MICROSECOND = timedelta(microseconds=1)
 
 _POINT_BYTES = 1_000
 
@@ -107,8 +104,7 @@ class DetailReader:
 
     async def fetch(self, query: SeriesQuery, window: Window, *, with_medians: bool = True) -> Details:
         """The details of a window. with_medians -- False: leave the medians out"""
-        end = self._clock.horizon() if window.until >= LATEST else window.until
-        edges = [window.since, max(window.since, end + _MICROSECOND)]
+        edges = [window.since, max(window.since, self._clock.exclusive_end_of(window))]
         [details] = await self.fetch_buckets(query, edges, with_medians=with_medians)
         return details
 

@@ -213,7 +213,7 @@ class MeansReader:
             try:
                 refreshing = await tail.begin_refresh(requested_at)
                 generation = tail.generation
-                until = to_pg_time(self._clock.end_of(window)) + 1
+                until = to_pg_time(self._clock.exclusive_end_of(window))
                 planned_for = None
                 while planned_for != (current := (tail.coverage, tail.since)):
                     planned_for = current
