@@ -14,10 +14,10 @@ _MAX_MARKS = 2_000_000
 
 
 class Verdicts(Struct, frozen=True):
-    """Scored results by tester, orchestrator, model and region; each combination once. Arrays of shape (cells,).
+    """Scored results by tester, orchestrator, model and region; each series once. Arrays of shape (series,).
 
     tester, orchestrator, model, region -- numbers from 0 on; a transcoding job is a model
-    values -- shape (5, cells): results, successes of them; the number of round trips, the sum of their logarithms and of the
+    values -- shape (5, series): results, successes of them; the number of round trips, the sum of their logarithms and of the
         squares of these
     """
 
@@ -28,7 +28,7 @@ class Verdicts(Struct, frozen=True):
     values: Doubles
 
     def select(self, chosen: NDArray[np.bool_]) -> "Verdicts":
-        """Some cells."""
+        """Some series."""
         return Verdicts(*(getattr(self, name)[..., chosen] for name in self.__struct_fields__))
 
 
@@ -36,25 +36,26 @@ class Strata(Struct, frozen=True):
     """The results of a tester, and those of the others that they are compared with: of the same orchestrator and model, and of the
     same region if enough testers are in it. Arrays of shape (strata,) unless they say otherwise.
 
-    pair -- the tester and orchestrator, as an index in `testers` and `orchestrators`, which have shape (pairs,)
+    comparison -- of a tester with the others on one orchestrator: an index in `testers` and `orchestrators`, which have shape
+        (comparisons,)
     in_region -- whether compared within one region
     own, others -- shape (5, strata), as Verdicts.values
     """
 
     testers: Indices
     orchestrators: Indices
-    pair: Indices
+    comparison: Indices
     in_region: NDArray[np.bool_]
     own: Doubles
     others: Doubles
 
     def sum(self, values: Doubles) -> Doubles:
-        """The sums over the strata of each pair."""
-        return _sum(self.pair, values, len(self.testers))
+        """The sums over the strata of each comparison."""
+        return _sum(self.comparison, values, len(self.testers))
 
 
-class PairTest(Struct, frozen=True):
-    """By pair: the difference from what chance makes expect, and its variance by chance, which is 0 when nothing can be tested."""
+class ComparisonTest(Struct, frozen=True):
+    """By comparison: the difference from what chance makes expect, and its variance by chance, which is 0 when nothing can be tested."""
 
     excess: Doubles
     variance: Doubles
@@ -66,16 +67,16 @@ class PairTest(Struct, frozen=True):
         return np.divide(np.abs(self.excess), spread, out=np.zeros(len(spread)), where=spread > 0)
 
 
-def success_test(strata: Strata) -> PairTest:
+def success_test(strata: Strata) -> ComparisonTest:
     """The two-proportion test of success rates, over strata (Cochran, Mantel and Haenszel)."""
     (results, successes), (other_results, other_successes) = strata.own[:2], strata.others[:2]
     total, succeeded = results + other_results, successes + other_successes
     excess = successes - results * succeeded / total
     spread = succeeded * (total - succeeded) / (total**2 * np.maximum(total - 1, 1))
-    return PairTest(strata.sum(excess), strata.sum(results * other_results * spread))
+    return ComparisonTest(strata.sum(excess), strata.sum(results * other_results * spread))
 
 
-def time_test(strata: Strata) -> PairTest:
+def time_test(strata: Strata) -> ComparisonTest:
     """The test of mean logarithms of round trips, whose strata have the inverse of their variance as weight."""
     own, others = strata.own[2:], strata.others[2:]
     is_timed = (own[0] > 0) & (others[0] > 0) & (own[0] + others[0] > 2)
@@ -83,7 +84,7 @@ def time_test(strata: Strata) -> PairTest:
     squares = own[2] - own[1] ** 2 / n + others[2] - others[1] ** 2 / m
     variance = np.maximum(squares / (n + m - 2), _LEAST_VARIANCE) * (1 / n + 1 / m)
     weight = np.where(is_timed, 1 / variance, 0.0)
-    return PairTest(strata.sum(weight * (own[1] / n - others[1] / m)), strata.sum(weight))
+    return ComparisonTest(strata.sum(weight * (own[1] / n - others[1] / m)), strata.sum(weight))
 
 
 def stratify(verdicts: Verdicts, min_others: int) -> Strata:
@@ -94,14 +95,14 @@ def stratify(verdicts: Verdicts, min_others: int) -> Strata:
     in_region = np.bincount(place)[place] > min_others
     at, own, others = _between_regions(verdicts, jobs, ~in_region, min_others)
     within = np.flatnonzero(in_region)
-    cells = np.concatenate([within, at])
+    series = np.concatenate([within, at])
     testers = int(verdicts.tester.max(initial=0)) + 1
-    pairs, pair = _distinct(verdicts.orchestrator[cells] * testers + verdicts.tester[cells])
+    comparisons, comparison = _distinct(verdicts.orchestrator[series] * testers + verdicts.tester[series])
     return Strata(
-        pairs % testers,
-        pairs // testers,
-        pair,
-        np.arange(len(cells)) < len(within),
+        comparisons % testers,
+        comparisons // testers,
+        comparison,
+        np.arange(len(series)) < len(within),
         np.concatenate([verdicts.values[:, within], own], axis=1),
         np.concatenate([of_place[:, place[within]] - verdicts.values[:, within], others], axis=1),
     )
@@ -110,7 +111,7 @@ def stratify(verdicts: Verdicts, min_others: int) -> Strata:
 def _between_regions(
     verdicts: Verdicts, jobs: Indices, chosen: NDArray[np.bool_], min_others: int
 ) -> tuple[Indices, Doubles, Doubles]:
-    """The chosen cells of each tester and job, added up: a cell of each; their values; those of all others from all regions."""
+    """The chosen series of each tester and job, added up: one series of each; their values; those of all others from all regions."""
     testers = verdicts.tester.max(initial=0) + 1
     whose, of_tester = _totals(jobs * testers + verdicts.tester, verdicts.values)
     any_of = np.zeros(of_tester.shape[1], np.int64)
@@ -118,14 +119,14 @@ def _between_regions(
     job, of_job = _totals(jobs, verdicts.values)
     number_of_testers = np.bincount(job[any_of], minlength=of_job.shape[1])
     chosen = chosen & (number_of_testers[job] > min_others)
-    present, row = _distinct(whose[chosen])
-    own = _sum_rows(row, verdicts.values[:, chosen], len(present))
+    present, position = _distinct(whose[chosen])
+    own = _sum_rows(position, verdicts.values[:, chosen], len(present))
     at = any_of[present]
     return at, own, of_job[:, job[at]] - of_tester[:, present]
 
 
 def _totals(keys: Indices, values: Doubles) -> tuple[Indices, Doubles]:
-    """The position of each cell among the distinct keys, and the sums over the cells of each key."""
+    """The position of each series among the distinct keys, and the sums over the series of each key."""
     distinct, position = _distinct(keys)
     return position, _sum_rows(position, values, len(distinct))
 

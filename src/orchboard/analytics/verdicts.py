@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import Struct
 
 from orchboard.analytics.exact_test import exact_chance, two_sided
-from orchboard.analytics.strata import PairTest, Strata, Verdicts, stratify, success_test, time_test
+from orchboard.analytics.strata import ComparisonTest, Strata, Verdicts, stratify, success_test, time_test
 from orchboard.scoring import Doubles
 from orchboard.stats import Series
 from orchboard.store.details.details import Details
@@ -131,7 +131,7 @@ class _Scale(Struct, frozen=True):
     orchestrators: Indices
     factors: Doubles
 
-    def z(self, test: PairTest, orchestrators: Indices) -> Doubles:
+    def z(self, test: ComparisonTest, orchestrators: Indices) -> Doubles:
         """The distances of a test in standard deviations that are usual. orchestrators -- of each"""
         factor = np.full(int(orchestrators.max(initial=-1)) + 1, self.of_all)
         known = self.orchestrators < len(factor)
@@ -140,7 +140,9 @@ class _Scale(Struct, frozen=True):
         return distances
 
 
-def _scales(verdicts: Verdicts, strata: Strata, tests: tuple[PairTest, PairTest]) -> tuple[_Scale, _Scale]:
+def _scales(
+    verdicts: Verdicts, strata: Strata, tests: tuple[ComparisonTest, ComparisonTest]
+) -> tuple[_Scale, _Scale]:
     """The usual differences of success rates and of round trips, without the tester that differs most on each orchestrator."""
     size = int(verdicts.tester.max(initial=0)) + 1
     order = np.lexsort((-np.maximum(tests[0].z, tests[1].z), strata.orchestrators))
@@ -151,7 +153,7 @@ def _scales(verdicts: Verdicts, strata: Strata, tests: tuple[PairTest, PairTest]
     return _scale(rest, success_test(rest)), _scale(rest, time_test(rest))
 
 
-def _scale(strata: Strata, test: PairTest) -> _Scale:
+def _scale(strata: Strata, test: ComparisonTest) -> _Scale:
     """By the median of the squares, which a few testers can't move (genomic control, Devlin and Roeder 1999)."""
     testable = test.variance > 0
     squares, whose = test.z[testable] ** 2, strata.orchestrators[testable]
@@ -183,16 +185,18 @@ def _find_largest(verdicts: Verdicts, scales: tuple[_Scale, _Scale], comparisons
     for at in np.argsort(-z, kind="stable").tolist():
         if z[at] <= least:
             break
-        is_time, pair = divmod(at, len(strata.testers))
-        found = _difference(strata, pair, not is_time, two_sided(float(z[at])), comparisons)
+        is_time, comparison = divmod(at, len(strata.testers))
+        found = _difference(strata, comparison, not is_time, two_sided(float(z[at])), comparisons)
         if found is not None:
             return found
     return None
 
 
-def _difference(strata: Strata, pair: int, is_success: bool, p: float, comparisons: int) -> Difference | None:
-    """The difference of one pair; None if it is small, or chance by the exact test. p -- by the normal distribution"""
-    chosen = strata.pair == pair
+def _difference(
+    strata: Strata, comparison: int, is_success: bool, p: float, comparisons: int
+) -> Difference | None:
+    """The difference of one comparison; None if it is small, or chance by the exact test. p -- by the normal distribution"""
+    chosen = strata.comparison == comparison
     own, others = strata.own[:, chosen], strata.others[:, chosen]
     in_region = bool(strata.in_region[chosen].all())
     if is_success:
@@ -208,8 +212,8 @@ def _difference(strata: Strata, pair: int, is_success: bool, p: float, compariso
         return None
     number = 0 if is_success else 2
     return Difference(
-        int(strata.testers[pair]),
-        int(strata.orchestrators[pair]),
+        int(strata.testers[comparison]),
+        int(strata.orchestrators[comparison]),
         is_success,
         *rates,
         int(own[number].sum()),
