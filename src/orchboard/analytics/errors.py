@@ -1,6 +1,7 @@
 """The errors of results: which, how often, where."""
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -68,9 +69,8 @@ def group_errors(details: Details, key: Callable[[Series], GroupKey]) -> list[Er
     tested = np.bincount(position, sums.results + sums.unscored, len(groups))
     group = position[np.searchsorted(sums.series, sums.errors.series)]
     by_code = add_up_errors([replace(sums.errors, series=group)])
-    starts = np.flatnonzero(is_run_start(by_code.series))
-    ends = np.append(starts[1:], len(by_code))
-    of_group = [by_code.select(np.arange(start, end)) for start, end in zip(starts, ends, strict=True)]
+    edges = [*np.flatnonzero(is_run_start(by_code.series)).tolist(), len(by_code)]
+    of_group = [by_code.select(np.arange(start, end)) for start, end in pairwise(edges)]
     total = int(by_code.results.sum())
     found = [
         _group(groups[int(errors.series[0])], errors, int(tested[errors.series[0]]), total)
