@@ -30,10 +30,10 @@ class AggregatedScores(Struct, frozen=True):
 def aggregated_stats(params: Params, board: Leaderboard) -> CachedQuery:
     """Scores by orchestrator and region, which gateways select orchestrators by."""
     asked = parse_stats_query(params)
-    encoded = transcoding_scores if asked.job_type is JobType.TRANSCODING else ai_scores
+    by_region = transcoding_scores if asked.job_type is JobType.TRANSCODING else ai_scores
 
     async def compute() -> bytes:
-        return encode_json(encoded(await board.aggregated_stats(asked.query(board))))
+        return encode_json(by_region(await board.aggregated_stats(asked.query(board))))
 
     return CachedQuery(
         ("aggregated_stats", asked),
