@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from orchboard.results.render import StoredResult, render_rows, stream_rows
-from orchboard.stats import CellScores, JobType, Pipeline, Region, StatsQuery, TopScore, Window
+from orchboard.stats import JobType, PairScores, Pipeline, Region, StatsQuery, TopScore, Window
 from orchboard.store.raw_results.export import ResultKey
 from orchboard.store.raw_results.pages import RowStream
 from orchboard.store.store import Store
@@ -47,7 +47,7 @@ class Leaderboard:
         """Resolve bounds to a window, now."""
         return bounds.window(now=self.now(), default=self.default_window)
 
-    async def aggregated_stats(self, query: StatsQuery) -> CellScores:
+    async def aggregated_stats(self, query: StatsQuery) -> PairScores:
         """The scores of all orchestrators and regions that match the query.
 
         AI results are scored per pipeline and model, against the median over all orchestrators. Without a pipeline and model
@@ -59,7 +59,7 @@ class Leaderboard:
             means, medians = await self.store.means.fetch_means_and_quantile(query, 0.5)
             return rating.rate_ai(self._scored(means), medians)
         if query.pipeline is not None or query.model is not None:
-            return CellScores([], [], [], [])
+            return PairScores([], [], [], [])
         return rating.rate_transcoding(self._scored(await self.store.means.fetch_means(query)))
 
     def _scored(self, means: "Means") -> "Means":

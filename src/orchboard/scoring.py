@@ -84,10 +84,10 @@ def score_ai(success_rate: ArrayLike, round_trip_time: ArrayLike, median_rtt: Ar
 
 
 def weighted_mean(scores: Scores, results: ArrayLike, whose: NDArray[np.int64]) -> Scores:
-    """Merge the scores of several pipelines and models into one for each cell, weighted by results.
+    """Merge the scores of several pipelines and models into one for each pair, weighted by results.
 
     results -- how many each score is over, above 0
-    whose -- the cell of each score, from 0 on without gaps
+    whose -- the pair of each score, from 0 on without gaps
 
     >>> parts = Scores(np.array([1.0, 0.0]), np.array([0.8, 0.4]), np.array([0.9, 0.0]))
     >>> [column.tolist() for column in weighted_mean(parts, [1, 3], np.array([0, 0])).columns()]

@@ -30,7 +30,7 @@ def job_type_of(pipeline: str, model: str) -> JobType:
 _ADDRESS = re.compile("0x[0-9a-f]{40}", re.IGNORECASE | re.ASCII)
 
 
-@lru_cache(maxsize=65536)  # called for every cell of an answer: 0.06 instead of 0.3 µs
+@lru_cache(maxsize=65536)  # called for every pair of an answer: 0.06 instead of 0.3 µs
 def is_address(orchestrator: str) -> bool:
     """Whether an orchestrator's name is an Ethereum address, in any case.
 
@@ -203,30 +203,30 @@ class Score(Struct, frozen=True):
     score: float
 
 
-ScoresByCell: TypeAlias = dict[str, dict[str, Score]]
+ScoresByPair: TypeAlias = dict[str, dict[str, Score]]
 """{orchestrator: {region: score}}, both sorted. An orchestrator has at least one region."""
 
 
-class CellScores(Struct, frozen=True):
-    """Scores as columns: lists of equal length, one item per cell.
+class PairScores(Struct, frozen=True):
+    """Scores as columns: lists of equal length, one item per pair.
 
-    cells -- (orchestrator, region), sorted
+    pairs -- (orchestrator, region), sorted
     success_rate, round_trip_score, score -- as in `Score`
     """
 
-    cells: list[tuple[str, str]]
+    pairs: list[tuple[str, str]]
     success_rate: list[float]
     round_trip_score: list[float]
     score: list[float]
 
-    def by_cell(self) -> ScoresByCell:
+    def by_pair(self) -> ScoresByPair:
         """The scores as nested dictionaries."""
-        return self.map_by_cell(Score, self.success_rate, self.round_trip_score, self.score)
+        return self.map_by_pair(Score, self.success_rate, self.round_trip_score, self.score)
 
-    def map_by_cell(self, make: Callable[..., T], *columns: list[float]) -> dict[str, dict[str, T]]:
+    def map_by_pair(self, make: Callable[..., T], *columns: list[float]) -> dict[str, dict[str, T]]:
         """{orchestrator: {region: make(items of the columns)}}, both sorted."""
         found: dict[str, dict[str, T]] = {}
-        for (orchestrator, region), made in zip(self.cells, map(make, *columns), strict=True):
+        for (orchestrator, region), made in zip(self.pairs, map(make, *columns), strict=True):
             found.setdefault(orchestrator, {})[region] = made
         return found
 

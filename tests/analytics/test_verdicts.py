@@ -119,11 +119,11 @@ def test_a_warm_model_and_a_cold_one_do_not_make_a_tester_differ() -> None:
     """Few results say nothing: here two of a tester with the model in memory, and the others' without."""
     tester = np.array([0, 1, 2])
     round_trips = np.array([4.0, 4.1, 29.5, 30.0, 29.8, 29.6])
-    cells = np.repeat(tester, 2)
+    series = np.repeat(tester, 2)
     logs = np.log(round_trips)
-    values = np.array([[2] * 3, [2] * 3, [2] * 3, np.bincount(cells, logs), np.bincount(cells, logs**2)])
+    values = np.array([[2] * 3, [2] * 3, [2] * 3, np.bincount(series, logs), np.bincount(series, logs**2)])
     same = np.zeros(3, np.int64)
-    verdicts = Verdicts(tester, same, same, same, values.astype(float), round_trips, cells)
+    verdicts = Verdicts(tester, same, same, same, values.astype(float), round_trips, series)
     assert compare_verdicts(verdicts).differences == []
 
 
@@ -140,7 +140,7 @@ def test_large_distances_of_ranks_are_rarer_than_the_normal_distribution_says(n:
 def test_nothing_is_compared_without_results() -> None:
     empty = np.zeros(0, np.int64)
     found = compare_verdicts(Verdicts(empty, empty, empty, empty, np.zeros((5, 0)), np.zeros(0), empty))
-    assert (found.differences, found.compared) == ([], [])
+    assert (found.differences, found.compared.tolist()) == ([], [])
 
 
 def test_the_exact_chance_is_that_of_shuffled_results() -> None:

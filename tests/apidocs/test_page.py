@@ -131,7 +131,7 @@ def test_a_host_is_repeated(host: str) -> None:
         ),
         ({"type": "object", "additionalProperties": {"type": "number"}}, "{…: number}"),
         ({"enum": ["ok"]}, '"ok"'),
-        ({"$ref": "#/components/schemas/Cell"}, "Cell"),
+        ({"$ref": "#/components/schemas/AggregatedScores"}, "AggregatedScores"),
     ],
 )
 def test_schemas_are_described_in_a_few_words(schema: dict[str, Any], text: str) -> None:

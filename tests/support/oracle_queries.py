@@ -80,7 +80,7 @@ async def _read_means(
     means = await reader.fetch_means(StatsQuery(job_type=job_type, window=Window(since, until)))
     columns = (means.results, *means.means)
     numbers = list(zip(*(column.tolist() for column in columns), strict=True))
-    places = zip(means.cell.tolist(), means.model.tolist(), strict=True)
-    keys = [(*means.cells[cell], *means.models[model]) for cell, model in places]
+    places = zip(means.pair.tolist(), means.model.tolist(), strict=True)
+    keys = [(*means.pairs[pair], *means.models[model]) for pair, model in places]
     assert len(set(keys)) == len(keys)
     return dict(zip(keys, numbers, strict=True))

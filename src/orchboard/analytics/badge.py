@@ -1,16 +1,16 @@
 """The number of a badge."""
 
 import math
-from itertools import product
 
 import numpy as np
 from msgspec.structs import replace
 
 from orchboard.analytics.badge_request import THRESHOLDS, BadgeMetric, BadgeRequest
-from orchboard.analytics.scores import score_groups
+from orchboard.analytics.group_columns import JOB_TYPES
+from orchboard.analytics.groups import score_owners
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.badge import Badge, BadgeColor
-from orchboard.stats import JobType, SeriesQuery, StatsQuery, Window
+from orchboard.stats import JobType, SeriesQuery, Window
 from orchboard.store.details.details import Details
 from orchboard.window import EARLIEST, LATEST
 
@@ -54,17 +54,11 @@ async def missing(board: Leaderboard, query: SeriesQuery, details: Details) -> s
 
 async def was_ever_tested(board: Leaderboard, query: SeriesQuery) -> bool:
     """Whether any result is stored of an orchestrator that a query names, by whatever tester."""
-    job_types = [query.job_type] if query.job_type else list(JobType)
-    for orchestrator, job_type in product(query.orchestrators or (), job_types):
-        own = StatsQuery(
-            job_type=job_type,
-            window=Window(EARLIEST, LATEST),
-            orchestrator=orchestrator,
-            region=query.region,
-            pipeline=query.pipeline,
-            model=query.model,
-        )
-        if await board.latest_results(own, 1):
+    by_anyone = replace(query, tester=None)
+    for orchestrator in query.orchestrators or ():
+        if await board.store.recent_results.fetch(
+            orchestrator, by_anyone, Window(EARLIEST, LATEST), 1, with_payload=False
+        ):
             return True
     return False
 
@@ -72,8 +66,7 @@ async def was_ever_tested(board: Leaderboard, query: SeriesQuery) -> bool:
 def _number(details: Details, metric: BadgeMetric, *, scores_any_name: bool) -> float | None:
     sums = details.sums
     if metric == "score":
-        groups = score_groups([details], lambda series: series.orchestrator, scores_any_name=scores_any_name)
-        scores = groups.by_key().scores.score
+        scores = score_owners(details, JOB_TYPES, any_name=scores_any_name).score
         return float(scores[0]) if len(scores) else None
     succeeded = sums.successes if metric == "uptime" else sums.measure("success_rate")
     return float(succeeded.sum() / sums.results.sum())

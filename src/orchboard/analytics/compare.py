@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from orchboard.analytics.leaderboard import Rows, estimate_at, fetch_past
+from orchboard.analytics.leaderboard import RankingTable, estimate_at, fetch_standings_input
 from orchboard.analytics.scope import Scope, envelope_of
 from orchboard.analytics.standings import Standings
 from orchboard.leaderboard import Leaderboard
@@ -22,10 +22,10 @@ async def compare(board: Leaderboard, scope: Scope, orchestrators: Sequence[str]
     scope -- without orchestrators
     """
     window = scope.window.resolve(board)
-    found = await fetch_past(board, scope.query, scope.window, window)
+    found = await fetch_standings_input(board, scope.query, scope.window, window)
     standings = Standings(found.details, found.job_type, any_name=board.scores_any_name)
     known = set(standings.names)
-    rows, names = Rows(standings, found.scores), [name for name in orchestrators if name in known]
+    rows, names = RankingTable(standings, found.scores), [name for name in orchestrators if name in known]
     await rows.fetch_round_trips(board, scope.query, found.closed, names)
     by_name = {row.orchestrator: row for row in rows.standings(names)}
     never = [None] * len(found.buckets)
@@ -51,19 +51,19 @@ def _of(details: Details, orchestrators: Sequence[str]) -> Details:
 
 
 def _regions(standings: Standings, orchestrators: Sequence[str]) -> list[RegionComparison]:
-    estimates, results = standings.cell_estimates(), standings.cell_results()
-    cells = {names: cell for cell, names in enumerate(standings.cell_names())}
-    regions = sorted({region for orchestrator, region in cells if orchestrator in set(orchestrators)})
+    estimates, results = standings.pair_estimates(), standings.pair_results()
+    pairs = {names: pair for pair, names in enumerate(standings.pair_names())}
+    regions = sorted({region for orchestrator, region in pairs if orchestrator in set(orchestrators)})
 
     def at(orchestrator: str, region: str) -> RegionStanding | None:
-        cell = cells.get((orchestrator, region))
-        if cell is None:
+        pair = pairs.get((orchestrator, region))
+        if pair is None:
             return None
         return RegionStanding(
-            estimate_at(cell, estimates.score, estimates.score_low, estimates.score_high),
-            estimate_at(cell, estimates.success_rate, estimates.success_low, estimates.success_high),
-            float(estimates.round_trip_score[cell]),
-            int(results[cell]),
+            estimate_at(pair, estimates.score, estimates.score_low, estimates.score_high),
+            estimate_at(pair, estimates.success_rate, estimates.success_low, estimates.success_high),
+            float(estimates.round_trip_score[pair]),
+            int(results[pair]),
         )
 
     return [RegionComparison(region, [at(name, region) for name in orchestrators]) for region in regions]

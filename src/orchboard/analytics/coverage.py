@@ -1,18 +1,16 @@
 """Who tests what, who has stopped, and whose results differ, in the last 7 days."""
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Hashable, Mapping
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from orchboard.analytics.grouping import group_details
 from orchboard.analytics.scope import WindowRequest, envelope_of
 from orchboard.analytics.silence import silent_since, usual_gap_h
-from orchboard.analytics.tester_columns import TesterKey, columns_of, tester_of, verdicts_of
-from orchboard.analytics.verdicts import Found, compare_verdicts
+from orchboard.analytics.totals import total_by
+from orchboard.analytics.verdicts import TesterComparison, compare_verdicts, verdicts_of
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.coverage import (
     Coverage,
@@ -25,6 +23,15 @@ from orchboard.reports.coverage import (
 )
 from orchboard.stats import JobType, Series, SeriesQuery
 from orchboard.store.details.details import Details
+from orchboard.store.details.series_keys import (
+    TesterKey,
+    model_of,
+    orchestrator_of,
+    pipeline_of,
+    region_and_job_type_of,
+    tester_and_region_of,
+    tester_of,
+)
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.postgres.clock import from_pg_time
 
@@ -51,7 +58,7 @@ async def coverage(board: Leaderboard, query: SeriesQuery) -> Coverage:
     hours = await _fetch_hours(board, pooled, now, end)
     everyone = replace(query, region=None, tester=None)
     compared = await board.store.details.fetch(everyone, week, with_medians=False)
-    found = _Named(compared, compare_verdicts(verdicts_of(compared)))
+    found = _NamedComparison(compared, compare_verdicts(verdicts_of(compared)))
     activity = _ActivityReader(buckets, hours, now)
     testers = activity.testers(found)
     return Coverage(
@@ -76,14 +83,12 @@ async def _fetch_hours(
 
 
 def _sources(details: Details) -> tuple[_Source, ...]:
-    series = (details.index.all[number] for number in details.sums.series.tolist())
-    return tuple({_shared((each.region, each.job_type, each.tester)) for each in series})
+    sources, _ = details.index.grouped(details.sums.series, _source_of)
+    return tuple(sources)
 
 
-@lru_cache(maxsize=10_000)
-def _shared(source: _Source) -> _Source:
-    """One object for equal sources, as each hour that is kept has most of them."""
-    return source
+def _source_of(series: Series) -> _Source:
+    return series.region, series.job_type, series.tester
 
 
 class _ActivityReader:
@@ -91,23 +96,25 @@ class _ActivityReader:
 
     def __init__(self, buckets: list[Details], hours: list[tuple[_Source, ...]], now: datetime) -> None:
         self._buckets = buckets
-        self._hours = hours
+        self._hours: dict[_Source, list[int]] = defaultdict(list)
+        for hour, sources in enumerate(hours):
+            for source in sources:
+                self._hours[source].append(hour)
         self._now = now
 
     def regions(self) -> list[RegionCoverage]:
         hours = self._hours_of(lambda source: source[:2])
         return [
             RegionCoverage(**members, **self._silence(members, hours[key]), region=key[0], job_type=key[1])
-            for key, members in self._activity(lambda series: (series.region, series.job_type))
+            for key, members in self._activity(region_and_job_type_of)
         ]
 
-    def testers(self, found: "_Named") -> list[TesterCoverage]:
+    def testers(self, found: "_NamedComparison") -> list[TesterCoverage]:
         hours = self._hours_of(lambda source: (source[2], "") if source[2] else ("", source[0]))
         regions: dict[TesterKey, set[str]] = defaultdict(set)
         for bucket in self._buckets:
-            for number in bucket.sums.series.tolist():
-                series = bucket.index.all[number]
-                regions[tester_of(series)].add(series.region)
+            for tester, region in bucket.index.grouped(bucket.sums.series, tester_and_region_of)[0]:
+                regions[tester].add(region)
         return [
             TesterCoverage(
                 **members,
@@ -121,20 +128,20 @@ class _ActivityReader:
         ]
 
     def pipelines(self) -> list[PipelineCoverage]:
-        found = self._activity(lambda series: series.pipeline)
+        found = self._activity(pipeline_of)
         return [PipelineCoverage(**members, pipeline=key) for key, members in found if key]
 
     def models(self) -> list[ModelCoverage]:
-        found = self._activity(lambda series: (series.pipeline, series.model))
+        found = self._activity(model_of)
         return [ModelCoverage(**members, pipeline=key[0], model=key[1]) for key, members in found if key[0]]
 
     def _activity(self, key: Callable[[Series], K]) -> list[tuple[K, dict[str, Any]]]:
         """The members of Activity of each key, sorted."""
         found: dict[K, dict[str, Any]] = {}
         for at, bucket in enumerate(self._buckets):
-            keys, sums = group_details(bucket, key)
+            totals = total_by(bucket, key)
             for each, results, last in zip(
-                keys, (sums.results + sums.unscored).tolist(), sums.last.tolist(), strict=True
+                totals.keys, (totals.results + totals.unscored).tolist(), totals.last.tolist(), strict=True
             ):
                 members = found.setdefault(each, {"last_hour": 0, "last_day": 0, "last_week": 0})
                 for name in ("last_week", "last_day", "last_hour")[: at + 1]:
@@ -144,11 +151,10 @@ class _ActivityReader:
 
     def _hours_of(self, key: Callable[[_Source], K]) -> Mapping[K, list[int]]:
         """The hours in which each key had results, ascending."""
-        found: dict[K, list[int]] = defaultdict(list)
-        for hour, sources in enumerate(self._hours):
-            for each in {key(source) for source in sources}:
-                found[each].append(hour)
-        return found
+        found: dict[K, set[int]] = defaultdict(set)
+        for source, hours in self._hours.items():
+            found[key(source)].update(hours)
+        return {each: sorted(hours) for each, hours in found.items()}
 
     def _silence(self, members: dict[str, Any], hours: list[int]) -> dict[str, Any]:
         gap_h = usual_gap_h(hours)
@@ -158,16 +164,18 @@ class _ActivityReader:
         }
 
 
-class _Named:
+class _NamedComparison:
     """Differences with the names of testers and orchestrators."""
 
-    def __init__(self, details: Details, found: Found) -> None:
-        columns = columns_of(details.index)
-        self._testers, self._orchestrators = list(columns.testers), list(columns.orchestrators)
+    def __init__(self, details: Details, found: TesterComparison) -> None:
+        self._testers = details.index.column(tester_of).keys
+        self._orchestrators = details.index.column(orchestrator_of).keys
         self._found = found
-        self._compared = _count(self._testers[tester] for tester, _ in found.compared)
+        self._compared = Counter(
+            {self._testers[tester]: number for tester, number in enumerate(found.compared.tolist())}
+        )
         differing = {(each.tester, each.orchestrator) for each in found.differences}
-        self._differing = _count(self._testers[tester] for tester, _ in differing)
+        self._differing = Counter(self._testers[tester] for tester, _ in differing)
 
     def verdict(self, tester: TesterKey) -> dict[str, Any]:
         """The members of TesterCoverage about differences."""
@@ -199,10 +207,3 @@ class _Named:
                 )
             )
         return found
-
-
-def _count(keys: Iterable[K]) -> Mapping[K, int]:
-    found: dict[K, int] = defaultdict(int)
-    for key in keys:
-        found[key] += 1
-    return found

@@ -1,10 +1,10 @@
 """The errors of results: which, how often, where."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from msgspec.structs import replace
 
 from orchboard.analytics.scope import Scope, envelope_of
@@ -12,9 +12,10 @@ from orchboard.leaderboard import Leaderboard
 from orchboard.reports.errors import ErrorCode, ErrorGroup, Errors
 from orchboard.stats import Series
 from orchboard.store.details.details import Details
-from orchboard.store.details.error_sums import ErrorSum
+from orchboard.store.details.error_sums import ErrorSums, add_up_errors
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.postgres.clock import from_pg_time
+from orchboard.store.rollups.group_index import Indices, is_run_start
 
 MAX_CODES = 200
 """Error codes in an answer, the most frequent: codes are free text of testers."""
@@ -45,38 +46,47 @@ async def errors(board: Leaderboard, scope: Scope, by: str | None = None) -> Err
     return Errors(**envelope, errors=codes, **lists)
 
 
-def count_codes(errors: Iterable[ErrorSum], results: int) -> list[ErrorCode]:
+def count_codes(errors: ErrorSums, results: int) -> list[ErrorCode]:
     """The errors by code, the most frequent first. results -- those that `share` is relative to"""
-    by_code = defaultdict(list)
-    for error in errors:
-        by_code[error.code].append(error)
-    found = []
-    for code, sums in by_code.items():
-        affected, count, first_at, last_at = _totals(sums)
-        share = affected / max(results, 1)
-        found.append(ErrorCode(code, affected, share, count, first_at, last_at, _example(sums)))
-    return sorted(found, key=lambda each: (-each.results, each.code))[:MAX_CODES]
+    by_code = add_up_errors([replace(errors, series=np.zeros(len(errors), np.int64))])
+    # Codes are sorted in Python: numpy compares objects no faster.
+    codes, results_of = by_code.code.tolist(), by_code.results.tolist()
+    most = sorted(range(len(codes)), key=lambda at: (-results_of[at], codes[at]))[:MAX_CODES]
+    return [
+        ErrorCode(
+            each.code,
+            each.results,
+            each.results / max(results, 1),
+            each.count,
+            from_pg_time(each.first),
+            from_pg_time(each.last),
+            each.message,
+        )
+        for each in by_code.select(np.array(most, np.int64))
+    ]
 
 
 def group_errors(details: Details, key: Callable[[Series], GroupKey]) -> list[ErrorGroup]:
     """The errors of each group that has any, the most frequent first."""
-    sums, series = details.sums, details.index.all
-    by_group = defaultdict(list)
-    for error in sums.errors:
-        by_group[key(series[error.series])].append(error)
-    tested: dict[GroupKey, int] = dict.fromkeys(by_group, 0)
-    for number, results in zip(sums.series.tolist(), (sums.results + sums.unscored).tolist(), strict=True):
-        group = key(series[number])
-        if group in tested:
-            tested[group] += results
-    total = sum(error.results for error in sums.errors)
-    found = [_group(group, by_group[group], tested[group], total) for group in by_group]
+    sums = details.sums
+    groups, position = details.index.grouped(sums.series, key)
+    tested = np.bincount(position, sums.results + sums.unscored, len(groups))
+    group = position[np.searchsorted(sums.series, sums.errors.series)]
+    by_code = add_up_errors([replace(sums.errors, series=group)])
+    edges = [*np.flatnonzero(is_run_start(by_code.series)).tolist(), len(by_code)]
+    of_group = [by_code.select(np.arange(start, end)) for start, end in pairwise(edges)]
+    total = int(by_code.results.sum())
+    found = [
+        _group(groups[int(errors.series[0])], errors, int(tested[errors.series[0]]), total)
+        for errors in of_group
+    ]
     return sorted(found, key=lambda each: (-each.results, each.pipeline, each.name))
 
 
-def _group(group: GroupKey, errors: Sequence[ErrorSum], tested: int, total: int) -> ErrorGroup:
-    affected, count, first_at, last_at = _totals(errors)
-    top = count_codes(errors, tested)[0]
+def _group(group: GroupKey, errors: ErrorSums, tested: int, total: int) -> ErrorGroup:
+    """The errors of one group, each code once."""
+    affected = int(errors.results.sum())
+    [top] = errors.select(_most_frequent(errors))
     return ErrorGroup(
         name=group[0],
         pipeline=group[1],
@@ -84,24 +94,16 @@ def _group(group: GroupKey, errors: Sequence[ErrorSum], tested: int, total: int)
         results=affected,
         share=affected / total,
         rate=affected / tested,
-        count=count,
-        first_at=first_at,
-        last_at=last_at,
+        count=int(errors.count.sum()),
+        first_at=from_pg_time(int(errors.first.min())),
+        last_at=from_pg_time(int(errors.last.max())),
         code=top.code,
-        example=top.example,
+        example=top.message,
     )
 
 
-def _totals(errors: Sequence[ErrorSum]) -> tuple[int, int, datetime, datetime]:
-    """The number of results, the count of occurrences, and the first and last receipt time."""
-    return (
-        sum(error.results for error in errors),
-        sum(error.count for error in errors),
-        from_pg_time(min(error.first for error in errors)),
-        from_pg_time(max(error.last for error in errors)),
-    )
-
-
-def _example(errors: Iterable[ErrorSum]) -> str:
-    """The message of the last result that has one."""
-    return max(errors, key=lambda error: (bool(error.message), error.last, error.message)).message
+def _most_frequent(errors: ErrorSums) -> Indices:
+    """The position of the code with the most results; of equal ones the first in alphabetical order."""
+    most = np.flatnonzero(errors.results == errors.results.max())
+    first = min(most.tolist(), key=errors.code.__getitem__)
+    return np.array([first])

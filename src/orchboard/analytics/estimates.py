@@ -18,11 +18,11 @@ from orchboard.scoring import (
 from orchboard.stats import JobType
 from orchboard.store.details.sums import MOMENTS
 from orchboard.store.measures import MEASURES
-from orchboard.store.rollups.group_index import Indices
+from orchboard.store.rollups.group_index import Indices, is_run_start
 
 _S, _SEG, _RTT = (MEASURES.index(name) for name in ("success_rate", "seg_duration", "round_trip_time"))
 
-# A group's variance counts as if it had so many more results with the variance of the orchestrator's groups together: a variance
+# A group's variance counts as if it had so many more results with the variance of the owner's groups together: a variance
 # of two results says little, and with one result there is none.
 _POOLED_RESULTS = 4.0
 
@@ -43,9 +43,9 @@ def by_run(starts: Indices) -> Total:
 
 
 class GroupStatistics(Struct, frozen=True):
-    """What is known of groups: the scored results by orchestrator, region, pipeline and model. Arrays of shape (groups,).
+    """What is known of groups: the scored results by owner, region, pipeline and model. Arrays of shape (groups,).
 
-    orchestrator -- of each group; the groups of each orchestrator are next to one another
+    owner -- of each group; the groups of each owner are next to one another
     results -- their number, at least 1
     means -- of the measures, shape (measures, groups)
     moments -- as in SeriesSums, shape (moments, groups); AI needs those without the duration of segments only
@@ -53,7 +53,7 @@ class GroupStatistics(Struct, frozen=True):
     """
 
     job_type: JobType
-    orchestrator: Indices
+    owner: Indices
     results: Doubles
     means: Doubles
     moments: Doubles
@@ -61,10 +61,13 @@ class GroupStatistics(Struct, frozen=True):
 
     def score(self, factor: Doubles | float = 1.0) -> Scores:
         """The scores of each group, had all round trips taken `factor` times as long."""
-        success_rate, seg_duration, round_trip_time = self.means
+        return self.score_with(self.means[_S], self.means[_RTT] * factor)
+
+    def score_with(self, success_rate: Doubles, round_trip_time: Doubles) -> Scores:
+        """The scores of each group, had it these means; shape (groups,) or (any number, groups)."""
         if self.job_type is JobType.AI:
-            return score_ai(success_rate, round_trip_time * factor, self.median)
-        return score_transcoding(success_rate, seg_duration, round_trip_time * factor)
+            return score_ai(success_rate, round_trip_time, self.median)
+        return score_transcoding(success_rate, self.means[_SEG], round_trip_time)
 
     def moment(self, one: int, other: int) -> Doubles:
         """The sum of products of two measures' deviations from their means."""
@@ -143,13 +146,13 @@ def _inverse(values: Doubles) -> Doubles:
 
 
 def _with_pooled(moment: Doubles, groups: GroupStatistics) -> Doubles:
-    """Variances of one result, each drawn towards that of all groups of its orchestrator; infinite if all have one result."""
-    is_first = np.diff(groups.orchestrator, prepend=-1) != 0
+    """Variances of one result, each drawn towards that of all groups of its owner; infinite if all have one result."""
+    is_first = is_run_start(groups.owner)
     total = by_run(np.flatnonzero(is_first))
     degrees = groups.results - 1
     sums, of_all = total(moment), total(degrees)
-    of_orchestrator = np.divide(sums, of_all, out=np.full(len(sums), np.inf), where=of_all > 0)
-    pooled = of_orchestrator[np.cumsum(is_first) - 1]
+    of_owner = np.divide(sums, of_all, out=np.full(len(sums), np.inf), where=of_all > 0)
+    pooled = of_owner[np.cumsum(is_first) - 1]
     variance: Doubles = (moment + _POOLED_RESULTS * pooled) / (degrees + _POOLED_RESULTS)
     return variance
 

@@ -17,13 +17,9 @@ from orchboard.store.details.details import Details
 from orchboard.store.details.quantiles import quantiles
 from orchboard.store.details.sums import MOMENTS, SeriesSums
 from orchboard.store.measures import MEASURES
-from orchboard.store.postgres.clock import from_pg_time
-from orchboard.window import LATEST
+from orchboard.store.postgres.clock import from_pg_time, round_down
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-
-_EPOCH = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
-_MICROSECOND = timedelta(microseconds=1)
 
 _PERCENTILES = (50, 90, 99)
 _SUMS = tuple(f"sum_{name}" for name in MEASURES)
@@ -59,11 +55,11 @@ async def rollup_pages(
 ) -> AsyncGenerator[list[ExportedRollup], None]:
     """The selected rollups, a bucket at a time, in the order of RollupKey. Days without results are skipped."""
     window, left = selection.window, selection.limit
-    end = (window.until if window.until < LATEST else board.store.clock.horizon()) + _MICROSECOND
+    end = board.store.clock.exclusive_end_of(window)
     start = max(window.since, selection.after.bucket) if selection.after else window.since
     while left != 0 and (first := await board.store.export.next_result(start, end)) is not None:
-        start = max(start, _floor(first, DAY))
-        day_end = min(_floor(start, DAY) + DAY, end)
+        start = max(start, round_down(first, DAY))
+        day_end = min(round_down(start, DAY) + DAY, end)
         async for rollups in _day(board, selection, start, day_end):
             page = rollups if left is None else rollups[:left]
             if page:
@@ -76,7 +72,7 @@ async def _day(
     board: Leaderboard, selection: RollupSelection, start: datetime, end: datetime
 ) -> AsyncGenerator[list[ExportedRollup], None]:
     """The rollups of each bucket of a day or a part of it."""
-    starts = [_floor(start, selection.bucket)]
+    starts = [round_down(start, selection.bucket)]
     while starts[-1] + selection.bucket < end:
         starts.append(starts[-1] + selection.bucket)
     edges = [start, *starts[1:], end]
@@ -86,10 +82,6 @@ async def _day(
         rollups = sorted(_rollups(bucket, details), key=lambda rollup: rollup.series)
         yield [each for each in rollups if after is None or (each.bucket, each.series) > after]
         await asyncio.sleep(0)  # others are served meanwhile
-
-
-def _floor(moment: datetime, step: timedelta) -> datetime:
-    return _EPOCH + (moment - _EPOCH) // step * step
 
 
 def series_id(series: Series) -> str:

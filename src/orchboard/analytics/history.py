@@ -1,9 +1,8 @@
 """Scores, success rates and round trips over time."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta, tzinfo
-from typing import TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from msgspec.structs import replace
@@ -18,30 +17,38 @@ from orchboard.analytics.buckets import (
     parse_zone,
 )
 from orchboard.analytics.history_lines import (
-    LAST,
+    LINE_OF,
+    NO_LINES,
     QUANTILES,
     RESULTS,
     SCORE,
     SUCCESS_RATE,
     UNSCORED,
     LineRows,
+    LineTable,
     line_rows,
 )
 from orchboard.analytics.history_request import MAX_LINES, MAX_POINTS, HistoryRequest
+from orchboard.analytics.nullable import with_none
 from orchboard.analytics.points import fetch_points
 from orchboard.analytics.scope import answer_window
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.history import BucketSize, History, HistoryLine, HistoryPoint
+from orchboard.scoring import Doubles
 from orchboard.stats import Window
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.postgres.clock import from_pg_time
 from orchboard.window import LATEST
 
-Row: TypeAlias = Sequence[float]
-"""A row of `LineRows.numbers`."""
 
-_MICROSECOND = timedelta(microseconds=1)
+class _Span(NamedTuple):
+    """When a bucket is, in the time zone of the answer. is_partial -- whether the window or the present cuts it"""
+
+    since: datetime
+    until: datetime
+    is_partial: bool
+
 
 # A longer window begins at the first result: it is requested to see everything, not to see that there was nothing before.
 _LONG = timedelta(days=366)
@@ -56,22 +63,19 @@ async def history(board: Leaderboard, request: HistoryRequest) -> History:
     window = await _limited(board, requested, now)
     size = request.bucket or fit(window, now, request.points)
     _check_number(window, now, size)
-    buckets = divide(window, board.store.clock.end_of(window) + _MICROSECOND, now, size, zone)
-    by_bucket = [
-        dict(zip(rows.names, rows.numbers.tolist(), strict=True))
-        for rows in await _fetch(board, request, buckets)
-    ]
-    names = _names(request, by_bucket)
-    rows = [row for bucket in by_bucket for row in bucket.values()]
+    buckets = divide(window, board.store.clock.exclusive_end_of(window), now, size, zone)
+    table = LineTable(await _fetch(board, request, buckets))
+    names = _names(request, table)
+    spans = _spans(buckets, zone)
     return History(
         generated_at=now,
-        last_result_at=from_pg_time(int(max(row[LAST] for row in rows))) if rows else None,
+        last_result_at=None if table.last is None else from_pg_time(table.last),
         window=answer_window(request.scope.window, requested, now),
-        results=int(sum(row[RESULTS] + row[UNSCORED] for row in rows)),
+        results=int(table.totals.sum()),
         bucket=size,
         tz=request.tz,
         by=request.by,
-        lines=[_line(name, by_bucket, buckets, zone) for name in names[:MAX_LINES]],
+        lines=[_line(name, table.line(name), spans) for name in names[:MAX_LINES]],
         lines_left_out=max(len(names) - MAX_LINES, 0),
     )
 
@@ -103,66 +107,56 @@ async def _fetch(board: Leaderboard, request: HistoryRequest, buckets: Buckets) 
         query = replace(query, orchestrators=frozenset([NETWORK]))
     # Points are kept by bucket, as long as they are small.
     kind = ("history", request.by) if request.by in ("network", "orchestrator") else None
-    scores_any_name = is_pooled or board.scores_any_name
+    scores_any_name, line_of = is_pooled or board.scores_any_name, LINE_OF[request.by]
     return await fetch_points(
         board,
         kind,
         query,
         buckets.edges,
-        lambda details: line_rows(details, request.line_of, scores_any_name=scores_any_name),
-        empty=LineRows((), np.zeros((0, 0))),
+        lambda details: line_rows(details, line_of, scores_any_name=scores_any_name),
+        empty=NO_LINES,
     )
 
 
-def _names(request: HistoryRequest, by_bucket: Sequence[Mapping[str, Row]]) -> list[str]:
+def _names(request: HistoryRequest, table: LineTable) -> list[str]:
     """The names of all lines, in order."""
     if request.by == "network":
         return [NETWORK]
     if request.by == "orchestrator":
         return list(request.orchestrators)
-    totals: dict[str, float] = {}
-    for bucket in by_bucket:
-        for name, row in bucket.items():
-            totals[name] = totals.get(name, 0.0) + row[RESULTS] + row[UNSCORED]
+    totals = dict(zip(table.names, table.totals.tolist(), strict=True))
     return sorted(totals, key=lambda name: (-totals[name], name))
 
 
-def _line(name: str, by_bucket: Sequence[Mapping[str, Row]], buckets: Buckets, zone: tzinfo) -> HistoryLine:
-    rows = [bucket.get(name) for bucket in by_bucket]
+def _spans(buckets: Buckets, zone: tzinfo) -> list[_Span]:
+    """Of each bucket."""
     spans = zip(buckets.edges, buckets.ends, buckets.is_partial, strict=False)  # the last edge begins none
-    points = [
-        _point(row, since.astimezone(zone), until.astimezone(zone), is_partial)
-        for row, (since, until, is_partial) in zip(rows, spans, strict=True)
+    return [
+        _Span(since.astimezone(zone), until.astimezone(zone), is_partial)
+        for since, until, is_partial in spans
     ]
-    return HistoryLine(
-        name=name,
-        results=sum(point.results for point in points),
-        unscored=sum(point.unscored for point in points),
-        points=points,
-    )
 
 
-def _point(row: Row | None, since: datetime, until: datetime, is_partial: bool) -> HistoryPoint:
-    if row is None:
-        results = unscored = 0
-        numbers: list[float | None] = [None] * 6
-    else:
-        results, unscored = int(row[RESULTS]), int(row[UNSCORED])
-        numbers = [
-            None if math.isnan(number) else number
-            for number in (row[SCORE], row[SUCCESS_RATE], *row[QUANTILES])
-        ]
-    score, success_rate, p50, p75, p90, p99 = numbers
-    return HistoryPoint(
-        since=since,
-        until=until,
-        is_partial=is_partial,
-        results=results,
-        unscored=unscored,
-        score=score,
-        success_rate=success_rate,
-        p50=p50,
-        p75=p75,
-        p90=p90,
-        p99=p99,
-    )
+def _line(name: str, numbers: Doubles, spans: Sequence[_Span]) -> HistoryLine:
+    """A line of the answer. numbers -- see LineTable.line"""
+    results, unscored = np.nan_to_num(numbers[:, (RESULTS, UNSCORED)]).astype(np.int64).T
+    rates = with_none(np.column_stack([numbers[:, (SCORE, SUCCESS_RATE)], numbers[:, QUANTILES]]))
+    points = [
+        HistoryPoint(
+            since=span.since,
+            until=span.until,
+            is_partial=span.is_partial,
+            results=scored,
+            unscored=others,
+            score=score,
+            success_rate=success_rate,
+            p50=p50,
+            p75=p75,
+            p90=p90,
+            p99=p99,
+        )
+        for span, scored, others, (score, success_rate, p50, p75, p90, p99) in zip(
+            spans, results.tolist(), unscored.tolist(), rates, strict=True
+        )
+    ]
+    return HistoryLine(name=name, results=int(results.sum()), unscored=int(unscored.sum()), points=points)

@@ -1,18 +1,30 @@
 """The numbers of one bucket of a history, by line."""
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from orchboard.analytics.scores import score_groups
+from orchboard.analytics.group_columns import JOB_TYPES, Owner
+from orchboard.analytics.groups import score_owners
+from orchboard.reports.history import LineKind
 from orchboard.scoring import Doubles
-from orchboard.stats import Series
 from orchboard.store.details.details import Details
 from orchboard.store.details.quantiles import quantiles
+from orchboard.store.details.series_keys import orchestrator_of, pipeline_of, region_of
 
 RESULTS, UNSCORED, LAST, SCORE, SUCCESS_RATE, QUANTILES = 0, 1, 2, 3, 4, slice(5, 9)
 """Columns of `LineRows.numbers`. LAST: receipt time of the last result, scored or not, in microseconds since 2000."""
+
+LINE_OF: Mapping[LineKind, Owner] = {
+    "network": lambda _: "",
+    "orchestrator": orchestrator_of,
+    "region": region_of,
+    "pipeline": pipeline_of,
+    "model": lambda series: series.model,
+    "tester": lambda series: series.tester,
+}
+"""The name of the line that a series belongs to."""
 
 FRACTIONS = (0.5, 0.75, 0.9, 0.99)
 
@@ -28,8 +40,12 @@ class LineRows(NamedTuple):
     numbers: Doubles
 
 
-def line_rows(details: Details, line_of: Callable[[Series], str], *, scores_any_name: bool) -> LineRows:
-    """The numbers of each line in one bucket. line_of -- the name of the line that a series belongs to"""
+NO_LINES = LineRows((), np.zeros((0, QUANTILES.stop)))
+"""Of a bucket without results."""
+
+
+def line_rows(details: Details, line_of: Owner, *, scores_any_name: bool) -> LineRows:
+    """The numbers of each line in one bucket. line_of -- one of LINE_OF"""
     sums = details.sums
     names, line = details.index.grouped(sums.series, line_of)
     numbers = np.full((len(names), QUANTILES.stop), np.nan)
@@ -40,9 +56,41 @@ def line_rows(details: Details, line_of: Callable[[Series], str], *, scores_any_
     scored = np.flatnonzero(numbers[:, RESULTS])
     succeeded = np.bincount(line, sums.measure("success_rate"), len(names))
     numbers[scored, SUCCESS_RATE] = succeeded[scored] / numbers[scored, RESULTS]
-    groups = score_groups([details], line_of, scores_any_name=scores_any_name)
-    rows = groups.by_key()
-    positions = np.array([names.index(key) for key in groups.keys], np.int64)
-    numbers[positions[rows.item], SCORE] = rows.scores.score
+    scores = score_owners(details, JOB_TYPES, any_name=scores_any_name, owner=line_of)
+    position = np.zeros(len(scores.columns.owners), np.int64)
+    position[scores.columns.owner[sums.series]] = line
+    numbers[position[scores.owner], SCORE] = scores.score
     numbers[:, QUANTILES] = quantiles(sums, line, len(names), FRACTIONS)
     return LineRows(tuple(names), numbers)
+
+
+class LineTable:
+    """The rows of all buckets.
+
+    names -- of all lines, each once, in the order in which they were seen
+    totals -- the number of results of each line, scored or not, shape (lines,)
+    """
+
+    def __init__(self, buckets: Sequence[LineRows]) -> None:
+        position: dict[str, int] = {}
+        lines = [position.setdefault(name, len(position)) for rows in buckets for name in rows.names]
+        self.names = list(position)
+        self._position = position
+        self._buckets = len(buckets)
+        self._line = np.array(lines, np.int64)
+        self._bucket = np.repeat(np.arange(len(buckets)), [len(rows.names) for rows in buckets])
+        self._numbers = np.concatenate([NO_LINES.numbers, *(rows.numbers for rows in buckets)])
+        counts = self._numbers[:, RESULTS] + self._numbers[:, UNSCORED]
+        self.totals = np.bincount(self._line, counts, len(self.names)).astype(np.int64)
+
+    @property
+    def last(self) -> int | None:
+        """Receipt time of the last result, in microseconds since 2000; None without one."""
+        return int(self._numbers[:, LAST].max()) if len(self._numbers) else None
+
+    def line(self, name: str) -> Doubles:
+        """The numbers of one line in each bucket, shape (buckets, columns); NaN without a result."""
+        numbers = np.full((self._buckets, QUANTILES.stop), np.nan)
+        own = self._line == self._position.get(name, -1)
+        numbers[self._bucket[own]] = self._numbers[own]
+        return numbers

@@ -4,7 +4,6 @@ from msgspec import Struct
 
 from orchboard.analytics.scope import Scope
 from orchboard.reports.history import BucketSize, LineKind
-from orchboard.stats import Series
 
 MAX_ORCHESTRATORS = 10
 """The most orchestrators of one answer."""
@@ -34,10 +33,3 @@ class HistoryRequest(Struct, frozen=True):
     bucket: BucketSize | None = None
     points: int = DEFAULT_POINTS
     tz: str = "UTC"
-
-    def line_of(self, series: Series) -> str:
-        """The name of the line that a series belongs to."""
-        if self.by == "network":
-            return ""
-        name: str = getattr(series, self.by)
-        return name

@@ -9,20 +9,20 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
+from orchboard.analytics.groups import OwnerScores
+from orchboard.analytics.nullable import with_none
 from orchboard.analytics.ranking_query import RankingQuery, SortValue, position_after, sort_rows
 from orchboard.analytics.scope import WINDOWS, WindowRequest, envelope_of
-from orchboard.analytics.sparkline import OrchestratorScores, edges_of, fetch_scores, lines_of
+from orchboard.analytics.sparkline import edges_of, fetch_scores, lines_of
 from orchboard.analytics.standings import Standings
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.leaderboard import Estimate, Ranking, RegionScore, RoundTrips, Standing
 from orchboard.scoring import Doubles
 from orchboard.stats import JobType, SeriesQuery, Window
 from orchboard.store.details.details import Details
-from orchboard.store.postgres.clock import from_pg_time
+from orchboard.store.postgres.clock import MICROSECOND, from_pg_time
 from orchboard.store.rollups.group_index import Indices
 from orchboard.window import EARLIEST
-
-_MICROSECOND = timedelta(microseconds=1)
 
 
 async def leaderboard(board: Leaderboard, query: RankingQuery) -> Ranking:
@@ -30,14 +30,14 @@ async def leaderboard(board: Leaderboard, query: RankingQuery) -> Ranking:
     asked = query.scope
     window = asked.window.resolve(board) if query.page is None else query.page.window
     whole = replace(asked.query, orchestrators=None)
-    found = await fetch_past(board, whole, asked.window, window)
+    found = await fetch_standings_input(board, whole, asked.window, window)
     standings = Standings(
         found.details,
         found.job_type,
         any_name=board.scores_any_name,
         min_results=query.min_results,
     )
-    rows = Rows(standings, found.scores)
+    rows = RankingTable(standings, found.scores)
     names = standings.names
     if query.sort in PERCENTILES:
         await rows.fetch_round_trips(board, whole, found.closed, names)
@@ -65,7 +65,7 @@ async def leaderboard(board: Leaderboard, query: RankingQuery) -> Ranking:
     )
 
 
-class Past(Struct, frozen=True):
+class StandingsInput(Struct, frozen=True):
     """What was fetched for standings.
 
     details -- of the window
@@ -79,10 +79,12 @@ class Past(Struct, frozen=True):
     details: Details
     closed: Window
     buckets: list[datetime]
-    scores: tuple[OrchestratorScores | None, list[OrchestratorScores]]
+    scores: tuple[OwnerScores | None, list[OwnerScores]]
 
 
-async def fetch_past(board: Leaderboard, query: SeriesQuery, request: WindowRequest, window: Window) -> Past:
+async def fetch_standings_input(
+    board: Leaderboard, query: SeriesQuery, request: WindowRequest, window: Window
+) -> StandingsInput:
     """The details of a window, and the scores in its buckets and in the window before."""
     now, job_type = board.now(), query.job_type or JobType.TRANSCODING
     details = await board.store.details.fetch(query, window, with_round_trips=False)
@@ -91,14 +93,16 @@ async def fetch_past(board: Leaderboard, query: SeriesQuery, request: WindowRequ
     since = closed.since
     if since <= EARLIEST:
         since = from_pg_time(int(details.sums.first.min())) if len(details.sums.first) else closed.until
-    edges = edges_of(since, closed.until + _MICROSECOND) if since <= closed.until else [since]
+    edges = edges_of(since, closed.until + MICROSECOND) if since <= closed.until else [since]
     before = _before(request, closed)
-    scores: list[OrchestratorScores] = []
+    scores: list[OwnerScores] = []
     if len(edges) > 1:
         starts = [] if before is None else [before]
         scores = await fetch_scores(board, query, job_type, [*starts, *edges])
     split = int(before is not None and bool(scores))
-    return Past(now, job_type, details, closed, edges[:-1], (scores[0] if split else None, scores[split:]))
+    return StandingsInput(
+        now, job_type, details, closed, edges[:-1], (scores[0] if split else None, scores[split:])
+    )
 
 
 def _before(request: WindowRequest, window: Window) -> datetime | None:
@@ -110,12 +114,10 @@ def _before(request: WindowRequest, window: Window) -> datetime | None:
     return window.since - length
 
 
-class Rows:
+class RankingTable:
     """The rows of the leaderboard."""
 
-    def __init__(
-        self, standings: Standings, scores: tuple[OrchestratorScores | None, list[OrchestratorScores]]
-    ) -> None:
+    def __init__(self, standings: Standings, scores: tuple[OwnerScores | None, list[OwnerScores]]) -> None:
         self.of = standings
         before, self._buckets = scores
         self._position = {name: at for at, name in enumerate(standings.names)}
@@ -142,7 +144,7 @@ class Rows:
         if sort in PERCENTILES:
             found = (self._round_trips[name][PERCENTILES.index(sort)] for name in self.of.names)
             return [None if math.isnan(each) else each for each in found]
-        values = [None if value != value else value for value in _SORT_VALUES[sort](self).tolist()]
+        values = with_none(_SORT_VALUES[sort](self))
         return values + [None] * (len(self.of.orchestrators) - len(values))
 
     def standings(self, names: Sequence[str]) -> list[Standing]:
@@ -193,8 +195,8 @@ class Rows:
             "trend": trend if trend == trend else None,
         }
 
-    def _region_score(self, cell: int) -> RegionScore:
-        return RegionScore(self.of.region_of(cell), float(self.of.cell_score[cell]))
+    def _region_score(self, pair: int) -> RegionScore:
+        return RegionScore(self.of.region_of(pair), float(self.of.pair_score[pair]))
 
 
 def estimate_at(at: int, *columns: Doubles) -> Estimate:
@@ -204,7 +206,7 @@ def estimate_at(at: int, *columns: Doubles) -> Estimate:
 
 PERCENTILES = ("p50", "p90", "p99")
 
-_SORT_VALUES: Mapping[str, Callable[[Rows], Doubles | Indices]] = {
+_SORT_VALUES: Mapping[str, Callable[[RankingTable], Doubles | Indices]] = {
     "rank": lambda rows: rows.of.ranks.rank,
     "score": lambda rows: rows.of.estimates.score,
     "success_rate": lambda rows: rows.of.estimates.success_rate,
@@ -214,8 +216,8 @@ _SORT_VALUES: Mapping[str, Callable[[Rows], Doubles | Indices]] = {
     "results": lambda rows: rows.of.results,
     "unscored": lambda rows: rows.of.unscored,
     "regions": lambda rows: rows.of.regions,
-    "best": lambda rows: rows.of.cell_score[rows.of.best],
-    "worst": lambda rows: rows.of.cell_score[rows.of.worst],
+    "best": lambda rows: rows.of.pair_score[rows.of.best],
+    "worst": lambda rows: rows.of.pair_score[rows.of.worst],
     "last_tested": lambda rows: rows.of.last,
     "trend": lambda rows: rows.trend,
 }

@@ -1,17 +1,19 @@
 """Everything about one orchestrator, for its page."""
 
+from collections import Counter
 from collections.abc import Callable
 
 from orchboard.analytics.errors import count_codes
-from orchboard.analytics.grouping import group_sums
 from orchboard.analytics.ratings import rate_job_types
 from orchboard.analytics.recent_request import RecentRequest
 from orchboard.analytics.scope import Scope, WindowRequest, envelope_of
+from orchboard.analytics.totals import total_by
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.orchestrator import LastTested, Orchestrator, TestingRegion
 from orchboard.reports.uptime import UptimeWindow, WindowName
-from orchboard.stats import Series, SeriesQuery, Window, is_address
+from orchboard.stats import JobType, Series, SeriesQuery, Window, is_address
 from orchboard.store.details.details import Details
+from orchboard.store.details.series_keys import region_and_job_type_of, tester_and_job_type_of
 from orchboard.store.details.sums import SeriesSums, add_up
 from orchboard.store.postgres.clock import from_pg_time
 from orchboard.window import EARLIEST
@@ -42,8 +44,8 @@ async def orchestrator(board: Leaderboard, address: str, scope: Scope, recent: R
         scores=rate_job_types(details, has_scores=board.scores_any_name or is_address(address)),
         uptime=[_uptime(name, lately[name].sums) for name in reversed(UPTIMES)],
         errors=count_codes(details.sums.errors, envelope["results"]),
-        tested_by_region=_last_tested(lately["30d"], lambda series: series.region),
-        tested_by_tester=_last_tested(lately["30d"], lambda series: series.tester),
+        tested_by_region=_last_tested(lately["30d"], region_and_job_type_of),
+        tested_by_tester=_last_tested(lately["30d"], tester_and_job_type_of),
         recent=results[: recent.number],
         testing=None if is_tested else await find_testing_regions(board),
     )
@@ -72,13 +74,13 @@ def _uptime(name: WindowName, sums: SeriesSums) -> UptimeWindow:
     )
 
 
-def _last_tested(details: Details, key: Callable[[Series], str]) -> list[LastTested]:
-    """The last results of each key and job type, the last first."""
-    keys, sums = group_sums(details.index, details.sums, lambda series: (key(series), series.job_type))
+def _last_tested(details: Details, key: Callable[[Series], tuple[str, JobType]]) -> list[LastTested]:
+    """The last results of each key, the last first. key -- a name and a job type"""
+    totals = total_by(details, key)
     found = [
         LastTested(name=name, job_type=job_type, last_at=from_pg_time(last), results=results)
         for (name, job_type), last, results in zip(
-            keys, sums.last.tolist(), (sums.results + sums.unscored).tolist(), strict=True
+            totals.keys, totals.last.tolist(), (totals.results + totals.unscored).tolist(), strict=True
         )
     ]
     return sorted(found, key=lambda each: (-each.last_at.timestamp(), each.name, each.job_type))
@@ -90,20 +92,22 @@ async def find_testing_regions(board: Leaderboard) -> list[TestingRegion]:
     details = await board.store.details.fetch(
         SeriesQuery(), window, with_medians=False, with_round_trips=False
     )
-    tested: dict[tuple[str, str], set[str]] = {}
-    for number in details.sums.series.tolist():
-        series = details.index.all[number]
-        tested.setdefault((series.region, series.job_type), set()).add(series.orchestrator)
-    keys, sums = group_sums(details.index, details.sums, lambda series: (series.region, series.job_type))
+    totals = total_by(details, region_and_job_type_of)
+    tested, _ = details.index.grouped(details.sums.series, _region_and_orchestrator_of)
+    orchestrators = Counter(region for region, _ in tested)
     return [
         TestingRegion(
             region=region,
             job_type=job_type,
             results=results,
-            orchestrators=len(tested[region, job_type]),
+            orchestrators=orchestrators[region, job_type],
             last_at=from_pg_time(last),
         )
         for (region, job_type), last, results in zip(
-            keys, sums.last.tolist(), (sums.results + sums.unscored).tolist(), strict=True
+            totals.keys, totals.last.tolist(), (totals.results + totals.unscored).tolist(), strict=True
         )
     ]
+
+
+def _region_and_orchestrator_of(series: Series) -> tuple[tuple[str, JobType], str]:
+    return region_and_job_type_of(series), series.orchestrator

@@ -14,12 +14,12 @@ Sample = tuple[Doubles, Doubles]
 """The round trips of a tester, and those of the others."""
 
 
-def rank_chance(verdicts: Verdicts, strata: Strata, pair: int) -> float:
-    """At most the probability that chance alone makes the ranks of a pair's round trips differ as much from the others'.
+def rank_chance(verdicts: Verdicts, strata: Strata, comparison: int) -> float:
+    """At most the probability that chance alone makes the ranks of a tester's round trips differ as much from the others'.
 
     verdicts -- those that the strata are of
     """
-    chosen = np.flatnonzero(strata.pair == pair).tolist()
+    chosen = np.flatnonzero(strata.comparison == comparison).tolist()
     return two_sided(rank_distance(_sample(verdicts, strata, stratum) for stratum in chosen))
 
 
@@ -45,16 +45,18 @@ def rank_distance(samples: Iterable[Sample]) -> float:
 
 
 def _sample(verdicts: Verdicts, strata: Strata, stratum: int) -> Sample:
-    cell = strata.cell[stratum]
-    is_job = (verdicts.orchestrator == verdicts.orchestrator[cell]) & (verdicts.model == verdicts.model[cell])
-    is_tester = verdicts.tester == verdicts.tester[cell]
+    series = strata.series[stratum]
+    is_job = (verdicts.orchestrator == verdicts.orchestrator[series]) & (
+        verdicts.model == verdicts.model[series]
+    )
+    is_tester = verdicts.tester == verdicts.tester[series]
     if strata.in_region[stratum]:
-        is_job &= verdicts.region == verdicts.region[cell]
+        is_job &= verdicts.region == verdicts.region[series]
         return _round_trips(verdicts, is_job & is_tester), _round_trips(verdicts, is_job & ~is_tester)
     own = is_job & is_tester
-    own[strata.cell[strata.in_region]] = False
+    own[strata.series[strata.in_region]] = False
     return _round_trips(verdicts, own), _round_trips(verdicts, is_job & ~is_tester)
 
 
-def _round_trips(verdicts: Verdicts, cells: NDArray[np.bool_]) -> Doubles:
-    return verdicts.round_trips[cells[verdicts.round_trip_cells]]
+def _round_trips(verdicts: Verdicts, series: NDArray[np.bool_]) -> Doubles:
+    return verdicts.round_trips[series[verdicts.round_trip_series]]

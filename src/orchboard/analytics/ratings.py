@@ -5,17 +5,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from orchboard.analytics.cells import Cells, cells_of
-from orchboard.analytics.estimates import Sensitivity, by_owner, estimate
-from orchboard.analytics.grouping import group_details
+from orchboard.analytics.breakdown import Breakdown
+from orchboard.analytics.estimates import Estimates
 from orchboard.analytics.reasons import find_reasons
+from orchboard.analytics.totals import total_by
 from orchboard.reports.leaderboard import Estimate
 from orchboard.reports.orchestrator import JobTypeRating, ModelRating, RegionRating
-from orchboard.scoring import Doubles
 from orchboard.stats import JobType, Series
 from orchboard.store.details.details import Details
+from orchboard.store.details.series_keys import job_type_of, model_of, orchestrator_of, region_of
 from orchboard.store.postgres.clock import from_pg_time
-from orchboard.store.rollups.group_index import Indices
 
 K = TypeVar("K", bound=Hashable)
 
@@ -30,32 +29,23 @@ def rate_job_types(details: Details, *, has_scores: bool) -> list[JobTypeRating]
 
     has_scores -- False: all scores are None, as those of a name that is no address
     """
-    of_entry = [details.index.all[number].job_type for number in details.sums.series.tolist()]
+    job_types, position = details.index.grouped(details.sums.series, job_type_of)
     found = []
-    for job_type in sorted(set(of_entry)):
-        entries = np.flatnonzero([each is job_type for each in of_entry])
-        selected = Details(details.index, details.sums.select(entries), details.medians)
-        found.append(_rate_job_type(selected, job_type, cells_of(selected, job_type) if has_scores else None))
+    for number, job_type in enumerate(job_types):
+        selected = details.sums.select(np.flatnonzero(position == number))
+        of_type = Details(details.index, selected, details.medians)
+        is_scored = has_scores and bool(selected.results.any())
+        found.append(_rate_job_type(of_type, job_type, Breakdown(of_type, job_type) if is_scored else None))
     return found
 
 
-def _rate_job_type(details: Details, job_type: JobType, cells: Cells | None) -> JobTypeRating:
-    total = _members(details, lambda _: "")[""]
-    regions = _members(details, lambda series: series.region)
-    models = _members(details, lambda series: (series.pipeline, series.model))
-    if cells is not None:
-        [scores] = estimate_means(cells, cells.weights, np.zeros(len(cells.region), np.int64), 1)
-        total |= scores
-        _update(
-            regions,
-            cells.regions,
-            estimate_means(cells, cells.weights_in_region, cells.region, len(cells.regions)),
-        )
-        _update(
-            models,
-            cells.models,
-            estimate_means(cells, cells.weights_in_model, cells.model, len(cells.models)),
-        )
+def _rate_job_type(details: Details, job_type: JobType, breakdown: Breakdown | None) -> JobTypeRating:
+    [total] = _members(details, orchestrator_of).values()
+    regions, models = _members(details, region_of), _members(details, model_of)
+    if breakdown is not None:
+        total |= _scores(breakdown.estimate_all())[0]
+        _update(regions, breakdown.regions, _scores(breakdown.estimate_regions()))
+        _update(models, breakdown.models, _scores(breakdown.estimate_models()))
     return JobTypeRating(
         **_without_cold(total),
         job_type=job_type,
@@ -71,7 +61,7 @@ def _rate_job_type(details: Details, job_type: JobType, cells: Cells | None) -> 
             for model, members in models.items()
             if job_type is JobType.AI
         ],
-        why=None if cells is None else find_reasons(cells),
+        why=None if breakdown is None else find_reasons(breakdown),
     )
 
 
@@ -80,14 +70,9 @@ def _update(members: dict[K, Members], keys: Sequence[K], scores: Sequence[Membe
         members[key] |= each
 
 
-def estimate_means(cells: Cells, weights: Doubles, whose: Indices, number: int) -> list[Members]:
-    """Weighted means of the cells' scores, with their intervals.
-
-    weights -- of each cell; those of one mean add up to 1
-    whose -- the mean that each cell belongs to, 0 to number - 1; each has a cell
-    """
-    found = estimate(Sensitivity(cells.statistics), weights, by_owner(whose, number))
-    columns = [getattr(found, name).tolist() for name in found.__struct_fields__]
+def _scores(estimates: Estimates) -> list[Members]:
+    """The members that are scores."""
+    columns = [getattr(estimates, name).tolist() for name in estimates.__struct_fields__]
     return [
         {
             "score": Estimate(score, score_low, score_high),
@@ -102,8 +87,8 @@ def estimate_means(cells: Cells, weights: Doubles, whose: Indices, number: int) 
 
 def _members(details: Details, key: Callable[[Series], K]) -> dict[K, Members]:
     """The members that need no score, and `cold`, of each key, sorted."""
-    keys, sums = group_details(details, key)
-    columns = (sums.results, sums.unscored, sums.successes, sums.cold, sums.last)
+    totals = total_by(details, key)
+    columns = (totals.results, totals.unscored, totals.successes, totals.cold, totals.last)
     return {
         key: _NO_SCORES
         | {
@@ -114,7 +99,7 @@ def _members(details: Details, key: Callable[[Series], K]) -> dict[K, Members]:
             "last_at": from_pg_time(last),
         }
         for key, results, unscored, successes, cold, last in zip(
-            keys, *(column.tolist() for column in columns), strict=True
+            totals.keys, *(column.tolist() for column in columns), strict=True
         )
     }
 

@@ -10,7 +10,7 @@ from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.envelope import AnswerWindow
 from orchboard.stats import SeriesQuery, Window
-from orchboard.store.postgres.clock import from_pg_time
+from orchboard.store.postgres.clock import from_pg_time, round_down
 from orchboard.window import EARLIEST, LATEST, Bounds
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ WINDOWS: Mapping[str, NamedWindow] = {
 
 DEFAULT_WINDOW = "24h"
 
-_EPOCH = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
-
 
 class WindowRequest(Struct, frozen=True):
     """A window as requested: by name, or by bounds that may be open. Exactly one of both is given."""
@@ -53,8 +51,7 @@ class WindowRequest(Struct, frozen=True):
         named = WINDOWS[self.name]
         if named.length is None:
             return Window(EARLIEST, LATEST)
-        start = board.now() - named.length
-        return Window(_EPOCH + (start - _EPOCH) // named.step * named.step, LATEST)
+        return Window(round_down(board.now() - named.length, named.step), LATEST)
 
     def is_sliding(self, now: datetime) -> bool:
         """Whether it resolves to another window later."""

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
-from msgspec import Struct
 
-from orchboard.analytics.groups import group, tree_of
-from orchboard.analytics.series_columns import SeriesColumns
+from orchboard.analytics.group_columns import GroupColumns
+from orchboard.analytics.groups import OwnerScores, score_owners
+from orchboard.analytics.nullable import with_none
 from orchboard.leaderboard import Leaderboard
-from orchboard.scoring import Doubles
 from orchboard.stats import JobType, SeriesQuery
 from orchboard.store.details.details import Details
 from orchboard.store.postgres.clock import EPOCH
@@ -22,17 +21,6 @@ _SIZES = tuple(
     timedelta(minutes=minutes)
     for minutes in (1, 2, 5, 10, 30, 60, 120, 180, 360, 720, 1440, 2880, 4320, 10080, 20160, 43200)
 )
-
-
-class OrchestratorScores(Struct, frozen=True):
-    """The scores of all orchestrators in one bucket. Arrays of equal length.
-
-    orchestrator -- number in `columns`
-    """
-
-    columns: SeriesColumns
-    orchestrator: Indices
-    score: Doubles
 
 
 def edges_of(since: datetime, until: datetime) -> list[datetime]:
@@ -56,35 +44,27 @@ def edges_of(since: datetime, until: datetime) -> list[datetime]:
 
 async def fetch_scores(
     board: Leaderboard, query: SeriesQuery, job_type: JobType, edges: Sequence[datetime]
-) -> list[OrchestratorScores]:
+) -> list[OwnerScores]:
     """The scores in each bucket between consecutive edges, against the medians of that bucket."""
 
-    def compute(details: Details) -> OrchestratorScores:
-        return score_orchestrators(details, job_type, any_name=board.scores_any_name)
+    def compute(details: Details) -> OwnerScores:
+        return score_owners(details, [job_type], any_name=board.scores_any_name)
 
     kind = "scores of orchestrators", job_type, board.scores_any_name
     return await board.store.details.fetch_points(kind, query, edges, compute, with_round_trips=False)
 
 
-def score_orchestrators(details: Details, job_type: JobType, *, any_name: bool) -> OrchestratorScores:
-    """The score of each orchestrator: the mean over its regions, with equal weights."""
-    groups = group(details, job_type, any_name=any_name, moments=False)
-    tree = tree_of(groups)
-    weighted: Doubles = tree.in_orchestrator * groups.statistics.score().score
-    return OrchestratorScores(groups.columns, tree.orchestrators, tree.total_of_orchestrator(weighted))
-
-
 def lines_of(
-    buckets: Sequence[OrchestratorScores], columns: SeriesColumns, orchestrators: Indices
+    buckets: Sequence[OwnerScores], columns: GroupColumns, orchestrators: Indices
 ) -> list[list[float | None]]:
     """The scores of some orchestrators, given by number in `columns`, in each bucket; None without one."""
-    table = np.full((len(buckets), len(columns.orchestrators)), np.nan)
+    table = np.full((len(buckets), len(columns.owners)), np.nan)
     for row, bucket in zip(table, buckets, strict=True):
         if bucket.columns is columns:
-            row[bucket.orchestrator] = bucket.score
+            row[bucket.owner] = bucket.score
         else:  # a region has changed between two queries
-            names = [bucket.columns.orchestrators[each] for each in bucket.orchestrator.tolist()]
+            names = [bucket.columns.owners[each] for each in bucket.owner.tolist()]
             scores = dict(zip(names, bucket.score.tolist(), strict=True))
-            row[:] = [scores.get(name, np.nan) for name in columns.orchestrators]
-    lines = table[:, orchestrators].T.tolist()
-    return [[None if score != score else score for score in line] for line in lines]
+            row[:] = [scores.get(name, np.nan) for name in columns.owners]
+    lines: list[list[float | None]] = with_none(table[:, orchestrators].T)
+    return lines

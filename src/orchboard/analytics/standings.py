@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 
 import numpy as np
+from msgspec.structs import replace
 
 from orchboard.analytics.estimates import Estimates, Sensitivity, estimate
+from orchboard.analytics.group_columns import columns_of
 from orchboard.analytics.groups import Tree, group, tree_of
 from orchboard.analytics.intervals import wilson
 from orchboard.analytics.ranking import Ranks, comparable, rank
-from orchboard.analytics.series_columns import columns_of
 from orchboard.reports.leaderboard import CodeCount
 from orchboard.scoring import Doubles
 from orchboard.stats import JobType
 from orchboard.store.details.details import Details
-from orchboard.store.details.error_sums import ErrorSum
-from orchboard.store.rollups.group_index import Indices
+from orchboard.store.details.error_sums import add_up_errors
+from orchboard.store.rollups.group_index import Indices, mask
 
 MAX_CODES = 20
 
@@ -22,12 +23,12 @@ MAX_CODES = 20
 class Standings:
     """The numbers of the orchestrators with results in a window.
 
-    orchestrators -- numbers in the SeriesColumns: those with scores, then those with unscored results only; arrays are in this
+    orchestrators -- numbers in the GroupColumns: those with scores, then those with unscored results only; arrays are in this
         order, shape (orchestrators,), and those of scores are shorter: shape (ranked,)
     results, unscored, successes, last -- totals; `last` in microseconds since 2000
     real_time_ratio -- NaN without round trips
     estimates -- of the scores; full_success -- the share and the ends of its interval
-    best, worst -- positions in `tree.cells`
+    best, worst -- positions in `tree.pairs`
     """
 
     def __init__(self, details: Details, job_type: JobType, *, any_name: bool, min_results: int = 0) -> None:
@@ -35,7 +36,7 @@ class Standings:
         self.columns = columns_of(details.index)
         self.job_type = job_type
         self._sums = details.sums
-        self._of_entry = self.columns.group_orchestrator[self.columns.group[details.sums.series]]
+        self._of_entry = self.columns.owner[details.sums.series]
         groups = group(details, job_type, any_name=any_name)
         self.tree = tree_of(groups)
         self.sensitivity = Sensitivity(groups.statistics)
@@ -50,15 +51,15 @@ class Standings:
     @property
     def names(self) -> list[str]:
         """The names of the orchestrators."""
-        return [self.columns.orchestrators[each] for each in self.orchestrators.tolist()]
+        return [self.columns.owners[each] for each in self.orchestrators.tolist()]
 
     def _total(self, any_name: bool, min_results: int) -> None:
-        size, sums = len(self.columns.orchestrators), self._sums
+        size, sums = len(self.columns.owners), self._sums
         total = np.bincount(self._of_entry, sums.results, size).astype(np.int64)
         unscored = np.bincount(self._of_entry, sums.unscored, size).astype(np.int64)
         is_listed = (total + unscored > 0) & (total >= min_results)
         if not any_name:
-            is_listed &= self.columns.has_address
+            is_listed &= mask(self.columns.owner[self.columns.has_address], size)
         order = np.flatnonzero(is_listed)
         self.orchestrators = order[np.argsort(total[order] == 0, kind="stable")]
         self.results, self.unscored = total[self.orchestrators], unscored[self.orchestrators]
@@ -78,80 +79,73 @@ class Standings:
 
     def _score(self) -> None:
         tree = self.tree
-        position = np.zeros(len(self.columns.orchestrators), np.int64)
-        position[tree.orchestrators] = np.arange(len(tree.orchestrators))
+        position = np.zeros(len(self.columns.owners), np.int64)
+        position[tree.owners] = np.arange(len(tree.owners))
         own = position[self.orchestrators[self.results > 0]]
-        estimates = estimate(self.sensitivity, tree.in_orchestrator, tree.total_of_orchestrator)
+        estimates = estimate(self.sensitivity, tree.in_owner, tree.total_of_owner)
         self.estimates = estimates.select(own)
         self.regions = tree.regions[own]
         self.ranks: Ranks = rank(self.estimates.score, self.estimates.score_low, self.estimates.score_high)
         scored = len(own)
         share = self.successes[:scored] / self.results[:scored]
         self.full_success = (share, *wilson(share, self.results[:scored]))
-        self.cell_score = cell_score = tree.total_of_cell(tree.in_cell * self.sensitivity.scores.score)
+        self.pair_score = pair_score = tree.total_of_pair(tree.in_pair * self.sensitivity.scores.score)
         self.best, self.worst = (
-            _first_cells(tree, each, self._region_order())[own] for each in (-cell_score, cell_score)
+            _first_pairs(tree, each, self._region_order())[own] for each in (-pair_score, pair_score)
         )
 
     def _region_order(self) -> Indices:
-        """The alphabetical position of the region of each cell of the tree."""
+        """The alphabetical position of the region of each pair of the tree."""
         position = np.argsort(np.argsort(np.array(self.columns.regions, dtype=np.str_)))
-        order: Indices = position[self.columns.cell_region[self.tree.cells]]
+        order: Indices = position[self.columns.pair_region[self.tree.pairs]]
         return order
 
-    def region_of(self, cell: int) -> str:
-        """The region of a cell of the tree."""
-        number = int(self.columns.cell_region[self.tree.cells[cell]])
+    def region_of(self, pair: int) -> str:
+        """The region of a pair of the tree."""
+        number = int(self.columns.pair_region[self.tree.pairs[pair]])
         return self.columns.regions[number]
 
-    def cell_estimates(self) -> Estimates:
-        """The numbers of each cell of the tree."""
-        return estimate(self.sensitivity, self.tree.in_cell, self.tree.total_of_cell)
+    def pair_estimates(self) -> Estimates:
+        """The numbers of each pair of the tree."""
+        return estimate(self.sensitivity, self.tree.in_pair, self.tree.total_of_pair)
 
-    def cell_results(self) -> Doubles:
-        """The number of scored results in each cell of the tree."""
-        return self.tree.total_of_cell(self.sensitivity.groups.results)
+    def pair_results(self) -> Doubles:
+        """The number of scored results in each pair of the tree."""
+        return self.tree.total_of_pair(self.sensitivity.groups.results)
 
-    def cell_names(self) -> list[tuple[str, str]]:
-        """Orchestrator and region of each cell of the tree."""
-        columns, cells = self.columns, self.tree.cells
-        owners, regions = columns.cell_orchestrator[cells].tolist(), columns.cell_region[cells].tolist()
+    def pair_names(self) -> list[tuple[str, str]]:
+        """Orchestrator and region of each pair of the tree."""
+        columns, pairs = self.columns, self.tree.pairs
+        owners, regions = columns.pair_owner[pairs].tolist(), columns.pair_region[pairs].tolist()
         return [
-            (columns.orchestrators[owner], columns.regions[region])
+            (columns.owners[owner], columns.regions[region])
             for owner, region in zip(owners, regions, strict=True)
         ]
 
     def _owners(self, positions: Sequence[int]) -> Indices:
         """The index in `positions` of each orchestrator number; -1 for others."""
-        owner = np.full(len(self.columns.orchestrators), -1)
+        owner = np.full(len(self.columns.owners), -1)
         owner[self.orchestrators[list(positions)]] = np.arange(len(positions))
         return owner
 
     def errors(self, positions: Sequence[int]) -> list[list[CodeCount]]:
         """The most frequent error codes of some orchestrators, given by position."""
-        found: list[dict[str, tuple[int, int]]] = [{} for _ in positions]
-        series = np.array([error.series for error in self._sums.errors], np.int64)
-        owners = self._owners(positions)[self.columns.group_orchestrator[self.columns.group[series]]]
-        for owner, error in zip(owners.tolist(), self._sums.errors, strict=True):
-            if owner >= 0:
-                _count(found[owner], error)
-        return [_most_frequent(codes) for codes in found]
+        owners = self._owners(positions)[self.columns.owner[self._sums.errors.series]]
+        by_code = add_up_errors([replace(self._sums.errors, series=owners).select(owners >= 0)])
+        found: list[list[CodeCount]] = [[] for _ in positions]
+        columns = (
+            by_code.series.tolist(),
+            by_code.code.tolist(),
+            by_code.results.tolist(),
+            by_code.count.tolist(),
+        )
+        for owner, code, results, count in zip(*columns, strict=True):
+            found[owner].append(CodeCount(code, results, count))
+        return [sorted(codes, key=lambda each: (-each.results, each.code))[:MAX_CODES] for codes in found]
 
 
-def _count(codes: dict[str, tuple[int, int]], error: ErrorSum) -> None:
-    results, count = codes.get(error.code, (0, 0))
-    codes[error.code] = results + error.results, count + error.count
-
-
-def _most_frequent(codes: dict[str, tuple[int, int]]) -> list[CodeCount]:
-    if not codes:
-        return []
-    found = [CodeCount(code, *numbers) for code, numbers in codes.items()]
-    return sorted(found, key=lambda each: (-each.results, each.code))[:MAX_CODES]
-
-
-def _first_cells(tree: Tree, score: Doubles, region: Indices) -> Indices:
-    """The cell with the lowest number of each orchestrator of a tree; of equal ones the first by region."""
-    of_cell = np.repeat(np.arange(len(tree.regions)), tree.regions)
-    first: Indices = np.lexsort((region, comparable(score), of_cell))[tree.cell_starts]
+def _first_pairs(tree: Tree, score: Doubles, region: Indices) -> Indices:
+    """The pair with the lowest number of each orchestrator of a tree; of equal ones the first by region."""
+    of_pair = np.repeat(np.arange(len(tree.regions)), tree.regions)
+    first: Indices = np.lexsort((region, comparable(score), of_pair))[tree.pair_starts]
     return first

@@ -18,8 +18,6 @@ from orchboard.store.details.sums import NETWORK
 from orchboard.store.postgres.clock import from_pg_time
 from orchboard.window import LATEST
 
-_MICROSECOND = timedelta(microseconds=1)
-
 
 class Counts(NamedTuple):
     """Counts of some results. last -- receipt time of the last one, in microseconds since 2000; 0 without one"""
@@ -41,7 +39,7 @@ async def uptime(board: Leaderboard, request: UptimeRequest) -> Uptime:
     starts = cell_starts(now, request.span, request.cells, zone)
     windows = {name: WindowRequest(name).resolve(board).since for name in WINDOWS}
     edges = sorted({*starts, *windows.values()})
-    end = board.store.clock.end_of(Window(edges[0], LATEST)) + _MICROSECOND
+    end = board.store.clock.exclusive_end_of(Window(edges[0], LATEST))
     counts = dict(zip(edges, await _count(board, request.query, [*edges, end]), strict=True))
 
     def between(since: datetime, until: datetime) -> Counts:

@@ -1,14 +1,20 @@
 """Testers whose verdicts on an orchestrator differ from the others' beyond chance. Pure; method: docs/coverage.md."""
 
 import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
 
 from orchboard.analytics.exact_test import exact_chance, two_sided
 from orchboard.analytics.rank_test import rank_chance
-from orchboard.analytics.strata import PairTest, Strata, Verdicts, stratify, success_test, time_test
+from orchboard.analytics.strata import ComparisonTest, Strata, Verdicts, stratify, success_test, time_test
 from orchboard.scoring import Doubles
+from orchboard.stats import Series
+from orchboard.store.details.details import Details
+from orchboard.store.details.series_keys import job_of, orchestrator_of, region_of, tester_of
 from orchboard.store.rollups.group_index import Indices
 
 ALPHA = 0.001
@@ -55,14 +61,43 @@ class Difference(Struct, frozen=True):
     in_region: bool
 
 
-class Found(Struct, frozen=True):
-    """The differences, and the pairs of tester and orchestrator that were compared."""
+class TesterComparison(Struct, frozen=True):
+    """Testers compared with one another.
+
+    compared -- on how many orchestrators each tester was compared with others; shape (testers,)
+    """
 
     differences: list[Difference]
-    compared: list[tuple[int, int]]
+    compared: Indices
 
 
-def compare_verdicts(verdicts: Verdicts) -> Found:
+def verdicts_of(details: Details) -> Verdicts:
+    """The scored results of all series of some details."""
+    sums = details.sums
+    keys: tuple[Callable[[Series], Any], ...] = tester_of, orchestrator_of, job_of, region_of
+    entries = np.flatnonzero(sums.results)
+    is_timed = sums.round_trips > 0
+    round_trips = sums.round_trips[is_timed]
+    logs = np.log(round_trips)
+    whose, size = sums.round_trip_entries[is_timed], len(sums.series)
+    values = np.array(
+        [
+            sums.results,
+            sums.successes,
+            np.bincount(whose, minlength=size),
+            np.bincount(whose, logs, size),
+            np.bincount(whose, logs**2, size),
+        ],
+        np.float64,
+    )
+    tester, orchestrator, job, region = (
+        details.index.column(key).number[sums.series[entries]] for key in keys
+    )
+    position = np.cumsum(sums.results > 0) - 1
+    return Verdicts(tester, orchestrator, job, region, values[:, entries], round_trips, position[whose])
+
+
+def compare_verdicts(verdicts: Verdicts) -> TesterComparison:
     """Find the testers that differ.
 
     On each orchestrator, the tester that differs most is set aside and the others are compared again, so that nobody differs from
@@ -74,15 +109,16 @@ def compare_verdicts(verdicts: Verdicts) -> Found:
     scales = _scales(verdicts, strata, tests)
     suspicious: set[int] = set()
     for test, scale in zip(tests, scales, strict=True):
-        z = test.z / np.sqrt(scale.factors(strata.orchestrators))
-        suspicious |= set(strata.orchestrators[z > _least_z(comparisons)].tolist())
+        is_far = scale.z(test, strata.orchestrators) > _least_z(comparisons)
+        suspicious |= set(strata.orchestrators[is_far].tolist())
     found: list[Difference] = []
     for orchestrator in sorted(suspicious):
         found += _peel(verdicts.select(verdicts.orchestrator == orchestrator), scales, comparisons)
-    compared = zip(strata.testers.tolist(), strata.orchestrators.tolist(), strict=True)
-    return Found(found, list(compared))
+    testers = int(verdicts.tester.max(initial=-1)) + 1
+    return TesterComparison(found, np.bincount(strata.testers, minlength=testers))
 
 
+@lru_cache(maxsize=64)
 def _least_z(comparisons: int) -> float:
     """A distance that is certainly chance if it is not exceeded."""
     low, high = 0.0, 40.0
@@ -95,19 +131,26 @@ def _least_z(comparisons: int) -> float:
 class _Scale(Struct, frozen=True):
     """How much more than by chance testers differ usually: a factor of the variance, at least 1.
 
-    of_all -- over all orchestrators; by_orchestrator -- of those that enough testers test
+    of_all -- over all orchestrators
+    orchestrators, factors -- those that enough testers test, ascending, and their factors
     """
 
     of_all: float
-    by_orchestrator: dict[int, float]
+    orchestrators: Indices
+    factors: Doubles
 
-    def factors(self, orchestrators: Indices) -> Doubles:
-        """The factor of each orchestrator."""
-        own = (self.by_orchestrator.get(each, 1.0) for each in orchestrators.tolist())
-        return np.maximum(np.fromiter(own, np.float64, len(orchestrators)), self.of_all)
+    def z(self, test: ComparisonTest, orchestrators: Indices) -> Doubles:
+        """The distances of a test in standard deviations that are usual. orchestrators -- of each"""
+        factor = np.full(int(orchestrators.max(initial=-1)) + 1, self.of_all)
+        known = self.orchestrators < len(factor)
+        factor[self.orchestrators[known]] = np.maximum(self.factors[known], self.of_all)
+        distances: Doubles = test.z / np.sqrt(factor[orchestrators])
+        return distances
 
 
-def _scales(verdicts: Verdicts, strata: Strata, tests: tuple[PairTest, PairTest]) -> tuple[_Scale, _Scale]:
+def _scales(
+    verdicts: Verdicts, strata: Strata, tests: tuple[ComparisonTest, ComparisonTest]
+) -> tuple[_Scale, _Scale]:
     """The usual differences of success rates and of round trips, without the tester that differs most on each orchestrator."""
     size = int(verdicts.tester.max(initial=0)) + 1
     order = np.lexsort((-np.maximum(tests[0].z, tests[1].z), strata.orchestrators))
@@ -118,18 +161,18 @@ def _scales(verdicts: Verdicts, strata: Strata, tests: tuple[PairTest, PairTest]
     return _scale(rest, success_test(rest)), _scale(rest, time_test(rest))
 
 
-def _scale(strata: Strata, test: PairTest) -> _Scale:
+def _scale(strata: Strata, test: ComparisonTest) -> _Scale:
     """By the median of the squares, which a few testers can't move (genomic control, Devlin and Roeder 1999)."""
     testable = test.variance > 0
     squares, whose = test.z[testable] ** 2, strata.orchestrators[testable]
     if not len(squares):
-        return _Scale(1.0, {})
+        return _Scale(1.0, np.zeros(0, np.int64), np.zeros(0))
     order = np.lexsort((squares, whose))
     keys, start, count = np.unique(whose[order], return_index=True, return_counts=True)
     factors = squares[order][start + count // 2] / _MEDIAN_OF_CHI_SQUARE
     enough = count >= _TESTERS_FOR_A_SCALE
-    by_orchestrator = dict(zip(keys[enough].tolist(), factors[enough].tolist(), strict=True))
-    return _Scale(max(float(np.median(squares)) / _MEDIAN_OF_CHI_SQUARE, 1.0), by_orchestrator)
+    of_all = max(float(np.median(squares)) / _MEDIAN_OF_CHI_SQUARE, 1.0)
+    return _Scale(of_all, keys[enough], factors[enough])
 
 
 def _peel(verdicts: Verdicts, scales: tuple[_Scale, _Scale], comparisons: int) -> list[Difference]:
@@ -144,27 +187,24 @@ def _peel(verdicts: Verdicts, scales: tuple[_Scale, _Scale], comparisons: int) -
 def _find_largest(verdicts: Verdicts, scales: tuple[_Scale, _Scale], comparisons: int) -> Difference | None:
     strata = stratify(verdicts, MIN_OTHERS)
     tests = success_test(strata), time_test(strata)
-    distances = [
-        test.z / np.sqrt(scale.factors(strata.orchestrators))
-        for test, scale in zip(tests, scales, strict=True)
-    ]
+    distances = [scale.z(test, strata.orchestrators) for test, scale in zip(tests, scales, strict=True)]
     z = np.concatenate(distances)
     least = _least_z(comparisons)
     for at in np.argsort(-z, kind="stable").tolist():
         if z[at] <= least:
             break
-        is_time, pair = divmod(at, len(strata.testers))
-        found = _difference(verdicts, strata, pair, not is_time, two_sided(float(z[at])), comparisons)
+        is_time, comparison = divmod(at, len(strata.testers))
+        found = _difference(verdicts, strata, comparison, not is_time, two_sided(float(z[at])), comparisons)
         if found is not None:
             return found
     return None
 
 
 def _difference(
-    verdicts: Verdicts, strata: Strata, pair: int, is_success: bool, p: float, comparisons: int
+    verdicts: Verdicts, strata: Strata, comparison: int, is_success: bool, p: float, comparisons: int
 ) -> Difference | None:
-    """The difference of one pair; None if it is small, or chance by a second test. p -- by the first test"""
-    chosen = strata.pair == pair
+    """The difference of one comparison; None if it is small, or chance by a second test. p -- by the first test"""
+    chosen = strata.comparison == comparison
     number = 0 if is_success else 2
     own, others = (each[number : number + 2, chosen] for each in (strata.own, strata.others))
     in_region = bool(strata.in_region[chosen].all())
@@ -174,15 +214,15 @@ def _difference(
     if not _is_large(rates, is_success, in_region):
         return None
     if not is_success:
-        p = max(p, rank_chance(verdicts, strata, pair))
+        p = max(p, rank_chance(verdicts, strata, comparison))
     elif own[0].sum() + others[0].sum() <= _MAX_EXACT:
         p = max(p, exact_chance(*own, *others))
     chance = p * comparisons
     if chance >= ALPHA:
         return None
     return Difference(
-        int(strata.testers[pair]),
-        int(strata.orchestrators[pair]),
+        int(strata.testers[comparison]),
+        int(strata.orchestrators[comparison]),
         is_success,
         *rates,
         int(own[0].sum()),

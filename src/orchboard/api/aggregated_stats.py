@@ -6,11 +6,11 @@ from orchboard.answers.cached_query import CachedQuery
 from orchboard.api.params import Params, max_age_s, parse_stats_query
 from orchboard.api.responses import JSON_HEADERS, encode_json
 from orchboard.leaderboard import Leaderboard
-from orchboard.stats import CellScores, JobType
+from orchboard.stats import JobType, PairScores
 from orchboard.store.change_tracking.version_counters import score_version_keys
 
 
-class Cell(Struct, frozen=True):
+class AggregatedScores(Struct, frozen=True):
     """Scores of one orchestrator in one region. All members are numbers from 0 to 1 if the results are in range.
 
     success_rate -- mean success rate of the results
@@ -30,10 +30,10 @@ class Cell(Struct, frozen=True):
 def aggregated_stats(params: Params, board: Leaderboard) -> CachedQuery:
     """Scores by orchestrator and region, which gateways select orchestrators by."""
     asked = parse_stats_query(params)
-    cells = transcoding_cells if asked.job_type is JobType.TRANSCODING else ai_cells
+    by_region = transcoding_scores if asked.job_type is JobType.TRANSCODING else ai_scores
 
     async def compute() -> bytes:
-        return encode_json(cells(await board.aggregated_stats(asked.query(board))))
+        return encode_json(by_region(await board.aggregated_stats(asked.query(board))))
 
     return CachedQuery(
         ("aggregated_stats", asked),
@@ -46,12 +46,12 @@ def aggregated_stats(params: Params, board: Leaderboard) -> CachedQuery:
     )
 
 
-def ai_cells(scores: CellScores) -> dict[str, dict[str, Cell]]:
+def ai_scores(scores: PairScores) -> dict[str, dict[str, AggregatedScores]]:
     """The AI scores of each orchestrator in each region."""
-    return scores.map_by_cell(Cell, scores.success_rate, scores.round_trip_score, scores.score)
+    return scores.map_by_pair(AggregatedScores, scores.success_rate, scores.round_trip_score, scores.score)
 
 
-def transcoding_cells(scores: CellScores) -> dict[str, dict[str, Cell]]:
+def transcoding_scores(scores: PairScores) -> dict[str, dict[str, AggregatedScores]]:
     """The transcoding scores of each orchestrator in each region, two of them under a second name."""
     names = scores.success_rate, scores.round_trip_score, scores.score, scores.round_trip_score, scores.score
-    return scores.map_by_cell(Cell, *names)
+    return scores.map_by_pair(AggregatedScores, *names)

@@ -1,7 +1,5 @@
 """GET /api/compare"""
 
-from msgspec.structs import replace
-
 from orchboard import limits
 from orchboard.answers.cached_query import CachedQuery
 from orchboard.api.endpoint import Endpoint, Param
@@ -9,7 +7,13 @@ from orchboard.api.examples import EXAMPLE_ENVELOPE, ORCHESTRATOR, SCOPE_REFUSAL
 from orchboard.api.leaderboard import EXAMPLE_STANDING
 from orchboard.api.params import Params
 from orchboard.api.responses import JSON_HEADERS, encode_json
-from orchboard.api.scope_params import SCOPE_OF_ONE, listed, parse_scope, ranking_params, scope_max_age_s
+from orchboard.api.scope_params import (
+    SCOPE_WITHOUT_ORCHESTRATOR,
+    listed,
+    parse_scope_of,
+    ranking_params,
+    scope_max_age_s,
+)
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.compare import Comparison, RegionComparison, RegionStanding
@@ -29,8 +33,7 @@ ORCHESTRATORS = Param(
 def compare(params: Params, board: Leaderboard) -> CachedQuery:
     """Orchestrators side by side."""
     # Ranks are among all orchestrators: none of them is a filter.
-    scope = parse_scope(params, others=[ORCHESTRATORS.name], job_type=JobType.TRANSCODING, of_orchestrator="")
-    scope = replace(scope, query=replace(scope.query, orchestrators=None))
+    scope = parse_scope_of(None, params, others=[ORCHESTRATORS.name], job_type=JobType.TRANSCODING)
     orchestrators = _orchestrators(params)
 
     async def compute() -> bytes:
@@ -60,7 +63,7 @@ COMPARE = Endpoint(
     help="Returns the leaderboard's numbers of some orchestrators, ranked among all, their scores by region, and for each pair "
     "whether the difference between the scores is beyond chance: whether its 95 % interval excludes 0. An orchestrator "
     "that was not tested in the window has 0 results.",
-    params=(ORCHESTRATORS, *ranking_params(SCOPE_OF_ONE)),
+    params=(ORCHESTRATORS, *ranking_params(SCOPE_WITHOUT_ORCHESTRATOR)),
     asked=("orchestrators", "pipeline", "model"),
     answer=Comparison(
         **{**EXAMPLE_ENVELOPE, "results": 1},

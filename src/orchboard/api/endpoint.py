@@ -67,7 +67,6 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     answer, answer_type -- an example of a 200's body, the answer to `asked` once `bodies` are stored, and its type
     other_types -- of a 200 to other parameters
     may_be_streamed -- whether a 200 may be too large for memory
-    never_ends -- whether a 200 ends only when either side closes the connection, or after `limit` events
     or_empty -- whether an empty answer is `{}`, which `answer_type` does not allow
     bearer -- whether it requires the bearer token CRON_SECRET; without that setting it is 404
     refusals -- the refusals that it may answer, with examples
@@ -88,7 +87,6 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     answer_type: Any
     other_types: tuple[type[Struct], ...] = ()
     may_be_streamed: bool = False
-    never_ends: bool = False
     or_empty: bool = False
     bearer: bool = False
     media_type: str = "application/json"
@@ -97,6 +95,11 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if (self.query is None) == (self.handler is None):
             raise TypeError(f"{self.name} must have either a query or a handler")
+
+    @property
+    def never_ends(self) -> bool:
+        """Whether a 200 ends only when either side closes the connection, or after `limit` events: a stream of events."""
+        return self.media_type == "text/event-stream"
 
     @property
     def example_path(self) -> str:

@@ -2,14 +2,13 @@
 
 from orchboard import limits
 from orchboard.analytics.recent_request import RecentRequest
-from orchboard.analytics.scope import Scope
 from orchboard.answers.cached_query import CachedQuery
 from orchboard.api.endpoint import Endpoint, Param
 from orchboard.api.examples import ORCHESTRATOR, SCOPE_REFUSALS
 from orchboard.api.orchestrator_example import EXAMPLE
 from orchboard.api.params import Params
 from orchboard.api.responses import JSON_HEADERS, encode_json
-from orchboard.api.scope_params import SCOPE_OF_ONE, parse_scope, scope_max_age_s, whole_number
+from orchboard.api.scope_params import SCOPE_WITHOUT_ORCHESTRATOR, parse_scope_of, whole_number
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.orchestrator import Orchestrator
 
@@ -19,7 +18,7 @@ MAX_RECENT = 100
 def orchestrator(params: Params, board: Leaderboard) -> CachedQuery:
     """Everything about one orchestrator."""
     address = params.in_path("address").lower()
-    scope = parse_scope(params, others=["recent", "payload"], of_orchestrator=address)
+    scope = parse_scope_of(frozenset([address]), params, others=["recent", "payload"])
     recent = RecentRequest(
         whole_number(params, "recent", RecentRequest().number, least=0, most=MAX_RECENT),
         with_payload=params.flag("payload") is True,
@@ -32,14 +31,9 @@ def orchestrator(params: Params, board: Leaderboard) -> CachedQuery:
 
         return encode_json(await describe(board, address, scope, recent))
 
-    return CachedQuery(
-        ("orchestrator", scope, recent), compute, JSON_HEADERS, max_age_s=_max_age_s(scope, board)
-    )
-
-
-def _max_age_s(scope: Scope, board: Leaderboard) -> float:
-    """As of a window that ends now: the numbers of uptime always do."""
-    return min(limits.SLIDING_WINDOW_TTL_S, scope_max_age_s(scope, board))
+    # Also with a fixed window: the numbers of uptime end now.
+    max_age_s = limits.SLIDING_WINDOW_TTL_S
+    return CachedQuery(("orchestrator", scope, recent), compute, JSON_HEADERS, max_age_s=max_age_s)
 
 
 ORCHESTRATOR_PAGE = Endpoint(
@@ -53,7 +47,7 @@ ORCHESTRATOR_PAGE = Endpoint(
     "orchestrator that was never tested has `status` `never`, and `testing` lists the regions that are testing any orchestrator.",
     params=(
         Param("address", "Ethereum address. Case-insensitive.", ORCHESTRATOR, required=True, place="path"),
-        *SCOPE_OF_ONE,
+        *SCOPE_WITHOUT_ORCHESTRATOR,
         Param(
             "recent",
             f"The number of last results, 0 to {MAX_RECENT}. Default: {RecentRequest().number}.",

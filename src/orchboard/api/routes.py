@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from orchboard import limits
-from orchboard.api.aggregated_stats import Cell, aggregated_stats
+from orchboard.api.aggregated_stats import AggregatedScores, aggregated_stats
 from orchboard.api.badge import BADGE, BADGE_JSON
 from orchboard.api.chart import CHART
 from orchboard.api.compare import COMPARE
@@ -111,7 +111,7 @@ ROUTES: tuple[Endpoint, ...] = (
                 SINCE, UNTIL, PIPELINE, MODEL, JOB_TYPE),
         asked=("pipeline", "model"),
         answer={ORCHESTRATOR: {"FRA": {"success_rate": 1.0, "round_trip_score": 0.8, "score": 0.93}}},
-        answer_type=dict[str, dict[str, Cell]],
+        answer_type=dict[str, dict[str, AggregatedScores]],
         refusals={
             BadInputError: Error("pipeline required"),
             ClientBusyError: BUSY,

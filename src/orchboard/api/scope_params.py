@@ -46,8 +46,8 @@ SCOPE: tuple[Param, ...] = (
 """The parameters that `parse_scope` reads."""
 
 
-SCOPE_OF_ONE = tuple(param for param in SCOPE if param is not ONE_ORCHESTRATOR)
-"""The parameters that `parse_scope` reads when it is given the orchestrator."""
+SCOPE_WITHOUT_ORCHESTRATOR = tuple(param for param in SCOPE if param is not ONE_ORCHESTRATOR)
+"""The parameters that `parse_scope_of` reads."""
 
 
 def ranking_params(params: Iterable[Param]) -> tuple[Param, ...]:
@@ -64,18 +64,28 @@ def parse_scope(
     *,
     others: Iterable[str] = (),
     job_type: JobType | None = None,
-    of_orchestrator: str | None = None,
 ) -> Scope:
     """The scope of a request.
 
     others -- names of the endpoint's other parameters
     job_type -- the default; None: both
-    of_orchestrator -- the orchestrator of an endpoint that has it in its path, thus no such parameter
     Raises BadInputError, which names the invalid parameter and what is allowed.
     """
-    read = SCOPE if of_orchestrator is None else SCOPE_OF_ONE
-    require_known(params, [*(param.name for param in read), *others])
-    orchestrators = parse_orchestrator(params) if of_orchestrator is None else frozenset([of_orchestrator])
+    require_known(params, [*(param.name for param in SCOPE), *others])
+    return Scope(
+        parse_series_query(params, parse_orchestrator(params), job_type=job_type), parse_window(params)
+    )
+
+
+def parse_scope_of(
+    orchestrators: frozenset[str] | None,
+    params: Params,
+    *,
+    others: Iterable[str] = (),
+    job_type: JobType | None = None,
+) -> Scope:
+    """The scope of a request without the parameter `orchestrator`, of given orchestrators; None: all. See `parse_scope`."""
+    require_known(params, [*(param.name for param in SCOPE_WITHOUT_ORCHESTRATOR), *others])
     return Scope(parse_series_query(params, orchestrators, job_type=job_type), parse_window(params))
 
 

@@ -173,7 +173,6 @@ STREAM = Endpoint(
     answer_type=str,
     other_types=(ResultEvent, RankEvent),
     media_type="text/event-stream",
-    never_ends=True,
     refusals={
         BadInputError: Error("unknown parameter 'window': allowed are " + ", ".join(param.name for param in _PARAMS if param.place == "query")),
         ClientBusyError: BUSY,

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from orchboard import limits
-from orchboard.api.aggregated_stats import Cell
+from orchboard.api.aggregated_stats import AggregatedScores
 from orchboard.results.parse import SentError, SentStats
 from orchboard.stats import ErrorCount, Stats
 
@@ -24,7 +24,7 @@ _NAME = {"maxLength": limits.MAX_NAME_CHARACTERS}
 
 # Constraints that the types can't express.
 _BESIDES: dict[type, dict[str, Any]] = {
-    Cell: _NUMBERS_ONLY,
+    AggregatedScores: _NUMBERS_ONLY,
     Stats: _ALLOWS_MORE_MEMBERS,
     SentStats: _ALLOWS_MORE_MEMBERS | {"required": ["region", "orchestrator"]},
 }

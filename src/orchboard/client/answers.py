@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct, field
 
-from orchboard.stats import Pipeline, ScoresByCell, Stats, TopScore
+from orchboard.stats import Pipeline, ScoresByPair, Stats, TopScore
 
 T = TypeVar("T")
 
@@ -54,9 +54,9 @@ def decode(body: bytes, kind: type[T]) -> T:
     return msgspec.json.decode(body, type=kind)
 
 
-def decode_scores(body: bytes) -> ScoresByCell:
+def decode_scores(body: bytes) -> ScoresByPair:
     """Of aggregated_stats. Raises ValueError."""
-    return decode(body, ScoresByCell)
+    return decode(body, ScoresByPair)
 
 
 def decode_raw(body: bytes) -> dict[str, list[RawResult]]:

@@ -23,7 +23,7 @@ from orchboard.client.headers import header_text
 from orchboard.client.report_calls import ReportCalls
 from orchboard.client.requester import HEALTH, Moment, decoder_of, seconds_of
 from orchboard.server_state import Alive, Health, Readiness, UpkeepDone
-from orchboard.stats import JobType, Pipeline, ScoresByCell, Stats, TopScore
+from orchboard.stats import JobType, Pipeline, ScoresByPair, Stats, TopScore
 
 Sendable: TypeAlias = Stats | Mapping[str, Any] | bytes
 """A result to post: as a struct, as a mapping of its members, or as JSON that is sent byte by byte."""
@@ -92,7 +92,7 @@ class Calls(ReportCalls):
         model: str | None = None,
         job_type: JobType | str | None = None,
         timeout: float | None = None,
-    ) -> Steps[ScoresByCell]:
+    ) -> Steps[ScoresByPair]:
         """The scores, `{orchestrator: {region: Score}}`; empty when there are none.
 
         `pipeline` and `model` come together. Without them: transcoding, unless `job_type` is "ai".

@@ -24,7 +24,7 @@ from orchboard.live.events import (
     rank_chunk,
     result_chunk,
 )
-from orchboard.live.feed import NewResultFeed, end_of
+from orchboard.live.follower import NewResultFollower, end_of
 from orchboard.live.listener import Listener
 from orchboard.live.ranks import Ranking, changes, fetch_ranking
 from orchboard.runtime.tasks import cancel_and_wait
@@ -51,7 +51,7 @@ class LiveHub:
     def __init__(self, board: Leaderboard) -> None:
         self._board = board
         self._groups: dict[Selection, set[Listener]] = {}
-        self._feed: NewResultFeed | None = None
+        self._follower: NewResultFollower | None = None
         self._reading = asyncio.Lock()
         self._resuming = asyncio.Semaphore(_RESUMING)
         self._running: asyncio.Task[None] | None = None
@@ -130,19 +130,21 @@ class LiveHub:
         """
         joined_at = time.monotonic()
         async with self._reading:
-            feed = self._feed
-            if feed is None:
+            follower = self._follower
+            if follower is None:
                 reader = self._board.store.new_results
-                feed = NewResultFeed(reader, await reader.fetch_position())
-            elif is_resuming and (self._read_at < joined_at or feed.cursor.within != feed.cursor.before):
-                await self._read(feed)
-            self._feed = feed
+                follower = NewResultFollower(reader, await reader.fetch_position())
+            elif is_resuming and (
+                self._read_at < joined_at or follower.cursor.within != follower.cursor.before
+            ):
+                await self._read(follower)
+            self._follower = follower
             self._groups.setdefault(listener.selection, set()).add(listener)
         if self._is_stopped:
             listener.end()
         if self._running is None:
             self._running = asyncio.create_task(self._run())
-        return feed.cursor
+        return follower.cursor
 
     def _leave(self, listener: Listener) -> None:
         group = self._groups.get(listener.selection, set())
@@ -165,11 +167,11 @@ class LiveHub:
             log.exception("the live stream failed; its listeners will reconnect")
             for listener in self._all():
                 listener.end()
-            self._groups, self._feed = {}, None
+            self._groups, self._follower = {}, None
         if self._groups and not self._is_stopped:  # one has joined while the tasks ended
             self._running = asyncio.create_task(self._run())
         else:
-            self._feed = self._running = None
+            self._follower = self._running = None
 
     async def _follow(self) -> None:
         read_versions = self._board.store.read_versions
@@ -177,15 +179,15 @@ class LiveHub:
             versions, due_at = read_versions(), time.monotonic() + limits.STREAM_POLL_S
             with suppress(Refusal):  # the database is away; the next reading goes on where this one ended
                 async with self._reading:
-                    if self._feed is not None:
-                        await self._read(self._feed)
+                    if self._follower is not None:
+                        await self._read(self._follower)
             await asyncio.sleep(limits.STREAM_SEND_S + _S_PER_LISTENER * self.listeners)
             while versions == read_versions() and time.monotonic() < due_at:  # noqa: ASYNC110 - shared memory
                 await asyncio.sleep(limits.STREAM_WAKE_S)
 
-    async def _read(self, feed: NewResultFeed) -> None:
+    async def _read(self, follower: NewResultFollower) -> None:
         began_at = time.monotonic()
-        async for page in feed.read():
+        async for page in follower.read():
             await self._pass_on(page)
         self._read_at = began_at
 
@@ -209,8 +211,8 @@ class LiveHub:
             async with (
                 self._reading
             ):  # else a listener would get a cursor before the results that it stands for
-                if self._feed is not None:
-                    await self._push(self._all(), position_chunk(self._feed.cursor, "keep-alive"))
+                if self._follower is not None:
+                    await self._push(self._all(), position_chunk(self._follower.cursor, "keep-alive"))
 
     async def _follow_ranks(self) -> None:
         known: dict[JobType, Ranking] = {}

@@ -2,15 +2,13 @@
 
 import fcntl
 import mmap
-import os
-import sys
-import tempfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import IO
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from msgspec import Struct
+
+from orchboard.runtime.shared_memory import shared_memory
 
 # Room of a worker: 8,192 numbers. All routes together take a third of it.
 _SLOT_BYTES = 65_536
@@ -139,16 +137,6 @@ class Counters:
         return [float(number) for number in self._numbers[first : first + len(block.values)]]
 
 
-@contextmanager
-def counter_file(slots: int) -> Iterator[int]:
+def counter_file(slots: int) -> AbstractContextManager[int]:
     """A file descriptor of shared memory for a number of workers, closed at the end."""
-    with _nameless_file() as file:
-        file.truncate(slots * _SLOT_BYTES)
-        yield file.fileno()
-
-
-def _nameless_file() -> IO[bytes]:
-    if sys.platform == "linux":
-        with suppress(OSError):
-            return open(os.memfd_create("orchboard-counters"), "r+b", buffering=0)
-    return tempfile.TemporaryFile(buffering=0)
+    return shared_memory(slots * _SLOT_BYTES)

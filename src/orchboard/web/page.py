@@ -15,7 +15,7 @@ from orchboard.answers.origin import origin_of
 from orchboard.answers.replies import Replies
 from orchboard.errors import BadInputError, DatabaseUnavailableError, Refusal
 from orchboard.leaderboard import Leaderboard
-from orchboard.stats import JobType, Region, ScoresByCell, Window
+from orchboard.stats import JobType, Region, ScoresByPair, Window
 from orchboard.store.change_tracking.version_counters import (
     job_type_key,
     orchestrator_key,
@@ -105,7 +105,7 @@ async def _render(choice: Choice, board: Leaderboard, origin: str | None) -> byt
     names = {region.id: region.name for region in regions if region.type is choice.job_type}
     if choice.region is not None and choice.region not in names:
         raise BadInputError(f"region {choice.region[:40]!r} is not known for {choice.job_type} jobs")
-    scores = (await board.aggregated_stats(choice.query(window))).by_cell()
+    scores = (await board.aggregated_stats(choice.query(window))).by_pair()
     seen = await board.pipelines(window, choice.region) if choice.job_type is JobType.AI else ()
     context = {
         "choice": choice,
@@ -125,7 +125,7 @@ async def _render(choice: Choice, board: Leaderboard, origin: str | None) -> byt
 
 
 async def _leaderboard(
-    scores: ScoresByCell, choice: Choice, board: Leaderboard, context: dict[str, Any], origin: str | None
+    scores: ScoresByPair, choice: Choice, board: Leaderboard, context: dict[str, Any], origin: str | None
 ) -> bytes:
     table = sort_rows(rank_orchestrators(scores), COLUMNS, choice.sort, descending=choice.descending)
     columns = [column for column in COLUMNS if not (choice.region and column.over_regions)]
@@ -145,11 +145,11 @@ async def _leaderboard(
 async def _is_empty(choice: Choice, board: Leaderboard) -> bool:
     """Whether no scored result of the job type is stored."""
     ever = choice.query(board.window(ALL_TIME.bounds(board.now())))
-    return not (await board.aggregated_stats(ever)).cells
+    return not (await board.aggregated_stats(ever)).pairs
 
 
 async def _orchestrator(
-    scores: ScoresByCell,
+    scores: ScoresByPair,
     choice: Choice,
     orchestrator: str,
     board: Leaderboard,

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 
 from orchboard.errors import BadInputError
-from orchboard.stats import Score, ScoresByCell
+from orchboard.stats import Score, ScoresByPair
 
 Row = TypeVar("Row")
 
@@ -88,7 +88,7 @@ REGION_COLUMNS = (
 )
 
 
-def rank_orchestrators(scores: ScoresByCell) -> list[Standing]:
+def rank_orchestrators(scores: ScoresByPair) -> list[Standing]:
     """All orchestrators with their means over regions, highest score first, equal scores by name."""
     means = {orchestrator: mean_score(regions.values()) for orchestrator, regions in scores.items()}
     ranks = ranks_by_score(means)
@@ -113,7 +113,7 @@ def rank_orchestrators(scores: ScoresByCell) -> list[Standing]:
     return standings
 
 
-def rank_in_regions(scores: ScoresByCell, orchestrator: str) -> list[RegionStanding]:
+def rank_in_regions(scores: ScoresByPair, orchestrator: str) -> list[RegionStanding]:
     """The regions of one orchestrator, highest score first; empty without results."""
     standings = []
     for region, score in scores.get(orchestrator, {}).items():

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchboard.store.details import ranked_values
-from orchboard.store.details.quantiles import percentile
 from orchboard.store.details.ranked_values import NotKeptError, RankedValues, split_runs
+from tests.support.details_oracle import quantile
 
 FRACTIONS = (0.5, 0.75, 0.9, 0.99)
 
@@ -19,7 +19,7 @@ def test_quantiles_are_those_of_all_values(kept: list[float], others: list[float
     found = RankedValues.near(np.array(kept), FRACTIONS).quantiles(np.sort(others), FRACTIONS)
     everything = np.sort(np.array(kept + others))
     if len(everything):
-        assert found == [percentile(everything, fraction) for fraction in FRACTIONS]
+        assert found == [quantile(everything.tolist(), fraction) for fraction in FRACTIONS]
     else:
         assert np.isnan(found).all()
 
@@ -31,7 +31,9 @@ def test_quantiles_of_many_values_need_few_of_them(seed: int, number: int, later
     others = np.sort(np.round(chance.exponential(chance.choice([0.1, 3, 100]), later), 2))
     kept = RankedValues.near(values, FRACTIONS)
     everything = np.sort(np.concatenate([values, others]))
-    assert kept.quantiles(others, FRACTIONS) == [percentile(everything, fraction) for fraction in FRACTIONS]
+    assert kept.quantiles(others, FRACTIONS) == [
+        quantile(everything.tolist(), fraction) for fraction in FRACTIONS
+    ]
     assert kept.number == number
 
 
@@ -47,7 +49,7 @@ def test_values_that_are_not_kept_are_known_to_be_missing() -> None:
 def test_values_between_bounds_have_their_rank() -> None:
     everything = np.arange(10_000.0)
     kept = RankedValues.near(everything[4000:6000], [0.5], below=4000, number=10_000)
-    assert kept.quantiles(np.array([1.0, 2.0]), [0.5]) == [percentile(np.sort([1.0, 2.0, *everything]), 0.5)]
+    assert kept.quantiles(np.array([1.0, 2.0]), [0.5]) == [quantile([1.0, 2.0, *everything], 0.5)]
 
 
 def test_values_are_split_by_group() -> None:

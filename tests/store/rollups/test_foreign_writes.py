@@ -236,7 +236,7 @@ def test_a_region_that_is_renamed_is_found_by_its_new_name_only(database_url: st
         assert len((await board.reader.fetch_means(query)).results) == 0
         await board.connection.execute("UPDATE regions SET name = 'XYZ' WHERE name = 'FRA'")
         means = await board.reader.fetch_means(query)
-        assert {region for _, region in means.cells} == {"XYZ"}
+        assert {region for _, region in means.pairs} == {"XYZ"}
         assert any(
             "XYZ" in pipeline.regions for pipeline in await board.reader.fetch_pipelines(query.window, None)
         )

@@ -66,12 +66,12 @@ async def in_memory(database: Database) -> Iterator[tuple[Any, ...]]:
     found: list[tuple[Any, ...]] = []
     for job_type in JobType:
         columns = results.scored[job_type]
-        for number, (cell, model) in enumerate(
-            zip(*(each.tolist() for each in index.cells_and_models(columns.groups)), strict=True)
+        for number, (pair, model) in enumerate(
+            zip(*(each.tolist() for each in index.pairs_and_models(columns.groups)), strict=True)
         ):
             is_success = bool(columns.is_success[number]) and job_type is JobType.AI
             measures = columns.measures[:, number].tolist()
-            found.append((job_type.value, *index.cells[cell], *index.models[model], *measures, is_success))
+            found.append((job_type.value, *index.pairs[pair], *index.models[model], *measures, is_success))
     listed = results.occurrences.occurrences
     return iter([*found, *(index.occurrences[each] for each in listed[listed >= 0].tolist())])
 

@@ -2,18 +2,15 @@
 
 import fcntl
 import mmap
-import os
-import sys
-import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, suppress
 from functools import lru_cache, partial
 from operator import itemgetter
-from typing import IO
 
 from orchboard.errors import SetupError
 from orchboard.results.parse import ParsedStats
+from orchboard.runtime.shared_memory import shared_memory
 from orchboard.stats import JobType
 
 # Names are hashed to this many keys; a collision costs one unnecessary computation.
@@ -160,19 +157,6 @@ class VersionCounters:
         self._counters[key * self._width // _COUNTER_BYTES + self.worker_slot] += 1
 
 
-@contextmanager
-def shared_memory_file(workers: int) -> Iterator[int]:
-    """A file descriptor of shared counters for a number of workers, closed at the end.
-
-    The memory has no name in a file system, so that no cleaner of temporary directories can remove it.
-    """
-    with _nameless_file() as file:
-        file.truncate((workers + SPARE_WORKER_SLOTS) * _COUNTER_BYTES * KEYS)
-        yield file.fileno()
-
-
-def _nameless_file() -> IO[bytes]:
-    if sys.platform == "linux":
-        with suppress(OSError):
-            return open(os.memfd_create("orchboard-changes"), "r+b", buffering=0)
-    return tempfile.TemporaryFile(buffering=0)
+def shared_memory_file(workers: int) -> AbstractContextManager[int]:
+    """A file descriptor of shared counters for a number of workers, closed at the end."""
+    return shared_memory((workers + SPARE_WORKER_SLOTS) * _COUNTER_BYTES * KEYS)

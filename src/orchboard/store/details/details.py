@@ -6,9 +6,10 @@ from typing import TypeAlias
 import numpy as np
 from msgspec import Struct
 
-from orchboard.stats import JobType, Series, SeriesQuery
+from orchboard.stats import JobType, SeriesQuery
 from orchboard.store.details.quantiles import quantiles
 from orchboard.store.details.series import SeriesIndex
+from orchboard.store.details.series_keys import model_of
 from orchboard.store.details.sums import SeriesSums
 from orchboard.store.rollups.group_index import PipelineModel
 
@@ -34,13 +35,9 @@ def medians_of(index: SeriesIndex, sums: SeriesSums, region: str | None) -> Medi
     """The median round trip of each AI pipeline and model in some sums; only in a region if one is given."""
     needed = index.mask(SeriesQuery(job_type=JobType.AI, region=region))
     chosen = sums.select(np.flatnonzero(needed[sums.series]))
-    models, group = index.grouped(chosen.series, _model_of)
+    models, group = index.grouped(chosen.series, model_of)
     return {
         model: median
         for model, [median] in zip(models, quantiles(chosen, group, len(models), [0.5]).tolist(), strict=True)
         if not math.isnan(median)
     }
-
-
-def _model_of(series: Series) -> PipelineModel:
-    return series.pipeline, series.model

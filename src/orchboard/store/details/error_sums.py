@@ -7,7 +7,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from orchboard.store.rollups.group_index import Indices
+from orchboard.store.rollups.group_index import Indices, is_run_start
 
 # Bytes of an error in memory, with its share of a message.
 _ERROR_BYTES = 120
@@ -61,8 +61,8 @@ class ErrorSums(Struct, frozen=True):
         """Bytes in memory, approximately."""
         return len(self) * _ERROR_BYTES
 
-    def select(self, chosen: NDArray[np.bool_]) -> "ErrorSums":
-        """Some of them, given by a mask."""
+    def select(self, chosen: NDArray[np.bool_] | Indices) -> "ErrorSums":
+        """Some of them, given by a mask or by positions."""
         return ErrorSums(*(getattr(self, name)[chosen] for name in self.__struct_fields__))
 
 
@@ -74,13 +74,12 @@ def add_up_errors(parts: Sequence[ErrorSums]) -> ErrorSums:
     joined = ErrorSums(
         *(np.concatenate([getattr(part, name) for part in filled]) for name in ErrorSums.__struct_fields__)
     )
-    numbers: dict[str, int] = {}
-    code = np.array([numbers.setdefault(each, len(numbers)) for each in joined.code.tolist()], np.int64)
+    codes, code = number_codes(joined)
     has_message = joined.message != ""
     # By series and code; within them the latest with a message last.
-    order = np.lexsort((joined.last, has_message, joined.series * len(numbers) + code))
-    key = (joined.series * len(numbers) + code)[order]
-    starts = np.flatnonzero(np.diff(key, prepend=-1))
+    order = np.lexsort((joined.last, has_message, joined.series * len(codes) + code))
+    key = (joined.series * len(codes) + code)[order]
+    starts = np.flatnonzero(is_run_start(key))
     final = order[np.append(starts[1:], len(key)) - 1]
     return ErrorSums(
         joined.series[final],
@@ -91,6 +90,13 @@ def add_up_errors(parts: Sequence[ErrorSums]) -> ErrorSums:
         np.maximum.reduceat(joined.last[order], starts),
         joined.message[final],
     )
+
+
+def number_codes(errors: ErrorSums) -> tuple[list[str], Indices]:
+    """The distinct codes, and the position in them of each error's code."""
+    numbers: dict[str, int] = {}
+    position = np.array([numbers.setdefault(each, len(numbers)) for each in errors.code.tolist()], np.int64)
+    return list(numbers), position
 
 
 def _column(name: str, values: Sequence[Any]) -> NDArray[Any]:

@@ -1,7 +1,6 @@
 """Exact quantiles of round trips, equal to PostgreSQL's percentile_cont to the last bit."""
 
 import itertools
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +13,8 @@ from orchboard.store.rollups.result_columns import Doubles
 def quantiles(sums: SeriesSums, group: Indices, groups: int, fractions: Sequence[float]) -> Doubles:
     """Quantiles of the round trips of groups of entries; shape (groups, fractions), NaN for a group without any.
 
+    Interpolated between the two nearest.
+
     group -- of each entry, from 0 to groups - 1; -1: of none
     """
     # numpy sorts 16 bits by radix: 4 times as fast
@@ -21,22 +22,14 @@ def quantiles(sums: SeriesSums, group: Indices, groups: int, fractions: Sequence
     of_value = group.astype(kind)[sums.round_trip_entries]
     order = np.argsort(of_value, kind="stable")
     values = sums.round_trips[order]
-    edges = np.searchsorted(of_value[order], np.arange(-1, groups), "right").tolist()
+    edges = np.searchsorted(of_value[order], np.arange(-1, groups), "right")
+    for start, end in itertools.pairwise(edges.tolist()):
+        values[start:end].sort()  # with several fractions as fast as np.partition, or faster
     found = np.full((groups, len(fractions)), np.nan)
-    for number, (start, end) in enumerate(itertools.pairwise(edges)):
-        if start < end:
-            own = np.sort(values[start:end])  # with several fractions as fast as np.partition, or faster
-            found[number] = [percentile(own, fraction) for fraction in fractions]
+    filled = np.flatnonzero(edges[1:] > edges[:-1])
+    first = edges[filled, np.newaxis]
+    rank = np.asarray(fractions) * (edges[filled + 1, np.newaxis] - first - 1)
+    low = np.floor(rank)
+    lower, upper = (values[first + each.astype(np.int64)] for each in (low, np.ceil(rank)))
+    found[filled] = lower + (rank - low) * (upper - lower)
     return found
-
-
-def percentile(values: Doubles, fraction: float) -> float:
-    """An interpolated quantile of ascending values, at least one.
-
-    >>> percentile(np.array([1.0, 2.0, 4.0]), 0.75)
-    3.0
-    """
-    rank = fraction * (len(values) - 1)
-    low = math.floor(rank)
-    lower, upper = float(values[low]), float(values[math.ceil(rank)])
-    return lower + (rank - low) * (upper - lower)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from typing import Generic, TypeVar
 
@@ -24,11 +24,8 @@ from orchboard.store.postgres.database import Database
 from orchboard.store.rollups.live_tail import OutdatedError
 from orchboard.store.rollups.statistics import RollupRebuiltError
 from orchboard.store.rollups.window_plan import Coverage, WindowPlan
-from orchboard.window import LATEST
 
 T = TypeVar("T")
-
-_MICROSECOND = timedelta(microseconds=1)
 
 _POINT_BYTES = 1_000
 
@@ -181,8 +178,7 @@ class DetailReader:
         return await self._retried(read)
 
     def _edges(self, window: Window) -> tuple[datetime, datetime]:
-        end = self._clock.horizon() if window.until >= LATEST else window.until
-        return window.since, max(window.since, end + _MICROSECOND)
+        return window.since, max(window.since, self._clock.exclusive_end_of(window))
 
     async def _retried(self, read: Callable[[_Attempt], Awaitable[T]]) -> T:
         """What `read` returns; again when what is in memory turned out to be outdated, or not enough."""

@@ -1,7 +1,7 @@
 """Series in this process: an index from 0 on for each, and what queries select of them."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 import asyncpg
 import numpy as np
@@ -13,12 +13,38 @@ from orchboard.store.details.result_details import ResultKey
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.database import Database
-from orchboard.store.rollups.group_index import Indices
+from orchboard.store.rollups.group_index import Indices, unique_inverse
 from orchboard.store.sql_files import sql
 
 K = TypeVar("K", bound=Hashable)
 
 _MAX_MASKS = 256
+
+
+class SeriesColumn(Generic[K]):
+    """A key of every series of an index. Grows with the index.
+
+    keys -- the distinct keys, in the order in which they were seen
+    number -- the position in `keys` of each series' key, shape (series,)
+    """
+
+    def __init__(self, key: Callable[[Series], K]) -> None:
+        self.keys: list[K] = []
+        self.number: Indices = np.zeros(0, np.int64)
+        self._key = key
+        self._numbers: dict[K, int] = {}
+
+    def extend(self, series: Sequence[Series]) -> None:
+        """Add the new series of an index. series -- all of the index"""
+        new = [self._number_of(self._key(each)) for each in series[len(self.number) :]]
+        if new:
+            self.number = np.concatenate([self.number, np.array(new, np.int64)])
+
+    def _number_of(self, key: K) -> int:
+        number = self._numbers.setdefault(key, len(self.keys))
+        if number == len(self.keys):
+            self.keys.append(key)
+        return number
 
 
 class SeriesIndex:
@@ -29,6 +55,7 @@ class SeriesIndex:
         self._index: dict[Series, int] = {}
         self._masks: dict[SeriesQuery, NDArray[np.bool_]] = {}
         self._pooled: Indices = np.zeros(0, np.int64)
+        self._columns: dict[Callable[[Series], Any], SeriesColumn[Any]] = {}
 
     def __len__(self) -> int:
         return len(self.all)
@@ -58,8 +85,16 @@ class SeriesIndex:
             self._pooled = np.concatenate([self._pooled, np.array(new, np.int64)])
         return self._pooled[series]
 
+    def column(self, key: Callable[[Series], K]) -> SeriesColumn[K]:
+        """The keys of all series. key -- a function of a module: its column is kept, and each series is added once"""
+        if key not in self._columns:
+            self._columns[key] = SeriesColumn(key)
+        column: SeriesColumn[K] = self._columns[key]
+        column.extend(self.all)
+        return column
+
     def grouped(self, series: Indices, key: Callable[[Series], K]) -> tuple[list[K], Indices]:
-        """The distinct keys of some series, sorted, and the position in them of each series.
+        """The distinct keys of some series, sorted, and the position in them of each series. key -- see `column`
 
         >>> index = SeriesIndex()
         >>> a, b = (index.of(Series(name, "FRA", JobType.AI, "p", "m", "")) for name in "ba")
@@ -67,13 +102,13 @@ class SeriesIndex:
         >>> keys, positions.tolist()
         (['a', 'b'], [1, 0, 1])
         """
-        present = np.unique(series)
-        keys = [key(self.all[each]) for each in present.tolist()]
-        distinct = sorted(set(keys))  # type: ignore[type-var]
-        numbers = {each: number for number, each in enumerate(distinct)}
-        positions = np.zeros(len(self.all), np.int64)
-        positions[present] = [numbers[each] for each in keys]
-        return distinct, positions[series]
+        column = self.column(key)
+        present, position = unique_inverse(column.number[series], len(column.keys))
+        keys = [column.keys[each] for each in present.tolist()]
+        order = sorted(range(len(keys)), key=keys.__getitem__)
+        rank = np.empty(len(keys), np.int64)
+        rank[order] = np.arange(len(keys))
+        return [keys[each] for each in order], rank[position]
 
 
 class NamedSeries:

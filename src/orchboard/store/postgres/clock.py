@@ -12,7 +12,8 @@ from orchboard.stats import Window
 from orchboard.window import LATEST
 
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+"""That of Postgres."""
+MICROSECOND = timedelta(microseconds=1)
 
 SECOND = 1_000_000
 
@@ -23,12 +24,17 @@ def to_pg_time(when: datetime) -> int:
     >>> to_pg_time(datetime(2000, 1, 1, 0, 0, 1, tzinfo=UTC))
     1000000
     """
-    return (when - EPOCH) // _MICROSECOND
+    return (when - EPOCH) // MICROSECOND
 
 
 def from_pg_time(pg_time: int) -> datetime:
     """The aware datetime, in UTC, of microseconds since 2000-01-01."""
-    return EPOCH + pg_time * _MICROSECOND
+    return EPOCH + pg_time * MICROSECOND
+
+
+def round_down(moment: datetime, step: timedelta) -> datetime:
+    """The last multiple of a step, counted from EPOCH, at or before a time."""
+    return EPOCH + (moment - EPOCH) // step * step
 
 
 log = structlog.get_logger(__name__)
@@ -82,6 +88,10 @@ class DatabaseClock:
     def end_of(self, window: Window) -> datetime:
         """The end of a window: its `until`, or the horizon if it has none."""
         return window.until if window.until < LATEST else self.horizon()
+
+    def exclusive_end_of(self, window: Window) -> datetime:
+        """The first receipt time after a window, whose end is inclusive."""
+        return self.end_of(window) + MICROSECOND
 
     def note(self, moment: datetime) -> None:
         """Record a time that the database's clock has shown; the horizon includes it."""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+from orchboard.store.postgres.clock import round_down
 
 
 class Granularity(Struct, frozen=True):
@@ -35,7 +35,7 @@ def _fixed(number: int, length: timedelta, retention: timedelta | None) -> Granu
     return Granularity(
         number,
         retention,
-        lambda moment: _EPOCH + (moment - _EPOCH) // length * length,
+        lambda moment: round_down(moment, length),
         lambda start: start + length,
     )
 

@@ -8,6 +8,7 @@ import asyncpg
 
 from orchboard import limits
 from orchboard.store.connection.types import Connection
+from orchboard.store.postgres.clock import MICROSECOND
 from orchboard.store.postgres.watchdog import background_transaction
 from orchboard.store.rollups.buckets import (
     DAY,
@@ -40,7 +41,6 @@ MIN_MINUTE_RESULTS = 1000
 # merged from them.
 BUILD_ORDER = (SIX_HOURS, HOUR, TEN_MINUTES, MINUTE, DAY, MONTH)
 
-MICROSECOND = timedelta(microseconds=1)
 
 _ATTEMPTS = 4
 

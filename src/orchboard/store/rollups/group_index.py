@@ -15,7 +15,7 @@ from orchboard.store.sql_files import sql
 T = TypeVar("T", bound=Hashable)
 Indices: TypeAlias = NDArray[np.int64]
 """Indices of a list, each at least 0 and less than its length."""
-Cell: TypeAlias = tuple[str, str]
+Pair: TypeAlias = tuple[str, str]
 """An orchestrator in lower case and a region code."""
 PipelineModel: TypeAlias = tuple[str, str]
 """A pipeline and a model; both empty for transcoding."""
@@ -44,58 +44,69 @@ def unique_inverse(indices: Indices, bound: int) -> tuple[Indices, Indices]:
     return np.flatnonzero(marks), (np.cumsum(marks) - 1)[indices]
 
 
+def is_run_start(values: Indices) -> NDArray[np.bool_]:
+    """Whether each value differs from the one before. As np.diff with `prepend`, in a third of the time for short arrays.
+
+    >>> is_run_start(np.array([4, 4, 7, 4])).tolist()
+    [True, False, True, True]
+    """
+    marks = np.ones(len(values), np.bool_)
+    np.not_equal(values[1:], values[:-1], out=marks[1:])
+    return marks
+
+
 class GroupIndex:
     """Every group seen so far, with an index from 0 on without gaps.
 
     Indices differ from the ids in `rollup_groups`: a result that is in no rollup may belong to a group without an id.
 
-    cells, models, occurrences -- those seen so far, in the order in which they were seen
+    pairs, models, occurrences -- those seen so far, in the order in which they were seen
     """
 
     def __init__(self, database: Database, regions: RegionDirectory) -> None:
         self._database = database
         self._regions = regions
-        self.cells: list[Cell] = []
+        self.pairs: list[Pair] = []
         self.models: list[PipelineModel] = []
         self.occurrences: list[Occurrence] = []
-        self._cell_index: dict[Cell, int] = {}
+        self._pair_index: dict[Pair, int] = {}
         self._model_index: dict[PipelineModel, int] = {}
         self._occurrence_index: dict[Occurrence, int] = {}
-        self._cells_of_orchestrator: defaultdict[str, list[int]] = defaultdict(list)
-        self._cells_of_region: defaultdict[str, list[int]] = defaultdict(list)
+        self._pairs_of_orchestrator: defaultdict[str, list[int]] = defaultdict(list)
+        self._pairs_of_region: defaultdict[str, list[int]] = defaultdict(list)
         self._groups: dict[tuple[int, int], int] = {}
         self._by_id: Indices = np.full(0, -1)
-        self._cell_and_model: Indices = np.zeros((0, 2), np.int64)
-        self._cell_ranks: Indices = np.zeros(0, np.int64)
-        self._sorted_cells: list[Cell] = []
+        self._pair_and_model: Indices = np.zeros((0, 2), np.int64)
+        self._pair_ranks: Indices = np.zeros(0, np.int64)
+        self._sorted_pairs: list[Pair] = []
 
     def __len__(self) -> int:
         return len(self._groups)
 
-    def cells_and_models(self, groups: NDArray[np.integer]) -> tuple[Indices, Indices]:
-        """For each group its index in `cells` and its index in `models`."""
-        if len(self._cell_and_model) < len(self._groups):
-            self._cell_and_model = np.array(list(self._groups), np.int64)
-        found = self._cell_and_model[groups]
+    def pairs_and_models(self, groups: NDArray[np.integer]) -> tuple[Indices, Indices]:
+        """For each group its index in `pairs` and its index in `models`."""
+        if len(self._pair_and_model) < len(self._groups):
+            self._pair_and_model = np.array(list(self._groups), np.int64)
+        found = self._pair_and_model[groups]
         return found[:, 0], found[:, 1]
 
-    def cells_where(self, orchestrator: str | None, region: str | None) -> NDArray[np.bool_]:
-        """A mask of `cells`: those of an orchestrator, of a region, or of both. At least one must be given."""
+    def pairs_where(self, orchestrator: str | None, region: str | None) -> NDArray[np.bool_]:
+        """A mask of `pairs`: those of an orchestrator, of a region, or of both. At least one must be given."""
         if orchestrator is None:
-            cells = self._cells_of_region.get(region or "", [])
+            pairs = self._pairs_of_region.get(region or "", [])
         else:
-            cells = self._cells_of_orchestrator.get(orchestrator, [])
-            cells = [cell for cell in cells if region in (None, self.cells[cell][1])]
-        return mask(cells, len(self.cells))
+            pairs = self._pairs_of_orchestrator.get(orchestrator, [])
+            pairs = [pair for pair in pairs if region in (None, self.pairs[pair][1])]
+        return mask(pairs, len(self.pairs))
 
-    def sorted_cells(self) -> tuple[list[Cell], Indices]:
-        """All cells, sorted, and the rank of each of `cells` in that order."""
-        if len(self._cell_ranks) < len(self.cells):
-            order = sorted(range(len(self.cells)), key=self.cells.__getitem__)
-            self._sorted_cells = [self.cells[cell] for cell in order]
-            self._cell_ranks = np.empty(len(order), np.int64)
-            self._cell_ranks[order] = np.arange(len(order))
-        return self._sorted_cells, self._cell_ranks
+    def sorted_pairs(self) -> tuple[list[Pair], Indices]:
+        """All pairs, sorted, and the rank of each of `pairs` in that order."""
+        if len(self._pair_ranks) < len(self.pairs):
+            order = sorted(range(len(self.pairs)), key=self.pairs.__getitem__)
+            self._sorted_pairs = [self.pairs[pair] for pair in order]
+            self._pair_ranks = np.empty(len(order), np.int64)
+            self._pair_ranks[order] = np.arange(len(order))
+        return self._sorted_pairs, self._pair_ranks
 
     async def region_codes(self, region_ids: Set[int]) -> Mapping[int, str]:
         """The region code for at least these ids."""
@@ -116,17 +127,17 @@ class GroupIndex:
             rows = await self._database.fetch(sql("groups"), unknown.tolist())
             codes = await self._regions.codes_of({row["region_id"] for row in rows})
             for row in rows:
-                cell, model = (row["orchestrator"], codes[row["region_id"]]), (row["pipeline"], row["model"])
-                self._by_id[row["id"]] = self.group(cell, model)
+                pair, model = (row["orchestrator"], codes[row["region_id"]]), (row["pipeline"], row["model"])
+                self._by_id[row["id"]] = self.group(pair, model)
         return self._by_id[ids]
 
     async def groups_of_model(
         self, orchestrators: Sequence[str], region_ids: Sequence[int], model: PipelineModel
     ) -> Indices:
-        """The groups of some cells with one pipeline and model."""
+        """The groups of some pairs with one pipeline and model."""
         codes = await self._regions.codes_of(set(region_ids))
-        cells = zip(orchestrators, (codes[region_id] for region_id in region_ids), strict=True)
-        return np.array([self.group(cell, model) for cell in cells], np.int64)
+        pairs = zip(orchestrators, (codes[region_id] for region_id in region_ids), strict=True)
+        return np.array([self.group(pair, model) for pair in pairs], np.int64)
 
     async def occurrences_of(
         self, pipelines: Sequence[str], models: Sequence[str], region_ids: Sequence[int]
@@ -137,12 +148,12 @@ class GroupIndex:
         found = zip(pipelines, models, regions, strict=True)
         return np.array([self.occurrence(each) for each in found], np.int64)
 
-    def group(self, cell: Cell, model: PipelineModel) -> int:
+    def group(self, pair: Pair, model: PipelineModel) -> int:
         """The index of a group; a new one if it was not seen before."""
-        if cell not in self._cell_index:
-            self._cells_of_orchestrator[cell[0]].append(len(self.cells))
-            self._cells_of_region[cell[1]].append(len(self.cells))
-        key = _index(cell, self._cell_index, self.cells), _index(model, self._model_index, self.models)
+        if pair not in self._pair_index:
+            self._pairs_of_orchestrator[pair[0]].append(len(self.pairs))
+            self._pairs_of_region[pair[1]].append(len(self.pairs))
+        key = _index(pair, self._pair_index, self.pairs), _index(model, self._model_index, self.models)
         return self._groups.setdefault(key, len(self._groups))
 
     def occurrence(self, occurrence: Occurrence) -> int:

@@ -213,7 +213,7 @@ class MeansReader:
             try:
                 refreshing = await tail.begin_refresh(requested_at)
                 generation = tail.generation
-                until = to_pg_time(self._clock.end_of(window)) + 1
+                until = to_pg_time(self._clock.exclusive_end_of(window))
                 planned_for = None
                 while planned_for != (current := (tail.coverage, tail.since)):
                     planned_for = current
@@ -244,10 +244,10 @@ async def _seen_in(memory: _Memory, buckets: tuple[BucketKey, ...]) -> Indices:
 def _successes(index: GroupIndex, results: ResultColumns, region: str | None) -> list[RoundTrips]:
     """The round trips of successful results; only those of a region if one is given."""
     is_success = results.is_success
-    cell, model = index.cells_and_models(results.groups[is_success])
+    pair, model = index.pairs_and_models(results.groups[is_success])
     values = results.measure("round_trip_time")[is_success]
     if region is not None:
-        is_there = index.cells_where(None, region)[cell]
+        is_there = index.pairs_where(None, region)[pair]
         model, values = model[is_there], values[is_there]
     distinct = unique_sorted(model, len(index.models)).tolist()
     return [RoundTrips(index.models[each], None, values[model == each]) for each in distinct]

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from orchboard.stats import JobType
 from orchboard.store.measures import MEASURES
-from orchboard.store.rollups.group_index import Cell, GroupIndex, Indices, Occurrence, PipelineModel
+from orchboard.store.rollups.group_index import GroupIndex, Indices, Occurrence, Pair, PipelineModel
 
 Doubles: TypeAlias = NDArray[np.float64]
 ResultKey: TypeAlias = bytes
@@ -24,26 +24,26 @@ _MIN_CAPACITY = 1024
 class Scope(Struct, frozen=True):
     """What a scored result counts for.
 
-    job_type -- None if it has no scores; group -- the cell, and the pipeline and model that its scores are of
+    job_type -- None if it has no scores; group -- the pair, and the pipeline and model that its scores are of
     occurrence -- the pipeline and model that it lists with its region; None without a pipeline or model
     """
 
     job_type: JobType | None
-    group: tuple[Cell, PipelineModel]
+    group: tuple[Pair, PipelineModel]
     occurrence: Occurrence | None
 
 
-def scope_of(cell: Cell, pipeline: str, model: str, job_type: JobType | None) -> Scope | None:
+def scope_of(pair: Pair, pipeline: str, model: str, job_type: JobType | None) -> Scope | None:
     """What a scored result counts for; None without an orchestrator. The same rule as the view `scored_results`.
 
     job_type -- of its region; None if that is unknown
     """
-    orchestrator, region = cell
+    orchestrator, region = pair
     if not orchestrator:
         return None
     names = (pipeline, model) if job_type is JobType.AI else ("", "")
     occurrence = (pipeline, model, region) if pipeline and model else None
-    return Scope(job_type, (cell, names), occurrence)
+    return Scope(job_type, (pair, names), occurrence)
 
 
 class ResultColumns(Struct, frozen=True):

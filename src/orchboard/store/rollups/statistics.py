@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from orchboard.stats import StatsQuery
 from orchboard.store.measures import MEASURES
-from orchboard.store.rollups.group_index import Cell, GroupIndex, Indices, PipelineModel, unique_inverse
+from orchboard.store.rollups.group_index import GroupIndex, Indices, Pair, PipelineModel, unique_inverse
 from orchboard.store.rollups.result_columns import Doubles, ResultColumns
 
 
@@ -35,18 +35,18 @@ class GroupSums(Struct, frozen=True):
 
 
 class Means(Struct, frozen=True):
-    """Means over groups of results: of one cell, for AI also of one pipeline and model. Times in seconds.
+    """Means over groups of results: of one pair, for AI also of one pipeline and model. Times in seconds.
 
-    cells -- (orchestrator, region), sorted; each has at least one group
+    pairs -- (orchestrator, region), sorted; each has at least one group
     models -- (pipeline, model), in no order
-    cell, model -- of each group, the index in `cells` and in `models`, shape (groups,)
+    pair, model -- of each group, the index in `pairs` and in `models`, shape (groups,)
     results -- the number of each group, at least 1
     means -- of the measures, shape (measures, groups), in the order of MEASURES
     """
 
-    cells: list[Cell]
+    pairs: list[Pair]
     models: list[PipelineModel]
-    cell: Indices
+    pair: Indices
     model: Indices
     results: Doubles
     means: Doubles
@@ -99,22 +99,22 @@ def add_up(parts: Sequence[GroupSums], results: Sequence[ResultColumns], groups:
 
 def means_of(index: GroupIndex, sums: GroupSums, query: StatsQuery) -> Means:
     """The sums of the groups that the query selects, divided by their results."""
-    cell, model = index.cells_and_models(sums.groups)
-    selected = np.ones(len(cell), np.bool_)
+    pair, model = index.pairs_and_models(sums.groups)
+    selected = np.ones(len(pair), np.bool_)
     if query.orchestrator is not None or query.region is not None:
-        selected &= index.cells_where(query.orchestrator, query.region)[cell]
+        selected &= index.pairs_where(query.orchestrator, query.region)[pair]
     if query.pipeline is not None or query.model is not None:
         is_selected = [
             query.pipeline in (None, pipeline) and query.model in (None, name)
             for pipeline, name in index.models
         ]
         selected &= np.array(is_selected, np.bool_)[model]
-    cells, ranks = index.sorted_cells()
-    present, cell = unique_inverse(ranks[cell[selected]], len(ranks))
+    pairs, ranks = index.sorted_pairs()
+    present, pair = unique_inverse(ranks[pair[selected]], len(ranks))
     results = sums.results[selected].astype(np.float64, copy=False)
     means = sums.sums[:, selected] / results
     return Means(
-        [cells[rank] for rank in present.tolist()], index.models, cell, model[selected], results, means
+        [pairs[rank] for rank in present.tolist()], index.models, pair, model[selected], results, means
     )
 
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from orchboard.store.connection.types import Connection
 from orchboard.store.measures import MEASURES
+from orchboard.store.postgres.clock import MICROSECOND
 from orchboard.store.postgres.watchdog import background_transaction
 from orchboard.store.rollups.buckets import DAY, GRANULARITIES, SIX_HOURS, Bucket
-from orchboard.store.rollups.builder import BUILD_ORDER, MICROSECOND, RollupBuilder
+from orchboard.store.rollups.builder import BUILD_ORDER, RollupBuilder
 from orchboard.store.sql_files import sql
 
 # Sums of doubles depend on the order in which the planner adds.

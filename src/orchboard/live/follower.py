@@ -1,4 +1,4 @@
-"""NewResultFeed: reads new results from where it stands, for one reader."""
+"""NewResultFollower: reads the results that are new since its last reading, for one reader."""
 
 from collections.abc import AsyncGenerator
 
@@ -12,7 +12,7 @@ from orchboard.store.raw_results.new_results import (
 )
 
 
-class NewResultFeed:
+class NewResultFollower:
     """The results that are new since the last reading.
 
     cursor -- everything before it was read

@@ -8,10 +8,12 @@ from itertools import pairwise
 import pytest
 from msgspec.structs import replace
 
-from orchboard.analytics.scores import ScoreRows, score_groups
+from orchboard.analytics.group_columns import JOB_TYPES, Owner
+from orchboard.analytics.groups import group, score_owners, tree_of
 from orchboard.config import Settings
 from orchboard.stats import JobType, SeriesQuery, Window
 from orchboard.store.details.details import Details
+from orchboard.store.details.series_keys import orchestrator_of
 from tests.support.database import run
 from tests.support.random_results import PlainResult, random_results, write_results
 from tests.support.score_oracle import plain_medians, plain_score
@@ -36,6 +38,9 @@ def is_asked_for(result: PlainResult, query: SeriesQuery) -> bool:
     )
 
 
+OWNERS: dict[str, Owner] = {"orchestrator": orchestrator_of, "model": lambda series: series.model}
+
+
 def plain_scores(results: list[PlainResult], query: SeriesQuery, member: str) -> dict[tuple[int, str], float]:
     """The score of each bucket and key."""
     found: dict[tuple[int, str], float] = {}
@@ -51,33 +56,41 @@ def plain_scores(results: list[PlainResult], query: SeriesQuery, member: str) ->
     return found
 
 
-@pytest.mark.parametrize("member", ["orchestrator", "model"])
+@pytest.mark.parametrize("member", OWNERS)
 @pytest.mark.parametrize(
     "query",
     [SeriesQuery(), SeriesQuery(region="FRA", job_type=JobType.AI), SeriesQuery(tester="ams-1")],
     ids=["all", "region", "tester"],
 )
-def test_scores_of_keys_equal_those_of_plain_python(
+def test_scores_of_owners_equal_those_of_plain_python(
     database_url: str, query: SeriesQuery, member: str
 ) -> None:
     results = random_results(random.Random(1), 900, SINCE, SINCE + 2 * DAY)
     run(write_results(database_url, results))
-    buckets = run(fetch(database_url, query))
-    scored = score_groups(buckets, lambda series: str(getattr(series, member)), scores_any_name=False)
-    rows = scored.by_key()
-    keys = [scored.keys[item] for item in rows.item.tolist()]
-    found = dict(zip(zip(rows.bucket.tolist(), keys, strict=True), rows.scores.score.tolist(), strict=True))
+    found: dict[tuple[int, str], float] = {}
+    for bucket, details in enumerate(run(fetch(database_url, query))):
+        scores = score_owners(details, JOB_TYPES, any_name=False, owner=OWNERS[member])
+        names = [scores.columns.owners[each] for each in scores.owner.tolist()]
+        found |= {(bucket, name): score for name, score in zip(names, scores.score.tolist(), strict=True)}
     assert found == pytest.approx(plain_scores(results, query, member), rel=1e-9, abs=1e-12)
     assert {bucket for bucket, _ in found} == {0, 1, 2}, "the last bucket is empty"
 
 
-def rows_of(rows: ScoreRows) -> list[list[float]]:
-    return [column.tolist() for column in rows.scores.columns()]
+def pair_scores(details: Details, job_type: JobType, *, any_name: bool) -> dict[str, dict[str, list[float]]]:
+    """Success rate, round-trip score and score by orchestrator and region."""
+    groups = group(details, job_type, any_name=any_name, moments=False)
+    tree, names = tree_of(groups), groups.columns
+    columns = [tree.total_of_pair(tree.in_pair * each) for each in groups.statistics.score().columns()]
+    found: dict[str, dict[str, list[float]]] = {}
+    for pair, *numbers in zip(tree.pairs.tolist(), *(each.tolist() for each in columns), strict=True):
+        regions = found.setdefault(names.owners[names.pair_owner[pair]], {})
+        regions[names.regions[names.pair_region[pair]]] = numbers
+    return found
 
 
 @pytest.mark.parametrize("job_type", JobType)
 @pytest.mark.parametrize("names", ["address", "any"])
-def test_scores_of_cells_equal_aggregated_stats(
+def test_scores_of_pairs_equal_aggregated_stats(
     settings: Settings, start_server: StartServer, job_type: JobType, names: str
 ) -> None:
     server = start_server(replace(settings, orchestrator_names=names))
@@ -85,21 +98,10 @@ def test_scores_of_cells_equal_aggregated_stats(
     results = random_results(random.Random(2), 500, since, since + DAY / 3)
     results = [each._replace(orchestrator="short") if each.tester == "ber-2" else each for each in results]
 
-    async def score() -> dict[str, dict[str, dict[str, float]]]:
+    async def score() -> dict[str, dict[str, list[float]]]:
         async with open_store(settings.postgres) as store:
             details = await store.details.fetch(SeriesQuery(job_type=job_type), Window(since, since + DAY))
-        scored = score_groups([details], lambda series: series.orchestrator, scores_any_name=names == "any")
-        rows = scored.by_cell()
-        assert set(rows.bucket.tolist()) == {0}
-        found: dict[str, dict[str, dict[str, float]]] = {}
-        columns = rows_of(rows)
-        for item, *numbers in zip(rows.item.tolist(), *columns, strict=True):
-            orchestrator, found_type, region = scored.cells[item]
-            assert found_type is job_type
-            found.setdefault(orchestrator, {})[region] = dict(
-                zip(("success_rate", "round_trip_score", "score"), numbers, strict=True)
-            )
-        return found
+        return pair_scores(details, job_type, any_name=names == "any")
 
     run(write_results(settings.postgres, results))
     ours = run(score())
@@ -109,11 +111,12 @@ def test_scores_of_cells_equal_aggregated_stats(
     for orchestrator, regions in ours.items():
         assert regions.keys() == theirs[orchestrator].keys()
         for region, numbers in regions.items():
-            shown = {name: theirs[orchestrator][region][name] for name in numbers}
+            shown = [
+                theirs[orchestrator][region][name] for name in ("success_rate", "round_trip_score", "score")
+            ]
             assert numbers == pytest.approx(shown, rel=1e-9)
 
 
 def test_no_results_have_no_scores(database_url: str) -> None:
-    buckets = run(fetch(database_url, SeriesQuery()))
-    scored = score_groups(buckets, lambda series: series.orchestrator, scores_any_name=True)
-    assert (scored.keys, scored.cells, len(scored.by_key().item)) == ([], [], 0)
+    [details, *_] = run(fetch(database_url, SeriesQuery()))
+    assert len(score_owners(details, JOB_TYPES, any_name=True).owner) == 0
