@@ -22,6 +22,7 @@ CALLS: dict[str, tuple[str, Envelope]] = {
     "top_by_trend": ("top --sort trend", reports.RANKING),
     "why": (f"why {reports.ADDRESS}", reports.ORCHESTRATOR),
     "why_never": (f"why {reports.ADDRESS}", reports.NEVER),
+    "why_never_there": (f"why {reports.ADDRESS} --region FRA", reports.NEVER),
     "uptime": (f"uptime {reports.ADDRESS}", reports.UPTIME),
     "compare": (f"compare {reports.ADDRESS} {reports.OTHER}", reports.COMPARISON),
     "coverage": ("coverage", reports.COVERAGE),

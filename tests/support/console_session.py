@@ -23,6 +23,7 @@ VARYING = [
     (r"ORCHBOARD_DATA=\S+ (?=\S*orchboard )", ""),  # root's data is not where a user's is
     (r"\S*python\S* -m orchboard|\S+/bin/orchboard(?= )", "orchboard"),
     (r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|\+00:00)?)?", "<time>"),
+    (r"\b\d\d:\d\d:\d\d\b", "<time>"),
     (r"whsec_[\w+/=]+", "<key>"),
     (r"\b[0-9a-f]{64}\b", "<hash>"),
     (r"0x(?!0{20})[0-9a-f]{40}\b", "<orchestrator>"),

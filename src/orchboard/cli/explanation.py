@@ -16,7 +16,7 @@ _WINDOWS = {"24h": "24 hours", "7d": "7 days", "30d": "30 days"}
 _NEGLIGIBLE = 0.0005
 
 
-def print_explanation(report: Orchestrator) -> None:
+def print_explanation(report: Orchestrator, *, is_filtered: bool) -> None:
     """Print the explanation, or that the orchestrator was not tested."""
     print(cell_of(report.address))
     print_heading(report)
@@ -26,7 +26,7 @@ def print_explanation(report: Orchestrator) -> None:
             print()
             _print_rating(rating)
     else:
-        _print_untested(report)
+        _print_untested(report, is_filtered=is_filtered)
 
 
 def _print_tests(report: Orchestrator) -> None:
@@ -56,9 +56,10 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:MOST_NAMES]) + (f", and {more} more" if more > 0 else "")
 
 
-def _print_untested(report: Orchestrator) -> None:
+def _print_untested(report: Orchestrator, *, is_filtered: bool) -> None:
     if report.status == "never":
-        print_text("It was never tested: no result of it is stored.")
+        never = "It was never tested: no result of it is stored."
+        print_text("No result of it that the options select is stored." if is_filtered else never)
     else:
         last = f"{ago(report.last_tested_at, report.generated_at)}, at {moment(report.last_tested_at)} UTC"
         print_text(f"It was not tested in this window ({window_of(report)}). It was last tested {last}.")

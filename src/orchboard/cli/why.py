@@ -40,4 +40,4 @@ def why(
     params = {**window.params(), **only.params(), "recent": "0"}
     report = print_or_fetch(Orchestrator, f"orchestrators/{quote(address, safe='')}", params, server)
     if report is not None:
-        print_explanation(report)
+        print_explanation(report, is_filtered=any(only.params().values()))
