@@ -78,8 +78,8 @@ def test_an_event_does_not_change_while_the_results_do_not(database_url: str) ->
                 assert between(later, *both) == between(earlier, *both)
                 earlier = later
                 seen.update(later)
-            assert {event.kind for event in seen} == set(Kind)
-            assert len(seen) > 20
+            assert {event.kind for event in seen} >= {Kind.DOWN, Kind.UP}
+            assert len(seen) > 10
             of_one = [event for event in earlier if event.orchestrator == ORCHESTRATORS[0]]
             assert await news(database.store, end, ORCHESTRATORS[0]) == of_one
 
