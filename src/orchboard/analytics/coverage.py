@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from orchboard.analytics.scope import WindowRequest, envelope_of
 from orchboard.analytics.silence import silent_since, usual_gap_h
 from orchboard.analytics.totals import total_by
-from orchboard.analytics.verdicts import TesterComparison, compare_verdicts, verdicts_of
+from orchboard.analytics.verdicts import compare_verdicts, verdicts_of
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.coverage import (
     Coverage,
@@ -33,12 +33,15 @@ from orchboard.store.details.series_keys import (
     tester_of,
 )
 from orchboard.store.details.sums import NETWORK
-from orchboard.store.postgres.clock import from_pg_time
+from orchboard.store.postgres.clock import from_pg_time, round_down
 
 K = TypeVar("K", bound=Hashable)
 
 WEEK = timedelta(days=7)
 HOUR = timedelta(hours=1)
+COMPARED_EVERY, SETTLED = timedelta(minutes=10), timedelta(minutes=2)
+"""Testers are compared by results up to the last ten minutes that ended at least two minutes ago: their rollups exist."""
+
 MAX_DIFFERENCES = 200
 DIFFERS_AT_LEAST, DIFFERS_SHARE = 2, 0.2
 
@@ -56,9 +59,7 @@ async def coverage(board: Leaderboard, query: SeriesQuery) -> Coverage:
         pooled, edges, with_medians=False, with_round_trips=False
     )
     hours = await _fetch_hours(board, pooled, now, end)
-    everyone = replace(query, region=None, tester=None)
-    compared = await board.store.details.fetch(everyone, week, with_medians=False)
-    found = _NamedComparison(compared, compare_verdicts(verdicts_of(compared)))
+    found = await _compare(board, query, now)
     activity = _ActivityReader(buckets, hours, now)
     testers = activity.testers(found)
     return Coverage(
@@ -69,6 +70,16 @@ async def coverage(board: Leaderboard, query: SeriesQuery) -> Coverage:
         models=activity.models(),
         differences=found.differences({(each.tester, each.region) for each in testers})[:MAX_DIFFERENCES],
     )
+
+
+async def _compare(board: Leaderboard, query: SeriesQuery, now: datetime) -> "_NamedComparison":
+    """Compare the testers of all regions, by the results of a week. Once in ten minutes: it takes longer than the rest."""
+    end = round_down(now - SETTLED, COMPARED_EVERY)
+    everyone = replace(query, region=None, tester=None)
+    [found] = await board.store.details.fetch_points(
+        "comparison", everyone, [end - WEEK, end], _NamedComparison, with_medians=False, size=_size
+    )
+    return found
 
 
 async def _fetch_hours(
@@ -165,9 +176,10 @@ class _ActivityReader:
 
 
 class _NamedComparison:
-    """Differences with the names of testers and orchestrators."""
+    """Differences between the testers of some details, with the names of testers and orchestrators."""
 
-    def __init__(self, details: Details, found: TesterComparison) -> None:
+    def __init__(self, details: Details) -> None:
+        found = compare_verdicts(verdicts_of(details))
         self._testers = details.index.column(tester_of).keys
         self._orchestrators = details.index.column(orchestrator_of).keys
         self._found = found
@@ -175,11 +187,11 @@ class _NamedComparison:
             {self._testers[tester]: number for tester, number in enumerate(found.compared.tolist())}
         )
         differing = {(each.tester, each.orchestrator) for each in found.differences}
-        self._differing = Counter(self._testers[tester] for tester, _ in differing)
+        self.differing = Counter(self._testers[tester] for tester, _ in differing)
 
     def verdict(self, tester: TesterKey) -> dict[str, Any]:
         """The members of TesterCoverage about differences."""
-        compared, differs_on = self._compared[tester], self._differing[tester]
+        compared, differs_on = self._compared[tester], self.differing[tester]
         verdict: Verdict = "too_few" if not compared else "differs_on_some" if differs_on else "agrees"
         if differs_on >= max(DIFFERS_AT_LEAST, DIFFERS_SHARE * compared):
             verdict = "differs"
@@ -207,3 +219,8 @@ class _NamedComparison:
                 )
             )
         return found
+
+
+def _size(compared: _NamedComparison) -> int:
+    """Bytes in memory, approximately."""
+    return 2_000 + 300 * len(compared.differing)
