@@ -32,7 +32,7 @@ _POSTER_START_S = 8.0
 
 
 class Report(Struct, frozen=True):
-    """A request to measure. `{}` in the path stands for an orchestrator: another one in each request.
+    """A request to measure. `{0}` and `{1}` stand for orchestrators: others in each request.
 
     days -- length of the window, which begins at another time in each request; None: the request has no window
     limit_ms -- of the 99th percentile
@@ -46,11 +46,11 @@ class Report(Struct, frozen=True):
 
     def targets(self, orchestrators: list[str]) -> Iterator[str]:
         """Request targets without end, each different if the report has a window or an orchestrator."""
-        for number, orchestrator in enumerate(itertools.cycle(orchestrators)):
-            parameters = {name: value.format(orchestrator) for name, value in self.parameters.items()}
+        for number, names in enumerate(itertools.pairwise(itertools.cycle(orchestrators))):
+            parameters = {name: value.format(*names) for name, value in self.parameters.items()}
             if self.days is not None:
                 parameters["since"] = f"{time.time() - self.days * DAY_S + number * 1e-4:.4f}"
-            yield f"/api/{self.path.format(orchestrator)}?{urlencode(parameters)}"
+            yield f"/api/{self.path.format(*names)}?{urlencode(parameters)}"
 
 
 REPORTS = (
@@ -59,7 +59,7 @@ REPORTS = (
     Report("leaderboard, 30 days", "leaderboard", {}, 30, 40),
     Report("leaderboard, 30 days, AI", "leaderboard", {"job_type": "ai"}, 30, 40),
     Report("leaderboard, a year", "leaderboard", {}, 365, 400),
-    Report("compare, 24 hours", "compare", {"orchestrators": "{0}"}, 1, 15),
+    Report("compare, 24 hours", "compare", {"orchestrators": "{0},{1}"}, 1, 15),
     Report("history, one orchestrator, a year", "history", {"orchestrator": "{0}"}, 364, 40),
     Report("history, the network, a year", "history", {}, 364, 100),
     Report("the page of an orchestrator", "orchestrators/{0}", {}, 1, 30),

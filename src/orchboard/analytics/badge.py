@@ -11,7 +11,7 @@ from orchboard.analytics.groups import score_owners
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.badge import Badge, BadgeColor
 from orchboard.stats import JobType, SeriesQuery, Window
-from orchboard.store.details.details import Details
+from orchboard.store.details.details import Details, Needs
 from orchboard.window import EARLIEST, LATEST
 
 NEVER_TESTED, NOT_TESTED = "never tested", "not tested"
@@ -20,7 +20,7 @@ NEVER_TESTED, NOT_TESTED = "never tested", "not tested"
 async def badge(board: Leaderboard, request: BadgeRequest) -> Badge:
     """The badge of one orchestrator."""
     details = await board.store.details.fetch(
-        request.scope.query, request.scope.window.resolve(board), with_round_trips=False
+        request.scope.query, request.scope.window.resolve(board), Needs(medians=True)
     )
     if request.metric == "score" and request.scope.query.job_type is None:
         request, details = _of_one_job_type(request, details)

@@ -22,7 +22,7 @@ from orchboard.reports.coverage import (
     Verdict,
 )
 from orchboard.stats import JobType, Series, SeriesQuery
-from orchboard.store.details.details import Details
+from orchboard.store.details.details import Details, Needs
 from orchboard.store.details.series_keys import (
     TesterKey,
     model_of,
@@ -55,9 +55,7 @@ async def coverage(board: Leaderboard, query: SeriesQuery) -> Coverage:
     week, day, hour = (WindowRequest(name).resolve(board) for name in ("7d", "24h", "1h"))
     pooled = query if query.orchestrators else replace(query, orchestrators=frozenset([NETWORK]))
     edges = [week.since, day.since, hour.since, end]
-    buckets = await board.store.details.fetch_buckets(
-        pooled, edges, with_medians=False, with_round_trips=False
-    )
+    buckets = await board.store.details.fetch_buckets(pooled, edges, Needs())
     hours = await _fetch_hours(board, pooled, now, end)
     found = await _compare(board, query, now)
     activity = _ActivityReader(buckets, hours, now)
@@ -77,7 +75,7 @@ async def _compare(board: Leaderboard, query: SeriesQuery, now: datetime) -> "_N
     end = round_down(now - SETTLED, COMPARED_EVERY)
     everyone = replace(query, region=None, tester=None)
     [found] = await board.store.details.fetch_points(
-        "comparison", everyone, [end - WEEK, end], _NamedComparison, with_medians=False, size=_size
+        "comparison", everyone, [end - WEEK, end], _NamedComparison, Needs(round_trips=True), size=_size
     )
     return found
 
@@ -88,9 +86,7 @@ async def _fetch_hours(
     """What had results in each hour of the last week, the earliest first."""
     last = now.replace(minute=0, second=0, microsecond=0)
     edges = [last - WEEK + number * HOUR for number in range(int(WEEK / HOUR) + 1)]
-    return await board.store.details.fetch_points(
-        "sources", query, [*edges, end], _sources, with_medians=False, with_round_trips=False
-    )
+    return await board.store.details.fetch_points("sources", query, [*edges, end], _sources, Needs())
 
 
 def _sources(details: Details) -> tuple[_Source, ...]:

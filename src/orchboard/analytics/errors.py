@@ -11,7 +11,7 @@ from orchboard.analytics.scope import Scope, envelope_of
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.errors import ErrorCode, ErrorGroup, Errors
 from orchboard.stats import Series
-from orchboard.store.details.details import Details
+from orchboard.store.details.details import Details, Needs
 from orchboard.store.details.error_sums import ErrorSums, add_up_errors
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.postgres.clock import from_pg_time
@@ -37,7 +37,7 @@ async def errors(board: Leaderboard, scope: Scope, by: str | None = None) -> Err
     query = scope.query
     if query.orchestrators is None:  # the network's series are fewer
         query = replace(query, orchestrators=frozenset([NETWORK]))
-    details = await board.store.details.fetch(query, window, with_medians=False, with_round_trips=False)
+    details = await board.store.details.fetch(query, window, Needs(errors=True))
     envelope = envelope_of(scope.window, window, board.now(), details)
     lists: dict[str, Any] = {
         f"{name}s": group_errors(details, key) if by in (None, name) else None for name, key in GROUPS.items()

@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.export import ExportedRollup
 from orchboard.stats import Series, SeriesQuery, Window
-from orchboard.store.details.details import Details
+from orchboard.store.details.details import Details, Needs
 from orchboard.store.details.quantiles import quantiles
 from orchboard.store.details.sums import MOMENTS, SeriesSums
 from orchboard.store.measures import MEASURES
@@ -76,7 +76,7 @@ async def _day(
     while starts[-1] + selection.bucket < end:
         starts.append(starts[-1] + selection.bucket)
     edges = [start, *starts[1:], end]
-    found = await board.store.details.fetch_buckets(selection.query, edges, with_medians=False)
+    found = await board.store.details.fetch_buckets(selection.query, edges, Needs(round_trips=True))
     after = selection.after
     for bucket, details in zip(starts, found, strict=True):
         rollups = sorted(_rollups(bucket, details), key=lambda rollup: rollup.series)

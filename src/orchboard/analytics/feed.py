@@ -10,7 +10,7 @@ from msgspec import Struct
 from orchboard.analytics.events import Detector, Event, Hour, RegionHour
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType, SeriesQuery, is_address
-from orchboard.store.details.details import Details
+from orchboard.store.details.details import Details, Needs
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.postgres.clock import EPOCH
 
@@ -100,8 +100,7 @@ class _HourReader:
             self._query,
             [EPOCH + edge * _HOUR for edge in edges],
             self._observe,
-            with_medians=False,
-            with_round_trips=False,
+            Needs(),
             size=_size,
         )
 

@@ -37,6 +37,7 @@ from orchboard.leaderboard import Leaderboard
 from orchboard.reports.history import BucketSize, History, HistoryLine, HistoryPoint
 from orchboard.scoring import Doubles
 from orchboard.stats import Window
+from orchboard.store.details.details import Needs
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.postgres.clock import from_pg_time
 from orchboard.window import LATEST
@@ -114,6 +115,7 @@ async def _fetch(board: Leaderboard, request: HistoryRequest, buckets: Buckets) 
         query,
         buckets.edges,
         lambda details: line_rows(details, line_of, scores_any_name=scores_any_name),
+        Needs(medians=True, round_trips=True),
         empty=NO_LINES,
     )
 

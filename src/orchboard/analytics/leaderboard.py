@@ -19,7 +19,7 @@ from orchboard.leaderboard import Leaderboard
 from orchboard.reports.leaderboard import Estimate, Ranking, RegionScore, RoundTrips, Standing
 from orchboard.scoring import Doubles
 from orchboard.stats import JobType, SeriesQuery, Window
-from orchboard.store.details.details import Details
+from orchboard.store.details.details import Details, Needs
 from orchboard.store.postgres.clock import MICROSECOND, from_pg_time
 from orchboard.store.rollups.group_index import Indices
 from orchboard.window import EARLIEST
@@ -87,7 +87,7 @@ async def fetch_standings_input(
 ) -> StandingsInput:
     """The details of a window, and the scores in its buckets and in the window before."""
     now, job_type = board.now(), query.job_type or JobType.TRANSCODING
-    details = await board.store.details.fetch(query, window, with_round_trips=False)
+    details = await board.store.details.fetch(query, window, Needs(medians=True, errors=True))
     last = from_pg_time(int(details.sums.last.max())) if len(details.sums.last) else now
     closed = Window(window.since, min(window.until, max(now, last)))
     since = closed.since

@@ -12,7 +12,7 @@ from orchboard.leaderboard import Leaderboard
 from orchboard.reports.orchestrator import LastTested, Orchestrator, TestingRegion
 from orchboard.reports.uptime import UptimeWindow, WindowName
 from orchboard.stats import JobType, Series, SeriesQuery, Window, is_address
-from orchboard.store.details.details import Details
+from orchboard.store.details.details import Details, Needs
 from orchboard.store.details.series_keys import region_and_job_type_of, tester_and_job_type_of
 from orchboard.store.details.sums import SeriesSums, add_up
 from orchboard.store.postgres.clock import from_pg_time
@@ -55,9 +55,7 @@ async def _fetch_lately(board: Leaderboard, query: SeriesQuery) -> dict[WindowNa
     """The details of each of UPTIMES."""
     starts = [WindowRequest(name).resolve(board).since for name in UPTIMES]
     edges = [*starts, board.store.clock.horizon()]
-    buckets = await board.store.details.fetch_buckets(
-        query, edges, with_medians=False, with_round_trips=False
-    )
+    buckets = await board.store.details.fetch_buckets(query, edges, Needs())
     return {
         name: Details(buckets[0].index, add_up([bucket.sums for bucket in buckets[at:]]), {})
         for at, name in enumerate(UPTIMES)
@@ -89,9 +87,7 @@ def _last_tested(details: Details, key: Callable[[Series], tuple[str, JobType]])
 async def find_testing_regions(board: Leaderboard) -> list[TestingRegion]:
     """The regions with results in the last 24 hours, sorted."""
     window = WindowRequest("24h").resolve(board)
-    details = await board.store.details.fetch(
-        SeriesQuery(), window, with_medians=False, with_round_trips=False
-    )
+    details = await board.store.details.fetch(SeriesQuery(), window, Needs())
     totals = total_by(details, region_and_job_type_of)
     tested, _ = details.index.grouped(details.sums.series, _region_and_orchestrator_of)
     orchestrators = Counter(region for region, _ in tested)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import SeriesQuery
-from orchboard.store.details.details import Details
+from orchboard.store.details.details import Details, Needs
 
 T = TypeVar("T")
 
@@ -18,25 +18,17 @@ async def fetch_points(
     query: SeriesQuery,
     edges: Sequence[datetime],
     compute: Callable[[Details], T],
+    needs: Needs,
     *,
     empty: T,
-    needs_only_sums: bool = False,
 ) -> list[T]:
     """See `DetailReader.fetch_points`.
 
     empty -- of a bucket without results; it is not computed for those before the first one
-    needs_only_sums -- whether `compute` uses neither medians nor round trips
     """
     first = await board.store.fetch_first_result_at(edges[0])
     # The last bucket may hold results that are dated a little later than now, which are not looked for.
     last = len(edges) - 2
     skipped = last if first is None else min(max(bisect_right(edges, first) - 1, 0), last)
-    points = await board.store.details.fetch_points(
-        kind,
-        query,
-        edges[skipped:],
-        compute,
-        with_medians=not needs_only_sums,
-        with_round_trips=not needs_only_sums,
-    )
+    points = await board.store.details.fetch_points(kind, query, edges[skipped:], compute, needs)
     return [empty] * skipped + points

@@ -11,7 +11,7 @@ from orchboard.analytics.groups import OwnerScores, score_owners
 from orchboard.analytics.nullable import with_none
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType, SeriesQuery
-from orchboard.store.details.details import Details
+from orchboard.store.details.details import Details, Needs
 from orchboard.store.postgres.clock import EPOCH
 from orchboard.store.rollups.group_index import Indices
 
@@ -51,7 +51,7 @@ async def fetch_scores(
         return score_owners(details, [job_type], any_name=board.scores_any_name)
 
     kind = "scores of orchestrators", job_type, board.scores_any_name
-    return await board.store.details.fetch_points(kind, query, edges, compute, with_round_trips=False)
+    return await board.store.details.fetch_points(kind, query, edges, compute, Needs(medians=True))
 
 
 def lines_of(

@@ -13,7 +13,7 @@ from orchboard.analytics.uptime_request import FAILING_BELOW, GOOD_FROM, WINDOWS
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.uptime import CellState, Span, Uptime, UptimeCell, UptimeWindow, WindowName
 from orchboard.stats import SeriesQuery, Window
-from orchboard.store.details.details import Details
+from orchboard.store.details.details import Details, Needs
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.postgres.clock import from_pg_time
 from orchboard.window import LATEST
@@ -72,9 +72,7 @@ async def _count(board: Leaderboard, query: SeriesQuery, edges: Sequence[datetim
     """The counts of each bucket. Those of the network are read from its own series."""
     if query.orchestrators is None:
         query = replace(query, orchestrators=frozenset([NETWORK]))
-    return await fetch_points(
-        board, "uptime", query, edges, _counts_of, empty=Counts(0, 0, 0, 0), needs_only_sums=True
-    )
+    return await fetch_points(board, "uptime", query, edges, _counts_of, Needs(), empty=Counts(0, 0, 0, 0))
 
 
 def _counts_of(details: Details) -> Counts:

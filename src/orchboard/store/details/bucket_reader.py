@@ -23,11 +23,12 @@ class Wanted(NamedTuple):
     """What is read of each bucket.
 
     orchestrators -- whose details: some orchestrators, with NETWORK for all of them pooled; None: each of all
-    with_round_trips -- False: without the lists of round trips, which are most of the bytes
+    round_trips, errors -- whether with these
     """
 
     orchestrators: tuple[str, ...] | None
-    with_round_trips: bool
+    round_trips: bool
+    errors: bool = False
 
 
 _BATCH = 64
@@ -42,15 +43,13 @@ class BucketReader:
         self._results = results
         self._cache = EntryCache(limits.DETAIL_CACHE_BYTES, limits.DETAIL_CACHE_IDLE_S)
 
-    async def totals(self, plans: Sequence[Sequence[BucketKey]], wanted: Wanted) -> list[SeriesSums]:
-        """The sums of several sets of buckets, read together."""
-        if len(plans) == 1:
-            return [await self._total(plans[0], wanted)]
-        every = [bucket for buckets in plans for bucket in buckets]
+    async def totals(self, sets: Sequence[Sequence[BucketKey]], wanted: Wanted) -> list[SeriesSums]:
+        """The sums of several sets of buckets, read together. They are not held."""
+        every = [bucket for buckets in sets for bucket in buckets]
         found = await self.read(every, wanted) if every else {}
-        return [add_up([found[bucket] for bucket in buckets]) for buckets in plans]
+        return [add_up([found[bucket] for bucket in buckets]) for buckets in sets]
 
-    async def _total(self, buckets: Sequence[BucketKey], wanted: Wanted) -> SeriesSums:
+    async def total(self, buckets: Sequence[BucketKey], wanted: Wanted) -> SeriesSums:
         """The sum of some buckets. That of the long ones is held: most later windows have the same ones."""
         long = tuple(bucket for bucket in buckets if bucket.granularity >= SIX_HOURS.number)
         short = [bucket for bucket in buckets if bucket.granularity < SIX_HOURS.number]
@@ -78,12 +77,13 @@ class BucketReader:
 
     async def read(self, buckets: Sequence[BucketKey], wanted: Wanted) -> Mapping[BucketKey, SeriesSums]:
         """The sums of each of some buckets; not held."""
-        fetch, with_round_trips = fetch_bucket_rows, wanted.with_round_trips
-        if wanted.orchestrators is None:
-            rows = await fetch(self._database, "detail_buckets", buckets, with_round_trips)
+        orchestrators, *rest = wanted
+        if orchestrators is None:
+            rows = await fetch_bucket_rows(self._database, "detail_buckets", buckets, *rest)
         else:
-            orchestrators = list(wanted.orchestrators)
-            rows = await fetch(self._database, "detail_buckets_of", buckets, with_round_trips, orchestrators)
+            rows = await fetch_bucket_rows(
+                self._database, "detail_buckets_of", buckets, *rest, list(orchestrators)
+            )
         return {
             bucket: await self._decoded(
                 [DetailRow(row["entries"], row["round_trips"], row["errors"]) for row in of_bucket]

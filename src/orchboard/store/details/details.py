@@ -17,6 +17,22 @@ Medians: TypeAlias = dict[PipelineModel, float]
 """Seconds; pipelines and models without a success are missing."""
 
 
+class Needs(Struct, frozen=True):
+    """What is needed of details besides counts, times, sums and moments: the rest takes most of the time to read.
+
+    medians -- those that AI scores are relative to
+    round_trips -- the lists
+    errors -- by code
+    """
+
+    medians: bool = False
+    round_trips: bool = False
+    errors: bool = False
+
+
+EVERYTHING = Needs(medians=True, round_trips=True, errors=True)
+
+
 class Details(Struct, frozen=True):
     """What was asked for of one window.
 

@@ -10,7 +10,7 @@ from orchboard import limits
 from orchboard.stats import JobType, SeriesQuery
 from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.details.bucket_reader import BucketReader, Wanted
-from orchboard.store.details.details import Medians
+from orchboard.store.details.details import Medians, Needs
 from orchboard.store.details.plans import divide, has_tail, is_one_bucket, is_settled, join_ranges, plan_key
 from orchboard.store.details.ranked_reader import FRACTIONS, RankedReader, values_by
 from orchboard.store.details.ranked_values import NO_VALUES, RankedValues
@@ -30,6 +30,8 @@ _NETWORK_QUERY = SeriesQuery(job_type=JobType.AI, orchestrators=frozenset([NETWO
 
 # Results without a rollup are read so many at a time.
 _PAGE = 20_000
+
+_ROUND_TRIPS = Needs(round_trips=True)
 
 _MEDIANS_BYTES = 1_000
 
@@ -80,23 +82,30 @@ class PlanReader:
         """Whether it holds as many distinct error texts as it may."""
         return self._results.is_full
 
-    async def read(
-        self, query: SeriesQuery, plans: Sequence[WindowPlan], *, with_round_trips: bool = True
-    ) -> list[SeriesSums]:
+    async def read(self, query: SeriesQuery, plans: Sequence[WindowPlan], needs: Needs) -> list[SeriesSums]:
         """The sums of the parts of each plan that are not in the tail, of the orchestrators of a query."""
         orchestrators = None if query.orchestrators is None else tuple(sorted(query.orchestrators))
-        totals = await self._buckets.totals(
-            [plan.buckets for plan in plans], Wanted(orchestrators, with_round_trips)
-        )
-        parts = [[total] for total in totals]
+        wanted = Wanted(orchestrators, needs.round_trips, needs.errors)
+        # What is computed of whole buckets is held; other windows move on, and most of their buckets are in the next one too.
+        whole = [at for at, plan in enumerate(plans) if is_settled(plan) and not plan.partial_buckets]
+        totals = await self._buckets.totals([plans[at].buckets for at in whole], wanted)
+        read = dict(zip(whole, totals, strict=True))
+        parts = [
+            [read[at] if at in read else await self._buckets.total(plan.buckets, wanted)]
+            for at, plan in enumerate(plans)
+        ]
         for plan, found in zip(plans, parts, strict=True):
             edges = [await self._buckets.partial(partial) for partial in plan.partial_buckets]
-            found += (self._chosen(query, results) for results in edges)
-        await self._add_unmaterialized(query, plans, parts)
+            found += (self._chosen(query, results, needs) for results in edges)
+        await self._add_unmaterialized(query, plans, parts, needs)
         return [found[0] if len(found) == 1 else add_up(found) for found in parts]
 
     async def _add_unmaterialized(
-        self, query: SeriesQuery, plans: Sequence[WindowPlan], parts: list[list[SeriesSums]]
+        self,
+        query: SeriesQuery,
+        plans: Sequence[WindowPlan],
+        parts: list[list[SeriesSums]],
+        needs: Needs,
     ) -> None:
         """Add the sums of results without a rollup to the parts of each plan. Ranges that adjoin are read together."""
         ranges = sorted((*own, at) for at, plan in enumerate(plans) for own in plan.unmaterialized)
@@ -106,15 +115,15 @@ class PlanReader:
                 first, last = int(page.event_time[0]), int(page.event_time[-1])
                 for own_since, own_until, at in ranges:
                     if own_since <= last and first < own_until:
-                        own = self._chosen(query, page.between(own_since, own_until))
+                        own = self._chosen(query, page.between(own_since, own_until), needs)
                         parts[at] = [add_up([*parts[at], own])]  # at once: there may be a thousand pages
 
-    def with_tail(self, query: SeriesQuery, plan: WindowPlan, sums: SeriesSums) -> SeriesSums:
+    def with_tail(self, query: SeriesQuery, plan: WindowPlan, sums: SeriesSums, needs: Needs) -> SeriesSums:
         """The sums of `read` with those of the tail, as it is now."""
         if not has_tail(plan):
             return sums
         results = self._content.between(*plan.tail)
-        return add_up([sums, self._chosen(query, results)]) if len(results.event_time) else sums
+        return add_up([sums, self._chosen(query, results, needs)]) if len(results.event_time) else sums
 
     async def medians(
         self, region: str | None, coverage: Coverage, plans: Sequence[WindowPlan], *, whole: bool
@@ -132,7 +141,7 @@ class PlanReader:
             if found[at] is None:  # one after the other: bounds the memory
                 long, rest = divide(plans[at])
                 ranked = await self._ranked.of_models(region, long, coverage.results_of, whole=whole)
-                [sums] = await self.read(_NETWORK_QUERY, [rest])
+                [sums] = await self.read(_NETWORK_QUERY, [rest], _ROUND_TRIPS)
                 found[at] = NetworkPart(ranked, sums)
         return [each for each in found if each is not None]
 
@@ -140,7 +149,7 @@ class PlanReader:
         """The medians of a plan. found -- by `medians`. Raises NotKeptError"""
         if not isinstance(found, NetworkPart):
             return found
-        sums = self.with_tail(_NETWORK_QUERY, plan, found.sums)
+        sums = self.with_tail(_NETWORK_QUERY, plan, found.sums, _ROUND_TRIPS)
         new = self._ranked.by_model(region, [sums])
         medians = {}
         for model in sorted(found.ranked.keys() | new.keys()):
@@ -158,23 +167,23 @@ class PlanReader:
         long, rest = divide(plan)
         query = replace(query, orchestrators=None)
         ranked = await self._ranked.of_orchestrators(query, long, results, whole=whole)
-        [sums] = await self.read(replace(query, orchestrators=frozenset(results)), [rest])
+        [sums] = await self.read(replace(query, orchestrators=frozenset(results)), [rest], _ROUND_TRIPS)
         return OrchestratorRanks(plan, ranked, sums)
 
     def finish_quantiles(self, query: SeriesQuery, found: OrchestratorRanks) -> dict[str, list[float]]:
         """The quantiles of each orchestrator in the order of FRACTIONS; NaN without any. Raises NotKeptError"""
         names = list(found.ranked)
         query = replace(query, orchestrators=frozenset(names))
-        sums = self.with_tail(query, found.plan, found.sums)
+        sums = self.with_tail(query, found.plan, found.sums, _ROUND_TRIPS)
         runs = values_by(self.index, [sums], query, names, lambda series: self.index.all[series].orchestrator)
         return {
             name: found.ranked[name].quantiles(values, FRACTIONS)
             for name, values in zip(names, runs, strict=True)
         }
 
-    def _chosen(self, query: SeriesQuery, results: ResultDetails) -> SeriesSums:
+    def _chosen(self, query: SeriesQuery, results: ResultDetails, needs: Needs) -> SeriesSums:
         """The sums of results by series; with those of the network if it is among the orchestrators of a query."""
-        sums = self._results.sums(results)
+        sums = self._results.sums(results, with_errors=needs.errors)
         if query.orchestrators is None:
             return sums
         own = self.index.mask(SeriesQuery(orchestrators=query.orchestrators))

@@ -67,9 +67,7 @@ class RankedReader:
         self, query: SeriesQuery, buckets: Sequence[BucketKey], names: Sequence[str]
     ) -> list[Doubles]:
         """The values of each orchestrator, ascending."""
-        found = (
-            await self._buckets.read(buckets, Wanted(tuple(names), with_round_trips=True)) if buckets else {}
-        )
+        found = await self._buckets.read(buckets, Wanted(tuple(names), round_trips=True)) if buckets else {}
         return values_by(
             self._index, found.values(), query, names, lambda series: self._index.all[series].orchestrator
         )
@@ -90,7 +88,7 @@ class RankedReader:
         below: dict[PipelineModel, int] = {}
         number: dict[PipelineModel, int] = {}
         for batch in in_batches(buckets, count):
-            read = await self._buckets.read(batch, Wanted((NETWORK,), with_round_trips=True))
+            read = await self._buckets.read(batch, Wanted((NETWORK,), round_trips=True))
             for model, values in self.by_model(region, read.values()).items():
                 low, high = np.searchsorted(values, bounds.get(model, (-np.inf, np.inf)), "left").tolist()
                 pieces.setdefault(model, []).append(values[low:high].copy())

@@ -3,11 +3,12 @@
 import itertools
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from msgspec import Struct
 
+from orchboard.store.rollups.group_index import Indices
 from orchboard.store.rollups.result_columns import Doubles
 
 _WHOLE = 4_000
@@ -85,16 +86,10 @@ class RankedValues(Struct, frozen=True):
         >>> RankedValues.near(np.array([1.0, 2.0, 4.0]), [0.5]).quantiles(np.array([3.0]), [0.5])
         [2.5]
         """
-        number = self.number + len(others)
-        if not number:
-            return [math.nan] * len(fractions)
-        found = []
-        for fraction in fractions:
-            rank = fraction * (number - 1)
-            low = math.floor(rank)
-            lower, upper = self._joined_at(others, low), self._joined_at(others, math.ceil(rank))
-            found.append(lower + (rank - low) * (upper - lower))
-        return found
+        if self.size == 8 * self.number:  # all are kept
+            joined = np.sort(np.concatenate([*self.segments, others]))
+            return _interpolate(len(joined), fractions, lambda rank: float(joined[rank]))
+        return _interpolate(self.number + len(others), fractions, lambda rank: self._joined_at(others, rank))
 
     def _joined_at(self, others: Doubles, rank: int) -> float:
         """The value of a rank among these values and some others."""
@@ -114,9 +109,24 @@ class RankedValues(Struct, frozen=True):
 NO_VALUES = RankedValues.whole(np.zeros(0))
 
 
-def split_runs(values: Doubles, group: np.ndarray, groups: int) -> list[Doubles]:
+def split_runs(values: Doubles, group: Indices, groups: int) -> list[Doubles]:
     """The values of each group, ascending. group -- of each value, from 0 to groups - 1; -1: of none"""
-    order = np.lexsort((values, group))
+    # numpy sorts 16 bits by radix: 4 times as fast
+    group = group.astype(np.int16 if groups < np.iinfo(np.int16).max else np.int64)
+    order = np.argsort(group, kind="stable")
     edges = np.searchsorted(group[order], np.arange(groups + 1)).tolist()
     ordered = values[order]
-    return [ordered[since:until] for since, until in itertools.pairwise(edges)]
+    return [np.sort(ordered[since:until]) for since, until in itertools.pairwise(edges)]
+
+
+def _interpolate(number: int, fractions: Sequence[float], at: Callable[[int], float]) -> list[float]:
+    """Quantiles of some values. at -- the value of a rank"""
+    if not number:
+        return [math.nan] * len(fractions)
+    found = []
+    for fraction in fractions:
+        rank = fraction * (number - 1)
+        low = math.floor(rank)
+        lower, upper = at(low), at(math.ceil(rank))
+        found.append(lower + (rank - low) * (upper - lower))
+    return found

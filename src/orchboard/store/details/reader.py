@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from orchboard.stats import JobType, SeriesQuery, Window
 from orchboard.store.change_tracking.version_counters import VersionCounters
-from orchboard.store.details.details import Details, Medians, medians_of
+from orchboard.store.details.details import EVERYTHING, Details, Medians, Needs, medians_of
 from orchboard.store.details.plan_reader import NetworkPart, OrchestratorRanks, PlanReader
 from orchboard.store.details.plans import cost_of, has_tail, in_batches, is_settled, plan_key, results_of
 from orchboard.store.details.ranked_values import NotKeptError
@@ -36,8 +36,7 @@ class _Asked(Struct, Generic[T], frozen=True):
     kind: Hashable
     query: SeriesQuery
     compute: Callable[[Details], T]
-    with_medians: bool
-    with_round_trips: bool
+    needs: Needs
     size: Callable[[T], int]
 
     def key(self, plan: WindowPlan) -> Hashable:
@@ -47,9 +46,9 @@ class _Asked(Struct, Generic[T], frozen=True):
     @property
     def needs_network(self) -> bool:
         """Whether the medians are read, as the sums do not tell them."""
-        if not self.with_medians or self.query.job_type is JobType.TRANSCODING:
+        if not self.needs.medians or self.query.job_type is JobType.TRANSCODING:
             return False
-        return self.query.orchestrators is not None or not self.with_round_trips
+        return self.query.orchestrators is not None or not self.needs.round_trips
 
 
 class _Read(Struct, frozen=True):
@@ -96,37 +95,16 @@ class DetailReader:
     def _new_plan_reader(self) -> PlanReader:
         return PlanReader(self._database, self._regions, self._versions, self._clock)
 
-    async def fetch(
-        self,
-        query: SeriesQuery,
-        window: Window,
-        *,
-        with_medians: bool = True,
-        with_round_trips: bool = True,
-    ) -> Details:
+    async def fetch(self, query: SeriesQuery, window: Window, needs: Needs = EVERYTHING) -> Details:
         """The details of a window; see `fetch_points`."""
-        [details] = await self.fetch_buckets(
-            query, self._edges(window), with_medians=with_medians, with_round_trips=with_round_trips
-        )
+        [details] = await self.fetch_buckets(query, self._edges(window), needs)
         return details
 
     async def fetch_buckets(
-        self,
-        query: SeriesQuery,
-        edges: Sequence[datetime],
-        *,
-        with_medians: bool = True,
-        with_round_trips: bool = True,
+        self, query: SeriesQuery, edges: Sequence[datetime], needs: Needs = EVERYTHING
     ) -> list[Details]:
         """The details of each bucket; see `fetch_points`."""
-        return await self.fetch_points(
-            None,
-            query,
-            edges,
-            lambda details: details,
-            with_medians=with_medians,
-            with_round_trips=with_round_trips,
-        )
+        return await self.fetch_points(None, query, edges, lambda details: details, needs)
 
     async def fetch_points(
         self,
@@ -134,9 +112,8 @@ class DetailReader:
         query: SeriesQuery,
         edges: Sequence[datetime],
         compute: Callable[[Details], T],
+        needs: Needs = EVERYTHING,
         *,
-        with_medians: bool = True,
-        with_round_trips: bool = True,
         size: Callable[[T], int] = lambda _: _POINT_BYTES,
     ) -> list[T]:
         """What `compute` makes of the details of each bucket [edges[i], edges[i + 1]) of receipt time. A bucket that can't change
@@ -147,11 +124,10 @@ class DetailReader:
         kind -- names what is computed; None: nothing is kept
         edges -- ascending, at least two
         compute -- does not await
-        with_medians -- False: the medians are left out, which may be a statement for each bucket
-        with_round_trips -- False: the lists of round trips are left out, which are most of what is read
+        needs -- what `compute` uses; the rest is left out
         size -- of a value in memory, in bytes
         """
-        asked = _Asked(kind, query, compute, with_medians, with_round_trips, size)
+        asked = _Asked(kind, query, compute, needs, size)
         bounds = [to_pg_time(edge) for edge in edges]
         return await self._retried(lambda attempt: self._points(attempt, asked, bounds))
 
@@ -252,7 +228,7 @@ async def _read(
 ) -> list[_Read]:
     """Read some plans together."""
     reader = attempt.reader
-    sums = await reader.read(asked.query, plans, with_round_trips=asked.with_round_trips)
+    sums = await reader.read(asked.query, plans, asked.needs)
     medians: Sequence[Medians | NetworkPart | None] = [None] * len(plans)
     if asked.needs_network:
         medians = await reader.medians(asked.query.region, coverage, plans, whole=attempt.whole)
@@ -262,15 +238,15 @@ async def _read(
 def _finish(reader: PlanReader, asked: _Asked[T], read: _Read) -> T:
     """The point of a plan: from its parts outside the tail, and from the tail as it is now."""
     query = asked.query
-    sums = reader.with_tail(query, read.plan, read.sums)
+    sums = reader.with_tail(query, read.plan, read.sums, asked.needs)
     if read.medians is not None:
         medians = reader.finish_medians(query.region, read.plan, read.medians)
-    elif asked.with_medians and query.job_type is not JobType.TRANSCODING:
+    elif asked.needs.medians and query.job_type is not JobType.TRANSCODING:
         medians = medians_of(reader.index, sums, query.region)
     else:
         medians = {}
     selected = sums.select(np.flatnonzero(reader.index.mask(query)[sums.series]))
-    if not asked.with_round_trips:
+    if not asked.needs.round_trips:
         selected = selected.without_round_trips()
     point = asked.compute(Details(reader.index, selected, medians))
     if asked.kind is not None and is_settled(read.plan):

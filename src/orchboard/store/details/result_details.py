@@ -128,8 +128,8 @@ class DetailResultReader:
             np.array([np.frombuffer(row[name] or b"", ">f8") for name in MEASURES], np.float64),
         )
 
-    def sums(self, results: ResultDetails) -> SeriesSums:
-        """The sums of some results by series."""
+    def sums(self, results: ResultDetails, *, with_errors: bool = True) -> SeriesSums:
+        """The sums of some results by series. with_errors -- False: the errors are left out"""
         results = results.select(results.series >= 0)
         distinct, entry = np.unique(results.series, return_inverse=True)
         number = len(distinct)
@@ -162,7 +162,7 @@ class DetailResultReader:
             moments,
             values,
             of_value,
-            self._sum_errors(results),
+            self._sum_errors(results) if with_errors else add_up_errors([]),
         )
 
     def _sum_errors(self, results: ResultDetails) -> ErrorSums:
