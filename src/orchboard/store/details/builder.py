@@ -88,23 +88,32 @@ class DetailBuilder:
     async def run(
         self, on_bucket: Callable[[Bucket], None] | None = None, *, limit: int | None = None
     ) -> int:
-        """Build the details of all materialized buckets, the shortest buckets first; returns their number.
+        """Build the details of all materialized buckets; returns their number.
+
+        The shortest buckets first, also those that are materialized meanwhile: a first build of long ones takes many minutes.
 
         limit -- the maximum number of buckets
         """
         now: datetime = await self._connection.fetchval(sql("now"))
+        since = {each: EARLIEST if each.retention is None else now - each.retention for each in GRANULARITIES}
         built = 0
+        while built != limit and (bucket := await self._build_next(since)):
+            built += 1
+            if on_bucket is not None:
+                on_bucket(bucket)
         for granularity in GRANULARITIES:
-            since = EARLIEST if granularity.retention is None else now - granularity.retention
-            while built != limit and (bucket := await self._build_next(granularity, since)):
-                built += 1
-                if on_bucket is not None:
-                    on_bucket(bucket)
             if granularity.retention is not None:
-                await self._connection.execute(sql("prune_details"), granularity.number, since)
+                await self._connection.execute(sql("prune_details"), granularity.number, since[granularity])
         return built
 
-    async def _build_next(self, granularity: Granularity, since: datetime) -> Bucket | None:
+    async def _build_next(self, since: Mapping[Granularity, datetime]) -> Bucket | None:
+        """Build the next bucket of the shortest granularity that has one. since -- the earliest start"""
+        for granularity, earliest in since.items():
+            if bucket := await self._build_next_of(granularity, earliest):
+                return bucket
+        return None
+
+    async def _build_next_of(self, granularity: Granularity, since: datetime) -> Bucket | None:
         async with background_transaction(self._connection):
             row = await self._connection.fetchrow(sql("next_without_details"), granularity.number, since)
             if row is None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Hashable, Mapping, Sequence
 
-import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -75,6 +74,8 @@ class PlanReader:
         self._buckets = BucketReader(database, names, self._results)
         self._ranked = RankedReader(self.index, self._buckets)
         self.tail: LiveTail[ResultDetails] = LiveTail(database, self._content, versions, clock)
+        self._summed: dict[tuple[int, int, bool], SeriesSums] = {}
+        self._summed_for = -1
         self.points = EntryCache(limits.DETAIL_POINTS_BYTES, limits.DETAIL_CACHE_IDLE_S)
 
     @property
@@ -123,7 +124,9 @@ class PlanReader:
         if not has_tail(plan):
             return sums
         results = self._content.between(*plan.tail)
-        return add_up([sums, self._chosen(query, results, needs)]) if len(results.event_time) else sums
+        if not len(results.event_time):
+            return sums
+        return add_up([sums, self._chosen(query, results, needs, in_tail=True)])
 
     async def medians(
         self, region: str | None, coverage: Coverage, plans: Sequence[WindowPlan], *, whole: bool
@@ -181,16 +184,30 @@ class PlanReader:
             for name, values in zip(names, runs, strict=True)
         }
 
-    def _chosen(self, query: SeriesQuery, results: ResultDetails, needs: Needs) -> SeriesSums:
+    def _chosen(
+        self, query: SeriesQuery, results: ResultDetails, needs: Needs, *, in_tail: bool = False
+    ) -> SeriesSums:
         """The sums of results by series; with those of the network if it is among the orchestrators of a query."""
-        sums = self._results.sums(results, with_errors=needs.errors)
+        sum_all = self._tail_sums if in_tail else self._results.sums
         if query.orchestrators is None:
-            return sums
+            return sum_all(results, with_errors=needs.errors)
         own = self.index.mask(SeriesQuery(orchestrators=query.orchestrators))
-        parts = [sums.select(np.flatnonzero(own[sums.series]))]
+        chosen = results.select((results.series >= 0) & own[results.series])
+        parts = [self._results.sums(chosen, with_errors=needs.errors)]
         if NETWORK in query.orchestrators:
+            sums = sum_all(results, with_errors=needs.errors)
             parts.append(renumber(sums, self.index.pooled(sums.series)))
         return add_up(parts)
+
+    def _tail_sums(self, results: ResultDetails, *, with_errors: bool) -> SeriesSums:
+        """The sums of results of the tail; held until its next refresh, as one answer has several uses for them."""
+        if self._summed_for != self.tail.generation:
+            self._summed.clear()
+            self._summed_for = self.tail.generation
+        key = int(results.event_time[0]), int(results.event_time[-1]), with_errors
+        if (sums := self._summed.get(key)) is None:
+            sums = self._summed[key] = self._results.sums(results, with_errors=with_errors)
+        return sums
 
 
 def _medians_key(region: str | None, plan: WindowPlan) -> Hashable:

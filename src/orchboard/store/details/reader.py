@@ -245,7 +245,8 @@ def _finish(reader: PlanReader, asked: _Asked[T], read: _Read) -> T:
         medians = medians_of(reader.index, sums, query.region)
     else:
         medians = {}
-    selected = sums.select(np.flatnonzero(reader.index.mask(query)[sums.series]))
+    is_selected = reader.index.mask(query)[sums.series]
+    selected = sums if is_selected.all() else sums.select(np.flatnonzero(is_selected))
     if not asked.needs.round_trips:
         selected = selected.without_round_trips()
     point = asked.compute(Details(reader.index, selected, medians))

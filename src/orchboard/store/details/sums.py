@@ -69,7 +69,7 @@ class SeriesSums(Struct, frozen=True):
         return replace(self, round_trips=np.zeros(0), round_trip_entries=np.zeros(0, np.int64))
 
     def select(self, entries: Indices) -> "SeriesSums":
-        """Some entries, given by ascending position."""
+        """Some entries, given by position, in that order."""
         position = np.full(len(self.series), -1)
         position[entries] = np.arange(len(entries))
         entry_of_value = position[self.round_trip_entries]
@@ -86,12 +86,16 @@ class SeriesSums(Struct, frozen=True):
             self.moments[:, entries],
             self.round_trips[is_selected],
             entry_of_value[is_selected],
-            self.errors.select(np.isin(self.errors.series, self.series[entries])),
+            self.errors.select(np.isin(self.errors.series, self.series[entries]))
+            if self.errors
+            else self.errors,
         )
 
 
 def add_up(parts: Sequence[SeriesSums]) -> SeriesSums:
-    """The total of some sums over disjoint results, each series once."""
+    """The total of some sums over disjoint results, each series once, ascending."""
+    if len(parts) == 1 and (sorted_part := _sort(parts[0])) is not None:
+        return sorted_part
     series = _joined([part.series for part in parts], np.int64)
     distinct, entry = unique_inverse(series, int(series.max(initial=-1)) + 1)
     number = len(distinct)
@@ -122,6 +126,18 @@ def add_up(parts: Sequence[SeriesSums]) -> SeriesSums:
         _joined(entries, np.int64),
         add_up_errors([part.errors for part in parts]),
     )
+
+
+def _sort(sums: SeriesSums) -> SeriesSums | None:
+    """The same sums by ascending series; None if a series is there twice."""
+    if _is_ascending(sums.series):
+        return sums
+    order = np.argsort(sums.series)
+    return sums.select(order) if _is_ascending(sums.series[order]) else None
+
+
+def _is_ascending(series: Indices) -> bool:
+    return bool((series[1:] > series[:-1]).all())
 
 
 def renumber(sums: SeriesSums, numbers: Sequence[int] | Indices) -> SeriesSums:
