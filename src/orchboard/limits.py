@@ -135,8 +135,8 @@ DETAIL_CACHE_BYTES: Final = 24 * 1024 * 1024
 """Memory for details. A round trip takes 16 bytes and a series about 128: 30 days of 31,000 series with 800,000 round trips take
 some 17 MB. A trend also needs the 30 days before.
 """
-DETAIL_RANKS_BYTES: Final = 6 * 1024 * 1024
-"""Memory for the round trips near the quantiles of orchestrators and models in long windows: some 250 with 30 kB each."""
+DETAIL_RANKS_BYTES: Final = 8 * 1024 * 1024
+"""Memory for the round trips near the quantiles of orchestrators and models in long windows: some 300 with 24 kB each."""
 DETAIL_POINTS_BYTES: Final = 4 * 1024 * 1024
 """Memory for points of history: some 4,000."""
 DETAIL_CACHE_IDLE_S: Final = 3600.0

@@ -129,9 +129,9 @@ class PlanReader:
         return add_up([sums, self._chosen(query, results, needs, in_tail=True)])
 
     async def medians(
-        self, region: str | None, coverage: Coverage, plans: Sequence[WindowPlan], *, whole: bool
+        self, region: str | None, coverage: Coverage, plans: Sequence[WindowPlan], *, margin: int
     ) -> list[Medians | NetworkPart]:
-        """The medians of each plan, or what `finish_medians` computes them from. whole -- see RankedReader"""
+        """The medians of each plan, or what `finish_medians` computes them from. margin -- see RankedReader"""
         found: list[Medians | NetworkPart | None] = [
             self.points.get(_medians_key(region, plan)) for plan in plans
         ]
@@ -143,7 +143,7 @@ class PlanReader:
         for at in missing:
             if found[at] is None:  # one after the other: bounds the memory
                 long, rest = divide(plans[at])
-                ranked = await self._ranked.of_models(region, long, coverage.results_of, whole=whole)
+                ranked = await self._ranked.of_models(region, long, coverage.results_of, margin=margin)
                 [sums] = await self.read(_NETWORK_QUERY, [rest], _ROUND_TRIPS)
                 found[at] = NetworkPart(ranked, sums)
         return [each for each in found if each is not None]
@@ -164,12 +164,12 @@ class PlanReader:
         return medians
 
     async def ranks(
-        self, query: SeriesQuery, plan: WindowPlan, results: Mapping[str, int], *, whole: bool
+        self, query: SeriesQuery, plan: WindowPlan, results: Mapping[str, int], *, margin: int
     ) -> OrchestratorRanks:
-        """What `finish_quantiles` computes the quantiles of orchestrators from. results, whole -- see RankedReader"""
+        """What `finish_quantiles` computes the quantiles of orchestrators from. results, margin -- see RankedReader"""
         long, rest = divide(plan)
         query = replace(query, orchestrators=None)
-        ranked = await self._ranked.of_orchestrators(query, long, results, whole=whole)
+        ranked = await self._ranked.of_orchestrators(query, long, results, margin=margin)
         [sums] = await self.read(replace(query, orchestrators=frozenset(results)), [rest], _ROUND_TRIPS)
         return OrchestratorRanks(plan, ranked, sums)
 

@@ -40,28 +40,26 @@ class RankedReader:
         buckets: tuple[BucketKey, ...],
         results: Mapping[str, int],
         *,
-        whole: bool = False,
+        margin: int = 0,
     ) -> dict[str, RankedValues]:
         """The round trips of some orchestrators that a query selects.
 
         query -- without orchestrators
         results -- how many results each orchestrator has, about
-        whole -- whether all values are needed; they are not held
+        margin -- how many values are needed on either side of a quantile, at least
         """
-        kept = {name: None if whole else self._cache.get((buckets, query, name)) for name in results}
-        missing = sorted(name for name, values in kept.items() if values is None)
+        kept: dict[str, RankedValues] = {}
+        for name in results:
+            held = self._cache.get((buckets, query, name))
+            if held is not None and held.margin >= margin:
+                kept[name] = held
+        missing = sorted(results.keys() - kept.keys())
         for names in in_batches(missing, results.__getitem__, at_most=len(missing)):
             found = await self._read_orchestrators(query, buckets, names)
             for name, values in zip(names, found, strict=True):
-                ranked = (
-                    RankedValues(len(values), (0,), (values,))
-                    if whole
-                    else RankedValues.near(values, FRACTIONS)
-                )
-                kept[name] = ranked
-                if not whole:
-                    self._cache.add((buckets, query, name), ranked, ranked.size)
-        return {name: values for name, values in kept.items() if values is not None}
+                kept[name] = ranked = RankedValues.near(values, FRACTIONS, margin=margin)
+                self._cache.add((buckets, query, name), ranked, ranked.size)
+        return kept
 
     async def _read_orchestrators(
         self, query: SeriesQuery, buckets: Sequence[BucketKey], names: Sequence[str]
@@ -73,17 +71,17 @@ class RankedReader:
         )
 
     async def of_models(
-        self, region: str | None, buckets: tuple[BucketKey, ...], count: Count, *, whole: bool = False
+        self, region: str | None, buckets: tuple[BucketKey, ...], count: Count, *, margin: int = 0
     ) -> dict[PipelineModel, RankedValues]:
         """The round trips of each AI pipeline and model, of all orchestrators; held near the median.
 
-        whole -- whether all values are needed; they are not held
+        margin -- how many values are needed on either side of a median, at least
         """
         key = buckets, region
-        if not whole and (kept := self._cache.get(key)) is not None:
-            held: dict[PipelineModel, RankedValues] = kept
+        held: dict[PipelineModel, RankedValues] | None = self._cache.get(key)
+        if held is not None and all(values.margin >= margin for values in held.values()):
             return held
-        bounds = {} if whole or region is not None else await self._bounds(buckets)
+        bounds = {} if margin or region is not None else await self._bounds(buckets)
         pieces: dict[PipelineModel, list[Doubles]] = {}
         below: dict[PipelineModel, int] = {}
         number: dict[PipelineModel, int] = {}
@@ -94,12 +92,11 @@ class RankedReader:
                 pieces.setdefault(model, []).append(values[low:high].copy())
                 below[model] = below.get(model, 0) + low
                 number[model] = number.get(model, 0) + len(values)
-        joined = {model: np.concatenate(values) for model, values in pieces.items()}
-        if whole:
-            return {model: RankedValues.whole(np.sort(values)) for model, values in joined.items()}
         found = {
-            model: RankedValues.near(values, [0.5], below=below[model], number=number[model])
-            for model, values in joined.items()
+            model: RankedValues.near(
+                np.concatenate(values), [0.5], below=below[model], number=number[model], margin=margin
+            )
+            for model, values in pieces.items()
         }
         self._cache.add(key, found, sum(each.size for each in found.values()))
         return found

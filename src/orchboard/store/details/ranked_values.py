@@ -17,9 +17,15 @@ _WHOLE = 4_000
 _LEAST_MARGIN, _MARGIN = 500, 0.05
 """How many values are kept on either side of a quantile, at least and as a part of all."""
 
+_EVERYTHING = 2**62
+
 
 class NotKeptError(Exception):
-    """A value of a rank that is needed was not kept."""
+    """A value of a rank that is needed was not kept. margin -- one with which it would be, probably"""
+
+    def __init__(self, margin: int) -> None:
+        super().__init__(f"a margin of {margin} is needed")
+        self.margin = margin
 
 
 class RankedValues(Struct, frozen=True):
@@ -28,11 +34,13 @@ class RankedValues(Struct, frozen=True):
     number -- of all, kept or not
     ranks -- of the first value of each segment, from 0 on, ascending
     segments -- runs of consecutive values that are kept
+    margin -- how many values are kept on either side of each quantile, at least
     """
 
     number: int
     ranks: tuple[int, ...]
     segments: tuple[Doubles, ...]
+    margin: int = _EVERYTHING
 
     @classmethod
     def whole(cls, values: Doubles) -> "RankedValues":
@@ -41,17 +49,24 @@ class RankedValues(Struct, frozen=True):
 
     @classmethod
     def near(
-        cls, values: Doubles, fractions: Iterable[float], *, below: int = 0, number: int = 0
+        cls,
+        values: Doubles,
+        fractions: Iterable[float],
+        *,
+        below: int = 0,
+        number: int = 0,
+        margin: int = 0,
     ) -> "RankedValues":
         """The values near some quantiles.
 
         values -- in any order: all of them, or those of consecutive ranks
         below -- how many others are lower; number -- of all; 0: of `values`
+        margin -- how many to keep on either side, at least
         """
         ordered, number = np.sort(values), number or len(values)
         if len(ordered) <= _WHOLE:
             return cls(number, (below,), (ordered,))
-        margin = max(_LEAST_MARGIN, int(_MARGIN * number))
+        margin = max(margin, _LEAST_MARGIN, int(_MARGIN * number))
         bounds: list[tuple[int, int]] = []
         for fraction in sorted(fractions):
             at = int(fraction * (number - 1)) - below
@@ -64,6 +79,7 @@ class RankedValues(Struct, frozen=True):
             number,
             tuple(below + since for since, _ in bounds),
             tuple(ordered[since:until].copy() for since, until in bounds),
+            margin,
         )
 
     @property
@@ -72,10 +88,10 @@ class RankedValues(Struct, frozen=True):
         return sum(segment.nbytes for segment in self.segments)
 
     def at(self, rank: int) -> float:
-        """The value of a rank, from 0 to number - 1. Raises NotKeptError."""
+        """The value of a rank, from 0 to number - 1. Raises LookupError if it is not kept."""
         segment = bisect_right(self.ranks, rank) - 1
         if segment < 0 or rank - self.ranks[segment] >= len(self.segments[segment]):
-            raise NotKeptError
+            raise LookupError(rank)
         return float(self.segments[segment][rank - self.ranks[segment]])
 
     def quantiles(self, others: Doubles, fractions: Sequence[float]) -> list[float]:
@@ -89,7 +105,12 @@ class RankedValues(Struct, frozen=True):
         if self.size == 8 * self.number:  # all are kept
             joined = np.sort(np.concatenate([*self.segments, others]))
             return _interpolate(len(joined), fractions, lambda rank: float(joined[rank]))
-        return _interpolate(self.number + len(others), fractions, lambda rank: self._joined_at(others, rank))
+        try:
+            return _interpolate(
+                self.number + len(others), fractions, lambda rank: self._joined_at(others, rank)
+            )
+        except LookupError:
+            raise NotKeptError(4 * max(self.margin, len(others))) from None
 
     def _joined_at(self, others: Doubles, rank: int) -> float:
         """The value of a rank among these values and some others."""

@@ -63,12 +63,12 @@ class _Attempt(Struct, frozen=True):
     """One of several tries to read.
 
     requested_at -- time.monotonic: what was stored before is included
-    whole -- whether all round trips are read, as those held in memory were not enough
+    margin -- how many round trips are needed on either side of a quantile, when those held in memory were not enough; else 0
     """
 
     reader: PlanReader
     requested_at: float
-    whole: bool
+    margin: int
 
 
 class DetailReader:
@@ -146,7 +146,7 @@ class DetailReader:
         async def read(attempt: _Attempt) -> dict[str, list[float]]:
             async def read_plan(coverage: Coverage, plans: Sequence[WindowPlan]) -> OrchestratorRanks:
                 async with self._admission.admitted(cost_of(coverage, plans)):
-                    return await attempt.reader.ranks(query, plans[0], results, whole=attempt.whole)
+                    return await attempt.reader.ranks(query, plans[0], results, margin=attempt.margin)
 
             found = await _planned(attempt, bounds, read_plan)
             return attempt.reader.finish_quantiles(query, found)
@@ -158,20 +158,20 @@ class DetailReader:
 
     async def _retried(self, read: Callable[[_Attempt], Awaitable[T]]) -> T:
         """What `read` returns; again when what is in memory turned out to be outdated, or not enough."""
-        requested_at, whole = time.monotonic(), False
+        requested_at, margin = time.monotonic(), 0
         if self._plans.is_full:
             await self._discard(self._plans)
         while True:
             reader = self._plans
             try:
-                return await read(_Attempt(reader, requested_at, whole))
+                return await read(_Attempt(reader, requested_at, margin))
             except RollupRebuiltError:
                 reader.tail.expire()
                 requested_at = time.monotonic()
             except OutdatedError:
                 await self._discard(reader)
-            except NotKeptError:
-                whole = True
+            except NotKeptError as error:
+                margin = error.margin
 
     async def _discard(self, reader: PlanReader) -> None:
         """Discard what is in memory, as it can't be refreshed; unless another call did so."""
@@ -231,7 +231,7 @@ async def _read(
     sums = await reader.read(asked.query, plans, asked.needs)
     medians: Sequence[Medians | NetworkPart | None] = [None] * len(plans)
     if asked.needs_network:
-        medians = await reader.medians(asked.query.region, coverage, plans, whole=attempt.whole)
+        medians = await reader.medians(asked.query.region, coverage, plans, margin=attempt.margin)
     return [_Read(*each) for each in zip(plans, sums, medians, strict=True)]
 
 
