@@ -32,8 +32,15 @@ class ErrorSum(Struct, frozen=True):
     message: str
 
 
+_MEMBERS = ErrorSum.__struct_fields__
+
+
 class ErrorSums(Struct, frozen=True):
-    """Many ErrorSum, as arrays of equal length; each pair of series and code once. Iterates over ErrorSum."""
+    """Many ErrorSum, as arrays of equal length; each pair of series and code once. Iterates over ErrorSum.
+
+    code_hash -- `hash` of each code: codes are compared by it, without a loop. 64 bits with a secret of the process, so that equal
+        hashes are equal codes, also of hostile testers
+    """
 
     series: Indices
     code: NDArray[Any]
@@ -42,18 +49,20 @@ class ErrorSums(Struct, frozen=True):
     first: Indices
     last: Indices
     message: NDArray[Any]
+    code_hash: Indices
 
     @classmethod
     def of(cls, errors: Sequence[Sequence[Any]]) -> "ErrorSums":
         """From the members of each."""
-        columns = list(zip(*errors, strict=True)) or [()] * len(cls.__struct_fields__)
-        return cls(*map(_column, cls.__struct_fields__, columns))
+        columns = list(zip(*errors, strict=True)) or [()] * len(_MEMBERS)
+        hashes = np.fromiter(map(hash, columns[_MEMBERS.index("code")]), np.int64, len(errors))
+        return cls(*[*map(_column, _MEMBERS, columns), hashes])
 
     def __len__(self) -> int:
         return len(self.series)
 
     def __iter__(self) -> Iterator[ErrorSum]:
-        columns = (getattr(self, name).tolist() for name in self.__struct_fields__)
+        columns = (getattr(self, name).tolist() for name in _MEMBERS)
         return (ErrorSum(*each) for each in zip(*columns, strict=True))
 
     @property
@@ -70,17 +79,16 @@ def add_up_errors(parts: Sequence[ErrorSums]) -> ErrorSums:
     """The total of some errors of disjoint results."""
     filled = [part for part in parts if len(part)]
     if not filled:
-        return ErrorSums.of([])
+        return NO_ERRORS
     joined = ErrorSums(
         *(np.concatenate([getattr(part, name) for part in filled]) for name in ErrorSums.__struct_fields__)
     )
-    codes, code = number_codes(joined)
     has_message = joined.message != ""
     # By series and code; within them the latest with a message last.
-    order = np.lexsort((joined.last, has_message, joined.series * len(codes) + code))
-    key = (joined.series * len(codes) + code)[order]
-    starts = np.flatnonzero(is_run_start(key))
-    final = order[np.append(starts[1:], len(key)) - 1]
+    order = np.lexsort((joined.last, has_message, joined.code_hash, joined.series))
+    is_start = is_run_start(joined.series[order]) | is_run_start(joined.code_hash[order])
+    starts = np.flatnonzero(is_start)
+    final = order[np.append(starts[1:], len(order)) - 1]
     return ErrorSums(
         joined.series[final],
         joined.code[final],
@@ -89,14 +97,14 @@ def add_up_errors(parts: Sequence[ErrorSums]) -> ErrorSums:
         np.minimum.reduceat(joined.first[order], starts),
         np.maximum.reduceat(joined.last[order], starts),
         joined.message[final],
+        joined.code_hash[final],
     )
 
 
 def number_codes(errors: ErrorSums) -> tuple[list[str], Indices]:
     """The distinct codes, and the position in them of each error's code."""
-    numbers: dict[str, int] = {}
-    position = np.array([numbers.setdefault(each, len(numbers)) for each in errors.code.tolist()], np.int64)
-    return list(numbers), position
+    _, first, position = np.unique(errors.code_hash, return_index=True, return_inverse=True)
+    return errors.code[first].tolist(), position
 
 
 def _column(name: str, values: Sequence[Any]) -> NDArray[Any]:
@@ -105,3 +113,6 @@ def _column(name: str, values: Sequence[Any]) -> NDArray[Any]:
     column = np.empty(len(values), np.object_)
     column[:] = values
     return column
+
+
+NO_ERRORS = ErrorSums.of([])

@@ -14,8 +14,8 @@ from orchboard.store.rollups.result_columns import Doubles
 _WHOLE = 4_000
 """At most so many values are kept whole."""
 
-_LEAST_MARGIN, _MARGIN = 500, 0.05
-"""How many values are kept on either side of a quantile, at least and as a part of all."""
+_LEAST_MARGIN, _MARGIN, _MOST_MARGIN = 500, 0.05, 2_000
+"""How many values are kept on either side of a quantile: as a part of all, at least and at most unless more are needed."""
 
 _EVERYTHING = 2**62
 
@@ -66,7 +66,7 @@ class RankedValues(Struct, frozen=True):
         ordered, number = np.sort(values), number or len(values)
         if len(ordered) <= _WHOLE:
             return cls(number, (below,), (ordered,))
-        margin = max(margin, _LEAST_MARGIN, int(_MARGIN * number))
+        margin = max(margin, _LEAST_MARGIN, min(int(_MARGIN * number), _MOST_MARGIN))
         bounds: list[tuple[int, int]] = []
         for fraction in sorted(fractions):
             at = int(fraction * (number - 1)) - below

@@ -11,7 +11,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from orchboard.results.render import read_number
-from orchboard.store.details.error_sums import ErrorSums, add_up_errors
+from orchboard.store.details.error_sums import NO_ERRORS, ErrorSums, add_up_errors
 from orchboard.store.details.sums import MOMENTS, SeriesSums
 from orchboard.store.measures import MEASURES
 from orchboard.store.postgres.clock import from_pg_time
@@ -162,7 +162,7 @@ class DetailResultReader:
             moments,
             values,
             of_value,
-            self._sum_errors(results) if with_errors else add_up_errors([]),
+            self._sum_errors(results) if with_errors else NO_ERRORS,
         )
 
     def _sum_errors(self, results: ResultDetails) -> ErrorSums:
