@@ -253,7 +253,7 @@ def test_pages_make_up_the_whole_in_every_order(client: Client, database_url: st
             known = [value for value in values if value is not None]
             assert values == known + [None] * (len(values) - len(known))
             assert known == sorted(known, reverse=order == "desc")
-            assert list(pages(client, limit=3, **asked)) == [row["orchestrator"] for row in whole]
+            assert list(pages(client, limit=7, **asked)) == [row["orchestrator"] for row in whole]
 
 
 def pages(client: Client, **asked: object) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 MODULES = {
     "server": (
         "asyncpg", "uvicorn", "httptools", "uvloop", "starlette", "numpy", "jinja2", "markupsafe", "brotli", "xxhash",
-        "zstandard",
+        "zstandard", "tzdata",
     ),
     "parquet": ("pyarrow",),
 }  # fmt: skip
