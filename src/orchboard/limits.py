@@ -131,12 +131,12 @@ memory.
 """
 ROLLUP_CACHE_IDLE_S: Final = 120.0
 """A rollup that was not used for this long is evicted: windows that end now leave buckets behind."""
-DETAIL_CACHE_BYTES: Final = 24 * 1024 * 1024
-"""Memory for details. A round trip takes 16 bytes and a series about 128: 30 days of 31,000 series with 800,000 round trips take
-some 17 MB. A trend also needs the 30 days before.
+DETAIL_CACHE_BYTES: Final = 16 * 1024 * 1024
+"""Memory for details. A round trip takes 16 bytes, an error 120 and a series about 128: a month of 5,000 series without round trips
+takes some 3 MB, a week with 190,000 round trips 4 MB.
 """
 DETAIL_RANKS_BYTES: Final = 8 * 1024 * 1024
-"""Memory for the round trips near the quantiles of orchestrators and models in long windows: some 300 with 24 kB each."""
+"""Memory for the round trips near the quantiles of orchestrators and models in long windows: some 170 with 45 kB each."""
 DETAIL_POINTS_BYTES: Final = 4 * 1024 * 1024
 """Memory for points of history: some 4,000."""
 DETAIL_CACHE_IDLE_S: Final = 3600.0

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from orchboard import limits
 from orchboard.store.details.encoding import DetailRow, decode_all
+from orchboard.store.details.plans import in_batches
 from orchboard.store.details.result_details import DetailResultReader, ResultDetails
 from orchboard.store.details.series import NamedSeries
 from orchboard.store.details.summary import NetworkSeries, decode_summary
@@ -12,7 +13,7 @@ from orchboard.store.details.sums import SeriesSums, add_up, renumber
 from orchboard.store.postgres.clock import from_pg_time
 from orchboard.store.postgres.database import Database
 from orchboard.store.rollups.bucket_rows import fetch_bucket_rows
-from orchboard.store.rollups.buckets import SIX_HOURS
+from orchboard.store.rollups.buckets import DAY, MONTH, SIX_HOURS
 from orchboard.store.rollups.entry_cache import EntryCache
 from orchboard.store.rollups.statistics import RollupRebuiltError
 from orchboard.store.rollups.window_plan import BucketKey, PartialBucket
@@ -31,7 +32,8 @@ class Wanted(NamedTuple):
     errors: bool = False
 
 
-_BATCH = 64
+_USUAL_RESULTS = {SIX_HOURS.number: 7_000, DAY.number: 27_000, MONTH.number: 800_000}
+"""Results in a bucket of a busy network: bounds what is read at once."""
 
 
 class BucketReader:
@@ -59,8 +61,8 @@ class BucketReader:
         key = buckets, wanted
         if (found := self._cache.get(key)) is None:
             found = add_up([])
-            for first in range(0, len(buckets), _BATCH):  # bounds the memory
-                part = await self.read(buckets[first : first + _BATCH], wanted)
+            for batch in in_batches(buckets, lambda bucket: _USUAL_RESULTS[bucket.granularity]):
+                part = await self.read(batch, wanted)
                 found = add_up([found, *part.values()])
             self._cache.add(key, found, found.size)
         total: SeriesSums = found

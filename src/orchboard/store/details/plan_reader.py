@@ -169,8 +169,11 @@ class PlanReader:
         """What `finish_quantiles` computes the quantiles of orchestrators from. results, margin -- see RankedReader"""
         long, rest = divide(plan)
         query = replace(query, orchestrators=None)
-        ranked = await self._ranked.of_orchestrators(query, long, results, margin=margin)
         [sums] = await self.read(replace(query, orchestrators=frozenset(results)), [rest], _ROUND_TRIPS)
+        margins = dict.fromkeys(results, margin)
+        for series, others in zip(sums.series.tolist(), sums.round_trip_counts.tolist(), strict=True):
+            margins[self.index.all[series].orchestrator] += others
+        ranked = await self._ranked.of_orchestrators(query, long, results, margins)
         return OrchestratorRanks(plan, ranked, sums)
 
     def finish_quantiles(self, query: SeriesQuery, found: OrchestratorRanks) -> dict[str, list[float]]:

@@ -39,25 +39,24 @@ class RankedReader:
         query: SeriesQuery,
         buckets: tuple[BucketKey, ...],
         results: Mapping[str, int],
-        *,
-        margin: int = 0,
+        margins: Mapping[str, int],
     ) -> dict[str, RankedValues]:
         """The round trips of some orchestrators that a query selects.
 
         query -- without orchestrators
         results -- how many results each orchestrator has, about
-        margin -- how many values are needed on either side of a quantile, at least
+        margins -- how many values each needs on either side of a quantile, at least
         """
         kept: dict[str, RankedValues] = {}
         for name in results:
             held = self._cache.get((buckets, query, name))
-            if held is not None and held.margin >= margin:
+            if held is not None and held.margin >= margins[name]:
                 kept[name] = held
         missing = sorted(results.keys() - kept.keys())
         for names in in_batches(missing, results.__getitem__, at_most=len(missing)):
             found = await self._read_orchestrators(query, buckets, names)
             for name, values in zip(names, found, strict=True):
-                kept[name] = ranked = RankedValues.near(values, FRACTIONS, margin=margin)
+                kept[name] = ranked = RankedValues.near(values, FRACTIONS, margin=2 * margins[name])
                 self._cache.add((buckets, query, name), ranked, ranked.size)
         return kept
 

@@ -14,7 +14,7 @@ from orchboard.store.rollups.result_columns import Doubles
 _WHOLE = 4_000
 """At most so many values are kept whole."""
 
-_LEAST_MARGIN, _MARGIN, _MOST_MARGIN = 500, 0.05, 2_000
+_LEAST_MARGIN, _MARGIN, _MOST_MARGIN = 500, 0.05, 1_000
 """How many values are kept on either side of a quantile: as a part of all, at least and at most unless more are needed."""
 
 _EVERYTHING = 2**62

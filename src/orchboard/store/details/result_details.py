@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 import asyncpg
-import msgspec
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from orchboard.results.render import read_number
 from orchboard.store.details.error_sums import NO_ERRORS, ErrorSums, add_up_errors
+from orchboard.store.details.error_texts import ErrorTexts
 from orchboard.store.details.sums import MOMENTS, SeriesSums
 from orchboard.store.measures import MEASURES
 from orchboard.store.postgres.clock import from_pg_time
@@ -20,10 +20,6 @@ from orchboard.store.rollups.result_columns import Doubles
 from orchboard.store.sql_files import sql
 
 _NONE = -1
-_MAX_COUNT = 10**9
-
-# Distinct texts of errors that are remembered: some testers write what differs each time into a message.
-_MAX_TEXTS = 20_000
 
 
 class ResultDetails(Struct, frozen=True):
@@ -70,14 +66,6 @@ class ResultDetails(Struct, frozen=True):
 _COLUMNS = ResultDetails.__struct_fields__
 
 
-class PostedError(Struct, frozen=True):
-    """One error of a result. count -- at least 1: testers miscount"""
-
-    code: str
-    message: str
-    count: int
-
-
 class ResultKey(NamedTuple):
     """What a result is of, as stored. tester_id -- 0 without one"""
 
@@ -104,13 +92,12 @@ class DetailResultReader:
     def __init__(self, numbers: SeriesNumbers) -> None:
         self._numbers = numbers
         self._series: dict[bytes, int] = {}
-        self._error_index: dict[bytes, int] = {}
-        self._error_sets: list[tuple[PostedError, ...]] = []
+        self._errors = ErrorTexts()
 
     @property
     def is_full(self) -> bool:
         """Whether it remembers so much that it should be replaced, with all results that it has read."""
-        return len(self._error_sets) > _MAX_TEXTS
+        return self._errors.is_full
 
     async def read(self, row: asyncpg.Record) -> ResultDetails:
         """The results of a row. Raises DatabaseUnavailableError if a new region can't be read."""
@@ -118,7 +105,7 @@ class DetailResultReader:
         await self._learn(set(keys) - self._series.keys())
         series = np.fromiter((self._series[key] for key in keys), np.int64, len(keys))
         texts = _cut(row["errors"] or b"", _integers(row["error_lengths"], ">i4"))
-        errors = np.fromiter((self._errors_of(text) for text in texts), np.int64, len(keys))
+        errors = np.fromiter((self._errors.number_of(text) for text in texts), np.int64, len(keys))
         return ResultDetails(
             _integers(row["event_time"], ">i8"),
             series,
@@ -166,12 +153,11 @@ class DetailResultReader:
         )
 
     def _sum_errors(self, results: ResultDetails) -> ErrorSums:
-        found = []
-        for at in np.flatnonzero(results.errors >= 0).tolist():
-            series, moment = int(results.series[at]), int(results.event_time[at])
-            for code, count, message in _by_code(self._error_sets[results.errors[at]]):
-                found.append((series, code, 1, count, moment, moment, message))
-        return add_up_errors([ErrorSums.of(found)])
+        at = np.flatnonzero(results.errors >= 0)
+        result, errors = self._errors.of(results.errors[at])
+        result = at[result]
+        moment = results.event_time[result]
+        return add_up_errors([replace(errors, series=results.series[result], first=moment, last=moment)])
 
     async def _learn(self, keys: Iterable[bytes]) -> None:
         """Number the series of some keys; a result without an orchestrator is in none."""
@@ -182,36 +168,11 @@ class DetailResultReader:
             numbers = await self._numbers.numbers_of([named[key] for key in new])
             self._series.update(zip(new, numbers, strict=True))
 
-    def _errors_of(self, text: bytes) -> int:
-        if not text:
-            return _NONE
-        index = self._error_index.get(text)
-        if index is None:
-            index = self._error_index[text] = len(self._error_sets)
-            self._error_sets.append(tuple(_read_error(*each) for each in msgspec.json.decode(text)))
-        return index
-
 
 def _read_key(key: bytes) -> ResultKey:
     region_id, tester_id = (int.from_bytes(key[at : at + 4], "big", signed=True) for at in (0, 4))
     orchestrator, pipeline, model = key[8:].decode().split("\0")
     return ResultKey(orchestrator, region_id, pipeline, model, tester_id)
-
-
-def _read_error(code: str, message: str, count: object) -> PostedError:
-    value = read_number(count) if isinstance(count, str) else count  # as raw_stats reads it
-    number = int(value) if isinstance(value, (int, float)) else 1
-    return PostedError(code, message, min(max(number, 1), _MAX_COUNT))
-
-
-def _by_code(errors: tuple[PostedError, ...]) -> Iterator[tuple[str, int, str]]:
-    """The total count of each code, and its last message."""
-    found: dict[str, tuple[int, str]] = {}
-    for error in errors:
-        count, message = found.get(error.code, (0, ""))
-        found[error.code] = count + error.count, error.message or message
-    for code, (count, message) in found.items():
-        yield code, count, message
 
 
 def _cut(joined: bytes, lengths: Indices) -> Iterator[bytes]:
