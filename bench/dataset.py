@@ -27,6 +27,15 @@ _MANY = 2_000_000
 _SEALING_LIMIT_S = 1800.0
 
 
+# Six hours (granularity 3) with details; longer buckets without.
+_DETAILS = """
+SELECT
+    count(*) FILTER (WHERE granularity = 3 AND details_revision = revision),
+    count(*) FILTER (WHERE granularity >= 3 AND is_materialized AND details_revision IS DISTINCT FROM revision)
+FROM rollup_buckets
+"""
+
+
 class Loaded(Struct, frozen=True):
     """The content of a data directory.
 
@@ -121,16 +130,15 @@ async def wait_until_materialized(url: str, results: int) -> float:
         await connection.close()
 
 
-async def wait_until_details_are_built(url: str) -> float:
-    """Wait until a running server has built the details of all rollups. Returns the seconds it took."""
-    statement = (
-        "SELECT count(*) FROM rollup_buckets "
-        "WHERE is_materialized AND granularity >= 3 AND details_revision IS DISTINCT FROM revision"
-    )
+async def wait_until_details_are_built(url: str, days: float) -> float:
+    """Wait until a running server has built the rollups of some days and their details. Returns the seconds it took."""
     connection = await asyncpg.connect(url)
     try:
         began_at = time.monotonic()
-        while await connection.fetchval(statement) and time.monotonic() < began_at + _SEALING_LIMIT_S:  # noqa: ASYNC110 - nobody signals it
+        while time.monotonic() < began_at + _SEALING_LIMIT_S:
+            built, missing = await connection.fetchrow(_DETAILS) or (0, 0)
+            if built >= 4 * days and not missing:
+                break
             await asyncio.sleep(_POLL_S)
         return time.monotonic() - began_at
     finally:

@@ -191,8 +191,8 @@ class _Run:
         self._tell(f"{results:,} results over {YEAR_DAYS:g} days, loaded unless they exist")
         loaded = dataset.load(again=False)
         with dataset.running() as url, serving(on_database(url)) as server:
-            self._seal(url, results)
-            details_s = uvloop.run(wait_until_details_are_built(url))
+            self._tell("waiting until all details are built")
+            details_s = uvloop.run(wait_until_details_are_built(url, YEAR_DAYS))
             self._tell("measuring")
             self._describe(url)
             self.report.data.append(
