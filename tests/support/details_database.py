@@ -1,6 +1,7 @@
 """A database with hostile random results, and comparisons of its details with the oracle."""
 
 import json
+import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -9,16 +10,27 @@ from itertools import pairwise
 from typing import Any
 
 import asyncpg
+import pytest
+from msgspec.structs import replace
 
 from orchboard.stats import JobType, SeriesQuery, Window
 from orchboard.store.connection.types import Connection
 from orchboard.store.details.builder import DetailBuilder
+from orchboard.store.details.details import Needs
+from orchboard.store.details.ranked_reader import FRACTIONS
 from orchboard.store.rollups.buckets import GRANULARITIES
 from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.store import Store
 from orchboard.window import LATEST
 from tests.support.database import run
-from tests.support.details_oracle import StoredResult, assert_details_match, fetch_stored
+from tests.support.details_oracle import (
+    StoredResult,
+    assert_details_match,
+    fetch_stored,
+    medians,
+    quantile,
+    select,
+)
 from tests.support.store_writes import open_store
 
 PLACES = """
@@ -185,7 +197,29 @@ class DetailsDatabase:
         microsecond = timedelta(microseconds=1)
         whole = await self.store.details.fetch(query, Window(edges[0], edges[-1] - microsecond))
         assert assert_details_match(whole, results, query, edges[0], edges[-1]) == sum(numbers)
+        await self._compare_quantiles(query, Window(edges[0], edges[-1] - microsecond), results)
         return numbers
+
+    async def _compare_quantiles(
+        self, query: SeriesQuery, window: Window, results: Sequence[StoredResult]
+    ) -> None:
+        """Compare the quantiles of orchestrators and models that are read without holding all round trips."""
+        until = window.until + timedelta(microseconds=1)
+        slim = await self.store.details.fetch(query, window, Needs(medians=True))
+        assert not len(slim.sums.round_trips) and not slim.sums.errors
+        if query.job_type is not JobType.TRANSCODING:
+            assert slim.medians == medians(results, query.region, window.since, until)
+        names = {result.series.orchestrator: 1 for result in results}
+        found = await self.store.details.fetch_quantiles(query, window, names)
+        chosen = select(results, replace(query, orchestrators=None), window.since, until)
+        for name in names:
+            own = [
+                each.round_trip
+                for each in chosen
+                if each.series.orchestrator == name and each.round_trip is not None
+            ]
+            expected = [quantile(own, fraction) for fraction in FRACTIONS] if own else [math.nan] * 3
+            assert found[name] == pytest.approx(expected, rel=0, abs=0, nan_ok=True)
 
 
 def random_payload(chance: random.Random) -> Any:

@@ -108,17 +108,12 @@ class DetailBuilder:
 
     async def _build_next(self, since: Mapping[Granularity, datetime]) -> Bucket | None:
         """Build the next bucket of the shortest granularity that has one. since -- the earliest start"""
-        for granularity, earliest in since.items():
-            if bucket := await self._build_next_of(granularity, earliest):
-                return bucket
-        return None
-
-    async def _build_next_of(self, granularity: Granularity, since: datetime) -> Bucket | None:
         async with background_transaction(self._connection):
-            row = await self._connection.fetchrow(sql("next_without_details"), granularity.number, since)
+            numbers = [granularity.number for granularity in since]
+            row = await self._connection.fetchrow(sql("next_without_details"), numbers, list(since.values()))
             if row is None:
                 return None
-            bucket = Bucket(granularity.number, row["bucket_start"], row["bucket_end"])
+            bucket = Bucket(row["granularity"], row["bucket_start"], row["bucket_end"])
             await self._connection.execute(sql("clear_details"), bucket.granularity, bucket.start)
             if row["results"] and not await self._build_from_parts(bucket, row["results"]):
                 await self._build_from_results(bucket)

@@ -7,5 +7,5 @@ SELECT
     d.entries, CASE WHEN $3::boolean THEN d.round_trips END AS round_trips, CASE WHEN $4::boolean THEN d.errors END AS errors
 FROM unnest($1::smallint[], $2::timestamptz[]) AS a (granularity, bucket_start)
 JOIN rollup_buckets b ON b.granularity = a.granularity AND b.bucket_start = a.bucket_start
-CROSS JOIN unnest($5::text[]) AS o (orchestrator)
+LEFT JOIN unnest($5::text[]) AS o (orchestrator) ON TRUE
 LEFT JOIN rollup_details d ON d.granularity = b.granularity AND d.bucket_start = b.bucket_start AND d.orchestrator = o.orchestrator;
