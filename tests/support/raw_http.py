@@ -4,6 +4,7 @@ import json
 import socket
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -136,13 +137,11 @@ class Wire:
 
     def rest(self) -> bytes:
         """All data until the end or a reset of the connection."""
-        try:
+        chunks, self._received = [self._received], b""
+        with suppress(ConnectionResetError):
             while chunk := self.socket.recv(65536):
-                self._received += chunk
-        except ConnectionResetError:
-            pass
-        received, self._received = self._received, b""
-        return received
+                chunks.append(chunk)
+        return b"".join(chunks)
 
     def is_silent(self, seconds: float) -> bool:
         """Whether neither data nor the end of the connection arrives in `seconds`."""

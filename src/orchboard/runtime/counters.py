@@ -139,4 +139,4 @@ class Counters:
 
 def counter_file(slots: int) -> AbstractContextManager[int]:
     """A file descriptor of shared memory for a number of workers, closed at the end."""
-    return shared_memory(slots * _SLOT_BYTES)
+    return shared_memory("orchboard-counters", slots * _SLOT_BYTES)

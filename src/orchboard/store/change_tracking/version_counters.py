@@ -159,4 +159,4 @@ class VersionCounters:
 
 def shared_memory_file(workers: int) -> AbstractContextManager[int]:
     """A file descriptor of shared counters for a number of workers, closed at the end."""
-    return shared_memory((workers + SPARE_WORKER_SLOTS) * _COUNTER_BYTES * KEYS)
+    return shared_memory("orchboard-changes", (workers + SPARE_WORKER_SLOTS) * _COUNTER_BYTES * KEYS)
