@@ -71,7 +71,7 @@ class ConnectionLimiter:
         while self._candidates:
             is_candidate_verified, crowd, _, candidate = self._candidates[-1]
             since = candidate.waiting_since()
-            if since == math.inf or candidate.has_unread_input():
+            if candidate is newcomer or since == math.inf or candidate.has_unread_input():
                 self._candidates.pop()
                 continue
             if is_candidate_verified and not is_verified and self._verified_count <= self._reserved:
