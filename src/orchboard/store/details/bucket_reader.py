@@ -45,14 +45,8 @@ class BucketReader:
         self._results = results
         self._cache = EntryCache(limits.DETAIL_CACHE_BYTES, limits.DETAIL_CACHE_IDLE_S)
 
-    async def totals(self, sets: Sequence[Sequence[BucketKey]], wanted: Wanted) -> list[SeriesSums]:
-        """The sums of several sets of buckets, read together. They are not held."""
-        every = [bucket for buckets in sets for bucket in buckets]
-        found = await self.read(every, wanted) if every else {}
-        return [add_up([found[bucket] for bucket in buckets]) for buckets in sets]
-
     async def total(self, buckets: Sequence[BucketKey], wanted: Wanted) -> SeriesSums:
-        """The sum of some buckets. That of the long ones is held: most later windows have the same ones."""
+        """The sum of some buckets. That of the long ones is held: a later window has most of them too."""
         long = tuple(bucket for bucket in buckets if bucket.granularity >= SIX_HOURS.number)
         short = [bucket for bucket in buckets if bucket.granularity < SIX_HOURS.number]
         return add_up([await self._total_of_long(long, wanted), *await self._each(short, wanted)])
@@ -64,7 +58,8 @@ class BucketReader:
             for batch in in_batches(buckets, lambda bucket: _USUAL_RESULTS[bucket.granularity]):
                 part = await self.read(batch, wanted)
                 found = add_up([found, *part.values()])
-            self._cache.add(key, found, found.size)
+            if found.size <= limits.DETAIL_CACHE_BYTES // 2:  # a larger one would evict all others
+                self._cache.add(key, found, found.size)
         total: SeriesSums = found
         return total
 

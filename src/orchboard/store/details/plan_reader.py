@@ -45,7 +45,7 @@ class NetworkPart(Struct, frozen=True):
     sums: SeriesSums
 
 
-class OrchestratorRanks(Struct, frozen=True):
+class OrchestratorsPart(Struct, frozen=True):
     """The round trips of some orchestrators in a plan, without the tail.
 
     ranked -- in its long buckets, by orchestrator; sums -- of the rest
@@ -87,13 +87,16 @@ class PlanReader:
         """The sums of the parts of each plan that are not in the tail, of the orchestrators of a query."""
         orchestrators = None if query.orchestrators is None else tuple(sorted(query.orchestrators))
         wanted = Wanted(orchestrators, needs.round_trips, needs.errors)
-        # What is computed of whole buckets is held; other windows move on, and most of their buckets are in the next one too.
-        whole = [at for at, plan in enumerate(plans) if is_settled(plan) and not plan.partial_buckets]
-        totals = await self._buckets.totals([plans[at].buckets for at in whole], wanted)
-        read = dict(zip(whole, totals, strict=True))
+        # Those of a history are single buckets: they are read together, and what is computed of them is held.
+        single = [plan.buckets[0] for plan in plans if is_one_bucket(plan)]
+        read = await self._buckets.read(single, wanted) if single else {}
         parts = [
-            [read[at] if at in read else await self._buckets.total(plan.buckets, wanted)]
-            for at, plan in enumerate(plans)
+            [
+                read[plan.buckets[0]]
+                if is_one_bucket(plan)
+                else await self._buckets.total(plan.buckets, wanted)
+            ]
+            for plan in plans
         ]
         for plan, found in zip(plans, parts, strict=True):
             edges = [await self._buckets.partial(partial) for partial in plan.partial_buckets]
@@ -163,9 +166,9 @@ class PlanReader:
             self.points.add(_medians_key(region, plan), medians, _MEDIANS_BYTES)
         return medians
 
-    async def ranks(
+    async def round_trips(
         self, query: SeriesQuery, plan: WindowPlan, results: Mapping[str, int], *, margin: int
-    ) -> OrchestratorRanks:
+    ) -> OrchestratorsPart:
         """What `finish_quantiles` computes the quantiles of orchestrators from. results, margin -- see RankedReader"""
         long, rest = divide(plan)
         query = replace(query, orchestrators=None)
@@ -174,9 +177,9 @@ class PlanReader:
         for series, others in zip(sums.series.tolist(), sums.round_trip_counts.tolist(), strict=True):
             margins[self.index.all[series].orchestrator] += others
         ranked = await self._ranked.of_orchestrators(query, long, results, margins)
-        return OrchestratorRanks(plan, ranked, sums)
+        return OrchestratorsPart(plan, ranked, sums)
 
-    def finish_quantiles(self, query: SeriesQuery, found: OrchestratorRanks) -> dict[str, list[float]]:
+    def finish_quantiles(self, query: SeriesQuery, found: OrchestratorsPart) -> dict[str, list[float]]:
         """The quantiles of each orchestrator in the order of FRACTIONS; NaN without any. Raises NotKeptError"""
         names = list(found.ranked)
         query = replace(query, orchestrators=frozenset(names))

@@ -13,7 +13,7 @@ from msgspec import Struct
 from orchboard.stats import JobType, SeriesQuery, Window
 from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.details.details import EVERYTHING, Details, Medians, Needs, medians_of
-from orchboard.store.details.plan_reader import NetworkPart, OrchestratorRanks, PlanReader
+from orchboard.store.details.plan_reader import NetworkPart, OrchestratorsPart, PlanReader
 from orchboard.store.details.plans import cost_of, has_tail, in_batches, is_settled, plan_key, results_of
 from orchboard.store.details.ranked_values import NotKeptError
 from orchboard.store.details.sums import SeriesSums
@@ -144,12 +144,12 @@ class DetailReader:
         bounds = [to_pg_time(edge) for edge in self._edges(window)]
 
         async def read(attempt: _Attempt) -> dict[str, list[float]]:
-            async def read_plan(coverage: Coverage, plans: Sequence[WindowPlan]) -> OrchestratorRanks:
+            async def read_plan(coverage: Coverage, plans: Sequence[WindowPlan]) -> OrchestratorsPart:
                 async with self._admission.admitted(cost_of(coverage, plans)):
-                    return await attempt.reader.ranks(query, plans[0], results, margin=attempt.margin)
+                    return await attempt.reader.round_trips(query, plans[0], results, margin=attempt.margin)
 
-            found = await _planned(attempt, bounds, read_plan)
-            return attempt.reader.finish_quantiles(query, found)
+            part = await _planned(attempt, bounds, read_plan)
+            return attempt.reader.finish_quantiles(query, part)
 
         return await self._retried(read)
 
