@@ -54,8 +54,8 @@ COVERAGE = Endpoint(
     query=coverage,
     summary="Who tests what, who is silent, whose results differ",
     help="Returns the regions, testers, pipelines and models with results in the last 7 days, how many results they have, and since "
-    "when regions and testers are silent that usually are not; and the testers whose results with an orchestrator differ from those "
-    "of the other testers beyond chance.",
+    "when regions and testers are silent that usually have results; and the testers whose results with an orchestrator differ from those "
+    "of the other testers beyond chance. Testers are compared every ten minutes; all other members include each result at once.",
     params=FILTERS,
     answer=Coverage(
         **{**EXAMPLE_ENVELOPE, "window": AnswerWindow("7d", EXAMPLE_TIME - timedelta(days=7), EXAMPLE_TIME)},
