@@ -20,8 +20,8 @@ OTHERS = [('{"errors": 5, "timestamp": "9"}', {"timestamp": 9}), ('{"errors": [n
           {"errors": [{"error_code": "", "count": 0}, {"error_code": "", "count": 2}]}),
           ('{"region": {}, "orchestrator": 1}', {}), ('{"region": "ELSE", "orchestrator": "0xFF", "deep": [[{}]]}',
           {"region": "ELSE", "orchestrator": "0xff", "deep": [[{}]]})]  # fmt: skip
-# The code and count of each error: null is none, and a count in a string counts once.
-ERRORS = {OTHERS[1][0]: (("", 1),)}
+# The code and count of each error: null is none.
+ERRORS = {OTHERS[1][0]: (("", 2),)}
 NO_OBJECTS = ["[1, 2]", "5", "null", '"text"', "true", "[]"]
 
 
