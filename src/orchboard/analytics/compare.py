@@ -26,7 +26,7 @@ async def compare(board: Leaderboard, scope: Scope, orchestrators: Sequence[str]
     standings = Standings(found.details, found.job_type, any_name=board.scores_any_name)
     known = set(standings.names)
     rows, names = RankingTable(standings, found.scores), [name for name in orchestrators if name in known]
-    await rows.fetch_round_trips(board, scope.query, found.closed, names)
+    await rows.fetch_round_trips(board, scope.query, found, names)
     by_name = {row.orchestrator: row for row in rows.standings(names)}
     never = [None] * len(found.buckets)
     own = [by_name.get(name) or Standing(orchestrator=name, sparkline=[*never]) for name in orchestrators]

@@ -1,5 +1,6 @@
 """Who tests what, who has stopped, and whose results differ, in the last 7 days."""
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Hashable, Mapping
 from datetime import datetime, timedelta
@@ -51,12 +52,12 @@ _Source = tuple[str, JobType, str]
 
 async def coverage(board: Leaderboard, query: SeriesQuery) -> Coverage:
     """The coverage by the results that a query selects."""
-    now, end = board.now(), board.store.clock.horizon()
+    asked_at, now, end = time.monotonic(), board.now(), board.store.clock.horizon()
     week, day, hour = (WindowRequest(name).resolve(board) for name in ("7d", "24h", "1h"))
     pooled = query if query.orchestrators else replace(query, orchestrators=frozenset([NETWORK]))
     edges = [week.since, day.since, hour.since, end]
-    buckets = await board.store.details.fetch_buckets(pooled, edges, Needs())
-    hours = await _fetch_hours(board, pooled, now, end)
+    buckets = await board.store.details.fetch_buckets(pooled, edges, Needs(), asked_at=asked_at)
+    hours = await _fetch_hours(board, pooled, now, end, asked_at)
     found = await _compare(board, query, now)
     activity = _ActivityReader(buckets, hours, now)
     testers = activity.testers(found)
@@ -81,12 +82,14 @@ async def _compare(board: Leaderboard, query: SeriesQuery, now: datetime) -> "_N
 
 
 async def _fetch_hours(
-    board: Leaderboard, query: SeriesQuery, now: datetime, end: datetime
+    board: Leaderboard, query: SeriesQuery, now: datetime, end: datetime, asked_at: float
 ) -> list[tuple[_Source, ...]]:
-    """What had results in each hour of the last week, the earliest first."""
+    """What had results in each hour of the last week, the earliest first. asked_at -- see DetailReader"""
     last = now.replace(minute=0, second=0, microsecond=0)
     edges = [last - WEEK + number * HOUR for number in range(int(WEEK / HOUR) + 1)]
-    return await board.store.details.fetch_points("sources", query, [*edges, end], _sources, Needs())
+    return await board.store.details.fetch_points(
+        "sources", query, [*edges, end], _sources, Needs(), asked_at=asked_at
+    )
 
 
 def _sources(details: Details) -> tuple[_Source, ...]:

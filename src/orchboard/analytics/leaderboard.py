@@ -1,6 +1,7 @@
 """The leaderboard: orchestrators ranked by score, with everything that is known of each in a window."""
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -40,7 +41,7 @@ async def leaderboard(board: Leaderboard, query: RankingQuery) -> Ranking:
     rows = RankingTable(standings, found.scores)
     names = standings.names
     if query.sort in PERCENTILES:
-        await rows.fetch_round_trips(board, whole, found.closed, names)
+        await rows.fetch_round_trips(board, whole, found, names)
     values = rows.values(query.sort)
     selected = {name: values[at] for at, name in enumerate(names) if query.selects(name)}
     ordered = sort_rows(selected, descending=query.descending)
@@ -50,7 +51,7 @@ async def leaderboard(board: Leaderboard, query: RankingQuery) -> Ranking:
         else position_after(selected, ordered, query.page, descending=query.descending)
     )
     page = ordered[first : first + query.limit]
-    await rows.fetch_round_trips(board, whole, found.closed, page)
+    await rows.fetch_round_trips(board, whole, found, page)
     next_cursor = None
     if first + query.limit < len(ordered):
         next_cursor = query.cursor(found.closed, selected[page[-1]], page[-1])
@@ -68,12 +69,14 @@ async def leaderboard(board: Leaderboard, query: RankingQuery) -> Ranking:
 class StandingsInput(Struct, frozen=True):
     """What was fetched for standings.
 
+    asked_at -- time.monotonic: what was stored before is included
     details -- of the window
     closed -- the window with a fixed end
     buckets -- starts of the buckets of the sparklines
     scores -- in the window before, None without one; and in each bucket
     """
 
+    asked_at: float
     now: datetime
     job_type: JobType
     details: Details
@@ -86,8 +89,9 @@ async def fetch_standings_input(
     board: Leaderboard, query: SeriesQuery, request: WindowRequest, window: Window
 ) -> StandingsInput:
     """The details of a window, and the scores in its buckets and in the window before."""
-    now, job_type = board.now(), query.job_type or JobType.TRANSCODING
-    details = await board.store.details.fetch(query, window, Needs(medians=True, errors=True))
+    asked_at, now, job_type = time.monotonic(), board.now(), query.job_type or JobType.TRANSCODING
+    needs = Needs(medians=True, errors=True)
+    details = await board.store.details.fetch(query, window, needs, asked_at=asked_at)
     last = from_pg_time(int(details.sums.last.max())) if len(details.sums.last) else now
     closed = Window(window.since, min(window.until, max(now, last)))
     since = closed.since
@@ -98,10 +102,10 @@ async def fetch_standings_input(
     scores: list[OwnerScores] = []
     if len(edges) > 1:
         starts = [] if before is None else [before]
-        scores = await fetch_scores(board, query, job_type, [*starts, *edges])
+        scores = await fetch_scores(board, query, job_type, [*starts, *edges], asked_at=asked_at)
     split = int(before is not None and bool(scores))
     return StandingsInput(
-        now, job_type, details, closed, edges[:-1], (scores[0] if split else None, scores[split:])
+        asked_at, now, job_type, details, closed, edges[:-1], (scores[0] if split else None, scores[split:])
     )
 
 
@@ -127,7 +131,7 @@ class RankingTable:
         self._round_trips: dict[str, list[float]] = {}
 
     async def fetch_round_trips(
-        self, board: Leaderboard, query: SeriesQuery, window: Window, names: Sequence[str]
+        self, board: Leaderboard, query: SeriesQuery, found: StandingsInput, names: Sequence[str]
     ) -> None:
         """Fetch the quantiles of some orchestrators, unless they are known."""
         missing = {
@@ -135,7 +139,9 @@ class RankingTable:
             for name in names
             if name not in self._round_trips
         }
-        self._round_trips |= await board.store.details.fetch_quantiles(query, window, missing)
+        self._round_trips |= await board.store.details.fetch_quantiles(
+            query, found.closed, missing, asked_at=found.asked_at
+        )
 
     def values(self, sort: str) -> list[SortValue]:
         """What every orchestrator is sorted by, in the order of the standings."""

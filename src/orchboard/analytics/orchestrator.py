@@ -1,5 +1,6 @@
 """Everything about one orchestrator, for its page."""
 
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -24,9 +25,9 @@ UPTIMES: tuple[WindowName, ...] = ("30d", "7d", "24h")
 
 async def orchestrator(board: Leaderboard, address: str, scope: Scope, recent: RecentRequest) -> Orchestrator:
     """The page of an orchestrator. scope -- whose query selects this orchestrator"""
-    window = scope.window.resolve(board)
-    details = await board.store.details.fetch(scope.query, window)
-    lately = await _fetch_lately(board, scope.query)
+    asked_at, window = time.monotonic(), scope.window.resolve(board)
+    details = await board.store.details.fetch(scope.query, window, asked_at=asked_at)
+    lately = await _fetch_lately(board, scope.query, asked_at)
     results = await board.store.recent_results.fetch(
         address,
         scope.query,
@@ -51,11 +52,11 @@ async def orchestrator(board: Leaderboard, address: str, scope: Scope, recent: R
     )
 
 
-async def _fetch_lately(board: Leaderboard, query: SeriesQuery) -> dict[WindowName, Details]:
-    """The details of each of UPTIMES."""
+async def _fetch_lately(board: Leaderboard, query: SeriesQuery, asked_at: float) -> dict[WindowName, Details]:
+    """The details of each of UPTIMES. asked_at -- see DetailReader"""
     starts = [WindowRequest(name).resolve(board).since for name in UPTIMES]
     edges = [*starts, board.store.clock.horizon()]
-    buckets = await board.store.details.fetch_buckets(query, edges, Needs())
+    buckets = await board.store.details.fetch_buckets(query, edges, Needs(), asked_at=asked_at)
     return {
         name: Details(buckets[0].index, add_up([bucket.sums for bucket in buckets[at:]]), {})
         for at, name in enumerate(UPTIMES)

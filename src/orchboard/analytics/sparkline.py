@@ -43,15 +43,22 @@ def edges_of(since: datetime, until: datetime) -> list[datetime]:
 
 
 async def fetch_scores(
-    board: Leaderboard, query: SeriesQuery, job_type: JobType, edges: Sequence[datetime]
+    board: Leaderboard,
+    query: SeriesQuery,
+    job_type: JobType,
+    edges: Sequence[datetime],
+    *,
+    asked_at: float,
 ) -> list[OwnerScores]:
-    """The scores in each bucket between consecutive edges, against the medians of that bucket."""
+    """The scores in each bucket between consecutive edges, against the medians of that bucket. asked_at -- see DetailReader"""
 
     def compute(details: Details) -> OwnerScores:
         return score_owners(details, [job_type], any_name=board.scores_any_name)
 
     kind = "scores of orchestrators", job_type, board.scores_any_name
-    return await board.store.details.fetch_points(kind, query, edges, compute, Needs(medians=True))
+    return await board.store.details.fetch_points(
+        kind, query, edges, compute, Needs(medians=True), asked_at=asked_at
+    )
 
 
 def lines_of(

@@ -1,6 +1,6 @@
 """Reads the details of materialized buckets, and holds them in memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 from orchboard import limits
@@ -46,21 +46,31 @@ class BucketReader:
         self._cache = EntryCache(limits.DETAIL_CACHE_BYTES, limits.DETAIL_CACHE_IDLE_S)
 
     async def total(self, buckets: Sequence[BucketKey], wanted: Wanted) -> SeriesSums:
-        """The sum of some buckets. That of the long ones is held: a later window has most of them too."""
+        """The sum of some buckets. It is held, and that of the long ones too: most windows have these in common for hours."""
         long = tuple(bucket for bucket in buckets if bucket.granularity >= SIX_HOURS.number)
         short = [bucket for bucket in buckets if bucket.granularity < SIX_HOURS.number]
-        return add_up([await self._total_of_long(long, wanted), *await self._each(short, wanted)])
+        if not short:
+            return await self._total_of_long(long, wanted)
+        key = tuple(buckets), wanted
+        held: SeriesSums | None = self._cache.get(key)
+        return held or self._hold(
+            key, add_up([await self._total_of_long(long, wanted), *await self._each(short, wanted)])
+        )
 
     async def _total_of_long(self, buckets: tuple[BucketKey, ...], wanted: Wanted) -> SeriesSums:
         key = buckets, wanted
-        if (found := self._cache.get(key)) is None:
-            found = add_up([])
-            for batch in in_batches(buckets, lambda bucket: _USUAL_RESULTS[bucket.granularity]):
-                part = await self.read(batch, wanted)
-                found = add_up([found, *part.values()])
-            if found.size <= limits.DETAIL_CACHE_BYTES // 2:  # a larger one would evict all others
-                self._cache.add(key, found, found.size)
-        total: SeriesSums = found
+        held: SeriesSums | None = self._cache.get(key)
+        if held is not None:
+            return held
+        found = add_up([])
+        for batch in in_batches(buckets, lambda bucket: _USUAL_RESULTS[bucket.granularity]):
+            part = await self.read(batch, wanted)
+            found = add_up([found, *part.values()])
+        return self._hold(key, found)
+
+    def _hold(self, key: Hashable, total: SeriesSums) -> SeriesSums:
+        if total.size <= limits.DETAIL_CACHE_BYTES // 2:  # a larger one would evict all others
+            self._cache.add(key, total, total.size)
         return total
 
     async def _each(self, buckets: Sequence[BucketKey], wanted: Wanted) -> list[SeriesSums]:

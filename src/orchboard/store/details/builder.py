@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from orchboard.stats import JobType
 from orchboard.store.connection.types import Connection
@@ -13,6 +14,7 @@ from orchboard.store.details.summary import NetworkSeries, encode_summary
 from orchboard.store.details.sums import NETWORK, SeriesSums, add_up, renumber
 from orchboard.store.postgres.watchdog import background_transaction
 from orchboard.store.rollups.buckets import GRANULARITIES, Bucket, Granularity
+from orchboard.store.rollups.group_index import Indices
 from orchboard.store.sql_files import sql
 from orchboard.window import EARLIEST
 
@@ -45,9 +47,10 @@ class StoredSeries:
             }
         return [self._number_of(key) for key in keys]
 
-    def is_ai(self, number: int) -> bool:
+    def are_ai(self, numbers: Indices) -> NDArray[np.bool_]:
         """See SeriesNumbers."""
-        return self._job_types[self.all[number].region_id] is JobType.AI
+        job_types = (self._job_types[self.all[number].region_id] for number in numbers.tolist())
+        return np.array([job_type is JobType.AI for job_type in job_types], np.bool_)
 
     def _number_of(self, key: ResultKey) -> int:
         job_type = self._job_types.get(key.region_id)

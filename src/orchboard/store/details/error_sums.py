@@ -75,14 +75,19 @@ class ErrorSums(Struct, frozen=True):
         return ErrorSums(*(getattr(self, name)[chosen] for name in self.__struct_fields__))
 
 
+def join_errors(parts: Sequence[ErrorSums]) -> ErrorSums:
+    """All errors of some parts, in their order. parts -- at least one"""
+    return ErrorSums(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ErrorSums.__struct_fields__)
+    )
+
+
 def add_up_errors(parts: Sequence[ErrorSums]) -> ErrorSums:
     """The total of some errors of disjoint results."""
     filled = [part for part in parts if len(part)]
     if not filled:
         return NO_ERRORS
-    joined = ErrorSums(
-        *(np.concatenate([getattr(part, name) for part in filled]) for name in ErrorSums.__struct_fields__)
-    )
+    joined = join_errors(filled)
     has_message = joined.message != ""
     # By series and code; within them the latest with a message last.
     order = np.lexsort((joined.last, has_message, joined.code_hash, joined.series))

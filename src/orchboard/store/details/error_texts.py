@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 
 from orchboard.results.render import read_number
-from orchboard.store.details.error_sums import ErrorSums
+from orchboard.store.details.error_sums import NO_ERRORS, ErrorSums, join_errors
 from orchboard.store.rollups.group_index import Indices
 
 _NONE = -1
@@ -20,8 +20,10 @@ class ErrorTexts:
     def __init__(self) -> None:
         self._numbers: dict[bytes, int] = {}
         self._starts = [0]
-        self._rows: list[tuple[int, str, int, int, int, int, str]] = []
-        self._errors = ErrorSums.of([])
+        self._errors = NO_ERRORS
+        self._rows: list[
+            tuple[int, str, int, int, int, int, str]
+        ] = []  # of the texts that are not in _errors yet
 
     @property
     def is_full(self) -> bool:
@@ -38,13 +40,14 @@ class ErrorTexts:
             self._rows += [
                 (0, code, 1, count, 0, 0, message) for code, (count, message) in _by_code(text).items()
             ]
-            self._starts.append(len(self._rows))
+            self._starts.append(len(self._errors) + len(self._rows))
         return number
 
     def of(self, numbers: Indices) -> tuple[Indices, ErrorSums]:
         """The errors of some lists: the position in `numbers` of each, and the errors, whose series and times are 0."""
-        if len(self._errors) < len(self._rows):
-            self._errors = ErrorSums.of(self._rows)
+        if self._rows:
+            self._errors = join_errors([self._errors, ErrorSums.of(self._rows)])
+            self._rows.clear()
         starts = np.array(self._starts)
         first = starts[numbers]
         lengths = starts[numbers + 1] - first

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Mapping, Sequence
 
+import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -10,11 +11,13 @@ from orchboard.stats import JobType, SeriesQuery
 from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.details.bucket_reader import BucketReader, Wanted
 from orchboard.store.details.details import Medians, Needs
+from orchboard.store.details.error_sums import NO_ERRORS
 from orchboard.store.details.plans import divide, has_tail, is_one_bucket, is_settled, join_ranges, plan_key
 from orchboard.store.details.ranked_reader import FRACTIONS, RankedReader, values_by
 from orchboard.store.details.ranked_values import NO_VALUES, RankedValues
 from orchboard.store.details.result_details import DetailResultReader, ResultDetails, pages
 from orchboard.store.details.series import NamedSeries, SeriesIndex
+from orchboard.store.details.series_keys import orchestrator_of
 from orchboard.store.details.sums import NETWORK, SeriesSums, add_up, renumber
 from orchboard.store.details.tail import DetailTail
 from orchboard.store.directories.regions import RegionDirectory
@@ -74,8 +77,6 @@ class PlanReader:
         self._buckets = BucketReader(database, names, self._results)
         self._ranked = RankedReader(self.index, self._buckets)
         self.tail: LiveTail[ResultDetails] = LiveTail(database, self._content, versions, clock)
-        self._summed: dict[tuple[int, int, bool], SeriesSums] = {}
-        self._summed_for = -1
         self.points = EntryCache(limits.DETAIL_POINTS_BYTES, limits.DETAIL_CACHE_IDLE_S)
 
     @property
@@ -126,10 +127,8 @@ class PlanReader:
         """The sums of `read` with those of the tail, as it is now."""
         if not has_tail(plan):
             return sums
-        results = self._content.between(*plan.tail)
-        if not len(results.event_time):
-            return sums
-        return add_up([sums, self._chosen(query, results, needs, in_tail=True)])
+        tail = _needed(self._content.sums.of(*plan.tail), needs)
+        return add_up([sums, self._of_orchestrators(query, tail)]) if len(tail.series) else sums
 
     async def medians(
         self, region: str | None, coverage: Coverage, plans: Sequence[WindowPlan], *, margin: int
@@ -173,9 +172,9 @@ class PlanReader:
         long, rest = divide(plan)
         query = replace(query, orchestrators=None)
         [sums] = await self.read(replace(query, orchestrators=frozenset(results)), [rest], _ROUND_TRIPS)
-        margins = dict.fromkeys(results, margin)
-        for series, others in zip(sums.series.tolist(), sums.round_trip_counts.tolist(), strict=True):
-            margins[self.index.all[series].orchestrator] += others
+        position = self.index.column(orchestrator_of).positions(list(results))[sums.series]
+        others = np.bincount(position, sums.round_trip_counts, len(results)).astype(np.int64)
+        margins = {name: margin + each for name, each in zip(results, others.tolist(), strict=True)}
         ranked = await self._ranked.of_orchestrators(query, long, results, margins)
         return OrchestratorsPart(plan, ranked, sums)
 
@@ -184,36 +183,36 @@ class PlanReader:
         names = list(found.ranked)
         query = replace(query, orchestrators=frozenset(names))
         sums = self.with_tail(query, found.plan, found.sums, _ROUND_TRIPS)
-        runs = values_by(self.index, [sums], query, names, lambda series: self.index.all[series].orchestrator)
+        runs = values_by(self.index, [sums], query, names, orchestrator_of)
         return {
             name: found.ranked[name].quantiles(values, FRACTIONS)
             for name, values in zip(names, runs, strict=True)
         }
 
-    def _chosen(
-        self, query: SeriesQuery, results: ResultDetails, needs: Needs, *, in_tail: bool = False
-    ) -> SeriesSums:
-        """The sums of results by series; with those of the network if it is among the orchestrators of a query."""
-        sum_all = self._tail_sums if in_tail else self._results.sums
-        if query.orchestrators is None:
-            return sum_all(results, with_errors=needs.errors)
-        own = self.index.mask(SeriesQuery(orchestrators=query.orchestrators))
-        chosen = results.select((results.series >= 0) & own[results.series])
-        parts = [self._results.sums(chosen, with_errors=needs.errors)]
-        if NETWORK in query.orchestrators:
-            sums = sum_all(results, with_errors=needs.errors)
-            parts.append(renumber(sums, self.index.pooled(sums.series)))
-        return add_up(parts)
+    def _chosen(self, query: SeriesQuery, results: ResultDetails, needs: Needs) -> SeriesSums:
+        """The sums of results by series, of the orchestrators of a query."""
+        if query.orchestrators is not None and NETWORK not in query.orchestrators:
+            own = self.index.mask(SeriesQuery(orchestrators=query.orchestrators))
+            results = results.select((results.series >= 0) & own[results.series])
+        sums = self._results.sums(results, with_errors=needs.errors)
+        return self._of_orchestrators(query, _needed(sums, needs))
 
-    def _tail_sums(self, results: ResultDetails, *, with_errors: bool) -> SeriesSums:
-        """The sums of results of the tail; held until its next refresh, as one answer has several uses for them."""
-        if self._summed_for != self.tail.generation:
-            self._summed.clear()
-            self._summed_for = self.tail.generation
-        key = int(results.event_time[0]), int(results.event_time[-1]), with_errors
-        if (sums := self._summed.get(key)) is None:
-            sums = self._summed[key] = self._results.sums(results, with_errors=with_errors)
-        return sums
+    def _of_orchestrators(self, query: SeriesQuery, sums: SeriesSums) -> SeriesSums:
+        """Those of the orchestrators of a query; with those of the network if it is among them."""
+        if query.orchestrators is None:
+            return sums
+        own = self.index.mask(SeriesQuery(orchestrators=query.orchestrators))
+        chosen = sums.select(np.flatnonzero(own[sums.series]))
+        if NETWORK not in query.orchestrators:
+            return chosen
+        return add_up([chosen, renumber(sums, self.index.pooled(sums.series))])
+
+
+def _needed(sums: SeriesSums, needs: Needs) -> SeriesSums:
+    """The same sums without what is not needed."""
+    if not needs.round_trips:
+        sums = sums.without_round_trips()
+    return sums if needs.errors else replace(sums, errors=NO_ERRORS)
 
 
 def _medians_key(region: str | None, plan: WindowPlan) -> Hashable:

@@ -6,11 +6,12 @@ from typing import TypeVar
 import numpy as np
 
 from orchboard import limits
-from orchboard.stats import JobType, SeriesQuery
+from orchboard.stats import JobType, Series, SeriesQuery
 from orchboard.store.details.bucket_reader import BucketReader, Wanted
 from orchboard.store.details.plans import in_batches
 from orchboard.store.details.ranked_values import RankedValues, split_runs
 from orchboard.store.details.series import SeriesIndex
+from orchboard.store.details.series_keys import model_of, orchestrator_of
 from orchboard.store.details.sums import NETWORK, SeriesSums
 from orchboard.store.rollups.entry_cache import EntryCache
 from orchboard.store.rollups.group_index import PipelineModel
@@ -65,9 +66,7 @@ class RankedReader:
     ) -> list[Doubles]:
         """The values of each orchestrator, ascending."""
         found = await self._buckets.read(buckets, Wanted(tuple(names), round_trips=True)) if buckets else {}
-        return values_by(
-            self._index, found.values(), query, names, lambda series: self._index.all[series].orchestrator
-        )
+        return values_by(self._index, found.values(), query, names, orchestrator_of)
 
     async def of_models(
         self, region: str | None, buckets: tuple[BucketKey, ...], count: Count, *, margin: int = 0
@@ -113,15 +112,9 @@ class RankedReader:
         """The round trips of each AI pipeline and model in some sums of the network, ascending."""
         query = SeriesQuery(job_type=JobType.AI, region=region, orchestrators=frozenset([NETWORK]))
         parts = list(sums)
-        present = np.unique(np.concatenate([part.series for part in parts]))
-        chosen = present[self._index.mask(query)[present]].tolist()
-        models = sorted({self._model_of(series) for series in chosen})
-        runs = values_by(self._index, parts, query, models, self._model_of)
-        return dict(zip(models, runs, strict=True))
-
-    def _model_of(self, series: int) -> PipelineModel:
-        own = self._index.all[series]
-        return own.pipeline, own.model
+        present = np.concatenate([part.series for part in parts])
+        models, _ = self._index.grouped(present[self._index.mask(query)[present]], model_of)
+        return dict(zip(models, values_by(self._index, parts, query, models, model_of), strict=True))
 
 
 def values_by(
@@ -129,16 +122,12 @@ def values_by(
     parts: Iterable[SeriesSums],
     query: SeriesQuery,
     keys: Sequence[K],
-    key_of: Callable[[int], K],
+    key: Callable[[Series], K],
 ) -> list[Doubles]:
-    """The round trips of each key that a query selects, ascending. key_of -- of a series, given by index"""
+    """The round trips of each key that a query selects, ascending. key -- see `SeriesIndex.column`"""
     found = [part for part in parts if len(part.round_trips)]
     if not found:
         return [np.zeros(0)] * len(keys)
-    position = {key: at for at, key in enumerate(keys)}
-    present = np.unique(np.concatenate([part.series for part in found]))
-    present = present[index.mask(query)[present]]
-    of_series = np.full(len(index), -1)
-    of_series[present] = [position.get(key_of(series), -1) for series in present.tolist()]
+    of_series = np.where(index.mask(query), index.column(key).positions(keys), -1)
     groups = [of_series[part.series][part.round_trip_entries] for part in found]
     return split_runs(np.concatenate([part.round_trips for part in found]), np.concatenate(groups), len(keys))

@@ -95,16 +95,23 @@ class DetailReader:
     def _new_plan_reader(self) -> PlanReader:
         return PlanReader(self._database, self._regions, self._versions, self._clock)
 
-    async def fetch(self, query: SeriesQuery, window: Window, needs: Needs = EVERYTHING) -> Details:
+    async def fetch(
+        self, query: SeriesQuery, window: Window, needs: Needs = EVERYTHING, *, asked_at: float | None = None
+    ) -> Details:
         """The details of a window; see `fetch_points`."""
-        [details] = await self.fetch_buckets(query, self._edges(window), needs)
+        [details] = await self.fetch_buckets(query, self._edges(window), needs, asked_at=asked_at)
         return details
 
     async def fetch_buckets(
-        self, query: SeriesQuery, edges: Sequence[datetime], needs: Needs = EVERYTHING
+        self,
+        query: SeriesQuery,
+        edges: Sequence[datetime],
+        needs: Needs = EVERYTHING,
+        *,
+        asked_at: float | None = None,
     ) -> list[Details]:
         """The details of each bucket; see `fetch_points`."""
-        return await self.fetch_points(None, query, edges, lambda details: details, needs)
+        return await self.fetch_points(None, query, edges, lambda details: details, needs, asked_at=asked_at)
 
     async def fetch_points(
         self,
@@ -115,6 +122,7 @@ class DetailReader:
         needs: Needs = EVERYTHING,
         *,
         size: Callable[[T], int] = lambda _: _POINT_BYTES,
+        asked_at: float | None = None,
     ) -> list[T]:
         """What `compute` makes of the details of each bucket [edges[i], edges[i + 1]) of receipt time. A bucket that can't change
         without notice is computed once.
@@ -126,18 +134,25 @@ class DetailReader:
         compute -- does not await
         needs -- what `compute` uses; the rest is left out
         size -- of a value in memory, in bytes
+        asked_at -- time.monotonic of the request that this is a part of, which includes what was stored before; None: now
         """
         asked = _Asked(kind, query, compute, needs, size)
         bounds = [to_pg_time(edge) for edge in edges]
-        return await self._retried(lambda attempt: self._points(attempt, asked, bounds))
+        return await self._retried(lambda attempt: self._points(attempt, asked, bounds), asked_at)
 
     async def fetch_quantiles(
-        self, query: SeriesQuery, window: Window, results: Mapping[str, int]
+        self,
+        query: SeriesQuery,
+        window: Window,
+        results: Mapping[str, int],
+        *,
+        asked_at: float | None = None,
     ) -> dict[str, list[float]]:
         """The quantiles FRACTIONS of the round trips of some orchestrators in a window, in seconds; NaN without any.
 
         query -- its orchestrators do not matter
         results -- how many results each of the orchestrators has, about
+        asked_at -- see `fetch_points`
         """
         if not results:
             return {}
@@ -151,14 +166,14 @@ class DetailReader:
             part = await _planned(attempt, bounds, read_plan)
             return attempt.reader.finish_quantiles(query, part)
 
-        return await self._retried(read)
+        return await self._retried(read, asked_at)
 
     def _edges(self, window: Window) -> tuple[datetime, datetime]:
         return window.since, max(window.since, self._clock.exclusive_end_of(window))
 
-    async def _retried(self, read: Callable[[_Attempt], Awaitable[T]]) -> T:
+    async def _retried(self, read: Callable[[_Attempt], Awaitable[T]], asked_at: float | None) -> T:
         """What `read` returns; again when what is in memory turned out to be outdated, or not enough."""
-        requested_at, margin = time.monotonic(), 0
+        requested_at, margin = time.monotonic() if asked_at is None else asked_at, 0
         if self._plans.is_full:
             await self._discard(self._plans)
         while True:
@@ -247,8 +262,6 @@ def _finish(reader: PlanReader, asked: _Asked[T], read: _Read) -> T:
         medians = {}
     is_selected = reader.index.mask(query)[sums.series]
     selected = sums if is_selected.all() else sums.select(np.flatnonzero(is_selected))
-    if not asked.needs.round_trips:
-        selected = selected.without_round_trips()
     point = asked.compute(Details(reader.index, selected, medians))
     if asked.kind is not None and is_settled(read.plan):
         reader.points.add(asked.key(read.plan), point, asked.size(point))

@@ -82,8 +82,8 @@ class SeriesNumbers(Protocol):
     async def numbers_of(self, keys: Sequence[ResultKey]) -> Sequence[int]:
         """The number of each key's series; -1 for a result that is in no series."""
 
-    def is_ai(self, number: int) -> bool:
-        """Whether a series is of AI jobs."""
+    def are_ai(self, numbers: Indices) -> NDArray[np.bool_]:
+        """Whether each of some series is of AI jobs."""
 
 
 class DetailResultReader:
@@ -132,7 +132,6 @@ class DetailResultReader:
         round_trip_time = results.measures[MEASURES.index("round_trip_time")]
         has_round_trip = scored & (success_rate == 1) & (round_trip_time != 0)
         values, of_value = round_trip_time[has_round_trip], entry[has_round_trip]
-        is_ai = np.array([self._numbers.is_ai(each) for each in distinct.tolist()], np.bool_)
         first = np.full(number, np.iinfo(np.int64).max)
         last = np.full(number, np.iinfo(np.int64).min)
         np.minimum.at(first, entry, results.event_time)
@@ -142,7 +141,7 @@ class DetailResultReader:
             counts,
             np.bincount(entry[~scored], minlength=number),
             np.bincount(entry[scored & (success_rate >= 1)], minlength=number),
-            np.bincount(entry[scored & ~results.is_warm], minlength=number) * is_ai,
+            np.bincount(entry[scored & ~results.is_warm], minlength=number) * self._numbers.are_ai(distinct),
             first,
             last,
             sums,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from orchboard.stats import JobType, Series, SeriesQuery
 from orchboard.store.details.result_details import ResultKey
+from orchboard.store.details.series_keys import job_type_of
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.database import Database
@@ -39,6 +40,14 @@ class SeriesColumn(Generic[K]):
         new = [self._number_of(self._key(each)) for each in series[len(self.number) :]]
         if new:
             self.number = np.concatenate([self.number, np.array(new, np.int64)])
+
+    def positions(self, keys: Sequence[K]) -> Indices:
+        """The position in some distinct keys of each series' key; -1 for others."""
+        position = np.full(len(self.keys), -1)
+        known = [(self._numbers[key], at) for at, key in enumerate(keys) if key in self._numbers]
+        for number, at in known:
+            position[number] = at
+        return position[self.number]
 
     def _number_of(self, key: K) -> int:
         number = self._numbers.setdefault(key, len(self.keys))
@@ -129,9 +138,10 @@ class NamedSeries:
             self._testers.update((row["id"], row["name"]) for row in rows)
         return [self._number_of(key, codes) for key in keys]
 
-    def is_ai(self, number: int) -> bool:
+    def are_ai(self, numbers: Indices) -> NDArray[np.bool_]:
         """See SeriesNumbers."""
-        return self._index.all[number].job_type is JobType.AI
+        column = self._index.column(job_type_of)
+        return np.array([key is JobType.AI for key in column.keys], np.bool_)[column.number[numbers]]
 
     async def indices_of(self, ids: Indices) -> Indices:
         """The indices of series with some ids in `rollup_series`; reads those not seen before."""

@@ -4,13 +4,14 @@ import asyncpg
 import numpy as np
 
 from orchboard.store.details.result_details import DetailResultReader, ResultDetails
+from orchboard.store.details.tail_sums import TailSums
 from orchboard.store.measures import MEASURES
 from orchboard.store.rollups.group_index import Indices
 from orchboard.store.rollups.result_columns import SlidingArrays
 
 
 class DetailTail:
-    """The newest results with everything that details are made of; see TailContent."""
+    """The newest results with everything that details are made of; see TailContent. sums -- of ranges of it"""
 
     statement = "detail_tail"
     needs_details = True
@@ -18,6 +19,7 @@ class DetailTail:
     def __init__(self, reader: DetailResultReader) -> None:
         self._reader = reader
         self._arrays = SlidingArrays(np.int64, np.int64, np.bool_, np.bool_, np.int64, rows=len(MEASURES))
+        self.sums = TailSums(self.between, self.end, reader.sums)
 
     @property
     def event_time(self) -> Indices:
@@ -31,11 +33,18 @@ class DetailTail:
     def replace(self, since: int, results: ResultDetails) -> None:
         """See TailContent."""
         self._arrays.replace(since, [getattr(results, name) for name in ResultDetails.__struct_fields__])
+        self.sums.replaced(since)
 
     def drop_before(self, since: int) -> None:
         """See TailContent."""
         self._arrays.drop_before(since)
+        self.sums.dropped_before(since)
+
+    def end(self) -> int:
+        """A time after the last result, in microseconds since 2000; 0 without one."""
+        event_time = self.event_time
+        return int(event_time[-1]) + 1 if len(event_time) else 0
 
     def between(self, since: int, until: int) -> ResultDetails:
-        """The results received in [since, until), as views that are valid until the next `await`."""
+        """The results received in [since, until), as views that are valid until the next change."""
         return ResultDetails(*self._arrays.arrays()).between(since, until)
