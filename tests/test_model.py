@@ -24,6 +24,7 @@ def _checks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchboard.limits.RAW_COUNT_INTERVAL_S", 0.05)
 
 
+@pytest.mark.timeout(600)  # a minute on a machine of its own
 @pytest.mark.usefixtures("_checks_often")
 def test_the_server_answers_as_its_model_does(server_url: str) -> None:
     class OnClones(LeaderboardMachine):

@@ -25,6 +25,7 @@ from tests.support.html_document import Document
 from tests.support.leaderboard_model import ZEROS, LeaderboardModel, Result, result_of_post
 from tests.support.open_transaction import OpenTransaction
 from tests.support.report_model import REPORTS
+from tests.support.report_model_more import MORE_REPORTS, lines
 from tests.support.server import SECRET, Answer, Client, RunningServer
 
 SEEN_WITHIN_S = 10.0
@@ -82,6 +83,13 @@ REPORT_QUESTIONS: list[tuple[str, dict[str, Any]]] = [
     ("history", {"window": "7d", "bucket": "1d", "orchestrator": ORCHESTRATORS[0]}),
     ("orchestrators", {"orchestrator": ORCHESTRATORS[2]}),
     ("uptime", {"orchestrator": ORCHESTRATORS[0]}),
+    ("compare", {"orchestrators": ",".join(ORCHESTRATORS[:2]), "window": "7d"}),
+    ("coverage", {}),
+    ("export", {"what": "results", "window": "all"}),
+    ("export", {"what": "rollups", "bucket": "1d", "window": "7d"}),
+    ("badge", {"metric": "score", "orchestrator": ORCHESTRATORS[0], "window": "24h"}),
+    ("badge", {"metric": "success", "orchestrator": ORCHESTRATORS[1], "window": "7d"}),
+    ("badge", {"metric": "uptime", "orchestrator": ORCHESTRATORS[0], "window": "7d"}),
 ]
 
 INSERT = """
@@ -346,13 +354,17 @@ class LeaderboardMachine(RuleBasedStateMachine):
     def ask_report(self, name: str, asked: Mapping[str, Any]) -> None:
         """As `ask`, for the main numbers of an answer of the analytics."""
         given = {name: value for name, value in asked.items() if value is not None}
-        sent = dict(given)
-        address = f"/{sent.pop('orchestrator')}" if name == "orchestrators" else ""
-        path = f"/api/{name}{address}?{urlencode(sent)}"
-        self.expect(
-            path,
-            lambda answer: json_differences(*REPORTS[name](answer.json(), self.model, self.now, given), path),
-        )
+        sent, compared = dict(given), (REPORTS | MORE_REPORTS)[name]
+        own = {"orchestrators": "/api/orchestrators/{}", "badge": "/badge/{}.json"}
+        path = own[name].format(sent.pop("orchestrator")) if name in own else f"/api/{name}"
+        path = f"{path}?{urlencode(sent)}"
+
+        def differences(answer: Answer) -> Iterator[str]:
+            body = lines(answer.data) if name == "export" else answer.json()
+            found, expected = compared(body, self.model, self.now, given)
+            return json_differences(found, expected, path)
+
+        self.expect(path, differences)
 
     def expect(self, path: str, differences_of: Callable[[Answer], Iterator[str]]) -> None:
         while True:
@@ -412,7 +424,7 @@ class LeaderboardMachine(RuleBasedStateMachine):
             self.ask(name, **asked, pipeline=pipeline, model=model, since=since, until=until)
 
     @rule(
-        name=st.sampled_from(sorted(REPORTS)),
+        name=st.sampled_from(sorted(REPORTS | MORE_REPORTS)),
         asked=st.fixed_dictionaries(
             {"window": st.sampled_from(["1h", "24h", "7d", "all"])},
             optional={
@@ -430,7 +442,14 @@ class LeaderboardMachine(RuleBasedStateMachine):
             asked = {"orchestrator": ORCHESTRATORS[0]} | dict(asked)
         if name == "history":
             asked = dict(asked) | {"window": "7d"}
-        if name == "uptime":
+        if name == "compare":
+            asked = {each: value for each, value in asked.items() if each != "orchestrator"}
+            asked |= {"orchestrators": ",".join(ORCHESTRATORS[1::-1])}
+        if name == "export":
+            asked = {"what": "results"} | dict(asked)
+        if name == "badge":
+            asked = dict(asked) | {"metric": "score", "orchestrator": ORCHESTRATORS[1]}
+        if name in ("coverage", "uptime"):
             asked = {each: value for each, value in asked.items() if each != "window"}
         self.ask_report(name, asked)
 
