@@ -8,9 +8,11 @@ uv pip install --quiet --target _vendor --no-deps --require-hashes --requirement
 uv pip uninstall --quiet pip 2>/dev/null || true  # from the build environment, which is bundled too
 echo ../src > _vendor/orchboard.pth  # relative to _vendor, so that the function contains src once
 
-# Remove files that a function does not import: packages of the command line, tools and tests of numpy, the second backend of zstandard.
+# Remove files that a function does not import: packages of the command line and of the client, the directories of the embedded
+# database, tools and tests of numpy, the second backend of zstandard.
 cd _vendor
 rm -rf bin pygments rich rich_rst cyclopts docutils markdown_it mdurl docstring_parser attr attrs
+rm -rf httpcore2 truststore platformdirs
 rm -rf numpy/f2py numpy/_pyinstaller numpy/_core/include numpy/_core/lib numpy/random numpy/fft numpy/polynomial numpy/testing
 rm -f numpy/_core/_*_tests.*.so numpy/_core/_simd.*.so zstandard/_cffi.*.so
 find . -type d \( -name tests -o -name sboms -o -name __pycache__ \) -prune -exec rm -rf {} +

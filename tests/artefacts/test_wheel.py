@@ -21,8 +21,15 @@ from tests.support.server import SECRET
 
 pytestmark = pytest.mark.timeout(600)
 
+# They ask a server for its reports.
+REPORT_COMMANDS = {"compare", "coverage", "errors", "export", "history", "top", "uptime", "watch", "why"}
+REPORTED = {
+    "compare": [EXAMPLE_ORCHESTRATOR, "0x" + 40 * "0"],
+    "uptime": [EXAMPLE_ORCHESTRATOR],
+    "why": [EXAMPLE_ORCHESTRATOR],
+}
 # They read no database: `simulate live` posts to a server, `diff` reads two, and the spool is a file.
-CLIENT_COMMANDS = {"post", "get", "secret", "simulate", "completion", "spool", "diff"}
+CLIENT_COMMANDS = {"post", "get", "secret", "simulate", "completion", "spool", "diff", *REPORT_COMMANDS}
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +158,8 @@ def test_the_client_alone_posts_to_a_server_and_asks_it(
         client = outside(tmp_path, SECRET=SECRET, ORCHBOARD_URL=url)
         assert run(base / "orchboard", "post", "--example", environment=client).startswith("stored 1\n")
         assert EXAMPLE_ORCHESTRATOR in run(base / "orchboard", "get", "scores", environment=client)
+        for command in sorted(REPORT_COMMANDS - {"watch"}):  # which does not end
+            assert run(base / "orchboard", command, *REPORTED.get(command, []), environment=client)
         live = run(
             base / "orchboard", "simulate", "live", "--seconds", "1", "--rate", "5", environment=client
         )
