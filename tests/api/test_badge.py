@@ -146,4 +146,4 @@ def test_a_text_is_as_wide_as_its_font_draws_it() -> None:
     assert text_width("score 24h", 11) == pytest.approx(54.2, abs=0.1)
     assert text_width("e\u0301", 11) == text_width("e", 11)
     assert text_width("界", 10) == 10
-    assert xml_text("a<b>&'\"\x00\u202e\n") == "a&lt;b&gt;&amp;&#39;&quot;\ufffd\ufffd "
+    assert xml_text("a<b>&'\"\x00\u202e\n") == "a&lt;b&gt;&amp;&#x27;&quot;\ufffd\ufffd "
