@@ -12,7 +12,8 @@ WITH newest AS MATERIALIZED (
 late AS MATERIALIZED (
     SELECT greatest(i.since, $4::timestamptz) AS since, least(i.until, $3::timestamptz) AS until
     FROM rollup_invalidations i
-    WHERE NOT pg_visible_in_snapshot(i.xid, $1::text::pg_snapshot) AND i.until >= $4 AND i.since < $3
+    WHERE i.xid >= pg_snapshot_xmin($1::text::pg_snapshot) AND NOT pg_visible_in_snapshot(i.xid, $1::text::pg_snapshot)
+      AND i.until >= $4 AND i.since < $3
 ),
 candidates AS (
     SELECT e.event_time, e.id, e.orchestrator, e.region_id, e.xmin::text::bigint AS xid
