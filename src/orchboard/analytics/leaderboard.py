@@ -156,53 +156,53 @@ class RankingTable:
     def standings(self, names: Sequence[str]) -> list[Standing]:
         """The rows of some orchestrators, whose quantiles were fetched."""
         positions = [self._position[name] for name in names]
-        errors = self.of.errors(positions)
-        lines = lines_of(self._buckets, self.of.columns, self.of.orchestrators[positions])
-        found = []
-        for at, name, codes, line in zip(positions, names, errors, lines, strict=True):
-            trips = self._round_trips[name]
-            found.append(
-                Standing(
-                    orchestrator=name,
-                    round_trip=None if math.isnan(trips[0]) else RoundTrips(*trips),
-                    results=int(self.of.results[at]),
-                    unscored=int(self.of.unscored[at]),
-                    last_tested_at=from_pg_time(int(self.of.last[at])),
-                    errors=codes,
-                    sparkline=line,
-                    **self._scores(at),
-                )
-            )
-        return found
-
-    def _scores(self, at: int) -> dict[str, Any]:
-        """The members that an orchestrator without scores does not have."""
         of = self.of
-        if at >= of.ranked:
-            return {}
-        ranks, estimates = of.ranks, of.estimates
-        ratio = float(of.real_time_ratio[at])
-        has_ratio = of.job_type is JobType.TRANSCODING and ratio == ratio
-        trend = float(self.trend[at])
-        return {
-            "rank": int(ranks.rank[at]),
-            "rank_low": int(ranks.low[at]),
-            "rank_high": int(ranks.high[at]),
-            "score": estimate_at(at, estimates.score, estimates.score_low, estimates.score_high),
-            "round_trip_score": float(estimates.round_trip_score[at]),
-            "success_rate": estimate_at(
-                at, estimates.success_rate, estimates.success_low, estimates.success_high
-            ),
-            "full_success": estimate_at(at, *of.full_success),
-            "real_time_ratio": ratio if has_ratio else None,
-            "regions": int(of.regions[at]),
-            "best": self._region_score(int(of.best[at])),
-            "worst": self._region_score(int(of.worst[at])),
-            "trend": trend if trend == trend else None,
+        columns = {
+            "round_trip": [_round_trips(self._round_trips[name]) for name in names],
+            "results": of.results[positions].tolist(),
+            "unscored": of.unscored[positions].tolist(),
+            "last_tested_at": map(from_pg_time, of.last[positions].tolist()),
+            "errors": of.errors(positions),
+            "sparkline": lines_of(self._buckets, of.columns, of.orchestrators[positions]),
         }
+        scored = [at for at in positions if at < of.ranked]
+        scores = dict(zip(scored, self._scores(np.array(scored, np.int64)), strict=True))
+        return [
+            Standing(orchestrator=name, **dict(zip(columns, row, strict=True)), **scores.get(at, {}))
+            for at, name, row in zip(positions, names, zip(*columns.values(), strict=True), strict=True)
+        ]
 
-    def _region_score(self, pair: int) -> RegionScore:
-        return RegionScore(self.of.region_of(pair), float(self.of.pair_score[pair]))
+    def _scores(self, at: Indices) -> list[dict[str, Any]]:
+        """The members that an orchestrator without scores does not have."""
+        of, ranks, estimates = self.of, self.of.ranks, self.of.estimates.select(at)
+        is_transcoding = of.job_type is JobType.TRANSCODING
+        columns = {
+            "rank": ranks.rank[at].tolist(),
+            "rank_low": ranks.low[at].tolist(),
+            "rank_high": ranks.high[at].tolist(),
+            "score": _estimates(estimates.score, estimates.score_low, estimates.score_high),
+            "round_trip_score": estimates.round_trip_score.tolist(),
+            "success_rate": _estimates(estimates.success_rate, estimates.success_low, estimates.success_high),
+            "full_success": _estimates(*(column[at] for column in of.full_success)),
+            "real_time_ratio": with_none(of.real_time_ratio[at]) if is_transcoding else [None] * len(at),
+            "regions": of.regions[at].tolist(),
+            "best": self._region_scores(of.best[at]),
+            "worst": self._region_scores(of.worst[at]),
+            "trend": with_none(self.trend[at]),
+        }
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def _region_scores(self, pairs: Indices) -> list[RegionScore]:
+        return list(map(RegionScore, self.of.regions_of(pairs), self.of.pair_score[pairs].tolist()))
+
+
+def _round_trips(quantiles: Sequence[float]) -> RoundTrips | None:
+    return None if math.isnan(quantiles[0]) else RoundTrips(*quantiles)
+
+
+def _estimates(*columns: Doubles) -> list[Estimate]:
+    """Estimates from columns: value, low, high."""
+    return list(map(Estimate, *(column.tolist() for column in columns)))
 
 
 def estimate_at(at: int, *columns: Doubles) -> Estimate:

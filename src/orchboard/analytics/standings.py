@@ -100,10 +100,10 @@ class Standings:
         order: Indices = position[self.columns.pair_region[self.tree.pairs]]
         return order
 
-    def region_of(self, pair: int) -> str:
-        """The region of a pair of the tree."""
-        number = int(self.columns.pair_region[self.tree.pairs[pair]])
-        return self.columns.regions[number]
+    def regions_of(self, pairs: Indices) -> list[str]:
+        """The region of each of some pairs of the tree."""
+        numbers = self.columns.pair_region[self.tree.pairs[pairs]]
+        return [self.columns.regions[number] for number in numbers.tolist()]
 
     def pair_estimates(self) -> Estimates:
         """The numbers of each pair of the tree."""

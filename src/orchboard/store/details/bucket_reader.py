@@ -1,15 +1,16 @@
 """Reads the details of materialized buckets, and holds them in memory."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from orchboard import limits
-from orchboard.store.details.encoding import DetailRow, decode_all
-from orchboard.store.details.plans import in_batches
+from orchboard.store.details.encoding import DetailRow
+from orchboard.store.details.grouped_rows import add_up_rows
+from orchboard.store.details.plans import in_batches, share_read
 from orchboard.store.details.result_details import DetailResultReader, ResultDetails
 from orchboard.store.details.series import NamedSeries
 from orchboard.store.details.summary import NetworkSeries, decode_summary
-from orchboard.store.details.sums import SeriesSums, add_up, renumber
+from orchboard.store.details.sums import SeriesSums, add_up
 from orchboard.store.postgres.clock import from_pg_time
 from orchboard.store.postgres.database import Database
 from orchboard.store.rollups.bucket_rows import fetch_bucket_rows
@@ -18,6 +19,13 @@ from orchboard.store.rollups.entry_cache import EntryCache
 from orchboard.store.rollups.statistics import RollupRebuiltError
 from orchboard.store.rollups.window_plan import BucketKey, PartialBucket
 from orchboard.store.sql_files import sql
+
+# Results in a bucket of a busy network.
+_USUAL_RESULTS = {SIX_HOURS.number: 7_000, DAY.number: 27_000, MONTH.number: 800_000}
+_SHORT_RESULTS = 1_200
+
+_Unit = tuple[BucketKey, ...]
+"""Buckets whose sums are held together."""
 
 
 class Wanted(NamedTuple):
@@ -31,9 +39,10 @@ class Wanted(NamedTuple):
     round_trips: bool
     errors: bool = False
 
-
-_USUAL_RESULTS = {SIX_HOURS.number: 7_000, DAY.number: 27_000, MONTH.number: 800_000}
-"""Results in a bucket of a busy network: bounds what is read at once."""
+    def results_of(self, bucket: BucketKey) -> int:
+        """About the number of results that are read of a bucket: bounds what is read at once."""
+        usual = _USUAL_RESULTS.get(bucket.granularity, _SHORT_RESULTS)
+        return int(usual * share_read(self.orchestrators))
 
 
 class BucketReader:
@@ -45,45 +54,69 @@ class BucketReader:
         self._results = results
         self._cache = EntryCache(limits.DETAIL_CACHE_BYTES, limits.DETAIL_CACHE_IDLE_S)
 
-    async def total(self, buckets: Sequence[BucketKey], wanted: Wanted) -> SeriesSums:
-        """The sum of some buckets. It is held, and that of the long ones too: most windows have these in common for hours."""
-        long = tuple(bucket for bucket in buckets if bucket.granularity >= SIX_HOURS.number)
-        short = [bucket for bucket in buckets if bucket.granularity < SIX_HOURS.number]
-        if not short:
-            return await self._total_of_long(long, wanted)
-        key = tuple(buckets), wanted
-        held: SeriesSums | None = self._cache.get(key)
-        return held or self._hold(
-            key, add_up([await self._total_of_long(long, wanted), *await self._each(short, wanted)])
-        )
+    async def totals(
+        self, windows: Sequence[tuple[Sequence[BucketKey], bool]], wanted: Wanted
+    ) -> list[SeriesSums]:
+        """The sums of the buckets of some windows. Those that are held are not read again.
 
-    async def _total_of_long(self, buckets: tuple[BucketKey, ...], wanted: Wanted) -> SeriesSums:
-        key = buckets, wanted
-        held: SeriesSums | None = self._cache.get(key)
-        if held is not None:
-            return held
-        found = add_up([])
-        for batch in in_batches(buckets, lambda bucket: _USUAL_RESULTS[bucket.granularity]):
-            part = await self.read(batch, wanted)
-            found = add_up([found, *part.values()])
-        return self._hold(key, found)
+        windows -- buckets, and whether to hold their sums; those of the long ones are held by themselves too, as most later windows
+            have them in common
+        """
+        units = [self._units(tuple(buckets), wanted, is_held=is_held) for buckets, is_held in windows]
+        found: dict[_Unit, SeriesSums | None] = {
+            unit: self._cache.get((unit, wanted)) for own in units for unit in own
+        }
+        missing = [unit for unit, sums in found.items() if sums is None]
+        found |= dict(zip(missing, await self._read_units(missing, wanted), strict=True))
+        totals = []
+        for own, (buckets, is_held) in zip(units, windows, strict=True):
+            parts = [sums for unit in own if (sums := found[unit]) is not None]
+            totals.append(add_up(parts) if len(parts) > 1 else parts[0])
+            if is_held:
+                new = dict(zip(own, parts, strict=True)) | {tuple(buckets): totals[-1]}
+                self._hold(
+                    {unit: sums for unit, sums in new.items() if unit in missing or unit not in own}, wanted
+                )
+        return totals
 
-    def _hold(self, key: Hashable, total: SeriesSums) -> SeriesSums:
-        if total.size <= limits.DETAIL_CACHE_BYTES // 2:  # a larger one would evict all others
-            self._cache.add(key, total, total.size)
-        return total
+    def _units(self, buckets: _Unit, wanted: Wanted, *, is_held: bool) -> list[_Unit]:
+        """What the sums of some buckets are made of: all of them if they are held or will not be; else the long ones, and each short one."""
+        short = [(bucket,) for bucket in buckets if bucket.granularity < SIX_HOURS.number]
+        if not is_held or not short or (buckets, wanted) in self._cache:
+            return [buckets]
+        return [tuple(bucket for bucket in buckets if bucket.granularity >= SIX_HOURS.number), *short]
 
-    async def _each(self, buckets: Sequence[BucketKey], wanted: Wanted) -> list[SeriesSums]:
-        found = {bucket: self._cache.get((bucket, wanted)) for bucket in buckets}
-        missing = [bucket for bucket, sums in found.items() if sums is None]
-        if missing:
-            for bucket, sums in (await self.read(missing, wanted)).items():
-                self._cache.add((bucket, wanted), sums, sums.size)
-                found[bucket] = sums
-        return list(found.values())
+    def _hold(self, sums: Mapping[_Unit, SeriesSums], wanted: Wanted) -> None:
+        for unit, total in sums.items():
+            if total.size <= limits.DETAIL_CACHE_BYTES // 2:  # a larger one would evict all others
+                self._cache.add((unit, wanted), total, total.size)
 
-    async def read(self, buckets: Sequence[BucketKey], wanted: Wanted) -> Mapping[BucketKey, SeriesSums]:
+    async def read(self, buckets: Sequence[BucketKey], wanted: Wanted) -> list[SeriesSums]:
         """The sums of each of some buckets; not held."""
+        return await self._read_units([(bucket,) for bucket in buckets], wanted)
+
+    async def _read_units(self, units: Sequence[_Unit], wanted: Wanted) -> list[SeriesSums]:
+        """The sums of the buckets of each unit, read some at a time."""
+        found: list[SeriesSums | None] = [None] * len(units)
+        buckets = [(number, bucket) for number, unit in enumerate(units) for bucket in unit]
+        for batch in in_batches(buckets, lambda each: wanted.results_of(each[1])):
+            first, last = batch[0][0], batch[-1][0]
+            rows = await self._fetch([bucket for _, bucket in batch], wanted)
+            of_batch = [(number - first, row) for number, bucket in batch for row in rows[bucket]]
+            parts = await add_up_rows(
+                [row for _, row in of_batch],
+                [number for number, _ in of_batch],
+                last - first + 1,
+                self._names.indices_of,
+            )
+            for number, part in enumerate(parts, first):
+                before = found[number]
+                found[number] = part if before is None else add_up([before, part])
+        return [add_up([]) if sums is None else sums for sums in found]
+
+    async def _fetch(
+        self, buckets: Sequence[BucketKey], wanted: Wanted
+    ) -> Mapping[BucketKey, Sequence[DetailRow]]:
         orchestrators, *rest = wanted
         if orchestrators is None:
             rows = await fetch_bucket_rows(self._database, "detail_buckets", buckets, *rest)
@@ -92,16 +125,9 @@ class BucketReader:
                 self._database, "detail_buckets_of", buckets, *rest, list(orchestrators)
             )
         return {
-            bucket: await self._decoded(
-                [DetailRow(row["entries"], row["round_trips"], row["errors"]) for row in of_bucket]
-            )
+            bucket: [DetailRow(row["entries"], row["round_trips"], row["errors"]) for row in of_bucket]
             for bucket, of_bucket in rows.items()
         }
-
-    async def _decoded(self, rows: Sequence[DetailRow]) -> SeriesSums:
-        """The sums of one bucket. Two stored series may be one here: of two testers with the same name, one after the other."""
-        stored = decode_all(rows)
-        return add_up([renumber(stored, await self._names.indices_of(stored.series))])
 
     async def summaries(self, buckets: Sequence[BucketKey]) -> list[Mapping[NetworkSeries, Sequence[float]]]:
         """The quantiles of the network's round trips in each bucket, in the order of FRACTIONS."""

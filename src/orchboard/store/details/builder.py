@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from orchboard.stats import JobType
 from orchboard.store.connection.types import Connection
-from orchboard.store.details.encoding import DetailRow, decode_all, encode
+from orchboard.store.details.encoding import DetailRow, decode, encode
 from orchboard.store.details.result_details import DetailResultReader, ResultKey, pages
 from orchboard.store.details.summary import NetworkSeries, encode_summary
 from orchboard.store.details.sums import NETWORK, SeriesSums, add_up, renumber
@@ -132,7 +132,7 @@ class DetailBuilder:
             return False
         for row in await self._connection.fetch(sql("parts_orchestrators"), *within):
             parts = await self._connection.fetch(sql("parts_details"), *within, row["orchestrator"])
-            total = add_up([decode_all([DetailRow(*part)]) for part in parts])
+            total = add_up([decode(DetailRow(*part)) for part in parts])
             await self._insert(bucket, {row["orchestrator"]: total})
         return True
 

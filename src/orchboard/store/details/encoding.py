@@ -55,13 +55,13 @@ def encode(sums: SeriesSums) -> DetailRow:
 
 def decode(row: DetailRow) -> SeriesSums:
     """The sums that some bytes hold."""
-    return decode_all([row])
+    return decode_all([row])[0]
 
 
-def decode_all(rows: Sequence[DetailRow]) -> SeriesSums:
-    """The sums of several rows that have no series in common, in their order; not sorted by series.
+def decode_all(rows: Sequence[DetailRow]) -> tuple[SeriesSums, list[int]]:
+    """The sums of several rows in their order, not sorted by series; and the number of errors of each row.
 
-    Without round trips if those of any row were not read.
+    A series that several rows have is there as often. Without round trips if those of any row were not read.
     """
     integers = _columns(rows, ">i4", 0, _INTEGERS, np.int64)
     times = _columns(rows, ">i8", 4 * _INTEGERS, _TIMES, np.int64)
@@ -72,8 +72,8 @@ def decode_all(rows: Sequence[DetailRow]) -> SeriesSums:
     if len(lists) < len(rows):
         lists, lengths = [], np.zeros_like(lengths)
     round_trips = np.frombuffer(b"".join(lists), ">f8").astype(np.float64)
-    errors = [each for row in rows if row.errors is not None for each in _decode_errors(row.errors)]
-    return SeriesSums(
+    errors = [[] if row.errors is None else _decode_errors(row.errors) for row in rows]
+    sums = SeriesSums(
         series,
         results,
         unscored,
@@ -85,8 +85,9 @@ def decode_all(rows: Sequence[DetailRow]) -> SeriesSums:
         doubles[len(MEASURES) :],
         round_trips,
         np.repeat(np.arange(len(series)), lengths),
-        ErrorSums.of(errors),
+        ErrorSums.of([each for of_row in errors for each in of_row]),
     )
+    return sums, [len(of_row) for of_row in errors]
 
 
 def _columns(rows: Sequence[DetailRow], kind: str, offset: int, number: int, to: type) -> NDArray[Any]:

@@ -83,14 +83,15 @@ def join_errors(parts: Sequence[ErrorSums]) -> ErrorSums:
 
 
 def add_up_errors(parts: Sequence[ErrorSums]) -> ErrorSums:
-    """The total of some errors of disjoint results."""
+    """The total of some errors of disjoint results, by series."""
     filled = [part for part in parts if len(part)]
     if not filled:
         return NO_ERRORS
     joined = join_errors(filled)
     has_message = joined.message != ""
     # By series and code; within them the latest with a message last.
-    order = np.lexsort((joined.last, has_message, joined.code_hash, joined.series))
+    latest = np.where(has_message, joined.last, np.iinfo(np.int64).min)
+    order = np.lexsort((latest, joined.code_hash, joined.series))
     is_start = is_run_start(joined.series[order]) | is_run_start(joined.code_hash[order])
     starts = np.flatnonzero(is_start)
     final = order[np.append(starts[1:], len(order)) - 1]

@@ -88,20 +88,12 @@ class PlanReader:
         """The sums of the parts of each plan that are not in the tail, of the orchestrators of a query."""
         orchestrators = None if query.orchestrators is None else tuple(sorted(query.orchestrators))
         wanted = Wanted(orchestrators, needs.round_trips, needs.errors)
-        # Those of a history are single buckets: they are read together, and what is computed of them is held.
-        single = [plan.buckets[0] for plan in plans if is_one_bucket(plan)]
-        read = await self._buckets.read(single, wanted) if single else {}
-        parts = [
-            [
-                read[plan.buckets[0]]
-                if is_one_bucket(plan)
-                else await self._buckets.total(plan.buckets, wanted)
-            ]
-            for plan in plans
-        ]
+        # Of the single buckets of a history, what is computed is held.
+        windows = [(plan.buckets, not is_one_bucket(plan)) for plan in plans]
+        parts = [[sums] for sums in await self._buckets.totals(windows, wanted)]
         for plan, found in zip(plans, parts, strict=True):
             edges = [await self._buckets.partial(partial) for partial in plan.partial_buckets]
-            found += (self._chosen(query, results, needs) for results in edges)
+            found += (each for results in edges for each in self._chosen(query, results, needs))
         await self._add_unmaterialized(query, plans, parts, needs)
         return [found[0] if len(found) == 1 else add_up(found) for found in parts]
 
@@ -121,14 +113,22 @@ class PlanReader:
                 for own_since, own_until, at in ranges:
                     if own_since <= last and first < own_until:
                         own = self._chosen(query, page.between(own_since, own_until), needs)
-                        parts[at] = [add_up([*parts[at], own])]  # at once: there may be a thousand pages
+                        parts[at] = [add_up([*parts[at], *own])]  # at once: there may be a thousand pages
 
     def with_tail(self, query: SeriesQuery, plan: WindowPlan, sums: SeriesSums, needs: Needs) -> SeriesSums:
         """The sums of `read` with those of the tail, as it is now."""
-        if not has_tail(plan):
-            return sums
-        tail = _needed(self._content.sums.of(*plan.tail), needs)
-        return add_up([sums, self._of_orchestrators(query, tail)]) if len(tail.series) else sums
+        parts = self._with_tail(query, plan, sums, needs)
+        return add_up(parts) if len(parts) > 1 else sums
+
+    def _with_tail(
+        self, query: SeriesQuery, plan: WindowPlan, sums: SeriesSums, needs: Needs
+    ) -> list[SeriesSums]:
+        """Parts of the sums of `read` and of the tail."""
+        tail = self._content.sums.of(*plan.tail) if has_tail(plan) else []
+        return [
+            sums,
+            *(each for part in tail for each in self._of_orchestrators(query, _needed(part, needs))),
+        ]
 
     async def medians(
         self, region: str | None, coverage: Coverage, plans: Sequence[WindowPlan], *, margin: int
@@ -154,8 +154,8 @@ class PlanReader:
         """The medians of a plan. found -- by `medians`. Raises NotKeptError"""
         if not isinstance(found, NetworkPart):
             return found
-        sums = self.with_tail(_NETWORK_QUERY, plan, found.sums, _ROUND_TRIPS)
-        new = self._ranked.by_model(region, [sums])
+        parts = self._with_tail(_NETWORK_QUERY, plan, found.sums, _ROUND_TRIPS)
+        new = self._ranked.by_model(region, parts)
         medians = {}
         for model in sorted(found.ranked.keys() | new.keys()):
             ranked, values = found.ranked.get(model, NO_VALUES), new.get(model, NO_VALUES.segments[0])
@@ -182,30 +182,32 @@ class PlanReader:
         """The quantiles of each orchestrator in the order of FRACTIONS; NaN without any. Raises NotKeptError"""
         names = list(found.ranked)
         query = replace(query, orchestrators=frozenset(names))
-        sums = self.with_tail(query, found.plan, found.sums, _ROUND_TRIPS)
-        runs = values_by(self.index, [sums], query, names, orchestrator_of)
+        parts = self._with_tail(query, found.plan, found.sums, _ROUND_TRIPS)
+        runs = values_by(self.index, parts, query, names, orchestrator_of)
         return {
             name: found.ranked[name].quantiles(values, FRACTIONS)
             for name, values in zip(names, runs, strict=True)
         }
 
-    def _chosen(self, query: SeriesQuery, results: ResultDetails, needs: Needs) -> SeriesSums:
-        """The sums of results by series, of the orchestrators of a query."""
+    def _chosen(self, query: SeriesQuery, results: ResultDetails, needs: Needs) -> list[SeriesSums]:
+        """The sums of results by series, of the orchestrators of a query, in parts that are to be added up."""
         if query.orchestrators is not None and NETWORK not in query.orchestrators:
             own = self.index.mask(SeriesQuery(orchestrators=query.orchestrators))
             results = results.select((results.series >= 0) & own[results.series])
         sums = self._results.sums(results, with_errors=needs.errors)
         return self._of_orchestrators(query, _needed(sums, needs))
 
-    def _of_orchestrators(self, query: SeriesQuery, sums: SeriesSums) -> SeriesSums:
-        """Those of the orchestrators of a query; with those of the network if it is among them."""
+    def _of_orchestrators(self, query: SeriesQuery, sums: SeriesSums) -> list[SeriesSums]:
+        """Those of the orchestrators of a query; with those of the network if it is among them; in parts that are to be added up."""
         if query.orchestrators is None:
-            return sums
-        own = self.index.mask(SeriesQuery(orchestrators=query.orchestrators))
-        chosen = sums.select(np.flatnonzero(own[sums.series]))
-        if NETWORK not in query.orchestrators:
-            return chosen
-        return add_up([chosen, renumber(sums, self.index.pooled(sums.series))])
+            return [sums]
+        parts = []
+        if NETWORK in query.orchestrators:
+            parts.append(renumber(sums, self.index.pooled(sums.series)))
+        if query.orchestrators != {NETWORK}:
+            own = self.index.mask(SeriesQuery(orchestrators=query.orchestrators))
+            parts.append(sums.select(np.flatnonzero(own[sums.series])))
+        return parts
 
 
 def _needed(sums: SeriesSums, needs: Needs) -> SeriesSums:

@@ -1,11 +1,12 @@
 """What the reader of details asks of window plans: their cost, and whether they can change."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from msgspec.structs import replace
 
 from orchboard import limits
+from orchboard.store.details.sums import NETWORK
 from orchboard.store.rollups.buckets import SIX_HOURS
 from orchboard.store.rollups.window_plan import BucketKey, Coverage, WindowPlan
 
@@ -17,6 +18,9 @@ _MAX_UNMATERIALIZED_ROWS = 50_000
 
 # What is read at once.
 _BATCH_RESULTS = 200_000
+
+# Orchestrators of a busy network.
+_USUAL_ORCHESTRATORS = 100
 
 
 def cost_of(coverage: Coverage, plans: Sequence[WindowPlan]) -> int:
@@ -30,7 +34,14 @@ def cost_of(coverage: Coverage, plans: Sequence[WindowPlan]) -> int:
     return int(min(rows, limits.MAX_ROWS_IN_PROGRESS / 2))
 
 
-def in_batches(items: Iterable[T], results: Callable[[T], int], *, at_most: int = 32) -> Iterator[list[T]]:
+def share_read(orchestrators: Collection[str] | None) -> float:
+    """About the part of the results of a bucket that is read for some orchestrators; None: for all."""
+    if orchestrators is None or NETWORK in orchestrators:
+        return 1.0
+    return min(len(orchestrators) / _USUAL_ORCHESTRATORS, 1.0)
+
+
+def in_batches(items: Iterable[T], results: Callable[[T], int], *, at_most: int = 512) -> Iterator[list[T]]:
     """Divide items into batches that are read at once. results -- the number of results of an item; bounds the memory"""
     batch: list[T] = []
     total = 0

@@ -65,8 +65,8 @@ class RankedReader:
         self, query: SeriesQuery, buckets: Sequence[BucketKey], names: Sequence[str]
     ) -> list[Doubles]:
         """The values of each orchestrator, ascending."""
-        found = await self._buckets.read(buckets, Wanted(tuple(names), round_trips=True)) if buckets else {}
-        return values_by(self._index, found.values(), query, names, orchestrator_of)
+        found = await self._buckets.read(buckets, Wanted(tuple(names), round_trips=True))
+        return values_by(self._index, found, query, names, orchestrator_of)
 
     async def of_models(
         self, region: str | None, buckets: tuple[BucketKey, ...], count: Count, *, margin: int = 0
@@ -85,7 +85,7 @@ class RankedReader:
         number: dict[PipelineModel, int] = {}
         for batch in in_batches(buckets, count):
             read = await self._buckets.read(batch, Wanted((NETWORK,), round_trips=True))
-            for model, values in self.by_model(region, read.values()).items():
+            for model, values in self.by_model(region, read).items():
                 low, high = np.searchsorted(values, bounds.get(model, (-np.inf, np.inf)), "left").tolist()
                 pieces.setdefault(model, []).append(values[low:high].copy())
                 below[model] = below.get(model, 0) + low

@@ -14,7 +14,15 @@ from orchboard.stats import JobType, SeriesQuery, Window
 from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.details.details import EVERYTHING, Details, Medians, Needs, medians_of
 from orchboard.store.details.plan_reader import NetworkPart, OrchestratorsPart, PlanReader
-from orchboard.store.details.plans import cost_of, has_tail, in_batches, is_settled, plan_key, results_of
+from orchboard.store.details.plans import (
+    cost_of,
+    has_tail,
+    in_batches,
+    is_settled,
+    plan_key,
+    results_of,
+    share_read,
+)
 from orchboard.store.details.ranked_values import NotKeptError
 from orchboard.store.details.sums import SeriesSums
 from orchboard.store.directories.regions import RegionDirectory
@@ -208,7 +216,8 @@ class DetailReader:
             missing = [at for at in range(len(plans)) if at not in found]
             late: dict[int, _Read] = {}
             async with self._admission.admitted(cost_of(coverage, [plans[at] for at in missing])):
-                for batch in in_batches(missing, lambda at: results_of(coverage, plans[at])):
+                share = share_read(asked.query.orchestrators)
+                for batch in in_batches(missing, lambda at: int(results_of(coverage, plans[at]) * share)):
                     chosen = [plans[at] for at in batch]
                     for at, each in zip(batch, await _read(attempt, asked, coverage, chosen), strict=True):
                         if has_tail(each.plan):

@@ -168,3 +168,7 @@ def _add_moments(parts: Sequence[SeriesSums], entry: Indices, results: Indices) 
 
 def _joined(arrays: Sequence[np.ndarray], kind: type) -> np.ndarray:
     return np.concatenate([np.zeros(0, kind), *arrays])
+
+
+NO_SUMS = add_up([])
+"""Of no results."""

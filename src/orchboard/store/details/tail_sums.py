@@ -1,11 +1,11 @@
 """The sums of ranges of the live tail, continued from one answer to the next."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
 from orchboard.store.details.result_details import ResultDetails
-from orchboard.store.details.sums import SeriesSums, add_up
+from orchboard.store.details.sums import NO_SUMS, SeriesSums, add_up
 
 # Ranges whose sums are held: the tail as a whole, and the buckets of an hour that begin in it.
 _MAX_RANGES = 32
@@ -38,7 +38,7 @@ class TailSums:
         self._end = end
         self._sum_up = sum_up
         self._begun: dict[int, _Begun] = {}
-        self._current: dict[tuple[int, int], SeriesSums] = {}
+        self._current: dict[tuple[int, int], list[SeriesSums]] = {}
         self._settled_until = 0
 
     def replaced(self, since: int) -> None:
@@ -52,17 +52,17 @@ class TailSums:
         self._current.clear()
         self._begun = {start: each for start, each in self._begun.items() if start >= since}
 
-    def of(self, since: int, until: int) -> SeriesSums:
-        """The sums of the results received in [since, until)."""
+    def of(self, since: int, until: int) -> Sequence[SeriesSums]:
+        """The sums of the results received in [since, until), in parts that are to be added up."""
         until = min(until, self._end())
         if (found := self._current.get((since, until))) is None:
             found = self._current[since, until] = self._continued(since, until)
         return found
 
-    def _continued(self, since: int, until: int) -> SeriesSums:
+    def _continued(self, since: int, until: int) -> list[SeriesSums]:
         begun = self._begun.get(since)
         if begun is None or begun.until > until:
-            begun = _Begun(since, add_up([]))
+            begun = _Begun(since, NO_SUMS)
         settled = min(until, self._settled_until)
         if begun.until < settled:
             new = self._between(begun.until, settled)
@@ -72,4 +72,5 @@ class TailSums:
                 if len(self._begun) >= _MAX_RANGES:
                     del self._begun[next(iter(self._begun))]
                 self._begun[since] = begun
-        return add_up([begun.sums, self._sum_up(self._between(begun.until, until))])
+        parts = [begun.sums, self._sum_up(self._between(begun.until, until))]
+        return [part for part in parts if len(part.series)]

@@ -115,8 +115,12 @@ class Coverage:
 
     def results_of(self, bucket: BucketKey) -> int:
         """The number of results in a materialized bucket."""
-        first, last = self._starts.searchsorted((bucket.start, bucket.start + 1)).tolist()
-        return int(self._results[first:last][self._granularities[first:last] == bucket.granularity].sum())
+        return self._results_by_key.get((bucket.granularity, bucket.start), 0)
+
+    @cached_property
+    def _results_by_key(self) -> dict[tuple[int, int], int]:
+        keys = zip(self._granularities.tolist(), self._starts.tolist(), strict=True)
+        return dict(zip(keys, self._results.tolist(), strict=True))
 
     def plan(self, since: int, until: int, *, tail_since: int) -> WindowPlan:
         """Plan a window. tail_since -- the start of the results in memory: `self.tail_since` or later"""
