@@ -160,7 +160,10 @@ def score_owners(
     """The score of each owner: the mean over its regions in some job types, with equal weights. See `group`."""
     columns = columns_of(details.index, owner)
     total, regions = np.zeros(len(columns.owners)), np.zeros(len(columns.owners), np.int64)
+    present = np.unique(columns.group_job_type[columns.group[details.sums.series]]).tolist()
     for job_type in job_types:
+        if JOB_TYPES.index(job_type) not in present:
+            continue
         groups = group(details, job_type, any_name=any_name, owner=owner, moments=False)
         tree = tree_of(groups)
         total[tree.owners] += tree.total_of_owner(tree.in_pair * groups.statistics.score().score)

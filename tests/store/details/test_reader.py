@@ -10,6 +10,7 @@ import pytest
 from orchboard.stats import JobType, Series, SeriesQuery
 from orchboard.store.details.builder import DetailBuilder
 from orchboard.store.details.details import Details
+from orchboard.store.details.error_texts import ErrorTexts
 from orchboard.store.details.reader import DetailReader
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.directories.regions import RegionDirectory
@@ -105,5 +106,45 @@ def test_details_from_rollups_equal_those_from_results(database_url: str) -> Non
         await board.materialize()
         assert await DetailBuilder(board.connection).run() > 0
         await compare(board, reader, 3)
+
+    with_rollup_database(database_url, check)
+
+
+FAIL = """
+INSERT INTO events (event_time, orchestrator, region_id, payload)
+SELECT now() - interval '1 microsecond' * (9 - n), '0xaa', (SELECT min(id) FROM regions), jsonb_build_object(
+    'success_rate', 0, 'errors', jsonb_build_array(jsonb_build_object('error_code', 'E', 'message', $1::text || n))
+)
+FROM generate_series(0, 3) n
+"""
+
+
+def test_messages_that_always_differ_are_not_all_kept(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results in the tail and in parts of buckets keep their errors when further texts are numbered anew."""
+    monkeypatch.setattr("orchboard.limits.SHARED_READ_S", -1)
+    monkeypatch.setattr("orchboard.store.details.error_texts._MAX_TEXTS", 3)
+    numbered: list[int] = []
+    init = ErrorTexts.__init__
+
+    def count(self: ErrorTexts) -> None:
+        numbered.append(1)
+        init(self)
+
+    monkeypatch.setattr(ErrorTexts, "__init__", count)
+
+    async def check(board: RollupDatabase) -> None:
+        await board.connection.execute("TRUNCATE events")
+        reader, query = new_reader(board), SeriesQuery(orchestrators=frozenset(["0xaa"]))
+        for number in range(12):
+            await board.connection.execute(FAIL, f"{number}/")
+            now = await board.connection.fetchval("SELECT now()")
+            [details] = await reader.fetch_buckets(
+                query, [now - timedelta(hours=1), now + timedelta(hours=1)]
+            )
+            [error] = details.sums.errors
+            assert (error.code, error.results, error.message) == ("E", 4 * (number + 1), f"{number}/3")
+        assert len(numbered) > 3
 
     with_rollup_database(database_url, check)

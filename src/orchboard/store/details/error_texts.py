@@ -1,4 +1,4 @@
-"""The errors of results as posted: each distinct text is read once."""
+"""The errors of results as posted: each distinct text is read once, as long as there are not too many."""
 
 import msgspec
 import numpy as np
@@ -10,7 +10,7 @@ from orchboard.store.rollups.group_index import Indices
 _NONE = -1
 _MAX_COUNT = 10**9
 
-# Distinct texts that are remembered: some testers write what differs each time into a message.
+# Distinct texts of one ErrorTexts: some testers write what differs each time into a message.
 _MAX_TEXTS = 20_000
 
 
@@ -19,6 +19,7 @@ class ErrorTexts:
 
     def __init__(self) -> None:
         self._numbers: dict[bytes, int] = {}
+        self._most = _MAX_TEXTS
         self._starts = [0]
         self._errors = NO_ERRORS
         self._rows: list[
@@ -27,8 +28,17 @@ class ErrorTexts:
 
     @property
     def is_full(self) -> bool:
-        """Whether it remembers so many texts that it should be replaced."""
-        return len(self._numbers) > _MAX_TEXTS
+        """Whether it has so many texts that those of further results should be numbered by another."""
+        return len(self._numbers) > self._most
+
+    def adopt(self, numbers: Indices, others: "ErrorTexts") -> Indices:
+        """The numbers here of lists that others have numbered."""
+        texts = list(others._numbers)
+        used = {_NONE: _NONE} | {
+            number: self.number_of(texts[number]) for number in np.unique(numbers).tolist() if number != _NONE
+        }
+        self._most = max(_MAX_TEXTS, 2 * len(self._numbers))
+        return np.fromiter((used[number] for number in numbers.tolist()), np.int64, len(numbers))
 
     def number_of(self, text: bytes) -> int:
         """The number of a list of [code, message, count]; -1 for an empty text."""

@@ -79,11 +79,6 @@ class PlanReader:
         self.tail: LiveTail[ResultDetails] = LiveTail(database, self._content, versions, clock)
         self.points = EntryCache(limits.DETAIL_POINTS_BYTES, limits.DETAIL_CACHE_IDLE_S)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether it holds as many distinct error texts as it may."""
-        return self._results.is_full
-
     async def read(self, query: SeriesQuery, plans: Sequence[WindowPlan], needs: Needs) -> list[SeriesSums]:
         """The sums of the parts of each plan that are not in the tail, of the orchestrators of a query."""
         orchestrators = None if query.orchestrators is None else tuple(sorted(query.orchestrators))

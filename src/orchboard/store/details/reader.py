@@ -182,8 +182,6 @@ class DetailReader:
     async def _retried(self, read: Callable[[_Attempt], Awaitable[T]], asked_at: float | None) -> T:
         """What `read` returns; again when what is in memory turned out to be outdated, or not enough."""
         requested_at, margin = time.monotonic() if asked_at is None else asked_at, 0
-        if self._plans.is_full:
-            await self._discard(self._plans)
         while True:
             reader = self._plans
             try:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import asyncpg
 import numpy as np
@@ -28,8 +28,9 @@ class ResultDetails(Struct, frozen=True):
     event_time -- microseconds since 2000, shape (results,), as all below unless they say otherwise
     series -- of the SeriesIndex; -1 for a result without an orchestrator or a known job type, which is in no series
     is_scored, is_warm
-    errors -- index in the distinct error texts of the reader; -1 without errors
+    errors -- index in `texts`; -1 without errors
     measures -- shape (measures, results), in the order of MEASURES
+    texts -- the distinct error texts
     """
 
     event_time: Indices
@@ -38,11 +39,23 @@ class ResultDetails(Struct, frozen=True):
     is_warm: NDArray[np.bool_]
     errors: Indices
     measures: Doubles
+    texts: ErrorTexts
+
+    @classmethod
+    def of(cls, arrays: Sequence[NDArray[Any]], texts: ErrorTexts) -> "ResultDetails":
+        """From what `arrays` returns."""
+        event_time, series, is_scored, is_warm, errors, measures = arrays
+        return cls(event_time, series, is_scored, is_warm, errors, measures, texts)
+
+    @property
+    def arrays(self) -> list[NDArray[Any]]:
+        """All but `texts`, in order."""
+        return [getattr(self, name) for name in _ARRAYS]
 
     @property
     def size(self) -> int:
         """Bytes of all arrays."""
-        return sum(getattr(self, name).nbytes for name in _COLUMNS)
+        return sum(array.nbytes for array in self.arrays)
 
     def between(self, since: int, until: int) -> "ResultDetails":
         """The results received in [since, until), as views."""
@@ -54,16 +67,17 @@ class ResultDetails(Struct, frozen=True):
             self.is_warm[first:last],
             self.errors[first:last],
             self.measures[:, first:last],
+            self.texts,
         )
 
     def select(self, chosen: NDArray[np.bool_]) -> "ResultDetails":
         """Some results, given by a mask."""
-        return (
-            self if chosen.all() else ResultDetails(*(getattr(self, name)[..., chosen] for name in _COLUMNS))
-        )
+        if chosen.all():
+            return self
+        return ResultDetails.of([array[..., chosen] for array in self.arrays], self.texts)
 
 
-_COLUMNS = ResultDetails.__struct_fields__
+_ARRAYS = [name for name in ResultDetails.__struct_fields__ if name != "texts"]
 
 
 class ResultKey(NamedTuple):
@@ -92,20 +106,17 @@ class DetailResultReader:
     def __init__(self, numbers: SeriesNumbers) -> None:
         self._numbers = numbers
         self._series: dict[bytes, int] = {}
-        self._errors = ErrorTexts()
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it remembers so much that it should be replaced, with all results that it has read."""
-        return self._errors.is_full
+        self._texts = ErrorTexts()
 
     async def read(self, row: asyncpg.Record) -> ResultDetails:
         """The results of a row. Raises DatabaseUnavailableError if a new region can't be read."""
         keys = list(_cut(row["keys"] or b"", _integers(row["key_lengths"], ">i4")))
         await self._learn(set(keys) - self._series.keys())
         series = np.fromiter((self._series[key] for key in keys), np.int64, len(keys))
+        if self._texts.is_full:  # results that were read before keep theirs
+            self._texts = ErrorTexts()
         texts = _cut(row["errors"] or b"", _integers(row["error_lengths"], ">i4"))
-        errors = np.fromiter((self._errors.number_of(text) for text in texts), np.int64, len(keys))
+        errors = np.fromiter((self._texts.number_of(text) for text in texts), np.int64, len(keys))
         return ResultDetails(
             _integers(row["event_time"], ">i8"),
             series,
@@ -113,6 +124,7 @@ class DetailResultReader:
             np.frombuffer(row["is_warm"] or b"", np.bool_),
             errors,
             np.array([np.frombuffer(row[name] or b"", ">f8") for name in MEASURES], np.float64),
+            self._texts,
         )
 
     def sums(self, results: ResultDetails, *, with_errors: bool = True) -> SeriesSums:
@@ -148,15 +160,8 @@ class DetailResultReader:
             moments,
             values,
             of_value,
-            self._sum_errors(results) if with_errors else NO_ERRORS,
+            _sum_errors(results) if with_errors else NO_ERRORS,
         )
-
-    def _sum_errors(self, results: ResultDetails) -> ErrorSums:
-        at = np.flatnonzero(results.errors >= 0)
-        result, errors = self._errors.of(results.errors[at])
-        result = at[result]
-        moment = results.event_time[result]
-        return add_up_errors([replace(errors, series=results.series[result], first=moment, last=moment)])
 
     async def _learn(self, keys: Iterable[bytes]) -> None:
         """Number the series of some keys; a result without an orchestrator is in none."""
@@ -166,6 +171,14 @@ class DetailResultReader:
         if new:
             numbers = await self._numbers.numbers_of([named[key] for key in new])
             self._series.update(zip(new, numbers, strict=True))
+
+
+def _sum_errors(results: ResultDetails) -> ErrorSums:
+    at = np.flatnonzero(results.errors >= 0)
+    result, errors = results.texts.of(results.errors[at])
+    result = at[result]
+    moment = results.event_time[result]
+    return add_up_errors([replace(errors, series=results.series[result], first=moment, last=moment)])
 
 
 def _read_key(key: bytes) -> ResultKey:

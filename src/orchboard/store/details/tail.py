@@ -3,11 +3,15 @@
 import asyncpg
 import numpy as np
 
+from orchboard.store.details.error_texts import ErrorTexts
 from orchboard.store.details.result_details import DetailResultReader, ResultDetails
 from orchboard.store.details.tail_sums import TailSums
 from orchboard.store.measures import MEASURES
 from orchboard.store.rollups.group_index import Indices
 from orchboard.store.rollups.result_columns import SlidingArrays
+
+# The position of `errors` in the arrays.
+_ERRORS = 4
 
 
 class DetailTail:
@@ -18,6 +22,7 @@ class DetailTail:
 
     def __init__(self, reader: DetailResultReader) -> None:
         self._reader = reader
+        self._texts = ErrorTexts()
         self._arrays = SlidingArrays(np.int64, np.int64, np.bool_, np.bool_, np.int64, rows=len(MEASURES))
         self.sums = TailSums(self.between, self.end, reader.sums)
 
@@ -32,7 +37,11 @@ class DetailTail:
 
     def replace(self, since: int, results: ResultDetails) -> None:
         """See TailContent."""
-        self._arrays.replace(since, [getattr(results, name) for name in ResultDetails.__struct_fields__])
+        if results.texts is not self._texts:
+            errors = self._arrays.arrays()[_ERRORS]
+            errors[:] = results.texts.adopt(errors, self._texts)
+            self._texts = results.texts
+        self._arrays.replace(since, results.arrays)
         self.sums.replaced(since)
 
     def drop_before(self, since: int) -> None:
@@ -47,4 +56,4 @@ class DetailTail:
 
     def between(self, since: int, until: int) -> ResultDetails:
         """The results received in [since, until), as views that are valid until the next change."""
-        return ResultDetails(*self._arrays.arrays()).between(since, until)
+        return ResultDetails.of(self._arrays.arrays(), self._texts).between(since, until)

@@ -19,7 +19,7 @@ MAX_EDGE_RESULTS = 100_000
 _EDGE_GRANULARITIES = (MINUTE, TEN_MINUTES, HOUR, SIX_HOURS)
 
 # Choices of buckets that are cached; they differ when a bucket is inside one window and not inside the other.
-_MAX_CACHED_CHOICES = 64
+_MAX_CACHED_CHOICES = 512
 
 
 class BucketKey(NamedTuple):

@@ -1,2 +1,3 @@
+-- orchboard: no transaction
 -- Takes back 17.
-DROP INDEX idx_rollup_invalidations_xid;
+DROP INDEX CONCURRENTLY IF EXISTS idx_rollup_invalidations_xid;
