@@ -72,7 +72,8 @@ def group_errors(details: Details, key: Callable[[Series], GroupKey]) -> list[Er
     groups, position = details.index.grouped(sums.series, key)
     tested = np.bincount(position, sums.results + sums.unscored, len(groups))
     group = position[np.searchsorted(sums.series, sums.errors.series)]
-    by_code = add_up_errors([replace(sums.errors, series=group)])
+    total_errors = add_up_errors([replace(sums.errors, series=group)])
+    by_code = total_errors.select(np.argsort(total_errors.series, kind="stable"))
     edges = [*np.flatnonzero(is_run_start(by_code.series)).tolist(), len(by_code)]
     of_group = [by_code.select(np.arange(start, end)) for start, end in pairwise(edges)]
     total = int(by_code.results.sum())

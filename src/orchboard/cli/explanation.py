@@ -114,18 +114,22 @@ def _print_formula(job_type: JobType, score: float, why: Why) -> None:
         product = f"{success} * {trip}"
     print_text(f"Most is lost in {_where(term)}:")
     print(f"\n  {decimal(term.score)} = {product}\n")
-    print_text(f"{_round_trip(job_type, term)} gives the round_trip_score of {trip}.")
+    print_text(_round_trip(job_type, term, trip))
 
 
-def _round_trip(job_type: JobType, term: Term) -> str:
-    """The mean round trip of a term, and what it is compared with."""
-    mean = f"The mean round trip of {seconds(term.round_trip_time)} s"
+def _round_trip(job_type: JobType, term: Term, score: str) -> str:
+    """Why a term has its round-trip score: the mean round trip, and what it is compared with."""
+    so = f"so the round_trip_score is {score}."
+    if term.round_trip_time <= 0:
+        return f"No result there has a round trip, {so}"
+    is_ai = job_type is JobType.AI
+    mean = f"The mean round trip there is {seconds(term.round_trip_time)} s"
     if term.reference is None:
-        return f"{mean}, with nothing to compare it with,"
+        missing = "no orchestrator has a success to compare it with" if is_ai else "no segment has a duration"
+        return f"{mean}, and {missing}, {so}"
     times = f"{decimal(term.round_trip_time / term.reference, 1)} times"
-    if job_type is JobType.AI:
-        return f"{mean}, {times} the median of all orchestrators ({seconds(term.reference)} s),"
-    return f"{mean}, {times} the duration of a segment ({seconds(term.reference)} s),"
+    compared = "the median of all orchestrators" if is_ai else "the duration of a segment"
+    return f"{mean}, {times} {compared} ({seconds(term.reference)} s), {so}"
 
 
 def _where(term: Term) -> str:

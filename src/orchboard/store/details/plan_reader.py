@@ -13,8 +13,9 @@ from orchboard.store.details.bucket_reader import BucketReader, Wanted
 from orchboard.store.details.details import Medians, Needs
 from orchboard.store.details.error_sums import NO_ERRORS
 from orchboard.store.details.plans import divide, has_tail, is_one_bucket, is_settled, join_ranges, plan_key
-from orchboard.store.details.ranked_reader import FRACTIONS, RankedReader, values_by
-from orchboard.store.details.ranked_values import NO_VALUES, RankedValues
+from orchboard.store.details.quantiles import quantiles_of
+from orchboard.store.details.ranked_reader import FRACTIONS, RankedReader, grouped_values
+from orchboard.store.details.ranked_values import NO_VALUES, RankedValues, split_runs
 from orchboard.store.details.result_details import DetailResultReader, ResultDetails, pages
 from orchboard.store.details.series import NamedSeries, SeriesIndex
 from orchboard.store.details.series_keys import orchestrator_of
@@ -178,11 +179,23 @@ class PlanReader:
         names = list(found.ranked)
         query = replace(query, orchestrators=frozenset(names))
         parts = self._with_tail(query, found.plan, found.sums, _ROUND_TRIPS)
-        runs = values_by(self.index, parts, query, names, orchestrator_of)
-        return {
-            name: found.ranked[name].quantiles(values, FRACTIONS)
-            for name, values in zip(names, runs, strict=True)
-        }
+        values, group = grouped_values(self.index, parts, query, names, orchestrator_of)
+        ranked = list(found.ranked.values())
+        whole = [at for at, each in enumerate(ranked) if each.is_whole]
+        kept = [np.concatenate(ranked[at].segments) for at in whole]
+        # Those that are kept whole, which is most of them in short windows, at once: in a quarter of the time.
+        of_whole = quantiles_of(
+            np.concatenate([values, *kept]),
+            np.concatenate([group, np.repeat(np.array(whole, np.int64), list(map(len, kept)))]),
+            len(names),
+            FRACTIONS,
+        )
+        found_quantiles = dict(zip(names, of_whole.tolist(), strict=True))
+        if len(whole) < len(names):
+            runs = split_runs(values, group, len(names))
+            for at in set(range(len(names))) - set(whole):
+                found_quantiles[names[at]] = ranked[at].quantiles(runs[at], FRACTIONS)
+        return found_quantiles
 
     def _chosen(self, query: SeriesQuery, results: ResultDetails, needs: Needs) -> list[SeriesSums]:
         """The sums of results by series, of the orchestrators of a query, in parts that are to be added up."""

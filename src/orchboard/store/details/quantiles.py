@@ -17,11 +17,15 @@ def quantiles(sums: SeriesSums, group: Indices, groups: int, fractions: Sequence
 
     group -- of each entry, from 0 to groups - 1; -1: of none
     """
+    return quantiles_of(sums.round_trips, group[sums.round_trip_entries], groups, fractions)
+
+
+def quantiles_of(values: Doubles, group: Indices, groups: int, fractions: Sequence[float]) -> Doubles:
+    """As `quantiles`. values -- in any order; group -- of each value"""
     # numpy sorts 16 bits by radix: 4 times as fast
-    kind = np.int16 if groups < np.iinfo(np.int16).max else np.int64
-    of_value = group.astype(kind)[sums.round_trip_entries]
+    of_value = group.astype(np.int16 if groups < np.iinfo(np.int16).max else np.int64)
     order = np.argsort(of_value, kind="stable")
-    values = sums.round_trips[order]
+    values = values[order]
     edges = np.searchsorted(of_value[order], np.arange(-1, groups), "right")
     for start, end in itertools.pairwise(edges.tolist()):
         values[start:end].sort()  # with several fractions as fast as np.partition, or faster

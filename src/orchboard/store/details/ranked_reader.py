@@ -14,7 +14,7 @@ from orchboard.store.details.series import SeriesIndex
 from orchboard.store.details.series_keys import model_of, orchestrator_of
 from orchboard.store.details.sums import NETWORK, SeriesSums
 from orchboard.store.rollups.entry_cache import EntryCache
-from orchboard.store.rollups.group_index import PipelineModel
+from orchboard.store.rollups.group_index import Indices, PipelineModel
 from orchboard.store.rollups.result_columns import Doubles
 from orchboard.store.rollups.window_plan import BucketKey
 
@@ -125,9 +125,20 @@ def values_by(
     key: Callable[[Series], K],
 ) -> list[Doubles]:
     """The round trips of each key that a query selects, ascending. key -- see `SeriesIndex.column`"""
+    return split_runs(*grouped_values(index, parts, query, keys, key), len(keys))
+
+
+def grouped_values(
+    index: SeriesIndex,
+    parts: Iterable[SeriesSums],
+    query: SeriesQuery,
+    keys: Sequence[K],
+    key: Callable[[Series], K],
+) -> tuple[Doubles, Indices]:
+    """The round trips of some sums, and the position in `keys` of each; -1: the query does not select it."""
     found = [part for part in parts if len(part.round_trips)]
     if not found:
-        return [np.zeros(0)] * len(keys)
+        return np.zeros(0), np.zeros(0, np.int64)
     of_series = np.where(index.mask(query), index.column(key).positions(keys), -1)
     groups = [of_series[part.series][part.round_trip_entries] for part in found]
-    return split_runs(np.concatenate([part.round_trips for part in found]), np.concatenate(groups), len(keys))
+    return np.concatenate([part.round_trips for part in found]), np.concatenate(groups)

@@ -87,6 +87,11 @@ class RankedValues(Struct, frozen=True):
         """Bytes of the kept values."""
         return sum(segment.nbytes for segment in self.segments)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all values are kept."""
+        return self.size == 8 * self.number
+
     def at(self, rank: int) -> float:
         """The value of a rank, from 0 to number - 1. Raises LookupError if it is not kept."""
         segment = bisect_right(self.ranks, rank) - 1
@@ -102,7 +107,7 @@ class RankedValues(Struct, frozen=True):
         >>> RankedValues.near(np.array([1.0, 2.0, 4.0]), [0.5]).quantiles(np.array([3.0]), [0.5])
         [2.5]
         """
-        if self.size == 8 * self.number:  # all are kept
+        if self.is_whole:
             joined = np.sort(np.concatenate([*self.segments, others]))
             return _interpolate(len(joined), fractions, lambda rank: float(joined[rank]))
         try:
