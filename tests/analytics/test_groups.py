@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.analytics.group_columns import JOB_TYPES, Owner
-from orchboard.analytics.groups import group, score_owners, tree_of
+from orchboard.analytics.groups import Points, group, score_owners, tree_of
 from orchboard.config import Settings
 from orchboard.stats import JobType, SeriesQuery, Window
 from orchboard.store.details.details import Details
@@ -69,7 +69,7 @@ def test_scores_of_owners_equal_those_of_plain_python(
     run(write_results(database_url, results))
     found: dict[tuple[int, str], float] = {}
     for bucket, details in enumerate(run(fetch(database_url, query))):
-        scores = score_owners(details, JOB_TYPES, any_name=False, owner=OWNERS[member])
+        scores = score_owners(Points.of(details), JOB_TYPES, any_name=False, owner=OWNERS[member])
         names = [scores.columns.owners[each] for each in scores.owner.tolist()]
         found |= {(bucket, name): score for name, score in zip(names, scores.score.tolist(), strict=True)}
     assert found == pytest.approx(plain_scores(results, query, member), rel=1e-9, abs=1e-12)
@@ -78,7 +78,7 @@ def test_scores_of_owners_equal_those_of_plain_python(
 
 def pair_scores(details: Details, job_type: JobType, *, any_name: bool) -> dict[str, dict[str, list[float]]]:
     """Success rate, round-trip score and score by orchestrator and region."""
-    groups = group(details, job_type, any_name=any_name, moments=False)
+    groups = group(Points.of(details), job_type, any_name=any_name, moments=False)
     tree, names = tree_of(groups), groups.columns
     columns = [tree.total_of_pair(tree.in_pair * each) for each in groups.statistics.score().columns()]
     found: dict[str, dict[str, list[float]]] = {}
@@ -119,4 +119,4 @@ def test_scores_of_pairs_equal_aggregated_stats(
 
 def test_no_results_have_no_scores(database_url: str) -> None:
     [details, *_] = run(fetch(database_url, SeriesQuery()))
-    assert len(score_owners(details, JOB_TYPES, any_name=True).owner) == 0
+    assert len(score_owners(Points.of(details), JOB_TYPES, any_name=True).owner) == 0

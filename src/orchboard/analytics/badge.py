@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from orchboard.analytics.badge_request import THRESHOLDS, BadgeMetric, BadgeRequest
 from orchboard.analytics.group_columns import JOB_TYPES
-from orchboard.analytics.groups import score_owners
+from orchboard.analytics.groups import Points, score_owners
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.badge import Badge, BadgeColor
 from orchboard.stats import JobType, SeriesQuery, Window
@@ -66,7 +66,7 @@ async def was_ever_tested(board: Leaderboard, query: SeriesQuery) -> bool:
 def _number(details: Details, metric: BadgeMetric, *, scores_any_name: bool) -> float | None:
     sums = details.sums
     if metric == "score":
-        scores = score_owners(details, JOB_TYPES, any_name=scores_any_name).score
+        scores = score_owners(Points.of(details), JOB_TYPES, any_name=scores_any_name).score
         return float(scores[0]) if len(scores) else None
     succeeded = sums.successes if metric == "uptime" else sums.measure("success_rate")
     return float(succeeded.sum() / sums.results.sum())

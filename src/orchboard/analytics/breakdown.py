@@ -4,7 +4,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from orchboard.analytics.estimates import Estimates, Sensitivity, by_owner, estimate
-from orchboard.analytics.groups import group, tree_of
+from orchboard.analytics.groups import Points, group, tree_of
 from orchboard.scoring import Doubles
 from orchboard.stats import JobType
 from orchboard.store.details.details import Details
@@ -23,7 +23,7 @@ class Breakdown:
     def __init__(self, details: Details, job_type: JobType) -> None:
         """details -- of one orchestrator"""
         self._sums = details.sums
-        self._groups = group(details, job_type, any_name=True)
+        self._groups = group(Points.of(details), job_type, any_name=True)
         self._tree = tree_of(self._groups)
         self.job_type = job_type
         self.statistics = self._groups.statistics

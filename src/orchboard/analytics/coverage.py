@@ -24,6 +24,7 @@ from orchboard.reports.coverage import (
 )
 from orchboard.stats import JobType, Series, SeriesQuery
 from orchboard.store.details.details import Details, Needs
+from orchboard.store.details.reader import one_by_one
 from orchboard.store.details.series_keys import (
     TesterKey,
     model_of,
@@ -76,7 +77,12 @@ async def _compare(board: Leaderboard, query: SeriesQuery, now: datetime) -> "_N
     end = round_down(now - SETTLED, COMPARED_EVERY)
     everyone = replace(query, region=None, tester=None)
     [found] = await board.store.details.fetch_points(
-        "comparison", everyone, [end - WEEK, end], _NamedComparison, Needs(round_trips=True), size=_size
+        "comparison",
+        everyone,
+        [end - WEEK, end],
+        one_by_one(_NamedComparison),
+        Needs(round_trips=True),
+        size=_size,
     )
     return found
 
@@ -88,7 +94,7 @@ async def _fetch_hours(
     last = now.replace(minute=0, second=0, microsecond=0)
     edges = [last - WEEK + number * HOUR for number in range(int(WEEK / HOUR) + 1)]
     return await board.store.details.fetch_points(
-        "sources", query, [*edges, end], _sources, Needs(), asked_at=asked_at
+        "sources", query, [*edges, end], one_by_one(_sources), Needs(), asked_at=asked_at
     )
 
 

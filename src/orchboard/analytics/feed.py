@@ -11,6 +11,7 @@ from orchboard.analytics.events import Detector, Event, Hour, RegionHour
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType, SeriesQuery, is_address
 from orchboard.store.details.details import Details, Needs
+from orchboard.store.details.reader import one_by_one
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.postgres.clock import EPOCH
 
@@ -99,7 +100,7 @@ class _HourReader:
             self._kind,
             self._query,
             [EPOCH + edge * _HOUR for edge in edges],
-            self._observe,
+            one_by_one(self._observe),
             Needs(),
             size=_size,
         )

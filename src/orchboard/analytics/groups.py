@@ -1,6 +1,6 @@
 """Groups: the scored results of one job type by owner, region, pipeline and model, as means and moments; how they add up."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from msgspec import Struct
@@ -9,14 +9,37 @@ from orchboard.analytics.estimates import GroupStatistics, Total, by_run
 from orchboard.analytics.group_columns import JOB_TYPES, GroupColumns, Owner, columns_of
 from orchboard.scoring import Doubles
 from orchboard.stats import JobType
-from orchboard.store.details.details import Details
+from orchboard.store.details.details import Details, Medians
+from orchboard.store.details.series import SeriesIndex
 from orchboard.store.details.series_keys import orchestrator_of
-from orchboard.store.details.sums import MOMENTS, SeriesSums
+from orchboard.store.details.sums import MOMENTS, SeriesSums, join_sums
 from orchboard.store.rollups.group_index import Indices, is_run_start, unique_inverse
 
 
+class Points(Struct, frozen=True):
+    """The details of some buckets, one bucket after the other.
+
+    sums -- of all; each series may be there once in each bucket
+    point -- the bucket of each entry, from 0 on, ascending, shape (entries,)
+    medians -- of each bucket
+    """
+
+    index: SeriesIndex
+    sums: SeriesSums
+    point: Indices
+    medians: Sequence[Medians]
+
+    @classmethod
+    def of(cls, *details: Details) -> "Points":
+        """From the details of each bucket, at least one, which share an index."""
+        point = np.repeat(np.arange(len(details)), [len(each.sums.series) for each in details])
+        sums = join_sums([each.sums for each in details])
+        return cls(details[0].index, sums, point, [each.medians for each in details])
+
+
 class Groups(Struct, frozen=True):
-    """Groups with scored results, by owner, then by pair; see GroupColumns.
+    """Groups with scored results, by bucket, then by owner, then by pair; see GroupColumns. Of bucket i, numbers of owners and pairs
+    are increased by i times the number of owners or pairs.
 
     columns -- has the names
     pair, model -- of each group, in `columns`, shape (groups,)
@@ -32,26 +55,30 @@ class Groups(Struct, frozen=True):
 
 
 def group(
-    details: Details,
+    points: Points,
     job_type: JobType,
     *,
     any_name: bool,
     owner: Owner = orchestrator_of,
     moments: bool = True,
 ) -> Groups:
-    """The groups of one job type.
+    """The groups of one job type in each bucket.
 
     any_name -- whether also of orchestrators without an Ethereum address
     owner -- whose scores are computed, see GroupColumns
     moments -- False: leave the moments at 0
     """
-    columns, sums = columns_of(details.index, owner), details.sums
+    columns, sums = columns_of(points.index, owner), points.sums
     of_series = columns.group[sums.series]
     is_chosen = (sums.results > 0) & (columns.group_job_type[of_series] == JOB_TYPES.index(job_type))
     if not any_name:
         is_chosen &= columns.has_address[sums.series]
     entries = np.flatnonzero(is_chosen)
-    number, whose = unique_inverse(of_series[entries], len(columns.group_pair))
+    groups = len(columns.group_pair)
+    number, whose = unique_inverse(
+        points.point[entries] * groups + of_series[entries], len(points.medians) * groups
+    )
+    at_point, number = np.divmod(number, groups) if groups else (number, number)
     of_entry = np.full(len(sums.series), -1)
     of_entry[entries] = whose
     # Groups in their order; those of several testers have several entries.
@@ -61,9 +88,12 @@ def group(
     model = columns.group_model[number]
     median = np.zeros(len(number))
     if job_type is JobType.AI:
-        median = np.array([details.medians.get(each, 0.0) for each in columns.models])[model]
-    statistics = GroupStatistics(job_type, columns.group_owner[number], results, means, found, median)
-    return Groups(columns, columns.group_pair[number], model, of_entry, statistics)
+        medians = [[own.get(each, 0.0) for each in columns.models] for own in points.medians]
+        median = np.array(medians, np.float64)[at_point, model]
+    owner_of_group = columns.group_owner[number] + at_point * len(columns.owners)
+    statistics = GroupStatistics(job_type, owner_of_group, results, means, found, median)
+    pair = columns.group_pair[number] + at_point * len(columns.pair_owner)
+    return Groups(columns, pair, model, of_entry, statistics)
 
 
 def _sorted(entries: Indices, whose: Indices) -> tuple[Indices, Indices]:
@@ -127,7 +157,7 @@ def tree_of(groups: Groups) -> Tree:
     is_first = is_run_start(groups.pair)
     starts = np.flatnonzero(is_first)
     pairs = groups.pair[starts]
-    of_pair = groups.columns.pair_owner[pairs]
+    of_pair = groups.statistics.owner[starts]
     pair_starts = np.flatnonzero(is_run_start(of_pair))
     regions = np.diff(pair_starts, append=len(pairs))
     position = np.cumsum(is_first) - 1
@@ -147,7 +177,7 @@ def tree_of(groups: Groups) -> Tree:
 
 
 class OwnerScores(Struct, frozen=True):
-    """Scores of owners. Arrays of equal length. owner -- number in `columns`, ascending"""
+    """Scores of owners. Arrays of equal length. owner -- number in `columns`, ascending; of bucket i increased as in Groups"""
 
     columns: GroupColumns
     owner: Indices
@@ -155,16 +185,17 @@ class OwnerScores(Struct, frozen=True):
 
 
 def score_owners(
-    details: Details, job_types: Iterable[JobType], *, any_name: bool, owner: Owner = orchestrator_of
+    points: Points, job_types: Iterable[JobType], *, any_name: bool, owner: Owner = orchestrator_of
 ) -> OwnerScores:
-    """The score of each owner: the mean over its regions in some job types, with equal weights. See `group`."""
-    columns = columns_of(details.index, owner)
-    total, regions = np.zeros(len(columns.owners)), np.zeros(len(columns.owners), np.int64)
-    present = np.unique(columns.group_job_type[columns.group[details.sums.series]]).tolist()
+    """The score of each owner in each bucket: the mean over its regions in some job types, with equal weights. See `group`."""
+    columns = columns_of(points.index, owner)
+    number = len(points.medians) * len(columns.owners)
+    total, regions = np.zeros(number), np.zeros(number, np.int64)
+    present = np.unique(columns.group_job_type[columns.group[points.sums.series]]).tolist()
     for job_type in job_types:
         if JOB_TYPES.index(job_type) not in present:
             continue
-        groups = group(details, job_type, any_name=any_name, owner=owner, moments=False)
+        groups = group(points, job_type, any_name=any_name, owner=owner, moments=False)
         tree = tree_of(groups)
         total[tree.owners] += tree.total_of_owner(tree.in_pair * groups.statistics.score().score)
         regions[tree.owners] += tree.regions

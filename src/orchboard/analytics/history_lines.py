@@ -1,17 +1,19 @@
 """The numbers of one bucket of a history, by line."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from orchboard.analytics.group_columns import JOB_TYPES, Owner
-from orchboard.analytics.groups import score_owners
+from orchboard.analytics.groups import Points, score_owners
 from orchboard.reports.history import LineKind
 from orchboard.scoring import Doubles
 from orchboard.store.details.details import Details
 from orchboard.store.details.quantiles import quantiles
 from orchboard.store.details.series_keys import orchestrator_of, pipeline_of, region_of
+from orchboard.store.rollups.group_index import unique_inverse
 
 RESULTS, UNSCORED, LAST, SCORE, SUCCESS_RATE, QUANTILES = 0, 1, 2, 3, 4, slice(5, 9)
 """Columns of `LineRows.numbers`. LAST: receipt time of the last result, scored or not, in microseconds since 2000."""
@@ -44,24 +46,32 @@ NO_LINES = LineRows((), np.zeros((0, QUANTILES.stop)))
 """Of a bucket without results."""
 
 
-def line_rows(details: Details, line_of: Owner, *, scores_any_name: bool) -> LineRows:
-    """The numbers of each line in one bucket. line_of -- one of LINE_OF"""
-    sums = details.sums
-    names, line = details.index.grouped(sums.series, line_of)
-    numbers = np.full((len(names), QUANTILES.stop), np.nan)
-    numbers[:, RESULTS] = np.bincount(line, sums.results, len(names))
-    numbers[:, UNSCORED] = np.bincount(line, sums.unscored, len(names))
+def line_rows(details: Sequence[Details], line_of: Owner, *, scores_any_name: bool) -> list[LineRows]:
+    """The numbers of each line in each of some buckets. line_of -- one of LINE_OF"""
+    points = Points.of(*details)
+    sums, column = points.sums, points.index.column(line_of)
+    names, lines = sorted(column.keys), len(column.keys)
+    by_name = column.positions(names)
+    keys, row = unique_inverse(points.point * lines + by_name[sums.series], len(details) * lines)
+    rows = len(keys)
+    numbers = np.full((rows, QUANTILES.stop), np.nan)
+    numbers[:, RESULTS] = np.bincount(row, sums.results, rows)
+    numbers[:, UNSCORED] = np.bincount(row, sums.unscored, rows)
     numbers[:, LAST] = -np.inf
-    np.maximum.at(numbers[:, LAST], line, sums.last)
+    np.maximum.at(numbers[:, LAST], row, sums.last)
     scored = np.flatnonzero(numbers[:, RESULTS])
-    succeeded = np.bincount(line, sums.measure("success_rate"), len(names))
+    succeeded = np.bincount(row, sums.measure("success_rate"), rows)
     numbers[scored, SUCCESS_RATE] = succeeded[scored] / numbers[scored, RESULTS]
-    scores = score_owners(details, JOB_TYPES, any_name=scores_any_name, owner=line_of)
-    position = np.zeros(len(scores.columns.owners), np.int64)
-    position[scores.columns.owner[sums.series]] = line
-    numbers[position[scores.owner], SCORE] = scores.score
-    numbers[:, QUANTILES] = quantiles(sums, line, len(names), FRACTIONS)
-    return LineRows(tuple(names), numbers)
+    scores = score_owners(points, JOB_TYPES, any_name=scores_any_name, owner=line_of)
+    row_of = np.zeros(len(details) * len(scores.columns.owners), np.int64)
+    row_of[points.point * len(scores.columns.owners) + scores.columns.owner[sums.series]] = row
+    numbers[row_of[scores.owner], SCORE] = scores.score
+    numbers[:, QUANTILES] = quantiles(sums, row, rows, FRACTIONS)
+    edges = keys.searchsorted(np.arange(len(details) + 1) * lines).tolist()
+    return [
+        LineRows(tuple(names[key % lines] for key in keys[first:last].tolist()), numbers[first:last].copy())
+        for first, last in pairwise(edges)
+    ]
 
 
 class LineTable:

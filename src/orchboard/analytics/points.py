@@ -17,7 +17,7 @@ async def fetch_points(
     kind: Hashable,
     query: SeriesQuery,
     edges: Sequence[datetime],
-    compute: Callable[[Details], T],
+    compute: Callable[[Sequence[Details]], Sequence[T]],
     needs: Needs,
     *,
     empty: T,

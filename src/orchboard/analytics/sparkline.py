@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from orchboard.analytics.group_columns import GroupColumns
-from orchboard.analytics.groups import OwnerScores, score_owners
+from orchboard.analytics.groups import OwnerScores, Points, score_owners
 from orchboard.analytics.nullable import with_none
 from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType, SeriesQuery
 from orchboard.store.details.details import Details, Needs
+from orchboard.store.details.reader import one_by_one
 from orchboard.store.postgres.clock import EPOCH
 from orchboard.store.rollups.group_index import Indices
 
@@ -53,11 +54,11 @@ async def fetch_scores(
     """The scores in each bucket between consecutive edges, against the medians of that bucket. asked_at -- see DetailReader"""
 
     def compute(details: Details) -> OwnerScores:
-        return score_owners(details, [job_type], any_name=board.scores_any_name)
+        return score_owners(Points.of(details), [job_type], any_name=board.scores_any_name)
 
     kind = "scores of orchestrators", job_type, board.scores_any_name
     return await board.store.details.fetch_points(
-        kind, query, edges, compute, Needs(medians=True), asked_at=asked_at
+        kind, query, edges, one_by_one(compute), Needs(medians=True), asked_at=asked_at
     )
 
 

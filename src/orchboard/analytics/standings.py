@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from orchboard.analytics.estimates import Estimates, Sensitivity, estimate
 from orchboard.analytics.group_columns import columns_of
-from orchboard.analytics.groups import Tree, group, tree_of
+from orchboard.analytics.groups import Points, Tree, group, tree_of
 from orchboard.analytics.intervals import wilson
 from orchboard.analytics.ranking import Ranks, comparable, rank
 from orchboard.reports.leaderboard import CodeCount
@@ -37,7 +37,7 @@ class Standings:
         self.job_type = job_type
         self._sums = details.sums
         self._of_entry = self.columns.owner[details.sums.series]
-        groups = group(details, job_type, any_name=any_name)
+        groups = group(Points.of(details), job_type, any_name=any_name)
         self.tree = tree_of(groups)
         self.sensitivity = Sensitivity(groups.statistics)
         self._total(any_name, min_results)

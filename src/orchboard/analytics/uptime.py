@@ -14,6 +14,7 @@ from orchboard.leaderboard import Leaderboard
 from orchboard.reports.uptime import CellState, Span, Uptime, UptimeCell, UptimeWindow, WindowName
 from orchboard.stats import SeriesQuery, Window
 from orchboard.store.details.details import Details, Needs
+from orchboard.store.details.reader import one_by_one
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.postgres.clock import from_pg_time
 from orchboard.window import LATEST
@@ -72,7 +73,9 @@ async def _count(board: Leaderboard, query: SeriesQuery, edges: Sequence[datetim
     """The counts of each bucket. Those of the network are read from its own series."""
     if query.orchestrators is None:
         query = replace(query, orchestrators=frozenset([NETWORK]))
-    return await fetch_points(board, "uptime", query, edges, _counts_of, Needs(), empty=Counts(0, 0, 0, 0))
+    return await fetch_points(
+        board, "uptime", query, edges, one_by_one(_counts_of), Needs(), empty=Counts(0, 0, 0, 0)
+    )
 
 
 def _counts_of(details: Details) -> Counts:

@@ -37,13 +37,21 @@ T = TypeVar("T")
 
 _POINT_BYTES = 1_000
 
+# Points that are computed before others are served again.
+_COMPUTED_AT_ONCE = 32
+
+
+def one_by_one(compute: Callable[[Details], T]) -> Callable[[Sequence[Details]], list[T]]:
+    """Compute each of some buckets by itself."""
+    return lambda buckets: [compute(details) for details in buckets]
+
 
 class _Asked(Struct, Generic[T], frozen=True):
     """What is computed of each bucket; see `DetailReader.fetch_points`."""
 
     kind: Hashable
     query: SeriesQuery
-    compute: Callable[[Details], T]
+    compute: Callable[[Sequence[Details]], Sequence[T]]
     needs: Needs
     size: Callable[[T], int]
 
@@ -119,14 +127,14 @@ class DetailReader:
         asked_at: float | None = None,
     ) -> list[Details]:
         """The details of each bucket; see `fetch_points`."""
-        return await self.fetch_points(None, query, edges, lambda details: details, needs, asked_at=asked_at)
+        return await self.fetch_points(None, query, edges, list, needs, asked_at=asked_at)
 
     async def fetch_points(
         self,
         kind: Hashable,
         query: SeriesQuery,
         edges: Sequence[datetime],
-        compute: Callable[[Details], T],
+        compute: Callable[[Sequence[Details]], Sequence[T]],
         needs: Needs = EVERYTHING,
         *,
         size: Callable[[T], int] = lambda _: _POINT_BYTES,
@@ -139,7 +147,7 @@ class DetailReader:
 
         kind -- names what is computed; None: nothing is kept
         edges -- ascending, at least two
-        compute -- does not await
+        compute -- takes the details of some of the buckets, at least one, and returns the point of each; see `one_by_one`
         needs -- what `compute` uses; the rest is left out
         size -- of a value in memory, in bytes
         asked_at -- time.monotonic of the request that this is a part of, which includes what was stored before; None: now
@@ -217,17 +225,16 @@ class DetailReader:
                 share = share_read(asked.query.orchestrators)
                 for batch in in_batches(missing, lambda at: int(results_of(coverage, plans[at]) * share)):
                     chosen = [plans[at] for at in batch]
-                    for at, each in zip(batch, await _read(attempt, asked, coverage, chosen), strict=True):
-                        if has_tail(each.plan):
-                            late[at] = each
-                        else:
-                            found[at] = _finish(reader, asked, each)
-                            await asyncio.sleep(0)  # others are served meanwhile
+                    parts = dict(zip(batch, await _read(attempt, asked, coverage, chosen), strict=True))
+                    late |= {at: part for at, part in parts.items() if has_tail(part.plan)}
+                    whole = [at for at in batch if at not in late]
+                    for some in in_batches(whole, lambda _: 0, at_most=_COMPUTED_AT_ONCE):
+                        found |= _finish(reader, asked, {at: parts[at] for at in some})
+                        await asyncio.sleep(0)  # others are served meanwhile
             return found, late
 
         found, late = await _planned(attempt, bounds, read)
-        for at, each in late.items():  # without an await: the tail does not change
-            found[at] = _finish(reader, asked, each)
+        found |= _finish(reader, asked, late)  # without an await: the tail does not change
         return [found[at] for at in range(len(bounds) - 1)]
 
 
@@ -257,8 +264,20 @@ async def _read(
     return [_Read(*each) for each in zip(plans, sums, medians, strict=True)]
 
 
-def _finish(reader: PlanReader, asked: _Asked[T], read: _Read) -> T:
-    """The point of a plan: from its parts outside the tail, and from the tail as it is now."""
+def _finish(reader: PlanReader, asked: _Asked[T], read: Mapping[int, _Read]) -> dict[int, T]:
+    """The points of some plans, by position: from their parts outside the tail, and from the tail as it is now."""
+    if not read:
+        return {}
+    details = [_details(reader, asked, part) for part in read.values()]
+    points = dict(zip(read, asked.compute(details), strict=True))
+    if asked.kind is not None:
+        for at, part in read.items():
+            if is_settled(part.plan):
+                reader.points.add(asked.key(part.plan), points[at], asked.size(points[at]))
+    return points
+
+
+def _details(reader: PlanReader, asked: _Asked[T], read: _Read) -> Details:
     query = asked.query
     sums = reader.with_tail(query, read.plan, read.sums, asked.needs)
     if read.medians is not None:
@@ -269,7 +288,4 @@ def _finish(reader: PlanReader, asked: _Asked[T], read: _Read) -> T:
         medians = {}
     is_selected = reader.index.mask(query)[sums.series]
     selected = sums if is_selected.all() else sums.select(np.flatnonzero(is_selected))
-    point = asked.compute(Details(reader.index, selected, medians))
-    if asked.kind is not None and is_settled(read.plan):
-        reader.points.add(asked.key(read.plan), point, asked.size(point))
-    return point
+    return Details(reader.index, selected, medians)

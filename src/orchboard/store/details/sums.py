@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import combinations_with_replacement
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from orchboard.store.details.error_sums import ErrorSums, add_up_errors
+from orchboard.store.details.error_sums import NO_ERRORS, ErrorSums, add_up_errors
 from orchboard.store.measures import MEASURES
 from orchboard.store.rollups.group_index import Indices, unique_inverse
 from orchboard.store.rollups.result_columns import Doubles
@@ -90,6 +91,20 @@ class SeriesSums(Struct, frozen=True):
             if self.errors
             else self.errors,
         )
+
+
+def join_sums(parts: Sequence[SeriesSums]) -> SeriesSums:
+    """The entries of some parts, one part after the other; without errors. parts -- at least one"""
+    if len(parts) == 1:
+        return parts[0]
+    before = np.cumsum([0, *(len(part.series) for part in parts)])
+    entries = [start + part.round_trip_entries for start, part in zip(before, parts, strict=False)]
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts], axis=-1)
+        for name in SeriesSums.__struct_fields__
+        if name not in ("round_trip_entries", "errors")
+    }
+    return SeriesSums(**columns, round_trip_entries=np.concatenate(entries), errors=NO_ERRORS)
 
 
 def add_up(parts: Sequence[SeriesSums]) -> SeriesSums:
