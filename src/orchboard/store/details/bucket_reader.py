@@ -91,10 +91,6 @@ class BucketReader:
             if total.size <= limits.DETAIL_CACHE_BYTES // 2:  # a larger one would evict all others
                 self._cache.add((unit, wanted), total, total.size)
 
-    async def read(self, buckets: Sequence[BucketKey], wanted: Wanted) -> list[SeriesSums]:
-        """The sums of each of some buckets; not held."""
-        return await self._read_units([(bucket,) for bucket in buckets], wanted)
-
     async def _read_units(self, units: Sequence[_Unit], wanted: Wanted) -> list[SeriesSums]:
         """The sums of the buckets of each unit, read some at a time."""
         found: list[SeriesSums | None] = [None] * len(units)

@@ -46,7 +46,7 @@ class RankedReader:
 
         query -- without orchestrators
         results -- how many results each orchestrator has, about
-        margins -- how many values each needs on either side of a quantile, at least
+        margins -- how many others each must be enough for; see RankedValues
         """
         kept: dict[str, RankedValues] = {}
         for name in results:
@@ -65,7 +65,7 @@ class RankedReader:
         self, query: SeriesQuery, buckets: Sequence[BucketKey], names: Sequence[str]
     ) -> list[Doubles]:
         """The values of each orchestrator, ascending."""
-        found = await self._buckets.read(buckets, Wanted(tuple(names), round_trips=True))
+        found = await self._buckets.totals([(buckets, False)], Wanted(tuple(names), round_trips=True))
         return values_by(self._index, found, query, names, orchestrator_of)
 
     async def of_models(
@@ -73,7 +73,7 @@ class RankedReader:
     ) -> dict[PipelineModel, RankedValues]:
         """The round trips of each AI pipeline and model, of all orchestrators; held near the median.
 
-        margin -- how many values are needed on either side of a median, at least
+        margin -- how many others they must be enough for, at least
         """
         key = buckets, region
         held: dict[PipelineModel, RankedValues] | None = self._cache.get(key)
@@ -84,7 +84,7 @@ class RankedReader:
         below: dict[PipelineModel, int] = {}
         number: dict[PipelineModel, int] = {}
         for batch in in_batches(buckets, count):
-            read = await self._buckets.read(batch, Wanted((NETWORK,), round_trips=True))
+            read = await self._buckets.totals([(batch, False)], Wanted((NETWORK,), round_trips=True))
             for model, values in self.by_model(region, read).items():
                 low, high = np.searchsorted(values, bounds.get(model, (-np.inf, np.inf)), "left").tolist()
                 pieces.setdefault(model, []).append(values[low:high].copy())

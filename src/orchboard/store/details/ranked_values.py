@@ -2,8 +2,9 @@
 
 import itertools
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -11,11 +12,11 @@ from msgspec import Struct
 from orchboard.store.rollups.group_index import Indices
 from orchboard.store.rollups.result_columns import Doubles
 
-_WHOLE = 4_000
+_WHOLE = 1_500
 """At most so many values are kept whole."""
 
 _LEAST_MARGIN, _MARGIN, _MOST_MARGIN = 500, 0.05, 1_000
-"""How many values are kept on either side of a quantile: as a part of all, at least and at most unless more are needed."""
+"""How many others the kept values are enough for: as a part of all, at least and at most unless more are needed."""
 
 _EVERYTHING = 2**62
 
@@ -34,7 +35,7 @@ class RankedValues(Struct, frozen=True):
     number -- of all, kept or not
     ranks -- of the first value of each segment, from 0 on, ascending
     segments -- runs of consecutive values that are kept
-    margin -- how many values are kept on either side of each quantile, at least
+    margin -- how many others the kept values are enough for
     """
 
     number: int
@@ -61,7 +62,8 @@ class RankedValues(Struct, frozen=True):
 
         values -- in any order: all of them, or those of consecutive ranks
         below -- how many others are lower; number -- of all; 0: of `values`
-        margin -- how many to keep on either side, at least
+        margin -- how many others they are to be enough for, at least. That many low others move a quantile down by a part of their
+            number, that many high ones up by the rest
         """
         ordered, number = np.sort(values), number or len(values)
         if len(ordered) <= _WHOLE:
@@ -70,7 +72,8 @@ class RankedValues(Struct, frozen=True):
         bounds: list[tuple[int, int]] = []
         for fraction in sorted(fractions):
             at = int(fraction * (number - 1)) - below
-            since, until = max(at - margin, 0), min(at + margin, len(ordered))
+            up = math.ceil(fraction * margin)
+            since, until = max(at - (margin - up) - 1, 0), min(at + up + 2, len(ordered))
             if bounds and since <= bounds[-1][1]:
                 bounds[-1] = bounds[-1][0], until
             elif since < until:
@@ -92,13 +95,6 @@ class RankedValues(Struct, frozen=True):
         """Whether all values are kept."""
         return self.size == 8 * self.number
 
-    def at(self, rank: int) -> float:
-        """The value of a rank, from 0 to number - 1. Raises LookupError if it is not kept."""
-        segment = bisect_right(self.ranks, rank) - 1
-        if segment < 0 or rank - self.ranks[segment] >= len(self.segments[segment]):
-            raise LookupError(rank)
-        return float(self.segments[segment][rank - self.ranks[segment]])
-
     def quantiles(self, others: Doubles, fractions: Sequence[float]) -> list[float]:
         """Quantiles of these values and some others together, as PostgreSQL's percentile_cont; NaN without any.
 
@@ -110,26 +106,50 @@ class RankedValues(Struct, frozen=True):
         if self.is_whole:
             joined = np.sort(np.concatenate([*self.segments, others]))
             return _interpolate(len(joined), fractions, lambda rank: float(joined[rank]))
+        merged = [
+            _Merged.of(first, own, others, self.number)
+            for first, own in zip(self.ranks, self.segments, strict=True)
+        ]
+        starts = [each.first for each in merged]
+
+        def at(rank: int) -> float:
+            return merged[max(bisect_right(starts, rank) - 1, 0)].at(rank)
+
         try:
-            return _interpolate(
-                self.number + len(others), fractions, lambda rank: self._joined_at(others, rank)
-            )
+            return _interpolate(self.number + len(others), fractions, at)
         except LookupError:
             raise NotKeptError(4 * max(self.margin, len(others))) from None
 
-    def _joined_at(self, others: Doubles, rank: int) -> float:
-        """The value of a rank among these values and some others."""
-        low, high = max(0, rank - self.number), min(rank, len(others))
-        while low < high:  # find how many others are among the first `rank` values
-            middle = (low + high) // 2
-            if others[middle] < self.at(rank - middle - 1):
-                low = middle + 1
-            else:
-                high = middle
-        own = rank - low
-        if low == len(others) or (own < self.number and self.at(own) <= others[low]):
-            return self.at(own)
-        return float(others[low])
+
+class _Merged(NamedTuple):
+    """A segment, and the others that are between its ends; an end of all values is none.
+
+    first -- the rank of its first value among all and the others: what is not kept before it is not larger than any of it
+    at_rank -- where in the two together each of the others is
+    """
+
+    first: int
+    own: Doubles
+    others: Doubles
+    at_rank: list[int]
+
+    @classmethod
+    def of(cls, first: int, own: Doubles, others: Doubles, number: int) -> "_Merged":
+        """number -- of all values"""
+        lower = others.searchsorted(own[0]) if first else 0
+        upper = others.searchsorted(own[-1], "right") if first + len(own) < number else len(others)
+        between = others[lower:upper]
+        at_rank = own.searchsorted(between) + np.arange(len(between))
+        return cls(first + int(lower), own, between, at_rank.tolist())
+
+    def at(self, rank: int) -> float:
+        """The value of a rank among all and the others. Raises LookupError if it is not kept."""
+        within = rank - self.first
+        if not 0 <= within < len(self.own) + len(self.others):
+            raise LookupError(rank)
+        before = bisect_left(self.at_rank, within)
+        is_other = before < len(self.at_rank) and self.at_rank[before] == within
+        return float(self.others[before] if is_other else self.own[within - before])
 
 
 NO_VALUES = RankedValues.whole(np.zeros(0))
