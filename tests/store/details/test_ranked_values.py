@@ -46,6 +46,12 @@ def test_values_that_are_not_kept_are_known_to_be_missing() -> None:
         kept.quantiles(np.zeros(20_000), [0.5])
 
 
+def test_nothing_is_known_between_bounds_without_a_value() -> None:
+    kept = RankedValues.near(np.zeros(0), [0.5], below=40, number=100)
+    with pytest.raises(NotKeptError):
+        kept.quantiles(np.array([1.0]), [0.5])
+
+
 def test_values_between_bounds_have_their_rank() -> None:
     everything = np.arange(10_000.0)
     kept = RankedValues.near(everything[4000:6000], [0.5], below=4000, number=10_000)

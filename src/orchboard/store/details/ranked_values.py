@@ -109,11 +109,15 @@ class RankedValues(Struct, frozen=True):
         merged = [
             _Merged.of(first, own, others, self.number)
             for first, own in zip(self.ranks, self.segments, strict=True)
+            if len(own)
         ]
         starts = [each.first for each in merged]
 
         def at(rank: int) -> float:
-            return merged[max(bisect_right(starts, rank) - 1, 0)].at(rank)
+            segment = bisect_right(starts, rank) - 1
+            if segment < 0:
+                raise LookupError(rank)
+            return merged[segment].at(rank)
 
         try:
             return _interpolate(self.number + len(others), fractions, at)
@@ -143,9 +147,9 @@ class _Merged(NamedTuple):
         return cls(first + int(lower), own, between, at_rank.tolist())
 
     def at(self, rank: int) -> float:
-        """The value of a rank among all and the others. Raises LookupError if it is not kept."""
+        """The value of a rank from `first` on among all and the others. Raises LookupError if it is not kept."""
         within = rank - self.first
-        if not 0 <= within < len(self.own) + len(self.others):
+        if within >= len(self.own) + len(self.others):
             raise LookupError(rank)
         before = bisect_left(self.at_rank, within)
         is_other = before < len(self.at_rank) and self.at_rank[before] == within

@@ -79,7 +79,7 @@ class _Attempt(Struct, frozen=True):
     """One of several tries to read.
 
     requested_at -- time.monotonic: what was stored before is included
-    margin -- how many round trips are needed on either side of a quantile, when those held in memory were not enough; else 0
+    margin -- how many later round trips those held must be enough for, when they were not; else 0
     """
 
     reader: PlanReader
