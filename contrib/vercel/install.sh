@@ -12,7 +12,7 @@ echo ../src > _vendor/orchboard.pth  # relative to _vendor, so that the function
 # database, tools and tests of numpy, the second backend of zstandard.
 cd _vendor
 rm -rf bin pygments rich rich_rst cyclopts docutils markdown_it mdurl docstring_parser attr attrs
-rm -rf httpcore2 truststore platformdirs
+rm -rf httpcore2 truststore idna platformdirs
 rm -rf numpy/f2py numpy/_pyinstaller numpy/_core/include numpy/_core/lib numpy/random numpy/fft numpy/polynomial numpy/testing
 rm -f numpy/_core/_*_tests.*.so numpy/_core/_simd.*.so zstandard/_cffi.*.so
 find . -type d \( -name tests -o -name sboms -o -name __pycache__ \) -prune -exec rm -rf {} +
