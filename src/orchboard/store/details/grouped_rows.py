@@ -1,4 +1,4 @@
-"""The sums of many rows of `rollup_details` at once, by groups of rows: a row by itself takes ten times as long."""
+"""The sums of many rows of `rollup_details` at once, by groups of rows: row by row takes several times as long."""
 
 from collections.abc import Awaitable, Callable, Sequence
 

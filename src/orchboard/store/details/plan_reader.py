@@ -183,7 +183,7 @@ class PlanReader:
         ranked = list(found.ranked.values())
         whole = [at for at, each in enumerate(ranked) if each.is_whole]
         kept = [np.concatenate(ranked[at].segments) for at in whole]
-        # Those that are kept whole, which is most of them in short windows, at once: in a quarter of the time.
+        # Those that are kept whole, which is most of them in short windows, are computed together.
         of_whole = quantiles_of(
             np.concatenate([values, *kept]),
             np.concatenate([group, np.repeat(np.array(whole, np.int64), list(map(len, kept)))]),

@@ -62,8 +62,7 @@ class RankedValues(Struct, frozen=True):
 
         values -- in any order: all of them, or those of consecutive ranks
         below -- how many others are lower; number -- of all; 0: of `values`
-        margin -- how many others they are to be enough for, at least. That many low others move a quantile down by a part of their
-            number, that many high ones up by the rest
+        margin -- how many others they are to be enough for, at least: low ones move a quantile down, high ones up
         """
         ordered, number = np.sort(values), number or len(values)
         if len(ordered) <= _WHOLE:
