@@ -110,11 +110,14 @@ def database_url(server_url: str) -> Iterator[str]:
 def settings(database_url: str) -> Settings:
     """Settings with a new database, behind the pooler if there is one, and SECRET.
 
-    Orchestrators may have any name; tests/api/test_orchestrator_names.py tests the default.
+    Orchestrators may have any name; tests/api/test_orchestrator_names.py tests the default. Reports have every result; the default
+    is tested in tests/test_freshness.py.
     """
     pooler = os.environ.get(_POOLER)
     url = pgbouncer_url(database_url, Path(pooler)) if pooler else database_url
-    return replace(read_settings({}), postgres=url, secret=SECRET, orchestrator_names="any")
+    return replace(
+        read_settings({}), postgres=url, secret=SECRET, orchestrator_names="any", reports_cache_s=0.0
+    )
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from orchboard.answers.cache import AnswerCache
 from orchboard.api import examples
 from orchboard.api.endpoint import Endpoint
 from orchboard.api.routes import ROUTES
-from orchboard.config import Settings
+from orchboard.config import Settings, read_settings
 from orchboard.store.change_tracking.version_counters import VersionCounters
 from tests.store.postgres.test_database import locked
 from tests.support.fast_path_probe import get_services_of, record_cached_answers
@@ -53,6 +53,10 @@ def test_a_get_sees_every_post_acknowledged_before_it(
             assert f"m{number}" in str(reader.ask(get("/api/pipelines")).json())
             assert reader.ask(get(f"/api/top_ai_score?orchestrator={name}")).json()["orchestrator"] == name
 
+
+_REPORTS = {
+    "leaderboard", "history", "uptime", "errors", "orchestrator", "compare", "coverage", "badge", "badge_json", "chart",
+}  # fmt: skip
 
 ROUTE_RESULT = {"orchestrator": examples.ORCHESTRATOR, "region": examples.REGION.example}
 
@@ -119,6 +123,39 @@ def test_every_cached_route_answers_as_if_uncached_after_each_post(
             "feed",
             "feed_of",
         }
+
+
+def _required_target(route: Endpoint) -> str:
+    required = {each.name: each.example for each in route.params if each.required and each.place == "query"}
+    return f"{route.example_path}?{urlencode(required)}"
+
+
+@pytest.mark.parametrize("fast_path", [True, False])
+def test_a_report_is_repeated_and_has_each_result_within_a_second(
+    settings: Settings, start_server: StartServer, fast_path: bool
+) -> None:
+    default = read_settings({}).reports_cache_s
+    server = start_server(replace(settings, fast_path=fast_path, reports_cache_s=default))
+    reports = [_required_target(route) for route in ROUTES if route.name in _REPORTS]
+    with Wire(server.port) as wire:
+
+        def ask(target: str) -> bytes:
+            return comparable(wire.ask(get(target)).body)
+
+        assert wire.ask(post(transcoding(**ROUTE_RESULT))).body == b"ok"
+        for target in reports:
+            ask(target)  # imports and the first reads take longer than all that follows
+        computed = answers_of(server).computed
+        for number in range(3):
+            before = {target: ask(target) for target in reports}
+            success_rate = 0.5**number * 0.9
+            assert wire.ask(post(transcoding(**ROUTE_RESULT, success_rate=success_rate))).body == b"ok"
+            stored_at = time.monotonic()
+            waiting = set(reports)
+            while waiting:
+                assert time.monotonic() - stored_at < LATE_S, waiting
+                waiting = {target for target in waiting if ask(target) == before[target]}
+        assert answers_of(server).computed <= computed + 3 * 3 * len(reports)
 
 
 def test_a_get_sees_a_post_whose_key_was_there_because_it_came_by_another_server(

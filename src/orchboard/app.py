@@ -111,6 +111,7 @@ def create_app(
         store,
         default_window=settings.start_time_window,
         pipelines_cache_s=settings.pipelines_cache_s,
+        reports_cache_s=settings.reports_cache_s,
         scores_any_name=settings.orchestrator_names == "any",
         now=now or store.clock.now,
     )

@@ -32,6 +32,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_level: str
     regions_cache_s: float
     pipelines_cache_s: float
+    reports_cache_s: float
     catalyst_region_url: str
     host: str
     port: int
@@ -108,6 +109,8 @@ SETTINGS: tuple[Setting, ...] = (
             "Maximum age of the list of regions that results are checked against (/api/regions is at most 1 s old). Also the interval at which CATALYST_REGION_URL is fetched."),
     Setting("PIPELINES_CACHE_TIMEOUT", "pipelines_cache_s", "60", "seconds", parsers.seconds,
             "Maximum age of a cached answer of /api/pipelines. A new AI result invalidates it at once; an answer over a window that ends now expires after 10 s."),
+    Setting("REPORTS_CACHE_TIMEOUT", "reports_cache_s", "0.8", "seconds", parsers.seconds_or_zero,
+            "How long a report (leaderboard, history, uptime, errors, orchestrators, compare, coverage, badge, chart) is repeated although newer results have arrived. It bounds the work for a report that many ask for. 0: each answer has every result."),
     Setting("CATALYST_REGION_URL", "catalyst_region_url", "", "URL", parsers.http_url,
             "A Catalyst document whose regions are added to the transcoding regions. Fetched in the background."),
     Setting("HOST", "host", "127.0.0.1", "address", parsers.text,

@@ -25,6 +25,7 @@ class Leaderboard:
 
     default_window -- the window of queries without since and until
     pipelines_cache_s -- maximum age of an answer about pipelines
+    reports_cache_s -- how long a report is repeated although newer results have arrived
     scores_any_name -- whether orchestrators without an Ethereum address get scores
     """
 
@@ -34,12 +35,14 @@ class Leaderboard:
         *,
         default_window: timedelta,
         pipelines_cache_s: float,
+        reports_cache_s: float = 0.0,
         scores_any_name: bool = False,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.store = store
         self.default_window = default_window
         self.pipelines_cache_s = pipelines_cache_s
+        self.reports_cache_s = reports_cache_s
         self.scores_any_name = scores_any_name
         self.now = now
 

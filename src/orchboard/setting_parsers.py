@@ -36,6 +36,11 @@ def seconds(value: str) -> float:
     return _duration(value, unit="s").total_seconds()
 
 
+def seconds_or_zero(value: str) -> float:
+    """A duration in seconds, or 0."""
+    return 0.0 if value == "0" else seconds(value)
+
+
 def hours(value: str) -> timedelta:
     """A duration; a bare number counts hours."""
     return _duration(value, unit="h")

@@ -89,6 +89,40 @@ def test_a_known_answer_is_given_again_until_something_changes() -> None:
     run(work())
 
 
+def test_a_repeated_answer_outlives_results_but_not_what_others_wrote() -> None:
+    async def work() -> None:
+        kept = Kept()
+        await kept.external_writes.check()
+        first = await kept.get(saying(b"1"), repeated_s=60.0)
+        kept.change()
+        assert await kept.get(saying(b"2"), repeated_s=60.0) is first
+        [entry] = kept.answers._entries.values()
+        entry.repeated_until = -math.inf  # as if a minute had passed
+        assert (await kept.get(saying(b"3"), repeated_s=60.0)).body == b"3"
+        kept.change()
+        kept.snapshot = "2"
+        await kept.external_writes.check()
+        assert (await kept.get(saying(b"4"), repeated_s=60.0)).body == b"4"
+
+    run(work())
+
+
+def test_who_asks_for_a_repeated_answer_joins_the_computation_before_the_result() -> None:
+    async def work() -> None:
+        kept, gate = Kept(), Gate()
+        await kept.external_writes.check()
+        first = asyncio.create_task(kept.get(gate.compute, repeated_s=60.0))
+        await loop_turns()
+        kept.change()
+        second = asyncio.create_task(kept.get(gate.compute, repeated_s=60.0))
+        await loop_turns()
+        gate.open.set()
+        assert await second is await first
+        assert gate.begun == 1
+
+    run(work())
+
+
 def test_what_others_wrote_is_looked_for_before_an_answer_is_given_again() -> None:
     async def work() -> None:
         kept = Kept()

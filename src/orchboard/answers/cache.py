@@ -30,12 +30,13 @@ class Entry:
     external_version -- the ExternalWriteDetector's version when the computation began
     valid_until -- when the answer expires without changes, on time.monotonic's clock
     fresh_until -- until when writes of other hosts are not looked for
+    repeated_until -- until when results that arrive do not invalidate the answer
     is_recently_used -- whether it was requested since the last eviction scan
     """
 
     __slots__ = (
         "answer", "computation", "computed_at", "current_snapshot", "external_version", "fresh_until", "is_recently_used",
-        "key", "key_bytes", "size", "snapshot", "valid_until",
+        "key", "key_bytes", "repeated_until", "size", "snapshot", "valid_until",
     )  # fmt: skip
 
     def __init__(self, query: CachedQuery, changes: VersionCounters) -> None:
@@ -47,7 +48,7 @@ class Entry:
         self.computation: Computation | None = None
         self.snapshot: object = None
         self.external_version = 0
-        self.computed_at = self.fresh_until = self.valid_until = -math.inf
+        self.computed_at = self.fresh_until = self.repeated_until = self.valid_until = -math.inf
         self.size = 0
         self.is_recently_used = False  # most queries are not repeated
 
@@ -150,11 +151,15 @@ class AnswerCache:
 
     def _may_join(self, running: "Computation", entry: Entry, arrived_at: float) -> bool:
         """Whether a request may join a computation that began before it arrived without getting stale data."""
-        unseen_s = limits.EXTERNAL_STALENESS_S if running.query.depends_on_database else math.inf
+        query = running.query
+        unseen_s = limits.EXTERNAL_STALENESS_S if query.depends_on_database else math.inf
         return (
             arrived_at < running.began_at + unseen_s
             and running.external_version == self._detector.version
-            and running.snapshot == entry.current_snapshot()
+            and (
+                arrived_at < running.began_at + query.repeated_s
+                or running.snapshot == entry.current_snapshot()
+            )
         )
 
     def is_valid(self, entry: Entry, now: float) -> bool:
@@ -167,7 +172,7 @@ class AnswerCache:
             now < entry.valid_until
             and (now < detector.valid_until or now < entry.fresh_until)
             and entry.external_version == detector.version
-            and entry.snapshot == entry.current_snapshot()
+            and (now < entry.repeated_until or entry.snapshot == entry.current_snapshot())
         )
 
     def stale_answer(self, query: CachedQuery) -> tuple[Answer, float] | None:
@@ -249,6 +254,7 @@ class AnswerCache:
         entry.answer, entry.computed_at = answer, began_at
         entry.snapshot, entry.external_version = computation.snapshot, computation.external_version
         entry.valid_until = began_at + query.max_age_s
+        entry.repeated_until = began_at + query.repeated_s
         entry.fresh_until = began_at + limits.EXTERNAL_STALENESS_S if query.depends_on_database else math.inf
         self._resize(entry)
 

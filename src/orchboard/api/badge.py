@@ -65,7 +65,13 @@ def _query(
 
         return encode(await find_badge(board, request))
 
-    return CachedQuery((name, request), compute, headers, max_age_s=scope_max_age_s(request.scope, board))
+    return CachedQuery(
+        (name, request),
+        compute,
+        headers,
+        max_age_s=scope_max_age_s(request.scope, board),
+        repeated_s=board.reports_cache_s,
+    )
 
 
 def _parse(params: Params) -> BadgeRequest:

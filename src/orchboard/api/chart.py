@@ -72,7 +72,11 @@ def chart(params: Params, board: Leaderboard) -> CachedQuery:
         return chart_svg(_chart(request, found, is_known=is_known)).encode()
 
     return CachedQuery(
-        ("chart", request), compute, SVG_HEADERS, max_age_s=scope_max_age_s(request.history.scope, board)
+        ("chart", request),
+        compute,
+        SVG_HEADERS,
+        max_age_s=scope_max_age_s(request.history.scope, board),
+        repeated_s=board.reports_cache_s,
     )
 
 

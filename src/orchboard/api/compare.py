@@ -42,7 +42,13 @@ def compare(params: Params, board: Leaderboard) -> CachedQuery:
         return encode_json(await side_by_side(board, scope, orchestrators))
 
     key = "compare", scope, orchestrators
-    return CachedQuery(key, compute, JSON_HEADERS, max_age_s=scope_max_age_s(scope, board))
+    return CachedQuery(
+        key,
+        compute,
+        JSON_HEADERS,
+        max_age_s=scope_max_age_s(scope, board),
+        repeated_s=board.reports_cache_s,
+    )
 
 
 def _orchestrators(params: Params) -> tuple[str, ...]:

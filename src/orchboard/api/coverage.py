@@ -35,7 +35,13 @@ def coverage(params: Params, board: Leaderboard) -> CachedQuery:
 
         return encode_json(await find_coverage(board, query))
 
-    return CachedQuery(("coverage", query), compute, JSON_HEADERS, max_age_s=limits.SLIDING_WINDOW_TTL_S)
+    return CachedQuery(
+        ("coverage", query),
+        compute,
+        JSON_HEADERS,
+        max_age_s=limits.SLIDING_WINDOW_TTL_S,
+        repeated_s=board.reports_cache_s,
+    )
 
 
 _ONE: Mapping[str, Any] = {"last_hour": 1, "last_day": 1, "last_week": 1, "last_at": EXAMPLE_TIME}

@@ -22,7 +22,13 @@ def errors(params: Params, board: Leaderboard) -> CachedQuery:
 
         return encode_json(await find_errors(board, scope, by))
 
-    return CachedQuery(("errors", scope, by), compute, JSON_HEADERS, max_age_s=scope_max_age_s(scope, board))
+    return CachedQuery(
+        ("errors", scope, by),
+        compute,
+        JSON_HEADERS,
+        max_age_s=scope_max_age_s(scope, board),
+        repeated_s=board.reports_cache_s,
+    )
 
 
 _MESSAGE = "segment 7 timed out"

@@ -55,7 +55,11 @@ def history(params: Params, board: Leaderboard) -> CachedQuery:
         return encode_json(await find_history(board, request))
 
     return CachedQuery(
-        ("history", request), compute, JSON_HEADERS, max_age_s=scope_max_age_s(request.scope, board)
+        ("history", request),
+        compute,
+        JSON_HEADERS,
+        max_age_s=scope_max_age_s(request.scope, board),
+        repeated_s=board.reports_cache_s,
     )
 
 

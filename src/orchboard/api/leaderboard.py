@@ -51,7 +51,13 @@ def leaderboard(params: Params, board: Leaderboard) -> CachedQuery:
         return encode_json(await rank(board, query))
 
     max_age_s = math.inf if query.page else scope_max_age_s(query.scope, board)
-    return CachedQuery(("leaderboard", query), compute, JSON_HEADERS, max_age_s=max_age_s)
+    return CachedQuery(
+        ("leaderboard", query),
+        compute,
+        JSON_HEADERS,
+        max_age_s=max_age_s,
+        repeated_s=board.reports_cache_s,
+    )
 
 
 def parse_ranking(params: Params) -> RankingQuery:

@@ -32,8 +32,13 @@ def orchestrator(params: Params, board: Leaderboard) -> CachedQuery:
         return encode_json(await describe(board, address, scope, recent))
 
     # Also with a fixed window: the numbers of uptime end now.
-    max_age_s = limits.SLIDING_WINDOW_TTL_S
-    return CachedQuery(("orchestrator", scope, recent), compute, JSON_HEADERS, max_age_s=max_age_s)
+    return CachedQuery(
+        ("orchestrator", scope, recent),
+        compute,
+        JSON_HEADERS,
+        max_age_s=limits.SLIDING_WINDOW_TTL_S,
+        repeated_s=board.reports_cache_s,
+    )
 
 
 ORCHESTRATOR_PAGE = Endpoint(

@@ -50,7 +50,13 @@ def uptime(params: Params, board: Leaderboard) -> CachedQuery:
 
         return encode_json(await find_uptime(board, request))
 
-    return CachedQuery(("uptime", request), compute, JSON_HEADERS, max_age_s=limits.SLIDING_WINDOW_TTL_S)
+    return CachedQuery(
+        ("uptime", request),
+        compute,
+        JSON_HEADERS,
+        max_age_s=limits.SLIDING_WINDOW_TTL_S,
+        repeated_s=board.reports_cache_s,
+    )
 
 
 def _parse(params: Params) -> UptimeRequest:
