@@ -89,20 +89,25 @@ def test_a_known_answer_is_given_again_until_something_changes() -> None:
     run(work())
 
 
-def test_a_repeated_answer_outlives_results_but_not_what_others_wrote() -> None:
+def test_a_repeated_answer_outlives_changes_and_is_renewed_for_whoever_asks_late() -> None:
     async def work() -> None:
         kept = Kept()
         await kept.external_writes.check()
         first = await kept.get(saying(b"1"), repeated_s=60.0)
-        kept.change()
-        assert await kept.get(saying(b"2"), repeated_s=60.0) is first
         [entry] = kept.answers._entries.values()
-        entry.repeated_until = -math.inf  # as if a minute had passed
-        assert (await kept.get(saying(b"3"), repeated_s=60.0)).body == b"3"
         kept.change()
         kept.snapshot = "2"
         await kept.external_writes.check()
-        assert (await kept.get(saying(b"4"), repeated_s=60.0)).body == b"4"
+        assert await kept.get(saying(b"2"), repeated_s=60.0) is first
+        assert kept.answers.computed == 1, "most of the minute is left"
+        entry.repeated_until -= 40.0  # as if that had passed
+        assert await kept.get(saying(b"3"), repeated_s=60.0) is first
+        await loop_turns()
+        assert kept.answers.computed == 2
+        entry.repeated_until = -math.inf  # as if a minute had passed
+        assert (await kept.get(saying(b"4"), repeated_s=60.0)).body == b"1", "nothing changed since"
+        kept.change()
+        assert (await kept.get(saying(b"5"), repeated_s=60.0)).body == b"5"
 
     run(work())
 

@@ -27,8 +27,7 @@ class CachedQuery(Struct, frozen=True):
     version_keys -- the version counters of the results that the answer depends on. The default is always right; fewer
     counters let the answer stay valid longer
     max_age_s -- how long the answer is valid without changes
-    repeated_s -- how long after its computation began the answer is given again, although results arrived since; what other hosts
-        and programs wrote ends that at once
+    repeated_s -- how long after its computation began the answer is given again, whatever changed since
     depends_on_database -- False for answers made of the program alone, which nothing invalidates
     fallback -- an earlier body and its age in seconds, for when the database is away and the cache has no answer; None
     without one

@@ -192,6 +192,7 @@ class DetailReader:
         requested_at, margin = time.monotonic() if asked_at is None else asked_at, 0
         while True:
             reader = self._plans
+            await asyncio.sleep(0)  # others are served meanwhile: a report reads several times
             try:
                 return await read(_Attempt(reader, requested_at, margin))
             except RollupRebuiltError:
