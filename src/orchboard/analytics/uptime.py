@@ -1,6 +1,7 @@
 """Uptime: the share of scored results that succeeded fully, in cells of a calendar and in windows that end now."""
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import NamedTuple
 
@@ -41,10 +42,10 @@ async def uptime(board: Leaderboard, request: UptimeRequest) -> Uptime:
     windows = {name: WindowRequest(name).resolve(board).since for name in WINDOWS}
     edges = sorted({*starts, *windows.values()})
     end = board.store.clock.exclusive_end_of(Window(edges[0], LATEST))
-    counts = dict(zip(edges, await _count(board, request.query, [*edges, end]), strict=True))
+    counts = await _count(board, request.query, [*edges, end])
 
     def between(since: datetime, until: datetime) -> Counts:
-        return _add_up(each for edge, each in counts.items() if since <= edge < until)
+        return _add_up(counts[bisect_left(edges, since) : bisect_left(edges, until)])
 
     total = between(starts[0], end)
     cells = zip(starts, [*starts[1:], end], strict=True)
@@ -88,7 +89,7 @@ def _counts_of(details: Details) -> Counts:
     )
 
 
-def _add_up(counts: Iterable[Counts]) -> Counts:
+def _add_up(counts: Sequence[Counts]) -> Counts:
     results = unscored = successes = last = 0
     for each in counts:
         results += each.results

@@ -31,7 +31,7 @@ def test_random_windows_equal_the_oracle_before_and_after_materialization(databa
     async def test(board: RollupDatabase) -> None:
         await board.compare(windows=4)
         assert await board.materialize() > 100
-        assert await board.materialize() == 0
+        assert await board.materialize() <= 1, "ten minutes may have ended meanwhile"
         granularities = await board.connection.fetch(
             "SELECT DISTINCT granularity FROM rollup_buckets WHERE is_materialized ORDER BY 1"
         )

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from orchboard.stats import JobType, Series, SeriesQuery
 from orchboard.store.details.result_details import ResultKey
-from orchboard.store.details.series_keys import job_type_of
+from orchboard.store.details.series_keys import (
+    job_type_of,
+    model_name_of,
+    orchestrator_of,
+    pipeline_of,
+    region_of,
+    tester_name_of,
+)
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.database import Database
@@ -18,8 +25,6 @@ from orchboard.store.rollups.group_index import Indices, unique_inverse
 from orchboard.store.sql_files import sql
 
 K = TypeVar("K", bound=Hashable)
-
-_MAX_MASKS = 256
 
 
 class SeriesColumn(Generic[K]):
@@ -62,7 +67,6 @@ class SeriesIndex:
     def __init__(self) -> None:
         self.all: list[Series] = []
         self._index: dict[Series, int] = {}
-        self._masks: dict[SeriesQuery, NDArray[np.bool_]] = {}
         self._pooled: Indices = np.zeros(0, np.int64)
         self._columns: dict[Callable[[Series], Any], SeriesColumn[Any]] = {}
 
@@ -77,15 +81,20 @@ class SeriesIndex:
         return index
 
     def mask(self, query: SeriesQuery) -> NDArray[np.bool_]:
-        """Which of `all` a query selects. Kept, as each series costs a microsecond."""
-        known = self._masks.pop(query, np.zeros(0, np.bool_))
-        if len(known) < len(self.all):
-            new = [query.selects(series) for series in self.all[len(known) :]]
-            known = np.concatenate([known, np.array(new, np.bool_)])
-        if len(self._masks) >= _MAX_MASKS:
-            del self._masks[next(iter(self._masks))]
-        self._masks[query] = known
-        return known
+        """Which of `all` a query selects."""
+        selected = np.ones(len(self.all), np.bool_)
+        if query.orchestrators is not None:
+            selected &= self.column(orchestrator_of).positions(list(query.orchestrators)) >= 0
+        for key, value in (
+            (job_type_of, query.job_type),
+            (region_of, query.region),
+            (pipeline_of, query.pipeline),
+            (model_name_of, query.model),
+            (tester_name_of, query.tester),
+        ):
+            if value is not None:
+                selected &= self.column(key).positions([value]) >= 0
+        return selected
 
     def pooled(self, series: Indices) -> Indices:
         """The network's series that each series belongs to."""

@@ -32,6 +32,11 @@ def pipeline_of(series: Series) -> str:
     return series.pipeline
 
 
+def model_name_of(series: Series) -> str:
+    """The model alone, whose name may be in several pipelines."""
+    return series.model
+
+
 def model_of(series: Series) -> PipelineModel:
     """The pipeline and the model."""
     return series.pipeline, series.model
@@ -50,6 +55,11 @@ def region_and_job_type_of(series: Series) -> tuple[str, JobType]:
 def tester_and_job_type_of(series: Series) -> tuple[str, JobType]:
     """The name of the tester and the job type."""
     return series.tester, series.job_type
+
+
+def tester_name_of(series: Series) -> str:
+    """The name of the tester; empty for results that no tester's own key signed."""
+    return series.tester
 
 
 def tester_of(series: Series) -> TesterKey:
