@@ -18,6 +18,7 @@ from orchboard.http.connection_services import STATE_KEY, ConnectionServices
 from orchboard.leaderboard import Leaderboard
 from orchboard.live.hub import LiveHub
 from orchboard.runtime.counters import Counters
+from orchboard.runtime.memory import return_freed_memory
 from orchboard.runtime.supervised_tasks import TaskHealth
 from orchboard.stats import JobType, StatsQuery
 from orchboard.store.connection.failures import error_summary
@@ -69,6 +70,7 @@ async def server_lifespan(
     background.start("rollups", MaintenanceLoop(database).run, stall_s=limits.MAINTENANCE_STALL_S)
     background.start("warm_up", lambda _: _warm_up(database, board), stall_s=math.inf)
     background.start("publish_counters", lambda _: _publish(counters), stall_s=math.inf)
+    background.start("return_memory", lambda _: _return_memory(), stall_s=math.inf)
     try:
         yield {STATE_KEY: services}
     finally:
@@ -84,6 +86,12 @@ async def _publish(counters: Counters) -> None:
     while True:
         counters.publish()
         await asyncio.sleep(limits.COUNTERS_INTERVAL_S)
+
+
+async def _return_memory() -> None:
+    while True:
+        await asyncio.sleep(limits.MEMORY_RETURN_INTERVAL_S)
+        await asyncio.to_thread(return_freed_memory)
 
 
 async def _open_database(database: Database) -> None:

@@ -67,6 +67,8 @@ class SeriesIndex:
     def __init__(self) -> None:
         self.all: list[Series] = []
         self._index: dict[Series, int] = {}
+        self._masked: tuple[SeriesQuery, int] | None = None
+        self._mask: NDArray[np.bool_] = np.zeros(0, np.bool_)
         self._pooled: Indices = np.zeros(0, np.int64)
         self._columns: dict[Callable[[Series], Any], SeriesColumn[Any]] = {}
 
@@ -82,6 +84,12 @@ class SeriesIndex:
 
     def mask(self, query: SeriesQuery) -> NDArray[np.bool_]:
         """Which of `all` a query selects."""
+        asked = query, len(self.all)
+        if asked != self._masked:  # not that of the bucket before
+            self._masked, self._mask = asked, self._select(query)
+        return self._mask
+
+    def _select(self, query: SeriesQuery) -> NDArray[np.bool_]:
         selected = np.ones(len(self.all), np.bool_)
         if query.orchestrators is not None:
             selected &= self.column(orchestrator_of).positions(list(query.orchestrators)) >= 0
