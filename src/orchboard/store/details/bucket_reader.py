@@ -89,7 +89,7 @@ class BucketReader:
     def _hold(self, sums: Mapping[_Unit, SeriesSums], wanted: Wanted) -> None:
         for unit, total in sums.items():
             if total.size <= limits.DETAIL_CACHE_BYTES // 2:  # a larger one would evict all others
-                self._cache.add((unit, wanted), total, total.size)
+                self._cache.add((unit, wanted), total.alone(), total.size)
 
     async def _read_units(self, units: Sequence[_Unit], wanted: Wanted) -> list[SeriesSums]:
         """The sums of the buckets of each unit, read some at a time."""

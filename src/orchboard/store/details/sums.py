@@ -60,6 +60,11 @@ class SeriesSums(Struct, frozen=True):
         arrays = (getattr(self, name) for name in self.__struct_fields__ if name != "errors")
         return sum(int(array.nbytes) for array in arrays) + self.errors.size
 
+    def alone(self) -> "SeriesSums":
+        """The same sums in arrays that are no parts of larger ones, which they would keep in memory."""
+        arrays = ((name, getattr(self, name)) for name in self.__struct_fields__ if name != "errors")
+        return replace(self, **{name: array.copy() for name, array in arrays if array.base is not None})
+
     def measure(self, name: str) -> Doubles:
         """The sums of one of MEASURES."""
         values: Doubles = self.sums[MEASURES.index(name)]
