@@ -30,7 +30,11 @@ def _load(name: str, media_type: str) -> Asset:
 
 ASSETS = {
     name: _load(name, media_type)
-    for name, media_type in {"orchboard.css": "text/css", "favicon.svg": "image/svg+xml"}.items()
+    for name, media_type in {
+        "orchboard.css": "text/css",
+        "orchboard.js": "text/javascript",
+        "favicon.svg": "image/svg+xml",
+    }.items()
 }
 
 

@@ -1,52 +1,148 @@
-"""Why an orchestrator has no scores on its page."""
-
-from collections.abc import Sequence
-from datetime import datetime
-from enum import StrEnum
+"""GET /orchestrator/{address}: everything about one orchestrator."""
 
 from msgspec import Struct
 from msgspec.structs import replace
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 
+from orchboard import limits
+from orchboard.analytics.history_request import HistoryRequest
+from orchboard.analytics.ranking_query import RankingQuery
+from orchboard.analytics.recent_request import RecentRequest
+from orchboard.analytics.scope import Scope
+from orchboard.analytics.uptime_request import UptimeRequest
+from orchboard.answers.cached_query import CachedQuery
+from orchboard.answers.replies import Replies
+from orchboard.api.scope_params import parse_scope_of
+from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
-from orchboard.results.render import StoredResult
+from orchboard.reports.history import History
+from orchboard.reports.leaderboard import Standing
+from orchboard.reports.orchestrator import JobTypeRating, Orchestrator
+from orchboard.reports.uptime import Uptime
 from orchboard.stats import JobType, is_address
-from orchboard.web.choice import ALL_TIME, Choice
+from orchboard.web.filters import fetch_filters
+from orchboard.web.leaderboard import orchestrator_path
+from orchboard.web.rendering import HTML_HEADERS, NOT_CACHED, render_text
+from orchboard.web.state import SCOPE, PageState
+
+RECENT = 50
+"""Latest results on the page."""
+
+_POINTS = 60
 
 
-class Why(StrEnum):
-    """Reasons why an orchestrator has no scores."""
+class _Found(Struct, frozen=True):
+    """What the page shows.
 
-    NAME = "it has results, but its name is no address"
-    UNSCORED = "it has results, and none counts"
-    ELSEWHERE = "its results are in another window, region, pipeline or model"
-    OTHER_JOB_TYPE = "it has results of the other job type only"
-    NEVER_TESTED = "no result was ever stored"
-    NO_ADDRESS = "no result was ever stored, and its name is no address"
+    about -- with the results of one job type; other -- the job type that it was tested with instead, if so
+    rating -- its scores; None without results in the window
+    standing, ranked -- its place among all ranked; None without one
+    """
+
+    about: Orchestrator
+    other: JobType | None
+    rating: JobTypeRating | None
+    standing: Standing | None
+    ranked: int
+    history: History
+    uptime: Uptime
 
 
-class Absence(Struct, frozen=True):
-    """Why a page shows no scores of an orchestrator. last_received -- when its last result was received; None without one"""
+async def orchestrator_page(request: Request, board: Leaderboard, replies: Replies) -> Response:
+    """The page of an orchestrator, whether or not it was ever tested."""
+    address = request.path_params["address"]
+    if len(address) > limits.MAX_ORCHESTRATOR_CHARACTERS:
+        raise BadInputError(f"address is longer than {limits.MAX_ORCHESTRATOR_CHARACTERS} characters")
+    if "\x00" in address:
+        raise BadInputError("address contains the character U+0000")
+    path = orchestrator_path(address)
+    state = PageState.parse(path, request.query_params, SCOPE)
+    if "" in request.query_params.values() or address != address.lower():
+        return RedirectResponse(state.link(), 303, NOT_CACHED)
+    return await replies.reply(request, page_query(address, state, request.query_params, board))
 
-    why: Why
-    last_received: datetime | None = None
+
+def page_query(address: str, state: PageState, asked: QueryParams, board: Leaderboard) -> CachedQuery:
+    """The query of a page. Raises BadInputError.
+
+    asked -- a job type that is not named in it is the one with results: transcoding if both have
+    """
+    scope = parse_scope_of(frozenset([address]), state.params, job_type=JobType.TRANSCODING)
+    is_fixed = bool(asked.get("job_type")) or scope.query.job_type is JobType.AI
+
+    async def compute() -> bytes:
+        return await _render(board, address, state, scope, is_fixed=is_fixed)
+
+    return CachedQuery(
+        ("orchestrator page", address, state, is_fixed),
+        compute,
+        HTML_HEADERS,
+        max_age_s=limits.SLIDING_WINDOW_TTL_S,
+        repeated_s=board.reports_cache_s,
+    )
 
 
-async def find_absence(
-    board: Leaderboard, choice: Choice, orchestrator: str, latest: Sequence[StoredResult]
-) -> Absence:
-    """Why the page shows no scores of an orchestrator. latest -- its results on the page"""
-    has_address = is_address(orchestrator)
-    if latest:
-        counted = any(result.is_scored for result in latest)
-        return Absence(Why.NAME if counted and not has_address else Why.UNSCORED, latest[0].received)
-    window = board.window(ALL_TIME.bounds(board.now()))
-    last = {}
-    for job_type in JobType:
-        query = replace(choice.query(window), job_type=job_type, region=None, pipeline=None, model=None)
-        for result in await board.latest_results(replace(query, orchestrator=orchestrator), 1):
-            last[job_type] = result.received
-    if choice.job_type in last:
-        return Absence(Why.ELSEWHERE, last[choice.job_type])
-    if last:
-        return Absence(Why.OTHER_JOB_TYPE, *last.values())
-    return Absence(Why.NEVER_TESTED if has_address else Why.NO_ADDRESS)
+async def _render(
+    board: Leaderboard, address: str, state: PageState, scope: Scope, *, is_fixed: bool
+) -> bytes:
+    found = await _find(board, address, scope)
+    if found.other is not None and not is_fixed and found.about.status != "tested":
+        state = PageState(state.path, state.names, (("job_type", found.other), *state.values))
+        scope = replace(scope, query=replace(scope.query, job_type=found.other))
+        found = await _find(board, address, scope)
+    filters = await fetch_filters(board, state, scope)
+    api = f"/api/orchestrators/{address}"
+    return render_text(
+        "orchestrator.html",
+        state=state,
+        filters=filters,
+        found=found,
+        about=found.about,
+        rating=found.rating,
+        address=address,
+        is_address=is_address(address),
+        json_url=state.at(api),
+        payloads_url=PageState.parse(
+            api, QueryParams(dict(state.values)), (*SCOPE, "recent", "payload")
+        ).link(recent=str(RECENT), payload="true"),
+        now=found.about.generated_at,
+        line=found.history.lines[0].points if found.history.lines else [],
+    )
+
+
+async def _find(board: Leaderboard, address: str, scope: Scope) -> _Found:
+    from orchboard.analytics.history import history  # at first use: numpy takes 0.2 s
+    from orchboard.analytics.leaderboard import leaderboard
+    from orchboard.analytics.orchestrator import orchestrator
+    from orchboard.analytics.uptime import uptime
+
+    about = await orchestrator(board, address, scope, RecentRequest(RECENT))
+    other = None
+    if about.status != "tested":
+        other = await _other_job_type(board, address, scope)
+    rating = about.scores[0] if about.scores else None
+    standing, ranked = None, 0
+    if rating is not None and rating.score is not None:
+        ranking = await leaderboard(board, RankingQuery(scope=scope))
+        standing, ranked = next(iter(ranking.orchestrators), None), ranking.ranked
+    return _Found(
+        about,
+        other,
+        rating,
+        standing,
+        ranked,
+        await history(board, HistoryRequest(scope, (address,), "orchestrator", points=_POINTS)),
+        await uptime(board, UptimeRequest(scope.query)),
+    )
+
+
+async def _other_job_type(board: Leaderboard, address: str, scope: Scope) -> JobType | None:
+    """The other job type, if the orchestrator was ever tested with it."""
+    from orchboard.analytics.orchestrator import orchestrator
+
+    [job_type] = set(JobType) - {scope.query.job_type}
+    query = replace(scope.query, job_type=job_type, region=None, pipeline=None, model=None)
+    about = await orchestrator(board, address, replace(scope, query=query), RecentRequest(1))
+    return None if about.status == "never" else job_type

@@ -46,13 +46,13 @@ def refused_page(
     )
 
 
-def refusal_page(refusal: Refusal, query: str) -> Response:
-    """The page of a refusal of the leaderboard: 400, or 503 with Retry-After.
+def refusal_page(refusal: Refusal, path: str, query: str) -> Response:
+    """The page of a refusal of a page: 400, or 503 with Retry-After.
 
-    query -- the query string of the requested page
+    path, query -- of the requested page
     """
     if isinstance(refusal, BadInputError):
         return refused_page(400, str(refusal))
     message = "the server is not ready" if isinstance(refusal, SetupError) else str(refusal)
-    again = f"/?{query}" if query else "/"
+    again = f"{path}?{query}" if query else path
     return refused_page(503, message, {"Retry-After": str(limits.RETRY_AFTER_S)}, again=again)

@@ -1,24 +1,35 @@
 """Pages from templates: the format of numbers, and the headers of every page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
+from orchboard.answers.answer import Headers
 from orchboard.web.assets import asset_url
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-# No scripts, no frames, nothing from other hosts: a page loads its style sheet and its icon only.
+# No frames, nothing from other hosts, no script or style inside a page.
 SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+
+NOT_CACHED = {"Cache-Control": "no-store"}
+
+HTML_HEADERS: Headers = (
+    (b"cache-control", b"public, max-age=30"),
+    (b"cdn-cache-control", b"public, s-maxage=30, stale-while-revalidate=15"),
+    *((name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()),
+    (b"content-type", b"text/html; charset=utf-8"),
+)
+"""Of a page that is cached."""
 
 
 def render_page(template: str, status: int, headers: Mapping[str, str], **context: Any) -> Response:
@@ -67,9 +78,95 @@ def format_seconds(value: float) -> str:
     return f"{value:.2f} s"
 
 
-def bar_length(value: float) -> str:
-    """The length of a bar of 100 units for a fraction, limited to 0 and 100."""
+def format_count(value: int) -> str:
+    """A whole number with separators.
+
+    >>> format_count(12345)
+    '12,345'
+    """
+    return f"{value:,}"
+
+
+def format_ratio(value: float) -> str:
+    """How many times.
+
+    >>> format_ratio(3.14159), format_ratio(1e9)
+    ('3.1×', '>999×')
+    """
+    return ">999×" if value > 999 else f"{value:.1f}×"
+
+
+def format_change(value: float) -> str:
+    """The change of a score, with its sign.
+
+    >>> format_change(0.01234), format_change(-0.5), format_change(0.0001)
+    ('+0.012', '−0.500', '±0.000')
+    """
+    if abs(value) < 0.0005:
+        return "±0.000"
+    return f"{'+' if value > 0 else '−'}{abs(min(max(value, -9.0), 9.0)):.3f}"
+
+
+def format_age(moment: datetime, now: datetime) -> str:
+    """How long ago something was, in its largest unit; `just now` also for a moment that is a little ahead.
+
+    >>> format_age(datetime(2026, 1, 1, 12), datetime(2026, 1, 1, 15, 59))
+    '3 h ago'
+    """
+    seconds = (now - moment).total_seconds()
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago" if seconds >= 1 else "just now"
+
+
+def part_of_100(value: float) -> str:
+    """A fraction as a position on a scale of 100 units, limited to 0 and 100."""
     return f"{max(0.0, min(1.0, value)) * 100:.1f}"
+
+
+def line_path(values: Sequence[float | None], width: float, height: float, top: float = 1.0) -> str:
+    """The path of a line through values from 0 to `top`, each in the middle of its bucket; with gaps at None.
+
+    >>> line_path([0.0, None, 1.0, 1.0], 40, 10)
+    'M5 10h0M25 0L35 0'
+    """
+    commands, is_drawing = [], False
+    for at, value in enumerate(values):
+        if value is None:
+            is_drawing = False
+            continue
+        x = (at + 0.5) * width / len(values)
+        y = height * (1 - max(0.0, min(1.0, value / top if top else 0.0)))
+        has_next = at + 1 < len(values) and values[at + 1] is not None
+        commands.append(
+            f"{'L' if is_drawing else 'M'}{x:.4g} {y:.4g}" + ("" if is_drawing or has_next else "h0")
+        )
+        is_drawing = True
+    return "".join(commands)
+
+
+def band_path(points: Sequence[Any], low: str, high: str, width: float, height: float, top: float) -> str:
+    """The path of the area between two members of points, each from 0 to `top`; with gaps where one is None."""
+    runs: list[list[tuple[float, float, float]]] = [[]]
+    for at, point in enumerate(points):
+        lower, upper = getattr(point, low), getattr(point, high)
+        if lower is None or upper is None:
+            runs.append([])
+            continue
+        y = [height * (1 - max(0.0, min(1.0, value / top))) for value in (lower, upper)]
+        runs[-1].append(((at + 0.5) * width / len(points), *y))
+    return "".join(
+        "M" + "L".join(f"{x:.4g} {upper:.4g}" for x, _, upper in run)
+        + "L" + "L".join(f"{x:.4g} {lower:.4g}" for x, lower, _ in reversed(run)) + "Z"
+        for run in runs
+        if len(run) > 1
+    )  # fmt: skip
+
+
+def format_day(moment: datetime) -> str:
+    """A date."""
+    return f"{moment:%Y-%m-%d}"
 
 
 def format_moment(moment: datetime) -> str:
@@ -103,7 +200,14 @@ def _environment() -> "Environment":
         "score": format_score,
         "percent": format_percent,
         "seconds": format_seconds,
-        "bar_length": bar_length,
+        "count": format_count,
+        "ratio": format_ratio,
+        "change": format_change,
+        "age": format_age,
+        "part_of_100": part_of_100,
+        "line_path": line_path,
+        "band_path": band_path,
+        "day": format_day,
         "moment": format_moment,
         "split_address": split_address,
     }

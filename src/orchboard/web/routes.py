@@ -1,19 +1,46 @@
 """The routes of the pages and their static files."""
 
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from orchboard.answers.replies import Replies
+from orchboard.errors import Refusal
 from orchboard.leaderboard import Leaderboard
 from orchboard.web.assets import ASSETS, asset_route
-from orchboard.web.page import leaderboard_page
+from orchboard.web.leaderboard import leaderboard_page
+from orchboard.web.orchestrator import orchestrator_page
+from orchboard.web.refused import refusal_page
+
+log = structlog.get_logger(__name__)
+
+Page = Callable[[Request, Leaderboard, Replies], Awaitable[Response]]
+"""Answers the request of a page. Raises the Refusal that it ends in."""
+
+PAGES: Mapping[str, Page] = {
+    "/": leaderboard_page,
+    "/orchestrator/{address}": orchestrator_page,
+}
+"""By path."""
 
 
 def web_routes(board: Leaderboard, replies: Replies) -> list[Route]:
-    """The routes of `/` and of its static files."""
+    """The routes of the pages and of their static files."""
+    return [
+        *(_route(path, page, board, replies) for path, page in PAGES.items()),
+        *map(asset_route, ASSETS.values()),
+    ]
 
+
+def _route(path: str, page: Page, board: Leaderboard, replies: Replies) -> Route:
     async def answer(request: Request) -> Response:
-        return await leaderboard_page(request, board, replies)
+        try:
+            return await page(request, board, replies)
+        except Refusal as refusal:
+            log.info("page refused", refused=str(refusal))
+            return refusal_page(refusal, request.url.path, request.url.query)
 
-    return [Route("/", answer, methods=["GET"], name="leaderboard"), *map(asset_route, ASSETS.values())]
+    return Route(path, answer, methods=["GET"])

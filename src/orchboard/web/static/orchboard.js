@@ -1,0 +1,142 @@
+// What scripts add to pages that work without: local times, filters that apply at once, rows that open, keys, copying, payloads.
+"use strict";
+
+const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+const element = (name, properties = {}, ...children) => {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+};
+
+// Times: relative ones go on, all have the reader's own format, and UTC on hover.
+const units = [["d", 86400], ["h", 3600], ["min", 60]];
+const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const written = Date.now();
+const servedAt = Math.max(0, ...all("time:not(.ago)").map(each => Date.parse(each.dateTime)));
+
+function age(seconds) {
+  for (const [unit, length] of units) if (seconds >= length) return `${Math.floor(seconds / length)} ${unit} ago`;
+  return seconds >= 1 ? `${Math.floor(seconds)} s ago` : "just now";
+}
+
+function showTimes() {
+  const now = servedAt ? servedAt + Date.now() - written : Date.now();
+  for (const each of all("time")) {
+    const moment = Date.parse(each.dateTime);
+    if (!each.dataset.utc) each.dataset.utc = each.title || each.textContent;
+    each.title = `${local.format(moment)}, ${each.dataset.utc}`;
+    each.textContent = each.classList.contains("ago") ? age((now - moment) / 1000) : local.format(moment);
+  }
+}
+
+// Filters apply at once. The URL has only what differs from the default: the server redirects there.
+function applyFiltersAtOnce() {
+  for (const form of all("form[data-filters]")) {
+    form.addEventListener("change", () => form.requestSubmit(form.querySelector("button")));
+    form.classList.add("at-once");
+  }
+}
+
+// Rows that open in place.
+function openRows() {
+  for (const more of all("table[data-rows] tr.more")) {
+    const row = more.previousElementSibling;
+    const button = element("button", { type: "button", className: "opens", textContent: "▸" });
+    button.setAttribute("aria-expanded", "false");
+    button.setAttribute("aria-label", `Details of ${row.querySelector("th").textContent.trim()}`);
+    button.addEventListener("click", () => {
+      more.hidden = !more.hidden;
+      button.setAttribute("aria-expanded", String(!more.hidden));
+      button.textContent = more.hidden ? "▸" : "▾";
+    });
+    row.querySelector("th").prepend(button);
+  }
+}
+
+// Keys: / to search, j and k through the rows, Enter to open one, ? for help.
+const help = element("dialog", { className: "keys-help" });
+function keys() {
+  help.append(
+    element("h2", { textContent: "Keys" }),
+    element("dl", {}, ...[["/", "search"], ["j, k", "next and previous row"], ["Enter", "open the row’s page"], ["o", "open the row in place"], ["?", "this help"]]
+      .map(([key, what]) => element("div", {}, element("dt", {}, element("kbd", { textContent: key })), element("dd", { textContent: what })))),
+    element("form", { method: "dialog" }, element("button", { textContent: "Close" })),
+  );
+  document.body.append(help);
+  const links = all("tbody th[scope=row] a");
+  document.addEventListener("keydown", event => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input:not([type=radio]), select, textarea")) return;
+    const at = links.indexOf(document.activeElement);
+    if (event.key === "/") {
+      event.preventDefault();
+      document.querySelector("[data-search]").focus();
+    } else if (event.key === "?") {
+      help.open ? help.close() : help.showModal();
+    } else if ((event.key === "j" || event.key === "k") && links.length) {
+      const next = event.key === "j" ? Math.min(at + 1, links.length - 1) : Math.max(at - 1, 0);
+      links[next].focus();
+      links[next].scrollIntoView({ block: "nearest" });
+    } else if (event.key === "o" && at >= 0) {
+      links[at].closest("tr").querySelector(".opens")?.click();
+    }
+  });
+}
+
+function copyButton(text) {
+  const button = element("button", { type: "button", className: "copy", textContent: "Copy" });
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text());
+      button.textContent = "Copied";
+    } catch {
+      button.textContent = "Not allowed";
+    }
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  });
+  return button;
+}
+
+function copying() {
+  for (const each of all("[data-origin]")) each.textContent = each.textContent.replace("(/", `(${location.origin}/`);
+  for (const each of all("[data-copy]")) each.after(copyButton(() => each.textContent));
+}
+
+// Payloads of the latest results: fetched when the first of them is opened.
+function payloads() {
+  const table = document.querySelector("table[data-payloads]");
+  if (!table) return;
+  let fetched;
+  const rows = all("tbody tr", table);
+  rows.forEach((row, at) => {
+    const shown = element("pre", { tabIndex: 0, hidden: true });
+    const button = element("button", { type: "button", className: "opens", textContent: "Payload" });
+    button.setAttribute("aria-expanded", "false");
+    button.addEventListener("click", async () => {
+      shown.hidden = !shown.hidden;
+      button.setAttribute("aria-expanded", String(!shown.hidden));
+      if (shown.hidden || shown.textContent) return;
+      shown.textContent = "Loading …";
+      try {
+        fetched ??= fetch(table.dataset.payloads).then(answer => answer.ok ? answer.json() : Promise.reject(new Error(`status ${answer.status}`)));
+        const moment = Date.parse(row.querySelector("time").dateTime);
+        const same = (await fetched).recent.filter(each => Math.floor(Date.parse(each.received_at) / 1000) * 1000 === moment);
+        const before = rows.slice(0, at).filter(each => Date.parse(each.querySelector("time").dateTime) === moment).length;
+        const found = same[before];
+        shown.textContent = found?.payload ? JSON.stringify(found.payload, null, 2) : "There are newer results than this page shows: reload it.";
+        shown.after(copyButton(() => shown.textContent));
+      } catch (error) {
+        fetched = undefined;
+        shown.textContent = `Could not be loaded: ${error.message}`;
+      }
+    });
+    row.cells[2].append(button, shown);
+  });
+}
+
+showTimes();
+setInterval(showTimes, 10_000);
+applyFiltersAtOnce();
+openRows();
+keys();
+copying();
+payloads();
