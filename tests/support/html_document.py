@@ -1,6 +1,5 @@
 """Parses a page for assertions."""
 
-from collections.abc import Callable
 from html.parser import HTMLParser
 
 from tests.support.server import Answer
@@ -13,7 +12,7 @@ class Document(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.tables: list[tuple[str, list[list[str]]]] = []
-        self._in_cell = False
+        self._in_cell = self._is_hidden = False
         self.feed(answer.data.decode())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -21,8 +20,10 @@ class Document(HTMLParser):
         if tag == "table":
             self.tables.append((dict(attrs).get("class") or "", []))
         if tag == "tr":
-            self.tables[-1][1].append([])
-        if tag in ("td", "th"):
+            self._is_hidden = "hidden" in dict(attrs)
+            if not self._is_hidden:
+                self.tables[-1][1].append([])
+        if tag in ("td", "th") and not self._is_hidden:
             self._in_cell = True
             self.tables[-1][1][-1].append("")
 
@@ -36,17 +37,17 @@ class Document(HTMLParser):
 
     @property
     def cells(self) -> list[list[str]]:
-        """The cells of the table of scores, without its head, with normalized spaces."""
-        return self._cells(lambda class_: class_ != "results")
+        """The cells of the ranking; without its head and the rows that are closed, with normalized spaces."""
+        return self.table("ranking")
 
-    @property
-    def latest(self) -> list[list[str]]:
-        """The cells of the table of latest results."""
-        return self._cells(lambda class_: class_ == "results")
-
-    def _cells(self, is_meant: Callable[[str], bool]) -> list[list[str]]:
-        rows = next((rows[1:] for class_, rows in self.tables if is_meant(class_)), [])
+    def table(self, class_: str) -> list[list[str]]:
+        """The same of the table of a class; empty without one."""
+        rows = next((rows[1:] for each, rows in self.tables if each == class_), [])
         return [[" ".join(cell.split()) for cell in row] for row in rows]
+
+    def links(self, start: str) -> list[str]:
+        """The targets of the links that begin with a text."""
+        return [href for a in self.all("a") if (href := a["href"] or "").startswith(start)]
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]

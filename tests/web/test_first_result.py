@@ -48,4 +48,5 @@ def test_the_commands_of_the_empty_pages_post_a_first_result_of_their_job_type(
         [row] = Document(client.get(f"/{query}")).cells
         assert row[0] == "1"
         [link] = re.findall(r"its page: +(\S+)", done.stdout)
-        assert Document(client.request("GET", link.removeprefix(url))).cells
+        location = client.request("GET", link.removeprefix(url)).headers["Location"]
+        assert Document(client.request("GET", location)).table("by-region")

@@ -68,6 +68,7 @@ async def leaderboard_page(request: Request, board: Leaderboard, replies: Replie
     """
     params = request.query_params
     state = PageState.parse("/", params, NAMES)
+    query = page_query(state, board)
     one = params.get("orchestrator", "").strip() or (
         state.get("search") if is_address(state.get("search")) else ""
     )
@@ -76,9 +77,9 @@ async def leaderboard_page(request: Request, board: Leaderboard, replies: Replie
     if "" in params.values():
         return RedirectResponse(state.link(), 303, NOT_CACHED)
     try:
-        return await replies.reply(request, page_query(state, board))
+        return await replies.reply(request, query)
     except (_NoResultsYet, DatabaseUnavailableError):  # the last answer may be that of an empty board
-        query = page_query(state, board, origin_of(request))
+        query = page_query(state, board, origin=origin_of(request))
         return await replies.reply(request, query, by_target=False)
 
 

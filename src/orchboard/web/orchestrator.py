@@ -1,5 +1,7 @@
 """GET /orchestrator/{address}: everything about one orchestrator."""
 
+from urllib.parse import quote, unquote, urlencode
+
 from msgspec import Struct
 from msgspec.structs import replace
 from starlette.datastructures import QueryParams
@@ -36,13 +38,15 @@ _POINTS = 60
 class _Found(Struct, frozen=True):
     """What the page shows.
 
-    about -- with the results of one job type; other -- the job type that it was tested with instead, if so
+    about -- with the results of one job type
+    other -- without any in the window: the other job type, if it was ever tested with that; whether in the window
     rating -- its scores; None without results in the window
     standing, ranked -- its place among all ranked; None without one
     """
 
     about: Orchestrator
     other: JobType | None
+    other_is_in_window: bool
     rating: JobTypeRating | None
     standing: Standing | None
     ranked: int
@@ -52,16 +56,17 @@ class _Found(Struct, frozen=True):
 
 async def orchestrator_page(request: Request, board: Leaderboard, replies: Replies) -> Response:
     """The page of an orchestrator, whether or not it was ever tested."""
-    address = request.path_params["address"]
+    address = unquote(request.path_params["address"])  # `/` and `%` in it stay encoded
     if len(address) > limits.MAX_ORCHESTRATOR_CHARACTERS:
         raise BadInputError(f"address is longer than {limits.MAX_ORCHESTRATOR_CHARACTERS} characters")
     if "\x00" in address:
         raise BadInputError("address contains the character U+0000")
     path = orchestrator_path(address)
     state = PageState.parse(path, request.query_params, SCOPE)
+    query = page_query(address, state, request.query_params, board)
     if "" in request.query_params.values() or address != address.lower():
         return RedirectResponse(state.link(), 303, NOT_CACHED)
-    return await replies.reply(request, page_query(address, state, request.query_params, board))
+    return await replies.reply(request, query)
 
 
 def page_query(address: str, state: PageState, asked: QueryParams, board: Leaderboard) -> CachedQuery:
@@ -88,12 +93,17 @@ async def _render(
     board: Leaderboard, address: str, state: PageState, scope: Scope, *, is_fixed: bool
 ) -> bytes:
     found = await _find(board, address, scope)
-    if found.other is not None and not is_fixed and found.about.status != "tested":
-        state = PageState(state.path, state.names, (("job_type", found.other), *state.values))
+    if (
+        found.other is not None
+        and not is_fixed
+        and (found.about.status == "never" or found.other_is_in_window)
+    ):
+        state = state.changed(job_type=found.other)
         scope = replace(scope, query=replace(scope.query, job_type=found.other))
         found = await _find(board, address, scope)
     filters = await fetch_filters(board, state, scope)
-    api = f"/api/orchestrators/{address}"
+    asked = {"job_type": filters.job_type, **dict(state.values)}  # the API's default is both
+    api = f"/api/orchestrators/{quote(address, safe='')}"
     return render_text(
         "orchestrator.html",
         state=state,
@@ -103,10 +113,8 @@ async def _render(
         rating=found.rating,
         address=address,
         is_address=is_address(address),
-        json_url=state.at(api),
-        payloads_url=PageState.parse(
-            api, QueryParams(dict(state.values)), (*SCOPE, "recent", "payload")
-        ).link(recent=str(RECENT), payload="true"),
+        json_url=f"{api}?{urlencode(asked)}",
+        payloads_url=f"{api}?{urlencode({**asked, 'recent': RECENT, 'payload': 'true'})}",
         now=found.about.generated_at,
         line=found.history.lines[0].points if found.history.lines else [],
     )
@@ -119,9 +127,9 @@ async def _find(board: Leaderboard, address: str, scope: Scope) -> _Found:
     from orchboard.analytics.uptime import uptime
 
     about = await orchestrator(board, address, scope, RecentRequest(RECENT))
-    other = None
+    other, is_in_window = None, False
     if about.status != "tested":
-        other = await _other_job_type(board, address, scope)
+        other, is_in_window = await _other_job_type(board, address, scope)
     rating = about.scores[0] if about.scores else None
     standing, ranked = None, 0
     if rating is not None and rating.score is not None:
@@ -130,6 +138,7 @@ async def _find(board: Leaderboard, address: str, scope: Scope) -> _Found:
     return _Found(
         about,
         other,
+        is_in_window,
         rating,
         standing,
         ranked,
@@ -138,11 +147,11 @@ async def _find(board: Leaderboard, address: str, scope: Scope) -> _Found:
     )
 
 
-async def _other_job_type(board: Leaderboard, address: str, scope: Scope) -> JobType | None:
-    """The other job type, if the orchestrator was ever tested with it."""
+async def _other_job_type(board: Leaderboard, address: str, scope: Scope) -> tuple[JobType | None, bool]:
+    """The other job type, if the orchestrator was ever tested with it, and whether in the window."""
     from orchboard.analytics.orchestrator import orchestrator
 
     [job_type] = set(JobType) - {scope.query.job_type}
     query = replace(scope.query, job_type=job_type, region=None, pipeline=None, model=None)
     about = await orchestrator(board, address, replace(scope, query=query), RecentRequest(1))
-    return None if about.status == "never" else job_type
+    return None if about.status == "never" else job_type, about.status == "tested"

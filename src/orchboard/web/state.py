@@ -77,8 +77,12 @@ class PageState(Struct, frozen=True):
 
     def link(self, **changes: str | None) -> str:
         """The URL of this state with changes; None: the default. A page of several begins again."""
-        state = self._with({"cursor": "", **{name: value or "" for name, value in changes.items()}})
+        state = self.changed(**{"cursor": None, **changes})
         return f"{state.path}?{state.query}" if state.values else state.path
+
+    def changed(self, **changes: str | None) -> "PageState":
+        """This state with changes; None: the default."""
+        return self._with({name: value or "" for name, value in changes.items()})
 
     def at(self, path: str, names: Iterable[str] = SCOPE, **changes: str | None) -> str:
         """The URL of another page, with those of the filters that it has too."""

@@ -1,0 +1,31 @@
+"""Asking for pages."""
+
+import re
+from html import unescape
+
+from tests.support.html_document import Document
+from tests.support.server import Client
+
+HOSTILE = "\"><script>alert('1')</script>&amp;"
+
+
+def page(client: Client, path: str = "/", **params: object) -> Document:
+    """A page with status 200."""
+    answer = client.get(path, **params)
+    assert answer.status == 200, answer.data
+    return Document(answer)
+
+
+def page_at(client: Client, link: str | None) -> Document:
+    """The page that a link leads to."""
+    assert link is not None
+    answer = client.request("GET", link)
+    assert answer.status == 200, (link, answer.data)
+    return Document(answer)
+
+
+def said(client: Client, path: str, **params: object) -> str:
+    """The text of a page without its tags, spaces folded."""
+    answer = client.get(path, **params)
+    assert answer.status == 200, answer.data
+    return " ".join(unescape(re.sub("<[^>]*>", "", answer.data.decode())).split())
