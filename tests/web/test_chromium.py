@@ -430,3 +430,21 @@ def test_a_phone_has_room_to_touch(browser: Browser, board: Client) -> None:
             box = control.bounding_box()
             assert box is not None
             assert box["height"] >= 44
+
+
+def test_a_new_result_is_on_an_open_page_without_a_reload(browser: Browser, board: Client) -> None:
+    visit = Visit(browser, board.url, viewport=DESKTOP)
+    with visit as page:
+        page.goto("/?region=FRA")
+        page.locator("tr:not(.more) .opens").first.click()
+        page.get_by_role("button", name="Pause live updates").wait_for()
+        assert board.post_stats(transcoding(region="FRA", orchestrator="0xlive")).status == 200
+        page.locator("[title='0xlive']").wait_for(timeout=15_000)
+        assert page.locator("tr.more:visible").count() == 1, "what was open stays open"
+        page.get_by_role("button", name="Pause live updates").click()
+        assert board.post_stats(transcoding(region="FRA", orchestrator="0xlater")).status == 200
+        page.wait_for_timeout(1_500)
+        assert page.locator("[title='0xlater']").count() == 0
+        page.get_by_role("button", name="Go on with live updates").click()
+        page.locator("[title='0xlater']").wait_for(timeout=15_000)
+    assert visit.complaints == []

@@ -1,6 +1,7 @@
 """The filters that pages share: what can be chosen, and what is."""
 
 from collections.abc import Sequence
+from urllib.parse import urlencode
 
 from msgspec import Struct
 
@@ -98,6 +99,21 @@ async def fetch_filters(board: Leaderboard, state: PageState, scope: Scope) -> F
         words,
         between,
     )
+
+
+def live_query(scope: Scope) -> str:
+    """The query string by which /api/stream tells of results in a scope; empty for a window that does not end now."""
+    if scope.window.name is None and scope.window.bounds.until is not None:
+        return ""
+    query = scope.query
+    fields = {
+        "job_type": query.job_type,
+        "orchestrator": ",".join(query.orchestrators or ()),
+        "region": query.region,
+        "pipeline": query.pipeline,
+        "model": query.model,
+    }
+    return urlencode({name: value for name, value in fields.items() if value})
 
 
 def _between(scope: Scope) -> str:

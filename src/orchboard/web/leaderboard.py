@@ -17,7 +17,7 @@ from orchboard.errors import DatabaseUnavailableError
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.leaderboard import Ranking
 from orchboard.stats import JobType, StatsQuery, is_address
-from orchboard.web.filters import Filters, fetch_filters
+from orchboard.web.filters import Filters, fetch_filters, live_query
 from orchboard.web.rendering import HTML_HEADERS, NOT_CACHED, render_text
 from orchboard.web.state import SCOPE, PageState
 from orchboard.window import EARLIEST, Bounds
@@ -136,6 +136,7 @@ async def _render(
         origin=origin if is_new else None,
         json_url=state.at("/api/leaderboard", NAMES),
         is_first=query.page is None,
+        live_query=live_query(query.scope) if query.page is None else "",
         page_rows=PAGE_ROWS,
         orchestrator_path=orchestrator_path,
     )

@@ -24,7 +24,7 @@ from orchboard.reports.leaderboard import Standing
 from orchboard.reports.orchestrator import JobTypeRating, Orchestrator
 from orchboard.reports.uptime import Uptime
 from orchboard.stats import JobType, is_address
-from orchboard.web.filters import fetch_filters
+from orchboard.web.filters import fetch_filters, live_query
 from orchboard.web.leaderboard import orchestrator_path
 from orchboard.web.rendering import HTML_HEADERS, NOT_CACHED, render_text
 from orchboard.web.state import SCOPE, PageState
@@ -116,6 +116,7 @@ async def _render(
         json_url=f"{api}?{urlencode(asked)}",
         payloads_url=f"{api}?{urlencode({**asked, 'recent': RECENT, 'payload': 'true'})}",
         now=found.about.generated_at,
+        live_query=live_query(scope),
         line=found.history.lines[0].points if found.history.lines else [],
     )
 

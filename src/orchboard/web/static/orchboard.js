@@ -11,16 +11,23 @@ const element = (name, properties = {}, ...children) => {
 // Times: relative ones go on, all have the reader's own format, and UTC on hover.
 const units = [["d", 86400], ["h", 3600], ["min", 60]];
 const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-const written = Date.now();
-const servedAt = Math.max(0, ...all("time:not(.ago)").map(each => Date.parse(each.dateTime)));
+let shownAt = Date.now();
+let servedAt = 0;
 
 function age(seconds) {
   for (const [unit, length] of units) if (seconds >= length) return `${Math.floor(seconds / length)} ${unit} ago`;
   return seconds >= 1 ? `${Math.floor(seconds)} s ago` : "just now";
 }
 
+// The server's clock when it made the page: the reader's own may be wrong.
+function readClock() {
+  shownAt = Date.now();
+  const asOf = document.querySelector("time[data-now]");
+  servedAt = asOf ? Date.parse(asOf.dateTime) : shownAt;
+}
+
 function showTimes() {
-  const now = servedAt ? servedAt + Date.now() - written : Date.now();
+  const now = servedAt + Date.now() - shownAt;
   for (const each of all("time")) {
     const moment = Date.parse(each.dateTime);
     if (!each.dataset.utc) each.dataset.utc = each.title || each.textContent;
@@ -63,8 +70,8 @@ function keys() {
     element("form", { method: "dialog" }, element("button", { textContent: "Close" })),
   );
   document.body.append(help);
-  const links = all("tbody th[scope=row] a");
   document.addEventListener("keydown", event => {
+    const links = all("tbody th[scope=row] a");
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input:not([type=radio]), select, textarea")) return;
     const at = links.indexOf(document.activeElement);
     if (event.key === "/") {
@@ -133,10 +140,98 @@ function payloads() {
   });
 }
 
-showTimes();
-setInterval(showTimes, 10_000);
-applyFiltersAtOnce();
-openRows();
+// Live: when a result of this page arrives, the page is fetched again, at most every REFRESH_MS and no sooner than reports have it.
+const REFRESH_MS = 5_000, SETTLED_MS = 1_000;
+function live() {
+  const main = document.querySelector("main[data-live]");
+  if (!main || !window.EventSource) return;
+  const button = element("button", { type: "button" });
+  const said = element("span", { role: "status" });
+  const bar = element("p", { className: "live" }, button, said);
+  main.after(bar);
+  let source, timer, refreshedAt = Date.now();
+
+  async function refresh() {
+    timer = undefined;
+    refreshedAt = Date.now();
+    try {
+      const answer = await fetch(location.href, { cache: "no-cache" });
+      if (!answer.ok) throw new Error(`status ${answer.status}`);
+      const fetched = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("main");
+      if (source) replace(main, fetched);
+      said.textContent = answer.headers.get("warning") ? "The database does not answer: these are the last numbers." : "";
+    } catch (error) {
+      said.textContent = `Not up to date: ${error.message}.`;
+    }
+  }
+  const soon = () => {
+    timer ??= setTimeout(refresh, Math.max(SETTLED_MS, refreshedAt + REFRESH_MS - Date.now()));
+  };
+  function start() {
+    source = new EventSource(`/api/stream?events=result&${main.dataset.live}`);
+    source.addEventListener("result", soon);
+    source.onopen = () => { said.textContent = ""; };
+    source.onerror = () => {
+      if (source?.readyState === EventSource.CLOSED) {
+        stop();
+        said.textContent = "This server has no live updates at the moment.";
+      } else said.textContent = "Connecting again …";
+    };
+    show();
+  }
+  function stop() {
+    source?.close();
+    source = undefined;
+    clearTimeout(timer);
+    timer = undefined;
+    show();
+  }
+  function show() {
+    button.textContent = source ? "Pause live updates" : "Go on with live updates";
+    bar.classList.toggle("on", Boolean(source));
+  }
+  button.addEventListener("click", () => {
+    if (source) stop();
+    else { start(); soon(); }
+  });
+  let isPausedByTab = false;
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden && source) { stop(); isPausedByTab = true; }
+    else if (!document.hidden && isPausedByTab) { isPausedByTab = false; start(); soon(); }
+  });
+  addEventListener("pagehide", stop);
+  start();
+}
+
+// Puts new content into the page, and keeps what the reader has opened, chosen or focused.
+function replace(main, fetched) {
+  const opened = new Set(all("tr.more:not([hidden])", main).map(more => more.previousElementSibling.querySelector("a").href));
+  const focused = document.activeElement?.closest("main") ? document.activeElement : undefined;
+  if (focused?.matches("select, input, pre")) return;  // the reader is at work in the page
+  if (getSelection()?.type === "Range" || main.querySelector("table.results pre:not([hidden])")) return;
+  const radio = main.querySelector("input[name=outcome]:checked")?.value;
+  main.replaceChildren(...fetched.childNodes);
+  enhance();
+  for (const more of all("tr.more", main)) {
+    const row = more.previousElementSibling;
+    if (opened.has(row.querySelector("a").href)) row.querySelector(".opens").click();
+  }
+  if (radio) main.querySelector(`input[name=outcome][value=${radio}]`)?.click();
+  const link = focused?.matches(".opens") ? focused.parentElement.querySelector("a") : focused;
+  const again = link?.href && all("a", main).find(each => each.href === link.href);
+  (link === focused ? again : again?.parentElement.querySelector(".opens"))?.focus({ preventScroll: true });
+}
+
+function enhance() {
+  readClock();
+  showTimes();
+  applyFiltersAtOnce();
+  openRows();
+  copying();
+  payloads();
+}
+
+enhance();
 keys();
-copying();
-payloads();
+live();
+setInterval(showTimes, 10_000);
