@@ -18,7 +18,7 @@ BINARY_STAMP := .venv/binary/stamp
 SITE_STAMP := .venv/site.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo test test-asgi test-artefacts test-databases bench bench-full chaos audit vercel binary image-root check format lint types imports docs site site-serve lock wheel clean
+.PHONY: help env serve demo screenshots test test-asgi test-artefacts test-databases bench bench-full chaos audit vercel binary image-root check format lint types imports docs site site-serve lock wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 16
@@ -134,6 +134,9 @@ types: $(DEV_STAMP)  ## check types with mypy
 
 imports: $(DEV_STAMP)  ## check that imports respect the layers
 	@$(BIN)/lint-imports --no-logo
+
+screenshots: $(DEV_STAMP)  ## take the pictures of all pages in docs/screenshots, with the data of the demo
+	@$(BIN)/python -m tests.web.screenshots
 
 docs: $(DEV_STAMP)  ## rewrite docs/openapi.json, docs/api.md and docs/limits.md
 	@$(BIN)/python -m orchboard openapi > docs/openapi.json
