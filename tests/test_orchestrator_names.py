@@ -1,6 +1,7 @@
 """Which text is a name of an orchestrator, and how documents of names are read."""
 
 import json
+import time
 
 import pytest
 
@@ -86,6 +87,14 @@ def test_what_would_deceive_readers_is_refused_and_named(name: str, problem: str
         parse_name(name)
     assert problem in str(refused.value)
     assert str(refused.value).isprintable()
+
+
+def test_a_very_long_name_is_refused_quickly() -> None:
+    """To compose this takes a minute and more."""
+    began_at = time.monotonic()
+    with pytest.raises(BadInputError, match="at most 64 characters, not 1000001"):
+        parse_name("e" + "\u0316\u0301" * 500_000)
+    assert time.monotonic() - began_at < 1
 
 
 def test_an_address_is_0x_and_40_hex_digits_in_any_case() -> None:

@@ -36,6 +36,9 @@ _GROWING_BLOCKS = (("\U0001f000", "\U0001fbff"), ("\U00020000", "\U0003fffd"))
 
 _SURROGATES = ("\ud800", "\udfff")
 
+# Longer text is not composed: that takes time in the square of the combining marks in a row.
+_MAX_DECOMPOSED = 4
+
 # Vietnamese, Hebrew and Thai need up to three; more cover the lines above and below.
 _MAX_MARKS = 4
 
@@ -65,13 +68,12 @@ def parse_name(text: str) -> str:
     Letters of any script, digits, punctuation, symbols, emoji and single spaces are allowed. Raises BadInputError that
     names the problem.
     """
-    name = unicodedata.normalize("NFC", text.strip())
+    text, longest = text.strip(), limits.MAX_ORCHESTRATOR_NAME_CHARACTERS
+    name = unicodedata.normalize("NFC", text) if len(text) <= _MAX_DECOMPOSED * longest else text
     if not name:
         raise BadInputError("a name must not be empty")
-    if len(name) > limits.MAX_ORCHESTRATOR_NAME_CHARACTERS:
-        raise BadInputError(
-            f"a name must have at most {limits.MAX_ORCHESTRATOR_NAME_CHARACTERS} characters, not {len(name)}"
-        )
+    if len(name) > longest:
+        raise BadInputError(f"a name must have at most {longest} characters, not {len(name)}")
     marks = 0
     for position, character in enumerate(name):
         if problem := _problem(name, position):
