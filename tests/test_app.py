@@ -1,12 +1,8 @@
 """The whole server: a database that comes late or goes away, poolers, other versions, housekeeping."""
 
-import http.server
 import json
-import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +11,7 @@ from msgspec.structs import replace
 from orchboard.config import Settings
 from orchboard.store.embedded.server import EmbeddedPostgres
 from tests.support.database import with_database
+from tests.support.document_server import documents
 from tests.support.samples import ai, transcoding
 from tests.support.server import Client, StartServer
 from tests.support.temporary_directories import reachable_directory
@@ -76,33 +73,6 @@ def test_a_result_posted_while_the_database_restarts_waits_for_it(
 CATALYST = {
     "prod": {"full_name": {"fra": "Frankfurt", "xyz": "Xyzzy", " ": "", "long" * 20: "Too long"}, "urls": []}
 }
-
-
-@contextmanager
-def documents(*bodies: bytes) -> Iterator[str]:
-    """Someone else's HTTP server: one body after the other, the last one for ever."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = bodies[min(len(asked), len(bodies) - 1)]
-            asked.append(self.path)
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    asked: list[str] = []
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/regions.json"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_catalyst_regions_are_added_once_and_a_bad_document_changes_nothing(

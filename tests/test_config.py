@@ -45,7 +45,7 @@ def test_a_bare_database_timeout_is_in_seconds() -> None:
     ("name", "value"),
     [("START_TIME_WINDOW", "a day"), ("START_TIME_WINDOW", "-1"), ("START_TIME_WINDOW", "0"), ("DB_TIMEOUT", "5 6"),
      ("DB_TIMEOUT", "1h30"), ("PORT", "70000"), ("PORT", "http"), ("LOG_LEVEL", "loud"), ("POSTGRES", "localhost"),
-     ("CATALYST_REGION_URL", "ftp://x"), ("MAX_BODY_MB", "0"), ("SECRET", "whsec_!"), ("REQUIRE_TIMESTAMPED_SIGNATURES", "yes"), ("WORKERS", "0"), ("DB_CONNECTIONS", "1.5")],
+     ("CATALYST_REGION_URL", "ftp://x"), ("NAMES_URL", "names.csv"), ("MAX_BODY_MB", "0"), ("SECRET", "whsec_!"), ("REQUIRE_TIMESTAMPED_SIGNATURES", "yes"), ("WORKERS", "0"), ("DB_CONNECTIONS", "1.5")],
 )  # fmt: skip
 def test_a_value_that_cant_be_read_names_its_variable(name: str, value: str) -> None:
     with pytest.raises(SetupError, match=rf"^{name} can't be read: it must be "):

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from orchboard.config import Settings
 from orchboard.store import sql_files
 from orchboard.store.connection.encoding import encodable
+from orchboard.store.directories.names import NameDirectory
 from orchboard.store.postgres.database import Database
 from orchboard.store.schema import create_database
 from orchboard.store.schema.migrate import migrate_to
@@ -184,6 +185,23 @@ def test_the_start_and_doctor_say_so(orchboard: Orchboard, database: str, encodi
     done = orchboard("doctor", POSTGRES=database, SECRET="sixteen bytes or more")
     assert done.status == 0
     assert f"! encoding: the database's encoding is {encoding}" in done.out
+
+
+def test_a_name_of_an_orchestrator_is_kept_as_far_as_the_encoding_has_it(
+    database: str, encoding: str
+) -> None:
+    async def work() -> None:
+        opened = Database(database, connections=1, timeout_s=20)
+        try:
+            names = NameDirectory(opened)
+            address = f"0x{1:040x}"
+            await names.set(address, TEXT)
+            assert await names.current() == {address: KEPT[encoding]}
+            assert (await names.import_names({address: TEXT})).unchanged == 1
+        finally:
+            await opened.close()
+
+    run(work())
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1"])

@@ -1,7 +1,7 @@
 """The composition root: builds the ASGI application from the settings."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from orchboard.api.verified_addresses import VerifiedAddresses
 from orchboard.apidocs.page import documentation_routes
 from orchboard.config import SERVERLESS_DEFAULTS, Settings, accepted_secrets, read_settings, weak_secrets
 from orchboard.errors import SetupError
+from orchboard.fetched_names import FetchedNames
 from orchboard.http.access_log import AccessLog, RequestIds
 from orchboard.http.application import Application, api_route
 from orchboard.http.client_timeouts import ClientTimeouts
@@ -131,7 +132,7 @@ def create_app(
         limit_s=timings.serverless_post_s if serverless else None,
     )
     upkeep = UpkeepHandler(
-        store, settings.cron_secret, MaintenanceLoop(database), lambda: add_catalyst_regions(settings, store)
+        store, settings.cron_secret, MaintenanceLoop(database), _document_fetcher(settings, store)
     )
     live = None if serverless else LiveHub(board)
     access_log, request_ids = AccessLog(), RequestIds()
@@ -170,6 +171,16 @@ def create_app(
         )
     )
     return Application(routes, lifespan, access_log, request_ids, requests, proxies, refused_page)
+
+
+def _document_fetcher(settings: Settings, store: Store) -> Callable[[], Awaitable[None]]:
+    names = FetchedNames(settings.names_url, store.names)
+
+    async def fetch() -> None:
+        await names.try_update()
+        await add_catalyst_regions(settings, store)
+
+    return fetch
 
 
 def _gauges(counters: Counters, database: Database, answers: AnswerCache) -> Gauges:

@@ -1,16 +1,9 @@
 """Fetches transcoding regions from a Catalyst document (CATALYST_REGION_URL)."""
 
-import time
-from urllib.parse import urlsplit
-
 import msgspec
 from msgspec import Struct, field
 
-from orchboard import limits
-from orchboard.client.exchange import Failure, Request
-from orchboard.client.headers import USER_AGENT
-from orchboard.client.transport import Transport
-from orchboard.client.url import encode_target
+from orchboard.document import fetch_document
 from orchboard.errors import BadInputError
 from orchboard.stats import JobType, Region
 
@@ -32,30 +25,7 @@ def fetch_catalyst_regions(url: str, *, timeout_s: float) -> tuple[Region, ...]:
     timeout_s -- for the whole request
     Raises BadInputError if the URL, the response or the document is invalid.
     """
-    parts = urlsplit(url)
-    target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-    try:
-        server = Transport(f"{parts.scheme}://{parts.netloc}")
-    except ValueError as error:
-        raise BadInputError(f"not a URL: {error}") from None
-    try:
-        answer = server.send(
-            Request(
-                "GET",
-                encode_target(target),
-                {"User-Agent": USER_AGENT},
-                b"",
-                time.monotonic() + timeout_s,
-                limits.MAX_CATALYST_BYTES,
-            )
-        )
-    finally:
-        server.close()
-    if isinstance(answer, Failure):
-        raise BadInputError(f"no answer: {answer.reason}")
-    if answer.status != 200:
-        raise BadInputError(f"status {answer.status}")
-    return parse_catalyst_regions(answer.body)
+    return parse_catalyst_regions(fetch_document(url, timeout_s=timeout_s))
 
 
 def parse_catalyst_regions(body: bytes) -> tuple[Region, ...]:

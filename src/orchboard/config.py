@@ -34,6 +34,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     pipelines_cache_s: float
     reports_cache_s: float
     catalyst_region_url: str
+    names_url: str
     host: str
     port: int
     workers: int
@@ -106,13 +107,16 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("LOG_LEVEL", "log_level", "info", "", parsers.log_level,
             "trace, debug, info, warn or error. Requests are logged at info."),
     Setting("REGIONS_CACHE_TIMEOUT", "regions_cache_s", "60", "seconds", parsers.seconds,
-            "Maximum age of the list of regions that results are checked against (/api/regions is at most 1 s old). Also the interval at which CATALYST_REGION_URL is fetched."),
+            "Maximum age of the list of regions that results are checked against (/api/regions is at most 1 s old). Also the interval at which CATALYST_REGION_URL and NAMES_URL are fetched."),
     Setting("PIPELINES_CACHE_TIMEOUT", "pipelines_cache_s", "60", "seconds", parsers.seconds,
             "Maximum age of a cached answer of /api/pipelines. A new AI result invalidates it at once; an answer over a window that ends now expires after 10 s."),
     Setting("REPORTS_CACHE_TIMEOUT", "reports_cache_s", "0.8", "seconds", parsers.seconds_or_zero,
             "How long a report (leaderboard, history, uptime, errors, orchestrators, compare, coverage, badge, chart) is repeated although newer results have arrived. It bounds the work for a report that many ask for. 0: each answer has every result."),
     Setting("CATALYST_REGION_URL", "catalyst_region_url", "", "URL", parsers.http_url,
             "A Catalyst document whose regions are added to the transcoding regions. Fetched in the background."),
+    Setting("NAMES_URL", "names_url", "", "URL", parsers.http_url,
+            "Names of orchestrators, which are shown beside their addresses: a CSV document with the columns address and name, or a JSON object {address: name}. "
+            "Fetched in the background. A name that `orchboard orchestrator name` has set takes precedence."),
     Setting("HOST", "host", "127.0.0.1", "address", parsers.text,
             "Address to listen on; 0.0.0.0 for all."),
     Setting("PORT", "port", "8080", "", parsers.between(0, 65535),

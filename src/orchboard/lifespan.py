@@ -13,6 +13,7 @@ import structlog
 from orchboard import limits
 from orchboard.config import Settings
 from orchboard.errors import Refusal, SetupError
+from orchboard.fetched_names import FetchedNames
 from orchboard.http.access_log import AccessLog
 from orchboard.http.connection_services import STATE_KEY, ConnectionServices
 from orchboard.leaderboard import Leaderboard
@@ -61,7 +62,14 @@ async def server_lifespan(
         background.start(
             "regions",
             lambda health: _keep_catalyst_regions(settings, store, health),
-            stall_s=settings.regions_cache_s + limits.CATALYST_STALL_S,
+            stall_s=settings.regions_cache_s + limits.DOCUMENT_STALL_S,
+        )
+    if settings.names_url:
+        names = FetchedNames(settings.names_url, store.names)
+        background.start(
+            "names",
+            lambda health: names.keep(health, interval_s=settings.regions_cache_s),
+            stall_s=settings.regions_cache_s + limits.DOCUMENT_STALL_S,
         )
     background.start(
         "expire_keys", lambda health: _expire_keys(store, health), stall_s=limits.KEY_EXPIRY_INTERVAL_S * 2
@@ -138,7 +146,7 @@ async def add_catalyst_regions(settings: Settings, store: Store) -> None:
     from orchboard.catalyst import fetch_catalyst_regions  # imports an HTTP client, which takes 26 ms
 
     found = await asyncio.to_thread(
-        fetch_catalyst_regions, settings.catalyst_region_url, timeout_s=limits.CATALYST_TIMEOUT_S
+        fetch_catalyst_regions, settings.catalyst_region_url, timeout_s=limits.DOCUMENT_TIMEOUT_S
     )
     known = {(region.id, region.type) for region in await store.regions.current()}
     for region in found:

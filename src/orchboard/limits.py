@@ -73,15 +73,19 @@ MAINTENANCE_CALL_S: Final = 20.0
 """Duration of a maintenance call over HTTP. One step may take as long again, and a Vercel function has 60 s."""
 CDN_MAX_AGE_S: Final = 5
 """How long Vercel's network may repeat an answer."""
-CATALYST_TIMEOUT_S: Final = 10.0
-"""Timeout of the request to `CATALYST_REGION_URL`."""
-MAX_CATALYST_BYTES: Final = 4 * 1024 * 1024
-"""Limit on the document at `CATALYST_REGION_URL`."""
+DOCUMENT_TIMEOUT_S: Final = 10.0
+"""Timeout of a request to `CATALYST_REGION_URL` or `NAMES_URL`."""
+MAX_DOCUMENT_BYTES: Final = 4 * 1024 * 1024
+"""Limit on the document at `CATALYST_REGION_URL` or `NAMES_URL`."""
+MAX_NAMES_IN_DOCUMENT: Final = 10_000
+"""Limit on the names of orchestrators in one document: all of them are in memory."""
 
 # Results and answers
 
 MAX_ORCHESTRATOR_CHARACTERS: Final = 56
 """Limit on an orchestrator: the column's width."""
+MAX_ORCHESTRATOR_NAME_CHARACTERS: Final = 64
+"""Limit on the name of an orchestrator, which is shown beside its address: longer ones do not fit into a row."""
 MAX_NAME_CHARACTERS: Final = 256
 """Limit on a pipeline and a model."""
 MAX_PAYLOAD_BYTES: Final = 255 * 1024 * 1024
@@ -205,6 +209,8 @@ SHARED_READ_S: Final = 0.01
 """A read of the newest results serves requests that arrive this much later."""
 TESTER_STALENESS_S: Final = 1.0
 """A tester's key may be accepted this long after it was revoked, and be unknown this long after it was added."""
+NAMES_STALENESS_S: Final = 10.0
+"""A name of an orchestrator may be shown this long after it was changed or removed by another program."""
 APPLIED_INVALIDATIONS_S: Final = 600.0
 """How long applied invalidations are kept. A reader that was idle for more than half of it reads everything again.
 """
@@ -299,8 +305,8 @@ CONNECTION_CLOSE_S: Final = 1.0
 """How long closing a connection may take. A frozen server confirms nothing."""
 TASK_CANCEL_S: Final = 0.5
 """How long a cancelled task may take to end before it is cancelled again."""
-CATALYST_STALL_S: Final = 120.0
-"""The task that fetches `CATALYST_REGION_URL` is restarted if it is this much late."""
+DOCUMENT_STALL_S: Final = 120.0
+"""A task that fetches `CATALYST_REGION_URL` or `NAMES_URL` is restarted if it is this much late."""
 KEY_EXPIRY_INTERVAL_S: Final = 3600.0
 """Interval between deletions of expired idempotency keys. After twice this time without one, the task is restarted."""
 MAINTENANCE_STALL_S: Final = BACKGROUND_STEP_S + 60.0

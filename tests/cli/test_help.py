@@ -12,6 +12,7 @@ from tests.support.program import Orchboard
 SUBCOMMANDS = {
     "region": ("list", "add", "rename", "remove"),
     "tester": ("list", "add", "revoke"),
+    "orchestrator": ("name", "list", "import"),
     "migrate": ("up", "down", "goto", "version", "force", "new"),
     "rollups": ("verify", "rebuild"),
     "simulate": ("live", "load"),

@@ -28,7 +28,8 @@ CALLS = [
     "get raw --orchestrator O --json", "get pipelines", "get regions", "get top", "get health", "top", "history", "uptime", "compare O X", "why O", "why 0x",
     "errors", "coverage", "export --window 1h", "watch --limit 1 --last-event-id 0-0", "post --example",
     "post -", "post --json nowhere.json", "region list", "region list --json", "region add MUC München", "region rename MUC ✓",
-    "region remove MUC", "tester add é-1", "tester add a-1", "tester list", "tester revoke a-1", "migrate version",
+    "region remove MUC", "tester add é-1", "tester add a-1", "tester list", "tester revoke a-1", "orchestrator name A Pööl✓",
+    "orchestrator list", "orchestrator list --json", "orchestrator import names.csv", "orchestrator import -", "orchestrator name A --remove", "migrate version",
     "migrate version --json", "migrate up", "rollups verify", "rollups rebuild", "migrate down", "spool status", "spool show", "spool retry", "backup saved.zst",
     "backup -", "restore saved.zst", "restore -", "import saved.zst", "import -", "doctor", "doctor --json", "simulate load --results 10 --into D",
     "simulate live --rate 50 --seconds 0.1 --into H", "psql -c select(1)", "url", "secret", "secret --show", "openapi",
@@ -86,7 +87,13 @@ def test_no_command_ends_in_a_traceback(
     assert client.post_stats(ai(**model, errors=[{"error_code": "ä", "count": 1}])).status == 200
     assert client.post_stats(transcoding()).status == 200
     (tmp_path / "nowhere.json").write_text(json.dumps(transcoding(region="NÖWHERE")))
-    names = {"O": ORCHESTRATOR, "D": urlsplit(database_url).path[1:], "H": urlsplit(server.url).netloc}
+    (tmp_path / "names.csv").write_text(f"address,name\n0x{1:040x},図 ✓\n")
+    names = {
+        "A": f"0x{1:040x}",
+        "O": ORCHESTRATOR,
+        "D": urlsplit(database_url).path[1:],
+        "H": urlsplit(server.url).netloc,
+    }
     words = [names.get(word, word) for word in call.split()]
     variables = {"SECRET": SECRET, "POSTGRES": database_url, "ORCHBOARD_URL": server.url, "DB_TIMEOUT": "5"}
     if "saved.zst" in words:

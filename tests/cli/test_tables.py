@@ -22,7 +22,7 @@ PIPELINE = "Live video to video"
 
 CALLS = [
     "get scores", "get raw --orchestrator A", "get raw --orchestrator A --job-type ai", "get pipelines", "get regions",
-    "get top", "get health", "region list", "tester list", "spool status", "spool show", "migrate version", "doctor",
+    "get top", "get health", "region list", "tester list", "orchestrator list", "spool status", "spool show", "migrate version", "doctor",
     "--help", "get --help", "serve --help", "post --help", "simulate live --help",
 ]  # fmt: skip
 

@@ -19,16 +19,20 @@ class UpkeepHandler:
     """Runs maintenance tasks for a limited time, for servers without background tasks.
 
     token -- the required bearer token; empty: the endpoint answers 404
-    add_regions -- adds the regions of CATALYST_REGION_URL
+    fetch_documents -- fetches CATALYST_REGION_URL and NAMES_URL
     """
 
     def __init__(
-        self, store: Store, token: str, upkeep: MaintenanceLoop, add_regions: Callable[[], Awaitable[None]]
+        self,
+        store: Store,
+        token: str,
+        upkeep: MaintenanceLoop,
+        fetch_documents: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = store
         self._wanted = f"Bearer {token}".encode() if token else b""
         self._upkeep = upkeep
-        self._add_regions = add_regions
+        self._fetch_documents = fetch_documents
 
     async def __call__(self, request: Request) -> Response:
         """Check the token, work, report. Calls may overlap, also on several servers."""
@@ -39,6 +43,6 @@ class UpkeepHandler:
         store = self._store
         worked = await self._upkeep.run_once(limits.MAINTENANCE_CALL_S)
         keys = await store.expire_idempotency_keys(store.clock.now())
-        await self._add_regions()
+        await self._fetch_documents()
         pending = (await store.fetch_rollup_state()).pending
         return json_now(UpkeepDone(worked.is_done, worked.moved, worked.buckets, keys, pending))

@@ -40,6 +40,7 @@ COMMANDS = {
     "region": "List, add, rename and remove regions.",
     "secret": "Show where the secret that signs results is stored.",
     "tester": "Give job testers their own keys, and revoke them.",
+    "orchestrator": "Give orchestrators names, shown beside their addresses.",
     "migrate": "Migrate the database schema up and down.",
     "rollups": "Verify and rebuild the rollups that long windows use.",
     "spool": "Show results that are not in the database yet.",

@@ -14,6 +14,7 @@ from orchboard.config import Settings
 from orchboard.errors import DatabaseUnavailableError, SetupError
 from orchboard.postgres_parameters import PARAMETERS
 from orchboard.store.connection.conninfo import resolve
+from orchboard.store.directories.names import NameDirectory
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.directories.testers import TesterDirectory
 from orchboard.store.embedded.binaries import find_binaries
@@ -90,6 +91,13 @@ async def open_testers(
     """The testers and the regions of a database, which is migrated first."""
     async with _open(settings, url) as database:
         yield TesterDirectory(database), RegionDirectory(database, cache_s=0)
+
+
+@asynccontextmanager
+async def open_names(settings: Settings, url: str) -> AsyncIterator[NameDirectory]:
+    """The names of orchestrators in a database, which is migrated first."""
+    async with _open(settings, url) as database:
+        yield NameDirectory(database)
 
 
 @asynccontextmanager

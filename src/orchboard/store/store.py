@@ -25,6 +25,7 @@ from orchboard.store.change_tracking.version_counters import (
     job_type_key,
 )
 from orchboard.store.connection.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_DIFFERS
+from orchboard.store.directories.names import NameDirectory
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.ingest.batch_writer import BatchWriter
 from orchboard.store.ingest.ingest_counters import IngestCounters
@@ -75,6 +76,7 @@ class Store:
     background -- the background tasks of this process
     breaker -- whether the database is available
     tester_names -- of all testers by id, also of revoked ones, as last read
+    names -- the names of orchestrators
     ingest_counters -- counters of acknowledged results and batches
     """
 
@@ -113,6 +115,7 @@ class Store:
         self.recent_results = RecentResults(database, self.clock)
         self.latest_transcoding = LatestTranscodingReader(database)
         self.regions = regions
+        self.names = NameDirectory(database, changes)
         self.spool = spool
         self._missing: list[str] = []  # privileges
         self._is_read_only = False

@@ -22,6 +22,7 @@ SELECT
             ('SELECT', 'job_types'),
             ('SELECT, INSERT, DELETE', 'idempotency_keys'),
             ('SELECT', 'testers'),
+            ('SELECT, INSERT, UPDATE, DELETE', 'orchestrator_names'),
             ('SELECT, INSERT, UPDATE, DELETE', 'rollup_buckets'),
             ('SELECT, INSERT, UPDATE', 'rollup_progress'),
             ('SELECT, INSERT', 'rollup_groups'),
