@@ -252,3 +252,19 @@ def test_names_that_hold_markup_are_text(client: Client) -> None:
         )
     [link] = page(client, job_type="ai").links("/orchestrator/")
     assert page_at(client, link).table("by-region")[0][0] == "Frankfurt FRA"
+
+
+def test_a_name_is_beside_the_address_and_can_be_searched(
+    board: Client, execute: Callable[[str], None]
+) -> None:
+    name = "Ünit <b>&</b> 🎥"
+    execute(
+        f"INSERT INTO orchestrator_names (orchestrator, name, source, updated_at) VALUES ('{ORCHESTRATOR}', '{name}', "
+        "'operator', now())"
+    )
+    assert f"{ORCHESTRATOR} {name}" in names(page(board))
+    assert names(page(board, search="üNIT <B>")) == [f"{ORCHESTRATOR} {name}"]
+    [standing] = board.get("/api/leaderboard", search="ünit").json()["orchestrators"]
+    assert (standing["orchestrator"], standing["name"]) == (ORCHESTRATOR, name)
+    assert board.get(f"/api/orchestrators/{ORCHESTRATOR}").json()["name"] == name
+    assert f"{name} {ORCHESTRATOR}" in said(board, f"/orchestrator/{ORCHESTRATOR}")

@@ -25,11 +25,16 @@ async def compare(board: Leaderboard, scope: Scope, orchestrators: Sequence[str]
     found = await fetch_standings_input(board, scope.query, scope.window, window)
     standings = Standings(found.details, found.job_type, any_name=board.scores_any_name)
     known = set(standings.names)
-    rows, names = RankingTable(standings, found.scores), [name for name in orchestrators if name in known]
+    called = await board.store.names.current()
+    rows = RankingTable(standings, found.scores, called)
+    names = [name for name in orchestrators if name in known]
     await rows.fetch_round_trips(board, scope.query, found, names)
     by_name = {row.orchestrator: row for row in rows.standings(names)}
     never = [None] * len(found.buckets)
-    own = [by_name.get(name) or Standing(orchestrator=name, sparkline=[*never]) for name in orchestrators]
+    own = [
+        by_name.get(name) or Standing(orchestrator=name, name=called.get(name, ""), sparkline=[*never])
+        for name in orchestrators
+    ]
     return Comparison(
         **envelope_of(scope.window, window, found.now, _of(found.details, orchestrators)),
         job_type=found.job_type,

@@ -38,12 +38,15 @@ async def leaderboard(board: Leaderboard, query: RankingQuery) -> Ranking:
         any_name=board.scores_any_name,
         min_results=query.min_results,
     )
-    rows = RankingTable(standings, found.scores)
+    called = await board.store.names.current()
+    rows = RankingTable(standings, found.scores, called)
     names = standings.names
     if query.sort in PERCENTILES:
         await rows.fetch_round_trips(board, whole, found, names)
     values = rows.values(query.sort)
-    selected = {name: values[at] for at, name in enumerate(names) if query.selects(name)}
+    selected = {
+        name: values[at] for at, name in enumerate(names) if query.selects(name, called.get(name, ""))
+    }
     ordered = sort_rows(selected, descending=query.descending)
     first = (
         0
@@ -121,8 +124,15 @@ def _before(request: WindowRequest, window: Window) -> datetime | None:
 class RankingTable:
     """The rows of the leaderboard."""
 
-    def __init__(self, standings: Standings, scores: tuple[OwnerScores | None, list[OwnerScores]]) -> None:
+    def __init__(
+        self,
+        standings: Standings,
+        scores: tuple[OwnerScores | None, list[OwnerScores]],
+        called: Mapping[str, str],
+    ) -> None:
+        """called -- the names that the operator gave, by address"""
         self.of = standings
+        self._called = called
         before, self._buckets = scores
         self._position = {name: at for at, name in enumerate(standings.names)}
         lines = lines_of([before] if before else [], standings.columns, standings.orchestrators)
@@ -168,7 +178,12 @@ class RankingTable:
         scored = [at for at in positions if at < of.ranked]
         scores = dict(zip(scored, self._scores(np.array(scored, np.int64)), strict=True))
         return [
-            Standing(orchestrator=name, **dict(zip(columns, row, strict=True)), **scores.get(at, {}))
+            Standing(
+                orchestrator=name,
+                name=self._called.get(name, ""),
+                **dict(zip(columns, row, strict=True)),
+                **scores.get(at, {}),
+            )
             for at, name, row in zip(positions, names, zip(*columns.values(), strict=True), strict=True)
         ]
 

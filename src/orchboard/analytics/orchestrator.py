@@ -40,6 +40,7 @@ async def orchestrator(board: Leaderboard, address: str, scope: Scope, recent: R
     return Orchestrator(
         **envelope,
         address=address,
+        name=(await board.store.names.current()).get(address, ""),
         status="tested" if is_tested else "not_in_window" if results else "never",
         last_tested_at=envelope["last_result_at"] or (results[0].received_at if results else None),
         scores=rate_job_types(details, has_scores=board.scores_any_name or is_address(address)),

@@ -59,7 +59,8 @@ class RankingQuery(Struct, frozen=True, kw_only=True):
 
     scope -- its orchestrators are selected after the ranking
     min_results -- scored results that an orchestrator needs to be listed and ranked
-    search -- in lower case: beginning of an address, or part of another name; selects after the ranking
+    search -- in lower case: beginning of an address, or part of another name or of the one that the operator gave; selects after
+        the ranking
     sort -- one of SORTS
     limit -- of rows on a page
     """
@@ -72,13 +73,13 @@ class RankingQuery(Struct, frozen=True, kw_only=True):
     limit: int = 100
     page: Page | None = None
 
-    def selects(self, orchestrator: str) -> bool:
-        """Whether an orchestrator is to be listed."""
+    def selects(self, orchestrator: str, name: str = "") -> bool:
+        """Whether an orchestrator is to be listed. name -- that the operator gave it; empty without one"""
         chosen = self.scope.query.orchestrators
         if chosen is not None and orchestrator not in chosen:
             return False
         text = self.search
-        if orchestrator.startswith((text, "0x" + text)):
+        if orchestrator.startswith((text, "0x" + text)) or text in name.casefold():
             return True
         return not orchestrator.startswith("0x") and text in orchestrator
 

@@ -31,7 +31,7 @@ _ORDERS = ("asc", "desc")
 RANKING = (
     Param("min_results", "Minimum number of scored results: orchestrators with fewer are neither listed nor ranked. Default: 0.", "10"),
     Param("search", "Lists only orchestrators whose address begins with this text, with or without `0x`; of other names, those "
-          "that contain it. Case-insensitive. Ranks stay those among all.", "0x22a4"),
+          "and of those given by the operator, that contain it. Case-insensitive. Ranks stay those among all.", "0x22a4"),
     Param("sort", f"One of {', '.join(f'`{name}`' for name in SORTS)}. Default: `rank`. Orchestrators without the number come "
           "last, equal ones by address.", "p50"),
     Param("order", "`asc` or `desc`. Default: the best first, and `orchestrator` ascending.", "asc"),

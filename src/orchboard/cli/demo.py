@@ -104,6 +104,7 @@ class _Demo:
         database = Database(url, connections=1, timeout_s=timeout_s)
         try:
             await self._add_testers(database)
+            await self._add_names(database)
             [newest] = await database.fetch(sql("newest_result"))
             since, until = _missing(newest["event_time"], self._now)
             count = round(RESULTS_A_DAY * ((until - since) / timedelta(days=1)))
@@ -135,6 +136,17 @@ class _Demo:
             await testers.add(tester.name, token_hex(KEY_BYTES), None)
         rows = await database.fetch(sql("testers"))
         self._keys = {row["name"]: row["key"] for row in rows if row["key"] is not None}
+
+    async def _add_names(self, database: Database) -> None:
+        """Name some of the network's orchestrators, unless the reader has named them."""
+        from orchboard.store.directories.names import NameDirectory
+
+        names = NameDirectory(database)
+        known = {one.address for one in await names.fetch()}
+        missing = {
+            address: name for address, name in self._network.scenario.names.items() if address not in known
+        }
+        await names.import_names(missing)
 
 
 def _missing(newest: datetime | None, now: datetime) -> tuple[datetime, datetime]:

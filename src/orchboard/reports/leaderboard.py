@@ -60,6 +60,7 @@ class Standing(Struct, frozen=True, kw_only=True):
     """The numbers of one orchestrator. Scores are null without a scored result.
 
     orchestrator -- Ethereum address in lower case
+    name -- that the operator of this server gave it; empty without one
     rank -- by score, from 1; `orchestrator` and `search` do not change it; equal scores share a rank
     rank_low, rank_high -- the best and the worst rank that are possible given the intervals of all scores
     score -- mean over the regions with equal weights, as the explorer computes GLOBAL; see docs/confidence.md for the interval
@@ -79,6 +80,7 @@ class Standing(Struct, frozen=True, kw_only=True):
     """
 
     orchestrator: str
+    name: str = ""
     rank: int | None = None
     rank_low: int | None = None
     rank_high: int | None = None

@@ -239,6 +239,7 @@ class Orchestrator(Envelope, frozen=True, kw_only=True):
     """Everything about one orchestrator.
 
     address -- in lower case
+    name -- that the operator of this server gave it; empty without one
     status -- `tested`: it has results in the window. `not_in_window`: it has results before the window only. `never`: it
         has no result before the window's end. Only results that the filters select count
     last_tested_at -- receipt time of its last result before the window's end; null if it was never tested
@@ -251,6 +252,7 @@ class Orchestrator(Envelope, frozen=True, kw_only=True):
     """
 
     address: str
+    name: str = ""
     status: Literal["tested", "not_in_window", "never"]
     last_tested_at: datetime | None
     scores: list[JobTypeRating]

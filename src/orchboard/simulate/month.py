@@ -2,7 +2,7 @@
 dishonest tester.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -21,13 +21,20 @@ SILENT_REGION = "SYD"
 DISHONEST_TESTER = "meridian"
 
 
+# Some of them, as in any network; two in scripts that tables must cope with.
+NAMES = (
+    "Blue Harbour Video", "transcode.north", "Pixel Mill", "Olivine", "nodes by Ines", "Kestrel GPU", "流光转码", "Saffron 🌶",
+    "Bit & Frame", "Farringdon Streams", "צפון וידאו", "two-racks",
+)  # fmt: skip
+
+
 def month_network(seed: int, now: datetime) -> Network:
     """The network of a seed with its scenario. now -- the end of the month, aware"""
     network = make_network(seed)
     return replace(network, scenario=_scenario(network.orchestrators, now.timestamp()))
 
 
-def _scenario(orchestrators: Iterable[Orchestrator], now: float) -> Scenario:
+def _scenario(orchestrators: Sequence[Orchestrator], now: float) -> Scenario:
     fair, great, dying = (
         iter([one.address for one in orchestrators if one.character is character and one.offers])
         for character in (Character.FAIR, Character.GREAT, Character.DYING)
@@ -45,4 +52,11 @@ def _scenario(orchestrators: Iterable[Orchestrator], now: float) -> Scenario:
         absent={next(great): Interval(0, now - JOINED_DAYS * DAY_S)},
         busy=frozenset(next(each) for each in (great, great, great, fair, fair, fair)),
         flattered=dict.fromkeys(dying, DISHONEST_TESTER),
+        names=dict(
+            zip(
+                (one.address.lower() for one in orchestrators[:: len(orchestrators) // len(NAMES)]),
+                NAMES,
+                strict=False,
+            )
+        ),
     )

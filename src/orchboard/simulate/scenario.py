@@ -41,6 +41,7 @@ class Scenario(Struct, frozen=True):
     absent -- an orchestrator is not in the network
     busy -- orchestrators that have no capacity for many AI jobs at the busiest hours of their day
     flattered -- testers that report successes of an orchestrator, whatever happens, by address
+    names -- that the operator gives, by address in lower case
     """
 
     testers: tuple[SimulatedTester, ...] = ()
@@ -49,6 +50,7 @@ class Scenario(Struct, frozen=True):
     absent: Mapping[str, Interval] = {}
     busy: frozenset[str] = frozenset()
     flattered: Mapping[str, str] = {}
+    names: Mapping[str, str] = {}
 
     def testers_of(self, region: str) -> tuple[SimulatedTester, ...]:
         """The testers of a region; each as often as its share."""
