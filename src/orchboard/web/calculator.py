@@ -15,7 +15,7 @@ _SHOWN_CHARACTERS = 40
 class Field(Struct, frozen=True):
     """A number that the reader can change.
 
-    name -- of the parameter, as in a result; label -- in the form; unit -- beside the label
+    name -- of the parameter, as in a result; label -- in the form; unit -- under the label
     default -- of the example; most -- the largest allowed value; the smallest is 0
     """
 
@@ -26,18 +26,18 @@ class Field(Struct, frozen=True):
     most: float = _DAY_S
 
 
-_SUCCESS_RATE = Field("success_rate", "Success rate", "0 to 1", 0.98, 1.0)
+_SUCCESS_RATE = Field("success_rate", "Success rate", "from 0 to 1", 0.98, 1.0)
 
 FIELDS: Mapping[JobType, tuple[Field, ...]] = {
     JobType.TRANSCODING: (
         _SUCCESS_RATE,
-        Field("seg_duration", "Mean segment duration", "seconds", 2.0),
-        Field("round_trip_time", "Mean round trip", "seconds", 1.0),
+        Field("seg_duration", "Segment duration", "mean, in seconds", 2.0),
+        Field("round_trip_time", "Round trip", "mean, in seconds", 1.25),
     ),
     JobType.AI: (
         _SUCCESS_RATE,
-        Field("round_trip_time", "Mean round trip", "seconds", 4.5),
-        Field("median_rtt", "Network median", "seconds", 3.0),
+        Field("round_trip_time", "Round trip", "mean, in seconds", 6.0),
+        Field("median_rtt", "Network median", "in seconds", 3.0),
     ),
 }
 """The fields of each calculator, in the order of the formula."""
