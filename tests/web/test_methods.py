@@ -228,6 +228,27 @@ def test_no_width_scrolls_sideways_with_or_without_scripts(browser: Browser, cli
                     assert page.evaluate(CUT_OFF) == [], (width, path)
 
 
+def test_the_links_to_definitions_fit_on_their_pages(browser: Browser, client: Client) -> None:
+    for result in (transcoding(), ai()):
+        assert client.post_stats(result).status == 200
+    paths = (
+        "/",
+        "/?job_type=ai",
+        f"/orchestrator/{ORCHESTRATOR}",
+        f"/orchestrator/{ORCHESTRATOR}?job_type=ai",
+    )
+    with Visit(browser, client.url) as page:
+        for path in paths:
+            page.goto(path)
+            assert page.locator("a[href^='/methods#']").count() >= 7, path
+            for width in WIDTHS:
+                page.set_viewport_size({"width": width, "height": 800})
+                assert page.evaluate("document.documentElement.scrollWidth") <= width, (width, path)
+        page.goto(paths[2])
+        page.locator(".figures").get_by_role("link", name="Rank").click()
+        assert page.url == f"{client.url}/methods#rank"
+
+
 def test_the_browser_has_nothing_to_complain_of(browser: Browser, client: Client) -> None:
     visit = Visit(browser, client.url)
     with visit as page:
