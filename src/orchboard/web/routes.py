@@ -12,6 +12,7 @@ from orchboard.errors import Refusal
 from orchboard.leaderboard import Leaderboard
 from orchboard.web.assets import ASSETS, asset_route
 from orchboard.web.leaderboard import leaderboard_page
+from orchboard.web.methods import methods_page
 from orchboard.web.orchestrator import orchestrator_page
 from orchboard.web.refused import refusal_page
 
@@ -22,6 +23,7 @@ Page = Callable[[Request, Leaderboard, Replies], Awaitable[Response]]
 
 PAGES: Mapping[str, Page] = {
     "/": leaderboard_page,
+    "/methods": methods_page,
     "/orchestrator/{address}": orchestrator_page,
 }
 """By path."""
