@@ -20,6 +20,7 @@ from orchboard.api.responses import CACHE_CONTROL, CDN_CACHE_CONTROL, JSON_HEADE
 from orchboard.apidocs.openapi import openapi_document, openapi_json
 from orchboard.apidocs.schemas import REF
 from orchboard.config import SETTINGS
+from orchboard.web.assets import asset_url
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -28,7 +29,7 @@ _DIRECTORY = Path(__file__).with_name("docs")
 
 _PAGE_HEADERS = {
     "Cache-Control": CACHE_CONTROL,
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; "
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -137,6 +138,7 @@ def _environment() -> "Environment":
         "resolved": _resolved,
     }
     environment.filters |= filters
+    environment.globals["asset_url"] = asset_url
     return environment
 
 
