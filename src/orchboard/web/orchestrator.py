@@ -22,6 +22,7 @@ from orchboard.reports.leaderboard import Standing
 from orchboard.reports.orchestrator import JobTypeRating, Orchestrator
 from orchboard.reports.uptime import Uptime
 from orchboard.stats import JobType, is_address
+from orchboard.web.compare import compare_url
 from orchboard.web.filters import fetch_filters
 from orchboard.web.leaderboard import orchestrator_path
 from orchboard.web.rendering import HTML_HEADERS, NOT_CACHED, render_text
@@ -104,6 +105,7 @@ async def _render(
         address=address,
         is_address=is_address(address),
         json_url=state.at(api),
+        compare_url="" if "," in address else compare_url(state, [address]),
         payloads_url=PageState.parse(
             api, QueryParams(dict(state.values)), (*SCOPE, "recent", "payload")
         ).link(recent=str(RECENT), payload="true"),

@@ -11,7 +11,9 @@ from orchboard.answers.replies import Replies
 from orchboard.errors import Refusal
 from orchboard.leaderboard import Leaderboard
 from orchboard.web.assets import ASSETS, asset_route
+from orchboard.web.compare import compare_page
 from orchboard.web.leaderboard import leaderboard_page
+from orchboard.web.network import network_page
 from orchboard.web.orchestrator import orchestrator_page
 from orchboard.web.refused import refusal_page
 
@@ -23,6 +25,8 @@ Page = Callable[[Request, Leaderboard, Replies], Awaitable[Response]]
 PAGES: Mapping[str, Page] = {
     "/": leaderboard_page,
     "/orchestrator/{address}": orchestrator_page,
+    "/network": network_page,
+    "/compare": compare_page,
 }
 """By path."""
 
