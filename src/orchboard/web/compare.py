@@ -1,6 +1,7 @@
 """GET /compare: orchestrators side by side."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
@@ -41,13 +42,14 @@ WIDTH, HEIGHT = 600.0, 160.0
 """Of a chart, in its own units."""
 
 _LETTER_HEIGHT = 14.0
+_DOT = re.compile(r"M[^ML]*h0")
 
 
 class Line(Struct, frozen=True):
     """The line of one orchestrator in a chart.
 
     number -- from 1, which its colour and dash follow from; letter -- its name in the page
-    path -- empty without a value
+    path -- empty without a value; dots -- of its values between two gaps, which a dashed line would hide
     end -- where its letter stands beside the chart; None without a value
     last -- its last value in words; empty without one
     """
@@ -55,6 +57,7 @@ class Line(Struct, frozen=True):
     number: int
     letter: str
     path: str
+    dots: str
     end: float | None
     last: str
 
@@ -204,18 +207,22 @@ def median_chart(history: History) -> Chart | None:
         return None
     top = nice_top(most)
     scaled = [[None if value is None else value / top for value in line] for line in values]
-    ticks = format_seconds(top), format_seconds(top / 2), "0 s"
+    ticks = _tick(top), _tick(top / 2), "0 s"
     return Chart(_lines(scaled, [_last(line, format_seconds) for line in values]), ticks)
 
 
+def _tick(seconds: float) -> str:
+    return f"{seconds:g} s" if seconds < 99_999 else format_seconds(seconds)
+
+
 def nice_top(most: float) -> float:
-    """The end of an axis: 1, 2, 3, 4, 5, 6 or 8 times a power of ten, at least `most`.
+    """The end of an axis: 1, 1.5, 2, 3, 4, 5, 6 or 8 times a power of ten, at least `most`.
 
     >>> nice_top(0.87), nice_top(2.1), nice_top(45.0)
     (1.0, 3.0, 50.0)
     """
     power = 10.0 ** math.floor(math.log10(most))
-    return next(step * power for step in (1, 2, 3, 4, 5, 6, 8, 10) if step * power >= most or step == 10)
+    return next(step * power for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if step * power >= most or step == 10)
 
 
 def _values(points: Sequence[HistoryPoint], member: str) -> list[float | None]:
@@ -231,8 +238,8 @@ def _lines(scaled: Sequence[Sequence[float | None]], last: Sequence[str]) -> lis
     ends = [next((value for value in reversed(line) if value is not None), None) for line in scaled]
     placed = place_letters([None if end is None else _y(end) for end in ends])
     return [
-        Line(at + 1, LETTERS[at], line_path(line, WIDTH, HEIGHT), placed[at], last[at])
-        for at, line in enumerate(scaled)
+        Line(at + 1, LETTERS[at], path, "".join(_DOT.findall(path)), placed[at], last[at])
+        for at, path in enumerate(line_path(line, WIDTH, HEIGHT) for line in scaled)
     ]
 
 

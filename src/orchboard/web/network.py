@@ -125,7 +125,8 @@ async def _render(board: Leaderboard, state: PageState, scope: Scope) -> bytes:
         serving=found.serving,
         most_differences=MOST_DIFFERENCES,
         most_codes=MOST_CODES,
-        silence_words=silence_words,
+        state_words=state_words,
+        rhythm_words=rhythm_words,
         verdict_words=verdict_words,
         orchestrator_path=orchestrator_path,
         json_urls=_json_urls(state),
@@ -176,20 +177,24 @@ def _silent_testers(coverage: Coverage) -> list[TesterCoverage]:
     return [each for each in coverage.testers if each.tester and each.silent_since is not None]
 
 
-def silence_words(each: Silence, now: datetime) -> str:
-    """Whether a region or tester is silent, and how often it usually has results.
+def state_words(each: Silence, now: datetime) -> str:
+    """Whether a region or tester is silent, and for how long.
 
     >>> hour, now = datetime(2026, 1, 1, 12), datetime(2026, 1, 1, 17)
-    >>> silence_words(Silence(last_hour=0, last_day=9, last_week=90, last_at=hour, usual_gap_h=1, silent_since=hour), now)
-    'silent for 5 h, usually every hour'
+    >>> state_words(Silence(last_hour=0, last_day=9, last_week=90, last_at=hour, usual_gap_h=1, silent_since=hour), now)
+    'silent for 5 h'
     """
-    usually = _usually(each.usual_gap_h)
     if each.silent_since is None:
-        return usually
-    return f"silent for {format_age(each.silent_since, now).removesuffix(' ago')}, {usually}"
+        return "on time"
+    return f"silent for {format_age(each.silent_since, now).removesuffix(' ago')}"
 
 
-def _usually(gap_h: int | None) -> str:
+def rhythm_words(gap_h: int | None) -> str:
+    """How often a region or tester usually has results. gap_h -- see Silence.usual_gap_h
+
+    >>> rhythm_words(1), rhythm_words(6), rhythm_words(72)
+    ('usually every hour', 'usually every 6 h', 'usually every 3 days')
+    """
     if gap_h is None:
         return "too few results to know its rhythm"
     if gap_h == 1:
