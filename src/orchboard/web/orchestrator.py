@@ -24,6 +24,7 @@ from orchboard.reports.leaderboard import Standing
 from orchboard.reports.orchestrator import JobTypeRating, Orchestrator
 from orchboard.reports.uptime import Uptime
 from orchboard.stats import JobType, is_address
+from orchboard.web.compare import compare_url
 from orchboard.web.filters import fetch_filters, live_query
 from orchboard.web.leaderboard import orchestrator_path
 from orchboard.web.rendering import HTML_HEADERS, NOT_CACHED, render_text
@@ -113,6 +114,7 @@ async def _render(
         rating=found.rating,
         address=address,
         is_address=is_address(address),
+        compare_url="" if "," in address else compare_url(state, [address]),
         json_url=f"{api}?{urlencode(asked)}",
         payloads_url=f"{api}?{urlencode({**asked, 'recent': RECENT, 'payload': 'true'})}",
         now=found.about.generated_at,

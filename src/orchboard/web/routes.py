@@ -11,8 +11,10 @@ from orchboard.answers.replies import Replies
 from orchboard.errors import Refusal
 from orchboard.leaderboard import Leaderboard
 from orchboard.web.assets import ASSETS, asset_route
+from orchboard.web.compare import compare_page
 from orchboard.web.leaderboard import leaderboard_page
 from orchboard.web.methods import methods_page
+from orchboard.web.network import network_page
 from orchboard.web.orchestrator import orchestrator_page
 from orchboard.web.refused import refusal_page
 
@@ -25,6 +27,8 @@ PAGES: Mapping[str, Page] = {
     "/": leaderboard_page,
     "/methods": methods_page,
     "/orchestrator/{address}": orchestrator_page,
+    "/network": network_page,
+    "/compare": compare_page,
 }
 """By path."""
 

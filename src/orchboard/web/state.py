@@ -25,6 +25,8 @@ SCOPE = ("job_type", "region", "pipeline", "model", "window", "since", "until")
 
 _LONGEST = {"region": limits.MAX_ORCHESTRATOR_CHARACTERS, "search": limits.MAX_SEARCH_CHARACTERS}
 
+_CHECKED_BY_PAGES = ("cursor", "orchestrators")
+
 
 class PageState(Struct, frozen=True):
     """One state of a page. Hashable: part of the key of a cached answer.
@@ -68,7 +70,7 @@ class PageState(Struct, frozen=True):
     @property
     def query(self) -> str:
         """The query string."""
-        return urlencode(self.values)
+        return urlencode(self.values, safe=",")
 
     @property
     def params(self) -> Params:
@@ -104,7 +106,7 @@ def _text(params: QueryParams, name: str) -> str:
     if "\x00" in value:
         raise BadInputError(f"{name} contains the character U+0000")
     longest = _LONGEST.get(name, limits.MAX_NAME_CHARACTERS)
-    if len(value) > longest and name != "cursor":
+    if len(value) > longest and name not in _CHECKED_BY_PAGES:
         raise BadInputError(f"{name} is longer than {longest} characters")
     value = value.strip() if name == "search" else value
     return value.upper() if name == "region" else value
