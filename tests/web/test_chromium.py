@@ -317,7 +317,7 @@ def test_a_reader_chooses_sorts_and_looks_closer_without_scripts(browser: Browse
         assert page.get_by_role("columnheader").all_inner_texts() == [
             "Rank", "Orchestrator", "Score", "Success", "Median", "90 %", "Real time", "Results", "Last tested", "Trend",
         ]  # fmt: skip
-        page.get_by_role("link", name="Median").click()
+        page.get_by_role("link", name="Median", exact=True).click()
         assert page.url == f"{board.url}/?region=FRA&window=7d&sort=p50"
         assert page.locator("th[aria-sort=ascending]").inner_text() == "Median"
         assert page.get_by_label("Region").input_value() == "FRA"
