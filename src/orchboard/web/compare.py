@@ -42,6 +42,9 @@ WIDTH, HEIGHT = 600.0, 160.0
 """Of a chart, in its own units."""
 
 _LETTER_HEIGHT = 14.0
+
+# Of the axis of medians, in seconds: testers send any number, also those that powers of ten can't be computed of.
+_LEAST_TOP = 1e-6
 _DOT = re.compile(r"M[^ML]*h0")
 
 
@@ -205,7 +208,7 @@ def median_chart(history: History) -> Chart | None:
     most = max((value for line in values for value in line if value is not None), default=0.0)
     if most <= 0:
         return None
-    top = nice_top(most)
+    top = nice_top(max(most, _LEAST_TOP))
     scaled = [[None if value is None else value / top for value in line] for line in values]
     ticks = _tick(top), _tick(top / 2), "0 s"
     return Chart(_lines(scaled, [_last(line, format_seconds) for line in values]), ticks)
