@@ -100,7 +100,7 @@ def test_the_example_can_be_looked_at_where_it_says(
     rows = json.loads(urllib3.request("GET", raw).data)
     assert [row["region"] for row in rows["MDW"]] == ["MDW"]
     assert page.startswith(f"{server.url}/?{'job_type=ai&' if 'ai' in named else ''}orchestrator=0x")
-    assert "<dt>Rank</dt><dd>1 " in urllib3.request("GET", page).data.decode()
+    assert '<a href="/methods#rank">Rank</a></dt> <dd>1 ' in urllib3.request("GET", page).data.decode()
 
 
 @pytest.fixture

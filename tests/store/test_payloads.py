@@ -54,5 +54,5 @@ def test_postgres_holds_whatever_was_parsed(server_url: str) -> None:
             await connection.close()
 
     parse()
-    assert len(payloads) > 50
+    assert len(payloads) > 25  # the examples depend on constants in all modules, which Hypothesis draws from
     asyncio.run(hold())

@@ -6,7 +6,7 @@ Only addresses have scores. Medians include all results.
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from statistics import mean, median
 from typing import Any, TypeAlias
 
@@ -199,52 +199,32 @@ class LeaderboardModel:
         return dict(zip(names, (*best, scores[best][2]), strict=True))
 
     def page(self, now: float, asked: dict[str, Any]) -> list[list[Any]]:
-        """The rows of the leaderboard's table, or of the table of one orchestrator's regions; numbers are not formatted."""
-        lengths_s = {"1h": 3600.0, "24h": DAY_S, "7d": 7 * DAY_S, "30d": 30 * DAY_S, "all": math.inf}
+        """Rows of the leaderboard's table: rank, orchestrator, score, success rate; or of one orchestrator's regions: code, score,
+        success rate. Numbers are not formatted; rows without a score are left out.
+
+        asked -- with `since` in place of `window`
+        """
         names = {name: asked.get(name) for name in ("pipeline", "model")}
-        job_type = asked.get("job_type") or ("ai" if any(names.values()) else "transcoding")
+        job_type = asked.get("job_type") or "transcoding"
         question = {name: asked.get(name) for name in ("region", "since", "until")} | {"job_type": job_type}
-        if "window" in asked:
-            question |= {"since": now - lengths_s[asked["window"]], "until": None}
         scores = self.aggregated_stats(now, question | (names if job_type == "ai" else {}))
         if asked.get("orchestrator"):
-            return page_of_one(scores, asked["orchestrator"])
-        return leaderboard(scores, {r["id"]: r["name"] for r in self.regions}, one_region="region" in asked)
+            cells = scores.get(asked["orchestrator"], {})
+            return [[region, *numbers_of([cells[region]])] for region in sorted(cells)]
+        means = {each: numbers_of(cells.values()) for each, cells in scores.items()}
+        return [
+            [rank_of(means[each][0], [other[0] for other in means.values()]), each, *means[each]]
+            for each in sorted(means, key=lambda name: (-round(means[name][0], 9), name))
+        ]
 
     def listed_regions(self, now: float, asked: dict[str, Any]) -> dict[str, Any]:
         return {"regions": sorted(self.regions, key=lambda r: (r["type"], r["id"] != "GLOBAL", r["name"]))}
 
 
-NUMBERS = ("score", "success_rate", "round_trip_score")
-
-
-def leaderboard(scores: dict[str, Any], names: dict[str, str], *, one_region: bool) -> list[list[Any]]:
-    """Rows: rank, orchestrator, three means over regions; for all regions also their number, the best and the worst."""
-    means = {
-        each: [float(mean(cell[number] for cell in cells.values())) for number in NUMBERS]
-        for each, cells in scores.items()
-    }
-    rows = []
-    for each in sorted(means, key=lambda name: (-round(means[name][0], 9), name)):
-        row = [rank_of(means[each][0], [other[0] for other in means.values()]), each, *means[each]]
-        if not one_region:
-            by_score = [(round(float(cell["score"]), 9), region) for region, cell in scores[each].items()]
-            best = min(by_score, key=lambda pair: (-pair[0], pair[1]))
-            row += [len(by_score), (names[best[1]], best[0])]
-            row.append((names[min(by_score)[1]], min(by_score)[0]) if len(by_score) > 1 else "–")
-        rows.append(row)
-    return rows
-
-
-def page_of_one(scores: dict[str, Any], orchestrator: str) -> list[list[Any]]:
-    """Rows: region, three numbers, rank and number of orchestrators."""
-    rows = []
-    cells = scores.get(orchestrator, {})
-    for region in sorted(cells, key=lambda region: (-round(cells[region]["score"], 9), region)):
-        there = [each[region]["score"] for each in scores.values() if region in each]
-        rank = f"{rank_of(cells[region]['score'], there)} of {len(there)}"
-        rows.append([region, *(float(cells[region][number]) for number in NUMBERS), rank])
-    return rows
+def numbers_of(cells: Iterable[Any]) -> list[float]:
+    """The means of score and success rate over some regions."""
+    cells = list(cells)
+    return [float(mean(cell[number] for cell in cells)) for number in ("score", "success_rate")]
 
 
 def rank_of(score: float, among: list[float]) -> int:

@@ -25,6 +25,7 @@ WINDOWS = {
     "1h": (HOUR_S, 60.0),
     "24h": (24 * HOUR_S, 600.0),
     "7d": (168 * HOUR_S, HOUR_S),
+    "30d": (720 * HOUR_S, HOUR_S),
     "all": (math.inf, 1.0),
 }
 GROUPS: dict[str, Callable[[Result], tuple[str, str]]] = {

@@ -24,7 +24,7 @@ from tests.support.foreign_rows import ForeignRow, foreign_rows
 from tests.support.html_document import Document
 from tests.support.leaderboard_model import ZEROS, LeaderboardModel, Result, result_of_post
 from tests.support.open_transaction import OpenTransaction
-from tests.support.report_model import REPORTS
+from tests.support.report_model import REPORTS, with_window
 from tests.support.report_model_more import MORE_REPORTS, lines
 from tests.support.server import SECRET, Answer, Client, RunningServer
 
@@ -63,6 +63,15 @@ REFUSED = [
     ("timestamp", "9223372036854775808"), ("errors", "{}"), ("model", '"\\u0000"'), ("orchestrator", '"\\u0000"'),
     ("mine", "Infinity"), ("mine", "{"), ("pipeline", json.dumps("p" * 257)),
 ]  # fmt: skip
+
+
+def shown_rows(document: Document, *, of_one: bool) -> list[list[str]]:
+    """The rows of a page as LeaderboardModel.page has them: those with a score, with their first numbers."""
+    if of_one:
+        regions = document.table("by-region")
+        return [[row[0], row[1].split()[0], row[2]] for row in regions if "unscored" not in row[1]]
+    return [[row[0].split()[0], row[1], row[2].split()[0], row[3]] for row in document.cells if row[0] != "–"]
+
 
 PAGES: list[dict[str, Any]] = [{}, {"job_type": "ai"}, {"pipeline": "p"}, {"model": "m/1"}, {"window": "all"}]
 
@@ -141,7 +150,7 @@ class LeaderboardMachine(RuleBasedStateMachine):
             self._context.__exit__(None, None, None)
 
     def start(self) -> None:
-        settings = replace(read_settings({}), postgres=self.url, secret=SECRET)
+        settings = replace(read_settings({}), postgres=self.url, secret=SECRET, reports_cache_s=0.0)
         self.server = RunningServer(settings, now=lambda: datetime.fromtimestamp(self.now, UTC))
         self.client = Client(self.server.url)
 
@@ -343,12 +352,24 @@ class LeaderboardMachine(RuleBasedStateMachine):
         self.expect(path, lambda answer: json_differences(answer.json(), expect(self.now, given), path))
 
     def ask_page(self, asked: Mapping[str, Any]) -> None:
-        """As `ask`, for the page."""
+        """As `ask`, for the leaderboard's page, or that of an orchestrator."""
         given = {name: value for name, value in asked.items() if value is not None}
-        path = f"/?{urlencode(given)}"
+        question = with_window(self.now, given)
+        orchestrator = given.pop("orchestrator", None)
+        path = "/"
+        if orchestrator:
+            path = f"/orchestrator/{orchestrator}"
+            given["job_type"] = question.get(
+                "job_type", "transcoding"
+            )  # else the page chooses one with results
+        path += f"?{urlencode(given)}"
         self.expect(
             path,
-            lambda answer: differing_rows(Document(answer).cells, self.model.page(self.now, given), path),
+            lambda answer: differing_rows(
+                shown_rows(Document(answer), of_one=bool(orchestrator)),
+                self.model.page(self.now, question),
+                path,
+            ),
         )
 
     def ask_report(self, name: str, asked: Mapping[str, Any]) -> None:
