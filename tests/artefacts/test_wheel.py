@@ -132,7 +132,7 @@ def test_every_command_explains_itself_without_an_extra(base: Path, tmp_path: Pa
 
 
 CALLS = {
-    "region": "list", "tester": "list", "migrate": "up", "rollups": "verify", "backup": "file", "restore": "file", "import": "file",
+    "region": "list", "tester": "list", "orchestrator": "list", "migrate": "up", "rollups": "verify", "backup": "file", "restore": "file", "import": "file",
     "simulate": "load",
     "mirror": "http://127.0.0.1:1",
 }  # fmt: skip
