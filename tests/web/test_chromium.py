@@ -445,6 +445,6 @@ def test_a_new_result_is_on_an_open_page_without_a_reload(browser: Browser, boar
         assert board.post_stats(transcoding(region="FRA", orchestrator="0xlater")).status == 200
         page.wait_for_timeout(1_500)
         assert page.locator("[title='0xlater']").count() == 0
-        page.get_by_role("button", name="Go on with live updates").click()
+        page.get_by_role("button", name="Resume live updates").click()
         page.locator("[title='0xlater']").wait_for(timeout=15_000)
     assert visit.complaints == []

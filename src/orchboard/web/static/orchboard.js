@@ -175,7 +175,7 @@ function live() {
       if (source?.readyState === EventSource.CLOSED) {
         stop();
         said.textContent = "This server has no live updates at the moment.";
-      } else said.textContent = "Connecting again …";
+      } else said.textContent = "Reconnecting …";
     };
     show();
   }
@@ -187,7 +187,7 @@ function live() {
     show();
   }
   function show() {
-    button.textContent = source ? "Pause live updates" : "Go on with live updates";
+    button.textContent = source ? "Pause live updates" : "Resume live updates";
     bar.classList.toggle("on", Boolean(source));
   }
   button.addEventListener("click", () => {
