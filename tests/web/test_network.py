@@ -18,12 +18,11 @@ from tests.support.html_document import Document
 from tests.support.random_results import ORCHESTRATORS, PlainResult, write_results
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import Answer, Client
-from tests.web.test_chromium import CUT_OFF, LONG, LOWEST_CONTRAST, Visit
+from tests.web.test_chromium import LONG, LOWEST_CONTRAST, Visit, check_widths
 from tests.web.test_chromium import browser as browser
 
 HOSTILE = "\"><script>alert('1')</script>&amp;"
 HOUR = timedelta(hours=1)
-WIDTHS = (320, 390, 768, 1280, 1920, 2560)
 
 
 def page(client: Client, path: str = "/network", **params: object) -> Answer:
@@ -319,12 +318,7 @@ PATHS = ("/network", "/network?job_type=ai", "/network?window=all", "/network?si
 def test_no_page_is_wider_than_the_screen_or_logs_anything(browser: Browser, busy: Client) -> None:
     visit = Visit(browser, busy.url)
     with visit as tab:
-        for path in PATHS:
-            tab.goto(path)
-            for width in WIDTHS:
-                tab.set_viewport_size({"width": width, "height": 800})
-                assert tab.evaluate(CUT_OFF) == [], (width, path)
-                assert tab.evaluate("document.documentElement.scrollWidth") <= width, (width, path)
+        check_widths(tab, *PATHS)
     assert visit.complaints == []
     assert all(url.startswith(busy.url + "/") for url in visit.requested)
 
