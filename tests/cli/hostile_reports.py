@@ -269,6 +269,7 @@ _TALKING: dict[str, Any] = {**_ACTIVITY, "usual_gap_h": None, "silent_since": No
 
 def _difference(tester: str, measure: Any) -> TesterDifference:
     return TesterDifference(
+        name=HOSTILE[0],
         tester=tester,
         region="FRA",
         orchestrator=ADDRESS,

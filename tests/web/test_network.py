@@ -220,7 +220,7 @@ def test_one_result_is_a_board(client: Client) -> None:
     [[tester]] = tables(answer, "coverage by-tester")
     assert [tester[0], tester[2]] == ["Shared secret, Frankfurt", "too few in common to compare"]
     [[error]] = tables(answer, "by-error")
-    assert [*error[:3], error[4]] == ["E", "1", "100.0%", "no"]
+    assert [*error[:3], error[5]] == ["E", "1", "100.0%", "no"]
 
 
 def test_unscored_results_count_as_results_and_are_shown_as_unscored(client: Client) -> None:
@@ -339,7 +339,7 @@ def test_a_reader_chooses_without_scripts(browser: Browser, board: Client) -> No
         assert tab.url == f"{board.url}/network"
         tab.get_by_label("Window").select_option("7d")
         tab.get_by_role("button", name="Show").click()
-        assert tab.url == f"{board.url}/network?window=7d#volume"
+        assert tab.url == f"{board.url}/network?window=7d"
         tab.get_by_role("link", name="AI", exact=True).click()
         tab.get_by_role("link", name="ByteDance/SDXL-Lightning").click()
         assert tab.get_by_role("heading", level=1).inner_text() == "AI leaderboard"

@@ -62,13 +62,16 @@ async def coverage(board: Leaderboard, query: SeriesQuery) -> Coverage:
     found = await _compare(board, query, now)
     activity = _ActivityReader(buckets, hours, now)
     testers = activity.testers(found)
+    names = await board.store.names.current()
     return Coverage(
         **envelope_of(WindowRequest("7d"), week, now, *buckets),
         regions=activity.regions(),
         testers=testers,
         pipelines=activity.pipelines(),
         models=activity.models(),
-        differences=found.differences({(each.tester, each.region) for each in testers})[:MAX_DIFFERENCES],
+        differences=found.differences({(each.tester, each.region) for each in testers}, names)[
+            :MAX_DIFFERENCES
+        ],
     )
 
 
@@ -202,8 +205,8 @@ class _NamedComparison:
             verdict = "differs"
         return {"compared": compared, "differs_on": differs_on, "verdict": verdict}
 
-    def differences(self, testers: Collection[TesterKey]) -> list[TesterDifference]:
-        """Those of some testers, the surest first."""
+    def differences(self, testers: Collection[TesterKey], names: Mapping[str, str]) -> list[TesterDifference]:
+        """Those of some testers, the surest first. names -- of orchestrators, by address"""
         found = []
         for each in sorted(self._found.differences, key=lambda each: each.chance):
             tester, region = self._testers[each.tester]
@@ -213,7 +216,8 @@ class _NamedComparison:
                 TesterDifference(
                     tester=tester,
                     region=region,
-                    orchestrator=self._orchestrators[each.orchestrator],
+                    orchestrator=(orchestrator := self._orchestrators[each.orchestrator]),
+                    name=names.get(orchestrator, ""),
                     measure="success_rate" if each.is_success else "round_trip_time",
                     own=each.own,
                     others=each.others,

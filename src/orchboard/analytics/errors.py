@@ -1,5 +1,6 @@
 """The errors of results: which, how often, where."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
@@ -7,12 +8,15 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
+from orchboard.analytics.buckets import Buckets
+from orchboard.analytics.points import divide_window, fetch_points
 from orchboard.analytics.scope import Scope, envelope_of
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.errors import ErrorCode, ErrorGroup, Errors
-from orchboard.stats import Series
+from orchboard.stats import Series, SeriesQuery
 from orchboard.store.details.details import Details, Needs
 from orchboard.store.details.error_sums import ErrorSums, add_up_errors
+from orchboard.store.details.reader import one_by_one
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.postgres.clock import from_pg_time
 from orchboard.store.rollups.group_index import Indices, is_run_start
@@ -31,8 +35,14 @@ GROUPS: Mapping[str, Callable[[Series], GroupKey]] = {
 }
 
 
-async def errors(board: Leaderboard, scope: Scope, by: str | None = None) -> Errors:
-    """The errors in a window. by -- `code` or one of GROUPS; None: all of them"""
+async def errors(
+    board: Leaderboard, scope: Scope, by: str | None = None, points: int | None = None
+) -> Errors:
+    """The errors in a window.
+
+    by -- `code` or one of GROUPS; None: all of them
+    points -- the largest number of buckets to count each code in; None: not by bucket
+    """
     window = scope.window.resolve(board)
     query = scope.query
     if query.orchestrators is None:  # the network's series are fewer
@@ -43,7 +53,41 @@ async def errors(board: Leaderboard, scope: Scope, by: str | None = None) -> Err
         f"{name}s": group_errors(details, key) if by in (None, name) else None for name, key in GROUPS.items()
     }
     codes = count_codes(details.sums.errors, envelope["results"]) if by in (None, "code") else None
+    if points is not None and codes is not None:
+        size, buckets = await divide_window(board, window, envelope["generated_at"], points)
+        counts = await _count_by_bucket(board, query, buckets)
+        return Errors(
+            **envelope,
+            errors=[replace(each, by_bucket=[counted[each.code] for counted in counts]) for each in codes],
+            **lists,
+            bucket=size,
+            buckets=buckets.edges[:-1],
+        )
     return Errors(**envelope, errors=codes, **lists)
+
+
+async def _count_by_bucket(board: Leaderboard, query: SeriesQuery, buckets: Buckets) -> list[Counter[str]]:
+    """The results with each code, in each bucket."""
+    if not buckets.edges:
+        return []
+    needs, empty = Needs(errors=True), Counter[str]()
+    return await fetch_points(
+        board, "error codes", query, buckets.edges, one_by_one(_codes), needs, empty=empty, size=_size
+    )
+
+
+def _size(codes: Counter[str]) -> int:
+    """Bytes in memory, approximately."""
+    return 300 + 200 * len(codes)
+
+
+def _codes(details: Details) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for code, results in zip(
+        details.sums.errors.code.tolist(), details.sums.errors.results.tolist(), strict=True
+    ):
+        found[code] += results
+    return found
 
 
 def count_codes(errors: ErrorSums, results: int) -> list[ErrorCode]:

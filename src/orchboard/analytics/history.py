@@ -1,21 +1,13 @@
 """Scores, success rates and round trips over time."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 from typing import NamedTuple
 
 import numpy as np
 from msgspec.structs import replace
 
-from orchboard.analytics.buckets import (
-    BUCKET_SIZES,
-    FIRST_START,
-    Buckets,
-    divide,
-    fit,
-    most_buckets,
-    parse_zone,
-)
+from orchboard.analytics.buckets import Buckets, parse_zone
 from orchboard.analytics.history_lines import (
     LINE_OF,
     NO_LINES,
@@ -28,19 +20,16 @@ from orchboard.analytics.history_lines import (
     LineTable,
     line_rows,
 )
-from orchboard.analytics.history_request import MAX_LINES, MAX_POINTS, HistoryRequest
+from orchboard.analytics.history_request import MAX_LINES, HistoryRequest
 from orchboard.analytics.nullable import with_none
-from orchboard.analytics.points import fetch_points
+from orchboard.analytics.points import divide_window, fetch_points
 from orchboard.analytics.scope import answer_window
-from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
-from orchboard.reports.history import BucketSize, History, HistoryLine, HistoryPoint
+from orchboard.reports.history import History, HistoryLine, HistoryPoint
 from orchboard.scoring import Doubles
-from orchboard.stats import Window
 from orchboard.store.details.details import Needs
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.postgres.clock import from_pg_time
-from orchboard.window import LATEST
 
 
 class _Span(NamedTuple):
@@ -51,20 +40,10 @@ class _Span(NamedTuple):
     is_partial: bool
 
 
-# A longer window begins at the first result: it is requested to see everything, not to see that there was nothing before.
-_LONG = timedelta(days=366)
-
-# 1000 of the largest buckets, with room for the partial ones.
-_LONGEST = timedelta(days=30 * (MAX_POINTS - 2))
-
-
 async def history(board: Leaderboard, request: HistoryRequest) -> History:
     """The history of a window. Raises BadInputError if the window has too many buckets of the requested size."""
     requested, now, zone = request.scope.window.resolve(board), board.now(), parse_zone(request.tz)
-    window = await _limited(board, requested, now)
-    size = request.bucket or fit(window, now, request.points)
-    _check_number(window, now, size)
-    buckets = divide(window, board.store.clock.exclusive_end_of(window), now, size, zone)
+    size, buckets = await divide_window(board, requested, now, request.points, size=request.bucket, zone=zone)
     table = LineTable(await _fetch(board, request, buckets))
     names = _names(request, table)
     spans = _spans(buckets, zone)
@@ -79,23 +58,6 @@ async def history(board: Leaderboard, request: HistoryRequest) -> History:
         lines=[_line(name, table.line(name), spans) for name in names[:MAX_LINES]],
         lines_left_out=max(len(names) - MAX_LINES, 0),
     )
-
-
-async def _limited(board: Leaderboard, window: Window, now: datetime) -> Window:
-    """The part of a window that may have results, as far as it can be divided into buckets."""
-    until = min(window.until, now)
-    since = max(window.since, FIRST_START)
-    if until - since > _LONG:
-        since = max(await board.store.fetch_first_result_at(since) or LATEST, until - _LONGEST)
-    return replace(window, since=since)
-
-
-def _check_number(window: Window, now: datetime, size: BucketSize) -> None:
-    if most_buckets(window, now, size) > MAX_POINTS:
-        larger = [each for each in BUCKET_SIZES if most_buckets(window, now, each) <= MAX_POINTS]
-        raise BadInputError(
-            f"bucket must be one of {', '.join(larger)} for this window, not {size}: at most {MAX_POINTS} buckets"
-        )
 
 
 async def _fetch(board: Leaderboard, request: HistoryRequest, buckets: Buckets) -> list[LineRows]:

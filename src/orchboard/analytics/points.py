@@ -1,15 +1,61 @@
-"""What consecutive buckets add up to, without reading those before the first result."""
+"""The buckets of a window, and what each adds up to, without reading those before the first result."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Hashable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TypeVar
 
+from msgspec.structs import replace
+
+from orchboard.analytics.buckets import BUCKET_SIZES, FIRST_START, Buckets, divide, fit, most_buckets
+from orchboard.analytics.history_request import MAX_POINTS
+from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
-from orchboard.stats import SeriesQuery
+from orchboard.reports.history import BucketSize
+from orchboard.stats import SeriesQuery, Window
 from orchboard.store.details.details import Details, Needs
+from orchboard.window import LATEST
 
 T = TypeVar("T")
+
+# A longer window begins at the first result: it is requested to see everything, not to see that there was nothing before.
+_LONG = timedelta(days=366)
+
+# 1000 of the largest buckets, with room for the partial ones.
+_LONGEST = timedelta(days=30 * (MAX_POINTS - 2))
+
+
+async def divide_window(
+    board: Leaderboard,
+    requested: Window,
+    now: datetime,
+    points: int,
+    *,
+    size: BucketSize | None = None,
+    zone: tzinfo = UTC,
+) -> tuple[BucketSize, Buckets]:
+    """The buckets of the part of a window that may have results, and their size.
+
+    points -- the largest number of buckets if there is no size
+    Raises BadInputError if the window has too many buckets of the size.
+    """
+    window = await _limited(board, requested, now)
+    size = size or fit(window, now, points)
+    if most_buckets(window, now, size) > MAX_POINTS:
+        larger = [each for each in BUCKET_SIZES if most_buckets(window, now, each) <= MAX_POINTS]
+        raise BadInputError(
+            f"bucket must be one of {', '.join(larger)} for this window, not {size}: at most {MAX_POINTS} buckets"
+        )
+    return size, divide(window, board.store.clock.exclusive_end_of(window), now, size, zone)
+
+
+async def _limited(board: Leaderboard, window: Window, now: datetime) -> Window:
+    """The part of a window that may have results, as far as it can be divided into buckets."""
+    until = min(window.until, now)
+    since = max(window.since, FIRST_START)
+    if until - since > _LONG:
+        since = max(await board.store.fetch_first_result_at(since) or LATEST, until - _LONGEST)
+    return replace(window, since=since)
 
 
 async def fetch_points(
@@ -21,6 +67,7 @@ async def fetch_points(
     needs: Needs,
     *,
     empty: T,
+    size: Callable[[T], int] = lambda _: 1_000,
 ) -> list[T]:
     """See `DetailReader.fetch_points`.
 
@@ -30,5 +77,5 @@ async def fetch_points(
     # The last bucket may hold results that are dated a little later than now, which are not looked for.
     last = len(edges) - 2
     skipped = last if first is None else min(max(bisect_right(edges, first) - 1, 0), last)
-    points = await board.store.details.fetch_points(kind, query, edges[skipped:], compute, needs)
+    points = await board.store.details.fetch_points(kind, query, edges[skipped:], compute, needs, size=size)
     return [empty] * skipped + points

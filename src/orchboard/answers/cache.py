@@ -121,7 +121,9 @@ class AnswerCache:
             stale = self.stale_answer(query)
             if stale is None:
                 raise
-            answer, age_s = stale
+            last, age_s = stale
+            marked = query.mark_stale(last.body, age_s)
+            answer = last if marked == last.body else Answer(marked, last.headers)
             age = ((b"age", b"%d" % age_s), (b"warning", b'111 - "Revalidation Failed"'))
         if isinstance(answer, Streamed):
             return answer.reply(accept_encoding, if_none_match)

@@ -17,6 +17,10 @@ def _nothing() -> None:
     return None
 
 
+def _same(body: bytes, _: float) -> bytes:
+    return body
+
+
 class CachedQuery(Struct, frozen=True):
     """A query whose answer may be cached.
 
@@ -31,6 +35,7 @@ class CachedQuery(Struct, frozen=True):
     depends_on_database -- False for answers made of the program alone, which nothing invalidates
     fallback -- an earlier body and its age in seconds, for when the database is away and the cache has no answer; None
     without one
+    mark_stale -- makes the body that is sent while the database is away from the last body and its age in seconds
     """
 
     key: tuple[Hashable, ...]
@@ -41,3 +46,4 @@ class CachedQuery(Struct, frozen=True):
     repeated_s: float = 0.0
     depends_on_database: bool = True
     fallback: Callable[[], tuple[bytes, float] | None] = _nothing
+    mark_stale: Callable[[bytes, float], bytes] = _same

@@ -1,11 +1,12 @@
 """GET /api/errors"""
 
+from orchboard.analytics.history_request import DEFAULT_POINTS, MAX_POINTS
 from orchboard.answers.cached_query import CachedQuery
 from orchboard.api.endpoint import Endpoint, Param
 from orchboard.api.examples import EXAMPLE_ENVELOPE, EXAMPLE_TIME, SCOPE_REFUSALS
 from orchboard.api.params import Params
 from orchboard.api.responses import JSON_HEADERS, encode_json
-from orchboard.api.scope_params import SCOPE, one_of, parse_scope, scope_max_age_s
+from orchboard.api.scope_params import SCOPE, one_of, parse_scope, scope_max_age_s, whole_number
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.errors import ErrorCode, ErrorGroup, Errors
 
@@ -14,16 +15,20 @@ BY = ("code", "region", "pipeline", "model", "tester")
 
 def errors(params: Params, board: Leaderboard) -> CachedQuery:
     """The errors of results: which, how often, where."""
-    scope = parse_scope(params, others=["by"])
+    scope = parse_scope(params, others=["by", "points"])
     by = one_of(params, "by", BY) if params.get("by") else None
+
+    points = None
+    if params.get("points"):
+        points = whole_number(params, "points", DEFAULT_POINTS, least=1, most=MAX_POINTS)
 
     async def compute() -> bytes:
         from orchboard.analytics.errors import errors as find_errors  # at first use: numpy takes 0.2 s
 
-        return encode_json(await find_errors(board, scope, by))
+        return encode_json(await find_errors(board, scope, by, points))
 
     return CachedQuery(
-        ("errors", scope, by),
+        ("errors", scope, by, points),
         compute,
         JSON_HEADERS,
         max_age_s=scope_max_age_s(scope, board),
@@ -53,6 +58,11 @@ ERRORS = Endpoint(
             "by",
             f"Only one list: {', '.join(f'`{name}`' for name in BY)}. The others are null. Default: all.",
             "region",
+        ),
+        Param(
+            "points",
+            f"Also count each code in buckets: the largest number of them, up to {MAX_POINTS}.",
+            "30",
         ),
     ),
     asked=("orchestrator",),

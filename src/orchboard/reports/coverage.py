@@ -92,7 +92,7 @@ class TesterDifference(Struct, frozen=True, kw_only=True):
     """A tester whose results with one orchestrator differ from those of the others beyond chance.
 
     tester, region -- the tester, as in `testers`
-    orchestrator -- in lower case
+    orchestrator -- in lower case; name -- its name; empty without one
     measure -- what differs: the share of jobs that succeeded fully, or the geometric mean of the round trips of these, in seconds
     own -- the tester's
     others -- that of the others, for the same pipelines and models
@@ -113,6 +113,7 @@ class TesterDifference(Struct, frozen=True, kw_only=True):
     other_results: int
     confidence: float
     compared_with: ComparedWith
+    name: str
 
 
 class Coverage(Envelope, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from orchboard.reports.envelope import Envelope
+from orchboard.reports.history import BucketSize
 
 
 class ErrorCode(Struct, frozen=True):
@@ -16,6 +17,7 @@ class ErrorCode(Struct, frozen=True):
     count -- of occurrences, at least one a result
     first_at, last_at -- receipt times of such results
     example -- a message that a tester sent with it; empty without one
+    by_bucket -- `results` in each bucket of the answer; null if it has none
     """
 
     code: str
@@ -25,6 +27,7 @@ class ErrorCode(Struct, frozen=True):
     first_at: datetime
     last_at: datetime
     example: str
+    by_bucket: list[int] | None = None
 
 
 class ErrorGroup(Struct, frozen=True):
@@ -61,6 +64,7 @@ class Errors(Envelope, frozen=True, kw_only=True):
 
     errors -- by code, the most frequent first, at most 200
     regions, pipelines, models, testers -- those that have errors
+    bucket -- the length of the buckets of `by_bucket`, and buckets -- their starts; null without `points`
     """
 
     errors: list[ErrorCode] | None
@@ -68,3 +72,5 @@ class Errors(Envelope, frozen=True, kw_only=True):
     pipelines: list[ErrorGroup] | None
     models: list[ErrorGroup] | None
     testers: list[ErrorGroup] | None
+    bucket: BucketSize | None = None
+    buckets: list[datetime] | None = None

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from msgspec import Struct
 from starlette.datastructures import QueryParams
 
+from orchboard.reports.orchestrator import Term
 from orchboard.stats import JobType
 
 _DAY_S = 86_400.0
@@ -106,6 +107,19 @@ def calculator(job_type: JobType, params: QueryParams) -> Calculator:
             problems[field.name] = str(error)
             texts[field.name] = text[:_SHOWN_CHARACTERS].replace("\x00", "")
     return Calculator(job_type, texts, problems, None if problems else calculate(job_type, values))
+
+
+def term_url(job_type: JobType, term: Term) -> str | None:
+    """The URL of the calculation of a term of a score; None if the calculator does not take its numbers."""
+    reference = "median_rtt" if job_type is JobType.AI else "seg_duration"
+    values = {
+        "success_rate": round(term.success_rate, 6),
+        "round_trip_time": round(term.round_trip_time, 6),
+        reference: round(term.reference or 0.0, 6),
+    }
+    if not all(0 <= values[field.name] <= field.most for field in FIELDS[job_type]):
+        return None
+    return f"{Calculator(job_type, {}, {}, calculate(job_type, values)).url}#{job_type}-example"
 
 
 def read_value(field: Field, text: str) -> float:

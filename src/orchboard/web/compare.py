@@ -22,7 +22,8 @@ from orchboard.reports.history import History, HistoryPoint
 from orchboard.stats import JobType, is_address
 from orchboard.web.filters import fetch_filters
 from orchboard.web.leaderboard import orchestrator_path
-from orchboard.web.rendering import HTML_HEADERS, NOT_CACHED, format_seconds, line_path, render_text
+from orchboard.web.rendering import NOT_CACHED, format_seconds, line_path, render_text
+from orchboard.web.report_page import report_page
 from orchboard.web.state import SCOPE, PageState
 
 PATH = "/compare"
@@ -127,13 +128,7 @@ def page_query(addresses: tuple[str, ...], state: PageState, board: Leaderboard)
         render = _render if len(addresses) > 1 else _render_choice
         return await render(board, state, scope, addresses)
 
-    return CachedQuery(
-        ("comparison page", state),
-        compute,
-        HTML_HEADERS,
-        max_age_s=limits.SLIDING_WINDOW_TTL_S,
-        repeated_s=board.reports_cache_s,
-    )
+    return report_page(("comparison page", state), compute, board)
 
 
 async def _render_choice(

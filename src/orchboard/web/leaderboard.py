@@ -7,7 +7,6 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from orchboard import limits
 from orchboard.analytics.ranking_query import SORTS, RankingQuery
 from orchboard.answers.cached_query import CachedQuery
 from orchboard.answers.origin import origin_of
@@ -18,7 +17,8 @@ from orchboard.leaderboard import Leaderboard
 from orchboard.reports.leaderboard import Ranking
 from orchboard.stats import JobType, StatsQuery, is_address
 from orchboard.web.filters import Filters, fetch_filters, live_query
-from orchboard.web.rendering import HTML_HEADERS, NOT_CACHED, render_text
+from orchboard.web.rendering import NOT_CACHED, render_text
+from orchboard.web.report_page import report_page
 from orchboard.web.state import SCOPE, PageState
 from orchboard.window import EARLIEST, Bounds
 
@@ -102,13 +102,7 @@ def page_query(state: PageState, board: Leaderboard, origin: str | None = None) 
         filters = await fetch_filters(board, state, query.scope)
         return await _render(state, query, await leaderboard(board, query), filters, board, origin)
 
-    return CachedQuery(
-        ("page", state, origin),
-        compute,
-        HTML_HEADERS,
-        max_age_s=limits.SLIDING_WINDOW_TTL_S,
-        repeated_s=board.reports_cache_s,
-    )
+    return report_page(("page", state, origin), compute, board)
 
 
 async def _render(

@@ -1,6 +1,5 @@
 """GET /network: who tests, who is silent, whose results differ, and what a window brought."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from urllib.parse import urlencode
@@ -9,7 +8,6 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from orchboard import limits
 from orchboard.analytics.history_request import HistoryRequest
 from orchboard.analytics.scope import Scope
 from orchboard.answers.cached_query import CachedQuery
@@ -26,13 +24,14 @@ from orchboard.reports.coverage import (
 )
 from orchboard.reports.errors import Errors
 from orchboard.reports.history import History, HistoryPoint
-from orchboard.stats import JobType, Series, SeriesQuery, is_address
-from orchboard.web.filters import fetch_filters
+from orchboard.stats import JobType, SeriesQuery
+from orchboard.web.filters import Filters, fetch_filters
 from orchboard.web.leaderboard import orchestrator_path
-from orchboard.web.rendering import HTML_HEADERS, NOT_CACHED, format_age, render_text
-from orchboard.web.state import PageState
+from orchboard.web.rendering import NOT_CACHED, format_age, render_text
+from orchboard.web.report_page import report_page
+from orchboard.web.state import SCOPE, PageState
 
-NAMES = ("job_type", "window", "since", "until")
+NAMES = SCOPE
 """The parameters of the page. Coverage is always that of the last 7 days; the rest is of the window."""
 
 POINTS = 60
@@ -41,9 +40,6 @@ MOST_DIFFERENCES, MOST_CODES, MOST_MODELS = 25, 20, 100
 """Rows of tables whose length testers determine. The JSON has the others."""
 
 BUCKET_WORDS = {"1h": "hour", "6h": "6 hours", "1d": "day", "7d": "7 days", "30d": "30 days"}
-
-Model = tuple[str, str]
-"""A pipeline and a model."""
 
 _HEIGHT = 100.0
 
@@ -63,13 +59,13 @@ class Bar(Struct, frozen=True):
 
 
 class _Found(Struct, frozen=True):
-    """What the page shows. other -- the coverage of the other job type; serving -- see `_serving`"""
+    """What the page shows. other -- the coverage of the other job type; serving -- orchestrators of each model"""
 
     coverage: Coverage
     other: Coverage
     history: History
     errors: Errors
-    serving: Mapping[Model, int]
+    serving: Mapping[tuple[str, str], int]
 
 
 async def network_page(request: Request, board: Leaderboard, replies: Replies) -> Response:
@@ -87,13 +83,7 @@ def page_query(state: PageState, board: Leaderboard) -> CachedQuery:
     async def compute() -> bytes:
         return await _render(board, state, scope)
 
-    return CachedQuery(
-        ("network page", state),
-        compute,
-        HTML_HEADERS,
-        max_age_s=limits.SLIDING_WINDOW_TTL_S,
-        repeated_s=board.reports_cache_s,
-    )
+    return report_page(("network page", state), compute, board)
 
 
 async def _render(board: Leaderboard, state: PageState, scope: Scope) -> bytes:
@@ -112,7 +102,7 @@ async def _render(board: Leaderboard, state: PageState, scope: Scope) -> bytes:
         silent_regions=_silent(coverage.regions),
         silent_testers=_silent_testers(coverage),
         differing=[each for each in coverage.testers if each.differs_on],
-        untested=sorted(set(filters.regions) - {each.region for each in coverage.regions} - {"GLOBAL"}),
+        untested=_untested(filters, coverage) if scope.query.region is None else [],
         other_results=other.results,
         other_silent=len(_silent(other.regions)) + len(_silent_testers(other)),
         errors=found.errors,
@@ -137,30 +127,21 @@ async def _find(board: Leaderboard, scope: Scope) -> _Found:
     from orchboard.analytics.coverage import coverage  # at first use: numpy takes 0.2 s
     from orchboard.analytics.errors import errors
     from orchboard.analytics.history import history
+    from orchboard.analytics.serving import orchestrators_by_model
 
     [other] = set(JobType) - {scope.query.job_type}
     return _Found(
         await coverage(board, scope.query),
         await coverage(board, SeriesQuery(job_type=other)),
         await history(board, HistoryRequest(scope, points=POINTS)),
-        await errors(board, scope, "code"),
-        await _serving(board, scope) if scope.query.job_type is JobType.AI else {},
+        await errors(board, scope, "code", POINTS),
+        await orchestrators_by_model(board, scope) if scope.query.job_type is JobType.AI else {},
     )
 
 
-async def _serving(board: Leaderboard, scope: Scope) -> Mapping[Model, int]:
-    """The number of orchestrators with results of each model in the window: the rows of the leaderboard of that model."""
-    from orchboard.store.details.details import Needs  # at first use: numpy takes 0.2 s
-
-    # Fetched with the needs of the leaderboard, which is thus read from the same cache entry.
-    needs = Needs(medians=True, errors=True)
-    details = await board.store.details.fetch(scope.query, scope.window.resolve(board), needs)
-    keys, _ = details.index.grouped(details.sums.series, _model_and_orchestrator)
-    return Counter(model for model, name in keys if board.scores_any_name or is_address(name))
-
-
-def _model_and_orchestrator(series: Series) -> tuple[Model, str]:
-    return (series.pipeline, series.model), series.orchestrator
+def _untested(filters: Filters, coverage: Coverage) -> list[str]:
+    """The codes of regions without results."""
+    return sorted(set(filters.regions) - {each.region for each in coverage.regions} - {"GLOBAL"})
 
 
 def silent_first(rows: Sequence[Silence]) -> list[Silence]:
@@ -233,10 +214,10 @@ def bars(points: Sequence[HistoryPoint]) -> list[Bar]:
 
 def _json_urls(state: PageState) -> list[tuple[str, str]]:
     """What the page shows, by the API's names: label and URL. The API's default is both job types."""
-    job_type = {"job_type": state.get("job_type")}
-    of_window = {**dict(state.values), **job_type}
+    of_window = {"job_type": state.get("job_type"), **dict(state.values)}
+    of_week = {name: value for name, value in of_window.items() if name not in ("window", "since", "until")}
     return [
-        ("coverage", f"/api/coverage?{urlencode(job_type)}"),
+        ("coverage", f"/api/coverage?{urlencode(of_week)}"),
         ("results", f"/api/history?{urlencode({**of_window, 'points': POINTS})}"),
-        ("errors", f"/api/errors?{urlencode(of_window)}"),
+        ("errors", f"/api/errors?{urlencode({**of_window, 'by': 'code', 'points': POINTS})}"),
     ]

@@ -24,14 +24,19 @@ from orchboard.reports.leaderboard import Standing
 from orchboard.reports.orchestrator import JobTypeRating, Orchestrator
 from orchboard.reports.uptime import Uptime
 from orchboard.stats import JobType, is_address
+from orchboard.web.calculator import term_url
 from orchboard.web.compare import compare_url
 from orchboard.web.filters import fetch_filters, live_query
 from orchboard.web.leaderboard import orchestrator_path
-from orchboard.web.rendering import HTML_HEADERS, NOT_CACHED, render_text
+from orchboard.web.rendering import NOT_CACHED, render_text
+from orchboard.web.report_page import report_page
 from orchboard.web.state import SCOPE, PageState
 
 RECENT = 50
 """Latest results on the page."""
+
+MOST_TERMS = 100
+"""Terms of the score on the page, those that lose most; the JSON has all."""
 
 _POINTS = 60
 
@@ -81,13 +86,7 @@ def page_query(address: str, state: PageState, asked: QueryParams, board: Leader
     async def compute() -> bytes:
         return await _render(board, address, state, scope, is_fixed=is_fixed)
 
-    return CachedQuery(
-        ("orchestrator page", address, state, is_fixed),
-        compute,
-        HTML_HEADERS,
-        max_age_s=limits.SLIDING_WINDOW_TTL_S,
-        repeated_s=board.reports_cache_s,
-    )
+    return report_page(("orchestrator page", address, state, is_fixed), compute, board)
 
 
 async def _render(
@@ -119,6 +118,8 @@ async def _render(
         payloads_url=f"{api}?{urlencode({**asked, 'recent': RECENT, 'payload': 'true'})}",
         now=found.about.generated_at,
         live_query=live_query(scope),
+        term_url=term_url,
+        most_terms=MOST_TERMS,
         line=found.history.lines[0].points if found.history.lines else [],
     )
 

@@ -1,4 +1,4 @@
-// What scripts add to pages that work without: local times, filters that apply at once, rows that open, keys, copying, payloads.
+// What scripts add to pages that work without: local times and numbers, filters that apply at once, rows that open, keys, copying, payloads.
 "use strict";
 
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -34,6 +34,30 @@ function showTimes() {
     each.title = `${local.format(moment)}, ${each.dataset.utc}`;
     each.textContent = each.classList.contains("ago") ? age((now - moment) / 1000) : local.format(moment);
   }
+}
+
+// Numbers: the separators of the reader's language, in digits that tables align. Code, and what others have written, stays as it is.
+const NUMBER = /(?<![\w.])(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?!\w|\.\d)/g;
+const NOT_OURS = "bdi, code, pre, time, select, textarea, .code";
+const formats = new Map();
+
+function localNumber(text) {
+  if (!/[.,]/.test(text)) return text;
+  const digits = text.split(".")[1]?.length ?? 0;
+  if (!formats.has(digits)) formats.set(digits, new Intl.NumberFormat(undefined, { numberingSystem: "latn", minimumFractionDigits: digits, maximumFractionDigits: digits }));
+  return formats.get(digits).format(Number(text.replaceAll(",", "")));
+}
+
+function showNumbers() {
+  if (localNumber("1,234.5") === "1,234.5") return;
+  const localized = text => text.replace(NUMBER, localNumber);
+  const texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode;
+    if (/\d[.,]\d/.test(text.data) && !text.parentElement.closest(NOT_OURS)) text.data = localized(text.data);
+  }
+  for (const each of all("main small[title]")) each.title = localized(each.title);
+  for (const each of all("main svg[aria-label]")) each.ariaLabel = localized(each.ariaLabel);
 }
 
 // Filters apply at once. The URL has only what differs from the default: the server redirects there.
@@ -157,9 +181,11 @@ function live() {
     try {
       const answer = await fetch(location.href, { cache: "no-cache" });
       if (!answer.ok) throw new Error(`status ${answer.status}`);
-      const fetched = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("main");
-      if (source) replace(main, fetched);
-      said.textContent = answer.headers.get("warning") ? "The database does not answer: these are the last numbers." : "";
+      const fetched = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (source) replace(main, fetched.querySelector("main"));
+      document.querySelector(".stale")?.remove();
+      main.before(...all(".stale", fetched));
+      said.textContent = "";
     } catch (error) {
       said.textContent = `Not up to date: ${error.message}.`;
     }
@@ -225,6 +251,7 @@ function replace(main, fetched) {
 function enhance() {
   readClock();
   showTimes();
+  showNumbers();
   applyFiltersAtOnce();
   openRows();
   copying();
