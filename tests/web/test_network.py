@@ -125,6 +125,38 @@ def test_results_and_errors_of_the_window_are_those_of_the_api(client: Client, d
         ]
 
 
+def test_error_codes_are_counted_by_bucket(client: Client, database_url: str) -> None:
+    run(write_results(database_url, some_results()))
+    found = client.get("/api/errors", job_type="ai", window="7d", by="code", points=60).json()
+    assert found["bucket"] == "6h" and len(found["buckets"]) > 20
+    drawn = re.findall(
+        r'<svg class="counts".*?</svg>', page(client, job_type="ai", window="7d").data.decode(), re.S
+    )
+    assert len(drawn) == len(found["errors"]) > 0
+    for svg, code in zip(drawn, found["errors"], strict=True):
+        assert sum(code["by_bucket"]) == code["results"]
+        counts = [int(text.replace(",", "")) for text in re.findall(r"UTC: ([0-9,]+)</title>", svg)]
+        assert counts == [count for count in code["by_bucket"] if count]
+        assert f"At most {max(counts)} in a bucket" in svg
+
+
+@pytest.mark.parametrize(
+    "asked", [{"region": "FRA"}, {"pipeline": "text-to-image"}, {"model": "nobody-has-this"}]
+)
+def test_the_filters_are_those_of_the_api(client: Client, database_url: str, asked: dict[str, str]) -> None:
+    run(write_results(database_url, some_results()))
+    answer = page(client, job_type="ai", **asked)
+    coverage = client.get("/api/coverage", job_type="ai", **asked).json()
+    shown = tables(answer, "coverage")
+    assert sum(map(len, shown)) == len(coverage["regions"])
+    errors = client.get("/api/errors", job_type="ai", by="code", **asked).json()["errors"]
+    assert [row[0] for rows in tables(answer, "by-error") for row in rows] == [
+        each["code"] or "no code" for each in errors[:20]
+    ]
+    text = text_of(answer)
+    assert ("No AI results here in the last 7 days" in text) == (not coverage["results"])
+
+
 def test_the_links_to_the_api_ask_for_the_same_numbers(board: Client) -> None:
     for params in ({}, {"job_type": "ai", "window": "7d"}, {"since": "1"}):
         links = [link["href"] or "" for link in Document(page(board, **params)).all("a")]

@@ -74,6 +74,18 @@ def test_ai_has_its_models_with_the_median_that_scores_are_relative_to(board: Cl
     assert [row[0] for row in one.table("by-model")] == ["other text-to-image"]
 
 
+def test_every_term_of_the_score_leads_to_its_calculation(board: Client) -> None:
+    assert board.post_stats(ai(model="other", round_trip_time=5.0, success_rate=0.5)).data == b"ok"
+    for job_type in ("transcoding", "ai"):
+        [rating] = board.get(f"/api/orchestrators/{ORCHESTRATOR}", job_type=job_type).json()["scores"]
+        document = page(board, OWN, job_type=job_type)
+        rows, links = document.table("terms"), document.links("/methods?")
+        assert [row[6] for row in rows] == [f"{term['score']:.3f}" for term in rating["why"]["terms"]]
+        assert len(links) == len(rows) > 1
+        for row, link in zip(rows, links, strict=True):
+            assert f"= score {row[6]}" in said(board, link.partition("#")[0]), link
+
+
 def test_without_a_job_type_the_page_is_of_the_one_with_results(board: Client) -> None:
     assert board.post_stats(ai(orchestrator=ADDRESS)).data == b"ok"
     path = f"/orchestrator/{ADDRESS}"

@@ -12,7 +12,12 @@ from tests.support.serve_process import start_serve_process
 from tests.support.server import Answer, Client
 
 NOTE = b"These numbers could not be refreshed"
-PAGES = ("/", f"/orchestrator/{ORCHESTRATOR}", "/network", f"/compare?orchestrators={ORCHESTRATOR},0x{'2' * 40}")
+PAGES = (
+    "/",
+    f"/orchestrator/{ORCHESTRATOR}",
+    "/network",
+    f"/compare?orchestrators={ORCHESTRATOR},0x{'2' * 40}",
+)
 
 
 def asked_until_stale(client: Client, path: str) -> Answer:

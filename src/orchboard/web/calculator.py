@@ -125,11 +125,11 @@ def term_url(job_type: JobType, term: Term) -> str | None:
 def read_value(field: Field, text: str) -> float:
     """The value of a field; its default if the text is empty. Raises ValueError, whose message names the field.
 
-    >>> read_value(FIELDS[JobType.AI][0], "0.5")
-    0.5
+    >>> read_value(FIELDS[JobType.AI][0], "0.5"), read_value(FIELDS[JobType.AI][0], "0,5")
+    (0.5, 0.5)
     """
     try:
-        value = float(text or field.default)
+        value = float(text.replace(",", ".") or field.default)  # of readers whose decimal separator it is
     except ValueError:
         value = -1.0
     if not 0 <= value <= field.most:  # also not NaN

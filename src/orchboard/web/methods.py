@@ -14,7 +14,7 @@ from orchboard.leaderboard import Leaderboard
 from orchboard.stats import JobType
 from orchboard.web.calculator import Calculator, calculator
 from orchboard.web.curve import curve, speeds
-from orchboard.web.rendering import HTML_HEADERS, NOT_CACHED, render_page, render_text
+from orchboard.web.rendering import HTML_HEADERS, LEAST_RANGE, NOT_CACHED, render_page, render_text
 
 _SAMPLED_RATIOS = (0.5, 1.0, 2.0, 5.0)
 
@@ -77,6 +77,7 @@ def _rules() -> dict[str, dict[str, Any]]:
         "silence": _silence_rules(),
         "verdicts": _verdict_rules(),
         "events": _event_rules(),
+        "pages": {"least_range": LEAST_RANGE},
     }
 
 

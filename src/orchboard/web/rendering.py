@@ -21,6 +21,9 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 
+LEAST_RANGE = 0.2
+"""Of the scale of a sparkline, so that a score that hardly changes looks flat."""
+
 NOT_CACHED = {"Cache-Control": "no-store"}
 
 HTML_HEADERS: Headers = (
@@ -75,7 +78,7 @@ def format_seconds(value: float) -> str:
     """
     if abs(value) >= 99_999:
         return ">99999 s" if value > 0 else "<-99999 s"
-    return f"{value:.2f} s"
+    return f"{value:,.2f} s"
 
 
 def format_count(value: int) -> str:
@@ -146,6 +149,29 @@ def line_path(values: Sequence[float | None], width: float, height: float, top: 
     return "".join(commands)
 
 
+def sparkline_path(values: Sequence[float | None], width: float, height: float) -> str:
+    """The path of a line through the known values, from one to the next, on a scale of its own: from the lowest to the highest,
+    or LEAST_RANGE around their middle.
+
+    >>> sparkline_path([0.8, None, 0.9], 30, 10)
+    'M5 7.5L25 2.5'
+    """
+    known = [max(-9.0, min(9.0, value)) for value in values if value is not None]
+    if not known:
+        return ""
+    low, high = min(known), max(known)
+    if high - low < LEAST_RANGE:
+        low = (low + high - LEAST_RANGE) / 2
+        high = low + LEAST_RANGE
+    scaled = iter([height * (high - value) / (high - low) for value in known])
+    points = [
+        f"{(at + 0.5) * width / len(values):.4g} {next(scaled):.4g}"
+        for at, value in enumerate(values)
+        if value is not None
+    ]
+    return "M" + "L".join(points) + ("h0" if len(points) == 1 else "")
+
+
 def band_path(points: Sequence[Any], low: str, high: str, width: float, height: float, top: float) -> str:
     """The path of the area between two members of points, each from 0 to `top`; with gaps where one is None."""
     runs: list[list[tuple[float, float, float]]] = [[]]
@@ -206,6 +232,7 @@ def _environment() -> "Environment":
         "age": format_age,
         "part_of_100": part_of_100,
         "line_path": line_path,
+        "sparkline_path": sparkline_path,
         "band_path": band_path,
         "day": format_day,
         "moment": format_moment,
