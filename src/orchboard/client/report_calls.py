@@ -48,14 +48,16 @@ class ReportCalls(Requester):
         orchestrator: str | None = None,
         *,
         by: str | None = None,
+        points: int | None = None,
         timeout: float | None = None,
         **scope: Unpack[Filter],
     ) -> Steps[Errors]:
         """The errors of results, the most frequent first.
 
         by -- `code`, `region`, `pipeline`, `model` or `tester`: only this list; None: all of them
+        points -- also count each code in at most so many buckets
         """
-        params = {"orchestrator": orchestrator, "by": by}
+        params = {"orchestrator": orchestrator, "by": by, "points": points}
         return (yield from self._report("errors", Errors, scope, params, timeout))
 
     def leaderboard(
