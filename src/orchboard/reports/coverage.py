@@ -92,7 +92,7 @@ class TesterDifference(Struct, frozen=True, kw_only=True):
     """A tester whose results with one orchestrator differ from those of the others beyond chance.
 
     tester, region -- the tester, as in `testers`
-    orchestrator -- in lower case; name -- its name; empty without one
+    orchestrator -- in lower case
     measure -- what differs: the share of jobs that succeeded fully, or the geometric mean of the round trips of these, in seconds
     own -- the tester's
     others -- that of the others, for the same pipelines and models
@@ -101,6 +101,7 @@ class TesterDifference(Struct, frozen=True, kw_only=True):
         tester misreports
     compared_with -- `region` if all models were compared within the region; `network` if for a model the region has fewer than two other
         testers, so that it was compared with those of all regions
+    name -- of the orchestrator, that the operator of this server gave it; empty without one
     """
 
     tester: str

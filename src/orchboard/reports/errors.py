@@ -64,7 +64,8 @@ class Errors(Envelope, frozen=True, kw_only=True):
 
     errors -- by code, the most frequent first, at most 200
     regions, pipelines, models, testers -- those that have errors
-    bucket -- the length of the buckets of `by_bucket`, and buckets -- their starts; null without `points`
+    bucket -- the length of the buckets of `by_bucket`; null without `points`
+    buckets -- the start of each; null without `points`
     """
 
     errors: list[ErrorCode] | None
