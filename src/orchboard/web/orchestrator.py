@@ -1,5 +1,6 @@
 """GET /orchestrator/{address}: everything about one orchestrator."""
 
+from collections.abc import Mapping
 from urllib.parse import quote, unquote, urlencode
 
 from msgspec import Struct
@@ -27,6 +28,7 @@ from orchboard.stats import JobType, is_address
 from orchboard.web.compare import compare_url
 from orchboard.web.filters import fetch_filters, live_query
 from orchboard.web.leaderboard import orchestrator_path
+from orchboard.web.region_map import rating_map
 from orchboard.web.rendering import HTML_HEADERS, NOT_CACHED, render_text
 from orchboard.web.state import SCOPE, PageState
 
@@ -43,6 +45,7 @@ class _Found(Struct, frozen=True):
     other -- without any in the window: the other job type, if it was ever tested with that; whether in the window
     rating -- its scores; None without results in the window
     standing, ranked -- its place among all ranked; None without one
+    medians -- median round trips in seconds, by region
     """
 
     about: Orchestrator
@@ -51,6 +54,7 @@ class _Found(Struct, frozen=True):
     rating: JobTypeRating | None
     standing: Standing | None
     ranked: int
+    medians: Mapping[str, float]
     history: History
     uptime: Uptime
 
@@ -119,6 +123,9 @@ async def _render(
         payloads_url=f"{api}?{urlencode({**asked, 'recent': RECENT, 'payload': 'true'})}",
         now=found.about.generated_at,
         live_query=live_query(scope),
+        map=rating_map(
+            found.rating.regions if found.rating else [], found.medians, filters, state, board.coordinates
+        ),
         line=found.history.lines[0].points if found.history.lines else [],
     )
 
@@ -127,6 +134,7 @@ async def _find(board: Leaderboard, address: str, scope: Scope) -> _Found:
     from orchboard.analytics.history import history  # at first use: numpy takes 0.2 s
     from orchboard.analytics.leaderboard import leaderboard
     from orchboard.analytics.orchestrator import orchestrator
+    from orchboard.analytics.region_medians import region_medians
     from orchboard.analytics.uptime import uptime
 
     about = await orchestrator(board, address, scope, RecentRequest(RECENT))
@@ -145,6 +153,11 @@ async def _find(board: Leaderboard, address: str, scope: Scope) -> _Found:
         rating,
         standing,
         ranked,
+        await region_medians(
+            board, address, scope, {row.region: row.results for row in rating.regions if row.results}
+        )
+        if rating is not None and rating.score is not None
+        else {},
         await history(board, HistoryRequest(scope, (address,), "orchestrator", points=_POINTS)),
         await uptime(board, UptimeRequest(scope.query)),
     )
