@@ -1,28 +1,21 @@
-"""The median round trip of one orchestrator from each region."""
+"""The median round trip from each region."""
 
 import math
-import time
-from collections.abc import Mapping
-
-from msgspec.structs import replace
 
 from orchboard.analytics.scope import Scope
 from orchboard.leaderboard import Leaderboard
+from orchboard.store.details.details import Needs
+from orchboard.store.details.quantiles import quantiles
+from orchboard.store.details.series_keys import region_of
 
 
-async def region_medians(
-    board: Leaderboard, address: str, scope: Scope, results: Mapping[str, int]
-) -> dict[str, float]:
-    """Seconds by region code, as the leaderboard of that region has them; without the regions where nothing succeeded.
+async def region_medians(board: Leaderboard, scope: Scope) -> dict[str, float]:
+    """Seconds by region code, of the orchestrators of a scope together; without the regions where nothing succeeded.
 
-    results -- the number of scored results of the orchestrator from each region
+    For one orchestrator, the values of the leaderboards of these regions.
     """
-    asked_at, window, found = time.monotonic(), scope.window.resolve(board), {}
-    for code, number in results.items():
-        query = replace(scope.query, region=code)
-        quantiles = await board.store.details.fetch_quantiles(
-            query, window, {address: number}, asked_at=asked_at
-        )
-        if not math.isnan(quantiles[address][0]):
-            found[code] = quantiles[address][0]
-    return found
+    window = scope.window.resolve(board)
+    details = await board.store.details.fetch(scope.query, window, Needs(round_trips=True))
+    codes, group = details.index.grouped(details.sums.series, region_of)
+    medians = quantiles(details.sums, group, len(codes), [0.5]).tolist()
+    return {code: median for code, [median] in zip(codes, medians, strict=True) if not math.isnan(median)}

@@ -153,11 +153,7 @@ async def _find(board: Leaderboard, address: str, scope: Scope) -> _Found:
         rating,
         standing,
         ranked,
-        await region_medians(
-            board, address, scope, {row.region: row.results for row in rating.regions if row.results}
-        )
-        if rating is not None and rating.score is not None
-        else {},
+        await region_medians(board, scope) if rating is not None and rating.score is not None else {},
         await history(board, HistoryRequest(scope, (address,), "orchestrator", points=_POINTS)),
         await uptime(board, UptimeRequest(scope.query)),
     )

@@ -23,11 +23,11 @@ MOST_ELSEWHERE = 12
 
 _EVERYWHERE = "GLOBAL"
 
-_SMALLEST, _LARGEST, _HOLLOW = 5.0, 10.0, 4.0
+_SMALLEST, _LARGEST, _HOLLOW = 4.0, 8.0, 3.5
 _MOST_CODE = 6
 
-# Widths of characters at 12 pixels, bold: more than those of the fonts in the style sheet, so that labels do not touch.
-_CAPITAL_PX, _DIGIT_PX, _SPACE_PX = 8.6, 7.0, 4.0
+# Mean widths of characters at 11 pixels in DejaVu Sans, the widest of the fonts that a page gets.
+_CAPITAL_PX, _DIGIT_PX, _SPACE_PX = 8.8, 7.1, 3.7
 
 
 class Entry(Struct, frozen=True):
@@ -165,7 +165,7 @@ def lay_out(entries: Iterable[Entry], coordinates: Mapping[str, Coordinates]) ->
         else:
             placed.append((entry, at))
     most = max((entry.results or 0 for entry, _ in placed), default=0) or 1
-    points = spread([(x / WIDTH, y / WIDTH) for _, (x, y) in placed])
+    points = spread(tuple((x / WIDTH, y / WIDTH) for _, (x, y) in placed))
     points = [(min(max(x, 0.0), 1.0), min(max(y, 0.0), HEIGHT / WIDTH)) for x, y in points]
     dots = tuple(
         # The largest radius for all with results: labels then stay where they are while results arrive.
@@ -202,7 +202,7 @@ def _level(score: Estimate | None) -> str:
 
 def _rating_title(row: RegionRating, name: str, median: float | None) -> str:
     if row.score is None:
-        return f"{_called(name, row.region)}: {_results(row.unscored)} that are unscored"
+        return f"{_called(name, row.region)}: {_results(row.unscored, 'unscored ')}"
     half = (row.score.high - row.score.low) / 2
     parts = [f"score {format_score(row.score.value)} ± {format_score(half)}"]
     if median is not None:
@@ -213,8 +213,8 @@ def _rating_title(row: RegionRating, name: str, median: float | None) -> str:
     return f"{_called(name, row.region)}: {', '.join(parts)}"
 
 
-def _results(number: int) -> str:
-    return f"{format_count(number)} result{'' if number == 1 else 's'}"
+def _results(number: int, kind: str = "") -> str:
+    return f"{format_count(number)} {kind}result{'' if number == 1 else 's'}"
 
 
 def _called(name: str, code: str) -> str:
