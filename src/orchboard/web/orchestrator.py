@@ -102,6 +102,7 @@ async def _render(
         found.other is not None
         and not is_fixed
         and (found.about.status == "never" or found.other_is_in_window)
+        and await _has_region(board, found.other, scope.query.region)
     ):
         state = state.changed(job_type=found.other)
         scope = replace(scope, query=replace(scope.query, job_type=found.other))
@@ -156,6 +157,13 @@ async def _find(board: Leaderboard, address: str, scope: Scope) -> _Found:
         await region_medians(board, scope) if rating is not None and rating.score is not None else {},
         await history(board, HistoryRequest(scope, (address,), "orchestrator", points=_POINTS)),
         await uptime(board, UptimeRequest(scope.query)),
+    )
+
+
+async def _has_region(board: Leaderboard, job_type: JobType, region: str | None) -> bool:
+    """Whether a job type has a region; True without one."""
+    return region is None or any(
+        each.id == region and each.type is job_type for each in await board.regions()
     )
 
 
