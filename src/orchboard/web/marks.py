@@ -13,9 +13,9 @@ NARROWEST, WIDEST = 720.0, 960.0
 NEAREST = 12.0
 """Minimum distance of two dots at the narrowest width: regions of one city are moved apart."""
 
-MOST_ARRANGED = 60
-"""More dots are neither moved nor labelled: the time grows with the square, up to 0.2 s for this number and 0.02 s for the regions
-of a new database. The arrangement is cached."""
+MOST_ARRANGED = 40
+"""More dots are neither moved nor labelled: the time grows with the square, up to 0.3 s of a processor for this number and 0.03 s for the
+regions of a new database. The arrangement is cached."""
 
 _LINE_HEIGHT = 13.0
 _GAP = 3.0
@@ -25,7 +25,7 @@ _MOST_TRIES = 300
 
 # Right, left, below and above, then the corners: the order in which a label is tried.
 _SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, -1), (1, 1), (-1, -1), (-1, 1))
-_FAR = (0.0, 12.0, 26.0, 40.0)
+_FAR = (0.0, 12.0, 26.0, 44.0)
 
 Box = tuple[float, float, float, float, float, float, float, float]
 """Left, top, right and bottom at NARROWEST, then at WIDEST."""
@@ -90,7 +90,7 @@ def spread(points: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]
 def place_labels(dots: tuple[Dot, ...], height: float) -> list[Label | None]:
     """The label of each dot; None if it has no room that is free at all widths.
 
-    A label has no room where another label or any dot is, or beyond the map. Those with the fewest possibilities are placed first.
+    A label has no room where another label or any dot is, where its line crosses another, or beyond the map. Those with the fewest possibilities are placed first.
     One without room takes that of others, if these then find another. In the end each takes the best room that is left.
 
     height -- of the map of width 1
@@ -110,17 +110,19 @@ def place_labels(dots: tuple[Dot, ...], height: float) -> list[Label | None]:
 
 
 class _Candidate(Struct, frozen=True, eq=False):
-    """A label, and the boxes of its text and of pieces of its line."""
+    """A label, the boxes of its text and of pieces of its line, and the ends of the line as a box."""
 
     label: Label
     text: Box
     line: tuple[Box, ...]
+    ends: Box | None
 
     def collides(self, other: "_Candidate") -> bool:
         return (
             _overlap(self.text, other.text)
             or any(_overlap(self.text, box) for box in other.line)
             or any(_overlap(box, other.text) for box in self.line)
+            or (self.ends is not None and other.ends is not None and _cross(self.ends, other.ends))
         )
 
 
@@ -203,6 +205,7 @@ def _candidates(dot: Dot) -> Iterator[_Candidate]:
                 Label(x, middle + 4, anchor, line),
                 _around(dot, *text),
                 tuple(_around(dot, *each) for each in pieces),
+                _around(dot, 0, 0, *line) if line else None,
             )
 
 
@@ -216,6 +219,21 @@ def _is_free(candidate: _Candidate, dots: Sequence[Box], height: float) -> bool:
         return False
     boxes = (candidate.text, *candidate.line)
     return not any(_overlap(box, other) for other in dots for box in boxes)
+
+
+def _cross(one: Box, other: Box) -> bool:
+    """Whether two lines cross at the narrowest or the widest map."""
+    return any(
+        _side(one, other, at, 0) * _side(one, other, at, 2) < 0
+        and _side(other, one, at, 0) * _side(other, one, at, 2) < 0
+        for at in (0, 4)
+    )
+
+
+def _side(line: Box, of: Box, at: int, end: int) -> float:
+    """On which side of a line the end of another is."""
+    x, y, to_x, to_y = line[at : at + 4]
+    return (to_x - x) * (of[at + end + 1] - y) - (to_y - y) * (of[at + end] - x)
 
 
 def _box_of(dot: Dot) -> Box:
