@@ -18,7 +18,7 @@ BINARY_STAMP := .venv/binary/stamp
 SITE_STAMP := .venv/site.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo screenshots test test-asgi test-artefacts test-databases bench bench-full chaos audit vercel binary image-root check format lint types imports docs site site-serve lock wheel clean
+.PHONY: help env serve demo screenshots map test test-asgi test-artefacts test-databases bench bench-full chaos audit vercel binary image-root check format lint types imports docs site site-serve lock wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 16
@@ -137,6 +137,16 @@ imports: $(DEV_STAMP)  ## check that imports respect the layers
 
 screenshots: $(DEV_STAMP)  ## take the pictures of all pages in docs/screenshots, with the data of the demo
 	@$(BIN)/python -m tests.web.screenshots
+
+# Natural Earth's land at 1:110 million as TopoJSON.
+WORLD_ATLAS := 2.0.2
+LAND := .venv/world-atlas-$(WORLD_ATLAS)/node_modules/world-atlas/land-110m.json
+
+$(LAND): | $(DEV_STAMP)
+	@npm install --silent --no-audit --no-fund --no-save --prefix .venv/world-atlas-$(WORLD_ATLAS) world-atlas@$(WORLD_ATLAS)
+
+map: $(LAND)  ## rewrite the land of the map of regions in src/orchboard/web/static (needs npm, the network)
+	@PYTHONPATH=src $(BIN)/python contrib/map/build.py $(LAND)
 
 docs: $(DEV_STAMP)  ## rewrite docs/openapi.json, docs/api.md and docs/limits.md
 	@$(BIN)/python -m orchboard openapi > docs/openapi.json

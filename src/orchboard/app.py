@@ -115,6 +115,7 @@ def create_app(
         reports_cache_s=settings.reports_cache_s,
         scores_any_name=settings.orchestrator_names == "any",
         now=now or store.clock.now,
+        coordinates=settings.region_coordinates,
     )
     answers = AnswerCache(
         changes,

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from orchboard import limits
 from orchboard import setting_parsers as parsers
+from orchboard.coordinates import Coordinates
 from orchboard.errors import SetupError
 from orchboard.signing import strength
 
@@ -35,6 +36,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     reports_cache_s: float
     catalyst_region_url: str
     names_url: str
+    region_coordinates: Mapping[str, Coordinates | None]
     host: str
     port: int
     workers: int
@@ -117,6 +119,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("NAMES_URL", "names_url", "", "URL", parsers.http_url,
             "Names of orchestrators, which are shown beside their addresses: a CSV document with the columns address and name, or a JSON object {address: name}. "
             "Fetched in the background. A name that `orchboard orchestrator name` has set takes precedence."),
+    Setting("REGION_COORDINATES_FILE", "region_coordinates", "", "file", parsers.coordinates_file,
+            "A CSV file with the columns id, latitude and longitude (decimal degrees): where regions are on the map of the pages, beside those of a new database. Read at the start."),
     Setting("HOST", "host", "127.0.0.1", "address", parsers.text,
             "Address to listen on; 0.0.0.0 for all."),
     Setting("PORT", "port", "8080", "", parsers.between(0, 65535),

@@ -79,6 +79,8 @@ MAX_DOCUMENT_BYTES: Final = 4 * 1024 * 1024
 """Limit on the document at `CATALYST_REGION_URL` or `NAMES_URL`."""
 MAX_NAMES_IN_DOCUMENT: Final = 10_000
 """Limit on the names of orchestrators in one document: all of them are in memory."""
+MAX_COORDINATES_IN_FILE: Final = 10_000
+"""Limit on the regions in the file at `REGION_COORDINATES_FILE`: all of them are in memory."""
 
 # Results and answers
 

@@ -34,6 +34,7 @@ ASSETS = {
         "orchboard.css": "text/css",
         "orchboard.js": "text/javascript",
         "favicon.svg": "image/svg+xml",
+        "land.svg": "image/svg+xml",
     }.items()
 }
 

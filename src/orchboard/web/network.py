@@ -27,6 +27,7 @@ from orchboard.reports.history import History, HistoryPoint
 from orchboard.stats import JobType, SeriesQuery
 from orchboard.web.filters import Filters, fetch_filters
 from orchboard.web.leaderboard import orchestrator_path
+from orchboard.web.region_map import coverage_map
 from orchboard.web.rendering import NOT_CACHED, format_age, render_text
 from orchboard.web.report_page import report_page
 from orchboard.web.state import SCOPE, PageState
@@ -98,6 +99,13 @@ async def _render(board: Leaderboard, state: PageState, scope: Scope) -> bytes:
         coverage=coverage,
         now=coverage.generated_at,
         regions=silent_first(coverage.regions),
+        map=coverage_map(
+            coverage.regions,
+            filters,
+            state,
+            board.coordinates,
+            {row.region: state_words(row, coverage.generated_at) for row in coverage.regions},
+        ),
         testers=silent_first(coverage.testers),
         silent_regions=_silent(coverage.regions),
         silent_testers=_silent_testers(coverage),
