@@ -120,6 +120,29 @@ def format_age(moment: datetime, now: datetime) -> str:
     return f"{seconds:.0f} s ago" if seconds >= 1 else "just now"
 
 
+def format_duration(seconds: float) -> str:
+    """A duration in its largest unit.
+
+    >>> [format_duration(seconds) for seconds in (0.00123, 0.5, 42.0, 119.0, 7300.0, 200_000.0)]
+    ['1.2 ms', '500 ms', '42 s', '119 s', '2 h', '2 d']
+    """
+    if seconds < 1:
+        return f"{seconds * 1000:.{1 if seconds < 0.01 else 0}f} ms"
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def format_bytes(size: int) -> str:
+    """A number of bytes in MB, kB below a tenth of one.
+
+    >>> format_bytes(67_100_000), format_bytes(3500)
+    ('67.1 MB', '3.5 kB')
+    """
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+
+
 def part_of_100(value: float) -> str:
     """A fraction as a position on a scale of 100 units, limited to 0 and 100."""
     return f"{max(0.0, min(1.0, value)) * 100:.1f}"
@@ -204,6 +227,8 @@ def _environment() -> "Environment":
         "ratio": format_ratio,
         "change": format_change,
         "age": format_age,
+        "duration": format_duration,
+        "bytes": format_bytes,
         "part_of_100": part_of_100,
         "line_path": line_path,
         "band_path": band_path,

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 import structlog
+from msgspec import Struct
 
 from orchboard import limits
 from orchboard.errors import DatabaseUnavailableError
@@ -60,6 +61,16 @@ _SUSPICIOUS = (OSError, asyncpg.CannotConnectNowError, asyncpg.PostgresConnectio
 _LOCAL_LIMITS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
 
 
+class LastFailure(Struct, frozen=True):
+    """The last statement or probe that failed.
+
+    message -- the public message; at -- by time.monotonic
+    """
+
+    message: str
+    at: float
+
+
 class Database:
     """The database at a URL. Connects, and migrates the schema, on first use.
 
@@ -80,6 +91,7 @@ class Database:
         self.encoding = UTF8
         self._startup = Startup(url, self.connect, timeout_s=timeout_s, migrates=migrates)
         self._why_open = NO_ANSWER  # public message while the breaker is open
+        self.last_failure: LastFailure | None = None
         self.breaker = CircuitBreaker(self._probe, hosts=self._hosts.number)
 
     @property
@@ -144,7 +156,9 @@ class Database:
                 raise
             if patience_s > 0 and isinstance(error, _SUSPICIOUS):
                 self.breaker.start_probing()
-            raise unavailable(error) from error
+            refusal = unavailable(error)
+            self.last_failure = LastFailure(str(refusal), time.monotonic())
+            raise refusal from error
 
     async def _opened(self, patience_s: float) -> Pool:
         """The pool. Raises DatabaseUnavailableError when a migration takes longer than STARTUP_S."""
@@ -250,6 +264,7 @@ class Database:
         if message not in (self._why_open, NO_ANSWER):
             log.warning("database unavailable", because=message, error=error_summary(error))
         self._why_open = message
+        self.last_failure = LastFailure(message, time.monotonic())
 
 
 def was_not_sent(error: asyncpg.InternalClientError) -> bool:
