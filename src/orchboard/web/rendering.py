@@ -1,6 +1,7 @@
 """Pages from templates: the format of numbers, and the headers of every page."""
 
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,10 @@ HTML_HEADERS: Headers = (
     (b"content-type", b"text/html; charset=utf-8"),
 )
 """Of a page that is cached."""
+
+
+has_status_page: ContextVar[bool] = ContextVar("has_status_page", default=False)
+"""Whether pages that are rendered in this context link to /status."""
 
 
 def render_page(template: str, status: int, headers: Mapping[str, str], **context: Any) -> Response:
@@ -219,6 +224,7 @@ def _environment() -> "Environment":
         auto_reload=False,
     )
     environment.globals["asset_url"] = asset_url
+    environment.globals["has_status_page"] = has_status_page.get
     environment.filters |= {
         "score": format_score,
         "percent": format_percent,

@@ -19,6 +19,7 @@ from orchboard.web.orchestrator import orchestrator_page
 from orchboard.web.refused import refusal_page
 from orchboard.web.status import status_route
 from orchboard.web.status_figures import StatusSources
+from orchboard.web.status_link import LinkingReplies
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +38,8 @@ PAGES: Mapping[str, Page] = {
 
 def web_routes(board: Leaderboard, replies: Replies, status: StatusSources | None = None) -> list[Route]:
     """The routes of the pages and of their static files. status -- of the page /status; None: there is none"""
+    if status is not None:
+        replies = LinkingReplies(replies)
     return [
         *([] if status is None else [status_route(status)]),
         *(_route(path, page, board, replies) for path, page in PAGES.items()),

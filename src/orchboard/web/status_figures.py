@@ -1,6 +1,7 @@
 """The figures of the page /status, each read within the time limit of a health check."""
 
 import asyncio
+import re
 import time
 from datetime import datetime, timedelta
 
@@ -48,7 +49,8 @@ class DatabaseState(Struct, frozen=True):
 
     refusal -- why it does not answer; None: it does
     latency_s -- duration of a round trip
-    away_since -- since when probes fail; failed_at, failure -- the last failure since the start of this worker
+    away_since -- when the first statement after the last success failed, if it does not answer
+    failed_at, failure -- the last failed statement since the start of this worker
     """
 
     refusal: str | None
@@ -129,21 +131,28 @@ async def _database(context: ApiContext) -> DatabaseState:
     began_at = time.monotonic()
     refusal = await probe_database(context)
     latency_s = time.monotonic() - began_at
-    store, now = context.board.store, context.board.now()
-    failure, since = store.last_failure, store.breaker.unavailable_since
-    if refusal is not None and since is None:  # it answers, but can't be used
-        since = failure.at if failure else None
+    failure, now = context.board.store.last_failure, context.board.now()
     return DatabaseState(
         None if refusal is None else public_message(refusal),
         latency_s,
-        None if refusal is None or since is None else _moment(now, since),
+        _moment(now, failure.since) if failure and refusal is not None else None,
         _moment(now, failure.at) if failure else None,
-        failure.message if failure else "",
+        for_operators(failure.message) if failure else "",
     )
 
 
+def for_operators(message: str) -> str:
+    """A public message without its advice to clients.
+
+    >>> for_operators("the database is read-only; contact the operator")
+    'the database is read-only'
+    """
+    return re.sub("; (try again|contact the operator)$", "", message)
+
+
 def _tasks(context: ApiContext, now: datetime) -> tuple[TaskState, ...]:
-    tasks = context.board.store.background.tasks
+    store = context.board.store
+    tasks = store.background.tasks
     return tuple(
         TaskState(
             what,
@@ -152,10 +161,10 @@ def _tasks(context: ApiContext, now: datetime) -> tuple[TaskState, ...]:
             task.restarts,
             task.is_failing,
             None if task.failed_at is None else _moment(now, task.failed_at),
-            task.error,
+            for_operators(task.error),
         )
         for name, what in TASKS.items()
-        if (task := tasks.get(name))
+        if (task := tasks.get(name)) and not (name == "replay" and store.spool is None)
     )
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from orchboard.store.diagnostics.findings import Finding, Level
-from orchboard.web.status_figures import Figures
+from orchboard.web.status_figures import Figures, for_operators
 
 SPOOL_OLDEST_S = 60.0
 SPOOL_USED_RATIO = 0.5
@@ -21,8 +21,8 @@ _REMEDIES = {
     "spool": "Restore the database, or free disk space and check the permissions of ORCHBOARD_DATA; SPOOL_MAX_MB is the "
     "maximum size. See “Spool and disk” in docs/operations.md.",
     "background": "The table of background tasks below has the last error, and the log has all of them.",
-    "results": "Check that the job testers run and post to this server: the section Results below has what was refused, "
-    "and `orchboard post --example` stores a result of an example.",
+    "results": "Check that the job testers run, and that they post to this server with its SECRET or their own keys: posts "
+    "that were refused are counted below.",
 }
 """What to do when a check of `/readyz` fails or has a note, by its name."""
 
@@ -60,12 +60,7 @@ def _readiness(figures: Figures) -> Iterator[Finding]:
         message = check.error or check.note
         if message and not (is_away and check.name in _CONSEQUENCES):
             level = Level.ERROR if check.error else Level.WARNING
-            yield Finding(level, check.name, _for_operators(message), _remedy(check.name, figures))
-
-
-def _for_operators(message: str) -> str:
-    """A public message without its advice to clients."""
-    return re.sub("; (try again|contact the operator)$", "", message)
+            yield Finding(level, check.name, for_operators(message), _remedy(check.name, figures))
 
 
 def _remedy(check: str, figures: Figures) -> str:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from orchboard import limits
 from orchboard.store.diagnostics.diagnose import diagnose
-from orchboard.store.diagnostics.findings import Finding
+from orchboard.store.diagnostics.findings import Finding, Level
 from orchboard.store.postgres.database import Database
 
 
@@ -20,7 +20,8 @@ class Diagnosed(Struct, frozen=True):
 
 
 class Diagnosis:
-    """Runs the checks of `orchboard doctor` on a database at most every DIAGNOSIS_INTERVAL_S, on a connection of their own.
+    """Runs the checks of `orchboard doctor` on a database at most every DIAGNOSIS_INTERVAL_S (DIAGNOSIS_RETRY_S after
+    a problem), on a connection of their own.
 
     url -- of the database; scores_any_name -- see `diagnose`
     """
@@ -41,7 +42,9 @@ class Diagnosis:
     async def fetch(self) -> Diagnosed:
         """The findings, of a new run if the last one is too old. While the database is away, those of the last run."""
         async with self._running:
-            is_due = time.monotonic() - self._found_at > limits.DIAGNOSIS_INTERVAL_S
+            is_well = all(finding.level is Level.OK for finding in self._findings)
+            interval_s = limits.DIAGNOSIS_INTERVAL_S if is_well else limits.DIAGNOSIS_RETRY_S
+            is_due = time.monotonic() - self._found_at > interval_s
             if is_due and not self._database.breaker.is_open:
                 await self._run()
         return self.last

@@ -91,8 +91,6 @@ class CircuitBreaker:
         self._waiting: dict[asyncio.Timeout, float] = {}  # since when, by the loop's clock
         self._timer: asyncio.TimerHandle | None = None
         self._failed_at = -math.inf
-        self.unavailable_since: float | None = None
-        """When the first of the failed probes ended, by `clock`; None while probes succeed."""
         self._spooling_since = -math.inf
 
     @property
@@ -130,10 +128,6 @@ class CircuitBreaker:
 
     def handle(self, event: Event) -> None:
         """Change the state by _TRANSITIONS, and log what it means for requests. Called by the methods above and by probes."""
-        if event is Event.PROBE_FAILED and self.unavailable_since is None:
-            self.unavailable_since = self._clock()
-        elif event is Event.PROBE_SUCCEEDED:
-            self.unavailable_since = None
         before, spooled_before = self.state, self.spools_results
         self.state = _TRANSITIONS.get((before, event), before)
         if self.state is before:

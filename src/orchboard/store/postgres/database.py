@@ -62,13 +62,15 @@ _LOCAL_LIMITS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.
 
 
 class LastFailure(Struct, frozen=True):
-    """The last statement or probe that failed.
+    """The last statement or probe that failed. Times are those of time.monotonic.
 
-    message -- the public message; at -- by time.monotonic
+    message -- the public message
+    since -- when the first statement or probe after the last success failed
     """
 
     message: str
     at: float
+    since: float
 
 
 class Database:
@@ -92,6 +94,7 @@ class Database:
         self._startup = Startup(url, self.connect, timeout_s=timeout_s, migrates=migrates)
         self._why_open = NO_ANSWER  # public message while the breaker is open
         self.last_failure: LastFailure | None = None
+        self._failing_since: float | None = None
         self.breaker = CircuitBreaker(self._probe, hosts=self._hosts.number)
 
     @property
@@ -144,6 +147,7 @@ class Database:
                     try:
                         rows = await _send(connection, statement, *arguments)
                         self.breaker.answers += 1
+                        self._failing_since = None
                         return rows
                     except CONNECTION_LOST:
                         with suppress(asyncpg.InterfaceError):  # already terminated and out of the pool
@@ -157,7 +161,7 @@ class Database:
             if patience_s > 0 and isinstance(error, _SUSPICIOUS):
                 self.breaker.start_probing()
             refusal = unavailable(error)
-            self.last_failure = LastFailure(str(refusal), time.monotonic())
+            self._keep_failure(str(refusal))
             raise refusal from error
 
     async def _opened(self, patience_s: float) -> Pool:
@@ -264,7 +268,12 @@ class Database:
         if message not in (self._why_open, NO_ANSWER):
             log.warning("database unavailable", because=message, error=error_summary(error))
         self._why_open = message
-        self.last_failure = LastFailure(message, time.monotonic())
+        self._keep_failure(message)
+
+    def _keep_failure(self, message: str) -> None:
+        now = time.monotonic()
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        self.last_failure = LastFailure(message, now, self._failing_since)
 
 
 def was_not_sent(error: asyncpg.InternalClientError) -> bool:
