@@ -20,7 +20,7 @@ _REMEDIES = {
     "docs/operations.md.",
     "spool": "Restore the database, or free disk space and check the permissions of ORCHBOARD_DATA; SPOOL_MAX_MB is the "
     "maximum size. See “Spool and disk” in docs/operations.md.",
-    "background": "The table of background tasks below has the last error, and the log has all of them.",
+    "background": "The table of background tasks below has the last error of each, and the log has all of them.",
     "results": "Check that the job testers run, and that they post to this server with its SECRET or their own keys: posts "
     "that were refused are counted below.",
 }
