@@ -76,7 +76,7 @@ def test_a_server_that_is_well_says_so_in_one_line(client: Client) -> None:
     text = text_of(client.get("/status"))
     for fact in (
         "Answers In ",
-        "Version PostgreSQL 1",
+        "Database PostgreSQL 1",
         "the latest, in the schema public",
         "orchboard 0.",
         "behind; 60 to",
@@ -147,7 +147,7 @@ def test_a_database_that_goes_away_is_named_with_what_to_do_until_it_is_back(awa
     assert "Results go to the spool meanwhile" in text
     assert "Waiting 1 result, the oldest for" in text
     assert "Rollups Not known: the database is away" in text
-    assert "Version PostgreSQL 1" in text, "as it was known before"
+    assert "Database PostgreSQL 1" in text, "as it was known before"
     assert commands_of(answer) == ["orchboard doctor"]
     away.start()
     wait_until(lambda: shows(client, "All is well", "Waiting 0 results", "ago: the database"))
@@ -255,6 +255,17 @@ def test_a_spool_that_can_not_be_written_is_an_error(
     spool.parent.write_text("no directory")
     client = Client(start_server(settings, spool_path=spool).url)
     assert shows(client, "The spool can't be written. error", "ORCHBOARD_DATA")
+
+
+def test_results_that_nobody_took_are_named(settings: Settings, start_server: StartServer) -> None:
+    gone = replace(settings, postgres="postgresql://me@127.0.0.1:1/none")
+    client = Client(start_server(gone).url)
+    assert client.post_stats(transcoding()).status == 503
+    assert shows(
+        client,
+        "1 result of the last hour was refused because the server could not store it",
+        "Could not be stored 503 1",
+    )
 
 
 def test_text_of_testers_is_shown_as_text(settings: Settings, start_server: StartServer) -> None:

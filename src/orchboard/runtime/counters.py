@@ -120,7 +120,7 @@ class Counters:
     def unreadable_workers(self) -> int:
         """The number of other running workers whose slot has other blocks: they are of another version."""
         return sum(
-            self._numbers[slot * _NUMBERS] != self._layout and self._has_worker(slot)
+            self._numbers[slot * _NUMBERS] not in (0, self._layout) and self._has_worker(slot)
             for slot in self._slots
             if slot != self._slot
         )

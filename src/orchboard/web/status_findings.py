@@ -123,7 +123,7 @@ def _refused(figures: Figures) -> Iterator[Finding]:
             Level.WARNING,
             "results",
             f"{_results(lost)} of the last hour {'was' if lost == 1 else 'were'} refused because the server could not "
-            "store them",
+            f"store {_it(lost)}",
             "See “When a POST is answered 503” in docs/operations.md. The log has the reasons.",
         )
 
