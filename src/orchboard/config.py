@@ -52,6 +52,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     spool_max_bytes: int
     fast_path: bool
     orchestrator_metrics: bool
+    status_page: bool
     orchboard_url: str
     orchboard_tester: str
     orchboard_command: str
@@ -151,6 +152,8 @@ SETTINGS: tuple[Setting, ...] = (
             "Answers reads and posts without the ASGI stack where possible; leave on unless debugging.", "SHORT_WAY"),
     Setting("ORCHESTRATOR_METRICS", "orchestrator_metrics", "off", "", parsers.on_or_off,
             "on: /metrics has the latest transcoding result of each orchestrator and region within START_TIME_WINDOW, under the names of livepeer-exporter: five series for each pair."),
+    Setting("STATUS_PAGE", "status_page", "off", "", parsers.on_or_off,
+            "on: the page /status shows the condition of the server, and what to do about each thing that is not well. It has no secrets and no addresses of clients, but names tables, roles and testers. off: that path is 404."),
     Setting("ORCHBOARD_URL", "orchboard_url", "http://127.0.0.1:8080", "URL", parsers.text,
             "The server that `post`, `get`, `diff` and `simulate live` connect to, unless an argument names another."),
     Setting("ORCHBOARD_TESTER", "orchboard_tester", "", "name", parsers.text,

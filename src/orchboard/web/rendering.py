@@ -1,6 +1,7 @@
 """Pages from templates: the format of numbers, and the headers of every page."""
 
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,10 @@ HTML_HEADERS: Headers = (
     (b"content-type", b"text/html; charset=utf-8"),
 )
 """Of a page that is cached."""
+
+
+has_status_page: ContextVar[bool] = ContextVar("has_status_page", default=False)
+"""Whether pages that are rendered in this context link to /status."""
 
 
 def render_page(template: str, status: int, headers: Mapping[str, str], **context: Any) -> Response:
@@ -121,6 +126,29 @@ def format_age(moment: datetime, now: datetime) -> str:
         if seconds >= length:
             return f"{seconds // length:.0f} {unit} ago"
     return f"{seconds:.0f} s ago" if seconds >= 1 else "just now"
+
+
+def format_duration(seconds: float) -> str:
+    """A duration in its largest unit.
+
+    >>> [format_duration(seconds) for seconds in (0.00123, 0.5, 42.0, 119.0, 7300.0, 200_000.0)]
+    ['1.2 ms', '500 ms', '42 s', '119 s', '2 h', '2 d']
+    """
+    if seconds < 1:
+        return f"{seconds * 1000:.{1 if seconds < 0.01 else 0}f} ms"
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def format_bytes(size: int) -> str:
+    """A number of bytes in MB, kB below a tenth of one.
+
+    >>> format_bytes(67_100_000), format_bytes(3500)
+    ('67.1 MB', '3.5 kB')
+    """
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 
 def part_of_100(value: float) -> str:
@@ -222,6 +250,7 @@ def _environment() -> "Environment":
         auto_reload=False,
     )
     environment.globals["asset_url"] = asset_url
+    environment.globals["has_status_page"] = has_status_page.get
     environment.filters |= {
         "score": format_score,
         "percent": format_percent,
@@ -230,6 +259,8 @@ def _environment() -> "Environment":
         "ratio": format_ratio,
         "change": format_change,
         "age": format_age,
+        "duration": format_duration,
+        "bytes": format_bytes,
         "part_of_100": part_of_100,
         "line_path": line_path,
         "sparkline_path": sparkline_path,

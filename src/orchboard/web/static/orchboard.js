@@ -229,6 +229,36 @@ function live() {
   start();
 }
 
+// A page that shows a state is fetched again every few seconds while it is seen, unless the reader pauses that.
+function refreshing() {
+  const main = document.querySelector("main[data-refresh]");
+  if (!main) return;
+  const button = element("button", { type: "button" });
+  const said = element("span", { role: "status" });
+  const bar = element("p", { className: "live" }, button, said);
+  main.after(bar);
+  let isOn = true;
+  async function refresh() {
+    if (!isOn || document.hidden) return;
+    try {
+      const answer = await fetch(location.href, { cache: "no-store" });
+      if (!answer.ok) throw new Error(`status ${answer.status}`);
+      replace(main, new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("main"));
+      said.textContent = "";
+    } catch {
+      said.textContent = "The server does not answer: these are its last figures.";
+    }
+  }
+  function show() {
+    button.textContent = isOn ? "Pause updates" : "Resume updates";
+    bar.classList.toggle("on", isOn);
+  }
+  button.addEventListener("click", () => { isOn = !isOn; show(); refresh(); });
+  document.addEventListener("visibilitychange", refresh);
+  setInterval(refresh, main.dataset.refresh * 1000);
+  show();
+}
+
 // Puts new content into the page, and keeps what the reader has opened, chosen or focused.
 function replace(main, fetched) {
   const opened = new Set(all("tr.more:not([hidden])", main).map(more => more.previousElementSibling.querySelector("a").href));
@@ -261,4 +291,5 @@ function enhance() {
 enhance();
 keys();
 live();
+refreshing();
 setInterval(showTimes, 10_000);
