@@ -22,17 +22,37 @@ class Asset(Struct, frozen=True):
     body: bytes
 
 
-def _load(name: str, media_type: str) -> Asset:
-    body = files("orchboard.web").joinpath("static", name).read_bytes()
-    stem, _, ending = name.rpartition(".")
+class Vendored(Struct, frozen=True):
+    """A file of another project, in static/vendor. licence -- its licence, beside it; sha256 -- of its bytes"""
+
+    name: str
+    version: str
+    licence: str
+    sha256: str
+
+
+UPLOT = Vendored(
+    "uPlot.iife.min.js",
+    "1.6.32",
+    "uPlot.LICENSE",
+    "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
+)
+"""Draws the charts (docs/decisions/0022-charts.md). CONTRIBUTING.md says how to replace it by a newer version."""
+
+
+def _load(path: str, media_type: str) -> Asset:
+    body = files("orchboard.web").joinpath("static", path).read_bytes()
+    stem, _, ending = path.rpartition("/")[2].rpartition(".")
     return Asset(f"/static/{stem}.{sha256(body).hexdigest()[:16]}.{ending}", media_type, body)
 
 
 ASSETS = {
-    name: _load(name, media_type)
-    for name, media_type in {
+    path.rpartition("/")[2]: _load(path, media_type)
+    for path, media_type in {
         "orchboard.css": "text/css",
         "orchboard.js": "text/javascript",
+        "charts.js": "text/javascript",
+        f"vendor/{UPLOT.name}": "text/javascript",
         "favicon.svg": "image/svg+xml",
     }.items()
 }
