@@ -1,5 +1,6 @@
 """The static files, each at a URL with a hash of its content, so that it can be cached for a year."""
 
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 
@@ -8,9 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from orchboard import limits
+from orchboard.answers.answer import IDENTITY, choose_encoding, encode
+
 _HEADERS = {
     "Cache-Control": "public, max-age=31536000, immutable",
     "X-Content-Type-Options": "nosniff",
+    "Vary": "Accept-Encoding",
 }
 
 
@@ -66,7 +71,16 @@ def asset_url(name: str) -> str:
 def asset_route(asset: Asset) -> Route:
     """The route of a static file."""
 
-    async def answer(_: Request) -> Response:
-        return Response(asset.body, media_type=asset.media_type, headers=_HEADERS)
+    async def answer(request: Request) -> Response:
+        encoding = choose_encoding(
+            request.headers.get("accept-encoding", ""), is_small=len(asset.body) < limits.MIN_ENCODED_BYTES
+        )
+        headers = _HEADERS if encoding == IDENTITY else {**_HEADERS, "Content-Encoding": encoding}
+        return Response(_encoded(asset, encoding), media_type=asset.media_type, headers=headers)
 
     return Route(asset.path, answer, methods=["GET"])
+
+
+@cache
+def _encoded(asset: Asset, encoding: str) -> bytes:
+    return asset.body if encoding == IDENTITY else encode(asset.body, encoding)

@@ -70,7 +70,7 @@
       series: [{}, ...(isBars ? [bar(1), bar(0)] : lines.map((_, index) => line(index)))],
       bands: shape === "band" ? [{ series: [2, 1], fill: paint(0, "--band") }] : [],
       axes: [
-        { size: AXIS, gap: 5, space: 70, grid: { show: false }, ticks: { show: false }, values: axisLabels, font: `12px ${css(plot, "--sans")}`, stroke: () => css(plot, "--muted"),
+        { size: AXIS, gap: 6, space: 70, grid: { show: false }, ticks: { show: false }, values: axisLabels, font: `12px ${css(plot, "--sans")}`, stroke: () => css(plot, "--muted"),
           filter: (_, splits) => splits.map(split => (since + count * step - split) / (count * step) * (places.width - places.left - places.right) + places.right < 18 ? null : split) },
         { size: 0, ticks: { show: false }, values: (_, splits) => splits.map(() => ""), splits: [low, (low + top) / 2, top], grid: { width: 1, stroke: () => css(plot, "--line") } },
       ],
