@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import ROUND_05UP, Context
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -26,6 +27,9 @@ WIDTH, HEIGHT = 600.0, 160.0
 # Of an axis of seconds: testers send any number, also those that powers of ten can't be computed of.
 _LEAST_TOP = 1e-6
 _DOT = re.compile(r"M[^ML]*h0")
+
+# All digits of a value would double the size of the charts in a page.
+_DIGITS = Context(prec=7, rounding=ROUND_05UP)
 
 _FORMATS: Mapping[Unit, Callable[[float], str]] = {
     "score": format_score,
@@ -95,6 +99,7 @@ class Chart(Struct, frozen=True):
     def values(self) -> dict[str, object]:
         """What the script draws: short names and numbers, because it is in the page."""
         times = self.buckets
+        factor = 100 if self.unit == "percent" else 1  # multiplied here, because the page's percentages are
         return {
             "unit": self.unit,
             "shape": self.shape,
@@ -102,9 +107,14 @@ class Chart(Struct, frozen=True):
                 round(at.timestamp())
                 for at in (times.since, times.since + times.step, times.first, times.last)
             ],
-            "axis": [self.low, self.top],
+            "axis": [self.low * factor, self.top * factor],
             "lines": [
-                [line.kind, line.label, line.name, [_shorten(value) for value in line.values]]
+                [
+                    line.kind,
+                    line.label,
+                    line.name,
+                    [_shorten(None if value is None else value * factor) for value in line.values],
+                ]
                 for line in self.lines
             ],
         }
@@ -149,8 +159,12 @@ class Chart(Struct, frozen=True):
 
 
 def _shorten(value: float | None) -> float | None:
-    """7 digits: no page shows more, and the rest would be two thirds of the text."""
-    return value if value is None or isinstance(value, int) else float(f"{value:.7g}")
+    """7 digits, from which every shorter number is rounded as from the value itself.
+
+    >>> _shorten(0.8250000000000001), _shorten(0.825), _shorten(None)
+    (0.8250001, 0.8249999, None)
+    """
+    return value if value is None or isinstance(value, int) else float(_DIGITS.create_decimal(value))
 
 
 def line_of(history: History, kind: str, label: str, member: str) -> Line:

@@ -4,11 +4,11 @@
   const AXIS = 22;  // height of the time axis, in the place of the server's line of times
   const digits = (number, more) => new Intl.NumberFormat(undefined, { minimumFractionDigits: number, maximumFractionDigits: number, roundingMode: "halfEven", ...more });
   const within = (most, format, unit = "") => value => Math.abs(value) < most ? format.format(value) + unit : `${value > 0 ? ">" : "<−"}${format.format(most).replace(/\D0+(?=\D*$)/, "")}${unit}`;
-  const percent = within(9, digits(1, { style: "percent" }));
+  const percent = within(900, digits(1, { style: "unit", unit: "percent" }));
   const formats = {
     score: within(9, digits(3)),
     seconds: within(99_999, digits(2), " s"),
-    percent: value => percent(value > 0.999 && value < 1 ? 0.999 : value),  // 100 % is exactly 1
+    percent: value => percent(value > 99.9 && value < 100 ? 99.9 : value),  // 100 % is exactly 1
     count: within(Infinity, digits(0)),
   };
   const labels = [["month", "year"], ["month", "day"], ["hour", "minute"]]
