@@ -26,6 +26,7 @@ from orchboard.reports.orchestrator import JobTypeRating, Orchestrator
 from orchboard.reports.uptime import Uptime
 from orchboard.stats import JobType, is_address
 from orchboard.web.calculator import term_url
+from orchboard.web.charts import line_of, score_chart, seconds_chart
 from orchboard.web.compare import compare_url
 from orchboard.web.filters import fetch_filters, live_query
 from orchboard.web.leaderboard import orchestrator_path
@@ -128,8 +129,19 @@ async def _render(
         map=rating_map(
             found.rating.regions if found.rating else [], found.medians, filters, state, board.coordinates
         ),
-        line=found.history.lines[0].points if found.history.lines else [],
+        **_charts(found.history),
     )
+
+
+def _charts(history: History) -> dict[str, object]:
+    if not history.lines or not history.lines[0].points:
+        return {"scores": None, "round_trips": None}
+    median = line_of(history, "line-main", "Median", "p50")
+    upper = line_of(history, "line-upper", "90 %", "p90")
+    return {
+        "scores": score_chart(history, [line_of(history, "line-main", "Score", "score")]),
+        "round_trips": seconds_chart(history, [median, upper], "band"),
+    }
 
 
 async def _find(board: Leaderboard, address: str, scope: Scope) -> _Found:

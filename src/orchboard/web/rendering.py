@@ -200,16 +200,21 @@ def sparkline_path(values: Sequence[float | None], width: float, height: float) 
     return "M" + "L".join(points) + ("h0" if len(points) == 1 else "")
 
 
-def band_path(points: Sequence[Any], low: str, high: str, width: float, height: float, top: float) -> str:
-    """The path of the area between two members of points, each from 0 to `top`; with gaps where one is None."""
+def band_path(
+    lower: Sequence[float | None], upper: Sequence[float | None], width: float, height: float
+) -> str:
+    """The path of the area between two lines of values from 0 to 1; with gaps where one is None.
+
+    >>> band_path([0.0, 0.0, None], [1.0, 0.5, 1.0], 30, 10)
+    'M5 0L15 5L15 10L5 10Z'
+    """
     runs: list[list[tuple[float, float, float]]] = [[]]
-    for at, point in enumerate(points):
-        lower, upper = getattr(point, low), getattr(point, high)
-        if lower is None or upper is None:
+    for at, (low, high) in enumerate(zip(lower, upper, strict=True)):
+        if low is None or high is None:
             runs.append([])
             continue
-        y = [height * (1 - max(0.0, min(1.0, value / top))) for value in (lower, upper)]
-        runs[-1].append(((at + 0.5) * width / len(points), *y))
+        bottom, top = (height * (1 - max(0.0, min(1.0, value))) for value in (low, high))
+        runs[-1].append(((at + 0.5) * width / len(lower), bottom, top))
     return "".join(
         "M" + "L".join(f"{x:.4g} {upper:.4g}" for x, _, upper in run)
         + "L" + "L".join(f"{x:.4g} {lower:.4g}" for x, lower, _ in reversed(run)) + "Z"
@@ -251,6 +256,7 @@ def _environment() -> "Environment":
     )
     environment.globals["asset_url"] = asset_url
     environment.globals["has_status_page"] = has_status_page.get
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}  # of `tojson`
     environment.filters |= {
         "score": format_score,
         "percent": format_percent,
@@ -264,7 +270,6 @@ def _environment() -> "Environment":
         "part_of_100": part_of_100,
         "line_path": line_path,
         "sparkline_path": sparkline_path,
-        "band_path": band_path,
         "day": format_day,
         "moment": format_moment,
         "split_address": split_address,

@@ -89,7 +89,7 @@ const help = element("dialog", { className: "keys-help" });
 function keys() {
   help.append(
     element("h2", { textContent: "Keys" }),
-    element("dl", {}, ...[["/", "search"], ["j, k", "next and previous row"], ["Enter", "open the row’s page"], ["o", "open the row in place"], ["?", "this help"]]
+    element("dl", {}, ...[["/", "search"], ["j, k", "next and previous row"], ["Enter", "open the row’s page"], ["o", "open the row in place"], ["← →", "values of a chart"], ["?", "this help"]]
       .map(([key, what]) => element("div", {}, element("dt", {}, element("kbd", { textContent: key })), element("dd", { textContent: what })))),
     element("form", { method: "dialog" }, element("button", { textContent: "Close" })),
   );
@@ -266,6 +266,7 @@ function replace(main, fetched) {
   if (focused?.matches("select, input, pre")) return;  // the reader is at work in the page
   if (getSelection()?.type === "Range" || main.querySelector("table.results pre:not([hidden])")) return;
   const radio = main.querySelector("input[name=outcome]:checked")?.value;
+  dispatchEvent(new Event("replacing"));  // charts.js
   main.replaceChildren(...fetched.childNodes);
   enhance();
   for (const more of all("tr.more", main)) {
@@ -276,6 +277,7 @@ function replace(main, fetched) {
   const link = focused?.matches(".opens") ? focused.parentElement.querySelector("a") : focused;
   const again = link?.href && all("a", main).find(each => each.href === link.href);
   (link === focused ? again : again?.parentElement.querySelector(".opens"))?.focus({ preventScroll: true });
+  dispatchEvent(new Event("replaced"));
 }
 
 function enhance() {
