@@ -59,18 +59,20 @@ def wide_board(*, orchestrators: int = 100, regions: int = 24, models: int = 12)
     """SQL that fills an empty board: in each of some new regions a transcoding result of each orchestrator, and a result of
     each model, in four pipelines. The orchestrators are those of `address`."""
     return (
-        f"INSERT INTO regions (name, display_name, job_type_id) SELECT 'R' || n, 'Region of the city ' || n, id "
-        f"FROM job_types, generate_series(1, {regions}) n",
+        f"""
+        INSERT INTO regions (name, display_name, job_type_id)
+        SELECT 'R' || n, 'Region of the city ' || n, id FROM job_types, generate_series(1, {regions}) n
+        """,
         f"""
         {_INSERT}
         FROM generate_series(1, {orchestrators}) o, regions r JOIN job_types j ON j.id = r.job_type_id,
-        LATERAL (SELECT o * 31 + r.id * 17 AS n, '{{}}'::jsonb AS payload) numbers
+        LATERAL (SELECT o * 31 + r.id * 13 AS n, '{{}}'::jsonb AS payload) numbers
         WHERE r.name LIKE 'R%' AND j.name = 'transcoding'
         """,
         f"""
         {_INSERT}
         FROM generate_series(1, {orchestrators}) o, generate_series(1, {models}) m,
-        regions r JOIN job_types j ON j.id = r.job_type_id, LATERAL (SELECT o * 31 + r.id * 17 + m * 7 AS n, jsonb_build_object(
+        regions r JOIN job_types j ON j.id = r.job_type_id, LATERAL (SELECT o * 31 + r.id * 13 + m * 7 AS n, jsonb_build_object(
             'pipeline', 'pipeline-' || m % 4, 'model', 'vendor/model-of-some-length-' || m) AS payload) numbers
         WHERE r.name LIKE 'R%' AND j.name = 'ai'
         """,
@@ -86,7 +88,7 @@ def long_board(*, orchestrators: int = 10_000, regions: int = 4) -> tuple[str, .
         FROM generate_series(1, {orchestrators}) o,
         (SELECT r.id FROM regions r JOIN job_types j ON j.id = r.job_type_id
         WHERE r.name <> 'GLOBAL' AND j.name = 'transcoding' ORDER BY r.id LIMIT {regions}) r,
-        LATERAL (SELECT o * 31 + r.id * 17 AS n, '{{}}'::jsonb AS payload) numbers
+        LATERAL (SELECT o * 31 + r.id * 13 AS n, '{{}}'::jsonb AS payload) numbers
         """,
         "ANALYZE events",
     )

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from itertools import combinations, product
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
+from playwright.sync_api import Browser
 
 from orchboard.web import leaderboard
 from tests.support.database import run
@@ -285,3 +286,67 @@ def test_the_network_has_the_numbers_of_the_api_for_every_pair_of_filters(board:
         errors = board.api("/api/errors", **asked)["errors"]
         shown = [row[:2] for rows in tables(answer, "by-error") for row in rows]
         assert shown == [[each["code"], str(each["results"])] for each in errors], query
+
+
+STEPS = (
+    ("Region", "FRA", {"region": "FRA"}),
+    ("Window", "7d", {"region": "FRA", "window": "7d"}),
+    ("Region", "", {"window": "7d"}),
+    ("Window", "24h", {}),
+)
+"""The label of a form control, the choice, and the parameters of the URL after it."""
+
+STEPS_OF_AI = (
+    ("Pipeline", "llm", {"job_type": "ai", "pipeline": "llm"}),
+    ("Model", "a", {"job_type": "ai", "pipeline": "llm", "model": "a"}),
+    ("Pipeline", "", {"job_type": "ai", "model": "a"}),
+    ("Model", "", {"job_type": "ai"}),
+)
+
+
+@pytest.mark.parametrize("has_scripts", [True, False], ids=["scripts", "no scripts"])
+@pytest.mark.parametrize("path", ["/", f"/orchestrator/{ORCHESTRATORS[3]}", "/compare"])
+def test_the_form_controls_lead_to_the_shortest_url_and_back(
+    browser: Browser, board: Board, path: str, has_scripts: bool
+) -> None:
+    others = {"orchestrators": ",".join(ORCHESTRATORS[:2])} if path == "/compare" else {}
+
+    def url(params: Query) -> str:
+        query = urlencode({**others, **params}, safe=",")
+        return board.client.url + path + (f"?{query}" if query else "")
+
+    with Visit(browser, board.client.url, java_script_enabled=has_scripts, viewport=DESKTOP) as page:
+        for steps in (STEPS, STEPS_OF_AI):
+            page.goto(url({"job_type": "ai"} if steps is STEPS_OF_AI else {}))
+            urls = [page.url]
+            for label, value, params in steps:
+                control = page.locator("form.filters").get_by_label(label)
+                control.select_option(value)
+                if not has_scripts:
+                    page.get_by_role("button", name="Show").click()
+                page.wait_for_url(url(params))
+                assert page.locator("form.filters").get_by_label(label).input_value() == value
+                urls.append(page.url)
+            for each in reversed(urls[:-1]):
+                page.go_back()
+                assert page.url == each
+            for each in urls[1:]:
+                page.go_forward()
+                assert page.url == each
+
+
+@pytest.mark.parametrize("has_scripts", [True, False], ids=["scripts", "no scripts"])
+def test_a_number_a_search_and_a_heading_keep_the_other_filters(
+    browser: Browser, board: Board, has_scripts: bool
+) -> None:
+    with Visit(browser, board.client.url, java_script_enabled=has_scripts, viewport=DESKTOP) as page:
+        page.goto("/?region=FRA&window=7d")
+        page.get_by_label("Results, at least").fill("2")
+        page.get_by_label("Results, at least").press("Enter")
+        page.wait_for_url("**/?region=FRA&window=7d&min_results=2")
+        page.get_by_role("searchbox").fill("harbour")
+        page.get_by_role("searchbox").press("Enter")
+        page.wait_for_url("**/?region=FRA&window=7d&search=harbour&min_results=2")
+        page.get_by_role("link", name="Success", exact=True).click()
+        page.wait_for_url("**/?region=FRA&window=7d&search=harbour&min_results=2&sort=success_rate")
+        assert page.locator("tbody tr:visible").count() == 2
