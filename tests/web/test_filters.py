@@ -15,6 +15,7 @@ from tests.support.html_document import Document
 from tests.support.random_results import write_results
 from tests.support.server import Answer, Client
 from tests.web.boards import NAME_ORCHESTRATORS, ORCHESTRATORS, varied_results
+from tests.web.test_chromium import DESKTOP, Visit
 from tests.web.test_chromium import browser as browser
 from tests.web.test_network import tables, text_of
 
@@ -304,8 +305,11 @@ STEPS_OF_AI = (
 )
 
 
-@pytest.mark.parametrize("has_scripts", [True, False], ids=["scripts", "no scripts"])
-@pytest.mark.parametrize("path", ["/", f"/orchestrator/{ORCHESTRATORS[3]}", "/compare"])
+@pytest.mark.parametrize(
+    ("path", "has_scripts"),
+    [("/", True), ("/", False), (f"/orchestrator/{ORCHESTRATORS[3]}", True), ("/compare", False)],
+    ids=["/ with scripts", "/ without", "/orchestrator with scripts", "/compare without"],
+)
 def test_the_form_controls_lead_to_the_shortest_url_and_back(
     browser: Browser, board: Board, path: str, has_scripts: bool
 ) -> None:
@@ -346,7 +350,7 @@ def test_a_number_a_search_and_a_heading_keep_the_other_filters(
         page.wait_for_url("**/?region=FRA&window=7d&min_results=2")
         page.get_by_role("searchbox").fill("harbour")
         page.get_by_role("searchbox").press("Enter")
-        page.wait_for_url("**/?region=FRA&window=7d&search=harbour&min_results=2")
+        page.wait_for_url("**/?region=FRA&window=7d&min_results=2&search=harbour")
         page.get_by_role("link", name="Success", exact=True).click()
         page.wait_for_url("**/?region=FRA&window=7d&search=harbour&min_results=2&sort=success_rate")
         assert page.locator("tbody tr:visible").count() == 2
