@@ -25,6 +25,9 @@ SECURITY_HEADERS = {
 LEAST_RANGE = 0.2
 """Of the scale of a sparkline, so that a score that hardly changes looks flat."""
 
+# Of a mean of regions: ones in three of them add up to 0.9999999999999999.
+_ROUNDING_ERROR = 1e-9
+
 NOT_CACHED = {"Cache-Control": "no-store"}
 
 HTML_HEADERS: Headers = (
@@ -63,12 +66,12 @@ def format_score(value: float) -> str:
 
 
 def format_percent(value: float) -> str:
-    """A fraction in percent with one decimal; 100.0 for exactly 1 only.
+    """A fraction in percent with one decimal; 100.0 for 1 only, up to the rounding errors of a mean.
 
-    >>> format_percent(0.5), format_percent(0.99999), format_percent(1.0)
-    ('50.0%', '99.9%', '100.0%')
+    >>> format_percent(0.5), format_percent(0.99999), format_percent(1.0), format_percent(0.9999999999999999)
+    ('50.0%', '99.9%', '100.0%', '100.0%')
     """
-    if 0.999 < value < 1:
+    if 0.999 < value < 1 - _ROUNDING_ERROR:
         return "99.9%"
     if abs(value) >= 9:
         return ">900%" if value > 0 else "<-900%"
