@@ -353,4 +353,7 @@ def test_a_number_a_search_and_a_heading_keep_the_other_filters(
         page.wait_for_url("**/?region=FRA&window=7d&min_results=2&search=harbour")
         page.get_by_role("link", name="Success", exact=True).click()
         page.wait_for_url("**/?region=FRA&window=7d&search=harbour&min_results=2&sort=success_rate")
-        assert page.locator("tbody tr:visible").count() == 2
+        asked = {"region": "FRA", "window": "7d", "search": "harbour", "min_results": "2"}
+        assert (
+            page.locator("tbody tr:visible").count() == board.api("/api/leaderboard", **asked)["matches"] > 0
+        )
