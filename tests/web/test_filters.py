@@ -197,7 +197,7 @@ def test_the_leaderboard_has_the_rows_of_the_api_for_every_pair_of_filters(board
                 query,
             )
         seen.add(len(expected["orchestrators"]))
-    assert {0, 1, 2, PAGE_ROWS} <= seen, "the filters make a difference"
+    assert PAGE_ROWS in seen and len(seen) > 3, "the filters make a difference"
 
 
 def test_an_orchestrator_has_the_numbers_of_the_api_for_every_pair_of_filters(board: Board) -> None:
