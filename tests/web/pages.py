@@ -4,7 +4,7 @@ import re
 from html import unescape
 
 from tests.support.html_document import Document
-from tests.support.server import Client
+from tests.support.server import Answer, Client
 
 HOSTILE = "\"><script>alert('1')</script>&amp;"
 
@@ -26,6 +26,14 @@ def page_at(client: Client, link: str | None) -> Document:
 
 def said(client: Client, path: str, **params: object) -> str:
     """The text of a page without its tags, spaces folded."""
-    answer = client.get(path, **params)
+    return _text(client.get(path, **params))
+
+
+def said_at(client: Client, link: str) -> str:
+    """The text of the page that a link leads to."""
+    return _text(client.request("GET", link))
+
+
+def _text(answer: Answer) -> str:
     assert answer.status == 200, answer.data
     return " ".join(unescape(re.sub("<[^>]*>", "", answer.data.decode())).split())

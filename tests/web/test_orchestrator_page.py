@@ -9,7 +9,7 @@ import pytest
 from tests.support.html_document import Document
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import Client
-from tests.web.pages import HOSTILE, page, said
+from tests.web.pages import HOSTILE, page, page_at, said, said_at
 
 ADDRESS = "0x" + "b" * 40
 OWN = f"/orchestrator/{ORCHESTRATOR}"
@@ -93,6 +93,19 @@ def test_without_a_job_type_the_page_is_of_the_one_with_results(board: Client) -
     assert "It was with AI jobs" in said(board, path, job_type="transcoding")
     assert f"{path}?job_type=ai" in page(board, path, job_type="transcoding").links(path)
     assert not page(board, OWN).table("by-model"), "transcoding, as it has both"
+
+
+def test_the_tabs_lead_to_both_job_types(client: Client) -> None:
+    assert client.post_stats(ai()).data == b"ok"
+    for path in (OWN, f"{OWN}?job_type=ai", f"{OWN}?job_type=transcoding&window=7d"):
+        tabs = [
+            link
+            for link in page_at(client, path).links(OWN)
+            if "region" not in link and "pipeline" not in link
+        ]
+        for job_type, name in (("transcoding", "Transcoding"), ("ai", "AI")):
+            [tab] = {link for link in tabs if f"job_type={job_type}" in link}
+            assert f"← {name} leaderboard" in said_at(client, tab), (path, tab)
 
 
 def test_a_region_link_keeps_the_orchestrator(board: Client) -> None:

@@ -108,6 +108,7 @@ async def _render(
         scope = replace(scope, query=replace(scope.query, job_type=found.other))
         found = await _find(board, address, scope)
     filters = await fetch_filters(board, state, scope)
+    filters = replace(filters, tabs=[(each, title, _fixed(each, link)) for each, title, link in filters.tabs])
     asked = {"job_type": filters.job_type, **dict(state.values)}  # the API's default is both
     api = f"/api/orchestrators/{quote(address, safe='')}"
     return render_text(
@@ -142,6 +143,13 @@ def _charts(history: History) -> dict[str, object]:
         "scores": score_chart(history, [line_of(history, "line-main", "Score", "score")]),
         "round_trips": seconds_chart(history, [median, upper], "band"),
     }
+
+
+def _fixed(job_type: JobType, link: str) -> str:
+    """The link of a tab. Without a job type, the page of an orchestrator is of the one with results."""
+    if job_type is not JobType.TRANSCODING:
+        return link
+    return f"{link}{'&' if '?' in link else '?'}job_type={job_type}"
 
 
 async def _find(board: Leaderboard, address: str, scope: Scope) -> _Found:
