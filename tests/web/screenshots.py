@@ -68,7 +68,7 @@ def take(browser: Browser, url: str) -> None:
 def shoot(browser: Browser, url: str, name: str, size: dict[str, int], scheme: str) -> None:
     """One picture of what a window of some size shows."""
     page = browser.new_page(viewport=size, color_scheme=scheme, locale="en-GB", timezone_id="UTC")  # type: ignore[arg-type] # a literal
-    page.goto(url)
+    page.goto(url, timeout=120_000)  # a new demo builds its details meanwhile
     page.wait_for_timeout(500)
     page.screenshot(path=PICTURES / f"{name}.png")
     page.close()
