@@ -14,6 +14,7 @@ from pathlib import Path
 
 import asyncpg
 
+from chaos.http_client import Failure, ask_once, get
 from chaos.link import Link
 from chaos.server_process import free_port
 from chaos.verdict import SkippedError
@@ -149,6 +150,13 @@ class Node:
         others = [name for name in NODES if name != self.name]
         return bool(await self._fetchval(_STANDBYS, number, others))
 
+    async def may_lead(self) -> bool:
+        """Whether Patroni has confirmed the node as synchronous standby: only such a node may replace the leader."""
+        with suppress(OSError, TimeoutError, Failure):
+            async with asyncio.timeout(2):
+                return (await ask_once(self._api_port, get("/synchronous"))).status == 200
+        return False
+
     async def count_results(self, database: str) -> object:
         """The number of results on this node's disk."""
         return await self._fetchval("SELECT count(*) FROM results", database=database)
@@ -237,12 +245,19 @@ class PatroniCluster:
         return found[0]
 
     async def wait_until_whole(self) -> Node:
-        """Wait until one node accepts writes and both others follow it; the primary."""
+        """Wait until one node accepts writes, both others follow it, and one of them may replace it; the primary.
+
+        A few seconds pass between the last two: Patroni writes a synchronous standby to etcd in its next round.
+        """
         found: list[Node] = []
 
         async def look() -> bool:
             primaries = [node for node in self.nodes if await node.is_primary()]
-            if len(primaries) == 1 and await primaries[0].has_standbys(len(NODES) - 1):
+            if (
+                len(primaries) == 1
+                and await primaries[0].has_standbys(len(NODES) - 1)
+                and any([await node.may_lead() for node in self.nodes if node is not primaries[0]])
+            ):
                 found.append(primaries[0])
                 return True
             return False
