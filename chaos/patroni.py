@@ -48,11 +48,12 @@ def find_etcd() -> Path:
 def install_patroni(directory: Path, account: Account) -> Path:
     """Install the locked Patroni into a new environment that an account can run; its program. Raises SkippedError."""
     uv = [sys.executable, "-m", "uv", "--quiet"]
+    commands: tuple[tuple[str | Path, ...], ...] = (
+        ("venv", "--python", _python(account), directory),
+        ("pip", "install", "--python", directory, "--require-hashes", "--requirement", LOCK),
+    )
     try:
-        for command in (
-            ["venv", "--python", _python(account), directory],
-            ["pip", "install", "--python", directory, "--require-hashes", "--requirement", LOCK],
-        ):
+        for command in commands:
             subprocess.run([*uv, *command], check=True, capture_output=True, text=True)
     except subprocess.CalledProcessError as error:
         raise SkippedError(f"Patroni can't be installed: {' '.join(error.stderr.split())}") from error
@@ -96,24 +97,10 @@ class Node:
         cluster = self._cluster
         self._data.parent.mkdir(exist_ok=True)
         os.chown(self._data.parent, cluster.account.uid, cluster.account.gid)
-        variables = {
-            "PATRONI_NAME": self.name,
-            "PATRONI_ETCD3_HOSTS": f"127.0.0.1:{self.etcd.port}",
-            "PATRONI_RESTAPI_LISTEN": f"127.0.0.1:{self._api_port}",
-            "PATRONI_RESTAPI_CONNECT_ADDRESS": f"127.0.0.1:{self.api.port}",
-            "PATRONI_POSTGRESQL_LISTEN": f"127.0.0.1:{self.port}",
-            "PATRONI_POSTGRESQL_CONNECT_ADDRESS": f"127.0.0.1:{self.replication.port}",
-            "PATRONI_POSTGRESQL_DATA_DIR": str(self._data),
-            "PATRONI_POSTGRESQL_BIN_DIR": str(cluster.binaries.directory),
-            "PATRONI_POSTGRESQL_PGPASS": str(self._data.parent / "pgpass"),
-            "PATRONI_SUPERUSER_PASSWORD": cluster.password,
-            "PATRONI_REPLICATION_PASSWORD": cluster.password,
-            "PATRONI_REWIND_PASSWORD": cluster.password,
-        }
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 cluster.binaries.as_account(
-                    cluster.account, "/usr/bin/env", *(f"{name}={value}" for name, value in variables.items()),
+                    cluster.account, "/usr/bin/env", *(f"{name}={value}" for name, value in self._variables().items()),
                     cluster.patroni, cluster.configuration,
                 ),
                 env=ENVIRONMENT, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -185,6 +172,24 @@ class Node:
             os.kill(self._postmaster(), signal.SIGQUIT)
         self._process.kill()
         self._process.wait()
+
+    def _variables(self) -> dict[str, str]:
+        """The variables of contrib/patroni/node.env."""
+        cluster = self._cluster
+        return {
+            "PATRONI_NAME": self.name,
+            "PATRONI_ETCD3_HOSTS": f"127.0.0.1:{self.etcd.port}",
+            "PATRONI_RESTAPI_LISTEN": f"127.0.0.1:{self._api_port}",
+            "PATRONI_RESTAPI_CONNECT_ADDRESS": f"127.0.0.1:{self.api.port}",
+            "PATRONI_POSTGRESQL_LISTEN": f"127.0.0.1:{self.port}",
+            "PATRONI_POSTGRESQL_CONNECT_ADDRESS": f"127.0.0.1:{self.replication.port}",
+            "PATRONI_POSTGRESQL_DATA_DIR": str(self._data),
+            "PATRONI_POSTGRESQL_BIN_DIR": str(cluster.binaries.directory),
+            "PATRONI_POSTGRESQL_PGPASS": str(self._data.parent / "pgpass"),
+            "PATRONI_SUPERUSER_PASSWORD": cluster.password,
+            "PATRONI_REPLICATION_PASSWORD": cluster.password,
+            "PATRONI_REWIND_PASSWORD": cluster.password,
+        }
 
     def _postmaster(self) -> int:
         return int((self._data / "postmaster.pid").read_text().splitlines()[0])
