@@ -174,11 +174,12 @@ class Node:
         self._process.wait()
 
     def _variables(self) -> dict[str, str]:
-        """The variables of contrib/patroni/node.env."""
+        """The variables of contrib/patroni/node.env, and one for the link to etcd."""
         cluster = self._cluster
         return {
             "PATRONI_NAME": self.name,
             "PATRONI_ETCD3_HOSTS": f"127.0.0.1:{self.etcd.port}",
+            "PATRONI_ETCD3_USE_PROXIES": "true",  # else Patroni asks etcd for its address, and the link is bypassed
             "PATRONI_RESTAPI_LISTEN": f"127.0.0.1:{self._api_port}",
             "PATRONI_RESTAPI_CONNECT_ADDRESS": f"127.0.0.1:{self.api.port}",
             "PATRONI_POSTGRESQL_LISTEN": f"127.0.0.1:{self.port}",
