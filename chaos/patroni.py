@@ -29,6 +29,8 @@ NODES = ("db1", "db2", "db3")
 _START_LIMIT_S = 90.0
 _STOP_LIMIT_S = 20.0
 _POLL_S = 0.05
+# One loop_wait of contrib/patroni, and a second.
+_STABLE_S = 6.0
 
 _IS_PRIMARY = "SELECT NOT pg_is_in_recovery()"
 _STANDBYS = """
@@ -253,9 +255,10 @@ class PatroniCluster:
     async def wait_until_whole(self) -> Node:
         """Wait until one node accepts writes, both others follow it, and one of them may replace it; the primary.
 
-        A few seconds pass between the last two: Patroni writes a synchronous standby to etcd in its next round.
+        For _STABLE_S: Patroni writes a synchronous standby to etcd in its next round, and its API answers from the last.
         """
         found: list[Node] = []
+        since: list[float] = []
 
         async def look() -> bool:
             primaries = [node for node in self.nodes if await node.is_primary()]
@@ -265,11 +268,13 @@ class PatroniCluster:
                 and any([await node.may_lead() for node in self.nodes if node is not primaries[0]])
             ):
                 found.append(primaries[0])
-                return True
+                since.append(time.monotonic())
+                return since[-1] - since[0] >= _STABLE_S
+            since.clear()
             return False
 
         await self._wait(look)
-        return found[0]
+        return found[-1]
 
     async def _wait(self, look: Callable[[], Awaitable[bool]]) -> None:
         deadline = time.monotonic() + _START_LIMIT_S
