@@ -180,7 +180,7 @@ lock: $(DEV_STAMP)  ## update the lock files to the newest versions
 	@$(call LOCK,pyproject.toml --extra embedded,run)
 	@$(call LOCK,pyproject.toml --extra server --constraint requirements/run.lock,server)
 	@$(call LOCK,pyproject.toml --extra embedded --group dev --constraint requirements/run.lock,dev)
-	@for group in build release bench binary site; do $(call LOCK,--group $$group --constraint requirements/dev.lock,$$group) || exit; done
+	@for group in build release bench binary site patroni; do $(call LOCK,--group $$group --constraint requirements/dev.lock,$$group) || exit; done
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 WHEEL := dist/orchboard-$(VERSION)-py3-none-any.whl

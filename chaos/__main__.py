@@ -13,7 +13,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 from chaos import scenarios
-from chaos.verdict import Scale, Verdict
+from chaos.verdict import Scale, SkippedError, Verdict
 
 
 def main() -> int:
@@ -31,12 +31,15 @@ def main() -> int:
 
 
 def prove(name: str, scale: Scale) -> list[Verdict]:
-    """Run a scenario, print its verdicts and return them."""
+    """Run a scenario, print its verdicts and return them; none if it was skipped."""
     module = import_module(f"chaos.scenarios.{name}")
     with tempfile.TemporaryDirectory(prefix=f"orchboard-{name}-") as directory:
         Path(directory).chmod(0o755)  # root's embedded Postgres runs as another user
         try:
             verdicts: list[Verdict] = asyncio.run(module.prove(scale, Path(directory)))
+        except SkippedError as reason:
+            print(f"skipped {name}: {reason}", flush=True)
+            return []
         except Exception as error:
             traceback.print_exc()
             verdicts = [Verdict(name, f"failed: {type(error).__name__}: {error}", "a verdict", is_met=False)]

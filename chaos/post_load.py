@@ -12,16 +12,21 @@ _PAUSE_S = 0.02
 
 
 @asynccontextmanager
-async def posting(port: int, ledger: Ledger, connections: int) -> AsyncIterator[None]:
-    """Post results during the block, one at a time per connection; waits for the last responses."""
+async def posting(
+    port: int, ledger: Ledger, connections: int, *, pause_s: float = 0.0
+) -> AsyncIterator[None]:
+    """Post results during the block, one at a time per connection; waits for the last responses.
+
+    pause_s -- pause after an acknowledgement
+    """
     stop = asyncio.Event()
     results = ledger.results()
 
     async def client() -> None:
         async with Caller(port) as caller:
             while not stop.is_set():
-                if await ledger.post(caller, next(results)):
-                    await asyncio.sleep(_PAUSE_S)
+                failure = await ledger.post(caller, next(results))
+                await asyncio.sleep(_PAUSE_S if failure else pause_s)
 
     async with asyncio.TaskGroup() as clients:
         for _ in range(connections):

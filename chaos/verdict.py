@@ -12,6 +12,10 @@ class Scale(StrEnum):
     FULL = "full"
 
 
+class SkippedError(Exception):
+    """A scenario that can't run on this machine. The message is the reason, in a sentence."""
+
+
 class Verdict(Struct, frozen=True):
     """A row of the report.
 

@@ -3,17 +3,12 @@ is lost, writes continue soon, reads continue always."""
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-from msgspec import Struct, field
-
-from chaos.http_client import Caller, Failure, get
 from chaos.ledger import Ledger
 from chaos.post_load import posting, wait_until_acknowledged
 from chaos.postgres import Postgres, stop_at_exit
+from chaos.read_load import Reads, reading
 from chaos.server_process import running
 from chaos.verdict import Scale, Verdict
 
@@ -21,34 +16,7 @@ from chaos.verdict import Scale, Verdict
 _SIZES = {Scale.SMALL: (16, 200, 0.5), Scale.FULL: (32, 10_000, 10.0)}
 
 BACK_WITHIN_S = 5.0
-_READERS = 4
-_PAUSE_S = 0.02
 _LIMIT_S = 240.0
-
-# Queries sent in turn. `{number}` makes an uncached query.
-_QUESTIONS = (
-    "/api/aggregated_stats",
-    "/api/aggregated_stats?since={number}",
-    "/api/raw_stats?orchestrator=0x{number}",
-    "/api/raw_stats?orchestrator=0x00000000000000000000" + "0" * 20,
-    "/api/pipelines?since={number}",
-    "/api/top_ai_score?since={number}",
-    "/api/regions",
-    "/?since={number}",
-)
-
-
-class Reads(Struct):
-    """The responses to readers.
-
-    stale -- of the 200 responses, those with a last good answer
-    others -- responses other than 200, by query and status
-    """
-
-    answered: int = 0
-    stale: int = 0
-    others: Counter[str] = field(default_factory=Counter)
-    slowest_s: float = 0.0
 
 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
@@ -63,7 +31,7 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
         with running(directory / "server", POSTGRES=url) as program:
             async with asyncio.timeout(_LIMIT_S):
                 await program.wait_until_healthy()
-                async with posting(program.port, ledger, connections), _reading(program.port, reads):
+                async with posting(program.port, ledger, connections), reading(program.port, reads):
                     await wait_until_acknowledged(ledger, results)
                     before = len(ledger.acknowledged)
                     primary.kill()
@@ -88,8 +56,7 @@ async def prove(scale: Scale, directory: Path) -> list[Verdict]:
         ),
         Verdict(
             "reads during the failover",
-            f"{reads.answered:,} answered 200 on {_READERS} connections, {reads.stale:,} of them stale, the slowest after {reads.slowest_s:.2f} s; "
-            f"others {dict(reads.others) or 0}",
+            f"{reads}",
             "all 200",
             reads.answered > 0 and not reads.others,
         ),
@@ -115,37 +82,3 @@ async def _pair(primary: Postgres, standby: Postgres) -> None:
     async with asyncio.timeout(30):
         while not await primary.execute(is_followed):  # noqa: ASYNC110 - waits for another process
             await asyncio.sleep(0.05)
-
-
-@asynccontextmanager
-async def _reading(port: int, reads: Reads) -> AsyncIterator[None]:
-    """Read during the failover: cached and uncached queries."""
-    stop = asyncio.Event()
-
-    async def client(first: int) -> None:
-        number = first
-        async with Caller(port) as caller:
-            while not stop.is_set():
-                number += _READERS
-                question = _QUESTIONS[number // _READERS % len(_QUESTIONS)]
-                asked_at = time.monotonic()
-                try:
-                    reply = await caller.ask(get(question.format(number=number)))
-                    status = str(reply.status)
-                    reads.stale += b"\r\nwarning: 111 " in reply.head.lower()
-                except Failure as failure:
-                    status = str(failure)
-                reads.slowest_s = max(reads.slowest_s, time.monotonic() - asked_at)
-                if status == "200":
-                    reads.answered += 1
-                else:
-                    reads.others[f"{question} {status}"] += 1
-                await asyncio.sleep(_PAUSE_S)
-
-    async with asyncio.TaskGroup() as clients:
-        for first in range(_READERS):
-            clients.create_task(client(first))
-        try:
-            yield
-        finally:
-            stop.set()

@@ -87,6 +87,15 @@ class Hosts:
             return False
         return bool(getattr(connection.get_settings(), "in_hot_standby", "off") == "on")
 
+    def is_abandoned(self, connection: Any, newest: Any) -> bool:
+        """Whether a connection is to a former primary: a newer connection was made to another host.
+
+        Hosts are tried in order, and the host that worked last is first: it did not accept the newer connection.
+        """
+        if not self._has_fallback_standby or connection.is_closed() or self.is_fallback_standby(connection):
+            return False
+        return _address(connection) != _address(newest)
+
     async def _connect(self, timeout_s: float, target: str, **options: Any) -> Connection:
         limit_s = self._conninfo.connect_timeout_s or (
             timeout_s if len(self._order) == 1 else limits.HOST_CONNECT_S
@@ -141,3 +150,8 @@ class Hosts:
         # asyncpg has no public access to its socket.
         conninfo.keepalives.set_on(connection._transport.get_extra_info("socket"))
         return cast("Connection", connection)
+
+
+def _address(connection: Any) -> object:
+    # asyncpg has no public access to its socket.
+    return connection._transport.get_extra_info("peername")

@@ -98,6 +98,12 @@ class Pool:
         else:
             self._put_back(connection)
 
+    def terminate_if(self, condition: Callable[[Connection], bool]) -> None:
+        """Terminate connections; statements on them fail at once, as on a lost connection."""
+        for connection in (*self._in_use, *(idle.connection for idle in self._idle)):
+            if condition(connection):
+                connection.terminate()
+
     def _use(self, connection: Connection) -> Connection:
         self._in_use.add(connection)
         self._all_released.clear()

@@ -240,6 +240,7 @@ class Database:
             connection = await (self.connect() if self._pool is None else self._connect_to_read())
             try:
                 await connection.fetchval(sql("now"))
+                self._leave_former_primary(connection)
             finally:
                 connection.terminate()
         except asyncpg.TooManyConnectionsError:
@@ -253,6 +254,14 @@ class Database:
             self._note_failure(error)
             return False
         return True
+
+    def _leave_former_primary(self, newest: Connection) -> None:
+        """Have reads on a primary that is silent repeated on the host that has just answered.
+
+        Without this they would wait for DB_TIMEOUT: a probe that a standby answers does not open the breaker.
+        """
+        if self._pool is not None:
+            self._pool.terminate_if(lambda connection: self._hosts.is_abandoned(connection, newest))
 
     async def _connection_answers(self, pool: Pool, connection: Connection) -> bool:
         try:
