@@ -18,7 +18,7 @@ BINARY_STAMP := .venv/binary/stamp
 SITE_STAMP := .venv/site.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo screenshots test test-asgi test-artefacts test-databases bench bench-full chaos audit vercel binary image-root check format lint types imports docs site site-serve lock wheel clean
+.PHONY: help env serve demo screenshots map test test-asgi test-artefacts test-boards test-databases bench bench-full chaos audit vercel binary image-root check format lint types imports docs site site-serve lock wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 16
@@ -63,6 +63,9 @@ ARTEFACTS ?= full
 
 test-artefacts: $(DEV_STAMP)  ## test the artefacts of `make vercel binary image-root wheel`; ARTEFACTS=short tests one form of each
 	@$(BIN)/python -m pytest --numprocesses=auto --artefacts=$(ARTEFACTS) tests/artefacts
+
+test-boards: $(DEV_STAMP)  ## test the pages of boards with 100 orchestrators × 24 regions × 12 models, and of 10,000 orchestrators
+	@$(BIN)/python -m pytest --boards=full tests/web/test_big_boards.py
 
 test-databases: $(DEV_STAMP)  ## run the HTTP tests behind pgbouncer and on Debian's PostgreSQL 15
 	@$(BIN)/python -m pytest --numprocesses=auto --database=pgbouncer $(OVER_HTTP)
@@ -137,6 +140,16 @@ imports: $(DEV_STAMP)  ## check that imports respect the layers
 
 screenshots: $(DEV_STAMP)  ## take the pictures of all pages in docs/screenshots, with the data of the demo
 	@$(BIN)/python -m tests.web.screenshots
+
+# Natural Earth's land at 1:110 million as TopoJSON.
+WORLD_ATLAS := 2.0.2
+LAND := .venv/world-atlas-$(WORLD_ATLAS)/node_modules/world-atlas/land-110m.json
+
+$(LAND): | $(DEV_STAMP)
+	@npm install --silent --no-audit --no-fund --no-save --prefix .venv/world-atlas-$(WORLD_ATLAS) world-atlas@$(WORLD_ATLAS)
+
+map: $(LAND)  ## rewrite the land of the map of regions in src/orchboard/web/static (needs npm, the network)
+	@PYTHONPATH=src $(BIN)/python contrib/map/build.py $(LAND)
 
 docs: $(DEV_STAMP)  ## rewrite docs/openapi.json, docs/api.md and docs/limits.md
 	@$(BIN)/python -m orchboard openapi > docs/openapi.json

@@ -41,6 +41,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="off: servers in the tests' process answer every request through ASGI.",
     )
     parser.addoption(
+        "--boards",
+        choices=("small", "full"),
+        default="small",
+        help="full: tests/web/test_big_boards.py on boards of full size, which takes minutes.",
+    )
+    parser.addoption(
         "--artefacts",
         choices=("short", "full"),
         help="Also run tests/artefacts, on what `make vercel binary image-root wheel` has built: one form of each, or all.",

@@ -17,11 +17,13 @@ from orchboard.api.authenticator import Authenticator
 from orchboard.api.endpoint import ApiContext
 from orchboard.api.metric_sources import Gauges, MetricSources, NewestResults
 from orchboard.api.post_stats import PostStats
+from orchboard.api.recent_posts import RecentPosts
 from orchboard.api.request_counters import RequestCounters
 from orchboard.api.routes import ROUTES
 from orchboard.api.trusted_proxies import Proxies
 from orchboard.api.upkeep import UpkeepHandler
 from orchboard.api.verified_addresses import VerifiedAddresses
+from orchboard.api.worker_states import WorkerGauges
 from orchboard.apidocs.page import documentation_routes
 from orchboard.config import SERVERLESS_DEFAULTS, Settings, accepted_secrets, read_settings, weak_secrets
 from orchboard.errors import SetupError
@@ -41,6 +43,7 @@ from orchboard.runtime.counters import Counters
 from orchboard.runtime.logs import configure_logs
 from orchboard.store.change_tracking.external_writes import ExternalWriteDetector
 from orchboard.store.change_tracking.version_counters import VersionCounters
+from orchboard.store.diagnostics.diagnosis import Diagnosis
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.directories.testers import TesterDirectory
 from orchboard.store.maintenance import MaintenanceLoop
@@ -49,6 +52,7 @@ from orchboard.store.spool.spool import Spool
 from orchboard.store.store import Store
 from orchboard.web.refused import refused_page
 from orchboard.web.routes import web_routes
+from orchboard.web.status_figures import StatusSources
 
 log = structlog.get_logger(__name__)
 
@@ -115,6 +119,7 @@ def create_app(
         reports_cache_s=settings.reports_cache_s,
         scores_any_name=settings.orchestrator_names == "any",
         now=now or store.clock.now,
+        coordinates=settings.region_coordinates,
     )
     answers = AnswerCache(
         changes,
@@ -139,18 +144,19 @@ def create_app(
     requests = RequestCounters(counters)
     cached_routes = RouteCache(requests)
     replies = Replies(answers, cached_routes.add_scope if settings.fast_path else None)
-    pages = [*documentation_routes(replies), *web_routes(board, replies)]
-    requests.add([*(endpoint.path for endpoint in ROUTES), *(page.path for page in pages)])
     metrics = MetricSources(
         counters,
         requests,
         answers,
-        _gauges(counters, database, answers),
+        _gauges(counters, database, answers, live),
         NewestResults(board),
         settings.orchestrator_metrics,
     )
-    counters.begin()
     context = ApiContext(board, post_stats, upkeep, metrics, timings.probe_timeout_s, live)
+    status = _status_sources(settings, context, database) if settings.status_page else None
+    pages = [*documentation_routes(replies), *web_routes(board, replies, status)]
+    requests.add([*(endpoint.path for endpoint in ROUTES), *(page.path for page in pages)])
+    counters.begin()
     routes = [*(api_route(endpoint, context, replies) for endpoint in ROUTES), *pages]
     max_connections = settings.max_connections if serverless else _max_connections(settings)
     services = ConnectionServices(
@@ -167,7 +173,16 @@ def create_app(
         lifespan=lambda _: (
             serverless_lifespan(board, services)
             if live is None
-            else server_lifespan(settings, database, board, live, access_log, services, counters)
+            else server_lifespan(
+                settings,
+                database,
+                board,
+                live,
+                access_log,
+                services,
+                counters,
+                status.posts if status else None,
+            )
         )
     )
     return Application(routes, lifespan, access_log, request_ids, requests, proxies, refused_page)
@@ -183,13 +198,24 @@ def _document_fetcher(settings: Settings, store: Store) -> Callable[[], Awaitabl
     return fetch
 
 
-def _gauges(counters: Counters, database: Database, answers: AnswerCache) -> Gauges:
+def _status_sources(settings: Settings, context: ApiContext, database: Database) -> StatusSources:
+    store = context.board.store
+    return StatusSources(
+        context,
+        RecentPosts(context.metrics.requests, store.ingest_counters),
+        Diagnosis(database, settings.postgres, scores_any_name=settings.orchestrator_names == "any"),
+        settings.orchboard_command or "orchboard",
+    )
+
+
+def _gauges(counters: Counters, database: Database, answers: AnswerCache, live: LiveHub | None) -> Gauges:
     return Gauges(
         counters.add_gauge("connections in use", lambda: database.pool_use[0]),
         counters.add_gauge("idle connections", lambda: database.pool_use[1]),
         counters.add_gauge("maximum of connections", lambda: database.max_connections),
         counters.add_gauge("bytes of the answer cache", lambda: answers.size),
         counters.add_gauge("entries of the answer cache", lambda: len(answers)),
+        WorkerGauges(counters, lambda: live.listeners if live else 0),
     )
 
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from orchboard import limits
 from orchboard import setting_parsers as parsers
+from orchboard.coordinates import Coordinates
 from orchboard.errors import SetupError
 from orchboard.signing import strength
 
@@ -35,6 +36,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     reports_cache_s: float
     catalyst_region_url: str
     names_url: str
+    region_coordinates: Mapping[str, Coordinates | None]
     host: str
     port: int
     workers: int
@@ -50,6 +52,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     spool_max_bytes: int
     fast_path: bool
     orchestrator_metrics: bool
+    status_page: bool
     orchboard_url: str
     orchboard_tester: str
     orchboard_command: str
@@ -117,6 +120,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("NAMES_URL", "names_url", "", "URL", parsers.http_url,
             "Names of orchestrators, which are shown beside their addresses: a CSV document with the columns address and name, or a JSON object {address: name}. "
             "Fetched in the background. A name that `orchboard orchestrator name` has set takes precedence."),
+    Setting("REGION_COORDINATES_FILE", "region_coordinates", "", "file", parsers.coordinates_file,
+            "A CSV file with the columns id, latitude and longitude (decimal degrees): where regions are on the map of the pages, beside those of a new database. Read at the start."),
     Setting("HOST", "host", "127.0.0.1", "address", parsers.text,
             "Address to listen on; 0.0.0.0 for all."),
     Setting("PORT", "port", "8080", "", parsers.between(0, 65535),
@@ -147,6 +152,8 @@ SETTINGS: tuple[Setting, ...] = (
             "Answers reads and posts without the ASGI stack where possible; leave on unless debugging.", "SHORT_WAY"),
     Setting("ORCHESTRATOR_METRICS", "orchestrator_metrics", "off", "", parsers.on_or_off,
             "on: /metrics has the latest transcoding result of each orchestrator and region within START_TIME_WINDOW, under the names of livepeer-exporter: five series for each pair."),
+    Setting("STATUS_PAGE", "status_page", "off", "", parsers.on_or_off,
+            "on: the page /status shows the condition of the server, and what to do about each thing that is not well. It has no secrets and no addresses of clients, but names tables, roles and testers. off: that path is 404."),
     Setting("ORCHBOARD_URL", "orchboard_url", "http://127.0.0.1:8080", "URL", parsers.text,
             "The server that `post`, `get`, `diff` and `simulate live` connect to, unless an argument names another."),
     Setting("ORCHBOARD_TESTER", "orchboard_tester", "", "name", parsers.text,

@@ -1,9 +1,10 @@
 """The queries of the API, the pages and the command line: each fetches from the store and calculates scores."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from orchboard.coordinates import Coordinates, default_coordinates
 from orchboard.results.render import StoredResult, render_rows, stream_rows
 from orchboard.stats import JobType, PairScores, Pipeline, Region, StatsQuery, TopScore, Window
 from orchboard.store.raw_results.export import ResultKey
@@ -27,6 +28,7 @@ class Leaderboard:
     pipelines_cache_s -- maximum age of an answer about pipelines
     reports_cache_s -- how long a report is repeated although newer results have arrived
     scores_any_name -- whether orchestrators without an Ethereum address get scores
+    coordinates -- of regions, by code, beside those of `default_coordinates`; None: the region is not on the map
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Leaderboard:
         reports_cache_s: float = 0.0,
         scores_any_name: bool = False,
         now: Callable[[], datetime] = utc_now,
+        coordinates: Mapping[str, Coordinates | None] | None = None,
     ) -> None:
         self.store = store
         self.default_window = default_window
@@ -45,6 +48,8 @@ class Leaderboard:
         self.reports_cache_s = reports_cache_s
         self.scores_any_name = scores_any_name
         self.now = now
+        known = {**default_coordinates(), **(coordinates or {})}
+        self.coordinates = {code: found for code, found in known.items() if found is not None}
 
     def window(self, bounds: Bounds = ANY_TIME) -> Window:
         """Resolve bounds to a window, now."""

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from orchboard import limits
+from orchboard.api.recent_posts import RecentPosts
 from orchboard.config import Settings
 from orchboard.errors import Refusal, SetupError
 from orchboard.fetched_names import FetchedNames
@@ -50,9 +51,11 @@ async def server_lifespan(
     access_log: AccessLog,
     services: ConnectionServices,
     counters: Counters,
+    recent_posts: RecentPosts | None,
 ) -> AsyncIterator[dict[str, Any]]:
     """Start the background tasks, of which the first opens the database; close everything at the end.
 
+    recent_posts -- what is sampled for `/status`; None without that page
     Yields the state that our protocol reads.
     """
     access_log.start_buffering()
@@ -78,6 +81,8 @@ async def server_lifespan(
     background.start("rollups", MaintenanceLoop(database).run, stall_s=limits.MAINTENANCE_STALL_S)
     background.start("warm_up", lambda _: _warm_up(database, board), stall_s=math.inf)
     background.start("publish_counters", lambda _: _publish(counters), stall_s=math.inf)
+    if recent_posts is not None:
+        background.start("sample_posts", lambda _: recent_posts.keep(), stall_s=math.inf)
     background.start("return_memory", lambda _: _return_memory(), stall_s=math.inf)
     try:
         yield {STATE_KEY: services}

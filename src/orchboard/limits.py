@@ -79,6 +79,8 @@ MAX_DOCUMENT_BYTES: Final = 4 * 1024 * 1024
 """Limit on the document at `CATALYST_REGION_URL` or `NAMES_URL`."""
 MAX_NAMES_IN_DOCUMENT: Final = 10_000
 """Limit on the names of orchestrators in one document: all of them are in memory."""
+MAX_COORDINATES_IN_FILE: Final = 10_000
+"""Limit on the regions in the file at `REGION_COORDINATES_FILE`: all of them are in memory."""
 
 # Results and answers
 
@@ -325,6 +327,14 @@ COUNTERS_INTERVAL_S: Final = 1.0
 """A worker shows its counters to the other workers this often. `/metrics` of another worker may lack its last second."""
 MEMORY_RETURN_INTERVAL_S: Final = 10.0
 """A worker returns freed memory to the system this often. Each time takes 1 to 9 ms in a thread."""
+STATUS_SAMPLE_S: Final = 5.0
+"""Interval between samples of the counters for `/status`, which is the error of its numbers of the last minute and hour."""
+DIAGNOSIS_INTERVAL_S: Final = 60.0
+"""`/status` repeats the findings of the checks of `orchboard doctor` for this long, however many ask: they open a connection."""
+DIAGNOSIS_RETRY_S: Final = 5.0
+"""The same, while one of these checks has found a problem: the page must not name what is mended."""
+MAX_COUNTED_RESULTS: Final = 10_000
+"""`/status` counts results that are not in rollups up to this number: an index scan of that many takes some milliseconds."""
 LISTEN_BACKLOG: Final = 2048
 """Connections that may wait in the listening socket."""
 

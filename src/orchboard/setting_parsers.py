@@ -4,11 +4,14 @@ Each raises ValueError with a message that completes the sentence "it must be â€
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from orchboard.coordinates import Coordinates, read_coordinates
+from orchboard.errors import BadInputError
 from orchboard.postgres_url import check_url
 from orchboard.signing import webhook_key
 
@@ -126,3 +129,17 @@ def http_url(value: str) -> str:
     if value and (parts.scheme not in ("http", "https") or not parts.netloc):
         raise ValueError("a URL that begins with http:// or https://")
     return value
+
+
+def coordinates_file(value: str) -> Mapping[str, Coordinates | None]:
+    """The coordinates of regions in a CSV file; none for an empty path."""
+    if not value:
+        return {}
+    try:
+        return read_coordinates(Path(value).read_text("utf-8-sig"))
+    except OSError as error:
+        raise ValueError(f"a file; {value}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"a CSV file in UTF-8; {value} is not") from None
+    except BadInputError as error:
+        raise ValueError(f"a CSV file of coordinates; {value}, {error}") from None

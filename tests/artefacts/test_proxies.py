@@ -65,7 +65,7 @@ def behind(request: pytest.FixtureRequest, tmp_path: Path, database_url: str) ->
     """A proxy before a server, and the file of what the server logs."""
     (tmp_path / "proxy").mkdir()
     with (
-        orchboard(tmp_path / "server", {"POSTGRES": database_url}) as port,
+        orchboard(tmp_path / "server", {"POSTGRES": database_url, "STATUS_PAGE": "on"}) as port,
         _START[request.param](tmp_path / "proxy", port) as proxy,
     ):
         yield proxy, tmp_path / "server/said"
@@ -97,9 +97,11 @@ def test_a_result_is_stored_over_plain_http_without_a_redirect(behind: tuple[Pro
     assert Client(f"http://localhost:{proxy.http}").post_stats(transcoding()).status == 200
 
 
-def test_metrics_are_not_shown_to_the_outside(behind: tuple[Proxy, Path]) -> None:
+@pytest.mark.parametrize("name", ["metrics", "status"])
+def test_what_is_for_operators_is_not_shown_to_the_outside(behind: tuple[Proxy, Path], name: str) -> None:
     proxy, _ = behind
-    for path in ("/metrics", "/metrics/", "//metrics", "/%6detrics", "/x/../metrics", "/metrics?x=1"):
+    encoded = f"/%{ord(name[0]):x}{name[1:]}"
+    for path in (f"/{name}", f"/{name}/", f"//{name}", encoded, f"/x/../{name}", f"/{name}?x=1"):
         assert http_of(proxy).request("GET", proxy.url + path).status == 404, path
 
 

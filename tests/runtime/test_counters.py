@@ -95,6 +95,25 @@ def test_a_state_is_read_when_it_is_published_and_ends_with_its_worker(end: str)
         assert counters.total(files) == [1]
 
 
+def test_a_running_worker_with_other_blocks_is_counted_as_one_that_can_not_be_read() -> None:
+    spawn = multiprocessing.get_context("spawn")
+    with counter_file(3) as file:
+        counters = Counters.shared(file, 0)
+        counters.add("other blocks", 3)
+        counters.begin()
+        assert counters.unreadable_workers() == 0, "slots without a worker"
+        ours, theirs = spawn.Pipe()
+        worker = spawn.Process(target=_show_open_files, args=(InheritedDescriptor(file), 1, theirs))
+        worker.start()
+        theirs.close()
+        ours.send(1)
+        ours.recv()
+        assert counters.unreadable_workers() == 1
+        ours.close()
+        worker.join(20)
+        assert counters.unreadable_workers() == 0
+
+
 def test_more_numbers_than_a_worker_has_room_for_are_refused() -> None:
     counters = Counters.alone()
     counters.add("a", 8_000)

@@ -10,7 +10,8 @@ from playwright.sync_api import Browser
 
 from orchboard.config import Settings
 from orchboard.stats import JobType
-from orchboard.web.compare import HEIGHT, LETTERS, place_letters
+from orchboard.web.charts import HEIGHT
+from orchboard.web.compare import LETTERS, place_letters
 from tests.api.test_compare import measured
 from tests.api.test_leaderboard import some_results
 from tests.support.database import run
@@ -195,7 +196,7 @@ def test_names_that_hold_markup_are_text(client: Client) -> None:
         page(client, job_type="ai"),
     ):
         document = Document(answer)
-        assert [script.keys() for script in document.all("script")] == [{"src", "defer"}]
+        assert all(script.keys() == {"src", "defer"} for script in document.all("script"))
         assert b"<script>" not in answer.data
         assert not [found for _, found in document.tags if any(name.startswith("on") or name == "style" for name in found)]  # fmt: skip
         assert HOSTILE.lower() in text_of(answer)

@@ -3,7 +3,7 @@
 import math
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -11,10 +11,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from msgspec import Struct
 
 from orchboard.errors import BadInputError
-from orchboard.reports.history import BucketSize
+from orchboard.reports.history import BUCKET_HOURS, BucketSize
 from orchboard.stats import Window
-
-_HOURS: Mapping[BucketSize, int] = {"1h": 1, "6h": 6, "1d": 24, "7d": 7 * 24, "30d": 30 * 24}
 
 BUCKET_SIZES: tuple[BucketSize, ...] = get_args(BucketSize)
 
@@ -77,7 +75,7 @@ def fit(window: Window, now: datetime, points: int) -> BucketSize:
 
 def most_buckets(window: Window, now: datetime, size: BucketSize) -> int:
     """The largest number of buckets that the window may have, with partial ones."""
-    return math.ceil((min(window.until, now) - window.since) / timedelta(hours=_HOURS[size])) + 1
+    return math.ceil((min(window.until, now) - window.since) / timedelta(hours=BUCKET_HOURS[size])) + 1
 
 
 def bucket_starts(since: datetime, until: datetime, size: BucketSize, zone: tzinfo) -> list[datetime]:
@@ -86,7 +84,7 @@ def bucket_starts(since: datetime, until: datetime, size: BucketSize, zone: tzin
     Days begin at midnight or, where the clock skips it, at the first moment after it. Buckets of 7 days begin on Mondays, those
     of 30 days are counted from the first day of the calendar.
     """
-    days = _HOURS[size] // 24
+    days = BUCKET_HOURS[size] // 24
     step = max(days, 1)
     first = since.astimezone(zone).date().toordinal()
     first -= (first - 1) % step
@@ -94,7 +92,7 @@ def bucket_starts(since: datetime, until: datetime, size: BucketSize, zone: tzin
     starts: set[datetime] = set()
     for ordinal in range(first, last + 2 * step, step):
         day = date.fromordinal(ordinal)
-        starts.update([_utc(day, 0, zone)] if days else _hours_of(day, _HOURS[size], zone))
+        starts.update([_utc(day, 0, zone)] if days else _hours_of(day, BUCKET_HOURS[size], zone))
     ordered = sorted(starts)
     begin = bisect_right(ordered, since) - 1
     following = max(bisect_left(ordered, until), begin + 1)

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from orchboard.answers.cache import AnswerCache
 from orchboard.api.request_counters import RequestCounters
+from orchboard.api.worker_states import WorkerGauges
 from orchboard.leaderboard import Leaderboard
 from orchboard.runtime.counters import Block, Counters
 from orchboard.stats import JobType
@@ -64,6 +65,7 @@ class Gauges(Struct, frozen=True):
     connections_max: Block
     cache_bytes: Block
     cache_entries: Block
+    workers: WorkerGauges
 
 
 class MetricSources(Struct, frozen=True):

@@ -96,12 +96,18 @@ CHECKS: Mapping[str, Check] = {
 
 
 async def readyz(_: Request, context: ApiContext) -> Response:
-    """Whether every check passes; they run concurrently."""
+    """Whether every check passes."""
+    readiness = await check_readiness(context)
+    if readiness.ready:
+        return json_now(readiness)
+    return json_now(readiness, STATUS[DatabaseUnavailableError], RETRY_AFTER)
+
+
+async def check_readiness(context: ApiContext) -> Readiness:
+    """The results of all checks, which run concurrently."""
     reasons = await asyncio.gather(*(check(context) for check in CHECKS.values()))
     results = tuple(_result(name, why) for name, why in zip(CHECKS, reasons, strict=True))
-    if all(result.ok for result in results):
-        return json_now(Readiness(True, results))
-    return json_now(Readiness(False, results), STATUS[DatabaseUnavailableError], RETRY_AFTER)
+    return Readiness(all(result.ok for result in results), results)
 
 
 def _result(name: str, why: Outcome) -> CheckResult:

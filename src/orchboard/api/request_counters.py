@@ -121,6 +121,11 @@ class RequestCounters:
             for name in ("hits", "unchanged")
         )
 
+    def statuses(self, route: str) -> dict[int, float]:
+        """The number of answers of a route by status, of all workers; without those of the answer cache by the fast path."""
+        counts = self.of(route).totals(self._counters, "statuses")
+        return dict(zip(STATUSES, counts, strict=False))  # the last one counts other statuses
+
     def metrics(self) -> Iterator[Metric]:
         """The metrics; without routes that were not requested."""
         requests: list[Sample] = []

@@ -38,7 +38,7 @@ _MEDIA_TYPE = re.compile(r"\s*(text/html|application/json)\s*(?:;\s*q=([01](?:\.
 _MAX_LOGGED_PATH = 256
 
 # Requested every few seconds by monitoring. A 200 is not logged.
-_UNLOGGED = frozenset({"/healthz", "/readyz", "/metrics"})
+_UNLOGGED = frozenset({"/healthz", "/readyz", "/metrics", "/status"})
 
 _MESSAGES = {404: "no such path", 405: "this path does not take that method"}
 

@@ -1,5 +1,6 @@
 """The answer of GET /api/history."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, TypeAlias
 
@@ -8,6 +9,7 @@ from msgspec import Struct
 from orchboard.reports.envelope import Envelope
 
 BucketSize: TypeAlias = Literal["1h", "6h", "1d", "7d", "30d"]
+BUCKET_HOURS: Mapping[BucketSize, int] = {"1h": 1, "6h": 6, "1d": 24, "7d": 7 * 24, "30d": 30 * 24}
 LineKind: TypeAlias = Literal["network", "orchestrator", "region", "pipeline", "model", "tester"]
 
 

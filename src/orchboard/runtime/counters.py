@@ -117,6 +117,14 @@ class Counters:
             others = [slot for slot in others if self._has_worker(slot)]
         return [list(block.values), *(self._read(slot * _NUMBERS, block) for slot in others)]
 
+    def unreadable_workers(self) -> int:
+        """The number of other running workers whose slot has other blocks: they are of another version."""
+        return sum(
+            self._numbers[slot * _NUMBERS] not in (0, self._layout) and self._has_worker(slot)
+            for slot in self._slots
+            if slot != self._slot
+        )
+
     def _has_worker(self, slot: int) -> bool:
         """Whether the worker of another slot runs."""
         if self._file is None:

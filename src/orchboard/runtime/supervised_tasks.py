@@ -24,6 +24,7 @@ class TaskHealth(Struct):
     stall_s -- without progress for longer than this, the task counts as stalled
     progress_at -- time of the last progress; succeeded_at -- time of the last completed round, None before the first
     failures -- number of failed rounds; restarts -- how often the task died or stalled and was restarted
+    failed_at -- time of the last failed round, None before the first; error -- its error
     """
 
     name: str
@@ -33,6 +34,8 @@ class TaskHealth(Struct):
     failures: int = 0
     restarts: int = 0
     is_failing: bool = False
+    failed_at: float | None = None
+    error: str = ""
 
     def progress(self) -> None:
         """Record progress."""
@@ -49,6 +52,7 @@ class TaskHealth(Struct):
         """Record a failed round; log the first failure after a success."""
         self.progress()
         self.failures += 1
+        self.failed_at, self.error = self.progress_at, error
         if not self.is_failing:
             self.is_failing = True
             log.warning("background task failed and will try again", task=self.name, error=error)

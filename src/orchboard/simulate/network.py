@@ -8,6 +8,7 @@ from random import Random
 from msgspec import Struct
 from msgspec.structs import replace
 
+from orchboard.coordinates import default_coordinates
 from orchboard.simulate.addresses import simulated_address
 from orchboard.simulate.scenario import NO_SCENARIO, Scenario
 from orchboard.stats import JobType
@@ -73,14 +74,10 @@ NEWCOMER_JOINS_AT = 0.5
 GONE_LEAVES_AT = 0.6
 DEAD_AT = 0.8
 
-# Latitude and longitude of the regions that a new database has, by code.
+# By code, in alphabetical order, because the order of regions determines the random numbers.
 _COORDINATES = {
-    "ASH": (42.8, -71.5), "ATL": (33.7, -84.4), "ATL2": (33.8, -84.3), "FRA": (50.1, 8.7), "HND": (35.6, 139.8),
-    "HOU": (29.8, -95.4), "LAX": (34.0, -118.2), "LON": (51.5, -0.1), "MAD": (40.4, -3.7), "MDW": (41.9, -87.6),
-    "MIA": (25.8, -80.2), "MOS2": (55.8, 37.6), "NYC": (40.7, -74.0), "PRG": (50.1, 14.4), "SAO": (-23.6, -46.6),
-    "SEA": (47.6, -122.3), "SIN": (1.4, 103.8), "SJO": (37.3, -121.9), "STO": (59.3, 18.1), "SYD": (-33.9, 151.2),
-    "TOR": (43.7, -79.4),
-}  # fmt: skip
+    code: (place.latitude, place.longitude) for code, place in sorted(default_coordinates().items())
+}
 _AI_REGIONS = ("FRA", "GLOBAL", "LAX", "MDW")
 # These always do AI, so that every network has an AI orchestrator.
 _ALWAYS_AI = (Character.GREAT, Character.REGIONAL)

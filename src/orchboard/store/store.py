@@ -25,6 +25,7 @@ from orchboard.store.change_tracking.version_counters import (
     job_type_key,
 )
 from orchboard.store.connection.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_DIFFERS
+from orchboard.store.details.backlog import RollupBacklog, fetch_backlog
 from orchboard.store.directories.names import NameDirectory
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.ingest.batch_writer import BatchWriter
@@ -32,7 +33,7 @@ from orchboard.store.ingest.ingest_counters import IngestCounters
 from orchboard.store.ingest.replay import Replay
 from orchboard.store.postgres.admission import Admission
 from orchboard.store.postgres.clock import DatabaseClock
-from orchboard.store.postgres.database import Database
+from orchboard.store.postgres.database import Database, LastFailure
 from orchboard.store.raw_results.cache import RawResultsCache
 from orchboard.store.raw_results.export import ResultExport
 from orchboard.store.raw_results.latest_transcoding import LatestTranscodingReader
@@ -183,6 +184,10 @@ class Store:
         [row] = await self._database.fetch(sql("watermark"))
         return RollupState(row["age_s"], row["pending"])
 
+    async def fetch_rollup_backlog(self) -> RollupBacklog:
+        """What is not in rollups and details yet."""
+        return await fetch_backlog(self._database.fetch, self.clock.now())
+
     async def expire_idempotency_keys(self, now: datetime) -> int:
         """Delete the keys that are older than KEY_LIFETIME; returns their number."""
         [row] = await self._database.fetch(sql("expire_idempotency_keys"), now - KEY_LIFETIME)
@@ -281,6 +286,11 @@ class Store:
     def write_failure(self) -> str | None:
         """The public message of the last failed write, or of a read-only database seen by `ping`; None when writes succeed."""
         return READ_ONLY if self._is_read_only else self._writer.failure
+
+    @property
+    def last_failure(self) -> LastFailure | None:
+        """The last failed statement or probe of this process; None before the first."""
+        return self._database.last_failure
 
     async def close(self) -> None:
         """Store queued submissions within a time limit, and close the connections and the spool."""

@@ -1,10 +1,7 @@
 """GET /compare: orchestrators side by side."""
 
-import math
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from msgspec import Struct
 from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -18,11 +15,12 @@ from orchboard.answers.replies import Replies
 from orchboard.api.scope_params import parse_scope_of
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
-from orchboard.reports.history import History, HistoryPoint
+from orchboard.reports.history import History
 from orchboard.stats import JobType, is_address
+from orchboard.web.charts import HEIGHT, Chart, Line, score_chart, seconds_chart, values_of
 from orchboard.web.filters import fetch_filters
 from orchboard.web.leaderboard import orchestrator_path
-from orchboard.web.rendering import NOT_CACHED, format_seconds, line_path, render_text
+from orchboard.web.rendering import NOT_CACHED, render_text, split_address
 from orchboard.web.report_page import report_page
 from orchboard.web.state import SCOPE, PageState
 
@@ -39,38 +37,7 @@ SUGGESTED = 10
 
 POINTS = 60
 
-WIDTH, HEIGHT = 600.0, 160.0
-"""Of a chart, in its own units."""
-
 _LETTER_HEIGHT = 14.0
-
-# Of the axis of medians, in seconds: testers send any number, also those that powers of ten can't be computed of.
-_LEAST_TOP = 1e-6
-_DOT = re.compile(r"M[^ML]*h0")
-
-
-class Line(Struct, frozen=True):
-    """The line of one orchestrator in a chart.
-
-    number -- from 1, which its colour and dash follow from; letter -- its name in the page
-    path -- empty without a value; dots -- of its values between two gaps, which a dashed line would hide
-    end -- where its letter stands beside the chart; None without a value
-    last -- its last value in words; empty without one
-    """
-
-    number: int
-    letter: str
-    path: str
-    dots: str
-    end: float | None
-    last: str
-
-
-class Chart(Struct, frozen=True):
-    """Lines on one axis. ticks -- labels of its top, middle and bottom"""
-
-    lines: list[Line]
-    ticks: tuple[str, str, str]
 
 
 async def compare_page(request: Request, board: Leaderboard, replies: Replies) -> Response:
@@ -158,6 +125,7 @@ async def _render(board: Leaderboard, state: PageState, scope: Scope, addresses:
     comparison = await compare(board, scope, addresses)
     own = replace(scope, query=replace(scope.query, orchestrators=frozenset(addresses)))
     lines = await history(board, HistoryRequest(own, addresses, "orchestrator", points=POINTS))
+    names = {row.orchestrator: row.name for row in comparison.orchestrators if row.name}
     return render_text(
         "compare.html",
         **await _shared(board, state, scope, addresses),
@@ -166,10 +134,19 @@ async def _render(board: Leaderboard, state: PageState, scope: Scope, addresses:
         compared=list(zip(LETTERS, comparison.orchestrators, strict=False)),
         letter_of=dict(zip(addresses, LETTERS, strict=False)),
         history=lines,
-        scores=score_chart(lines),
-        medians=median_chart(lines),
+        **_charts(lines, names),
         json_url=state.at("/api/compare", NAMES),
     )
+
+
+def _charts(history: History, names: Mapping[str, str]) -> dict[str, object]:
+    if not history.lines[0].points:
+        return {"scores": None, "medians": None}
+    return {
+        "scores": score_chart(history, lines_of(history, names, "score")),
+        "medians": seconds_chart(history, lines_of(history, names, "p50")),
+        "letters_at_ends": letters_at_ends,
+    }
 
 
 async def _shared(
@@ -187,62 +164,30 @@ async def _shared(
     }
 
 
-def score_chart(history: History) -> Chart:
-    """The scores, on an axis that ends at 1 and begins at a tenth below all of them."""
-    values = [_values(line.points, "score") for line in history.lines]
-    least = min((max(value, 0.0) for line in values for value in line if value is not None), default=0.0)
-    low = min(math.floor(least * 10) / 10, 0.9)
-    scaled = [[None if value is None else (value - low) / (1 - low) for value in line] for line in values]
-    ticks = tuple(f"{at:.2f}" for at in (1.0, (1 + low) / 2, low))
-    return Chart(_lines(scaled, [_last(line, "{:.3f}".format) for line in values]), ticks)  # type: ignore[arg-type]
-
-
-def median_chart(history: History) -> Chart | None:
-    """The median round trips, on an axis from 0; None without one."""
-    values = [_values(line.points, "p50") for line in history.lines]
-    most = max((value for line in values for value in line if value is not None), default=0.0)
-    if most <= 0:
-        return None
-    top = nice_top(max(most, _LEAST_TOP))
-    scaled = [[None if value is None else value / top for value in line] for line in values]
-    ticks = _tick(top), _tick(top / 2), "0 s"
-    return Chart(_lines(scaled, [_last(line, format_seconds) for line in values]), ticks)
-
-
-def _tick(seconds: float) -> str:
-    return f"{seconds:g} s" if seconds < 99_999 else format_seconds(seconds)
-
-
-def nice_top(most: float) -> float:
-    """The end of an axis: 1, 1.5, 2, 3, 4, 5, 6 or 8 times a power of ten, at least `most`.
-
-    >>> nice_top(0.87), nice_top(2.1), nice_top(45.0)
-    (1.0, 3.0, 50.0)
-    """
-    power = 10.0 ** math.floor(math.log10(most))
-    return next(step * power for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if step * power >= most or step == 10)
-
-
-def _values(points: Sequence[HistoryPoint], member: str) -> list[float | None]:
-    return [getattr(point, member) for point in points]
-
-
-def _last(values: Sequence[float | None], words: Callable[[float], str]) -> str:
-    return next((words(value) for value in reversed(values) if value is not None), "")
-
-
-def _lines(scaled: Sequence[Sequence[float | None]], last: Sequence[str]) -> list[Line]:
-    """Lines from values of 0 to 1, with their last values in words."""
-    ends = [next((value for value in reversed(line) if value is not None), None) for line in scaled]
-    placed = place_letters([None if end is None else _y(end) for end in ends])
+def lines_of(history: History, names: Mapping[str, str], member: str) -> list[Line]:
+    """The lines of the orchestrators, with their letters and names; those without a name have a short address."""
     return [
-        Line(at + 1, LETTERS[at], path, "".join(_DOT.findall(path)), placed[at], last[at])
-        for at, path in enumerate(line_path(line, WIDTH, HEIGHT) for line in scaled)
+        Line(
+            f"line-{at + 1}",
+            LETTERS[at],
+            values_of(line.points, member),
+            names.get(line.name) or _short(line.name),
+        )
+        for at, line in enumerate(history.lines)
     ]
 
 
-def _y(value: float) -> float:
-    return HEIGHT * (1 - max(0.0, min(1.0, value)))
+def _short(address: str) -> str:
+    start, middle, end = split_address(address)
+    return f"{start}…{end}" if middle else start
+
+
+def letters_at_ends(chart: Chart) -> list[tuple[str, str, float]]:
+    """Kind, letter and height of the letters beside the ends of lines."""
+    placed = place_letters([chart.end(line) for line in chart.lines])
+    return [
+        (line.kind, line.label, end) for line, end in zip(chart.lines, placed, strict=True) if end is not None
+    ]
 
 
 def place_letters(ends: Sequence[float | None]) -> list[float | None]:

@@ -25,8 +25,10 @@ from orchboard.reports.coverage import (
 from orchboard.reports.errors import Errors
 from orchboard.reports.history import History, HistoryPoint
 from orchboard.stats import JobType, SeriesQuery
+from orchboard.web.charts import Buckets, Chart, Line, line_of, share_chart
 from orchboard.web.filters import Filters, fetch_filters
 from orchboard.web.leaderboard import orchestrator_path
+from orchboard.web.region_map import coverage_map
 from orchboard.web.rendering import NOT_CACHED, format_age, render_text
 from orchboard.web.report_page import report_page
 from orchboard.web.state import SCOPE, PageState
@@ -98,6 +100,13 @@ async def _render(board: Leaderboard, state: PageState, scope: Scope) -> bytes:
         coverage=coverage,
         now=coverage.generated_at,
         regions=silent_first(coverage.regions),
+        map=coverage_map(
+            coverage.regions,
+            filters,
+            state,
+            board.coordinates,
+            {row.region: state_words(row, coverage.generated_at) for row in coverage.regions},
+        ),
         testers=silent_first(coverage.testers),
         silent_regions=_silent(coverage.regions),
         silent_testers=_silent_testers(coverage),
@@ -108,7 +117,8 @@ async def _render(board: Leaderboard, state: PageState, scope: Scope) -> bytes:
         errors=found.errors,
         volume=found.history.lines[0] if found.history.lines else None,
         bars=bars(points),
-        most=max((point.results + point.unscored for point in points), default=0),
+        chart=volume_chart(found.history) if points else None,
+        successes=success_chart(found.history) if points else None,
         bucket=BUCKET_WORDS[found.history.bucket],
         models=models_by_pipeline(coverage),
         most_models=MOST_MODELS,
@@ -210,6 +220,25 @@ def bars(points: Sequence[HistoryPoint]) -> list[Bar]:
         height, above = _HEIGHT * point.results / most, _HEIGHT * point.unscored / most
         found.append(Bar(point, _HEIGHT - height, height, _HEIGHT - height - above, above))
     return found
+
+
+def volume_chart(history: History) -> Chart | None:
+    """The results of each bucket, the unscored above the scored; None without any."""
+    points = history.lines[0].points
+    most = max(point.results + point.unscored for point in points)
+    if not most:
+        return None
+    lines = [
+        Line("line-scored", "scored", [point.results for point in points]),
+        Line("line-unscored", "unscored", [point.unscored for point in points]),
+    ]
+    return Chart("count", Buckets.of(history), lines, 0.0, most, (f"{most:,}", "0"), "bars")
+
+
+def success_chart(history: History) -> Chart | None:
+    """The mean success rate of each bucket; None without a scored result."""
+    chart = share_chart(history, [line_of(history, "line-main", "Success", "success_rate")])
+    return None if chart.is_empty else chart
 
 
 def _json_urls(state: PageState) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """GET /orchestrator/{address}: everything about one orchestrator."""
 
+from collections.abc import Mapping
 from urllib.parse import quote, unquote, urlencode
 
 from msgspec import Struct
@@ -25,9 +26,11 @@ from orchboard.reports.orchestrator import JobTypeRating, Orchestrator
 from orchboard.reports.uptime import Uptime
 from orchboard.stats import JobType, is_address
 from orchboard.web.calculator import term_url
+from orchboard.web.charts import line_of, score_chart, seconds_chart
 from orchboard.web.compare import compare_url
 from orchboard.web.filters import fetch_filters, live_query
 from orchboard.web.leaderboard import orchestrator_path
+from orchboard.web.region_map import rating_map
 from orchboard.web.rendering import NOT_CACHED, render_text
 from orchboard.web.report_page import report_page
 from orchboard.web.state import SCOPE, PageState
@@ -48,6 +51,7 @@ class _Found(Struct, frozen=True):
     other -- without any in the window: the other job type, if it was ever tested with that; whether in the window
     rating -- its scores; None without results in the window
     standing, ranked -- its place among all ranked; None without one
+    medians -- median round trips in seconds, by region
     """
 
     about: Orchestrator
@@ -56,6 +60,7 @@ class _Found(Struct, frozen=True):
     rating: JobTypeRating | None
     standing: Standing | None
     ranked: int
+    medians: Mapping[str, float]
     history: History
     uptime: Uptime
 
@@ -97,6 +102,7 @@ async def _render(
         found.other is not None
         and not is_fixed
         and (found.about.status == "never" or found.other_is_in_window)
+        and await _has_region(board, found.other, scope.query.region)
     ):
         state = state.changed(job_type=found.other)
         scope = replace(scope, query=replace(scope.query, job_type=found.other))
@@ -120,14 +126,29 @@ async def _render(
         live_query=live_query(scope),
         term_url=term_url,
         most_terms=MOST_TERMS,
-        line=found.history.lines[0].points if found.history.lines else [],
+        map=rating_map(
+            found.rating.regions if found.rating else [], found.medians, filters, state, board.coordinates
+        ),
+        **_charts(found.history),
     )
+
+
+def _charts(history: History) -> dict[str, object]:
+    if not history.lines or not history.lines[0].points:
+        return {"scores": None, "round_trips": None}
+    median = line_of(history, "line-main", "Median", "p50")
+    upper = line_of(history, "line-upper", "90 %", "p90")
+    return {
+        "scores": score_chart(history, [line_of(history, "line-main", "Score", "score")]),
+        "round_trips": seconds_chart(history, [median, upper], "band"),
+    }
 
 
 async def _find(board: Leaderboard, address: str, scope: Scope) -> _Found:
     from orchboard.analytics.history import history  # at first use: numpy takes 0.2 s
     from orchboard.analytics.leaderboard import leaderboard
     from orchboard.analytics.orchestrator import orchestrator
+    from orchboard.analytics.region_medians import region_medians
     from orchboard.analytics.uptime import uptime
 
     about = await orchestrator(board, address, scope, RecentRequest(RECENT))
@@ -146,8 +167,16 @@ async def _find(board: Leaderboard, address: str, scope: Scope) -> _Found:
         rating,
         standing,
         ranked,
+        await region_medians(board, scope) if rating is not None and rating.score is not None else {},
         await history(board, HistoryRequest(scope, (address,), "orchestrator", points=_POINTS)),
         await uptime(board, UptimeRequest(scope.query)),
+    )
+
+
+async def _has_region(board: Leaderboard, job_type: JobType, region: str | None) -> bool:
+    """Whether a job type has a region; True without one."""
+    return region is None or any(
+        each.id == region and each.type is job_type for each in await board.regions()
     )
 
 

@@ -1,6 +1,7 @@
 """Pages from templates: the format of numbers, and the headers of every page."""
 
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ SECURITY_HEADERS = {
 LEAST_RANGE = 0.2
 """Of the scale of a sparkline, so that a score that hardly changes looks flat."""
 
+# Of a mean of regions: ones in three of them add up to 0.9999999999999999.
+_ROUNDING_ERROR = 1e-9
+
 NOT_CACHED = {"Cache-Control": "no-store"}
 
 HTML_HEADERS: Headers = (
@@ -33,6 +37,10 @@ HTML_HEADERS: Headers = (
     (b"content-type", b"text/html; charset=utf-8"),
 )
 """Of a page that is cached."""
+
+
+has_status_page: ContextVar[bool] = ContextVar("has_status_page", default=False)
+"""Whether pages that are rendered in this context link to /status."""
 
 
 def render_page(template: str, status: int, headers: Mapping[str, str], **context: Any) -> Response:
@@ -58,12 +66,12 @@ def format_score(value: float) -> str:
 
 
 def format_percent(value: float) -> str:
-    """A fraction in percent with one decimal; 100.0 for exactly 1 only.
+    """A fraction in percent with one decimal; 100.0 for 1 only, up to the rounding errors of a mean.
 
-    >>> format_percent(0.5), format_percent(0.99999), format_percent(1.0)
-    ('50.0%', '99.9%', '100.0%')
+    >>> format_percent(0.5), format_percent(0.99999), format_percent(1.0), format_percent(0.9999999999999999)
+    ('50.0%', '99.9%', '100.0%', '100.0%')
     """
-    if 0.999 < value < 1:
+    if 0.999 < value < 1 - _ROUNDING_ERROR:
         return "99.9%"
     if abs(value) >= 9:
         return ">900%" if value > 0 else "<-900%"
@@ -123,6 +131,29 @@ def format_age(moment: datetime, now: datetime) -> str:
     return f"{seconds:.0f} s ago" if seconds >= 1 else "just now"
 
 
+def format_duration(seconds: float) -> str:
+    """A duration in its largest unit.
+
+    >>> [format_duration(seconds) for seconds in (0.00123, 0.5, 42.0, 119.0, 7300.0, 200_000.0)]
+    ['1.2 ms', '500 ms', '42 s', '119 s', '2 h', '2 d']
+    """
+    if seconds < 1:
+        return f"{seconds * 1000:.{1 if seconds < 0.01 else 0}f} ms"
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def format_bytes(size: int) -> str:
+    """A number of bytes in MB, kB below a tenth of one.
+
+    >>> format_bytes(67_100_000), format_bytes(3500)
+    ('67.1 MB', '3.5 kB')
+    """
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+
+
 def part_of_100(value: float) -> str:
     """A fraction as a position on a scale of 100 units, limited to 0 and 100."""
     return f"{max(0.0, min(1.0, value)) * 100:.1f}"
@@ -172,16 +203,21 @@ def sparkline_path(values: Sequence[float | None], width: float, height: float) 
     return "M" + "L".join(points) + ("h0" if len(points) == 1 else "")
 
 
-def band_path(points: Sequence[Any], low: str, high: str, width: float, height: float, top: float) -> str:
-    """The path of the area between two members of points, each from 0 to `top`; with gaps where one is None."""
+def band_path(
+    lower: Sequence[float | None], upper: Sequence[float | None], width: float, height: float
+) -> str:
+    """The path of the area between two lines of values from 0 to 1; with gaps where one is None.
+
+    >>> band_path([0.0, 0.0, None], [1.0, 0.5, 1.0], 30, 10)
+    'M5 0L15 5L15 10L5 10Z'
+    """
     runs: list[list[tuple[float, float, float]]] = [[]]
-    for at, point in enumerate(points):
-        lower, upper = getattr(point, low), getattr(point, high)
-        if lower is None or upper is None:
+    for at, (low, high) in enumerate(zip(lower, upper, strict=True)):
+        if low is None or high is None:
             runs.append([])
             continue
-        y = [height * (1 - max(0.0, min(1.0, value / top))) for value in (lower, upper)]
-        runs[-1].append(((at + 0.5) * width / len(points), *y))
+        bottom, top = (height * (1 - max(0.0, min(1.0, value))) for value in (low, high))
+        runs[-1].append(((at + 0.5) * width / len(lower), bottom, top))
     return "".join(
         "M" + "L".join(f"{x:.4g} {upper:.4g}" for x, _, upper in run)
         + "L" + "L".join(f"{x:.4g} {lower:.4g}" for x, lower, _ in reversed(run)) + "Z"
@@ -222,6 +258,8 @@ def _environment() -> "Environment":
         auto_reload=False,
     )
     environment.globals["asset_url"] = asset_url
+    environment.globals["has_status_page"] = has_status_page.get
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}  # of `tojson`
     environment.filters |= {
         "score": format_score,
         "percent": format_percent,
@@ -230,10 +268,11 @@ def _environment() -> "Environment":
         "ratio": format_ratio,
         "change": format_change,
         "age": format_age,
+        "duration": format_duration,
+        "bytes": format_bytes,
         "part_of_100": part_of_100,
         "line_path": line_path,
         "sparkline_path": sparkline_path,
-        "band_path": band_path,
         "day": format_day,
         "moment": format_moment,
         "split_address": split_address,

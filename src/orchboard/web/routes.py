@@ -17,6 +17,9 @@ from orchboard.web.methods import methods_page
 from orchboard.web.network import network_page
 from orchboard.web.orchestrator import orchestrator_page
 from orchboard.web.refused import refusal_page
+from orchboard.web.status import status_route
+from orchboard.web.status_figures import StatusSources
+from orchboard.web.status_link import LinkingReplies
 
 log = structlog.get_logger(__name__)
 
@@ -33,9 +36,12 @@ PAGES: Mapping[str, Page] = {
 """By path."""
 
 
-def web_routes(board: Leaderboard, replies: Replies) -> list[Route]:
-    """The routes of the pages and of their static files."""
+def web_routes(board: Leaderboard, replies: Replies, status: StatusSources | None = None) -> list[Route]:
+    """The routes of the pages and of their static files. status -- of the page /status; None: there is none"""
+    if status is not None:
+        replies = LinkingReplies(replies)
     return [
+        *([] if status is None else [status_route(status)]),
         *(_route(path, page, board, replies) for path, page in PAGES.items()),
         *map(asset_route, ASSETS.values()),
     ]

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 import structlog
+from msgspec import Struct
 
 from orchboard import limits
 from orchboard.errors import DatabaseUnavailableError
@@ -60,6 +61,18 @@ _SUSPICIOUS = (OSError, asyncpg.CannotConnectNowError, asyncpg.PostgresConnectio
 _LOCAL_LIMITS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
 
 
+class LastFailure(Struct, frozen=True):
+    """The last statement or probe that failed. Times are those of time.monotonic.
+
+    message -- the public message
+    since -- when the first statement or probe after the last success failed
+    """
+
+    message: str
+    at: float
+    since: float
+
+
 class Database:
     """The database at a URL. Connects, and migrates the schema, on first use.
 
@@ -80,6 +93,8 @@ class Database:
         self.encoding = UTF8
         self._startup = Startup(url, self.connect, timeout_s=timeout_s, migrates=migrates)
         self._why_open = NO_ANSWER  # public message while the breaker is open
+        self.last_failure: LastFailure | None = None
+        self._failing_since: float | None = None
         self.breaker = CircuitBreaker(self._probe, hosts=self._hosts.number)
 
     @property
@@ -132,6 +147,7 @@ class Database:
                     try:
                         rows = await _send(connection, statement, *arguments)
                         self.breaker.answers += 1
+                        self._failing_since = None
                         return rows
                     except CONNECTION_LOST:
                         with suppress(asyncpg.InterfaceError):  # already terminated and out of the pool
@@ -144,7 +160,9 @@ class Database:
                 raise
             if patience_s > 0 and isinstance(error, _SUSPICIOUS):
                 self.breaker.start_probing()
-            raise unavailable(error) from error
+            refusal = unavailable(error)
+            self._keep_failure(str(refusal))
+            raise refusal from error
 
     async def _opened(self, patience_s: float) -> Pool:
         """The pool. Raises DatabaseUnavailableError when a migration takes longer than STARTUP_S."""
@@ -250,6 +268,12 @@ class Database:
         if message not in (self._why_open, NO_ANSWER):
             log.warning("database unavailable", because=message, error=error_summary(error))
         self._why_open = message
+        self._keep_failure(message)
+
+    def _keep_failure(self, message: str) -> None:
+        now = time.monotonic()
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        self.last_failure = LastFailure(message, now, self._failing_since)
 
 
 def was_not_sent(error: asyncpg.InternalClientError) -> bool:

@@ -89,7 +89,7 @@ const help = element("dialog", { className: "keys-help" });
 function keys() {
   help.append(
     element("h2", { textContent: "Keys" }),
-    element("dl", {}, ...[["/", "search"], ["j, k", "next and previous row"], ["Enter", "open the row’s page"], ["o", "open the row in place"], ["?", "this help"]]
+    element("dl", {}, ...[["/", "search"], ["j, k", "next and previous row"], ["Enter", "open the row’s page"], ["o", "open the row in place"], ["← →", "values of a chart"], ["?", "this help"]]
       .map(([key, what]) => element("div", {}, element("dt", {}, element("kbd", { textContent: key })), element("dd", { textContent: what })))),
     element("form", { method: "dialog" }, element("button", { textContent: "Close" })),
   );
@@ -229,6 +229,36 @@ function live() {
   start();
 }
 
+// A page that shows a state is fetched again every few seconds while it is seen, unless the reader pauses that.
+function refreshing() {
+  const main = document.querySelector("main[data-refresh]");
+  if (!main) return;
+  const button = element("button", { type: "button" });
+  const said = element("span", { role: "status" });
+  const bar = element("p", { className: "live" }, button, said);
+  main.after(bar);
+  let isOn = true;
+  async function refresh() {
+    if (!isOn || document.hidden) return;
+    try {
+      const answer = await fetch(location.href, { cache: "no-store" });
+      if (!answer.ok) throw new Error(`status ${answer.status}`);
+      replace(main, new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("main"));
+      said.textContent = "";
+    } catch {
+      said.textContent = "The server does not answer: these are its last figures.";
+    }
+  }
+  function show() {
+    button.textContent = isOn ? "Pause updates" : "Resume updates";
+    bar.classList.toggle("on", isOn);
+  }
+  button.addEventListener("click", () => { isOn = !isOn; show(); refresh(); });
+  document.addEventListener("visibilitychange", refresh);
+  setInterval(refresh, main.dataset.refresh * 1000);
+  show();
+}
+
 // Puts new content into the page, and keeps what the reader has opened, chosen or focused.
 function replace(main, fetched) {
   const opened = new Set(all("tr.more:not([hidden])", main).map(more => more.previousElementSibling.querySelector("a").href));
@@ -236,6 +266,7 @@ function replace(main, fetched) {
   if (focused?.matches("select, input, pre")) return;  // the reader is at work in the page
   if (getSelection()?.type === "Range" || main.querySelector("table.results pre:not([hidden])")) return;
   const radio = main.querySelector("input[name=outcome]:checked")?.value;
+  dispatchEvent(new Event("replacing"));  // charts.js
   main.replaceChildren(...fetched.childNodes);
   enhance();
   for (const more of all("tr.more", main)) {
@@ -246,6 +277,7 @@ function replace(main, fetched) {
   const link = focused?.matches(".opens") ? focused.parentElement.querySelector("a") : focused;
   const again = link?.href && all("a", main).find(each => each.href === link.href);
   (link === focused ? again : again?.parentElement.querySelector(".opens"))?.focus({ preventScroll: true });
+  dispatchEvent(new Event("replaced"));
 }
 
 function enhance() {
@@ -261,4 +293,5 @@ function enhance() {
 enhance();
 keys();
 live();
+refreshing();
 setInterval(showTimes, 10_000);
