@@ -196,7 +196,9 @@ def test_rollups_that_were_wrong_are_rebuilt_and_nothing_is_deleted(database_url
     async def test() -> None:
         async with open_details_database(database_url, results=300, is_spread=True) as board:
             await board.materialize()
-            await board.connection.execute("UPDATE rollup_sums SET success_rate = round_trip_time WHERE granularity = 3")
+            await board.connection.execute(
+                "UPDATE rollup_sums SET success_rate = round_trip_time WHERE granularity = 3"
+            )
             pruner = Pruner(board.connection, pause_s=0)
             before = (await pruner.find(await board.now() - timedelta(days=10))).before
             with pytest.raises(
