@@ -46,14 +46,14 @@ async def divide_window(
         raise BadInputError(
             f"bucket must be one of {', '.join(allowed)}, not {size}: for a part of this window, only longer rollups are kept"
         )
-    if size is None:
-        size = max(fit(window, now, points), least, key=BUCKET_SIZES.index)
-    if most_buckets(window, now, size) > MAX_POINTS:
+    fitting: BucketSize = max(fit(window, now, points), least, key=BUCKET_SIZES.index)
+    chosen = size or fitting
+    if most_buckets(window, now, chosen) > MAX_POINTS:
         larger = [each for each in BUCKET_SIZES if most_buckets(window, now, each) <= MAX_POINTS]
         raise BadInputError(
-            f"bucket must be one of {', '.join(larger)} for this window, not {size}: at most {MAX_POINTS} buckets"
+            f"bucket must be one of {', '.join(larger)} for this window, not {chosen}: at most {MAX_POINTS} buckets"
         )
-    return size, divide(window, board.store.clock.exclusive_end_of(window), now, size, zone)
+    return chosen, divide(window, board.store.clock.exclusive_end_of(window), now, chosen, zone)
 
 
 async def _least_size(board: Leaderboard, window: Window) -> BucketSize:
