@@ -22,6 +22,7 @@ from tests.support.temporary_directories import reachable_directory
 from tests.support.waiting import wait_until
 
 SCORES, REGIONS = "/api/aggregated_stats?job_type=ai", "/api/regions"
+PAGES = ("/", f"/orchestrator/{ORCHESTRATOR}", "/network?job_type=ai", "/compare")
 
 
 class Away:
@@ -69,7 +70,7 @@ def is_stale(answer: Answer) -> bool:
 def test_during_an_outage_testers_get_ok_and_readers_the_last_good_answer(away: Away) -> None:
     client = away.client
     assert client.post_stats(ai()).data == b"ok"
-    good = {path: client.get(path) for path in (SCORES, REGIONS, "/")}
+    good = {path: client.get(path) for path in (SCORES, REGIONS, *PAGES)}
     assert {(one.status, one.headers.get("Age")) for one in good.values()} == {(200, None)}
     away.stop()
     time.sleep(1.0)  # so that what was seen last holds no more

@@ -73,7 +73,7 @@ LARGE = {"events", "events_before", "rollup_sums", "rollup_round_trips", "rollup
 # Statements that read the results of a range of receipt time, most of them through the view `scored_results`.
 READ_BY_TIME = {
     "tail_results", "edge_results", "build_count", "build_groups", "build_sums", "build_round_trips", "build_pipelines",
-    "unmaterialized_sums", "unmaterialized_round_trips", "unmaterialized_pipelines",
+    "unmaterialized_sums", "unmaterialized_round_trips", "unmaterialized_pipelines", "rollup_backlog",
 }  # fmt: skip
 
 # Each statement's arguments, `now` being a moment of the day after the last result.
@@ -118,6 +118,7 @@ def _arguments(now: datetime) -> dict[str, tuple[Any, ...]]:
         "unmaterialized_round_trips": short,
         "unmaterialized_pipelines": short,
         "newest_result": (),
+        "rollup_backlog": ([3, 4], [month, month], 10_000, minutes),
         "first_result": (day,),
         "last_result": (day, month),
         "is_stored": (day, "0x1"),

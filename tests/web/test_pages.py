@@ -56,7 +56,12 @@ def test_a_database_that_is_away_is_a_page_to_come_back_to(
 ) -> None:
     away = replace(settings, postgres="postgresql://nobody@127.0.0.1:1/nowhere")
     client = Client(start_server(away).url)
-    for target in ("/?window=7d", f"{OWN}?window=7d"):
+    for target in (
+        "/?window=7d",
+        f"{OWN}?window=7d",
+        "/network?window=7d",
+        f"/compare?orchestrators={ORCHESTRATOR},0xb",
+    ):
         answer = client.request("GET", target)
         assert (answer.status, answer.headers["Content-Type"]) == (503, "text/html; charset=utf-8")
         assert answer.headers["Retry-After"] == "1"

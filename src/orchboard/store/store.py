@@ -44,6 +44,7 @@ from orchboard.store.raw_results.recent import RecentResults
 from orchboard.store.retention.retention import Retention
 from orchboard.store.spool.spool import NOTHING_SPOOLED, Spool, SpoolError, SpoolState
 from orchboard.store.sql_files import sql
+from orchboard.window import EARLIEST
 
 if TYPE_CHECKING:
     from orchboard.store.details.reader import DetailReader
@@ -184,9 +185,11 @@ class Store:
         [row] = await self._database.fetch(sql("watermark"))
         return RollupState(row["age_s"], row["pending"])
 
-    async def fetch_rollup_backlog(self) -> RollupBacklog:
-        """What is not in rollups and details yet."""
-        return await fetch_backlog(self._database.fetch, self.clock.now())
+    async def fetch_rollup_backlog(self, age_s: float | None) -> RollupBacklog:
+        """What is not in rollups and details yet. age_s -- see RollupState"""
+        now = self.clock.now()
+        watermark = EARLIEST if age_s is None else now - timedelta(seconds=age_s)
+        return await fetch_backlog(self._database.fetch, now, watermark)
 
     async def expire_idempotency_keys(self, now: datetime) -> int:
         """Delete the keys that are older than KEY_LIFETIME; returns their number."""

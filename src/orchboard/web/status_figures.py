@@ -102,10 +102,9 @@ async def fetch_figures(sources: StatusSources) -> Figures:
     sources.posts.sample()
     context.metrics.counters.publish()
     database = await _database(context)  # before the others, which would prolong its round trip
-    readiness, rollups, backlog, spool, diagnosed = await asyncio.gather(
+    readiness, (rollups, backlog), spool, diagnosed = await asyncio.gather(
         check_readiness(context),
-        known(context, store.fetch_rollup_state(), "the database"),
-        known(context, store.fetch_rollup_backlog(), "the database"),
+        _rollups(context),
         known(context, store.fetch_spool_state(), "the spool"),
         known(context, sources.diagnosis.fetch(), "the database"),
     )
@@ -125,6 +124,14 @@ async def fetch_figures(sources: StatusSources) -> Figures:
         workers=tuple(workers.read()),
         other_workers=workers.unreadable(),
     )
+
+
+async def _rollups(context: ApiContext) -> tuple[RollupState | None, RollupBacklog | None]:
+    store = context.board.store
+    state = await known(context, store.fetch_rollup_state(), "the database")
+    if state is None:
+        return None, None
+    return state, await known(context, store.fetch_rollup_backlog(state.age_s), "the database")
 
 
 async def _database(context: ApiContext) -> DatabaseState:

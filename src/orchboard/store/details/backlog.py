@@ -24,10 +24,16 @@ class RollupBacklog(Struct, frozen=True):
     buckets_without_details: int
 
 
-async def fetch_backlog(fetch: Callable[..., Awaitable[Sequence[Any]]], now: datetime) -> RollupBacklog:
+async def fetch_backlog(
+    fetch: Callable[..., Awaitable[Sequence[Any]]], now: datetime, watermark: datetime
+) -> RollupBacklog:
     """The backlog. fetch -- returns the rows of a statement"""
     since = [EARLIEST if each.retention is None else now - each.retention for each in GRANULARITIES]
     [row] = await fetch(
-        sql("rollup_backlog"), [each.number for each in GRANULARITIES], since, limits.MAX_COUNTED_RESULTS
+        sql("rollup_backlog"),
+        [each.number for each in GRANULARITIES],
+        since,
+        limits.MAX_COUNTED_RESULTS,
+        watermark,
     )
     return RollupBacklog(row["results"], row["buckets"], row["buckets_without_details"])

@@ -1,13 +1,15 @@
 -- What is not in rollups and details yet.
--- $1 granularities, $2 the earliest start of each: arrays of equal length; $3 the number at which the count of results ends
--- Returns one row: results (received after the watermark; all results without rollups), buckets (not materialized, though they
+-- $1 granularities, $2 the earliest start of each: arrays of equal length; $3 the number at which the count of results ends; $4 the
+-- watermark, as a parameter because no index is searched by the volatile function that reads it
+-- Returns one row: results (received after the watermark), buckets (not materialized, though they
 -- ended over five minutes ago), buckets_without_details (materialized, and their details are missing or outdated).
 SELECT
     (
         SELECT count(*)
         FROM (
             SELECT FROM events
-            WHERE event_time >= coalesce(to_timestamp(pg_sequence_last_value('rollup_watermark'::regclass)), '-infinity')
+            -- Two bounds: without statistics, the planner expects few rows in a range, and uses the index.
+            WHERE event_time >= $4::timestamptz AND event_time <= 'infinity'
             LIMIT $3::bigint
         ) AS newest
     ) AS results,
