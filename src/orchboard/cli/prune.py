@@ -29,9 +29,9 @@ def prune(
         Parameter(help="Directory to write the results to first, as a Parquet file for each month."),
     ] = None,
 ) -> int:
-    """Delete old results. Their rollups stay, so that long windows are answered as before.
+    """Delete old results; their rollups stay.
 
-    Rollups are built and compared with the results first; nothing is deleted if they differ. From then on they are
+    Long windows are answered as before. Rollups are built and compared with the results first; nothing is deleted if they differ. From then on they are
     final: results of that time can't be added, changed or counted any more. Results of the last 8 days are always kept.
     Works on the database of POSTGRES, or on the embedded one, beside running servers. Can be interrupted and run again.
     RETENTION_DAYS does the same in the background, without an archive.
@@ -46,6 +46,8 @@ def prune(
     from orchboard.cli.schema import run_on_database
 
     moment = _parse_day(before)
+    if archive is not None:
+        import pyarrow.parquet  # noqa: F401 - what is missing is said before anything is done
 
     async def work(database: Database, connection: Connection) -> int:
         from orchboard.cli.prune_archive import archive_results

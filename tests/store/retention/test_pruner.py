@@ -12,6 +12,7 @@ from orchboard.stats import JobType, SeriesQuery, StatsQuery, Window
 from orchboard.store.maintenance import MaintenanceLoop
 from orchboard.store.postgres.clock import MICROSECOND
 from orchboard.store.postgres.database import Database
+from orchboard.store.retention.policy import RetentionPolicy
 from orchboard.store.retention.pruner import Pruner
 from orchboard.store.rollups.buckets import DAY, SIX_HOURS
 from orchboard.store.rollups.builder import RollupBuilder
@@ -178,6 +179,27 @@ def test_windows_that_cut_a_final_rollup_are_rounded_down(database_url: str) -> 
             ]
             assert details.sums.results.tolist() == rounded.sums.results.tolist()
             assert (details.since, details.until) == (rounded.since, rounded.until)
+
+    run(test())
+
+
+def test_a_server_deletes_what_is_older_than_its_policy(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchboard.store.retention.pruner._PAUSE_S", 0.0)
+
+    async def test() -> None:
+        async with open_details_database(database_url, results=200, is_spread=True) as board:
+            database = Database(database_url, connections=2, timeout_s=30)
+            policy = RetentionPolicy(timedelta(days=20), timedelta(days=30))
+            assert (await MaintenanceLoop(database, policy).run_once(100)).is_done
+            await database.close()
+            since = DAY.start_of(await board.now() - timedelta(days=20))
+            oldest = "SELECT min(event_time) >= $1 AND count(*) > 50 FROM events"
+            assert await board.connection.fetchval(oldest, since)
+            shortest = "SELECT min(bucket_start) FROM rollup_buckets WHERE granularity = $1"
+            six_hours, days = [await board.connection.fetchval(shortest, number) for number in (3, 4)]
+            assert days < six_hours == DAY.start_of(await board.now() - timedelta(days=30))
 
     run(test())
 

@@ -47,12 +47,12 @@ class Pruner:
     """Deletes the results before a time. Can be interrupted at any point, and run again.
 
     connection -- used by nothing else
-    pause_s -- before the first result is deleted; see _PAUSE_S
+    pause_s -- before the first result is deleted; None: _PAUSE_S
     """
 
-    def __init__(self, connection: Connection, *, pause_s: float = _PAUSE_S) -> None:
+    def __init__(self, connection: Connection, *, pause_s: float | None = None) -> None:
         self._connection = connection
-        self._pause_s = pause_s
+        self._pause_s = _PAUSE_S if pause_s is None else pause_s
 
     async def find(self, before: datetime) -> Prunable:
         """What `prune` would delete. Raises BadInputError if results must be kept longer."""
