@@ -48,6 +48,7 @@ from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.directories.testers import TesterDirectory
 from orchboard.store.maintenance import MaintenanceLoop
 from orchboard.store.postgres.database import Database
+from orchboard.store.retention.policy import RetentionPolicy
 from orchboard.store.spool.spool import Spool
 from orchboard.store.store import Store
 from orchboard.web.refused import refused_page
@@ -137,7 +138,10 @@ def create_app(
         limit_s=timings.serverless_post_s if serverless else None,
     )
     upkeep = UpkeepHandler(
-        store, settings.cron_secret, MaintenanceLoop(database), _document_fetcher(settings, store)
+        store,
+        settings.cron_secret,
+        MaintenanceLoop(database, RetentionPolicy(settings.retention, settings.rollup_retention)),
+        _document_fetcher(settings, store),
     )
     live = None if serverless else LiveHub(board)
     access_log, request_ids = AccessLog(), RequestIds()

@@ -50,6 +50,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     db_connections: int
     answer_cache_bytes: int
     spool_max_bytes: int
+    retention: timedelta | None
+    rollup_retention: timedelta | None
     fast_path: bool
     orchestrator_metrics: bool
     status_page: bool
@@ -146,6 +148,10 @@ SETTINGS: tuple[Setting, ...] = (
             "Maximum number of connections to the database in each worker's pool."),
     Setting("ANSWER_CACHE_MB", "answer_cache_bytes", "5", "MiB", parsers.mebibytes,
             "Memory of each worker for cached answers."),
+    Setting("RETENTION_DAYS", "retention", "0", "days", parsers.days_or_forever,
+            "Results are deleted after this many days, at least 8, once their rollups are built and verified. Rollups stay, so long windows are answered as before. 0: never."),
+    Setting("ROLLUP_RETENTION_DAYS", "rollup_retention", "0", "days", parsers.days_or_forever,
+            "Rollups of six hours are deleted after this many days, where results are not kept. Those of days and months stay. 0: never."),
     Setting("SPOOL_MAX_MB", "spool_max_bytes", "256", "MiB", parsers.mebibytes_or_zero,
             "Maximum size of the spool in ORCHBOARD_DATA, for results that are acknowledged while the database is away, also with POSTGRES. Beyond it posts are answered 503. 0: no spool; such results are refused."),
     Setting("FAST_PATH", "fast_path", "on", "", parsers.on_or_off,

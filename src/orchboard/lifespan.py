@@ -26,6 +26,7 @@ from orchboard.stats import JobType, StatsQuery
 from orchboard.store.connection.failures import error_summary
 from orchboard.store.maintenance import MaintenanceLoop
 from orchboard.store.postgres.database import Database
+from orchboard.store.retention.policy import RetentionPolicy
 from orchboard.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -78,7 +79,11 @@ async def server_lifespan(
         "expire_keys", lambda health: _expire_keys(store, health), stall_s=limits.KEY_EXPIRY_INTERVAL_S * 2
     )
     background.start("replay", store.replay_spool, stall_s=limits.REPLAY_STALL_S)
-    background.start("rollups", MaintenanceLoop(database).run, stall_s=limits.MAINTENANCE_STALL_S)
+    background.start(
+        "rollups",
+        MaintenanceLoop(database, RetentionPolicy(settings.retention, settings.rollup_retention)).run,
+        stall_s=limits.MAINTENANCE_STALL_S,
+    )
     background.start("warm_up", lambda _: _warm_up(database, board), stall_s=math.inf)
     background.start("publish_counters", lambda _: _publish(counters), stall_s=math.inf)
     if recent_posts is not None:

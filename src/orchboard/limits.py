@@ -213,6 +213,8 @@ TESTER_STALENESS_S: Final = 1.0
 """A tester's key may be accepted this long after it was revoked, and be unknown this long after it was added."""
 NAMES_STALENESS_S: Final = 10.0
 """A name of an orchestrator may be shown this long after it was changed or removed by another program."""
+RETENTION_STALENESS_S: Final = 10.0
+"""After results were deleted, an answer may be without a note of it for this long."""
 APPLIED_INVALIDATIONS_S: Final = 600.0
 """How long applied invalidations are kept. A reader that was idle for more than half of it reads everything again.
 """

@@ -44,6 +44,15 @@ def seconds_or_zero(value: str) -> float:
     return 0.0 if value == "0" else seconds(value)
 
 
+def days_or_forever(value: str) -> timedelta | None:
+    """A whole number of days, at least 8; None for an empty value or 0."""
+    if value in ("", "0"):
+        return None
+    if not value.isascii() or not value.isdigit() or not 8 <= int(value) <= 36500:
+        raise ValueError("a whole number of days from 8 to 36500, or 0: for ever")
+    return timedelta(days=int(value))
+
+
 def hours(value: str) -> timedelta:
     """A duration; a bare number counts hours."""
     return _duration(value, unit="h")

@@ -52,7 +52,7 @@ async def assert_matches_oracle(
     groups = 0
     for job_type in JobType:
         plain = await _plain_means(connection, job_type, since, until)
-        means = await _read_means(reader, job_type, since, until)
+        means = await read_means(reader, job_type, since, until)
         assert means.keys() == plain.keys()
         for key, numbers in plain.items():
             assert means[key][0] == numbers[0]
@@ -74,9 +74,10 @@ async def _plain_means(
     return {(row[0], row[1], row[2], row[3]): tuple(row)[4:] for row in rows}
 
 
-async def _read_means(
+async def read_means(
     reader: MeansReader, job_type: JobType, since: datetime, until: datetime
 ) -> dict[Key, Numbers]:
+    """The number of results and the means of each group that a reader finds."""
     means = await reader.fetch_means(StatsQuery(job_type=job_type, window=Window(since, until)))
     columns = (means.results, *means.means)
     numbers = list(zip(*(column.tolist() for column in columns), strict=True))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
+from msgspec import structs
 
 from orchboard.analytics.leaderboard import RankingTable, estimate_at, fetch_standings_input
 from orchboard.analytics.scope import Scope, envelope_of
@@ -52,7 +53,7 @@ async def compare(board: Leaderboard, scope: Scope, orchestrators: Sequence[str]
 def _of(details: Details, orchestrators: Sequence[str]) -> Details:
     wanted = details.index.mask(SeriesQuery(orchestrators=frozenset(orchestrators)))
     chosen = details.sums.select(np.flatnonzero(wanted[details.sums.series]))
-    return Details(details.index, chosen, details.medians)
+    return structs.replace(details, sums=chosen)
 
 
 def _regions(standings: Standings, orchestrators: Sequence[str]) -> list[RegionComparison]:

@@ -40,13 +40,28 @@ async def divide_window(
     Raises BadInputError if the window has too many buckets of the size.
     """
     window = await _limited(board, requested, now)
-    size = size or fit(window, now, points)
-    if most_buckets(window, now, size) > MAX_POINTS:
+    least = await _least_size(board, window)
+    if size is not None and BUCKET_SIZES.index(size) < BUCKET_SIZES.index(least):
+        allowed = BUCKET_SIZES[BUCKET_SIZES.index(least) :]
+        raise BadInputError(
+            f"bucket must be one of {', '.join(allowed)}, not {size}: for a part of this window, only longer rollups are kept"
+        )
+    fitting: BucketSize = max(fit(window, now, points), least, key=BUCKET_SIZES.index)
+    chosen = size or fitting
+    if most_buckets(window, now, chosen) > MAX_POINTS:
         larger = [each for each in BUCKET_SIZES if most_buckets(window, now, each) <= MAX_POINTS]
         raise BadInputError(
-            f"bucket must be one of {', '.join(larger)} for this window, not {size}: at most {MAX_POINTS} buckets"
+            f"bucket must be one of {', '.join(larger)} for this window, not {chosen}: at most {MAX_POINTS} buckets"
         )
-    return size, divide(window, board.store.clock.exclusive_end_of(window), now, size, zone)
+    return chosen, divide(window, board.store.clock.exclusive_end_of(window), now, chosen, zone)
+
+
+async def _least_size(board: Leaderboard, window: Window) -> BucketSize:
+    """The smallest size that is kept in the whole of a window."""
+    kept = await board.store.retention.fetch()
+    if kept is None or window.since >= kept.since:
+        return BUCKET_SIZES[0]
+    return "6h" if window.since >= kept.six_hours_since else "1d"
 
 
 async def _limited(board: Leaderboard, window: Window, now: datetime) -> Window:

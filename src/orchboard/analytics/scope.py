@@ -10,7 +10,7 @@ from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.envelope import AnswerWindow
 from orchboard.stats import SeriesQuery, Window
-from orchboard.store.postgres.clock import from_pg_time, round_down
+from orchboard.store.postgres.clock import SECOND, from_pg_time, round_down, to_pg_time
 from orchboard.window import EARLIEST, LATEST, Bounds
 
 if TYPE_CHECKING:
@@ -72,7 +72,11 @@ def answer_window(request: WindowRequest, window: Window, now: datetime) -> Answ
 
 
 def envelope_of(request: WindowRequest, window: Window, now: datetime, *details: "Details") -> dict[str, Any]:
-    """The members of `Envelope`, for an answer from some details."""
+    """The members of `Envelope`, for an answer from some details, the first of which begins with the window."""
+    if details and details[0].since is not None and to_pg_time(window.since) > details[0].since:
+        window = Window(from_pg_time(details[0].since), window.until)
+    if details and details[-1].until is not None and to_pg_time(window.until) - details[-1].until > SECOND:
+        window = Window(window.since, from_pg_time(details[-1].until))
     lasts = [int(each.sums.last.max()) for each in details if len(each.sums.last)]
     results = sum(int(each.sums.results.sum() + each.sums.unscored.sum()) for each in details)
     return {

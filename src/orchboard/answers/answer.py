@@ -42,7 +42,7 @@ Pieces: TypeAlias = Callable[[], AsyncGenerator[bytes, None]]
 class HeadedBody(NamedTuple):
     """A body with headers beside those of its query."""
 
-    body: bytes
+    body: bytes | Pieces
     headers: Headers
 
 

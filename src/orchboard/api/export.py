@@ -9,11 +9,12 @@ from msgspec import Struct
 
 from orchboard.analytics.scope import Scope
 from orchboard.analytics.table_formats import csv_header, csv_lines, json_lines, parquet
-from orchboard.answers.answer import Headers, Pieces
+from orchboard.answers.answer import HeadedBody, Headers
 from orchboard.answers.cached_query import CachedQuery
 from orchboard.api.cursors import parse_result_cursor, parse_rollup_cursor
 from orchboard.api.endpoint import Endpoint, Param
 from orchboard.api.examples import BUSY, EXAMPLE_TIME, ORCHESTRATOR, SCORED, UNAVAILABLE
+from orchboard.api.kept_since import kept_since_headers
 from orchboard.api.params import Params
 from orchboard.api.refusals import Error
 from orchboard.api.responses import with_media_type
@@ -58,8 +59,10 @@ def export(params: Params, board: Leaderboard) -> CachedQuery:
     """Results or rollups as a stream of lines, or as a Parquet file."""
     asked = _parse(params)
 
-    async def compute() -> Pieces:
-        return lambda: _pieces(asked, board)
+    async def compute() -> HeadedBody:
+        since = asked.scope.window.resolve(board).since
+        headers = await kept_since_headers(board, since) if asked.what == "results" else ()
+        return HeadedBody(lambda: _pieces(asked, board), headers)
 
     max_age_s = scope_max_age_s(asked.scope, board)
     return CachedQuery(("export", asked), compute, _headers(asked), max_age_s=max_age_s)

@@ -6,6 +6,7 @@ from orchboard.answers.answer import HeadedBody, Pieces
 from orchboard.answers.cached_query import CachedQuery
 from orchboard.api.cursors import parse_result_cursor, result_cursor
 from orchboard.api.endpoint import Param
+from orchboard.api.kept_since import kept_since_headers
 from orchboard.api.params import Params, StatsRequest, max_age_s, parse_stats_query
 from orchboard.api.responses import JSON_HEADERS
 from orchboard.api.scope_params import whole_number
@@ -25,7 +26,7 @@ CURSOR = Param(
 )
 
 # Lets pages of other origins read the header.
-_EXPOSED = (b"access-control-expose-headers", b"Orchboard-Cursor")
+_EXPOSED = (b"access-control-expose-headers", b"Orchboard-Cursor, Orchboard-Kept-Since")
 
 
 def raw_stats(params: Params, board: Leaderboard) -> CachedQuery:
@@ -38,8 +39,11 @@ def raw_stats(params: Params, board: Leaderboard) -> CachedQuery:
     if limit or after:
         return _page(params.orchestrator, asked, board, after=after, limit=limit or MAX_LIMIT)
 
-    async def compute() -> bytes | Pieces:
-        return await board.raw_stats(asked.query(board))
+    async def compute() -> bytes | HeadedBody | Pieces:
+        query = asked.query(board)
+        body = await board.raw_stats(query)
+        kept_since = await kept_since_headers(board, query.window.since)
+        return HeadedBody(body, (_EXPOSED, *kept_since)) if kept_since else body
 
     return CachedQuery(
         ("raw_stats", asked),
@@ -56,9 +60,12 @@ def _page(
     """The newest results that are older than `after`."""
 
     async def compute() -> HeadedBody:
-        body, last = await board.raw_stats_page(asked.query(board), after=after, limit=limit)
-        cursor = b"" if last is None else result_cursor(last).encode()
-        return HeadedBody(body, (_EXPOSED, (b"orchboard-cursor", cursor)) if cursor else ())
+        query = asked.query(board)
+        body, last = await board.raw_stats_page(query, after=after, limit=limit)
+        headers = await kept_since_headers(board, query.window.since)
+        if last is not None:
+            headers = (*headers, (b"orchboard-cursor", result_cursor(last).encode()))
+        return HeadedBody(body, (_EXPOSED, *headers) if headers else ())
 
     return CachedQuery(
         ("raw_stats", asked, after, limit),

@@ -122,7 +122,8 @@ ROUTES: tuple[Endpoint, ...] = (
         "not be stored is `null`, and `orchboard_dropped` lists its name. The answer is `{}` when the window holds no "
         "results. An answer larger than 1 MiB is sent in chunks, without `ETag` and `Content-Length`. If the connection "
         "is reset before the last chunk, the answer is incomplete. With `limit` or `cursor`, the answer is a page: the newest results "
-        "of all regions together, in the same form. The header `Orchboard-Cursor` is the `cursor` of the next page; the last page, "
+        "of all regions together, in the same form. Where the operator keeps no results of a part of the window, the header "
+        "`Orchboard-Kept-Since` has the time from which they are kept. The header `Orchboard-Cursor` is the `cursor` of the next page; the last page, "
         "which may be empty, does not have it. A page may have fewer results than `limit`, as it ends after about 1 MiB. The lists of a region in all "
         "pages, joined, are its list in the whole answer.",
         params=(Param("orchestrator", "Ethereum address. Case-insensitive.", ORCHESTRATOR, required=True), REGION, SINCE,

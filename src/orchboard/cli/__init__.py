@@ -43,6 +43,7 @@ COMMANDS = {
     "orchestrator": "Give orchestrators names, shown beside their addresses.",
     "migrate": "Migrate the database schema up and down.",
     "rollups": "Verify and rebuild the rollups that long windows use.",
+    "prune": "Delete old results; their rollups stay.",
     "spool": "Show results that are not in the database yet.",
     "backup": "Write all results to a file.",
     "restore": "Store the results of a backup.",

@@ -13,7 +13,7 @@ MODULES = {
 
 _PURPOSES = {
     "server": "the server: pip install 'orchboard[server]', or 'orchboard[embedded]' with PostgreSQL",
-    "parquet": "a reader of Parquet: pip install 'orchboard[parquet]'",
+    "parquet": "pyarrow for Parquet: pip install 'orchboard[parquet]'",
 }
 
 

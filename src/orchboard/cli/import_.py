@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from orchboard.config import Settings
     from orchboard.importing.checking import Checked
     from orchboard.store.postgres.database import Database
+    from orchboard.store.transfer.restore import StoredLines
 
 MAX_PRINTED = 20
 _MEGABYTE = 1_000_000
@@ -108,13 +109,15 @@ def _import(
     with closing(Checked(lambda: temporary_file(data_directory(settings)), names)) as checked:
         _check(checked, sources)
         is_refused = bool(checked.refusals) and not skip_bad
-        stored = unique = 0
+        stored = unique = not_kept = 0
         if not is_refused:
-            stored, unique = _store(database(), checked, names, dry_run=dry_run)
+            done = _store(database(), checked, names, dry_run=dry_run)
+            stored, unique, not_kept = done.stored, done.lines, done.not_kept
         summary = {
             "results": checked.results,
             "stored": stored,
-            "already_there": unique - stored,
+            "already_there": unique - stored - not_kept,
+            "not_kept": not_kept,
             "repeated": 0 if is_refused else checked.results - checked.refusals - unique,
             "refused": checked.refusals,
         }
@@ -134,6 +137,11 @@ def _print_summary(summary: dict[str, int], took_s: float, *, dry_run: bool) -> 
         f"{summary['already_there']:,} already stored, {summary['repeated']:,} repeated, "
         f"{summary['refused']:,} refused"
     )
+    if summary["not_kept"]:
+        print(
+            f"{summary['not_kept']:,} results {'would not be' if dry_run else 'were not'} imported: results of their time are "
+            "not kept (`orchboard prune`)"
+        )
 
 
 async def _prepare(database: Database, *, dry_run: bool) -> dict[str, str]:
@@ -176,8 +184,7 @@ def _check(checked: Checked, sources: Sequence[tuple[str, IO[bytes]]]) -> None:
             before += size
 
 
-def _store(database: Database, checked: Checked, names: dict[str, str], *, dry_run: bool) -> tuple[int, int]:
-    """The number of stored results, and the number of distinct results."""
+def _store(database: Database, checked: Checked, names: dict[str, str], *, dry_run: bool) -> StoredLines:
     import asyncio
 
     from orchboard.cli.database import translate_driver_errors
@@ -194,8 +201,7 @@ def _store(database: Database, checked: Checked, names: dict[str, str], *, dry_r
             report(done, total)
 
         done = store_lines(database.connect, regions, checked.lines(), on_progress=storing, dry_run=dry_run)
-        _, stored, unique = asyncio.run(done)
-    return stored, unique
+        return asyncio.run(done)
 
 
 def _print_json(summary: dict[str, int], checked: Checked, *, dry_run: bool) -> None:

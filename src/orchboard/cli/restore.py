@@ -85,14 +85,19 @@ def _print_outcome(backup: Backup, restored: Restored, took_s: float) -> None:
     results, there = backup.trailer.results, restored.present
     print(
         f"restored {restored.stored:,} of {results:,} results and {restored.regions} regions in {took_s:.1f} s; "
-        f"{results - restored.stored:,} already stored"
+        f"{results - restored.stored - restored.not_kept:,} already stored"
     )
+    if restored.not_kept:
+        print(
+            f"{restored.not_kept:,} results were not stored: results of their time are not kept (`orchboard prune`)"
+        )
     if restored.is_exact(backup):
         print(f"the database has exactly the backup's results of that period\nsha256 {there.results_sha256}")
+    elif restored.not_kept and there.results == results - restored.not_kept:
+        print("the database has the backup's other results of that period")
     elif restored.holds(backup):
-        print(
-            f"the database has {there.results - results:,} more results of that period, so digests can't be compared"
-        )
+        more = there.results - results + restored.not_kept
+        print(f"the database has {more:,} more results of that period, so digests can't be compared")
     else:
         print(
             f"orchboard: the database's results of that period differ from the backup: {there.results:,} results with "

@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     import asyncpg
-
-    Work = Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[int]]
 
 Since = Annotated[
     str, Parameter(help="Start, inclusive: a date or time in UTC, such as 2026-11-01 or 2026-11-01T06:00.")
@@ -49,6 +46,7 @@ def verify(*, since: Since = "", until: Until = "") -> int:
     ```
     """
     from orchboard.cli.progress import progress
+    from orchboard.cli.schema import run_on_database
     from orchboard.store.rollups.verification import Verifier
 
     bounds = _bounds(since, until)
@@ -66,7 +64,7 @@ def verify(*, since: Since = "", until: Until = "") -> int:
         await _build(connection)
         return 1
 
-    return _run(work)
+    return run_on_database(lambda _, connection: work(connection))
 
 
 @rollups.command
@@ -81,6 +79,7 @@ def rebuild(*, since: Since = "", until: Until = "") -> int:
     orchboard rollups rebuild --since 2026-11-01 --until 2026-11-08
     ```
     """
+    from orchboard.cli.schema import run_on_database
     from orchboard.store.rollups.verification import Verifier
 
     bounds = _bounds(since, until)
@@ -90,7 +89,7 @@ def rebuild(*, since: Since = "", until: Until = "") -> int:
         await _build(connection)
         return 0
 
-    return _run(work)
+    return run_on_database(lambda _, connection: work(connection))
 
 
 async def _build(connection: asyncpg.Connection[asyncpg.Record]) -> None:
@@ -117,36 +116,6 @@ async def _build(connection: asyncpg.Connection[asyncpg.Record]) -> None:
         print(
             "a transaction is open in this database: buckets that ended after it began are built when it ends"
         )
-
-
-def _run(work: Work) -> int:
-    import asyncio
-
-    from orchboard.cli.database import database_url, translate_driver_errors
-    from orchboard.cli.settings import read_environment
-    from orchboard.errors import SetupError
-    from orchboard.store.postgres.database import Database
-    from orchboard.store.schema.migrate import fetch_schema_version
-    from orchboard.store.schema.migration_files import load_migrations
-
-    settings = read_environment()
-
-    async def run(url: str) -> int:
-        connect = Database(url, connections=1, timeout_s=settings.db_timeout_s).connect
-        version, latest = (await fetch_schema_version(connect)).version, len(load_migrations())
-        if version != latest:
-            raise SetupError(
-                f"the schema is at version {version}, not {latest}: run `orchboard migrate up` first, or use the "
-                "version of orchboard that created it"
-            )
-        connection = await connect()
-        try:
-            return await work(connection)
-        finally:
-            connection.terminate()
-
-    with database_url(settings) as url, translate_driver_errors():
-        return asyncio.run(run(url))
 
 
 def _bounds(since: str, until: str) -> tuple[datetime, datetime]:

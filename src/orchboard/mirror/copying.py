@@ -119,6 +119,11 @@ class Copier:
         for name, given in self._given.items():
             if not given and name != name.lower():
                 self.copied.notes.add(f"{name} has scores, but the source returns no results of it")
+        kept_since = self._run(self._store.fetch_kept_since())
+        if kept_since is not None and request.since < kept_since.timestamp():
+            self.copied.notes.add(
+                f"results received before {kept_since:%Y-%m-%d} are not kept here (`orchboard prune`) and were not stored"
+            )
         return self.copied
 
     def _report(self, done: float, total: int) -> None:

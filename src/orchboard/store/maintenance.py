@@ -1,6 +1,7 @@
-"""Maintenance of the database in the background: moves old results, builds rollups, checks them, deletes old invalidations."""
+"""Maintenance of the database in the background: moves old results, builds rollups, checks them, deletes what is not kept."""
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from orchboard.store.connection.types import Connection
 from orchboard.store.legacy_import.backfill import backfill
 from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.watchdog import Watchdog
+from orchboard.store.retention.policy import KEEP_EVERYTHING, PRUNE_EVERY_S, RetentionPolicy, apply
 from orchboard.store.rollups.buckets import DAY, TEN_MINUTES, Bucket
 from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.sql_files import sql
@@ -58,8 +60,10 @@ class MaintenanceLoop:
     Any number of servers may run it at once.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, retention: RetentionPolicy = KEEP_EVERYTHING) -> None:
         self._database = database
+        self._retention = retention
+        self._pruned_at = -math.inf
         self._checked_since: datetime = LATEST
         self._checked_at = 0.0
         # Times, by time.monotonic, with the newest applied invalidation at each.
@@ -130,6 +134,8 @@ class MaintenanceLoop:
             await _build_details(connection, progress)
             if is_settled and self._is_check_due():
                 found = await self._check(connection)
+            if is_settled and not found:
+                await self._prune(connection, progress)
             await self._delete_old_invalidations(connection)
         finally:
             watchdog.stop()
@@ -159,6 +165,13 @@ class MaintenanceLoop:
             else:
                 log.info("rollups are no longer delayed by a transaction")
         return is_settled
+
+    async def _prune(self, connection: Connection, progress: Callable[[int | Bucket], None]) -> None:
+        """Delete what is older than the retention policy allows, once an hour."""
+        if self._retention == KEEP_EVERYTHING or time.monotonic() - self._pruned_at < PRUNE_EVERY_S:
+            return
+        await apply(self._retention, connection, progress)
+        self._pruned_at = time.monotonic()
 
     def _is_check_due(self) -> bool:
         is_due = time.monotonic() - self._checked_at > CHECK_EVERY_S

@@ -41,6 +41,7 @@ from orchboard.store.raw_results.new_results import NewResultReader
 from orchboard.store.raw_results.pages import RawPages, RowStream
 from orchboard.store.raw_results.paging import RawPaging
 from orchboard.store.raw_results.recent import RecentResults
+from orchboard.store.retention.retention import Retention
 from orchboard.store.spool.spool import NOTHING_SPOOLED, Spool, SpoolError, SpoolState
 from orchboard.store.sql_files import sql
 from orchboard.window import EARLIEST
@@ -79,6 +80,7 @@ class Store:
     breaker -- whether the database is available
     tester_names -- of all testers by id, also of revoked ones, as last read
     names -- the names of orchestrators
+    retention -- from when on results are kept
     ingest_counters -- counters of acknowledged results and batches
     """
 
@@ -118,6 +120,7 @@ class Store:
         self.latest_transcoding = LatestTranscodingReader(database)
         self.regions = regions
         self.names = NameDirectory(database, changes)
+        self.retention = Retention(database)
         self.spool = spool
         self._missing: list[str] = []  # privileges
         self._is_read_only = False

@@ -1,6 +1,7 @@
 """DetailBuilder: builds the details of rollup buckets, once the bucket is materialized and again whenever it was rebuilt."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 import numpy as np
@@ -14,6 +15,7 @@ from orchboard.store.details.summary import NetworkSeries, encode_summary
 from orchboard.store.details.sums import NETWORK, SeriesSums, add_up, renumber
 from orchboard.store.postgres.watchdog import background_transaction
 from orchboard.store.rollups.buckets import GRANULARITIES, Bucket, Granularity
+from orchboard.store.rollups.builder import IncompletePartsError
 from orchboard.store.rollups.group_index import Indices
 from orchboard.store.sql_files import sql
 from orchboard.window import EARLIEST
@@ -100,10 +102,11 @@ class DetailBuilder:
         now: datetime = await self._connection.fetchval(sql("now"))
         since = {each: EARLIEST if each.retention is None else now - each.retention for each in GRANULARITIES}
         built = 0
-        while built != limit and (bucket := await self._build_next(since)):
-            built += 1
-            if on_bucket is not None:
-                on_bucket(bucket)
+        with suppress(IncompletePartsError):  # another process builds them: continued in the next run
+            while built != limit and (bucket := await self._build_next(since)):
+                built += 1
+                if on_bucket is not None:
+                    on_bucket(bucket)
         for granularity in GRANULARITIES:
             if granularity.retention is not None:
                 await self._connection.execute(sql("prune_details"), granularity.number, since[granularity])
@@ -119,6 +122,8 @@ class DetailBuilder:
             bucket = Bucket(row["granularity"], row["bucket_start"], row["bucket_end"])
             await self._connection.execute(sql("clear_details"), bucket.granularity, bucket.start)
             if row["results"] and not await self._build_from_parts(bucket, row["results"]):
+                if await self._connection.fetchval(sql("is_final_in_part"), bucket.start, bucket.end):
+                    raise IncompletePartsError
                 await self._build_from_results(bucket)
             await self._connection.execute(sql("set_details_revision"), bucket.granularity, bucket.start)
         return bucket

@@ -40,11 +40,14 @@ class Details(Struct, frozen=True):
     sums -- of the series that the query selects
     medians -- the median round trip in seconds of each AI pipeline and model, of all orchestrators, in the query's region if
         it has one: what scores are relative to. Pipelines and models without a success are missing
+    since, until -- the window, in microseconds since 2000, rounded down where results are not kept; None if it is not of one window
     """
 
     index: SeriesIndex
     sums: SeriesSums
     medians: Medians
+    since: int | None = None
+    until: int | None = None
 
 
 def medians_of(index: SeriesIndex, sums: SeriesSums, region: str | None) -> Medians:

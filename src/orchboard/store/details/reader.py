@@ -289,4 +289,4 @@ def _details(reader: PlanReader, asked: _Asked[T], read: _Read) -> Details:
         medians = {}
     is_selected = reader.index.mask(query)[sums.series]
     selected = sums if is_selected.all() else sums.select(np.flatnonzero(is_selected))
-    return Details(reader.index, selected, medians)
+    return Details(reader.index, selected, medians, read.plan.since, read.plan.until)

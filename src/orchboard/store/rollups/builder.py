@@ -51,6 +51,10 @@ MAX_UNCOUNTED = 1024
 """Maximum length of a list of round trips that is read whole; a longer one has counts by bin, which are read first."""
 
 
+class IncompletePartsError(Exception):
+    """A bucket can only be built from shorter ones, as a part of its results is not kept, and these are not complete."""
+
+
 class RollupBuilder:
     """Builds the due buckets, one in a transaction. After a crash, the next run continues with the interrupted bucket.
 
@@ -168,10 +172,15 @@ class RollupBuilder:
         return True
 
     async def _build_next_with_retries(self, granularity: Granularity) -> Bucket | None:
-        """Build the next bucket; retries after a deadlock with another process that adds the same new groups."""
+        """Build the next bucket; retries after a deadlock with another process that adds the same new groups.
+
+        None also if it needs shorter buckets that are not built yet.
+        """
         for attempts_left in reversed(range(_ATTEMPTS)):
             try:
                 return await self._build_next(granularity)
+            except IncompletePartsError:
+                return None
             except asyncpg.DeadlockDetectedError:
                 if not attempts_left:
                     raise
@@ -254,6 +263,7 @@ class RollupBuilder:
         """Build one bucket, in a transaction that holds the lock of its granularity.
 
         A result that is committed after its results were read adds an invalidation, which is applied later.
+        Raises IncompletePartsError.
         """
         key, whole = (bucket.granularity, bucket.start), (bucket.granularity, bucket.start, bucket.end)
         execute = self._connection.execute
@@ -261,6 +271,8 @@ class RollupBuilder:
         await execute(sql("build_clear"), *key)
         results = await self._connection.fetchval(sql("build_count"), *whole)
         if results and not await self._build_from_parts(bucket, results):
+            if await self._connection.fetchval(sql("is_final_in_part"), bucket.start, bucket.end):
+                raise IncompletePartsError
             await execute(sql("build_groups"), bucket.start, bucket.end)
             await execute(sql("build_sums"), *whole)
             await execute(sql("build_round_trips"), *whole, MAX_UNCOUNTED)

@@ -9,6 +9,7 @@ import asyncpg
 import numpy as np
 from msgspec import Struct
 
+from orchboard.store.postgres.clock import to_pg_time
 from orchboard.store.rollups.buckets import HOUR, MINUTE, SIX_HOURS, TEN_MINUTES
 from orchboard.store.rollups.group_index import Indices
 
@@ -45,12 +46,15 @@ class WindowPlan(Struct, frozen=True):
     partial_buckets -- parts of materialized buckets, where it starts or ends inside one
     unmaterialized -- ranges with no rollup and not in memory; aggregated in SQL. Usually empty
     tail -- the range that the live tail answers; empty unless its start is before its end
+    since, until -- the window; rounded down where results are not kept
     """
 
     buckets: list[BucketKey]
     partial_buckets: list[PartialBucket]
     unmaterialized: list[tuple[int, int]]
     tail: tuple[int, int]
+    since: int
+    until: int
 
 
 class _EdgeZone(NamedTuple):
@@ -79,6 +83,7 @@ class Coverage:
     """The rollup buckets of the database, at one time.
 
     tail_since -- where the live tail begins, in microseconds since 2000: nothing later is materialized
+    kept_since -- the time before which results are not kept, in microseconds since 2000; None if all are
     """
 
     def __init__(self, row: asyncpg.Record, default_tail_since: int) -> None:
@@ -91,6 +96,7 @@ class Coverage:
         self._granularities = _integers(row["granularities"], ">i4")
         self.tail_since = self._materialized_until(default_tail_since)
         self._zones = list(self._edge_zones())
+        self.kept_since = None if row["kept_since"] is None else to_pg_time(row["kept_since"])
         self._edges: list[int] = np.sort(np.concatenate([self._starts, self._ends])).tolist()
         self._choices: dict[tuple[int, int], _Choice] = {}
 
@@ -123,7 +129,11 @@ class Coverage:
         return dict(zip(keys, self._results.tolist(), strict=True))
 
     def plan(self, since: int, until: int, *, tail_since: int) -> WindowPlan:
-        """Plan a window. tail_since -- the start of the results in memory: `self.tail_since` or later"""
+        """Plan a window. A bound where results are not kept is rounded down to a bound of a bucket.
+
+        tail_since -- the start of the results in memory: `self.tail_since` or later
+        """
+        since, until = self._rounded(since), self._rounded(until)
         materialized_until = max(since, min(until, self.tail_since))
         tail_from = max(materialized_until, min(until, tail_since))
         choice = self._choice(since, materialized_until)
@@ -131,7 +141,13 @@ class Coverage:
         unmaterialized = [(materialized_until, tail_from)] if materialized_until < tail_from else []
         for gap in _gaps(choice, since, materialized_until):
             self._fill(*gap, partial, unmaterialized)
-        return WindowPlan(list(choice.buckets), partial, unmaterialized, (tail_from, until))
+        return WindowPlan(list(choice.buckets), partial, unmaterialized, (tail_from, until), since, until)
+
+    def _rounded(self, bound: int) -> int:
+        if self.kept_since is None or bound >= self.kept_since:
+            return bound
+        before = bisect_right(self._edges, bound)
+        return self._edges[before - 1] if before else bound
 
     def _choice(self, since: int, until: int) -> _Choice:
         """The buckets inside a window; cached, as many windows contain the same ones."""

@@ -88,6 +88,11 @@ class MirrorStore:
         row = await self._connection.fetchrow(sql("mirror_find"), self._url)
         return None if row is None or row["position"] is None else CopyPosition(*row[1:])
 
+    async def fetch_kept_since(self) -> datetime | None:
+        """The time before which results are not kept, and not stored; None if all are kept."""
+        row = await self._connection.fetchrow(sql("result_retention"))
+        return None if row is None else row["kept_since"]
+
     async def fetch_complete(self, ranges: Iterable[tuple[int, int]]) -> list[bool]:
         """Whether each time range (Unix seconds) is copied completely."""
         wanted = list(ranges)

@@ -5,6 +5,7 @@ from contextlib import suppress
 from itertools import groupby
 from typing import IO
 
+import asyncpg
 from msgspec import Struct
 
 from orchboard.errors import SetupError
@@ -24,11 +25,13 @@ class Restored(Struct, frozen=True):
     """The result of a restore.
 
     stored, regions -- results and regions that this call inserted
+    not_kept -- results that were not stored, because results of their time are not kept
     present -- all results in the database, after the restore, between the backup's first and last result
     """
 
     stored: int
     regions: int
+    not_kept: int
     present: ResultTotal
 
     def holds(self, backup: Backup) -> bool:
@@ -36,12 +39,29 @@ class Restored(Struct, frozen=True):
 
         If it has more, this follows from the restore, which found or inserted each result; the digest can't confirm it.
         """
-        return self.is_exact(backup) or self.present.results > backup.trailer.results
+        return self.is_exact(backup) or self._has_enough(backup)
+
+    def _has_enough(self, backup: Backup) -> bool:
+        missing = backup.trailer.results - self.not_kept - self.present.results
+        return missing < 0 or (missing == 0 and self.not_kept > 0)
 
     def is_exact(self, backup: Backup) -> bool:
         """Whether the database has exactly the backup's results of that period."""
         trailer = backup.trailer
         return self.present == ResultTotal(trailer.results, trailer.results_sha256)
+
+
+class StoredLines(Struct, frozen=True):
+    """What storing lines did.
+
+    regions -- that were added; stored -- results that were inserted; lines -- that were read
+    not_kept -- results that were not stored, because results of their time are not kept
+    """
+
+    regions: int
+    stored: int
+    lines: int
+    not_kept: int
 
 
 class _DryRun(Exception):  # noqa: N818 - not an error
@@ -74,13 +94,13 @@ async def restore(
     Raises SetupError if a region of the backup is removed meanwhile, and asyncpg's errors.
     """
     total = backup.trailer.results
-    regions, stored, _ = await store_lines(
+    done = await store_lines(
         connect, backup.header.regions, result_lines(file), on_progress=lambda done: on_progress(done, total)
     )
     present = ResultTotal(0, backup.trailer.results_sha256)  # of a backup without a result
     if backup.since is not None and backup.until is not None:
         present = await fetch_total(connect, backup.since, backup.until, lambda done: on_compare(done, total))
-    return Restored(stored, regions, present)
+    return Restored(done.stored, done.regions, done.not_kept, present)
 
 
 async def store_lines(
@@ -90,8 +110,8 @@ async def store_lines(
     *,
     on_progress: Callable[[int], None],
     dry_run: bool = False,
-) -> tuple[int, int, int]:
-    """Store regions and lines of results that the database does not have: (added regions, stored results, all results).
+) -> StoredLines:
+    """Store regions and lines of results that the database does not have.
 
     connect -- opens a connection to a database of the latest version
     lines -- as in a backup: with line ends, in the order of receipt, equal lines adjacent
@@ -102,9 +122,10 @@ async def store_lines(
     connection = await connect()
     try:
         added = 0 if dry_run else await _add_regions(connection, regions)
-        stored = done = 0
+        stored = done = not_kept = 0
         for batch in _batches(lines):
-            stored += await _store(connection, batch, dry_run)
+            row = await _store(connection, batch, dry_run)
+            stored, not_kept = stored + row["stored"], not_kept + row["not_kept"]
             done += len(batch.lines)
             on_progress(done)
         if not dry_run:
@@ -112,7 +133,7 @@ async def store_lines(
             await connection.execute(sql("analyze_events"))
     finally:
         connection.terminate()
-    return added, stored, done
+    return StoredLines(added, stored, done, not_kept)
 
 
 async def fetch_regions(connect: Connect) -> dict[str, str]:
@@ -138,24 +159,23 @@ async def _add_regions(connection: Connection, regions: Sequence[BackupRegion]) 
     return len(added)
 
 
-async def _store(connection: Connection, batch: Batch, dry_run: bool) -> int:
-    """Store a batch; the number of inserted results."""
-    stored = 0
+async def _store(connection: Connection, batch: Batch, dry_run: bool) -> asyncpg.Record:
+    """Store a batch; the row of `restore_results`."""
+    row: asyncpg.Record | None = None
     with suppress(_DryRun):
         async with connection.transaction():
             # A crash of Postgres may undo the last batches. `store_lines` waits for durability at its end.
             await connection.execute("SET LOCAL synchronous_commit = off")
             await connection.execute(sql("restore_lock"))
             row = await connection.fetchrow(sql("restore_results"), batch.lines, batch.copies)
-            assert row is not None  # noqa: S101 - the statement counts, so it returns one row
-            stored = int(row["stored"])
             if dry_run:
                 raise _DryRun
-            if row["without_region"]:
+            if row is not None and row["without_region"]:
                 raise SetupError(
                     "a region of these results was removed from the database meanwhile: try again"
                 )
-    return stored
+    assert row is not None  # noqa: S101 - the statement counts, so it returns one row
+    return row
 
 
 def _batches(lines: Iterable[bytes]) -> Iterator[Batch]:

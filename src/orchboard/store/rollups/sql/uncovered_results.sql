@@ -3,7 +3,7 @@
 -- Returns event_time, one for each six hours in UTC.
 SELECT min(e.event_time) AS event_time
 FROM rollup_progress p
-JOIN results e ON e.event_time >= greatest(p.materialized_since, $2) AND e.event_time < least(p.materialized_until, $3)
+JOIN results e ON e.event_time >= greatest(p.materialized_since, $2, results_kept_since()) AND e.event_time < least(p.materialized_until, $3)
 WHERE p.granularity = $1
   AND NOT EXISTS (
       SELECT FROM rollup_buckets b

@@ -1,5 +1,5 @@
 -- Stores results of one orchestrator and job type from a time range. Skips a result while the database has as many equal ones,
--- received in the range, as the source has up to it.
+-- received in the range, as the source has up to it. Results of the time whose results are not kept are not stored.
 -- $1 orchestrator (lower case), $2 job type, $3 mirror id, $4 since, $5 until (Unix seconds, exclusive);
 -- arrays with one item per result: $6 receipt time, $7 region, $8 payload (JSON text), $9 number of equal results before it
 -- Returns one row: stored (inserted results), without_region (results whose region does not exist).
@@ -28,7 +28,7 @@ stored AS (
     SELECT g.event_time, $1::text, g.region_id, g.payload, $3::integer
     FROM given g
     LEFT JOIN present t ON t.region_id = g.region_id AND t.digest = md5(g.payload::text)
-    WHERE g.region_id IS NOT NULL AND g.copies >= coalesce(t.copies, 0)
+    WHERE g.region_id IS NOT NULL AND g.copies >= coalesce(t.copies, 0) AND g.event_time >= results_kept_since()
     ORDER BY g.number
     RETURNING 1
 )

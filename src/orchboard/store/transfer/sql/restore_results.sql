@@ -1,6 +1,7 @@
 -- Stores lines of a backup. Skips a line while the database has as many equal results as the backup has up to it.
 -- Arrays with one item per line: $1 line (text), $2 number of equal lines before it in the backup
--- Returns one row: stored (inserted results), without_region (results whose region does not exist).
+-- Results of the time whose results are not kept are not stored.
+-- Returns one row: stored (inserted results), without_region (results whose region does not exist), not_kept (results of that time).
 -- `lines` and `given` are separate and materialized: the planner would otherwise parse each line once per member.
 WITH lines AS MATERIALIZED (
     SELECT u.line::jsonb AS line, u.copies FROM unnest($1::text[], $2::integer[]) AS u (line, copies)
@@ -30,7 +31,7 @@ stored AS (
     INSERT INTO events (event_time, orchestrator, region_id, payload)
     SELECT p.event_time, p.orchestrator, p.region_id, p.payload
     FROM with_region_id p
-    WHERE p.copies >= (
+    WHERE p.event_time >= results_kept_since() AND p.copies >= (
         SELECT count(*)
         FROM results e
         WHERE e.orchestrator = p.orchestrator
@@ -42,5 +43,6 @@ stored AS (
 )
 SELECT
     count(*) AS stored,
-    (SELECT count(*) FROM with_region_id WHERE region IS NOT NULL AND region_id IS NULL) AS without_region
+    (SELECT count(*) FROM with_region_id WHERE region IS NOT NULL AND region_id IS NULL) AS without_region,
+    (SELECT count(*) FROM with_region_id WHERE event_time < results_kept_since()) AS not_kept
 FROM stored;

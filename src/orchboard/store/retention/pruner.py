@@ -1,0 +1,149 @@
+"""Pruner: deletes old results once everything that is answered from them is in rollups, and verified."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from orchboard import limits
+from orchboard.errors import BadInputError, SetupError
+from orchboard.store.connection.types import Connection
+from orchboard.store.details.builder import DetailBuilder
+from orchboard.store.postgres.watchdog import background_transaction
+from orchboard.store.rollups.buckets import DAY
+from orchboard.store.rollups.builder import RollupBuilder
+from orchboard.store.rollups.verification import Verifier
+from orchboard.store.sql_files import sql
+from orchboard.window import EARLIEST
+
+LEAST_KEPT = timedelta(days=8)
+"""Results are kept at least as long as rollups of an hour, which recent windows are answered from."""
+
+# Results that are deleted in one transaction: some 0.1 s.
+_BATCH = 5_000
+
+# Readers that planned a window before the results became final have read its results by then.
+_PAUSE_S = 10.0
+
+_ATTEMPTS = 3
+
+
+class Prunable(Struct, frozen=True):
+    """What would be deleted.
+
+    before -- midnight in UTC; size -- of the rows, in bytes, without indexes
+    first, last -- receipt times; None without results
+    """
+
+    before: datetime
+    results: int
+    size: int
+    first: datetime | None
+    last: datetime | None
+
+
+class Pruner:
+    """Deletes the results before a time. Can be interrupted at any point, and run again.
+
+    connection -- used by nothing else
+    pause_s -- before the first result is deleted; None: _PAUSE_S
+    """
+
+    def __init__(self, connection: Connection, *, pause_s: float | None = None) -> None:
+        self._connection = connection
+        self._pause_s = _PAUSE_S if pause_s is None else pause_s
+
+    async def find(self, before: datetime) -> Prunable:
+        """What `prune` would delete. Raises BadInputError if results must be kept longer."""
+        before = DAY.start_of(before)
+        now: datetime = await self._connection.fetchval(sql("now"))
+        latest = DAY.start_of(now - LEAST_KEPT)
+        if before > latest:
+            raise BadInputError(
+                f"results of the last {LEAST_KEPT.days} days are always kept: the latest possible date is {latest:%Y-%m-%d}"
+            )
+        row = await self._connection.fetchrow(sql("prunable_results"), before)
+        assert row is not None  # noqa: S101 - the statement counts, so it returns one row
+        return Prunable(before, row["results"], row["bytes"], row["first"], row["last"])
+
+    async def verify(self, before: datetime, on_bucket: Callable[[int, int], None] = lambda *_: None) -> None:
+        """Build the rollups before a time, and compare them with the results.
+
+        on_bucket -- called after each compared bucket with the numbers of buckets that are done and in total
+        Raises SetupError if some are missing or were wrong, with what to do.
+        """
+        await self._build()
+        wrong = await Verifier(self._connection).verify(EARLIEST, before, on_bucket)
+        if wrong:
+            await self._build()
+            raise SetupError(
+                f"{len(wrong):,} rollups before {before:%Y-%m-%d} did not match their results and were rebuilt; nothing was "
+                "deleted. Run `orchboard prune` again"
+            )
+        await self._check(before)
+
+    async def finalize(self, before: datetime) -> None:
+        """Make the rollups before a time final: from now on, nothing counts or builds them again.
+
+        Raises SetupError if a result before that time was changed after `verify`.
+        """
+        async with background_transaction(self._connection):
+            await self._connection.execute(sql("lock_rollups"))
+            await self._wait_for_writers()
+            await self._check(before)
+            await self._connection.execute(sql("set_kept_since"), before)
+        await asyncio.sleep(self._pause_s)
+
+    async def delete(self) -> AsyncIterator[int]:
+        """Delete the results that are not kept; yields the number that each batch deleted."""
+        row = await self._connection.fetchrow(sql("result_retention"))
+        while row is not None:
+            async with background_transaction(self._connection):
+                # No trigger notes these results: nothing is counted again, and no server holds them in memory.
+                await self._connection.execute("SET LOCAL orchboard.is_moving = 'on'")
+                number: int = await self._connection.fetchval(
+                    sql("delete_results"), row["kept_since"], _BATCH
+                )
+            if not number:
+                return
+            yield number
+
+    async def delete_six_hours(self, before: datetime) -> int:
+        """Delete the rollups of six hours before a time, where results are not kept; returns their number."""
+        row = await self._connection.fetchrow(sql("result_retention"))
+        if row is None:
+            return 0
+        before = DAY.start_of(min(before, row["kept_since"]))
+        async with background_transaction(self._connection):
+            await self._connection.execute(sql("lock_rollups"))
+            await self._connection.execute(sql("set_six_hours_since"), before)
+            return int(await self._connection.fetchval(sql("delete_six_hours"), before))
+
+    async def _build(self) -> None:
+        await RollupBuilder(self._connection).run()
+        await DetailBuilder(self._connection).run()
+
+    async def _wait_for_writers(self) -> None:
+        """Wait for the transactions that may have stored a result which is not visible yet. Raises SetupError."""
+        own = await self._connection.fetchval(sql("own_transaction"))
+        running = set(await self._connection.fetchval(sql("writing_transactions"))) - {own}
+        deadline = asyncio.get_running_loop().time() + limits.ROLLUP_SETTLE_S
+        while running := running & set(await self._connection.fetchval(sql("writing_transactions"))):
+            if asyncio.get_running_loop().time() > deadline:
+                raise SetupError(
+                    "a transaction is open in this database; nothing was deleted. Run `orchboard prune` again when it has ended"
+                )
+            await asyncio.sleep(0.1)
+
+    async def _check(self, before: datetime) -> None:
+        row = await self._connection.fetchrow(sql("unfinished_buckets"), before)
+        assert row is not None  # noqa: S101 - the statement counts, so it returns one row
+        first = await self._connection.fetchval(sql("first_result"), EARLIEST)
+        if row["until"] is None or row["until"] < before or (first is not None and row["since"] > first):
+            raise SetupError("rollups are not built up to this date yet: start a server, and try again later")
+        for what in ("invalid", "without_details", "pending"):
+            if row[what]:
+                raise SetupError(
+                    f"results before {before:%Y-%m-%d} are being changed; nothing was deleted. Run `orchboard prune` again"
+                )

@@ -1,0 +1,252 @@
+"""After results were deleted, every answer from rollups is what it was, whatever happens to the database then."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+import pytest
+
+from orchboard.errors import BadInputError, SetupError
+from orchboard.stats import JobType, SeriesQuery, StatsQuery, Window
+from orchboard.store.maintenance import MaintenanceLoop
+from orchboard.store.postgres.clock import MICROSECOND
+from orchboard.store.postgres.database import Database
+from orchboard.store.retention.policy import RetentionPolicy
+from orchboard.store.retention.pruner import Pruner
+from orchboard.store.rollups.buckets import DAY, SIX_HOURS
+from orchboard.store.rollups.builder import RollupBuilder
+from tests.support.database import run
+from tests.support.details_database import DetailsDatabase, open_details_database, random_query
+from tests.support.details_oracle import StoredResult, fetch_stored
+from tests.support.oracle_queries import Key, Medians, Numbers, read_means
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(autouse=True)
+def _no_reading_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests write behind the server's back, and ask at once."""
+    monkeypatch.setattr("orchboard.limits.SHARED_READ_S", -1)
+
+
+Answers = tuple[dict[Key, Numbers], Medians]
+
+
+async def answers(board: DetailsDatabase, since: datetime, until: datetime) -> Answers:
+    """Means of both job types by group, and the medians of AI."""
+    means: dict[Key, Numbers] = {}
+    for job_type in JobType:
+        means |= await read_means(board.store.means, job_type, since, until - MICROSECOND)
+    query = StatsQuery(job_type=JobType.AI, window=Window(since, until - MICROSECOND))
+    _, medians = await board.store.means.fetch_means_and_quantile(query, 0.5)
+    return means, dict(medians)
+
+
+class PrunedDatabase:
+    """A database whose older results were deleted, and what it answered before.
+
+    before -- the time before which results were deleted
+    results -- all that there were
+    """
+
+    def __init__(
+        self,
+        board: DetailsDatabase,
+        before: datetime,
+        results: list[StoredResult],
+        asked: list[tuple[datetime, datetime, Answers]],
+    ) -> None:
+        self.board = board
+        self.before = before
+        self.results = results
+        self._asked = asked
+
+    async def compare(self, seed: int = 3) -> None:
+        """Compare windows that begin and end at six hours with what they were before."""
+        chance = random.Random(seed)
+        for since, until, (means, medians) in self._asked:
+            now_means, now_medians = await answers(self.board, since, until)
+            assert now_means.keys() == means.keys()
+            for key, numbers in means.items():
+                assert now_means[key] == pytest.approx(numbers, rel=1e-9, abs=1e-12), key
+            assert now_medians == medians
+        for since, until, _ in self._asked[:5]:
+            await self.board._compare(random_query(chance, self.results), [since, until], self.results)
+        everything = [
+            DAY.start_of(await self.board.now() - timedelta(days=99)),
+            self.before + timedelta(days=99),
+        ]
+        assert await self.board._compare(SeriesQuery(), everything, self.results) == [len(self.results)]
+
+
+def some_windows(now: datetime, number: int = 12) -> list[tuple[datetime, datetime]]:
+    chance, found = random.Random(5), []
+    for _ in range(number):
+        days = 10 ** chance.uniform(-0.3, 1.65)
+        until = SIX_HOURS.start_of(now - timedelta(days=chance.uniform(0, 46 - days)))
+        found.append((SIX_HOURS.start_of(until - timedelta(days=days)), until))
+    return found
+
+
+@asynccontextmanager
+async def pruned(url: str, *, days: int = 20) -> AsyncIterator[PrunedDatabase]:
+    async with open_details_database(url, results=400, is_spread=True) as board:
+        await board.materialize()
+        asked = [(*window, await answers(board, *window)) for window in some_windows(await board.now())]
+        results = list(await fetch_stored(board.connection))
+        before = DAY.start_of(await board.now() - timedelta(days=days))
+        pruner = Pruner(board.connection, pause_s=0)
+        found = await pruner.find(before)
+        assert found.results > 30
+        await pruner.verify(found.before)
+        await pruner.finalize(found.before)
+        assert sum([number async for number in pruner.delete()]) == found.results
+        assert await board.connection.fetchval("SELECT min(event_time) FROM events") >= before
+        yield PrunedDatabase(board, before, results, asked)
+
+
+def test_answers_from_rollups_are_what_they_were(database_url: str) -> None:
+    async def test() -> None:
+        async with pruned(database_url) as database:
+            await database.compare()
+
+    run(test())
+
+
+CHANGES = {
+    "every rollup is invalidated by a changed job type": "UPDATE regions SET job_type_id = job_type_id WHERE name = 'FRA'",
+    "an older release counts results": "UPDATE rollup_buckets SET is_materialized = FALSE, revision = DEFAULT WHERE granularity >= 3",
+    "an older release invalidates": "UPDATE spans SET is_sealed = FALSE, revision = nextval('rollup_revisions') WHERE span_end < now() - interval '21 days'",
+    "a record of a deletion": "INSERT INTO rollup_invalidations (since, until) VALUES ('2000-01-01', now())",
+    "nothing": "SELECT 1",
+}
+
+
+@pytest.mark.parametrize("statement", CHANGES.values(), ids=CHANGES.keys())
+def test_what_invalidates_rollups_does_not_reach_final_ones(database_url: str, statement: str) -> None:
+    async def test() -> None:
+        async with pruned(database_url) as database:
+            await database.board.connection.execute(statement)
+            await database.compare()  # before the invalidation is applied
+            await database.board.materialize()
+            await database.compare()
+            maintained = Database(database_url, connections=2, timeout_s=30)
+            loop = MaintenanceLoop(maintained)
+            for _ in range(2):
+                loop._checked_at = 0.0
+                await loop.run_once(60)
+            while (await RollupBuilder(database.board.connection).run()) > 0:
+                pass
+            await maintained.close()
+            await database.compare()
+
+    run(test())
+
+
+def test_a_late_result_in_the_month_that_is_kept_in_part_is_counted_there(database_url: str) -> None:
+    async def test() -> None:
+        async with pruned(database_url) as database:
+            late = database.before + timedelta(hours=5)
+            await database.board.insert([late])
+            await database.board.materialize()
+            count = "SELECT sum(results) FROM rollup_buckets WHERE granularity = $1"
+            days, months = [await database.board.connection.fetchval(count, number) for number in (4, 5)]
+            assert days == months or months is None or months <= days
+            query, edges = (
+                SeriesQuery(),
+                [DAY.start_of(late - timedelta(days=60)), DAY.end_of(DAY.start_of(late))],
+            )
+            [details] = await database.board.store.details.fetch_buckets(query, edges)
+            before = [
+                each
+                for each in database.results
+                if each.event_time < edges[1] and edges[0] <= each.event_time
+            ]
+            assert int(details.sums.results.sum() + details.sums.unscored.sum()) >= len(before)
+
+    run(test())
+
+
+def test_windows_that_cut_a_final_rollup_are_rounded_down(database_url: str) -> None:
+    async def test() -> None:
+        async with pruned(database_url) as database:
+            since = database.before - timedelta(days=3) + timedelta(hours=7, minutes=13)
+            until = database.before - timedelta(days=1) + timedelta(hours=20, minutes=1)
+            details, rounded = [
+                (await database.board.store.details.fetch_buckets(SeriesQuery(), edges))[0]
+                for edges in ([since, until], [SIX_HOURS.start_of(since), SIX_HOURS.start_of(until)])
+            ]
+            assert details.sums.results.tolist() == rounded.sums.results.tolist()
+            assert (details.since, details.until) == (rounded.since, rounded.until)
+
+    run(test())
+
+
+def test_a_server_deletes_what_is_older_than_its_policy(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchboard.store.retention.pruner._PAUSE_S", 0.0)
+
+    async def test() -> None:
+        async with open_details_database(database_url, results=200, is_spread=True) as board:
+            database = Database(database_url, connections=2, timeout_s=30)
+            policy = RetentionPolicy(timedelta(days=20), timedelta(days=30))
+            assert (await MaintenanceLoop(database, policy).run_once(100)).is_done
+            await database.close()
+            since = DAY.start_of(await board.now() - timedelta(days=20))
+            oldest = "SELECT min(event_time) >= $1 AND count(*) > 50 FROM events"
+            assert await board.connection.fetchval(oldest, since)
+            shortest = "SELECT min(bucket_start) FROM rollup_buckets WHERE granularity = $1"
+            six_hours, days = [await board.connection.fetchval(shortest, number) for number in (3, 4)]
+            assert days < six_hours == DAY.start_of(await board.now() - timedelta(days=30))
+
+    run(test())
+
+
+def test_nothing_is_deleted_of_the_last_days(database_url: str) -> None:
+    async def test() -> None:
+        async with open_details_database(database_url, results=50) as board:
+            pruner = Pruner(board.connection, pause_s=0)
+            with pytest.raises(BadInputError, match="results of the last 8 days are always kept"):
+                await pruner.find(await board.now() - timedelta(days=7))
+
+    run(test())
+
+
+def test_rollups_that_were_wrong_are_rebuilt_and_nothing_is_deleted(database_url: str) -> None:
+    async def test() -> None:
+        async with open_details_database(database_url, results=300, is_spread=True) as board:
+            await board.materialize()
+            await board.connection.execute(
+                "UPDATE rollup_sums SET success_rate = round_trip_time WHERE granularity = 3"
+            )
+            pruner = Pruner(board.connection, pause_s=0)
+            before = (await pruner.find(await board.now() - timedelta(days=10))).before
+            with pytest.raises(
+                SetupError, match="did not match their results and were rebuilt; nothing was deleted"
+            ):
+                await pruner.verify(before)
+            await pruner.verify(before)
+
+    run(test())
+
+
+def test_six_hours_are_deleted_only_inside_days_that_are_built(database_url: str) -> None:
+    async def test() -> None:
+        async with pruned(database_url) as database:
+            pruner = Pruner(database.board.connection, pause_s=0)
+            assert await pruner.delete_six_hours(await database.board.now()) > 10
+            left = "SELECT min(bucket_start) FROM rollup_buckets WHERE granularity = 3"
+            assert await database.board.connection.fetchval(left) >= database.before
+            everything = [DAY.start_of(database.before - timedelta(days=80)), database.before]
+            expected = [each for each in database.results if each.event_time < database.before]
+            assert await database.board._compare(SeriesQuery(), everything, database.results) == [
+                len(expected)
+            ]
+            await database.board.materialize()
+            assert await database.board._compare(SeriesQuery(), everything, database.results) == [
+                len(expected)
+            ]
+
+    run(test())
