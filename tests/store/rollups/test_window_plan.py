@@ -4,11 +4,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchboard.store.rollups.buckets import HOUR, MINUTE, TEN_MINUTES
+from orchboard.store.postgres.clock import from_pg_time
+from orchboard.store.rollups.buckets import DAY, HOUR, MINUTE, SIX_HOURS, TEN_MINUTES
 from orchboard.store.rollups.window_plan import Coverage, WindowPlan
 
 # Minutes here are short, so that windows often start and end at a bucket's edge.
-LENGTHS = {MINUTE.number: 2, TEN_MINUTES.number: 6, HOUR.number: 24}
+LENGTHS = {MINUTE.number: 2, TEN_MINUTES.number: 6, HOUR.number: 24, SIX_HOURS.number: 144, DAY.number: 576}
+_SHORT = (MINUTE.number, TEN_MINUTES.number, HOUR.number)
 
 buckets = st.lists(
     st.builds(
@@ -18,7 +20,7 @@ buckets = st.lists(
             materialized,
             results,
         ),
-        st.sampled_from(sorted(LENGTHS)),
+        st.sampled_from(_SHORT),
         st.integers(0, 8),
         st.sampled_from([True, True, True, False]),
         st.sampled_from([0, 7, 10**6]),
@@ -30,7 +32,7 @@ buckets = st.lists(
 windows = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 50)), min_size=1, max_size=60)
 
 
-def coverage_of(rows: list[tuple[int, int, bool, int]]) -> Coverage:
+def coverage_of(rows: list[tuple[int, int, bool, int]], kept_since: int | None = None) -> Coverage:
     in_order = sorted(rows, key=lambda row: (row[0], -LENGTHS[row[1]]))
     starts = [start for start, *_ in in_order]
     granularities = [granularity for _, granularity, *_ in in_order]
@@ -43,6 +45,7 @@ def coverage_of(rows: list[tuple[int, int, bool, int]]) -> Coverage:
         "starts": sent(starts), "ends": sent(ends), "granularities": sent(granularities, ">i4"),
         "materialized": sent([materialized for *_, materialized, _ in in_order], "?"), "revisions": sent(list(range(len(rows)))),
         "results": sent([results for *_, results in in_order]),
+        "kept_since": None if kept_since is None else from_pg_time(kept_since),
     }  # fmt: skip
     return Coverage(row, 0)  # type: ignore[arg-type] # a mapping is all it looks into
 
@@ -72,3 +75,22 @@ def test_a_plan_does_not_depend_on_earlier_plans_and_its_parts_are_the_window(
         for part in plan.partial_buckets:
             start, length = part.bucket.start, LENGTHS[part.bucket.granularity]
             assert start <= part.since < part.until <= start + length
+
+
+def test_bounds_where_results_are_not_kept_are_rounded_down_to_those_of_rollups() -> None:
+    six_hours, day = 3, 4
+    rows = [(start, six_hours, True, 5) for start in range(0, 4 * LENGTHS[day], LENGTHS[six_hours])]
+    rows += [(start, day, True, 20) for start in range(0, 4 * LENGTHS[day], LENGTHS[day])]
+    kept_since, cut = 3 * LENGTHS[day], LENGTHS[six_hours] // 2
+    coverage = coverage_of(rows, kept_since)
+    end = 4 * LENGTHS[day]
+    for since, until, rounded in (
+        (cut, end, (0, end)),
+        (LENGTHS[day] + cut, kept_since - 1, (LENGTHS[day], kept_since - LENGTHS[six_hours])),
+        (kept_since + cut, end, (kept_since + cut, end)),
+        (0, kept_since + cut, (0, kept_since + cut)),
+    ):
+        plan = coverage.plan(since, until, tail_since=coverage.tail_since)
+        assert (plan.since, plan.until) == rounded
+        assert all(part.since >= kept_since for part in plan.partial_buckets)
+        assert all(start >= kept_since for start, _ in plan.unmaterialized)

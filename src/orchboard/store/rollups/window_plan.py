@@ -98,6 +98,10 @@ class Coverage:
         self._zones = list(self._edge_zones())
         self.kept_since = None if row["kept_since"] is None else to_pg_time(row["kept_since"])
         self._edges: list[int] = np.sort(np.concatenate([self._starts, self._ends])).tolist()
+        is_final = self._materialized & (self._granularities >= SIX_HOURS.number)
+        self._final_edges: list[int] = np.unique(
+            np.concatenate([self._starts[is_final], self._ends[is_final]])
+        ).tolist()
         self._choices: dict[tuple[int, int], _Choice] = {}
 
     def _materialized_until(self, default: int) -> int:
@@ -146,8 +150,8 @@ class Coverage:
     def _rounded(self, bound: int) -> int:
         if self.kept_since is None or bound >= self.kept_since:
             return bound
-        before = bisect_right(self._edges, bound)
-        return self._edges[before - 1] if before else bound
+        before = bisect_right(self._final_edges, bound)
+        return self._final_edges[before - 1] if before else bound
 
     def _choice(self, since: int, until: int) -> _Choice:
         """The buckets inside a window; cached, as many windows contain the same ones."""

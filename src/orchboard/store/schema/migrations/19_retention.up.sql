@@ -10,6 +10,9 @@ CREATE TABLE result_retention (
     six_hours_since timestamptz NOT NULL DEFAULT '-infinity'
 );
 
+-- Every role that reads or builds rollups needs it.
+GRANT SELECT ON result_retention TO PUBLIC;
+
 -- The time before which rollups are final; -infinity if all results are kept.
 CREATE FUNCTION results_kept_since() RETURNS timestamptz
 LANGUAGE sql STABLE RETURN coalesce((SELECT kept_since FROM result_retention), '-infinity');
