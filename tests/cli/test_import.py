@@ -181,7 +181,7 @@ def test_a_dry_run_counts_and_stores_nothing(
     assert orchboard("import", write(ndjson(results(10))), POSTGRES=database_url).status == 0
     dry = orchboard("import", "--dry-run", "--json", write(ndjson(results(25))), POSTGRES=database_url)
     assert dry.json() == {
-        "dry_run": True, "results": 25, "stored": 15, "already_there": 10, "repeated": 0, "refused": 0, "refusals": [],
+        "dry_run": True, "results": 25, "stored": 15, "already_there": 10, "not_kept": 0, "repeated": 0, "refused": 0, "refusals": [],
     }  # fmt: skip
     assert run(query(database_url, STORED)) == 10
 

@@ -32,7 +32,7 @@ class NoWritableHostError(ConnectionError):
 class Hosts:
     """Connects to the first available host that matches target_session_attrs.
 
-    The host of the last success is tried first. connect_timeout limits the time per host; with several hosts its default is
+    The host of the last success is tried first, a host that did not answer in time last. connect_timeout limits the time per host; with several hosts its default is
     two seconds. Raises SetupError for an invalid URL.
     """
 
@@ -113,12 +113,19 @@ class Hosts:
                 failure = NoWritableHostError()
             except CONNECT_ERRORS as error:
                 failure = error
+                if isinstance(error, TimeoutError):
+                    self._try_last(host)
             else:
                 if target == self._conninfo.target_session_attrs:
                     self._order.remove(host)
                     self._order.insert(0, host)
                 return connection
         raise failure
+
+    def _try_last(self, host: Host) -> None:
+        """Try a host after the others from now on: it is silent, and costs each attempt the time limit of a host."""
+        self._order.remove(host)
+        self._order.append(host)
 
     async def _connect_to(self, host: Host, **options: Any) -> Connection:
         first, *second = (False,) if host.is_socket else self._conninfo.tls.attempts
