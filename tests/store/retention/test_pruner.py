@@ -214,6 +214,18 @@ def test_nothing_is_deleted_of_the_last_days(database_url: str) -> None:
     run(test())
 
 
+def test_nothing_is_deleted_while_a_database_is_taken_over(database_url: str) -> None:
+    async def test() -> None:
+        async with open_details_database(database_url, results=5) as board:
+            await board.connection.execute("CREATE TABLE events_before (id integer)")
+            with pytest.raises(
+                SetupError, match="results are being moved from the table of the reference server"
+            ):
+                await Pruner(board.connection).find(await board.now() - timedelta(days=30))
+
+    run(test())
+
+
 def test_rollups_that_were_wrong_are_rebuilt_and_nothing_is_deleted(database_url: str) -> None:
     async def test() -> None:
         async with open_details_database(database_url, results=300, is_spread=True) as board:

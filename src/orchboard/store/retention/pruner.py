@@ -55,7 +55,14 @@ class Pruner:
         self._pause_s = _PAUSE_S if pause_s is None else pause_s
 
     async def find(self, before: datetime) -> Prunable:
-        """What `prune` would delete. Raises BadInputError if results must be kept longer."""
+        """What `prune` would delete.
+
+        Raises BadInputError if results must be kept longer, and SetupError while a database is being taken over.
+        """
+        if await self._connection.fetchval(sql("has_legacy_table")):
+            raise SetupError(
+                "results are being moved from the table of the reference server: run `orchboard migrate up`, or try again later"
+            )
         before = DAY.start_of(before)
         now: datetime = await self._connection.fetchval(sql("now"))
         latest = DAY.start_of(now - LEAST_KEPT)
