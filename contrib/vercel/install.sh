@@ -21,6 +21,8 @@ if command -v strip >/dev/null; then  # debug information: 60 of 102 MB
     find . -type f -name '*.so' -exec strip --strip-unneeded {} +
 fi
 cd ..
+# The commands are not a part of the function either.
+rm -rf src/orchboard/cli src/orchboard/simulate src/orchboard/mirror src/orchboard/importing
 
 # Without bytecode a cold start takes three times as long. unchecked-hash, because the upload changes the time stamps of the sources.
 python -m compileall -q --invalidation-mode unchecked-hash _vendor src/orchboard
