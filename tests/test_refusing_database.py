@@ -161,6 +161,7 @@ def test_every_object_of_the_schema_is_looked_for(database_url: str) -> None:
         "note_late_result",
         "note_changed_results",
         "note_changed_region",
+        "keep_final_bucket",
     }
     assert {name for (name,) in (*relations, *functions)} - others <= named
 

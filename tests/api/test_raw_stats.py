@@ -149,7 +149,9 @@ def test_pages_joined_are_the_whole_answer(client: Client, execute: Callable[[st
                 cursor = page.headers.get("Orchboard-Cursor", "")
                 if not cursor:
                     break
-                assert page.headers["Access-Control-Expose-Headers"] == "Orchboard-Cursor"
+                assert (
+                    page.headers["Access-Control-Expose-Headers"] == "Orchboard-Cursor, Orchboard-Kept-Since"
+                )
             assert joined == whole
             assert newest_first == sorted(newest_first, reverse=True), "of all regions together"
 

@@ -250,7 +250,7 @@ def test_parquet_without_its_extra_names_it(
     assert done.status == 3
     assert (
         done.err
-        == "orchboard: `orchboard import` needs a reader of Parquet: pip install 'orchboard[parquet]'\n"
+        == "orchboard: `orchboard import` needs pyarrow for Parquet: pip install 'orchboard[parquet]'\n"
     )
 
 

@@ -32,6 +32,7 @@ SELECT
             ('SELECT, INSERT', 'rollup_series'),
             ('SELECT, INSERT, DELETE', 'rollup_details'),
             ('SELECT, INSERT, UPDATE, DELETE', 'rollup_invalidations'),
+            ('SELECT', 'result_retention'),
             ('SELECT', 'schema_migrations'),
             ('SELECT', 'orchboard_migrations')
         ) AS n (privileges, name)
@@ -50,7 +51,7 @@ SELECT
         FROM (
             VALUES
             ('payload_number(jsonb, text)'), ('round_trip_bin(double precision)'), ('settle_results()'),
-            ('raise_rollup_watermark(timestamptz)')
+            ('raise_rollup_watermark(timestamptz)'), ('results_kept_since()')
         ) AS n (name)
         WHERE NOT has_function_privilege(to_regprocedure(n.name), 'EXECUTE')
         UNION ALL
