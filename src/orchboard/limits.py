@@ -213,6 +213,8 @@ TESTER_STALENESS_S: Final = 1.0
 """A tester's key may be accepted this long after it was revoked, and be unknown this long after it was added."""
 NAMES_STALENESS_S: Final = 10.0
 """A name of an orchestrator may be shown this long after it was changed or removed by another program."""
+PRUNE_BUILD_S: Final = 120.0
+"""How long a deletion of old results waits for rollups that another process is building, and for open transactions."""
 RETENTION_STALENESS_S: Final = 10.0
 """After results were deleted, an answer may be without a note of it for this long."""
 APPLIED_INVALIDATIONS_S: Final = 600.0

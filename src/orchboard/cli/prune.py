@@ -62,9 +62,9 @@ def prune(
         if dry_run:
             print(f"would delete {size}; rollups stay")
             return 0
-        print(f"deleting {size}; rollups stay")
         await _verify(pruner, found.before)
         await pruner.finalize(found.before)
+        print(f"deleting {size}; rollups stay")
         if archive is not None:
             await archive_results(database, connection, archive, found)
         deleted = await _delete(pruner, found.results)

@@ -1,5 +1,6 @@
 """After results were deleted, every answer from rollups is what it was, whatever happens to the database then."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -92,6 +93,8 @@ def some_windows(now: datetime, number: int = 12) -> list[tuple[datetime, dateti
 @asynccontextmanager
 async def pruned(url: str, *, days: int = 20) -> AsyncIterator[PrunedDatabase]:
     async with open_details_database(url, results=400, is_spread=True) as board:
+        # The first rollup of six hours begins later than that of the day.
+        await board.insert([DAY.start_of(await board.now() - timedelta(days=46)) + timedelta(hours=13)])
         await board.materialize()
         asked = [(*window, await answers(board, *window)) for window in some_windows(await board.now())]
         results = list(await fetch_stored(board.connection))
@@ -109,6 +112,24 @@ async def pruned(url: str, *, days: int = 20) -> AsyncIterator[PrunedDatabase]:
 def test_answers_from_rollups_are_what_they_were(database_url: str) -> None:
     async def test() -> None:
         async with pruned(database_url) as database:
+            await database.compare()
+
+    run(test())
+
+
+def test_results_are_deleted_again_later(database_url: str) -> None:
+    """Every day, under RETENTION_DAYS."""
+
+    async def test() -> None:
+        async with pruned(database_url) as database:
+            pruner = Pruner(database.board.connection, pause_s=0)
+            for days in (18, 15):
+                before = (await pruner.find(await database.board.now() - timedelta(days=days))).before
+                async with asyncio.timeout(30):
+                    await pruner.verify(before)
+                await pruner.finalize(before)
+                deleted = [number async for number in pruner.delete()]
+                assert sum(deleted) > 0
             await database.compare()
 
     run(test())

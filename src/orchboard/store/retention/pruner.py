@@ -80,7 +80,7 @@ class Pruner:
         on_bucket -- called after each compared bucket with the numbers of buckets that are done and in total
         Raises SetupError if some are missing or were wrong, with what to do.
         """
-        await self._build()
+        await self._build_all(before)
         wrong = await Verifier(self._connection).verify(EARLIEST, before, on_bucket)
         if wrong:
             await self._build()
@@ -88,17 +88,20 @@ class Pruner:
                 f"{len(wrong):,} rollups before {before:%Y-%m-%d} did not match their results and were rebuilt; nothing was "
                 "deleted. Run `orchboard prune` again"
             )
-        await self._check(before)
 
     async def finalize(self, before: datetime) -> None:
         """Make the rollups before a time final: from now on, nothing counts or builds them again.
 
         Raises SetupError if a result before that time was changed after `verify`.
         """
+        # Before the lock, which builders of rollups wait for in transactions that write.
+        await self._wait_for_writers()
         async with background_transaction(self._connection):
             await self._connection.execute(sql("lock_rollups"))
-            await self._wait_for_writers()
-            await self._check(before)
+            if await self._is_unfinished(before):
+                raise SetupError(
+                    f"results before {before:%Y-%m-%d} are being changed; nothing was deleted. Run `orchboard prune` again"
+                )
             await self._connection.execute(sql("set_kept_since"), before)
         await asyncio.sleep(self._pause_s)
 
@@ -127,15 +130,28 @@ class Pruner:
             await self._connection.execute(sql("set_six_hours_since"), before)
             return int(await self._connection.fetchval(sql("delete_six_hours"), before))
 
+    async def _build_all(self, before: datetime) -> None:
+        """Build every rollup before a time. Another process may be building some of them: wait for it. Raises SetupError."""
+        deadline = asyncio.get_running_loop().time() + limits.PRUNE_BUILD_S
+        while True:
+            await self._build()
+            if not await self._is_unfinished(before):
+                return
+            if asyncio.get_running_loop().time() > deadline:
+                raise SetupError(
+                    f"the rollups before {before:%Y-%m-%d} are not built yet, perhaps because another process builds them or a "
+                    "transaction is open; nothing was deleted. Run `orchboard prune` again later"
+                )
+            await asyncio.sleep(1)
+
     async def _build(self) -> None:
         await RollupBuilder(self._connection).run()
         await DetailBuilder(self._connection).run()
 
     async def _wait_for_writers(self) -> None:
         """Wait for the transactions that may have stored a result which is not visible yet. Raises SetupError."""
-        own = await self._connection.fetchval(sql("own_transaction"))
-        running = set(await self._connection.fetchval(sql("writing_transactions"))) - {own}
-        deadline = asyncio.get_running_loop().time() + limits.ROLLUP_SETTLE_S
+        running = set(await self._connection.fetchval(sql("writing_transactions")))
+        deadline = asyncio.get_running_loop().time() + limits.PRUNE_BUILD_S
         while running := running & set(await self._connection.fetchval(sql("writing_transactions"))):
             if asyncio.get_running_loop().time() > deadline:
                 raise SetupError(
@@ -143,14 +159,12 @@ class Pruner:
                 )
             await asyncio.sleep(0.1)
 
-    async def _check(self, before: datetime) -> None:
+    async def _is_unfinished(self, before: datetime) -> bool:
+        """Whether a rollup before a time is missing, outdated or invalid."""
         row = await self._connection.fetchrow(sql("unfinished_buckets"), before)
         assert row is not None  # noqa: S101 - the statement counts, so it returns one row
-        first = await self._connection.fetchval(sql("first_result"), EARLIEST)
-        if row["until"] is None or row["until"] < before or (first is not None and row["since"] > first):
-            raise SetupError("rollups are not built up to this date yet: start a server, and try again later")
-        for what in ("invalid", "without_details", "pending"):
-            if row[what]:
-                raise SetupError(
-                    f"results before {before:%Y-%m-%d} are being changed; nothing was deleted. Run `orchboard prune` again"
-                )
+        if row["until"] is None or row["until"] < before:
+            return True
+        if row["first"] is not None and row["since"] > row["first"]:
+            return True
+        return bool(row["invalid"] or row["without_details"] or row["pending"])
