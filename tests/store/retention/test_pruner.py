@@ -15,7 +15,7 @@ from orchboard.store.postgres.clock import MICROSECOND
 from orchboard.store.postgres.database import Database
 from orchboard.store.retention.policy import RetentionPolicy
 from orchboard.store.retention.pruner import Pruner
-from orchboard.store.rollups.buckets import DAY, SIX_HOURS
+from orchboard.store.rollups.buckets import DAY, MONTH, SIX_HOURS
 from orchboard.store.rollups.builder import RollupBuilder
 from tests.support.database import run
 from tests.support.details_database import DetailsDatabase, open_details_database, random_query
@@ -94,7 +94,8 @@ def some_windows(now: datetime, number: int = 12) -> list[tuple[datetime, dateti
 async def pruned(url: str, *, days: int = 20) -> AsyncIterator[PrunedDatabase]:
     async with open_details_database(url, results=400, is_spread=True) as board:
         # The first rollup of six hours begins later than that of the day.
-        await board.insert([DAY.start_of(await board.now() - timedelta(days=46)) + timedelta(hours=13)])
+        first = MONTH.start_of(await board.now() - timedelta(days=46)) - timedelta(hours=11)
+        await board.insert([first])
         await board.materialize()
         asked = [(*window, await answers(board, *window)) for window in some_windows(await board.now())]
         results = list(await fetch_stored(board.connection))
