@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from orchboard.store.connection.types import Connection
     from orchboard.store.postgres.database import Database
-    from orchboard.store.retention.pruner import Pruner
+    from orchboard.store.retention.pruner import Prunable, Pruner
 
 
 def prune(
@@ -67,7 +67,7 @@ def prune(
         print(f"deleting {size}; rollups stay")
         if archive is not None:
             await archive_results(database, connection, archive, found)
-        deleted = await _delete(pruner, found.results)
+        deleted = await _delete(pruner, found)
         print(f"deleted {deleted:,} results; autovacuum makes their room usable again")
         return 0
 
@@ -81,14 +81,14 @@ async def _verify(pruner: Pruner, before: datetime) -> None:
         await pruner.verify(before, report)
 
 
-async def _delete(pruner: Pruner, total: int) -> int:
+async def _delete(pruner: Pruner, found: Prunable) -> int:
     from orchboard.cli.progress import progress
 
     deleted = 0
     with progress("deleting") as report:
-        async for number in pruner.delete():
+        async for number in pruner.delete(found.before):
             deleted += number
-            report(deleted, max(total, deleted))
+            report(deleted, max(found.results, deleted))
     return deleted
 
 

@@ -269,6 +269,29 @@ def test_a_batch_whose_connection_is_lost_during_the_statement_is_stored_once(da
     run(work())
 
 
+REFUSING = """
+CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN {}; RAISE 'no room' USING ERRCODE = '53100'; END $$"""
+
+
+def test_a_statement_cut_short_by_its_deadline_does_not_replace_the_reason(database_url: str) -> None:
+    async def work() -> None:
+        async with open_store(database_url, timeout_s=1) as store:
+            await query(database_url, REFUSING.format("NULL"))
+            await query(
+                database_url, "CREATE TRIGGER refuse BEFORE INSERT ON events EXECUTE FUNCTION refuse()"
+            )
+            assert await outcomes([submit(store, 1)]) == [DatabaseUnavailableError]
+            reason = store.write_failure
+            assert reason is not None and "no room left" in reason
+            await query(database_url, REFUSING.format("PERFORM pg_sleep(3)"))
+            assert await outcomes([submit(store, 2)]) == [DatabaseUnavailableError]
+            await asyncio.sleep(0.1)  # the statement ends a little after its result
+            assert store.write_failure == reason
+
+    run(work())
+
+
 def test_a_batch_whose_commit_was_not_confirmed_is_stored_once(database_url: str) -> None:
     async def work() -> None:
         async with postgres_proxy(database_url) as relay, open_store(relay.url) as store:

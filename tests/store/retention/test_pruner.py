@@ -105,7 +105,7 @@ async def pruned(url: str, *, days: int = 20) -> AsyncIterator[PrunedDatabase]:
         assert found.results > 30
         await pruner.verify(found.before)
         await pruner.finalize(found.before)
-        assert sum([number async for number in pruner.delete()]) == found.results
+        assert sum([number async for number in pruner.delete(before)]) == found.results
         assert await board.connection.fetchval("SELECT min(event_time) FROM events") >= before
         yield PrunedDatabase(board, before, results, asked)
 
@@ -129,7 +129,7 @@ def test_results_are_deleted_again_later(database_url: str) -> None:
                 async with asyncio.timeout(30):
                     await pruner.verify(before)
                 await pruner.finalize(before)
-                deleted = [number async for number in pruner.delete()]
+                deleted = [number async for number in pruner.delete(before)]
                 assert sum(deleted) > 0
             await database.compare()
 
@@ -222,6 +222,29 @@ def test_a_server_deletes_what_is_older_than_its_policy(
             shortest = "SELECT min(bucket_start) FROM rollup_buckets WHERE granularity = $1"
             six_hours, days = [await board.connection.fetchval(shortest, number) for number in (3, 4)]
             assert days < six_hours == DAY.start_of(await board.now() - timedelta(days=30))
+
+    run(test())
+
+
+def test_a_server_does_not_delete_what_a_command_is_still_archiving(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command makes results final before it archives them; the server's own policy keeps them for longer."""
+    monkeypatch.setattr("orchboard.store.retention.pruner._PAUSE_S", 0.0)
+
+    async def test() -> None:
+        async with open_details_database(database_url, results=200, is_spread=True) as board:
+            command = Pruner(board.connection)
+            before = (await command.find(await board.now() - timedelta(days=15))).before
+            await command.verify(before)
+            await command.finalize(before)
+            database = Database(database_url, connections=2, timeout_s=30)
+            policy = RetentionPolicy(timedelta(days=25))
+            assert (await MaintenanceLoop(database, policy).run_once(100)).is_done
+            await database.close()
+            since = DAY.start_of(await board.now() - timedelta(days=25))
+            oldest = await board.connection.fetchval("SELECT min(event_time) FROM events")
+            assert since <= oldest < before
 
     run(test())
 

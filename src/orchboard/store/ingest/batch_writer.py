@@ -256,8 +256,13 @@ class BatchWriter:
             entry.resolve(refusal)
 
     def _handle_unknown_outcome(self, batch: Sequence[QueueEntry], refusal: DatabaseUnavailableError) -> None:
-        """Queue a batch again whose outcome is unknown, or give up what is too old. Primary keys prevent duplicates."""
-        self._failure = str(refusal)
+        """Queue a batch again whose outcome is unknown, or give up what is too old. Primary keys prevent duplicates.
+
+        A statement without an answer may have been cancelled at the deadline of its results: it does not replace the
+        message of the failure before it.
+        """
+        if self._failure is None or str(refusal) != NO_ANSWER:
+            self._failure = str(refusal)
         self._on_stored([entry.submission.parsed for entry in batch], math.inf)
         self._give_up(self._overdue(batch), refusal)
         self._put_back(batch)

@@ -52,7 +52,7 @@ async def apply(policy: RetentionPolicy, connection: Connection, on_step: Callab
                 return 0
             row = await connection.fetchrow(sql("result_retention"))
         began_at = time.monotonic()
-        async for number in pruner.delete():
+        async for number in pruner.delete(before):
             deleted += number
             on_step(number)
             await asyncio.sleep((time.monotonic() - began_at) * _REST)

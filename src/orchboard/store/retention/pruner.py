@@ -105,16 +105,18 @@ class Pruner:
             await self._connection.execute(sql("set_kept_since"), before)
         await asyncio.sleep(self._pause_s)
 
-    async def delete(self) -> AsyncIterator[int]:
-        """Delete the results that are not kept; yields the number that each batch deleted."""
+    async def delete(self, before: datetime) -> AsyncIterator[int]:
+        """Delete the results before a time that are not kept; yields the number that each batch deleted.
+
+        Those after it may still be archived by another process that made them final.
+        """
         row = await self._connection.fetchrow(sql("result_retention"))
-        while row is not None:
+        until = min(before, row["kept_since"]) if row else None
+        while until is not None:
             async with background_transaction(self._connection):
                 # No trigger notes these results: nothing is counted again, and no server holds them in memory.
                 await self._connection.execute("SET LOCAL orchboard.is_moving = 'on'")
-                number: int = await self._connection.fetchval(
-                    sql("delete_results"), row["kept_since"], _BATCH
-                )
+                number: int = await self._connection.fetchval(sql("delete_results"), until, _BATCH)
             if not number:
                 return
             yield number

@@ -1,4 +1,4 @@
--- 19: retention of results; docs/decisions/0022-retention.md.
+-- 19: retention of results; docs/decisions/0023-retention.md.
 --
 -- Changes the catalogue only.
 
