@@ -18,7 +18,7 @@ BINARY_STAMP := .venv/binary/stamp
 SITE_STAMP := .venv/site.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo screenshots map test test-asgi test-artefacts test-boards test-databases bench bench-full chaos audit vercel binary image-root check format lint types imports docs site site-serve lock wheel clean
+.PHONY: help env serve demo screenshots map test test-asgi test-artefacts test-boards test-chaos test-databases bench bench-full chaos audit vercel binary image-root check format lint types imports docs site site-serve lock wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 16
@@ -63,6 +63,9 @@ ARTEFACTS ?= full
 
 test-artefacts: $(DEV_STAMP)  ## test the artefacts of `make vercel binary image-root wheel`; ARTEFACTS=short tests one form of each
 	@$(BIN)/python -m pytest --numprocesses=auto --artefacts=$(ARTEFACTS) tests/artefacts
+
+test-chaos: $(DEV_STAMP)  ## test the promises of docs/trust.md in short, one after the other: some ten minutes
+	@$(BIN)/python -m pytest --chaos tests/chaos
 
 test-boards: $(DEV_STAMP)  ## test the pages of boards with 100 orchestrators × 24 regions × 12 models, and of 10,000 orchestrators
 	@$(BIN)/python -m pytest --boards=full tests/web/test_big_boards.py

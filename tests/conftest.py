@@ -21,6 +21,7 @@ from tests.support.server import FAST_PATH, SECRET, Client, RunningServer, Start
 from tests.support.temporary_directories import tmpfs_directory
 
 ARTEFACTS = Path(__file__).with_name("artefacts")
+CHAOS = Path(__file__).with_name("chaos")
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 _SERVER_URL = "ORCHBOARD_TEST_SERVER"
 _POOLER = "ORCHBOARD_TEST_POOLER"
@@ -47,6 +48,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="full: tests/web/test_big_boards.py on boards of full size, which takes minutes.",
     )
     parser.addoption(
+        "--chaos",
+        action="store_true",
+        help="Also run tests/chaos, whose promises have times: without other tests beside it.",
+    )
+    parser.addoption(
         "--artefacts",
         choices=("short", "full"),
         help="Also run tests/artefacts, on what `make vercel binary image-root wheel` has built: one form of each, or all.",
@@ -54,7 +60,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    return True if collection_path == ARTEFACTS and not config.getoption("--artefacts") else None
+    left_out = {ARTEFACTS: not config.getoption("--artefacts"), CHAOS: not config.getoption("--chaos")}
+    return True if left_out.get(collection_path) else None
 
 
 class Cluster:
