@@ -64,9 +64,9 @@ def prune(
             return 0
         await _verify(pruner, found.before)
         await pruner.finalize(found.before)
-        print(f"deleting {size}; rollups stay")
         if archive is not None:
             await archive_results(database, connection, archive, found)
+        print(f"deleting {size}; rollups stay")
         deleted = await _delete(pruner, found)
         print(f"deleted {deleted:,} results; autovacuum makes their room usable again")
         return 0
