@@ -107,17 +107,20 @@ class Pruner:
 
     async def delete(self) -> AsyncIterator[int]:
         """Delete the results that are not kept; yields the number that each batch deleted."""
-        row = await self._connection.fetchrow(sql("result_retention"))
-        while row is not None:
+        retention = await self._connection.fetchrow(sql("result_retention"))
+        reached = EARLIEST
+        while retention is not None:
             async with background_transaction(self._connection):
                 # No trigger notes these results: nothing is counted again, and no server holds them in memory.
                 await self._connection.execute("SET LOCAL orchboard.is_moving = 'on'")
-                number: int = await self._connection.fetchval(
-                    sql("delete_results"), row["kept_since"], _BATCH
+                row = await self._connection.fetchrow(
+                    sql("delete_results"), retention["kept_since"], _BATCH, reached
                 )
-            if not number:
-                return
-            yield number
+            assert row is not None  # noqa: S101 - the statement counts, so it returns one row
+            if not row["number"]:
+                break
+            reached = row["reached"]
+            yield row["number"]
 
     async def delete_six_hours(self, before: datetime) -> int:
         """Delete the rollups of six hours before a time, where results are not kept; returns their number."""
