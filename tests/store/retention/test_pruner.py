@@ -1,15 +1,18 @@
 """After results were deleted, every answer from rollups is what it was, whatever happens to the database then."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import pytest
 
 from orchboard.errors import BadInputError, SetupError
 from orchboard.stats import JobType, SeriesQuery, StatsQuery, Window
+from orchboard.store.connection.types import Connection
 from orchboard.store.maintenance import MaintenanceLoop
 from orchboard.store.postgres.clock import MICROSECOND
 from orchboard.store.postgres.database import Database
@@ -134,6 +137,43 @@ def test_results_are_deleted_again_later(database_url: str) -> None:
             await database.compare()
 
     run(test())
+
+
+def test_a_batch_reads_no_index_entries_of_earlier_batches(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even while an open transaction keeps vacuum and index scans from discarding them."""
+    monkeypatch.setattr("orchboard.store.retention.pruner._BATCH", 50)
+
+    async def test() -> None:
+        connection, holder = await asyncpg.connect(database_url), await asyncpg.connect(database_url)
+        await connection.execute(
+            "INSERT INTO events (event_time, orchestrator, region_id, payload) SELECT '2024-01-01 00:00Z'::timestamptz + n * "
+            "interval '1 second', '0x1', 1, '{}'::jsonb FROM generate_series(1, 1000) n UNION ALL SELECT '-infinity', '0x1', 1, '{}'::jsonb"
+        )
+        await connection.execute("INSERT INTO result_retention (kept_since) VALUES ('2025-01-01 00:00Z')")
+        await connection.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
+        async with holder.transaction(isolation="repeatable_read"):
+            await holder.fetchval("SELECT count(*) FROM events")
+            reads = [await index_reads(connection)]
+            async for _ in Pruner(connection).delete(datetime(2026, 1, 1, tzinfo=UTC)):
+                reads.append(await index_reads(connection))
+        assert len(reads) == 22
+        assert max(after - before for before, after in itertools.pairwise(reads)) <= 2 * 50
+        assert not await connection.fetchval("SELECT count(*) FROM events")
+        await connection.close()
+        await holder.close()
+
+    run(test())
+
+
+async def index_reads(connection: Connection) -> int:
+    """The number of entries that scans have read from the index of receipt times."""
+    await connection.execute("SELECT pg_stat_force_next_flush()")
+    await connection.execute("SELECT pg_stat_clear_snapshot()")
+    return int(
+        await connection.fetchval("SELECT pg_stat_get_tuples_returned('idx_events_event_time'::regclass)")
+    )
 
 
 CHANGES = {

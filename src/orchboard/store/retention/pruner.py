@@ -110,16 +110,19 @@ class Pruner:
 
         Those after it may still be archived by another process that made them final.
         """
-        row = await self._connection.fetchrow(sql("result_retention"))
-        until = min(before, row["kept_since"]) if row else None
+        retention = await self._connection.fetchrow(sql("result_retention"))
+        until = min(before, retention["kept_since"]) if retention else None
+        reached = EARLIEST
         while until is not None:
             async with background_transaction(self._connection):
                 # No trigger notes these results: nothing is counted again, and no server holds them in memory.
                 await self._connection.execute("SET LOCAL orchboard.is_moving = 'on'")
-                number: int = await self._connection.fetchval(sql("delete_results"), until, _BATCH)
-            if not number:
-                return
-            yield number
+                row = await self._connection.fetchrow(sql("delete_results"), until, _BATCH, reached)
+            assert row is not None  # noqa: S101 - the statement counts, so it returns one row
+            if not row["number"]:
+                break
+            reached = row["reached"]
+            yield row["number"]
 
     async def delete_six_hours(self, before: datetime) -> int:
         """Delete the rollups of six hours before a time, where results are not kept; returns their number."""

@@ -1,11 +1,21 @@
--- Deletes some of the results that are not kept, the earliest. Their rollups stay.
--- $1 time before which results are not kept; $2 the maximum number
--- Returns one row (number).
+-- Deletes some of the results that are not kept, the earliest from a time on. Their rollups stay.
+-- $1 time before which results are not kept; $2 the maximum number; $3 the time to start at (0001-01-02 or earlier: the first result)
+-- Returns one row: number; reached (receipt time of the latest of them, 0001-01-02 or later, which Python can represent; null: none).
+-- $3 because each batch would otherwise read the index entries of all results that were deleted since the last vacuum.
 WITH deleted AS (
     DELETE FROM events
-    WHERE (orchestrator, event_time, id) IN (
-        SELECT orchestrator, event_time, id FROM events WHERE event_time < $1 ORDER BY event_time LIMIT $2
-    )
-    RETURNING 1
+    -- Both conditions: where a table has several parts, a ctid is unique within one.
+    WHERE event_time < $1 AND ctid = ANY(ARRAY(
+        SELECT ctid
+        FROM events
+        WHERE event_time < $1
+          AND event_time >= CASE WHEN $3::timestamptz > '0001-01-02 00:00Z' THEN $3 ELSE '-infinity' END
+        ORDER BY event_time
+        LIMIT $2
+    ))
+    RETURNING event_time
 )
-SELECT count(*) AS number FROM deleted;
+SELECT
+    count(*) AS number,
+    CASE WHEN count(*) > 0 THEN greatest(max(event_time), '0001-01-02 00:00Z') END AS reached
+FROM deleted;
