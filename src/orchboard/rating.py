@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from orchboard.scoring import Doubles, Scores, score_ai, score_transcoding, weighted_mean
-from orchboard.stats import PairScores, TopScore, is_address
+from orchboard.scoring import Doubles, PairScores, Scores, score_ai, score_transcoding, weighted_mean
+from orchboard.stats import TopScore, is_address
 from orchboard.store.rollups.reader import Quantiles
 from orchboard.store.rollups.statistics import Means
 
@@ -22,6 +22,9 @@ def of_addresses(means: Means) -> Means:
         means.results[selected],
         means.means[:, selected],
     )
+
+
+NO_SCORES = PairScores([], *(np.zeros(0) for _ in range(3)))
 
 
 def rate_transcoding(means: Means) -> PairScores:
@@ -75,4 +78,4 @@ def _of_pairs(means: Means, scores: Scores) -> PairScores:
     else:
         order = np.argsort(means.pair)
         columns = [column[order] for column in scores.columns()]
-    return PairScores(means.pairs, *(column.tolist() for column in columns))
+    return PairScores(means.pairs, *columns)
