@@ -12,6 +12,7 @@ from orchboard.store.postgres.admission import Admission
 from tests.support.fast_path_probe import get_services_of
 from tests.support.raw_http import Wire, get
 from tests.support.server import Client, RunningServer, StartServer
+from tests.support.waiting import wait_until
 
 SCORES = "/api/aggregated_stats"
 ORCHESTRATORS, REGIONS = 1000, 10
@@ -77,15 +78,19 @@ def test_a_streamed_document_has_an_etag_for_each_coding_until_it_changes(
         assert (changed.status, changed["etag"] == plain["etag"]) == (200, False)
 
 
-def test_a_repeated_document_is_computed_once_and_holds_no_body(
+def test_a_repeated_document_is_not_computed_again_and_holds_no_body(
     settings: Settings, start_server: StartServer, execute: Callable[..., None]
 ) -> None:
     execute(FILL)
     server = start_server(replace(settings, answer_cache_bytes=4_000_000))
     client, answers = Client(server.url), get_services_of(server).cache
-    sizes = {len(client.get(SCORES).data) for _ in range(3)}
-    assert answers.computed == 1
-    assert sizes.pop() > limits.MAX_CACHED_ANSWER_BYTES
+
+    def computed() -> int:
+        before = answers.computed
+        assert len(client.get(SCORES).data) > limits.MAX_CACHED_ANSWER_BYTES
+        return answers.computed - before
+
+    wait_until(lambda: not computed())  # rollups that are being built invalidate it
     assert answers.size < 50 * ORCHESTRATORS * REGIONS
 
 
