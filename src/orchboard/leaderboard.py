@@ -14,7 +14,7 @@ from orchboard.store.store import Store
 from orchboard.window import ANY_TIME, Bounds
 
 if TYPE_CHECKING:
-    from orchboard.scoring import PairScores
+    from orchboard.rating import PairScores
     from orchboard.store.rollups.statistics import Means
 
 

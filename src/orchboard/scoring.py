@@ -4,70 +4,17 @@ The formulas are the network's own (CONTRACT: docs/scoring.md); what is ours is 
 result is a finite number, whatever a tester sent.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
-from xxhash import xxh3_128
 
 Doubles: TypeAlias = NDArray[np.float64]
-T = TypeVar("T")
 
 TARGET_AT_MEDIAN = 0.8
 SUCCESS_WEIGHT = 0.65
 ROUND_TRIP_WEIGHT = 0.35
-
-
-class PairScores(Struct, frozen=True):
-    """Scores of pairs; arrays of equal length, one element a pair.
-
-    pairs -- (orchestrator, region), sorted
-    success_rate, round_trip_score, score -- as in `Score`
-    """
-
-    pairs: Sequence[tuple[str, str]]
-    success_rate: Doubles
-    round_trip_score: Doubles
-    score: Doubles
-
-    @property
-    def size(self) -> int:
-        """Bytes of the arrays."""
-        return (
-            8 * len(self.pairs) + self.success_rate.nbytes + self.round_trip_score.nbytes + self.score.nbytes
-        )
-
-    def digest(self) -> str:
-        """Equal for equal scores of equal pairs."""
-        digest = xxh3_128()
-        for orchestrator, region in self.pairs:
-            digest.update(f"{orchestrator}\0{region}\0".encode())
-        for column in (self.success_rate, self.round_trip_score, self.score):
-            digest.update(column.tobytes())
-        return digest.hexdigest()
-
-    def parts(self, pairs: int) -> Iterator["PairScores"]:
-        """The scores in parts of whole orchestrators, of at least this many pairs but for the last."""
-        first = 0
-        while first < len(self.pairs):
-            last = first + pairs
-            while last < len(self.pairs) and self.pairs[last][0] == self.pairs[last - 1][0]:
-                last += 1
-            part = slice(first, last)
-            yield PairScores(
-                self.pairs[part], self.success_rate[part], self.round_trip_score[part], self.score[part]
-            )
-            first = last
-
-    def map_by_pair(self, make: Callable[..., T], *columns: Doubles) -> dict[str, dict[str, T]]:
-        """{orchestrator: {region: make(items of the columns)}}, both sorted."""
-        found: dict[str, dict[str, T]] = {}
-        made = map(make, *(column.tolist() for column in columns))
-        for (orchestrator, region), each in zip(self.pairs, made, strict=True):
-            found.setdefault(orchestrator, {})[region] = each
-        return found
 
 
 class Scores(Struct, frozen=True):

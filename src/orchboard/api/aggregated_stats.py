@@ -15,7 +15,7 @@ from orchboard.stats import JobType
 from orchboard.store.change_tracking.version_counters import score_version_keys
 
 if TYPE_CHECKING:  # importing numpy takes 0.2 s
-    from orchboard.scoring import PairScores
+    from orchboard.rating import PairScores
 
 _PIECE_PAIRS = 2000
 """Pairs in a piece of the body, some 350 kB that take 3 ms."""

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from orchboard.stats import StatsQuery
 from orchboard.store.measures import MEASURES
-from orchboard.store.rollups.group_index import GroupIndex, Indices, Pair, PipelineModel, unique_inverse
+from orchboard.store.rollups.group_index import GroupIndex, Indices, PipelineModel, unique_inverse
+from orchboard.store.rollups.pairs import Pairs
 from orchboard.store.rollups.result_columns import Doubles, ResultColumns
 
 
@@ -44,7 +45,7 @@ class Means(Struct, frozen=True):
     means -- of the measures, shape (measures, groups), in the order of MEASURES
     """
 
-    pairs: list[Pair]
+    pairs: Pairs
     models: list[PipelineModel]
     pair: Indices
     model: Indices
@@ -113,9 +114,7 @@ def means_of(index: GroupIndex, sums: GroupSums, query: StatsQuery) -> Means:
     present, pair = unique_inverse(ranks[pair[selected]], len(ranks))
     results = sums.results[selected].astype(np.float64, copy=False)
     means = sums.sums[:, selected] / results
-    return Means(
-        [pairs[rank] for rank in present.tolist()], index.models, pair, model[selected], results, means
-    )
+    return Means(pairs.select(present), index.models, pair, model[selected], results, means)
 
 
 BINS = 1792
