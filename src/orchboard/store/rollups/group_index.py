@@ -136,15 +136,31 @@ class GroupIndex:
         """The groups with some ids in `rollup_groups`; reads those not seen before."""
         if not len(ids):
             return np.zeros(0, np.int64)
-        if (bound := int(ids.max()) + 1) > len(self._by_id):
-            self._by_id = np.concatenate([self._by_id, np.full(bound - len(self._by_id), -1, np.int32)])
-        unknown = unique_sorted(ids[self._by_id[ids] < 0], bound)
+        self._make_room(ids)
+        unknown = unique_sorted(ids[self._by_id[ids] < 0], len(self._by_id))
         if len(unknown):
             await self._read_groups(unknown)
         return self._by_id[ids].astype(np.int64)
 
+    async def learn_ids(self, parts: Sequence[bytes]) -> None:
+        """Read the groups with ids in some arrays of `rollup_sums`, unless they were seen before: one statement for all."""
+        unknown = [np.zeros(0, np.int64)]
+        for part in parts:
+            ids = np.frombuffer(part, ">i4").astype(np.int64)
+            self._make_room(ids)
+            unknown.append(ids[self._by_id[ids] < 0])
+        if any(map(len, unknown)):
+            await self._read_groups(unique_sorted(np.concatenate(unknown), len(self._by_id)))
+
+    def _make_room(self, ids: Indices) -> None:
+        if (bound := int(ids.max(initial=-1)) + 1) > len(self._by_id):
+            self._by_id = np.concatenate([self._by_id, np.full(bound - len(self._by_id), -1, np.int32)])
+
     async def _read_groups(self, ids: Indices) -> None:
-        rows = await self._database.fetch(sql("groups"), ids.tolist())
+        """Read the groups with some ids, ascending."""
+        starts = np.flatnonzero(np.diff(ids, prepend=ids[0] - 2) != 1)
+        ends = np.append(starts[1:], len(ids)) - 1
+        rows = await self._database.fetch(sql("groups"), ids[starts].tolist(), ids[ends].tolist())
         if not rows:
             return
         found = np.frombuffer(b"".join(row["ids"] for row in rows), ">i4")

@@ -98,6 +98,30 @@ def add_up(parts: Sequence[GroupSums], results: Sequence[ResultColumns], groups:
     return GroupSums(present, total[present], sums)
 
 
+# Sums of this many groups, each with 40 bytes, are added up before more are read.
+_MAX_ADDENDS = 500_000
+
+
+class RunningSums:
+    """Sums that are added up as they come, in this order, so that memory does not grow with the number of buckets.
+
+    parts -- of which the total is the sum; mostly all that were added, as these are few
+    """
+
+    def __init__(self, index: GroupIndex) -> None:
+        self.parts: list[GroupSums] = []
+        self._index = index
+        self._addends = 0
+
+    def add(self, part: GroupSums) -> None:
+        """Add sums of the index's groups."""
+        self.parts.append(part)
+        self._addends += len(part.groups)
+        if self._addends > _MAX_ADDENDS and len(self.parts) > 1:
+            self.parts = [add_up(self.parts, [], len(self._index))]
+            self._addends = 0
+
+
 def means_of(index: GroupIndex, sums: GroupSums, query: StatsQuery) -> Means:
     """The sums of the groups that the query selects, divided by their results."""
     pair, model = index.pairs_and_models(sums.groups)
