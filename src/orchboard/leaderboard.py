@@ -1,18 +1,20 @@
 """The queries of the API, the pages and the command line: each fetches from the store and calculates scores."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from orchboard.coordinates import Coordinates, default_coordinates
 from orchboard.results.render import StoredResult, render_rows, stream_rows
-from orchboard.stats import JobType, PairScores, Pipeline, Region, StatsQuery, TopScore, Window
+from orchboard.stats import JobType, Pipeline, Region, StatsQuery, TopScore, Window
 from orchboard.store.raw_results.export import ResultKey
 from orchboard.store.raw_results.pages import RowStream
 from orchboard.store.store import Store
 from orchboard.window import ANY_TIME, Bounds
 
 if TYPE_CHECKING:
+    from orchboard.rating import PairScores
     from orchboard.store.rollups.statistics import Means
 
 
@@ -55,7 +57,7 @@ class Leaderboard:
         """Resolve bounds to a window, now."""
         return bounds.window(now=self.now(), default=self.default_window)
 
-    async def aggregated_stats(self, query: StatsQuery) -> PairScores:
+    async def aggregated_stats(self, query: StatsQuery) -> "PairScores":
         """The scores of all orchestrators and regions that match the query.
 
         AI results are scored per pipeline and model, against the median over all orchestrators. Without a pipeline and model
@@ -67,7 +69,7 @@ class Leaderboard:
             means, medians = await self.store.means.fetch_means_and_quantile(query, 0.5)
             return rating.rate_ai(self._scored(means), medians)
         if query.pipeline is not None or query.model is not None:
-            return PairScores([], [], [], [])
+            return rating.NO_SCORES
         return rating.rate_transcoding(self._scored(await self.store.means.fetch_means(query)))
 
     def _scored(self, means: "Means") -> "Means":
@@ -78,6 +80,10 @@ class Leaderboard:
         from orchboard import rating
 
         return means if self.scores_any_name else rating.of_addresses(means)
+
+    def streaming(self) -> AbstractAsyncContextManager[None]:
+        """A context that counts as one stream of the limit. Entering it raises ClientBusyError, OverloadedError."""
+        return self.store.streams.admitted(1)
 
     async def raw_stats(self, query: StatsQuery) -> bytes | Callable[[], AsyncGenerator[bytes, None]]:
         """The stored results of an orchestrator as JSON: by region (sorted), newest first.

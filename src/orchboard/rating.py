@@ -1,27 +1,82 @@
 """Computes the scores of orchestrators in regions from the means of groups of results."""
 
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
 import numpy as np
+from msgspec import Struct
+from xxhash import xxh3_128
 
 from orchboard.scoring import Doubles, Scores, score_ai, score_transcoding, weighted_mean
-from orchboard.stats import PairScores, TopScore, is_address
+from orchboard.stats import TopScore, is_address
+from orchboard.store.rollups.pairs import Pairs
 from orchboard.store.rollups.reader import Quantiles
 from orchboard.store.rollups.statistics import Means
+
+T = TypeVar("T")
 
 
 def of_addresses(means: Means) -> Means:
     """The groups whose orchestrator is an Ethereum address."""
-    is_named = np.array([is_address(orchestrator) for orchestrator, _ in means.pairs], np.bool_)
+    is_named = means.pairs.where(is_address)
     if is_named.all():
         return means
     selected = is_named[means.pair]
     return Means(
-        [pair for pair in means.pairs if is_address(pair[0])],
+        means.pairs.select(is_named),
         means.models,
         (np.cumsum(is_named) - 1)[means.pair[selected]],
         means.model[selected],
         means.results[selected],
         means.means[:, selected],
     )
+
+
+class PairScores(Struct, frozen=True):
+    """Scores of pairs; arrays of equal length, one element a pair.
+
+    pairs -- sorted
+    success_rate, round_trip_score, score -- as in `stats.Score`
+    """
+
+    pairs: Pairs
+    success_rate: Doubles
+    round_trip_score: Doubles
+    score: Doubles
+
+    @property
+    def size(self) -> int:
+        """Bytes of the arrays."""
+        return self.pairs.size + self.success_rate.nbytes + self.round_trip_score.nbytes + self.score.nbytes
+
+    def digest(self) -> str:
+        """Equal for equal scores of equal pairs only, in any process."""
+        digest = xxh3_128()
+        for part in self.pairs.packed():
+            digest.update(part)
+        for column in (self.success_rate, self.round_trip_score, self.score):
+            digest.update(column.tobytes())
+        return digest.hexdigest()
+
+    def parts(self, pairs: int) -> Iterator["PairScores"]:
+        """The scores in parts of whole orchestrators, each of at most this many pairs if no orchestrator has more."""
+        edges = self.pairs.runs()
+        at = 0
+        while at < len(edges) - 1:
+            following = max(bisect_right(edges, edges[at] + pairs) - 1, at + 1)
+            part = slice(edges[at], edges[following])
+            yield PairScores(
+                self.pairs[part], self.success_rate[part], self.round_trip_score[part], self.score[part]
+            )
+            at = following
+
+    def map_by_pair(self, make: Callable[..., T], *columns: Doubles) -> dict[str, dict[str, T]]:
+        """{orchestrator: {region: make(items of the columns)}}, both sorted."""
+        return self.pairs.nested(list(map(make, *(column.tolist() for column in columns))))
+
+
+NO_SCORES = PairScores(Pairs.of([]), *(np.zeros(0) for _ in range(3)))
 
 
 def rate_transcoding(means: Means) -> PairScores:
@@ -51,14 +106,16 @@ def find_best(means: Means) -> int | None:
     most = np.flatnonzero(success_rate == success_rate.max())
     fastest = most[round_trip_time[most] == round_trip_time[most].min()]
     return int(
-        min(fastest, key=lambda group: (means.pairs[means.pair[group]], means.models[means.model[group]]))
+        min(
+            fastest, key=lambda group: (means.pairs[int(means.pair[group])], means.models[means.model[group]])
+        )
     )
 
 
 def rate_group(means: Means, group: int, medians: Quantiles) -> TopScore:
     """The score of one group of AI results."""
     scores = _score_ai(means, medians)
-    orchestrator, region = means.pairs[means.pair[group]]
+    orchestrator, region = means.pairs[int(means.pair[group])]
     pipeline, model = means.models[means.model[group]]
     return TopScore(region, orchestrator, float(scores.score[group]), model, pipeline)
 
@@ -75,4 +132,4 @@ def _of_pairs(means: Means, scores: Scores) -> PairScores:
     else:
         order = np.argsort(means.pair)
         columns = [column[order] for column in scores.columns()]
-    return PairScores(means.pairs, *(column.tolist() for column in columns))
+    return PairScores(means.pairs, *columns)

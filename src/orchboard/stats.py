@@ -1,7 +1,6 @@
 """The data types that all layers share: results, queries, scores."""
 
 import re
-from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -205,30 +204,6 @@ class Score(Struct, frozen=True):
 
 ScoresByPair: TypeAlias = dict[str, dict[str, Score]]
 """{orchestrator: {region: score}}, both sorted. An orchestrator has at least one region."""
-
-
-class PairScores(Struct, frozen=True):
-    """Scores as columns: lists of equal length, one item per pair.
-
-    pairs -- (orchestrator, region), sorted
-    success_rate, round_trip_score, score -- as in `Score`
-    """
-
-    pairs: list[tuple[str, str]]
-    success_rate: list[float]
-    round_trip_score: list[float]
-    score: list[float]
-
-    def by_pair(self) -> ScoresByPair:
-        """The scores as nested dictionaries."""
-        return self.map_by_pair(Score, self.success_rate, self.round_trip_score, self.score)
-
-    def map_by_pair(self, make: Callable[..., T], *columns: list[float]) -> dict[str, dict[str, T]]:
-        """{orchestrator: {region: make(items of the columns)}}, both sorted."""
-        found: dict[str, dict[str, T]] = {}
-        for (orchestrator, region), made in zip(self.pairs, map(make, *columns), strict=True):
-            found.setdefault(orchestrator, {})[region] = made
-        return found
 
 
 class TopScore(Struct, frozen=True):

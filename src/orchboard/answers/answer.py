@@ -39,10 +39,21 @@ Pieces: TypeAlias = Callable[[], AsyncGenerator[bytes, None]]
 """Makes a body that is too large for memory, piece by piece. Each piece may raise a Refusal."""
 
 
+class RepeatableBody(NamedTuple):
+    """A body that is made piece by piece, any number of times, from what is in memory.
+
+    digest -- equal for equal bodies only; size -- memory that `pieces` holds, in bytes
+    """
+
+    pieces: Pieces
+    digest: str
+    size: int
+
+
 class HeadedBody(NamedTuple):
     """A body with headers beside those of its query."""
 
-    body: bytes | Pieces
+    body: bytes | Pieces | RepeatableBody
     headers: Headers
 
 
@@ -88,24 +99,44 @@ class Variant:
 
 
 class Streamed:
-    """A 200 whose body is too large for memory: it is made for each request, and has no ETag.
+    """A 200 whose body is too large for memory: it is made for each request.
 
-    pieces -- makes the body
+    body -- without an ETag if it is not repeatable
     """
 
-    def __init__(self, pieces: Pieces, headers: Headers) -> None:
-        self.pieces = pieces
+    def __init__(self, body: Pieces | RepeatableBody, headers: Headers) -> None:
+        self._repeatable = body if isinstance(body, RepeatableBody) else None
+        self.pieces = body.pieces if isinstance(body, RepeatableBody) else body
         self.headers: Headers = ((b"vary", b"Accept-Encoding"), *headers)
 
-    def reply(self, accept_encoding: str, if_none_match: str) -> Reply:
-        """A 304 if If-None-Match is `*`; a 200 in an accepted encoding otherwise."""
-        if if_none_match.strip() == "*":
-            return Reply(304, tuple(header for header in self.headers if header[0] != b"content-type"), b"")
+    @property
+    def size(self) -> int | None:
+        """Memory that it holds, in bytes; None if it can't be repeated."""
+        return None if self._repeatable is None else self._repeatable.size
+
+    def reply(self, accept_encoding: str, if_none_match: str, age: Headers = ()) -> Reply:
+        """A 304 if If-None-Match contains the ETag, or is `*`; a 200 in an accepted encoding otherwise.
+
+        age -- the headers of a stale answer
+        """
         encoding = choose_encoding(accept_encoding, is_small=False)
-        if encoding == IDENTITY or _PARQUET in self.headers:
-            return Reply(200, self.headers, self.pieces)
-        headers = (*self.headers, (b"content-encoding", encoding.encode()))
+        if _PARQUET in self.headers:
+            encoding = IDENTITY
+        headers = (*self._etag(encoding), *self.headers, *age)
+        tags = [value.decode() for name, value in headers if name == b"etag"]
+        if if_none_match.strip() == "*" or set(tags) & set(_ETAG.findall(if_none_match)):
+            return Reply(304, tuple(header for header in headers if header[0] != b"content-type"), b"")
+        if encoding == IDENTITY:
+            return Reply(200, headers, self.pieces)
+        headers = (*headers, (b"content-encoding", encoding.encode()))
         return Reply(200, headers, lambda: encode_pieces(self.pieces(), encoding))
+
+    def _etag(self, encoding: str) -> Headers:
+        return () if self._repeatable is None else ((b"etag", _etag_of(self._repeatable.digest, encoding)),)
+
+
+def _etag_of(digest: str, encoding: str) -> bytes:
+    return f'"{digest}"'.encode() if encoding == IDENTITY else f'"{digest}-{encoding}"'.encode()
 
 
 class Answer:
@@ -148,9 +179,9 @@ class Answer:
         return await asyncio.shield(self._encoding[encoding])
 
     def _variant(self, body: bytes, encoding: str) -> Variant:
+        etag = _etag_of(self._digest, encoding)
         if encoding == IDENTITY:
-            return Variant(body, f'"{self._digest}"'.encode(), self.headers)
-        etag = f'"{self._digest}-{encoding}"'.encode()
+            return Variant(body, etag, self.headers)
         return Variant(body, etag, (*self.headers, (b"content-encoding", encoding.encode())))
 
 

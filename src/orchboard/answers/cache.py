@@ -7,13 +7,24 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
 from orchboard import limits
-from orchboard.answers.answer import Answer, HeadedBody, Headers, Reply, Streamed, Variant, choose_encoding
+from orchboard.answers.answer import (
+    Answer,
+    HeadedBody,
+    Headers,
+    Pieces,
+    RepeatableBody,
+    Reply,
+    Streamed,
+    Variant,
+    choose_encoding,
+)
 from orchboard.answers.cached_query import CachedQuery
+from orchboard.answers.entry import AnyAnswer, Computation, Entry
 from orchboard.errors import ClientBusyError, DatabaseUnavailableError, OverloadedError
 from orchboard.runtime.counters import Counters
 from orchboard.runtime.tasks import consume_exception
 from orchboard.store.change_tracking.external_writes import ExternalWriteDetector
-from orchboard.store.change_tracking.version_counters import EVERYTHING, VersionCounters
+from orchboard.store.change_tracking.version_counters import VersionCounters
 
 # Memory of an entry beside its bodies and its key: 2.2 kB measured with tracemalloc, 0.8 kB more with an encoding, 0.5 kB for
 # the query of a report.
@@ -25,49 +36,6 @@ _RENEWED_PART = 0.5
 
 # The largest entry, as a part of the cache: a larger one would evict everything else.
 _LARGEST_PART = 4
-
-
-class Entry:
-    """The cache entry of a query. Once it is evicted, it has no answer any more.
-
-    query -- whose computation is repeated
-    snapshot -- the version counters from which the answer was computed; current_snapshot -- reads them
-    external_version -- the ExternalWriteDetector's version when the computation began
-    valid_until -- when the answer expires without changes, on time.monotonic's clock
-    fresh_until -- until when writes of other hosts are not looked for
-    repeated_until -- until when no change invalidates the answer
-    is_recently_used -- whether it was requested since the last eviction scan
-    """
-
-    __slots__ = (
-        "answer", "computation", "computed_at", "current_snapshot", "external_version", "fresh_until", "is_recently_used",
-        "key", "key_bytes", "query", "repeated_until", "size", "snapshot", "valid_until",
-    )  # fmt: skip
-
-    def __init__(self, query: CachedQuery, changes: VersionCounters) -> None:
-        self.key = query.key
-        self.query = query
-        self.key_bytes = len(repr(query.key).encode("utf-8", "surrogatepass"))
-        counters = query.version_keys if query.depends_on_database else ()
-        self.current_snapshot = changes.version_reader(EVERYTHING, *counters)
-        self.answer: Answer | None = None
-        self.computation: Computation | None = None
-        self.snapshot: object = None
-        self.external_version = 0
-        self.computed_at = self.fresh_until = self.repeated_until = self.valid_until = -math.inf
-        self.size = 0
-        self.is_recently_used = False  # most queries are not repeated
-
-
-class Computation:
-    """A running computation, and the versions when it began."""
-
-    def __init__(self, query: CachedQuery, snapshot: object, external_version: int) -> None:
-        self.began_at = time.monotonic()
-        self.snapshot = snapshot
-        self.external_version = external_version
-        self.query = query
-        self.task: asyncio.Task[Answer | Streamed]
 
 
 class AnswerCache:
@@ -121,12 +89,13 @@ class AnswerCache:
             stale = self.stale_answer(query)
             if stale is None:
                 raise
-            last, age_s = stale
-            marked = query.mark_stale(last.body, age_s)
-            answer = last if marked == last.body else Answer(marked, last.headers)
+            answer, age_s = stale
+            if isinstance(answer, Answer):
+                marked = query.mark_stale(answer.body, age_s)
+                answer = answer if marked == answer.body else Answer(marked, answer.headers)
             age = ((b"age", b"%d" % age_s), (b"warning", b'111 - "Revalidation Failed"'))
         if isinstance(answer, Streamed):
-            return answer.reply(accept_encoding, if_none_match)
+            return answer.reply(accept_encoding, if_none_match, age)
         encoding = choose_encoding(accept_encoding, is_small=answer.is_small)
         variant = await self.variant(query, answer, encoding)
         entry = self.find(query)
@@ -134,8 +103,8 @@ class AnswerCache:
             remember(entry, encoding)
         return variant.reply(if_none_match, age)
 
-    async def get(self, query: CachedQuery) -> Answer | Streamed:
-        """The answer, from the cache if it is valid. A streamed answer is never cached.
+    async def get(self, query: CachedQuery) -> AnyAnswer:
+        """The answer, from the cache if it is valid. A streamed answer that is not repeatable is never cached.
 
         Raises the Refusal that the computation ends in.
         """
@@ -192,7 +161,7 @@ class AnswerCache:
         if entry.computation is None:
             self._compute(entry, entry.query)
 
-    def stale_answer(self, query: CachedQuery) -> tuple[Answer, float] | None:
+    def stale_answer(self, query: CachedQuery) -> tuple[AnyAnswer, float] | None:
         """The last answer, and how long ago it was known to be valid, in seconds; None if that exceeds STALE_ANSWER_S.
 
         For when the database is away.
@@ -200,7 +169,10 @@ class AnswerCache:
         entry = self._entries.get(query.key)
         if entry is None or entry.answer is None:
             known = query.fallback()
-            found = known and (Answer(known[0], query.headers), known[1])
+            found: tuple[AnyAnswer, float] | None = known and (
+                Answer(known[0], query.headers),
+                known[1],
+            )
         else:
             known_at = entry.computed_at
             if (
@@ -241,7 +213,7 @@ class AnswerCache:
         entry.computation = computation
         return computation
 
-    async def _answer(self, entry: Entry, computation: Computation) -> Answer | Streamed:
+    async def _answer(self, entry: Entry, computation: Computation) -> AnyAnswer:
         query = computation.query
         self.computed += 1
         try:
@@ -256,17 +228,22 @@ class AnswerCache:
         if isinstance(body, HeadedBody):
             headers = (*headers, *body.headers)
             body = body.body
-        if not isinstance(body, bytes):
+        answer = self._made(entry.answer, body, headers)
+        if answer.size is None:
             self._evict(entry)
-            return Streamed(body, headers)
-        before = entry.answer
-        is_same = before is not None and (before.body, before.headers) == (body, headers)
-        answer = before if before is not None and is_same else Answer(body, headers)
-        if self._entries.get(entry.key) is entry:
+        elif self._entries.get(entry.key) is entry:
             self._store(entry, computation, answer)
         return answer
 
-    def _store(self, entry: Entry, computation: Computation, answer: Answer) -> None:
+    @staticmethod
+    def _made(before: AnyAnswer | None, body: bytes | Pieces | RepeatableBody, headers: Headers) -> AnyAnswer:
+        """The answer with a body; the one before if it is equal, whose encodings were made."""
+        if not isinstance(body, bytes):
+            return Streamed(body, headers)
+        is_same = isinstance(before, Answer) and (before.body, before.headers) == (body, headers)
+        return before if before is not None and is_same else Answer(body, headers)
+
+    def _store(self, entry: Entry, computation: Computation, answer: AnyAnswer) -> None:
         began_at, query = computation.began_at, computation.query
         entry.answer, entry.computed_at, entry.query = answer, began_at, query
         entry.snapshot, entry.external_version = computation.snapshot, computation.external_version
@@ -279,7 +256,7 @@ class AnswerCache:
         """Update the size of an entry, and evict others to make room: those not used since the last scan (CLOCK)."""
         size = _ENTRY_BYTES + entry.key_bytes
         if entry.answer is not None:
-            size += entry.answer.size
+            size += entry.answer.size or 0
         self.size += size - entry.size
         entry.size = size
         if size > self._max_bytes // _LARGEST_PART:

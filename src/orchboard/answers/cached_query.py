@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Hashable
 
 from msgspec import Struct
 
-from orchboard.answers.answer import HeadedBody, Headers, Pieces
+from orchboard.answers.answer import HeadedBody, Headers, Pieces, RepeatableBody
 from orchboard.stats import JobType
 from orchboard.store.change_tracking.version_counters import job_type_key
 
@@ -25,8 +25,8 @@ class CachedQuery(Struct, frozen=True):
     """A query whose answer may be cached.
 
     key -- equal for equal queries, however they are written
-    compute -- makes the body of a 200, perhaps with further headers, or Pieces of a body that is too large for memory; raises a Refusal for any other
-    status
+    compute -- makes the body of a 200, perhaps with further headers, or a RepeatableBody or Pieces of a body that is too large for
+    memory; raises a Refusal for any other status
     headers -- of the answer; see Answer
     version_keys -- the version counters of the results that the answer depends on. The default is always right; fewer
     counters let the answer stay valid longer
@@ -39,7 +39,7 @@ class CachedQuery(Struct, frozen=True):
     """
 
     key: tuple[Hashable, ...]
-    compute: Callable[[], Awaitable[bytes | HeadedBody | Pieces]]
+    compute: Callable[[], Awaitable[bytes | HeadedBody | Pieces | RepeatableBody]]
     headers: Headers
     version_keys: tuple[int, ...] = ALL_RESULTS
     max_age_s: float = math.inf

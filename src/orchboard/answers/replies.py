@@ -11,12 +11,16 @@ from starlette.types import Receive, Scope, Send
 
 from orchboard import limits
 from orchboard.answers.answer import Headers, Pieces
-from orchboard.answers.cache import AnswerCache, Entry
+from orchboard.answers.cache import AnswerCache
 from orchboard.answers.cached_query import CachedQuery
+from orchboard.answers.entry import Entry
 from orchboard.runtime.tasks import cancel_and_wait
 
 NoteRoute = Callable[[Scope, str, Entry, str], None]
 """Called with a request's scope, its Accept-Encoding, and the cache entry and encoding that it leads to."""
+
+MADE = "orchboard.response"
+"""Where a scope has the response, if it was made before the request went to ASGI."""
 
 
 class Replies:

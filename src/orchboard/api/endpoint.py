@@ -66,7 +66,6 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     body, bodies -- the type of the request's body, and examples of it by name
     answer, answer_type -- an example of a 200's body, the answer to `asked` once `bodies` are stored, and its type
     other_types -- of a 200 to other parameters
-    may_be_streamed -- whether a 200 may be too large for memory
     or_empty -- whether an empty answer is `{}`, which `answer_type` does not allow
     bearer -- whether it requires the bearer token CRON_SECRET; without that setting it is 404
     refusals -- the refusals that it may answer, with examples
@@ -86,7 +85,6 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     answer: Any
     answer_type: Any
     other_types: tuple[type[Struct], ...] = ()
-    may_be_streamed: bool = False
     or_empty: bool = False
     bearer: bool = False
     media_type: str = "application/json"

@@ -187,7 +187,6 @@ EXPORT = Endpoint(
     "with an apostrophe.",
     params=(*_PARAMS[:2], *SCOPE, *_PARAMS[2:]),
     asked=("job_type",),
-    may_be_streamed=True,
     answer=ExportedResult(
         event_time=EXAMPLE_TIME,
         id=1,

@@ -98,7 +98,8 @@ ROUTES: tuple[Endpoint, ...] = (
         "pipeline and model over all orchestrators. Without `pipeline` and `model`, AI scores are averages over all "
         "models, weighted by number of results. Transcoding scores have two more members, `latency_score` and "
         "`total_score`, which are aliases. The answer contains only orchestrators that are named by an Ethereum address, "
-        "unless the server runs with `ORCHESTRATOR_NAMES=any`. It is `{}` when the window holds no results.",
+        "unless the server runs with `ORCHESTRATOR_NAMES=any`. It is `{}` when the window holds no results. An answer larger than 1 MiB is "
+        "sent in chunks, without `Content-Length`. If the connection is reset before the last chunk, the answer is incomplete.",
         params=(Param("orchestrator", "Ethereum address. Case-insensitive. Applied after scoring.", ORCHESTRATOR), REGION,
                 SINCE, UNTIL, PIPELINE, MODEL, JOB_TYPE),
         asked=("pipeline", "model"),
@@ -129,7 +130,6 @@ ROUTES: tuple[Endpoint, ...] = (
         params=(Param("orchestrator", "Ethereum address. Case-insensitive.", ORCHESTRATOR, required=True), REGION, SINCE,
                 UNTIL, PIPELINE_ALONE, MODEL, JOB_TYPE, SCORED, LIMIT, CURSOR),
         asked=("orchestrator", "job_type"),
-        may_be_streamed=True,
         answer={"FRA": [
             {
                 "region": "FRA",

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchboard import limits
-from orchboard.answers.replies import Replies
+from orchboard.answers.replies import MADE, Replies
 from orchboard.api.endpoint import ApiContext, Endpoint
 from orchboard.api.params import Params
 from orchboard.api.refusals import STOPPING, error_response, public_message, refusal_response
@@ -53,6 +53,9 @@ def api_route(endpoint: Endpoint, context: ApiContext, replies: Replies) -> Rout
     query, handler = endpoint.query, endpoint.handler
 
     async def answer(request: Request) -> Response:
+        if (made := request.scope.get(MADE)) is not None:
+            response: Response = made
+            return response
         if query is not None:
             in_path = {name: unquote(value) for name, value in request.path_params.items()}
             params = Params(request.scope["query_string"], in_path)
@@ -190,7 +193,7 @@ class AccessLine:
         self.scope = scope
         self._send = send
         self._bytes = 0
-        self._began_at = time.perf_counter()
+        self._began_at = time.monotonic()
 
     async def send(self, message: Message) -> None:
         """Send one ASGI message of the answer, and note status and length."""
@@ -204,7 +207,7 @@ class AccessLine:
     def write(self, access_log: AccessLog, counters: RequestCounters) -> None:
         """Count the request, and write the line, at level info."""
         route = getattr(self.scope.get("route"), "path", OTHER_ROUTES)
-        took_s = time.perf_counter() - self._began_at
+        took_s = time.monotonic() - self._began_at
         counters.of(route).count(self.status, took_s)
         if access_log.is_on and not (route in _UNLOGGED and self.status == 200):
             outcome = Outcome.of(

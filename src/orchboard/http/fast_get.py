@@ -5,15 +5,19 @@ import time
 from bisect import bisect_left
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from msgspec import Struct
+from starlette.responses import Response
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from orchboard import limits
-from orchboard.answers.answer import Answer, Reply, Variant, header_lines
-from orchboard.answers.cache import AnswerCache, Entry
+from orchboard.answers.answer import Answer, Reply, Streamed, Variant, header_lines
+from orchboard.answers.cache import AnswerCache
+from orchboard.answers.entry import Entry
+from orchboard.answers.replies import MADE, StreamedResponse
 from orchboard.api.endpoint import QueryHandler
 from orchboard.api.params import Params
 from orchboard.api.refusals import STOPPING
@@ -29,7 +33,7 @@ from orchboard.store.postgres.admission import set_client
 _QUERY_HANDLERS = {
     endpoint.path.encode(): endpoint.query
     for endpoint in ROUTES
-    if endpoint.query is not None and not endpoint.may_be_streamed and endpoint.path == endpoint.example_path
+    if endpoint.query is not None and endpoint.path == endpoint.example_path
 }
 
 # Nearly every hit is in the first bucket, which is looked at first.
@@ -73,8 +77,10 @@ class CachedRoute:
         self._etag = b""
         self._outcomes: dict[tuple[bytes, int], Outcome] = {}
 
-    def variant_of(self, answer: Answer) -> Variant | None:
-        """The answer in the route's encoding; None when it was not encoded yet, or another encoding may be right now."""
+    def variant_of(self, answer: Answer | Streamed) -> Variant | None:
+        """The answer in the route's encoding; None when it was not encoded yet, another encoding may be right now, or it is streamed."""
+        if isinstance(answer, Streamed):
+            return None
         variant = answer.made(self.encoding)
         if variant is None or answer.is_small is not self._is_small:
             return None
@@ -109,7 +115,10 @@ class RouteCache:
         self, target: bytes, accept_encoding: bytes, entry: Entry, encoding: str, *, route: str, path: str
     ) -> None:
         """Cache the route of a target. route, path -- for the access log"""
-        if entry.answer is None or len(target) + len(accept_encoding) > limits.MAX_CACHED_TARGET_BYTES:
+        if (
+            not isinstance(entry.answer, Answer)
+            or len(target) + len(accept_encoding) > limits.MAX_CACHED_TARGET_BYTES
+        ):
             return
         if len(self.by_target) >= limits.MAX_CACHED_ROUTES:
             self.by_target.clear()
@@ -134,18 +143,29 @@ class RouteCache:
             self.by_request[request] = route, method, if_none_match
 
 
+RawHeaders = list[tuple[bytes, bytes]]
+
+
 class PendingGet(PendingRequest):
     """A query whose answer is being computed.
 
     method -- GET or HEAD; path -- of the target, which is as received; client -- the client's address
+    headers -- as received
     """
 
-    def __init__(self, method: bytes, path: str, target: bytes, client: str) -> None:
+    def __init__(self, method: bytes, path: str, target: bytes, client: str, headers: RawHeaders) -> None:
         self.began_at = time.monotonic()
         self.method = method
         self.path = path
         self.target = target
         self.client = client
+        self.headers = headers
+
+    def scope(self, response: Response) -> dict[str, Any]:
+        """What an ASGI scope has of the request, with the response to it."""
+        path, _, query = self.target.partition(b"?")
+        return {"method": self.method.decode(), "path": self.path, "raw_path": path, "query_string": query,
+                "headers": self.headers, MADE: response}  # fmt: skip
 
 
 class GetServices(Struct, frozen=True):
@@ -238,7 +258,7 @@ class FastGets:
         if self._is_proxied:
             scope = {"client": self._client, "headers": self._reader.headers}
             client = self._services.proxies.client_of(scope)
-        get = PendingGet(method, path.decode(), target, client)
+        get = PendingGet(method, path.decode(), target, client, self._reader.headers)
         reply = asyncio.create_task(self._find(handler, get, query, self._reader.fields))
         self._connection.begin(get)
         self._server_state.tasks.add(reply)  # type: ignore[arg-type] # a server that shuts down waits for it
@@ -265,6 +285,11 @@ class FastGets:
     def _finish(self, get: PendingGet, reply: "asyncio.Task[Reply]") -> None:
         """Answer a query, whatever the connection has received since."""
         self._server_state.tasks.discard(reply)
+        if not reply.cancelled() and reply.exception() is None:
+            _, headers, body = reply.result()
+            if not isinstance(body, bytes):
+                self._connection.stream(get, get.scope(StreamedResponse(headers, body)))
+                return
         self._connection.finish(get, self._answer(get, reply))
 
     def _answer(self, get: PendingGet, reply: "asyncio.Task[Reply]") -> tuple[bytes, bytes]:

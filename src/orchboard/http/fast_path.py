@@ -2,8 +2,8 @@
 
 It takes these requests, each of HTTP/1.1 on a connection that stays open, and sends every other one to ASGI:
 
-- GET and HEAD, without a body, of the path of a cached route that is never streamed and has no parameter in its path, as `ROUTES`
-  writes it, with a target of at most 4,096 bytes and without a fragment (`fast_get.py`);
+- GET and HEAD, without a body, of the path of a cached route that has no parameter in its path, as `ROUTES` writes it, with a
+  target of at most 4,096 bytes and without a fragment (`fast_get.py`); an answer that is streamed is sent by ASGI;
 - GET and HEAD, without a body, of any target that ASGI has answered through the cache before, with the same Accept-Encoding,
   while the cached answer is valid, and If-None-Match is absent or equals its ETag (`fast_get.py`);
 - POST of /api/post_stats with a body within the limit, whose signature is valid and can be verified without a database
@@ -22,8 +22,8 @@ Measured as processor time of the server for an answer (2 cores, 32 connections 
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import structlog
 
@@ -62,6 +62,9 @@ class Connection(Protocol):
 
     def finish(self, request: PendingRequest, answer: Sequence[bytes]) -> None:
         """Write the whole answer to a request that was begun, and turn to the next request."""
+
+    def stream(self, request: PendingRequest, scope: Mapping[str, Any]) -> None:
+        """Have ASGI answer a request that was begun, then turn to the next request. scope -- what is special to the request"""
 
 
 def refuse(error: BaseException, request_id: str) -> tuple[int, Headers, bytes, str]:

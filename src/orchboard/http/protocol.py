@@ -6,7 +6,7 @@ The parts: `RequestReader` parses, `FastGets` and `FastPosts` answer frequent re
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.responses import Response
@@ -171,6 +171,31 @@ class HttpProtocol(HttpToolsProtocol):
         if not request.keep_alive:
             self.transport.close()
         self.on_response_complete()
+
+    def stream(self, request: PendingRequest, scope: Mapping[str, Any]) -> None:
+        """Have ASGI answer a request that was begun, then turn to the next request. scope -- what is special to the request"""
+        request.response_complete = True
+        if request.disconnected or self.transport.is_closing():
+            return
+        super().on_message_begin()  # makes a scope
+        self.scope.update(scope)  # type: ignore[typeddict-item] # as uvicorn fills it in
+        cycle = RequestResponseCycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=request.keep_alive,
+            on_response=self.on_response_complete,
+        )
+        cycle.more_body = False
+        if self.cycle is request:  # type: ignore[comparison-overlap] # see begin
+            self.cycle = cycle
+        self._start_asgi_task(cycle, self.app)
 
     def on_response_complete(self) -> None:
         """Turn to the next request; as in uvicorn, without a timer for each answer."""

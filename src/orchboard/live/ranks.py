@@ -25,7 +25,7 @@ async def fetch_ranking(board: Leaderboard, job_type: JobType) -> Ranking:
     """The ranking of a job type in the default window, by the unweighted mean of the regions' scores."""
     scores = await board.aggregated_stats(StatsQuery(job_type=job_type, window=board.window()))
     by_orchestrator: dict[str, list[float]] = defaultdict(list)
-    for (orchestrator, _), score in zip(scores.pairs, scores.score, strict=True):
+    for (orchestrator, _), score in zip(scores.pairs, scores.score.tolist(), strict=True):
         by_orchestrator[orchestrator].append(score)
     # Rounded: the last digits depend on the order in which results were added up.
     return rank_scores({name: round(sum(found) / len(found), 9) for name, found in by_orchestrator.items()})

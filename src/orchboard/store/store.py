@@ -107,12 +107,12 @@ class Store:
             spool=spool,
         )
         self._admission = Admission(limits.MAX_ROWS_IN_PROGRESS, share=limits.MAX_ROWS_IN_PROGRESS // 2)
-        streams = Admission(limits.MAX_STREAMS, share=limits.MAX_STREAMS // 2)
+        self.streams = Admission(limits.MAX_STREAMS, share=limits.MAX_STREAMS // 2)
         self.new_results = NewResultReader(database)
         self.read_versions = changes.version_reader(
             EVERYTHING, EXTERNAL_WRITES, *(job_type_key(job_type) for job_type in JobType)
         )
-        pages = RawPages(database, self._admission, streams)
+        pages = RawPages(database, self._admission, self.streams)
         self._raw_results = RawResultsCache(database, changes, self.clock, pages)
         self.raw_paging = RawPaging(pages, self.clock)
         self.export = ResultExport(database, self.clock, pages)

@@ -1,6 +1,5 @@
 """Dense process-local indices of rollup groups (orchestrator, region, pipeline, model), used in NumPy arrays."""
 
-from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence, Set
 from typing import TypeAlias, TypeVar
 
@@ -10,13 +9,13 @@ from numpy.typing import NDArray
 from orchboard.stats import JobType
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.database import Database
+from orchboard.store.rollups.key_index import KeyIndex
+from orchboard.store.rollups.pairs import Names, Pair, Pairs
 from orchboard.store.sql_files import sql
 
 T = TypeVar("T", bound=Hashable)
 Indices: TypeAlias = NDArray[np.int64]
 """Indices of a list, each at least 0 and less than its length."""
-Pair: TypeAlias = tuple[str, str]
-"""An orchestrator in lower case and a region code."""
 PipelineModel: TypeAlias = tuple[str, str]
 """A pipeline and a model; both empty for transcoding."""
 Occurrence: TypeAlias = tuple[str, str, str]
@@ -41,7 +40,7 @@ def unique_sorted(indices: Indices, bound: int) -> Indices:
     return np.flatnonzero(mask(indices, bound))
 
 
-def is_run_start(values: Indices) -> NDArray[np.bool_]:
+def is_run_start(values: NDArray[np.integer]) -> NDArray[np.bool_]:
     """Whether each value differs from the one before. As np.diff with `prepend`, in a third of the time for short arrays.
 
     >>> is_run_start(np.array([4, 4, 7, 4])).tolist()
@@ -65,55 +64,62 @@ def unique_inverse(indices: Indices, bound: int) -> tuple[Indices, Indices]:
     return np.flatnonzero(marks), (np.cumsum(marks) - 1)[indices]
 
 
+# A key has the number of an orchestrator above that of its region, or the index of a pair above that of its model.
+_LOW_BITS = 24
+_LOW = (1 << _LOW_BITS) - 1
+
+
 class GroupIndex:
-    """Every group seen so far, with an index from 0 on without gaps.
+    """Every group seen so far, with an index from 0 on without gaps; some 60 bytes a group.
 
     Indices differ from the ids in `rollup_groups`: a result that is in no rollup may belong to a group without an id.
 
-    pairs, models, occurrences -- those seen so far, in the order in which they were seen
+    models, occurrences -- those seen so far, in the order in which they were seen
     """
 
     def __init__(self, database: Database, regions: RegionDirectory) -> None:
         self._database = database
         self._regions = regions
-        self.pairs: list[Pair] = []
         self.models: list[PipelineModel] = []
         self.occurrences: list[Occurrence] = []
-        self._pair_index: dict[Pair, int] = {}
         self._model_index: dict[PipelineModel, int] = {}
         self._occurrence_index: dict[Occurrence, int] = {}
-        self._pairs_of_orchestrator: defaultdict[str, list[int]] = defaultdict(list)
-        self._pairs_of_region: defaultdict[str, list[int]] = defaultdict(list)
-        self._groups: dict[tuple[int, int], int] = {}
-        self._by_id: Indices = np.full(0, -1)
-        self._pair_and_model: Indices = np.zeros((0, 2), np.int64)
+        self._names, self._codes = Names(), Names()
+        self._pairs, self._groups = KeyIndex(), KeyIndex()
+        self._by_id: NDArray[np.int32] = np.full(0, -1, np.int32)
         self._pair_ranks: Indices = np.zeros(0, np.int64)
-        self._sorted_pairs: list[Pair] = []
+        self._sorted_pairs = Pairs.of([])
 
     def __len__(self) -> int:
         return len(self._groups)
 
+    @property
+    def pairs(self) -> Pairs:
+        """All pairs seen so far, by index."""
+        keys = self._pairs.keys
+        return Pairs(self._names, self._codes, keys >> _LOW_BITS, keys & _LOW)
+
     def pairs_and_models(self, groups: NDArray[np.integer]) -> tuple[Indices, Indices]:
         """For each group its index in `pairs` and its index in `models`."""
-        if len(self._pair_and_model) < len(self._groups):
-            self._pair_and_model = np.array(list(self._groups), np.int64)
-        found = self._pair_and_model[groups]
-        return found[:, 0], found[:, 1]
+        keys = self._groups.keys[groups]
+        return keys >> _LOW_BITS, keys & _LOW
 
     def pairs_where(self, orchestrator: str | None, region: str | None) -> NDArray[np.bool_]:
         """A mask of `pairs`: those of an orchestrator, of a region, or of both. At least one must be given."""
-        if orchestrator is None:
-            pairs = self._pairs_of_region.get(region or "", [])
-        else:
-            pairs = self._pairs_of_orchestrator.get(orchestrator, [])
-            pairs = [pair for pair in pairs if region in (None, self.pairs[pair][1])]
-        return mask(pairs, len(self.pairs))
+        keys = self._pairs.keys
+        found = np.ones(len(keys), np.bool_)
+        if orchestrator is not None:
+            found &= keys >> _LOW_BITS == self._names.find(orchestrator)
+        if region is not None:
+            found &= keys & _LOW == self._codes.find(region)
+        return found
 
-    def sorted_pairs(self) -> tuple[list[Pair], Indices]:
+    def sorted_pairs(self) -> tuple[Pairs, Indices]:
         """All pairs, sorted, and the rank of each of `pairs` in that order."""
-        if len(self._pair_ranks) < len(self.pairs):
-            order = sorted(range(len(self.pairs)), key=self.pairs.__getitem__)
-            self._sorted_pairs = [self.pairs[pair] for pair in order]
+        if len(self._pair_ranks) < len(self._pairs):
+            pairs = self.pairs
+            order = np.argsort(pairs.ranks())
+            self._sorted_pairs = pairs.select(order)
             self._pair_ranks = np.empty(len(order), np.int64)
             self._pair_ranks[order] = np.arange(len(order))
         return self._sorted_pairs, self._pair_ranks
@@ -130,24 +136,61 @@ class GroupIndex:
         """The groups with some ids in `rollup_groups`; reads those not seen before."""
         if not len(ids):
             return np.zeros(0, np.int64)
-        if (bound := int(ids.max()) + 1) > len(self._by_id):
-            self._by_id = np.concatenate([self._by_id, np.full(bound - len(self._by_id), -1)])
-        unknown = unique_sorted(ids[self._by_id[ids] < 0], bound)
+        self._make_room(ids)
+        unknown = unique_sorted(ids[self._by_id[ids] < 0], len(self._by_id))
         if len(unknown):
-            rows = await self._database.fetch(sql("groups"), unknown.tolist())
-            codes = await self._regions.codes_of({row["region_id"] for row in rows})
-            for row in rows:
-                pair, model = (row["orchestrator"], codes[row["region_id"]]), (row["pipeline"], row["model"])
-                self._by_id[row["id"]] = self.group(pair, model)
-        return self._by_id[ids]
+            await self._read_groups(unknown)
+        return self._by_id[ids].astype(np.int64)
+
+    async def learn_ids(self, parts: Sequence[bytes]) -> None:
+        """Read the groups with ids in some arrays of `rollup_sums`, unless they were seen before: one statement for all."""
+        unknown = [np.zeros(0, np.int64)]
+        for part in parts:
+            ids = np.frombuffer(part, ">i4").astype(np.int64)
+            self._make_room(ids)
+            unknown.append(ids[self._by_id[ids] < 0])
+        if any(map(len, unknown)):
+            await self._read_groups(unique_sorted(np.concatenate(unknown), len(self._by_id)))
+
+    def _make_room(self, ids: Indices) -> None:
+        if (bound := int(ids.max(initial=-1)) + 1) > len(self._by_id):
+            self._by_id = np.concatenate([self._by_id, np.full(bound - len(self._by_id), -1, np.int32)])
+
+    async def _read_groups(self, ids: Indices) -> None:
+        """Read the groups with some ids, ascending."""
+        starts = np.flatnonzero(np.diff(ids, prepend=ids[0] - 2) != 1)
+        ends = np.append(starts[1:], len(ids)) - 1
+        rows = await self._database.fetch(sql("groups"), ids[starts].tolist(), ids[ends].tolist())
+        if not rows:
+            return
+        found = np.frombuffer(b"".join(row["ids"] for row in rows), ">i4")
+        region_ids = np.frombuffer(b"".join(row["region_ids"] for row in rows), ">i4")
+        lengths = [len(row["ids"]) // 4 for row in rows]
+        names = np.repeat([self._names.number(row["orchestrator"]) for row in rows], lengths)
+        models = np.repeat([self.model((row["pipeline"], row["model"])) for row in rows], lengths)
+        self._by_id[found] = self._add(names, await self._codes_of_ids(region_ids), models)
 
     async def groups_of_model(
         self, orchestrators: Sequence[str], region_ids: Sequence[int], model: PipelineModel
     ) -> Indices:
         """The groups of some pairs with one pipeline and model."""
-        codes = await self._regions.codes_of(set(region_ids))
-        pairs = zip(orchestrators, (codes[region_id] for region_id in region_ids), strict=True)
-        return np.array([self.group(pair, model) for pair in pairs], np.int64)
+        codes = await self._codes_of_ids(np.array(region_ids, np.int64))
+        names = np.array([self._names.number(name) for name in orchestrators], np.int64)
+        return self._add(names, codes, np.full(len(names), self.model(model)))
+
+    async def _codes_of_ids(self, region_ids: NDArray[np.integer]) -> Indices:
+        """The number of each region's code."""
+        present = np.sort(region_ids)
+        present = present[is_run_start(present)]
+        codes = await self._regions.codes_of(set(present.tolist()))
+        numbers = np.array([self._codes.number(codes[each]) for each in present.tolist()], np.int64)
+        found: Indices = numbers[present.searchsorted(region_ids)]
+        return found
+
+    def _add(self, names: Indices, codes: Indices, models: Indices) -> Indices:
+        """The indices of groups; new ones for those not seen before."""
+        pairs = self._pairs.indices_of(names << _LOW_BITS | codes)
+        return self._groups.indices_of(pairs << _LOW_BITS | models)
 
     async def occurrences_of(
         self, pipelines: Sequence[str], models: Sequence[str], region_ids: Sequence[int]
@@ -158,13 +201,18 @@ class GroupIndex:
         found = zip(pipelines, models, regions, strict=True)
         return np.array([self.occurrence(each) for each in found], np.int64)
 
-    def group(self, pair: Pair, model: PipelineModel) -> int:
-        """The index of a group; a new one if it was not seen before."""
-        if pair not in self._pair_index:
-            self._pairs_of_orchestrator[pair[0]].append(len(self.pairs))
-            self._pairs_of_region[pair[1]].append(len(self.pairs))
-        key = _index(pair, self._pair_index, self.pairs), _index(model, self._model_index, self.models)
-        return self._groups.setdefault(key, len(self._groups))
+    def groups(self, groups: Sequence[tuple[Pair, PipelineModel]]) -> Indices:
+        """The indices of some groups; new ones for those not seen before."""
+        numbers = [
+            (self._names.number(name), self._codes.number(code), self.model(model))
+            for (name, code), model in groups
+        ]
+        names, codes, models = np.array(numbers, np.int64).reshape(-1, 3).T
+        return self._add(names, codes, models)
+
+    def model(self, model: PipelineModel) -> int:
+        """The index in `models`; a new one if it was not seen before."""
+        return _index(model, self._model_index, self.models)
 
     def occurrence(self, occurrence: Occurrence) -> int:
         """The index in `occurrences`; a new one if it was not seen before."""

@@ -27,6 +27,7 @@ from orchboard.store.rollups.statistics import (
     Means,
     RollupRebuiltError,
     RoundTrips,
+    RunningSums,
     add_up,
     means_of,
     quantiles_of,
@@ -172,11 +173,13 @@ class MeansReader:
         return await self._read(query.window, kinds, read, finish)
 
     async def _sums(self, memory: _Memory, plan: WindowPlan, job_type: JobType) -> list[GroupSums]:
-        sums = await memory.cache.sums(plan.buckets, job_type)
+        sums = RunningSums(memory.index)
+        async for of_bucket in memory.cache.sums(plan.buckets, job_type):
+            sums.add(of_bucket)
         if plan.unmaterialized:
             rows = await self._database.fetch(sql("unmaterialized_sums"), *_ranges(plan), job_type)
-            sums.append(await unmaterialized_sums(rows, memory.index))
-        return sums
+            sums.add(await unmaterialized_sums(rows, memory.index))
+        return sums.parts
 
     async def _round_trips(self, memory: _Memory, plan: WindowPlan) -> list[RoundTrips]:
         lists = [each for of_bucket in await memory.cache.round_trips(plan.buckets) for each in of_bucket]

@@ -10,7 +10,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from orchboard.stats import JobType
 from orchboard.store.measures import MEASURES
-from orchboard.store.rollups.group_index import GroupIndex, Indices, Occurrence, Pair, PipelineModel
+from orchboard.store.rollups.group_index import GroupIndex, Indices, Occurrence, PipelineModel
+from orchboard.store.rollups.pairs import Pair
 
 Doubles: TypeAlias = NDArray[np.float64]
 ResultKey: TypeAlias = bytes
@@ -192,21 +193,28 @@ class ResultReader:
             return
         codes = await self._index.region_codes({_region_id_of(key) for key in keys})
         new = [key for key in keys if key not in self._by_key]
-        first = len(self._scopes)
-        self._scopes = np.concatenate([self._scopes, [self._encoded(key, codes) for key in new]])
+        first, encoded = len(self._scopes), np.full((len(new), 3), _NONE)
+        encoded[:, 1] = 0
+        places, groups = list[int](), list[tuple[Pair, PipelineModel]]()
+        for at, key in enumerate(new):
+            scope = self._scope_of(key, codes)
+            if scope is None:
+                continue
+            if scope.job_type is not None:
+                encoded[at, 0] = _JOB_TYPES[scope.job_type]
+                places.append(at)
+                groups.append(scope.group)
+            if scope.occurrence is not None:
+                encoded[at, 2] = self._index.occurrence(scope.occurrence)
+        encoded[places, 1] = self._index.groups(groups)
+        self._scopes = np.concatenate([self._scopes, encoded])
         self._by_key.update(zip(new, range(first, len(self._scopes)), strict=True))
 
-    def _encoded(self, key: ResultKey, codes: Mapping[int, str]) -> tuple[int, int, int]:
+    def _scope_of(self, key: ResultKey, codes: Mapping[int, str]) -> Scope | None:
         region_id = _region_id_of(key)
         orchestrator, pipeline, model = key[4:].decode().split("\0")
         job_type = self._index.job_type_of(region_id)
-        scope = scope_of((orchestrator, codes[region_id]), pipeline, model, job_type)
-        if scope is None:
-            return _NONE, 0, _NONE
-        occurrence = _NONE if scope.occurrence is None else self._index.occurrence(scope.occurrence)
-        if scope.job_type is None:
-            return _NONE, 0, occurrence
-        return _JOB_TYPES[scope.job_type], self._index.group(*scope.group), occurrence
+        return scope_of((orchestrator, codes[region_id]), pipeline, model, job_type)
 
 
 def _region_id_of(key: ResultKey) -> int:

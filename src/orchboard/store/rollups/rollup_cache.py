@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -29,6 +29,9 @@ _MAX_UNMATERIALIZED_ROWS = 50_000
 # Cost of the arithmetic and of the response, even if everything is in memory.
 _ANSWER_ROWS = 3_000
 
+# Buckets whose sums are read at once while their size is unknown.
+_FIRST_READ = 4
+
 Kind: TypeAlias = tuple[Hashable, ...]
 """A kind of entry: ROUND_TRIPS, PIPELINES, RESULTS or a `sums_kind`."""
 
@@ -53,6 +56,7 @@ class RollupCache:
         self._index = index
         self._reader = reader
         self._entries = EntryCache(limits.ROLLUP_CACHE_BYTES, limits.ROLLUP_CACHE_IDLE_S)
+        self._largest_sums = 0  # bytes of one bucket
         self._locks: defaultdict[Hashable, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def cost_of(self, plan: WindowPlan, coverage: Coverage, kinds: Iterable[Kind]) -> int:
@@ -68,18 +72,26 @@ class RollupCache:
         unmaterialized = sum(until - since for since, until in plan.unmaterialized)
         return int(rows + min(unmaterialized * coverage.results_per_microsecond, _MAX_UNMATERIALIZED_ROWS))
 
-    async def sums(self, buckets: Sequence[BucketKey], job_type: JobType) -> list[GroupSums]:
-        """The sums of each bucket for one job type."""
+    async def sums(self, buckets: Sequence[BucketKey], job_type: JobType) -> AsyncIterator[GroupSums]:
+        """The sums of each bucket for one job type, in order; about ROLLUP_READ_BYTES of them are read at once."""
 
         async def read(missing: Sequence[BucketKey]) -> Mapping[BucketKey, tuple[GroupSums, int]]:
             rows = await fetch_bucket_rows(self._database, "bucket_sums", missing, job_type)
+            await self._index.learn_ids([row["groups"] for of_bucket in rows.values() for row in of_bucket])
             found = {}
             for bucket, of_bucket in rows.items():
                 sums = await materialized_sums(of_bucket, self._index)
                 found[bucket] = sums, sums.size
+            self._largest_sums = max(self._largest_sums, *(size for _, size in found.values()))
             return found
 
-        return await self._get(sums_kind(job_type), buckets, read)
+        first = 0
+        while first < len(buckets):
+            at_once = limits.ROLLUP_READ_BYTES // self._largest_sums if self._largest_sums else _FIRST_READ
+            part = buckets[first : first + max(at_once, 1)]
+            for sums in await self._get(sums_kind(job_type), part, read):
+                yield sums
+            first += len(part)
 
     async def round_trips(self, buckets: Sequence[BucketKey]) -> list[list[RoundTrips]]:
         """The round trips of each bucket's successful AI results: a list for each pipeline, model and region."""

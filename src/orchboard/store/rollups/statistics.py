@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from orchboard.stats import StatsQuery
 from orchboard.store.measures import MEASURES
-from orchboard.store.rollups.group_index import GroupIndex, Indices, Pair, PipelineModel, unique_inverse
+from orchboard.store.rollups.group_index import GroupIndex, Indices, PipelineModel, unique_inverse
+from orchboard.store.rollups.pairs import Pairs
 from orchboard.store.rollups.result_columns import Doubles, ResultColumns
 
 
@@ -44,7 +45,7 @@ class Means(Struct, frozen=True):
     means -- of the measures, shape (measures, groups), in the order of MEASURES
     """
 
-    pairs: list[Pair]
+    pairs: Pairs
     models: list[PipelineModel]
     pair: Indices
     model: Indices
@@ -97,6 +98,30 @@ def add_up(parts: Sequence[GroupSums], results: Sequence[ResultColumns], groups:
     return GroupSums(present, total[present], sums)
 
 
+# Sums of this many groups, each with 40 bytes, are added up before more are read.
+_MAX_ADDENDS = 500_000
+
+
+class RunningSums:
+    """Sums that are added up as they come, in this order, so that memory does not grow with the number of buckets.
+
+    parts -- of which the total is the sum; mostly all that were added, as these are few
+    """
+
+    def __init__(self, index: GroupIndex) -> None:
+        self.parts: list[GroupSums] = []
+        self._index = index
+        self._addends = 0
+
+    def add(self, part: GroupSums) -> None:
+        """Add sums of the index's groups."""
+        self.parts.append(part)
+        self._addends += len(part.groups)
+        if self._addends > _MAX_ADDENDS and len(self.parts) > 1:
+            self.parts = [add_up(self.parts, [], len(self._index))]
+            self._addends = 0
+
+
 def means_of(index: GroupIndex, sums: GroupSums, query: StatsQuery) -> Means:
     """The sums of the groups that the query selects, divided by their results."""
     pair, model = index.pairs_and_models(sums.groups)
@@ -113,9 +138,7 @@ def means_of(index: GroupIndex, sums: GroupSums, query: StatsQuery) -> Means:
     present, pair = unique_inverse(ranks[pair[selected]], len(ranks))
     results = sums.results[selected].astype(np.float64, copy=False)
     means = sums.sums[:, selected] / results
-    return Means(
-        [pairs[rank] for rank in present.tolist()], index.models, pair, model[selected], results, means
-    )
+    return Means(pairs.select(present), index.models, pair, model[selected], results, means)
 
 
 BINS = 1792
