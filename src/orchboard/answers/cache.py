@@ -7,13 +7,23 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
 from orchboard import limits
-from orchboard.answers.answer import Answer, HeadedBody, Headers, Reply, Streamed, Variant, choose_encoding
+from orchboard.answers.answer import (
+    Answer,
+    HeadedBody,
+    Headers,
+    Pieces,
+    Reply,
+    Streamed,
+    Variant,
+    choose_encoding,
+)
 from orchboard.answers.cached_query import CachedQuery
 from orchboard.errors import ClientBusyError, DatabaseUnavailableError, OverloadedError
 from orchboard.runtime.counters import Counters
 from orchboard.runtime.tasks import consume_exception
 from orchboard.store.change_tracking.external_writes import ExternalWriteDetector
 from orchboard.store.change_tracking.version_counters import EVERYTHING, VersionCounters
+from orchboard.store.postgres.standby_reads import StandbyReads
 
 # Memory of an entry beside its bodies and its key: 2.2 kB measured with tracemalloc, 0.8 kB more with an encoding, 0.5 kB for
 # the query of a report.
@@ -60,10 +70,14 @@ class Entry:
 
 
 class Computation:
-    """A running computation, and the versions when it began."""
+    """A running computation, and the versions when it began.
 
-    def __init__(self, query: CachedQuery, snapshot: object, external_version: int) -> None:
+    known_at -- everything that was committed until then is in the answer, on time.monotonic's clock
+    """
+
+    def __init__(self, query: CachedQuery, snapshot: object, external_version: int, known_at: float) -> None:
         self.began_at = time.monotonic()
+        self.known_at = min(known_at, self.began_at)
         self.snapshot = snapshot
         self.external_version = external_version
         self.query = query
@@ -79,8 +93,15 @@ class AnswerCache:
     """
 
     def __init__(
-        self, changes: VersionCounters, detector: ExternalWriteDetector, counters: Counters, *, max_bytes: int
+        self,
+        changes: VersionCounters,
+        detector: ExternalWriteDetector,
+        counters: Counters,
+        *,
+        max_bytes: int,
+        standbys: StandbyReads | None = None,
     ) -> None:
+        self._standbys = standbys
         self._changes = changes
         self._detector = detector
         self._max_bytes = max_bytes
@@ -160,11 +181,11 @@ class AnswerCache:
     def _may_join(self, running: "Computation", entry: Entry, arrived_at: float) -> bool:
         """Whether a request may join a computation that began before it arrived without getting stale data."""
         query = running.query
-        if arrived_at < running.began_at + query.repeated_s:
+        if arrived_at < running.known_at + query.repeated_s:
             return True
         unseen_s = limits.EXTERNAL_STALENESS_S if query.depends_on_database else math.inf
         return (
-            arrived_at < running.began_at + unseen_s
+            arrived_at < running.known_at + unseen_s
             and running.external_version == self._detector.version
             and running.snapshot == entry.current_snapshot()
         )
@@ -207,9 +228,7 @@ class AnswerCache:
                 entry.external_version == self._detector.version
                 and entry.snapshot == entry.current_snapshot()
             ):
-                known_at = max(
-                    known_at, min(self._detector.valid_until - limits.EXTERNAL_STALENESS_S, entry.valid_until)
-                )
+                known_at = max(known_at, min(self._detector.checked_at, entry.valid_until))
             found = entry.answer, time.monotonic() - known_at
         return found if found is not None and found[1] <= limits.STALE_ANSWER_S else None
 
@@ -235,7 +254,8 @@ class AnswerCache:
         return entry
 
     def _compute(self, entry: Entry, query: CachedQuery) -> Computation:
-        computation = Computation(query, entry.current_snapshot(), self._detector.version)
+        known_at = math.inf if self._standbys is None else self._detector.checked_at
+        computation = Computation(query, entry.current_snapshot(), self._detector.version, known_at)
         computation.task = asyncio.create_task(self._answer(entry, computation))
         computation.task.add_done_callback(consume_exception)
         entry.computation = computation
@@ -245,7 +265,7 @@ class AnswerCache:
         query = computation.query
         self.computed += 1
         try:
-            body = await query.compute()
+            body = await self._run(entry, computation)
         except BaseException:
             if entry.answer is None:
                 self._evict(entry)
@@ -266,13 +286,25 @@ class AnswerCache:
             self._store(entry, computation, answer)
         return answer
 
+    async def _run(self, entry: Entry, computation: Computation) -> bytes | HeadedBody | Pieces:
+        """Compute the body. On a standby, after a check that tells what the standby must have replayed."""
+        query, detector = computation.query, self._detector
+        if self._standbys is None or not query.depends_on_database:
+            return await query.compute()
+        if time.monotonic() >= detector.valid_until:
+            await detector.check()
+            computation.snapshot, computation.external_version = entry.current_snapshot(), detector.version
+            computation.known_at = min(detector.checked_at, time.monotonic())
+        is_confirmed = time.monotonic() < detector.valid_until
+        return await self._standbys.run(query.compute, is_confirmed=is_confirmed)
+
     def _store(self, entry: Entry, computation: Computation, answer: Answer) -> None:
-        began_at, query = computation.began_at, computation.query
-        entry.answer, entry.computed_at, entry.query = answer, began_at, query
+        known_at, query = computation.known_at, computation.query
+        entry.answer, entry.computed_at, entry.query = answer, known_at, query
         entry.snapshot, entry.external_version = computation.snapshot, computation.external_version
-        entry.valid_until = began_at + query.max_age_s
-        entry.repeated_until = began_at + query.repeated_s
-        entry.fresh_until = began_at + limits.EXTERNAL_STALENESS_S if query.depends_on_database else math.inf
+        entry.valid_until = known_at + query.max_age_s
+        entry.repeated_until = known_at + query.repeated_s
+        entry.fresh_until = known_at + limits.EXTERNAL_STALENESS_S if query.depends_on_database else math.inf
         self._resize(entry)
 
     def _resize(self, entry: Entry) -> None:

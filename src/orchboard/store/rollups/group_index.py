@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from orchboard.stats import JobType
 from orchboard.store.directories.regions import RegionDirectory
-from orchboard.store.postgres.database import Database
+from orchboard.store.postgres.reads import Reads
 from orchboard.store.sql_files import sql
 
 T = TypeVar("T", bound=Hashable)
@@ -73,7 +73,7 @@ class GroupIndex:
     pairs, models, occurrences -- those seen so far, in the order in which they were seen
     """
 
-    def __init__(self, database: Database, regions: RegionDirectory) -> None:
+    def __init__(self, database: Reads, regions: RegionDirectory) -> None:
         self._database = database
         self._regions = regions
         self.pairs: list[Pair] = []

@@ -1,0 +1,105 @@
+"""Questions are answered by a standby, and no answer shows it."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from msgspec.structs import replace
+
+from orchboard.config import Settings, read_settings
+from orchboard.store.postgres.standby_reads import StandbyReads
+from tests.support.samples import transcoding
+from tests.support.server import SECRET, Client, RunningServer, StartServer
+from tests.support.standbys import Replicated, replicated
+from tests.support.waiting import wait_until
+
+RAW = "/api/raw_stats?orchestrator=0xaa"
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Replicated]:
+    with replicated() as servers:
+        yield servers
+
+
+@pytest.fixture
+def replicated_settings(pair: Replicated) -> Iterator[Settings]:
+    yield replace(
+        read_settings({}),
+        postgres=pair.primary.url("board"),
+        postgres_read=pair.standby.url("board"),
+        secret=SECRET,
+        orchestrator_names="any",
+        reports_cache_s=0.0,
+    )
+    pair.on_standby("SELECT pg_wal_replay_resume()")
+
+
+def standbys_of(server: RunningServer) -> StandbyReads:
+    found = server.services.gets.board.store.standbys
+    assert found is not None
+    return found
+
+
+def results(client: Client) -> int:
+    return sum(map(len, client.get(RAW).json().values()))
+
+
+def scored(client: Client) -> bool:
+    return "0xaa" in client.get("/api/aggregated_stats").json()
+
+
+def answered(server: RunningServer) -> int:
+    """The number of statements that the standby has answered."""
+    standby = standbys_of(server).standby
+    assert standby is not None
+    return standby.database.breaker.answers
+
+
+def test_a_result_is_in_the_next_answer_though_a_standby_gives_it(
+    pair: Replicated, replicated_settings: Settings, start_server: StartServer
+) -> None:
+    server = start_server(replicated_settings)
+    client = Client(server.url)
+    wait_until(lambda: standbys_of(server).standby is not None)
+    before, answers = results(client), answered(server)
+    for number in range(1, 21):
+        assert client.post_stats(transcoding(orchestrator="0xaa")).data == b"ok"
+        assert results(client) == before + number
+        assert scored(client)
+    assert standbys_of(server).why_primary == ""
+    assert answered(server) > answers + 60  # of each post: its position, the rows, the scores
+
+
+def test_the_primary_answers_while_a_standby_does_not_replay(
+    pair: Replicated, replicated_settings: Settings, start_server: StartServer
+) -> None:
+    server = start_server(replicated_settings)
+    client = Client(server.url)
+    wait_until(lambda: standbys_of(server).standby is not None)
+    before = results(client)
+    pair.on_standby("SELECT pg_wal_replay_pause()")
+    for number in range(1, 6):
+        assert client.post_stats(transcoding(orchestrator="0xaa")).data == b"ok"
+        assert results(client) == before + number
+    wait_until(lambda: "lags" in standbys_of(server).why_primary)
+    assert standbys_of(server).lag.size > 0
+    pair.on_standby("SELECT pg_wal_replay_resume()")
+    wait_until(lambda: standbys_of(server).why_primary == "")
+    assert results(client) == before + 5
+
+
+def test_a_result_of_another_program_is_in_answers_within_a_second(
+    pair: Replicated, replicated_settings: Settings, start_server: StartServer
+) -> None:
+    server = start_server(replicated_settings)
+    client = Client(server.url)
+    wait_until(lambda: standbys_of(server).standby is not None)
+    before = results(client)
+    for number in range(1, 4):
+        pair.on_primary(
+            "INSERT INTO events (orchestrator, region_id, payload) SELECT '0xaa', id, '{}' FROM regions LIMIT 1"
+        )
+        stored_at = time.monotonic()
+        wait_until(lambda: results(client) == before + number)  # noqa: B023 - called in this turn
+        assert time.monotonic() - stored_at < 2  # the machine may be busy
