@@ -204,18 +204,18 @@ async def _elsewhere(asker: Asker, port: int, answers: Answers, stop: asyncio.Ev
 
 @asynccontextmanager
 async def asking(
-    ports: Sequence[int], answers: Answers, gate: asyncio.Event, *, askers: int
+    ports: Sequence[int], answers: Answers, gate: asyncio.Event, *, askers: int, first: int
 ) -> AsyncIterator[None]:
     """Post to each server and ask all of them, during the block.
 
     gate -- while it is not set, nothing is posted
-    askers -- number of each server's
+    askers -- number of each server's; first -- number of the first one's orchestrator, which has no results yet
     """
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as clients:
         for number in range(askers * len(ports)):
             port, other = ports[number % len(ports)], ports[(number + 1) % len(ports)]
-            asker = Asker(number + 1, port, answers)
+            asker = Asker(first + number, port, answers)
             clients.create_task(_own(asker, answers, stop, gate))
             clients.create_task(_elsewhere(asker, other, answers, stop))
         try:

@@ -82,13 +82,14 @@ async def _run(
         gate = asyncio.Event()
         gate.set()
         every = number // len(answers)
-        for name, disturb in _disturbances(cluster, link).items():
-            async with asking([one.port, two.port], answers[name], gate, askers=askers):
+        ports = [one.port, two.port]
+        for at, (name, disturb) in enumerate(_disturbances(cluster, link).items()):
+            async with asking(ports, answers[name], gate, askers=askers, first=1000 * at):
                 await _ask_for(answers[name], every // 4)
                 await disturb(each_s)
                 await _ask_for(answers[name], every)
         name = "the promotion"
-        async with asking([one.port, two.port], answers[name], gate, askers=askers):
+        async with asking(ports, answers[name], gate, askers=askers, first=1000 * len(answers)):
             await _ask_for(answers[name], every // 2)
             # Nothing is acknowledged that the standby may lack: it is not synchronous.
             gate.clear()
