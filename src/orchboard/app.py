@@ -217,7 +217,12 @@ def _status_sources(settings: Settings, context: ApiContext, database: Database)
     return StatusSources(
         context,
         RecentPosts(context.metrics.requests, store.ingest_counters),
-        Diagnosis(database, settings.postgres, scores_any_name=settings.orchestrator_names == "any"),
+        Diagnosis(
+            database,
+            settings.postgres,
+            scores_any_name=settings.orchestrator_names == "any",
+            read_url=settings.postgres_read,
+        ),
         settings.orchboard_command or "orchboard",
     )
 

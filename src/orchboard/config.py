@@ -219,6 +219,11 @@ def read_settings(environ: Mapping[str, str], *, defaults: Mapping[str, str] | N
     )
 
 
+READ_WITHOUT_POSTGRES = (
+    "POSTGRES_READ is set without POSTGRES: set POSTGRES to the primary of those standbys, or take it away"
+)
+
+
 def accepted_secrets(settings: Settings) -> tuple[str, ...]:
     """The shared keys that results may be signed with. Empty without SECRET, even if SECRET_PREVIOUS is set."""
     return tuple(filter(None, (settings.secret, settings.secret_previous))) if settings.secret else ()

@@ -13,7 +13,8 @@ from uvicorn.server import ServerState
 
 from orchboard import limits
 from orchboard.answers.answer import Answer, Reply, Variant, header_lines
-from orchboard.answers.cache import AnswerCache, Entry
+from orchboard.answers.cache import AnswerCache
+from orchboard.answers.entry import Entry
 from orchboard.api.endpoint import QueryHandler
 from orchboard.api.params import Params
 from orchboard.api.refusals import STOPPING

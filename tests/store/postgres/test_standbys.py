@@ -8,9 +8,11 @@ from msgspec.structs import replace
 
 from orchboard.config import Settings, read_settings
 from orchboard.store.postgres.standby_reads import StandbyReads
+from tests.support.database import run
 from tests.support.samples import transcoding
 from tests.support.server import SECRET, Client, RunningServer, StartServer
 from tests.support.standbys import Replicated, replicated
+from tests.support.unlisted_transaction import store_in_unlisted_transaction
 from tests.support.waiting import wait_until
 
 RAW = "/api/raw_stats?orchestrator=0xaa"
@@ -103,3 +105,63 @@ def test_a_result_of_another_program_is_in_answers_within_a_second(
         stored_at = time.monotonic()
         wait_until(lambda: results(client) == before + number)  # noqa: B023 - called in this turn
         assert time.monotonic() - stored_at < 2  # the machine may be busy
+
+
+def test_another_standby_state_is_never_mixed_in_after_a_restart(
+    pair: Replicated, replicated_settings: Settings, start_server: StartServer
+) -> None:
+    server = start_server(replicated_settings)
+    client = Client(server.url)
+    wait_until(lambda: standbys_of(server).standby is not None)
+    before, first = results(client), standbys_of(server).standby
+    pair.standby.kill()
+    for number in range(1, 4):
+        assert client.post_stats(transcoding(orchestrator="0xaa")).data == b"ok"
+        assert results(client) == before + number
+        assert scored(client)
+    pair.standby.start()
+    run(pair.standby.wait_until_ready())
+    wait_until(lambda: standbys_of(server).standby not in (None, first))
+    assert client.post_stats(transcoding(orchestrator="0xaa")).data == b"ok"
+    assert results(client) == before + 4
+
+
+def test_a_result_of_a_transaction_that_a_standbys_snapshot_does_not_list_is_in_answers(
+    pair: Replicated, replicated_settings: Settings, start_server: StartServer
+) -> None:
+    def scores() -> dict[str, object]:
+        found: dict[str, object] = client.get("/api/aggregated_stats").json()
+        return found
+
+    server = start_server(replicated_settings)
+    client = Client(server.url)
+    wait_until(lambda: standbys_of(server).standby is not None)
+    scores()
+    run(store_in_unlisted_transaction(pair.primary.url("board"), "0xab", scores))
+    wait_until(lambda: "0xab" in scores(), within_s=5)
+
+
+@pytest.mark.parametrize("which", ["primary", "other"])
+def test_a_host_that_is_no_standby_of_the_primary_is_not_read_from(
+    pair: Replicated, replicated_settings: Settings, start_server: StartServer, database_url: str, which: str
+) -> None:
+    url = pair.primary.url("board") if which == "primary" else database_url
+    server = start_server(replace(replicated_settings, postgres_read=url))
+    client = Client(server.url)
+    wanted = "is the primary" if which == "primary" else "belongs to another cluster than POSTGRES"
+    wait_until(lambda: wanted in standbys_of(server).why_primary)
+    assert client.post_stats(transcoding(orchestrator="0xaa")).data == b"ok"
+    assert scored(client)
+
+
+def test_metrics_tell_whether_a_standby_answers(
+    replicated_settings: Settings, start_server: StartServer
+) -> None:
+    server = start_server(replicated_settings)
+    client = Client(server.url)
+    wait_until(lambda: b"\norchboard_standby_in_use 1" in client.get("/metrics").data)
+    scored(client)
+    metrics = client.get("/metrics").data
+    assert b'orchboard_computed_answers_total{server="standby"}' in metrics
+    assert b"\norchboard_standby_lag_bytes " in metrics
+    assert b"\norchboard_standby_lag_seconds " in metrics

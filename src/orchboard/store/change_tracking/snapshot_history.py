@@ -8,12 +8,13 @@ _MAX_HISTORY = 1000
 def listed(snapshot: str) -> str:
     """A text of `seen_transactions` as Postgres reads it: transactions that may be running are listed as running.
 
-    >>> listed("725:728:*"), listed("725:728:726")
-    ('725:728:725,726,727', '725:728:726')
+    >>> listed("725:729:726*727"), listed("725:728:726"), listed("725:727:*725")
+    ('725:729:726,727,728', '725:728:726', '725:727:725,726')
     """
     xmin, xmax, running = snapshot.split(":")
-    if running == "*":
-        running = ",".join(map(str, range(int(xmin), int(xmax))))
+    known, star, first = running.partition("*")
+    if star:
+        running = ",".join([*filter(None, [known]), *map(str, range(int(first), int(xmax)))])
     return f"{xmin}:{xmax}:{running}"
 
 

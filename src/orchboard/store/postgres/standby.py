@@ -38,11 +38,31 @@ class NotAStandbyError(StandbyError):
     """The host must not be read from. The message says why, and what to do."""
 
 
+class PrimaryError(NotAStandbyError):
+    """The host is the primary itself, which answers anyway: nothing to do."""
+
+
 class ServerIdentity(NamedTuple):
     """A running server. system -- its cluster, which standbys share"""
 
     system: int
     started_at: datetime
+
+
+def check_standby(name: str, row: asyncpg.Record, primary: ServerIdentity) -> None:
+    """Raise NotAStandbyError for a server that must not be read from. row -- of `standby_position`; name -- host and port"""
+    if ServerIdentity(row["system"], row["started_at"]) == primary:
+        raise PrimaryError(f"{name} is the primary, which answers when no standby does")
+    if row["system"] != primary.system:
+        raise NotAStandbyError(
+            f"{name} in POSTGRES_READ belongs to another cluster than POSTGRES: its system identifier differs. "
+            "Name streaming standbys of this primary. Logical replicas and restored copies are not supported"
+        )
+    if not row["in_recovery"]:
+        raise NotAStandbyError(
+            f"{name} in POSTGRES_READ is not a standby: it is not in recovery. Name streaming standbys of this primary; "
+            "a former primary must be made a standby again with pg_rewind or pg_basebackup"
+        )
 
 
 class Standby:
@@ -61,13 +81,15 @@ class Standby:
         name: str,
         database: Database,
         *,
+        primary: ServerIdentity,
         timeline: Callable[[], int],
         needed: Callable[[], int],
         complete_until: Callable[[], datetime | None],
     ) -> None:
-        """timeline -- of the primary; needed -- the position that every answer must have"""
+        """primary -- at the time of the choice; timeline -- of the primary; needed -- the position that every answer must have"""
         self.name = name
         self.database = database
+        self._primary = primary
         self._timeline = timeline
         self._needed = needed
         self.complete_until = complete_until
@@ -135,12 +157,11 @@ class Standby:
             self.leave()
             raise StandbyError(f"another server answers at {self.name}, or it was restarted")
         self.identity = identity
-        if not row["in_recovery"]:
+        try:
+            check_standby(self.name, row, self._primary)
+        except NotAStandbyError:
             self.leave()
-            raise NotAStandbyError(
-                f"{self.name} in POSTGRES_READ is not a standby: it is not in recovery. Name streaming standbys of the primary; "
-                "logical replicas are not supported"
-            )
+            raise
         self.replayed, self.gap = replayed, row["gap"]
         if self.is_behind and replayed >= self._needed():
             self.is_behind = False

@@ -17,15 +17,12 @@ from orchboard import limits
 from orchboard.errors import DatabaseUnavailableError, Refusal, SetupError
 from orchboard.runtime.supervised_tasks import TaskHealth
 from orchboard.store.connection.failover import Hosts
+from orchboard.store.connection.failures import error_summary
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.reads import Reads
 from orchboard.store.postgres.replay_lag import Lag, ReplayLag
-from orchboard.store.postgres.standby import (
-    ServerIdentity,
-    Standby,
-    position_of,
-)
+from orchboard.store.postgres.standby import PrimaryError, ServerIdentity, Standby, StandbyError, position_of
 from orchboard.store.sql_files import sql
 
 T = TypeVar("T")
@@ -166,22 +163,24 @@ class StandbyReads:
         if self.standby is None:
             await self._choose()
         elif (because := await self._failure_of(self.standby)) is not None:
-            await self._leave(because)
+            await self._leave(str(because))
             await self._choose()
         standby = self.standby
         if standby is not None:
             self._lag.note_standby(standby.replayed, time.monotonic())
             self.why_primary = "" if standby.is_usable else f"the standby {standby.name} lags"
 
-    async def _failure_of(self, standby: Standby) -> str | None:
+    async def _failure_of(self, standby: Standby) -> Refusal | None:
         """Why a standby can't be used any more; None if it answers."""
         try:
             async with asyncio.timeout(limits.STANDBY_ANSWER_S):
                 await standby.ask()
         except TimeoutError:
-            return f"the standby {standby.name} does not answer"
-        except DatabaseUnavailableError as error:
-            return str(error)
+            return StandbyError(f"the standby {standby.name} does not answer")
+        except Refusal as error:
+            if isinstance(cause := error.__cause__, Exception) and not isinstance(error, StandbyError):
+                return StandbyError(f"the standby {standby.name} fails: {error_summary(cause)}")
+            return error
         return None
 
     async def _choose(self) -> None:
@@ -191,34 +190,25 @@ class StandbyReads:
         except Refusal:
             return
         for number in (*range(self._next, self._number), *range(self._next)):
-            hosts = Hosts(self._url, only=number)
-            standby = self._standby(hosts)
+            standby = self._standby(Hosts(self._url, only=number), primary)
             failure = await self._failure_of(standby)
-            if failure is None and standby.identity is not None and standby.identity.system != primary.system:
-                failure = (
-                    f"{standby.name} in POSTGRES_READ belongs to another cluster than POSTGRES (its system identifier differs). "
-                    "Name streaming standbys of this primary, and make a restored one again with pg_basebackup"
-                )
-            is_primary = standby.identity == primary
             if failure is None:
                 self.standby, self._next = standby, number
                 self._refused.pop(standby.name, None)
                 self._lag = ReplayLag()
                 log.info("questions go to a standby", standby=standby.name)
                 return
-            self._report(standby.name, "it is the primary" if is_primary else failure, is_primary=is_primary)
+            self._report(standby.name, failure)
             standby.leave()
             await standby.database.close()
-        self.why_primary = "; ".join(f"{name}: {why}" for name, why in self._refused.items())
+        self.why_primary = "; ".join(self._refused.values())
 
-    def _report(self, name: str, failure: str, *, is_primary: bool) -> None:
+    def _report(self, name: str, failure: Refusal) -> None:
         """Log why a standby is not used, when that changes."""
-        if self._refused.get(name) != failure:
-            self._refused[name] = failure
-            if not is_primary:
-                log.warning(
-                    "the primary answers questions instead of a standby", standby=name, because=failure
-                )
+        if self._refused.get(name) != str(failure):
+            self._refused[name] = str(failure)
+            if not isinstance(failure, PrimaryError):
+                log.warning("a standby can't be read from", standby=name, because=str(failure))
 
     async def _leave(self, because: str) -> None:
         standby, self.standby = self.standby, None
@@ -228,7 +218,7 @@ class StandbyReads:
             standby.leave()
             await standby.database.close()
 
-    def _standby(self, hosts: Hosts) -> Standby:
+    def _standby(self, hosts: Hosts, primary: ServerIdentity) -> Standby:
         database = Database(
             self._url,
             connections=self._connections,
@@ -239,6 +229,7 @@ class StandbyReads:
         return Standby(
             hosts.name,
             database,
+            primary=primary,
             timeline=lambda: self._timeline,
             needed=self._needed_position,
             complete_until=lambda: self._complete_until,
