@@ -58,11 +58,6 @@ class Hosts:
         return len(self._order)
 
     @property
-    def name(self) -> str:
-        """The first host and its port, for messages."""
-        return f"{self._order[0].target}:{self._order[0].port}"
-
-    @property
     def dbname(self) -> str:
         """The database in the URL; empty when it has none."""
         return self._conninfo.dbname

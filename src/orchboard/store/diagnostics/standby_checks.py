@@ -9,7 +9,7 @@ from orchboard.store.connection.types import Connection
 from orchboard.store.diagnostics.findings import Finding, Level
 from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.standby import NotAStandbyError, PrimaryError, ServerIdentity, check_standby
-from orchboard.store.postgres.standby_reads import number_of_standbys
+from orchboard.store.postgres.standby_reads import number_of_standbys, standby_name
 from orchboard.store.schema.migrate import require_schema
 from orchboard.store.sql_files import sql
 
@@ -30,11 +30,11 @@ async def check_standbys(primary: Connection, url: str, *, timeout_s: float) -> 
     return [
         await _check(
             Database(url, connections=1, timeout_s=timeout_s, migrates=False, hosts=host),
-            host.name,
+            standby_name(number),
             row,
             position,
         )
-        for host in hosts
+        for number, host in enumerate(hosts)
     ]
 
 

@@ -50,17 +50,17 @@ class ServerIdentity(NamedTuple):
 
 
 def check_standby(name: str, row: asyncpg.Record, primary: ServerIdentity) -> None:
-    """Raise NotAStandbyError for a server that must not be read from. row -- of `standby_position`; name -- host and port"""
+    """Raise NotAStandbyError for a server that must not be read from. row -- of `standby_position`; name -- see Standby"""
     if ServerIdentity(row["system"], row["started_at"]) == primary:
         raise PrimaryError(f"{name} is the primary, which answers when no standby does")
     if row["system"] != primary.system:
         raise NotAStandbyError(
-            f"{name} in POSTGRES_READ belongs to another cluster than POSTGRES: its system identifier differs. "
+            f"{name} belongs to another cluster than POSTGRES: its system identifier differs. "
             "Name streaming standbys of this primary. Logical replicas and restored copies are not supported"
         )
     if not row["in_recovery"]:
         raise NotAStandbyError(
-            f"{name} in POSTGRES_READ is not a standby: it is not in recovery. Name streaming standbys of this primary; "
+            f"{name} is not a standby: it is not in recovery. Name streaming standbys of this primary; "
             "a former primary must be made a standby again with pg_rewind or pg_basebackup"
         )
 
@@ -70,7 +70,7 @@ class Standby:
 
     What was read from it is held only while it is used: another standby, or this one restarted, may have replayed less.
 
-    name -- host and port
+    name -- for messages, which name no hosts: see `standby_name`
     replayed -- it has replayed everything before this position
     is_behind -- whether it did not replay in time what an answer had to have; ends when it has
     gap -- number of transactions from the oldest that may be running on
@@ -137,7 +137,7 @@ class Standby:
                 return
             if time.monotonic() + pause_s > deadline:
                 self.is_behind = True
-                raise StandbyError(f"the standby {self.name} has not replayed a result that is stored")
+                raise StandbyError(f"{self.name} has not replayed a result that is stored")
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, 0.016)
 
@@ -155,7 +155,7 @@ class Standby:
         replayed = position_of(timeline, row["lsn"] or 0)
         if self.identity not in (None, identity) or replayed < self.replayed:
             self.leave()
-            raise StandbyError(f"another server answers at {self.name}, or it was restarted")
+            raise StandbyError(f"another server answers as {self.name}, or it was restarted")
         self.identity = identity
         try:
             check_standby(self.name, row, self._primary)
@@ -171,7 +171,7 @@ class Standby:
         try:
             await asyncio.wait((task, self._left), return_when=asyncio.FIRST_COMPLETED)
             if self._left.done():
-                raise StandbyError(f"the standby {self.name} is away")
+                raise StandbyError(f"{self.name} is away")
             rows: list[asyncpg.Record] = task.result()
             return rows
         finally:

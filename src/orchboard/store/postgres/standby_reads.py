@@ -168,7 +168,7 @@ class StandbyReads:
         standby = self.standby
         if standby is not None:
             self._lag.note_standby(standby.replayed, time.monotonic())
-            self.why_primary = "" if standby.is_usable else f"the standby {standby.name} lags"
+            self.why_primary = "" if standby.is_usable else f"{standby.name} lags"
 
     async def _failure_of(self, standby: Standby) -> Refusal | None:
         """Why a standby can't be used any more; None if it answers."""
@@ -176,10 +176,10 @@ class StandbyReads:
             async with asyncio.timeout(limits.STANDBY_ANSWER_S):
                 await standby.ask()
         except TimeoutError:
-            return StandbyError(f"the standby {standby.name} does not answer")
+            return StandbyError(f"{standby.name} does not answer")
         except Refusal as error:
             if isinstance(cause := error.__cause__, Exception) and not isinstance(error, StandbyError):
-                return StandbyError(f"the standby {standby.name} fails: {error_summary(cause)}")
+                return StandbyError(f"{standby.name} fails: {error_summary(cause)}")
             return error
         return None
 
@@ -190,7 +190,7 @@ class StandbyReads:
         except Refusal:
             return
         for number in (*range(self._next, self._number), *range(self._next)):
-            standby = self._standby(Hosts(self._url, only=number), primary)
+            standby = self._standby(number, primary)
             failure = await self._failure_of(standby)
             if failure is None:
                 self.standby, self._next = standby, number
@@ -218,16 +218,16 @@ class StandbyReads:
             standby.leave()
             await standby.database.close()
 
-    def _standby(self, hosts: Hosts, primary: ServerIdentity) -> Standby:
+    def _standby(self, number: int, primary: ServerIdentity) -> Standby:
         database = Database(
             self._url,
             connections=self._connections,
             timeout_s=self.primary.timeout_s,
             migrates=False,
-            hosts=hosts,
+            hosts=Hosts(self._url, only=number),
         )
         return Standby(
-            hosts.name,
+            standby_name(number),
             database,
             primary=primary,
             timeline=lambda: self._timeline,
@@ -251,6 +251,11 @@ class reading_from:  # noqa: N801 - a context manager
 
     def __exit__(self, *_: object) -> None:
         _source.reset(self._token)
+
+
+def standby_name(number: int) -> str:
+    """What messages call a host of POSTGRES_READ. number -- from 0"""
+    return f"host {number + 1} of POSTGRES_READ"
 
 
 def number_of_standbys(url: str) -> int:
