@@ -30,7 +30,6 @@ from orchboard.store.postgres.standby_reads import StandbyReads
 # the query of a report.
 _ENTRY_BYTES = 3500
 
-
 # An answer that is repeated is computed again in this last part of the time, if it is asked for.
 _RENEWED_PART = 0.5
 
@@ -92,8 +91,10 @@ class AnswerCache:
         age: Headers = ()
         try:
             answer = await self.get(query)
-        except (DatabaseUnavailableError, ClientBusyError, OverloadedError):
+        except (DatabaseUnavailableError, ClientBusyError, OverloadedError) as error:
             stale = self.stale_answer(query)
+            if stale is None and isinstance(error, DatabaseUnavailableError):
+                stale = await self._answer_of_standby(query)
             if stale is None:
                 raise
             last, age_s = stale
@@ -186,6 +187,21 @@ class AnswerCache:
             found = entry.answer, time.monotonic() - known_at
         return found if found is not None and found[1] <= limits.STALE_ANSWER_S else None
 
+    async def _answer_of_standby(self, query: CachedQuery) -> tuple[Answer, float] | None:
+        """What the standby answers while the primary is away, and how long ago the primary told that it has nothing else.
+
+        None without a standby, and for an answer that is too large for memory.
+        """
+        age_s = time.monotonic() - self._detector.checked_at
+        if self._standbys is None or not query.depends_on_database or age_s > limits.STALE_ANSWER_S:
+            return None
+        try:
+            body = await self._standbys.run_without_primary(query.compute)
+        except DatabaseUnavailableError:
+            return None
+        body, headers = body if isinstance(body, HeadedBody) else (body, ())
+        return (Answer(body, (*query.headers, *headers)), age_s) if isinstance(body, bytes) else None
+
     def find(self, query: CachedQuery) -> Entry | None:
         """The entry of a query; None without one."""
         return self._entries.get(query.key)
@@ -226,10 +242,8 @@ class AnswerCache:
             raise
         finally:
             entry.computation = None
-        headers = query.headers
-        if isinstance(body, HeadedBody):
-            headers = (*headers, *body.headers)
-            body = body.body
+        body, more = body if isinstance(body, HeadedBody) else (body, ())
+        headers = (*query.headers, *more)
         if not isinstance(body, bytes):
             self._evict(entry)
             return Streamed(body, headers)

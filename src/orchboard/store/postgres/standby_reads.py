@@ -120,6 +120,17 @@ class StandbyReads:
         with reading_from(self.primary):
             return await compute()
 
+    async def run_without_primary(self, compute: Callable[[], Awaitable[T]]) -> T:
+        """What a computation returns that reads the standby while the primary is away: it may lack what was committed since.
+
+        Raises StandbyError without a standby.
+        """
+        standby = self.standby
+        if standby is None or not standby.is_usable:
+            raise StandbyError(self.why_primary)
+        with reading_from(standby):
+            return await compute()
+
     async def fetch(
         self, statement: str, *arguments: Any, patience_s: float = limits.READ_RETRY_S
     ) -> list[asyncpg.Record]:
