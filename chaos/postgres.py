@@ -69,10 +69,10 @@ class Postgres:
         )  # fmt: skip
         self._configure()
 
-    def make_standby(self, primary: "Postgres") -> None:
-        """Create a standby of a running primary."""
+    def make_standby(self, primary: "Postgres", *, port: int = 0) -> None:
+        """Create a standby of a running primary, or of another standby. port -- where it reaches it; 0: its own"""
         self._own_directory()
-        address = f"postgresql://postgres:{primary.password}@127.0.0.1:{primary.port}"
+        address = f"postgresql://postgres:{primary.password}@127.0.0.1:{port or primary.port}"
         self._run(
             "pg_basebackup", "-D", self.directory, "-d", address, "-R", "-X", "stream", "-c", "fast", "-N"
         )
@@ -113,13 +113,25 @@ class Postgres:
 
     def kill(self) -> None:
         """Kill the server and its child processes with SIGKILL."""
+        self._signal(signal.SIGKILL)
+        assert self._process is not None, "started"
+        self._process.wait()
+
+    def freeze(self) -> None:
+        """Stop the server and its child processes with SIGSTOP."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Continue after `freeze`."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None, "started"
         pid = self._process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         for each in (pid, *map(int, children)):
             with suppress(ProcessLookupError):
-                os.kill(each, signal.SIGKILL)
-        self._process.wait()
+                os.kill(each, number)
 
     def promote(self) -> None:
         """Promote a standby, and wait until it accepts writes."""
@@ -132,6 +144,7 @@ class Postgres:
     def end(self) -> None:
         """Stop the server if it runs."""
         if self._process is not None and self._process.poll() is None:
+            self.thaw()
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait(30)
 

@@ -17,10 +17,12 @@ from orchboard.api.routes import ROUTES
 from orchboard.config import Settings, read_settings
 from orchboard.store.change_tracking.version_counters import VersionCounters
 from tests.store.postgres.test_database import locked
+from tests.support.database import run
 from tests.support.fast_path_probe import get_services_of, record_cached_answers
 from tests.support.raw_http import Wire, get, post
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import Client, RunningServer, StartServer
+from tests.support.unlisted_transaction import store_in_unlisted_transaction
 from tests.support.waiting import wait_until
 
 RAW = f"/api/raw_stats?orchestrator={ORCHESTRATOR}"
@@ -330,3 +332,15 @@ def test_an_answer_bigger_than_a_quarter_of_the_cache_is_given_every_time(
             assert {reply.status for reply in replies} == {200}
             assert len({reply.body for reply in replies}) == 1
     assert answers_of(server).size < 100_000
+
+
+def test_a_result_of_a_transaction_that_a_snapshot_does_not_list_is_in_answers(
+    settings: Settings, client: Client
+) -> None:
+    def scores() -> dict[str, object]:
+        found: dict[str, object] = client.get("/api/aggregated_stats").json()
+        return found
+
+    scores()
+    run(store_in_unlisted_transaction(settings.postgres, "0xab", scores))
+    wait_until(lambda: "0xab" in scores(), within_s=5)

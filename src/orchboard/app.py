@@ -20,6 +20,7 @@ from orchboard.api.post_stats import PostStats
 from orchboard.api.recent_posts import RecentPosts
 from orchboard.api.request_counters import RequestCounters
 from orchboard.api.routes import ROUTES
+from orchboard.api.standby_metrics import StandbyGauges
 from orchboard.api.trusted_proxies import Proxies
 from orchboard.api.upkeep import UpkeepHandler
 from orchboard.api.verified_addresses import VerifiedAddresses
@@ -107,7 +108,15 @@ def create_app(
     spool = None
     if spool_path is not None and settings.spool_max_bytes:
         spool = Spool(spool_path, max_bytes=settings.spool_max_bytes)
-    store = Store(database, regions, changes, spool, counters)
+    store = Store(
+        database,
+        regions,
+        changes,
+        spool,
+        counters,
+        # Without background tasks, no standby is chosen.
+        postgres_read="" if serverless else settings.postgres_read,
+    )
     authenticator = Authenticator(
         accepted_secrets(settings),
         TesterDirectory(database),
@@ -127,6 +136,7 @@ def create_app(
         ExternalWriteDetector(store.fetch_snapshot, changes.note_external_write),
         counters,
         max_bytes=settings.answer_cache_bytes,
+        standbys=store.standbys,
     )
     proxies = Proxies(settings.trusted_proxies)
     verified = VerifiedAddresses(proxies)
@@ -152,7 +162,7 @@ def create_app(
         counters,
         requests,
         answers,
-        _gauges(counters, database, answers, live),
+        _gauges(counters, store, database, answers, live),
         NewestResults(board),
         settings.orchestrator_metrics,
     )
@@ -207,12 +217,19 @@ def _status_sources(settings: Settings, context: ApiContext, database: Database)
     return StatusSources(
         context,
         RecentPosts(context.metrics.requests, store.ingest_counters),
-        Diagnosis(database, settings.postgres, scores_any_name=settings.orchestrator_names == "any"),
+        Diagnosis(
+            database,
+            settings.postgres,
+            scores_any_name=settings.orchestrator_names == "any",
+            read_url=settings.postgres_read,
+        ),
         settings.orchboard_command or "orchboard",
     )
 
 
-def _gauges(counters: Counters, database: Database, answers: AnswerCache, live: LiveHub | None) -> Gauges:
+def _gauges(
+    counters: Counters, store: Store, database: Database, answers: AnswerCache, live: LiveHub | None
+) -> Gauges:
     return Gauges(
         counters.add_gauge("connections in use", lambda: database.pool_use[0]),
         counters.add_gauge("idle connections", lambda: database.pool_use[1]),
@@ -220,6 +237,7 @@ def _gauges(counters: Counters, database: Database, answers: AnswerCache, live: 
         counters.add_gauge("bytes of the answer cache", lambda: answers.size),
         counters.add_gauge("entries of the answer cache", lambda: len(answers)),
         WorkerGauges(counters, lambda: live.listeners if live else 0),
+        StandbyGauges(counters, store.standbys) if store.standbys else None,
     )
 
 

@@ -21,6 +21,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     postgres: str
     postgres_file: str
+    postgres_read: str
+    postgres_read_file: str
     secret: str
     secret_file: str
     secret_previous: str
@@ -90,6 +92,10 @@ SETTINGS: tuple[Setting, ...] = (
             "Not set: the embedded database."),
     Setting("POSTGRES_FILE", "postgres_file", "", "file", parsers.text,
             "A file that contains POSTGRES, read at the start. It keeps the password out of the environment."),
+    Setting("POSTGRES_READ", "postgres_read", "", "URL", parsers.postgres_url,
+            "URL of one or several streaming standbys of POSTGRES, which answer questions. Each worker reads from one of them. The primary answers when none can. Not set: POSTGRES answers."),
+    Setting("POSTGRES_READ_FILE", "postgres_read_file", "", "file", parsers.text,
+            "A file that contains POSTGRES_READ, read at the start."),
     Setting("SECRET", "secret", "", "text", parsers.secret,
             "The key that job testers sign results with. Not set: only testers with their own keys may post."),
     Setting("SECRET_FILE", "secret_file", "", "file", parsers.text,
@@ -203,11 +209,19 @@ def read_settings(environ: Mapping[str, str], *, defaults: Mapping[str, str] | N
     return replace(
         settings,
         postgres=_value_or_file("POSTGRES", settings.postgres, settings.postgres_file, parsers.postgres_url),
+        postgres_read=_value_or_file(
+            "POSTGRES_READ", settings.postgres_read, settings.postgres_read_file, parsers.postgres_url
+        ),
         secret=_value_or_file("SECRET", settings.secret, settings.secret_file, parsers.secret),
         secret_previous=_value_or_file(
             "SECRET_PREVIOUS", settings.secret_previous, settings.secret_previous_file, parsers.secret
         ),
     )
+
+
+READ_WITHOUT_POSTGRES = (
+    "POSTGRES_READ is set without POSTGRES: set POSTGRES to the primary of those standbys, or take it away"
+)
 
 
 def accepted_secrets(settings: Settings) -> tuple[str, ...]:

@@ -84,6 +84,8 @@ async def server_lifespan(
         MaintenanceLoop(database, RetentionPolicy(settings.retention, settings.rollup_retention)).run,
         stall_s=limits.MAINTENANCE_STALL_S,
     )
+    if store.standbys is not None:
+        background.start("standbys", store.standbys.keep, stall_s=limits.STANDBY_STALL_S)
     background.start("warm_up", lambda _: _warm_up(database, board), stall_s=math.inf)
     background.start("publish_counters", lambda _: _publish(counters), stall_s=math.inf)
     if recent_posts is not None:

@@ -272,6 +272,16 @@ time of the others.
 """
 PRIMARY_AWAY_S: Final = 0.5
 """For this long after no host accepted writes, readers do not look for one that does."""
+STANDBY_WAIT_S: Final = 0.1
+"""How long an answer waits for a standby to replay what it must have, before the primary is asked."""
+STANDBY_CHECK_S: Final = 0.25
+"""Interval between checks of the standby that is read from, and of those that are not usable."""
+STANDBY_ANSWER_S: Final = 1.0
+"""A standby that does not answer a check within this is left."""
+STANDBY_STALL_S: Final = 60.0
+"""A check of the standbys without progress for this long is reported: each of several may take `HOST_CONNECT_S`."""
+STANDBY_GAP_TRANSACTIONS: Final = 20_000
+"""A standby does not tell which transactions are running. With this many since the oldest, the primary answers."""
 CONNECTION_IDLE_S: Final = 60.0
 """A connection that was idle for longer is not reused: NATs and firewalls drop it silently."""
 PROBE_AFTER_S: Final = 2.0

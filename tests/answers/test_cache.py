@@ -201,7 +201,7 @@ def test_a_request_does_not_join_a_computation_that_began_a_second_ago() -> None
         await loop_turns()
         entry = next(iter(kept.answers._entries.values()))
         assert entry.computation is not None
-        entry.computation.began_at -= limits.EXTERNAL_STALENESS_S  # as if it had begun so long ago
+        entry.computation.known_at -= limits.EXTERNAL_STALENESS_S  # as if it had begun so long ago
         late = asyncio.create_task(kept.get(gate.compute))
         await loop_turns()
         gate.open.set()

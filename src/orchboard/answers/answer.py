@@ -57,6 +57,10 @@ class HeadedBody(NamedTuple):
     headers: Headers
 
 
+AnyBody: TypeAlias = bytes | Pieces | RepeatableBody | HeadedBody
+"""What a computation returns."""
+
+
 # Its columns are compressed.
 _PARQUET = (b"content-type", b"application/vnd.apache.parquet")
 

@@ -9,10 +9,9 @@ from collections.abc import Callable, Hashable
 from orchboard import limits
 from orchboard.answers.answer import (
     Answer,
+    AnyBody,
     HeadedBody,
     Headers,
-    Pieces,
-    RepeatableBody,
     Reply,
     Streamed,
     Variant,
@@ -25,11 +24,11 @@ from orchboard.runtime.counters import Counters
 from orchboard.runtime.tasks import consume_exception
 from orchboard.store.change_tracking.external_writes import ExternalWriteDetector
 from orchboard.store.change_tracking.version_counters import VersionCounters
+from orchboard.store.postgres.standby_reads import StandbyReads
 
 # Memory of an entry beside its bodies and its key: 2.2 kB measured with tracemalloc, 0.8 kB more with an encoding, 0.5 kB for
 # the query of a report.
 _ENTRY_BYTES = 3500
-
 
 # An answer that is repeated is computed again in this last part of the time, if it is asked for.
 _RENEWED_PART = 0.5
@@ -47,8 +46,15 @@ class AnswerCache:
     """
 
     def __init__(
-        self, changes: VersionCounters, detector: ExternalWriteDetector, counters: Counters, *, max_bytes: int
+        self,
+        changes: VersionCounters,
+        detector: ExternalWriteDetector,
+        counters: Counters,
+        *,
+        max_bytes: int,
+        standbys: StandbyReads | None = None,
     ) -> None:
+        self._standbys = standbys
         self._changes = changes
         self._detector = detector
         self._max_bytes = max_bytes
@@ -85,8 +91,10 @@ class AnswerCache:
         age: Headers = ()
         try:
             answer = await self.get(query)
-        except (DatabaseUnavailableError, ClientBusyError, OverloadedError):
+        except (DatabaseUnavailableError, ClientBusyError, OverloadedError) as error:
             stale = self.stale_answer(query)
+            if stale is None and isinstance(error, DatabaseUnavailableError):
+                stale = await self._answer_of_standby(query)
             if stale is None:
                 raise
             answer, age_s = stale
@@ -129,11 +137,11 @@ class AnswerCache:
     def _may_join(self, running: "Computation", entry: Entry, arrived_at: float) -> bool:
         """Whether a request may join a computation that began before it arrived without getting stale data."""
         query = running.query
-        if arrived_at < running.began_at + query.repeated_s:
+        if arrived_at < running.known_at + query.repeated_s:
             return True
         unseen_s = limits.EXTERNAL_STALENESS_S if query.depends_on_database else math.inf
         return (
-            arrived_at < running.began_at + unseen_s
+            arrived_at < running.known_at + unseen_s
             and running.external_version == self._detector.version
             and running.snapshot == entry.current_snapshot()
         )
@@ -179,11 +187,24 @@ class AnswerCache:
                 entry.external_version == self._detector.version
                 and entry.snapshot == entry.current_snapshot()
             ):
-                known_at = max(
-                    known_at, min(self._detector.valid_until - limits.EXTERNAL_STALENESS_S, entry.valid_until)
-                )
+                known_at = max(known_at, min(self._detector.checked_at, entry.valid_until))
             found = entry.answer, time.monotonic() - known_at
         return found if found is not None and found[1] <= limits.STALE_ANSWER_S else None
+
+    async def _answer_of_standby(self, query: CachedQuery) -> tuple[AnyAnswer, float] | None:
+        """What the standby answers while the primary is away, and how long ago the primary told that it has nothing else.
+
+        None without a standby, and for an answer that is too large for memory.
+        """
+        age_s = time.monotonic() - self._detector.checked_at
+        if self._standbys is None or not query.depends_on_database or age_s > limits.STALE_ANSWER_S:
+            return None
+        try:
+            body = await self._standbys.run_without_primary(query.compute)
+        except DatabaseUnavailableError:
+            return None
+        answer = self._made(None, query, body)
+        return None if answer.size is None else (answer, age_s)
 
     def find(self, query: CachedQuery) -> Entry | None:
         """The entry of a query; None without one."""
@@ -207,7 +228,8 @@ class AnswerCache:
         return entry
 
     def _compute(self, entry: Entry, query: CachedQuery) -> Computation:
-        computation = Computation(query, entry.current_snapshot(), self._detector.version)
+        known_at = math.inf if self._standbys is None else self._detector.checked_at
+        computation = Computation(query, entry.current_snapshot(), self._detector.version, known_at)
         computation.task = asyncio.create_task(self._answer(entry, computation))
         computation.task.add_done_callback(consume_exception)
         entry.computation = computation
@@ -217,18 +239,14 @@ class AnswerCache:
         query = computation.query
         self.computed += 1
         try:
-            body = await query.compute()
+            body = await self._run(entry, computation)
         except BaseException:
             if entry.answer is None:
                 self._evict(entry)
             raise
         finally:
             entry.computation = None
-        headers = query.headers
-        if isinstance(body, HeadedBody):
-            headers = (*headers, *body.headers)
-            body = body.body
-        answer = self._made(entry.answer, body, headers)
+        answer = self._made(entry.answer, query, body)
         if answer.size is None:
             self._evict(entry)
         elif self._entries.get(entry.key) is entry:
@@ -236,20 +254,36 @@ class AnswerCache:
         return answer
 
     @staticmethod
-    def _made(before: AnyAnswer | None, body: bytes | Pieces | RepeatableBody, headers: Headers) -> AnyAnswer:
+    def _made(before: AnyAnswer | None, query: CachedQuery, body: AnyBody) -> AnyAnswer:
         """The answer with a body; the one before if it is equal, whose encodings were made."""
+        headers = query.headers
+        if isinstance(body, HeadedBody):
+            headers = (*headers, *body.headers)
+            body = body.body
         if not isinstance(body, bytes):
             return Streamed(body, headers)
         is_same = isinstance(before, Answer) and (before.body, before.headers) == (body, headers)
         return before if before is not None and is_same else Answer(body, headers)
 
+    async def _run(self, entry: Entry, computation: Computation) -> AnyBody:
+        """Compute the body. On a standby, after a check that tells what the standby must have replayed."""
+        query, detector = computation.query, self._detector
+        if self._standbys is None or not query.depends_on_database:
+            return await query.compute()
+        if time.monotonic() >= detector.valid_until:
+            await detector.check()
+            computation.snapshot, computation.external_version = entry.current_snapshot(), detector.version
+            computation.known_at = min(detector.checked_at, time.monotonic())
+        is_confirmed = time.monotonic() < detector.valid_until
+        return await self._standbys.run(query.compute, is_confirmed=is_confirmed)
+
     def _store(self, entry: Entry, computation: Computation, answer: AnyAnswer) -> None:
-        began_at, query = computation.began_at, computation.query
-        entry.answer, entry.computed_at, entry.query = answer, began_at, query
+        known_at, query = computation.known_at, computation.query
+        entry.answer, entry.computed_at, entry.query = answer, known_at, query
         entry.snapshot, entry.external_version = computation.snapshot, computation.external_version
-        entry.valid_until = began_at + query.max_age_s
-        entry.repeated_until = began_at + query.repeated_s
-        entry.fresh_until = began_at + limits.EXTERNAL_STALENESS_S if query.depends_on_database else math.inf
+        entry.valid_until = known_at + query.max_age_s
+        entry.repeated_until = known_at + query.repeated_s
+        entry.fresh_until = known_at + limits.EXTERNAL_STALENESS_S if query.depends_on_database else math.inf
         self._resize(entry)
 
     def _resize(self, entry: Entry) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Hashable
 
 from msgspec import Struct
 
-from orchboard.answers.answer import HeadedBody, Headers, Pieces, RepeatableBody
+from orchboard.answers.answer import AnyBody, Headers
 from orchboard.stats import JobType
 from orchboard.store.change_tracking.version_counters import job_type_key
 
@@ -39,7 +39,7 @@ class CachedQuery(Struct, frozen=True):
     """
 
     key: tuple[Hashable, ...]
-    compute: Callable[[], Awaitable[bytes | HeadedBody | Pieces | RepeatableBody]]
+    compute: Callable[[], Awaitable[AnyBody]]
     headers: Headers
     version_keys: tuple[int, ...] = ALL_RESULTS
     max_age_s: float = math.inf

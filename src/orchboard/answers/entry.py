@@ -46,10 +46,14 @@ class Entry:
 
 
 class Computation:
-    """A running computation, and the versions when it began."""
+    """A running computation, and the versions when it began.
 
-    def __init__(self, query: CachedQuery, snapshot: object, external_version: int) -> None:
+    known_at -- everything that was committed until then is in the answer, on time.monotonic's clock
+    """
+
+    def __init__(self, query: CachedQuery, snapshot: object, external_version: int, known_at: float) -> None:
         self.began_at = time.monotonic()
+        self.known_at = min(known_at, self.began_at)
         self.snapshot = snapshot
         self.external_version = external_version
         self.query = query

@@ -32,6 +32,7 @@ async def counter_metrics(context: ApiContext) -> list[Metric]:
         *_of_newest(newest, context.board.now()),
         *_of_workers(sources),
         *of_test_streams(streams),
+        *(sources.gauges.standbys.metrics() if sources.gauges.standbys else ()),
     ]
 
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from orchboard.answers.cache import AnswerCache
 from orchboard.api.request_counters import RequestCounters
+from orchboard.api.standby_metrics import StandbyGauges
 from orchboard.api.worker_states import WorkerGauges
 from orchboard.leaderboard import Leaderboard
 from orchboard.runtime.counters import Block, Counters
@@ -66,6 +67,7 @@ class Gauges(Struct, frozen=True):
     cache_bytes: Block
     cache_entries: Block
     workers: WorkerGauges
+    standbys: StandbyGauges | None = None
 
 
 class MetricSources(Struct, frozen=True):

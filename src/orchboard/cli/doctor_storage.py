@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchboard.cli.database import database_url
 from orchboard.cli.settings import data_directory
-from orchboard.config import Settings
+from orchboard.config import READ_WITHOUT_POSTGRES, Settings
 from orchboard.errors import SetupError
 from orchboard.store.connection.conninfo import resolve
 from orchboard.store.diagnostics.diagnose import diagnose
@@ -42,6 +42,8 @@ def examine_data_directory(settings: Settings) -> Finding:
 
 def examine_database(settings: Settings) -> Iterator[Finding]:
     """The findings about the database and its contents."""
+    if settings.postgres_read and not settings.postgres:
+        yield Finding(Level.ERROR, "standby", READ_WITHOUT_POSTGRES)
     try:
         if not settings.postgres and existing_url(data_directory(settings)) is None:
             says = "there is no embedded database yet, and POSTGRES is not set"
@@ -59,7 +61,15 @@ def _diagnose(url: str, settings: Settings) -> list[Finding]:
     timeout_s = min(settings.db_timeout_s, CHECK_TIMEOUT_S)
     database = Database(url, connections=1, timeout_s=timeout_s)
     scores_any_name = settings.orchestrator_names == "any"
-    return asyncio.run(diagnose(database, url, timeout_s=timeout_s, scores_any_name=scores_any_name))
+    return asyncio.run(
+        diagnose(
+            database,
+            url,
+            timeout_s=timeout_s,
+            scores_any_name=scores_any_name,
+            read_url=settings.postgres_read,
+        )
+    )
 
 
 def examine_spool(settings: Settings) -> Finding:

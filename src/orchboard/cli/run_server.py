@@ -113,7 +113,11 @@ class _Run:
         from orchboard.cli.serve_banner import print_banner
         from orchboard.cli.serve_preparation import find_spool, log_first_start, migrate
         from orchboard.cli.settings import ensure_generated_secret
+        from orchboard.config import READ_WITHOUT_POSTGRES
+        from orchboard.errors import SetupError
 
+        if settings.postgres_read and not settings.postgres:
+            raise SetupError(READ_WITHOUT_POSTGRES)
         log_first_start(settings)
         with database_url(settings) as url:
             is_generated = generate_secret and not settings.secret

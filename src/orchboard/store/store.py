@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import structlog
@@ -28,13 +27,15 @@ from orchboard.store.connection.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_
 from orchboard.store.details.backlog import RollupBacklog, fetch_backlog
 from orchboard.store.directories.names import NameDirectory
 from orchboard.store.directories.regions import RegionDirectory
+from orchboard.store.held_readers import HeldReaders
 from orchboard.store.ingest.batch_writer import BatchWriter
 from orchboard.store.ingest.ingest_counters import IngestCounters
 from orchboard.store.ingest.replay import Replay
 from orchboard.store.postgres.admission import Admission
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database, LastFailure
-from orchboard.store.raw_results.cache import RawResultsCache
+from orchboard.store.postgres.reads import Reads
+from orchboard.store.postgres.standby_reads import StandbyReads
 from orchboard.store.raw_results.export import ResultExport
 from orchboard.store.raw_results.latest_transcoding import LatestTranscodingReader
 from orchboard.store.raw_results.new_results import NewResultReader
@@ -91,10 +92,25 @@ class Store:
         changes: VersionCounters,
         spool: Spool | None = None,
         counters: Counters | None = None,
+        *,
+        postgres_read: str = "",
     ) -> None:
+        """postgres_read -- the URL of standbys, from which questions are answered; empty: none"""
         self._database = database
         self._changes = changes
         self.clock = DatabaseClock()
+        self.standbys: StandbyReads | None = None
+        if postgres_read:
+            self.standbys = StandbyReads(
+                postgres_read,
+                database,
+                self.clock,
+                connections=database.max_connections,
+                note_position=changes.note_position,
+                needed_position=changes.needed_position,
+                first=changes.worker_slot,
+            )
+        self._on_position = None if self.standbys is None else changes.note_position
         self.breaker = database.breaker
         self.ingest_counters = IngestCounters(counters or Counters.alone())
         self.tester_names: Mapping[int, str] = {}
@@ -105,6 +121,7 @@ class Store:
             on_region_gone=regions.invalidate,
             on_stored=self._note_stored,
             spool=spool,
+            on_position=self._on_position,
         )
         self._admission = Admission(limits.MAX_ROWS_IN_PROGRESS, share=limits.MAX_ROWS_IN_PROGRESS // 2)
         self.streams = Admission(limits.MAX_STREAMS, share=limits.MAX_STREAMS // 2)
@@ -112,13 +129,17 @@ class Store:
         self.read_versions = changes.version_reader(
             EVERYTHING, EXTERNAL_WRITES, *(job_type_key(job_type) for job_type in JobType)
         )
-        pages = RawPages(database, self._admission, self.streams)
-        self._raw_results = RawResultsCache(database, changes, self.clock, pages)
+        self._reads: Reads = self.standbys or database
+        pages = RawPages(self._reads, self._admission, self.streams)
+        own_pages = pages if self.standbys is None else RawPages(database, self._admission, self.streams)
+        self._pages = pages
         self.raw_paging = RawPaging(pages, self.clock)
-        self.export = ResultExport(database, self.clock, pages)
-        self.recent_results = RecentResults(database, self.clock)
+        self.export = ResultExport(self._reads, self.clock, pages)
+        self.recent_results = RecentResults(self._reads, self.clock)
         self.latest_transcoding = LatestTranscodingReader(database)
         self.regions = regions
+        self._of_primary = self._held_readers(database, own_pages)
+        self._of_standby: HeldReaders | None = None
         self.names = NameDirectory(database, changes)
         self.retention = Retention(database)
         self.spool = spool
@@ -178,7 +199,9 @@ class Store:
     async def replay_spool(self, health: TaskHealth) -> None:
         """Run the replay until cancelled; returns at once without a spool."""
         if self.spool is not None:
-            await Replay(self.spool, self._database, self.regions, self._changes).run(health)
+            await Replay(
+                self.spool, self._database, self.regions, self._changes, on_position=self._on_position
+            ).run(health)
 
     async def fetch_rollup_state(self) -> RollupState:
         """The lag of the rollups."""
@@ -201,17 +224,17 @@ class Store:
 
         A stream when they are too large for memory. Raises ClientBusyError, OverloadedError.
         """
-        return await self._raw_results.fetch(query)
+        return await self._held.raw_results.fetch(query)
 
     async def fetch_first_result_at(self, since: datetime) -> datetime | None:
         """The receipt time of the first result at or after a time; None without one."""
-        rows = await self._database.fetch(sql("first_result"), since)
+        rows = await self._reads.fetch(sql("first_result"), since)
         return rows[0]["event_time"] if rows else None
 
     async def fetch_latest_results(self, query: StatsQuery, limit: int) -> list[StoredResult]:
         """Summaries of the latest results of one orchestrator, newest first."""
         window = query.window
-        rows = await self._database.fetch(
+        rows = await self._reads.fetch(
             sql("latest_results"),
             query.orchestrator,
             window.since,
@@ -234,19 +257,28 @@ class Store:
             for row in rows
         ]
 
-    @cached_property
+    @property
     def means(self) -> "MeansReader":
-        """The reader of means, medians and pipelines. Imported on first use: numpy takes 0.2 s."""
-        from orchboard.store.rollups.reader import MeansReader
+        """The reader of means, medians and pipelines."""
+        return self._held.means
 
-        return MeansReader(self._database, self.regions, self._changes, self.clock, self._admission)
-
-    @cached_property
+    @property
     def details(self) -> "DetailReader":
-        """The reader of details. Imported on first use: numpy takes 0.2 s."""
-        from orchboard.store.details.reader import DetailReader
+        """The reader of details."""
+        return self._held.details
 
-        return DetailReader(self._database, self.regions, self._changes, self.clock, self._admission)
+    @property
+    def _held(self) -> HeldReaders:
+        """The readers of the server that the running computation reads from; outside of one, of the primary."""
+        source = None if self.standbys is None else self.standbys.source
+        if source is None or source is self._database:
+            return self._of_primary
+        if self._of_standby is None or self._of_standby.source is not source:
+            self._of_standby = self._held_readers(source, self._pages)
+        return self._of_standby
+
+    def _held_readers(self, source: Reads, pages: RawPages) -> HeldReaders:
+        return HeldReaders(source, self.regions, self._changes, self.clock, self._admission, pages)
 
     async def fetch_unnamed_results(self, since: datetime) -> dict[str, int]:
         """The number of results since a time whose orchestrator is not an address, by tester; "" for the shared secret."""
@@ -266,6 +298,8 @@ class Store:
 
     async def fetch_snapshot(self) -> str:
         """A text that changes whenever a writing transaction ends. Does not retry."""
+        if self.standbys is not None:
+            return await self.standbys.fetch_snapshot()
         rows = await self._database.fetch(sql("snapshot"), patience_s=0)
         return str(rows[0]["snapshot"])
 

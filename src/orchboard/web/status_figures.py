@@ -27,6 +27,7 @@ TASKS = {
     "expire_keys": "Delete expired idempotency keys",
     "regions": "Fetch CATALYST_REGION_URL",
     "names": "Fetch NAMES_URL",
+    "standbys": "Check the standbys of POSTGRES_READ",
 }
 """The background tasks that the page shows, by name."""
 

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orchboard.answers.answer import HeadedBody, Pieces, RepeatableBody
+from orchboard.answers.answer import AnyBody
 from orchboard.answers.cached_query import CachedQuery
 from orchboard.answers.replies import Replies
 from orchboard.web.rendering import has_status_page
@@ -19,7 +19,7 @@ class LinkingReplies(Replies):
     async def reply(self, request: Request, query: CachedQuery, *, by_target: bool = True) -> Response:
         """See Replies."""
 
-        async def compute() -> bytes | HeadedBody | Pieces | RepeatableBody:
+        async def compute() -> AnyBody:
             has_status_page.set(True)
             return await query.compute()
 

@@ -29,6 +29,11 @@ class ExternalWriteDetector:
         self.valid_until = -math.inf
         self.due_at = -math.inf
 
+    @property
+    def checked_at(self) -> float:
+        """When the last check that succeeded began, in time.monotonic seconds; -inf before the first."""
+        return self.valid_until - limits.EXTERNAL_STALENESS_S
+
     def begin_check(self) -> "asyncio.Task[None]":
         """Start a check unless one is running."""
         if self._checking is None or self._checking.done():

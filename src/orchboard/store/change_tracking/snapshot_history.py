@@ -5,8 +5,21 @@ _HISTORY_STEP = 1_000_000
 _MAX_HISTORY = 1000
 
 
+def listed(snapshot: str) -> str:
+    """A text of `seen_transactions` as Postgres reads it: transactions that may be running are listed as running.
+
+    >>> listed("725:729:726*727"), listed("725:728:726"), listed("725:727:*725")
+    ('725:729:726,727,728', '725:728:726', '725:727:725,726')
+    """
+    xmin, xmax, running = snapshot.split(":")
+    known, star, first = running.partition("*")
+    if star:
+        running = ",".join([*filter(None, [known]), *map(str, range(int(first), int(xmax)))])
+    return f"{xmin}:{xmax}:{running}"
+
+
 class SnapshotHistory:
-    """Snapshots of past refreshes, as `pg_current_snapshot()` writes them, each with the database's time.
+    """Snapshots of past refreshes, as `seen_transactions` writes them, each with the database's time.
 
     latest -- the last one; empty before the first
     running_since -- the time of a refresh before which no transaction invisible to the last one had stored anything;
@@ -21,7 +34,7 @@ class SnapshotHistory:
     def add(self, snapshot: str, moment: int) -> None:
         """Add the snapshot of a refresh; moment -- in microseconds."""
         xmin, xmax, _ = snapshot.split(":")
-        self.latest = snapshot
+        self.latest = listed(snapshot)
         if xmin == xmax:  # no transaction was running
             self._refreshes = [(int(xmax), moment)]
         else:

@@ -82,6 +82,9 @@ EXTERNAL_WRITES = _named("elsewhere")
 """Counts detected external writes (external_writes.py): in-memory results must be read again. Cached answers do not depend
 on it, as they ask the detector. It is a named key because workers of older versions use the same numbers."""
 
+_POSITION = _named("position in the WAL")
+"""Not a count but a position, see `note_position`. It is a named key for the reason above."""
+
 
 class VersionCounters:
     """One counter for each key; an answer is valid while the counters of its keys are unchanged.
@@ -152,6 +155,19 @@ class VersionCounters:
     def invalidate_all(self) -> None:
         """Invalidate every answer."""
         self._count(EVERYTHING)
+
+    def note_position(self, position: int) -> None:
+        """Record a position in the WAL that a commit is before; call it before the commit is counted.
+
+        position -- see `position_of`
+        """
+        slot = _POSITION * self._width // _COUNTER_BYTES + self.worker_slot
+        self._counters[slot] = max(self._counters[slot], position)
+
+    def needed_position(self) -> int:
+        """The position that all commits are before that were counted so far; 0 if none was noted."""
+        first = _POSITION * self._width // _COUNTER_BYTES
+        return max(self._counters[first : first + self._width // _COUNTER_BYTES])
 
     def _count(self, key: int) -> None:
         self._counters[key * self._width // _COUNTER_BYTES + self.worker_slot] += 1

@@ -73,7 +73,7 @@ class Conninfo(Struct, frozen=True, kw_only=True):
     passfile: Path
     dbname: str
     server_settings: dict[str, str]
-    connect_timeout_s: int | None
+    connect_timeout_s: float | None
     target_session_attrs: str
     in_random_order: bool
     krbsrvname: str

@@ -10,6 +10,7 @@ import time
 from typing import Any, cast
 
 import asyncpg
+from msgspec.structs import replace
 
 from orchboard import limits
 from orchboard.store.connection.conninfo import Host, resolve
@@ -34,11 +35,20 @@ class Hosts:
 
     The host of the last success is tried first, a host that did not answer in time last. connect_timeout limits the time per host; with several hosts its default is
     two seconds. Raises SetupError for an invalid URL.
+
+    only -- the number of the only host to connect to, whatever target_session_attrs says; None: all
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, only: int | None = None) -> None:
         self._conninfo = resolve(url)
         self._order = list(self._conninfo.hosts)
+        if only is not None:
+            self._order = [self._order[only]]
+            self._conninfo = replace(
+                self._conninfo,
+                target_session_attrs="any",
+                connect_timeout_s=self._conninfo.connect_timeout_s or limits.HOST_CONNECT_S,
+            )
         self._has_fallback_standby = len(self._order) > 1 and self._conninfo.target_session_attrs in _WRITABLE
         self._no_primary_until = float("-inf")
 

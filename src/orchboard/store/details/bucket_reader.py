@@ -12,7 +12,7 @@ from orchboard.store.details.series import NamedSeries
 from orchboard.store.details.summary import NetworkSeries, decode_summary
 from orchboard.store.details.sums import SeriesSums, add_up
 from orchboard.store.postgres.clock import from_pg_time
-from orchboard.store.postgres.database import Database
+from orchboard.store.postgres.reads import Reads
 from orchboard.store.rollups.bucket_rows import fetch_bucket_rows
 from orchboard.store.rollups.buckets import DAY, MONTH, SIX_HOURS
 from orchboard.store.rollups.entry_cache import EntryCache
@@ -48,7 +48,7 @@ class Wanted(NamedTuple):
 class BucketReader:
     """The details of buckets. All reads raise RollupRebuiltError and DatabaseUnavailableError."""
 
-    def __init__(self, database: Database, names: NamedSeries, results: DetailResultReader) -> None:
+    def __init__(self, database: Reads, names: NamedSeries, results: DetailResultReader) -> None:
         self._database = database
         self._names = names
         self._results = results

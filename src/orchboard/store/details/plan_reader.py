@@ -23,7 +23,7 @@ from orchboard.store.details.sums import NETWORK, SeriesSums, add_up, renumber
 from orchboard.store.details.tail import DetailTail
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.clock import DatabaseClock, from_pg_time
-from orchboard.store.postgres.database import Database
+from orchboard.store.postgres.reads import Reads
 from orchboard.store.rollups.entry_cache import EntryCache
 from orchboard.store.rollups.group_index import PipelineModel
 from orchboard.store.rollups.live_tail import LiveTail
@@ -68,7 +68,7 @@ class PlanReader:
     """
 
     def __init__(
-        self, database: Database, regions: RegionDirectory, versions: VersionCounters, clock: DatabaseClock
+        self, database: Reads, regions: RegionDirectory, versions: VersionCounters, clock: DatabaseClock
     ) -> None:
         self._database = database
         self.index = SeriesIndex()

@@ -28,7 +28,7 @@ from orchboard.store.details.sums import SeriesSums
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.admission import UNBOUNDED, Admission
 from orchboard.store.postgres.clock import DatabaseClock, to_pg_time
-from orchboard.store.postgres.database import Database
+from orchboard.store.postgres.reads import Reads
 from orchboard.store.rollups.live_tail import OutdatedError
 from orchboard.store.rollups.statistics import RollupRebuiltError
 from orchboard.store.rollups.window_plan import Coverage, WindowPlan
@@ -95,7 +95,7 @@ class DetailReader:
 
     def __init__(
         self,
-        database: Database,
+        database: Reads,
         regions: RegionDirectory,
         versions: VersionCounters,
         clock: DatabaseClock,

@@ -20,7 +20,7 @@ from orchboard.store.details.series_keys import (
 )
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.directories.regions import RegionDirectory
-from orchboard.store.postgres.database import Database
+from orchboard.store.postgres.reads import Reads
 from orchboard.store.rollups.group_index import Indices, unique_inverse
 from orchboard.store.sql_files import sql
 
@@ -140,7 +140,7 @@ class SeriesIndex:
 class NamedSeries:
     """Indexes the series of stored results and of `rollup_series`."""
 
-    def __init__(self, database: Database, index: SeriesIndex, regions: RegionDirectory) -> None:
+    def __init__(self, database: Reads, index: SeriesIndex, regions: RegionDirectory) -> None:
         self._database = database
         self._index = index
         self._regions = regions

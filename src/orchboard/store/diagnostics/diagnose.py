@@ -1,6 +1,7 @@
 """Runs the checks of `orchboard doctor` on a database."""
 
 import asyncio
+from functools import partial
 
 import asyncpg
 
@@ -9,6 +10,7 @@ from orchboard.store.diagnostics.content_checks import check_contents, check_nam
 from orchboard.store.diagnostics.findings import Finding, Level
 from orchboard.store.diagnostics.schema_checks import check_schema
 from orchboard.store.diagnostics.server_checks import check_server
+from orchboard.store.diagnostics.standby_checks import check_standbys
 from orchboard.store.postgres.database import Database
 
 
@@ -19,12 +21,14 @@ async def diagnose(
     timeout_s: float,
     scores_any_name: bool = False,
     reads_contents: bool = True,
+    read_url: str = "",
 ) -> list[Finding]:
     """Run all checks. Changes nothing.
 
     url -- of the database; timeout_s -- for each check
     scores_any_name -- whether orchestrators without an Ethereum address get scores: the check for such names is skipped
     reads_contents -- False: skip the check that reads all results of a database that is being taken over
+    read_url -- POSTGRES_READ; empty without it
     """
     try:
         async with asyncio.timeout(timeout_s):
@@ -39,10 +43,13 @@ async def diagnose(
         checks = [check_server, check_schema, check_rollups]
         checks += [check_contents] if reads_contents else []
         checks += [] if scores_any_name else [check_names]
-        for check in checks:
+        runs = [partial(check, connection, url) for check in checks]
+        if read_url:
+            runs.append(partial(check_standbys, connection, read_url, timeout_s=timeout_s / 2))
+        for run in runs:
             try:
                 async with asyncio.timeout(timeout_s):
-                    findings += await check(connection, url)
+                    findings += await run()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 findings.append(
                     Finding(

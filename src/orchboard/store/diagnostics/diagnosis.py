@@ -23,12 +23,13 @@ class Diagnosis:
     """Runs the checks of `orchboard doctor` on a database at most every DIAGNOSIS_INTERVAL_S (DIAGNOSIS_RETRY_S after
     a problem), on a connection of their own.
 
-    url -- of the database; scores_any_name -- see `diagnose`
+    url -- of the database; scores_any_name, read_url -- see `diagnose`
     """
 
-    def __init__(self, database: Database, url: str, *, scores_any_name: bool) -> None:
+    def __init__(self, database: Database, url: str, *, scores_any_name: bool, read_url: str = "") -> None:
         self._database = database
         self._url = url
+        self._read_url = read_url
         self._scores_any_name = scores_any_name
         self._running = asyncio.Lock()
         self._findings: tuple[Finding, ...] = ()
@@ -56,6 +57,7 @@ class Diagnosis:
             timeout_s=limits.HEALTH_TIMEOUT_S,
             scores_any_name=self._scores_any_name,
             reads_contents=False,
+            read_url=self._read_url,
         )
         if len(findings) > 1:  # a single one says that the database can't be reached
             self._findings, self._found_at = tuple(findings), time.monotonic()

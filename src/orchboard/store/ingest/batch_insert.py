@@ -11,12 +11,14 @@ from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 
+from orchboard.errors import DatabaseUnavailableError
 from orchboard.results.submission import Submission
 from orchboard.runtime.tasks import time_limit
-from orchboard.store.connection.failures import DATABASE_ERRORS
+from orchboard.store.connection.failures import DATABASE_ERRORS, NO_ANSWER
 from orchboard.store.postgres.clock import MAX_AGE_S, DatabaseClock
 from orchboard.store.postgres.dedicated_connection import DedicatedConnection, NotSentError
 from orchboard.store.postgres.row_errors import is_refusal
+from orchboard.store.postgres.standby import position_of
 from orchboard.store.sql_files import sql
 
 T = TypeVar("T")
@@ -51,6 +53,12 @@ async def insert_once(fetch: Fetch, submissions: Sequence[Submission]) -> Set[st
         [each.id for each in submissions],
     )
     return {None, *(key for (key,) in rows)}
+
+
+async def fetch_position(fetch: Fetch) -> int:
+    """A position in the WAL that the last commit of a connection is before."""
+    [row] = await fetch(sql("commit_position"))
+    return position_of(row["timeline"], row["lsn"])
 
 
 async def fetch_digests(fetch: Fetch, keys: Sequence[str | None]) -> dict[str, bytes]:
@@ -147,6 +155,7 @@ class BatchInsert:
 
     timeout_s -- time limit of the youngest submission in a batch, from its arrival
     statement_timeout_s -- time limit of a statement
+    on_position -- called after each commit with a position in the WAL that it is before; None: the position is not read
     """
 
     def __init__(
@@ -156,8 +165,10 @@ class BatchInsert:
         *,
         timeout_s: float,
         statement_timeout_s: float,
+        on_position: Callable[[int], None] | None = None,
     ) -> None:
         self._connection = connection
+        self._on_position = on_position
         self._keys = KeyAllocator(connection, clock)
         self._timeout_s = timeout_s
         self._statement_timeout_s = statement_timeout_s
@@ -187,6 +198,7 @@ class BatchInsert:
                     event_time,
                     ",".join(map(str, ids)),
                 )
+                await self._note_position()
             except NotSentError:
                 raise
             except BaseException:
@@ -201,7 +213,18 @@ class BatchInsert:
         for each, number in zip(unassigned, ids, strict=True):
             each.event_time, each.id = event_time, number
         async with time_limit(self._due_at(batch)):
-            return await insert_once(self._connection.fetch, batch)
+            new_keys = await insert_once(self._connection.fetch, batch)
+            await self._note_position()
+            return new_keys
+
+    async def _note_position(self) -> None:
+        """Read how far the WAL is after a commit, for the readers of standbys. A failure makes the outcome unknown."""
+        if self._on_position is None:
+            return
+        try:
+            self._on_position(await fetch_position(self._connection.fetch))
+        except (NotSentError, asyncpg.PostgresError) as error:
+            raise DatabaseUnavailableError(NO_ANSWER) from error
 
     async def fetch_digests(self, batch: Sequence[Submission]) -> dict[str, bytes]:
         """Fetch the digests of the bodies that a batch's keys were first used with; no item for an expired key."""

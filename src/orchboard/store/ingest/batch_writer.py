@@ -55,6 +55,7 @@ class BatchWriter:
     duration of that, in seconds
     spool -- receives what the database cannot take; None: those submissions are refused
     counters -- of acknowledged results and of batches
+    on_position -- see BatchInsert
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class BatchWriter:
         on_region_gone: Callable[[], None],
         on_stored: Callable[[Sequence[ParsedStats], float], None] = lambda *_: None,
         spool: Spool | None = None,
+        on_position: Callable[[int], None] | None = None,
     ) -> None:
         self._breaker = database.breaker
         self._connection = DedicatedConnection(database)
@@ -73,7 +75,11 @@ class BatchWriter:
         self._timeout_s = database.timeout_s
         statement_s = self._timeout_s if spool is None else min(limits.INSERT_S, self._timeout_s / 2)
         self._inserts = BatchInsert(
-            self._connection, clock, timeout_s=self._timeout_s, statement_timeout_s=statement_s
+            self._connection,
+            clock,
+            timeout_s=self._timeout_s,
+            statement_timeout_s=statement_s,
+            on_position=on_position,
         )
         self._on_region_gone = on_region_gone
         self._on_stored = on_stored

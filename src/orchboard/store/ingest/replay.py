@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import asyncpg
 import structlog
@@ -15,7 +15,7 @@ from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.connection.failures import CONNECT_ERRORS, error_summary
 from orchboard.store.connection.types import Connection
 from orchboard.store.directories.regions import RegionDirectory
-from orchboard.store.ingest.batch_insert import fetch_digests, insert_bisecting, insert_once
+from orchboard.store.ingest.batch_insert import fetch_digests, fetch_position, insert_bisecting, insert_once
 from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.row_errors import is_about_row, is_refusal
 from orchboard.store.postgres.watchdog import Watchdog, background_transaction
@@ -54,8 +54,16 @@ class Replay:
     """
 
     def __init__(
-        self, spool: Spool, database: Database, regions: RegionDirectory, changes: VersionCounters
+        self,
+        spool: Spool,
+        database: Database,
+        regions: RegionDirectory,
+        changes: VersionCounters,
+        *,
+        on_position: Callable[[int], None] | None = None,
     ) -> None:
+        """on_position -- see BatchInsert"""
+        self._on_position = on_position
         self._spool = spool
         self._database = database
         self._breaker = database.breaker
@@ -236,6 +244,9 @@ class Replay:
             new_keys = await insert_once(connection.fetch, [one.submission for one in batch])
             known = [one.submission.key for one in batch if one.submission.key not in new_keys]
             digests = await fetch_digests(connection.fetch, known) if known else {}
+        if self._on_position is not None:
+            async with asyncio.timeout(self._database.timeout_s):
+                self._on_position(await fetch_position(connection.fetch))
         stored: list[SpooledSubmission] = []
         reused: list[SpooledSubmission] = []
         for one in batch:

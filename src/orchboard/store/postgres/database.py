@@ -7,6 +7,7 @@ import errno
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, TypeVar
 
 import asyncpg
@@ -81,11 +82,22 @@ class Database:
     requests that already wait.
 
     migrates -- False: raise DatabaseUnavailableError for a missing or old schema instead
+    hosts -- None: those of the URL
+    opened -- number of connections that the pool has opened
     """
 
-    def __init__(self, url: str, *, connections: int, timeout_s: float, migrates: bool = True) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        connections: int,
+        timeout_s: float,
+        migrates: bool = True,
+        hosts: Hosts | None = None,
+    ) -> None:
         self._url = url
-        self._hosts = Hosts(url)
+        self._hosts = hosts or Hosts(url)
+        self.opened = 0
         self._size = connections
         self.timeout_s = timeout_s
         self._pool: Pool | None = None
@@ -134,6 +146,10 @@ class Database:
                 if rows is not None:
                     return rows
         raise DatabaseUnavailableError(NO_ANSWER)
+
+    def complete_until(self) -> datetime | None:
+        """None: a statement sees every commit before its `now()`; see Reads."""
+        return None
 
     async def _try_to_fetch(
         self, statement: str, arguments: tuple[Any, ...], patience_s: float
@@ -216,6 +232,7 @@ class Database:
             await self._pool.close(0 if self.breaker.is_open else limits.SHUTDOWN_CLOSE_S)
 
     async def _connect_to_read(self) -> Connection:
+        self.opened += 1
         return await self._hosts.connect_to_read(timeout_s=self.timeout_s, **self._options(_SESSION_SETTINGS))
 
     def _is_reusable(self, connection: Connection) -> bool:

@@ -13,6 +13,7 @@ import asyncpg
 from orchboard import limits
 from orchboard.results.render import is_scored
 from orchboard.stats import StatsQuery, Window
+from orchboard.store.change_tracking.snapshot_history import listed
 from orchboard.store.change_tracking.version_counters import (
     EVERYTHING,
     EXTERNAL_WRITES,
@@ -21,7 +22,7 @@ from orchboard.store.change_tracking.version_counters import (
     orchestrator_key,
 )
 from orchboard.store.postgres.clock import SECOND, DatabaseClock, from_pg_time, to_pg_time
-from orchboard.store.postgres.database import Database
+from orchboard.store.postgres.reads import Reads
 from orchboard.store.raw_results.pages import Part, RawPages, RawRow, RowStream, read_rows
 from orchboard.store.sql_files import sql
 from orchboard.window import LATEST
@@ -98,7 +99,7 @@ class RawResultsCache:
 
     def __init__(
         self,
-        database: Database,
+        database: Reads,
         versions: VersionCounters,
         clock: DatabaseClock,
         pages: RawPages | None = None,
@@ -171,6 +172,7 @@ class RawResultsCache:
     async def _refresh(self, part: Part, cached: CachedRange, since: int) -> bool:
         """Include everything committed before this call, received from `since` on; False if that is too large to cache."""
         began_at, versions, late = time.monotonic(), self._versions_of(part), self._read_late()
+        complete_until = self._database.complete_until()
         if since < cached.since or began_at - cached.began_at > limits.RAW_CACHE_IDLE_S:
             since = int(min(since // _ROUND * _ROUND, cached.since))
             now, snapshot, rows = await self._pages.fetch(part, since, _FOREVER, max_bytes=MAX_RANGE_BYTES)
@@ -180,8 +182,10 @@ class RawResultsCache:
             cached.counted_at = began_at
         else:
             now, snapshot = await self._fetch_new(part, cached, began_at, is_late=late != cached.late)
+        if complete_until is not None:
+            now = to_pg_time(complete_until)
         self._clock.note(from_pg_time(now))
-        cached.read_until, cached.snapshot = now, snapshot
+        cached.read_until, cached.snapshot = now, listed(snapshot)
         cached.began_at, cached.versions, cached.late = began_at, versions, late
         return True
 

@@ -13,7 +13,7 @@ from orchboard import limits
 from orchboard.runtime.tasks import cancel_and_wait, consume_exception
 from orchboard.stats import SeriesQuery, Window
 from orchboard.store.postgres.clock import DatabaseClock
-from orchboard.store.postgres.database import Database
+from orchboard.store.postgres.reads import Reads
 from orchboard.store.raw_results.pages import RawPages
 from orchboard.store.sql_files import sql
 
@@ -59,7 +59,7 @@ class ResultExport:
     it exactly once.
     """
 
-    def __init__(self, database: Database, clock: DatabaseClock, pages: RawPages) -> None:
+    def __init__(self, database: Reads, clock: DatabaseClock, pages: RawPages) -> None:
         """pages -- whose limit of streams and whose turns also apply here"""
         self._database = database
         self._clock = clock

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from orchboard import limits
 from orchboard.stats import JobType, Series
+from orchboard.store.change_tracking.snapshot_history import listed
 from orchboard.store.postgres.clock import SECOND, from_pg_time, to_pg_time
 from orchboard.store.postgres.database import Database
 from orchboard.store.raw_results.cursor import NO_SNAPSHOT, Cursor, first_transaction, last_transaction
@@ -79,7 +80,7 @@ class NewResultReader:
     async def fetch_position(self) -> Position:
         """The current position."""
         [row] = await self._database.fetch(sql("read_position"))
-        return Position(row["snapshot"], to_pg_time(row["now"]))
+        return Position(listed(row["snapshot"]), to_pg_time(row["now"]))
 
     async def pages_between(
         self, cursor: Cursor, position: Position, *, floor: int | None = None

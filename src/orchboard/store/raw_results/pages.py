@@ -14,7 +14,7 @@ from orchboard.results.render import StoredPayload, read_stored
 from orchboard.stats import JobType
 from orchboard.store.postgres.admission import UNBOUNDED, Admission
 from orchboard.store.postgres.clock import from_pg_time, to_pg_time
-from orchboard.store.postgres.database import Database
+from orchboard.store.postgres.reads import Reads
 from orchboard.store.sql_files import sql
 
 # Minimum size of a row as JSON.
@@ -134,7 +134,7 @@ class RawPages:
     """
 
     def __init__(
-        self, database: Database, admission: Admission = UNBOUNDED, streams: Admission = UNBOUNDED
+        self, database: Reads, admission: Admission = UNBOUNDED, streams: Admission = UNBOUNDED
     ) -> None:
         self._database = database
         self._admission = admission

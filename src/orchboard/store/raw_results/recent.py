@@ -8,7 +8,7 @@ from orchboard.reports.orchestrator import RecentResult
 from orchboard.results.render import StoredPayload, read_stored, read_summary
 from orchboard.stats import JobType, SeriesQuery, Window
 from orchboard.store.postgres.clock import DatabaseClock
-from orchboard.store.postgres.database import Database
+from orchboard.store.postgres.reads import Reads
 from orchboard.store.sql_files import sql
 
 MAX_ERRORS = 20
@@ -17,7 +17,7 @@ MAX_ERRORS = 20
 class RecentResults:
     """Reads recent results. Raises DatabaseUnavailableError."""
 
-    def __init__(self, database: Database, clock: DatabaseClock) -> None:
+    def __init__(self, database: Reads, clock: DatabaseClock) -> None:
         self._database = database
         self._clock = clock
 

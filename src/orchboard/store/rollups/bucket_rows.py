@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import asyncpg
 
 from orchboard.store.postgres.clock import from_pg_time, to_pg_time
-from orchboard.store.postgres.database import Database
+from orchboard.store.postgres.reads import Reads
 from orchboard.store.rollups.statistics import RollupRebuiltError
 from orchboard.store.rollups.window_plan import BucketKey
 from orchboard.store.sql_files import sql
 
 
 async def fetch_bucket_rows(
-    database: Database, statement: str, buckets: Sequence[BucketKey], *arguments: object
+    database: Reads, statement: str, buckets: Sequence[BucketKey], *arguments: object
 ) -> dict[BucketKey, list[asyncpg.Record]]:
     """The rows of each bucket; an empty list for a bucket without contents. Raises RollupRebuiltError, DatabaseUnavailableError.
 

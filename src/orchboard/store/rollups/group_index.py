@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from orchboard.stats import JobType
 from orchboard.store.directories.regions import RegionDirectory
-from orchboard.store.postgres.database import Database
+from orchboard.store.postgres.reads import Reads
 from orchboard.store.rollups.key_index import KeyIndex
 from orchboard.store.rollups.pairs import Names, Pair, Pairs
 from orchboard.store.sql_files import sql
@@ -77,7 +77,7 @@ class GroupIndex:
     models, occurrences -- those seen so far, in the order in which they were seen
     """
 
-    def __init__(self, database: Database, regions: RegionDirectory) -> None:
+    def __init__(self, database: Reads, regions: RegionDirectory) -> None:
         self._database = database
         self._regions = regions
         self.models: list[PipelineModel] = []

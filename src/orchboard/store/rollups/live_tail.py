@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from datetime import datetime
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import asyncpg
@@ -18,7 +19,7 @@ from orchboard.store.change_tracking.version_counters import (
     job_type_key,
 )
 from orchboard.store.postgres.clock import SECOND, DatabaseClock, from_pg_time, to_pg_time
-from orchboard.store.postgres.database import Database
+from orchboard.store.postgres.reads import Reads
 from orchboard.store.rollups.buckets import TEN_MINUTES
 from orchboard.store.rollups.group_index import Indices
 from orchboard.store.rollups.window_plan import Coverage
@@ -43,11 +44,17 @@ class OutdatedError(Exception):
 
 
 class _Fetched(NamedTuple):
-    """A row of `tail_results`, and the least and greatest lead of the database's clock over time.monotonic, in seconds."""
+    """A row of `tail_results`.
+
+    now -- the database's time of which it is
+    least_offset_s, greatest_offset_s -- the least and greatest lead of the database's clock over time.monotonic, in seconds;
+        infinite if the row says nothing of that clock
+    """
 
     row: asyncpg.Record
-    least_offset_s: float
-    greatest_offset_s: float
+    now: datetime
+    least_offset_s: float = -math.inf
+    greatest_offset_s: float = math.inf
 
 
 class TailContent(Protocol[R]):
@@ -83,7 +90,7 @@ class LiveTail(Generic[R]):
     """
 
     def __init__(
-        self, database: Database, content: TailContent[R], versions: VersionCounters, clock: DatabaseClock
+        self, database: Reads, content: TailContent[R], versions: VersionCounters, clock: DatabaseClock
     ) -> None:
         self._database = database
         self._content = content
@@ -175,7 +182,7 @@ class LiveTail(Generic[R]):
         self._coverage, self._coverage_text = coverage, fetched.row["coverage"]
         self.generation += 1
         self._apply(results, since)
-        self._read_until = to_pg_time(fetched.row["now"])
+        self._read_until = to_pg_time(fetched.now)
         self._snapshots.add(fetched.row["snapshot"], self._read_until)
         self._offset_s = fetched.least_offset_s
         self._began_at = self._refreshed_at = began_at
@@ -231,20 +238,24 @@ class LiveTail(Generic[R]):
 
     async def _fetch(self, since: int, counted_since: int) -> _Fetched:
         arguments = from_pg_time(since), limits.MAX_TAIL_RESULTS, from_pg_time(counted_since)
+        complete_until = self._database.complete_until()
         sent_at = time.monotonic()
         [row] = await self._database.fetch(
             sql(self._content.statement), *arguments, self._snapshots.latest or None
         )
         received_at = time.monotonic()
-        self._clock.measure(row["now"], sent_at, received_at)
         if row["watermark"] is not None:
             self._clock.note(row["watermark"])
+        if complete_until is not None:
+            return _Fetched(row, complete_until)
+        self._clock.measure(row["now"], sent_at, received_at)
         now_s = to_pg_time(row["now"]) / SECOND
-        return _Fetched(row, now_s - received_at, now_s - sent_at)
+        return _Fetched(row, row["now"], now_s - received_at, now_s - sent_at)
 
     async def _fetch_coverage(self) -> Coverage:
+        complete_until = self._database.complete_until()
         [row] = await self._database.fetch(sql("coverage"), self._content.needs_details)
-        return Coverage(row, to_pg_time(TEN_MINUTES.start_of(row["now"])))
+        return Coverage(row, to_pg_time(TEN_MINUTES.start_of(complete_until or row["now"])))
 
     def _apply(self, results: R, since: int) -> None:
         """Replace the results received from `since` on, and drop those that are in rollups or too many."""

@@ -16,7 +16,7 @@ from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.admission import UNBOUNDED, Admission
 from orchboard.store.postgres.clock import DatabaseClock, from_pg_time, to_pg_time
-from orchboard.store.postgres.database import Database
+from orchboard.store.postgres.reads import Reads
 from orchboard.store.rollups.group_index import GroupIndex, Indices, Occurrence, PipelineModel, unique_sorted
 from orchboard.store.rollups.live_tail import LiveTail, OutdatedError
 from orchboard.store.rollups.result_columns import ResultColumns, ResultReader, Results
@@ -65,7 +65,7 @@ class MeansReader:
 
     def __init__(
         self,
-        database: Database,
+        database: Reads,
         regions: RegionDirectory,
         versions: VersionCounters,
         clock: DatabaseClock,

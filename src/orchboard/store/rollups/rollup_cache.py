@@ -10,7 +10,7 @@ import numpy as np
 from orchboard import limits
 from orchboard.stats import JobType
 from orchboard.store.postgres.clock import from_pg_time
-from orchboard.store.postgres.database import Database
+from orchboard.store.postgres.reads import Reads
 from orchboard.store.rollups.bucket_rows import fetch_bucket_rows
 from orchboard.store.rollups.entry_cache import EntryCache
 from orchboard.store.rollups.group_index import GroupIndex, Indices
@@ -51,7 +51,7 @@ class RollupCache:
     A rebuilt bucket has another key. All reads raise RollupRebuiltError and DatabaseUnavailableError.
     """
 
-    def __init__(self, database: Database, index: GroupIndex, reader: ResultReader) -> None:
+    def __init__(self, database: Reads, index: GroupIndex, reader: ResultReader) -> None:
         self._database = database
         self._index = index
         self._reader = reader

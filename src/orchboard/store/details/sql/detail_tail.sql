@@ -11,7 +11,7 @@ WITH chosen AS (
 )
 SELECT
     now() AS now,
-    pg_current_snapshot()::text AS snapshot,
+    {include seen_transactions} AS snapshot,
     (
         SELECT concat_ws(' ', count(*), sum(revision), max(revision), sum(details_revision), i.pending) FROM rollup_buckets
     ) AS coverage,

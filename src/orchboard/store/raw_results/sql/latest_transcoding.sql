@@ -2,7 +2,7 @@
 -- $1 since; $2 the snapshot of the previous read, or null
 -- Returns orchestrator (lower case), region (code), event_time, success_rate, upload_time, download_time, transcode_time,
 -- round_trip_time; a time that is missing or no number is 0. Each row also has now, the database's clock; snapshot, as in
--- `snapshot`; and is_changed, whether older results or a region changed since the previous read. Without results, one row with
+-- `seen_transactions`; and is_changed, whether older results or a region changed since the previous read. Without results, one row with
 -- nulls.
 WITH latest AS (
     SELECT DISTINCT ON (lower(e.orchestrator), e.region_id)
@@ -15,7 +15,7 @@ WITH latest AS (
     ORDER BY lower(e.orchestrator), e.region_id, e.event_time DESC, e.id DESC
 )
 SELECT
-    now() AS now, pg_current_snapshot()::text AS snapshot,
+    now() AS now, {include seen_transactions} AS snapshot,
     EXISTS (
         SELECT FROM rollup_invalidations
         WHERE xid >= pg_snapshot_xmin($2::text::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, $2::text::pg_snapshot)

@@ -1,7 +1,7 @@
 -- The number of results of one orchestrator and job type in a window, by region. An index-only scan.
 -- $1 orchestrator (lower case), $2 since, $3 until, $4 job type; $5 region (code), $6 pipeline, $7 model; null: any
 -- Returns a row for each region with results: id, name (its code), number; now, the database's clock; snapshot, as in
--- `snapshot`. Without results, one row with nulls.
+-- `seen_transactions`. Without results, one row with nulls.
 WITH matching_regions AS MATERIALIZED (
     SELECT r.id, r.name
     FROM regions r JOIN job_types j ON j.id = r.job_type_id
@@ -18,7 +18,7 @@ found AS NOT MATERIALIZED (
     UNION ALL
     SELECT * FROM mixed_case
 )
-SELECT now() AS now, pg_current_snapshot()::text AS snapshot, c.id, c.name, c.number
+SELECT now() AS now, {include seen_transactions} AS snapshot, c.id, c.name, c.number
 FROM (SELECT) one
 LEFT JOIN (
     SELECT p.id, p.name, f.number

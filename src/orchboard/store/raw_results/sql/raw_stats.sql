@@ -1,7 +1,7 @@
 -- The results of one orchestrator and job type, in the order of receipt.
 -- $1 orchestrator (lower case), $2 since, $3 until, $4 job type; $5 an earlier time, for `before`; $6 the snapshot of the previous
 -- refresh
--- Returns now, the database's clock; snapshot, as in `snapshot`; is_changed, whether any results were inserted late, updated or
+-- Returns now, the database's clock; snapshot, as in `seen_transactions`; is_changed, whether any results were inserted late, updated or
 -- deleted since that refresh; before, the number of results received from $5 on and before $2; and for each result from $2 to
 -- $3: event_time (eight bytes, microseconds since 2000), region (code), pipeline, model, payload (text). Without results, one
 -- row with nulls.
@@ -23,7 +23,7 @@ found AS NOT MATERIALIZED (
     SELECT * FROM mixed_case
 )
 SELECT
-    now() AS now, pg_current_snapshot()::text AS snapshot,
+    now() AS now, {include seen_transactions} AS snapshot,
     EXISTS (
         SELECT FROM rollup_invalidations
         WHERE xid >= pg_snapshot_xmin($6::text::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, $6::text::pg_snapshot)

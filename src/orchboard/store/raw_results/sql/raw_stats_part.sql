@@ -24,7 +24,7 @@ wanted AS NOT MATERIALIZED (
       AND ($8::text IS NULL OR model = $8)
 )
 SELECT
-    now() AS now, pg_current_snapshot()::text AS snapshot,
+    now() AS now, {include seen_transactions} AS snapshot,
     EXISTS (
         SELECT FROM rollup_invalidations
         WHERE xid >= pg_snapshot_xmin($9::text::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, $9::text::pg_snapshot)

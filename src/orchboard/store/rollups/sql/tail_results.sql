@@ -1,7 +1,7 @@
 -- Refreshes the live tail of a server.
 -- $1 start of the results to return; $2 the maximum number of results, the newest; $3 an earlier start, for `before`;
 -- $4 the snapshot of the previous refresh, or null
--- Returns one row: now, the database's clock; snapshot, as in `snapshot`; coverage, a text that differs whenever `coverage`
+-- Returns one row: now, the database's clock; snapshot, as in `seen_transactions`; coverage, a text that differs whenever `coverage`
 -- would return something else; changed_since, the earliest receipt time at which results were inserted late, updated or
 -- deleted since the previous refresh (null: none were); names_changed, whether a region, job type or tester was; watermark, or
 -- null; before, the number of results received from $3 on and before $1; and the results received from $1 on, as in
@@ -16,7 +16,7 @@ WITH chosen AS (
 )
 SELECT
     now() AS now,
-    pg_current_snapshot()::text AS snapshot,
+    {include seen_transactions} AS snapshot,
     (SELECT concat_ws(' ', count(*), sum(revision), max(revision), i.pending) FROM rollup_buckets) AS coverage,
     i.changed_since,
     i.names_changed,
