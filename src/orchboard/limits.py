@@ -228,6 +228,10 @@ RAW_CACHE_IDLE_S: Final = 300.0
 """Raw results that were not read for this long are read again as a whole."""
 RAW_COUNT_INTERVAL_S: Final = 0.5
 """Minimum interval between counts that find other servers' late inserts: 10 ms for 20,000 results."""
+CHECK_S: Final = 0.2
+"""How long older rollups are compared with the number of their results, once a minute; ends after a bucket of six hours. Two million
+results take some 0.3 s.
+"""
 ROLLUP_SETTLE_S: Final = 2.0
 """How long a build waits for transactions that may have inserted before they saw the new watermark."""
 
