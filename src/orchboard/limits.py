@@ -137,6 +137,8 @@ memory.
 """
 ROLLUP_READ_BYTES: Final = 16 * 1024 * 1024
 """Sums of rollups that are read at once: an hour of 220,000 groups takes 6 MB."""
+RESULT_KEYS_BYTES: Final = 16 * 1024 * 1024
+"""Memory for the distinct orchestrators, regions and models of new results, some 70,000. All are forgotten when it is full."""
 ROLLUP_CACHE_IDLE_S: Final = 120.0
 """A rollup that was not used for this long is evicted: windows that end now leave buckets behind."""
 DETAIL_CACHE_BYTES: Final = 16 * 1024 * 1024
