@@ -1,8 +1,9 @@
 -- Transcoding results of many orchestrators in all regions, in the order of receipt.
--- $1 number of orchestrators, $2 results of each orchestrator and region, $3 number of hours until now that they are spread over
+-- $1 number of orchestrators, $2 results of each orchestrator and region, $3 number of hours that they are spread over, $4 hours ago
+-- that these end
 INSERT INTO events (event_time, orchestrator, region_id, payload)
 SELECT
-    now() - make_interval(secs => $3::float * 3600 * (1 - (place + random()) / ($1::float * $2))),
+    now() - make_interval(secs => $4::float * 3600 + $3::float * 3600 * (1 - (place + random()) / ($1::float * $2))),
     address, region_id,
     jsonb_build_object(
         'region', region, 'orchestrator', address, 'timestamp', 1700000000 + place, 'errors', '[]'::jsonb,

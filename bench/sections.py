@@ -7,6 +7,7 @@ from pathlib import Path
 
 import uvloop
 
+from bench.breadth import measure_breadth
 from bench.dataset import Dataset, Loaded, wait_until_details_are_built, wait_until_materialized
 from bench.effort import Effort
 from bench.figures import Outcome
@@ -25,9 +26,9 @@ from bench.start import measure_start
 from bench.uncached import measure_uncached
 from bench.walks import measure_walks
 
-SECTIONS = ("start", "uncached", "hot", "fire", "posts", "history", "reports", "soak", "walks")
-LONG_SECTIONS = ("history", "reports")
-"""Those on ten million results."""
+SECTIONS = ("start", "uncached", "hot", "fire", "posts", "history", "reports", "breadth", "soak", "walks")
+LONG_SECTIONS = ("history", "reports", "breadth")
+"""Those that take long."""
 
 RESULTS = 200_000
 HISTORY_DAYS = 100.0
@@ -72,6 +73,7 @@ def measure(
         run.section("history", run.on_history)
     if "reports" in sections:
         run.section("reports", run.on_a_year)
+    run.section("breadth", lambda: measure_breadth(directory))
     run.section("walks", lambda: measure_walks(directory, files=files))
     run.report.loads = [*loads, os.getloadavg()[0]]
     return run.report

@@ -137,6 +137,8 @@ memory.
 """
 ROLLUP_READ_BYTES: Final = 16 * 1024 * 1024
 """Sums of rollups that are read at once: an hour of 220,000 groups takes 6 MB."""
+RESULT_KEYS_BYTES: Final = 16 * 1024 * 1024
+"""Memory for the distinct orchestrators, regions and models of new results, some 70,000. All are forgotten when it is full."""
 ROLLUP_CACHE_IDLE_S: Final = 120.0
 """A rollup that was not used for this long is evicted: windows that end now leave buckets behind."""
 DETAIL_CACHE_BYTES: Final = 16 * 1024 * 1024
@@ -228,6 +230,10 @@ RAW_CACHE_IDLE_S: Final = 300.0
 """Raw results that were not read for this long are read again as a whole."""
 RAW_COUNT_INTERVAL_S: Final = 0.5
 """Minimum interval between counts that find other servers' late inserts: 10 ms for 20,000 results."""
+CHECK_S: Final = 0.2
+"""How long older rollups are compared with the number of their results, once a minute; ends after a bucket of six hours. Two million
+results take some 0.3 s.
+"""
 ROLLUP_SETTLE_S: Final = 2.0
 """How long a build waits for transactions that may have inserted before they saw the new watermark."""
 

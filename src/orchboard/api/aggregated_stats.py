@@ -17,6 +17,8 @@ from orchboard.store.change_tracking.version_counters import score_version_keys
 if TYPE_CHECKING:  # importing numpy takes 0.2 s
     from orchboard.rating import PairScores
 
+_SMALL_PAIRS = 4000
+"""Pairs whose scores take less than MAX_CACHED_ANSWER_BYTES: 700 kB."""
 _PIECE_PAIRS = 2000
 """Pairs in a piece of the body, some 350 kB that take 3 ms."""
 
@@ -62,6 +64,8 @@ ByRegion: TypeAlias = "Callable[[PairScores], dict[str, dict[str, AggregatedScor
 
 def _body(scores: "PairScores", by_region: ByRegion, board: Leaderboard) -> bytes | RepeatableBody:
     """The JSON of scores; made for each request if it is larger than MAX_CACHED_ANSWER_BYTES."""
+    if len(scores.pairs) <= _SMALL_PAIRS:
+        return encode_json(by_region(scores))
     made, size = [], 0
     for piece in json_pieces(scores, by_region):
         made.append(piece)

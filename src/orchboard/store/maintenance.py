@@ -20,7 +20,7 @@ from orchboard.store.legacy_import.backfill import backfill
 from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.watchdog import Watchdog
 from orchboard.store.retention.policy import KEEP_EVERYTHING, PRUNE_EVERY_S, RetentionPolicy, apply
-from orchboard.store.rollups.buckets import DAY, TEN_MINUTES, Bucket
+from orchboard.store.rollups.buckets import SIX_HOURS, TEN_MINUTES, Bucket
 from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.sql_files import sql
 from orchboard.window import LATEST
@@ -180,15 +180,20 @@ class MaintenanceLoop:
         return is_due
 
     async def _check(self, connection: Connection) -> bool:
-        """Count the results of the last hour's buckets and of one older day, another at each check; returns whether any
-        count was wrong, which means that results were changed without a trigger."""
+        """Count the results of the last hour's buckets, and of older buckets of six hours for CHECK_S, at least of one; the next check
+        continues before them. Returns whether any count was wrong, which means that results were changed without a trigger."""
         now: datetime = await connection.fetchval(sql("now"))
-        builder = RollupBuilder(connection)
+        deadline, builder = time.monotonic() + limits.CHECK_S, RollupBuilder(connection)
         wrong = await builder.check(now - timedelta(hours=1), now, TEN_MINUTES)
-        start = await connection.fetchval(sql("previous_bucket"), DAY.number, self._checked_since)
-        self._checked_since = start or LATEST
-        if start is not None:
-            wrong += await builder.check(start, DAY.end_of(start), DAY)
+        while start := await connection.fetchval(
+            sql("previous_bucket"), SIX_HOURS.number, self._checked_since
+        ):
+            self._checked_since = start
+            wrong += await builder.check(start, SIX_HOURS.end_of(start), SIX_HOURS)
+            if time.monotonic() > deadline:
+                break
+        else:
+            self._checked_since = LATEST
         if wrong:
             log.warning(
                 "rollups were wrong and are rebuilt: results were changed without triggers", spans=len(wrong)

@@ -1,6 +1,6 @@
 """Long buckets are merged from shorter ones with the results of a build from raw results."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import numpy as np
@@ -8,8 +8,10 @@ import pytest
 
 from orchboard.store.connection.types import Connection
 from orchboard.store.measures import MEASURES
+from orchboard.store.rollups import merge
 from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.rollups.merge import build_from_parts
+from orchboard.store.rollups.statistics import bins_of
 from tests.support.database import run
 from tests.support.rollup_database import RollupDatabase, open_rollup_database
 
@@ -104,3 +106,37 @@ def test_incomplete_parts_are_not_merged(database_url: str) -> None:
 async def with_board(url: str, test: Callable[[RollupDatabase], Awaitable[None]]) -> None:
     async with open_rollup_database(url, results=800) as board:
         await test(board)
+
+
+def test_a_list_of_a_month_that_comes_in_several_rows_is_sorted_and_counted_as_one() -> None:
+    lists = {"a": np.random.default_rng(1).exponential(3.0, 2500), "b": np.array([2.0]), "c": np.full(3, 5.0)}
+
+    async def rows() -> AsyncIterator[Any]:
+        for model, values in lists.items():
+            for part in np.array_split(values, min(4, len(values))):
+                sent = part.astype(">f8").tobytes()
+                yield {
+                    "pipeline": "p",
+                    "model": model,
+                    "region_id": 1,
+                    "total": len(values),
+                    "round_trips": sent,
+                }
+
+    async def test() -> None:
+        found = {}
+        async for (_, model, _), values in merge._round_trips(rows()):
+            found[model] = merge._sorted_and_counted(values, 3)
+        assert list(found) == list(lists)
+        for model, values in lists.items():
+            first, counts, stored = found[model]
+            ordered = np.sort(values)
+            assert bytes(stored) == ordered.astype(">f8").tobytes()
+            if len(values) <= 3:
+                assert (first, counts) == (None, None)
+            else:
+                bins = bins_of(ordered)
+                assert first == bins[0]
+                assert np.frombuffer(counts or b"", ">i4").tolist() == np.bincount(bins - bins[0]).tolist()
+
+    run(test())

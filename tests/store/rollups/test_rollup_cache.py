@@ -19,6 +19,9 @@ def test_answers_are_correct_whatever_the_cache_size(
 ) -> None:
     monkeypatch.setattr("orchboard.limits.ROLLUP_CACHE_BYTES", max_bytes)
     monkeypatch.setattr("orchboard.limits.ROLLUP_CACHE_IDLE_S", unused_s)
+    monkeypatch.setattr("orchboard.limits.ROLLUP_READ_BYTES", max_bytes)
+    monkeypatch.setattr("orchboard.limits.RESULT_KEYS_BYTES", 0)
+    monkeypatch.setattr("orchboard.store.rollups.statistics._MAX_ADDENDS", 5)
 
     async def test(board: RollupDatabase) -> None:
         await board.materialize()

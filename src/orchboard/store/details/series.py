@@ -1,6 +1,6 @@
 """Series in this process: an index from 0 on for each, and what queries select of them."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import asyncpg
@@ -21,7 +21,7 @@ from orchboard.store.details.series_keys import (
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.reads import Reads
-from orchboard.store.rollups.group_index import Indices, unique_inverse
+from orchboard.store.rollups.group_index import Indices, ranges_of, unique_inverse
 from orchboard.store.sql_files import sql
 
 K = TypeVar("K", bound=Hashable)
@@ -167,9 +167,9 @@ class NamedSeries:
         if (bound := int(ids.max()) + 1) > len(self._by_id):
             self._by_id = np.concatenate([self._by_id, np.full(bound - len(self._by_id), -1)])
         if (unknown := np.unique(ids[self._by_id[ids] < 0])).size:
-            rows = await self._database.fetch(sql("series"), unknown.tolist())
-            numbers = await self.numbers_of([_key_of(row) for row in rows])
-            self._by_id[[row["id"] for row in rows]] = numbers
+            rows = await self._database.fetch(sql("series"), *ranges_of(unknown))
+            numbers = await self.numbers_of([key for row in rows for key in _keys_of(row)])
+            self._by_id[np.frombuffer(b"".join(row["ids"] for row in rows), ">i4")] = numbers
         return self._by_id[ids]
 
     def _number_of(self, key: ResultKey, codes: Mapping[int, str]) -> int:
@@ -181,5 +181,10 @@ class NamedSeries:
         return self._index.of(Series(key.orchestrator, codes[key.region_id], job_type, *names, tester))
 
 
-def _key_of(row: asyncpg.Record) -> ResultKey:
-    return ResultKey(row["orchestrator"], row["region_id"], row["pipeline"], row["model"], row["tester_id"])
+def _keys_of(row: asyncpg.Record) -> Iterator[ResultKey]:
+    """The keys of a row of `series`, in the order of its ids."""
+    orchestrator, pipeline, model, tester_id = (
+        row[name] for name in ("orchestrator", "pipeline", "model", "tester_id")
+    )
+    for region_id in np.frombuffer(row["region_ids"], ">i4").tolist():
+        yield ResultKey(orchestrator, region_id, pipeline, model, tester_id)

@@ -51,6 +51,17 @@ def is_run_start(values: NDArray[np.integer]) -> NDArray[np.bool_]:
     return marks
 
 
+def ranges_of(ids: Indices) -> tuple[list[int], list[int]]:
+    """The first and the last of each run of consecutive ids. ids -- at least one, ascending
+
+    >>> ranges_of(np.array([3, 4, 5, 9]))
+    ([3, 9], [5, 9])
+    """
+    starts = np.flatnonzero(np.diff(ids, prepend=ids[0] - 2) != 1)
+    ends = np.append(starts[1:], len(ids)) - 1
+    return ids[starts].tolist(), ids[ends].tolist()
+
+
 def unique_inverse(indices: Indices, bound: int) -> tuple[Indices, Indices]:
     """The distinct indices, ascending, and the position in them of each of `indices`."""
     if bound > _SPARSE * len(indices):
@@ -158,9 +169,7 @@ class GroupIndex:
 
     async def _read_groups(self, ids: Indices) -> None:
         """Read the groups with some ids, ascending."""
-        starts = np.flatnonzero(np.diff(ids, prepend=ids[0] - 2) != 1)
-        ends = np.append(starts[1:], len(ids)) - 1
-        rows = await self._database.fetch(sql("groups"), ids[starts].tolist(), ids[ends].tolist())
+        rows = await self._database.fetch(sql("groups"), *ranges_of(ids))
         if not rows:
             return
         found = np.frombuffer(b"".join(row["ids"] for row in rows), ">i4")

@@ -1,5 +1,6 @@
 """Builds a long bucket by merging the shorter buckets inside it, which is a hundred times less to read than the results."""
 
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -9,8 +10,12 @@ from orchboard.store.connection.types import Connection
 from orchboard.store.measures import MEASURES
 from orchboard.store.rollups.buckets import Bucket, Granularity
 from orchboard.store.rollups.group_index import unique_inverse
-from orchboard.store.rollups.statistics import bins_of
+from orchboard.store.rollups.result_columns import Doubles
+from orchboard.store.rollups.statistics import BINS, bins_of
 from orchboard.store.sql_files import sql
+
+# Round trips whose bins are counted at once.
+_BINNED = 100_000
 
 
 async def build_from_parts(
@@ -33,12 +38,11 @@ async def build_from_parts(
         async for row in connection.cursor(sql("parts_sums"), *within, prefetch=1)
     ]
     await connection.executemany(sql("insert_rollup_sums"), sums)
-    async for row in connection.cursor(sql("parts_round_trips"), *within, prefetch=1):
-        values = _sorted_and_counted(row["round_trips"], max_uncounted)
-        names = row["pipeline"], row["model"], row["region_id"]
-        await connection.execute(
-            sql("insert_rollup_round_trips"), bucket.granularity, bucket.start, *names, *values
-        )
+    at = bucket.granularity, bucket.start
+    async for names, values in _round_trips(connection.cursor(sql("parts_round_trips"), *within, prefetch=1)):
+        stored = _sorted_and_counted(values, max_uncounted)
+        await connection.execute(sql("insert_rollup_round_trips"), *at, *names, *stored)
+        del values, stored  # before the next list is read
     await connection.execute(
         sql("parts_pipelines"), bucket.granularity, bucket.start, bucket.end, parts.number
     )
@@ -63,12 +67,36 @@ def _merged(row: asyncpg.Record) -> tuple[Any, ...]:
     )
 
 
-def _sorted_and_counted(sent: bytes, max_uncounted: int) -> tuple[int | None, bytes | None, bytes]:
-    """First bin, counts by bin, and the round trips: as `build_round_trips` stores them."""
-    values = np.sort(np.frombuffer(sent, ">f8").astype(np.float64))
-    round_trips = values.astype(">f8").tobytes()
-    if len(values) <= max_uncounted:
-        return None, None, round_trips
-    bins = bins_of(values)
-    first = int(bins[0])
-    return first, np.bincount(bins - first).astype(">i4").tobytes(), round_trips
+async def _round_trips(
+    rows: AsyncIterable[asyncpg.Record],
+) -> AsyncIterator[tuple[tuple[str, str, int], Doubles]]:
+    """Pipeline, model and region, each with its round trips in one array: a list of a month is copied from rows of days.
+
+    rows -- of `parts_round_trips`
+    """
+    filled, values = 0, np.empty(0)
+    async for row in rows:
+        if filled == len(values):
+            filled, values = 0, np.empty(row["total"])
+        part = np.frombuffer(row["round_trips"], ">f8")
+        values[filled : filled + len(part)] = part
+        filled += len(part)
+        if filled == len(values):
+            yield (row["pipeline"], row["model"], row["region_id"]), values
+
+
+def _sorted_and_counted(
+    values: Doubles, max_uncounted: int
+) -> tuple[int | None, bytes | None, "memoryview[int]"]:
+    """First bin, counts by bin, and the round trips: as `build_round_trips` stores them. Changes `values`."""
+    values.sort()
+    first, counts = None, None
+    if len(values) > max_uncounted:
+        first = int(bins_of(values[:1])[0])
+        bins = [
+            np.bincount(bins_of(values[at : at + _BINNED]) - first, minlength=BINS)
+            for at in range(0, len(values), _BINNED)
+        ]
+        total = np.sum(bins, axis=0)
+        counts = total[: int(np.flatnonzero(total)[-1]) + 1].astype(">i4").tobytes()
+    return first, counts, values.byteswap(inplace=True).data.cast("B")

@@ -8,6 +8,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import DTypeLike, NDArray
 
+from orchboard import limits
 from orchboard.stats import JobType
 from orchboard.store.measures import MEASURES
 from orchboard.store.rollups.group_index import GroupIndex, Indices, Occurrence, PipelineModel
@@ -20,6 +21,9 @@ ResultKey: TypeAlias = bytes
 _JOB_TYPES = {job_type: index for index, job_type in enumerate(JobType)}
 _NONE = -1
 _MIN_CAPACITY = 1024
+
+# Memory of a remembered key beside its bytes.
+_KEY_BYTES = 160
 
 
 class Scope(Struct, frozen=True):
@@ -155,11 +159,12 @@ class SlidingArrays:
 
 
 class ResultReader:
-    """Reads rows of `result_columns`. Remembers what each distinct ResultKey counts for."""
+    """Reads rows of `result_columns`. Remembers what each distinct ResultKey counts for, in RESULT_KEYS_BYTES."""
 
     def __init__(self, index: GroupIndex) -> None:
         self._index = index
         self._by_key: dict[ResultKey, int] = {}
+        self._key_bytes = 0
         self._scopes = np.zeros((0, 3), np.int64)
 
     async def read(self, row: asyncpg.Record) -> Results:
@@ -179,13 +184,18 @@ class ResultReader:
 
         keys -- the ResultKey of each, concatenated; lengths -- of each, in bytes
         """
-        known, ends = self._by_key, np.cumsum(lengths)
+        ends = np.cumsum(lengths)
         starts = ends - lengths
 
         def each() -> Iterator[ResultKey]:  # one at a time, as there may be 300,000
             return (keys[start:end] for start, end in zip(starts.data, ends.data, strict=True))
 
-        await self._learn(set(each()) - known.keys())
+        distinct = set(each())
+        if self._key_bytes > limits.RESULT_KEYS_BYTES:
+            self._by_key, self._scopes, self._key_bytes = {}, np.zeros((0, 3), np.int64), 0
+        while missing := distinct - self._by_key.keys():  # another read may have forgotten some meanwhile
+            await self._learn(missing)
+        known = self._by_key
         return self._scopes[np.fromiter((known[key] for key in each()), np.int64, len(lengths))]
 
     async def _learn(self, keys: Set[ResultKey]) -> None:
@@ -208,6 +218,7 @@ class ResultReader:
                 encoded[at, 2] = self._index.occurrence(scope.occurrence)
         encoded[places, 1] = self._index.groups(groups)
         self._scopes = np.concatenate([self._scopes, encoded])
+        self._key_bytes += sum(map(len, new)) + _KEY_BYTES * len(new)
         self._by_key.update(zip(new, range(first, len(self._scopes)), strict=True))
 
     def _scope_of(self, key: ResultKey, codes: Mapping[int, str]) -> Scope | None:
