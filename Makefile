@@ -18,7 +18,7 @@ BINARY_STAMP := .venv/binary/stamp
 SITE_STAMP := .venv/site.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo screenshots map test test-asgi test-artefacts test-boards test-chaos test-databases test-matrix bench bench-full chaos audit vercel binary image-root check format lint types imports docs site site-serve lock wheel clean
+.PHONY: help env serve demo screenshots map test test-asgi test-artefacts test-boards test-chaos test-databases test-matrix bench bench-full bench-scale chaos audit vercel binary image-root check format lint types imports docs site site-serve lock wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 16
@@ -104,6 +104,12 @@ bench: $(BENCH_STAMP)  ## measure every speed target on 200,000 results: minutes
 
 bench-full: $(BENCH_STAMP)  ## the same with 10,000,000 results too; rewrites docs/performance.md
 	@$(BIN)/python -m bench --full --write
+
+# Continues where it was interrupted. Another size: SCALE_RESULTS=2000000 make bench-scale
+SCALE_RESULTS ?= 20000000
+
+bench-scale: $(DEV_STAMP)  ## measure bytes, times and memory of 20,000,000 results over a year: hours, 30 GB (docs/scale.md)
+	@$(BIN)/python -m bench.scale --results $(SCALE_RESULTS)
 
 chaos: $(DEV_STAMP)  ## test every promise of docs/trust.md on real servers that are killed: minutes
 	@$(BIN)/python -m chaos
