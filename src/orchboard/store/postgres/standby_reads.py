@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import asyncpg
 import structlog
@@ -32,6 +32,16 @@ log = structlog.get_logger(__name__)
 _source: ContextVar[Reads | None] = ContextVar("source", default=None)
 
 
+class Positions(Protocol):
+    """The positions in the WAL that answers must have, of all workers."""
+
+    def note_position(self, position: int) -> None:
+        """See VersionCounters."""
+
+    def needed_position(self) -> int:
+        """See VersionCounters."""
+
+
 class StandbyReads:
     """Reads from one of the standbys of POSTGRES_READ, or from the primary.
 
@@ -39,7 +49,7 @@ class StandbyReads:
     until it has caught up.
 
     primary -- the database of POSTGRES
-    note_position, needed_position -- see VersionCounters
+    positions -- VersionCounters
     first -- number of the standby to try first, so that workers differ
     standby -- the one in use; None while there is none
     computed -- how many computations have read the standby, and the primary
@@ -51,19 +61,15 @@ class StandbyReads:
         url: str,
         primary: Database,
         clock: DatabaseClock,
+        positions: Positions,
         *,
-        connections: int,
-        note_position: Callable[[int], None],
-        needed_position: Callable[[], int],
         first: int = 0,
     ) -> None:
         """Raises SetupError for an invalid URL."""
         self._url = url
-        self._connections = connections
         self.primary = primary
         self._clock = clock
-        self._note_position = note_position
-        self._needed_position = needed_position
+        self._positions = positions
         self._number = number_of_standbys(url)
         self._next = first % self._number
         self._snapshot = ""
@@ -89,7 +95,7 @@ class StandbyReads:
         position = position_of(row["timeline"], row["lsn"])
         if snapshot != self._snapshot or row["timeline"] != self._timeline:
             self._snapshot, self._timeline = snapshot, row["timeline"]
-            self._note_position(position)
+            self._positions.note_position(position)
         self._lag.note_primary(position, sent_at)
         self._complete_until = row["now"]
         return snapshot
@@ -232,7 +238,7 @@ class StandbyReads:
     def _standby(self, number: int, primary: ServerIdentity) -> Standby:
         database = Database(
             self._url,
-            connections=self._connections,
+            connections=self.primary.max_connections,
             timeout_s=self.primary.timeout_s,
             migrates=False,
             hosts=Hosts(self._url, only=number),
@@ -242,7 +248,7 @@ class StandbyReads:
             database,
             primary=primary,
             timeline=lambda: self._timeline,
-            needed=self._needed_position,
+            needed=self._positions.needed_position,
             complete_until=lambda: self._complete_until,
         )
 
