@@ -22,7 +22,8 @@ from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.reads import Reads
 from orchboard.store.postgres.replay_lag import Lag, ReplayLag
-from orchboard.store.postgres.standby import PrimaryError, ServerIdentity, Standby, StandbyError, position_of
+from orchboard.store.postgres.standby import PrimaryError, ServerIdentity, Standby, StandbyError
+from orchboard.store.postgres.wal_position import position_of
 from orchboard.store.sql_files import sql
 
 T = TypeVar("T")
@@ -90,8 +91,12 @@ class StandbyReads:
         """
         sent_at = time.monotonic()
         [row] = await self.primary.fetch(sql("primary_position"), patience_s=0)
-        self._clock.measure(row["now"], sent_at, time.monotonic())
         snapshot = str(row["snapshot"])
+        if not row[
+            "timeline"
+        ]:  # a standby of POSTGRES, while no host accepts writes: nothing new is committed
+            return snapshot
+        self._clock.measure(row["now"], sent_at, time.monotonic())
         position = position_of(row["timeline"], row["lsn"])
         if snapshot != self._snapshot or row["timeline"] != self._timeline:
             self._snapshot, self._timeline = snapshot, row["timeline"]
