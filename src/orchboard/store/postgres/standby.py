@@ -168,6 +168,13 @@ class Standby:
             else:
                 consume_exception(task)
 
+    async def close(self) -> None:
+        """Leave it, and close its connections within seconds."""
+        self.leave()
+        if self._asking is not None:
+            await cancel_and_wait([self._asking])
+        await self.database.close()
+
     def leave(self) -> None:
         """Use it no more: statements on it fail at once."""
         if not self._left.done():

@@ -212,18 +212,26 @@ class StandbyReads:
         except Refusal:
             return
         for number in (*range(self._next, self._number), *range(self._next)):
-            standby = self._standby(number, primary)
-            failure = await self._failure_of(standby)
-            if failure is None:
-                self.standby, self._next = standby, number
-                self._refused.pop(standby.name, None)
-                self._lag = ReplayLag()
-                log.info("questions go to a standby", standby=standby.name)
+            if await self._try(number, primary):
                 return
-            self._report(standby.name, failure)
-            standby.leave()
-            await standby.database.close()
         self.why_primary = "; ".join(self._refused.values())
+
+    async def _try(self, number: int, primary: ServerIdentity) -> bool:
+        """Use a host if it may be read from; whether it may."""
+        standby = self._standby(number, primary)
+        try:
+            failure = await self._failure_of(standby)
+            if failure is not None:
+                self._report(standby.name, failure)
+                return False
+            self.standby, self._next = standby, number
+        finally:
+            if self.standby is not standby:  # also when the server stops meanwhile
+                await standby.close()
+        self._refused.pop(standby.name, None)
+        self._lag = ReplayLag()
+        log.info("questions go to a standby", standby=standby.name)
+        return True
 
     def _report(self, name: str, failure: Refusal) -> None:
         """Log why a standby is not used, when that changes."""
@@ -237,8 +245,7 @@ class StandbyReads:
         if standby is not None:
             log.warning("a standby is left", standby=standby.name, because=because)
             self.why_primary = because
-            standby.leave()
-            await standby.database.close()
+            await standby.close()
 
     def _standby(self, number: int, primary: ServerIdentity) -> Standby:
         database = Database(
