@@ -145,7 +145,7 @@ def test_requests_that_wait_behind_a_streamed_answer_are_answered_in_order(serve
 
 
 def streams_under_way(server: RunningServer) -> int:
-    return get_services_of(server).board.store._of_primary.raw_results._pages.streams.in_progress
+    return get_services_of(server).board.store._readers.current.raw_results._pages.streams.in_progress
 
 
 def test_a_client_that_leaves_frees_its_place_at_once(

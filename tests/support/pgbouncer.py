@@ -1,6 +1,7 @@
 """Runs Debian's pgbouncer in transaction mode in front of the tests' Postgres."""
 
 import os
+import pwd
 import shutil
 import subprocess
 import time
@@ -42,13 +43,13 @@ class PgBouncer:
             )
         )
         # pgbouncer refuses to run as root, so it runs as the owner of the cluster's private socket.
-        owner = os.stat(query["host"][0]) if os.getuid() == 0 else None
-        if owner:
-            os.chown(directory, owner.st_uid, owner.st_gid)
+        user, group = _account(query["host"][0]) if os.getuid() == 0 else (None, None)
+        if user is not None and group is not None:
+            os.chown(directory, user, group)
         self._process = subprocess.Popen(
             [program, "-q", config],
-            user=owner.st_uid if owner else None,
-            group=owner.st_gid if owner else None,
+            user=user,
+            group=group,
             stderr=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + 10
@@ -59,6 +60,15 @@ class PgBouncer:
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait(10)
+
+
+def _account(host: str) -> tuple[int, int]:
+    """User and group of the owner of a socket directory; of nobody for an address."""
+    if host.startswith("/"):
+        owner = os.stat(host)
+        return owner.st_uid, owner.st_gid
+    nobody = pwd.getpwnam("nobody")
+    return nobody.pw_uid, nobody.pw_gid
 
 
 def pgbouncer_url(url: str, directory: Path) -> str:

@@ -27,7 +27,7 @@ from orchboard.store.connection.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_
 from orchboard.store.details.backlog import RollupBacklog, fetch_backlog
 from orchboard.store.directories.names import NameDirectory
 from orchboard.store.directories.regions import RegionDirectory
-from orchboard.store.held_readers import HeldReaders
+from orchboard.store.held_readers import HeldContext, ReadersByServer
 from orchboard.store.ingest.batch_writer import BatchWriter
 from orchboard.store.ingest.ingest_counters import IngestCounters
 from orchboard.store.ingest.replay import Replay
@@ -102,13 +102,7 @@ class Store:
         self.standbys: StandbyReads | None = None
         if postgres_read:
             self.standbys = StandbyReads(
-                postgres_read,
-                database,
-                self.clock,
-                connections=database.max_connections,
-                note_position=changes.note_position,
-                needed_position=changes.needed_position,
-                first=changes.worker_slot,
+                postgres_read, database, self.clock, changes, first=changes.worker_slot
             )
         self._on_position = None if self.standbys is None else changes.note_position
         self.breaker = database.breaker
@@ -131,15 +125,16 @@ class Store:
         )
         self._reads: Reads = self.standbys or database
         pages = RawPages(self._reads, self._admission, self.streams)
-        own_pages = pages if self.standbys is None else RawPages(database, self._admission, self.streams)
-        self._pages = pages
         self.raw_paging = RawPaging(pages, self.clock)
         self.export = ResultExport(self._reads, self.clock, pages)
         self.recent_results = RecentResults(self._reads, self.clock)
         self.latest_transcoding = LatestTranscodingReader(database)
         self.regions = regions
-        self._of_primary = self._held_readers(database, own_pages)
-        self._of_standby: HeldReaders | None = None
+        self._readers = ReadersByServer(
+            database,
+            self.standbys,
+            HeldContext(regions, changes, self.clock, self._admission, self.streams, pages),
+        )
         self.names = NameDirectory(database, changes)
         self.retention = Retention(database)
         self.spool = spool
@@ -224,7 +219,7 @@ class Store:
 
         A stream when they are too large for memory. Raises ClientBusyError, OverloadedError.
         """
-        return await self._held.raw_results.fetch(query)
+        return await self._readers.current.raw_results.fetch(query)
 
     async def fetch_first_result_at(self, since: datetime) -> datetime | None:
         """The receipt time of the first result at or after a time; None without one."""
@@ -260,25 +255,12 @@ class Store:
     @property
     def means(self) -> "MeansReader":
         """The reader of means, medians and pipelines."""
-        return self._held.means
+        return self._readers.current.means
 
     @property
     def details(self) -> "DetailReader":
         """The reader of details."""
-        return self._held.details
-
-    @property
-    def _held(self) -> HeldReaders:
-        """The readers of the server that the running computation reads from; outside of one, of the primary."""
-        source = None if self.standbys is None else self.standbys.source
-        if source is None or source is self._database:
-            return self._of_primary
-        if self._of_standby is None or self._of_standby.source is not source:
-            self._of_standby = self._held_readers(source, self._pages)
-        return self._of_standby
-
-    def _held_readers(self, source: Reads, pages: RawPages) -> HeldReaders:
-        return HeldReaders(source, self.regions, self._changes, self.clock, self._admission, pages)
+        return self._readers.current.details
 
     async def fetch_unnamed_results(self, since: datetime) -> dict[str, int]:
         """The number of results since a time whose orchestrator is not an address, by tester; "" for the shared secret."""

@@ -9,9 +9,11 @@ from msgspec.structs import replace
 from orchboard.config import Settings, read_settings
 from orchboard.store.postgres.standby_reads import StandbyReads
 from tests.support.database import run
+from tests.support.pgbouncer import PgBouncer, pgbouncer_url
 from tests.support.samples import transcoding
 from tests.support.server import SECRET, Client, RunningServer, StartServer
 from tests.support.standbys import Replicated, replicated
+from tests.support.temporary_directories import reachable_directory
 from tests.support.unlisted_transaction import store_in_unlisted_transaction
 from tests.support.waiting import wait_until
 
@@ -165,3 +167,28 @@ def test_metrics_tell_whether_a_standby_answers(
     assert b'orchboard_computed_answers_total{server="standby"}' in metrics
     assert b"\norchboard_standby_lag_bytes " in metrics
     assert b"\norchboard_standby_lag_seconds " in metrics
+
+
+def test_primary_and_standby_may_be_behind_poolers(
+    pair: Replicated, replicated_settings: Settings, start_server: StartServer
+) -> None:
+    with reachable_directory() as place:
+        poolers = []
+        try:
+            for name, postgres in (("primary", pair.primary), ("standby", pair.standby)):
+                url = f"postgresql://postgres:{postgres.password}@/board?host=127.0.0.1&port={postgres.port}"
+                poolers.append(PgBouncer(url, place / name))
+            urls = [pgbouncer_url("postgresql:///board", pooler.directory) for pooler in poolers]
+            server = start_server(replace(replicated_settings, postgres=urls[0], postgres_read=urls[1]))
+            client = Client(server.url)
+            wait_until(lambda: standbys_of(server).standby is not None)
+            before, answers = results(client), answered(server)
+            for number in range(1, 11):
+                assert client.post_stats(transcoding(orchestrator="0xaa")).data == b"ok"
+                assert results(client) == before + number
+                assert scored(client)
+            assert answered(server) > answers + 20
+            server.stop()
+        finally:
+            for pooler in poolers:
+                pooler.stop()

@@ -1,5 +1,6 @@
 """Errors of the database driver: their classes, public messages for clients, and explanations for the operator."""
 
+import logging
 import os
 import re
 import socket
@@ -93,10 +94,14 @@ def describe_failure(error: BaseException) -> str:
     return f"{failure.summary}. {failure.remedy}"
 
 
-def unavailable(error: Exception) -> DatabaseUnavailableError:
-    """Log one of DATABASE_ERRORS, and return the refusal with its public message."""
+def unavailable(error: Exception, *, is_standby: bool = False) -> DatabaseUnavailableError:
+    """Log one of DATABASE_ERRORS, and return the refusal with its public message.
+
+    is_standby -- whether the primary answers instead: logged at debug
+    """
     failure = explain_failure(error)
-    log.warning("database unavailable", because=failure.public_message, error=error_summary(error))
+    level = logging.DEBUG if is_standby else logging.WARNING
+    log.log(level, "database unavailable", because=failure.public_message, error=error_summary(error))
     return DatabaseUnavailableError(failure.public_message)
 
 

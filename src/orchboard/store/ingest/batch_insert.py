@@ -18,7 +18,7 @@ from orchboard.store.connection.failures import DATABASE_ERRORS, NO_ANSWER
 from orchboard.store.postgres.clock import MAX_AGE_S, DatabaseClock
 from orchboard.store.postgres.dedicated_connection import DedicatedConnection, NotSentError
 from orchboard.store.postgres.row_errors import is_refusal
-from orchboard.store.postgres.standby import position_of
+from orchboard.store.postgres.wal_position import position_of
 from orchboard.store.sql_files import sql
 
 T = TypeVar("T")

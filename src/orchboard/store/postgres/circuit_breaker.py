@@ -69,6 +69,7 @@ class CircuitBreaker:
 
     probe -- connects and runs a query; false when that fails, cancelled when it takes too long
     hosts -- how many hosts a probe may have to try
+    is_standby -- whether requests have the primary beside it: nothing is logged then
     clock -- monotonic, in seconds
     """
 
@@ -77,6 +78,7 @@ class CircuitBreaker:
         probe: Callable[[], Awaitable[bool]],
         *,
         hosts: int = 1,
+        is_standby: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.state = State.CLOSED
@@ -85,6 +87,7 @@ class CircuitBreaker:
         self.spooled = 0
         """Results on the disk since results were first spooled. Incremented by `spill`."""
         self._probe = probe
+        self._is_standby = is_standby
         self._clock = clock
         self._probe_s = limits.PROBE_S * hosts
         self._probing: asyncio.Task[None] | None = None
@@ -133,7 +136,8 @@ class CircuitBreaker:
         if self.state is before:
             return
         if event is Event.PROBE_FAILED:
-            log.warning("the database is unavailable: requests fail at once")
+            if not self._is_standby:
+                log.warning("the database is unavailable: requests fail at once")
             for limit in self._waiting:
                 if not limit.expired():
                     limit.reschedule(0)

@@ -82,7 +82,7 @@ class Database:
     requests that already wait.
 
     migrates -- False: raise DatabaseUnavailableError for a missing or old schema instead
-    hosts -- None: those of the URL
+    hosts -- of a standby, whose failures are logged by StandbyReads; None: those of the URL
     opened -- number of connections that the pool has opened
     """
 
@@ -97,6 +97,7 @@ class Database:
     ) -> None:
         self._url = url
         self._hosts = hosts or Hosts(url)
+        self._is_standby = hosts is not None
         self.opened = 0
         self._size = connections
         self.timeout_s = timeout_s
@@ -107,7 +108,7 @@ class Database:
         self._why_open = NO_ANSWER  # public message while the breaker is open
         self.last_failure: LastFailure | None = None
         self._failing_since: float | None = None
-        self.breaker = CircuitBreaker(self._probe, hosts=self._hosts.number)
+        self.breaker = CircuitBreaker(self._probe, hosts=self._hosts.number, is_standby=self._is_standby)
 
     @property
     def has_standbys(self) -> bool:
@@ -176,7 +177,7 @@ class Database:
                 raise
             if patience_s > 0 and isinstance(error, _SUSPICIOUS):
                 self.breaker.start_probing()
-            refusal = unavailable(error)
+            refusal = unavailable(error, is_standby=self._is_standby)
             self._keep_failure(str(refusal))
             raise refusal from error
 
@@ -291,7 +292,7 @@ class Database:
     def _note_failure(self, error: Exception) -> None:
         """Set the message of requests that fail at once; log it when it changes."""
         message = explain_failure(error).public_message
-        if message not in (self._why_open, NO_ANSWER):
+        if message not in (self._why_open, NO_ANSWER) and not self._is_standby:
             log.warning("database unavailable", because=message, error=error_summary(error))
         self._why_open = message
         self._keep_failure(message)

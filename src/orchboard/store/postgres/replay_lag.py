@@ -4,6 +4,8 @@ from collections import deque
 
 from msgspec import Struct
 
+from orchboard.store.postgres.wal_position import lsn_of
+
 _SAMPLES = 1000
 
 
@@ -35,4 +37,4 @@ class ReplayLag:
         while self._samples and self._samples[0][0] <= replayed:
             self._samples.popleft()
         oldest = self._samples[0][1] if self._samples else now
-        self.current = Lag(max(newest - replayed, 0), now - oldest)
+        self.current = Lag(max(lsn_of(newest) - lsn_of(replayed), 0), now - oldest)

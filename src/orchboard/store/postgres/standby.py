@@ -14,20 +14,8 @@ from orchboard import limits
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.runtime.tasks import cancel_and_wait, consume_exception
 from orchboard.store.postgres.database import Database
+from orchboard.store.postgres.wal_position import position_of
 from orchboard.store.sql_files import sql
-
-# A position is one number, so that it fits into a change counter: the timeline, then the bytes of WAL. After a failover the
-# timeline is higher, and an earlier position of it is later than any of the one before.
-_TIMELINE_BITS, _LSN_BITS = 12, 52
-
-
-def position_of(timeline: int, lsn: int) -> int:
-    """A position in the WAL as one number. lsn -- bytes
-
-    >>> position_of(2, 10) > position_of(1, 5000)
-    True
-    """
-    return int(timeline % 2**_TIMELINE_BITS) << _LSN_BITS | lsn
 
 
 class StandbyError(DatabaseUnavailableError):
@@ -179,6 +167,13 @@ class Standby:
                 await cancel_and_wait([task])
             else:
                 consume_exception(task)
+
+    async def close(self) -> None:
+        """Leave it, and close its connections within seconds."""
+        self.leave()
+        if self._asking is not None:
+            await cancel_and_wait([self._asking])
+        await self.database.close()
 
     def leave(self) -> None:
         """Use it no more: statements on it fail at once."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import asyncpg
 import structlog
@@ -22,7 +22,8 @@ from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.reads import Reads
 from orchboard.store.postgres.replay_lag import Lag, ReplayLag
-from orchboard.store.postgres.standby import PrimaryError, ServerIdentity, Standby, StandbyError, position_of
+from orchboard.store.postgres.standby import PrimaryError, ServerIdentity, Standby, StandbyError
+from orchboard.store.postgres.wal_position import position_of
 from orchboard.store.sql_files import sql
 
 T = TypeVar("T")
@@ -32,6 +33,16 @@ log = structlog.get_logger(__name__)
 _source: ContextVar[Reads | None] = ContextVar("source", default=None)
 
 
+class Positions(Protocol):
+    """The positions in the WAL that answers must have, of all workers."""
+
+    def note_position(self, position: int) -> None:
+        """See VersionCounters."""
+
+    def needed_position(self) -> int:
+        """See VersionCounters."""
+
+
 class StandbyReads:
     """Reads from one of the standbys of POSTGRES_READ, or from the primary.
 
@@ -39,7 +50,7 @@ class StandbyReads:
     until it has caught up.
 
     primary -- the database of POSTGRES
-    note_position, needed_position -- see VersionCounters
+    positions -- VersionCounters
     first -- number of the standby to try first, so that workers differ
     standby -- the one in use; None while there is none
     computed -- how many computations have read the standby, and the primary
@@ -51,19 +62,15 @@ class StandbyReads:
         url: str,
         primary: Database,
         clock: DatabaseClock,
+        positions: Positions,
         *,
-        connections: int,
-        note_position: Callable[[int], None],
-        needed_position: Callable[[], int],
         first: int = 0,
     ) -> None:
         """Raises SetupError for an invalid URL."""
         self._url = url
-        self._connections = connections
         self.primary = primary
         self._clock = clock
-        self._note_position = note_position
-        self._needed_position = needed_position
+        self._positions = positions
         self._number = number_of_standbys(url)
         self._next = first % self._number
         self._snapshot = ""
@@ -84,12 +91,16 @@ class StandbyReads:
         """
         sent_at = time.monotonic()
         [row] = await self.primary.fetch(sql("primary_position"), patience_s=0)
-        self._clock.measure(row["now"], sent_at, time.monotonic())
         snapshot = str(row["snapshot"])
+        if not row[
+            "timeline"
+        ]:  # a standby of POSTGRES, while no host accepts writes: nothing new is committed
+            return snapshot
+        self._clock.measure(row["now"], sent_at, time.monotonic())
         position = position_of(row["timeline"], row["lsn"])
         if snapshot != self._snapshot or row["timeline"] != self._timeline:
             self._snapshot, self._timeline = snapshot, row["timeline"]
-            self._note_position(position)
+            self._positions.note_position(position)
         self._lag.note_primary(position, sent_at)
         self._complete_until = row["now"]
         return snapshot
@@ -201,18 +212,26 @@ class StandbyReads:
         except Refusal:
             return
         for number in (*range(self._next, self._number), *range(self._next)):
-            standby = self._standby(number, primary)
-            failure = await self._failure_of(standby)
-            if failure is None:
-                self.standby, self._next = standby, number
-                self._refused.pop(standby.name, None)
-                self._lag = ReplayLag()
-                log.info("questions go to a standby", standby=standby.name)
+            if await self._try(number, primary):
                 return
-            self._report(standby.name, failure)
-            standby.leave()
-            await standby.database.close()
         self.why_primary = "; ".join(self._refused.values())
+
+    async def _try(self, number: int, primary: ServerIdentity) -> bool:
+        """Use a host if it may be read from; whether it may."""
+        standby = self._standby(number, primary)
+        try:
+            failure = await self._failure_of(standby)
+            if failure is not None:
+                self._report(standby.name, failure)
+                return False
+            self.standby, self._next = standby, number
+        finally:
+            if self.standby is not standby:  # also when the server stops meanwhile
+                await standby.close()
+        self._refused.pop(standby.name, None)
+        self._lag = ReplayLag()
+        log.info("questions go to a standby", standby=standby.name)
+        return True
 
     def _report(self, name: str, failure: Refusal) -> None:
         """Log why a standby is not used, when that changes."""
@@ -226,13 +245,12 @@ class StandbyReads:
         if standby is not None:
             log.warning("a standby is left", standby=standby.name, because=because)
             self.why_primary = because
-            standby.leave()
-            await standby.database.close()
+            await standby.close()
 
     def _standby(self, number: int, primary: ServerIdentity) -> Standby:
         database = Database(
             self._url,
-            connections=self._connections,
+            connections=self.primary.max_connections,
             timeout_s=self.primary.timeout_s,
             migrates=False,
             hosts=Hosts(self._url, only=number),
@@ -242,7 +260,7 @@ class StandbyReads:
             database,
             primary=primary,
             timeline=lambda: self._timeline,
-            needed=self._needed_position,
+            needed=self._positions.needed_position,
             complete_until=lambda: self._complete_until,
         )
 
