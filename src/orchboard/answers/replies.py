@@ -11,9 +11,8 @@ from starlette.types import Receive, Scope, Send
 
 from orchboard import limits
 from orchboard.answers.answer import Headers, Pieces
-from orchboard.answers.cache import AnswerCache
+from orchboard.answers.cache import AnswerCache, Entry
 from orchboard.answers.cached_query import CachedQuery
-from orchboard.answers.entry import Entry
 from orchboard.runtime.tasks import cancel_and_wait
 
 NoteRoute = Callable[[Scope, str, Entry, str], None]

@@ -15,8 +15,7 @@ from uvicorn.server import ServerState
 
 from orchboard import limits
 from orchboard.answers.answer import Answer, Reply, Streamed, Variant, header_lines
-from orchboard.answers.cache import AnswerCache
-from orchboard.answers.entry import Entry
+from orchboard.answers.cache import AnswerCache, Entry
 from orchboard.answers.replies import MADE, StreamedResponse
 from orchboard.api.endpoint import QueryHandler
 from orchboard.api.params import Params

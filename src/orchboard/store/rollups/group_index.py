@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from orchboard.stats import JobType
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.database import Database
-from orchboard.store.rollups.key_index import KeyIndex
-from orchboard.store.rollups.pairs import Names, Pair, Pairs
+from orchboard.store.rollups.pairs import KeyIndex, Names, Pair, Pairs
 from orchboard.store.sql_files import sql
 
 T = TypeVar("T", bound=Hashable)
