@@ -80,7 +80,7 @@ _LOW = (1 << _LOW_BITS) - 1
 
 
 class GroupIndex:
-    """Every group seen so far, with an index from 0 on without gaps; some 60 bytes a group.
+    """Every group seen so far, with an index from 0 on without gaps.
 
     Indices differ from the ids in `rollup_groups`: a result that is in no rollup may belong to a group without an id.
 
