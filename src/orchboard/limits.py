@@ -231,8 +231,7 @@ RAW_CACHE_IDLE_S: Final = 300.0
 RAW_COUNT_INTERVAL_S: Final = 0.5
 """Minimum interval between counts that find other servers' late inserts: 10 ms for 20,000 results."""
 CHECK_S: Final = 0.2
-"""How long older rollups are compared with the number of their results, once a minute; ends after a bucket of six hours. Two million
-results take some 0.3 s.
+"""How long older rollups are compared with the number of their results, once a minute. It ends after a bucket of six hours.
 """
 ROLLUP_SETTLE_S: Final = 2.0
 """How long a build waits for transactions that may have inserted before they saw the new watermark."""

@@ -21,8 +21,8 @@ def day(age: int) -> str:
     return f"{datetime.now(UTC) - timedelta(days=age):%Y-%m-%d}"
 
 
-def results(days: int = 31) -> list[dict[str, Any]]:
-    """Two results a day, of both job types, none of them at an edge of a rollup."""
+def results(days: int = 30) -> list[dict[str, Any]]:
+    """Two results a day, of both job types, all in the last 30 days, and none at an edge of a rollup."""
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     made = []
     for age in range(1, days):
@@ -86,10 +86,10 @@ def test_answers_of_long_windows_are_what_they_were(
     assert orchboard("rollups", "rebuild", POSTGRES=database_url).status == 0
     before = answers(Client(start_server(settings).url))
     would = orchboard("prune", "--before", day(20), "--dry-run", POSTGRES=database_url)
-    assert would.out.startswith("would delete 20 results (") and would.out.endswith("; rollups stay\n"), would
-    assert run(query(database_url, COUNT)) == 60
+    assert would.out.startswith("would delete 18 results (") and would.out.endswith("; rollups stay\n"), would
+    assert run(query(database_url, COUNT)) == 58
     done = orchboard("prune", "--before", day(20), POSTGRES=database_url)
-    assert (done.status, done.out.splitlines()[-1].split(";")[0]) == (0, "deleted 20 results"), done
+    assert (done.status, done.out.splitlines()[-1].split(";")[0]) == (0, "deleted 18 results"), done
     assert run(query(database_url, COUNT)) == 40
     client = Client(start_server(settings).url)
     after = answers(client)
@@ -114,8 +114,8 @@ def test_answers_of_long_windows_are_what_they_were(
     assert window["since"] == f"{day(30)}T06:00:00Z", "rounded down, and said so"
 
     late = orchboard("import", str(file), POSTGRES=database_url)
-    assert "imported 0 of 60 results" in late.out and "40 already stored" in late.out
-    assert "20 results were not imported: results of their time are not kept (`orchboard prune`)" in late.out
+    assert "imported 0 of 58 results" in late.out and "40 already stored" in late.out
+    assert "18 results were not imported: results of their time are not kept (`orchboard prune`)" in late.out
     verified = orchboard("rollups", "verify", POSTGRES=database_url)
     assert verified.out == "all rollups match their results\n"
     assert answers(Client(start_server(settings).url))[LONG[0]] == before[LONG[0]]
@@ -142,7 +142,7 @@ def test_an_archive_needs_pyarrow_and_says_so(
         "prune", "--before", day(20), "--archive", str(tmp_path / "archive"), POSTGRES=database_url
     )
     if done.status == 0:
-        assert "archived 20 results in" in done.out
+        assert "archived 18 results in" in done.out
     else:
         assert "pip install 'orchboard[parquet]'" in done.err
-        assert run(query(database_url, COUNT)) == 60
+        assert run(query(database_url, COUNT)) == 58

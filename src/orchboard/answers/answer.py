@@ -189,6 +189,10 @@ class Answer:
         return Variant(body, etag, (*self.headers, (b"content-encoding", encoding.encode())))
 
 
+AnyAnswer: TypeAlias = Answer | Streamed
+"""A 200, whole or streamed."""
+
+
 def choose_encoding(accept_encoding: str, *, is_small: bool) -> str:
     """The encoding for an Accept-Encoding header; identity when it forbids all that we have.
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable
 from orchboard import limits
 from orchboard.answers.answer import (
     Answer,
+    AnyAnswer,
     AnyBody,
     HeadedBody,
     Headers,
@@ -18,7 +19,7 @@ from orchboard.answers.answer import (
     choose_encoding,
 )
 from orchboard.answers.cached_query import CachedQuery
-from orchboard.answers.entry import AnyAnswer, Computation, Entry
+from orchboard.answers.entry import Computation, Entry
 from orchboard.errors import ClientBusyError, DatabaseUnavailableError, OverloadedError
 from orchboard.runtime.counters import Counters
 from orchboard.runtime.tasks import consume_exception

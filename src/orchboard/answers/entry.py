@@ -3,14 +3,10 @@
 import asyncio
 import math
 import time
-from typing import TypeAlias
 
-from orchboard.answers.answer import Answer, Streamed
+from orchboard.answers.answer import AnyAnswer
 from orchboard.answers.cached_query import CachedQuery
 from orchboard.store.change_tracking.version_counters import EVERYTHING, VersionCounters
-
-AnyAnswer: TypeAlias = Answer | Streamed
-"""A 200, whole or streamed."""
 
 
 class Entry:

@@ -11,8 +11,7 @@ from orchboard.rating import PairScores
 from orchboard.scoring import Doubles
 from orchboard.store.measures import MEASURES
 from orchboard.store.rollups import statistics
-from orchboard.store.rollups.key_index import KeyIndex
-from orchboard.store.rollups.pairs import Pairs
+from orchboard.store.rollups.pairs import KeyIndex, Pairs
 from orchboard.store.rollups.statistics import GroupSums, RunningSums, add_up
 
 names = st.sampled_from(["0xa", "0xb", "0xB", "0xc", "é", ""])

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from orchboard.stats import JobType
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.reads import Reads
-from orchboard.store.rollups.key_index import KeyIndex
-from orchboard.store.rollups.pairs import Names, Pair, Pairs
+from orchboard.store.rollups.pairs import KeyIndex, Names, Pair, Pairs
 from orchboard.store.sql_files import sql
 
 T = TypeVar("T", bound=Hashable)
@@ -81,7 +80,7 @@ _LOW = (1 << _LOW_BITS) - 1
 
 
 class GroupIndex:
-    """Every group seen so far, with an index from 0 on without gaps; some 60 bytes a group.
+    """Every group seen so far, with an index from 0 on without gaps.
 
     Indices differ from the ids in `rollup_groups`: a result that is in no rollup may belong to a group without an id.
 

@@ -1,7 +1,6 @@
 -- Rollup groups by ranges of ids.
 -- $1 first ids, $2 last ids: arrays of equal length
--- Returns orchestrator (lower case), pipeline, model, ids and region_ids: bytea of 4 bytes for each group, in one order. A row for
--- each group would cost ten times as much with many regions.
+-- Returns orchestrator (lower case), pipeline, model, ids and region_ids: bytea of 4 bytes for each group, in one order. Fewer rows, as each costs the reader time.
 SELECT
     g.orchestrator, g.pipeline, g.model,
     string_agg(int4send(g.id), '') AS ids,
