@@ -18,7 +18,7 @@ BINARY_STAMP := .venv/binary/stamp
 SITE_STAMP := .venv/site.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo screenshots map test test-asgi test-artefacts test-boards test-databases bench bench-full chaos audit vercel binary image-root check format lint types imports docs site site-serve lock wheel clean
+.PHONY: help env serve demo screenshots map test test-asgi test-artefacts test-boards test-databases test-citus bench bench-full chaos audit vercel binary image-root check format lint types imports docs site site-serve lock wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 16
@@ -70,6 +70,10 @@ test-boards: $(DEV_STAMP)  ## test the pages of boards with 100 orchestrators ×
 test-databases: $(DEV_STAMP)  ## run the HTTP tests behind pgbouncer and on Debian's PostgreSQL 15
 	@$(BIN)/python -m pytest --numprocesses=auto --database=pgbouncer $(OVER_HTTP)
 	@$(BIN)/python -m pytest --numprocesses=auto --database=debian15 $(OVER_HTTP)
+
+test-citus: $(DEV_STAMP)  ## run the tests on the Citus cluster at CITUS_URL (docs/citus.md)
+	@test -n "$$CITUS_URL" || { echo "set CITUS_URL to the coordinator of a cluster: docs/citus.md" >&2; exit 1; }
+	@$(BIN)/python -m pytest tests/citus
 
 $(BENCH_STAMP): $(DEV_STAMP) requirements/bench.lock
 	@echo "adding the requirements of the bench ..."

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -24,7 +24,9 @@ from orchboard.store.change_tracking.version_counters import (
     VersionCounters,
     job_type_key,
 )
-from orchboard.store.connection.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_DIFFERS
+from orchboard.store.citus.changes import NodeChanges
+from orchboard.store.citus.nodes import NodeError
+from orchboard.store.connection.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_DIFFERS, unavailable
 from orchboard.store.details.backlog import RollupBacklog, fetch_backlog
 from orchboard.store.directories.names import NameDirectory
 from orchboard.store.directories.regions import RegionDirectory
@@ -122,6 +124,7 @@ class Store:
         self.names = NameDirectory(database, changes)
         self.retention = Retention(database)
         self.spool = spool
+        self._node_changes = NodeChanges(partial(database.fetch, patience_s=0))
         self._missing: list[str] = []  # privileges
         self._is_read_only = False
         self.background = Background()
@@ -250,7 +253,7 @@ class Store:
 
     async def fetch_unnamed_results(self, since: datetime) -> dict[str, int]:
         """The number of results since a time whose orchestrator is not an address, by tester; "" for the shared secret."""
-        rows = await self._database.fetch(sql("unnamed_results"), since)
+        rows = await self._database.fetch(self._database.statement("unnamed_results"), since)
         return {row["tester"]: row["results"] for row in rows}
 
     async def fetch_newest_results(self, since: datetime) -> dict[tuple[JobType, str], datetime]:
@@ -266,6 +269,11 @@ class Store:
 
     async def fetch_snapshot(self) -> str:
         """A text that changes whenever a writing transaction ends. Does not retry."""
+        if self._database.is_distributed:
+            try:
+                return await self._node_changes.collect()
+            except NodeError as error:
+                raise unavailable(error) from error
         rows = await self._database.fetch(sql("snapshot"), patience_s=0)
         return str(rows[0]["snapshot"])
 

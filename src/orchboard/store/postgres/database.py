@@ -48,6 +48,9 @@ _SESSION_SETTINGS = {
 # An INSERT has one plan: planned once, a batch of one took 0.38 ms where planned each time it took 0.55.
 _PLANNED_ONCE = _SESSION_SETTINGS | {"plan_cache_mode": "force_generic_plan"}
 
+# Citus can't plan such a statement without its values.
+_PLANNED_ON_NODES = _SESSION_SETTINGS | {"plan_cache_mode": "auto"}
+
 # The messages with which asyncpg (0.32, coreproto.pyx) refuses to write to a connection; it has no error class for that.
 _NOT_SENT = ("cannot switch to state", "not connected")
 
@@ -81,6 +84,7 @@ class Database:
     requests that already wait.
 
     migrates -- False: raise DatabaseUnavailableError for a missing or old schema instead
+    is_distributed -- whether the results are on the nodes of a Citus cluster; known once a connection was opened
     """
 
     def __init__(self, url: str, *, connections: int, timeout_s: float, migrates: bool = True) -> None:
@@ -91,6 +95,7 @@ class Database:
         self._pool: Pool | None = None
         self._pooler: bool | None = None
         self.encoding = UTF8
+        self.is_distributed = False
         self._startup = Startup(url, self.connect, timeout_s=timeout_s, migrates=migrates)
         self._why_open = NO_ANSWER  # public message while the breaker is open
         self.last_failure: LastFailure | None = None
@@ -111,6 +116,10 @@ class Database:
     def pool_use(self) -> tuple[int, int]:
         """The numbers of the pool's connections in use and idle."""
         return (0, 0) if self._pool is None else self._pool.use
+
+    def statement(self, name: str) -> str:
+        """The statement `name`; for distributed results `name_on_nodes`."""
+        return sql(f"{name}_on_nodes" if self.is_distributed else name)
 
     async def fetch(
         self,
@@ -180,16 +189,17 @@ class Database:
         planned_once -- keep the first plan of each statement, unless a pooler prevents it
         """
         if self._pooler is None:
-            self._pooler, self.encoding = await _detect_pooler(self._hosts, self.timeout_s)
+            self._pooler, self.encoding, self.is_distributed = await _detect(self._hosts, self.timeout_s)
             if self.encoding != UTF8:
                 log.warning(
                     "the database's encoding is not UTF8: text that it can't hold is stored with `?` in its place; "
                     "`orchboard doctor` says what to do",
                     encoding=self.encoding,
                 )
-        return await self._hosts.connect(
-            timeout_s=self.timeout_s, **self._options(_PLANNED_ONCE if planned_once else _SESSION_SETTINGS)
-        )
+        settings = _SESSION_SETTINGS
+        if planned_once:
+            settings = _PLANNED_ON_NODES if self.is_distributed else _PLANNED_ONCE
+        return await self._hosts.connect(timeout_s=self.timeout_s, **self._options(settings))
 
     def _options(self, settings: dict[str, str]) -> dict[str, Any]:
         options = {"statement_cache_size": 0} if self._pooler else {"server_settings": settings}
@@ -314,8 +324,8 @@ async def _retry(attempt: Callable[[], Awaitable[T]], patience_s: float) -> T:
         pause_s = min(pause_s * 2, 0.5)
 
 
-async def _detect_pooler(hosts: Hosts, timeout_s: float) -> tuple[bool, str]:
-    """Whether a pooler such as pgbouncer drops or refuses session settings; and the database's encoding.
+async def _detect(hosts: Hosts, timeout_s: float) -> tuple[bool, str, bool]:
+    """Whether a pooler such as pgbouncer drops or refuses session settings; the database's encoding; whether it is distributed.
 
     Behind a pooler, statements can't be prepared by name, and session settings have no effect.
     """
@@ -331,6 +341,7 @@ async def _detect_pooler(hosts: Hosts, timeout_s: float) -> tuple[bool, str]:
         connection = await hosts.connect(timeout_s=timeout_s, statement_cache_size=0)
     try:
         mode = None if refused else await connection.fetchval("SELECT current_setting('plan_cache_mode')")
-        return mode != _SESSION_SETTINGS["plan_cache_mode"], encoding_of(connection)
+        is_pooled = mode != _SESSION_SETTINGS["plan_cache_mode"]
+        return is_pooled, encoding_of(connection), await connection.fetchval(sql("is_distributed"))
     finally:
         await connection.close()
