@@ -270,6 +270,10 @@ time of the others.
 """
 PRIMARY_AWAY_S: Final = 0.5
 """For this long after no host accepted writes, readers do not look for one that does."""
+LANES_VALID_S: Final = 60.0
+"""A server looks again this often for the node of a cluster that holds an orchestrator: Citus may have moved it."""
+NODE_AWAY_S: Final = 10.0
+"""For this long after a node of a cluster could not be reached, its results go by way of the coordinator."""
 CONNECTION_IDLE_S: Final = 60.0
 """A connection that was idle for longer is not reused: NATs and firewalls drop it silently."""
 PROBE_AFTER_S: Final = 2.0

@@ -5,11 +5,10 @@ import pytest
 
 from orchboard.errors import SetupError
 from orchboard.store.citus.nodes import is_distributed
-from tests.support.citus import CitusCluster, distribute
+from tests.support.citus import RESULTS, CitusCluster, distribute
 from tests.support.database import execute, run
 from tests.support.rollup_database import INSERT_RANDOM_RESULTS
 
-RESULTS = "SELECT md5(string_agg(r::text, '|' ORDER BY id)) FROM (SELECT * FROM result_details) r"
 TRIGGERS = """
 SELECT tgname, tgenabled FROM pg_trigger
 WHERE tgrelid IN ('events'::regclass, 'regions'::regclass, 'job_types'::regclass, 'testers'::regclass) AND tgname LIKE 'note%'

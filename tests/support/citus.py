@@ -14,6 +14,9 @@ from tests.support.database import execute, run, with_database
 
 CITUS_URL = "CITUS_URL"
 
+RESULTS = "SELECT md5(string_agg(r::text, '|' ORDER BY id)) FROM (SELECT * FROM result_details) r"
+"""A digest of all results."""
+
 _names = (f"test_{os.getpid()}_{number}" for number in itertools.count())
 
 

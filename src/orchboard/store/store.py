@@ -30,8 +30,8 @@ from orchboard.store.connection.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_
 from orchboard.store.details.backlog import RollupBacklog, fetch_backlog
 from orchboard.store.directories.names import NameDirectory
 from orchboard.store.directories.regions import RegionDirectory
-from orchboard.store.ingest.batch_writer import BatchWriter
 from orchboard.store.ingest.ingest_counters import IngestCounters
+from orchboard.store.ingest.lanes import LaneWriter
 from orchboard.store.ingest.replay import Replay
 from orchboard.store.postgres.admission import Admission
 from orchboard.store.postgres.clock import DatabaseClock
@@ -43,6 +43,7 @@ from orchboard.store.raw_results.new_results import NewResultReader
 from orchboard.store.raw_results.pages import RawPages, RowStream
 from orchboard.store.raw_results.paging import RawPaging
 from orchboard.store.raw_results.recent import RecentResults
+from orchboard.store.raw_results.searched_name import searched_name
 from orchboard.store.retention.retention import Retention
 from orchboard.store.spool.spool import NOTHING_SPOOLED, Spool, SpoolError, SpoolState
 from orchboard.store.sql_files import sql
@@ -100,7 +101,7 @@ class Store:
         self.breaker = database.breaker
         self.ingest_counters = IngestCounters(counters or Counters.alone())
         self.tester_names: Mapping[int, str] = {}
-        self._writer = BatchWriter(
+        self._writer = LaneWriter(
             database,
             self.clock,
             self.ingest_counters,
@@ -216,7 +217,7 @@ class Store:
         window = query.window
         rows = await self._database.fetch(
             sql("latest_results"),
-            query.orchestrator,
+            None if query.orchestrator is None else searched_name(query.orchestrator),
             window.since,
             self.clock.end_of(window),
             query.job_type,

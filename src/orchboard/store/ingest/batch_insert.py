@@ -145,6 +145,7 @@ class KeyAllocator:
 class BatchInsert:
     """Sends batches on one connection, one at a time.
 
+    coordinator -- if the connection is to another node of a cluster: allocates keys, and repeats what may be stored already
     timeout_s -- time limit of the youngest submission in a batch, from its arrival
     statement_timeout_s -- time limit of a statement
     """
@@ -156,9 +157,11 @@ class BatchInsert:
         *,
         timeout_s: float,
         statement_timeout_s: float,
+        coordinator: DedicatedConnection | None = None,
     ) -> None:
         self._connection = connection
-        self._keys = KeyAllocator(connection, clock)
+        self._coordinator = coordinator or connection
+        self._keys = KeyAllocator(self._coordinator, clock)
         self._timeout_s = timeout_s
         self._statement_timeout_s = statement_timeout_s
 
@@ -201,12 +204,12 @@ class BatchInsert:
         for each, number in zip(unassigned, ids, strict=True):
             each.event_time, each.id = event_time, number
         async with time_limit(self._due_at(batch)):
-            return await insert_once(self._connection.fetch, batch)
+            return await insert_once(self._coordinator.fetch, batch)
 
     async def fetch_digests(self, batch: Sequence[Submission]) -> dict[str, bytes]:
         """Fetch the digests of the bodies that a batch's keys were first used with; no item for an expired key."""
         async with time_limit(self._due_at(batch)):
-            return await fetch_digests(self._connection.fetch, [each.key for each in batch])
+            return await fetch_digests(self._coordinator.fetch, [each.key for each in batch])
 
     async def _assign(self, number: int) -> tuple[datetime, Sequence[int]]:
         if not self._keys.has(number):
