@@ -97,6 +97,7 @@ def test_a_transaction_that_lasts_is_read_again_when_it_ends(distributed: str) -
             row = await connection.fetchrow(
                 "SELECT count(*) AS number, min(since) AS since FROM rollup_invalidations"
             )
+            assert row is not None
             return during, row["number"], row["since"], moment
         finally:
             await writer.close()

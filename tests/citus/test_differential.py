@@ -179,7 +179,8 @@ def test_both_boards_answer_the_same(
         key = f"key-{number % 15}" if number % 3 == 0 else None
         answers = [board.post_stats(stats, key=key).status for board in (one, other)]
         assert answers[0] == answers[1], (number, answers)
-    assert _differences(one, other, 3, now) == []
+    # The boards received these results at different times.
+    assert [each for each in _differences(one, other, 3, now) if " last_at: " not in each] == []
     for question in (
         "/api/aggregated_stats?since=1",
         "/api/raw_stats?since=1&orchestrator=0x" + "0" * 39 + "3",

@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
-from orchboard.store.citus.nodes import results_of
+from orchboard.store.citus.nodes import is_distributed, results_of
+from orchboard.store.connection.types import Connection
 from orchboard.store.sql_files import sql
 
 Fetch: TypeAlias = Callable[..., Awaitable[list[asyncpg.Record]]]
@@ -75,14 +76,24 @@ class NodeChanges:
         return [(start - _BEFORE_START, datetime.now(UTC) + _BEFORE_START) for start in ended]
 
 
-async def raise_watermark(fetch: Fetch, target: datetime) -> None:
-    """Raise the watermark of every worker. Raises NodeError if one does not answer."""
-    results_of(await fetch(sql("raise_watermark_on_nodes"), target))
+async def collect_changes(connection: Connection) -> None:
+    """Move the notes of all nodes to the coordinator, if the results are distributed. Raises NodeError if a node does not answer."""
+    if await is_distributed(connection):
+        await NodeChanges(connection.fetch).collect()
 
 
-async def writing_transactions(fetch: Fetch) -> set[str]:
-    """The transactions of all nodes that may have written something. Raises NodeError if one does not answer."""
-    rows = results_of(await fetch(sql("writing_transactions_on_nodes")))
+async def raise_watermark(connection: Connection, target: datetime) -> None:
+    """Raise the watermark, on every node. Raises NodeError if one does not answer."""
+    await connection.execute(sql("raise_watermark"), target)
+    if await is_distributed(connection):
+        results_of(await connection.fetch(sql("raise_watermark_on_nodes"), target))
+
+
+async def writing_transactions(connection: Connection) -> set[str]:
+    """The transactions that may have written something, of every node. Raises NodeError if one does not answer."""
+    if not await is_distributed(connection):
+        return set(await connection.fetchval(sql("writing_transactions")))
+    rows = results_of(await connection.fetch(sql("writing_transactions_on_nodes")))
     return {f"{row['node']}.{xid}" for row in rows for xid in row["result"].split()}
 
 

@@ -29,7 +29,7 @@ async def check_contents(connection: Connection, _: str) -> list[Finding]:
     [rights] = await connection.fetch(sql("diagnosis_privileges"))
     if not rights["has_events"]:
         return []
-    [row] = await connection.fetch(sql("diagnosis_contents"))
+    [row] = await connection.fetch(await statement(connection, "diagnosis_contents"))
     found = [
         Finding(Level.OK, "regions", f"{row['regions']} regions, {row['size']} of results")
         if row["regions"]

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import asyncpg
 
 from orchboard import limits
-from orchboard.store.citus import changes, nodes
+from orchboard.store.citus.changes import collect_changes, raise_watermark, writing_transactions
 from orchboard.store.connection.types import Connection
 from orchboard.store.postgres.clock import MICROSECOND
 from orchboard.store.postgres.watchdog import background_transaction
@@ -125,14 +125,11 @@ class RollupBuilder:
         connection = self._connection
         now = await connection.fetchval(sql("now"))
         target = MINUTE.start_of(now - self._grace)
-        await connection.execute(sql("raise_watermark"), target)
-        is_distributed = await nodes.is_distributed(connection)
-        if is_distributed:
-            await changes.raise_watermark(connection.fetch, target)
-        running = await self._writing_transactions(is_distributed=is_distributed)
+        await raise_watermark(connection, target)
+        running = await writing_transactions(connection)
         deadline, pause_s = asyncio.get_running_loop().time() + limits.ROLLUP_SETTLE_S, 0.005
         while running:
-            running &= await self._writing_transactions(is_distributed=is_distributed)
+            running &= await writing_transactions(connection)
             if not running:
                 break
             if asyncio.get_running_loop().time() > deadline:
@@ -141,14 +138,8 @@ class RollupBuilder:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, 0.2)
         self.is_blocked = False
-        if is_distributed:
-            await changes.NodeChanges(connection.fetch).collect()
+        await collect_changes(connection)
         return target
-
-    async def _writing_transactions(self, *, is_distributed: bool) -> set[str]:
-        if is_distributed:
-            return await changes.writing_transactions(self._connection.fetch)
-        return set(await self._connection.fetchval(sql("writing_transactions")))
 
     async def _apply_invalidations(self) -> bool:
         """Invalidate the buckets that overlap pending invalidations, all or none; returns whether any were pending.
