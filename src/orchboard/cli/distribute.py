@@ -30,7 +30,7 @@ def distribute(
         bool, Parameter(help="Say what would be done, and change nothing.", negative="")
     ] = False,
 ) -> int:
-    """Distribute the results over the nodes of a Citus cluster, and back.
+    """Distribute the results over a Citus cluster, and back.
 
     Results are distributed by orchestrator; regions and job types are copied to every node; everything else stays on the coordinator.
     Stop all servers first. Can be interrupted and run again. Run it again after adding a node, before Citus moves shards there.
