@@ -18,7 +18,7 @@ BINARY_STAMP := .venv/binary/stamp
 SITE_STAMP := .venv/site.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help env serve demo screenshots map test test-asgi test-artefacts test-boards test-chaos test-databases test-matrix bench bench-full bench-scale chaos audit vercel binary image-root check format lint types imports docs site site-serve lock wheel clean
+.PHONY: help env serve demo screenshots map test test-asgi test-artefacts test-boards test-chaos test-databases test-matrix test-citus bench bench-full bench-scale chaos audit vercel binary image-root check format lint types imports docs site site-serve lock wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 16
@@ -93,6 +93,10 @@ test-matrix: $(DEV_STAMP) $(POSTGRESQL_17)  ## run the tests of the database on 
 		echo "PostgreSQL $${version%%:*}"; \
 		$(BIN)/python -m pytest --numprocesses=auto $${version#*:} $(ON_POSTGRES) || failed="$$failed $${version%%:*}"; \
 	done; test -z "$$failed" || { echo "failed on PostgreSQL$$failed"; exit 1; }
+
+test-citus: $(DEV_STAMP)  ## run the tests on the Citus cluster at CITUS_URL (docs/citus.md)
+	@test -n "$$CITUS_URL" || { echo "set CITUS_URL to the coordinator of a cluster: docs/citus.md" >&2; exit 1; }
+	@$(BIN)/python -m pytest tests/citus
 
 $(BENCH_STAMP): $(DEV_STAMP) requirements/bench.lock
 	@echo "adding the requirements of the bench ..."

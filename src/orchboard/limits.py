@@ -287,6 +287,10 @@ STANDBY_STALL_S: Final = 60.0
 """A check of the standbys without progress for this long is reported: each of several may take `HOST_CONNECT_S`."""
 STANDBY_GAP_TRANSACTIONS: Final = 20_000
 """A standby does not tell which transactions are running. With this many since the oldest, the primary answers."""
+LANES_VALID_S: Final = 60.0
+"""A server looks again this often for the node of a cluster that holds an orchestrator: Citus may have moved it."""
+NODE_AWAY_S: Final = 10.0
+"""For this long after a node of a cluster could not be reached, its results go by way of the coordinator."""
 CONNECTION_IDLE_S: Final = 60.0
 """A connection that was idle for longer is not reused: NATs and firewalls drop it silently."""
 PROBE_AFTER_S: Final = 2.0

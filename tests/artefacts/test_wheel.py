@@ -133,7 +133,7 @@ def test_every_command_explains_itself_without_an_extra(base: Path, tmp_path: Pa
 
 CALLS = {
     "region": "list", "tester": "list", "orchestrator": "list", "migrate": "up", "rollups": "verify", "backup": "file", "restore": "file", "import": "file",
-    "simulate": "load", "prune": "--before 2020-01-01",
+    "simulate": "load", "prune": "--before 2020-01-01", "distribute": "--dry-run",
     "mirror": "http://127.0.0.1:1",
 }  # fmt: skip
 

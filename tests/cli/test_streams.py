@@ -30,7 +30,7 @@ CALLS = [
     "post -", "post --json nowhere.json", "region list", "region list --json", "region add MUC München", "region rename MUC ✓",
     "region remove MUC", "tester add é-1", "tester add a-1", "tester list", "tester revoke a-1", "orchestrator name A Pööl✓",
     "orchestrator list", "orchestrator list --json", "orchestrator import names.csv", "orchestrator import -", "orchestrator name A --remove", "migrate version",
-    "migrate version --json", "migrate up", "rollups verify", "rollups rebuild", "prune --before 2020-01-01", "migrate down", "spool status", "spool show", "spool retry", "backup saved.zst",
+    "migrate version --json", "migrate up", "rollups verify", "rollups rebuild", "prune --before 2020-01-01", "distribute", "migrate down", "spool status", "spool show", "spool retry", "backup saved.zst",
     "backup -", "restore saved.zst", "restore -", "import saved.zst", "import -", "doctor", "doctor --json", "simulate load --results 10 --into D",
     "simulate live --rate 50 --seconds 0.1 --into H", "psql -c select(1)", "url", "secret", "secret --show", "openapi",
     "mirror H --since 2h --rate 1000", "diff H --rate 1000", "openapi --markdown", "completion bash", "serve --host 192.0.2.1", "demo --port 99999",

@@ -85,10 +85,7 @@ def _arguments(now: datetime) -> dict[str, tuple[Any, ...]]:
     day, days = midnight - timedelta(days=3), [midnight - timedelta(days=n) for n in range(2, 32)]
     minutes, hours = now - timedelta(minutes=10), now - timedelta(hours=6)
     month = midnight - timedelta(days=30)
-    short: tuple[list[datetime], list[datetime]] = (
-        [hours, now - timedelta(days=9)],
-        [now, now - timedelta(days=8.9)],
-    )
+    short = hours, now
     many = [4] * len(days), days
     return {
         "tail_results": (minutes, 500_000, hours, "1:1:"),

@@ -44,6 +44,7 @@ COMMANDS = {
     "migrate": "Migrate the database schema up and down.",
     "rollups": "Verify and rebuild the rollups that long windows use.",
     "prune": "Delete old results; their rollups stay.",
+    "distribute": "Distribute the results over a Citus cluster, and back.",
     "spool": "Show results that are not in the database yet.",
     "backup": "Write all results to a file.",
     "restore": "Store the results of a backup.",

@@ -20,6 +20,7 @@ from orchboard.simulate.addresses import refuse_others
 from orchboard.simulate.network import Network
 from orchboard.simulate.results import ResultPlan, batch_results
 from orchboard.stats import JobType
+from orchboard.store.citus.nodes import statement
 from orchboard.store.postgres.clock import to_pg_time
 from orchboard.store.sql_files import sql
 
@@ -85,7 +86,7 @@ async def refuse_other_results(
     connection = await connect()
     try:
         name = await connection.fetchval(sql("database_name"))
-        rows = [] if into == name else await connection.fetch(sql("orchestrators"))
+        rows = [] if into == name else await connection.fetch(await statement(connection, "orchestrators"))
     finally:
         await connection.close()
     refuse_others((row["orchestrator"] for row in rows), what="the database", name=name, into=into)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -23,13 +24,15 @@ from orchboard.store.change_tracking.version_counters import (
     VersionCounters,
     job_type_key,
 )
-from orchboard.store.connection.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_DIFFERS
+from orchboard.store.citus.changes import NodeChanges
+from orchboard.store.citus.nodes import NodeError
+from orchboard.store.connection.failures import NO_PRIVILEGE, READ_ONLY, SCHEMA_DIFFERS, unavailable
 from orchboard.store.details.backlog import RollupBacklog, fetch_backlog
 from orchboard.store.directories.names import NameDirectory
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.held_readers import HeldContext, ReadersByServer
-from orchboard.store.ingest.batch_writer import BatchWriter
 from orchboard.store.ingest.ingest_counters import IngestCounters
+from orchboard.store.ingest.lanes import LaneWriter
 from orchboard.store.ingest.replay import Replay
 from orchboard.store.postgres.admission import Admission
 from orchboard.store.postgres.clock import DatabaseClock
@@ -42,6 +45,7 @@ from orchboard.store.raw_results.new_results import NewResultReader
 from orchboard.store.raw_results.pages import RawPages, RowStream
 from orchboard.store.raw_results.paging import RawPaging
 from orchboard.store.raw_results.recent import RecentResults
+from orchboard.store.raw_results.searched_name import searched_name
 from orchboard.store.retention.retention import Retention
 from orchboard.store.spool.spool import NOTHING_SPOOLED, Spool, SpoolError, SpoolState
 from orchboard.store.sql_files import sql
@@ -108,7 +112,7 @@ class Store:
         self.breaker = database.breaker
         self.ingest_counters = IngestCounters(counters or Counters.alone())
         self.tester_names: Mapping[int, str] = {}
-        self._writer = BatchWriter(
+        self._writer = LaneWriter(
             database,
             self.clock,
             self.ingest_counters,
@@ -138,6 +142,7 @@ class Store:
         self.names = NameDirectory(database, changes)
         self.retention = Retention(database)
         self.spool = spool
+        self._node_changes = NodeChanges(partial(database.fetch, patience_s=0))
         self._missing: list[str] = []  # privileges
         self._is_read_only = False
         self.background = Background()
@@ -231,7 +236,7 @@ class Store:
         window = query.window
         rows = await self._reads.fetch(
             sql("latest_results"),
-            query.orchestrator,
+            None if query.orchestrator is None else searched_name(query.orchestrator),
             window.since,
             self.clock.end_of(window),
             query.job_type,
@@ -264,7 +269,7 @@ class Store:
 
     async def fetch_unnamed_results(self, since: datetime) -> dict[str, int]:
         """The number of results since a time whose orchestrator is not an address, by tester; "" for the shared secret."""
-        rows = await self._database.fetch(sql("unnamed_results"), since)
+        rows = await self._database.fetch(self._database.statement("unnamed_results"), since)
         return {row["tester"]: row["results"] for row in rows}
 
     async def fetch_newest_results(self, since: datetime) -> dict[tuple[JobType, str], datetime]:
@@ -280,6 +285,11 @@ class Store:
 
     async def fetch_snapshot(self) -> str:
         """A text that changes whenever a writing transaction ends. Does not retry."""
+        if self._database.is_distributed:
+            try:
+                return await self._node_changes.collect()
+            except NodeError as error:
+                raise unavailable(error) from error
         if self.standbys is not None:
             return await self.standbys.fetch_snapshot()
         rows = await self._database.fetch(sql("snapshot"), patience_s=0)

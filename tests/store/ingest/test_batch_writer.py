@@ -491,13 +491,13 @@ def test_a_result_whose_key_expires_during_the_insert_is_stored(database_url: st
     async def work() -> None:
         async with open_store(database_url) as store:
             assert await outcomes([submit(store, 1, key="k")]) == [None]
-            compare = store._writer._compare
+            compare = store._writer._main._compare
 
             async def expired_meanwhile(repeated: Any) -> None:
                 await query(database_url, "DELETE FROM idempotency_keys")
                 await compare(repeated)
 
-            store._writer._compare = expired_meanwhile  # type: ignore[method-assign]
+            store._writer._main._compare = expired_meanwhile  # type: ignore[method-assign]
             assert await outcomes([submit(store, 2, key="k")]) == [None]
         assert await stored_numbers(database_url) == [1, 2]
 

@@ -263,7 +263,7 @@ def test_a_table_that_refuses_all_rows_costs_one_statement_per_batch(
             assert await outcomes([submit(store, 0)]) == [None]
             await execute(database_url, f"REVOKE INSERT ON events FROM {role}")
             assert await outcomes(submit(store, number) for number in range(1, 50)) == [None] * 49
-            assert store._writer._refused >= 49
+            assert store._writer._main._refused >= 49
             began_at = asyncio.get_running_loop().time()
             assert await outcomes(submit(store, number) for number in range(50, 1050)) == [None] * 1000
             assert asyncio.get_running_loop().time() - began_at < 3

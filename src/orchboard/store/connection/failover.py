@@ -75,6 +75,13 @@ class Hosts:
             self._no_primary_until = time.monotonic() + limits.PRIMARY_AWAY_S
             raise
 
+    async def connect_to(self, name: str, port: int, *, timeout_s: float, **options: Any) -> Connection:
+        """Open a connection to another server than those of the URL, as the same user, to the same database."""
+        async with asyncio.timeout(min(timeout_s, limits.HOST_CONNECT_S)):
+            return await self._connect_to(
+                Host(name, "", port), target_session_attrs="any", timeout=timeout_s, **options
+            )
+
     async def connect_to_read(self, *, timeout_s: float, **options: Any) -> Connection:
         """Open a connection for reads: to any available host if no host accepts writes; see `is_fallback_standby`."""
         if not self._has_fallback_standby:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from orchboard.store.citus.nodes import statement
 from orchboard.store.connection.types import Connection
 from orchboard.store.diagnostics.findings import Finding, Level
 from orchboard.store.legacy_import.backfill import fetch_progress
@@ -28,7 +29,7 @@ async def check_contents(connection: Connection, _: str) -> list[Finding]:
     [rights] = await connection.fetch(sql("diagnosis_privileges"))
     if not rights["has_events"]:
         return []
-    [row] = await connection.fetch(sql("diagnosis_contents"))
+    [row] = await connection.fetch(await statement(connection, "diagnosis_contents"))
     found = [
         Finding(Level.OK, "regions", f"{row['regions']} regions, {row['size']} of results")
         if row["regions"]
@@ -48,7 +49,7 @@ async def check_names(connection: Connection, _: str) -> list[Finding]:
         return []
     since = datetime.now(UTC) - timedelta(days=1)
     found = []
-    for row in await connection.fetch(sql("unnamed_results"), since):
+    for row in await connection.fetch(await statement(connection, "unnamed_results"), since):
         sender = f"tester {row['tester']}" if row["tester"] else "testers with the shared secret"
         message = (
             f"{row['results']} results of the last day, from {sender}, have an orchestrator that is not an address, such "

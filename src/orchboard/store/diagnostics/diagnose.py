@@ -8,6 +8,7 @@ import asyncpg
 from orchboard.store.connection.failures import explain_failure
 from orchboard.store.diagnostics.content_checks import check_contents, check_names, check_rollups
 from orchboard.store.diagnostics.findings import Finding, Level
+from orchboard.store.diagnostics.node_checks import check_nodes
 from orchboard.store.diagnostics.schema_checks import check_schema
 from orchboard.store.diagnostics.server_checks import check_server
 from orchboard.store.diagnostics.standby_checks import check_standbys
@@ -40,7 +41,7 @@ async def diagnose(
         return [Finding(level, "database", failure.summary, failure.remedy)]
     findings = [Finding(Level.OK, "database", "answers")]
     try:
-        checks = [check_server, check_schema, check_rollups]
+        checks = [check_server, check_schema, check_nodes, check_rollups]
         checks += [check_contents] if reads_contents else []
         checks += [] if scores_any_name else [check_names]
         runs = [partial(check, connection, url) for check in checks]

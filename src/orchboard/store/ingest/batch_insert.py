@@ -153,6 +153,7 @@ class KeyAllocator:
 class BatchInsert:
     """Sends batches on one connection, one at a time.
 
+    coordinator -- if the connection is to another node of a cluster: allocates keys, and repeats what may be stored already
     timeout_s -- time limit of the youngest submission in a batch, from its arrival
     statement_timeout_s -- time limit of a statement
     on_position -- called after each commit with a position in the WAL that it is before; None: the position is not read
@@ -166,10 +167,12 @@ class BatchInsert:
         timeout_s: float,
         statement_timeout_s: float,
         on_position: Callable[[int], None] | None = None,
+        coordinator: DedicatedConnection | None = None,
     ) -> None:
         self._connection = connection
+        self._coordinator = coordinator or connection
         self._on_position = on_position
-        self._keys = KeyAllocator(connection, clock)
+        self._keys = KeyAllocator(self._coordinator, clock)
         self._timeout_s = timeout_s
         self._statement_timeout_s = statement_timeout_s
 
@@ -213,7 +216,7 @@ class BatchInsert:
         for each, number in zip(unassigned, ids, strict=True):
             each.event_time, each.id = event_time, number
         async with time_limit(self._due_at(batch)):
-            new_keys = await insert_once(self._connection.fetch, batch)
+            new_keys = await insert_once(self._coordinator.fetch, batch)
             await self._note_position()
             return new_keys
 
@@ -229,7 +232,7 @@ class BatchInsert:
     async def fetch_digests(self, batch: Sequence[Submission]) -> dict[str, bytes]:
         """Fetch the digests of the bodies that a batch's keys were first used with; no item for an expired key."""
         async with time_limit(self._due_at(batch)):
-            return await fetch_digests(self._connection.fetch, [each.key for each in batch])
+            return await fetch_digests(self._coordinator.fetch, [each.key for each in batch])
 
     async def _assign(self, number: int) -> tuple[datetime, Sequence[int]]:
         if not self._keys.has(number):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence, Set
 
 import asyncpg
 import structlog
+from msgspec import Struct
 
 from orchboard import limits
 from orchboard.errors import DatabaseUnavailableError, KeyReusedError, Refusal
@@ -43,6 +44,17 @@ _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.05, 0.5
 _MAX_REFUSED = 8
 
 
+class Lane(Struct, frozen=True):
+    """A node of a cluster that results are stored on directly.
+
+    node -- its name and port
+    leave -- called with what waits when the node can't be reached
+    """
+
+    node: tuple[str, int]
+    leave: Callable[[Sequence[QueueEntry]], None]
+
+
 class BatchWriter:
     """Stores submissions in order of arrival, one batch at a time, on a dedicated connection.
 
@@ -54,6 +66,7 @@ class BatchWriter:
     on_stored -- called before senders are answered, with results that were or may have been stored and the maximum
     duration of that, in seconds
     spool -- receives what the database cannot take; None: those submissions are refused
+    lane -- the node of a cluster that it stores on; None: the database
     counters -- of acknowledged results and of batches
     on_position -- see BatchInsert
     """
@@ -68,9 +81,12 @@ class BatchWriter:
         on_stored: Callable[[Sequence[ParsedStats], float], None] = lambda *_: None,
         spool: Spool | None = None,
         on_position: Callable[[int], None] | None = None,
+        lane: Lane | None = None,
     ) -> None:
         self._breaker = database.breaker
-        self._connection = DedicatedConnection(database)
+        self._lane = lane
+        self._connection = DedicatedConnection(database, None if lane is None else lane.node)
+        self._coordinator = DedicatedConnection(database) if lane else self._connection
         self._spool = spool
         self._timeout_s = database.timeout_s
         statement_s = self._timeout_s if spool is None else min(limits.INSERT_S, self._timeout_s / 2)
@@ -80,6 +96,7 @@ class BatchWriter:
             timeout_s=self._timeout_s,
             statement_timeout_s=statement_s,
             on_position=on_position,
+            coordinator=self._coordinator,
         )
         self._on_region_gone = on_region_gone
         self._on_stored = on_stored
@@ -120,9 +137,17 @@ class BatchWriter:
             spill([QueueEntry(submission, stored, 0, self._counters)], spool, self._breaker)
             return stored
         self._queue.append(submission, stored)
-        if self._writing is None:
-            self._writing = loop.create_task(self._write())
+        self._begin()
         return stored
+
+    def take_over(self, entries: Sequence[QueueEntry]) -> None:
+        """Store what waits for another writer."""
+        self._put_back(entries)
+        self._begin()
+
+    def _begin(self) -> None:
+        if self._writing is None:
+            self._writing = asyncio.get_running_loop().create_task(self._write())
 
     async def close(self) -> None:
         """Store the queue within SHUTDOWN_FLUSH_S, spill or refuse the rest, and close the connection."""
@@ -133,6 +158,7 @@ class BatchWriter:
         left = [entry for entry in (*self._in_flight, *self._queue) if entry.is_pending]
         self._give_up(left, DatabaseUnavailableError(NO_ANSWER))
         await self._connection.close()
+        await self._coordinator.close()
 
     async def _write(self) -> None:
         """Store batches until the queue is empty."""
@@ -166,10 +192,15 @@ class BatchWriter:
     async def _connect(self) -> bool:
         """Open the connection; False when that failed. Gives up entries that have waited too long."""
         try:
+            await self._coordinator.open()
             await self._connection.open()
         except CONNECT_ERRORS as error:
             self._failure = explain_failure(error).public_message
-            if expired := self._overdue(self._queue):
+            if self._lane is not None:
+                waiting = list(self._queue)
+                self._queue.remove(waiting)
+                self._lane.leave(waiting)
+            elif expired := self._overdue(self._queue):
                 self._give_up(expired, unavailable(error))
         except DATABASE_ERRORS as error:
             refusal = unavailable(error)

@@ -49,6 +49,18 @@ _SESSION_SETTINGS = {
 # An INSERT has one plan: planned once, a batch of one took 0.38 ms where planned each time it took 0.55.
 _PLANNED_ONCE = _SESSION_SETTINGS | {"plan_cache_mode": "force_generic_plan"}
 
+# On the nodes of a Citus cluster. Otherwise Citus hides its shards from the statement with which asyncpg reads the types of
+# parameters on each new connection, which takes seconds instead of milliseconds.
+_ON_NODES = {"citus.override_table_visibility": "off"}
+
+# An INSERT there: Citus can't plan it without its values.
+_INSERT_ON_NODE = _SESSION_SETTINGS | _ON_NODES | {"plan_cache_mode": "auto"}
+
+# From the coordinator, a batch for several shards opens no connection for each of them.
+_INSERT_ON_NODES = _INSERT_ON_NODE | {
+    "citus.multi_shard_modify_mode": "sequential", "citus.max_cached_conns_per_worker": "16",
+}  # fmt: skip
+
 # The messages with which asyncpg (0.32, coreproto.pyx) refuses to write to a connection; it has no error class for that.
 _NOT_SENT = ("cannot switch to state", "not connected")
 
@@ -84,6 +96,7 @@ class Database:
     migrates -- False: raise DatabaseUnavailableError for a missing or old schema instead
     hosts -- of a standby, whose failures are logged by StandbyReads; None: those of the URL
     opened -- number of connections that the pool has opened
+    is_distributed -- whether the results are on the nodes of a Citus cluster; known once a connection was opened
     """
 
     def __init__(
@@ -104,6 +117,7 @@ class Database:
         self._pool: Pool | None = None
         self._pooler: bool | None = None
         self.encoding = UTF8
+        self.is_distributed = False
         self._startup = Startup(url, self.connect, timeout_s=timeout_s, migrates=migrates)
         self._why_open = NO_ANSWER  # public message while the breaker is open
         self.last_failure: LastFailure | None = None
@@ -124,6 +138,10 @@ class Database:
     def pool_use(self) -> tuple[int, int]:
         """The numbers of the pool's connections in use and idle."""
         return (0, 0) if self._pool is None else self._pool.use
+
+    def statement(self, name: str) -> str:
+        """The statement `name`; for distributed results `name_on_nodes`."""
+        return sql(f"{name}_on_nodes" if self.is_distributed else name)
 
     async def fetch(
         self,
@@ -197,16 +215,26 @@ class Database:
         planned_once -- keep the first plan of each statement, unless a pooler prevents it
         """
         if self._pooler is None:
-            self._pooler, self.encoding = await _detect_pooler(self._hosts, self.timeout_s)
+            self._pooler, self.encoding, self.is_distributed = await _detect(self._hosts, self.timeout_s)
             if self.encoding != UTF8:
                 log.warning(
                     "the database's encoding is not UTF8: text that it can't hold is stored with `?` in its place; "
                     "`orchboard doctor` says what to do",
                     encoding=self.encoding,
                 )
-        return await self._hosts.connect(
-            timeout_s=self.timeout_s, **self._options(_PLANNED_ONCE if planned_once else _SESSION_SETTINGS)
+        settings = self._session_settings()
+        if planned_once:
+            settings = _INSERT_ON_NODES if self.is_distributed else _PLANNED_ONCE
+        return await self._hosts.connect(timeout_s=self.timeout_s, **self._options(settings))
+
+    async def connect_to_node(self, name: str, port: int) -> Connection:
+        """Open a connection to a node of the cluster, which may insert results that it stores itself; the caller closes it."""
+        return await self._hosts.connect_to(
+            name, port, timeout_s=self.timeout_s, **self._options(_INSERT_ON_NODE)
         )
+
+    def _session_settings(self) -> dict[str, str]:
+        return _SESSION_SETTINGS | _ON_NODES if self.is_distributed else _SESSION_SETTINGS
 
     def _options(self, settings: dict[str, str]) -> dict[str, Any]:
         options = {"statement_cache_size": 0} if self._pooler else {"server_settings": settings}
@@ -234,7 +262,9 @@ class Database:
 
     async def _connect_to_read(self) -> Connection:
         self.opened += 1
-        return await self._hosts.connect_to_read(timeout_s=self.timeout_s, **self._options(_SESSION_SETTINGS))
+        return await self._hosts.connect_to_read(
+            timeout_s=self.timeout_s, **self._options(self._session_settings())
+        )
 
     def _is_reusable(self, connection: Connection) -> bool:
         return not (self.breaker.is_open or self._hosts.is_fallback_standby(connection))
@@ -332,8 +362,8 @@ async def _retry(attempt: Callable[[], Awaitable[T]], patience_s: float) -> T:
         pause_s = min(pause_s * 2, 0.5)
 
 
-async def _detect_pooler(hosts: Hosts, timeout_s: float) -> tuple[bool, str]:
-    """Whether a pooler such as pgbouncer drops or refuses session settings; and the database's encoding.
+async def _detect(hosts: Hosts, timeout_s: float) -> tuple[bool, str, bool]:
+    """Whether a pooler such as pgbouncer drops or refuses session settings; the database's encoding; whether it is distributed.
 
     Behind a pooler, statements can't be prepared by name, and session settings have no effect.
     """
@@ -349,6 +379,7 @@ async def _detect_pooler(hosts: Hosts, timeout_s: float) -> tuple[bool, str]:
         connection = await hosts.connect(timeout_s=timeout_s, statement_cache_size=0)
     try:
         mode = None if refused else await connection.fetchval("SELECT current_setting('plan_cache_mode')")
-        return mode != _SESSION_SETTINGS["plan_cache_mode"], encoding_of(connection)
+        is_pooled = mode != _SESSION_SETTINGS["plan_cache_mode"]
+        return is_pooled, encoding_of(connection), await connection.fetchval(sql("is_distributed"))
     finally:
         await connection.close()

@@ -25,11 +25,13 @@ class NotSentError(Exception):
 class DedicatedConnection:
     """A connection that prepares and plans each statement once, and is replaced when it is lost.
 
+    node -- name and port of the node of a cluster that it connects to; None: the host of the URL
     number -- number of connections opened so far
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, node: tuple[str, int] | None = None) -> None:
         self._database = database
+        self._node = node
         self._breaker = database.breaker
         self._connection: Connection | None = None
         self._used_at = 0.0
@@ -43,7 +45,10 @@ class DedicatedConnection:
                 return
             await self.close()
         await self._database.open()
-        self._connection = await self._database.connect(planned_once=True)
+        if self._node is None:
+            self._connection = await self._database.connect(planned_once=True)
+        else:
+            self._connection = await self._database.connect_to_node(*self._node)
         self.number += 1
         self._used_at = time.monotonic()
 

@@ -211,6 +211,13 @@ class StandbyReads:
             primary = await self._identity_of_primary()
         except Refusal:
             return
+        if self.primary.is_distributed:
+            failure = StandbyError(
+                "results on a Citus cluster are not read from standbys: remove POSTGRES_READ"
+            )
+            self._report(standby_name(0), failure)
+            self.why_primary = str(failure)
+            return
         for number in (*range(self._next, self._number), *range(self._next)):
             if await self._try(number, primary):
                 return

@@ -24,6 +24,7 @@ from orchboard.store.change_tracking.version_counters import (
 from orchboard.store.postgres.clock import SECOND, DatabaseClock, from_pg_time, to_pg_time
 from orchboard.store.postgres.reads import Reads
 from orchboard.store.raw_results.pages import Part, RawPages, RawRow, RowStream, read_rows
+from orchboard.store.raw_results.searched_name import searched_name
 from orchboard.store.sql_files import sql
 from orchboard.window import LATEST
 
@@ -213,7 +214,7 @@ class RawResultsCache:
     ) -> tuple[asyncpg.Record, list[RawRow]]:
         """Rows received from `since` on. The first record also has the count of earlier rows and whether any was changed."""
         arguments: tuple[object, ...] = (
-            part.orchestrator,
+            searched_name(part.orchestrator),
             from_pg_time(since),
             LATEST,
             part.job_type,

@@ -15,6 +15,7 @@ from orchboard.stats import SeriesQuery, Window
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.reads import Reads
 from orchboard.store.raw_results.pages import RawPages
+from orchboard.store.raw_results.searched_name import searched_name
 from orchboard.store.sql_files import sql
 
 LineFormat: TypeAlias = Literal["ndjson", "csv", "text"]
@@ -124,7 +125,7 @@ class ResultExport:
             *after,
             until,
             number,
-            None if query.orchestrators is None else next(iter(query.orchestrators)),
+            None if query.orchestrators is None else searched_name(next(iter(query.orchestrators))),
             query.job_type,
             query.region,
             query.pipeline,

@@ -13,7 +13,6 @@ from orchboard.store.change_tracking.snapshot_history import listed
 from orchboard.store.postgres.clock import SECOND, from_pg_time, to_pg_time
 from orchboard.store.postgres.database import Database
 from orchboard.store.raw_results.cursor import NO_SNAPSHOT, Cursor, first_transaction, last_transaction
-from orchboard.store.sql_files import sql
 
 # An older result is in `rollup_invalidations` (migration 11); the other second allows for steps of the clock.
 _LATE = 2 * SECOND
@@ -79,7 +78,7 @@ class NewResultReader:
 
     async def fetch_position(self) -> Position:
         """The current position."""
-        [row] = await self._database.fetch(sql("read_position"))
+        [row] = await self._database.fetch(self._database.statement("read_position"))
         return Position(listed(row["snapshot"]), to_pg_time(row["now"]))
 
     async def pages_between(
@@ -110,7 +109,7 @@ class NewResultReader:
         since = max(cursor.floor if floor is None else floor, earliest)
         while True:
             rows = await self._database.fetch(
-                sql("new_results"),
+                self._database.statement("new_results"),
                 cursor.before,
                 cursor.within,
                 from_pg_time(since),

@@ -15,6 +15,7 @@ from orchboard.stats import JobType
 from orchboard.store.postgres.admission import UNBOUNDED, Admission
 from orchboard.store.postgres.clock import from_pg_time, to_pg_time
 from orchboard.store.postgres.reads import Reads
+from orchboard.store.raw_results.searched_name import searched_name
 from orchboard.store.sql_files import sql
 
 # Minimum size of a row as JSON.
@@ -157,7 +158,7 @@ class RawPages:
         async with self._admission.admitted(_ANSWER_ROWS):
             counts = await self._database.fetch(
                 sql("raw_counts"),
-                part.orchestrator,
+                searched_name(part.orchestrator),
                 from_pg_time(since),
                 from_pg_time(until),
                 part.job_type,
@@ -224,7 +225,7 @@ class RawPages:
             return _Page([], None)
         found = await self._database.fetch(
             sql("raw_page"),
-            part.orchestrator,
+            searched_name(part.orchestrator),
             from_pg_time(since),
             from_pg_time(below[0]),
             below[1],

@@ -9,6 +9,7 @@ from orchboard.results.render import StoredPayload, read_stored, read_summary
 from orchboard.stats import JobType, SeriesQuery, Window
 from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.reads import Reads
+from orchboard.store.raw_results.searched_name import searched_name
 from orchboard.store.sql_files import sql
 
 MAX_ERRORS = 20
@@ -27,7 +28,7 @@ class RecentResults:
         """The latest results of an orchestrator, newest first. query -- its orchestrators are not read"""
         rows = await self._database.fetch(
             sql("recent_results"),
-            orchestrator,
+            searched_name(orchestrator),
             window.since,
             self._clock.end_of(window),
             limit,

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from orchboard import limits
 from orchboard.errors import BadInputError, SetupError
+from orchboard.store.citus.changes import collect_changes, writing_transactions
 from orchboard.store.connection.types import Connection
 from orchboard.store.details.builder import DetailBuilder
 from orchboard.store.postgres.watchdog import background_transaction
@@ -96,6 +97,7 @@ class Pruner:
         """
         # Before the lock, which builders of rollups wait for in transactions that write.
         await self._wait_for_writers()
+        await collect_changes(self._connection)
         async with background_transaction(self._connection):
             await self._connection.execute(sql("lock_rollups"))
             if await self._is_unfinished(before):
@@ -155,9 +157,9 @@ class Pruner:
 
     async def _wait_for_writers(self) -> None:
         """Wait for the transactions that may have stored a result which is not visible yet. Raises SetupError."""
-        running = set(await self._connection.fetchval(sql("writing_transactions")))
+        running = await writing_transactions(self._connection)
         deadline = asyncio.get_running_loop().time() + limits.PRUNE_BUILD_S
-        while running := running & set(await self._connection.fetchval(sql("writing_transactions"))):
+        while running := running & await writing_transactions(self._connection):
             if asyncio.get_running_loop().time() > deadline:
                 raise SetupError(
                     "a transaction is open in this database; nothing was deleted. Run `orchboard prune` again when it has ended"

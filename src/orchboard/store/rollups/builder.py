@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import asyncpg
 
 from orchboard import limits
+from orchboard.store.citus.changes import collect_changes, raise_watermark, writing_transactions
 from orchboard.store.connection.types import Connection
 from orchboard.store.postgres.clock import MICROSECOND
 from orchboard.store.postgres.watchdog import background_transaction
@@ -124,11 +125,11 @@ class RollupBuilder:
         connection = self._connection
         now = await connection.fetchval(sql("now"))
         target = MINUTE.start_of(now - self._grace)
-        await connection.execute(sql("raise_watermark"), target)
-        running = set(await connection.fetchval(sql("writing_transactions")))
+        await raise_watermark(connection, target)
+        running = await writing_transactions(connection)
         deadline, pause_s = asyncio.get_running_loop().time() + limits.ROLLUP_SETTLE_S, 0.005
         while running:
-            running.intersection_update(await connection.fetchval(sql("writing_transactions")))
+            running &= await writing_transactions(connection)
             if not running:
                 break
             if asyncio.get_running_loop().time() > deadline:
@@ -137,6 +138,7 @@ class RollupBuilder:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, 0.2)
         self.is_blocked = False
+        await collect_changes(connection)
         return target
 
     async def _apply_invalidations(self) -> bool:

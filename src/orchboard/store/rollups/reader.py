@@ -4,6 +4,7 @@ window's edges."""
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import TypeAlias, TypeVar
 
@@ -119,8 +120,8 @@ class MeansReader:
 
         async def read(memory: _Memory, plan: WindowPlan) -> list[Indices]:
             found = [await _seen_in(memory, tuple(plan.buckets))]
-            if plan.unmaterialized:
-                rows = await self._database.fetch(sql("unmaterialized_pipelines"), *_ranges(plan))
+            for since, until in _ranges(plan):
+                rows = await self._database.fetch(sql("unmaterialized_pipelines"), since, until)
                 columns = ([row[column] for row in rows] for column in range(3))
                 found.append(await memory.index.occurrences_of(*columns))
             for partial in plan.partial_buckets:
@@ -176,15 +177,15 @@ class MeansReader:
         sums = RunningSums(memory.index)
         async for of_bucket in memory.cache.sums(plan.buckets, job_type):
             sums.add(of_bucket)
-        if plan.unmaterialized:
-            rows = await self._database.fetch(sql("unmaterialized_sums"), *_ranges(plan), job_type)
+        for since, until in _ranges(plan):
+            rows = await self._database.fetch(sql("unmaterialized_sums"), since, until, job_type)
             sums.add(await unmaterialized_sums(rows, memory.index))
         return sums.parts
 
     async def _round_trips(self, memory: _Memory, plan: WindowPlan) -> list[RoundTrips]:
         lists = [each for of_bucket in await memory.cache.round_trips(plan.buckets) for each in of_bucket]
-        if plan.unmaterialized:
-            rows = await self._database.fetch(sql("unmaterialized_round_trips"), *_ranges(plan))
+        for since, until in _ranges(plan):
+            rows = await self._database.fetch(sql("unmaterialized_round_trips"), since, until)
             codes = await memory.index.region_codes({row["region_id"] for row in rows})
             for row in rows:
                 model, values = (row["pipeline"], row["model"]), read_doubles(row["round_trips"])
@@ -267,10 +268,9 @@ def _selected(query: StatsQuery, lists: list[RoundTrips]) -> list[RoundTrips]:
     ]
 
 
-def _ranges(plan: WindowPlan) -> tuple[list[object], list[object]]:
-    """The unmaterialized ranges as arguments of a statement."""
-    since, until = zip(*plan.unmaterialized, strict=True)
-    return [from_pg_time(moment) for moment in since], [from_pg_time(moment) for moment in until]
+def _ranges(plan: WindowPlan) -> list[tuple[datetime, datetime]]:
+    """The ranges without a rollup. A statement reads one: several nodes can't compute a join with a list of ranges."""
+    return [(from_pg_time(since), from_pg_time(until)) for since, until in plan.unmaterialized]
 
 
 @lru_cache(maxsize=16)

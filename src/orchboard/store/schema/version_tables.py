@@ -169,7 +169,7 @@ async def fetch_version_tables(connection: Connection) -> VersionTables:
 async def fetch_other_schema(connection: Connection) -> str | None:
     """Another schema, quoted, that has a leaderboard with results. None if there is none or this schema has results."""
     if await connection.fetchval("SELECT has_table_privilege(to_regclass('results'), 'SELECT')") and (
-        await connection.fetchval("SELECT EXISTS (SELECT FROM results)")
+        await connection.fetchval("SELECT EXISTS (SELECT 1 FROM results LIMIT 1)")
     ):
         return None
     return await _fetch_leaderboard_schema(connection)
@@ -178,7 +178,7 @@ async def fetch_other_schema(connection: Connection) -> str | None:
 async def _fetch_leaderboard_schema(connection: Connection) -> str | None:
     for schema, has_legacy_table in await connection.fetch(_OTHER_SCHEMAS):
         for table in ("events", "events_before") if has_legacy_table else ("events",):
-            if await connection.fetchval(f"SELECT EXISTS (SELECT FROM {schema}.{table})"):  # noqa: S608 - quoted
+            if await connection.fetchval(f"SELECT EXISTS (SELECT 1 FROM {schema}.{table} LIMIT 1)"):  # noqa: S608 - quoted
                 return str(schema)
     return None
 

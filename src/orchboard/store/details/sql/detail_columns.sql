@@ -31,4 +31,5 @@ FROM (
         END AS errors
     FROM chosen r
     ORDER BY r.event_time
+    OFFSET 0  -- keeps the order: several nodes would aggregate in parts
 ) e;

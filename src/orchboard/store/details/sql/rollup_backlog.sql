@@ -7,7 +7,7 @@ SELECT
     (
         SELECT count(*)
         FROM (
-            SELECT FROM events
+            SELECT 1 FROM events
             -- Two bounds: without statistics, the planner expects few rows in a range, and uses the index.
             WHERE event_time >= $4::timestamptz AND event_time <= 'infinity'
             LIMIT $3::bigint

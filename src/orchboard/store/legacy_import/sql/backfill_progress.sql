@@ -11,19 +11,15 @@ SELECT
     (SELECT coalesce(sum(results), 0)::bigint FROM rollup_buckets WHERE granularity = ($1::smallint[])[1] AND is_materialized) AS summed_up,
     (SELECT count(*) FROM rollup_progress WHERE granularity = ANY($1::smallint[])) = cardinality($1::smallint[])
     AND NOT EXISTS (
-        SELECT FROM rollup_buckets
+        SELECT 1 FROM rollup_buckets
         WHERE NOT is_materialized AND granularity = ANY($1::smallint[]) AND bucket_end < now() - interval '5 minutes'
     )
-    AND NOT EXISTS (
-        SELECT
-        FROM rollup_progress s
-        CROSS JOIN LATERAL (
-            SELECT event_time
-            FROM results
-            WHERE event_time < s.materialized_since AND event_time >= '0001-02-01 00:00Z' -- no bucket begins earlier
-            ORDER BY event_time DESC
-            LIMIT 1
-        ) e
-        WHERE s.granularity = ANY($1::smallint[])
-    ) AS is_summed_up
+    AND (
+        SELECT event_time
+        FROM results
+        WHERE event_time < (SELECT max(materialized_since) FROM rollup_progress WHERE granularity = ANY($1::smallint[]))
+          AND event_time >= '0001-02-01 00:00Z' -- no bucket begins earlier
+        ORDER BY event_time DESC
+        LIMIT 1
+    ) IS NULL AS is_summed_up
 FROM (SELECT to_regclass('events_before')::oid AS id) b;

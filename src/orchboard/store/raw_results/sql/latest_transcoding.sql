@@ -17,7 +17,7 @@ WITH latest AS (
 SELECT
     now() AS now, {include seen_transactions} AS snapshot,
     EXISTS (
-        SELECT FROM rollup_invalidations
+        SELECT 1 FROM rollup_invalidations
         WHERE xid >= pg_snapshot_xmin($2::text::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
     ) AS is_changed,
     l.orchestrator, l.region, l.event_time, l.success_rate,

@@ -26,7 +26,7 @@ wanted AS NOT MATERIALIZED (
 SELECT
     now() AS now, {include seen_transactions} AS snapshot,
     EXISTS (
-        SELECT FROM rollup_invalidations
+        SELECT 1 FROM rollup_invalidations
         WHERE xid >= pg_snapshot_xmin($9::text::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, $9::text::pg_snapshot)
     ) AS is_changed,
     c.before, e.event_time, e.region, e.pipeline, e.model, e.payload

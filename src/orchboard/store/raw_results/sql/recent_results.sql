@@ -9,6 +9,7 @@ WITH matching_regions AS MATERIALIZED (
     FROM regions r JOIN job_types j ON j.id = r.job_type_id
     WHERE ($5::text IS NULL OR j.name = $5) AND ($6::text IS NULL OR r.name = $6)
 ),
+signers AS MATERIALIZED (SELECT id, name FROM testers),
 -- Index-only without a tester; the rows are read after LIMIT.
 latest AS MATERIALIZED (
     (
@@ -17,7 +18,10 @@ latest AS MATERIALIZED (
         WHERE orchestrator = $1::text AND event_time BETWEEN $2 AND $3
           AND region_id = ANY(ARRAY(SELECT id FROM matching_regions))
           AND ($7::text IS NULL OR pipeline = $7) AND ($8::text IS NULL OR model = $8)
-          AND ($9::text IS NULL OR coalesce((SELECT t.name FROM testers t WHERE t.id = d.tester_id), '') = $9)
+          AND (
+              $9::text IS NULL OR d.tester_id = ANY(ARRAY(SELECT id FROM signers WHERE name = $9))
+              OR ($9 = '' AND (d.tester_id = ANY(ARRAY(SELECT id FROM signers))) IS NOT TRUE)
+          )
         ORDER BY event_time DESC, id DESC
         LIMIT $4::integer
     )
@@ -29,7 +33,10 @@ latest AS MATERIALIZED (
         WHERE lower(orchestrator) = $1::text AND orchestrator <> lower(orchestrator) AND event_time BETWEEN $2 AND $3
           AND region_id = ANY(ARRAY(SELECT id FROM matching_regions))
           AND ($7::text IS NULL OR pipeline = $7) AND ($8::text IS NULL OR model = $8)
-          AND ($9::text IS NULL OR coalesce((SELECT t.name FROM testers t WHERE t.id = d.tester_id), '') = $9)
+          AND (
+              $9::text IS NULL OR d.tester_id = ANY(ARRAY(SELECT id FROM signers WHERE name = $9))
+              OR ($9 = '' AND (d.tester_id = ANY(ARRAY(SELECT id FROM signers))) IS NOT TRUE)
+          )
         ORDER BY event_time DESC, id DESC
         LIMIT $4::integer
     )
@@ -48,5 +55,5 @@ SELECT l.event_time, p.name AS region, p.job_type, r.pipeline, r.model, coalesce
 FROM (SELECT * FROM latest ORDER BY event_time DESC, id DESC LIMIT $4::integer) l
 JOIN result_details r USING (orchestrator, event_time, id)
 JOIN matching_regions p ON p.id = l.region_id
-LEFT JOIN testers t ON t.id = r.tester_id
+LEFT JOIN signers t ON t.id = r.tester_id
 ORDER BY l.event_time DESC, l.id DESC;

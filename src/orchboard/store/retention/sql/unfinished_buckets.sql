@@ -12,6 +12,9 @@ SELECT
     ) AS pending,
     (SELECT max(materialized_since) FROM rollup_progress WHERE granularity IN (3, 4)) AS since,
     (SELECT min(materialized_until) FROM rollup_progress WHERE granularity IN (3, 4)) AS until,
-    (SELECT min(event_time) FROM results WHERE event_time >= greatest(results_kept_since(), '0001-01-02 00:00+00')) AS first
+    (
+        SELECT min(event_time) FROM results
+        WHERE event_time >= greatest(({include kept_since}), '0001-01-02 00:00+00')
+    ) AS first
 FROM rollup_buckets b
 WHERE b.granularity >= 3 AND b.bucket_end <= $1 AND b.bucket_end > results_kept_since();

@@ -3,7 +3,9 @@
 -- $1 granularity, $2 start, $3 end
 UPDATE rollup_buckets
 SET results = (
-    SELECT count(*) FROM results e WHERE e.event_time >= greatest($2, results_kept_since()) AND e.event_time < $3
+    SELECT count(*)
+    FROM results e
+    WHERE e.event_time >= $2 AND e.event_time < $3 AND e.event_time >= ({include kept_since})
 ) + (
     SELECT coalesce(sum(p.results), 0)
     FROM rollup_buckets p

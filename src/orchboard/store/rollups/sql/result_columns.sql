@@ -14,4 +14,5 @@ FROM (
                || convert_to(pipeline, 'UTF8') || '\x00' || convert_to(model, 'UTF8') AS key
     FROM chosen
     ORDER BY event_time
+    OFFSET 0  -- keeps the order: several nodes would aggregate in parts
 ) e;

@@ -28,7 +28,7 @@ stored AS (
     SELECT g.event_time, $1::text, g.region_id, g.payload, $3::integer
     FROM given g
     LEFT JOIN present t ON t.region_id = g.region_id AND t.digest = md5(g.payload::text)
-    WHERE g.region_id IS NOT NULL AND g.copies >= coalesce(t.copies, 0) AND g.event_time >= results_kept_since()
+    WHERE g.region_id IS NOT NULL AND g.copies >= coalesce(t.copies, 0) AND g.event_time >= ({include kept_since})
     ORDER BY g.number
     RETURNING 1
 )

@@ -5,6 +5,7 @@ INSERT INTO regions (name, display_name, job_type_id)
 SELECT g.region, g.display_name, j.id
 FROM unnest($1::text[], $2::text[], $3::text[]) AS g (region, display_name, job_type)
 LEFT JOIN job_types j ON j.name = g.job_type
-WHERE NOT EXISTS (SELECT FROM regions r WHERE r.name = g.region AND r.job_type_id IS NOT DISTINCT FROM j.id)
+LEFT JOIN regions r ON r.name = g.region AND r.job_type_id IS NOT DISTINCT FROM j.id
+WHERE r.id IS NULL
 ON CONFLICT (name, job_type_id) DO NOTHING
 RETURNING id;

@@ -27,22 +27,23 @@ with_region_id AS MATERIALIZED (
     FROM given g
     LEFT JOIN known_regions p ON p.region = g.region AND p.job_type IS NOT DISTINCT FROM g.job_type
 ),
+present AS MATERIALIZED (
+    SELECT e.orchestrator, e.event_time, e.region_id, e.payload::text AS payload, count(*) AS copies
+    FROM (SELECT DISTINCT orchestrator, event_time FROM with_region_id) g
+    JOIN results e ON e.orchestrator = g.orchestrator AND e.event_time = g.event_time
+    GROUP BY 1, 2, 3, 4
+),
 stored AS (
     INSERT INTO events (event_time, orchestrator, region_id, payload)
     SELECT p.event_time, p.orchestrator, p.region_id, p.payload
     FROM with_region_id p
-    WHERE p.event_time >= results_kept_since() AND p.copies >= (
-        SELECT count(*)
-        FROM results e
-        WHERE e.orchestrator = p.orchestrator
-          AND e.event_time = p.event_time
-          AND e.region_id IS NOT DISTINCT FROM p.region_id
-          AND e.payload::text = p.payload::text
-    )
+    LEFT JOIN present t ON t.orchestrator = p.orchestrator AND t.event_time = p.event_time
+        AND t.region_id IS NOT DISTINCT FROM p.region_id AND t.payload = p.payload::text
+    WHERE p.event_time >= ({include kept_since}) AND p.copies >= coalesce(t.copies, 0)
     RETURNING event_time
 )
 SELECT
     count(*) AS stored,
     (SELECT count(*) FROM with_region_id WHERE region IS NOT NULL AND region_id IS NULL) AS without_region,
-    (SELECT count(*) FROM with_region_id WHERE event_time < results_kept_since()) AS not_kept
+    (SELECT count(*) FROM with_region_id WHERE event_time < ({include kept_since})) AS not_kept
 FROM stored;

@@ -1,0 +1,66 @@
+"""The nodes of a Citus cluster, and statements on all of them."""
+
+from collections.abc import Sequence
+
+import asyncpg
+from msgspec import Struct
+
+from orchboard.errors import SetupError
+from orchboard.store.connection.types import Connection
+from orchboard.store.sql_files import sql
+
+
+class Node(Struct, frozen=True):
+    """A node. group_id -- 0 for the coordinator; has_shards -- whether it may hold results; is_here -- the connection is to it."""
+
+    name: str
+    port: int
+    group_id: int
+    is_active: bool
+    has_shards: bool
+    is_here: bool
+
+
+class NodeError(asyncpg.PostgresError):
+    """A statement failed on a node of the cluster."""
+
+
+async def is_distributed(connection: Connection) -> bool:
+    """Whether the results are distributed over the nodes of a cluster."""
+    return bool(await connection.fetchval(sql("is_distributed")))
+
+
+async def statement(connection: Connection, name: str) -> str:
+    """The statement `name`; for distributed results `name_on_nodes`."""
+    return sql(f"{name}_on_nodes" if await is_distributed(connection) else name)
+
+
+async def fetch_nodes(connection: Connection) -> list[Node]:
+    """The nodes of the cluster, the coordinator first. Needs Citus."""
+    return [Node(**dict(row)) for row in await connection.fetch(sql("cluster_nodes"))]
+
+
+async def set_up_nodes(connection: Connection) -> None:
+    """Create on every worker what the triggers of `events` need there. Can be repeated. Raises SetupError."""
+    _require(await connection.fetch(sql("set_up_nodes")), "could not be set up")
+
+
+async def clear_nodes(connection: Connection) -> None:
+    """Delete on every worker what `set_up_nodes` created. Can be repeated. Raises SetupError."""
+    _require(await connection.fetch(sql("clear_nodes")), "could not be cleared")
+
+
+def _require(rows: Sequence[asyncpg.Record], failure: str) -> None:
+    for row in rows:
+        if not row["success"]:
+            raise SetupError(
+                f"the worker {row['name']}:{row['port']} {failure}: {row['result']}; repeat the command when that is repaired"
+            )
+
+
+def results_of(rows: Sequence[asyncpg.Record]) -> list[asyncpg.Record]:
+    """The rows of a statement that ran on several nodes. Raises NodeError if one of them did not answer."""
+    for row in rows:
+        if not row["success"]:
+            raise NodeError(f"a node of the cluster did not answer: {row['result']}")
+    return list(rows)

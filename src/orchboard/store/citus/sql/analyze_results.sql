@@ -1,0 +1,2 @@
+-- Updates the planner's statistics of every shard. Returns nothing.
+ANALYZE events;

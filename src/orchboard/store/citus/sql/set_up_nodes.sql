@@ -1,0 +1,27 @@
+-- Creates on every worker what the triggers of `events` need there (migration 11): the watermark and the table of invalidations.
+-- Each node has its own. Can be repeated. Needs Citus.
+-- Returns name, port, success, result, a row for each worker.
+SELECT nodename AS name, nodeport AS port, success, result
+FROM run_command_on_workers(format(
+    $command$
+    DO $node$
+    BEGIN
+        PERFORM set_config('citus.enable_ddl_propagation', 'off', TRUE);
+        CREATE SCHEMA IF NOT EXISTS %1$I;
+        CREATE SEQUENCE IF NOT EXISTS %1$I.rollup_watermark;
+        GRANT SELECT ON SEQUENCE %1$I.rollup_watermark TO PUBLIC;
+        IF %2$s > coalesce(pg_sequence_last_value('%1$I.rollup_watermark'), 0) THEN
+            PERFORM setval('%1$I.rollup_watermark', %2$s);
+        END IF;
+        CREATE TABLE IF NOT EXISTS %1$I.rollup_invalidations (
+            id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            xid        xid8 NOT NULL DEFAULT pg_current_xact_id(),
+            noted_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+            since      timestamptz,
+            until      timestamptz,
+            is_applied boolean NOT NULL DEFAULT FALSE
+        );
+    END $node$
+    $command$,
+    current_schema(), coalesce(pg_sequence_last_value('rollup_watermark'), 0)
+));

@@ -1,0 +1,2 @@
+-- As `orchestrators`, for distributed results: reads an index of every shard.
+SELECT DISTINCT orchestrator FROM events;

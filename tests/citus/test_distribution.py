@@ -1,0 +1,94 @@
+"""`orchboard distribute`: what it moves, what it refuses, and that it can be interrupted and repeated."""
+
+import asyncpg
+import pytest
+
+from orchboard.errors import SetupError
+from orchboard.store.citus.nodes import is_distributed
+from tests.support.citus import RESULTS, CitusCluster, distribute
+from tests.support.database import execute, run
+from tests.support.rollup_database import INSERT_RANDOM_RESULTS
+
+TRIGGERS = """
+SELECT tgname, tgenabled FROM pg_trigger
+WHERE tgrelid IN ('events'::regclass, 'regions'::regclass, 'job_types'::regclass, 'testers'::regclass) AND tgname LIKE 'note%'
+ORDER BY 1
+"""
+
+
+async def _value(url: str, statement: str, *arguments: object) -> object:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(statement, *arguments)
+    finally:
+        await connection.close()
+
+
+async def _rows(url: str, statement: str) -> list[tuple[object, ...]]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(statement)]
+    finally:
+        await connection.close()
+
+
+def _fill(url: str, number: int = 2000) -> None:
+    run(_value(url, f"WITH i AS ({INSERT_RANDOM_RESULTS} RETURNING 1) SELECT count(*) FROM i", number))
+
+
+async def _is_distributed(url: str) -> bool:
+    connection = await asyncpg.connect(url)
+    try:
+        return await is_distributed(connection)
+    finally:
+        await connection.close()
+
+
+def test_results_are_distributed_and_moved_back_unchanged(
+    plain_on_cluster: str, cluster: CitusCluster
+) -> None:
+    url = plain_on_cluster
+    _fill(url)
+    before, triggers = run(_value(url, RESULTS)), run(_rows(url, TRIGGERS))
+    run(execute(url, "DELETE FROM rollup_invalidations"))
+
+    run(distribute(url))
+    assert run(_is_distributed(url))
+    assert run(_value(url, RESULTS)) == before
+    assert run(_value(url, "SELECT pg_relation_size('events')")) == 0, "the old copy is deleted"
+    assert run(_value(url, "SELECT count(*) FROM rollup_invalidations")) == 0, "no rollup is built again"
+    holding = run(
+        _value(url, "SELECT count(DISTINCT nodeport) FROM citus_shards WHERE table_name = 'events'::regclass")
+    )
+    assert holding == len(cluster.workers)
+
+    run(distribute(url))  # again: nothing to do
+    assert run(_value(url, RESULTS)) == before
+
+    run(distribute(url, back=True))
+    assert not run(_is_distributed(url))
+    assert run(_value(url, RESULTS)) == before
+    assert run(_rows(url, TRIGGERS)) == triggers
+    assert run(_value(url, "SELECT count(*) FROM rollup_invalidations")) == 0
+    for node in cluster.workers:
+        assert run(_value(node.url(url), "SELECT to_regclass('rollup_invalidations')")) is None
+    run(distribute(url, back=True))  # again
+    run(distribute(url))
+    assert run(_value(url, RESULTS)) == before
+
+
+def test_it_refuses_a_database_without_citus(database_url: str) -> None:
+    with pytest.raises(SetupError, match="no extension citus: install Citus on every node"):
+        run(distribute(database_url))
+
+
+def test_it_refuses_while_another_program_is_connected(plain_on_cluster: str) -> None:
+    async def attempt() -> None:
+        other = await asyncpg.connect(plain_on_cluster)
+        try:
+            await distribute(plain_on_cluster)
+        finally:
+            await other.close()
+
+    with pytest.raises(SetupError, match="other programs use the database \\(1 connection"):
+        run(attempt())
