@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 
+from orchboard.stats import SeriesQuery
+from orchboard.store.sql_files import sql
+from tests.support.database import run
 from tests.support.details_database import (
     DetailsDatabase,
     open_details_database,
     random_times,
     with_details_database,
 )
+from tests.support.details_oracle import fetch_stored
 from tests.support.samples import ai
 from tests.support.store_writes import submit
 
@@ -161,3 +165,27 @@ def test_a_database_without_results_has_no_details(database_url: str) -> None:
         await board.compare_last(timedelta(days=90))
 
     with_details_database(database_url, test, results=0)
+
+
+def test_details_are_deleted_after_their_bucket_and_not_before(database_url: str) -> None:
+    """A bucket that begins before the end of its retention, and ends after it, is still read."""
+
+    async def test() -> None:
+        async with open_details_database(database_url, results=300) as board:
+            await board.materialize()
+            bucket = await board.connection.fetchrow(
+                "SELECT granularity, bucket_start, bucket_end FROM rollup_buckets "
+                "WHERE granularity = 1 AND results > 0 AND details_revision = revision ORDER BY bucket_start LIMIT 1"
+            )
+            assert bucket is not None
+            moment = bucket["bucket_start"] + timedelta(minutes=5)
+            await board.connection.execute(sql("prune_details"), 1, moment)
+            edges = [bucket["bucket_start"], bucket["bucket_end"]]
+            [number] = await board._compare(SeriesQuery(), edges, await fetch_stored(board.connection))
+            assert number > 0
+            await board.connection.execute("DELETE FROM rollup_buckets WHERE granularity = 1")
+            await board.connection.execute(sql("prune_details"), 1, moment)
+            left = "SELECT count(*) FROM rollup_details WHERE granularity = 1 AND bucket_start < $1"
+            assert not await board.connection.fetchval(left, moment)
+
+    run(test())
