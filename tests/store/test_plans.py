@@ -93,7 +93,7 @@ def _arguments(now: datetime) -> dict[str, tuple[Any, ...]]:
         "bucket_round_trips": many,
         "round_trip_slices": ([1, 500, 900], [0, 0, 0], [1, 2, 3]),
         "bucket_pipelines": many,
-        "groups": ([1, 5, 9, 200],),
+        "groups": ([1, 9], [5, 200]),
         "edge_results": (3, day),
         "raw_stats": ("0x5", now - timedelta(days=1), now, "ai", now - timedelta(days=2), "1:1:"),
         "raw_stats_part": (
