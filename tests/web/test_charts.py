@@ -281,6 +281,28 @@ def test_the_drawing_takes_the_place_of_the_svg_and_moves_nothing(browser: Brows
             assert page.evaluate(PLACES) == without.evaluate(PLACES), path
 
 
+def test_a_drawing_that_is_wider_than_its_chart_does_not_widen_the_page(
+    browser: Browser, board: Client
+) -> None:
+    """As for a frame after each change of the width."""
+    with Visit(browser, board.url) as page:
+        page.set_viewport_size({"width": 390, "height": 900})
+        for path in PAGES:
+            assert drawn(page, path)
+            assert (
+                page.evaluate(
+                    """() => {
+                  for (const drawing of document.querySelectorAll('.uplot')) {
+                    drawing.style.width = '2000px';
+                    for (const inner of drawing.querySelectorAll('*')) inner.style.width = '2000px';
+                  }
+                  return document.documentElement.scrollWidth;
+                }"""
+                )
+                == 390
+            ), path
+
+
 def test_charts_are_as_wide_as_the_page(browser: Browser, board: Client) -> None:
     with Visit(browser, board.url) as page:
         check_widths(page, *PAGES)
