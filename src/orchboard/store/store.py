@@ -285,7 +285,7 @@ class Store:
 
     async def fetch_snapshot(self) -> str:
         """A text that changes whenever a writing transaction ends. Does not retry."""
-        if self._database.is_distributed:
+        if self._database.kind.is_distributed:
             try:
                 return await self._node_changes.collect()
             except NodeError as error:

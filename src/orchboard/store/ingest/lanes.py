@@ -76,7 +76,7 @@ class LaneWriter:
 
     def submit(self, submission: Submission) -> asyncio.Future[ParsedStats]:
         """As `BatchWriter.submit`."""
-        if self._database.is_distributed and submission.key is None:
+        if self._database.kind.is_distributed and submission.key is None:
             lane = self._lane_of(submission.parsed.orchestrator)
             if lane is not None:
                 return lane.submit(submission)

@@ -17,7 +17,7 @@ from msgspec import Struct
 from orchboard import limits
 from orchboard.errors import DatabaseUnavailableError
 from orchboard.runtime.tasks import cancel_and_wait
-from orchboard.store.connection.encoding import UTF8, connection_options, encoding_of
+from orchboard.store.connection.encoding import UTF8
 from orchboard.store.connection.failover import Hosts
 from orchboard.store.connection.failures import (
     CONNECT_ERRORS,
@@ -33,6 +33,7 @@ from orchboard.store.connection.failures import (
 from orchboard.store.connection.types import Connection
 from orchboard.store.postgres.circuit_breaker import CircuitBreaker
 from orchboard.store.postgres.connection_pool import Pool
+from orchboard.store.postgres.server_kind import Purpose, ServerKind, detect_kind
 from orchboard.store.postgres.startup import Startup
 from orchboard.store.sql_files import sql
 
@@ -40,26 +41,7 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-# Custom plans: with optional filters in a static text, the generic plan took 50.8 ms where the custom one took 3.0.
-# No time limits: a role's own would cancel a long migration, and requests have DB_TIMEOUT.
-_SESSION_SETTINGS = {
-    "plan_cache_mode": "force_custom_plan", "jit": "off", "statement_timeout": "0", "lock_timeout": "0",
-}  # fmt: skip
-
-# An INSERT has one plan: planned once, a batch of one took 0.38 ms where planned each time it took 0.55.
-_PLANNED_ONCE = _SESSION_SETTINGS | {"plan_cache_mode": "force_generic_plan"}
-
-# On the nodes of a Citus cluster. Otherwise Citus hides its shards from the statement with which asyncpg reads the types of
-# parameters on each new connection, which takes seconds instead of milliseconds.
-_ON_NODES = {"citus.override_table_visibility": "off"}
-
-# An INSERT there: Citus can't plan it without its values.
-_INSERT_ON_NODE = _SESSION_SETTINGS | _ON_NODES | {"plan_cache_mode": "auto"}
-
-# From the coordinator, a batch for several shards opens no connection for each of them.
-_INSERT_ON_NODES = _INSERT_ON_NODE | {
-    "citus.multi_shard_modify_mode": "sequential", "citus.max_cached_conns_per_worker": "16",
-}  # fmt: skip
+_NOT_KNOWN = ServerKind()
 
 # The messages with which asyncpg (0.32, coreproto.pyx) refuses to write to a connection; it has no error class for that.
 _NOT_SENT = ("cannot switch to state", "not connected")
@@ -96,7 +78,7 @@ class Database:
     migrates -- False: raise DatabaseUnavailableError for a missing or old schema instead
     hosts -- of a standby, whose failures are logged by StandbyReads; None: those of the URL
     opened -- number of connections that the pool has opened
-    is_distributed -- whether the results are on the nodes of a Citus cluster; known once a connection was opened
+    kind -- of the server; that of a plain one until a connection was opened
     """
 
     def __init__(
@@ -115,9 +97,7 @@ class Database:
         self._size = connections
         self.timeout_s = timeout_s
         self._pool: Pool | None = None
-        self._pooler: bool | None = None
-        self.encoding = UTF8
-        self.is_distributed = False
+        self.kind = _NOT_KNOWN
         self._startup = Startup(url, self.connect, timeout_s=timeout_s, migrates=migrates)
         self._why_open = NO_ANSWER  # public message while the breaker is open
         self.last_failure: LastFailure | None = None
@@ -141,7 +121,7 @@ class Database:
 
     def statement(self, name: str) -> str:
         """The statement `name`; for distributed results `name_on_nodes`."""
-        return sql(f"{name}_on_nodes" if self.is_distributed else name)
+        return sql(f"{name}_on_nodes" if self.kind.is_distributed else name)
 
     async def fetch(
         self,
@@ -209,36 +189,22 @@ class Database:
                 raise DatabaseUnavailableError(NOT_READY) from None
             raise
 
-    async def connect(self, *, planned_once: bool = False) -> Connection:
-        """Open a connection outside the pool, for migrations, bulk work and the writer; the caller closes it.
-
-        planned_once -- keep the first plan of each statement, unless a pooler prevents it
-        """
-        if self._pooler is None:
-            self._pooler, self.encoding, self.is_distributed = await _detect(self._hosts, self.timeout_s)
-            if self.encoding != UTF8:
+    async def connect(self, purpose: Purpose = Purpose.ANY) -> Connection:
+        """Open a connection outside the pool, for migrations, bulk work and the writer; the caller closes it."""
+        if self.kind is _NOT_KNOWN:
+            self.kind = await detect_kind(self._hosts, self.timeout_s)
+            if self.kind.encoding != UTF8:
                 log.warning(
                     "the database's encoding is not UTF8: text that it can't hold is stored with `?` in its place; "
                     "`orchboard doctor` says what to do",
-                    encoding=self.encoding,
+                    encoding=self.kind.encoding,
                 )
-        settings = self._session_settings()
-        if planned_once:
-            settings = _INSERT_ON_NODES if self.is_distributed else _PLANNED_ONCE
-        return await self._hosts.connect(timeout_s=self.timeout_s, **self._options(settings))
+        return await self._hosts.connect(timeout_s=self.timeout_s, **self.kind.options(purpose))
 
     async def connect_to_node(self, name: str, port: int) -> Connection:
         """Open a connection to a node of the cluster, which may insert results that it stores itself; the caller closes it."""
-        return await self._hosts.connect_to(
-            name, port, timeout_s=self.timeout_s, **self._options(_INSERT_ON_NODE)
-        )
-
-    def _session_settings(self) -> dict[str, str]:
-        return _SESSION_SETTINGS | _ON_NODES if self.is_distributed else _SESSION_SETTINGS
-
-    def _options(self, settings: dict[str, str]) -> dict[str, Any]:
-        options = {"statement_cache_size": 0} if self._pooler else {"server_settings": settings}
-        return options | connection_options(self.encoding)
+        options = self.kind.options(Purpose.INSERT_ON_NODE)
+        return await self._hosts.connect_to(name, port, timeout_s=self.timeout_s, **options)
 
     async def open(self) -> Pool:
         """The pool, after the database is created and migrated, however long that takes."""
@@ -262,9 +228,8 @@ class Database:
 
     async def _connect_to_read(self) -> Connection:
         self.opened += 1
-        return await self._hosts.connect_to_read(
-            timeout_s=self.timeout_s, **self._options(self._session_settings())
-        )
+        options = self.kind.options(Purpose.ANY)
+        return await self._hosts.connect_to_read(timeout_s=self.timeout_s, **options)
 
     def _is_reusable(self, connection: Connection) -> bool:
         return not (self.breaker.is_open or self._hosts.is_fallback_standby(connection))
@@ -360,26 +325,3 @@ async def _retry(attempt: Callable[[], Awaitable[T]], patience_s: float) -> T:
                 raise
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 2, 0.5)
-
-
-async def _detect(hosts: Hosts, timeout_s: float) -> tuple[bool, str, bool]:
-    """Whether a pooler such as pgbouncer drops or refuses session settings; the database's encoding; whether it is distributed.
-
-    Behind a pooler, statements can't be prepared by name, and session settings have no effect.
-    """
-    refused = False
-    try:
-        connection = await hosts.connect(
-            timeout_s=timeout_s, server_settings=_SESSION_SETTINGS, statement_cache_size=0
-        )
-    except asyncpg.ProtocolViolationError as error:
-        if "startup parameter" not in str(error):
-            raise
-        refused = True
-        connection = await hosts.connect(timeout_s=timeout_s, statement_cache_size=0)
-    try:
-        mode = None if refused else await connection.fetchval("SELECT current_setting('plan_cache_mode')")
-        is_pooled = mode != _SESSION_SETTINGS["plan_cache_mode"]
-        return is_pooled, encoding_of(connection), await connection.fetchval(sql("is_distributed"))
-    finally:
-        await connection.close()

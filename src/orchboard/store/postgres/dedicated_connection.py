@@ -12,6 +12,7 @@ from orchboard.store.connection.types import Connection
 from orchboard.store.postgres.connection_pool import close
 from orchboard.store.postgres.database import Database, was_not_sent
 from orchboard.store.postgres.row_errors import is_refusal
+from orchboard.store.postgres.server_kind import Purpose
 
 # Postgres rolled the statement back because of another transaction; it is sent again.
 _ROLLED_BACK = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
@@ -46,7 +47,7 @@ class DedicatedConnection:
             await self.close()
         await self._database.open()
         if self._node is None:
-            self._connection = await self._database.connect(planned_once=True)
+            self._connection = await self._database.connect(Purpose.INSERT)
         else:
             self._connection = await self._database.connect_to_node(*self._node)
         self.number += 1

@@ -211,7 +211,7 @@ class StandbyReads:
             primary = await self._identity_of_primary()
         except Refusal:
             return
-        if self.primary.is_distributed:
+        if self.primary.kind.is_distributed:
             failure = StandbyError(
                 "results on a Citus cluster are not read from standbys: remove POSTGRES_READ"
             )
