@@ -196,7 +196,8 @@ class MaintenanceLoop:
             self._checked_since = LATEST
         if wrong:
             log.warning(
-                "rollups were wrong and are rebuilt: results were changed without triggers", spans=len(wrong)
+                "rollups were wrong and are rebuilt: results were changed without triggers",
+                buckets=len(wrong),
             )
         return bool(wrong)
 

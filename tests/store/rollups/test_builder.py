@@ -113,14 +113,21 @@ def test_changes_without_an_invalidation_are_found_by_counting(database_url: str
     async def test(board: RollupDatabase) -> None:
         await board.materialize()
         now = await board.connection.fetchval("SELECT now()")
+        builder = RollupBuilder(board.connection)
+        await board.insert(now - timedelta(days=10))
+        assert not await builder.check(now - timedelta(days=99), now, DAY), "an invalidation is pending"
+        await board.connection.execute("ALTER TABLE events DISABLE TRIGGER USER")
         await board.insert(now - timedelta(days=20))
         await board.connection.execute(
             "DELETE FROM events WHERE event_time BETWEEN $1 AND $2",
             now - timedelta(days=3),
             now - timedelta(days=2),
         )
-        builder = RollupBuilder(board.connection)
-        assert await builder.check(now - timedelta(days=99), now, DAY)
+        await board.connection.execute("ALTER TABLE events ENABLE ALWAYS TRIGGER note_late_result")
+        wrong = {bucket.start for bucket in await builder.check(now - timedelta(days=99), now, DAY)}
+        inserted, noted, *deleted = (DAY.start_of(now - timedelta(days=days)) for days in (20, 10, 3, 2))
+        assert inserted in wrong and noted not in wrong
+        assert wrong - {inserted} and wrong - {inserted} <= set(deleted)
         await board.compare()
         await board.materialize()
         assert not await builder.check(now - timedelta(days=99), now, DAY)
