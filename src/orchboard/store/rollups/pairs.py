@@ -161,13 +161,15 @@ class Pairs(Sequence[Pair]):
 
     def nested(self, values: Sequence[T]) -> dict[str, dict[str, T]]:
         """{orchestrator: {region: value}} of sorted pairs. values -- of each pair"""
-        edges, all_names = self.runs(), self.names.all
-        codes = list(map(self.codes.all.__getitem__, self.region.tolist()))
-        owners = self.orchestrator[edges[:-1]].tolist()
-        return {
-            all_names[owner]: dict(zip(codes[first:last], values[first:last], strict=True))
-            for owner, first, last in zip(owners, edges[:-1], edges[1:], strict=True)
-        }
+        names, codes = self.names.all, map(self.codes.all.__getitem__, self.region.tolist())
+        nested: dict[str, dict[str, T]] = {}
+        of_owner: dict[str, T] = {}
+        last = -1
+        for owner, code, value in zip(self.orchestrator.tolist(), codes, values, strict=True):
+            if owner != last:
+                last, of_owner = owner, nested.setdefault(names[owner], {})
+            of_owner[code] = value
+        return nested
 
     def packed(self) -> Iterator[bytes]:
         """Bytes that are equal for equal sorted pairs only, in any process."""
