@@ -77,6 +77,10 @@ def test_what_a_request_waits_for_is_within_its_database_timeout(part_s: float) 
     assert part_s < DEFAULTS.db_timeout_s
 
 
+def test_a_query_waits_longer_for_its_turn_than_reads_wait_for_a_silent_primary() -> None:
+    assert limits.PROBE_AFTER_S + limits.HOST_CONNECT_S < limits.ADMISSION_S
+
+
 def test_a_foreign_commit_is_seen_within_a_second() -> None:
     assert limits.EXTERNAL_CHECK_INTERVAL_S < limits.EXTERNAL_STALENESS_S
     assert limits.EXTERNAL_STALENESS_S + limits.SHARED_READ_S < 1.0

@@ -156,8 +156,10 @@ MAX_TAIL_RESULTS: Final = 300_000
 
 # Expensive queries
 
-ADMISSION_S: Final = 1.5
-"""How long a query waits for its turn before it is refused with 429."""
+ADMISSION_S: Final = 5.0
+"""How long a query waits for its turn before it is refused with 429. Queries before it may wait for a primary that has become
+silent: reads leave it after `PROBE_AFTER_S` and `HOST_CONNECT_S`.
+"""
 MAX_WAITING_QUERIES: Final = 512
 """Queries that may wait, of all clients."""
 MAX_WAITING_QUERIES_PER_CLIENT: Final = 128
