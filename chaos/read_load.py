@@ -31,17 +31,19 @@ class Reads(Struct):
 
     stale -- of the 200 responses, those with a last good answer
     others -- responses other than 200, by query and status
+    slowest -- the query that took longest
     """
 
     answered: int = 0
     stale: int = 0
     others: Counter[str] = field(default_factory=Counter)
     slowest_s: float = 0.0
+    slowest: str = ""
 
     def __str__(self) -> str:
         return (
             f"{self.answered:,} answered 200 on {READERS} connections, {self.stale:,} of them stale, "
-            f"the slowest after {self.slowest_s:.2f} s; others {dict(self.others) or 0}"
+            f"the slowest after {self.slowest_s:.2f} s ({self.slowest}); others {dict(self.others) or 0}"
         )
 
 
@@ -63,7 +65,9 @@ async def reading(port: int, reads: Reads, *, pause_s: float = _PAUSE_S) -> Asyn
                     reads.stale += b"\r\nwarning: 111 " in reply.head.lower()
                 except Failure as failure:
                     status = str(failure)
-                reads.slowest_s = max(reads.slowest_s, time.monotonic() - asked_at)
+                took_s = time.monotonic() - asked_at
+                if took_s > reads.slowest_s:
+                    reads.slowest_s, reads.slowest = took_s, question
                 if status == "200":
                     reads.answered += 1
                 else:
