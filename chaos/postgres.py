@@ -6,8 +6,8 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import asyncpg
@@ -173,3 +173,15 @@ def stop_at_exit(*servers: Postgres) -> Iterator[None]:
     finally:
         for server in servers:
             server.end()
+
+
+@asynccontextmanager
+async def one_postgres(directory: Path) -> AsyncIterator[Postgres]:
+    """A running cluster with an empty database `board`, stopped after the block."""
+    postgres = Postgres(directory / "postgres")
+    with stop_at_exit(postgres):
+        postgres.make()
+        postgres.start()
+        await postgres.wait_until_ready()
+        await postgres.execute("CREATE DATABASE board")
+        yield postgres

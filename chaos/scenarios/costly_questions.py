@@ -17,7 +17,7 @@ from chaos.expensive_readers import Attack, ReaderReport, attacking
 from chaos.http_client import Caller, Failure, get
 from chaos.ledger import Ledger
 from chaos.post_load import posting
-from chaos.postgres import Postgres, stop_at_exit
+from chaos.postgres import one_postgres
 from chaos.scenarios.database_away import on_disk
 from chaos.server_process import ServerProcess, running
 from chaos.verdict import Scale, Verdict
@@ -91,17 +91,14 @@ class Good:
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     """Verdicts on other readers, on testers, on the server's view of its database, and on its memory."""
     size = _SIZES[scale]
-    postgres = Postgres(directory / "pg")
-    with stop_at_exit(postgres), on_disk(directory) as data:
-        postgres.make()
-        postgres.start()
-        await postgres.wait_until_ready()
-        await postgres.execute("CREATE DATABASE board")
-        with running(
-            directory / "server", POSTGRES=postgres.url("board"), ORCHBOARD_DATA=str(data)
-        ) as program:
+    async with one_postgres(directory) as postgres:
+        url = postgres.url("board")
+        with (
+            on_disk(directory) as data,
+            running(directory / "server", POSTGRES=url, ORCHBOARD_DATA=str(data)) as program,
+        ):
             await program.wait_until_healthy()
-            await asyncio.to_thread(_load, postgres.url("board"), size.results)
+            await asyncio.to_thread(_load, url, size.results)
             await postgres.execute(
                 _BIG_RESULTS.format(number=size.big_results), "VACUUM ANALYZE", database="board"
             )

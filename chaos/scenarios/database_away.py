@@ -11,14 +11,13 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from chaos.http_client import Caller, Failure, get
 from chaos.ledger import Ledger, wait_until_replayed
-from chaos.postgres import Postgres, stop_at_exit
+from chaos.postgres import Postgres, one_postgres
 from chaos.server_process import ServerProcess, running
 from chaos.verdict import Scale, Verdict
 from orchboard.store.spool.location import why_no_spool
@@ -105,18 +104,14 @@ class Testers:
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     """Verdicts on stored results, on their receipt times, and on testers and readers during the outage."""
     size = _SIZES[scale]
-    postgres = Postgres(directory / "pg")
-    with stop_at_exit(postgres), on_disk(directory) as data:
-        postgres.make()
-        postgres.start()
-        await postgres.wait_until_ready()
-        await postgres.execute("CREATE DATABASE board")
-        variables: dict[str, Any] = {
-            "POSTGRES": postgres.url("board"),
-            "WORKERS": size.workers,
-            "ORCHBOARD_DATA": str(data),
-        }
-        with running(directory / "server", **variables) as program:
+    async with one_postgres(directory) as postgres:
+        url = postgres.url("board")
+        with (
+            on_disk(directory) as data,
+            running(
+                directory / "server", POSTGRES=url, WORKERS=size.workers, ORCHBOARD_DATA=str(data)
+            ) as program,
+        ):
             return await _prove(size, postgres, program)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 
 from chaos.historical_results import differences, fill, wait_until_built
-from chaos.postgres import Postgres, stop_at_exit
+from chaos.postgres import one_postgres
 from chaos.server_process import ServerProcess, running
 from chaos.verdict import Scale, Verdict
 
@@ -38,12 +38,7 @@ _CHANGES = {
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     """Verdicts on the time until answers are right, and until rollups are."""
     results, days = _SIZES[scale]
-    postgres = Postgres(directory / "postgres")
-    with stop_at_exit(postgres):
-        postgres.make()
-        postgres.start()
-        await postgres.wait_until_ready()
-        await postgres.execute("CREATE DATABASE board")
+    async with one_postgres(directory) as postgres:
         with (
             running(directory / "one", POSTGRES=postgres.url("board")) as one,
             running(directory / "two", POSTGRES=postgres.url("board")) as two,

@@ -10,7 +10,7 @@ import asyncpg
 from chaos.historical_results import differences, fill, wait_until_built
 from chaos.ledger import Ledger
 from chaos.post_load import posting, wait_until_acknowledged
-from chaos.postgres import Postgres, stop_at_exit
+from chaos.postgres import one_postgres
 from chaos.server_process import ServerProcess, running
 from chaos.verdict import Scale, Verdict
 
@@ -31,13 +31,8 @@ _BACKENDS = "SELECT array_agg(pid) FROM pg_stat_activity WHERE datname = 'board'
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     """Verdicts on rollups, and on results posted to the other host."""
     results, days, times, posts = _SIZES[scale]
-    postgres = Postgres(directory / "postgres")
     slowest_s, wrong, lost = 0.0, 0, []
-    with stop_at_exit(postgres):
-        postgres.make()
-        postgres.start()
-        await postgres.wait_until_ready()
-        await postgres.execute("CREATE DATABASE board")
+    async with one_postgres(directory) as postgres:
         async with asyncio.timeout(_LIMIT_S):
             for number in range(times):
                 connection = await asyncpg.connect(postgres.url("board"))

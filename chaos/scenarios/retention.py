@@ -19,7 +19,7 @@ from chaos.historical_results import fill, wait_until_built
 from chaos.http_client import Caller, get
 from chaos.ledger import Ledger
 from chaos.post_load import posting
-from chaos.postgres import Postgres, stop_at_exit
+from chaos.postgres import one_postgres
 from chaos.server_process import ServerProcess, running
 from chaos.verdict import Scale, Verdict
 
@@ -38,12 +38,7 @@ _LEFT = "SELECT count(*) FROM events WHERE event_time < (SELECT kept_since FROM 
 async def prove(scale: Scale, directory: Path) -> list[Verdict]:
     """Verdicts on the answers of long windows, and on the results that are kept."""
     results, days, deleted_days, kills = _SIZES[scale]
-    postgres = Postgres(directory / "postgres")
-    with stop_at_exit(postgres):
-        postgres.make()
-        postgres.start()
-        await postgres.wait_until_ready()
-        await postgres.execute("CREATE DATABASE board")
+    async with one_postgres(directory) as postgres:
         url = postgres.url("board")
         with running(directory / "server", POSTGRES=url) as program:
             async with asyncio.timeout(_LIMIT_S):
