@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.config import Settings
-from orchboard.errors import SetupError
+from orchboard.errors import DatabaseUnavailableError, SetupError
 from orchboard.store.connection.types import Connect
 from orchboard.store.embedded.server import EmbeddedPostgres
 from orchboard.store.postgres.database import Database
@@ -134,6 +134,23 @@ def test_connections_lost_at_any_moment_lose_nothing_acknowledged_and_store_noth
     stored = [row["timestamp"] for rows in regions.values() for row in rows]
     assert len(stored) == len(set(stored)), "stored twice"
     assert {number for number, status in statuses.items() if status == 200} <= set(stored), "lost"
+
+
+def test_a_question_whose_connections_are_lost_one_after_the_other_ends_within_its_time_limit(
+    database_url: str,
+) -> None:
+    async def check() -> None:
+        database = Database(database_url, connections=40, timeout_s=3)
+        try:
+            await database.fetch("SELECT 1")
+            began_at = time.monotonic()
+            with pytest.raises(DatabaseUnavailableError):
+                await database.fetch("SELECT pg_terminate_backend(pg_backend_pid()) FROM pg_sleep(0.4)")
+            assert time.monotonic() - began_at < 10
+        finally:
+            await database.close()
+
+    run(check())
 
 
 @pytest.mark.parametrize("lost", [0, 1, 2])

@@ -138,10 +138,11 @@ class Database:
         """
         if self.breaker.is_open and not even_open:
             raise DatabaseUnavailableError(self._why_open)
+        deadline = time.monotonic() + self.timeout_s
         # Each connection of the pool may be lost without this process knowing yet.
         for _ in range(self._size + 1):
             with suppress(asyncpg.InternalClientError):
-                rows = await self._try_to_fetch(statement, arguments, patience_s)
+                rows = await self._try_to_fetch(statement, arguments, patience_s, deadline)
                 if rows is not None:
                     return rows
         raise DatabaseUnavailableError(NO_ANSWER)
@@ -151,11 +152,11 @@ class Database:
         return None
 
     async def _try_to_fetch(
-        self, statement: str, arguments: tuple[Any, ...], patience_s: float
+        self, statement: str, arguments: tuple[Any, ...], patience_s: float, deadline: float
     ) -> list[asyncpg.Record] | None:
         """The rows; None when the connection was lost with the statement."""
         try:
-            async with self.breaker.limit(self.timeout_s):
+            async with self.breaker.limit(deadline - time.monotonic()):
                 pool = self._pool or await self._opened(patience_s)
                 connection = await _retry(pool.acquire, patience_s)
                 with pool.releasing(connection):
