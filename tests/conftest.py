@@ -19,7 +19,7 @@ from tests.support.database import execute as execute_on
 from tests.support.pgbouncer import PgBouncer, pgbouncer_url
 from tests.support.postgres_programs import reachable_programs
 from tests.support.server import FAST_PATH, SECRET, Client, RunningServer, StartServer
-from tests.support.temporary_directories import tmpfs_directory
+from tests.support.temporary_directories import reachable_directory, tmpfs_directory
 
 ARTEFACTS = Path(__file__).with_name("artefacts")
 CHAOS = Path(__file__).with_name("chaos")
@@ -108,6 +108,24 @@ pytest_unconfigure = _cluster.pytest_unconfigure
 def server_url() -> str:
     """The URL of the run's Postgres, as superuser."""
     return os.environ[_SERVER_URL]
+
+
+@pytest.fixture(scope="session")
+def quiet_server_url(pytestconfig: pytest.Config) -> Iterator[str]:
+    """The URL of a Postgres of this worker's own: tests that nothing was written see no transaction of another test."""
+    with reachable_directory() as directory:
+        programs = reachable_programs(pytestconfig.getoption("--postgres-bin"), directory)
+        postgres = EmbeddedPostgres.start(directory / "data", postgres_bin=programs, watch=False)
+        run(execute_on(postgres.url, "ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()"))
+        run(make_template(postgres.url))
+        yield postgres.url
+        postgres.stop()
+
+
+@pytest.fixture
+def quiet_database_url(quiet_server_url: str) -> Iterator[str]:
+    """The URL of a new, migrated database in which, and beside which, only this test writes."""
+    yield from new_database(quiet_server_url, f'TEMPLATE "{TEMPLATE}" STRATEGY FILE_COPY')
 
 
 @pytest.fixture

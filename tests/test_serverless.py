@@ -99,8 +99,9 @@ def test_upkeep_is_404_without_a_token_set_and_401_without_the_right_one_sent(
 
 
 def test_upkeep_builds_rollups_applies_changes_and_expires_keys(
-    client: Client, execute: Callable[..., None], database_url: str
+    client: Client, execute: Callable[..., None], database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("orchboard.limits.MAINTENANCE_CALL_S", 100.0)
     assert client.post_stats(ai(), key="old").data == b"ok"
     for hours in range(1, 30):
         assert client.post_stats(transcoding(round_trip_time=hours)).data == b"ok"
@@ -112,12 +113,20 @@ def test_upkeep_builds_rollups_applies_changes_and_expires_keys(
     assert done["spans"] > 0
     assert run(query(database_url, "SELECT count(*) FROM rollup_buckets WHERE is_materialized")) > 0
     assert client.get("/api/aggregated_stats", since=1).json() == before
-    assert upkeep(client) == {"done": True, "moved": 0, "spans": 0, "keys": 0, "pending": 0}
+    again = upkeep(client)
+    if again["spans"] == 1:  # ten minutes have ended meanwhile
+        again = upkeep(client)
+    assert again == {"done": True, "moved": 0, "spans": 0, "keys": 0, "pending": 0}
 
 
 def test_calls_at_once_and_beside_an_ordinary_server_do_the_work_once(
-    client: Client, settings: Settings, start_server: StartServer, execute: Callable[..., None]
+    client: Client,
+    settings: Settings,
+    start_server: StartServer,
+    execute: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("orchboard.limits.MAINTENANCE_CALL_S", 100.0)
     for number in range(40):
         assert client.post_stats(transcoding(round_trip_time=1 + number)).data == b"ok"
     execute("UPDATE events SET event_time = event_time - id * interval '1 hour'")

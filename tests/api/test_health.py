@@ -42,7 +42,7 @@ def test_a_silent_database_delays_a_health_check_by_the_probe_timeout_at_most(
             answer = client.get(path)
             assert answer.status == 503
             assert "did not answer within 0.5 s" in answer.data.decode()
-            assert time.monotonic() - began_at < 8, "DB_TIMEOUT is 20 s"
+            assert time.monotonic() - began_at < 15, "DB_TIMEOUT is 20 s"
 
 
 def test_a_schema_reverted_under_the_server_is_named(client: Client, execute: Callable[[str], None]) -> None:

@@ -130,7 +130,7 @@ def test_an_offer_to_upgrade_is_ignored_and_the_result_stored(
         f"Connection: Upgrade, HTTP2-Settings\r\n{upgrade}\r\nHTTP2-Settings: AAEAAEAA\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     second = f"GET /api/health HTTP/1.1\r\nHost: x\r\nConnection: close, Upgrade\r\n{upgrade}\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(head.encode() + body)
         assert connection.recv(65536).endswith(b"\r\n\r\nok")
         connection.sendall(second.encode())

@@ -76,7 +76,7 @@ def test_a_frozen_database_holds_no_reader_until_its_timeout(
                     posted = await asyncio.to_thread(client.post_stats, transcoding(timestamp=2))
                     assert posted.data == b"ok"
                     await asyncio.sleep(4)  # looking for it takes 2 s
-                for limit_s in (8, 1):
+                for limit_s in (8, 3.5):  # the second time it need not be found out, which takes 4 s
                     began_at = time.monotonic()
                     asking = [asyncio.to_thread(client.get, "/api/aggregated_stats") for _ in range(3)]
                     unknown = asyncio.to_thread(client.get, "/api/pipelines?region=FRA")
@@ -89,7 +89,7 @@ def test_a_frozen_database_holds_no_reader_until_its_timeout(
                 began_at = time.monotonic()
                 posted = await asyncio.to_thread(client.post_stats, transcoding(timestamp=3))
                 assert posted.data == b"ok"
-                assert time.monotonic() - began_at < 1, "a tester has not to find out what readers know"
+                assert time.monotonic() - began_at < 3.5, "a tester has not to find out what readers know"
                 relay.passes_requests = relay.passes_answers = True
                 await asyncio.sleep(5)
                 answered = await asyncio.to_thread(client.get, "/api/pipelines?region=FRA")

@@ -46,10 +46,10 @@ async def answer(client: Client) -> None:
     refused = await asyncio.to_thread(client.get, "/api/pipelines")
     assert (refused.status, refused.json()) == (503, {"error": NOT_READY})
     assert int(refused.headers["Retry-After"]) > 0
-    assert time.monotonic() - began_at < 8, "DB_TIMEOUT is 20 s"
+    assert time.monotonic() - began_at < 15, "DB_TIMEOUT is 20 s"
     began_at = time.monotonic()
     assert (await asyncio.to_thread(client.post_stats, transcoding())).data == b"ok"
-    assert time.monotonic() - began_at < 6, "its tester gives up after 8 s"
+    assert time.monotonic() - began_at < 8, "its tester gives up after 8 s"
 
 
 def test_a_server_takes_results_while_an_index_is_built(empty_database: str, tmp_path: Path) -> None:

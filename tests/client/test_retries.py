@@ -95,7 +95,8 @@ def test_retries_end_before_the_time_limit_when_they_may_take_less(connect: Conn
     began_at = time.monotonic()
     with pytest.raises(UnavailableError):
         connect(server.url, timeout=60, max_retries=None, retry_for=0.5).regions()
-    assert time.monotonic() - began_at < 2 and len(server.received) > 1
+    assert time.monotonic() - began_at < 20, "a call may take 60 s"
+    assert len(server.received) > 1
 
 
 # --- servers without idempotency keys ----------------------------------------------------------
@@ -154,11 +155,11 @@ def test_without_a_key_a_result_that_may_be_stored_is_not_sent_again(
 
 def test_a_silent_server_ends_at_the_time_limit(connect: Connect, script: Script) -> None:
     silence = threading.Event()
-    server = script(lambda _: silence.wait(10) and None)
+    server = script(lambda _: silence.wait(60) and None)
     began_at = time.monotonic()
     with pytest.raises(UnreachableError, match="out of time") as caught:
         connect(server.url, secret="s", timeout=0.3).post(b"{}")
-    assert time.monotonic() - began_at < 3
+    assert time.monotonic() - began_at < 20, "the server is silent for 60 s"
     assert (caught.value.status, caught.value.is_timeout, caught.value.may_be_stored) == (None, True, True)
     silence.set()
 
@@ -177,18 +178,18 @@ def test_a_trickling_answer_ends_at_the_time_limit(connect: Connect, script: Scr
     server = script(trickle)
     began_at = time.monotonic()
     with pytest.raises(UnreachableError, match="out of time"):
-        connect(server.url).regions(timeout=0.5)
-    assert time.monotonic() - began_at < 3
+        connect(server.url, timeout=60).regions(timeout=0.5)
+    assert time.monotonic() - began_at < 20, "the client's limit is 60 s"
     ended.set()
 
 
 def test_a_call_may_have_another_time_limit_than_its_client(connect: Connect, script: Script) -> None:
     silence = threading.Event()
-    client = connect(script(lambda _: silence.wait(10) and None).url, timeout=60)
+    client = connect(script(lambda _: silence.wait(60) and None).url, timeout=60)
     began_at = time.monotonic()
     with pytest.raises(UnreachableError):
         client.regions(timeout=0.2)
-    assert time.monotonic() - began_at < 3
+    assert time.monotonic() - began_at < 20, "the client's limit and the server's silence are 60 s"
     silence.set()
 
 

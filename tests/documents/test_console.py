@@ -10,6 +10,8 @@ from tests.support.console_blocks import DOCUMENTS, ROOT, Block, blocks_of, sess
 from tests.support.console_session import Session
 from tests.support.temporary_directories import reachable_directory
 
+pytestmark = pytest.mark.timeout(900)  # a command may take minutes on a machine that does other things too
+
 SESSIONS = [session for document in DOCUMENTS for session in sessions_of(document)]
 
 

@@ -111,7 +111,7 @@ def test_too_many_parameters_are_refused(client: Client) -> None:
 def test_what_is_no_http_is_answered_in_the_one_shape(
     server: RunningServer, request_line: bytes, status: int
 ) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(request_line + b"\r\nHost: x\r\n\r\n")
         received = b""
         while chunk := connection.recv(65536):
@@ -139,7 +139,7 @@ def test_every_response_has_a_unique_request_id(client: Client) -> None:
 
 
 def test_a_client_that_closed_its_side_after_the_request_is_answered(server: RunningServer) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n")
         connection.shutdown(socket.SHUT_WR)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
@@ -148,7 +148,7 @@ def test_a_client_that_closed_its_side_after_the_request_is_answered(server: Run
 
 
 def test_a_client_that_closed_its_side_within_the_request_is_let_go(server: RunningServer) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(b"POST /api/post_stats HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(65536) == b""

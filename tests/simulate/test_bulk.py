@@ -112,7 +112,14 @@ if __name__ == "__main__":
     loading.send_signal(signal.SIGKILL)
     loading.wait()
     wait_for(lambda: not any(map(is_running, workers)))
-    wait_for(lambda: not fetch(database_url, "select from pg_stat_activity where query like 'COPY%'"))
+    wait_for(
+        lambda: (
+            not fetch(
+                database_url,
+                "select from pg_stat_activity where datname = current_database() and query like 'COPY%'",
+            )
+        )
+    )
 
     left = count_events(database_url)
     assert 0 < left < count

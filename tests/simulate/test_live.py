@@ -63,11 +63,12 @@ def server() -> Iterator[Server]:
 
 def test_results_of_now_arrive_signed_and_at_the_rate(server: Server) -> None:
     told: list[PostOutcome] = []
-    start = time.time()
+    start, began_at = time.time(), time.monotonic()
     tally = post_live(server.url, SECRET, NETWORK, rate=50, seconds=0.5, on_result=told.append)
+    took_s = time.monotonic() - began_at
     assert 23 <= tally.stored <= 27
     assert tally.posted == tally.stored == len(told) == len(server.bodies)
-    assert 0.4 < tally.elapsed_s < 1.5
+    assert 0.4 < tally.elapsed_s <= took_s
     assert all(int(start) <= int(str(body["timestamp"])) <= time.time() for body in server.bodies)
     assert all(outcome.is_stored and outcome.elapsed_s > 0 for outcome in told)
 

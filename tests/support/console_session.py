@@ -14,7 +14,7 @@ from tests.support.console_blocks import ROOT, Command
 
 _SERVES = re.compile(r"(?:[A-Z_]+=\S+ )*(?:make|\S*orchboard) (?:serve|demo)\b")
 _PORT = re.compile(r"\b80\d\d\b")
-_LIMIT_S = 60
+_LIMIT_S = 240
 _DOCUMENTS = ROOT / "tests" / "documents"
 
 # Text that differs from run to run, and its replacement on both sides of the comparison.

@@ -50,8 +50,17 @@ def run(work: Awaitable[Any]) -> Any:
         return thread.submit(lambda: asyncio.run(main())).result()
 
 
+def new_name() -> str:
+    """A name that no other database of the run has."""
+    return next(_names)
+
+
 def new_database(server_url: str, clause: str = "") -> Iterator[str]:
-    name = next(_names)
+    name = new_name()
     run(execute(server_url, f'CREATE DATABASE "{name}" {clause}'))
     yield with_database(server_url, name)
-    run(execute(server_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+    run(drop_database(server_url, name))
+
+
+async def drop_database(server_url: str, name: str) -> None:
+    await execute(server_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

@@ -351,3 +351,19 @@ def with_details_database(
             await test(board)
 
     run(run_test())
+
+
+def with_materialized_details(url: str, test: Callable[[DetailsDatabase], Awaitable[None]]) -> None:
+    """Run a test on a clone of what `prepare_details` has prepared."""
+
+    async def build_and_test(board: DetailsDatabase) -> None:
+        await board.materialize()  # what has ended since
+        await test(board)
+
+    with_details_database(url, build_and_test, results=0)
+
+
+async def prepare_details(url: str) -> None:
+    """A database with results, all materialized with their details."""
+    async with open_details_database(url, results=500) as board:
+        await board.materialize()

@@ -56,7 +56,7 @@ def fetch_value(url: str, question: str) -> Any:
     return asyncio.run(fetch())
 
 
-def eventually(claim: Callable[[], Any], seconds: float = 10) -> Any:
+def eventually(claim: Callable[[], Any], seconds: float = 60) -> Any:
     """What the claim answers once it is true; it may raise until then."""
     deadline = time.monotonic() + seconds
     while True:

@@ -15,11 +15,10 @@ from orchboard.store.rollups.reader import MeansReader
 from tests.support.database import run
 from tests.support.oracle_queries import assert_matches_oracle
 
-# Random results, valid and invalid, over the last 75 days.
-INSERT_RANDOM_RESULTS = """
+_INSERT = """
 INSERT INTO events (event_time, orchestrator, region_id, payload)
 SELECT
-    now() - interval '75 days' * power(random(), 2),
+    now() - AGE,
     (ARRAY['0xaa', '0xBb', '0xbb', '0xcc', ''])[1 + floor(random() * 4.05)::integer],
     r.id,
     CASE
@@ -38,6 +37,14 @@ FROM generate_series(1, $1::integer) n
 JOIN LATERAL (SELECT id, job_type_id FROM regions WHERE name IN ('FRA', 'MDW') ORDER BY random(), n LIMIT 1) r ON true
 JOIN job_types j ON j.id = r.job_type_id
 """
+# Random results, valid and invalid, over the last 75 days.
+INSERT_RANDOM_RESULTS = _INSERT.replace("AGE", "interval '75 days' * power(random(), 2)")
+# Within two hours before each of four times. No rollups are built of most of the time between, so that all of them are built in
+# a tenth of the time; each granularity has buckets with results, empty ones, and gaps.
+INSERT_ISLANDS = _INSERT.replace(
+    "AGE",
+    "(interval '1 day' * (ARRAY[0, 0, 1.3, 6.5, 33])[1 + floor(random() * 5)::integer] + interval '2 hours' * random())",
+)
 
 
 class RollupDatabase:
@@ -83,12 +90,15 @@ class RollupDatabase:
 
 
 @asynccontextmanager
-async def open_rollup_database(url: str, *, results: int) -> AsyncIterator[RollupDatabase]:
+async def open_rollup_database(
+    url: str, *, results: int, statement: str = INSERT_RANDOM_RESULTS
+) -> AsyncIterator[RollupDatabase]:
+    """results -- the number that `statement` inserts; 0: the database is used as it is"""
     database = Database(url, connections=4, timeout_s=30)
     connection = await database.connect()
     try:
         await connection.execute("SELECT setseed(0.5)")
-        await connection.execute(INSERT_RANDOM_RESULTS, results)
+        await connection.execute(statement, results)
         yield RollupDatabase(database, connection)
     finally:
         connection.terminate()
@@ -96,10 +106,41 @@ async def open_rollup_database(url: str, *, results: int) -> AsyncIterator[Rollu
 
 
 def with_rollup_database(
-    url: str, test: Callable[[RollupDatabase], Awaitable[None]], *, results: int = 1500
+    url: str,
+    test: Callable[[RollupDatabase], Awaitable[None]],
+    *,
+    results: int = 1500,
+    statement: str = INSERT_RANDOM_RESULTS,
 ) -> None:
     async def run_test() -> None:
-        async with open_rollup_database(url, results=results) as board:
+        async with open_rollup_database(url, results=results, statement=statement) as board:
             await test(board)
 
     run(run_test())
+
+
+def with_islands(url: str, test: Callable[[RollupDatabase], Awaitable[None]]) -> None:
+    """Run a test on results at four times, none of them materialized."""
+    with_rollup_database(url, test, results=400, statement=INSERT_ISLANDS)
+
+
+def with_materialized(url: str, test: Callable[[RollupDatabase], Awaitable[None]]) -> None:
+    """Run a test on a clone of what `prepare_random_results` or `prepare_islands` has prepared."""
+
+    async def build_and_test(board: RollupDatabase) -> None:
+        await board.materialize()  # what has ended since
+        await test(board)
+
+    with_rollup_database(url, build_and_test, results=0)
+
+
+async def prepare_random_results(url: str) -> None:
+    """A database with random results, all materialized."""
+    async with open_rollup_database(url, results=1500) as board:
+        await board.materialize()
+
+
+async def prepare_islands(url: str) -> None:
+    """The same with INSERT_ISLANDS."""
+    async with open_rollup_database(url, results=400, statement=INSERT_ISLANDS) as board:
+        await board.materialize()

@@ -140,7 +140,7 @@ def test_a_database_that_goes_away_is_named_with_what_to_do_until_it_is_back(awa
     wait_until(lambda: shows(client, "No: away since"))
     began_at = time.monotonic()
     answer = client.get("/status")
-    assert time.monotonic() - began_at < 6
+    assert time.monotonic() - began_at < 9, "DB_TIMEOUT is 10 s"
     text = text_of(answer)
     assert "1 thing needs attention" in text
     assert "The database did not answer. error Run orchboard doctor: it names the cause" in text

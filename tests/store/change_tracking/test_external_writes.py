@@ -15,26 +15,25 @@ from tests.support.store_writes import open_store, outcomes, query, submit
 INSERT = "INSERT INTO events (orchestrator, region_id, payload) SELECT 'o', min(id), '{}' FROM regions"
 
 
-def test_the_version_changes_only_when_something_is_written(database_url: str) -> None:
+def test_the_version_changes_only_when_something_is_written(quiet_database_url: str) -> None:
     async def work() -> None:
-        async with open_store(database_url) as store:
+        async with open_store(quiet_database_url) as store:
             detector = ExternalWriteDetector(store.fetch_snapshot)
             await detector.check()
             version = detector.version
             for _ in range(3):
-                await query(database_url, "SELECT count(*) FROM events")
+                await query(quiet_database_url, "SELECT count(*) FROM events")
                 await detector.check()
-            quiet = detector.version - version  # other tests write to databases of the same server
+            assert detector.version == version
             for number in range(3):
                 version = detector.version
-                await query(database_url, INSERT)
+                await query(quiet_database_url, INSERT)
                 await detector.check()
                 assert detector.version > version
                 assert await outcomes([submit(store, number)]) == [None]
                 version = detector.version
                 await detector.check()
                 assert detector.version > version
-            assert quiet <= 3
 
     run(work())
 
@@ -106,11 +105,13 @@ def test_a_check_is_valid_from_its_start_and_the_next_is_due_before_it_expires()
         database = Database()
         detector, began_at = ExternalWriteDetector(database.fetch_snapshot), time.monotonic()
         checking = asyncio.create_task(detector.check())
+        await database.was_asked.wait()
+        asked_at = time.monotonic()
         await asyncio.sleep(0.1)
         database.answer.set()
         await checking
-        assert began_at <= detector.valid_until - limits.EXTERNAL_STALENESS_S < began_at + 0.09
-        assert detector.due_at < detector.valid_until < time.monotonic() + 1
+        assert began_at <= detector.valid_until - limits.EXTERNAL_STALENESS_S <= asked_at
+        assert detector.due_at < detector.valid_until
 
     run(work())
 
@@ -122,9 +123,9 @@ def test_an_unavailable_or_silent_database_changes_nothing_and_delays_no_caller(
 
     async def work() -> None:
         database = Database()
-        detector, began_at = ExternalWriteDetector(database.fetch_snapshot), time.monotonic()
-        await detector.check()
-        assert time.monotonic() - began_at < 1
+        detector = ExternalWriteDetector(database.fetch_snapshot)
+        async with asyncio.timeout(20):  # the database never answers
+            await detector.check()
         database.snapshot = DatabaseUnavailableError("unavailable")
         database.answer.set()
         await detector.check()

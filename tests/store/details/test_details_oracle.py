@@ -15,6 +15,7 @@ from tests.support.details_database import (
     open_details_database,
     random_times,
     with_details_database,
+    with_materialized_details,
 )
 from tests.support.details_oracle import fetch_stored
 from tests.support.samples import ai
@@ -81,26 +82,22 @@ def test_details_equal_the_oracle_before_and_after_materialization(
 
 @pytest.mark.parametrize("statement", CHANGES)
 def test_a_change_by_plain_sql_is_in_all_details_at_once_and_after_a_rebuild(
-    database_url: str, statement: str
+    details: str, statement: str
 ) -> None:
     async def test(board: DetailsDatabase) -> None:
-        await board.materialize()
         await board.compare(windows=1)
         await board.connection.execute(statement)
         await board.compare(windows=3)
         await board.materialize()
         await board.compare(windows=3)
-        async with open_details_database(
-            database_url, results=0
-        ) as another:  # a server that has just started
+        async with open_details_database(details, results=0) as another:  # a server that has just started
             await another.compare(windows=3)
 
-    with_details_database(database_url, test)
+    with_materialized_details(details, test)
 
 
-def test_late_results_are_in_all_details_at_once_and_after_a_rebuild(database_url: str) -> None:
+def test_late_results_are_in_all_details_at_once_and_after_a_rebuild(details: str) -> None:
     async def test(board: DetailsDatabase) -> None:
-        await board.materialize()
         for days in (0.01, 0.2, 1.5, 20, 60):
             late = await board.now() - timedelta(days=days)
             await board.insert([late, late + timedelta(seconds=1)])
@@ -108,12 +105,11 @@ def test_late_results_are_in_all_details_at_once_and_after_a_rebuild(database_ur
         await board.materialize()
         await board.compare()
 
-    with_details_database(database_url, test)
+    with_materialized_details(details, test)
 
 
-def test_a_live_tail_is_in_all_details(database_url: str) -> None:
+def test_a_live_tail_is_in_all_details(details: str) -> None:
     async def test(board: DetailsDatabase) -> None:
-        await board.materialize()
         for number in range(8):
             await board.insert([await board.now()])
             errors = [{"error_code": f"e{number % 3}", "message": f"m{number}", "count": number}]
@@ -127,7 +123,7 @@ def test_a_live_tail_is_in_all_details(database_url: str) -> None:
         await board.materialize()
         await board.compare_last(HOUR)
 
-    with_details_database(database_url, test, results=400)
+    with_materialized_details(details, test)
 
 
 def test_results_with_future_receipt_times_are_in_windows_that_reach_them_only(database_url: str) -> None:
@@ -142,18 +138,17 @@ def test_results_with_future_receipt_times_are_in_windows_that_reach_them_only(d
     with_details_database(database_url, test, results=300)
 
 
-def test_details_during_a_rebuild_equal_the_oracle(database_url: str) -> None:
+def test_details_during_a_rebuild_equal_the_oracle(details: str) -> None:
     async def test(board: DetailsDatabase) -> None:
-        await board.materialize()
         await board.connection.execute("UPDATE events SET orchestrator = '0xEE' WHERE id % 5 = 0")
-        async with open_details_database(database_url, results=0, seed=9) as builder:
+        async with open_details_database(details, results=0, seed=9) as builder:
             building = asyncio.create_task(builder.materialize())
             while not building.done():
                 await board.compare(windows=1)
             await building
         await board.compare()
 
-    with_details_database(database_url, test, results=500)
+    with_materialized_details(details, test)
 
 
 def test_a_database_without_results_has_no_details(database_url: str) -> None:

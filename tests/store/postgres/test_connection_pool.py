@@ -14,7 +14,7 @@ from orchboard.store.postgres.connection_pool import Pool
 from tests.support.database import run
 
 BACKEND = "SELECT pg_backend_pid()"
-RUNNING = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)' AND state = 'active' AND pid <> pg_backend_pid()"
+RUNNING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_sleep(60)' AND state = 'active' AND pid <> pg_backend_pid()"
 
 
 async def ask(pool: Pool, statement: str) -> Any:

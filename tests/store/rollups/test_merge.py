@@ -13,7 +13,7 @@ from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.rollups.merge import build_from_parts
 from orchboard.store.rollups.statistics import bins_of
 from tests.support.database import run
-from tests.support.rollup_database import RollupDatabase, open_rollup_database
+from tests.support.rollup_database import RollupDatabase, open_rollup_database, with_materialized
 
 Summaries = tuple[list[Any], list[Any], list[Any], list[Any]]
 
@@ -81,9 +81,8 @@ def test_a_merged_bucket_equals_one_built_from_results(
     run(with_board(database_url, test))
 
 
-def test_incomplete_parts_are_not_merged(database_url: str) -> None:
+def test_incomplete_parts_are_not_merged(random_results: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.materialize()
         day = await board.connection.fetchval(
             "SELECT max(bucket_start) FROM rollup_buckets WHERE granularity = 4"
         )
@@ -100,7 +99,7 @@ def test_incomplete_parts_are_not_merged(database_url: str) -> None:
             == 0
         )
 
-    run(with_board(database_url, test))
+    with_materialized(random_results, test)
 
 
 async def with_board(url: str, test: Callable[[RollupDatabase], Awaitable[None]]) -> None:

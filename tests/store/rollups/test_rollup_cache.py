@@ -8,14 +8,14 @@ import pytest
 
 from orchboard.stats import JobType, StatsQuery, Window
 from orchboard.store.sql_files import sql
-from tests.support.rollup_database import RollupDatabase, with_rollup_database
+from tests.support.rollup_database import RollupDatabase, with_materialized
 
 DAY = timedelta(days=1)
 
 
 @pytest.mark.parametrize(("max_bytes", "unused_s"), [(1, 100.0), (20_000, 100.0), (10**7, -1.0)])
 def test_answers_are_correct_whatever_the_cache_size(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, max_bytes: int, unused_s: float
+    random_results: str, monkeypatch: pytest.MonkeyPatch, max_bytes: int, unused_s: float
 ) -> None:
     monkeypatch.setattr("orchboard.limits.ROLLUP_CACHE_BYTES", max_bytes)
     monkeypatch.setattr("orchboard.limits.ROLLUP_CACHE_IDLE_S", unused_s)
@@ -24,19 +24,17 @@ def test_answers_are_correct_whatever_the_cache_size(
     monkeypatch.setattr("orchboard.store.rollups.statistics._MAX_ADDENDS", 5)
 
     async def test(board: RollupDatabase) -> None:
-        await board.materialize()
         await board.compare(windows=4)
 
-    with_rollup_database(database_url, test)
+    with_materialized(random_results, test)
 
 
 def test_an_unused_entry_is_evicted_when_another_is_added(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    random_results: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchboard.limits.ROLLUP_CACHE_IDLE_S", 0.5)
 
     async def test(board: RollupDatabase) -> None:
-        await board.materialize()
         now, read, fetch = await board.connection.fetchval("SELECT now()"), list[str](), board.database.fetch
 
         async def noted(statement: str, *arguments: Any, **options: Any) -> Any:
@@ -63,4 +61,4 @@ def test_an_unused_entry_is_evicted_when_another_is_added(
         assert not await is_read(*old)
         assert await is_read(*new)
 
-    with_rollup_database(database_url, test)
+    with_materialized(random_results, test)

@@ -7,7 +7,7 @@ import pytest
 from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.rollups.verification import Verifier
 from orchboard.window import EARLIEST, LATEST
-from tests.support.rollup_database import RollupDatabase, with_rollup_database
+from tests.support.rollup_database import RollupDatabase, with_materialized
 
 UNSEEN = [
     pytest.param("DELETE FROM events WHERE event_time < now() - interval '9 days'", id="results deleted"),
@@ -40,9 +40,8 @@ def _no_reading_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchboard.limits.SHARED_READ_S", -1)
 
 
-def test_verification_of_right_rollups_finds_and_changes_nothing(database_url: str) -> None:
+def test_verification_of_right_rollups_finds_and_changes_nothing(islands: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.materialize()
         before = await board.connection.fetch(
             "SELECT * FROM rollup_buckets ORDER BY granularity, bucket_start"
         )
@@ -55,13 +54,12 @@ def test_verification_of_right_rollups_finds_and_changes_nothing(database_url: s
             == before
         )
 
-    with_rollup_database(database_url, test, results=400)
+    with_materialized(islands, test)
 
 
 @pytest.mark.parametrize("statement", UNSEEN)
-def test_verification_finds_a_change_that_no_trigger_noted(database_url: str, statement: str) -> None:
+def test_verification_finds_a_change_that_no_trigger_noted(islands: str, statement: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.materialize()
         await board.connection.execute("ALTER TABLE events DISABLE TRIGGER USER")
         await board.connection.execute(statement)
         await board.connection.execute("ALTER TABLE events ENABLE ALWAYS TRIGGER note_late_result")
@@ -71,12 +69,11 @@ def test_verification_finds_a_change_that_no_trigger_noted(database_url: str, st
         await board.compare(windows=3)
         assert not await Verifier(board.connection).verify(EARLIEST, LATEST)
 
-    with_rollup_database(database_url, test, results=400)
+    with_materialized(islands, test)
 
 
-def test_rebuild_builds_the_spans_of_its_range_and_no_others(database_url: str) -> None:
+def test_rebuild_builds_the_spans_of_its_range_and_no_others(random_results: str) -> None:
     async def test(board: RollupDatabase) -> None:
-        await board.materialize()
         now = await board.connection.fetchval("SELECT now()")
         since, until = now - timedelta(days=12), now - timedelta(days=10)
         revisions = "SELECT granularity, bucket_start, bucket_end, revision FROM rollup_buckets"
@@ -88,4 +85,4 @@ def test_rebuild_builds_the_spans_of_its_range_and_no_others(database_url: str) 
             assert (after[level, start, end] > revision) is (start < until and end > since), (level, start)
         await board.compare(windows=3)
 
-    with_rollup_database(database_url, test, results=400)
+    with_materialized(random_results, test)
