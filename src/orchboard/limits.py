@@ -277,6 +277,10 @@ HOST_CONNECT_S: Final = 2.0
 """Limit for connecting to each of several hosts without `connect_timeout`: one that never answers must not use up the
 time of the others.
 """
+HOST_SILENT_S: Final = 5.0
+"""For this long after one of several hosts did not answer in time, new connections for reads leave it out, unless a write was answered
+since. Each statement of a page would wait for it again.
+"""
 PRIMARY_AWAY_S: Final = 0.5
 """For this long after no host accepted writes, readers do not look for one that does."""
 STANDBY_WAIT_S: Final = 0.1

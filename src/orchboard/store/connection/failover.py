@@ -7,6 +7,7 @@ import random
 import socket
 import ssl
 import time
+from collections.abc import Sequence
 from typing import Any, cast
 
 import asyncpg
@@ -50,7 +51,8 @@ class Hosts:
                 connect_timeout_s=self._conninfo.connect_timeout_s or limits.HOST_CONNECT_S,
             )
         self._has_fallback_standby = len(self._order) > 1 and self._conninfo.target_session_attrs in _WRITABLE
-        self._no_primary_until = float("-inf")
+        self._no_primary_at = float("-inf")  # by time.monotonic
+        self._silent_at: dict[Host, float] = {}
 
     @property
     def number(self) -> int:
@@ -72,7 +74,7 @@ class Hosts:
             except CONNECT_ERRORS:
                 return await self._connect(timeout_s, "any", **options)
         except CONNECT_ERRORS:
-            self._no_primary_until = time.monotonic() + limits.PRIMARY_AWAY_S
+            self._no_primary_at = time.monotonic()
             raise
 
     async def connect_to(self, name: str, port: int, *, timeout_s: float, **options: Any) -> Connection:
@@ -82,15 +84,32 @@ class Hosts:
                 Host(name, "", port), target_session_attrs="any", timeout=timeout_s, **options
             )
 
-    async def connect_to_read(self, *, timeout_s: float, **options: Any) -> Connection:
-        """Open a connection for reads: to any available host if no host accepts writes; see `is_fallback_standby`."""
+    async def connect_to_read(
+        self, *, timeout_s: float, written_at: float = float("-inf"), **options: Any
+    ) -> Connection:
+        """Open a connection for reads: to any available host if no host accepts writes; see `is_fallback_standby`.
+
+        Does not wait again for a host that was silent a moment ago, unless all others are.
+
+        written_at -- time.monotonic of the last answered write: what was observed before that is no longer so
+        """
         if not self._has_fallback_standby:
             return await self.connect(timeout_s=timeout_s, **options)
-        if time.monotonic() >= self._no_primary_until:
+        now = time.monotonic()
+        since = max(written_at, now - limits.HOST_SILENT_S)
+        heard = [host for host in self._order if self._silent_at.get(host, float("-inf")) <= since]
+        if self._no_primary_at <= max(written_at, now - limits.PRIMARY_AWAY_S):
             try:
-                return await self.connect(timeout_s=timeout_s, **options)
+                return await self._connect(
+                    timeout_s, self._conninfo.target_session_attrs, hosts=heard, **options
+                )
             except CONNECT_ERRORS:
-                pass
+                self._no_primary_at = time.monotonic()
+        try:
+            return await self._connect(timeout_s, "any", hosts=heard, **options)
+        except CONNECT_ERRORS:
+            if len(heard) == len(self._order):
+                raise
         return await self._connect(timeout_s, "any", **options)
 
     @property
@@ -113,14 +132,17 @@ class Hosts:
             return False
         return _address(connection) != _address(newest)
 
-    async def _connect(self, timeout_s: float, target: str, **options: Any) -> Connection:
+    async def _connect(
+        self, timeout_s: float, target: str, *, hosts: Sequence[Host] | None = None, **options: Any
+    ) -> Connection:
+        """Connect to the first of some hosts that matches a target, None: of all."""
         limit_s = self._conninfo.connect_timeout_s or (
             timeout_s if len(self._order) == 1 else limits.HOST_CONNECT_S
         )
         failure: Exception = NoWritableHostError()
         if self._conninfo.in_random_order:
             random.shuffle(self._order)
-        for host in tuple(self._order):
+        for host in tuple(self._order if hosts is None else hosts):
             try:
                 async with asyncio.timeout(min(timeout_s, limit_s)):
                     connection = await self._connect_to(
@@ -143,6 +165,7 @@ class Hosts:
         """Try a host after the others from now on: it is silent, and costs each attempt the time limit of a host."""
         self._order.remove(host)
         self._order.append(host)
+        self._silent_at[host] = time.monotonic()
 
     async def _connect_to(self, host: Host, **options: Any) -> Connection:
         first, *second = (False,) if host.is_socket else self._conninfo.tls.attempts

@@ -78,6 +78,7 @@ class Database:
     migrates -- False: raise DatabaseUnavailableError for a missing or old schema instead
     hosts -- of a standby, whose failures are logged by StandbyReads; None: those of the URL
     opened -- number of connections that the pool has opened
+    written_at -- when a write was last answered, by time.monotonic; set by the writer's connection
     kind -- of the server; that of a plain one until a connection was opened
     """
 
@@ -94,6 +95,7 @@ class Database:
         self._hosts = hosts or Hosts(url)
         self._is_standby = hosts is not None
         self.opened = 0
+        self.written_at = float("-inf")
         self._size = connections
         self.timeout_s = timeout_s
         self._pool: Pool | None = None
@@ -230,7 +232,9 @@ class Database:
     async def _connect_to_read(self) -> Connection:
         self.opened += 1
         options = self.kind.options(Purpose.ANY)
-        return await self._hosts.connect_to_read(timeout_s=self.timeout_s, **options)
+        return await self._hosts.connect_to_read(
+            timeout_s=self.timeout_s, written_at=self.written_at, **options
+        )
 
     def _is_reusable(self, connection: Connection) -> bool:
         return not (self.breaker.is_open or self._hosts.is_fallback_standby(connection))

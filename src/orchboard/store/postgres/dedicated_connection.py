@@ -78,7 +78,7 @@ class DedicatedConnection:
                     await self.close()
                 raise
             else:
-                self._used_at = time.monotonic()
+                self._used_at = self._database.written_at = time.monotonic()
                 self._breaker.answers += 1
                 return rows
         raise AssertionError("the last attempt returned or raised")
