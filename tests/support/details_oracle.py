@@ -178,7 +178,7 @@ def assert_details_match(
     for result in selected:
         by_series[result.series].append(result)
     sums = details.sums
-    found = [details.index.all[number] for number in sums.series.tolist()]
+    found = [details.index[number] for number in sums.series.tolist()]
     assert sums.series.tolist() == sorted(set(sums.series.tolist()))
     assert sorted(found) == sorted(by_series)
     lists: dict[int, list[float]] = defaultdict(list)
@@ -230,7 +230,7 @@ def _assert_errors_match(details: Details, by_series: dict[Series, list[StoredRe
         for result in results:
             for code in {error.code for error in result.errors}:
                 expected[series, code].append(result)
-    found = {(details.index.all[error.series], error.code): error for error in details.sums.errors}
+    found = {(details.index[error.series], error.code): error for error in details.sums.errors}
     assert len(found) == len(details.sums.errors)
     assert found.keys() == expected.keys()
     for (series, code), results in expected.items():

@@ -1,19 +1,25 @@
 """The groups that the series of a SeriesIndex belong to, as arrays, so that entries are grouped without a loop over them."""
 
-from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from orchboard.stats import JobType, Series
-from orchboard.store.details.series import SeriesColumn, SeriesIndex
-from orchboard.store.details.series_keys import has_address, job_type_of, model_of, orchestrator_of, region_of
+from orchboard.stats import JobType
+from orchboard.store.details.series_index import SeriesColumn, SeriesIndex
+from orchboard.store.details.series_keys import (
+    SeriesKey,
+    has_address,
+    job_type_of,
+    model_of,
+    orchestrator_of,
+    region_of,
+)
 from orchboard.store.rollups.group_index import Indices, PipelineModel, is_run_start
 
 JOB_TYPES = tuple(JobType)
 
-Owner = Callable[[Series], str]
+Owner = SeriesKey[str]
 """Whose scores are computed: the orchestrator of a series, or the line of a history that it belongs to."""
 
 
@@ -69,7 +75,7 @@ _columns: WeakKeyDictionary[SeriesIndex, dict[Owner, GroupColumns]] = WeakKeyDic
 
 
 def columns_of(index: SeriesIndex, owner: Owner = orchestrator_of) -> GroupColumns:
-    """The columns of an index; computed when it has new series. owner -- a function of a module"""
+    """The columns of an index; computed when it has new series. owner -- of a module"""
     of_index = _columns.setdefault(index, {})
     if owner not in of_index:
         of_index[owner] = GroupColumns(index, owner)

@@ -10,7 +10,7 @@ from orchboard.analytics.group_columns import JOB_TYPES, GroupColumns, Owner, co
 from orchboard.scoring import Doubles
 from orchboard.stats import JobType
 from orchboard.store.details.details import Details, Medians
-from orchboard.store.details.series import SeriesIndex
+from orchboard.store.details.series_index import SeriesIndex
 from orchboard.store.details.series_keys import orchestrator_of
 from orchboard.store.details.sums import MOMENTS, SeriesSums, join_sums
 from orchboard.store.rollups.group_index import Indices, is_run_start, unique_inverse

@@ -12,19 +12,26 @@ from orchboard.reports.history import LineKind
 from orchboard.scoring import Doubles
 from orchboard.store.details.details import Details
 from orchboard.store.details.quantiles import quantiles
-from orchboard.store.details.series_keys import orchestrator_of, pipeline_of, region_of
+from orchboard.store.details.series_keys import (
+    KindKey,
+    model_name_of,
+    orchestrator_of,
+    pipeline_of,
+    region_of,
+    tester_name_of,
+)
 from orchboard.store.rollups.group_index import unique_inverse
 
 RESULTS, UNSCORED, LAST, SCORE, SUCCESS_RATE, QUANTILES = 0, 1, 2, 3, 4, slice(5, 9)
 """Columns of `LineRows.numbers`. LAST: receipt time of the last result, scored or not, in microseconds since 2000."""
 
 LINE_OF: Mapping[LineKind, Owner] = {
-    "network": lambda _: "",
+    "network": KindKey(lambda _: ""),
     "orchestrator": orchestrator_of,
     "region": region_of,
     "pipeline": pipeline_of,
-    "model": lambda series: series.model,
-    "tester": lambda series: series.tester,
+    "model": model_name_of,
+    "tester": tester_name_of,
 }
 """The name of the line that a series belongs to."""
 

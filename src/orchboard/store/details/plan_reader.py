@@ -17,7 +17,8 @@ from orchboard.store.details.quantiles import quantiles_of
 from orchboard.store.details.ranked_reader import FRACTIONS, RankedReader, grouped_values
 from orchboard.store.details.ranked_values import NO_VALUES, RankedValues, split_runs
 from orchboard.store.details.result_details import DetailResultReader, ResultDetails, pages
-from orchboard.store.details.series import NamedSeries, SeriesIndex
+from orchboard.store.details.series import NamedSeries
+from orchboard.store.details.series_index import SeriesIndex
 from orchboard.store.details.series_keys import orchestrator_of
 from orchboard.store.details.sums import NETWORK, SeriesSums, add_up, renumber
 from orchboard.store.details.tail import DetailTail
