@@ -71,7 +71,7 @@ def line_rows(details: Sequence[Details], line_of: Owner, *, scores_any_name: bo
     numbers[scored, SUCCESS_RATE] = succeeded[scored] / numbers[scored, RESULTS]
     scores = score_owners(points, JOB_TYPES, any_name=scores_any_name, owner=line_of)
     row_of = np.zeros(len(details) * len(scores.columns.owners), np.int64)
-    row_of[points.point * len(scores.columns.owners) + scores.columns.owner[sums.series]] = row
+    row_of[points.point * len(scores.columns.owners) + scores.columns.owner(sums.series)] = row
     numbers[row_of[scores.owner], SCORE] = scores.score
     numbers[:, QUANTILES] = quantiles(sums, row, rows, FRACTIONS)
     edges = keys.searchsorted(np.arange(len(details) + 1) * lines).tolist()

@@ -7,7 +7,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from orchboard.stats import JobType, Series, SeriesQuery
+from orchboard.stats import JobType, PartQuery, Series, SeriesQuery
 from orchboard.store.details.series_keys import (
     OrchestratorKey,
     SeriesKey,
@@ -130,10 +130,14 @@ class SeriesColumn(Generic[K]):
 
 
 class SeriesIndex(SeriesTable[Series]):
-    """Every series seen so far. The kind of a series is that of the network, with which it has all but the orchestrator in common."""
+    """Every series seen so far. The kind of a series is that of the network, with which it has all but the orchestrator in common.
+
+    derived -- what others compute of the index and keep with it
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.derived: dict[Hashable, Any] = {}
         self._masked: tuple[SeriesQuery, int] | None = None
         self._mask: NDArray[np.bool_] = np.zeros(0, np.bool_)
         self._columns: dict[SeriesKey[Any], SeriesColumn[Any]] = {}
@@ -166,6 +170,8 @@ class SeriesIndex(SeriesTable[Series]):
         selected = np.ones(len(self), np.bool_)
         if query.orchestrators is not None:
             selected &= self.column(orchestrator_of).positions(list(query.orchestrators)) >= 0
+        if isinstance(query, PartQuery):
+            selected &= np.array(query.names.contain(self.orchestrators.all), np.bool_)[self.orchestrator]
         for key, value in (
             (job_type_of, query.job_type),
             (region_of, query.region),
