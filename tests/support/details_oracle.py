@@ -10,7 +10,7 @@ from itertools import combinations_with_replacement
 
 from msgspec import Struct
 
-from orchboard.stats import JobType, Series, SeriesQuery
+from orchboard.stats import JobType, NameRange, PartQuery, Series, SeriesQuery
 from orchboard.store.connection.types import Connection
 from orchboard.store.details.details import Details
 from orchboard.store.measures import MEASURES
@@ -134,11 +134,17 @@ def select(
         if since <= result.event_time < until
         and query.job_type in (None, result.series.job_type)
         and (query.orchestrators is None or result.series.orchestrator in query.orchestrators)
+        and (not isinstance(query, PartQuery) or _is_within(result.series.orchestrator, query.names))
         and query.region in (None, result.series.region)
         and query.pipeline in (None, result.series.pipeline)
         and query.model in (None, result.series.model)
         and query.tester in (None, result.series.tester)
     ]
+
+
+def _is_within(name: str, names: NameRange) -> bool:
+    """Whether a name is in a range: UTF-8 sorts by code point."""
+    return names.first.encode() <= name.encode() and (names.end is None or name.encode() < names.end.encode())
 
 
 def quantile(values: Iterable[float], fraction: float) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from orchboard.store.connection.types import Connection
 from orchboard.store.details.encoding import DetailRow, decode, encode
 from orchboard.store.details.result_details import DetailResultReader, pages
+from orchboard.store.details.running_sums import RunningSums
 from orchboard.store.details.stored_series import StoredSeries
 from orchboard.store.details.summary import NetworkSeries, encode_summary
 from orchboard.store.details.sums import NETWORK, SeriesSums, add_up, renumber
@@ -91,9 +92,11 @@ class DetailBuilder:
         """Build from the results."""
         series = StoredSeries(self._connection)
         reader = DetailResultReader(series)
-        total = add_up([])
+        running = RunningSums()
         async for page in pages(self._connection.fetch, reader, bucket.start, bucket.end, _PAGE):
-            total = add_up([total, reader.sums(page)])
+            running.add(reader.sums(page))
+        total = running.total()
+        del running, reader  # the results' keys, and each column twice
         network = add_up([renumber(total, series.pooled(total.series))])
         ids = await series.store()
         for own in _by_orchestrator(total, series):

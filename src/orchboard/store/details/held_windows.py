@@ -16,10 +16,15 @@ from orchboard.store.rollups.window_plan import Coverage
 
 
 class Version(Struct, frozen=True):
-    """Which results and rollups there are. coverage -- the same object as long as no rollup changes; since -- of the tail"""
+    """Which results and rollups there are.
+
+    coverage -- the same object as long as no rollup changes
+    since, invalidations -- of the tail; changes -- of its content
+    """
 
     coverage: Coverage
     since: int
+    invalidations: int
     changes: int
 
 
@@ -38,25 +43,27 @@ class HeldWindows:
 
     def version(self) -> Version:
         """The present one, for `add`: taken before the item is computed."""
-        return Version(self._tail.coverage, self._tail.since, self._changes.version)
+        tail = self._tail
+        return Version(tail.coverage, tail.since, tail.invalidations, self._changes.version)
 
     def get(self, key: Hashable, window: Window) -> Any:
         """The item of a window; None if there is none, or if a result of the window or a rollup has changed."""
         held: _Held | None = self._entries.get((key, window))
         if held is None or not self._is_known(window):
             return None
-        version = held.version
+        version, now = held.version, self.version()
         is_current = (
-            version.coverage is self._tail.coverage
-            and version.since == self._tail.since
+            version.coverage is now.coverage
+            and (version.since, version.invalidations) == (now.since, now.invalidations)
             and self._changes.unchanged_before(version.changes) > to_pg_time(window.until)
         )
         return held.item if is_current else None
 
     def _is_known(self, window: Window) -> bool:
-        """Whether all results of a window are in rollups or in the tail, so that every change is noticed."""
-        edges = to_pg_time(window.since), to_pg_time(window.until) + 1
-        return not self._tail.coverage.plan(*edges, tail_since=self._tail.since).unmaterialized
+        """Whether every change of a window is noticed: of what is neither in rollups nor in the tail, it adds an invalidation."""
+        edges, coverage = (to_pg_time(window.since), to_pg_time(window.until) + 1), self._tail.coverage
+        plan = coverage.plan(*edges, tail_since=self._tail.since)
+        return all(until <= coverage.invalidated_until for _, until in plan.unmaterialized)
 
     def add(self, key: Hashable, window: Window, version: Version, item: object, size: int) -> None:
         """Hold the item of a window. version -- before it was computed; size -- in bytes"""

@@ -22,19 +22,32 @@ class NameRanges:
     async def of_plans(self, coverage: Coverage, plans: Sequence[WindowPlan]) -> list[NameRange]:
         """The ranges for some plans that are computed one by one; none if the details of each fit into memory.
 
-        None either while results without a rollup are read one by one, which each part would do again. Those of the plans before
-        are used again as long as the long buckets are those of before: any ranges are right.
+        None either if there are as many results without a rollup, which each part would read again. Those of the plans before are
+        used again as long as the long buckets are those of before: any ranges are right.
         """
-        if any(plan.unmaterialized for plan in plans):
-            return []
         largest = max(plans, key=lambda plan: _results_of(coverage, plan))
         if _results_of(coverage, largest) <= limits.DETAIL_PART_RESULTS:
+            return []
+        ranges = [own for plan in plans for own in plan.unmaterialized]
+        if ranges and await self._count(ranges) >= limits.DETAIL_PART_RESULTS:
             return []
         long = tuple(bucket for bucket in largest.buckets if bucket.granularity >= SIX_HOURS.number)
         buckets = long or tuple(largest.buckets)
         if buckets != self._of[0]:
             self._of = buckets, await self._read(buckets)
         return self._of[1]
+
+    async def _count(self, ranges: Sequence[tuple[int, int]]) -> int:
+        """The number of results in some ranges, up to DETAIL_PART_RESULTS."""
+        number = 0
+        for since, until in ranges:
+            edges = from_pg_time(since), from_pg_time(until)
+            most = limits.DETAIL_PART_RESULTS - number
+            [row] = await self._database.fetch(sql("unmaterialized_count"), *edges, most)
+            number += row["number"]
+            if number >= limits.DETAIL_PART_RESULTS:
+                break
+        return number
 
     async def _read(self, buckets: Sequence[BucketKey]) -> list[NameRange]:
         rows = await self._database.fetch(
