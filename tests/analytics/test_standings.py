@@ -105,6 +105,22 @@ def test_a_leaderboard_in_parts_is_that_of_the_whole(
     with_details_database(database_url, test, results=500)
 
 
+def test_quantiles_that_are_read_some_at_a_time_are_those_of_all(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(board: DetailsDatabase) -> None:
+        await board.materialize()
+        now = await board.now()
+        query = query_of("90d", sort="p50")
+        at_once = await leaderboard(board_of(board.store, lambda: now), query)
+        monkeypatch.setattr("orchboard.analytics.leaderboard.QUANTILES_AT_ONCE", 2)
+        in_pairs = await leaderboard(board_of(board.store, lambda: now), query)
+        assert in_pairs == at_once
+        assert sum(row.round_trip is not None for row in at_once.orchestrators) > 4
+
+    with_details_database(database_url, test, results=300)
+
+
 def rounded(value: Any) -> Any:
     """Without the digits that depend on the order in which results were added up."""
     if isinstance(value, float):

@@ -176,9 +176,14 @@ class RankingTable:
             for name in names
             if name not in self._round_trips
         }
-        self._round_trips |= await board.store.details.fetch_quantiles(
-            query, found.closed, missing, asked_at=found.asked_at
-        )
+        results = list(missing.items())
+        for first in range(0, len(results), QUANTILES_AT_ONCE):
+            self._round_trips |= await board.store.details.fetch_quantiles(
+                query,
+                found.closed,
+                dict(results[first : first + QUANTILES_AT_ONCE]),
+                asked_at=found.asked_at,
+            )
 
     def values(self, sort: str) -> list[SortValue]:
         """What every orchestrator is sorted by, in the order of the standings."""
@@ -250,6 +255,9 @@ def estimate_at(at: int, *columns: Doubles) -> Estimate:
 
 
 PERCENTILES = ("p50", "p90", "p99")
+
+QUANTILES_AT_ONCE = 1_000
+"""Orchestrators whose round trips are read together: bounds the memory."""
 
 _SORT_VALUES: Mapping[str, Callable[[RankingTable], Doubles | Indices]] = {
     "rank": lambda rows: rows.ranks.rank,
