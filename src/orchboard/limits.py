@@ -145,6 +145,12 @@ DETAIL_CACHE_BYTES: Final = 16 * 1024 * 1024
 """Memory for details. A round trip takes 16 bytes, an error 120 and a series about 128: a month of 5,000 series without round trips
 takes some 3 MB, a week with 190,000 round trips 4 MB.
 """
+DETAIL_PART_RESULTS: Final = 50_000
+"""A window with more results is read and computed some orchestrators at a time, if its details take more than DETAIL_PART_BYTES."""
+DETAIL_PART_BYTES: Final = 2 * 1024 * 1024
+"""Stored bytes of the orchestrators of a part, in the largest bucket of each: some 20,000 series."""
+STANDINGS_BYTES: Final = 6 * 1024 * 1024
+"""Memory for standings, from which pages of the leaderboard are made: those of 10,000 orchestrators take 1.5 MB without errors."""
 DETAIL_RANKS_BYTES: Final = 8 * 1024 * 1024
 """Memory for the round trips near the quantiles of orchestrators and models in long windows: some 170 with 45 kB each."""
 DETAIL_POINTS_BYTES: Final = 4 * 1024 * 1024

@@ -1,6 +1,7 @@
 """The data types that all layers share: results, queries, scores."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -168,6 +169,23 @@ class Series(Struct, frozen=True, order=True):
     tester: str
 
 
+class NameRange(Struct, frozen=True):
+    """Orchestrators from a name on and before another one, by code point; never those of the network together.
+
+    end -- None: all from `first` on
+    """
+
+    first: str
+    end: str | None
+
+    def contain(self, names: Sequence[str]) -> list[bool]:
+        """Whether each of some names is in the range."""
+        first, end = self.first or "\0", self.end
+        if end is None:
+            return [name >= first for name in names]
+        return [first <= name < end for name in names]
+
+
 class SeriesQuery(Struct, frozen=True, kw_only=True):
     """A filter of series. None means "any".
 
@@ -192,6 +210,16 @@ class SeriesQuery(Struct, frozen=True, kw_only=True):
             and self.model in (None, series.model)
             and self.tester in (None, series.tester)
         )
+
+
+class PartQuery(SeriesQuery, frozen=True, kw_only=True):
+    """A filter of series of the orchestrators in a range: a part of what a query without orchestrators selects."""
+
+    names: NameRange
+
+    def selects(self, series: Series) -> bool:
+        """Whether the results of a series are asked for."""
+        return self.names.contain([series.orchestrator])[0] and super().selects(series)
 
 
 class Score(Struct, frozen=True):

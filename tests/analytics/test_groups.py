@@ -13,7 +13,7 @@ from orchboard.analytics.groups import Points, group, score_owners, tree_of
 from orchboard.config import Settings
 from orchboard.stats import JobType, SeriesQuery, Window
 from orchboard.store.details.details import Details
-from orchboard.store.details.series_keys import orchestrator_of
+from orchboard.store.details.series_keys import model_name_of, orchestrator_of
 from tests.support.database import run
 from tests.support.random_results import PlainResult, random_results, write_results
 from tests.support.score_oracle import plain_medians, plain_score
@@ -38,7 +38,7 @@ def is_asked_for(result: PlainResult, query: SeriesQuery) -> bool:
     )
 
 
-OWNERS: dict[str, Owner] = {"orchestrator": orchestrator_of, "model": lambda series: series.model}
+OWNERS: dict[str, Owner] = {"orchestrator": orchestrator_of, "model": model_name_of}
 
 
 def plain_scores(results: list[PlainResult], query: SeriesQuery, member: str) -> dict[tuple[int, str], float]:

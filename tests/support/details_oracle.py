@@ -10,7 +10,7 @@ from itertools import combinations_with_replacement
 
 from msgspec import Struct
 
-from orchboard.stats import JobType, Series, SeriesQuery
+from orchboard.stats import JobType, NameRange, PartQuery, Series, SeriesQuery
 from orchboard.store.connection.types import Connection
 from orchboard.store.details.details import Details
 from orchboard.store.measures import MEASURES
@@ -134,11 +134,17 @@ def select(
         if since <= result.event_time < until
         and query.job_type in (None, result.series.job_type)
         and (query.orchestrators is None or result.series.orchestrator in query.orchestrators)
+        and (not isinstance(query, PartQuery) or _is_within(result.series.orchestrator, query.names))
         and query.region in (None, result.series.region)
         and query.pipeline in (None, result.series.pipeline)
         and query.model in (None, result.series.model)
         and query.tester in (None, result.series.tester)
     ]
+
+
+def _is_within(name: str, names: NameRange) -> bool:
+    """Whether a name is in a range: UTF-8 sorts by code point."""
+    return names.first.encode() <= name.encode() and (names.end is None or name.encode() < names.end.encode())
 
 
 def quantile(values: Iterable[float], fraction: float) -> float:
@@ -178,7 +184,7 @@ def assert_details_match(
     for result in selected:
         by_series[result.series].append(result)
     sums = details.sums
-    found = [details.index.all[number] for number in sums.series.tolist()]
+    found = [details.index[number] for number in sums.series.tolist()]
     assert sums.series.tolist() == sorted(set(sums.series.tolist()))
     assert sorted(found) == sorted(by_series)
     lists: dict[int, list[float]] = defaultdict(list)
@@ -230,7 +236,7 @@ def _assert_errors_match(details: Details, by_series: dict[Series, list[StoredRe
         for result in results:
             for code in {error.code for error in result.errors}:
                 expected[series, code].append(result)
-    found = {(details.index.all[error.series], error.code): error for error in details.sums.errors}
+    found = {(details.index[error.series], error.code): error for error in details.sums.errors}
     assert len(found) == len(details.sums.errors)
     assert found.keys() == expected.keys()
     for (series, code), results in expected.items():

@@ -4,17 +4,16 @@ import math
 from collections.abc import Sequence
 from itertools import combinations
 
-import numpy as np
-from msgspec import structs
+from msgspec.structs import replace
 
-from orchboard.analytics.leaderboard import RankingTable, estimate_at, fetch_standings_input
+from orchboard.analytics.estimates import Sensitivity, estimate
+from orchboard.analytics.groups import Groups, Points, group, tree_of
+from orchboard.analytics.leaderboard import RankingTable, estimate_at, fetch_standings
 from orchboard.analytics.scope import Scope, envelope_of
-from orchboard.analytics.standings import Standings
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.compare import Comparison, Difference, RegionComparison, RegionStanding
 from orchboard.reports.leaderboard import Estimate, Standing
-from orchboard.stats import SeriesQuery
-from orchboard.store.details.details import Details
+from orchboard.store.details.details import Needs
 
 
 async def compare(board: Leaderboard, scope: Scope, orchestrators: Sequence[str]) -> Comparison:
@@ -23,25 +22,30 @@ async def compare(board: Leaderboard, scope: Scope, orchestrators: Sequence[str]
     scope -- without orchestrators
     """
     window = scope.window.resolve(board)
-    found = await fetch_standings_input(board, scope.query, scope.window, window)
-    standings = Standings(found.details, found.job_type, any_name=board.scores_any_name)
+    found = await fetch_standings(board, scope.query, scope.window, window)
+    standings = found.standings
     known = set(standings.names)
     called = await board.store.names.current()
-    rows = RankingTable(standings, found.scores, called)
+    rows = RankingTable(standings, found, called)
     names = [name for name in orchestrators if name in known]
     await rows.fetch_round_trips(board, scope.query, found, names)
     by_name = {row.orchestrator: row for row in rows.standings(names)}
+    some = replace(scope.query, orchestrators=frozenset(orchestrators))
+    details = await board.store.details.fetch(
+        some, found.closed, Needs(medians=True), asked_at=found.asked_at
+    )
+    groups = group(Points.of(details), found.job_type, any_name=board.scores_any_name)
     never = [None] * len(found.buckets)
     own = [
         by_name.get(name) or Standing(orchestrator=name, name=called.get(name, ""), sparkline=[*never])
         for name in orchestrators
     ]
     return Comparison(
-        **envelope_of(scope.window, window, found.now, _of(found.details, orchestrators)),
+        **envelope_of(scope.window, window, found.now, details),
         job_type=found.job_type,
         ranked=standings.ranked,
         orchestrators=own,
-        regions=_regions(standings, orchestrators),
+        regions=_regions(groups, orchestrators),
         differences=[
             difference(one, one.score, other, other.score)
             for one, other in combinations(own, 2)
@@ -50,16 +54,13 @@ async def compare(board: Leaderboard, scope: Scope, orchestrators: Sequence[str]
     )
 
 
-def _of(details: Details, orchestrators: Sequence[str]) -> Details:
-    wanted = details.index.mask(SeriesQuery(orchestrators=frozenset(orchestrators)))
-    chosen = details.sums.select(np.flatnonzero(wanted[details.sums.series]))
-    return structs.replace(details, sums=chosen)
-
-
-def _regions(standings: Standings, orchestrators: Sequence[str]) -> list[RegionComparison]:
-    estimates, results = standings.pair_estimates(), standings.pair_results()
-    pairs = {names: pair for pair, names in enumerate(standings.pair_names())}
-    regions = sorted({region for orchestrator, region in pairs if orchestrator in set(orchestrators)})
+def _regions(groups: Groups, orchestrators: Sequence[str]) -> list[RegionComparison]:
+    """The regions of some orchestrators. groups -- of these"""
+    tree = tree_of(groups)
+    estimates = estimate(Sensitivity(groups.statistics), tree.in_pair, tree.total_of_pair)
+    results = tree.total_of_pair(groups.statistics.results)
+    pairs = {names: pair for pair, names in enumerate(groups.columns.names_of(tree.pairs))}
+    regions = sorted({region for _, region in pairs})
 
     def at(orchestrator: str, region: str) -> RegionStanding | None:
         pair = pairs.get((orchestrator, region))

@@ -26,6 +26,8 @@ from orchboard.stats import JobType, Series, SeriesQuery
 from orchboard.store.details.details import Details, Needs
 from orchboard.store.details.reader import one_by_one
 from orchboard.store.details.series_keys import (
+    KindKey,
+    SeriesKey,
     TesterKey,
     model_of,
     orchestrator_of,
@@ -106,6 +108,7 @@ def _sources(details: Details) -> tuple[_Source, ...]:
     return tuple(sources)
 
 
+@KindKey
 def _source_of(series: Series) -> _Source:
     return series.region, series.job_type, series.tester
 
@@ -154,7 +157,7 @@ class _ActivityReader:
         found = self._activity(model_of)
         return [ModelCoverage(**members, pipeline=key[0], model=key[1]) for key, members in found if key[0]]
 
-    def _activity(self, key: Callable[[Series], K]) -> list[tuple[K, dict[str, Any]]]:
+    def _activity(self, key: SeriesKey[K]) -> list[tuple[K, dict[str, Any]]]:
         """The members of Activity of each key, sorted."""
         found: dict[K, dict[str, Any]] = {}
         for at, bucket in enumerate(self._buckets):

@@ -1,7 +1,7 @@
 """The errors of results: which, how often, where."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -13,10 +13,11 @@ from orchboard.analytics.points import divide_window, fetch_points
 from orchboard.analytics.scope import Scope, envelope_of
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.errors import ErrorCode, ErrorGroup, Errors
-from orchboard.stats import Series, SeriesQuery
+from orchboard.stats import SeriesQuery
 from orchboard.store.details.details import Details, Needs
 from orchboard.store.details.error_sums import ErrorSums, add_up_errors
 from orchboard.store.details.reader import one_by_one
+from orchboard.store.details.series_keys import KindKey
 from orchboard.store.details.sums import NETWORK
 from orchboard.store.postgres.clock import from_pg_time
 from orchboard.store.rollups.group_index import Indices, is_run_start
@@ -27,11 +28,11 @@ MAX_CODES = 200
 GroupKey = tuple[str, str]
 """The name of a group, and its pipeline if it is a model."""
 
-GROUPS: Mapping[str, Callable[[Series], GroupKey]] = {
-    "region": lambda series: (series.region, ""),
-    "pipeline": lambda series: (series.pipeline, ""),
-    "model": lambda series: (series.model, series.pipeline),
-    "tester": lambda series: (series.tester, ""),
+GROUPS: Mapping[str, KindKey[GroupKey]] = {
+    "region": KindKey(lambda series: (series.region, "")),
+    "pipeline": KindKey(lambda series: (series.pipeline, "")),
+    "model": KindKey(lambda series: (series.model, series.pipeline)),
+    "tester": KindKey(lambda series: (series.tester, "")),
 }
 
 
@@ -110,7 +111,7 @@ def count_codes(errors: ErrorSums, results: int) -> list[ErrorCode]:
     ]
 
 
-def group_errors(details: Details, key: Callable[[Series], GroupKey]) -> list[ErrorGroup]:
+def group_errors(details: Details, key: KindKey[GroupKey]) -> list[ErrorGroup]:
     """The errors of each group that has any, the most frequent first."""
     sums = details.sums
     groups, position = details.index.grouped(sums.series, key)

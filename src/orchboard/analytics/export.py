@@ -93,7 +93,7 @@ def _rollups(bucket: datetime, details: Details) -> Iterator[ExportedRollup]:
     sums, entries = details.sums, len(details.sums.series)
     percentiles = quantiles(sums, np.arange(entries), entries, [each / 100 for each in _PERCENTILES]).tolist()
     for entry, number in enumerate(sums.round_trip_counts.tolist()):
-        series = details.index.all[int(sums.series[entry])]
+        series = details.index[int(sums.series[entry])]
         members: dict[str, Any] = {
             "bucket": bucket,
             "series": series_id(series),

@@ -116,21 +116,20 @@ class _HourReader:
         times: dict[_Key, tuple[int, int]] = {}
         sums = details.sums
         columns = (
-            sums.series.tolist(),
+            details.index.named(sums.series),
             sums.results.tolist(),
             sums.unscored.tolist(),
             sums.measure("success_rate").tolist(),
             sums.first.tolist(),
             sums.last.tolist(),
         )
-        for number, results, unscored, success_rate, first, last in zip(*columns, strict=True):
-            series = details.index.all[number]
-            testing[series.job_type].add(series.region)
-            if not self._is_observed(series.orchestrator):
+        for (orchestrator, kind), results, unscored, success_rate, first, last in zip(*columns, strict=True):
+            testing[kind.job_type].add(kind.region)
+            if not self._is_observed(orchestrator):
                 continue
-            key = series.orchestrator, series.job_type
-            old = regions[key].get(series.region, RegionHour(0, 0, 0.0))
-            regions[key][series.region] = RegionHour(
+            key = orchestrator, kind.job_type
+            old = regions[key].get(kind.region, RegionHour(0, 0, 0.0))
+            regions[key][kind.region] = RegionHour(
                 old.results + results, old.unscored + unscored, old.success_rate + success_rate
             )
             earliest, latest = times.get(key, (first, last))

@@ -10,7 +10,7 @@ from orchboard.analytics.group_columns import JOB_TYPES, GroupColumns, Owner, co
 from orchboard.scoring import Doubles
 from orchboard.stats import JobType
 from orchboard.store.details.details import Details, Medians
-from orchboard.store.details.series import SeriesIndex
+from orchboard.store.details.series_index import SeriesIndex
 from orchboard.store.details.series_keys import orchestrator_of
 from orchboard.store.details.sums import MOMENTS, SeriesSums, join_sums
 from orchboard.store.rollups.group_index import Indices, is_run_start, unique_inverse
@@ -72,7 +72,7 @@ def group(
     of_series = columns.group[sums.series]
     is_chosen = (sums.results > 0) & (columns.group_job_type[of_series] == JOB_TYPES.index(job_type))
     if not any_name:
-        is_chosen &= columns.has_address[sums.series]
+        is_chosen &= columns.has_address(sums.series)
     entries = np.flatnonzero(is_chosen)
     groups = len(columns.group_pair)
     number, whose = unique_inverse(
@@ -85,14 +85,14 @@ def group(
     entries, whose = _sorted(entries, whose)
     starts = np.flatnonzero(is_run_start(whose))
     results, means, found = _merge(sums, entries, whose, starts, job_type if moments else None)
-    model = columns.group_model[number]
+    model = columns.group_model[number].astype(np.int64)
     median = np.zeros(len(number))
     if job_type is JobType.AI:
         medians = [[own.get(each, 0.0) for each in columns.models] for own in points.medians]
         median = np.array(medians, np.float64)[at_point, model]
-    owner_of_group = columns.group_owner[number] + at_point * len(columns.owners)
+    owner_of_group = at_point * len(columns.owners) + columns.group_owner[number].astype(np.int64)
     statistics = GroupStatistics(job_type, owner_of_group, results, means, found, median)
-    pair = columns.group_pair[number] + at_point * len(columns.pair_owner)
+    pair = at_point * len(columns.pair_owner) + columns.group_pair[number].astype(np.int64)
     return Groups(columns, pair, model, of_entry, statistics)
 
 
@@ -177,7 +177,7 @@ def tree_of(groups: Groups) -> Tree:
 
 
 class OwnerScores(Struct, frozen=True):
-    """Scores of owners. Arrays of equal length. owner -- number in `columns`, ascending; of bucket i increased as in Groups"""
+    """Scores of owners. Arrays of equal length. owner -- number in `columns`; of bucket i increased as in Groups"""
 
     columns: GroupColumns
     owner: Indices

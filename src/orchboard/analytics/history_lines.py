@@ -12,19 +12,26 @@ from orchboard.reports.history import LineKind
 from orchboard.scoring import Doubles
 from orchboard.store.details.details import Details
 from orchboard.store.details.quantiles import quantiles
-from orchboard.store.details.series_keys import orchestrator_of, pipeline_of, region_of
+from orchboard.store.details.series_keys import (
+    KindKey,
+    model_name_of,
+    orchestrator_of,
+    pipeline_of,
+    region_of,
+    tester_name_of,
+)
 from orchboard.store.rollups.group_index import unique_inverse
 
 RESULTS, UNSCORED, LAST, SCORE, SUCCESS_RATE, QUANTILES = 0, 1, 2, 3, 4, slice(5, 9)
 """Columns of `LineRows.numbers`. LAST: receipt time of the last result, scored or not, in microseconds since 2000."""
 
 LINE_OF: Mapping[LineKind, Owner] = {
-    "network": lambda _: "",
+    "network": KindKey(lambda _: ""),
     "orchestrator": orchestrator_of,
     "region": region_of,
     "pipeline": pipeline_of,
-    "model": lambda series: series.model,
-    "tester": lambda series: series.tester,
+    "model": model_name_of,
+    "tester": tester_name_of,
 }
 """The name of the line that a series belongs to."""
 
@@ -64,7 +71,7 @@ def line_rows(details: Sequence[Details], line_of: Owner, *, scores_any_name: bo
     numbers[scored, SUCCESS_RATE] = succeeded[scored] / numbers[scored, RESULTS]
     scores = score_owners(points, JOB_TYPES, any_name=scores_any_name, owner=line_of)
     row_of = np.zeros(len(details) * len(scores.columns.owners), np.int64)
-    row_of[points.point * len(scores.columns.owners) + scores.columns.owner[sums.series]] = row
+    row_of[points.point * len(scores.columns.owners) + scores.columns.owner(sums.series)] = row
     numbers[row_of[scores.owner], SCORE] = scores.score
     numbers[:, QUANTILES] = quantiles(sums, row, rows, FRACTIONS)
     edges = keys.searchsorted(np.arange(len(details) + 1) * lines).tolist()

@@ -13,14 +13,14 @@ from msgspec.structs import replace
 from orchboard.analytics.groups import OwnerScores
 from orchboard.analytics.nullable import with_none
 from orchboard.analytics.ranking_query import RankingQuery, SortValue, position_after, sort_rows
-from orchboard.analytics.scope import WINDOWS, WindowRequest, envelope_of
+from orchboard.analytics.scope import WINDOWS, WindowRequest, envelope_of_extent
 from orchboard.analytics.sparkline import edges_of, fetch_scores, lines_of
-from orchboard.analytics.standings import Standings
+from orchboard.analytics.standings import Standings, join_standings, standings_of
 from orchboard.leaderboard import Leaderboard
-from orchboard.reports.leaderboard import Estimate, Ranking, RegionScore, RoundTrips, Standing
+from orchboard.reports.leaderboard import Estimate, Ranking, RoundTrips, Standing
 from orchboard.scoring import Doubles
 from orchboard.stats import JobType, SeriesQuery, Window
-from orchboard.store.details.details import Details, Needs
+from orchboard.store.details.details import Needs
 from orchboard.store.postgres.clock import MICROSECOND, from_pg_time
 from orchboard.store.rollups.group_index import Indices
 from orchboard.window import EARLIEST
@@ -31,15 +31,12 @@ async def leaderboard(board: Leaderboard, query: RankingQuery) -> Ranking:
     asked = query.scope
     window = asked.window.resolve(board) if query.page is None else query.page.window
     whole = replace(asked.query, orchestrators=None)
-    found = await fetch_standings_input(board, whole, asked.window, window)
-    standings = Standings(
-        found.details,
-        found.job_type,
-        any_name=board.scores_any_name,
-        min_results=query.min_results,
-    )
+    found = await fetch_standings(board, whole, asked.window, window)
+    standings = found.standings
+    if query.min_results:
+        standings = standings.select(np.flatnonzero(standings.results >= query.min_results))
     called = await board.store.names.current()
-    rows = RankingTable(standings, found.scores, called)
+    rows = RankingTable(standings, found, called)
     names = standings.names
     if query.sort in PERCENTILES:
         await rows.fetch_round_trips(board, whole, found, names)
@@ -59,7 +56,7 @@ async def leaderboard(board: Leaderboard, query: RankingQuery) -> Ranking:
     if first + query.limit < len(ordered):
         next_cursor = query.cursor(found.closed, selected[page[-1]], page[-1])
     return Ranking(
-        **envelope_of(asked.window, window, found.now, found.details),
+        **envelope_of_extent(asked.window, window, found.now, standings.extent),
         job_type=found.job_type,
         ranked=standings.ranked,
         matches=len(ordered),
@@ -69,47 +66,77 @@ async def leaderboard(board: Leaderboard, query: RankingQuery) -> Ranking:
     )
 
 
-class StandingsInput(Struct, frozen=True):
-    """What was fetched for standings.
+class FoundStandings(Struct, frozen=True):
+    """The standings of a window, and the scores beside them.
 
     asked_at -- time.monotonic: what was stored before is included
-    details -- of the window
+    standings -- of the window
     closed -- the window with a fixed end
     buckets -- starts of the buckets of the sparklines
-    scores -- in the window before, None without one; and in each bucket
+    before -- scores in the window before, None without one
+    in_buckets -- scores in each bucket
     """
 
     asked_at: float
     now: datetime
     job_type: JobType
-    details: Details
+    standings: Standings
     closed: Window
     buckets: list[datetime]
-    scores: tuple[OwnerScores | None, list[OwnerScores]]
+    before: OwnerScores | None
+    in_buckets: list[OwnerScores]
 
 
-async def fetch_standings_input(
+async def fetch_standings(
     board: Leaderboard, query: SeriesQuery, request: WindowRequest, window: Window
-) -> StandingsInput:
-    """The details of a window, and the scores in its buckets and in the window before."""
+) -> FoundStandings:
+    """The standings of a window, and the scores in its buckets and in the window before. Standings are held: see `DetailReader.hold`."""
     asked_at, now, job_type = time.monotonic(), board.now(), query.job_type or JobType.TRANSCODING
-    needs = Needs(medians=True, errors=True)
-    details = await board.store.details.fetch(query, window, needs, asked_at=asked_at)
-    last = from_pg_time(int(details.sums.last.max())) if len(details.sums.last) else now
-    closed = Window(window.since, min(window.until, max(now, last)))
+
+    def close(standings: Standings) -> Window:
+        last = now if standings.extent.last is None else from_pg_time(standings.extent.last)
+        return Window(window.since, min(window.until, max(now, last)))
+
+    standings = await board.store.details.hold(
+        ("standings", query, board.scores_any_name),
+        window,
+        lambda: _compute_standings(board, query, job_type, window, asked_at),
+        size=lambda made: made.size,
+        closed=close,
+        asked_at=asked_at,
+    )
+    closed, first = close(standings), standings.extent.first
     since = closed.since
     if since <= EARLIEST:
-        since = from_pg_time(int(details.sums.first.min())) if len(details.sums.first) else closed.until
+        since = closed.until if first is None else from_pg_time(first)
     edges = edges_of(since, closed.until + MICROSECOND) if since <= closed.until else [since]
-    before = _before(request, closed)
+    start = _before(request, closed)
     scores: list[OwnerScores] = []
     if len(edges) > 1:
-        starts = [] if before is None else [before]
+        starts = [] if start is None else [start]
         scores = await fetch_scores(board, query, job_type, [*starts, *edges], asked_at=asked_at)
-    split = int(before is not None and bool(scores))
-    return StandingsInput(
-        asked_at, now, job_type, details, closed, edges[:-1], (scores[0] if split else None, scores[split:])
-    )
+    split = int(start is not None and bool(scores))
+    before = scores[0] if split else None
+    return FoundStandings(asked_at, now, job_type, standings, closed, edges[:-1], before, scores[split:])
+
+
+async def _compute_standings(
+    board: Leaderboard, query: SeriesQuery, job_type: JobType, window: Window, asked_at: float
+) -> Standings:
+    """The standings of a window, from the details of some orchestrators at a time."""
+    needs, details = Needs(medians=True, errors=True), board.store.details
+    edges = [window.since, max(window.since, window.until)]
+    while True:
+        parts = [
+            standings_of(
+                await details.fetch(part, window, needs, asked_at=asked_at),
+                job_type,
+                any_name=board.scores_any_name,
+            )
+            for part in await details.parts(query, edges, asked_at=asked_at)
+        ]
+        if all(part.columns is parts[0].columns for part in parts):  # no region has changed meanwhile
+            return join_standings(parts)
 
 
 def _before(request: WindowRequest, window: Window) -> datetime | None:
@@ -124,24 +151,24 @@ def _before(request: WindowRequest, window: Window) -> datetime | None:
 class RankingTable:
     """The rows of the leaderboard."""
 
-    def __init__(
-        self,
-        standings: Standings,
-        scores: tuple[OwnerScores | None, list[OwnerScores]],
-        called: Mapping[str, str],
-    ) -> None:
-        """called -- the names that the operator gave, by address"""
+    def __init__(self, standings: Standings, found: FoundStandings, called: Mapping[str, str]) -> None:
+        """standings -- those of `found`, or some of them; called -- the names that the operator gave, by address"""
         self.of = standings
+        self.ranks = standings.ranks()
+        self.full_success = standings.full_success()
         self._called = called
-        before, self._buckets = scores
+        self._job_type = found.job_type
+        self._buckets = found.in_buckets
         self._position = {name: at for at, name in enumerate(standings.names)}
-        lines = lines_of([before] if before else [], standings.columns, standings.orchestrators)
-        was = np.array([(line or [None])[0] for line in lines], float)
-        self.trend: Doubles = standings.estimates.score - was[: standings.ranked]
+        self.trend: Doubles = np.full(standings.ranked, np.nan)
+        if found.before is not None:
+            ranked = standings.owner[: standings.ranked]
+            was = lines_of([found.before], standings.columns, ranked)
+            self.trend = standings.estimates.score - was[:, 0]
         self._round_trips: dict[str, list[float]] = {}
 
     async def fetch_round_trips(
-        self, board: Leaderboard, query: SeriesQuery, found: StandingsInput, names: Sequence[str]
+        self, board: Leaderboard, query: SeriesQuery, found: FoundStandings, names: Sequence[str]
     ) -> None:
         """Fetch the quantiles of some orchestrators, unless they are known."""
         missing = {
@@ -149,9 +176,14 @@ class RankingTable:
             for name in names
             if name not in self._round_trips
         }
-        self._round_trips |= await board.store.details.fetch_quantiles(
-            query, found.closed, missing, asked_at=found.asked_at
-        )
+        results = list(missing.items())
+        for first in range(0, len(results), QUANTILES_AT_ONCE):
+            self._round_trips |= await board.store.details.fetch_quantiles(
+                query,
+                found.closed,
+                dict(results[first : first + QUANTILES_AT_ONCE]),
+                asked_at=found.asked_at,
+            )
 
     def values(self, sort: str) -> list[SortValue]:
         """What every orchestrator is sorted by, in the order of the standings."""
@@ -161,7 +193,7 @@ class RankingTable:
             found = (self._round_trips[name][PERCENTILES.index(sort)] for name in self.of.names)
             return [None if math.isnan(each) else each for each in found]
         values = with_none(_SORT_VALUES[sort](self))
-        return values + [None] * (len(self.of.orchestrators) - len(values))
+        return values + [None] * (len(self.of.owner) - len(values))
 
     def standings(self, names: Sequence[str]) -> list[Standing]:
         """The rows of some orchestrators, whose quantiles were fetched."""
@@ -172,8 +204,8 @@ class RankingTable:
             "results": of.results[positions].tolist(),
             "unscored": of.unscored[positions].tolist(),
             "last_tested_at": map(from_pg_time, of.last[positions].tolist()),
-            "errors": of.errors(positions),
-            "sparkline": lines_of(self._buckets, of.columns, of.orchestrators[positions]),
+            "errors": of.error_codes(positions),
+            "sparkline": with_none(lines_of(self._buckets, of.columns, of.owner[positions])),
         }
         scored = [at for at in positions if at < of.ranked]
         scores = dict(zip(scored, self._scores(np.array(scored, np.int64)), strict=True))
@@ -189,8 +221,8 @@ class RankingTable:
 
     def _scores(self, at: Indices) -> list[dict[str, Any]]:
         """The members that an orchestrator without scores does not have."""
-        of, ranks, estimates = self.of, self.of.ranks, self.of.estimates.select(at)
-        is_transcoding = of.job_type is JobType.TRANSCODING
+        of, ranks, estimates = self.of, self.ranks, self.of.estimates.select(at)
+        is_transcoding = self._job_type is JobType.TRANSCODING
         columns = {
             "rank": ranks.rank[at].tolist(),
             "rank_low": ranks.low[at].tolist(),
@@ -198,17 +230,14 @@ class RankingTable:
             "score": _estimates(estimates.score, estimates.score_low, estimates.score_high),
             "round_trip_score": estimates.round_trip_score.tolist(),
             "success_rate": _estimates(estimates.success_rate, estimates.success_low, estimates.success_high),
-            "full_success": _estimates(*(column[at] for column in of.full_success)),
+            "full_success": _estimates(*(column[at] for column in self.full_success)),
             "real_time_ratio": with_none(of.real_time_ratio[at]) if is_transcoding else [None] * len(at),
             "regions": of.regions[at].tolist(),
-            "best": self._region_scores(of.best[at]),
-            "worst": self._region_scores(of.worst[at]),
+            "best": of.region_scores(of.best, at),
+            "worst": of.region_scores(of.worst, at),
             "trend": with_none(self.trend[at]),
         }
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-    def _region_scores(self, pairs: Indices) -> list[RegionScore]:
-        return list(map(RegionScore, self.of.regions_of(pairs), self.of.pair_score[pairs].tolist()))
 
 
 def _round_trips(quantiles: Sequence[float]) -> RoundTrips | None:
@@ -227,18 +256,21 @@ def estimate_at(at: int, *columns: Doubles) -> Estimate:
 
 PERCENTILES = ("p50", "p90", "p99")
 
+QUANTILES_AT_ONCE = 1_000
+"""Orchestrators whose round trips are read together: bounds the memory."""
+
 _SORT_VALUES: Mapping[str, Callable[[RankingTable], Doubles | Indices]] = {
-    "rank": lambda rows: rows.of.ranks.rank,
+    "rank": lambda rows: rows.ranks.rank,
     "score": lambda rows: rows.of.estimates.score,
     "success_rate": lambda rows: rows.of.estimates.success_rate,
-    "full_success": lambda rows: rows.of.full_success[0],
+    "full_success": lambda rows: rows.full_success[0],
     "round_trip_score": lambda rows: rows.of.estimates.round_trip_score,
     "real_time_ratio": lambda rows: rows.of.real_time_ratio,
     "results": lambda rows: rows.of.results,
     "unscored": lambda rows: rows.of.unscored,
     "regions": lambda rows: rows.of.regions,
-    "best": lambda rows: rows.of.pair_score[rows.of.best],
-    "worst": lambda rows: rows.of.pair_score[rows.of.worst],
+    "best": lambda rows: rows.of.best.score,
+    "worst": lambda rows: rows.of.worst.score,
     "last_tested": lambda rows: rows.of.last,
     "trend": lambda rows: rows.trend,
 }

@@ -1,20 +1,18 @@
 """Everything about one orchestrator, for its page."""
 
 import time
-from collections import Counter
-from collections.abc import Callable
 
 from orchboard.analytics.errors import count_codes
 from orchboard.analytics.ratings import rate_job_types
 from orchboard.analytics.recent_request import RecentRequest
 from orchboard.analytics.scope import Scope, WindowRequest, envelope_of
-from orchboard.analytics.totals import total_by
+from orchboard.analytics.totals import count_orchestrators, total_by
 from orchboard.leaderboard import Leaderboard
 from orchboard.reports.orchestrator import LastTested, Orchestrator, TestingRegion
 from orchboard.reports.uptime import UptimeWindow, WindowName
-from orchboard.stats import JobType, Series, SeriesQuery, Window, is_address
+from orchboard.stats import JobType, SeriesQuery, Window, is_address
 from orchboard.store.details.details import Details, Needs
-from orchboard.store.details.series_keys import region_and_job_type_of, tester_and_job_type_of
+from orchboard.store.details.series_keys import SeriesKey, region_and_job_type_of, tester_and_job_type_of
 from orchboard.store.details.sums import SeriesSums, add_up
 from orchboard.store.postgres.clock import from_pg_time
 from orchboard.window import EARLIEST
@@ -74,7 +72,7 @@ def _uptime(name: WindowName, sums: SeriesSums) -> UptimeWindow:
     )
 
 
-def _last_tested(details: Details, key: Callable[[Series], tuple[str, JobType]]) -> list[LastTested]:
+def _last_tested(details: Details, key: SeriesKey[tuple[str, JobType]]) -> list[LastTested]:
     """The last results of each key, the last first. key -- a name and a job type"""
     totals = total_by(details, key)
     found = [
@@ -91,8 +89,7 @@ async def find_testing_regions(board: Leaderboard) -> list[TestingRegion]:
     window = WindowRequest("24h").resolve(board)
     details = await board.store.details.fetch(SeriesQuery(), window, Needs())
     totals = total_by(details, region_and_job_type_of)
-    tested, _ = details.index.grouped(details.sums.series, _region_and_orchestrator_of)
-    orchestrators = Counter(region for region, _ in tested)
+    orchestrators = count_orchestrators(details, region_and_job_type_of)
     return [
         TestingRegion(
             region=region,
@@ -105,7 +102,3 @@ async def find_testing_regions(board: Leaderboard) -> list[TestingRegion]:
             totals.keys, totals.last.tolist(), (totals.results + totals.unscored).tolist(), strict=True
         )
     ]
-
-
-def _region_and_orchestrator_of(series: Series) -> tuple[tuple[str, JobType], str]:
-    return region_and_job_type_of(series), series.orchestrator

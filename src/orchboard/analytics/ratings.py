@@ -1,6 +1,6 @@
 """The scores of one orchestrator by job type, region, pipeline and model, with their intervals."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,9 +11,9 @@ from orchboard.analytics.reasons import find_reasons
 from orchboard.analytics.totals import total_by
 from orchboard.reports.leaderboard import Estimate
 from orchboard.reports.orchestrator import JobTypeRating, ModelRating, RegionRating
-from orchboard.stats import JobType, Series
+from orchboard.stats import JobType
 from orchboard.store.details.details import Details
-from orchboard.store.details.series_keys import job_type_of, model_of, orchestrator_of, region_of
+from orchboard.store.details.series_keys import SeriesKey, job_type_of, model_of, orchestrator_of, region_of
 from orchboard.store.postgres.clock import from_pg_time
 
 K = TypeVar("K", bound=Hashable)
@@ -85,7 +85,7 @@ def _scores(estimates: Estimates) -> list[Members]:
     ]
 
 
-def _members(details: Details, key: Callable[[Series], K]) -> dict[K, Members]:
+def _members(details: Details, key: SeriesKey[K]) -> dict[K, Members]:
     """The members that need no score, and `cold`, of each key, sorted."""
     totals = total_by(details, key)
     columns = (totals.results, totals.unscored, totals.successes, totals.cold, totals.last)

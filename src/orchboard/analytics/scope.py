@@ -1,6 +1,6 @@
 """What an analytics query selects: which series, and which window; and the members of `Envelope`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -71,19 +71,60 @@ def answer_window(request: WindowRequest, window: Window, now: datetime) -> Answ
     return AnswerWindow(request.name, since, min(window.until, now) if window.until < LATEST else now)
 
 
+class Extent(Struct, frozen=True):
+    """How much there is in some details.
+
+    since, until -- the window; see Details
+    results -- scored or not
+    first, last -- receipt times of the first and the last result, in microseconds since 2000; None without any
+    """
+
+    since: int | None
+    until: int | None
+    results: int
+    first: int | None
+    last: int | None
+
+    @classmethod
+    def of(cls, details: "Details") -> "Extent":
+        """Of one window."""
+        sums = details.sums
+        results = int(sums.results.sum() + sums.unscored.sum())
+        first, last = (int(sums.first.min()), int(sums.last.max())) if results else (None, None)
+        return cls(details.since, details.until, results, first, last)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Extent"]) -> "Extent":
+        """Of windows, of which the first begins and the last ends. parts -- at least one"""
+        return cls(
+            parts[0].since,
+            parts[-1].until,
+            sum(part.results for part in parts),
+            min((part.first for part in parts if part.first is not None), default=None),
+            max((part.last for part in parts if part.last is not None), default=None),
+        )
+
+
 def envelope_of(request: WindowRequest, window: Window, now: datetime, *details: "Details") -> dict[str, Any]:
     """The members of `Envelope`, for an answer from some details, the first of which begins with the window."""
-    if details and details[0].since is not None and to_pg_time(window.since) > details[0].since:
-        window = Window(from_pg_time(details[0].since), window.until)
-    if details and details[-1].until is not None and to_pg_time(window.until) - details[-1].until > SECOND:
-        window = Window(window.since, from_pg_time(details[-1].until))
-    lasts = [int(each.sums.last.max()) for each in details if len(each.sums.last)]
-    results = sum(int(each.sums.results.sum() + each.sums.unscored.sum()) for each in details)
+    none = Extent(None, None, 0, None, None)
+    extent = Extent.joined([Extent.of(each) for each in details]) if details else none
+    return envelope_of_extent(request, window, now, extent)
+
+
+def envelope_of_extent(
+    request: WindowRequest, window: Window, now: datetime, extent: Extent
+) -> dict[str, Any]:
+    """The members of `Envelope`. extent -- of what the answer is made from"""
+    if extent.since is not None and to_pg_time(window.since) > extent.since:
+        window = Window(from_pg_time(extent.since), window.until)
+    if extent.until is not None and to_pg_time(window.until) - extent.until > SECOND:
+        window = Window(window.since, from_pg_time(extent.until))
     return {
         "generated_at": now,
-        "last_result_at": from_pg_time(max(lasts)) if lasts else None,
+        "last_result_at": None if extent.last is None else from_pg_time(extent.last),
         "window": answer_window(request, window, now),
-        "results": results,
+        "results": extent.results,
     }
 
 

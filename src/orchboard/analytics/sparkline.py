@@ -8,8 +8,8 @@ import numpy as np
 
 from orchboard.analytics.group_columns import GroupColumns
 from orchboard.analytics.groups import OwnerScores, Points, score_owners
-from orchboard.analytics.nullable import with_none
 from orchboard.leaderboard import Leaderboard
+from orchboard.scoring import Doubles
 from orchboard.stats import JobType, SeriesQuery
 from orchboard.store.details.details import Details, Needs
 from orchboard.store.details.reader import one_by_one
@@ -56,23 +56,48 @@ async def fetch_scores(
     def compute(details: Details) -> OwnerScores:
         return score_owners(Points.of(details), [job_type], any_name=board.scores_any_name)
 
-    kind = "scores of orchestrators", job_type, board.scores_any_name
-    return await board.store.details.fetch_points(
-        kind, query, edges, one_by_one(compute), Needs(medians=True), asked_at=asked_at
-    )
+    kind, details = ("scores of orchestrators", job_type, board.scores_any_name), board.store.details
+    parts = [
+        await details.fetch_points(
+            kind, part, edges, one_by_one(compute), Needs(medians=True), size=_size, asked_at=asked_at
+        )
+        for part in await details.parts(query, edges, asked_at=asked_at)
+    ]
+    return [_join(bucket) for bucket in zip(*parts, strict=True)]
 
 
-def lines_of(
-    buckets: Sequence[OwnerScores], columns: GroupColumns, orchestrators: Indices
-) -> list[list[float | None]]:
-    """The scores of some orchestrators, given by number in `columns`, in each bucket; None without one."""
-    table = np.full((len(buckets), len(columns.owners)), np.nan)
+def _size(scores: OwnerScores) -> int:
+    """Bytes in memory, approximately."""
+    return 500 + scores.owner.nbytes + scores.score.nbytes
+
+
+def lines_of(buckets: Sequence[OwnerScores], columns: GroupColumns, owners: Indices) -> Doubles:
+    """The scores of some orchestrators, given by number in `columns`, in each bucket; NaN without one. Shape (owners, buckets)"""
+    table = np.full((len(buckets), len(owners)), np.nan)
+    position = np.full(len(columns.owners), -1)
+    position[owners] = np.arange(len(owners))
     for row, bucket in zip(table, buckets, strict=True):
-        if bucket.columns is columns:
-            row[bucket.owner] = bucket.score
-        else:  # a region has changed between two queries
-            names = [bucket.columns.owners[each] for each in bucket.owner.tolist()]
-            scores = dict(zip(names, bucket.score.tolist(), strict=True))
-            row[:] = [scores.get(name, np.nan) for name in columns.owners]
-    lines: list[list[float | None]] = with_none(table[:, orchestrators].T)
-    return lines
+        own = _numbers_in(columns, bucket)
+        at = np.where(own >= 0, position[own], -1)
+        row[at[at >= 0]] = bucket.score[at >= 0]
+    return table.T
+
+
+def _join(parts: Sequence[OwnerScores]) -> OwnerScores:
+    """The scores of all orchestrators in one bucket. parts -- of others each; at least one"""
+    if len(parts) == 1:
+        return parts[0]
+    columns = parts[0].columns
+    owner = np.concatenate([_numbers_in(columns, part) for part in parts])
+    return OwnerScores(columns, owner, np.concatenate([part.score for part in parts]))
+
+
+def _numbers_in(columns: GroupColumns, bucket: OwnerScores) -> Indices:
+    """The numbers in some columns of the orchestrators with scores; -1 for those that are not there."""
+    if bucket.columns is columns:
+        return bucket.owner
+    # A region has changed between two queries.
+    numbers = {name: number for number, name in enumerate(columns.owners)}
+    return np.array(
+        [numbers.get(bucket.columns.owners[each], -1) for each in bucket.owner.tolist()], np.int64
+    )

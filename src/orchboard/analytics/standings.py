@@ -1,151 +1,220 @@
-"""Standings: the numbers of every orchestrator in one window, as arrays."""
+"""Standings: the numbers of every orchestrator in one window, as columns."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from msgspec.structs import replace
 
 from orchboard.analytics.estimates import Estimates, Sensitivity, estimate
-from orchboard.analytics.group_columns import columns_of
+from orchboard.analytics.group_columns import GroupColumns, columns_of
 from orchboard.analytics.groups import Points, Tree, group, tree_of
 from orchboard.analytics.intervals import wilson
 from orchboard.analytics.ranking import Ranks, comparable, rank
-from orchboard.reports.leaderboard import CodeCount
+from orchboard.analytics.scope import Extent
+from orchboard.reports.leaderboard import CodeCount, RegionScore
 from orchboard.scoring import Doubles
 from orchboard.stats import JobType
 from orchboard.store.details.details import Details
-from orchboard.store.details.error_sums import add_up_errors
+from orchboard.store.details.error_sums import ErrorSums, add_up_errors
+from orchboard.store.details.sums import SeriesSums
 from orchboard.store.rollups.group_index import Indices, mask
 
 MAX_CODES = 20
 
 
-class Standings:
-    """The numbers of the orchestrators with results in a window.
+class ExtremeRegions(Struct, frozen=True):
+    """A region of each of some orchestrators, and the score in it. region -- number in `GroupColumns.regions`"""
 
-    orchestrators -- numbers in the GroupColumns: those with scores, then those with unscored results only; arrays are in this
-        order, shape (orchestrators,), and those of scores are shorter: shape (ranked,)
+    region: Indices
+    score: Doubles
+
+
+class Standings(Struct, frozen=True):
+    """The numbers of the orchestrators with results in a window, of some or of all. Arrays of shape (orchestrators,): those with scores, then
+    those with unscored results only; those of scores are shorter: shape (ranked,).
+
+    columns -- has the names
+    extent -- of all results, also of those that get no scores
+    owner -- number in `columns`
     results, unscored, successes, last -- totals; `last` in microseconds since 2000
     real_time_ratio -- NaN without round trips
-    estimates -- of the scores; full_success -- the share and the ends of its interval
-    best, worst -- positions in `tree.pairs`
+    errors -- of which `series` is the number of the orchestrator in `columns`
+    estimates -- of the scores; regions -- the number of those with scored results; best, worst -- of these
     """
 
-    def __init__(self, details: Details, job_type: JobType, *, any_name: bool, min_results: int = 0) -> None:
-        """min_results -- leave out orchestrators with fewer scored results"""
-        self.columns = columns_of(details.index)
-        self.job_type = job_type
-        self._sums = details.sums
-        self._of_entry = self.columns.owner[details.sums.series]
-        groups = group(Points.of(details), job_type, any_name=any_name)
-        self.tree = tree_of(groups)
-        self.sensitivity = Sensitivity(groups.statistics)
-        self._total(any_name, min_results)
-        self._score()
+    columns: GroupColumns
+    extent: Extent
+    owner: Indices
+    results: Indices
+    unscored: Indices
+    successes: Indices
+    last: Indices
+    real_time_ratio: Doubles
+    errors: ErrorSums
+    estimates: Estimates
+    regions: Indices
+    best: ExtremeRegions
+    worst: ExtremeRegions
 
     @property
     def ranked(self) -> int:
         """The number of orchestrators with scores."""
-        return len(self.ranks.rank)
+        return len(self.regions)
 
     @property
     def names(self) -> list[str]:
         """The names of the orchestrators."""
-        return [self.columns.owners[each] for each in self.orchestrators.tolist()]
+        return [self.columns.owners[each] for each in self.owner.tolist()]
 
-    def _total(self, any_name: bool, min_results: int) -> None:
-        size, sums = len(self.columns.owners), self._sums
-        total = np.bincount(self._of_entry, sums.results, size).astype(np.int64)
-        unscored = np.bincount(self._of_entry, sums.unscored, size).astype(np.int64)
-        is_listed = (total + unscored > 0) & (total >= min_results)
-        if not any_name:
-            is_listed &= mask(self.columns.owner[self.columns.has_address], size)
-        order = np.flatnonzero(is_listed)
-        self.orchestrators = order[np.argsort(total[order] == 0, kind="stable")]
-        self.results, self.unscored = total[self.orchestrators], unscored[self.orchestrators]
-        self.successes = np.bincount(self._of_entry, sums.successes, size)[self.orchestrators].astype(
-            np.int64
-        )
-        last = np.full(size, np.iinfo(np.int64).min)
-        np.maximum.at(last, self._of_entry, sums.last)
-        self.last = last[self.orchestrators]
-        video, took = (
-            np.bincount(self._of_entry, sums.measure(name), size)[self.orchestrators]
-            for name in ("seg_duration", "round_trip_time")
-        )
-        with np.errstate(over="ignore"):  # testers send any number
-            ratio = np.divide(video, took, out=np.full(len(took), np.nan), where=took > 0)
-        self.real_time_ratio = np.where(np.isfinite(ratio), ratio, np.nan)
-
-    def _score(self) -> None:
-        tree = self.tree
-        position = np.zeros(len(self.columns.owners), np.int64)
-        position[tree.owners] = np.arange(len(tree.owners))
-        own = position[self.orchestrators[self.results > 0]]
-        estimates = estimate(self.sensitivity, tree.in_owner, tree.total_of_owner)
-        self.estimates = estimates.select(own)
-        self.regions = tree.regions[own]
-        self.ranks: Ranks = rank(self.estimates.score, self.estimates.score_low, self.estimates.score_high)
-        scored = len(own)
-        share = self.successes[:scored] / self.results[:scored]
-        self.full_success = (share, *wilson(share, self.results[:scored]))
-        self.pair_score = pair_score = tree.total_of_pair(tree.in_pair * self.sensitivity.scores.score)
-        self.best, self.worst = (
-            _first_pairs(tree, each, self._region_order())[own] for each in (-pair_score, pair_score)
-        )
-
-    def _region_order(self) -> Indices:
-        """The alphabetical position of the region of each pair of the tree."""
-        position = np.argsort(np.argsort(np.array(self.columns.regions, dtype=np.str_)))
-        order: Indices = position[self.columns.pair_region[self.tree.pairs]]
-        return order
-
-    def regions_of(self, pairs: Indices) -> list[str]:
-        """The region of each of some pairs of the tree."""
-        numbers = self.columns.pair_region[self.tree.pairs[pairs]]
-        return [self.columns.regions[number] for number in numbers.tolist()]
-
-    def pair_estimates(self) -> Estimates:
-        """The numbers of each pair of the tree."""
-        return estimate(self.sensitivity, self.tree.in_pair, self.tree.total_of_pair)
-
-    def pair_results(self) -> Doubles:
-        """The number of scored results in each pair of the tree."""
-        return self.tree.total_of_pair(self.sensitivity.groups.results)
-
-    def pair_names(self) -> list[tuple[str, str]]:
-        """Orchestrator and region of each pair of the tree."""
-        columns, pairs = self.columns, self.tree.pairs
-        owners, regions = columns.pair_owner[pairs].tolist(), columns.pair_region[pairs].tolist()
-        return [
-            (columns.owners[owner], columns.regions[region])
-            for owner, region in zip(owners, regions, strict=True)
+    @property
+    def size(self) -> int:
+        """Bytes in memory, approximately."""
+        arrays = (getattr(self, name) for name in (*_TOTALS, "regions"))
+        of_scores = [
+            getattr(each, name)
+            for each in (self.estimates, self.best, self.worst)
+            for name in each.__struct_fields__
         ]
+        return sum(int(each.nbytes) for each in (*arrays, *of_scores)) + self.errors.size
 
-    def _owners(self, positions: Sequence[int]) -> Indices:
-        """The index in `positions` of each orchestrator number; -1 for others."""
-        owner = np.full(len(self.columns.owners), -1)
-        owner[self.orchestrators[list(positions)]] = np.arange(len(positions))
-        return owner
+    def ranks(self) -> Ranks:
+        """The ranks of those with scores."""
+        return rank(self.estimates.score, self.estimates.score_low, self.estimates.score_high)
 
-    def errors(self, positions: Sequence[int]) -> list[list[CodeCount]]:
-        """The most frequent error codes of some orchestrators, given by position."""
-        owners = self._owners(positions)[self.columns.owner[self._sums.errors.series]]
-        by_code = add_up_errors([replace(self._sums.errors, series=owners).select(owners >= 0)])
-        found: list[list[CodeCount]] = [[] for _ in positions]
-        columns = (
-            by_code.series.tolist(),
-            by_code.code.tolist(),
-            by_code.results.tolist(),
-            by_code.count.tolist(),
+    def full_success(self) -> tuple[Doubles, Doubles, Doubles]:
+        """The share of scored results that succeeded fully, and the ends of its interval; of those with scores."""
+        scored = self.results[: self.ranked]
+        share = self.successes[: self.ranked] / scored
+        return share, *wilson(share, scored)
+
+    def select(self, chosen: Indices) -> "Standings":
+        """Some orchestrators, given by position, ascending."""
+        scored = chosen[chosen < self.ranked]
+        return replace(
+            self,
+            **{name: getattr(self, name)[chosen] for name in _TOTALS},
+            estimates=self.estimates.select(scored),
+            regions=self.regions[scored],
+            best=_select(self.best, scored),
+            worst=_select(self.worst, scored),
         )
-        for owner, code, results, count in zip(*columns, strict=True):
-            found[owner].append(CodeCount(code, results, count))
+
+    def region_scores(self, of: ExtremeRegions, at: Indices) -> list[RegionScore]:
+        """`best` or `worst` of some orchestrators."""
+        codes = [self.columns.regions[number] for number in of.region[at].tolist()]
+        return list(map(RegionScore, codes, of.score[at].tolist()))
+
+    def error_codes(self, positions: Sequence[int]) -> list[list[CodeCount]]:
+        """The most frequent error codes of some orchestrators, given by position."""
+        at = np.full(len(self.columns.owners), -1)
+        at[self.owner[list(positions)]] = np.arange(len(positions))
+        errors = self.errors.select(at[self.errors.series] >= 0)
+        found: list[list[CodeCount]] = [[] for _ in positions]
+        members = at[errors.series], errors.code, errors.results, errors.count
+        for position, *code in zip(*(column.tolist() for column in members), strict=True):
+            found[position].append(CodeCount(*code))
         return [sorted(codes, key=lambda each: (-each.results, each.code))[:MAX_CODES] for codes in found]
 
 
-def _first_pairs(tree: Tree, score: Doubles, region: Indices) -> Indices:
-    """The pair with the lowest number of each orchestrator of a tree; of equal ones the first by region."""
-    of_pair = np.repeat(np.arange(len(tree.regions)), tree.regions)
-    first: Indices = np.lexsort((region, comparable(score), of_pair))[tree.pair_starts]
+_TOTALS = ("owner", "results", "unscored", "successes", "last", "real_time_ratio")
+
+
+def standings_of(details: Details, job_type: JobType, *, any_name: bool) -> Standings:
+    """The standings of the orchestrators of some details."""
+    columns, sums = columns_of(details.index), details.sums
+    owner = columns.owner(sums.series)
+    groups = group(Points.of(details), job_type, any_name=any_name)
+    tree = tree_of(groups)
+    totals = _totals(columns, sums, owner, any_name=any_name)
+    position = np.zeros(len(columns.owners), np.int64)
+    position[tree.owners] = np.arange(len(tree.owners))
+    own = position[totals["owner"][totals["results"] > 0]]
+    sensitivity = Sensitivity(groups.statistics)
+    score = tree.total_of_pair(tree.in_pair * sensitivity.scores.score)
+    region = columns.pair_region[tree.pairs].astype(np.int64)
+    best, worst = (_extremes(columns, tree, region, score, sign)[own] for sign in (-1, 1))
+    errors = add_up_errors([replace(sums.errors, series=columns.owner(sums.errors.series))])
+    return Standings(
+        columns,
+        Extent.of(details),
+        **totals,
+        errors=errors,
+        estimates=estimate(sensitivity, tree.in_owner, tree.total_of_owner).select(own),
+        regions=tree.regions[own],
+        best=ExtremeRegions(region[best], score[best]),
+        worst=ExtremeRegions(region[worst], score[worst]),
+    )
+
+
+def _totals(columns: GroupColumns, sums: SeriesSums, owner: Indices, *, any_name: bool) -> dict[str, Any]:
+    """The columns of `_TOTALS`. owner -- of each entry"""
+    size = len(columns.owners)
+
+    def total(values: Indices) -> Indices:
+        return np.bincount(owner, values, size).astype(np.int64)
+
+    results, unscored = total(sums.results), total(sums.unscored)
+    is_listed = results + unscored > 0
+    if not any_name:
+        is_listed &= mask(owner[columns.has_address(sums.series)], size)
+    order = np.flatnonzero(is_listed)
+    listed = order[np.argsort(results[order] == 0, kind="stable")]
+    last = np.full(size, np.iinfo(np.int64).min)
+    np.maximum.at(last, owner, sums.last)
+    video, took = (
+        np.bincount(owner, sums.measure(name), size)[listed] for name in ("seg_duration", "round_trip_time")
+    )
+    with np.errstate(over="ignore"):  # testers send any number
+        ratio = np.divide(video, took, out=np.full(len(took), np.nan), where=took > 0)
+    return {
+        "owner": listed,
+        "results": results[listed],
+        "unscored": unscored[listed],
+        "successes": total(sums.successes)[listed],
+        "last": last[listed],
+        "real_time_ratio": np.where(np.isfinite(ratio), ratio, np.nan),
+    }
+
+
+def _extremes(columns: GroupColumns, tree: Tree, region: Indices, score: Doubles, sign: int) -> Indices:
+    """The pair with the lowest score times `sign` of each orchestrator of a tree; of equal ones the first by region."""
+    if not len(region):
+        return region
+    alphabetical = np.argsort(np.argsort(np.array(columns.regions, dtype=np.str_)))
+    compared = np.nan_to_num(comparable(sign * score), nan=np.inf, posinf=np.inf, neginf=-np.inf)
+    is_lowest = compared == np.repeat(np.minimum.reduceat(compared, tree.pair_starts), tree.regions)
+    rank = np.where(is_lowest, alphabetical[region], len(alphabetical))
+    first: Indices = np.flatnonzero(
+        rank == np.repeat(np.minimum.reduceat(rank, tree.pair_starts), tree.regions)
+    )
     return first
+
+
+def join_standings(parts: Sequence[Standings]) -> Standings:
+    """The standings of all orchestrators of some parts, of which each has others. parts -- at least one, with equal columns"""
+    if len(parts) == 1:
+        return parts[0]
+    results = np.concatenate([part.results for part in parts])
+    order = np.argsort(results == 0, kind="stable")
+    return Standings(
+        parts[0].columns,
+        Extent.joined([part.extent for part in parts]),
+        **{name: np.concatenate([getattr(part, name) for part in parts])[order] for name in _TOTALS},
+        errors=add_up_errors([part.errors for part in parts]),
+        estimates=_join([part.estimates for part in parts]),
+        regions=np.concatenate([part.regions for part in parts]),
+        best=_join([part.best for part in parts]),
+        worst=_join([part.worst for part in parts]),
+    )
+
+
+def _select(of: ExtremeRegions, at: Indices) -> ExtremeRegions:
+    return ExtremeRegions(of.region[at], of.score[at])
+
+
+def _join(parts: Sequence[Any]) -> Any:
+    """Structs of arrays as one."""
+    names = parts[0].__struct_fields__
+    return type(parts[0])(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))

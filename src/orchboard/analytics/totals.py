@@ -1,14 +1,14 @@
 """Totals: counts of results, and the time of the last one, by any key of their series."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 import numpy as np
 from msgspec import Struct
 
-from orchboard.stats import Series
 from orchboard.store.details.details import Details
-from orchboard.store.rollups.group_index import Indices
+from orchboard.store.details.series_keys import SeriesKey, has_address, orchestrator_of
+from orchboard.store.rollups.group_index import Indices, unique_inverse
 
 K = TypeVar("K", bound=Hashable)
 
@@ -27,7 +27,7 @@ class Totals(Struct, Generic[K], frozen=True):
     last: Indices
 
 
-def total_by(details: Details, key: Callable[[Series], K]) -> Totals[K]:
+def total_by(details: Details, key: SeriesKey[K]) -> Totals[K]:
     """The totals of each key that has results. key -- see `SeriesIndex.column`"""
     sums = details.sums
     keys, position = details.index.grouped(sums.series, key)
@@ -40,3 +40,16 @@ def total_by(details: Details, key: Callable[[Series], K]) -> Totals[K]:
     return Totals(
         keys, total(sums.results), total(sums.unscored), total(sums.successes), total(sums.cold), last
     )
+
+
+def count_orchestrators(details: Details, key: SeriesKey[K], *, any_name: bool = True) -> dict[K, int]:
+    """The number of orchestrators with results of each key. any_name -- False: only those that are named by an Ethereum address"""
+    index, series = details.index, details.sums.series
+    if not any_name:
+        addresses = index.column(has_address)
+        series = series[np.array(addresses.keys, np.bool_)[addresses.of(series)]]
+    keys, position = index.grouped(series, key)
+    orchestrators = index.column(orchestrator_of)
+    size = len(orchestrators.keys)
+    distinct, _ = unique_inverse(position * size + orchestrators.of(series), len(keys) * size)
+    return dict(zip(keys, np.bincount(distinct // size, minlength=len(keys)).tolist(), strict=True))

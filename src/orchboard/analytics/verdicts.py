@@ -1,7 +1,6 @@
 """Testers whose verdicts on an orchestrator differ from the others' beyond chance. Pure; method: docs/coverage.md."""
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -12,9 +11,8 @@ from orchboard.analytics.exact_test import exact_chance, two_sided
 from orchboard.analytics.rank_test import rank_chance
 from orchboard.analytics.strata import ComparisonTest, Strata, Verdicts, stratify, success_test, time_test
 from orchboard.scoring import Doubles
-from orchboard.stats import Series
 from orchboard.store.details.details import Details
-from orchboard.store.details.series_keys import job_of, orchestrator_of, region_of, tester_of
+from orchboard.store.details.series_keys import SeriesKey, job_of, orchestrator_of, region_of, tester_of
 from orchboard.store.rollups.group_index import Indices
 
 ALPHA = 0.001
@@ -74,7 +72,7 @@ class TesterComparison(Struct, frozen=True):
 def verdicts_of(details: Details) -> Verdicts:
     """The scored results of all series of some details."""
     sums = details.sums
-    keys: tuple[Callable[[Series], Any], ...] = tester_of, orchestrator_of, job_of, region_of
+    keys: tuple[SeriesKey[Any], ...] = tester_of, orchestrator_of, job_of, region_of
     entries = np.flatnonzero(sums.results)
     is_timed = sums.round_trips > 0
     round_trips = sums.round_trips[is_timed]
@@ -90,9 +88,7 @@ def verdicts_of(details: Details) -> Verdicts:
         ],
         np.float64,
     )
-    tester, orchestrator, job, region = (
-        details.index.column(key).number[sums.series[entries]] for key in keys
-    )
+    tester, orchestrator, job, region = (details.index.column(key).of(sums.series[entries]) for key in keys)
     position = np.cumsum(sums.results > 0) - 1
     return Verdicts(tester, orchestrator, job, region, values[:, entries], round_trips, position[whose])
 

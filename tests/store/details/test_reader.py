@@ -37,7 +37,7 @@ def by_series(details: Details) -> dict[Series, dict[str, object]]:
     """Every number by series."""
     sums, found = details.sums, {}
     for entry, number in enumerate(sums.series.tolist()):
-        found[details.index.all[number]] = {
+        found[details.index[number]] = {
             "counts": [
                 int(column[entry])
                 for column in (sums.results, sums.unscored, sums.successes, sums.cold, sums.first, sums.last)

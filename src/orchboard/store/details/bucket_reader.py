@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from orchboard import limits
+from orchboard.stats import NameRange
 from orchboard.store.details.encoding import DetailRow
 from orchboard.store.details.grouped_rows import add_up_rows
 from orchboard.store.details.plans import in_batches, share_read
@@ -24,6 +25,9 @@ from orchboard.store.sql_files import sql
 _USUAL_RESULTS = {SIX_HOURS.number: 7_000, DAY.number: 27_000, MONTH.number: 800_000}
 _SHORT_RESULTS = 1_200
 
+# Of a range of orchestrators: a fourth, and less, of what is read at once.
+_RANGE_RESULTS, _SHORT_RANGE_RESULTS = 50_000, 5_000
+
 _Unit = tuple[BucketKey, ...]
 """Buckets whose sums are held together."""
 
@@ -32,15 +36,19 @@ class Wanted(NamedTuple):
     """What is read of each bucket.
 
     orchestrators -- whose details: some orchestrators, with NETWORK for all of them pooled; None: each of all
+    names -- only those in a range; None: all
     round_trips, errors -- whether with these
     """
 
     orchestrators: tuple[str, ...] | None
     round_trips: bool
     errors: bool = False
+    names: NameRange | None = None
 
     def results_of(self, bucket: BucketKey) -> int:
         """About the number of results that are read of a bucket: bounds what is read at once."""
+        if self.names is not None:  # which is made so that each long bucket has about as many
+            return _RANGE_RESULTS if bucket.granularity >= SIX_HOURS.number else _SHORT_RANGE_RESULTS
         usual = _USUAL_RESULTS.get(bucket.granularity, _SHORT_RESULTS)
         return int(usual * share_read(self.orchestrators))
 
@@ -113,9 +121,12 @@ class BucketReader:
     async def _fetch(
         self, buckets: Sequence[BucketKey], wanted: Wanted
     ) -> Mapping[BucketKey, Sequence[DetailRow]]:
-        orchestrators, *rest = wanted
+        orchestrators, *rest, names = wanted
         if orchestrators is None:
-            rows = await fetch_bucket_rows(self._database, "detail_buckets", buckets, *rest)
+            names = names or NameRange("", None)
+            rows = await fetch_bucket_rows(
+                self._database, "detail_buckets", buckets, *rest, names.first, names.end
+            )
         else:
             rows = await fetch_bucket_rows(
                 self._database, "detail_buckets_of", buckets, *rest, list(orchestrators)

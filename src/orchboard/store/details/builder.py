@@ -1,84 +1,31 @@
 """DetailBuilder: builds the details of rollup buckets, once the bucket is materialized and again whenever it was rebuilt."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
+from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-from orchboard.stats import JobType
 from orchboard.store.connection.types import Connection
 from orchboard.store.details.encoding import DetailRow, decode, encode
-from orchboard.store.details.result_details import DetailResultReader, ResultKey, pages
+from orchboard.store.details.result_details import DetailResultReader, pages
+from orchboard.store.details.running_sums import RunningSums
+from orchboard.store.details.stored_series import StoredSeries
 from orchboard.store.details.summary import NetworkSeries, encode_summary
 from orchboard.store.details.sums import NETWORK, SeriesSums, add_up, renumber
 from orchboard.store.postgres.watchdog import background_transaction
 from orchboard.store.rollups.buckets import GRANULARITIES, Bucket, Granularity
 from orchboard.store.rollups.builder import IncompletePartsError
-from orchboard.store.rollups.group_index import Indices
+from orchboard.store.rollups.group_index import is_run_start
 from orchboard.store.sql_files import sql
 from orchboard.window import EARLIEST
 
 # Results that are read at once: they block the event loop for some 10 ms.
 _PAGE = 5_000
 
-_ATTEMPTS = 5
-
-
-class StoredSeries:
-    """Numbers the series of a bucket that is being built, and stores them in `rollup_series`.
-
-    Numbers are local, from 0 on; `store` returns the ids that stand for them in the database. Job types are read after the results,
-    whose regions exist then, and anew for each bucket: a region that gets another one invalidates all buckets first.
-    """
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._job_types: dict[int, JobType | None] = {}
-        self.all: list[ResultKey] = []
-        self._numbers: dict[ResultKey, int] = {}
-
-    async def numbers_of(self, keys: Sequence[ResultKey]) -> list[int]:
-        """See SeriesNumbers."""
-        if not self._job_types.keys() >= {key.region_id for key in keys}:
-            rows = await self._connection.fetch(sql("region_job_types"))
-            self._job_types = {
-                row["id"]: JobType(row["job_type"]) if row["job_type"] in set(JobType) else None
-                for row in rows
-            }
-        return [self._number_of(key) for key in keys]
-
-    def are_ai(self, numbers: Indices) -> NDArray[np.bool_]:
-        """See SeriesNumbers."""
-        job_types = (self._job_types[self.all[number].region_id] for number in numbers.tolist())
-        return np.array([job_type is JobType.AI for job_type in job_types], np.bool_)
-
-    def _number_of(self, key: ResultKey) -> int:
-        job_type = self._job_types.get(key.region_id)
-        if job_type is None:
-            return -1
-        return self.number(key if job_type is JobType.AI else key._replace(pipeline="", model=""))
-
-    def number(self, key: ResultKey) -> int:
-        """The number of a series; a new one if it was not seen before."""
-        number = self._numbers.setdefault(key, len(self.all))
-        if number == len(self.all):
-            self.all.append(key)
-        return number
-
-    async def store(self) -> list[int]:
-        """The id of each series in the database, by number; adds those that have none."""
-        order = sorted(range(len(self.all)), key=self.all.__getitem__)
-        columns = [list(column) for column in zip(*(self.all[number] for number in order), strict=True)]
-        ids = [0] * len(order)
-        for _ in range(_ATTEMPTS):  # again if another builder has added some meanwhile
-            rows = await self._connection.fetch(sql("add_series"), *columns) if order else []
-            for row in rows:
-                ids[order[row["number"] - 1]] = row["id"]
-            if len(rows) == len(order):
-                return ids
-        raise RuntimeError("series were not stored")
+# Orchestrators whose details are encoded and stored by one statement.
+_STORED_AT_ONCE = 500
 
 
 class DetailBuilder:
@@ -145,16 +92,17 @@ class DetailBuilder:
         """Build from the results."""
         series = StoredSeries(self._connection)
         reader = DetailResultReader(series)
-        total = add_up([])
+        running = RunningSums()
         async for page in pages(self._connection.fetch, reader, bucket.start, bucket.end, _PAGE):
-            total = add_up([total, reader.sums(page)])
-        pooled = [series.number(series.all[number]._replace(orchestrator=NETWORK)) for number in total.series]
-        network = add_up([renumber(total, pooled)])
-        ids = np.array(await series.store(), np.int64)
-        own = _by_orchestrator(total, series) | {NETWORK: network}
-        await self._insert(
-            bucket, {name: renumber(sums, ids[sums.series]) for name, sums in own.items() if len(sums.series)}
-        )
+            running.add(reader.sums(page))
+        total = running.total()
+        del running, reader  # the results' keys, and each column twice
+        network = add_up([renumber(total, series.pooled(total.series))])
+        ids = await series.store()
+        for own in _by_orchestrator(total, series):
+            await self._insert(bucket, {name: renumber(sums, ids[sums.series]) for name, sums in own.items()})
+        if len(network.series):
+            await self._insert(bucket, {NETWORK: renumber(network, ids[network.series])})
 
     async def _insert(self, bucket: Bucket, details: Mapping[str, SeriesSums]) -> None:
         """Store the details of some orchestrators; NETWORK for all of them."""
@@ -171,8 +119,17 @@ class DetailBuilder:
         return encode_summary(network, series)
 
 
-def _by_orchestrator(total: SeriesSums, series: StoredSeries) -> dict[str, SeriesSums]:
-    entries: dict[str, list[int]] = {}
-    for entry, number in enumerate(total.series.tolist()):
-        entries.setdefault(series.all[number].orchestrator, []).append(entry)
-    return {name: total.select(np.array(own, np.int64)) for name, own in entries.items()}
+def _by_orchestrator(total: SeriesSums, series: StoredSeries) -> Iterator[dict[str, SeriesSums]]:
+    """The sums of each orchestrator, of some orchestrators at a time."""
+    owner, _ = series.table.parts_of(total.series)
+    order = np.argsort(owner, kind="stable")
+    edges = [*np.flatnonzero(is_run_start(owner[order])).tolist(), len(order)]
+    names = series.table.orchestrators.all
+    for first in range(0, len(edges) - 1, _STORED_AT_ONCE):
+        runs = list(pairwise(edges[first : first + _STORED_AT_ONCE + 1]))
+        some = order[runs[0][0] : runs[-1][1]]
+        sums = total.select(some)
+        yield {
+            names[owner[order[since]]]: sums.select(np.arange(since, until) - runs[0][0])
+            for since, until in runs
+        }

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from orchboard.stats import JobType, SeriesQuery
 from orchboard.store.details.quantiles import quantiles
-from orchboard.store.details.series import SeriesIndex
+from orchboard.store.details.series_index import SeriesIndex
 from orchboard.store.details.series_keys import model_of
 from orchboard.store.details.sums import SeriesSums
 from orchboard.store.rollups.group_index import PipelineModel

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from orchboard.store.details.error_sums import ErrorSums
 from orchboard.store.details.sums import MOMENTS, SeriesSums
 from orchboard.store.measures import MEASURES
+from orchboard.store.rollups.group_index import Indices
 
 # The columns of `entries`, one after the other, each an array of one type: series, results, unscored, successes, cold, lengths of
 # the lists of round trips, first, microseconds from first to last, sums, moments.
@@ -63,9 +64,16 @@ def decode_all(rows: Sequence[DetailRow]) -> tuple[SeriesSums, list[int]]:
 
     A series that several rows have is there as often. Without round trips if those of any row were not read.
     """
-    integers = _columns(rows, ">i4", 0, _INTEGERS, np.int64)
-    times = _columns(rows, ">i8", 4 * _INTEGERS, _TIMES, np.int64)
-    doubles = _columns(rows, ">f8", 4 * _INTEGERS + 8 * _TIMES, _DOUBLES, np.float64)
+    entries = np.fromiter((len(row.entries) for row in rows), np.int64, len(rows)) // ENTRY_BYTES
+    stored, of_row = b"".join(row.entries for row in rows), np.repeat(entries, entries)
+    # The first word of each entry's columns, in words of 4 bytes; in those of 8 bytes, half of it.
+    start = np.cumsum(entries) - entries
+    within = np.arange(len(of_row)) - np.repeat(start, entries)
+    row_start = np.repeat(start, entries) * (ENTRY_BYTES // 4)
+    integers = _columns(stored, ">i4", row_start + within, of_row, _INTEGERS, np.int64)
+    row_start = row_start // 2 + _INTEGERS * of_row // 2 + within
+    times = _columns(stored, ">i8", row_start, of_row, _TIMES, np.int64)
+    doubles = _columns(stored, ">f8", row_start + _TIMES * of_row, of_row, _DOUBLES, np.float64)
     series, results, unscored, successes, cold, lengths = integers
     first, duration = times
     lists = [row.round_trips for row in rows if row.round_trips is not None]
@@ -90,12 +98,13 @@ def decode_all(rows: Sequence[DetailRow]) -> tuple[SeriesSums, list[int]]:
     return sums, [len(of_row) for of_row in errors]
 
 
-def _columns(rows: Sequence[DetailRow], kind: str, offset: int, number: int, to: type) -> NDArray[Any]:
-    """Some adjacent columns of the same type; shape (number, entries). offset -- of the first, in bytes of one entry"""
-    parts = []
-    for row in rows:
-        entries = len(row.entries) // ENTRY_BYTES
-        parts.append(
-            np.frombuffer(row.entries, kind, number * entries, offset * entries).reshape(number, entries)
-        )
-    return np.concatenate([np.zeros((number, 0), to), *parts], axis=1).astype(to)
+def _columns(stored: bytes, kind: str, first: Indices, step: Indices, number: int, to: type) -> NDArray[Any]:
+    """Some adjacent columns of the same type; shape (number, entries).
+
+    first -- where each entry's value in the first column is, in values; step -- from there to its value in the next one
+    """
+    values = np.frombuffer(stored, kind)
+    columns: NDArray[Any] = np.empty((number, len(first)), to)
+    for column in range(number):
+        columns[column] = values[first + column * step]
+    return columns

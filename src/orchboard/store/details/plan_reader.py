@@ -7,17 +7,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from orchboard import limits
-from orchboard.stats import JobType, SeriesQuery
+from orchboard.stats import JobType, PartQuery, SeriesQuery
 from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.details.bucket_reader import BucketReader, Wanted
 from orchboard.store.details.details import Medians, Needs
 from orchboard.store.details.error_sums import NO_ERRORS
+from orchboard.store.details.held_windows import HeldWindows
+from orchboard.store.details.name_ranges import NameRanges
 from orchboard.store.details.plans import divide, has_tail, is_one_bucket, is_settled, join_ranges, plan_key
 from orchboard.store.details.quantiles import quantiles_of
 from orchboard.store.details.ranked_reader import FRACTIONS, RankedReader, grouped_values
 from orchboard.store.details.ranked_values import NO_VALUES, RankedValues, split_runs
 from orchboard.store.details.result_details import DetailResultReader, ResultDetails, pages
-from orchboard.store.details.series import NamedSeries, SeriesIndex
+from orchboard.store.details.series import NamedSeries
+from orchboard.store.details.series_index import SeriesIndex
 from orchboard.store.details.series_keys import orchestrator_of
 from orchboard.store.details.sums import NETWORK, SeriesSums, add_up, renumber
 from orchboard.store.details.tail import DetailTail
@@ -63,7 +66,8 @@ class OrchestratorsPart(Struct, frozen=True):
 class PlanReader:
     """Reads plans, and holds what it read in memory; discarded when a region or tester has changed.
 
-    index -- of all series; tail -- the newest results; points -- what was computed of settled plans
+    index -- of all series; tail -- the newest results; points -- what was computed of settled plans; held -- of windows
+    ranges -- of orchestrators whose details are read together
     Reads raise RollupRebuiltError and DatabaseUnavailableError.
     """
 
@@ -78,14 +82,17 @@ class PlanReader:
         self._buckets = BucketReader(database, names, self._results)
         self._ranked = RankedReader(self.index, self._buckets)
         self.tail: LiveTail[ResultDetails] = LiveTail(database, self._content, versions, clock)
+        self.held = HeldWindows(self.tail, self._content)
+        self.ranges = NameRanges(database)
         self.points = EntryCache(limits.DETAIL_POINTS_BYTES, limits.DETAIL_CACHE_IDLE_S)
 
     async def read(self, query: SeriesQuery, plans: Sequence[WindowPlan], needs: Needs) -> list[SeriesSums]:
         """The sums of the parts of each plan that are not in the tail, of the orchestrators of a query."""
         orchestrators = None if query.orchestrators is None else tuple(sorted(query.orchestrators))
-        wanted = Wanted(orchestrators, needs.round_trips, needs.errors)
-        # Of the single buckets of a history, what is computed is held.
-        windows = [(plan.buckets, not is_one_bucket(plan)) for plan in plans]
+        names = query.names if isinstance(query, PartQuery) else None
+        wanted = Wanted(orchestrators, needs.round_trips, needs.errors, names)
+        # Of the single buckets of a history, and of ranges of names, what is computed is held.
+        windows = [(plan.buckets, names is None and not is_one_bucket(plan)) for plan in plans]
         parts = [[sums] for sums in await self._buckets.totals(windows, wanted)]
         for plan, found in zip(plans, parts, strict=True):
             edges = [await self._buckets.partial(partial) for partial in plan.partial_buckets]
@@ -199,23 +206,31 @@ class PlanReader:
 
     def _chosen(self, query: SeriesQuery, results: ResultDetails, needs: Needs) -> list[SeriesSums]:
         """The sums of results by series, of the orchestrators of a query, in parts that are to be added up."""
-        if query.orchestrators is not None and NETWORK not in query.orchestrators:
-            own = self.index.mask(SeriesQuery(orchestrators=query.orchestrators))
+        if (asked := _of_names(query)) is not None and NETWORK not in (query.orchestrators or ()):
+            own = self.index.mask(asked)
             results = results.select((results.series >= 0) & own[results.series])
         sums = self._results.sums(results, with_errors=needs.errors)
         return self._of_orchestrators(query, _needed(sums, needs))
 
     def _of_orchestrators(self, query: SeriesQuery, sums: SeriesSums) -> list[SeriesSums]:
         """Those of the orchestrators of a query; with those of the network if it is among them; in parts that are to be added up."""
-        if query.orchestrators is None:
+        asked = _of_names(query)
+        if asked is None:
             return [sums]
         parts = []
-        if NETWORK in query.orchestrators:
+        if NETWORK in (asked.orchestrators or ()):
             parts.append(renumber(sums, self.index.pooled(sums.series)))
-        if query.orchestrators != {NETWORK}:
-            own = self.index.mask(SeriesQuery(orchestrators=query.orchestrators))
+        if asked.orchestrators != frozenset([NETWORK]):
+            own = self.index.mask(asked)
             parts.append(sums.select(np.flatnonzero(own[sums.series])))
         return parts
+
+
+def _of_names(query: SeriesQuery) -> SeriesQuery | None:
+    """A query for the series of the orchestrators of a query; None for all orchestrators."""
+    if isinstance(query, PartQuery):
+        return PartQuery(names=query.names)
+    return None if query.orchestrators is None else SeriesQuery(orchestrators=query.orchestrators)
 
 
 def _needed(sums: SeriesSums, needs: Needs) -> SeriesSums:

@@ -6,12 +6,12 @@ from typing import TypeVar
 import numpy as np
 
 from orchboard import limits
-from orchboard.stats import JobType, Series, SeriesQuery
+from orchboard.stats import JobType, SeriesQuery
 from orchboard.store.details.bucket_reader import BucketReader, Wanted
 from orchboard.store.details.plans import in_batches
 from orchboard.store.details.ranked_values import RankedValues, split_runs
-from orchboard.store.details.series import SeriesIndex
-from orchboard.store.details.series_keys import model_of, orchestrator_of
+from orchboard.store.details.series_index import SeriesIndex
+from orchboard.store.details.series_keys import SeriesKey, model_of, orchestrator_of
 from orchboard.store.details.sums import NETWORK, SeriesSums
 from orchboard.store.rollups.entry_cache import EntryCache
 from orchboard.store.rollups.group_index import Indices, PipelineModel
@@ -122,7 +122,7 @@ def values_by(
     parts: Iterable[SeriesSums],
     query: SeriesQuery,
     keys: Sequence[K],
-    key: Callable[[Series], K],
+    key: SeriesKey[K],
 ) -> list[Doubles]:
     """The round trips of each key that a query selects, ascending. key -- see `SeriesIndex.column`"""
     return split_runs(*grouped_values(index, parts, query, keys, key), len(keys))
@@ -133,7 +133,7 @@ def grouped_values(
     parts: Iterable[SeriesSums],
     query: SeriesQuery,
     keys: Sequence[K],
-    key: Callable[[Series], K],
+    key: SeriesKey[K],
 ) -> tuple[Doubles, Indices]:
     """The round trips of some sums, and the position in `keys` of each; -1: the query does not select it."""
     found = [part for part in parts if len(part.round_trips)]

@@ -5,13 +5,14 @@ import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import numpy as np
-from msgspec import Struct
+from msgspec.structs import asdict
 
-from orchboard.stats import JobType, SeriesQuery, Window
+from orchboard.stats import JobType, PartQuery, SeriesQuery, Window
 from orchboard.store.change_tracking.version_counters import VersionCounters
+from orchboard.store.details.asked import Asked, Attempt, Read
 from orchboard.store.details.details import EVERYTHING, Details, Medians, Needs, medians_of
 from orchboard.store.details.plan_reader import NetworkPart, OrchestratorsPart, PlanReader
 from orchboard.store.details.plans import (
@@ -19,12 +20,8 @@ from orchboard.store.details.plans import (
     has_tail,
     in_batches,
     is_settled,
-    plan_key,
-    results_of,
-    share_read,
 )
 from orchboard.store.details.ranked_values import NotKeptError
-from orchboard.store.details.sums import SeriesSums
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.postgres.admission import UNBOUNDED, Admission
 from orchboard.store.postgres.clock import DatabaseClock, to_pg_time
@@ -44,47 +41,6 @@ _COMPUTED_AT_ONCE = 32
 def one_by_one(compute: Callable[[Details], T]) -> Callable[[Sequence[Details]], list[T]]:
     """Compute each of some buckets by itself."""
     return lambda buckets: [compute(details) for details in buckets]
-
-
-class _Asked(Struct, Generic[T], frozen=True):
-    """What is computed of each bucket; see `DetailReader.fetch_points`."""
-
-    kind: Hashable
-    query: SeriesQuery
-    compute: Callable[[Sequence[Details]], Sequence[T]]
-    needs: Needs
-    size: Callable[[T], int]
-
-    def key(self, plan: WindowPlan) -> Hashable:
-        """The key of a kept value."""
-        return self.kind, self.query, plan_key(plan)
-
-    @property
-    def needs_network(self) -> bool:
-        """Whether the medians are read, as the sums do not tell them."""
-        if not self.needs.medians or self.query.job_type is JobType.TRANSCODING:
-            return False
-        return self.query.orchestrators is not None or not self.needs.round_trips
-
-
-class _Read(Struct, frozen=True):
-    """What was read of one plan, without the tail. medians -- see `PlanReader.medians`; None: not read"""
-
-    plan: WindowPlan
-    sums: SeriesSums
-    medians: Medians | NetworkPart | None
-
-
-class _Attempt(Struct, frozen=True):
-    """One of several tries to read.
-
-    requested_at -- time.monotonic: what was stored before is included
-    margin -- how many later round trips those held must be enough for, when they were not; else 0
-    """
-
-    reader: PlanReader
-    requested_at: float
-    margin: int
 
 
 class DetailReader:
@@ -152,9 +108,57 @@ class DetailReader:
         size -- of a value in memory, in bytes
         asked_at -- time.monotonic of the request that this is a part of, which includes what was stored before; None: now
         """
-        asked = _Asked(kind, query, compute, needs, size)
+        asked = Asked(kind, query, compute, needs, size)
         bounds = [to_pg_time(edge) for edge in edges]
         return await self._retried(lambda attempt: self._points(attempt, asked, bounds), asked_at)
+
+    async def parts(
+        self, query: SeriesQuery, edges: Sequence[datetime], *, asked_at: float | None = None
+    ) -> list[SeriesQuery]:
+        """Queries that each select some of the orchestrators that a query selects, for the buckets of some edges.
+
+        More than one if the details of a bucket may take too much memory together: see limits.DETAIL_PART_BYTES.
+        """
+        if query.orchestrators is not None or isinstance(query, PartQuery):
+            return [query]
+        bounds = [to_pg_time(edge) for edge in edges]
+
+        async def read(attempt: Attempt) -> list[SeriesQuery]:
+            ranges = await _planned(attempt, bounds, attempt.reader.ranges.of_plans)
+            return [PartQuery(names=names, **asdict(query)) for names in ranges] or [query]
+
+        return await self._retried(read, asked_at)
+
+    async def hold(
+        self,
+        key: Hashable,
+        window: Window,
+        make: Callable[[], Awaitable[T]],
+        *,
+        size: Callable[[T], int],
+        closed: Callable[[T], Window],
+        asked_at: float,
+    ) -> T:
+        """What `make` computes from details of a window; held until a result of the window or a rollup changes.
+
+        key -- names it, with all that it depends on but the window and results
+        size -- of it in memory, in bytes
+        closed -- a part of the window, which it is held for too: there is no result in the rest
+        asked_at -- see `fetch_points`
+        """
+
+        async def refresh(attempt: Attempt) -> PlanReader:
+            await attempt.reader.tail.refresh(attempt.requested_at)
+            return attempt.reader
+
+        reader = await self._retried(refresh, asked_at)
+        found: T | None = reader.held.get(key, window)
+        if found is None:
+            version = reader.held.version()
+            found = await make()
+            for each in (window, closed(found)):
+                reader.held.add(key, each, version, found, size(found))
+        return found
 
     async def fetch_quantiles(
         self,
@@ -174,7 +178,7 @@ class DetailReader:
             return {}
         bounds = [to_pg_time(edge) for edge in self._edges(window)]
 
-        async def read(attempt: _Attempt) -> dict[str, list[float]]:
+        async def read(attempt: Attempt) -> dict[str, list[float]]:
             async def read_plan(coverage: Coverage, plans: Sequence[WindowPlan]) -> OrchestratorsPart:
                 async with self._admission.admitted(cost_of(coverage, plans)):
                     return await attempt.reader.round_trips(query, plans[0], results, margin=attempt.margin)
@@ -187,14 +191,14 @@ class DetailReader:
     def _edges(self, window: Window) -> tuple[datetime, datetime]:
         return window.since, max(window.since, self._clock.exclusive_end_of(window))
 
-    async def _retried(self, read: Callable[[_Attempt], Awaitable[T]], asked_at: float | None) -> T:
+    async def _retried(self, read: Callable[[Attempt], Awaitable[T]], asked_at: float | None) -> T:
         """What `read` returns; again when what is in memory turned out to be outdated, or not enough."""
         requested_at, margin = time.monotonic() if asked_at is None else asked_at, 0
         while True:
             reader = self._plans
             await asyncio.sleep(0)  # others are served meanwhile: a report reads several times
             try:
-                return await read(_Attempt(reader, requested_at, margin))
+                return await read(Attempt(reader, requested_at, margin))
             except RollupRebuiltError:
                 reader.tail.expire()
                 requested_at = time.monotonic()
@@ -209,22 +213,22 @@ class DetailReader:
             self._plans = self._new_plan_reader()
             await self._regions.read()
 
-    async def _points(self, attempt: _Attempt, asked: _Asked[T], bounds: Sequence[int]) -> list[T]:
+    async def _points(self, attempt: Attempt, asked: Asked[T], bounds: Sequence[int]) -> list[T]:
         reader = attempt.reader
 
         async def read(
             coverage: Coverage, plans: Sequence[WindowPlan]
-        ) -> tuple[dict[int, T], dict[int, _Read]]:
+        ) -> tuple[dict[int, T], dict[int, Read]]:
             """The points without the tail, and what the others are computed from, by position."""
             found: dict[int, T] = {}
             if asked.kind is not None:
                 kept = ((at, reader.points.get(asked.key(plan))) for at, plan in enumerate(plans))
                 found = {at: point for at, point in kept if point is not None}
             missing = [at for at in range(len(plans)) if at not in found]
-            late: dict[int, _Read] = {}
+            late: dict[int, Read] = {}
             async with self._admission.admitted(cost_of(coverage, [plans[at] for at in missing])):
-                share = share_read(asked.query.orchestrators)
-                for batch in in_batches(missing, lambda at: int(results_of(coverage, plans[at]) * share)):
+                known = len(reader.index)
+                for batch in in_batches(missing, lambda at: asked.read_of(coverage, plans[at], known)):
                     chosen = [plans[at] for at in batch]
                     parts = dict(zip(batch, await _read(attempt, asked, coverage, chosen), strict=True))
                     late |= {at: part for at, part in parts.items() if has_tail(part.plan)}
@@ -240,7 +244,7 @@ class DetailReader:
 
 
 async def _planned(
-    attempt: _Attempt, bounds: Sequence[int], read: Callable[[Coverage, Sequence[WindowPlan]], Awaitable[T]]
+    attempt: Attempt, bounds: Sequence[int], read: Callable[[Coverage, Sequence[WindowPlan]], Awaitable[T]]
 ) -> T:
     """What `read` returns for the plans of consecutive windows; again if the coverage or the tail has changed meanwhile."""
     tail = attempt.reader.tail
@@ -254,18 +258,18 @@ async def _planned(
 
 
 async def _read(
-    attempt: _Attempt, asked: _Asked[T], coverage: Coverage, plans: Sequence[WindowPlan]
-) -> list[_Read]:
+    attempt: Attempt, asked: Asked[T], coverage: Coverage, plans: Sequence[WindowPlan]
+) -> list[Read]:
     """Read some plans together."""
     reader = attempt.reader
     sums = await reader.read(asked.query, plans, asked.needs)
     medians: Sequence[Medians | NetworkPart | None] = [None] * len(plans)
     if asked.needs_network:
         medians = await reader.medians(asked.query.region, coverage, plans, margin=attempt.margin)
-    return [_Read(*each) for each in zip(plans, sums, medians, strict=True)]
+    return [Read(*each) for each in zip(plans, sums, medians, strict=True)]
 
 
-def _finish(reader: PlanReader, asked: _Asked[T], read: Mapping[int, _Read]) -> dict[int, T]:
+def _finish(reader: PlanReader, asked: Asked[T], read: Mapping[int, Read]) -> dict[int, T]:
     """The points of some plans, by position: from their parts outside the tail, and from the tail as it is now."""
     if not read:
         return {}
@@ -278,7 +282,7 @@ def _finish(reader: PlanReader, asked: _Asked[T], read: Mapping[int, _Read]) -> 
     return points
 
 
-def _details(reader: PlanReader, asked: _Asked[T], read: _Read) -> Details:
+def _details(reader: PlanReader, asked: Asked[T], read: Read) -> Details:
     query = asked.query
     sums = reader.with_tail(query, read.plan, read.sums, asked.needs)
     if read.medians is not None:

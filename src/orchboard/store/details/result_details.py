@@ -1,6 +1,6 @@
 """Raw results as columns with everything that details are made of, and their sums by series."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from orchboard import limits
 from orchboard.store.details.error_sums import NO_ERRORS, ErrorSums, add_up_errors
 from orchboard.store.details.error_texts import ErrorTexts
 from orchboard.store.details.sums import MOMENTS, SeriesSums
@@ -20,6 +21,9 @@ from orchboard.store.rollups.result_columns import Doubles
 from orchboard.store.sql_files import sql
 
 _NONE = -1
+
+# A remembered key beside its bytes: in memory, with its number.
+_KEY_BYTES = 160
 
 
 class ResultDetails(Struct, frozen=True):
@@ -89,11 +93,16 @@ class ResultKey(NamedTuple):
     model: str
     tester_id: int
 
+    @property
+    def kind(self) -> "ResultKey":
+        """The same without the orchestrator."""
+        return self._replace(orchestrator="")
+
 
 class SeriesNumbers(Protocol):
     """Numbers series: those of a server, or those of a builder of rollups."""
 
-    async def numbers_of(self, keys: Sequence[ResultKey]) -> Sequence[int]:
+    async def numbers_of(self, keys: Sequence[ResultKey]) -> Indices:
         """The number of each key's series; -1 for a result that is in no series."""
 
     def are_ai(self, numbers: Indices) -> NDArray[np.bool_]:
@@ -101,22 +110,21 @@ class SeriesNumbers(Protocol):
 
 
 class DetailResultReader:
-    """Reads rows of `detail_columns`. Remembers each distinct key and error text."""
+    """Reads rows of `detail_columns`. Remembers the series of each distinct key, in RESULT_KEYS_BYTES, and each error text."""
 
     def __init__(self, numbers: SeriesNumbers) -> None:
         self._numbers = numbers
         self._series: dict[bytes, int] = {}
+        self._key_bytes = 0
         self._texts = ErrorTexts()
 
     async def read(self, row: asyncpg.Record) -> ResultDetails:
         """The results of a row. Raises DatabaseUnavailableError if a new region can't be read."""
-        keys = list(_cut(row["keys"] or b"", _integers(row["key_lengths"], ">i4")))
-        await self._learn(set(keys) - self._series.keys())
-        series = np.fromiter((self._series[key] for key in keys), np.int64, len(keys))
+        series = await self._series_of(row["keys"] or b"", _integers(row["key_lengths"], ">i4"))
         if self._texts.is_full:  # results that were read before keep theirs
             self._texts = ErrorTexts()
         texts = _cut(row["errors"] or b"", _integers(row["error_lengths"], ">i4"))
-        errors = np.fromiter((self._texts.number_of(text) for text in texts), np.int64, len(keys))
+        errors = np.fromiter((self._texts.number_of(text) for text in texts), np.int64, len(series))
         return ResultDetails(
             _integers(row["event_time"], ">i8"),
             series,
@@ -163,14 +171,25 @@ class DetailResultReader:
             _sum_errors(results) if with_errors else NO_ERRORS,
         )
 
-    async def _learn(self, keys: Iterable[bytes]) -> None:
+    async def _series_of(self, keys: bytes, lengths: Indices) -> Indices:
+        """The series of each result. keys -- of all, concatenated; lengths -- of each, in bytes"""
+        if self._key_bytes > limits.RESULT_KEYS_BYTES:
+            self._series, self._key_bytes = {}, 0
+        distinct = set(_cut(keys, lengths))
+        while missing := distinct - self._series.keys():  # another read may have forgotten some meanwhile
+            await self._learn(missing)
+        known = self._series
+        return np.fromiter((known[key] for key in _cut(keys, lengths)), np.int64, len(lengths))
+
+    async def _learn(self, keys: Collection[bytes]) -> None:
         """Number the series of some keys; a result without an orchestrator is in none."""
+        self._key_bytes += sum(map(len, keys)) + _KEY_BYTES * len(keys)
         named = {key: _read_key(key) for key in keys}
         self._series.update((key, _NONE) for key, read in named.items() if not read.orchestrator)
         new = [key for key, read in named.items() if read.orchestrator]
         if new:
             numbers = await self._numbers.numbers_of([named[key] for key in new])
-            self._series.update(zip(new, numbers, strict=True))
+            self._series.update(zip(new, numbers.tolist(), strict=True))
 
 
 def _sum_errors(results: ResultDetails) -> ErrorSums:
@@ -188,8 +207,9 @@ def _read_key(key: bytes) -> ResultKey:
 
 
 def _cut(joined: bytes, lengths: Indices) -> Iterator[bytes]:
+    """The parts of some lengths, one at a time, as there may be 300,000."""
     ends = np.cumsum(lengths)
-    return (joined[start:end] for start, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True))
+    return (joined[start:end] for start, end in zip((ends - lengths).data, ends.data, strict=True))
 
 
 def _integers(sent: bytes | None, kind: str) -> Indices:

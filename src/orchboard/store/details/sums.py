@@ -172,17 +172,16 @@ def _add_moments(parts: Sequence[SeriesSums], entry: Indices, results: Indices) 
     """Sums and moments of the total. Moments are about each part's mean; the distance to the total's mean is added."""
     number = len(results)
     of_part = _joined([part.results for part in parts], np.int64)
-    part_sums = np.concatenate([np.zeros((len(MEASURES), 0)), *(part.sums for part in parts)], axis=1)
-    part_moments = np.concatenate([np.zeros((len(MOMENTS), 0)), *(part.moments for part in parts)], axis=1)
-    sums = np.array([np.bincount(entry, row, number) for row in part_sums])
-    means = sums / np.maximum(results, 1)
-    distance = part_sums / np.maximum(of_part, 1) - means[:, entry]
-    moments = np.array(
-        [
-            np.bincount(entry, part_moments[row] + of_part * distance[one] * distance[other], number)
-            for row, (one, other) in enumerate(MOMENTS)
-        ]
-    )
+    sums, moments = np.empty((len(MEASURES), number)), np.empty((len(MOMENTS), number))
+    distance = []
+    for row in range(len(MEASURES)):  # one at a time, as there may be 300,000 entries
+        values = _joined([part.sums[row] for part in parts], np.float64)
+        sums[row] = np.bincount(entry, values, number)
+        distance.append(values / np.maximum(of_part, 1) - (sums[row] / np.maximum(results, 1))[entry])
+    for row, (one, other) in enumerate(MOMENTS):
+        values = _joined([part.moments[row] for part in parts], np.float64)
+        values += of_part * distance[one] * distance[other]
+        moments[row] = np.bincount(entry, values, number)
     return sums, moments
 
 

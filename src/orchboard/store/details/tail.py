@@ -5,6 +5,7 @@ import numpy as np
 
 from orchboard.store.details.error_texts import ErrorTexts
 from orchboard.store.details.result_details import DetailResultReader, ResultDetails
+from orchboard.store.details.tail_changes import EVERYTHING, TailChanges
 from orchboard.store.details.tail_sums import TailSums
 from orchboard.store.measures import MEASURES
 from orchboard.store.rollups.group_index import Indices
@@ -15,7 +16,10 @@ _ERRORS = 4
 
 
 class DetailTail:
-    """The newest results with everything that details are made of; see TailContent. sums -- of ranges of it"""
+    """The newest results with everything that details are made of; see TailContent.
+
+    sums -- of ranges of it; changes -- of results in it
+    """
 
     statement = "detail_tail"
     needs_details = True
@@ -24,6 +28,7 @@ class DetailTail:
         self._reader = reader
         self._texts = ErrorTexts()
         self._arrays = SlidingArrays(np.int64, np.int64, np.bool_, np.bool_, np.int64, rows=len(MEASURES))
+        self.changes = TailChanges()
         self.sums = TailSums(self.between, self.end, reader.sums)
 
     @property
@@ -41,6 +46,7 @@ class DetailTail:
             errors = self._arrays.arrays()[_ERRORS]
             errors[:] = results.texts.adopt(errors, self._texts)
             self._texts = results.texts
+        self.changes.note(self.between(since, EVERYTHING).arrays, results.arrays)
         self._arrays.replace(since, results.arrays)
         self.sums.replaced(since)
 

@@ -87,6 +87,7 @@ class LiveTail(Generic[R]):
     content -- what it holds of them
     since -- in microseconds since 2000; coverage.tail_since, or later if there are too many results
     generation -- changes with each refresh that found a change
+    invalidations -- changes with each refresh that found a change of earlier results
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class LiveTail(Generic[R]):
         self.was_unchanged = False  # at the last refresh
         self.since = 0
         self.generation = 0
+        self.invalidations = 0
 
     @property
     def coverage(self) -> Coverage:
@@ -181,6 +183,7 @@ class LiveTail(Generic[R]):
         # No await from here on: the whole refresh is applied, or none of it.
         self._coverage, self._coverage_text = coverage, fetched.row["coverage"]
         self.generation += 1
+        self.invalidations += fetched.row["changed_since"] is not None
         self._apply(results, since)
         self._read_until = to_pg_time(fetched.now)
         self._snapshots.add(fetched.row["snapshot"], self._read_until)

@@ -104,6 +104,11 @@ class Coverage:
         ).tolist()
         self._choices: dict[tuple[int, int], _Choice] = {}
 
+    @property
+    def invalidated_until(self) -> int:
+        """The time before which every further result adds an invalidation, also where there is no rollup; 0 without rollups."""
+        return int(self._ends[self._materialized].max(initial=0))
+
     def _materialized_until(self, default: int) -> int:
         """The end of the last materialized ten minutes, and of the single minutes that follow without a gap."""
         tens = self._ends[self._materialized & (self._granularities == TEN_MINUTES.number)]
