@@ -20,7 +20,7 @@ from tests.support import libpq
 from tests.support.libpq import DEBIAN, EMBEDDED
 from tests.support.tls_postgres import KEY_PASSWORD, TLSPostgres, tls_postgres
 
-__all__ = ["orchboard"]
+__all__ = ["forker", "orchboard"]  # noqa: F822 - fixtures
 
 _WORDS = st.text(st.sampled_from("ab:@/?#[]%,=&+ 0é.5"), max_size=4) | st.sampled_from(
     ["%40", "%2F", "%C3%A9", "a", "localhost", "::1", "%zz", "%00", "5432"]

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -78,6 +79,17 @@ def upkeep(client: Client) -> dict[str, int]:
     return done
 
 
+def upkeep_until_done(client: Client) -> dict[str, int]:
+    """Calls until all is done, which a call's time limit may be too short for; what they did together."""
+    total: Counter[str] = Counter()
+    for _ in range(50):
+        done = upkeep(client)
+        total.update({name: number for name, number in done.items() if name not in ("done", "pending")})
+        if done["done"]:
+            return {**done, **total}
+    raise AssertionError("the work never ends")
+
+
 def test_upkeep_is_404_without_a_token_set_and_401_without_the_right_one_sent(
     client: Client, settings: Settings, start_server: StartServer
 ) -> None:
@@ -99,17 +111,16 @@ def test_upkeep_is_404_without_a_token_set_and_401_without_the_right_one_sent(
 
 
 def test_upkeep_builds_rollups_applies_changes_and_expires_keys(
-    client: Client, execute: Callable[..., None], database_url: str, monkeypatch: pytest.MonkeyPatch
+    client: Client, execute: Callable[..., None], database_url: str
 ) -> None:
-    monkeypatch.setattr("orchboard.limits.MAINTENANCE_CALL_S", 100.0)
     assert client.post_stats(ai(), key="old").data == b"ok"
     for hours in range(1, 30):
         assert client.post_stats(transcoding(round_trip_time=hours)).data == b"ok"
     execute("UPDATE events SET event_time = event_time - id * interval '2 hours'")
     execute("UPDATE idempotency_keys SET event_time = event_time - interval '2 days'")
     before = client.get("/api/aggregated_stats", since=1).json()
-    done = upkeep(client)
-    assert (done["done"], done["keys"], done["pending"]) == (True, 1, 0)
+    done = upkeep_until_done(client)
+    assert (done["keys"], done["pending"]) == (1, 0)
     assert done["spans"] > 0
     assert run(query(database_url, "SELECT count(*) FROM rollup_buckets WHERE is_materialized")) > 0
     assert client.get("/api/aggregated_stats", since=1).json() == before
@@ -120,20 +131,15 @@ def test_upkeep_builds_rollups_applies_changes_and_expires_keys(
 
 
 def test_calls_at_once_and_beside_an_ordinary_server_do_the_work_once(
-    client: Client,
-    settings: Settings,
-    start_server: StartServer,
-    execute: Callable[..., None],
-    monkeypatch: pytest.MonkeyPatch,
+    client: Client, settings: Settings, start_server: StartServer, execute: Callable[..., None]
 ) -> None:
-    monkeypatch.setattr("orchboard.limits.MAINTENANCE_CALL_S", 100.0)
     for number in range(40):
         assert client.post_stats(transcoding(round_trip_time=1 + number)).data == b"ok"
     execute("UPDATE events SET event_time = event_time - id * interval '1 hour'")
     before = client.get("/api/aggregated_stats", since=1).json()
     start_server(settings)
     with ThreadPoolExecutor(4) as pool:
-        assert all(done["done"] for done in pool.map(upkeep, [client] * 4))
+        assert all(done["done"] for done in pool.map(upkeep_until_done, [client] * 4))
     assert upkeep(client)["pending"] == 0
     assert client.get("/api/aggregated_stats", since=1).json() == before
 

@@ -1,16 +1,15 @@
-"""Runs the real program, on the test's own database and server."""
+"""Runs the program to its end, on the test's own database and server."""
 
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec import Struct
 
+from tests.support.forked_program import Forker
 from tests.support.server import SECRET
 
 SRC = str(Path(__file__).parents[2] / "src")
@@ -41,20 +40,26 @@ def environment(data: Path, **variables: str) -> dict[str, str]:
     }
 
 
+@pytest.fixture(scope="session")
+def forker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forker]:
+    """The process that runs the program for all tests of a worker."""
+    forker = Forker(environment(tmp_path_factory.mktemp("forker")))
+    yield forker
+    forker.stop()
+
+
 @pytest.fixture
-def orchboard(tmp_path: Path) -> Orchboard:
+def orchboard(tmp_path: Path, forker: Forker) -> Orchboard:
     """Run `orchboard` to its end; keyword arguments are environment variables."""
 
     def run(*arguments: str, stdin: bytes = b"", **variables: str) -> Done:
-        done = subprocess.run(
-            [sys.executable, "-m", "orchboard", *arguments],
-            input=stdin,
-            capture_output=True,
-            env=environment(tmp_path, **{"SECRET": SECRET, **variables}),
-            cwd=tmp_path,
-            timeout=60,
+        status, out, err = forker.run(
+            arguments,
+            stdin=stdin,
+            environment=environment(tmp_path, **{"SECRET": SECRET, **variables}),
+            directory=tmp_path,
         )
-        assert b"Traceback" not in done.stderr, done.stderr.decode()
-        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+        assert b"Traceback" not in err, err.decode()
+        return Done(status, out.decode(), err.decode())
 
     return run

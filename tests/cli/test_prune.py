@@ -79,6 +79,7 @@ def answers(client: Client) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.timeout(600)  # three builds of all rollups, on a machine that does other things too
 def test_answers_of_long_windows_are_what_they_were(
     orchboard: Orchboard, database_url: str, settings: Settings, start_server: StartServer, file: Path
 ) -> None:

@@ -9,6 +9,7 @@ from rich.cells import cell_len
 
 from orchboard.reports.envelope import Envelope
 from tests.cli import hostile_reports as reports
+from tests.cli.test_streams import run as start
 from tests.cli.test_tables import on_a_terminal
 from tests.support.program import Orchboard
 from tests.support.scripted_server import reply, scripted_server
@@ -73,10 +74,10 @@ def test_colours_need_a_terminal(orchboard: Orchboard) -> None:
     assert "\x1b" not in done.out
 
 
-def test_drawings_are_ascii_where_the_encoding_lacks_blocks(orchboard: Orchboard) -> None:
+def test_drawings_are_ascii_where_the_encoding_lacks_blocks(tmp_path: Path) -> None:
     with scripted_server(
         reply(200, msgspec.json.encode(reports.UPTIME)), reply(200, msgspec.json.encode(reports.RANKING))
     ) as server:
         variables = {"ORCHBOARD_URL": server.url, "PYTHONIOENCODING": "ascii"}
-        assert "#=_." in orchboard("uptime", reports.ADDRESS, **variables).out
-        assert "..: =+*#@@" in orchboard("top", **variables).out
+        assert b"#=_." in start(["uptime", reports.ADDRESS], tmp_path, "", **variables)[1]
+        assert b"..: =+*#@@" in start(["top"], tmp_path, "", **variables)[1]

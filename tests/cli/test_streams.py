@@ -18,7 +18,7 @@ import pytest
 import urllib3
 
 from orchboard.cli import COMMANDS
-from tests.support.program import Orchboard, environment
+from tests.support.program import environment
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import SECRET, Client, RunningServer
 
@@ -124,10 +124,10 @@ def test_a_locale_without_utf_8_is_enough(tmp_path: Path, database_url: str) -> 
     assert (status, said.decode("ascii").startswith("+ settings")) == (0, True)
 
 
-def test_json_is_utf_8_whatever_the_encoding_is(orchboard: Orchboard, database_url: str) -> None:
+def test_json_is_utf_8_whatever_the_encoding_is(tmp_path: Path, database_url: str) -> None:
     variables = {"POSTGRES": database_url, "PYTHONIOENCODING": "ascii"}
-    orchboard("region", "add", "MUC", "München", **variables)
-    listed = orchboard("region", "list", "--json", **variables).json()["regions"]
+    run(["region", "add", "MUC", "München"], tmp_path, "", **variables)
+    listed = json.loads(run(["region", "list", "--json"], tmp_path, "", **variables)[1])["regions"]
     assert "München" in {one["name"] for one in listed}
 
 
