@@ -3,6 +3,7 @@
 import itertools
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -82,6 +83,19 @@ async def _fetch_nodes(url: str) -> list[CitusNode]:
     assert nodes and not nodes[0].group_id, f"{CITUS_URL} is not a coordinator that knows its own address"
     assert len(nodes) > 2, f"{CITUS_URL} needs two workers"
     return nodes
+
+
+@contextmanager
+def away(node: CitusNode, url: str) -> Iterator[None]:
+    """A node whose database accepts no connection, and has ended all."""
+    name = url.rpartition("/")[2]
+    outside = with_database(node.url(url), "postgres")
+    end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+    run(execute(outside, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false', end))
+    try:
+        yield
+    finally:
+        run(execute(outside, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'))
 
 
 async def migrate(url: str) -> None:

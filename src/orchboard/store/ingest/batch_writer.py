@@ -243,6 +243,8 @@ class BatchWriter:
         self._failure, self._refused = None, 0
         took_s = loop.time() - sent_at
         repeated = [entry for entry in batch if entry.submission.key not in new_keys]
+        if repeated and self._connection.is_distributed:  # their receipt times may be of an earlier request
+            took_s = math.inf
         if is_part or repeated:
             self._acknowledge(batch, new_keys, took_s)
             if repeated:

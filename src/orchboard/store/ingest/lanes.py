@@ -33,8 +33,8 @@ _MAX_KNOWN = 50_000
 class LaneWriter:
     """Has a `BatchWriter` for the database and, if the results are distributed, a lane for each worker.
 
-    A batch of one worker's results is a transaction of that worker alone: no two-phase commit, and half of the way. What has an
-    Idempotency-Key, or whose outcome is unknown, goes to the coordinator, where the keys are.
+    A batch of one worker's results is a transaction of that worker alone: no two-phase commit, and half of the way. Its
+    Idempotency-Keys are reserved on the coordinator before.
 
     The parameters are those of BatchWriter.
     """
@@ -76,7 +76,7 @@ class LaneWriter:
 
     def submit(self, submission: Submission) -> asyncio.Future[ParsedStats]:
         """As `BatchWriter.submit`."""
-        if self._database.is_distributed and submission.key is None:
+        if self._database.is_distributed:
             lane = self._lane_of(submission.parsed.orchestrator)
             if lane is not None:
                 return lane.submit(submission)
