@@ -68,7 +68,20 @@ class CitusCluster:
         )
         yield coordinator
         for node in self.nodes:
+            run(_roll_back_prepared(with_database(node.url(self.url), name)))
+        for node in self.nodes:
             run(execute(node.url(self.url), f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+
+
+async def _roll_back_prepared(url: str) -> None:
+    """Roll back what a test has left when it ended connections during two-phase commits."""
+    connection = await asyncpg.connect(url)
+    try:
+        rows = await connection.fetch("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()")
+        for (gid,) in rows:
+            await connection.execute(f"ROLLBACK PREPARED '{gid}'")
+    finally:
+        await connection.close()
 
 
 async def _fetch_nodes(url: str) -> list[CitusNode]:

@@ -1,7 +1,7 @@
 """Inserts: a batch of submissions in one statement, which may be sent again when its outcome is unknown.
 
-To add a column, add it to `BatchInsert._send_new`, `insert_statements._columns`, `insert_stats.sql`, `insert_once.sql` and
-`insert_reserved.sql`.
+To add a column, add it to `_texts`, `insert_statements._columns`, and the SQL files `insert_stats`, `insert_stats_on_nodes`, `insert_once` and
+`insert_reserved`.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from orchboard.results.submission import Submission
 from orchboard.runtime.tasks import time_limit
 from orchboard.store.connection.failures import DATABASE_ERRORS, NO_ANSWER
 from orchboard.store.ingest.insert_statements import (
+    Reserved,
     fetch_digests,
     fetch_position,
     insert_once,
@@ -34,7 +35,9 @@ T = TypeVar("T")
 # by `insert_once`.
 _SEPARATOR = "\x1e"
 
-_INSERT_STATS, _ALLOCATE_IDS = sql("insert_stats"), sql("allocate_ids")
+_INSERT_STATS, _INSERT_ON_NODES, _ALLOCATE_IDS = (
+    sql("insert_stats"), sql("insert_stats_on_nodes"), sql("allocate_ids"),
+)  # fmt: skip
 
 # Ids to allocate at once: the first block, and the largest after repeated use. Ids that are left at shutdown are lost.
 _FIRST_BLOCK, _LAST_BLOCK = 100, 1_000
@@ -70,6 +73,16 @@ async def insert_bisecting(
 
 def _has_separator(submissions: Sequence[Submission]) -> bool:
     return any(_SEPARATOR in each.parsed.orchestrator for each in submissions)
+
+
+def _texts(submissions: Sequence[Submission]) -> tuple[str, ...]:
+    """The columns that `insert_stats` takes first: orchestrator, region id, payload, tester id."""
+    return (
+        _SEPARATOR.join([each.parsed.orchestrator for each in submissions]),
+        _SEPARATOR.join([str(each.region_id) for each in submissions]),
+        _SEPARATOR.join([each.parsed.payload.decode() for each in submissions]),
+        _SEPARATOR.join(["" if each.tester_id is None else str(each.tester_id) for each in submissions]),
+    )
 
 
 def _note_keys(submissions: Sequence[Submission], event_time: datetime, ids: Sequence[int]) -> None:
@@ -128,7 +141,7 @@ class KeyAllocator:
 class BatchInsert:
     """Sends batches on one connection, one at a time.
 
-    coordinator -- if the connection is to another node of a cluster: allocates primary keys and reserves Idempotency-Keys
+    coordinator -- if the connection is to another node of a cluster: allocates primary keys
     timeout_s -- time limit of the youngest submission in a batch, from its arrival
     statement_timeout_s -- time limit of a statement
     on_position -- called after each commit with a position in the WAL that it is before; None: the position is not read
@@ -158,13 +171,16 @@ class BatchInsert:
         After any other error the outcome is unknown: each submission has its primary key then, and is inserted once,
         however often it is sent.
         """
+        if self._connection.is_distributed:
+            return await self._send_to_nodes(batch)
         if _has_separator(batch) or any(each.id is not None or each.key is not None for each in batch):
-            is_distributed = self._connection.is_distributed
-            return await (self._send_reserved(batch) if is_distributed else self._send_once(batch))
+            return await self._send_once(batch)
         event_time, ids = await self._assign(len(batch))
         async with time_limit(self._due_at(batch)):
             try:
-                await self._send_new(batch, event_time, ids)
+                await self._connection.fetch(
+                    _INSERT_STATS, *_texts(batch), event_time, ",".join(map(str, ids))
+                )
                 await self._note_position()
             except NotSentError:
                 raise
@@ -173,18 +189,6 @@ class BatchInsert:
                 raise
         return {None}
 
-    async def _send_new(self, batch: Sequence[Submission], event_time: datetime, ids: Sequence[int]) -> None:
-        """Insert results whose primary keys are new. Raises UniqueViolationError if one exists: nothing was inserted then."""
-        await self._connection.fetch(
-            _INSERT_STATS,
-            _SEPARATOR.join([each.parsed.orchestrator for each in batch]),
-            _SEPARATOR.join([str(each.region_id) for each in batch]),
-            _SEPARATOR.join([each.parsed.payload.decode() for each in batch]),
-            _SEPARATOR.join(["" if each.tester_id is None else str(each.tester_id) for each in batch]),
-            event_time,
-            ",".join(map(str, ids)),
-        )
-
     async def _send_once(self, batch: Sequence[Submission]) -> Set[str | None]:
         await self._assign_unassigned(batch)
         async with time_limit(self._due_at(batch)):
@@ -192,27 +196,28 @@ class BatchInsert:
             await self._note_position()
             return new_keys
 
-    async def _send_reserved(self, batch: Sequence[Submission]) -> Set[str | None]:
-        """As `_send_once` on a distributed board: keys on the coordinator, then results on their node.
-
-        A repeated key's result is inserted too, as it may only be reserved: the key is not returned.
-        """
-        is_first = not _has_separator(batch) and all(each.id is None for each in batch)
+    async def reserve(self, batch: Sequence[Submission]) -> Reserved:
+        """Reserve the Idempotency-Keys of a batch, on the coordinator of a distributed board. Raises what `send` raises."""
         await self._assign_unassigned(batch)
         async with time_limit(self._due_at(batch)):
-            reserved = await reserve(self._coordinator.fetch, batch)
-            is_new = is_first and all(each.key in reserved.new_keys for each in batch)
-            if not (is_new and await self._is_sent_as_new(batch)):
-                await insert_reserved(self._connection.fetch, reserved.to_insert)
+            return await reserve(self._connection.fetch, batch)
+
+    async def _send_to_nodes(self, batch: Sequence[Submission]) -> Set[str | None]:
+        """Insert a batch whose Idempotency-Keys are reserved, on a distributed board."""
+        await self._assign_unassigned(batch)
+        async with time_limit(self._due_at(batch)):
+            if _has_separator(batch) or not await self._is_sent_as_new(batch):
+                await insert_reserved(self._connection.fetch, batch)
             await self._note_position()
-            return reserved.new_keys
+        return {None, *(each.key for each in batch)}
 
     async def _is_sent_as_new(self, batch: Sequence[Submission]) -> bool:
-        """Insert results of one receipt time; False if another server inserted one, under the primary key that is reserved for it."""
-        event_time, ids = batch[0].event_time, [each.id for each in batch if each.id is not None]
-        assert event_time is not None  # noqa: S101 - assigned, as the ids are
+        """Insert results, all or none; False if one exists: its outcome was unknown, or another server has repeated its key."""
+        event_times = [each.event_time for each in batch]
         try:
-            await self._send_new(batch, event_time, ids)
+            await self._connection.fetch(
+                _INSERT_ON_NODES, *_texts(batch), event_times, ",".join([str(each.id) for each in batch])
+            )
         except asyncpg.UniqueViolationError:
             return False
         return True
@@ -229,10 +234,12 @@ class BatchInsert:
     async def fetch_digests(self, batch: Sequence[Submission]) -> dict[str, bytes]:
         """As `insert_statements.fetch_digests`."""
         async with time_limit(self._due_at(batch)):
-            return await fetch_digests(self._coordinator.fetch, batch)
+            return await fetch_digests(self._connection.fetch, batch)
 
     async def _assign_unassigned(self, batch: Sequence[Submission]) -> None:
         unassigned = [each for each in batch if each.id is None]
+        if not unassigned:
+            return
         _note_keys(unassigned, *await self._assign(len(unassigned)))
 
     async def _assign(self, number: int) -> tuple[datetime, Sequence[int]]:
