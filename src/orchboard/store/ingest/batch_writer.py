@@ -279,10 +279,15 @@ class BatchWriter:
     async def _reserve(self, batch: Sequence[QueueEntry], forward: Forward) -> Sequence[QueueEntry]:
         """Reserve the keys of a batch on a distributed board, and forward what a lane stores; returns the others."""
         batch, repeated = await reserve_keys(self._inserts, batch)
-        self._failure = None
         if repeated:
             await self._compare(repeated)
-        return forward(batch)
+        left = forward(batch)
+        if not left:
+            self._failure = None
+        # A failure concerns only what is stored here.
+        forwarded = {id(entry) for entry in batch} - {id(entry) for entry in left}
+        self._in_flight[:] = [entry for entry in self._in_flight if id(entry) not in forwarded]
+        return left
 
     def _acknowledge(self, batch: Sequence[QueueEntry], new_keys: Set[str | None], took_s: float) -> None:
         """Report a batch as stored, then resolve its entries with new keys.
