@@ -5,15 +5,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
 
 from orchboard.config import Settings
-from tests.support.citus import RESULTS, CitusCluster, CitusNode, distribute
-from tests.support.database import execute, run, with_database
+from tests.support.citus import RESULTS, CitusCluster, away, distribute
+from tests.support.database import run
 from tests.support.rollup_database import INSERT_RANDOM_RESULTS
 from tests.support.samples import transcoding
 from tests.support.server import Client, StartServer
@@ -26,19 +24,6 @@ async def _value(url: str, statement: str, *arguments: object) -> object:
         return await connection.fetchval(statement, *arguments)
     finally:
         await connection.close()
-
-
-@contextmanager
-def _away(node: CitusNode, url: str) -> Iterator[None]:
-    """A node whose database accepts no connection, and has ended all."""
-    name = url.rpartition("/")[2]
-    outside = with_database(node.url(url), "postgres")
-    end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
-    run(execute(outside, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false', end))
-    try:
-        yield
-    finally:
-        run(execute(outside, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'))
 
 
 def test_a_worker_that_fails_loses_nothing_that_was_acknowledged(
@@ -59,7 +44,7 @@ def test_a_worker_that_fails_loses_nothing_that_was_acknowledged(
             acknowledged += answer.status == 200
 
     post(0, 90)
-    with _away(cluster.workers[0], distributed):
+    with away(cluster.workers[0], distributed):
         post(1000, 40)
     post(2000, 90)
     assert acknowledged == 220, "the spool takes what a worker can't"

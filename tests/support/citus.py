@@ -3,6 +3,7 @@
 import itertools
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -67,7 +68,20 @@ class CitusCluster:
         )
         yield coordinator
         for node in self.nodes:
+            run(_roll_back_prepared(with_database(node.url(self.url), name)))
+        for node in self.nodes:
             run(execute(node.url(self.url), f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+
+
+async def _roll_back_prepared(url: str) -> None:
+    """Roll back what a test has left when it ended connections during two-phase commits."""
+    connection = await asyncpg.connect(url)
+    try:
+        rows = await connection.fetch("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()")
+        for (gid,) in rows:
+            await connection.execute(f"ROLLBACK PREPARED '{gid}'")
+    finally:
+        await connection.close()
 
 
 async def _fetch_nodes(url: str) -> list[CitusNode]:
@@ -82,6 +96,19 @@ async def _fetch_nodes(url: str) -> list[CitusNode]:
     assert nodes and not nodes[0].group_id, f"{CITUS_URL} is not a coordinator that knows its own address"
     assert len(nodes) > 2, f"{CITUS_URL} needs two workers"
     return nodes
+
+
+@contextmanager
+def away(node: CitusNode, url: str) -> Iterator[None]:
+    """A node whose database accepts no connection, and has ended all."""
+    name = url.rpartition("/")[2]
+    outside = with_database(node.url(url), "postgres")
+    end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+    run(execute(outside, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false', end))
+    try:
+        yield
+    finally:
+        run(execute(outside, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'))
 
 
 async def migrate(url: str) -> None:

@@ -16,12 +16,14 @@ from orchboard.store.details.details import Details
 from orchboard.store.measures import MEASURES
 
 EVERY_RESULT = f"""
+WITH names AS MATERIALIZED (SELECT id, name FROM testers)
 SELECT e.event_time, lower(e.orchestrator) AS orchestrator, r.name AS region, j.name AS job_type,
        left(coalesce(e.payload ->> 'pipeline', ''), 256) AS pipeline, left(coalesce(e.payload ->> 'model', ''), 256) AS model,
-       coalesce((SELECT t.name FROM testers t WHERE t.id = e.tester_id), '') AS tester,
+       coalesce(t.name, '') AS tester,
        coalesce(e.payload ->> 'test_outcome' NOT LIKE 'unscored%', true) AS is_scored, e.payload::text AS payload,
        ARRAY[{", ".join(f"payload_number(e.payload, '{measure}')" for measure in MEASURES)}] AS measures
 FROM events e JOIN regions r ON r.id = e.region_id JOIN job_types j ON j.id = r.job_type_id
+LEFT JOIN names t ON t.id = e.tester_id
 WHERE e.orchestrator <> '' AND j.name IN ('ai', 'transcoding')
 ORDER BY e.event_time, e.id
 """

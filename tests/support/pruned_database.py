@@ -75,8 +75,8 @@ def some_windows(now: datetime, number: int = 12) -> list[tuple[datetime, dateti
     return found
 
 
-async def prepare_pruned(url: str) -> None:
-    """A database whose results before 20 days ago were deleted, and `notes`: what it held and answered before."""
+async def prepare_pruned(url: str, *, days: int = 20) -> None:
+    """A database whose results before some days ago were deleted, and `notes`: what it held and answered before."""
     async with open_details_database(url, results=400, is_spread=True) as board:
         # The first rollup of six hours begins later than that of the day.
         first = MONTH.start_of(await board.now() - timedelta(days=46)) - timedelta(hours=11)
@@ -84,7 +84,7 @@ async def prepare_pruned(url: str) -> None:
         await board.materialize()
         asked = [(*window, await answers(board, *window)) for window in some_windows(await board.now())]
         results = list(await fetch_stored(board.connection))
-        before = DAY.start_of(await board.now() - timedelta(days=20))
+        before = DAY.start_of(await board.now() - timedelta(days=days))
         pruner = Pruner(board.connection, pause_s=0)
         found = await pruner.find(before)
         assert found.results > 30

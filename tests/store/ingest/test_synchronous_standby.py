@@ -9,7 +9,7 @@ import pytest
 
 from chaos.postgres import Postgres, stop_at_exit
 from orchboard.store.connection.types import Connection
-from orchboard.store.ingest.batch_insert import insert_once
+from orchboard.store.ingest.insert_statements import insert_once
 from orchboard.store.schema.migrate import migrate_to
 from orchboard.store.schema.migration_files import load_migrations
 from tests.support.database import run

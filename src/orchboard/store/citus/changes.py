@@ -82,6 +82,13 @@ async def collect_changes(connection: Connection) -> None:
         await NodeChanges(connection.fetch).collect()
 
 
+async def ignore_changes(connection: Connection) -> None:
+    """Let no trigger note what this transaction changes, on any node."""
+    if await is_distributed(connection):
+        await connection.execute(sql("propagate_settings"))
+    await connection.execute("SET LOCAL orchboard.is_moving = 'on'")
+
+
 async def raise_watermark(connection: Connection, target: datetime) -> None:
     """Raise the watermark, on every node. Raises NodeError if one does not answer."""
     await connection.execute(sql("raise_watermark"), target)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import asyncpg
 from msgspec import Struct
@@ -125,19 +125,25 @@ class Distribution:
         """Move all results back to this server. Raises SetupError."""
         if cluster.is_distributed:
             await NodeChanges(self._connection.fetch).collect()
-            await self._copy(cluster, sql("undistribute_results"), report=report)
+            await self._copy(
+                cluster, sql("undistribute_results"), then=[sql("forget_reservations")], report=report
+            )
             await self._connection.execute(sql("analyze_results"))
         await clear_nodes(self._connection)
 
     def _transaction(self) -> _Settings:
         return _Settings(self._connection)
 
-    async def _copy(self, cluster: Cluster, statement: str, *arguments: object, report: Report) -> None:
+    async def _copy(
+        self, cluster: Cluster, statement: str, *arguments: object, then: Sequence[str] = (), report: Report
+    ) -> None:
+        """Run a statement that copies all results, and others in its transaction."""
         reporting = asyncio.create_task(self._report(cluster.results, report))
         try:
             async with self._transaction():
                 await self._connection.execute(statement, *arguments)
-                await self._connection.execute(sql("forget_own_invalidations"))
+                for each in (*then, sql("forget_own_invalidations")):
+                    await self._connection.execute(each)
             report(cluster.results, cluster.results)
         finally:
             await cancel_and_wait([reporting])

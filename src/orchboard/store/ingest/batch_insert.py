@@ -1,13 +1,14 @@
 """Inserts: a batch of submissions in one statement, which may be sent again when its outcome is unknown.
 
-To add a column, add it to `_columns`, `BatchInsert.send`, `insert_stats.sql` and `insert_once.sql`.
+To add a column, add it to `_texts`, `insert_statements._columns`, and the SQL files `insert_stats`, `insert_stats_on_nodes`, `insert_once` and
+`insert_reserved`.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence, Set
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeVar
 
 import asyncpg
 
@@ -15,56 +16,34 @@ from orchboard.errors import DatabaseUnavailableError
 from orchboard.results.submission import Submission
 from orchboard.runtime.tasks import time_limit
 from orchboard.store.connection.failures import DATABASE_ERRORS, NO_ANSWER
+from orchboard.store.ingest.insert_statements import (
+    Reserved,
+    fetch_digests,
+    fetch_position,
+    insert_once,
+    insert_reserved,
+    reserve,
+)
 from orchboard.store.postgres.clock import MAX_AGE_S, DatabaseClock
 from orchboard.store.postgres.dedicated_connection import DedicatedConnection, NotSentError
 from orchboard.store.postgres.row_errors import is_refusal
-from orchboard.store.postgres.wal_position import position_of
 from orchboard.store.sql_files import sql
 
 T = TypeVar("T")
-
-Fetch: TypeAlias = Callable[..., Awaitable[list[asyncpg.Record]]]
-"""Runs a statement with arguments and returns its rows."""
 
 # Separates the values of a column in `insert_stats`. JSON does not contain it unescaped; an orchestrator that does is sent
 # by `insert_once`.
 _SEPARATOR = "\x1e"
 
-_INSERT_STATS, _INSERT_ONCE, _ALLOCATE_IDS = sql("insert_stats"), sql("insert_once"), sql("allocate_ids")
+_INSERT_STATS, _INSERT_ON_NODES, _ALLOCATE_IDS = (
+    sql("insert_stats"), sql("insert_stats_on_nodes"), sql("allocate_ids"),
+)  # fmt: skip
 
 # Ids to allocate at once: the first block, and the largest after repeated use. Ids that are left at shutdown are lost.
 _FIRST_BLOCK, _LAST_BLOCK = 100, 1_000
 
 # A new measurement that moves the clock back by less than this only corrects the previous one; more is a step.
 _JITTER = timedelta(seconds=1)
-
-
-async def insert_once(fetch: Fetch, submissions: Sequence[Submission]) -> Set[str | None]:
-    """Insert submissions that have ids, each once, all or none; returns the Idempotency-Keys that were new, and None.
-
-    A submission whose key is not among them was not inserted: `fetch_digests` tells with which body its key was used.
-    """
-    rows = await fetch(
-        _INSERT_ONCE,
-        *_columns(submissions),
-        [each.key for each in submissions],
-        [each.body_digest for each in submissions],
-        [each.event_time for each in submissions],
-        [each.id for each in submissions],
-    )
-    return {None, *(key for (key,) in rows)}
-
-
-async def fetch_position(fetch: Fetch) -> int:
-    """A position in the WAL that the last commit of a connection is before."""
-    [row] = await fetch(sql("commit_position"))
-    return position_of(row["timeline"], row["lsn"])
-
-
-async def fetch_digests(fetch: Fetch, keys: Sequence[str | None]) -> dict[str, bytes]:
-    """Fetch the digests of the bodies that Idempotency-Keys were first used with, by key; no item for an expired key."""
-    rows = await fetch(sql("body_digests"), keys)
-    return {row["key"]: row["body_digest"] for row in rows}
 
 
 async def insert_bisecting(
@@ -92,14 +71,23 @@ async def insert_bisecting(
             await insert_bisecting(half, insert, refuse, may_split)
 
 
-def _columns(submissions: Sequence[Submission]) -> tuple[list[Any], ...]:
-    """The columns that both statements take first: orchestrator, region id, payload, tester id."""
+def _has_separator(submissions: Sequence[Submission]) -> bool:
+    return any(_SEPARATOR in each.parsed.orchestrator for each in submissions)
+
+
+def _texts(submissions: Sequence[Submission]) -> tuple[str, ...]:
+    """The columns that `insert_stats` takes first: orchestrator, region id, payload, tester id."""
     return (
-        [each.parsed.orchestrator for each in submissions],
-        [each.region_id for each in submissions],
-        [each.parsed.payload.decode() for each in submissions],
-        [each.tester_id for each in submissions],
+        _SEPARATOR.join([each.parsed.orchestrator for each in submissions]),
+        _SEPARATOR.join([str(each.region_id) for each in submissions]),
+        _SEPARATOR.join([each.parsed.payload.decode() for each in submissions]),
+        _SEPARATOR.join(["" if each.tester_id is None else str(each.tester_id) for each in submissions]),
     )
+
+
+def _note_keys(submissions: Sequence[Submission], event_time: datetime, ids: Sequence[int]) -> None:
+    for each, number in zip(submissions, ids, strict=True):
+        each.event_time, each.id = event_time, number
 
 
 class KeyAllocator:
@@ -153,7 +141,7 @@ class KeyAllocator:
 class BatchInsert:
     """Sends batches on one connection, one at a time.
 
-    coordinator -- if the connection is to another node of a cluster: allocates keys, and repeats what may be stored already
+    coordinator -- if the connection is to another node of a cluster: allocates primary keys
     timeout_s -- time limit of the youngest submission in a batch, from its arrival
     statement_timeout_s -- time limit of a statement
     on_position -- called after each commit with a position in the WAL that it is before; None: the position is not read
@@ -183,42 +171,56 @@ class BatchInsert:
         After any other error the outcome is unknown: each submission has its primary key then, and is inserted once,
         however often it is sent.
         """
-        if any(
-            each.id is not None or each.key is not None or _SEPARATOR in each.parsed.orchestrator
-            for each in batch
-        ):
+        if self._connection.is_distributed:
+            return await self._send_to_nodes(batch)
+        if _has_separator(batch) or any(each.id is not None or each.key is not None for each in batch):
             return await self._send_once(batch)
         event_time, ids = await self._assign(len(batch))
-        orchestrators, region_ids, payloads, tester_ids = _columns(batch)
         async with time_limit(self._due_at(batch)):
             try:
                 await self._connection.fetch(
-                    _INSERT_STATS,
-                    _SEPARATOR.join(orchestrators),
-                    _SEPARATOR.join(map(str, region_ids)),
-                    _SEPARATOR.join(payloads),
-                    _SEPARATOR.join(["" if number is None else str(number) for number in tester_ids]),
-                    event_time,
-                    ",".join(map(str, ids)),
+                    _INSERT_STATS, *_texts(batch), event_time, ",".join(map(str, ids))
                 )
                 await self._note_position()
             except NotSentError:
                 raise
             except BaseException:
-                for each, number in zip(batch, ids, strict=True):
-                    each.event_time, each.id = event_time, number
+                _note_keys(batch, event_time, ids)
                 raise
         return {None}
 
     async def _send_once(self, batch: Sequence[Submission]) -> Set[str | None]:
-        unassigned = [each for each in batch if each.id is None]
-        event_time, ids = await self._assign(len(unassigned))
-        for each, number in zip(unassigned, ids, strict=True):
-            each.event_time, each.id = event_time, number
+        await self._assign_unassigned(batch)
         async with time_limit(self._due_at(batch)):
-            new_keys = await insert_once(self._coordinator.fetch, batch)
+            new_keys = await insert_once(self._connection.fetch, batch)
             await self._note_position()
             return new_keys
+
+    async def reserve(self, batch: Sequence[Submission]) -> Reserved:
+        """Reserve the Idempotency-Keys of a batch, on the coordinator of a distributed board. Raises what `send` raises."""
+        await self._assign_unassigned(batch)
+        async with time_limit(self._due_at(batch)):
+            return await reserve(self._connection.fetch, batch)
+
+    async def _send_to_nodes(self, batch: Sequence[Submission]) -> Set[str | None]:
+        """Insert a batch whose Idempotency-Keys are reserved, on a distributed board."""
+        await self._assign_unassigned(batch)
+        async with time_limit(self._due_at(batch)):
+            if _has_separator(batch) or not await self._is_sent_as_new(batch):
+                await insert_reserved(self._connection.fetch, batch)
+            await self._note_position()
+        return {None, *(each.key for each in batch)}
+
+    async def _is_sent_as_new(self, batch: Sequence[Submission]) -> bool:
+        """Insert results, all or none; False if one exists: its outcome was unknown, or another server has repeated its key."""
+        event_times = [each.event_time for each in batch]
+        try:
+            await self._connection.fetch(
+                _INSERT_ON_NODES, *_texts(batch), event_times, ",".join([str(each.id) for each in batch])
+            )
+        except asyncpg.UniqueViolationError:
+            return False
+        return True
 
     async def _note_position(self) -> None:
         """Read how far the WAL is after a commit, for the readers of standbys. A failure makes the outcome unknown."""
@@ -230,9 +232,15 @@ class BatchInsert:
             raise DatabaseUnavailableError(NO_ANSWER) from error
 
     async def fetch_digests(self, batch: Sequence[Submission]) -> dict[str, bytes]:
-        """Fetch the digests of the bodies that a batch's keys were first used with; no item for an expired key."""
+        """As `insert_statements.fetch_digests`."""
         async with time_limit(self._due_at(batch)):
-            return await fetch_digests(self._coordinator.fetch, [each.key for each in batch])
+            return await fetch_digests(self._connection.fetch, batch)
+
+    async def _assign_unassigned(self, batch: Sequence[Submission]) -> None:
+        unassigned = [each for each in batch if each.id is None]
+        if not unassigned:
+            return
+        _note_keys(unassigned, *await self._assign(len(unassigned)))
 
     async def _assign(self, number: int) -> tuple[datetime, Sequence[int]]:
         if not self._keys.has(number):

@@ -33,8 +33,8 @@ _MAX_KNOWN = 50_000
 class LaneWriter:
     """Has a `BatchWriter` for the database and, if the results are distributed, a lane for each worker.
 
-    A batch of one worker's results is a transaction of that worker alone: no two-phase commit, and half of the way. What has an
-    Idempotency-Key, or whose outcome is unknown, goes to the coordinator, where the keys are.
+    A batch of one worker's results is a transaction of that worker alone: no two-phase commit, and half of the way. A result with
+    an Idempotency-Key goes to its lane when the writer of the database has reserved the key.
 
     The parameters are those of BatchWriter.
     """
@@ -61,7 +61,8 @@ class LaneWriter:
             spool=spool,
             on_position=on_position,
         )
-        self._main = self._new_writer()
+        self._main = self._new_writer(forward=self._forward)
+        self._closed = False
         self._lanes: dict[_Node, BatchWriter] = {}
         self._node_of: dict[str, _Node | None] = {}
         self._valid_until = 0.0
@@ -84,10 +85,22 @@ class LaneWriter:
 
     async def close(self) -> None:
         """As `BatchWriter.close`."""
+        self._closed = True
         if self._looking_up is not None:
             self._looking_up.cancel()
         await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
         await self._main.close()
+
+    def _forward(self, entries: Sequence[QueueEntry]) -> list[QueueEntry]:
+        """Give entries to the lanes of their orchestrators; returns those without a lane."""
+        left: list[QueueEntry] = []
+        by_lane: dict[BatchWriter, list[QueueEntry]] = {}
+        for entry in entries:
+            lane = None if self._closed else self._lane_of(entry.submission.parsed.orchestrator)
+            (left if lane is None else by_lane.setdefault(lane, [])).append(entry)
+        for lane, taken in by_lane.items():
+            lane.take_over(taken)
+        return left
 
     def _lane_of(self, orchestrator: str) -> BatchWriter | None:
         """The lane of an orchestrator; None if its node is not known yet, can't be reached, or is the coordinator."""

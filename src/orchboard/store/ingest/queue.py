@@ -25,6 +25,7 @@ class QueueEntry(Struct, eq=False):
     stored -- done after the commit, or when the submission is in the spool
     is_spilled -- the submission is in the spool, or is being written to it
     size -- approximate memory in bytes
+    received_at -- when its primary key was assigned, by the event loop's clock; None: unknown, or not assigned yet
     counters -- count it when it is acknowledged
     """
 
@@ -33,6 +34,7 @@ class QueueEntry(Struct, eq=False):
     size: int
     counters: IngestCounters
     is_spilled: bool = False
+    received_at: float | None = None
 
     @property
     def is_pending(self) -> bool:
@@ -79,6 +81,11 @@ class WriteQueue:
     def put_back(self, entries: Sequence[QueueEntry]) -> None:
         """Queue entries again, in front of all others and in their order."""
         self._entries.extendleft(reversed(entries))
+        self._bytes += sum(entry.size for entry in entries)
+
+    def extend(self, entries: Sequence[QueueEntry]) -> None:
+        """Queue entries of another queue, behind all others."""
+        self._entries.extend(entries)
         self._bytes += sum(entry.size for entry in entries)
 
     def next_batch(self, max_rows: int) -> list[QueueEntry]:

@@ -15,7 +15,13 @@ from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.connection.failures import CONNECT_ERRORS, error_summary
 from orchboard.store.connection.types import Connection
 from orchboard.store.directories.regions import RegionDirectory
-from orchboard.store.ingest.batch_insert import fetch_digests, fetch_position, insert_bisecting, insert_once
+from orchboard.store.ingest.batch_insert import insert_bisecting
+from orchboard.store.ingest.insert_statements import (
+    fetch_digests,
+    fetch_position,
+    insert_once,
+    reserve_and_insert,
+)
 from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.row_errors import is_about_row, is_refusal
 from orchboard.store.postgres.watchdog import Watchdog, background_transaction
@@ -240,9 +246,10 @@ class Replay:
 
         A submission whose key existed and expired before its digest was read is in neither; it is tried again.
         """
+        insert = reserve_and_insert if self._database.kind.is_distributed else insert_once
         async with asyncio.timeout(self._database.timeout_s), background_transaction(connection):
-            new_keys = await insert_once(connection.fetch, [one.submission for one in batch])
-            known = [one.submission.key for one in batch if one.submission.key not in new_keys]
+            new_keys = await insert(connection.fetch, [one.submission for one in batch])
+            known = [one.submission for one in batch if one.submission.key not in new_keys]
             digests = await fetch_digests(connection.fetch, known) if known else {}
         if self._on_position is not None:
             async with asyncio.timeout(self._database.timeout_s):

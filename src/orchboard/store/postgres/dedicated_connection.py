@@ -38,6 +38,11 @@ class DedicatedConnection:
         self._used_at = 0.0
         self.number = 0
 
+    @property
+    def is_distributed(self) -> bool:
+        """Whether the results of the database are distributed; known once a connection was opened."""
+        return self._database.kind.is_distributed
+
     async def open(self) -> None:
         """Connect, unless connected. Raises what `Database.open` and `Database.connect` raise."""
         connection = self._connection

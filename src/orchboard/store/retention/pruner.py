@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from orchboard import limits
 from orchboard.errors import BadInputError, SetupError
-from orchboard.store.citus.changes import collect_changes, writing_transactions
+from orchboard.store.citus.changes import collect_changes, ignore_changes, writing_transactions
 from orchboard.store.connection.types import Connection
 from orchboard.store.details.builder import DetailBuilder
 from orchboard.store.postgres.watchdog import background_transaction
@@ -118,7 +118,7 @@ class Pruner:
         while until is not None:
             async with background_transaction(self._connection):
                 # No trigger notes these results: nothing is counted again, and no server holds them in memory.
-                await self._connection.execute("SET LOCAL orchboard.is_moving = 'on'")
+                await ignore_changes(self._connection)
                 row = await self._connection.fetchrow(sql("delete_results"), until, _BATCH, reached)
             assert row is not None  # noqa: S101 - the statement counts, so it returns one row
             if not row["number"]:

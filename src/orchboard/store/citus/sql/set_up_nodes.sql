@@ -1,5 +1,5 @@
 -- Creates on every worker what the triggers of `events` need there (migration 11): the watermark and the table of invalidations.
--- Each node has its own. Can be repeated. Needs Citus.
+-- Each node has its own, of the owner that the table has here. Can be repeated. Needs Citus.
 -- Returns name, port, success, result, a row for each worker.
 SELECT nodename AS name, nodeport AS port, success, result
 FROM run_command_on_workers(format(
@@ -21,7 +21,10 @@ FROM run_command_on_workers(format(
             until      timestamptz,
             is_applied boolean NOT NULL DEFAULT FALSE
         );
+        ALTER SEQUENCE %1$I.rollup_watermark OWNER TO %3$I;
+        ALTER TABLE %1$I.rollup_invalidations OWNER TO %3$I;
     END $node$
     $command$,
-    current_schema(), coalesce(pg_sequence_last_value('rollup_watermark'), 0)
+    current_schema(), coalesce(pg_sequence_last_value('rollup_watermark'), 0),
+    (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'rollup_invalidations'::regclass)
 ));
