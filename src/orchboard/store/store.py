@@ -31,6 +31,7 @@ from orchboard.store.details.backlog import RollupBacklog, fetch_backlog
 from orchboard.store.directories.names import NameDirectory
 from orchboard.store.directories.regions import RegionDirectory
 from orchboard.store.held_readers import HeldContext, ReadersByServer
+from orchboard.store.ingest.batch_writer import BatchWriter
 from orchboard.store.ingest.ingest_counters import IngestCounters
 from orchboard.store.ingest.lanes import LaneWriter
 from orchboard.store.ingest.replay import Replay
@@ -112,7 +113,8 @@ class Store:
         self.breaker = database.breaker
         self.ingest_counters = IngestCounters(counters or Counters.alone())
         self.tester_names: Mapping[int, str] = {}
-        self._writer = LaneWriter(
+        new_writer = partial(
+            BatchWriter,
             database,
             self.clock,
             self.ingest_counters,
@@ -121,6 +123,7 @@ class Store:
             spool=spool,
             on_position=self._on_position,
         )
+        self._writer = LaneWriter(database, new_writer)
         self._admission = Admission(limits.MAX_ROWS_IN_PROGRESS, share=limits.MAX_ROWS_IN_PROGRESS // 2)
         self.streams = Admission(limits.MAX_STREAMS, share=limits.MAX_STREAMS // 2)
         self.new_results = NewResultReader(database)

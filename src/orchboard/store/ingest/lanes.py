@@ -15,11 +15,8 @@ from orchboard.errors import Refusal
 from orchboard.results.parse import ParsedStats
 from orchboard.results.submission import Submission
 from orchboard.store.ingest.batch_writer import BatchWriter, Lane
-from orchboard.store.ingest.ingest_counters import IngestCounters
 from orchboard.store.ingest.queue import QueueEntry
-from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
-from orchboard.store.spool.spool import Spool
 from orchboard.store.sql_files import sql
 
 log = structlog.get_logger(__name__)
@@ -36,31 +33,12 @@ class LaneWriter:
     A batch of one worker's results is a transaction of that worker alone: no two-phase commit, and half of the way. A result with
     an Idempotency-Key goes to its lane when the writer of the database has reserved the key.
 
-    The parameters are those of BatchWriter.
+    new_writer -- BatchWriter with everything but `lane` and `forward`
     """
 
-    def __init__(
-        self,
-        database: Database,
-        clock: DatabaseClock,
-        counters: IngestCounters,
-        *,
-        on_region_gone: Callable[[], None],
-        on_stored: Callable[[Sequence[ParsedStats], float], None] = lambda *_: None,
-        spool: Spool | None = None,
-        on_position: Callable[[int], None] | None = None,
-    ) -> None:
+    def __init__(self, database: Database, new_writer: Callable[..., BatchWriter]) -> None:
         self._database = database
-        self._new_writer = partial(
-            BatchWriter,
-            database,
-            clock,
-            counters,
-            on_region_gone=on_region_gone,
-            on_stored=on_stored,
-            spool=spool,
-            on_position=on_position,
-        )
+        self._new_writer = new_writer
         self._main = self._new_writer(forward=self._forward)
         self._closed = False
         self._lanes: dict[_Node, BatchWriter] = {}
