@@ -1,13 +1,15 @@
 """Details of any window and buckets equal the oracle's, whatever was materialized and whoever wrote since."""
 
 import asyncio
+import json
 import random
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from orchboard.stats import SeriesQuery
+from orchboard.stats import JobType, SeriesQuery
+from orchboard.store.rollups.buckets import HOUR as HOURS
 from orchboard.store.sql_files import sql
 from tests.support.database import run
 from tests.support.details_database import (
@@ -124,6 +126,31 @@ def test_a_live_tail_is_in_all_details(details: str) -> None:
         await board.compare_last(HOUR)
 
     with_materialized_details(details, test)
+
+
+def test_results_without_pipeline_and_model_have_a_median(database_url: str) -> None:
+    """Only other programs store such AI results. Their median is read from the summary of a bucket, beside that of a model."""
+
+    async def test(board: DetailsDatabase) -> None:
+        until = HOURS.start_of(await board.now() - HOUR)
+        names = [{}, {"pipeline": "p", "model": "m"}, {"pipeline": "p"}]
+        await board.connection.execute(
+            """INSERT INTO events (event_time, orchestrator, region_id, payload)
+               SELECT $1::timestamptz, '0xaa', r.id, given.payload::jsonb
+               FROM unnest($2::text[]) AS given (payload), regions r
+               WHERE r.name = 'FRA' AND r.job_type_id = (SELECT id FROM job_types WHERE name = 'ai')""",
+            until - MINUTE,
+            [
+                json.dumps({"round_trip_time": 2.5 + at, "success_rate": 1, **each})
+                for at, each in enumerate(names)
+            ],
+        )
+        await board.materialize()
+        query = SeriesQuery(job_type=JobType.AI, orchestrators=frozenset({"0xaa"}))
+        [details] = await board.store.details.fetch_buckets(query, [until - HOUR, until])
+        assert details.medians == {("", ""): 2.5, ("p", "m"): 3.5, ("p", ""): 4.5}
+
+    with_details_database(database_url, test, results=0)
 
 
 def test_results_with_future_receipt_times_are_in_windows_that_reach_them_only(database_url: str) -> None:

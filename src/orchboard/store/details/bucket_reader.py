@@ -10,7 +10,7 @@ from orchboard.store.details.grouped_rows import add_up_rows
 from orchboard.store.details.plans import in_batches, share_read
 from orchboard.store.details.result_details import DetailResultReader, ResultDetails
 from orchboard.store.details.series import NamedSeries
-from orchboard.store.details.summary import NetworkSeries, decode_summary
+from orchboard.store.details.summary import Summary, decode_summary
 from orchboard.store.details.sums import SeriesSums, add_up
 from orchboard.store.postgres.clock import from_pg_time
 from orchboard.store.postgres.reads import Reads
@@ -136,7 +136,7 @@ class BucketReader:
             for bucket, of_bucket in rows.items()
         }
 
-    async def summaries(self, buckets: Sequence[BucketKey]) -> list[Mapping[NetworkSeries, Sequence[float]]]:
+    async def summaries(self, buckets: Sequence[BucketKey]) -> list[Summary]:
         """The quantiles of the network's round trips in each bucket, in the order of FRACTIONS."""
         rows = await fetch_bucket_rows(self._database, "detail_summaries", buckets)
         found = {

@@ -22,6 +22,7 @@ from orchboard.store.details.result_details import DetailResultReader, ResultDet
 from orchboard.store.details.series import NamedSeries
 from orchboard.store.details.series_index import SeriesIndex
 from orchboard.store.details.series_keys import orchestrator_of
+from orchboard.store.details.summary import medians_in
 from orchboard.store.details.sums import NETWORK, SeriesSums, add_up, renumber
 from orchboard.store.details.tail import DetailTail
 from orchboard.store.directories.regions import RegionDirectory
@@ -144,7 +145,7 @@ class PlanReader:
         single = [at for at in missing if region is None and is_one_bucket(plans[at])]
         summaries = await self._buckets.summaries([plans[at].buckets[0] for at in single]) if single else []
         for at, summary in zip(single, summaries, strict=True):
-            found[at] = {(key.pipeline, key.model): values[0] for key, values in summary.items() if key.model}
+            found[at] = medians_in(summary)
         for at in missing:
             if found[at] is None:  # one after the other: bounds the memory
                 long, rest = divide(plans[at])

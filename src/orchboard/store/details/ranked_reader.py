@@ -12,6 +12,7 @@ from orchboard.store.details.plans import in_batches
 from orchboard.store.details.ranked_values import RankedValues, split_runs
 from orchboard.store.details.series_index import SeriesIndex
 from orchboard.store.details.series_keys import SeriesKey, model_of, orchestrator_of
+from orchboard.store.details.summary import medians_in
 from orchboard.store.details.sums import NETWORK, SeriesSums
 from orchboard.store.rollups.entry_cache import EntryCache
 from orchboard.store.rollups.group_index import Indices, PipelineModel
@@ -103,9 +104,8 @@ class RankedReader:
         """A range about each model's median: those of its buckets, and some more."""
         found: dict[PipelineModel, list[float]] = {}
         for summary in await self._buckets.summaries(buckets):
-            for key, quantiles in summary.items():
-                if key.model:
-                    found.setdefault((key.pipeline, key.model), []).append(quantiles[0])
+            for model, median in medians_in(summary).items():
+                found.setdefault(model, []).append(median)
         return {model: (min(medians) * 0.9, max(medians) * 1.1) for model, medians in found.items()}
 
     def by_model(self, region: str | None, sums: Iterable[SeriesSums]) -> dict[PipelineModel, Doubles]:
