@@ -97,7 +97,9 @@ class Hosts:
             return await self.connect(timeout_s=timeout_s, **options)
         now = time.monotonic()
         since = max(written_at, now - limits.HOST_SILENT_S)
-        heard = [host for host in self._order if self._silent_at.get(host, float("-inf")) <= since]
+        heard = [
+            host for host in self._order if self._silent_at.get(host, float("-inf")) <= since
+        ] or self._order
         if self._no_primary_at <= max(written_at, now - limits.PRIMARY_AWAY_S):
             try:
                 return await self._connect(
