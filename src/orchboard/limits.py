@@ -163,8 +163,8 @@ MAX_TAIL_RESULTS: Final = 300_000
 # Expensive queries
 
 ADMISSION_S: Final = 5.0
-"""How long a query waits for its turn before it is refused with 429. Queries before it may wait for a primary that has become
-silent: reads leave it after `PROBE_AFTER_S` and `HOST_CONNECT_S`.
+"""How long a query waits for its turn before it is refused with 429. Long enough for the queries before it to give up a primary that
+does not answer, which takes `PROBE_AFTER_S` and `HOST_CONNECT_S`.
 """
 MAX_WAITING_QUERIES: Final = 512
 """Queries that may wait, of all clients."""
@@ -285,7 +285,7 @@ time of the others.
 """
 HOST_SILENT_S: Final = 5.0
 """For this long after one of several hosts did not answer in time, new connections for reads leave it out, unless a write was answered
-since. Each statement of a page would wait for it again.
+since. Otherwise each statement of a page would wait for it.
 """
 PRIMARY_AWAY_S: Final = 0.5
 """For this long after no host accepted writes, readers do not look for one that does."""

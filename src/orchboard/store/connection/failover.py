@@ -89,9 +89,9 @@ class Hosts:
     ) -> Connection:
         """Open a connection for reads: to any available host if no host accepts writes; see `is_fallback_standby`.
 
-        Does not wait again for a host that was silent a moment ago, unless all others are.
+        Leaves out hosts that did not answer within the last HOST_SILENT_S, unless no other host can be reached.
 
-        written_at -- time.monotonic of the last answered write: what was observed before that is no longer so
+        written_at -- when a write was last answered, by time.monotonic; failures before that no longer count
         """
         if not self._has_fallback_standby:
             return await self.connect(timeout_s=timeout_s, **options)

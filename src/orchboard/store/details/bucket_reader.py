@@ -47,7 +47,7 @@ class Wanted(NamedTuple):
 
     def results_of(self, bucket: BucketKey) -> int:
         """About the number of results that are read of a bucket: bounds what is read at once."""
-        if self.names is not None:  # which is made so that each long bucket has about as many
+        if self.names is not None:  # ranges are chosen so that all have about as much in a long bucket
             return _RANGE_RESULTS if bucket.granularity >= SIX_HOURS.number else _SHORT_RANGE_RESULTS
         usual = _USUAL_RESULTS.get(bucket.granularity, _SHORT_RESULTS)
         return int(usual * share_read(self.orchestrators))
