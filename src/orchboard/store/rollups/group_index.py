@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Mapping, Sequence, Set
 from typing import TypeAlias, TypeVar
 
+import asyncpg
 import numpy as np
 from numpy.typing import NDArray
 
@@ -169,22 +170,20 @@ class GroupIndex:
     async def _read_groups(self, ids: Indices) -> None:
         """Read the groups with some ids, ascending."""
         rows = await self._database.fetch(sql("groups"), *ranges_of(ids))
-        if not rows:
-            return
         found = np.frombuffer(b"".join(row["ids"] for row in rows), ">i4")
-        region_ids = np.frombuffer(b"".join(row["region_ids"] for row in rows), ">i4")
-        lengths = [len(row["ids"]) // 4 for row in rows]
-        names = np.repeat([self._names.number(row["orchestrator"]) for row in rows], lengths)
-        models = np.repeat([self.model((row["pipeline"], row["model"])) for row in rows], lengths)
-        self._by_id[found] = self._add(names, await self._codes_of_ids(region_ids), models)
+        self._by_id[found] = await self.groups_of_rows(rows)
 
-    async def groups_of_model(
-        self, orchestrators: Sequence[str], region_ids: Sequence[int], model: PipelineModel
-    ) -> Indices:
-        """The groups of some pairs with one pipeline and model."""
-        codes = await self._codes_of_ids(np.array(region_ids, np.int64))
-        names = np.array([self._names.number(name) for name in orchestrators], np.int64)
-        return self._add(names, codes, np.full(len(names), self.model(model)))
+    async def groups_of_rows(self, rows: Sequence[asyncpg.Record]) -> Indices:
+        """The groups of some rows; new ones for those not seen before.
+
+        rows -- with orchestrator, pipeline, model, and region_ids: bytes, 4 for each group
+        """
+        region_ids = np.frombuffer(b"".join(row["region_ids"] for row in rows), ">i4")
+        lengths = np.array([len(row["region_ids"]) // 4 for row in rows], np.int64)
+        names = np.array([self._names.number(row["orchestrator"]) for row in rows], np.int64)
+        models = np.array([self.model((row["pipeline"], row["model"])) for row in rows], np.int64)
+        codes = await self._codes_of_ids(region_ids)
+        return self._add(np.repeat(names, lengths), codes, np.repeat(models, lengths))
 
     async def _codes_of_ids(self, region_ids: NDArray[np.integer]) -> Indices:
         """The number of each region's code."""

@@ -66,11 +66,7 @@ async def materialized_sums(rows: Sequence[asyncpg.Record], index: GroupIndex) -
 
 async def unmaterialized_sums(rows: Sequence[asyncpg.Record], index: GroupIndex) -> GroupSums:
     """The rows of `unmaterialized_sums`."""
-    groups = [
-        await index.groups_of_model(row["orchestrators"], row["region_ids"], (row["pipeline"], row["model"]))
-        for row in rows
-    ]
-    return _group_sums(np.concatenate([np.zeros(0, np.int64), *groups]), rows)
+    return _group_sums(await index.groups_of_rows(rows), rows)
 
 
 def _group_sums(groups: Indices, rows: Sequence[asyncpg.Record]) -> GroupSums:
@@ -134,11 +130,19 @@ def means_of(index: GroupIndex, sums: GroupSums, query: StatsQuery) -> Means:
             for pipeline, name in index.models
         ]
         selected &= np.array(is_selected, np.bool_)[model]
+    results, totals = sums.results, sums.sums
+    if not selected.all():
+        pair, model, results, totals = pair[selected], model[selected], results[selected], totals[:, selected]
     pairs, ranks = index.sorted_pairs()
-    present, pair = unique_inverse(ranks[pair[selected]], len(ranks))
-    results = sums.results[selected].astype(np.float64, copy=False)
-    means = sums.sums[:, selected] / results
-    return Means(pairs.select(present), index.models, pair, model[selected], results, means)
+    present, pair = unique_inverse(ranks[pair], len(ranks))
+    return Means(
+        pairs.select(present),
+        index.models,
+        pair,
+        model,
+        results.astype(np.float64, copy=False),
+        totals / results,
+    )
 
 
 BINS = 1792
