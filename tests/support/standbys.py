@@ -40,6 +40,28 @@ def replicated() -> Iterator[Replicated]:
             yield Replicated(primary, standby)
 
 
+@contextmanager
+def logical_replica() -> Iterator[Replicated]:
+    """A primary, and in place of the standby a server of its own that subscribes to its results, until the end of the block."""
+    with reachable_directory() as place:
+        primary, replica = Postgres(place / "primary"), Postgres(place / "replica")
+        with stop_at_exit(replica, primary):
+            for server in (primary, replica):
+                server.make()
+                server.start()
+                run(_migrate(server))
+            run(primary.execute("ALTER SYSTEM SET wal_level = logical"))
+            primary.end()
+            primary.start()
+            run(primary.wait_until_ready())
+            servers = Replicated(primary, replica)
+            servers.on_primary("CREATE PUBLICATION results FOR TABLE events")
+            servers.on_standby(
+                f"CREATE SUBSCRIPTION results CONNECTION '{primary.url('board')}' PUBLICATION results"
+            )
+            yield servers
+
+
 async def _migrate(primary: Postgres) -> None:
     await primary.wait_until_ready()
     await primary.execute("CREATE DATABASE board")
