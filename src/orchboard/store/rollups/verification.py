@@ -81,7 +81,7 @@ class Verifier:
             return _are_equal(stored, built)
 
     async def _contents(self, bucket: Bucket) -> list[dict[Any, tuple[Any, ...]]]:
-        """The contents of a bucket: number of results, sums by group, round trips, pipelines."""
+        """The contents of a bucket: number of results, sums by group, digests of round trips, pipelines."""
         at = bucket.granularity, bucket.start
         count = await self._connection.fetchval(sql("stored_count"), *at)
         sums: dict[Any, tuple[Any, ...]] = {}
