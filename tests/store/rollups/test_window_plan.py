@@ -1,11 +1,14 @@
 """Coverage.plan divides a window independently of earlier calls."""
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchboard.store.details.plans import join_ranges
 from orchboard.store.postgres.clock import from_pg_time
-from orchboard.store.rollups.buckets import DAY, HOUR, MINUTE, SIX_HOURS, TEN_MINUTES
+from orchboard.store.rollups.buckets import DAY, HOUR, MINUTE, SIX_HOURS, TEN_MINUTES, Granularity
 from orchboard.store.rollups.window_plan import Coverage, WindowPlan
 
 # Minutes here are short, so that windows often start and end at a bucket's edge.
@@ -30,6 +33,7 @@ buckets = st.lists(
 )
 # Close to each other, so that some differ by one bucket only.
 windows = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 50)), min_size=1, max_size=60)
+longest = st.sampled_from([HOUR, TEN_MINUTES])
 
 
 def coverage_of(rows: list[tuple[int, int, bool, int]], kept_since: int | None = None) -> Coverage:
@@ -57,6 +61,12 @@ def parts(plan: WindowPlan) -> list[tuple[int, int]]:
     return sorted([*buckets, *partial, *plan.unmaterialized, *tail])
 
 
+def joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Disjoint ranges in order, those that adjoin as one."""
+    assert all(end <= start for (_, end), (start, _) in pairwise(ranges))
+    return join_ranges(ranges)
+
+
 @settings(max_examples=300)
 @given(buckets, windows)
 def test_a_plan_does_not_depend_on_earlier_plans_and_its_parts_are_the_window(
@@ -75,6 +85,30 @@ def test_a_plan_does_not_depend_on_earlier_plans_and_its_parts_are_the_window(
         for part in plan.partial_buckets:
             start, length = part.bucket.start, LENGTHS[part.bucket.granularity]
             assert start <= part.since < part.until <= start + length
+
+
+@settings(max_examples=300)
+@given(buckets, windows, longest, st.none() | st.integers(0, 50))
+def test_a_plan_in_shorter_buckets_is_of_the_same_window(
+    rows: list[tuple[int, int, bool, int]],
+    asked: list[tuple[int, int]],
+    limit: Granularity,
+    kept_since: int | None,
+) -> None:
+    """It does not depend on earlier plans, and can be made from the plan in longer ones."""
+    coverage = coverage_of(rows, kept_since)
+    for since, until in asked:
+        tail_since = coverage.tail_since
+        plan = coverage.plan(since, until, tail_since=tail_since)
+        shorter = coverage.plan(since, until, tail_since=tail_since, longest=limit)
+        unused = coverage_of(rows, kept_since)
+        assert shorter == unused.plan(since, until, tail_since=tail_since, longest=limit)
+        assert shorter == coverage.plan(plan.since, plan.until, tail_since=plan.tail[0], longest=limit)
+        assert (shorter.since, shorter.until, shorter.tail) == (plan.since, plan.until, plan.tail)
+        assert all(bucket.granularity <= limit.number for bucket in shorter.buckets)
+        assert joined(parts(shorter)) == joined(parts(plan))
+        if all(bucket.granularity <= limit.number for bucket in plan.buckets):
+            assert shorter == plan
 
 
 def test_bounds_where_results_are_not_kept_are_rounded_down_to_those_of_rollups() -> None:

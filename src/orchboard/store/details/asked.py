@@ -9,7 +9,7 @@ from orchboard.stats import JobType, PartQuery, SeriesQuery
 from orchboard.store.details.details import Details, Medians, Needs
 from orchboard.store.details.plan_reader import NetworkPart, PlanReader
 from orchboard.store.details.plans import plan_key, results_of, share_read
-from orchboard.store.details.sums import SeriesSums
+from orchboard.store.details.sums import NETWORK, SeriesSums
 from orchboard.store.rollups.window_plan import Coverage, WindowPlan
 
 T = TypeVar("T")
@@ -37,6 +37,11 @@ class Asked(Struct, Generic[T], frozen=True):
         """
         results = int(results_of(coverage, plan) * share_read(self.query.orchestrators))
         return results if self.needs.round_trips or not series else min(results, series) * _ENTRY_RESULTS
+
+    @property
+    def reads_round_trips_of_network(self) -> bool:
+        """Whether those of all orchestrators pooled are read."""
+        return self.needs.round_trips and NETWORK in (self.query.orchestrators or ())
 
     @property
     def needs_network(self) -> bool:

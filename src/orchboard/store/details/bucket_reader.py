@@ -11,7 +11,7 @@ from orchboard.store.details.plans import in_batches, share_read
 from orchboard.store.details.result_details import DetailResultReader, ResultDetails
 from orchboard.store.details.series import NamedSeries
 from orchboard.store.details.summary import Summary, decode_summary
-from orchboard.store.details.sums import SeriesSums, add_up
+from orchboard.store.details.sums import NETWORK, SeriesSums, add_up
 from orchboard.store.postgres.clock import from_pg_time
 from orchboard.store.postgres.reads import Reads
 from orchboard.store.rollups.bucket_rows import fetch_bucket_rows
@@ -121,6 +121,8 @@ class BucketReader:
     async def _fetch(
         self, buckets: Sequence[BucketKey], wanted: Wanted
     ) -> Mapping[BucketKey, Sequence[DetailRow]]:
+        if wanted.round_trips and NETWORK in (wanted.orchestrators or ()):
+            _check_round_trips(buckets)
         orchestrators, *rest, names = wanted
         if orchestrators is None:
             names = names or NameRange("", None)
@@ -137,7 +139,8 @@ class BucketReader:
         }
 
     async def summaries(self, buckets: Sequence[BucketKey]) -> list[Summary]:
-        """The quantiles of the network's round trips in each bucket, in the order of FRACTIONS."""
+        """The quantiles of the network's round trips in each bucket, in the order of FRACTIONS. buckets -- of at most a day"""
+        _check_round_trips(buckets)
         rows = await fetch_bucket_rows(self._database, "detail_summaries", buckets)
         found = {
             bucket: decode_summary(of_bucket[0]["summary"] if of_bucket else None)
@@ -158,3 +161,11 @@ class BucketReader:
             self._cache.add(key, found, found.size)
         results: ResultDetails = found
         return results.between(partial.since, partial.until)
+
+
+def _check_round_trips(buckets: Sequence[BucketKey]) -> None:
+    """Check that buckets have round trips of the network: those of a month would be too many for one array."""
+    if any(bucket.granularity > DAY.number for bucket in buckets):
+        raise ValueError(
+            "the round trips of the network in a month are only in its days: plan with `by_days`"
+        )

@@ -15,7 +15,7 @@ from orchboard.store.details.stored_series import StoredSeries
 from orchboard.store.details.summary import NetworkSeries, encode_summary
 from orchboard.store.details.sums import NETWORK, SeriesSums, add_up, renumber
 from orchboard.store.postgres.watchdog import background_transaction
-from orchboard.store.rollups.buckets import GRANULARITIES, Bucket, Granularity
+from orchboard.store.rollups.buckets import DAY, GRANULARITIES, Bucket, Granularity
 from orchboard.store.rollups.builder import IncompletePartsError
 from orchboard.store.rollups.group_index import is_run_start
 from orchboard.store.sql_files import sql
@@ -83,9 +83,11 @@ class DetailBuilder:
         if not await self._connection.fetchval(sql("detail_parts"), *within, results):
             return False
         for row in await self._connection.fetch(sql("parts_orchestrators"), *within):
-            parts = await self._connection.fetch(sql("parts_details"), *within, row["orchestrator"])
+            name = row["orchestrator"]
+            wanted = name != NETWORK or _has_round_trips_of_network(bucket)
+            parts = await self._connection.fetch(sql("parts_details"), *within, name, wanted)
             total = add_up([decode(DetailRow(*part)) for part in parts])
-            await self._insert(bucket, {row["orchestrator"]: total})
+            await self._insert(bucket, {name: total})
         return True
 
     async def _build_from_results(self, bucket: Bucket) -> None:
@@ -97,7 +99,8 @@ class DetailBuilder:
             running.add(reader.sums(page))
         total = running.total()
         del running, reader  # the results' keys, and each column twice
-        network = add_up([renumber(total, series.pooled(total.series))])
+        shared = total if _has_round_trips_of_network(bucket) else total.without_round_trips()
+        network = add_up([renumber(shared, series.pooled(shared.series))])
         ids = await series.store()
         for own in _by_orchestrator(total, series):
             await self._insert(bucket, {name: renumber(sums, ids[sums.series]) for name, sums in own.items()})
@@ -106,8 +109,9 @@ class DetailBuilder:
 
     async def _insert(self, bucket: Bucket, details: Mapping[str, SeriesSums]) -> None:
         """Store the details of some orchestrators; NETWORK for all of them."""
+        has_summary = _has_round_trips_of_network(bucket)
         rows = [
-            (name, *encode(sums), await self._summary(sums) if name == NETWORK else None)
+            (name, *encode(sums), await self._summary(sums) if name == NETWORK and has_summary else None)
             for name, sums in details.items()
         ]
         columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 5
@@ -117,6 +121,11 @@ class DetailBuilder:
         rows = await self._connection.fetch(sql("network_series"), network.series.tolist())
         series = {row["id"]: NetworkSeries(row["job_type"], row["pipeline"], row["model"]) for row in rows}
         return encode_summary(network, series)
+
+
+def _has_round_trips_of_network(bucket: Bucket) -> bool:
+    """Whether a bucket has the round trips and the summary of the network: those of a month are only in its days, to bound the memory."""
+    return bucket.granularity <= DAY.number
 
 
 def _by_orchestrator(total: SeriesSums, series: StoredSeries) -> Iterator[dict[str, SeriesSums]]:

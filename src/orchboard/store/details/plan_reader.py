@@ -14,7 +14,15 @@ from orchboard.store.details.details import Medians, Needs
 from orchboard.store.details.error_sums import NO_ERRORS
 from orchboard.store.details.held_windows import HeldWindows
 from orchboard.store.details.name_ranges import NameRanges
-from orchboard.store.details.plans import divide, has_tail, is_one_bucket, is_settled, join_ranges, plan_key
+from orchboard.store.details.plans import (
+    by_days,
+    divide,
+    has_tail,
+    is_one_bucket,
+    is_settled,
+    join_ranges,
+    plan_key,
+)
 from orchboard.store.details.quantiles import quantiles_of
 from orchboard.store.details.ranked_reader import FRACTIONS, RankedReader, grouped_values
 from orchboard.store.details.ranked_values import NO_VALUES, RankedValues, split_runs
@@ -46,9 +54,11 @@ _MEDIANS_BYTES = 1_000
 class NetworkPart(Struct, frozen=True):
     """The AI round trips of the network in a plan, without the tail.
 
+    plan -- in buckets of at most a day
     ranked -- in its long buckets, by pipeline and model; sums -- of the rest
     """
 
+    plan: WindowPlan
     ranked: Mapping[PipelineModel, RankedValues]
     sums: SeriesSums
 
@@ -137,7 +147,11 @@ class PlanReader:
     async def medians(
         self, region: str | None, coverage: Coverage, plans: Sequence[WindowPlan], *, margin: int
     ) -> list[Medians | NetworkPart]:
-        """The medians of each plan, or what `finish_medians` computes them from. margin -- see RankedReader"""
+        """The medians of each plan, or what `finish_medians` computes them from.
+
+        coverage -- that the plans are by; margin -- see RankedReader
+        """
+        plans = [by_days(coverage, plan) for plan in plans]
         found: list[Medians | NetworkPart | None] = [
             self.points.get(_medians_key(region, plan)) for plan in plans
         ]
@@ -151,22 +165,22 @@ class PlanReader:
                 long, rest = divide(plans[at])
                 ranked = await self._ranked.of_models(region, long, coverage.results_of, margin=margin)
                 [sums] = await self.read(_NETWORK_QUERY, [rest], _ROUND_TRIPS)
-                found[at] = NetworkPart(ranked, sums)
+                found[at] = NetworkPart(plans[at], ranked, sums)
         return [each for each in found if each is not None]
 
-    def finish_medians(self, region: str | None, plan: WindowPlan, found: Medians | NetworkPart) -> Medians:
+    def finish_medians(self, region: str | None, found: Medians | NetworkPart) -> Medians:
         """The medians of a plan. found -- by `medians`. Raises NotKeptError"""
         if not isinstance(found, NetworkPart):
             return found
-        parts = self._with_tail(_NETWORK_QUERY, plan, found.sums, _ROUND_TRIPS)
+        parts = self._with_tail(_NETWORK_QUERY, found.plan, found.sums, _ROUND_TRIPS)
         new = self._ranked.by_model(region, parts)
         medians = {}
         for model in sorted(found.ranked.keys() | new.keys()):
             ranked, values = found.ranked.get(model, NO_VALUES), new.get(model, NO_VALUES.segments[0])
             if ranked.number or len(values):
                 [medians[model]] = ranked.quantiles(values, [0.5])
-        if is_settled(plan):
-            self.points.add(_medians_key(region, plan), medians, _MEDIANS_BYTES)
+        if is_settled(found.plan):
+            self.points.add(_medians_key(region, found.plan), medians, _MEDIANS_BYTES)
         return medians
 
     async def round_trips(

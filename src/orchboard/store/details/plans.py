@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from orchboard import limits
 from orchboard.store.details.sums import NETWORK
-from orchboard.store.rollups.buckets import SIX_HOURS
+from orchboard.store.rollups.buckets import DAY, SIX_HOURS
 from orchboard.store.rollups.window_plan import BucketKey, Coverage, WindowPlan
 
 T = TypeVar("T")
@@ -66,6 +66,13 @@ def divide(plan: WindowPlan) -> tuple[tuple[BucketKey, ...], WindowPlan]:
     long = tuple(bucket for bucket in plan.buckets if bucket.granularity >= SIX_HOURS.number)
     short = [bucket for bucket in plan.buckets if bucket.granularity < SIX_HOURS.number]
     return long, replace(plan, buckets=short)
+
+
+def by_days(coverage: Coverage, plan: WindowPlan) -> WindowPlan:
+    """The same window in buckets of at most a day, which have round trips of the network. plan -- by this coverage"""
+    if all(bucket.granularity <= DAY.number for bucket in plan.buckets):
+        return plan
+    return coverage.plan(plan.since, plan.until, tail_since=plan.tail[0], longest=DAY)
 
 
 def plan_key(plan: WindowPlan) -> Hashable:

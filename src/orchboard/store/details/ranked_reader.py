@@ -9,7 +9,7 @@ from orchboard import limits
 from orchboard.stats import JobType, SeriesQuery
 from orchboard.store.details.bucket_reader import BucketReader, Wanted
 from orchboard.store.details.plans import in_batches
-from orchboard.store.details.ranked_values import RankedValues, split_runs
+from orchboard.store.details.ranked_values import WHOLE, RankedValues, split_runs
 from orchboard.store.details.series_index import SeriesIndex
 from orchboard.store.details.series_keys import SeriesKey, model_of, orchestrator_of
 from orchboard.store.details.summary import medians_in
@@ -26,6 +26,42 @@ FRACTIONS = (0.5, 0.9, 0.99)
 
 Count = Callable[[BucketKey], int]
 """The number of results in a bucket."""
+
+
+_Bounds = tuple[float, float]
+"""The least value, and the one before which they end."""
+
+_UNBOUNDED: _Bounds = -np.inf, np.inf
+
+
+class _Pieces:
+    """Values that are read in pieces. Those outside of bounds are only counted, once there are too many to hold them all.
+
+    below -- how many were below; number -- of all
+    """
+
+    def __init__(self, bounds: _Bounds) -> None:
+        self._bounds = bounds
+        self._is_bounded = False
+        self.values: list[Doubles] = []
+        self.below = 0
+        self.number = 0
+
+    def add(self, values: Doubles) -> None:
+        """Add some. values -- ascending"""
+        self.number += len(values)
+        if self._is_bounded:
+            self.values.append(self._within(values))
+            return
+        self.values.append(values)
+        if self.number > WHOLE:
+            self._is_bounded = True
+            self.values = [self._within(each) for each in self.values]
+
+    def _within(self, values: Doubles) -> Doubles:
+        low, high = np.searchsorted(values, self._bounds, "left").tolist()
+        self.below += low
+        return values[low:high].copy()
 
 
 class RankedReader:
@@ -81,26 +117,21 @@ class RankedReader:
         if held is not None and all(values.margin >= margin for values in held.values()):
             return held
         bounds = {} if margin or region is not None else await self._bounds(buckets)
-        pieces: dict[PipelineModel, list[Doubles]] = {}
-        below: dict[PipelineModel, int] = {}
-        number: dict[PipelineModel, int] = {}
+        pieces: dict[PipelineModel, _Pieces] = {}
         for batch in in_batches(buckets, count):
             read = await self._buckets.totals([(batch, False)], Wanted((NETWORK,), round_trips=True))
             for model, values in self.by_model(region, read).items():
-                low, high = np.searchsorted(values, bounds.get(model, (-np.inf, np.inf)), "left").tolist()
-                pieces.setdefault(model, []).append(values[low:high].copy())
-                below[model] = below.get(model, 0) + low
-                number[model] = number.get(model, 0) + len(values)
+                pieces.setdefault(model, _Pieces(bounds.get(model, _UNBOUNDED))).add(values)
         found = {
             model: RankedValues.near(
-                np.concatenate(values), [0.5], below=below[model], number=number[model], margin=margin
+                np.concatenate(own.values), [0.5], below=own.below, number=own.number, margin=margin
             )
-            for model, values in pieces.items()
+            for model, own in pieces.items()
         }
         self._cache.add(key, found, sum(each.size for each in found.values()))
         return found
 
-    async def _bounds(self, buckets: Sequence[BucketKey]) -> dict[PipelineModel, tuple[float, float]]:
+    async def _bounds(self, buckets: Sequence[BucketKey]) -> dict[PipelineModel, _Bounds]:
         """A range about each model's median: those of its buckets, and some more."""
         found: dict[PipelineModel, list[float]] = {}
         for summary in await self._buckets.summaries(buckets):

@@ -12,7 +12,7 @@ from msgspec import Struct
 from orchboard.store.rollups.group_index import Indices
 from orchboard.store.rollups.result_columns import Doubles
 
-_WHOLE = 1_500
+WHOLE = 1_500
 """At most so many values are kept whole."""
 
 _LEAST_MARGIN, _MARGIN, _MOST_MARGIN = 500, 0.05, 1_000
@@ -65,7 +65,7 @@ class RankedValues(Struct, frozen=True):
         margin -- how many others they are to be enough for, at least: low ones move a quantile down, high ones up
         """
         ordered, number = np.sort(values), number or len(values)
-        if len(ordered) <= _WHOLE:
+        if len(ordered) <= WHOLE:
             return cls(number, (below,), (ordered,))
         margin = max(margin, _LEAST_MARGIN, min(int(_MARGIN * number), _MOST_MARGIN))
         bounds: list[tuple[int, int]] = []

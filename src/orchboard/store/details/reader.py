@@ -16,6 +16,7 @@ from orchboard.store.details.asked import Asked, Attempt, Read
 from orchboard.store.details.details import EVERYTHING, Details, Medians, Needs, medians_of
 from orchboard.store.details.plan_reader import NetworkPart, OrchestratorsPart, PlanReader
 from orchboard.store.details.plans import (
+    by_days,
     cost_of,
     has_tail,
     in_batches,
@@ -220,6 +221,8 @@ class DetailReader:
             coverage: Coverage, plans: Sequence[WindowPlan]
         ) -> tuple[dict[int, T], dict[int, Read]]:
             """The points without the tail, and what the others are computed from, by position."""
+            if asked.reads_round_trips_of_network:
+                plans = [by_days(coverage, plan) for plan in plans]
             found: dict[int, T] = {}
             if asked.kind is not None:
                 kept = ((at, reader.points.get(asked.key(plan))) for at, plan in enumerate(plans))
@@ -286,7 +289,7 @@ def _details(reader: PlanReader, asked: Asked[T], read: Read) -> Details:
     query = asked.query
     sums = reader.with_tail(query, read.plan, read.sums, asked.needs)
     if read.medians is not None:
-        medians = reader.finish_medians(query.region, read.plan, read.medians)
+        medians = reader.finish_medians(query.region, read.medians)
     elif asked.needs.medians and query.job_type is not JobType.TRANSCODING:
         medians = medians_of(reader.index, sums, query.region)
     else:

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 
 from orchboard.store.postgres.clock import to_pg_time
-from orchboard.store.rollups.buckets import HOUR, MINUTE, SIX_HOURS, TEN_MINUTES
+from orchboard.store.rollups.buckets import HOUR, MINUTE, MONTH, SIX_HOURS, TEN_MINUTES, Granularity
 from orchboard.store.rollups.group_index import Indices
 
 # A bucket with more results is not read into memory for a window that cuts it.
@@ -102,7 +102,7 @@ class Coverage:
         self._final_edges: list[int] = np.unique(
             np.concatenate([self._starts[is_final], self._ends[is_final]])
         ).tolist()
-        self._choices: dict[tuple[int, int], _Choice] = {}
+        self._choices: dict[tuple[int, int, int], _Choice] = {}
 
     @property
     def invalidated_until(self) -> int:
@@ -137,15 +137,16 @@ class Coverage:
         keys = zip(self._granularities.tolist(), self._starts.tolist(), strict=True)
         return dict(zip(keys, self._results.tolist(), strict=True))
 
-    def plan(self, since: int, until: int, *, tail_since: int) -> WindowPlan:
+    def plan(self, since: int, until: int, *, tail_since: int, longest: Granularity = MONTH) -> WindowPlan:
         """Plan a window. A bound where results are not kept is rounded down to a bound of a bucket.
 
         tail_since -- the start of the results in memory: `self.tail_since` or later
+        longest -- the longest buckets that may be used
         """
         since, until = self._rounded(since), self._rounded(until)
         materialized_until = max(since, min(until, self.tail_since))
         tail_from = max(materialized_until, min(until, tail_since))
-        choice = self._choice(since, materialized_until)
+        choice = self._choice(since, materialized_until, longest.number)
         partial: list[PartialBucket] = []
         unmaterialized = [(materialized_until, tail_from)] if materialized_until < tail_from else []
         for gap in _gaps(choice, since, materialized_until):
@@ -158,20 +159,21 @@ class Coverage:
         before = bisect_right(self._final_edges, bound)
         return self._final_edges[before - 1] if before else bound
 
-    def _choice(self, since: int, until: int) -> _Choice:
-        """The buckets inside a window; cached, as many windows contain the same ones."""
-        window = bisect_left(self._edges, since), bisect_right(self._edges, until)
+    def _choice(self, since: int, until: int, longest: int) -> _Choice:
+        """The buckets inside a window; cached, as many windows contain the same ones. longest -- the number of a granularity"""
+        window = bisect_left(self._edges, since), bisect_right(self._edges, until), longest
         if (found := self._choices.get(window)) is None:
             if len(self._choices) >= _MAX_CACHED_CHOICES:
                 self._choices.clear()
-            found = self._choices[window] = self._choose(since, until)
+            found = self._choices[window] = self._choose(since, until, longest)
         return found
 
-    def _choose(self, since: int, until: int) -> _Choice:
+    def _choose(self, since: int, until: int, longest: int) -> _Choice:
         """Choose the longest buckets. They are ordered by start, then from the longest: a bucket that starts before the
         end of an earlier one is inside a longer one."""
         first, last = self._starts.searchsorted((since, until)).tolist()
         fits = self._materialized[first:last] & (self._ends[first:last] <= until)
+        fits &= self._granularities[first:last] <= longest
         inside = first + np.flatnonzero(fits)
         reached = np.maximum.accumulate(np.concatenate([[since], self._ends[inside]]))
         chosen = inside[reached[:-1] <= self._starts[inside]]

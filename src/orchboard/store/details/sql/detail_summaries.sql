@@ -1,4 +1,4 @@
--- The summaries of some buckets.
+-- The summaries of some buckets of at most a day.
 -- $1 granularities, $2 starts: arrays of equal length
 -- Returns granularity, bucket_start, revision and is_materialized (also false if its details are not current) of each bucket that exists; and
 -- summary, null without results.
