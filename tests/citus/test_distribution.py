@@ -77,6 +77,33 @@ def test_results_are_distributed_and_moved_back_unchanged(
     assert run(_value(url, RESULTS)) == before
 
 
+VIEW_PRIVILEGES = """
+SELECT c.relname::text, a.attname::text, c.relowner::regrole::text, coalesce(a.attacl, c.relacl)::text
+FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attacl IS NOT NULL
+WHERE c.relkind = 'v' AND c.relnamespace = 'public'::regnamespace AND coalesce(a.attacl, c.relacl) IS NOT NULL
+ORDER BY 1, 2
+"""
+
+
+def test_privileges_on_views_are_kept(plain_on_cluster: str) -> None:
+    url = plain_on_cluster
+    run(
+        execute(
+            url,
+            "CREATE VIEW counted AS SELECT count(*) FROM events",
+            "GRANT SELECT ON results, event_details TO PUBLIC",
+            "GRANT SELECT ON counted TO pg_monitor WITH GRANT OPTION",
+            "GRANT SELECT (orchestrator, event_time) ON result_details TO pg_monitor",
+        )
+    )
+    before = run(_rows(url, VIEW_PRIVILEGES))
+    assert {name for name, *_ in before} >= {"results", "event_details", "counted", "result_details"}
+    run(distribute(url))
+    assert run(_rows(url, VIEW_PRIVILEGES)) == before
+    run(distribute(url, back=True))
+    assert run(_rows(url, VIEW_PRIVILEGES)) == before
+
+
 def test_it_refuses_a_database_without_citus(database_url: str) -> None:
     with pytest.raises(SetupError, match="no extension citus: install Citus on every node"):
         run(distribute(database_url))

@@ -3,10 +3,12 @@
 import os
 from collections.abc import Iterator
 
+import asyncpg
 import pytest
 from msgspec.structs import replace
 
 from orchboard.config import Settings
+from orchboard.store.sql_files import sql
 from tests.support.citus import CitusCluster, distribute, migrate
 from tests.support.database import execute, run
 from tests.support.samples import transcoding
@@ -20,41 +22,53 @@ SELECT now() - interval '3 hours', 'late-' || n, 1, '{"success_rate": 1}' FROM g
 """
 
 
-@pytest.fixture
-def owned(cluster: CitusCluster) -> Iterator[str]:
-    """The URL of a distributed database for the role that owns it."""
-    role = f"owner_{os.getpid()}"
+async def grant_what_is_missing(url: str, mine: str, role: str) -> None:
+    """As an operator does who follows `orchboard doctor`."""
+    ours, theirs = await asyncpg.connect(url), await asyncpg.connect(mine)
+    [ping] = await theirs.fetch(sql("ping"))
+    for privilege in ping["missing"]:
+        await ours.execute(f"GRANT {privilege} TO {role}")
+    assert (await theirs.fetchrow(sql("ping")))["missing"] == []
+    await ours.close()
+    await theirs.close()
+
+
+@pytest.fixture(params=["owner", "another"])
+def limited(cluster: CitusCluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a distributed database for a role that owns it, or that has the privileges that a server needs."""
+    role = f"{request.param}_{os.getpid()}"
     for url in cluster.new_database():
         name = url.rpartition("/")[2]
-        run(
-            execute(
-                url, f"CREATE ROLE {role} LOGIN PASSWORD 'owner'", f"ALTER DATABASE {name} OWNER TO {role}"
-            )
-        )
-        run(execute(url, f"GRANT ALL ON SCHEMA public TO {role}"))
         head, _, tail = url.partition("://")
-        mine = f"{head}://{role}:owner@{tail.partition('@')[2]}"
-        run(migrate(mine))
+        mine = f"{head}://{role}:secret@{tail.partition('@')[2]}"
+        run(execute(url, f"CREATE ROLE {role} LOGIN PASSWORD 'secret'"))
+        if request.param == "owner":
+            run(execute(url, f"ALTER DATABASE {name} OWNER TO {role}"))
+            run(execute(url, f"GRANT ALL ON SCHEMA public TO {role}"))
+            run(migrate(mine))
+        else:
+            run(migrate(url))
+            run(grant_what_is_missing(url, mine, role))
         run(distribute(url))
         yield mine
     run(execute(cluster.url, f"DROP ROLE {role}"))
 
 
-def test_the_owner_of_the_database_runs_a_server(
-    owned: str, cluster: CitusCluster, settings: Settings, start_server: StartServer
+def test_a_role_that_is_no_superuser_runs_a_server(
+    limited: str, cluster: CitusCluster, settings: Settings, start_server: StartServer
 ) -> None:
-    server = start_server(replace(settings, postgres=owned, orchestrator_names="any"))
+    server = start_server(replace(settings, postgres=limited, orchestrator_names="any"))
     client = Client(server.url)
     for number in range(60):
         key = f"k{number}" if number % 2 else None
         assert client.post_stats(transcoding(orchestrator=f"o{number % 9}"), key=key).status == 200
     direct = "SELECT count(*) FROM pg_stat_activity WHERE usename = current_user AND query LIKE '-- Inserts results%'"
-    assert sum(run(query(node.url(owned), direct)) for node in cluster.workers) >= 1
-    run(execute(owned, LATE))
+    assert sum(run(query(node.url(limited), direct)) for node in cluster.workers) >= 1
+    run(execute(limited, LATE))
     wait_until(lambda: "late-8" in client.get("/api/aggregated_stats?since=1").json())
     notes = "SELECT count(*) FROM rollup_invalidations"
-    wait_until(lambda: not sum(run(query(node.url(owned), notes)) for node in cluster.workers), within_s=30)
-    assert run(query(owned, "SELECT count(*) FROM events")) == 68
+    wait_until(lambda: not sum(run(query(node.url(limited), notes)) for node in cluster.workers), within_s=30)
+    assert run(query(limited, "SELECT count(*) FROM events")) == 68
     checks = client.get("/readyz").json()["checks"]
     assert [check["name"] for check in checks if not check["ok"]] == []
     assert not [check["note"] for check in checks if check["name"] == "background" and check.get("note")]

@@ -164,18 +164,25 @@ class Distribution:
 
 
 class _Settings:
-    """A transaction in which Citus copies tables with triggers, and these do not take copied results for late ones."""
+    """A transaction in which Citus copies tables with triggers, and these do not take copied results for late ones.
+
+    Privileges on views are kept.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._transaction = connection.transaction()
+        self._privileges: list[str] = []
 
     async def __aenter__(self) -> None:
         await self._transaction.start()
         await self._connection.execute(sql("distribution_settings"))
+        self._privileges = [row["statement"] for row in await self._connection.fetch(sql("view_privileges"))]
 
     async def __aexit__(self, kind: object, *_: object) -> None:
         if kind is None:
+            for statement in self._privileges:
+                await self._connection.execute(statement)
             await self._transaction.commit()
         elif not self._connection.is_closed():
             await self._transaction.rollback()

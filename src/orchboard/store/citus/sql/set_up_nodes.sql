@@ -1,5 +1,5 @@
 -- Creates on every worker what the triggers of `events` need there (migration 11): the watermark and the table of invalidations.
--- Each node has its own, of the owner that the table has here. Can be repeated. Needs Citus.
+-- Each node has its own, with the owner and the privileges of the one here. Can be repeated. Needs Citus.
 -- Returns name, port, success, result, a row for each worker.
 SELECT nodename AS name, nodeport AS port, success, result
 FROM run_command_on_workers(format(
@@ -23,8 +23,22 @@ FROM run_command_on_workers(format(
         );
         ALTER SEQUENCE %1$I.rollup_watermark OWNER TO %3$I;
         ALTER TABLE %1$I.rollup_invalidations OWNER TO %3$I;
+        %4$s
     END $node$
     $command$,
     current_schema(), coalesce(pg_sequence_last_value('rollup_watermark'), 0),
-    (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'rollup_invalidations'::regclass)
+    (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'rollup_invalidations'::regclass),
+    (
+        SELECT string_agg(
+            format(
+                'GRANT %s ON %s %I.%I TO %s%s;',
+                acl.privilege_type, CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, current_schema(), c.relname,
+                CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END,
+                CASE WHEN acl.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+            ),
+            ' '
+        )
+        FROM pg_class c, aclexplode(c.relacl) acl
+        WHERE c.oid IN ('rollup_invalidations'::regclass, 'rollup_watermark'::regclass) AND acl.grantee <> c.relowner
+    )
 ));
