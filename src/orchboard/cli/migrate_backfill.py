@@ -29,7 +29,8 @@ class Backfill:
         asyncio.run(self._run_with_progress())
         if self._moved or self._built:
             took_s = time.monotonic() - began_at
-            print(f"moved {self._moved:,} results and built {self._built:,} rollup buckets in {took_s:.1f} s")
+            moved = f"moved {self._moved:,} results and " if self._moved else ""
+            print(f"{moved}built {self._built:,} rollup buckets in {took_s:.1f} s")
 
     async def _run_with_progress(self) -> None:
         showing = asyncio.create_task(self._show_progress())
@@ -60,12 +61,15 @@ class Backfill:
         connection = await self._connect()
         try:
             with progress_bar() as bar:
-                moving = bar.add_task("moving", total=None)
+                moving = bar.add_task("moving", total=None, visible=False)
                 building = bar.add_task("building rollups", total=None)
                 while True:
                     await asyncio.sleep(TERMINAL_INTERVAL_S if is_terminal else LINE_INTERVAL_S)
                     now = await fetch_progress(connection)
-                    bar.update(moving, total=now.results, completed=now.results - now.unmoved)
+                    is_moving = not now.is_settled
+                    bar.update(
+                        moving, total=now.results, completed=now.results - now.unmoved, visible=is_moving
+                    )
                     bar.update(building, total=now.results, completed=now.summed_up)
                     if not is_terminal:
                         print(now.summary, file=sys.stderr, flush=True)
