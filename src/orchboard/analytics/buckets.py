@@ -3,9 +3,9 @@
 import math
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from typing import get_args
+from typing import TypeAlias, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
@@ -21,6 +21,15 @@ FIRST_START = datetime(1900, 1, 1, tzinfo=UTC)
 
 # What IANA calls its zones. Others on a machine are none (`localtime`) or count leap seconds (`right/UTC`).
 _ZONE_NAME = re.compile(r"(?!posix|right|localtime)[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+){0,2}")
+
+
+RoundBound: TypeAlias = Callable[[datetime], datetime]
+"""Rounds a bound down to one that rollups have where results are not kept; see `DetailReader.round_bounds`."""
+
+
+def round_edges(bounds: Iterable[datetime], round_bound: RoundBound) -> list[datetime]:
+    """The bounds that are used for some bounds, ascending. Those that become equal are one, so that no bucket is empty."""
+    return sorted({round_bound(bound) for bound in bounds})
 
 
 class Buckets(Struct, frozen=True):
@@ -51,18 +60,26 @@ def parse_zone(name: str) -> tzinfo:
     raise BadInputError(f"tz must be the IANA name of a time zone, such as Europe/Berlin, not {name[:40]!r}")
 
 
-def divide(window: Window, end: datetime, now: datetime, size: BucketSize, zone: tzinfo) -> Buckets:
+def divide(
+    window: Window,
+    end: datetime,
+    now: datetime,
+    size: BucketSize,
+    zone: tzinfo,
+    round_bound: RoundBound = lambda bound: bound,
+) -> Buckets:
     """The buckets of a window, without those of the future. The first and last may be partial.
 
     end -- up to when results count, not included: just after the window's end; after `now` for a window without an end
     """
-    since, last = window.since, min(window.until, now)
+    since, end = round_bound(window.since), round_bound(end)
+    last = min(window.until, now, end)
     if since > last or since >= end:
         return NO_BUCKETS
-    starts = bucket_starts(since, last, size, zone)
+    starts = round_edges(bucket_starts(since, last, size, zone), round_bound)
     edges = [since, *(start for start in starts if since < start < last), end]
     is_partial = [False] * (len(edges) - 1)
-    is_partial[0] = starts[0] < since
+    is_partial[0] = since not in starts
     is_partial[-1] |= last < starts[-1]
     return Buckets(edges, [*edges[1:-1], last], is_partial)
 

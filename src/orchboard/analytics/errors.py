@@ -55,7 +55,7 @@ async def errors(
     }
     codes = count_codes(details.sums.errors, envelope["results"]) if by in (None, "code") else None
     if points is not None and codes is not None:
-        size, buckets = await divide_window(board, window, envelope["generated_at"], points)
+        _, size, buckets = await divide_window(board, window, envelope["generated_at"], points)
         counts = await _count_by_bucket(board, query, buckets)
         return Errors(
             **envelope,

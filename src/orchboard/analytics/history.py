@@ -43,16 +43,17 @@ class _Span(NamedTuple):
 async def history(board: Leaderboard, request: HistoryRequest) -> History:
     """The history of a window. Raises BadInputError if the window has too many buckets of the requested size."""
     requested, now, zone = request.scope.window.resolve(board), board.now(), parse_zone(request.tz)
-    size, buckets = await divide_window(board, requested, now, request.points, size=request.bucket, zone=zone)
+    divided = await divide_window(board, requested, now, request.points, size=request.bucket, zone=zone)
+    buckets = divided.buckets
     table = LineTable(await _fetch(board, request, buckets))
     names = _names(request, table)
     spans = _spans(buckets, zone)
     return History(
         generated_at=now,
         last_result_at=None if table.last is None else from_pg_time(table.last),
-        window=answer_window(request.scope.window, requested, now),
+        window=answer_window(request.scope.window, divided.window, now),
         results=int(table.totals.sum()),
-        bucket=size,
+        bucket=divided.size,
         tz=request.tz,
         by=request.by,
         lines=[_line(name, table.line(name), spans) for name in names[:MAX_LINES]],

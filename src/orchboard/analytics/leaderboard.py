@@ -109,7 +109,8 @@ async def fetch_standings(
     since = closed.since
     if since <= EARLIEST:
         since = closed.until if first is None else from_pg_time(first)
-    edges = edges_of(since, closed.until + MICROSECOND) if since <= closed.until else [since]
+    round_bound = await board.store.details.round_bounds(asked_at=asked_at)
+    edges = edges_of(since, closed.until + MICROSECOND, round_bound)
     start = _before(request, closed)
     scores: list[OwnerScores] = []
     if len(edges) > 1:

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Hashable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
@@ -25,6 +25,14 @@ _LONG = timedelta(days=366)
 _LONGEST = timedelta(days=30 * (MAX_POINTS - 2))
 
 
+class Divided(NamedTuple):
+    """A window in buckets. window -- as it was requested, with the bounds that are used where results are not kept"""
+
+    window: Window
+    size: BucketSize
+    buckets: Buckets
+
+
 async def divide_window(
     board: Leaderboard,
     requested: Window,
@@ -33,19 +41,18 @@ async def divide_window(
     *,
     size: BucketSize | None = None,
     zone: tzinfo = UTC,
-) -> tuple[BucketSize, Buckets]:
-    """The buckets of the part of a window that may have results, and their size.
+) -> Divided:
+    """Divide the part of a window that may have results. Where results are not kept, buckets are those of rollups, or longer.
 
     points -- the largest number of buckets if there is no size
     Raises BadInputError if the window has too many buckets of the size.
     """
-    window = await _limited(board, requested, now)
+    round_bound = await board.store.details.round_bounds()
+    end = board.store.clock.exclusive_end_of(requested)
+    used_end = round_bound(end)
+    used = Window(round_bound(requested.since), requested.until if used_end == end else used_end)
+    window = await _limited(board, used, now)
     least = await _least_size(board, window)
-    if size is not None and BUCKET_SIZES.index(size) < BUCKET_SIZES.index(least):
-        allowed = BUCKET_SIZES[BUCKET_SIZES.index(least) :]
-        raise BadInputError(
-            f"bucket must be one of {', '.join(allowed)}, not {size}: for a part of this window, only longer rollups are kept"
-        )
     fitting: BucketSize = max(fit(window, now, points), least, key=BUCKET_SIZES.index)
     chosen = size or fitting
     if most_buckets(window, now, chosen) > MAX_POINTS:
@@ -53,7 +60,7 @@ async def divide_window(
         raise BadInputError(
             f"bucket must be one of {', '.join(larger)} for this window, not {chosen}: at most {MAX_POINTS} buckets"
         )
-    return chosen, divide(window, board.store.clock.exclusive_end_of(window), now, chosen, zone)
+    return Divided(used, chosen, divide(window, end, now, chosen, zone, round_bound))
 
 
 async def _least_size(board: Leaderboard, window: Window) -> BucketSize:

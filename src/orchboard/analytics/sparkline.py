@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from orchboard.analytics.buckets import RoundBound, round_edges
 from orchboard.analytics.group_columns import GroupColumns
 from orchboard.analytics.groups import OwnerScores, Points, score_owners
 from orchboard.leaderboard import Leaderboard
@@ -24,10 +25,10 @@ _SIZES = tuple(
 )
 
 
-def edges_of(since: datetime, until: datetime) -> list[datetime]:
-    """The edges of the at most MAX_POINTS buckets of a window, at round times but for the first and the last.
-
-    since -- before `until`
+def edges_of(
+    since: datetime, until: datetime, round_bound: RoundBound = lambda bound: bound
+) -> list[datetime]:
+    """The edges of the at most MAX_POINTS buckets of a window, at round times but for the first and the last; one if it is empty.
 
     >>> from datetime import UTC
     >>> start = datetime(2026, 3, 1, 12, 10, tzinfo=UTC)
@@ -35,12 +36,15 @@ def edges_of(since: datetime, until: datetime) -> list[datetime]:
     >>> len(edges), edges[1] - edges[0], edges[2] - edges[1]
     (26, datetime.timedelta(seconds=3000), datetime.timedelta(seconds=3600))
     """
+    since, until = round_bound(since), round_bound(until)
+    if since >= until:
+        return [since]
     length = until - since
     largest = _SIZES[-1] * math.ceil(length / (_SIZES[-1] * MAX_POINTS))
     size = next((each for each in _SIZES if length / each <= MAX_POINTS), largest)
     first, last = (since - EPOCH) // size + 1, -((EPOCH - until) // size)
     inner = [EPOCH + number * size for number in range(first, last)]
-    return [since, *inner[-(MAX_POINTS - 1) :], until]
+    return round_edges([since, *inner[-(MAX_POINTS - 1) :], until], round_bound)
 
 
 async def fetch_scores(

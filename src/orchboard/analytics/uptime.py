@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from orchboard.analytics.buckets import bucket_starts, parse_zone
+from orchboard.analytics.buckets import bucket_starts, parse_zone, round_edges
 from orchboard.analytics.points import fetch_points
 from orchboard.analytics.scope import WindowRequest, answer_window
 from orchboard.analytics.uptime_request import FAILING_BELOW, GOOD_FROM, WINDOWS, UptimeRequest
@@ -38,8 +38,9 @@ class Counts(NamedTuple):
 async def uptime(board: Leaderboard, request: UptimeRequest) -> Uptime:
     """The uptime of all results that a query selects, pooled."""
     now, zone = board.now(), parse_zone(request.tz)
-    starts = cell_starts(now, request.span, request.cells, zone)
-    windows = {name: WindowRequest(name).resolve(board).since for name in WINDOWS}
+    round_bound = await board.store.details.round_bounds()
+    starts = round_edges(cell_starts(now, request.span, request.cells, zone), round_bound)
+    windows = {name: round_bound(WindowRequest(name).resolve(board).since) for name in WINDOWS}
     edges = sorted({*starts, *windows.values()})
     end = board.store.clock.exclusive_end_of(Window(edges[0], LATEST))
     counts = await _count(board, request.query, [*edges, end])

@@ -59,7 +59,7 @@ class HistoryLine(Struct, frozen=True, kw_only=True):
 class History(Envelope, frozen=True, kw_only=True):
     """Scores and round trips over time.
 
-    bucket -- the size of the buckets
+    bucket -- the size of the buckets; those of a time whose results are not kept may be longer
     tz -- IANA name of the time zone that buckets begin in
     by -- what each line is of
     lines -- in the order of the request, else those with the most results first

@@ -54,7 +54,7 @@ class Uptime(Envelope, frozen=True, kw_only=True):
     tz -- IANA name of the time zone that hours and days begin in
     good_from -- a cell with at least this uptime is good
     failing_below -- a cell with less than this uptime is failing; one between both thresholds is degraded
-    cells -- the earliest first; the last one is the present hour or day
+    cells -- the earliest first; the last one is the present hour or day. Where results are not kept, they begin up to a day early
     uptime -- the shortest window first
     """
 

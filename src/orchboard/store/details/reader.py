@@ -7,20 +7,19 @@ from datetime import datetime
 from itertools import pairwise
 from typing import TypeVar
 
-import numpy as np
 from msgspec.structs import asdict
 
-from orchboard.stats import JobType, PartQuery, SeriesQuery, Window
+from orchboard.stats import PartQuery, SeriesQuery, Window
 from orchboard.store.change_tracking.version_counters import VersionCounters
 from orchboard.store.details.asked import Asked, Attempt, Read
-from orchboard.store.details.details import EVERYTHING, Details, Medians, Needs, medians_of
+from orchboard.store.details.details import EVERYTHING, Details, Medians, Needs
+from orchboard.store.details.finishing import finish
 from orchboard.store.details.plan_reader import NetworkPart, OrchestratorsPart, PlanReader
 from orchboard.store.details.plans import (
     by_days,
     cost_of,
     has_tail,
     in_batches,
-    is_settled,
 )
 from orchboard.store.details.ranked_values import NotKeptError
 from orchboard.store.directories.regions import RegionDirectory
@@ -112,6 +111,18 @@ class DetailReader:
         asked = Asked(kind, query, compute, needs, size)
         bounds = [to_pg_time(edge) for edge in edges]
         return await self._retried(lambda attempt: self._points(attempt, asked, bounds), asked_at)
+
+    async def round_bounds(self, *, asked_at: float | None = None) -> Callable[[datetime], datetime]:
+        """A function that returns the bound that is used for a bound of a window or bucket. See `Coverage.round_bound`.
+
+        asked_at -- see `fetch_points`
+        """
+
+        async def read(attempt: Attempt) -> Callable[[datetime], datetime]:
+            await attempt.reader.tail.refresh(attempt.requested_at)
+            return attempt.reader.tail.coverage.round_bound
+
+        return await self._retried(read, asked_at)
 
     async def parts(
         self, query: SeriesQuery, edges: Sequence[datetime], *, asked_at: float | None = None
@@ -237,12 +248,12 @@ class DetailReader:
                     late |= {at: part for at, part in parts.items() if has_tail(part.plan)}
                     whole = [at for at in batch if at not in late]
                     for some in in_batches(whole, lambda _: 0, at_most=_COMPUTED_AT_ONCE):
-                        found |= _finish(reader, asked, {at: parts[at] for at in some})
+                        found |= finish(reader, asked, {at: parts[at] for at in some})
                         await asyncio.sleep(0)  # others are served meanwhile
             return found, late
 
         found, late = await _planned(attempt, bounds, read)
-        found |= _finish(reader, asked, late)  # without an await: the tail does not change
+        found |= finish(reader, asked, late)  # without an await: the tail does not change
         return [found[at] for at in range(len(bounds) - 1)]
 
 
@@ -270,30 +281,3 @@ async def _read(
     if asked.needs_network:
         medians = await reader.medians(asked.query.region, coverage, plans, margin=attempt.margin)
     return [Read(*each) for each in zip(plans, sums, medians, strict=True)]
-
-
-def _finish(reader: PlanReader, asked: Asked[T], read: Mapping[int, Read]) -> dict[int, T]:
-    """The points of some plans, by position: from their parts outside the tail, and from the tail as it is now."""
-    if not read:
-        return {}
-    details = [_details(reader, asked, part) for part in read.values()]
-    points = dict(zip(read, asked.compute(details), strict=True))
-    if asked.kind is not None:
-        for at, part in read.items():
-            if is_settled(part.plan):
-                reader.points.add(asked.key(part.plan), points[at], asked.size(points[at]))
-    return points
-
-
-def _details(reader: PlanReader, asked: Asked[T], read: Read) -> Details:
-    query = asked.query
-    sums = reader.with_tail(query, read.plan, read.sums, asked.needs)
-    if read.medians is not None:
-        medians = reader.finish_medians(query.region, read.medians)
-    elif asked.needs.medians and query.job_type is not JobType.TRANSCODING:
-        medians = medians_of(reader.index, sums, query.region)
-    else:
-        medians = {}
-    is_selected = reader.index.mask(query)[sums.series]
-    selected = sums if is_selected.all() else sums.select(np.flatnonzero(is_selected))
-    return Details(reader.index, selected, medians, read.plan.since, read.plan.until)

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import asyncpg
 import numpy as np
 from msgspec import Struct
 
-from orchboard.store.postgres.clock import to_pg_time
+from orchboard.store.postgres.clock import from_pg_time, to_pg_time
 from orchboard.store.rollups.buckets import HOUR, MINUTE, MONTH, SIX_HOURS, TEN_MINUTES, Granularity
 from orchboard.store.rollups.group_index import Indices
 
@@ -152,6 +153,12 @@ class Coverage:
         for gap in _gaps(choice, since, materialized_until):
             self._fill(*gap, partial, unmaterialized)
         return WindowPlan(list(choice.buckets), partial, unmaterialized, (tail_from, until), since, until)
+
+    def round_bound(self, bound: datetime) -> datetime:
+        """The bound that `plan` uses for a bound of a window: an earlier one only where results are not kept."""
+        asked = to_pg_time(bound)
+        used = self._rounded(asked)
+        return bound if used == asked else from_pg_time(used)
 
     def _rounded(self, bound: int) -> int:
         if self.kept_since is None or bound >= self.kept_since:
