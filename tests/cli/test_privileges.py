@@ -50,6 +50,16 @@ def test_all_grants_are_listed_for_a_role_that_has_none(orchboard: Orchboard, pl
     assert "not all checks could be run" not in done.out
 
 
+def test_a_schema_that_the_role_may_not_use_is_not_said_to_be_missing(
+    orchboard: Orchboard, database_url: str, plain: str, granted: Callable[..., list[str]]
+) -> None:
+    execute(database_url, "REVOKE USAGE ON SCHEMA public FROM PUBLIC")
+    usage = grants(orchboard("doctor", "--json", POSTGRES=plain))
+    assert usage == [f'GRANT USAGE ON SCHEMA "public" TO "{role_of(plain)}";']
+    execute(database_url, *usage)
+    assert len(granted()) > 30
+
+
 def test_a_server_with_the_listed_grants_builds_rollups_and_deletes_old_results(
     settings: Settings,
     database_url: str,

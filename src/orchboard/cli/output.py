@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from orchboard.cli.cells import (
     Cell,
@@ -200,12 +201,20 @@ def _rule() -> str:
     return "─" if can_show("─") else "-"
 
 
+class _Completed(ProgressColumn):
+    """`1,200/120,000`. Rich's own column has no separators."""
+
+    def render(self, task: Task) -> Text:
+        total = "?" if task.total is None else f"{task.total:,.0f}"
+        return Text(f"{task.completed:,.0f}/{total}", style="progress.download")
+
+
 def progress_bar(*, shown: bool = True) -> Progress:
     """A progress bar on standard error; hidden unless that is a terminal."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        _Completed(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         disable=not (shown and sys.stderr.isatty()),

@@ -18,7 +18,7 @@ from orchboard.store.postgres.privileges import Lacked, fetch_lacked, fetch_lack
 async def check_schema(connection: Connection, _: str) -> list[Finding]:
     """The version of the schema, and privileges, indexes and triggers that are missing.
 
-    Only the privileges if the role may not read the version.
+    Only the privileges if the role may not use the schema or read its version.
     """
     from orchboard.store.schema.migration_files import load_migrations
     from orchboard.store.schema.version_tables import (
@@ -27,6 +27,9 @@ async def check_schema(connection: Connection, _: str) -> list[Finding]:
         search_path_advice,
     )
 
+    [rights] = await connection.fetch(sql("diagnosis_privileges"))
+    if rights["schema"] is None and rights["hidden"]:
+        return [_missing_privilege(Lacked(rights["role"], f'USAGE ON SCHEMA "{rights["hidden"]}"'))]
     try:
         async with connection.transaction():
             tables = await fetch_version_tables(connection)
@@ -41,7 +44,6 @@ async def check_schema(connection: Connection, _: str) -> list[Finding]:
         message = f"the schema {tables.schema} has no results, but the schema {other_schema} has a leaderboard with results"
         found.append(Finding(Level.WARNING, "schema", message, search_path_advice(other_schema)))
     if version < latest:
-        [rights] = await connection.fetch(sql("diagnosis_privileges"))
         found += _migration_privileges(
             rights["role"], rights["schema"], rights["may_create"], rights["owns_events"]
         )
