@@ -9,7 +9,7 @@ import asyncpg
 import structlog
 
 from orchboard import limits
-from orchboard.errors import SetupError
+from orchboard.errors import DatabaseUnavailableError, SetupError
 from orchboard.runtime.tasks import cancel_and_wait, consume_exception
 from orchboard.store.connection.types import Connect
 from orchboard.store.schema.create_database import ensure_database
@@ -84,7 +84,7 @@ class Startup:
                 version=error.version,
                 needed=error.needed,
             )
-            raise
+            raise DatabaseUnavailableError(str(error)) from None
 
     async def describe(self) -> None:
         """Log the schema's name, and what an operator should know about it. Takes 25 ms, so do not call it in a request."""
