@@ -1,12 +1,8 @@
 """A database that is there and refuses to be read or written: each reason has words of its own, and they are true."""
 
-import os
 import re
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
-import asyncpg
 import pytest
 from msgspec.structs import replace
 
@@ -18,54 +14,18 @@ from orchboard.store.rollups.builder import RollupBuilder
 from orchboard.store.sql_files import sql
 from tests.cli.conftest import *  # noqa: F403 - its fixtures
 from tests.support.database import run
+from tests.support.plain_role import execute, lacked, plain, role_of
 from tests.support.program import Orchboard
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import Client, StartServer
 from tests.support.waiting import wait_until
 
+__all__ = ["plain"]
+
 PATHS = (
     "/api/aggregated_stats?since=1", "/api/aggregated_stats?job_type=ai&since=2", "/api/pipelines?since=1",
     f"/api/raw_stats?orchestrator={ORCHESTRATOR}&since=1", "/api/regions", "/api/top_ai_score",
 )  # fmt: skip
-
-
-async def _execute(url: str, *statements: str) -> list[asyncpg.Record]:
-    connection = await asyncpg.connect(url)
-    try:
-        rows = []
-        for statement in statements:
-            rows = await connection.fetch(statement)
-        return rows
-    finally:
-        await connection.close()
-
-
-def execute(url: str, *statements: str) -> list[asyncpg.Record]:
-    """As the superuser, or whoever the URL names; the rows of the last statement."""
-    rows: list[asyncpg.Record] = run(_execute(url, *statements))
-    return rows
-
-
-def lacked(url: str) -> list[str]:
-    [row] = execute(url, sql("ping"))
-    return list(row["missing"])
-
-
-@pytest.fixture
-def plain(server_url: str, database_url: str) -> Iterator[str]:
-    """The URL of the test's database for a role that owns nothing and may do nothing yet."""
-    role = f"plain_{os.getpid()}_{database_url.partition('@/')[2].partition('?')[0]}"
-    execute(database_url, f"CREATE ROLE {role} LOGIN PASSWORD 'plain'")
-    owner = database_url.split("://")[1].split("@")[0]
-    yield database_url.replace(owner, f"{role}:plain")
-    with suppress(asyncpg.InvalidCatalogNameError):  # a test may have dropped it
-        writable = "SET default_transaction_read_only = off"
-        execute(database_url, writable, f"REASSIGN OWNED BY {role} TO CURRENT_USER", f"DROP OWNED BY {role}")
-    execute(server_url, f"DROP ROLE {role}")
-
-
-def role_of(url: str) -> str:
-    return url.split("://")[1].partition(":")[0]
 
 
 def grant_all(database_url: str, plain: str) -> list[str]:
@@ -164,6 +124,18 @@ def test_every_object_of_the_schema_is_looked_for(database_url: str) -> None:
         "keep_final_bucket",
     }
     assert {name for (name,) in (*relations, *functions)} - others <= named
+
+
+def test_the_sequence_that_citus_calls_is_looked_for_where_citus_is(database_url: str, plain: str) -> None:
+    """An entry of the catalogue stands for the extension, which the tests' server does not have."""
+    grant_all(database_url, plain)
+    execute(
+        database_url,
+        "SET allow_system_table_mods = on",
+        "INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion)"
+        " VALUES (99999, 'citus', 10, 2200, false, '13.2')",
+    )
+    assert lacked(plain) == ["USAGE ON SEQUENCE rollup_round_trips_id_seq"]
 
 
 def test_a_views_owner_that_may_not_read_is_noticed(database_url: str, plain: str) -> None:

@@ -222,6 +222,7 @@ def _status_sources(settings: Settings, context: ApiContext, database: Database)
             settings.postgres,
             scores_any_name=settings.orchestrator_names == "any",
             read_url=settings.postgres_read,
+            prunes=settings.prunes,
         ),
         settings.orchboard_command or "orchboard",
     )

@@ -61,6 +61,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     orchboard_tester: str
     orchboard_command: str
 
+    @property
+    def prunes(self) -> bool:
+        """Whether the server deletes old results or rollups."""
+        return self.retention is not None or self.rollup_retention is not None
+
 
 class Setting(Struct, frozen=True):
     """A row of SETTINGS.

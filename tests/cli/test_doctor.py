@@ -8,6 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from orchboard.store.diagnostics.server_checks import _unsafe
 from orchboard.store.schema.migrate import fetch_schema_version, migrate_to
 from orchboard.store.schema.migration_files import load_migrations
 from orchboard.store.spool.location import spool_path
@@ -128,6 +129,19 @@ def test_what_is_wrong_inside_the_database_is_said(
     newest, mixed = findings(done, "results")
     assert newest == ("warning", "the newest was received 3 days ago")
     assert mixed[1].startswith("1 results have an orchestrator in mixed case")
+
+
+@pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "synchronous_commit"])
+def test_the_remedy_for_lost_durability_is_one_that_postgres_accepts(
+    database_url: str, execute: Callable[..., None], setting: str
+) -> None:
+    statement = f"ALTER DATABASE {database_url.split('/')[3].split('?')[0]} SET {setting} = on"
+    try:
+        execute(statement)
+        is_accepted = True
+    except asyncpg.CantChangeRuntimeParamError:
+        is_accepted = False
+    assert ("ALTER DATABASE" in _unsafe([setting]).remedy) is is_accepted
 
 
 def test_a_port_of_another_program_is_distinguished_from_one_of_orchboard(

@@ -30,6 +30,59 @@ def test_doctor_checks_each_standby(pair: Replicated, orchboard: Orchboard, data
         assert done.status == ("another cluster" in wanted), done.out
 
 
+def test_doctor_warns_if_only_the_primary_is_named(pair: Replicated, orchboard: Orchboard) -> None:
+    primary = pair.primary.url("board")
+    both = pair.primary.url("board", other=pair.standby)
+    said = [
+        orchboard("doctor", "--json", POSTGRES=primary, POSTGRES_READ=url).json()["findings"]
+        for url in (primary, both)
+    ]
+    warned = [
+        [
+            finding["says"]
+            for finding in findings
+            if (finding["about"], finding["level"]) == ("standby", "warning")
+        ]
+        for findings in said
+    ]
+    assert warned == [["POSTGRES_READ names no standby: the primary answers all questions"], []]
+
+
+def test_the_remedy_fits_why_a_standby_cant_be_read_from(pair: Replicated, orchboard: Orchboard) -> None:
+    pair.on_primary("CREATE DATABASE empty")
+    url = pair.standby.url("board")
+    wait_until(lambda: "does not exist" not in doctor(pair, orchboard, pair.standby.url("empty")))
+    remedies = {
+        url.replace("127.0.0.1", "nosuch.invalid"): "Check the host in POSTGRES_READ.",
+        url.replace("//postgres:", "//nobody:"): "Check the user and password in POSTGRES_READ.",
+        pair.standby.url("nosuch"): "Name the database of POSTGRES in POSTGRES_READ.",
+        pair.standby.url("empty"): "is another database than POSTGRES, of the same cluster",
+    }
+    for wrong, wanted in remedies.items():
+        assert wanted in doctor(pair, orchboard, wrong), wrong
+
+
+def test_doctor_writes_no_log_about_a_standby_that_is_not_migrated(
+    pair: Replicated, orchboard: Orchboard
+) -> None:
+    pair.on_primary("CREATE DATABASE bare")
+    bare = pair.primary.url("bare"), pair.standby.url("bare")
+    wait_until(lambda: "does not exist" not in doctor(pair, orchboard, bare[1]))
+    done = orchboard("doctor", POSTGRES=bare[0], POSTGRES_READ=bare[1])
+    assert "host 1 of POSTGRES_READ: the database schema is missing or too old" in done.out
+    assert done.err == ""
+
+
+def doctor(pair: Replicated, orchboard: Orchboard, read_url: str) -> str:
+    """What doctor says of the standby."""
+    done = orchboard("doctor", "--json", POSTGRES=pair.primary.url("board"), POSTGRES_READ=read_url)
+    return "\n".join(
+        f"{finding['says']} {finding['remedy']}"
+        for finding in done.json()["findings"]
+        if finding["about"] == "standby"
+    )
+
+
 def test_doctor_refuses_a_logical_replica(orchboard: Orchboard) -> None:
     with logical_replica() as servers:
         servers.on_primary(

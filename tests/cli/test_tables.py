@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from orchboard.cli.output import _Completed, progress_bar
 from tests.support.program import Orchboard, environment
 from tests.support.samples import ai, transcoding
 from tests.support.server import SECRET, Client, RunningServer
@@ -107,3 +108,14 @@ def test_columns_without_a_value_are_left_out(board: dict[str, str], orchboard: 
 def test_a_pipe_gets_a_line_a_row_whatever_columns_says(board: dict[str, str], orchboard: Orchboard) -> None:
     done = orchboard("get", "top", **board, COLUMNS="40")
     assert len(done.out.splitlines()) == 3
+
+
+def test_a_progress_bar_separates_thousands_as_its_lines_do() -> None:
+    bar = progress_bar(shown=False)
+    known = bar.add_task("loading", total=200_000, completed=120_000)
+    unknown = bar.add_task("counting", total=None, completed=1_200)
+    [column] = [each for each in bar.columns if isinstance(each, _Completed)]
+    assert [str(column.render(bar.tasks[task])) for task in (known, unknown)] == [
+        "120,000/200,000",
+        "1,200/?",
+    ]

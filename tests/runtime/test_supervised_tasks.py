@@ -5,8 +5,10 @@ from collections.abc import Awaitable, Callable
 
 import asyncpg
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
+from orchboard.runtime.logs import Summary
 from orchboard.runtime.supervised_tasks import Background, TaskHealth
 from orchboard.store.postgres.watchdog import Watchdog, background_transaction
 from tests.support.database import run
@@ -66,17 +68,36 @@ def test_a_task_with_progress_does_not_count_as_stalled() -> None:
     assert supervised(task, stall_s=0.5).restarts == 0
 
 
-def test_failures_are_logged_once_until_the_next_success() -> None:
-    async def task(health: TaskHealth) -> None:
-        for _ in range(100):
-            health.fail("away")
-        health.succeed()
-        health.fail("away again")
+def test_each_error_of_a_failing_task_is_logged_and_the_same_one_again_after_a_minute() -> None:
+    now, logs = 0.0, list[dict[str, object]]()
 
-    with capture_logs() as logs:
+    def record(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        logs.append(dict(event))
+        raise structlog.DropEvent
+
+    async def task(health: TaskHealth) -> None:
+        nonlocal now
+        for seconds, error in (
+            (0, "away"),
+            (20, "away"),
+            (40, "no privilege"),
+            (50, "no privilege"),
+            (61, "away"),
+        ):
+            now = seconds
+            health.fail(error)
+        health.succeed()
+
+    before = structlog.get_config()
+    structlog.configure(processors=[structlog.stdlib.add_log_level, Summary(lambda: now), record])
+    try:
         health = supervised(task)
-    assert health.failures == 101
-    assert [log["error"] for log in logs if log["log_level"] == "warning"] == ["away", "away again"]
+    finally:
+        structlog.configure(**before)
+    assert health.failures == 5
+    assert [(log["error"], log.get("repeated")) for log in logs if log["level"] == "warning"] == [
+        ("away", None), ("no privilege", None), ("away", 1),
+    ]  # fmt: skip
 
 
 def test_stop_ends_every_task() -> None:

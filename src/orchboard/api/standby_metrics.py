@@ -13,27 +13,28 @@ class StandbyGauges:
     def __init__(self, counters: Counters, standbys: StandbyReads) -> None:
         self._counters = counters
         self._in_use = counters.add_gauge("standby in use", lambda: not standbys.why_primary)
+        self._has_standby = counters.add_gauge("has a standby", lambda: standbys.standby is not None)
         self._bytes = counters.add_gauge("standby lag in bytes", lambda: standbys.lag.size)
         self._seconds = counters.add_gauge("standby lag in seconds", lambda: standbys.lag.age_s)
         self._computed = counters.add("computed by standby and primary", 2)
         standbys.computed = self._computed.values
 
     def metrics(self) -> Iterator[Metric]:
-        """Over all workers: sums, and the greatest lag."""
+        """Over all workers: sums, and the greatest lag of those that have a standby; no lag if none has."""
         in_use = self._counters.total(self._in_use)[0]
         yield gauge(
             "orchboard_standby_in_use", "Number of workers whose questions a standby answers.", in_use
         )
-        yield gauge(
-            "orchboard_standby_lag_seconds",
-            "Age of the oldest write that a standby in use has not replayed.",
+        yield Metric(
+            "orchboard_standby_lag_seconds", "gauge",
+            "Age of the oldest write that a chosen standby has not replayed. Absent without one.",
             self._greatest(self._seconds),
-        )
-        yield gauge(
-            "orchboard_standby_lag_bytes",
-            "Write-ahead log that a standby in use has not replayed.",
+        )  # fmt: skip
+        yield Metric(
+            "orchboard_standby_lag_bytes", "gauge",
+            "Write-ahead log that a chosen standby has not replayed. Absent without one.",
             self._greatest(self._bytes),
-        )
+        )  # fmt: skip
         standby, primary = self._counters.total(self._computed)
         yield Metric(
             "orchboard_computed_answers_total", "counter",
@@ -41,5 +42,7 @@ class StandbyGauges:
             [Sample(standby, (("server", "standby"),)), Sample(primary, (("server", "primary"),))],
         )  # fmt: skip
 
-    def _greatest(self, block: Block) -> float:
-        return max(values[0] for values in self._counters.each(block))
+    def _greatest(self, block: Block) -> list[Sample]:
+        workers = zip(self._counters.each(block), self._counters.each(self._has_standby), strict=True)
+        values = [value for (value,), (has_standby,) in workers if has_standby]
+        return [Sample(max(values))] if values else []

@@ -153,7 +153,8 @@ def _end(sentence: str, status: int) -> NoReturn:
 
 def _sentence(refusal: Refusal) -> str:
     if isinstance(refusal, DatabaseUnavailableError) and refusal.__cause__:
-        from orchboard.store.connection.failures import describe_failure
+        from orchboard.store.connection.failures import describe_failure, has_answered
 
-        return f"the database did not answer: {describe_failure(refusal.__cause__)}"
+        outcome = "refused" if has_answered(refusal.__cause__) else "did not answer"
+        return f"the database {outcome}: {describe_failure(refusal.__cause__)}"
     return str(refusal)

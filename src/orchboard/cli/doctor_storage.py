@@ -68,6 +68,7 @@ def _diagnose(url: str, settings: Settings) -> list[Finding]:
             timeout_s=timeout_s,
             scores_any_name=scores_any_name,
             read_url=settings.postgres_read,
+            prunes=settings.prunes,
         )
     )
 

@@ -201,12 +201,12 @@ def _rule() -> str:
     return "─" if can_show("─") else "-"
 
 
-class _CountColumn(ProgressColumn):
-    """The number done and the total, as other output writes numbers."""
+class _Completed(ProgressColumn):
+    """`1,200/120,000`. Rich's own column has no separators."""
 
     def render(self, task: Task) -> Text:
         total = "?" if task.total is None else f"{task.total:,.0f}"
-        return Text(f"{task.completed:,.0f}/{total}")
+        return Text(f"{task.completed:,.0f}/{total}", style="progress.download")
 
 
 def progress_bar(*, shown: bool = True) -> Progress:
@@ -214,7 +214,7 @@ def progress_bar(*, shown: bool = True) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        _CountColumn(),
+        _Completed(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         disable=not (shown and sys.stderr.isatty()),

@@ -54,6 +54,8 @@ def prune(
         from orchboard.store.retention.pruner import Pruner
 
         pruner = Pruner(connection)
+        if not dry_run:
+            await pruner.require_privileges()
         found = await pruner.find(moment)
         if not found.results:
             print(f"there are no results before {found.before:%Y-%m-%d}")

@@ -49,13 +49,12 @@ class TaskHealth(Struct):
             log.info("background task works again", task=self.name)
 
     def fail(self, error: str) -> None:
-        """Record a failed round; log the first failure after a success."""
+        """Record a failed round, and log it. The log leaves out what it repeats."""
         self.progress()
         self.failures += 1
         self.failed_at, self.error = self.progress_at, error
-        if not self.is_failing:
-            self.is_failing = True
-            log.warning("background task failed and will try again", task=self.name, error=error)
+        self.is_failing = True
+        log.warning("background task failed and will try again", task=self.name, error=error)
 
     @property
     def is_late(self) -> bool:

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from orchboard.config import Settings, read_settings
+from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.standby_reads import StandbyReads
 from tests.support.database import run
 from tests.support.pgbouncer import PgBouncer, pgbouncer_url
@@ -53,6 +54,12 @@ def scored(client: Client) -> bool:
     return "0xaa" in client.get("/api/aggregated_stats").json()
 
 
+async def migrate(url: str) -> None:
+    database = Database(url, connections=1, timeout_s=20)
+    await database.open()
+    await database.close()
+
+
 def answered(server: RunningServer) -> int:
     """The number of statements that the standby has answered."""
     standby = standbys_of(server).standby
@@ -88,6 +95,7 @@ def test_the_primary_answers_while_a_standby_does_not_replay(
         assert results(client) == before + number
     wait_until(lambda: "lags" in standbys_of(server).why_primary)
     assert standbys_of(server).lag.size > 0
+    assert b"\norchboard_standby_lag_bytes " in client.get("/metrics").data, "also while it is not read"
     pair.on_standby("SELECT pg_wal_replay_resume()")
     wait_until(lambda: standbys_of(server).why_primary == "")
     assert results(client) == before + 5
@@ -154,6 +162,20 @@ def test_a_host_that_is_no_standby_of_the_primary_is_not_read_from(
     wait_until(lambda: wanted in standbys_of(server).why_primary)
     assert client.post_stats(transcoding(orchestrator="0xaa")).data == b"ok"
     assert scored(client)
+    metrics = client.get("/metrics").data
+    assert b"\norchboard_standby_in_use 0" in metrics
+    assert b"orchboard_standby_lag" not in metrics, "no standby has any"
+
+
+def test_another_database_of_the_same_cluster_is_not_read_from(
+    pair: Replicated, replicated_settings: Settings, start_server: StartServer
+) -> None:
+    """Though it is a leaderboard too, on the right standby."""
+    run(pair.primary.execute("CREATE DATABASE another"))
+    run(migrate(pair.primary.url("another")))
+    server = start_server(replace(replicated_settings, postgres_read=pair.standby.url("another")))
+    wait_until(lambda: "is another database than POSTGRES" in standbys_of(server).why_primary)
+    assert standbys_of(server).standby is None
 
 
 def test_metrics_tell_whether_a_standby_answers(

@@ -88,6 +88,11 @@ def explain_failure(error: BaseException) -> Failure:
     return Failure(NO_ANSWER, summary, "Check POSTGRES.")
 
 
+def has_answered(error: BaseException) -> bool:
+    """Whether an exception of the driver is a refusal by the database, and not the lack of an answer."""
+    return explain_failure(error).public_message not in (NO_ANSWER, _TIMED_OUT)
+
+
 def describe_failure(error: BaseException) -> str:
     """Summary and remedy of an exception, as one text for the operator."""
     failure = explain_failure(error)

@@ -9,7 +9,7 @@ from orchboard.store.connection.failures import explain_failure
 from orchboard.store.diagnostics.content_checks import check_contents, check_names, check_rollups
 from orchboard.store.diagnostics.findings import Finding, Level
 from orchboard.store.diagnostics.node_checks import check_nodes
-from orchboard.store.diagnostics.schema_checks import check_schema
+from orchboard.store.diagnostics.schema_checks import check_retention, check_schema
 from orchboard.store.diagnostics.server_checks import check_server
 from orchboard.store.diagnostics.standby_checks import check_standbys
 from orchboard.store.postgres.database import Database
@@ -23,6 +23,7 @@ async def diagnose(
     scores_any_name: bool = False,
     reads_contents: bool = True,
     read_url: str = "",
+    prunes: bool = False,
 ) -> list[Finding]:
     """Run all checks. Changes nothing.
 
@@ -30,6 +31,7 @@ async def diagnose(
     scores_any_name -- whether orchestrators without an Ethereum address get scores: the check for such names is skipped
     reads_contents -- False: skip the check that reads all results of a database that is being taken over
     read_url -- POSTGRES_READ; empty without it
+    prunes -- whether the server deletes old results or rollups
     """
     try:
         async with asyncio.timeout(timeout_s):
@@ -41,7 +43,9 @@ async def diagnose(
         return [Finding(level, "database", failure.summary, failure.remedy)]
     findings = [Finding(Level.OK, "database", "answers")]
     try:
-        checks = [check_server, check_schema, check_nodes, check_rollups]
+        checks = [check_server, check_schema]
+        checks += [check_retention] if prunes else []
+        checks += [check_nodes, check_rollups]
         checks += [check_contents] if reads_contents else []
         checks += [] if scores_any_name else [check_names]
         runs = [partial(check, connection, url) for check in checks]
@@ -52,6 +56,8 @@ async def diagnose(
                 async with asyncio.timeout(timeout_s):
                     findings += await run()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                if isinstance(error, asyncpg.InsufficientPrivilegeError) and _names_privileges(findings):
+                    continue
                 findings.append(
                     Finding(
                         Level.WARNING,
@@ -62,3 +68,7 @@ async def diagnose(
     finally:
         connection.terminate()
     return findings
+
+
+def _names_privileges(findings: list[Finding]) -> bool:
+    return any(finding.about == "privileges" for finding in findings)

@@ -23,13 +23,22 @@ class Diagnosis:
     """Runs the checks of `orchboard doctor` on a database at most every DIAGNOSIS_INTERVAL_S (DIAGNOSIS_RETRY_S after
     a problem), on a connection of their own.
 
-    url -- of the database; scores_any_name, read_url -- see `diagnose`
+    url -- of the database; scores_any_name, read_url, prunes -- see `diagnose`
     """
 
-    def __init__(self, database: Database, url: str, *, scores_any_name: bool, read_url: str = "") -> None:
+    def __init__(
+        self,
+        database: Database,
+        url: str,
+        *,
+        scores_any_name: bool,
+        read_url: str = "",
+        prunes: bool = False,
+    ) -> None:
         self._database = database
         self._url = url
         self._read_url = read_url
+        self._prunes = prunes
         self._scores_any_name = scores_any_name
         self._running = asyncio.Lock()
         self._findings: tuple[Finding, ...] = ()
@@ -58,6 +67,7 @@ class Diagnosis:
             scores_any_name=self._scores_any_name,
             reads_contents=False,
             read_url=self._read_url,
+            prunes=self._prunes,
         )
         if len(findings) > 1:  # a single one says that the database can't be reached
             self._findings, self._found_at = tuple(findings), time.monotonic()

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+import asyncpg
+
 from orchboard.store.connection.types import Connection
 from orchboard.store.sql_files import sql
 
@@ -10,10 +12,14 @@ if TYPE_CHECKING:
 
 
 from orchboard.store.diagnostics.findings import Finding, Level
+from orchboard.store.postgres.privileges import Lacked, fetch_lacked, fetch_lacked_to_prune
 
 
 async def check_schema(connection: Connection, _: str) -> list[Finding]:
-    """The version of the schema, and privileges, indexes and triggers that are missing."""
+    """The version of the schema, and privileges, indexes and triggers that are missing.
+
+    Only the privileges if the role may not use the schema or read its version.
+    """
     from orchboard.store.schema.migration_files import load_migrations
     from orchboard.store.schema.version_tables import (
         fetch_other_schema,
@@ -21,8 +27,16 @@ async def check_schema(connection: Connection, _: str) -> list[Finding]:
         search_path_advice,
     )
 
-    async with connection.transaction():
-        tables = await fetch_version_tables(connection)
+    [rights] = await connection.fetch(sql("diagnosis_privileges"))
+    if rights["schema"] is None and rights["hidden"]:
+        return [_missing_privilege(Lacked(rights["role"], f'USAGE ON SCHEMA "{rights["hidden"]}"'))]
+    try:
+        async with connection.transaction():
+            tables = await fetch_version_tables(connection)
+    except asyncpg.InsufficientPrivilegeError:
+        if lacked := await fetch_lacked(connection):
+            return [_missing_privilege(each) for each in lacked]
+        raise
     version, latest = tables.current.version, len(load_migrations())
     invalid = [row["name"] for row in await connection.fetch(sql("diagnosis_indexes"))]
     found = [_schema(tables, latest)]
@@ -30,19 +44,30 @@ async def check_schema(connection: Connection, _: str) -> list[Finding]:
         message = f"the schema {tables.schema} has no results, but the schema {other_schema} has a leaderboard with results"
         found.append(Finding(Level.WARNING, "schema", message, search_path_advice(other_schema)))
     if version < latest:
-        [rights] = await connection.fetch(sql("diagnosis_privileges"))
         found += _migration_privileges(
             rights["role"], rights["schema"], rights["may_create"], rights["owns_events"]
         )
     else:
-        [row] = await connection.fetch(sql("ping"))
-        found += [_missing_privilege(privilege, row["role"]) for privilege in row["missing"]]
+        found += [_missing_privilege(each) for each in await fetch_lacked(connection)]
         if disabled := [row["name"] for row in await connection.fetch(sql("diagnosis_triggers"))]:
             found.append(_disabled_triggers(disabled))
     if invalid:
         message = f"{', '.join(invalid)} is invalid: its creation was interrupted"
         found.append(Finding(Level.WARNING, "index", message, f"REINDEX INDEX CONCURRENTLY {invalid[0]};"))
     return found
+
+
+async def check_retention(connection: Connection, _: str) -> list[Finding]:
+    """The privileges that the role lacks to delete old results and rollups."""
+    return [
+        Finding(
+            Level.WARNING,
+            "privileges",
+            f"role {lacked.role} lacks {lacked.privilege}, so old results and rollups are not deleted",
+            lacked.grant,
+        )
+        for lacked in await fetch_lacked_to_prune(connection)
+    ]
 
 
 def _schema(tables: "VersionTables", latest: int) -> Finding:
@@ -60,12 +85,8 @@ def _schema(tables: "VersionTables", latest: int) -> Finding:
     return Finding(Level.OK, "schema", f"version {version}, the latest, in the schema {schema}")
 
 
-def _missing_privilege(privilege: str, role: str) -> Finding:
-    """A privilege, as `ping` names it, that the role needs."""
-    grantee = "" if " TO " in privilege else f' TO "{role}"'
-    return Finding(
-        Level.ERROR, "privileges", f"role {role} lacks {privilege}", f"GRANT {privilege}{grantee};"
-    )
+def _missing_privilege(lacked: Lacked) -> Finding:
+    return Finding(Level.ERROR, "privileges", f"role {lacked.role} lacks {lacked.privilege}", lacked.grant)
 
 
 def _migration_privileges(

@@ -51,9 +51,10 @@ def _unsafe(off: list[str]) -> Finding:
     message = (
         f"turned off: {', '.join(off)}; acknowledged results are lost when the database's machine loses power"
     )
-    return Finding(
-        Level.WARNING, "durability", message, "Turn it on in postgresql.conf or with ALTER DATABASE."
-    )
+    remedy = "Turn it on in postgresql.conf or with ALTER SYSTEM, and reload the server's configuration"
+    if "synchronous_commit" in off:  # PostgreSQL refuses the others for a database
+        remedy += "; synchronous_commit may also be set by ALTER DATABASE or ALTER ROLE"
+    return Finding(Level.WARNING, "durability", message, f"{remedy}.")
 
 
 def _clock(skew_s: float) -> Finding:

@@ -31,20 +31,31 @@ class PrimaryError(NotAStandbyError):
 
 
 class ServerIdentity(NamedTuple):
-    """A running server. system -- its cluster, which standbys share"""
+    """A database of a running server. system -- its cluster, which standbys share; database -- its name, which they share too"""
 
     system: int
     started_at: datetime
+    database: str
+
+
+def identity_of(row: asyncpg.Record) -> ServerIdentity:
+    """The server that answered. row -- of `standby_position`"""
+    return ServerIdentity(row["system"], row["started_at"], row["database"])
 
 
 def check_standby(name: str, row: asyncpg.Record, primary: ServerIdentity) -> None:
     """Raise NotAStandbyError for a server that must not be read from. row -- of `standby_position`; name -- see Standby"""
-    if ServerIdentity(row["system"], row["started_at"]) == primary:
+    identity = identity_of(row)
+    if identity == primary:
         raise PrimaryError(f"{name} is the primary, which answers when no standby does")
-    if row["system"] != primary.system:
+    if identity.system != primary.system:
         raise NotAStandbyError(
             f"{name} belongs to another cluster than POSTGRES: its system identifier differs. "
             "Name streaming standbys of this primary. Logical replicas and restored copies are not supported"
+        )
+    if identity.database != primary.database:
+        raise NotAStandbyError(
+            f"{name} is another database than POSTGRES, of the same cluster. Name the database of POSTGRES"
         )
     if not row["in_recovery"]:
         raise NotAStandbyError(
@@ -139,7 +150,7 @@ class Standby:
     async def _ask(self) -> None:
         timeline = self._timeline()
         [row] = await self._unless_left(self.database.fetch(sql("standby_position"), patience_s=0))
-        identity = ServerIdentity(row["system"], row["started_at"])
+        identity = identity_of(row)
         replayed = position_of(timeline, row["lsn"] or 0)
         if self.identity not in (None, identity) or replayed < self.replayed:
             self.leave()

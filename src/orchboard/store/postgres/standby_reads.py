@@ -22,7 +22,7 @@ from orchboard.store.postgres.clock import DatabaseClock
 from orchboard.store.postgres.database import Database
 from orchboard.store.postgres.reads import Reads
 from orchboard.store.postgres.replay_lag import Lag, ReplayLag
-from orchboard.store.postgres.standby import PrimaryError, ServerIdentity, Standby, StandbyError
+from orchboard.store.postgres.standby import PrimaryError, ServerIdentity, Standby, StandbyError, identity_of
 from orchboard.store.postgres.wal_position import position_of
 from orchboard.store.sql_files import sql
 
@@ -273,7 +273,7 @@ class StandbyReads:
 
     async def _identity_of_primary(self) -> ServerIdentity:
         [row] = await self.primary.fetch(sql("standby_position"), patience_s=0)
-        return ServerIdentity(row["system"], row["started_at"])
+        return identity_of(row)
 
 
 class reading_from:  # noqa: N801 - a context manager

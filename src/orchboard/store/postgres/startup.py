@@ -9,11 +9,11 @@ import asyncpg
 import structlog
 
 from orchboard import limits
-from orchboard.errors import SetupError
+from orchboard.errors import DatabaseUnavailableError, SetupError
 from orchboard.runtime.tasks import cancel_and_wait, consume_exception
 from orchboard.store.connection.types import Connect
 from orchboard.store.schema.create_database import ensure_database
-from orchboard.store.schema.migrate import Step, migrate_to, require_schema
+from orchboard.store.schema.migrate import OldSchemaError, Step, migrate_to, require_schema
 from orchboard.store.schema.version_tables import fetch_other_schema, search_path_advice
 from orchboard.store.sql_files import sql
 
@@ -68,12 +68,23 @@ class Startup:
         steps: list[Step] = []
         try:
             if not self._migrates:
-                await require_schema(self._connect)
+                await self._require_schema()
                 return
             await ensure_database(self._url, timeout_s=self._timeout_s)
             await migrate_to(self._connect, on_step=lambda step: _log_step(step, steps))
         except asyncpg.InternalClientError as error:  # the server is shutting down
             raise ConnectionResetError(str(error)) from error
+
+    async def _require_schema(self) -> None:
+        try:
+            await require_schema(self._connect)
+        except OldSchemaError as error:
+            log.error(  # noqa: TRY400 - a traceback adds nothing
+                "the database's schema is missing or old: run `orchboard migrate up`",
+                version=error.version,
+                needed=error.needed,
+            )
+            raise DatabaseUnavailableError(str(error)) from None
 
     async def describe(self) -> None:
         """Log the schema's name, and what an operator should know about it. Takes 25 ms, so do not call it in a request."""

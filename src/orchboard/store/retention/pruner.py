@@ -11,6 +11,7 @@ from orchboard.errors import BadInputError, SetupError
 from orchboard.store.citus.changes import collect_changes, ignore_changes, writing_transactions
 from orchboard.store.connection.types import Connection
 from orchboard.store.details.builder import DetailBuilder
+from orchboard.store.postgres.privileges import fetch_lacked, fetch_lacked_to_prune, require_none
 from orchboard.store.postgres.watchdog import background_transaction
 from orchboard.store.rollups.buckets import DAY
 from orchboard.store.rollups.builder import RollupBuilder
@@ -54,6 +55,11 @@ class Pruner:
     def __init__(self, connection: Connection, *, pause_s: float | None = None) -> None:
         self._connection = connection
         self._pause_s = _PAUSE_S if pause_s is None else pause_s
+
+    async def require_privileges(self) -> None:
+        """Raise SetupError if the role may not build rollups or delete results, with what to do."""
+        lacked = await fetch_lacked(self._connection)
+        require_none([*lacked, *await fetch_lacked_to_prune(self._connection)])
 
     async def find(self, before: datetime) -> Prunable:
         """What `prune` would delete.

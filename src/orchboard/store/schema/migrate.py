@@ -42,6 +42,15 @@ _LOCK_TIMEOUTS = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 _CONNECTION_LOST = (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
 
 
+class OldSchemaError(DatabaseUnavailableError):
+    """The schema is missing, or older than this program's. version -- 0 if it is missing; needed -- this program's"""
+
+    def __init__(self, version: int, needed: int) -> None:
+        super().__init__(SCHEMA_IS_OLD)
+        self.version = version
+        self.needed = needed
+
+
 class Step(Struct, frozen=True):
     """A migration that was applied ("up") or reverted ("down"), and its duration."""
 
@@ -78,7 +87,7 @@ async def fetch_schema_version(connect: Connect) -> SchemaVersion:
 async def require_schema(connect: Connect) -> None:
     """Check that the schema has this program's version or a newer one. Changes nothing.
 
-    Raises DatabaseUnavailableError if it is missing or older, SetupError if an operator has to repair it.
+    Raises OldSchemaError if it is missing or older, SetupError if an operator has to repair it.
     """
     known = load_migrations()
     async with _connected(connect) as connection, connection.transaction():
@@ -87,12 +96,7 @@ async def require_schema(connect: Connect) -> None:
         raise SetupError(f"{obstacle.message}. {obstacle.remedy}")
     version = tables.current.version
     if version < len(known):
-        log.error(
-            "the database's schema is missing or old: run `orchboard migrate up`",
-            version=version,
-            needed=len(known),
-        )
-        raise DatabaseUnavailableError(SCHEMA_IS_OLD)
+        raise OldSchemaError(version, len(known))
 
 
 async def migrate_to(

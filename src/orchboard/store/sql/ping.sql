@@ -47,6 +47,11 @@ SELECT
         FROM (VALUES ('SELECT'), ('UPDATE')) AS p (privilege)
         WHERE NOT has_sequence_privilege(to_regclass('rollup_watermark'), p.privilege)
         UNION ALL
+        -- An identity column needs no privilege, but Citus calls nextval() for it in an INSERT that selects distributed results.
+        SELECT 'USAGE ON SEQUENCE rollup_round_trips_id_seq'
+        WHERE EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')
+          AND NOT has_sequence_privilege(to_regclass('rollup_round_trips_id_seq'), 'USAGE')
+        UNION ALL
         SELECT 'EXECUTE ON FUNCTION ' || name
         FROM (
             VALUES
