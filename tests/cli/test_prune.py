@@ -109,6 +109,13 @@ def test_answers_of_long_windows_are_what_they_were(
     assert "Orchboard-Kept-Since" not in client.get("/api/raw_stats", orchestrator=ORCHESTRATOR).headers
     lines = client.get("/api/export", window="all")
     assert lines.headers["Orchboard-Kept-Since"] == f"{day(20)}T00:00:00Z"
+    assert "Orchboard-Kept-Since" in lines.headers["Access-Control-Expose-Headers"]
+    for asked in (("export", "--window"), ("get", "raw", "--orchestrator", ORCHESTRATOR, "--since")):
+        said = [orchboard(*asked, since, ORCHBOARD_URL=client.url) for since in ("30d", "7d")]
+        assert [(each.status, each.err) for each in said] == [
+            (0, f"orchboard: results before {day(20)} 00:00 (UTC) are not kept\n"),
+            (0, ""),
+        ]
     refused = client.get("/api/history", window="30d", bucket="1h")
     assert (refused.status, refused.json()["error"]) == (
         400,
