@@ -6,6 +6,7 @@ from datetime import timedelta
 import asyncpg
 from msgspec import Struct
 
+from orchboard.store.retention.pruner import GREATEST_ID
 from orchboard.store.rollups.verification import Verifier
 from orchboard.store.sql_files import sql
 from orchboard.window import EARLIEST
@@ -73,7 +74,7 @@ async def deletion_rate(connection: "asyncpg.Connection[asyncpg.Record]") -> flo
         await connection.execute("SET LOCAL orchboard.is_moving = 'on'")
         began_at, deleted, reached = time.monotonic(), 0, EARLIEST
         for _ in range(_BATCHES):
-            row = await connection.fetchrow(sql("delete_results"), before, _BATCH, reached)
+            row = await connection.fetchrow(sql("delete_results"), before, _BATCH, reached, GREATEST_ID)
             if row is None or not row["number"]:
                 break
             deleted, reached = deleted + row["number"], row["reached"]

@@ -1,6 +1,10 @@
 """`orchboard prune`: what it says, what it deletes, and that answers stay what they were."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +13,7 @@ import pytest
 
 from orchboard.config import Settings
 from tests.support.database import run
-from tests.support.program import Orchboard
+from tests.support.program import Orchboard, environment
 from tests.support.samples import ORCHESTRATOR, ai, transcoding
 from tests.support.server import Client, StartServer
 from tests.support.store_writes import query
@@ -105,6 +109,13 @@ def test_answers_of_long_windows_are_what_they_were(
     assert "Orchboard-Kept-Since" not in client.get("/api/raw_stats", orchestrator=ORCHESTRATOR).headers
     lines = client.get("/api/export", window="all")
     assert lines.headers["Orchboard-Kept-Since"] == f"{day(20)}T00:00:00Z"
+    assert "Orchboard-Kept-Since" in lines.headers["Access-Control-Expose-Headers"]
+    for asked in (("export", "--window"), ("get", "raw", "--orchestrator", ORCHESTRATOR, "--since")):
+        said = [orchboard(*asked, since, ORCHBOARD_URL=client.url) for since in ("30d", "7d")]
+        assert [(each.status, each.err) for each in said] == [
+            (0, f"orchboard: results before {day(20)} 00:00 (UTC) are not kept\n"),
+            (0, ""),
+        ]
     cut = int(datetime.fromisoformat(f"{day(29)}T10:30+00:00").timestamp())
     window = client.get("/api/leaderboard", since=cut).json()["window"]
     assert window["since"] == f"{day(29)}T06:00:00Z", "rounded down, and said so"
@@ -128,6 +139,40 @@ def test_what_can_not_be_deleted_is_said(orchboard: Orchboard, database_url: str
     for date, sentence in said.items():
         done = orchboard("prune", "--before", date, POSTGRES=database_url)
         assert done.status == 1 and sentence in done.err, (date, done)
+
+
+SLOW = (
+    "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END'",
+    "CREATE TRIGGER wait AFTER DELETE ON events EXECUTE FUNCTION wait()",
+)
+SMALL_BATCHES = """
+import sys
+from orchboard.cli import main
+from orchboard.store.retention import pruner
+pruner._BATCH, pruner._PAUSE_S = 2, 0.0
+main(sys.argv[1:])
+"""
+
+
+def test_an_interrupt_says_how_many_results_were_deleted(
+    orchboard: Orchboard, database_url: str, file: Path, tmp_path: Path
+) -> None:
+    assert orchboard("import", str(file), POSTGRES=database_url).status == 0
+    for statement in SLOW:
+        run(query(database_url, statement))
+    with subprocess.Popen(
+        [sys.executable, "-c", SMALL_BATCHES, "prune", "--before", day(20)],
+        env=environment(tmp_path, POSTGRES=database_url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as prune:  # fmt: skip
+        ends_at = time.monotonic() + 60
+        while run(query(database_url, COUNT)) >= 56 and time.monotonic() < ends_at:
+            time.sleep(0.1)
+        prune.send_signal(signal.SIGINT)
+        _, err = prune.communicate(timeout=30)
+    deleted = 58 - run(query(database_url, COUNT))
+    assert (prune.returncode, deleted > 2) == (130, True)
+    assert f"orchboard: interrupted; {deleted} results were deleted. Run the command again to continue" in err
+    assert "Traceback" not in err
 
 
 def test_an_archive_needs_pyarrow_and_says_so(

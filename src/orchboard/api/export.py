@@ -17,7 +17,7 @@ from orchboard.api.examples import BUSY, EXAMPLE_TIME, ORCHESTRATOR, SCORED, UNA
 from orchboard.api.kept_since import kept_since_headers
 from orchboard.api.params import Params
 from orchboard.api.refusals import Error
-from orchboard.api.responses import with_media_type
+from orchboard.api.responses import exposed, with_media_type
 from orchboard.api.scope_params import SCOPE, one_of, parse_scope, scope_max_age_s, whole_number
 from orchboard.errors import BadInputError, ClientBusyError, DatabaseUnavailableError
 from orchboard.leaderboard import Leaderboard
@@ -62,7 +62,7 @@ def export(params: Params, board: Leaderboard) -> CachedQuery:
     async def compute() -> HeadedBody:
         since = asked.scope.window.resolve(board).since
         headers = await kept_since_headers(board, since) if asked.what == "results" else ()
-        return HeadedBody(lambda: _pieces(asked, board), headers)
+        return HeadedBody(lambda: _pieces(asked, board), exposed(headers))
 
     max_age_s = scope_max_age_s(asked.scope, board)
     return CachedQuery(("export", asked), compute, _headers(asked), max_age_s=max_age_s)
@@ -181,7 +181,7 @@ EXPORT = Endpoint(
     "(`application/x-ndjson`), as CSV (`text/csv`) or as a Parquet file. The schema describes one line; CSV and Parquet have the "
     "same columns. Memory on the server does not grow with the answer. The answer is sent in chunks. If the connection ends "
     "before the last chunk, the answer is incomplete: drop a line without its end, and repeat the request with the `cursor` of "
-    "the last complete row. All answers together then have every result that was stored before the first request and is not "
+    "the last complete row. If some results of the window are not kept, `Orchboard-Kept-Since` has the time from which they are. All answers together then have every result that was stored before the first request and is not "
     "deleted meanwhile, exactly once. A Parquet file can't be continued; use a smaller window or `limit`. Text in CSV that a "
     "spreadsheet would take for a formula (it begins with `=`, `+`, `-`, `@`, a tab or a line break, and is not a number) begins "
     "with an apostrophe.",

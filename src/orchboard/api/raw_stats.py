@@ -8,7 +8,7 @@ from orchboard.api.cursors import parse_result_cursor, result_cursor
 from orchboard.api.endpoint import Param
 from orchboard.api.kept_since import kept_since_headers
 from orchboard.api.params import Params, StatsRequest, max_age_s, parse_stats_query
-from orchboard.api.responses import JSON_HEADERS
+from orchboard.api.responses import JSON_HEADERS, exposed
 from orchboard.api.scope_params import whole_number
 from orchboard.errors import BadInputError
 from orchboard.leaderboard import Leaderboard
@@ -25,9 +25,6 @@ CURSOR = Param(
     "2026-03-01T12:00:00.000000Z_41",
 )
 
-# Lets pages of other origins read the header.
-_EXPOSED = (b"access-control-expose-headers", b"Orchboard-Cursor, Orchboard-Kept-Since")
-
 
 def raw_stats(params: Params, board: Leaderboard) -> CachedQuery:
     """Every stored result of one orchestrator in the window, by region, newest first."""
@@ -43,7 +40,7 @@ def raw_stats(params: Params, board: Leaderboard) -> CachedQuery:
         query = asked.query(board)
         body = await board.raw_stats(query)
         kept_since = await kept_since_headers(board, query.window.since)
-        return HeadedBody(body, (_EXPOSED, *kept_since)) if kept_since else body
+        return HeadedBody(body, exposed(kept_since)) if kept_since else body
 
     return CachedQuery(
         ("raw_stats", asked),
@@ -65,7 +62,7 @@ def _page(
         headers = await kept_since_headers(board, query.window.since)
         if last is not None:
             headers = (*headers, (b"orchboard-cursor", result_cursor(last).encode()))
-        return HeadedBody(body, (_EXPOSED, *headers) if headers else ())
+        return HeadedBody(body, exposed(headers))
 
     return CachedQuery(
         ("raw_stats", asked, after, limit),

@@ -14,6 +14,7 @@ CACHE_CONTROL = "public, max-age=30, stale-while-revalidate=15"
 CDN_CACHE_CONTROL = "public, s-maxage=30, stale-while-revalidate=15"
 
 _CORS = {"Access-Control-Allow-Origin": "*"}
+_EXPOSED = (b"access-control-expose-headers", b"Orchboard-Cursor, Orchboard-Kept-Since")
 NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
 NOT_CACHED = {"Cache-Control": "no-store", **_CORS, **NO_SNIFFING}
 
@@ -34,6 +35,11 @@ def with_media_type(media_type: str) -> Headers:
     """The same headers for another kind of body."""
     kept = (header for header in JSON_HEADERS if header[0] != b"content-type")
     return (*kept, (b"content-type", media_type.encode()))
+
+
+def exposed(headers: Headers) -> Headers:
+    """Headers of one answer, with the one that lets pages of other origins read them."""
+    return (_EXPOSED, *headers) if headers else ()
 
 
 def json_now(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -53,7 +53,7 @@ def get(
     orchboard get pipelines --json | jq
     ```
     """
-    from orchboard.cli.output import print_first_retry, write_bytes
+    from orchboard.cli.output import print_first_retry, print_kept_since, write_bytes
     from orchboard.cli.settings import read_environment
     from orchboard.cli.times import parse_time
     from orchboard.client import Client
@@ -68,6 +68,7 @@ def get(
         max_retries=0 if asks_health else None,
         retry_for=RETRY_S if timeout is None else None,
         on_retry=print_first_retry,
+        on_kept_since=print_kept_since,
     )
     params = {
         "orchestrator": orchestrator,

@@ -3,6 +3,8 @@
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
 from itertools import zip_longest
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -219,6 +221,16 @@ def progress_bar(*, shown: bool = True) -> Progress:
         console=Console(stderr=True),
         disable=not (shown and sys.stderr.isatty()),
         transient=True,
+    )
+
+
+@cache  # an export that is continued tells it with each answer
+def print_kept_since(moment: datetime) -> None:
+    """Print to standard error, once, that results before a time are not in the output."""
+    print(
+        f"orchboard: results before {moment.astimezone(UTC):%Y-%m-%d %H:%M} (UTC) are not kept",
+        file=sys.stderr,
+        flush=True,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,7 +46,7 @@ def prune(
     """
     from orchboard.cli.schema import run_on_database
 
-    moment = _parse_day(before)
+    moment, done = _parse_day(before), _Done()
     if archive is not None:
         import pyarrow.parquet  # noqa: F401 - what is missing is said before anything is done
 
@@ -69,11 +70,29 @@ def prune(
         if archive is not None:
             await archive_results(database, connection, archive, found)
         print(f"deleting {size}; rollups stay")
-        deleted = await _delete(pruner, found)
-        print(f"deleted {deleted:,} results; autovacuum makes their room usable again")
+        await _delete(pruner, found, done, last_id=None if archive is None else found.last_id)
+        print(f"deleted {done.deleted:,} results; autovacuum makes their room usable again")
+        if archive is not None and (later := (await pruner.find(moment)).results):
+            print(
+                f"{later:,} results were stored meanwhile; run `orchboard prune` again to archive and delete them"
+            )
         return 0
 
-    return run_on_database(work)
+    try:
+        return run_on_database(work)
+    except KeyboardInterrupt:
+        if not dry_run:
+            print(
+                f"orchboard: interrupted; {done.deleted:,} results were deleted. Run the command again to continue",
+                file=sys.stderr,
+            )
+        raise
+
+
+class _Done:
+    """How far a run has come. deleted -- results in batches that are complete"""
+
+    deleted = 0
 
 
 async def _verify(pruner: Pruner, before: datetime) -> None:
@@ -83,15 +102,13 @@ async def _verify(pruner: Pruner, before: datetime) -> None:
         await pruner.verify(before, report)
 
 
-async def _delete(pruner: Pruner, found: Prunable) -> int:
+async def _delete(pruner: Pruner, found: Prunable, done: _Done, *, last_id: int | None) -> None:
     from orchboard.cli.progress import progress
 
-    deleted = 0
     with progress("deleting") as report:
-        async for number in pruner.delete(found.before):
-            deleted += number
-            report(deleted, max(found.results, deleted))
-    return deleted
+        async for number in pruner.delete(found.before, last_id=last_id):
+            done.deleted += number
+            report(done.deleted, max(found.results, done.deleted))
 
 
 def _parse_day(text: str) -> datetime:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -21,14 +20,17 @@ async def archive_results(
 ) -> None:
     """Write the results to files named by their first and last day. A file appears when it is complete and on the disk.
 
+    A file that exists has results that are stored no more: it is kept, and the name of another gets a number.
     Raises SetupError if a file can't be written or does not have all results.
     """
+    from orchboard.cli.archive_files import remove_leftovers
     from orchboard.cli.progress import progress
     from orchboard.errors import SetupError
 
     assert pruned.first is not None  # noqa: S101 - there are results
     try:
         await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(remove_leftovers, directory)
         written = left_out = 0
         with progress("archiving") as report:
             for since, until in months(pruned.first, pruned.before):
@@ -62,43 +64,34 @@ def months(first: datetime, before: datetime) -> Iterator[tuple[datetime, dateti
 async def _write(
     database: Database, connection: Connection, path: Path, since: datetime, until: datetime
 ) -> tuple[int, int]:
-    """Write one file; the number of its results, and of those that count nowhere. Keeps a complete file."""
+    """Write one file; the number of its results, and of those that count nowhere."""
+    from orchboard.cli.archive_files import add_file, part_file
     from orchboard.errors import SetupError
     from orchboard.store.sql_files import sql
 
     total: int = await connection.fetchval(sql("count_results"), since, until)
     uncounted: int = await connection.fetchval(sql("uncounted_results"), since, until)
-    if _rows(path) == total - uncounted:
-        return total - uncounted, uncounted
-    part = path.with_suffix(".part")
-    file = await asyncio.to_thread(part.open, "wb")
-    with file:
+    with part_file(path) as file:
         async for piece in _pieces(database, since, until):
             await asyncio.to_thread(file.write, piece)
         file.flush()
-        os.fsync(file.fileno())
-    rows = _rows(part)
-    if rows != total - uncounted:
-        raise SetupError(
-            f"{part} has {rows:,} of {total - uncounted:,} results; nothing was deleted. Run `orchboard prune` again"
-        )
-    part.replace(path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        rows = _rows(file.name)
+        if rows != total - uncounted:
+            raise SetupError(
+                f"{file.name} has {rows:,} of {total - uncounted:,} results; nothing was deleted. Run `orchboard prune` again"
+            )
+        add_file(file, path)  # not in a thread, which would go on after an interrupt
     return rows, uncounted
 
 
-def _rows(path: Path) -> int:
-    """The number of results in a file; -1 if there is none, or it is not complete."""
+def _rows(path: str) -> int:
+    """The number of results in a file; -1 if it is not complete."""
     from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile
 
     try:
         return int(ParquetFile(path).metadata.num_rows)
-    except (FileNotFoundError, ArrowException):
+    except ArrowException:
         return -1
 
 

@@ -153,7 +153,7 @@ def _explaining(client: Client, endpoint: str) -> Iterator[None]:
 
 def open_client(options: ServerOptions) -> Client:
     """A client of the server of the options or the environment."""
-    from orchboard.cli.output import print_first_retry
+    from orchboard.cli.output import print_first_retry, print_kept_since
     from orchboard.cli.settings import read_environment
     from orchboard.client import Client
 
@@ -163,6 +163,7 @@ def open_client(options: ServerOptions) -> Client:
         max_retries=None,
         retry_for=RETRY_S if options.timeout is None else None,
         on_retry=print_first_retry,
+        on_kept_since=print_kept_since,
     )
 
 

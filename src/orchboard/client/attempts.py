@@ -54,6 +54,7 @@ class Policy(Struct, frozen=True):
     max_retries: int | None
     retry_for: float | None
     on_retry: Callable[[Retry], None] | None
+    on_kept_since: Callable[[datetime], None] | None = None
 
 
 class Server:
@@ -110,6 +111,7 @@ class Call:
         while True:
             outcome = yield self._attempt(*self._request, self._make_headers(), self._body)
             if isinstance(outcome, Response) and outcome.status in self._answers:
+                self._tell_kept_since(outcome)
                 return outcome
             error = self._error(outcome)
             if not _is_repeatable(outcome) or (self._may_be_stored and self._is_without_key()):
@@ -119,6 +121,11 @@ class Call:
                 if self._server.has_keys is False:
                     raise error
                 yield self._pause(error, None)
+
+    def _tell_kept_since(self, response: Response) -> None:
+        kept_since = kept_since_of(response.headers)
+        if self._policy.on_kept_since is not None and kept_since is not None:
+            self._policy.on_kept_since(kept_since)
 
     def refused(self, response: Response, message: str) -> RefusedError:
         """The error for an answer that is not what was asked for."""
@@ -217,6 +224,15 @@ def reason_of(response: Response) -> str:
     if 300 <= response.status < 400:
         return f"the server redirects to {response.headers.get('location')}: give that as the URL"
     return f"the server answered {response.status} {response.reason}".rstrip()
+
+
+def kept_since_of(headers: Mapping[str, str]) -> datetime | None:
+    """The time from which results are kept; None if the answer lacks none for being older."""
+    try:
+        moment = datetime.fromisoformat(headers.get("orchboard-kept-since", ""))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import aclosing
+from datetime import datetime
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 import anyio
@@ -81,6 +82,7 @@ class _Methods:
         max_retries: int | None = MAX_RETRIES,
         retry_for: float | None = None,
         on_retry: Callable[[Retry], None] | None = None,
+        on_kept_since: Callable[[datetime], None] | None = None,
         user_agent: str = "",
     ) -> None:
         """A client of the server at `url`.
@@ -92,11 +94,12 @@ class _Methods:
         max_retries -- how often a failed request is repeated; None: until the time is over
         retry_for -- seconds from the start of a call in which it is repeated; None: `timeout`
         on_retry -- called with a Retry before each repetition
+        on_kept_since -- called for an answer that lacks results because they are not kept, with the time from which they are
         user_agent -- of the requests; empty: orchboard and its version
         Raises BadInputError for a URL, a tester or a user agent that cannot be used.
         """
         self.url = parse_base_url(url)
-        policy = Policy(timeout, max_retries, retry_for, on_retry)
+        policy = Policy(timeout, max_retries, retry_for, on_retry, on_kept_since)
         self._calls = Calls(Server(self.url), policy, secret=secret, tester=tester, user_agent=user_agent)
         self._open()
 

@@ -91,6 +91,32 @@ def test_a_batch_reads_no_index_entries_of_earlier_batches(
     run(test())
 
 
+def test_results_that_are_stored_while_others_are_archived_are_not_deleted(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as those of a spool, which have old receipt times."""
+    monkeypatch.setattr("orchboard.store.retention.pruner._BATCH", 3)
+    store = (
+        "INSERT INTO events (event_time, orchestrator, region_id, payload) "
+        "SELECT '2024-01-01 00:00Z'::timestamptz + n * interval '1 hour', $1, 1, '{}'::jsonb FROM generate_series(1, 10) n"
+    )
+
+    async def test() -> None:
+        connection = await asyncpg.connect(database_url)
+        await connection.execute("INSERT INTO result_retention (kept_since) VALUES ('2025-01-01 00:00Z')")
+        await connection.execute(store, "0x1")
+        pruner, before = Pruner(connection), datetime(2025, 1, 1, tzinfo=UTC)
+        found = await pruner.find(before)
+        await connection.execute(store, "0x2")
+        assert sum([number async for number in pruner.delete(before, last_id=found.last_id)]) == 10
+        left = await connection.fetch("SELECT orchestrator FROM events")
+        assert {row["orchestrator"] for row in left} == {"0x2"} and len(left) == 10
+        assert sum([number async for number in pruner.delete(before)]) == 10
+        await connection.close()
+
+    run(test())
+
+
 async def index_reads(connection: Connection) -> int:
     """The number of entries that scans have read from the index of receipt times."""
     await connection.execute("SELECT pg_stat_force_next_flush()")

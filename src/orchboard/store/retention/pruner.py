@@ -30,12 +30,16 @@ _PAUSE_S = 10.0
 
 _ATTEMPTS = 3
 
+GREATEST_ID = 2**63 - 1
+"""Of any result."""
+
 
 class Prunable(Struct, frozen=True):
     """What would be deleted.
 
     before -- midnight in UTC; size -- of the rows, in bytes, without indexes
     first, last -- receipt times; None without results
+    last_id -- the greatest id; results that are stored later have greater ones. None without results
     """
 
     before: datetime
@@ -43,6 +47,7 @@ class Prunable(Struct, frozen=True):
     size: int
     first: datetime | None
     last: datetime | None
+    last_id: int | None
 
 
 class Pruner:
@@ -79,7 +84,7 @@ class Pruner:
             )
         row = await self._connection.fetchrow(sql("prunable_results"), before)
         assert row is not None  # noqa: S101 - the statement counts, so it returns one row
-        return Prunable(before, row["results"], row["bytes"], row["first"], row["last"])
+        return Prunable(before, row["results"], row["bytes"], row["first"], row["last"], row["last_id"])
 
     async def verify(self, before: datetime, on_bucket: Callable[[int, int], None] = lambda *_: None) -> None:
         """Build the rollups before a time, and compare them with the results.
@@ -113,19 +118,20 @@ class Pruner:
             await self._connection.execute(sql("set_kept_since"), before)
         await asyncio.sleep(self._pause_s)
 
-    async def delete(self, before: datetime) -> AsyncIterator[int]:
+    async def delete(self, before: datetime, *, last_id: int | None = None) -> AsyncIterator[int]:
         """Delete the results before a time that are not kept; yields the number that each batch deleted.
 
         Those after it may still be archived by another process that made them final.
+        last_id -- results with a greater id stay: they were perhaps stored after the others had been archived
         """
         retention = await self._connection.fetchrow(sql("result_retention"))
         until = min(before, retention["kept_since"]) if retention else None
-        reached = EARLIEST
+        reached, most = EARLIEST, GREATEST_ID if last_id is None else last_id
         while until is not None:
             async with background_transaction(self._connection):
                 # No trigger notes these results: nothing is counted again, and no server holds them in memory.
                 await ignore_changes(self._connection)
-                row = await self._connection.fetchrow(sql("delete_results"), until, _BATCH, reached)
+                row = await self._connection.fetchrow(sql("delete_results"), until, _BATCH, reached, most)
             assert row is not None  # noqa: S101 - the statement counts, so it returns one row
             if not row["number"]:
                 break
