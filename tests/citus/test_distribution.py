@@ -1,11 +1,15 @@
 """`orchboard distribute`: what it moves, what it refuses, and that it can be interrupted and repeated."""
 
+from collections.abc import Iterator
+
 import asyncpg
 import pytest
 
 from orchboard.errors import SetupError
+from orchboard.store.citus.distribution import Distribution, find_cluster
 from orchboard.store.citus.nodes import is_distributed
-from tests.support.citus import RESULTS, CitusCluster, distribute
+from orchboard.store.postgres.database import Database
+from tests.support.citus import RESULTS, CitusCluster, CitusNode, distribute, migrate
 from tests.support.database import execute, run
 from tests.support.rollup_database import INSERT_RANDOM_RESULTS
 
@@ -119,3 +123,62 @@ def test_it_refuses_while_another_program_is_connected(plain_on_cluster: str) ->
 
     with pytest.raises(SetupError, match="other programs use the database \\(1 connection"):
         run(attempt())
+
+
+@pytest.fixture
+def on_one_worker(cluster: CitusCluster) -> Iterator[str]:
+    """The URL of a distributed database that only one worker knows, with results; the extension is on the other."""
+    for url in cluster.new_database(workers=1):
+        run(migrate(url))
+        _fill(url)
+        run(distribute(url))
+        yield url
+
+
+async def _add(url: str, node: CitusNode) -> None:
+    database = Database(url, connections=2, timeout_s=60)
+    connection = await database.connect()
+    try:
+        found = await find_cluster(connection, added=f"{node.name}:{node.port}")
+        await Distribution(connection, database.connect).add(found, node.name, node.port)
+    finally:
+        connection.terminate()
+        await database.close()
+
+
+@pytest.mark.parametrize("was_inactive", [False, True])
+def test_a_new_worker_is_added_and_gets_results(
+    on_one_worker: str, cluster: CitusCluster, was_inactive: bool
+) -> None:
+    url, new = on_one_worker, cluster.workers[1]
+    before = run(_value(url, RESULTS))
+    if was_inactive:
+        run(execute(url, f"SELECT citus_add_inactive_node('{new.name}', {new.port})"))
+        with pytest.raises(SetupError, match=f"not active.*distribute --add {new.name}:{new.port}"):
+            run(distribute(url))
+    run(_add(url, new))
+    run(_add(url, new))  # again: nothing to do
+    watermark = "SELECT last_value FROM rollup_watermark"
+    assert run(_value(new.url(url), watermark)) == run(_value(url, watermark))
+
+    run(execute(url, "SELECT citus_rebalance_start()", "SELECT citus_rebalance_wait()"))
+    holding = "SELECT count(*) FROM citus_shards WHERE table_name = 'events'::regclass AND nodeport = $1"
+    assert run(_value(url, holding, new.port)) == 4, "half of eight shards"
+    assert run(_value(url, RESULTS)) == before
+    late = "INSERT INTO events (event_time, orchestrator, payload) SELECT now() - interval '3 h', n::text, '{}' FROM generate_series(1, 40) n"
+    run(execute(url, late))
+    assert run(_value(new.url(url), "SELECT count(*) FROM rollup_invalidations")), "its triggers work"
+    run(distribute(url, back=True))
+
+
+def test_a_worker_can_be_added_only_to_distributed_results(
+    plain_on_cluster: str, cluster: CitusCluster
+) -> None:
+    with pytest.raises(SetupError, match="are not distributed: run SELECT citus_add_node"):
+        run(_add(plain_on_cluster, cluster.workers[1]))
+
+
+def test_a_worker_that_does_not_answer_is_not_added(on_one_worker: str) -> None:
+    with pytest.raises(SetupError, match="the worker 127.0.0.1:9 could not be set up"):
+        run(_add(on_one_worker, CitusNode("127.0.0.1", 9, 0)))
+    assert run(_value(on_one_worker, "SELECT count(*) FROM pg_dist_node")) == 2

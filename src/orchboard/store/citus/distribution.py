@@ -11,7 +11,7 @@ from msgspec import Struct
 from orchboard.errors import SetupError
 from orchboard.runtime.tasks import cancel_and_wait
 from orchboard.store.citus.changes import NodeChanges
-from orchboard.store.citus.nodes import Node, clear_nodes, fetch_nodes, is_distributed, set_up_nodes
+from orchboard.store.citus.nodes import Node, add_node, clear_nodes, fetch_nodes, is_distributed, set_up_nodes
 from orchboard.store.connection.types import Connect, Connection
 from orchboard.store.sql_files import sql
 
@@ -44,8 +44,11 @@ class Cluster(Struct, frozen=True):
         return [node for node in self.nodes if node.has_shards and node.is_active]
 
 
-async def find_cluster(connection: Connection) -> Cluster:
-    """The cluster of a database. Raises SetupError, saying what to do, when its results can't be distributed or moved back."""
+async def find_cluster(connection: Connection, *, added: str = "") -> Cluster:
+    """The cluster of a database. Raises SetupError, saying what to do, when its results can't be distributed or moved back.
+
+    added -- the address of a node that will be added, and that may be inactive
+    """
     row = await connection.fetchrow(sql("cluster"))
     assert row is not None  # noqa: S101 - the statement always returns one
     _require(
@@ -69,9 +72,10 @@ async def find_cluster(connection: Connection) -> Cluster:
         any(node.has_shards and node.is_active for node in nodes),
         "no node of the cluster may hold results: run SELECT citus_add_node('name', port) for each worker",
     )
-    if silent := [f"{node.name}:{node.port}" for node in nodes if not node.is_active]:
+    if silent := [node.address for node in nodes if not node.is_active and node.address != added]:
         raise SetupError(
-            f"nodes of the cluster are not active: {', '.join(silent)}; run citus_activate_node or citus_remove_node"
+            f"nodes of the cluster are not active: {', '.join(silent)}; run `orchboard distribute --add {silent[0]}` or "
+            "citus_remove_node"
         )
     _require(
         not row["is_moving"],
@@ -120,6 +124,14 @@ class Distribution:
                 await self._connection.execute(sql("truncate_local_results"))
                 await self._connection.execute(sql("forget_own_invalidations"))
         await self._connection.execute(sql("analyze_results"))
+
+    async def add(self, cluster: Cluster, name: str, port: int) -> None:
+        """Add a worker to the cluster of distributed results, without results yet. Raises SetupError."""
+        _require(
+            cluster.is_distributed,
+            f"the results are not distributed: run SELECT citus_add_node('{name}', {port}), then `orchboard distribute`",
+        )
+        await add_node(self._connection, name, port)
 
     async def undistribute(self, cluster: Cluster, report: Report) -> None:
         """Move all results back to this server. Raises SetupError."""

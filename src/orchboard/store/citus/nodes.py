@@ -20,6 +20,11 @@ class Node(Struct, frozen=True):
     has_shards: bool
     is_here: bool
 
+    @property
+    def address(self) -> str:
+        """Name and port."""
+        return f"{self.name}:{self.port}"
+
 
 class NodeError(asyncpg.PostgresError):
     """A statement failed on a node of the cluster."""
@@ -45,8 +50,19 @@ async def set_up_nodes(connection: Connection) -> None:
     _require(await connection.fetch(sql("set_up_nodes")), "could not be set up")
 
 
+async def add_node(connection: Connection, name: str, port: int) -> None:
+    """Add a worker to a distributed board, or activate it, and set it up. Can be repeated. Raises SetupError."""
+    _require(await connection.fetch(sql("prepare_node"), name, port), "could not be set up")
+    try:
+        await connection.fetch(sql("join_node"), name, port)
+    except asyncpg.PostgresError as error:
+        raise SetupError(f"Citus can't add the worker {name}:{port}: {error}") from error
+    await set_up_nodes(connection)
+
+
 async def clear_nodes(connection: Connection) -> None:
     """Delete on every worker what `set_up_nodes` created. Can be repeated. Raises SetupError."""
+    await connection.execute(sql("drop_moved_shards"))  # their triggers depend on what is deleted
     _require(await connection.fetch(sql("clear_nodes")), "could not be cleared")
 
 
